@@ -1,2 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Placeholder until the room is furnished.
+//! The host that a run happens on: child processes, cancellation, the cache
+//! folder, locks and progress events.
+//!
+//! This room knows nothing of kernels, virtual machines or tests. It is where
+//! the promises "every wait has a deadline with a name", "every buffer has a
+//! limit" and "every child dies with us" are kept.
+
+pub mod cache;
+pub mod cancel;
+pub mod events;
+pub mod lock;
+pub mod process;

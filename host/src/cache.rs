@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The cache folder: everything in it is keyed by content and may be deleted.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+
+/// The cache folder of the testbed.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: Utf8PathBuf,
+}
+
+/// Why there is no cache folder.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// None of the variables that could name it is set.
+    #[error("no place for the cache: set `TESTBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
+    NoPlace,
+    /// The path is relative, so it would move with the working directory.
+    #[error("`{variable}` must be an absolute path, not `{value}`")]
+    Relative {
+        /// The environment variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// The folder could not be made.
+    #[error("cannot make the cache folder: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Cache {
+    /// Returns the cache folder that the environment names: `TESTBED_CACHE`,
+    /// else `XDG_CACHE_HOME/flb-testbed`, else `HOME/.cache/flb-testbed`.
+    ///
+    /// # Errors
+    /// When no variable is set, the path is relative, or it cannot be made.
+    pub fn from_env() -> Result<Self, CacheError> {
+        Self::choose(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+            .and_then(Self::at)
+    }
+
+    /// Returns a cache at `root`, made if need be.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn at(root: Utf8PathBuf) -> Result<Self, CacheError> {
+        fs::create_dir_all(&root)?;
+        Ok(Self { root })
+    }
+
+    fn choose(var: impl Fn(&str) -> Option<String>) -> Result<Utf8PathBuf, CacheError> {
+        for (variable, below) in [
+            ("TESTBED_CACHE", ""),
+            ("XDG_CACHE_HOME", "flb-testbed"),
+            ("HOME", ".cache/flb-testbed"),
+        ] {
+            let Some(value) = var(variable) else { continue };
+            let path = Utf8PathBuf::from(&value);
+            if !path.is_absolute() {
+                return Err(CacheError::Relative { variable, value });
+            }
+            return Ok(if below.is_empty() {
+                path
+            } else {
+                path.join(below)
+            });
+        }
+        Err(CacheError::NoPlace)
+    }
+
+    /// Returns the folder itself.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Returns a folder below the cache, made if need be.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn dir(&self, below: &[&str]) -> Result<Utf8PathBuf, CacheError> {
+        let path = below
+            .iter()
+            .fold(self.root.clone(), |path, part| path.join(part));
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(vars: &[(&str, &str)]) -> Result<Utf8PathBuf, CacheError> {
+        Cache::choose(|name| {
+            vars.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_most_particular_variable_wins() {
+        let all = [
+            ("HOME", "/h"),
+            ("XDG_CACHE_HOME", "/x"),
+            ("TESTBED_CACHE", "/t"),
+        ];
+        assert_eq!(choose(&all).unwrap(), "/t");
+        assert_eq!(choose(&all[..2]).unwrap(), "/x/flb-testbed");
+        assert_eq!(choose(&all[..1]).unwrap(), "/h/.cache/flb-testbed");
+    }
+
+    #[test]
+    fn relative_or_missing_places_are_refused() {
+        assert!(matches!(
+            choose(&[("HOME", "h")]),
+            Err(CacheError::Relative { .. })
+        ));
+        assert!(matches!(choose(&[]), Err(CacheError::NoPlace)));
+    }
+}
