@@ -1,2 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Placeholder until the room is furnished.
+//! What the guest and the host say to each other over the virtio port: one
+//! JSON object a line, in both directions.
+//!
+//! This crate knows the words and how they become bytes. It does not know
+//! sockets, devices, or what the programs that are run mean.
+
+mod bytes;
+mod codec;
+mod message;
+
+pub use codec::{Decoder, EncodeError, LineError, encode};
+pub use message::{Exit, ExitStatus, FromGuest, ToGuest};
+
+/// Number of the language; both ends must speak the same.
+pub const PROTOCOL: u32 = 1;
+
+/// Name of the virtio port that carries the channel.
+pub const PORT_NAME: &str = "testbed";
+
+/// Word of the kernel command line that carries the stage's number.
+pub const STAGE_PARAMETER: &str = "testbed.stage=";
+
+/// Longest line, its newline included, that either end accepts.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Most bytes of a program's output in one message.
+pub const OUTPUT_CHUNK_BYTES_MAX: usize = 16 * 1024;
+
+/// Most bytes of output that are sent for one program; the rest is read and
+/// thrown away, and [`FromGuest::Exited`] says so.
+pub const OUTPUT_TOTAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where the guest finds the next kernel.
+pub const KEXEC_KERNEL_PATH: &str = "/kexec/bzImage";
+
+/// Where the guest finds the next kernel's initramfs.
+pub const KEXEC_INITRD_PATH: &str = "/kexec/initrd";
+
+/// Returns the line that the guest writes to the kernel log before a stage's
+/// program starts, so that the log can be cut to the program's time.
+pub fn stage_begins_marker(stage: u32) -> String {
+    format!("testbed: stage {stage} begins")
+}
+
+/// Returns the line that the guest writes to the kernel log after a stage's
+/// program ended.
+pub fn stage_ends_marker(stage: u32) -> String {
+    format!("testbed: stage {stage} ends")
+}

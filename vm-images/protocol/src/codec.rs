@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Messages to lines and back. The decoder takes whatever comes: cut anywhere,
+//! overlong, not UTF-8; it answers with messages and with complaints, never
+//! with a panic, and holds no more than one line.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::LINE_BYTES_MAX;
+
+/// Most bytes of a bad line that a complaint quotes.
+const EXCERPT_BYTES_MAX: usize = 80;
+
+/// Why a message cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// Its line would be longer than the other end accepts.
+    #[error("a message of {bytes} bytes is longer than the {LINE_BYTES_MAX} a line may have")]
+    TooLong {
+        /// Length of the line.
+        bytes: usize,
+    },
+    /// It cannot be written as JSON.
+    #[error("a message cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What is wrong with a line that came in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// It has more than [`LINE_BYTES_MAX`] bytes; all of it was thrown away.
+    #[error("a line is longer than {LINE_BYTES_MAX} bytes")]
+    TooLong,
+    /// It is not a message of this language.
+    #[error("`{excerpt}` is not a message: {detail}")]
+    NotAMessage {
+        /// What the JSON reader said.
+        detail: String,
+        /// The line's beginning.
+        excerpt: String,
+    },
+}
+
+/// Returns a message as a line, newline included, of at most
+/// [`LINE_BYTES_MAX`] bytes.
+pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    if line.len() > LINE_BYTES_MAX {
+        return Err(EncodeError::TooLong { bytes: line.len() });
+    }
+    Ok(line)
+}
+
+/// Makes messages out of bytes as they come in.
+pub struct Decoder<M> {
+    partial: Vec<u8>,
+    skipping: bool,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M> fmt::Debug for Decoder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("partial_bytes", &self.partial.len())
+            .field("skipping", &self.skipping)
+            .finish()
+    }
+}
+
+impl<M> Default for Decoder<M> {
+    fn default() -> Self {
+        Self {
+            partial: Vec::new(),
+            skipping: false,
+            message: PhantomData,
+        }
+    }
+}
+
+impl<M: DeserializeOwned> Decoder<M> {
+    /// Returns a decoder that has seen nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns what the bytes complete, in order: messages and complaints about
+    /// lines. Empty lines count for nothing.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Result<M, LineError>> {
+        let mut found = Vec::new();
+        let mut pieces = bytes.split(|byte| *byte == b'\n');
+        // What follows the last newline (all of it, when there is none) is the
+        // beginning of a line that is not complete yet.
+        let Some(mut piece) = pieces.next() else {
+            return found;
+        };
+        for next in pieces {
+            self.extend(piece);
+            found.extend(self.finish_line());
+            piece = next;
+        }
+        self.extend(piece);
+        found
+    }
+
+    fn extend(&mut self, piece: &[u8]) {
+        if self.skipping {
+            return;
+        }
+        // One byte of the limit is the newline's.
+        if self.partial.len() + piece.len() >= LINE_BYTES_MAX {
+            self.partial = Vec::new();
+            self.skipping = true;
+            return;
+        }
+        self.partial.extend_from_slice(piece);
+    }
+
+    fn finish_line(&mut self) -> Option<Result<M, LineError>> {
+        if std::mem::take(&mut self.skipping) {
+            return Some(Err(LineError::TooLong));
+        }
+        let line = std::mem::take(&mut self.partial);
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        Some(
+            serde_json::from_slice(&line).map_err(|error| LineError::NotAMessage {
+                detail: error.to_string(),
+                excerpt: excerpt(&line),
+            }),
+        )
+    }
+}
+
+fn excerpt(line: &[u8]) -> String {
+    let shown = &line[..line.len().min(EXCERPT_BYTES_MAX)];
+    shown.escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, ToGuest};
+
+    fn hello() -> FromGuest {
+        FromGuest::Hello {
+            protocol: 1,
+            stage: 2,
+            boot_id: "b".into(),
+            release: "7.3.4".into(),
+            uptime_ms: 900,
+            missing: vec![],
+        }
+    }
+
+    fn exited() -> FromGuest {
+        FromGuest::Exited {
+            exit: Exit {
+                status: ExitStatus::Signal(9),
+                timed_out: true,
+            },
+            uptime_ms: 7,
+            output_cut: false,
+        }
+    }
+
+    #[test]
+    fn lines_read_as_documented() {
+        let line = |message: &FromGuest| String::from_utf8(encode(message).unwrap()).unwrap();
+        assert_eq!(
+            line(&exited()),
+            "{\"type\":\"exited\",\"status\":{\"signal\":9},\"timed_out\":true,\
+             \"uptime_ms\":7,\"output_cut\":false}\n"
+        );
+        assert_eq!(
+            line(&FromGuest::Output { data: vec![0xff] }),
+            "{\"type\":\"output\",\"data\":\"/w==\"}\n"
+        );
+        assert_eq!(
+            encode(&ToGuest::PowerOff).unwrap(),
+            b"{\"type\":\"power_off\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_fullest_output_message_fits_a_line() {
+        let data = vec![0xff; OUTPUT_CHUNK_BYTES_MAX];
+        assert!(encode(&FromGuest::Output { data }).is_ok());
+    }
+
+    #[test]
+    fn an_overlong_line_is_one_complaint_and_the_next_line_is_read() {
+        let mut decoder = Decoder::<FromGuest>::new();
+        for _ in 0..200 {
+            assert_eq!(decoder.push(&[b'x'; 1024]), vec![]);
+            assert!(decoder.partial.len() < LINE_BYTES_MAX);
+        }
+        let mut rest = b"\n".to_vec();
+        rest.extend(encode(&hello()).unwrap());
+        assert_eq!(
+            decoder.push(&rest),
+            vec![Err(LineError::TooLong), Ok(hello())]
+        );
+    }
+
+    #[test]
+    fn a_message_too_long_for_a_line_is_refused() {
+        let cmdline = "x".repeat(LINE_BYTES_MAX);
+        assert!(matches!(
+            encode(&ToGuest::Kexec { cmdline }),
+            Err(EncodeError::TooLong { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_decode_alike(
+            bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+            cut in 1usize..300,
+        ) {
+            let whole = Decoder::<FromGuest>::new().push(&bytes);
+            let mut decoder = Decoder::<FromGuest>::new();
+            let pieces: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push(piece)).collect();
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn messages_survive_noise_between_lines(
+            noise in proptest::collection::vec(any::<u8>().prop_filter("newline", |b| *b != b'\n'), 1..200),
+            cut in 1usize..100,
+        ) {
+            let mut bytes = encode(&hello()).unwrap();
+            bytes.extend(&noise);
+            bytes.push(b'\n');
+            bytes.extend(encode(&exited()).unwrap());
+            let mut decoder = Decoder::<FromGuest>::new();
+            let found: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push(piece)).collect();
+            prop_assert_eq!(&found[0], &Ok(hello()));
+            prop_assert_eq!(found.last().unwrap(), &Ok(exited()));
+        }
+    }
+}
