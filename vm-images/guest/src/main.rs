@@ -1,3 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Placeholder until the room is furnished.
-fn main() {}
+//! PID 1 of the test guest: mounts what a test needs, says hello over the
+//! virtio port, and then obeys the host until it is told to switch off.
+//!
+//! It knows nothing of the programs it runs. It never exits, as that would be
+//! a kernel panic and look like a finding: what it cannot do it tells, and
+//! when it cannot go on it switches the machine off.
+
+mod facts;
+mod kexec;
+mod kmsg;
+mod mounts;
+mod port;
+mod program;
+
+use rustix::system::{RebootCommand, reboot};
+use testbed_protocol::{FromGuest, PROTOCOL, ToGuest};
+
+use crate::facts::Facts;
+use crate::port::{Port, PortError};
+use crate::program::Programs;
+
+fn main() -> std::process::ExitCode {
+    // What follows mounts, kills and switches off: only ever inside a guest.
+    if !rustix::process::getpid().is_init() {
+        return std::process::ExitCode::from(NOT_INIT);
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        kmsg::say(&format!("testbed: PID 1 failed: {panic}"));
+        port::last_words("go on", &panic.to_string());
+        power_off();
+    }));
+    if let Err(error) = live() {
+        kmsg::say(&format!("testbed: PID 1 gives up: {error}"));
+        port::last_words("go on", &error.to_string());
+    }
+    power_off();
+}
+
+/// Exit code when this is started as anything but the first process.
+const NOT_INIT: u8 = 2;
+
+/// Mounts, greets and obeys; comes back when the guest is to be switched off.
+fn live() -> Result<(), PortError> {
+    let missing = mounts::mount_all();
+    let facts = Facts::gather();
+    let mut port = Port::open()?;
+    port.send(&FromGuest::Hello {
+        protocol: PROTOCOL,
+        stage: facts.stage,
+        boot_id: facts.boot_id.clone(),
+        release: facts.release.clone(),
+        uptime_ms: facts::uptime_ms(),
+        missing,
+    })?;
+    let mut programs = Programs::new(facts.stage);
+    loop {
+        match port.receive(&mut programs)? {
+            ToGuest::Run {
+                program,
+                args,
+                env,
+                timeout_ms,
+            } => programs.run(&mut port, &program, &args, &env, timeout_ms)?,
+            ToGuest::Kexec { cmdline } => kexec::go(&mut port, &cmdline)?,
+            ToGuest::PowerOff => {
+                rustix::fs::sync();
+                return port.send(&FromGuest::Goodbye);
+            }
+        }
+    }
+}
+
+/// Switches the machine off, and stays here should the kernel refuse.
+fn power_off() -> ! {
+    loop {
+        if let Err(error) = reboot(RebootCommand::PowerOff) {
+            kmsg::say(&format!("testbed: power-off refused: {error}"));
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}

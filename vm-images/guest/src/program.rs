@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Runs programs, one at a time, and tells the host what they write and how
+//! they end. A program's end is its exit, not the end of its output: it may
+//! leave a process behind that holds files over a kexec, and that process
+//! holds the output pipe too.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
+};
+use testbed_protocol::{
+    Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX,
+    stage_begins_marker, stage_ends_marker,
+};
+
+use crate::port::{Port, PortError};
+use crate::{facts, kmsg};
+
+/// Longest sleep between two looks at orphans and at the clock.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Time for a killed program to die before it is said to be stuck.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most reads from the pipe after the program's end: what it wrote itself is
+/// in there, what a process it left behind goes on writing is not waited for.
+const LAST_READS_MAX: usize = 64;
+
+/// The environment every program gets; the host's additions come on top.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("PATH", "/tests:/usr/bin:/bin:/usr/sbin:/sbin"),
+    ("HOME", "/"),
+    ("TMPDIR", "/tmp"),
+];
+
+/// Runs programs and keeps what must outlive them.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    stage: u32,
+    /// Output pipes of programs that ended. They stay open, so that a process
+    /// left behind is not killed for writing into a closed pipe.
+    pipes: Vec<File>,
+}
+
+impl Programs {
+    /// Returns a runner of programs for this stage.
+    pub(crate) fn new(stage: u32) -> Self {
+        Self {
+            stage,
+            pipes: Vec::new(),
+        }
+    }
+
+    /// Runs a program to its end, or kills it when its time is up.
+    pub(crate) fn run(
+        &mut self,
+        port: &mut Port,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+        timeout_ms: u64,
+    ) -> Result<(), PortError> {
+        self.tend();
+        kmsg::say(&stage_begins_marker(self.stage));
+        let outcome = match Running::start(program, args, env) {
+            Ok(running) => {
+                port.send(&FromGuest::Started {
+                    program: program.to_owned(),
+                })?;
+                let (exit, output) = running.watch(port, Duration::from_millis(timeout_ms))?;
+                self.pipes.push(output.pipe);
+                Ok((exit, output.cut))
+            }
+            Err(error) => Err(error),
+        };
+        kmsg::say(&stage_ends_marker(self.stage));
+        match outcome {
+            Ok((exit, output_cut)) => port.send(&FromGuest::Exited {
+                exit,
+                uptime_ms: facts::uptime_ms(),
+                output_cut,
+            }),
+            Err(error) => port.trouble(format!("start `{program}`"), &error),
+        }
+    }
+
+    /// Reaps orphans and empties the pipes of programs that ended, so that
+    /// what they left behind never waits for a reader.
+    pub(crate) fn tend(&mut self) {
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        let mut waste = [0; 4096];
+        self.pipes.retain_mut(|pipe| {
+            for _ in 0..LAST_READS_MAX {
+                match pipe.read(&mut waste) {
+                    Ok(0) => return false,
+                    Ok(_) => {}
+                    Err(_) => return true,
+                }
+            }
+            true
+        });
+    }
+}
+
+/// A program that was started.
+struct Running {
+    pid: Pid,
+    pidfd: OwnedFd,
+    output: Output,
+}
+
+impl Running {
+    fn start(program: &str, args: &[String], env: &[(String, String)]) -> io::Result<Self> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+        let child = Command::new(program)
+            .args(args)
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .process_group(0)
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        Ok(Self {
+            pid,
+            pidfd: pidfd_open(pid, PidfdFlags::empty())?,
+            output: Output::new(reader),
+        })
+    }
+
+    /// Follows the program until it ended or does not die.
+    fn watch(mut self, port: &mut Port, timeout: Duration) -> Result<(Exit, Output), PortError> {
+        let mut deadline = Instant::now() + timeout;
+        let mut timed_out = false;
+        let mut pipe_open = true;
+        let status = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                if timed_out {
+                    break ExitStatus::Stuck;
+                }
+                timed_out = true;
+                deadline = Instant::now() + KILL_LIMIT;
+                kill_everything();
+                continue;
+            }
+            self.poll(pipe_open, left.min(TICK))?;
+            pipe_open = pipe_open && self.output.forward(port, 1)?;
+            if let Some(status) = self.reap() {
+                break status;
+            }
+        };
+        self.output.forward(port, LAST_READS_MAX)?;
+        Ok((Exit { status, timed_out }, self.output))
+    }
+
+    /// Waits for the program's output or end.
+    fn poll(&self, pipe_open: bool, limit: Duration) -> Result<(), PortError> {
+        let limit = Timespec::try_from(limit).unwrap_or_default();
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        if pipe_open {
+            fds.push(PollFd::new(&self.output.pipe, PollFlags::IN));
+        }
+        match poll(&mut fds, Some(&limit)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    /// Reaps whatever ended; returns the program's status when it was among it.
+    fn reap(&self) -> Option<ExitStatus> {
+        let mut found = None;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == self.pid {
+                found = Some(exit_status(status));
+            }
+        }
+        found
+    }
+}
+
+/// A program's output on its way to the host.
+#[derive(Debug)]
+struct Output {
+    pipe: File,
+    sent_bytes: usize,
+    cut: bool,
+}
+
+impl Output {
+    fn new(pipe: OwnedFd) -> Self {
+        Self {
+            pipe: File::from(pipe),
+            sent_bytes: 0,
+            cut: false,
+        }
+    }
+
+    /// Sends what is in the pipe, with at most so many reads; false at its end.
+    fn forward(&mut self, port: &mut Port, reads_max: usize) -> Result<bool, PortError> {
+        let mut buffer = vec![0; OUTPUT_CHUNK_BYTES_MAX];
+        for _ in 0..reads_max {
+            let count = match self.pipe.read(&mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(count) => count,
+                Err(_) => return Ok(true),
+            };
+            let allowed = count.min(OUTPUT_TOTAL_BYTES_MAX - self.sent_bytes);
+            self.sent_bytes += allowed;
+            self.cut |= allowed < count;
+            if allowed > 0 {
+                port.send(&FromGuest::Output {
+                    data: buffer[..allowed].to_vec(),
+                })?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Kills every process but this one: test frameworks put their children into
+/// groups of their own, and after a time-out nothing is worth keeping.
+fn kill_everything() {
+    // Where tasks hang is what a developer asks next: into the kernel log.
+    let _ = std::fs::write("/proc/sysrq-trigger", "w");
+    let _ = kill_process_group(Pid::INIT, Signal::KILL);
+}
+
+fn exit_status(status: WaitStatus) -> ExitStatus {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => ExitStatus::Code(code),
+        (None, Some(signal)) => ExitStatus::Signal(signal),
+        (None, None) => ExitStatus::Stuck,
+    }
+}
