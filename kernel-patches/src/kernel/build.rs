@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Configures, compiles and publishes one kernel.
+
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use testbed_host::cache::Cache;
+use testbed_host::cancel::Cancel;
+use testbed_host::events::{Activity, Observer};
+use testbed_host::process::{ProcessError, Tool};
+
+use super::{FACTS, Facts};
+use crate::content::ContentId;
+use crate::error::Error;
+use crate::profile::Profile;
+use crate::stack::Stack;
+use crate::tree::Tree;
+use crate::worktree::WorkTree;
+
+const CONFIGURE_LIMIT: Duration = Duration::from_secs(600);
+const COMPILE_LIMIT: Duration = Duration::from_secs(2 * 3600);
+/// Compile steps of a `fast` kernel from nothing, until this host knows better.
+const STEPS_GUESS: u64 = 1300;
+
+/// What to build, and where to put it.
+#[derive(Debug)]
+pub(super) struct Order<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) stack: &'a Stack,
+    pub(super) profile: Profile,
+    /// The kernel's folder in the cache; not there yet.
+    pub(super) dir: &'a Utf8Path,
+}
+
+/// Builds the kernel and puts it in place whole.
+pub(super) fn build(
+    order: &Order<'_>,
+    cache: &Cache,
+    cancel: &Cancel,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let profile = &order.profile.name;
+    let work = WorkTree::take(cache, order.tree, profile, cancel, observer)?;
+    if order.dir.join(FACTS).is_file() {
+        // Another run built it while we waited for the lock.
+        return Ok(());
+    }
+    let begun = Instant::now();
+    work.turn_into(order.tree, &order.stack.overlay, observer)?;
+    let maker = Maker {
+        work: &work,
+        order,
+        cancel,
+        observer,
+    };
+    maker.configure()?;
+    maker.compile()?;
+    maker.install_headers()?;
+    maker.publish(begun.elapsed().as_secs())
+}
+
+struct Maker<'a> {
+    work: &'a WorkTree,
+    order: &'a Order<'a>,
+    cancel: &'a Cancel,
+    observer: &'a dyn Observer,
+}
+
+impl Maker<'_> {
+    fn make(&self, targets: &[&str]) -> Tool {
+        Tool::new("make")
+            .args(["-C", self.work.source().as_str()])
+            .arg(format!("O={}", self.work.objects()))
+            .args(targets)
+            // The user's own kernel-building environment must not leak in, and
+            // the same source must give the same kernel.
+            .env("LC_ALL", "C")
+            .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
+            .env("KBUILD_BUILD_USER", "testbed")
+            .env("KBUILD_BUILD_HOST", "testbed")
+            .env("KBUILD_BUILD_VERSION", "1")
+            .env_remove("MAKEFLAGS")
+            .env_remove("ARCH")
+            .env_remove("CROSS_COMPILE")
+            .env_remove("KCONFIG_CONFIG")
+            .env_remove("LOCALVERSION")
+            .env_remove("INSTALL_HDR_PATH")
+            .env_remove("O")
+    }
+
+    fn what(&self) -> String {
+        format!("`{}` ({})", self.order.stack.name, self.order.profile.name)
+    }
+
+    /// Makes `.config`, unless the one there came from the same question.
+    fn configure(&self) -> Result<(), Error> {
+        let objects = self.work.objects();
+        fs::create_dir_all(&objects).map_err(Error::host("making the object folder"))?;
+        let key = self.configuration_key()?;
+        let memory = self.work.home().join("configured");
+        let config = objects.join(".config");
+        let known = fs::read_to_string(&memory).is_ok_and(|known| known == key);
+        if !(known && config.is_file()) {
+            let _ = fs::remove_file(&memory);
+            let _activity =
+                Activity::start(self.observer, format!("configuring {}", self.what()), None);
+            self.run_config("tinyconfig")?;
+            let tiny = fs::read_to_string(&config).map_err(Error::host("reading .config"))?;
+            let asked = tiny + &self.order.profile.text();
+            fs::write(&config, asked).map_err(Error::host("writing .config"))?;
+            self.run_config("olddefconfig")?;
+        }
+        self.check_granted(&config)?;
+        fs::write(&memory, key).map_err(Error::host("remembering a configuration"))
+    }
+
+    fn run_config(&self, target: &str) -> Result<(), Error> {
+        self.make(&[target])
+            .deadline("configuration", CONFIGURE_LIMIT)
+            .run(self.cancel)
+            .map(drop)
+            .map_err(|error| self.explain(error, "configure"))
+    }
+
+    fn check_granted(&self, config: &Utf8Path) -> Result<(), Error> {
+        let text = fs::read_to_string(config).map_err(Error::host("reading .config"))?;
+        let missing = self.order.profile.ungranted(&text);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::input(
+            format!(
+                "{} configuration option(s) of {} did not take effect:\n  {}",
+                missing.len(),
+                self.what(),
+                missing.join("\n  ")
+            ),
+            "the tree lacks them, or something they depend on is off",
+        ))
+    }
+
+    /// Everything that decides the configuration: what is asked for, and every
+    /// Kconfig file that the stack changes.
+    fn configuration_key(&self) -> Result<String, Error> {
+        let mut id = ContentId::new("configuration")
+            .part(self.order.tree.id().as_bytes())
+            .part(self.order.profile.text().as_bytes());
+        for (path, state) in self.order.stack.overlay.files() {
+            if path
+                .file_name()
+                .is_some_and(|name| name.starts_with("Kconfig"))
+            {
+                id = id.part(path.as_str().as_bytes());
+                id = id.part(state.as_ref().map_or(&[], |state| state.bytes.as_slice()));
+            }
+        }
+        Ok(id.finish())
+    }
+
+    fn compile(&self) -> Result<(), Error> {
+        // From nothing there is a fair guess; how much an edit touches nobody knows.
+        let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_GUESS);
+        let activity = Activity::start(self.observer, format!("building {}", self.what()), total);
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut steps = 0;
+        self.make(&[&format!("-j{jobs}"), "bzImage"])
+            .log_to(self.work.home().join("build.log"))
+            .deadline("kernel build", COMPILE_LIMIT)
+            .run_lines(self.cancel, &mut |line| {
+                if let Some(step) = step(line) {
+                    steps += 1;
+                    activity.advance(steps, step);
+                }
+            })
+            .map_err(|error| self.explain(error, "compile"))?;
+        Ok(())
+    }
+
+    fn install_headers(&self) -> Result<(), Error> {
+        let activity = format!("installing the headers of {}", self.what());
+        let _activity = Activity::start(self.observer, activity, None);
+        self.make(&["headers_install"])
+            .arg(format!(
+                "INSTALL_HDR_PATH={}",
+                self.work.home().join("headers")
+            ))
+            .deadline("headers_install", CONFIGURE_LIMIT)
+            .run(self.cancel)
+            .map(drop)
+            .map_err(|error| self.explain(error, "install its headers"))
+    }
+
+    /// A tool that says no is the source's fault; anything else is the host's.
+    fn explain(&self, error: ProcessError, verb: &str) -> Error {
+        match error {
+            ProcessError::Failed { tail, .. } => Error::input(
+                format!(
+                    "{} does not {verb}; the last lines:\n{}",
+                    self.what(),
+                    tail.trim_end()
+                ),
+                format!(
+                    "the whole output is in {}",
+                    self.work.home().join("build.log")
+                ),
+            ),
+            other => Error::tool(format!("making {}", self.what()))(other),
+        }
+    }
+
+    /// Copies what came out to its place in the cache, whole or not at all.
+    fn publish(&self, build_secs: u64) -> Result<(), Error> {
+        let parts = Utf8PathBuf::from(format!("{}.partial", self.order.dir));
+        let _ = fs::remove_dir_all(&parts);
+        fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
+        let objects = self.work.objects();
+        let copy = |from: Utf8PathBuf, name: &str| {
+            fs::copy(from, parts.join(name))
+                .map(drop)
+                .map_err(Error::host("keeping a kernel"))
+        };
+        copy(objects.join("arch/x86/boot/bzImage"), "bzImage")?;
+        copy(objects.join("vmlinux"), "vmlinux")?;
+        copy(objects.join(".config"), "config")?;
+        copy_folder(&self.work.home().join("headers"), &parts.join("headers"))?;
+        let selftests = parts.join("selftests");
+        fs::create_dir_all(&selftests).map_err(Error::host("making a folder"))?;
+        for name in ["kselftest.h", "kselftest_harness.h"] {
+            let from = self
+                .work
+                .source()
+                .join("tools/testing/selftests")
+                .join(name);
+            copy(from, &format!("selftests/{name}"))?;
+        }
+        let release = fs::read_to_string(objects.join("include/config/kernel.release"))
+            .map_err(Error::host("reading the kernel's release"))?;
+        let facts = Facts {
+            release: release.trim().to_owned(),
+            stack: self.order.stack.name.clone(),
+            profile: self.order.profile.name.clone(),
+            tree: self.order.tree.label().to_owned(),
+            build_secs,
+        };
+        let text = serde_json::to_vec_pretty(&facts).map_err(Error::host("keeping a kernel"))?;
+        fs::write(parts.join(FACTS), text).map_err(Error::host("keeping a kernel"))?;
+        let _ = fs::remove_dir_all(self.order.dir);
+        fs::rename(&parts, self.order.dir).map_err(Error::host("keeping a kernel"))
+    }
+}
+
+/// Reads a step of kbuild's output: `  CC      kernel/fork.o`.
+fn step(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("  ")?;
+    let verb = rest.split(' ').next()?;
+    let upper = verb.len() >= 2 && verb.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    upper.then(|| rest.trim())
+}
+
+fn copy_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.map_err(Error::host(format!("reading `{from}`")))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else {
+            continue;
+        };
+        let Ok(below) = path.strip_prefix(from) else {
+            continue;
+        };
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(to.join(below)).map_err(Error::host("making a folder"))?;
+        } else if below.extension() == Some("h") {
+            fs::copy(path, to.join(below)).map_err(Error::host("keeping headers"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_kbuild_are_counted_and_chatter_is_not() {
+        assert_eq!(
+            step("  CC      kernel/fork.o"),
+            Some("CC      kernel/fork.o")
+        );
+        assert_eq!(
+            step("  OBJCOPY arch/x86/boot/vmlinux.bin"),
+            Some("OBJCOPY arch/x86/boot/vmlinux.bin")
+        );
+        assert_eq!(step("make[1]: Entering directory"), None);
+        assert_eq!(step("  some prose"), None);
+    }
+}

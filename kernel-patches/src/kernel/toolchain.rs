@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Which compiler and linker build the kernel.
+
+use testbed_host::cancel::Cancel;
+use testbed_host::process::Tool;
+
+use crate::error::Error;
+
+/// The compiler and linker of this host, by what they say of themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchain {
+    /// First lines of `gcc --version` and `ld --version`.
+    pub identity: String,
+}
+
+impl Toolchain {
+    /// Asks the host's tools for their versions.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn detect(cancel: &Cancel) -> Result<Self, Error> {
+        let mut identity = Vec::new();
+        for program in ["gcc", "ld"] {
+            let output = Tool::new(program)
+                .arg("--version")
+                .env("LC_ALL", "C")
+                .run(cancel)
+                .map_err(Error::tool("asking for the compiler's version"))?;
+            identity.push(
+                output
+                    .stdout_text()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+        }
+        Ok(Self {
+            identity: identity.join("; "),
+        })
+    }
+}

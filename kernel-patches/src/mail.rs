@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Mails to patches: which mails of a pile are patches, in which order.
+//!
+//! Knows nothing of files or trees: bytes in, patches out.
+
+use mail_parser::MessageParser;
+use mail_parser::mailbox::mbox::MessageIterator;
+
+use crate::error::Error;
+
+/// One patch of a series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Where it came from, for people: a file name, or the mail's subject.
+    pub origin: String,
+    /// Its subject without the bracketed prefix.
+    pub subject: String,
+    /// The mail's text: message and diff.
+    pub text: Vec<u8>,
+}
+
+/// What the bracketed prefix of a subject says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag {
+    version: u32,
+    number: u32,
+    total: u32,
+}
+
+/// Returns the patch in one mail or plain diff named `origin`, or `None` when
+/// it holds no diff (a cover letter, a reply).
+pub fn parse_one(origin: &str, bytes: &[u8]) -> Option<Patch> {
+    let (subject, text) = decode(bytes);
+    has_diff(&text).then(|| Patch {
+        origin: origin.to_owned(),
+        subject: strip_prefix(&subject).to_owned(),
+        text,
+    })
+}
+
+/// Returns the patches of an mbox named `origin`, in the order of their numbers.
+///
+/// # Errors
+/// When there is no patch in it, numbers are missing, or it holds several
+/// versions of a series.
+pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
+    let mut found: Vec<(Tag, Patch)> = Vec::new();
+    for (index, mail) in MessageIterator::new(bytes).enumerate() {
+        let Ok(mail) = mail else {
+            return Err(Error::input(
+                format!(
+                    "`{origin}` is not an mbox (mail {} cannot be read)",
+                    index + 1
+                ),
+                "an mbox starts with a line `From ...`; a folder of `.patch` files works too",
+            ));
+        };
+        let (subject, text) = decode(mail.contents());
+        let reply = subject.trim_start().to_ascii_lowercase().starts_with("re:");
+        if reply || !has_diff(&text) {
+            continue;
+        }
+        let number = u32::try_from(found.len() + 1).unwrap_or(u32::MAX);
+        let tag = tag(&subject).unwrap_or(Tag {
+            version: 1,
+            number,
+            total: 0,
+        });
+        let patch = Patch {
+            origin: subject.clone(),
+            subject: strip_prefix(&subject).to_owned(),
+            text,
+        };
+        found.push((tag, patch));
+    }
+    in_order(origin, found)
+}
+
+fn in_order(origin: &str, mut found: Vec<(Tag, Patch)>) -> Result<Vec<Patch>, Error> {
+    let Some(first) = found.first().map(|(tag, _)| *tag) else {
+        return Err(Error::input(
+            format!("`{origin}` holds no patch"),
+            "name an mbox of patches, a folder of `.patch` files, or a series of ours",
+        ));
+    };
+    if let Some((other, _)) = found.iter().find(|(tag, _)| tag.version != first.version) {
+        return Err(Error::input(
+            format!(
+                "`{origin}` holds versions {} and {} of a series",
+                first.version, other.version
+            ),
+            "keep the mails of one version",
+        ));
+    }
+    found.sort_by_key(|(tag, _)| tag.number);
+    let total = found.iter().map(|(tag, _)| tag.total).max().unwrap_or(0);
+    if total > 0 {
+        for number in 1..=total {
+            let count = found.iter().filter(|(tag, _)| tag.number == number).count();
+            if count != 1 {
+                return Err(Error::input(
+                    format!("`{origin}` holds patch {number} of {total} {count} times"),
+                    "a series needs each of its patches once",
+                ));
+            }
+        }
+    }
+    Ok(found.into_iter().map(|(_, patch)| patch).collect())
+}
+
+/// Returns subject and decoded text; bytes that are no mail are text as they are.
+fn decode(bytes: &[u8]) -> (String, Vec<u8>) {
+    let parsed = MessageParser::default().parse(bytes);
+    let Some(mail) = parsed.filter(|mail| mail.subject().is_some()) else {
+        return (String::new(), without_carriage_returns(bytes));
+    };
+    let subject = mail
+        .subject()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>();
+    let text = mail
+        .text_part(0)
+        .map(|part| part.contents().to_vec())
+        .unwrap_or_default();
+    (subject.join(" "), without_carriage_returns(&text))
+}
+
+/// Mail travels with CR LF; kernel sources do not have it.
+fn without_carriage_returns(text: &[u8]) -> Vec<u8> {
+    let lines = text.split_inclusive(|&byte| byte == b'\n');
+    let all = lines
+        .clone()
+        .all(|line| line.ends_with(b"\r\n") || !line.ends_with(b"\n"));
+    if !all {
+        return text.to_vec();
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    for line in lines {
+        match line.strip_suffix(b"\r\n") {
+            Some(rest) => {
+                plain.extend_from_slice(rest);
+                plain.push(b'\n');
+            }
+            None => plain.extend_from_slice(line),
+        }
+    }
+    plain
+}
+
+fn has_diff(text: &[u8]) -> bool {
+    text.split(|&byte| byte == b'\n')
+        .any(|line| line.starts_with(b"diff --git ") || line.starts_with(b"+++ "))
+}
+
+fn strip_prefix(subject: &str) -> &str {
+    let mut rest = subject.trim();
+    while let Some(end) = rest.starts_with('[').then(|| rest.find(']')).flatten() {
+        rest = rest[end + 1..].trim_start();
+    }
+    rest
+}
+
+/// Reads `[PATCH v3 2/7]` and its relatives.
+fn tag(subject: &str) -> Option<Tag> {
+    let inner = subject.split_once('[')?.1.split_once(']')?.0;
+    let mut tag = Tag {
+        version: 1,
+        number: 1,
+        total: 0,
+    };
+    for word in inner.split_whitespace() {
+        if let Some((number, total)) = word.split_once('/') {
+            tag.number = number.parse().ok()?;
+            tag.total = total.parse().ok()?;
+        } else if let Some(version) = word.strip_prefix(['v', 'V']).and_then(|v| v.parse().ok()) {
+            tag.version = version;
+        }
+    }
+    Some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(subject: &str, body: &str) -> String {
+        format!("From x Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: {subject}\n\n{body}\n")
+    }
+
+    const DIFF: &str = "why\n---\ndiff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
+
+    fn subjects(mbox: &str) -> Result<Vec<String>, String> {
+        parse_mbox("x.mbox", mbox.as_bytes())
+            .map(|patches| patches.into_iter().map(|patch| patch.subject).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn patches_come_in_the_order_of_their_numbers_without_letters_and_replies() {
+        let mbox = [
+            mail("[PATCH v2 0/2] cover", "words"),
+            mail("[PATCH v2 2/2] two", DIFF),
+            mail("Re: [PATCH v2 2/2] two", DIFF),
+            mail("[PATCH v2 1/2] one", DIFF),
+        ]
+        .concat();
+        assert_eq!(subjects(&mbox).unwrap(), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_missing_patch_is_said() {
+        let error = subjects(&mail("[PATCH 2/2] two", DIFF)).unwrap_err();
+        assert!(error.contains("patch 1 of 2 0 times"), "{error}");
+    }
+
+    #[test]
+    fn two_versions_are_refused() {
+        let mbox = mail("[PATCH 1/1] a", DIFF) + &mail("[PATCH v2 1/1] a", DIFF);
+        assert!(subjects(&mbox).unwrap_err().contains("versions 1 and 2"));
+    }
+
+    #[test]
+    fn an_empty_pile_is_refused() {
+        assert!(subjects("").unwrap_err().contains("holds no patch"));
+        assert!(subjects("\0\0not a mail").is_err());
+    }
+
+    #[test]
+    fn quoted_printable_is_decoded() {
+        let mbox = "From x Mon Sep 17 00:00:00 2001\nSubject: [PATCH] q\nMIME-Version: 1.0\n\
+            Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n\
+            diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a=3D1\n+a=3D2\n";
+        let patches = parse_mbox("x", mbox.as_bytes()).unwrap();
+        assert!(String::from_utf8_lossy(&patches[0].text).contains("+a=2\n"));
+    }
+
+    #[test]
+    fn a_plain_diff_is_a_patch_and_windows_line_ends_go() {
+        let patch = parse_one("f.patch", DIFF.replace('\n', "\r\n").as_bytes()).unwrap();
+        assert_eq!(patch.text, DIFF.as_bytes());
+        assert!(parse_one("f.patch", b"no diff here").is_none());
+    }
+}

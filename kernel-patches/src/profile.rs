@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A profile: a kernel configuration asked for, and whether it was granted.
+//!
+//! Kconfig drops what it cannot satisfy without a word, so every option asked
+//! for is looked up again in the `.config` that came out.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use fs_err as fs;
+
+use crate::error::Error;
+
+/// A configuration asked for: fragments over `tinyconfig`, later ones winning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name on the command line.
+    pub name: String,
+    /// The fragments, in order.
+    pub fragments: Vec<String>,
+}
+
+impl Profile {
+    /// Returns the profile `name` from the fragments in `folder`: `fast.config`
+    /// alone, or `fast.config` and then `NAME.config`.
+    ///
+    /// # Errors
+    /// When there is no such profile.
+    pub fn find(name: &str, folder: &Utf8Path) -> Result<Self, Error> {
+        let known = names(folder);
+        if !known.iter().any(|one| one == name) {
+            return Err(Error::input(
+                format!("there is no profile `{name}`"),
+                format!("profiles are: {}", known.join(", ")),
+            ));
+        }
+        let read = |name: &str| {
+            fs::read_to_string(folder.join(format!("{name}.config")))
+                .map_err(Error::host("reading a configuration fragment"))
+        };
+        let mut fragments = vec![read("fast")?];
+        if name != "fast" {
+            fragments.push(read(name)?);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            fragments,
+        })
+    }
+
+    /// Returns the profile with the fragments of a stack's series added.
+    #[must_use]
+    pub fn with(&self, fragments: &[String]) -> Self {
+        let mut all = self.clone();
+        all.fragments.extend_from_slice(fragments);
+        all
+    }
+
+    /// Returns the text to append to a `tinyconfig`.
+    pub fn text(&self) -> String {
+        self.fragments
+            .iter()
+            .map(|fragment| format!("{}\n", fragment.trim_end()))
+            .collect()
+    }
+
+    /// Returns the options asked for that `config` (a `.config`) does not have
+    /// as asked, each as a line `CONFIG_X=y (got: ...)`.
+    pub fn ungranted(&self, config: &str) -> Vec<String> {
+        let granted = options(config);
+        options(&self.text())
+            .into_iter()
+            .filter_map(|(option, asked)| {
+                let got = granted.get(option).copied().unwrap_or("n");
+                (got != asked).then(|| format!("{option}={asked} (got: {got})"))
+            })
+            .collect()
+    }
+}
+
+/// Returns the names of the profiles in `folder`, sorted.
+pub fn names(folder: &Utf8Path) -> Vec<String> {
+    let entries = folder
+        .read_dir_utf8()
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().strip_suffix(".config").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Reads `CONFIG_X=value` and `# CONFIG_X is not set`; the last of a name wins.
+fn options(text: &str) -> BTreeMap<&str, &str> {
+    let mut options = BTreeMap::new();
+    for line in text.lines().map(str::trim) {
+        let unset = line
+            .strip_prefix("# ")
+            .and_then(|rest| rest.strip_suffix(" is not set"));
+        if let Some(option) = unset.filter(|option| option.starts_with("CONFIG_")) {
+            options.insert(option, "n");
+        } else if line.starts_with("CONFIG_")
+            && let Some((option, value)) = line.split_once('=')
+        {
+            options.insert(option, value);
+        }
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_did_not_take_are_named() {
+        let profile = Profile {
+            name: "p".to_owned(),
+            fragments: vec![
+                "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n".to_owned(),
+                "CONFIG_D=\"x\"\nCONFIG_A=n".to_owned(),
+            ],
+        };
+        let config = "# CONFIG_A is not set\nCONFIG_C=y\nCONFIG_D=\"x\"\n";
+        assert_eq!(
+            profile.ungranted(config),
+            ["CONFIG_B=y (got: n)", "CONFIG_C=n (got: y)"]
+        );
+    }
+}

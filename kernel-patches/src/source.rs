@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The distribution's kernel source package, from a private apt state.
+//!
+//! Debian's suites are read without touching the host's configuration; apt
+//! checks the signatures with the host's archive keyring. Versions move on and
+//! old ones vanish, so there is a rule for choosing and never an exact version.
+
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use testbed_host::cache::Cache;
+use testbed_host::cancel::Cancel;
+use testbed_host::events::{Activity, Event, Observer};
+use testbed_host::lock::FileLock;
+use testbed_host::process::Tool;
+
+use crate::error::Error;
+use crate::tree::Tree;
+
+const MIRROR: &str = "http://deb.debian.org/debian";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Suites that carry fresh kernel sources, most stable first; any may be gone.
+const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
+const UPDATE_LIMIT: Duration = Duration::from_secs(300);
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(1800);
+const UNPACK_LIMIT: Duration = Duration::from_secs(900);
+/// How long an answer to "which is the newest" is good for.
+const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A source package, as one suite offers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Offer {
+    package: String,
+    version: String,
+    series: (u32, u32),
+}
+
+/// Returns the newest source package of the 7.x kernels that the suites offer,
+/// or the one fetched in the last days.
+pub(crate) fn newest(
+    cache: &Cache,
+    cancel: &Cancel,
+    observer: &dyn Observer,
+) -> Result<Tree, Error> {
+    let home = cache.dir(&["trees"])?;
+    let memory = home.join("newest.json");
+    let _lock = FileLock::acquire(
+        &home.join("newest.lock"),
+        "the default tree",
+        cancel,
+        observer,
+    )?;
+    let known = remembered(&memory, &home);
+    if let Some((offer, age)) = &known
+        && *age < FRESH
+    {
+        return Ok(tree(offer, &home));
+    }
+    let apt = Apt::prepare(cache)?;
+    let offer = match apt.offers(cancel, observer) {
+        Ok(offers) => choose(offers),
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => match known {
+            Some((offer, age)) => {
+                observer.event(Event::Note {
+                    text: format!(
+                        "no answer from the Debian suites; using {} {} of {} days ago",
+                        offer.package,
+                        offer.version,
+                        age.as_secs() / 86400
+                    ),
+                });
+                return Ok(tree(&offer, &home));
+            }
+            None => return Err(error),
+        },
+    };
+    let offer = offer.ok_or_else(|| {
+        Error::input(
+            format!(
+                "no suite of {} offers a linux-source-7.x package",
+                SUITES.join(", ")
+            ),
+            "give a kernel tree with `--kernel DIR` or `--kernel GIT@REV`",
+        )
+    })?;
+    if !home.join(folder(&offer)).is_dir() {
+        apt.fetch(&offer, &home, cancel, observer)?;
+    }
+    let text = serde_json::to_vec(&offer).map_err(Error::host("remembering the default tree"))?;
+    fs::write(&memory, text).map_err(Error::host("remembering the default tree"))?;
+    Ok(tree(&offer, &home))
+}
+
+fn tree(offer: &Offer, home: &Utf8Path) -> Tree {
+    let name = folder(offer);
+    let label = format!("{} {}", offer.package, offer.version);
+    Tree::fixed(&name, &home.join(&name), &label)
+}
+
+/// Returns a folder name for a package; versions have `~` and `:`.
+fn folder(offer: &Offer) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || ".-+".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    format!("{}_{}", offer.package, offer.version)
+        .chars()
+        .map(plain)
+        .collect()
+}
+
+fn remembered(memory: &Utf8Path, home: &Utf8Path) -> Option<(Offer, Duration)> {
+    let offer: Offer = serde_json::from_slice(&fs::read(memory).ok()?).ok()?;
+    let written = fs::metadata(memory).ok()?.modified().ok()?;
+    let age = SystemTime::now()
+        .duration_since(written)
+        .unwrap_or_default();
+    home.join(folder(&offer)).is_dir().then_some((offer, age))
+}
+
+/// Returns the newest kernel; of one kernel the first suite's package wins.
+fn choose(offers: Vec<Offer>) -> Option<Offer> {
+    let mut best: Option<Offer> = None;
+    for offer in offers {
+        if best.as_ref().is_none_or(|best| offer.series > best.series) {
+            best = Some(offer);
+        }
+    }
+    best
+}
+
+/// Reads lines of `apt-cache madison`: `package | version | where suite/section ...`,
+/// and orders them by suite.
+fn parse_madison(text: &str) -> Vec<Offer> {
+    let mut offers: Vec<(usize, Offer)> = Vec::new();
+    for line in text.lines() {
+        let mut columns = line.split('|').map(str::trim);
+        let (Some(package), Some(version), Some(place)) =
+            (columns.next(), columns.next(), columns.next())
+        else {
+            continue;
+        };
+        let Some(series) = series_of(package) else {
+            continue;
+        };
+        let rank = SUITES
+            .iter()
+            .position(|suite| place.contains(&format!(" {suite}/")))
+            .unwrap_or(SUITES.len());
+        let offer = Offer {
+            package: package.to_owned(),
+            version: version.to_owned(),
+            series,
+        };
+        offers.push((rank, offer));
+    }
+    offers.sort_by_key(|(rank, _)| *rank);
+    offers.into_iter().map(|(_, offer)| offer).collect()
+}
+
+/// Reads `linux-source-7.3`; Live Update's series is made for 7.x.
+fn series_of(package: &str) -> Option<(u32, u32)> {
+    let (major, minor) = package.strip_prefix("linux-source-")?.split_once('.')?;
+    let series = (major.parse().ok()?, minor.parse().ok()?);
+    (series.0 == 7).then_some(series)
+}
+
+/// A private apt state below the cache.
+#[derive(Debug)]
+struct Apt {
+    home: Utf8PathBuf,
+}
+
+impl Apt {
+    fn prepare(cache: &Cache) -> Result<Self, Error> {
+        if !Utf8Path::new(KEYRING).is_file() {
+            return Err(Error::input(
+                format!("this host has no `{KEYRING}`, so the default tree cannot be verified"),
+                "install debian-archive-keyring, or give a tree with `--kernel`",
+            ));
+        }
+        let home = cache.dir(&["apt"])?;
+        for below in ["lists/partial", "cache/archives/partial", "download"] {
+            cache.dir(&["apt", below])?;
+        }
+        let sources: String = SUITES
+            .iter()
+            .map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"))
+            .collect();
+        fs::write(home.join("sources.list"), sources).map_err(Error::host("preparing apt"))?;
+        Ok(Self { home })
+    }
+
+    fn tool(&self, program: &str) -> Tool {
+        let home = &self.home;
+        let mut tool = Tool::new(program).env("LC_ALL", "C");
+        for option in [
+            format!("Dir::Etc::SourceList={home}/sources.list"),
+            "Dir::Etc::SourceParts=/dev/null".to_owned(),
+            format!("Dir::State::Lists={home}/lists"),
+            format!("Dir::Cache={home}/cache"),
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+            "Acquire::Retries=3".to_owned(),
+        ] {
+            tool = tool.args(["-o", &option]);
+        }
+        tool
+    }
+
+    fn offers(&self, cancel: &Cancel, observer: &dyn Observer) -> Result<Vec<Offer>, Error> {
+        let _activity =
+            Activity::start(observer, "asking the Debian suites for kernel source", None);
+        // A suite that is gone makes `update` fail though the others answered.
+        let updated = self
+            .tool("apt-get")
+            .arg("update")
+            .deadline("apt update", UPDATE_LIMIT)
+            .run(cancel)
+            .map_err(Error::tool("reading the package lists of Debian"));
+        if let Err(Error::Interrupted) = updated {
+            return Err(Error::Interrupted);
+        }
+        let names = self
+            .tool("apt-cache")
+            .args(["search", "--names-only", "^linux-source-7\\."])
+            .run(cancel)
+            .map_err(Error::tool("searching the package lists"))?
+            .stdout_text();
+        let names: Vec<&str> = names
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        if names.is_empty() {
+            updated?;
+            return Ok(Vec::new());
+        }
+        let table = self
+            .tool("apt-cache")
+            .arg("madison")
+            .args(names)
+            .run(cancel)
+            .map_err(Error::tool("reading the package lists"))?;
+        Ok(parse_madison(&table.stdout_text()))
+    }
+
+    fn fetch(
+        &self,
+        offer: &Offer,
+        home: &Utf8Path,
+        cancel: &Cancel,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
+        let name = format!("{} {}", offer.package, offer.version);
+        let download = self.home.join("download");
+        let _ = fs::remove_dir_all(&download);
+        fs::create_dir_all(&download).map_err(Error::host("making a folder"))?;
+        {
+            let activity = Activity::start(observer, format!("downloading {name}"), Some(100));
+            self.tool("apt-get")
+                .args([
+                    "-o",
+                    "APT::Status-Fd=1",
+                    "-o",
+                    "APT::Sandbox::User=root",
+                    "download",
+                ])
+                .arg(format!("{}={}", offer.package, offer.version))
+                .cwd(&download)
+                .deadline("download", DOWNLOAD_LIMIT)
+                .run_lines(cancel, &mut |line| {
+                    if let Some(percent) = percent(line) {
+                        activity.advance(percent, "%");
+                    }
+                })
+                .map_err(Error::tool(format!("downloading {name}")))?;
+        }
+        let deb = only_file(&download, "deb")?;
+        unpack(
+            &deb,
+            &download,
+            &home.join(folder(offer)),
+            &name,
+            cancel,
+            observer,
+        )?;
+        fs::remove_dir_all(&download).map_err(Error::host("cleaning up"))
+    }
+}
+
+/// Reads `dlstatus:1:20.5:Retrieving file 1 of 1`.
+fn percent(line: &str) -> Option<u64> {
+    let number = line.strip_prefix("dlstatus:")?.split(':').nth(1)?;
+    number.split('.').next()?.parse().ok()
+}
+
+fn unpack(
+    deb: &Utf8Path,
+    download: &Utf8Path,
+    target: &Utf8Path,
+    name: &str,
+    cancel: &Cancel,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let doing = format!("unpacking {name}");
+    let activity = Activity::start(observer, doing.clone(), None);
+    Tool::new("dpkg-deb")
+        .args(["-x", deb.as_str(), download.join("deb").as_str()])
+        .deadline("unpacking the package", UNPACK_LIMIT)
+        .run(cancel)
+        .map_err(Error::tool(doing.clone()))?;
+    let archive = only_file(&download.join("deb/usr/src"), "xz")?;
+    let parts = Utf8PathBuf::from(format!("{target}.partial"));
+    let _ = fs::remove_dir_all(&parts);
+    fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
+    let mut files = 0;
+    Tool::new("tar")
+        .args([
+            "-xvf",
+            archive.as_str(),
+            "-C",
+            parts.as_str(),
+            "--strip-components=1",
+        ])
+        .arg("--no-same-owner")
+        .deadline("unpacking the source", UNPACK_LIMIT)
+        .run_lines(cancel, &mut |line| {
+            files += 1;
+            if files % 500 == 0 {
+                activity.advance(files, line);
+            }
+        })
+        .map_err(Error::tool(doing.clone()))?;
+    fs::rename(&parts, target).map_err(Error::host(doing))
+}
+
+fn only_file(folder: &Utf8Path, ending: &str) -> Result<Utf8PathBuf, Error> {
+    let entries = folder
+        .read_dir_utf8()
+        .map_err(Error::host(format!("listing `{folder}`")))?;
+    let mut files = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path().to_owned())
+        .filter(|path| path.extension() == Some(ending));
+    files.next().ok_or_else(|| {
+        let missing = std::io::Error::other(format!("no `.{ending}` file in it"));
+        Error::host(format!("looking into `{folder}`"))(missing)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_kernel_wins_and_then_the_calmest_suite() {
+        let madison = "\
+linux-source-7.3 | 7.3.4-1 | http://deb.debian.org/debian sid/main amd64 Packages
+linux-source-7.3 | 7.3.4-1~bpo13+1 | http://deb.debian.org/debian trixie-backports/main amd64 Packages
+linux-source-7.2 | 7.2.13-1 | http://deb.debian.org/debian sid/main amd64 Packages
+linux-source-6.18 | 6.18.1-1 | http://deb.debian.org/debian sid/main amd64 Packages
+";
+        let best = choose(parse_madison(madison)).unwrap();
+        assert_eq!(best.package, "linux-source-7.3");
+        assert_eq!(best.version, "7.3.4-1~bpo13+1");
+        assert_eq!(folder(&best), "linux-source-7.3_7.3.4-1_bpo13+1");
+        assert_eq!(choose(parse_madison("junk\n\n|||\n")), None);
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        assert!(series_of("linux-source-7.10") > series_of("linux-source-7.9"));
+        assert_eq!(series_of("linux-source-7.3-rt"), None);
+    }
+
+    #[test]
+    fn download_progress_is_read() {
+        assert_eq!(percent("dlstatus:1:20.5:Retrieving file 1 of 1"), Some(20));
+        assert_eq!(percent("Get:1 http"), None);
+    }
+}

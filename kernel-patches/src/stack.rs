@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A stack: a tree plus a list of series, held as the files that differ.
+//!
+//! Whether a tree already has a series is told by content alone: the series
+//! applies in reverse, or a patch made for that purpose takes it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use testbed_host::cancel::Cancel;
+
+use crate::conflict::Place;
+use crate::content::ContentId;
+use crate::error::Error;
+use crate::mail::Patch;
+use crate::scratch::{Direction, Scratch, write_file};
+use crate::series::Series;
+use crate::tree::Tree;
+
+/// A file as a stack has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
+
+/// How a stack differs from its tree: changed and added files, and removed ones (`None`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overlay(BTreeMap<Utf8PathBuf, Option<FileState>>);
+
+impl Overlay {
+    pub(crate) fn from_files(files: BTreeMap<Utf8PathBuf, Option<FileState>>) -> Self {
+        Self(files)
+    }
+
+    /// Returns the files, by path.
+    pub fn files(&self) -> &BTreeMap<Utf8PathBuf, Option<FileState>> {
+        &self.0
+    }
+
+    /// Returns the content of a file of the stack; `None` when it has no such file.
+    ///
+    /// # Errors
+    /// When the tree's file cannot be read.
+    pub fn read(&self, tree: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(state) = self.0.get(path) {
+            return Ok(state.as_ref().map(|state| state.bytes.clone()));
+        }
+        let file = tree.join(path);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        fs::read(&file)
+            .map(Some)
+            .map_err(Error::host("reading the tree"))
+    }
+
+    /// Writes the differing files below `folder` (removed ones are deleted
+    /// there), as they would lie over a copy of the tree.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
+        for (path, state) in &self.0 {
+            let target = folder.join(path);
+            match state {
+                Some(state) => write_file(&target, &state.bytes, state.executable)
+                    .map_err(Error::host("writing a stack's file"))?,
+                None if target.is_file() => {
+                    fs::remove_file(&target).map_err(Error::host("removing a file"))?;
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn content_id(&self) -> String {
+        let mut id = ContentId::new("overlay");
+        for (path, state) in &self.0 {
+            id = id.part(path.as_str().as_bytes());
+            id = match state {
+                Some(state) => id.part(&[u8::from(state.executable)]).part(&state.bytes),
+                None => id.part(b"removed"),
+            };
+        }
+        id.finish()
+    }
+}
+
+/// One kernel source state.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// `base` or `series`.
+    pub name: String,
+    /// How its source differs from the tree.
+    pub overlay: Overlay,
+    /// Names of the series it contains, applied or found in the tree.
+    pub contains: BTreeSet<String>,
+    /// Configuration fragments of the series applied, in their order.
+    pub configs: Vec<String>,
+    /// A name for its content: tree and overlay.
+    pub id: String,
+}
+
+/// The stacks of a run, and how they came about, for people.
+#[derive(Clone, Debug)]
+pub struct Stacks {
+    /// Tree and prerequisites, without the series.
+    pub base: Stack,
+    /// The same with the series on top.
+    pub series: Stack,
+    /// Sentences on what was found already there or taken out.
+    pub notes: Vec<String>,
+}
+
+/// Works out `base` and `series`: takes the series out of the tree where it is
+/// already in, puts the prerequisites on, and the series on top of them.
+///
+/// # Errors
+/// When a prerequisite is missing, or a patch does not fit; said with patch,
+/// file and hunk.
+pub fn stacks(
+    tree: &Tree,
+    prerequisites: &[Series],
+    series: &Series,
+    cancel: &Cancel,
+) -> Result<Stacks, Error> {
+    check_needs(tree, prerequisites, series)?;
+    let mut work = Work {
+        tree,
+        overlay: Overlay::default(),
+        cancel,
+        notes: Vec::new(),
+    };
+    work.take_out(series)?;
+    let mut contains = BTreeSet::new();
+    let mut configs = Vec::new();
+    for prerequisite in prerequisites {
+        work.put_on(prerequisite)?;
+        contains.insert(prerequisite.name.clone());
+        configs.extend(prerequisite.config.clone());
+    }
+    let base = work.stack("base", &contains, &configs);
+    work.put_on(series)?;
+    contains.insert(series.name.clone());
+    configs.extend(series.config.clone());
+    let top = work.stack("series", &contains, &configs);
+    if top.id == base.id {
+        return Err(Error::input(
+            format!("`{}` changes nothing on top of `base`", series.name),
+            "the tree seems to have it in a form that could not be taken out",
+        ));
+    }
+    Ok(Stacks {
+        base,
+        series: top,
+        notes: work.notes,
+    })
+}
+
+/// Refuses trees and lists of series that cannot work, before anything is built.
+fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result<(), Error> {
+    let all: Vec<&Series> = prerequisites.iter().chain([series]).collect();
+    for (index, one) in all.iter().enumerate() {
+        for path in &one.needs_in_tree {
+            if !tree.root().join(path).exists() {
+                return Err(Error::input(
+                    format!(
+                        "{} has no `{path}`, which the series `{}` needs",
+                        tree.label(),
+                        one.name
+                    ),
+                    "give a tree that has it (Live Update came with Linux 6.19), or other series",
+                ));
+            }
+        }
+        for name in &one.requires {
+            if !all[..index].iter().any(|below| below.name == *name) {
+                return Err(Error::input(
+                    format!("the series `{}` needs `{name}` below it", one.name),
+                    format!("add `--prereq {name}` before it"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Work<'a> {
+    tree: &'a Tree,
+    overlay: Overlay,
+    cancel: &'a Cancel,
+    notes: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Takes `series` out of the tree if it is in it, in these or other words.
+    fn take_out(&mut self, series: &Series) -> Result<(), Error> {
+        let (name, tree) = (&series.name, self.tree.label());
+        if let Ok(without) = self.attempt(&series.patches, Direction::InReverse)? {
+            self.overlay = without;
+            self.notes.push(format!(
+                "{tree} already has `{name}`; `base` is made by reverting it"
+            ));
+            return Ok(());
+        }
+        for patch in &series.take_out {
+            if let Ok(without) = self.attempt(std::slice::from_ref(patch), Direction::Forwards)? {
+                self.overlay = without;
+                self.notes.push(format!(
+                    "{tree} already has the change of `{name}`; `base` is made by taking it out"
+                ));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_on(&mut self, series: &Series) -> Result<(), Error> {
+        match self.attempt(&series.patches, Direction::Forwards)? {
+            Ok(with) => {
+                self.overlay = with;
+                Ok(())
+            }
+            Err(misfit) => {
+                if self.attempt(&series.patches, Direction::InReverse)?.is_ok() {
+                    self.notes.push(format!(
+                        "{} already has `{}`",
+                        self.tree.label(),
+                        series.name
+                    ));
+                    return Ok(());
+                }
+                Err(misfit.into_error(series, self.tree))
+            }
+        }
+    }
+
+    /// Returns the overlay after all patches, or the first that does not fit.
+    fn attempt(
+        &self,
+        patches: &[Patch],
+        direction: Direction,
+    ) -> Result<Result<Overlay, Misfit>, Error> {
+        let mut scratch = Scratch::new(self.tree.root(), &self.overlay, self.cancel)?;
+        let mut order: Vec<(usize, &Patch)> = patches.iter().enumerate().collect();
+        if direction == Direction::InReverse {
+            order.reverse();
+        }
+        for (index, patch) in order {
+            let places = scratch.apply(patch, direction)?;
+            if !places.is_empty() {
+                return Ok(Err(Misfit {
+                    index,
+                    patch: patch.clone(),
+                    places,
+                }));
+            }
+        }
+        Ok(Ok(scratch.overlay()?))
+    }
+
+    fn stack(&self, name: &str, contains: &BTreeSet<String>, configs: &[String]) -> Stack {
+        let id = ContentId::new("stack")
+            .part(self.tree.id().as_bytes())
+            .part(self.overlay.content_id().as_bytes())
+            .finish();
+        Stack {
+            name: name.to_owned(),
+            overlay: self.overlay.clone(),
+            contains: contains.clone(),
+            configs: configs.to_vec(),
+            id,
+        }
+    }
+}
+
+/// A patch that does not fit, and where.
+#[derive(Debug)]
+struct Misfit {
+    index: usize,
+    patch: Patch,
+    places: Vec<Place>,
+}
+
+impl Misfit {
+    fn into_error(self, series: &Series, tree: &Tree) -> Error {
+        let places: Vec<String> = self
+            .places
+            .iter()
+            .map(|place| format!("  {place}"))
+            .collect();
+        Error::input(
+            format!(
+                "patch {} of {} of `{}` (`{}`) does not apply to {}:\n{}",
+                self.index + 1,
+                series.patches.len(),
+                series.name,
+                self.patch.origin,
+                tree.label(),
+                places.join("\n"),
+            ),
+            "rebase the series on this tree, or give the tree it was made for with `--kernel`",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail;
+
+    struct Ground {
+        dir: tempfile::TempDir,
+    }
+
+    impl Ground {
+        fn new(text: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("f"), text).unwrap();
+            Self { dir }
+        }
+
+        fn tree(&self) -> Tree {
+            let root = Utf8Path::from_path(self.dir.path()).unwrap();
+            Tree::fixed("test", root, "the test tree")
+        }
+    }
+
+    fn series(name: &str, diffs: &[&str]) -> Series {
+        let patches: Vec<Patch> = diffs
+            .iter()
+            .filter_map(|diff| mail::parse_one(name, diff.as_bytes()))
+            .collect();
+        Series {
+            name: name.to_owned(),
+            title: String::new(),
+            patches,
+            take_out: Vec::new(),
+            requires: Vec::new(),
+            needs_in_tree: Vec::new(),
+            config: None,
+            is_ours: false,
+        }
+    }
+
+    fn change(from: &str, to: &str) -> String {
+        format!("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-{from}\n+{to}\n")
+    }
+
+    fn text(stack: &Stack) -> Option<String> {
+        let state = stack.overlay.files().get(Utf8Path::new("f"))?.as_ref()?;
+        Some(String::from_utf8(state.bytes.clone()).unwrap())
+    }
+
+    #[test]
+    fn a_series_that_the_tree_lacks_is_put_on() {
+        let ground = Ground::new("a\n");
+        let got = stacks(
+            &ground.tree(),
+            &[],
+            &series("s", &[&change("a", "b")]),
+            &Cancel::new(),
+        );
+        let got = got.unwrap();
+        assert_eq!(text(&got.base), None);
+        assert_eq!(text(&got.series).as_deref(), Some("b\n"));
+        assert!(got.series.contains.contains("s") && !got.base.contains.contains("s"));
+        assert_eq!(
+            fs::read_to_string(ground.dir.path().join("f")).unwrap(),
+            "a\n"
+        );
+    }
+
+    #[test]
+    fn a_series_that_the_tree_has_is_taken_out_by_content() {
+        let ground = Ground::new("c\n");
+        let two = series("s", &[&change("a", "b"), &change("b", "c")]);
+        let got = stacks(&ground.tree(), &[], &two, &Cancel::new()).unwrap();
+        assert_eq!(text(&got.base).as_deref(), Some("a\n"));
+        assert_eq!(
+            text(&got.series),
+            None,
+            "the series stack is the tree itself"
+        );
+        assert!(got.notes[0].contains("reverting"), "{:?}", got.notes);
+    }
+
+    #[test]
+    fn a_change_in_other_words_is_taken_out_by_its_own_patch() {
+        let ground = Ground::new("B, in other words\n");
+        let mut ours = series("s", &[&change("a", "b")]);
+        ours.take_out = series("t", &[&change("B, in other words", "a")]).patches;
+        let got = stacks(&ground.tree(), &[], &ours, &Cancel::new()).unwrap();
+        assert_eq!(text(&got.base).as_deref(), Some("a\n"));
+        assert_eq!(text(&got.series).as_deref(), Some("b\n"));
+    }
+
+    #[test]
+    fn a_conflict_names_patch_file_and_hunk() {
+        let ground = Ground::new("z\n");
+        let two = series("s", &[&change("z", "y"), &change("q", "r")]);
+        let error = stacks(&ground.tree(), &[], &two, &Cancel::new())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("patch 2 of 2 of `s`"), "{error}");
+        assert!(error.contains("`f`, hunk 1"), "{error}");
+    }
+
+    #[test]
+    fn what_a_series_needs_is_checked_first() {
+        let ground = Ground::new("a\n");
+        let mut one = series("s", &[&change("a", "b")]);
+        one.requires = vec!["below".to_owned()];
+        let error = stacks(&ground.tree(), &[], &one, &Cancel::new())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--prereq below"), "{error}");
+        one.requires.clear();
+        one.needs_in_tree = vec!["kernel/liveupdate".into()];
+        let error = stacks(&ground.tree(), &[], &one, &Cancel::new())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("has no `kernel/liveupdate`"), "{error}");
+    }
+}

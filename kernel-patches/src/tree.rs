@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Trees: kernel source as a directory, a git revision or a distribution's package.
+//!
+//! A tree is read, never written to. A directory of the user's is *live* (it
+//! may change between runs); everything else is *fixed* and lies in the cache.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use serde::Serialize;
+use testbed_host::cache::Cache;
+use testbed_host::cancel::Cancel;
+use testbed_host::events::{Activity, Observer};
+use testbed_host::lock::FileLock;
+use testbed_host::process::Tool;
+
+use crate::content::ContentId;
+use crate::error::Error;
+use crate::index::{self, Index};
+use crate::source;
+
+const GIT_LIMIT: Duration = Duration::from_secs(60);
+const EXPORT_LIMIT: Duration = Duration::from_secs(600);
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum TreeRequest {
+    /// The newest source package that the distribution offers.
+    Default,
+    /// A directory.
+    Directory(Utf8PathBuf),
+    /// A git repository at a revision.
+    Git {
+        /// The repository.
+        repository: Utf8PathBuf,
+        /// The revision.
+        revision: String,
+    },
+}
+
+impl TreeRequest {
+    /// Reads `DIR`, or `GIT@REV`; a path that exists is taken whole first.
+    /// A bare repository without a revision stands for its `HEAD`.
+    pub fn parse(what: &str) -> Self {
+        let path = Utf8Path::new(what);
+        if path.exists() {
+            let bare = path.join("HEAD").is_file() && path.join("objects").is_dir();
+            return if bare {
+                Self::Git {
+                    repository: path.to_owned(),
+                    revision: "HEAD".to_owned(),
+                }
+            } else {
+                Self::Directory(path.to_owned())
+            };
+        }
+        match what.rsplit_once('@') {
+            Some((repository, revision)) if !repository.is_empty() && !revision.is_empty() => {
+                Self::Git {
+                    repository: repository.into(),
+                    revision: revision.to_owned(),
+                }
+            }
+            _ => Self::Directory(path.to_owned()),
+        }
+    }
+}
+
+/// Kernel source that can be read.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    id: String,
+    root: Utf8PathBuf,
+    label: String,
+    index: Option<Index>,
+}
+
+impl Tree {
+    /// Returns the tree that was asked for, fetching or exporting it if need be.
+    ///
+    /// # Errors
+    /// When it is no kernel source, or cannot be had.
+    pub fn open(
+        request: &TreeRequest,
+        cache: &Cache,
+        cancel: &Cancel,
+        observer: &dyn Observer,
+    ) -> Result<Self, Error> {
+        let tree = match request {
+            TreeRequest::Default => source::newest(cache, cancel, observer)?,
+            TreeRequest::Directory(path) => Self::live(path, cache, observer)?,
+            TreeRequest::Git {
+                repository,
+                revision,
+            } => Self::export(repository, revision, cache, cancel, observer)?,
+        };
+        check_is_kernel(&tree.root, &tree.label)?;
+        Ok(tree)
+    }
+
+    pub(crate) fn fixed(id: &str, root: &Utf8Path, label: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            root: root.to_owned(),
+            label: label.to_owned(),
+            index: None,
+        }
+    }
+
+    fn live(path: &Utf8Path, cache: &Cache, observer: &dyn Observer) -> Result<Self, Error> {
+        if !path.is_dir() {
+            return Err(Error::input(
+                format!("there is no kernel tree at `{path}`"),
+                "give a directory, or a git repository and a revision as `GIT@REV`",
+            ));
+        }
+        check_is_kernel(path, &format!("`{path}`"))?;
+        let root = path
+            .canonicalize_utf8()
+            .map_err(Error::host(format!("looking up `{path}`")))?;
+        let key = ContentId::new("path")
+            .part(root.as_str().as_bytes())
+            .finish();
+        let memory = cache.dir(&["trees", "live"])?.join(format!("{key}.json"));
+        let index = index::read(&root, &memory, observer)?;
+        let mut id = ContentId::new("tree");
+        for (file, seen) in &index {
+            id = id
+                .part(file.as_str().as_bytes())
+                .part(seen.content.as_bytes());
+            id = id.part(&[u8::from(seen.executable)]);
+        }
+        Ok(Self {
+            id: id.finish(),
+            label: format!("`{path}`"),
+            root,
+            index: Some(index),
+        })
+    }
+
+    fn export(
+        repository: &Utf8Path,
+        revision: &str,
+        cache: &Cache,
+        cancel: &Cancel,
+        observer: &dyn Observer,
+    ) -> Result<Self, Error> {
+        let commit = resolve(repository, revision, cancel)?;
+        let home = cache.dir(&["trees"])?.join(&commit);
+        let label = format!("`{repository}@{revision}`");
+        let _lock = FileLock::acquire(&home.with_extension("lock"), &label, cancel, observer)?;
+        if !home.is_dir() {
+            let _activity = Activity::start(observer, format!("exporting {label}"), None);
+            let parts = home.with_extension("partial");
+            let _ = fs::remove_dir_all(&parts);
+            fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
+            let archive = parts.with_extension("tar");
+            Tool::new("git")
+                .args(["-C", repository.as_str(), "archive", "--format=tar", "-o"])
+                .args([archive.as_str(), &commit])
+                .deadline("git archive", EXPORT_LIMIT)
+                .run(cancel)
+                .map_err(Error::tool(format!("exporting {label}")))?;
+            Tool::new("tar")
+                .args(["-xf", archive.as_str(), "-C", parts.as_str()])
+                .deadline("unpacking", EXPORT_LIMIT)
+                .run(cancel)
+                .map_err(Error::tool(format!("unpacking {label}")))?;
+            fs::remove_file(&archive).map_err(Error::host("cleaning up"))?;
+            fs::rename(&parts, &home).map_err(Error::host("keeping an exported tree"))?;
+        }
+        Ok(Self::fixed(&commit, &home, &label))
+    }
+
+    /// Returns a name for its content.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the folder to read from.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Returns how to call it when talking to people.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Returns the files of a live tree; a fixed one has no need of a list.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
+    }
+
+    /// Returns a name for the place where its objects are kept: a fixed tree by
+    /// content, a live one by path, so that it is built incrementally.
+    pub fn place(&self) -> String {
+        match self.index {
+            Some(_) => ContentId::new("place")
+                .part(self.root.as_str().as_bytes())
+                .finish(),
+            None => ContentId::new("place").part(self.id.as_bytes()).finish(),
+        }
+    }
+}
+
+fn check_is_kernel(root: &Utf8Path, label: &str) -> Result<(), Error> {
+    for file in ["Kbuild", "Kconfig", "Makefile", "scripts/kconfig/Makefile"] {
+        if !root.join(file).is_file() {
+            return Err(Error::input(
+                format!("{label} is not a kernel tree: it has no `{file}`"),
+                "give the top folder of a Linux source tree",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn resolve(repository: &Utf8Path, revision: &str, cancel: &Cancel) -> Result<String, Error> {
+    let output = Tool::new("git")
+        .args([
+            "-C",
+            repository.as_str(),
+            "rev-parse",
+            "--verify",
+            "--end-of-options",
+        ])
+        .arg(format!("{revision}^{{commit}}"))
+        .deadline("git rev-parse", GIT_LIMIT)
+        .run_unchecked(cancel)
+        .map_err(Error::tool("looking up a revision"))?;
+    let commit = output.stdout_text().trim().to_owned();
+    if !output.status.success() || commit.is_empty() {
+        return Err(Error::input(
+            format!(
+                "`{repository}` has no revision `{revision}`: {}",
+                output.stderr_text().trim()
+            ),
+            "give a git repository and one of its tags, branches or commits as `GIT@REV`",
+        ));
+    }
+    Ok(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_directory_or_a_revision() {
+        assert_eq!(
+            TreeRequest::parse("/no/such"),
+            TreeRequest::Directory("/no/such".into())
+        );
+        assert_eq!(
+            TreeRequest::parse("/no/such.git@v7.3"),
+            TreeRequest::Git {
+                repository: "/no/such.git".into(),
+                revision: "v7.3".into()
+            }
+        );
+    }
+}
