@@ -1,2 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Placeholder until the room is furnished.
+//! Kernel, machine and initramfs to a running guest, and a running guest to a
+//! transcript.
+//!
+//! This room runs any bzImage with any program. It does not know patches,
+//! scenarios or what a program's output means, and it decides nothing about
+//! pass or fail: it tells what happened.
+
+pub mod accel;
+pub mod deadlines;
+pub mod guest;
+pub mod initramfs;
+pub mod machine;
+pub mod qemu;
+mod qmp;
+pub mod transcript;
+pub mod vm;
+
+pub use testbed_protocol::{Exit, ExitStatus, stage_begins_marker, stage_ends_marker};

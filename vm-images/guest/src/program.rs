@@ -122,12 +122,14 @@ impl Running {
     fn start(program: &str, args: &[String], env: &[(String, String)]) -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+        // Naming a directory (it is `/` already) would make the library fork
+        // with the help of a socket pair, which a kernel without networking
+        // does not have.
         let child = Command::new(program)
             .args(args)
             .env_clear()
             .envs(ENVIRONMENT.iter().copied())
             .envs(env.iter().map(|(name, value)| (name, value)))
-            .current_dir("/")
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! How long each part of a run may take. Generous on purpose: a limit is there
+//! to end a hang, not to judge speed; a host may be busy building.
+
+use std::time::Duration;
+
+use crate::accel::Accelerator;
+
+/// Limits for the parts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From starting QEMU until it is connected to us.
+    pub launch: Duration,
+    /// From starting QEMU to the first kernel's hello.
+    pub boot: Duration,
+    /// From the order to kexec to the next kernel's hello.
+    pub kexec: Duration,
+    /// What a stage may take beyond the time-out the guest keeps itself.
+    pub stage_margin: Duration,
+    /// From the order to power off to QEMU's end.
+    pub power_off: Duration,
+}
+
+impl Deadlines {
+    /// Returns the limits under an accelerator, multiplied for a slow kernel
+    /// (1 for a plain one; KASAN makes a kernel some ten times slower, the
+    /// limits have slack enough to be served by 4).
+    pub fn new(accelerator: Accelerator, multiplier: u32) -> Self {
+        let (boot, power_off) = match accelerator {
+            Accelerator::Kvm => (30, 15),
+            Accelerator::Tcg => (60, 30),
+        };
+        let scaled = |secs| Duration::from_secs(secs) * multiplier.max(1);
+        Self {
+            launch: Duration::from_secs(30),
+            boot: scaled(boot),
+            kexec: scaled(boot),
+            stage_margin: scaled(power_off),
+            power_off: scaled(power_off),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A small client for QEMU's monitor: commands with a deadline, and the few
+//! events that tell why a machine went away. Never waits for anything unless
+//! asked to.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Longest line that is taken from the monitor.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Limit for each answer; the monitor answers at once or not at all.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the monitor is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QmpError {
+    #[error("QEMU's monitor hung up")]
+    Closed,
+    #[error("QEMU's monitor did not answer `{command}` within {} s", ANSWER_LIMIT.as_secs())]
+    Silent { command: String },
+    #[error("QEMU refused `{command}`: {reason}")]
+    Refused { command: String, reason: String },
+    #[error("QEMU's monitor sent a line longer than {LINE_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("QEMU's monitor sent what is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("cannot talk to QEMU's monitor: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What QEMU tells unasked, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum QmpEvent {
+    /// The machine goes away, for this reason.
+    Shutdown(String),
+    /// The machine was stopped.
+    Stop,
+}
+
+/// One line from the monitor.
+#[derive(Debug, Deserialize)]
+struct Line {
+    event: Option<String>,
+    #[serde(default)]
+    data: Value,
+    #[serde(rename = "return")]
+    answer: Option<Value>,
+    error: Option<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    desc: String,
+}
+
+/// A connection to QEMU's monitor.
+#[derive(Debug)]
+pub(crate) struct Qmp {
+    stream: UnixStream,
+    partial: Vec<u8>,
+    events: Vec<QmpEvent>,
+    closed: bool,
+}
+
+impl AsFd for Qmp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Qmp {
+    /// Returns a monitor that is ready for commands. QEMU's greeting needs no
+    /// answer of its own: it is just the first line that is no answer.
+    pub(crate) fn connect(stream: UnixStream) -> Result<Self, QmpError> {
+        stream.set_nonblocking(true)?;
+        let mut qmp = Self {
+            stream,
+            partial: Vec::new(),
+            events: Vec::new(),
+            closed: false,
+        };
+        qmp.command("qmp_capabilities")?;
+        Ok(qmp)
+    }
+
+    /// Gives a command without arguments and returns the answer.
+    pub(crate) fn command(&mut self, command: &str) -> Result<Value, QmpError> {
+        let mut line = json!({ "execute": command }).to_string();
+        line.push('\n');
+        // A command is shorter than any socket buffer.
+        self.stream.write_all(line.as_bytes())?;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        loop {
+            for line in self.read_lines()? {
+                if let Some(refusal) = line.error {
+                    return Err(QmpError::Refused {
+                        command: command.to_owned(),
+                        reason: refusal.desc,
+                    });
+                }
+                if let Some(answer) = line.answer {
+                    return Ok(answer);
+                }
+            }
+            if self.closed {
+                return Err(QmpError::Closed);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(QmpError::Silent {
+                    command: command.to_owned(),
+                });
+            }
+            let limit = Timespec::try_from(left).unwrap_or_default();
+            let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
+            match poll(&mut fds, Some(&limit)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+
+    /// Returns the machine's run state, like `running` or `internal-error`.
+    pub(crate) fn status(&mut self) -> Result<String, QmpError> {
+        let answer = self.command("query-status")?;
+        Ok(answer["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// Returns the events that came since the last call; never waits.
+    pub(crate) fn events(&mut self) -> Result<Vec<QmpEvent>, QmpError> {
+        self.read_lines()?;
+        Ok(std::mem::take(&mut self.events))
+    }
+
+    /// Returns whether QEMU hung up.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Reads what is there; keeps the events, returns all lines.
+    fn read_lines(&mut self) -> Result<Vec<Line>, QmpError> {
+        let mut lines = Vec::new();
+        let mut buffer = [0; 4096];
+        while !self.closed {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.closed = true,
+                Ok(count) => self.take(&buffer[..count], &mut lines)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // QEMU was killed with something of ours unread.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => self.closed = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.events.extend(lines.iter().filter_map(event_of));
+        Ok(lines)
+    }
+
+    fn take(&mut self, bytes: &[u8], lines: &mut Vec<Line>) -> Result<(), QmpError> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.partial.len() + piece.len() > LINE_BYTES_MAX {
+                return Err(QmpError::TooLong);
+            }
+            self.partial.extend_from_slice(piece);
+            if self.partial.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.partial);
+                if !line.trim_ascii().is_empty() {
+                    lines.push(serde_json::from_slice(&line)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn event_of(line: &Line) -> Option<QmpEvent> {
+    match line.event.as_deref()? {
+        "SHUTDOWN" => Some(QmpEvent::Shutdown(
+            line.data["reason"].as_str().unwrap_or("unknown").to_owned(),
+        )),
+        "STOP" => Some(QmpEvent::Stop),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#;
+
+    /// Returns a monitor, its other end, after the given lines were sent.
+    fn monitor(lines: &[&str]) -> (Result<Qmp, QmpError>, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        for line in lines {
+            theirs.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        }
+        (Qmp::connect(ours), theirs)
+    }
+
+    #[test]
+    fn events_are_kept_whatever_else_is_said() {
+        let shutdown = r#"{"timestamp": {}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}"#;
+        let (qmp, _theirs) = monitor(&[GREETING, shutdown, r#"{"return": {}}"#]);
+        assert_eq!(
+            qmp.unwrap().events().unwrap(),
+            vec![QmpEvent::Shutdown("guest-reset".into())]
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_reason() {
+        let (qmp, _theirs) = monitor(&[
+            GREETING,
+            r#"{"error": {"class": "GenericError", "desc": "no"}}"#,
+        ]);
+        assert!(matches!(qmp, Err(QmpError::Refused { reason, .. }) if reason == "no"));
+    }
+
+    #[test]
+    fn a_closed_monitor_ends_the_wait() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(matches!(Qmp::connect(ours), Err(QmpError::Closed)));
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        let (qmp, _theirs) = monitor(&["hello"]);
+        assert!(matches!(qmp, Err(QmpError::Json(_))));
+    }
+}

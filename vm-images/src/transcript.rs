@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What happened in a run, as plain values. What to think of it is for others
+//! to decide.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use testbed_protocol::Exit;
+
+use crate::accel::Accelerator;
+
+/// The account of one run of one virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcript {
+    /// The stages that were begun, in order.
+    pub stages: Vec<StageRecord>,
+    /// How it all ended.
+    pub end: End,
+    /// Host time of the whole run, in milliseconds.
+    pub wall_ms: u64,
+    /// The accelerator that was used.
+    pub accelerator: Accelerator,
+    /// QEMU's version as it says it.
+    pub qemu_version: String,
+}
+
+/// What is known of one stage. A stage begins with its kernel's hello.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StageRecord {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Host time from starting QEMU (or from the order to kexec) to the
+    /// kernel's hello, in milliseconds.
+    pub boot_ms: u64,
+    /// The kernel's release.
+    pub release: String,
+    /// The kernel's random name for this boot; differs between stages.
+    pub boot_id: String,
+    /// Mount points whose file system the kernel does not offer.
+    pub missing_mounts: Vec<String>,
+    /// Whether the program was started.
+    pub started: bool,
+    /// What the program wrote, standard output and standard error in the order
+    /// of writing.
+    pub output: Vec<u8>,
+    /// The program wrote more than is kept.
+    pub output_cut: bool,
+    /// How the program ended, if it did.
+    pub exit: Option<Exit>,
+    /// Host time from the order to run to the program's end or the run's, in
+    /// milliseconds.
+    pub duration_ms: u64,
+}
+
+/// A part of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Starting QEMU.
+    Launch,
+    /// The first kernel's boot.
+    Boot,
+    /// A stage's program.
+    Stage(u32),
+    /// Loading the next kernel and its boot, up to the hello of this stage.
+    Kexec(u32),
+    /// Switching off.
+    PowerOff,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Launch => f.write_str("launch"),
+            Self::Boot => f.write_str("boot"),
+            Self::Stage(number) => write!(f, "stage {number}"),
+            Self::Kexec(to) => write!(f, "kexec to stage {to}"),
+            Self::PowerOff => f.write_str("power-off"),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum End {
+    /// The guest switched itself off, as it was told to.
+    PoweredOff,
+    /// The guest went away by itself: a reset (which is what a panic comes to)
+    /// or a power-off that nobody ordered.
+    GuestGone {
+        /// What was going on.
+        during: Phase,
+        /// QEMU's word for it: `guest-reset`, `guest-shutdown`, `guest-panic`.
+        reason: String,
+    },
+    /// QEMU ended, and the guest had no part in it.
+    QemuDied {
+        /// What was going on.
+        during: Phase,
+        /// How it ended.
+        status: String,
+        /// The last it wrote to standard error.
+        stderr_tail: String,
+    },
+    /// QEMU stopped the machine, which it does on an error of its own.
+    Stopped {
+        /// What was going on.
+        during: Phase,
+        /// QEMU's word for it, like `internal-error`.
+        status: String,
+    },
+    /// A part of the run took too long.
+    DeadlineExpired {
+        /// Which part.
+        phase: Phase,
+        /// How long it was allowed to take, in milliseconds.
+        limit_ms: u64,
+    },
+    /// The guest could not do what it was told, and said so.
+    Trouble {
+        /// What was going on.
+        during: Phase,
+        /// What the guest failed to do.
+        doing: String,
+        /// Its error.
+        error: String,
+    },
+    /// The guest wrote more to the serial console than is kept.
+    ConsoleFlood {
+        /// What was going on.
+        during: Phase,
+        /// The limit in bytes.
+        limit_bytes: u64,
+    },
+    /// What came over the channel made no sense.
+    ChannelBroken {
+        /// What was going on.
+        during: Phase,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The user asked to stop.
+    Cancelled,
+    /// QEMU could not be started, or something on the host failed.
+    LaunchFailed {
+        /// What and why.
+        error: String,
+    },
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PoweredOff => f.write_str("powered off in order"),
+            Self::GuestGone { during, reason } => {
+                write!(f, "the guest went away during {during} (`{reason}`)")
+            }
+            Self::QemuDied {
+                during,
+                status,
+                stderr_tail,
+            } => {
+                write!(f, "QEMU died during {during} ({status})")?;
+                match stderr_tail.lines().next_back() {
+                    Some(line) => write!(f, ": {line}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Stopped { during, status } => {
+                write!(f, "QEMU stopped the machine during {during} (`{status}`)")
+            }
+            Self::DeadlineExpired { phase, limit_ms } => {
+                write!(f, "{phase} did not end within {} s", limit_ms / 1000)
+            }
+            Self::Trouble {
+                during,
+                doing,
+                error,
+            } => write!(f, "the guest failed to {doing} during {during}: {error}"),
+            Self::ConsoleFlood {
+                during,
+                limit_bytes,
+            } => write!(
+                f,
+                "more than {limit_bytes} bytes of console during {during}"
+            ),
+            Self::ChannelBroken { during, error } => {
+                write!(f, "the channel broke during {during}: {error}")
+            }
+            Self::Cancelled => f.write_str("interrupted"),
+            Self::LaunchFailed { error } => write!(f, "cannot run a machine: {error}"),
+        }
+    }
+}
+
+impl End {
+    pub(crate) fn expired(phase: Phase, limit: Duration) -> Self {
+        Self::DeadlineExpired {
+            phase,
+            limit_ms: millis(limit),
+        }
+    }
+
+    pub(crate) fn launch_failed(error: impl fmt::Display) -> Self {
+        Self::LaunchFailed {
+            error: error.to_string(),
+        }
+    }
+}
+
+/// Returns a duration in whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

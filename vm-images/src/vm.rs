@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Runs one virtual machine through its stages and gives an account of it.
+//! Whatever goes wrong is part of the account, never an error: the caller gets
+//! what was seen up to then in any case.
+
+mod ending;
+mod journal;
+mod session;
+mod sockets;
+
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use testbed_host::cancel::Cancel;
+use testbed_host::events::{Activity, Observer};
+use testbed_protocol::{
+    Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL, STAGE_PARAMETER, ToGuest,
+};
+
+use crate::accel::Accelerator;
+use crate::deadlines::Deadlines;
+use crate::machine::Machine;
+use crate::qemu::Qemu;
+use crate::transcript::{End, Phase, StageRecord, Transcript, millis};
+use session::Session;
+
+/// What every kernel is told: where its console is, that live update is to be
+/// on (a kernel without it ignores that), and not to linger after a panic.
+const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on panic=-1";
+
+/// A virtual machine to run.
+#[derive(Debug, Clone)]
+pub struct VmSpec {
+    /// Name of the run, for progress.
+    pub name: String,
+    /// The QEMU to use.
+    pub qemu: Qemu,
+    /// The kernel of the first stage.
+    pub kernel: Utf8PathBuf,
+    /// Its initramfs.
+    pub initramfs: Utf8PathBuf,
+    /// The machine.
+    pub machine: Machine,
+    /// The accelerator.
+    pub accelerator: Accelerator,
+    /// Memory in MiB, when the machine's own is not enough.
+    pub memory_mib: Option<u32>,
+    /// Added to every kernel's command line, like `kho_scratch=16M,64M,64M`.
+    pub cmdline: String,
+    /// Folder for what the run leaves behind; made when it is not there.
+    pub artifacts: Utf8PathBuf,
+    /// Limits for the parts of the run.
+    pub deadlines: Deadlines,
+}
+
+impl VmSpec {
+    /// Returns the command line of a stage's kernel.
+    pub fn stage_cmdline(&self, stage: u32) -> String {
+        let extra = self.cmdline.trim();
+        let space = if extra.is_empty() { "" } else { " " };
+        format!("{CMDLINE} {STAGE_PARAMETER}{stage}{space}{extra}")
+    }
+}
+
+/// What is to be done in the machine: one program a stage, a kexec between
+/// two. Without any stage the machine is booted and switched off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Job {
+    /// The stages in their order.
+    pub stages: Vec<StageJob>,
+}
+
+/// The program of one stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageJob {
+    /// Path in the guest.
+    pub program: String,
+    /// Arguments, without the program's own name.
+    pub args: Vec<String>,
+    /// Additions to the environment.
+    pub env: Vec<(String, String)>,
+    /// Time after which the guest kills it.
+    pub timeout: Duration,
+}
+
+/// Runs a machine through a job. Stages go on only after a program that ended
+/// with code 0. QEMU is gone when this returns.
+pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
+    let begin = Instant::now();
+    let activity = Activity::start(
+        observer,
+        format!("run {}", spec.name),
+        u64::try_from(2 * job.stages.len()).ok(),
+    );
+    let mut run = Run {
+        spec,
+        activity,
+        stages: Vec::new(),
+        steps: 0,
+    };
+    let end = match Session::launch(spec, cancel) {
+        Ok(mut session) => match run.drive(&mut session, job) {
+            Ok(()) => End::PoweredOff,
+            Err(end) => end,
+        },
+        Err(end) => end,
+    };
+    Transcript {
+        stages: run.stages,
+        end,
+        wall_ms: millis(begin.elapsed()),
+        accelerator: spec.accelerator,
+        qemu_version: spec.qemu.full_version.clone(),
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    spec: &'a VmSpec,
+    activity: Activity<'a>,
+    stages: Vec<StageRecord>,
+    steps: u64,
+}
+
+impl Run<'_> {
+    fn drive(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
+        match self.drive_stages(session, job) {
+            Ok(()) => self.power_off(session),
+            // The guest is said to be usable still: end in order, keep the news.
+            Err(trouble @ End::Trouble { .. }) => match self.power_off(session) {
+                Err(End::Cancelled) => Err(End::Cancelled),
+                _ => Err(trouble),
+            },
+            Err(end) => Err(end),
+        }
+    }
+
+    fn drive_stages(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
+        self.say("boot");
+        session.enter(Phase::Boot, self.spec.deadlines.boot);
+        self.greet(session, 1)?;
+        for (number, stage) in (1..).zip(&job.stages) {
+            if number > 1 {
+                self.kexec(session, number)?;
+            }
+            let exit = self.run_stage(session, number, stage)?;
+            if !exit.is_success() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the hello of a stage's kernel; its record begins with it.
+    fn greet(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
+        let message = session.wait()?;
+        let FromGuest::Hello {
+            protocol,
+            stage,
+            boot_id,
+            release,
+            missing,
+            ..
+        } = message
+        else {
+            return Err(session.unexpected(&message));
+        };
+        if protocol != PROTOCOL {
+            return Err(session.broken(format!(
+                "the guest speaks protocol {protocol}, not {PROTOCOL}"
+            )));
+        }
+        if stage != number {
+            return Err(session.broken(format!("hello of stage {stage} instead of {number}")));
+        }
+        self.stages.push(StageRecord {
+            number,
+            boot_ms: millis(session.phase_elapsed()),
+            release,
+            boot_id,
+            missing_mounts: missing,
+            ..StageRecord::default()
+        });
+        Ok(())
+    }
+
+    fn run_stage(
+        &mut self,
+        session: &mut Session,
+        number: u32,
+        stage: &StageJob,
+    ) -> Result<Exit, End> {
+        self.say(&format!("stage {number}"));
+        let limit = stage.timeout + self.spec.deadlines.stage_margin;
+        session.enter(Phase::Stage(number), limit);
+        session.send(&ToGuest::Run {
+            program: stage.program.clone(),
+            args: stage.args.clone(),
+            env: stage.env.clone(),
+            timeout_ms: millis(stage.timeout),
+        })?;
+        let record = self
+            .stages
+            .last_mut()
+            .expect("a stage begins with its greeting");
+        let exit = follow_program(session, record);
+        record.duration_ms = millis(session.phase_elapsed());
+        exit
+    }
+
+    fn kexec(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
+        self.say(&format!("kexec to stage {number}"));
+        session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
+        session.send(&ToGuest::Kexec {
+            cmdline: self.spec.stage_cmdline(number),
+        })?;
+        for expected in [FromGuest::KexecLoaded, FromGuest::Kexecing] {
+            let message = session.wait()?;
+            if message != expected {
+                return Err(session.unexpected(&message));
+            }
+        }
+        self.greet(session, number)
+    }
+
+    fn power_off(&mut self, session: &mut Session) -> Result<(), End> {
+        self.say("power off");
+        session.enter(Phase::PowerOff, self.spec.deadlines.power_off);
+        session.send(&ToGuest::PowerOff)?;
+        let message = session.wait()?;
+        if message != FromGuest::Goodbye {
+            return Err(session.unexpected(&message));
+        }
+        session.wait_for_end()
+    }
+
+    fn say(&mut self, detail: &str) {
+        self.activity.advance(self.steps, detail);
+        self.steps += 1;
+    }
+}
+
+/// Keeps what a program writes until it ends.
+fn follow_program(session: &mut Session, record: &mut StageRecord) -> Result<Exit, End> {
+    loop {
+        match session.wait()? {
+            FromGuest::Started { .. } if !record.started => record.started = true,
+            FromGuest::Output { data } if record.started => {
+                let room = OUTPUT_TOTAL_BYTES_MAX - record.output.len();
+                record.output_cut |= data.len() > room;
+                record.output.extend(data.into_iter().take(room));
+            }
+            FromGuest::Exited {
+                exit, output_cut, ..
+            } if record.started => {
+                record.output_cut |= output_cut;
+                record.exit = Some(exit);
+                return Ok(exit);
+            }
+            other => return Err(session.unexpected(&other)),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A running QEMU and the two connections to it. Every wait has the deadline
+//! of its phase, and while it lasts QEMU's life, the monitor, the console's
+//! size and the user's wish to stop are watched too.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use testbed_host::cancel::Cancel;
+use testbed_host::process::{Child, Tool};
+use testbed_protocol::{Decoder, FromGuest, LineError, ToGuest, encode};
+
+use super::VmSpec;
+use super::ending::QemuEnd;
+use super::journal::{Journal, Speaker};
+use super::sockets::Sockets;
+use crate::qemu::{Launch, Wiring, arguments, shell_command};
+use crate::qmp::{Qmp, QmpError, QmpEvent};
+use crate::transcript::{End, Phase};
+
+/// Longest sleep between two looks at everything that is watched.
+const TICK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+
+/// Limit for QEMU to end once it has closed its connections.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Most bytes of serial console that a run may write.
+const CONSOLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Most bytes of QEMU's standard error that are quoted.
+const STDERR_TAIL_BYTES: usize = 4096;
+
+/// Most unread messages; a guest that says more in one go says nonsense.
+const INBOX_MAX: usize = 10_000;
+
+/// A running QEMU, connected to us; killed when dropped.
+#[derive(Debug)]
+pub(super) struct Session {
+    child: Child,
+    channel: UnixStream,
+    channel_open: bool,
+    decoder: Decoder<FromGuest>,
+    inbox: VecDeque<Result<FromGuest, LineError>>,
+    qmp: Qmp,
+    shutdown: Option<String>,
+    goodbye: bool,
+    journal: Journal,
+    artifacts: Utf8PathBuf,
+    cancel: Cancel,
+    phase: Phase,
+    phase_begin: Instant,
+    phase_limit: Duration,
+}
+
+impl Session {
+    /// Starts QEMU and waits until it is connected.
+    pub(super) fn launch(spec: &VmSpec, cancel: &Cancel) -> Result<Self, End> {
+        let begin = Instant::now();
+        fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
+        let sockets = Sockets::new().map_err(End::launch_failed)?;
+        let wiring = Wiring::Sockets {
+            serial: spec.artifacts.join("serial.log"),
+            channel: sockets.channel_path().map_err(End::launch_failed)?,
+            qmp: sockets.qmp_path().map_err(End::launch_failed)?,
+        };
+        write_shell_command(spec).map_err(End::launch_failed)?;
+        let journal = Journal::create(&spec.artifacts.join("channel.jsonl"), begin)
+            .map_err(End::launch_failed)?;
+        let mut child = Tool::new(&spec.qemu.program)
+            .args(arguments(&spec.machine, &launch(spec, wiring)))
+            .log_to(spec.artifacts.join("qemu.stderr"))
+            .deadline("launch", spec.deadlines.launch)
+            .spawn()
+            .map_err(End::launch_failed)?;
+        let deadline = begin + spec.deadlines.launch;
+        let connected = sockets
+            .accept(|| {
+                child.try_wait().is_none() && !cancel.is_cancelled() && Instant::now() < deadline
+            })
+            .map_err(End::launch_failed)?;
+        let Some((channel, qmp)) = connected else {
+            return Err(gave_up(spec, &mut child, cancel));
+        };
+        channel.set_nonblocking(true).map_err(End::launch_failed)?;
+        let qmp = Qmp::connect(qmp).map_err(|error| match child.try_wait() {
+            Some(_) => gave_up(spec, &mut child, cancel),
+            None => End::launch_failed(error),
+        })?;
+        Ok(Self {
+            child,
+            channel,
+            channel_open: true,
+            decoder: Decoder::new(),
+            inbox: VecDeque::new(),
+            qmp,
+            shutdown: None,
+            goodbye: false,
+            journal,
+            artifacts: spec.artifacts.clone(),
+            cancel: cancel.clone(),
+            phase: Phase::Launch,
+            phase_begin: begin,
+            phase_limit: spec.deadlines.launch,
+        })
+    }
+
+    /// Begins a phase and its deadline. The boot's begins with QEMU itself.
+    pub(super) fn enter(&mut self, phase: Phase, limit: Duration) {
+        if phase != Phase::Boot {
+            self.phase_begin = Instant::now();
+        }
+        self.phase = phase;
+        self.phase_limit = limit;
+    }
+
+    /// Returns the host time since the phase began.
+    pub(super) fn phase_elapsed(&self) -> Duration {
+        self.phase_begin.elapsed()
+    }
+
+    /// Sends an order to the guest.
+    pub(super) fn send(&mut self, message: &ToGuest) -> Result<(), End> {
+        self.journal.note(Speaker::Host, message);
+        let line = encode(message).map_err(|error| self.broken(error.to_string()))?;
+        let mut rest = line.as_slice();
+        while !rest.is_empty() {
+            match self.channel.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.check()?;
+                    self.rest(PollFlags::OUT)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // QEMU is going away; how, the next wait tells.
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the guest's next message. Trouble is an end of its own.
+    pub(super) fn wait(&mut self) -> Result<FromGuest, End> {
+        loop {
+            if let Some(line) = self.inbox.pop_front() {
+                return self.accept(line);
+            }
+            self.check()?;
+            self.rest(PollFlags::IN)?;
+            self.read_channel()?;
+            self.read_qmp()?;
+            if !self.channel_open || self.qmp.is_closed() || self.child.try_wait().is_some() {
+                // What the guest said last still counts.
+                self.read_channel()?;
+                if self.inbox.is_empty() {
+                    return Err(self.after_end());
+                }
+            }
+        }
+    }
+
+    /// Waits for QEMU's end after the guest said goodbye.
+    pub(super) fn wait_for_end(&mut self) -> Result<(), End> {
+        loop {
+            self.read_qmp()?;
+            if let Some(status) = self.child.try_wait() {
+                self.read_qmp()?;
+                return self.qemu_end(status).judge();
+            }
+            self.check()?;
+            self.rest(PollFlags::IN)?;
+            self.read_channel()?;
+        }
+    }
+
+    /// Returns the end that a message out of place comes to.
+    pub(super) fn unexpected(&self, message: &FromGuest) -> End {
+        self.broken(format!("unexpected message {message:.200?}"))
+    }
+
+    /// Returns the end that nonsense on the channel comes to.
+    pub(super) fn broken(&self, error: String) -> End {
+        End::ChannelBroken {
+            during: self.phase,
+            error,
+        }
+    }
+
+    fn accept(&mut self, line: Result<FromGuest, LineError>) -> Result<FromGuest, End> {
+        match line {
+            Ok(FromGuest::Trouble { doing, error }) => Err(End::Trouble {
+                during: self.phase,
+                doing,
+                error,
+            }),
+            Ok(message) => {
+                self.goodbye |= message == FromGuest::Goodbye;
+                Ok(message)
+            }
+            Err(error) => Err(self.broken(error.to_string())),
+        }
+    }
+
+    /// Looks at all that may end a wait early.
+    fn check(&mut self) -> Result<(), End> {
+        if self.cancel.is_cancelled() {
+            return Err(End::Cancelled);
+        }
+        if self.phase_elapsed() >= self.phase_limit {
+            return Err(End::expired(self.phase, self.phase_limit));
+        }
+        let console = fs::metadata(self.artifacts.join("serial.log"));
+        if console.is_ok_and(|console| console.len() > CONSOLE_BYTES_MAX) {
+            return Err(End::ConsoleFlood {
+                during: self.phase,
+                limit_bytes: CONSOLE_BYTES_MAX,
+            });
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something comes in, at most a tick.
+    fn rest(&self, channel: PollFlags) -> Result<(), End> {
+        let mut fds = Vec::with_capacity(2);
+        if self.channel_open {
+            fds.push(PollFd::new(&self.channel, channel));
+        }
+        if !self.qmp.is_closed() {
+            fds.push(PollFd::new(&self.qmp, PollFlags::IN));
+        }
+        match poll(&mut fds, Some(&TICK)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(self.broken(error.to_string())),
+        }
+    }
+
+    /// Takes what the guest has said so far.
+    fn read_channel(&mut self) -> Result<(), End> {
+        let mut buffer = vec![0; 64 * 1024];
+        while self.channel_open && self.inbox.len() < INBOX_MAX {
+            match self.channel.read(&mut buffer) {
+                Ok(0) => self.channel_open = false,
+                Ok(count) => {
+                    for line in self.decoder.push(&buffer[..count]) {
+                        match &line {
+                            Ok(message) => self.journal.note(Speaker::Guest, message),
+                            Err(error) => self.journal.note(Speaker::Guest, &error.to_string()),
+                        }
+                        self.inbox.push_back(line);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    self.channel_open = false;
+                }
+                Err(error) => return Err(self.broken(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what QEMU has said so far; a machine that stands still is an end.
+    fn read_qmp(&mut self) -> Result<(), End> {
+        let events = self
+            .qmp
+            .events()
+            .map_err(|error| self.monitor_broken(&error))?;
+        for event in events {
+            self.journal.note(Speaker::Qemu, &format!("{event:?}"));
+            match event {
+                QmpEvent::Shutdown(reason) => self.shutdown = Some(reason),
+                // A machine also stops on its way to a shutdown.
+                QmpEvent::Stop if self.shutdown.is_none() => {
+                    let status = self.qmp.status().unwrap_or_else(|error| error.to_string());
+                    if status != "running" && status != "shutdown" {
+                        return Err(End::Stopped {
+                            during: self.phase,
+                            status,
+                        });
+                    }
+                }
+                QmpEvent::Stop => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn monitor_broken(&self, error: &QmpError) -> End {
+        self.broken(error.to_string())
+    }
+
+    /// QEMU has hung up: collects it and tells what that comes to.
+    fn after_end(&mut self) -> End {
+        let Some(status) = self.child.wait_until(Instant::now() + CLOSE_LIMIT) else {
+            return self.broken("QEMU closed the channel and goes on".to_owned());
+        };
+        if let Err(end) = self.read_qmp() {
+            return end;
+        }
+        match self.qemu_end(status).judge() {
+            Err(end) => end,
+            Ok(()) => self.broken("the guest said goodbye unasked".to_owned()),
+        }
+    }
+
+    fn qemu_end(&self, status: std::process::ExitStatus) -> QemuEnd {
+        QemuEnd {
+            status,
+            shutdown: self.shutdown.clone(),
+            goodbye: self.goodbye,
+            during: self.phase,
+            stderr_tail: stderr_tail(&self.artifacts),
+        }
+    }
+}
+
+fn launch(spec: &VmSpec, wiring: Wiring) -> Launch {
+    Launch {
+        accelerator: spec.accelerator,
+        memory_mib: spec.memory_mib.unwrap_or(spec.machine.memory_mib),
+        kernel: spec.kernel.clone(),
+        initramfs: spec.initramfs.clone(),
+        cmdline: spec.stage_cmdline(1),
+        wiring,
+    }
+}
+
+/// Leaves the command by which a person starts the same machine.
+fn write_shell_command(spec: &VmSpec) -> std::io::Result<()> {
+    let args = arguments(&spec.machine, &launch(spec, Wiring::Terminal));
+    fs::write(
+        spec.artifacts.join("qemu.cmdline"),
+        shell_command(&spec.qemu.program, &args),
+    )
+}
+
+/// Returns why QEMU did not get as far as being connected.
+fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel) -> End {
+    if cancel.is_cancelled() {
+        return End::Cancelled;
+    }
+    match child.try_wait() {
+        Some(status) => End::QemuDied {
+            during: Phase::Launch,
+            status: status.to_string(),
+            stderr_tail: stderr_tail(&spec.artifacts),
+        },
+        None => End::expired(Phase::Launch, spec.deadlines.launch),
+    }
+}
+
+fn stderr_tail(artifacts: &Utf8Path) -> String {
+    let bytes = fs::read(artifacts.join("qemu.stderr")).unwrap_or_default();
+    let tail = &bytes[bytes.len().saturating_sub(STDERR_TAIL_BYTES)..];
+    String::from_utf8_lossy(tail).trim().to_owned()
+}

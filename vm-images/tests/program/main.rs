@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The program that the tests of the VM room run in their guests. It does what
+//! its first argument says; built by the test itself, statically.
+
+use std::io::Write as _;
+use std::process::{Command, exit};
+use std::time::Duration;
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    match args.get(1).map(String::as_str) {
+        Some("say") => {
+            println!("out {}", args[2..].join(" "));
+            eprintln!("err {}", std::env::var("GREETING").unwrap_or_default());
+        }
+        Some("mounts") => print!("{}", std::fs::read_to_string("/proc/mounts").unwrap()),
+        Some("exit") => exit(args[2].parse().unwrap()),
+        Some("sleep") => std::thread::sleep(Duration::from_secs(3600)),
+        Some("crash") => std::fs::write("/proc/sysrq-trigger", "c").unwrap(),
+        Some("flood") => {
+            let line = [b'x'; 4096];
+            for _ in 0..2048 {
+                std::io::stdout().write_all(&line).unwrap();
+            }
+        }
+        // Leaves a process behind that holds the output pipe, and goes.
+        Some("keeper") => {
+            Command::new(&args[0]).arg("sleep").spawn().unwrap();
+            println!("left a keeper");
+        }
+        _ => exit(100),
+    }
+}
