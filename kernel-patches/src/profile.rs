@@ -6,26 +6,50 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use serde::Deserialize;
 
 use crate::error::Error;
+use crate::yaml;
 
 /// A configuration asked for: fragments over `tinyconfig`, later ones winning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Its name on the command line.
     pub name: String,
-    /// The fragments, in order.
+    /// The fragments' text, in order.
     pub fragments: Vec<String>,
+    /// What a guest must have to run such a kernel.
+    pub guest: GuestNeeds,
+}
+
+/// What a guest must have to run a kernel of a profile.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestNeeds {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Added to the kernel's command line.
+    #[serde(default)]
+    pub kernel_arguments: String,
+    /// By how much time limits are to be multiplied; 1 for a plain kernel.
+    pub slowness: u32,
+}
+
+/// `NAME.yaml` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProfile {
+    fragments: Vec<Utf8PathBuf>,
+    guest: GuestNeeds,
 }
 
 impl Profile {
-    /// Returns the profile `name` from the fragments in `folder`: `fast.config`
-    /// alone, or `fast.config` and then `NAME.config`.
+    /// Returns the profile that `NAME.yaml` in `folder` describes.
     ///
     /// # Errors
-    /// When there is no such profile.
+    /// When there is no such profile, or it holds a mistake.
     pub fn find(name: &str, folder: &Utf8Path) -> Result<Self, Error> {
         let known = names(folder);
         if !known.iter().any(|one| one == name) {
@@ -34,17 +58,15 @@ impl Profile {
                 format!("profiles are: {}", known.join(", ")),
             ));
         }
-        let read = |name: &str| {
-            fs::read_to_string(folder.join(format!("{name}.config")))
+        let raw: RawProfile = yaml::read(&folder.join(format!("{name}.yaml")))?;
+        let read = |file: &Utf8PathBuf| {
+            fs::read_to_string(folder.join(file))
                 .map_err(Error::host("reading a configuration fragment"))
         };
-        let mut fragments = vec![read("fast")?];
-        if name != "fast" {
-            fragments.push(read(name)?);
-        }
         Ok(Self {
             name: name.to_owned(),
-            fragments,
+            fragments: raw.fragments.iter().map(read).collect::<Result<_, _>>()?,
+            guest: raw.guest,
         })
     }
 
@@ -86,7 +108,7 @@ pub fn names(folder: &Utf8Path) -> Vec<String> {
         .flatten()
         .filter_map(Result::ok);
     let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().strip_suffix(".config").map(str::to_owned))
+        .filter_map(|entry| entry.file_name().strip_suffix(".yaml").map(str::to_owned))
         .collect();
     names.sort();
     names
@@ -118,6 +140,11 @@ mod tests {
     fn options_that_did_not_take_are_named() {
         let profile = Profile {
             name: "p".to_owned(),
+            guest: GuestNeeds {
+                memory_mib: 1,
+                kernel_arguments: String::new(),
+                slowness: 1,
+            },
             fragments: vec![
                 "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n".to_owned(),
                 "CONFIG_D=\"x\"\nCONFIG_A=n".to_owned(),

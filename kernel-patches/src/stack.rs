@@ -118,7 +118,8 @@ pub struct Stacks {
 }
 
 /// Works out `base` and `series`: takes the series out of the tree where it is
-/// already in, puts the prerequisites on, and the series on top of them.
+/// already in, puts the prerequisites on, and the series on top of them. Of the
+/// `known` series, those that a stack has by content are noted as contained.
 ///
 /// # Errors
 /// When a prerequisite is missing, or a patch does not fit; said with patch,
@@ -127,6 +128,7 @@ pub fn stacks(
     tree: &Tree,
     prerequisites: &[Series],
     series: &Series,
+    known: &[Series],
     cancel: &Cancel,
 ) -> Result<Stacks, Error> {
     check_needs(tree, prerequisites, series)?;
@@ -144,10 +146,12 @@ pub fn stacks(
         contains.insert(prerequisite.name.clone());
         configs.extend(prerequisite.config.clone());
     }
+    work.look_for(known, &mut contains)?;
     let base = work.stack("base", &contains, &configs);
     work.put_on(series)?;
     contains.insert(series.name.clone());
     configs.extend(series.config.clone());
+    work.look_for(known, &mut contains)?;
     let top = work.stack("series", &contains, &configs);
     if top.id == base.id {
         return Err(Error::input(
@@ -215,6 +219,26 @@ impl Work<'_> {
                     "{tree} already has the change of `{name}`; `base` is made by taking it out"
                 ));
                 return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the names of `known` series that are in by content, in these or other words.
+    fn look_for(&self, known: &[Series], contains: &mut BTreeSet<String>) -> Result<(), Error> {
+        for series in known {
+            if contains.contains(&series.name) {
+                continue;
+            }
+            let mut is_in = self.attempt(&series.patches, Direction::InReverse)?.is_ok();
+            for patch in &series.take_out {
+                is_in = is_in
+                    || self
+                        .attempt(std::slice::from_ref(patch), Direction::Forwards)?
+                        .is_ok();
+            }
+            if is_in {
+                contains.insert(series.name.clone());
             }
         }
         Ok(())
@@ -364,6 +388,7 @@ mod tests {
             &ground.tree(),
             &[],
             &series("s", &[&change("a", "b")]),
+            &[],
             &Cancel::new(),
         );
         let got = got.unwrap();
@@ -380,7 +405,7 @@ mod tests {
     fn a_series_that_the_tree_has_is_taken_out_by_content() {
         let ground = Ground::new("c\n");
         let two = series("s", &[&change("a", "b"), &change("b", "c")]);
-        let got = stacks(&ground.tree(), &[], &two, &Cancel::new()).unwrap();
+        let got = stacks(&ground.tree(), &[], &two, &[], &Cancel::new()).unwrap();
         assert_eq!(text(&got.base).as_deref(), Some("a\n"));
         assert_eq!(
             text(&got.series),
@@ -395,16 +420,26 @@ mod tests {
         let ground = Ground::new("B, in other words\n");
         let mut ours = series("s", &[&change("a", "b")]);
         ours.take_out = series("t", &[&change("B, in other words", "a")]).patches;
-        let got = stacks(&ground.tree(), &[], &ours, &Cancel::new()).unwrap();
+        let got = stacks(&ground.tree(), &[], &ours, &[], &Cancel::new()).unwrap();
         assert_eq!(text(&got.base).as_deref(), Some("a\n"));
         assert_eq!(text(&got.series).as_deref(), Some("b\n"));
+    }
+
+    #[test]
+    fn a_strangers_copy_of_a_known_series_counts_as_contained() {
+        let ground = Ground::new("a\n");
+        let known = [series("known", &[&change("a", "b")])];
+        let theirs = series("theirs", &[&change("a", "b")]);
+        let got = stacks(&ground.tree(), &[], &theirs, &known, &Cancel::new()).unwrap();
+        assert!(got.series.contains.contains("known"));
+        assert!(!got.base.contains.contains("known"));
     }
 
     #[test]
     fn a_conflict_names_patch_file_and_hunk() {
         let ground = Ground::new("z\n");
         let two = series("s", &[&change("z", "y"), &change("q", "r")]);
-        let error = stacks(&ground.tree(), &[], &two, &Cancel::new())
+        let error = stacks(&ground.tree(), &[], &two, &[], &Cancel::new())
             .unwrap_err()
             .to_string();
         assert!(error.contains("patch 2 of 2 of `s`"), "{error}");
@@ -416,13 +451,13 @@ mod tests {
         let ground = Ground::new("a\n");
         let mut one = series("s", &[&change("a", "b")]);
         one.requires = vec!["below".to_owned()];
-        let error = stacks(&ground.tree(), &[], &one, &Cancel::new())
+        let error = stacks(&ground.tree(), &[], &one, &[], &Cancel::new())
             .unwrap_err()
             .to_string();
         assert!(error.contains("--prereq below"), "{error}");
         one.requires.clear();
         one.needs_in_tree = vec!["kernel/liveupdate".into()];
-        let error = stacks(&ground.tree(), &[], &one, &Cancel::new())
+        let error = stacks(&ground.tree(), &[], &one, &[], &Cancel::new())
             .unwrap_err()
             .to_string();
         assert!(error.contains("has no `kernel/liveupdate`"), "{error}");
