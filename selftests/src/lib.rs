@@ -1,2 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Placeholder until the room is furnished.
+//! From a scenario to a generated kselftest, and from what a run left behind to a
+//! verdict. All of it is values and functions on them; only [`generate`] writes
+//! files, and only its compiler starts a process.
+//!
+//! What this room does not know: how a kernel is built, and how a machine runs.
+
+pub mod generate;
+pub mod input;
+pub mod klog;
+pub mod ktap;
+pub mod scenario;
+mod yaml;

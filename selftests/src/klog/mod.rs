@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The serial console's bytes to lines, boots and splats. Never fails and never
+//! panics: what it cannot read stays a line. Knows no scenario, and so does not
+//! know which splats are welcome.
+
+mod line;
+mod splat;
+mod title;
+
+use std::ops::Range;
+
+pub use line::{Line, Phase};
+pub use splat::{Splat, SplatClass};
+
+/// What PID 1 writes to the kernel log before it starts a stage's program.
+pub const STAGE_BEGINS: &str = "testbed: stage {} begins";
+/// What PID 1 writes to the kernel log when a stage's program has ended.
+pub const STAGE_ENDS: &str = "testbed: stage {} ends";
+
+/// A serial log, parsed.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    /// All lines, in order.
+    pub lines: Vec<Line>,
+    /// All splats, in order of their first lines.
+    pub splats: Vec<Splat>,
+}
+
+impl Log {
+    /// Parses the bytes of a serial console.
+    #[must_use]
+    pub fn parse(serial: &[u8]) -> Self {
+        let lines = line::lines(serial);
+        let splats = splat::find(&lines);
+        Self { lines, splats }
+    }
+
+    /// Returns how many kernels said that they start.
+    #[must_use]
+    pub fn boots(&self) -> usize {
+        self.lines.last().map_or(0, |line| line.boot)
+    }
+
+    /// Returns the splats of one boot, from 1.
+    pub fn splats_of(&self, boot: usize) -> impl Iterator<Item = &Splat> {
+        self.splats.iter().filter(move |splat| splat.boot == boot)
+    }
+
+    /// Returns the kernel's lines at level warning or worse, written while the
+    /// program of stage `boot` ran, that belong to no splat. Empty when the
+    /// console does not show levels (it does with `console_msg_format=syslog`).
+    pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
+        let covered: Vec<Range<usize>> = self.splats.iter().map(|splat| splat.lines.clone()).collect();
+        self.lines.iter().enumerate().filter_map(move |(index, line)| {
+            let of_splat = covered.iter().any(|range| range.contains(&index));
+            let in_time = line.boot == boot && line.phase == Phase::During;
+            (in_time && line.is_warning() && !of_splat && !is_decoration(&line.text)).then_some(line)
+        })
+    }
+}
+
+/// What stands around splats, and says nothing by itself.
+fn is_decoration(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'=' | b'-' | b' '))
+        || text == "Disabling lock debugging due to kernel taint"
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Finds the kernel's complaints among the lines of a log: where each begins and
+//! ends, what class it is of, and what it says.
+
+use std::ops::Range;
+
+use super::line::{Line, Phase};
+use super::title;
+
+/// Lines that a splat can have; what has not ended by then is cut.
+const SPLAT_LINES_MAX: usize = 250;
+/// Splats that are kept of one log.
+const SPLATS_MAX: usize = 500;
+const CUT_HERE: &str = "------------[ cut here ]------------";
+
+/// What kind of complaint a splat is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SplatClass {
+    /// `WARN()` and its like.
+    Warn,
+    /// `BUG()`, and other lines that begin with `BUG:`.
+    Bug,
+    /// A bad access of the kernel.
+    Oops,
+    /// A general protection fault.
+    Gpf,
+    /// The address sanitizer, and its relatives KFENCE, KMSAN and KCSAN.
+    Kasan,
+    /// The undefined behaviour sanitizer.
+    Ubsan,
+    /// The lock validator, suspicious RCU usage included.
+    Lockdep,
+    /// A reference count that over- or underflowed.
+    Refcount,
+    /// A list whose links do not fit.
+    ListCorruption,
+    /// Memory that nobody points to.
+    Kmemleak,
+    /// A task that is blocked for long.
+    HungTask,
+    /// A processor that is stuck.
+    Lockup,
+    /// A grace period that does not end.
+    RcuStall,
+    /// Sleeping where it is forbidden.
+    AtomicSleep,
+    /// The end.
+    Panic,
+}
+
+impl SplatClass {
+    /// All classes.
+    pub const ALL: [Self; 15] = [
+        Self::Warn,
+        Self::Bug,
+        Self::Oops,
+        Self::Gpf,
+        Self::Kasan,
+        Self::Ubsan,
+        Self::Lockdep,
+        Self::Refcount,
+        Self::ListCorruption,
+        Self::Kmemleak,
+        Self::HungTask,
+        Self::Lockup,
+        Self::RcuStall,
+        Self::AtomicSleep,
+        Self::Panic,
+    ];
+
+    /// Returns the word for the class in scenarios and reports.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Warn => "WARN",
+            Self::Bug => "BUG",
+            Self::Oops => "Oops",
+            Self::Gpf => "GPF",
+            Self::Kasan => "KASAN",
+            Self::Ubsan => "UBSAN",
+            Self::Lockdep => "lockdep",
+            Self::Refcount => "refcount_t",
+            Self::ListCorruption => "list corruption",
+            Self::Kmemleak => "kmemleak",
+            Self::HungTask => "hung task",
+            Self::Lockup => "lockup",
+            Self::RcuStall => "RCU stall",
+            Self::AtomicSleep => "atomic sleep",
+            Self::Panic => "panic",
+        }
+    }
+
+    /// Returns the class that the word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.word() == word)
+    }
+}
+
+/// A complaint of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splat {
+    /// What kind.
+    pub class: SplatClass,
+    /// Normalised: no addresses, numbers of tasks, times, line numbers or paths.
+    pub title: String,
+    /// What the code that complains says, as logged; empty when it says nothing.
+    pub message: String,
+    /// The lines of the log that it is made of.
+    pub lines: Range<usize>,
+    /// Which kernel complained, from 1.
+    pub boot: usize,
+    /// When in its boot.
+    pub phase: Phase,
+}
+
+impl Splat {
+    /// Returns whether the title or the message contains `text`.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        self.title.contains(text) || self.message.contains(text)
+    }
+}
+
+/// How the end of a splat is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// `---[ end trace`, as after WARN, BUG and Oops.
+    Trace,
+    /// A line of `=`, as after KASAN.
+    DoubleRule,
+    /// The end of the first stack trace.
+    Stack,
+    /// The heading is all.
+    Line,
+}
+
+/// Finds all splats.
+pub(super) fn find(lines: &[Line]) -> Vec<Splat> {
+    let mut splats = Vec::new();
+    let mut index = 0;
+    while index < lines.len() && splats.len() < SPLATS_MAX {
+        match heading(lines, index) {
+            Some((class, end)) => {
+                let range = range(lines, index, end);
+                splats.push(splat(lines, class, range.clone()));
+                index = range.end;
+            }
+            None => index += 1,
+        }
+    }
+    splats
+}
+
+fn splat(lines: &[Line], class: SplatClass, range: Range<usize>) -> Splat {
+    let texts: Vec<&str> = lines[range.clone()].iter().map(|line| line.text.as_str()).collect();
+    let first = &lines[range.start];
+    let message = message(&texts);
+    // A stack trace does not tell a lost reference or a torn list from any WARN.
+    let class = match class {
+        SplatClass::Warn | SplatClass::Bug if message.starts_with("refcount_t: ") => SplatClass::Refcount,
+        SplatClass::Warn | SplatClass::Bug if title::is_list_corruption(&message) => SplatClass::ListCorruption,
+        SplatClass::Warn if texts.iter().any(|text| text.starts_with("kernel BUG at ")) => SplatClass::Bug,
+        class => class,
+    };
+    let title = title::title(class, &texts);
+    Splat { class, title, message, lines: range, boot: first.boot, phase: first.phase }
+}
+
+/// What stands between "cut here" and the heading, else the heading itself.
+fn message(texts: &[&str]) -> String {
+    let first = texts.first().copied().unwrap_or_default();
+    if !first.contains(CUT_HERE) {
+        return first.chars().take(400).collect();
+    }
+    let said: Vec<&str> = texts[1..]
+        .iter()
+        .take_while(|text| !text.starts_with("WARNING: ") && !text.starts_with("kernel BUG at "))
+        .take(5)
+        .copied()
+        .collect();
+    said.join("\n").chars().take(400).collect()
+}
+
+/// Whether a splat begins at this line, of what class, and how it will end.
+fn heading(lines: &[Line], index: usize) -> Option<(SplatClass, End)> {
+    let line = &lines[index];
+    if line.from_userspace {
+        return None;
+    }
+    let text = line.text.as_str();
+    if text.contains(CUT_HERE) {
+        return Some(after_cut(lines, index));
+    }
+    if text.contains("---[ end ") {
+        return None;
+    }
+    // A torn line can have another in front; these words nobody else says.
+    for (words, class, end) in ANYWHERE {
+        if text.contains(words) {
+            return Some((*class, *end));
+        }
+    }
+    AT_START.iter().find(|(words, ..)| text.starts_with(words)).map(|(_, class, end)| (*class, *end))
+}
+
+/// After "cut here" come WARN, BUG, UBSAN; which, is in one of the next lines.
+fn after_cut(lines: &[Line], index: usize) -> (SplatClass, End) {
+    for line in lines.iter().skip(index + 1).take(8) {
+        if line.text.starts_with("UBSAN: ") {
+            return (SplatClass::Ubsan, End::Trace);
+        }
+        if line.text.starts_with("kernel BUG at ") {
+            return (SplatClass::Bug, End::Trace);
+        }
+    }
+    (SplatClass::Warn, End::Trace)
+}
+
+const ANYWHERE: &[(&str, SplatClass, End)] = &[
+    ("BUG: KASAN: ", SplatClass::Kasan, End::DoubleRule),
+    ("BUG: KFENCE: ", SplatClass::Kasan, End::DoubleRule),
+    ("BUG: KMSAN: ", SplatClass::Kasan, End::DoubleRule),
+    ("BUG: KCSAN: ", SplatClass::Kasan, End::DoubleRule),
+    ("Kernel panic - not syncing: ", SplatClass::Panic, End::Line),
+    ("kernel BUG at ", SplatClass::Bug, End::Trace),
+    ("UBSAN: ", SplatClass::Ubsan, End::Trace),
+    ("general protection fault, ", SplatClass::Gpf, End::Trace),
+    ("detected stalls on CPUs/tasks", SplatClass::RcuStall, End::Stack),
+    ("self-detected stall on CPU", SplatClass::RcuStall, End::Stack),
+    ("expedited stalls on CPUs/tasks", SplatClass::RcuStall, End::Stack),
+    ("BUG: soft lockup", SplatClass::Lockup, End::Stack),
+    ("BUG: workqueue lockup", SplatClass::Lockup, End::Line),
+    ("hard LOCKUP", SplatClass::Lockup, End::Stack),
+];
+
+const AT_START: &[(&str, SplatClass, End)] = &[
+    ("WARNING: possible circular locking dependency", SplatClass::Lockdep, End::Stack),
+    ("WARNING: possible recursive locking", SplatClass::Lockdep, End::Stack),
+    ("WARNING: possible irq lock inversion", SplatClass::Lockdep, End::Stack),
+    ("WARNING: inconsistent lock state", SplatClass::Lockdep, End::Stack),
+    ("WARNING: suspicious RCU usage", SplatClass::Lockdep, End::Stack),
+    ("WARNING: bad unlock balance", SplatClass::Lockdep, End::Stack),
+    ("WARNING: bad contention", SplatClass::Lockdep, End::Stack),
+    ("WARNING: held lock freed", SplatClass::Lockdep, End::Stack),
+    ("WARNING: lock held when returning", SplatClass::Lockdep, End::Stack),
+    ("WARNING: Nested lock was not taken", SplatClass::Lockdep, End::Stack),
+    ("WARNING: chain_key collision", SplatClass::Lockdep, End::Stack),
+    ("WARNING: HARDIRQ-safe", SplatClass::Lockdep, End::Stack),
+    ("WARNING: SOFTIRQ-safe", SplatClass::Lockdep, End::Stack),
+    ("[ BUG: Invalid wait context ]", SplatClass::Lockdep, End::Stack),
+    ("WARNING: kernel stack ", SplatClass::Warn, End::Line),
+    ("WARNING: ", SplatClass::Warn, End::Trace),
+    ("BUG: sleeping function called from invalid context", SplatClass::AtomicSleep, End::Stack),
+    ("BUG: scheduling while atomic", SplatClass::AtomicSleep, End::Stack),
+    ("BUG: unable to handle page fault", SplatClass::Oops, End::Trace),
+    ("BUG: kernel NULL pointer dereference", SplatClass::Oops, End::Trace),
+    ("BUG: ", SplatClass::Bug, End::Stack),
+    ("PANIC: double fault", SplatClass::Panic, End::Trace),
+    ("Oops: ", SplatClass::Oops, End::Trace),
+    ("refcount_t: ", SplatClass::Refcount, End::Line),
+    ("list_add corruption", SplatClass::ListCorruption, End::Line),
+    ("list_del corruption", SplatClass::ListCorruption, End::Line),
+    ("kmemleak: ", SplatClass::Kmemleak, End::Line),
+    ("INFO: task ", SplatClass::HungTask, End::Stack),
+];
+
+/// The lines of the splat that begins at `start`. One that never comes to its end
+/// (the machine went away, or the log is torn) is its heading and stack, at most.
+fn range(lines: &[Line], start: usize, end: End) -> Range<usize> {
+    let same_boot = |index: &usize| lines[*index].boot == lines[start].boot;
+    let limit = (start + 1..lines.len().min(start + SPLAT_LINES_MAX)).take_while(same_boot).last().unwrap_or(start);
+    let stop = (start + 1..=limit).find(|index| {
+        let text = lines[*index].text.as_str();
+        match end {
+            End::Trace => text.contains("---[ end trace") || text.contains("---[ end Kernel panic"),
+            End::DoubleRule => text.starts_with("======================="),
+            End::Stack => text.trim() == "</TASK>",
+            End::Line => false,
+        }
+    });
+    match stop {
+        Some(stop) => start..stop + 1,
+        // Unended: stop before the next heading, so that none is swallowed.
+        None if end == End::Line => start..start + 1,
+        None => {
+            let skip = if lines[start].text.contains(CUT_HERE) { 8 } else { 1 };
+            let next = (start + skip..=limit).find(|index| heading(lines, *index).is_some());
+            start..next.unwrap_or(limit + 1).max(start + 1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::klog::{Log, SplatClass};
+
+    fn titles(text: &str) -> Vec<String> {
+        let log = Log::parse(format!("Linux version 7.3.4\n{text}").as_bytes());
+        log.splats.iter().map(|splat| format!("{}: {}", splat.class.word(), splat.title)).collect()
+    }
+
+    #[test]
+    fn a_warning_is_one_splat_with_its_message() {
+        let text = "------------[ cut here ]------------\n\
+            liveupdate-test 0000:01:00.0: Destroying outgoing-preserved device!\n\
+            WARNING: drivers/pci/liveupdate.c:210 at pci_liveupdate_cleanup_device+0x51/0x80, CPU#1: test/77\n\
+            RIP: 0010:pci_liveupdate_cleanup_device+0x51/0x80\nCall Trace:\n <TASK>\n </TASK>\n\
+            ---[ end trace 0000000000000000 ]---\nafter\n";
+        let log = Log::parse(text.as_bytes());
+        assert_eq!(log.splats.len(), 1);
+        assert!(log.splats[0].says("Destroying outgoing-preserved device!"));
+        assert_eq!(log.splats[0].lines.len(), 8);
+        assert_eq!(titles(text), ["WARN: WARNING in pci_liveupdate_cleanup_device"]);
+    }
+
+    #[test]
+    fn classes_are_told_apart() {
+        let text = "==================================================================\n\
+            BUG: KASAN: slab-use-after-free in ltd_user_use+0x40/0x90\n\
+            Read of size 4 at addr ffff888001234500 by task test/81\n\
+            ==================================================================\n\
+            ------------[ cut here ]------------\nrefcount_t: underflow; use-after-free.\n\
+            WARNING: lib/refcount.c:28 at refcount_warn_saturate+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n\
+            BUG: kernel NULL pointer dereference, address: 0000000000000008\n\
+            Oops: Oops: 0000 [#1] SMP\nRIP: 0010:luo_thing.isra.0+0x5/0x9\n---[ end trace 0 ]---\n\
+            INFO: task test:99 blocked for more than 120 seconds.\n </TASK>\n\
+            BUG: sleeping function called from invalid context at kernel/locking/mutex.c:100\n </TASK>\n\
+            Oops: general protection fault, probably for non-canonical address 0x1: 0000 [#2] SMP\n\
+            RIP: 0010:f+0x1/0x2\n---[ end trace 0 ]---\n\
+            WARNING: possible circular locking dependency detected\n7.3.4 #1\n </TASK>\n\
+            Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n";
+        insta::assert_snapshot!(titles(text).join("\n"), @r"
+        KASAN: KASAN: slab-use-after-free Read in ltd_user_use
+        refcount_t: refcount_t: underflow; use-after-free
+        Oops: NULL pointer dereference in luo_thing
+        hung task: task test hung
+        atomic sleep: sleeping function called from invalid context
+        GPF: general protection fault in f
+        lockdep: possible circular locking dependency detected
+        panic: panic: Attempted to kill init! N
+        ");
+    }
+
+    #[test]
+    fn an_unended_splat_swallows_no_other() {
+        let text = "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n".to_owned()
+            + &"y\n".repeat(10)
+            + "Kernel panic - not syncing: gone\n";
+        assert_eq!(titles(&text).len(), 2);
+    }
+
+    #[test]
+    fn userspace_cannot_fake_a_splat() {
+        let log = Log::parse(b"<12>[    1.000000][   T7] BUG: KASAN: nothing in nowhere+0x1/0x2\n");
+        assert!(log.splats.is_empty());
+        assert_eq!(SplatClass::from_word("KASAN"), Some(SplatClass::Kasan));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_log(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let log = Log::parse(&bytes);
+            for splat in &log.splats {
+                prop_assert!(splat.lines.end <= log.lines.len() && !splat.lines.is_empty());
+            }
+        }
+
+        #[test]
+        fn torn_splats_are_a_log(cut in 0usize..600, pieces in proptest::collection::vec(0usize..8, 0..30)) {
+            let words = ["------------[ cut here ]------------\n", "WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\n",
+                "BUG: KASAN: x in y+0x1/0x2\n", "======================================\n", "---[ end trace 0 ]---\n",
+                "[    0.000000] Linux version 1\n", "Kernel panic - not syncing: \n", "kernel BUG at é:1!\n"];
+            let text: String = pieces.iter().map(|piece| words[*piece]).collect();
+            let log = Log::parse(&text.as_bytes()[..cut.min(text.len())]);
+            for pair in log.splats.windows(2) {
+                prop_assert!(pair[0].lines.end <= pair[1].lines.start);
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! KTAP as kselftest really prints it, to a tree of tests and a list of problems.
+//!
+//! The output is hostile: it can be cut anywhere, have another level's lines in
+//! between, or print results that are none. The parser never fails and never
+//! panics; a test is crashed until a result line says otherwise, and plan, numbers
+//! and totals are held against one another. Knows nothing of who printed it.
+
+mod line;
+
+use line::{Content, Directive, ResultLine};
+
+/// Tests of one output that are kept.
+const TESTS_MAX: usize = 20_000;
+/// Levels of nesting that are followed.
+const DEPTH_MAX: usize = 16;
+/// Problems that are kept.
+const PROBLEMS_MAX: usize = 200;
+/// Diagnostic lines kept for one test.
+const DIAGNOSTICS_MAX: usize = 500;
+
+/// What a test came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// `ok`
+    Passed,
+    /// `not ok`
+    Failed,
+    /// Skipped, with the reason as far as one was given.
+    Skipped(String),
+    /// Failed as it was known to.
+    ExpectedFailure(String),
+    /// Passed although it was known to fail.
+    UnexpectedPass,
+    /// The runner ended it.
+    TimedOut,
+    /// Begun, and no result.
+    Crashed,
+}
+
+/// A test, or a group of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Test {
+    /// Its number on its level, from 1; 0 when it never got one.
+    pub number: u64,
+    /// Its name.
+    pub name: String,
+    /// What it came to.
+    pub status: Status,
+    /// Diagnostics printed before its result.
+    pub diagnostics: Vec<String>,
+    /// The tests inside.
+    pub children: Vec<Test>,
+}
+
+/// Parsed output.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The tests of the outermost level.
+    pub tests: Vec<Test>,
+    /// How many tests were announced on the outermost level.
+    pub plan: Option<u64>,
+    /// The reason of a whole program that skipped.
+    pub skip_all: Option<String>,
+    /// What does not fit together; empty is good.
+    pub problems: Vec<String>,
+}
+
+impl Report {
+    /// Parses the output of a test program.
+    #[must_use]
+    pub fn parse(output: &[u8]) -> Self {
+        let mut parser = Parser::default();
+        for bytes in output.split_inclusive(|byte| *byte == b'\n') {
+            parser.line(bytes);
+        }
+        parser.finish()
+    }
+
+    /// Returns the tests without tests inside, of all levels.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<&Test> {
+        let mut found = Vec::new();
+        let mut waiting: Vec<&Test> = self.tests.iter().rev().collect();
+        while let Some(test) = waiting.pop() {
+            if test.children.is_empty() {
+                found.push(test);
+            }
+            waiting.extend(test.children.iter().rev());
+        }
+        found
+    }
+}
+
+/// One level of nesting that is being read.
+#[derive(Debug, Default)]
+struct Level {
+    tests: Vec<Test>,
+    plan: Option<u64>,
+    skip_all: Option<String>,
+    diagnostics: Vec<String>,
+    running: Option<String>,
+    bailed_out: bool,
+}
+
+impl Level {
+    fn next_number(&self) -> u64 {
+        self.tests.last().map_or(0, |test| test.number) + 1
+    }
+
+    fn is_begun(&self) -> bool {
+        self.plan.is_some() || !self.tests.is_empty() || self.running.is_some()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Parser {
+    /// From the outermost inwards.
+    levels: Vec<Level>,
+    problems: Vec<String>,
+    tests: usize,
+    /// Whether a version line was seen at all.
+    begun: bool,
+}
+
+impl Parser {
+    fn line(&mut self, bytes: &[u8]) {
+        let ended = bytes.ends_with(b"\n");
+        let parsed = line::parse(bytes);
+        // A result of the runner behind something that printed no end of line.
+        if let Some((front, hidden)) = line::hidden_result(&parsed.raw)
+            && self.levels.len() > 1
+            && hidden.number == Some(self.levels[0].next_number())
+        {
+            self.problem(format!("the result of `{}` stands in the middle of a line", hidden.name));
+            self.content(line::parse(front.as_bytes()), true);
+            return self.result(0, hidden, &parsed.raw);
+        }
+        self.content(parsed, ended);
+    }
+
+    fn content(&mut self, parsed: line::KtapLine, ended: bool) {
+        // A version line one level deeper opens that level; others that deep are
+        // somebody's diagnostics.
+        let open = self.levels.len();
+        let depth = match parsed.content {
+            Content::Version => parsed.depth.min(open),
+            _ => parsed.depth.min(open.saturating_sub(1)),
+        };
+        if !ended && !matches!(parsed.content, Content::Diagnostic(_) | Content::Empty) {
+            self.problem("the output is cut in the middle of a line".to_owned());
+        }
+        if depth < parsed.depth && !matches!(parsed.content, Content::Empty) {
+            return self.diagnostic(depth, parsed.raw);
+        }
+        match parsed.content {
+            Content::Empty => {}
+            Content::Version => self.version(depth),
+            Content::Plan { count, skip } => self.plan(depth, count, skip),
+            Content::Result(result) => self.result(depth, result, &parsed.raw),
+            Content::BailOut(reason) => self.bail_out(depth, &reason),
+            Content::Totals(totals) => self.totals(depth, totals),
+            Content::Diagnostic(text) => self.diagnostic(depth, text),
+        }
+    }
+
+    fn problem(&mut self, text: String) {
+        if self.problems.len() < PROBLEMS_MAX && !self.problems.contains(&text) {
+            self.problems.push(text);
+        }
+    }
+
+    fn level(&mut self, depth: usize) -> &mut Level {
+        while self.levels.len() <= depth.min(DEPTH_MAX) {
+            self.levels.push(Level::default());
+        }
+        &mut self.levels[depth.min(DEPTH_MAX)]
+    }
+
+    fn version(&mut self, depth: usize) {
+        self.begun = true;
+        if self.levels.len() > depth && self.levels[depth].is_begun() {
+            self.problem("a second version line".to_owned());
+            return;
+        }
+        self.level(depth);
+    }
+
+    fn plan(&mut self, depth: usize, count: u64, skip: Option<String>) {
+        let level = self.level(depth);
+        if level.plan.is_some() {
+            return self.problem("a second plan".to_owned());
+        }
+        level.plan = Some(count);
+        level.skip_all = skip;
+    }
+
+    fn diagnostic(&mut self, depth: usize, text: String) {
+        let level = self.level(depth);
+        if let Some(name) = line::running_test(&text) {
+            level.running = Some(name.to_owned());
+        }
+        if level.diagnostics.len() < DIAGNOSTICS_MAX {
+            level.diagnostics.push(text);
+        }
+    }
+
+    fn result(&mut self, depth: usize, result: ResultLine, raw: &str) {
+        let expected = self.level(depth).next_number();
+        if result.number.is_some_and(|number| number != expected) {
+            let said = result.number.unwrap_or_default();
+            self.problem(format!("a result numbered {said} where {expected} comes next: `{}`", short(raw)));
+            return self.diagnostic_only(depth, raw);
+        }
+        self.tests += 1;
+        if self.tests > TESTS_MAX {
+            return self.problem(format!("more than {TESTS_MAX} results"));
+        }
+        let children = self.close_deeper(depth);
+        let level = self.level(depth);
+        level.running = None;
+        let diagnostics = std::mem::take(&mut level.diagnostics);
+        let (children, inner_skip) = children.map_or((Vec::new(), None), |inner| (inner.tests, inner.skip_all));
+        let status = status(&result, inner_skip);
+        let failed_inside = children.iter().any(|child| matches!(child.status, Status::Failed | Status::Crashed));
+        if failed_inside && status == Status::Passed {
+            self.problem(format!("`{}` passed although a test in it did not", result.name));
+        }
+        let test = Test { number: expected, name: result.name, status, diagnostics, children };
+        self.level(depth).tests.push(test);
+    }
+
+    fn diagnostic_only(&mut self, depth: usize, raw: &str) {
+        let level = self.level(depth);
+        if level.diagnostics.len() < DIAGNOSTICS_MAX {
+            level.diagnostics.push(raw.to_owned());
+        }
+    }
+
+    fn bail_out(&mut self, depth: usize, reason: &str) {
+        self.level(depth).bailed_out = true;
+        self.problem(format!("bailed out: {}", short(reason)));
+    }
+
+    fn totals(&mut self, depth: usize, said: line::Totals) {
+        let level = self.level(depth);
+        let mut seen = line::Totals::default();
+        for test in &level.tests {
+            match test.status {
+                Status::Passed => seen.pass += 1,
+                Status::Failed | Status::Crashed | Status::TimedOut => seen.fail += 1,
+                Status::Skipped(_) => seen.skip += 1,
+                Status::ExpectedFailure(_) => seen.xfail += 1,
+                Status::UnexpectedPass => seen.xpass += 1,
+            }
+        }
+        let said = line::Totals { fail: said.fail + said.error, error: 0, ..said };
+        if said != seen {
+            self.problem(format!("the totals say {said}, the results {seen}"));
+        }
+    }
+
+    /// Ends the levels deeper than `depth`, and returns the next deeper one.
+    fn close_deeper(&mut self, depth: usize) -> Option<Level> {
+        let mut inner: Option<Level> = None;
+        while self.levels.len() > depth + 1 {
+            let mut level = self.levels.pop()?;
+            // Levels deeper still, whose parent never had its result.
+            if let Some(orphans) = inner.take().filter(|orphans| !orphans.tests.is_empty()) {
+                level.tests.push(crashed("(without a result)".to_owned(), level.next_number(), orphans.tests));
+            }
+            self.complete(&mut level);
+            inner = Some(level);
+        }
+        inner
+    }
+
+    /// What was announced or begun on a level and has no result, crashed.
+    fn complete(&mut self, level: &mut Level) {
+        if let Some(name) = level.running.take() {
+            let number = level.next_number();
+            let mut test = crashed(name, number, Vec::new());
+            test.diagnostics = std::mem::take(&mut level.diagnostics);
+            level.tests.push(test);
+        }
+        let results = level.tests.iter().filter(|test| test.status != Status::Crashed).count() as u64;
+        match level.plan {
+            Some(plan) if plan != results => {
+                self.problem(format!("{plan} tests were announced and {results} have a result"));
+                let missing = plan.saturating_sub(level.tests.len() as u64);
+                for _ in 0..missing.min(TESTS_MAX as u64) {
+                    let number = level.next_number();
+                    level.tests.push(crashed("(no result)".to_owned(), number, Vec::new()));
+                }
+            }
+            None if !level.tests.is_empty() => self.problem("results without a plan".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn finish(mut self) -> Report {
+        let inner = self.close_deeper(0);
+        let mut outer = std::mem::take(self.level(0));
+        if let Some(inner) = inner.filter(|inner| !inner.tests.is_empty()) {
+            let number = outer.next_number();
+            outer.tests.push(crashed("(without a result)".to_owned(), number, inner.tests));
+        }
+        self.complete(&mut outer);
+        if !self.begun {
+            self.problem("no version line: this is no TAP".to_owned());
+        }
+        Report { tests: outer.tests, plan: outer.plan, skip_all: outer.skip_all, problems: self.problems }
+    }
+}
+
+const fn crashed(name: String, number: u64, children: Vec<Test>) -> Test {
+    Test { number, name, status: Status::Crashed, diagnostics: Vec::new(), children }
+}
+
+fn status(result: &ResultLine, inner_skip: Option<String>) -> Status {
+    match &result.directive {
+        Some(Directive::Skip(reason)) if reason.is_empty() => Status::Skipped(inner_skip.unwrap_or_default()),
+        Some(Directive::Skip(reason)) => Status::Skipped(reason.clone()),
+        Some(Directive::Xfail(reason)) => Status::ExpectedFailure(reason.clone()),
+        Some(Directive::Xpass) => Status::UnexpectedPass,
+        Some(Directive::Timeout) => Status::TimedOut,
+        Some(Directive::Error) => Status::Failed,
+        None if result.ok => Status::Passed,
+        None => Status::Failed,
+    }
+}
+
+fn short(text: &str) -> String {
+    text.trim().chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One line of KTAP: how deep it is and what it says. Knows no other line.
+
+use std::fmt;
+
+/// Bytes of a line that are kept.
+const LINE_BYTES_MAX: usize = 8192;
+
+/// A line, taken apart.
+#[derive(Debug)]
+pub(super) struct KtapLine {
+    /// How many levels of `# ` or two blanks stand before something that is not
+    /// a diagnostic; 0 for diagnostics.
+    pub(super) depth: usize,
+    /// What it says.
+    pub(super) content: Content,
+    /// The line as text.
+    pub(super) raw: String,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Empty,
+    Version,
+    Plan { count: u64, skip: Option<String> },
+    Result(ResultLine),
+    BailOut(String),
+    Totals(Totals),
+    Diagnostic(String),
+}
+
+#[derive(Debug)]
+pub(super) struct ResultLine {
+    pub(super) ok: bool,
+    pub(super) number: Option<u64>,
+    pub(super) name: String,
+    pub(super) directive: Option<Directive>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Directive {
+    Skip(String),
+    Xfail(String),
+    Xpass,
+    Timeout,
+    Error,
+}
+
+/// What a totals line counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) pass: u64,
+    pub(super) fail: u64,
+    pub(super) xfail: u64,
+    pub(super) xpass: u64,
+    pub(super) skip: u64,
+    pub(super) error: u64,
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pass, fail, xfail, xpass, skip, .. } = self;
+        write!(f, "pass:{pass} fail:{fail} xfail:{xfail} xpass:{xpass} skip:{skip}")
+    }
+}
+
+/// Takes a line apart.
+pub(super) fn parse(bytes: &[u8]) -> KtapLine {
+    let raw = clean(bytes);
+    let mut depth = 0;
+    let mut rest = raw.as_str();
+    loop {
+        if let Some(content) = structure(rest) {
+            return KtapLine { depth, content, raw };
+        }
+        match rest.strip_prefix("# ").or_else(|| rest.strip_prefix("  ")) {
+            Some(inner) if depth < super::DEPTH_MAX => {
+                rest = inner;
+                depth += 1;
+            }
+            _ => break,
+        }
+    }
+    let content = if raw.is_empty() { Content::Empty } else { Content::Diagnostic(raw.clone()) };
+    // The diagnostics of a level have one `# ` more than the level itself.
+    let depth = if raw.starts_with('#') { depth.saturating_sub(1) } else { 0 };
+    KtapLine { depth: if matches!(content, Content::Empty) { 0 } else { depth.min(1) }, content, raw }
+}
+
+/// What a line says that is more than a diagnostic.
+fn structure(text: &str) -> Option<Content> {
+    if text.starts_with("TAP version ") || text.starts_with("KTAP version ") {
+        return Some(Content::Version);
+    }
+    if let Some(reason) = text.strip_prefix("Bail out!") {
+        return Some(Content::BailOut(reason.trim().to_owned()));
+    }
+    if let Some(totals) = text.strip_prefix("# Totals: ") {
+        return self::totals(totals).map(Content::Totals);
+    }
+    plan(text).or_else(|| result(text).map(Content::Result))
+}
+
+fn plan(text: &str) -> Option<Content> {
+    let rest = text.strip_prefix("1..")?;
+    let (count, rest) = number(rest)?;
+    let skip = rest.trim().strip_prefix("# SKIP").map(|reason| reason.trim().to_owned());
+    (rest.trim().is_empty() || skip.is_some()).then_some(Content::Plan { count, skip })
+}
+
+fn result(text: &str) -> Option<ResultLine> {
+    let (ok, rest) = match text.strip_prefix("not ok") {
+        Some(rest) => (false, rest),
+        None => (true, text.strip_prefix("ok")?),
+    };
+    let rest = if rest.is_empty() { rest } else { rest.strip_prefix(' ')? };
+    let (number, rest) = number(rest).map_or((None, rest), |(number, rest)| (Some(number), rest));
+    let number = number?;
+    let rest = rest.trim_start().trim_start_matches("- ");
+    let (name, directive) = match rest.strip_prefix("# ") {
+        Some(data) => ("", directive(data)),
+        None => rest.split_once(" # ").map_or((rest, None), |(name, data)| (name, directive(data))),
+    };
+    // kselftest's skip helper puts the name behind the directive.
+    let name = match (&directive, name.trim()) {
+        (Some(Directive::Skip(after) | Directive::Xfail(after)), "") => after.clone(),
+        (Some(Directive::Error), "") => rest.trim_start_matches("# error").trim().to_owned(),
+        (_, name) => name.to_owned(),
+    };
+    Some(ResultLine { ok, number: Some(number), name, directive })
+}
+
+fn directive(data: &str) -> Option<Directive> {
+    let (word, rest) = data.split_once(' ').unwrap_or((data, ""));
+    let reason = rest.trim().to_owned();
+    match word.to_ascii_uppercase().as_str() {
+        "SKIP" => Some(Directive::Skip(reason)),
+        "XFAIL" | "TODO" => Some(Directive::Xfail(reason)),
+        "XPASS" => Some(Directive::Xpass),
+        "TIMEOUT" => Some(Directive::Timeout),
+        "ERROR" => Some(Directive::Error),
+        _ => None,
+    }
+}
+
+fn totals(text: &str) -> Option<Totals> {
+    let mut totals = Totals::default();
+    for pair in text.split_whitespace() {
+        let (key, value) = pair.split_once(':')?;
+        let value = value.parse().ok()?;
+        match key {
+            "pass" => totals.pass = value,
+            "fail" => totals.fail = value,
+            "xfail" => totals.xfail = value,
+            "xpass" => totals.xpass = value,
+            "skip" => totals.skip = value,
+            "error" => totals.error = value,
+            _ => return None,
+        }
+    }
+    Some(totals)
+}
+
+/// A result of kselftest's runner in the middle of a line, as after a text without
+/// an end of line, and what stands in front of it.
+pub(super) fn hidden_result(text: &str) -> Option<(&str, ResultLine)> {
+    let name = text.find(" selftests: ")?;
+    let at = text[..name].rfind("not ok ").or_else(|| text[..name].rfind("ok ")).filter(|at| *at > 0)?;
+    Some((&text[..at], result(&text[at..])?))
+}
+
+/// The name in the harness' "#  RUN           fixture.test ...".
+pub(super) fn running_test(text: &str) -> Option<&str> {
+    let rest = text.trim_start_matches(['#', ' ']).strip_prefix("RUN ")?;
+    rest.trim().strip_suffix(" ...")
+}
+
+fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let number = text[..end].parse().ok()?;
+    Some((number, &text[end..]))
+}
+
+/// Lossy text without control characters and colours.
+fn clean(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LINE_BYTES_MAX)]);
+    let mut clean = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character == '\x1b' {
+            let _ = characters.by_ref().find(|inside| inside.is_ascii_alphabetic());
+        } else if character == '\t' || !character.is_control() {
+            clean.push(character);
+        }
+    }
+    clean.truncate(clean.trim_end().len());
+    clean
+}

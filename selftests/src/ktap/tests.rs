@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! KTAP as documented and as it really arrives.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn show(output: &str) -> String {
+    fn one(test: &Test, indent: usize, out: &mut String) {
+        out.push_str(&format!("{}{} {:?} {}\n", "  ".repeat(indent), test.number, test.status, test.name));
+        for child in &test.children {
+            one(child, indent + 1, out);
+        }
+    }
+    let report = Report::parse(output.as_bytes());
+    let mut out = String::new();
+    for test in &report.tests {
+        one(test, 0, &mut out);
+    }
+    for problem in &report.problems {
+        out.push_str(&format!("! {problem}\n"));
+    }
+    out
+}
+
+#[test]
+fn a_harness_program() {
+    let output = "TAP version 13\n1..3\n# Starting 3 tests from 1 test cases.\n\
+        #  RUN           fx.one ...\n#            OK  fx.one\nok 1 fx.one\n\
+        #  RUN           fx.two ...\n# a.c:3:two:Expected 0 (0) == ret (-5)\n#          FAIL  fx.two\nnot ok 2 fx.two\n\
+        #  RUN           fx.three ...\n#      SKIP      needs root\n#            OK  fx.three\nok 3 fx.three # SKIP needs root\n\
+        # FAILED: 2 / 3 tests passed.\n# Totals: pass:1 fail:1 xfail:0 xpass:0 skip:1 error:0\n";
+    insta::assert_snapshot!(show(output), @r#"
+    1 Passed fx.one
+    2 Failed fx.two
+    3 Skipped("needs root") fx.three
+    "#);
+}
+
+#[test]
+fn a_test_without_a_result_is_crashed() {
+    let output = "TAP version 13\n1..2\n#  RUN           fx.one ...\nok 1 fx.one\n#  RUN           fx.two ...\n# st";
+    insta::assert_snapshot!(show(output), @r"
+    1 Passed fx.one
+    2 Crashed fx.two
+    ! 2 tests were announced and 1 have a result
+    ");
+}
+
+#[test]
+fn the_runner_nests_with_hashes() {
+    let output = "TAP version 13\n1..2\n# timeout set to 45\n# selftests: foo: bar\n\
+        # TAP version 13\n# 1..1\n# #  RUN           global.x ...\n# ok 1 global.x\n\
+        # # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\nok 1 selftests: foo: bar\n\
+        # selftests: foo: none\n# TAP version 13\n# 1..0 # SKIP no device\nok 2 selftests: foo: none # SKIP\n";
+    insta::assert_snapshot!(show(output), @r#"
+    1 Passed selftests: foo: bar
+      1 Passed global.x
+    2 Skipped("no device") selftests: foo: none
+    "#);
+}
+
+#[test]
+fn a_result_in_the_middle_of_a_line_is_found() {
+    let output = "TAP version 13\n1..1\n# selftests: foo: nonl.sh\n# TAP version 13\n# 1..1\n\
+        # ok 1 partialnot ok 1 selftests: foo: nonl.sh # exit=1\n";
+    insta::assert_snapshot!(show(output), @r"
+    1 Failed selftests: foo: nonl.sh
+      1 Passed partial
+    ! the result of `selftests: foo: nonl.sh` stands in the middle of a line
+    ");
+}
+
+#[test]
+fn a_false_result_is_no_result() {
+    let output = "TAP version 13\n1..1\nnot ok 77 I made this up\nok 1 real\n\
+        # Totals: pass:2 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
+    insta::assert_snapshot!(show(output), @r"
+    1 Passed real
+    ! a result numbered 77 where 1 comes next: `not ok 77 I made this up`
+    ! the totals say pass:2 fail:0 xfail:0 xpass:0 skip:0, the results pass:1 fail:0 xfail:0 xpass:0 skip:0
+    ");
+}
+
+#[test]
+fn directives_of_kselftest() {
+    let output = "TAP version 13\n1..5\nok 1 # SKIP name and reason\nok 2 x # XFAIL unknown\n\
+        not ok 3 selftests: a: b # TIMEOUT 2 seconds\nnot ok 4 # error msg\r\nok 5 y # XPASS unknown\n";
+    insta::assert_snapshot!(show(output), @r#"
+    1 Skipped("name and reason") name and reason
+    2 ExpectedFailure("unknown") x
+    3 TimedOut selftests: a: b
+    4 Failed msg
+    5 UnexpectedPass y
+    "#);
+}
+
+#[test]
+fn nothing_is_a_problem() {
+    assert_eq!(Report::parse(b"").problems, ["no version line: this is no TAP"]);
+    assert!(Report::parse(b"TAP version 13\n1..0 # SKIP no root\n").skip_all.is_some());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_report(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let _ = Report::parse(&bytes);
+    }
+
+    #[test]
+    fn any_mixture_of_lines_is_a_report(pieces in proptest::collection::vec(0usize..14, 0..60), cut in 0usize..900) {
+        let words = ["TAP version 13\n", "# TAP version 13\n", "# # TAP version 13\n", "1..2\n", "# 1..3\n", "ok 1 a\n",
+            "# not ok 1 b\n", "not ok 2 c # SKIP é\n", "# # ok 1 d\n", "#  RUN           f.g ...\n", "Bail out! x\n",
+            "# Totals: pass:1 fail:0\n", "# xnot ok 1 selftests: a\n", "1..99999999999\n"];
+        let text: String = pieces.iter().map(|piece| words[*piece]).collect();
+        let _ = Report::parse(&text.as_bytes()[..cut.min(text.len())]);
+    }
+}
