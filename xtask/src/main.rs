@@ -1,3 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Placeholder until the room is furnished.
-fn main() {}
+//! `cargo xtask`: what the user types, the plan, the commands and the renderers.
+//!
+//! `main` only reads the arguments, hands over to a command and turns what it
+//! says into an exit code. Commands decide and do; renderers print.
+
+mod cli;
+mod commands;
+mod exit;
+mod layout;
+mod plan;
+mod render;
+mod result;
+mod run_folder;
+mod session;
+mod snapshot;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::session::Session;
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let session = match Session::start() {
+        Ok(session) => session,
+        Err(error) => return exit::report(&error).into(),
+    };
+    let done = match &cli.command {
+        Command::Test(args) => commands::test::run(args, &session),
+        Command::Apply(args) => commands::apply::run(args, &session),
+        Command::Build(args) => commands::build::run(args, &session),
+        Command::Generate(args) => commands::generate::run(args, &session),
+        Command::Boot(args) => commands::boot::run(args, &session),
+        Command::Report(args) => commands::report::run(args, &session),
+        Command::Doctor(args) => commands::doctor::run(args, &session),
+        Command::Ci(args) => commands::ci::run(args, &session),
+    };
+    session.progress.clear();
+    let exit = match done {
+        Ok(exit) => exit,
+        Err(_) if session.cancel.is_cancelled() => {
+            render::line_to_stderr("interrupted; nothing is left running");
+            Exit::Interrupted
+        }
+        Err(error) => exit::report(&error),
+    };
+    exit.into()
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The command line as typed.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat or snapshot);
+2 wrong input; 3 infrastructure; 130 interrupted.";
+
+/// Patch-series testbed and kselftest generator for Linux.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Judge a series: apply, build, boot, run scenarios, print the table
+    #[command(after_help = EXIT_CODES)]
+    Test(TestArgs),
+    /// Apply a series to a tree and show the stacks, without building
+    Apply(ApplyArgs),
+    /// Build the kernels of the stacks
+    Build(BuildArgs),
+    /// Write the generated selftests, or check that they are up to date
+    Generate(GenerateArgs),
+    /// Boot a kernel in the test VM and say how long it took
+    Boot(BootArgs),
+    /// Judge a finished run again from what it recorded, and print its table
+    Report(ReportArgs),
+    /// Say what this host lacks, and how to get it
+    Doctor(DoctorArgs),
+    /// Run all that CI checks
+    Ci(CiArgs),
+}
+
+/// Which source states to make.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceArgs {
+    /// Kernel tree: a directory, or GIT@REV [default: the newest
+    /// linux-source-7.x that Debian offers]
+    #[arg(long, value_name = "TREE")]
+    pub(crate) kernel: Option<String>,
+
+    /// Series to judge: one of ours by name, a folder of .patch files, or an mbox
+    #[arg(long, value_name = "SERIES", default_value = "flb-refcount")]
+    pub(crate) series: String,
+
+    /// Series to apply first, part of every stack; may be repeated. Given once,
+    /// it replaces the default list [default: pci-liveupdate, liveupdate-test-driver]
+    #[arg(long, value_name = "SERIES")]
+    pub(crate) prereq: Vec<String>,
+
+    /// Stacks, separated by commas: base (without the series), series (with it)
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "base,series"
+    )]
+    pub(crate) stacks: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Scenarios by name [default: all]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Kernel configuration: fast or kasan; several separated by commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "fast"
+    )]
+    pub(crate) profile: Vec<String>,
+
+    /// Machine to run on, from vm-images/machines
+    #[arg(long, value_name = "NAME", default_value = "edu-pair")]
+    pub(crate) machine: String,
+
+    /// VMs at once [default: one for each core, as far as memory allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) jobs: Option<u32>,
+
+    /// Run every cell this many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) repeat: u32,
+
+    /// Run folder [default: target/testbed/runs/<id>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+
+    /// What to print: table, or json (result.json is always written)
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+
+    /// Print the plan and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Install missing host packages first (needs root)
+    #[arg(long)]
+    pub(crate) install: bool,
+
+    /// Whether results are held against the recorded snapshots [default: check
+    /// for the project's own series, ignore otherwise]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) snapshots: Option<Snapshots>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The table of scenarios against stacks
+    Table,
+    /// The content of result.json
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Snapshots {
+    /// A difference is a finding; review it with `cargo insta review`
+    Check,
+    /// Do not look
+    Ignore,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Also write the differing files of each stack below this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Kernel configuration: fast or kasan; several separated by commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "fast"
+    )]
+    pub(crate) profile: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GenerateArgs {
+    /// Change nothing; fail with a difference if the files are not up to date
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BootArgs {
+    /// A kernel image (bzImage)
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: Utf8PathBuf,
+
+    /// Machine to run on, from vm-images/machines
+    #[arg(long, value_name = "NAME", default_value = "edu-pair")]
+    pub(crate) machine: String,
+
+    /// Profile whose memory and time limits fit the kernel
+    #[arg(long, value_name = "NAME", default_value = "fast")]
+    pub(crate) profile: String,
+
+    /// Folder for the console log and what the guest said
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Run folder
+    #[arg(value_name = "RUN", default_value = "target/testbed/runs/latest")]
+    pub(crate) run: Utf8PathBuf,
+
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Install what is missing (needs root)
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CiArgs {
+    /// Install missing host packages first (needs root); implied by CI=true
+    #[arg(long)]
+    pub(crate) install: bool,
+
+    /// Minutes after which no further optional step is begun
+    #[arg(long, value_name = "MINUTES", default_value_t = 25)]
+    pub(crate) budget: u64,
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One file a command.
+
+pub(crate) mod apply;
+pub(crate) mod bench;
+pub(crate) mod boot;
+pub(crate) mod build;
+pub(crate) mod ci;
+pub(crate) mod doctor;
+pub(crate) mod generate;
+pub(crate) mod patch_style;
+pub(crate) mod report;
+pub(crate) mod sources;
+pub(crate) mod test;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `apply`: tree and series to stacks, and nothing more.
+
+use crate::cli::ApplyArgs;
+use crate::commands::sources::Request;
+use crate::exit::Exit;
+use crate::render;
+use crate::session::Session;
+
+/// Applies and prints what each stack is.
+pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
+    let sources = Request::from_args(&args.source, session)?.apply(session)?;
+    session.progress.clear();
+    let mut text = format!("tree: {}\n", sources.tree.label());
+    for stack in &sources.stacks {
+        let contains: Vec<&str> = stack.contains.iter().map(String::as_str).collect();
+        text += &format!(
+            "{}: contains {}; differs from the tree in\n",
+            stack.name,
+            contains.join(", ")
+        );
+        for (path, state) in stack.overlay.files() {
+            text += &format!(
+                "  {path}{}\n",
+                if state.is_none() { " (removed)" } else { "" }
+            );
+        }
+        if let Some(out) = &args.out {
+            stack.overlay.write_over(&out.join(&stack.name))?;
+        }
+    }
+    render::to_stdout(&text);
+    Ok(Exit::Ok)
+}

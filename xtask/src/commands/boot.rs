@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `boot`: one kernel image to a guest that answers, and off again.
+
+use camino::Utf8PathBuf;
+use kernel_patches::profile::Profile;
+use testbed_host::events::{Event, Observer};
+use vm_images::initramfs::Initramfs;
+use vm_images::transcript::End;
+use vm_images::vm::{self, Job};
+
+use crate::cli::BootArgs;
+use crate::commands::bench::Bench;
+use crate::exit::{Exit, bad_input};
+use crate::render;
+use crate::session::Session;
+
+/// Boots and says how it went and where the logs are.
+pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
+    if !args.image.is_file() {
+        return Err(bad_input(
+            format!("there is no kernel image `{}`", args.image),
+            "`cargo xtask build` makes some and says where they are",
+        ));
+    }
+    let profile = Profile::find(&args.profile, &session.layout.profiles())?;
+    let artifacts = match &args.out {
+        Some(out) => out.clone(),
+        None => session.layout.root().join("target/testbed/boot"),
+    };
+    fs_err::create_dir_all(&artifacts)?;
+    let bench = Bench::set_up(&args.machine, session)?;
+    let initramfs = initramfs(&bench, &artifacts)?;
+    let choice = bench.choose_accelerator(&args.image, &initramfs, session);
+    if let Some(text) = choice.reason {
+        session.progress.event(Event::Note { text });
+    }
+    let spec = bench.spec(
+        "boot",
+        &args.image,
+        &initramfs,
+        &profile.guest,
+        choice.accelerator,
+        &artifacts,
+    );
+    let transcript = vm::run(&spec, &Job::default(), &session.cancel, &session.progress);
+    session.progress.clear();
+    let Some(stage) = transcript.stages.first() else {
+        render::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end));
+        return Ok(match transcript.end {
+            End::Cancelled => Exit::Interrupted,
+            End::QemuDied { .. } | End::LaunchFailed { .. } => Exit::Infrastructure,
+            _ => Exit::Finding,
+        });
+    };
+    render::to_stdout(&format!(
+        "{} answered after {} ms under {}, {}\nsee: {artifacts}/serial.log",
+        stage.release, stage.boot_ms, choice.accelerator, transcript.end
+    ));
+    Ok(if transcript.end == End::PoweredOff {
+        Exit::Ok
+    } else {
+        Exit::Finding
+    })
+}
+
+fn initramfs(bench: &Bench, folder: &camino::Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    let path = folder.join("initramfs.cpio");
+    Initramfs::for_guest(&bench.guest)?.write_to(&path)?;
+    Ok(path)
+}

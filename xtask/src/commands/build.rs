@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `build`: stacks and profiles to kernels.
+
+use kernel_patches::kernel::{self, Kernel, Toolchain};
+use kernel_patches::profile::Profile;
+
+use crate::cli::BuildArgs;
+use crate::commands::sources::{Request, Sources};
+use crate::exit::Exit;
+use crate::render;
+use crate::session::Session;
+
+/// Builds and prints where each kernel is.
+pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
+    let request = Request::from_args(&args.source, session)?;
+    let profiles = find_profiles(&args.profile, session)?;
+    let sources = request.apply(session)?;
+    let kernels = build_all(&sources, &profiles, session)?;
+    session.progress.clear();
+    for built in kernels {
+        let how = if built.kernel.is_fresh {
+            "built"
+        } else {
+            "from the cache"
+        };
+        render::to_stdout(&format!(
+            "{} ({}): {} {how}",
+            built.stack,
+            built.profile,
+            built.kernel.image()
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// A kernel and what it was built from.
+#[derive(Clone, Debug)]
+pub(crate) struct Built {
+    pub(crate) stack: String,
+    pub(crate) profile: String,
+    pub(crate) kernel: Kernel,
+}
+
+/// Looks up profiles by name.
+///
+/// # Errors
+/// When there is no such profile.
+pub(crate) fn find_profiles(names: &[String], session: &Session) -> anyhow::Result<Vec<Profile>> {
+    let mut seen = std::collections::BTreeSet::new();
+    let folder = session.layout.profiles();
+    names
+        .iter()
+        .filter(|name| seen.insert(*name))
+        .map(|name| Ok(Profile::find(name, &folder)?))
+        .collect()
+}
+
+/// Builds every stack with every profile, stacks of a profile one after the
+/// other, since they share objects.
+///
+/// # Errors
+/// When a kernel cannot be built.
+pub(crate) fn build_all(
+    sources: &Sources,
+    profiles: &[Profile],
+    session: &Session,
+) -> anyhow::Result<Vec<Built>> {
+    let toolchain = Toolchain::detect(&session.cancel)?;
+    let mut built = Vec::new();
+    for profile in profiles {
+        for stack in &sources.stacks {
+            let kernel = kernel::make(
+                &sources.tree,
+                stack,
+                profile,
+                &toolchain,
+                &session.cache,
+                &session.cancel,
+                &session.progress,
+            )?;
+            let (stack, profile) = (stack.name.clone(), profile.name.clone());
+            built.push(Built {
+                stack,
+                profile,
+                kernel,
+            });
+        }
+    }
+    Ok(built)
+}

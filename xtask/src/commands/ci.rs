@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `ci`: all that CI checks, every failure listed, and what was skipped and why.
+
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use clap::Parser;
+use testbed_host::events::Activity;
+use testbed_host::process::Tool;
+
+use crate::cli::{CiArgs, Cli, Command, TestArgs};
+use crate::commands::{doctor, generate, patch_style, test};
+use crate::exit::Exit;
+use crate::render;
+use crate::session::Session;
+
+const CARGO_LIMIT: Duration = Duration::from_secs(1800);
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Came {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+struct Step {
+    name: &'static str,
+    came: Came,
+    secs: u64,
+}
+
+/// Runs every step, whatever became of the ones before it.
+pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
+    let begun = Instant::now();
+    let may_install = args.install || std::env::var("CI").is_ok_and(|ci| ci == "true");
+    doctor::require(may_install, session)?;
+    let mut steps = Vec::new();
+    let mut take = |name: &'static str, step: &dyn Fn() -> anyhow::Result<Came>| {
+        if session.cancel.is_cancelled() {
+            return;
+        }
+        let step_begun = Instant::now();
+        render::line_to_stderr(&format!("== {name}"));
+        let came = step().unwrap_or_else(|error| Came::Failed(format!("{error:#}")));
+        if let Came::Failed(why) | Came::Skipped(why) = &came {
+            session.progress.clear();
+            render::line_to_stderr(why);
+        }
+        steps.push(Step {
+            name,
+            came,
+            secs: step_begun.elapsed().as_secs(),
+        });
+    };
+    take("format", &|| cargo(&["fmt", "--all", "--check"], session));
+    take("lints", &|| {
+        let words = [
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        cargo(&words, session)
+    });
+    take("unit and snapshot tests", &|| {
+        cargo(&["test", "--quiet", "--workspace"], session)
+    });
+    take("generated files are up to date", &|| generated(session));
+    take("kernel style of patches and generated C", &|| {
+        Ok(verdict(patch_style::complaints(session)?))
+    });
+    take("matrix, profile fast", &|| matrix("fast", session));
+    take("matrix, profile kasan", &|| {
+        let budget = Duration::from_secs(args.budget * 60);
+        if begun.elapsed() > budget {
+            let spent = begun.elapsed().as_secs() / 60;
+            return Ok(Came::Skipped(format!(
+                "no time: {spent} minutes are gone, and it is not begun after {}",
+                args.budget
+            )));
+        }
+        matrix("kasan", session)
+    });
+    if session.cancel.is_cancelled() {
+        anyhow::bail!("interrupted");
+    }
+    session.progress.clear();
+    render::to_stdout(&summary(&steps, begun.elapsed()));
+    let failed = steps
+        .iter()
+        .any(|step| matches!(step.came, Came::Failed(_)));
+    Ok(if failed { Exit::Finding } else { Exit::Ok })
+}
+
+fn cargo(words: &[&str], session: &Session) -> anyhow::Result<Came> {
+    let activity = Activity::start(&session.progress, format!("cargo {}", words[0]), None);
+    let mut said = Vec::new();
+    let mut lines = 0;
+    let ran = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+        .args(words)
+        .cwd(session.layout.root())
+        .env("CARGO_TERM_COLOR", "never")
+        // Snapshots are compared, never rewritten, whatever the caller's shell says.
+        .env("INSTA_UPDATE", "no")
+        .deadline("cargo", CARGO_LIMIT)
+        .run_lines(&session.cancel, &mut |line| {
+            lines += 1;
+            activity.advance(lines, line);
+            said.push(line.to_owned());
+        });
+    Ok(match ran {
+        Ok(_) => Came::Passed,
+        Err(error) => Came::Failed(format!("{}\n{error}", said.join("\n"))),
+    })
+}
+
+fn generated(session: &Session) -> anyhow::Result<Came> {
+    Ok(verdict(generate::differences(session)?))
+}
+
+fn verdict(complaints: Vec<String>) -> Came {
+    if complaints.is_empty() {
+        Came::Passed
+    } else {
+        Came::Failed(complaints.join("\n"))
+    }
+}
+
+/// Runs all scenarios on all stacks, as a person would.
+fn matrix(profile: &str, session: &Session) -> anyhow::Result<Came> {
+    let args = test_args(profile)?;
+    Ok(match test::run(&args, session)? {
+        Exit::Ok => Came::Passed,
+        Exit::Interrupted => anyhow::bail!("interrupted"),
+        other => Came::Failed(format!(
+            "`cargo xtask test --profile {profile}` ended with {other:?}"
+        )),
+    })
+}
+
+fn test_args(profile: &str) -> anyhow::Result<TestArgs> {
+    let cli = Cli::try_parse_from(["cargo xtask", "test", "--profile", profile])?;
+    match cli.command {
+        Command::Test(args) => Ok(TestArgs {
+            out: None::<Utf8PathBuf>,
+            ..args
+        }),
+        _ => anyhow::bail!("`test` is not `test`"),
+    }
+}
+
+fn summary(steps: &[Step], took: Duration) -> String {
+    let mut text = format!("\nci, {} s\n", took.as_secs());
+    for step in steps {
+        let (word, why) = match &step.came {
+            Came::Passed => ("passed", ""),
+            Came::Failed(_) => ("FAILED", " (see above)"),
+            Came::Skipped(why) => ("skipped", why.as_str()),
+        };
+        text += &format!("  {word:<8} {} ({} s){why}\n", step.name, step.secs);
+    }
+    let count = |test: fn(&Came) -> bool| steps.iter().filter(|step| test(&step.came)).count();
+    text += &format!(
+        "{} passed, {} failed, {} skipped\n",
+        count(|came| *came == Came::Passed),
+        count(|came| matches!(came, Came::Failed(_))),
+        count(|came| matches!(came, Came::Skipped(_))),
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_and_says_why() {
+        let step = |name, came| Step {
+            name,
+            came,
+            secs: 3,
+        };
+        let steps = [
+            step("one", Came::Passed),
+            step("two", Came::Failed("because".to_owned())),
+            step("three", Came::Skipped(": no time".to_owned())),
+        ];
+        insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @"");
+    }
+
+    #[test]
+    fn the_matrix_is_what_a_person_would_type() {
+        let args = test_args("kasan").unwrap();
+        assert_eq!(args.profile, ["kasan"]);
+        assert!(args.scenarios.is_empty() && !args.dry_run);
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `doctor`: what this host lacks, and how to get it.
+
+use std::time::Duration;
+
+use camino::Utf8Path;
+use testbed_host::cancel::Cancel;
+use testbed_host::events::{Activity, Event, Observer};
+use testbed_host::process::Tool;
+
+use crate::cli::DoctorArgs;
+use crate::exit::Exit;
+use crate::render;
+use crate::session::Session;
+
+const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
+
+/// How to tell that something is there.
+#[derive(Clone, Copy, Debug)]
+enum Probe {
+    /// A program in PATH.
+    Program(&'static str),
+    /// One of these files.
+    File(&'static [&'static str]),
+}
+
+/// Something that a run needs.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    probe: Probe,
+    /// Debian's package.
+    package: &'static str,
+    why: &'static str,
+}
+
+const fn program(name: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need {
+        probe: Probe::Program(name),
+        package,
+        why,
+    }
+}
+
+const NEEDS: [Need; 17] = [
+    program("make", "make", "builds kernels"),
+    program("gcc", "gcc", "compiles kernels and selftests"),
+    program("ld", "binutils", "links kernels"),
+    program("flex", "flex", "builds kconfig"),
+    program("bison", "bison", "builds kconfig"),
+    program("bc", "bc", "kernel build scripts"),
+    program("perl", "perl", "kernel build scripts and checkpatch"),
+    program("rsync", "rsync", "installs kernel headers"),
+    program("git", "git", "applies patches"),
+    program("tar", "tar", "unpacks kernel source"),
+    program("xz", "xz-utils", "unpacks kernel source"),
+    program("dpkg-deb", "dpkg", "unpacks Debian's kernel source package"),
+    program("apt-get", "apt", "fetches Debian's kernel source package"),
+    program("qemu-system-x86_64", "qemu-system-x86", "runs the kernels"),
+    Need {
+        probe: Probe::File(&["/usr/include/gelf.h"]),
+        package: "libelf-dev",
+        why: "objtool, a part of the kernel build",
+    },
+    Need {
+        probe: Probe::File(&[
+            "/usr/lib/x86_64-linux-gnu/libc.a",
+            "/usr/lib64/libc.a",
+            "/usr/lib/libc.a",
+        ]),
+        package: "libc6-dev",
+        why: "links selftests and the guest statically",
+    },
+    Need {
+        probe: Probe::File(&["/usr/share/keyrings/debian-archive-keyring.gpg"]),
+        package: "debian-archive-keyring",
+        why: "verifies Debian's kernel source package",
+    },
+];
+
+/// Says what is missing, or installs it.
+pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> {
+    if args.install {
+        install(session)?;
+    }
+    let missing = missing();
+    session.progress.clear();
+    if missing.is_empty() {
+        render::to_stdout(&format!(
+            "all {} things that a run needs are here",
+            NEEDS.len()
+        ));
+        return Ok(Exit::Ok);
+    }
+    render::to_stdout(&complaint(&missing));
+    Ok(Exit::Infrastructure)
+}
+
+/// Fails, with the command that helps, when something is missing; installs it
+/// first if asked to.
+///
+/// # Errors
+/// When something is missing and stays so.
+pub(crate) fn require(may_install: bool, session: &Session) -> anyhow::Result<()> {
+    if may_install {
+        install(session)?;
+    }
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!("{}", complaint(&missing)))
+}
+
+fn missing() -> Vec<Need> {
+    NEEDS
+        .into_iter()
+        .filter(|need| !is_here(need.probe))
+        .collect()
+}
+
+fn is_here(probe: Probe) -> bool {
+    match probe {
+        Probe::Program(name) => which::which(name).is_ok(),
+        Probe::File(paths) => paths.iter().any(|path| Utf8Path::new(path).is_file()),
+    }
+}
+
+fn complaint(missing: &[Need]) -> String {
+    let mut text = format!("this host lacks {} thing(s):\n", missing.len());
+    for need in missing {
+        let name = match need.probe {
+            Probe::Program(name) => name,
+            Probe::File(paths) => paths[0],
+        };
+        text += &format!("  {name}: {}\n", need.why);
+    }
+    text += &format!(
+        "on Debian and its kin this gets them (or run the command again with `--install`):\n  {}{}",
+        if rustix::process::geteuid().is_root() {
+            ""
+        } else {
+            "sudo "
+        },
+        command_line(&packages(missing)).join(" "),
+    );
+    text
+}
+
+fn packages(missing: &[Need]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = missing.iter().map(|need| need.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+fn command_line(packages: &[&str]) -> Vec<String> {
+    let words = ["apt-get", "install", "--yes", "--no-install-recommends"];
+    words
+        .iter()
+        .chain(packages)
+        .map(|word| (*word).to_owned())
+        .collect()
+}
+
+/// Installs what is missing; the only thing here that needs root.
+fn install(session: &Session) -> anyhow::Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = packages(&missing);
+    if which::which("apt-get").is_err() {
+        anyhow::bail!("{}\n`--install` knows only apt", complaint(&missing));
+    }
+    let words = command_line(&packages);
+    session.progress.event(Event::Note {
+        text: format!("running: {}", words.join(" ")),
+    });
+    let activity = Activity::start(&session.progress, "installing host packages", None);
+    apt(
+        &["apt-get".to_owned(), "update".to_owned()],
+        &activity,
+        &session.cancel,
+    )?;
+    apt(&words, &activity, &session.cancel)
+}
+
+fn apt(words: &[String], activity: &Activity<'_>, cancel: &Cancel) -> anyhow::Result<()> {
+    let mut command: Vec<&str> = words.iter().map(String::as_str).collect();
+    if !rustix::process::geteuid().is_root() {
+        command.splice(0..0, ["sudo", "--non-interactive"]);
+    }
+    let mut lines = 0;
+    Tool::new(command[0])
+        .args(&command[1..])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .deadline("package installation", INSTALL_LIMIT)
+        .run_lines(cancel, &mut |line| {
+            lines += 1;
+            activity.advance(lines, line);
+        })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_complaint_names_each_thing_and_one_command() {
+        let text = complaint(&[NEEDS[3], NEEDS[4], NEEDS[14]]);
+        assert!(text.contains("  flex: builds kconfig\n"), "{text}");
+        assert!(
+            text.ends_with("--no-install-recommends bison flex libelf-dev"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `generate`: scenarios to kselftests, and the schemas beside them.
+
+use fs_err as fs;
+use selftests::generate::{self, Difference};
+use selftests::scenario::{self, Scenario};
+
+use crate::cli::GenerateArgs;
+use crate::exit::Exit;
+use crate::render;
+use crate::result;
+use crate::session::Session;
+
+/// Of a difference, so many lines are shown.
+const LINES_SHOWN_MAX: usize = 60;
+
+/// Writes the files, or says how they differ.
+pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit> {
+    if args.check {
+        let differences = differences(session)?;
+        if differences.is_empty() {
+            render::to_stdout("generated files are up to date");
+            return Ok(Exit::Ok);
+        }
+        render::to_stdout(&differences.join("\n"));
+        return Ok(Exit::Finding);
+    }
+    let scenarios = scenarios(session)?;
+    let folder = session.layout.generated().join(generate::FOLDER);
+    for change in generate::write(&scenarios, &folder)? {
+        render::to_stdout(&format!("updated {folder}/{}", change.name()));
+    }
+    for (path, text) in schemas(session) {
+        fs::write(path, text)?;
+    }
+    render::to_stdout(&format!(
+        "{} scenarios generated into {folder}",
+        scenarios.len()
+    ));
+    Ok(Exit::Ok)
+}
+
+/// Returns the project's scenarios.
+///
+/// # Errors
+/// When one holds a mistake.
+pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
+    Ok(scenario::load_all(&session.layout.scenarios())?)
+}
+
+/// Returns how the checked-in files differ from what would be generated.
+///
+/// # Errors
+/// When scenarios or files cannot be read.
+pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
+    let folder = session.layout.generated().join(generate::FOLDER);
+    let mut said: Vec<String> = generate::check(&scenarios(session)?, &folder)?
+        .iter()
+        .map(say)
+        .collect();
+    for (path, text) in schemas(session) {
+        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            said.push(format!("`{path}` is not up to date"));
+        }
+    }
+    if !said.is_empty() {
+        said.push("update with `cargo xtask generate`, and commit the result".to_owned());
+    }
+    Ok(said)
+}
+
+fn say(difference: &Difference) -> String {
+    match difference {
+        Difference::Missing { name, .. } => format!("`{name}` is missing"),
+        Difference::Stale { name } => format!("`{name}` comes from no scenario any more"),
+        Difference::Changed {
+            name,
+            found,
+            expected,
+        } => {
+            let diff = similar::TextDiff::from_lines(found, expected);
+            let shown = diff
+                .unified_diff()
+                .context_radius(2)
+                .header("checked in", "generated")
+                .to_string();
+            let lines: Vec<&str> = shown.lines().take(LINES_SHOWN_MAX).collect();
+            format!("`{name}` is not up to date:\n{}", lines.join("\n"))
+        }
+    }
+}
+
+fn schemas(session: &Session) -> [(camino::Utf8PathBuf, String); 2] {
+    let root = session.layout.root();
+    [
+        (
+            root.join("selftests/scenario.schema.json"),
+            scenario::json_schema(),
+        ),
+        (root.join("xtask/result.schema.json"), result::json_schema()),
+    ]
+}

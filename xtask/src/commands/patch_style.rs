@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the kernel's own `checkpatch.pl --strict` says of our patches and of
+//! the generated C.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use kernel_patches::tree::{Tree, TreeRequest};
+use testbed_host::events::Activity;
+use testbed_host::process::Tool;
+
+use crate::session::Session;
+
+const LIMIT: Duration = Duration::from_secs(300);
+/// Left to the person who submits: they sign off and edit MAINTAINERS.
+const NOT_OURS: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
+
+/// Returns the complaints, each with its file and line.
+///
+/// # Errors
+/// When there is no tree with a checkpatch, or it cannot run.
+pub(crate) fn complaints(session: &Session) -> anyhow::Result<Vec<String>> {
+    let tree = Tree::open(
+        &TreeRequest::Default,
+        &session.cache,
+        &session.cancel,
+        &session.progress,
+    )?;
+    let patches = files(&session.layout.series(), &["patch"]);
+    let sources = files(&session.layout.generated(), &["c", "h"]);
+    anyhow::ensure!(
+        !patches.is_empty(),
+        "no patches to check below kernel-patches"
+    );
+    anyhow::ensure!(!sources.is_empty(), "no generated C to check");
+    let activity = Activity::start(
+        &session.progress,
+        "checkpatch",
+        Some((patches.len() + sources.len()) as u64),
+    );
+    let mut complaints = Vec::new();
+    for (count, (file, is_patch)) in patches
+        .iter()
+        .map(|file| (file, true))
+        .chain(sources.iter().map(|file| (file, false)))
+        .enumerate()
+    {
+        activity.advance(count as u64, file.file_name().unwrap_or_default());
+        complaints.extend(check(&tree, file, is_patch, session)?);
+    }
+    Ok(complaints)
+}
+
+fn check(
+    tree: &Tree,
+    file: &Utf8Path,
+    is_patch: bool,
+    session: &Session,
+) -> anyhow::Result<Option<String>> {
+    let mut perl = Tool::new("perl")
+        .arg(tree.root().join("scripts/checkpatch.pl"))
+        .args([
+            "--strict",
+            "--no-tree",
+            "--terse",
+            "--show-types",
+            "--color=never",
+            "--no-summary",
+        ])
+        .cwd(tree.root())
+        .env("LC_ALL", "C")
+        .deadline("checkpatch", LIMIT);
+    perl = if is_patch {
+        perl.args(["--ignore", NOT_OURS])
+    } else {
+        perl.arg("--file")
+    };
+    let output = perl.arg(file).run_unchecked(&session.cancel)?;
+    let said = output.stdout_text();
+    if output.status.success() && said.trim().is_empty() {
+        return Ok(None);
+    }
+    let shown = file.strip_prefix(session.layout.root()).unwrap_or(file);
+    Ok(Some(format!("{shown}:\n{}{}", said, output.stderr_text())))
+}
+
+/// Returns the files below `folder` with one of these endings, sorted.
+fn files(folder: &Utf8Path, endings: &[&str]) -> Vec<Utf8PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder
+            .read_dir_utf8()
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+        {
+            let path = entry.path().to_owned();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|ending| endings.contains(&ending))
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}

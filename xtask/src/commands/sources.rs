@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! From arguments to stacks: what `test`, `apply` and `build` have in common.
+
+use kernel_patches::series::{self, Series};
+use kernel_patches::stack::{self, Stack, Stacks};
+use kernel_patches::tree::{Tree, TreeRequest};
+use testbed_host::events::{Event, Observer};
+
+use crate::cli::SourceArgs;
+use crate::exit::bad_input;
+use crate::session::Session;
+
+/// The prerequisites when the user names none.
+pub(crate) const DEFAULT_PREREQUISITES: [&str; 2] = ["pci-liveupdate", "liveupdate-test-driver"];
+/// The stacks there are.
+pub(crate) const STACKS: [&str; 2] = ["base", "series"];
+
+/// A request for source states, looked up but not yet applied.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) tree: TreeRequest,
+    pub(crate) series: Series,
+    pub(crate) prerequisites: Vec<Series>,
+    pub(crate) stacks: Vec<String>,
+}
+
+impl Request {
+    /// Looks up what the arguments name.
+    ///
+    /// # Errors
+    /// When a series or a stack does not exist.
+    pub(crate) fn from_args(args: &SourceArgs, session: &Session) -> anyhow::Result<Self> {
+        let library = session.layout.series();
+        for name in &args.stacks {
+            if !STACKS.contains(&name.as_str()) {
+                return Err(bad_input(
+                    format!("there is no stack `{name}`"),
+                    format!("stacks are: {}", STACKS.join(", ")),
+                ));
+            }
+        }
+        let named: Vec<String> = if args.prereq.is_empty() {
+            DEFAULT_PREREQUISITES.map(str::to_owned).to_vec()
+        } else {
+            args.prereq.clone()
+        };
+        let mut stacks = args.stacks.clone();
+        stacks.sort_by_key(|name| STACKS.iter().position(|known| known == name));
+        stacks.dedup();
+        Ok(Self {
+            tree: args
+                .kernel
+                .as_deref()
+                .map_or(TreeRequest::Default, TreeRequest::parse),
+            series: Series::find(&args.series, &library)?,
+            prerequisites: named
+                .iter()
+                .map(|name| Series::find(name, &library))
+                .collect::<Result<_, _>>()?,
+            stacks,
+        })
+    }
+
+    /// Returns whether everything applied is ours, so that results should be as recorded.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.series.is_ours
+            && self
+                .prerequisites
+                .iter()
+                .map(|series| series.name.as_str())
+                .eq(DEFAULT_PREREQUISITES)
+            && self.prerequisites.iter().all(|series| series.is_ours)
+    }
+
+    /// Opens the tree and works out the stacks.
+    ///
+    /// # Errors
+    /// When the tree cannot be had, or a patch does not fit.
+    pub(crate) fn apply(&self, session: &Session) -> anyhow::Result<Sources> {
+        let tree = Tree::open(
+            &self.tree,
+            &session.cache,
+            &session.cancel,
+            &session.progress,
+        )?;
+        let library = session.layout.series();
+        let known = series::names(&library)
+            .iter()
+            .map(|name| Series::find(name, &library))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Stacks {
+            base,
+            series,
+            notes,
+        } = stack::stacks(
+            &tree,
+            &self.prerequisites,
+            &self.series,
+            &known,
+            &session.cancel,
+        )?;
+        for text in notes {
+            session.progress.event(Event::Note { text });
+        }
+        let stacks = [base, series]
+            .into_iter()
+            .filter(|stack| self.stacks.contains(&stack.name))
+            .collect();
+        Ok(Sources { tree, stacks })
+    }
+}
+
+/// A tree and the stacks on it.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) tree: Tree,
+    pub(crate) stacks: Vec<Stack>,
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Exit codes, and which error leads to which.
+
+use kernel_patches::Kind;
+
+use crate::render;
+
+/// How a command ends; the numbers are a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Every verdict as expected.
+    Ok = 0,
+    /// An unexpected outcome, splat or snapshot.
+    Finding = 1,
+    /// The user can mend it.
+    Input = 2,
+    /// The host or one of its tools failed.
+    Infrastructure = 3,
+    /// The user asked to stop.
+    Interrupted = 130,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Input that the user can mend: what is wrong, and what to try.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}\nhint: {hint}")]
+pub(crate) struct BadInput {
+    what: String,
+    hint: String,
+}
+
+/// Returns an error about wrong input.
+pub(crate) fn bad_input(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    BadInput {
+        what: what.into(),
+        hint: hint.into(),
+    }
+    .into()
+}
+
+/// Prints an error and returns the exit code it leads to.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    render::error_to_stderr(&format!("{error:#}"));
+    exit_for(error)
+}
+
+/// Returns the exit code for an error: whose business it is, wherever in the
+/// chain that is known; the host's otherwise.
+fn exit_for(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
+            return match error.kind() {
+                Kind::Input => Exit::Input,
+                Kind::Host => Exit::Infrastructure,
+                Kind::Interrupted => Exit::Interrupted,
+            };
+        }
+        if cause.is::<BadInput>() || cause.is::<selftests::input::InputError>() {
+            return Exit::Input;
+        }
+    }
+    Exit::Infrastructure
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn whose_business_it_is_is_found_through_context() {
+        let wrapped = Err::<(), _>(bad_input("a", "b"))
+            .context("while testing")
+            .unwrap_err();
+        assert_eq!(exit_for(&wrapped), Exit::Input);
+        let kernel = anyhow::Error::from(kernel_patches::Error::Interrupted);
+        assert_eq!(exit_for(&kernel), Exit::Interrupted);
+        assert_eq!(
+            exit_for(&anyhow::anyhow!("disk full")),
+            Exit::Infrastructure
+        );
+    }
+}

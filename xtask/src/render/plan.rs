@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The plan as text, for `--dry-run`.
+
+use kernel_patches::tree::TreeRequest;
+
+use crate::plan::Plan;
+
+/// Returns the plan as text.
+pub(crate) fn text(plan: &Plan) -> String {
+    let tree = match &plan.tree {
+        TreeRequest::Default => "the newest linux-source-7.x that Debian offers".to_owned(),
+        TreeRequest::Directory(path) => path.to_string(),
+        TreeRequest::Git {
+            repository,
+            revision,
+        } => format!("{repository}@{revision}"),
+    };
+    let mut text = format!("tree:     {tree}\n");
+    for stack in &plan.stacks {
+        let mut applied = plan.prerequisites.clone();
+        if stack == "series" {
+            applied.push(plan.series.clone());
+        }
+        text += &format!("stack:    {stack} = tree + {}\n", applied.join(" + "));
+    }
+    let snapshots = if plan.check_snapshots {
+        "checked"
+    } else {
+        "ignored"
+    };
+    text += &format!("profiles: {}\n", plan.profiles.join(", "));
+    text += &format!("machine:  {}\nsnapshots: {snapshots}\n", plan.machine);
+    text += &format!("cells:    {}\n", plan.cells.len());
+    for cell in &plan.cells {
+        text += &format!("  {}\n", cell.label());
+    }
+    text
+}

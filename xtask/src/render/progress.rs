@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Progress on standard error: what is being done, how far, how long so far.
+//!
+//! On a terminal these are bars that go away; elsewhere (CI) a line now and
+//! then, so that a log tells where the time went and never falls silent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use testbed_host::events::{Event, Observer};
+
+use super::line_to_stderr;
+
+/// Activities shorter than this are not worth a line in a log.
+const WORTH_SAYING: Duration = Duration::from_secs(2);
+/// At most one line in this time for an activity in a log.
+const EVERY: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(200);
+
+/// Receives events and shows them.
+pub(crate) struct Progress {
+    shown: Arc<Mutex<Shown>>,
+    stop: Option<SyncSender<()>>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
+    }
+}
+
+struct Shown {
+    bars: Option<MultiProgress>,
+    running: BTreeMap<String, Running>,
+}
+
+struct Running {
+    begun: Instant,
+    said: Option<Instant>,
+    done: u64,
+    total: Option<u64>,
+    detail: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Begins to show events, in the way that suits standard error.
+    pub(crate) fn start() -> Self {
+        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let bars = terminal.then(MultiProgress::new);
+        let shown = Arc::new(Mutex::new(Shown {
+            bars,
+            running: BTreeMap::new(),
+        }));
+        let (stop, stopped) = sync_channel(1);
+        let seen = Arc::clone(&shown);
+        let ticker = std::thread::spawn(move || tick(&seen, &stopped));
+        Self {
+            shown,
+            stop: Some(stop),
+            ticker: Some(ticker),
+        }
+    }
+
+    /// Takes every bar off the terminal, so that what is printed next stands alone.
+    pub(crate) fn clear(&self) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bars) = &shown.bars {
+            let _ = bars.clear();
+        }
+        shown.running.clear();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, event: Event) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Started { activity, total } => shown.started(activity, total),
+            Event::Advanced {
+                activity,
+                done,
+                detail,
+            } => shown.advanced(&activity, done, detail),
+            Event::Finished { activity } => shown.finished(&activity),
+            Event::Note { text } => shown.say(&text),
+        }
+    }
+}
+
+fn tick(shown: &Mutex<Shown>, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        shown.lock().unwrap_or_else(PoisonError::into_inner).tick();
+    }
+}
+
+impl Shown {
+    fn started(&mut self, activity: String, total: Option<u64>) {
+        let bar = self
+            .bars
+            .as_ref()
+            .map(|bars| bars.add(bar(&activity, total)));
+        let running = Running {
+            begun: Instant::now(),
+            said: None,
+            done: 0,
+            total,
+            detail: String::new(),
+            bar,
+        };
+        self.running.insert(activity, running);
+    }
+
+    fn advanced(&mut self, activity: &str, done: u64, detail: String) {
+        if let Some(running) = self.running.get_mut(activity) {
+            running.done = done;
+            running.detail = detail;
+            if let Some(bar) = &running.bar {
+                // A guess of the total that was too small grows with the facts.
+                if running.total.is_some_and(|total| done > total) {
+                    bar.set_length(done);
+                }
+                bar.set_position(done);
+                bar.set_message(running.detail.clone());
+            }
+        }
+    }
+
+    fn finished(&mut self, activity: &str) {
+        let Some(running) = self.running.remove(activity) else {
+            return;
+        };
+        let took = running.begun.elapsed();
+        if let Some(bar) = running.bar {
+            bar.finish_and_clear();
+        }
+        if took >= WORTH_SAYING {
+            self.say(&format!("{activity}: {} s", took.as_secs()));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| line_to_stderr(text)),
+            None => line_to_stderr(text),
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.bars.is_some() {
+            return;
+        }
+        for (activity, running) in &mut self.running {
+            let age = running.begun.elapsed();
+            let due = running
+                .said
+                .map_or(age >= WORTH_SAYING, |said| said.elapsed() >= EVERY);
+            if due {
+                running.said = Some(Instant::now());
+                line_to_stderr(&log_line(activity, running, age));
+            }
+        }
+    }
+}
+
+fn log_line(activity: &str, running: &Running, age: Duration) -> String {
+    let mut line = format!("{activity} ... {} s", age.as_secs());
+    match running.total {
+        Some(total) if running.done > 0 => {
+            line += &format!(", {} of about {}", running.done, total.max(running.done));
+        }
+        _ if running.done > 0 => line += &format!(", {}", running.done),
+        _ => {}
+    }
+    if !running.detail.is_empty() {
+        line += &format!(" ({})", running.detail);
+    }
+    line
+}
+
+fn bar(activity: &str, total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (
+            ProgressBar::new(total),
+            "{prefix} {bar:20} {pos}/{len} {elapsed} {wide_msg}",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{prefix} {spinner} {elapsed} {wide_msg}",
+        ),
+    };
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.set_prefix(activity.to_owned());
+    bar.enable_steady_tick(TICK);
+    bar
+}

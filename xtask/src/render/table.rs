@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The table: scenarios against stacks, and what a person should look at.
+
+use std::collections::BTreeMap;
+
+use crate::result::{CellResult, RunResult, Verdict};
+
+/// Returns the result as a table, one for each profile, and the findings below it.
+pub(crate) fn text(result: &RunResult) -> String {
+    let mut profiles: Vec<&str> = Vec::new();
+    for cell in &result.cells {
+        if !profiles.contains(&cell.profile.as_str()) {
+            profiles.push(&cell.profile);
+        }
+    }
+    let mut text = String::new();
+    for profile in profiles {
+        let cells: Vec<&CellResult> = result
+            .cells
+            .iter()
+            .filter(|cell| cell.profile == profile)
+            .collect();
+        text += &grid(profile, &cells);
+        text.push('\n');
+    }
+    text += &summary(result);
+    text
+}
+
+/// The table of one profile.
+fn grid(profile: &str, cells: &[&CellResult]) -> String {
+    let mut stacks: Vec<&str> = Vec::new();
+    let mut rows: BTreeMap<&str, BTreeMap<&str, Vec<&CellResult>>> = BTreeMap::new();
+    for cell in cells {
+        if !stacks.contains(&cell.stack.as_str()) {
+            stacks.push(&cell.stack);
+        }
+        rows.entry(&cell.scenario)
+            .or_default()
+            .entry(&cell.stack)
+            .or_default()
+            .push(cell);
+    }
+    let first = rows
+        .keys()
+        .map(|name| name.len())
+        .max()
+        .unwrap_or(0)
+        .max(profile.len() + 10);
+    let mut lines = vec![line(
+        &format!("profile {profile}"),
+        first,
+        &stacks
+            .iter()
+            .map(|stack| (*stack).to_owned())
+            .collect::<Vec<_>>(),
+    )];
+    for (scenario, by_stack) in &rows {
+        let entries: Vec<String> = stacks
+            .iter()
+            .map(|stack| {
+                by_stack
+                    .get(stack)
+                    .map_or_else(String::new, |cells| entry(cells))
+            })
+            .collect();
+        lines.push(line(scenario, first, &entries));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn line(name: &str, width: usize, entries: &[String]) -> String {
+    let columns: String = entries
+        .iter()
+        .map(|entry| format!("  {entry:<18}"))
+        .collect();
+    format!("{name:<width$}{columns}").trim_end().to_owned()
+}
+
+/// One place in the table: the outcome, and whether it is as it should be.
+/// Repetitions that differ are counted, worst news first.
+fn entry(cells: &[&CellResult]) -> String {
+    let unexpected = cells.iter().filter(|cell| cell.is_finding()).count();
+    if cells.len() > 1 {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for cell in cells {
+            *counts.entry(&cell.outcome).or_default() += 1;
+        }
+        let shown: Vec<String> = counts
+            .iter()
+            .map(|(outcome, count)| format!("{count} {outcome}"))
+            .collect();
+        let mark = if unexpected > 0 { " UNEXPECTED" } else { "" };
+        return format!("{}{mark}", shown.join(", "));
+    }
+    let Some(cell) = cells.first() else {
+        return String::new();
+    };
+    let mark = match (cell.verdict, cell.expected.as_str()) {
+        (Verdict::Unexpected, _) => "UNEXPECTED",
+        _ if cell.snapshot_difference.is_some() => "CHANGED",
+        (Verdict::Ok, "fail") => "as expected",
+        (Verdict::Ok, _) => "",
+    };
+    format!("{:<5} {mark}", cell.outcome).trim_end().to_owned()
+}
+
+fn summary(result: &RunResult) -> String {
+    let findings = result.cells.iter().filter(|cell| cell.is_finding()).count();
+    let good = result.cells.len() - findings;
+    let teeth: Vec<&str> = result
+        .scenarios
+        .iter()
+        .filter(|one| one.teeth)
+        .map(|one| one.name.as_str())
+        .collect();
+    let mut text = format!(
+        "{good} of {} cells as expected; {} of {} scenarios have teeth: they fail where they must\n",
+        result.cells.len(),
+        teeth.len(),
+        result.scenarios.len(),
+    );
+    text += &format!(
+        "{} on {}, after {}\n",
+        result.series,
+        result.tree,
+        result.prerequisites.join(", ")
+    );
+    text
+}
+
+/// Returns the findings, each with what, why, where, and the command to see it again.
+pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
+    let mut text = String::new();
+    for cell in result.cells.iter().filter(|cell| cell.is_finding()) {
+        text += &format!(
+            "\n{} on {} ({}): {} where {} was expected\n  {}\n",
+            cell.scenario, cell.stack, cell.profile, cell.outcome, cell.expected, cell.reason
+        );
+        if let Some(difference) = &cell.snapshot_difference {
+            text += "  what happened differs from the recorded timeline:\n";
+            for line in difference.lines() {
+                text += &format!("    {line}\n");
+            }
+        }
+        text += &format!("  see:   {run}/{}/serial.log\n", cell.artifacts);
+        text += &format!(
+            "  again: cargo xtask test {} --stacks {} --profile {}{rerun}\n",
+            cell.scenario, cell.stack, cell.profile
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::tests::cell;
+
+    fn result(cells: Vec<CellResult>) -> RunResult {
+        RunResult::new(
+            "the tree".into(),
+            "s".into(),
+            vec!["a".into(), "b".into()],
+            cells,
+        )
+    }
+
+    #[test]
+    fn the_table_says_what_is_as_expected_and_what_is_not() {
+        let result = result(vec![
+            cell("held-object", "base", "crash", "fail"),
+            cell("held-object", "series", "pass", "pass"),
+            cell("kexec", "base", "pass", "pass"),
+            cell("kexec", "series", "hang", "pass"),
+            cell("surprise", "base", "pass", "fail"),
+        ]);
+        insta::assert_snapshot!(text(&result), @"");
+        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @"");
+    }
+
+    #[test]
+    fn repetitions_share_a_place() {
+        let mut second = cell("s", "series", "fail", "pass");
+        second.repetition = 2;
+        let text = text(&result(vec![cell("s", "series", "pass", "pass"), second]));
+        assert!(text.contains("1 fail, 1 pass UNEXPECTED"), "{text}");
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a run came to: the content of `result.json`, and the exit code it leads to.
+//!
+//! A contract: fields may be added, none renamed. The schema is checked in
+//! beside this room's `Cargo.toml`.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Exit;
+
+/// The version of this format.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// Whether an outcome is what was to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Ok,
+    Unexpected,
+}
+
+/// One cell's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct CellResult {
+    /// The scenario's name.
+    pub(crate) scenario: String,
+    /// The stack's name.
+    pub(crate) stack: String,
+    /// The profile's name.
+    pub(crate) profile: String,
+    /// The machine's name.
+    pub(crate) machine: String,
+    /// Which repetition of the cell, from 1.
+    pub(crate) repetition: u32,
+    /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
+    pub(crate) outcome: String,
+    /// `pass` or `fail`: what the scenario says should happen on this stack.
+    pub(crate) expected: String,
+    /// The outcome held against what was expected.
+    pub(crate) verdict: Verdict,
+    /// Why, in a sentence.
+    pub(crate) reason: String,
+    /// From starting QEMU to the first kernel's first word, in milliseconds.
+    pub(crate) boot_ms: u64,
+    /// The whole cell, in milliseconds.
+    pub(crate) duration_ms: u64,
+    /// `kvm` or `tcg`.
+    pub(crate) accel: String,
+    /// The cell's folder, relative to the run folder.
+    pub(crate) artifacts: String,
+    /// How the result differs from the recorded one, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_difference: Option<String>,
+    /// Complaints of the kernel, by title.
+    #[serde(default)]
+    pub(crate) splats: Vec<String>,
+}
+
+impl CellResult {
+    /// Returns whether a person should look at it.
+    pub(crate) fn is_finding(&self) -> bool {
+        self.verdict == Verdict::Unexpected || self.snapshot_difference.is_some()
+    }
+}
+
+/// What a scenario showed over all its cells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ScenarioResult {
+    /// The scenario's name.
+    pub(crate) name: String,
+    /// Whether it failed on at least one stack that should be bad.
+    pub(crate) teeth: bool,
+    /// The stacks it failed on.
+    pub(crate) failed_on: Vec<String>,
+}
+
+/// The content of `result.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct RunResult {
+    /// The version of this format: 1.
+    pub(crate) schema: u32,
+    /// What the command exited with.
+    pub(crate) exit_code: u8,
+    /// The tree, for people.
+    pub(crate) tree: String,
+    /// The series judged.
+    pub(crate) series: String,
+    /// The series below every stack.
+    pub(crate) prerequisites: Vec<String>,
+    /// The cells, in the order of the plan.
+    pub(crate) cells: Vec<CellResult>,
+    /// The scenarios, by name.
+    pub(crate) scenarios: Vec<ScenarioResult>,
+}
+
+impl RunResult {
+    /// Returns the result for these cells, with teeth and exit code worked out.
+    pub(crate) fn new(
+        tree: String,
+        series: String,
+        prerequisites: Vec<String>,
+        cells: Vec<CellResult>,
+    ) -> Self {
+        let exit_code = exit(&cells) as u8;
+        let scenarios = scenarios(&cells);
+        Self {
+            schema: SCHEMA,
+            exit_code,
+            tree,
+            series,
+            prerequisites,
+            cells,
+            scenarios,
+        }
+    }
+}
+
+/// Returns the exit code: a host that failed makes the whole run unproven, so
+/// it outranks a finding.
+pub(crate) fn exit(cells: &[CellResult]) -> Exit {
+    if cells.iter().any(|cell| cell.outcome == "error") {
+        Exit::Infrastructure
+    } else if cells.iter().any(CellResult::is_finding) || cells.is_empty() {
+        Exit::Finding
+    } else {
+        Exit::Ok
+    }
+}
+
+fn scenarios(cells: &[CellResult]) -> Vec<ScenarioResult> {
+    let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.scenario).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let failed: Vec<&CellResult> = cells
+                .iter()
+                .filter(|cell| cell.scenario == *name)
+                .filter(|cell| cell.outcome == "fail" || cell.outcome == "crash")
+                .collect();
+            let failed_on: BTreeSet<String> =
+                failed.iter().map(|cell| cell.stack.clone()).collect();
+            ScenarioResult {
+                name: name.clone(),
+                teeth: failed
+                    .iter()
+                    .any(|cell| cell.expected == "fail" && cell.verdict == Verdict::Ok),
+                failed_on: failed_on.into_iter().collect(),
+            }
+        })
+        .collect()
+}
+
+/// Returns the JSON schema of `result.json`.
+pub(crate) fn json_schema() -> String {
+    let schema = schemars::schema_for!(RunResult);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn cell(scenario: &str, stack: &str, outcome: &str, expected: &str) -> CellResult {
+        let good = outcome == expected || (expected == "fail" && outcome == "crash");
+        CellResult {
+            scenario: scenario.to_owned(),
+            stack: stack.to_owned(),
+            profile: "fast".to_owned(),
+            machine: "edu-pair".to_owned(),
+            repetition: 1,
+            outcome: outcome.to_owned(),
+            expected: expected.to_owned(),
+            verdict: if good {
+                Verdict::Ok
+            } else {
+                Verdict::Unexpected
+            },
+            reason: format!("{outcome} for a reason"),
+            boot_ms: 1500,
+            duration_ms: 2500,
+            accel: "tcg".to_owned(),
+            artifacts: format!("fast/{stack}/{scenario}"),
+            snapshot_difference: None,
+            splats: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_exit_code_follows_the_worst_cell() {
+        let good = cell("s", "series", "pass", "pass");
+        let bad = cell("s", "series", "fail", "pass");
+        let broken = cell("s", "series", "error", "pass");
+        assert_eq!(exit(std::slice::from_ref(&good)), Exit::Ok);
+        assert_eq!(exit(&[good.clone(), bad.clone()]), Exit::Finding);
+        assert_eq!(exit(&[bad, broken]), Exit::Infrastructure);
+        assert_eq!(
+            exit(&[]),
+            Exit::Finding,
+            "nothing that ran is nothing proven"
+        );
+        let changed = CellResult {
+            snapshot_difference: Some("-a +b".to_owned()),
+            ..good
+        };
+        assert_eq!(exit(&[changed]), Exit::Finding);
+    }
+
+    #[test]
+    fn teeth_are_failures_where_they_were_due() {
+        let cells = [
+            cell("bites", "base", "crash", "fail"),
+            cell("bites", "series", "pass", "pass"),
+            cell("barks", "base", "pass", "pass"),
+            cell("broken", "series", "fail", "pass"),
+        ];
+        let teeth: Vec<_> = scenarios(&cells)
+            .into_iter()
+            .map(|s| (s.name, s.teeth, s.failed_on))
+            .collect();
+        assert_eq!(teeth[0], ("barks".to_owned(), false, vec![]));
+        assert_eq!(
+            teeth[1],
+            ("bites".to_owned(), true, vec!["base".to_owned()])
+        );
+        assert_eq!(
+            teeth[2],
+            ("broken".to_owned(), false, vec!["series".to_owned()])
+        );
+    }
+
+    #[test]
+    fn the_schema_that_is_checked_in_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/result.schema.json");
+        let there = fs_err::read_to_string(path).unwrap_or_default();
+        assert!(
+            there == json_schema(),
+            "run `cargo xtask generate` and commit the result"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What every command needs: the checkout, the cache, progress and Ctrl-C.
+
+use testbed_host::cache::Cache;
+use testbed_host::cancel::Cancel;
+
+use crate::layout::Layout;
+use crate::render::progress::Progress;
+
+/// One invocation of `cargo xtask`.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) layout: Layout,
+    pub(crate) cache: Cache,
+    pub(crate) cancel: Cancel,
+    pub(crate) progress: Progress,
+}
+
+impl Session {
+    /// Finds the checkout and the cache and begins to listen to Ctrl-C.
+    ///
+    /// # Errors
+    /// When there is no place for the cache, or signals cannot be caught.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let cancel = Cancel::new();
+        let asked = cancel.clone();
+        ctrlc::set_handler(move || {
+            if asked.is_cancelled() {
+                // The second time the user does not want to wait; children are
+                // in groups that the kernel kills with us.
+                std::process::exit(130);
+            }
+            asked.cancel();
+        })?;
+        Ok(Self {
+            layout: Layout::of_this_checkout(),
+            cache: Cache::from_env()?,
+            cancel,
+            progress: Progress::start(),
+        })
+    }
+}
