@@ -5,9 +5,13 @@
 //!
 //! What this room does not know: how a kernel is built, and how a machine runs.
 
+pub mod evidence;
 pub mod generate;
 pub mod input;
 pub mod klog;
 pub mod ktap;
+pub mod outcome;
 pub mod scenario;
+pub mod timeline;
+pub mod verdict;
 mod yaml;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a run of a cell left behind, as far as judging needs it: a view on a
+//! transcript and on the console's bytes, or on those of yesterday's run folder.
+
+use vm_images::ExitStatus;
+use vm_images::transcript::{End, Phase, Transcript};
+
+/// Everything that is known of one run.
+#[derive(Debug, Clone)]
+pub struct Evidence<'a> {
+    /// The stages that were begun, in order.
+    pub stages: Vec<StageEvidence<'a>>,
+    /// How the run ended.
+    pub ending: Ending,
+    /// The serial console of all kernels.
+    pub serial: &'a [u8],
+}
+
+/// What is known of one stage.
+#[derive(Debug, Clone)]
+pub struct StageEvidence<'a> {
+    /// Whether the program was started.
+    pub started: bool,
+    /// What the program wrote.
+    pub output: &'a [u8],
+    /// Whether it wrote more than was kept.
+    pub output_cut: bool,
+    /// How the program ended, if it did.
+    pub exit: Option<ExitKind>,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitKind {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It took too long and was killed, or cannot be killed.
+    TimedOut,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The guest switched itself off when it was told to.
+    Orderly,
+    /// The guest went away by itself.
+    GuestGone {
+        /// A sentence that says so.
+        what: String,
+        /// The stage whose program was running, if one was.
+        stage: Option<usize>,
+    },
+    /// A deadline for the guest expired.
+    Hang {
+        /// A sentence that says which.
+        what: String,
+    },
+    /// The guest's kernel refused what it was told, such as a kexec.
+    Refused {
+        /// A sentence that says what.
+        what: String,
+    },
+    /// We or the host are to blame.
+    Ours {
+        /// A sentence that says for what.
+        what: String,
+    },
+}
+
+impl<'a> Evidence<'a> {
+    /// Returns the view on a transcript and the console that belongs to it.
+    #[must_use]
+    pub fn of(transcript: &'a Transcript, serial: &'a [u8]) -> Self {
+        let stages = transcript.stages.iter().map(|stage| StageEvidence {
+            started: stage.started,
+            output: &stage.output,
+            output_cut: stage.output_cut,
+            exit: stage.exit.as_ref().map(|exit| exit_kind(exit.status, exit.timed_out)),
+        });
+        Self { stages: stages.collect(), ending: Ending::of(&transcript.end), serial }
+    }
+}
+
+const fn exit_kind(status: ExitStatus, timed_out: bool) -> ExitKind {
+    match status {
+        _ if timed_out => ExitKind::TimedOut,
+        ExitStatus::Code(code) => ExitKind::Code(code),
+        ExitStatus::Signal(signal) => ExitKind::Signal(signal),
+        ExitStatus::Stuck => ExitKind::TimedOut,
+    }
+}
+
+impl Ending {
+    /// Returns whose fault an end is.
+    #[must_use]
+    pub fn of(end: &End) -> Self {
+        let what = end.to_string();
+        match end {
+            End::PoweredOff => Self::Orderly,
+            End::GuestGone { during, .. } | End::ConsoleFlood { during, .. } => {
+                Self::GuestGone { what, stage: stage_of(*during) }
+            }
+            End::DeadlineExpired { phase: Phase::Launch, .. } => Self::Ours { what },
+            End::DeadlineExpired { .. } => Self::Hang { what },
+            End::Trouble { during: Phase::Kexec(_) | Phase::PowerOff, .. } => Self::Refused { what },
+            End::Trouble { .. }
+            | End::QemuDied { .. }
+            | End::Stopped { .. }
+            | End::ChannelBroken { .. }
+            | End::Cancelled
+            | End::LaunchFailed { .. } => Self::Ours { what },
+        }
+    }
+}
+
+fn stage_of(phase: Phase) -> Option<usize> {
+    match phase {
+        Phase::Stage(number) => usize::try_from(number).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What happened in a run, as lines that are the same from run to run: steps,
+//! failed checks, results, splats and the end. No times, no addresses, no numbers
+//! of lines or tasks. Made to be compared with a snapshot, and decides nothing.
+
+use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
+use crate::klog::{Log, Phase, Splat};
+use crate::ktap::{Report, Status};
+use crate::outcome::failed_check;
+
+/// Returns the timeline of a run, one event a line. `log` is the parsed
+/// `evidence.serial`.
+#[must_use]
+pub fn timeline(evidence: &Evidence<'_>, log: &Log) -> String {
+    let mut lines = Vec::new();
+    for (index, stage) in evidence.stages.iter().enumerate() {
+        let number = index + 1;
+        if number > 1 {
+            lines.push("kexec".to_owned());
+        }
+        splats(log, number, Phase::Before, &mut lines);
+        lines.push(format!("stage {number} begins"));
+        program(stage, &mut lines);
+        splats(log, number, Phase::During, &mut lines);
+        for warning in log.stray_warnings(number) {
+            lines.push(format!("  warning: {}", warning.text));
+        }
+        lines.push(format!("stage {number} ends: {}", exit(stage)));
+        splats(log, number, Phase::After, &mut lines);
+    }
+    lines.push(ending(&evidence.ending).to_owned());
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Steps and failed checks in the order of the program's output, then results.
+fn program(stage: &StageEvidence<'_>, lines: &mut Vec<String>) {
+    let report = Report::parse(stage.output);
+    for test in report.leaves() {
+        for diagnostic in &test.diagnostics {
+            if let Some(step) = diagnostic.strip_prefix("# step ") {
+                lines.push(format!("  step {step}"));
+            } else if let Some(failed) = failed_check(diagnostic) {
+                lines.push(format!("    {failed}"));
+            }
+        }
+        let status = match &test.status {
+            Status::Passed => "passed".to_owned(),
+            Status::Failed => "failed".to_owned(),
+            Status::Skipped(reason) => format!("skipped: {reason}"),
+            Status::ExpectedFailure(reason) => format!("failed as known: {reason}"),
+            Status::UnexpectedPass => "passed against expectation".to_owned(),
+            Status::TimedOut => "timed out".to_owned(),
+            Status::Crashed => "no result".to_owned(),
+        };
+        lines.push(format!("  {} {status}", test.name));
+    }
+    lines.extend(report.problems.iter().map(|problem| format!("  problem: {problem}")));
+}
+
+fn splats(log: &Log, boot: usize, phase: Phase, lines: &mut Vec<String>) {
+    let of_phase: Vec<&Splat> = log.splats_of(boot).filter(|splat| splat.phase == phase).collect();
+    for same in of_phase.chunk_by(|a, b| (a.class, &a.title) == (b.class, &b.title)) {
+        let times = if same.len() > 1 { format!(" ({} times)", same.len()) } else { String::new() };
+        lines.push(format!("  splat {}: {}{times}", same[0].class.word(), same[0].title));
+    }
+}
+
+fn exit(stage: &StageEvidence<'_>) -> String {
+    match stage.exit {
+        _ if !stage.started => "the program was not started".to_owned(),
+        Some(ExitKind::Code(code)) => format!("exit code {code}"),
+        Some(ExitKind::Signal(signal)) => format!("signal {signal}"),
+        Some(ExitKind::TimedOut) => "out of time".to_owned(),
+        None => "unknown".to_owned(),
+    }
+}
+
+const fn ending(ending: &Ending) -> &str {
+    match ending {
+        Ending::Orderly => "powered off",
+        Ending::GuestGone { .. } => "the guest went away",
+        Ending::Hang { .. } => "out of time",
+        Ending::Refused { .. } => "the guest refused",
+        Ending::Ours { .. } => "given up",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_stages_and_a_splat() {
+        let output = "TAP version 13\n1..1\n#  RUN           a.stage_1 ...\n\
+            # step 1: preserve dev in vm -> ok [pci_flb_preserve +1]\n\
+            # step 2: close vm -> ok\n# a.c:77:stage_1:Expected 0 (0) == lu_calls(&self->lu, \"f\") (1)\n\
+            # a.c:78:stage_1:step 2: f must not have been called yet\nnot ok 1 a.stage_1\n";
+        let serial = "Linux version 1\ntestbed: stage 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
+            Write of size 8\n===========================\ntestbed: stage 1 ends\nLinux version 1\n";
+        let stage = StageEvidence { started: true, output: output.as_bytes(), output_cut: false, exit: Some(ExitKind::Code(1)) };
+        let idle = StageEvidence { started: false, output: b"", output_cut: false, exit: None };
+        let evidence = Evidence { stages: vec![stage, idle], ending: Ending::Orderly, serial: serial.as_bytes() };
+        insta::assert_snapshot!(timeline(&evidence, &Log::parse(evidence.serial)), @r#"
+        stage 1 begins
+          step 1: preserve dev in vm -> ok [pci_flb_preserve +1]
+          step 2: close vm -> ok
+            Expected 0 (0) == lu_calls(&self->lu, "f") (1)
+            step 2: f must not have been called yet
+          a.stage_1 failed
+          splat KASAN: KASAN: slab-use-after-free Write in f
+        stage 1 ends: exit code 1
+        kexec
+        stage 2 begins
+          problem: no version line: this is no TAP
+        stage 2 ends: the program was not started
+        powered off
+        "#);
+    }
+}

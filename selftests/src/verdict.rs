@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An outcome held against what a scenario says should happen on a stack. A stack
+//! is known here only by the series that it contains.
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::{Judgement, Outcome};
+use crate::scenario::Scenario;
+
+/// What should happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// The scenario should pass.
+    Pass,
+    /// The scenario should fail: the stack lacks a series that it needs.
+    Fail,
+}
+
+/// Whether it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As expected.
+    Ok,
+    /// A finding.
+    Unexpected,
+}
+
+/// Returns what should happen to a scenario on a stack that contains these series.
+pub fn expected<'a>(scenario: &Scenario, contains: impl IntoIterator<Item = &'a str>) -> Expected {
+    let contained: Vec<&str> = contains.into_iter().collect();
+    if scenario.fails_without.iter().all(|series| contained.contains(&series.as_str())) {
+        Expected::Pass
+    } else {
+        Expected::Fail
+    }
+}
+
+/// Returns whether a run came to what was expected. An expected failure is met by
+/// a failure or a crash while the program was at work, and by nothing else.
+#[must_use]
+pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
+    let met = match expected {
+        Expected::Pass => judgement.outcome == Outcome::Pass,
+        Expected::Fail => matches!(judgement.outcome, Outcome::Fail | Outcome::Crash) && judgement.in_time,
+    };
+    if met { Verdict::Ok } else { Verdict::Unexpected }
+}
+
+/// Returns what is surprising about a run, as one sentence.
+#[must_use]
+pub fn surprise(scenario: &Scenario, expected: Expected, judgement: &Judgement) -> Option<String> {
+    if verdict(expected, judgement) == Verdict::Ok {
+        return None;
+    }
+    let reason = &judgement.reason;
+    Some(match (expected, judgement.outcome) {
+        (Expected::Fail, Outcome::Pass) => format!("passes without {}", scenario.fails_without.join(", ")),
+        (Expected::Fail, Outcome::Fail | Outcome::Crash) => {
+            format!("fails outside of what the scenario does: {reason}")
+        }
+        _ => reason.clone(),
+    })
+}
+
+/// Returns whether a scenario has teeth: it failed on at least one stack that
+/// should be bad.
+pub fn has_teeth(cells: impl IntoIterator<Item = (Expected, Verdict)>) -> bool {
+    cells.into_iter().any(|(expected, verdict)| expected == Expected::Fail && verdict == Verdict::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judgement(outcome: Outcome, in_time: bool) -> Judgement {
+        Judgement { outcome, reason: "so it is".to_owned(), in_time }
+    }
+
+    fn scenario() -> Scenario {
+        let text = "name: small\ntitle: small\nwhy: because\nfails_without: [flb-refcount]\n\
+            stages: [{steps: [{rescan: pci}]}]\n";
+        Scenario::parse(text, "small.yaml").unwrap()
+    }
+
+    #[test]
+    fn only_a_failure_at_work_is_the_expected_one() {
+        use Outcome::{Crash, Error, Fail, Hang, Pass, Skip};
+        for outcome in [Pass, Fail, Crash, Hang, Skip, Error] {
+            for in_time in [false, true] {
+                let seen = judgement(outcome, in_time);
+                let bad = verdict(Expected::Fail, &seen) == Verdict::Ok;
+                assert_eq!(bad, matches!(outcome, Fail | Crash) && in_time, "{outcome} {in_time}");
+                let good = verdict(Expected::Pass, &seen) == Verdict::Ok;
+                assert_eq!(good, outcome == Pass, "{outcome} {in_time}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_base_that_passes_is_the_surprise() {
+        let scenario = scenario();
+        assert_eq!(expected(&scenario, ["pci-liveupdate"]), Expected::Fail);
+        assert_eq!(expected(&scenario, ["flb-refcount", "pci-liveupdate"]), Expected::Pass);
+        let said = surprise(&scenario, Expected::Fail, &judgement(Outcome::Pass, true));
+        assert_eq!(said.as_deref(), Some("passes without flb-refcount"));
+        assert!(!has_teeth([(Expected::Fail, Verdict::Unexpected), (Expected::Pass, Verdict::Ok)]));
+        assert!(has_teeth([(Expected::Fail, Verdict::Ok)]));
+    }
+}
