@@ -51,6 +51,16 @@ impl Accelerator {
             Self::Tcg => "max",
         }
     }
+
+    /// Returns what a kernel must be told under this accelerator. The
+    /// translator has one time for all processors, but a busy host makes the
+    /// kernel's comparison with other clocks fail, with a warning in the log.
+    pub(crate) fn cmdline(self) -> &'static str {
+        match self {
+            Self::Kvm => "",
+            Self::Tcg => "tsc=reliable",
+        }
+    }
 }
 
 impl fmt::Display for Accelerator {

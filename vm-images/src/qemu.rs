@@ -149,7 +149,11 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
         args.flag(flag);
     }
     args.pair("-display", "none");
-    args.pair("-machine", machine.kind.qemu_name());
+    // Looking for a keyboard and a mouse is a fifth of a boot.
+    args.pair(
+        "-machine",
+        &format!("{},i8042=off", machine.kind.qemu_name()),
+    );
     args.pair("-accel", launch.accelerator.qemu_name());
     args.pair("-cpu", launch.accelerator.cpu());
     args.pair("-smp", &machine.cpus.to_string());
@@ -289,7 +293,7 @@ mod tests {
           -no-user-config \
           -no-reboot \
           -display none \
-          -machine q35 \
+          -machine q35,i8042=off \
           -accel tcg \
           -cpu max \
           -smp 2 \

@@ -25,8 +25,9 @@ use crate::transcript::{End, Phase, StageRecord, Transcript, millis};
 use session::Session;
 
 /// What every kernel is told: where its console is, that live update is to be
-/// on (a kernel without it ignores that), and not to linger after a panic.
-const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on panic=-1";
+/// on (a kernel without it ignores that), not to linger after a panic, and not
+/// to take a busy host's lost timer ticks for broken hardware.
+const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on panic=-1 no_timer_check";
 
 /// A virtual machine to run.
 #[derive(Debug, Clone)]
@@ -56,9 +57,12 @@ pub struct VmSpec {
 impl VmSpec {
     /// Returns the command line of a stage's kernel.
     pub fn stage_cmdline(&self, stage: u32) -> String {
-        let extra = self.cmdline.trim();
-        let space = if extra.is_empty() { "" } else { " " };
-        format!("{CMDLINE} {STAGE_PARAMETER}{stage}{space}{extra}")
+        let stage = format!("{STAGE_PARAMETER}{stage}");
+        [CMDLINE, self.accelerator.cmdline(), &stage, &self.cmdline]
+            .iter()
+            .flat_map(|words| words.split_ascii_whitespace())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 

@@ -41,7 +41,7 @@ impl Bench {
         Tool::new("rustc")
             .args(["-C", "target-feature=+crt-static", "-O", "-o"])
             .arg(&program)
-            .arg(room.join("tests/program/main.rs"))
+            .arg(room.join("tests/guest/program.rs"))
             .deadline("test program", Duration::from_secs(120))
             .run(&cancel)
             .unwrap();
@@ -219,6 +219,26 @@ fn a_missing_program_is_trouble_and_the_guest_powers_off() {
         "{:?}",
         transcript.end
     );
+    assert!(bench.serial().contains("Power down"));
+}
+
+#[test]
+fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
+    let Some(bench) = Bench::new("refused kexec") else {
+        return;
+    };
+    // The program takes the next kernel away.
+    let job = job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
+    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    assert!(
+        matches!(
+            &transcript.end,
+            End::Trouble { during: Phase::Kexec(2), error, .. } if error.contains("No such file")
+        ),
+        "{:?}",
+        transcript.end
+    );
+    assert_eq!(transcript.stages.len(), 1);
     assert!(bench.serial().contains("Power down"));
 }
 

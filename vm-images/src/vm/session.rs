@@ -38,6 +38,9 @@ const CONSOLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most bytes of QEMU's standard error that are quoted.
 const STDERR_TAIL_BYTES: usize = 4096;
 
+/// Most of a message that an error shows, in characters.
+const SHOWN_CHARS_MAX: usize = 200;
+
 /// Most unread messages; a guest that says more in one go says nonsense.
 const INBOX_MAX: usize = 10_000;
 
@@ -90,9 +93,12 @@ impl Session {
             return Err(gave_up(spec, &mut child, cancel));
         };
         channel.set_nonblocking(true).map_err(End::launch_failed)?;
-        let qmp = Qmp::connect(qmp).map_err(|error| match child.try_wait() {
-            Some(_) => gave_up(spec, &mut child, cancel),
-            None => End::launch_failed(error),
+        let qmp = Qmp::connect(qmp).map_err(|error| {
+            // Its end shows on the socket a moment before the process is gone.
+            match child.wait_until(Instant::now() + CLOSE_LIMIT) {
+                Some(_) => gave_up(spec, &mut child, cancel),
+                None => End::launch_failed(error),
+            }
         })?;
         Ok(Self {
             child,
@@ -182,7 +188,11 @@ impl Session {
 
     /// Returns the end that a message out of place comes to.
     pub(super) fn unexpected(&self, message: &FromGuest) -> End {
-        self.broken(format!("unexpected message {message:.200?}"))
+        let mut shown = format!("{message:?}");
+        if let Some((end, _)) = shown.char_indices().nth(SHOWN_CHARS_MAX) {
+            shown.truncate(end);
+        }
+        self.broken(format!("unexpected message {shown}"))
     }
 
     /// Returns the end that nonsense on the channel comes to.

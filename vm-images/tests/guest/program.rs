@@ -13,7 +13,7 @@ fn main() {
             println!("out {}", args[2..].join(" "));
             eprintln!("err {}", std::env::var("GREETING").unwrap_or_default());
         }
-        Some("mounts") => print!("{}", std::fs::read_to_string("/proc/mounts").unwrap()),
+        Some("unlink") => std::fs::remove_file(&args[2]).unwrap(),
         Some("exit") => exit(args[2].parse().unwrap()),
         Some("sleep") => std::thread::sleep(Duration::from_secs(3600)),
         Some("crash") => std::fs::write("/proc/sysrq-trigger", "c").unwrap(),
