@@ -86,13 +86,13 @@ impl Qmp {
             events: Vec::new(),
             closed: false,
         };
-        qmp.command("qmp_capabilities")?;
+        qmp.command("qmp_capabilities", &json!({}))?;
         Ok(qmp)
     }
 
-    /// Gives a command without arguments and returns the answer.
-    pub(crate) fn command(&mut self, command: &str) -> Result<Value, QmpError> {
-        let mut line = json!({ "execute": command }).to_string();
+    /// Gives a command and returns the answer.
+    fn command(&mut self, command: &str, arguments: &Value) -> Result<Value, QmpError> {
+        let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
         // A command is shorter than any socket buffer.
         self.stream.write_all(line.as_bytes())?;
@@ -129,8 +129,14 @@ impl Qmp {
 
     /// Returns the machine's run state, like `running` or `internal-error`.
     pub(crate) fn status(&mut self) -> Result<String, QmpError> {
-        let answer = self.command("query-status")?;
+        let answer = self.command("query-status", &json!({}))?;
         Ok(answer["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// Returns what the monitor for people says to a line.
+    pub(crate) fn monitor(&mut self, line: &str) -> Result<String, QmpError> {
+        let answer = self.command("human-monitor-command", &json!({ "command-line": line }))?;
+        Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
     }
 
     /// Returns the events that came since the last call; never waits.

@@ -5,13 +5,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
 
 /// The account of one run of one virtual machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
     /// The stages that were begun, in order.
     pub stages: Vec<StageRecord>,
@@ -26,7 +26,7 @@ pub struct Transcript {
 }
 
 /// What is known of one stage. A stage begins with its kernel's hello.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StageRecord {
     /// Its number, from 1.
     pub number: u32,
@@ -43,6 +43,7 @@ pub struct StageRecord {
     pub started: bool,
     /// What the program wrote, standard output and standard error in the order
     /// of writing.
+    #[serde(with = "testbed_protocol::bytes")]
     pub output: Vec<u8>,
     /// The program wrote more than is kept.
     pub output_cut: bool,
@@ -54,7 +55,7 @@ pub struct StageRecord {
 }
 
 /// A part of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Starting QEMU.
@@ -82,7 +83,7 @@ impl fmt::Display for Phase {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum End {
     /// The guest switched itself off, as it was told to.

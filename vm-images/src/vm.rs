@@ -64,6 +64,25 @@ impl VmSpec {
             .collect::<Vec<_>>()
             .join(" ")
     }
+
+    /// Returns all that the guest is told when everything goes well.
+    fn orders(&self, job: &Job) -> Vec<ToGuest> {
+        let mut orders = Vec::new();
+        for (number, stage) in (1..).zip(&job.stages) {
+            if number > 1 {
+                orders.push(self.kexec_order(number));
+            }
+            orders.push(stage.order());
+        }
+        orders.push(ToGuest::PowerOff);
+        orders
+    }
+
+    fn kexec_order(&self, stage: u32) -> ToGuest {
+        ToGuest::Kexec {
+            cmdline: self.stage_cmdline(stage),
+        }
+    }
 }
 
 /// What is to be done in the machine: one program a stage, a kexec between
@@ -87,6 +106,17 @@ pub struct StageJob {
     pub timeout: Duration,
 }
 
+impl StageJob {
+    fn order(&self) -> ToGuest {
+        ToGuest::Run {
+            program: self.program.clone(),
+            args: self.args.clone(),
+            env: self.env.clone(),
+            timeout_ms: millis(self.timeout),
+        }
+    }
+}
+
 /// Runs a machine through a job. Stages go on only after a program that ended
 /// with code 0. QEMU is gone when this returns.
 pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
@@ -102,7 +132,7 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         stages: Vec::new(),
         steps: 0,
     };
-    let end = match Session::launch(spec, cancel) {
+    let end = match Session::launch(spec, job, cancel) {
         Ok(mut session) => match run.drive(&mut session, job) {
             Ok(()) => End::PoweredOff,
             Err(end) => end,
@@ -197,12 +227,7 @@ impl Run<'_> {
         self.say(&format!("stage {number}"));
         let limit = stage.timeout + self.spec.deadlines.stage_margin;
         session.enter(Phase::Stage(number), limit);
-        session.send(&ToGuest::Run {
-            program: stage.program.clone(),
-            args: stage.args.clone(),
-            env: stage.env.clone(),
-            timeout_ms: millis(stage.timeout),
-        })?;
+        session.send(&stage.order())?;
         let record = self
             .stages
             .last_mut()
@@ -215,9 +240,7 @@ impl Run<'_> {
     fn kexec(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
         self.say(&format!("kexec to stage {number}"));
         session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
-        session.send(&ToGuest::Kexec {
-            cmdline: self.spec.stage_cmdline(number),
-        })?;
+        session.send(&self.spec.kexec_order(number))?;
         for expected in [FromGuest::KexecLoaded, FromGuest::Kexecing] {
             let message = session.wait()?;
             if message != expected {

@@ -3,6 +3,12 @@
 //! kernel with kexec, named by `TESTBED_TEST_KERNEL`, and are skipped with a
 //! word of why otherwise.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests may, and so may what they share"
+)]
+
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};

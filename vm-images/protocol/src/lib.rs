@@ -5,7 +5,7 @@
 //! This crate knows the words and how they become bytes. It does not know
 //! sockets, devices, or what the programs that are run mean.
 
-mod bytes;
+pub mod bytes;
 mod codec;
 mod message;
 

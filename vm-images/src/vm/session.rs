@@ -15,10 +15,10 @@ use testbed_host::cancel::Cancel;
 use testbed_host::process::{Child, Tool};
 use testbed_protocol::{Decoder, FromGuest, LineError, ToGuest, encode};
 
-use super::VmSpec;
 use super::ending::QemuEnd;
 use super::journal::{Journal, Speaker};
 use super::sockets::Sockets;
+use super::{Job, VmSpec};
 use crate::qemu::{Launch, Wiring, arguments, shell_command};
 use crate::qmp::{Qmp, QmpError, QmpEvent};
 use crate::transcript::{End, Phase};
@@ -65,7 +65,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Starts QEMU and waits until it is connected.
-    pub(super) fn launch(spec: &VmSpec, cancel: &Cancel) -> Result<Self, End> {
+    pub(super) fn launch(spec: &VmSpec, job: &Job, cancel: &Cancel) -> Result<Self, End> {
         let begin = Instant::now();
         fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
         let sockets = Sockets::new().map_err(End::launch_failed)?;
@@ -74,7 +74,7 @@ impl Session {
             channel: sockets.channel_path().map_err(End::launch_failed)?,
             qmp: sockets.qmp_path().map_err(End::launch_failed)?,
         };
-        write_shell_command(spec).map_err(End::launch_failed)?;
+        write_shell_command(spec, job).map_err(End::launch_failed)?;
         let journal = Journal::create(&spec.artifacts.join("channel.jsonl"), begin)
             .map_err(End::launch_failed)?;
         let mut child = Tool::new(&spec.qemu.program)
@@ -224,6 +224,7 @@ impl Session {
             return Err(End::Cancelled);
         }
         if self.phase_elapsed() >= self.phase_limit {
+            self.note_where_it_hangs();
             return Err(End::expired(self.phase, self.phase_limit));
         }
         let console = fs::metadata(self.artifacts.join("serial.log"));
@@ -303,6 +304,17 @@ impl Session {
         Ok(())
     }
 
+    /// Leaves the processors' registers in a file, for whoever asks where a
+    /// guest hangs. A QEMU that does not answer hangs itself.
+    fn note_where_it_hangs(&mut self) {
+        let registers = self.qmp.monitor("info registers -a");
+        let text = registers.unwrap_or_else(|error| format!("{error}\n"));
+        let path = self.artifacts.join("hang.registers");
+        if let Err(error) = fs::write(path, text) {
+            self.journal.note(Speaker::Host, &error.to_string());
+        }
+    }
+
     fn monitor_broken(&self, error: &QmpError) -> End {
         self.broken(error.to_string())
     }
@@ -343,13 +355,21 @@ fn launch(spec: &VmSpec, wiring: Wiring) -> Launch {
     }
 }
 
-/// Leaves the command by which a person starts the same machine.
-fn write_shell_command(spec: &VmSpec) -> std::io::Result<()> {
+/// Leaves the command by which a person starts the same machine, and what to
+/// tell its guest, which does nothing unasked.
+fn write_shell_command(spec: &VmSpec, job: &Job) -> std::io::Result<()> {
     let args = arguments(&spec.machine, &launch(spec, Wiring::Terminal));
-    fs::write(
-        spec.artifacts.join("qemu.cmdline"),
-        shell_command(&spec.qemu.program, &args),
-    )
+    let mut text = String::from(
+        "# Starts the same machine with its console here. The guest takes orders, a\n\
+         # line each, from `socat - UNIX-CONNECT:channel.sock`; this run's were:\n",
+    );
+    for order in spec.orders(job) {
+        let line = encode(&order).map_err(std::io::Error::other)?;
+        text.push_str("#   ");
+        text.push_str(&String::from_utf8_lossy(&line));
+    }
+    text.push_str(&shell_command(&spec.qemu.program, &args));
+    fs::write(spec.artifacts.join("qemu.cmdline"), text)
 }
 
 /// Returns why QEMU did not get as far as being connected.
