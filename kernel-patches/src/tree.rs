@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use testbed_host::cache::Cache;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
@@ -24,7 +24,7 @@ const GIT_LIMIT: Duration = Duration::from_secs(60);
 const EXPORT_LIMIT: Duration = Duration::from_secs(600);
 
 /// What the user asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TreeRequest {
     /// The newest source package that the distribution offers.
     Default,

@@ -6,10 +6,10 @@
 //! and is worked out later.
 
 use kernel_patches::tree::TreeRequest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One VM run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct CellPlan {
     pub(crate) scenario: String,
     pub(crate) profile: String,
@@ -52,7 +52,7 @@ impl CellPlan {
 }
 
 /// What a run will do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) tree: TreeRequest,
     pub(crate) series: String,
@@ -144,7 +144,19 @@ mod tests {
 
     #[test]
     fn the_printed_plan() {
-        insta::assert_snapshot!(render::plan::text(&Plan::new(wishes())), @"");
+        insta::assert_snapshot!(render::plan::text(&Plan::new(wishes())), @r"
+        tree:      the newest linux-source-7.x that Debian offers
+        stack:     base = tree + pci-liveupdate + liveupdate-test-driver
+        stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        profiles:  fast
+        machine:   edu-pair
+        snapshots: checked
+        cells:     4
+          live-update-kexec on base (fast)
+          live-update-kexec on series (fast)
+          sysfs-remove-while-preserved on base (fast)
+          sysfs-remove-while-preserved on series (fast)
+        ");
     }
 
     #[test]

@@ -189,7 +189,14 @@ mod tests {
             step("two", Came::Failed("because".to_owned())),
             step("three", Came::Skipped(": no time".to_owned())),
         ];
-        insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @"");
+        insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @r"
+
+        ci, 9 s
+          passed   one (3 s)
+          FAILED   two (3 s) (see above)
+          skipped  three (3 s): no time
+        1 passed, 1 failed, 1 skipped
+        ");
     }
 
     #[test]

@@ -2,12 +2,255 @@
 //! `test`: the whole chain, from arguments to the table.
 
 mod cells;
+pub(crate) mod judge;
 mod prepare;
 
-use crate::cli::TestArgs;
-use crate::exit::Exit;
+use camino::Utf8PathBuf;
+use kernel_patches::profile::Profile;
+use selftests::input::closest;
+use selftests::scenario::Scenario;
+use testbed_host::events::{Event, Observer};
+use vm_images::accel::Accelerator;
+
+use self::cells::Cell;
+use self::prepare::Ground;
+use crate::cli::{Format, Snapshots, TestArgs};
+use crate::commands::bench::{Bench, find_machine};
+use crate::commands::build::{build_all, find_profiles};
+use crate::commands::sources::Request;
+use crate::commands::{doctor, generate};
+use crate::exit::{Exit, bad_input};
+use crate::plan::{Plan, Wishes};
+use crate::render;
+use crate::result::RunResult;
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-pub(crate) fn run(_args: &TestArgs, _session: &Session) -> anyhow::Result<Exit> {
-    Ok(Exit::Ok)
+/// Runs the chain and prints the verdict.
+pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
+    let request = Request::from_args(&args.source, session)?;
+    let profiles = find_profiles(&args.profile, session)?;
+    find_machine(&args.machine, session)?;
+    let scenarios = choose_scenarios(generate::scenarios(session)?, &args.scenarios)?;
+    let plan = Plan::new(wishes(args, &request, &profiles, &scenarios));
+    if args.dry_run {
+        render::to_stdout(&render::plan::text(&plan));
+        return Ok(Exit::Ok);
+    }
+    doctor::require(args.install, session)?;
+    let folder = RunFolder::create(args.out.as_deref(), &session.layout)?;
+    folder.write_json("plan.json", &plan)?;
+    let ready = make_ready(&request, &profiles, &scenarios, args, session)?;
+    let result = run_cells(&plan, &scenarios, &ready, &folder, args, session)?;
+    session.progress.clear();
+    show(&result, args, &folder, session);
+    Ok(exit_of(&result))
+}
+
+fn exit_of(result: &RunResult) -> Exit {
+    crate::result::exit(&result.cells)
+}
+
+fn choose_scenarios(all: Vec<Scenario>, names: &[String]) -> anyhow::Result<Vec<Scenario>> {
+    if names.is_empty() {
+        return Ok(all);
+    }
+    for name in names {
+        if !all.iter().any(|scenario| scenario.name == *name) {
+            let known: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+            let hint = match closest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("scenarios are: {}", known.join(", ")),
+            };
+            return Err(bad_input(format!("there is no scenario `{name}`"), hint));
+        }
+    }
+    Ok(all
+        .into_iter()
+        .filter(|scenario| names.contains(&scenario.name))
+        .collect())
+}
+
+fn wishes(
+    args: &TestArgs,
+    request: &Request,
+    profiles: &[Profile],
+    scenarios: &[Scenario],
+) -> Wishes {
+    let check_snapshots = match args.snapshots {
+        Some(how) => how == Snapshots::Check,
+        None => request.is_ours(),
+    };
+    Wishes {
+        tree: request.tree.clone(),
+        series: request.series.name.clone(),
+        prerequisites: request
+            .prerequisites
+            .iter()
+            .map(|series| series.name.clone())
+            .collect(),
+        stacks: request.stacks.clone(),
+        profiles: profiles
+            .iter()
+            .map(|profile| profile.name.clone())
+            .collect(),
+        machine: args.machine.clone(),
+        scenarios: scenarios
+            .iter()
+            .map(|scenario| scenario.name.clone())
+            .collect(),
+        repeat: args.repeat,
+        check_snapshots,
+    }
+}
+
+/// Everything that cells run on.
+struct Ready {
+    bench: Bench,
+    grounds: Vec<Ground>,
+    /// The tree's name for people.
+    tree: String,
+}
+
+/// From series and tree to kernels and programs that are ready to boot.
+fn make_ready(
+    request: &Request,
+    profiles: &[Profile],
+    scenarios: &[Scenario],
+    args: &TestArgs,
+    session: &Session,
+) -> anyhow::Result<Ready> {
+    let sources = request.apply(session)?;
+    let kernels = build_all(&sources, profiles, session)?;
+    let bench = Bench::set_up(&args.machine, session)?;
+    let grounds = prepare::grounds(kernels, &sources, profiles, scenarios, &bench, session)?;
+    Ok(Ready {
+        bench,
+        grounds,
+        tree: sources.tree.label().to_owned(),
+    })
+}
+
+fn run_cells(
+    plan: &Plan,
+    scenarios: &[Scenario],
+    ready: &Ready,
+    folder: &RunFolder,
+    args: &TestArgs,
+    session: &Session,
+) -> anyhow::Result<RunResult> {
+    let Ready {
+        bench,
+        grounds,
+        tree,
+    } = ready;
+    let accelerator = accelerator(bench, grounds, session)?;
+    let cells = match_up(plan, scenarios, grounds);
+    let transcripts = cells::run_all(
+        &cells,
+        bench,
+        accelerator,
+        folder.path(),
+        args.jobs,
+        session,
+    );
+    if session.cancel.is_cancelled() {
+        anyhow::bail!("interrupted");
+    }
+    let mut results = Vec::new();
+    for (cell, transcript) in cells.iter().zip(transcripts) {
+        let Some(transcript) = transcript else {
+            continue;
+        };
+        let record = judge::Record {
+            plan: cell.plan.clone(),
+            contains: cell.ground.contains.clone(),
+            transcript,
+        };
+        record.keep(folder)?;
+        let mut result = record.judge(cell.scenario, folder)?;
+        if plan.check_snapshots {
+            result.compare(&session.layout.snapshots());
+        }
+        results.push(result.cell);
+    }
+    let series = plan.series.clone();
+    let result = RunResult::new(tree.clone(), series, plan.prerequisites.clone(), results);
+    folder.write_json("result.json", &result)?;
+    Ok(result)
+}
+
+fn accelerator(
+    bench: &Bench,
+    grounds: &[Ground],
+    session: &Session,
+) -> anyhow::Result<Accelerator> {
+    let first = grounds.first().and_then(|ground| {
+        let initramfs = ground.initramfs.values().next()?;
+        Some((ground.kernel.image(), initramfs.clone()))
+    });
+    let Some((kernel, initramfs)): Option<(Utf8PathBuf, Utf8PathBuf)> = first else {
+        anyhow::bail!("there is no kernel to run");
+    };
+    let choice = bench.choose_accelerator(&kernel, &initramfs, session);
+    if let Some(text) = choice.reason {
+        session.progress.event(Event::Note { text });
+    }
+    Ok(choice.accelerator)
+}
+
+fn match_up<'a>(plan: &'a Plan, scenarios: &'a [Scenario], grounds: &'a [Ground]) -> Vec<Cell<'a>> {
+    let cells = plan.cells.iter().filter_map(|cell| {
+        let scenario = scenarios
+            .iter()
+            .find(|scenario| scenario.name == cell.scenario)?;
+        let ground = grounds
+            .iter()
+            .find(|ground| ground.stack == cell.stack && ground.profile == cell.profile)?;
+        Some(Cell {
+            plan: cell,
+            scenario,
+            ground,
+        })
+    });
+    cells.collect()
+}
+
+fn show(result: &RunResult, args: &TestArgs, folder: &RunFolder, session: &Session) {
+    let run = folder
+        .path()
+        .strip_prefix(session.layout.root())
+        .unwrap_or(folder.path());
+    match args.format {
+        Format::Json => match serde_json::to_string_pretty(result) {
+            Ok(text) => render::to_stdout(&text),
+            Err(error) => render::error_to_stderr(&error.to_string()),
+        },
+        Format::Table => {
+            render::to_stdout(&render::table::text(result));
+            let findings = render::table::findings(result, run.as_str(), &again(args));
+            if !findings.is_empty() {
+                render::to_stdout(&findings);
+            }
+        }
+    }
+    render::line_to_stderr(&format!("run folder: {run}"));
+}
+
+/// Returns the arguments beyond scenario, stack and profile that make the same run again.
+fn again(args: &TestArgs) -> String {
+    let mut words = String::new();
+    if let Some(kernel) = &args.source.kernel {
+        words += &format!(" --kernel {kernel}");
+    }
+    if args.source.series != "flb-refcount" {
+        words += &format!(" --series {}", args.source.series);
+    }
+    for prereq in &args.source.prereq {
+        words += &format!(" --prereq {prereq}");
+    }
+    if args.machine != "edu-pair" {
+        words += &format!(" --machine {}", args.machine);
+    }
+    words
 }

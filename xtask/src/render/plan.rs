@@ -15,22 +15,22 @@ pub(crate) fn text(plan: &Plan) -> String {
             revision,
         } => format!("{repository}@{revision}"),
     };
-    let mut text = format!("tree:     {tree}\n");
+    let mut text = format!("tree:      {tree}\n");
     for stack in &plan.stacks {
         let mut applied = plan.prerequisites.clone();
         if stack == "series" {
             applied.push(plan.series.clone());
         }
-        text += &format!("stack:    {stack} = tree + {}\n", applied.join(" + "));
+        text += &format!("stack:     {stack} = tree + {}\n", applied.join(" + "));
     }
     let snapshots = if plan.check_snapshots {
         "checked"
     } else {
         "ignored"
     };
-    text += &format!("profiles: {}\n", plan.profiles.join(", "));
-    text += &format!("machine:  {}\nsnapshots: {snapshots}\n", plan.machine);
-    text += &format!("cells:    {}\n", plan.cells.len());
+    text += &format!("profiles:  {}\n", plan.profiles.join(", "));
+    text += &format!("machine:   {}\nsnapshots: {snapshots}\n", plan.machine);
+    text += &format!("cells:     {}\n", plan.cells.len());
     for cell in &plan.cells {
         text += &format!("  {}\n", cell.label());
     }

@@ -175,8 +175,27 @@ mod tests {
             cell("kexec", "series", "hang", "pass"),
             cell("surprise", "base", "pass", "fail"),
         ]);
-        insta::assert_snapshot!(text(&result), @"");
-        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @"");
+        insta::assert_snapshot!(text(&result), @r"
+        profile fast    base                series
+        held-object     crash as expected   pass
+        kexec           pass                hang  UNEXPECTED
+        surprise        pass  UNEXPECTED
+
+        3 of 5 cells as expected; 1 of 3 scenarios have teeth: they fail where they must
+        s on the tree, after a, b
+        ");
+        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @r"
+
+        kexec on series (fast): hang where pass was expected
+          hang for a reason
+          see:   RUN/fast/series/kexec/serial.log
+          again: cargo xtask test kexec --stacks series --profile fast --kernel K
+
+        surprise on base (fast): pass where fail was expected
+          pass for a reason
+          see:   RUN/fast/base/surprise/serial.log
+          again: cargo xtask test surprise --stacks base --profile fast --kernel K
+        ");
     }
 
     #[test]
