@@ -77,9 +77,16 @@ impl<'a> Evidence<'a> {
             started: stage.started,
             output: &stage.output,
             output_cut: stage.output_cut,
-            exit: stage.exit.as_ref().map(|exit| exit_kind(exit.status, exit.timed_out)),
+            exit: stage
+                .exit
+                .as_ref()
+                .map(|exit| exit_kind(exit.status, exit.timed_out)),
         });
-        Self { stages: stages.collect(), ending: Ending::of(&transcript.end), serial }
+        Self {
+            stages: stages.collect(),
+            ending: Ending::of(&transcript.end),
+            serial,
+        }
     }
 }
 
@@ -99,12 +106,19 @@ impl Ending {
         let what = end.to_string();
         match end {
             End::PoweredOff => Self::Orderly,
-            End::GuestGone { during, .. } | End::ConsoleFlood { during, .. } => {
-                Self::GuestGone { what, stage: stage_of(*during) }
-            }
-            End::DeadlineExpired { phase: Phase::Launch, .. } => Self::Ours { what },
+            End::GuestGone { during, .. } | End::ConsoleFlood { during, .. } => Self::GuestGone {
+                what,
+                stage: stage_of(*during),
+            },
+            End::DeadlineExpired {
+                phase: Phase::Launch,
+                ..
+            } => Self::Ours { what },
             End::DeadlineExpired { .. } => Self::Hang { what },
-            End::Trouble { during: Phase::Kexec(_) | Phase::PowerOff, .. } => Self::Refused { what },
+            End::Trouble {
+                during: Phase::Kexec(_) | Phase::PowerOff,
+                ..
+            } => Self::Refused { what },
             End::Trouble { .. }
             | End::QemuDied { .. }
             | End::Stopped { .. }

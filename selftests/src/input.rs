@@ -30,7 +30,13 @@ pub struct InputError {
 impl InputError {
     /// Returns a mistake at `place` of `text`, which was read from `file`.
     #[must_use]
-    pub fn new(file: &str, text: &str, place: Place, message: impl Into<String>, hint: Option<String>) -> Self {
+    pub fn new(
+        file: &str,
+        text: &str,
+        place: Place,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
         let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or("");
         Self {
             file: file.to_owned(),

@@ -132,7 +132,10 @@ impl Parser {
             && self.levels.len() > 1
             && hidden.number == Some(self.levels[0].next_number())
         {
-            self.problem(format!("the result of `{}` stands in the middle of a line", hidden.name));
+            self.problem(format!(
+                "the result of `{}` stands in the middle of a line",
+                hidden.name
+            ));
             self.content(line::parse(front.as_bytes()), true);
             return self.result(0, hidden, &parsed.raw);
         }
@@ -209,7 +212,10 @@ impl Parser {
         let expected = self.level(depth).next_number();
         if result.number.is_some_and(|number| number != expected) {
             let said = result.number.unwrap_or_default();
-            self.problem(format!("a result numbered {said} where {expected} comes next: `{}`", short(raw)));
+            self.problem(format!(
+                "a result numbered {said} where {expected} comes next: `{}`",
+                short(raw)
+            ));
             return self.diagnostic_only(depth, raw);
         }
         self.tests += 1;
@@ -220,13 +226,25 @@ impl Parser {
         let level = self.level(depth);
         level.running = None;
         let diagnostics = std::mem::take(&mut level.diagnostics);
-        let (children, inner_skip) = children.map_or((Vec::new(), None), |inner| (inner.tests, inner.skip_all));
+        let (children, inner_skip) =
+            children.map_or((Vec::new(), None), |inner| (inner.tests, inner.skip_all));
         let status = status(&result, inner_skip);
-        let failed_inside = children.iter().any(|child| matches!(child.status, Status::Failed | Status::Crashed));
+        let failed_inside = children
+            .iter()
+            .any(|child| matches!(child.status, Status::Failed | Status::Crashed));
         if failed_inside && status == Status::Passed {
-            self.problem(format!("`{}` passed although a test in it did not", result.name));
+            self.problem(format!(
+                "`{}` passed although a test in it did not",
+                result.name
+            ));
         }
-        let test = Test { number: expected, name: result.name, status, diagnostics, children };
+        let test = Test {
+            number: expected,
+            name: result.name,
+            status,
+            diagnostics,
+            children,
+        };
         self.level(depth).tests.push(test);
     }
 
@@ -254,7 +272,11 @@ impl Parser {
                 Status::UnexpectedPass => seen.xpass += 1,
             }
         }
-        let said = line::Totals { fail: said.fail + said.error, error: 0, ..said };
+        let said = line::Totals {
+            fail: said.fail + said.error,
+            error: 0,
+            ..said
+        };
         if said != seen {
             self.problem(format!("the totals say {said}, the results {seen}"));
         }
@@ -267,7 +289,11 @@ impl Parser {
             let mut level = self.levels.pop()?;
             // Levels deeper still, whose parent never had its result.
             if let Some(orphans) = inner.take().filter(|orphans| !orphans.tests.is_empty()) {
-                level.tests.push(crashed("(without a result)".to_owned(), level.next_number(), orphans.tests));
+                level.tests.push(crashed(
+                    "(without a result)".to_owned(),
+                    level.next_number(),
+                    orphans.tests,
+                ));
             }
             self.complete(&mut level);
             inner = Some(level);
@@ -283,14 +309,22 @@ impl Parser {
             test.diagnostics = std::mem::take(&mut level.diagnostics);
             level.tests.push(test);
         }
-        let results = level.tests.iter().filter(|test| test.status != Status::Crashed).count() as u64;
+        let results = level
+            .tests
+            .iter()
+            .filter(|test| test.status != Status::Crashed)
+            .count() as u64;
         match level.plan {
             Some(plan) if plan != results => {
-                self.problem(format!("{plan} tests were announced and {results} have a result"));
+                self.problem(format!(
+                    "{plan} tests were announced and {results} have a result"
+                ));
                 let missing = plan.saturating_sub(level.tests.len() as u64);
                 for _ in 0..missing.min(TESTS_MAX as u64) {
                     let number = level.next_number();
-                    level.tests.push(crashed("(no result)".to_owned(), number, Vec::new()));
+                    level
+                        .tests
+                        .push(crashed("(no result)".to_owned(), number, Vec::new()));
                 }
             }
             None if !level.tests.is_empty() => self.problem("results without a plan".to_owned()),
@@ -303,23 +337,40 @@ impl Parser {
         let mut outer = std::mem::take(self.level(0));
         if let Some(inner) = inner.filter(|inner| !inner.tests.is_empty()) {
             let number = outer.next_number();
-            outer.tests.push(crashed("(without a result)".to_owned(), number, inner.tests));
+            outer.tests.push(crashed(
+                "(without a result)".to_owned(),
+                number,
+                inner.tests,
+            ));
         }
         self.complete(&mut outer);
         if !self.begun {
             self.problem("no version line: this is no TAP".to_owned());
         }
-        Report { tests: outer.tests, plan: outer.plan, skip_all: outer.skip_all, problems: self.problems }
+        Report {
+            tests: outer.tests,
+            plan: outer.plan,
+            skip_all: outer.skip_all,
+            problems: self.problems,
+        }
     }
 }
 
 const fn crashed(name: String, number: u64, children: Vec<Test>) -> Test {
-    Test { number, name, status: Status::Crashed, diagnostics: Vec::new(), children }
+    Test {
+        number,
+        name,
+        status: Status::Crashed,
+        diagnostics: Vec::new(),
+        children,
+    }
 }
 
 fn status(result: &ResultLine, inner_skip: Option<String>) -> Status {
     match &result.directive {
-        Some(Directive::Skip(reason)) if reason.is_empty() => Status::Skipped(inner_skip.unwrap_or_default()),
+        Some(Directive::Skip(reason)) if reason.is_empty() => {
+            Status::Skipped(inner_skip.unwrap_or_default())
+        }
         Some(Directive::Skip(reason)) => Status::Skipped(reason.clone()),
         Some(Directive::Xfail(reason)) => Status::ExpectedFailure(reason.clone()),
         Some(Directive::Xpass) => Status::UnexpectedPass,

@@ -57,7 +57,11 @@ pub struct Judgement {
 
 impl Judgement {
     fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
-        Self { outcome, reason: reason.into(), in_time: false }
+        Self {
+            outcome,
+            reason: reason.into(),
+            in_time: false,
+        }
     }
 
     const fn in_time(mut self, in_time: bool) -> Self {
@@ -79,7 +83,13 @@ pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgeme
         .or_else(|| skipped_stage(evidence))
         .or_else(|| missing_splat(scenario, log))
         .or_else(|| stray_warning(scenario, log))
-        .unwrap_or_else(|| Judgement::new(Outcome::Pass, "all was seen that had to be, and nothing else").in_time(true))
+        .unwrap_or_else(|| {
+            Judgement::new(
+                Outcome::Pass,
+                "all was seen that had to be, and nothing else",
+            )
+            .in_time(true)
+        })
 }
 
 fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
@@ -90,27 +100,43 @@ fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
 }
 
 fn hang(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    let stuck = evidence.stages.iter().position(|stage| stage.exit == Some(ExitKind::TimedOut));
+    let stuck = evidence
+        .stages
+        .iter()
+        .position(|stage| stage.exit == Some(ExitKind::TimedOut));
     let mut what = match (&evidence.ending, stuck) {
         (Ending::Hang { what }, _) => what.clone(),
         (_, Some(index)) => format!("the program of stage {} did not end in its time", index + 1),
         _ => return None,
     };
     if let Some(splat) = log.splats.last() {
-        what.push_str(&format!("; the last complaint was \"{}\"", splat.title));
+        what.extend(["; the last complaint was `", &splat.title, "`"]);
     }
     Some(Judgement::new(Outcome::Hang, what))
 }
 
 fn crash(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    let unexpected: Vec<&Splat> =
-        log.splats.iter().filter(|splat| !scenario.splats.iter().any(|expected| expected.covers(splat))).collect();
+    let unexpected: Vec<&Splat> = log
+        .splats
+        .iter()
+        .filter(|splat| {
+            !scenario
+                .splats
+                .iter()
+                .any(|expected| expected.covers(splat))
+        })
+        .collect();
     if let Some(first) = unexpected.first() {
         let more = match unexpected.len() - 1 {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        let reason = format!("{} {}: {}{more}", first.class.word(), when(first), first.title);
+        let reason = format!(
+            "{} {}: {}{more}",
+            first.class.word(),
+            when(first),
+            first.title
+        );
         let in_time = first.phase == Phase::During && started(evidence, first.boot);
         return Some(Judgement::new(Outcome::Crash, reason).in_time(in_time));
     }
@@ -132,7 +158,10 @@ fn when(splat: &Splat) -> String {
 }
 
 fn started(evidence: &Evidence<'_>, stage: usize) -> bool {
-    stage.checked_sub(1).and_then(|index| evidence.stages.get(index)).is_some_and(|stage| stage.started)
+    stage
+        .checked_sub(1)
+        .and_then(|index| evidence.stages.get(index))
+        .is_some_and(|stage| stage.started)
 }
 
 /// Without the kernels' own words, nobody knows what they complained about.
@@ -150,7 +179,9 @@ fn failed_stage(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<Judgemen
         let report = Report::parse(stage.output);
         if let Some((outcome, what)) = stage_trouble(stage, &report) {
             let in_time = stage.started && !report.leaves().is_empty();
-            return Some(Judgement::new(outcome, format!("stage {number}: {what}")).in_time(in_time));
+            return Some(
+                Judgement::new(outcome, format!("stage {number}: {what}")).in_time(in_time),
+            );
         }
         if is_skip(stage, &report) {
             // The later stages have nothing to work on.
@@ -158,9 +189,8 @@ fn failed_stage(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<Judgemen
         }
     }
     let (ran, all) = (evidence.stages.len(), scenario.stages.len());
-    (ran != all && !matches!(evidence.ending, Ending::Refused { .. })).then(|| {
-        Judgement::new(Outcome::Fail, format!("{ran} of {all} stages ran"))
-    })
+    (ran != all && !matches!(evidence.ending, Ending::Refused { .. }))
+        .then(|| Judgement::new(Outcome::Fail, format!("{ran} of {all} stages ran")))
 }
 
 fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome, String)> {
@@ -168,14 +198,23 @@ fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome,
         return Some((Outcome::Error, "the program was not started".to_owned()));
     }
     let leaves = report.leaves();
-    if let Some(test) = leaves.iter().find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_))) {
+    if let Some(test) = leaves
+        .iter()
+        .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
+    {
         return Some((Outcome::Fail, failure(test)));
     }
     if stage.output_cut {
-        return Some((Outcome::Fail, "the program wrote more than is kept".to_owned()));
+        return Some((
+            Outcome::Fail,
+            "the program wrote more than is kept".to_owned(),
+        ));
     }
     if let Some(problem) = report.problems.first() {
-        return Some((Outcome::Fail, format!("the results are not whole: {problem}")));
+        return Some((
+            Outcome::Fail,
+            format!("the results are not whole: {problem}"),
+        ));
     }
     match stage.exit {
         Some(ExitKind::Code(0)) if leaves.is_empty() && report.skip_all.is_none() => {
@@ -183,9 +222,17 @@ fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome,
         }
         Some(ExitKind::Code(0)) => None,
         Some(ExitKind::Code(4)) if is_skip(stage, report) => None,
-        Some(ExitKind::Code(code)) => Some((Outcome::Fail, format!("the program exited with code {code}"))),
-        Some(ExitKind::Signal(signal)) => Some((Outcome::Fail, format!("signal {signal} ended the program"))),
-        Some(ExitKind::TimedOut) | None => Some((Outcome::Error, "nothing is known of the program's end".to_owned())),
+        Some(ExitKind::Code(code)) => Some((
+            Outcome::Fail,
+            format!("the program exited with code {code}"),
+        )),
+        Some(ExitKind::Signal(signal)) => {
+            Some((Outcome::Fail, format!("signal {signal} ended the program")))
+        }
+        Some(ExitKind::TimedOut) | None => Some((
+            Outcome::Error,
+            "nothing is known of the program's end".to_owned(),
+        )),
     }
 }
 
@@ -226,34 +273,53 @@ fn refused(evidence: &Evidence<'_>) -> Option<Judgement> {
 
 fn is_skip(stage: &StageEvidence<'_>, report: &Report) -> bool {
     stage.started
-        && (report.skip_all.is_some() || report.leaves().iter().any(|test| matches!(test.status, Status::Skipped(_))))
+        && (report.skip_all.is_some()
+            || report
+                .leaves()
+                .iter()
+                .any(|test| matches!(test.status, Status::Skipped(_))))
 }
 
 fn skipped_stage(evidence: &Evidence<'_>) -> Option<Judgement> {
-    evidence.stages.iter().enumerate().find_map(|(index, stage)| {
-        let report = Report::parse(stage.output);
-        is_skip(stage, &report).then(|| {
-            let reason = report
-                .leaves()
-                .iter()
-                .find_map(|test| match &test.status {
-                    Status::Skipped(reason) => Some(reason.clone()),
-                    _ => None,
-                })
-                .or(report.skip_all)
-                .unwrap_or_default();
-            Judgement::new(Outcome::Skip, format!("stage {}: {reason}", index + 1))
+    evidence
+        .stages
+        .iter()
+        .enumerate()
+        .find_map(|(index, stage)| {
+            let report = Report::parse(stage.output);
+            is_skip(stage, &report).then(|| {
+                let reason = report
+                    .leaves()
+                    .iter()
+                    .find_map(|test| match &test.status {
+                        Status::Skipped(reason) => Some(reason.clone()),
+                        _ => None,
+                    })
+                    .or(report.skip_all)
+                    .unwrap_or_default();
+                Judgement::new(Outcome::Skip, format!("stage {}: {reason}", index + 1))
+            })
         })
-    })
 }
 
 fn missing_splat(scenario: &Scenario, log: &Log) -> Option<Judgement> {
     scenario.splats.iter().find_map(|expected| {
-        let seen = log.splats.iter().filter(|splat| expected.covers(splat)).count() as u64;
+        let seen = log
+            .splats
+            .iter()
+            .filter(|splat| expected.covers(splat))
+            .count() as u64;
         (seen != expected.count).then(|| {
-            let ExpectedSplat { class, text, count, stage } = expected;
+            let ExpectedSplat {
+                class,
+                text,
+                count,
+                stage,
+            } = expected;
             let word = class.word();
-            let reason = format!("stage {stage}: {word} \"{text}\" was expected {count} times and seen {seen} times");
+            let reason = format!(
+                "stage {stage}: {word} \"{text}\" was expected {count} times and seen {seen} times"
+            );
             Judgement::new(Outcome::Fail, reason).in_time(true)
         })
     })

@@ -55,14 +55,30 @@ fn program(stage: &StageEvidence<'_>, lines: &mut Vec<String>) {
         };
         lines.push(format!("  {} {status}", test.name));
     }
-    lines.extend(report.problems.iter().map(|problem| format!("  problem: {problem}")));
+    lines.extend(
+        report
+            .problems
+            .iter()
+            .map(|problem| format!("  problem: {problem}")),
+    );
 }
 
 fn splats(log: &Log, boot: usize, phase: Phase, lines: &mut Vec<String>) {
-    let of_phase: Vec<&Splat> = log.splats_of(boot).filter(|splat| splat.phase == phase).collect();
+    let of_phase: Vec<&Splat> = log
+        .splats_of(boot)
+        .filter(|splat| splat.phase == phase)
+        .collect();
     for same in of_phase.chunk_by(|a, b| (a.class, &a.title) == (b.class, &b.title)) {
-        let times = if same.len() > 1 { format!(" ({} times)", same.len()) } else { String::new() };
-        lines.push(format!("  splat {}: {}{times}", same[0].class.word(), same[0].title));
+        let times = if same.len() > 1 {
+            format!(" ({} times)", same.len())
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "  splat {}: {}{times}",
+            same[0].class.word(),
+            same[0].title
+        ));
     }
 }
 
@@ -98,9 +114,23 @@ mod tests {
             # a.c:78:stage_1:step 2: f must not have been called yet\nnot ok 1 a.stage_1\n";
         let serial = "Linux version 1\ntestbed: stage 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
             Write of size 8\n===========================\ntestbed: stage 1 ends\nLinux version 1\n";
-        let stage = StageEvidence { started: true, output: output.as_bytes(), output_cut: false, exit: Some(ExitKind::Code(1)) };
-        let idle = StageEvidence { started: false, output: b"", output_cut: false, exit: None };
-        let evidence = Evidence { stages: vec![stage, idle], ending: Ending::Orderly, serial: serial.as_bytes() };
+        let stage = StageEvidence {
+            started: true,
+            output: output.as_bytes(),
+            output_cut: false,
+            exit: Some(ExitKind::Code(1)),
+        };
+        let idle = StageEvidence {
+            started: false,
+            output: b"",
+            output_cut: false,
+            exit: None,
+        };
+        let evidence = Evidence {
+            stages: vec![stage, idle],
+            ending: Ending::Orderly,
+            serial: serial.as_bytes(),
+        };
         insta::assert_snapshot!(timeline(&evidence, &Log::parse(evidence.serial)), @r#"
         stage 1 begins
           step 1: preserve dev in vm -> ok [pci_flb_preserve +1]

@@ -30,7 +30,11 @@ pub enum Verdict {
 /// Returns what should happen to a scenario on a stack that contains these series.
 pub fn expected<'a>(scenario: &Scenario, contains: impl IntoIterator<Item = &'a str>) -> Expected {
     let contained: Vec<&str> = contains.into_iter().collect();
-    if scenario.fails_without.iter().all(|series| contained.contains(&series.as_str())) {
+    if scenario
+        .fails_without
+        .iter()
+        .all(|series| contained.contains(&series.as_str()))
+    {
         Expected::Pass
     } else {
         Expected::Fail
@@ -43,9 +47,15 @@ pub fn expected<'a>(scenario: &Scenario, contains: impl IntoIterator<Item = &'a 
 pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
     let met = match expected {
         Expected::Pass => judgement.outcome == Outcome::Pass,
-        Expected::Fail => matches!(judgement.outcome, Outcome::Fail | Outcome::Crash) && judgement.in_time,
+        Expected::Fail => {
+            matches!(judgement.outcome, Outcome::Fail | Outcome::Crash) && judgement.in_time
+        }
     };
-    if met { Verdict::Ok } else { Verdict::Unexpected }
+    if met {
+        Verdict::Ok
+    } else {
+        Verdict::Unexpected
+    }
 }
 
 /// Returns what is surprising about a run, as one sentence.
@@ -56,7 +66,9 @@ pub fn surprise(scenario: &Scenario, expected: Expected, judgement: &Judgement) 
     }
     let reason = &judgement.reason;
     Some(match (expected, judgement.outcome) {
-        (Expected::Fail, Outcome::Pass) => format!("passes without {}", scenario.fails_without.join(", ")),
+        (Expected::Fail, Outcome::Pass) => {
+            format!("passes without {}", scenario.fails_without.join(", "))
+        }
         (Expected::Fail, Outcome::Fail | Outcome::Crash) => {
             format!("fails outside of what the scenario does: {reason}")
         }
@@ -67,7 +79,9 @@ pub fn surprise(scenario: &Scenario, expected: Expected, judgement: &Judgement) 
 /// Returns whether a scenario has teeth: it failed on at least one stack that
 /// should be bad.
 pub fn has_teeth(cells: impl IntoIterator<Item = (Expected, Verdict)>) -> bool {
-    cells.into_iter().any(|(expected, verdict)| expected == Expected::Fail && verdict == Verdict::Ok)
+    cells
+        .into_iter()
+        .any(|(expected, verdict)| expected == Expected::Fail && verdict == Verdict::Ok)
 }
 
 #[cfg(test)]
@@ -75,7 +89,11 @@ mod tests {
     use super::*;
 
     fn judgement(outcome: Outcome, in_time: bool) -> Judgement {
-        Judgement { outcome, reason: "so it is".to_owned(), in_time }
+        Judgement {
+            outcome,
+            reason: "so it is".to_owned(),
+            in_time,
+        }
     }
 
     fn scenario() -> Scenario {
@@ -91,7 +109,11 @@ mod tests {
             for in_time in [false, true] {
                 let seen = judgement(outcome, in_time);
                 let bad = verdict(Expected::Fail, &seen) == Verdict::Ok;
-                assert_eq!(bad, matches!(outcome, Fail | Crash) && in_time, "{outcome} {in_time}");
+                assert_eq!(
+                    bad,
+                    matches!(outcome, Fail | Crash) && in_time,
+                    "{outcome} {in_time}"
+                );
                 let good = verdict(Expected::Pass, &seen) == Verdict::Ok;
                 assert_eq!(good, outcome == Pass, "{outcome} {in_time}");
             }
@@ -102,10 +124,16 @@ mod tests {
     fn a_base_that_passes_is_the_surprise() {
         let scenario = scenario();
         assert_eq!(expected(&scenario, ["pci-liveupdate"]), Expected::Fail);
-        assert_eq!(expected(&scenario, ["flb-refcount", "pci-liveupdate"]), Expected::Pass);
+        assert_eq!(
+            expected(&scenario, ["flb-refcount", "pci-liveupdate"]),
+            Expected::Pass
+        );
         let said = surprise(&scenario, Expected::Fail, &judgement(Outcome::Pass, true));
         assert_eq!(said.as_deref(), Some("passes without flb-refcount"));
-        assert!(!has_teeth([(Expected::Fail, Verdict::Unexpected), (Expected::Pass, Verdict::Ok)]));
+        assert!(!has_teeth([
+            (Expected::Fail, Verdict::Unexpected),
+            (Expected::Pass, Verdict::Ok)
+        ]));
         assert!(has_teeth([(Expected::Fail, Verdict::Ok)]));
     }
 }

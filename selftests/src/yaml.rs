@@ -22,7 +22,10 @@ pub(crate) struct At<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = serde_saphyr::Spanned::<T>::deserialize(deserializer)?;
-        Ok(Self { place: place_of(spanned.referenced), value: spanned.value })
+        Ok(Self {
+            place: place_of(spanned.referenced),
+            value: spanned.value,
+        })
     }
 }
 
@@ -43,7 +46,10 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
 fn place_of(location: serde_saphyr::Location) -> Place {
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).max(1);
-    Place { line: number(location.line()), column: number(location.column()) }
+    Place {
+        line: number(location.line()),
+        column: number(location.column()),
+    }
 }
 
 /// Parses `text` as one value. `file` is only the name to report mistakes under.
@@ -54,7 +60,9 @@ fn place_of(location: serde_saphyr::Location) -> Place {
 /// key, or a value of the wrong type.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, InputError> {
     serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map_or(Place { line: 1, column: 1 }, place_of);
+        let place = error
+            .location()
+            .map_or(Place { line: 1, column: 1 }, place_of);
         let message = message_of(error.without_snippet());
         let Some((wrong, known)) = unknown_key(&message) else {
             return InputError::new(file, text, place, message, None);
@@ -63,7 +71,13 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, In
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known here: {}", known.join(", ")),
         };
-        InputError::new(file, text, place, format!("unknown key `{wrong}`"), Some(hint))
+        InputError::new(
+            file,
+            text,
+            place,
+            format!("unknown key `{wrong}`"),
+            Some(hint),
+        )
     })
 }
 
@@ -75,7 +89,10 @@ fn message_of(error: &serde_saphyr::Error) -> String {
         Some((sentence, place)) if place.starts_with(|c: char| c.is_ascii_digit()) => sentence,
         _ => first,
     };
-    without.trim_start_matches("error: ").trim_end_matches(['.', ':']).to_owned()
+    without
+        .trim_start_matches("error: ")
+        .trim_end_matches(['.', ':'])
+        .to_owned()
 }
 
 /// An unknown key: its name, and the names that are known in its place.
@@ -83,7 +100,10 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let (_, rest) = message.split_once("unknown field `")?;
     let (wrong, rest) = rest.split_once('`')?;
     let (_, known) = rest.split_once("expected ")?;
-    let known = known.trim_start_matches("one of ").split(',').map(|name| name.trim_matches([' ', '`', '.']));
+    let known = known
+        .trim_start_matches("one of ")
+        .split(',')
+        .map(|name| name.trim_matches([' ', '`', '.']));
     Some((wrong, known.filter(|name| !name.is_empty()).collect()))
 }
 

@@ -29,6 +29,7 @@ FIXTURE(live_update_kexec)
 	int vm;
 	int memory;
 	int dev;
+	int again;
 };
 
 FIXTURE_SETUP(live_update_kexec)
@@ -38,6 +39,7 @@ FIXTURE_SETUP(live_update_kexec)
 	self->vm = -1;
 	self->memory = -1;
 	self->dev = -1;
+	self->again = -1;
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);
@@ -45,6 +47,7 @@ FIXTURE_SETUP(live_update_kexec)
 
 FIXTURE_TEARDOWN(live_update_kexec)
 {
+	lu_close(&self->again);
 	lu_close(&self->dev);
 	lu_close(&self->memory);
 	lu_close(&self->vm);
@@ -98,11 +101,17 @@ TEST_F_TIMEOUT(live_update_kexec, stage_1, 120)
 		TH_LOG("step 6: pci_flb_preserve must have been called once in all");
 	}
 
-	/* Control: a file is preserved once. */
-	ret = lu_preserve(self->vm, self->dev, 2);
-	lu_step(&self->lu, "7: preserve dev in vm", ret);
+	self->again = lu_open_device(&self->lu, 0);
+	lu_step(&self->lu, "7: open endpoint0 as again", self->again);
+	ASSERT_LE(0, self->again) {
+		TH_LOG("step 7: must succeed");
+	}
+
+	/* Control: a device is handed over once. */
+	ret = lu_preserve(self->vm, self->again, 3);
+	lu_step(&self->lu, "8: preserve again in vm", ret);
 	EXPECT_EQ(-EBUSY, ret) {
-		TH_LOG("step 7: must fail with EBUSY");
+		TH_LOG("step 8: must fail with EBUSY");
 	}
 
 	/*

@@ -21,7 +21,11 @@ pub(super) enum Node {
     /// A call that ends in a semicolon.
     Call(Call),
     /// A line or a call, and a block in braces.
-    Block { head: Head, body: Vec<Node>, tail: &'static str },
+    Block {
+        head: Head,
+        body: Vec<Node>,
+        tail: &'static str,
+    },
 }
 
 /// What stands before a block.
@@ -44,7 +48,10 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new<S: Into<String>>(function: &str, arguments: impl IntoIterator<Item = S>) -> Self {
+    pub(super) fn new<S: Into<String>>(
+        function: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         Self {
             prefix: String::new(),
             function: function.to_owned(),
@@ -60,7 +67,12 @@ impl Call {
 
     /// Returns the call on one line.
     pub(super) fn text(&self) -> String {
-        format!("{}{}({})", self.prefix, self.function, self.arguments.join(", "))
+        format!(
+            "{}{}({})",
+            self.prefix,
+            self.function,
+            self.arguments.join(", ")
+        )
     }
 
     fn print(&self, indent: usize, suffix: &str, out: &mut String) {
@@ -117,7 +129,7 @@ pub(super) fn string(text: &str) -> String {
             b'\n' => literal.push_str("\\n"),
             b'\t' => literal.push_str("\\t"),
             // Three digits always, so that a digit that follows stays text.
-            0..=31 | 127.. => literal.push_str(&format!("\\{byte:03o}")),
+            0..=31 | 127.. => literal.extend(["\\", &format!("{byte:03o}")]),
             // No trigraph can come of it.
             b'?' if literal.ends_with('?') => literal.push_str("\\?"),
             _ => literal.push(char::from(byte)),
@@ -147,29 +159,29 @@ fn print_all(nodes: &[Node], indent: usize, out: &mut String) {
 
 fn print_one(node: &Node, indent: usize, out: &mut String) {
     let tabs = "\t".repeat(indent);
+    let tabs = tabs.as_str();
     match node {
         Node::Blank => out.push('\n'),
         Node::Comment(text) => print_comment(text, indent, out),
         Node::Line(text) => {
-            out.push_str(&tabs);
-            out.push_str(text);
-            out.push('\n');
+            out.extend([tabs, text, "\n"]);
         }
         Node::Call(call) => call.print(indent, ";", out),
         Node::Block { head, body, tail } => {
             match head {
-                Head::Own(text) => out.push_str(&format!("{tabs}{text}\n{tabs}{{\n")),
-                Head::Inline(text) => out.push_str(&format!("{tabs}{text} {{\n")),
+                Head::Own(text) => out.extend([tabs, text.as_str(), "\n", tabs, "{\n"]),
+                Head::Inline(text) => out.extend([tabs, text.as_str(), " {\n"]),
                 Head::Call(call) => call.print(indent, " {", out),
             }
             print_all(body, indent + 1, out);
-            out.push_str(&format!("{tabs}}}{tail}\n"));
+            out.extend([tabs, "}", tail, "\n"]);
         }
     }
 }
 
 fn print_comment(text: &str, indent: usize, out: &mut String) {
     let tabs = "\t".repeat(indent);
+    let tabs = tabs.as_str();
     // No text can end the comment that it stands in.
     let text = text.trim().replace("/*", "/ *").replace("*/", "* /");
     let one_line = format!("{tabs}/* {text} */\n");
@@ -177,16 +189,16 @@ fn print_comment(text: &str, indent: usize, out: &mut String) {
         out.push_str(&one_line);
         return;
     }
-    out.push_str(&format!("{tabs}/*\n"));
+    out.extend([tabs, "/*\n"]);
     for (index, paragraph) in text.split("\n\n").enumerate() {
         if index > 0 {
-            out.push_str(&format!("{tabs} *\n"));
+            out.extend([tabs, " *\n"]);
         }
         for filled in fill(paragraph, COMMENT_COLUMNS - indent * TAB - 3) {
-            out.push_str(&format!("{tabs} * {filled}\n"));
+            out.extend([tabs, " * ", filled.as_str(), "\n"]);
         }
     }
-    out.push_str(&format!("{tabs} */\n"));
+    out.extend([tabs, " */\n"]);
 }
 
 /// Fills words into lines of at most `columns`.

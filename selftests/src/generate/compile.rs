@@ -49,12 +49,27 @@ pub enum CompileError {
 
 /// Returns the arguments for the compiler.
 fn arguments(compile: &Compile<'_>) -> Vec<String> {
-    let mut arguments: Vec<String> =
-        ["-Wall", "-Wextra", "-Werror", "-O2", "-static", "-D_GNU_SOURCE="].map(str::to_owned).to_vec();
+    let mut arguments: Vec<String> = [
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-O2",
+        "-static",
+        "-D_GNU_SOURCE=",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     arguments.push(format!("-I{}", compile.kselftest));
-    arguments.extend(["-isystem".to_owned(), compile.headers.join("include").to_string()]);
+    arguments.extend([
+        "-isystem".to_owned(),
+        compile.headers.join("include").to_string(),
+    ]);
     // The bare name: it is in the messages of the tests, the folder is not.
-    arguments.extend(["-o".to_owned(), compile.output.to_string(), format!("{}.c", compile.program)]);
+    arguments.extend([
+        "-o".to_owned(),
+        compile.output.to_string(),
+        format!("{}.c", compile.program),
+    ]);
     arguments
 }
 

@@ -72,7 +72,10 @@ pub fn write(scenarios: &[Scenario], folder: &Utf8Path) -> io::Result<Vec<Differ
     Ok(differences)
 }
 
-fn compare(expected: BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<Difference> {
+fn compare(
+    expected: BTreeMap<String, String>,
+    found: &BTreeMap<String, String>,
+) -> Vec<Difference> {
     let stale: Vec<_> = found
         .keys()
         .filter(|name| !expected.contains_key(*name))
@@ -82,7 +85,11 @@ fn compare(expected: BTreeMap<String, String>, found: &BTreeMap<String, String>)
         .into_iter()
         .filter_map(|(name, expected)| match found.get(&name) {
             None => Some(Difference::Missing { name, expected }),
-            Some(found) if *found != expected => Some(Difference::Changed { name, found: found.clone(), expected }),
+            Some(found) if *found != expected => Some(Difference::Changed {
+                name,
+                found: found.clone(),
+                expected,
+            }),
             Some(_) => None,
         })
         .chain(stale)
@@ -115,9 +122,15 @@ mod tests {
     #[test]
     fn missing_changed_and_stale_files_are_told_apart() {
         let map = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<BTreeMap<_, _>>()
+            pairs
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect::<BTreeMap<_, _>>()
         };
-        let differences = compare(map(&[("a", "1"), ("b", "2"), ("c", "3")]), &map(&[("b", "x"), ("c", "3"), ("d", "4")]));
+        let differences = compare(
+            map(&[("a", "1"), ("b", "2"), ("c", "3")]),
+            &map(&[("b", "x"), ("c", "3"), ("d", "4")]),
+        );
         let names: Vec<_> = differences.iter().map(Difference::name).collect();
         assert_eq!(names, ["a", "b", "d"]);
         assert!(matches!(differences[2], Difference::Stale { .. }));

@@ -54,12 +54,17 @@ pub(super) fn lines(serial: &[u8]) -> Vec<Line> {
         let text = clean(bytes);
         let (prefix, text) = Prefix::take(&text);
         // Only a kernel that starts has the banner at time zero.
-        if text.starts_with("Linux version ") && prefix.stamp_us.is_none_or(|stamp| stamp < 100_000) {
+        if text.starts_with("Linux version ") && prefix.stamp_us.is_none_or(|stamp| stamp < 100_000)
+        {
             boot += 1;
             phase = Phase::Before;
         }
         if let Some(rest) = text.strip_prefix("testbed: stage ") {
-            phase = if rest.ends_with("begins") { Phase::During } else { Phase::After };
+            phase = if rest.ends_with("begins") {
+                Phase::During
+            } else {
+                Phase::After
+            };
         }
         if text.is_empty() && prefix == Prefix::default() {
             continue;
@@ -119,7 +124,8 @@ impl Prefix {
             prefix.from_userspace = priority >> 3 != 0;
             rest = after;
         }
-        let Some((stamp, after)) = bracketed(rest, '[', ']').and_then(|(text, after)| Some((stamp(text)?, after)))
+        let Some((stamp, after)) =
+            bracketed(rest, '[', ']').and_then(|(text, after)| Some((stamp(text)?, after)))
         else {
             return (prefix, rest);
         };
@@ -151,7 +157,9 @@ fn stamp(text: &str) -> Option<u64> {
 fn is_caller(text: &str) -> bool {
     let id = text.trim_start();
     let number = id.strip_prefix(['T', 'C']);
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    number.is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -164,7 +172,10 @@ mod tests {
             [    0.000000][    T0] \x1b[32mhello\x1b[0m\nplain [no stamp] text\n";
         let lines = lines(serial);
         assert_eq!(lines[0].text, "pci 0000:01:00.0: gone");
-        assert_eq!((lines[0].level, lines[0].stamp_us), (Some(4), Some(12_345_678)));
+        assert_eq!(
+            (lines[0].level, lines[0].stamp_us),
+            (Some(4), Some(12_345_678))
+        );
         assert!(lines[0].is_warning());
         assert_eq!(lines[1].text, "hello");
         assert_eq!(lines[2].text, "plain [no stamp] text");
@@ -184,7 +195,10 @@ mod tests {
         assert_eq!(seen[1], (1, Phase::Before));
         assert_eq!(seen[3], (1, Phase::During));
         assert_eq!(seen[5], (1, Phase::After));
-        assert_eq!(seen[6].0, 1, "a banner in the middle of a boot is somebody's joke");
+        assert_eq!(
+            seen[6].0, 1,
+            "a banner in the middle of a boot is somebody's joke"
+        );
         assert_eq!(seen[7], (2, Phase::Before));
         assert!(lines[2].from_userspace && !lines[2].is_warning());
     }

@@ -50,12 +50,20 @@ impl Log {
     /// program of stage `boot` ran, that belong to no splat. Empty when the
     /// console does not show levels (it does with `console_msg_format=syslog`).
     pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
-        let covered: Vec<Range<usize>> = self.splats.iter().map(|splat| splat.lines.clone()).collect();
-        self.lines.iter().enumerate().filter_map(move |(index, line)| {
-            let of_splat = covered.iter().any(|range| range.contains(&index));
-            let in_time = line.boot == boot && line.phase == Phase::During;
-            (in_time && line.is_warning() && !of_splat && !is_decoration(&line.text)).then_some(line)
-        })
+        let covered: Vec<Range<usize>> = self
+            .splats
+            .iter()
+            .map(|splat| splat.lines.clone())
+            .collect();
+        self.lines
+            .iter()
+            .enumerate()
+            .filter_map(move |(index, line)| {
+                let of_splat = covered.iter().any(|range| range.contains(&index));
+                let in_time = line.boot == boot && line.phase == Phase::During;
+                (in_time && line.is_warning() && !of_splat && !is_decoration(&line.text))
+                    .then_some(line)
+            })
     }
 }
 

@@ -153,18 +153,34 @@ pub(super) fn find(lines: &[Line]) -> Vec<Splat> {
 }
 
 fn splat(lines: &[Line], class: SplatClass, range: Range<usize>) -> Splat {
-    let texts: Vec<&str> = lines[range.clone()].iter().map(|line| line.text.as_str()).collect();
+    let texts: Vec<&str> = lines[range.clone()]
+        .iter()
+        .map(|line| line.text.as_str())
+        .collect();
     let first = &lines[range.start];
     let message = message(&texts);
     // A stack trace does not tell a lost reference or a torn list from any WARN.
     let class = match class {
-        SplatClass::Warn | SplatClass::Bug if message.starts_with("refcount_t: ") => SplatClass::Refcount,
-        SplatClass::Warn | SplatClass::Bug if title::is_list_corruption(&message) => SplatClass::ListCorruption,
-        SplatClass::Warn if texts.iter().any(|text| text.starts_with("kernel BUG at ")) => SplatClass::Bug,
+        SplatClass::Warn | SplatClass::Bug if message.starts_with("refcount_t: ") => {
+            SplatClass::Refcount
+        }
+        SplatClass::Warn | SplatClass::Bug if title::is_list_corruption(&message) => {
+            SplatClass::ListCorruption
+        }
+        SplatClass::Warn if texts.iter().any(|text| text.starts_with("kernel BUG at ")) => {
+            SplatClass::Bug
+        }
         class => class,
     };
     let title = title::title(class, &texts);
-    Splat { class, title, message, lines: range, boot: first.boot, phase: first.phase }
+    Splat {
+        class,
+        title,
+        message,
+        lines: range,
+        boot: first.boot,
+        phase: first.phase,
+    }
 }
 
 /// What stands between "cut here" and the heading, else the heading itself.
@@ -201,7 +217,10 @@ fn heading(lines: &[Line], index: usize) -> Option<(SplatClass, End)> {
             return Some((*class, *end));
         }
     }
-    AT_START.iter().find(|(words, ..)| text.starts_with(words)).map(|(_, class, end)| (*class, *end))
+    AT_START
+        .iter()
+        .find(|(words, ..)| text.starts_with(words))
+        .map(|(_, class, end)| (*class, *end))
 }
 
 /// After "cut here" come WARN, BUG, UBSAN; which, is in one of the next lines.
@@ -226,35 +245,103 @@ const ANYWHERE: &[(&str, SplatClass, End)] = &[
     ("kernel BUG at ", SplatClass::Bug, End::Trace),
     ("UBSAN: ", SplatClass::Ubsan, End::Trace),
     ("general protection fault, ", SplatClass::Gpf, End::Trace),
-    ("detected stalls on CPUs/tasks", SplatClass::RcuStall, End::Stack),
-    ("self-detected stall on CPU", SplatClass::RcuStall, End::Stack),
-    ("expedited stalls on CPUs/tasks", SplatClass::RcuStall, End::Stack),
+    (
+        "detected stalls on CPUs/tasks",
+        SplatClass::RcuStall,
+        End::Stack,
+    ),
+    (
+        "self-detected stall on CPU",
+        SplatClass::RcuStall,
+        End::Stack,
+    ),
+    (
+        "expedited stalls on CPUs/tasks",
+        SplatClass::RcuStall,
+        End::Stack,
+    ),
     ("BUG: soft lockup", SplatClass::Lockup, End::Stack),
     ("BUG: workqueue lockup", SplatClass::Lockup, End::Line),
     ("hard LOCKUP", SplatClass::Lockup, End::Stack),
 ];
 
 const AT_START: &[(&str, SplatClass, End)] = &[
-    ("WARNING: possible circular locking dependency", SplatClass::Lockdep, End::Stack),
-    ("WARNING: possible recursive locking", SplatClass::Lockdep, End::Stack),
-    ("WARNING: possible irq lock inversion", SplatClass::Lockdep, End::Stack),
-    ("WARNING: inconsistent lock state", SplatClass::Lockdep, End::Stack),
-    ("WARNING: suspicious RCU usage", SplatClass::Lockdep, End::Stack),
-    ("WARNING: bad unlock balance", SplatClass::Lockdep, End::Stack),
+    (
+        "WARNING: possible circular locking dependency",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: possible recursive locking",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: possible irq lock inversion",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: inconsistent lock state",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: suspicious RCU usage",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: bad unlock balance",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
     ("WARNING: bad contention", SplatClass::Lockdep, End::Stack),
     ("WARNING: held lock freed", SplatClass::Lockdep, End::Stack),
-    ("WARNING: lock held when returning", SplatClass::Lockdep, End::Stack),
-    ("WARNING: Nested lock was not taken", SplatClass::Lockdep, End::Stack),
-    ("WARNING: chain_key collision", SplatClass::Lockdep, End::Stack),
+    (
+        "WARNING: lock held when returning",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: Nested lock was not taken",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
+    (
+        "WARNING: chain_key collision",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
     ("WARNING: HARDIRQ-safe", SplatClass::Lockdep, End::Stack),
     ("WARNING: SOFTIRQ-safe", SplatClass::Lockdep, End::Stack),
-    ("[ BUG: Invalid wait context ]", SplatClass::Lockdep, End::Stack),
+    (
+        "[ BUG: Invalid wait context ]",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
     ("WARNING: kernel stack ", SplatClass::Warn, End::Line),
     ("WARNING: ", SplatClass::Warn, End::Trace),
-    ("BUG: sleeping function called from invalid context", SplatClass::AtomicSleep, End::Stack),
-    ("BUG: scheduling while atomic", SplatClass::AtomicSleep, End::Stack),
-    ("BUG: unable to handle page fault", SplatClass::Oops, End::Trace),
-    ("BUG: kernel NULL pointer dereference", SplatClass::Oops, End::Trace),
+    (
+        "BUG: sleeping function called from invalid context",
+        SplatClass::AtomicSleep,
+        End::Stack,
+    ),
+    (
+        "BUG: scheduling while atomic",
+        SplatClass::AtomicSleep,
+        End::Stack,
+    ),
+    (
+        "BUG: unable to handle page fault",
+        SplatClass::Oops,
+        End::Trace,
+    ),
+    (
+        "BUG: kernel NULL pointer dereference",
+        SplatClass::Oops,
+        End::Trace,
+    ),
     ("BUG: ", SplatClass::Bug, End::Stack),
     ("PANIC: double fault", SplatClass::Panic, End::Trace),
     ("Oops: ", SplatClass::Oops, End::Trace),
@@ -269,7 +356,10 @@ const AT_START: &[(&str, SplatClass, End)] = &[
 /// (the machine went away, or the log is torn) is its heading and stack, at most.
 fn range(lines: &[Line], start: usize, end: End) -> Range<usize> {
     let same_boot = |index: &usize| lines[*index].boot == lines[start].boot;
-    let limit = (start + 1..lines.len().min(start + SPLAT_LINES_MAX)).take_while(same_boot).last().unwrap_or(start);
+    let limit = (start + 1..lines.len().min(start + SPLAT_LINES_MAX))
+        .take_while(same_boot)
+        .last()
+        .unwrap_or(start);
     let stop = (start + 1..=limit).find(|index| {
         let text = lines[*index].text.as_str();
         match end {
@@ -284,7 +374,11 @@ fn range(lines: &[Line], start: usize, end: End) -> Range<usize> {
         // Unended: stop before the next heading, so that none is swallowed.
         None if end == End::Line => start..start + 1,
         None => {
-            let skip = if lines[start].text.contains(CUT_HERE) { 8 } else { 1 };
+            let skip = if lines[start].text.contains(CUT_HERE) {
+                8
+            } else {
+                1
+            };
             let next = (start + skip..=limit).find(|index| heading(lines, *index).is_some());
             start..next.unwrap_or(limit + 1).max(start + 1)
         }
@@ -299,7 +393,10 @@ mod tests {
 
     fn titles(text: &str) -> Vec<String> {
         let log = Log::parse(format!("Linux version 7.3.4\n{text}").as_bytes());
-        log.splats.iter().map(|splat| format!("{}: {}", splat.class.word(), splat.title)).collect()
+        log.splats
+            .iter()
+            .map(|splat| format!("{}: {}", splat.class.word(), splat.title))
+            .collect()
     }
 
     #[test]
@@ -313,7 +410,10 @@ mod tests {
         assert_eq!(log.splats.len(), 1);
         assert!(log.splats[0].says("Destroying outgoing-preserved device!"));
         assert_eq!(log.splats[0].lines.len(), 8);
-        assert_eq!(titles(text), ["WARN: WARNING in pci_liveupdate_cleanup_device"]);
+        assert_eq!(
+            titles(text),
+            ["WARN: WARNING in pci_liveupdate_cleanup_device"]
+        );
     }
 
     #[test]
@@ -346,9 +446,11 @@ mod tests {
 
     #[test]
     fn an_unended_splat_swallows_no_other() {
-        let text = "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n".to_owned()
-            + &"y\n".repeat(10)
-            + "Kernel panic - not syncing: gone\n";
+        let text =
+            "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n"
+                .to_owned()
+                + &"y\n".repeat(10)
+                + "Kernel panic - not syncing: gone\n";
         assert_eq!(titles(&text).len(), 2);
     }
 

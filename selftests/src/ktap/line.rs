@@ -59,8 +59,18 @@ pub(super) struct Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pass, fail, xfail, xpass, skip, .. } = self;
-        write!(f, "pass:{pass} fail:{fail} xfail:{xfail} xpass:{xpass} skip:{skip}")
+        let Self {
+            pass,
+            fail,
+            xfail,
+            xpass,
+            skip,
+            ..
+        } = self;
+        write!(
+            f,
+            "pass:{pass} fail:{fail} xfail:{xfail} xpass:{xpass} skip:{skip}"
+        )
     }
 }
 
@@ -71,7 +81,11 @@ pub(super) fn parse(bytes: &[u8]) -> KtapLine {
     let mut rest = raw.as_str();
     loop {
         if let Some(content) = structure(rest) {
-            return KtapLine { depth, content, raw };
+            return KtapLine {
+                depth,
+                content,
+                raw,
+            };
         }
         match rest.strip_prefix("# ").or_else(|| rest.strip_prefix("  ")) {
             Some(inner) if depth < super::DEPTH_MAX => {
@@ -81,10 +95,26 @@ pub(super) fn parse(bytes: &[u8]) -> KtapLine {
             _ => break,
         }
     }
-    let content = if raw.is_empty() { Content::Empty } else { Content::Diagnostic(raw.clone()) };
+    let content = if raw.is_empty() {
+        Content::Empty
+    } else {
+        Content::Diagnostic(raw.clone())
+    };
     // The diagnostics of a level have one `# ` more than the level itself.
-    let depth = if raw.starts_with('#') { depth.saturating_sub(1) } else { 0 };
-    KtapLine { depth: if matches!(content, Content::Empty) { 0 } else { depth.min(1) }, content, raw }
+    let depth = if raw.starts_with('#') {
+        depth.saturating_sub(1)
+    } else {
+        0
+    };
+    KtapLine {
+        depth: if matches!(content, Content::Empty) {
+            0
+        } else {
+            depth.min(1)
+        },
+        content,
+        raw,
+    }
 }
 
 /// What a line says that is more than a diagnostic.
@@ -104,7 +134,10 @@ fn structure(text: &str) -> Option<Content> {
 fn plan(text: &str) -> Option<Content> {
     let rest = text.strip_prefix("1..")?;
     let (count, rest) = number(rest)?;
-    let skip = rest.trim().strip_prefix("# SKIP").map(|reason| reason.trim().to_owned());
+    let skip = rest
+        .trim()
+        .strip_prefix("# SKIP")
+        .map(|reason| reason.trim().to_owned());
     (rest.trim().is_empty() || skip.is_some()).then_some(Content::Plan { count, skip })
 }
 
@@ -113,13 +146,19 @@ fn result(text: &str) -> Option<ResultLine> {
         Some(rest) => (false, rest),
         None => (true, text.strip_prefix("ok")?),
     };
-    let rest = if rest.is_empty() { rest } else { rest.strip_prefix(' ')? };
+    let rest = if rest.is_empty() {
+        rest
+    } else {
+        rest.strip_prefix(' ')?
+    };
     let (number, rest) = number(rest).map_or((None, rest), |(number, rest)| (Some(number), rest));
     let number = number?;
     let rest = rest.trim_start().trim_start_matches("- ");
     let (name, directive) = match rest.strip_prefix("# ") {
         Some(data) => ("", directive(data)),
-        None => rest.split_once(" # ").map_or((rest, None), |(name, data)| (name, directive(data))),
+        None => rest
+            .split_once(" # ")
+            .map_or((rest, None), |(name, data)| (name, directive(data))),
     };
     // kselftest's skip helper puts the name behind the directive.
     let name = match (&directive, name.trim()) {
@@ -127,7 +166,12 @@ fn result(text: &str) -> Option<ResultLine> {
         (Some(Directive::Error), "") => rest.trim_start_matches("# error").trim().to_owned(),
         (_, name) => name.to_owned(),
     };
-    Some(ResultLine { ok, number: Some(number), name, directive })
+    Some(ResultLine {
+        ok,
+        number: Some(number),
+        name,
+        directive,
+    })
 }
 
 fn directive(data: &str) -> Option<Directive> {
@@ -165,7 +209,10 @@ fn totals(text: &str) -> Option<Totals> {
 /// an end of line, and what stands in front of it.
 pub(super) fn hidden_result(text: &str) -> Option<(&str, ResultLine)> {
     let name = text.find(" selftests: ")?;
-    let at = text[..name].rfind("not ok ").or_else(|| text[..name].rfind("ok ")).filter(|at| *at > 0)?;
+    let at = text[..name]
+        .rfind("not ok ")
+        .or_else(|| text[..name].rfind("ok "))
+        .filter(|at| *at > 0)?;
     Some((&text[..at], result(&text[at..])?))
 }
 
@@ -176,7 +223,10 @@ pub(super) fn running_test(text: &str) -> Option<&str> {
 }
 
 fn number(text: &str) -> Option<(u64, &str)> {
-    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .bytes()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     let number = text[..end].parse().ok()?;
     Some((number, &text[end..]))
 }
@@ -188,7 +238,9 @@ fn clean(bytes: &[u8]) -> String {
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         if character == '\x1b' {
-            let _ = characters.by_ref().find(|inside| inside.is_ascii_alphabetic());
+            let _ = characters
+                .by_ref()
+                .find(|inside| inside.is_ascii_alphabetic());
         } else if character == '\t' || !character.is_control() {
             clean.push(character);
         }

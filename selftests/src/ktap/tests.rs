@@ -6,21 +6,25 @@ use proptest::prelude::*;
 use super::*;
 
 fn show(output: &str) -> String {
-    fn one(test: &Test, indent: usize, out: &mut String) {
-        out.push_str(&format!("{}{} {:?} {}\n", "  ".repeat(indent), test.number, test.status, test.name));
+    fn one(test: &Test, indent: usize, out: &mut Vec<String>) {
+        out.push(format!(
+            "{}{} {:?} {}",
+            "  ".repeat(indent),
+            test.number,
+            test.status,
+            test.name
+        ));
         for child in &test.children {
             one(child, indent + 1, out);
         }
     }
     let report = Report::parse(output.as_bytes());
-    let mut out = String::new();
+    let mut out = Vec::new();
     for test in &report.tests {
         one(test, 0, &mut out);
     }
-    for problem in &report.problems {
-        out.push_str(&format!("! {problem}\n"));
-    }
-    out
+    out.extend(report.problems.iter().map(|problem| format!("! {problem}")));
+    out.join("\n")
 }
 
 #[test]
@@ -97,8 +101,15 @@ fn directives_of_kselftest() {
 
 #[test]
 fn nothing_is_a_problem() {
-    assert_eq!(Report::parse(b"").problems, ["no version line: this is no TAP"]);
-    assert!(Report::parse(b"TAP version 13\n1..0 # SKIP no root\n").skip_all.is_some());
+    assert_eq!(
+        Report::parse(b"").problems,
+        ["no version line: this is no TAP"]
+    );
+    assert!(
+        Report::parse(b"TAP version 13\n1..0 # SKIP no root\n")
+            .skip_all
+            .is_some()
+    );
 }
 
 proptest! {

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use super::names::{ERRNOS, bad_identifier, bad_scenario_name, is_kernel_function, slot_index};
 use super::raw::{RawLog, RawScenario, RawSplat, RawStage, RawStep};
 use super::{
-    Action, ExpectedLog, ExpectedSplat, Returns, STAGE_TIMEOUT_SECS, Scenario, Slot, Stage, Step, UserAct,
+    Action, ExpectedLog, ExpectedSplat, Returns, STAGE_TIMEOUT_SECS, Scenario, Slot, Stage, Step,
+    UserAct,
 };
 use crate::input::{InputError, Place, closest};
 use crate::klog::SplatClass;
@@ -81,7 +82,11 @@ pub(super) fn scenario(raw: RawScenario, text: &str, file: &str) -> Checked<Scen
     let scenario = Scenario {
         why: raw.why.value.trim().to_owned(),
         title: raw.title.value,
-        fails_without: raw.fails_without.into_iter().map(|series| series.value).collect(),
+        fails_without: raw
+            .fails_without
+            .into_iter()
+            .map(|series| series.value)
+            .collect(),
         devices: checker.slots.clone(),
         timeout_secs: checker.timeout(raw.timeout_secs.as_ref())?,
         name: raw.name.value,
@@ -106,10 +111,12 @@ impl Checker<'_> {
         name: &At<String>,
         known: impl IntoIterator<Item = &'k str> + Clone,
     ) -> InputError {
-        let hint = closest(&name.value, known.clone()).map(|near| format!("did you mean `{near}`?")).or_else(|| {
-            let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
-            (!known.is_empty()).then(|| format!("known here: {}", known.join(", ")))
-        });
+        let hint = closest(&name.value, known.clone())
+            .map(|near| format!("did you mean `{near}`?"))
+            .or_else(|| {
+                let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
+                (!known.is_empty()).then(|| format!("known here: {}", known.join(", ")))
+            });
         self.wrong(name.place, format!("unknown {what} `{}`", name.value), hint)
     }
 
@@ -117,17 +124,33 @@ impl Checker<'_> {
         if let Some(reason) = bad_scenario_name(&name.value) {
             return Err(self.wrong(name.place, reason, None));
         }
-        let stem = self.file.rsplit('/').next().unwrap_or(self.file).trim_end_matches(".yaml");
+        let stem = self
+            .file
+            .rsplit('/')
+            .next()
+            .unwrap_or(self.file)
+            .trim_end_matches(".yaml");
         if stem != name.value {
-            let message = format!("the scenario `{}` is in a file named `{stem}.yaml`", name.value);
-            return Err(self.wrong(name.place, message, Some("name the file after the scenario".to_owned())));
+            let message = format!(
+                "the scenario `{}` is in a file named `{stem}.yaml`",
+                name.value
+            );
+            return Err(self.wrong(
+                name.place,
+                message,
+                Some("name the file after the scenario".to_owned()),
+            ));
         }
         Ok(())
     }
 
     fn one_line(&self, text: &At<String>) -> Checked<()> {
         if text.value.trim().is_empty() || text.value.contains('\n') || text.value.len() > 90 {
-            return Err(self.wrong(text.place, "the title is one line of at most 90 characters", None));
+            return Err(self.wrong(
+                text.place,
+                "the title is one line of at most 90 characters",
+                None,
+            ));
         }
         Ok(())
     }
@@ -136,16 +159,26 @@ impl Checker<'_> {
         match timeout {
             None => Ok(STAGE_TIMEOUT_SECS),
             Some(secs) if (1..=3600).contains(&secs.value) => Ok(secs.value),
-            Some(secs) => Err(self.wrong(secs.place, "a stage takes between 1 and 3600 seconds", None)),
+            Some(secs) => {
+                Err(self.wrong(secs.place, "a stage takes between 1 and 3600 seconds", None))
+            }
         }
     }
 
     fn declare_slot(&self, name: &At<String>) -> Checked<Slot> {
         let Some(index) = slot_index(&name.value) else {
-            let hint = "slots are named `endpoint0` to `endpoint7`, in the order of their addresses";
-            return Err(self.wrong(name.place, format!("unknown device `{}`", name.value), Some(hint.to_owned())));
+            let hint =
+                "slots are named `endpoint0` to `endpoint7`, in the order of their addresses";
+            return Err(self.wrong(
+                name.place,
+                format!("unknown device `{}`", name.value),
+                Some(hint.to_owned()),
+            ));
         };
-        Ok(Slot { name: name.value.clone(), index })
+        Ok(Slot {
+            name: name.value.clone(),
+            index,
+        })
     }
 
     fn slot(&self, name: &At<String>) -> Checked<Slot> {
@@ -158,17 +191,31 @@ impl Checker<'_> {
     }
 
     fn splat(&self, raw: &RawSplat, stages: usize) -> Checked<ExpectedSplat> {
-        let class = SplatClass::from_word(&raw.class.value)
-            .ok_or_else(|| self.unknown("class of splats", &raw.class, SplatClass::ALL.iter().map(|c| c.word())))?;
+        let class = SplatClass::from_word(&raw.class.value).ok_or_else(|| {
+            self.unknown(
+                "class of splats",
+                &raw.class,
+                SplatClass::ALL.iter().map(|c| c.word()),
+            )
+        })?;
         let stage = raw.stage.as_ref().map_or(1, |stage| stage.value);
-        if let Some(at) = raw.stage.as_ref().filter(|stage| stage.value == 0 || stage.value > stages) {
+        if let Some(at) = raw
+            .stage
+            .as_ref()
+            .filter(|stage| stage.value == 0 || stage.value > stages)
+        {
             let message = format!("unknown stage {}: there are {stages}", at.value);
             return Err(self.wrong(at.place, message, None));
         }
         if raw.text.value.is_empty() {
             return Err(self.wrong(raw.text.place, "an empty text would match any splat", None));
         }
-        Ok(ExpectedSplat { class, text: raw.text.value.clone(), count: raw.count, stage })
+        Ok(ExpectedSplat {
+            class,
+            text: raw.text.value.clone(),
+            count: raw.count,
+            stage,
+        })
     }
 
     fn stage(&mut self, number: usize, raw: &RawStage) -> Checked<Stage> {
@@ -199,24 +246,40 @@ impl Checker<'_> {
                 Ok((function, count.value))
             })
             .collect::<Checked<Vec<_>>>()?;
-        let log = rest.log.iter().map(|log| self.log(log)).collect::<Checked<Vec<_>>>()?;
+        let log = rest
+            .log
+            .iter()
+            .map(|log| self.log(log))
+            .collect::<Checked<Vec<_>>>()?;
         let returns = self.returns(rest.returns.as_ref())?;
         self.nothing_left(&rest, &action)?;
         if matches!(action, Action::Observe { .. }) && calls.is_empty() && log.is_empty() {
             let hint = Some("give `calls` or `log`".to_owned());
             return Err(self.wrong(raw.place, "an observation that expects nothing", hint));
         }
-        Ok(Step { number, action, returns, calls, log, because: rest.because, place: raw.place })
+        Ok(Step {
+            number,
+            action,
+            returns,
+            calls,
+            log,
+            because: rest.because,
+            place: raw.place,
+        })
     }
 
     fn returns(&self, returns: Option<&At<String>>) -> Checked<Returns> {
         match returns {
             None => Ok(Returns::Ok),
             Some(word) if word.value == "ok" || word.value == "0" => Ok(Returns::Ok),
-            Some(word) if ERRNOS.contains(&word.value.as_str()) => Ok(Returns::Errno(word.value.clone())),
-            Some(word) => {
-                Err(self.unknown("result", word, ["ok"].into_iter().chain(ERRNOS.iter().copied())))
+            Some(word) if ERRNOS.contains(&word.value.as_str()) => {
+                Ok(Returns::Errno(word.value.clone()))
             }
+            Some(word) => Err(self.unknown(
+                "result",
+                word,
+                ["ok"].into_iter().chain(ERRNOS.iter().copied()),
+            )),
         }
     }
 
@@ -229,7 +292,13 @@ impl Checker<'_> {
                 return Err(self.wrong(raw.text.place, "how many lines are expected?", hint));
             }
             (None, min, max) => (min.unwrap_or(0), max),
-            _ => return Err(self.wrong(raw.text.place, "`count` stands alone, without `min` or `max`", None)),
+            _ => {
+                return Err(self.wrong(
+                    raw.text.place,
+                    "`count` stands alone, without `min` or `max`",
+                    None,
+                ));
+            }
         };
         if text.is_empty() || max.is_some_and(|max| max < min) {
             return Err(self.wrong(raw.text.place, "no kernel log can meet this", None));
@@ -249,12 +318,18 @@ impl Checker<'_> {
         let stray = texts
             .iter()
             .find_map(|(key, value)| value.as_ref().map(|value| (*key, value.place)))
-            .or_else(|| numbers.iter().find_map(|(key, value)| value.as_ref().map(|value| (*key, value.place))));
+            .or_else(|| {
+                numbers
+                    .iter()
+                    .find_map(|(key, value)| value.as_ref().map(|value| (*key, value.place)))
+            });
         match stray {
             None => Ok(()),
-            Some((key, place)) => {
-                Err(self.wrong(place, format!("`{key}` means nothing for the step \"{action}\""), None))
-            }
+            Some((key, place)) => Err(self.wrong(
+                place,
+                format!("`{key}` means nothing for the step \"{action}\""),
+                None,
+            )),
         }
     }
 
@@ -287,12 +362,22 @@ impl Checker<'_> {
         };
         if let Some((second, value)) = taken.next() {
             let hint = Some("make two steps of it".to_owned());
-            return Err(self.wrong(value.place, format!("a step that does both `{verb}` and `{second}`"), hint));
+            return Err(self.wrong(
+                value.place,
+                format!("a step that does both `{verb}` and `{second}`"),
+                hint,
+            ));
         }
         self.one_action(verb, &subject, raw, stage)
     }
 
-    fn one_action(&mut self, verb: &str, subject: &At<String>, raw: &mut RawStep, stage: usize) -> Checked<Action> {
+    fn one_action(
+        &mut self,
+        verb: &str,
+        subject: &At<String>,
+        raw: &mut RawStep,
+        stage: usize,
+    ) -> Checked<Action> {
         let name = subject.value.clone();
         Ok(match verb {
             "open_device" => {
@@ -303,15 +388,22 @@ impl Checker<'_> {
             "create_memfd" => {
                 self.memfd_contents(subject)?;
                 let file = self.make(raw.name.take(), subject.place, Kind::Memfd)?;
-                Action::CreateMemfd { file, contents: name }
+                Action::CreateMemfd {
+                    file,
+                    contents: name,
+                }
             }
-            "create_session" => {
-                Action::CreateSession { session: self.make(Some(subject.clone()), subject.place, Kind::Session)? }
-            }
+            "create_session" => Action::CreateSession {
+                session: self.make(Some(subject.clone()), subject.place, Kind::Session)?,
+            },
             "preserve" => {
                 let file = self.file(subject)?;
                 let session = self.session(raw.into.take(), subject.place, "into")?;
-                Action::Preserve { token: self.token(&file), file, session }
+                Action::Preserve {
+                    token: self.token(&file),
+                    file,
+                    session,
+                }
             }
             "retrieve_session" => {
                 self.handed_over(subject, stage, &[Kind::Session])?;
@@ -320,14 +412,24 @@ impl Checker<'_> {
             "retrieve" => {
                 self.handed_over(subject, stage, &[Kind::DeviceFile, Kind::Memfd])?;
                 let session = self.session(raw.from.take(), subject.place, "from")?;
-                Action::Retrieve { token: self.token(&name), file: name, session }
+                Action::Retrieve {
+                    token: self.token(&name),
+                    file: name,
+                    session,
+                }
             }
-            "finish" => Action::Finish { session: self.object(subject, &[Kind::Session])? },
+            "finish" => Action::Finish {
+                session: self.object(subject, &[Kind::Session])?,
+            },
             "close" => {
                 let kinds = [Kind::DeviceFile, Kind::Memfd, Kind::Session, Kind::User];
-                Action::Close { object: self.object(subject, &kinds)? }
+                Action::Close {
+                    object: self.object(subject, &kinds)?,
+                }
             }
-            "remove_device" => Action::RemoveDevice { slot: self.slot(subject)? },
+            "remove_device" => Action::RemoveDevice {
+                slot: self.slot(subject)?,
+            },
             "rescan" if name == "pci" => Action::Rescan,
             "rescan" => return Err(self.unknown("bus", subject, ["pci"])),
             "get_outgoing" => self.user(subject, UserAct::Get)?,
@@ -340,11 +442,17 @@ impl Checker<'_> {
             }
             "read_register" => {
                 let (file, at) = self.register(subject, raw)?;
-                Action::ReadRegister { file, at, value: raw.value.take().map(|value| value.value) }
+                Action::ReadRegister {
+                    file,
+                    at,
+                    value: raw.value.take().map(|value| value.value),
+                }
             }
             "read_file" => {
                 let file = self.object(subject, &[Kind::Memfd])?;
-                let contents = self.need(raw.contents.take(), subject.place, "contents")?.value;
+                let contents = self
+                    .need(raw.contents.take(), subject.place, "contents")?
+                    .value;
                 Action::ReadFile { file, contents }
             }
             _ => {
@@ -368,7 +476,11 @@ impl Checker<'_> {
         }
         if self.objects.contains_key(&name.value) {
             let hint = Some("give each object of the scenario a name of its own".to_owned());
-            return Err(self.wrong(name.place, format!("`{}` is already the name of something", name.value), hint));
+            return Err(self.wrong(
+                name.place,
+                format!("`{}` is already the name of something", name.value),
+                hint,
+            ));
         }
         self.objects.insert(name.value.clone(), kind);
         self.in_stage.push(name.value.clone());
@@ -377,12 +489,26 @@ impl Checker<'_> {
 
     /// An object that exists in this stage and is of one of `kinds`.
     fn object(&self, name: &At<String>, kinds: &[Kind]) -> Checked<String> {
-        let fits = |known: &&String| self.objects.get(*known).is_some_and(|kind| kinds.contains(kind));
-        if self.in_stage.iter().filter(fits).any(|known| *known == name.value) {
+        let fits = |known: &&String| {
+            self.objects
+                .get(*known)
+                .is_some_and(|kind| kinds.contains(kind))
+        };
+        if self
+            .in_stage
+            .iter()
+            .filter(fits)
+            .any(|known| *known == name.value)
+        {
             return Ok(name.value.clone());
         }
         let what: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
-        let known: Vec<&str> = self.in_stage.iter().filter(fits).map(String::as_str).collect();
+        let known: Vec<&str> = self
+            .in_stage
+            .iter()
+            .filter(fits)
+            .map(String::as_str)
+            .collect();
         Err(self.unknown(&what.join(" or "), name, known))
     }
 
@@ -398,11 +524,23 @@ impl Checker<'_> {
     /// An object that an earlier stage made and this one takes over.
     fn handed_over(&mut self, name: &At<String>, stage: usize, kinds: &[Kind]) -> Checked<()> {
         if stage == 1 {
-            return Err(self.wrong(name.place, "nothing was handed over to the first stage", None));
+            return Err(self.wrong(
+                name.place,
+                "nothing was handed over to the first stage",
+                None,
+            ));
         }
-        if self.objects.get(&name.value).is_none_or(|kind| !kinds.contains(kind)) {
-            let known: Vec<&str> =
-                self.objects.iter().filter(|(_, kind)| kinds.contains(kind)).map(|(name, _)| name.as_str()).collect();
+        if self
+            .objects
+            .get(&name.value)
+            .is_none_or(|kind| !kinds.contains(kind))
+        {
+            let known: Vec<&str> = self
+                .objects
+                .iter()
+                .filter(|(_, kind)| kinds.contains(kind))
+                .map(|(name, _)| name.as_str())
+                .collect();
             return Err(self.unknown("object of an earlier stage", name, known));
         }
         self.in_stage.push(name.value.clone());
@@ -422,24 +560,37 @@ impl Checker<'_> {
         let at = self.need(raw.at.take(), file.place, "at")?;
         let size = if at.value < 0x80 { 4 } else { 8 };
         if at.value % size != 0 || at.value >= 0x10_0000 {
-            return Err(self.wrong(at.place, format!("no register of {size} bytes can be at {:#x}", at.value), None));
+            return Err(self.wrong(
+                at.place,
+                format!("no register of {size} bytes can be at {:#x}", at.value),
+                None,
+            ));
         }
         Ok((file_name, at.value))
     }
 
     fn memfd_contents(&self, contents: &At<String>) -> Checked<()> {
-        if contents.value.is_empty() || contents.value.len() > 1024 || contents.value.contains('\0') {
-            return Err(self.wrong(contents.place, "a memfd has 1 to 1024 bytes, none of them zero", None));
+        if contents.value.is_empty() || contents.value.len() > 1024 || contents.value.contains('\0')
+        {
+            return Err(self.wrong(
+                contents.place,
+                "a memfd has 1 to 1024 bytes, none of them zero",
+                None,
+            ));
         }
         Ok(())
     }
 
     /// The token under which a file is preserved and retrieved: its name's rank.
     fn token(&mut self, file: &str) -> u64 {
-        let rank = self.tokens.iter().position(|known| known == file).unwrap_or_else(|| {
-            self.tokens.push(file.to_owned());
-            self.tokens.len() - 1
-        });
+        let rank = self
+            .tokens
+            .iter()
+            .position(|known| known == file)
+            .unwrap_or_else(|| {
+                self.tokens.push(file.to_owned());
+                self.tokens.len() - 1
+            });
         rank as u64 + 1
     }
 }

@@ -78,11 +78,19 @@ pub enum Action {
     /// Makes a session.
     CreateSession { session: String },
     /// Preserves a file in a session.
-    Preserve { file: String, session: String, token: u64 },
+    Preserve {
+        file: String,
+        session: String,
+        token: u64,
+    },
     /// Retrieves a session of the kernel before.
     RetrieveSession { session: String },
     /// Retrieves a file from a session.
-    Retrieve { file: String, session: String, token: u64 },
+    Retrieve {
+        file: String,
+        session: String,
+        token: u64,
+    },
     /// Finishes a session.
     Finish { session: String },
     /// Closes a file, a session or a user.
@@ -96,7 +104,11 @@ pub enum Action {
     /// Writes a device's register.
     WriteRegister { file: String, at: u64, value: u64 },
     /// Reads a device's register, and compares it where a value is given.
-    ReadRegister { file: String, at: u64, value: Option<u64> },
+    ReadRegister {
+        file: String,
+        at: u64,
+        value: Option<u64>,
+    },
     /// Reads a memfd and compares it.
     ReadFile { file: String, contents: String },
     /// Does nothing.
@@ -235,7 +247,10 @@ pub enum LoadError {
 ///
 /// Returns the first mistake, or what could not be read.
 pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>, LoadError> {
-    let unreadable = |source| LoadError::Read { folder: folder.to_string(), source };
+    let unreadable = |source| LoadError::Read {
+        folder: folder.to_string(),
+        source,
+    };
     let mut scenarios = Vec::new();
     for entry in folder.read_dir_utf8().map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.into_path();

@@ -4,17 +4,37 @@
 
 /// Words that the compiler or its headers already took.
 const TAKEN: &[&str] = &[
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "errno",
-    "extern", "float", "for", "global", "goto", "if", "inline", "int", "linux", "long", "main", "register",
-    "restrict", "return", "self", "short", "signed", "sizeof", "static", "stderr", "stdin", "stdout", "struct",
-    "switch", "typedef", "typeof", "union", "unix", "unsigned", "variant", "void", "volatile", "while", "true",
-    "false", "bool", "assert", "asm", "lu", "i386",
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
+    "enum", "errno", "extern", "float", "for", "global", "goto", "if", "inline", "int", "linux",
+    "long", "main", "register", "restrict", "return", "self", "short", "signed", "sizeof",
+    "static", "stderr", "stdin", "stdout", "struct", "switch", "typedef", "typeof", "union",
+    "unix", "unsigned", "variant", "void", "volatile", "while", "true", "false", "bool", "assert",
+    "asm", "lu", "i386",
 ];
 
 /// The errors that a scenario can expect.
 pub(super) const ERRNOS: &[&str] = &[
-    "EACCES", "EAGAIN", "EBADF", "EBUSY", "EEXIST", "EFAULT", "EFBIG", "EINVAL", "EIO", "EMSGSIZE", "ENODATA",
-    "ENODEV", "ENOENT", "ENOMEM", "ENOSPC", "ENOTTY", "ENXIO", "EOPNOTSUPP", "EOVERFLOW", "EPERM", "ERANGE",
+    "EACCES",
+    "EAGAIN",
+    "EBADF",
+    "EBUSY",
+    "EEXIST",
+    "EFAULT",
+    "EFBIG",
+    "EINVAL",
+    "EIO",
+    "EMSGSIZE",
+    "ENODATA",
+    "ENODEV",
+    "ENOENT",
+    "ENOMEM",
+    "ENOSPC",
+    "ENOTTY",
+    "ENXIO",
+    "EOPNOTSUPP",
+    "EOVERFLOW",
+    "EPERM",
+    "ERANGE",
     "EUCLEAN",
 ];
 
@@ -22,14 +42,20 @@ pub(super) const ERRNOS: &[&str] = &[
 pub(super) fn bad_identifier(name: &str) -> Option<String> {
     let first = name.chars().next();
     let shape = first.is_some_and(|c| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && !name.contains("__")
         && name.len() <= 40;
     if !shape {
-        return Some(format!("`{name}` is no identifier: lower-case letters, digits and single `_`, at most 40"));
+        return Some(format!(
+            "`{name}` is no identifier: lower-case letters, digits and single `_`, at most 40"
+        ));
     }
     if TAKEN.contains(&name) || name.starts_with("lu_") {
-        return Some(format!("`{name}` is a word that C or the test harness already uses"));
+        return Some(format!(
+            "`{name}` is a word that C or the test harness already uses"
+        ));
     }
     None
 }
@@ -37,10 +63,15 @@ pub(super) fn bad_identifier(name: &str) -> Option<String> {
 /// Returns why `name` cannot be a scenario's name, or `None` when it can.
 pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
     let kebab = name.split('-').all(|word| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     });
     if !kebab || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Some(format!("`{name}` is not in kebab-case: lower-case words with `-` between them"));
+        return Some(format!(
+            "`{name}` is not in kebab-case: lower-case words with `-` between them"
+        ));
     }
     if name.len() > 60 {
         return Some(format!("`{name}` is longer than 60 characters"));
@@ -48,11 +79,18 @@ pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
     // The harness makes `NAME_setup` and `NAME_stage_1` of a fixture: a name that
     // ends like one of them would be another fixture's function.
     let identifier = name.replace('-', "_");
-    if identifier.ends_with("_setup") || identifier.ends_with("_teardown") || identifier.contains("_stage_") {
-        return Some(format!("`{name}` would collide with names that the test harness makes"));
+    if identifier.ends_with("_setup")
+        || identifier.ends_with("_teardown")
+        || identifier.contains("_stage_")
+    {
+        return Some(format!(
+            "`{name}` would collide with names that the test harness makes"
+        ));
     }
     if identifier.starts_with("lu_") || TAKEN.contains(&identifier.as_str()) {
-        return Some(format!("`{name}` is a word that C or the test harness already uses"));
+        return Some(format!(
+            "`{name}` is a word that C or the test harness already uses"
+        ));
     }
     None
 }
@@ -83,7 +121,15 @@ mod tests {
             assert!(bad_identifier(bad).is_some(), "{bad}");
         }
         assert_eq!(bad_identifier("dev_again2"), None);
-        for bad in ["A-b", "a--b", "test-setup", "x-stage-1", "linux", "-a", "a_b"] {
+        for bad in [
+            "A-b",
+            "a--b",
+            "test-setup",
+            "x-stage-1",
+            "linux",
+            "-a",
+            "a_b",
+        ] {
             assert!(bad_scenario_name(bad).is_some(), "{bad}");
         }
         assert_eq!(bad_scenario_name("live-update-kexec"), None);
