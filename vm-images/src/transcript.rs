@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What happened in a run, as plain values. What to think of it is for others
-//! to decide.
+//! What happened in a run, as plain values that can be written down and read
+//! again. What to think of it is for others to decide.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
+
+/// Name of the file that holds a transcript but for what the programs wrote.
+const FILE_NAME: &str = "transcript.json";
 
 /// The account of one run of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +58,32 @@ pub struct StageRecord {
     /// Host time from the order to run to the program's end or the run's, in
     /// milliseconds.
     pub duration_ms: u64,
+}
+
+impl Transcript {
+    /// Writes the transcript into a run's folder, what each stage's program
+    /// wrote as a file of its own: `transcript.json`, `stage-1.output`, and so on.
+    pub fn save(&self, dir: &Utf8Path) -> io::Result<()> {
+        for stage in &self.stages {
+            fs::write(output_path(dir, stage.number), &stage.output)?;
+        }
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        fs::write(dir.join(FILE_NAME), json)
+    }
+
+    /// Returns the transcript that a run left in its folder.
+    pub fn load(dir: &Utf8Path) -> io::Result<Self> {
+        let mut transcript: Self = serde_json::from_slice(&fs::read(dir.join(FILE_NAME))?)?;
+        for stage in &mut transcript.stages {
+            stage.output = fs::read(output_path(dir, stage.number))?;
+        }
+        Ok(transcript)
+    }
+}
+
+fn output_path(dir: &Utf8Path, stage: u32) -> Utf8PathBuf {
+    dir.join(format!("stage-{stage}.output"))
 }
 
 /// A part of a run.
@@ -214,4 +246,39 @@ impl End {
 /// Returns a duration in whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use testbed_protocol::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let transcript = Transcript {
+            stages: vec![StageRecord {
+                number: 1,
+                boot_ms: 900,
+                started: true,
+                output: b"not \xff UTF-8\n".to_vec(),
+                exit: Some(Exit {
+                    status: ExitStatus::Code(1),
+                    timed_out: false,
+                }),
+                ..StageRecord::default()
+            }],
+            end: End::GuestGone {
+                during: Phase::Kexec(2),
+                reason: "guest-reset".into(),
+            },
+            wall_ms: 1000,
+            accelerator: Accelerator::Tcg,
+            qemu_version: "7.2".into(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        transcript.save(dir).unwrap();
+        assert_eq!(Transcript::load(dir).unwrap(), transcript);
+    }
 }

@@ -118,13 +118,14 @@ impl StageJob {
 }
 
 /// Runs a machine through a job. Stages go on only after a program that ended
-/// with code 0. QEMU is gone when this returns.
+/// with code 0. QEMU is gone when this returns, and the transcript is in the
+/// folder for artifacts as well.
 pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
     let begin = Instant::now();
     let activity = Activity::start(
         observer,
         format!("run {}", spec.name),
-        u64::try_from(2 * job.stages.len()).ok(),
+        u64::try_from(2 * job.stages.len().max(1)).ok(),
     );
     let mut run = Run {
         spec,
@@ -139,13 +140,19 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         },
         Err(end) => end,
     };
-    Transcript {
+    let mut transcript = Transcript {
         stages: run.stages,
         end,
         wall_ms: millis(begin.elapsed()),
         accelerator: spec.accelerator,
         qemu_version: spec.qemu.full_version.clone(),
+    };
+    if let Err(error) = transcript.save(&spec.artifacts)
+        && transcript.end == End::PoweredOff
+    {
+        transcript.end = End::launch_failed(error);
     }
+    transcript
 }
 
 /// A run under way.

@@ -84,7 +84,15 @@ fn qemu_that_exits_is_quoted() {
             stderr_tail: "no luck today".into(),
         }
     );
-    assert_eq!(left, ["channel.jsonl", "qemu.cmdline", "qemu.stderr"]);
+    assert_eq!(
+        left,
+        [
+            "channel.jsonl",
+            "qemu.cmdline",
+            "qemu.stderr",
+            "transcript.json"
+        ]
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Real runs of real kernels, in whatever way they end. They need QEMU and a
 //! kernel with kexec, named by `TESTBED_TEST_KERNEL`, and are skipped with a
-//! word of why otherwise.
+//! word of why otherwise. A kernel that needs more than usual (KASAN's does)
+//! gets it by `TESTBED_TEST_MEMORY_MIB` and `TESTBED_TEST_CMDLINE`.
 
 #![expect(
     clippy::print_stdout,
@@ -63,10 +64,13 @@ impl Bench {
             initramfs,
             machine: Machine::load(&room.join("machines/edu-pair.yaml")).unwrap(),
             accelerator: Accelerator::Tcg,
-            memory_mib: None,
-            cmdline: "kho_scratch=16M,64M,64M".into(),
+            memory_mib: std::env::var("TESTBED_TEST_MEMORY_MIB")
+                .ok()
+                .map(|value| value.parse().unwrap()),
+            cmdline: std::env::var("TESTBED_TEST_CMDLINE")
+                .unwrap_or("kho_scratch=16M,64M,64M".into()),
             artifacts: path.join("artifacts"),
-            deadlines: Deadlines::new(Accelerator::Tcg, 1),
+            deadlines: Deadlines::new(Accelerator::Tcg, 4),
         };
         Some(Self { dir, spec })
     }
@@ -132,7 +136,15 @@ fn two_stages_with_a_keeper_over_kexec() {
     left.sort();
     assert_eq!(
         left,
-        ["channel.jsonl", "qemu.cmdline", "qemu.stderr", "serial.log"]
+        [
+            "channel.jsonl",
+            "qemu.cmdline",
+            "qemu.stderr",
+            "serial.log",
+            "stage-1.output",
+            "stage-2.output",
+            "transcript.json",
+        ]
     );
 }
 
