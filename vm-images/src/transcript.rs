@@ -6,14 +6,14 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
 
-/// Name of the file that holds a transcript.
+/// Name of the file that holds a transcript but for what the programs wrote.
 const FILE_NAME: &str = "transcript.json";
 
 /// The account of one run of one virtual machine.
@@ -61,12 +61,11 @@ pub struct StageRecord {
 }
 
 impl Transcript {
-    /// Writes the transcript into a run's folder as `transcript.json`, and for
-    /// people what each stage's program wrote as `stage-1.output`, and so on.
+    /// Writes the transcript into a run's folder, what each stage's program
+    /// wrote as a file of its own: `transcript.json`, `stage-1.output`, and so on.
     pub fn save(&self, dir: &Utf8Path) -> io::Result<()> {
         for stage in &self.stages {
-            let path = dir.join(format!("stage-{}.output", stage.number));
-            fs::write(path, &stage.output)?;
+            fs::write(output_path(dir, stage.number), &stage.output)?;
         }
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
@@ -75,8 +74,16 @@ impl Transcript {
 
     /// Returns the transcript that a run left in its folder.
     pub fn load(dir: &Utf8Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&fs::read(dir.join(FILE_NAME))?)?)
+        let mut transcript: Self = serde_json::from_slice(&fs::read(dir.join(FILE_NAME))?)?;
+        for stage in &mut transcript.stages {
+            stage.output = fs::read(output_path(dir, stage.number))?;
+        }
+        Ok(transcript)
     }
+}
+
+fn output_path(dir: &Utf8Path, stage: u32) -> Utf8PathBuf {
+    dir.join(format!("stage-{stage}.output"))
 }
 
 /// A part of a run.

@@ -24,10 +24,7 @@ use crate::qmp::{Qmp, QmpError, QmpEvent};
 use crate::transcript::{End, Phase};
 
 /// Longest sleep between two looks at everything that is watched.
-const TICK: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 50_000_000,
-};
+const TICK: Duration = Duration::from_millis(50);
 
 /// Limit for QEMU to end once it has closed its connections.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -238,7 +235,7 @@ impl Session {
     }
 
     /// Sleeps until something comes in, at most a tick.
-    fn rest(&self, channel: PollFlags) -> Result<(), End> {
+    fn rest(&mut self, channel: PollFlags) -> Result<(), End> {
         let mut fds = Vec::with_capacity(2);
         if self.channel_open {
             fds.push(PollFd::new(&self.channel, channel));
@@ -246,7 +243,13 @@ impl Session {
         if !self.qmp.is_closed() {
             fds.push(PollFd::new(&self.qmp, PollFlags::IN));
         }
-        match poll(&mut fds, Some(&TICK)) {
+        if fds.is_empty() {
+            // Both are closed: QEMU is on its way out.
+            self.child.wait_until(Instant::now() + TICK);
+            return Ok(());
+        }
+        let tick = Timespec::try_from(TICK).unwrap_or_default();
+        match poll(&mut fds, Some(&tick)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(self.broken(error.to_string())),
         }
