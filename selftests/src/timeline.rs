@@ -23,7 +23,7 @@ pub fn timeline(evidence: &Evidence<'_>, log: &Log) -> String {
         program(stage, &mut lines);
         splats(log, number, Phase::During, &mut lines);
         for warning in log.stray_warnings(number) {
-            lines.push(format!("  warning: {}", warning.text));
+            lines.push(format!("  warning: {}", Log::normalised(warning)));
         }
         lines.push(format!("stage {number} ends: {}", exit(stage)));
         splats(log, number, Phase::After, &mut lines);

@@ -7,6 +7,7 @@ mod c;
 mod compile;
 mod folder;
 mod program;
+mod step;
 
 pub use compile::{Compile, CompileError, compile};
 pub use folder::{Difference, check, write};

@@ -3,6 +3,7 @@
 //! panics: what it cannot read stays a line. Knows no scenario, and so does not
 //! know which splats are welcome.
 
+mod heading;
 mod line;
 mod splat;
 mod title;
@@ -39,6 +40,12 @@ impl Log {
     #[must_use]
     pub fn boots(&self) -> usize {
         self.lines.last().map_or(0, |line| line.boot)
+    }
+
+    /// Returns a line's text without what differs from run to run.
+    #[must_use]
+    pub fn normalised(line: &Line) -> String {
+        title::generic(&line.text)
     }
 
     /// Returns the splats of one boot, from 1.

@@ -187,7 +187,7 @@ fn panic(line: &str) -> String {
 
 /// Takes out of a line what differs from run to run: every word that is a number,
 /// an address, a task, a place in a file.
-fn generic(line: &str) -> String {
+pub(super) fn generic(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
         let is_hex = word.len() >= 6 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
