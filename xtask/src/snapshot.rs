@@ -13,6 +13,20 @@ use crate::plan::CellPlan;
 /// The panic hook is the process's; one comparison at a time may borrow it.
 static HOOK: Mutex<()> = Mutex::new(());
 
+/// What to do about a difference that is right.
+const ACCEPT: &str = "if it is right, accept it with `cargo insta review`";
+
+/// Tells insta to keep quiet, since a difference is shown by our own renderers,
+/// and where the checkout is. To be called before any thread is started.
+#[expect(unsafe_code, reason = "insta is configured by the environment alone")]
+pub(crate) fn speak_for_ourselves(root: &Utf8Path) {
+    // SAFETY: `main` calls this first, so no other thread reads the environment.
+    unsafe {
+        std::env::set_var("INSTA_OUTPUT", "none");
+        std::env::set_var("INSTA_WORKSPACE_ROOT", root);
+    }
+}
+
 /// Returns how `timeline` differs from the recorded one, or `None` when it does
 /// not. A difference is written beside the record for `cargo insta review`.
 pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> Option<String> {
@@ -22,7 +36,7 @@ pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> 
     }
     let recorded = fs::read_to_string(place.join(format!("{}.snap", cell.scenario)));
     let Ok(recorded) = recorded else {
-        return Some("nothing is recorded yet; accept it with `cargo insta review`".to_owned());
+        return Some(format!("nothing is recorded for it yet; {ACCEPT}"));
     };
     let before = recorded
         .splitn(3, "---\n")
@@ -35,10 +49,7 @@ pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> 
         .context_radius(2)
         .header("recorded", "now")
         .to_string();
-    Some(format!(
-        "{}\naccept it with `cargo insta review`",
-        shown.trim_end()
-    ))
+    Some(format!("{}\n{ACCEPT}", shown.trim_end()))
 }
 
 /// insta says a difference with a panic, which is caught and made a value.

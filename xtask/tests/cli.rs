@@ -45,57 +45,144 @@ fn bare_tree() -> tempfile::TempDir {
 
 #[test]
 fn an_unknown_scenario() {
-    insta::assert_snapshot!(said(&["test", "live-update-kexek"]), @"");
+    insta::assert_snapshot!(said(&["test", "live-update-kexek"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no scenario `live-update-kexek`
+    hint: did you mean `live-update-kexec`?
+    "#);
 }
 
 #[test]
 fn an_unknown_stack() {
-    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutants"]), @"");
+    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutants"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no stack `mutants`
+    hint: stacks are: base, series
+    "#);
 }
 
 #[test]
 fn an_unknown_profile() {
-    insta::assert_snapshot!(said(&["build", "--profile", "slow"]), @"");
+    insta::assert_snapshot!(said(&["build", "--profile", "slow"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no profile `slow`
+    hint: profiles are: fast, kasan
+    "#);
 }
 
 #[test]
 fn an_unknown_series() {
-    insta::assert_snapshot!(said(&["apply", "--series", "no-such.mbox"]), @"");
+    insta::assert_snapshot!(said(&["apply", "--series", "no-such.mbox"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no series `no-such.mbox`
+    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-refcount, liveupdate-test-driver, pci-liveupdate
+    "#);
 }
 
 #[test]
 fn an_unknown_machine() {
-    insta::assert_snapshot!(said(&["test", "--machine", "cray"]), @"");
+    insta::assert_snapshot!(said(&["test", "--machine", "cray"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no machine `cray`
+    hint: machines are: edu-pair
+    "#);
 }
 
 #[test]
 fn a_tree_that_is_not_there() {
-    insta::assert_snapshot!(said(&["apply", "--kernel", "/no/such/tree"]), @"");
+    insta::assert_snapshot!(said(&["apply", "--kernel", "/no/such/tree"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no kernel tree at `/no/such/tree`
+    hint: give a directory, or a git repository and a revision as `GIT@REV`
+    "#);
 }
 
 #[test]
 fn a_folder_that_is_no_tree() {
     let folder = tempfile::tempdir().unwrap();
-    insta::assert_snapshot!(said_in(folder.path(), &["apply"]), @"");
+    insta::assert_snapshot!(said_in(folder.path(), &["apply"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: `TREE` is not a kernel tree: it has no `Kbuild`
+    hint: give the top folder of a Linux source tree
+    "#);
 }
 
 #[test]
 fn a_tree_without_live_update() {
-    insta::assert_snapshot!(said_in(bare_tree().path(), &["apply"]), @"");
+    insta::assert_snapshot!(said_in(bare_tree().path(), &["apply"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: `TREE` has no `kernel/liveupdate`, which the series `pci-liveupdate` needs
+    hint: give a tree that has it (Live Update came with Linux 6.19), or other series
+    "#);
 }
 
 #[test]
 fn a_series_without_what_it_needs_below() {
     let words = ["apply", "--prereq", "liveupdate-test-driver"];
-    insta::assert_snapshot!(said_in(bare_tree().path(), &words), @"");
+    insta::assert_snapshot!(said_in(bare_tree().path(), &words), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: the series `liveupdate-test-driver` needs `pci-liveupdate` below it
+    hint: add `--prereq pci-liveupdate` before it
+    "#);
 }
 
 #[test]
 fn a_run_that_is_none() {
-    insta::assert_snapshot!(said(&["report", "/no/such/run"]), @"");
+    insta::assert_snapshot!(said(&["report", "/no/such/run"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: `/no/such/run` is not the folder of a finished run
+    hint: runs are in `target/testbed/runs`; `latest` is the newest
+    "#);
 }
 
 #[test]
 fn a_plan_touches_nothing() {
-    insta::assert_snapshot!(said(&["test", "--dry-run", "--profile", "fast,kasan"]), @"");
+    insta::assert_snapshot!(said(&["test", "--dry-run", "--profile", "fast,kasan"]), @r#"
+    exit code 0
+    -- stdout
+    tree:      the newest linux-source-7.x that Debian offers
+    stack:     base = tree + pci-liveupdate + liveupdate-test-driver
+    stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+    profiles:  fast, kasan
+    machine:   edu-pair
+    snapshots: checked
+    cells:     16
+      get-outgoing-without-preserve on base (fast)
+      get-outgoing-without-preserve on series (fast)
+      live-update-kexec on base (fast)
+      live-update-kexec on series (fast)
+      outgoing-flb-held-while-last-file-goes on base (fast)
+      outgoing-flb-held-while-last-file-goes on series (fast)
+      sysfs-remove-while-preserved on base (fast)
+      sysfs-remove-while-preserved on series (fast)
+      get-outgoing-without-preserve on base (kasan)
+      get-outgoing-without-preserve on series (kasan)
+      live-update-kexec on base (kasan)
+      live-update-kexec on series (kasan)
+      outgoing-flb-held-while-last-file-goes on base (kasan)
+      outgoing-flb-held-while-last-file-goes on series (kasan)
+      sysfs-remove-while-preserved on base (kasan)
+      sysfs-remove-while-preserved on series (kasan)
+    -- stderr
+    "#);
 }

@@ -146,7 +146,7 @@ fn run_cells(
     } = ready;
     let accelerator = accelerator(bench, grounds, session)?;
     let cells = match_up(plan, scenarios, grounds);
-    let transcripts = cells::run_all(
+    cells::run_all(
         &cells,
         bench,
         accelerator,
@@ -158,14 +158,10 @@ fn run_cells(
         anyhow::bail!("interrupted");
     }
     let mut results = Vec::new();
-    for (cell, transcript) in cells.iter().zip(transcripts) {
-        let Some(transcript) = transcript else {
-            continue;
-        };
+    for cell in &cells {
         let record = judge::Record {
             plan: cell.plan.clone(),
             contains: cell.ground.contains.clone(),
-            transcript,
         };
         record.keep(folder)?;
         let mut result = record.judge(cell.scenario, folder)?;
@@ -211,6 +207,7 @@ fn match_up<'a>(plan: &'a Plan, scenarios: &'a [Scenario], grounds: &'a [Ground]
             plan: cell,
             scenario,
             ground,
+            initramfs: ground.initramfs.get(&cell.scenario)?,
         })
     });
     cells.collect()

@@ -106,26 +106,23 @@ fn entry(cells: &[&CellResult]) -> String {
 }
 
 fn summary(result: &RunResult) -> String {
-    let findings = result.cells.iter().filter(|cell| cell.is_finding()).count();
-    let good = result.cells.len() - findings;
-    let teeth: Vec<&str> = result
-        .scenarios
-        .iter()
-        .filter(|one| one.teeth)
-        .map(|one| one.name.as_str())
-        .collect();
-    let mut text = format!(
-        "{good} of {} cells as expected; {} of {} scenarios have teeth: they fail where they must\n",
-        result.cells.len(),
-        teeth.len(),
-        result.scenarios.len(),
-    );
+    let count =
+        |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
+    let good = count(&|cell| cell.verdict == Verdict::Ok);
+    let changed = count(&|cell| cell.snapshot_difference.is_some());
+    let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
+    let mut text = format!("{good} of {} verdicts as expected", result.cells.len());
+    if changed > 0 {
+        text += &format!(", {changed} not as recorded");
+    }
     text += &format!(
-        "{} on {}, after {}\n",
-        result.series,
-        result.tree,
-        result.prerequisites.join(", ")
+        "; {teeth} of {} scenarios have teeth\n",
+        result.scenarios.len()
     );
+    text += &format!("{} on {}\n", result.series, result.tree);
+    if !result.prerequisites.is_empty() {
+        text += &format!("every stack has {}\n", result.prerequisites.join(", "));
+    }
     text
 }
 
@@ -133,15 +130,23 @@ fn summary(result: &RunResult) -> String {
 pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
     let mut text = String::new();
     for cell in result.cells.iter().filter(|cell| cell.is_finding()) {
-        text += &format!(
-            "\n{} on {} ({}): {} where {} was expected\n  {}\n",
-            cell.scenario, cell.stack, cell.profile, cell.outcome, cell.expected, cell.reason
-        );
-        if let Some(difference) = &cell.snapshot_difference {
-            text += "  what happened differs from the recorded timeline:\n";
-            for line in difference.lines() {
-                text += &format!("    {line}\n");
+        let name = format!("{} on {} ({})", cell.scenario, cell.stack, cell.profile);
+        text += &match cell.verdict {
+            Verdict::Unexpected => {
+                format!(
+                    "\n{name}: {}, where {} was expected\n",
+                    cell.outcome, cell.expected
+                )
             }
+            Verdict::Ok => format!("\n{name}: {}, but not as recorded\n", cell.outcome),
+        };
+        text += &format!("  {}\n", cell.reason);
+        for line in cell
+            .snapshot_difference
+            .iter()
+            .flat_map(|difference| difference.lines())
+        {
+            text += &format!("    {line}\n");
         }
         text += &format!("  see:   {run}/{}/serial.log\n", cell.artifacts);
         text += &format!(
@@ -181,17 +186,18 @@ mod tests {
         kexec           pass                hang  UNEXPECTED
         surprise        pass  UNEXPECTED
 
-        3 of 5 cells as expected; 1 of 3 scenarios have teeth: they fail where they must
-        s on the tree, after a, b
+        3 of 5 verdicts as expected; 1 of 3 scenarios have teeth
+        s on the tree
+        every stack has a, b
         ");
         insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @r"
 
-        kexec on series (fast): hang where pass was expected
+        kexec on series (fast): hang, where pass was expected
           hang for a reason
           see:   RUN/fast/series/kexec/serial.log
           again: cargo xtask test kexec --stacks series --profile fast --kernel K
 
-        surprise on base (fast): pass where fail was expected
+        surprise on base (fast): pass, where fail was expected
           pass for a reason
           see:   RUN/fast/base/surprise/serial.log
           again: cargo xtask test surprise --stacks base --profile fast --kernel K

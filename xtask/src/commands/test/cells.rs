@@ -2,15 +2,13 @@
 //! Runs the cells of a plan, several at once, and keeps what each left behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use selftests::generate;
 use selftests::scenario::Scenario;
 use testbed_host::events::Activity;
 use vm_images::accel::Accelerator;
-use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, StageJob};
 
 use super::prepare::{Ground, program_in_guest};
@@ -27,10 +25,11 @@ pub(crate) struct Cell<'a> {
     pub(crate) plan: &'a CellPlan,
     pub(crate) scenario: &'a Scenario,
     pub(crate) ground: &'a Ground,
+    pub(crate) initramfs: &'a Utf8Path,
 }
 
-/// Runs every cell and returns the transcripts in the same order; `None` for a
-/// cell that was not begun because the user asked to stop.
+/// Runs every cell; each leaves its transcript in its folder below `run`. Cells
+/// not yet begun when the user asks to stop are left out.
 pub(crate) fn run_all(
     cells: &[Cell<'_>],
     bench: &Bench,
@@ -38,14 +37,13 @@ pub(crate) fn run_all(
     run: &Utf8Path,
     jobs: Option<u32>,
     session: &Session,
-) -> Vec<Option<Transcript>> {
+) {
     let jobs = jobs
         .map_or_else(|| jobs_that_fit(cells), |jobs| jobs as usize)
         .min(cells.len());
     let activity = Activity::start(&session.progress, "running cells", Some(cells.len() as u64));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let order = longest_first(cells);
-    let transcripts: Mutex<Vec<Option<Transcript>>> = Mutex::new(vec![None; cells.len()]);
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
@@ -54,18 +52,13 @@ pub(crate) fn run_all(
                         break;
                     }
                     let cell = &cells[index];
-                    let transcript = run_one(cell, bench, accelerator, run, session);
-                    transcripts.lock().unwrap_or_else(PoisonError::into_inner)[index] =
-                        Some(transcript);
+                    run_one(cell, bench, accelerator, run, session);
                     let done = done.fetch_add(1, Ordering::SeqCst) + 1;
                     activity.advance(done as u64, cell.plan.label());
                 }
             });
         }
     });
-    transcripts
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run_one(
@@ -74,22 +67,22 @@ fn run_one(
     accelerator: Accelerator,
     run: &Utf8Path,
     session: &Session,
-) -> Transcript {
-    let initramfs = cell.ground.initramfs.get(&cell.plan.scenario).cloned();
+) {
     let spec = bench.spec(
         &cell.plan.label(),
         &cell.ground.kernel.image(),
-        &initramfs.unwrap_or_else(|| Utf8PathBuf::from("no-initramfs")),
+        cell.initramfs,
         &cell.ground.guest,
         accelerator,
         &run.join(cell.plan.folder()),
     );
-    vm::run(
+    // The transcript is read from the folder again when the cell is judged.
+    let _transcript = vm::run(
         &spec,
         &job(cell.scenario),
         &session.cancel,
         &session.progress,
-    )
+    );
 }
 
 /// Returns what a scenario has a guest do.

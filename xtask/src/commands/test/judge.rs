@@ -20,13 +20,12 @@ use crate::snapshot;
 
 const FILE_NAME: &str = "record.json";
 
-/// What is kept of a cell, beside its console log, to judge it again.
+/// What is kept of a cell, beside its console log and its transcript, to judge it again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) plan: CellPlan,
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
-    pub(crate) transcript: Transcript,
 }
 
 /// A judged cell.
@@ -59,17 +58,19 @@ impl Record {
     /// Judges the cell and leaves its timeline in its folder.
     ///
     /// # Errors
-    /// When the timeline cannot be written.
+    /// When the transcript cannot be read, or the timeline not be written.
     pub(crate) fn judge(&self, scenario: &Scenario, run: &RunFolder) -> anyhow::Result<Judged> {
         let folder = run.path().join(self.plan.folder());
         // A cell that never came to have a console has an empty one.
         let serial = fs::read(folder.join("serial.log")).unwrap_or_default();
         let log = Log::parse(&serial);
-        let evidence = Evidence::of(&self.transcript, &serial);
+        let transcript = Transcript::load(&folder)?;
+        let evidence = Evidence::of(&transcript, &serial);
         let timeline = timeline(&evidence, &log);
         fs::write(folder.join("timeline.txt"), &timeline)?;
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
-        let cell = self.result(scenario, &outcome::judge(scenario, &evidence, &log), splats);
+        let judgement = outcome::judge(scenario, &evidence, &log);
+        let cell = self.result(scenario, &transcript, &judgement, splats);
         Ok(Judged {
             cell,
             plan: self.plan.clone(),
@@ -80,16 +81,13 @@ impl Record {
     fn result(
         &self,
         scenario: &Scenario,
+        transcript: &Transcript,
         judgement: &outcome::Judgement,
         splats: Vec<String>,
     ) -> CellResult {
         let expected = verdict::expected(scenario, self.contains.iter().map(String::as_str));
         let surprise = verdict::surprise(scenario, expected, judgement);
-        let boot_ms = self
-            .transcript
-            .stages
-            .first()
-            .map_or(0, |stage| stage.boot_ms);
+        let boot_ms = transcript.stages.first().map_or(0, |stage| stage.boot_ms);
         CellResult {
             scenario: self.plan.scenario.clone(),
             stack: self.plan.stack.clone(),
@@ -107,8 +105,8 @@ impl Record {
             },
             reason: surprise.unwrap_or_else(|| judgement.reason.clone()),
             boot_ms,
-            duration_ms: self.transcript.wall_ms,
-            accel: self.transcript.accelerator.qemu_name().to_owned(),
+            duration_ms: transcript.wall_ms,
+            accel: transcript.accelerator.qemu_name().to_owned(),
             artifacts: self.plan.folder(),
             snapshot_difference: None,
             splats,
