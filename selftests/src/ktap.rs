@@ -346,6 +346,8 @@ impl Parser {
         self.complete(&mut outer);
         if !self.begun {
             self.problem("no version line: this is no TAP".to_owned());
+        } else if outer.plan.is_none() && outer.tests.is_empty() {
+            self.problem("the output ends before the plan".to_owned());
         }
         Report {
             tests: outer.tests,

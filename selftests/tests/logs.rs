@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Console logs of real kernels, one a file, raw behind a header that says what
-//! must be found in them. A parser's bug that is mended adds a file.
+//! Console logs of real kernels (`.log`) and outputs of real test programs
+//! (`.ktap`), one a file, raw behind a header that says what must be found in
+//! them. A parser's bug that is mended adds a file.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use selftests::klog::{Log, Phase};
+use selftests::ktap::{Report, Test};
 
 /// What the header of a log says, and what is in it.
 fn summary(log: &Log) -> Vec<String> {
@@ -28,42 +30,79 @@ fn summary(log: &Log) -> Vec<String> {
     found
 }
 
-fn logs() -> Vec<Utf8PathBuf> {
+/// The tests of all levels, two blanks a level, and the problems.
+fn tests(level: &[Test], indent: usize, found: &mut Vec<String>) {
+    for test in level {
+        found.push(format!(
+            "{}{:?} {}",
+            "  ".repeat(indent),
+            test.status,
+            test.name
+        ));
+        tests(&test.children, indent + 1, found);
+    }
+}
+
+fn report(output: &[u8]) -> Vec<String> {
+    let report = Report::parse(output);
+    let mut found = Vec::new();
+    tests(&report.tests, 0, &mut found);
+    found.extend(
+        report
+            .problems
+            .iter()
+            .map(|problem| format!("problem: {problem}")),
+    );
+    found
+}
+
+fn files(extension: &str) -> Vec<Utf8PathBuf> {
     let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("logs");
     let entries = folder
         .read_dir_utf8()
-        .expect("the folder of logs is checked in")
-        .map(|entry| entry.expect("a folder that can be read").into_path());
-    let mut logs: Vec<_> = entries
-        .filter(|path| path.extension() == Some("log"))
+        .expect("the folder of logs is checked in");
+    let paths = entries.map(|entry| entry.expect("a folder that can be read").into_path());
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.extension() == Some(extension))
         .collect();
-    logs.sort();
-    logs
+    paths.sort();
+    paths
+}
+
+/// What the header says, and the raw bytes behind it.
+fn split(bytes: &[u8]) -> (Vec<String>, &[u8]) {
+    let end = bytes
+        .windows(5)
+        .position(|window| window == b"\n---\n")
+        .expect("a header that ends with `---`");
+    let header = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let found = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("# found "))
+        .map(str::to_owned)
+        .collect();
+    (found, &bytes[end + 5..])
 }
 
 #[test]
 fn what_the_header_says_is_found() {
-    let logs = logs();
-    assert!(logs.len() >= 5, "the corpus is gone");
+    let (logs, outputs) = (files("log"), files("ktap"));
+    assert!(logs.len() >= 5 && outputs.len() >= 2, "the corpus is gone");
     for path in logs {
         let bytes = std::fs::read(&path).unwrap();
-        let end = bytes
-            .windows(5)
-            .position(|window| window == b"\n---\n")
-            .expect("a header that ends with `---`");
-        let header = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let expected: Vec<_> = header
-            .lines()
-            .filter_map(|line| line.strip_prefix("# found "))
-            .map(str::to_owned)
-            .collect();
-        assert_eq!(summary(&Log::parse(&bytes[end + 5..])), expected, "{path}");
+        let (expected, raw) = split(&bytes);
+        assert_eq!(summary(&Log::parse(raw)), expected, "{path}");
+    }
+    for path in outputs {
+        let bytes = std::fs::read(&path).unwrap();
+        let (expected, raw) = split(&bytes);
+        assert_eq!(report(raw), expected, "{path}");
     }
 }
 
 #[test]
-fn a_log_that_is_cut_anywhere_is_a_log() {
-    for path in logs() {
+fn what_is_cut_anywhere_is_parsed() {
+    for path in files("log") {
         let bytes = std::fs::read(&path).unwrap();
         for cut in (0..bytes.len()).step_by(997) {
             let log = Log::parse(&bytes[..cut]);
@@ -72,6 +111,24 @@ fn a_log_that_is_cut_anywhere_is_a_log() {
                     .iter()
                     .all(|splat| splat.lines.end <= log.lines.len()),
                 "{path} cut at {cut}"
+            );
+        }
+    }
+    for path in files("ktap") {
+        let bytes = std::fs::read(&path).unwrap();
+        let raw = split(&bytes).1;
+        let text = String::from_utf8_lossy(raw);
+        let last = text
+            .rfind("\nok ")
+            .max(text.rfind("\nnot ok "))
+            .expect("a result")
+            + 1;
+        let whole = last + text[last..].find('\n').expect("a line that ends");
+        for cut in 0..=whole {
+            let report = Report::parse(&raw[..cut]);
+            assert!(
+                !report.problems.is_empty(),
+                "{path} cut at {cut} has no problem"
             );
         }
     }
