@@ -295,7 +295,7 @@ mod tests {
           -display none \
           -machine q35,i8042=off \
           -accel tcg \
-          -cpu max \
+          -cpu max,la57=off \
           -smp 2 \
           -m 1024 \
           -chardev file,id=serial,path=/out,,1/serial.log \

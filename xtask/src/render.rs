@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The only place that prints: data on standard output, the rest on standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "renderers print")]
+#![expect(clippy::print_stderr, reason = "renderers print")]
 
 pub(crate) mod plan;
 pub(crate) mod progress;

@@ -2,6 +2,8 @@
 //! What a user who mistypes gets: exit code, standard output and standard error.
 //! Nothing here builds a kernel or starts a VM.
 
+#![expect(clippy::unwrap_used, reason = "a test may fall over")]
+
 use std::path::Path;
 use std::process::Command;
 
