@@ -166,6 +166,12 @@ fn started(evidence: &Evidence<'_>, stage: usize) -> bool {
 
 /// Without the kernels' own words, nobody knows what they complained about.
 fn no_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
+    if log.is_cut {
+        return Some(Judgement::new(
+            Outcome::Fail,
+            "the console has more lines than are read",
+        ));
+    }
     let (boots, stages) = (log.boots(), evidence.stages.len());
     (boots != stages).then(|| {
         let reason = format!("the console shows {boots} kernels where {stages} stages began");

@@ -4,8 +4,8 @@
 
 /// Bytes of a line that are kept.
 const LINE_BYTES_MAX: usize = 4096;
-/// Lines of a log that are kept.
-const LINES_MAX: usize = 500_000;
+/// Lines of a log that are read; one with more is not read whole, and says so.
+pub(super) const LINES_MAX: usize = 2_000_000;
 /// KERN_WARNING
 const WARNING: u8 = 4;
 

@@ -25,6 +25,8 @@ pub struct Log {
     pub lines: Vec<Line>,
     /// All splats, in order of their first lines.
     pub splats: Vec<Splat>,
+    /// Whether there was more than is read: nobody knows what it says.
+    pub is_cut: bool,
 }
 
 impl Log {
@@ -33,7 +35,13 @@ impl Log {
     pub fn parse(serial: &[u8]) -> Self {
         let lines = line::lines(serial);
         let splats = splat::find(&lines);
-        Self { lines, splats }
+        let ends = serial.iter().filter(|byte| **byte == b'\n');
+        let is_cut = ends.count() >= line::LINES_MAX;
+        Self {
+            lines,
+            splats,
+            is_cut,
+        }
     }
 
     /// Returns how many kernels said that they start.

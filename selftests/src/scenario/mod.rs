@@ -297,3 +297,31 @@ impl fmt::Display for Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_checked_in() {
+        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenario.schema.json");
+        let found = fs_err::read_to_string(path).unwrap();
+        assert!(found == json_schema(), "run `cargo xtask generate`");
+    }
+
+    #[test]
+    fn the_checked_in_scenarios_are_those_of_the_project() {
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let found: Vec<_> = load_all(&folder)
+            .unwrap()
+            .into_iter()
+            .map(|scenario| format!("{} {:?}", scenario.name, scenario.fails_without))
+            .collect();
+        insta::assert_snapshot!(found.join("\n"), @r#"
+        get-outgoing-without-preserve ["flb-refcount"]
+        live-update-kexec []
+        outgoing-flb-held-while-last-file-goes ["flb-refcount"]
+        sysfs-remove-while-preserved []
+        "#);
+    }
+}
