@@ -78,31 +78,31 @@ fn line(name: &str, width: usize, entries: &[String]) -> String {
 }
 
 /// One place in the table: the outcome, and whether it is as it should be.
-/// Repetitions that differ are counted, worst news first.
+/// Repetitions that differ are counted.
 fn entry(cells: &[&CellResult]) -> String {
-    let unexpected = cells.iter().filter(|cell| cell.is_finding()).count();
-    if cells.len() > 1 {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for cell in cells {
-            *counts.entry(&cell.outcome).or_default() += 1;
-        }
-        let shown: Vec<String> = counts
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in cells {
+        *counts.entry(&cell.outcome).or_default() += 1;
+    }
+    let outcomes: Vec<String> = match cells {
+        [cell] => vec![format!("{:<5}", cell.outcome)],
+        _ => counts
             .iter()
             .map(|(outcome, count)| format!("{count} {outcome}"))
-            .collect();
-        let mark = if unexpected > 0 { " UNEXPECTED" } else { "" };
-        return format!("{}{mark}", shown.join(", "));
-    }
-    let Some(cell) = cells.first() else {
-        return String::new();
+            .collect(),
     };
-    let mark = match (cell.verdict, cell.expected.as_str()) {
-        (Verdict::Unexpected, _) => "UNEXPECTED",
-        _ if cell.snapshot_difference.is_some() => "CHANGED",
-        (Verdict::Ok, "fail") => "as expected",
-        (Verdict::Ok, _) => "",
+    let mark = if cells.iter().any(|cell| cell.verdict == Verdict::Unexpected) {
+        "UNEXPECTED"
+    } else if cells.iter().any(|cell| cell.snapshot_difference.is_some()) {
+        "CHANGED"
+    } else if cells.iter().any(|cell| cell.expected == "fail") {
+        "as expected"
+    } else {
+        ""
     };
-    format!("{:<5} {mark}", cell.outcome).trim_end().to_owned()
+    format!("{} {mark}", outcomes.join(", "))
+        .trim_end()
+        .to_owned()
 }
 
 fn summary(result: &RunResult) -> String {
