@@ -29,6 +29,8 @@ pub struct Series {
     pub needs_in_tree: Vec<Utf8PathBuf>,
     /// A kernel configuration fragment, if the series brings one.
     pub config: Option<String>,
+    /// Names of series of ours whose place it takes.
+    pub provides: Vec<String>,
     /// Whether it is one of ours, found by name.
     pub is_ours: bool,
 }
@@ -97,6 +99,7 @@ impl Series {
             requires: manifest.requires,
             needs_in_tree: manifest.needs_in_tree,
             config,
+            provides: Vec::new(),
             is_ours: false,
         })
     }
@@ -159,6 +162,7 @@ impl Series {
             requires: Vec::new(),
             needs_in_tree: Vec::new(),
             config: None,
+            provides: Vec::new(),
             is_ours: false,
         }
     }

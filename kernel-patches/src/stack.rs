@@ -138,7 +138,7 @@ pub fn stacks(
         cancel,
         notes: Vec::new(),
     };
-    work.take_out(series)?;
+    let replaced = work.take_out(series, known)?;
     let mut contains = BTreeSet::new();
     let mut configs = Vec::new();
     for prerequisite in prerequisites {
@@ -150,6 +150,7 @@ pub fn stacks(
     let base = work.stack("base", &contains, &configs);
     work.put_on(series)?;
     contains.insert(series.name.clone());
+    contains.extend(series.provides.iter().cloned().chain(replaced));
     configs.extend(series.config.clone());
     work.look_for(known, &mut contains)?;
     let top = work.stack("series", &contains, &configs);
@@ -203,14 +204,15 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Takes `series` out of the tree if it is in it, in these or other words.
-    fn take_out(&mut self, series: &Series) -> Result<(), Error> {
+    /// Returns the names of known series whose place it takes.
+    fn take_out(&mut self, series: &Series, known: &[Series]) -> Result<Vec<String>, Error> {
         let (name, tree) = (&series.name, self.tree.label());
         if let Ok(without) = self.attempt(&series.patches, Direction::InReverse)? {
             self.overlay = without;
             self.notes.push(format!(
                 "{tree} already has `{name}`; `base` is made by reverting it"
             ));
-            return Ok(());
+            return Ok(Vec::new());
         }
         for patch in &series.take_out {
             if let Ok(without) = self.attempt(std::slice::from_ref(patch), Direction::Forwards)? {
@@ -218,10 +220,36 @@ impl Work<'_> {
                 self.notes.push(format!(
                     "{tree} already has the change of `{name}`; `base` is made by taking it out"
                 ));
-                return Ok(());
+                return Ok(Vec::new());
             }
         }
-        Ok(())
+        self.make_room(series, known)
+    }
+
+    /// Takes a known series' change out of the tree if that is what it takes for
+    /// `series` to apply: a new version of a series that has been merged.
+    fn make_room(&mut self, series: &Series, known: &[Series]) -> Result<Vec<String>, Error> {
+        if self.attempt(&series.patches, Direction::Forwards)?.is_ok() {
+            return Ok(Vec::new());
+        }
+        for old in known {
+            for patch in &old.take_out {
+                let mut patches = vec![patch.clone()];
+                let Ok(without) = self.attempt(&patches, Direction::Forwards)? else {
+                    continue;
+                };
+                patches.extend(series.patches.iter().cloned());
+                if self.attempt(&patches, Direction::Forwards)?.is_ok() {
+                    self.overlay = without;
+                    self.notes.push(format!(
+                        "{} already has the change of `{}`; `base` is made by taking it out, and `{}` takes its place",
+                        self.tree.label(), old.name, series.name
+                    ));
+                    return Ok(vec![old.name.clone()]);
+                }
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Adds the names of `known` series that are in by content, in these or other words.
@@ -368,6 +396,7 @@ mod tests {
             requires: Vec::new(),
             needs_in_tree: Vec::new(),
             config: None,
+            provides: Vec::new(),
             is_ours: false,
         }
     }
@@ -433,6 +462,18 @@ mod tests {
         let got = stacks(&ground.tree(), &[], &theirs, &known, &Cancel::new()).unwrap();
         assert!(got.series.contains.contains("known"));
         assert!(!got.base.contains.contains("known"));
+    }
+
+    #[test]
+    fn a_new_version_of_a_merged_series_takes_its_place() {
+        let ground = Ground::new("B, as merged\n");
+        let mut known = series("known", &[&change("a", "b")]);
+        known.take_out = series("t", &[&change("B, as merged", "a")]).patches;
+        let v2 = series("v2", &[&change("a", "B, second version")]);
+        let got = stacks(&ground.tree(), &[], &v2, &[known], &Cancel::new()).unwrap();
+        assert_eq!(text(&got.base).as_deref(), Some("a\n"));
+        assert_eq!(text(&got.series).as_deref(), Some("B, second version\n"));
+        assert!(got.series.contains.contains("known"));
     }
 
     #[test]

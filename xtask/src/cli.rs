@@ -54,6 +54,11 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "SERIES")]
     pub(crate) prereq: Vec<String>,
 
+    /// Name of a series of ours whose place the series takes, in other words, so
+    /// that scenarios which fail without it should pass; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provides: Vec<String>,
+
     /// Stacks, separated by commas: base (without the series), series (with it)
     #[arg(
         long,

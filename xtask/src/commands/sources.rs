@@ -44,6 +44,15 @@ impl Request {
         } else {
             args.prereq.clone()
         };
+        let ours = series::names(&library);
+        if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
+            return Err(bad_input(
+                format!("there is no series `{name}` of ours to provide"),
+                format!("ours are: {}", ours.join(", ")),
+            ));
+        }
+        let mut series = Series::find(&args.series, &library)?;
+        series.provides.clone_from(&args.provides);
         let mut stacks = args.stacks.clone();
         stacks.sort_by_key(|name| STACKS.iter().position(|known| known == name));
         stacks.dedup();
@@ -52,7 +61,7 @@ impl Request {
                 .kernel
                 .as_deref()
                 .map_or(TreeRequest::Default, TreeRequest::parse),
-            series: Series::find(&args.series, &library)?,
+            series,
             prerequisites: named
                 .iter()
                 .map(|name| Series::find(name, &library))

@@ -246,6 +246,9 @@ fn again(args: &TestArgs) -> String {
     for prereq in &args.source.prereq {
         words += &format!(" --prereq {prereq}");
     }
+    for name in &args.source.provides {
+        words += &format!(" --provides {name}");
+    }
     if args.machine != "edu-pair" {
         words += &format!(" --machine {}", args.machine);
     }
