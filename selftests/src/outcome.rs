@@ -321,6 +321,7 @@ fn missing_splat(scenario: &Scenario, log: &Log) -> Option<Judgement> {
                 text,
                 count,
                 stage,
+                ..
             } = expected;
             let word = class.word();
             let reason = format!(

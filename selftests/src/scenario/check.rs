@@ -175,6 +175,7 @@ impl Checker<'_> {
             text: raw.text.value.clone(),
             count: raw.count,
             stage,
+            because: raw.because.clone(),
         })
     }
 

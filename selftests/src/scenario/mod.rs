@@ -178,6 +178,8 @@ pub struct ExpectedSplat {
     pub count: u64,
     /// In which stage, from 1.
     pub stage: usize,
+    /// Why it is right to see it.
+    pub because: Option<String>,
 }
 
 impl Scenario {

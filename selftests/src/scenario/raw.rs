@@ -49,10 +49,6 @@ pub(super) struct RawSplat {
     /// In which stage, from 1 (default 1).
     pub(super) stage: Option<At<usize>>,
     /// Why it is right to see it.
-    #[expect(
-        dead_code,
-        reason = "a comment for the readers of the scenario, kept in the schema"
-    )]
     pub(super) because: Option<String>,
 }
 
