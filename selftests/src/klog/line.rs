@@ -202,4 +202,16 @@ mod tests {
         assert_eq!(seen[7], (2, Phase::Before));
         assert!(lines[2].from_userspace && !lines[2].is_warning());
     }
+
+    #[test]
+    fn the_markers_are_those_that_the_guest_writes() {
+        let begins = vm_images::stage_begins_marker(2);
+        let ends = vm_images::stage_ends_marker(2);
+        let serial = format!("Linux version 1\n{begins}\n{ends}\n");
+        let seen: Vec<_> = lines(serial.as_bytes())
+            .iter()
+            .map(|line| line.phase)
+            .collect();
+        assert_eq!(seen, [Phase::Before, Phase::During, Phase::After]);
+    }
 }

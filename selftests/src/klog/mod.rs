@@ -13,11 +13,6 @@ use std::ops::Range;
 pub use line::{Line, Phase};
 pub use splat::{Splat, SplatClass};
 
-/// What PID 1 writes to the kernel log before it starts a stage's program.
-pub const STAGE_BEGINS: &str = "testbed: stage {} begins";
-/// What PID 1 writes to the kernel log when a stage's program has ended.
-pub const STAGE_ENDS: &str = "testbed: stage {} ends";
-
 /// A serial log, parsed.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
