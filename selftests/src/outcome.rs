@@ -3,6 +3,8 @@
 //! sure is none: every doubt falls to the worse side. Knows nothing of stacks, and
 //! so does not know whether the outcome is welcome.
 
+mod bite;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,8 @@ pub struct Judgement {
     /// Whether what is wrong happened while the scenario's program was at work:
     /// only then can it be what the scenario is about.
     pub in_time: bool,
+    /// Whether it began at a step that has teeth.
+    pub at_teeth: bool,
 }
 
 impl Judgement {
@@ -61,6 +65,7 @@ impl Judgement {
             outcome,
             reason: reason.into(),
             in_time: false,
+            at_teeth: false,
         }
     }
 
@@ -73,7 +78,13 @@ impl Judgement {
 /// Judges one run of a scenario. `log` is the parsed `evidence.serial`.
 #[must_use]
 pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgement {
-    // The worst first; each looks at one kind of trouble.
+    let mut judgement = worst(scenario, evidence, log);
+    judgement.at_teeth = bite::is_at_teeth(scenario, evidence);
+    judgement
+}
+
+/// The worst first; each looks at one kind of trouble.
+fn worst(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgement {
     None.or_else(|| ours(evidence))
         .or_else(|| hang(evidence, log))
         .or_else(|| crash(scenario, evidence, log))

@@ -42,13 +42,16 @@ pub fn expected<'a>(scenario: &Scenario, contains: impl IntoIterator<Item = &'a 
 }
 
 /// Returns whether a run came to what was expected. An expected failure is met by
-/// a failure or a crash while the program was at work, and by nothing else.
+/// a failure or a crash while the program was at work, at a step with teeth, and
+/// by nothing else.
 #[must_use]
 pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
     let met = match expected {
         Expected::Pass => judgement.outcome == Outcome::Pass,
         Expected::Fail => {
-            matches!(judgement.outcome, Outcome::Fail | Outcome::Crash) && judgement.in_time
+            matches!(judgement.outcome, Outcome::Fail | Outcome::Crash)
+                && judgement.in_time
+                && judgement.at_teeth
         }
     };
     if met {
@@ -70,7 +73,7 @@ pub fn surprise(scenario: &Scenario, expected: Expected, judgement: &Judgement) 
             format!("passes without {}", scenario.fails_without.join(", "))
         }
         (Expected::Fail, Outcome::Fail | Outcome::Crash) => {
-            format!("fails outside of what the scenario does: {reason}")
+            format!("fails, but not at a step that has teeth: {reason}")
         }
         _ => reason.clone(),
     })
@@ -93,12 +96,13 @@ mod tests {
             outcome,
             reason: "so it is".to_owned(),
             in_time,
+            at_teeth: true,
         }
     }
 
     fn scenario() -> Scenario {
         let text = "name: small\ntitle: small\nwhy: because\nfails_without: [flb-refcount]\n\
-            stages: [{steps: [{rescan: pci}]}]\n";
+            stages: [{steps: [{rescan: pci, teeth: true}]}]\n";
         Scenario::parse(text, "small.yaml").unwrap()
     }
 

@@ -27,7 +27,8 @@ use session::Session;
 /// What every kernel is told: where its console is, that live update is to be
 /// on (a kernel without it ignores that), not to linger after a panic, and not
 /// to take a busy host's lost timer ticks for broken hardware.
-const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on panic=-1 no_timer_check";
+const CMDLINE: &str =
+    "console=ttyS0 console_msg_format=syslog liveupdate=on kho=on panic=-1 no_timer_check";
 
 /// A virtual machine to run.
 #[derive(Debug, Clone)]

@@ -63,7 +63,10 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, stage_1, 120)
 {
 	int ret;
 
-	/* Nothing was preserved yet. */
+	/*
+	 * Nothing was preserved yet. This is where a kernel without the series
+	 * goes wrong.
+	 */
 	ret = lu_user(&self->early, "get");
 	lu_step(&self->lu, "1: early: get the outgoing FLB", ret);
 	EXPECT_EQ(-ENOENT, ret) {

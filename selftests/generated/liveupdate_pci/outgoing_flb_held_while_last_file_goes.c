@@ -100,6 +100,7 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, stage_1, 120)
 
 	/*
 	 * The last file goes. The object must stay, because it is still held.
+	 * This is where a kernel without the series goes wrong.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "6: close vm", 0);

@@ -8,12 +8,20 @@ use crate::scenario::{Action, ExpectedLog, Returns, Stage, Step};
 /// What the helpers know a test by.
 pub(super) const LU: &str = "&self->lu";
 
+/// Why the step is there, and whether it is where a lesser kernel fails.
+fn reason(step: &Step) -> Option<String> {
+    let bites = step
+        .teeth
+        .then(|| "This is where a kernel without the series goes wrong.".to_owned());
+    let because = step.because.iter().map(|text| text.trim().to_owned());
+    let sentences: Vec<String> = because.chain(bites).collect();
+    (!sentences.is_empty()).then(|| sentences.join("\n"))
+}
+
 /// The action, its line in the diagnostics, and what must be seen after it.
 pub(super) fn paragraph(stage: &Stage, step: &Step) -> Vec<Node> {
     let mut nodes = Vec::new();
-    if let Some(because) = &step.because {
-        nodes.push(Node::Comment(because.clone()));
-    }
+    nodes.extend(reason(step).map(Node::Comment));
     let target = step.action.target();
     match &step.action {
         Action::Close { object } => {

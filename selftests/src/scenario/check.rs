@@ -78,6 +78,7 @@ pub(super) fn scenario(raw: RawScenario, text: &str, file: &str) -> Checked<Scen
         splats,
         stages,
     };
+    checker.teeth(&scenario, raw.name.place)?;
     if scenario.probed_functions().len() > PROBES_MAX {
         let message = format!("calls of more than {PROBES_MAX} functions are counted");
         return Err(checker.wrong(raw.name.place, message, None));
@@ -127,6 +128,24 @@ impl Checker<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// A scenario that must fail somewhere says at which step, and no other does.
+    fn teeth(&self, scenario: &Scenario, name: Place) -> Checked<()> {
+        let bites = scenario.steps().find(|step| step.teeth);
+        match (scenario.fails_without.is_empty(), bites) {
+            (true, Some(step)) => Err(self.wrong(
+                step.place,
+                "a step has teeth, but nothing is said to be without the series",
+                Some("name the series in `fails_without`".to_owned()),
+            )),
+            (false, None) => Err(self.wrong(
+                name,
+                "it must fail without a series, but no step has teeth",
+                Some("say `teeth: true` at the step that goes wrong first then".to_owned()),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn one_line(&self, text: &At<String>) -> Checked<()> {
@@ -224,6 +243,7 @@ impl Checker<'_> {
             returns,
             calls,
             log,
+            teeth: rest.teeth,
             because: rest.because,
             place: raw.place,
         })

@@ -61,6 +61,8 @@ pub struct Step {
     pub calls: Vec<(String, u64)>,
     /// Lines of the kernel log so far in the stage.
     pub log: Vec<ExpectedLog>,
+    /// Whether the scenario bites here: what goes wrong first without the series.
+    pub teeth: bool,
     /// Why.
     pub because: Option<String>,
     /// Where the step was written.

@@ -122,6 +122,10 @@ pub(super) struct RawStep {
     /// Lines of the kernel log so far in the stage.
     #[serde(default)]
     pub(super) log: Vec<RawLog>,
+    /// Whether the scenario bites here: without the series in `fails_without`,
+    /// this is the first step that goes wrong.
+    #[serde(default)]
+    pub(super) teeth: bool,
     /// Why this is done and expected; becomes a comment in the generated test.
     pub(super) because: Option<String>,
 }
