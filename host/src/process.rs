@@ -12,4 +12,4 @@ mod tool;
 
 pub use child::Child;
 pub use error::ProcessError;
-pub use tool::{Output, Tool};
+pub use tool::{Output, Tool, quote};

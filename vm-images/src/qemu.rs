@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use testbed_host::cancel::Cancel;
-use testbed_host::process::{ProcessError, Tool};
+use testbed_host::process::{ProcessError, Tool, quote};
 use testbed_protocol::PORT_NAME;
 
 use crate::accel::Accelerator;
@@ -245,14 +245,6 @@ pub fn shell_command(program: &str, args: &[String]) -> String {
     }
     command.push('\n');
     command
-}
-
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// The series that is judged when none is named.
+pub(crate) const DEFAULT_SERIES: &str = "flb-refcount";
+/// The machine that is used when none is named.
+pub(crate) const DEFAULT_MACHINE: &str = "edu-pair";
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat or snapshot);
 2 wrong input; 3 infrastructure; 130 interrupted.";
@@ -46,7 +51,7 @@ pub(crate) struct SourceArgs {
     pub(crate) kernel: Option<String>,
 
     /// Series to judge: one of ours by name, a folder of .patch files, or an mbox
-    #[arg(long, value_name = "SERIES", default_value = "flb-refcount")]
+    #[arg(long, value_name = "SERIES", default_value = DEFAULT_SERIES)]
     pub(crate) series: String,
 
     /// Series to apply first, part of every stack; may be repeated. Given once,
@@ -88,7 +93,7 @@ pub(crate) struct TestArgs {
     pub(crate) profile: Vec<String>,
 
     /// Machine to run on, from vm-images/machines
-    #[arg(long, value_name = "NAME", default_value = "edu-pair")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE)]
     pub(crate) machine: String,
 
     /// VMs at once [default: one for each core, as far as memory allows]
@@ -176,7 +181,7 @@ pub(crate) struct BootArgs {
     pub(crate) image: Utf8PathBuf,
 
     /// Machine to run on, from vm-images/machines
-    #[arg(long, value_name = "NAME", default_value = "edu-pair")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE)]
     pub(crate) machine: String,
 
     /// Profile whose memory and time limits fit the kernel

@@ -10,11 +10,12 @@ use kernel_patches::profile::Profile;
 use selftests::input::closest;
 use selftests::scenario::Scenario;
 use testbed_host::events::{Event, Observer};
+use testbed_host::process::quote;
 use vm_images::accel::Accelerator;
 
 use self::cells::Cell;
 use self::prepare::Ground;
-use crate::cli::{Format, Snapshots, TestArgs};
+use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
 use crate::commands::bench::{Bench, find_machine};
 use crate::commands::build::{build_all, find_profiles};
 use crate::commands::sources::Request;
@@ -236,21 +237,24 @@ fn show(result: &RunResult, args: &TestArgs, folder: &RunFolder, session: &Sessi
 
 /// Returns the arguments beyond scenario, stack and profile that make the same run again.
 fn again(args: &TestArgs) -> String {
-    let mut words = String::new();
-    if let Some(kernel) = &args.source.kernel {
-        words += &format!(" --kernel {kernel}");
+    let source = &args.source;
+    let mut options: Vec<(&str, &str)> = Vec::new();
+    options.extend(source.kernel.iter().map(|tree| ("--kernel", tree.as_str())));
+    if source.series != DEFAULT_SERIES {
+        options.push(("--series", &source.series));
     }
-    if args.source.series != "flb-refcount" {
-        words += &format!(" --series {}", args.source.series);
+    options.extend(source.prereq.iter().map(|name| ("--prereq", name.as_str())));
+    options.extend(
+        source
+            .provides
+            .iter()
+            .map(|name| ("--provides", name.as_str())),
+    );
+    if args.machine != DEFAULT_MACHINE {
+        options.push(("--machine", &args.machine));
     }
-    for prereq in &args.source.prereq {
-        words += &format!(" --prereq {prereq}");
-    }
-    for name in &args.source.provides {
-        words += &format!(" --provides {name}");
-    }
-    if args.machine != "edu-pair" {
-        words += &format!(" --machine {}", args.machine);
-    }
-    words
+    let words = options
+        .iter()
+        .map(|(option, value)| format!(" {option} {}", quote(value)));
+    words.collect()
 }

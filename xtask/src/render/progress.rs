@@ -38,9 +38,12 @@ impl fmt::Debug for Progress {
 struct Shown {
     bars: Option<MultiProgress>,
     running: BTreeMap<String, Running>,
+    /// Activities started so far; numbers them.
+    started: u64,
 }
 
 struct Running {
+    number: u64,
     begun: Instant,
     said: Option<Instant>,
     done: u64,
@@ -57,6 +60,7 @@ impl Progress {
         let shown = Arc::new(Mutex::new(Shown {
             bars,
             running: BTreeMap::new(),
+            started: 0,
         }));
         let (stop, stopped) = sync_channel(1);
         let seen = Arc::clone(&shown);
@@ -115,7 +119,9 @@ impl Shown {
             .bars
             .as_ref()
             .map(|bars| bars.add(bar(&activity, total)));
+        self.started += 1;
         let running = Running {
+            number: self.started,
             begun: Instant::now(),
             said: None,
             done: 0,
@@ -142,6 +148,7 @@ impl Shown {
     }
 
     fn finished(&mut self, activity: &str) {
+        let is_outermost = self.outermost().as_deref() == Some(activity);
         let Some(running) = self.running.remove(activity) else {
             return;
         };
@@ -149,9 +156,18 @@ impl Shown {
         if let Some(bar) = running.bar {
             bar.finish_and_clear();
         }
-        if took >= WORTH_SAYING {
+        if is_outermost && took >= WORTH_SAYING {
             self.say(&format!("{activity}: {} s", took.as_secs()));
         }
+    }
+
+    /// Returns the activity that began first: in a log it speaks for those within it.
+    fn outermost(&self) -> Option<String> {
+        let first = self
+            .running
+            .iter()
+            .min_by_key(|(_, running)| running.number)?;
+        Some(first.0.clone())
     }
 
     fn say(&self, text: &str) {
@@ -165,15 +181,19 @@ impl Shown {
         if self.bars.is_some() {
             return;
         }
-        for (activity, running) in &mut self.running {
-            let age = running.begun.elapsed();
-            let due = running
-                .said
-                .map_or(age >= WORTH_SAYING, |said| said.elapsed() >= EVERY);
-            if due {
-                running.said = Some(Instant::now());
-                line_to_stderr(&log_line(activity, running, age));
-            }
+        let Some(activity) = self.outermost() else {
+            return;
+        };
+        let Some(running) = self.running.get_mut(&activity) else {
+            return;
+        };
+        let age = running.begun.elapsed();
+        let is_due = running
+            .said
+            .map_or(age >= WORTH_SAYING, |said| said.elapsed() >= EVERY);
+        if is_due {
+            running.said = Some(Instant::now());
+            line_to_stderr(&log_line(&activity, running, age));
         }
     }
 }
