@@ -81,11 +81,25 @@ impl Child {
         }
     }
 
+    /// Asks the child's group to end, so that it can take away what it has half
+    /// written, and kills what is left after `grace`.
+    pub fn end(&mut self, grace: Duration) {
+        if self.try_wait().is_none() {
+            self.signal_group(Signal::TERM);
+            self.wait_until(Instant::now() + grace);
+        }
+        self.kill();
+    }
+
     /// Kills whatever is left of the group, also after the child itself ended.
     pub(super) fn kill_group(&self) {
+        self.signal_group(Signal::KILL);
+    }
+
+    fn signal_group(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw) {
             // Gone already is as good as killed.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let _ = rustix::process::kill_process_group(group, signal);
         }
     }
 }

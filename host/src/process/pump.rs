@@ -13,6 +13,8 @@ const CHUNK_BYTES: usize = 16 * 1024;
 const POLL: Duration = Duration::from_millis(10);
 /// After the child is gone, how long its pipes may stay open before we stop reading.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long a child that must stop may take to tidy up.
+const GRACE: Duration = Duration::from_secs(5);
 /// A line longer than this is handed on in pieces.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
@@ -115,11 +117,11 @@ pub(super) fn pump(
             continue;
         }
         if cancel.is_cancelled() {
-            child.kill();
+            child.end(GRACE);
             return Ended::Cancelled;
         }
         if Instant::now() >= deadline {
-            child.kill();
+            child.end(GRACE);
             return Ended::Deadline;
         }
     }

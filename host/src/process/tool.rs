@@ -378,6 +378,18 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_must_stop_may_tidy_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("tidied").display().to_string();
+        let script = format!("trap 'touch {mark}; exit' TERM; while :; do sleep 0.01; done");
+        shell(&script)
+            .deadline("loop", Duration::from_millis(300))
+            .run(&Cancel::new())
+            .unwrap_err();
+        assert!(std::path::Path::new(&mark).exists());
+    }
+
+    #[test]
     fn a_grandchild_that_keeps_the_pipe_does_not_keep_us() {
         let begun = Instant::now();
         shell("sleep 60 & echo done").run(&Cancel::new()).unwrap();

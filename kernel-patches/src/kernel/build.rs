@@ -55,6 +55,7 @@ pub(super) fn build(
         observer,
     };
     maker.configure()?;
+    maker.forget_half_made()?;
     maker.compile()?;
     maker.install_headers()?;
     maker.publish(begun.elapsed().as_secs())
@@ -158,7 +159,39 @@ impl Maker<'_> {
         Ok(id.finish())
     }
 
+    /// Removes what a build that was killed may have left half written: make
+    /// takes an object that is newer than its source for a good one.
+    fn forget_half_made(&self) -> Result<(), Error> {
+        let mark = self.unfinished();
+        let Ok(begun) = fs::metadata(&mark).and_then(|meta| meta.modified()) else {
+            return Ok(());
+        };
+        for entry in walkdir::WalkDir::new(self.work.objects()) {
+            let entry = entry.map_err(Error::host("looking through a killed build"))?;
+            let newer = entry.metadata().ok().and_then(|meta| meta.modified().ok());
+            let is_config = entry.file_name() == ".config";
+            if entry.file_type().is_file() && !is_config && newer.is_some_and(|time| time >= begun)
+            {
+                fs::remove_file(entry.path()).map_err(Error::host("removing half a build"))?;
+            }
+        }
+        fs::remove_file(&mark).map_err(Error::host("removing half a build"))
+    }
+
+    /// The file that is there while make runs, and stays when it is killed.
+    fn unfinished(&self) -> Utf8PathBuf {
+        self.work.home().join("unfinished")
+    }
+
     fn compile(&self) -> Result<(), Error> {
+        fs::write(self.unfinished(), "").map_err(Error::host("marking a build as begun"))?;
+        let made = self.run_make();
+        // Make ended by itself, for better or worse, and left nothing half made.
+        fs::remove_file(self.unfinished()).map_err(Error::host("marking a build as ended"))?;
+        made
+    }
+
+    fn run_make(&self) -> Result<(), Error> {
         // From nothing there is a fair guess; how much an edit touches nobody knows.
         let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_GUESS);
         let activity = Activity::start(self.observer, format!("building {}", self.what()), total);
