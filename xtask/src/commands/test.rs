@@ -163,6 +163,7 @@ fn run_cells(
         let record = judge::Record {
             plan: cell.plan.clone(),
             contains: cell.ground.contains.clone(),
+            binaries: cell.binaries(),
         };
         record.keep(folder)?;
         let mut result = record.judge(cell.scenario, folder)?;

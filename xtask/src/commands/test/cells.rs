@@ -11,6 +11,7 @@ use testbed_host::events::Activity;
 use vm_images::accel::Accelerator;
 use vm_images::vm::{self, Job, StageJob};
 
+use super::judge::Binaries;
 use super::prepare::{Ground, program_in_guest};
 use crate::commands::bench::Bench;
 use crate::plan::CellPlan;
@@ -26,6 +27,20 @@ pub(crate) struct Cell<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) ground: &'a Ground,
     pub(crate) initramfs: &'a Utf8Path,
+}
+
+impl Cell<'_> {
+    /// Returns what the cell runs.
+    pub(crate) fn binaries(&self) -> Binaries {
+        let kernel = &self.ground.kernel;
+        Binaries {
+            kernel_id: kernel.id.clone(),
+            image: kernel.image(),
+            symbols: kernel.symbols(),
+            initramfs: self.initramfs.to_owned(),
+            program: program_in_guest(self.scenario),
+        }
+    }
 }
 
 /// Runs every cell; each leaves its transcript in its folder below `run`. Cells

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use selftests::evidence::Evidence;
 use selftests::klog::Log;
@@ -26,6 +26,20 @@ pub(crate) struct Record {
     pub(crate) plan: CellPlan,
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
+    pub(crate) binaries: Binaries,
+}
+
+/// What a cell ran, by path; in the cache, so that it may be gone later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Binaries {
+    /// The kernel's content id.
+    pub(crate) kernel_id: String,
+    pub(crate) image: Utf8PathBuf,
+    /// The kernel with symbols.
+    pub(crate) symbols: Utf8PathBuf,
+    pub(crate) initramfs: Utf8PathBuf,
+    /// The test program's path in the guest.
+    pub(crate) program: String,
 }
 
 /// A judged cell.
@@ -68,6 +82,7 @@ impl Record {
         let evidence = Evidence::of(&transcript, &serial);
         let timeline = timeline(&evidence, &log);
         fs::write(folder.join("timeline.txt"), &timeline)?;
+        fs::write(folder.join("splats.txt"), splats_text(&log))?;
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
         let judgement = outcome::judge(scenario, &evidence, &log);
         let cell = self.result(scenario, &transcript, &judgement, splats);
@@ -112,6 +127,23 @@ impl Record {
             splats,
         }
     }
+}
+
+/// Returns every splat with its title and its lines, as logged.
+fn splats_text(log: &Log) -> String {
+    let mut text = String::new();
+    for splat in &log.splats {
+        text += &format!(
+            "{} (kernel {}): {}\n",
+            splat.class.word(),
+            splat.boot,
+            splat.title
+        );
+        for line in &log.lines[splat.lines.clone()] {
+            text += &format!("  {}\n", line.text);
+        }
+    }
+    text
 }
 
 impl Judged {
