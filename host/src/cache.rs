@@ -87,6 +87,19 @@ impl Cache {
     }
 }
 
+/// Puts a file in place whole or not at all: written beside its place and
+/// renamed into it, so that another run never sees half of it.
+///
+/// # Errors
+/// When it cannot be written or renamed.
+pub fn publish(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Utf8Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut parts = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut parts, bytes)?;
+    parts.persist(path).map(drop).map_err(|error| error.error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use testbed_host::cache::publish;
 use testbed_host::events::{Activity, Observer};
 
 use crate::content::ContentId;
@@ -57,6 +58,18 @@ fn is_build_product(path: &Utf8Path) -> bool {
             .is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
+/// Returns the name of a plain file's content.
+pub(crate) fn file_content(bytes: &[u8]) -> String {
+    ContentId::new("file").part(bytes).finish()
+}
+
+/// Returns the name of a link's content, which is where it leads.
+pub(crate) fn link_content(target: &std::path::Path) -> String {
+    ContentId::new("link")
+        .part(target.to_string_lossy().as_bytes())
+        .finish()
+}
+
 /// Reads the files below `root`; those that look as they did last time are not
 /// read again. What was seen is kept in the file `memory`.
 pub(crate) fn read(
@@ -88,7 +101,8 @@ pub(crate) fn read(
         let meta = entry
             .metadata()
             .map_err(Error::host(format!("reading `{path}`")))?;
-        if meta.is_dir() {
+        // A pipe or a socket is no source, and reading it might never end.
+        if !meta.is_file() && !meta.is_symlink() {
             continue;
         }
         let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
@@ -99,13 +113,11 @@ pub(crate) fn read(
             Some(seen) => seen.content.clone(),
             None if meta.is_symlink() => {
                 let target = fs::read_link(path).map_err(Error::host("reading a link"))?;
-                ContentId::new("link")
-                    .part(target.to_string_lossy().as_bytes())
-                    .finish()
+                link_content(&target)
             }
             None => {
                 let bytes = fs::read(path).map_err(Error::host("reading the tree"))?;
-                ContentId::new("file").part(&bytes).finish()
+                file_content(&bytes)
             }
         };
         let executable = meta.permissions().mode() & 0o111 != 0;
@@ -123,7 +135,7 @@ pub(crate) fn read(
     }
     if index != known {
         let text = serde_json::to_vec(&index).map_err(Error::host("remembering a tree"))?;
-        fs::write(memory, text).map_err(Error::host("remembering a tree"))?;
+        publish(memory, &text).map_err(Error::host("remembering a tree"))?;
     }
     Ok(index)
 }

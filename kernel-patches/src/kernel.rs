@@ -20,7 +20,7 @@ use crate::tree::Tree;
 pub use toolchain::Toolchain;
 
 /// Raise this when the way of building changes what comes out.
-const BUILD_FORMAT: &str = "1";
+const BUILD_FORMAT: &str = "2";
 const FACTS: &str = "kernel.json";
 
 /// What is remembered of a built kernel.
@@ -36,6 +36,8 @@ pub struct Facts {
     pub tree: String,
     /// How long the build took, in seconds.
     pub build_secs: u64,
+    /// Size of the image in bytes, to notice one that was cut off.
+    pub image_bytes: u64,
 }
 
 /// A built kernel in the cache.
@@ -72,9 +74,11 @@ impl Kernel {
         self.dir.join("selftests")
     }
 
+    /// Returns the kernel in `dir`, if it is there whole.
     fn load(dir: &Utf8Path, id: &str, is_fresh: bool) -> Option<Self> {
-        let facts = serde_json::from_slice(&fs::read(dir.join(FACTS)).ok()?).ok()?;
-        Some(Self {
+        let facts: Facts = serde_json::from_slice(&fs::read(dir.join(FACTS)).ok()?).ok()?;
+        let image_bytes = fs::metadata(dir.join("bzImage")).ok()?.len();
+        (image_bytes == facts.image_bytes).then(|| Self {
             id: id.to_owned(),
             dir: dir.to_owned(),
             facts,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use testbed_host::cancel::Cancel;
-use testbed_host::process::{Output, Tool};
+use testbed_host::process::Output;
 
 use crate::conflict::{self, Place};
 use crate::error::Error;
@@ -79,7 +79,7 @@ impl<'a> Scratch<'a> {
         patch: &Patch,
         direction: Direction,
     ) -> Result<Vec<Place>, Error> {
-        for path in touched_paths(&patch.text)? {
+        for path in self.touched_by(patch)? {
             self.fetch(&path)?;
         }
         let output = self.git(patch, direction, &[])?;
@@ -99,9 +99,21 @@ impl<'a> Scratch<'a> {
         Ok(places)
     }
 
+    /// Returns the paths that a patch reads or writes, in git's own reading of
+    /// it: both names of a rename come from looking at it from both sides.
+    fn touched_by(&self, patch: &Patch) -> Result<BTreeSet<Utf8PathBuf>, Error> {
+        let mut paths = BTreeSet::new();
+        for direction in [Direction::Forwards, Direction::InReverse] {
+            // A patch that git cannot read is refused when it is applied.
+            let output = self.git(patch, direction, &["--numstat", "-z"])?;
+            paths.append(&mut numstat_paths(&output.stdout)?);
+        }
+        Ok(paths)
+    }
+
     fn git(&self, patch: &Patch, direction: Direction, extra: &[&str]) -> Result<Output, Error> {
         let root = self.root()?;
-        let mut git = Tool::new("git")
+        let mut git = crate::tree::git()
             .args(["apply", "--whitespace=nowarn"])
             .args(extra)
             .cwd(root)
@@ -109,10 +121,6 @@ impl<'a> Scratch<'a> {
             .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("LC_ALL", "C")
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE")
-            .env_remove("GIT_INDEX_FILE")
             .stdin(patch.text.clone())
             .deadline("git apply", APPLY_LIMIT);
         if direction == Direction::InReverse {
@@ -127,26 +135,29 @@ impl<'a> Scratch<'a> {
         if !self.touched.insert(path.to_owned()) {
             return Ok(());
         }
+        check_parents(self.tree, path)?;
         let source = self.tree.join(path);
         let Ok(kind) = fs::symlink_metadata(&source) else {
             return Ok(());
         };
-        if kind.is_symlink() {
-            return Err(Error::input(
-                format!("the series touches `{path}`, which is a symbolic link"),
-                "patches of links are not supported",
-            ));
-        }
         if !kind.is_file() {
-            return Ok(());
+            let what = if kind.is_symlink() {
+                "a symbolic link"
+            } else {
+                "no plain file"
+            };
+            return Err(Error::input(
+                format!("the series touches `{path}`, which is {what} in the tree"),
+                "only patches of plain files are supported",
+            ));
         }
         let bytes = fs::read(&source).map_err(Error::host("reading the tree"))?;
         self.write(path, &bytes, kind.permissions().mode() & 0o111 != 0)
     }
 
     fn write(&self, path: &Utf8Path, bytes: &[u8], executable: bool) -> Result<(), Error> {
-        let target = self.root()?.join(path);
-        write_file(&target, bytes, executable).map_err(Error::host("filling the scratch folder"))
+        write_below(self.root()?, path, bytes, executable)
+            .map_err(Error::host("filling the scratch folder"))
     }
 
     /// Returns how the scratch folder differs from the tree.
@@ -164,19 +175,76 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Writes a file, in a folder made if need be, never through an existing one.
-pub(crate) fn write_file(target: &Utf8Path, bytes: &[u8], executable: bool) -> std::io::Result<()> {
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
+/// Refuses a path that goes through a link or a file of the tree: what lies
+/// behind a link may be anybody's.
+fn check_parents(tree: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
+    for parent in parents(path) {
+        let Ok(kind) = fs::symlink_metadata(tree.join(parent)) else {
+            continue;
+        };
+        if !kind.is_dir() {
+            let what = if kind.is_symlink() {
+                "a symbolic link"
+            } else {
+                "a file"
+            };
+            return Err(Error::input(
+                format!("the series touches `{path}`, but `{parent}` is {what} in the tree"),
+                "name the file by its real place",
+            ));
+        }
     }
-    // The old file may be a hard link into a tree that must not change.
-    match fs::remove_file(target) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    Ok(())
+}
+
+/// Returns the folders that a relative path goes through, the outermost first.
+fn parents(path: &Utf8Path) -> Vec<&Utf8Path> {
+    let mut parents: Vec<&Utf8Path> = path
+        .ancestors()
+        .skip(1)
+        .filter(|parent| !parent.as_str().is_empty())
+        .collect();
+    parents.reverse();
+    parents
+}
+
+/// Writes a file below `root`, in folders made if need be; never through a link
+/// in the way, nor into an existing file, which may be a hard link into a tree
+/// that must not change.
+pub(crate) fn write_below(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    bytes: &[u8],
+    executable: bool,
+) -> std::io::Result<()> {
+    for parent in parents(path) {
+        let folder = root.join(parent);
+        if fs::symlink_metadata(&folder).is_ok_and(|kind| !kind.is_dir()) {
+            fs::remove_file(&folder)?;
+        }
     }
-    fs::write(target, bytes)?;
+    remove_below(root, path)?;
+    let target = root.join(path);
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&target, bytes)?;
     let mode = if executable { 0o755 } else { 0o644 };
     fs::set_permissions(target, std::fs::Permissions::from_mode(mode))
+}
+
+/// Removes a file below `root`, if it is there and not behind a link.
+pub(crate) fn remove_below(root: &Utf8Path, path: &Utf8Path) -> std::io::Result<()> {
+    let is_behind_a_link = |parent: &&Utf8Path| {
+        fs::symlink_metadata(root.join(parent)).is_ok_and(|kind| kind.is_symlink())
+    };
+    if parents(path).iter().any(is_behind_a_link) {
+        return Ok(());
+    }
+    match fs::remove_file(root.join(path)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn state_of(file: &Utf8Path, shown: &Utf8Path) -> Result<Option<FileState>, Error> {
@@ -199,63 +267,39 @@ fn state_of(file: &Utf8Path, shown: &Utf8Path) -> Result<Option<FileState>, Erro
     }))
 }
 
-/// Returns the paths that a patch reads or writes, with the first folder
-/// (`a/`, `b/`) taken off.
+/// Reads `git apply --numstat -z`: `added TAB deleted TAB path NUL`.
 ///
 /// # Errors
-/// When a path leads out of the tree.
-fn touched_paths(text: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
-    const HEADERS: [&str; 6] = [
-        "--- ",
-        "+++ ",
-        "rename from ",
-        "rename to ",
-        "copy from ",
-        "copy to ",
-    ];
+/// When a path leads out of the tree or is not UTF-8.
+fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
     let mut paths = BTreeSet::new();
-    for line in String::from_utf8_lossy(text).lines() {
-        if let Some(both) = line.strip_prefix("diff --git ") {
-            for word in both.split(' ') {
-                add_path(&mut paths, word, true)?;
-            }
-            continue;
+    for record in output
+        .split(|&byte| byte == 0)
+        .filter(|record| !record.is_empty())
+    {
+        let path = record
+            .splitn(3, |&byte| byte == b'\t')
+            .nth(2)
+            .unwrap_or(record);
+        let Ok(path) = std::str::from_utf8(path) else {
+            return Err(Error::input(
+                format!("a patch names the path `{}`", String::from_utf8_lossy(path)),
+                "only paths in UTF-8 are supported",
+            ));
+        };
+        let path = Utf8PathBuf::from(path);
+        let is_inside = path
+            .components()
+            .all(|part| matches!(part, Utf8Component::Normal(_)));
+        if !is_inside || path.as_str().is_empty() {
+            return Err(Error::input(
+                format!("a patch names the path `{path}`, which leads out of the tree"),
+                "do not apply this patch before you have read it",
+            ));
         }
-        for header in HEADERS {
-            if let Some(path) = line.strip_prefix(header) {
-                add_path(
-                    &mut paths,
-                    path.split('\t').next().unwrap_or(path),
-                    header.len() == 4,
-                )?;
-            }
-        }
+        paths.insert(path);
     }
     Ok(paths)
-}
-
-fn add_path(paths: &mut BTreeSet<Utf8PathBuf>, word: &str, prefixed: bool) -> Result<(), Error> {
-    let stripped = if prefixed {
-        match word.strip_prefix("a/").or_else(|| word.strip_prefix("b/")) {
-            Some(path) => path,
-            // `/dev/null`, or a line of a removed file that looks like a header.
-            None => return Ok(()),
-        }
-    } else {
-        word
-    };
-    let path = Utf8PathBuf::from(stripped.trim_end());
-    let inside = path
-        .components()
-        .all(|part| matches!(part, Utf8Component::Normal(_)));
-    if !inside || path.as_str().is_empty() {
-        return Err(Error::input(
-            format!("a patch names the path `{word}`, which leads out of the tree"),
-            "do not apply this patch before you have read it",
-        ));
-    }
-    paths.insert(path);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -263,17 +307,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn touched_paths_are_read_from_all_headers() {
-        let text = b"diff --git a/x/f.c b/x/f.c\n--- a/x/f.c\n+++ b/x/f.c\n\
-            diff --git a/old b/new\nrename from old\nrename to new\n--- /dev/null\n+++ b/made\n";
-        let paths: Vec<_> = touched_paths(text).unwrap().into_iter().collect();
-        assert_eq!(paths, ["made", "new", "old", "x/f.c"]);
+    fn paths_are_read_as_git_says_them() {
+        let output = b"1\t0\tx/f.c\x00-\t-\twith space\x000\t0\todd\xc3\xa9\x00";
+        let paths: Vec<_> = numstat_paths(output).unwrap().into_iter().collect();
+        assert_eq!(paths, ["odd\u{e9}", "with space", "x/f.c"]);
     }
 
     #[test]
     fn paths_out_of_the_tree_are_refused() {
-        for text in ["+++ b/../../etc/passwd\n", "diff --git a//etc/x b/x\n"] {
-            assert!(touched_paths(text.as_bytes()).is_err(), "{text}");
+        for path in ["../etc/passwd", "/etc/passwd", "a/../../b", ""] {
+            let record = format!("1\t0\t{path}\0");
+            assert!(numstat_paths(record.as_bytes()).is_err(), "{path}");
         }
+        assert!(numstat_paths(b"1\t0\t\xff\x00").is_err());
+    }
+
+    #[test]
+    fn what_lies_behind_a_link_is_neither_read_nor_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs::create_dir_all(root.join("outside")).unwrap();
+        fs::write(root.join("outside/f"), "precious\n").unwrap();
+        fs::create_dir_all(root.join("tree")).unwrap();
+        fs_err::os::unix::fs::symlink(root.join("outside"), root.join("tree/link")).unwrap();
+        let text = b"diff --git a/link/f b/link/f\n--- a/link/f\n+++ b/link/f\n@@ -1 +1 @@\n-precious\n+pwned\n";
+        let patch = crate::mail::parse_one("p", text).unwrap();
+        let cancel = Cancel::new();
+        let tree = root.join("tree");
+        let mut scratch = Scratch::new(&tree, &Overlay::default(), &cancel).unwrap();
+        let error = scratch
+            .apply(&patch, Direction::Forwards)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        write_below(&tree, Utf8Path::new("link/f"), b"new", false).unwrap();
+        remove_below(&tree, Utf8Path::new("link/f")).unwrap();
+        assert_eq!(
+            fs::read_to_string(root.join("outside/f")).unwrap(),
+            "precious\n"
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
+use testbed_host::cache::{Cache, publish};
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Event, Observer};
 use testbed_host::lock::FileLock;
@@ -90,7 +90,7 @@ pub(crate) fn newest(
         apt.fetch(&offer, &home, cancel, observer)?;
     }
     let text = serde_json::to_vec(&offer).map_err(Error::host("remembering the default tree"))?;
-    fs::write(&memory, text).map_err(Error::host("remembering the default tree"))?;
+    publish(&memory, &text).map_err(Error::host("remembering the default tree"))?;
     Ok(tree(&offer, &home))
 }
 
@@ -193,7 +193,8 @@ impl Apt {
             .iter()
             .map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"))
             .collect();
-        fs::write(home.join("sources.list"), sources).map_err(Error::host("preparing apt"))?;
+        publish(&home.join("sources.list"), sources.as_bytes())
+            .map_err(Error::host("preparing apt"))?;
         Ok(Self { home })
     }
 

@@ -14,7 +14,7 @@ use crate::conflict::Place;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::mail::Patch;
-use crate::scratch::{Direction, Scratch, write_file};
+use crate::scratch::{Direction, Scratch, remove_below, write_below};
 use crate::series::Series;
 use crate::tree::Tree;
 
@@ -65,14 +65,10 @@ impl Overlay {
     /// When a file cannot be written.
     pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
         for (path, state) in &self.0 {
-            let target = folder.join(path);
             match state {
-                Some(state) => write_file(&target, &state.bytes, state.executable)
+                Some(state) => write_below(folder, path, &state.bytes, state.executable)
                     .map_err(Error::host("writing a stack's file"))?,
-                None if target.is_file() => {
-                    fs::remove_file(&target).map_err(Error::host("removing a file"))?;
-                }
-                None => {}
+                None => remove_below(folder, path).map_err(Error::host("removing a file"))?,
             }
         }
         Ok(())

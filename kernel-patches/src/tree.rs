@@ -156,7 +156,7 @@ impl Tree {
             let _ = fs::remove_dir_all(&parts);
             fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
             let archive = parts.with_extension("tar");
-            Tool::new("git")
+            git()
                 .args(["-C", repository.as_str(), "archive", "--format=tar", "-o"])
                 .args([archive.as_str(), &commit])
                 .deadline("git archive", EXPORT_LIMIT)
@@ -205,6 +205,24 @@ impl Tree {
     }
 }
 
+/// Returns a call of git that looks at what it is told to and at nothing that
+/// the caller's environment points to, as it does within a git hook.
+pub(crate) fn git() -> Tool {
+    [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_PREFIX",
+    ]
+    .iter()
+    .fold(Tool::new("git"), |git, name| git.env_remove(name))
+    .env("LC_ALL", "C")
+}
+
 fn check_is_kernel(root: &Utf8Path, label: &str) -> Result<(), Error> {
     for file in ["Kbuild", "Kconfig", "Makefile", "scripts/kconfig/Makefile"] {
         if !root.join(file).is_file() {
@@ -218,7 +236,7 @@ fn check_is_kernel(root: &Utf8Path, label: &str) -> Result<(), Error> {
 }
 
 fn resolve(repository: &Utf8Path, revision: &str, cancel: &Cancel) -> Result<String, Error> {
-    let output = Tool::new("git")
+    let output = git()
         .args([
             "-C",
             repository.as_str(),

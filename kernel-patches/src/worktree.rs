@@ -6,6 +6,7 @@
 //! that make rebuilds what changed and nothing else. A lock keeps two runs apart.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -17,7 +18,8 @@ use testbed_host::lock::FileLock;
 
 use crate::content::ContentId;
 use crate::error::Error;
-use crate::scratch::write_file;
+use crate::index;
+use crate::scratch::{remove_below, write_below};
 use crate::stack::{FileState, Overlay};
 use crate::tree::Tree;
 
@@ -90,7 +92,7 @@ impl WorkTree {
         let _ = fs::remove_file(&memory);
         let now = match tree.index() {
             None => self.turn_fixed(tree, overlay, before, observer)?,
-            Some(_) => self.turn_live(tree, overlay, before.unwrap_or_default(), observer)?,
+            Some(_) => self.turn_live(tree, overlay, before, observer)?,
         };
         let text = serde_json::to_vec(&now).map_err(Error::host("remembering a build folder"))?;
         fs::write(&memory, text).map_err(Error::host("remembering a build folder"))
@@ -103,12 +105,13 @@ impl WorkTree {
         before: Option<State>,
         observer: &dyn Observer,
     ) -> Result<State, Error> {
-        let before = match before {
-            Some(state) if state.tree == tree.id() => state,
-            _ => {
+        let is_whole = self.source().join("Makefile").is_file();
+        let before = match before.filter(|state| is_whole && state.tree == tree.id()) {
+            Some(state) => state,
+            None => {
                 let _activity =
                     Activity::start(observer, format!("copying {}", tree.label()), None);
-                let _ = fs::remove_dir_all(self.source());
+                self.start_over()?;
                 link_tree(tree.root(), &self.source())?;
                 State {
                     tree: tree.id().to_owned(),
@@ -120,13 +123,39 @@ impl WorkTree {
         Ok(State { overlaid, ..before })
     }
 
+    /// Forgets source and objects: links to the tree's files are as old as those,
+    /// and make would take an object of another stack for newer than its source.
+    fn start_over(&self) -> Result<(), Error> {
+        for folder in [self.source(), self.objects()] {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::host("clearing a build folder")(error));
+                }
+                _ => {}
+            }
+        }
+        match fs::remove_file(self.home.join("configured")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::host("clearing a build folder")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn turn_live(
         &self,
         tree: &Tree,
         overlay: &Overlay,
-        before: State,
+        before: Option<State>,
         observer: &dyn Observer,
     ) -> Result<State, Error> {
+        let before = match before {
+            Some(state) => state,
+            None => {
+                self.start_over()?;
+                State::default()
+            }
+        };
         let Some(index) = tree.index() else {
             return Ok(before);
         };
@@ -142,7 +171,7 @@ impl WorkTree {
             .cloned()
             .collect();
         for path in gone {
-            remove(&self.source().join(&path))?;
+            self.remove(&path)?;
             copied.remove(&path);
         }
         for (count, (path, seen)) in index.iter().enumerate() {
@@ -150,11 +179,7 @@ impl WorkTree {
                 activity.advance(count as u64, path.as_str());
             }
             if copied.get(path) != Some(&seen.content) && !overlay.files().contains_key(path) {
-                copy(
-                    &tree.root().join(path),
-                    &self.source().join(path),
-                    seen.executable,
-                )?;
+                self.copy(tree, path)?;
                 copied.insert(path.clone(), seen.content.clone());
             }
         }
@@ -176,34 +201,49 @@ impl WorkTree {
         overlay: &Overlay,
         before: &BTreeMap<Utf8PathBuf, String>,
     ) -> Result<BTreeMap<Utf8PathBuf, String>, Error> {
-        for path in before
+        let gone = before
             .keys()
-            .filter(|path| !overlay.files().contains_key(*path))
-        {
-            let origin = tree.root().join(path);
-            if origin.is_file() {
-                let executable = tree
-                    .index()
-                    .is_some_and(|index| index.get(path).is_some_and(|seen| seen.executable));
-                copy(&origin, &self.source().join(path), executable)?;
+            .filter(|path| !overlay.files().contains_key(*path));
+        for path in gone {
+            if fs::symlink_metadata(tree.root().join(path)).is_ok() {
+                self.copy(tree, path)?;
             } else {
-                remove(&self.source().join(path))?;
+                self.remove(path)?;
             }
         }
         let mut laid = BTreeMap::new();
         for (path, state) in overlay.files() {
             let content = name_of(state.as_ref());
             if before.get(path) != Some(&content) {
-                let target = self.source().join(path);
                 match state {
-                    Some(state) => write_file(&target, &state.bytes, state.executable)
-                        .map_err(Error::host("writing a stack's file"))?,
-                    None => remove(&target)?,
+                    Some(state) => {
+                        write_below(&self.source(), path, &state.bytes, state.executable)
+                            .map_err(Error::host("writing a stack's file"))?;
+                    }
+                    None => self.remove(path)?,
                 }
             }
             laid.insert(path.clone(), content);
         }
         Ok(laid)
+    }
+
+    fn remove(&self, path: &Utf8Path) -> Result<(), Error> {
+        remove_below(&self.source(), path).map_err(Error::host("removing a file"))
+    }
+
+    /// Copies a file with a fresh time stamp, so that make sees it changed. What
+    /// a live tree's file holds must still be what its id was made from.
+    fn copy(&self, tree: &Tree, path: &Utf8Path) -> Result<(), Error> {
+        let content = copy(tree.root(), &self.source(), path)?;
+        let seen = tree.index().and_then(|index| index.get(path));
+        if seen.is_some_and(|seen| seen.content != content) {
+            return Err(Error::input(
+                format!("`{path}` of {} changed while it was read", tree.label()),
+                "run it again when the tree is at rest",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -217,32 +257,24 @@ fn name_of(state: Option<&FileState>) -> String {
     }
 }
 
-fn remove(path: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::host("removing a file")(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Copies a file with a fresh time stamp, so that make sees it changed.
-fn copy(from: &Utf8Path, to: &Utf8Path, executable: bool) -> Result<(), Error> {
-    let meta = fs::symlink_metadata(from).map_err(Error::host("reading the tree"))?;
+/// Copies one file or link between folders, with a fresh time stamp; returns
+/// the name of its content.
+fn copy(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error> {
+    let source = from.join(path);
+    let meta = fs::symlink_metadata(&source).map_err(Error::host("reading the tree"))?;
     if meta.is_symlink() {
-        let target = fs::read_link(from).map_err(Error::host("reading a link"))?;
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent).map_err(Error::host("making a folder"))?;
-        }
-        remove(to)?;
-        return fs_err::os::unix::fs::symlink(target, to).map_err(Error::host("copying a link"));
+        let target = fs::read_link(&source).map_err(Error::host("reading a link"))?;
+        // An empty file first: it makes the folders and clears the way.
+        write_below(to, path, b"", false).map_err(Error::host("copying a link"))?;
+        remove_below(to, path).map_err(Error::host("copying a link"))?;
+        fs_err::os::unix::fs::symlink(&target, to.join(path))
+            .map_err(Error::host("copying a link"))?;
+        return Ok(index::link_content(&target));
     }
-    let bytes = fs::read(from).map_err(Error::host("reading the tree"))?;
-    let executable = executable || {
-        use std::os::unix::fs::PermissionsExt;
-        meta.permissions().mode() & 0o111 != 0
-    };
-    write_file(to, &bytes, executable).map_err(Error::host("copying the tree"))
+    let bytes = fs::read(&source).map_err(Error::host("reading the tree"))?;
+    let executable = meta.permissions().mode() & 0o111 != 0;
+    write_below(to, path, &bytes, executable).map_err(Error::host("copying the tree"))?;
+    Ok(index::file_content(&bytes))
 }
 
 /// Makes a copy of a fixed tree out of hard links: nothing ever writes through
@@ -260,7 +292,7 @@ fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
         if entry.file_type().is_dir() {
             fs::create_dir_all(&target).map_err(Error::host("making a folder"))?;
         } else if entry.file_type().is_symlink() || fs::hard_link(path, &target).is_err() {
-            copy(path, &target, false)?;
+            copy(from, to, below)?;
         }
     }
     Ok(())
@@ -283,6 +315,7 @@ mod tests {
         let root = Utf8PathBuf::try_from(dir.path().to_owned()).unwrap();
         fs::create_dir_all(root.join("tree/sub")).unwrap();
         fs::write(root.join("tree/a"), "a").unwrap();
+        fs::write(root.join("tree/Makefile"), "").unwrap();
         fs::write(root.join("tree/sub/b"), "b").unwrap();
         let tree = Tree::fixed("t1", &root.join("tree"), "the tree");
         let cache = Cache::at(root.join("cache")).unwrap();
@@ -306,6 +339,19 @@ mod tests {
                 })
                 .collect(),
         )
+    }
+
+    #[test]
+    fn a_copy_of_unknown_state_does_not_keep_its_objects() {
+        let Ground { _dir, tree, cache } = ground();
+        let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        work.turn_into(&tree, &overlay(&[("a", Some("A"))]), &Silent)
+            .unwrap();
+        fs::create_dir_all(work.objects()).unwrap();
+        fs::write(work.objects().join("a.o"), "made from A").unwrap();
+        fs::remove_file(work.home().join("state.json")).unwrap();
+        work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+        assert!(!work.objects().join("a.o").exists());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn build(
 ) -> Result<(), Error> {
     let profile = &order.profile.name;
     let work = WorkTree::take(cache, order.tree, profile, cancel, observer)?;
-    if order.dir.join(FACTS).is_file() {
+    if super::Kernel::load(order.dir, "", false).is_some() {
         // Another run built it while we waited for the lock.
         return Ok(());
     }
@@ -70,24 +70,26 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn make(&self, targets: &[&str]) -> Tool {
-        Tool::new("make")
+        let make = Tool::new("make")
             .args(["-C", self.work.source().as_str()])
             .arg(format!("O={}", self.work.objects()))
             .args(targets)
             // The user's own kernel-building environment must not leak in, and
             // the same source must give the same kernel.
+            .env_clear()
             .env("LC_ALL", "C")
             .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
             .env("KBUILD_BUILD_USER", "testbed")
             .env("KBUILD_BUILD_HOST", "testbed")
-            .env("KBUILD_BUILD_VERSION", "1")
-            .env_remove("MAKEFLAGS")
-            .env_remove("ARCH")
-            .env_remove("CROSS_COMPILE")
-            .env_remove("KCONFIG_CONFIG")
-            .env_remove("LOCALVERSION")
-            .env_remove("INSTALL_HDR_PATH")
-            .env_remove("O")
+            .env("KBUILD_BUILD_VERSION", "1");
+        ["PATH", "HOME", "TMPDIR"]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)))
+            .fold(make, |make, (name, value)| make.env(name, value))
+    }
+
+    fn log(&self) -> Utf8PathBuf {
+        self.work.home().join("build.log")
     }
 
     fn what(&self) -> String {
@@ -118,6 +120,7 @@ impl Maker<'_> {
 
     fn run_config(&self, target: &str) -> Result<(), Error> {
         self.make(&[target])
+            .log_to(self.log())
             .deadline("configuration", CONFIGURE_LIMIT)
             .run(self.cancel)
             .map(drop)
@@ -198,7 +201,7 @@ impl Maker<'_> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let mut steps = 0;
         self.make(&[&format!("-j{jobs}"), "bzImage"])
-            .log_to(self.work.home().join("build.log"))
+            .log_to(self.log())
             .deadline("kernel build", COMPILE_LIMIT)
             .run_lines(self.cancel, &mut |line| {
                 if let Some(step) = step(line) {
@@ -218,6 +221,7 @@ impl Maker<'_> {
                 "INSTALL_HDR_PATH={}",
                 self.work.home().join("headers")
             ))
+            .log_to(self.log())
             .deadline("headers_install", CONFIGURE_LIMIT)
             .run(self.cancel)
             .map(drop)
@@ -227,16 +231,16 @@ impl Maker<'_> {
     /// A tool that says no is the source's fault; anything else is the host's.
     fn explain(&self, error: ProcessError, verb: &str) -> Error {
         match error {
+            ProcessError::Failed { ref tail, .. } if is_hosts_fault(tail) => {
+                Error::tool(format!("making {}", self.what()))(error)
+            }
             ProcessError::Failed { tail, .. } => Error::input(
                 format!(
                     "{} does not {verb}; the last lines:\n{}",
                     self.what(),
                     tail.trim_end()
                 ),
-                format!(
-                    "the whole output is in {}",
-                    self.work.home().join("build.log")
-                ),
+                format!("the whole output is in {}", self.log()),
             ),
             other => Error::tool(format!("making {}", self.what()))(other),
         }
@@ -244,9 +248,12 @@ impl Maker<'_> {
 
     /// Copies what came out to its place in the cache, whole or not at all.
     fn publish(&self, build_secs: u64) -> Result<(), Error> {
-        let parts = Utf8PathBuf::from(format!("{}.partial", self.order.dir));
-        let _ = fs::remove_dir_all(&parts);
-        fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
+        let place = self.order.dir.parent().unwrap_or(self.order.dir);
+        let folder = tempfile::Builder::new()
+            .prefix(".partial-")
+            .tempdir_in(place)
+            .map_err(Error::host("making a folder"))?;
+        let parts = Utf8Path::from_path(folder.path()).unwrap_or(place);
         let objects = self.work.objects();
         let copy = |from: Utf8PathBuf, name: &str| {
             fs::copy(from, parts.join(name))
@@ -275,12 +282,35 @@ impl Maker<'_> {
             profile: self.order.profile.name.clone(),
             tree: self.order.tree.label().to_owned(),
             build_secs,
+            image_bytes: fs::metadata(parts.join("bzImage"))
+                .map_err(Error::host("keeping a kernel"))?
+                .len(),
         };
         let text = serde_json::to_vec_pretty(&facts).map_err(Error::host("keeping a kernel"))?;
         fs::write(parts.join(FACTS), text).map_err(Error::host("keeping a kernel"))?;
-        let _ = fs::remove_dir_all(self.order.dir);
-        fs::rename(&parts, self.order.dir).map_err(Error::host("keeping a kernel"))
+        self.put_in_place(parts)
     }
+
+    /// Another checkout may have built the same kernel meanwhile; a whole one
+    /// stays, since somebody may be running it.
+    fn put_in_place(&self, parts: &Utf8Path) -> Result<(), Error> {
+        if super::Kernel::load(self.order.dir, "", false).is_some() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_all(self.order.dir);
+        fs::rename(parts, self.order.dir).map_err(Error::host("keeping a kernel"))
+    }
+}
+
+/// Whether a tool that failed says that the host was in its way.
+fn is_hosts_fault(tail: &str) -> bool {
+    [
+        "No space left on device",
+        "Cannot allocate memory",
+        "Killed signal terminated program",
+    ]
+    .iter()
+    .any(|words| tail.contains(words))
 }
 
 /// Reads a step of kbuild's output: `  CC      kernel/fork.o`.
