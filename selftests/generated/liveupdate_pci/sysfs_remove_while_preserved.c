@@ -19,6 +19,7 @@ static const char *const probed[] = {
 	"ltd_flb_unpreserve",
 	"pci_flb_preserve",
 	"pci_flb_unpreserve",
+	"pci_liveupdate_preserve",
 };
 
 static const struct lu_needs needs = {
@@ -91,6 +92,9 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
 		TH_LOG("step 3: pci_flb_unpreserve must not have been called yet");
 	}
+	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
+		TH_LOG("step 3: pci_liveupdate_preserve must have been called once in all");
+	}
 
 	self->again = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "4: open endpoint0 as again", self->again);
@@ -99,13 +103,16 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	}
 
 	/*
-	 * Control: as long as a device is in the FLB, it cannot be put there
-	 * again.
+	 * Control: it is another file, but the PCI core finds the device in its
+	 * FLB, and does not put it there again.
 	 */
 	ret = lu_preserve(self->vm, self->again, 2);
 	lu_step(&self->lu, "5: preserve again in vm", ret);
 	EXPECT_EQ(-EBUSY, ret) {
 		TH_LOG("step 5: must fail with EBUSY");
+	}
+	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
+		TH_LOG("step 5: pci_liveupdate_preserve must have been called 2 times in all");
 	}
 
 	lu_step(&self->lu, "6: nothing was logged so far", 0);
@@ -169,6 +176,9 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
 		TH_LOG("step 12: pci_flb_preserve must have been called once in all");
+	}
+	EXPECT_EQ(3, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
+		TH_LOG("step 12: pci_liveupdate_preserve must have been called 3 times in all");
 	}
 
 	/*
