@@ -114,6 +114,7 @@ static inline int lu_write_text(const char *path, const char *text, int flags)
 	fd = open(path, O_WRONLY | O_CLOEXEC | flags);
 	if (fd < 0)
 		return -errno;
+	errno = 0;
 	if (write(fd, text, len) != (ssize_t)len)
 		ret = errno ? -errno : -EIO;
 	close(fd);
@@ -136,8 +137,8 @@ static inline void lu_close(int *fd)
 static inline int lu_read_calls(struct lu_test *lu)
 {
 	char name[128], wanted[128];
+	unsigned int i, found = 0;
 	unsigned long hits, missed;
-	unsigned int i;
 	int ret = 0;
 	FILE *file;
 
@@ -150,12 +151,16 @@ static inline int lu_read_calls(struct lu_test *lu)
 			if (strcmp(name, wanted))
 				continue;
 			lu->calls[i] = (int)hits;
+			found++;
 			/* A call that was not seen makes every count a guess. */
 			if (missed)
 				ret = -EIO;
 		}
 	}
 	fclose(file);
+	/* A probe that is gone has not counted zero calls, it has not counted. */
+	if (!ret && found != lu->nr_probes)
+		ret = -ENOENT;
 	return ret;
 }
 
@@ -358,7 +363,7 @@ static inline bool lu_lacks(struct lu_test *lu, const struct lu_needs *needs)
 			 needs->devices, lu->nr_devices);
 		return true;
 	}
-	if (needs->users && access(LU_USER_FILE, R_OK | W_OK)) {
+	if (needs->users && access(LU_USER_FILE, W_OK)) {
 		snprintf(lu->reason, sizeof(lu->reason), "%s: %s", LU_USER_FILE, strerror(errno));
 		return true;
 	}
@@ -455,33 +460,65 @@ static inline bool lu_nothing_handed_over(int ret)
 }
 
 /*
- * Leaves a process behind that holds all that this one has open, so that
- * sessions and files live until the kexec. It holds no standard stream, which
- * somebody may wait on to end, and it leaves the test's process group.
+ * The process that stays behind: it holds no standard stream, which somebody may
+ * wait on to end, and it leaves the test's process group. Says by a byte to
+ * @ready when it has done so.
  */
-static inline int lu_keep_until_kexec(struct lu_test *lu)
+static inline void lu_keeper(struct lu_test *lu, int ready)
 {
-	int null;
-	pid_t pid;
+	int null = open("/dev/null", O_RDWR);
 
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid > 0)
-		return 0;
-	setsid();
-	null = open("/dev/null", O_RDWR);
-	if (null < 0)
+	if (null < 0 || setsid() < 0)
 		_exit(1);
+	signal(SIGALRM, SIG_DFL);
+	alarm(LU_KEEPER_SECS);
+	lu_close(&lu->liveupdate);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
-	lu_close(&lu->liveupdate);
-	signal(SIGALRM, SIG_DFL);
-	alarm(LU_KEEPER_SECS);
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	close(ready);
 	for (;;)
 		pause();
+}
+
+/*
+ * Leaves a process behind that holds all that this one has open, so that
+ * sessions and files live until the kexec. Only where LIVEUPDATE_TEST_KEXEC says
+ * that a kexec follows: anywhere else the session would be in the way of the
+ * next run of this test.
+ */
+static inline int lu_keep_until_kexec(struct lu_test *lu)
+{
+	int ready[2], ret;
+	ssize_t len;
+	pid_t pid;
+	char byte;
+
+	if (!getenv("LIVEUPDATE_TEST_KEXEC")) {
+		ksft_print_msg("LIVEUPDATE_TEST_KEXEC is not set: the session ends here\n");
+		return 0;
+	}
+	fflush(stdout);
+	if (pipe2(ready, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		ret = -errno;
+		close(ready[0]);
+		close(ready[1]);
+		return ret;
+	}
+	if (!pid) {
+		close(ready[0]);
+		lu_keeper(lu, ready[1]);
+	}
+	close(ready[1]);
+	/* One that ends before it is ready closes the pipe, and this gives 0. */
+	len = read(ready[0], &byte, 1);
+	close(ready[0]);
+	return len == 1 ? 0 : -ECHILD;
 }
 
 /* Devices and files --------------------------------------------------------- */
@@ -547,6 +584,7 @@ static inline int lu_create_memfd(const char *name, const char *contents)
 	fd = memfd_create(name, MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	errno = 0;
 	if (pwrite(fd, contents, len, 0) == (ssize_t)len)
 		return fd;
 	ret = errno ? -errno : -EIO;
@@ -577,7 +615,7 @@ static inline int lu_read_file(int fd, char *contents, size_t size)
 static inline int lu_user(int *fd, const char *what)
 {
 	if (*fd < 0)
-		*fd = open(LU_USER_FILE, O_RDWR | O_CLOEXEC);
+		*fd = open(LU_USER_FILE, O_WRONLY | O_CLOEXEC);
 	if (*fd < 0)
 		return -errno;
 	if (write(*fd, what, strlen(what)) < 0)

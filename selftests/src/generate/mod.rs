@@ -28,7 +28,7 @@ const KSELFTEST_TIMEOUT_SECS: u64 = 45;
 /// What the tests need from a kernel's configuration.
 const CONFIG: &str = "\
 CONFIG_DEBUG_FS=y
-CONFIG_FUNCTION_TRACER=y
+CONFIG_FTRACE=y
 CONFIG_KEXEC_FILE=y
 CONFIG_KEXEC_HANDOVER=y
 CONFIG_KPROBES=y
@@ -78,14 +78,22 @@ pub fn arguments(scenario: &Scenario, stage: usize) -> Vec<String> {
     ]
 }
 
-/// Returns what the environment of a stage must say: after the first stage, that
-/// a stage before it did run, so that a lost session is a failure, not a skip.
+/// Returns what the environment of a stage must say. Before a further stage: that a
+/// kexec follows, so that a process is left behind that holds all that is open.
+/// After the first stage: that a stage before it did run, so that a lost session is
+/// a failure, not a skip.
 #[must_use]
-pub fn environment(_scenario: &Scenario, stage: usize) -> Vec<(String, String)> {
-    if stage < 2 {
-        return Vec::new();
-    }
-    vec![("LIVEUPDATE_TEST_HANDED_OVER".to_owned(), "1".to_owned())]
+pub fn environment(scenario: &Scenario, stage: usize) -> Vec<(String, String)> {
+    let follows = stage < scenario.stages.len();
+    let handed_over = stage > 1;
+    [
+        (follows, "LIVEUPDATE_TEST_KEXEC"),
+        (handed_over, "LIVEUPDATE_TEST_HANDED_OVER"),
+    ]
+    .into_iter()
+    .filter(|(holds, _)| *holds)
+    .map(|(_, name)| (name.to_owned(), "1".to_owned()))
+    .collect()
 }
 
 fn test_name(stage: usize) -> String {
@@ -139,8 +147,14 @@ mod tests {
             .find(|s| s.name == "live-update-kexec")
             .unwrap();
         assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.stage_2"]);
-        assert!(environment(kexec, 1).is_empty());
-        assert_eq!(environment(kexec, 2).len(), 1);
+        let names = |stage| -> Vec<String> {
+            let all = environment(kexec, stage).into_iter();
+            all.map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(1), ["LIVEUPDATE_TEST_KEXEC"]);
+        assert_eq!(names(2), ["LIVEUPDATE_TEST_HANDED_OVER"]);
+        let single = scenarios.iter().find(|s| s.stages.len() == 1).unwrap();
+        assert!(environment(single, 1).is_empty());
     }
 
     #[test]
