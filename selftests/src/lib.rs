@@ -12,6 +12,7 @@ pub mod klog;
 pub mod ktap;
 pub mod outcome;
 pub mod scenario;
+mod text;
 pub mod timeline;
 pub mod verdict;
 mod yaml;

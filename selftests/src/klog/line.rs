@@ -2,6 +2,10 @@
 //! Bytes of a console to lines: what printk put before the text is taken off and
 //! kept, colours and carriage returns go, and each line knows its boot.
 
+use vm_images::{stage_begins_marker, stage_ends_marker};
+
+use crate::text::clean;
+
 /// Bytes of a line that are kept.
 const LINE_BYTES_MAX: usize = 4096;
 /// Lines of a log that are read; one with more is not read whole, and says so.
@@ -51,21 +55,17 @@ pub(super) fn lines(serial: &[u8]) -> Vec<Line> {
     let mut phase = Phase::Before;
     let mut lines = Vec::new();
     for bytes in serial.split(|byte| *byte == b'\n').take(LINES_MAX) {
-        let text = clean(bytes);
+        let text = clean(bytes, LINE_BYTES_MAX);
         let (prefix, text) = Prefix::take(&text);
         // Only a kernel that starts has the banner at time zero.
-        if text.starts_with("Linux version ") && prefix.stamp_us.is_none_or(|stamp| stamp < 100_000)
+        if text.starts_with("Linux version ")
+            && !prefix.from_userspace
+            && prefix.stamp_us.is_none_or(|stamp| stamp < 100_000)
         {
             boot += 1;
             phase = Phase::Before;
         }
-        if let Some(rest) = text.strip_prefix("testbed: stage ") {
-            phase = if rest.ends_with("begins") {
-                Phase::During
-            } else {
-                Phase::After
-            };
-        }
+        phase = phase_at(phase, boot, &prefix, text);
         if text.is_empty() && prefix == Prefix::default() {
             continue;
         }
@@ -81,28 +81,18 @@ pub(super) fn lines(serial: &[u8]) -> Vec<Line> {
     lines
 }
 
-/// Lossy text without control characters and colours.
-fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LINE_BYTES_MAX)]);
-    let mut clean = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\x1b' if characters.peek() == Some(&'[') => {
-                characters.next();
-                for inside in characters.by_ref() {
-                    if ('@'..='~').contains(&inside) {
-                        break;
-                    }
-                }
-            }
-            '\t' => clean.push('\t'),
-            control if control.is_control() => {}
-            other => clean.push(other),
-        }
+/// The phase from this line on: a boot's own marks turn it on, in their order, and
+/// only where the guest's own PID 1 can have written them.
+fn phase_at(phase: Phase, boot: usize, prefix: &Prefix, text: &str) -> Phase {
+    let kernel_wrote_it = prefix.level.is_some() && !prefix.from_userspace;
+    let Some(stage) = u32::try_from(boot).ok().filter(|_| !kernel_wrote_it) else {
+        return phase;
+    };
+    match phase {
+        Phase::Before if text == stage_begins_marker(stage) => Phase::During,
+        Phase::During if text == stage_ends_marker(stage) => Phase::After,
+        same => same,
     }
-    clean.truncate(clean.trim_end().len());
-    clean
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -207,11 +197,33 @@ mod tests {
     fn the_markers_are_those_that_the_guest_writes() {
         let begins = vm_images::stage_begins_marker(2);
         let ends = vm_images::stage_ends_marker(2);
-        let serial = format!("Linux version 1\n{begins}\n{ends}\n");
+        let serial = format!("Linux version 1\nLinux version 1\n{begins}\n{ends}\n");
         let seen: Vec<_> = lines(serial.as_bytes())
             .iter()
             .map(|line| line.phase)
             .collect();
-        assert_eq!(seen, [Phase::Before, Phase::During, Phase::After]);
+        let before = Phase::Before;
+        assert_eq!(seen, [before, before, Phase::During, Phase::After]);
+    }
+
+    #[test]
+    fn nobody_else_writes_a_marker() {
+        let phase_after = |marks: &str| {
+            let serial = format!("Linux version 1\n{marks}\nlast\n");
+            lines(serial.as_bytes()).last().unwrap().phase
+        };
+        let begins = "<13>[    1.000000][    T1] testbed: stage 1 begins";
+        assert_eq!(phase_after(begins), Phase::During);
+        for forged in [
+            "<4>[    1.000000][    T1] testbed: stage 1 ends",
+            "<13>[    1.000000][    T1] testbed: stage 1 ends here",
+            "<13>[    1.000000][    T1] testbed: stage 2 ends",
+            "<13>[    1.000000][    T1] testbed: stage of a rocket",
+        ] {
+            assert_eq!(phase_after(&format!("{begins}\n{forged}")), Phase::During);
+        }
+        let ends = begins.replace("begins", "ends");
+        assert_eq!(phase_after(&format!("{begins}\n{ends}\n{begins}")), Phase::After);
+        assert_eq!(phase_after("testbed: stage 1 ends"), Phase::Before);
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::text::clean;
+
 /// Bytes of a line that are kept.
 const LINE_BYTES_MAX: usize = 8192;
 
@@ -76,7 +78,7 @@ impl fmt::Display for Totals {
 
 /// Takes a line apart.
 pub(super) fn parse(bytes: &[u8]) -> KtapLine {
-    let raw = clean(bytes);
+    let raw = clean(bytes, LINE_BYTES_MAX);
     let mut depth = 0;
     let mut rest = raw.as_str();
     loop {
@@ -229,22 +231,4 @@ fn number(text: &str) -> Option<(u64, &str)> {
         .unwrap_or(text.len());
     let number = text[..end].parse().ok()?;
     Some((number, &text[end..]))
-}
-
-/// Lossy text without control characters and colours.
-fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LINE_BYTES_MAX)]);
-    let mut clean = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character == '\x1b' {
-            let _ = characters
-                .by_ref()
-                .find(|inside| inside.is_ascii_alphabetic());
-        } else if character == '\t' || !character.is_control() {
-            clean.push(character);
-        }
-    }
-    clean.truncate(clean.trim_end().len());
-    clean
 }
