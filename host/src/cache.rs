@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The cache folder: everything in it is keyed by content and may be deleted.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
@@ -24,8 +27,16 @@ pub enum CacheError {
         /// What it holds.
         value: String,
     },
+    /// The path is not UTF-8, which everything that is built there would need.
+    #[error("`{variable}` must be UTF-8, not `{value}`")]
+    NotUtf8 {
+        /// The environment variable.
+        variable: &'static str,
+        /// What it holds, as far as it can be shown.
+        value: String,
+    },
     /// The folder could not be made.
-    #[error("cannot make the cache folder: {0}")]
+    #[error("cannot make the cache folder: {0}; `TESTBED_CACHE` moves it")]
     Io(#[from] std::io::Error),
 }
 
@@ -36,7 +47,7 @@ impl Cache {
     /// # Errors
     /// When no variable is set, the path is relative, or it cannot be made.
     pub fn from_env() -> Result<Self, CacheError> {
-        Self::choose(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::choose(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
             .and_then(Self::at)
     }
 
@@ -49,15 +60,22 @@ impl Cache {
         Ok(Self { root })
     }
 
-    fn choose(var: impl Fn(&str) -> Option<String>) -> Result<Utf8PathBuf, CacheError> {
+    fn choose(var: impl Fn(&str) -> Option<OsString>) -> Result<Utf8PathBuf, CacheError> {
         for (variable, below) in [
             ("TESTBED_CACHE", ""),
             ("XDG_CACHE_HOME", "flb-testbed"),
             ("HOME", ".cache/flb-testbed"),
         ] {
-            let Some(value) = var(variable) else { continue };
-            let path = Utf8PathBuf::from(&value);
+            let Some(value) = var(variable) else {
+                continue;
+            };
+            let path = PathBuf::from(value);
+            let Ok(path) = Utf8PathBuf::try_from(path.clone()) else {
+                let value = path.display().to_string();
+                return Err(CacheError::NotUtf8 { variable, value });
+            };
             if !path.is_absolute() {
+                let value = path.into_string();
                 return Err(CacheError::Relative { variable, value });
             }
             return Ok(if below.is_empty() {
@@ -67,11 +85,6 @@ impl Cache {
             });
         }
         Err(CacheError::NoPlace)
-    }
-
-    /// Returns the folder itself.
-    pub fn root(&self) -> &Utf8Path {
-        &self.root
     }
 
     /// Returns a folder below the cache, made if need be.
@@ -108,7 +121,7 @@ mod tests {
         Cache::choose(|name| {
             vars.iter()
                 .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+                .map(|(_, value)| OsString::from(value))
         })
     }
 

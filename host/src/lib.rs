@@ -9,5 +9,6 @@
 pub mod cache;
 pub mod cancel;
 pub mod events;
+pub mod files;
 pub mod lock;
 pub mod process;

@@ -9,12 +9,16 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use testbed_host::files::read_plain;
 use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
 
 /// Name of the file that holds a transcript but for what the programs wrote.
 const FILE_NAME: &str = "transcript.json";
+
+/// Larger files than this are none of ours, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The account of one run of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,9 +78,10 @@ impl Transcript {
 
     /// Returns the transcript that a run left in its folder.
     pub fn load(dir: &Utf8Path) -> io::Result<Self> {
-        let mut transcript: Self = serde_json::from_slice(&fs::read(dir.join(FILE_NAME))?)?;
+        let mut transcript: Self =
+            serde_json::from_slice(&read_plain(&dir.join(FILE_NAME), FILE_BYTES_MAX)?)?;
         for stage in &mut transcript.stages {
-            stage.output = fs::read(output_path(dir, stage.number))?;
+            stage.output = read_plain(&output_path(dir, stage.number), FILE_BYTES_MAX)?;
         }
         Ok(transcript)
     }

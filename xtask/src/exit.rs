@@ -2,6 +2,9 @@
 //! Exit codes, and which error leads to which.
 
 use kernel_patches::Kind;
+use selftests::input::InputError;
+use selftests::scenario::LoadError;
+use testbed_host::cache::CacheError;
 
 use crate::render;
 
@@ -61,11 +64,19 @@ fn exit_for(error: &anyhow::Error) -> Exit {
                 Kind::Interrupted => Exit::Interrupted,
             };
         }
-        if cause.is::<BadInput>() || cause.is::<selftests::input::InputError>() {
+        if is_input(cause) {
             return Exit::Input;
         }
     }
     Exit::Infrastructure
+}
+
+fn is_input(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let bad_cache = cause.downcast_ref::<CacheError>();
+    cause.is::<BadInput>()
+        || cause.is::<InputError>()
+        || matches!(cause.downcast_ref(), Some(LoadError::Input(_)))
+        || bad_cache.is_some_and(|error| !matches!(error, CacheError::Io(_)))
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) machine: String,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
+    /// Options beyond scenario, stack and profile that make the same run again.
+    pub(crate) again: String,
     pub(crate) cells: Vec<CellPlan>,
 }
 
@@ -77,6 +79,7 @@ pub(crate) struct Wishes {
     pub(crate) scenarios: Vec<String>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
+    pub(crate) again: String,
 }
 
 impl Plan {
@@ -117,6 +120,7 @@ impl Plan {
             machine,
             repeat: wishes.repeat,
             check_snapshots: wishes.check_snapshots,
+            again: wishes.again,
             cells,
         }
     }
@@ -139,6 +143,7 @@ mod tests {
             scenarios: owned(&["live-update-kexec", "sysfs-remove-while-preserved"]),
             repeat: 1,
             check_snapshots: true,
+            again: String::new(),
         }
     }
 

@@ -66,6 +66,15 @@ impl CellResult {
     }
 }
 
+impl CellResult {
+    /// Takes the verdict back: the host failed to keep what it rests on.
+    pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
+        "error".clone_into(&mut self.outcome);
+        self.verdict = Verdict::Unexpected;
+        self.reason = format!("the cell's folder cannot be written: {why:#}");
+    }
+}
+
 /// What a scenario showed over all its cells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ScenarioResult {

@@ -4,10 +4,19 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use testbed_host::files::read_plain;
 
 use crate::exit::bad_input;
 use crate::layout::Layout;
+use crate::plan::Plan;
 
+/// What the run was to do.
+pub(crate) const PLAN: &str = "plan.json";
+/// What it came to.
+pub(crate) const RESULT: &str = "result.json";
+/// No file of ours is larger, in bytes.
+const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Old runs beyond this number are removed, oldest first.
 const RUNS_KEPT: usize = 50;
 
@@ -18,27 +27,45 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder for a run: `out`, or a new one among the runs.
+    /// Makes the folder for a run of `plan`: `out`, or a new one among the runs.
     ///
     /// # Errors
-    /// When it cannot be made, or `out` holds something else.
-    pub(crate) fn create(out: Option<&Utf8Path>, layout: &Layout) -> anyhow::Result<Self> {
-        let Some(out) = out else {
-            return Self::create_among_runs(&layout.runs());
+    /// When it cannot be made, or `out` holds something already.
+    pub(crate) fn create(
+        out: Option<&Utf8Path>,
+        layout: &Layout,
+        plan: &Plan,
+    ) -> anyhow::Result<Self> {
+        let folder = match out {
+            Some(out) => Self::create_at(out)?,
+            None => Self::create_among_runs(&layout.runs())?,
         };
-        let holds_things = out
-            .read_dir_utf8()
-            .is_ok_and(|mut entries| entries.next().is_some());
-        if holds_things && !out.join("plan.json").is_file() {
-            return Err(bad_input(
-                format!("`{out}` is not empty and not a run folder"),
-                "give a new folder with `--out`",
-            ));
+        folder.begin(plan)?;
+        Ok(folder)
+    }
+
+    fn create_at(out: &Utf8Path) -> anyhow::Result<Self> {
+        let hint = "give a new or an empty folder with `--out`";
+        if let Err(error) = fs::create_dir_all(out) {
+            return Err(bad_input(format!("cannot make `{out}`: {error}"), hint));
         }
-        fs::create_dir_all(out)?;
+        if out.read_dir_utf8()?.next().is_some() {
+            return Err(bad_input(format!("`{out}` is not empty"), hint));
+        }
         Ok(Self {
             path: out.canonicalize_utf8()?,
         })
+    }
+
+    /// Writes the plan; of two runs in one folder, the second finds it there.
+    fn begin(&self, plan: &Plan) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(plan)?;
+        text.push('\n');
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(self.path.join(PLAN))?;
+        Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
     }
 
     fn create_among_runs(runs: &Utf8Path) -> anyhow::Result<Self> {
@@ -59,7 +86,7 @@ impl RunFolder {
     /// # Errors
     /// When it is not one.
     pub(crate) fn open(path: &Utf8Path) -> anyhow::Result<Self> {
-        if !path.join("result.json").is_file() {
+        if !path.join(RESULT).is_file() {
             return Err(bad_input(
                 format!("`{path}` is not the folder of a finished run"),
                 "runs are in `target/testbed/runs`; `latest` is the newest",
@@ -68,6 +95,22 @@ impl RunFolder {
         Ok(Self {
             path: path.canonicalize_utf8()?,
         })
+    }
+
+    /// Reads a value that was written as JSON.
+    ///
+    /// # Errors
+    /// When the file is not there, or not what this program writes.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
+        let path = self.path.join(name);
+        let damaged = |error: &dyn std::fmt::Display| {
+            bad_input(
+                format!("`{path}` is damaged: {error}"),
+                "the run cannot be judged again; make it anew with `cargo xtask test`",
+            )
+        };
+        let bytes = read_plain(&path, JSON_BYTES_MAX).map_err(|error| damaged(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| damaged(&error))
     }
 
     /// Returns its path.
@@ -94,7 +137,7 @@ fn prune(runs: &Utf8Path) {
         .flatten()
         .filter_map(Result::ok)
         .map(|entry| entry.path().to_owned())
-        .filter(|path| path.join("plan.json").is_file() && !path.is_symlink())
+        .filter(|path| path.join(PLAN).is_file() && !path.is_symlink())
         .collect();
     old.sort();
     let surplus = old.len().saturating_sub(RUNS_KEPT);

@@ -24,6 +24,10 @@ pub(crate) fn speak_for_ourselves(root: &Utf8Path) {
     unsafe {
         std::env::set_var("INSTA_OUTPUT", "none");
         std::env::set_var("INSTA_WORKSPACE_ROOT", root);
+        // A shell that accepts snapshots unseen must not accept results unseen.
+        std::env::set_var("INSTA_FORCE_PASS", "0");
+        let in_ci = std::env::var_os("CI").is_some();
+        std::env::set_var("INSTA_UPDATE", if in_ci { "no" } else { "new" });
     }
 }
 

@@ -29,6 +29,6 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
             stack.overlay.write_over(&out.join(&stack.name))?;
         }
     }
-    render::to_stdout(&text);
+    render::to_stdout(&text)?;
     Ok(Exit::Ok)
 }

@@ -54,6 +54,11 @@ impl Bench {
         probe.choose(&session.cancel, &session.progress)
     }
 
+    /// Returns the memory of a guest with these needs, in MiB.
+    pub(crate) fn memory_mib(&self, needs: &GuestNeeds) -> u32 {
+        needs.memory_mib.max(self.machine.memory_mib)
+    }
+
     /// Returns the VM that runs `kernel` for `name`.
     pub(crate) fn spec(
         &self,
@@ -71,7 +76,7 @@ impl Bench {
             initramfs: initramfs.to_owned(),
             machine: self.machine.clone(),
             accelerator,
-            memory_mib: Some(needs.memory_mib.max(self.machine.memory_mib)),
+            memory_mib: Some(self.memory_mib(needs)),
             cmdline: needs.kernel_arguments.clone(),
             artifacts: artifacts.to_owned(),
             deadlines: Deadlines::new(accelerator, needs.slowness),

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     let transcript = vm::run(&spec, &Job::default(), &session.cancel, &session.progress);
     session.progress.clear();
     let Some(stage) = transcript.stages.first() else {
-        render::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end));
+        render::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end))?;
         return Ok(match transcript.end {
             End::Cancelled => Exit::Interrupted,
             End::QemuDied { .. } | End::LaunchFailed { .. } => Exit::Infrastructure,
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     render::to_stdout(&format!(
         "{} answered after {} ms under {}, {}\nsee: {artifacts}/serial.log",
         stage.release, stage.boot_ms, choice.accelerator, transcript.end
-    ));
+    ))?;
     Ok(if transcript.end == End::PoweredOff {
         Exit::Ok
     } else {

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
             built.stack,
             built.profile,
             built.kernel.image()
-        ));
+        ))?;
     }
     Ok(Exit::Ok)
 }

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         anyhow::bail!("interrupted");
     }
     session.progress.clear();
-    render::to_stdout(&summary(&steps, begun.elapsed()));
+    render::to_stdout(&summary(&steps, begun.elapsed()))?;
     let failed = steps
         .iter()
         .any(|step| matches!(step.came, Came::Failed(_)));

@@ -88,10 +88,10 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
         render::to_stdout(&format!(
             "all {} things that a run needs are here",
             NEEDS.len()
-        ));
+        ))?;
         return Ok(Exit::Ok);
     }
-    render::to_stdout(&complaint(&missing));
+    render::to_stdout(&complaint(&missing))?;
     Ok(Exit::Infrastructure)
 }
 

@@ -19,16 +19,16 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     if args.check {
         let differences = differences(session)?;
         if differences.is_empty() {
-            render::to_stdout("generated files are up to date");
+            render::to_stdout("generated files are up to date")?;
             return Ok(Exit::Ok);
         }
-        render::to_stdout(&differences.join("\n"));
+        render::to_stdout(&differences.join("\n"))?;
         return Ok(Exit::Finding);
     }
     let scenarios = scenarios(session)?;
     let folder = session.layout.generated().join(generate::FOLDER);
     for change in generate::write(&scenarios, &folder)? {
-        render::to_stdout(&format!("updated {folder}/{}", change.name()));
+        render::to_stdout(&format!("updated {folder}/{}", change.name()))?;
     }
     for (path, text) in schemas(session) {
         fs::write(path, text)?;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     render::to_stdout(&format!(
         "{} scenarios generated into {folder}",
         scenarios.len()
-    ));
+    ))?;
     Ok(Exit::Ok)
 }
 

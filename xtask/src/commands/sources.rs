@@ -72,7 +72,9 @@ impl Request {
 
     /// Returns whether everything applied is ours, so that results should be as recorded.
     pub(crate) fn is_ours(&self) -> bool {
-        self.series.is_ours
+        self.tree == TreeRequest::Default
+            && self.series.is_ours
+            && self.series.provides.is_empty()
             && self
                 .prerequisites
                 .iter()

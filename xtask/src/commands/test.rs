@@ -5,6 +5,7 @@ mod cells;
 pub(crate) mod judge;
 mod prepare;
 
+use anyhow::Context;
 use camino::Utf8PathBuf;
 use kernel_patches::profile::Profile;
 use selftests::input::closest;
@@ -12,6 +13,7 @@ use selftests::scenario::Scenario;
 use testbed_host::events::{Event, Observer};
 use testbed_host::process::quote;
 use vm_images::accel::Accelerator;
+use vm_images::transcript::Transcript;
 
 use self::cells::Cell;
 use self::prepare::Ground;
@@ -21,10 +23,10 @@ use crate::commands::build::{build_all, find_profiles};
 use crate::commands::sources::Request;
 use crate::commands::{doctor, generate};
 use crate::exit::{Exit, bad_input};
-use crate::plan::{Plan, Wishes};
+use crate::plan::{CellPlan, Plan, Wishes};
 use crate::render;
-use crate::result::RunResult;
-use crate::run_folder::RunFolder;
+use crate::result::{self, CellResult, RunResult};
+use crate::run_folder::{RESULT, RunFolder};
 use crate::session::Session;
 
 /// Runs the chain and prints the verdict.
@@ -35,21 +37,16 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let scenarios = choose_scenarios(generate::scenarios(session)?, &args.scenarios)?;
     let plan = Plan::new(wishes(args, &request, &profiles, &scenarios));
     if args.dry_run {
-        render::to_stdout(&render::plan::text(&plan));
+        render::to_stdout(&render::plan::text(&plan))?;
         return Ok(Exit::Ok);
     }
     doctor::require(args.install, session)?;
-    let folder = RunFolder::create(args.out.as_deref(), &session.layout)?;
-    folder.write_json("plan.json", &plan)?;
+    let folder = RunFolder::create(args.out.as_deref(), &session.layout, &plan)?;
     let ready = make_ready(&request, &profiles, &scenarios, args, session)?;
     let result = run_cells(&plan, &scenarios, &ready, &folder, args, session)?;
     session.progress.clear();
-    show(&result, args, &folder, session);
-    Ok(exit_of(&result))
-}
-
-fn exit_of(result: &RunResult) -> Exit {
-    crate::result::exit(&result.cells)
+    show(&result, &plan, args.format, &folder, session)?;
+    Ok(result::exit(&result.cells))
 }
 
 fn choose_scenarios(all: Vec<Scenario>, names: &[String]) -> anyhow::Result<Vec<Scenario>> {
@@ -80,7 +77,7 @@ fn wishes(
 ) -> Wishes {
     let check_snapshots = match args.snapshots {
         Some(how) => how == Snapshots::Check,
-        None => request.is_ours(),
+        None => request.is_ours() && args.machine == DEFAULT_MACHINE,
     };
     Wishes {
         tree: request.tree.clone(),
@@ -102,6 +99,7 @@ fn wishes(
             .collect(),
         repeat: args.repeat,
         check_snapshots,
+        again: again(args),
     }
 }
 
@@ -146,8 +144,8 @@ fn run_cells(
         tree,
     } = ready;
     let accelerator = accelerator(bench, grounds, session)?;
-    let cells = match_up(plan, scenarios, grounds);
-    cells::run_all(
+    let cells = match_up(plan, scenarios, grounds)?;
+    let transcripts = cells::run_all(
         &cells,
         bench,
         accelerator,
@@ -159,23 +157,39 @@ fn run_cells(
         anyhow::bail!("interrupted");
     }
     let mut results = Vec::new();
-    for cell in &cells {
-        let record = judge::Record {
-            plan: cell.plan.clone(),
-            contains: cell.ground.contains.clone(),
-            binaries: cell.binaries(),
-        };
-        record.keep(folder)?;
-        let mut result = record.judge(cell.scenario, folder)?;
-        if plan.check_snapshots {
-            result.compare(&session.layout.snapshots());
-        }
-        results.push(result.cell);
+    for (cell, transcript) in cells.iter().zip(&transcripts) {
+        let transcript = transcript
+            .as_ref()
+            .with_context(|| format!("nothing is known of {}", cell.plan.label()))?;
+        results.push(judge_cell(cell, transcript, plan, folder, session));
     }
     let series = plan.series.clone();
     let result = RunResult::new(tree.clone(), series, plan.prerequisites.clone(), results);
-    folder.write_json("result.json", &result)?;
+    folder.write_json(RESULT, &result)?;
     Ok(result)
+}
+
+/// Judges one cell; one that cannot be kept is an error of its own, not the end
+/// of the others.
+fn judge_cell(
+    cell: &Cell<'_>,
+    transcript: &Transcript,
+    plan: &Plan,
+    folder: &RunFolder,
+    session: &Session,
+) -> CellResult {
+    let record = judge::Record {
+        plan: cell.plan.clone(),
+        contains: cell.ground.contains.clone(),
+        binaries: cell.binaries(),
+    };
+    let mut judged = record.judge(cell.scenario, transcript, folder);
+    if let Err(error) = record.keep(folder).and_then(|()| judged.leave(folder)) {
+        judged.cell.give_up(&error);
+    } else if plan.check_snapshots {
+        judged.compare(&session.layout.snapshots());
+    }
+    judged.cell
 }
 
 fn accelerator(
@@ -197,8 +211,13 @@ fn accelerator(
     Ok(choice.accelerator)
 }
 
-fn match_up<'a>(plan: &'a Plan, scenarios: &'a [Scenario], grounds: &'a [Ground]) -> Vec<Cell<'a>> {
-    let cells = plan.cells.iter().filter_map(|cell| {
+/// Returns every cell of the plan with what it needs.
+fn match_up<'a>(
+    plan: &'a Plan,
+    scenarios: &'a [Scenario],
+    grounds: &'a [Ground],
+) -> anyhow::Result<Vec<Cell<'a>>> {
+    let find = |cell: &'a CellPlan| {
         let scenario = scenarios
             .iter()
             .find(|scenario| scenario.name == cell.scenario)?;
@@ -211,29 +230,27 @@ fn match_up<'a>(plan: &'a Plan, scenarios: &'a [Scenario], grounds: &'a [Ground]
             ground,
             initramfs: ground.initramfs.get(&cell.scenario)?,
         })
-    });
-    cells.collect()
+    };
+    plan.cells
+        .iter()
+        .map(|cell| find(cell).with_context(|| format!("nothing to run {} on", cell.label())))
+        .collect()
 }
 
-fn show(result: &RunResult, args: &TestArgs, folder: &RunFolder, session: &Session) {
+fn show(
+    result: &RunResult,
+    plan: &Plan,
+    format: Format,
+    folder: &RunFolder,
+    session: &Session,
+) -> anyhow::Result<()> {
     let run = folder
         .path()
         .strip_prefix(session.layout.root())
         .unwrap_or(folder.path());
-    match args.format {
-        Format::Json => match serde_json::to_string_pretty(result) {
-            Ok(text) => render::to_stdout(&text),
-            Err(error) => render::error_to_stderr(&error.to_string()),
-        },
-        Format::Table => {
-            render::to_stdout(&render::table::text(result));
-            let findings = render::table::findings(result, run.as_str(), &again(args));
-            if !findings.is_empty() {
-                render::to_stdout(&findings);
-            }
-        }
-    }
+    render::result(result, format, run.as_str(), &plan.again)?;
     render::line_to_stderr(&format!("run folder: {run}"));
+    Ok(())
 }
 
 /// Returns the arguments beyond scenario, stack and profile that make the same run again.

@@ -2,6 +2,7 @@
 //! Runs the cells of a plan, several at once, and keeps what each left behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -9,6 +10,7 @@ use selftests::generate;
 use selftests::scenario::Scenario;
 use testbed_host::events::Activity;
 use vm_images::accel::Accelerator;
+use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, StageJob};
 
 use super::judge::Binaries;
@@ -43,8 +45,8 @@ impl Cell<'_> {
     }
 }
 
-/// Runs every cell; each leaves its transcript in its folder below `run`. Cells
-/// not yet begun when the user asks to stop are left out.
+/// Runs every cell and returns the transcripts in the same order; `None` for a
+/// cell that was not begun because the user asked to stop.
 pub(crate) fn run_all(
     cells: &[Cell<'_>],
     bench: &Bench,
@@ -52,13 +54,14 @@ pub(crate) fn run_all(
     run: &Utf8Path,
     jobs: Option<u32>,
     session: &Session,
-) {
+) -> Vec<Option<Transcript>> {
     let jobs = jobs
-        .map_or_else(|| jobs_that_fit(cells), |jobs| jobs as usize)
+        .map_or_else(|| jobs_that_fit(cells, bench), |jobs| jobs as usize)
         .min(cells.len());
     let activity = Activity::start(&session.progress, "running cells", Some(cells.len() as u64));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let order = longest_first(cells);
+    let transcripts: Mutex<Vec<Option<Transcript>>> = Mutex::new(vec![None; cells.len()]);
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
@@ -67,13 +70,18 @@ pub(crate) fn run_all(
                         break;
                     }
                     let cell = &cells[index];
-                    run_one(cell, bench, accelerator, run, session);
+                    let transcript = run_one(cell, bench, accelerator, run, session);
+                    transcripts.lock().unwrap_or_else(PoisonError::into_inner)[index] =
+                        Some(transcript);
                     let done = done.fetch_add(1, Ordering::SeqCst) + 1;
                     activity.advance(done as u64, cell.plan.label());
                 }
             });
         }
     });
+    transcripts
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run_one(
@@ -82,7 +90,7 @@ fn run_one(
     accelerator: Accelerator,
     run: &Utf8Path,
     session: &Session,
-) {
+) -> Transcript {
     let spec = bench.spec(
         &cell.plan.label(),
         &cell.ground.kernel.image(),
@@ -91,13 +99,12 @@ fn run_one(
         accelerator,
         &run.join(cell.plan.folder()),
     );
-    // The transcript is read from the folder again when the cell is judged.
-    let _transcript = vm::run(
+    vm::run(
         &spec,
         &job(cell.scenario),
         &session.cancel,
         &session.progress,
-    );
+    )
 }
 
 /// Returns what a scenario has a guest do.
@@ -126,11 +133,11 @@ fn longest_first(cells: &[Cell<'_>]) -> Vec<usize> {
 }
 
 /// As many VMs at once as there are cores and free memory for.
-fn jobs_that_fit(cells: &[Cell<'_>]) -> usize {
+fn jobs_that_fit(cells: &[Cell<'_>], bench: &Bench) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let guest = cells
         .iter()
-        .map(|cell| u64::from(cell.ground.guest.memory_mib))
+        .map(|cell| u64::from(bench.memory_mib(&cell.ground.guest)))
         .max()
         .unwrap_or(1);
     let Some(free) = free_memory_mib() else {

@@ -11,14 +11,18 @@ use selftests::scenario::Scenario;
 use selftests::timeline::timeline;
 use selftests::{outcome, verdict};
 use serde::{Deserialize, Serialize};
+use testbed_host::files::read_plain;
 use vm_images::transcript::Transcript;
 
+use crate::exit::bad_input;
 use crate::plan::CellPlan;
 use crate::result::{CellResult, Verdict};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 
 const FILE_NAME: &str = "record.json";
+/// More than QEMU is allowed to write to a console, in bytes.
+const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What is kept of a cell, beside its console log and its transcript, to judge it again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +52,7 @@ pub(crate) struct Judged {
     pub(crate) cell: CellResult,
     plan: CellPlan,
     timeline: String,
+    splats: String,
 }
 
 impl Record {
@@ -65,32 +70,49 @@ impl Record {
     /// # Errors
     /// When there is none, or it is not one of ours.
     pub(crate) fn read(plan: &CellPlan, run: &RunFolder) -> anyhow::Result<Self> {
-        let path = run.path().join(plan.folder()).join(FILE_NAME);
-        Ok(serde_json::from_slice(&fs::read(path)?)?)
+        run.read_json(&format!("{}/{FILE_NAME}", plan.folder()))
     }
 
-    /// Judges the cell and leaves its timeline in its folder.
+    /// Judges what the cell left in its folder in an earlier run.
     ///
     /// # Errors
-    /// When the transcript cannot be read, or the timeline not be written.
-    pub(crate) fn judge(&self, scenario: &Scenario, run: &RunFolder) -> anyhow::Result<Judged> {
+    /// When its transcript is not there or damaged.
+    pub(crate) fn judge_again(
+        &self,
+        scenario: &Scenario,
+        run: &RunFolder,
+    ) -> anyhow::Result<Judged> {
         let folder = run.path().join(self.plan.folder());
-        // A cell that never came to have a console has an empty one.
-        let serial = fs::read(folder.join("serial.log")).unwrap_or_default();
+        let transcript = Transcript::load(&folder).map_err(|error| {
+            bad_input(
+                format!("the transcript in `{folder}` is damaged: {error}"),
+                "make the run anew with `cargo xtask test`",
+            )
+        })?;
+        Ok(self.judge(scenario, &transcript, run))
+    }
+
+    /// Judges the cell by its transcript and its console.
+    pub(crate) fn judge(
+        &self,
+        scenario: &Scenario,
+        transcript: &Transcript,
+        run: &RunFolder,
+    ) -> Judged {
+        // A cell that never came to have a console has an empty one, and that
+        // is no pass.
+        let console = run.path().join(self.plan.folder()).join("serial.log");
+        let serial = read_plain(&console, CONSOLE_BYTES_MAX).unwrap_or_default();
         let log = Log::parse(&serial);
-        let transcript = Transcript::load(&folder)?;
-        let evidence = Evidence::of(&transcript, &serial);
-        let timeline = timeline(&evidence, &log);
-        fs::write(folder.join("timeline.txt"), &timeline)?;
-        fs::write(folder.join("splats.txt"), splats_text(&log))?;
+        let evidence = Evidence::of(transcript, &serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
         let judgement = outcome::judge(scenario, &evidence, &log);
-        let cell = self.result(scenario, &transcript, &judgement, splats);
-        Ok(Judged {
-            cell,
+        Judged {
+            cell: self.result(scenario, transcript, &judgement, splats),
             plan: self.plan.clone(),
-            timeline,
-        })
+            timeline: timeline(&evidence, &log),
+            splats: splats_text(&log),
+        }
     }
 
     fn result(
@@ -147,6 +169,16 @@ fn splats_text(log: &Log) -> String {
 }
 
 impl Judged {
+    /// Leaves timeline and splats in the cell's folder.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn leave(&self, run: &RunFolder) -> anyhow::Result<()> {
+        let folder = run.path().join(self.plan.folder());
+        fs::write(folder.join("timeline.txt"), &self.timeline)?;
+        Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
+    }
+
     /// Holds the cell against what is recorded below `snapshots`. A cell of
     /// which the host made nothing has nothing to compare.
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Reading files that somebody else may have put there.
+
+use std::io::{Error, ErrorKind, Read};
+
+use camino::Utf8Path;
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
+
+/// Returns the content of a plain file of at most `limit` bytes. A pipe, a
+/// device or a folder is refused before anything is read from it.
+///
+/// # Errors
+/// When it is no plain file, too large, or cannot be read.
+pub fn read_plain(path: &Utf8Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    // Opening a pipe for reading waits for a writer, unless told not to.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        let what = format!("`{path}` is no plain file");
+        return Err(Error::new(ErrorKind::InvalidInput, what));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let what = format!("`{path}` has more than {limit} bytes");
+        return Err(Error::new(ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_within_the_limit_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs::write(root.join("f"), "12345").unwrap();
+        assert_eq!(read_plain(&root.join("f"), 5).unwrap(), b"12345");
+        assert!(read_plain(&root.join("f"), 4).is_err());
+        assert!(read_plain(root, 5).is_err());
+        assert!(read_plain(Utf8Path::new("/dev/zero"), 5).is_err());
+        let pipe = root.join("pipe");
+        let made = std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        assert!(read_plain(&pipe, 5).is_err());
+    }
+}
