@@ -17,14 +17,19 @@ fn summary(log: &Log) -> Vec<String> {
             Phase::After => "after",
         };
         let (boot, class, title) = (splat.boot, splat.class.word(), &splat.title);
+        let torn = if splat.is_whole { "" } else { ", torn" };
         found.push(format!(
-            "splat: boot {boot}, {phase} the stage, {class}: {title}"
+            "splat: boot {boot}, {phase} the stage, {class}: {title}{torn}"
         ));
     }
     for boot in 1..=log.boots() {
         found.extend(
             log.stray_warnings(boot)
                 .map(|line| format!("warning: boot {boot}: {}", line.text)),
+        );
+        found.extend(
+            log.stray_errors(boot)
+                .map(|line| format!("error: boot {boot}: {}", line.text)),
         );
     }
     found

@@ -8,6 +8,11 @@ use super::splat::SplatClass;
 /// What `WARN()` and `BUG()` begin with.
 pub(super) const CUT_HERE: &str = "------------[ cut here ]------------";
 
+/// Lines from "cut here" to the one that names the kind of complaint.
+const PROLOGUE_LINES_MAX: usize = 8;
+/// Lines from a BUG to its Oops.
+const OOPS_LINES_MAX: usize = 12;
+
 /// How the end of a splat is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -40,23 +45,89 @@ pub(super) fn heading(lines: &[Line], index: usize) -> Option<(SplatClass, End)>
             return Some((*class, *end));
         }
     }
+    // SLUB: `BUG kmalloc-64 (Not tainted): Poison overwritten`.
+    if text.starts_with("BUG ") && text.contains("): ") {
+        return Some((SplatClass::Bug, End::Stack));
+    }
     AT_START
         .iter()
         .find(|(words, ..)| text.starts_with(words))
         .map(|(_, class, end)| (*class, *end))
 }
 
-/// After "cut here" come WARN, BUG, UBSAN; which, is in one of the next lines.
+/// After "cut here" come WARN, BUG, UBSAN; which, is in one of the next lines, but
+/// not behind another "cut here".
 fn after_cut(lines: &[Line], index: usize) -> (SplatClass, End) {
-    for line in lines.iter().skip(index + 1).take(8) {
-        if line.text.starts_with("UBSAN: ") {
-            return (SplatClass::Ubsan, End::Trace);
-        }
-        if line.text.starts_with("kernel BUG at ") {
-            return (SplatClass::Bug, End::Trace);
+    let class = prologue(lines, index)
+        .last()
+        .and_then(|line| names_kind(&line.text));
+    (class.unwrap_or(SplatClass::Warn), End::Trace)
+}
+
+/// The lines behind a "cut here" up to the one that names the kind of complaint.
+fn prologue(lines: &[Line], cut: usize) -> &[Line] {
+    let rest = &lines[cut + 1..lines.len().min(cut + 1 + PROLOGUE_LINES_MAX)];
+    let end = rest
+        .iter()
+        .position(|line| names_kind(&line.text).is_some() || line.text.contains(CUT_HERE));
+    let is_named = |end: &usize| names_kind(&rest[*end].text).is_some();
+    match end.filter(is_named) {
+        Some(last) => &rest[..=last],
+        None => &rest[..end.map_or(rest.len().min(1), |cut| cut.min(1))],
+    }
+}
+
+fn names_kind(text: &str) -> Option<SplatClass> {
+    let kinds = [
+        ("WARNING: ", SplatClass::Warn),
+        ("UBSAN: ", SplatClass::Ubsan),
+        ("kernel BUG at ", SplatClass::Bug),
+    ];
+    kinds
+        .into_iter()
+        .find(|(words, _)| text.starts_with(words))
+        .map(|(_, class)| class)
+}
+
+/// Whether the heading at `index` is another complaint than that which began at
+/// `start`. Part of it are only what follows a "cut here" up to the line that names
+/// the kind, and the stations of one oops: BUG, then Oops, then panic.
+pub(super) fn is_foreign(lines: &[Line], start: usize, index: usize) -> bool {
+    let Some((class, _)) = heading(lines, index) else {
+        return false;
+    };
+    let text = lines[index].text.as_str();
+    if lines[start].text.contains(CUT_HERE) && !text.contains(CUT_HERE) {
+        let prologue = prologue(lines, start).len();
+        let is_message = index == start + 1
+            && matches!(class, SplatClass::Refcount | SplatClass::ListCorruption);
+        let is_kind = index == start + prologue && names_kind(text).is_some();
+        if is_message || is_kind {
+            return false;
         }
     }
-    (SplatClass::Warn, End::Trace)
+    let Some((first, _)) = heading(lines, start) else {
+        return true;
+    };
+    match (station(first, &lines[start].text), station(class, text)) {
+        // An Oops follows its BUG at once; a later one is of another processor.
+        (Some(0), Some(1)) => index > start + OOPS_LINES_MAX,
+        (Some(0 | 1), Some(2)) => false,
+        _ => true,
+    }
+}
+
+/// How far an oops has come with this heading.
+fn station(class: SplatClass, text: &str) -> Option<u8> {
+    match class {
+        SplatClass::Bug => {
+            (text.contains(CUT_HERE) || text.contains("kernel BUG at ")).then_some(0)
+        }
+        SplatClass::Oops if text.starts_with("BUG: ") => Some(0),
+        SplatClass::Oops | SplatClass::Gpf => Some(1),
+        SplatClass::Panic => Some(2),
+        _ => None,
+    }
 }
 
 const ANYWHERE: &[(&str, SplatClass, End)] = &[
@@ -86,6 +157,11 @@ const ANYWHERE: &[(&str, SplatClass, End)] = &[
         "expedited stalls on CPUs/tasks",
         SplatClass::RcuStall,
         End::Stack,
+    ),
+    (
+        " new suspected memory leaks",
+        SplatClass::Kmemleak,
+        End::Line,
     ),
     ("BUG: soft lockup", SplatClass::Lockup, End::Stack),
     ("BUG: workqueue lockup", SplatClass::Lockup, End::Line),
@@ -175,6 +251,10 @@ const AT_START: &[(&str, SplatClass, End)] = &[
     ("refcount_t: ", SplatClass::Refcount, End::Line),
     ("list_add corruption", SplatClass::ListCorruption, End::Line),
     ("list_del corruption", SplatClass::ListCorruption, End::Line),
-    ("kmemleak: ", SplatClass::Kmemleak, End::Line),
+    (
+        "INFO: trying to register non-static key",
+        SplatClass::Lockdep,
+        End::Stack,
+    ),
     ("INFO: task ", SplatClass::HungTask, End::Stack),
 ];

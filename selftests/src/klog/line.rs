@@ -10,6 +10,8 @@ use crate::text::clean;
 const LINE_BYTES_MAX: usize = 4096;
 /// Lines of a log that are read; one with more is not read whole, and says so.
 pub(super) const LINES_MAX: usize = 2_000_000;
+/// KERN_ERR
+const ERROR: u8 = 3;
 /// KERN_WARNING
 const WARNING: u8 = 4;
 
@@ -46,6 +48,12 @@ impl Line {
     #[must_use]
     pub fn is_warning(&self) -> bool {
         !self.from_userspace && self.level.is_some_and(|level| level <= WARNING)
+    }
+
+    /// Returns whether the kernel wrote it at level error or worse.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.is_warning() && self.level.is_some_and(|level| level <= ERROR)
     }
 }
 
@@ -223,7 +231,10 @@ mod tests {
             assert_eq!(phase_after(&format!("{begins}\n{forged}")), Phase::During);
         }
         let ends = begins.replace("begins", "ends");
-        assert_eq!(phase_after(&format!("{begins}\n{ends}\n{begins}")), Phase::After);
+        assert_eq!(
+            phase_after(&format!("{begins}\n{ends}\n{begins}")),
+            Phase::After
+        );
         assert_eq!(phase_after("testbed: stage 1 ends"), Phase::Before);
     }
 }

@@ -5,6 +5,7 @@
 
 mod heading;
 mod line;
+mod noise;
 mod splat;
 mod title;
 
@@ -57,9 +58,48 @@ impl Log {
     }
 
     /// Returns the kernel's lines at level warning or worse, written while the
-    /// program of stage `boot` ran, that belong to no splat. Empty when the
-    /// console does not show levels (it does with `console_msg_format=syslog`).
+    /// program of stage `boot` ran, that belong to no splat and that no busy host
+    /// explains. Says nothing where [`shows_levels`](Self::shows_levels) is false.
     pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
+        self.stray(boot).filter(|line| {
+            line.phase == Phase::During && line.is_warning() && !noise::is_of_host(&line.text)
+        })
+    }
+
+    /// Returns the kernel's lines at level error or worse, written before the
+    /// program of stage `boot` began or after it ended, that belong to no splat and
+    /// that not every clean boot says.
+    pub fn stray_errors(&self, boot: usize) -> impl Iterator<Item = &Line> {
+        self.stray(boot).filter(|line| {
+            line.phase != Phase::During
+                && line.is_error()
+                && !noise::is_of_host(&line.text)
+                && !noise::is_of_clean_boot(&line.text)
+        })
+    }
+
+    /// Returns whether the console shows levels (as with
+    /// `console_msg_format=syslog`): where it does not, warnings are not told from
+    /// other lines.
+    #[must_use]
+    pub fn shows_levels(&self, boot: usize) -> bool {
+        let mut of_boot = self.lines.iter().filter(|line| line.boot == boot);
+        of_boot.any(|line| line.level.is_some())
+    }
+
+    /// Returns whether the console shows where the program of stage `boot` began
+    /// and where it ended.
+    #[must_use]
+    pub fn shows_program(&self, boot: usize) -> bool {
+        let has = |phase| {
+            let mut lines = self.lines.iter();
+            lines.any(|line| line.boot == boot && line.phase == phase)
+        };
+        has(Phase::During) && has(Phase::After)
+    }
+
+    /// The lines of a boot that belong to no splat and say something.
+    fn stray(&self, boot: usize) -> impl Iterator<Item = &Line> {
         let covered: Vec<Range<usize>> = self
             .splats
             .iter()
@@ -70,15 +110,8 @@ impl Log {
             .enumerate()
             .filter_map(move |(index, line)| {
                 let of_splat = covered.iter().any(|range| range.contains(&index));
-                let in_time = line.boot == boot && line.phase == Phase::During;
-                (in_time && line.is_warning() && !of_splat && !is_decoration(&line.text))
+                (line.boot == boot && !of_splat && !noise::is_decoration(&line.text))
                     .then_some(line)
             })
     }
-}
-
-/// What stands around splats, and says nothing by itself.
-fn is_decoration(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'=' | b'-' | b' '))
-        || text == "Disabling lock debugging due to kernel taint"
 }

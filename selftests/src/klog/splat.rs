@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::heading::{CUT_HERE, End, heading};
+use super::heading::{CUT_HERE, End, heading, is_foreign};
 use super::line::{Line, Phase};
 use super::title;
 
@@ -112,6 +112,8 @@ pub struct Splat {
     pub boot: usize,
     /// When in its boot.
     pub phase: Phase,
+    /// Whether it was logged to its end: what another tears is not known whole.
+    pub is_whole: bool,
 }
 
 impl Splat {
@@ -129,9 +131,9 @@ pub(super) fn find(lines: &[Line]) -> Vec<Splat> {
     while index < lines.len() && splats.len() < SPLATS_MAX {
         match heading(lines, index) {
             Some((class, end)) => {
-                let range = range(lines, index, end);
-                splats.push(splat(lines, class, range.clone()));
+                let (range, is_whole) = range(lines, index, end);
                 index = range.end;
+                splats.push(splat(lines, class, range, is_whole));
             }
             None => index += 1,
         }
@@ -139,7 +141,7 @@ pub(super) fn find(lines: &[Line]) -> Vec<Splat> {
     splats
 }
 
-fn splat(lines: &[Line], class: SplatClass, range: Range<usize>) -> Splat {
+fn splat(lines: &[Line], class: SplatClass, range: Range<usize>, is_whole: bool) -> Splat {
     let texts: Vec<&str> = lines[range.clone()]
         .iter()
         .map(|line| line.text.as_str())
@@ -167,6 +169,7 @@ fn splat(lines: &[Line], class: SplatClass, range: Range<usize>) -> Splat {
         lines: range,
         boot: first.boot,
         phase: first.phase,
+        is_whole,
     }
 }
 
@@ -185,36 +188,31 @@ fn message(texts: &[&str]) -> String {
     said.join("\n").chars().take(400).collect()
 }
 
-/// The lines of the splat that begins at `start`. One that never comes to its end
-/// (the machine went away, or the log is torn) is its heading and stack, at most.
-fn range(lines: &[Line], start: usize, end: End) -> Range<usize> {
-    let same_boot = |index: &usize| lines[*index].boot == lines[start].boot;
-    let limit = (start + 1..lines.len().min(start + SPLAT_LINES_MAX))
-        .take_while(same_boot)
-        .last()
-        .unwrap_or(start);
-    let stop = (start + 1..=limit).find(|index| {
-        let text = lines[*index].text.as_str();
-        match end {
-            End::Trace => text.contains("---[ end trace") || text.contains("---[ end Kernel panic"),
-            End::DoubleRule => text.starts_with("======================="),
-            End::Stack => text.trim() == "</TASK>",
-            End::Line => false,
+/// The lines of the splat that begins at `start`, and whether it comes to its end.
+/// Another complaint ends it, so that none is swallowed; without any end (the machine
+/// went away), it goes as far as the log and a limit.
+fn range(lines: &[Line], start: usize, end: End) -> (Range<usize>, bool) {
+    if end == End::Line {
+        return (start..start + 1, true);
+    }
+    let rest = start + 1..lines.len().min(start + SPLAT_LINES_MAX);
+    for index in rest.clone() {
+        if lines[index].boot != lines[start].boot || is_foreign(lines, start, index) {
+            return (start..index, false);
         }
-    });
-    match stop {
-        Some(stop) => start..stop + 1,
-        // Unended: stop before the next heading, so that none is swallowed.
-        None if end == End::Line => start..start + 1,
-        None => {
-            let skip = if lines[start].text.contains(CUT_HERE) {
-                8
-            } else {
-                1
-            };
-            let next = (start + skip..=limit).find(|index| heading(lines, *index).is_some());
-            start..next.unwrap_or(limit + 1).max(start + 1)
+        if is_end(&lines[index].text, end) {
+            return (start..index + 1, true);
         }
+    }
+    (start..rest.end.max(start + 1), false)
+}
+
+fn is_end(text: &str, end: End) -> bool {
+    match end {
+        End::Trace => text.contains("---[ end trace") || text.contains("---[ end Kernel panic"),
+        End::DoubleRule => text.starts_with("======================="),
+        End::Stack => text.trim() == "</TASK>",
+        End::Line => false,
     }
 }
 
@@ -285,6 +283,90 @@ mod tests {
                 + &"y\n".repeat(10)
                 + "Kernel panic - not syncing: gone\n";
         assert_eq!(titles(&text).len(), 2);
+    }
+
+    #[test]
+    fn a_complaint_inside_another_is_found() {
+        let warning = "------------[ cut here ]------------\npci 1: gone\n\
+            WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nCall Trace:\n";
+        let end = "</TASK>\n---[ end trace 0 ]---\n";
+        for (inside, class) in [
+            (
+                "BUG: KASAN: bad in g+0x1/0x2\n=======================\n",
+                SplatClass::Kasan,
+            ),
+            (
+                "------------[ cut here ]------------\nWARNING: b.c:1 at g+0x1/0x2\n",
+                SplatClass::Warn,
+            ),
+            (
+                "refcount_t: underflow; use-after-free.\n",
+                SplatClass::Refcount,
+            ),
+            (
+                "list_del corruption. next is bad\n",
+                SplatClass::ListCorruption,
+            ),
+            (
+                "BUG: kernel NULL pointer dereference, address: 0\n",
+                SplatClass::Oops,
+            ),
+            (
+                "Kernel panic - not syncing: panic_on_warn set\n",
+                SplatClass::Panic,
+            ),
+            ("WARNING: suspicious RCU usage\n", SplatClass::Lockdep),
+        ] {
+            let log = Log::parse(format!("Linux version 1\n{warning}{inside}{end}").as_bytes());
+            assert_eq!(log.splats.len(), 2, "{inside}");
+            assert_eq!(
+                (log.splats[0].class, log.splats[1].class),
+                (SplatClass::Warn, class)
+            );
+            assert!(log.splats[0].says("pci 1: gone") && !log.splats[0].is_whole);
+        }
+        let kasan = "BUG: KASAN: bad in g+0x1/0x2\nBUG: KASAN: worse in h+0x1/0x2\n=======================\n";
+        assert_eq!(titles(kasan).len(), 2);
+        // Before the line that names the kind, too: the first has no end then.
+        let torn = "------------[ cut here ]------------\npci 1: gone\n\
+            ------------[ cut here ]------------\nrefcount_t: underflow.\n\
+            WARNING: a.c:1 at f+0x1/0x2\nWARNING: lib/refcount.c:28 at g+0x1/0x2\n---[ end trace 0 ]---\n";
+        let log = Log::parse(torn.as_bytes());
+        let classes: Vec<_> = log.splats.iter().map(|splat| splat.class).collect();
+        assert_eq!(
+            classes,
+            [SplatClass::Warn, SplatClass::Refcount, SplatClass::Warn]
+        );
+    }
+
+    #[test]
+    fn the_stations_of_one_oops_are_one_splat() {
+        for text in [
+            "BUG: kernel NULL pointer dereference, address: 0\n#PF: x\nOops: Oops: 0000 [#1]\n\
+                RIP: 0010:f+0x1/0x2\n---[ end trace 0 ]---\n",
+            "------------[ cut here ]------------\nkernel BUG at a.c:1!\n\
+                Oops: invalid opcode: 0000 [#1]\nRIP: 0010:f+0x1/0x2\n---[ end trace 0 ]---\n",
+            "Oops: general protection fault, probably for x: 0000 [#1]\n\
+                Kernel panic - not syncing: Fatal exception\n---[ end Kernel panic - x ]---\n",
+        ] {
+            assert_eq!(titles(text).len(), 1, "{text}");
+        }
+        let two = "BUG: kernel NULL pointer dereference, address: 0\nOops: 0000 [#1]\n".repeat(2);
+        assert_eq!(titles(&two).len(), 2);
+    }
+
+    #[test]
+    fn complaints_of_other_makes_are_splats() {
+        let text = "BUG kmalloc-64 (Tainted: G    B  ): Poison overwritten\n </TASK>\n\
+            INFO: trying to register non-static key.\n </TASK>\n\
+            kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n\
+            kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)\n\
+            BUG reports go to the list\n";
+        insta::assert_snapshot!(titles(text).join("\n"), @r"
+        BUG: BUG kmalloc-64, Poison overwritten
+        lockdep: INFO: trying to register non-static key
+        kmemleak: suspected memory leaks
+        ");
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) fn title(class: SplatClass, texts: &[&str]) -> String {
         SplatClass::AtomicSleep => "sleeping function called from invalid context".to_owned(),
         SplatClass::Kmemleak => "suspected memory leaks".to_owned(),
         SplatClass::Panic => panic(first),
-        SplatClass::Bug => generic(first),
+        SplatClass::Bug => generic(&without_taint(first)),
     };
     title.chars().take(TITLE_MAX).collect()
 }
@@ -176,6 +176,16 @@ fn hung_task(line: &str) -> String {
         .unwrap_or_default();
     let name: String = name.split('/').next().unwrap_or_default().to_owned();
     format!("task {name} hung")
+}
+
+/// "BUG kmalloc-64, Poison overwritten": what was wrong before differs.
+fn without_taint(line: &str) -> String {
+    match (line.split_once(" ("), line.split_once("): ")) {
+        (Some((cache, _)), Some((_, what))) if line.starts_with("BUG ") => {
+            format!("{cache}, {what}")
+        }
+        _ => line.to_owned(),
+    }
 }
 
 fn panic(line: &str) -> String {
