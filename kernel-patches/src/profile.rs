@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::Error;
 use crate::yaml;
@@ -20,21 +21,6 @@ pub struct Profile {
     pub name: String,
     /// The fragments' text, in order.
     pub fragments: Vec<String>,
-    /// What a guest must have to run such a kernel.
-    pub guest: GuestNeeds,
-}
-
-/// What a guest must have to run a kernel of a profile.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GuestNeeds {
-    /// Memory in MiB.
-    pub memory_mib: u32,
-    /// Added to the kernel's command line.
-    #[serde(default)]
-    pub kernel_arguments: String,
-    /// By how much time limits are to be multiplied; 1 for a plain kernel.
-    pub slowness: u32,
 }
 
 /// `NAME.yaml` as written.
@@ -42,7 +28,9 @@ pub struct GuestNeeds {
 #[serde(deny_unknown_fields)]
 struct RawProfile {
     fragments: Vec<Utf8PathBuf>,
-    guest: GuestNeeds,
+    /// What guests need is for the room that runs them.
+    #[serde(rename = "guest")]
+    _guest: IgnoredAny,
 }
 
 impl Profile {
@@ -66,7 +54,6 @@ impl Profile {
         Ok(Self {
             name: name.to_owned(),
             fragments: raw.fragments.iter().map(read).collect::<Result<_, _>>()?,
-            guest: raw.guest,
         })
     }
 
@@ -140,11 +127,6 @@ mod tests {
     fn options_that_did_not_take_are_named() {
         let profile = Profile {
             name: "p".to_owned(),
-            guest: GuestNeeds {
-                memory_mib: 1,
-                kernel_arguments: String::new(),
-                slowness: 1,
-            },
             fragments: vec![
                 "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n".to_owned(),
                 "CONFIG_D=\"x\"\nCONFIG_A=n".to_owned(),

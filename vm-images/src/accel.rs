@@ -95,6 +95,12 @@ pub struct Probe<'a> {
     pub kernel: &'a Utf8Path,
     /// An initramfs with the guest's PID 1.
     pub initramfs: &'a Utf8Path,
+    /// Memory that the kernel needs, in MiB.
+    pub memory_mib: u32,
+    /// What the kernel must be told.
+    pub cmdline: &'a str,
+    /// By how much the kernel is slower than a plain one.
+    pub slowness: u32,
     /// Folder in which answers are remembered.
     pub cache: &'a Utf8Path,
 }
@@ -150,9 +156,9 @@ impl Probe<'_> {
             .prefix("testbed-probe-")
             .tempdir()
             .ok()?;
-        let mut deadlines = Deadlines::new(accelerator, 1);
+        let mut deadlines = Deadlines::new(accelerator, self.slowness);
         if accelerator == Accelerator::Kvm {
-            deadlines.boot = KVM_BOOT_LIMIT;
+            deadlines.boot = KVM_BOOT_LIMIT * self.slowness.max(1);
         }
         let spec = VmSpec {
             name: format!("a boot under {accelerator}, to see if it works"),
@@ -161,8 +167,8 @@ impl Probe<'_> {
             initramfs: self.initramfs.to_owned(),
             machine: self.machine.clone(),
             accelerator,
-            memory_mib: None,
-            cmdline: String::new(),
+            memory_mib: Some(self.memory_mib),
+            cmdline: self.cmdline.to_owned(),
             artifacts: Utf8PathBuf::try_from(dir.path().to_owned()).ok()?,
             deadlines,
         };

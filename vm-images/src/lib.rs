@@ -11,6 +11,7 @@ pub mod deadlines;
 pub mod guest;
 pub mod initramfs;
 pub mod machine;
+pub mod needs;
 pub mod qemu;
 mod qmp;
 pub mod transcript;

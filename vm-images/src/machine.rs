@@ -2,7 +2,7 @@
 //! What a virtual machine is made of, as its YAML file says. What QEMU is
 //! called with for it is `qemu`'s business.
 
-mod yaml;
+pub(crate) mod yaml;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;

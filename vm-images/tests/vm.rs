@@ -341,6 +341,12 @@ fn the_probe_finds_an_accelerator_and_remembers_it() {
     };
     let cache = Utf8PathBuf::try_from(bench.dir.path().join("cache")).unwrap();
     let probe = Probe {
+        memory_mib: bench
+            .spec
+            .memory_mib
+            .unwrap_or(bench.spec.machine.memory_mib),
+        cmdline: &bench.spec.cmdline,
+        slowness: 1,
         qemu: &bench.spec.qemu,
         machine: &bench.spec.machine,
         kernel: &bench.spec.kernel,

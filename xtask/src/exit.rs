@@ -55,7 +55,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
 
 /// Returns the exit code for an error: whose business it is, wherever in the
 /// chain that is known; the host's otherwise.
-fn exit_for(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
             return match error.kind() {

@@ -37,13 +37,18 @@ struct Problem {
     what: String,
 }
 
+/// Reads any value; a mistake is a sentence with its place.
+pub(crate) fn from_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
 /// Returns the machine that `text`, read from `path`, describes.
 pub fn parse(path: &Utf8Path, text: &str) -> Result<Machine, MachineError> {
     let wrong = |problem: String| MachineError::Wrong {
         path: path.to_owned(),
         problem,
     };
-    let raw: RawMachine = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let raw: RawMachine = from_text(text).map_err(wrong)?;
     check(&raw).map_err(|problem| wrong(show(&problem, text)))?;
     Ok(Machine {
         name: path.file_stem().unwrap_or_default().to_owned(),

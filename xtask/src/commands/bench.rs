@@ -2,11 +2,11 @@
 //! The bench that guests run on: QEMU, machine, PID 1 and accelerator.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use kernel_patches::profile::GuestNeeds;
 use vm_images::accel::{Accelerator, Choice, Probe};
 use vm_images::deadlines::Deadlines;
 use vm_images::guest;
 use vm_images::machine::Machine;
+use vm_images::needs::GuestNeeds;
 use vm_images::qemu::Qemu;
 use vm_images::vm::VmSpec;
 
@@ -42,9 +42,13 @@ impl Bench {
         &self,
         kernel: &Utf8Path,
         initramfs: &Utf8Path,
+        needs: &GuestNeeds,
         session: &Session,
     ) -> Choice {
         let probe = Probe {
+            memory_mib: self.memory_mib(needs),
+            cmdline: &needs.kernel_arguments,
+            slowness: needs.slowness,
             qemu: &self.qemu,
             machine: &self.machine,
             kernel,
@@ -82,6 +86,15 @@ impl Bench {
             deadlines: Deadlines::new(accelerator, needs.slowness),
         }
     }
+}
+
+/// Reads what the guests of a profile need.
+///
+/// # Errors
+/// When the profile's file holds a mistake.
+pub(crate) fn find_needs(profile: &str, session: &Session) -> anyhow::Result<GuestNeeds> {
+    let path = session.layout.profiles().join(format!("{profile}.yaml"));
+    GuestNeeds::load(&path).map_err(|error| bad_input(error.to_string(), "mend the file"))
 }
 
 /// Reads a machine by name.

@@ -9,7 +9,7 @@ use vm_images::transcript::End;
 use vm_images::vm::{self, Job};
 
 use crate::cli::BootArgs;
-use crate::commands::bench::Bench;
+use crate::commands::bench::{Bench, find_needs};
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
@@ -23,6 +23,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         ));
     }
     let profile = Profile::find(&args.profile, &session.layout.profiles())?;
+    let needs = find_needs(&profile.name, session)?;
     let artifacts = match &args.out {
         Some(out) => out.clone(),
         None => session.layout.root().join("target/testbed/boot"),
@@ -30,7 +31,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     fs_err::create_dir_all(&artifacts)?;
     let bench = Bench::set_up(&args.machine, session)?;
     let initramfs = initramfs(&bench, &artifacts)?;
-    let choice = bench.choose_accelerator(&args.image, &initramfs, session);
+    let choice = bench.choose_accelerator(&args.image, &initramfs, &needs, session);
     if let Some(text) = choice.reason {
         session.progress.event(Event::Note { text });
     }
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         "boot",
         &args.image,
         &initramfs,
-        &profile.guest,
+        &needs,
         choice.accelerator,
         &artifacts,
     );

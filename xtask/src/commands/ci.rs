@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `ci`: all that CI checks, every failure listed, and what was skipped and why.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
@@ -9,18 +10,25 @@ use testbed_host::events::Activity;
 use testbed_host::process::Tool;
 
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
+use crate::commands::test::judge::Record;
 use crate::commands::{doctor, generate, patch_style, test};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
+use crate::plan::Plan;
 use crate::render;
+use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
+/// Of what a step that failed said, the last lines are shown.
+const LINES_KEPT: usize = 400;
 const CARGO_LIMIT: Duration = Duration::from_secs(1800);
 
 /// What became of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Came {
     Passed,
-    Failed(String),
+    /// What is wrong, and the exit code it leads to.
+    Failed(String, Exit),
+    /// Why it was not done.
     Skipped(String),
 }
 
@@ -42,8 +50,9 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         }
         let step_begun = Instant::now();
         render::line_to_stderr(&format!("== {name}"));
-        let came = step().unwrap_or_else(|error| Came::Failed(format!("{error:#}")));
-        if let Came::Failed(why) | Came::Skipped(why) = &came {
+        let came = step()
+            .unwrap_or_else(|error| Came::Failed(format!("{error:#}"), exit::exit_for(&error)));
+        if let Came::Failed(why, _) | Came::Skipped(why) = &came {
             session.progress.clear();
             render::line_to_stderr(why);
         }
@@ -74,6 +83,9 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         Ok(verdict(patch_style::complaints(session)?))
     });
     take("matrix, profile fast", &|| matrix("fast", session));
+    take("virtual machines that hang, panic and are killed", &|| {
+        machines(session)
+    });
     take("matrix, profile kasan", &|| {
         let budget = Duration::from_secs(args.budget * 60);
         if begun.elapsed() > budget {
@@ -90,17 +102,30 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     }
     session.progress.clear();
     render::to_stdout(&summary(&steps, begun.elapsed()))?;
-    let failed = steps
-        .iter()
-        .any(|step| matches!(step.came, Came::Failed(_)));
-    Ok(if failed { Exit::Finding } else { Exit::Ok })
+    Ok(worst(&steps))
+}
+
+/// A host that failed leaves things unproven, which outranks a finding.
+fn worst(steps: &[Step]) -> Exit {
+    let exits = steps.iter().map(|step| match step.came {
+        Came::Failed(_, exit) => exit,
+        Came::Passed | Came::Skipped(_) => Exit::Ok,
+    });
+    exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
 }
 
 fn cargo(words: &[&str], session: &Session) -> anyhow::Result<Came> {
+    cargo_with(words, &[], session)
+}
+
+fn cargo_with(words: &[&str], env: &[(&str, &str)], session: &Session) -> anyhow::Result<Came> {
     let activity = Activity::start(&session.progress, format!("cargo {}", words[0]), None);
-    let mut said = Vec::new();
+    let mut said = VecDeque::new();
     let mut lines = 0;
-    let ran = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    let ran = env
+        .iter()
+        .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
         .args(words)
         .cwd(session.layout.root())
         .env("CARGO_TERM_COLOR", "never")
@@ -110,11 +135,17 @@ fn cargo(words: &[&str], session: &Session) -> anyhow::Result<Came> {
         .run_lines(&session.cancel, &mut |line| {
             lines += 1;
             activity.advance(lines, line);
-            said.push(line.to_owned());
+            if said.len() == LINES_KEPT {
+                said.pop_front();
+            }
+            said.push_back(line.to_owned());
         });
     Ok(match ran {
         Ok(_) => Came::Passed,
-        Err(error) => Came::Failed(format!("{}\n{error}", said.join("\n"))),
+        Err(error) => {
+            let said = Vec::from(said).join("\n");
+            Came::Failed(format!("{said}\n{error}"), Exit::Finding)
+        }
     })
 }
 
@@ -126,7 +157,7 @@ fn verdict(complaints: Vec<String>) -> Came {
     if complaints.is_empty() {
         Came::Passed
     } else {
-        Came::Failed(complaints.join("\n"))
+        Came::Failed(complaints.join("\n"), Exit::Finding)
     }
 }
 
@@ -136,10 +167,30 @@ fn matrix(profile: &str, session: &Session) -> anyhow::Result<Came> {
     Ok(match test::run(&args, session)? {
         Exit::Ok => Came::Passed,
         Exit::Interrupted => anyhow::bail!("interrupted"),
-        other => Came::Failed(format!(
-            "`cargo xtask test --profile {profile}` ended with {other:?}"
-        )),
+        other => Came::Failed(
+            format!("`cargo xtask test --profile {profile}` ended with {other:?}"),
+            other,
+        ),
     })
+}
+
+/// Runs the tests of the VM room on the kernel that the matrix just ran on.
+fn machines(session: &Session) -> anyhow::Result<Came> {
+    let run = session.layout.runs().join("latest");
+    let Ok(folder) = RunFolder::open(&run) else {
+        return Ok(Came::Skipped(
+            "no kernel: the matrix left no run".to_owned(),
+        ));
+    };
+    let plan: Plan = folder.read_json(run_folder::PLAN)?;
+    let Some(cell) = plan.cells.last() else {
+        return Ok(Came::Skipped(
+            "no kernel: the matrix ran nothing".to_owned(),
+        ));
+    };
+    let kernel = Record::read(cell, &folder)?.binaries.image;
+    let words = ["test", "--quiet", "--package", "vm-images", "--test", "vm"];
+    cargo_with(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())], session)
 }
 
 fn test_args(profile: &str) -> anyhow::Result<TestArgs> {
@@ -158,7 +209,7 @@ fn summary(steps: &[Step], took: Duration) -> String {
     for step in steps {
         let (word, why) = match &step.came {
             Came::Passed => ("passed", ""),
-            Came::Failed(_) => ("FAILED", " (see above)"),
+            Came::Failed(..) => ("FAILED", " (see above)"),
             Came::Skipped(why) => ("skipped", why.as_str()),
         };
         text += &format!("  {word:<8} {} ({} s){why}\n", step.name, step.secs);
@@ -167,7 +218,7 @@ fn summary(steps: &[Step], took: Duration) -> String {
     text += &format!(
         "{} passed, {} failed, {} skipped\n",
         count(|came| *came == Came::Passed),
-        count(|came| matches!(came, Came::Failed(_))),
+        count(|came| matches!(came, Came::Failed(..))),
         count(|came| matches!(came, Came::Skipped(_))),
     );
     text
@@ -186,7 +237,7 @@ mod tests {
         };
         let steps = [
             step("one", Came::Passed),
-            step("two", Came::Failed("because".to_owned())),
+            step("two", Came::Failed("because".to_owned(), Exit::Finding)),
             step("three", Came::Skipped(": no time".to_owned())),
         ];
         insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @r"

@@ -6,7 +6,6 @@ pub(crate) mod judge;
 mod prepare;
 
 use anyhow::Context;
-use camino::Utf8PathBuf;
 use kernel_patches::profile::Profile;
 use selftests::input::closest;
 use selftests::scenario::Scenario;
@@ -122,7 +121,7 @@ fn make_ready(
     let sources = request.apply(session)?;
     let kernels = build_all(&sources, profiles, session)?;
     let bench = Bench::set_up(&args.machine, session)?;
-    let grounds = prepare::grounds(kernels, &sources, profiles, scenarios, &bench, session)?;
+    let grounds = prepare::grounds(kernels, &sources, scenarios, &bench, session)?;
     Ok(Ready {
         bench,
         grounds,
@@ -197,14 +196,14 @@ fn accelerator(
     grounds: &[Ground],
     session: &Session,
 ) -> anyhow::Result<Accelerator> {
-    let first = grounds.first().and_then(|ground| {
-        let initramfs = ground.initramfs.values().next()?;
-        Some((ground.kernel.image(), initramfs.clone()))
-    });
-    let Some((kernel, initramfs)): Option<(Utf8PathBuf, Utf8PathBuf)> = first else {
-        anyhow::bail!("there is no kernel to run");
-    };
-    let choice = bench.choose_accelerator(&kernel, &initramfs, session);
+    let ground = grounds.first().context("there is no kernel to run")?;
+    let initramfs = ground
+        .initramfs
+        .values()
+        .next()
+        .context("there is nothing to run")?;
+    let choice =
+        bench.choose_accelerator(&ground.kernel.image(), initramfs, &ground.guest, session);
     if let Some(text) = choice.reason {
         session.progress.event(Event::Note { text });
     }

@@ -3,20 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
-use kernel_patches::profile::{GuestNeeds, Profile};
 use selftests::generate::{self, Compile};
 use selftests::scenario::Scenario;
 use sha2::{Digest, Sha256};
+use testbed_host::cache::publish;
 use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
+use vm_images::needs::GuestNeeds;
 
-use crate::commands::bench::Bench;
+use crate::commands::bench::{Bench, find_needs};
 use crate::commands::build::Built;
 use crate::commands::sources::Sources;
 use crate::session::Session;
+
+/// Changes when programs are compiled in another way.
+const PROGRAM_FORMAT: &[u8] = b"1";
 
 /// A kernel to run cells on, and what is known of it.
 #[derive(Clone, Debug)]
@@ -43,7 +48,6 @@ pub(crate) fn program_in_guest(scenario: &Scenario) -> String {
 pub(crate) fn grounds(
     built: Vec<Built>,
     sources: &Sources,
-    profiles: &[Profile],
     scenarios: &[Scenario],
     bench: &Bench,
     session: &Session,
@@ -67,13 +71,13 @@ pub(crate) fn grounds(
             let path = pack(scenario, &program, &kernel, bench, session)?;
             initramfs.insert(scenario.name.clone(), path);
         }
-        let needs = profiles.iter().find(|one| one.name == profile);
-        let from = sources.stacks.iter().find(|one| one.name == stack);
-        let (Some(needs), Some(from)) = (needs, from) else {
-            anyhow::bail!("no profile `{profile}` or stack `{stack}` to run on");
-        };
+        let from = sources
+            .stacks
+            .iter()
+            .find(|one| one.name == stack)
+            .with_context(|| format!("no stack `{stack}` to run on"))?;
         grounds.push(Ground {
-            guest: needs.guest.clone(),
+            guest: find_needs(&profile, session)?,
             contains: from.contains.clone(),
             stack,
             profile,
@@ -87,8 +91,10 @@ pub(crate) fn grounds(
 /// The test programs for one kernel, kept in the cache by content.
 struct Programs<'a> {
     kernel: &'a Kernel,
-    /// The generated sources and the binaries beside them.
-    folder: Utf8PathBuf,
+    /// The generated sources, in a folder of this run alone.
+    sources: tempfile::TempDir,
+    /// Where the binaries are kept.
+    kept: Utf8PathBuf,
 }
 
 impl<'a> Programs<'a> {
@@ -98,33 +104,52 @@ impl<'a> Programs<'a> {
             id.update((bytes.len() as u64).to_le_bytes());
             id.update(bytes);
         };
+        part(PROGRAM_FORMAT);
         part(kernel.id.as_bytes());
         for (name, text) in generate::files(scenarios) {
             part(name.as_bytes());
             part(text.as_bytes());
         }
-        let folder = session.cache.dir(&["programs", &hex(&id.finalize())])?;
-        generate::write(scenarios, &folder.join("src"))?;
-        Ok(Self { kernel, folder })
+        let kept = session.cache.dir(&["programs", &hex(&id.finalize())])?;
+        let sources = tempfile::Builder::new()
+            .prefix(".sources-")
+            .tempdir_in(&kept)?;
+        let programs = Self {
+            kernel,
+            sources,
+            kept,
+        };
+        generate::write(scenarios, programs.sources()?)?;
+        Ok(programs)
     }
 
+    fn sources(&self) -> anyhow::Result<&Utf8Path> {
+        Utf8Path::from_path(self.sources.path()).context("the cache's path is not UTF-8")
+    }
+
+    /// Returns the binary of a scenario's program. One that is no whole ELF file
+    /// was damaged, and is made anew.
     fn compile(&self, scenario: &Scenario, session: &Session) -> anyhow::Result<Utf8PathBuf> {
         let program = scenario.identifier();
-        let target = self.folder.join(&program);
-        if !target.is_file() {
-            let parts = self
-                .folder
-                .join(format!(".{program}.{}", std::process::id()));
-            let compile = Compile {
-                program: &program,
-                folder: &self.folder.join("src"),
-                kselftest: &self.kernel.selftests(),
-                headers: &self.kernel.headers(),
-                output: &parts,
-            };
-            generate::compile(&compile, &session.cancel)?;
-            fs::rename(&parts, &target)?;
+        let target = self.kept.join(&program);
+        let kept = fs::read(&target).unwrap_or_default();
+        let sum = self.kept.join(format!("{program}.sha256"));
+        if !kept.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&kept))) {
+            return Ok(target);
         }
+        let folder = self.sources()?;
+        let output = folder.join(format!("{program}.out"));
+        let compile = Compile {
+            program: &program,
+            folder,
+            kselftest: &self.kernel.selftests(),
+            headers: &self.kernel.headers(),
+            output: &output,
+        };
+        generate::compile(&compile, &session.cancel)?;
+        let binary = fs::read(&output)?;
+        publish(&target, &binary)?;
+        publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
         Ok(target)
     }
 }
@@ -145,12 +170,9 @@ fn pack(
     }
     let bytes = archive.to_bytes()?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
-    let folder = session.cache.dir(&["initramfs"])?;
-    let path = folder.join(&name);
-    if !path.is_file() {
-        let parts = folder.join(format!(".{name}.{}", std::process::id()));
-        fs::write(&parts, &bytes)?;
-        fs::rename(&parts, &path)?;
+    let path = session.cache.dir(&["initramfs"])?.join(&name);
+    if fs::read(&path).ok().as_ref() != Some(&bytes) {
+        publish(&path, &bytes)?;
     }
     Ok(path)
 }
