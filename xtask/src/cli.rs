@@ -104,7 +104,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
 
-    /// Run folder [default: target/testbed/runs/<id>]
+    /// Run folder, new or empty [default: target/testbed/runs/<id>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 
