@@ -19,6 +19,8 @@ pub struct Evidence<'a> {
 /// What is known of one stage.
 #[derive(Debug, Clone)]
 pub struct StageEvidence<'a> {
+    /// The kernel's random name for this boot.
+    pub boot_id: &'a str,
     /// Whether the program was started.
     pub started: bool,
     /// What the program wrote.
@@ -74,6 +76,7 @@ impl<'a> Evidence<'a> {
     #[must_use]
     pub fn of(transcript: &'a Transcript, serial: &'a [u8]) -> Self {
         let stages = transcript.stages.iter().map(|stage| StageEvidence {
+            boot_id: &stage.boot_id,
             started: stage.started,
             output: &stage.output,
             output_cut: stage.output_cut,

@@ -62,6 +62,9 @@ pub struct Report {
     pub plan: Option<u64>,
     /// The reason of a whole program that skipped.
     pub skip_all: Option<String>,
+    /// Whether the outermost level ends with its totals. kselftest's C helpers and
+    /// harness always print them; its runner and shell scripts need not.
+    pub has_totals: bool,
     /// What does not fit together; empty is good.
     pub problems: Vec<String>,
 }
@@ -77,17 +80,23 @@ impl Report {
         parser.finish()
     }
 
-    /// Returns the tests without tests inside, of all levels.
+    /// Returns the tests of all levels, each before the tests inside it.
     #[must_use]
-    pub fn leaves(&self) -> Vec<&Test> {
+    pub fn all(&self) -> Vec<&Test> {
         let mut found = Vec::new();
         let mut waiting: Vec<&Test> = self.tests.iter().rev().collect();
         while let Some(test) = waiting.pop() {
-            if test.children.is_empty() {
-                found.push(test);
-            }
+            found.push(test);
             waiting.extend(test.children.iter().rev());
         }
+        found
+    }
+
+    /// Returns the tests without tests inside, of all levels.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<&Test> {
+        let mut found = self.all();
+        found.retain(|test| test.children.is_empty());
         found
     }
 }
@@ -101,6 +110,7 @@ struct Level {
     diagnostics: Vec<String>,
     running: Option<String>,
     bailed_out: bool,
+    has_totals: bool,
 }
 
 impl Level {
@@ -229,9 +239,12 @@ impl Parser {
         let (children, inner_skip) =
             children.map_or((Vec::new(), None), |inner| (inner.tests, inner.skip_all));
         let status = status(&result, inner_skip);
-        let failed_inside = children
-            .iter()
-            .any(|child| matches!(child.status, Status::Failed | Status::Crashed));
+        let failed_inside = children.iter().any(|child| {
+            matches!(
+                child.status,
+                Status::Failed | Status::Crashed | Status::TimedOut | Status::UnexpectedPass
+            )
+        });
         if failed_inside && status == Status::Passed {
             self.problem(format!(
                 "`{}` passed although a test in it did not",
@@ -262,6 +275,7 @@ impl Parser {
 
     fn totals(&mut self, depth: usize, said: line::Totals) {
         let level = self.level(depth);
+        level.has_totals = true;
         let mut seen = line::Totals::default();
         for test in &level.tests {
             match test.status {
@@ -356,6 +370,7 @@ impl Parser {
             tests: outer.tests,
             plan: outer.plan,
             skip_all: outer.skip_all,
+            has_totals: outer.has_totals,
             problems: self.problems,
         }
     }

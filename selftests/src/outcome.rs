@@ -4,15 +4,18 @@
 //! so does not know whether the outcome is welcome.
 
 mod bite;
+mod stage;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
+use crate::evidence::{Ending, Evidence, ExitKind};
 use crate::klog::{Log, Phase, Splat};
-use crate::ktap::{Report, Status, Test};
+use crate::ktap::Report;
 use crate::scenario::{ExpectedSplat, Scenario};
+
+pub(crate) use stage::failed_check;
 
 /// What a cell came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +60,10 @@ pub struct Judgement {
     pub in_time: bool,
     /// Whether it began at a step that has teeth.
     pub at_teeth: bool,
+    /// A complaint of the kernel that the scenario names neither as one that must be
+    /// seen nor as one that may come where it must fail.
+    #[serde(default)]
+    pub foreign_splat: Option<String>,
 }
 
 impl Judgement {
@@ -66,6 +73,7 @@ impl Judgement {
             reason: reason.into(),
             in_time: false,
             at_teeth: false,
+            foreign_splat: None,
         }
     }
 
@@ -80,6 +88,7 @@ impl Judgement {
 pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgement {
     let mut judgement = worst(scenario, evidence, log);
     judgement.at_teeth = bite::is_at_teeth(scenario, evidence);
+    judgement.foreign_splat = foreign_splat(scenario, log);
     judgement
 }
 
@@ -89,11 +98,14 @@ fn worst(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgement {
         .or_else(|| hang(evidence, log))
         .or_else(|| crash(scenario, evidence, log))
         .or_else(|| no_log(evidence, log))
-        .or_else(|| failed_stage(scenario, evidence))
+        .or_else(|| same_kernel(evidence))
+        .or_else(|| stage::failed_stage(scenario, evidence))
         .or_else(|| refused(evidence))
-        .or_else(|| skipped_stage(evidence))
+        .or_else(|| stage::skipped_stage(evidence))
+        .or_else(|| half_a_log(evidence, log))
         .or_else(|| missing_splat(scenario, log))
         .or_else(|| stray_warning(scenario, log))
+        .or_else(|| stray_error(scenario, log))
         .unwrap_or_else(|| {
             Judgement::new(
                 Outcome::Pass,
@@ -111,10 +123,9 @@ fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
 }
 
 fn hang(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    let stuck = evidence
-        .stages
-        .iter()
-        .position(|stage| stage.exit == Some(ExitKind::TimedOut));
+    let stuck = evidence.stages.iter().position(|stage| {
+        stage.exit == Some(ExitKind::TimedOut) || stage::timed_out(&Report::parse(stage.output))
+    });
     let mut what = match (&evidence.ending, stuck) {
         (Ending::Hang { what }, _) => what.clone(),
         (_, Some(index)) => format!("the program of stage {} did not end in its time", index + 1),
@@ -127,16 +138,7 @@ fn hang(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
 }
 
 fn crash(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    let unexpected: Vec<&Splat> = log
-        .splats
-        .iter()
-        .filter(|splat| {
-            !scenario
-                .splats
-                .iter()
-                .any(|expected| expected.covers(splat))
-        })
-        .collect();
+    let unexpected: Vec<&Splat> = unexpected_splats(scenario, log).collect();
     if let Some(first) = unexpected.first() {
         let more = match unexpected.len() - 1 {
             0 => String::new(),
@@ -158,6 +160,23 @@ fn crash(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Option<Judg
         }
         _ => None,
     }
+}
+
+fn unexpected_splats<'a>(scenario: &Scenario, log: &'a Log) -> impl Iterator<Item = &'a Splat> {
+    log.splats.iter().filter(|splat| {
+        let mut expected = scenario.splats.iter();
+        !expected.any(|expected| expected.covers(splat))
+    })
+}
+
+/// The first that not even a kernel without the series may bring.
+fn foreign_splat(scenario: &Scenario, log: &Log) -> Option<String> {
+    let is_foreign = |splat: &&Splat| {
+        splat.phase != Phase::During || !scenario.fails_with.contains(&splat.class)
+    };
+    let splat = unexpected_splats(scenario, log).find(is_foreign)?;
+    let word = splat.class.word();
+    Some(format!("{word} {}: {}", when(splat), splat.title))
 }
 
 fn when(splat: &Splat) -> String {
@@ -190,95 +209,34 @@ fn no_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     })
 }
 
-fn failed_stage(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<Judgement> {
-    for (index, stage) in evidence.stages.iter().enumerate() {
-        let number = index + 1;
-        let report = Report::parse(stage.output);
-        if let Some((outcome, what)) = stage_trouble(stage, &report) {
-            let in_time = stage.started && !report.leaves().is_empty();
-            return Some(
-                Judgement::new(outcome, format!("stage {number}: {what}")).in_time(in_time),
-            );
-        }
-        if is_skip(stage, &report) {
-            // The later stages have nothing to work on.
+/// A stage that finds the kernel of an earlier one proves nothing of a handover.
+fn same_kernel(evidence: &Evidence<'_>) -> Option<Judgement> {
+    let ids: Vec<&str> = evidence.stages.iter().map(|stage| stage.boot_id).collect();
+    ids.iter().enumerate().find_map(|(later, id)| {
+        let earlier = ids[..later].iter().position(|other| other == id)?;
+        let reason = format!(
+            "stage {} ran in the kernel of stage {}, which is no new one",
+            later + 1,
+            earlier + 1
+        );
+        Some(Judgement::new(Outcome::Fail, reason))
+    })
+}
+
+/// A console that does not show levels, or where a program's time begins and ends,
+/// passes over every warning.
+fn half_a_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
+    (1..=evidence.stages.len()).find_map(|stage| {
+        let lacks = if !log.shows_levels(stage) {
+            "the levels of the kernel's lines"
+        } else if !log.shows_program(stage) {
+            "where the program began and ended"
+        } else {
             return None;
-        }
-    }
-    let (ran, all) = (evidence.stages.len(), scenario.stages.len());
-    (ran != all && !matches!(evidence.ending, Ending::Refused { .. }))
-        .then(|| Judgement::new(Outcome::Fail, format!("{ran} of {all} stages ran")))
-}
-
-fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome, String)> {
-    if !stage.started {
-        return Some((Outcome::Error, "the program was not started".to_owned()));
-    }
-    let leaves = report.leaves();
-    if let Some(test) = leaves
-        .iter()
-        .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
-    {
-        return Some((Outcome::Fail, failure(test)));
-    }
-    if stage.output_cut {
-        return Some((
-            Outcome::Fail,
-            "the program wrote more than is kept".to_owned(),
-        ));
-    }
-    if let Some(problem) = report.problems.first() {
-        return Some((
-            Outcome::Fail,
-            format!("the results are not whole: {problem}"),
-        ));
-    }
-    match stage.exit {
-        Some(ExitKind::Code(0)) if leaves.is_empty() && report.skip_all.is_none() => {
-            Some((Outcome::Error, "the program ran no test".to_owned()))
-        }
-        Some(ExitKind::Code(0)) => None,
-        Some(ExitKind::Code(4)) if is_skip(stage, report) => None,
-        Some(ExitKind::Code(code)) => Some((
-            Outcome::Fail,
-            format!("the program exited with code {code}"),
-        )),
-        Some(ExitKind::Signal(signal)) => {
-            Some((Outcome::Fail, format!("signal {signal} ended the program")))
-        }
-        Some(ExitKind::TimedOut) | None => Some((
-            Outcome::Error,
-            "nothing is known of the program's end".to_owned(),
-        )),
-    }
-}
-
-/// The first thing that a test says was wrong.
-fn failure(test: &Test) -> String {
-    let fallback = match test.status {
-        Status::Crashed => "has no result",
-        Status::TimedOut => "timed out",
-        _ => "failed",
-    };
-    first_complaint(&test.diagnostics).unwrap_or_else(|| format!("`{}` {fallback}", test.name))
-}
-
-/// The text of the first check that failed: the harness prints what was compared,
-/// and the test then says what it wanted.
-fn first_complaint(diagnostics: &[String]) -> Option<String> {
-    let mut failed = diagnostics.iter().filter_map(|line| failed_check(line));
-    let compared = failed.next()?;
-    match failed.next() {
-        Some(wanted) if wanted.starts_with("step ") => Some(format!("{wanted} ({compared})")),
-        _ => Some(compared.to_owned()),
-    }
-}
-
-/// The text after `# file.c:line:test:`, as TH_LOG prints it.
-pub(crate) fn failed_check(line: &str) -> Option<&str> {
-    let mut parts = line.strip_prefix("# ")?.splitn(4, ':');
-    let (file, number, _test, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    (file.ends_with(".c") && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+        };
+        let reason = format!("stage {stage}: the console does not show {lacks}");
+        Some(Judgement::new(Outcome::Error, reason))
+    })
 }
 
 fn refused(evidence: &Evidence<'_>) -> Option<Judgement> {
@@ -288,43 +246,12 @@ fn refused(evidence: &Evidence<'_>) -> Option<Judgement> {
     }
 }
 
-fn is_skip(stage: &StageEvidence<'_>, report: &Report) -> bool {
-    stage.started
-        && (report.skip_all.is_some()
-            || report
-                .leaves()
-                .iter()
-                .any(|test| matches!(test.status, Status::Skipped(_))))
-}
-
-fn skipped_stage(evidence: &Evidence<'_>) -> Option<Judgement> {
-    evidence
-        .stages
-        .iter()
-        .enumerate()
-        .find_map(|(index, stage)| {
-            let report = Report::parse(stage.output);
-            is_skip(stage, &report).then(|| {
-                let reason = report
-                    .leaves()
-                    .iter()
-                    .find_map(|test| match &test.status {
-                        Status::Skipped(reason) => Some(reason.clone()),
-                        _ => None,
-                    })
-                    .or(report.skip_all)
-                    .unwrap_or_default();
-                Judgement::new(Outcome::Skip, format!("stage {}: {reason}", index + 1))
-            })
-        })
-}
-
 fn missing_splat(scenario: &Scenario, log: &Log) -> Option<Judgement> {
     scenario.splats.iter().find_map(|expected| {
         let seen = log
             .splats
             .iter()
-            .filter(|splat| expected.covers(splat))
+            .filter(|splat| expected.covers(splat) && splat.is_whole)
             .count() as u64;
         (seen != expected.count).then(|| {
             let ExpectedSplat {
@@ -348,6 +275,19 @@ fn stray_warning(scenario: &Scenario, log: &Log) -> Option<Judgement> {
         let line = log.stray_warnings(stage).next()?;
         let reason = format!("stage {stage}: the kernel warned \"{}\"", line.text);
         Some(Judgement::new(Outcome::Fail, reason).in_time(true))
+    })
+}
+
+/// Live update's own code runs after stage 1 and before stage 2.
+fn stray_error(scenario: &Scenario, log: &Log) -> Option<Judgement> {
+    (1..=scenario.stages.len()).find_map(|stage| {
+        let line = log.stray_errors(stage).next()?;
+        let when = match line.phase {
+            Phase::Before => "before",
+            Phase::During | Phase::After => "after",
+        };
+        let reason = format!("{when} stage {stage}: the kernel said \"{}\"", line.text);
+        Some(Judgement::new(Outcome::Fail, reason))
     })
 }
 

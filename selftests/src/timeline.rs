@@ -115,12 +115,14 @@ mod tests {
         let serial = "Linux version 1\ntestbed: stage 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
             Write of size 8\n===========================\ntestbed: stage 1 ends\nLinux version 1\n";
         let stage = StageEvidence {
+            boot_id: "a",
             started: true,
             output: output.as_bytes(),
             output_cut: false,
             exit: Some(ExitKind::Code(1)),
         };
         let idle = StageEvidence {
+            boot_id: "b",
             started: false,
             output: b"",
             output_cut: false,

@@ -42,8 +42,8 @@ pub fn expected<'a>(scenario: &Scenario, contains: impl IntoIterator<Item = &'a 
 }
 
 /// Returns whether a run came to what was expected. An expected failure is met by
-/// a failure or a crash while the program was at work, at a step with teeth, and
-/// by nothing else.
+/// a failure or a crash while the program was at work, at a step with teeth, without
+/// a complaint that the scenario does not name, and by nothing else.
 #[must_use]
 pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
     let met = match expected {
@@ -52,6 +52,7 @@ pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
             matches!(judgement.outcome, Outcome::Fail | Outcome::Crash)
                 && judgement.in_time
                 && judgement.at_teeth
+                && judgement.foreign_splat.is_none()
         }
     };
     if met {
@@ -72,9 +73,12 @@ pub fn surprise(scenario: &Scenario, expected: Expected, judgement: &Judgement) 
         (Expected::Fail, Outcome::Pass) => {
             format!("passes without {}", scenario.fails_without.join(", "))
         }
-        (Expected::Fail, Outcome::Fail | Outcome::Crash) => {
-            format!("fails, but not at a step that has teeth: {reason}")
-        }
+        (Expected::Fail, Outcome::Fail | Outcome::Crash) => match &judgement.foreign_splat {
+            Some(splat) if judgement.at_teeth => {
+                format!("fails, but with a complaint that `fails_with` does not name: {splat}")
+            }
+            _ => format!("fails, but not at a step that has teeth: {reason}"),
+        },
         _ => reason.clone(),
     })
 }
@@ -91,12 +95,13 @@ pub fn has_teeth(cells: impl IntoIterator<Item = (Expected, Verdict)>) -> bool {
 mod tests {
     use super::*;
 
-    fn judgement(outcome: Outcome, in_time: bool) -> Judgement {
+    fn judgement(outcome: Outcome, in_time: bool, at_teeth: bool) -> Judgement {
         Judgement {
             outcome,
             reason: "so it is".to_owned(),
             in_time,
-            at_teeth: true,
+            at_teeth,
+            foreign_splat: None,
         }
     }
 
@@ -110,16 +115,20 @@ mod tests {
     fn only_a_failure_at_work_is_the_expected_one() {
         use Outcome::{Crash, Error, Fail, Hang, Pass, Skip};
         for outcome in [Pass, Fail, Crash, Hang, Skip, Error] {
-            for in_time in [false, true] {
-                let seen = judgement(outcome, in_time);
+            for (in_time, at_teeth) in [(false, false), (false, true), (true, false), (true, true)]
+            {
+                let mut seen = judgement(outcome, in_time, at_teeth);
                 let bad = verdict(Expected::Fail, &seen) == Verdict::Ok;
                 assert_eq!(
                     bad,
-                    matches!(outcome, Fail | Crash) && in_time,
-                    "{outcome} {in_time}"
+                    matches!(outcome, Fail | Crash) && in_time && at_teeth,
+                    "{outcome} {in_time} {at_teeth}"
                 );
                 let good = verdict(Expected::Pass, &seen) == Verdict::Ok;
-                assert_eq!(good, outcome == Pass, "{outcome} {in_time}");
+                assert_eq!(good, outcome == Pass, "{outcome} {in_time} {at_teeth}");
+                seen.foreign_splat = Some("lockdep during stage 1: x".to_owned());
+                let foreign = verdict(Expected::Fail, &seen) == Verdict::Ok;
+                assert!(!foreign, "{outcome} {in_time} {at_teeth}");
             }
         }
     }
@@ -132,7 +141,11 @@ mod tests {
             expected(&scenario, ["flb-refcount", "pci-liveupdate"]),
             Expected::Pass
         );
-        let said = surprise(&scenario, Expected::Fail, &judgement(Outcome::Pass, true));
+        let said = surprise(
+            &scenario,
+            Expected::Fail,
+            &judgement(Outcome::Pass, true, true),
+        );
         assert_eq!(said.as_deref(), Some("passes without flb-refcount"));
         assert!(!has_teeth([
             (Expected::Fail, Verdict::Unexpected),

@@ -100,6 +100,34 @@ fn directives_of_kselftest() {
 }
 
 #[test]
+fn a_group_does_not_pass_over_what_did_not() {
+    for inside in [
+        "not ok 1 a",
+        "not ok 1 a # TIMEOUT 2 seconds",
+        "ok 1 a # XPASS unknown",
+    ] {
+        let output =
+            format!("TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# {inside}\nok 1 b\n");
+        let problems = Report::parse(output.as_bytes()).problems;
+        assert_eq!(
+            problems,
+            ["`b` passed although a test in it did not"],
+            "{inside}"
+        );
+    }
+}
+
+#[test]
+fn totals_are_those_of_the_outermost_level() {
+    let totals = "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
+    let program = format!("TAP version 13\n1..1\nok 1 a\n{totals}");
+    assert!(Report::parse(program.as_bytes()).has_totals);
+    let runner =
+        format!("TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 a\n# {totals}ok 1 b\n");
+    assert!(!Report::parse(runner.as_bytes()).has_totals);
+}
+
+#[test]
 fn nothing_is_a_problem() {
     assert_eq!(
         Report::parse(b"").problems,

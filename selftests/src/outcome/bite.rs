@@ -5,13 +5,13 @@
 //! nothing, so a failure that is expected must begin at a step that says so.
 
 use super::failed_check;
-use crate::evidence::{Evidence, ExitKind};
+use crate::evidence::{Evidence, ExitKind, StageEvidence};
 use crate::ktap::Report;
 use crate::scenario::Scenario;
 
 /// Returns whether the first step that went wrong is one with teeth.
 pub(super) fn is_at_teeth(scenario: &Scenario, evidence: &Evidence<'_>) -> bool {
-    let Some((stage, number)) = first_bad_step(evidence) else {
+    let Some((stage, number)) = first_bad_step(scenario, evidence) else {
         return false;
     };
     scenario
@@ -23,25 +23,68 @@ pub(super) fn is_at_teeth(scenario: &Scenario, evidence: &Evidence<'_>) -> bool 
 }
 
 /// Returns stage and number of the first step with a failed check, or of the
-/// step that was under way when a program ended before its time.
-fn first_bad_step(evidence: &Evidence<'_>) -> Option<(usize, usize)> {
+/// step that was under way when a program died.
+fn first_bad_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize, usize)> {
     for (index, stage) in evidence.stages.iter().enumerate() {
+        let number = index + 1;
         let report = Report::parse(stage.output);
-        let mut done = 0;
-        for line in report.leaves().iter().flat_map(|test| &test.diagnostics) {
-            if let Some(number) = failed_check(line).and_then(step_number) {
-                return Some((index + 1, number));
+        let name = scenario.test_name(number);
+        let leaves = report.leaves();
+        let test = leaves.iter().find(|test| test.name == name)?;
+        match first_complaint(&test.diagnostics) {
+            Complaint::OfStep(step) => return Some((number, step)),
+            Complaint::OfNoStep => return None,
+            Complaint::None { done } if died(stage, &test.diagnostics) => {
+                return Some((number, done + 1));
             }
-            done = line
-                .strip_prefix("# ")
-                .and_then(step_number)
-                .unwrap_or(done);
-        }
-        if stage.exit != Some(ExitKind::Code(0)) {
-            return Some((index + 1, done + 1));
+            Complaint::None { .. } if stage.exit == Some(ExitKind::Code(0)) => {}
+            // It failed, and does not say at what.
+            Complaint::None { .. } => return None,
         }
     }
     None
+}
+
+/// What the first failed check of a test is about.
+enum Complaint {
+    OfStep(usize),
+    /// Such as a count that could not be read.
+    OfNoStep,
+    None {
+        /// The last step that came to its end.
+        done: usize,
+    },
+}
+
+fn first_complaint(diagnostics: &[String]) -> Complaint {
+    let mut done = 0;
+    let mut compared = false;
+    for line in diagnostics {
+        match failed_check(line) {
+            // What was compared; the next such line says for which step.
+            Some(text) if text.starts_with("Expected ") && !compared => compared = true,
+            Some(text) => {
+                return step_number(text).map_or(Complaint::OfNoStep, Complaint::OfStep);
+            }
+            None => {
+                let step = line.strip_prefix("# ").and_then(step_number);
+                done = step.unwrap_or(done);
+            }
+        }
+    }
+    if compared {
+        Complaint::OfNoStep
+    } else {
+        Complaint::None { done }
+    }
+}
+
+/// Whether the program, or the test's process in it, died at work. An exit code says
+/// that it went on to its end.
+fn died(stage: &StageEvidence<'_>, diagnostics: &[String]) -> bool {
+    let mut said = diagnostics.iter();
+    matches!(stage.exit, None | Some(ExitKind::Signal(_)))
+        || said.any(|line| line.contains(": Test terminated unexpectedly by signal "))
 }
 
 /// Reads the number in `step 6: close vm`.
@@ -52,7 +95,7 @@ fn step_number(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Ending, StageEvidence};
+    use crate::evidence::Ending;
 
     const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\nfails_without: [x]\n\
         stages: [{steps: [{rescan: pci}, {rescan: pci, teeth: true}]}]\n";
@@ -60,6 +103,7 @@ mod tests {
     fn at_teeth(output: &str, exit: Option<ExitKind>) -> bool {
         let scenario = Scenario::parse(SCENARIO, "small.yaml").unwrap();
         let stage = StageEvidence {
+            boot_id: "a",
             started: true,
             output: output.as_bytes(),
             output_cut: false,
@@ -95,6 +139,57 @@ mod tests {
     fn a_kernel_that_dies_dies_in_the_step_under_way() {
         assert!(at_teeth(&output("# step 1: rescan -> ok\n", ""), None));
         assert!(!at_teeth(&output("", ""), None));
+        assert!(!at_teeth("", None), "nobody knows what was under way");
+        let done = "# step 1: rescan -> ok\n";
+        assert!(at_teeth(&output(done, ""), Some(ExitKind::Signal(9))));
+        let killed = format!("{done}# stage_1: Test terminated unexpectedly by signal 9\n");
+        let result = "not ok 1 small.stage_1\n";
+        assert!(at_teeth(&output(&killed, result), Some(ExitKind::Code(1))));
+    }
+
+    #[test]
+    fn an_exit_code_alone_does_not_bite() {
+        let done = "# step 1: rescan -> ok\n";
+        for said in [
+            "ok 1 small.stage_1\n",
+            "# stage_1: Test terminated by timeout\nnot ok 1 small.stage_1\n",
+            "# stage_1: Test failed\nnot ok 1 small.stage_1\n",
+        ] {
+            assert!(
+                !at_teeth(&output(done, said), Some(ExitKind::Code(1))),
+                "{said}"
+            );
+            assert!(
+                !at_teeth(&output(done, said), Some(ExitKind::TimedOut)),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_counted_does_not_bite() {
+        let result = "not ok 1 small.stage_1\n";
+        let compared = "# a.c:6:stage_1:Expected 0 (0) <= n (-5)\n";
+        let uncounted = "# a.c:7:stage_1:calls cannot be counted\n";
+        let check = "# a.c:8:stage_1:step 2: must succeed\n";
+        let bites = |lines: &[&str]| {
+            let lines = format!("# step 1: rescan -> ok\n{}", lines.concat());
+            at_teeth(&output(&lines, result), Some(ExitKind::Code(1)))
+        };
+        assert!(bites(&[compared, check]));
+        assert!(!bites(&[compared, uncounted]));
+        assert!(!bites(&[compared, uncounted, compared, check]));
+        assert!(!bites(&[compared, compared, check]));
+        assert!(!bites(&[uncounted, check]));
+    }
+
+    #[test]
+    fn another_program_does_not_bite() {
+        let check = "# a.c:8:stage_1:step 2: must succeed\n";
+        let own = output(check, "not ok 1 small.stage_1\n");
+        assert!(at_teeth(&own, Some(ExitKind::Code(1))));
+        let other = own.replace("small.", "other.");
+        assert!(!at_teeth(&other, Some(ExitKind::Code(1))));
     }
 
     #[test]

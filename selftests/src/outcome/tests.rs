@@ -2,20 +2,26 @@
 //! Each rule of judging, on evidence made by hand.
 
 use super::*;
+use crate::evidence::StageEvidence;
+use crate::verdict::{Expected, Verdict, verdict};
 
 const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
     splats: [{class: WARN, text: Destroying, count: 1}]\nstages: [{steps: [{rescan: pci}]}]\n";
 const PASSED: &str = "TAP version 13\n1..1\n#  RUN           small.stage_1 ...\n\
-    #            OK  small.stage_1\nok 1 small.stage_1\n# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
+    # step 1: rescan the PCI bus -> ok\n#            OK  small.stage_1\nok 1 small.stage_1\n# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
 const WARNING: &str = "------------[ cut here ]------------\npci 1: Destroying it\n\
     WARNING: a.c:1 at cleanup+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
 
 fn serial(inside: &str, after: &str) -> String {
-    format!("Linux version 7.3.4\ntestbed: stage 1 begins\n{inside}testbed: stage 1 ends\n{after}")
+    format!(
+        "<5>[    0.000000][    T0] Linux version 7.3.4\n<13>[    1.000000][    T1] testbed: stage 1 begins\n\
+         {inside}<13>[    2.000000][    T1] testbed: stage 1 ends\n{after}"
+    )
 }
 
 fn evidence<'a>(output: &'a str, exit: ExitKind, ending: Ending, serial: &'a str) -> Evidence<'a> {
     let stage = StageEvidence {
+        boot_id: "a",
         started: true,
         output: output.as_bytes(),
         output_cut: false,
@@ -116,17 +122,165 @@ fn a_failed_check_says_what_it_wanted() {
 
 #[test]
 fn half_an_output_is_no_pass() {
-    for cut in 0..PASSED.len() - 1 {
+    for cut in 0..PASSED.len() {
         let (outcome, ..) = outcome(
             &PASSED[..cut],
             ExitKind::Code(0),
             Ending::Orderly,
             &serial(WARNING, ""),
         );
-        // Behind the result, only the totals are missing.
-        let whole_result = cut >= PASSED.find("# Totals").unwrap();
-        assert!(outcome != Outcome::Pass || whole_result, "cut at {cut}");
+        assert_ne!(outcome, Outcome::Pass, "cut at {cut}");
     }
+}
+
+/// The outcome and reason of what otherwise is a pass.
+fn passed_but(output: &str, log: &str) -> (Outcome, String) {
+    let (outcome, _, reason) = outcome(output, ExitKind::Code(0), Ending::Orderly, log);
+    (outcome, reason)
+}
+
+#[test]
+fn another_test_than_the_stage_s_own_is_no_pass() {
+    let log = serial(WARNING, "");
+    let other = PASSED.replace("small.stage_1", "something_else");
+    let (outcome, reason) = passed_but(&other, &log);
+    assert_eq!(outcome, Outcome::Fail);
+    assert_eq!(
+        reason,
+        "stage 1: the program ran `something_else`, not `small.stage_1`"
+    );
+    let twice = PASSED
+        .replace("1..1", "1..2")
+        .replace("pass:1", "pass:2")
+        .replace("# Totals", "ok 2 small.stage_1\n# Totals");
+    let (_, reason) = passed_but(&twice, &log);
+    assert_eq!(
+        reason,
+        "stage 1: the program ran 2 tests, not `small.stage_1`"
+    );
+    let (outcome, reason) = passed_but(&PASSED.replace("# step 1: ", "# "), &log);
+    assert_eq!(outcome, Outcome::Fail);
+    assert_eq!(reason, "stage 1: `small.stage_1` passed without step 1");
+    let scenario = Scenario::parse(SCENARIO, "small.yaml").unwrap();
+    assert_eq!(
+        crate::generate::arguments(&scenario, 1),
+        ["-r", &scenario.test_name(1)],
+    );
+}
+
+#[test]
+fn a_group_that_fails_is_no_pass() {
+    let output = "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# #  RUN           small.stage_1 ...\n\
+        # # step 1: rescan -> ok\n# ok 1 small.stage_1\n# # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n\
+        not ok 1 all\n# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 error:0\n";
+    let (outcome, reason) = passed_but(output, &serial(WARNING, ""));
+    assert_eq!(
+        (outcome, reason.as_str()),
+        (Outcome::Fail, "stage 1: `all` failed")
+    );
+}
+
+#[test]
+fn a_test_that_the_harness_ended_hangs() {
+    let output = PASSED.replace(
+        "#            OK  small.stage_1\nok 1",
+        "# stage_1: Test terminated by timeout\n#          FAIL  small.stage_1\nnot ok 1",
+    );
+    let log = serial(WARNING, "");
+    let (hangs, ..) = outcome(&output, ExitKind::Code(1), Ending::Orderly, &log);
+    assert_eq!(hangs, Outcome::Hang);
+}
+
+#[test]
+fn a_console_that_does_not_show_all_is_no_pass() {
+    let without_levels = serial(WARNING, "")
+        .replace("<5>[    0.000000][    T0] ", "")
+        .replace("<13>[    1.000000][    T1] ", "")
+        .replace("<13>[    2.000000][    T1] ", "");
+    let (outcome, reason) = passed_but(PASSED, &without_levels);
+    assert_eq!(outcome, Outcome::Error);
+    assert_eq!(
+        reason,
+        "stage 1: the console does not show the levels of the kernel's lines"
+    );
+    let torn = serial(WARNING, "").replace("stage 1 ends", "stage 1 en");
+    let (outcome, reason) = passed_but(PASSED, &torn);
+    assert_eq!(outcome, Outcome::Error);
+    assert_eq!(
+        reason,
+        "stage 1: the console does not show where the program began and ended"
+    );
+}
+
+#[test]
+fn a_torn_splat_is_not_the_expected_one() {
+    let torn = WARNING.replace("---[ end trace 0 ]---\n", "");
+    let (outcome, _) = passed_but(PASSED, &serial(&torn, ""));
+    assert_eq!(outcome, Outcome::Fail);
+}
+
+#[test]
+fn a_second_stage_needs_a_second_kernel() {
+    let log = serial(WARNING, "") + &serial("", "").replace("stage 1", "stage 2");
+    let second = PASSED.replace("stage_1", "stage_2");
+    let text = SCENARIO.replace("}]}]\n", "}]}, {steps: [{rescan: pci}]}]\n");
+    let scenario = Scenario::parse(&text, "small.yaml").unwrap();
+    let judged = |id| {
+        let mut evidence = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+        let mut next = evidence.stages[0].clone();
+        (next.boot_id, next.output) = (id, second.as_bytes());
+        evidence.stages.push(next);
+        judge(&scenario, &evidence, &Log::parse(log.as_bytes()))
+    };
+    let pass = judged("b");
+    assert_eq!(pass.outcome, Outcome::Pass, "{}", pass.reason);
+    let same = judged("a");
+    assert_eq!(same.outcome, Outcome::Fail);
+    assert_eq!(
+        same.reason,
+        "stage 2 ran in the kernel of stage 1, which is no new one"
+    );
+}
+
+/// The verdict where the scenario must fail, with this key and these splats.
+fn where_it_must_fail(keys: &str, check: &str, splats: &str) -> (Outcome, Verdict) {
+    let text = format!(
+        "name: small\ntitle: small\nwhy: because\nfails_without: [x]\n{keys}\
+         stages: [{{steps: [{{rescan: pci}}, {{rescan: pci, teeth: true}}]}}]\n"
+    );
+    let scenario = Scenario::parse(&text, "small.yaml").unwrap();
+    let output = PASSED.replace(
+        "#            OK  small.stage_1\nok 1",
+        &format!(
+            "# small.c:7:stage_1:Expected 0 (0) == ret (-5)\n# small.c:8:stage_1:{check}\nnot ok 1"
+        ),
+    );
+    let output = output.replace("pass:1 fail:0", "pass:0 fail:1");
+    let log = serial(splats, "");
+    let evidence = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
+    let judgement = judge(&scenario, &evidence, &Log::parse(evidence.serial));
+    (judgement.outcome, verdict(Expected::Fail, &judgement))
+}
+
+#[test]
+fn only_teeth_and_named_complaints_are_the_expected_failure() {
+    let kasan = "BUG: KASAN: bad in g+0x1/0x2\n=======================\n";
+    let lockdep = "WARNING: suspicious RCU usage\n </TASK>\n";
+    let teeth = "step 2: must succeed";
+    let may = "fails_with: [KASAN]\n";
+    let failed = (Outcome::Fail, Verdict::Ok);
+    assert_eq!(where_it_must_fail("", teeth, ""), failed);
+    for check in ["step 1: must succeed", "calls cannot be counted"] {
+        let found = where_it_must_fail("", check, "");
+        assert_eq!(found, (Outcome::Fail, Verdict::Unexpected), "{check}");
+    }
+    let crashed = |keys, splats| where_it_must_fail(keys, teeth, splats);
+    assert_eq!(crashed(may, kasan), (Outcome::Crash, Verdict::Ok));
+    let unexpected = (Outcome::Crash, Verdict::Unexpected);
+    assert_eq!(crashed("", kasan), unexpected);
+    assert_eq!(crashed(may, lockdep), unexpected);
+    let both = format!("{kasan}{lockdep}");
+    assert_eq!(crashed(may, &both), unexpected);
 }
 
 #[test]
@@ -206,5 +360,36 @@ fn a_stray_warning_is_a_failure() {
     assert_eq!(
         (outcome, reason.as_str()),
         (Outcome::Fail, "stage 1: the kernel warned \"pci 1: odd\"")
+    );
+}
+
+#[test]
+fn a_busy_host_warns_nobody() {
+    let line = "<4>[    1.000000][    C0] hrtimer: interrupt took 7381923 ns\n";
+    let log = serial(&format!("{WARNING}{line}"), "");
+    assert_eq!(passed_but(PASSED, &log).0, Outcome::Pass);
+}
+
+#[test]
+fn an_error_outside_the_program_s_time_is_a_failure() {
+    let error = "<3>[    3.000000][    T1] luo: cannot freeze\n";
+    let quiet = "<0>[    3.000000][    T1] reboot: Power down\n<4>[    3.1][    T1] tsc: odd\n";
+    assert_eq!(passed_but(PASSED, &serial(WARNING, quiet)).0, Outcome::Pass);
+    let (outcome, reason) = passed_but(PASSED, &serial(WARNING, error));
+    assert_eq!(
+        (outcome, reason.as_str()),
+        (
+            Outcome::Fail,
+            "after stage 1: the kernel said \"luo: cannot freeze\""
+        )
+    );
+    let early = serial(WARNING, "").replacen("<13>", &format!("{error}<13>"), 1);
+    let (outcome, reason) = passed_but(PASSED, &early);
+    assert_eq!(
+        (outcome, reason.as_str()),
+        (
+            Outcome::Fail,
+            "before stage 1: the kernel said \"luo: cannot freeze\""
+        )
     );
 }

@@ -64,7 +64,9 @@ pub(super) fn scenario(raw: RawScenario, text: &str, file: &str) -> Checked<Scen
         .iter()
         .map(|splat| checker.splat(splat, stages.len()))
         .collect::<Checked<Vec<_>>>()?;
+    let fails_with = checker.fails_with(&raw)?;
     let scenario = Scenario {
+        fails_with,
         why: raw.why.value.trim().to_owned(),
         title: raw.title.value,
         fails_without: raw
@@ -169,14 +171,26 @@ impl Checker<'_> {
         }
     }
 
+    fn class(&self, word: &At<String>) -> Checked<SplatClass> {
+        SplatClass::from_word(&word.value).ok_or_else(|| {
+            let known = SplatClass::ALL.iter().map(|class| class.word());
+            self.unknown("class of splats", word, known)
+        })
+    }
+
+    fn fails_with(&self, raw: &RawScenario) -> Checked<Vec<SplatClass>> {
+        match raw.fails_with.first() {
+            Some(first) if raw.fails_without.is_empty() => Err(self.wrong(
+                first.place,
+                "a complaint may come, but nothing is said to be without the series",
+                Some("name the series in `fails_without`, or use `splats`".to_owned()),
+            )),
+            _ => raw.fails_with.iter().map(|word| self.class(word)).collect(),
+        }
+    }
+
     fn splat(&self, raw: &RawSplat, stages: usize) -> Checked<ExpectedSplat> {
-        let class = SplatClass::from_word(&raw.class.value).ok_or_else(|| {
-            self.unknown(
-                "class of splats",
-                &raw.class,
-                SplatClass::ALL.iter().map(|c| c.word()),
-            )
-        })?;
+        let class = self.class(&raw.class)?;
         let stage = raw.stage.as_ref().map_or(1, |stage| stage.value);
         if let Some(at) = raw
             .stage

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub why: String,
     /// Series without which the scenario must fail.
     pub fails_without: Vec<String>,
+    /// Classes of complaints that may come where it must fail.
+    pub fails_with: Vec<SplatClass>,
     /// The slots used, by name; the index of a slot is the number in its name.
     pub devices: Vec<Slot>,
     /// Seconds that each stage may take on the slowest profile.
@@ -200,6 +202,12 @@ impl Scenario {
     #[must_use]
     pub fn identifier(&self) -> String {
         self.name.replace('-', "_")
+    }
+
+    /// Returns the full name of the test of a stage, from 1.
+    #[must_use]
+    pub fn test_name(&self, stage: usize) -> String {
+        format!("{}.stage_{stage}", self.identifier())
     }
 
     /// Returns the kernel functions whose calls are counted, in order of mention.

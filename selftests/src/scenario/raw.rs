@@ -24,6 +24,10 @@ pub(super) struct RawScenario {
     /// Names of the series without which the scenario must fail.
     #[serde(default)]
     pub(super) fails_without: Vec<At<String>>,
+    /// Classes of kernel complaints, `KASAN` and so on, that may come without these
+    /// series; any other is a finding there, too.
+    #[serde(default)]
+    pub(super) fails_with: Vec<At<String>>,
     /// Device slots used, `endpoint0`, `endpoint1`, in the order of their addresses.
     #[serde(default)]
     pub(super) devices: Vec<At<String>>,

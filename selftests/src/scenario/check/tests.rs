@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Mistakes in scenarios, as their authors see them.
 
+use crate::klog::SplatClass;
 use crate::scenario::Scenario;
 
 /// A scenario around these steps of one stage.
@@ -132,5 +133,40 @@ fn a_file_of_another_name() {
         1 | name: small
           |       ^
       hint: name the file after the scenario
+    ");
+}
+
+/// A scenario with one step and these keys at the top.
+fn with_keys(keys: &str, step: &str) -> Result<Scenario, String> {
+    let text = format!(
+        "name: small\ntitle: small\nwhy: because\n{keys}stages: [{{steps: [{{{step}}}]}}]\n"
+    );
+    Scenario::parse(&text, "small.yaml").map_err(|mistake| mistake.to_string())
+}
+
+#[test]
+fn what_may_come_without_the_series() {
+    let teeth = "rescan: pci, teeth: true";
+    let found = with_keys(
+        "fails_without: [x]\nfails_with: [KASAN, refcount_t]\n",
+        teeth,
+    );
+    assert_eq!(
+        found.unwrap().fails_with,
+        [SplatClass::Kasan, SplatClass::Refcount]
+    );
+    let unknown = with_keys("fails_without: [x]\nfails_with: [KASN]\n", teeth);
+    insta::assert_snapshot!(unknown.unwrap_err(), @r"
+    small.yaml:5:14: unknown class of splats `KASN`
+        5 | fails_with: [KASN]
+          |              ^
+      hint: did you mean `KASAN`?
+    ");
+    let without = with_keys("fails_with: [KASAN]\n", "rescan: pci");
+    insta::assert_snapshot!(without.unwrap_err(), @r"
+    small.yaml:4:14: a complaint may come, but nothing is said to be without the series
+        4 | fails_with: [KASAN]
+          |              ^
+      hint: name the series in `fails_without`, or use `splats`
     ");
 }

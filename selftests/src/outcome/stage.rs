@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One stage's program: whether what it wrote and how it ended is a pass for sure,
+//! and whether it is this stage's program at all. Knows nothing of the console.
+
+use super::{Judgement, Outcome};
+use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
+use crate::ktap::{Report, Status, Test};
+use crate::scenario::Scenario;
+
+/// The first stage of which something is wrong.
+pub(super) fn failed_stage(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<Judgement> {
+    for (index, stage) in evidence.stages.iter().enumerate() {
+        let number = index + 1;
+        let report = Report::parse(stage.output);
+        let trouble = stage_trouble(stage, &report).or_else(|| {
+            Some((
+                Outcome::Fail,
+                other_program(scenario, number, stage, &report)?,
+            ))
+        });
+        if let Some((outcome, what)) = trouble {
+            let in_time = stage.started && !report.leaves().is_empty();
+            return Some(
+                Judgement::new(outcome, format!("stage {number}: {what}")).in_time(in_time),
+            );
+        }
+        if is_skip(stage, &report) {
+            // The later stages have nothing to work on.
+            return None;
+        }
+    }
+    let (ran, all) = (evidence.stages.len(), scenario.stages.len());
+    (ran != all && !matches!(evidence.ending, Ending::Refused { .. }))
+        .then(|| Judgement::new(Outcome::Fail, format!("{ran} of {all} stages ran")))
+}
+
+fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome, String)> {
+    if !stage.started {
+        return Some((Outcome::Error, "the program was not started".to_owned()));
+    }
+    let leaves = report.leaves();
+    // The innermost says most, but no level may have failed.
+    if let Some(test) = leaves
+        .iter()
+        .chain(&report.all())
+        .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
+    {
+        return Some((Outcome::Fail, failure(test)));
+    }
+    if stage.output_cut {
+        return Some((
+            Outcome::Fail,
+            "the program wrote more than is kept".to_owned(),
+        ));
+    }
+    if let Some(problem) = report.problems.first() {
+        return Some((
+            Outcome::Fail,
+            format!("the results are not whole: {problem}"),
+        ));
+    }
+    if report.skip_all.is_none() && !leaves.is_empty() && !report.has_totals {
+        // The harness leaves them out only with what it never began.
+        let problem = "the results are not whole: there are no totals";
+        return Some((Outcome::Fail, problem.to_owned()));
+    }
+    match stage.exit {
+        Some(ExitKind::Code(0)) if leaves.is_empty() && report.skip_all.is_none() => {
+            Some((Outcome::Error, "the program ran no test".to_owned()))
+        }
+        Some(ExitKind::Code(0)) => None,
+        Some(ExitKind::Code(4)) if is_skip(stage, report) => None,
+        Some(ExitKind::Code(code)) => Some((
+            Outcome::Fail,
+            format!("the program exited with code {code}"),
+        )),
+        Some(ExitKind::Signal(signal)) => {
+            Some((Outcome::Fail, format!("signal {signal} ended the program")))
+        }
+        Some(ExitKind::TimedOut) | None => Some((
+            Outcome::Error,
+            "nothing is known of the program's end".to_owned(),
+        )),
+    }
+}
+
+/// What was run instead of the stage's own test and all of its steps, if that passed.
+fn other_program(
+    scenario: &Scenario,
+    number: usize,
+    stage: &StageEvidence<'_>,
+    report: &Report,
+) -> Option<String> {
+    let planned = scenario.stages.iter().find(|one| one.number == number)?;
+    if is_skip(stage, report) {
+        return None;
+    }
+    let name = scenario.test_name(number);
+    let leaves = report.leaves();
+    let [test] = leaves.as_slice() else {
+        return Some(format!(
+            "the program ran {} tests, not `{name}`",
+            leaves.len()
+        ));
+    };
+    if test.name != name {
+        return Some(format!("the program ran `{}`, not `{name}`", test.name));
+    }
+    let is_done = |step: usize| {
+        let said = format!("# step {step}: ");
+        test.diagnostics.iter().any(|line| line.starts_with(&said))
+    };
+    let mut steps = planned.steps.iter();
+    let missing = steps.find(|step| !is_done(step.number))?;
+    Some(format!("`{name}` passed without step {}", missing.number))
+}
+
+/// Returns whether the harness ended a test that took too long.
+pub(super) fn timed_out(report: &Report) -> bool {
+    report.all().iter().any(|test| {
+        let mut said = test.diagnostics.iter();
+        test.status == Status::TimedOut
+            || said.any(|line| line.ends_with(": Test terminated by timeout"))
+    })
+}
+
+/// The first thing that a test says was wrong.
+fn failure(test: &Test) -> String {
+    let fallback = match test.status {
+        Status::Crashed => "has no result",
+        Status::TimedOut => "timed out",
+        _ => "failed",
+    };
+    first_complaint(&test.diagnostics).unwrap_or_else(|| format!("`{}` {fallback}", test.name))
+}
+
+/// The text of the first check that failed: the harness prints what was compared,
+/// and the test then says what it wanted.
+fn first_complaint(diagnostics: &[String]) -> Option<String> {
+    let mut failed = diagnostics.iter().filter_map(|line| failed_check(line));
+    let compared = failed.next()?;
+    match failed.next() {
+        Some(wanted) if !wanted.starts_with("Expected ") => Some(format!("{wanted} ({compared})")),
+        _ => Some(compared.to_owned()),
+    }
+}
+
+/// The text after `# file.c:line:test:`, as TH_LOG prints it.
+pub(crate) fn failed_check(line: &str) -> Option<&str> {
+    let mut parts = line.strip_prefix("# ")?.splitn(4, ':');
+    let (file, number, _test, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (file.ends_with(".c") && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
+fn is_skip(stage: &StageEvidence<'_>, report: &Report) -> bool {
+    stage.started
+        && (report.skip_all.is_some()
+            || report
+                .leaves()
+                .iter()
+                .any(|test| matches!(test.status, Status::Skipped(_))))
+}
+
+/// The first stage that says why it cannot do its work.
+pub(super) fn skipped_stage(evidence: &Evidence<'_>) -> Option<Judgement> {
+    evidence
+        .stages
+        .iter()
+        .enumerate()
+        .find_map(|(index, stage)| {
+            let report = Report::parse(stage.output);
+            is_skip(stage, &report).then(|| {
+                let reason = report
+                    .leaves()
+                    .iter()
+                    .find_map(|test| match &test.status {
+                        Status::Skipped(reason) => Some(reason.clone()),
+                        _ => None,
+                    })
+                    .or(report.skip_all)
+                    .unwrap_or_default();
+                Judgement::new(Outcome::Skip, format!("stage {}: {reason}", index + 1))
+            })
+        })
+}
