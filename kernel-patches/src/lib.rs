@@ -12,6 +12,7 @@ pub mod index;
 pub mod kernel;
 pub mod mail;
 pub mod manifest;
+pub mod overlay;
 pub mod profile;
 pub mod series;
 pub mod source;

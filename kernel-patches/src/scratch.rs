@@ -17,7 +17,7 @@ use testbed_host::process::Output;
 use crate::conflict::{self, Place};
 use crate::error::Error;
 use crate::mail::Patch;
-use crate::stack::{FileState, Overlay};
+use crate::overlay::{FileState, Overlay};
 
 const APPLY_LIMIT: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,6 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-use crate::content::ContentId;
 use crate::error::Error;
 use crate::mail::{self, Patch};
 use crate::manifest::{self, Manifest};
@@ -65,15 +64,6 @@ impl Series {
                 names(library).join(", ")
             ),
         ))
-    }
-
-    /// Returns a name for the series' content.
-    pub fn content_id(&self) -> String {
-        let mut id = ContentId::new("series");
-        for patch in &self.patches {
-            id = id.part(&patch.text);
-        }
-        id.finish()
     }
 
     fn from_manifest(folder: &Utf8Path) -> Result<Self, Error> {

@@ -4,88 +4,18 @@
 //! Whether a tree already has a series is told by content alone: the series
 //! applies in reverse, or a patch made for that purpose takes it out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
 use testbed_host::cancel::Cancel;
 
 use crate::conflict::Place;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::mail::Patch;
-use crate::scratch::{Direction, Scratch, remove_below, write_below};
+use crate::overlay::Overlay;
+use crate::scratch::{Direction, Scratch};
 use crate::series::Series;
 use crate::tree::Tree;
-
-/// A file as a stack has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileState {
-    /// What is in it.
-    pub bytes: Vec<u8>,
-    /// Whether it may be executed.
-    pub executable: bool,
-}
-
-/// How a stack differs from its tree: changed and added files, and removed ones (`None`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overlay(BTreeMap<Utf8PathBuf, Option<FileState>>);
-
-impl Overlay {
-    pub(crate) fn from_files(files: BTreeMap<Utf8PathBuf, Option<FileState>>) -> Self {
-        Self(files)
-    }
-
-    /// Returns the files, by path.
-    pub fn files(&self) -> &BTreeMap<Utf8PathBuf, Option<FileState>> {
-        &self.0
-    }
-
-    /// Returns the content of a file of the stack; `None` when it has no such file.
-    ///
-    /// # Errors
-    /// When the tree's file cannot be read.
-    pub fn read(&self, tree: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(state) = self.0.get(path) {
-            return Ok(state.as_ref().map(|state| state.bytes.clone()));
-        }
-        let file = tree.join(path);
-        if !file.is_file() {
-            return Ok(None);
-        }
-        fs::read(&file)
-            .map(Some)
-            .map_err(Error::host("reading the tree"))
-    }
-
-    /// Writes the differing files below `folder` (removed ones are deleted
-    /// there), as they would lie over a copy of the tree.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
-        for (path, state) in &self.0 {
-            match state {
-                Some(state) => write_below(folder, path, &state.bytes, state.executable)
-                    .map_err(Error::host("writing a stack's file"))?,
-                None => remove_below(folder, path).map_err(Error::host("removing a file"))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn content_id(&self) -> String {
-        let mut id = ContentId::new("overlay");
-        for (path, state) in &self.0 {
-            id = id.part(path.as_str().as_bytes());
-            id = match state {
-                Some(state) => id.part(&[u8::from(state.executable)]).part(&state.bytes),
-                None => id.part(b"removed"),
-            };
-        }
-        id.finish()
-    }
-}
 
 /// One kernel source state.
 #[derive(Clone, Debug)]
@@ -359,6 +289,9 @@ impl Misfit {
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
+    use fs_err as fs;
+
     use super::*;
     use crate::mail;
 

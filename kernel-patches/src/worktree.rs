@@ -19,8 +19,8 @@ use testbed_host::lock::FileLock;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::index;
+use crate::overlay::{FileState, Overlay};
 use crate::scratch::{remove_below, write_below};
-use crate::stack::{FileState, Overlay};
 use crate::tree::Tree;
 
 /// What the copy holds now; absent while a change is under way.

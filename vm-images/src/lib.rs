@@ -12,6 +12,7 @@ pub mod guest;
 pub mod initramfs;
 pub mod machine;
 pub mod needs;
+pub mod probe;
 pub mod qemu;
 mod qmp;
 pub mod transcript;

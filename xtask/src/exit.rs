@@ -6,8 +6,6 @@ use selftests::input::InputError;
 use selftests::scenario::LoadError;
 use testbed_host::cache::CacheError;
 
-use crate::render;
-
 /// How a command ends; the numbers are a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -45,12 +43,6 @@ pub(crate) fn bad_input(what: impl Into<String>, hint: impl Into<String>) -> any
         hint: hint.into(),
     }
     .into()
-}
-
-/// Prints an error and returns the exit code it leads to.
-pub(crate) fn report(error: &anyhow::Error) -> Exit {
-    render::error_to_stderr(&format!("{error:#}"));
-    exit_for(error)
 }
 
 /// Returns the exit code for an error: whose business it is, wherever in the

@@ -27,7 +27,7 @@ fn main() -> std::process::ExitCode {
     snapshot::speak_for_ourselves(Layout::of_this_checkout().root());
     let session = match Session::start() {
         Ok(session) => session,
-        Err(error) => return exit::report(&error).into(),
+        Err(error) => return say(&error).into(),
     };
     let done = match &cli.command {
         Command::Test(args) => commands::test::run(args, &session),
@@ -46,7 +46,13 @@ fn main() -> std::process::ExitCode {
             render::line_to_stderr("interrupted; nothing is left running");
             Exit::Interrupted
         }
-        Err(error) => exit::report(&error),
+        Err(error) => say(&error),
     };
     exit.into()
+}
+
+/// Prints an error and returns the exit code it leads to.
+fn say(error: &anyhow::Error) -> Exit {
+    render::error_to_stderr(&format!("{error:#}"));
+    exit::exit_for(error)
 }

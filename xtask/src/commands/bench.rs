@@ -2,11 +2,12 @@
 //! The bench that guests run on: QEMU, machine, PID 1 and accelerator.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use vm_images::accel::{Accelerator, Choice, Probe};
+use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;
 use vm_images::guest;
 use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
+use vm_images::probe::{Choice, Probe};
 use vm_images::qemu::Qemu;
 use vm_images::vm::VmSpec;
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An overlay: the handful of files in which a source state differs from its tree.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::content::ContentId;
+use crate::error::Error;
+use crate::scratch::{remove_below, write_below};
+
+/// A file as a stack has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
+
+/// How a stack differs from its tree: changed and added files, and removed ones (`None`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overlay(BTreeMap<Utf8PathBuf, Option<FileState>>);
+
+impl Overlay {
+    pub(crate) fn from_files(files: BTreeMap<Utf8PathBuf, Option<FileState>>) -> Self {
+        Self(files)
+    }
+
+    /// Returns the files, by path.
+    pub fn files(&self) -> &BTreeMap<Utf8PathBuf, Option<FileState>> {
+        &self.0
+    }
+
+    /// Writes the differing files below `folder` (removed ones are deleted
+    /// there), as they would lie over a copy of the tree.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
+        for (path, state) in &self.0 {
+            match state {
+                Some(state) => write_below(folder, path, &state.bytes, state.executable)
+                    .map_err(Error::host("writing a stack's file"))?,
+                None => remove_below(folder, path).map_err(Error::host("removing a file"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a name for its content.
+    pub(crate) fn content_id(&self) -> String {
+        let mut id = ContentId::new("overlay");
+        for (path, state) in &self.0 {
+            id = id.part(path.as_str().as_bytes());
+            id = match state {
+                Some(state) => id.part(&[u8::from(state.executable)]).part(&state.bytes),
+                None => id.part(b"removed"),
+            };
+        }
+        id.finish()
+    }
+}
