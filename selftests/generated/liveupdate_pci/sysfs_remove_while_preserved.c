@@ -60,7 +60,7 @@ FIXTURE_TEARDOWN(sysfs_remove_while_preserved)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
+TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 180)
 {
 	__u64 value;
 	int ret;
@@ -82,6 +82,9 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	lu_step(&self->lu, "3: preserve dev in vm", ret);
 	ASSERT_EQ(0, ret) {
 		TH_LOG("step 3: must succeed");
+	}
+	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
+		TH_LOG("calls cannot be counted");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
 		TH_LOG("step 3: ltd_flb_unpreserve must not have been called yet");
@@ -111,11 +114,17 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	EXPECT_EQ(-EBUSY, ret) {
 		TH_LOG("step 5: must fail with EBUSY");
 	}
+	ASSERT_LE(0, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
+		TH_LOG("calls cannot be counted");
+	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
 		TH_LOG("step 5: pci_liveupdate_preserve must have been called 2 times in all");
 	}
 
 	lu_step(&self->lu, "6: nothing was logged so far", 0);
+	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
+		TH_LOG("the kernel log cannot be read");
+	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 		TH_LOG("step 6: exactly 0 lines of the kernel log must have this text");
 	}
@@ -128,6 +137,12 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	lu_step(&self->lu, "7: remove endpoint0", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 7: must succeed");
+	}
+	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
+		TH_LOG("calls cannot be counted");
+	}
+	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
+		TH_LOG("the kernel log cannot be read");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
 		TH_LOG("step 7: ltd_flb_unpreserve must not have been called yet");
@@ -174,6 +189,9 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	ASSERT_EQ(0, ret) {
 		TH_LOG("step 12: must succeed");
 	}
+	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
+		TH_LOG("calls cannot be counted");
+	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
 		TH_LOG("step 12: pci_flb_preserve must have been called once in all");
 	}
@@ -187,6 +205,12 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 120)
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "13: close vm", 0);
+	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
+		TH_LOG("calls cannot be counted");
+	}
+	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
+		TH_LOG("the kernel log cannot be read");
+	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
 		TH_LOG("step 13: ltd_flb_unpreserve must have been called once in all");
 	}

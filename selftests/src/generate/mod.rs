@@ -43,6 +43,10 @@ CONFIG_SHMEM=y
 CONFIG_TMPFS=y
 ";
 
+/// Seconds that the harness waits longer than the guest's PID 1 does, so that a test
+/// that hangs is ended, and called a hang, by the latter.
+const HARNESS_GRACE_SECS: u64 = 60;
+
 /// Returns the C program of a scenario.
 #[must_use]
 pub fn program(scenario: &Scenario) -> String {
@@ -121,11 +125,16 @@ fn gitignore(names: &[String]) -> String {
     text
 }
 
+/// The seconds after which the harness itself ends a stage.
+const fn harness_timeout_secs(scenario: &Scenario) -> u64 {
+    scenario.timeout_secs + HARNESS_GRACE_SECS
+}
+
 /// The longest program's time, where it is more than kselftest gives anyway.
 fn settings(scenarios: &[Scenario]) -> Option<String> {
     let longest = scenarios
         .iter()
-        .map(|scenario| scenario.timeout_secs * scenario.stages.len() as u64)
+        .map(|scenario| harness_timeout_secs(scenario) * scenario.stages.len() as u64)
         .max()?;
     (longest > KSELFTEST_TIMEOUT_SECS).then(|| format!("timeout={longest}\n"))
 }
@@ -155,6 +164,32 @@ mod tests {
         assert_eq!(names(2), ["LIVEUPDATE_TEST_HANDED_OVER"]);
         let single = scenarios.iter().find(|s| s.stages.len() == 1).unwrap();
         assert!(environment(single, 1).is_empty());
+    }
+
+    #[test]
+    fn the_guest_s_time_limit_comes_first() {
+        let text = "name: small\ntitle: small\nwhy: because\ntimeout_secs: 100\n\
+            stages: [{steps: [{rescan: pci, calls: {f: 1}, log: [{text: x, count: 1}]}]}]\n";
+        let scenario = Scenario::parse(text, "small.yaml").unwrap();
+        let c = program(&scenario);
+        assert!(c.contains("TEST_F_TIMEOUT(small, stage_1, 160)"), "{c}");
+        assert_eq!(settings(&[scenario]).as_deref(), Some("timeout=160\n"));
+        // What cannot be counted is seen before it is compared, and names no step.
+        let check = |head: &str, said: &str| {
+            let text = format!("\t{head} {{\n\t\tTH_LOG(\"{said}\");\n\t}}\n");
+            c.find(&text).unwrap_or_else(|| panic!("{text} in {c}"))
+        };
+        let assert = check(
+            "ASSERT_LE(0, lu_calls(&self->lu, \"f\"))",
+            "calls cannot be counted",
+        );
+        let expect = c.find("EXPECT_EQ(1, lu_calls(").unwrap();
+        assert!(assert < expect);
+        let assert = check(
+            "ASSERT_LE(0, lu_log_lines(&self->lu, \"x\"))",
+            "the kernel log cannot be read",
+        );
+        assert!(assert < c.find("EXPECT_EQ(1, lu_log_lines(").unwrap());
     }
 
     #[test]

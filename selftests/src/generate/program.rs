@@ -202,7 +202,7 @@ fn test(scenario: &Scenario, stage: &Stage) -> Node {
         "TEST_F_TIMEOUT({}, {}, {})",
         scenario.identifier(),
         super::test_name(stage.number),
-        scenario.timeout_secs
+        super::harness_timeout_secs(scenario)
     );
     let mut body = declarations(scenario, stage);
     for step in &stage.steps {

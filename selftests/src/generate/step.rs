@@ -49,6 +49,7 @@ pub(super) fn paragraph(stage: &Stage, step: &Step) -> Vec<Node> {
         nodes.push(result_check(step, target));
     }
     nodes.extend(value_check(step));
+    nodes.extend(countable(step));
     nodes.extend(
         step.calls
             .iter()
@@ -190,6 +191,20 @@ fn value_check(step: &Step) -> Option<Node> {
         )),
         _ => None,
     }
+}
+
+/// That calls and lines can be counted at all: a count that could not be taken is no
+/// finding of the step, so its message does not name one.
+fn countable(step: &Step) -> Vec<Node> {
+    let calls = step.calls.first().map(|(function, _)| {
+        let seen = Call::new("lu_calls", [LU, &string(function)]).text();
+        check("ASSERT_LE", "0", &seen, "calls cannot be counted")
+    });
+    let log = step.log.first().map(|log| {
+        let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
+        check("ASSERT_LE", "0", &seen, "the kernel log cannot be read")
+    });
+    calls.into_iter().chain(log).collect()
 }
 
 fn calls_check(step: &Step, function: &str, count: u64) -> Node {
