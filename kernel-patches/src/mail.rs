@@ -94,7 +94,8 @@ fn in_order(origin: &str, mut found: Vec<(Tag, Patch)>) -> Result<Vec<Patch>, Er
     }
     found.sort_by_key(|(tag, _)| tag.number);
     let total = found.iter().map(|(tag, _)| tag.total).max().unwrap_or(0);
-    if total > 0 {
+    // One patch by itself is taken as it is, whatever series it comes from.
+    if total > 0 && found.len() > 1 {
         for number in 1..=total {
             let count = found.iter().filter(|(tag, _)| tag.number == number).count();
             if count != 1 {
@@ -210,8 +211,10 @@ mod tests {
 
     #[test]
     fn a_missing_patch_is_said() {
-        let error = subjects(&mail("[PATCH 2/2] two", DIFF)).unwrap_err();
-        assert!(error.contains("patch 1 of 2 0 times"), "{error}");
+        let mbox = mail("[PATCH 2/3] two", DIFF) + &mail("[PATCH 3/3] three", DIFF);
+        let error = subjects(&mbox).unwrap_err();
+        assert!(error.contains("patch 1 of 3 0 times"), "{error}");
+        assert_eq!(subjects(&mail("[PATCH 2/2] two", DIFF)).unwrap(), ["two"]);
     }
 
     #[test]

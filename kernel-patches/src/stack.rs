@@ -74,7 +74,9 @@ pub fn stacks(
     }
     work.look_for(known, &mut contains)?;
     let base = work.stack("base", &contains, &configs);
-    work.put_on(series)?;
+    if let Err(error) = work.put_on(series) {
+        return Err(work.better_explanation(series, known)?.unwrap_or(error));
+    }
     contains.insert(series.name.clone());
     contains.extend(series.provides.iter().cloned().chain(replaced));
     configs.extend(series.config.clone());
@@ -83,7 +85,7 @@ pub fn stacks(
     if top.id == base.id {
         return Err(Error::input(
             format!("`{}` changes nothing on top of `base`", series.name),
-            "the tree seems to have it in a form that could not be taken out",
+            "it may be among the prerequisites already; name the others with `--prereq`",
         ));
     }
     Ok(Stacks {
@@ -110,10 +112,13 @@ fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result
             }
         }
         for name in &one.requires {
-            if !all[..index].iter().any(|below| below.name == *name) {
+            let is_below = all[..index].iter().any(|below| below.name == *name);
+            if !is_below && !series.provides.contains(name) {
                 return Err(Error::input(
                     format!("the series `{}` needs `{name}` below it", one.name),
-                    format!("add `--prereq {name}` before it"),
+                    format!(
+                        "add `--prereq {name}` before it; if a series there offers the same, say `--provides {name}`"
+                    ),
                 ));
             }
         }
@@ -140,7 +145,11 @@ impl Work<'_> {
             ));
             return Ok(Vec::new());
         }
-        for patch in &series.take_out {
+        let stands_for = known
+            .iter()
+            .filter(|old| series.provides.contains(&old.name));
+        let take_out = stands_for.flat_map(|old| &old.take_out);
+        for patch in series.take_out.iter().chain(take_out) {
             if let Ok(without) = self.attempt(std::slice::from_ref(patch), Direction::Forwards)? {
                 self.overlay = without;
                 self.notes.push(format!(
@@ -178,6 +187,39 @@ impl Work<'_> {
         Ok(Vec::new())
     }
 
+    /// Returns how the series fits a tree without a known series that the tree
+    /// has: a new version of it with one bad hunk fits the tree as it is nowhere.
+    fn better_explanation(
+        &self,
+        series: &Series,
+        known: &[Series],
+    ) -> Result<Option<Error>, Error> {
+        let Err(here) = self.attempt(&series.patches, Direction::Forwards)? else {
+            return Ok(None);
+        };
+        for old in known {
+            for patch in &old.take_out {
+                let mut patches = vec![patch.clone()];
+                patches.extend(series.patches.iter().cloned());
+                let Err(there) = self.attempt(&patches, Direction::Forwards)? else {
+                    continue;
+                };
+                let got_further = there.index > here.index + 1;
+                let fits_more =
+                    there.index == here.index + 1 && there.places.len() < here.places.len();
+                if got_further || fits_more {
+                    let without = format!("{} without `{}`", self.tree.label(), old.name);
+                    let misfit = Misfit {
+                        index: there.index - 1,
+                        ..there
+                    };
+                    return Ok(Some(misfit.into_error(series, &without)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Adds the names of `known` series that are in by content, in these or other words.
     fn look_for(&self, known: &[Series], contains: &mut BTreeSet<String>) -> Result<(), Error> {
         for series in known {
@@ -213,7 +255,7 @@ impl Work<'_> {
                     ));
                     return Ok(());
                 }
-                Err(misfit.into_error(series, self.tree))
+                Err(misfit.into_error(series, self.tree.label()))
             }
         }
     }
@@ -266,7 +308,7 @@ struct Misfit {
 }
 
 impl Misfit {
-    fn into_error(self, series: &Series, tree: &Tree) -> Error {
+    fn into_error(self, series: &Series, tree: &str) -> Error {
         let places: Vec<String> = self
             .places
             .iter()
@@ -279,7 +321,7 @@ impl Misfit {
                 series.patches.len(),
                 series.name,
                 self.patch.origin,
-                tree.label(),
+                tree,
                 places.join("\n"),
             ),
             "rebase the series on this tree, or give the tree it was made for with `--kernel`",
@@ -403,6 +445,18 @@ mod tests {
         assert_eq!(text(&got.base).as_deref(), Some("a\n"));
         assert_eq!(text(&got.series).as_deref(), Some("B, second version\n"));
         assert!(got.series.contains.contains("known"));
+    }
+
+    #[test]
+    fn a_new_version_that_nearly_fits_is_explained_where_it_fits_best() {
+        let ground = Ground::new("B, as merged\n");
+        let mut known = series("known", &[&change("a", "b")]);
+        known.take_out = series("t", &[&change("B, as merged", "a")]).patches;
+        let v2 = series("v2", &[&change("a", "c"), &change("typo", "d")]);
+        let error = stacks(&ground.tree(), &[], &v2, &[known], &Cancel::new()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("patch 2 of 2 of `v2`"), "{text}");
+        assert!(text.contains("the test tree without `known`"), "{text}");
     }
 
     #[test]

@@ -140,15 +140,11 @@ fn hang(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
 fn crash(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     let unexpected: Vec<&Splat> = unexpected_splats(scenario, log).collect();
     if let Some(first) = unexpected.first() {
-        let more = match unexpected.len() - 1 {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
         let reason = format!(
-            "{} {}: {}{more}",
+            "{} {}: {}",
             first.class.word(),
             when(first),
-            first.title
+            titles(&unexpected)
         );
         let in_time = first.phase == Phase::During && started(evidence, first.boot);
         return Some(Judgement::new(Outcome::Crash, reason).in_time(in_time));
@@ -160,6 +156,25 @@ fn crash(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Option<Judg
         }
         _ => None,
     }
+}
+
+/// The titles, each once, and how many more there are than are worth a sentence.
+fn titles(splats: &[&Splat]) -> String {
+    const SHOWN: usize = 3;
+    let mut titles: Vec<&str> = Vec::new();
+    for splat in splats {
+        if !titles.contains(&splat.title.as_str()) {
+            titles.push(&splat.title);
+        }
+    }
+    let more = titles.len().saturating_sub(SHOWN);
+    titles.truncate(SHOWN);
+    let more = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    titles.join("; ") + &more
 }
 
 fn unexpected_splats<'a>(scenario: &Scenario, log: &'a Log) -> impl Iterator<Item = &'a Splat> {

@@ -69,7 +69,10 @@ impl Probe<'_> {
         }
         let remembered = self.cache.join(format!("{}.json", self.key()));
         if let Some(choice) = recall(&remembered) {
-            return choice;
+            let reason = choice
+                .reason
+                .map(|_| "KVM opens but does not run a guest (tried before); using TCG".to_owned());
+            return Choice { reason, ..choice };
         }
         let Some(choice) = self.try_both(cancel, observer) else {
             return tcg("KVM was not tried to its end; using TCG".to_owned());

@@ -16,6 +16,7 @@ Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat 
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
+#[command(max_term_width = 80)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -50,7 +51,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "TREE")]
     pub(crate) kernel: Option<String>,
 
-    /// Series to judge: one of ours by name, a folder of .patch files, or an mbox
+    /// Series to judge: one of ours by name, a folder of .patch files, one patch,
+    /// or an mbox
     #[arg(long, value_name = "SERIES", default_value = DEFAULT_SERIES)]
     pub(crate) series: String,
 
@@ -59,8 +61,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "SERIES")]
     pub(crate) prereq: Vec<String>,
 
-    /// Name of a series of ours whose place the series takes, in other words, so
-    /// that scenarios which fail without it should pass; may be repeated
+    /// Name of a series of ours whose place the named ones take, in other words:
+    /// scenarios that fail without it should pass; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) provides: Vec<String>,
 

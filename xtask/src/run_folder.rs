@@ -10,6 +10,7 @@ use testbed_host::files::read_plain;
 use crate::exit::bad_input;
 use crate::layout::Layout;
 use crate::plan::Plan;
+use crate::result::RunResult;
 
 /// What the run was to do.
 pub(crate) const PLAN: &str = "plan.json";
@@ -74,11 +75,25 @@ impl RunFolder {
         let id = format!("{stamp}-{}", std::process::id());
         let path = runs.join(&id);
         fs::create_dir_all(&path)?;
-        let link = runs.join(format!(".latest-{id}"));
-        fs_err::os::unix::fs::symlink(&id, &link)?;
-        fs::rename(&link, runs.join("latest"))?;
         prune(runs);
         Ok(Self { path })
+    }
+
+    /// Writes what the run came to; from now on it is the latest that is finished.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn finish(&self, result: &RunResult, layout: &Layout) -> anyhow::Result<()> {
+        self.write_json(RESULT, result)?;
+        let (Some(runs), Some(id)) = (self.path.parent(), self.path.file_name()) else {
+            return Ok(());
+        };
+        if runs == layout.runs() {
+            let link = runs.join(format!(".latest-{id}"));
+            fs_err::os::unix::fs::symlink(id, &link)?;
+            fs::rename(&link, runs.join("latest"))?;
+        }
+        Ok(())
     }
 
     /// Returns the folder of a finished run.
@@ -89,7 +104,7 @@ impl RunFolder {
         if !path.join(RESULT).is_file() {
             return Err(bad_input(
                 format!("`{path}` is not the folder of a finished run"),
-                "runs are in `target/testbed/runs`; `latest` is the newest",
+                "runs are in `target/testbed/runs`; `latest` is the newest finished one",
             ));
         }
         Ok(Self {

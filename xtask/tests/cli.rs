@@ -142,7 +142,7 @@ fn a_series_without_what_it_needs_below() {
     -- stdout
     -- stderr
     error: the series `liveupdate-test-driver` needs `pci-liveupdate` below it
-    hint: add `--prereq pci-liveupdate` before it
+    hint: add `--prereq pci-liveupdate` before it; if a series there offers the same, say `--provides pci-liveupdate`
     "#);
 }
 
@@ -153,7 +153,7 @@ fn a_run_that_is_none() {
     -- stdout
     -- stderr
     error: `/no/such/run` is not the folder of a finished run
-    hint: runs are in `target/testbed/runs`; `latest` is the newest
+    hint: runs are in `target/testbed/runs`; `latest` is the newest finished one
     "#);
 }
 

@@ -53,6 +53,15 @@ impl Request {
         }
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
+        if named.contains(&args.series) {
+            return Err(bad_input(
+                format!(
+                    "`{}` is both the series and one of its prerequisites",
+                    args.series
+                ),
+                "name the series below it with `--prereq`, without it",
+            ));
+        }
         let mut stacks = args.stacks.clone();
         stacks.sort_by_key(|name| STACKS.iter().position(|known| known == name));
         stacks.dedup();

@@ -25,7 +25,7 @@ use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan, Wishes};
 use crate::render;
 use crate::result::{self, CellResult, RunResult};
-use crate::run_folder::{RESULT, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Runs the chain and prints the verdict.
@@ -40,8 +40,8 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     doctor::require(args.install, session)?;
-    let folder = RunFolder::create(args.out.as_deref(), &session.layout, &plan)?;
     let ready = make_ready(&request, &profiles, &scenarios, args, session)?;
+    let folder = RunFolder::create(args.out.as_deref(), &session.layout, &plan)?;
     let result = run_cells(&plan, &scenarios, &ready, &folder, args, session)?;
     session.progress.clear();
     show(&result, &plan, args.format, &folder, session)?;
@@ -164,7 +164,7 @@ fn run_cells(
     }
     let series = plan.series.clone();
     let result = RunResult::new(tree.clone(), series, plan.prerequisites.clone(), results);
-    folder.write_json(RESULT, &result)?;
+    folder.finish(&result, &session.layout)?;
     Ok(result)
 }
 

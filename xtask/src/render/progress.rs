@@ -204,7 +204,7 @@ fn log_line(activity: &str, running: &Running, age: Duration) -> String {
         Some(total) if running.done > 0 => {
             line += &format!(", {} of about {}", running.done, total.max(running.done));
         }
-        _ if running.done > 0 => line += &format!(", {}", running.done),
+        _ if running.done > 0 => line += &format!(", {} so far", running.done),
         _ => {}
     }
     if !running.detail.is_empty() {
