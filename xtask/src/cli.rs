@@ -76,6 +76,19 @@ pub(crate) struct SourceArgs {
     pub(crate) stacks: Vec<String>,
 }
 
+/// Which kernel configurations to use.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProfileArgs {
+    /// Kernel configuration: fast or kasan; several separated by commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "fast"
+    )]
+    pub(crate) profile: Vec<String>,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {
     /// Scenarios by name [default: all]
@@ -85,14 +98,8 @@ pub(crate) struct TestArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Kernel configuration: fast or kasan; several separated by commas
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "fast"
-    )]
-    pub(crate) profile: Vec<String>,
+    #[command(flatten)]
+    pub(crate) profiles: ProfileArgs,
 
     /// Machine to run on, from vm-images/machines
     #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE)]
@@ -159,14 +166,8 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Kernel configuration: fast or kasan; several separated by commas
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "fast"
-    )]
-    pub(crate) profile: Vec<String>,
+    #[command(flatten)]
+    pub(crate) profiles: ProfileArgs,
 }
 
 #[derive(Args, Debug)]

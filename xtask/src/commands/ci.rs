@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn the_matrix_is_what_a_person_would_type() {
         let args = test_args("kasan").unwrap();
-        assert_eq!(args.profile, ["kasan"]);
+        assert_eq!(args.profiles.profile, ["kasan"]);
         assert!(args.scenarios.is_empty() && !args.dry_run);
     }
 }

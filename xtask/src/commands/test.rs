@@ -31,7 +31,7 @@ use crate::session::Session;
 /// Runs the chain and prints the verdict.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let request = Request::from_args(&args.source, session)?;
-    let profiles = find_profiles(&args.profile, session)?;
+    let profiles = find_profiles(&args.profiles.profile, session)?;
     find_machine(&args.machine, session)?;
     let scenarios = choose_scenarios(generate::scenarios(session)?, &args.scenarios)?;
     let plan = Plan::new(wishes(args, &request, &profiles, &scenarios));
