@@ -2,7 +2,6 @@
 //! One file a command.
 
 pub(crate) mod apply;
-pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod ci;
@@ -10,5 +9,6 @@ pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod patch_style;
 pub(crate) mod report;
+pub(crate) mod rig;
 pub(crate) mod sources;
 pub(crate) mod test;

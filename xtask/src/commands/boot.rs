@@ -9,7 +9,7 @@ use vm_images::transcript::End;
 use vm_images::vm::{self, Job};
 
 use crate::cli::BootArgs;
-use crate::commands::bench::{Bench, find_needs};
+use crate::commands::rig::{Rig, find_needs};
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
@@ -29,13 +29,13 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         None => session.layout.root().join("target/testbed/boot"),
     };
     fs_err::create_dir_all(&artifacts)?;
-    let bench = Bench::set_up(&args.machine, session)?;
-    let initramfs = initramfs(&bench, &artifacts)?;
-    let choice = bench.choose_accelerator(&args.image, &initramfs, &needs, session);
+    let rig = Rig::set_up(&args.machine, session)?;
+    let initramfs = initramfs(&rig, &artifacts)?;
+    let choice = rig.choose_accelerator(&args.image, &initramfs, &needs, session);
     if let Some(text) = choice.reason {
         session.progress.event(Event::Note { text });
     }
-    let spec = bench.spec(
+    let spec = rig.spec(
         "boot",
         &args.image,
         &initramfs,
@@ -64,8 +64,8 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     })
 }
 
-fn initramfs(bench: &Bench, folder: &camino::Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+fn initramfs(rig: &Rig, folder: &camino::Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let path = folder.join("initramfs.cpio");
-    Initramfs::for_guest(&bench.guest)?.write_to(&path)?;
+    Initramfs::for_guest(&rig.guest)?.write_to(&path)?;
     Ok(path)
 }

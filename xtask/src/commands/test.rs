@@ -17,8 +17,8 @@ use vm_images::transcript::Transcript;
 use self::cells::Cell;
 use self::prepare::Ground;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
-use crate::commands::bench::{Bench, find_machine};
 use crate::commands::build::{build_all, find_profiles};
+use crate::commands::rig::{Rig, find_machine};
 use crate::commands::sources::Request;
 use crate::commands::{doctor, generate};
 use crate::exit::{Exit, bad_input};
@@ -104,7 +104,7 @@ fn wishes(
 
 /// Everything that cells run on.
 struct Ready {
-    bench: Bench,
+    rig: Rig,
     grounds: Vec<Ground>,
     /// The tree's name for people.
     tree: String,
@@ -120,10 +120,10 @@ fn make_ready(
 ) -> anyhow::Result<Ready> {
     let sources = request.apply(session)?;
     let kernels = build_all(&sources, profiles, session)?;
-    let bench = Bench::set_up(&args.machine, session)?;
-    let grounds = prepare::grounds(kernels, &sources, scenarios, &bench, session)?;
+    let rig = Rig::set_up(&args.machine, session)?;
+    let grounds = prepare::grounds(kernels, &sources, scenarios, &rig, session)?;
     Ok(Ready {
-        bench,
+        rig,
         grounds,
         tree: sources.tree.label().to_owned(),
     })
@@ -137,21 +137,10 @@ fn run_cells(
     args: &TestArgs,
     session: &Session,
 ) -> anyhow::Result<RunResult> {
-    let Ready {
-        bench,
-        grounds,
-        tree,
-    } = ready;
-    let accelerator = accelerator(bench, grounds, session)?;
+    let Ready { rig, grounds, tree } = ready;
+    let accelerator = accelerator(rig, grounds, session)?;
     let cells = match_up(plan, scenarios, grounds)?;
-    let transcripts = cells::run_all(
-        &cells,
-        bench,
-        accelerator,
-        folder.path(),
-        args.jobs,
-        session,
-    );
+    let transcripts = cells::run_all(&cells, rig, accelerator, folder.path(), args.jobs, session);
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
@@ -191,19 +180,14 @@ fn judge_cell(
     judged.cell
 }
 
-fn accelerator(
-    bench: &Bench,
-    grounds: &[Ground],
-    session: &Session,
-) -> anyhow::Result<Accelerator> {
+fn accelerator(rig: &Rig, grounds: &[Ground], session: &Session) -> anyhow::Result<Accelerator> {
     let ground = grounds.first().context("there is no kernel to run")?;
     let initramfs = ground
         .initramfs
         .values()
         .next()
         .context("there is nothing to run")?;
-    let choice =
-        bench.choose_accelerator(&ground.kernel.image(), initramfs, &ground.guest, session);
+    let choice = rig.choose_accelerator(&ground.kernel.image(), initramfs, &ground.guest, session);
     if let Some(text) = choice.reason {
         session.progress.event(Event::Note { text });
     }

@@ -15,7 +15,7 @@ use vm_images::vm::{self, Job, StageJob};
 
 use super::judge::Binaries;
 use super::prepare::{Ground, program_in_guest};
-use crate::commands::bench::Bench;
+use crate::commands::rig::Rig;
 use crate::plan::CellPlan;
 use crate::session::Session;
 
@@ -49,14 +49,14 @@ impl Cell<'_> {
 /// cell that was not begun because the user asked to stop.
 pub(crate) fn run_all(
     cells: &[Cell<'_>],
-    bench: &Bench,
+    rig: &Rig,
     accelerator: Accelerator,
     run: &Utf8Path,
     jobs: Option<u32>,
     session: &Session,
 ) -> Vec<Option<Transcript>> {
     let jobs = jobs
-        .map_or_else(|| jobs_that_fit(cells, bench), |jobs| jobs as usize)
+        .map_or_else(|| jobs_that_fit(cells, rig), |jobs| jobs as usize)
         .min(cells.len());
     let activity = Activity::start(&session.progress, "running cells", Some(cells.len() as u64));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -70,7 +70,7 @@ pub(crate) fn run_all(
                         break;
                     }
                     let cell = &cells[index];
-                    let transcript = run_one(cell, bench, accelerator, run, session);
+                    let transcript = run_one(cell, rig, accelerator, run, session);
                     transcripts.lock().unwrap_or_else(PoisonError::into_inner)[index] =
                         Some(transcript);
                     let done = done.fetch_add(1, Ordering::SeqCst) + 1;
@@ -86,12 +86,12 @@ pub(crate) fn run_all(
 
 fn run_one(
     cell: &Cell<'_>,
-    bench: &Bench,
+    rig: &Rig,
     accelerator: Accelerator,
     run: &Utf8Path,
     session: &Session,
 ) -> Transcript {
-    let spec = bench.spec(
+    let spec = rig.spec(
         &cell.plan.label(),
         &cell.ground.kernel.image(),
         cell.initramfs,
@@ -133,11 +133,11 @@ fn longest_first(cells: &[Cell<'_>]) -> Vec<usize> {
 }
 
 /// As many VMs at once as there are cores and free memory for.
-fn jobs_that_fit(cells: &[Cell<'_>], bench: &Bench) -> usize {
+fn jobs_that_fit(cells: &[Cell<'_>], rig: &Rig) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let guest = cells
         .iter()
-        .map(|cell| u64::from(bench.memory_mib(&cell.ground.guest)))
+        .map(|cell| u64::from(rig.memory_mib(&cell.ground.guest)))
         .max()
         .unwrap_or(1);
     let Some(free) = free_memory_mib() else {

@@ -15,8 +15,8 @@ use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
 
-use crate::commands::bench::{Bench, find_needs};
 use crate::commands::build::Built;
+use crate::commands::rig::{Rig, find_needs};
 use crate::commands::sources::Sources;
 use crate::session::Session;
 
@@ -49,7 +49,7 @@ pub(crate) fn grounds(
     built: Vec<Built>,
     sources: &Sources,
     scenarios: &[Scenario],
-    bench: &Bench,
+    rig: &Rig,
     session: &Session,
 ) -> anyhow::Result<Vec<Ground>> {
     let total = (built.len() * scenarios.len()) as u64;
@@ -68,7 +68,7 @@ pub(crate) fn grounds(
             activity.advance(done, &scenario.name);
             done += 1;
             let program = programs.compile(scenario, session)?;
-            let path = pack(scenario, &program, &kernel, bench, session)?;
+            let path = pack(scenario, &program, &kernel, rig, session)?;
             initramfs.insert(scenario.name.clone(), path);
         }
         let from = sources
@@ -160,10 +160,10 @@ fn pack(
     scenario: &Scenario,
     program: &Utf8Path,
     kernel: &Kernel,
-    bench: &Bench,
+    rig: &Rig,
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
-    let mut archive = Initramfs::for_guest(&bench.guest)?;
+    let mut archive = Initramfs::for_guest(&rig.guest)?;
     archive.add_test(&scenario.identifier(), program)?;
     if scenario.stages.len() > 1 {
         archive.add_next_kernel(&kernel.image())?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The bench that guests run on: QEMU, machine, PID 1 and accelerator.
+//! The rig that guests run on: QEMU, machine, PID 1 and accelerator.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use vm_images::accel::Accelerator;
@@ -16,7 +16,7 @@ use crate::session::Session;
 
 /// What every guest of a run has in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Bench {
+pub(crate) struct Rig {
     pub(crate) qemu: Qemu,
     pub(crate) machine: Machine,
     /// The static PID 1, on the host.
@@ -24,7 +24,7 @@ pub(crate) struct Bench {
     cache: Utf8PathBuf,
 }
 
-impl Bench {
+impl Rig {
     /// Finds QEMU, reads the machine and builds PID 1.
     ///
     /// # Errors
