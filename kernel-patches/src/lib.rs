@@ -10,6 +10,7 @@ pub mod conflict;
 pub mod error;
 pub mod index;
 pub mod kernel;
+pub mod kselftest;
 pub mod mail;
 pub mod manifest;
 pub mod overlay;

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Has the tree's own rules compile the selftests of a TARGET, in a copy of their
+//! source, and asks its Makefile what they are.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use testbed_host::cancel::Cancel;
+use testbed_host::events::{Activity, Observer};
+use testbed_host::process::{ProcessError, Tool};
+
+use super::Request;
+use super::source::{self, SELFTESTS};
+use crate::error::Error;
+
+const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
+const LIST_LIMIT: Duration = Duration::from_secs(60);
+/// More words than this are not read from a Makefile.
+const WORDS_MAX: usize = 4000;
+/// Lines of a failed listing that are shown.
+const LINES_SHOWN: usize = 12;
+
+/// The variables by which a selftest's Makefile says what it has; the first three
+/// are those whose tests the tree's own runner runs.
+const VARIABLES: [(&str, Part); 7] = [
+    ("TEST_GEN_PROGS", Part::Run),
+    ("TEST_CUSTOM_PROGS", Part::Run),
+    ("TEST_PROGS", Part::Run),
+    ("TEST_GEN_PROGS_EXTENDED", Part::ByHand),
+    ("TEST_PROGS_EXTENDED", Part::ByHand),
+    ("TEST_GEN_FILES", Part::MadeFile),
+    ("TEST_FILES", Part::File),
+];
+
+/// What a file is to the selftests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A test that the tree's own runner runs.
+    Run,
+    /// A program that somebody or something else runs.
+    ByHand,
+    /// A file that is made, often a program.
+    MadeFile,
+    /// A file that tests need.
+    File,
+}
+
+/// What a build left.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// The copy of the tree.
+    pub(super) source: Utf8PathBuf,
+    /// Where make put what it made of the TARGET.
+    pub(super) output: Utf8PathBuf,
+    /// What the TARGET's Makefile lists, as written there.
+    pub(super) words: Vec<(Part, String)>,
+    /// What make and the compiler complained about.
+    pub(super) complaints: String,
+}
+
+/// Builds the TARGET's selftests below `room`.
+pub(super) fn build(
+    request: &Request<'_>,
+    room: &Utf8Path,
+    cancel: &Cancel,
+    observer: &dyn Observer,
+) -> Result<Built, Error> {
+    let what = format!("building the selftests `{}`", request.target);
+    let _activity = Activity::start(observer, what, None);
+    let maker = Maker {
+        source: room.join("src"),
+        objects: room.join("out"),
+        target: request.target,
+        cancel,
+    };
+    source::copy(request.tree, request.stack, &maker.source)?;
+    let headers = maker.objects.join("usr");
+    fs::create_dir_all(&headers).map_err(Error::host("making a folder"))?;
+    fs_err::os::unix::fs::symlink(
+        request.kernel.headers().join("include"),
+        headers.join("include"),
+    )
+    .map_err(Error::host("linking a kernel's headers"))?;
+    let complaints = maker.compile()?;
+    Ok(Built {
+        words: maker.list()?,
+        source: maker.source.clone(),
+        output: maker.output(),
+        complaints,
+    })
+}
+
+struct Maker<'a> {
+    source: Utf8PathBuf,
+    objects: Utf8PathBuf,
+    target: &'a str,
+    cancel: &'a Cancel,
+}
+
+impl Maker<'_> {
+    fn output(&self) -> Utf8PathBuf {
+        self.objects.join("kselftest").join(self.target)
+    }
+
+    fn make(&self, folder: &Utf8Path) -> Tool {
+        let make = Tool::new("make")
+            .args(["-C", folder.as_str()])
+            .arg(format!("O={}", self.objects))
+            // What the user's own builds are told must not leak in.
+            .env_clear()
+            .env("LC_ALL", "C");
+        ["PATH", "HOME", "TMPDIR"]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)))
+            .fold(make, |make, (name, value)| make.env(name, value))
+    }
+
+    /// Makes all that can be made, and returns the complaints about the rest.
+    fn compile(&self) -> Result<String, Error> {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        // The same source gives the same bytes, wherever it was copied to. Rules
+        // that leave out the flags for linking take them with those for compiling.
+        let places = format!("-static -ffile-prefix-map={}/=", self.source);
+        let output = self
+            .make(&self.source.join(SELFTESTS))
+            // Going on after a failure, and each rule's complaints in one piece.
+            .args(["-k", &format!("-j{jobs}"), "-Otarget"])
+            .arg(format!("TARGETS={}", self.target))
+            .arg("SKIP_TARGETS=")
+            .arg(format!("USERCFLAGS={places}"))
+            .arg("USERLDFLAGS=-static -s")
+            .arg("all")
+            .deadline("selftest build", COMPILE_LIMIT)
+            .run_unchecked(self.cancel)
+            .map_err(self.failed())?;
+        let complaints = output.stderr_text();
+        if !output.status.success() && complaints.contains("No space left on device") {
+            return Err(Error::host("building selftests")(std::io::Error::other(
+                "no space left on device",
+            )));
+        }
+        Ok(complaints)
+    }
+
+    /// Asks the TARGET's Makefile what it has.
+    fn list(&self) -> Result<Vec<(Part, String)>, Error> {
+        let names: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
+        let rule = format!(
+            "testbed-list: ; @:$(foreach v,{},$(foreach f,$($v),$(info testbed: $v $f)))",
+            names.join(" ")
+        );
+        let output = self
+            .make(&self.source.join(SELFTESTS).join(self.target))
+            .arg("-s")
+            .arg(format!("OUTPUT={}", self.output()))
+            .arg(format!("--eval={rule}"))
+            .arg("testbed-list")
+            .env(
+                "KHDR_INCLUDES",
+                format!("-isystem {}/usr/include", self.objects),
+            )
+            .deadline("selftest list", LIST_LIMIT)
+            .run_unchecked(self.cancel)
+            .map_err(self.failed())?;
+        if !output.status.success() {
+            let said = output.stderr_text();
+            let lines: Vec<&str> = said.lines().take(LINES_SHOWN).collect();
+            return Err(Error::input(
+                format!(
+                    "the Makefile of the selftests `{}` does not say what they are:\n{}",
+                    self.target,
+                    lines.join("\n").replace(&format!("{}/", self.source), "")
+                ),
+                "mend it, or ask for other selftests",
+            ));
+        }
+        Ok(words(&output.stdout_text()))
+    }
+
+    fn failed(&self) -> impl FnOnce(ProcessError) -> Error {
+        Error::tool(format!("building the selftests `{}`", self.target))
+    }
+}
+
+/// Reads `testbed: VARIABLE WORD`; each word once, under the variable named first.
+fn words(listed: &str) -> Vec<(Part, String)> {
+    let mut words: Vec<(Part, String)> = Vec::new();
+    for line in listed.lines() {
+        let Some((variable, word)) = line
+            .strip_prefix("testbed: ")
+            .and_then(|line| line.split_once(' '))
+        else {
+            continue;
+        };
+        let known = VARIABLES.iter().find(|(name, _)| *name == variable);
+        let Some((_, part)) = known.filter(|_| words.len() < WORDS_MAX) else {
+            continue;
+        };
+        if words.iter().all(|(_, other)| other != word) {
+            words.push((*part, word.to_owned()));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_makefile_s_words_are_read_and_its_chatter_is_not() {
+        let listed = "checking for libcap\ntestbed: TEST_GEN_PROGS /o/a\ntestbed: OTHER /o/x\n\
+            testbed: TEST_FILES b.sh\ntestbed: TEST_GEN_FILES /o/a\n";
+        assert_eq!(
+            words(listed),
+            [
+                (Part::Run, "/o/a".to_owned()),
+                (Part::File, "b.sh".to_owned())
+            ]
+        );
+    }
+}

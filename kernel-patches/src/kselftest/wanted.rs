@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Which selftests are asked for, and whether a stack has them; told from the
+//! names of files alone, before anything is built.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::source::{SELFTESTS, is_behind_a_link};
+use crate::error::Error;
+use crate::stack::Stack;
+use crate::tree::Tree;
+
+/// TARGETs lie at most so many folders deep.
+const DEPTH_MAX: usize = 5;
+/// More names than this are not listed.
+const NAMES_SHOWN: usize = 24;
+
+/// `TARGET` or `TARGET:TEST`, as the tree's own runner lists them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The TARGET.
+    pub target: String,
+    /// One of its tests; all of them when there is none.
+    pub test: Option<String>,
+}
+
+impl Wanted {
+    /// Reads what the user typed.
+    ///
+    /// # Errors
+    /// When it cannot be the name of a TARGET and a test.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (target, test) = match text.split_once(':') {
+            Some((target, test)) => (target, Some(test)),
+            None => (text, None),
+        };
+        if !is_target_name(target) || !test.is_none_or(is_file_name) {
+            return Err(Error::input(
+                format!("`{text}` names no selftest"),
+                "give `TARGET` or `TARGET:TEST`, such as `liveupdate:luo_kexec_simple`",
+            ));
+        }
+        Ok(Self {
+            target: target.to_owned(),
+            test: test.map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.target)?;
+        match &self.test {
+            Some(test) => write!(f, ":{test}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether make and a guest take this as a file's name and as nothing else.
+pub(super) fn is_file_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+    name.bytes().all(plain)
+        && !name.is_empty()
+        && name.len() <= 100
+        && !name.starts_with(['.', '-'])
+}
+
+fn is_target_name(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    parts.len() <= DEPTH_MAX && parts.iter().all(|part| is_file_name(part))
+}
+
+/// Returns whether a stack has selftests of this name.
+pub fn has_target(tree: &Tree, stack: &Stack, target: &str) -> bool {
+    is_target_name(target) && has_file(tree, stack, &makefile(target))
+}
+
+fn makefile(target: &str) -> Utf8PathBuf {
+    Utf8Path::new(SELFTESTS).join(target).join("Makefile")
+}
+
+fn has_file(tree: &Tree, stack: &Stack, path: &Utf8Path) -> bool {
+    match stack.overlay.files().get(path) {
+        Some(state) => state.is_some(),
+        None => tree.root().join(path).is_file() && !is_behind_a_link(tree.root(), path),
+    }
+}
+
+/// Returns the mistake of asking for a TARGET that none of the stacks has.
+pub fn no_such_target(tree: &Tree, stacks: &[&Stack], target: &str) -> Error {
+    let mut names = targets_of(tree);
+    for stack in stacks {
+        names.extend(
+            stack
+                .overlay
+                .files()
+                .keys()
+                .filter_map(|path| target_of(path)),
+        );
+    }
+    names.retain(|name| stacks.iter().any(|stack| has_target(tree, stack, name)));
+    let hint = if names.is_empty() {
+        "give a tree that has `tools/testing/selftests`".to_owned()
+    } else {
+        format!(
+            "its TARGETs are: {}",
+            nearest_first(target, names.iter().map(String::as_str))
+        )
+    };
+    Error::input(
+        format!("{} has no selftests `{target}`", tree.label()),
+        hint,
+    )
+}
+
+fn targets_of(tree: &Tree) -> BTreeSet<String> {
+    let root = tree.root();
+    let walk = walkdir::WalkDir::new(root.join(SELFTESTS)).max_depth(DEPTH_MAX + 1);
+    let files = walk.into_iter().filter_map(Result::ok);
+    files
+        .filter(|entry| entry.file_name() == "Makefile")
+        .filter_map(|entry| target_of(Utf8Path::from_path(entry.path())?.strip_prefix(root).ok()?))
+        .collect()
+}
+
+/// The TARGET whose Makefile this is.
+fn target_of(path: &Utf8Path) -> Option<String> {
+    let below = path.strip_prefix(SELFTESTS).ok()?;
+    let is_plain = |part| matches!(part, Utf8Component::Normal(_));
+    let target = below.parent().filter(|_| below.ends_with("Makefile"))?;
+    (is_target_name(target.as_str()) && target.components().all(is_plain))
+        .then(|| target.to_string())
+}
+
+/// The names, those first that look like the wrong one, and no more than can be read.
+pub(super) fn nearest_first<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let likeness = |name: &str| {
+        let same = wrong.bytes().zip(name.bytes());
+        let front = same.take_while(|(a, b)| a == b).count();
+        let end = wrong.bytes().rev().zip(name.bytes().rev());
+        front + end.take_while(|(a, b)| a == b).count()
+    };
+    let mut names: Vec<&str> = names.collect();
+    names.sort_by_key(|name| std::cmp::Reverse(likeness(name)));
+    let more = names.len().saturating_sub(NAMES_SHOWN);
+    names.truncate(NAMES_SHOWN);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_and_a_test_are_names_and_no_paths() {
+        let wanted = Wanted::parse("liveupdate:luo_kexec_simple").unwrap();
+        assert_eq!(wanted.target, "liveupdate");
+        assert_eq!(wanted.test.as_deref(), Some("luo_kexec_simple"));
+        assert_eq!(wanted.to_string(), "liveupdate:luo_kexec_simple");
+        assert_eq!(Wanted::parse("filesystems/epoll").unwrap().test, None);
+        for wrong in [
+            "",
+            ":",
+            "a:",
+            ":b",
+            "../x",
+            "/x",
+            "a//b",
+            "a:b/c",
+            "a b",
+            "-C",
+            "a:$(x)",
+            "a:b:c",
+            "a/b/c/d/e/f",
+        ] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_a_makefile_is_a_target() {
+        let target = |path: &str| target_of(path.into());
+        assert_eq!(
+            target("tools/testing/selftests/net/lib/Makefile").as_deref(),
+            Some("net/lib")
+        );
+        assert_eq!(target("tools/testing/selftests/Makefile"), None);
+        assert_eq!(target("tools/testing/selftests/kcmp/kcmp_test.c"), None);
+        assert_eq!(target("tools/testing/kunit/Makefile"), None);
+    }
+
+    #[test]
+    fn the_likeliest_name_comes_first() {
+        let names = ["kvm", "live", "liveupdate", "mm"];
+        assert_eq!(
+            nearest_first("liveupdte", names.into_iter()),
+            "liveupdate, live, kvm, mm"
+        );
+    }
+}
