@@ -13,6 +13,11 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat or snapshot);
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
+const BENCH_NOTES: &str = "\
+The sides of a case run in turns, after a run of each to warm up. How long a job takes
+never decides the exit code: 0 measured; 1 a job went wrong, so there is no figure;
+2 wrong input; 3 infrastructure; 130 interrupted.";
+
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
@@ -41,6 +46,9 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Run all that CI checks
     Ci(CiArgs),
+    /// Measure how fast this is, side by side with other ways to the same result
+    #[command(after_help = BENCH_NOTES)]
+    Bench(BenchArgs),
 }
 
 /// Which source states to make.
@@ -223,4 +231,42 @@ pub(crate) struct CiArgs {
     /// Minutes after which no further optional step is begun
     #[arg(long, value_name = "MINUTES", default_value_t = 25)]
     pub(crate) budget: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Cases by name, see `--list` [default: those that take minutes]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// Say what there is to measure, and measure nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Measured rounds; fewer than 3 give figures and no ratio [default: as
+    /// the case says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: Option<u32>,
+
+    /// Kernel tree: a directory, or GIT@REV [default: as for `test`]
+    #[arg(long, value_name = "TREE")]
+    pub(crate) kernel: Option<String>,
+
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: BenchFormat,
+
+    /// Also put the figures into BENCHMARKS.md
+    #[arg(long)]
+    pub(crate) record: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchFormat {
+    /// Figures, host, and a last line for each case
+    Text,
+    /// Every single figure
+    Json,
+    /// The sections that BENCHMARKS.md holds
+    Markdown,
 }

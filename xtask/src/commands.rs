@@ -2,6 +2,7 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod ci;

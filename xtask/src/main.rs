@@ -38,6 +38,7 @@ fn main() -> std::process::ExitCode {
         Command::Report(args) => commands::report::run(args, &session),
         Command::Doctor(args) => commands::doctor::run(args, &session),
         Command::Ci(args) => commands::ci::run(args, &session),
+        Command::Bench(args) => commands::bench::run(args, &session),
     };
     session.progress.clear();
     let exit = match done {

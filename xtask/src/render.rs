@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The only place that prints: data on standard output, the rest on standard error.
 
+pub(crate) mod bench;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;

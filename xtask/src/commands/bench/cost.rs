@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a run costs beside time: memory of our own process, and disk.
+
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use fs_err as fs;
+
+/// The kernel keeps the peak, so that only what comes after the last look is missed.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Looks at the peak memory of our direct children until it is asked for.
+#[derive(Debug)]
+pub(crate) struct MemoryWatch {
+    stop: SyncSender<()>,
+    thread: JoinHandle<u64>,
+}
+
+impl MemoryWatch {
+    /// Begins to look.
+    pub(crate) fn start() -> Self {
+        let (stop, stopped) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            let mut peak = 0;
+            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                peak = peak.max(children_peak_kib());
+            }
+            peak
+        });
+        Self { stop, thread }
+    }
+
+    /// Returns the largest peak of a child, in MiB; 0 if none lived long enough.
+    pub(crate) fn finish(self) -> f64 {
+        drop(self.stop);
+        self.thread.join().unwrap_or_default() as f64 / 1024.0
+    }
+}
+
+fn children_peak_kib() -> u64 {
+    let Ok(folder) = fs::read_dir("/proc") else {
+        return 0;
+    };
+    let us = std::process::id();
+    folder
+        .filter_map(|process| process.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
+        .filter(|status| field(status, "PPid:") == Some(u64::from(us)))
+        .filter_map(|status| field(&status, "VmHWM:"))
+        .max()
+        .unwrap_or_default()
+}
+
+/// Reads a number of `/proc/PID/status`, proc_pid_status(5).
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Returns what the plain files below a folder take on disk, in MiB.
+pub(crate) fn disk_mib(folder: &Utf8Path) -> f64 {
+    disk_bytes(folder) as f64 / 1024.0 / 1024.0
+}
+
+fn disk_bytes(folder: &Utf8Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = folder.read_dir_utf8() else {
+        return 0;
+    };
+    let bytes = entries
+        .filter_map(Result::ok)
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => disk_bytes(entry.path()),
+            Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |meta| meta.blocks() * 512),
+            _ => 0,
+        });
+    bytes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_read_by_field() {
+        let status = "Name:\tVmHWM: 9\nPPid:\t77\nVmHWM:\t  2048 kB\n";
+        assert_eq!(field(status, "PPid:"), Some(77));
+        assert_eq!(field(status, "VmHWM:"), Some(2048));
+        assert_eq!(field("", "VmHWM:"), None);
+    }
+
+    #[test]
+    fn files_below_folders_count_and_links_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/file"), vec![1; 8192]).unwrap();
+        fs_err::os::unix::fs::symlink("/", root.join("a/everything")).unwrap();
+        assert_eq!(disk_bytes(root), 8192);
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The host that figures are of, and how much of it was somebody else's meanwhile.
+
+use fs_err as fs;
+use serde::Serialize;
+use testbed_host::process::Tool;
+use vm_images::qemu::Qemu;
+
+use crate::session::Session;
+
+/// Others that take more than this part of the processors make figures doubtful.
+const BUSY: f64 = 0.1;
+
+/// What a figure depends on beside what is measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Host {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_gib: f64,
+    pub(crate) kernel: String,
+    pub(crate) qemu: String,
+    /// The commit of the checkout; `+` behind it when files differ from that.
+    pub(crate) revision: String,
+    /// The day, by the host's clock.
+    pub(crate) date: String,
+}
+
+impl Host {
+    /// Asks the host for all that; what it does not tell is `unknown`.
+    pub(crate) fn look(session: &Session) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let uname = rustix::system::uname();
+        Self {
+            cpu: cpu_model(&read("/proc/cpuinfo")).unwrap_or_else(unknown),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_gib: memory_gib(&read("/proc/meminfo")).unwrap_or_default(),
+            kernel: uname.release().to_string_lossy().into_owned(),
+            qemu: Qemu::find(&session.cancel).map_or_else(|_| unknown(), |qemu| qemu.full_version),
+            revision: revision(session).unwrap_or_else(unknown),
+            date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
+        }
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn revision(session: &Session) -> Option<String> {
+    let git = |words: &[&str]| {
+        let output = Tool::new("git")
+            .args(words)
+            .cwd(session.layout.root())
+            .run(&session.cancel);
+        output.ok().map(|output| output.stdout_text())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    let mark = if changes.trim().is_empty() { "" } else { "+" };
+    Some(format!("{}{mark}", commit.trim()))
+}
+
+fn cpu_model(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn memory_gib(meminfo: &str) -> Option<f64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0 / 1024.0)
+}
+
+/// How busy the host was during something.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Load {
+    /// Load average of the last minute before.
+    pub(crate) before: f64,
+    /// And after.
+    pub(crate) after: f64,
+    /// The part of all processors that went to others meanwhile, up to 1.
+    pub(crate) others: f64,
+}
+
+impl Load {
+    /// Returns whether others may have had a hand in the figures.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.others > BUSY
+    }
+}
+
+/// The clocks of the host at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    load: f64,
+    /// Ticks of all processors, worked and in all.
+    host: (u64, u64),
+    /// Ticks that we and our children had.
+    ours: u64,
+}
+
+impl Clocks {
+    /// Reads them.
+    pub(crate) fn read() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Self {
+            load: load(&read("/proc/loadavg")).unwrap_or_default(),
+            host: host_ticks(&read("/proc/stat")).unwrap_or_default(),
+            ours: our_ticks(&read("/proc/self/stat")).unwrap_or_default(),
+        }
+    }
+
+    /// Returns how busy the host was from `self` until `end`.
+    pub(crate) fn until(&self, end: &Self) -> Load {
+        let worked = end.host.0.saturating_sub(self.host.0);
+        let all = end.host.1.saturating_sub(self.host.1);
+        let ours = end.ours.saturating_sub(self.ours);
+        let others = if all == 0 {
+            0.0
+        } else {
+            worked.saturating_sub(ours) as f64 / all as f64
+        };
+        Load {
+            before: self.load,
+            after: end.load,
+            others,
+        }
+    }
+}
+
+fn load(loadavg: &str) -> Option<f64> {
+    loadavg.split_whitespace().next()?.parse().ok()
+}
+
+/// Reads the first line of `/proc/stat`, proc_stat(5): user, nice, system, idle,
+/// iowait, irq, softirq, steal; guests' time is in user's already.
+fn host_ticks(stat: &str) -> Option<(u64, u64)> {
+    let line = stat.lines().find(|line| line.starts_with("cpu "))?;
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let all: u64 = ticks.iter().sum();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some((all - idle, all))
+}
+
+/// Reads utime, stime, cutime and cstime of `/proc/self/stat`, proc_pid_stat(5).
+/// The program's name, second, may hold anything, so count from its end.
+fn our_ticks(stat: &str) -> Option<u64> {
+    let rest = stat.rsplit_once(')')?.1;
+    let ticks: Vec<u64> = rest
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    (ticks.len() == 4).then(|| ticks.iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_files_are_read() {
+        let cpuinfo = "processor\t: 0\nmodel\t\t: 167\nmodel name\t: Some CPU @ 2.00GHz\n";
+        assert_eq!(cpu_model(cpuinfo).unwrap(), "Some CPU @ 2.00GHz");
+        assert_eq!(
+            memory_gib("MemTotal:       2097152 kB\nMemFree: 1 kB\n"),
+            Some(2.0)
+        );
+        assert_eq!(load("0.50 0.40 0.30 1/200 4711\n"), Some(0.5));
+        let stat = "cpu  10 20 30 400 50 6 7 8 99 99\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(host_ticks(stat), Some((81, 531)));
+        let own = "77 (a) b) S 1 77 77 0 -1 4194304 90 91 92 93 1 2 30 40 20 0 1 0 5\n";
+        assert_eq!(our_ticks(own), Some(73));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_unknown() {
+        assert_eq!(cpu_model(""), None);
+        assert_eq!(memory_gib("MemTotal:"), None);
+        assert_eq!(host_ticks("cpu  1 2 3"), None);
+        assert_eq!(our_ticks("77 (a) S 1 2 3"), None);
+    }
+
+    #[test]
+    fn what_neither_we_nor_our_children_used_is_others() {
+        let clocks = |worked, all, ours| Clocks {
+            load: 1.0,
+            host: (worked, all),
+            ours,
+        };
+        let quiet = clocks(100, 1000, 50).until(&clocks(200, 1200, 150));
+        assert!(!quiet.is_doubtful(), "{quiet:?}");
+        let busy = clocks(100, 1000, 50).until(&clocks(250, 1200, 150));
+        assert_eq!(busy.others, 0.25);
+        assert!(busy.is_doubtful());
+    }
+}

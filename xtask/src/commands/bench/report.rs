@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a bench came to: values for the renderers and for `--format json`.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::case::{Case, Claim, Sample, Side};
+use super::host::{Host, Load};
+use super::rounds::Measured;
+use super::stats::{Ratio, Spread, ratio, spread};
+
+/// The version of the JSON.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// All cases of one invocation.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) schema: u32,
+    pub(crate) host: Host,
+    pub(crate) cases: Vec<CaseReport>,
+}
+
+impl Report {
+    /// Returns whether a job went wrong.
+    pub(crate) fn has_finding(&self) -> bool {
+        let wrong = |case: &CaseReport| matches!(case.outcome, Outcome::Wrong { .. });
+        self.cases.iter().any(wrong)
+    }
+}
+
+/// One case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CaseReport {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) unit: String,
+    pub(crate) claim: Claim,
+    pub(crate) rounds: u32,
+    pub(crate) load: Load,
+    /// What a reader of the figures must know.
+    pub(crate) notes: Vec<String>,
+    pub(crate) outcome: Outcome,
+}
+
+/// Figures, or why there are none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    Measured(Vec<SideReport>),
+    Wrong {
+        side: String,
+        why: String,
+        place: Utf8PathBuf,
+    },
+}
+
+/// One side of a case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SideReport {
+    pub(crate) name: String,
+    pub(crate) command: String,
+    /// In the order of the rounds.
+    pub(crate) figures: Vec<f64>,
+    pub(crate) spread: Spread,
+    /// How many times the first side goes into this one; not on the first.
+    pub(crate) ratio: Option<Ratio>,
+    /// Other numbers by name: the largest of all rounds.
+    pub(crate) facts: BTreeMap<String, f64>,
+}
+
+impl CaseReport {
+    /// Works out what the rounds of a case came to.
+    pub(crate) fn new(
+        case: &Case,
+        sides: &[Box<dyn Side>],
+        rounds: u32,
+        measured: Measured,
+        load: Load,
+        notes: Vec<String>,
+    ) -> Self {
+        let outcome = match measured {
+            Measured::Wrong { side, why, place } => Outcome::Wrong { side, why, place },
+            Measured::Whole(samples) => {
+                let named = sides.iter().map(|side| (side.name(), side.command()));
+                Outcome::Measured(side_reports(named.zip(&samples)))
+            }
+        };
+        Self {
+            name: case.name.to_owned(),
+            about: case.about.to_owned(),
+            unit: case.unit.to_owned(),
+            claim: case.claim,
+            rounds,
+            load,
+            notes,
+            outcome,
+        }
+    }
+}
+
+fn side_reports<'a>(
+    sides: impl Iterator<Item = ((&'a str, String), &'a Vec<Sample>)>,
+) -> Vec<SideReport> {
+    let mut reports: Vec<SideReport> = Vec::new();
+    for ((name, command), samples) in sides {
+        let figures: Vec<f64> = samples.iter().map(|sample| sample.figure).collect();
+        let Some(spread) = spread(&figures) else {
+            continue;
+        };
+        let ratio = reports
+            .first()
+            .and_then(|first| ratio(&first.figures, &figures));
+        reports.push(SideReport {
+            name: name.to_owned(),
+            command,
+            figures,
+            spread,
+            ratio,
+            facts: largest(samples),
+        });
+    }
+    reports
+}
+
+fn largest(samples: &[Sample]) -> BTreeMap<String, f64> {
+    let mut facts = BTreeMap::new();
+    for (name, value) in samples.iter().flat_map(|sample| &sample.facts) {
+        let known = facts.entry(name.clone()).or_insert(*value);
+        *known = known.max(*value);
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_held_against_the_first_and_keep_their_largest_facts() {
+        let row = |figures: &[f64]| -> Vec<Sample> {
+            let sample = |figure: &f64| Sample {
+                figure: *figure,
+                facts: BTreeMap::from([("memory, MiB".to_owned(), figure * 10.0)]),
+            };
+            figures.iter().map(sample).collect()
+        };
+        let (ours, theirs) = (row(&[1.0, 2.0, 3.0]), row(&[8.0, 8.0, 9.0]));
+        let names = [("ours", String::new()), ("theirs", String::new())];
+        let reports = side_reports(names.into_iter().zip([&ours, &theirs]));
+        assert_eq!(reports[0].ratio, None);
+        assert_eq!(reports[1].ratio.unwrap().of_medians, 4.0);
+        assert_eq!(reports[0].facts["memory, MiB"], 30.0);
+    }
+}
