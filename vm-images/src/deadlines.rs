@@ -13,6 +13,10 @@ pub struct Deadlines {
     pub launch: Duration,
     /// From starting QEMU to the first kernel's hello.
     pub boot: Duration,
+    /// For a booted machine to be saved.
+    pub save: Duration,
+    /// From starting QEMU until a saved machine has gone on.
+    pub restore: Duration,
     /// From the order to kexec to the next kernel's hello.
     pub kexec: Duration,
     /// What a stage may take beyond the time-out the guest keeps itself.
@@ -34,6 +38,8 @@ impl Deadlines {
         Self {
             launch: Duration::from_secs(30),
             boot: scaled(boot),
+            save: scaled(power_off),
+            restore: scaled(power_off),
             kexec: scaled(boot),
             stage_margin: scaled(power_off),
             power_off: scaled(power_off),

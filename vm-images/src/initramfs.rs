@@ -93,13 +93,6 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds a test program as `/tests/<name>` and returns that path.
-    pub fn add_test(&mut self, name: &str, host: &Utf8Path) -> Result<String, InitramfsError> {
-        let path = format!("tests/{name}");
-        self.add_host_file(&path, 0o755, host)?;
-        Ok(format!("/{path}"))
-    }
-
     /// Adds a character device node.
     pub fn add_char_device(&mut self, path: &str, mode: u32, major: u32, minor: u32) {
         let path = self.add_parents(path);

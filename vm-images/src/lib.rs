@@ -15,6 +15,8 @@ pub mod needs;
 pub mod probe;
 pub mod qemu;
 mod qmp;
+mod qtest;
+pub mod template;
 pub mod transcript;
 pub mod vm;
 

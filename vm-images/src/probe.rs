@@ -123,6 +123,7 @@ impl Probe<'_> {
             accelerator,
             memory_mib: Some(self.memory_mib),
             cmdline: self.cmdline.to_owned(),
+            template: None,
             artifacts: Utf8PathBuf::try_from(dir.path().to_owned()).ok()?,
             deadlines,
         };

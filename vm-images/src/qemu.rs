@@ -119,10 +119,25 @@ pub enum Wiring {
         channel: Utf8PathBuf,
         /// Socket of the monitor.
         qmp: Utf8PathBuf,
+        /// Socket of the test port, by which devices are looked at while the
+        /// guest stands still.
+        test_port: Option<Utf8PathBuf>,
     },
     /// By a person at a terminal, who sees the console; whoever wants may
     /// connect to the guest channel.
     Terminal,
+}
+
+/// What the guest's memory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// QEMU's own; the guest boots.
+    Fresh,
+    /// This file, shared: what the guest writes is in it when QEMU is gone.
+    Kept(Utf8PathBuf),
+    /// A copy of this file, page by page as the guest writes; the rest of the
+    /// machine waits to be loaded.
+    Copied(Utf8PathBuf),
 }
 
 /// All that a call of QEMU depends on besides the machine.
@@ -130,8 +145,10 @@ pub enum Wiring {
 pub struct Launch {
     /// The one accelerator to use.
     pub accelerator: Accelerator,
-    /// Memory in MiB.
+    /// Size of the memory in MiB.
     pub memory_mib: u32,
+    /// What the memory is.
+    pub memory: Memory,
     /// The bzImage.
     pub kernel: Utf8PathBuf,
     /// The initramfs.
@@ -150,15 +167,20 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
     }
     args.pair("-display", "none");
     // Looking for a keyboard and a mouse is a fifth of a boot.
+    let backend = match launch.memory {
+        Memory::Fresh => "",
+        Memory::Kept(_) | Memory::Copied(_) => ",memory-backend=memory",
+    };
     args.pair(
         "-machine",
-        &format!("{},i8042=off", machine.kind.qemu_name()),
+        &format!("{},i8042=off{backend}", machine.kind.qemu_name()),
     );
     args.pair("-accel", launch.accelerator.qemu_name());
     args.pair("-cpu", launch.accelerator.cpu());
     args.pair("-smp", &machine.cpus.to_string());
     args.pair("-m", &launch.memory_mib.to_string());
-    wire(&mut args, &launch.wiring);
+    remember(&mut args, launch);
+    wire(&mut args, launch);
     args.pair(
         "-device",
         "virtio-serial-pci,id=ports,bus=pcie.0,addr=0x2,disable-legacy=on",
@@ -174,17 +196,48 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
     args.0
 }
 
-fn wire(args: &mut Args, wiring: &Wiring) {
-    match wiring {
+/// Names the file that the memory is, when it is one.
+fn remember(args: &mut Args, launch: &Launch) {
+    let (file, share) = match &launch.memory {
+        Memory::Fresh => return,
+        Memory::Kept(file) => (file, "on"),
+        Memory::Copied(file) => (file, "off"),
+    };
+    args.pair(
+        "-object",
+        &format!(
+            "memory-backend-file,id=memory,size={}M,mem-path={},share={share}",
+            launch.memory_mib,
+            value(file)
+        ),
+    );
+    if share == "off" {
+        args.pair("-incoming", "defer");
+    }
+}
+
+fn wire(args: &mut Args, launch: &Launch) {
+    match &launch.wiring {
         Wiring::Sockets {
             serial,
             channel,
             qmp,
+            test_port,
         } => {
-            args.chardev(&format!("file,id=serial,path={}", value(serial)));
+            // The log of a guest that goes on goes on.
+            let append = match launch.memory {
+                Memory::Copied(_) => ",append=on",
+                Memory::Fresh | Memory::Kept(_) => "",
+            };
+            args.chardev(&format!("file,id=serial,path={}{append}", value(serial)));
             args.chardev(&format!("socket,id=channel,path={}", value(channel)));
             args.chardev(&format!("socket,id=qmp,path={}", value(qmp)));
             args.pair("-mon", "chardev=qmp,mode=control");
+            if let Some(socket) = test_port {
+                args.chardev(&format!("socket,id=qtest,path={}", value(socket)));
+                args.pair("-qtest", "chardev:qtest");
+                args.pair("-qtest-log", "none");
+            }
         }
         Wiring::Terminal => {
             args.chardev("stdio,id=serial,signal=on");
@@ -264,6 +317,7 @@ mod tests {
         Launch {
             accelerator: Accelerator::Tcg,
             memory_mib: 1024,
+            memory: Memory::Fresh,
             kernel: "/k/bzImage".into(),
             initramfs: "/k/initrd".into(),
             cmdline: "console=ttyS0 testbed.stage=1".into(),
@@ -277,6 +331,7 @@ mod tests {
             serial: "/out,1/serial.log".into(),
             channel: "/tmp/t/c".into(),
             qmp: "/tmp/t/q".into(),
+            test_port: None,
         };
         let args = arguments(&machine(), &launch(wiring));
         insta::assert_snapshot!(shell_command("qemu", &args), @r"
@@ -305,6 +360,30 @@ mod tests {
           -initrd /k/initrd \
           -append 'console=ttyS0 testbed.stage=1'
         ");
+    }
+
+    #[test]
+    fn a_copy_of_a_saved_guest_is_the_same_machine_but_for_where_its_memory_is() {
+        let fresh = launch(Wiring::Terminal);
+        let copied = Launch {
+            memory: Memory::Copied("/t,1/memory".into()),
+            ..fresh.clone()
+        };
+        let plain = arguments(&machine(), &fresh);
+        let added: Vec<_> = arguments(&machine(), &copied)
+            .into_iter()
+            .filter(|arg| !plain.contains(arg))
+            .collect();
+        assert_eq!(
+            added,
+            [
+                "q35,i8042=off,memory-backend=memory",
+                "-object",
+                "memory-backend-file,id=memory,size=1024M,mem-path=/t,,1/memory,share=off",
+                "-incoming",
+                "defer",
+            ]
+        );
     }
 
     #[test]

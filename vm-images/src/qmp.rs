@@ -8,15 +8,23 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use testbed_host::process::quote;
 
 /// Longest line that is taken from the monitor.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Limit for each answer; the monitor answers at once or not at all.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at what takes a while.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Tells whether what takes a while may take longer.
+pub(crate) type GoOn<'a> = &'a dyn Fn() -> bool;
 
 /// Why the monitor is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +108,7 @@ impl Qmp {
         loop {
             for line in self.read_lines()? {
                 if let Some(refusal) = line.error {
-                    return Err(QmpError::Refused {
-                        command: command.to_owned(),
-                        reason: refusal.desc,
-                    });
+                    return Err(refused(command, &refusal.desc));
                 }
                 if let Some(answer) = line.answer {
                     return Ok(answer);
@@ -131,6 +136,65 @@ impl Qmp {
     pub(crate) fn status(&mut self) -> Result<String, QmpError> {
         let answer = self.command("query-status", &json!({}))?;
         Ok(answer["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// Writes a machine that was stopped to a file, but for its memory, which
+    /// must be a file already.
+    pub(crate) fn save(&mut self, file: &Utf8Path, go_on: GoOn<'_>) -> Result<(), QmpError> {
+        self.leave_memory_where_it_is()?;
+        // A file that is there is whole: it gets its name when all is in it.
+        let partial = format!("{file}.partial");
+        let script = format!(
+            "cat > {partial} && mv {partial} {file}",
+            partial = quote(&partial),
+            file = quote(file.as_str())
+        );
+        self.command("migrate", &json!({ "uri": format!("exec:{script}") }))?;
+        loop {
+            let answer = self.command("query-migrate", &json!({}))?;
+            match answer["status"].as_str() {
+                Some("completed") if file.exists() => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    let reason = answer["error-desc"].as_str().unwrap_or("no reason given");
+                    return Err(refused("migrate", reason));
+                }
+                _ => pause("migrate", go_on)?,
+            }
+        }
+    }
+
+    /// Reads a machine from a file; it stands still then.
+    pub(crate) fn load(&mut self, file: &Utf8Path, go_on: GoOn<'_>) -> Result<(), QmpError> {
+        self.leave_memory_where_it_is()?;
+        let script = format!("cat {}", quote(file.as_str()));
+        self.command(
+            "migrate-incoming",
+            &json!({ "uri": format!("exec:{script}") }),
+        )?;
+        while self.status()? == "inmigrate" {
+            pause("migrate-incoming", go_on)?;
+        }
+        Ok(())
+    }
+
+    /// Stops the machine.
+    pub(crate) fn stop(&mut self) -> Result<(), QmpError> {
+        self.command("stop", &json!({})).map(drop)
+    }
+
+    /// Lets the machine go on.
+    pub(crate) fn go_on(&mut self) -> Result<(), QmpError> {
+        self.command("cont", &json!({})).map(drop)
+    }
+
+    /// By itself QEMU would put the memory into the same file, or want it there.
+    fn leave_memory_where_it_is(&mut self) -> Result<(), QmpError> {
+        let capability = json!({ "capability": "x-ignore-shared", "state": true });
+        self.command(
+            "migrate-set-capabilities",
+            &json!({ "capabilities": [capability] }),
+        )
+        .map(drop)
     }
 
     /// Returns what the monitor for people says to a line.
@@ -184,6 +248,22 @@ impl Qmp {
         }
         Ok(())
     }
+}
+
+fn refused(command: &str, reason: &str) -> QmpError {
+    QmpError::Refused {
+        command: command.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Waits a little, if there is still time.
+fn pause(command: &str, go_on: GoOn<'_>) -> Result<(), QmpError> {
+    if !go_on() {
+        return Err(refused(command, "no time was left for it to end"));
+    }
+    std::thread::sleep(PAUSE);
+    Ok(())
 }
 
 fn event_of(line: &Line) -> Option<QmpEvent> {

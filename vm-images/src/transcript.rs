@@ -27,6 +27,9 @@ pub struct Transcript {
     pub stages: Vec<StageRecord>,
     /// How it all ended.
     pub end: End,
+    /// How the first kernel came to run.
+    #[serde(default)]
+    pub start: Start,
     /// Host time of the whole run, in milliseconds.
     pub wall_ms: u64,
     /// The accelerator that was used.
@@ -35,13 +38,30 @@ pub struct Transcript {
     pub qemu_version: String,
 }
 
-/// What is known of one stage. A stage begins with its kernel's hello.
+/// How a guest's first kernel came to run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Start {
+    /// It booted.
+    #[default]
+    Boot,
+    /// It went on from a template, where it had booted before; the console
+    /// has that boot too.
+    Template,
+    /// It booted because going on from a template failed.
+    BootInstead {
+        /// How that failed.
+        trouble: String,
+    },
+}
+
+/// What is known of one stage. A stage begins when its kernel is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StageRecord {
     /// Its number, from 1.
     pub number: u32,
-    /// Host time from starting QEMU (or from the order to kexec) to the
-    /// kernel's hello, in milliseconds.
+    /// Host time from starting QEMU (or from the order to kexec) until the
+    /// kernel is ready for work, in milliseconds.
     pub boot_ms: u64,
     /// The kernel's release.
     pub release: String,
@@ -99,6 +119,10 @@ pub enum Phase {
     Launch,
     /// The first kernel's boot.
     Boot,
+    /// Saving a booted machine.
+    Save,
+    /// Going on from a saved machine.
+    Restore,
     /// A stage's program.
     Stage(u32),
     /// Loading the next kernel and its boot, up to the hello of this stage.
@@ -112,6 +136,8 @@ impl fmt::Display for Phase {
         match self {
             Self::Launch => f.write_str("launch"),
             Self::Boot => f.write_str("boot"),
+            Self::Save => f.write_str("saving"),
+            Self::Restore => f.write_str("restore"),
             Self::Stage(number) => write!(f, "stage {number}"),
             Self::Kexec(to) => write!(f, "kexec to stage {to}"),
             Self::PowerOff => f.write_str("power-off"),
@@ -276,6 +302,9 @@ mod tests {
             end: End::GuestGone {
                 during: Phase::Kexec(2),
                 reason: "guest-reset".into(),
+            },
+            start: Start::BootInstead {
+                trouble: "no".into(),
             },
             wall_ms: 1000,
             accelerator: Accelerator::Tcg,

@@ -5,23 +5,29 @@
 
 mod ending;
 mod journal;
+mod recipe;
 mod session;
 mod sockets;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use camino::Utf8PathBuf;
+use fs_err as fs;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
+use testbed_host::files::read_plain;
 use testbed_protocol::{
-    Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL, STAGE_PARAMETER, ToGuest,
+    ENTROPY_BYTES, Exit, FILE_BYTES_MAX, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL,
+    STAGE_PARAMETER, ToGuest,
 };
 
 use crate::accel::Accelerator;
 use crate::deadlines::Deadlines;
 use crate::machine::Machine;
-use crate::qemu::Qemu;
-use crate::transcript::{End, Phase, StageRecord, Transcript, millis};
+use crate::qemu::{Launch, Memory, Qemu, Wiring};
+use crate::template::Template;
+use crate::template::devices::Devices;
+use crate::transcript::{End, Phase, StageRecord, Start, Transcript, millis};
 use session::Session;
 
 /// What every kernel is told: where its console is, that live update is to be
@@ -49,6 +55,9 @@ pub struct VmSpec {
     pub memory_mib: Option<u32>,
     /// Added to every kernel's command line, like `kho_scratch=16M,64M,64M`.
     pub cmdline: String,
+    /// A saved guest to go on from, which must have been made for these very
+    /// things; without one, or when that fails, the guest boots.
+    pub template: Option<Template>,
     /// Folder for what the run leaves behind; made when it is not there.
     pub artifacts: Utf8PathBuf,
     /// Limits for the parts of the run.
@@ -66,17 +75,17 @@ impl VmSpec {
             .join(" ")
     }
 
-    /// Returns all that the guest is told when everything goes well.
-    fn orders(&self, job: &Job) -> Vec<ToGuest> {
-        let mut orders = Vec::new();
-        for (number, stage) in (1..).zip(&job.stages) {
-            if number > 1 {
-                orders.push(self.kexec_order(number));
-            }
-            orders.push(stage.order());
+    /// Returns all that QEMU's call depends on.
+    pub(crate) fn launch(&self, memory: Memory, wiring: Wiring) -> Launch {
+        Launch {
+            accelerator: self.accelerator,
+            memory_mib: self.memory_mib.unwrap_or(self.machine.memory_mib),
+            memory,
+            kernel: self.kernel.clone(),
+            initramfs: self.initramfs.clone(),
+            cmdline: self.stage_cmdline(1),
+            wiring,
         }
-        orders.push(ToGuest::PowerOff);
-        orders
     }
 
     fn kexec_order(&self, stage: u32) -> ToGuest {
@@ -97,6 +106,8 @@ pub struct Job {
 /// The program of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageJob {
+    /// Files that the guest gets first.
+    pub files: Vec<GuestFile>,
     /// Path in the guest.
     pub program: String,
     /// Arguments, without the program's own name.
@@ -105,6 +116,27 @@ pub struct StageJob {
     pub env: Vec<(String, String)>,
     /// Time after which the guest kills it.
     pub timeout: Duration,
+}
+
+/// A file for a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFile {
+    /// The file on the host, of at most [`FILE_BYTES_MAX`] bytes.
+    pub source: Utf8PathBuf,
+    /// Path in the guest.
+    pub path: String,
+    /// Permissions in the guest.
+    pub mode: u32,
+}
+
+impl GuestFile {
+    fn order(&self) -> std::io::Result<ToGuest> {
+        Ok(ToGuest::Put {
+            path: self.path.clone(),
+            mode: self.mode,
+            data: read_plain(&self.source, FILE_BYTES_MAX as u64)?,
+        })
+    }
 }
 
 impl StageJob {
@@ -130,20 +162,23 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
     );
     let mut run = Run {
         spec,
+        cancel,
         activity,
+        start: Start::Boot,
         stages: Vec::new(),
         steps: 0,
     };
-    let end = match Session::launch(spec, job, cancel) {
-        Ok(mut session) => match run.drive(&mut session, job) {
-            Ok(()) => End::PoweredOff,
-            Err(end) => end,
-        },
+    let end = match run
+        .start(job)
+        .and_then(|mut session| run.drive(&mut session, job))
+    {
+        Ok(()) => End::PoweredOff,
         Err(end) => end,
     };
     let mut transcript = Transcript {
         stages: run.stages,
         end,
+        start: run.start,
         wall_ms: millis(begin.elapsed()),
         accelerator: spec.accelerator,
         qemu_version: spec.qemu.full_version.clone(),
@@ -156,15 +191,101 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
     transcript
 }
 
+/// Boots a machine up to where its guest waits to be told to begin, and saves it:
+/// its memory into `memory`, the rest into `state`. Returns its devices. QEMU is
+/// gone when this returns.
+pub(crate) fn save(
+    spec: &VmSpec,
+    memory: &camino::Utf8Path,
+    state: &camino::Utf8Path,
+    cancel: &Cancel,
+) -> Result<Devices, End> {
+    fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
+    let mut session = Session::launch(spec, Memory::Kept(memory.to_owned()), cancel)?;
+    session.enter(Phase::Boot, spec.deadlines.boot);
+    meet(&mut session)?;
+    session.enter(Phase::Save, spec.deadlines.save);
+    session.save(state)
+}
+
+/// Waits for the hello of a kernel that has booted.
+fn meet(session: &mut Session) -> Result<(), End> {
+    match session.wait()? {
+        FromGuest::Hello { protocol: PROTOCOL } => Ok(()),
+        FromGuest::Hello { protocol } => Err(session.broken(format!(
+            "the guest speaks protocol {protocol}, not {PROTOCOL}"
+        ))),
+        other => Err(session.unexpected(&other)),
+    }
+}
+
+/// Returns the order to begin, with the time of day and with randomness.
+fn begin_order() -> std::io::Result<ToGuest> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_err(std::io::Error::other)?;
+    let mut entropy = vec![0; ENTROPY_BYTES];
+    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())?;
+    Ok(ToGuest::Begin {
+        unix_ns: u64::try_from(now.as_nanos()).map_err(std::io::Error::other)?,
+        entropy,
+    })
+}
+
 /// A run under way.
 struct Run<'a> {
     spec: &'a VmSpec,
+    cancel: &'a Cancel,
     activity: Activity<'a>,
+    start: Start,
     stages: Vec<StageRecord>,
     steps: u64,
 }
 
 impl Run<'_> {
+    /// Gets a guest that is ready for stage 1: from the template, or else by
+    /// booting it.
+    fn start(&mut self, job: &Job) -> Result<Session, End> {
+        fs::create_dir_all(&self.spec.artifacts)
+            .and_then(|()| recipe::write(self.spec, job))
+            .map_err(End::launch_failed)?;
+        if let Some(template) = &self.spec.template {
+            self.say("restore");
+            match self.restore(template) {
+                Err(End::Cancelled) => return Err(End::Cancelled),
+                Err(trouble) => {
+                    self.stages.clear();
+                    self.start = Start::BootInstead {
+                        trouble: trouble.to_string(),
+                    };
+                }
+                Ok(session) => {
+                    self.start = Start::Template;
+                    return Ok(session);
+                }
+            }
+        }
+        self.say("boot");
+        let mut session = Session::launch(self.spec, Memory::Fresh, self.cancel)?;
+        session.enter(Phase::Boot, self.spec.deadlines.boot);
+        meet(&mut session)?;
+        self.begin(&mut session, 1)?;
+        Ok(session)
+    }
+
+    fn restore(&mut self, template: &Template) -> Result<Session, End> {
+        // What the kernel said while it booted belongs to every guest's log.
+        fs::copy(template.console(), self.spec.artifacts.join("serial.log"))
+            .map_err(End::launch_failed)?;
+        let mut session =
+            Session::launch(self.spec, Memory::Copied(template.memory()), self.cancel)?;
+        session.enter(Phase::Restore, self.spec.deadlines.restore);
+        let devices = template.devices().map_err(End::launch_failed)?;
+        session.load(&template.state(), &devices)?;
+        self.begin(&mut session, 1)?;
+        Ok(session)
+    }
+
     fn drive(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
         match self.drive_stages(session, job) {
             Ok(()) => self.power_off(session),
@@ -178,9 +299,6 @@ impl Run<'_> {
     }
 
     fn drive_stages(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
-        self.say("boot");
-        session.enter(Phase::Boot, self.spec.deadlines.boot);
-        self.greet(session, 1)?;
         for (number, stage) in (1..).zip(&job.stages) {
             if number > 1 {
                 self.kexec(session, number)?;
@@ -193,11 +311,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits for the hello of a stage's kernel; its record begins with it.
-    fn greet(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
+    /// Has a stage's kernel begin; the stage's record begins with it.
+    fn begin(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
+        session.send(&begin_order().map_err(End::launch_failed)?)?;
         let message = session.wait()?;
-        let FromGuest::Hello {
-            protocol,
+        let FromGuest::Ready {
             stage,
             boot_id,
             release,
@@ -207,13 +325,8 @@ impl Run<'_> {
         else {
             return Err(session.unexpected(&message));
         };
-        if protocol != PROTOCOL {
-            return Err(session.broken(format!(
-                "the guest speaks protocol {protocol}, not {PROTOCOL}"
-            )));
-        }
         if stage != number {
-            return Err(session.broken(format!("hello of stage {stage} instead of {number}")));
+            return Err(session.broken(format!("the guest is at stage {stage}, not {number}")));
         }
         self.stages.push(StageRecord {
             number,
@@ -235,6 +348,9 @@ impl Run<'_> {
         self.say(&format!("stage {number}"));
         let limit = stage.timeout + self.spec.deadlines.stage_margin;
         session.enter(Phase::Stage(number), limit);
+        for file in &stage.files {
+            session.send(&file.order().map_err(End::launch_failed)?)?;
+        }
         session.send(&stage.order())?;
         let record = self
             .stages
@@ -255,7 +371,8 @@ impl Run<'_> {
                 return Err(session.unexpected(&message));
             }
         }
-        self.greet(session, number)
+        meet(session)?;
+        self.begin(session, number)
     }
 
     fn power_off(&mut self, session: &mut Session) -> Result<(), End> {

@@ -52,6 +52,7 @@ fn end_of(fault: &str) -> (End, Vec<String>) {
         accelerator: Accelerator::Tcg,
         memory_mib: None,
         cmdline: format!("fake={fault}"),
+        template: None,
         artifacts: artifacts.clone(),
         deadlines: Deadlines {
             launch: Duration::from_millis(if fault == "never-connects" {

@@ -1,116 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Real runs of real kernels, in whatever way they end. They need QEMU and a
-//! kernel with kexec, named by `TESTBED_TEST_KERNEL`, and are skipped with a
-//! word of why otherwise. A kernel that needs more than usual (KASAN's does)
-//! gets it by `TESTBED_TEST_MEMORY_MIB` and `TESTBED_TEST_CMDLINE`.
+//! Real runs of real kernels, in whatever way they end.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests may, and so may what they share"
-)]
+#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+
+mod rig;
 
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal, kill_process};
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Event, Observer, Silent};
-use testbed_host::process::Tool;
-use vm_images::accel::Accelerator;
-use vm_images::deadlines::Deadlines;
-use vm_images::initramfs::Initramfs;
-use vm_images::machine::Machine;
+use vm_images::ExitStatus;
 use vm_images::probe::Probe;
-use vm_images::qemu::Qemu;
 use vm_images::transcript::{End, Phase};
-use vm_images::vm::{Job, StageJob, VmSpec, run};
-use vm_images::{Exit, ExitStatus, guest};
+use vm_images::vm::{Job, run};
 
-/// All that a test needs for a run, in a folder of its own.
-struct Bench {
-    dir: tempfile::TempDir,
-    spec: VmSpec,
-}
-
-impl Bench {
-    fn new(name: &str) -> Option<Self> {
-        let Some(kernel) = std::env::var_os("TESTBED_TEST_KERNEL") else {
-            println!("skipped: no kernel in `TESTBED_TEST_KERNEL`");
-            return None;
-        };
-        let kernel = Utf8PathBuf::try_from(std::path::PathBuf::from(kernel)).unwrap();
-        let cancel = Cancel::new();
-        let room = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8Path::from_path(dir.path()).unwrap();
-        let init = guest::build(room.parent().unwrap(), &cancel, &Silent).unwrap();
-        let program = path.join("program");
-        Tool::new("rustc")
-            .args(["-C", "target-feature=+crt-static", "-O", "-o"])
-            .arg(&program)
-            .arg(room.join("tests/guest/program.rs"))
-            .deadline("test program", Duration::from_secs(120))
-            .run(&cancel)
-            .unwrap();
-        let mut archive = Initramfs::for_guest(&init).unwrap();
-        archive.add_test("program", &program).unwrap();
-        archive.add_next_kernel(&kernel).unwrap();
-        let initramfs = path.join("initrd");
-        archive.write_to(&initramfs).unwrap();
-        let spec = VmSpec {
-            name: name.to_owned(),
-            qemu: Qemu::find(&cancel).unwrap(),
-            kernel,
-            initramfs,
-            machine: Machine::load(&room.join("machines/edu-pair.yaml")).unwrap(),
-            accelerator: Accelerator::Tcg,
-            memory_mib: std::env::var("TESTBED_TEST_MEMORY_MIB")
-                .ok()
-                .map(|value| value.parse().unwrap()),
-            cmdline: std::env::var("TESTBED_TEST_CMDLINE")
-                .unwrap_or("kho_scratch=16M,64M,64M".into()),
-            artifacts: path.join("artifacts"),
-            deadlines: Deadlines::new(Accelerator::Tcg, 4),
-        };
-        Some(Self { dir, spec })
-    }
-
-    fn serial(&self) -> String {
-        let bytes = std::fs::read(self.spec.artifacts.join("serial.log")).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-fn stage(args: &[&str]) -> StageJob {
-    StageJob {
-        program: "/tests/program".into(),
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        env: vec![("GREETING".into(), "hello".into())],
-        timeout: Duration::from_secs(60),
-    }
-}
-
-fn job(stages: &[&[&str]]) -> Job {
-    Job {
-        stages: stages.iter().map(|args| stage(args)).collect(),
-    }
-}
-
-fn exited(code: i32) -> Option<Exit> {
-    Some(Exit {
-        status: ExitStatus::Code(code),
-        timed_out: false,
-    })
-}
+use rig::{Rig, exited};
 
 #[test]
 fn two_stages_with_a_keeper_over_kexec() {
-    let Some(bench) = Bench::new("two stages") else {
+    let Some(rig) = Rig::new("two stages") else {
         return;
     };
-    let job = job(&[&["keeper"], &["say", "again"]]);
-    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    let job = rig.job(&[&["keeper"], &["say", "again"]]);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     println!("{transcript:#?}");
     assert_eq!(transcript.end, End::PoweredOff);
     let [first, second] = transcript.stages.as_slice() else {
@@ -121,7 +35,7 @@ fn two_stages_with_a_keeper_over_kexec() {
     assert_eq!(second.output, b"out again\nerr hello\n");
     assert_eq!(second.exit, exited(0));
     assert_ne!(first.boot_id, second.boot_id);
-    let serial = bench.serial();
+    let serial = rig.serial();
     for marker in [
         "testbed: stage 1 begins",
         "testbed: stage 1 ends",
@@ -130,7 +44,7 @@ fn two_stages_with_a_keeper_over_kexec() {
     ] {
         assert_eq!(serial.matches(marker).count(), 1, "{marker}");
     }
-    let mut left: Vec<_> = std::fs::read_dir(&bench.spec.artifacts)
+    let mut left: Vec<_> = std::fs::read_dir(&rig.spec.artifacts)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -151,11 +65,11 @@ fn two_stages_with_a_keeper_over_kexec() {
 
 #[test]
 fn a_failing_stage_is_the_last() {
-    let Some(bench) = Bench::new("failing stage") else {
+    let Some(rig) = Rig::new("failing stage") else {
         return;
     };
-    let job = job(&[&["exit", "4"], &["say"]]);
-    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    let job = rig.job(&[&["exit", "4"], &["say"]]);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
     assert_eq!(transcript.stages.len(), 1);
     assert_eq!(transcript.stages[0].exit, exited(4));
@@ -163,12 +77,12 @@ fn a_failing_stage_is_the_last() {
 
 #[test]
 fn a_program_that_hangs_is_killed_by_the_guest() {
-    let Some(bench) = Bench::new("hang") else {
+    let Some(rig) = Rig::new("hang") else {
         return;
     };
-    let mut job = job(&[&["sleep"]]);
+    let mut job = rig.job(&[&["sleep"]]);
     job.stages[0].timeout = Duration::from_secs(1);
-    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
     let exit = transcript.stages[0].exit.unwrap();
     assert_eq!(exit.status, ExitStatus::Signal(9));
@@ -177,13 +91,13 @@ fn a_program_that_hangs_is_killed_by_the_guest() {
 
 #[test]
 fn a_guest_that_says_nothing_meets_the_deadline() {
-    let Some(mut bench) = Bench::new("silent guest") else {
+    let Some(mut rig) = Rig::new("silent guest") else {
         return;
     };
-    bench.spec.deadlines.stage_margin = Duration::ZERO;
-    let mut job = job(&[&["sleep"]]);
+    rig.spec.deadlines.stage_margin = Duration::ZERO;
+    let mut job = rig.job(&[&["sleep"]]);
     job.stages[0].timeout = Duration::from_millis(300);
-    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(
             transcript.end,
@@ -199,10 +113,10 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
 
 #[test]
 fn a_panic_is_a_guest_that_went_away() {
-    let Some(bench) = Bench::new("panic") else {
+    let Some(rig) = Rig::new("panic") else {
         return;
     };
-    let transcript = run(&bench.spec, &job(&[&["crash"]]), &Cancel::new(), &Silent);
+    let transcript = run(&rig.spec, &rig.job(&[&["crash"]]), &Cancel::new(), &Silent);
     assert_eq!(
         transcript.end,
         End::GuestGone {
@@ -211,15 +125,15 @@ fn a_panic_is_a_guest_that_went_away() {
         }
     );
     assert!(transcript.stages[0].started);
-    assert!(bench.serial().contains("Kernel panic - not syncing"));
+    assert!(rig.serial().contains("Kernel panic - not syncing"));
 }
 
 #[test]
 fn output_is_cut_and_said_to_be() {
-    let Some(bench) = Bench::new("flood") else {
+    let Some(rig) = Rig::new("flood") else {
         return;
     };
-    let transcript = run(&bench.spec, &job(&[&["flood"]]), &Cancel::new(), &Silent);
+    let transcript = run(&rig.spec, &rig.job(&[&["flood"]]), &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
     assert!(transcript.stages[0].output_cut);
     assert_eq!(transcript.stages[0].output.len(), 4 * 1024 * 1024);
@@ -227,28 +141,28 @@ fn output_is_cut_and_said_to_be() {
 
 #[test]
 fn a_missing_program_is_trouble_and_the_guest_powers_off() {
-    let Some(bench) = Bench::new("missing program") else {
+    let Some(rig) = Rig::new("missing program") else {
         return;
     };
-    let mut job = job(&[&["say"]]);
+    let mut job = rig.job(&[&["say"]]);
     job.stages[0].program = "/tests/none".into();
-    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(&transcript.end, End::Trouble { doing, .. } if doing == "start `/tests/none`"),
         "{:?}",
         transcript.end
     );
-    assert!(bench.serial().contains("Power down"));
+    assert!(rig.serial().contains("Power down"));
 }
 
 #[test]
 fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
-    let Some(bench) = Bench::new("refused kexec") else {
+    let Some(rig) = Rig::new("refused kexec") else {
         return;
     };
     // The program takes the next kernel away.
-    let job = job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
-    let transcript = run(&bench.spec, &job, &Cancel::new(), &Silent);
+    let job = rig.job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(
             &transcript.end,
@@ -258,7 +172,7 @@ fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
         transcript.end
     );
     assert_eq!(transcript.stages.len(), 1);
-    assert!(bench.serial().contains("Power down"));
+    assert!(rig.serial().contains("Power down"));
 }
 
 /// Acts once the first stage runs.
@@ -272,10 +186,10 @@ impl<F: Fn() + Send + Sync> Observer for When<F> {
     }
 }
 
-/// Returns the process id of the QEMU that has this bench's folder among its
+/// Returns the process id of the QEMU that has this rig's folder among its
 /// arguments.
-fn qemu_of(bench: &Bench) -> Pid {
-    let mark = bench.dir.path().to_str().unwrap().to_owned();
+fn qemu_of(rig: &Rig) -> Pid {
+    let mark = rig.dir.path().to_str().unwrap().to_owned();
     let found = std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
@@ -290,16 +204,21 @@ fn qemu_of(bench: &Bench) -> Pid {
 
 #[test]
 fn a_killed_qemu_is_seen_at_once() {
-    let Some(bench) = Bench::new("killed QEMU") else {
+    let Some(rig) = Rig::new("killed QEMU") else {
         return;
     };
     for (signal, word) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
         let killed = std::sync::Mutex::new(None);
         let observer = When(|| {
-            kill_process(qemu_of(&bench), signal).unwrap();
+            kill_process(qemu_of(&rig), signal).unwrap();
             *killed.lock().unwrap() = Some(Instant::now());
         });
-        let transcript = run(&bench.spec, &job(&[&["sleep"]]), &Cancel::new(), &observer);
+        let transcript = run(
+            &rig.spec,
+            &rig.job(&[&["sleep"]]),
+            &Cancel::new(),
+            &observer,
+        );
         let since = killed.lock().unwrap().unwrap().elapsed();
         assert!(since < Duration::from_secs(5), "noticed after {since:?}");
         assert!(
@@ -312,22 +231,22 @@ fn a_killed_qemu_is_seen_at_once() {
 
 #[test]
 fn a_wish_to_stop_ends_the_run() {
-    let Some(bench) = Bench::new("cancelled") else {
+    let Some(rig) = Rig::new("cancelled") else {
         return;
     };
     let cancel = Cancel::new();
     let observer = When(|| cancel.cancel());
-    let transcript = run(&bench.spec, &job(&[&["sleep"]]), &cancel, &observer);
+    let transcript = run(&rig.spec, &rig.job(&[&["sleep"]]), &cancel, &observer);
     assert_eq!(transcript.end, End::Cancelled);
 }
 
 #[test]
 fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
-    let Some(mut bench) = Bench::new("no kernel") else {
+    let Some(mut rig) = Rig::new("no kernel") else {
         return;
     };
-    bench.spec.kernel = bench.spec.kernel.with_file_name("no such kernel");
-    let transcript = run(&bench.spec, &Job::default(), &Cancel::new(), &Silent);
+    rig.spec.kernel = rig.spec.kernel.with_file_name("no such kernel");
+    let transcript = run(&rig.spec, &Job::default(), &Cancel::new(), &Silent);
     assert!(
         matches!(&transcript.end, End::QemuDied { stderr_tail, .. } if stderr_tail.contains("no such kernel")),
         "{:?}",
@@ -337,21 +256,18 @@ fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
 
 #[test]
 fn the_probe_finds_an_accelerator_and_remembers_it() {
-    let Some(bench) = Bench::new("probe") else {
+    let Some(rig) = Rig::new("probe") else {
         return;
     };
-    let cache = Utf8PathBuf::try_from(bench.dir.path().join("cache")).unwrap();
+    let cache = Utf8PathBuf::try_from(rig.dir.path().join("cache")).unwrap();
     let probe = Probe {
-        memory_mib: bench
-            .spec
-            .memory_mib
-            .unwrap_or(bench.spec.machine.memory_mib),
-        cmdline: &bench.spec.cmdline,
+        memory_mib: rig.spec.memory_mib.unwrap_or(rig.spec.machine.memory_mib),
+        cmdline: &rig.spec.cmdline,
         slowness: 1,
-        qemu: &bench.spec.qemu,
-        machine: &bench.spec.machine,
-        kernel: &bench.spec.kernel,
-        initramfs: &bench.spec.initramfs,
+        qemu: &rig.spec.qemu,
+        machine: &rig.spec.machine,
+        kernel: &rig.spec.kernel,
+        initramfs: &rig.spec.initramfs,
         cache: &cache,
     };
     let first = probe.choose(&Cancel::new(), &Silent);

@@ -121,6 +121,11 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
 
+    /// Boot every guest, instead of booting each kernel once and going on from
+    /// there: slower, and each cell sees a boot of its own
+    #[arg(long)]
+    pub(crate) no_template: bool,
+
     /// Run folder, new or empty [default: target/testbed/runs/<id>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,

@@ -43,8 +43,12 @@ pub(crate) struct CellResult {
     pub(crate) verdict: Verdict,
     /// Why, in a sentence.
     pub(crate) reason: String,
-    /// From starting QEMU to the first kernel's first word, in milliseconds.
+    /// From starting QEMU until the first kernel is ready, in milliseconds.
     pub(crate) boot_ms: u64,
+    /// `template` when the first kernel went on from where one like it had
+    /// booted to, `boot` when it booted.
+    #[serde(default)]
+    pub(crate) start: String,
     /// The whole cell, in milliseconds.
     pub(crate) duration_ms: u64,
     /// `kvm` or `tcg`.
@@ -192,6 +196,7 @@ pub(crate) mod tests {
             reason: format!("{outcome} for a reason"),
             boot_ms: 1500,
             duration_ms: 2500,
+            start: "template".to_owned(),
             accel: "tcg".to_owned(),
             artifacts: format!("fast/{stack}/{scenario}"),
             snapshot_difference: None,

@@ -3,27 +3,25 @@
 
 use std::fs;
 
-use testbed_protocol::STAGE_PARAMETER;
+use testbed_protocol::{FromGuest, STAGE_PARAMETER};
 
-/// Stage, boot and kernel, as they stay for the life of this kernel.
-#[derive(Debug)]
-pub(crate) struct Facts {
-    pub(crate) stage: u32,
-    pub(crate) boot_id: String,
-    pub(crate) release: String,
+/// Returns the stage that the kernel's command line names, 0 when it names none.
+pub(crate) fn stage() -> u32 {
+    stage_of(&read("/proc/cmdline"))
 }
 
-impl Facts {
-    /// Returns the facts; what cannot be read is empty, or 0.
-    pub(crate) fn gather() -> Self {
-        Self {
-            stage: stage_of(&read("/proc/cmdline")),
-            boot_id: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
-            release: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
-        }
+/// Returns what the guest says when it has begun; what cannot be read is empty.
+/// The kernel makes up the name of its boot when it is first asked for it.
+pub(crate) fn ready(stage: u32, missing: &[String]) -> FromGuest {
+    FromGuest::Ready {
+        stage,
+        boot_id: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+        release: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        uptime_ms: uptime_ms(),
+        missing: missing.to_vec(),
     }
 }
 

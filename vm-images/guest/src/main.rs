@@ -6,7 +6,9 @@
 //! a kernel panic and look like a finding: what it cannot do it tells, and
 //! when it cannot go on it switches the machine off.
 
+mod begin;
 mod facts;
+mod files;
 mod kexec;
 mod kmsg;
 mod mounts;
@@ -16,7 +18,6 @@ mod program;
 use rustix::system::{RebootCommand, reboot};
 use testbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 
-use crate::facts::Facts;
 use crate::port::{Port, PortError};
 use crate::program::Programs;
 
@@ -41,21 +42,25 @@ fn main() -> std::process::ExitCode {
 const NOT_INIT: u8 = 2;
 
 /// Mounts, greets and obeys; comes back when the guest is to be switched off.
+/// Up to the first order it does nothing that may not be the same in many
+/// guests: the host may save the machine here and go on from it many times.
 fn live() -> Result<(), PortError> {
     let missing = mounts::mount_all();
-    let facts = Facts::gather();
+    let stage = facts::stage();
+    let mut programs = Programs::new(stage);
     let mut port = Port::open()?;
-    port.send(&FromGuest::Hello {
-        protocol: PROTOCOL,
-        stage: facts.stage,
-        boot_id: facts.boot_id.clone(),
-        release: facts.release.clone(),
-        uptime_ms: facts::uptime_ms(),
-        missing,
-    })?;
-    let mut programs = Programs::new(facts.stage);
+    port.send(&FromGuest::Hello { protocol: PROTOCOL })?;
     loop {
         match port.receive(&mut programs)? {
+            ToGuest::Begin { unix_ns, entropy } => match begin::begin(unix_ns, &entropy) {
+                Ok(()) => port.send(&facts::ready(stage, &missing))?,
+                Err(error) => port.trouble("begin".into(), &error)?,
+            },
+            ToGuest::Put { path, mode, data } => {
+                if let Err(error) = files::put(&path, mode, &data) {
+                    port.trouble(format!("write `{path}`"), &error)?;
+                }
+            }
             ToGuest::Run {
                 program,
                 args,

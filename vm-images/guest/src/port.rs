@@ -107,7 +107,7 @@ impl Port {
     }
 
     fn read(&mut self) -> Result<(), PortError> {
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 64 * 1024];
         let count = self.file.read(&mut buffer)?;
         if count == 0 {
             std::thread::sleep(HANGUP_PAUSE);

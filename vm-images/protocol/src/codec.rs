@@ -9,7 +9,11 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::LINE_BYTES_MAX;
+/// A message of the language.
+pub trait Message {
+    /// Longest line of it, newline included, that its reader accepts.
+    const LINE_BYTES_MAX: usize;
+}
 
 /// Most bytes of a bad line that a complaint quotes.
 const EXCERPT_BYTES_MAX: usize = 80;
@@ -18,10 +22,12 @@ const EXCERPT_BYTES_MAX: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// Its line would be longer than the other end accepts.
-    #[error("a message of {bytes} bytes is longer than the {LINE_BYTES_MAX} a line may have")]
+    #[error("a message of {bytes} bytes is longer than the {limit} a line may have")]
     TooLong {
         /// Length of the line.
         bytes: usize,
+        /// Length it may have.
+        limit: usize,
     },
     /// It cannot be written as JSON.
     #[error("a message cannot be written as JSON")]
@@ -31,9 +37,12 @@ pub enum EncodeError {
 /// What is wrong with a line that came in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// It has more than [`LINE_BYTES_MAX`] bytes; all of it was thrown away.
-    #[error("a line is longer than {LINE_BYTES_MAX} bytes")]
-    TooLong,
+    /// It has more bytes than it may have; all of it was thrown away.
+    #[error("a line is longer than {limit} bytes")]
+    TooLong {
+        /// Length it may have.
+        limit: usize,
+    },
     /// It is not a message of this language.
     #[error("`{excerpt}` is not a message: {detail}")]
     NotAMessage {
@@ -45,12 +54,15 @@ pub enum LineError {
 }
 
 /// Returns a message as a line, newline included, of at most
-/// [`LINE_BYTES_MAX`] bytes.
-pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
+/// [`Message::LINE_BYTES_MAX`] bytes.
+pub fn encode<M: Message + Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
-    if line.len() > LINE_BYTES_MAX {
-        return Err(EncodeError::TooLong { bytes: line.len() });
+    if line.len() > M::LINE_BYTES_MAX {
+        return Err(EncodeError::TooLong {
+            bytes: line.len(),
+            limit: M::LINE_BYTES_MAX,
+        });
     }
     Ok(line)
 }
@@ -81,7 +93,7 @@ impl<M> Default for Decoder<M> {
     }
 }
 
-impl<M: DeserializeOwned> Decoder<M> {
+impl<M: Message + DeserializeOwned> Decoder<M> {
     /// Returns a decoder that has seen nothing yet.
     pub fn new() -> Self {
         Self::default()
@@ -111,7 +123,7 @@ impl<M: DeserializeOwned> Decoder<M> {
             return;
         }
         // One byte of the limit is the newline's.
-        if self.partial.len() + piece.len() >= LINE_BYTES_MAX {
+        if self.partial.len() + piece.len() >= M::LINE_BYTES_MAX {
             self.partial = Vec::new();
             self.skipping = true;
             return;
@@ -121,7 +133,9 @@ impl<M: DeserializeOwned> Decoder<M> {
 
     fn finish_line(&mut self) -> Option<Result<M, LineError>> {
         if std::mem::take(&mut self.skipping) {
-            return Some(Err(LineError::TooLong));
+            return Some(Err(LineError::TooLong {
+                limit: M::LINE_BYTES_MAX,
+            }));
         }
         let line = std::mem::take(&mut self.partial);
         if line.trim_ascii().is_empty() {
@@ -146,11 +160,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, ToGuest};
+    use crate::{
+        Exit, ExitStatus, FILE_BYTES_MAX, FromGuest, LINE_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX,
+        ToGuest,
+    };
 
-    fn hello() -> FromGuest {
-        FromGuest::Hello {
-            protocol: 1,
+    fn ready() -> FromGuest {
+        FromGuest::Ready {
             stage: 2,
             boot_id: "b".into(),
             release: "7.3.4".into(),
@@ -202,20 +218,37 @@ mod tests {
             assert!(decoder.partial.len() < LINE_BYTES_MAX);
         }
         let mut rest = b"\n".to_vec();
-        rest.extend(encode(&hello()).unwrap());
+        rest.extend(encode(&ready()).unwrap());
         assert_eq!(
             decoder.push(&rest),
-            vec![Err(LineError::TooLong), Ok(hello())]
+            vec![
+                Err(LineError::TooLong {
+                    limit: LINE_BYTES_MAX
+                }),
+                Ok(ready())
+            ]
         );
     }
 
     #[test]
     fn a_message_too_long_for_a_line_is_refused() {
-        let cmdline = "x".repeat(LINE_BYTES_MAX);
+        let doing = "x".repeat(LINE_BYTES_MAX);
+        let error = String::new();
         assert!(matches!(
-            encode(&ToGuest::Kexec { cmdline }),
+            encode(&FromGuest::Trouble { doing, error }),
             Err(EncodeError::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn the_largest_file_fits_an_order() {
+        let put = |bytes: usize| ToGuest::Put {
+            path: "/tests/a".into(),
+            mode: 0o755,
+            data: vec![0xff; bytes],
+        };
+        assert!(encode(&put(FILE_BYTES_MAX)).is_ok());
+        assert!(encode(&put(FILE_BYTES_MAX + 64 * 1024)).is_err());
     }
 
     proptest! {
@@ -235,13 +268,13 @@ mod tests {
             noise in proptest::collection::vec(any::<u8>().prop_filter("newline", |b| *b != b'\n'), 1..200),
             cut in 1usize..100,
         ) {
-            let mut bytes = encode(&hello()).unwrap();
+            let mut bytes = encode(&ready()).unwrap();
             bytes.extend(&noise);
             bytes.push(b'\n');
             bytes.extend(encode(&exited()).unwrap());
             let mut decoder = Decoder::<FromGuest>::new();
             let found: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push(piece)).collect();
-            prop_assert_eq!(&found[0], &Ok(hello()));
+            prop_assert_eq!(&found[0], &Ok(ready()));
             prop_assert_eq!(found.last().unwrap(), &Ok(exited()));
         }
     }

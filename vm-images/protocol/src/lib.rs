@@ -9,11 +9,11 @@ pub mod bytes;
 mod codec;
 mod message;
 
-pub use codec::{Decoder, EncodeError, LineError, encode};
+pub use codec::{Decoder, EncodeError, LineError, Message, encode};
 pub use message::{Exit, ExitStatus, FromGuest, ToGuest};
 
 /// Number of the language; both ends must speak the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Name of the virtio port that carries the channel.
 pub const PORT_NAME: &str = "testbed";
@@ -21,8 +21,18 @@ pub const PORT_NAME: &str = "testbed";
 /// Word of the kernel command line that carries the stage's number.
 pub const STAGE_PARAMETER: &str = "testbed.stage=";
 
-/// Longest line, its newline included, that either end accepts.
+/// Longest line, its newline included, that the host accepts from a guest.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest line, its newline included, that the guest accepts from its host,
+/// who is not hostile and sends whole files.
+pub const ORDER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest file that fits into an order, in bytes: base64 makes 4 of 3.
+pub const FILE_BYTES_MAX: usize = ORDER_BYTES_MAX / 4 * 3 - 64 * 1024;
+
+/// How much randomness a guest gets to begin with, in bytes.
+pub const ENTROPY_BYTES: usize = 64;
 
 /// Most bytes of a program's output in one message.
 pub const OUTPUT_CHUNK_BYTES_MAX: usize = 16 * 1024;

@@ -3,16 +3,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes;
+use crate::codec::Message;
+use crate::{LINE_BYTES_MAX, ORDER_BYTES_MAX, bytes};
 
 /// What the guest tells the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromGuest {
-    /// The guest is up and waits for orders; the first message of every kernel.
+    /// The guest is up and waits to be told to begin; the first message of
+    /// every kernel that boots. Says nothing that must differ between two guests
+    /// that go on from one saved moment.
     Hello {
         /// The language the guest speaks, see [`crate::PROTOCOL`].
         protocol: u32,
+    },
+    /// The guest has begun, as told, and waits for orders.
+    Ready {
         /// Stage as named by the kernel command line; 0 when it names none.
         stage: u32,
         /// The kernel's own random name for this boot.
@@ -66,6 +72,25 @@ pub enum FromGuest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToGuest {
+    /// Begin a life of your own; answered by `Ready`. Comes first, and again to
+    /// no guest but one that goes on from a saved moment.
+    Begin {
+        /// The time of day, in nanoseconds since 1970.
+        unix_ns: u64,
+        /// Randomness that no other guest gets.
+        #[serde(with = "bytes")]
+        entropy: Vec<u8>,
+    },
+    /// Write a file; answered by nothing but `Trouble` if it cannot be written.
+    Put {
+        /// Path in the guest; folders it lies in are made.
+        path: String,
+        /// Permissions.
+        mode: u32,
+        /// Content.
+        #[serde(with = "bytes")]
+        data: Vec<u8>,
+    },
     /// Run a program; answered by `Started`, `Output`s and `Exited`.
     Run {
         /// Path of the program in the guest.
@@ -84,6 +109,14 @@ pub enum ToGuest {
     },
     /// Say `Goodbye` and switch the machine off.
     PowerOff,
+}
+
+impl Message for FromGuest {
+    const LINE_BYTES_MAX: usize = LINE_BYTES_MAX;
+}
+
+impl Message for ToGuest {
+    const LINE_BYTES_MAX: usize = ORDER_BYTES_MAX;
 }
 
 /// How a program ended.

@@ -4,7 +4,7 @@
 //! size and the user's wish to stop are watched too.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,14 @@ use testbed_host::cancel::Cancel;
 use testbed_host::process::{Child, Tool};
 use testbed_protocol::{Decoder, FromGuest, LineError, ToGuest, encode};
 
+use super::VmSpec;
 use super::ending::QemuEnd;
 use super::journal::{Journal, Speaker};
-use super::sockets::Sockets;
-use super::{Job, VmSpec};
-use crate::qemu::{Launch, Wiring, arguments, shell_command};
+use super::sockets::{Connected, Sockets};
+use crate::qemu::{Memory, Wiring, arguments};
 use crate::qmp::{Qmp, QmpError, QmpEvent};
+use crate::qtest::Qtest;
+use crate::template::devices::Devices;
 use crate::transcript::{End, Phase};
 
 /// Longest sleep between two looks at everything that is watched.
@@ -28,6 +30,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Limit for QEMU to end once it has closed its connections.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time for a QEMU that refused something to be gone, if that is how it refuses.
+const DYING: Duration = Duration::from_millis(500);
 
 /// Most bytes of serial console that a run may write.
 const CONSOLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -50,6 +55,7 @@ pub(super) struct Session {
     decoder: Decoder<FromGuest>,
     inbox: VecDeque<Result<FromGuest, LineError>>,
     qmp: Qmp,
+    test_port: Option<Qtest>,
     shutdown: Option<String>,
     goodbye: bool,
     journal: Journal,
@@ -61,21 +67,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts QEMU and waits until it is connected.
-    pub(super) fn launch(spec: &VmSpec, job: &Job, cancel: &Cancel) -> Result<Self, End> {
+    /// Starts QEMU with this memory and waits until it is connected.
+    pub(super) fn launch(spec: &VmSpec, memory: Memory, cancel: &Cancel) -> Result<Self, End> {
         let begin = Instant::now();
-        fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
-        let sockets = Sockets::new().map_err(End::launch_failed)?;
+        let sockets = Sockets::new(memory != Memory::Fresh).map_err(End::launch_failed)?;
         let wiring = Wiring::Sockets {
             serial: spec.artifacts.join("serial.log"),
             channel: sockets.channel_path().map_err(End::launch_failed)?,
             qmp: sockets.qmp_path().map_err(End::launch_failed)?,
+            test_port: sockets.test_port_path().map_err(End::launch_failed)?,
         };
-        write_shell_command(spec, job).map_err(End::launch_failed)?;
         let journal = Journal::create(&spec.artifacts.join("channel.jsonl"), begin)
             .map_err(End::launch_failed)?;
         let mut child = Tool::new(&spec.qemu.program)
-            .args(arguments(&spec.machine, &launch(spec, wiring)))
+            .args(arguments(&spec.machine, &spec.launch(memory, wiring)))
             .log_to(spec.artifacts.join("qemu.stderr"))
             .deadline("launch", spec.deadlines.launch)
             .spawn()
@@ -86,9 +91,16 @@ impl Session {
                 child.try_wait().is_none() && !cancel.is_cancelled() && Instant::now() < deadline
             })
             .map_err(End::launch_failed)?;
-        let Some((channel, qmp)) = connected else {
+        let Some(Connected {
+            channel,
+            qmp,
+            test_port,
+        }) = connected
+        else {
             return Err(gave_up(spec, &mut child, cancel));
         };
+        let test_port = test_port.map(Qtest::connect).transpose();
+        let test_port = test_port.map_err(End::launch_failed)?;
         channel.set_nonblocking(true).map_err(End::launch_failed)?;
         let qmp = Qmp::connect(qmp).map_err(|error| {
             // Its end shows on the socket a moment before the process is gone.
@@ -104,6 +116,7 @@ impl Session {
             decoder: Decoder::new(),
             inbox: VecDeque::new(),
             qmp,
+            test_port,
             shutdown: None,
             goodbye: false,
             journal,
@@ -115,9 +128,9 @@ impl Session {
         })
     }
 
-    /// Begins a phase and its deadline. The boot's begins with QEMU itself.
+    /// Begins a phase and its deadline. That of a start begins with QEMU itself.
     pub(super) fn enter(&mut self, phase: Phase, limit: Duration) {
-        if phase != Phase::Boot {
+        if !matches!(phase, Phase::Boot | Phase::Restore) {
             self.phase_begin = Instant::now();
         }
         self.phase = phase;
@@ -129,9 +142,77 @@ impl Session {
         self.phase_begin.elapsed()
     }
 
+    /// Stops the machine and writes it to a file, but for its memory; returns its
+    /// devices. It is of no use after.
+    pub(super) fn save(&mut self, file: &Utf8Path) -> Result<Devices, End> {
+        let go_on = self.patience();
+        let stopped = self.qmp.stop();
+        stopped.map_err(|error| self.monitor_failed(&error))?;
+        let devices = self.devices()?;
+        let saved = self.qmp.save(file, &go_on);
+        saved.map_err(|error| self.monitor_failed(&error))?;
+        Ok(devices)
+    }
+
+    /// Reads the machine from a file, but for its memory, and lets it go on if
+    /// its devices are these.
+    pub(super) fn load(&mut self, file: &Utf8Path, devices: &Devices) -> Result<(), End> {
+        let go_on = self.patience();
+        let loaded = self.qmp.load(file, &go_on);
+        loaded.map_err(|error| self.monitor_failed(&error))?;
+        let put_back = self.test_port(|port| devices.put_back(port));
+        put_back.map_err(|error| self.broken(error.to_string()))?;
+        if let Some(difference) = devices.difference(&self.devices()?) {
+            return Err(self.broken(format!("it is not the same machine: {difference}")));
+        }
+        let gone_on = self.qmp.go_on();
+        gone_on.map_err(|error| self.monitor_failed(&error))
+    }
+
+    fn devices(&mut self) -> Result<Devices, End> {
+        let devices = self.test_port(Devices::read);
+        devices.map_err(|error| self.broken(error.to_string()))
+    }
+
+    fn test_port<T>(&mut self, ask: impl FnOnce(&mut Qtest) -> io::Result<T>) -> io::Result<T> {
+        match &mut self.test_port {
+            Some(port) => ask(port),
+            None => Err(io::Error::other("QEMU was started without its test port")),
+        }
+    }
+
+    /// Returns what tells whether the phase may last longer.
+    fn patience(&self) -> impl Fn() -> bool + use<> {
+        let (end, cancel) = (self.phase_begin + self.phase_limit, self.cancel.clone());
+        move || Instant::now() < end && !cancel.is_cancelled()
+    }
+
+    /// Tells why the monitor could not do what it was asked for: QEMU may have
+    /// died of it.
+    fn monitor_failed(&mut self, error: &QmpError) -> End {
+        if self.cancel.is_cancelled() {
+            return End::Cancelled;
+        }
+        match self.child.wait_until(Instant::now() + DYING) {
+            Some(status) => End::QemuDied {
+                during: self.phase,
+                status: status.to_string(),
+                stderr_tail: stderr_tail(&self.artifacts),
+            },
+            None => self.monitor_broken(error),
+        }
+    }
+
     /// Sends an order to the guest.
     pub(super) fn send(&mut self, message: &ToGuest) -> Result<(), End> {
-        self.journal.note(Speaker::Host, message);
+        match message {
+            // A journal tells what was sent, it is no second copy of it.
+            ToGuest::Put { path, data, .. } => {
+                let note = format!("put {} bytes as {path}", data.len());
+                self.journal.note(Speaker::Host, &note);
+            }
+            other => self.journal.note(Speaker::Host, other),
+        }
         let line = encode(message).map_err(|error| self.broken(error.to_string()))?;
         let mut rest = line.as_slice();
         while !rest.is_empty() {
@@ -345,34 +426,6 @@ impl Session {
             stderr_tail: stderr_tail(&self.artifacts),
         }
     }
-}
-
-fn launch(spec: &VmSpec, wiring: Wiring) -> Launch {
-    Launch {
-        accelerator: spec.accelerator,
-        memory_mib: spec.memory_mib.unwrap_or(spec.machine.memory_mib),
-        kernel: spec.kernel.clone(),
-        initramfs: spec.initramfs.clone(),
-        cmdline: spec.stage_cmdline(1),
-        wiring,
-    }
-}
-
-/// Leaves the command by which a person starts the same machine, and what to
-/// tell its guest, which does nothing unasked.
-fn write_shell_command(spec: &VmSpec, job: &Job) -> std::io::Result<()> {
-    let args = arguments(&spec.machine, &launch(spec, Wiring::Terminal));
-    let mut text = String::from(
-        "# Starts the same machine with its console here. The guest takes orders, a\n\
-         # line each, from `socat - UNIX-CONNECT:channel.sock`; this run's were:\n",
-    );
-    for order in spec.orders(job) {
-        let line = encode(&order).map_err(std::io::Error::other)?;
-        text.push_str("#   ");
-        text.push_str(&String::from_utf8_lossy(&line));
-    }
-    text.push_str(&shell_command(&spec.qemu.program, &args));
-    fs::write(spec.artifacts.join("qemu.cmdline"), text)
 }
 
 /// Returns why QEMU did not get as far as being connected.

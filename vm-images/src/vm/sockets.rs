@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The two sockets that QEMU connects to. They have short paths in a folder of
+//! The sockets that QEMU connects to. They have short paths in a folder of
 //! their own (a socket's path may have 107 bytes), which is gone as soon as
-//! both are connected.
+//! all are connected.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,10 +25,19 @@ pub(super) struct Sockets {
     dir: TempDir,
     channel: UnixListener,
     qmp: UnixListener,
+    test_port: Option<UnixListener>,
+}
+
+/// QEMU's ends of them.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) channel: UnixStream,
+    pub(super) qmp: UnixStream,
+    pub(super) test_port: Option<UnixStream>,
 }
 
 impl Sockets {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(with_test_port: bool) -> io::Result<Self> {
         let usual = std::env::temp_dir();
         let short = usual.as_os_str().len() <= TEMP_DIR_BYTES_MAX;
         let parent = if short { usual } else { SHORT_TEMP_DIR.into() };
@@ -43,6 +52,7 @@ impl Sockets {
         Ok(Self {
             channel: bind("channel")?,
             qmp: bind("qmp")?,
+            test_port: with_test_port.then(|| bind("qtest")).transpose()?,
             dir,
         })
     }
@@ -55,39 +65,59 @@ impl Sockets {
         self.path("qmp")
     }
 
+    /// Returns the path for the test port, if it is wanted.
+    pub(super) fn test_port_path(&self) -> io::Result<Option<Utf8PathBuf>> {
+        self.test_port
+            .as_ref()
+            .map(|_| self.path("qtest"))
+            .transpose()
+    }
+
     fn path(&self, name: &str) -> io::Result<Utf8PathBuf> {
         let dir = Utf8Path::from_path(self.dir.path())
             .ok_or_else(|| io::Error::other("the folder for temporary files is not UTF-8"))?;
         Ok(dir.join(name))
     }
 
-    /// Waits for QEMU on both sockets, as long as `go_on` allows, and removes
-    /// the folder. Returns the channel and the monitor; none when it gave up.
-    pub(super) fn accept(
-        self,
-        mut go_on: impl FnMut() -> bool,
-    ) -> io::Result<Option<(UnixStream, UnixStream)>> {
-        let mut accept = |listener: &UnixListener| {
-            loop {
-                match listener.accept() {
-                    Ok((stream, _)) => return Ok(Some(stream)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-                if !go_on() {
-                    return Ok(None);
-                }
-                std::thread::sleep(INTERVAL);
-            }
-        };
-        let Some(channel) = accept(&self.channel)? else {
+    /// Waits for QEMU on all sockets, as long as `go_on` allows, and removes the
+    /// folder. Returns none when it gave up.
+    pub(super) fn accept(self, mut go_on: impl FnMut() -> bool) -> io::Result<Option<Connected>> {
+        let Some(channel) = accept(&self.channel, &mut go_on)? else {
             return Ok(None);
         };
-        let Some(qmp) = accept(&self.qmp)? else {
+        let Some(qmp) = accept(&self.qmp, &mut go_on)? else {
             return Ok(None);
         };
-        Ok(Some((channel, qmp)))
+        let mut connected = Connected {
+            channel,
+            qmp,
+            test_port: None,
+        };
+        if let Some(listener) = &self.test_port {
+            let Some(test_port) = accept(listener, &mut go_on)? else {
+                return Ok(None);
+            };
+            connected.test_port = Some(test_port);
+        }
+        Ok(Some(connected))
+    }
+}
+
+fn accept(
+    listener: &UnixListener,
+    go_on: &mut impl FnMut() -> bool,
+) -> io::Result<Option<UnixStream>> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => return Ok(Some(stream)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if !go_on() {
+            return Ok(None);
+        }
+        std::thread::sleep(INTERVAL);
     }
 }
 
@@ -98,8 +128,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_goes_once_both_are_connected() {
-        let sockets = Sockets::new().unwrap();
+    fn the_folder_goes_once_all_are_connected() {
+        let sockets = Sockets::new(false).unwrap();
         let dir = sockets.dir.path().to_owned();
         let _channel = UnixStream::connect(sockets.channel_path().unwrap()).unwrap();
         let _qmp = UnixStream::connect(sockets.qmp_path().unwrap()).unwrap();
@@ -115,7 +145,7 @@ mod tests {
 
     #[test]
     fn giving_up_leaves_nothing_behind() {
-        let sockets = Sockets::new().unwrap();
+        let sockets = Sockets::new(false).unwrap();
         let dir = sockets.dir.path().to_owned();
         assert!(sockets.accept(|| false).unwrap().is_none());
         assert!(!dir.exists());

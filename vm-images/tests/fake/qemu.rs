@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::process::exit;
 use std::time::Duration;
 
-const HELLO: &str = r#"{"type":"hello","protocol":PROTOCOL,"stage":STAGE,"boot_id":"b","release":"r","uptime_ms":1}"#;
+const HELLO: &str = r#"{"type":"hello","protocol":PROTOCOL}"#;
+const READY: &str = r#"{"type":"ready","stage":STAGE,"boot_id":"b","release":"r","uptime_ms":1}"#;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -33,14 +34,13 @@ fn main() {
     }
     let mut channel = UnixStream::connect(path("channel")).unwrap();
     let mut qmp = serve_monitor(&path("qmp"));
-    let hello = |protocol: &str, stage: &str| {
-        HELLO.replace("PROTOCOL", protocol).replace("STAGE", stage) + "\n"
-    };
+    let hello = |protocol: &str| HELLO.replace("PROTOCOL", protocol) + "\n";
+    let ready = |stage: &str| READY.replace("STAGE", stage) + "\n";
     match fault {
         "garbage" => channel.write_all(b"\xff\x00 what?\n").unwrap(),
         "endless-line" => channel.write_all(&[b'x'; 100_000]).and(channel.write_all(b"\n")).unwrap(),
-        "other-protocol" => channel.write_all(hello("99", "1").as_bytes()).unwrap(),
-        "other-stage" => channel.write_all(hello("1", "7").as_bytes()).unwrap(),
+        "other-protocol" => channel.write_all(hello("99").as_bytes()).unwrap(),
+        "other-stage" => channel.write_all((hello("2") + &ready("7")).as_bytes()).unwrap(),
         "console-flood" => File::options()
             .create(true)
             .append(true)
@@ -49,9 +49,11 @@ fn main() {
             .unwrap(),
         "stops" => qmp.write_all(b"{\"event\":\"STOP\"}\r\n").unwrap(),
         "resets-at-goodbye" => {
-            channel.write_all(hello("1", "1").as_bytes()).unwrap();
-            let mut order = String::new();
-            BufReader::new(&channel).read_line(&mut order).unwrap();
+            channel.write_all((hello("2") + &ready("1")).as_bytes()).unwrap();
+            let mut orders = BufReader::new(&channel);
+            for _begin_and_power_off in 0..2 {
+                orders.read_line(&mut String::new()).unwrap();
+            }
             channel.write_all(b"{\"type\":\"goodbye\"}\n").unwrap();
             qmp.write_all(b"{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\r\n")
                 .unwrap();

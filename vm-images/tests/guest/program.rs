@@ -13,6 +13,16 @@ fn main() {
             println!("out {}", args[2..].join(" "));
             eprintln!("err {}", std::env::var("GREETING").unwrap_or_default());
         }
+        // What no two guests may have in common: random numbers, but the time.
+        Some("self") => {
+            let mut random = [0; 16];
+            let mut source = std::fs::File::open("/dev/urandom").unwrap();
+            std::io::Read::read_exact(&mut source, &mut random).unwrap();
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
+            println!("{} {random:?}", now.as_millis());
+        }
         Some("unlink") => std::fs::remove_file(&args[2]).unwrap(),
         Some("exit") => exit(args[2].parse().unwrap()),
         Some("sleep") => std::thread::sleep(Duration::from_secs(3600)),

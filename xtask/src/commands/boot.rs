@@ -3,7 +3,6 @@
 
 use camino::Utf8PathBuf;
 use kernel_patches::profile::Profile;
-use testbed_host::events::{Event, Observer};
 use vm_images::initramfs::Initramfs;
 use vm_images::transcript::End;
 use vm_images::vm::{self, Job};
@@ -29,20 +28,10 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         None => session.layout.root().join("target/testbed/boot"),
     };
     fs_err::create_dir_all(&artifacts)?;
-    let rig = Rig::set_up(&args.machine, session)?;
+    let mut rig = Rig::set_up(&args.machine, session)?;
     let initramfs = initramfs(&rig, &artifacts)?;
-    let choice = rig.choose_accelerator(&args.image, &initramfs, &needs, session);
-    if let Some(text) = choice.reason {
-        session.progress.event(Event::Note { text });
-    }
-    let spec = rig.spec(
-        "boot",
-        &args.image,
-        &initramfs,
-        &needs,
-        choice.accelerator,
-        &artifacts,
-    );
+    rig.choose_accelerator(&args.image, &initramfs, &needs, session);
+    let spec = rig.spec("boot", &args.image, &initramfs, &needs, &artifacts);
     let transcript = vm::run(&spec, &Job::default(), &session.cancel, &session.progress);
     session.progress.clear();
     let Some(stage) = transcript.stages.first() else {
@@ -55,7 +44,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     };
     render::to_stdout(&format!(
         "{} answered after {} ms under {}, {}\nsee: {artifacts}/serial.log",
-        stage.release, stage.boot_ms, choice.accelerator, transcript.end
+        stage.release, stage.boot_ms, rig.accelerator, transcript.end
     ))?;
     Ok(if transcript.end == End::PoweredOff {
         Exit::Ok

@@ -2,6 +2,7 @@
 //! The rig that guests run on: QEMU, machine, PID 1 and accelerator.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;
 use vm_images::guest;
@@ -9,6 +10,7 @@ use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 use vm_images::probe::{Choice, Probe};
 use vm_images::qemu::Qemu;
+use vm_images::template::Templates;
 use vm_images::vm::VmSpec;
 
 use crate::exit::bad_input;
@@ -21,7 +23,10 @@ pub(crate) struct Rig {
     pub(crate) machine: Machine,
     /// The static PID 1, on the host.
     pub(crate) guest: Utf8PathBuf,
-    cache: Utf8PathBuf,
+    /// What runs the guests' instructions; KVM has to prove itself first.
+    pub(crate) accelerator: Accelerator,
+    pub(crate) templates: Templates,
+    accelerators: Utf8PathBuf,
 }
 
 impl Rig {
@@ -34,18 +39,21 @@ impl Rig {
             machine: find_machine(machine, session)?,
             qemu: Qemu::find(&session.cancel)?,
             guest: guest::build(session.layout.root(), &session.cancel, &session.progress)?,
-            cache: session.cache.dir(&["accelerators"])?,
+            accelerator: Accelerator::Tcg,
+            templates: Templates::at(session.cache.dir(&["templates"])?)?,
+            accelerators: session.cache.dir(&["accelerators"])?,
         })
     }
 
-    /// Returns the first accelerator that boots `kernel`.
+    /// From now on uses the first accelerator that boots `kernel`, and says why
+    /// if that is not the fastest.
     pub(crate) fn choose_accelerator(
-        &self,
+        &mut self,
         kernel: &Utf8Path,
         initramfs: &Utf8Path,
         needs: &GuestNeeds,
         session: &Session,
-    ) -> Choice {
+    ) {
         let probe = Probe {
             memory_mib: self.memory_mib(needs),
             cmdline: &needs.kernel_arguments,
@@ -54,9 +62,16 @@ impl Rig {
             machine: &self.machine,
             kernel,
             initramfs,
-            cache: &self.cache,
+            cache: &self.accelerators,
         };
-        probe.choose(&session.cancel, &session.progress)
+        let Choice {
+            accelerator,
+            reason,
+        } = probe.choose(&session.cancel, &session.progress);
+        if let Some(text) = reason {
+            session.progress.event(Event::Note { text });
+        }
+        self.accelerator = accelerator;
     }
 
     /// Returns the memory of a guest with these needs, in MiB.
@@ -71,7 +86,6 @@ impl Rig {
         kernel: &Utf8Path,
         initramfs: &Utf8Path,
         needs: &GuestNeeds,
-        accelerator: Accelerator,
         artifacts: &Utf8Path,
     ) -> VmSpec {
         VmSpec {
@@ -80,11 +94,12 @@ impl Rig {
             kernel: kernel.to_owned(),
             initramfs: initramfs.to_owned(),
             machine: self.machine.clone(),
-            accelerator,
+            accelerator: self.accelerator,
             memory_mib: Some(self.memory_mib(needs)),
             cmdline: needs.kernel_arguments.clone(),
+            template: None,
             artifacts: artifacts.to_owned(),
-            deadlines: Deadlines::new(accelerator, needs.slowness),
+            deadlines: Deadlines::new(self.accelerator, needs.slowness),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod cells;
 pub(crate) mod judge;
 mod prepare;
+mod start;
 
 use anyhow::Context;
 use kernel_patches::profile::Profile;
@@ -11,8 +12,8 @@ use selftests::input::closest;
 use selftests::scenario::Scenario;
 use testbed_host::events::{Event, Observer};
 use testbed_host::process::quote;
-use vm_images::accel::Accelerator;
-use vm_images::transcript::Transcript;
+use vm_images::template::Template;
+use vm_images::transcript::{Start, Transcript};
 
 use self::cells::Cell;
 use self::prepare::Ground;
@@ -120,8 +121,15 @@ fn make_ready(
 ) -> anyhow::Result<Ready> {
     let sources = request.apply(session)?;
     let kernels = build_all(&sources, profiles, session)?;
-    let rig = Rig::set_up(&args.machine, session)?;
+    let mut rig = Rig::set_up(&args.machine, session)?;
     let grounds = prepare::grounds(kernels, &sources, scenarios, &rig, session)?;
+    let ground = grounds.first().context("there is no kernel to run")?;
+    rig.choose_accelerator(
+        &ground.kernel.image(),
+        &ground.initramfs,
+        &ground.guest,
+        session,
+    );
     Ok(Ready {
         rig,
         grounds,
@@ -138,18 +146,32 @@ fn run_cells(
     session: &Session,
 ) -> anyhow::Result<RunResult> {
     let Ready { rig, grounds, tree } = ready;
-    let accelerator = accelerator(rig, grounds, session)?;
-    let cells = match_up(plan, scenarios, grounds)?;
-    let transcripts = cells::run_all(&cells, rig, accelerator, folder.path(), args.jobs, session);
+    let jobs = args
+        .jobs
+        .map_or_else(|| cells::jobs_that_fit(grounds, rig), |jobs| jobs as usize);
+    let templates = if args.no_template {
+        vec![None; grounds.len()]
+    } else {
+        start::templates(grounds, rig, jobs, session)
+    };
+    let cells = match_up(plan, scenarios, grounds, &templates)?;
+    let judge = |cell: &Cell<'_>, transcript: &Transcript| {
+        if let Start::BootInstead { trouble } = &transcript.start {
+            let text = format!(
+                "{} booted: its template failed: {trouble}",
+                cell.plan.label()
+            );
+            session.progress.event(Event::Note { text });
+        }
+        judge_cell(cell, transcript, plan, folder, session)
+    };
+    let judged = cells::run_all(&cells, rig, folder.path(), jobs, session, &judge);
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
     let mut results = Vec::new();
-    for (cell, transcript) in cells.iter().zip(&transcripts) {
-        let transcript = transcript
-            .as_ref()
-            .with_context(|| format!("nothing is known of {}", cell.plan.label()))?;
-        results.push(judge_cell(cell, transcript, plan, folder, session));
+    for (cell, result) in cells.iter().zip(judged) {
+        results.push(result.with_context(|| format!("nothing is known of {}", cell.plan.label()))?);
     }
     let series = plan.series.clone();
     let result = RunResult::new(tree.clone(), series, plan.prerequisites.clone(), results);
@@ -180,38 +202,27 @@ fn judge_cell(
     judged.cell
 }
 
-fn accelerator(rig: &Rig, grounds: &[Ground], session: &Session) -> anyhow::Result<Accelerator> {
-    let ground = grounds.first().context("there is no kernel to run")?;
-    let initramfs = ground
-        .initramfs
-        .values()
-        .next()
-        .context("there is nothing to run")?;
-    let choice = rig.choose_accelerator(&ground.kernel.image(), initramfs, &ground.guest, session);
-    if let Some(text) = choice.reason {
-        session.progress.event(Event::Note { text });
-    }
-    Ok(choice.accelerator)
-}
-
 /// Returns every cell of the plan with what it needs.
 fn match_up<'a>(
     plan: &'a Plan,
     scenarios: &'a [Scenario],
     grounds: &'a [Ground],
+    templates: &'a [Option<Template>],
 ) -> anyhow::Result<Vec<Cell<'a>>> {
     let find = |cell: &'a CellPlan| {
         let scenario = scenarios
             .iter()
             .find(|scenario| scenario.name == cell.scenario)?;
-        let ground = grounds
+        let (ground, template) = grounds
             .iter()
-            .find(|ground| ground.stack == cell.stack && ground.profile == cell.profile)?;
+            .zip(templates)
+            .find(|(ground, _)| ground.stack == cell.stack && ground.profile == cell.profile)?;
         Some(Cell {
             plan: cell,
             scenario,
             ground,
-            initramfs: ground.initramfs.get(&cell.scenario)?,
+            job: ground.jobs.get(&cell.scenario)?,
+            template: template.as_ref(),
         })
     };
     plan.cells

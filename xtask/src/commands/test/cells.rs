@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs the cells of a plan, several at once, and keeps what each left behind.
+//! Runs the cells of a plan, several at once, and has each judged as it ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use camino::Utf8Path;
-use selftests::generate;
 use selftests::scenario::Scenario;
 use testbed_host::events::Activity;
-use vm_images::accel::Accelerator;
+use vm_images::template::Template;
 use vm_images::transcript::Transcript;
-use vm_images::vm::{self, Job, StageJob};
+use vm_images::vm::{self, Job, VmSpec};
 
 use super::judge::Binaries;
-use super::prepare::{Ground, program_in_guest};
+use super::prepare::Ground;
 use crate::commands::rig::Rig;
 use crate::plan::CellPlan;
 use crate::session::Session;
@@ -28,7 +26,10 @@ pub(crate) struct Cell<'a> {
     pub(crate) plan: &'a CellPlan,
     pub(crate) scenario: &'a Scenario,
     pub(crate) ground: &'a Ground,
-    pub(crate) initramfs: &'a Utf8Path,
+    /// What its guest is to do.
+    pub(crate) job: &'a Job,
+    /// The saved guest that it goes on from, unless it boots.
+    pub(crate) template: Option<&'a Template>,
 }
 
 impl Cell<'_> {
@@ -39,85 +40,65 @@ impl Cell<'_> {
             kernel_id: kernel.id.clone(),
             image: kernel.image(),
             symbols: kernel.symbols(),
-            initramfs: self.initramfs.to_owned(),
-            program: program_in_guest(self.scenario),
+            initramfs: self.ground.initramfs.clone(),
+            program: self.program().to_owned(),
         }
+    }
+
+    /// Returns the path in the guest of the program it runs.
+    fn program(&self) -> &str {
+        let first = self.job.stages.first();
+        first.map_or("", |stage| stage.program.as_str())
     }
 }
 
-/// Runs every cell and returns the transcripts in the same order; `None` for a
-/// cell that was not begun because the user asked to stop.
-pub(crate) fn run_all(
+/// Runs every cell and returns what `judge` makes of each, in the same order;
+/// `None` for one that was not begun because the user asked to stop. What a cell
+/// left behind is not kept in memory once it is judged.
+pub(crate) fn run_all<T: Send>(
     cells: &[Cell<'_>],
     rig: &Rig,
-    accelerator: Accelerator,
     run: &Utf8Path,
-    jobs: Option<u32>,
+    jobs: usize,
     session: &Session,
-) -> Vec<Option<Transcript>> {
-    let jobs = jobs
-        .map_or_else(|| jobs_that_fit(cells, rig), |jobs| jobs as usize)
-        .min(cells.len());
+    judge: &(dyn Fn(&Cell<'_>, &Transcript) -> T + Sync),
+) -> Vec<Option<T>> {
     let activity = Activity::start(&session.progress, "running cells", Some(cells.len() as u64));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let order = longest_first(cells);
-    let transcripts: Mutex<Vec<Option<Transcript>>> = Mutex::new(vec![None; cells.len()]);
+    let results: Mutex<Vec<Option<T>>> = Mutex::new(cells.iter().map(|_| None).collect());
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for _ in 0..jobs.min(cells.len()) {
             scope.spawn(|| {
                 while let Some(&index) = order.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if session.cancel.is_cancelled() {
                         break;
                     }
                     let cell = &cells[index];
-                    let transcript = run_one(cell, rig, accelerator, run, session);
-                    transcripts.lock().unwrap_or_else(PoisonError::into_inner)[index] =
-                        Some(transcript);
+                    let result = judge(cell, &run_one(cell, rig, run, session));
+                    results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
                     let done = done.fetch_add(1, Ordering::SeqCst) + 1;
                     activity.advance(done as u64, cell.plan.label());
                 }
             });
         }
     });
-    transcripts
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_one(
-    cell: &Cell<'_>,
-    rig: &Rig,
-    accelerator: Accelerator,
-    run: &Utf8Path,
-    session: &Session,
-) -> Transcript {
-    let spec = rig.spec(
-        &cell.plan.label(),
-        &cell.ground.kernel.image(),
-        cell.initramfs,
-        &cell.ground.guest,
-        accelerator,
-        &run.join(cell.plan.folder()),
-    );
-    vm::run(
-        &spec,
-        &job(cell.scenario),
-        &session.cancel,
-        &session.progress,
-    )
-}
-
-/// Returns what a scenario has a guest do.
-fn job(scenario: &Scenario) -> Job {
-    let stages = scenario.stages.iter().map(|stage| StageJob {
-        program: program_in_guest(scenario),
-        args: generate::arguments(scenario, stage.number),
-        env: generate::environment(scenario, stage.number),
-        timeout: Duration::from_secs(scenario.timeout_secs),
-    });
-    Job {
-        stages: stages.collect(),
-    }
+fn run_one(cell: &Cell<'_>, rig: &Rig, run: &Utf8Path, session: &Session) -> Transcript {
+    let folder = run.join(cell.plan.folder());
+    let spec = VmSpec {
+        template: cell.template.cloned(),
+        ..rig.spec(
+            &cell.plan.label(),
+            &cell.ground.kernel.image(),
+            &cell.ground.initramfs,
+            &cell.ground.guest,
+            &folder,
+        )
+    };
+    vm::run(&spec, cell.job, &session.cancel, &session.progress)
 }
 
 /// Cells with more stages take longer, and slower profiles too: begun last,
@@ -133,11 +114,11 @@ fn longest_first(cells: &[Cell<'_>]) -> Vec<usize> {
 }
 
 /// As many VMs at once as there are cores and free memory for.
-fn jobs_that_fit(cells: &[Cell<'_>], rig: &Rig) -> usize {
+pub(crate) fn jobs_that_fit(grounds: &[Ground], rig: &Rig) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let guest = cells
+    let guest = grounds
         .iter()
-        .map(|cell| u64::from(rig.memory_mib(&cell.ground.guest)))
+        .map(|ground| u64::from(rig.memory_mib(&ground.guest)))
         .max()
         .unwrap_or(1);
     let Some(free) = free_memory_mib() else {

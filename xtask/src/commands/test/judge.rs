@@ -12,7 +12,7 @@ use selftests::timeline::timeline;
 use selftests::{outcome, verdict};
 use serde::{Deserialize, Serialize};
 use testbed_host::files::read_plain;
-use vm_images::transcript::Transcript;
+use vm_images::transcript::{Start, Transcript};
 
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
@@ -143,6 +143,10 @@ impl Record {
             reason: surprise.unwrap_or_else(|| judgement.reason.clone()),
             boot_ms,
             duration_ms: transcript.wall_ms,
+            start: match transcript.start {
+                Start::Template => "template".to_owned(),
+                Start::Boot | Start::BootInstead { .. } => "boot".to_owned(),
+            },
             accel: transcript.accelerator.qemu_name().to_owned(),
             artifacts: self.plan.folder(),
             snapshot_difference: None,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Makes ready what cells run: kernels, test programs and initramfs archives.
+//! Makes ready what cells run: kernels with their initramfs, and jobs for guests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,6 +15,7 @@ use testbed_host::cache::publish;
 use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
+use vm_images::vm::{GuestFile, Job, StageJob};
 
 use crate::commands::build::Built;
 use crate::commands::rig::{Rig, find_needs};
@@ -32,16 +34,13 @@ pub(crate) struct Ground {
     pub(crate) guest: GuestNeeds,
     /// Names of the series in it.
     pub(crate) contains: BTreeSet<String>,
-    /// By scenario, what to boot it with.
-    pub(crate) initramfs: BTreeMap<String, Utf8PathBuf>,
+    /// What all its guests boot with.
+    pub(crate) initramfs: Utf8PathBuf,
+    /// By scenario, what its guest is to do.
+    pub(crate) jobs: BTreeMap<String, Job>,
 }
 
-/// Returns the path in the guest of a scenario's program.
-pub(crate) fn program_in_guest(scenario: &Scenario) -> String {
-    format!("/tests/{}", scenario.identifier())
-}
-
-/// Compiles the scenarios' programs for every kernel and packs them.
+/// Compiles the scenarios' programs for every kernel.
 ///
 /// # Errors
 /// When a program does not compile, or the host fails.
@@ -63,13 +62,12 @@ pub(crate) fn grounds(
     } in built
     {
         let programs = Programs::of(scenarios, &kernel, session)?;
-        let mut initramfs = BTreeMap::new();
+        let mut jobs = BTreeMap::new();
         for scenario in scenarios {
             activity.advance(done, &scenario.name);
             done += 1;
             let program = programs.compile(scenario, session)?;
-            let path = pack(scenario, &program, &kernel, rig, session)?;
-            initramfs.insert(scenario.name.clone(), path);
+            jobs.insert(scenario.name.clone(), job(scenario, &program));
         }
         let from = sources
             .stacks
@@ -79,10 +77,11 @@ pub(crate) fn grounds(
         grounds.push(Ground {
             guest: find_needs(&profile, session)?,
             contains: from.contains.clone(),
+            initramfs: pack(&kernel, rig, session)?,
             stack,
             profile,
             kernel,
-            initramfs,
+            jobs,
         });
     }
     Ok(grounds)
@@ -154,20 +153,31 @@ impl<'a> Programs<'a> {
     }
 }
 
-/// Makes the archive that a cell boots with; one that has a kexec in it also
-/// carries the next kernel.
-fn pack(
-    scenario: &Scenario,
-    program: &Utf8Path,
-    kernel: &Kernel,
-    rig: &Rig,
-    session: &Session,
-) -> anyhow::Result<Utf8PathBuf> {
-    let mut archive = Initramfs::for_guest(&rig.guest)?;
-    archive.add_test(&scenario.identifier(), program)?;
-    if scenario.stages.len() > 1 {
-        archive.add_next_kernel(&kernel.image())?;
+/// Returns what a scenario has a guest do. Each kernel gets the program anew: a
+/// kexec leaves nothing of the first one's files.
+fn job(scenario: &Scenario, program: &Utf8Path) -> Job {
+    let in_guest = format!("/tests/{}", scenario.identifier());
+    let stages = scenario.stages.iter().map(|stage| StageJob {
+        files: vec![GuestFile {
+            source: program.to_owned(),
+            path: in_guest.clone(),
+            mode: 0o755,
+        }],
+        program: in_guest.clone(),
+        args: generate::arguments(scenario, stage.number),
+        env: generate::environment(scenario, stage.number),
+        timeout: Duration::from_secs(scenario.timeout_secs),
+    });
+    Job {
+        stages: stages.collect(),
     }
+}
+
+/// Makes the archive that all guests of a kernel boot with. It carries the next
+/// kernel too, whether or not there will be a kexec, so that all are alike.
+fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
+    let mut archive = Initramfs::for_guest(&rig.guest)?;
+    archive.add_next_kernel(&kernel.image())?;
     let bytes = archive.to_bytes()?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
     let path = session.cache.dir(&["initramfs"])?.join(&name);

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Whether the devices of a guest that goes on are as they were. QEMU does not
+//! save all of them: `edu` comes back as after a reset, without its addresses.
+//! So every function's configuration is noted when the guest is saved, put back
+//! where QEMU is known to forget it, and compared everywhere; a guest with a
+//! device that differs is not the same machine, and must not go on.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use testbed_protocol::bytes;
+
+use crate::qtest::Qtest;
+
+/// Where the firmware puts the configuration space of Q35, a page a function.
+const ECAM: u64 = 0xb000_0000;
+
+/// Vendor and device of Q35's host bridge: what proves that it is there.
+const HOST_BRIDGE: u32 = 0x29c0_8086;
+
+/// Most functions that are looked at.
+const FUNCTIONS_MAX: usize = 256;
+
+const CONFIG_BYTES: usize = 4096;
+const COMMAND: usize = 0x04;
+const HEADER_TYPE: usize = 0x0e;
+const FIRST_BAR: usize = 0x10;
+const SECONDARY_BUS: usize = 0x19;
+/// End of what devices had before PCI Express; the rest is not forgotten.
+const LEGACY_END: usize = 0x100;
+
+/// A device whose state QEMU does not save.
+struct Forgotten {
+    /// Vendor and device.
+    id: u32,
+    /// Registers of its first region that tell whether it was in use.
+    registers: &'static [u64],
+}
+
+/// QEMU's teaching device, hw/misc/edu.c.
+const EDU: Forgotten = Forgotten {
+    id: 0x11e8_1234,
+    registers: &[
+        0x00, 0x04, 0x08, 0x20, 0x24, 0x80, 0x84, 0x88, 0x8c, 0x90, 0x98,
+    ],
+};
+
+/// The PCI functions of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Devices {
+    functions: Vec<Function>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Function {
+    /// Where its configuration is.
+    address: u64,
+    #[serde(with = "bytes")]
+    config: Vec<u8>,
+    /// Registers, of a device that QEMU does not save.
+    registers: Vec<u32>,
+}
+
+impl Function {
+    /// Returns the function at an address, if there is one.
+    fn read(port: &mut Qtest, address: u64) -> io::Result<Option<Self>> {
+        if port.read_u32(address)? == u32::MAX {
+            return Ok(None);
+        }
+        let mut function = Self {
+            address,
+            config: port.read(address, CONFIG_BYTES)?,
+            registers: Vec::new(),
+        };
+        if let Some(region) = function.region() {
+            for offset in EDU.registers {
+                function.registers.push(port.read_u32(region + offset)?);
+            }
+        }
+        Ok(Some(function))
+    }
+
+    fn id(&self) -> u32 {
+        self.word(0)
+    }
+
+    fn word(&self, offset: usize) -> u32 {
+        let bytes = self.config[offset..].first_chunk();
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.id() == EDU.id
+    }
+
+    /// Returns where a forgotten device's registers are, if it decodes them.
+    fn region(&self) -> Option<u64> {
+        let decodes = self.config[COMMAND] & 0x2 != 0;
+        (self.is_forgotten() && decodes).then(|| u64::from(self.word(FIRST_BAR) & !0xf))
+    }
+
+    /// Returns the bus behind it, if it is a bridge.
+    fn bus_behind(&self) -> Option<u8> {
+        let is_bridge = self.config[HEADER_TYPE] & 0x7f == 1;
+        (is_bridge && self.config[SECONDARY_BUS] != 0).then(|| self.config[SECONDARY_BUS])
+    }
+
+    fn has_more_functions(&self) -> bool {
+        self.config[HEADER_TYPE] & 0x80 != 0
+    }
+
+    /// Writes what QEMU forgot; the command last, which puts it to use.
+    fn put_back(&self, port: &mut Qtest) -> io::Result<()> {
+        for offset in (FIRST_BAR..LEGACY_END).step_by(4) {
+            port.write_u32(self.address + offset as u64, self.word(offset))?;
+        }
+        let command = self.word(COMMAND) & 0xffff;
+        port.write_u16(self.address + COMMAND as u64, command as u16)
+    }
+}
+
+impl Devices {
+    /// Returns all functions of a guest that stands still.
+    pub(crate) fn read(port: &mut Qtest) -> io::Result<Self> {
+        let found = port.read_u32(ECAM)?;
+        if found != HOST_BRIDGE {
+            return Err(io::Error::other(format!(
+                "there is no host bridge at {ECAM:#x} but {found:#x}"
+            )));
+        }
+        let mut functions = Vec::new();
+        let mut buses = vec![0];
+        while let Some(bus) = buses.pop() {
+            for device in 0..32 {
+                read_device(port, bus, device, &mut functions, &mut buses)?;
+            }
+        }
+        functions.sort_by_key(|function| function.address);
+        Ok(Self { functions })
+    }
+
+    /// Puts back what QEMU forgot in a guest that stands still.
+    pub(crate) fn put_back(&self, port: &mut Qtest) -> io::Result<()> {
+        let forgotten = self.functions.iter().filter(|one| one.is_forgotten());
+        forgotten.into_iter().try_for_each(|one| one.put_back(port))
+    }
+
+    /// Returns where these devices and others differ, if they do.
+    pub(crate) fn difference(&self, now: &Self) -> Option<String> {
+        let addresses =
+            |all: &Self| -> Vec<u64> { all.functions.iter().map(|one| one.address).collect() };
+        if addresses(self) != addresses(now) {
+            return Some("other PCI functions are there".to_owned());
+        }
+        let (before, after) = self
+            .functions
+            .iter()
+            .zip(&now.functions)
+            .find(|(before, after)| before != after)?;
+        let place = place(before.address);
+        let bytes = before.config.iter().zip(&after.config);
+        Some(
+            match bytes.into_iter().position(|(one, other)| one != other) {
+                Some(offset) => format!("{place} differs at {offset:#x} of its configuration"),
+                None => format!("the registers of {place} differ"),
+            },
+        )
+    }
+}
+
+fn read_device(
+    port: &mut Qtest,
+    bus: u8,
+    device: u64,
+    functions: &mut Vec<Function>,
+    buses: &mut Vec<u8>,
+) -> io::Result<()> {
+    for number in 0..8 {
+        let address = ECAM + (u64::from(bus) << 20) + (device << 15) + (number << 12);
+        let Some(function) = Function::read(port, address)? else {
+            if number == 0 {
+                return Ok(());
+            }
+            continue;
+        };
+        if functions.len() >= FUNCTIONS_MAX {
+            return Err(io::Error::other("there are too many PCI functions"));
+        }
+        // Numbers grow from a bridge to what is behind it: no going in circles.
+        buses.extend(function.bus_behind().filter(|behind| *behind > bus));
+        let alone = number == 0 && !function.has_more_functions();
+        functions.push(function);
+        if alone {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Returns a function's name as `lspci` writes it.
+fn place(address: u64) -> String {
+    let number = (address - ECAM) >> 12;
+    format!(
+        "{:02x}:{:02x}.{}",
+        number >> 8,
+        number >> 3 & 0x1f,
+        number & 7
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(address: u64, id: u32) -> Function {
+        let mut config = vec![0; CONFIG_BYTES];
+        config[..4].copy_from_slice(&id.to_le_bytes());
+        Function {
+            address,
+            config,
+            registers: Vec::new(),
+        }
+    }
+
+    fn devices() -> Devices {
+        Devices {
+            functions: vec![
+                function(ECAM, HOST_BRIDGE),
+                function(ECAM + (1 << 20), EDU.id),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_same_devices_do_not_differ() {
+        assert_eq!(devices().difference(&devices()), None);
+    }
+
+    #[test]
+    fn whatever_differs_is_named() {
+        let difference = |change: fn(&mut Devices)| {
+            let mut now = devices();
+            change(&mut now);
+            devices().difference(&now).unwrap()
+        };
+        assert_eq!(
+            difference(|now| now.functions[1].config[0x11] = 1),
+            "01:00.0 differs at 0x11 of its configuration"
+        );
+        assert_eq!(
+            difference(|now| now.functions[1].registers.push(7)),
+            "the registers of 01:00.0 differ"
+        );
+        assert_eq!(
+            difference(|now| drop(now.functions.pop())),
+            "other PCI functions are there"
+        );
+    }
+
+    #[test]
+    fn a_bridge_tells_its_bus_and_a_device_none() {
+        let mut bridge = function(ECAM + (4 << 15), 0x000c_1b36);
+        bridge.config[HEADER_TYPE] = 1;
+        bridge.config[SECONDARY_BUS] = 2;
+        assert_eq!(bridge.bus_behind(), Some(2));
+        assert_eq!(place(bridge.address), "00:04.0");
+        assert_eq!(function(ECAM, 1).bus_behind(), None);
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a person needs to do a run by hand: QEMU's command, and the orders.
+
+use std::io;
+
+use fs_err as fs;
+use testbed_host::process::quote;
+use testbed_protocol::{Message, ToGuest, encode};
+
+use super::{Job, StageJob, VmSpec};
+use crate::qemu::{Memory, Wiring, arguments, shell_command};
+
+/// Leaves the command by which a person starts the same machine, and what to
+/// tell its guest, which does nothing unasked.
+pub(super) fn write(spec: &VmSpec, job: &Job) -> io::Result<()> {
+    let mut text = String::from(
+        "# Boots the same machine with its console here. The guest takes orders, a\n\
+         # line each, from `socat - UNIX-CONNECT:channel.sock`; this run's were what\n\
+         # the following commands print:\n",
+    );
+    text += &say(&ToGuest::Begin {
+        unix_ns: 0,
+        entropy: vec![0; testbed_protocol::ENTROPY_BYTES],
+    })?;
+    for (number, stage) in (1..).zip(&job.stages) {
+        if number > 1 {
+            text += &say(&spec.kexec_order(number))?;
+        }
+        text += &put(stage);
+        text += &say(&stage.order())?;
+    }
+    text += &say(&ToGuest::PowerOff)?;
+    let launch = spec.launch(Memory::Fresh, Wiring::Terminal);
+    text += &shell_command(&spec.qemu.program, &arguments(&spec.machine, &launch));
+    fs::write(spec.artifacts.join("qemu.cmdline"), text)
+}
+
+/// Returns a command that prints an order.
+fn say<M: Message + serde::Serialize>(order: &M) -> io::Result<String> {
+    let line = encode(order).map_err(io::Error::other)?;
+    let line = String::from_utf8_lossy(&line);
+    Ok(format!("#   echo {}\n", quote(line.trim_end())))
+}
+
+/// Returns commands that print the orders to write a stage's files.
+fn put(stage: &StageJob) -> String {
+    let mut text = String::new();
+    for file in &stage.files {
+        let order = format!(
+            r#"{{"type":"put","path":"{}","mode":{},"data":"%s"}}\n"#,
+            file.path, file.mode
+        );
+        let content = format!("\"$(base64 -w0 {})\"", quote(file.source.as_str()));
+        text += &format!("#   printf {} {content}\n", quote(&order));
+    }
+    text
+}
