@@ -4,7 +4,8 @@
 //! A user's directory has no commit to name it, so its files are hashed; size,
 //! time and inode tell which have to be read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -77,72 +78,107 @@ pub(crate) fn read(
     memory: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<Index, Error> {
-    let known: Index = fs::read(memory)
+    let known: Vec<(String, Seen)> = fs::read(memory)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
+    let by_path: HashMap<&str, &Seen> = known
+        .iter()
+        .map(|(path, seen)| (path.as_str(), seen))
+        .collect();
     let activity = Activity::start(observer, format!("reading {root}"), None);
-    let mut index = Index::new();
+    let mut files: Vec<(String, Seen)> = Vec::with_capacity(known.len());
+    // The order in which paths compare: what is sorted already makes a map fast.
     let walk = walkdir::WalkDir::new(root)
+        .sort_by_file_name()
         .into_iter()
-        .filter_entry(|entry| {
-            Utf8Path::from_path(entry.path())
-                .and_then(|path| path.strip_prefix(root).ok())
-                .is_some_and(|path| !is_build_product(path))
-        });
+        .filter_entry(|entry| below(root, entry).is_some_and(|path| !is_build_product(path)));
     for entry in walk {
         let entry = entry.map_err(Error::host(format!("reading `{root}`")))?;
-        let Some(path) = Utf8Path::from_path(entry.path()) else {
-            continue;
-        };
-        let Ok(below) = path.strip_prefix(root) else {
+        let Some(path) = below(root, &entry) else {
             continue;
         };
         let meta = entry
             .metadata()
-            .map_err(Error::host(format!("reading `{path}`")))?;
+            .map_err(Error::host(format!("reading `{root}/{path}`")))?;
         // A pipe or a socket is no source, and reading it might never end.
         if !meta.is_file() && !meta.is_symlink() {
             continue;
         }
-        let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-        let old = known.get(below).filter(|seen| {
-            (seen.bytes, seen.mtime_ns, seen.inode) == (meta.len(), mtime_ns, meta.ino())
-        });
-        let content = match old {
-            Some(seen) => seen.content.clone(),
-            None if meta.is_symlink() => {
-                let target = fs::read_link(path).map_err(Error::host("reading a link"))?;
-                link_content(&target)
-            }
-            None => {
-                let bytes = fs::read(path).map_err(Error::host("reading the tree"))?;
-                file_content(&bytes)
-            }
-        };
-        let executable = meta.permissions().mode() & 0o111 != 0;
-        let seen = Seen {
-            bytes: meta.len(),
-            mtime_ns,
-            inode: meta.ino(),
-            executable,
-            content,
-        };
-        index.insert(below.to_owned(), seen);
-        if index.len().is_multiple_of(2000) {
-            activity.advance(index.len() as u64, below.as_str());
+        let seen = look_at(&root.join(path), &meta, by_path.get(path.as_str()).copied())?;
+        files.push((path.to_string(), seen));
+        if files.len().is_multiple_of(2000) {
+            activity.advance(files.len() as u64, path.as_str());
         }
     }
-    if index != known {
-        let text = serde_json::to_vec(&index).map_err(Error::host("remembering a tree"))?;
+    if files != known {
+        let text = serde_json::to_vec(&files).map_err(Error::host("remembering a tree"))?;
         publish(memory, &text).map_err(Error::host("remembering a tree"))?;
     }
-    Ok(index)
+    let with_paths = |(path, seen)| (Utf8PathBuf::from(path), seen);
+    Ok(files.into_iter().map(with_paths).collect())
+}
+
+/// Returns the path of an entry below `root`; one that is not UTF-8 is no source.
+fn below<'a>(root: &Utf8Path, entry: &'a walkdir::DirEntry) -> Option<&'a Utf8Path> {
+    let path = Utf8Path::from_path(entry.path())?.as_str();
+    let below = path.strip_prefix(root.as_str())?;
+    Some(Utf8Path::new(below.trim_start_matches('/')))
+}
+
+/// Returns a file's identity; its content is read unless it looks as it did when
+/// it was `known`.
+fn look_at(path: &Utf8Path, meta: &Metadata, known: Option<&Seen>) -> Result<Seen, Error> {
+    let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+    let known = known.filter(|seen| {
+        (seen.bytes, seen.mtime_ns, seen.inode) == (meta.len(), mtime_ns, meta.ino())
+    });
+    let content = match known {
+        Some(seen) => seen.content.clone(),
+        None if meta.is_symlink() => {
+            let target = fs::read_link(path).map_err(Error::host("reading a link"))?;
+            link_content(&target)
+        }
+        None => {
+            let bytes = fs::read(path).map_err(Error::host("reading the tree"))?;
+            file_content(&bytes)
+        }
+    };
+    Ok(Seen {
+        bytes: meta.len(),
+        mtime_ns,
+        inode: meta.ino(),
+        executable: meta.permissions().mode() & 0o111 != 0,
+        content,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use testbed_host::events::Silent;
+
     use super::*;
+
+    #[test]
+    fn what_changed_is_seen_and_what_did_not_keeps_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("tree");
+        let memory = root.with_extension("json");
+        fs::create_dir_all(root.join("a")).unwrap();
+        for (path, text) in [("a/z", "1"), ("a.c", "2"), ("b", "3")] {
+            fs::write(root.join(path), text).unwrap();
+        }
+        let first = read(&root, &memory, &Silent).unwrap();
+        let paths: Vec<&str> = first.keys().map(|path| path.as_str()).collect();
+        assert_eq!(paths, ["a/z", "a.c", "b"]);
+        assert_eq!(read(&root, &memory, &Silent).unwrap(), first);
+        fs::write(root.join("b"), "longer").unwrap();
+        fs::remove_file(root.join("a.c")).unwrap();
+        let second = read(&root, &memory, &Silent).unwrap();
+        assert_eq!(second.len(), 2);
+        assert_eq!(second[Utf8Path::new("a/z")], first[Utf8Path::new("a/z")]);
+        assert_eq!(second[Utf8Path::new("b")].content, file_content(b"longer"));
+    }
 
     #[test]
     fn build_products_are_not_source() {
