@@ -65,6 +65,8 @@ pub struct Report {
     /// Whether the outermost level ends with its totals. kselftest's C helpers and
     /// harness always print them; its runner and shell scripts need not.
     pub has_totals: bool,
+    /// Whether a version line was seen: without one it is no TAP.
+    pub is_tap: bool,
     /// What does not fit together; empty is good.
     pub problems: Vec<String>,
 }
@@ -371,6 +373,7 @@ impl Parser {
             plan: outer.plan,
             skip_all: outer.skip_all,
             has_totals: outer.has_totals,
+            is_tap: self.begun,
             problems: self.problems,
         }
     }

@@ -8,6 +8,7 @@
 pub mod evidence;
 pub mod generate;
 pub mod input;
+pub mod intree;
 pub mod klog;
 pub mod ktap;
 pub mod outcome;

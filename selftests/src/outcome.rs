@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Evidence and a scenario to an outcome with its reason. What is not a pass for
+//! Evidence and what was run to an outcome with its reason. What is not a pass for
 //! sure is none: every doubt falls to the worse side. Knows nothing of stacks, and
 //! so does not know whether the outcome is welcome.
 
 mod bite;
+mod foreign;
 mod stage;
+mod subject;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Ending, Evidence, ExitKind};
-use crate::klog::{Log, Phase, Splat};
+use crate::klog::{Line, Log, Phase, Splat};
 use crate::ktap::Report;
-use crate::scenario::{ExpectedSplat, Scenario};
+use crate::scenario::ExpectedSplat;
 
 pub(crate) use stage::failed_check;
+pub use subject::Subject;
 
 /// What a cell came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,36 +86,42 @@ impl Judgement {
     }
 }
 
-/// Judges one run of a scenario. `log` is the parsed `evidence.serial`.
+/// Judges one run of a scenario, or of a test of the tree's own. `log` is the parsed
+/// `evidence.serial`.
 #[must_use]
-pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgement {
-    let mut judgement = worst(scenario, evidence, log);
-    judgement.at_teeth = bite::is_at_teeth(scenario, evidence);
-    judgement.foreign_splat = foreign_splat(scenario, log);
+pub fn judge<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
+    let subject = subject.into();
+    let mut judgement = worst(subject, evidence, log);
+    judgement.at_teeth = match subject {
+        Subject::Scenario(scenario) => bite::is_at_teeth(scenario, evidence),
+        Subject::InTree(_) => false,
+    };
+    judgement.foreign_splat = foreign_splat(subject, log);
     judgement
 }
 
 /// The worst first; each looks at one kind of trouble.
-fn worst(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Judgement {
+fn worst(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
     None.or_else(|| ours(evidence))
         .or_else(|| hang(evidence, log))
-        .or_else(|| crash(scenario, evidence, log))
+        .or_else(|| crash(subject, evidence, log))
         .or_else(|| no_log(evidence, log))
         .or_else(|| same_kernel(evidence))
-        .or_else(|| stage::failed_stage(scenario, evidence))
+        .or_else(|| stage::failed_stage(subject, evidence))
         .or_else(|| refused(evidence))
-        .or_else(|| stage::skipped_stage(evidence))
+        .or_else(|| stage::skipped_stage(subject, evidence))
         .or_else(|| half_a_log(evidence, log))
-        .or_else(|| missing_splat(scenario, log))
-        .or_else(|| stray_warning(scenario, log))
-        .or_else(|| stray_error(scenario, log))
-        .unwrap_or_else(|| {
-            Judgement::new(
-                Outcome::Pass,
-                "all was seen that had to be, and nothing else",
-            )
-            .in_time(true)
-        })
+        .or_else(|| missing_splat(subject, log))
+        .or_else(|| stray_warning(subject, log))
+        .or_else(|| stray_error(subject, log))
+        .unwrap_or_else(|| Judgement::new(Outcome::Pass, praise(subject, evidence)).in_time(true))
+}
+
+fn praise(subject: Subject<'_>, evidence: &Evidence<'_>) -> String {
+    match (subject, evidence.stages.last()) {
+        (Subject::InTree(_), Some(last)) => foreign::summary(&Report::parse(last.output)),
+        _ => "all was seen that had to be, and nothing else".to_owned(),
+    }
 }
 
 fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
@@ -137,8 +146,8 @@ fn hang(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     Some(Judgement::new(Outcome::Hang, what))
 }
 
-fn crash(scenario: &Scenario, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    let unexpected: Vec<&Splat> = unexpected_splats(scenario, log).collect();
+fn crash(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
+    let unexpected: Vec<&Splat> = unexpected_splats(subject, log).collect();
     if let Some(first) = unexpected.first() {
         let reason = format!(
             "{} {}: {}",
@@ -177,19 +186,19 @@ fn titles(splats: &[&Splat]) -> String {
     titles.join("; ") + &more
 }
 
-fn unexpected_splats<'a>(scenario: &Scenario, log: &'a Log) -> impl Iterator<Item = &'a Splat> {
-    log.splats.iter().filter(|splat| {
-        let mut expected = scenario.splats.iter();
+fn unexpected_splats<'a>(subject: Subject<'a>, log: &'a Log) -> impl Iterator<Item = &'a Splat> {
+    log.splats.iter().filter(move |splat| {
+        let mut expected = subject.splats().iter();
         !expected.any(|expected| expected.covers(splat))
     })
 }
 
 /// The first that not even a kernel without the series may bring.
-fn foreign_splat(scenario: &Scenario, log: &Log) -> Option<String> {
+fn foreign_splat(subject: Subject<'_>, log: &Log) -> Option<String> {
     let is_foreign = |splat: &&Splat| {
-        splat.phase != Phase::During || !scenario.fails_with.contains(&splat.class)
+        splat.phase != Phase::During || !subject.fails_with().contains(&splat.class)
     };
-    let splat = unexpected_splats(scenario, log).find(is_foreign)?;
+    let splat = unexpected_splats(subject, log).find(is_foreign)?;
     let word = splat.class.word();
     Some(format!("{word} {}: {}", when(splat), splat.title))
 }
@@ -261,8 +270,8 @@ fn refused(evidence: &Evidence<'_>) -> Option<Judgement> {
     }
 }
 
-fn missing_splat(scenario: &Scenario, log: &Log) -> Option<Judgement> {
-    scenario.splats.iter().find_map(|expected| {
+fn missing_splat(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
+    subject.splats().iter().find_map(|expected| {
         let seen = log
             .splats
             .iter()
@@ -285,18 +294,29 @@ fn missing_splat(scenario: &Scenario, log: &Log) -> Option<Judgement> {
     })
 }
 
-fn stray_warning(scenario: &Scenario, log: &Log) -> Option<Judgement> {
-    (1..=scenario.stages.len()).find_map(|stage| {
-        let line = log.stray_warnings(stage).next()?;
-        let reason = format!("stage {stage}: the kernel warned \"{}\"", line.text);
+/// A scenario of ours names every warning that must be seen. Tests of the tree's own
+/// provoke warnings as they like, but no errors that nobody knows of.
+fn stray_warning(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
+    let is_bad = |line: &&Line| match subject {
+        Subject::Scenario(_) => true,
+        Subject::InTree(_) => line.is_error() && !subject.tolerates(&line.text),
+    };
+    (1..=subject.stage_count()).find_map(|stage| {
+        let line = log.stray_warnings(stage).find(is_bad)?;
+        let verb = match subject {
+            Subject::Scenario(_) => "warned",
+            Subject::InTree(_) => "said",
+        };
+        let reason = format!("stage {stage}: the kernel {verb} \"{}\"", line.text);
         Some(Judgement::new(Outcome::Fail, reason).in_time(true))
     })
 }
 
 /// Live update's own code runs after stage 1 and before stage 2.
-fn stray_error(scenario: &Scenario, log: &Log) -> Option<Judgement> {
-    (1..=scenario.stages.len()).find_map(|stage| {
-        let line = log.stray_errors(stage).next()?;
+fn stray_error(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
+    (1..=subject.stage_count()).find_map(|stage| {
+        let mut lines = log.stray_errors(stage);
+        let line = lines.find(|line| !subject.tolerates(&line.text))?;
         let when = match line.phase {
             Phase::Before => "before",
             Phase::During | Phase::After => "after",

@@ -4,8 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::{Judgement, Outcome};
-use crate::scenario::Scenario;
+use crate::outcome::{Judgement, Outcome, Subject};
 
 /// What should happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,10 +27,15 @@ pub enum Verdict {
 }
 
 /// Returns what should happen to a scenario on a stack that contains these series.
-pub fn expected<'a>(scenario: &Scenario, contains: impl IntoIterator<Item = &'a str>) -> Expected {
+/// A test of the tree's own should pass on every stack.
+pub fn expected<'a, 'b>(
+    subject: impl Into<Subject<'a>>,
+    contains: impl IntoIterator<Item = &'b str>,
+) -> Expected {
     let contained: Vec<&str> = contains.into_iter().collect();
-    if scenario
-        .fails_without
+    if subject
+        .into()
+        .fails_without()
         .iter()
         .all(|series| contained.contains(&series.as_str()))
     {
@@ -64,14 +68,19 @@ pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
 
 /// Returns what is surprising about a run, as one sentence.
 #[must_use]
-pub fn surprise(scenario: &Scenario, expected: Expected, judgement: &Judgement) -> Option<String> {
+pub fn surprise<'a>(
+    subject: impl Into<Subject<'a>>,
+    expected: Expected,
+    judgement: &Judgement,
+) -> Option<String> {
     if verdict(expected, judgement) == Verdict::Ok {
         return None;
     }
     let reason = &judgement.reason;
     Some(match (expected, judgement.outcome) {
         (Expected::Fail, Outcome::Pass) => {
-            format!("passes without {}", scenario.fails_without.join(", "))
+            let needed = subject.into().fails_without().join(", ");
+            format!("passes without {needed}")
         }
         (Expected::Fail, Outcome::Fail | Outcome::Crash) => match &judgement.foreign_splat {
             Some(splat) if judgement.at_teeth => {
@@ -94,6 +103,7 @@ pub fn has_teeth(cells: impl IntoIterator<Item = (Expected, Verdict)>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Scenario;
 
     fn judgement(outcome: Outcome, in_time: bool, at_teeth: bool) -> Judgement {
         Judgement {

@@ -2,42 +2,52 @@
 //! One stage's program: whether what it wrote and how it ended is a pass for sure,
 //! and whether it is this stage's program at all. Knows nothing of the console.
 
-use super::{Judgement, Outcome};
+use super::{Judgement, Outcome, Subject, foreign};
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::ktap::{Report, Status, Test};
 use crate::scenario::Scenario;
 
 /// The first stage of which something is wrong.
-pub(super) fn failed_stage(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<Judgement> {
+pub(super) fn failed_stage(subject: Subject<'_>, evidence: &Evidence<'_>) -> Option<Judgement> {
     for (index, stage) in evidence.stages.iter().enumerate() {
         let number = index + 1;
         let report = Report::parse(stage.output);
-        let trouble = stage_trouble(stage, &report).or_else(|| {
-            Some((
-                Outcome::Fail,
-                other_program(scenario, number, stage, &report)?,
-            ))
-        });
-        if let Some((outcome, what)) = trouble {
-            let in_time = stage.started && !report.leaves().is_empty();
+        if let Some((outcome, what)) = trouble(subject, number, stage, &report) {
+            let ran = matches!(subject, Subject::InTree(_)) || !report.leaves().is_empty();
             return Some(
-                Judgement::new(outcome, format!("stage {number}: {what}")).in_time(in_time),
+                Judgement::new(outcome, format!("stage {number}: {what}"))
+                    .in_time(stage.started && ran),
             );
         }
-        if is_skip(stage, &report) {
+        if skip_reason(subject, stage, &report).is_some() {
             // The later stages have nothing to work on.
             return None;
         }
     }
-    let (ran, all) = (evidence.stages.len(), scenario.stages.len());
+    let (ran, all) = (evidence.stages.len(), subject.stage_count());
     (ran != all && !matches!(evidence.ending, Ending::Refused { .. }))
         .then(|| Judgement::new(Outcome::Fail, format!("{ran} of {all} stages ran")))
 }
 
-fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome, String)> {
+fn trouble(
+    subject: Subject<'_>,
+    number: usize,
+    stage: &StageEvidence<'_>,
+    report: &Report,
+) -> Option<(Outcome, String)> {
     if !stage.started {
         return Some((Outcome::Error, "the program was not started".to_owned()));
     }
+    match subject {
+        Subject::InTree(_) => foreign::trouble(stage, report),
+        Subject::Scenario(scenario) => stage_trouble(stage, report).or_else(|| {
+            let what = other_program(scenario, number, stage, report)?;
+            Some((Outcome::Fail, what))
+        }),
+    }
+}
+
+fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome, String)> {
     let leaves = report.leaves();
     // The innermost says most, but no level may have failed.
     if let Some(test) = leaves
@@ -125,7 +135,7 @@ pub(super) fn timed_out(report: &Report) -> bool {
 }
 
 /// The first thing that a test says was wrong.
-fn failure(test: &Test) -> String {
+pub(super) fn failure(test: &Test) -> String {
     let fallback = match test.status {
         Status::Crashed => "has no result",
         Status::TimedOut => "timed out",
@@ -161,25 +171,28 @@ fn is_skip(stage: &StageEvidence<'_>, report: &Report) -> bool {
                 .any(|test| matches!(test.status, Status::Skipped(_))))
 }
 
+/// Why a stage could not do its work, if it says so.
+fn skip_reason(subject: Subject<'_>, stage: &StageEvidence<'_>, report: &Report) -> Option<String> {
+    match subject {
+        Subject::InTree(_) => foreign::skipped(stage, report),
+        Subject::Scenario(_) => is_skip(stage, report).then(|| {
+            let leaves = report.leaves();
+            let mut reasons = leaves.iter().filter_map(|test| match &test.status {
+                Status::Skipped(reason) => Some(reason),
+                _ => None,
+            });
+            let reason = reasons.next().or(report.skip_all.as_ref());
+            reason.cloned().unwrap_or_default()
+        }),
+    }
+}
+
 /// The first stage that says why it cannot do its work.
-pub(super) fn skipped_stage(evidence: &Evidence<'_>) -> Option<Judgement> {
-    evidence
-        .stages
-        .iter()
-        .enumerate()
-        .find_map(|(index, stage)| {
-            let report = Report::parse(stage.output);
-            is_skip(stage, &report).then(|| {
-                let reason = report
-                    .leaves()
-                    .iter()
-                    .find_map(|test| match &test.status {
-                        Status::Skipped(reason) => Some(reason.clone()),
-                        _ => None,
-                    })
-                    .or(report.skip_all)
-                    .unwrap_or_default();
-                Judgement::new(Outcome::Skip, format!("stage {}: {reason}", index + 1))
-            })
-        })
+pub(super) fn skipped_stage(subject: Subject<'_>, evidence: &Evidence<'_>) -> Option<Judgement> {
+    let mut stages = evidence.stages.iter().enumerate();
+    stages.find_map(|(index, stage)| {
+        let reason = skip_reason(subject, stage, &Report::parse(stage.output))?;
+        let reason = format!("stage {}: {reason}", index + 1);
+        Some(Judgement::new(Outcome::Skip, reason))
+    })
 }

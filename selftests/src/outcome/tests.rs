@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::evidence::StageEvidence;
+use crate::scenario::Scenario;
 use crate::verdict::{Expected, Verdict, verdict};
 
 const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
