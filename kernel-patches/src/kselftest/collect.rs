@@ -151,15 +151,19 @@ fn content(built: &Built, beside: &Utf8Path, word: &str, part: Part) -> Result<V
 /// Why make left nothing: what was said last before it gave up on the file.
 fn not_built(word: &str, built: &Built) -> String {
     let name = Utf8Path::new(word).file_name().unwrap_or(word);
-    match last_words(name, &built.complaints) {
-        Some(line) => {
-            let room = built.source.parent().unwrap_or(&built.source);
-            let line = line.replace(&format!("{}/", built.source), "");
-            let line = line.replace(&format!("{room}/"), "");
-            format!("does not build: {}", short(&line))
-        }
-        None => "was not built by the tree's rules".to_owned(),
-    }
+    let complaints = built.complaints.as_str();
+    // What it is made from may have failed instead.
+    let (lead, line) = match last_words(name, complaints) {
+        Some(line) => ("does not build", line),
+        None => match complaints.lines().find(|line| is_complaint(line)) {
+            Some(line) => ("was not built; the first complaint", line),
+            None => return "was not built by the tree's rules".to_owned(),
+        },
+    };
+    let room = built.source.parent().unwrap_or(&built.source);
+    let line = line.replace(&format!("{}/", built.source), "");
+    let line = line.replace(&format!("{room}/"), "");
+    format!("{lead}: {}", short(&line))
 }
 
 /// The first complaint of those before make gave up on a file, or make's own.
@@ -296,7 +300,14 @@ mod tests {
             said("/room/out/kselftest/x/b"),
             "does not build: /usr/bin/ld: cannot find -lpopt: No such file or directory"
         );
-        assert_eq!(said("c"), "was not built by the tree's rules");
+        assert_eq!(
+            said("c"),
+            "was not built; the first complaint: tools/a.c:9:1: error: no such thing"
+        );
+        assert_eq!(
+            not_built("c", &built("")),
+            "was not built by the tree's rules"
+        );
     }
 
     #[test]
