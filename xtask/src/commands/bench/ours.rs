@@ -66,7 +66,13 @@ impl Ours {
 
     /// Through cargo, since that is what a person types and waits for.
     fn tool(&self, out: &Utf8Path, session: &Session) -> Tool {
-        Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+        let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+        // What `cargo run` tells us of ourselves would be news to a second
+        // cargo, which then compiles this program anew.
+        std::env::vars_os()
+            .map(|(name, _)| name)
+            .filter(|name| is_of_the_package(&name.to_string_lossy()))
+            .fold(cargo, |cargo, name| cargo.env_remove(name))
             .arg("xtask")
             .args(&self.words)
             .args(["--out", out.as_str()])
@@ -130,6 +136,12 @@ impl Side for Ours {
             seen.join(", ")
         )]
     }
+}
+
+fn is_of_the_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|start| variable.starts_with(start))
 }
 
 /// Returns what is wrong with a result that should be `cells` cells as expected.

@@ -6,7 +6,7 @@
 //! `config.x86_64` holds our profile's configuration; the script adds what it
 //! asks of every kernel, builds, and goes about it as shipped.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -131,13 +131,15 @@ impl Script {
         self.work.home().join("unfinished")
     }
 
-    /// Drops the objects of a build that was killed: make would believe them.
+    /// Drops what a run that was killed may have left half written: make takes
+    /// an object that is newer than its source for a good one.
     fn forget_killed(&self) -> anyhow::Result<()> {
         let objects = self.work.objects();
-        if self.unfinished().exists() && objects.exists() {
-            fs::remove_dir_all(&objects)?;
-        }
         fs::create_dir_all(&objects)?;
+        if let Ok(mark) = fs::metadata(self.unfinished()) {
+            remove_since(&objects, mark.modified()?)?;
+            fs::remove_file(self.unfinished())?;
+        }
         Ok(())
     }
 
@@ -230,6 +232,20 @@ fn lay_configuration(
     Ok(config)
 }
 
+/// Removes the files below `folder` that were written at `begun` or later.
+fn remove_since(folder: &Utf8Path, begun: SystemTime) -> std::io::Result<()> {
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            remove_since(entry.path(), begun)?;
+        } else if kind.is_file() && entry.metadata()?.modified()? >= begun {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn all(output: &Output) -> String {
     output.stdout_text() + &output.stderr_text()
 }
@@ -315,6 +331,22 @@ mod tests {
             complaint(false, GOOD, CONSOLE).map(|c| matches!(c, Complaint::Failed(_))),
             Some(true)
         );
+    }
+
+    #[test]
+    fn of_a_killed_run_nothing_new_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs::create_dir_all(root.join("kernel")).unwrap();
+        let now = SystemTime::now();
+        for (name, age_secs) in [("old.o", 60), ("kernel/half.o", 0)] {
+            fs::write(root.join(name), "").unwrap();
+            let file = fs::File::options().append(true).open(root.join(name));
+            let time = now - Duration::from_secs(age_secs);
+            file.unwrap().into_parts().0.set_modified(time).unwrap();
+        }
+        remove_since(root, now - Duration::from_secs(1)).unwrap();
+        assert!(root.join("old.o").exists() && !root.join("kernel/half.o").exists());
     }
 
     #[test]
