@@ -272,16 +272,4 @@ fn suite_id(request: &Request<'_>) -> Result<String, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_kernel_lacks_is_named_and_a_module_may_be_built_in() {
-        let asked = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=m\n# a remark\n";
-        let granted = "CONFIG_B=y\n# CONFIG_A is not set\n";
-        assert_eq!(
-            lacking(asked, granted),
-            ["CONFIG_A=y (got: n)", "CONFIG_C=m (got: n)"]
-        );
-    }
-}
+mod tests;

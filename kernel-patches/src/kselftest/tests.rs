@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A whole build of selftests, from a small tree with rules of the same shape.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use testbed_host::events::Silent;
+
+use super::*;
+use crate::kernel;
+use crate::overlay::{FileState, Overlay};
+
+#[test]
+fn what_a_kernel_lacks_is_named_and_a_module_may_be_built_in() {
+    let asked = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=m\n# a remark\n";
+    let granted = "CONFIG_B=y\n# CONFIG_A is not set\n";
+    assert_eq!(
+        lacking(asked, granted),
+        ["CONFIG_A=y (got: n)", "CONFIG_C=m (got: n)"]
+    );
+}
+
+const ALL: &str = "all:\n\tmkdir -p $(O)/kselftest/$(TARGETS)\n\
+    \t$(MAKE) -C $(TARGETS) OUTPUT=$(O)/kselftest/$(TARGETS) all\n";
+const DEMO: &str = "TEST_GEN_PROGS := $(OUTPUT)/good $(OUTPUT)/bad $(OUTPUT)/stray\n\
+    TEST_PROGS := script.sh\nTEST_GEN_PROGS_EXTENDED := $(OUTPUT)/helper\nTEST_FILES := data ../none\n\
+    all: $(TEST_GEN_PROGS) $(TEST_GEN_PROGS_EXTENDED)\n\
+    $(OUTPUT)/stray:\n\tln -s /etc/passwd $@\n\
+    $(OUTPUT)/%: %.c\n\techo made > beside\n\t$(CC) $(USERCFLAGS) $(USERLDFLAGS) $< -o $@\n";
+const FILES: [(&str, &str); 9] = [
+    ("Makefile", ALL),
+    ("demo/Makefile", DEMO),
+    ("demo/settings", "timeout=7\n"),
+    ("demo/config", "CONFIG_A=y\n"),
+    ("demo/data", "data\n"),
+    ("demo/script.sh", "#!/bin/sh\n"),
+    (
+        "demo/good.c",
+        "#include <stdio.h>\nint main(void) { return puts(\"./helper\") < 0; }\n",
+    ),
+    ("demo/bad.c", "int main(void) { return no_such_thing; }\n"),
+    ("demo/helper.c", "int main(void) { return 0; }\n"),
+];
+
+struct Ground {
+    _dir: tempfile::TempDir,
+    root: Utf8PathBuf,
+    tree: Tree,
+    cache: Cache,
+    kernel: Kernel,
+}
+
+fn ground() -> Ground {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Utf8PathBuf::try_from(dir.path().to_owned()).unwrap();
+    for (name, text) in FILES {
+        let path = root.join("tree/tools/testing/selftests").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::create_dir_all(root.join("kernel/headers/include")).unwrap();
+    fs::write(root.join("kernel/config"), "# CONFIG_A is not set\n").unwrap();
+    let facts = r#"{"release": "", "stack": "", "profile": "", "tree": "", "build_secs": 0, "image_bytes": 0}"#;
+    let facts: kernel::Facts = serde_json::from_str(facts).unwrap();
+    Ground {
+        tree: Tree::fixed("t1", &root.join("tree"), "the tree"),
+        cache: Cache::at(root.join("cache")).unwrap(),
+        kernel: Kernel {
+            id: "k".to_owned(),
+            dir: root.join("kernel"),
+            facts,
+            is_fresh: false,
+        },
+        root,
+        _dir: dir,
+    }
+}
+
+fn stack(files: &[(&str, &str)]) -> Stack {
+    let states = files.iter().map(|(path, text)| {
+        let state = FileState {
+            bytes: text.as_bytes().to_vec(),
+            executable: false,
+        };
+        (Utf8PathBuf::from(*path), Some(state))
+    });
+    Stack {
+        name: "series".to_owned(),
+        overlay: Overlay::from_files(states.collect::<BTreeMap<_, _>>()),
+        contains: BTreeSet::new(),
+        configs: Vec::new(),
+        id: "s".to_owned(),
+    }
+}
+
+impl Ground {
+    fn make(&self, stack: &Stack, target: &str) -> Result<Suite, Error> {
+        let cancel = Cancel::new();
+        let request = Request {
+            tree: &self.tree,
+            stack,
+            kernel: &self.kernel,
+            toolchain: &Toolchain::detect(&cancel)?,
+            target,
+        };
+        make(&request, &self.cache, &cancel, &Silent)
+    }
+}
+
+fn reason(suite: &Suite, name: &str) -> String {
+    match &suite.find(name).unwrap().form {
+        Form::Unfit { reason } => reason.clone(),
+        Form::Program { .. } => "fit".to_owned(),
+    }
+}
+
+#[test]
+fn what_can_run_is_kept_and_what_cannot_says_why() {
+    let ground = ground();
+    let suite = ground.make(&stack(&[]), "demo").unwrap();
+    assert!(suite.is_fresh);
+    assert_eq!(suite.facts.timeout_secs, Some(7));
+    assert_eq!(
+        suite.lacks(&ground.kernel).unwrap(),
+        ["CONFIG_A=y (got: n)"]
+    );
+    let good = suite.find("good").unwrap();
+    assert!(good.by_default);
+    let files = suite.files(good);
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| (file.name.as_str(), file.executable))
+        .collect();
+    assert_eq!(names, [("good", true), ("data", false), ("helper", true)]);
+    assert!(!suite.find("helper").unwrap().by_default);
+    assert!(
+        reason(&suite, "bad").starts_with("does not build: bad.c:1:"),
+        "{}",
+        reason(&suite, "bad")
+    );
+    assert!(reason(&suite, "script.sh").contains("`/bin/sh`"));
+    assert_eq!(reason(&suite, "stray"), "lies outside of the tree");
+    assert_eq!(
+        suite.facts.notes,
+        ["`../none` was left out: it is not there"]
+    );
+    let left: Vec<_> = ground
+        .cache
+        .dir(&["kselftests"])
+        .unwrap()
+        .read_dir_utf8()
+        .unwrap()
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(
+        !ground
+            .root
+            .join("tree/tools/testing/selftests/demo/beside")
+            .exists()
+    );
+}
+
+#[test]
+fn only_what_tests_are_built_from_makes_them_anew() {
+    let ground = ground();
+    let first = ground.make(&stack(&[]), "demo").unwrap();
+    let elsewhere = ground
+        .make(&stack(&[("kernel/a.c", "int a;\n")]), "demo")
+        .unwrap();
+    assert_eq!(
+        (first.id.as_str(), elsewhere.is_fresh),
+        (elsewhere.id.as_str(), false)
+    );
+    let mended = "tools/testing/selftests/demo/bad.c";
+    let mended = ground
+        .make(
+            &stack(&[(mended, "int main(void) { return 0; }\n")]),
+            "demo",
+        )
+        .unwrap();
+    assert_ne!(first.id, mended.id);
+    assert_eq!(reason(&mended, "bad"), "fit");
+}
+
+#[test]
+fn what_is_not_there_is_the_user_s_mistake() {
+    let ground = ground();
+    let error = ground.make(&stack(&[]), "dmeo").unwrap_err();
+    assert_eq!(error.kind(), crate::Kind::Input);
+    assert_eq!(
+        error.to_string(),
+        "the tree has no selftests `dmeo`\nhint: its TARGETs are: demo"
+    );
+    let added = stack(&[("tools/testing/selftests/more/Makefile", "")]);
+    assert!(has_target(&ground.tree, &added, "more"));
+    assert!(!has_target(&ground.tree, &stack(&[]), "more"));
+    let suite = ground.make(&stack(&[]), "demo").unwrap();
+    let error = suite.no_such_test("god").to_string();
+    assert!(error.contains("hint: its tests are: good, "), "{error}");
+}
