@@ -2,6 +2,9 @@
 //! A kernel: what a stack and a profile build to, cached by content.
 
 mod build;
+mod headers;
+mod order;
+mod shims;
 mod toolchain;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -16,11 +19,12 @@ use crate::error::Error;
 use crate::profile::Profile;
 use crate::stack::Stack;
 use crate::tree::Tree;
+use crate::worktree::{self, Contents, WorkTree};
 
 pub use toolchain::Toolchain;
 
 /// Raise this when the way of building changes what comes out.
-const BUILD_FORMAT: &str = "2";
+const BUILD_FORMAT: &str = "3";
 const FACTS: &str = "kernel.json";
 
 /// What is remembered of a built kernel.
@@ -97,12 +101,55 @@ pub fn kernel_id(stack: &Stack, profile: &Profile, toolchain: &Toolchain) -> Str
         .finish()
 }
 
-/// Returns the kernel for `stack` and `profile`: from the cache, or built now.
+/// Returns the kernels for `stacks` and `profile`, in the order of the stacks:
+/// from the cache, or built now, one after the other, since they share objects.
 ///
 /// # Errors
 /// When an option does not take effect or the source does not compile (the
 /// user's to mend), or the host fails.
-pub fn make(
+pub fn make_all(
+    tree: &Tree,
+    stacks: &[Stack],
+    profile: &Profile,
+    toolchain: &Toolchain,
+    cache: &Cache,
+    cancel: &Cancel,
+    observer: &dyn Observer,
+) -> Result<Vec<Kernel>, Error> {
+    let place = cache.dir(&["kernels"])?;
+    let look_up = |stack: &Stack| {
+        let id = kernel_id(stack, profile, toolchain);
+        Kernel::load(&place.join(&id), &id, false)
+    };
+    let mut kernels: Vec<Option<Kernel>> = stacks.iter().map(look_up).collect();
+    let lacking: Vec<usize> = (0..stacks.len())
+        .filter(|&at| kernels[at].is_none())
+        .collect();
+    if !lacking.is_empty() {
+        let now = WorkTree::peek(cache, tree, &profile.name)?;
+        let wanted: Vec<Contents> = lacking
+            .iter()
+            .map(|&at| worktree::contents(&stacks[at].overlay))
+            .collect();
+        for next in order::nearest_first(&now, &wanted) {
+            let at = lacking[next];
+            let kernel = make(
+                tree,
+                &stacks[at],
+                profile,
+                toolchain,
+                cache,
+                cancel,
+                observer,
+            )?;
+            kernels[at] = Some(kernel);
+        }
+    }
+    Ok(kernels.into_iter().flatten().collect())
+}
+
+/// Returns the kernel for `stack` and `profile`: from the cache, or built now.
+fn make(
     tree: &Tree,
     stack: &Stack,
     profile: &Profile,

@@ -5,7 +5,7 @@
 //! All stacks of a tree and a profile share one copy and one object folder, so
 //! that make rebuilds what changed and nothing else. A lock keeps two runs apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -23,15 +23,28 @@ use crate::overlay::{FileState, Overlay};
 use crate::scratch::{remove_below, write_below};
 use crate::tree::Tree;
 
+/// Remembers what a build folder's copy holds.
+const STATE: &str = "state.json";
+
+/// Files by what is in them.
+pub(crate) type Contents = BTreeMap<Utf8PathBuf, String>;
+
 /// What the copy holds now; absent while a change is under way.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
     /// Of a fixed tree its id, of a live one the empty string.
     tree: String,
-    /// Files copied from a live tree, by content.
-    copied: BTreeMap<Utf8PathBuf, String>,
+    /// Files copied from a live tree, by content. They are many, and compare faster
+    /// as text than as paths.
+    copied: BTreeMap<String, String>,
     /// Files that differ from the tree, by content.
-    overlaid: BTreeMap<Utf8PathBuf, String>,
+    overlaid: Contents,
+}
+
+impl State {
+    fn read(home: &Utf8Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(home.join(STATE)).ok()?).ok()
+    }
 }
 
 /// A locked build folder.
@@ -59,6 +72,16 @@ impl WorkTree {
         Ok(Self { home, _lock: lock })
     }
 
+    /// Returns the files that differ from the tree in what the build folder of
+    /// `tree` and a profile holds now, by content; looked up without its lock,
+    /// so it is good for guesses only.
+    pub(crate) fn peek(cache: &Cache, tree: &Tree, profile: &str) -> Result<Contents, Error> {
+        let home = cache.dir(&["work", &tree.place(), profile])?;
+        Ok(State::read(&home)
+            .map(|state| state.overlaid)
+            .unwrap_or_default())
+    }
+
     /// Returns the source folder.
     pub fn source(&self) -> Utf8PathBuf {
         self.home.join("src")
@@ -84,10 +107,8 @@ impl WorkTree {
         overlay: &Overlay,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        let memory = self.home.join("state.json");
-        let before: Option<State> = fs::read(&memory)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let memory = self.home.join(STATE);
+        let before = State::read(&self.home);
         // A change that is cut off half way must not be taken for a whole one.
         let _ = fs::remove_file(&memory);
         let now = match tree.index() {
@@ -165,27 +186,27 @@ impl WorkTree {
             Some(index.len() as u64),
         );
         let mut copied = before.copied;
-        let gone: Vec<Utf8PathBuf> = copied
-            .keys()
-            .filter(|path| !index.contains_key(*path))
-            .cloned()
-            .collect();
-        for path in gone {
-            self.remove(&path)?;
-            copied.remove(&path);
+        let there: HashSet<&str> = index.keys().map(|path| path.as_str()).collect();
+        let gone = |path: &String| !there.contains(path.as_str());
+        for path in copied.keys().filter(|path| gone(path)) {
+            self.remove(Utf8Path::new(path))?;
         }
+        copied.retain(|path, _| !gone(path));
         for (count, (path, seen)) in index.iter().enumerate() {
             if count % 2000 == 0 {
                 activity.advance(count as u64, path.as_str());
             }
-            if copied.get(path) != Some(&seen.content) && !overlay.files().contains_key(path) {
+            let is_right = copied.get(path.as_str()) == Some(&seen.content);
+            if !is_right && !overlay.files().contains_key(path) {
                 self.copy(tree, path)?;
-                copied.insert(path.clone(), seen.content.clone());
+                copied.insert(path.to_string(), seen.content.clone());
             }
         }
         let overlaid = self.lay(tree, overlay, &before.overlaid)?;
         // An overlaid file is not the tree's; it is copied again when the overlay goes.
-        copied.retain(|path, _| !overlaid.contains_key(path));
+        for path in overlaid.keys() {
+            copied.remove(path.as_str());
+        }
         Ok(State {
             tree: String::new(),
             copied,
@@ -195,12 +216,7 @@ impl WorkTree {
 
     /// Puts the overlay's files down, and the tree's own back where the last
     /// overlay had others. A file that is right already is not touched.
-    fn lay(
-        &self,
-        tree: &Tree,
-        overlay: &Overlay,
-        before: &BTreeMap<Utf8PathBuf, String>,
-    ) -> Result<BTreeMap<Utf8PathBuf, String>, Error> {
+    fn lay(&self, tree: &Tree, overlay: &Overlay, before: &Contents) -> Result<Contents, Error> {
         let gone = before
             .keys()
             .filter(|path| !overlay.files().contains_key(*path));
@@ -245,6 +261,13 @@ impl WorkTree {
         }
         Ok(())
     }
+}
+
+/// Returns an overlay's files by what is in them.
+pub(crate) fn contents(overlay: &Overlay) -> Contents {
+    let named =
+        |(path, state): (&Utf8PathBuf, &Option<FileState>)| (path.clone(), name_of(state.as_ref()));
+    overlay.files().iter().map(named).collect()
 }
 
 fn name_of(state: Option<&FileState>) -> String {

@@ -10,6 +10,8 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::process::{ProcessError, Tool};
 
+use super::headers::Headers;
+use super::shims::Shims;
 use super::{FACTS, Facts};
 use crate::content::ContentId;
 use crate::error::Error;
@@ -50,6 +52,8 @@ pub(super) fn build(
     work.turn_into(order.tree, &order.stack.overlay, observer)?;
     let maker = Maker {
         work: &work,
+        shims: Shims::lay(work.home(), cache)?,
+        headers: Headers::of(work.home(), order.tree, &order.stack.overlay),
         order,
         cancel,
         observer,
@@ -63,6 +67,8 @@ pub(super) fn build(
 
 struct Maker<'a> {
     work: &'a WorkTree,
+    shims: Shims,
+    headers: Headers,
     order: &'a Order<'a>,
     cancel: &'a Cancel,
     observer: &'a dyn Observer,
@@ -82,10 +88,12 @@ impl Maker<'_> {
             .env("KBUILD_BUILD_USER", "testbed")
             .env("KBUILD_BUILD_HOST", "testbed")
             .env("KBUILD_BUILD_VERSION", "1");
-        ["PATH", "HOME", "TMPDIR"]
+        let make = ["HOME", "TMPDIR"]
             .into_iter()
             .filter_map(|name| Some((name, std::env::var_os(name)?)))
-            .fold(make, |make, (name, value)| make.env(name, value))
+            .fold(make, |make, (name, value)| make.env(name, value));
+        self.shims
+            .before(make, &std::env::var_os("PATH").unwrap_or_default())
     }
 
     fn log(&self) -> Utf8PathBuf {
@@ -214,18 +222,19 @@ impl Maker<'_> {
     }
 
     fn install_headers(&self) -> Result<(), Error> {
+        if self.headers.are_there() {
+            return Ok(());
+        }
         let activity = format!("installing the headers of {}", self.what());
         let _activity = Activity::start(self.observer, activity, None);
+        self.headers.clear()?;
         self.make(&["headers_install"])
-            .arg(format!(
-                "INSTALL_HDR_PATH={}",
-                self.work.home().join("headers")
-            ))
+            .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder))
             .log_to(self.log())
             .deadline("headers_install", CONFIGURE_LIMIT)
             .run(self.cancel)
-            .map(drop)
-            .map_err(|error| self.explain(error, "install its headers"))
+            .map_err(|error| self.explain(error, "install its headers"))?;
+        self.headers.remember()
     }
 
     /// A tool that says no is the source's fault; anything else is the host's.
@@ -263,7 +272,7 @@ impl Maker<'_> {
         copy(objects.join("arch/x86/boot/bzImage"), "bzImage")?;
         copy(objects.join("vmlinux"), "vmlinux")?;
         copy(objects.join(".config"), "config")?;
-        copy_folder(&self.work.home().join("headers"), &parts.join("headers"))?;
+        link_folder(&self.headers.folder, &parts.join("headers"))?;
         let selftests = parts.join("selftests");
         fs::create_dir_all(&selftests).map_err(Error::host("making a folder"))?;
         for name in ["kselftest.h", "kselftest_harness.h"] {
@@ -321,7 +330,9 @@ fn step(line: &str) -> Option<&str> {
     upper.then(|| rest.trim())
 }
 
-fn copy_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+/// Shares the headers of a folder with another: nothing ever writes into one,
+/// and installing makes each anew.
+fn link_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry.map_err(Error::host(format!("reading `{from}`")))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else {
@@ -332,7 +343,7 @@ fn copy_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
         };
         if entry.file_type().is_dir() {
             fs::create_dir_all(to.join(below)).map_err(Error::host("making a folder"))?;
-        } else if below.extension() == Some("h") {
+        } else if below.extension() == Some("h") && fs::hard_link(path, to.join(below)).is_err() {
             fs::copy(path, to.join(below)).map_err(Error::host("keeping headers"))?;
         }
     }

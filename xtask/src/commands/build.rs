@@ -55,8 +55,7 @@ pub(crate) fn find_profiles(names: &[String], session: &Session) -> anyhow::Resu
         .collect()
 }
 
-/// Builds every stack with every profile, stacks of a profile one after the
-/// other, since they share objects.
+/// Builds every stack with every profile.
 ///
 /// # Errors
 /// When a kernel cannot be built.
@@ -68,23 +67,21 @@ pub(crate) fn build_all(
     let toolchain = Toolchain::detect(&session.cancel)?;
     let mut built = Vec::new();
     for profile in profiles {
-        for stack in &sources.stacks {
-            let kernel = kernel::make(
-                &sources.tree,
-                stack,
-                profile,
-                &toolchain,
-                &session.cache,
-                &session.cancel,
-                &session.progress,
-            )?;
-            let (stack, profile) = (stack.name.clone(), profile.name.clone());
-            built.push(Built {
-                stack,
-                profile,
-                kernel,
-            });
-        }
+        let kernels = kernel::make_all(
+            &sources.tree,
+            &sources.stacks,
+            profile,
+            &toolchain,
+            &session.cache,
+            &session.cancel,
+            &session.progress,
+        )?;
+        let named = sources.stacks.iter().zip(kernels);
+        built.extend(named.map(|(stack, kernel)| Built {
+            stack: stack.name.clone(),
+            profile: profile.name.clone(),
+            kernel,
+        }));
     }
     Ok(built)
 }
