@@ -5,7 +5,9 @@
 //! right, and then its figures are reported, or it did not, and then there are none.
 
 mod case;
+mod cells;
 mod cost;
+mod edit;
 mod fragment;
 pub(crate) mod host;
 mod leftovers;
@@ -13,7 +15,6 @@ mod ours;
 mod page;
 pub(crate) mod report;
 mod rounds;
-mod scale;
 pub(crate) mod stats;
 mod vmtest;
 
@@ -35,7 +36,7 @@ use crate::render;
 use crate::session::Session;
 
 /// What there is to measure, in the order of BENCHMARKS.md.
-const CASES: [Case; 4] = [
+const CASES: [Case; 10] = [
     Case {
         name: "vmtest",
         about: "the tree's luo_kexec_simple from command to result: by us, and by the tree's own \
@@ -56,13 +57,58 @@ const CASES: [Case; 4] = [
         prepare: vmtest::as_shipped,
     },
     Case {
+        name: "restore",
+        about: "a cell from a template against one that boots, profile fast",
+        rounds: 5,
+        is_cheap: true,
+        unit: "s",
+        claim: Claim::Faster,
+        prepare: cells::restore_fast,
+    },
+    Case {
+        name: "restore-kasan",
+        about: "the same under KASAN, where a boot takes its time",
+        rounds: 3,
+        is_cheap: true,
+        unit: "s",
+        claim: Claim::Faster,
+        prepare: cells::restore_kasan,
+    },
+    Case {
         name: "warm",
         about: "everything that `cargo xtask test` does, with nothing to build",
         rounds: 5,
         is_cheap: true,
         unit: "s",
         claim: Claim::Takes,
-        prepare: scale::warm,
+        prepare: cells::warm,
+    },
+    Case {
+        name: "edit",
+        about: "a line of C in one patch is changed: to the verdict of all scenarios on the series",
+        rounds: 5,
+        is_cheap: true,
+        unit: "s",
+        claim: Claim::Takes,
+        prepare: edit::verdict,
+    },
+    Case {
+        name: "mutant",
+        about: "one more kernel, of a series with another line of C: to its image",
+        rounds: 5,
+        is_cheap: true,
+        unit: "s",
+        claim: Claim::Takes,
+        prepare: edit::mutant,
+    },
+    Case {
+        name: "rate",
+        about: "the scenarios that live in one kernel on two stacks, to 200 cells, profile kasan",
+        rounds: 3,
+        is_cheap: false,
+        unit: "s a cell",
+        claim: Claim::Takes,
+        prepare: cells::rate,
     },
     Case {
         name: "scale",
@@ -71,7 +117,16 @@ const CASES: [Case; 4] = [
         is_cheap: false,
         unit: "s a cell",
         claim: Claim::Flat,
-        prepare: scale::scale,
+        prepare: cells::scale,
+    },
+    Case {
+        name: "restores",
+        about: "a thousand guests from one template, each with a boot id of its own",
+        rounds: 1,
+        is_cheap: false,
+        unit: "s a cell",
+        claim: Claim::Takes,
+        prepare: cells::restores,
     },
 ];
 

@@ -46,7 +46,7 @@ fn block(case: &CaseReport) -> String {
                 unit = case.unit,
             );
             for (name, value) in &side.facts {
-                text += &format!("  {:<width$}  {name}: at most {}\n", "", number(*value));
+                text += &format!("  {:<width$}  {name}: {}\n", "", number(*value));
             }
         }
     }
@@ -170,9 +170,10 @@ fn range(spread: &Spread) -> String {
     format!("{} to {}", number(spread.min), number(spread.max))
 }
 
-/// Three digits are more than the spread allows; two after the point at most.
+/// Three digits are more than the spread allows.
 fn number(figure: f64) -> String {
     match figure {
+        _ if figure.fract() == 0.0 => format!("{figure:.0}"),
         ..1.0 => format!("{figure:.3}"),
         ..10.0 => format!("{figure:.2}"),
         ..100.0 => format!("{figure:.1}"),
@@ -207,7 +208,7 @@ pub(crate) fn section(case: &CaseReport, on: &Host) -> String {
     }
     text += &format!("**{}**\n\n", headline(case));
     for side in sides(case) {
-        text += &format!("- {}: `{}`\n", side.name, side.command);
+        text += &format!("- {}: `{}`{}\n", side.name, side.command, facts(side));
     }
     for note in notes(case) {
         text += &format!("- {note}\n");
@@ -230,17 +231,19 @@ fn row(side: &SideReport) -> String {
         ),
         None => (String::new(), String::new()),
     };
-    let facts: String = side
-        .facts
-        .iter()
-        .map(|(name, value)| format!("; {name}: at most {}", number(*value)))
-        .collect();
     format!(
-        "| {}{facts} | {} | {} | {ratio} | {rounds} |\n",
+        "| {} | {} | {} | {ratio} | {rounds} |\n",
         side.name,
         number(side.spread.median),
         range(&side.spread)
     )
+}
+
+fn facts(side: &SideReport) -> String {
+    let facts = side.facts.iter();
+    facts
+        .map(|(name, value)| format!("; {name}: {}", number(*value)))
+        .collect()
 }
 
 fn capital(text: &str) -> String {
@@ -266,7 +269,7 @@ mod tests {
             figures: figures.to_vec(),
             spread: spread(figures).unwrap(),
             ratio: first.and_then(|first| ratio(first, figures)),
-            facts: BTreeMap::new(),
+            facts: BTreeMap::from([("boots".to_owned(), 3.0)]),
         }
     }
 
@@ -314,8 +317,10 @@ mod tests {
         vmtest: the same job twice
           ours    3.20 s  (3.10 to 3.60)
                   ours --now
+                  boots: 3
           theirs  13.8 s  (13.5 to 13.9)
                   theirs --now
+                  boots: 3
           guests ran under tcg
           load average 0.1 before and 1.9 after; others had 25 % of the processors
           warning: the host was busy with other things; measure again when it is not
@@ -374,8 +379,8 @@ mod tests {
 
         **vmtest: theirs cost 1.03x of ours (3.30 s against 3.20 s; 0.97 to 1.06 in 3 rounds)**
 
-        - ours: `ours --now`
-        - theirs: `theirs --now`
+        - ours: `ours --now`; boots: 3
+        - theirs: `theirs --now`; boots: 3
         - guests ran under tcg
         - load average 0.1 before and 1.9 after; others had 25 % of the processors
         - warning: the host was busy with other things; measure again when it is not

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run costs beside time: memory of our own process, and disk.
+//! What a run costs beside time: memory and open files of our own
+//! process, and disk.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -11,46 +12,72 @@ use fs_err as fs;
 /// The kernel keeps the peak, so that only what comes after the last look is missed.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Looks at the peak memory of our direct children until it is asked for.
-#[derive(Debug)]
-pub(crate) struct MemoryWatch {
-    stop: SyncSender<()>,
-    thread: JoinHandle<u64>,
+/// The most that one child of ours had.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Peak {
+    pub(crate) memory_mib: f64,
+    pub(crate) files: usize,
 }
 
-impl MemoryWatch {
+impl Peak {
+    fn or(self, other: Self) -> Self {
+        Self {
+            memory_mib: self.memory_mib.max(other.memory_mib),
+            files: self.files.max(other.files),
+        }
+    }
+}
+
+/// Looks at our direct children until it is asked for what it saw.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    stop: SyncSender<()>,
+    thread: JoinHandle<Peak>,
+}
+
+impl Watch {
     /// Begins to look.
     pub(crate) fn start() -> Self {
         let (stop, stopped) = sync_channel(1);
         let thread = std::thread::spawn(move || {
-            let mut peak = 0;
+            let mut peak = Peak::default();
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                peak = peak.max(children_peak_kib());
+                peak = children().into_iter().map(look).fold(peak, Peak::or);
             }
             peak
         });
         Self { stop, thread }
     }
 
-    /// Returns the largest peak of a child, in MiB; 0 if none lived long enough.
-    pub(crate) fn finish(self) -> f64 {
+    /// Returns the most of all that was seen; nothing if no child lived long enough.
+    pub(crate) fn finish(self) -> Peak {
         drop(self.stop);
-        self.thread.join().unwrap_or_default() as f64 / 1024.0
+        self.thread.join().unwrap_or_default()
     }
 }
 
-fn children_peak_kib() -> u64 {
+fn children() -> Vec<u32> {
     let Ok(folder) = fs::read_dir("/proc") else {
-        return 0;
+        return Vec::new();
     };
-    let us = std::process::id();
+    let us = u64::from(std::process::id());
     folder
-        .filter_map(|process| process.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
-        .filter(|status| field(status, "PPid:") == Some(u64::from(us)))
-        .filter_map(|status| field(&status, "VmHWM:"))
-        .max()
-        .unwrap_or_default()
+        .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| field(&status(*pid), "PPid:") == Some(us))
+        .collect()
+}
+
+fn look(pid: u32) -> Peak {
+    let memory_kib = field(&status(pid), "VmHWM:").unwrap_or_default();
+    Peak {
+        memory_mib: memory_kib as f64 / 1024.0,
+        files: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count),
+    }
+}
+
+/// One that has ended meanwhile has no status.
+fn status(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
 }
 
 /// Reads a number of `/proc/PID/status`, proc_pid_status(5).

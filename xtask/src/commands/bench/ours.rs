@@ -6,11 +6,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use camino::Utf8Path;
-use testbed_host::process::{Output, Tool};
+use testbed_host::process::{Output, Tool, quote};
+use vm_images::transcript::Transcript;
 
 use super::case::{Came, Sample, Side};
-use super::cost::{MemoryWatch, disk_mib};
+use super::cost::{Peak, Watch, disk_mib};
+use super::leftovers;
+use super::stats::spread;
 use crate::result::{RunResult, Verdict};
 use crate::run_folder::{RESULT, RunFolder};
 use crate::session::Session;
@@ -27,6 +31,8 @@ pub(crate) enum Figure {
     Wall,
     /// The same divided by the number of cells.
     WallACell,
+    /// The median of the cells' own time, in seconds.
+    MedianCell,
 }
 
 impl Figure {
@@ -34,6 +40,11 @@ impl Figure {
         match self {
             Self::Wall => secs,
             Self::WallACell => secs / result.cells.len().max(1) as f64,
+            Self::MedianCell => {
+                let cells = result.cells.iter();
+                let secs: Vec<f64> = cells.map(|cell| cell.duration_ms as f64 / 1e3).collect();
+                spread(&secs).map_or(0.0, |secs| secs.median)
+            }
         }
     }
 }
@@ -46,6 +57,8 @@ pub(crate) struct Ours {
     figure: Figure,
     /// The cells that the run must have had, so that nothing is fast for want of work.
     cells: usize,
+    /// How every guest must have started, if that matters.
+    start: Option<&'static str>,
     /// The accelerators that were seen.
     accelerators: RefCell<BTreeSet<String>>,
 }
@@ -60,25 +73,58 @@ impl Ours {
             words: words.map(|word| (*word).to_owned()).collect(),
             figure,
             cells,
+            start: None,
             accelerators: RefCell::default(),
         }
     }
 
-    /// Through cargo, since that is what a person types and waits for.
-    fn tool(&self, out: &Utf8Path, session: &Session) -> Tool {
-        let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-        // What `cargo run` tells us of ourselves would be news to a second
-        // cargo, which then compiles this program anew.
-        std::env::vars_os()
-            .map(|(name, _)| name)
-            .filter(|name| is_of_the_package(&name.to_string_lossy()))
-            .fold(cargo, |cargo, name| cargo.env_remove(name))
-            .arg("xtask")
+    /// Returns the same side whose guests must all start that way: `template` or `boot`.
+    pub(crate) fn starting(self, start: &'static str) -> Self {
+        Self {
+            start: Some(start),
+            ..self
+        }
+    }
+
+    /// Returns what a run that ended with a finding said.
+    ///
+    /// # Errors
+    /// When it ended in another way than with a result.
+    fn wrong_end(&self, output: &Output) -> anyhow::Result<Option<String>> {
+        match output.status.code() {
+            Some(0) => Ok(None),
+            Some(1) => Ok(Some(last_lines(output))),
+            _ => anyhow::bail!(
+                "`{}` failed ({}); its last lines:\n{}",
+                self.command(),
+                output.status,
+                last_lines(output)
+            ),
+        }
+    }
+
+    fn tool(&self, out: &Utf8Path, temp: &Utf8Path, session: &Session) -> Tool {
+        cargo_xtask()
             .args(&self.words)
             .args(["--out", out.as_str()])
+            .env("TMPDIR", temp)
+            .env(leftovers::MARK, out)
             .cwd(session.layout.root())
             .deadline("measured command", LIMIT)
     }
+}
+
+/// Returns a call of ourselves through cargo, since that is what a person types
+/// and waits for.
+pub(crate) fn cargo_xtask() -> Tool {
+    let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    // What `cargo run` tells us of ourselves would be news to a second
+    // cargo, which then compiles this program anew.
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| is_of_the_package(&name.to_string_lossy()))
+        .fold(cargo, |cargo, name| cargo.env_remove(name))
+        .arg("xtask")
 }
 
 impl Side for Ours {
@@ -87,44 +133,39 @@ impl Side for Ours {
     }
 
     fn command(&self) -> String {
-        let words = self
-            .words
-            .iter()
-            .map(|word| testbed_host::process::quote(word));
+        let words = self.words.iter().map(|word| quote(word));
         format!("cargo xtask {}", words.collect::<Vec<_>>().join(" "))
     }
 
     fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came> {
         let out = place.join("run");
-        let tool = self.tool(&out, session);
-        let memory = MemoryWatch::start();
+        let temp = tempfile::tempdir()?;
+        let temp = Utf8Path::from_path(temp.path()).context("the folder for temporary files")?;
+        let tool = self.tool(&out, temp, session);
+        let watch = Watch::start();
         let begun = Instant::now();
         let output = tool.run_unchecked(&session.cancel);
-        let took = begun.elapsed();
-        let memory_mib = memory.finish();
+        let took = begun.elapsed().as_secs_f64();
+        let peak = watch.finish();
+        let has_left_processes = leftovers::end(out.as_str());
         let output = output?;
-        match output.status.code() {
-            Some(0) => {}
-            Some(1) => return Ok(Came::Wrong(last_lines(&output))),
-            _ => anyhow::bail!(
-                "`{}` failed ({}); its last lines:\n{}",
-                self.command(),
-                output.status,
-                last_lines(&output)
-            ),
+        if let Some(wrong) = self.wrong_end(&output)? {
+            return Ok(Came::Wrong(wrong));
         }
         let result: RunResult = RunFolder::open(&out)?.read_json(RESULT)?;
-        if let Some(why) = complaint(&result, self.cells) {
+        let boots = boot_ids(&result, &out)?;
+        let complaint = complaint(&result, self.cells, self.start)
+            .or_else(|| repeated(&boots).map(|id| format!("two kernels say they are boot {id}")))
+            .or_else(|| has_left_processes.then(|| "it left processes running".to_owned()))
+            .or_else(|| is_filled(temp).then(|| "it left temporary files".to_owned()));
+        if let Some(why) = complaint {
             return Ok(Came::Wrong(why));
         }
         let seen = result.cells.iter().map(|cell| cell.accel.clone());
         self.accelerators.borrow_mut().extend(seen);
         Ok(Came::Right(Sample {
-            figure: self.figure.of(took.as_secs_f64(), &result),
-            facts: BTreeMap::from([
-                ("memory of our process, MiB".to_owned(), memory_mib),
-                ("run folder on disk, MiB".to_owned(), disk_mib(&out)),
-            ]),
+            figure: self.figure.of(took, &result),
+            facts: facts(&peak, &boots, &out),
         }))
     }
 
@@ -144,8 +185,41 @@ fn is_of_the_package(variable: &str) -> bool {
         .any(|start| variable.starts_with(start))
 }
 
-/// Returns what is wrong with a result that should be `cells` cells as expected.
-fn complaint(result: &RunResult, cells: usize) -> Option<String> {
+fn facts(peak: &Peak, boots: &[String], out: &Utf8Path) -> BTreeMap<String, f64> {
+    BTreeMap::from([
+        ("memory of our process, MiB".to_owned(), peak.memory_mib),
+        ("files our process had open".to_owned(), peak.files as f64),
+        ("run folder on disk, MiB".to_owned(), disk_mib(out)),
+        ("boots, each with its own id".to_owned(), boots.len() as f64),
+    ])
+}
+
+/// Returns the boots that the guests of a run say they are.
+fn boot_ids(result: &RunResult, out: &Utf8Path) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for cell in &result.cells {
+        let folder = out.join(&cell.artifacts);
+        let transcript = Transcript::load(&folder)
+            .with_context(|| format!("reading the transcript in `{folder}`"))?;
+        ids.extend(transcript.stages.into_iter().map(|stage| stage.boot_id));
+    }
+    Ok(ids)
+}
+
+fn repeated(ids: &[String]) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    ids.iter().find(|id| !seen.insert(*id))
+}
+
+fn is_filled(folder: &Utf8Path) -> bool {
+    folder
+        .read_dir_utf8()
+        .is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Returns what is wrong with a result that should be `cells` cells as expected,
+/// all started in the same way if that matters.
+fn complaint(result: &RunResult, cells: usize, start: Option<&str>) -> Option<String> {
     let bad = result
         .cells
         .iter()
@@ -155,6 +229,13 @@ fn complaint(result: &RunResult, cells: usize) -> Option<String> {
         return Some(format!(
             "{name} on {stack}: {}: {}",
             cell.outcome, cell.reason
+        ));
+    }
+    let other = start.and_then(|start| result.cells.iter().find(|cell| cell.start != start));
+    if let (Some(cell), Some(start)) = (other, start) {
+        return Some(format!(
+            "the guest of {} on {} did not start by `{start}` but by `{}`",
+            cell.scenario, cell.stack, cell.start
         ));
     }
     let ran = result.cells.len();
@@ -176,13 +257,34 @@ mod tests {
     fn only_a_run_that_did_the_whole_job_counts() {
         let run = |cells| RunResult::new(String::new(), String::new(), Vec::new(), cells);
         let good = cell("kexec", "series", "pass", "pass");
-        assert_eq!(complaint(&run(vec![good.clone()]), 1), None);
-        let fewer = complaint(&run(vec![good.clone()]), 2).unwrap();
+        assert_eq!(complaint(&run(vec![good.clone()]), 1, None), None);
+        let fewer = complaint(&run(vec![good.clone()]), 2, None).unwrap();
         assert_eq!(fewer, "1 cells ran where 2 should have");
         let bad = cell("kexec", "series", "hang", "pass");
-        let wrong = complaint(&run(vec![good, bad]), 2).unwrap();
+        let wrong = complaint(&run(vec![good, bad]), 2, None).unwrap();
         assert_eq!(wrong, "kexec on series: hang: hang for a reason");
         let skipped = cell("kexec", "series", "skip", "skip");
-        assert!(complaint(&run(vec![skipped]), 1).is_some());
+        assert!(complaint(&run(vec![skipped]), 1, None).is_some());
+    }
+
+    #[test]
+    fn a_guest_that_booted_is_no_figure_of_a_restored_one() {
+        let run = |cells| RunResult::new(String::new(), String::new(), Vec::new(), cells);
+        let restored = cell("held", "series", "pass", "pass");
+        let mut booted = restored.clone();
+        booted.start = "boot".to_owned();
+        let cells = vec![restored, booted];
+        let wrong = complaint(&run(cells), 2, Some("template")).unwrap();
+        assert_eq!(
+            wrong,
+            "the guest of held on series did not start by `template` but by `boot`"
+        );
+    }
+
+    #[test]
+    fn a_boot_that_two_guests_claim_is_found() {
+        let ids = ["a", "b", "a"].map(str::to_owned);
+        assert_eq!(repeated(&ids).unwrap(), "a");
+        assert_eq!(repeated(&ids[..2]), None);
     }
 }
