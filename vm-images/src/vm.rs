@@ -17,7 +17,7 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::files::read_plain;
 use testbed_protocol::{
-    ENTROPY_BYTES, Exit, FILE_BYTES_MAX, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL,
+    Content, ENTROPY_BYTES, Exit, FILE_BYTES_MAX, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL,
     STAGE_PARAMETER, ToGuest,
 };
 
@@ -134,7 +134,7 @@ impl GuestFile {
         Ok(ToGuest::Put {
             path: self.path.clone(),
             mode: self.mode,
-            data: read_plain(&self.source, FILE_BYTES_MAX as u64)?,
+            content: Content::pack(&read_plain(&self.source, FILE_BYTES_MAX as u64)?),
         })
     }
 }

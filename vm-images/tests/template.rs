@@ -21,7 +21,7 @@ const CLOCK_SLACK_MS: u128 = 500;
 
 fn templates(rig: &Rig) -> Templates {
     let dir = rig.dir.path().join("templates");
-    Templates::at(Utf8PathBuf::try_from(dir).unwrap()).unwrap()
+    Templates::at(&Utf8PathBuf::try_from(dir).unwrap()).unwrap()
 }
 
 fn get(rig: &Rig) -> Template {
@@ -137,8 +137,11 @@ fn a_kernel_that_does_not_boot_has_no_template() {
     rig.spec.cmdline.push_str(" rdinit=/none init=/none");
     let made = templates(&rig).get(&rig.spec, &Cancel::new(), &Silent);
     assert!(matches!(made, Err(NoTemplate::NotBooted(_))), "{made:?}");
-    let left = std::fs::read_dir(rig.dir.path().join("templates")).unwrap();
-    let names: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    let dirs = std::fs::read_dir(rig.dir.path().join("templates")).unwrap();
+    let names: Vec<_> = dirs
+        .flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap())
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert!(
         names
             .iter()

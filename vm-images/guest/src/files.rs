@@ -6,8 +6,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use testbed_protocol::Content;
+
 /// Writes a file, in place of one that is there, with the folders it lies in.
-pub(crate) fn put(path: &str, mode: u32, data: &[u8]) -> io::Result<()> {
+pub(crate) fn put(path: &str, mode: u32, content: Content) -> io::Result<()> {
+    let data = content.unpack().map_err(io::Error::other)?;
     if let Some(folder) = Path::new(path).parent() {
         fs::create_dir_all(folder)?;
     }
@@ -17,6 +20,6 @@ pub(crate) fn put(path: &str, mode: u32, data: &[u8]) -> io::Result<()> {
         .truncate(true)
         .mode(mode)
         .open(path)?;
-    file.write_all(data)?;
+    file.write_all(&data)?;
     file.set_permissions(fs::Permissions::from_mode(mode))
 }

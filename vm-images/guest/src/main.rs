@@ -56,8 +56,12 @@ fn live() -> Result<(), PortError> {
                 Ok(()) => port.send(&facts::ready(stage, &missing))?,
                 Err(error) => port.trouble("begin".into(), &error)?,
             },
-            ToGuest::Put { path, mode, data } => {
-                if let Err(error) = files::put(&path, mode, &data) {
+            ToGuest::Put {
+                path,
+                mode,
+                content,
+            } => {
+                if let Err(error) = files::put(&path, mode, content) {
                     port.trouble(format!("write `{path}`"), &error)?;
                 }
             }

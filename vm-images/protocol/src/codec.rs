@@ -161,8 +161,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Exit, ExitStatus, FILE_BYTES_MAX, FromGuest, LINE_BYTES_MAX, OUTPUT_CHUNK_BYTES_MAX,
-        ToGuest,
+        Content, Exit, ExitStatus, FILE_BYTES_MAX, FromGuest, LINE_BYTES_MAX,
+        OUTPUT_CHUNK_BYTES_MAX, ToGuest,
     };
 
     fn ready() -> FromGuest {
@@ -245,10 +245,31 @@ mod tests {
         let put = |bytes: usize| ToGuest::Put {
             path: "/tests/a".into(),
             mode: 0o755,
-            data: vec![0xff; bytes],
+            content: Content::Data(vec![0xff; bytes]),
         };
         assert!(encode(&put(FILE_BYTES_MAX)).is_ok());
         assert!(encode(&put(FILE_BYTES_MAX + 64 * 1024)).is_err());
+    }
+
+    #[test]
+    fn a_file_arrives_packed_or_as_it_is() {
+        let bytes = [vec![7; 100_000], (0..=255).collect()].concat();
+        for content in [Content::pack(&bytes), Content::Data(bytes.clone())] {
+            let order = ToGuest::Put {
+                path: "/tests/a".into(),
+                mode: 0o755,
+                content,
+            };
+            let line = encode(&order).unwrap();
+            let read = Decoder::<ToGuest>::new().push(&line);
+            let [Ok(ToGuest::Put { content, .. })] = read.as_slice() else {
+                panic!("not the order that was sent");
+            };
+            assert_eq!(content.clone().unpack().unwrap(), bytes);
+        }
+        for packed in [vec![], vec![0xff; 4], vec![9, 0, 0, 0, 0xf0]] {
+            assert!(Content::Lz4(packed).unpack().is_err());
+        }
     }
 
     proptest! {

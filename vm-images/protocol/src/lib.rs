@@ -10,7 +10,7 @@ mod codec;
 mod message;
 
 pub use codec::{Decoder, EncodeError, LineError, Message, encode};
-pub use message::{Exit, ExitStatus, FromGuest, ToGuest};
+pub use message::{Content, Exit, ExitStatus, FromGuest, ToGuest};
 
 /// Number of the language; both ends must speak the same.
 pub const PROTOCOL: u32 = 2;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Message;
-use crate::{LINE_BYTES_MAX, ORDER_BYTES_MAX, bytes};
+use crate::{FILE_BYTES_MAX, LINE_BYTES_MAX, ORDER_BYTES_MAX, bytes};
 
 /// What the guest tells the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +88,8 @@ pub enum ToGuest {
         /// Permissions.
         mode: u32,
         /// Content.
-        #[serde(with = "bytes")]
-        data: Vec<u8>,
+        #[serde(flatten)]
+        content: Content,
     },
     /// Run a program; answered by `Started`, `Output`s and `Exited`.
     Run {
@@ -109,6 +109,44 @@ pub enum ToGuest {
     },
     /// Say `Goodbye` and switch the machine off.
     PowerOff,
+}
+
+/// The content of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// As it is; what a person sends by hand.
+    Data(#[serde(with = "bytes")] Vec<u8>),
+    /// As an LZ4 block with its size before it: a guest that is emulated takes
+    /// longer to receive a byte than to unpack it.
+    Lz4(#[serde(with = "bytes")] Vec<u8>),
+}
+
+impl Content {
+    /// Returns bytes packed.
+    pub fn pack(bytes: &[u8]) -> Self {
+        Self::Lz4(lz4_flex::compress_prepend_size(bytes))
+    }
+
+    /// Returns the bytes.
+    ///
+    /// # Errors
+    /// When they are packed badly, or say that they are more than a file may have.
+    pub fn unpack(self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Data(bytes) => Ok(bytes),
+            Self::Lz4(packed) => {
+                let size = packed.first_chunk().map(|size| u32::from_le_bytes(*size));
+                match size {
+                    Some(size) if size as usize <= FILE_BYTES_MAX => {
+                        lz4_flex::decompress_size_prepended(&packed)
+                            .map_err(|error| error.to_string())
+                    }
+                    _ => Err(format!("it is to have {size:?} bytes")),
+                }
+            }
+        }
+    }
 }
 
 impl Message for FromGuest {

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use crate::qemu::{Memory, Qemu, Wiring, arguments};
 use crate::vm::VmSpec;
 
-/// Changes when guests are saved in another way.
-const FORMAT: &str = "1";
+/// Changes when guests are saved in another way. Each way has a folder of its
+/// own, for two versions of this program must not drop what is the other's.
+pub(super) const FORMAT: &str = "2";
 
 /// Returns a name that two guests share only if going on from one is as good
 /// as going on from the other: the whole machine as QEMU is told of it, QEMU

@@ -28,6 +28,10 @@ const PARTIAL: &str = ".partial-";
 /// After this time nobody is making it any more; longer than any boot may take.
 const PARTIAL_AGE: Duration = Duration::from_secs(3600);
 
+/// Templates of other versions of this program are dropped when none was made or
+/// dropped for so long.
+const OTHER_FORMAT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Why there is no template; the guest has to boot then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoTemplate {
@@ -58,11 +62,12 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Returns the templates in a folder, which is made when it is not there.
+    /// Returns the templates below a folder, which is made when it is not there.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn at(dir: Utf8PathBuf) -> std::io::Result<Self> {
+    pub fn at(dir: &Utf8Path) -> std::io::Result<Self> {
+        let dir = dir.join(key::FORMAT);
         fs::create_dir_all(&dir)?;
         Ok(Self { dir })
     }
@@ -145,6 +150,7 @@ impl Templates {
     pub fn tidy(&self, in_use: &[Template]) {
         let mut kept: Vec<(SystemTime, Template)> = Vec::new();
         self.drop_remains();
+        self.drop_other_formats();
         for dir in self.folders() {
             match Template::open(&dir) {
                 Some(template) => kept.push((last_use(&dir), template)),
@@ -172,6 +178,20 @@ impl Templates {
             let partial = entry.file_name().starts_with(PARTIAL);
             let age = last_use(entry.path()).elapsed().unwrap_or_default();
             if partial && age > PARTIAL_AGE {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// What another version of this program kept and has not used for long.
+    fn drop_other_formats(&self) {
+        let Some(all) = self.dir.parent() else {
+            return;
+        };
+        let entries = all.read_dir_utf8().into_iter().flatten();
+        for entry in entries.filter_map(Result::ok) {
+            let unused = last_use(entry.path()).elapsed().unwrap_or_default();
+            if entry.path() != self.dir && unused > OTHER_FORMAT_AGE {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }

@@ -207,10 +207,7 @@ impl Session {
     pub(super) fn send(&mut self, message: &ToGuest) -> Result<(), End> {
         match message {
             // A journal tells what was sent, it is no second copy of it.
-            ToGuest::Put { path, data, .. } => {
-                let note = format!("put {} bytes as {path}", data.len());
-                self.journal.note(Speaker::Host, &note);
-            }
+            ToGuest::Put { path, .. } => self.journal.note(Speaker::Host, &format!("put {path}")),
             other => self.journal.note(Speaker::Host, other),
         }
         let line = encode(message).map_err(|error| self.broken(error.to_string()))?;

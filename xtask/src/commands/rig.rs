@@ -40,7 +40,7 @@ impl Rig {
             qemu: Qemu::find(&session.cancel)?,
             guest: guest::build(session.layout.root(), &session.cancel, &session.progress)?,
             accelerator: Accelerator::Tcg,
-            templates: Templates::at(session.cache.dir(&["templates"])?)?,
+            templates: Templates::at(&session.cache.dir(&["templates"])?)?,
             accelerators: session.cache.dir(&["accelerators"])?,
         })
     }
