@@ -114,6 +114,8 @@ pub struct StageJob {
     pub args: Vec<String>,
     /// Additions to the environment.
     pub env: Vec<(String, String)>,
+    /// Folder in the guest that it starts in.
+    pub dir: String,
     /// Time after which the guest kills it.
     pub timeout: Duration,
 }
@@ -145,6 +147,7 @@ impl StageJob {
             program: self.program.clone(),
             args: self.args.clone(),
             env: self.env.clone(),
+            dir: self.dir.clone(),
             timeout_ms: millis(self.timeout),
         }
     }

@@ -64,6 +64,22 @@ fn two_stages_with_a_keeper_over_kexec() {
 }
 
 #[test]
+fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
+    let Some(rig) = Rig::new("folder") else {
+        return;
+    };
+    let mut job = rig.job(&[&["where"], &["where"]]);
+    job.stages[1].dir = "/none".into();
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    assert_eq!(transcript.stages[0].output, b"/tests\n");
+    let End::Trouble { error, .. } = &transcript.end else {
+        panic!("{:?}", transcript.end);
+    };
+    assert!(error.starts_with("going to `/none`: "), "{error}");
+    assert!(rig.serial().contains("Power down"));
+}
+
+#[test]
 fn a_failing_stage_is_the_last() {
     let Some(rig) = Rig::new("failing stage") else {
         return;

@@ -19,7 +19,7 @@ use rustix::system::{RebootCommand, reboot};
 use testbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 
 use crate::port::{Port, PortError};
-use crate::program::Programs;
+use crate::program::{Call, Programs};
 
 fn main() -> std::process::ExitCode {
     // What follows mounts, kills and switches off: only ever inside a guest.
@@ -69,8 +69,17 @@ fn live() -> Result<(), PortError> {
                 program,
                 args,
                 env,
+                dir,
                 timeout_ms,
-            } => programs.run(&mut port, &program, &args, &env, timeout_ms)?,
+            } => {
+                let call = Call {
+                    program,
+                    args,
+                    env,
+                    dir,
+                };
+                programs.run(&mut port, &call, timeout_ms)?;
+            }
             ToGuest::Kexec { cmdline } => kexec::go(&mut port, &cmdline)?,
             ToGuest::PowerOff => {
                 rustix::fs::sync();

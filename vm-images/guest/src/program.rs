@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -42,6 +42,16 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TMPDIR", "/tmp"),
 ];
 
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) program: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// The folder it starts in.
+    pub(crate) dir: String,
+}
+
 /// Runs programs and keeps what must outlive them.
 #[derive(Debug)]
 pub(crate) struct Programs {
@@ -64,17 +74,15 @@ impl Programs {
     pub(crate) fn run(
         &mut self,
         port: &mut Port,
-        program: &str,
-        args: &[String],
-        env: &[(String, String)],
+        call: &Call,
         timeout_ms: u64,
     ) -> Result<(), PortError> {
         self.tend();
         kmsg::say(&stage_begins_marker(self.stage));
-        let outcome = match Running::start(program, args, env) {
+        let outcome = match Running::start(call) {
             Ok(running) => {
                 port.send(&FromGuest::Started {
-                    program: program.to_owned(),
+                    program: call.program.clone(),
                 })?;
                 let (exit, output) = running.watch(port, Duration::from_millis(timeout_ms))?;
                 self.pipes.push(output.pipe);
@@ -89,7 +97,7 @@ impl Programs {
                 uptime_ms: facts::uptime_ms(),
                 output_cut,
             }),
-            Err(error) => port.trouble(format!("start `{program}`"), &error),
+            Err(error) => port.trouble(format!("start `{}`", call.program), &error),
         }
     }
 
@@ -119,22 +127,20 @@ struct Running {
 }
 
 impl Running {
-    fn start(program: &str, args: &[String], env: &[(String, String)]) -> io::Result<Self> {
+    fn start(call: &Call) -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-        // Naming a directory (it is `/` already) would make the library fork
-        // with the help of a socket pair, which a kernel without networking
-        // does not have.
-        let child = Command::new(program)
-            .args(args)
+        let mut command = Command::new(&call.program);
+        command
+            .args(&call.args)
             .env_clear()
             .envs(ENVIRONMENT.iter().copied())
-            .envs(env.iter().map(|(name, value)| (name, value)))
+            .envs(call.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let child = spawn_in(&call.dir, &mut command)?;
         let pid = Pid::from_child(&child);
         Ok(Self {
             pid,
@@ -192,6 +198,18 @@ impl Running {
         }
         found
     }
+}
+
+/// Starts a program in a folder, by going there for the moment. Telling the library
+/// would make it fork with the help of a socket pair, which a kernel without
+/// networking does not have; and nobody but this thread is here to notice.
+fn spawn_in(dir: &str, command: &mut Command) -> io::Result<Child> {
+    std::env::set_current_dir(dir)
+        .map_err(|error| io::Error::new(error.kind(), format!("going to `{dir}`: {error}")))?;
+    let child = command.spawn();
+    // What was mounted or sent later must not depend on where we are.
+    std::env::set_current_dir("/")?;
+    child
 }
 
 /// A program's output on its way to the host.

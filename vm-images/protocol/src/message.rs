@@ -99,6 +99,8 @@ pub enum ToGuest {
         args: Vec<String>,
         /// Its environment, added to the guest's small default.
         env: Vec<(String, String)>,
+        /// Folder in the guest that it starts in.
+        dir: String,
         /// Time after which the guest kills it, in milliseconds.
         timeout_ms: u64,
     },

@@ -40,7 +40,7 @@ fn main() {
         "garbage" => channel.write_all(b"\xff\x00 what?\n").unwrap(),
         "endless-line" => channel.write_all(&[b'x'; 100_000]).and(channel.write_all(b"\n")).unwrap(),
         "other-protocol" => channel.write_all(hello("99").as_bytes()).unwrap(),
-        "other-stage" => channel.write_all((hello("2") + &ready("7")).as_bytes()).unwrap(),
+        "other-stage" => channel.write_all((hello("4") + &ready("7")).as_bytes()).unwrap(),
         "console-flood" => File::options()
             .create(true)
             .append(true)
@@ -49,7 +49,7 @@ fn main() {
             .unwrap(),
         "stops" => qmp.write_all(b"{\"event\":\"STOP\"}\r\n").unwrap(),
         "resets-at-goodbye" => {
-            channel.write_all((hello("2") + &ready("1")).as_bytes()).unwrap();
+            channel.write_all((hello("4") + &ready("1")).as_bytes()).unwrap();
             let mut orders = BufReader::new(&channel);
             for _begin_and_power_off in 0..2 {
                 orders.read_line(&mut String::new()).unwrap();

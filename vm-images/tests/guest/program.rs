@@ -23,6 +23,7 @@ fn main() {
                 .unwrap();
             println!("{} {random:?}", now.as_millis());
         }
+        Some("where") => println!("{}", std::env::current_dir().unwrap().display()),
         Some("unlink") => std::fs::remove_file(&args[2]).unwrap(),
         Some("exit") => exit(args[2].parse().unwrap()),
         Some("sleep") => std::thread::sleep(Duration::from_secs(3600)),

@@ -90,6 +90,7 @@ impl Rig {
             program: "/tests/program".into(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: vec![("GREETING".into(), "hello".into())],
+            dir: "/tests".into(),
             timeout: Duration::from_secs(60),
         };
         Job {

@@ -166,6 +166,7 @@ fn job(scenario: &Scenario, program: &Utf8Path) -> Job {
         program: in_guest.clone(),
         args: generate::arguments(scenario, stage.number),
         env: generate::environment(scenario, stage.number),
+        dir: "/".to_owned(),
         timeout: Duration::from_secs(scenario.timeout_secs),
     });
     Job {
