@@ -8,6 +8,8 @@
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
 
+use crate::result::{CellResult, RunResult};
+
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct CellPlan {
@@ -123,6 +125,12 @@ impl Plan {
             again: wishes.again,
             cells,
         }
+    }
+
+    /// Returns what the run came to, from the results of its cells.
+    pub(crate) fn result(&self, tree: String, cells: Vec<CellResult>) -> RunResult {
+        let prerequisites = self.prerequisites.clone();
+        RunResult::new(tree, self.series.clone(), prerequisites, cells)
     }
 }
 

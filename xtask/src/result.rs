@@ -61,6 +61,19 @@ pub(crate) struct CellResult {
     /// Complaints of the kernel, by title.
     #[serde(default)]
     pub(crate) splats: Vec<String>,
+    /// The run that this is the result of, when that is an earlier one: nothing
+    /// that the cell rests on had changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Kept>,
+}
+
+/// An earlier run of the same `watch`, and when it had the cell's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Kept {
+    /// The name of its run folder.
+    pub(crate) run: String,
+    /// When the cell had ended, in local time with its offset.
+    pub(crate) at: String,
 }
 
 impl CellResult {
@@ -201,6 +214,7 @@ pub(crate) mod tests {
             artifacts: format!("fast/{stack}/{scenario}"),
             snapshot_difference: None,
             splats: Vec::new(),
+            kept: None,
         }
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `test`: the whole chain, from arguments to the table.
 
-mod cells;
+pub(crate) mod cells;
 pub(crate) mod judge;
-mod prepare;
+pub(crate) mod prepare;
 mod start;
 
 use anyhow::Context;
@@ -18,9 +18,9 @@ use vm_images::transcript::{Start, Transcript};
 use self::cells::Cell;
 use self::prepare::Ground;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
-use crate::commands::build::{build_all, find_profiles};
+use crate::commands::build::{Built, build_all, find_profiles};
 use crate::commands::rig::{Rig, find_machine};
-use crate::commands::sources::Request;
+use crate::commands::sources::{Request, Sources};
 use crate::commands::{doctor, generate};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan, Wishes};
@@ -31,25 +31,63 @@ use crate::session::Session;
 
 /// Runs the chain and prints the verdict.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
-    let request = Request::from_args(&args.source, session)?;
-    let profiles = find_profiles(&args.profiles.profile, session)?;
-    find_machine(&args.machine, session)?;
-    let scenarios = choose_scenarios(generate::scenarios(session)?, &args.scenarios)?;
-    let plan = Plan::new(wishes(args, &request, &profiles, &scenarios));
+    let inquiry = Inquiry::look_up(args, session)?;
+    let plan = &inquiry.plan;
     if args.dry_run {
-        render::to_stdout(&render::plan::text(&plan))?;
+        render::to_stdout(&render::plan::text(plan))?;
         return Ok(Exit::Ok);
     }
     doctor::require(args.install, session)?;
-    let ready = make_ready(&request, &profiles, &scenarios, args, session)?;
-    let folder = RunFolder::create(args.out.as_deref(), &session.layout, &plan)?;
-    let result = run_cells(&plan, &scenarios, &ready, &folder, args, session)?;
+    let sources = inquiry.request.apply(session)?;
+    let kernels = build_all(&sources, &inquiry.profiles, session)?;
+    let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
+    let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
+    let cells = match_up(&inquiry, &ready)?;
+    let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
+    let result = plan.result(ready.tree.clone(), results);
+    folder.finish(&result, &session.layout)?;
     session.progress.clear();
-    show(&result, &plan, args.format, &folder, session)?;
+    show(&result, plan, args.format, &folder, session)?;
     Ok(result::exit(&result.cells))
 }
 
-fn choose_scenarios(all: Vec<Scenario>, names: &[String]) -> anyhow::Result<Vec<Scenario>> {
+/// What is asked for, looked up but not begun.
+#[derive(Debug)]
+pub(crate) struct Inquiry {
+    pub(crate) request: Request,
+    pub(crate) profiles: Vec<Profile>,
+    pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) plan: Plan,
+}
+
+impl Inquiry {
+    /// Looks up what the arguments name; no tree is opened, nothing built.
+    ///
+    /// # Errors
+    /// When something does not exist, or its files hold a mistake.
+    pub(crate) fn look_up(args: &TestArgs, session: &Session) -> anyhow::Result<Self> {
+        let request = Request::from_args(&args.source, session)?;
+        let profiles = find_profiles(&args.profiles.profile, session)?;
+        find_machine(&args.machine, session)?;
+        let scenarios = choose_scenarios(generate::scenarios(session)?, &args.scenarios)?;
+        let plan = Plan::new(wishes(args, &request, &profiles, &scenarios));
+        Ok(Self {
+            request,
+            profiles,
+            scenarios,
+            plan,
+        })
+    }
+}
+
+/// Returns the scenarios with these names, or all when none is named.
+///
+/// # Errors
+/// When there is no scenario of a name.
+pub(crate) fn choose_scenarios(
+    all: Vec<Scenario>,
+    names: &[String],
+) -> anyhow::Result<Vec<Scenario>> {
     if names.is_empty() {
         return Ok(all);
     }
@@ -104,48 +142,58 @@ fn wishes(
 }
 
 /// Everything that cells run on.
-struct Ready {
-    rig: Rig,
-    grounds: Vec<Ground>,
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) rig: Rig,
+    pub(crate) grounds: Vec<Ground>,
     /// The tree's name for people.
-    tree: String,
+    pub(crate) tree: String,
 }
 
-/// From series and tree to kernels and programs that are ready to boot.
-fn make_ready(
-    request: &Request,
-    profiles: &[Profile],
-    scenarios: &[Scenario],
-    args: &TestArgs,
-    session: &Session,
-) -> anyhow::Result<Ready> {
-    let sources = request.apply(session)?;
-    let kernels = build_all(&sources, profiles, session)?;
-    let mut rig = Rig::set_up(&args.machine, session)?;
-    let grounds = prepare::grounds(kernels, &sources, scenarios, &rig, session)?;
-    let ground = grounds.first().context("there is no kernel to run")?;
-    rig.choose_accelerator(
-        &ground.kernel.image(),
-        &ground.initramfs,
-        &ground.guest,
-        session,
-    );
-    Ok(Ready {
-        rig,
-        grounds,
-        tree: sources.tree.label().to_owned(),
-    })
+impl Ready {
+    /// From kernels to programs that are ready to boot on them.
+    ///
+    /// # Errors
+    /// When a program does not compile, or the host fails.
+    pub(crate) fn make(
+        kernels: Vec<Built>,
+        sources: &Sources,
+        inquiry: &Inquiry,
+        args: &TestArgs,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
+        let mut rig = Rig::set_up(&args.machine, session)?;
+        let grounds = prepare::grounds(kernels, sources, &inquiry.scenarios, &rig, session)?;
+        let ground = grounds.first().context("there is no kernel to run")?;
+        rig.choose_accelerator(
+            &ground.kernel.image(),
+            &ground.initramfs,
+            &ground.guest,
+            session,
+        );
+        Ok(Self {
+            rig,
+            grounds,
+            tree: sources.tree.label().to_owned(),
+        })
+    }
 }
 
-fn run_cells(
+/// Runs cells, all or some of the plan's, and returns what each came to, in the
+/// same order; `tell` hears of each as it ends, whether or not the others do.
+///
+/// # Errors
+/// When the user asked to stop.
+pub(crate) fn run_cells(
+    cells: &[Cell<'_>],
     plan: &Plan,
-    scenarios: &[Scenario],
     ready: &Ready,
     folder: &RunFolder,
     args: &TestArgs,
     session: &Session,
-) -> anyhow::Result<RunResult> {
-    let Ready { rig, grounds, tree } = ready;
+    tell: &(dyn Fn(&Cell<'_>, &CellResult) + Sync),
+) -> anyhow::Result<Vec<CellResult>> {
+    let Ready { rig, grounds, .. } = ready;
     let jobs = args
         .jobs
         .map_or_else(|| cells::jobs_that_fit(grounds, rig), |jobs| jobs as usize);
@@ -154,7 +202,7 @@ fn run_cells(
     } else {
         start::templates(grounds, rig, jobs, session)
     };
-    let cells = match_up(plan, scenarios, grounds, &templates)?;
+    let cells = start_from(cells, grounds, &templates);
     let judge = |cell: &Cell<'_>, transcript: &Transcript| {
         if let Start::BootInstead { trouble } = &transcript.start {
             let text = format!(
@@ -163,7 +211,9 @@ fn run_cells(
             );
             session.progress.event(Event::Note { text });
         }
-        judge_cell(cell, transcript, plan, folder, session)
+        let result = judge_cell(cell, transcript, plan, folder, session);
+        tell(cell, &result);
+        result
     };
     let judged = cells::run_all(&cells, rig, folder.path(), jobs, session, &judge);
     if session.cancel.is_cancelled() {
@@ -173,10 +223,28 @@ fn run_cells(
     for (cell, result) in cells.iter().zip(judged) {
         results.push(result.with_context(|| format!("nothing is known of {}", cell.plan.label()))?);
     }
-    let series = plan.series.clone();
-    let result = RunResult::new(tree.clone(), series, plan.prerequisites.clone(), results);
-    folder.finish(&result, &session.layout)?;
-    Ok(result)
+    Ok(results)
+}
+
+/// Returns the cells with the templates of their kernels.
+fn start_from<'a>(
+    cells: &[Cell<'a>],
+    grounds: &[Ground],
+    templates: &'a [Option<Template>],
+) -> Vec<Cell<'a>> {
+    let template = |cell: &Cell<'_>| {
+        let at = grounds
+            .iter()
+            .position(|ground| std::ptr::eq(ground, cell.ground))?;
+        templates[at].as_ref()
+    };
+    cells
+        .iter()
+        .map(|cell| Cell {
+            template: template(cell),
+            ..cell.clone()
+        })
+        .collect()
 }
 
 /// Judges one cell; one that cannot be kept is an error of its own, not the end
@@ -192,6 +260,7 @@ fn judge_cell(
         plan: cell.plan.clone(),
         contains: cell.ground.contains.clone(),
         binaries: cell.binaries(),
+        kept: None,
     };
     let mut judged = record.judge(cell.scenario, transcript, folder);
     if let Err(error) = record.keep(folder).and_then(|()| judged.leave(folder)) {
@@ -202,36 +271,44 @@ fn judge_cell(
     judged.cell
 }
 
-/// Returns every cell of the plan with what it needs.
-fn match_up<'a>(
-    plan: &'a Plan,
-    scenarios: &'a [Scenario],
-    grounds: &'a [Ground],
-    templates: &'a [Option<Template>],
+/// Returns every cell of the plan with what it needs, but for a template.
+///
+/// # Errors
+/// When there is no kernel or program for one.
+pub(crate) fn match_up<'a>(
+    inquiry: &'a Inquiry,
+    ready: &'a Ready,
 ) -> anyhow::Result<Vec<Cell<'a>>> {
     let find = |cell: &'a CellPlan| {
-        let scenario = scenarios
+        let scenario = inquiry
+            .scenarios
             .iter()
             .find(|scenario| scenario.name == cell.scenario)?;
-        let (ground, template) = grounds
+        let ground = ready
+            .grounds
             .iter()
-            .zip(templates)
-            .find(|(ground, _)| ground.stack == cell.stack && ground.profile == cell.profile)?;
+            .find(|ground| ground.stack == cell.stack && ground.profile == cell.profile)?;
         Some(Cell {
             plan: cell,
             scenario,
             ground,
             job: ground.jobs.get(&cell.scenario)?,
-            template: template.as_ref(),
+            template: None,
         })
     };
-    plan.cells
+    inquiry
+        .plan
+        .cells
         .iter()
         .map(|cell| find(cell).with_context(|| format!("nothing to run {} on", cell.label())))
         .collect()
 }
 
-fn show(
+/// Prints what a run came to, and where it is.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn show(
     result: &RunResult,
     plan: &Plan,
     format: Format,

@@ -16,11 +16,12 @@ use vm_images::transcript::{Start, Transcript};
 
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
-use crate::result::{CellResult, Verdict};
+use crate::result::{CellResult, Kept, Verdict};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 
-const FILE_NAME: &str = "record.json";
+/// The record's name in a cell's folder.
+pub(crate) const FILE_NAME: &str = "record.json";
 /// More than QEMU is allowed to write to a console, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -31,6 +32,9 @@ pub(crate) struct Record {
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
     pub(crate) binaries: Binaries,
+    /// The run that it was part of, when that is not the one of its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Kept>,
 }
 
 /// What a cell ran, by path; in the cache, so that it may be gone later.
@@ -151,6 +155,7 @@ impl Record {
             artifacts: self.plan.folder(),
             snapshot_difference: None,
             splats,
+            kept: self.kept.clone(),
         }
     }
 }
