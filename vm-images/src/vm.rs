@@ -6,20 +6,18 @@
 mod ending;
 mod journal;
 mod recipe;
+mod run;
 mod session;
 mod sockets;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::files::read_plain;
-use testbed_protocol::{
-    Content, ENTROPY_BYTES, Exit, FILE_BYTES_MAX, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL,
-    STAGE_PARAMETER, ToGuest,
-};
+use testbed_protocol::{Content, FILE_BYTES_MAX, STAGE_PARAMETER, ToGuest};
 
 use crate::accel::Accelerator;
 use crate::deadlines::Deadlines;
@@ -27,7 +25,8 @@ use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring};
 use crate::template::Template;
 use crate::template::devices::Devices;
-use crate::transcript::{End, Phase, StageRecord, Start, Transcript, millis};
+use crate::transcript::{End, Phase, Transcript, millis};
+use run::Run;
 use session::Session;
 
 /// What every kernel is told: where its console is, that live update is to be
@@ -163,14 +162,7 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         format!("run {}", spec.name),
         u64::try_from(2 * job.stages.len().max(1)).ok(),
     );
-    let mut run = Run {
-        spec,
-        cancel,
-        activity,
-        start: Start::Boot,
-        stages: Vec::new(),
-        steps: 0,
-    };
+    let mut run = Run::new(spec, cancel, activity);
     let end = match run
         .start(job)
         .and_then(|mut session| run.drive(&mut session, job))
@@ -206,213 +198,7 @@ pub(crate) fn save(
     fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
     let mut session = Session::launch(spec, Memory::Kept(memory.to_owned()), cancel)?;
     session.enter(Phase::Boot, spec.deadlines.boot);
-    meet(&mut session)?;
+    run::meet(&mut session)?;
     session.enter(Phase::Save, spec.deadlines.save);
     session.save(state)
-}
-
-/// Waits for the hello of a kernel that has booted.
-fn meet(session: &mut Session) -> Result<(), End> {
-    match session.wait()? {
-        FromGuest::Hello { protocol: PROTOCOL } => Ok(()),
-        FromGuest::Hello { protocol } => Err(session.broken(format!(
-            "the guest speaks protocol {protocol}, not {PROTOCOL}"
-        ))),
-        other => Err(session.unexpected(&other)),
-    }
-}
-
-/// Returns the order to begin, with the time of day and with randomness.
-fn begin_order() -> std::io::Result<ToGuest> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_err(std::io::Error::other)?;
-    let mut entropy = vec![0; ENTROPY_BYTES];
-    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())?;
-    Ok(ToGuest::Begin {
-        unix_ns: u64::try_from(now.as_nanos()).map_err(std::io::Error::other)?,
-        entropy,
-    })
-}
-
-/// A run under way.
-struct Run<'a> {
-    spec: &'a VmSpec,
-    cancel: &'a Cancel,
-    activity: Activity<'a>,
-    start: Start,
-    stages: Vec<StageRecord>,
-    steps: u64,
-}
-
-impl Run<'_> {
-    /// Gets a guest that is ready for stage 1: from the template, or else by
-    /// booting it.
-    fn start(&mut self, job: &Job) -> Result<Session, End> {
-        fs::create_dir_all(&self.spec.artifacts)
-            .and_then(|()| recipe::write(self.spec, job))
-            .map_err(End::launch_failed)?;
-        if let Some(template) = &self.spec.template {
-            self.say("restore");
-            match self.restore(template) {
-                Err(End::Cancelled) => return Err(End::Cancelled),
-                Err(trouble) => {
-                    self.stages.clear();
-                    self.start = Start::BootInstead {
-                        trouble: trouble.to_string(),
-                    };
-                }
-                Ok(session) => {
-                    self.start = Start::Template;
-                    return Ok(session);
-                }
-            }
-        }
-        self.say("boot");
-        let mut session = Session::launch(self.spec, Memory::Fresh, self.cancel)?;
-        session.enter(Phase::Boot, self.spec.deadlines.boot);
-        meet(&mut session)?;
-        self.begin(&mut session, 1)?;
-        Ok(session)
-    }
-
-    fn restore(&mut self, template: &Template) -> Result<Session, End> {
-        // What the kernel said while it booted belongs to every guest's log.
-        fs::copy(template.console(), self.spec.artifacts.join("serial.log"))
-            .map_err(End::launch_failed)?;
-        let mut session =
-            Session::launch(self.spec, Memory::Copied(template.memory()), self.cancel)?;
-        session.enter(Phase::Restore, self.spec.deadlines.restore);
-        let devices = template.devices().map_err(End::launch_failed)?;
-        session.load(&template.state(), &devices)?;
-        self.begin(&mut session, 1)?;
-        Ok(session)
-    }
-
-    fn drive(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
-        match self.drive_stages(session, job) {
-            Ok(()) => self.power_off(session),
-            // The guest is said to be usable still: end in order, keep the news.
-            Err(trouble @ End::Trouble { .. }) => match self.power_off(session) {
-                Err(End::Cancelled) => Err(End::Cancelled),
-                _ => Err(trouble),
-            },
-            Err(end) => Err(end),
-        }
-    }
-
-    fn drive_stages(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
-        for (number, stage) in (1..).zip(&job.stages) {
-            if number > 1 {
-                self.kexec(session, number)?;
-            }
-            let exit = self.run_stage(session, number, stage)?;
-            if !exit.is_success() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Has a stage's kernel begin; the stage's record begins with it.
-    fn begin(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
-        session.send(&begin_order().map_err(End::launch_failed)?)?;
-        let message = session.wait()?;
-        let FromGuest::Ready {
-            stage,
-            boot_id,
-            release,
-            missing,
-            ..
-        } = message
-        else {
-            return Err(session.unexpected(&message));
-        };
-        if stage != number {
-            return Err(session.broken(format!("the guest is at stage {stage}, not {number}")));
-        }
-        self.stages.push(StageRecord {
-            number,
-            boot_ms: millis(session.phase_elapsed()),
-            release,
-            boot_id,
-            missing_mounts: missing,
-            ..StageRecord::default()
-        });
-        Ok(())
-    }
-
-    fn run_stage(
-        &mut self,
-        session: &mut Session,
-        number: u32,
-        stage: &StageJob,
-    ) -> Result<Exit, End> {
-        self.say(&format!("stage {number}"));
-        let limit = stage.timeout + self.spec.deadlines.stage_margin;
-        session.enter(Phase::Stage(number), limit);
-        for file in &stage.files {
-            session.send(&file.order().map_err(End::launch_failed)?)?;
-        }
-        session.send(&stage.order())?;
-        let record = self
-            .stages
-            .last_mut()
-            .expect("a stage begins with its greeting");
-        let exit = follow_program(session, record);
-        record.duration_ms = millis(session.phase_elapsed());
-        exit
-    }
-
-    fn kexec(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
-        self.say(&format!("kexec to stage {number}"));
-        session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
-        session.send(&self.spec.kexec_order(number))?;
-        for expected in [FromGuest::KexecLoaded, FromGuest::Kexecing] {
-            let message = session.wait()?;
-            if message != expected {
-                return Err(session.unexpected(&message));
-            }
-        }
-        meet(session)?;
-        self.begin(session, number)
-    }
-
-    fn power_off(&mut self, session: &mut Session) -> Result<(), End> {
-        self.say("power off");
-        session.enter(Phase::PowerOff, self.spec.deadlines.power_off);
-        session.send(&ToGuest::PowerOff)?;
-        let message = session.wait()?;
-        if message != FromGuest::Goodbye {
-            return Err(session.unexpected(&message));
-        }
-        session.wait_for_end()
-    }
-
-    fn say(&mut self, detail: &str) {
-        self.activity.advance(self.steps, detail);
-        self.steps += 1;
-    }
-}
-
-/// Keeps what a program writes until it ends.
-fn follow_program(session: &mut Session, record: &mut StageRecord) -> Result<Exit, End> {
-    loop {
-        match session.wait()? {
-            FromGuest::Started { .. } if !record.started => record.started = true,
-            FromGuest::Output { data } if record.started => {
-                let room = OUTPUT_TOTAL_BYTES_MAX - record.output.len();
-                record.output_cut |= data.len() > room;
-                record.output.extend(data.into_iter().take(room));
-            }
-            FromGuest::Exited {
-                exit, output_cut, ..
-            } if record.started => {
-                record.output_cut |= output_cut;
-                record.exit = Some(exit);
-                return Ok(exit);
-            }
-            other => return Err(session.unexpected(&other)),
-        }
-    }
 }
