@@ -3,6 +3,7 @@
 //! Whatever goes wrong is part of the account, never an error: the caller gets
 //! what was seen up to then in any case.
 
+mod batch;
 mod ending;
 mod journal;
 mod recipe;
@@ -26,6 +27,7 @@ use crate::qemu::{Launch, Memory, Qemu, Wiring};
 use crate::template::Template;
 use crate::template::devices::Devices;
 use crate::transcript::{End, Phase, Transcript, millis};
+pub use batch::{Sharer, run_shared};
 use run::Run;
 use session::Session;
 

@@ -12,7 +12,7 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
 use vm_images::template::{NoTemplate, Template, Templates};
 use vm_images::transcript::{End, Start, Transcript};
-use vm_images::vm::{Job, VmSpec, run};
+use vm_images::vm::{Job, Sharer, VmSpec, run, run_shared};
 
 use rig::{Rig, exited};
 
@@ -87,6 +87,48 @@ fn a_guest_of_a_template_goes_over_to_the_next_kernel() {
     assert_eq!(second.output, b"out again\nerr hello\n");
     assert_ne!(first.boot_id, second.boot_id);
     assert_eq!(rig.serial().matches("Linux version").count(), 2);
+}
+
+#[test]
+fn programs_that_share_a_guest_have_transcripts_of_their_own() {
+    let Some(rig) = Rig::new("shared") else {
+        return;
+    };
+    let spec = VmSpec {
+        template: Some(get(&rig)),
+        ..rig.spec.clone()
+    };
+    let share = |words: &[&[&str]]| {
+        let folder = |index: usize| rig.spec.artifacts.join(format!("sharer-{index}"));
+        let stages = words.iter().flat_map(|args| rig.job(&[args]).stages);
+        let sharers: Vec<Sharer> = stages
+            .enumerate()
+            .map(|(index, stage)| Sharer {
+                stage,
+                artifacts: folder(index),
+            })
+            .collect();
+        run_shared(&spec, &sharers, &Cancel::new(), &Silent)
+    };
+    let transcripts = share(&[&["say", "one"], &["say", "two"]]).unwrap();
+    assert_eq!(transcripts.len(), 2);
+    for (index, (transcript, word)) in transcripts.iter().zip(["one", "two"]).enumerate() {
+        let said = format!("out {word}\nerr hello\n");
+        assert_eq!(transcript.stages[0].output, said.as_bytes());
+        let folder = rig.spec.artifacts.join(format!("sharer-{index}"));
+        assert_eq!(&Transcript::load(&folder).unwrap(), transcript);
+        let console = std::fs::read_to_string(folder.join("serial.log")).unwrap();
+        for line in [
+            "Linux version",
+            "stage 1 begins",
+            "stage 1 ends",
+            "Power down",
+        ] {
+            assert_eq!(console.matches(line).count(), 1, "{line}");
+        }
+    }
+    assert_eq!(share(&[&["say"], &["exit", "1"], &["say"]]), None);
+    assert_eq!(share(&[&["say"], &["crash"]]), None);
 }
 
 #[test]
