@@ -83,7 +83,7 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         Ok(verdict(patch_style::complaints(session)?))
     });
     take("matrix, profile fast", &|| matrix("fast", session));
-    take("virtual machines that hang, panic and are killed", &|| {
+    take("virtual machines that hang, panic, are saved and killed", &|| {
         machines(session)
     });
     take("matrix, profile kasan", &|| {
@@ -189,7 +189,7 @@ fn machines(session: &Session) -> anyhow::Result<Came> {
         ));
     };
     let kernel = Record::read(cell, &folder)?.binaries.image;
-    let words = ["test", "--quiet", "--package", "vm-images", "--test", "vm"];
+    let words = ["test", "--quiet", "--package", "vm-images", "--tests"];
     cargo_with(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())], session)
 }
 
