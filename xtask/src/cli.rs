@@ -99,9 +99,14 @@ pub(crate) struct ProfileArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {
-    /// Scenarios by name [default: all]
+    /// Scenarios by name [default: all, or none with `--kselftest`]
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenarios: Vec<String>,
+
+    /// Tests of the tree's own, from a TARGET of its tools/testing/selftests; without
+    /// TEST, those that its own runner runs; may be repeated
+    #[arg(long, value_name = "TARGET[:TEST]")]
+    pub(crate) kselftest: Vec<String>,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,

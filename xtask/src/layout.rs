@@ -43,6 +43,11 @@ impl Layout {
         self.root.join("selftests/scenarios")
     }
 
+    /// Returns the folder with what we know of the tree's own tests.
+    pub(crate) fn intree(&self) -> Utf8PathBuf {
+        self.root.join("selftests/intree")
+    }
+
     /// Returns the folder with the generated selftests.
     pub(crate) fn generated(&self) -> Utf8PathBuf {
         self.root.join("selftests/generated")

@@ -3,8 +3,10 @@
 //!
 //! Made from arguments and the project's own data alone; no tree is opened, no
 //! kernel built. What is expected of a cell depends on what its stack contains
-//! and is worked out later.
+//! and is worked out later. Of the tree's own tests, a plan has what is asked for;
+//! their cells are added when the tree has said which tests there are.
 
+use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,7 @@ use crate::result::{CellResult, RunResult};
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct CellPlan {
+    /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
     pub(crate) scenario: String,
     pub(crate) profile: String,
     pub(crate) stack: String,
@@ -22,7 +25,14 @@ pub(crate) struct CellPlan {
 }
 
 impl CellPlan {
-    /// Returns the cell's folder below the run folder.
+    /// Returns TARGET and TEST, if it is a test of the tree's own.
+    pub(crate) fn kselftest(&self) -> Option<(&str, &str)> {
+        // No scenario's name has a colon.
+        self.scenario.split_once(':')
+    }
+
+    /// Returns the cell's folder below the run folder. Names of tests have no `~`,
+    /// so that no two cells share a folder, and none is in another's.
     pub(crate) fn folder(&self) -> String {
         let Self {
             scenario,
@@ -31,6 +41,14 @@ impl CellPlan {
             repetition,
             ..
         } = self;
+        if let Some((target, test)) = self.kselftest() {
+            let target = target.replace('/', "~");
+            let place = format!("{profile}/{stack}/kselftest/{target}/{test}");
+            return match repetition {
+                1 => place,
+                more => format!("{place}~{more}"),
+            };
+        }
         match repetition {
             1 => format!("{profile}/{stack}/{scenario}"),
             more => format!("{profile}/{stack}/{scenario}.{more}"),
@@ -66,6 +84,9 @@ pub(crate) struct Plan {
     pub(crate) check_snapshots: bool,
     /// Options beyond scenario, stack and profile that make the same run again.
     pub(crate) again: String,
+    /// The tree's own tests that are asked for.
+    #[serde(default)]
+    pub(crate) kselftests: Vec<Wanted>,
     pub(crate) cells: Vec<CellPlan>,
 }
 
@@ -82,6 +103,7 @@ pub(crate) struct Wishes {
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
     pub(crate) again: String,
+    pub(crate) kselftests: Vec<Wanted>,
 }
 
 impl Plan {
@@ -95,36 +117,47 @@ impl Plan {
             stacks,
             profiles,
             machine,
-            ..
+            scenarios,
+            repeat,
+            check_snapshots,
+            again,
+            kselftests,
         } = wishes;
-        let mut cells = Vec::new();
-        for profile in &profiles {
-            for scenario in &wishes.scenarios {
-                for stack in &stacks {
-                    for repetition in 1..=wishes.repeat {
-                        cells.push(CellPlan {
-                            scenario: scenario.clone(),
-                            profile: profile.clone(),
-                            stack: stack.clone(),
-                            machine: machine.clone(),
-                            repetition,
-                        });
-                    }
-                }
-            }
-        }
-        Self {
+        let plan = Self {
             tree,
             series,
             prerequisites,
             stacks,
             profiles,
             machine,
-            repeat: wishes.repeat,
-            check_snapshots: wishes.check_snapshots,
-            again: wishes.again,
-            cells,
+            repeat,
+            check_snapshots,
+            again,
+            kselftests,
+            cells: Vec::new(),
+        };
+        plan.with_cells_of(&scenarios)
+    }
+
+    /// Returns the plan with cells for these names too: scenarios, or tests of the
+    /// tree's own as `TARGET:TEST`.
+    pub(crate) fn with_cells_of(mut self, names: &[String]) -> Self {
+        for profile in &self.profiles {
+            for name in names {
+                for stack in &self.stacks {
+                    for repetition in 1..=self.repeat {
+                        self.cells.push(CellPlan {
+                            scenario: name.clone(),
+                            profile: profile.clone(),
+                            stack: stack.clone(),
+                            machine: self.machine.clone(),
+                            repetition,
+                        });
+                    }
+                }
+            }
         }
+        self
     }
 
     /// Returns what the run came to, from the results of its cells.
@@ -152,6 +185,7 @@ mod tests {
             repeat: 1,
             check_snapshots: true,
             again: String::new(),
+            kselftests: Vec::new(),
         }
     }
 
@@ -182,5 +216,41 @@ mod tests {
         let folders: std::collections::BTreeSet<_> =
             plan.cells.iter().map(CellPlan::folder).collect();
         assert_eq!(folders.len(), 12);
+    }
+
+    #[test]
+    fn the_tree_s_own_tests_are_wishes_until_the_tree_has_been_asked() {
+        let plan = Plan::new(Wishes {
+            scenarios: Vec::new(),
+            kselftests: vec![
+                Wanted::parse("liveupdate:luo_kexec_simple").unwrap(),
+                Wanted::parse("filesystems/epoll").unwrap(),
+            ],
+            check_snapshots: false,
+            repeat: 2,
+            ..wishes()
+        });
+        insta::assert_snapshot!(render::plan::text(&plan), @"
+        tree:      the newest linux-source-7.x that Debian offers
+        stack:     base = tree + pci-liveupdate + liveupdate-test-driver
+        stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        profiles:  fast
+        machine:   edu-pair
+        snapshots: ignored
+        selftest:  liveupdate:luo_kexec_simple of the tree
+        selftest:  filesystems/epoll of the tree: its tests are known when the tree has been read
+        cells:     0 and those of the tree's selftests
+        ");
+        let plan = plan.with_cells_of(&["filesystems/epoll:a.b".to_owned()]);
+        let folders: Vec<String> = plan.cells.iter().map(CellPlan::folder).collect();
+        assert_eq!(
+            folders,
+            [
+                "fast/base/kselftest/filesystems~epoll/a.b",
+                "fast/base/kselftest/filesystems~epoll/a.b~2",
+                "fast/series/kselftest/filesystems~epoll/a.b",
+                "fast/series/kselftest/filesystems~epoll/a.b~2",
+            ]
+        );
     }
 }

@@ -41,7 +41,9 @@ pub(crate) fn result(
 ) -> anyhow::Result<()> {
     let text = match format {
         Format::Json => serde_json::to_string_pretty(result)?,
-        Format::Table => table::text(result) + &table::findings(result, run, again),
+        Format::Table => {
+            table::text(result) + &table::skips(result) + &table::findings(result, run, again)
+        }
     };
     Ok(to_stdout(&text)?)
 }

@@ -25,8 +25,12 @@ pub(crate) enum Verdict {
 /// One cell's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CellResult {
-    /// The scenario's name.
+    /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
     pub(crate) scenario: String,
+    /// Whether it is a test of the tree's own. One that could not do its work has
+    /// the outcome `skip` and the verdict `ok`, but is no pass.
+    #[serde(default)]
+    pub(crate) kselftest: bool,
     /// The stack's name.
     pub(crate) stack: String,
     /// The profile's name.
@@ -46,12 +50,12 @@ pub(crate) struct CellResult {
     /// From starting QEMU until the first kernel is ready, in milliseconds.
     pub(crate) boot_ms: u64,
     /// `template` when the first kernel went on from where one like it had
-    /// booted to, `boot` when it booted.
+    /// booted to, `boot` when it booted; empty when no guest was started.
     #[serde(default)]
     pub(crate) start: String,
     /// The whole cell, in milliseconds.
     pub(crate) duration_ms: u64,
-    /// `kvm` or `tcg`.
+    /// `kvm` or `tcg`; empty when no guest was started.
     pub(crate) accel: String,
     /// The cell's folder, relative to the run folder.
     pub(crate) artifacts: String,
@@ -84,6 +88,11 @@ impl CellResult {
 }
 
 impl CellResult {
+    /// Returns whether it is neither proven nor a finding.
+    pub(crate) fn is_skipped(&self) -> bool {
+        self.outcome == "skip" && self.verdict == Verdict::Ok
+    }
+
     /// Takes the verdict back: the host failed to keep what it rests on.
     pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
         "error".clone_into(&mut self.outcome);
@@ -118,7 +127,7 @@ pub(crate) struct RunResult {
     pub(crate) prerequisites: Vec<String>,
     /// The cells, in the order of the plan.
     pub(crate) cells: Vec<CellResult>,
-    /// The scenarios, by name.
+    /// The scenarios, by name, without the tests of the tree's own.
     pub(crate) scenarios: Vec<ScenarioResult>,
 }
 
@@ -145,11 +154,11 @@ impl RunResult {
 }
 
 /// Returns the exit code: a host that failed makes the whole run unproven, so
-/// it outranks a finding.
+/// it outranks a finding. A run in which nothing was proven is one.
 pub(crate) fn exit(cells: &[CellResult]) -> Exit {
     if cells.iter().any(|cell| cell.outcome == "error") {
         Exit::Infrastructure
-    } else if cells.iter().any(CellResult::is_finding) || cells.is_empty() {
+    } else if cells.iter().any(CellResult::is_finding) || cells.iter().all(CellResult::is_skipped) {
         Exit::Finding
     } else {
         Exit::Ok
@@ -157,7 +166,8 @@ pub(crate) fn exit(cells: &[CellResult]) -> Exit {
 }
 
 fn scenarios(cells: &[CellResult]) -> Vec<ScenarioResult> {
-    let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.scenario).collect();
+    let ours = cells.iter().filter(|cell| !cell.kselftest);
+    let names: BTreeSet<&String> = ours.map(|cell| &cell.scenario).collect();
     names
         .into_iter()
         .map(|name| {
@@ -192,9 +202,12 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn cell(scenario: &str, stack: &str, outcome: &str, expected: &str) -> CellResult {
-        let good = outcome == expected || (expected == "fail" && outcome == "crash");
+        let good = outcome == expected
+            || (expected == "fail" && outcome == "crash")
+            || (scenario.contains(':') && outcome == "skip");
         CellResult {
             scenario: scenario.to_owned(),
+            kselftest: scenario.contains(':'),
             stack: stack.to_owned(),
             profile: "fast".to_owned(),
             machine: "edu-pair".to_owned(),
@@ -231,6 +244,9 @@ pub(crate) mod tests {
             Exit::Finding,
             "nothing that ran is nothing proven"
         );
+        let skipped = cell("t:a", "series", "skip", "pass");
+        assert_eq!(exit(&[good.clone(), skipped.clone()]), Exit::Ok);
+        assert_eq!(exit(&[skipped.clone(), skipped]), Exit::Finding);
         let changed = CellResult {
             snapshot_difference: Some("-a +b".to_owned()),
             ..good
@@ -245,6 +261,7 @@ pub(crate) mod tests {
             cell("bites", "series", "pass", "pass"),
             cell("barks", "base", "pass", "pass"),
             cell("broken", "series", "fail", "pass"),
+            cell("tree:own", "series", "fail", "pass"),
         ];
         let teeth: Vec<_> = scenarios(&cells)
             .into_iter()
@@ -259,6 +276,7 @@ pub(crate) mod tests {
             teeth[2],
             ("broken".to_owned(), false, vec!["series".to_owned()])
         );
+        assert_eq!(teeth.len(), 3, "tests of the tree's own have none");
     }
 
     #[test]

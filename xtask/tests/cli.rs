@@ -188,3 +188,14 @@ fn a_plan_touches_nothing() {
     -- stderr
     "#);
 }
+
+#[test]
+fn a_selftest_that_no_tree_can_have() {
+    insta::assert_snapshot!(said(&["test", "--kselftest", "liveupdate/../x", "--dry-run"]), @"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: `liveupdate/../x` names no selftest
+    hint: give `TARGET` or `TARGET:TEST`, such as `liveupdate:luo_kexec_simple`
+    ");
+}

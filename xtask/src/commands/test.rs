@@ -3,10 +3,12 @@
 
 pub(crate) mod cells;
 pub(crate) mod judge;
+pub(crate) mod kselftest;
 pub(crate) mod prepare;
 mod start;
 
 use anyhow::Context;
+use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
 use selftests::input::closest;
 use selftests::scenario::Scenario;
@@ -15,7 +17,7 @@ use testbed_host::process::quote;
 use vm_images::template::Template;
 use vm_images::transcript::{Start, Transcript};
 
-use self::cells::Cell;
+use self::cells::{Cell, Test};
 use self::prepare::Ground;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
@@ -32,15 +34,16 @@ use crate::session::Session;
 /// Runs the chain and prints the verdict.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let inquiry = Inquiry::look_up(args, session)?;
-    let plan = &inquiry.plan;
     if args.dry_run {
-        render::to_stdout(&render::plan::text(plan))?;
+        render::to_stdout(&render::plan::text(&inquiry.plan))?;
         return Ok(Exit::Ok);
     }
     doctor::require(args.install, session)?;
     let sources = inquiry.request.apply(session)?;
+    kselftest::check(&inquiry.kselftests, &sources)?;
     let kernels = build_all(&sources, &inquiry.profiles, session)?;
     let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
+    let plan = &ready.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
     let cells = match_up(&inquiry, &ready)?;
     let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
@@ -57,6 +60,8 @@ pub(crate) struct Inquiry {
     pub(crate) request: Request,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) kselftests: Vec<kselftest::Asked>,
+    /// The tree's own tests have no cells in it yet.
     pub(crate) plan: Plan,
 }
 
@@ -69,12 +74,19 @@ impl Inquiry {
         let request = Request::from_args(&args.source, session)?;
         let profiles = find_profiles(&args.profiles.profile, session)?;
         find_machine(&args.machine, session)?;
-        let scenarios = choose_scenarios(generate::scenarios(session)?, &args.scenarios)?;
-        let plan = Plan::new(wishes(args, &request, &profiles, &scenarios));
+        let wanted = kselftest::parse(&args.kselftest)?;
+        let kselftests = kselftest::look_up(&wanted, &session.layout)?;
+        let scenarios = if args.scenarios.is_empty() && !wanted.is_empty() {
+            Vec::new()
+        } else {
+            choose_scenarios(generate::scenarios(session)?, &args.scenarios)?
+        };
+        let plan = Plan::new(wishes(args, &request, &profiles, &scenarios, wanted));
         Ok(Self {
             request,
             profiles,
             scenarios,
+            kselftests,
             plan,
         })
     }
@@ -112,11 +124,14 @@ fn wishes(
     request: &Request,
     profiles: &[Profile],
     scenarios: &[Scenario],
+    kselftests: Vec<Wanted>,
 ) -> Wishes {
-    let check_snapshots = match args.snapshots {
-        Some(how) => how == Snapshots::Check,
-        None => request.is_ours() && args.machine == DEFAULT_MACHINE,
-    };
+    // Nothing is recorded of tests that are not ours.
+    let check_snapshots = !scenarios.is_empty()
+        && match args.snapshots {
+            Some(how) => how == Snapshots::Check,
+            None => request.is_ours() && args.machine == DEFAULT_MACHINE,
+        };
     Wishes {
         tree: request.tree.clone(),
         series: request.series.name.clone(),
@@ -138,6 +153,7 @@ fn wishes(
         repeat: args.repeat,
         check_snapshots,
         again: again(args),
+        kselftests,
     }
 }
 
@@ -146,6 +162,8 @@ fn wishes(
 pub(crate) struct Ready {
     pub(crate) rig: Rig,
     pub(crate) grounds: Vec<Ground>,
+    /// The plan, with the cells of the tree's own tests.
+    pub(crate) plan: Plan,
     /// The tree's name for people.
     pub(crate) tree: String,
 }
@@ -163,7 +181,7 @@ impl Ready {
         session: &Session,
     ) -> anyhow::Result<Self> {
         let mut rig = Rig::set_up(&args.machine, session)?;
-        let grounds = prepare::grounds(kernels, sources, &inquiry.scenarios, &rig, session)?;
+        let mut grounds = prepare::grounds(kernels, sources, &inquiry.scenarios, &rig, session)?;
         let ground = grounds.first().context("there is no kernel to run")?;
         rig.choose_accelerator(
             &ground.kernel.image(),
@@ -171,9 +189,17 @@ impl Ready {
             &ground.guest,
             session,
         );
+        let tests = kselftest::make_ready(
+            &inquiry.kselftests,
+            sources,
+            &mut grounds,
+            rig.accelerator,
+            session,
+        )?;
         Ok(Self {
             rig,
             grounds,
+            plan: inquiry.plan.clone().with_cells_of(&tests),
             tree: sources.tree.label().to_owned(),
         })
     }
@@ -197,12 +223,13 @@ pub(crate) fn run_cells(
     let jobs = args
         .jobs
         .map_or_else(|| cells::jobs_that_fit(grounds, rig), |jobs| jobs as usize);
-    let templates = if args.no_template {
+    let to_run: Vec<Cell<'_>> = cells.iter().filter(|cell| cell.runs()).cloned().collect();
+    let templates = if args.no_template || to_run.is_empty() {
         vec![None; grounds.len()]
     } else {
         start::templates(grounds, rig, jobs, session)
     };
-    let cells = start_from(cells, grounds, &templates);
+    let to_run = start_from(&to_run, grounds, &templates);
     let judge = |cell: &Cell<'_>, transcript: &Transcript| {
         if let Start::BootInstead { trouble } = &transcript.start {
             let text = format!(
@@ -211,19 +238,25 @@ pub(crate) fn run_cells(
             );
             session.progress.event(Event::Note { text });
         }
-        let result = judge_cell(cell, transcript, plan, folder, session);
+        let result = judge_cell(cell, Some(transcript), plan, folder, session);
         tell(cell, &result);
         result
     };
-    let judged = cells::run_all(&cells, rig, folder.path(), jobs, session, &judge);
+    let judged = cells::run_all(&to_run, rig, folder.path(), jobs, session, &judge);
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
-    let mut results = Vec::new();
-    for (cell, result) in cells.iter().zip(judged) {
-        results.push(result.with_context(|| format!("nothing is known of {}", cell.plan.label()))?);
-    }
-    Ok(results)
+    let mut judged = judged.into_iter();
+    let result = |cell: &Cell<'_>| {
+        if cell.runs() {
+            let known = judged.next().flatten();
+            return known.with_context(|| format!("nothing is known of {}", cell.plan.label()));
+        }
+        let result = judge_cell(cell, None, plan, folder, session);
+        tell(cell, &result);
+        Ok(result)
+    };
+    cells.iter().map(result).collect()
 }
 
 /// Returns the cells with the templates of their kernels.
@@ -247,11 +280,11 @@ fn start_from<'a>(
         .collect()
 }
 
-/// Judges one cell; one that cannot be kept is an error of its own, not the end
-/// of the others.
+/// Judges one cell, by its transcript if it was run; one that cannot be kept is an
+/// error of its own, not the end of the others.
 fn judge_cell(
     cell: &Cell<'_>,
-    transcript: &Transcript,
+    transcript: Option<&Transcript>,
     plan: &Plan,
     folder: &RunFolder,
     session: &Session,
@@ -260,9 +293,10 @@ fn judge_cell(
         plan: cell.plan.clone(),
         contains: cell.ground.contains.clone(),
         binaries: cell.binaries(),
+        in_tree: cell.test.in_tree().cloned(),
         kept: None,
     };
-    let mut judged = record.judge(cell.scenario, transcript, folder);
+    let mut judged = record.judge(cell.test, transcript, folder);
     if let Err(error) = record.keep(folder).and_then(|()| judged.leave(folder)) {
         judged.cell.give_up(&error);
     } else if plan.check_snapshots {
@@ -280,26 +314,25 @@ pub(crate) fn match_up<'a>(
     ready: &'a Ready,
 ) -> anyhow::Result<Vec<Cell<'a>>> {
     let find = |cell: &'a CellPlan| {
-        let scenario = inquiry
-            .scenarios
-            .iter()
-            .find(|scenario| scenario.name == cell.scenario)?;
         let ground = ready
             .grounds
             .iter()
             .find(|ground| ground.stack == cell.stack && ground.profile == cell.profile)?;
+        let mut scenarios = inquiry.scenarios.iter();
+        let test = match ground.in_tree.get(&cell.scenario) {
+            Some(in_tree) => Test::InTree(in_tree),
+            None => Test::Scenario(scenarios.find(|one| one.name == cell.scenario)?),
+        };
         Some(Cell {
             plan: cell,
-            scenario,
+            test,
             ground,
             job: ground.jobs.get(&cell.scenario)?,
             template: None,
         })
     };
-    inquiry
-        .plan
-        .cells
-        .iter()
+    let cells = ready.plan.cells.iter();
+    cells
         .map(|cell| find(cell).with_context(|| format!("nothing to run {} on", cell.label())))
         .collect()
 }

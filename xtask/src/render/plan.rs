@@ -30,7 +30,18 @@ pub(crate) fn text(plan: &Plan) -> String {
     };
     text += &format!("profiles:  {}\n", plan.profiles.join(", "));
     text += &format!("machine:   {}\nsnapshots: {snapshots}\n", plan.machine);
-    text += &format!("cells:     {}\n", plan.cells.len());
+    for wanted in &plan.kselftests {
+        let which = match wanted.test {
+            Some(_) => "",
+            None => ": its tests are known when the tree has been read",
+        };
+        text += &format!("selftest:  {wanted} of the tree{which}\n");
+    }
+    let more = match plan.kselftests.len() {
+        0 => "",
+        _ => " and those of the tree's selftests",
+    };
+    text += &format!("cells:     {}{more}\n", plan.cells.len());
     for cell in &plan.cells {
         text += &format!("  {}\n", cell.label());
     }

@@ -108,10 +108,14 @@ fn entry(cells: &[&CellResult]) -> String {
 fn summary(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
-    let good = count(&|cell| cell.verdict == Verdict::Ok);
+    let skipped = count(&CellResult::is_skipped);
+    let good = count(&|cell| cell.verdict == Verdict::Ok) - skipped;
     let changed = count(&|cell| cell.snapshot_difference.is_some());
     let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
     let mut text = format!("{good} of {} verdicts as expected", result.cells.len());
+    if skipped > 0 {
+        text += &format!(", {skipped} skipped");
+    }
     if changed > 0 {
         text += &format!(", {changed} not as recorded");
     }
@@ -126,6 +130,28 @@ fn summary(result: &RunResult) -> String {
     text += &format!("{} on {}\n", result.series, result.tree);
     if !result.prerequisites.is_empty() {
         text += &format!("every stack has {}\n", result.prerequisites.join(", "));
+    }
+    text
+}
+
+/// Returns what was skipped and why, what went alike on several stacks in one line.
+pub(crate) fn skips(result: &RunResult) -> String {
+    let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for cell in result.cells.iter().filter(|cell| cell.is_skipped()) {
+        let stacks = places
+            .entry((&cell.profile, &cell.scenario, &cell.reason))
+            .or_default();
+        if !stacks.contains(&cell.stack.as_str()) {
+            stacks.push(&cell.stack);
+        }
+    }
+    if places.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nskipped:\n".to_owned();
+    for ((profile, name, reason), stacks) in places {
+        let stacks = stacks.join(", ");
+        text += &format!("  {name} on {stacks} ({profile}): {reason}\n");
     }
     text
 }
@@ -154,8 +180,11 @@ pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
         }
         text += &format!("  see:   {run}/{}/\n", cell.artifacts);
         text += &format!(
-            "  again: cargo xtask test {} --stacks {} --profile {}{rerun}\n",
-            cell.scenario, cell.stack, cell.profile
+            "  again: cargo xtask test {}{} --stacks {} --profile {}{rerun}\n",
+            if cell.kselftest { "--kselftest " } else { "" },
+            cell.scenario,
+            cell.stack,
+            cell.profile
         );
     }
     text
@@ -214,5 +243,36 @@ mod tests {
         second.repetition = 2;
         let text = text(&result(vec![cell("s", "series", "pass", "pass"), second]));
         assert!(text.contains("1 fail, 1 pass UNEXPECTED"), "{text}");
+    }
+
+    #[test]
+    fn tests_of_the_tree_s_own_have_no_teeth_and_may_be_skipped() {
+        let result = result(vec![
+            cell("kexec", "base", "pass", "pass"),
+            cell("kexec", "series", "pass", "pass"),
+            cell("t:a", "base", "skip", "pass"),
+            cell("t:a", "series", "skip", "pass"),
+            cell("t:b", "base", "fail", "pass"),
+            cell("t:b", "series", "pass", "pass"),
+        ]);
+        let all = text(&result) + &skips(&result) + &findings(&result, "RUN", "");
+        insta::assert_snapshot!(all, @"
+        profile fast    base                series
+        kexec           pass                pass
+        t:a             skip                skip
+        t:b             fail  UNEXPECTED    pass
+
+        3 of 6 verdicts as expected, 2 skipped
+        s on the tree
+        every stack has a, b
+
+        skipped:
+          t:a on base, series (fast): skip for a reason
+
+        t:b on base (fast): fail, where pass was expected
+          fail for a reason
+          see:   RUN/fast/base/t:b/
+          again: cargo xtask test --kselftest t:b --stacks base --profile fast
+        ");
     }
 }

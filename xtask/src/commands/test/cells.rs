@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8Path;
+use selftests::outcome::Subject;
 use selftests::scenario::Scenario;
 use testbed_host::events::Activity;
 use vm_images::template::Template;
@@ -12,6 +13,7 @@ use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, VmSpec};
 
 use super::judge::Binaries;
+use super::kselftest::InTree;
 use super::prepare::Ground;
 use crate::commands::rig::Rig;
 use crate::plan::CellPlan;
@@ -24,7 +26,7 @@ const OVERHEAD_MIB: u64 = 300;
 #[derive(Clone, Debug)]
 pub(crate) struct Cell<'a> {
     pub(crate) plan: &'a CellPlan,
-    pub(crate) scenario: &'a Scenario,
+    pub(crate) test: Test<'a>,
     pub(crate) ground: &'a Ground,
     /// What its guest is to do.
     pub(crate) job: &'a Job,
@@ -32,7 +34,40 @@ pub(crate) struct Cell<'a> {
     pub(crate) template: Option<&'a Template>,
 }
 
+/// What a cell tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Test<'a> {
+    /// A scenario of ours.
+    Scenario(&'a Scenario),
+    /// A test of the tree's own.
+    InTree(&'a InTree),
+}
+
+impl<'a> Test<'a> {
+    /// Returns what is to be judged; nothing for what cannot be run.
+    pub(crate) fn subject(self) -> Option<Subject<'a>> {
+        match self {
+            Self::Scenario(scenario) => Some(scenario.into()),
+            Self::InTree(InTree::Fit { test, .. }) => Some(test.into()),
+            Self::InTree(InTree::Unfit { .. }) => None,
+        }
+    }
+
+    /// Returns the test of the tree's own, if it is one.
+    pub(crate) fn in_tree(self) -> Option<&'a InTree> {
+        match self {
+            Self::Scenario(_) => None,
+            Self::InTree(in_tree) => Some(in_tree),
+        }
+    }
+}
+
 impl Cell<'_> {
+    /// Returns whether a guest is started for it.
+    pub(crate) fn runs(&self) -> bool {
+        self.test.subject().is_some()
+    }
+
     /// Returns what the cell runs.
     pub(crate) fn binaries(&self) -> Binaries {
         let kernel = &self.ground.kernel;
@@ -107,7 +142,7 @@ fn longest_first(cells: &[Cell<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cells.len()).collect();
     order.sort_by_key(|&index| {
         let cell = &cells[index];
-        let weight = cell.scenario.stages.len() as u32 * cell.ground.guest.slowness;
+        let weight = cell.job.stages.len() as u32 * cell.ground.guest.slowness;
         (std::cmp::Reverse(weight), index)
     });
     order

@@ -7,13 +7,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use selftests::evidence::Evidence;
 use selftests::klog::Log;
+use selftests::outcome::{self, Outcome, Subject};
 use selftests::scenario::Scenario;
 use selftests::timeline::timeline;
-use selftests::{outcome, verdict};
+use selftests::verdict;
 use serde::{Deserialize, Serialize};
 use testbed_host::files::read_plain;
 use vm_images::transcript::{Start, Transcript};
 
+use super::cells::Test;
+use super::kselftest::{self, InTree};
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
 use crate::result::{CellResult, Kept, Verdict};
@@ -32,6 +35,9 @@ pub(crate) struct Record {
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
     pub(crate) binaries: Binaries,
+    /// What is known of the test, if it is one of the tree's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) in_tree: Option<InTree>,
     /// The run that it was part of, when that is not the one of its folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kept: Option<Kept>,
@@ -80,12 +86,28 @@ impl Record {
     /// Judges what the cell left in its folder in an earlier run.
     ///
     /// # Errors
-    /// When its transcript is not there or damaged.
+    /// When its scenario is no more, or its transcript is not there or damaged.
     pub(crate) fn judge_again(
         &self,
-        scenario: &Scenario,
+        scenarios: &[Scenario],
         run: &RunFolder,
     ) -> anyhow::Result<Judged> {
+        let name = &self.plan.scenario;
+        let test = match &self.in_tree {
+            Some(in_tree) => Test::InTree(in_tree),
+            None => match scenarios.iter().find(|scenario| scenario.name == *name) {
+                Some(scenario) => Test::Scenario(scenario),
+                None => {
+                    return Err(bad_input(
+                        format!("the run has a scenario `{name}` that is no more"),
+                        "check out the revision that made the run",
+                    ));
+                }
+            },
+        };
+        if test.subject().is_none() {
+            return Ok(self.left_out());
+        }
         let folder = run.path().join(self.plan.folder());
         let transcript = Transcript::load(&folder).map_err(|error| {
             bad_input(
@@ -93,16 +115,19 @@ impl Record {
                 "make the run anew with `cargo xtask test`",
             )
         })?;
-        Ok(self.judge(scenario, &transcript, run))
+        Ok(self.judge(test, Some(&transcript), run))
     }
 
-    /// Judges the cell by its transcript and its console.
+    /// Judges the cell by its transcript, if it was run, and its console.
     pub(crate) fn judge(
         &self,
-        scenario: &Scenario,
-        transcript: &Transcript,
+        test: Test<'_>,
+        transcript: Option<&Transcript>,
         run: &RunFolder,
     ) -> Judged {
+        let (Some(subject), Some(transcript)) = (test.subject(), transcript) else {
+            return self.left_out();
+        };
         // A cell that never came to have a console has an empty one, and that
         // is no pass.
         let console = run.path().join(self.plan.folder()).join("serial.log");
@@ -110,41 +135,61 @@ impl Record {
         let log = Log::parse(&serial);
         let evidence = Evidence::of(transcript, &serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
-        let judgement = outcome::judge(scenario, &evidence, &log);
+        let judgement = outcome::judge(subject, &evidence, &log);
         Judged {
-            cell: self.result(scenario, transcript, &judgement, splats),
+            cell: self.result(subject, transcript, &judgement, splats),
             plan: self.plan.clone(),
             timeline: timeline(&evidence, &log),
             splats: splats_text(&log),
         }
     }
 
+    /// Returns the result of a cell for which no guest was started.
+    fn left_out(&self) -> Judged {
+        let (outcome, verdict, reason) = match &self.in_tree {
+            Some(InTree::Unfit { reason }) => (Outcome::Skip, Verdict::Ok, reason.as_str()),
+            _ => (Outcome::Error, Verdict::Unexpected, "no guest was started"),
+        };
+        Judged {
+            cell: CellResult {
+                outcome: outcome.to_string(),
+                verdict,
+                reason: reason.to_owned(),
+                ..self.blank()
+            },
+            plan: self.plan.clone(),
+            timeline: String::new(),
+            splats: String::new(),
+        }
+    }
+
     fn result(
         &self,
-        scenario: &Scenario,
+        subject: Subject<'_>,
         transcript: &Transcript,
         judgement: &outcome::Judgement,
         splats: Vec<String>,
     ) -> CellResult {
-        let expected = verdict::expected(scenario, self.contains.iter().map(String::as_str));
-        let surprise = verdict::surprise(scenario, expected, judgement);
+        let expected = verdict::expected(subject, self.contains.iter().map(String::as_str));
+        let surprise = match (subject, judgement.outcome) {
+            // Nobody promised that a test of the tree's own can do its work here.
+            (Subject::InTree(_), Outcome::Skip) => None,
+            _ => verdict::surprise(subject, expected, judgement),
+        };
+        let verdict = match surprise {
+            None => Verdict::Ok,
+            Some(_) => Verdict::Unexpected,
+        };
+        let reason = surprise.unwrap_or_else(|| judgement.reason.clone());
         let boot_ms = transcript.stages.first().map_or(0, |stage| stage.boot_ms);
         CellResult {
-            scenario: self.plan.scenario.clone(),
-            stack: self.plan.stack.clone(),
-            profile: self.plan.profile.clone(),
-            machine: self.plan.machine.clone(),
-            repetition: self.plan.repetition,
             outcome: judgement.outcome.to_string(),
             expected: match expected {
                 verdict::Expected::Pass => "pass".to_owned(),
                 verdict::Expected::Fail => "fail".to_owned(),
             },
-            verdict: match surprise {
-                None => Verdict::Ok,
-                Some(_) => Verdict::Unexpected,
-            },
-            reason: surprise.unwrap_or_else(|| judgement.reason.clone()),
+            verdict,
+            reason: reason + &self.excuse(judgement.outcome),
             boot_ms,
             duration_ms: transcript.wall_ms,
             start: match transcript.start {
@@ -152,9 +197,41 @@ impl Record {
                 Start::Boot | Start::BootInstead { .. } => "boot".to_owned(),
             },
             accel: transcript.accelerator.qemu_name().to_owned(),
+            splats,
+            ..self.blank()
+        }
+    }
+
+    /// Returns what may be to blame that a test of the tree's own did not pass.
+    fn excuse(&self, outcome: Outcome) -> String {
+        match (&self.in_tree, outcome) {
+            (Some(InTree::Fit { test, lacks }), Outcome::Fail | Outcome::Skip) => {
+                kselftest::what_is_lacking(test, lacks)
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Returns the result of a cell of which nothing is known but what it was to be.
+    fn blank(&self) -> CellResult {
+        CellResult {
+            scenario: self.plan.scenario.clone(),
+            kselftest: self.plan.kselftest().is_some(),
+            stack: self.plan.stack.clone(),
+            profile: self.plan.profile.clone(),
+            machine: self.plan.machine.clone(),
+            repetition: self.plan.repetition,
+            outcome: Outcome::Error.to_string(),
+            expected: "pass".to_owned(),
+            verdict: Verdict::Unexpected,
+            reason: String::new(),
+            boot_ms: 0,
+            start: String::new(),
+            duration_ms: 0,
+            accel: String::new(),
             artifacts: self.plan.folder(),
             snapshot_difference: None,
-            splats,
+            splats: Vec::new(),
             kept: self.kept.clone(),
         }
     }
@@ -189,9 +266,10 @@ impl Judged {
     }
 
     /// Holds the cell against what is recorded below `snapshots`. A cell of
-    /// which the host made nothing has nothing to compare.
+    /// which the host made nothing has nothing to compare, and of the tree's own
+    /// tests nothing is recorded.
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
-        if self.cell.outcome != "error" {
+        if self.cell.outcome != "error" && !self.cell.kselftest {
             self.cell.snapshot_difference =
                 snapshot::difference(snapshots, &self.plan, &self.timeline);
         }

@@ -17,6 +17,7 @@ use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
 use vm_images::vm::{GuestFile, Job, StageJob};
 
+use super::kselftest::InTree;
 use crate::commands::build::Built;
 use crate::commands::rig::{Rig, find_needs};
 use crate::commands::sources::Sources;
@@ -36,8 +37,10 @@ pub(crate) struct Ground {
     pub(crate) contains: BTreeSet<String>,
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
-    /// By scenario, what its guest is to do.
+    /// By scenario or `TARGET:TEST`, what its guest is to do.
     pub(crate) jobs: BTreeMap<String, Job>,
+    /// By `TARGET:TEST`, the tree's own tests.
+    pub(crate) in_tree: BTreeMap<String, InTree>,
 }
 
 /// Compiles the scenarios' programs for every kernel.
@@ -82,6 +85,7 @@ pub(crate) fn grounds(
             profile,
             kernel,
             jobs,
+            in_tree: BTreeMap::new(),
         });
     }
     Ok(grounds)

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The tree's own tests as cells: which there are of those asked for, and what the
+//! guests of each kernel are to do for them.
+
+use std::collections::BTreeSet;
+
+use kernel_patches::kernel::Toolchain;
+use kernel_patches::kselftest::{self, Form, Suite, Wanted};
+use kernel_patches::stack::Stack;
+use selftests::intree::{InTreeTest, NotesError, TargetNotes};
+use serde::{Deserialize, Serialize};
+use testbed_host::events::{Event, Observer};
+use vm_images::accel::Accelerator;
+use vm_images::vm::{GuestFile, Job, StageJob};
+
+use super::prepare::Ground;
+use crate::commands::sources::Sources;
+use crate::exit::bad_input;
+use crate::layout::Layout;
+use crate::session::Session;
+
+/// Tests have the tree's time limits, which are made for real machines.
+const TCG_SLOWNESS: u32 = 4;
+/// Of the options that a kernel lacks, so many are named.
+const LACKS_SHOWN: usize = 6;
+
+/// A test of the tree's own on a kernel; kept with the cell, so that it can be
+/// judged again without the tree.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InTree {
+    /// It is run.
+    Fit {
+        test: InTreeTest,
+        /// Options that its TARGET asks for and the kernel does not have.
+        lacks: Vec<String>,
+    },
+    /// It cannot be run.
+    Unfit { reason: String },
+}
+
+/// A TARGET that is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    target: String,
+    /// Its tests that are asked for by name.
+    tests: Vec<String>,
+    /// Whether those that run by default are asked for.
+    defaults: bool,
+    notes: TargetNotes,
+}
+
+/// Reads what the user typed.
+///
+/// # Errors
+/// When something cannot be the name of a test.
+pub(crate) fn parse(words: &[String]) -> anyhow::Result<Vec<Wanted>> {
+    Ok(words
+        .iter()
+        .map(|word| Wanted::parse(word))
+        .collect::<Result<_, _>>()?)
+}
+
+/// Looks up what we know of the TARGETs asked for, each once.
+///
+/// # Errors
+/// When a file of ours holds a mistake.
+pub(crate) fn look_up(wanted: &[Wanted], layout: &Layout) -> anyhow::Result<Vec<Asked>> {
+    let mut seen = BTreeSet::new();
+    let targets = wanted.iter().map(|one| &one.target);
+    targets
+        .filter(|target| seen.insert(*target))
+        .map(|target| {
+            let notes =
+                TargetNotes::find(&layout.intree(), target).map_err(|error| match error {
+                    NotesError::Input(error) => anyhow::Error::from(error),
+                    other @ NotesError::Io { .. } => other.into(),
+                })?;
+            let of_target = || wanted.iter().filter(|one| one.target == *target);
+            Ok(Asked {
+                target: target.clone(),
+                tests: of_target().filter_map(|one| one.test.clone()).collect(),
+                defaults: of_target().any(|one| one.test.is_none()),
+                notes,
+            })
+        })
+        .collect()
+}
+
+/// Makes sure, before anything is built, that a stack has each TARGET.
+///
+/// # Errors
+/// When none has one.
+pub(crate) fn check(asked: &[Asked], sources: &Sources) -> anyhow::Result<()> {
+    for Asked { target, .. } in asked {
+        let mut stacks = sources.stacks.iter();
+        if !stacks.any(|stack| kselftest::has_target(&sources.tree, stack, target)) {
+            let stacks: Vec<&Stack> = sources.stacks.iter().collect();
+            return Err(kselftest::no_such_target(&sources.tree, &stacks, target).into());
+        }
+    }
+    Ok(())
+}
+
+/// Builds the TARGETs for every kernel, tells the grounds what their guests are to
+/// do, and returns the names of the tests, `TARGET:TEST`, in their order.
+///
+/// # Errors
+/// When no kernel has a test that is asked for, or the host fails.
+pub(crate) fn make_ready(
+    asked: &[Asked],
+    sources: &Sources,
+    grounds: &mut [Ground],
+    accelerator: Accelerator,
+    session: &Session,
+) -> anyhow::Result<Vec<String>> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let toolchain = Toolchain::detect(&session.cancel)?;
+    let mut names = Vec::new();
+    for one in asked {
+        let mut suites = Vec::new();
+        for ground in &*grounds {
+            suites.push(suite(&one.target, ground, sources, &toolchain, session)?);
+        }
+        say_what_is_left_out(&suites, session);
+        let tests = one.choose(&suites)?;
+        for (ground, suite) in grounds.iter_mut().zip(&suites) {
+            for test in &tests {
+                one.prepare(test, suite.as_ref(), ground, accelerator)?;
+            }
+        }
+        names.extend(tests.iter().map(|test| format!("{}:{test}", one.target)));
+    }
+    Ok(names)
+}
+
+/// Returns the TARGET as built for a kernel, if its stack has it.
+fn suite(
+    target: &str,
+    ground: &Ground,
+    sources: &Sources,
+    toolchain: &Toolchain,
+    session: &Session,
+) -> anyhow::Result<Option<Suite>> {
+    let tree = &sources.tree;
+    let mut stacks = sources.stacks.iter();
+    let Some(stack) = stacks
+        .find(|stack| stack.name == ground.stack && kselftest::has_target(tree, stack, target))
+    else {
+        return Ok(None);
+    };
+    let request = kselftest::Request {
+        tree,
+        stack,
+        kernel: &ground.kernel,
+        toolchain,
+        target,
+    };
+    Ok(Some(kselftest::make(
+        &request,
+        &session.cache,
+        &session.cancel,
+        &session.progress,
+    )?))
+}
+
+fn say_what_is_left_out(suites: &[Option<Suite>], session: &Session) {
+    let mut said = BTreeSet::new();
+    for suite in suites.iter().flatten() {
+        for note in &suite.facts.notes {
+            if said.insert(note) {
+                let text = format!("selftests `{}`: {note}", suite.target);
+                session.progress.event(Event::Note { text });
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Returns the names of the tests to run, in the order of the Makefile: those
+    /// asked for, and all that some kernel runs by default if they are.
+    fn choose(&self, suites: &[Option<Suite>]) -> anyhow::Result<Vec<String>> {
+        let suites: Vec<&Suite> = suites.iter().flatten().collect();
+        for name in &self.tests {
+            if !suites.iter().any(|suite| suite.find(name).is_some()) {
+                let suite = suites.first();
+                return Err(match suite {
+                    Some(suite) => suite.no_such_test(name).into(),
+                    None => anyhow::anyhow!("no kernel has the selftests `{}`", self.target),
+                });
+            }
+        }
+        let mut chosen: Vec<String> = Vec::new();
+        for test in suites.iter().flat_map(|suite| &suite.facts.tests) {
+            let is_default = test.by_default || self.notes.names().any(|name| name == test.name);
+            let is_wanted = self.tests.contains(&test.name) || (self.defaults && is_default);
+            if is_wanted && !chosen.contains(&test.name) {
+                chosen.push(test.name.clone());
+            }
+        }
+        if chosen.is_empty() {
+            return Err(bad_input(
+                format!("no test of the selftests `{}` runs by default", self.target),
+                format!("name one, as in `{}:TEST`", self.target),
+            ));
+        }
+        Ok(chosen)
+    }
+
+    /// Tells a ground what its guests do for a test.
+    fn prepare(
+        &self,
+        name: &str,
+        suite: Option<&Suite>,
+        ground: &mut Ground,
+        accelerator: Accelerator,
+    ) -> anyhow::Result<()> {
+        let label = format!("{}:{name}", self.target);
+        let found = suite.and_then(|suite| Some((suite, suite.find(name)?)));
+        let (in_tree, job) = match found.map(|(suite, test)| (suite, test, &test.form)) {
+            None => {
+                let reason = format!("the stack has no selftest `{label}`");
+                (InTree::Unfit { reason }, Job::default())
+            }
+            Some((_, _, Form::Unfit { reason })) => {
+                let reason = format!("`{name}` {reason}");
+                (InTree::Unfit { reason }, Job::default())
+            }
+            Some((suite, test, Form::Program { .. })) => {
+                let timeout = suite.facts.timeout_secs;
+                let in_tree = self.notes.test(&self.target, name, timeout);
+                let slowness = match accelerator {
+                    Accelerator::Tcg => ground.guest.slowness.saturating_mul(TCG_SLOWNESS),
+                    Accelerator::Kvm => ground.guest.slowness,
+                };
+                let job = job(&in_tree, &files(suite, test), slowness);
+                let lacks = suite.lacks(&ground.kernel)?;
+                let test = in_tree;
+                (InTree::Fit { test, lacks }, job)
+            }
+        };
+        ground.jobs.insert(label.clone(), job);
+        ground.in_tree.insert(label, in_tree);
+        Ok(())
+    }
+}
+
+/// The folder of the guest that a TARGET's files lie in, below one another as in
+/// an installed tree.
+fn folder(target: &str) -> String {
+    format!("/kselftest/{target}")
+}
+
+fn files(suite: &Suite, test: &kselftest::Test) -> Vec<GuestFile> {
+    let folder = folder(&suite.target);
+    let files = suite.files(test).into_iter().map(|file| GuestFile {
+        path: format!("{folder}/{}", file.name),
+        source: file.path,
+        mode: if file.executable { 0o755 } else { 0o644 },
+    });
+    files.collect()
+}
+
+/// Returns what a guest does for a test. Each kernel gets the files anew: a kexec
+/// leaves nothing of the first one's.
+fn job(test: &InTreeTest, files: &[GuestFile], slowness: u32) -> Job {
+    let folder = folder(&test.target);
+    let stages = test.stages.iter().map(|call| StageJob {
+        files: files.to_vec(),
+        program: format!("{folder}/{}", test.name),
+        args: call.args.clone(),
+        env: call.env.clone().into_iter().collect(),
+        dir: folder.clone(),
+        timeout: call.time_limit(slowness),
+    });
+    Job {
+        stages: stages.collect(),
+    }
+}
+
+/// Returns what options a kernel lacks, to follow the reason of a test that did not
+/// pass there; nothing when it lacks none.
+pub(crate) fn what_is_lacking(test: &InTreeTest, lacks: &[String]) -> String {
+    if lacks.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<&str> = lacks.iter().take(LACKS_SHOWN).map(String::as_str).collect();
+    let more = match lacks.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "; the kernel lacks what `{}` asks for: {}{more}",
+        test.target,
+        shown.join(", ")
+    )
+}
