@@ -37,6 +37,7 @@
 #define LU_USER_FILE	"/sys/kernel/debug/liveupdate-test/outgoing_flb"
 #define LU_TRACING	"/sys/kernel/tracing"
 #define LU_GROUP	"liveupdate_pci"
+#define LU_RCU_EXPEDITED	"/sys/kernel/rcu_expedited"
 
 #define LU_DEVICES_MAX	8
 #define LU_PROBES_MAX	16
@@ -180,8 +181,34 @@ static inline int lu_calls(struct lu_test *lu, const char *function)
 	return -ENOENT;
 }
 
+/*
+ * Each event that comes or goes waits for several grace periods. They are hurried
+ * for that time alone, so that what is under test keeps its own pace. Returns
+ * whether they were hurried here, and so are to be slowed down again.
+ */
+static inline bool lu_hurry(void)
+{
+	char was = 0;
+	int fd;
+
+	fd = open(LU_RCU_EXPEDITED, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, &was, 1) != 1)
+		was = 0;
+	close(fd);
+	return was == '0' && !lu_write_text(LU_RCU_EXPEDITED, "1", 0);
+}
+
+static inline void lu_slow_down(bool hurried)
+{
+	if (hurried)
+		lu_write_text(LU_RCU_EXPEDITED, "0", 0);
+}
+
 static inline void lu_remove_probes(struct lu_test *lu)
 {
+	bool hurried = lu_hurry();
 	char line[256];
 	unsigned int i;
 
@@ -190,18 +217,15 @@ static inline void lu_remove_probes(struct lu_test *lu)
 		snprintf(line, sizeof(line), "-:" LU_GROUP "/" LU_GROUP "_%s", lu->probe[i]);
 		lu_write_text(LU_TRACING "/kprobe_events", line, O_APPEND);
 	}
+	lu_slow_down(hurried);
 }
 
-static inline int lu_add_probes(struct lu_test *lu)
+static inline int lu_enable_probes(struct lu_test *lu)
 {
 	char line[256];
 	unsigned int i;
 	int ret;
 
-	if (!lu->nr_probes)
-		return 0;
-	/* A test that was killed may have left its events behind. */
-	lu_remove_probes(lu);
 	for (i = 0; i < lu->nr_probes; i++) {
 		snprintf(line, sizeof(line), "p:" LU_GROUP "/" LU_GROUP "_%s %s",
 			 lu->probe[i], lu->probe[i]);
@@ -217,6 +241,21 @@ static inline int lu_add_probes(struct lu_test *lu)
 	if (ret)
 		snprintf(lu->reason, sizeof(lu->reason), "kprobe events cannot be enabled: %s",
 			 strerror(-ret));
+	return ret;
+}
+
+static inline int lu_add_probes(struct lu_test *lu)
+{
+	bool hurried;
+	int ret;
+
+	if (!lu->nr_probes)
+		return 0;
+	/* A test that was killed may have left its events behind. */
+	lu_remove_probes(lu);
+	hurried = lu_hurry();
+	ret = lu_enable_probes(lu);
+	lu_slow_down(hurried);
 	return ret;
 }
 

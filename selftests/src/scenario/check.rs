@@ -65,6 +65,7 @@ pub(super) fn scenario(raw: RawScenario, text: &str, file: &str) -> Checked<Scen
         .map(|splat| checker.splat(splat, stages.len()))
         .collect::<Checked<Vec<_>>>()?;
     let fails_with = checker.fails_with(&raw)?;
+    let leaves_no_trace = checker.leaves_no_trace(&raw)?;
     let scenario = Scenario {
         fails_with,
         why: raw.why.value.trim().to_owned(),
@@ -76,6 +77,7 @@ pub(super) fn scenario(raw: RawScenario, text: &str, file: &str) -> Checked<Scen
             .collect(),
         devices: checker.slots.clone(),
         timeout_secs: checker.timeout(raw.timeout_secs.as_ref())?,
+        leaves_no_trace,
         name: raw.name.value,
         splats,
         stages,
@@ -130,6 +132,23 @@ impl Checker<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// A kexec leaves no guest as it was, nor does a complaint of its kernel.
+    fn leaves_no_trace(&self, raw: &RawScenario) -> Checked<bool> {
+        let Some(said) = raw.leaves_no_trace.as_ref().filter(|said| said.value) else {
+            return Ok(false);
+        };
+        let why = match (raw.stages.len(), raw.splats.is_empty()) {
+            (1, true) => return Ok(true),
+            (1, false) => "a kernel that complained is not as it was before",
+            _ => "a kexec leaves another kernel behind",
+        };
+        Err(self.wrong(
+            said.place,
+            why,
+            Some("leave `leaves_no_trace` out".to_owned()),
+        ))
     }
 
     /// A scenario that must fail somewhere says at which step, and no other does.

@@ -35,6 +35,8 @@ pub struct Scenario {
     pub devices: Vec<Slot>,
     /// Seconds that each stage may take on the slowest profile.
     pub timeout_secs: u64,
+    /// Whether the guest is afterwards as it was before.
+    pub leaves_no_trace: bool,
     /// Complaints of the kernel that must be seen.
     pub splats: Vec<ExpectedSplat>,
     /// The stages; never empty.

@@ -33,6 +33,9 @@ pub(super) struct RawScenario {
     pub(super) devices: Vec<At<String>>,
     /// Seconds that each stage may take on the slowest profile (default 120).
     pub(super) timeout_secs: Option<At<u64>>,
+    /// Whether the guest is afterwards as it was before, so that another test
+    /// may follow in it when the user asks for that (default false).
+    pub(super) leaves_no_trace: Option<At<bool>>,
     /// Kernel complaints that must be seen; any other fails the scenario.
     #[serde(default)]
     pub(super) splats: Vec<RawSplat>,

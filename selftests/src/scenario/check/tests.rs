@@ -170,3 +170,20 @@ fn what_may_come_without_the_series() {
       hint: name the series in `fails_without`, or use `splats`
     ");
 }
+
+#[test]
+fn only_a_guest_that_stays_as_it_was_can_be_shared() {
+    let step = "rescan: pci";
+    assert!(!with_keys("", step).unwrap().leaves_no_trace);
+    let shared = with_keys("leaves_no_trace: true\n", step);
+    assert!(shared.unwrap().leaves_no_trace);
+    let text = "name: small\ntitle: small\nwhy: because\nleaves_no_trace: true\n\
+                stages: [{steps: [{rescan: pci}]}, {steps: [{rescan: pci}]}]\n";
+    let kexec = Scenario::parse(text, "small.yaml").map_err(|mistake| mistake.to_string());
+    insta::assert_snapshot!(kexec.unwrap_err(), @r"
+    small.yaml:4:18: a kexec leaves another kernel behind
+        4 | leaves_no_trace: true
+          |                  ^
+      hint: leave `leaves_no_trace` out
+    ");
+}
