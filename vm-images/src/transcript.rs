@@ -30,6 +30,9 @@ pub struct Transcript {
     /// How the first kernel came to run.
     #[serde(default)]
     pub start: Start,
+    /// Whether other programs ran in the guest before or after.
+    #[serde(default)]
+    pub shared: bool,
     /// Host time of the whole run, in milliseconds.
     pub wall_ms: u64,
     /// The accelerator that was used.
@@ -306,6 +309,7 @@ mod tests {
             start: Start::BootInstead {
                 trouble: "no".into(),
             },
+            shared: false,
             wall_ms: 1000,
             accelerator: Accelerator::Tcg,
             qemu_version: "7.2".into(),

@@ -176,6 +176,7 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         stages: run.stages,
         end,
         start: run.start,
+        shared: false,
         wall_ms: millis(begin.elapsed()),
         accelerator: spec.accelerator,
         qemu_version: spec.qemu.full_version.clone(),

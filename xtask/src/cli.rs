@@ -126,6 +126,11 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
 
+    /// Let scenarios that leave no trace share a guest where all of them pass;
+    /// otherwise each has a guest of its own
+    #[arg(long)]
+    pub(crate) batch: bool,
+
     /// Boot every guest, instead of booting each kernel once and going on from
     /// there: slower, and each cell sees a boot of its own
     #[arg(long)]

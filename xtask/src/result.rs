@@ -53,6 +53,9 @@ pub(crate) struct CellResult {
     /// booted to, `boot` when it booted; empty when no guest was started.
     #[serde(default)]
     pub(crate) start: String,
+    /// Whether it shared its guest with other cells.
+    #[serde(default)]
+    pub(crate) shared: bool,
     /// The whole cell, in milliseconds.
     pub(crate) duration_ms: u64,
     /// `kvm` or `tcg`; empty when no guest was started.
@@ -223,6 +226,7 @@ pub(crate) mod tests {
             boot_ms: 1500,
             duration_ms: 2500,
             start: "template".to_owned(),
+            shared: false,
             accel: "tcg".to_owned(),
             artifacts: format!("fast/{stack}/{scenario}"),
             snapshot_difference: None,

@@ -54,6 +54,7 @@ pub fn run_shared(
             stages: vec![record],
             end: End::PoweredOff,
             start: run.start.clone(),
+            shared: sharers.len() > 1,
             accelerator: spec.accelerator,
             qemu_version: spec.qemu.full_version.clone(),
         };

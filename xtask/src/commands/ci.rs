@@ -83,9 +83,10 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         Ok(verdict(patch_style::complaints(session)?))
     });
     take("matrix, profile fast", &|| matrix("fast", session));
-    take("virtual machines that hang, panic, are saved and killed", &|| {
-        machines(session)
-    });
+    take(
+        "virtual machines that hang, panic, are saved and killed",
+        &|| machines(session),
+    );
     take("matrix, profile kasan", &|| {
         let budget = Duration::from_secs(args.budget * 60);
         if begun.elapsed() > budget {

@@ -2,8 +2,10 @@
 //! `test`: the whole chain, from arguments to the table.
 
 pub(crate) mod cells;
+mod history;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
+mod loads;
 pub(crate) mod prepare;
 mod start;
 
@@ -17,7 +19,8 @@ use testbed_host::process::quote;
 use vm_images::template::Template;
 use vm_images::transcript::{Start, Transcript};
 
-use self::cells::{Cell, Test};
+use self::cells::{Cell, Judge, Test};
+use self::history::History;
 use self::prepare::Ground;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
@@ -230,19 +233,17 @@ pub(crate) fn run_cells(
         start::templates(grounds, rig, jobs, session)
     };
     let to_run = start_from(&to_run, grounds, &templates);
-    let judge = |cell: &Cell<'_>, transcript: &Transcript| {
-        if let Start::BootInstead { trouble } = &transcript.start {
-            let text = format!(
-                "{} booted: its template failed: {trouble}",
-                cell.plan.label()
-            );
-            session.progress.event(Event::Note { text });
-        }
-        let result = judge_cell(cell, Some(transcript), plan, folder, session);
-        tell(cell, &result);
-        result
+    let mut history = History::load(session);
+    let loads = loads::pack(&to_run, &history, args.batch, jobs);
+    let judge = RunJudge {
+        plan,
+        folder,
+        session,
+        tell,
     };
-    let judged = cells::run_all(&to_run, rig, folder.path(), jobs, session, &judge);
+    let judged = cells::run_all(&to_run, &loads, rig, folder.path(), jobs, session, &judge);
+    history.learn(judged.iter().flatten());
+    history.save();
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
@@ -257,6 +258,30 @@ pub(crate) fn run_cells(
         Ok(result)
     };
     cells.iter().map(result).collect()
+}
+
+/// Judges cells and tells of them.
+struct RunJudge<'a> {
+    plan: &'a Plan,
+    folder: &'a RunFolder,
+    session: &'a Session,
+    tell: &'a (dyn Fn(&Cell<'_>, &CellResult) + Sync),
+}
+
+impl Judge for RunJudge<'_> {
+    type Judged = CellResult;
+
+    fn judge(&self, cell: &Cell<'_>, transcript: &Transcript) -> CellResult {
+        judge_cell(cell, Some(transcript), self.plan, self.folder, self.session)
+    }
+
+    fn is_well(&self, result: &CellResult) -> bool {
+        result.outcome == "pass" && !result.is_finding()
+    }
+
+    fn settled(&self, cell: &Cell<'_>, result: &CellResult) {
+        (self.tell)(cell, result);
+    }
 }
 
 /// Returns the cells with the templates of their kernels.
@@ -289,6 +314,11 @@ fn judge_cell(
     folder: &RunFolder,
     session: &Session,
 ) -> CellResult {
+    if let Some(Start::BootInstead { trouble }) = transcript.map(|transcript| &transcript.start) {
+        let label = cell.plan.label();
+        let text = format!("{label} booted: its template failed: {trouble}");
+        session.progress.event(Event::Note { text });
+    }
     let record = judge::Record {
         plan: cell.plan.clone(),
         contains: cell.ground.contains.clone(),

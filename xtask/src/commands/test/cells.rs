@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8Path;
+use fs_err as fs;
 use selftests::outcome::Subject;
 use selftests::scenario::Scenario;
 use testbed_host::events::Activity;
 use vm_images::template::Template;
 use vm_images::transcript::Transcript;
-use vm_images::vm::{self, Job, VmSpec};
+use vm_images::vm::{self, Job, Sharer, VmSpec};
 
 use super::judge::Binaries;
 use super::kselftest::InTree;
+use super::loads::Load;
 use super::prepare::Ground;
 use crate::commands::rig::Rig;
 use crate::plan::CellPlan;
@@ -87,33 +89,63 @@ impl Cell<'_> {
     }
 }
 
-/// Runs every cell and returns what `judge` makes of each, in the same order;
-/// `None` for one that was not begun because the user asked to stop. What a cell
-/// left behind is not kept in memory once it is judged.
-pub(crate) fn run_all<T: Send>(
+/// Judges cells as they end: what one left behind is not kept in memory after.
+pub(crate) trait Judge: Sync {
+    /// What a cell comes to.
+    type Judged: Send;
+
+    /// Returns what the cell comes to.
+    fn judge(&self, cell: &Cell<'_>, transcript: &Transcript) -> Self::Judged;
+
+    /// Returns whether all is well with it.
+    fn is_well(&self, judged: &Self::Judged) -> bool;
+
+    /// Hears of a cell that is done with.
+    fn settled(&self, cell: &Cell<'_>, judged: &Self::Judged);
+}
+
+/// Runs every cell and returns what the judge makes of each, in the same order;
+/// `None` for one that was not begun because the user asked to stop.
+pub(crate) fn run_all<C: Judge>(
     cells: &[Cell<'_>],
+    loads: &[Load],
     rig: &Rig,
     run: &Utf8Path,
     jobs: usize,
     session: &Session,
-    judge: &(dyn Fn(&Cell<'_>, &Transcript) -> T + Sync),
-) -> Vec<Option<T>> {
+    judge: &C,
+) -> Vec<Option<C::Judged>> {
     let activity = Activity::start(&session.progress, "running cells", Some(cells.len() as u64));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let order = longest_first(cells);
-    let results: Mutex<Vec<Option<T>>> = Mutex::new(cells.iter().map(|_| None).collect());
+    let results: Mutex<Vec<Option<C::Judged>>> = Mutex::new(cells.iter().map(|_| None).collect());
+    let settle = |index: usize, judged: C::Judged| {
+        judge.settled(&cells[index], &judged);
+        results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(judged);
+        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+        activity.advance(done as u64, cells[index].plan.label());
+    };
+    let run_load = |load: &Load| {
+        if let Some(judged) = run_shared(load, cells, rig, run, session, judge) {
+            load.iter()
+                .zip(judged)
+                .for_each(|(&index, judged)| settle(index, judged));
+            return;
+        }
+        for &index in load {
+            if !session.cancel.is_cancelled() {
+                let transcript = run_one(&cells[index], rig, run, session);
+                settle(index, judge.judge(&cells[index], &transcript));
+            }
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(cells.len()) {
+        for _ in 0..jobs.min(loads.len()) {
             scope.spawn(|| {
-                while let Some(&index) = order.get(next.fetch_add(1, Ordering::SeqCst)) {
+                while let Some(load) = loads.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if session.cancel.is_cancelled() {
                         break;
                     }
-                    let cell = &cells[index];
-                    let result = judge(cell, &run_one(cell, rig, run, session));
-                    results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
-                    let done = done.fetch_add(1, Ordering::SeqCst) + 1;
-                    activity.advance(done as u64, cell.plan.label());
+                    run_load(load);
                 }
             });
         }
@@ -121,31 +153,63 @@ pub(crate) fn run_all<T: Send>(
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_one(cell: &Cell<'_>, rig: &Rig, run: &Utf8Path, session: &Session) -> Transcript {
-    let folder = run.join(cell.plan.folder());
+/// Runs several cells in one guest. None if they are not several, or if all is
+/// not well with all of them: then each wants a guest of its own.
+fn run_shared<C: Judge>(
+    load: &Load,
+    cells: &[Cell<'_>],
+    rig: &Rig,
+    run: &Utf8Path,
+    session: &Session,
+    judge: &C,
+) -> Option<Vec<C::Judged>> {
+    let [first, _, ..] = load.as_slice() else {
+        return None;
+    };
+    let folder = run.join(format!(".shared-{first}"));
+    let sharers: Vec<Sharer> = load
+        .iter()
+        .map(|&index| &cells[index])
+        .filter_map(|cell| {
+            Some(Sharer {
+                stage: cell.job.stages.first()?.clone(),
+                artifacts: run.join(cell.plan.folder()),
+            })
+        })
+        .collect();
     let spec = VmSpec {
+        name: format!("{} cells that share a guest", sharers.len()),
+        ..spec(&cells[*first], rig, &folder)
+    };
+    let transcripts = vm::run_shared(&spec, &sharers, &session.cancel, &session.progress);
+    let _ = fs::remove_dir_all(&folder);
+    let judged: Vec<C::Judged> = load
+        .iter()
+        .zip(transcripts?)
+        .map(|(&index, transcript)| judge.judge(&cells[index], &transcript))
+        .collect();
+    judged
+        .iter()
+        .all(|judged| judge.is_well(judged))
+        .then_some(judged)
+}
+
+fn run_one(cell: &Cell<'_>, rig: &Rig, run: &Utf8Path, session: &Session) -> Transcript {
+    let spec = spec(cell, rig, &run.join(cell.plan.folder()));
+    vm::run(&spec, cell.job, &session.cancel, &session.progress)
+}
+
+fn spec(cell: &Cell<'_>, rig: &Rig, folder: &Utf8Path) -> VmSpec {
+    VmSpec {
         template: cell.template.cloned(),
         ..rig.spec(
             &cell.plan.label(),
             &cell.ground.kernel.image(),
             &cell.ground.initramfs,
             &cell.ground.guest,
-            &folder,
+            folder,
         )
-    };
-    vm::run(&spec, cell.job, &session.cancel, &session.progress)
-}
-
-/// Cells with more stages take longer, and slower profiles too: begun last,
-/// they would leave the other cores idle at the end.
-fn longest_first(cells: &[Cell<'_>]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|&index| {
-        let cell = &cells[index];
-        let weight = cell.job.stages.len() as u32 * cell.ground.guest.slowness;
-        (std::cmp::Reverse(weight), index)
-    });
-    order
+    }
 }
 
 /// As many VMs at once as there are cores and free memory for.

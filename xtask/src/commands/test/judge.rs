@@ -196,6 +196,7 @@ impl Record {
                 Start::Template => "template".to_owned(),
                 Start::Boot | Start::BootInstead { .. } => "boot".to_owned(),
             },
+            shared: transcript.shared,
             accel: transcript.accelerator.qemu_name().to_owned(),
             splats,
             ..self.blank()
@@ -227,6 +228,7 @@ impl Record {
             reason: String::new(),
             boot_ms: 0,
             start: String::new(),
+            shared: false,
             duration_ms: 0,
             accel: String::new(),
             artifacts: self.plan.folder(),

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! How cells are packed: what runs in a guest of its own, what shares one, and
+//! what begins first.
+
+use std::cmp::Reverse;
+
+use selftests::verdict::{self, Expected};
+
+use super::cells::{Cell, Test};
+use super::history::History;
+
+/// Most cells that share a guest.
+const SHARERS_MAX: usize = 16;
+
+/// Cells, by index, that run in one guest: one, unless they share it.
+pub(crate) type Load = Vec<usize>;
+
+/// Returns the cells packed, the longest load first: begun last, it would leave
+/// the other cores idle at the end. What nobody knows yet may be the longest.
+pub(crate) fn pack(cells: &[Cell<'_>], history: &History, share: bool, jobs: usize) -> Vec<Load> {
+    let (sharers, alone): (Vec<usize>, Vec<usize>) =
+        (0..cells.len()).partition(|&index| share && may_share(&cells[index]));
+    let mut loads: Vec<Load> = alone.into_iter().map(|index| vec![index]).collect();
+    loads.extend(together(&sharers, jobs, |one, other| {
+        let (one, other) = (&cells[one], &cells[other]);
+        std::ptr::eq(one.ground, other.ground)
+    }));
+    loads.sort_by_cached_key(|load| {
+        let known = load
+            .iter()
+            .map(|&index| history.estimate(cells[index].plan))
+            .sum::<Option<u64>>();
+        let guess: u32 = load.iter().map(|&index| weight(&cells[index])).sum();
+        (Reverse(known.unwrap_or(u64::MAX)), Reverse(guess), load[0])
+    });
+    loads
+}
+
+/// A cell that must fail tells nothing in company; one that leaves a trace would
+/// have the next one tell of it.
+fn may_share(cell: &Cell<'_>) -> bool {
+    match cell.test {
+        Test::Scenario(scenario) => {
+            let contains = cell.ground.contains.iter().map(String::as_str);
+            scenario.leaves_no_trace && verdict::expected(scenario, contains) == Expected::Pass
+        }
+        Test::InTree(_) => false,
+    }
+}
+
+/// Cells with more stages take longer, and slower profiles too.
+fn weight(cell: &Cell<'_>) -> u32 {
+    u32::try_from(cell.job.stages.len()).unwrap_or(u32::MAX) * cell.ground.guest.slowness
+}
+
+/// Puts together those of one kind, in loads that keep every core busy.
+fn together(sharers: &[usize], jobs: usize, alike: impl Fn(usize, usize) -> bool) -> Vec<Load> {
+    let mut kinds: Vec<Load> = Vec::new();
+    for &index in sharers {
+        match kinds.iter_mut().find(|kind| alike(kind[0], index)) {
+            Some(kind) => kind.push(index),
+            None => kinds.push(vec![index]),
+        }
+    }
+    let each = sharers.len().div_ceil(jobs.max(1)).clamp(1, SHARERS_MAX);
+    kinds
+        .iter()
+        .flat_map(|kind| kind.chunks(each).map(<[usize]>::to_vec))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_of_one_kind_go_together_and_every_core_has_some() {
+        let odd_and_even = |one: usize, other: usize| one % 2 == other % 2;
+        let loads = together(&[0, 1, 2, 3, 4, 6], 2, odd_and_even);
+        assert_eq!(loads, [vec![0, 2, 4], vec![6], vec![1, 3]]);
+        let all: Vec<usize> = (0..100).collect();
+        let loads = together(&all, 1, |_, _| true);
+        assert!(loads.iter().all(|load| load.len() <= SHARERS_MAX));
+        assert_eq!(loads.concat(), all);
+        assert!(together(&[], 4, |_, _| true).is_empty());
+    }
+}
