@@ -35,8 +35,9 @@ pub struct Seen {
 /// The files of a live tree, by path.
 pub type Index = BTreeMap<Utf8PathBuf, Seen>;
 
-/// What a build inside the tree leaves behind and a build outside must not see.
-fn is_build_product(path: &Utf8Path) -> bool {
+/// Returns whether a file of a tree is what a build inside it leaves behind, which
+/// a build outside must not see. The path is relative to the tree.
+pub fn is_build_product(path: &Utf8Path) -> bool {
     const FOLDERS: [&str; 4] = [
         "include/config",
         "include/generated",

@@ -13,6 +13,15 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat or snapshot);
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
+const WATCH_NOTES: &str = "\
+Watched are the series and its prerequisites, the scenarios and their recorded results,
+machine, profiles, and a kernel tree that is a directory. A cell runs anew when what it
+rests on has changed by content; the others keep their result, marked `=` in the table and
+`kept` in result.json. A mistake is shown, and the next save waited for. A save while cells
+run ends them and begins anew. Every turn has a run folder; `--out` is refused.
+
+Ctrl-C ends it, with exit code 130; 2 wrong input; 3 infrastructure.";
+
 const BENCH_NOTES: &str = "\
 The sides of a case run in turns, after a run of each to warm up. How long a job takes
 never decides the exit code: 0 measured; 1 a job went wrong, so there is no figure;
@@ -32,6 +41,9 @@ pub(crate) enum Command {
     /// Judge a series: apply, build, boot, run scenarios, print the table
     #[command(after_help = EXIT_CODES)]
     Test(TestArgs),
+    /// Judge a series, and again on every save: what the save can affect runs anew
+    #[command(after_help = WATCH_NOTES)]
+    Watch(TestArgs),
     /// Apply a series to a tree and show the stacks, without building
     Apply(ApplyArgs),
     /// Build the kernels of the stacks

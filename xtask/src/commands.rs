@@ -13,3 +13,4 @@ pub(crate) mod report;
 pub(crate) mod rig;
 pub(crate) mod sources;
 pub(crate) mod test;
+pub(crate) mod watch;

@@ -31,6 +31,7 @@ fn main() -> std::process::ExitCode {
     };
     let done = match &cli.command {
         Command::Test(args) => commands::test::run(args, &session),
+        Command::Watch(args) => commands::watch::run(args, &session),
         Command::Apply(args) => commands::apply::run(args, &session),
         Command::Build(args) => commands::build::run(args, &session),
         Command::Generate(args) => commands::generate::run(args, &session),

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;
+pub(crate) mod watch;
 
 use std::io::Write;
 

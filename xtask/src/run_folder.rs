@@ -18,6 +18,8 @@ pub(crate) const PLAN: &str = "plan.json";
 pub(crate) const RESULT: &str = "result.json";
 /// No file of ours is larger, in bytes.
 const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// No process has so many runs in one second.
+const RUNS_A_SECOND_MAX: u32 = 100;
 /// Old runs beyond this number are removed, oldest first.
 const RUNS_KEPT: usize = 50;
 
@@ -72,11 +74,20 @@ impl RunFolder {
     fn create_among_runs(runs: &Utf8Path) -> anyhow::Result<Self> {
         fs::create_dir_all(runs)?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
-        let id = format!("{stamp}-{}", std::process::id());
-        let path = runs.join(&id);
-        fs::create_dir_all(&path)?;
+        let path = new_folder(runs, &format!("{stamp}-{}", std::process::id()))?;
         prune(runs);
         Ok(Self { path })
+    }
+
+    /// Returns the folder at `path`, whatever is there.
+    #[cfg(test)]
+    pub(crate) const fn at(path: Utf8PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Returns its name.
+    pub(crate) fn name(&self) -> &str {
+        self.path.file_name().unwrap_or_default()
     }
 
     /// Writes what the run came to; from now on it is the latest that is finished.
@@ -142,6 +153,22 @@ impl RunFolder {
         text.push('\n');
         Ok(fs::write(self.path.join(name), text)?)
     }
+}
+
+/// Makes a folder with a name that no other has; one process may have several
+/// short runs in a second.
+fn new_folder(runs: &Utf8Path, id: &str) -> std::io::Result<Utf8PathBuf> {
+    for number in 1..RUNS_A_SECOND_MAX {
+        let path = match number {
+            1 => runs.join(id),
+            more => runs.join(format!("{id}.{more}")),
+        };
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| path),
+        }
+    }
+    Err(std::io::Error::other("too many runs in one second"))
 }
 
 /// Removes the oldest runs; a run folder that does not go is no reason to fail.

@@ -39,4 +39,14 @@ impl Session {
             progress: Progress::start(),
         })
     }
+
+    /// Returns the same session for a part of the work that can be ended by itself.
+    pub(crate) fn with_cancel(&self, cancel: Cancel) -> Self {
+        Self {
+            layout: self.layout.clone(),
+            cache: self.cache.clone(),
+            cancel,
+            progress: self.progress.clone(),
+        }
+    }
 }

@@ -38,8 +38,7 @@ pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> 
     if agrees(&place, &cell.scenario, timeline) {
         return None;
     }
-    let recorded = fs::read_to_string(place.join(format!("{}.snap", cell.scenario)));
-    let Ok(recorded) = recorded else {
+    let Some(recorded) = recorded(folder, cell) else {
         return Some(format!("nothing is recorded for it yet; {ACCEPT}"));
     };
     let before = recorded
@@ -54,6 +53,12 @@ pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> 
         .header("recorded", "now")
         .to_string();
     Some(format!("{}\n{ACCEPT}", shown.trim_end()))
+}
+
+/// Returns what is recorded of a cell, in insta's format, if anything is.
+pub(crate) fn recorded(folder: &Utf8Path, cell: &CellPlan) -> Option<String> {
+    let place = folder.join(&cell.profile).join(&cell.stack);
+    fs::read_to_string(place.join(format!("{}.snap", cell.scenario))).ok()
 }
 
 /// insta says a difference with a panic, which is caught and made a value.

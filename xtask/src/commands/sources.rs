@@ -30,48 +30,17 @@ impl Request {
     /// # Errors
     /// When a series or a stack does not exist.
     pub(crate) fn from_args(args: &SourceArgs, session: &Session) -> anyhow::Result<Self> {
+        check_words(args, session)?;
         let library = session.layout.series();
-        for name in &args.stacks {
-            if !STACKS.contains(&name.as_str()) {
-                return Err(bad_input(
-                    format!("there is no stack `{name}`"),
-                    format!("stacks are: {}", STACKS.join(", ")),
-                ));
-            }
-        }
-        let named: Vec<String> = if args.prereq.is_empty() {
-            DEFAULT_PREREQUISITES.map(str::to_owned).to_vec()
-        } else {
-            args.prereq.clone()
-        };
-        let ours = series::names(&library);
-        if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
-            return Err(bad_input(
-                format!("there is no series `{name}` of ours to provide"),
-                format!("ours are: {}", ours.join(", ")),
-            ));
-        }
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
-        if named.contains(&args.series) {
-            return Err(bad_input(
-                format!(
-                    "`{}` is both the series and one of its prerequisites",
-                    args.series
-                ),
-                "name the series below it with `--prereq`, without it",
-            ));
-        }
         let mut stacks = args.stacks.clone();
         stacks.sort_by_key(|name| STACKS.iter().position(|known| known == name));
         stacks.dedup();
         Ok(Self {
-            tree: args
-                .kernel
-                .as_deref()
-                .map_or(TreeRequest::Default, TreeRequest::parse),
+            tree: tree(args),
             series,
-            prerequisites: named
+            prerequisites: prerequisites(args)
                 .iter()
                 .map(|name| Series::find(name, &library))
                 .collect::<Result<_, _>>()?,
@@ -127,6 +96,54 @@ impl Request {
             .filter(|stack| self.stacks.contains(&stack.name))
             .collect();
         Ok(Sources { tree, stacks })
+    }
+}
+
+/// Refuses words of the arguments that mean nothing, whatever files hold.
+///
+/// # Errors
+/// When there is no such stack or no such series of ours, or one is named twice.
+pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
+    for name in &args.stacks {
+        if !STACKS.contains(&name.as_str()) {
+            return Err(bad_input(
+                format!("there is no stack `{name}`"),
+                format!("stacks are: {}", STACKS.join(", ")),
+            ));
+        }
+    }
+    let ours = series::names(&session.layout.series());
+    if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
+        return Err(bad_input(
+            format!("there is no series `{name}` of ours to provide"),
+            format!("ours are: {}", ours.join(", ")),
+        ));
+    }
+    if prerequisites(args).contains(&args.series) {
+        return Err(bad_input(
+            format!(
+                "`{}` is both the series and one of its prerequisites",
+                args.series
+            ),
+            "name the series below it with `--prereq`, without it",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the tree that the arguments name.
+pub(crate) fn tree(args: &SourceArgs) -> TreeRequest {
+    args.kernel
+        .as_deref()
+        .map_or(TreeRequest::Default, TreeRequest::parse)
+}
+
+/// Returns the prerequisites that the arguments name, or those that go without saying.
+pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
+    if args.prereq.is_empty() {
+        DEFAULT_PREREQUISITES.map(str::to_owned).to_vec()
+    } else {
+        args.prereq.clone()
     }
 }
 

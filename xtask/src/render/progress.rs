@@ -22,11 +22,17 @@ const WORTH_SAYING: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(200);
 
-/// Receives events and shows them.
+/// Receives events and shows them; clones show them in the same place.
+#[derive(Clone)]
 pub(crate) struct Progress {
     shown: Arc<Mutex<Shown>>,
+    _ticker: Arc<Ticker>,
+}
+
+/// Looks after what is shown until nobody shows anything any more.
+struct Ticker {
     stop: Option<SyncSender<()>>,
-    ticker: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Progress {
@@ -64,11 +70,14 @@ impl Progress {
         }));
         let (stop, stopped) = sync_channel(1);
         let seen = Arc::clone(&shown);
-        let ticker = std::thread::spawn(move || tick(&seen, &stopped));
+        let thread = std::thread::spawn(move || tick(&seen, &stopped));
+        let ticker = Ticker {
+            stop: Some(stop),
+            thread: Some(thread),
+        };
         Self {
             shown,
-            stop: Some(stop),
-            ticker: Some(ticker),
+            _ticker: Arc::new(ticker),
         }
     }
 
@@ -82,11 +91,11 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Ticker {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(ticker) = self.ticker.take() {
-            let _ = ticker.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

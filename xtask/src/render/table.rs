@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::result::{CellResult, RunResult, Verdict};
 
+/// The time of day in `2026-01-31T18:42:10+01:00`.
+const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
+
 /// Returns the result as a table, one for each profile, and the findings below it.
 pub(crate) fn text(result: &RunResult) -> String {
     let mut profiles: Vec<&str> = Vec::new();
@@ -23,8 +26,26 @@ pub(crate) fn text(result: &RunResult) -> String {
         text += &grid(profile, &cells);
         text.push('\n');
     }
+    text += &kept(result);
     text += &summary(result);
     text
+}
+
+/// Explains the mark of cells that did not run now, when there are any.
+fn kept(result: &RunResult) -> String {
+    let mut times: Vec<&str> = result
+        .cells
+        .iter()
+        .filter_map(|cell| cell.kept.as_ref())
+        .map(|kept| kept.at.get(TIME_OF_DAY).unwrap_or(&kept.at))
+        .collect();
+    times.sort_unstable();
+    let when = match times.as_slice() {
+        [] => return String::new(),
+        [first, .., last] if first != last => format!("between {first} and {last}"),
+        [first, ..] => format!("at {first}"),
+    };
+    format!("= ran {when}; nothing that it rests on has changed since\n\n")
 }
 
 /// The table of one profile.
@@ -84,11 +105,16 @@ fn entry(cells: &[&CellResult]) -> String {
     for cell in cells {
         *counts.entry(&cell.outcome).or_default() += 1;
     }
+    let same = if cells.iter().all(|cell| cell.kept.is_some()) {
+        "="
+    } else {
+        ""
+    };
     let outcomes: Vec<String> = match cells {
-        [cell] => vec![format!("{:<5}", cell.outcome)],
+        [cell] => vec![format!("{:<5}", format!("{}{same}", cell.outcome))],
         _ => counts
             .iter()
-            .map(|(outcome, count)| format!("{count} {outcome}"))
+            .map(|(outcome, count)| format!("{count} {outcome}{same}"))
             .collect(),
     };
     let mark = if cells.iter().any(|cell| cell.verdict == Verdict::Unexpected) {
@@ -193,6 +219,7 @@ pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::Kept;
     use crate::result::tests::cell;
 
     fn result(cells: Vec<CellResult>) -> RunResult {
@@ -235,6 +262,20 @@ mod tests {
           see:   RUN/fast/base/surprise/
           again: cargo xtask test surprise --stacks base --profile fast --kernel K
         ");
+    }
+
+    #[test]
+    fn what_did_not_run_now_is_marked() {
+        let mut old = cell("s", "base", "fail", "fail");
+        let at = "2026-11-22T18:40:02+00:00".to_owned();
+        old.kept = Some(Kept {
+            run: "20261122-184000-1".to_owned(),
+            at,
+        });
+        let text = text(&result(vec![old, cell("s", "series", "pass", "pass")]));
+        assert!(text.contains("fail= as expected   pass\n"), "{text}");
+        let why = "= ran at 18:40:02; nothing that it rests on has changed since\n";
+        assert!(text.contains(why), "{text}");
     }
 
     #[test]

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What cells came to in earlier turns, and by what a cell is the same again: the
+//! content of all that it rests on, never the names or times of files.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use camino::Utf8Path;
+use fs_err as fs;
+use sha2::{Digest, Sha256};
+
+use crate::commands::rig::Rig;
+use crate::commands::test::cells::{Cell, Test};
+use crate::commands::test::judge::{FILE_NAME, Record};
+use crate::plan::CellPlan;
+use crate::result::{CellResult, Kept};
+use crate::run_folder::RunFolder;
+use crate::snapshot;
+
+/// So many results are remembered of a cell: who takes an edit back sees at once
+/// what was seen before.
+const RESULTS_KEPT: usize = 8;
+
+/// A name for all that a cell rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity(Vec<u8>);
+
+/// What a cell came to, and where what it left is.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    identity: Identity,
+    result: CellResult,
+    run: RunFolder,
+    at: String,
+}
+
+/// What all cells came to since `watch` began.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    results: Mutex<BTreeMap<CellPlan, VecDeque<Known>>>,
+    /// What the user saw a verdict on last; empty when they saw a mistake.
+    seen: Mutex<Vec<(CellPlan, Identity)>>,
+}
+
+impl Memory {
+    /// Remembers what a cell came to. What the host failed at is no result.
+    pub(super) fn remember(
+        &self,
+        plan: &CellPlan,
+        identity: Identity,
+        result: &CellResult,
+        run: &RunFolder,
+    ) {
+        if result.outcome == "error" {
+            return;
+        }
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = results.entry(plan.clone()).or_default();
+        known.retain(|one| one.identity != identity);
+        known.truncate(RESULTS_KEPT - 1);
+        known.push_front(Known {
+            identity,
+            result: result.clone(),
+            run: run.clone(),
+            at: now("%Y-%m-%dT%H:%M:%S%:z"),
+        });
+    }
+
+    /// Returns what a cell that rested on the same came to.
+    pub(super) fn known(&self, plan: &CellPlan, identity: &Identity) -> Option<Known> {
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = results.get(plan)?.iter();
+        all.find(|one| one.identity == *identity).cloned()
+    }
+
+    /// Returns whether the user's last verdict was on exactly these cells.
+    pub(super) fn is_seen(&self, cells: &[(CellPlan, Identity)]) -> bool {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == cells
+    }
+
+    /// Notes what the user has a verdict on now.
+    pub(super) fn see(&self, cells: Vec<(CellPlan, Identity)>) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = cells;
+    }
+}
+
+impl Known {
+    /// Puts what the cell left into its folder in another run, which is whole
+    /// then, and returns the result, which says whose it is.
+    ///
+    /// # Errors
+    /// When it is not there any more, or cannot be put there.
+    pub(super) fn keep(&self, plan: &CellPlan, run: &RunFolder) -> anyhow::Result<CellResult> {
+        let kept = Kept {
+            run: self.run.name().to_owned(),
+            at: self.at.clone(),
+        };
+        let mut record = Record::read(plan, &self.run)?;
+        record.kept = Some(kept.clone());
+        let folder = plan.folder();
+        link_files(
+            &self.run.path().join(&folder),
+            &run.path().join(&folder),
+            FILE_NAME,
+        )?;
+        record.keep(run)?;
+        Ok(CellResult {
+            kept: Some(kept),
+            ..self.result.clone()
+        })
+    }
+}
+
+/// Gives the files of a folder a second name in another one, all but one of them.
+/// Nothing writes to them any more.
+fn link_files(from: &Utf8Path, to: &Utf8Path, but: &str) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in from.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name() != but {
+            fs::hard_link(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns a name for all that a cell rests on: kernel, program, guest, machine,
+/// what is to be seen, and what was recorded of it below `snapshots`.
+///
+/// # Errors
+/// When its program cannot be read.
+pub(super) fn identity(
+    cell: &Cell<'_>,
+    rig: &Rig,
+    snapshots: Option<&Utf8Path>,
+) -> std::io::Result<Identity> {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    let ground = cell.ground;
+    part(ground.kernel.id.as_bytes());
+    // Its name is that of its content.
+    part(ground.initramfs.as_str().as_bytes());
+    part(format!("{:?} {:?}", ground.guest, ground.contains).as_bytes());
+    part(format!("{:?} {:?} {:?}", rig.machine, rig.accelerator, rig.qemu).as_bytes());
+    part(what_must_be_seen(cell.test).as_bytes());
+    for stage in &cell.job.stages {
+        let what = (&stage.program, &stage.args, &stage.env, &stage.timeout);
+        part(format!("{what:?}").as_bytes());
+        for file in &stage.files {
+            part(format!("{} {:o}", file.path, file.mode).as_bytes());
+            part(&Sha256::digest(fs::read(&file.source)?));
+        }
+    }
+    if let Some(folder) = snapshots {
+        let recorded = snapshot::recorded(folder, cell.plan).unwrap_or_default();
+        part(recorded.as_bytes());
+    }
+    Ok(Identity(hash.finalize().to_vec()))
+}
+
+/// Returns all that decides about a test's result, without its words for people.
+fn what_must_be_seen(test: Test<'_>) -> String {
+    match test {
+        Test::Scenario(scenario) => {
+            let mut scenario = scenario.clone();
+            scenario.title.clear();
+            scenario.why.clear();
+            format!("{scenario:?}")
+        }
+        Test::InTree(test) => format!("{test:?}"),
+    }
+}
+
+/// Returns the local time.
+pub(super) fn now(format: &str) -> String {
+    jiff::Zoned::now().strftime(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::tests::cell;
+
+    fn plan() -> CellPlan {
+        CellPlan {
+            scenario: "s".to_owned(),
+            profile: "fast".to_owned(),
+            stack: "base".to_owned(),
+            machine: "edu-pair".to_owned(),
+            repetition: 1,
+        }
+    }
+
+    fn run(place: &Utf8Path, name: &str) -> RunFolder {
+        RunFolder::at(place.join(name))
+    }
+
+    fn identity(text: &str) -> Identity {
+        Identity(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_same_again_is_known_and_anything_else_is_not() {
+        let memory = Memory::default();
+        let folder = run(Utf8Path::new("/runs"), "1");
+        let results = ["a", "b", "c"].map(|name| (name, cell("s", "base", "fail", "fail")));
+        for (name, result) in &results {
+            memory.remember(&plan(), identity(name), result, &folder);
+        }
+        assert!(memory.known(&plan(), &identity("a")).is_some());
+        assert!(memory.known(&plan(), &identity("d")).is_none());
+        let elsewhere = CellPlan {
+            stack: "series".to_owned(),
+            ..plan()
+        };
+        assert!(memory.known(&elsewhere, &identity("a")).is_none());
+        for number in 0..RESULTS_KEPT {
+            let result = &results[0].1;
+            memory.remember(&plan(), identity(&number.to_string()), result, &folder);
+        }
+        assert!(memory.known(&plan(), &identity("c")).is_none());
+        assert!(memory.known(&plan(), &identity("0")).is_some());
+    }
+
+    #[test]
+    fn what_the_host_failed_at_runs_again() {
+        let memory = Memory::default();
+        let failed = cell("s", "base", "error", "fail");
+        memory.remember(
+            &plan(),
+            identity("a"),
+            &failed,
+            &run(Utf8Path::new("/runs"), "1"),
+        );
+        assert!(memory.known(&plan(), &identity("a")).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_has_its_files_and_says_when_it_ran() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Utf8Path::from_path(dir.path()).unwrap();
+        let (first, second, third) = (run(place, "1"), run(place, "2"), run(place, "3"));
+        let record = Record {
+            plan: plan(),
+            contains: std::collections::BTreeSet::new(),
+            binaries: crate::commands::test::judge::Binaries {
+                kernel_id: "k".to_owned(),
+                image: "/k".into(),
+                symbols: "/k".into(),
+                initramfs: "/i".into(),
+                program: "/tests/s".to_owned(),
+            },
+            in_tree: None,
+            kept: None,
+        };
+        record.keep(&first).unwrap();
+        let left = |run: &RunFolder| run.path().join(plan().folder()).join("serial.log");
+        fs::write(left(&first), "console").unwrap();
+        let memory = Memory::default();
+        let result = cell("s", "base", "fail", "fail");
+        memory.remember(&plan(), identity("a"), &result, &first);
+        let known = memory.known(&plan(), &identity("a")).unwrap();
+        let kept = known.keep(&plan(), &second).unwrap();
+        assert_eq!(kept.kept.as_ref().unwrap().run, "1");
+        assert_eq!(fs::read_to_string(left(&second)).unwrap(), "console");
+        assert_eq!(Record::read(&plan(), &second).unwrap().kept, kept.kept);
+        // Its own record is what it was, and an old run may go, but not be kept then.
+        assert_eq!(Record::read(&plan(), &first).unwrap().kept, None);
+        fs::remove_dir_all(first.path()).unwrap();
+        assert_eq!(fs::read_to_string(left(&second)).unwrap(), "console");
+        assert!(known.keep(&plan(), &third).is_err());
+    }
+}

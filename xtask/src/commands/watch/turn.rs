@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One turn of `watch`: from what is on disk now to a verdict on every cell, of
+//! which only those run that rest on something else than before.
+
+use std::time::{Duration, Instant};
+
+use testbed_host::events::{Event, Observer};
+
+use super::memory::{self, Identity, Memory};
+use crate::cli::TestArgs;
+use crate::commands::build::build_all;
+use crate::commands::test::cells::Cell;
+use crate::commands::test::{self, Inquiry, Ready, kselftest};
+use crate::plan::CellPlan;
+use crate::render::watch::Turn;
+use crate::render::{self, watch};
+use crate::result::CellResult;
+use crate::run_folder::RunFolder;
+use crate::session::Session;
+
+/// Judges what is on disk and says what came of it. Of a turn that is cancelled
+/// nothing is said.
+pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, memory: &Memory) {
+    let judged = judge(args, session, memory);
+    session.progress.clear();
+    if session.cancel.is_cancelled() {
+        memory.see(Vec::new());
+        return;
+    }
+    let turn = match &judged {
+        Ok(None) => Turn::Unaffected,
+        Ok(Some(judged)) => Turn::Judged {
+            cells: &judged.cells,
+            took: since.elapsed(),
+            parts: &judged.laps.parts,
+        },
+        Err(error) => {
+            memory.see(Vec::new());
+            render::error_to_stderr(&format!("{error:#}"));
+            Turn::Mistake
+        }
+    };
+    render::line_to_stderr(&watch::line(&memory::now("%H:%M:%S"), &turn));
+}
+
+/// What a turn came to.
+struct Judged {
+    cells: Vec<CellResult>,
+    laps: Laps,
+}
+
+/// Where the time of a turn went.
+struct Laps {
+    last: Instant,
+    parts: Vec<(&'static str, Duration)>,
+}
+
+impl Laps {
+    fn start() -> Self {
+        Self {
+            last: Instant::now(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// Says that what was done since the last lap was `what`.
+    fn lap(&mut self, what: &'static str) {
+        let now = Instant::now();
+        self.parts.push((what, now - self.last));
+        self.last = now;
+    }
+}
+
+/// Judges what is on disk; `None` when the user has a verdict on the same already.
+fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<Option<Judged>> {
+    let mut laps = Laps::start();
+    let inquiry = Inquiry::look_up(args, session)?;
+    let sources = inquiry.request.apply(session)?;
+    kselftest::check(&inquiry.kselftests, &sources)?;
+    laps.lap("sources");
+    let kernels = build_all(&sources, &inquiry.profiles, session)?;
+    laps.lap("kernels");
+    let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
+    laps.lap("selftests");
+    let cells = test::match_up(&inquiry, &ready)?;
+    let identities = identities(&cells, &ready, session)?;
+    if memory.is_seen(&identities) {
+        return Ok(None);
+    }
+    let plan = &ready.plan;
+    let folder = RunFolder::create(None, &session.layout, plan)?;
+    let known = keep(&identities, &folder, memory, session);
+    let fresh = |at: &usize| known[*at].is_none();
+    let affected: Vec<usize> = (0..cells.len()).filter(fresh).collect();
+    let chosen: Vec<Cell<'_>> = affected.iter().map(|&at| cells[at].clone()).collect();
+    let remember = |cell: &Cell<'_>, result: &CellResult| {
+        let of = identities.iter().find(|(plan, _)| plan == cell.plan);
+        // What was cut short says nothing.
+        if let Some((plan, identity)) = of.filter(|_| !session.cancel.is_cancelled()) {
+            memory.remember(plan, identity.clone(), result, &folder);
+        }
+    };
+    let mut ran = match chosen.as_slice() {
+        [] => Vec::new(),
+        some => test::run_cells(some, plan, &ready, &folder, args, session, &remember)?,
+    }
+    .into_iter();
+    // Every place that is not kept has one that ran, in the same order.
+    let results = known
+        .into_iter()
+        .filter_map(|kept| kept.or_else(|| ran.next()));
+    let result = plan.result(ready.tree.clone(), results.collect());
+    folder.finish(&result, &session.layout)?;
+    laps.lap("cells");
+    session.progress.clear();
+    test::show(&result, plan, args.format, &folder, session)?;
+    let has_error = result.cells.iter().any(|cell| cell.outcome == "error");
+    memory.see(if has_error { Vec::new() } else { identities });
+    Ok(Some(Judged {
+        cells: result.cells,
+        laps,
+    }))
+}
+
+fn identities(
+    cells: &[Cell<'_>],
+    ready: &Ready,
+    session: &Session,
+) -> anyhow::Result<Vec<(CellPlan, Identity)>> {
+    let snapshots = session.layout.snapshots();
+    let recorded = ready.plan.check_snapshots.then_some(snapshots.as_path());
+    cells
+        .iter()
+        .map(|cell| {
+            let identity = memory::identity(cell, &ready.rig, recorded)?;
+            Ok((cell.plan.clone(), identity))
+        })
+        .collect()
+}
+
+/// Takes over what is known of cells; one whose files are not there any more runs.
+fn keep(
+    cells: &[(CellPlan, Identity)],
+    folder: &RunFolder,
+    memory: &Memory,
+    session: &Session,
+) -> Vec<Option<CellResult>> {
+    cells
+        .iter()
+        .map(|(plan, identity)| {
+            let known = memory.known(plan, identity)?;
+            match known.keep(plan, folder) {
+                Ok(result) => Some(result),
+                Err(why) => {
+                    let text = format!("{} runs again: {why:#}", plan.label());
+                    session.progress.event(Event::Note { text });
+                    // A cell's folder has to be its own.
+                    let _ = fs_err::remove_dir_all(folder.path().join(plan.folder()));
+                    None
+                }
+            }
+        })
+        .collect()
+}
