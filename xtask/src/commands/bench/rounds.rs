@@ -23,23 +23,26 @@ pub(crate) enum Measured {
     },
 }
 
-/// Runs every side once to warm up, and then all of them in each round.
+/// Runs the sides that are `warming` once to warm up, and then all of them in each
+/// round.
 ///
 /// # Errors
 /// When a job could not be done, or the user asked to stop.
 pub(crate) fn measure(
     case: &str,
     sides: &[Box<dyn Side>],
+    warming: usize,
     rounds: u32,
     home: &Utf8Path,
     session: &Session,
 ) -> anyhow::Result<Measured> {
-    let total = u64::from(rounds + 1) * sides.len() as u64;
+    let total = u64::from(rounds) * sides.len() as u64 + warming as u64;
     let activity = Activity::start(&session.progress, format!("bench {case}"), Some(total));
     let mut samples = vec![Vec::new(); sides.len()];
     let mut done = 0;
     for round in 0..=rounds {
-        for index in order(sides.len(), round) {
+        let taking_part = if round == 0 { warming } else { sides.len() };
+        for index in order(taking_part, round) {
             let side = &sides[index];
             activity.advance(done, at(round, rounds, side.name()));
             let place = fresh(&home.join(case).join(index.to_string()))?;
