@@ -82,11 +82,16 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     take("kernel style of patches and generated C", &|| {
         Ok(verdict(patch_style::complaints(session)?))
     });
-    take("matrix, profile fast", &|| matrix("fast", session));
+    take("matrix, profile fast", &|| {
+        matrix(&["--profile", "fast"], session)
+    });
     take(
         "virtual machines that hang, panic, are saved and killed",
         &|| machines(session),
     );
+    take("a selftest of the tree's own, two kernels", &|| {
+        matrix(&["--kselftest", "liveupdate:luo_kexec_simple"], session)
+    });
     take("matrix, profile kasan", &|| {
         let budget = Duration::from_secs(args.budget * 60);
         if begun.elapsed() > budget {
@@ -96,7 +101,7 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
                 args.budget
             )));
         }
-        matrix("kasan", session)
+        matrix(&["--profile", "kasan"], session)
     });
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
@@ -162,14 +167,17 @@ fn verdict(complaints: Vec<String>) -> Came {
     }
 }
 
-/// Runs all scenarios on all stacks, as a person would.
-fn matrix(profile: &str, session: &Session) -> anyhow::Result<Came> {
-    let args = test_args(profile)?;
+/// Runs `test` with these words, as a person would.
+fn matrix(words: &[&str], session: &Session) -> anyhow::Result<Came> {
+    let args = test_args(words)?;
     Ok(match test::run(&args, session)? {
         Exit::Ok => Came::Passed,
         Exit::Interrupted => anyhow::bail!("interrupted"),
         other => Came::Failed(
-            format!("`cargo xtask test --profile {profile}` ended with {other:?}"),
+            format!(
+                "`cargo xtask test {}` ended with {other:?}",
+                words.join(" ")
+            ),
             other,
         ),
     })
@@ -194,8 +202,8 @@ fn machines(session: &Session) -> anyhow::Result<Came> {
     cargo_with(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())], session)
 }
 
-fn test_args(profile: &str) -> anyhow::Result<TestArgs> {
-    let cli = Cli::try_parse_from(["cargo xtask", "test", "--profile", profile])?;
+fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
+    let cli = Cli::try_parse_from(["cargo xtask", "test"].iter().chain(words))?;
     match cli.command {
         Command::Test(args) => Ok(TestArgs {
             out: None::<Utf8PathBuf>,
@@ -253,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_matrix_is_what_a_person_would_type() {
-        let args = test_args("kasan").unwrap();
+        let args = test_args(&["--profile", "kasan"]).unwrap();
         assert_eq!(args.profiles.profile, ["kasan"]);
         assert!(args.scenarios.is_empty() && !args.dry_run);
     }
