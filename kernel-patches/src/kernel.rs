@@ -24,7 +24,7 @@ use crate::worktree::{self, Contents, WorkTree};
 pub use toolchain::Toolchain;
 
 /// Raise this when the way of building changes what comes out.
-const BUILD_FORMAT: &str = "3";
+const BUILD_FORMAT: &str = "4";
 const FACTS: &str = "kernel.json";
 
 /// What is remembered of a built kernel.

@@ -17,6 +17,8 @@ use crate::error::Error;
 
 /// The compiler cache may grow to this; ccache drops what was not used for long.
 const CCACHE_BYTES_MAX: &str = "2G";
+/// Raise the number when what is in it cannot be trusted any more.
+const CCACHE_FOLDER: &str = "ccache-2";
 /// The compressor ignores the level that kbuild asks for, the slowest there is:
 /// this image is unpacked a few times, minutes after it was packed.
 const QUICK_GZIP: &str = "#!/bin/sh\nexec gzip -n -1\n";
@@ -40,7 +42,7 @@ impl Shims {
         let ccache = find_in_path("ccache");
         lay(&folder, ccache.as_deref()).map_err(Error::host("laying out the build's tools"))?;
         let ccache = match ccache {
-            Some(_) => Some(cache.dir(&["ccache"])?),
+            Some(_) => Some(cache.dir(&[CCACHE_FOLDER])?),
             None => None,
         };
         Ok(Self { folder, ccache })
@@ -57,9 +59,9 @@ impl Shims {
         match &self.ccache {
             Some(memory) => make
                 .env("CCACHE_DIR", memory)
-                // What an object depends on is what the compiler says, as it is
-                // for kbuild itself; a miss then costs no preprocessing besides.
-                .env("CCACHE_DEPEND", "1")
+                // Never `CCACHE_DEPEND`: in that mode nobody notices `.incbin`, and
+                // `piggy.o` comes with the kernel of another stack in it when that
+                // happens to pack to the same size.
                 .env("CCACHE_MAXSIZE", CCACHE_BYTES_MAX),
             None => make,
         }
@@ -113,6 +115,37 @@ mod tests {
         assert_eq!(target.to_str(), Some("/other/ccache"));
         lay(&folder, None).unwrap();
         assert!(fs::symlink_metadata(&gcc).is_err());
+    }
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
+    fn what_an_object_takes_in_whole_is_never_that_of_another_build() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(dir.path()).unwrap();
+        let cache = Cache::at(folder.join("cache")).unwrap();
+        let shims = Shims::lay(folder, &cache).unwrap();
+        if shims.ccache.is_none() {
+            println!("skipped: no `ccache`");
+            return;
+        }
+        fs::write(
+            folder.join("Makefile"),
+            "it.o: it.S\n\tgcc -Wp,-MMD,./it.d -c -o $@ $<\n",
+        )
+        .unwrap();
+        fs::write(folder.join("it.S"), ".incbin \"it.bin\"\n").unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let build = |content: &str| {
+            fs::write(folder.join("it.bin"), content).unwrap();
+            let make = Tool::new("make")
+                .args(["-B", "-C", folder.as_str()])
+                .env_clear();
+            shims.before(make, &path).run(&Cancel::new()).unwrap();
+            fs::read(folder.join("it.o")).unwrap()
+        };
+        let (one, other) = (build("the one kernel"), build("another kernel"));
+        assert!(one.windows(14).any(|part| part == b"the one kernel"));
+        assert!(other.windows(14).any(|part| part == b"another kernel"));
     }
 
     #[test]
