@@ -118,7 +118,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
     fn what_an_object_takes_in_whole_is_never_that_of_another_build() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
