@@ -62,6 +62,9 @@ impl Shims {
                 // Never `CCACHE_DEPEND`: in that mode nobody notices `.incbin`, and
                 // `piggy.o` comes with the kernel of another stack in it when that
                 // happens to pack to the same size.
+                .env("CCACHE_NODEPEND", "1")
+                // What else a host's own settings may be lax about.
+                .env("CCACHE_SLOPPINESS", "")
                 .env("CCACHE_MAXSIZE", CCACHE_BYTES_MAX),
             None => make,
         }
