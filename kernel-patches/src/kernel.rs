@@ -3,6 +3,7 @@
 
 mod build;
 mod headers;
+mod image;
 mod order;
 mod shims;
 mod toolchain;

@@ -11,6 +11,7 @@ use testbed_host::events::{Activity, Observer};
 use testbed_host::process::{ProcessError, Tool};
 
 use super::headers::Headers;
+use super::image;
 use super::shims::Shims;
 use super::{FACTS, Facts};
 use crate::content::ContentId;
@@ -196,7 +197,7 @@ impl Maker<'_> {
 
     fn compile(&self) -> Result<(), Error> {
         fs::write(self.unfinished(), "").map_err(Error::host("marking a build as begun"))?;
-        let made = self.run_make();
+        let made = self.run_make().and_then(|()| self.check_image());
         // Make ended by itself, for better or worse, and left nothing half made.
         fs::remove_file(self.unfinished()).map_err(Error::host("marking a build as ended"))?;
         made
@@ -219,6 +220,24 @@ impl Maker<'_> {
             })
             .map_err(|error| self.explain(error, "compile"))?;
         Ok(())
+    }
+
+    /// An image that boots another kernel than the one built would prove nothing;
+    /// one that an object of long ago got into is put together anew.
+    fn check_image(&self) -> Result<(), Error> {
+        let objects = self.work.objects();
+        let is_right =
+            || image::is_of_its_kernel(&objects).map_err(Error::host("looking into an image"));
+        if is_right()? {
+            return Ok(());
+        }
+        image::forget(&objects).map_err(Error::host("forgetting an image"))?;
+        self.run_make()?;
+        if is_right()? {
+            return Ok(());
+        }
+        let other = std::io::Error::other("another kernel than the one built is in it");
+        Err(Error::host("looking into an image")(other))
     }
 
     fn install_headers(&self) -> Result<(), Error> {
@@ -269,7 +288,7 @@ impl Maker<'_> {
                 .map(drop)
                 .map_err(Error::host("keeping a kernel"))
         };
-        copy(objects.join("arch/x86/boot/bzImage"), "bzImage")?;
+        copy(image::path(&objects), "bzImage")?;
         copy(objects.join("vmlinux"), "vmlinux")?;
         copy(objects.join(".config"), "config")?;
         link_folder(&self.headers.folder, &parts.join("headers"))?;
