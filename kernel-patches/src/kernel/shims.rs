@@ -65,6 +65,8 @@ impl Shims {
                 .env("CCACHE_NODEPEND", "1")
                 // What else a host's own settings may be lax about.
                 .env("CCACHE_SLOPPINESS", "")
+                .env("CCACHE_NOHARDLINK", "1")
+                .env("CCACHE_NOFILECLONE", "1")
                 .env("CCACHE_MAXSIZE", CCACHE_BYTES_MAX),
             None => make,
         }
