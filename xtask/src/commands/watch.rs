@@ -20,7 +20,7 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Event, Observer};
 
 use self::burst::Burst;
-use self::eyes::{Eyes, Saved};
+use self::eyes::{Eyes, News};
 use self::memory::Memory;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
@@ -44,9 +44,9 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         return crate::commands::test::run(args, session);
     }
     doctor::require(args.install, session)?;
-    let (mut eyes, saved) = Eyes::open(roots::roots(args, session)?)?;
+    let (mut eyes, news) = Eyes::open(roots::roots(args, session)?)?;
     let memory = Memory::default();
-    std::thread::scope(|scope| turns(args, session, &memory, &mut eyes, &saved, scope))
+    std::thread::scope(|scope| turns(args, session, &memory, &mut eyes, &news, scope))
 }
 
 /// A turn under way.
@@ -78,11 +78,12 @@ fn turns<'scope>(
     session: &'scope Session,
     memory: &'scope Memory,
     eyes: &mut Eyes,
-    saved: &Receiver<Saved>,
+    news: &Receiver<News>,
     scope: &'scope Scope<'scope, '_>,
 ) -> anyhow::Result<Exit> {
     let mut pending = Some(Burst::long_over(Instant::now()));
     let mut running: Option<Running<'scope>> = None;
+    let mut look_after_it = false;
     loop {
         if session.cancel.is_cancelled() {
             // The scope waits for the turn; its children die at once.
@@ -92,6 +93,9 @@ fn turns<'scope>(
         if let Some(turn) = running.take_if(|turn| turn.thread.is_finished()) {
             let panicked = turn.thread.join().is_err();
             anyhow::ensure!(!panicked, "a turn of `watch` fell over");
+            if std::mem::take(&mut look_after_it) {
+                Burst::add(&mut pending, Instant::now());
+            }
         }
         match next(pending.as_ref(), running.is_some(), Instant::now()) {
             Next::Wait => {}
@@ -103,8 +107,10 @@ fn turns<'scope>(
                 running = Some(begin(since, args, session, memory, eyes, scope)?);
             }
         }
-        match saved.recv_timeout(TICK) {
-            Ok(Saved) => Burst::add(&mut pending, Instant::now()),
+        match news.recv_timeout(TICK) {
+            // No reason to end a turn, but one to look again when it is over.
+            Ok(News::Missed) if running.is_some() => look_after_it = true,
+            Ok(News::Saved | News::Missed) => Burst::add(&mut pending, Instant::now()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 anyhow::bail!("files are not watched any more");

@@ -29,7 +29,7 @@ pub(crate) enum Turn<'a> {
 pub(crate) fn line(time: &str, turn: &Turn<'_>) -> String {
     let text = match turn {
         Turn::Judged { cells, took, parts } => judged(cells, *took, parts),
-        Turn::Unaffected => "saved, but nothing that a cell rests on has changed".to_owned(),
+        Turn::Unaffected => "nothing that a cell rests on has changed".to_owned(),
         Turn::Mistake => "nothing judged".to_owned(),
     };
     format!("{time} {text}; waiting for changes, Ctrl-C ends")

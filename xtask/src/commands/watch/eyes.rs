@@ -19,9 +19,15 @@ use super::roots::Root;
 /// So many saves may be waiting to be looked at; of more, the rest say nothing new.
 const WAITING_MAX: usize = 64;
 
-/// News: something was saved that a run may rest on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Saved;
+/// What the system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Something was saved that a run may rest on.
+    Saved,
+    /// So much happened at once that some of it was not told. Mostly that is a turn
+    /// that reads a whole kernel tree, since opening a file is told too.
+    Missed,
+}
 
 /// Which folder it was, not by name: one that was put in its place is another,
 /// also when it got the number of the one before.
@@ -41,7 +47,7 @@ impl Eyes {
     ///
     /// # Errors
     /// When the system cannot watch files.
-    pub(super) fn open(roots: Vec<Root>) -> anyhow::Result<(Self, Receiver<Saved>)> {
+    pub(super) fn open(roots: Vec<Root>) -> anyhow::Result<(Self, Receiver<News>)> {
         let (tell, news) = sync_channel(WAITING_MAX);
         let concern = roots.clone();
         let watcher = notify::recommended_watcher(move |event| hear(event, &concern, &tell))
@@ -134,17 +140,21 @@ fn identity(path: &Utf8Path) -> Option<Identity> {
     Some((meta.dev(), meta.ino(), meta.created().ok()))
 }
 
-fn hear(event: notify::Result<notify::Event>, roots: &[Root], tell: &SyncSender<Saved>) {
-    let is_news = match event {
-        // What was missed may have been a save.
-        Err(_) => true,
-        Ok(event) if event.need_rescan() => true,
-        Ok(event) => is_save(event.kind) && event.paths.iter().any(|path| concerns(roots, path)),
-    };
-    if is_news {
+fn hear(event: notify::Result<notify::Event>, roots: &[Root], tell: &SyncSender<News>) {
+    if let Some(news) = news(&event, roots) {
         // When many wait already, one more is no news.
-        let _ = tell.try_send(Saved);
+        let _ = tell.try_send(news);
     }
+}
+
+fn news(event: &notify::Result<notify::Event>, roots: &[Root]) -> Option<News> {
+    let event = match event {
+        Err(_) => return Some(News::Missed),
+        Ok(event) if event.need_rescan() => return Some(News::Missed),
+        Ok(event) => event,
+    };
+    let is_news = is_save(event.kind) && event.paths.iter().any(|path| concerns(roots, path));
+    is_news.then_some(News::Saved)
 }
 
 fn concerns(roots: &[Root], path: &Path) -> bool {
@@ -180,7 +190,7 @@ mod tests {
         (dir, path)
     }
 
-    fn open(roots: Vec<Root>) -> (Eyes, Receiver<Saved>) {
+    fn open(roots: Vec<Root>) -> (Eyes, Receiver<News>) {
         let (mut eyes, news) = Eyes::open(roots).unwrap();
         assert!(eyes.renew().unwrap().is_empty());
         (eyes, news)
@@ -205,6 +215,19 @@ mod tests {
         ] {
             assert!(is_save(kind), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_save_is_told_from_what_was_missed() {
+        let roots = [Root::Folder("/w/series".into())];
+        let event = |path: &str| {
+            let event = notify::Event::new(EventKind::Modify(ModifyKind::Any));
+            Ok(event.add_path(path.into()))
+        };
+        assert_eq!(news(&event("/w/series/1.patch"), &roots), Some(News::Saved));
+        assert_eq!(news(&event("/w/1.patch"), &roots), None);
+        let missed = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        assert_eq!(news(&Ok(missed), &roots), Some(News::Missed));
     }
 
     #[test]
