@@ -24,8 +24,9 @@ use crate::worktree::{self, Contents, WorkTree};
 
 pub use toolchain::Toolchain;
 
-/// Raise this when the way of building changes what comes out.
-const BUILD_FORMAT: &str = "4";
+/// Raise this when the way of building changes what comes out: kernels get other
+/// ids, and no build folder keeps its objects.
+pub(crate) const BUILD_FORMAT: &str = "4";
 const FACTS: &str = "kernel.json";
 
 /// What is remembered of a built kernel.

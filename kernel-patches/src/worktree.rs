@@ -19,19 +19,25 @@ use testbed_host::lock::FileLock;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::index;
+use crate::kernel::BUILD_FORMAT;
 use crate::overlay::{FileState, Overlay};
 use crate::scratch::{remove_below, write_below};
 use crate::tree::Tree;
 
 /// Remembers what a build folder's copy holds.
 const STATE: &str = "state.json";
+/// The format of build folders that do not name theirs.
+const UNNAMED_FORMAT: &str = "4";
 
 /// Files by what is in them.
 pub(crate) type Contents = BTreeMap<Utf8PathBuf, String>;
 
 /// What the copy holds now; absent while a change is under way.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
+    /// The way of building that the objects came from.
+    #[serde(default = "unnamed_format")]
+    format: String,
     /// Of a fixed tree its id, of a live one the empty string.
     tree: String,
     /// Files copied from a live tree, by content. They are many, and compare faster
@@ -41,9 +47,26 @@ struct State {
     overlaid: Contents,
 }
 
+fn unnamed_format() -> String {
+    UNNAMED_FORMAT.to_owned()
+}
+
 impl State {
+    /// Returns that of an empty folder.
+    fn empty() -> Self {
+        Self {
+            format: BUILD_FORMAT.to_owned(),
+            tree: String::new(),
+            copied: BTreeMap::new(),
+            overlaid: Contents::new(),
+        }
+    }
+
+    /// Reads what is known. Of a folder with objects that another way of building
+    /// made, nothing is: make would keep them.
     fn read(home: &Utf8Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(home.join(STATE)).ok()?).ok()
+        let state: Self = serde_json::from_slice(&fs::read(home.join(STATE)).ok()?).ok()?;
+        (state.format == BUILD_FORMAT).then_some(state)
     }
 }
 
@@ -136,7 +159,7 @@ impl WorkTree {
                 link_tree(tree.root(), &self.source())?;
                 State {
                     tree: tree.id().to_owned(),
-                    ..State::default()
+                    ..State::empty()
                 }
             }
         };
@@ -155,12 +178,15 @@ impl WorkTree {
                 _ => {}
             }
         }
-        match fs::remove_file(self.home.join("configured")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::host("clearing a build folder")(error))
+        for memory in ["configured", "headers.key"] {
+            match fs::remove_file(self.home.join(memory)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::host("clearing a build folder")(error));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn turn_live(
@@ -174,7 +200,7 @@ impl WorkTree {
             Some(state) => state,
             None => {
                 self.start_over()?;
-                State::default()
+                State::empty()
             }
         };
         let Some(index) = tree.index() else {
@@ -208,9 +234,9 @@ impl WorkTree {
             copied.remove(path.as_str());
         }
         Ok(State {
-            tree: String::new(),
             copied,
             overlaid,
+            ..State::empty()
         })
     }
 
@@ -375,6 +401,29 @@ mod tests {
         fs::remove_file(work.home().join("state.json")).unwrap();
         work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
         assert!(!work.objects().join("a.o").exists());
+    }
+
+    #[test]
+    fn objects_of_another_way_of_building_go_and_those_of_an_unnamed_one_stay() {
+        let Ground { _dir, tree, cache } = ground();
+        let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        let object = work.objects().join("a.o");
+        let state = work.home().join(STATE);
+        let stays_when_format_is = |format: Option<&str>| {
+            work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+            fs::create_dir_all(work.objects()).unwrap();
+            fs::write(&object, "").unwrap();
+            let named = format!("\"format\":\"{BUILD_FORMAT}\",");
+            let text = fs::read_to_string(&state).unwrap();
+            assert!(text.contains(&named), "{text}");
+            let other = format.map_or(String::new(), |format| format!("\"format\":\"{format}\","));
+            fs::write(&state, text.replace(&named, &other)).unwrap();
+            work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+            object.exists()
+        };
+        assert!(stays_when_format_is(Some(BUILD_FORMAT)));
+        assert!(!stays_when_format_is(Some("other")));
+        assert_eq!(stays_when_format_is(None), UNNAMED_FORMAT == BUILD_FORMAT);
     }
 
     #[test]
