@@ -189,6 +189,17 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
     transcript
 }
 
+/// Tries whether guests can go on from a template at all: one does, and is gone.
+pub(crate) fn try_out(
+    spec: &VmSpec,
+    template: &Template,
+    cancel: &Cancel,
+    observer: &dyn Observer,
+) -> Result<(), End> {
+    let activity = Activity::start(observer, format!("try out {}", spec.name), None);
+    Run::new(spec, cancel, activity).restore(template).map(drop)
+}
+
 /// Boots a machine up to where its guest waits to be told to begin, and saves it:
 /// its memory into `memory`, the rest into `state`. Returns its devices. QEMU is
 /// gone when this returns.

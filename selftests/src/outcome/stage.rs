@@ -19,8 +19,9 @@ pub(super) fn failed_stage(subject: Subject<'_>, evidence: &Evidence<'_>) -> Opt
                     .in_time(stage.started && ran),
             );
         }
-        if skip_reason(subject, stage, &report).is_some() {
-            // The later stages have nothing to work on.
+        let is_last = number == evidence.stages.len();
+        if skip_reason(subject, stage, &report).is_some() && is_last {
+            // The later stages have nothing to work on, and were not begun.
             return None;
         }
     }

@@ -99,7 +99,38 @@ impl Templates {
         self.check_room(spec)?;
         let _activity = Activity::start(observer, format!("save {}", spec.name), None);
         self.make(spec, &dir, cancel)?;
-        Template::open(&dir).ok_or_else(|| host("it changed while it was saved"))
+        let template = Template::open(&dir).ok_or_else(|| host("it changed while it was saved"))?;
+        self.try_out(spec, &template, cancel, observer)
+            .inspect_err(|_| self.forget(&template))?;
+        Ok(template)
+    }
+
+    /// Better to know now than at every guest.
+    fn try_out(
+        &self,
+        spec: &VmSpec,
+        template: &Template,
+        cancel: &Cancel,
+        observer: &dyn Observer,
+    ) -> Result<(), NoTemplate> {
+        let folder = self.room_for_one()?;
+        let spec = VmSpec {
+            artifacts: Utf8Path::from_path(folder.path())
+                .ok_or_else(|| host("the cache's path is not UTF-8"))?
+                .to_owned(),
+            ..spec.clone()
+        };
+        vm::try_out(&spec, template, cancel, observer).map_err(|end| match end {
+            End::Cancelled => NoTemplate::Cancelled,
+            end => NoTemplate::NotSaved(end),
+        })
+    }
+
+    fn room_for_one(&self) -> Result<tempfile::TempDir, NoTemplate> {
+        tempfile::Builder::new()
+            .prefix(PARTIAL)
+            .tempdir_in(&self.dir)
+            .map_err(host)
     }
 
     /// Drops the template for a guest, if there is one.
@@ -108,10 +139,7 @@ impl Templates {
     }
 
     fn make(&self, spec: &VmSpec, dir: &Utf8Path, cancel: &Cancel) -> Result<(), NoTemplate> {
-        let partial = tempfile::Builder::new()
-            .prefix(PARTIAL)
-            .tempdir_in(&self.dir)
-            .map_err(host)?;
+        let partial = self.room_for_one()?;
         let parts = Utf8Path::from_path(partial.path())
             .ok_or_else(|| host("the cache's path is not UTF-8"))?;
         let spec = VmSpec {

@@ -74,13 +74,14 @@ impl<'a> Run<'a> {
             match self.restore(template) {
                 Err(End::Cancelled) => return Err(End::Cancelled),
                 Err(trouble) => {
-                    self.stages.clear();
                     self.start = Start::BootInstead {
                         trouble: trouble.to_string(),
                     };
                 }
-                Ok(session) => {
+                Ok(mut session) => {
                     self.start = Start::Template;
+                    // From here on it is the guest that does or does not.
+                    self.begin(&mut session, 1)?;
                     return Ok(session);
                 }
             }
@@ -93,7 +94,9 @@ impl<'a> Run<'a> {
         Ok(session)
     }
 
-    fn restore(&mut self, template: &Template) -> Result<Session, End> {
+    /// Gets a guest that goes on from where the template was saved. What fails
+    /// before it does is QEMU's or the host's doing.
+    pub(super) fn restore(&mut self, template: &Template) -> Result<Session, End> {
         // What the kernel said while it booted belongs to every guest's log.
         fs::copy(template.console(), self.spec.artifacts.join("serial.log"))
             .map_err(End::launch_failed)?;
@@ -102,7 +105,6 @@ impl<'a> Run<'a> {
         session.enter(Phase::Restore, self.spec.deadlines.restore);
         let devices = template.devices().map_err(End::launch_failed)?;
         session.load(&template.state(), &devices)?;
-        self.begin(&mut session, 1)?;
         Ok(session)
     }
 

@@ -194,7 +194,8 @@ impl Record {
             duration_ms: transcript.wall_ms,
             start: match transcript.start {
                 Start::Template => "template".to_owned(),
-                Start::Boot | Start::BootInstead { .. } => "boot".to_owned(),
+                Start::Boot => "boot".to_owned(),
+                Start::BootInstead { .. } => "boot-instead".to_owned(),
             },
             shared: transcript.shared,
             accel: transcript.accelerator.qemu_name().to_owned(),
