@@ -21,6 +21,7 @@ pub mod stack;
 pub mod tree;
 pub mod worktree;
 
+mod complaints;
 mod content;
 mod scratch;
 mod yaml;

@@ -14,6 +14,7 @@ use super::headers::Headers;
 use super::image;
 use super::shims::Shims;
 use super::{FACTS, Facts};
+use crate::complaints::hosts_fault;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::profile::Profile;
@@ -259,7 +260,7 @@ impl Maker<'_> {
     /// A tool that says no is the source's fault; anything else is the host's.
     fn explain(&self, error: ProcessError, verb: &str) -> Error {
         match error {
-            ProcessError::Failed { ref tail, .. } if is_hosts_fault(tail) => {
+            ProcessError::Failed { ref tail, .. } if hosts_fault(tail).is_some() => {
                 Error::tool(format!("making {}", self.what()))(error)
             }
             ProcessError::Failed { tail, .. } => Error::input(
@@ -328,17 +329,6 @@ impl Maker<'_> {
         let _ = fs::remove_dir_all(self.order.dir);
         fs::rename(parts, self.order.dir).map_err(Error::host("keeping a kernel"))
     }
-}
-
-/// Whether a tool that failed says that the host was in its way.
-fn is_hosts_fault(tail: &str) -> bool {
-    [
-        "No space left on device",
-        "Cannot allocate memory",
-        "Killed signal terminated program",
-    ]
-    .iter()
-    .any(|words| tail.contains(words))
 }
 
 /// Reads a step of kbuild's output: `  CC      kernel/fork.o`.

@@ -12,6 +12,7 @@ use testbed_host::process::{ProcessError, Tool};
 
 use super::Request;
 use super::source::{self, SELFTESTS};
+use crate::complaints::hosts_fault;
 use crate::error::Error;
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
@@ -135,10 +136,10 @@ impl Maker<'_> {
             .run_unchecked(self.cancel)
             .map_err(self.failed())?;
         let complaints = output.stderr_text();
-        if !output.status.success() && complaints.contains("No space left on device") {
-            return Err(Error::host("building selftests")(std::io::Error::other(
-                "no space left on device",
-            )));
+        let fault = hosts_fault(&complaints).filter(|_| !output.status.success());
+        if let Some(line) = fault {
+            let said = std::io::Error::other(line.to_owned());
+            return Err(Error::host(self.doing())(said));
         }
         Ok(complaints)
     }
@@ -179,7 +180,11 @@ impl Maker<'_> {
     }
 
     fn failed(&self) -> impl FnOnce(ProcessError) -> Error {
-        Error::tool(format!("building the selftests `{}`", self.target))
+        Error::tool(self.doing())
+    }
+
+    fn doing(&self) -> String {
+        format!("building the selftests `{}`", self.target)
     }
 }
 
