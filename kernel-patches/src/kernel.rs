@@ -7,6 +7,7 @@ mod image;
 mod order;
 mod shims;
 mod toolchain;
+mod unfinished;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;

@@ -13,6 +13,7 @@ use testbed_host::process::{ProcessError, Tool};
 use super::headers::Headers;
 use super::image;
 use super::shims::Shims;
+use super::unfinished::Unfinished;
 use super::{FACTS, Facts};
 use crate::complaints::hosts_fault;
 use crate::content::ContentId;
@@ -56,12 +57,14 @@ pub(super) fn build(
         work: &work,
         shims: Shims::lay(work.home(), cache)?,
         headers: Headers::of(work.home(), order.tree, &order.stack.overlay),
+        unfinished: Unfinished::of(work.home()),
         order,
         cancel,
         observer,
     };
+    // First of all: a configuration runs tools that the last build made.
+    maker.unfinished.forget(&work.objects())?;
     maker.configure()?;
-    maker.forget_half_made()?;
     maker.compile()?;
     maker.install_headers()?;
     maker.publish(begun.elapsed().as_secs())
@@ -71,6 +74,7 @@ struct Maker<'a> {
     work: &'a WorkTree,
     shims: Shims,
     headers: Headers,
+    unfinished: Unfinished,
     order: &'a Order<'a>,
     cancel: &'a Cancel,
     observer: &'a dyn Observer,
@@ -129,10 +133,12 @@ impl Maker<'_> {
     }
 
     fn run_config(&self, target: &str) -> Result<(), Error> {
-        self.make(&[target])
+        let make = self
+            .make(&[target])
             .log_to(self.log())
-            .deadline("configuration", CONFIGURE_LIMIT)
-            .run(self.cancel)
+            .deadline("configuration", CONFIGURE_LIMIT);
+        self.unfinished
+            .during(|| make.run(self.cancel))?
             .map(drop)
             .map_err(|error| self.explain(error, "configure"))
     }
@@ -172,55 +178,31 @@ impl Maker<'_> {
         Ok(id.finish())
     }
 
-    /// Removes what a build that was killed may have left half written: make
-    /// takes an object that is newer than its source for a good one.
-    fn forget_half_made(&self) -> Result<(), Error> {
-        let mark = self.unfinished();
-        let Ok(begun) = fs::metadata(&mark).and_then(|meta| meta.modified()) else {
-            return Ok(());
-        };
-        for entry in walkdir::WalkDir::new(self.work.objects()) {
-            let entry = entry.map_err(Error::host("looking through a killed build"))?;
-            let newer = entry.metadata().ok().and_then(|meta| meta.modified().ok());
-            let is_config = entry.file_name() == ".config";
-            if entry.file_type().is_file() && !is_config && newer.is_some_and(|time| time >= begun)
-            {
-                fs::remove_file(entry.path()).map_err(Error::host("removing half a build"))?;
-            }
-        }
-        fs::remove_file(&mark).map_err(Error::host("removing half a build"))
-    }
-
-    /// The file that is there while make runs, and stays when it is killed.
-    fn unfinished(&self) -> Utf8PathBuf {
-        self.work.home().join("unfinished")
-    }
-
-    fn compile(&self) -> Result<(), Error> {
-        fs::write(self.unfinished(), "").map_err(Error::host("marking a build as begun"))?;
-        let made = self.run_make().and_then(|()| self.check_image());
-        // Make ended by itself, for better or worse, and left nothing half made.
-        fs::remove_file(self.unfinished()).map_err(Error::host("marking a build as ended"))?;
-        made
-    }
-
     fn run_make(&self) -> Result<(), Error> {
         // From nothing there is a fair guess; how much an edit touches nobody knows.
         let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_GUESS);
         let activity = Activity::start(self.observer, format!("building {}", self.what()), total);
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let mut steps = 0;
-        self.make(&[&format!("-j{jobs}"), "bzImage"])
+        let mut on_line = |line: &str| {
+            if let Some(step) = step(line) {
+                steps += 1;
+                activity.advance(steps, step);
+            }
+        };
+        let make = self
+            .make(&[&format!("-j{jobs}"), "bzImage"])
             .log_to(self.log())
-            .deadline("kernel build", COMPILE_LIMIT)
-            .run_lines(self.cancel, &mut |line| {
-                if let Some(step) = step(line) {
-                    steps += 1;
-                    activity.advance(steps, step);
-                }
-            })
-            .map_err(|error| self.explain(error, "compile"))?;
-        Ok(())
+            .deadline("kernel build", COMPILE_LIMIT);
+        self.unfinished
+            .during(|| make.run_lines(self.cancel, &mut on_line))?
+            .map(drop)
+            .map_err(|error| self.explain(error, "compile"))
+    }
+
+    fn compile(&self) -> Result<(), Error> {
+        self.run_make()?;
+        self.check_image()
     }
 
     /// An image that boots another kernel than the one built would prove nothing;
@@ -248,11 +230,13 @@ impl Maker<'_> {
         let activity = format!("installing the headers of {}", self.what());
         let _activity = Activity::start(self.observer, activity, None);
         self.headers.clear()?;
-        self.make(&["headers_install"])
+        let make = self
+            .make(&["headers_install"])
             .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder))
             .log_to(self.log())
-            .deadline("headers_install", CONFIGURE_LIMIT)
-            .run(self.cancel)
+            .deadline("headers_install", CONFIGURE_LIMIT);
+        self.unfinished
+            .during(|| make.run(self.cancel))?
             .map_err(|error| self.explain(error, "install its headers"))?;
         self.headers.remember()
     }
