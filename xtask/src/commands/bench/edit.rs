@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The author's loop: a line of C in a patch is changed, and something is asked again.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use sha2::{Digest as _, Sha256};
 
 use super::case::{Bench, Came, Sample, Side};
 use super::ours::{Figure, Ours};
@@ -50,12 +53,14 @@ fn bench(
         question,
         cells: generate::scenarios(session)?.len(),
         tree: args.kernel.clone(),
+        seen: Images::default(),
     };
     Ok(Bench {
         sides: vec![Box::new(side)],
         notes: vec![format!(
-            "{EDITED} is a copy of {DEFAULT_SERIES} with a comment behind the first statement that \
-             its patches add to a .c file, another one each time"
+            "{EDITED} is a copy of {DEFAULT_SERIES} with a text that the kernel keeps before the \
+             first call that its patches add to a .c file, another one each time; no two images \
+             were the same"
         )],
     })
 }
@@ -67,6 +72,23 @@ struct Edited {
     question: Question,
     cells: usize,
     tree: Option<String>,
+    seen: Images,
+}
+
+/// The images of the rounds so far, by the sum of their content.
+#[derive(Debug, Default)]
+struct Images(RefCell<BTreeSet<[u8; 32]>>);
+
+impl Images {
+    /// Takes note of a round's image; returns what is wrong when there was one like
+    /// it: its guests would go on from the template that another round had to make.
+    fn complaint(&self, image: &Utf8Path) -> std::io::Result<Option<String>> {
+        let mut sum = Sha256::new();
+        std::io::copy(&mut fs::File::open(image)?, &mut sum)?;
+        let is_new = self.0.borrow_mut().insert(sum.finalize().into());
+        let why = "the edit changed nothing in the kernel: its image is that of an earlier round";
+        Ok((!is_new).then(|| why.to_owned()))
+    }
 }
 
 impl Edited {
@@ -126,8 +148,9 @@ impl Side for Edited {
                 (came, image_of(&place.join("run"))?)
             }
         };
+        let complaint = self.seen.complaint(&image)?;
         forget_kernel(&image, session)?;
-        Ok(came)
+        Ok(complaint.map_or(came, Came::Wrong))
     }
 }
 
@@ -190,11 +213,13 @@ fn edit_first(series: &Utf8Path, stamp: &str) -> anyhow::Result<()> {
             return Ok(fs::write(path, text)?);
         }
     }
-    anyhow::bail!("no patch of {DEFAULT_SERIES} adds a statement to a .c file")
+    anyhow::bail!("no patch of {DEFAULT_SERIES} adds a call to a function in a .c file")
 }
 
-/// Returns the patch with a comment behind the first statement that it adds to
-/// a .c file; no line more or less, so that the hunk's header still holds.
+/// Returns the patch with `stamp` before the first call that it adds to a .c file,
+/// as a text that the compiler must keep: a comment would leave no trace in a kernel
+/// without debug information. No line more or less, so that the hunk's header still
+/// holds.
 fn edit(patch: &str, stamp: &str) -> Option<String> {
     let mut is_c = false;
     let mut is_edited = false;
@@ -203,15 +228,24 @@ fn edit(patch: &str, stamp: &str) -> Option<String> {
         if let Some(path) = line.strip_prefix("+++ ") {
             is_c = path.ends_with(".c");
         }
-        out += line;
-        let is_added = line.starts_with('+') && !line.starts_with("+++ ");
-        if is_c && !is_edited && is_added && line.ends_with(';') {
-            out += &format!(" /* {stamp} */");
-            is_edited = true;
+        match added_call(line) {
+            Some(call) if is_c && !is_edited => {
+                out += &format!("+\tbarrier_data(\"{stamp}\"); {call}");
+                is_edited = true;
+            }
+            _ => out += line,
         }
         out.push('\n');
     }
     is_edited.then_some(out)
+}
+
+/// Returns the call that a line of a patch adds right in a function's body. Deeper
+/// in, the line may be all that belongs to an `if` or a loop without braces.
+fn added_call(line: &str) -> Option<&str> {
+    let call = line.strip_prefix("+\t")?;
+    let is_call = call.starts_with(|first: char| first.is_ascii_alphabetic());
+    (is_call && call.ends_with(");")).then_some(call)
 }
 
 #[cfg(test)]
@@ -219,12 +253,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_added_statement_of_a_c_file_gets_a_comment() {
-        let patch = "--- a/x.h\n+++ b/x.h\n@@ -1 +1,2 @@\n a;\n+int h;\n\
-                     --- a/x.c\n+++ b/x.c\n@@ -1 +1,3 @@\n c;\n+\n+int c;\n+int d;\n";
+    fn the_first_added_call_of_a_c_file_gets_a_text_before_it() {
+        let patch = "--- a/x.h\n+++ b/x.h\n@@ -1 +1,2 @@\n a;\n+\th();\n\
+                     --- a/x.c\n+++ b/x.c\n@@ -1,3 +1,7 @@\n \tc();\n+\tint n;\n+\tif (n)\n\
+                     +\t\td(n,\n+\t\t  n);\n+\te(n);\n+\tf(n);\n";
         let edited = edit(patch, "7").unwrap();
-        assert_eq!(edited, patch.replace("+int c;", "+int c; /* 7 */"));
-        assert_eq!(edit("+++ b/x.h\n+int h;\n", "7"), None);
+        let there = "+\tbarrier_data(\"7\"); e(n);";
+        assert_eq!(edited, patch.replace("+\te(n);", there));
+        assert_eq!(edit("+++ b/x.h\n+\th();\n", "7"), None);
+    }
+
+    #[test]
+    fn an_image_that_was_there_in_an_earlier_round_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = Utf8Path::from_path(dir.path()).unwrap().join("bzImage");
+        let seen = Images::default();
+        let mut round = |content: &str| {
+            fs::write(&image, content).unwrap();
+            seen.complaint(&image).unwrap().is_some()
+        };
+        assert_eq!(
+            ["a", "b", "b", "a"].map(&mut round),
+            [false, false, true, true]
+        );
     }
 
     #[test]

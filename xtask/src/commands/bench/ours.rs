@@ -15,12 +15,14 @@ use super::case::{Came, Sample, Side};
 use super::cost::{Peak, Watch, disk_mib};
 use super::leftovers;
 use super::stats::spread;
-use crate::result::{RunResult, Verdict};
+use crate::result::{CellResult, RunResult};
 use crate::run_folder::{RESULT, RunFolder};
 use crate::session::Session;
 
 /// Builds are made beforehand; a thousand cells take a while.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// How a guest started whose template failed.
+const BOOT_INSTEAD: &str = "boot-instead";
 /// Of a command that failed, so many of the last lines are shown.
 const LINES_SHOWN: usize = 30;
 
@@ -220,26 +222,39 @@ fn is_filled(folder: &Utf8Path) -> bool {
 /// Returns what is wrong with a result that should be `cells` cells as expected,
 /// all started in the same way if that matters.
 fn complaint(result: &RunResult, cells: usize, start: Option<&str>) -> Option<String> {
-    let bad = result
-        .cells
-        .iter()
-        .find(|cell| cell.verdict == Verdict::Unexpected || cell.outcome == "skip");
-    if let Some(cell) = bad {
+    if let Some(cell) = result.cells.iter().find(|cell| !is_done(cell)) {
         let (name, stack) = (&cell.scenario, &cell.stack);
         return Some(format!(
             "{name} on {stack}: {}: {}",
             cell.outcome, cell.reason
         ));
     }
-    let other = start.and_then(|start| result.cells.iter().find(|cell| cell.start != start));
-    if let (Some(cell), Some(start)) = (other, start) {
+    let other = result.cells.iter().find(|cell| match start {
+        Some(start) => cell.start != start,
+        // Two tries, of which the first failed: the time of neither.
+        None => cell.start == BOOT_INSTEAD,
+    });
+    if let Some(cell) = other {
         return Some(format!(
-            "the guest of {} on {} did not start by `{start}` but by `{}`",
-            cell.scenario, cell.stack, cell.start
+            "the guest of {} on {} did not start by `{}` but by `{}`",
+            cell.scenario,
+            cell.stack,
+            start.unwrap_or("template"),
+            cell.start
         ));
     }
     let ran = result.cells.len();
     (ran != cells).then(|| format!("{ran} cells ran where {cells} should have"))
+}
+
+/// Returns whether a cell did its work, and it came out as it should. A test of the
+/// tree's own may skip as far as a run is concerned, but then it did nothing.
+fn is_done(cell: &CellResult) -> bool {
+    let is_good = match cell.kselftest {
+        true => cell.outcome == "pass",
+        false => cell.outcome != "skip",
+    };
+    is_good && !cell.is_finding()
 }
 
 fn last_lines(output: &Output) -> String {
@@ -265,6 +280,23 @@ mod tests {
         assert_eq!(wrong, "kexec on series: hang: hang for a reason");
         let skipped = cell("kexec", "series", "skip", "skip");
         assert!(complaint(&run(vec![skipped]), 1, None).is_some());
+        let shown = cell("kexec", "base", "fail", "fail");
+        assert_eq!(complaint(&run(vec![shown]), 1, None), None);
+    }
+
+    #[test]
+    fn a_test_of_the_trees_own_counts_only_if_it_passed() {
+        let run = |cells| RunResult::new(String::new(), String::new(), Vec::new(), cells);
+        let name = "liveupdate:luo_kexec_simple";
+        let passed = cell(name, "series", "pass", "pass");
+        let skipped = cell(name, "series", "skip", "pass");
+        assert!(skipped.is_skipped(), "and the run has no finding");
+        assert_eq!(complaint(&run(vec![passed.clone()]), 1, None), None);
+        let wrong = complaint(&run(vec![passed.clone(), skipped]), 2, None).unwrap();
+        assert_eq!(wrong, format!("{name} on series: skip: skip for a reason"));
+        let mut failed = passed;
+        failed.outcome = "fail".to_owned();
+        assert!(complaint(&run(vec![failed]), 1, None).is_some());
     }
 
     #[test]
@@ -279,6 +311,17 @@ mod tests {
             wrong,
             "the guest of held on series did not start by `template` but by `boot`"
         );
+    }
+
+    #[test]
+    fn a_guest_whose_template_failed_is_no_figure_of_anything() {
+        let mut instead = cell("held", "series", "pass", "pass");
+        instead.start = "boot-instead".to_owned();
+        let result = RunResult::new(String::new(), String::new(), Vec::new(), vec![instead]);
+        for start in [None, Some("template"), Some("boot")] {
+            let wrong = complaint(&result, 1, start).unwrap();
+            assert!(wrong.ends_with("but by `boot-instead`"), "{wrong}");
+        }
     }
 
     #[test]

@@ -233,6 +233,9 @@ fn lay_configuration(
 }
 
 /// Removes the files below `folder` that were written at `begun` or later.
+///
+/// `kernel-patches` does the same in its own object folders, for itself, but spares
+/// `.config`, which it has made by then; here the script makes it again.
 fn remove_since(folder: &Utf8Path, begun: SystemTime) -> std::io::Result<()> {
     for entry in folder.read_dir_utf8()? {
         let entry = entry?;
