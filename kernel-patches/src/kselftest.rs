@@ -7,6 +7,7 @@
 
 mod build;
 mod collect;
+mod libraries;
 mod program;
 mod source;
 mod wanted;
@@ -250,13 +251,15 @@ fn put_in_place(parts: &Utf8Path, dir: &Utf8Path, target: &str) -> Result<(), Er
     }
 }
 
-/// All that decides what comes out: the source, the headers, the compiler.
+/// All that decides what comes out: the source, the headers, the compiler, and the
+/// libraries, since a test that lacks one is kept as unfit.
 fn suite_id(request: &Request<'_>) -> Result<String, Error> {
     let headers = request.kernel.headers();
     let mut id = ContentId::new("kselftest")
         .part(BUILD_FORMAT.as_bytes())
         .part(request.target.as_bytes())
         .part(request.toolchain.identity.as_bytes())
+        .part(libraries::content(&libraries::RECORDS)?.as_bytes())
         .part(source::content(request.tree, request.stack).as_bytes());
     for entry in walkdir::WalkDir::new(&headers).sort_by_file_name() {
         let entry = entry.map_err(Error::host(format!("reading `{headers}`")))?;
