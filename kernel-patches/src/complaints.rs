@@ -26,6 +26,30 @@ fn is_source(line: &str) -> bool {
     line.trim_start().starts_with('|')
 }
 
+/// Returns the line with the random part of each compiler's temporary file, such
+/// as `/tmp/ccAb12Cd.o`, taken out, so that the same mistake reads the same twice.
+pub(crate) fn without_temporaries(line: &str) -> String {
+    let is_around = |c: char| c.is_whitespace() || "`'\"():;,".contains(c);
+    line.split_inclusive(is_around)
+        .map(|piece| {
+            let word = piece.trim_end_matches(is_around);
+            match ending_of_temporary(word) {
+                Some(ending) => format!("ccXXXXXX{ending}{}", &piece[word.len()..]),
+                None => piece.to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// Returns what follows the random part in a temporary file's whole path.
+fn ending_of_temporary(word: &str) -> Option<&str> {
+    let (_, name) = word.strip_prefix('/')?.rsplit_once('/')?;
+    let rest = name.strip_prefix("cc")?;
+    let (random, ending) = rest.split_at_checked(6)?;
+    let is_random = random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_random && (ending.is_empty() || ending.starts_with('.'))).then_some(ending)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +73,25 @@ mod tests {
         }
         let shown = "a.c:12:3: error: too few arguments\n   12 |   puts(\"Cannot allocate memory\", 1\n      |   ^~~~ No space left on device\n";
         assert_eq!(hosts_fault(shown), None);
+    }
+
+    #[test]
+    fn a_temporary_name_reads_the_same_twice_and_others_stay() {
+        assert_eq!(
+            without_temporaries("/usr/bin/ld: /tmp/ccAb12Cd.o: in function `main':"),
+            "/usr/bin/ld: ccXXXXXX.o: in function `main':"
+        );
+        assert_eq!(
+            without_temporaries("ld: (/var/x/ccZz9912.ltrans0.ltrans.o): no"),
+            "ld: (ccXXXXXX.ltrans0.ltrans.o): no"
+        );
+        for other in [
+            "tools/cccommon.c:1:2: error: é",
+            "/usr/lib/ccache.o: no",
+            "/ccAb12Cd.o",
+            "/usr/lib/ccab12cde.o",
+        ] {
+            assert_eq!(without_temporaries(other), other);
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::build::{Built, Part};
 use super::source::SELFTESTS;
 use super::wanted::is_file_name;
 use super::{Facts, Form, Test, program};
+use crate::complaints::without_temporaries;
 use crate::error::Error;
 
 /// Limits of what goes to guests.
@@ -163,7 +164,7 @@ fn not_built(word: &str, built: &Built) -> String {
     let room = built.source.parent().unwrap_or(&built.source);
     let line = line.replace(&format!("{}/", built.source), "");
     let line = line.replace(&format!("{room}/"), "");
-    format!("{lead}: {}", short(&line))
+    format!("{lead}: {}", short(&without_temporaries(&line)))
 }
 
 /// The first complaint of those before make gave up on a file, or make's own.
