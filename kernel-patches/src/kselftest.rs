@@ -12,6 +12,8 @@ mod program;
 mod source;
 mod wanted;
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -30,12 +32,14 @@ use crate::tree::Tree;
 pub use wanted::{Wanted, has_target, no_such_target};
 
 /// Raise this when the way of building changes what comes out.
-const BUILD_FORMAT: &str = "1";
+const BUILD_FORMAT: &str = "2";
 const FACTS: &str = "suite.json";
 /// The folder of the files that go to guests.
 const FILES: &str = "files";
 /// A longer account of a suite, or configuration, is none of ours, in bytes.
 const TEXT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A longer file for guests is none of ours, in bytes.
+const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// What is remembered of a built TARGET.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,9 @@ pub struct Facts {
     pub tests: Vec<Test>,
     /// Sentences on what was left out besides tests.
     pub notes: Vec<String>,
+    /// Its files for guests, by name, with their content, to notice one that was
+    /// cut off or changed.
+    pub files: BTreeMap<String, String>,
 }
 
 /// One test of a TARGET.
@@ -160,11 +167,32 @@ impl Suite {
             facts,
             is_fresh,
         };
-        let mut tests = suite.facts.tests.iter();
-        tests
-            .all(|test| suite.files(test).iter().all(|file| file.path.is_file()))
-            .then_some(suite)
+        let files = dir.join(FILES);
+        let mut kept = suite.facts.files.iter();
+        let is_whole = kept
+            .all(|(name, known)| content_of(&files.join(name)).is_ok_and(|found| found == *known));
+        let is_kept = |file: SuiteFile| suite.facts.files.contains_key(&file.name);
+        let mut needed = suite.facts.tests.iter().flat_map(|test| suite.files(test));
+        (is_whole && needed.all(is_kept)).then_some(suite)
     }
+}
+
+/// Returns a name for what is in a file and whether it may be executed.
+fn content_of(path: &Utf8Path) -> std::io::Result<String> {
+    let bytes = read_plain(path, FILE_BYTES_MAX)?;
+    let id = ContentId::new("selftest file").part(&[u8::from(is_executable(path))]);
+    Ok(id.part(&bytes).finish())
+}
+
+/// Returns the files in a folder by their content.
+fn contents(folder: &Utf8Path) -> std::io::Result<BTreeMap<String, String>> {
+    let entries = folder.read_dir_utf8()?;
+    entries
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name().to_owned(), content_of(entry.path())?))
+        })
+        .collect()
 }
 
 fn is_executable(path: &Utf8Path) -> bool {
@@ -227,7 +255,8 @@ pub fn make(
     let room = Utf8Path::from_path(folder.path()).unwrap_or(&place);
     let built = build::build(request, room, cancel, observer)?;
     let parts = room.join("suite");
-    let facts = collect::collect(&built, request.target, &parts.join(FILES))?;
+    let mut facts = collect::collect(&built, request.target, &parts.join(FILES))?;
+    facts.files = contents(&parts.join(FILES)).map_err(Error::host("keeping selftests"))?;
     let text = serde_json::to_vec_pretty(&facts).map_err(Error::host("keeping selftests"))?;
     fs::write(parts.join(FACTS), text).map_err(Error::host("keeping selftests"))?;
     put_in_place(&parts, &dir, request.target)?;

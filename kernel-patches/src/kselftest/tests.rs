@@ -182,6 +182,21 @@ fn only_what_tests_are_built_from_makes_them_anew() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_or_changed_is_made_anew() {
+    let ground = ground();
+    let whole = ground.make(&stack(&[]), "demo").unwrap();
+    assert!(!ground.make(&stack(&[]), "demo").unwrap().is_fresh);
+    let data = whole.dir.join("files/data");
+    for other in ["dat", "atad\n"] {
+        fs::write(&data, other).unwrap();
+        assert!(ground.make(&stack(&[]), "demo").unwrap().is_fresh);
+        assert_eq!(fs::read_to_string(&data).unwrap(), "data\n");
+    }
+    fs::remove_file(&data).unwrap();
+    assert!(ground.make(&stack(&[]), "demo").unwrap().is_fresh);
+}
+
+#[test]
 fn what_is_not_there_is_the_user_s_mistake() {
     let ground = ground();
     let error = ground.make(&stack(&[]), "dmeo").unwrap_err();
