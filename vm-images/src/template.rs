@@ -42,6 +42,7 @@ const PARTS: [&str; 4] = [MEMORY, STATE, DEVICES, CONSOLE];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     dir: Utf8PathBuf,
+    facts: Facts,
 }
 
 /// What is known of a template; written last, so that a folder with it is whole.
@@ -101,6 +102,22 @@ impl Template {
         let found = Facts::of(dir).ok()?;
         (known == found).then(|| Self {
             dir: dir.to_owned(),
+            facts: known,
+        })
+    }
+
+    /// Returns whether it is still there, and what was saved.
+    pub fn is_whole(&self) -> bool {
+        Self::open(&self.dir).as_ref() == Some(self)
+    }
+
+    /// Returns whether somebody wrote to it. Guests have pages in common with it
+    /// that they have not written: one that changes under them is no ground for any
+    /// verdict. One that was dropped, or made anew, stays as it was for them.
+    pub fn is_touched(&self) -> bool {
+        self.facts.files.iter().any(|then| {
+            let now = FileStamp::of(&self.dir, &then.name);
+            now.is_ok_and(|now| now.inode == then.inode && now != *then)
         })
     }
 
@@ -154,7 +171,12 @@ mod tests {
     #[test]
     fn a_template_that_nobody_touched_is_one() {
         let (_folder, dir) = template();
-        assert!(Template::open(&dir).is_some());
+        let template = Template::open(&dir).unwrap();
+        assert!(template.is_whole() && !template.is_touched());
+        fs::write(template.memory(), "memorz").unwrap();
+        assert!(!template.is_whole() && template.is_touched());
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(!template.is_whole() && !template.is_touched());
     }
 
     #[test]

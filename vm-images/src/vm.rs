@@ -26,7 +26,7 @@ use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring};
 use crate::template::Template;
 use crate::template::devices::Devices;
-use crate::transcript::{End, Phase, Transcript, millis};
+use crate::transcript::{End, Phase, Start, Transcript, millis};
 pub use batch::{Sharer, run_shared};
 use run::Run;
 use session::Session;
@@ -172,6 +172,10 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         Ok(()) => End::PoweredOff,
         Err(end) => end,
     };
+    let end = match touched(spec, &run.start) {
+        true => End::launch_failed("the template was touched while the guest ran"),
+        false => end,
+    };
     let mut transcript = Transcript {
         stages: run.stages,
         end,
@@ -187,6 +191,12 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         transcript.end = End::launch_failed(error);
     }
     transcript
+}
+
+/// Returns whether the template that a guest went on from changed under it.
+fn touched(spec: &VmSpec, start: &Start) -> bool {
+    let template = spec.template.as_ref();
+    *start == Start::Template && template.is_some_and(Template::is_touched)
 }
 
 /// Tries whether guests can go on from a template at all: one does, and is gone.

@@ -82,7 +82,8 @@ pub fn arguments(scenario: &Scenario, stage: usize) -> Vec<String> {
     ]
 }
 
-/// Returns what the environment of a stage must say. Before a further stage: that a
+/// Returns what the environment of a stage must say. Always: that the kernel is the
+/// test's alone, so that it may hurry its grace periods. Before a further stage: that a
 /// kexec follows, so that a process is left behind that holds all that is open.
 /// After the first stage: that a stage before it did run, so that a lost session is
 /// a failure, not a skip.
@@ -91,6 +92,7 @@ pub fn environment(scenario: &Scenario, stage: usize) -> Vec<(String, String)> {
     let follows = stage < scenario.stages.len();
     let handed_over = stage > 1;
     [
+        (true, "LIVEUPDATE_TEST_HURRY"),
         (follows, "LIVEUPDATE_TEST_KEXEC"),
         (handed_over, "LIVEUPDATE_TEST_HANDED_OVER"),
     ]

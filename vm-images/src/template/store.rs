@@ -179,6 +179,7 @@ impl Templates {
         let mut kept: Vec<(SystemTime, Template)> = Vec::new();
         self.drop_remains();
         self.drop_other_formats();
+        self.drop_locks();
         for dir in self.folders() {
             match Template::open(&dir) {
                 Some(template) => kept.push((last_use(&dir), template)),
@@ -207,6 +208,20 @@ impl Templates {
             let age = last_use(entry.path()).elapsed().unwrap_or_default();
             if partial && age > PARTIAL_AGE {
                 let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// The locks of templates that are gone. Whoever has one at this moment keeps
+    /// it, and a new one of that name is another file: both may then make the
+    /// template, and the second finds it made.
+    fn drop_locks(&self) {
+        let entries = self.dir.read_dir_utf8().into_iter().flatten();
+        for entry in entries.filter_map(Result::ok) {
+            let path = entry.path();
+            let is_old = last_use(path).elapsed().unwrap_or_default() > PARTIAL_AGE;
+            if path.extension() == Some("lock") && is_old && !path.with_extension("").exists() {
+                let _ = fs::remove_file(path);
             }
         }
     }

@@ -43,6 +43,9 @@ pub fn run_shared(
     let activity = Activity::start(observer, format!("run {}", spec.name), steps);
     let mut run = Run::new(spec, cancel, activity);
     let records = drive(&mut run, sharers).ok()??;
+    if super::touched(spec, &run.start) {
+        return None;
+    }
     let console = read_plain(&spec.artifacts.join("serial.log"), CONSOLE_BYTES_MAX).ok()?;
     let parts = parts(&console, sharers.len())?;
     let programs: u64 = records.iter().map(|record| record.duration_ms).sum();

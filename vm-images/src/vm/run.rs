@@ -97,6 +97,9 @@ impl<'a> Run<'a> {
     /// Gets a guest that goes on from where the template was saved. What fails
     /// before it does is QEMU's or the host's doing.
     pub(super) fn restore(&mut self, template: &Template) -> Result<Session, End> {
+        if !template.is_whole() {
+            return Err(End::launch_failed("the template is gone, or was touched"));
+        }
         // What the kernel said while it booted belongs to every guest's log.
         fs::copy(template.console(), self.spec.artifacts.join("serial.log"))
             .map_err(End::launch_failed)?;

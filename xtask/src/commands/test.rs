@@ -236,6 +236,7 @@ pub(crate) fn run_cells(
     let mut history = History::load(session);
     let loads = loads::pack(&to_run, &history, args.batch, jobs);
     let judge = RunJudge {
+        rig,
         plan,
         folder,
         session,
@@ -262,6 +263,7 @@ pub(crate) fn run_cells(
 
 /// Judges cells and tells of them.
 struct RunJudge<'a> {
+    rig: &'a Rig,
     plan: &'a Plan,
     folder: &'a RunFolder,
     session: &'a Session,
@@ -272,6 +274,15 @@ impl Judge for RunJudge<'_> {
     type Judged = CellResult;
 
     fn judge(&self, cell: &Cell<'_>, transcript: &Transcript) -> CellResult {
+        if let Start::BootInstead { trouble } = &transcript.start {
+            let label = cell.plan.label();
+            let text = format!("{label} booted: its template failed: {trouble}");
+            self.session.progress.event(Event::Note { text });
+            // Who comes after need not wait for it to fail again.
+            cell.template
+                .into_iter()
+                .for_each(|template| self.rig.templates.forget(template));
+        }
         judge_cell(cell, Some(transcript), self.plan, self.folder, self.session)
     }
 
@@ -314,11 +325,6 @@ fn judge_cell(
     folder: &RunFolder,
     session: &Session,
 ) -> CellResult {
-    if let Some(Start::BootInstead { trouble }) = transcript.map(|transcript| &transcript.start) {
-        let label = cell.plan.label();
-        let text = format!("{label} booted: its template failed: {trouble}");
-        session.progress.event(Event::Note { text });
-    }
     let record = judge::Record {
         plan: cell.plan.clone(),
         contains: cell.ground.contains.clone(),

@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use fs_err as fs;
 use selftests::outcome::Subject;
 use selftests::scenario::Scenario;
-use testbed_host::events::Activity;
+use testbed_host::events::{Activity, Event, Observer};
 use vm_images::template::Template;
 use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, Sharer, VmSpec};
@@ -166,7 +166,7 @@ fn run_shared<C: Judge>(
     let [first, _, ..] = load.as_slice() else {
         return None;
     };
-    let folder = run.join(format!(".shared-{first}"));
+    let folder = run.join(format!("shared-{first}"));
     let sharers: Vec<Sharer> = load
         .iter()
         .map(|&index| &cells[index])
@@ -182,16 +182,23 @@ fn run_shared<C: Judge>(
         ..spec(&cells[*first], rig, &folder)
     };
     let transcripts = vm::run_shared(&spec, &sharers, &session.cancel, &session.progress);
-    let _ = fs::remove_dir_all(&folder);
-    let judged: Vec<C::Judged> = load
-        .iter()
-        .zip(transcripts?)
-        .map(|(&index, transcript)| judge.judge(&cells[index], &transcript))
-        .collect();
-    judged
-        .iter()
-        .all(|judged| judge.is_well(judged))
-        .then_some(judged)
+    let judged: Option<Vec<C::Judged>> = transcripts.map(|transcripts| {
+        let cells = load.iter().map(|&index| &cells[index]);
+        let judge = |(cell, transcript)| judge.judge(cell, &transcript);
+        cells.zip(transcripts).map(judge).collect()
+    });
+    let well = judged.filter(|all| all.iter().all(|one| judge.is_well(one)));
+    if well.is_some() {
+        let _ = fs::remove_dir_all(&folder);
+    } else if !session.cancel.is_cancelled() {
+        // The verdict is that of each alone, but what was seen stays to be looked at.
+        let text = format!(
+            "not all was well with {}, see {folder}; each runs alone",
+            spec.name
+        );
+        session.progress.event(Event::Note { text });
+    }
+    well
 }
 
 fn run_one(cell: &Cell<'_>, rig: &Rig, run: &Utf8Path, session: &Session) -> Transcript {

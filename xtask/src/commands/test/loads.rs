@@ -29,7 +29,7 @@ pub(crate) fn pack(cells: &[Cell<'_>], history: &History, share: bool, jobs: usi
         let known = load
             .iter()
             .map(|&index| history.estimate(cells[index].plan))
-            .sum::<Option<u64>>();
+            .try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?)));
         let guess: u32 = load.iter().map(|&index| weight(&cells[index])).sum();
         (Reverse(known.unwrap_or(u64::MAX)), Reverse(guess), load[0])
     });
