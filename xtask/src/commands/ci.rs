@@ -76,7 +76,10 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         cargo(&words, session)
     });
     take("unit and snapshot tests", &|| {
-        cargo(&["test", "--quiet", "--workspace"], session)
+        cargo(
+            &["test", "--quiet", "--workspace", "--no-fail-fast"],
+            session,
+        )
     });
     take("generated files are up to date", &|| generated(session));
     take("kernel style of patches and generated C", &|| {
