@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The host that a run happens on: child processes, cancellation, the cache
-//! folder, locks and progress events.
+//! folder, locks, progress events, and files that people write.
 //!
 //! This room knows nothing of kernels, virtual machines or tests. It is where
 //! the promises "every wait has a deadline with a name", "every buffer has a
@@ -10,5 +10,7 @@ pub mod cache;
 pub mod cancel;
 pub mod events;
 pub mod files;
+pub mod input;
 pub mod lock;
 pub mod process;
+pub mod yaml;

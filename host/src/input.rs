@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Mistakes in what the user wrote: where, what, and what was probably meant.
+
+use std::fmt;
+
+/// A place in a text; lines and columns count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+/// A mistake in an input file that its author can mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct InputError {
+    /// The file as named by the user.
+    pub file: String,
+    /// Where the mistake is.
+    pub place: Place,
+    /// The line of the file that has it.
+    pub source_line: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+impl InputError {
+    /// Returns a mistake at `place` of `text`, which was read from `file`.
+    #[must_use]
+    pub fn new(
+        file: &str,
+        text: &str,
+        place: Place,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
+        let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or("");
+        Self {
+            file: file.to_owned(),
+            place,
+            source_line: line.trim_end().chars().take(200).collect(),
+            message: message.into(),
+            hint,
+        }
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { line, column } = self.place;
+        writeln!(f, "{}:{line}:{column}: {}", self.file, self.message)?;
+        writeln!(f, "{line:>5} | {}", self.source_line)?;
+        write!(f, "      | {:>column$}", "^")?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name among `known` that `wrong` was probably meant to be.
+pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (wrong.chars().count() / 3).max(1) + 1;
+    known
+        .into_iter()
+        .map(|name| (distance(wrong, name), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance between two short names.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(100).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(100).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_and_strangers_are_not() {
+        let known = ["preserve", "retrieve", "remove_device"];
+        assert_eq!(closest("perserve", known), Some("preserve"));
+        assert_eq!(closest("remove_devcie", known), Some("remove_device"));
+        assert_eq!(closest("fly", known), None);
+    }
+}

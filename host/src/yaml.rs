@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! YAML text to typed values that remember where they were written.
+//!
+//! The only module that names the YAML crate, so that the crate can change. It
+//! knows nothing of what is described: it turns text into values, and mistakes
+//! into [`InputError`]s with a place.
+
+use schemars::JsonSchema;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+
+use crate::input::{InputError, Place, closest};
+
+/// A value and the place in the YAML text that it was written at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value as written.
+    pub value: T,
+    /// Where it was written.
+    pub place: Place,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = serde_saphyr::Spanned::<T>::deserialize(deserializer)?;
+        Ok(Self {
+            place: place_of(spanned.referenced),
+            value: spanned.value,
+        })
+    }
+}
+
+/// To the schema, a value with a place is the value.
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<T>()
+    }
+}
+
+fn place_of(location: serde_saphyr::Location) -> Place {
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).max(1);
+    Place {
+        line: number(location.line()),
+        column: number(location.column()),
+    }
+}
+
+/// Parses `text` as one value. `file` is only the name to report mistakes under.
+///
+/// # Errors
+///
+/// Returns the first mistake: what is wrong with the YAML, a missing or unknown
+/// key, or a value of the wrong type.
+pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, InputError> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let place = error
+            .location()
+            .map_or(Place { line: 1, column: 1 }, place_of);
+        let message = message_of(error.without_snippet());
+        let Some((wrong, known)) = unknown_key(&message) else {
+            return InputError::new(file, text, place, message, None);
+        };
+        let hint = match closest(wrong, known.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        InputError::new(
+            file,
+            text,
+            place,
+            format!("unknown key `{wrong}`"),
+            Some(hint),
+        )
+    })
+}
+
+/// The crate's sentence without the place, which we report ourselves.
+fn message_of(error: &serde_saphyr::Error) -> String {
+    let whole = error.to_string();
+    let first = whole.lines().next().unwrap_or("invalid YAML").trim();
+    let without = match first.rsplit_once(" at line ") {
+        Some((sentence, place)) if place.starts_with(|c: char| c.is_ascii_digit()) => sentence,
+        _ => first,
+    };
+    without
+        .trim_start_matches("error: ")
+        .trim_end_matches(['.', ':'])
+        .to_owned()
+}
+
+/// An unknown key: its name, and the names that are known in its place.
+fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (_, rest) = message.split_once("unknown field `")?;
+    let (wrong, rest) = rest.split_once('`')?;
+    let (_, known) = rest.split_once("expected ")?;
+    let known = known
+        .trim_start_matches("one of ")
+        .split(',')
+        .map(|name| name.trim_matches([' ', '`', '.']));
+    Some((wrong, known.filter(|name| !name.is_empty()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pair {
+        left: At<String>,
+        #[expect(dead_code, reason = "only its parsing matters")]
+        right: Option<At<u64>>,
+    }
+
+    #[test]
+    fn values_remember_their_place() {
+        let pair: Pair = parse("right: 0x80\nleft: hand\n", "pair.yaml").unwrap();
+        assert_eq!(pair.left.value, "hand");
+        assert_eq!(pair.left.place, Place { line: 2, column: 7 });
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_neighbour() {
+        let error = parse::<Pair>("left: a\nrihgt: 1\n", "pair.yaml").unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        pair.yaml:2:1: unknown key `rihgt`
+            2 | rihgt: 1
+              | ^
+          hint: did you mean `right`?
+        ");
+    }
+
+    #[test]
+    fn a_wrong_type_has_a_place() {
+        let error = parse::<Pair>("left: a\nright: many\n", "pair.yaml").unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        pair.yaml:2:8: invalid u64
+            2 | right: many
+              |        ^
+        ");
+    }
+}
