@@ -33,6 +33,7 @@ fn main() {
         _ => {}
     }
     let mut channel = UnixStream::connect(path("channel")).unwrap();
+    let _test_port = UnixStream::connect(path("qtest")).unwrap();
     let mut qmp = serve_monitor(&path("qmp"));
     let hello = |protocol: &str| HELLO.replace("PROTOCOL", protocol) + "\n";
     let ready = |stage: &str| READY.replace("STAGE", stage) + "\n";
@@ -40,7 +41,7 @@ fn main() {
         "garbage" => channel.write_all(b"\xff\x00 what?\n").unwrap(),
         "endless-line" => channel.write_all(&[b'x'; 100_000]).and(channel.write_all(b"\n")).unwrap(),
         "other-protocol" => channel.write_all(hello("99").as_bytes()).unwrap(),
-        "other-stage" => channel.write_all((hello("4") + &ready("7")).as_bytes()).unwrap(),
+        "other-stage" => channel.write_all((hello("5") + &ready("7")).as_bytes()).unwrap(),
         "console-flood" => File::options()
             .create(true)
             .append(true)
@@ -49,7 +50,7 @@ fn main() {
             .unwrap(),
         "stops" => qmp.write_all(b"{\"event\":\"STOP\"}\r\n").unwrap(),
         "resets-at-goodbye" => {
-            channel.write_all((hello("4") + &ready("1")).as_bytes()).unwrap();
+            channel.write_all((hello("5") + &ready("1")).as_bytes()).unwrap();
             let mut orders = BufReader::new(&channel);
             for _begin_and_power_off in 0..2 {
                 orders.read_line(&mut String::new()).unwrap();

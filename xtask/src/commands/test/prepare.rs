@@ -162,6 +162,7 @@ impl<'a> Programs<'a> {
 fn job(scenario: &Scenario, program: &Utf8Path) -> Job {
     let in_guest = format!("/tests/{}", scenario.identifier());
     let stages = scenario.stages.iter().map(|stage| StageJob {
+        kernel: None,
         files: vec![GuestFile {
             source: program.to_owned(),
             path: in_guest.clone(),
