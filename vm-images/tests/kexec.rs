@@ -3,7 +3,11 @@
 //! come with, or without being told to. The other kernel is that of
 //! `TESTBED_TEST_OTHER_KERNEL`, or else the same, sent as if it were another.
 
-#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests may, and so may what they share"
+)]
 
 mod rig;
 

@@ -2,18 +2,14 @@
 //! What real guests find in their slots, and what comes of it when they ask for
 //! something else there.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests may, and so may what they share"
-)]
+#![expect(clippy::print_stdout, reason = "tests may, and so may what they share")]
 
 mod rig;
 
 use camino::Utf8PathBuf;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
-use vm_images::template::Templates;
+use vm_images::template::{NoTemplate, Templates};
 use vm_images::transcript::{End, Start, Transcript};
 use vm_images::vm::{Job, VmSpec, run};
 
@@ -124,6 +120,11 @@ fn a_device_that_is_pulled_out_is_gone_at_once_and_comes_back() {
         let steps = steps.map(|verb| format!("{verb} {address}"));
         let mut args = vec!["ask"];
         args.extend(steps.iter().map(String::as_str));
+        if machine == "sriov" && rig.spec.qemu.version.major >= 10 {
+            let said = outputs(&rig, &rig.job(&[&args[..2]]));
+            assert!(said[0].contains("dies when"), "{said:?}");
+            continue;
+        }
         // Once more: a slot that lost its power works as before.
         args.extend(steps[..2].iter().map(String::as_str));
         let said = outputs(&rig, &rig.job(&[&args]));
@@ -194,7 +195,11 @@ fn a_machine_that_qemu_cannot_save_is_known_for_it() {
     let Some(rig) = Rig::on("sriov", "no template") else {
         return;
     };
-    assert_eq!(rig.spec.machine.unsaved_device(), Some("nvme"));
+    let dir = Utf8PathBuf::try_from(rig.dir.path().join("templates")).unwrap();
+    let made = Templates::at(&dir)
+        .unwrap()
+        .get(&rig.spec, &Cancel::new(), &Silent);
+    assert_eq!(made, Err(NoTemplate::Unsaved("nvme")));
     let said = outputs(&rig, &rig.job(&[&["devices"]]));
     assert!(said[0].contains("0000:01:00.0"));
 }

@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
             .stages
             .last_mut()
             .expect("a stage begins with its greeting");
-        let requests = Requests::new(&self.spec.machine, self.spec.deadlines.unplug);
+        let requests = Requests::new(self.spec);
         let exit = follow_program(session, requests, record);
         record.duration_ms = millis(session.phase_elapsed());
         exit

@@ -72,7 +72,7 @@ fn template(ground: &Ground, rig: &Rig, session: &Session) -> Option<Template> {
                 None
             }
         },
-        Err(NoTemplate::Cancelled) => None,
+        Err(NoTemplate::Cancelled | NoTemplate::Unsaved(_)) => None,
         Err(why) => {
             say(&format!("it cannot be saved: {why}"));
             None
