@@ -166,7 +166,11 @@ fn a_slot_that_is_empty_in_one_kernel_is_filled_in_the_next() {
 
 #[test]
 fn a_guest_that_goes_on_from_a_template_has_slots_that_work() {
-    for (machine, address) in [("edu-pair", "0000:01:00.0"), ("switch", "0000:03:00.0")] {
+    for (machine, address) in [
+        ("edu-pair", "0000:01:00.0"),
+        ("switch", "0000:03:00.0"),
+        ("iommu", "0000:02:00.0"),
+    ] {
         let Some(rig) = Rig::on(machine, "template") else {
             return;
         };
@@ -219,4 +223,58 @@ fn nonsense_is_answered_and_does_no_harm() {
     assert_eq!(answers.len(), 4);
     assert!(answers.iter().all(|line| line.contains(": error ")));
     assert!(said[1].contains("0000:01:00.0"));
+}
+
+/// Virtual functions are where the machine says, and go with their device.
+#[test]
+fn virtual_functions_come_and_go() {
+    let Some(mut rig) = Rig::on("sriov", "virtual functions") else {
+        return;
+    };
+    rig.spec.deadlines.unplug *= 2;
+    let machine = &rig.spec.machine;
+    let last = machine.pci_address("endpoint0.vf3").unwrap();
+    let device = machine.pci_address("endpoint0").unwrap();
+    let folder = format!("/sys/bus/pci/devices/{device}");
+    let bind = [
+        format!("write {folder}/driver_override=liveupdate-test"),
+        format!("write /sys/bus/pci/drivers_probe={device}"),
+        format!("write {folder}/sriov_numvfs=4"),
+    ];
+    let there = format!("there {last}");
+    let bound: Vec<&str> = std::iter::once("ask")
+        .chain(bind.iter().map(String::as_str))
+        .chain([there.as_str()])
+        .collect();
+    let said = outputs(&rig, &rig.job(&[&bound]));
+    if said[0].contains("sriov_numvfs") {
+        println!("skipped: this kernel has no driver that switches virtual functions on");
+        return;
+    }
+    assert!(said[0].contains(&format!("{there} after")), "{said:?}");
+    if rig.spec.qemu.version.major >= 10 {
+        println!("skipped: QEMU {} dies of the rest", rig.spec.qemu.version);
+        return;
+    }
+    for verb in ["surprise", "unplug"] {
+        let steps = [
+            format!("{verb} {device}"),
+            format!("gone {last}"),
+            format!("gone {device}"),
+            format!("plug {device}"),
+            format!("there {device}"),
+        ];
+        let steps = bound
+            .iter()
+            .copied()
+            .chain(steps.iter().map(String::as_str));
+        let steps: Vec<&str> = steps.collect();
+        let said = outputs(&rig, &rig.job(&[&steps]));
+        assert!(!said[0].contains("never"), "{said:?}");
+        let answers = answers(&said[0]);
+        assert_eq!(
+            answers,
+            [format!("{verb} {device}: ok"), format!("plug {device}: ok")]
+        );
+    }
 }

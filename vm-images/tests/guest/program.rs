@@ -26,9 +26,10 @@ fn main() {
             println!("{} {random:?}", now.as_millis());
         }
         // Asks the machine for each argument, in turn, and prints the answers. `gone X`
-        // and `there X` wait for what the kernel knows of a PCI address.
+        // and `there X` wait for what the kernel knows of a PCI address, `write X=Y`
+        // writes to a file.
         Some("ask") => args[2..].iter().for_each(|what| ask(what)),
-        // The addresses of all PCI functions, and where `A B C` are asked for, those.
+        // The addresses of all PCI functions.
         Some("devices") => {
             let all = std::fs::read_dir("/sys/bus/pci/devices").unwrap();
             let mut names: Vec<String> = all
@@ -36,13 +37,6 @@ fn main() {
                 .collect();
             names.sort();
             println!("{}", names.join(" "));
-        }
-        // Each argument is a path and what is to be written there.
-        Some("write") => {
-            for what in &args[2..] {
-                let (path, text) = what.split_once('=').unwrap();
-                std::fs::write(path, text).unwrap();
-            }
         }
         // Goes over to the next kernel without being told to.
         Some("kexec") => kexec(),
@@ -80,6 +74,13 @@ fn ask(what: &str) {
                 std::thread::sleep(Duration::from_millis(10));
             }
             eprintln!("{what} after {} ms", since.elapsed().as_millis());
+        }
+        // A path and what is to be written there.
+        "write" => {
+            let (path, text) = address.split_once('=').unwrap();
+            if let Err(error) = std::fs::write(path, text) {
+                println!("{what}: {error}");
+            }
         }
         _ => {
             let folder = std::env::var("LIVEUPDATE_TEST_MACHINE").unwrap();
