@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a scenario's test cannot do without, and is skipped for where it lacks.
+
+use super::c::{Node, line};
+use crate::scenario::{Action, Flb, Removal, Scenario};
+
+/// Things that a test may need, by the names of the helpers' fields.
+const THINGS: [&str; 9] = [
+    "users", "incoming", "faults", "log", "machine", "slot_power", "hold", "kexec", "fail_nth",
+];
+
+/// What one scenario needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needs {
+    devices: usize,
+    things: Vec<&'static str>,
+}
+
+impl Needs {
+    /// Returns what a scenario needs.
+    pub(super) fn of(scenario: &Scenario) -> Self {
+        let devices = scenario.devices.iter().map(|device| device.index + 1).max();
+        let actions = scenario.actions();
+        let needs = |thing: &&&str| {
+            let has_log = || scenario.steps().any(|step| !step.log.is_empty());
+            if **thing == "log" {
+                has_log()
+            } else {
+                actions.iter().any(|action| thing_of(action) == Some(**thing))
+            }
+        };
+        Self {
+            devices: devices.unwrap_or(0),
+            things: THINGS.iter().filter(needs).copied().collect(),
+        }
+    }
+
+    /// Returns the fields that hold for all variants.
+    pub(super) fn fields(all: &[Self], probes: bool) -> Vec<Node> {
+        let devices = all.iter().map(|needs| needs.devices).max().unwrap_or(0);
+        let mut fields = vec![line(format!(".devices = {devices},"))];
+        let common = THINGS
+            .iter()
+            .filter(|thing| all.iter().all(|needs| needs.things.contains(thing)));
+        fields.extend(common.map(|thing| line(format!(".{thing} = true,"))));
+        if probes {
+            fields.push(line(".nr_probes = ARRAY_SIZE(probed),"));
+            fields.push(line(".probe = probed,"));
+        }
+        fields
+    }
+
+    /// Returns what some of the variants need and others do not, and which.
+    pub(super) fn of_some(all: &[Self]) -> Vec<(&'static str, Vec<usize>)> {
+        let members = |thing: &&'static str| {
+            let has = |&index: &usize| all[index].things.contains(thing);
+            let members: Vec<usize> = (0..all.len()).filter(has).collect();
+            (*thing, members)
+        };
+        THINGS
+            .iter()
+            .map(members)
+            .filter(|(_, members)| !members.is_empty() && members.len() < all.len())
+            .collect()
+    }
+}
+
+const fn thing_of(action: &Action) -> Option<&'static str> {
+    Some(match action {
+        Action::User {
+            flb: Flb::Outgoing, ..
+        } => "users",
+        Action::User { .. } => "incoming",
+        Action::FailNext { .. } => "faults",
+        Action::RemoveDevice {
+            how: Removal::Unplug | Removal::Surprise,
+            ..
+        }
+        | Action::PlugDevice { .. } => "machine",
+        Action::RemoveDevice {
+            how: Removal::SlotPower,
+            ..
+        } => "slot_power",
+        Action::Hold { .. } | Action::Release { .. } => "hold",
+        Action::TryKexec => "kexec",
+        Action::FailAllocations { .. } => "fail_nth",
+        _ => return None,
+    })
+}
