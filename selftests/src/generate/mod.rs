@@ -4,17 +4,23 @@
 //! no dates, no host names, no paths. Knows nothing of running them.
 
 mod c;
+mod call;
 mod compile;
+mod expect;
 mod folder;
+mod needs;
 mod program;
 mod step;
+mod variants;
 
 pub use compile::{Compile, CompileError, compile};
 pub use folder::{Difference, check, write};
 
 use std::collections::BTreeMap;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Family, Scenario};
+
+pub(crate) use expect::INTERLEAVING;
 
 /// The name of the folder under `tools/testing/selftests`.
 pub const FOLDER: &str = "liveupdate_pci";
@@ -47,20 +53,21 @@ CONFIG_TMPFS=y
 /// that hangs is ended, and called a hang, by the latter.
 const HARNESS_GRACE_SECS: u64 = 60;
 
-/// Returns the C program of a scenario.
+/// Returns the C program of a family.
 #[must_use]
-pub fn program(scenario: &Scenario) -> String {
-    c::print(&program::program(scenario))
+pub fn program(family: &Family) -> String {
+    c::print(&program::program(family))
 }
 
 /// Returns the generated folder: file names and their contents.
 #[must_use]
-pub fn files(scenarios: &[Scenario]) -> BTreeMap<String, String> {
+pub fn files(families: &[Family]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for scenario in scenarios {
-        files.insert(format!("{}.c", scenario.identifier()), program(scenario));
+    for family in families {
+        let name = format!("{}.c", family.first().identifier());
+        files.insert(name, program(family));
     }
-    let mut names: Vec<String> = scenarios.iter().map(Scenario::identifier).collect();
+    let mut names: Vec<String> = families.iter().map(|one| one.first().identifier()).collect();
     names.sort();
     files.insert(
         HELPER_HEADER.to_owned(),
@@ -69,17 +76,14 @@ pub fn files(scenarios: &[Scenario]) -> BTreeMap<String, String> {
     files.insert("Makefile".to_owned(), makefile(&names));
     files.insert(".gitignore".to_owned(), gitignore(&names));
     files.insert("config".to_owned(), CONFIG.to_owned());
-    files.extend(settings(scenarios).map(|text| ("settings".to_owned(), text)));
+    files.extend(settings(families).map(|text| ("settings".to_owned(), text)));
     files
 }
 
 /// Returns the arguments that make a scenario's program run one stage only.
 #[must_use]
 pub fn arguments(scenario: &Scenario, stage: usize) -> Vec<String> {
-    vec![
-        "-r".to_owned(),
-        format!("{}.{}", scenario.identifier(), test_name(stage)),
-    ]
+    vec!["-r".to_owned(), scenario.test_name(stage)]
 }
 
 /// Returns what the environment of a stage must say. Always: that the kernel is the
@@ -128,15 +132,17 @@ fn gitignore(names: &[String]) -> String {
 }
 
 /// The seconds after which the harness itself ends a stage.
-const fn harness_timeout_secs(scenario: &Scenario) -> u64 {
-    scenario.timeout_secs + HARNESS_GRACE_SECS
+fn harness_timeout_secs(family: &Family) -> u64 {
+    let limits = family.variants.iter().map(|one| one.timeout_secs);
+    limits.max().unwrap_or_default() + HARNESS_GRACE_SECS
 }
 
 /// The longest program's time, where it is more than kselftest gives anyway.
-fn settings(scenarios: &[Scenario]) -> Option<String> {
-    let longest = scenarios
+fn settings(families: &[Family]) -> Option<String> {
+    let tests = |family: &Family| family.variants.len() * family.first().stages.len();
+    let longest = families
         .iter()
-        .map(|scenario| harness_timeout_secs(scenario) * scenario.stages.len() as u64)
+        .map(|family| harness_timeout_secs(family) * tests(family) as u64)
         .max()?;
     (longest > KSELFTEST_TIMEOUT_SECS).then(|| format!("timeout={longest}\n"))
 }
@@ -144,19 +150,22 @@ fn settings(scenarios: &[Scenario]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Machines;
 
-    fn all() -> Vec<Scenario> {
+    fn all() -> Vec<Family> {
         let folder = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        crate::scenario::load_all(&folder).unwrap()
+        crate::scenario::load_all(&folder, &Machines::project()).unwrap()
+    }
+
+    fn one(text: &str) -> Family {
+        Family::parse(text, "small.yaml", &Machines::project()).unwrap()
     }
 
     #[test]
     fn one_stage_is_run_by_its_exact_name() {
-        let scenarios = all();
-        let kexec = scenarios
-            .iter()
-            .find(|s| s.name == "live-update-kexec")
-            .unwrap();
+        let families = all();
+        let find = |name: &str| families.iter().find(|one| one.name == name).unwrap();
+        let kexec = find("live-update-kexec").first();
         assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.stage_2"]);
         let names = |stage| -> Vec<String> {
             let all = environment(kexec, stage).into_iter();
@@ -165,7 +174,7 @@ mod tests {
         let hurry = "LIVEUPDATE_TEST_HURRY";
         assert_eq!(names(1), [hurry, "LIVEUPDATE_TEST_KEXEC"]);
         assert_eq!(names(2), [hurry, "LIVEUPDATE_TEST_HANDED_OVER"]);
-        let single = scenarios.iter().find(|s| s.stages.len() == 1).unwrap();
+        let single = find("get-outgoing-without-preserve").first();
         let all = environment(single, 1);
         assert_eq!(all, [(hurry.to_owned(), "1".to_owned())]);
     }
@@ -174,10 +183,10 @@ mod tests {
     fn the_guest_s_time_limit_comes_first() {
         let text = "name: small\ntitle: small\nwhy: because\ntimeout_secs: 100\n\
             stages: [{steps: [{rescan: pci, calls: {f: 1}, log: [{text: x, count: 1}]}]}]\n";
-        let scenario = Scenario::parse(text, "small.yaml").unwrap();
-        let c = program(&scenario);
+        let family = one(text);
+        let c = program(&family);
         assert!(c.contains("TEST_F_TIMEOUT(small, stage_1, 160)"), "{c}");
-        assert_eq!(settings(&[scenario]).as_deref(), Some("timeout=160\n"));
+        assert_eq!(settings(&[family]).as_deref(), Some("timeout=160\n"));
         // What cannot be counted is seen before it is compared, and names no step.
         let check = |head: &str, said: &str| {
             let text = format!("\t{head} {{\n\t\tTH_LOG(\"{said}\");\n\t}}\n");

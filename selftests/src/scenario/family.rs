@@ -32,11 +32,7 @@ impl Family {
             .into_iter()
             .map(|values| {
                 let told = substitute(text, &values);
-                // What is shown is what was written, `$NAME`s and all.
-                let shown = |mut error: InputError| {
-                    error.show(text);
-                    error
-                };
+                let shown = |error| as_written(error, text);
                 let raw = yaml::parse(&told, file).map_err(shown)?;
                 check::scenario(raw, values, &told, file, machines).map_err(shown)
             })
@@ -61,6 +57,20 @@ impl Family {
     pub fn first(&self) -> &Scenario {
         &self.variants[0]
     }
+}
+
+/// Shows a mistake in the line as it was written, `$NAME`s and all: the text that it
+/// was found in is made from that, line by line.
+fn as_written(mut mistake: InputError, text: &str) -> InputError {
+    let line = text.lines().nth(mistake.place.line.saturating_sub(1));
+    let line = line.unwrap_or_default().trim_end();
+    if line != mistake.source_line {
+        mistake.source_line = line.chars().take(200).collect();
+        // A value is of another length than what stands for it, so that is pointed at.
+        let at = line.chars().position(|c| c == '$').unwrap_or(0);
+        mistake.place.column = mistake.place.column.min(at + 1);
+    }
+    mistake
 }
 
 /// Returns the JSON schema of the language, as it is checked in.

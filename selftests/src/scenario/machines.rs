@@ -43,6 +43,13 @@ impl Machines {
         Ok(Self::of(&machines))
     }
 
+    /// Returns the project's own machines.
+    #[cfg(test)]
+    pub(crate) fn project() -> Self {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-images/machines");
+        Self::load(Utf8Path::new(folder)).expect("the project's machines are right")
+    }
+
     /// Returns the names of all machines, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.slots.keys().map(String::as_str)

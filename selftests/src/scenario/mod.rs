@@ -187,6 +187,13 @@ pub struct ExpectedSplat {
 }
 
 impl Scenario {
+    /// Parses a scenario that is the only one of its family.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, crate::input::InputError> {
+        let mut family = Family::parse(text, file, &Machines::project())?;
+        Ok(family.variants.remove(0))
+    }
+
     /// Returns the C identifier of its family, which is also the name of its
     /// program and of its fixture.
     #[must_use]
@@ -278,6 +285,16 @@ impl Action {
                 steps.iter().for_each(|step| step.action.collect(all));
             }
             _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.exactly(), self.max) {
+            (Some(count), _) => write!(f, "{count} times"),
+            (None, None) => write!(f, "at least {} times", self.min),
+            (None, Some(max)) => write!(f, "{} to {max} times", self.min),
         }
     }
 }
