@@ -64,20 +64,17 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, InputErro
             .location()
             .map_or(Place { line: 1, column: 1 }, place_of);
         let message = message_of(error.without_snippet());
-        let Some((wrong, known)) = unknown_key(&message) else {
-            return InputError::new(file, text, place, message, None);
+        let (message, hint) = match unknown(&message) {
+            Some(Unknown { what, wrong, known }) => {
+                let hint = match closest(wrong, known.iter().copied()) {
+                    Some(name) => format!("did you mean `{name}`?"),
+                    None => format!("known here: {}", known.join(", ")),
+                };
+                (format!("unknown {what} `{wrong}`"), Some(hint))
+            }
+            None => (message, None),
         };
-        let hint = match closest(wrong, known.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known here: {}", known.join(", ")),
-        };
-        InputError::new(
-            file,
-            text,
-            place,
-            format!("unknown key `{wrong}`"),
-            Some(hint),
-        )
+        InputError::new(file, text, place, message, hint)
     })
 }
 
@@ -95,16 +92,29 @@ fn message_of(error: &serde_saphyr::Error) -> String {
         .to_owned()
 }
 
-/// An unknown key: its name, and the names that are known in its place.
-fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
-    let (_, rest) = message.split_once("unknown field `")?;
+/// A name that is none of those that are known in its place.
+struct Unknown<'a> {
+    what: &'static str,
+    wrong: &'a str,
+    known: Vec<&'a str>,
+}
+
+fn unknown(message: &str) -> Option<Unknown<'_>> {
+    let words = [("unknown field `", "key"), ("unknown variant `", "value")];
+    let (what, rest) = words
+        .into_iter()
+        .find_map(|(words, what)| Some((what, message.split_once(words)?.1)))?;
     let (wrong, rest) = rest.split_once('`')?;
     let (_, known) = rest.split_once("expected ")?;
     let known = known
         .trim_start_matches("one of ")
         .split(',')
         .map(|name| name.trim_matches([' ', '`', '.']));
-    Some((wrong, known.filter(|name| !name.is_empty()).collect()))
+    Some(Unknown {
+        what,
+        wrong,
+        known: known.filter(|name| !name.is_empty()).collect(),
+    })
 }
 
 #[cfg(test)]

@@ -2,19 +2,30 @@
 //! What a virtual machine is made of, as its YAML file says. What QEMU is
 //! called with for it is `qemu`'s business.
 
-pub(crate) mod yaml;
+mod check;
+mod raw;
+mod topology;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use testbed_host::files::read_plain;
+use testbed_host::input::InputError;
+use testbed_host::yaml;
 
-pub use yaml::parse;
+pub(crate) use topology::{Port, PortKind, port_id};
 
 /// Largest machine file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Most slots: root ports have the addresses from 0x04 on of bus 0.
+/// Most slots of a machine.
 pub const SLOTS_MAX: usize = 16;
+
+/// Most virtual functions of a device: so many have addresses beside it without
+/// a kernel that numbers functions across devices.
+pub const VIRTUAL_FUNCTIONS_MAX: u32 = 7;
 
 /// A virtual machine as its file describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +40,21 @@ pub struct Machine {
     pub cpus: u32,
     /// Memory in MiB; a run may raise it.
     pub memory_mib: u32,
-    /// PCIe slots, in the order of their bus numbers.
+    /// Added to every kernel's command line.
+    pub kernel_arguments: String,
+    /// What stands between devices and memory, if anything does.
+    pub iommu: Option<Iommu>,
+    /// Names of the PCIe switches.
+    pub switches: Vec<String>,
+    /// PCIe slots, in the order that they were written in.
     pub slots: Vec<Slot>,
 }
 
 /// QEMU's machine type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MachineType {
-    /// Intel's Q35 chipset, with PCI Express.
+    /// Intel's Q35 chipset, with PCI Express: `-machine q35`.
     Q35,
 }
 
@@ -50,21 +67,44 @@ impl MachineType {
     }
 }
 
-/// A PCIe root port and what is plugged into it.
+/// What stands between devices and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Iommu {
+    /// Intel's VT-d, in front of all devices: `-device intel-iommu`.
+    Intel,
+}
+
+impl Iommu {
+    /// Returns QEMU's name for it.
+    pub fn qemu_name(self) -> &'static str {
+        match self {
+            Self::Intel => "intel-iommu",
+        }
+    }
+}
+
+/// A PCIe port and what is plugged into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     /// Name by which scenarios speak of it.
     pub name: String,
+    /// The switch whose downstream port it is; none for a root port.
+    pub switch: Option<String>,
     /// The device in it at boot; none for an empty slot.
     pub device: Option<Device>,
 }
 
 /// A device that can be in a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
     /// QEMU's teaching device, 1234:11e8: registers, an interrupt, DMA.
     Edu,
+    /// QEMU's NVMe controller, 1b36:0010, without a disk.
+    Nvme {
+        /// How many virtual functions it can have; none are on at boot.
+        virtual_functions: u32,
+    },
 }
 
 impl Device {
@@ -72,6 +112,23 @@ impl Device {
     pub fn qemu_name(self) -> &'static str {
         match self {
             Self::Edu => "edu",
+            Self::Nvme { .. } => "nvme",
+        }
+    }
+
+    /// Returns how many virtual functions it can have.
+    pub fn virtual_functions(self) -> u32 {
+        match self {
+            Self::Edu => 0,
+            Self::Nvme { virtual_functions } => virtual_functions,
+        }
+    }
+
+    /// Returns whether QEMU can save a machine that has one.
+    fn can_be_saved(self) -> bool {
+        match self {
+            Self::Edu => true,
+            Self::Nvme { .. } => false,
         }
     }
 }
@@ -82,61 +139,96 @@ pub enum MachineError {
     /// It cannot be read.
     #[error("cannot read the machine: {0}")]
     Read(#[from] std::io::Error),
-    /// It is larger than any machine needs to be.
-    #[error("`{path}` is larger than {FILE_BYTES_MAX} bytes, which no machine needs")]
-    TooLarge {
-        /// The file.
-        path: Utf8PathBuf,
-    },
     /// It does not say what a machine must say, or says it wrongly.
-    #[error("`{path}` is not a machine: {problem}")]
-    Wrong {
-        /// The file.
-        path: Utf8PathBuf,
-        /// What and where, with line and column.
-        problem: String,
-    },
+    #[error(transparent)]
+    Input(#[from] InputError),
 }
 
 impl Machine {
     /// Returns the machine that a file describes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds a mistake, which is shown with its place.
     pub fn load(path: &Utf8Path) -> Result<Self, MachineError> {
-        if fs::metadata(path)?.len() > FILE_BYTES_MAX {
-            return Err(MachineError::TooLarge {
-                path: path.to_owned(),
-            });
-        }
-        parse(path, &fs::read_to_string(path)?)
+        let bytes = read_plain(path, FILE_BYTES_MAX)?;
+        Ok(parse(path, &String::from_utf8_lossy(&bytes))?)
     }
 
-    /// Returns the PCI address that firmware and kernel give the device in a
-    /// slot: the root ports are numbered in their order, each has one bus.
-    pub fn pci_address(&self, slot: &str) -> Option<String> {
-        let index = self.slots.iter().position(|entry| entry.name == slot)?;
-        Some(format!("0000:{:02x}:00.0", index + 1))
+    /// Returns all machines of a folder by their names: its files that end in `.yaml`.
+    ///
+    /// # Errors
+    /// The first mistake, in the order of the names.
+    pub fn load_all(folder: &Utf8Path) -> Result<BTreeMap<String, Self>, MachineError> {
+        let mut paths = Vec::new();
+        for entry in folder.read_dir_utf8()? {
+            paths.push(entry?.into_path());
+        }
+        paths.sort();
+        paths
+            .iter()
+            .filter(|path| path.extension() == Some("yaml"))
+            .map(|path| Self::load(path).map(|machine| (machine.name.clone(), machine)))
+            .collect()
     }
+
+    /// Returns a slot by its name.
+    pub fn slot(&self, name: &str) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.name == name)
+    }
+
+    /// Returns the first device that QEMU cannot save, by its name there: guests
+    /// of a machine with one cannot go on from a template.
+    pub fn unsaved_device(&self) -> Option<&'static str> {
+        let devices = self.slots.iter().filter_map(|slot| slot.device);
+        let unsaved = devices.into_iter().find(|device| !device.can_be_saved());
+        unsaved.map(Device::qemu_name)
+    }
+}
+
+/// Returns the machine that `text`, read from `path`, describes.
+///
+/// # Errors
+/// The first mistake, with its place and what to try.
+pub fn parse(path: &Utf8Path, text: &str) -> Result<Machine, InputError> {
+    let raw = yaml::parse(text, path.as_str())?;
+    check::machine(raw, path, text)
+}
+
+/// Returns the JSON schema of machine files, by which editors check and complete.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(raw::Machine);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    text.push('\n');
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn folder() -> &'static Utf8Path {
+        Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/machines"))
+    }
+
     #[test]
-    fn slots_have_the_addresses_of_their_order() {
-        let path = Utf8Path::new(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/machines/edu-pair.yaml"
-        ));
-        let machine = Machine::load(path).unwrap();
-        assert_eq!(machine.name, "edu-pair");
-        assert_eq!(
-            machine.pci_address("endpoint0").as_deref(),
-            Some("0000:01:00.0")
+    fn the_machines_here_are_machines() {
+        let machines = Machine::load_all(folder()).unwrap();
+        let names: Vec<&str> = machines.keys().map(String::as_str).collect();
+        assert_eq!(names, ["edu-pair", "iommu", "sriov", "switch"]);
+        for (name, machine) in &machines {
+            assert_eq!(&machine.name, name);
+            let saved = machine.unsaved_device().is_none();
+            assert_eq!(saved, name != "sriov", "{name}");
+        }
+    }
+
+    #[test]
+    fn the_schema_is_the_one_beside_the_machines() {
+        let path = folder().with_file_name("machine.schema.json");
+        let there = fs_err::read_to_string(path).unwrap_or_default();
+        assert!(
+            there == json_schema(),
+            "`machine.schema.json` is not up to date: run `cargo xtask generate`"
         );
-        assert_eq!(
-            machine.pci_address("endpoint1").as_deref(),
-            Some("0000:02:00.0")
-        );
-        assert_eq!(machine.pci_address("endpoint2"), None);
     }
 }

@@ -2,12 +2,12 @@
 //! What a guest must have to run a kernel of a profile. Knows nothing of how such
 //! a kernel is configured or built.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use testbed_host::files::read_plain;
-
-use crate::machine::yaml;
+use testbed_host::input::InputError;
+use testbed_host::yaml;
 
 /// Larger files describe no profile, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -41,13 +41,8 @@ pub enum NeedsError {
     #[error("cannot read the profile: {0}")]
     Read(#[from] std::io::Error),
     /// It does not say it, or says it wrongly.
-    #[error("`{path}` is not a profile: {problem}")]
-    Wrong {
-        /// The file.
-        path: Utf8PathBuf,
-        /// What and where, with line and column.
-        problem: String,
-    },
+    #[error(transparent)]
+    Input(#[from] InputError),
 }
 
 impl GuestNeeds {
@@ -57,13 +52,7 @@ impl GuestNeeds {
     /// When it cannot be read, or holds a mistake, which is shown with its place.
     pub fn load(path: &Utf8Path) -> Result<Self, NeedsError> {
         let bytes = read_plain(path, FILE_BYTES_MAX)?;
-        let raw: RawProfile =
-            yaml::from_text(&String::from_utf8_lossy(&bytes)).map_err(|problem| {
-                NeedsError::Wrong {
-                    path: path.to_owned(),
-                    problem,
-                }
-            })?;
+        let raw: RawProfile = yaml::parse(&String::from_utf8_lossy(&bytes), path.as_str())?;
         Ok(raw.guest)
     }
 }

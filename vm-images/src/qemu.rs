@@ -2,6 +2,8 @@
 //! The QEMU program: whether it is there and new enough, and what it is called
 //! with for a machine. The argument list is a pure function of its inputs.
 
+pub(crate) mod devices;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -22,8 +24,9 @@ const OLDEST: Version = Version { major: 7, minor: 2 };
 /// Limit for the program to tell its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
 
-/// Address on bus 0 of the first root port; the others follow.
-const FIRST_ROOT_PORT: usize = 0x04;
+/// Slots are PCIe's own, with a port that tells of what comes and goes, and not
+/// ACPI's, which would have the firmware's tables in between.
+const NATIVE_HOTPLUG: &str = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
 
 /// Why QEMU cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +169,18 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
         args.flag(flag);
     }
     args.pair("-display", "none");
+    build(&mut args, machine, launch);
+    remember(&mut args, launch);
+    wire(&mut args, launch);
+    plug(&mut args, machine);
+    args.pair("-kernel", launch.kernel.as_str());
+    args.pair("-initrd", launch.initramfs.as_str());
+    args.pair("-append", &launch.cmdline);
+    args.0
+}
+
+/// From the machine's `type`, `cpus` and `memory_mib`, of which a run may want more.
+fn build(args: &mut Args, machine: &Machine, launch: &Launch) {
     // Looking for a keyboard and a mouse is a fifth of a boot.
     let backend = match launch.memory {
         Memory::Fresh => "",
@@ -175,25 +190,11 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
         "-machine",
         &format!("{},i8042=off{backend}", machine.kind.qemu_name()),
     );
+    args.pair("-global", NATIVE_HOTPLUG);
     args.pair("-accel", launch.accelerator.qemu_name());
     args.pair("-cpu", launch.accelerator.cpu());
     args.pair("-smp", &machine.cpus.to_string());
     args.pair("-m", &launch.memory_mib.to_string());
-    remember(&mut args, launch);
-    wire(&mut args, launch);
-    args.pair(
-        "-device",
-        "virtio-serial-pci,id=ports,bus=pcie.0,addr=0x2,disable-legacy=on",
-    );
-    args.pair(
-        "-device",
-        &format!("virtserialport,bus=ports.0,chardev=channel,name={PORT_NAME}"),
-    );
-    plug(&mut args, machine);
-    args.pair("-kernel", launch.kernel.as_str());
-    args.pair("-initrd", launch.initramfs.as_str());
-    args.pair("-append", &launch.cmdline);
-    args.0
 }
 
 /// Names the file that the memory is, when it is one.
@@ -247,21 +248,22 @@ fn wire(args: &mut Args, launch: &Launch) {
     args.pair("-serial", "chardev:serial");
 }
 
+/// From the machine's `iommu`, `switches` and `slots`, and the channel.
 fn plug(args: &mut Args, machine: &Machine) {
-    for (index, slot) in machine.slots.iter().enumerate() {
-        let name = &slot.name;
-        args.pair(
-            "-device",
-            &format!(
-                "pcie-root-port,id=port-{name},bus=pcie.0,addr={:#x},chassis={chassis},slot={chassis}",
-                FIRST_ROOT_PORT + index,
-                chassis = index + 1,
-            ),
-        );
-        if let Some(device) = slot.device {
-            let device = device.qemu_name();
-            args.pair("-device", &format!("{device},id={name},bus=port-{name}"));
-        }
+    // Devices that QEMU is told of before it would not be behind it.
+    if let Some(iommu) = machine.iommu {
+        args.pair("-device", iommu.qemu_name());
+    }
+    args.pair(
+        "-device",
+        "virtio-serial-pci,id=ports,bus=pcie.0,addr=0x2,disable-legacy=on",
+    );
+    args.pair(
+        "-device",
+        &format!("virtserialport,bus=ports.0,chardev=channel,name={PORT_NAME}"),
+    );
+    for device in devices::all(machine) {
+        args.pair("-device", &device.to_string());
     }
 }
 
@@ -341,6 +343,7 @@ mod tests {
           -no-reboot \
           -display none \
           -machine q35,i8042=off \
+          -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off \
           -accel tcg \
           -cpu max,la57=off \
           -smp 2 \

@@ -69,8 +69,10 @@ impl VmSpec {
     /// Returns the command line of a stage's kernel.
     pub fn stage_cmdline(&self, stage: u32) -> String {
         let stage = format!("{STAGE_PARAMETER}{stage}");
-        [CMDLINE, self.accelerator.cmdline(), &stage, &self.cmdline]
-            .iter()
+        let machine = &self.machine.kernel_arguments;
+        let ours = [CMDLINE, self.accelerator.cmdline(), &stage];
+        ours.iter()
+            .chain(&[machine.as_str(), &self.cmdline])
             .flat_map(|words| words.split_ascii_whitespace())
             .collect::<Vec<_>>()
             .join(" ")

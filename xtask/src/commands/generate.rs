@@ -4,6 +4,7 @@
 use fs_err as fs;
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, Scenario};
+use vm_images::machine;
 
 use crate::cli::GenerateArgs;
 use crate::exit::Exit;
@@ -90,12 +91,16 @@ fn say(difference: &Difference) -> String {
     }
 }
 
-fn schemas(session: &Session) -> [(camino::Utf8PathBuf, String); 2] {
+fn schemas(session: &Session) -> [(camino::Utf8PathBuf, String); 3] {
     let root = session.layout.root();
     [
         (
             root.join("selftests/scenario.schema.json"),
             scenario::json_schema(),
+        ),
+        (
+            root.join("vm-images/machine.schema.json"),
+            machine::json_schema(),
         ),
         (root.join("xtask/result.schema.json"), result::json_schema()),
     ]

@@ -6,8 +6,8 @@ use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;
 use vm_images::guest;
-use vm_images::machine::Machine;
-use vm_images::needs::GuestNeeds;
+use vm_images::machine::{Machine, MachineError};
+use vm_images::needs::{GuestNeeds, NeedsError};
 use vm_images::probe::{Choice, Probe};
 use vm_images::qemu::Qemu;
 use vm_images::template::Templates;
@@ -110,7 +110,10 @@ impl Rig {
 /// When the profile's file holds a mistake.
 pub(crate) fn find_needs(profile: &str, session: &Session) -> anyhow::Result<GuestNeeds> {
     let path = session.layout.profiles().join(format!("{profile}.yaml"));
-    GuestNeeds::load(&path).map_err(|error| bad_input(error.to_string(), "mend the file"))
+    GuestNeeds::load(&path).map_err(|error| match error {
+        NeedsError::Input(mistake) => mistake.into(),
+        NeedsError::Read(error) => bad_input(error.to_string(), "mend the file"),
+    })
 }
 
 /// Reads a machine by name.
@@ -132,5 +135,8 @@ pub(crate) fn find_machine(name: &str, session: &Session) -> anyhow::Result<Mach
         ));
     }
     Machine::load(&folder.join(format!("{name}.yaml")))
-        .map_err(|error| bad_input(error.to_string(), "mend the file"))
+        .map_err(|error| match error {
+            MachineError::Input(mistake) => mistake.into(),
+            MachineError::Read(error) => bad_input(error.to_string(), "mend the file"),
+        })
 }

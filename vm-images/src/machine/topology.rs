@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where everything of a machine is: which port is below which, and the addresses
+//! that firmware and kernel give to them. Both number buses depth first, in the order
+//! of the ports' places on their bus.
+
+use super::check::PORT_PREFIX;
+use super::{Machine, Slot};
+
+/// Place on bus 0 of the first root port; the others follow.
+const FIRST_ROOT_PORT: u32 = 0x04;
+
+/// The address of a PCI function. All are in domain 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Address {
+    pub(crate) bus: u32,
+    pub(crate) device: u32,
+    pub(crate) function: u32,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            bus,
+            device,
+            function,
+        } = self;
+        write!(f, "0000:{bus:02x}:{device:02x}.{function}")
+    }
+}
+
+/// A PCIe port or a switch's upper end, in the order that they are numbered in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Port<'a> {
+    /// QEMU's id for it.
+    pub(crate) id: String,
+    /// QEMU's id for the bus that it is on.
+    pub(crate) on: String,
+    /// Its own address.
+    pub(crate) address: Address,
+    /// The bus below it.
+    pub(crate) bus_below: u32,
+    /// What it is.
+    pub(crate) kind: PortKind<'a>,
+}
+
+/// What a port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PortKind<'a> {
+    /// A root port that is a slot.
+    Root(&'a Slot),
+    /// A root port with a switch below it.
+    RootOfSwitch,
+    /// The upper end of a switch.
+    Upstream,
+    /// A lower end of a switch, which is a slot.
+    Downstream(&'a Slot),
+}
+
+impl<'a> Port<'a> {
+    /// Returns the slot that it is, if it is one.
+    pub(crate) fn slot(&self) -> Option<&'a Slot> {
+        match self.kind {
+            PortKind::Root(slot) | PortKind::Downstream(slot) => Some(slot),
+            PortKind::RootOfSwitch | PortKind::Upstream => None,
+        }
+    }
+
+    /// Returns where the device in it is.
+    fn device_address(&self) -> Address {
+        Address {
+            bus: self.bus_below,
+            device: 0,
+            function: 0,
+        }
+    }
+}
+
+impl Machine {
+    /// Returns all ports and switches, in the order of their buses.
+    pub(crate) fn ports(&self) -> Vec<Port<'_>> {
+        let mut ports = Vec::new();
+        let mut place = FIRST_ROOT_PORT;
+        let mut begun: Vec<&str> = Vec::new();
+        for slot in &self.slots {
+            match slot.switch.as_deref() {
+                // It has its place where its first slot is.
+                Some(switch) if begun.contains(&switch) => continue,
+                Some(switch) => {
+                    begun.push(switch);
+                    self.add_switch(switch, place, &mut ports);
+                }
+                None => ports.push(Port {
+                    id: port_id(&slot.name),
+                    on: "pcie.0".to_owned(),
+                    address: on_bus(0, place),
+                    bus_below: next_bus(&ports),
+                    kind: PortKind::Root(slot),
+                }),
+            }
+            place += 1;
+        }
+        ports
+    }
+
+    fn add_switch<'a>(&'a self, switch: &str, place: u32, ports: &mut Vec<Port<'a>>) {
+        let bus = next_bus(ports);
+        ports.push(Port {
+            id: port_id(switch),
+            on: "pcie.0".to_owned(),
+            address: on_bus(0, place),
+            bus_below: bus,
+            kind: PortKind::RootOfSwitch,
+        });
+        ports.push(Port {
+            id: switch.to_owned(),
+            on: port_id(switch),
+            address: on_bus(bus, 0),
+            bus_below: bus + 1,
+            kind: PortKind::Upstream,
+        });
+        let slots = self.slots.iter();
+        let on_it = slots.filter(|slot| slot.switch.as_deref() == Some(switch));
+        for (place, slot) in (0..).zip(on_it) {
+            ports.push(Port {
+                id: port_id(&slot.name),
+                on: switch.to_owned(),
+                address: on_bus(bus + 1, place),
+                bus_below: next_bus(ports),
+                kind: PortKind::Downstream(slot),
+            });
+        }
+    }
+
+    fn port_of(&self, slot: &str) -> Option<Port<'_>> {
+        let mut ports = self.ports().into_iter();
+        ports.find(|port| port.slot().is_some_and(|one| one.name == slot))
+    }
+
+    /// Returns the PCI address that firmware and kernel give to a device, named by its
+    /// slot (`endpoint0`), or to one of its virtual functions, which count from 0
+    /// (`endpoint0.vf0`).
+    pub fn pci_address(&self, device: &str) -> Option<String> {
+        let Some((slot, function)) = device.split_once('.') else {
+            return Some(self.port_of(device)?.device_address().to_string());
+        };
+        let number: u32 = function.strip_prefix("vf")?.parse().ok()?;
+        let port = self.port_of(slot)?;
+        let has = port.slot()?.device?.virtual_functions();
+        // QEMU's NVMe controller has the first right behind its own function.
+        let address = Address {
+            function: 1 + number,
+            ..port.device_address()
+        };
+        (number < has && function == format!("vf{number}")).then(|| address.to_string())
+    }
+
+    /// Returns the names of all that a device can be called by: slots with a device,
+    /// and their virtual functions.
+    pub fn device_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for slot in &self.slots {
+            if let Some(device) = slot.device {
+                let name = &slot.name;
+                names.push(name.clone());
+                names.extend((0..device.virtual_functions()).map(|n| format!("{name}.vf{n}")));
+            }
+        }
+        names
+    }
+
+    /// Returns the names of all bridges that can be removed: a port for each slot
+    /// (`port-endpoint0`), and switches.
+    pub fn bridge_names(&self) -> Vec<String> {
+        let ports = self.ports().into_iter();
+        ports
+            .filter(|port| port.kind != PortKind::RootOfSwitch)
+            .map(|port| port.id)
+            .collect()
+    }
+
+    /// Returns the PCI address of a bridge by its name: `port-endpoint0` is the port
+    /// that the slot is; a switch's name stands for its upstream port, which takes all
+    /// that is behind the switch with it.
+    pub fn bridge_address(&self, bridge: &str) -> Option<String> {
+        let mut ports = self.ports().into_iter();
+        let found = ports.find(|port| port.id == bridge && port.kind != PortKind::RootOfSwitch)?;
+        Some(found.address.to_string())
+    }
+
+    /// Returns the PCI address of the port right above a slot's device.
+    pub fn port_address(&self, slot: &str) -> Option<String> {
+        Some(self.port_of(slot)?.address.to_string())
+    }
+
+    /// Returns the PCI address of the upstream port of the switch that a slot is on;
+    /// none for a slot that is a root port.
+    pub fn switch_address(&self, slot: &str) -> Option<String> {
+        self.bridge_address(self.slot(slot)?.switch.as_deref()?)
+    }
+
+    /// Returns the slot whose device has an address, in full as the kernel writes it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "requests of guests will need it"))]
+    pub(crate) fn slot_at(&self, address: &str) -> Option<&Slot> {
+        let ports = self.ports().into_iter();
+        ports
+            .filter(|port| port.device_address().to_string() == address)
+            .find_map(|port| port.slot())
+    }
+}
+
+/// Returns QEMU's id for the port that is a slot, or that a switch is below.
+pub(crate) fn port_id(name: &str) -> String {
+    format!("{PORT_PREFIX}{name}")
+}
+
+fn on_bus(bus: u32, device: u32) -> Address {
+    Address {
+        bus,
+        device,
+        function: 0,
+    }
+}
+
+/// Returns the number of the next bus; an upstream port's is the one below it.
+fn next_bus(ports: &[Port<'_>]) -> u32 {
+    1 + ports.iter().map(|port| port.bus_below).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+
+    /// Returns one of the machines here.
+    fn machine(name: &str) -> Machine {
+        let folder = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/machines"));
+        Machine::load(&folder.join(format!("{name}.yaml"))).unwrap()
+    }
+
+    /// Returns all that has an address, in the order of buses.
+    fn map(machine: &Machine) -> String {
+        let lines = machine.ports().into_iter().map(|port| {
+            let below = port.slot().map(|slot| {
+                let address = machine.pci_address(&slot.name).unwrap();
+                assert_eq!(machine.slot_at(&address), Some(slot));
+                format!(" > {address} {}", slot.name)
+            });
+            format!("{} {}{}", port.address, port.id, below.unwrap_or_default())
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn root_ports_have_a_bus_each() {
+        insta::assert_snapshot!(map(&machine("edu-pair")), @r"
+        0000:00:04.0 port-endpoint0 > 0000:01:00.0 endpoint0
+        0000:00:05.0 port-endpoint1 > 0000:02:00.0 endpoint1
+        ");
+        assert_eq!(machine("edu-pair").pci_address("endpoint2"), None);
+        assert_eq!(machine("edu-pair").switch_address("endpoint0"), None);
+    }
+
+    #[test]
+    fn a_switch_has_a_bus_between_its_ports() {
+        let switch = machine("switch");
+        insta::assert_snapshot!(map(&switch), @r"
+        0000:00:04.0 port-switch0
+        0000:01:00.0 switch0
+        0000:02:00.0 port-endpoint0 > 0000:03:00.0 endpoint0
+        0000:02:01.0 port-endpoint1 > 0000:04:00.0 endpoint1
+        0000:00:05.0 port-endpoint2 > 0000:05:00.0 endpoint2
+        ");
+        let above = |slot| (switch.port_address(slot), switch.switch_address(slot));
+        let known = |address: &str| Some(address.to_owned());
+        assert_eq!(
+            above("endpoint1"),
+            (known("0000:02:01.0"), known("0000:01:00.0"))
+        );
+        assert_eq!(above("endpoint2"), (known("0000:00:05.0"), None));
+        assert_eq!(switch.bridge_address("switch0"), known("0000:01:00.0"));
+        // The port above the switch is no slot's: nobody asks for it by a name.
+        assert_eq!(switch.bridge_address("port-switch0"), None);
+        assert_eq!(
+            switch.bridge_names(),
+            [
+                "switch0",
+                "port-endpoint0",
+                "port-endpoint1",
+                "port-endpoint2"
+            ]
+        );
+    }
+
+    #[test]
+    fn virtual_functions_are_beside_their_device() {
+        let sriov = machine("sriov");
+        let address = |name| sriov.pci_address(name);
+        assert_eq!(address("endpoint0.vf0").as_deref(), Some("0000:01:00.1"));
+        assert_eq!(address("endpoint0.vf3").as_deref(), Some("0000:01:00.4"));
+        for none in [
+            "endpoint0.vf4",
+            "endpoint0.vf+1",
+            "endpoint0.vf",
+            "endpoint1.vf0",
+            "endpoint0.",
+        ] {
+            assert_eq!(address(none), None, "{none}");
+        }
+        assert_eq!(sriov.device_names().len(), 6);
+    }
+}
