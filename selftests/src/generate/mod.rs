@@ -87,22 +87,29 @@ pub fn arguments(scenario: &Scenario, stage: usize) -> Vec<String> {
 }
 
 /// Returns what the environment of a stage must say. Always: that the kernel is the
-/// test's alone, so that it may hurry its grace periods. Before a further stage: that a
+/// test's alone, so that it may hurry its grace periods, and the addresses of the
+/// devices, in the order of the scenario's list. Before a further stage: that a
 /// kexec follows, so that a process is left behind that holds all that is open.
 /// After the first stage: that a stage before it did run, so that a lost session is
 /// a failure, not a skip.
 #[must_use]
-pub fn environment(scenario: &Scenario, stage: usize) -> Vec<(String, String)> {
+pub fn environment(
+    scenario: &Scenario,
+    stage: usize,
+    addresses: &[String],
+) -> Vec<(String, String)> {
     let follows = stage < scenario.stages.len();
     let handed_over = stage > 1;
+    let devices = addresses.join(",");
     [
-        (true, "LIVEUPDATE_TEST_HURRY"),
-        (follows, "LIVEUPDATE_TEST_KEXEC"),
-        (handed_over, "LIVEUPDATE_TEST_HANDED_OVER"),
+        (true, "LIVEUPDATE_TEST_HURRY", "1"),
+        (!devices.is_empty(), "LIVEUPDATE_TEST_BDF", &devices),
+        (follows, "LIVEUPDATE_TEST_KEXEC", "1"),
+        (handed_over, "LIVEUPDATE_TEST_HANDED_OVER", "1"),
     ]
     .into_iter()
-    .filter(|(holds, _)| *holds)
-    .map(|(_, name)| (name.to_owned(), "1".to_owned()))
+    .filter(|(holds, _, _)| *holds)
+    .map(|(_, name, value)| (name.to_owned(), value.to_owned()))
     .collect()
 }
 

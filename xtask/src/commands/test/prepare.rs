@@ -9,14 +9,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
 use selftests::generate::{self, Compile};
-use selftests::scenario::Scenario;
+use selftests::scenario::{Family, Scenario};
 use sha2::{Digest, Sha256};
 use testbed_host::cache::publish;
 use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
+use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 use vm_images::vm::{GuestFile, Job, StageJob};
 
+use super::Inquiry;
 use super::kselftest::InTree;
 use crate::commands::build::Built;
 use crate::commands::rig::{Rig, find_needs};
@@ -24,7 +26,7 @@ use crate::commands::sources::Sources;
 use crate::session::Session;
 
 /// Changes when programs are compiled in another way.
-const PROGRAM_FORMAT: &[u8] = b"1";
+const PROGRAM_FORMAT: &[u8] = b"2";
 
 /// A kernel to run cells on, and what is known of it.
 #[derive(Clone, Debug)]
@@ -50,11 +52,14 @@ pub(crate) struct Ground {
 pub(crate) fn grounds(
     built: Vec<Built>,
     sources: &Sources,
-    scenarios: &[Scenario],
+    inquiry: &Inquiry,
     rig: &Rig,
     session: &Session,
 ) -> anyhow::Result<Vec<Ground>> {
-    let total = (built.len() * scenarios.len()) as u64;
+    let scenarios = &inquiry.scenarios;
+    let is_wanted = |family: &&Family| scenarios.iter().any(|one| one.family == family.name);
+    let families: Vec<&Family> = inquiry.families.iter().filter(is_wanted).collect();
+    let total = (built.len() * families.len()) as u64;
     let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
     let mut grounds = Vec::new();
     let mut done = 0;
@@ -64,13 +69,16 @@ pub(crate) fn grounds(
         kernel,
     } in built
     {
-        let programs = Programs::of(scenarios, &kernel, session)?;
         let mut jobs = BTreeMap::new();
-        for scenario in scenarios {
-            activity.advance(done, &scenario.name);
+        for family in &families {
+            activity.advance(done, &family.name);
             done += 1;
-            let program = programs.compile(scenario, session)?;
-            jobs.insert(scenario.name.clone(), job(scenario, &program));
+            let program = program(family, &kernel, session)?;
+            for scenario in scenarios.iter().filter(|one| one.family == family.name) {
+                let machine = inquiry.plan.machine.as_ref().unwrap_or(&scenario.machine);
+                let job = job(scenario, &program, rig.machine(machine)?);
+                jobs.insert(scenario.name.clone(), job);
+            }
         }
         let from = sources
             .stacks
@@ -91,76 +99,71 @@ pub(crate) fn grounds(
     Ok(grounds)
 }
 
-/// The test programs for one kernel, kept in the cache by content.
-struct Programs<'a> {
-    kernel: &'a Kernel,
-    /// The generated sources, in a folder of this run alone.
-    sources: tempfile::TempDir,
-    /// Where the binaries are kept.
-    kept: Utf8PathBuf,
+/// Returns the binary of a family's program for a kernel, kept in the cache by
+/// content. One that is no whole ELF file was damaged, and is made anew.
+fn program(family: &Family, kernel: &Kernel, session: &Session) -> anyhow::Result<Utf8PathBuf> {
+    let files = generate::files(std::slice::from_ref(family));
+    let mut id = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        id.update((bytes.len() as u64).to_le_bytes());
+        id.update(bytes);
+    };
+    part(PROGRAM_FORMAT);
+    part(kernel.id.as_bytes());
+    for (name, text) in files {
+        part(name.as_bytes());
+        part(text.as_bytes());
+    }
+    let kept = session.cache.dir(&["programs", &hex(&id.finalize())])?;
+    let name = family.first().identifier();
+    let target = kept.join(&name);
+    let binary = fs::read(&target).unwrap_or_default();
+    let sum = kept.join(format!("{name}.sha256"));
+    if !binary.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&binary))) {
+        return Ok(target);
+    }
+    let binary = compile(family, kernel, &kept, session)?;
+    publish(&target, &binary)?;
+    publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
+    Ok(target)
 }
 
-impl<'a> Programs<'a> {
-    fn of(scenarios: &[Scenario], kernel: &'a Kernel, session: &Session) -> anyhow::Result<Self> {
-        let mut id = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            id.update((bytes.len() as u64).to_le_bytes());
-            id.update(bytes);
-        };
-        part(PROGRAM_FORMAT);
-        part(kernel.id.as_bytes());
-        for (name, text) in generate::files(scenarios) {
-            part(name.as_bytes());
-            part(text.as_bytes());
-        }
-        let kept = session.cache.dir(&["programs", &hex(&id.finalize())])?;
-        let sources = tempfile::Builder::new()
-            .prefix(".sources-")
-            .tempdir_in(&kept)?;
-        let programs = Self {
-            kernel,
-            sources,
-            kept,
-        };
-        generate::write(scenarios, programs.sources()?)?;
-        Ok(programs)
-    }
-
-    fn sources(&self) -> anyhow::Result<&Utf8Path> {
-        Utf8Path::from_path(self.sources.path()).context("the cache's path is not UTF-8")
-    }
-
-    /// Returns the binary of a scenario's program. One that is no whole ELF file
-    /// was damaged, and is made anew.
-    fn compile(&self, scenario: &Scenario, session: &Session) -> anyhow::Result<Utf8PathBuf> {
-        let program = scenario.identifier();
-        let target = self.kept.join(&program);
-        let kept = fs::read(&target).unwrap_or_default();
-        let sum = self.kept.join(format!("{program}.sha256"));
-        if !kept.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&kept))) {
-            return Ok(target);
-        }
-        let folder = self.sources()?;
-        let output = folder.join(format!("{program}.out"));
-        let compile = Compile {
-            program: &program,
-            folder,
-            kselftest: &self.kernel.selftests(),
-            headers: &self.kernel.headers(),
-            output: &output,
-        };
-        generate::compile(&compile, &session.cancel)?;
-        let binary = fs::read(&output)?;
-        publish(&target, &binary)?;
-        publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
-        Ok(target)
-    }
+/// Compiles a family's program in a folder of this run alone.
+fn compile(
+    family: &Family,
+    kernel: &Kernel,
+    place: &Utf8Path,
+    session: &Session,
+) -> anyhow::Result<Vec<u8>> {
+    let sources = tempfile::Builder::new()
+        .prefix(".sources-")
+        .tempdir_in(place)?;
+    let folder = Utf8Path::from_path(sources.path()).context("the cache's path is not UTF-8")?;
+    generate::write(std::slice::from_ref(family), folder)?;
+    let name = family.first().identifier();
+    let output = folder.join(format!("{name}.out"));
+    let compile = Compile {
+        program: &name,
+        folder,
+        kselftest: &kernel.selftests(),
+        headers: &kernel.headers(),
+        output: &output,
+    };
+    generate::compile(&compile, &session.cancel)?;
+    Ok(fs::read(&output)?)
 }
 
 /// Returns what a scenario has a guest do. Each kernel gets the program anew: a
 /// kexec leaves nothing of the first one's files.
-fn job(scenario: &Scenario, program: &Utf8Path) -> Job {
+fn job(scenario: &Scenario, program: &Utf8Path, machine: &Machine) -> Job {
     let in_guest = format!("/tests/{}", scenario.identifier());
+    let mut slots: Vec<_> = scenario.devices.iter().map(|one| (one.index, &one.slot)).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    let addresses: Vec<String> = slots
+        .iter()
+        .filter_map(|(_, slot)| machine.pci_address(slot))
+        .collect();
     let stages = scenario.stages.iter().map(|stage| StageJob {
         files: vec![GuestFile {
             source: program.to_owned(),
@@ -169,7 +172,7 @@ fn job(scenario: &Scenario, program: &Utf8Path) -> Job {
         }],
         program: in_guest.clone(),
         args: generate::arguments(scenario, stage.number),
-        env: generate::environment(scenario, stage.number),
+        env: generate::environment(scenario, stage.number, &addresses),
         dir: "/".to_owned(),
         timeout: Duration::from_secs(scenario.timeout_secs),
     });
