@@ -115,6 +115,8 @@ struct lu_thread {
 	int (*step)(void *data);
 	void *data;
 	int ret;
+	unsigned int *meeting;
+	long long delay;
 	__u64 start;
 	__u64 end;
 	sem_t ready;
@@ -124,11 +126,11 @@ struct lu_thread {
 	bool running;
 };
 
-/* struct lu_races - which side of a race ended first, how often */
+/* struct lu_races - which side of a race ended first, how often, and after how long */
 struct lu_races {
 	unsigned int a_first;
 	unsigned int b_first;
-	__u64 longest;
+	__u64 typical;
 };
 
 /* struct lu_test - what a test has open, beside the objects of its scenario */
@@ -1134,6 +1136,13 @@ static inline void lu_restore_devices(struct lu_test *lu)
  * registers of a device's file.
  */
 
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE	0x0010
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC		0x0020
+#endif
+
 static inline int lu_open_file(const char *path, int flags)
 {
 	int fd = open(path, flags | O_CLOEXEC, 0600);
@@ -1564,14 +1573,21 @@ static inline int lu_kill_process(pid_t *pid)
 	return dead < 0 ? -errno : 0;
 }
 
-/* Waits until the new process has let go of what it is not to hold. */
+/*
+ * Waits until the new process has let go of what it is not to hold: it writes a
+ * byte, and closes the pipe. One that fails closes it without a byte.
+ */
 static inline int lu_await_owner(pid_t *pid, int ready)
 {
 	struct pollfd readable = { .fd = ready, .events = POLLIN };
+	ssize_t len = 1, bytes = 0;
 	char byte;
 
-	/* One that ends before it is ready closes the pipe, and read() gives 0. */
-	if (poll(&readable, 1, LU_PROCESS_SECS * 1000) == 1 && read(ready, &byte, 1) == 1)
+	while (len == 1 && poll(&readable, 1, LU_PROCESS_SECS * 1000) == 1) {
+		len = read(ready, &byte, 1);
+		bytes += len;
+	}
+	if (bytes == 1 && !len)
 		return 0;
 	lu_kill_process(pid);
 	return -ECHILD;
@@ -1748,10 +1764,24 @@ static inline void lu_unpin(struct lu_test *lu)
 	lu->pinned = false;
 }
 
-/* Turns round until the moment comes: nothing that sleeps is as exact. */
-static inline void lu_spin_until(__u64 moment)
+/*
+ * Waits for the other thread, if there is one to meet, and then for as long as it
+ * has a head start. Nothing that sleeps is as exact as going round in circles.
+ */
+static inline void lu_meet(struct lu_thread *thread)
 {
-	while (lu_now_nsecs() < moment)
+	__u64 deadline = lu_deadline(LU_THREAD_SECS);
+
+	if (thread->meeting) {
+		__atomic_add_fetch(thread->meeting, 1, __ATOMIC_ACQ_REL);
+		while (__atomic_load_n(thread->meeting, __ATOMIC_ACQUIRE) < 2 &&
+		       lu_now_nsecs() < deadline)
+			;
+	}
+	thread->start = lu_now_nsecs();
+	if (thread->delay > 0)
+		thread->start += thread->delay;
+	while (lu_now_nsecs() < thread->start)
 		;
 }
 
@@ -1766,7 +1796,7 @@ static inline void *lu_run_thread(void *arg)
 	while (sem_wait(&thread->gate))
 		;
 	if (!thread->called_off) {
-		lu_spin_until(thread->start);
+		lu_meet(thread);
 		thread->ret = thread->step(thread->data);
 	}
 	thread->end = lu_now_nsecs();
@@ -1777,13 +1807,6 @@ static inline void *lu_run_thread(void *arg)
 static inline bool lu_has_ended(const struct lu_thread *thread)
 {
 	return __atomic_load_n(&thread->ended, __ATOMIC_ACQUIRE);
-}
-
-/* Opens the gate: the thread does its step when @start has come. */
-static inline void lu_open_gate(struct lu_thread *thread, __u64 start)
-{
-	thread->start = start;
-	sem_post(&thread->gate);
 }
 
 /*
@@ -1814,7 +1837,7 @@ static inline int lu_join(struct lu_thread *thread)
 static inline void lu_call_off(struct lu_thread *thread)
 {
 	thread->called_off = true;
-	lu_open_gate(thread, 0);
+	sem_post(&thread->gate);
 	lu_join(thread);
 }
 
@@ -1899,13 +1922,13 @@ static inline void lu_unload_hold_module(struct lu_test *lu)
 	lu->hold_loaded = false;
 }
 
-/* Says whether the hold point is in @state: "armed", "held", "released", "expired". */
+/* Says whether the hold point is in this state; each read gives it anew. */
 static inline bool lu_hold_is(struct lu_test *lu, const char *state)
 {
 	char text[32];
 	ssize_t len;
 
-	len = pread(lu->hold, text, sizeof(text) - 1, 0);
+	len = read(lu->hold, text, sizeof(text) - 1);
 	if (len < 1)
 		return false;
 	text[len] = '\0';
@@ -1989,7 +2012,7 @@ static inline int lu_hold(struct lu_test *lu, const char *where, int (*step)(voi
 		lu_end_held(lu);
 		return ret;
 	}
-	lu_open_gate(&lu->held, 0);
+	sem_post(&lu->held.gate);
 	ret = lu_await_held(lu);
 	if (ret)
 		lu_end_held(lu);
@@ -2029,9 +2052,7 @@ static inline int lu_release(struct lu_test *lu, int *ret)
  * and again, with a head start for one of them that differs from round to round.
  */
 
-/* Both threads have left their gates by then. */
-#define LU_RACE_LEAD_NSECS	200000
-/* The head start at first, and the most that it grows to with what steps take. */
+/* The head start at first, and the most that it ever grows to. */
 #define LU_RACE_SKEW_MIN_NSECS	20000
 #define LU_RACE_SKEW_MAX_NSECS	500000000
 
@@ -2041,9 +2062,12 @@ static inline int lu_release(struct lu_test *lu, int *ret)
  */
 static inline long long lu_race_skew(const struct lu_races *races, unsigned int round)
 {
-	long long range = (long long)(races->longest + races->longest / 2);
+	long long range = (long long)(races->typical + races->typical / 2);
 	unsigned int bit, place = 0;
 
+	/* As long as one order never came, it may need more than what was tried. */
+	if (!races->a_first || !races->b_first)
+		range += range * round / 16;
 	if (range < LU_RACE_SKEW_MIN_NSECS)
 		range = LU_RACE_SKEW_MIN_NSECS;
 	if (range > LU_RACE_SKEW_MAX_NSECS)
@@ -2060,8 +2084,8 @@ static inline void lu_count_race(struct lu_races *races, const struct lu_thread 
 
 	if (b->end - b->start > longer)
 		longer = b->end - b->start;
-	if (longer > races->longest)
-		races->longest = longer;
+	/* One that was slow for once must not pull the two apart for good. */
+	races->typical += longer / 4 - races->typical / 4;
 	if (a->end < b->end)
 		races->a_first++;
 	else
@@ -2072,11 +2096,16 @@ static inline void lu_count_race(struct lu_races *races, const struct lu_thread 
 static inline int lu_run_race(struct lu_test *lu, struct lu_thread *a, struct lu_thread *b,
 			      long long skew)
 {
-	__u64 start = lu_now_nsecs() + LU_RACE_LEAD_NSECS;
+	static unsigned int meeting;
 	int ret, other;
 
-	lu_open_gate(a, skew < 0 ? start - skew : start);
-	lu_open_gate(b, skew > 0 ? start + skew : start);
+	meeting = 0;
+	a->meeting = &meeting;
+	a->delay = -skew;
+	b->meeting = &meeting;
+	b->delay = skew;
+	sem_post(&a->gate);
+	sem_post(&b->gate);
 	ret = lu_join(a);
 	other = lu_join(b);
 	if (ret || other)
