@@ -245,7 +245,8 @@ mod tests {
         selftest:  filesystems/epoll of the tree: its tests are known when the tree has been read
         cells:     0 and those of the tree's selftests
         ");
-        let plan = plan.with_cells_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);
+        let plan =
+            plan.with_cells_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);
         let folders: Vec<String> = plan.cells.iter().map(CellPlan::folder).collect();
         assert_eq!(
             folders,

@@ -71,6 +71,7 @@
 #define LU_PATH_MAX	512
 #define LU_LOG_MAX	(256 * 1024)
 #define LU_ORDER_MAX	(1024 * 1024)
+#define LU_ALLOCATIONS_MAX	1000
 
 /* A keeper that nobody ends by kexec goes away by itself after this long. */
 #define LU_KEEPER_SECS	300
@@ -1705,6 +1706,34 @@ static inline int lu_fail_nth_hit(struct lu_test *lu)
 	if (len < 1)
 		return -EIO;
 	return strtoul(left, NULL, 10) == 0;
+}
+
+/*
+ * Does @step again and again, each time with the next of its allocations failing,
+ * until none is left that could. Returns what it returned then. -EBADMSG if it
+ * returned anything but -ENOMEM before, -EOVERFLOW if that takes no end.
+ */
+static inline int lu_fail_each(struct lu_test *lu, int (*step)(void *data), void *data)
+{
+	unsigned int n;
+	int ret, hit;
+
+	for (n = 1; n <= LU_ALLOCATIONS_MAX; n++) {
+		ret = lu_fail_nth(lu, n);
+		if (ret)
+			return ret;
+		ret = step(data);
+		hit = lu_fail_nth_hit(lu);
+		if (hit < 0)
+			return hit;
+		if (!hit)
+			return ret;
+		if (ret != -ENOMEM) {
+			ksft_print_msg("with allocation %u failing: %s\n", n, lu_result(ret));
+			return -EBADMSG;
+		}
+	}
+	return -EOVERFLOW;
 }
 
 static inline void lu_disarm_faults(struct lu_test *lu)

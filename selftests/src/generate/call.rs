@@ -164,9 +164,7 @@ fn file_call(action: &Action) -> Option<Call> {
         Action::Seal { file, seals } => Call::new("lu_seal", [own(file), seal_mask(seals)]),
         Action::ReadSeals { file, .. } => Call::new("lu_seals", [own(file)]),
         Action::WritePath { path, contents } => match path {
-            KernelPath::Plain(path) => {
-                Call::new("lu_write_path", [string(path), string(contents)])
-            }
+            KernelPath::Plain(path) => Call::new("lu_write_path", [string(path), string(contents)]),
             KernelPath::OfDevice { device, attribute } => Call::new(
                 "lu_write_device_path",
                 [lu, index(device), string(attribute), string(contents)],
@@ -226,7 +224,7 @@ fn control_call(action: &Action) -> Option<Call> {
             times,
         } => Call::new(
             "lu_fail",
-            [lu, string(callback), errno.clone(), times.to_string()],
+            [string(callback), errno.clone(), times.to_string()],
         ),
         Action::StartProcess { process, takes } => {
             let taken: Vec<String> = takes.iter().map(|one| format!("&{}", own(one))).collect();

@@ -85,17 +85,24 @@ pub(super) fn value(step: &Step) -> Option<Node> {
         Action::ReadFile { contents, .. } => text(contents, "must give what was written"),
         Action::ReadPath { contents, .. } => text(contents, "must give what is expected"),
         Action::SessionName { name, .. } => text(name, "must give its name"),
-        Action::ReadSeals { seals, .. } => {
-            check("EXPECT_EQ", &seal_mask(seals), RET, &said("must give its seals"))
-        }
+        Action::ReadSeals { seals, .. } => check(
+            "EXPECT_EQ",
+            &seal_mask(seals),
+            RET,
+            &said("must give its seals"),
+        ),
         _ => return None,
     })
 }
 
 /// Lost memory; what cannot be looked for is said by the helper.
 pub(super) fn no_leaks(step: &Step) -> Node {
-    let condition = format!("!{RET} || {RET} == -ENOTSUP");
-    check_true("EXPECT_TRUE", &condition, &message(step, "no memory may be lost"))
+    let condition = format!("!{RET} || {RET} == -EOPNOTSUPP");
+    check_true(
+        "EXPECT_TRUE",
+        &condition,
+        &message(step, "no memory may be lost"),
+    )
 }
 
 /// What was counted, after that it can be counted at all: a count that could not be
@@ -108,7 +115,12 @@ pub(super) fn counts(step: &Step) -> Vec<Node> {
     }
     if let Some(log) = step.log.first() {
         let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
-        nodes.push(check("ASSERT_LE", "0", &seen, "the kernel log cannot be read"));
+        nodes.push(check(
+            "ASSERT_LE",
+            "0",
+            &seen,
+            "the kernel log cannot be read",
+        ));
     }
     for (function, count) in &step.calls {
         nodes.extend(calls(step, function, *count));
@@ -123,7 +135,10 @@ fn order(step: &Step) -> Option<Node> {
         return None;
     }
     let seen = Call::new("lu_calls_in_order", [LU, &string(&step.order.join(","))]).text();
-    let said = format!("must have been called in the order {}", step.order.join(", "));
+    let said = format!(
+        "must have been called in the order {}",
+        step.order.join(", ")
+    );
     Some(check("EXPECT_EQ", "0", &seen, &message(step, &said)))
 }
 
@@ -138,7 +153,10 @@ fn calls(step: &Step, function: &str, count: Bounds) -> Vec<Node> {
         _ => format!("{function} must have been called {} in all", times(number)),
     };
     bounded(step, &seen, count, &exactly, &|how, number| {
-        format!("{function} must have been called {how} {} in all", times(number))
+        format!(
+            "{function} must have been called {how} {} in all",
+            times(number)
+        )
     })
 }
 

@@ -5,14 +5,25 @@ use super::c::{Node, line};
 use crate::scenario::{Action, Flb, Removal, Scenario};
 
 /// Things that a test may need, by the names of the helpers' fields.
-const THINGS: [&str; 9] = [
-    "users", "incoming", "faults", "log", "machine", "slot_power", "hold", "kexec", "fail_nth",
+const THINGS: [&str; 10] = [
+    "users",
+    "incoming",
+    "fail",
+    "log",
+    "order",
+    "machine",
+    "slot_power",
+    "hold",
+    "fail_nth",
+    "kexec",
 ];
 
 /// What one scenario needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needs {
     devices: usize,
+    /// Tasks at once, each on a processor of its own.
+    tasks: usize,
     things: Vec<&'static str>,
 }
 
@@ -21,16 +32,15 @@ impl Needs {
     pub(super) fn of(scenario: &Scenario) -> Self {
         let devices = scenario.devices.iter().map(|device| device.index + 1).max();
         let actions = scenario.actions();
-        let needs = |thing: &&&str| {
-            let has_log = || scenario.steps().any(|step| !step.log.is_empty());
-            if **thing == "log" {
-                has_log()
-            } else {
-                actions.iter().any(|action| thing_of(action) == Some(**thing))
-            }
+        let needs = |thing: &&&str| match **thing {
+            "log" => scenario.steps().any(|step| !step.log.is_empty()),
+            "order" => scenario.steps().any(|step| !step.order.is_empty()),
+            thing => actions.iter().any(|action| thing_of(action) == Some(thing)),
         };
+        let races = |action: &&&Action| matches!(action, Action::Race { .. });
         Self {
             devices: devices.unwrap_or(0),
+            tasks: 2 * actions.iter().filter(races).count().min(1),
             things: THINGS.iter().filter(needs).copied().collect(),
         }
     }
@@ -39,6 +49,10 @@ impl Needs {
     pub(super) fn fields(all: &[Self], probes: bool) -> Vec<Node> {
         let devices = all.iter().map(|needs| needs.devices).max().unwrap_or(0);
         let mut fields = vec![line(format!(".devices = {devices},"))];
+        let tasks = all.iter().map(|needs| needs.tasks).max().unwrap_or(0);
+        if tasks > 0 {
+            fields.push(line(format!(".cpus = {tasks},")));
+        }
         let common = THINGS
             .iter()
             .filter(|thing| all.iter().all(|needs| needs.things.contains(thing)));
@@ -71,7 +85,7 @@ const fn thing_of(action: &Action) -> Option<&'static str> {
             flb: Flb::Outgoing, ..
         } => "users",
         Action::User { .. } => "incoming",
-        Action::FailNext { .. } => "faults",
+        Action::FailNext { .. } => "fail",
         Action::RemoveDevice {
             how: Removal::Unplug | Removal::Surprise,
             ..

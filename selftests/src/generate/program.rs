@@ -26,9 +26,20 @@ pub(super) fn program(family: &Family) -> Vec<Node> {
         nodes.push(Node::Blank);
         nodes.extend(test(family, index));
     }
-    let stages = family.first().stages.len().to_string();
-    nodes.extend([Node::Blank, line(format!("LU_MAIN({stages})"))]);
+    nodes.push(Node::Blank);
+    nodes.push(main(family));
     nodes
+}
+
+fn main(family: &Family) -> Node {
+    let fixture = string(&family.first().identifier());
+    let stages = family.first().stages.len().to_string();
+    let run = Call::new("lu_main", ["argc", "argv", &fixture, &stages]);
+    Node::Block {
+        head: Head::Own("int main(int argc, char **argv)".to_owned()),
+        body: vec![run.returned().into()],
+        tail: "",
+    }
 }
 
 fn head_comment(family: &Family) -> String {
@@ -118,7 +129,11 @@ fn probed(family: &Family) -> Vec<Node> {
 
 fn probed_functions(family: &Family) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for name in family.variants.iter().flat_map(|one| one.probed_functions()) {
+    for name in family
+        .variants
+        .iter()
+        .flat_map(|one| one.probed_functions())
+    {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -130,7 +145,11 @@ fn fixture(family: &Family) -> Vec<Node> {
     let fixture = family.first().identifier();
     let objects = objects(family);
     let mut fields = vec![line("struct lu_test lu;")];
-    fields.extend(objects.iter().map(|(object, _)| line(format!("int {object};"))));
+    fields.extend(
+        objects
+            .iter()
+            .map(|(object, _)| line(format!("int {object};"))),
+    );
     let mut nodes = vec![
         Node::Block {
             head: Head::Own(format!("FIXTURE({fixture})")),
@@ -140,17 +159,19 @@ fn fixture(family: &Family) -> Vec<Node> {
         Node::Blank,
     ];
     nodes.extend(fixture_variants(family, &fixture));
-    // The last that was opened goes first, as at a process's end it would not.
-    let mut teardown: Vec<Node> = objects
-        .iter()
-        .rev()
-        .map(|(object, is_process)| {
-            let end = if *is_process { "lu_kill_process" } else { "lu_close" };
-            Call::new(end, [format!("&self->{object}")]).into()
-        })
-        .collect();
-    // What stands still holds on to objects, and is let go first.
-    teardown.insert(0, Call::new("lu_end_threads", [LU]).into());
+    let mut teardown = Vec::new();
+    if actions(family).any(|action| matches!(action, Action::Hold { .. })) {
+        // What stands still may own a lock that closing needs.
+        teardown.push(Call::new("lu_let_go", [LU]).into());
+    }
+    // The last that was opened goes first, as at a process's end it would not. What
+    // was started, the helpers end.
+    let files = objects.iter().rev().filter(|(_, is_process)| !is_process);
+    teardown.extend(
+        files.map(|(object, _)| -> Node {
+            Call::new("lu_close", [format!("&self->{object}")]).into()
+        }),
+    );
     teardown.push(Call::new("lu_teardown", [LU]).into());
     nodes.extend([
         Node::Block {
@@ -231,6 +252,10 @@ fn fixture_variants(family: &Family, fixture: &str) -> Vec<Node> {
     nodes
 }
 
+fn actions(family: &Family) -> impl Iterator<Item = &Action> {
+    family.variants.iter().flat_map(|one| one.actions())
+}
+
 /// All files, sessions, users and processes, in the order in which they are made, and
 /// whether they are processes.
 fn objects(family: &Family) -> Vec<(&str, bool)> {
@@ -275,6 +300,11 @@ fn test(family: &Family, index: usize) -> Vec<Node> {
         steps.extend(body);
     }
     let mut body = declarations(family, index);
+    let looks_for_leaks = |step: &Step| matches!(step.action, Action::CheckLeaks);
+    let mut stages = family.variants.iter().map(|one| &one.stages[index]);
+    if stages.any(|stage| stage.steps.iter().any(looks_for_leaks)) {
+        body.extend([Node::Blank, Call::new("lu_leaks_begin", [LU]).into()]);
+    }
     body.extend(steps);
     if stage.number < first.stages.len() {
         body.extend(kept_for_the_next());
@@ -310,7 +340,11 @@ fn paragraphs(
     fixture: &str,
 ) -> (Vec<Node>, Vec<Node>) {
     let of_variant = |stage: &Stage| -> Option<Step> {
-        stage.steps.iter().find(|step| step.number == number).cloned()
+        stage
+            .steps
+            .iter()
+            .find(|step| step.number == number)
+            .cloned()
     };
     let stages = family.variants.iter().map(|one| &one.stages[index]);
     let groups = grouped(stages.map(of_variant).collect());
@@ -358,7 +392,11 @@ fn kept_for_the_next() -> Vec<Node> {
 
 /// The variables that the stage's steps use, in any variant.
 fn declarations(family: &Family, index: usize) -> Vec<Node> {
-    let stages: Vec<&Stage> = family.variants.iter().map(|one| &one.stages[index]).collect();
+    let stages: Vec<&Stage> = family
+        .variants
+        .iter()
+        .map(|one| &one.stages[index])
+        .collect();
     let any = |fits: &dyn Fn(&Step) -> bool| stages.iter().any(|stage| stage.all_steps().any(fits));
     let reads_text = |step: &Step| {
         matches!(

@@ -153,7 +153,10 @@ fn kind(step: &Step) -> &'static str {
 
 fn release(step: &Step) -> Vec<Node> {
     let released = Call::new("lu_release", [LU, "&ret"]).text();
-    let said = format!("{INTERLEAVING}what was held did not stand still until step {}", step.number);
+    let said = format!(
+        "{INTERLEAVING}what was held did not stand still until step {}",
+        step.number
+    );
     vec![
         check("ASSERT_EQ", "0", &released, &said),
         report(step, RET),
@@ -198,7 +201,10 @@ fn repetition(
     }];
     for (race, first, second) in races {
         let seen = Call::new("lu_race_report", [LU, &string(&first), &string(&second)]).text();
-        let said = format!("{INTERLEAVING}step {} never came in one of the orders", race.number);
+        let said = format!(
+            "{INTERLEAVING}step {} never came in one of the orders",
+            race.number
+        );
         nodes.push(check("ASSERT_EQ", "0", &seen, &said));
     }
     nodes.push(report(step, "0"));

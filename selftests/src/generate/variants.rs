@@ -52,9 +52,8 @@ fn conditions(family: &Family, members: &[usize]) -> Vec<String> {
     let choice = choices.into_iter().find(tells).unwrap_or_default();
     let mut conditions: Vec<String> = Vec::new();
     for &index in members {
-        let is = |(name, value): (&str, &str)| {
-            format!("!strcmp(variant->{name}, {})", string(value))
-        };
+        let is =
+            |(name, value): (&str, &str)| format!("!strcmp(variant->{name}, {})", string(value));
         let values = projected(&family.variants[index], &choice);
         let condition = values.into_iter().map(is).collect::<Vec<_>>().join(" && ");
         if !conditions.contains(&condition) {
@@ -93,14 +92,27 @@ mod tests {
     #[test]
     fn a_branch_is_told_by_as_few_parameters_as_do() {
         let family = family();
-        let names: Vec<_> = family.variants.iter().map(|one| one.name.as_str()).collect();
+        let names: Vec<_> = family
+            .variants
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
         assert_eq!(names[..3], ["small.one-x", "small.one-y", "small.two-x"]);
-        assert_eq!(conditions(&family, &[0, 1]), [r#"!strcmp(variant->a, "one")"#]);
+        assert_eq!(
+            conditions(&family, &[0, 1]),
+            [r#"!strcmp(variant->a, "one")"#]
+        );
         assert_eq!(
             conditions(&family, &[0, 1, 2, 3]),
-            [r#"!strcmp(variant->a, "one")"#, r#"!strcmp(variant->a, "two")"#]
+            [
+                r#"!strcmp(variant->a, "one")"#,
+                r#"!strcmp(variant->a, "two")"#
+            ]
         );
-        assert_eq!(conditions(&family, &[0, 2, 4]), [r#"!strcmp(variant->b, "x")"#]);
+        assert_eq!(
+            conditions(&family, &[0, 2, 4]),
+            [r#"!strcmp(variant->b, "x")"#]
+        );
         assert_eq!(
             conditions(&family, &[0, 3]),
             [

@@ -146,7 +146,11 @@ impl Checker<'_> {
         if self.values.is_empty() {
             return family.to_owned();
         }
-        let values: Vec<&str> = self.values.iter().map(|(_, value)| value.as_str()).collect();
+        let values: Vec<&str> = self
+            .values
+            .iter()
+            .map(|(_, value)| value.as_str())
+            .collect();
         format!("{family}.{}", values.join("-"))
     }
 

@@ -16,9 +16,7 @@ use std::fmt;
 use crate::input::Place;
 use crate::klog::SplatClass;
 
-pub use action::{
-    Action, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct,
-};
+pub use action::{Action, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct};
 pub use family::{Family, LoadError, json_schema, load_all};
 pub use machines::Machines;
 
@@ -249,7 +247,11 @@ impl Scenario {
     /// Returns the stacks, beside the one that is judged, whose kernels it needs.
     #[must_use]
     pub fn other_stacks(&self) -> Vec<&'static str> {
-        let mut stacks: Vec<_> = self.stages.iter().filter_map(|one| one.kernel.stack()).collect();
+        let mut stacks: Vec<_> = self
+            .stages
+            .iter()
+            .filter_map(|one| one.kernel.stack())
+            .collect();
         stacks.sort_unstable();
         stacks.dedup();
         stacks

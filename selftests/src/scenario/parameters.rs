@@ -42,7 +42,9 @@ pub(super) fn combinations(text: &str, file: &str) -> Result<Vec<Values>, InputE
         };
         all = all.iter().flat_map(longer).collect();
         if all.len() > COMBINATIONS_MAX {
-            let place = values.first().map_or(Place { line: 1, column: 1 }, |one| one.place);
+            let place = values
+                .first()
+                .map_or(Place { line: 1, column: 1 }, |one| one.place);
             let message = format!("more than {COMBINATIONS_MAX} combinations of parameters");
             return Err(InputError::new(file, text, place, message, None));
         }
@@ -61,12 +63,18 @@ fn matches(except: &BTreeMap<String, At<String>>, values: &Values) -> bool {
 fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
     let wrong = |place, message: String, hint| InputError::new(file, text, place, message, hint);
     for (name, values) in &head.parameters {
-        let first = values.first().map_or(Place { line: 1, column: 1 }, |one| one.place);
+        let first = values
+            .first()
+            .map_or(Place { line: 1, column: 1 }, |one| one.place);
         if let Some(reason) = bad_identifier(name) {
             return Err(wrong(first, reason, None));
         }
         if values.is_empty() {
-            return Err(wrong(first, format!("the parameter `{name}` has no value"), None));
+            return Err(wrong(
+                first,
+                format!("the parameter `{name}` has no value"),
+                None,
+            ));
         }
         for (index, value) in values.iter().enumerate() {
             if !is_value(&value.value) {
@@ -76,7 +84,10 @@ fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
                 );
                 return Err(wrong(value.place, message, None));
             }
-            if values[..index].iter().any(|other| other.value == value.value) {
+            if values[..index]
+                .iter()
+                .any(|other| other.value == value.value)
+            {
                 let message = format!("the parameter `{name}` has `{}` twice", value.value);
                 return Err(wrong(value.place, message, None));
             }
@@ -88,7 +99,11 @@ fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
         let Some(known) = known else {
             let names = head.parameters.keys().map(String::as_str);
             let hint = closest(name, names).map(|near| format!("did you mean `{near}`?"));
-            return Err(wrong(value.place, format!("unknown parameter `{name}`"), hint));
+            return Err(wrong(
+                value.place,
+                format!("unknown parameter `{name}`"),
+                hint,
+            ));
         };
         if !known.contains(&value.value.as_str()) {
             let hint = format!("known here: {}", known.join(", "));
@@ -130,7 +145,13 @@ mod tests {
         let names: Vec<String> = combinations(text, "f.yaml")
             .unwrap()
             .iter()
-            .map(|values| values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("-"))
+            .map(|values| {
+                values
+                    .iter()
+                    .map(|(_, value)| value.as_str())
+                    .collect::<Vec<_>>()
+                    .join("-")
+            })
             .collect();
         assert_eq!(names, ["one-x", "two-x", "two-y"]);
         assert_eq!(combinations("name: x\n", "f.yaml").unwrap(), [vec![]]);
@@ -140,6 +161,9 @@ mod tests {
     fn only_known_names_are_values() {
         let values = vec![("how".to_owned(), "sysfs".to_owned())];
         let text = "a: $how\nb: $however $ $how-x ü$how";
-        assert_eq!(substitute(text, &values), "a: sysfs\nb: $however $ sysfs-x üsysfs");
+        assert_eq!(
+            substitute(text, &values),
+            "a: sysfs\nb: $however $ sysfs-x üsysfs"
+        );
     }
 }

@@ -53,6 +53,10 @@ pub(super) struct RawScenario {
     pub(super) parameters: BTreeMap<String, Vec<At<String>>>,
     /// Combinations of values that make no sense, as maps from parameter to value.
     #[serde(default)]
+    #[expect(
+        dead_code,
+        reason = "read before any value is put in, with the parameters"
+    )]
     pub(super) except: Vec<BTreeMap<String, At<String>>>,
     /// What is made before the first step: shorter than steps that do it.
     #[serde(default)]

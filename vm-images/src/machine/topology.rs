@@ -199,7 +199,10 @@ impl Machine {
     }
 
     /// Returns the slot whose device has an address, in full as the kernel writes it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "requests of guests will need it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "requests of guests will need it")
+    )]
     pub(crate) fn slot_at(&self, address: &str) -> Option<&Slot> {
         let ports = self.ports().into_iter();
         ports

@@ -44,7 +44,10 @@ impl Rig {
     ) -> anyhow::Result<Self> {
         let named = |name: &'a str| Ok((name.to_owned(), find_machine(name, session)?));
         Ok(Self {
-            machines: machines.into_iter().map(named).collect::<anyhow::Result<_>>()?,
+            machines: machines
+                .into_iter()
+                .map(named)
+                .collect::<anyhow::Result<_>>()?,
             qemu: Qemu::find(&session.cancel)?,
             guest: guest::build(session.layout.root(), &session.cancel, &session.progress)?,
             accelerator: Accelerator::Tcg,
@@ -164,9 +167,8 @@ pub(crate) fn find_machine(name: &str, session: &Session) -> anyhow::Result<Mach
             format!("machines are: {}", known.join(", ")),
         ));
     }
-    Machine::load(&folder.join(format!("{name}.yaml")))
-        .map_err(|error| match error {
-            MachineError::Input(mistake) => mistake.into(),
-            MachineError::Read(error) => bad_input(error.to_string(), "mend the file"),
-        })
+    Machine::load(&folder.join(format!("{name}.yaml"))).map_err(|error| match error {
+        MachineError::Input(mistake) => mistake.into(),
+        MachineError::Read(error) => bad_input(error.to_string(), "mend the file"),
+    })
 }

@@ -148,7 +148,10 @@ fn check_machine(machine: &Machine, scenarios: &[Scenario]) -> anyhow::Result<()
                     "`{}` uses the slot `{}`, which the machine `{}` does not have",
                     scenario.name, lacking.slot, machine.name
                 ),
-                format!("it is made for `{}`; leave `--machine` out", scenario.machine),
+                format!(
+                    "it is made for `{}`; leave `--machine` out",
+                    scenario.machine
+                ),
             ));
         }
     }
@@ -218,7 +221,9 @@ impl Ready {
     ) -> anyhow::Result<Self> {
         let machine = args.machine.as_deref();
         let own = inquiry.scenarios.iter().map(|one| one.machine.as_str());
-        let all = own.chain([DEFAULT_MACHINE]).map(|own| machine.unwrap_or(own));
+        let all = own
+            .chain([DEFAULT_MACHINE])
+            .map(|own| machine.unwrap_or(own));
         let mut rig = Rig::set_up(all, session)?;
         let mut grounds = prepare::grounds(kernels, sources, inquiry, &rig, session)?;
         let ground = grounds.first().context("there is no kernel to run")?;
@@ -248,7 +253,10 @@ impl Ready {
 /// The tree's own tests name no machine.
 fn on_default(tests: Vec<String>) -> Vec<(String, String)> {
     let machine = DEFAULT_MACHINE.to_owned();
-    tests.into_iter().map(|test| (test, machine.clone())).collect()
+    tests
+        .into_iter()
+        .map(|test| (test, machine.clone()))
+        .collect()
 }
 
 /// Runs cells, all or some of the plan's, and returns what each came to, in the

@@ -17,7 +17,9 @@ impl Checker<'_> {
         match words.as_slice() {
             [word] => self.one_result(word, written.place),
             words => {
-                let results = words.iter().map(|word| self.one_result(word, written.place));
+                let results = words
+                    .iter()
+                    .map(|word| self.one_result(word, written.place));
                 Ok(Returns::AnyOf(results.collect::<Checked<_>>()?))
             }
         }

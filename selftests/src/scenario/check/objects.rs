@@ -122,7 +122,10 @@ impl Checker<'_> {
             }
             Some(_) => {
                 let hint = Some("retrieve it in this stage first".to_owned());
-                let message = format!("`{}` belongs to an earlier stage, or to a process", name.value);
+                let message = format!(
+                    "`{}` belongs to an earlier stage, or to a process",
+                    name.value
+                );
                 Err(self.wrong(name.place, message, hint))
             }
             None => Err(self.unknown(&what, name, known)),

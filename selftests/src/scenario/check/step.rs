@@ -89,7 +89,10 @@ impl Checker<'_> {
     ) -> Checked<Vec<Step>> {
         let begin = *number;
         let step = &raw.value;
-        let within = step.meanwhile.as_ref().map_or(0, |steps| steps.value.len() + 1)
+        let within = step
+            .meanwhile
+            .as_ref()
+            .map_or(0, |steps| steps.value.len() + 1)
             + step.steps.as_ref().map_or(0, |steps| steps.value.len());
         *number += 1 + within;
         if !self.is_when(&step.when, raw.place)? {

@@ -157,7 +157,11 @@ fn compile(
 /// kexec leaves nothing of the first one's files.
 fn job(scenario: &Scenario, program: &Utf8Path, machine: &Machine) -> Job {
     let in_guest = format!("/tests/{}", scenario.identifier());
-    let mut slots: Vec<_> = scenario.devices.iter().map(|one| (one.index, &one.slot)).collect();
+    let mut slots: Vec<_> = scenario
+        .devices
+        .iter()
+        .map(|one| (one.index, &one.slot))
+        .collect();
     slots.sort_unstable();
     slots.dedup();
     let addresses: Vec<String> = slots

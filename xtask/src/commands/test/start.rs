@@ -59,7 +59,9 @@ pub(crate) fn starts<'a>(
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(start) = needed.get(index) else { break };
+                    let Some(start) = needed.get(index) else {
+                        break;
+                    };
                     if let Some(template) = template(start, rig, session) {
                         let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
                         made.push((index, template));

@@ -140,7 +140,10 @@ impl Checker<'_> {
         }
         let errno = self.errno(&self.need(raw.error.take(), verb.place(), "with")?)?;
         let times = raw.times.take();
-        if let Some(times) = times.as_ref().filter(|one| !(1..=TIMES_MAX).contains(&one.value)) {
+        if let Some(times) = times
+            .as_ref()
+            .filter(|one| !(1..=TIMES_MAX).contains(&one.value))
+        {
             let message = format!("a callback fails 1 to {TIMES_MAX} times");
             return Err(self.wrong(times.place, message, None));
         }
@@ -151,11 +154,7 @@ impl Checker<'_> {
         })
     }
 
-    fn start_process(
-        &mut self,
-        name: &At<String>,
-        takes: &At<Vec<At<String>>>,
-    ) -> Checked<Action> {
+    fn start_process(&mut self, name: &At<String>, takes: &At<Vec<At<String>>>) -> Checked<Action> {
         let mut kinds = FILES.to_vec();
         kinds.extend([Kind::Session, Kind::User]);
         let mut taken = Vec::new();

@@ -103,7 +103,11 @@ impl Checker<'_> {
                 self.unknown("seal", word, known)
             })
         };
-        let mut seals = written.value.iter().map(seal).collect::<Checked<Vec<_>>>()?;
+        let mut seals = written
+            .value
+            .iter()
+            .map(seal)
+            .collect::<Checked<Vec<_>>>()?;
         seals.sort_unstable();
         seals.dedup();
         Ok(seals)
@@ -114,7 +118,9 @@ impl Checker<'_> {
         let is_fit = text.starts_with('/')
             && text.len() <= PATH_MAX
             && !text.contains("/../")
-            && text.chars().all(|c| c.is_ascii_graphic() && !"{}%\"\\".contains(c));
+            && text
+                .chars()
+                .all(|c| c.is_ascii_graphic() && !"{}%\"\\".contains(c));
         if !is_fit {
             let message = format!("`{text}` is no absolute path of plain characters");
             return Err(self.wrong(path.place, message, None));
