@@ -4,6 +4,7 @@
 mod build;
 mod headers;
 mod image;
+mod modules;
 mod order;
 mod shims;
 mod toolchain;
@@ -23,6 +24,7 @@ use crate::stack::Stack;
 use crate::tree::Tree;
 use crate::worktree::{self, Contents, WorkTree};
 
+pub use modules::Modules;
 pub use toolchain::Toolchain;
 
 /// Raise this when the way of building changes what comes out: kernels get other
@@ -104,6 +106,38 @@ pub fn kernel_id(stack: &Stack, profile: &Profile, toolchain: &Toolchain) -> Str
         .finish()
 }
 
+/// Kernels to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// What the stacks are made of.
+    pub tree: &'a Tree,
+    /// The source states, one kernel each.
+    pub stacks: &'a [Stack],
+    /// The configuration.
+    pub profile: &'a Profile,
+    /// What compiles them.
+    pub toolchain: &'a Toolchain,
+    /// Modules to build against each of them.
+    pub modules: Option<&'a Modules>,
+}
+
+impl<'a> Wanted<'a> {
+    fn order(
+        &self,
+        stack: &'a Stack,
+        dir: &'a Utf8Path,
+        modules: Option<Utf8PathBuf>,
+    ) -> build::Order<'a> {
+        build::Order {
+            tree: self.tree,
+            stack,
+            profile: self.profile.with(&stack.configs),
+            dir,
+            modules: self.modules.zip(modules),
+        }
+    }
+}
+
 /// Returns the kernels for `stacks` and `profile`, in the order of the stacks:
 /// from the cache, or built now, one after the other, since they share objects.
 ///
@@ -119,61 +153,71 @@ pub fn make_all(
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<Vec<Kernel>, Error> {
-    let place = cache.dir(&["kernels"])?;
-    let look_up = |stack: &Stack| {
-        let id = kernel_id(stack, profile, toolchain);
-        Kernel::load(&place.join(&id), &id, false)
+    let wanted = Wanted {
+        tree,
+        stacks,
+        profile,
+        toolchain,
+        modules: None,
     };
-    let mut kernels: Vec<Option<Kernel>> = stacks.iter().map(look_up).collect();
-    let lacking: Vec<usize> = (0..stacks.len())
-        .filter(|&at| kernels[at].is_none())
-        .collect();
-    if !lacking.is_empty() {
-        let now = WorkTree::peek(cache, tree, &profile.name)?;
-        let wanted: Vec<Contents> = lacking
-            .iter()
-            .map(|&at| worktree::contents(&stacks[at].overlay))
-            .collect();
-        for next in order::nearest_first(&now, &wanted) {
-            let at = lacking[next];
-            let kernel = make(
-                tree,
-                &stacks[at],
-                profile,
-                toolchain,
-                cache,
-                cancel,
-                observer,
-            )?;
-            kernels[at] = Some(kernel);
-        }
-    }
-    Ok(kernels.into_iter().flatten().collect())
+    let made = make_with_modules(&wanted, cache, cancel, observer)?;
+    Ok(made.into_iter().map(|(kernel, _)| kernel).collect())
 }
 
-/// Returns the kernel for `stack` and `profile`: from the cache, or built now.
-fn make(
-    tree: &Tree,
-    stack: &Stack,
-    profile: &Profile,
-    toolchain: &Toolchain,
+/// Returns the kernels wanted, in the order of the stacks, each with the folder
+/// that has its modules as `NAME.ko`, if modules are wanted: from the cache, or
+/// built now. A kernel's id does not depend on its modules.
+///
+/// # Errors
+/// When an option does not take effect, or the source of a kernel or a module does
+/// not compile (the user's to mend), or the host fails.
+pub fn make_with_modules(
+    wanted: &Wanted<'_>,
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
-) -> Result<Kernel, Error> {
-    let id = kernel_id(stack, profile, toolchain);
-    let dir = cache.dir(&["kernels"])?.join(&id);
-    if let Some(kernel) = Kernel::load(&dir, &id, false) {
-        return Ok(kernel);
-    }
-    let order = build::Order {
-        tree,
-        stack,
-        profile: profile.with(&stack.configs),
-        dir: &dir,
+) -> Result<Vec<(Kernel, Option<Utf8PathBuf>)>, Error> {
+    let (kernels, modules) = (cache.dir(&["kernels"])?, cache.dir(&["modules"])?);
+    let places: Vec<(String, Utf8PathBuf, Option<Utf8PathBuf>)> = wanted
+        .stacks
+        .iter()
+        .map(|stack| {
+            let id = kernel_id(stack, wanted.profile, wanted.toolchain);
+            let dir = kernels.join(&id);
+            let modules = wanted.modules.map(|these| modules.join(these.id(&id)));
+            (id, dir, modules)
+        })
+        .collect();
+    let is_there = |at: usize| {
+        let (id, dir, modules) = &places[at];
+        Kernel::load(dir, id, false).is_some() && modules.as_ref().is_none_or(|dir| dir.is_dir())
     };
-    build::build(&order, cache, cancel, observer)?;
-    Kernel::load(&dir, &id, true).ok_or_else(|| {
-        Error::host(format!("reading `{dir}`"))(std::io::Error::other("the kernel is not there"))
-    })
+    let lacking: Vec<usize> = (0..places.len()).filter(|&at| !is_there(at)).collect();
+    let mut fresh = vec![false; places.len()];
+    if !lacking.is_empty() {
+        let now = WorkTree::peek(cache, wanted.tree, &wanted.profile.name)?;
+        let contents: Vec<Contents> = lacking
+            .iter()
+            .map(|&at| worktree::contents(&wanted.stacks[at].overlay))
+            .collect();
+        for next in order::nearest_first(&now, &contents) {
+            let at = lacking[next];
+            let (id, dir, modules) = &places[at];
+            fresh[at] = Kernel::load(dir, id, false).is_none();
+            let order = wanted.order(&wanted.stacks[at], dir, modules.clone());
+            build::build(&order, cache, cancel, observer)?;
+        }
+    }
+    let found = places
+        .into_iter()
+        .zip(fresh)
+        .map(|((id, dir, modules), is_fresh)| {
+            let kernel = Kernel::load(&dir, &id, is_fresh).ok_or_else(|| {
+                Error::host(format!("reading `{dir}`"))(std::io::Error::other(
+                    "the kernel is not there",
+                ))
+            })?;
+            Ok((kernel, modules))
+        });
+    found.collect()
 }

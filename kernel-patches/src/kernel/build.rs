@@ -14,7 +14,7 @@ use super::headers::Headers;
 use super::image;
 use super::shims::Shims;
 use super::unfinished::Unfinished;
-use super::{FACTS, Facts};
+use super::{FACTS, Facts, Modules};
 use crate::complaints::hosts_fault;
 use crate::content::ContentId;
 use crate::error::Error;
@@ -34,11 +34,24 @@ pub(super) struct Order<'a> {
     pub(super) tree: &'a Tree,
     pub(super) stack: &'a Stack,
     pub(super) profile: Profile,
-    /// The kernel's folder in the cache; not there yet.
+    /// The kernel's folder in the cache.
     pub(super) dir: &'a Utf8Path,
+    /// Modules to build against it, and their folder in the cache.
+    pub(super) modules: Option<(&'a Modules, Utf8PathBuf)>,
 }
 
-/// Builds the kernel and puts it in place whole.
+impl Order<'_> {
+    fn lacks_kernel(&self) -> bool {
+        super::Kernel::load(self.dir, "", false).is_none()
+    }
+
+    fn lacks_modules(&self) -> bool {
+        matches!(&self.modules, Some((_, dir)) if !dir.is_dir())
+    }
+}
+
+/// Builds what is not there of the kernel and its modules, and puts each in place
+/// whole. Modules of a kernel that is there have its objects made up to date first.
 pub(super) fn build(
     order: &Order<'_>,
     cache: &Cache,
@@ -47,7 +60,7 @@ pub(super) fn build(
 ) -> Result<(), Error> {
     let profile = &order.profile.name;
     let work = WorkTree::take(cache, order.tree, profile, cancel, observer)?;
-    if super::Kernel::load(order.dir, "", false).is_some() {
+    if !order.lacks_kernel() && !order.lacks_modules() {
         // Another run built it while we waited for the lock.
         return Ok(());
     }
@@ -66,22 +79,28 @@ pub(super) fn build(
     maker.unfinished.forget(&work.objects())?;
     maker.configure()?;
     maker.compile()?;
-    maker.install_headers()?;
-    maker.publish(begun.elapsed().as_secs())
+    if order.lacks_kernel() {
+        maker.install_headers()?;
+        maker.publish(begun.elapsed().as_secs())?;
+    }
+    match &order.modules {
+        Some((modules, dir)) if order.lacks_modules() => maker.make_modules(modules, dir),
+        _ => Ok(()),
+    }
 }
 
-struct Maker<'a> {
-    work: &'a WorkTree,
+pub(super) struct Maker<'a> {
+    pub(super) work: &'a WorkTree,
     shims: Shims,
     headers: Headers,
-    unfinished: Unfinished,
+    pub(super) unfinished: Unfinished,
     order: &'a Order<'a>,
-    cancel: &'a Cancel,
-    observer: &'a dyn Observer,
+    pub(super) cancel: &'a Cancel,
+    pub(super) observer: &'a dyn Observer,
 }
 
 impl Maker<'_> {
-    fn make(&self, targets: &[&str]) -> Tool {
+    pub(super) fn make(&self, targets: &[&str]) -> Tool {
         let make = Tool::new("make")
             .args(["-C", self.work.source().as_str()])
             .arg(format!("O={}", self.work.objects()))
@@ -102,11 +121,11 @@ impl Maker<'_> {
             .before(make, &std::env::var_os("PATH").unwrap_or_default())
     }
 
-    fn log(&self) -> Utf8PathBuf {
+    pub(super) fn log(&self) -> Utf8PathBuf {
         self.work.home().join("build.log")
     }
 
-    fn what(&self) -> String {
+    pub(super) fn what(&self) -> String {
         format!("`{}` ({})", self.order.stack.name, self.order.profile.name)
     }
 
@@ -242,7 +261,7 @@ impl Maker<'_> {
     }
 
     /// A tool that says no is the source's fault; anything else is the host's.
-    fn explain(&self, error: ProcessError, verb: &str) -> Error {
+    pub(super) fn explain(&self, error: ProcessError, verb: &str) -> Error {
         match error {
             ProcessError::Failed { ref tail, .. } if hosts_fault(tail).is_some() => {
                 Error::tool(format!("making {}", self.what()))(error)
