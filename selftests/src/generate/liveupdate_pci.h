@@ -144,6 +144,7 @@ struct lu_test {
 	unsigned int nr_vfs;
 	struct lu_vf vf[LU_VFS_MAX];
 	bool removed;
+	bool kept;
 	unsigned int nr_probes;
 	const char *const *probe;
 	int calls[LU_PROBES_MAX];
@@ -1457,7 +1458,8 @@ static inline int lu_keep_until_kexec(struct lu_test *lu)
 	/* One that ends before it is ready closes the pipe, and this gives 0. */
 	len = read(ready[0], &byte, 1);
 	close(ready[0]);
-	return len == 1 ? 0 : -ECHILD;
+	lu->kept = len == 1;
+	return lu->kept ? 0 : -ECHILD;
 }
 
 /*
@@ -2378,8 +2380,11 @@ static inline void lu_teardown(struct lu_test *lu)
 	lu_unload_hold_module(lu);
 	lu_disarm_faults(lu);
 	lu_kill_processes(lu);
-	lu_reset_driver();
-	lu_restore_devices(lu);
+	/* The next kernel is to find what this stage left, not what it found. */
+	if (!lu->kept) {
+		lu_reset_driver();
+		lu_restore_devices(lu);
+	}
 	lu_close(&lu->liveupdate);
 	if (lu->nr_probes)
 		lu_remove_probes(lu);
