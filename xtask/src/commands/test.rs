@@ -10,6 +10,7 @@ pub(crate) mod prepare;
 mod start;
 
 use anyhow::Context;
+use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
 use selftests::input::closest;
@@ -45,7 +46,12 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     doctor::require(args.install, session)?;
     let sources = inquiry.request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
-    let kernels = build_all(&sources, &inquiry.profiles, session)?;
+    let kernels = build_all(
+        &sources,
+        &inquiry.profiles,
+        inquiry.modules()?.as_ref(),
+        session,
+    )?;
     let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
     let plan = &ready.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
@@ -102,6 +108,25 @@ impl Inquiry {
             kselftests,
             plan,
         })
+    }
+}
+
+impl Inquiry {
+    /// Returns the kernel modules that the scenarios load, if one does.
+    ///
+    /// # Errors
+    /// When they are none that can be built.
+    pub(crate) fn modules(&self) -> anyhow::Result<Option<Modules>> {
+        if !self
+            .scenarios
+            .iter()
+            .any(selftests::generate::needs_modules)
+        {
+            return Ok(None);
+        }
+        let files = selftests::generate::modules();
+        let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        Ok(Some(Modules::new(files)?))
     }
 }
 

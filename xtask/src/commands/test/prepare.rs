@@ -28,6 +28,9 @@ use crate::session::Session;
 /// Changes when programs are compiled in another way.
 const PROGRAM_FORMAT: &[u8] = b"2";
 
+/// The one module that tests load.
+const HOLD_POINT: &str = "hold_point.ko";
+
 /// A kernel to run cells on, and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
@@ -67,6 +70,7 @@ pub(crate) fn grounds(
         stack,
         profile,
         kernel,
+        modules,
     } in built
     {
         let mut jobs = BTreeMap::new();
@@ -76,7 +80,8 @@ pub(crate) fn grounds(
             let program = program(family, &kernel, session)?;
             for scenario in scenarios.iter().filter(|one| one.family == family.name) {
                 let machine = inquiry.plan.machine.as_ref().unwrap_or(&scenario.machine);
-                let job = job(scenario, &program, rig.machine(machine)?);
+                let machine = rig.machine(machine)?;
+                let job = job(scenario, &program, modules.as_deref(), machine);
                 jobs.insert(scenario.name.clone(), job);
             }
         }
@@ -155,7 +160,12 @@ fn compile(
 
 /// Returns what a scenario has a guest do. Each kernel gets the program anew: a
 /// kexec leaves nothing of the first one's files.
-fn job(scenario: &Scenario, program: &Utf8Path, machine: &Machine) -> Job {
+fn job(
+    scenario: &Scenario,
+    program: &Utf8Path,
+    modules: Option<&Utf8Path>,
+    machine: &Machine,
+) -> Job {
     let in_guest = format!("/tests/{}", scenario.identifier());
     let mut slots: Vec<_> = scenario
         .devices
@@ -168,12 +178,19 @@ fn job(scenario: &Scenario, program: &Utf8Path, machine: &Machine) -> Job {
         .iter()
         .filter_map(|(_, slot)| machine.pci_address(slot))
         .collect();
+    let mut files = vec![GuestFile {
+        source: program.to_owned(),
+        path: in_guest.clone(),
+        mode: 0o755,
+    }];
+    let modules = modules.filter(|_| generate::needs_modules(scenario));
+    files.extend(modules.map(|modules| GuestFile {
+        source: modules.join(HOLD_POINT),
+        path: format!("/tests/{}/{HOLD_POINT}", generate::MODULES),
+        mode: 0o644,
+    }));
     let stages = scenario.stages.iter().map(|stage| StageJob {
-        files: vec![GuestFile {
-            source: program.to_owned(),
-            path: in_guest.clone(),
-            mode: 0o755,
-        }],
+        files: files.clone(),
         program: in_guest.clone(),
         args: generate::arguments(scenario, stage.number),
         env: generate::environment(scenario, stage.number, &addresses),
