@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An action as a call of the helpers, and where its result goes.
 
-use super::c::{Call, Node, line, string};
+use super::c::{Call, Head, Node, line, string};
 use crate::scenario::{Action, Device, KernelPath, Removal, Returns, Seal, Step};
 
 /// What the helpers know a test by.
@@ -41,25 +41,47 @@ pub(super) fn own(object: &str) -> String {
 
 /// The function that does a step within another, and returns what it returns.
 pub(super) fn function(fixture: &str, name: &str, action: &Action) -> Vec<Node> {
-    let mut body = vec![
-        line(format!("FIXTURE_DATA({fixture}) *self = data;")),
-        Node::Blank,
-    ];
-    match (action, made(action), call(action)) {
-        (Action::Close { object }, _, _) => {
-            body.push(Call::new("lu_close", [format!("&{}", own(object))]).into());
-            body.push(line("return 0;"));
+    functions(fixture, name, std::slice::from_ref(action))
+}
+
+/// The function that does several steps, up to the first that fails.
+pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<Node> {
+    let mut body = vec![line(format!("struct _test_data_{fixture} *self = data;"))];
+    if actions.len() > 1 {
+        body.push(line("int ret;"));
+    }
+    body.push(Node::Blank);
+    for (index, action) in actions.iter().enumerate() {
+        let is_last = index + 1 == actions.len();
+        match (made(action), call(action)) {
+            (Some(object), Some(call)) => {
+                body.push(call.assigned_to(&own(object)).into());
+                if is_last {
+                    body.push(line(format!("return {};", own(object))));
+                } else {
+                    body.push(line(format!("if ({} < 0)", own(object))));
+                    body.push(line(format!("\treturn {};", own(object))));
+                }
+            }
+            (None, Some(call)) if is_last => body.push(call.returned().into()),
+            (None, Some(call)) => {
+                body.push(call.assigned_to(RET).into());
+                body.push(line("if (ret)"));
+                body.push(line("\treturn ret;"));
+            }
+            (_, None) => {
+                if let Action::Close { object } = action {
+                    body.push(Call::new("lu_close", [format!("&{}", own(object))]).into());
+                }
+                if is_last {
+                    body.push(line("return 0;"));
+                }
+            }
         }
-        (_, Some(object), Some(call)) => {
-            body.push(call.assigned_to(&own(object)).into());
-            body.push(line(format!("return {};", own(object))));
-        }
-        (_, None, Some(call)) => body.push(call.returned().into()),
-        (_, _, None) => body.push(line("return 0;")),
     }
     vec![
         Node::Block {
-            head: super::c::Head::Own(format!("static int {name}(void *data)")),
+            head: Head::Own(format!("static int {name}(void *data)")),
             body,
             tail: "",
         },

@@ -3,13 +3,14 @@
 //! variant for each of them, one test a stage, one paragraph a step. Decides what is
 //! said, not how C looks.
 
+use super::GENERATOR;
 use super::c::{Call, Head, Node, line, string};
 use super::call::{LU, made, target};
 use super::expect::check;
+use super::headers::ALL_OF_THEM;
 use super::needs::Needs;
 use super::step::{Paragraph, Place, paragraph};
 use super::variants::{grouped, only_for};
-use super::{GENERATOR, HELPER_HEADER};
 use crate::scenario::{Action, ExpectedSplat, Family, Stage, Step};
 
 /// Returns the whole C file of a family.
@@ -17,7 +18,7 @@ pub(super) fn program(family: &Family) -> Vec<Node> {
     let mut nodes = vec![
         line("// SPDX-License-Identifier: GPL-2.0"),
         Node::Comment(head_comment(family)),
-        line(format!("#include {}", string(HELPER_HEADER))),
+        line(format!("#include {}", string(ALL_OF_THEM))),
         Node::Blank,
     ];
     nodes.extend(probed(family));
@@ -264,7 +265,9 @@ fn objects(family: &Family) -> Vec<(&str, bool)> {
         // What must fail makes nothing.
         let makes = target(step).is_some_and(|target| target.starts_with("self->"));
         let inner = match &step.action {
-            Action::Hold { action, .. } | Action::FailAllocations { action } => vec![&**action],
+            Action::Hold { action, .. } | Action::FailAllocations { action, .. } => {
+                vec![&**action]
+            }
             Action::Race {
                 action, against, ..
             } => vec![&**action, &**against],

@@ -3,7 +3,7 @@
 //! the diagnostics, and a check for each thing that must be seen after it.
 
 use super::c::{Call, Head, Node, line, string};
-use super::call::{LU, RET, call, function, own, target};
+use super::call::{LU, RET, call, function, functions, own, target};
 use super::expect::{INTERLEAVING, check, counts, message, no_leaks, result, returned, value};
 use crate::scenario::{Action, Returns, Stage, Step};
 
@@ -59,10 +59,13 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
             ]);
         }
         Action::Release { .. } => paragraph.body.extend(release(step)),
-        Action::FailAllocations { action } => {
-            let name = place.function(step.number, "");
-            paragraph.functions = function(place.fixture, &name, action);
-            let each = Call::new("lu_fail_each", [LU, &name, "self"]);
+        Action::FailAllocations { action, undo } => {
+            let names = ["", "_undo"].map(|more| place.function(step.number, more));
+            paragraph.functions = function(place.fixture, &names[0], action);
+            paragraph
+                .functions
+                .extend(functions(place.fixture, &names[1], undo));
+            let each = Call::new("lu_fail_each", [LU, &names[0], &names[1], "self"]);
             paragraph.body.extend([
                 each.assigned_to(RET).into(),
                 report(step, RET),

@@ -92,7 +92,10 @@ pub enum Action {
         times: u64,
     },
     /// Does something with each of its allocations failing in turn.
-    FailAllocations { action: Box<Action> },
+    FailAllocations {
+        action: Box<Action>,
+        undo: Vec<Action>,
+    },
     /// Starts a process that takes objects over.
     StartProcess { process: String, takes: Vec<String> },
     /// Kills a process.
@@ -315,7 +318,7 @@ impl fmt::Display for Action {
                 1 => write!(f, "the next {callback} is to fail with {errno}"),
                 _ => write!(f, "the next {times} {callback} are to fail with {errno}"),
             },
-            Self::FailAllocations { action } => {
+            Self::FailAllocations { action, .. } => {
                 write!(f, "{action}, with each allocation failing in turn")
             }
             Self::StartProcess { process, takes } => {

@@ -299,6 +299,7 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
         at("hold_at", rest.hold_at.as_ref()),
         at("meanwhile", rest.meanwhile.as_ref()),
         at("against", rest.against.as_ref()),
+        at("undo", rest.undo.as_ref()),
         at("steps", rest.steps.as_ref()),
     ]
     .into_iter()

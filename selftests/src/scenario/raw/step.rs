@@ -92,7 +92,8 @@ pub(in crate::scenario) struct RawStep {
     /// with the error in `with`.
     pub(in crate::scenario) fail_next: Option<At<String>>,
     /// Action: does this step again and again, and each time the next of its memory
-    /// allocations fails: it must return ENOMEM until none is left, and then succeed.
+    /// allocations fails: it must return ENOMEM, or do without and be undone by `undo`, until
+    /// none is left; and then succeed.
     pub(in crate::scenario) fail_allocations: Option<At<Box<RawStep>>>,
 
     /// Action: starts a process that takes over what `takes` lists, so that it alone
@@ -159,6 +160,8 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) meanwhile: Option<At<Vec<At<RawStep>>>>,
     /// The step that the racing one is up against.
     pub(in crate::scenario) against: Option<At<Box<RawStep>>>,
+    /// What undoes a step that did without an allocation.
+    pub(in crate::scenario) undo: Option<At<Vec<At<Box<RawStep>>>>>,
     /// What is repeated.
     pub(in crate::scenario) steps: Option<At<Vec<At<RawStep>>>>,
 

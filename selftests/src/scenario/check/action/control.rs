@@ -25,9 +25,11 @@ impl Checker<'_> {
         part: Part,
     ) -> Checked<Option<Action>> {
         if let Some(step) = raw.fail_allocations.take() {
-            return Ok(Some(Action::FailAllocations {
-                action: Box::new(self.inner(&step, stage)?),
-            }));
+            let action = Box::new(self.inner(&step, stage)?);
+            let undo = self.need(raw.undo.take(), step.place, "undo")?;
+            let undo = undo.value.iter().map(|step| self.inner(step, stage));
+            let undo = undo.collect::<Checked<_>>()?;
+            return Ok(Some(Action::FailAllocations { action, undo }));
         }
         if let Some(times) = raw.repeat.take() {
             if part != Part::Stage {
