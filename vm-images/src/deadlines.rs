@@ -21,6 +21,9 @@ pub struct Deadlines {
     pub kexec: Duration,
     /// What a stage may take beyond the time-out the guest keeps itself.
     pub stage_margin: Duration,
+    /// From a program's wish for a device in a slot until the one before is gone. The
+    /// guest takes six seconds over that, if it does not look elsewhere.
+    pub unplug: Duration,
     /// From the order to power off to QEMU's end.
     pub power_off: Duration,
 }
@@ -42,6 +45,7 @@ impl Deadlines {
             restore: scaled(power_off),
             kexec: scaled(boot),
             stage_margin: scaled(power_off),
+            unplug: scaled(30),
             power_off: scaled(power_off),
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod accel;
 pub mod deadlines;
+mod ecam;
 pub mod guest;
 pub mod initramfs;
 pub mod machine;
@@ -16,8 +17,11 @@ pub mod probe;
 pub mod qemu;
 mod qmp;
 mod qtest;
+mod slot_power;
 pub mod template;
 pub mod transcript;
 pub mod vm;
 
-pub use testbed_protocol::{Exit, ExitStatus, stage_begins_marker, stage_ends_marker};
+pub use testbed_protocol::{
+    Exit, ExitStatus, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, stage_begins_marker, stage_ends_marker,
+};

@@ -15,7 +15,7 @@ use testbed_host::files::read_plain;
 use testbed_host::input::InputError;
 use testbed_host::yaml;
 
-pub(crate) use topology::{Port, PortKind, port_id};
+pub(crate) use topology::{Address, Port, PortKind, port_id};
 
 /// Largest machine file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -122,9 +122,9 @@ pub enum Wiring {
         channel: Utf8PathBuf,
         /// Socket of the monitor.
         qmp: Utf8PathBuf,
-        /// Socket of the test port, by which devices are looked at while the
-        /// guest stands still.
-        test_port: Option<Utf8PathBuf>,
+        /// Socket of the test port, by which devices are looked at while the guest
+        /// stands still, and slots lose their power.
+        test_port: Utf8PathBuf,
     },
     /// By a person at a terminal, who sees the console; whoever wants may
     /// connect to the guest channel.
@@ -234,11 +234,9 @@ fn wire(args: &mut Args, launch: &Launch) {
             args.chardev(&format!("socket,id=channel,path={}", value(channel)));
             args.chardev(&format!("socket,id=qmp,path={}", value(qmp)));
             args.pair("-mon", "chardev=qmp,mode=control");
-            if let Some(socket) = test_port {
-                args.chardev(&format!("socket,id=qtest,path={}", value(socket)));
-                args.pair("-qtest", "chardev:qtest");
-                args.pair("-qtest-log", "none");
-            }
+            args.chardev(&format!("socket,id=qtest,path={}", value(test_port)));
+            args.pair("-qtest", "chardev:qtest");
+            args.pair("-qtest-log", "none");
         }
         Wiring::Terminal => {
             args.chardev("stdio,id=serial,signal=on");
@@ -333,7 +331,7 @@ mod tests {
             serial: "/out,1/serial.log".into(),
             channel: "/tmp/t/c".into(),
             qmp: "/tmp/t/q".into(),
-            test_port: None,
+            test_port: "/tmp/t/p".into(),
         };
         let args = arguments(&machine(), &launch(wiring));
         insta::assert_snapshot!(shell_command("qemu", &args), @r"
@@ -352,6 +350,9 @@ mod tests {
           -chardev socket,id=channel,path=/tmp/t/c \
           -chardev socket,id=qmp,path=/tmp/t/q \
           -mon chardev=qmp,mode=control \
+          -chardev socket,id=qtest,path=/tmp/t/p \
+          -qtest chardev:qtest \
+          -qtest-log none \
           -serial chardev:serial \
           -device virtio-serial-pci,id=ports,bus=pcie.0,addr=0x2,disable-legacy=on \
           -device virtserialport,bus=ports.0,chardev=channel,name=testbed \

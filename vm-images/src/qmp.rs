@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use testbed_host::process::quote;
 
+use crate::qemu::devices::DeviceSpec;
+
 /// Longest line that is taken from the monitor.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -50,6 +52,10 @@ pub(crate) enum QmpEvent {
     Shutdown(String),
     /// The machine was stopped.
     Stop,
+    /// The device with this id is gone.
+    DeviceGone(String),
+    /// The guest would not let go of the device with this id.
+    DeviceKept(String),
 }
 
 /// One line from the monitor.
@@ -187,6 +193,17 @@ impl Qmp {
         self.command("cont", &json!({})).map(drop)
     }
 
+    /// Presses the attention button of the slot that a device is in: the guest is to
+    /// let go of it, and an event tells when it has.
+    pub(crate) fn unplug(&mut self, id: &str) -> Result<(), QmpError> {
+        self.command("device_del", &json!({ "id": id })).map(drop)
+    }
+
+    /// Plugs a device in.
+    pub(crate) fn plug(&mut self, device: &DeviceSpec) -> Result<(), QmpError> {
+        self.command("device_add", &device.to_json()).map(drop)
+    }
+
     /// By itself QEMU would put the memory into the same file, or want it there.
     fn leave_memory_where_it_is(&mut self) -> Result<(), QmpError> {
         let capability = json!({ "capability": "x-ignore-shared", "state": true });
@@ -272,8 +289,15 @@ fn event_of(line: &Line) -> Option<QmpEvent> {
             line.data["reason"].as_str().unwrap_or("unknown").to_owned(),
         )),
         "STOP" => Some(QmpEvent::Stop),
+        // What has no id was no device of the machine's file.
+        "DEVICE_DELETED" => device_of(line).map(QmpEvent::DeviceGone),
+        "DEVICE_UNPLUG_GUEST_ERROR" => device_of(line).map(QmpEvent::DeviceKept),
         _ => None,
     }
+}
+
+fn device_of(line: &Line) -> Option<String> {
+    line.data["device"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod batch;
 mod ending;
 mod journal;
 mod recipe;
+mod requests;
 mod run;
 mod session;
 mod sockets;
@@ -18,7 +19,9 @@ use fs_err as fs;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::files::read_plain;
-use testbed_protocol::{Content, FILE_BYTES_MAX, STAGE_PARAMETER, ToGuest};
+use testbed_protocol::{
+    Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, STAGE_PARAMETER, ToGuest,
+};
 
 use crate::accel::Accelerator;
 use crate::deadlines::Deadlines;
@@ -91,9 +94,11 @@ impl VmSpec {
         }
     }
 
-    fn kexec_order(&self, stage: u32) -> ToGuest {
+    /// Returns the order to go over to a stage's kernel.
+    fn kexec_order(&self, job: &Job, stage: u32) -> ToGuest {
         ToGuest::Kexec {
             cmdline: self.stage_cmdline(stage),
+            again: job.stays_with_kernel(stage + 1),
         }
     }
 }
@@ -106,9 +111,55 @@ pub struct Job {
     pub stages: Vec<StageJob>,
 }
 
+impl Job {
+    fn stage(&self, number: u32) -> Option<&StageJob> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.stages.get(index)
+    }
+
+    /// Returns the kernel of a stage, if it is another than that of the stage before.
+    fn next_kernel(&self, number: u32) -> Option<&NextKernel> {
+        self.stage(number)?.kernel.as_ref()
+    }
+
+    /// Returns whether there is such a stage, with the kernel of the stage before.
+    fn stays_with_kernel(&self, number: u32) -> bool {
+        self.stage(number)
+            .is_some_and(|stage| stage.kernel.is_none())
+    }
+}
+
+/// A kernel to go over to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextKernel {
+    /// The bzImage on the host, of at most [`FILE_BYTES_MAX`] bytes.
+    pub image: Utf8PathBuf,
+    /// Its initramfs, of at most [`FILE_BYTES_MAX`] bytes. It needs to hold no further
+    /// kernel: if the stage after is of the same kernel, the guest sees to that.
+    pub initramfs: Utf8PathBuf,
+}
+
+impl NextKernel {
+    /// Returns what the guest must have to go over to it.
+    fn files(&self) -> [GuestFile; 2] {
+        let file = |source: &Utf8PathBuf, path: &str| GuestFile {
+            source: source.clone(),
+            path: path.to_owned(),
+            mode: 0o644,
+        };
+        [
+            file(&self.image, KEXEC_KERNEL_PATH),
+            file(&self.initramfs, KEXEC_INITRD_PATH),
+        ]
+    }
+}
+
 /// The program of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageJob {
+    /// The kernel that is gone over to for this stage, if it is not that of the stage
+    /// before. The first stage's is the machine's.
+    pub kernel: Option<NextKernel>,
     /// Files that the guest gets first.
     pub files: Vec<GuestFile>,
     /// Path in the guest.

@@ -11,12 +11,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
 use testbed_host::process::Tool;
+use vm_images::ExitStatus;
 use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;
 use vm_images::machine::Machine;
 use vm_images::qemu::{Qemu, Version};
-use vm_images::transcript::{End, Phase};
-use vm_images::vm::{Job, VmSpec, run};
+use vm_images::transcript::{End, Phase, Transcript};
+use vm_images::vm::{Job, StageJob, VmSpec, run};
 
 /// Returns the stand-in, built once.
 fn fake_qemu() -> &'static Utf8Path {
@@ -33,45 +34,89 @@ fn fake_qemu() -> &'static Utf8Path {
     })
 }
 
+/// A run of a machine whose QEMU has a fault.
+struct Fault {
+    dir: tempfile::TempDir,
+    spec: VmSpec,
+}
+
+impl Fault {
+    fn new(fault: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = concat!(env!("CARGO_MANIFEST_DIR"), "/machines/edu-pair.yaml");
+        let limit = |hits: bool| Duration::from_millis(if hits { 50 } else { 30_000 });
+        let spec = VmSpec {
+            name: fault.to_owned(),
+            qemu: Qemu {
+                program: fake_qemu().to_string(),
+                version: Version { major: 7, minor: 2 },
+                full_version: "7.2".into(),
+            },
+            kernel: "bzImage".into(),
+            initramfs: "initrd".into(),
+            machine: Machine::load(machine.into()).unwrap(),
+            accelerator: Accelerator::Tcg,
+            memory_mib: None,
+            cmdline: format!("fake={fault}"),
+            template: None,
+            artifacts: Utf8PathBuf::try_from(dir.path().join("cell")).unwrap(),
+            deadlines: Deadlines {
+                launch: limit(fault == "never-connects"),
+                boot: limit(fault == "silent"),
+                unplug: limit(true),
+                // Nobody is there to switch it off.
+                power_off: limit(fault == "asks" || fault == "pulls-out"),
+                ..Deadlines::new(Accelerator::Tcg, 1)
+            },
+        };
+        Self { dir, spec }
+    }
+
+    fn run(&self, job: &Job) -> Transcript {
+        run(&self.spec, job, &Cancel::new(), &Silent)
+    }
+
+    /// Returns the answers that the guest got.
+    fn answers(&self) -> Vec<String> {
+        let journal = std::fs::read_to_string(self.spec.artifacts.join("channel.jsonl")).unwrap();
+        let mark = "\"type\":\"answer\",\"text\":\"";
+        let lines = journal.lines().filter_map(|line| line.split_once(mark));
+        lines
+            .map(|(_, rest)| rest.trim_end_matches(['"', '}']).to_owned())
+            .collect()
+    }
+}
+
 /// Runs a machine whose QEMU has this fault; returns the end and the names of
 /// the files left behind.
 fn end_of(fault: &str) -> (End, Vec<String>) {
-    let dir = tempfile::tempdir().unwrap();
-    let artifacts = Utf8PathBuf::try_from(dir.path().join("cell")).unwrap();
-    let machine = concat!(env!("CARGO_MANIFEST_DIR"), "/machines/edu-pair.yaml");
-    let spec = VmSpec {
-        name: fault.to_owned(),
-        qemu: Qemu {
-            program: fake_qemu().to_string(),
-            version: Version { major: 7, minor: 2 },
-            full_version: "7.2".into(),
-        },
-        kernel: "bzImage".into(),
-        initramfs: "initrd".into(),
-        machine: Machine::load(machine.into()).unwrap(),
-        accelerator: Accelerator::Tcg,
-        memory_mib: None,
-        cmdline: format!("fake={fault}"),
-        template: None,
-        artifacts: artifacts.clone(),
-        deadlines: Deadlines {
-            launch: Duration::from_millis(if fault == "never-connects" {
-                50
-            } else {
-                30_000
-            }),
-            boot: Duration::from_millis(if fault == "silent" { 50 } else { 30_000 }),
-            ..Deadlines::new(Accelerator::Tcg, 1)
-        },
-    };
-    let transcript = run(&spec, &Job::default(), &Cancel::new(), &Silent);
-    let mut left: Vec<String> = artifacts
+    let fault = Fault::new(fault);
+    let transcript = fault.run(&Job::default());
+    let mut left: Vec<String> = fault
+        .spec
+        .artifacts
         .read_dir_utf8()
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_owned())
         .collect();
     left.sort();
+    assert!(fault.dir.path().exists());
     (transcript.end, left)
+}
+
+/// Returns a job with one program, whatever that is.
+fn one_stage() -> Job {
+    Job {
+        stages: vec![StageJob {
+            kernel: None,
+            files: Vec::new(),
+            program: "p".into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: "/".into(),
+            timeout: Duration::from_secs(30),
+        }],
+    }
 }
 
 #[test]
@@ -155,4 +200,46 @@ fn a_reset_after_goodbye_is_no_power_off() {
             reason: "guest-reset".into()
         }
     );
+}
+
+#[test]
+fn a_hello_while_a_program_runs_is_a_guest_that_is_gone() {
+    for fault in ["goes-over", "goes-over-in-mid-line"] {
+        let transcript = Fault::new(fault).run(&one_stage());
+        assert_eq!(
+            transcript.end,
+            End::GuestGone {
+                during: Phase::Stage(1),
+                reason: "kexec".into()
+            },
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_answered_and_ends_nothing() {
+    let fault = Fault::new("asks");
+    let transcript = fault.run(&one_stage());
+    let exit = transcript.stages[0].exit.unwrap();
+    assert_eq!(exit.status, ExitStatus::Code(3));
+    insta::assert_snapshot!(fault.answers().join("\n"), @r"
+    error there is no PCIe port at 0000:00:04.0
+    error QEMU refused `device_del`: not today
+    error the request before has no answer yet
+    error there is no PCIe port at 0000:00:04.0
+    ");
+}
+
+#[test]
+fn a_slot_that_is_never_given_up_meets_its_deadline() {
+    let fault = Fault::new("pulls-out");
+    let transcript = fault.run(&one_stage());
+    assert!(transcript.stages[0].exit.is_some());
+    insta::assert_snapshot!(fault.answers().join("\n"), @r"
+    ok
+    error QEMU refused `device_del`: not today
+    error the request before has no answer yet
+    error slot `endpoint0` was not given up within 50ms (deadline `unplug`; not empty, power On)
+    ");
 }

@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Over to the next kernel, with every process alive: a live update hands over
 //! what running processes hold.
+//!
+//! The next kernel's initramfs is as the host made it. If there is to be another
+//! kexec after, to the same kernel, that and the same initramfs are packed behind it:
+//! the kernel unpacks archives that follow one another, and to get both from the host
+//! once more would take an emulated guest much longer.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 
+use cpio::newc;
 use rustix::system::{RebootCommand, reboot};
 use testbed_protocol::{FromGuest, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 use crate::port::{Port, PortError};
 
+/// Where the initramfs is put together that has its kernel in it.
+const INITRD_WITH_ITSELF: &str = "/kexec/initrd.again";
+
+const DIRECTORY: u32 = 0o040_755;
+const PLAIN_FILE: u32 = 0o100_644;
+
 /// Loads the next kernel and goes over to it. Comes back only when that was
 /// refused, which the host has then been told; the guest stays usable.
-pub(crate) fn go(port: &mut Port, cmdline: &str) -> Result<(), PortError> {
-    if let Err(error) = load(cmdline) {
+pub(crate) fn go(port: &mut Port, cmdline: &str, again: bool) -> Result<(), PortError> {
+    if let Err(error) = load(cmdline, again) {
         return port.trouble(format!("load `{KEXEC_KERNEL_PATH}` for kexec"), &error);
     }
     port.send(&FromGuest::KexecLoaded)?;
@@ -27,11 +39,42 @@ pub(crate) fn go(port: &mut Port, cmdline: &str) -> Result<(), PortError> {
     }
 }
 
-fn load(cmdline: &str) -> io::Result<()> {
+fn load(cmdline: &str, again: bool) -> io::Result<()> {
     let kernel = File::open(KEXEC_KERNEL_PATH)?;
-    let initrd = File::open(KEXEC_INITRD_PATH)?;
+    let initrd = match again {
+        true => with_itself()?,
+        false => File::open(KEXEC_INITRD_PATH)?,
+    };
     let cmdline = CString::new(cmdline)?;
     kexec_file_load(&kernel, &initrd, &cmdline)
+}
+
+/// Returns the next kernel's initramfs with that kernel and that initramfs in it.
+fn with_itself() -> io::Result<File> {
+    let mut bytes = fs::read(KEXEC_INITRD_PATH)?;
+    // Where an archive may begin.
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    add(&mut bytes, "kexec", DIRECTORY, &[])?;
+    for path in [KEXEC_KERNEL_PATH, KEXEC_INITRD_PATH] {
+        add(
+            &mut bytes,
+            path.trim_start_matches('/'),
+            PLAIN_FILE,
+            &fs::read(path)?,
+        )?;
+    }
+    newc::trailer(&mut bytes)?;
+    let mut file = File::create(INITRD_WITH_ITSELF)?;
+    file.write_all(&bytes)?;
+    File::open(INITRD_WITH_ITSELF)
+}
+
+fn add(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    let size = u32::try_from(content.len()).map_err(io::Error::other)?;
+    let header = newc::Builder::new(name).mode(mode).nlink(1);
+    let mut writer = header.write(archive, size);
+    writer.write_all(content)?;
+    writer.finish().map(drop)
 }
 
 #[expect(unsafe_code, reason = "no crate wraps kexec_file_load")]

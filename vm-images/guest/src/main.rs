@@ -14,6 +14,7 @@ mod kmsg;
 mod mounts;
 mod port;
 mod program;
+mod requests;
 
 use rustix::system::{RebootCommand, reboot};
 use testbed_protocol::{FromGuest, PROTOCOL, ToGuest};
@@ -49,7 +50,7 @@ fn live() -> Result<(), PortError> {
     let stage = facts::stage();
     let mut programs = Programs::new(stage);
     let mut port = Port::open()?;
-    port.send(&FromGuest::Hello { protocol: PROTOCOL })?;
+    port.hello(&FromGuest::Hello { protocol: PROTOCOL })?;
     loop {
         match port.receive(&mut programs)? {
             ToGuest::Begin { unix_ns, entropy } => match begin::begin(unix_ns, &entropy) {
@@ -80,7 +81,9 @@ fn live() -> Result<(), PortError> {
                 };
                 programs.run(&mut port, &call, timeout_ms)?;
             }
-            ToGuest::Kexec { cmdline } => kexec::go(&mut port, &cmdline)?,
+            // Whoever asked has ended.
+            ToGuest::Answer { .. } => {}
+            ToGuest::Kexec { cmdline, again } => kexec::go(&mut port, &cmdline, again)?,
             ToGuest::PowerOff => {
                 rustix::fs::sync();
                 return port.send(&FromGuest::Goodbye);

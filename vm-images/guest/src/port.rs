@@ -80,6 +80,34 @@ impl Port {
         Ok(())
     }
 
+    /// Sends the first message of this kernel. The one before may have been cut off
+    /// in the middle of a line.
+    pub(crate) fn hello(&mut self, message: &FromGuest) -> Result<(), PortError> {
+        let mut line = vec![b'\n'];
+        line.extend(encode(message)?);
+        self.file.write_all(&line)?;
+        Ok(())
+    }
+
+    /// Returns what tells, by becoming readable, that there may be an answer.
+    pub(crate) fn watched(&self) -> &File {
+        &self.file
+    }
+
+    /// Returns the answer to what a program asked for, if it has come. Not to be
+    /// called unless there is something to read.
+    pub(crate) fn answer(&mut self) -> Result<Option<String>, PortError> {
+        self.read()?;
+        match self.orders.pop_front() {
+            Some(ToGuest::Answer { text }) => Ok(Some(text)),
+            Some(other) => {
+                self.orders.push_front(other);
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
     /// Tells the host that something it ordered failed.
     pub(crate) fn trouble(&mut self, doing: String, error: &dyn ToString) -> Result<(), PortError> {
         self.send(&FromGuest::Trouble {

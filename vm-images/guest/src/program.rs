@@ -18,11 +18,12 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
 };
 use testbed_protocol::{
-    Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX,
-    stage_begins_marker, stage_ends_marker,
+    Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX, REQUESTS_DIR,
+    REQUESTS_VARIABLE, stage_begins_marker, stage_ends_marker,
 };
 
 use crate::port::{Port, PortError};
+use crate::requests::Requests;
 use crate::{facts, kmsg};
 
 /// Longest sleep between two looks at orphans and at the clock.
@@ -59,6 +60,9 @@ pub(crate) struct Programs {
     /// Output pipes of programs that ended. They stay open, so that a process
     /// left behind is not killed for writing into a closed pipe.
     pipes: Vec<File>,
+    /// By which programs ask their machine for something; none if this kernel
+    /// cannot make them.
+    requests: Option<Requests>,
 }
 
 impl Programs {
@@ -67,6 +71,7 @@ impl Programs {
         Self {
             stage,
             pipes: Vec::new(),
+            requests: Requests::open().ok(),
         }
     }
 
@@ -78,13 +83,16 @@ impl Programs {
         timeout_ms: u64,
     ) -> Result<(), PortError> {
         self.tend();
+        // What was left by the one before is not for this one.
+        self.requests.iter_mut().for_each(Requests::forget);
         kmsg::say(&stage_begins_marker(self.stage));
-        let outcome = match Running::start(call) {
+        let outcome = match Running::start(call, self.requests.is_some()) {
             Ok(running) => {
                 port.send(&FromGuest::Started {
                     program: call.program.clone(),
                 })?;
-                let (exit, output) = running.watch(port, Duration::from_millis(timeout_ms))?;
+                let timeout = Duration::from_millis(timeout_ms);
+                let (exit, output) = running.watch(port, self.requests.as_mut(), timeout)?;
                 self.pipes.push(output.pipe);
                 Ok((exit, output.cut))
             }
@@ -127,7 +135,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(call: &Call) -> io::Result<Self> {
+    fn start(call: &Call, may_ask: bool) -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
         let mut command = Command::new(&call.program);
@@ -135,6 +143,7 @@ impl Running {
             .args(&call.args)
             .env_clear()
             .envs(ENVIRONMENT.iter().copied())
+            .envs(may_ask.then_some((REQUESTS_VARIABLE, REQUESTS_DIR)))
             .envs(call.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
@@ -150,7 +159,12 @@ impl Running {
     }
 
     /// Follows the program until it ended or does not die.
-    fn watch(mut self, port: &mut Port, timeout: Duration) -> Result<(Exit, Output), PortError> {
+    fn watch(
+        mut self,
+        port: &mut Port,
+        mut requests: Option<&mut Requests>,
+        timeout: Duration,
+    ) -> Result<(Exit, Output), PortError> {
         let mut deadline = Instant::now() + timeout;
         let mut timed_out = false;
         let mut pipe_open = true;
@@ -165,8 +179,12 @@ impl Running {
                 kill_everything();
                 continue;
             }
-            self.poll(pipe_open, left.min(TICK))?;
+            self.poll(port, requests.as_deref(), pipe_open, left.min(TICK))?;
+            // What it wrote before it asked comes before what it asks.
             pipe_open = pipe_open && self.output.forward(port, 1)?;
+            if let Some(requests) = &mut requests {
+                requests.serve(port)?;
+            }
             if let Some(status) = self.reap() {
                 break status;
             }
@@ -175,12 +193,21 @@ impl Running {
         Ok((Exit { status, timed_out }, self.output))
     }
 
-    /// Waits for the program's output or end.
-    fn poll(&self, pipe_open: bool, limit: Duration) -> Result<(), PortError> {
+    /// Waits for the program's output, its wishes or its end.
+    fn poll(
+        &self,
+        port: &Port,
+        requests: Option<&Requests>,
+        pipe_open: bool,
+        limit: Duration,
+    ) -> Result<(), PortError> {
         let limit = Timespec::try_from(limit).unwrap_or_default();
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
         if pipe_open {
             fds.push(PollFd::new(&self.output.pipe, PollFlags::IN));
+        }
+        if let Some(requests) = requests {
+            fds.push(PollFd::new(requests.watched(port), PollFlags::IN));
         }
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

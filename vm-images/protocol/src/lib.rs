@@ -13,7 +13,7 @@ pub use codec::{Decoder, EncodeError, LineError, Message, encode};
 pub use message::{Content, Exit, ExitStatus, FromGuest, ToGuest};
 
 /// Number of the language; both ends must speak the same.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Name of the virtio port that carries the channel.
 pub const PORT_NAME: &str = "testbed";
@@ -40,6 +40,16 @@ pub const OUTPUT_CHUNK_BYTES_MAX: usize = 16 * 1024;
 /// Most bytes of output that are sent for one program; the rest is read and
 /// thrown away, and [`FromGuest::Exited`] says so.
 pub const OUTPUT_TOTAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Folder in the guest with the two pipes by which a program asks its machine for
+/// something, `request` and `answer`: a line each.
+pub const REQUESTS_DIR: &str = "/machine";
+
+/// What tells programs of that folder.
+pub const REQUESTS_VARIABLE: &str = "LIVEUPDATE_TEST_MACHINE";
+
+/// Longest request, in bytes, its newline not counted.
+pub const REQUEST_BYTES_MAX: usize = 128;
 
 /// Where the guest finds the next kernel.
 pub const KEXEC_KERNEL_PATH: &str = "/kexec/bzImage";

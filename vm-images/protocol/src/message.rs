@@ -43,6 +43,12 @@ pub enum FromGuest {
         #[serde(with = "bytes")]
         data: Vec<u8>,
     },
+    /// The program asks its machine for something; answered by `Answer`, before
+    /// which it can ask for nothing else.
+    Request {
+        /// A line of at most [`crate::REQUEST_BYTES_MAX`] bytes.
+        text: String,
+    },
     /// The program came to its end.
     Exited {
         /// How it ended.
@@ -104,10 +110,18 @@ pub enum ToGuest {
         /// Time after which the guest kills it, in milliseconds.
         timeout_ms: u64,
     },
+    /// What came of a request, for the program; nothing once that has ended.
+    Answer {
+        /// A line.
+        text: String,
+    },
     /// Load the next kernel and go over to it with this command line.
     Kexec {
         /// Command line of the next kernel.
         cmdline: String,
+        /// Whether the next kernel is to find itself as its own next kernel, as this
+        /// one found it.
+        again: bool,
     },
     /// Say `Goodbye` and switch the machine off.
     PowerOff,

@@ -198,16 +198,13 @@ impl Machine {
         self.bridge_address(self.slot(slot)?.switch.as_deref()?)
     }
 
-    /// Returns the slot whose device has an address, in full as the kernel writes it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "requests of guests will need it")
-    )]
-    pub(crate) fn slot_at(&self, address: &str) -> Option<&Slot> {
+    /// Returns the slot whose device has an address, in full as the kernel writes it,
+    /// and the port that the slot is.
+    pub(crate) fn slot_at(&self, address: &str) -> Option<(&Slot, Port<'_>)> {
         let ports = self.ports().into_iter();
         ports
             .filter(|port| port.device_address().to_string() == address)
-            .find_map(|port| port.slot())
+            .find_map(|port| Some((port.slot()?, port)))
     }
 }
 
@@ -246,7 +243,7 @@ mod tests {
         let lines = machine.ports().into_iter().map(|port| {
             let below = port.slot().map(|slot| {
                 let address = machine.pci_address(&slot.name).unwrap();
-                assert_eq!(machine.slot_at(&address), Some(slot));
+                assert_eq!(machine.slot_at(&address).unwrap().0, slot);
                 format!(" > {address} {}", slot.name)
             });
             format!("{} {}{}", port.address, port.id, below.unwrap_or_default())

@@ -45,10 +45,6 @@ impl DeviceSpec {
     }
 
     /// Returns the arguments of the monitor's `device_add`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "requests of guests will need it")
-    )]
     pub(crate) fn to_json(&self) -> Value {
         let driver = ("driver".to_owned(), Value::from(self.driver));
         let properties = self.properties.iter().map(|(name, value)| {

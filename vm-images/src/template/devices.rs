@@ -10,13 +10,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use testbed_protocol::bytes;
 
+use crate::ecam::{self, ECAM};
 use crate::qtest::Qtest;
-
-/// Where the firmware puts the configuration space of Q35, a page a function.
-const ECAM: u64 = 0xb000_0000;
-
-/// Vendor and device of Q35's host bridge: what proves that it is there.
-const HOST_BRIDGE: u32 = 0x29c0_8086;
 
 /// Most functions that are looked at.
 const FUNCTIONS_MAX: usize = 256;
@@ -122,12 +117,7 @@ impl Function {
 impl Devices {
     /// Returns all functions of a guest that stands still.
     pub(crate) fn read(port: &mut Qtest) -> io::Result<Self> {
-        let found = port.read_u32(ECAM)?;
-        if found != HOST_BRIDGE {
-            return Err(io::Error::other(format!(
-                "there is no host bridge at {ECAM:#x} but {found:#x}"
-            )));
-        }
+        ecam::check(port)?;
         let mut functions = Vec::new();
         let mut buses = vec![0];
         while let Some(bus) = buses.pop() {
@@ -171,12 +161,12 @@ impl Devices {
 fn read_device(
     port: &mut Qtest,
     bus: u8,
-    device: u64,
+    device: u32,
     functions: &mut Vec<Function>,
     buses: &mut Vec<u8>,
 ) -> io::Result<()> {
     for number in 0..8 {
-        let address = ECAM + (u64::from(bus) << 20) + (device << 15) + (number << 12);
+        let address = ecam::function(u32::from(bus), device, number);
         let Some(function) = Function::read(port, address)? else {
             if number == 0 {
                 return Ok(());
@@ -225,7 +215,7 @@ mod tests {
     fn devices() -> Devices {
         Devices {
             functions: vec![
-                function(ECAM, HOST_BRIDGE),
+                function(ECAM, 0x29c0_8086),
                 function(ECAM + (1 << 20), EDU.id),
             ],
         }

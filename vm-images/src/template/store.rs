@@ -37,6 +37,9 @@ const OTHER_FORMAT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub enum NoTemplate {
     /// The user asked to stop.
     Cancelled,
+    /// The machine has a device, by QEMU's name for it, that QEMU cannot save. That is
+    /// known beforehand, and no news.
+    Unsaved(&'static str),
     /// The guest did not come as far as where it is saved.
     NotBooted(End),
     /// It booted, but QEMU could not save it.
@@ -49,6 +52,7 @@ impl fmt::Display for NoTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("interrupted"),
+            Self::Unsaved(device) => write!(f, "QEMU cannot save a machine with `{device}`"),
             Self::NotBooted(end) | Self::NotSaved(end) => end.fmt(f),
             Self::Host(what) => f.write_str(what),
         }
@@ -83,6 +87,9 @@ impl Templates {
         cancel: &Cancel,
         observer: &dyn Observer,
     ) -> Result<Template, NoTemplate> {
+        if let Some(device) = spec.machine.unsaved_device() {
+            return Err(NoTemplate::Unsaved(device));
+        }
         let key = key::key(spec).map_err(host)?;
         let dir = self.dir.join(&key);
         let lock = self.dir.join(format!("{key}.lock"));

@@ -7,7 +7,7 @@ use fs_err as fs;
 use testbed_host::process::quote;
 use testbed_protocol::{Message, ToGuest, encode};
 
-use super::{Job, StageJob, VmSpec};
+use super::{GuestFile, Job, NextKernel, VmSpec};
 use crate::qemu::{Memory, Wiring, arguments, shell_command};
 
 /// Leaves the command by which a person starts the same machine, and what to
@@ -24,9 +24,11 @@ pub(super) fn write(spec: &VmSpec, job: &Job) -> io::Result<()> {
     })?;
     for (number, stage) in (1..).zip(&job.stages) {
         if number > 1 {
-            text += &say(&spec.kexec_order(number))?;
+            let kernel = stage.kernel.iter().flat_map(NextKernel::files);
+            text += &put(kernel);
+            text += &say(&spec.kexec_order(job, number))?;
         }
-        text += &put(stage);
+        text += &put(stage.files.iter().cloned());
         text += &say(&stage.order())?;
     }
     text += &say(&ToGuest::PowerOff)?;
@@ -42,10 +44,10 @@ fn say<M: Message + serde::Serialize>(order: &M) -> io::Result<String> {
     Ok(format!("#   echo {}\n", quote(line.trim_end())))
 }
 
-/// Returns commands that print the orders to write a stage's files.
-fn put(stage: &StageJob) -> String {
+/// Returns commands that print the orders to write files.
+fn put(files: impl IntoIterator<Item = GuestFile>) -> String {
     let mut text = String::new();
-    for file in &stage.files {
+    for file in files {
         let order = format!(
             r#"{{"type":"put","path":"{}","mode":{},"data":"%s"}}\n"#,
             file.path, file.mode

@@ -9,8 +9,9 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::Activity;
 use testbed_protocol::{ENTROPY_BYTES, Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL, ToGuest};
 
+use super::requests::Requests;
 use super::session::Session;
-use super::{Job, StageJob, VmSpec, recipe};
+use super::{Job, NextKernel, StageJob, VmSpec, recipe};
 use crate::qemu::Memory;
 use crate::template::Template;
 use crate::transcript::{End, Phase, StageRecord, Start, millis};
@@ -126,7 +127,7 @@ impl<'a> Run<'a> {
     fn drive_stages(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
         for (number, stage) in (1..).zip(&job.stages) {
             if number > 1 {
-                self.kexec(session, number)?;
+                self.kexec(session, job, number)?;
             }
             let exit = self.run_stage(session, number, stage)?;
             if !exit.is_success() {
@@ -181,15 +182,23 @@ impl<'a> Run<'a> {
             .stages
             .last_mut()
             .expect("a stage begins with its greeting");
-        let exit = follow_program(session, record);
+        let requests = Requests::new(self.spec);
+        let exit = follow_program(session, requests, record);
         record.duration_ms = millis(session.phase_elapsed());
         exit
     }
 
-    fn kexec(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
+    fn kexec(&mut self, session: &mut Session, job: &Job, number: u32) -> Result<(), End> {
         self.say(&format!("kexec to stage {number}"));
         session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
-        session.send(&self.spec.kexec_order(number))?;
+        for file in job
+            .next_kernel(number)
+            .into_iter()
+            .flat_map(NextKernel::files)
+        {
+            session.send(&file.order().map_err(End::launch_failed)?)?;
+        }
+        session.send(&self.spec.kexec_order(job, number))?;
         for expected in [FromGuest::KexecLoaded, FromGuest::Kexecing] {
             let message = session.wait()?;
             if message != expected {
@@ -218,9 +227,13 @@ impl<'a> Run<'a> {
 }
 
 /// Keeps what a program writes until it ends.
-fn follow_program(session: &mut Session, record: &mut StageRecord) -> Result<Exit, End> {
+fn follow_program(
+    session: &mut Session,
+    mut requests: Requests<'_>,
+    record: &mut StageRecord,
+) -> Result<Exit, End> {
     loop {
-        match session.wait()? {
+        match requests.wait(session)? {
             FromGuest::Started { .. } if !record.started => record.started = true,
             FromGuest::Output { data } if record.started => {
                 let room = OUTPUT_TOTAL_BYTES_MAX - record.output.len();
@@ -234,6 +247,7 @@ fn follow_program(session: &mut Session, record: &mut StageRecord) -> Result<Exi
                 record.exit = Some(exit);
                 return Ok(exit);
             }
+            FromGuest::Hello { .. } => return Err(session.gone_over()),
             other => return Err(session.unexpected(&other)),
         }
     }

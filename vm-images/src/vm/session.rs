@@ -3,8 +3,8 @@
 //! of its phase, and while it lasts QEMU's life, the monitor, the console's
 //! size and the user's wish to stop are watched too.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,11 @@ use super::VmSpec;
 use super::ending::QemuEnd;
 use super::journal::{Journal, Speaker};
 use super::sockets::{Connected, Sockets};
-use crate::qemu::{Memory, Wiring, arguments};
+use crate::machine::{Address, Slot};
+use crate::qemu::{Memory, Wiring, arguments, devices};
 use crate::qmp::{Qmp, QmpError, QmpEvent};
 use crate::qtest::Qtest;
+use crate::slot_power::{self, Power};
 use crate::template::devices::Devices;
 use crate::transcript::{End, Phase};
 
@@ -55,7 +57,9 @@ pub(super) struct Session {
     decoder: Decoder<FromGuest>,
     inbox: VecDeque<Result<FromGuest, LineError>>,
     qmp: Qmp,
-    test_port: Option<Qtest>,
+    test_port: Qtest,
+    /// Slots that a device went out of and none came back to, by their names.
+    empty: BTreeSet<String>,
     shutdown: Option<String>,
     goodbye: bool,
     journal: Journal,
@@ -70,7 +74,7 @@ impl Session {
     /// Starts QEMU with this memory and waits until it is connected.
     pub(super) fn launch(spec: &VmSpec, memory: Memory, cancel: &Cancel) -> Result<Self, End> {
         let begin = Instant::now();
-        let sockets = Sockets::new(memory != Memory::Fresh).map_err(End::launch_failed)?;
+        let sockets = Sockets::new().map_err(End::launch_failed)?;
         let wiring = Wiring::Sockets {
             serial: spec.artifacts.join("serial.log"),
             channel: sockets.channel_path().map_err(End::launch_failed)?,
@@ -99,8 +103,7 @@ impl Session {
         else {
             return Err(gave_up(spec, &mut child, cancel));
         };
-        let test_port = test_port.map(Qtest::connect).transpose();
-        let test_port = test_port.map_err(End::launch_failed)?;
+        let test_port = Qtest::connect(test_port).map_err(End::launch_failed)?;
         channel.set_nonblocking(true).map_err(End::launch_failed)?;
         let qmp = Qmp::connect(qmp).map_err(|error| {
             // Its end shows on the socket a moment before the process is gone.
@@ -117,6 +120,7 @@ impl Session {
             inbox: VecDeque::new(),
             qmp,
             test_port,
+            empty: BTreeSet::new(),
             shutdown: None,
             goodbye: false,
             journal,
@@ -160,7 +164,7 @@ impl Session {
         let go_on = self.patience();
         let loaded = self.qmp.load(file, &go_on);
         loaded.map_err(|error| self.monitor_failed(&error))?;
-        let put_back = self.test_port(|port| devices.put_back(port));
+        let put_back = devices.put_back(&mut self.test_port);
         put_back.map_err(|error| self.broken(error.to_string()))?;
         if let Some(difference) = devices.difference(&self.devices()?) {
             return Err(self.broken(format!("it is not the same machine: {difference}")));
@@ -170,14 +174,63 @@ impl Session {
     }
 
     fn devices(&mut self) -> Result<Devices, End> {
-        let devices = self.test_port(Devices::read);
-        devices.map_err(|error| self.broken(error.to_string()))
+        Devices::read(&mut self.test_port).map_err(|error| self.broken(error.to_string()))
     }
 
-    fn test_port<T>(&mut self, ask: impl FnOnce(&mut Qtest) -> io::Result<T>) -> io::Result<T> {
-        match &mut self.test_port {
-            Some(port) => ask(port),
-            None => Err(io::Error::other("QEMU was started without its test port")),
+    /// Returns whether a device went out of a slot and none came back.
+    pub(super) fn is_empty(&self, slot: &str) -> bool {
+        self.empty.contains(slot)
+    }
+
+    /// Asks the guest to let go of what is in a slot. What QEMU has against it is
+    /// the answer.
+    pub(super) fn unplug(&mut self, slot: &str) -> Result<Result<(), String>, End> {
+        self.journal.note(Speaker::Host, &format!("unplug {slot}"));
+        let came = self.qmp.unplug(slot);
+        self.unless_refused(came)
+    }
+
+    /// Plugs its device into a slot.
+    pub(super) fn plug(&mut self, slot: &Slot) -> Result<Result<(), String>, End> {
+        let name = &slot.name;
+        self.journal.note(Speaker::Host, &format!("plug {name}"));
+        let Some(device) = devices::device(slot) else {
+            return Ok(Err(format!("slot `{name}` has no device of its own")));
+        };
+        let came = self.qmp.plug(&device);
+        if came.is_ok() {
+            self.empty.remove(name);
+        }
+        self.unless_refused(came)
+    }
+
+    /// Takes away what is in a slot, without a word to the guest.
+    pub(super) fn pull_out(
+        &mut self,
+        slot: &str,
+        port: Address,
+    ) -> Result<Result<(), String>, End> {
+        self.journal
+            .note(Speaker::Host, &format!("pull out {slot}"));
+        let stopped = self.qmp.stop();
+        stopped.map_err(|error| self.monitor_failed(&error))?;
+        let came = slot_power::pull_out(&mut self.test_port, port);
+        let gone_on = self.qmp.go_on();
+        gone_on.map_err(|error| self.monitor_failed(&error))?;
+        Ok(came.map_err(|error| error.to_string()))
+    }
+
+    /// Returns what a port says of its slot's power.
+    pub(super) fn power(&mut self, port: Address) -> Result<Power, String> {
+        slot_power::read(&mut self.test_port, port).map_err(|error| error.to_string())
+    }
+
+    /// A monitor that refuses is in order; any other trouble with it is an end.
+    fn unless_refused(&mut self, came: Result<(), QmpError>) -> Result<Result<(), String>, End> {
+        match came {
+            Err(error @ QmpError::Refused { .. }) => Ok(Err(error.to_string())),
+            Err(error) => Err(self.monitor_failed(&error)),
+            Ok(()) => Ok(Ok(())),
         }
     }
 
@@ -230,8 +283,17 @@ impl Session {
     /// Waits for the guest's next message. Trouble is an end of its own.
     pub(super) fn wait(&mut self) -> Result<FromGuest, End> {
         loop {
+            if let Some(message) = self.wait_until(None)? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Waits for the guest's next message, or until a moment, by a tick at most later.
+    pub(super) fn wait_until(&mut self, until: Option<Instant>) -> Result<Option<FromGuest>, End> {
+        loop {
             if let Some(line) = self.inbox.pop_front() {
-                return self.accept(line);
+                return self.accept(line).map(Some);
             }
             self.check()?;
             self.rest(PollFlags::IN)?;
@@ -243,6 +305,9 @@ impl Session {
                 if self.inbox.is_empty() {
                     return Err(self.after_end());
                 }
+            }
+            if self.inbox.is_empty() && until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(None);
             }
         }
     }
@@ -289,7 +354,22 @@ impl Session {
                 self.goodbye |= message == FromGuest::Goodbye;
                 Ok(message)
             }
+            // Its last line was cut off by the next kernel's first.
+            Err(_) if self.is_over_in_next_kernel() => Err(self.gone_over()),
             Err(error) => Err(self.broken(error.to_string())),
+        }
+    }
+
+    fn is_over_in_next_kernel(&self) -> bool {
+        let next = self.inbox.front();
+        matches!(self.phase, Phase::Stage(_)) && matches!(next, Some(Ok(FromGuest::Hello { .. })))
+    }
+
+    /// Returns the end of a guest that went over to its next kernel unasked.
+    pub(super) fn gone_over(&self) -> End {
+        End::GuestGone {
+            during: self.phase,
+            reason: "kexec".to_owned(),
         }
     }
 
@@ -379,7 +459,8 @@ impl Session {
                         });
                     }
                 }
-                QmpEvent::Stop => {}
+                QmpEvent::DeviceGone(slot) => drop(self.empty.insert(slot)),
+                QmpEvent::Stop | QmpEvent::DeviceKept(_) => {}
             }
         }
         Ok(())

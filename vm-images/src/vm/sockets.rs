@@ -25,7 +25,7 @@ pub(super) struct Sockets {
     dir: TempDir,
     channel: UnixListener,
     qmp: UnixListener,
-    test_port: Option<UnixListener>,
+    test_port: UnixListener,
 }
 
 /// QEMU's ends of them.
@@ -33,11 +33,11 @@ pub(super) struct Sockets {
 pub(super) struct Connected {
     pub(super) channel: UnixStream,
     pub(super) qmp: UnixStream,
-    pub(super) test_port: Option<UnixStream>,
+    pub(super) test_port: UnixStream,
 }
 
 impl Sockets {
-    pub(super) fn new(with_test_port: bool) -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let usual = std::env::temp_dir();
         let short = usual.as_os_str().len() <= TEMP_DIR_BYTES_MAX;
         let parent = if short { usual } else { SHORT_TEMP_DIR.into() };
@@ -52,7 +52,7 @@ impl Sockets {
         Ok(Self {
             channel: bind("channel")?,
             qmp: bind("qmp")?,
-            test_port: with_test_port.then(|| bind("qtest")).transpose()?,
+            test_port: bind("qtest")?,
             dir,
         })
     }
@@ -65,12 +65,8 @@ impl Sockets {
         self.path("qmp")
     }
 
-    /// Returns the path for the test port, if it is wanted.
-    pub(super) fn test_port_path(&self) -> io::Result<Option<Utf8PathBuf>> {
-        self.test_port
-            .as_ref()
-            .map(|_| self.path("qtest"))
-            .transpose()
+    pub(super) fn test_port_path(&self) -> io::Result<Utf8PathBuf> {
+        self.path("qtest")
     }
 
     fn path(&self, name: &str) -> io::Result<Utf8PathBuf> {
@@ -88,18 +84,14 @@ impl Sockets {
         let Some(qmp) = accept(&self.qmp, &mut go_on)? else {
             return Ok(None);
         };
-        let mut connected = Connected {
+        let Some(test_port) = accept(&self.test_port, &mut go_on)? else {
+            return Ok(None);
+        };
+        Ok(Some(Connected {
             channel,
             qmp,
-            test_port: None,
-        };
-        if let Some(listener) = &self.test_port {
-            let Some(test_port) = accept(listener, &mut go_on)? else {
-                return Ok(None);
-            };
-            connected.test_port = Some(test_port);
-        }
-        Ok(Some(connected))
+            test_port,
+        }))
     }
 }
 
@@ -129,10 +121,11 @@ mod tests {
 
     #[test]
     fn the_folder_goes_once_all_are_connected() {
-        let sockets = Sockets::new(false).unwrap();
+        let sockets = Sockets::new().unwrap();
         let dir = sockets.dir.path().to_owned();
         let _channel = UnixStream::connect(sockets.channel_path().unwrap()).unwrap();
         let _qmp = UnixStream::connect(sockets.qmp_path().unwrap()).unwrap();
+        let _test_port = UnixStream::connect(sockets.test_port_path().unwrap()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
         assert!(
             sockets
@@ -145,7 +138,7 @@ mod tests {
 
     #[test]
     fn giving_up_leaves_nothing_behind() {
-        let sockets = Sockets::new(false).unwrap();
+        let sockets = Sockets::new().unwrap();
         let dir = sockets.dir.path().to_owned();
         assert!(sockets.accept(|| false).unwrap().is_none());
         assert!(!dir.exists());

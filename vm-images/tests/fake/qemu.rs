@@ -11,6 +11,9 @@ use std::time::Duration;
 const HELLO: &str = r#"{"type":"hello","protocol":PROTOCOL}"#;
 const READY: &str = r#"{"type":"ready","stage":STAGE,"boot_id":"b","release":"r","uptime_ms":1}"#;
 
+const EXITED: &str = "{\"type\":\"exited\",\"status\":{\"code\":3},\"timed_out\":false,\
+                      \"uptime_ms\":1,\"output_cut\":false}\n";
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let path = |id: &str| {
@@ -33,6 +36,7 @@ fn main() {
         _ => {}
     }
     let mut channel = UnixStream::connect(path("channel")).unwrap();
+    serve_test_port(&path("qtest"), fault == "pulls-out");
     let mut qmp = serve_monitor(&path("qmp"));
     let hello = |protocol: &str| HELLO.replace("PROTOCOL", protocol) + "\n";
     let ready = |stage: &str| READY.replace("STAGE", stage) + "\n";
@@ -40,7 +44,7 @@ fn main() {
         "garbage" => channel.write_all(b"\xff\x00 what?\n").unwrap(),
         "endless-line" => channel.write_all(&[b'x'; 100_000]).and(channel.write_all(b"\n")).unwrap(),
         "other-protocol" => channel.write_all(hello("99").as_bytes()).unwrap(),
-        "other-stage" => channel.write_all((hello("4") + &ready("7")).as_bytes()).unwrap(),
+        "other-stage" => channel.write_all((hello("5") + &ready("7")).as_bytes()).unwrap(),
         "console-flood" => File::options()
             .create(true)
             .append(true)
@@ -49,7 +53,7 @@ fn main() {
             .unwrap(),
         "stops" => qmp.write_all(b"{\"event\":\"STOP\"}\r\n").unwrap(),
         "resets-at-goodbye" => {
-            channel.write_all((hello("4") + &ready("1")).as_bytes()).unwrap();
+            channel.write_all((hello("5") + &ready("1")).as_bytes()).unwrap();
             let mut orders = BufReader::new(&channel);
             for _begin_and_power_off in 0..2 {
                 orders.read_line(&mut String::new()).unwrap();
@@ -59,10 +63,73 @@ fn main() {
                 .unwrap();
             exit(0);
         }
+        "goes-over" | "goes-over-in-mid-line" => {
+            begin_stage(&mut channel);
+            if fault == "goes-over-in-mid-line" {
+                channel.write_all(b"{\"type\":\"outp").unwrap();
+            }
+            channel.write_all(("\n".to_owned() + &hello("5")).as_bytes()).unwrap();
+        }
+        "asks" | "pulls-out" => {
+            let mut orders = begin_stage(&mut channel);
+            for text in ["surprise 0000:01:00.0", "unplug 0000:01:00.0", "plug 0000:01:00.0"] {
+                let request = format!("{{\"type\":\"request\",\"text\":\"{text}\"}}\n");
+                channel.write_all(request.as_bytes()).unwrap();
+                // One more than may be asked at a time.
+                if text.starts_with("plug") {
+                    channel.write_all(request.as_bytes()).unwrap();
+                    wait_for(&mut orders, "\"answer\"");
+                }
+                wait_for(&mut orders, "\"answer\"");
+            }
+            channel.write_all(EXITED.as_bytes()).unwrap();
+        }
         "silent" => {}
         other => panic!("no fault is named {other}"),
     }
     hang();
+}
+
+/// Says all that comes before a program's first word.
+fn begin_stage(channel: &mut UnixStream) -> BufReader<UnixStream> {
+    let hello = HELLO.replace("PROTOCOL", "5") + "\n" + &READY.replace("STAGE", "1") + "\n";
+    channel.write_all(hello.as_bytes()).unwrap();
+    let mut orders = BufReader::new(channel.try_clone().unwrap());
+    wait_for(&mut orders, "\"run\"");
+    channel.write_all(b"{\"type\":\"started\",\"program\":\"p\"}\n").unwrap();
+    orders
+}
+
+fn wait_for(orders: &mut BufReader<UnixStream>, word: &str) {
+    let mut line = String::new();
+    while !line.contains(word) {
+        line.clear();
+        assert_ne!(orders.read_line(&mut line).unwrap(), 0);
+    }
+}
+
+/// Answers as if there were a host bridge and nothing else, or a root port too, whose
+/// slot has power for good.
+fn serve_test_port(path: &str, has_port: bool) {
+    let mut stream = UnixStream::connect(path).unwrap();
+    let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let answer = match words.as_slice() {
+                ["readl", "0xb0000000"] => "OK 0x29c08086",
+                ["readl", "0xb0020004"] if has_port => "OK 0x00100000",
+                ["readl", "0xb0020034"] if has_port => "OK 0x00000040",
+                ["readl", "0xb0020040"] if has_port => "OK 0x00010010",
+                ["readl", "0xb0020058"] if has_port => "OK 0x004001f1",
+                ["readl", _] => "OK 0xffffffff",
+                _ => "OK",
+            };
+            if stream.write_all(format!("{answer}\n").as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// Answers every command; returns a second handle for events.
@@ -75,6 +142,8 @@ fn serve_monitor(path: &str) -> UnixStream {
         let command = lines.next()?.ok()?;
         let answer = if command.contains("query-status") {
             r#"{"return":{"status":"internal-error"}}"#
+        } else if command.contains("device_del") {
+            r#"{"error":{"class":"GenericError","desc":"not today"}}"#
         } else if command.contains("human-monitor-command") {
             r#"{"return":"RIP=0"}"#
         } else {

@@ -2,9 +2,11 @@
 //! The program that the tests of the VM room run in their guests. It does what
 //! its first argument says; built by the test itself, statically.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::process::{Command, exit};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -23,6 +25,27 @@ fn main() {
                 .unwrap();
             println!("{} {random:?}", now.as_millis());
         }
+        // Asks the machine for each argument, in turn, and prints the answers. `gone X`
+        // and `there X` wait for what the kernel knows of a PCI address.
+        Some("ask") => args[2..].iter().for_each(|what| ask(what)),
+        // The addresses of all PCI functions, and where `A B C` are asked for, those.
+        Some("devices") => {
+            let all = std::fs::read_dir("/sys/bus/pci/devices").unwrap();
+            let mut names: Vec<String> = all
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            println!("{}", names.join(" "));
+        }
+        // Each argument is a path and what is to be written there.
+        Some("write") => {
+            for what in &args[2..] {
+                let (path, text) = what.split_once('=').unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+        }
+        // Goes over to the next kernel without being told to.
+        Some("kexec") => kexec(),
         Some("where") => println!("{}", std::env::current_dir().unwrap().display()),
         Some("unlink") => std::fs::remove_file(&args[2]).unwrap(),
         Some("exit") => exit(args[2].parse().unwrap()),
@@ -40,5 +63,63 @@ fn main() {
             println!("left a keeper");
         }
         _ => exit(100),
+    }
+}
+
+fn ask(what: &str) {
+    let (verb, address) = what.split_once(' ').unwrap_or((what, ""));
+    let path = format!("/sys/bus/pci/devices/{address}");
+    let since = Instant::now();
+    match verb {
+        "gone" | "there" => {
+            while std::fs::exists(&path).unwrap() != (verb == "there") {
+                if since.elapsed() > Duration::from_secs(40) {
+                    println!("{what} never");
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            eprintln!("{what} after {} ms", since.elapsed().as_millis());
+        }
+        _ => {
+            let folder = std::env::var("LIVEUPDATE_TEST_MACHINE").unwrap();
+            let open = |name: &str| {
+                let mut options = File::options();
+                options.read(name == "answer").write(name == "request");
+                options.open(format!("{folder}/{name}")).unwrap()
+            };
+            let answer = open("answer");
+            open("request").write_all(format!("{what}\n").as_bytes()).unwrap();
+            let mut line = String::new();
+            BufReader::new(answer).read_line(&mut line).unwrap();
+            println!("{what}: {}", line.trim_end());
+        }
+    }
+}
+
+/// Loads what PID 1 would, and goes.
+fn kexec() {
+    unsafe extern "C" {
+        fn syscall(number: i64, ...) -> i64;
+    }
+    let kernel = File::open("/kexec/bzImage").unwrap();
+    let initrd = File::open("/kexec/initrd").unwrap();
+    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap();
+    let cmdline = std::ffi::CString::new(cmdline.trim_end()).unwrap();
+    let length = cmdline.as_bytes_with_nul().len();
+    println!("going");
+    // SAFETY: kexec_file_load of two open files and a string of that length; reboot
+    // takes plain numbers.
+    unsafe {
+        let loaded = syscall(
+            320,
+            i64::from(kernel.as_raw_fd()),
+            i64::from(initrd.as_raw_fd()),
+            length,
+            cmdline.as_ptr(),
+            0_i64,
+        );
+        assert_eq!(loaded, 0, "kexec_file_load");
+        syscall(169, 0xfee1dead_u32, 0x28121969_u32, 0x45584543_u32, 0_i64);
     }
 }

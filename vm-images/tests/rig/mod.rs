@@ -33,6 +33,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(name: &str) -> Option<Self> {
+        Self::on("edu-pair", name)
+    }
+
+    /// Returns a rig with this machine.
+    pub(crate) fn on(machine: &str, name: &str) -> Option<Self> {
         let Some(kernel) = std::env::var_os("TESTBED_TEST_KERNEL") else {
             println!("skipped: no kernel in `TESTBED_TEST_KERNEL`");
             return None;
@@ -60,7 +65,7 @@ impl Rig {
             qemu: Qemu::find(&cancel).unwrap(),
             kernel,
             initramfs,
-            machine: Machine::load(&room.join("machines/edu-pair.yaml")).unwrap(),
+            machine: Machine::load(&room.join(format!("machines/{machine}.yaml"))).unwrap(),
             accelerator: Accelerator::Tcg,
             memory_mib: std::env::var("TESTBED_TEST_MEMORY_MIB")
                 .ok()
@@ -82,6 +87,7 @@ impl Rig {
     /// Returns a job that runs the test program with these arguments, a list a stage.
     pub(crate) fn job(&self, stages: &[&[&str]]) -> Job {
         let stage = |args: &&[&str]| StageJob {
+            kernel: None,
             files: vec![GuestFile {
                 source: self.program.clone(),
                 path: "/tests/program".into(),

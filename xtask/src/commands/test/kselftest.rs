@@ -268,6 +268,7 @@ fn files(suite: &Suite, test: &kselftest::Test) -> Vec<GuestFile> {
 fn job(test: &InTreeTest, files: &[GuestFile], slowness: u32) -> Job {
     let folder = folder(&test.target);
     let stages = test.stages.iter().map(|call| StageJob {
+        kernel: None,
         files: files.to_vec(),
         program: format!("{folder}/{}", test.name),
         args: call.args.clone(),

@@ -190,6 +190,7 @@ fn job(
         mode: 0o644,
     }));
     let stages = scenario.stages.iter().map(|stage| StageJob {
+        kernel: None,
         files: files.clone(),
         program: in_guest.clone(),
         args: generate::arguments(scenario, stage.number),

@@ -109,7 +109,7 @@ fn template(start: &Start<'_>, rig: &Rig, session: &Session) -> Option<Template>
                 None
             }
         },
-        Err(NoTemplate::Cancelled) => None,
+        Err(NoTemplate::Cancelled | NoTemplate::Unsaved(_)) => None,
         Err(why) => {
             say(&format!("it cannot be saved: {why}"));
             None
