@@ -112,6 +112,15 @@ impl Inquiry {
 }
 
 impl Inquiry {
+    /// Returns the families of the scenarios that are asked for.
+    pub(crate) fn families_asked_for(&self) -> Vec<&Family> {
+        let is_wanted = |family: &&Family| {
+            let mut scenarios = self.scenarios.iter();
+            scenarios.any(|one| one.family == family.name)
+        };
+        self.families.iter().filter(is_wanted).collect()
+    }
+
     /// Returns the kernel modules that the scenarios load, if one does.
     ///
     /// # Errors
