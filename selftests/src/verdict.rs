@@ -33,12 +33,9 @@ pub fn expected<'a, 'b>(
     contains: impl IntoIterator<Item = &'b str>,
 ) -> Expected {
     let contained: Vec<&str> = contains.into_iter().collect();
-    if subject
-        .into()
-        .fails_without()
-        .iter()
-        .all(|series| contained.contains(&series.as_str()))
-    {
+    let subject = subject.into();
+    let has_all = |names: &[String]| names.iter().all(|name| contained.contains(&name.as_str()));
+    if has_all(subject.fails_without()) || !has_all(subject.fails_since()) {
         Expected::Pass
     } else {
         Expected::Fail

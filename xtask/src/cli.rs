@@ -126,9 +126,10 @@ pub(crate) struct TestArgs {
     #[command(flatten)]
     pub(crate) profiles: ProfileArgs,
 
-    /// Machine to run on, from vm-images/machines
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE)]
-    pub(crate) machine: String,
+    /// Machine to run on, from vm-images/machines [default: the one that a
+    /// scenario names]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
 
     /// VMs at once [default: one for each core, as far as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]

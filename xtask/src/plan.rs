@@ -79,7 +79,8 @@ pub(crate) struct Plan {
     pub(crate) prerequisites: Vec<String>,
     pub(crate) stacks: Vec<String>,
     pub(crate) profiles: Vec<String>,
-    pub(crate) machine: String,
+    /// The machine for all cells; none, when each scenario has its own.
+    pub(crate) machine: Option<String>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
     /// Options beyond scenario, stack and profile that make the same run again.
@@ -98,8 +99,9 @@ pub(crate) struct Wishes {
     pub(crate) prerequisites: Vec<String>,
     pub(crate) stacks: Vec<String>,
     pub(crate) profiles: Vec<String>,
-    pub(crate) machine: String,
-    pub(crate) scenarios: Vec<String>,
+    pub(crate) machine: Option<String>,
+    /// Scenarios and the machines that they name.
+    pub(crate) scenarios: Vec<(String, String)>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
     pub(crate) again: String,
@@ -139,18 +141,18 @@ impl Plan {
         plan.with_cells_of(&scenarios)
     }
 
-    /// Returns the plan with cells for these names too: scenarios, or tests of the
-    /// tree's own as `TARGET:TEST`.
-    pub(crate) fn with_cells_of(mut self, names: &[String]) -> Self {
+    /// Returns the plan with cells for these names too, and the machines they name:
+    /// scenarios, or tests of the tree's own as `TARGET:TEST`.
+    pub(crate) fn with_cells_of(mut self, names: &[(String, String)]) -> Self {
         for profile in &self.profiles {
-            for name in names {
+            for (name, machine) in names {
                 for stack in &self.stacks {
                     for repetition in 1..=self.repeat {
                         self.cells.push(CellPlan {
                             scenario: name.clone(),
                             profile: profile.clone(),
                             stack: stack.clone(),
-                            machine: self.machine.clone(),
+                            machine: self.machine.as_ref().unwrap_or(machine).clone(),
                             repetition,
                         });
                     }
@@ -180,8 +182,10 @@ mod tests {
             prerequisites: owned(&["pci-liveupdate", "liveupdate-test-driver"]),
             stacks: owned(&["base", "series"]),
             profiles: owned(&["fast"]),
-            machine: "edu-pair".to_owned(),
-            scenarios: owned(&["live-update-kexec", "sysfs-remove-while-preserved"]),
+            machine: None,
+            scenarios: ["live-update-kexec", "sysfs-remove-while-preserved"]
+                .map(|name| (name.to_owned(), "edu-pair".to_owned()))
+                .to_vec(),
             repeat: 1,
             check_snapshots: true,
             again: String::new(),
@@ -196,7 +200,7 @@ mod tests {
         stack:     base = tree + pci-liveupdate + liveupdate-test-driver
         stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
         profiles:  fast
-        machine:   edu-pair
+        machine:   the one that each scenario names
         snapshots: checked
         cells:     4
           live-update-kexec on base (fast)
@@ -235,13 +239,14 @@ mod tests {
         stack:     base = tree + pci-liveupdate + liveupdate-test-driver
         stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
         profiles:  fast
-        machine:   edu-pair
+        machine:   the one that each scenario names
         snapshots: ignored
         selftest:  liveupdate:luo_kexec_simple of the tree
         selftest:  filesystems/epoll of the tree: its tests are known when the tree has been read
         cells:     0 and those of the tree's selftests
         ");
-        let plan = plan.with_cells_of(&["filesystems/epoll:a.b".to_owned()]);
+        let plan =
+            plan.with_cells_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);
         let folders: Vec<String> = plan.cells.iter().map(CellPlan::folder).collect();
         assert_eq!(
             folders,

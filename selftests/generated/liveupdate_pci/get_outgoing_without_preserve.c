@@ -18,13 +18,6 @@ static const char *const probed[] = {
 	"ltd_flb_unpreserve",
 };
 
-static const struct lu_needs needs = {
-	.devices = 1,
-	.users = true,
-	.nr_probes = ARRAY_SIZE(probed),
-	.probe = probed,
-};
-
 FIXTURE(get_outgoing_without_preserve)
 {
 	struct lu_test lu;
@@ -37,6 +30,12 @@ FIXTURE(get_outgoing_without_preserve)
 
 FIXTURE_SETUP(get_outgoing_without_preserve)
 {
+	struct lu_needs needs = {
+		.devices = 1,
+		.users = true,
+		.nr_probes = ARRAY_SIZE(probed),
+		.probe = probed,
+	};
 	const char *lacking;
 
 	self->early = -1;
@@ -67,7 +66,7 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, stage_1, 180)
 	 * Nothing was preserved yet. This is where a kernel without the series
 	 * goes wrong.
 	 */
-	ret = lu_user(&self->early, "get");
+	ret = lu_user(&self->early, "outgoing_flb", "get");
 	lu_step(&self->lu, "1: early: get the outgoing FLB", ret);
 	EXPECT_EQ(-ENOENT, ret) {
 		TH_LOG("step 1: must fail with ENOENT");
@@ -107,13 +106,13 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, stage_1, 180)
 	}
 
 	/* Control: with a preserved file there is an object to get. */
-	ret = lu_user(&self->holder, "get");
+	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "5: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 5: must succeed");
 	}
 
-	ret = lu_user(&self->holder, "use");
+	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "6: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 6: must succeed");
@@ -123,7 +122,7 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, stage_1, 180)
 	 * The file still depends on the object, so that this is not the last
 	 * reference.
 	 */
-	ret = lu_user(&self->holder, "put");
+	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "7: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 7: must succeed");
@@ -145,11 +144,14 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, stage_1, 180)
 	}
 
 	/* The last file took the object with it. */
-	ret = lu_user(&self->late, "get");
+	ret = lu_user(&self->late, "outgoing_flb", "get");
 	lu_step(&self->lu, "9: late: get the outgoing FLB", ret);
 	EXPECT_EQ(-ENOENT, ret) {
 		TH_LOG("step 9: must fail with ENOENT");
 	}
 }
 
-TEST_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return lu_main(argc, argv, "get_outgoing_without_preserve", 1);
+}

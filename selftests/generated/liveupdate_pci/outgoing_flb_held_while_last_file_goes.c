@@ -19,13 +19,6 @@ static const char *const probed[] = {
 	"ltd_flb_unpreserve",
 };
 
-static const struct lu_needs needs = {
-	.devices = 1,
-	.users = true,
-	.nr_probes = ARRAY_SIZE(probed),
-	.probe = probed,
-};
-
 FIXTURE(outgoing_flb_held_while_last_file_goes)
 {
 	struct lu_test lu;
@@ -36,6 +29,12 @@ FIXTURE(outgoing_flb_held_while_last_file_goes)
 
 FIXTURE_SETUP(outgoing_flb_held_while_last_file_goes)
 {
+	struct lu_needs needs = {
+		.devices = 1,
+		.users = true,
+		.nr_probes = ARRAY_SIZE(probed),
+		.probe = probed,
+	};
 	const char *lacking;
 
 	self->vm = -1;
@@ -86,7 +85,7 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, stage_1, 180)
 	}
 
 	/* From here on a second user holds the object. */
-	ret = lu_user(&self->holder, "get");
+	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "4: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 4: must succeed");
@@ -95,7 +94,7 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, stage_1, 180)
 	/*
 	 * Control: while a file is preserved, the object is there in any case.
 	 */
-	ret = lu_user(&self->holder, "use");
+	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "5: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 5: must succeed");
@@ -115,14 +114,14 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, stage_1, 180)
 	}
 
 	/* Freed by now if get took no reference; KASAN then says so. */
-	ret = lu_user(&self->holder, "use");
+	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "7: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 7: must succeed");
 	}
 
 	/* The last reference frees the object, exactly once. */
-	ret = lu_user(&self->holder, "put");
+	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "8: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 8: must succeed");
@@ -138,4 +137,7 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, stage_1, 180)
 	}
 }
 
-TEST_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return lu_main(argc, argv, "outgoing_flb_held_while_last_file_goes", 1);
+}

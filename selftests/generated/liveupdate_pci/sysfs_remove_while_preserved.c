@@ -22,13 +22,6 @@ static const char *const probed[] = {
 	"pci_liveupdate_preserve",
 };
 
-static const struct lu_needs needs = {
-	.devices = 1,
-	.log = true,
-	.nr_probes = ARRAY_SIZE(probed),
-	.probe = probed,
-};
-
 FIXTURE(sysfs_remove_while_preserved)
 {
 	struct lu_test lu;
@@ -40,6 +33,12 @@ FIXTURE(sysfs_remove_while_preserved)
 
 FIXTURE_SETUP(sysfs_remove_while_preserved)
 {
+	struct lu_needs needs = {
+		.devices = 1,
+		.log = true,
+		.nr_probes = ARRAY_SIZE(probed),
+		.probe = probed,
+	};
 	const char *lacking;
 
 	self->vm = -1;
@@ -222,4 +221,7 @@ TEST_F_TIMEOUT(sysfs_remove_while_preserved, stage_1, 180)
 	}
 }
 
-TEST_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return lu_main(argc, argv, "sysfs_remove_while_preserved", 1);
+}

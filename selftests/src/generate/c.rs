@@ -37,6 +37,8 @@ pub(super) enum Head {
     Inline(String),
     /// The brace at the end of a call, as after the macros of the harness.
     Call(Call),
+    /// `if` any of these holds.
+    If(Vec<String>),
 }
 
 /// `prefix function(arguments)`.
@@ -62,6 +64,12 @@ impl Call {
     /// The call's value goes to `target`.
     pub(super) fn assigned_to(mut self, target: &str) -> Self {
         self.prefix = format!("{target} = ");
+        self
+    }
+
+    /// The call's value is returned.
+    pub(super) fn returned(mut self) -> Self {
+        "return ".clone_into(&mut self.prefix);
         self
     }
 
@@ -172,6 +180,10 @@ fn print_one(node: &Node, indent: usize, out: &mut String) {
                 Head::Own(text) => out.extend([tabs, text.as_str(), "\n", tabs, "{\n"]),
                 Head::Inline(text) => out.extend([tabs, text.as_str(), " {\n"]),
                 Head::Call(call) => call.print(indent, " {", out),
+                Head::If(any) => {
+                    let next = format!(" ||\n{tabs}    ");
+                    out.extend([tabs, "if (", &any.join(&next), ") {\n"]);
+                }
             }
             print_all(body, indent + 1, out);
             out.extend([tabs, "}", tail, "\n"]);

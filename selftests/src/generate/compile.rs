@@ -69,6 +69,7 @@ fn arguments(compile: &Compile<'_>) -> Vec<String> {
         "-o".to_owned(),
         compile.output.to_string(),
         format!("{}.c", compile.program),
+        "-lpthread".to_owned(),
     ]);
     arguments
 }

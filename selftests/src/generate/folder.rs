@@ -6,7 +6,7 @@ use std::io;
 
 use camino::Utf8Path;
 
-use crate::scenario::Scenario;
+use crate::scenario::Family;
 
 /// A file of the generated folder that is not as the scenarios give it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl Difference {
 /// # Errors
 ///
 /// Returns an error when the folder or a file in it cannot be read.
-pub fn check(scenarios: &[Scenario], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
-    Ok(compare(super::files(scenarios), &read(folder)?))
+pub fn check(families: &[Family], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
+    Ok(compare(super::files(families), &read(folder)?))
 }
 
 /// Makes the folder what the scenarios give, and returns what had to change.
@@ -58,13 +58,15 @@ pub fn check(scenarios: &[Scenario], folder: &Utf8Path) -> io::Result<Vec<Differ
 /// # Errors
 ///
 /// Returns an error when the folder cannot be read or written.
-pub fn write(scenarios: &[Scenario], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
+pub fn write(families: &[Family], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
     fs_err::create_dir_all(folder)?;
-    let differences = check(scenarios, folder)?;
+    let differences = check(families, folder)?;
     for difference in &differences {
         match difference {
             Difference::Missing { name, expected } | Difference::Changed { name, expected, .. } => {
-                fs_err::write(folder.join(name), expected)?;
+                let path = folder.join(name);
+                fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
+                fs_err::write(path, expected)?;
             }
             Difference::Stale { name } => fs_err::remove_file(folder.join(name))?,
         }
@@ -96,8 +98,16 @@ fn compare(
         .collect()
 }
 
-/// The files of a folder; programs built in it (no extension) do not count.
+/// The files of the folder and of that of the modules in it, by their paths within.
 fn read(folder: &Utf8Path) -> io::Result<BTreeMap<String, String>> {
+    let mut files = read_one(folder)?;
+    let modules = read_one(&folder.join(super::MODULES))?.into_iter();
+    files.extend(modules.map(|(name, text)| (format!("{}/{name}", super::MODULES), text)));
+    Ok(files)
+}
+
+/// The files of a folder; what is built in it does not count.
+fn read_one(folder: &Utf8Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     if !folder.is_dir() {
         return Ok(files);
@@ -106,7 +116,7 @@ fn read(folder: &Utf8Path) -> io::Result<BTreeMap<String, String>> {
         let path = entry?.into_path();
         let name = path.file_name().unwrap_or_default();
         let generated = matches!(name, "Makefile" | "config" | "settings" | ".gitignore")
-            || matches!(path.extension(), Some("c" | "h"));
+            || (matches!(path.extension(), Some("c" | "h")) && !name.ends_with(".mod.c"));
         if generated && path.is_file() {
             let text = String::from_utf8_lossy(&fs_err::read(&path)?).into_owned();
             files.insert(name.to_owned(), text);

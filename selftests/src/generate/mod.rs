@@ -4,22 +4,31 @@
 //! no dates, no host names, no paths. Knows nothing of running them.
 
 mod c;
+mod call;
 mod compile;
+mod expect;
 mod folder;
+mod headers;
+mod needs;
 mod program;
 mod step;
+mod variants;
 
 pub use compile::{Compile, CompileError, compile};
 pub use folder::{Difference, check, write};
 
 use std::collections::BTreeMap;
 
-use crate::scenario::Scenario;
+use headers::HEADERS;
+
+use crate::scenario::{Action, Family, Scenario};
+
+pub(crate) use expect::INTERLEAVING;
 
 /// The name of the folder under `tools/testing/selftests`.
 pub const FOLDER: &str = "liveupdate_pci";
-/// The header that all programs include.
-const HELPER_HEADER: &str = "liveupdate_pci.h";
+/// The folder of kernel modules that tests load.
+pub const MODULES: &str = "test_modules";
 /// How a generated file says where it came from.
 const GENERATOR: &str = "`cargo xtask generate`";
 /// Seconds that kselftest gives a program when no `settings` says more.
@@ -28,7 +37,12 @@ const KSELFTEST_TIMEOUT_SECS: u64 = 45;
 /// What the tests need from a kernel's configuration.
 const CONFIG: &str = "\
 CONFIG_DEBUG_FS=y
+CONFIG_FAILSLAB=y
+CONFIG_FAULT_INJECTION=y
+CONFIG_FAULT_INJECTION_DEBUG_FS=y
 CONFIG_FTRACE=y
+CONFIG_HOTPLUG_PCI=y
+CONFIG_HOTPLUG_PCI_PCIE=y
 CONFIG_KEXEC_FILE=y
 CONFIG_KEXEC_HANDOVER=y
 CONFIG_KPROBES=y
@@ -37,68 +51,113 @@ CONFIG_LIVEUPDATE=y
 CONFIG_LIVEUPDATE_MEMFD=y
 CONFIG_LIVEUPDATE_TEST_DRIVER=y
 CONFIG_MEMFD_CREATE=y
+CONFIG_MODULES=y
+CONFIG_MODULE_UNLOAD=y
 CONFIG_PCI=y
+CONFIG_PCIEPORTBUS=y
+CONFIG_PCI_IOV=y
 CONFIG_PCI_LIVEUPDATE=y
 CONFIG_SHMEM=y
 CONFIG_TMPFS=y
+";
+
+/// The end of the Makefile: sessions by the tree's own library, where it has that.
+const LIBLIVEUPDATE: &str = "\
+ifneq ($(wildcard ../liveupdate/lib/libliveupdate.mk),)
+CFLAGS += -DLU_HAVE_LIBLIVEUPDATE
+endif
+
+include ../lib.mk
+
+ifneq ($(wildcard ../liveupdate/lib/libliveupdate.mk),)
+include ../liveupdate/lib/libliveupdate.mk
+
+$(TEST_GEN_PROGS): $(LIBLIVEUPDATE_O)
+$(TEST_GEN_PROGS): LDLIBS += $(LIBLIVEUPDATE_O)
+endif
 ";
 
 /// Seconds that the harness waits longer than the guest's PID 1 does, so that a test
 /// that hangs is ended, and called a hang, by the latter.
 const HARNESS_GRACE_SECS: u64 = 60;
 
-/// Returns the C program of a scenario.
+/// Returns the C program of a family.
 #[must_use]
-pub fn program(scenario: &Scenario) -> String {
-    c::print(&program::program(scenario))
+pub fn program(family: &Family) -> String {
+    c::print(&program::program(family))
 }
 
 /// Returns the generated folder: file names and their contents.
 #[must_use]
-pub fn files(scenarios: &[Scenario]) -> BTreeMap<String, String> {
+pub fn files(families: &[Family]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for scenario in scenarios {
-        files.insert(format!("{}.c", scenario.identifier()), program(scenario));
+    for family in families {
+        let name = format!("{}.c", family.first().identifier());
+        files.insert(name, program(family));
     }
-    let mut names: Vec<String> = scenarios.iter().map(Scenario::identifier).collect();
+    let mut names: Vec<String> = families
+        .iter()
+        .map(|one| one.first().identifier())
+        .collect();
     names.sort();
-    files.insert(
-        HELPER_HEADER.to_owned(),
-        include_str!("liveupdate_pci.h").to_owned(),
-    );
+    let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    files.extend(HEADERS.iter().map(owned));
     files.insert("Makefile".to_owned(), makefile(&names));
     files.insert(".gitignore".to_owned(), gitignore(&names));
+    files.extend(modules().map(|(name, text)| (format!("{MODULES}/{name}"), text.to_owned())));
     files.insert("config".to_owned(), CONFIG.to_owned());
-    files.extend(settings(scenarios).map(|text| ("settings".to_owned(), text)));
+    files.extend(settings(families).map(|text| ("settings".to_owned(), text)));
     files
+}
+
+/// Returns the sources of the kernel modules that tests load: names and contents.
+#[must_use]
+pub fn modules() -> [(&'static str, &'static str); 2] {
+    [
+        ("Makefile", include_str!("test_modules/Makefile")),
+        ("hold_point.c", include_str!("test_modules/hold_point.c")),
+    ]
+}
+
+/// Returns whether a scenario's tests load a kernel module.
+#[must_use]
+pub fn needs_modules(scenario: &Scenario) -> bool {
+    let actions = scenario.actions();
+    actions
+        .iter()
+        .any(|action| matches!(action, Action::Hold { .. }))
 }
 
 /// Returns the arguments that make a scenario's program run one stage only.
 #[must_use]
 pub fn arguments(scenario: &Scenario, stage: usize) -> Vec<String> {
-    vec![
-        "-r".to_owned(),
-        format!("{}.{}", scenario.identifier(), test_name(stage)),
-    ]
+    vec!["-r".to_owned(), scenario.test_name(stage)]
 }
 
 /// Returns what the environment of a stage must say. Always: that the kernel is the
-/// test's alone, so that it may hurry its grace periods. Before a further stage: that a
+/// test's alone, so that it may hurry its grace periods, and the addresses of the
+/// devices, in the order of the scenario's list. Before a further stage: that a
 /// kexec follows, so that a process is left behind that holds all that is open.
 /// After the first stage: that a stage before it did run, so that a lost session is
 /// a failure, not a skip.
 #[must_use]
-pub fn environment(scenario: &Scenario, stage: usize) -> Vec<(String, String)> {
+pub fn environment(
+    scenario: &Scenario,
+    stage: usize,
+    addresses: &[String],
+) -> Vec<(String, String)> {
     let follows = stage < scenario.stages.len();
     let handed_over = stage > 1;
+    let devices = addresses.join(",");
     [
-        (true, "LIVEUPDATE_TEST_HURRY"),
-        (follows, "LIVEUPDATE_TEST_KEXEC"),
-        (handed_over, "LIVEUPDATE_TEST_HANDED_OVER"),
+        (true, "LIVEUPDATE_TEST_HURRY", "1"),
+        (!devices.is_empty(), "LIVEUPDATE_TEST_BDF", &devices),
+        (follows, "LIVEUPDATE_TEST_KEXEC", "1"),
+        (handed_over, "LIVEUPDATE_TEST_HANDED_OVER", "1"),
     ]
     .into_iter()
-    .filter(|(holds, _)| *holds)
-    .map(|(_, name)| (name.to_owned(), "1".to_owned()))
+    .filter(|(holds, _, _)| *holds)
+    .map(|(_, name, value)| (name.to_owned(), value.to_owned()))
     .collect()
 }
 
@@ -111,32 +170,45 @@ fn makefile(names: &[String]) -> String {
         .iter()
         .map(|name| format!("TEST_GEN_PROGS += {name}"))
         .collect();
+    let headers: Vec<_> = HEADERS
+        .iter()
+        .map(|(name, _)| format!("LOCAL_HDRS += {name}"))
+        .collect();
     [
         "# SPDX-License-Identifier: GPL-2.0".to_owned(),
         format!("# Generated by {GENERATOR}."),
-        "\nCFLAGS += -Wall -O2 -g $(KHDR_INCLUDES)\n".to_owned(),
+        "\nCFLAGS += -Wall -O2 -g $(KHDR_INCLUDES)\nLDLIBS += -lpthread\n".to_owned(),
         programs.join("\n"),
-        format!("\nLOCAL_HDRS += {HELPER_HEADER}\n\ninclude ../lib.mk\n"),
+        format!(
+            "\nTEST_GEN_MODS_DIR := {MODULES}\n\n{}\n",
+            headers.join("\n")
+        ),
+        LIBLIVEUPDATE.to_owned(),
     ]
     .join("\n")
 }
 
 fn gitignore(names: &[String]) -> String {
     let mut text = String::from("# SPDX-License-Identifier: GPL-2.0-only\n");
+    // What the tree's own rules do not ignore of a module's build.
+    text += &format!("/{MODULES}/.*\n/{MODULES}/*.ko\n/{MODULES}/*.mod*\n/{MODULES}/*.o\n");
+    text += &format!("/{MODULES}/Module.symvers\n/{MODULES}/modules.order\n/libliveupdate/\n");
     text.extend(names.iter().map(|name| format!("/{name}\n")));
     text
 }
 
 /// The seconds after which the harness itself ends a stage.
-const fn harness_timeout_secs(scenario: &Scenario) -> u64 {
-    scenario.timeout_secs + HARNESS_GRACE_SECS
+fn harness_timeout_secs(family: &Family) -> u64 {
+    let limits = family.variants.iter().map(|one| one.timeout_secs);
+    limits.max().unwrap_or_default() + HARNESS_GRACE_SECS
 }
 
 /// The longest program's time, where it is more than kselftest gives anyway.
-fn settings(scenarios: &[Scenario]) -> Option<String> {
-    let longest = scenarios
+fn settings(families: &[Family]) -> Option<String> {
+    let tests = |family: &Family| family.variants.len() * family.first().stages.len();
+    let longest = families
         .iter()
-        .map(|scenario| harness_timeout_secs(scenario) * scenario.stages.len() as u64)
+        .map(|family| harness_timeout_secs(family) * tests(family) as u64)
         .max()?;
     (longest > KSELFTEST_TIMEOUT_SECS).then(|| format!("timeout={longest}\n"))
 }
@@ -144,40 +216,49 @@ fn settings(scenarios: &[Scenario]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Machines;
 
-    fn all() -> Vec<Scenario> {
+    fn all() -> Vec<Family> {
         let folder = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        crate::scenario::load_all(&folder).unwrap()
+        crate::scenario::load_all(&folder, &Machines::project()).unwrap()
+    }
+
+    fn one(text: &str) -> Family {
+        Family::parse(text, "small.yaml", &Machines::project()).unwrap()
     }
 
     #[test]
     fn one_stage_is_run_by_its_exact_name() {
-        let scenarios = all();
-        let kexec = scenarios
-            .iter()
-            .find(|s| s.name == "live-update-kexec")
-            .unwrap();
+        let families = all();
+        let find = |name: &str| families.iter().find(|one| one.name == name).unwrap();
+        let kexec = find("live-update-kexec").first();
         assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.stage_2"]);
         let names = |stage| -> Vec<String> {
-            let all = environment(kexec, stage).into_iter();
+            let all = environment(kexec, stage, &[]).into_iter();
             all.map(|(name, _)| name).collect()
         };
         let hurry = "LIVEUPDATE_TEST_HURRY";
         assert_eq!(names(1), [hurry, "LIVEUPDATE_TEST_KEXEC"]);
         assert_eq!(names(2), [hurry, "LIVEUPDATE_TEST_HANDED_OVER"]);
-        let single = scenarios.iter().find(|s| s.stages.len() == 1).unwrap();
-        let all = environment(single, 1);
-        assert_eq!(all, [(hurry.to_owned(), "1".to_owned())]);
+        let single = find("get-outgoing-without-preserve").first();
+        let all = environment(
+            single,
+            1,
+            &["0000:01:00.0".to_owned(), "0000:02:00.0".to_owned()],
+        );
+        let devices = "0000:01:00.0,0000:02:00.0";
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(all, [own(hurry, "1"), own("LIVEUPDATE_TEST_BDF", devices)]);
     }
 
     #[test]
     fn the_guest_s_time_limit_comes_first() {
         let text = "name: small\ntitle: small\nwhy: because\ntimeout_secs: 100\n\
             stages: [{steps: [{rescan: pci, calls: {f: 1}, log: [{text: x, count: 1}]}]}]\n";
-        let scenario = Scenario::parse(text, "small.yaml").unwrap();
-        let c = program(&scenario);
+        let family = one(text);
+        let c = program(&family);
         assert!(c.contains("TEST_F_TIMEOUT(small, stage_1, 160)"), "{c}");
-        assert_eq!(settings(&[scenario]).as_deref(), Some("timeout=160\n"));
+        assert_eq!(settings(&[family]).as_deref(), Some("timeout=160\n"));
         // What cannot be counted is seen before it is compared, and names no step.
         let check = |head: &str, said: &str| {
             let text = format!("\t{head} {{\n\t\tTH_LOG(\"{said}\");\n\t}}\n");

@@ -2,11 +2,35 @@
 //! One step of a scenario as a paragraph of C: its reason, its call, its line in
 //! the diagnostics, and a check for each thing that must be seen after it.
 
-use super::c::{Call, Head, Node, format_string, line, string};
-use crate::scenario::{Action, ExpectedLog, Returns, Stage, Step};
+use super::c::{Call, Head, Node, line, string};
+use super::call::{LU, RET, call, function, functions, own, target};
+use super::expect::{INTERLEAVING, check, counts, message, no_leaks, result, returned, value};
+use crate::scenario::{Action, Returns, Stage, Step};
 
-/// What the helpers know a test by.
-pub(super) const LU: &str = "&self->lu";
+/// What a step comes to in C.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Paragraph {
+    /// The functions that its threads run.
+    pub(super) functions: Vec<Node>,
+    /// What stands in the test.
+    pub(super) body: Vec<Node>,
+}
+
+/// Whom a step belongs to, for the names of its functions.
+#[derive(Debug, Clone)]
+pub(super) struct Place<'a> {
+    pub(super) fixture: &'a str,
+    pub(super) stage: &'a Stage,
+    /// What sets the functions of this variant apart, if there is such a thing.
+    pub(super) suffix: &'a str,
+}
+
+impl Place<'_> {
+    fn function(&self, step: usize, more: &str) -> String {
+        let Self { stage, suffix, .. } = self;
+        format!("stage_{}_step_{step}{more}{suffix}", stage.number)
+    }
+}
 
 /// Why the step is there, and whether it is where a lesser kernel fails.
 fn reason(step: &Step) -> Option<String> {
@@ -19,235 +43,189 @@ fn reason(step: &Step) -> Option<String> {
 }
 
 /// The action, its line in the diagnostics, and what must be seen after it.
-pub(super) fn paragraph(stage: &Stage, step: &Step) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    nodes.extend(reason(step).map(Node::Comment));
-    let target = step.action.target();
+pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
+    let mut paragraph = Paragraph::default();
+    paragraph.body.extend(reason(step).map(Node::Comment));
     match &step.action {
-        Action::Close { object } => {
-            nodes.push(Call::new("lu_close", [format!("&self->{object}")]).into());
+        Action::Hold { action, at } => {
+            let name = place.function(step.number, "");
+            let held = Call::new("lu_hold", [LU, &string(&at.to_string()), &name, "self"]);
+            paragraph.functions = function(place.fixture, &name, action);
+            let said = format!("{INTERLEAVING}step {} did not come to {at}", step.number);
+            paragraph.body.extend([
+                held.assigned_to(RET).into(),
+                report(step, RET),
+                check("ASSERT_EQ", "0", RET, &said),
+            ]);
         }
-        action => nodes.extend(
-            call(action)
-                .zip(target.as_deref())
-                .map(|(call, to)| call.assigned_to(to).into()),
-        ),
+        Action::Release { .. } => paragraph.body.extend(release(step)),
+        Action::FailAllocations { action, undo } => {
+            let names = ["", "_undo"].map(|more| place.function(step.number, more));
+            paragraph.functions = function(place.fixture, &names[0], action);
+            paragraph
+                .functions
+                .extend(functions(place.fixture, &names[1], undo));
+            let each = Call::new("lu_fail_each", [LU, &names[0], &names[1], "self"]);
+            paragraph.body.extend([
+                each.assigned_to(RET).into(),
+                report(step, RET),
+                result(step, RET, "ASSERT"),
+            ]);
+        }
+        Action::Repeat { times, steps } => {
+            let (functions, body) = repetition(place, step, *times, steps);
+            paragraph.functions = functions;
+            paragraph.body.extend(body);
+        }
+        _ => paragraph.body.extend(plain(place.stage, step)),
     }
-    if stage.number > 1 && matches!(step.action, Action::RetrieveSession { .. }) {
-        let lost = format!(
-            "lu_nothing_handed_over({})",
-            target.as_deref().unwrap_or("ret")
-        );
-        nodes.push(line(format!("if ({lost})")));
-        nodes.push(line(
-            "\tSKIP(return, \"nothing was handed over to this kernel\");",
-        ));
-    }
+    paragraph.body.extend(counts(step));
+    paragraph
+}
+
+/// The step's own line in the diagnostics.
+fn report(step: &Step, target: &str) -> Node {
     let label = string(&format!("{}: {}", step.number, step.action));
-    nodes.push(Call::new("lu_step", [LU, &label, target.as_deref().unwrap_or("0")]).into());
-    if let Some(target) = &target {
-        nodes.push(result_check(step, target));
-    }
-    nodes.extend(value_check(step));
-    nodes.extend(countable(step));
-    nodes.extend(
-        step.calls
-            .iter()
-            .map(|(function, count)| calls_check(step, function, *count)),
-    );
-    nodes.extend(step.log.iter().flat_map(|log| log_checks(step, log)));
-    nodes
+    Call::new("lu_step", [LU, &label, target]).into()
 }
 
-impl Action {
-    /// The variable that the action's result goes to.
-    pub(super) fn target(&self) -> Option<String> {
-        match self {
-            Self::OpenDevice { file, .. }
-            | Self::CreateMemfd { file, .. }
-            | Self::Retrieve { file, .. } => Some(format!("self->{file}")),
-            Self::CreateSession { session } | Self::RetrieveSession { session } => {
-                Some(format!("self->{session}"))
-            }
-            Self::Close { .. } | Self::Observe { .. } => None,
-            _ => Some("ret".to_owned()),
+/// The call, and where its result goes.
+fn deed(step: &Step) -> Option<Node> {
+    match (&step.action, target(step)) {
+        (Action::Close { object }, _) => {
+            Some(Call::new("lu_close", [format!("&{}", own(object))]).into())
         }
-    }
-
-    /// Whether later steps make no sense when this one went wrong.
-    const fn is_foundation(&self) -> bool {
-        matches!(
-            self,
-            Self::OpenDevice { .. }
-                | Self::CreateMemfd { .. }
-                | Self::CreateSession { .. }
-                | Self::Preserve { .. }
-                | Self::RetrieveSession { .. }
-                | Self::Retrieve { .. }
-        )
-    }
-}
-
-fn call(action: &Action) -> Option<Call> {
-    let own = |name: &str| format!("self->{name}");
-    let lu = LU.to_owned();
-    Some(match action {
-        Action::OpenDevice { slot, .. } => {
-            Call::new("lu_open_device", [lu, slot.index.to_string()])
-        }
-        Action::CreateMemfd { file, contents } => {
-            Call::new("lu_create_memfd", [string(file), string(contents)])
-        }
-        Action::CreateSession { session } => Call::new("lu_create_session", [lu, string(session)]),
-        Action::Preserve {
-            file,
-            session,
-            token,
-        } => Call::new("lu_preserve", [own(session), own(file), token.to_string()]),
-        Action::RetrieveSession { session } => {
-            Call::new("lu_retrieve_session", [lu, string(session)])
-        }
-        Action::Retrieve { session, token, .. } => {
-            Call::new("lu_retrieve", [own(session), token.to_string()])
-        }
-        Action::Finish { session } => Call::new("lu_finish", [own(session)]),
-        Action::RemoveDevice { slot } => {
-            Call::new("lu_remove_device", [lu, slot.index.to_string()])
-        }
-        Action::Rescan => Call::new("lu_rescan", [""; 0]),
-        Action::User { user, act } => {
-            Call::new("lu_user", [format!("&self->{user}"), string(act.word())])
-        }
-        Action::WriteRegister { file, at, value } => Call::new(
-            "lu_write_register",
-            [own(file), format!("{at:#x}"), format!("{value:#x}")],
-        ),
-        Action::ReadRegister { file, at, .. } => Call::new(
-            "lu_read_register",
-            [own(file), format!("{at:#x}"), "&value".to_owned()],
-        ),
-        Action::ReadFile { file, .. } => Call::new(
-            "lu_read_file",
-            [
-                own(file),
-                "contents".to_owned(),
-                "sizeof(contents)".to_owned(),
-            ],
-        ),
-        Action::Close { .. } | Action::Observe { .. } => return None,
-    })
-}
-
-fn result_check(step: &Step, target: &str) -> Node {
-    let makes_descriptor = target != "ret";
-    let kind = if step.action.is_foundation() && step.returns == Returns::Ok {
-        "ASSERT"
-    } else {
-        "EXPECT"
-    };
-    match &step.returns {
-        Returns::Ok if makes_descriptor => check(
-            &format!("{kind}_LE"),
-            "0",
-            target,
-            &message(step, "must succeed"),
-        ),
-        Returns::Ok => check(
-            &format!("{kind}_EQ"),
-            "0",
-            target,
-            &message(step, "must succeed"),
-        ),
-        Returns::Errno(errno) => {
-            let expected = format!("-{errno}");
-            check(
-                "EXPECT_EQ",
-                &expected,
-                target,
-                &message(step, &format!("must fail with {errno}")),
-            )
-        }
-    }
-}
-
-fn value_check(step: &Step) -> Option<Node> {
-    match &step.action {
-        Action::ReadRegister {
-            value: Some(value), ..
-        } => {
-            let expected = format!("(__u64){value:#x}");
-            Some(check(
-                "EXPECT_EQ",
-                &expected,
-                "value",
-                &message(step, &format!("must give {value:#x}")),
-            ))
-        }
-        Action::ReadFile { contents, .. } => Some(check(
-            "EXPECT_STREQ",
-            &string(contents),
-            "contents",
-            &message(step, "must give what was written"),
-        )),
+        (action, Some(target)) => Some(call(action)?.assigned_to(&target).into()),
         _ => None,
     }
 }
 
-/// That calls and lines can be counted at all: a count that could not be taken is no
-/// finding of the step, so its message does not name one.
-fn countable(step: &Step) -> Vec<Node> {
-    let calls = step.calls.first().map(|(function, _)| {
-        let seen = Call::new("lu_calls", [LU, &string(function)]).text();
-        check("ASSERT_LE", "0", &seen, "calls cannot be counted")
-    });
-    let log = step.log.first().map(|log| {
-        let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
-        check("ASSERT_LE", "0", &seen, "the kernel log cannot be read")
-    });
-    calls.into_iter().chain(log).collect()
+fn plain(stage: &Stage, step: &Step) -> Vec<Node> {
+    let target = target(step);
+    let mut nodes = Vec::new();
+    nodes.extend(deed(step));
+    let is_session = matches!(step.action, Action::RetrieveSession { .. });
+    if let Some(target) = target
+        .as_deref()
+        .filter(|_| stage.number > 1 && is_session && step.returns == Returns::Ok)
+    {
+        nodes.push(line(format!("if (lu_nothing_handed_over({target}))")));
+        nodes.push(line(
+            "\tSKIP(return, \"nothing was handed over to this kernel\");",
+        ));
+    }
+    nodes.push(report(step, target.as_deref().unwrap_or("0")));
+    nodes.extend(checks(step, target.as_deref(), kind(step)));
+    nodes
 }
 
-fn calls_check(step: &Step, function: &str, count: u64) -> Node {
-    let seen = Call::new("lu_calls", [LU, &string(function)]).text();
-    let said = match count {
-        0 => format!("{function} must not have been called yet"),
-        1 => format!("{function} must have been called once in all"),
-        _ => format!("{function} must have been called {count} times in all"),
-    };
-    check(
-        "EXPECT_EQ",
-        &count.to_string(),
-        &seen,
-        &message(step, &said),
-    )
-}
-
-fn log_checks(step: &Step, log: &ExpectedLog) -> Vec<Node> {
-    let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
-    let one = |macro_name: &str, count: u64, how: &str| {
-        let lines = if count == 1 { "line" } else { "lines" };
-        let said = format!("{how} {count} {lines} of the kernel log must have this text");
-        check(macro_name, &count.to_string(), &seen, &message(step, &said))
-    };
-    match (log.min, log.max) {
-        (min, Some(max)) if min == max => vec![one("EXPECT_EQ", min, "exactly")],
-        (min, None) => vec![one("EXPECT_LE", min, "at least")],
-        (min, Some(max)) => vec![
-            one("EXPECT_LE", min, "at least"),
-            one("EXPECT_GE", max, "at most"),
-        ],
+/// What is compared after the step itself.
+fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
+    match (&step.action, target) {
+        (Action::CheckLeaks, _) => vec![no_leaks(step)],
+        (Action::ReadSeals { .. }, _) => value(step).into_iter().collect(),
+        (_, Some(target)) => {
+            let mut nodes = vec![result(step, target, kind)];
+            nodes.extend(value(step));
+            nodes
+        }
+        _ => Vec::new(),
     }
 }
 
-/// Short enough for a line; the step's own line says what the step does.
-fn message(step: &Step, said: &str) -> String {
-    format!("step {}: {said}", step.number)
+/// Later steps make no sense when a foundation of theirs went wrong.
+fn kind(step: &Step) -> &'static str {
+    let is_foundation = matches!(
+        step.action,
+        Action::OpenDevice { .. }
+            | Action::OpenFile { .. }
+            | Action::CreateMemfd { .. }
+            | Action::CreateSession { .. }
+            | Action::Preserve { .. }
+            | Action::RetrieveSession { .. }
+            | Action::Retrieve { .. }
+            | Action::FailNext { .. }
+            | Action::StartProcess { .. }
+    );
+    if is_foundation && step.returns == Returns::Ok {
+        "ASSERT"
+    } else {
+        "EXPECT"
+    }
 }
 
-pub(super) fn check(macro_name: &str, expected: &str, seen: &str, message: &str) -> Node {
-    Node::Block {
-        head: Head::Call(Call::new(macro_name, [expected, seen])),
-        body: vec![Call::new("TH_LOG", [format_string(message)]).into()],
+fn release(step: &Step) -> Vec<Node> {
+    let released = Call::new("lu_release", [LU, "&ret"]).text();
+    let said = format!(
+        "{INTERLEAVING}what was held did not stand still until step {}",
+        step.number
+    );
+    vec![
+        check("ASSERT_EQ", "0", &released, &said),
+        report(step, RET),
+        result(step, RET, "EXPECT"),
+    ]
+}
+
+/// A loop whose steps say nothing as long as they go well.
+fn repetition(
+    place: &Place<'_>,
+    step: &Step,
+    times: u64,
+    steps: &[Step],
+) -> (Vec<Node>, Vec<Node>) {
+    let (mut functions, mut body, mut races) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, repeated) in steps.iter().enumerate() {
+        if index > 0 {
+            body.push(Node::Blank);
+        }
+        body.extend(reason(repeated).map(Node::Comment));
+        if let Action::Race {
+            action,
+            against,
+            against_returns,
+        } = &repeated.action
+        {
+            let names = ["_a", "_b"].map(|more| place.function(repeated.number, more));
+            functions.extend(function(place.fixture, &names[0], action));
+            functions.extend(function(place.fixture, &names[1], against));
+            body.extend(race(repeated, &names, against_returns));
+            races.push((repeated, action.to_string(), against.to_string()));
+        } else {
+            body.extend(deed(repeated));
+            body.extend(checks(repeated, target(repeated).as_deref(), "ASSERT"));
+        }
+    }
+    let head = format!("for (round = 0; round < {times}; round++)");
+    let mut nodes = vec![Node::Block {
+        head: Head::Inline(head),
+        body,
         tail: "",
+    }];
+    for (race, first, second) in races {
+        let seen = Call::new("lu_race_report", [LU, &string(&first), &string(&second)]).text();
+        let said = format!(
+            "{INTERLEAVING}step {} never came in one of the orders",
+            race.number
+        );
+        nodes.push(check("ASSERT_EQ", "0", &seen, &said));
     }
+    nodes.push(report(step, "0"));
+    (functions, nodes)
+}
+
+fn race(step: &Step, functions: &[String; 2], against: &Returns) -> Vec<Node> {
+    let [first, second] = functions;
+    let seen = Call::new(
+        "lu_race",
+        [LU, first, second, "self", "round", "&ret", "&against"],
+    )
+    .text();
+    let said = format!("{INTERLEAVING}step {} could not begin", step.number);
+    let second = |said: &str| message(step, &format!("the second {said}"));
+    vec![
+        check("ASSERT_EQ", "0", &seen, &said),
+        result(step, RET, "ASSERT"),
+        returned(against, "against", "ASSERT", &second),
+    ]
 }

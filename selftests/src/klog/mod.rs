@@ -62,7 +62,9 @@ impl Log {
     /// explains. Says nothing where [`shows_levels`](Self::shows_levels) is false.
     pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
         self.stray(boot).filter(|line| {
-            line.phase == Phase::During && line.is_warning() && !noise::is_of_host(&line.text)
+            line.phase == Phase::During
+                && line.is_warning()
+                && !noise::is_of_surroundings(&line.text)
         })
     }
 
@@ -73,7 +75,7 @@ impl Log {
         self.stray(boot).filter(|line| {
             line.phase != Phase::During
                 && line.is_error()
-                && !noise::is_of_host(&line.text)
+                && !noise::is_of_surroundings(&line.text)
                 && !noise::is_of_clean_boot(&line.text)
         })
     }

@@ -38,17 +38,23 @@ const HOST_NOISE: &[Excuse] = &[
     ),
 ];
 
+/// Warnings that a test brings about by what it loads, and not by what it tests.
+const OWN_NOISE: &[Excuse] = &[(
+    "hold_point: loading out-of-tree module taints kernel.",
+    "the module by which a test lets a task stand still",
+)];
+
 /// Lines at level error or worse of every clean boot or shutdown.
 const CLEAN_BOOT: &[Excuse] = &[(
     "reboot: Power down",
     "the order to switch off, logged as an emergency so that it is always seen",
 )];
 
-/// Returns whether a busy host makes a guest write this.
-pub(super) fn is_of_host(text: &str) -> bool {
+/// Returns whether a busy host, or a test by what it loads, makes a guest write this.
+pub(super) fn is_of_surroundings(text: &str) -> bool {
     // The name of a work's function stands in the middle.
     let hogged = text.starts_with("workqueue: ") && text.contains(" hogged CPU for ");
-    hogged || starts_with_one_of(text, HOST_NOISE)
+    hogged || starts_with_one_of(text, HOST_NOISE) || starts_with_one_of(text, OWN_NOISE)
 }
 
 /// Returns whether every clean boot says this, however loud.
@@ -72,8 +78,8 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_noise() {
-        assert!(is_of_host("hrtimer: interrupt took 7381923 ns"));
-        assert!(is_of_host(
+        assert!(is_of_surroundings("hrtimer: interrupt took 7381923 ns"));
+        assert!(is_of_surroundings(
             "workqueue: fb_flashcursor hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND"
         ));
         for told in [
@@ -82,7 +88,7 @@ mod tests {
             "pci 1: clocksource: odd",
             "reboot: Power down",
         ] {
-            assert!(!is_of_host(told), "{told}");
+            assert!(!is_of_surroundings(told), "{told}");
         }
         assert!(is_of_clean_boot("reboot: Power down"));
         assert!(!is_of_clean_boot("luo: cannot reboot: Power down"));

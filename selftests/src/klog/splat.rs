@@ -68,6 +68,16 @@ impl SplatClass {
         Self::Panic,
     ];
 
+    /// Returns whether the kernel does not work any more as it should after it: a task
+    /// died in the middle of something, or memory is not what it was.
+    #[must_use]
+    pub const fn breaks_the_kernel(self) -> bool {
+        matches!(
+            self,
+            Self::Bug | Self::Oops | Self::Gpf | Self::Kasan | Self::ListCorruption | Self::Panic
+        )
+    }
+
     /// Returns the word for the class in scenarios and reports.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -7,7 +7,7 @@
 use super::failed_check;
 use crate::evidence::{Evidence, ExitKind, StageEvidence};
 use crate::ktap::Report;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Stage};
 
 /// Returns whether the first step that went wrong is one with teeth.
 pub(super) fn is_at_teeth(scenario: &Scenario, evidence: &Evidence<'_>) -> bool {
@@ -18,7 +18,7 @@ pub(super) fn is_at_teeth(scenario: &Scenario, evidence: &Evidence<'_>) -> bool 
         .stages
         .iter()
         .filter(|one| one.number == stage)
-        .flat_map(|one| &one.steps)
+        .flat_map(Stage::all_steps)
         .any(|step| step.number == number && step.teeth)
 }
 
@@ -35,7 +35,7 @@ fn first_bad_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize
             Complaint::OfStep(step) => return Some((number, step)),
             Complaint::OfNoStep => return None,
             Complaint::None { done } if died(stage, &test.diagnostics) => {
-                return Some((number, done + 1));
+                return Some((number, after(scenario, number, done)?));
             }
             Complaint::None { .. } if stage.exit == Some(ExitKind::Code(0)) => {}
             // It failed, and does not say at what.
@@ -43,6 +43,13 @@ fn first_bad_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize
         }
     }
     None
+}
+
+/// The step that a stage comes to after one: a variant may leave some out.
+fn after(scenario: &Scenario, stage: usize, done: usize) -> Option<usize> {
+    let stage = scenario.stages.iter().find(|one| one.number == stage)?;
+    let mut later = stage.steps.iter().map(|step| step.number);
+    later.find(|number| *number > done)
 }
 
 /// What the first failed check of a test is about.

@@ -4,6 +4,7 @@
 
 use super::{Judgement, Outcome, Subject, foreign};
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
+use crate::generate::INTERLEAVING;
 use crate::ktap::{Report, Status, Test};
 use crate::scenario::Scenario;
 
@@ -56,7 +57,12 @@ fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome,
         .chain(&report.all())
         .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
     {
-        return Some((Outcome::Fail, failure(test)));
+        // Where tasks did not meet as they were to, nothing is known of the kernel.
+        let outcome = match said_first(&test.diagnostics) {
+            Some(said) if said.starts_with(INTERLEAVING) => Outcome::Error,
+            _ => Outcome::Fail,
+        };
+        return Some((outcome, failure(test)));
     }
     if stage.output_cut {
         return Some((
@@ -154,6 +160,12 @@ fn first_complaint(diagnostics: &[String]) -> Option<String> {
         Some(wanted) if !wanted.starts_with("Expected ") => Some(format!("{wanted} ({compared})")),
         _ => Some(compared.to_owned()),
     }
+}
+
+/// What the test itself says about the first check that failed.
+fn said_first(diagnostics: &[String]) -> Option<&str> {
+    let mut failed = diagnostics.iter().filter_map(|line| failed_check(line));
+    failed.find(|text| !text.starts_with("Expected "))
 }
 
 /// The text after `# file.c:line:test:`, as TH_LOG prints it.

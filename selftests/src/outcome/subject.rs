@@ -46,6 +46,15 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Returns the series that brought what those mend.
+    #[must_use]
+    pub fn fails_since(self) -> &'a [String] {
+        match self {
+            Self::Scenario(scenario) => &scenario.fails_since,
+            Self::InTree(_) => &[],
+        }
+    }
+
     pub(super) fn splats(self) -> &'a [ExpectedSplat] {
         match self {
             Self::Scenario(scenario) => &scenario.splats,

@@ -3,17 +3,22 @@
 //! checked value. Knows nothing of C, of virtual machines, or of what running a
 //! scenario comes to.
 
+mod action;
 mod check;
+mod family;
+mod machines;
 mod names;
+mod parameters;
 mod raw;
 
 use std::fmt;
 
-use camino::Utf8Path;
-
-use crate::input::{InputError, Place};
+use crate::input::Place;
 use crate::klog::SplatClass;
-use crate::yaml;
+
+pub use action::{Action, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct};
+pub use family::{Family, LoadError, json_schema, load_all};
+pub use machines::Machines;
 
 /// Seconds that a stage may take when the scenario does not say.
 pub const STAGE_TIMEOUT_SECS: u64 = 120;
@@ -21,18 +26,28 @@ pub const STAGE_TIMEOUT_SECS: u64 = 120;
 /// A checked scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
-    /// Kebab-case name.
+    /// Its name: the family's, and with parameters the variant's behind a dot.
     pub name: String,
+    /// The name of its family, which is that of its file; kebab-case.
+    pub family: String,
+    /// The values of the parameters, by their names; none for a family of one.
+    pub values: Vec<(String, String)>,
     /// The property under test, one line.
     pub title: String,
     /// Why it matters.
     pub why: String,
     /// Series without which the scenario must fail.
     pub fails_without: Vec<String>,
+    /// Series with which it fails without those; on a stack that lacks one it passes.
+    pub fails_since: Vec<String>,
     /// Classes of complaints that may come where it must fail.
     pub fails_with: Vec<SplatClass>,
-    /// The slots used, by name; the index of a slot is the number in its name.
-    pub devices: Vec<Slot>,
+    /// The analysis of the fault of a released kernel that it shows.
+    pub known_finding: Option<String>,
+    /// The machine it needs.
+    pub machine: String,
+    /// The devices used, in the order of mention.
+    pub devices: Vec<Device>,
     /// Seconds that each stage may take on the slowest profile.
     pub timeout_secs: u64,
     /// Whether the guest is afterwards as it was before.
@@ -48,21 +63,48 @@ pub struct Scenario {
 pub struct Stage {
     /// From 1.
     pub number: usize,
+    /// Which kernel the kexec before it goes to.
+    pub kernel: NextKernel,
     /// In order; never empty.
     pub steps: Vec<Step>,
+}
+
+/// Which kernel a kexec goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NextKernel {
+    /// The one that runs.
+    Same,
+    /// That of the stack `base`.
+    Base,
+    /// That of the stack `series`.
+    Series,
+}
+
+impl NextKernel {
+    /// Returns the stack whose kernel it is, if not the running one's.
+    #[must_use]
+    pub const fn stack(self) -> Option<&'static str> {
+        match self {
+            Self::Same => None,
+            Self::Base => Some("base"),
+            Self::Series => Some("series"),
+        }
+    }
 }
 
 /// One thing done, and what must be seen after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// From 1 in each stage.
+    /// From 1 in each stage; the same in all variants, so that some may be left out.
     pub number: usize,
     /// What is done.
     pub action: Action,
     /// What it must return.
     pub returns: Returns,
     /// Kernel functions and how often each was called so far in the stage.
-    pub calls: Vec<(String, u64)>,
+    pub calls: Vec<(String, Bounds)>,
+    /// Kernel functions whose first calls came in this order.
+    pub order: Vec<String>,
     /// Lines of the kernel log so far in the stage.
     pub log: Vec<ExpectedLog>,
     /// Whether the scenario bites here: what goes wrong first without the series.
@@ -73,83 +115,14 @@ pub struct Step {
     pub place: Place,
 }
 
-/// What a step does. Names are C identifiers, unique in the scenario.
+/// A device of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the line of each variant names its fields")]
-pub enum Action {
-    /// Opens the file of a device.
-    OpenDevice { slot: Slot, file: String },
-    /// Makes a memfd.
-    CreateMemfd { file: String, contents: String },
-    /// Makes a session.
-    CreateSession { session: String },
-    /// Preserves a file in a session.
-    Preserve {
-        file: String,
-        session: String,
-        token: u64,
-    },
-    /// Retrieves a session of the kernel before.
-    RetrieveSession { session: String },
-    /// Retrieves a file from a session.
-    Retrieve {
-        file: String,
-        session: String,
-        token: u64,
-    },
-    /// Finishes a session.
-    Finish { session: String },
-    /// Closes a file, a session or a user.
-    Close { object: String },
-    /// Removes a device through sysfs.
-    RemoveDevice { slot: Slot },
-    /// Looks for devices again.
-    Rescan,
-    /// A user inside the kernel does something with the outgoing FLB.
-    User { user: String, act: UserAct },
-    /// Writes a device's register.
-    WriteRegister { file: String, at: u64, value: u64 },
-    /// Reads a device's register, and compares it where a value is given.
-    ReadRegister {
-        file: String,
-        at: u64,
-        value: Option<u64>,
-    },
-    /// Reads a memfd and compares it.
-    ReadFile { file: String, contents: String },
-    /// Does nothing.
-    Observe { what: String },
-}
-
-/// What a user inside the kernel does with the outgoing FLB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UserAct {
-    /// Takes a reference.
-    Get,
-    /// Touches the object.
-    Use,
-    /// Gives the reference back.
-    Put,
-}
-
-impl UserAct {
-    /// Returns the word that the test driver takes.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Use => "use",
-            Self::Put => "put",
-        }
-    }
-}
-
-/// A device slot of a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    /// The name, `endpoint0`.
-    pub name: String,
-    /// The device's place in the order of addresses, from 0.
+pub struct Device {
+    /// The machine's name for the slot it is in, `endpoint0`.
+    pub slot: String,
+    /// The virtual function of the device in that slot, if it is one.
+    pub function: Option<u32>,
+    /// The slot's place among those that the scenario uses, from 0.
     pub index: usize,
 }
 
@@ -160,6 +133,31 @@ pub enum Returns {
     Ok,
     /// This error, such as `EBUSY`.
     Errno(String),
+    /// One of these.
+    AnyOf(Vec<Returns>),
+}
+
+/// Bounds for a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// At least so many.
+    pub min: u64,
+    /// At most so many; `None` is without a limit.
+    pub max: Option<u64>,
+}
+
+impl Bounds {
+    /// Returns the number, if there is only one within.
+    #[must_use]
+    pub fn exactly(self) -> Option<u64> {
+        (self.max == Some(self.min)).then_some(self.min)
+    }
+
+    /// Returns whether a number is within.
+    #[must_use]
+    pub fn contains(self, number: u64) -> bool {
+        number >= self.min && self.max.is_none_or(|max| number <= max)
+    }
 }
 
 /// How many lines with a text must be in the kernel log.
@@ -167,10 +165,8 @@ pub enum Returns {
 pub struct ExpectedLog {
     /// The text.
     pub text: String,
-    /// At least so many.
-    pub min: u64,
-    /// At most so many; `None` is without a limit.
-    pub max: Option<u64>,
+    /// So many.
+    pub count: Bounds,
 }
 
 /// A complaint of the kernel that must be seen.
@@ -180,8 +176,8 @@ pub struct ExpectedSplat {
     pub class: SplatClass,
     /// Text that its message or title contains.
     pub text: String,
-    /// How often, exactly.
-    pub count: u64,
+    /// How often.
+    pub count: Bounds,
     /// In which stage, from 1.
     pub stage: usize,
     /// Why it is right to see it.
@@ -189,93 +185,133 @@ pub struct ExpectedSplat {
 }
 
 impl Scenario {
-    /// Parses and checks the text of a scenario; `file` is the name to report
-    /// mistakes under, and its stem must be the scenario's name.
-    ///
-    /// # Errors
-    ///
-    /// Returns the first mistake with its place.
-    pub fn parse(text: &str, file: &str) -> Result<Self, InputError> {
-        check::scenario(yaml::parse(text, file)?, text, file)
+    /// Parses a scenario that is the only one of its family.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, crate::input::InputError> {
+        let mut family = Family::parse(text, file, &Machines::project())?;
+        Ok(family.variants.remove(0))
     }
 
-    /// Returns the C identifier of the scenario, which is also the name of its
+    /// Returns the C identifier of its family, which is also the name of its
     /// program and of its fixture.
     #[must_use]
     pub fn identifier(&self) -> String {
-        self.name.replace('-', "_")
+        self.family.replace('-', "_")
+    }
+
+    /// Returns the name of its variant, if the family has parameters; kebab-case.
+    #[must_use]
+    pub fn variant(&self) -> Option<&str> {
+        self.name.split_once('.').map(|(_, variant)| variant)
     }
 
     /// Returns the full name of the test of a stage, from 1.
     #[must_use]
     pub fn test_name(&self, stage: usize) -> String {
-        format!("{}.stage_{stage}", self.identifier())
+        let fixture = self.identifier();
+        match self.variant() {
+            None => format!("{fixture}.stage_{stage}"),
+            Some(variant) => format!("{fixture}.{}.stage_{stage}", variant.replace('-', "_")),
+        }
     }
 
     /// Returns the kernel functions whose calls are counted, in order of mention.
     #[must_use]
     pub fn probed_functions(&self) -> Vec<&str> {
-        let mut functions = Vec::new();
-        for (function, _) in self.steps().flat_map(|step| &step.calls) {
-            if !functions.contains(&function.as_str()) {
-                functions.push(function.as_str());
+        let mut functions: Vec<&str> = Vec::new();
+        for step in self.steps() {
+            let counted = step.calls.iter().map(|(function, _)| function.as_str());
+            for function in counted.chain(step.order.iter().map(String::as_str)) {
+                if !functions.contains(&function) {
+                    functions.push(function);
+                }
             }
         }
         functions
     }
 
-    /// Returns all steps of all stages.
+    /// Returns all steps of all stages, the repeated ones included.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.stages.iter().flat_map(|stage| &stage.steps)
+        self.stages.iter().flat_map(Stage::all_steps)
+    }
+
+    /// Returns all actions of all steps, the repeated, raced and held included.
+    #[must_use]
+    pub fn actions(&self) -> Vec<&Action> {
+        let mut all = Vec::new();
+        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        steps.for_each(|step| step.action.collect(&mut all));
+        all
+    }
+
+    /// Returns the stacks, beside the one that is judged, whose kernels it needs.
+    #[must_use]
+    pub fn other_stacks(&self) -> Vec<&'static str> {
+        let mut stacks: Vec<_> = self
+            .stages
+            .iter()
+            .filter_map(|one| one.kernel.stack())
+            .collect();
+        stacks.sort_unstable();
+        stacks.dedup();
+        stacks
     }
 }
 
-/// Returns the JSON schema of the language, as it is checked in.
-#[must_use]
-pub fn json_schema() -> String {
-    let schema = schemars::schema_for!(raw::RawScenario);
-    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
-    text.push('\n');
-    text
+impl Stage {
+    /// Returns all steps, each followed by those that it repeats.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().flat_map(|step| {
+            let repeated: &[Step] = match &step.action {
+                Action::Repeat { steps, .. } => steps,
+                _ => &[],
+            };
+            std::iter::once(step).chain(repeated)
+        })
+    }
 }
 
-/// Why scenarios could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A mistake in a scenario.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// A file that could not be read.
-    #[error("read scenarios in `{folder}`: {source}")]
-    Read {
-        /// The folder of scenarios.
-        folder: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-/// Reads all scenarios of a folder (`*.yaml`), sorted by name.
-///
-/// # Errors
-///
-/// Returns the first mistake, or what could not be read.
-pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>, LoadError> {
-    let unreadable = |source| LoadError::Read {
-        folder: folder.to_string(),
-        source,
-    };
-    let mut scenarios = Vec::new();
-    for entry in folder.read_dir_utf8().map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.into_path();
-        if path.extension() != Some("yaml") {
-            continue;
+impl Action {
+    /// Adds the action and all within it.
+    fn collect<'a>(&'a self, all: &mut Vec<&'a Self>) {
+        all.push(self);
+        match self {
+            Self::Hold { action, .. } => action.collect(all),
+            Self::FailAllocations { action, undo } => {
+                action.collect(all);
+                undo.iter().for_each(|action| action.collect(all));
+            }
+            Self::Race {
+                action, against, ..
+            } => {
+                action.collect(all);
+                against.collect(all);
+            }
+            Self::Repeat { steps, .. } => {
+                steps.iter().for_each(|step| step.action.collect(all));
+            }
+            _ => {}
         }
-        let text = fs_err::read_to_string(&path).map_err(unreadable)?;
-        scenarios.push(Scenario::parse(&text, path.as_str())?);
     }
-    scenarios.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(scenarios)
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.exactly(), self.max) {
+            (Some(count), _) => write!(f, "{count} times"),
+            (None, None) => write!(f, "at least {} times", self.min),
+            (None, Some(max)) => write!(f, "{} to {max} times", self.min),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.function {
+            None => f.write_str(&self.slot),
+            Some(number) => write!(f, "{}.vf{number}", self.slot),
+        }
+    }
 }
 
 impl fmt::Display for Returns {
@@ -283,59 +319,10 @@ impl fmt::Display for Returns {
         match self {
             Self::Ok => f.write_str("ok"),
             Self::Errno(name) => f.write_str(name),
-        }
-    }
-}
-
-/// The sentence of a step in diagnostics, timelines and comments.
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OpenDevice { slot, file } => write!(f, "open {} as {file}", slot.name),
-            Self::CreateMemfd { file, .. } => write!(f, "create memfd {file}"),
-            Self::CreateSession { session } => write!(f, "create session {session}"),
-            Self::Preserve { file, session, .. } => write!(f, "preserve {file} in {session}"),
-            Self::RetrieveSession { session } => write!(f, "retrieve session {session}"),
-            Self::Retrieve { file, session, .. } => write!(f, "retrieve {file} from {session}"),
-            Self::Finish { session } => write!(f, "finish {session}"),
-            Self::Close { object } => write!(f, "close {object}"),
-            Self::RemoveDevice { slot } => write!(f, "remove {}", slot.name),
-            Self::Rescan => f.write_str("rescan the PCI bus"),
-            Self::User { user, act } => write!(f, "{user}: {} the outgoing FLB", act.word()),
-            Self::WriteRegister { file, at, value } => {
-                write!(f, "write {value:#x} to register {at:#x} of {file}")
+            Self::AnyOf(all) => {
+                let words: Vec<String> = all.iter().map(ToString::to_string).collect();
+                f.write_str(&words.join(" or "))
             }
-            Self::ReadRegister { file, at, .. } => write!(f, "read register {at:#x} of {file}"),
-            Self::ReadFile { file, .. } => write!(f, "read {file}"),
-            Self::Observe { what } => f.write_str(what),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_schema_is_checked_in() {
-        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenario.schema.json");
-        let found = fs_err::read_to_string(path).unwrap();
-        assert!(found == json_schema(), "run `cargo xtask generate`");
-    }
-
-    #[test]
-    fn the_checked_in_scenarios_are_those_of_the_project() {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        let found: Vec<_> = load_all(&folder)
-            .unwrap()
-            .into_iter()
-            .map(|scenario| format!("{} {:?}", scenario.name, scenario.fails_without))
-            .collect();
-        insta::assert_snapshot!(found.join("\n"), @r#"
-        get-outgoing-without-preserve ["flb-refcount"]
-        live-update-kexec []
-        outgoing-flb-held-while-last-file-goes ["flb-refcount"]
-        sysfs-remove-while-preserved []
-        "#);
     }
 }

@@ -12,12 +12,26 @@ const TAKEN: &[&str] = &[
     "asm", "lu", "i386",
 ];
 
+/// Virtual functions that a scenario can name.
+const FUNCTIONS_MAX: u32 = 64;
+
+/// Callbacks of the test driver that can be made to fail.
+pub(super) const CALLBACKS: &[&str] = &[
+    "preserve",
+    "freeze",
+    "retrieve",
+    "can_finish",
+    "flb_preserve",
+    "flb_retrieve",
+];
+
 /// The errors that a scenario can expect.
 pub(super) const ERRNOS: &[&str] = &[
     "EACCES",
     "EAGAIN",
     "EBADF",
     "EBUSY",
+    "ECANCELED",
     "EEXIST",
     "EFAULT",
     "EFBIG",
@@ -35,6 +49,7 @@ pub(super) const ERRNOS: &[&str] = &[
     "EOVERFLOW",
     "EPERM",
     "ERANGE",
+    "ESTALE",
     "EUCLEAN",
 ];
 
@@ -102,13 +117,24 @@ pub(super) fn is_kernel_function(name: &str) -> bool {
         && name.len() <= 48
 }
 
-/// Returns the index in a slot's name, `endpoint3` being 3.
-pub(super) fn slot_index(name: &str) -> Option<usize> {
-    let digits = name.strip_prefix("endpoint")?;
-    if digits.is_empty() || digits.len() > 1 {
-        return None;
+/// Returns whether `word` can be a parameter's value, which is part of names.
+pub(super) fn is_value(word: &str) -> bool {
+    word.len() <= 30
+        && word.split('-').all(|part| {
+            let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            !part.is_empty() && part.chars().all(is_plain)
+        })
+}
+
+/// Returns slot and virtual function of a device's name, `endpoint0.vf1`.
+pub(super) fn device_parts(name: &str) -> Option<(&str, Option<u32>)> {
+    match name.split_once('.') {
+        None => Some((name, None)),
+        Some((slot, function)) => {
+            let number = function.strip_prefix("vf")?.parse().ok()?;
+            (number < FUNCTIONS_MAX).then_some((slot, Some(number)))
+        }
     }
-    digits.parse().ok().filter(|index| *index < 8)
 }
 
 #[cfg(test)]
@@ -136,9 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_numbered_by_their_names() {
-        assert_eq!(slot_index("endpoint1"), Some(1));
-        assert_eq!(slot_index("endpoint"), None);
-        assert_eq!(slot_index("port1"), None);
+    fn a_device_is_a_slot_or_a_function_of_one() {
+        assert_eq!(device_parts("endpoint1"), Some(("endpoint1", None)));
+        assert_eq!(device_parts("nic.vf2"), Some(("nic", Some(2))));
+        assert_eq!(device_parts("nic.pf"), None);
+        assert_eq!(device_parts("nic.vf99"), None);
     }
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A scenario as it is written in YAML: every key of the language, nothing
-//! checked but names and types. The JSON schema is made from these types, so the
-//! comments on the fields are what an editor shows.
+//! checked but names and types. The JSON schema and the reference page are made
+//! from these types, so the comments on the fields are what their readers see.
+
+mod step;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub(super) use step::{RawCount, RawLog, RawStep};
 
 use crate::yaml::At;
 
@@ -24,13 +28,39 @@ pub(super) struct RawScenario {
     /// Names of the series without which the scenario must fail.
     #[serde(default)]
     pub(super) fails_without: Vec<At<String>>,
+    /// Names of the series that brought the fault which `fails_without` mends: on a
+    /// kernel that lacks one of them, the scenario passes in any case.
+    #[serde(default)]
+    pub(super) fails_since: Vec<At<String>>,
     /// Classes of kernel complaints, `KASAN` and so on, that may come without these
     /// series; any other is a finding there, too.
     #[serde(default)]
     pub(super) fails_with: Vec<At<String>>,
-    /// Device slots used, `endpoint0`, `endpoint1`, in the order of their addresses.
+    /// That the scenario shows a fault of the kernel as it is released: what was
+    /// expected, what happens, and where in the code. `fails_without` names the series
+    /// that mends it.
+    pub(super) known_finding: Option<At<String>>,
+    /// The machine it needs, a file in `vm-images/machines` (default `edu-pair`).
+    pub(super) machine: Option<At<String>>,
+    /// Device slots of the machine that are used, `endpoint0` and so on; with `.vf0` behind it,
+    /// a virtual function of the device in the slot.
     #[serde(default)]
     pub(super) devices: Vec<At<String>>,
+    /// Values that make one scenario several: each combination is a test of its own,
+    /// named `NAME.VALUE-VALUE`, in the order of the parameters' names. `$PARAMETER`
+    /// anywhere in the file stands for its value.
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Vec<At<String>>>,
+    /// Combinations of values that make no sense, as maps from parameter to value.
+    #[serde(default)]
+    #[expect(
+        dead_code,
+        reason = "read before any value is put in, with the parameters"
+    )]
+    pub(super) except: Vec<BTreeMap<String, At<String>>>,
+    /// What is made before the first step: shorter than steps that do it.
+    #[serde(default)]
+    pub(super) setup: RawSetup,
     /// Seconds that each stage may take on the slowest profile (default 120).
     pub(super) timeout_secs: Option<At<u64>>,
     /// Whether the guest is afterwards as it was before, so that another test
@@ -40,10 +70,38 @@ pub(super) struct RawScenario {
     #[serde(default)]
     pub(super) splats: Vec<RawSplat>,
     /// What is done in each kernel; a kexec lies between two stages.
+    #[serde(default)]
     pub(super) stages: Vec<RawStage>,
 }
 
-/// A kernel complaint that must be seen.
+/// What is made before the first step, in this order.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSetup {
+    /// Live update sessions, by name.
+    #[serde(default)]
+    pub(super) sessions: Vec<At<String>>,
+    /// Files, by the name that steps know them by.
+    #[serde(default)]
+    pub(super) files: BTreeMap<String, At<RawFile>>,
+}
+
+/// A file of the setup: of one kind.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFile {
+    /// The file of the device in this slot.
+    pub(super) device: Option<At<String>>,
+    /// A memfd with these contents.
+    pub(super) memfd: Option<At<String>>,
+    /// Whatever is at this path.
+    pub(super) path: Option<At<String>>,
+    /// Seals of the memfd, such as `write` and `grow`.
+    #[serde(default)]
+    pub(super) seals: Vec<At<String>>,
+}
+
+/// A kernel complaint that must be seen: `count` times, or between `min` and `max`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSplat {
@@ -52,9 +110,16 @@ pub(super) struct RawSplat {
     /// Text that the complaint's message contains.
     pub(super) text: At<String>,
     /// How often, exactly.
-    pub(super) count: u64,
+    pub(super) count: Option<u64>,
+    /// At least so often.
+    pub(super) min: Option<u64>,
+    /// At most so often.
+    pub(super) max: Option<u64>,
     /// In which stage, from 1 (default 1).
     pub(super) stage: Option<At<usize>>,
+    /// Only with these values of the parameters.
+    #[serde(default)]
+    pub(super) when: BTreeMap<String, RawValues>,
     /// Why it is right to see it.
     pub(super) because: Option<String>,
 }
@@ -63,90 +128,33 @@ pub(super) struct RawSplat {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStage {
+    /// Which kernel the kexec before this stage goes to: `same` (the default), or that
+    /// of the stack `base` or `series`.
+    pub(super) kernel: Option<At<String>>,
     /// In order; each does one thing.
+    #[serde(default)]
     pub(super) steps: Vec<At<RawStep>>,
 }
 
-/// One thing done, and what must be seen after it. Exactly one of the keys that
-/// name an action is given.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawStep {
-    /// Action: opens the file of a device slot, under the name in `as`.
-    pub(super) open_device: Option<At<String>>,
-    /// Action: makes a memfd with these contents, under the name in `as`.
-    pub(super) create_memfd: Option<At<String>>,
-    /// Action: makes a live update session of this name.
-    pub(super) create_session: Option<At<String>>,
-    /// Action: preserves this file in the session named by `into`.
-    pub(super) preserve: Option<At<String>>,
-    /// Action: retrieves the session of this name from the kernel before.
-    pub(super) retrieve_session: Option<At<String>>,
-    /// Action: retrieves this file from the session named by `from`.
-    pub(super) retrieve: Option<At<String>>,
-    /// Action: finishes this session.
-    pub(super) finish: Option<At<String>>,
-    /// Action: closes this file, session or user.
-    pub(super) close: Option<At<String>>,
-    /// Action: removes the device of this slot through sysfs.
-    pub(super) remove_device: Option<At<String>>,
-    /// Action: looks for devices again on the bus; the only value is `pci`.
-    pub(super) rescan: Option<At<String>>,
-    /// Action: this user inside the kernel takes a reference on the outgoing FLB.
-    pub(super) get_outgoing: Option<At<String>>,
-    /// Action: this user touches the object that it holds.
-    pub(super) use_outgoing: Option<At<String>>,
-    /// Action: this user gives its reference back.
-    pub(super) put_outgoing: Option<At<String>>,
-    /// Action: writes `value` to the register `at` of this device file.
-    pub(super) write_register: Option<At<String>>,
-    /// Action: reads the register `at` of this device file; with `value`, it must be that.
-    pub(super) read_register: Option<At<String>>,
-    /// Action: reads this memfd, which must have `contents`.
-    pub(super) read_file: Option<At<String>>,
-    /// Action: none; says what is looked at.
-    pub(super) observe: Option<At<String>>,
-
-    /// The name of the file that the action makes.
-    #[serde(rename = "as")]
-    pub(super) name: Option<At<String>>,
-    /// The session that a file is preserved in.
-    pub(super) into: Option<At<String>>,
-    /// The session that a file is retrieved from.
-    pub(super) from: Option<At<String>>,
-    /// A register's offset.
-    pub(super) at: Option<At<u64>>,
-    /// A register's value.
-    pub(super) value: Option<At<u64>>,
-    /// What a file must contain.
-    pub(super) contents: Option<At<String>>,
-
-    /// What the action must return: `ok` (the default) or an errno such as `EBUSY`.
-    pub(super) returns: Option<At<String>>,
-    /// How often each of these kernel functions was called so far in the stage.
-    #[serde(default)]
-    pub(super) calls: BTreeMap<String, At<u64>>,
-    /// Lines of the kernel log so far in the stage.
-    #[serde(default)]
-    pub(super) log: Vec<RawLog>,
-    /// Whether the scenario bites here: without the series in `fails_without`,
-    /// this is the first step that goes wrong.
-    #[serde(default)]
-    pub(super) teeth: bool,
-    /// Why this is done and expected; becomes a comment in the generated test.
-    pub(super) because: Option<String>,
+/// One value or several.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawValues {
+    /// This one.
+    One(String),
+    /// Any of these.
+    Any(Vec<String>),
 }
 
-/// How many lines with a text the kernel logged so far in the stage.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawLog {
-    /// Text that the lines contain.
-    pub(super) text: At<String>,
-    /// Exactly so many.
-    pub(super) count: Option<u64>,
-    /// At least so many.
-    pub(super) min: Option<u64>,
-    /// At most so many.
-    pub(super) max: Option<u64>,
+impl RawValues {
+    pub(super) fn contains(&self, value: &str) -> bool {
+        self.all().iter().any(|one| one == value)
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::Any(any) => any.clone(),
+        }
+    }
 }

@@ -28,10 +28,11 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         None => session.layout.root().join("target/testbed/boot"),
     };
     fs_err::create_dir_all(&artifacts)?;
-    let mut rig = Rig::set_up(&args.machine, session)?;
+    let mut rig = Rig::set_up([args.machine.as_str()], session)?;
     let initramfs = initramfs(&rig, &artifacts)?;
-    rig.choose_accelerator(&args.image, &initramfs, &needs, session);
-    let spec = rig.spec("boot", &args.image, &initramfs, &needs, &artifacts);
+    rig.choose_accelerator(&args.machine, &args.image, &initramfs, &needs, session)?;
+    let machine = rig.machine(&args.machine)?;
+    let spec = rig.spec("boot", machine, &args.image, &initramfs, &needs, &artifacts);
     let transcript = vm::run(&spec, &Job::default(), &session.cancel, &session.progress);
     session.progress.clear();
     let Some(stage) = transcript.stages.first() else {

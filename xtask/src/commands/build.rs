@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `build`: stacks and profiles to kernels.
 
-use kernel_patches::kernel::{self, Kernel, Toolchain};
+use camino::Utf8PathBuf;
+use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
 use kernel_patches::profile::Profile;
 
 use crate::cli::BuildArgs;
@@ -15,7 +16,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
     let request = Request::from_args(&args.source, session)?;
     let profiles = find_profiles(&args.profiles.profile, session)?;
     let sources = request.apply(session)?;
-    let kernels = build_all(&sources, &profiles, session)?;
+    let kernels = build_all(&sources, &profiles, None, session)?;
     session.progress.clear();
     for built in kernels {
         let how = if built.kernel.is_fresh {
@@ -39,6 +40,8 @@ pub(crate) struct Built {
     pub(crate) stack: String,
     pub(crate) profile: String,
     pub(crate) kernel: Kernel,
+    /// The folder of the modules that were built against it, if any were wanted.
+    pub(crate) modules: Option<Utf8PathBuf>,
 }
 
 /// Looks up profiles by name.
@@ -55,32 +58,39 @@ pub(crate) fn find_profiles(names: &[String], session: &Session) -> anyhow::Resu
         .collect()
 }
 
-/// Builds every stack with every profile.
+/// Builds every stack with every profile, and modules against each if any are wanted.
 ///
 /// # Errors
 /// When a kernel cannot be built.
 pub(crate) fn build_all(
     sources: &Sources,
     profiles: &[Profile],
+    modules: Option<&Modules>,
     session: &Session,
 ) -> anyhow::Result<Vec<Built>> {
     let toolchain = Toolchain::detect(&session.cancel)?;
     let mut built = Vec::new();
     for profile in profiles {
-        let kernels = kernel::make_all(
-            &sources.tree,
-            &sources.stacks,
+        let wanted = Wanted {
+            tree: &sources.tree,
+            stacks: &sources.stacks,
             profile,
-            &toolchain,
-            &session.cache,
-            &session.cancel,
-            &session.progress,
-        )?;
+            toolchain: &toolchain,
+            modules,
+        };
+        let Session {
+            cache,
+            cancel,
+            progress,
+            ..
+        } = session;
+        let kernels = kernel::make_with_modules(&wanted, cache, cancel, progress)?;
         let named = sources.stacks.iter().zip(kernels);
-        built.extend(named.map(|(stack, kernel)| Built {
+        built.extend(named.map(|(stack, (kernel, modules))| Built {
             stack: stack.name.clone(),
             profile: profile.name.clone(),
             kernel,
+            modules,
         }));
     }
     Ok(built)

@@ -3,7 +3,7 @@
 
 use fs_err as fs;
 use selftests::generate::{self, Difference};
-use selftests::scenario::{self, Scenario};
+use selftests::scenario::{self, Family, Machines, Scenario};
 use vm_images::machine;
 
 use crate::cli::GenerateArgs;
@@ -26,27 +26,38 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
         render::to_stdout(&differences.join("\n"))?;
         return Ok(Exit::Finding);
     }
-    let scenarios = scenarios(session)?;
+    let families = families(session)?;
     let folder = session.layout.generated().join(generate::FOLDER);
-    for change in generate::write(&scenarios, &folder)? {
+    for change in generate::write(&families, &folder)? {
         render::to_stdout(&format!("updated {folder}/{}", change.name()))?;
     }
     for (path, text) in schemas(session) {
         fs::write(path, text)?;
     }
     render::to_stdout(&format!(
-        "{} scenarios generated into {folder}",
-        scenarios.len()
+        "{} scenarios of {} families generated into {folder}",
+        families.iter().map(|one| one.variants.len()).sum::<usize>(),
+        families.len()
     ))?;
     Ok(Exit::Ok)
 }
 
-/// Returns the project's scenarios.
+/// Returns the project's families of scenarios.
 ///
 /// # Errors
-/// When one holds a mistake.
+/// When one holds a mistake, or a machine does.
+pub(crate) fn families(session: &Session) -> anyhow::Result<Vec<Family>> {
+    let machines = Machines::load(&session.layout.machines())?;
+    Ok(scenario::load_all(&session.layout.scenarios(), &machines)?)
+}
+
+/// Returns the project's scenarios, of all families.
+///
+/// # Errors
+/// As [`families`].
 pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
-    Ok(scenario::load_all(&session.layout.scenarios())?)
+    let families = families(session)?.into_iter();
+    Ok(families.flat_map(|family| family.variants).collect())
 }
 
 /// Returns how the checked-in files differ from what would be generated.
@@ -55,7 +66,7 @@ pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
 /// When scenarios or files cannot be read.
 pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
     let folder = session.layout.generated().join(generate::FOLDER);
-    let mut said: Vec<String> = generate::check(&scenarios(session)?, &folder)?
+    let mut said: Vec<String> = generate::check(&families(session)?, &folder)?
         .iter()
         .map(say)
         .collect();

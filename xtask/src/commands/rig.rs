@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The rig that guests run on: QEMU, machine, PID 1 and accelerator.
+//! The rig that guests run on: QEMU, machines, PID 1 and accelerator.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
@@ -20,7 +23,8 @@ use crate::session::Session;
 #[derive(Clone, Debug)]
 pub(crate) struct Rig {
     pub(crate) qemu: Qemu,
-    pub(crate) machine: Machine,
+    /// By name, those that are used.
+    machines: BTreeMap<String, Machine>,
     /// The static PID 1, on the host.
     pub(crate) guest: Utf8PathBuf,
     /// What runs the guests' instructions; KVM has to prove itself first.
@@ -30,13 +34,20 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Finds QEMU, reads the machine and builds PID 1.
+    /// Finds QEMU, reads the machines and builds PID 1.
     ///
     /// # Errors
     /// When one of them cannot be had.
-    pub(crate) fn set_up(machine: &str, session: &Session) -> anyhow::Result<Self> {
+    pub(crate) fn set_up<'a>(
+        machines: impl IntoIterator<Item = &'a str>,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
+        let named = |name: &'a str| Ok((name.to_owned(), find_machine(name, session)?));
         Ok(Self {
-            machine: find_machine(machine, session)?,
+            machines: machines
+                .into_iter()
+                .map(named)
+                .collect::<anyhow::Result<_>>()?,
             qemu: Qemu::find(&session.cancel)?,
             guest: guest::build(session.layout.root(), &session.cancel, &session.progress)?,
             accelerator: Accelerator::Tcg,
@@ -45,21 +56,35 @@ impl Rig {
         })
     }
 
-    /// From now on uses the first accelerator that boots `kernel`, and says why
-    /// if that is not the fastest.
+    /// Returns a machine by name.
+    ///
+    /// # Errors
+    /// When it is none of those that the rig was set up with.
+    pub(crate) fn machine(&self, name: &str) -> anyhow::Result<&Machine> {
+        let machine = self.machines.get(name);
+        machine.with_context(|| format!("the machine `{name}` was not set up"))
+    }
+
+    /// From now on uses the first accelerator that boots `kernel` on a machine, and
+    /// says why if that is not the fastest.
+    ///
+    /// # Errors
+    /// When the rig has no machine of that name.
     pub(crate) fn choose_accelerator(
         &mut self,
+        machine: &str,
         kernel: &Utf8Path,
         initramfs: &Utf8Path,
         needs: &GuestNeeds,
         session: &Session,
-    ) {
+    ) -> anyhow::Result<()> {
+        let machine = self.machine(machine)?;
         let probe = Probe {
-            memory_mib: self.memory_mib(needs),
+            memory_mib: memory_mib(machine, needs),
             cmdline: &needs.kernel_arguments,
             slowness: needs.slowness,
             qemu: &self.qemu,
-            machine: &self.machine,
+            machine,
             kernel,
             initramfs,
             cache: &self.accelerators,
@@ -72,17 +97,21 @@ impl Rig {
             session.progress.event(Event::Note { text });
         }
         self.accelerator = accelerator;
+        Ok(())
     }
 
-    /// Returns the memory of a guest with these needs, in MiB.
+    /// Returns the memory of the largest machine for a guest with these needs, in MiB.
     pub(crate) fn memory_mib(&self, needs: &GuestNeeds) -> u32 {
-        needs.memory_mib.max(self.machine.memory_mib)
+        let machines = self.machines.values();
+        let largest = machines.map(|machine| memory_mib(machine, needs)).max();
+        largest.unwrap_or(needs.memory_mib)
     }
 
-    /// Returns the VM that runs `kernel` for `name`.
+    /// Returns the VM that runs `kernel` for `name` on a machine.
     pub(crate) fn spec(
         &self,
         name: &str,
+        machine: &Machine,
         kernel: &Utf8Path,
         initramfs: &Utf8Path,
         needs: &GuestNeeds,
@@ -93,15 +122,19 @@ impl Rig {
             qemu: self.qemu.clone(),
             kernel: kernel.to_owned(),
             initramfs: initramfs.to_owned(),
-            machine: self.machine.clone(),
+            machine: machine.clone(),
             accelerator: self.accelerator,
-            memory_mib: Some(self.memory_mib(needs)),
+            memory_mib: Some(memory_mib(machine, needs)),
             cmdline: needs.kernel_arguments.clone(),
             template: None,
             artifacts: artifacts.to_owned(),
             deadlines: Deadlines::new(self.accelerator, needs.slowness),
         }
     }
+}
+
+fn memory_mib(machine: &Machine, needs: &GuestNeeds) -> u32 {
+    needs.memory_mib.max(machine.memory_mib)
 }
 
 /// Reads what the guests of a profile need.
@@ -134,9 +167,8 @@ pub(crate) fn find_machine(name: &str, session: &Session) -> anyhow::Result<Mach
             format!("machines are: {}", known.join(", ")),
         ));
     }
-    Machine::load(&folder.join(format!("{name}.yaml")))
-        .map_err(|error| match error {
-            MachineError::Input(mistake) => mistake.into(),
-            MachineError::Read(error) => bad_input(error.to_string(), "mend the file"),
-        })
+    Machine::load(&folder.join(format!("{name}.yaml"))).map_err(|error| match error {
+        MachineError::Input(mistake) => mistake.into(),
+        MachineError::Read(error) => bad_input(error.to_string(), "mend the file"),
+    })
 }

@@ -48,6 +48,15 @@ impl Request {
         })
     }
 
+    /// Adds stacks that are needed beside those that are judged.
+    pub(crate) fn needs_too<'a>(&mut self, stacks: impl Iterator<Item = &'a str>) {
+        for stack in stacks {
+            if !self.stacks.iter().any(|known| known == stack) {
+                self.stacks.push(stack.to_owned());
+            }
+        }
+    }
+
     /// Returns whether everything applied is ours, so that results should be as recorded.
     pub(crate) fn is_ours(&self) -> bool {
         self.tree == TreeRequest::Default

@@ -10,18 +10,20 @@ pub(crate) mod prepare;
 mod start;
 
 use anyhow::Context;
+use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
 use selftests::input::closest;
-use selftests::scenario::Scenario;
+use selftests::scenario::{Family, Scenario};
 use testbed_host::events::{Event, Observer};
 use testbed_host::process::quote;
-use vm_images::template::Template;
-use vm_images::transcript::{Start, Transcript};
+use vm_images::machine::Machine;
+use vm_images::transcript::{self, Transcript};
 
 use self::cells::{Cell, Judge, Test};
 use self::history::History;
 use self::prepare::Ground;
+use self::start::Start;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
 use crate::commands::rig::{Rig, find_machine};
@@ -44,7 +46,12 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     doctor::require(args.install, session)?;
     let sources = inquiry.request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
-    let kernels = build_all(&sources, &inquiry.profiles, session)?;
+    let kernels = build_all(
+        &sources,
+        &inquiry.profiles,
+        inquiry.modules()?.as_ref(),
+        session,
+    )?;
     let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
     let plan = &ready.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
@@ -62,6 +69,9 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
 pub(crate) struct Inquiry {
     pub(crate) request: Request,
     pub(crate) profiles: Vec<Profile>,
+    /// All families of scenarios.
+    pub(crate) families: Vec<Family>,
+    /// Those that are asked for.
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) kselftests: Vec<kselftest::Asked>,
     /// The tree's own tests have no cells in it yet.
@@ -74,18 +84,24 @@ impl Inquiry {
     /// # Errors
     /// When something does not exist, or its files hold a mistake.
     pub(crate) fn look_up(args: &TestArgs, session: &Session) -> anyhow::Result<Self> {
-        let request = Request::from_args(&args.source, session)?;
+        let mut request = Request::from_args(&args.source, session)?;
         let profiles = find_profiles(&args.profiles.profile, session)?;
-        find_machine(&args.machine, session)?;
         let wanted = kselftest::parse(&args.kselftest)?;
         let kselftests = kselftest::look_up(&wanted, &session.layout)?;
+        let families = generate::families(session)?;
         let scenarios = if args.scenarios.is_empty() && !wanted.is_empty() {
             Vec::new()
         } else {
-            choose_scenarios(generate::scenarios(session)?, &args.scenarios)?
+            choose_scenarios(&families, &args.scenarios)?
         };
+        if let Some(name) = &args.machine {
+            check_machine(&find_machine(name, session)?, &scenarios)?;
+        }
         let plan = Plan::new(wishes(args, &request, &profiles, &scenarios, wanted));
+        // A kexec may lead to a kernel that no cell begins with.
+        request.needs_too(scenarios.iter().flat_map(Scenario::other_stacks));
         Ok(Self {
+            families,
             request,
             profiles,
             scenarios,
@@ -95,31 +111,85 @@ impl Inquiry {
     }
 }
 
-/// Returns the scenarios with these names, or all when none is named.
+impl Inquiry {
+    /// Returns the families of the scenarios that are asked for.
+    pub(crate) fn families_asked_for(&self) -> Vec<&Family> {
+        let is_wanted = |family: &&Family| {
+            let mut scenarios = self.scenarios.iter();
+            scenarios.any(|one| one.family == family.name)
+        };
+        self.families.iter().filter(is_wanted).collect()
+    }
+
+    /// Returns the kernel modules that the scenarios load, if one does.
+    ///
+    /// # Errors
+    /// When they are none that can be built.
+    pub(crate) fn modules(&self) -> anyhow::Result<Option<Modules>> {
+        if !self
+            .scenarios
+            .iter()
+            .any(selftests::generate::needs_modules)
+        {
+            return Ok(None);
+        }
+        let files = selftests::generate::modules();
+        let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        Ok(Some(Modules::new(files)?))
+    }
+}
+
+/// Returns the scenarios with these names, or all when none is named. The name of a
+/// family stands for all its variants.
 ///
 /// # Errors
 /// When there is no scenario of a name.
 pub(crate) fn choose_scenarios(
-    all: Vec<Scenario>,
+    families: &[Family],
     names: &[String],
 ) -> anyhow::Result<Vec<Scenario>> {
-    if names.is_empty() {
-        return Ok(all);
-    }
+    let all = || families.iter().flat_map(|family| &family.variants);
     for name in names {
-        if !all.iter().any(|scenario| scenario.name == *name) {
-            let known: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
-            let hint = match closest(name, known.iter().copied()) {
+        if !all().any(|scenario| is_meant(scenario, name)) {
+            let mut known: Vec<&str> = families.iter().map(|one| one.name.as_str()).collect();
+            let hint = match closest(name, all().map(|one| one.name.as_str())) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("scenarios are: {}", known.join(", ")),
+                None => {
+                    known.dedup();
+                    format!("scenarios are: {}", known.join(", "))
+                }
             };
             return Err(bad_input(format!("there is no scenario `{name}`"), hint));
         }
     }
-    Ok(all
-        .into_iter()
-        .filter(|scenario| names.contains(&scenario.name))
-        .collect())
+    let is_wanted = |scenario: &&Scenario| {
+        names.is_empty() || names.iter().any(|name| is_meant(scenario, name))
+    };
+    Ok(all().filter(is_wanted).cloned().collect())
+}
+
+fn is_meant(scenario: &Scenario, name: &str) -> bool {
+    scenario.name == name || scenario.family == name
+}
+
+/// Makes sure that a machine has all that the scenarios use.
+fn check_machine(machine: &Machine, scenarios: &[Scenario]) -> anyhow::Result<()> {
+    let has = |slot: &str| machine.slots.iter().any(|known| known.name == slot);
+    for scenario in scenarios {
+        if let Some(lacking) = scenario.devices.iter().find(|device| !has(&device.slot)) {
+            return Err(bad_input(
+                format!(
+                    "`{}` uses the slot `{}`, which the machine `{}` does not have",
+                    scenario.name, lacking.slot, machine.name
+                ),
+                format!(
+                    "it is made for `{}`; leave `--machine` out",
+                    scenario.machine
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn wishes(
@@ -133,7 +203,7 @@ fn wishes(
     let check_snapshots = !scenarios.is_empty()
         && match args.snapshots {
             Some(how) => how == Snapshots::Check,
-            None => request.is_ours() && args.machine == DEFAULT_MACHINE,
+            None => request.is_ours() && args.machine.is_none(),
         };
     Wishes {
         tree: request.tree.clone(),
@@ -151,7 +221,7 @@ fn wishes(
         machine: args.machine.clone(),
         scenarios: scenarios
             .iter()
-            .map(|scenario| scenario.name.clone())
+            .map(|scenario| (scenario.name.clone(), scenario.machine.clone()))
             .collect(),
         repeat: args.repeat,
         check_snapshots,
@@ -183,15 +253,21 @@ impl Ready {
         args: &TestArgs,
         session: &Session,
     ) -> anyhow::Result<Self> {
-        let mut rig = Rig::set_up(&args.machine, session)?;
-        let mut grounds = prepare::grounds(kernels, sources, &inquiry.scenarios, &rig, session)?;
+        let machine = args.machine.as_deref();
+        let own = inquiry.scenarios.iter().map(|one| one.machine.as_str());
+        let all = own
+            .chain([DEFAULT_MACHINE])
+            .map(|own| machine.unwrap_or(own));
+        let mut rig = Rig::set_up(all, session)?;
+        let mut grounds = prepare::grounds(kernels, sources, inquiry, &rig, session)?;
         let ground = grounds.first().context("there is no kernel to run")?;
         rig.choose_accelerator(
+            machine.unwrap_or(DEFAULT_MACHINE),
             &ground.kernel.image(),
             &ground.initramfs,
             &ground.guest,
             session,
-        );
+        )?;
         let tests = kselftest::make_ready(
             &inquiry.kselftests,
             sources,
@@ -202,10 +278,19 @@ impl Ready {
         Ok(Self {
             rig,
             grounds,
-            plan: inquiry.plan.clone().with_cells_of(&tests),
+            plan: inquiry.plan.clone().with_cells_of(&on_default(tests)),
             tree: sources.tree.label().to_owned(),
         })
     }
+}
+
+/// The tree's own tests name no machine.
+fn on_default(tests: Vec<String>) -> Vec<(String, String)> {
+    let machine = DEFAULT_MACHINE.to_owned();
+    tests
+        .into_iter()
+        .map(|test| (test, machine.clone()))
+        .collect()
 }
 
 /// Runs cells, all or some of the plan's, and returns what each came to, in the
@@ -227,12 +312,12 @@ pub(crate) fn run_cells(
         .jobs
         .map_or_else(|| cells::jobs_that_fit(grounds, rig), |jobs| jobs as usize);
     let to_run: Vec<Cell<'_>> = cells.iter().filter(|cell| cell.runs()).cloned().collect();
-    let templates = if args.no_template || to_run.is_empty() {
-        vec![None; grounds.len()]
+    let starts = if args.no_template {
+        Vec::new()
     } else {
-        start::templates(grounds, rig, jobs, session)
+        start::starts(&to_run, rig, jobs, session)
     };
-    let to_run = start_from(&to_run, grounds, &templates);
+    let to_run = start_from(&to_run, &starts);
     let mut history = History::load(session);
     let loads = loads::pack(&to_run, &history, args.batch, jobs);
     let judge = RunJudge {
@@ -274,7 +359,7 @@ impl Judge for RunJudge<'_> {
     type Judged = CellResult;
 
     fn judge(&self, cell: &Cell<'_>, transcript: &Transcript) -> CellResult {
-        if let Start::BootInstead { trouble } = &transcript.start {
+        if let transcript::Start::BootInstead { trouble } = &transcript.start {
             let label = cell.plan.label();
             let text = format!("{label} booted: its template failed: {trouble}");
             self.session.progress.event(Event::Note { text });
@@ -295,17 +380,11 @@ impl Judge for RunJudge<'_> {
     }
 }
 
-/// Returns the cells with the templates of their kernels.
-fn start_from<'a>(
-    cells: &[Cell<'a>],
-    grounds: &[Ground],
-    templates: &'a [Option<Template>],
-) -> Vec<Cell<'a>> {
+/// Returns the cells with the templates of their kernels and machines.
+fn start_from<'a>(cells: &[Cell<'a>], starts: &'a [Start<'_>]) -> Vec<Cell<'a>> {
     let template = |cell: &Cell<'_>| {
-        let at = grounds
-            .iter()
-            .position(|ground| std::ptr::eq(ground, cell.ground))?;
-        templates[at].as_ref()
+        let start = starts.iter().find(|start| start.is_for(cell))?;
+        start.template.as_ref()
     };
     cells
         .iter()
@@ -363,6 +442,7 @@ pub(crate) fn match_up<'a>(
             plan: cell,
             test,
             ground,
+            machine: ready.rig.machine(&cell.machine).ok()?,
             job: ground.jobs.get(&cell.scenario)?,
             template: None,
         })
@@ -408,9 +488,7 @@ fn again(args: &TestArgs) -> String {
             .iter()
             .map(|name| ("--provides", name.as_str())),
     );
-    if args.machine != DEFAULT_MACHINE {
-        options.push(("--machine", &args.machine));
-    }
+    options.extend(args.machine.iter().map(|name| ("--machine", name.as_str())));
     let words = options
         .iter()
         .map(|(option, value)| format!(" {option} {}", quote(value)));

@@ -29,7 +29,9 @@ pub(crate) fn text(plan: &Plan) -> String {
         "ignored"
     };
     text += &format!("profiles:  {}\n", plan.profiles.join(", "));
-    text += &format!("machine:   {}\nsnapshots: {snapshots}\n", plan.machine);
+    let machine = plan.machine.as_deref();
+    let machine = machine.unwrap_or("the one that each scenario names");
+    text += &format!("machine:   {machine}\nsnapshots: {snapshots}\n");
     for wanted in &plan.kselftests {
         let which = match wanted.test {
             Some(_) => "",

@@ -3,16 +3,21 @@
 
 use super::{Checked, Checker};
 use crate::input::Place;
-use crate::scenario::names::{bad_identifier, slot_index};
-use crate::scenario::{Action, Slot, UserAct};
+use crate::scenario::names::{bad_identifier, device_parts};
+use crate::scenario::{Device, Returns};
 use crate::yaml::At;
+
+/// Slots that a scenario can use.
+const SLOTS_MAX: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     DeviceFile,
     Memfd,
+    File,
     Session,
     User,
+    Process,
 }
 
 impl Kind {
@@ -20,55 +25,72 @@ impl Kind {
         match self {
             Self::DeviceFile => "device file",
             Self::Memfd => "memfd",
+            Self::File => "file",
             Self::Session => "session",
             Self::User => "user",
+            Self::Process => "process",
         }
     }
 }
 
+/// Everything that can be read, written and preserved.
+pub(super) const FILES: &[Kind] = &[Kind::DeviceFile, Kind::Memfd, Kind::File];
+
 impl Checker<'_> {
-    pub(super) fn declare_slot(&self, name: &At<String>) -> Checked<Slot> {
-        let Some(index) = slot_index(&name.value) else {
-            let hint =
-                "slots are named `endpoint0` to `endpoint7`, in the order of their addresses";
-            return Err(self.wrong(
-                name.place,
-                format!("unknown device `{}`", name.value),
-                Some(hint.to_owned()),
-            ));
+    pub(super) fn declare_device(&mut self, name: &At<String>) -> Checked<()> {
+        let Some((slot, function)) = device_parts(&name.value) else {
+            let hint = "a device is a slot, `endpoint0`, or a function of one, `endpoint0.vf1`";
+            let message = format!("unknown device `{}`", name.value);
+            return Err(self.wrong(name.place, message, Some(hint.to_owned())));
         };
-        Ok(Slot {
-            name: name.value.clone(),
+        let (machine, slots) = &self.machine;
+        if !slots.iter().any(|known| known == slot) {
+            let hint = format!("its slots are: {}", slots.join(", "));
+            let message = format!("the machine `{machine}` has no slot `{slot}`");
+            return Err(self.wrong(name.place, message, Some(hint)));
+        }
+        let known = self.devices.iter().find(|known| known.slot == slot);
+        let used = self.devices.iter().map(|known| known.index + 1).max();
+        let index = known.map_or(used.unwrap_or(0), |known| known.index);
+        if index >= SLOTS_MAX {
+            let message = format!("a scenario uses at most {SLOTS_MAX} slots");
+            return Err(self.wrong(name.place, message, None));
+        }
+        self.devices.push(Device {
+            slot: slot.to_owned(),
+            function,
             index,
-        })
+        });
+        Ok(())
     }
 
-    pub(super) fn slot(&self, name: &At<String>) -> Checked<Slot> {
-        let known = self.slots.iter().map(|slot| slot.name.as_str());
-        self.slots
-            .iter()
-            .find(|slot| slot.name == name.value)
-            .cloned()
-            .ok_or_else(|| self.unknown("device", name, known))
+    pub(super) fn device(&self, name: &At<String>) -> Checked<Device> {
+        let names: Vec<String> = self.devices.iter().map(ToString::to_string).collect();
+        let found = names.iter().position(|known| *known == name.value);
+        found
+            .map(|index| self.devices[index].clone())
+            .ok_or_else(|| self.unknown("device", name, names.iter().map(String::as_str)))
     }
 
+    /// A new object, unless the action that makes it is to fail.
     pub(super) fn make(
         &mut self,
         name: Option<At<String>>,
         place: Place,
         kind: Kind,
+        returns: &Returns,
     ) -> Checked<String> {
         let name = self.need(name, place, "as")?;
         if let Some(reason) = bad_identifier(&name.value) {
             return Err(self.wrong(name.place, reason, None));
         }
+        if matches!(returns, Returns::Errno(_)) {
+            return Ok(name.value);
+        }
         if self.objects.contains_key(&name.value) {
             let hint = Some("give each object of the scenario a name of its own".to_owned());
-            return Err(self.wrong(
-                name.place,
-                format!("`{}` is already the name of something", name.value),
-                hint,
-            ));
+            let message = format!("`{}` is already the name of something", name.value);
+            return Err(self.wrong(name.place, message, hint));
         }
         self.objects.insert(name.value.clone(), kind);
         self.in_stage.push(name.value.clone());
@@ -82,12 +104,13 @@ impl Checker<'_> {
                 .get(*known)
                 .is_some_and(|kind| kinds.contains(kind))
         };
-        if self
+        let known: Vec<&str> = self
             .in_stage
             .iter()
             .filter(fits)
-            .any(|known| *known == name.value)
-        {
+            .map(String::as_str)
+            .collect();
+        if known.contains(&name.value.as_str()) {
             return Ok(name.value.clone());
         }
         let what: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
@@ -95,26 +118,18 @@ impl Checker<'_> {
         match self.objects.get(&name.value) {
             Some(kind) if !kinds.contains(kind) => {
                 let message = format!("`{}` is a {}, not a {what}", name.value, kind.word());
-                return Err(self.wrong(name.place, message, None));
+                Err(self.wrong(name.place, message, None))
             }
             Some(_) => {
                 let hint = Some("retrieve it in this stage first".to_owned());
-                let message = format!("`{}` belongs to an earlier stage", name.value);
-                return Err(self.wrong(name.place, message, hint));
+                let message = format!(
+                    "`{}` belongs to an earlier stage, or to a process",
+                    name.value
+                );
+                Err(self.wrong(name.place, message, hint))
             }
-            None => {}
+            None => Err(self.unknown(&what, name, known)),
         }
-        let known: Vec<&str> = self
-            .in_stage
-            .iter()
-            .filter(fits)
-            .map(String::as_str)
-            .collect();
-        Err(self.unknown(&what, name, known))
-    }
-
-    pub(super) fn file(&self, name: &At<String>) -> Checked<String> {
-        self.object(name, &[Kind::DeviceFile, Kind::Memfd])
     }
 
     pub(super) fn session(
@@ -127,55 +142,57 @@ impl Checker<'_> {
         self.object(&name, &[Kind::Session])
     }
 
-    /// An object that an earlier stage made and this one takes over.
+    /// An object that an earlier stage made and this one takes over, under the same
+    /// name. One that is not expected to be there may have any name.
     pub(super) fn handed_over(
         &mut self,
         name: &At<String>,
         stage: usize,
         kinds: &[Kind],
+        returns: &Returns,
     ) -> Checked<()> {
-        if stage == 1 {
-            return Err(self.wrong(
-                name.place,
-                "nothing was handed over to the first stage",
-                None,
-            ));
+        if matches!(returns, Returns::Errno(_)) {
+            return match bad_identifier(&name.value) {
+                None => Ok(()),
+                Some(reason) => Err(self.wrong(name.place, reason, None)),
+            };
         }
-        if self
-            .objects
-            .get(&name.value)
-            .is_none_or(|kind| !kinds.contains(kind))
-        {
-            let known: Vec<&str> = self
-                .objects
-                .iter()
-                .filter(|(_, kind)| kinds.contains(kind))
-                .map(|(name, _)| name.as_str())
-                .collect();
+        if stage == 1 {
+            let message = "nothing was handed over to the first stage";
+            return Err(self.wrong(name.place, message, None));
+        }
+        let fits = |kind: &Kind| kinds.contains(kind);
+        if !self.objects.get(&name.value).is_some_and(fits) {
+            let of_kind = self.objects.iter().filter(|(_, kind)| fits(kind));
+            let known: Vec<&str> = of_kind.map(|(name, _)| name.as_str()).collect();
             return Err(self.unknown("object of an earlier stage", name, known));
         }
-        self.in_stage.push(name.value.clone());
         Ok(())
     }
 
-    pub(super) fn user(&mut self, name: &At<String>, act: UserAct) -> Checked<Action> {
-        if !self.objects.contains_key(&name.value) && act == UserAct::Get {
-            self.make(Some(name.clone()), name.place, Kind::User)?;
+    /// Makes known in this stage what an earlier one made.
+    pub(super) fn take_over(&mut self, name: &str) {
+        if !self.in_stage.iter().any(|known| known == name) {
+            self.in_stage.push(name.to_owned());
         }
-        let user = self.object(name, &[Kind::User])?;
-        Ok(Action::User { user, act })
     }
 
-    /// The token under which a file is preserved and retrieved: its name's rank.
-    pub(super) fn token(&mut self, file: &str) -> u64 {
-        let rank = self
-            .tokens
-            .iter()
-            .position(|known| known == file)
-            .unwrap_or_else(|| {
-                self.tokens.push(file.to_owned());
-                self.tokens.len() - 1
-            });
+    /// What a process takes over is known to it alone.
+    pub(super) fn give_away(&mut self, name: &str) {
+        self.in_stage.retain(|known| known != name);
+    }
+
+    /// The token under which a file is preserved and retrieved: its name's rank, where
+    /// none is given.
+    pub(super) fn token(&mut self, file: &str, given: Option<At<u64>>) -> u64 {
+        if let Some(given) = given {
+            return given.value;
+        }
+        let known = self.tokens.iter().position(|known| known == file);
+        let rank = known.unwrap_or_else(|| {
+            self.tokens.push(file.to_owned());
+            self.tokens.len() - 1
+        });
         rank as u64 + 1
     }
 }

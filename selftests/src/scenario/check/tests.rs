@@ -38,7 +38,7 @@ fn an_unknown_device() {
 fn an_unknown_object() {
     let steps = "      - create_session: vm\n      - open_device: endpoint0\n        as: dev\n      - preserve: dve\n        into: vm\n";
     insta::assert_snapshot!(mistake(steps), @r"
-    scenarios/small.yaml:10:19: unknown device file or memfd `dve`
+    scenarios/small.yaml:10:19: unknown device file or memfd or file `dve`
        10 |       - preserve: dve
           |                   ^
       hint: did you mean `dev`?
@@ -49,7 +49,7 @@ fn an_unknown_object() {
 fn a_session_where_a_file_belongs() {
     let steps = "      - create_session: vm\n      - preserve: vm\n        into: vm\n";
     insta::assert_snapshot!(mistake(steps), @r"
-    scenarios/small.yaml:8:19: `vm` is a session, not a device file or memfd
+    scenarios/small.yaml:8:19: `vm` is a session, not a device file or memfd or file
         8 |       - preserve: vm
           |                   ^
     ");

@@ -218,7 +218,7 @@ fn lay_configuration(
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
     let profiles = find_profiles(&[PROFILE.to_owned()], session)?;
-    let built = build_all(sources, &profiles, session)?;
+    let built = build_all(sources, &profiles, None, session)?;
     let built = built
         .first()
         .ok_or_else(|| anyhow::anyhow!("there is no kernel to compare with"))?;

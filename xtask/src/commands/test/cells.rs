@@ -9,6 +9,7 @@ use fs_err as fs;
 use selftests::outcome::Subject;
 use selftests::scenario::Scenario;
 use testbed_host::events::{Activity, Event, Observer};
+use vm_images::machine::Machine;
 use vm_images::template::Template;
 use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, Sharer, VmSpec};
@@ -30,6 +31,7 @@ pub(crate) struct Cell<'a> {
     pub(crate) plan: &'a CellPlan,
     pub(crate) test: Test<'a>,
     pub(crate) ground: &'a Ground,
+    pub(crate) machine: &'a Machine,
     /// What its guest is to do.
     pub(crate) job: &'a Job,
     /// The saved guest that it goes on from, unless it boots.
@@ -211,6 +213,7 @@ fn spec(cell: &Cell<'_>, rig: &Rig, folder: &Utf8Path) -> VmSpec {
         template: cell.template.cloned(),
         ..rig.spec(
             &cell.plan.label(),
+            cell.machine,
             &cell.ground.kernel.image(),
             &cell.ground.initramfs,
             &cell.ground.guest,

@@ -23,7 +23,7 @@ pub(crate) fn pack(cells: &[Cell<'_>], history: &History, share: bool, jobs: usi
     let mut loads: Vec<Load> = alone.into_iter().map(|index| vec![index]).collect();
     loads.extend(together(&sharers, jobs, |one, other| {
         let (one, other) = (&cells[one], &cells[other]);
-        std::ptr::eq(one.ground, other.ground)
+        std::ptr::eq(one.ground, other.ground) && one.plan.machine == other.plan.machine
     }));
     loads.sort_by_cached_key(|load| {
         let known = load

@@ -1,30 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Makes ready what cells run: kernels with their initramfs, and jobs for guests.
 
+mod job;
+mod program;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::Context;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
-use selftests::generate::{self, Compile};
-use selftests::scenario::Scenario;
 use sha2::{Digest, Sha256};
 use testbed_host::cache::publish;
 use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
-use vm_images::vm::{GuestFile, Job, StageJob};
+use vm_images::vm::Job;
 
+use super::Inquiry;
 use super::kselftest::InTree;
 use crate::commands::build::Built;
 use crate::commands::rig::{Rig, find_needs};
 use crate::commands::sources::Sources;
 use crate::session::Session;
-
-/// Changes when programs are compiled in another way.
-const PROGRAM_FORMAT: &[u8] = b"1";
 
 /// A kernel to run cells on, and what is known of it.
 #[derive(Clone, Debug)]
@@ -43,140 +41,75 @@ pub(crate) struct Ground {
     pub(crate) in_tree: BTreeMap<String, InTree>,
 }
 
-/// Compiles the scenarios' programs for every kernel.
+/// Makes ready what the guests of every kernel are to do.
 ///
 /// # Errors
 /// When a program does not compile, or the host fails.
 pub(crate) fn grounds(
     built: Vec<Built>,
     sources: &Sources,
-    scenarios: &[Scenario],
+    inquiry: &Inquiry,
     rig: &Rig,
     session: &Session,
 ) -> anyhow::Result<Vec<Ground>> {
-    let total = (built.len() * scenarios.len()) as u64;
-    let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
     let mut grounds = Vec::new();
+    let mut modules = Vec::new();
+    for built in built {
+        modules.push(built.modules.clone());
+        grounds.push(bare(built, sources, rig, session)?);
+    }
+    let families = inquiry.families_asked_for();
+    let total = (grounds.len() * families.len()) as u64;
+    let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
     let mut done = 0;
-    for Built {
-        stack,
-        profile,
-        kernel,
-    } in built
-    {
-        let programs = Programs::of(scenarios, &kernel, session)?;
+    for index in 0..grounds.len() {
         let mut jobs = BTreeMap::new();
-        for scenario in scenarios {
-            activity.advance(done, &scenario.name);
+        for family in &families {
+            activity.advance(done, &family.name);
             done += 1;
-            let program = programs.compile(scenario, session)?;
-            jobs.insert(scenario.name.clone(), job(scenario, &program));
+            let order = job::Order {
+                program: program::make(family, &grounds[index].kernel, session)?,
+                modules: modules[index].clone(),
+                ground: &grounds[index],
+                grounds: &grounds,
+            };
+            for scenario in inquiry
+                .scenarios
+                .iter()
+                .filter(|one| one.family == family.name)
+            {
+                let machine = inquiry.plan.machine.as_ref().unwrap_or(&scenario.machine);
+                let job = job::of(scenario, rig.machine(machine)?, &order)?;
+                jobs.insert(scenario.name.clone(), job);
+            }
         }
-        let from = sources
-            .stacks
-            .iter()
-            .find(|one| one.name == stack)
-            .with_context(|| format!("no stack `{stack}` to run on"))?;
-        grounds.push(Ground {
-            guest: find_needs(&profile, session)?,
-            contains: from.contains.clone(),
-            initramfs: pack(&kernel, rig, session)?,
-            stack,
-            profile,
-            kernel,
-            jobs,
-            in_tree: BTreeMap::new(),
-        });
+        grounds[index].jobs = jobs;
     }
     Ok(grounds)
 }
 
-/// The test programs for one kernel, kept in the cache by content.
-struct Programs<'a> {
-    kernel: &'a Kernel,
-    /// The generated sources, in a folder of this run alone.
-    sources: tempfile::TempDir,
-    /// Where the binaries are kept.
-    kept: Utf8PathBuf,
-}
-
-impl<'a> Programs<'a> {
-    fn of(scenarios: &[Scenario], kernel: &'a Kernel, session: &Session) -> anyhow::Result<Self> {
-        let mut id = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            id.update((bytes.len() as u64).to_le_bytes());
-            id.update(bytes);
-        };
-        part(PROGRAM_FORMAT);
-        part(kernel.id.as_bytes());
-        for (name, text) in generate::files(scenarios) {
-            part(name.as_bytes());
-            part(text.as_bytes());
-        }
-        let kept = session.cache.dir(&["programs", &hex(&id.finalize())])?;
-        let sources = tempfile::Builder::new()
-            .prefix(".sources-")
-            .tempdir_in(&kept)?;
-        let programs = Self {
-            kernel,
-            sources,
-            kept,
-        };
-        generate::write(scenarios, programs.sources()?)?;
-        Ok(programs)
-    }
-
-    fn sources(&self) -> anyhow::Result<&Utf8Path> {
-        Utf8Path::from_path(self.sources.path()).context("the cache's path is not UTF-8")
-    }
-
-    /// Returns the binary of a scenario's program. One that is no whole ELF file
-    /// was damaged, and is made anew.
-    fn compile(&self, scenario: &Scenario, session: &Session) -> anyhow::Result<Utf8PathBuf> {
-        let program = scenario.identifier();
-        let target = self.kept.join(&program);
-        let kept = fs::read(&target).unwrap_or_default();
-        let sum = self.kept.join(format!("{program}.sha256"));
-        if !kept.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&kept))) {
-            return Ok(target);
-        }
-        let folder = self.sources()?;
-        let output = folder.join(format!("{program}.out"));
-        let compile = Compile {
-            program: &program,
-            folder,
-            kselftest: &self.kernel.selftests(),
-            headers: &self.kernel.headers(),
-            output: &output,
-        };
-        generate::compile(&compile, &session.cancel)?;
-        let binary = fs::read(&output)?;
-        publish(&target, &binary)?;
-        publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
-        Ok(target)
-    }
-}
-
-/// Returns what a scenario has a guest do. Each kernel gets the program anew: a
-/// kexec leaves nothing of the first one's files.
-fn job(scenario: &Scenario, program: &Utf8Path) -> Job {
-    let in_guest = format!("/tests/{}", scenario.identifier());
-    let stages = scenario.stages.iter().map(|stage| StageJob {
-        kernel: None,
-        files: vec![GuestFile {
-            source: program.to_owned(),
-            path: in_guest.clone(),
-            mode: 0o755,
-        }],
-        program: in_guest.clone(),
-        args: generate::arguments(scenario, stage.number),
-        env: generate::environment(scenario, stage.number),
-        dir: "/".to_owned(),
-        timeout: Duration::from_secs(scenario.timeout_secs),
-    });
-    Job {
-        stages: stages.collect(),
-    }
+/// A kernel with what its guests boot with, and nothing for them to do yet.
+fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow::Result<Ground> {
+    let Built {
+        stack,
+        profile,
+        kernel,
+        ..
+    } = built;
+    let mut stacks = sources.stacks.iter();
+    let from = stacks
+        .find(|one| one.name == stack)
+        .with_context(|| format!("no stack `{stack}` to run on"))?;
+    Ok(Ground {
+        guest: find_needs(&profile, session)?,
+        contains: from.contains.clone(),
+        initramfs: pack(&kernel, rig, session)?,
+        stack,
+        profile,
+        kernel,
+        jobs: BTreeMap::new(),
+        in_tree: BTreeMap::new(),
+    })
 }
 
 /// Makes the archive that all guests of a kernel boot with. It carries the next

@@ -5,47 +5,83 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use camino::Utf8Path;
 use fs_err as fs;
 use selftests::klog::Log;
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
+use vm_images::machine::Machine;
 use vm_images::template::{NoTemplate, Template};
 
+use super::cells::Cell;
 use super::prepare::Ground;
 use crate::commands::rig::Rig;
 use crate::session::Session;
 
-/// Returns a template for each kernel; none for one whose guests have to boot,
-/// which is said then.
-pub(crate) fn templates(
-    grounds: &[Ground],
+/// How the guests of a kernel on a machine start.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    ground: &'a Ground,
+    machine: &'a Machine,
+    /// Where they go on from, unless they boot.
+    pub(crate) template: Option<Template>,
+}
+
+impl Start<'_> {
+    /// Returns whether a cell's guest starts like this.
+    pub(crate) fn is_for(&self, cell: &Cell<'_>) -> bool {
+        std::ptr::eq(self.ground, cell.ground) && self.machine.name == cell.machine.name
+    }
+}
+
+/// Returns a start for each kernel and machine that cells need; of those whose guests
+/// have to boot, it is said why.
+pub(crate) fn starts<'a>(
+    cells: &[Cell<'a>],
     rig: &Rig,
     jobs: usize,
     session: &Session,
-) -> Vec<Option<Template>> {
+) -> Vec<Start<'a>> {
+    let mut needed: Vec<Start<'a>> = Vec::new();
+    for cell in cells {
+        if !needed.iter().any(|start| start.is_for(cell)) {
+            needed.push(Start {
+                ground: cell.ground,
+                machine: cell.machine,
+                template: None,
+            });
+        }
+    }
     let next = AtomicUsize::new(0);
-    let made: Mutex<Vec<Option<Template>>> = Mutex::new(vec![None; grounds.len()]);
+    let made: Mutex<Vec<(usize, Template)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(grounds.len()) {
+        for _ in 0..jobs.min(needed.len()) {
             scope.spawn(|| {
-                while let Some(ground) = grounds.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let template = template(ground, rig, session);
-                    let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-                    let index = grounds.iter().position(|one| std::ptr::eq(one, ground));
-                    made[index.unwrap_or_default()] = template;
+                loop {
+                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(start) = needed.get(index) else {
+                        break;
+                    };
+                    if let Some(template) = template(start, rig, session) {
+                        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                        made.push((index, template));
+                    }
                 }
             });
         }
     });
-    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let in_use: Vec<Template> = made.iter().flatten().cloned().collect();
+    for (index, template) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        needed[index].template = Some(template);
+    }
+    let in_use: Vec<Template> = needed.iter().flat_map(|one| one.template.clone()).collect();
     rig.templates.tidy(&in_use);
-    made
+    needed
 }
 
-fn template(ground: &Ground, rig: &Rig, session: &Session) -> Option<Template> {
+fn template(start: &Start<'_>, rig: &Rig, session: &Session) -> Option<Template> {
+    let (ground, machine) = (start.ground, start.machine);
     let Ground { stack, profile, .. } = ground;
-    let name = format!("{stack} ({profile})");
+    let name = format!("{stack} ({profile}) on {}", machine.name);
     if rig.accelerator == Accelerator::Kvm {
         // Boots take a fraction of a second there, and nobody has yet seen that
         // the clocks of a guest that goes on are right.
@@ -57,10 +93,11 @@ fn template(ground: &Ground, rig: &Rig, session: &Session) -> Option<Template> {
     };
     let spec = rig.spec(
         &name,
+        machine,
         &ground.kernel.image(),
         &ground.initramfs,
         &ground.guest,
-        camino::Utf8Path::new(""),
+        Utf8Path::new(""),
     );
     match rig.templates.get(&spec, &session.cancel, &session.progress) {
         Ok(template) => match complaint(&template) {

@@ -144,10 +144,16 @@ pub(super) fn identity(
     // Its name is that of its content.
     part(ground.initramfs.as_str().as_bytes());
     part(format!("{:?} {:?}", ground.guest, ground.contains).as_bytes());
-    part(format!("{:?} {:?} {:?}", rig.machine, rig.accelerator, rig.qemu).as_bytes());
+    part(format!("{:?} {:?} {:?}", cell.machine, rig.accelerator, rig.qemu).as_bytes());
     part(what_must_be_seen(cell.test).as_bytes());
     for stage in &cell.job.stages {
-        let what = (&stage.program, &stage.args, &stage.env, &stage.timeout);
+        let what = (
+            let what = (&stage.program, &stage.args, &stage.env, &stage.timeout);stage.program,
+            &stage.args,
+            &stage.env,
+            &stage.timeout,
+            &stage.kernel,
+        );
         part(format!("{what:?}").as_bytes());
         for file in &stage.files {
             part(format!("{} {:o}", file.path, file.mode).as_bytes());

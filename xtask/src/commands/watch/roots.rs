@@ -80,12 +80,15 @@ pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<
             Profile::find(name, &folder)?;
         }
     }
-    if !machine_file(args, session).is_file() {
-        find_machine(&args.machine, session)?;
+    if let Some(machine) = &args.machine {
+        let file = session.layout.machines().join(format!("{machine}.yaml"));
+        if !file.is_file() {
+            find_machine(machine, session)?;
+        }
     }
     kselftest::parse(&args.kselftest)?;
-    if let Ok(scenarios) = generate::scenarios(session) {
-        choose_scenarios(scenarios, &args.scenarios)?;
+    if let Ok(families) = generate::families(session) {
+        choose_scenarios(&families, &args.scenarios)?;
     }
     let tree = sources::tree(&args.source);
     let may_be_mended = match &tree {
@@ -117,7 +120,7 @@ pub(super) fn roots(args: &TestArgs, session: &Session) -> anyhow::Result<Vec<Ro
         Root::Folder(layout.intree()),
         Root::Folder(layout.snapshots()),
         Root::Folder(layout.profiles()),
-        Root::File(machine_file(args, session)),
+        Root::Folder(layout.machines()),
     ];
     // What a tree has already is told by all series of ours.
     let ours = series::names(&library);
@@ -164,11 +167,6 @@ fn place_of_series(name: &str, library: &Utf8Path) -> Option<Root> {
     } else {
         path.is_file().then(|| Root::File(path.to_owned()))
     }
-}
-
-fn machine_file(args: &TestArgs, session: &Session) -> Utf8PathBuf {
-    let name = format!("{}.yaml", args.machine);
-    session.layout.machines().join(name)
 }
 
 #[cfg(test)]

@@ -78,7 +78,12 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let sources = inquiry.request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
     laps.lap("sources");
-    let kernels = build_all(&sources, &inquiry.profiles, session)?;
+    let kernels = build_all(
+        &sources,
+        &inquiry.profiles,
+        inquiry.modules()?.as_ref(),
+        session,
+    )?;
     laps.lap("kernels");
     let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
     laps.lap("selftests");

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The options of a test program, on top of the harness's own.
+ */
+#ifndef LU_MAIN_H
+#define LU_MAIN_H
+
+#include "lu_test.h"
+
+#define LU_ARGS_MAX	64
+
+/* struct lu_options - what was asked for on the command line */
+struct lu_options {
+	unsigned int stage;
+	const char *variant;
+	bool help;
+	bool wrong;
+	int argc;
+	char *argv[LU_ARGS_MAX + 3];
+};
+
+/*
+ * Returns the value of the option @name ("--name VALUE" or "--name=VALUE") if
+ * argument @at is it, and moves @at behind it; NULL if it is another one.
+ */
+static inline char *lu_option(char **argv, int *at, const char *name, struct lu_options *options)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(argv[*at], name, len))
+		return NULL;
+	if (argv[*at][len] == '=')
+		return argv[(*at)++] + len + 1;
+	if (argv[*at][len])
+		return NULL;
+	if (!argv[*at + 1]) {
+		options->wrong = true;
+		return argv[(*at)++];
+	}
+	*at += 2;
+	return argv[*at - 1];
+}
+
+/* Takes our options out, and leaves the rest for the harness. */
+static inline void lu_read_options(int argc, char **argv, struct lu_options *options)
+{
+	char *value;
+	int at = 1;
+
+	memset(options, 0, sizeof(*options));
+	options->argv[options->argc++] = argv[0];
+	while (at < argc && options->argc < LU_ARGS_MAX) {
+		value = lu_option(argv, &at, "--stage", options);
+		if (value) {
+			options->stage = (unsigned int)strtoul(value, NULL, 10);
+			options->wrong |= !options->stage;
+			continue;
+		}
+		value = lu_option(argv, &at, "--variant", options);
+		if (value) {
+			options->variant = value;
+			continue;
+		}
+		value = lu_option(argv, &at, "--bdf", options);
+		if (value)
+			setenv("LIVEUPDATE_TEST_BDF", value, 1);
+		else if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
+			options->help = argv[at++];
+		else
+			options->argv[options->argc++] = argv[at++];
+	}
+	options->wrong |= at < argc;
+}
+
+static inline void lu_print_usage(const char *program, unsigned int stages)
+{
+	fprintf(stderr,
+		"Usage: %s [--stage N] [--variant NAME] [--bdf LIST] [option of the harness...]\n"
+		"\t--stage N       run stage N alone, of %u. Before the next stage there is a\n"
+		"\t                kexec: a process is left behind that holds the session for\n"
+		"\t                up to %d seconds. From stage 2 on, a session that\n"
+		"\t                was not handed over is a failure, not a skip\n"
+		"\t--variant NAME  only this variant of it\n"
+		"\t--bdf LIST      addresses of the devices, with commas between\n"
+		"\t--help          print this, and the options of the harness\n\n",
+		program, stages, LU_KEEPER_SECS);
+}
+
+/* Chooses one stage, and says to it what lies before and behind it. */
+static inline void lu_choose_stage(struct lu_options *options, const char *fixture,
+				   unsigned int stages)
+{
+	static char name[256];
+
+	if (options->stage < stages)
+		setenv("LIVEUPDATE_TEST_KEXEC", "1", 1);
+	if (options->stage > 1)
+		setenv("LIVEUPDATE_TEST_HANDED_OVER", "1", 1);
+	if (options->variant) {
+		snprintf(name, sizeof(name), "%s.%s.stage_%u", fixture, options->variant,
+			 options->stage);
+		options->argv[options->argc++] = (char *)"-r";
+	} else {
+		snprintf(name, sizeof(name), "stage_%u", options->stage);
+		options->argv[options->argc++] = (char *)"-t";
+	}
+	options->argv[options->argc++] = name;
+}
+
+/* What main() does in a program with one @fixture of so many @stages. */
+static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int stages)
+{
+	struct lu_options options;
+
+	lu_read_options(argc, argv, &options);
+	if (options.wrong || options.stage > stages || options.help) {
+		lu_print_usage(argv[0], stages);
+		options.argv[1] = (char *)"-h";
+		argc = test_harness_run(2, options.argv);
+		return options.help ? argc : KSFT_FAIL;
+	}
+	if (options.stage) {
+		lu_choose_stage(&options, fixture, stages);
+	} else if (options.variant) {
+		options.argv[options.argc++] = (char *)"-v";
+		options.argv[options.argc++] = (char *)options.variant;
+	}
+	options.argv[options.argc] = NULL;
+	return test_harness_run(options.argc, options.argv);
+}
+
+#endif /* LU_MAIN_H */

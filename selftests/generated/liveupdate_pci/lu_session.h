@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sessions of /dev/liveupdate, by libliveupdate where the Makefile says that it
+ * is there, and the process that keeps them until a kexec.
+ */
+#ifndef LU_SESSION_H
+#define LU_SESSION_H
+
+#include "lu_test.h"
+
+#ifdef LU_HAVE_LIBLIVEUPDATE
+
+#include <libliveupdate.h>
+
+static inline int lu_create_session(struct lu_test *lu, const char *name)
+{
+	return luo_create_session(lu->liveupdate, name);
+}
+
+static inline int lu_retrieve_session(struct lu_test *lu, const char *name)
+{
+	return luo_retrieve_session(lu->liveupdate, name);
+}
+
+static inline int lu_session_name(int session, char *name, size_t size)
+{
+	name[0] = '\0';
+	return luo_get_session_name(session, name, size);
+}
+
+static inline int lu_preserve(int session, int fd, __u64 token)
+{
+	return luo_session_preserve_fd(session, fd, token);
+}
+
+static inline int lu_retrieve(int session, __u64 token)
+{
+	return luo_session_retrieve_fd(session, token);
+}
+
+static inline int lu_finish(int session)
+{
+	return luo_session_finish(session);
+}
+
+#else /* !LU_HAVE_LIBLIVEUPDATE */
+
+static inline int lu_create_session(struct lu_test *lu, const char *name)
+{
+	struct liveupdate_ioctl_create_session arg = { .size = sizeof(arg) };
+
+	snprintf((char *)arg.name, sizeof(arg.name), "%s", name);
+	if (ioctl(lu->liveupdate, LIVEUPDATE_IOCTL_CREATE_SESSION, &arg))
+		return -errno;
+	return arg.fd;
+}
+
+static inline int lu_retrieve_session(struct lu_test *lu, const char *name)
+{
+	struct liveupdate_ioctl_retrieve_session arg = { .size = sizeof(arg) };
+
+	snprintf((char *)arg.name, sizeof(arg.name), "%s", name);
+	if (ioctl(lu->liveupdate, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &arg))
+		return -errno;
+	return arg.fd;
+}
+
+static inline int lu_session_name(int session, char *name, size_t size)
+{
+	struct liveupdate_session_get_name arg = { .size = sizeof(arg) };
+
+	name[0] = '\0';
+	if (ioctl(session, LIVEUPDATE_SESSION_GET_NAME, &arg))
+		return -errno;
+	snprintf(name, size, "%.*s", (int)sizeof(arg.name), (const char *)arg.name);
+	return 0;
+}
+
+static inline int lu_preserve(int session, int fd, __u64 token)
+{
+	struct liveupdate_session_preserve_fd arg = {
+		.size = sizeof(arg),
+		.fd = fd,
+		.token = token,
+	};
+
+	if (ioctl(session, LIVEUPDATE_SESSION_PRESERVE_FD, &arg))
+		return -errno;
+	return 0;
+}
+
+static inline int lu_retrieve(int session, __u64 token)
+{
+	struct liveupdate_session_retrieve_fd arg = {
+		.size = sizeof(arg),
+		.token = token,
+	};
+
+	if (ioctl(session, LIVEUPDATE_SESSION_RETRIEVE_FD, &arg))
+		return -errno;
+	return arg.fd;
+}
+
+static inline int lu_finish(int session)
+{
+	struct liveupdate_session_finish arg = { .size = sizeof(arg) };
+
+	if (ioctl(session, LIVEUPDATE_SESSION_FINISH, &arg))
+		return -errno;
+	return 0;
+}
+
+#endif /* LU_HAVE_LIBLIVEUPDATE */
+
+/*
+ * Returns true when a session that was not found means that no kernel before
+ * this one ran the stage before. Whoever arranges the kexec sets
+ * LIVEUPDATE_TEST_HANDED_OVER, and then a session that is lost is a failure.
+ */
+static inline bool lu_nothing_handed_over(int ret)
+{
+	return ret == -ENOENT && !getenv("LIVEUPDATE_TEST_HANDED_OVER");
+}
+
+/*
+ * The process that stays behind: it holds no standard stream, which somebody may
+ * wait on to end, and it leaves the test's process group. Says by a byte to
+ * @ready when it has done so.
+ */
+static inline void lu_keeper(struct lu_test *lu, int ready)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0 || setsid() < 0)
+		_exit(1);
+	signal(SIGALRM, SIG_DFL);
+	alarm(LU_KEEPER_SECS);
+	lu_close(&lu->liveupdate);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	close(ready);
+	for (;;)
+		pause();
+}
+
+/*
+ * Leaves a process behind that holds all that this one has open, so that
+ * sessions and files live until the kexec. Only where LIVEUPDATE_TEST_KEXEC says
+ * that a kexec follows: anywhere else the session would be in the way of the
+ * next run of this test.
+ */
+static inline int lu_keep_until_kexec(struct lu_test *lu)
+{
+	int ready[2], ret;
+	ssize_t len;
+	pid_t pid;
+	char byte;
+
+	if (!getenv("LIVEUPDATE_TEST_KEXEC")) {
+		ksft_print_msg("LIVEUPDATE_TEST_KEXEC is not set: the session ends here\n");
+		return 0;
+	}
+	fflush(stdout);
+	if (pipe2(ready, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		ret = -errno;
+		close(ready[0]);
+		close(ready[1]);
+		return ret;
+	}
+	if (!pid) {
+		close(ready[0]);
+		lu_keeper(lu, ready[1]);
+	}
+	close(ready[1]);
+	/* One that ends before it is ready closes the pipe, and this gives 0. */
+	len = read(ready[0], &byte, 1);
+	close(ready[0]);
+	lu->kept = len == 1;
+	return lu->kept ? 0 : -ECHILD;
+}
+
+#endif /* LU_SESSION_H */

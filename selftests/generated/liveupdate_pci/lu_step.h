@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The line that a step leaves in the output.
+ */
+#ifndef LU_STEP_H
+#define LU_STEP_H
+
+#include "lu_trace.h"
+
+/* Reports one step, what it came to, and which probed functions it called. */
+static inline void lu_step(struct lu_test *lu, const char *what, int ret)
+{
+	int before[LU_PROBES_MAX];
+	char calls[512] = "";
+	size_t len = 0;
+	unsigned int i;
+
+	memcpy(before, lu->calls, sizeof(before));
+	if (lu->nr_probes)
+		lu_read_calls(lu);
+	for (i = 0; i < lu->nr_probes && len < sizeof(calls); i++) {
+		if (lu->calls[i] == before[i])
+			continue;
+		len += snprintf(calls + len, sizeof(calls) - len, "%s%s +%d", len ? ", " : " [",
+				lu->probe[i], lu->calls[i] - before[i]);
+	}
+	ksft_print_msg("step %s -> %s%s%s\n", what, lu_result(ret), calls, len ? "]" : "");
+}
+
+#endif /* LU_STEP_H */

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An action as a call of the helpers, and where its result goes.
+
+use super::c::{Call, Head, Node, line, string};
+use crate::scenario::{Action, Device, KernelPath, Removal, Returns, Seal, Step};
+
+/// What the helpers know a test by.
+pub(super) const LU: &str = "&self->lu";
+
+/// What a call's result goes to where it makes nothing.
+pub(super) const RET: &str = "ret";
+
+/// The variable that a step's result goes to; none for what always succeeds.
+pub(super) fn target(step: &Step) -> Option<String> {
+    match &step.action {
+        Action::Close { .. } | Action::Observe { .. } | Action::Repeat { .. } => None,
+        action => match made(action) {
+            // What must fail makes nothing, and must not take what is there away.
+            Some(object) if !matches!(step.returns, Returns::Errno(_)) => Some(own(object)),
+            _ => Some(RET.to_owned()),
+        },
+    }
+}
+
+/// The object whose descriptor an action returns.
+pub(super) fn made(action: &Action) -> Option<&str> {
+    match action {
+        Action::OpenDevice { file, .. }
+        | Action::OpenFile { file, .. }
+        | Action::CreateMemfd { file, .. }
+        | Action::Retrieve { file, .. } => Some(file),
+        Action::CreateSession { session } | Action::RetrieveSession { session } => Some(session),
+        _ => None,
+    }
+}
+
+/// The field of the fixture that holds an object.
+pub(super) fn own(object: &str) -> String {
+    format!("self->{object}")
+}
+
+/// The function that does a step within another, and returns what it returns.
+pub(super) fn function(fixture: &str, name: &str, action: &Action) -> Vec<Node> {
+    functions(fixture, name, std::slice::from_ref(action))
+}
+
+/// The function that does several steps, up to the first that fails.
+pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<Node> {
+    let mut body = vec![line(format!("struct _test_data_{fixture} *self = data;"))];
+    if actions.len() > 1 {
+        body.push(line("int ret;"));
+    }
+    body.push(Node::Blank);
+    for (index, action) in actions.iter().enumerate() {
+        let is_last = index + 1 == actions.len();
+        match (made(action), call(action)) {
+            (Some(object), Some(call)) => {
+                body.push(call.assigned_to(&own(object)).into());
+                if is_last {
+                    body.push(line(format!("return {};", own(object))));
+                } else {
+                    body.push(line(format!("if ({} < 0)", own(object))));
+                    body.push(line(format!("\treturn {};", own(object))));
+                }
+            }
+            (None, Some(call)) if is_last => body.push(call.returned().into()),
+            (None, Some(call)) => {
+                body.push(call.assigned_to(RET).into());
+                body.push(line("if (ret)"));
+                body.push(line("\treturn ret;"));
+            }
+            (_, None) => {
+                if let Action::Close { object } = action {
+                    body.push(Call::new("lu_close", [format!("&{}", own(object))]).into());
+                }
+                if is_last {
+                    body.push(line("return 0;"));
+                }
+            }
+        }
+    }
+    vec![
+        Node::Block {
+            head: Head::Own(format!("static int {name}(void *data)")),
+            body,
+            tail: "",
+        },
+        Node::Blank,
+    ]
+}
+
+/// The call that does an action; none for what is none, or is more than one.
+pub(super) fn call(action: &Action) -> Option<Call> {
+    session_call(action)
+        .or_else(|| device_call(action))
+        .or_else(|| file_call(action))
+        .or_else(|| control_call(action))
+}
+
+fn session_call(action: &Action) -> Option<Call> {
+    let lu = LU.to_owned();
+    Some(match action {
+        Action::CreateSession { session } => Call::new("lu_create_session", [lu, string(session)]),
+        Action::RetrieveSession { session } => {
+            Call::new("lu_retrieve_session", [lu, string(session)])
+        }
+        Action::SessionName { session, .. } => read("lu_session_name", own(session)),
+        Action::Preserve {
+            file,
+            session,
+            token,
+        } => Call::new("lu_preserve", [own(session), own(file), token.to_string()]),
+        Action::Retrieve { session, token, .. } => {
+            Call::new("lu_retrieve", [own(session), token.to_string()])
+        }
+        Action::Finish { session } => Call::new("lu_finish", [own(session)]),
+        _ => return None,
+    })
+}
+
+fn device_call(action: &Action) -> Option<Call> {
+    let of = |function, device| Call::new(function, [LU.to_owned(), index(device)]);
+    Some(match action {
+        Action::OpenDevice { device, .. } => of("lu_open_device", device),
+        Action::RemoveDevice { device, how } => {
+            let function = match how {
+                Removal::Sysfs => "lu_remove_device",
+                Removal::SlotPower => "lu_power_off_slot",
+                Removal::Unplug => "lu_unplug_device",
+                Removal::Surprise => "lu_surprise_device",
+            };
+            of(function, device)
+        }
+        Action::RemoveBridge { device, levels } => Call::new(
+            "lu_remove_bridge",
+            [LU.to_owned(), index(device), levels.to_string()],
+        ),
+        Action::PlugDevice { device } => of("lu_plug_device", device),
+        Action::Rescan => Call::new("lu_rescan", [""; 0]),
+        Action::UnbindDriver { device } => of("lu_unbind", device),
+        Action::BindDriver { device, driver } => {
+            Call::new("lu_bind", [LU.to_owned(), index(device), string(driver)])
+        }
+        Action::ExpectDevice { device, state } => Call::new(
+            "lu_wait_device",
+            [LU.to_owned(), index(device), string(state.word())],
+        ),
+        Action::WriteRegister { file, at, value } => Call::new(
+            "lu_write_register",
+            [own(file), format!("{at:#x}"), format!("{value:#x}")],
+        ),
+        Action::ReadRegister { file, at, .. } => Call::new(
+            "lu_read_register",
+            [own(file), format!("{at:#x}"), "&value".to_owned()],
+        ),
+        _ => return None,
+    })
+}
+
+/// A device as the helpers know it.
+fn index(device: &Device) -> String {
+    match device.function {
+        None => device.index.to_string(),
+        Some(function) => format!("{} | LU_VF({function})", device.index),
+    }
+}
+
+fn file_call(action: &Action) -> Option<Call> {
+    let lu = LU.to_owned();
+    Some(match action {
+        Action::OpenFile { path, .. } => {
+            Call::new("lu_open_file", [string(path), "O_RDWR".to_owned()])
+        }
+        Action::CreateMemfd { file, contents } => {
+            Call::new("lu_create_memfd", [string(file), string(contents)])
+        }
+        Action::WriteFile { file, at, contents } => Call::new(
+            "lu_write_file",
+            [own(file), at.to_string(), string(contents)],
+        ),
+        Action::ReadFile { file, .. } => read("lu_read_file", own(file)),
+        Action::CheckMapping { file, contents } => {
+            Call::new("lu_check_mapping", [own(file), string(contents)])
+        }
+        Action::Truncate { file, size } => Call::new("lu_truncate", [own(file), size.to_string()]),
+        Action::Seal { file, seals } => Call::new("lu_seal", [own(file), seal_mask(seals)]),
+        Action::ReadSeals { file, .. } => Call::new("lu_seals", [own(file)]),
+        Action::WritePath { path, contents } => match path {
+            KernelPath::Plain(path) => Call::new("lu_write_path", [string(path), string(contents)]),
+            KernelPath::OfDevice { device, attribute } => Call::new(
+                "lu_write_device_path",
+                [lu, index(device), string(attribute), string(contents)],
+            ),
+        },
+        Action::ReadPath { path, .. } => match path {
+            KernelPath::Plain(path) => read("lu_read_path", string(path)),
+            KernelPath::OfDevice { device, attribute } => Call::new(
+                "lu_read_device_path",
+                [
+                    lu,
+                    index(device),
+                    string(attribute),
+                    "contents".to_owned(),
+                    "sizeof(contents)".to_owned(),
+                ],
+            ),
+        },
+        _ => return None,
+    })
+}
+
+/// A call that reads into the test's buffer.
+fn read(function: &str, from: String) -> Call {
+    Call::new(
+        function,
+        [from, "contents".to_owned(), "sizeof(contents)".to_owned()],
+    )
+}
+
+/// Seals as the kernel knows them.
+pub(super) fn seal_mask(seals: &[Seal]) -> String {
+    if seals.is_empty() {
+        return "0".to_owned();
+    }
+    let names: Vec<String> = seals
+        .iter()
+        .map(|seal| format!("F_SEAL_{}", seal.word().to_uppercase()))
+        .collect();
+    names.join(" | ")
+}
+
+fn control_call(action: &Action) -> Option<Call> {
+    let lu = LU.to_owned();
+    Some(match action {
+        Action::User { user, act, flb } => Call::new(
+            "lu_user",
+            [
+                format!("&{}", own(user)),
+                string(flb.file()),
+                string(act.word()),
+            ],
+        ),
+        Action::FailNext {
+            callback,
+            errno,
+            times,
+        } => Call::new(
+            "lu_fail",
+            [string(callback), errno.clone(), times.to_string()],
+        ),
+        Action::StartProcess { process, takes } => {
+            let taken: Vec<String> = takes.iter().map(|one| format!("&{}", own(one))).collect();
+            Call::new(
+                "lu_start_process",
+                [
+                    lu,
+                    format!("&{}", own(process)),
+                    format!("(int *[]){{ {} }}", taken.join(", ")),
+                    takes.len().to_string(),
+                ],
+            )
+        }
+        Action::KillProcess { process } => {
+            Call::new("lu_kill_process", [format!("&{}", own(process))])
+        }
+        Action::TryKexec => Call::new("lu_kexec", [lu]),
+        Action::CheckLeaks => Call::new("lu_leaks", [lu]),
+        _ => return None,
+    })
+}

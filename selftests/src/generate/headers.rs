@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The headers that generated programs are made of, written by hand, a noun each; and
+//! the one that includes them all.
+
+/// The header that a program includes.
+pub(super) const ALL_OF_THEM: &str = "liveupdate_pci.h";
+
+/// All headers: names and texts.
+pub(super) const HEADERS: &[(&str, &str)] = &[
+    ("liveupdate_pci.h", include_str!("headers/liveupdate_pci.h")),
+    ("lu_device.h", include_str!("headers/lu_device.h")),
+    ("lu_driver.h", include_str!("headers/lu_driver.h")),
+    ("lu_fault.h", include_str!("headers/lu_fault.h")),
+    ("lu_file.h", include_str!("headers/lu_file.h")),
+    ("lu_hold.h", include_str!("headers/lu_hold.h")),
+    ("lu_kexec.h", include_str!("headers/lu_kexec.h")),
+    ("lu_leak.h", include_str!("headers/lu_leak.h")),
+    ("lu_log.h", include_str!("headers/lu_log.h")),
+    ("lu_machine.h", include_str!("headers/lu_machine.h")),
+    ("lu_main.h", include_str!("headers/lu_main.h")),
+    ("lu_path.h", include_str!("headers/lu_path.h")),
+    ("lu_process.h", include_str!("headers/lu_process.h")),
+    ("lu_race.h", include_str!("headers/lu_race.h")),
+    ("lu_session.h", include_str!("headers/lu_session.h")),
+    ("lu_setup.h", include_str!("headers/lu_setup.h")),
+    ("lu_step.h", include_str!("headers/lu_step.h")),
+    ("lu_test.h", include_str!("headers/lu_test.h")),
+    ("lu_thread.h", include_str!("headers/lu_thread.h")),
+    ("lu_trace.h", include_str!("headers/lu_trace.h")),
+];

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a test needs, looked for before it begins, and what it leaves behind,
+ * which is nothing.
+ */
+#ifndef LU_SETUP_H
+#define LU_SETUP_H
+
+#include "lu_device.h"
+#include "lu_driver.h"
+#include "lu_fault.h"
+#include "lu_hold.h"
+#include "lu_process.h"
+#include "lu_trace.h"
+
+/*
+ * To be called before the test's descriptors are closed, where it holds threads:
+ * one that is held may own a lock that closing needs.
+ */
+static inline void lu_let_go(struct lu_test *lu)
+{
+	if (lu_end_held(lu))
+		ksft_print_msg("a thread that was held does not end\n");
+}
+
+static inline void lu_teardown(struct lu_test *lu)
+{
+	lu_let_go(lu);
+	lu_unload_hold_module(lu);
+	lu_disarm_faults(lu);
+	lu_kill_processes(lu);
+	/* The next kernel is to find what this stage left, not what it found. */
+	if (!lu->kept) {
+		lu_reset_driver();
+		lu_restore_devices(lu);
+	}
+	lu_close(&lu->liveupdate);
+	if (lu->nr_probes)
+		lu_remove_probes(lu);
+	lu_close(&lu->kmsg);
+	free(lu->log);
+	lu->log = NULL;
+}
+
+/* Says in the reason that a file is missing, if it is. */
+static inline bool lu_lacks_file(struct lu_test *lu, const char *path, int mode)
+{
+	if (!access(path, mode))
+		return false;
+	snprintf(lu->reason, sizeof(lu->reason), "%s: %s", path, strerror(errno));
+	return true;
+}
+
+static inline bool lu_lacks_variable(struct lu_test *lu, const char *name, const char *what)
+{
+	if (getenv(name))
+		return false;
+	snprintf(lu->reason, sizeof(lu->reason), "%s is not set, which says %s", name, what);
+	return true;
+}
+
+static inline bool lu_lacks_devices(struct lu_test *lu, unsigned int devices)
+{
+	lu_find_devices(lu);
+	if (lu->nr_devices < devices) {
+		snprintf(lu->reason, sizeof(lu->reason),
+			 "needs %u devices bound to liveupdate-test, found %u", devices,
+			 lu->nr_devices);
+		return true;
+	}
+	lu_note_devices(lu);
+	return false;
+}
+
+static inline bool lu_lacks_log(struct lu_test *lu)
+{
+	lu->log = calloc(1, LU_LOG_MAX);
+	lu->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (lu->log && lu->kmsg >= 0 && lseek(lu->kmsg, 0, SEEK_END) >= 0)
+		return false;
+	snprintf(lu->reason, sizeof(lu->reason), "the kernel log cannot be read: %s",
+		 strerror(errno));
+	return true;
+}
+
+static inline bool lu_lacks_slot_power(struct lu_test *lu)
+{
+	char slot[LU_NAME_MAX];
+	unsigned int i;
+
+	for (i = 0; i < lu->nr_devices; i++) {
+		if (!lu_find_slot(lu, i, slot))
+			return false;
+	}
+	snprintf(lu->reason, sizeof(lu->reason), "no device is in a slot that can be powered off");
+	return true;
+}
+
+static inline bool lu_lacks_cpus(struct lu_test *lu, unsigned int wanted)
+{
+	cpu_set_t cpus;
+
+	if (!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) >= (int)wanted)
+		return false;
+	snprintf(lu->reason, sizeof(lu->reason), "needs %u processors", wanted);
+	return true;
+}
+
+static inline bool lu_lacks_hold(struct lu_test *lu)
+{
+	int ret = lu_load_hold_module(lu);
+
+	if (!ret)
+		return lu_lacks_file(lu, LU_HOLD_FILE, R_OK | W_OK) || lu_lacks_cpus(lu, 2);
+	snprintf(lu->reason, sizeof(lu->reason), "no module " LU_HOLD_MODULE ": %s",
+		 strerror(-ret));
+	return true;
+}
+
+/* The driver's and the kernel's files and modules that not every kernel has. */
+static inline bool lu_lacks_files(struct lu_test *lu, const struct lu_needs *needs)
+{
+	if (needs->users && lu_lacks_file(lu, LU_DEBUG "/outgoing_flb", W_OK))
+		return true;
+	if (needs->incoming && lu_lacks_file(lu, LU_DEBUG "/incoming_flb", W_OK))
+		return true;
+	if (needs->fail && lu_lacks_file(lu, LU_DEBUG "/fail", W_OK))
+		return true;
+	if (needs->fail_nth && (lu_lacks_file(lu, LU_FAIL_NTH, W_OK) ||
+				lu_lacks_file(lu, LU_FAILSLAB "/ignore-gfp-wait", W_OK)))
+		return true;
+	return needs->hold && lu_lacks_hold(lu);
+}
+
+/* What the machine, and whoever runs the test on it, must offer. */
+static inline bool lu_lacks_surroundings(struct lu_test *lu, const struct lu_needs *needs)
+{
+	if (needs->machine && lu_lacks_variable(lu, "LIVEUPDATE_TEST_MACHINE",
+						"who plugs and unplugs devices"))
+		return true;
+	if (needs->kexec && lu_lacks_variable(lu, "LIVEUPDATE_TEST_KERNEL",
+					      "which kernel a kexec leads to"))
+		return true;
+	if (needs->slot_power && lu_lacks_slot_power(lu))
+		return true;
+	return needs->cpus && lu_lacks_cpus(lu, needs->cpus);
+}
+
+static inline bool lu_lacks(struct lu_test *lu, const struct lu_needs *needs)
+{
+	if (geteuid() != 0) {
+		snprintf(lu->reason, sizeof(lu->reason), "needs root");
+		return true;
+	}
+	lu->liveupdate = open("/dev/liveupdate", O_RDWR | O_CLOEXEC);
+	if (lu->liveupdate < 0) {
+		snprintf(lu->reason, sizeof(lu->reason), "/dev/liveupdate cannot be opened: %s",
+			 strerror(errno));
+		return true;
+	}
+	if (lu_lacks_devices(lu, needs->devices) || lu_lacks_surroundings(lu, needs) ||
+	    lu_lacks_files(lu, needs))
+		return true;
+	if (needs->log && lu_lacks_log(lu))
+		return true;
+	return lu_add_probes(lu);
+}
+
+/* Returns why the test must be skipped, or NULL when all it needs is there. */
+static inline const char *lu_setup(struct lu_test *lu, const struct lu_needs *needs)
+{
+	lu->liveupdate = -1;
+	lu->kmsg = -1;
+	lu->hold = -1;
+	lu->fail_nth = -1;
+	lu->ordered = needs->order;
+	lu->nr_probes = needs->nr_probes;
+	lu->probe = needs->probe;
+	if (!lu_lacks(lu, needs))
+		return NULL;
+	/* The harness runs no teardown after a setup that skips. */
+	lu_teardown(lu);
+	return lu->reason;
+}
+
+#endif /* LU_SETUP_H */

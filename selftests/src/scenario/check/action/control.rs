@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Users inside the kernel, faults, processes, kexec, and steps within steps.
+
+use super::super::objects::{FILES, Kind};
+use super::super::step::Part;
+use super::super::{Checked, Checker};
+use super::Verb;
+use crate::scenario::names::CALLBACKS;
+use crate::scenario::raw::RawStep;
+use crate::scenario::{Action, Flb, Returns, UserAct};
+use crate::yaml::At;
+
+/// Characters that an observation can have.
+const OBSERVATION_MAX: usize = 60;
+/// Calls of a callback that can be made to fail.
+const TIMES_MAX: u64 = 1000;
+
+impl Checker<'_> {
+    /// An action that has others within.
+    pub(super) fn nesting(
+        &mut self,
+        raw: &mut RawStep,
+        number: usize,
+        stage: usize,
+        part: Part,
+    ) -> Checked<Option<Action>> {
+        if let Some(step) = raw.fail_allocations.take() {
+            let action = Box::new(self.inner(&step, stage)?);
+            let undo = self.need(raw.undo.take(), step.place, "undo")?;
+            let undo = undo.value.iter().map(|step| self.inner(step, stage));
+            let undo = undo.collect::<Checked<_>>()?;
+            return Ok(Some(Action::FailAllocations { action, undo }));
+        }
+        if let Some(times) = raw.repeat.take() {
+            if part != Part::Stage {
+                let message = "a repetition within another step";
+                return Err(self.wrong(times.place, message, None));
+            }
+            return self.repeat(raw, &times, number, stage).map(Some);
+        }
+        match raw.race.take() {
+            Some(race) => self.free_race(raw, &race, stage, part).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Two steps that begin at once, in whatever order they end.
+    fn free_race(
+        &mut self,
+        raw: &mut RawStep,
+        race: &At<Box<RawStep>>,
+        stage: usize,
+        part: Part,
+    ) -> Checked<Action> {
+        let Some(against) = raw.against.take() else {
+            let hint = "give `hold_at` and `meanwhile`, or `against` within a repetition";
+            let message = "a race that nothing is said to be up against";
+            return Err(self.wrong(race.place, message, Some(hint.to_owned())));
+        };
+        if part != Part::Repeat {
+            let hint = Some("put it into a `repeat`, or hold it with `hold_at`".to_owned());
+            let message = "run once, a race shows nothing";
+            return Err(self.wrong(race.place, message, hint));
+        }
+        let against_returns = self.returns(against.value.returns.as_ref())?;
+        Ok(Action::Race {
+            action: Box::new(self.inner(race, stage)?),
+            against: Box::new(self.inner(&against, stage)?),
+            against_returns,
+        })
+    }
+
+    pub(super) fn control_action(
+        &mut self,
+        verb: &Verb<'_>,
+        raw: &mut RawStep,
+        part: Part,
+    ) -> Checked<Action> {
+        let (subject, place) = (&verb.subject, verb.place());
+        Ok(match verb.key {
+            "get_outgoing" => self.user(verb, UserAct::Get, Flb::Outgoing)?,
+            "use_outgoing" => self.user(verb, UserAct::Use, Flb::Outgoing)?,
+            "put_outgoing" => self.user(verb, UserAct::Put, Flb::Outgoing)?,
+            "get_incoming" => {
+                let flb = self.incoming(raw.flb.take().as_ref())?;
+                self.user(verb, UserAct::Get, flb)?
+            }
+            "use_incoming" => self.user(verb, UserAct::Use, Flb::Incoming)?,
+            "put_incoming" => self.user(verb, UserAct::Put, Flb::Incoming)?,
+            "fail_next" => self.fail_next(verb, raw)?,
+            "start_process" => {
+                let takes = self.need(raw.takes.take(), place, "takes")?;
+                self.start_process(subject, &takes)?
+            }
+            "kill_process" => {
+                let process = self.object(subject, &[Kind::Process])?;
+                self.give_away(&process);
+                Action::KillProcess { process }
+            }
+            "try_kexec" if subject.value != "refused" => {
+                return Err(self.unknown("end of a kexec", subject, ["refused"]));
+            }
+            "try_kexec" if !matches!(verb.returns, Returns::Errno(_)) => {
+                let hint = "a kexec that goes well ends the stage; give the error in `returns`";
+                let message = "a kexec within a stage must be refused";
+                return Err(self.wrong(place, message, Some(hint.to_owned())));
+            }
+            "try_kexec" => Action::TryKexec,
+            "check_leaks" if subject.value != "kmemleak" => {
+                return Err(self.unknown("detector of leaks", subject, ["kmemleak"]));
+            }
+            "check_leaks" if part != Part::Stage => {
+                let message = "lost memory is looked for at the end, not in between";
+                return Err(self.wrong(place, message, None));
+            }
+            "check_leaks" => Action::CheckLeaks,
+            _ => self.observe(subject)?,
+        })
+    }
+
+    fn user(&mut self, verb: &Verb<'_>, act: UserAct, flb: Flb) -> Checked<Action> {
+        let name = &verb.subject;
+        if !self.objects.contains_key(&name.value) && act == UserAct::Get {
+            self.make(Some(name.clone()), name.place, Kind::User, &Returns::Ok)?;
+        }
+        let user = self.object(name, &[Kind::User])?;
+        Ok(Action::User { user, act, flb })
+    }
+
+    fn incoming(&self, word: Option<&At<String>>) -> Checked<Flb> {
+        match word {
+            None => Ok(Flb::Incoming),
+            Some(word) if word.value == "other" => Ok(Flb::Other),
+            Some(word) => Err(self.unknown("FLB", word, ["other"])),
+        }
+    }
+
+    fn fail_next(&self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
+        let callback = &verb.subject;
+        if !CALLBACKS.contains(&callback.value.as_str()) {
+            return Err(self.unknown("callback", callback, CALLBACKS.iter().copied()));
+        }
+        let errno = self.errno(&self.need(raw.error.take(), verb.place(), "with")?)?;
+        let times = raw.times.take();
+        if let Some(times) = times
+            .as_ref()
+            .filter(|one| !(1..=TIMES_MAX).contains(&one.value))
+        {
+            let message = format!("a callback fails 1 to {TIMES_MAX} times");
+            return Err(self.wrong(times.place, message, None));
+        }
+        Ok(Action::FailNext {
+            callback: verb.name(),
+            errno,
+            times: times.map_or(1, |times| times.value),
+        })
+    }
+
+    fn start_process(&mut self, name: &At<String>, takes: &At<Vec<At<String>>>) -> Checked<Action> {
+        let mut kinds = FILES.to_vec();
+        kinds.extend([Kind::Session, Kind::User]);
+        let mut taken = Vec::new();
+        for object in &takes.value {
+            let object = self.object(object, &kinds)?;
+            self.give_away(&object);
+            taken.push(object);
+        }
+        if taken.is_empty() {
+            let message = "a process that takes nothing over";
+            return Err(self.wrong(takes.place, message, None));
+        }
+        let process = self.make(Some(name.clone()), name.place, Kind::Process, &Returns::Ok)?;
+        Ok(Action::StartProcess {
+            process,
+            takes: taken,
+        })
+    }
+
+    fn observe(&self, what: &At<String>) -> Checked<Action> {
+        let text = &what.value;
+        if text.trim().is_empty() || text.contains('\n') || text.len() > OBSERVATION_MAX {
+            let message =
+                format!("an observation is one line of at most {OBSERVATION_MAX} characters");
+            return Err(self.wrong(what.place, message, None));
+        }
+        Ok(Action::Observe { what: text.clone() })
+    }
+}

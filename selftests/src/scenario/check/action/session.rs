@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is done with sessions and with files in them.
+
+use super::super::objects::{FILES, Kind};
+use super::super::{Checked, Checker};
+use super::Verb;
+use crate::scenario::Action;
+use crate::scenario::raw::RawStep;
+
+impl Checker<'_> {
+    pub(super) fn session_action(
+        &mut self,
+        verb: &Verb<'_>,
+        raw: &mut RawStep,
+    ) -> Checked<Option<Action>> {
+        let (subject, place) = (&verb.subject, verb.place());
+        Ok(Some(match verb.key {
+            "create_session" => Action::CreateSession {
+                session: self.make(Some(subject.clone()), place, Kind::Session, verb.returns)?,
+            },
+            "retrieve_session" => {
+                self.handed_over(subject, verb.stage, &[Kind::Session], verb.returns)?;
+                self.take_over(&subject.value);
+                Action::RetrieveSession {
+                    session: verb.name(),
+                }
+            }
+            "session_name" => Action::SessionName {
+                session: self.object(subject, &[Kind::Session])?,
+                name: self.need(raw.contents.take(), place, "contents")?.value,
+            },
+            "preserve" => {
+                let file = self.object(subject, FILES)?;
+                let session = self.session(raw.into.take(), place, "into")?;
+                Action::Preserve {
+                    token: self.token(&file, raw.token.take()),
+                    file,
+                    session,
+                }
+            }
+            "retrieve" => self.retrieve(verb, raw)?,
+            "finish" => Action::Finish {
+                session: self.object(subject, &[Kind::Session])?,
+            },
+            "close" => {
+                let kinds = [
+                    Kind::DeviceFile,
+                    Kind::Memfd,
+                    Kind::File,
+                    Kind::Session,
+                    Kind::User,
+                ];
+                Action::Close {
+                    object: self.object(subject, &kinds)?,
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn retrieve(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
+        self.handed_over(&verb.subject, verb.stage, FILES, verb.returns)?;
+        let session = self.session(raw.from.take(), verb.place(), "from")?;
+        let token = self.token(&verb.subject.value, raw.token.take());
+        let file = match raw.name.take() {
+            // Asked for once more: another file, of the same kind.
+            Some(name) => {
+                let kind = self.objects.get(&verb.subject.value).copied();
+                let kind = kind.unwrap_or(Kind::File);
+                self.make(Some(name), verb.place(), kind, verb.returns)?
+            }
+            None => {
+                self.take_over(&verb.subject.value);
+                verb.name()
+            }
+        };
+        Ok(Action::Retrieve {
+            file,
+            session,
+            token,
+        })
+    }
+}

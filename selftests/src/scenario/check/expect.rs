@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What must be seen after a step.
+
+use super::{Checked, Checker};
+use crate::input::Place;
+use crate::scenario::names::{ERRNOS, is_kernel_function};
+use crate::scenario::raw::{RawCount, RawLog, RawStep};
+use crate::scenario::{Bounds, ExpectedLog, Returns};
+use crate::yaml::At;
+
+impl Checker<'_> {
+    pub(super) fn returns(&self, returns: Option<&At<String>>) -> Checked<Returns> {
+        let Some(written) = returns else {
+            return Ok(Returns::Ok);
+        };
+        let words: Vec<&str> = written.value.split('|').map(str::trim).collect();
+        match words.as_slice() {
+            [word] => self.one_result(word, written.place),
+            words => {
+                let results = words
+                    .iter()
+                    .map(|word| self.one_result(word, written.place));
+                Ok(Returns::AnyOf(results.collect::<Checked<_>>()?))
+            }
+        }
+    }
+
+    fn one_result(&self, word: &str, place: Place) -> Checked<Returns> {
+        match word {
+            "ok" | "0" => Ok(Returns::Ok),
+            errno if ERRNOS.contains(&errno) => Ok(Returns::Errno(errno.to_owned())),
+            _ => {
+                let known = ["ok"].into_iter().chain(ERRNOS.iter().copied());
+                let value = word.to_owned();
+                Err(self.unknown("result", &At { value, place }, known))
+            }
+        }
+    }
+
+    pub(super) fn errno(&self, word: &At<String>) -> Checked<String> {
+        if ERRNOS.contains(&word.value.as_str()) {
+            return Ok(word.value.clone());
+        }
+        Err(self.unknown("error", word, ERRNOS.iter().copied()))
+    }
+
+    pub(super) fn calls(&self, step: &RawStep) -> Checked<Vec<(String, Bounds)>> {
+        let call = |(function, count): (&String, &At<RawCount>)| {
+            self.kernel_function(function, count.place)?;
+            let (exactly, min, max) = match count.value {
+                RawCount::Exactly(count) => (Some(count), None, None),
+                RawCount::Between { min, max } => (None, min, max),
+            };
+            let bounds = self.bounds(exactly, min, max, count.place)?;
+            Ok((function.clone(), bounds))
+        };
+        step.calls.iter().map(call).collect()
+    }
+
+    pub(super) fn order(&self, step: &RawStep) -> Checked<Vec<String>> {
+        if let [only] = step.order.as_slice() {
+            let hint = Some("name what comes after it".to_owned());
+            return Err(self.wrong(only.place, "one function alone has no order", hint));
+        }
+        let name = |function: &At<String>| {
+            self.kernel_function(&function.value, function.place)?;
+            Ok(function.value.clone())
+        };
+        step.order.iter().map(name).collect()
+    }
+
+    pub(super) fn kernel_function(&self, name: &str, place: Place) -> Checked<()> {
+        if is_kernel_function(name) {
+            return Ok(());
+        }
+        let message = format!("`{name}` is no name of a kernel function");
+        Err(self.wrong(place, message, None))
+    }
+
+    pub(super) fn log(&self, step: &RawStep) -> Checked<Vec<ExpectedLog>> {
+        let line = |raw: &RawLog| {
+            let text = raw.text.value.clone();
+            if text.is_empty() {
+                return Err(self.wrong(raw.text.place, "an empty text is in every line", None));
+            }
+            let count = self.bounds(raw.count, raw.min, raw.max, raw.text.place)?;
+            Ok(ExpectedLog { text, count })
+        };
+        step.log.iter().map(line).collect()
+    }
+
+    pub(super) fn bounds(
+        &self,
+        count: Option<u64>,
+        min: Option<u64>,
+        max: Option<u64>,
+        place: Place,
+    ) -> Checked<Bounds> {
+        let bounds = match (count, min, max) {
+            (Some(count), None, None) => Bounds {
+                min: count,
+                max: Some(count),
+            },
+            (None, None, None) => {
+                let hint = Some("give `count`, or `min` and `max`".to_owned());
+                return Err(self.wrong(place, "how often is it expected?", hint));
+            }
+            (None, min, max) => Bounds {
+                min: min.unwrap_or(0),
+                max,
+            },
+            _ => {
+                let message = "`count` stands alone, without `min` or `max`";
+                return Err(self.wrong(place, message, None));
+            }
+        };
+        if bounds.max.is_some_and(|max| max < bounds.min) {
+            return Err(self.wrong(place, "no number is within these bounds", None));
+        }
+        Ok(bounds)
+    }
+}

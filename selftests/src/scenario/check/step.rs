@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Steps: from what is written to what is done in order. A race with a hold point
+//! becomes several: one that comes to stand still, those that are done meanwhile, and
+//! the first one's end.
+
+use super::{Checked, Checker};
+use crate::input::Place;
+use crate::scenario::raw::{RawSetup, RawStep};
+use crate::scenario::{Action, HoldPoint, Returns, Step};
+use crate::yaml::At;
+
+/// Most repetitions of a step.
+const TIMES_MAX: u64 = 10_000;
+
+/// What a step is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Of its stage.
+    Stage,
+    /// Of what is done while another stands still.
+    Meanwhile,
+    /// Of what is repeated.
+    Repeat,
+}
+
+impl Checker<'_> {
+    /// The steps that make what the setup names.
+    pub(super) fn setup(&mut self, setup: &RawSetup) -> Checked<Vec<Step>> {
+        let mut written = Vec::new();
+        for session in &setup.sessions {
+            let step = RawStep {
+                create_session: Some(session.clone()),
+                ..RawStep::default()
+            };
+            written.push((session.place, step));
+        }
+        for (name, file) in &setup.files {
+            let (place, file) = (file.place, &file.value);
+            let name = Some(At {
+                value: name.clone(),
+                place,
+            });
+            let kinds = [&file.device, &file.memfd, &file.path];
+            if kinds.iter().filter(|kind| kind.is_some()).count() != 1 {
+                let message = "a file is a `device`, a `memfd` or a `path`, one of them";
+                return Err(self.wrong(place, message, None));
+            }
+            let memfd = name.clone().filter(|_| !file.seals.is_empty());
+            written.push((
+                place,
+                RawStep {
+                    open_device: file.device.clone(),
+                    create_memfd: file.memfd.clone(),
+                    open_file: file.path.clone(),
+                    name,
+                    ..RawStep::default()
+                },
+            ));
+            if memfd.is_some() {
+                let seals = Some(At {
+                    value: file.seals.clone(),
+                    place,
+                });
+                written.push((
+                    place,
+                    RawStep {
+                        seal: memfd,
+                        seals,
+                        ..RawStep::default()
+                    },
+                ));
+            }
+        }
+        let mut steps = Vec::new();
+        for (place, value) in written {
+            let step = At { value, place };
+            steps.push(self.step(steps.len() + 1, 1, &step, Part::Stage)?);
+        }
+        Ok(steps)
+    }
+
+    /// The steps that one as written comes to; `number` is that of the first, and is
+    /// the next one's afterwards, whether or not they are left out of this variant.
+    pub(super) fn steps(
+        &mut self,
+        number: &mut usize,
+        stage: usize,
+        raw: &At<RawStep>,
+    ) -> Checked<Vec<Step>> {
+        let begin = *number;
+        let step = &raw.value;
+        let within = step
+            .meanwhile
+            .as_ref()
+            .map_or(0, |steps| steps.value.len() + 1)
+            + step.steps.as_ref().map_or(0, |steps| steps.value.len());
+        *number += 1 + within;
+        if !self.is_when(&step.when, raw.place)? {
+            return Ok(Vec::new());
+        }
+        match (&step.race, &step.hold_at) {
+            (Some(race), Some(at)) => self.held_race(begin, stage, raw, race, at),
+            _ => Ok(vec![self.step(begin, stage, raw, Part::Stage)?]),
+        }
+    }
+
+    /// One step, of which something must be seen.
+    pub(super) fn step(
+        &mut self,
+        number: usize,
+        stage: usize,
+        raw: &At<RawStep>,
+        part: Part,
+    ) -> Checked<Step> {
+        let mut rest = raw.value.clone();
+        let calls = self.calls(&rest)?;
+        let order = self.order(&rest)?;
+        let log = self.log(&rest)?;
+        let sees = !(calls.is_empty() && order.is_empty() && log.is_empty());
+        if part == Part::Repeat && sees {
+            let hint = Some("say after the repetition what must have been seen by then".to_owned());
+            let message = "within a repetition nothing is counted";
+            return Err(self.wrong(raw.place, message, hint));
+        }
+        let mut returns = self.returns(rest.returns.as_ref())?;
+        let action = self.action(&mut rest, raw.place, number, stage, &returns, part)?;
+        if let (Action::Race { .. }, Some(race)) = (&action, &raw.value.race) {
+            returns = self.returns(race.value.returns.as_ref())?;
+        }
+        self.nothing_left(&rest, &action)?;
+        if matches!(action, Action::Observe { .. }) && !sees {
+            let hint = Some("give `calls`, `order` or `log`".to_owned());
+            return Err(self.wrong(raw.place, "an observation that expects nothing", hint));
+        }
+        Ok(Step {
+            number,
+            action,
+            returns,
+            calls,
+            order,
+            log,
+            teeth: rest.teeth,
+            because: rest.because,
+            place: raw.place,
+        })
+    }
+
+    fn held_race(
+        &mut self,
+        number: usize,
+        stage: usize,
+        raw: &At<RawStep>,
+        race: &At<Box<RawStep>>,
+        at: &At<String>,
+    ) -> Checked<Vec<Step>> {
+        let returns = self.returns(race.value.returns.as_ref())?;
+        let action = self.inner(race, stage)?;
+        let at = self.hold_point(at)?;
+        let hold = |action: &Action| Action::Hold {
+            action: Box::new(action.clone()),
+            at,
+        };
+        let mut steps = vec![Step {
+            number,
+            action: hold(&action),
+            returns: Returns::Ok,
+            calls: Vec::new(),
+            order: Vec::new(),
+            log: Vec::new(),
+            teeth: false,
+            because: raw.value.because.clone(),
+            place: raw.place,
+        }];
+        let Some(meanwhile) = &raw.value.meanwhile else {
+            let hint = Some("say in `meanwhile` what is done until then".to_owned());
+            return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
+        };
+        for (index, step) in meanwhile.value.iter().enumerate() {
+            steps.push(self.step(number + 1 + index, stage, step, Part::Meanwhile)?);
+        }
+        let last = number + 1 + meanwhile.value.len();
+        let mut end = RawStep {
+            observe: Some(At {
+                value: action.to_string().chars().take(50).collect(),
+                place: raw.place,
+            }),
+            ..raw.value.clone()
+        };
+        (end.race, end.hold_at, end.meanwhile) = (None, None, None);
+        let calls = self.calls(&end)?;
+        let order = self.order(&end)?;
+        let log = self.log(&end)?;
+        self.nothing_left(&end, &action)?;
+        steps.push(Step {
+            number: last,
+            action: Action::Release {
+                action: Box::new(action),
+            },
+            returns,
+            calls,
+            order,
+            log,
+            teeth: end.teeth,
+            because: None,
+            place: raw.place,
+        });
+        Ok(steps)
+    }
+
+    fn hold_point(&self, at: &At<String>) -> Checked<HoldPoint> {
+        let (function, at_return) = match at.value.strip_suffix("%return") {
+            Some(function) => (function, true),
+            None => (at.value.as_str(), false),
+        };
+        self.kernel_function(function, at.place)?;
+        Ok(HoldPoint {
+            function: function.to_owned(),
+            at_return,
+        })
+    }
+
+    /// What is repeated: steps that are checked each time.
+    pub(super) fn repeat(
+        &mut self,
+        raw: &mut RawStep,
+        times: &At<u64>,
+        number: usize,
+        stage: usize,
+    ) -> Checked<Action> {
+        if !(2..=TIMES_MAX).contains(&times.value) {
+            let message = format!("a repetition is of 2 to {TIMES_MAX} times");
+            return Err(self.wrong(times.place, message, None));
+        }
+        let written = self.need(raw.steps.take(), times.place, "steps")?;
+        let mut steps = Vec::new();
+        for (index, step) in written.value.iter().enumerate() {
+            steps.push(self.step(number + 1 + index, stage, step, Part::Repeat)?);
+        }
+        if steps.is_empty() {
+            return Err(self.wrong(written.place, "a repetition of nothing", None));
+        }
+        Ok(Action::Repeat {
+            times: times.value,
+            steps,
+        })
+    }
+
+    /// A step within another: something that is done, of which nothing is compared.
+    pub(super) fn inner(&mut self, raw: &At<Box<RawStep>>, stage: usize) -> Checked<Action> {
+        let mut rest = (*raw.value).clone();
+        let returns = self.returns(rest.returns.as_ref())?;
+        let action = self.action(&mut rest, raw.place, 0, stage, &returns, Part::Meanwhile)?;
+        self.nothing_left(&rest, &action)?;
+        if !action.is_deed() {
+            let message = format!("\"{action}\" cannot be done in the middle of something else");
+            return Err(self.wrong(raw.place, message, None));
+        }
+        if !(rest.calls.is_empty() && rest.order.is_empty() && rest.log.is_empty()) {
+            let hint = Some("say it of the step around it".to_owned());
+            let message = "a step within another counts nothing";
+            return Err(self.wrong(raw.place, message, hint));
+        }
+        Ok(action)
+    }
+
+    /// Every key that the action does not use must be absent.
+    fn nothing_left(&self, rest: &RawStep, action: &Action) -> Checked<()> {
+        let Some((key, place)) = stray(rest) else {
+            return Ok(());
+        };
+        let message = format!("`{key}` means nothing for the step \"{action}\"");
+        Err(self.wrong(place, message, None))
+    }
+}
+
+/// The first key that belongs to an action and was not taken by it.
+fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
+    fn at<T>(key: &'static str, value: Option<&At<T>>) -> Option<(&'static str, Place)> {
+        value.map(|value| (key, value.place))
+    }
+    [
+        at("as", rest.name.as_ref()),
+        at("into", rest.into.as_ref()),
+        at("from", rest.from.as_ref()),
+        at("token", rest.token.as_ref()),
+        at("how", rest.how.as_ref()),
+        at("levels", rest.levels.as_ref()),
+        at("driver", rest.driver.as_ref()),
+        at("state", rest.state.as_ref()),
+        at("flb", rest.flb.as_ref()),
+        at("at", rest.at.as_ref()),
+        at("value", rest.value.as_ref()),
+        at("size", rest.size.as_ref()),
+        at("contents", rest.contents.as_ref()),
+        at("seals", rest.seals.as_ref()),
+        at("with", rest.error.as_ref()),
+        at("times", rest.times.as_ref()),
+        at("takes", rest.takes.as_ref()),
+        at("hold_at", rest.hold_at.as_ref()),
+        at("meanwhile", rest.meanwhile.as_ref()),
+        at("against", rest.against.as_ref()),
+        at("undo", rest.undo.as_ref()),
+        at("steps", rest.steps.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+    .next()
+}
+
+impl Action {
+    /// Whether it does something, once, and nothing is compared after it.
+    fn is_deed(&self) -> bool {
+        !matches!(
+            self,
+            Self::SessionName { .. }
+                | Self::ReadFile { .. }
+                | Self::ReadPath { .. }
+                | Self::ReadRegister { .. }
+                | Self::ReadSeals { .. }
+                | Self::ExpectDevice { .. }
+                | Self::FailAllocations { .. }
+                | Self::StartProcess { .. }
+                | Self::TryKexec
+                | Self::Hold { .. }
+                | Self::Release { .. }
+                | Self::Race { .. }
+                | Self::Repeat { .. }
+                | Self::CheckLeaks
+                | Self::Observe { .. }
+        )
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What scenarios know of machines: their names, and those of their slots.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use vm_images::machine::{Machine, MachineError};
+
+/// The machine of a scenario that names none.
+pub(super) const DEFAULT: &str = "edu-pair";
+
+/// The machines that scenarios may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machines {
+    slots: BTreeMap<String, Vec<String>>,
+}
+
+impl Machines {
+    /// Returns these machines, as scenarios see them.
+    pub fn of<'a>(machines: impl IntoIterator<Item = &'a Machine>) -> Self {
+        let slots = machines.into_iter().map(|machine| {
+            let slots = machine.slots.iter().map(|slot| slot.name.clone());
+            (machine.name.clone(), slots.collect())
+        });
+        Self {
+            slots: slots.collect(),
+        }
+    }
+
+    /// Reads all machines of a folder.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first mistake in a machine's file.
+    pub fn load(folder: &Utf8Path) -> Result<Self, MachineError> {
+        let mut machines = Vec::new();
+        for entry in folder.read_dir_utf8()? {
+            let path = entry?.into_path();
+            if path.extension() == Some("yaml") {
+                machines.push(Machine::load(&path)?);
+            }
+        }
+        Ok(Self::of(&machines))
+    }
+
+    /// Returns the project's own machines.
+    #[cfg(test)]
+    pub(crate) fn project() -> Self {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-images/machines");
+        Self::load(Utf8Path::new(folder)).expect("the project's machines are right")
+    }
+
+    /// Returns the names of all machines, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.slots.keys().map(String::as_str)
+    }
+
+    /// Returns the slots of a machine, in its order.
+    pub(super) fn slots(&self, machine: &str) -> Option<&[String]> {
+        self.slots.get(machine).map(Vec::as_slice)
+    }
+}

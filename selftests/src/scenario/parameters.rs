@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The parameters of a family: their combinations, and their values in its text.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::names::{bad_identifier, is_value};
+use crate::input::{InputError, Place, closest};
+use crate::yaml::{self, At};
+
+/// Most combinations of one family.
+const COMBINATIONS_MAX: usize = 64;
+
+/// The keys of a scenario that say which combinations there are. They are read
+/// before any `$NAME` is a value, so all other keys are passed over.
+#[derive(Debug, Default, Deserialize)]
+struct Head {
+    #[serde(default)]
+    parameters: BTreeMap<String, Vec<At<String>>>,
+    #[serde(default)]
+    except: Vec<BTreeMap<String, At<String>>>,
+}
+
+/// One value for each parameter, by the parameters' names.
+pub(super) type Values = Vec<(String, String)>;
+
+/// Returns every combination that a text asks for; of a text without parameters,
+/// the one without values.
+pub(super) fn combinations(text: &str, file: &str) -> Result<Vec<Values>, InputError> {
+    let head: Head = yaml::parse(text, file)?;
+    check(&head, text, file)?;
+    let mut all: Vec<Values> = vec![Vec::new()];
+    for (name, values) in &head.parameters {
+        let longer = |known: &Values| {
+            let known = known.clone();
+            values.iter().map(move |value| {
+                let mut known = known.clone();
+                known.push((name.clone(), value.value.clone()));
+                known
+            })
+        };
+        all = all.iter().flat_map(longer).collect();
+        if all.len() > COMBINATIONS_MAX {
+            let place = values
+                .first()
+                .map_or(Place { line: 1, column: 1 }, |one| one.place);
+            let message = format!("more than {COMBINATIONS_MAX} combinations of parameters");
+            return Err(InputError::new(file, text, place, message, None));
+        }
+    }
+    all.retain(|values| !head.except.iter().any(|except| matches(except, values)));
+    Ok(all)
+}
+
+fn matches(except: &BTreeMap<String, At<String>>, values: &Values) -> bool {
+    except.iter().all(|(name, value)| {
+        let mut known = values.iter();
+        known.any(|(other, is)| other == name && *is == value.value)
+    })
+}
+
+fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
+    let wrong = |place, message: String, hint| InputError::new(file, text, place, message, hint);
+    for (name, values) in &head.parameters {
+        let first = values
+            .first()
+            .map_or(Place { line: 1, column: 1 }, |one| one.place);
+        if let Some(reason) = bad_identifier(name) {
+            return Err(wrong(first, reason, None));
+        }
+        if values.is_empty() {
+            return Err(wrong(
+                first,
+                format!("the parameter `{name}` has no value"),
+                None,
+            ));
+        }
+        for (index, value) in values.iter().enumerate() {
+            if !is_value(&value.value) {
+                let message = format!(
+                    "`{}` is no value: lower-case letters and digits, with `-` between words",
+                    value.value
+                );
+                return Err(wrong(value.place, message, None));
+            }
+            if values[..index]
+                .iter()
+                .any(|other| other.value == value.value)
+            {
+                let message = format!("the parameter `{name}` has `{}` twice", value.value);
+                return Err(wrong(value.place, message, None));
+            }
+        }
+    }
+    for (name, value) in head.except.iter().flatten() {
+        let known = head.parameters.get(name);
+        let known = known.map(|all| all.iter().map(|one| one.value.as_str()).collect::<Vec<_>>());
+        let Some(known) = known else {
+            let names = head.parameters.keys().map(String::as_str);
+            let hint = closest(name, names).map(|near| format!("did you mean `{near}`?"));
+            return Err(wrong(
+                value.place,
+                format!("unknown parameter `{name}`"),
+                hint,
+            ));
+        };
+        if !known.contains(&value.value.as_str()) {
+            let hint = format!("known here: {}", known.join(", "));
+            let message = format!("unknown value `{}` of `{name}`", value.value);
+            return Err(wrong(value.place, message, Some(hint)));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the text with every `$NAME` of a parameter replaced by its value. Lines
+/// stay where they are, so that mistakes keep their places but for the column.
+pub(super) fn substitute(text: &str, values: &Values) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let word = after[1..]
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .map_or(&after[1..], |end| &after[1..=end]);
+        match values.iter().find(|(name, _)| name == word) {
+            Some((_, value)) => out.push_str(value),
+            None => out.extend(["$", word]),
+        }
+        rest = &after[1 + word.len()..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_but_the_excepted() {
+        let text = "parameters: {b: [x, y], a: [one, two]}\nexcept: [{a: one, b: y}]\n";
+        let names: Vec<String> = combinations(text, "f.yaml")
+            .unwrap()
+            .iter()
+            .map(|values| {
+                values
+                    .iter()
+                    .map(|(_, value)| value.as_str())
+                    .collect::<Vec<_>>()
+                    .join("-")
+            })
+            .collect();
+        assert_eq!(names, ["one-x", "two-x", "two-y"]);
+        assert_eq!(combinations("name: x\n", "f.yaml").unwrap(), [vec![]]);
+    }
+
+    #[test]
+    fn only_known_names_are_values() {
+        let values = vec![("how".to_owned(), "sysfs".to_owned())];
+        let text = "a: $how\nb: $however $ $how-x ü$how";
+        assert_eq!(
+            substitute(text, &values),
+            "a: sysfs\nb: $however $ sysfs-x üsysfs"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The test programs, compiled for a kernel and kept in the cache by content.
+
+use anyhow::Context;
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use kernel_patches::kernel::Kernel;
+use selftests::generate::{self, Compile};
+use selftests::scenario::Family;
+use sha2::{Digest, Sha256};
+use testbed_host::cache::publish;
+
+use super::hex;
+use crate::session::Session;
+
+/// Changes when programs are compiled in another way.
+const FORMAT: &[u8] = b"2";
+
+/// Returns the binary of a family's program for a kernel, kept in the cache by
+/// content. One that is no whole ELF file was damaged, and is made anew.
+///
+/// # Errors
+/// When it does not compile, or the host fails.
+pub(super) fn make(
+    family: &Family,
+    kernel: &Kernel,
+    session: &Session,
+) -> anyhow::Result<Utf8PathBuf> {
+    let files = generate::files(std::slice::from_ref(family));
+    let mut id = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        id.update((bytes.len() as u64).to_le_bytes());
+        id.update(bytes);
+    };
+    part(FORMAT);
+    part(kernel.id.as_bytes());
+    for (name, text) in files {
+        part(name.as_bytes());
+        part(text.as_bytes());
+    }
+    let kept = session.cache.dir(&["programs", &hex(&id.finalize())])?;
+    let name = family.first().identifier();
+    let target = kept.join(&name);
+    let binary = fs::read(&target).unwrap_or_default();
+    let sum = kept.join(format!("{name}.sha256"));
+    if !binary.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&binary))) {
+        return Ok(target);
+    }
+    let binary = compile(family, kernel, &kept, session)?;
+    publish(&target, &binary)?;
+    publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
+    Ok(target)
+}
+
+/// Compiles a family's program in a folder of this run alone.
+fn compile(
+    family: &Family,
+    kernel: &Kernel,
+    place: &Utf8Path,
+    session: &Session,
+) -> anyhow::Result<Vec<u8>> {
+    let sources = tempfile::Builder::new()
+        .prefix(".sources-")
+        .tempdir_in(place)?;
+    let folder = Utf8Path::from_path(sources.path()).context("the cache's path is not UTF-8")?;
+    generate::write(std::slice::from_ref(family), folder)?;
+    let name = family.first().identifier();
+    let output = folder.join(format!("{name}.out"));
+    let compile = Compile {
+        program: &name,
+        folder,
+        kselftest: &kernel.selftests(),
+        headers: &kernel.headers(),
+        output: &output,
+    };
+    generate::compile(&compile, &session.cancel)?;
+    Ok(fs::read(&output)?)
+}
