@@ -148,7 +148,7 @@ pub(super) fn identity(
     part(what_must_be_seen(cell.test).as_bytes());
     for stage in &cell.job.stages {
         let what = (
-            let what = (&stage.program, &stage.args, &stage.env, &stage.timeout);stage.program,
+            &stage.program,
             &stage.args,
             &stage.env,
             &stage.timeout,
