@@ -3,6 +3,8 @@
 //! of its phase, and while it lasts QEMU's life, the monitor, the console's
 //! size and the user's wish to stop are watched too.
 
+mod slots;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -19,11 +21,9 @@ use super::VmSpec;
 use super::ending::QemuEnd;
 use super::journal::{Journal, Speaker};
 use super::sockets::{Connected, Sockets};
-use crate::machine::{Address, Slot};
-use crate::qemu::{Memory, Wiring, arguments, devices};
+use crate::qemu::{Memory, Wiring, arguments};
 use crate::qmp::{Qmp, QmpError, QmpEvent};
 use crate::qtest::Qtest;
-use crate::slot_power::{self, Power};
 use crate::template::devices::Devices;
 use crate::transcript::{End, Phase};
 
@@ -175,63 +175,6 @@ impl Session {
 
     fn devices(&mut self) -> Result<Devices, End> {
         Devices::read(&mut self.test_port).map_err(|error| self.broken(error.to_string()))
-    }
-
-    /// Returns whether a device went out of a slot and none came back.
-    pub(super) fn is_empty(&self, slot: &str) -> bool {
-        self.empty.contains(slot)
-    }
-
-    /// Asks the guest to let go of what is in a slot. What QEMU has against it is
-    /// the answer.
-    pub(super) fn unplug(&mut self, slot: &str) -> Result<Result<(), String>, End> {
-        self.journal.note(Speaker::Host, &format!("unplug {slot}"));
-        let came = self.qmp.unplug(slot);
-        self.unless_refused(came)
-    }
-
-    /// Plugs its device into a slot.
-    pub(super) fn plug(&mut self, slot: &Slot) -> Result<Result<(), String>, End> {
-        let name = &slot.name;
-        self.journal.note(Speaker::Host, &format!("plug {name}"));
-        let Some(device) = devices::device(slot) else {
-            return Ok(Err(format!("slot `{name}` has no device of its own")));
-        };
-        let came = self.qmp.plug(&device);
-        if came.is_ok() {
-            self.empty.remove(name);
-        }
-        self.unless_refused(came)
-    }
-
-    /// Takes away what is in a slot, without a word to the guest.
-    pub(super) fn pull_out(
-        &mut self,
-        slot: &str,
-        port: Address,
-    ) -> Result<Result<(), String>, End> {
-        self.journal
-            .note(Speaker::Host, &format!("pull out {slot}"));
-        let stopped = self.qmp.stop();
-        stopped.map_err(|error| self.monitor_failed(&error))?;
-        let came = slot_power::pull_out(&mut self.test_port, port);
-        let gone_on = self.qmp.go_on();
-        gone_on.map_err(|error| self.monitor_failed(&error))?;
-        Ok(came.map_err(|error| error.to_string()))
-    }
-
-    /// Returns what a port says of its slot's power.
-    pub(super) fn power(&mut self, port: Address) -> Result<Power, String> {
-        slot_power::read(&mut self.test_port, port).map_err(|error| error.to_string())
-    }
-
-    /// A monitor that refuses is in order; any other trouble with it is an end.
-    fn unless_refused(&mut self, came: Result<(), QmpError>) -> Result<Result<(), String>, End> {
-        match came {
-            Err(error @ QmpError::Refused { .. }) => Ok(Err(error.to_string())),
-            Err(error) => Err(self.monitor_failed(&error)),
-            Ok(()) => Ok(Ok(())),
-        }
     }
 
     /// Returns what tells whether the phase may last longer.
