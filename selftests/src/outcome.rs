@@ -309,15 +309,17 @@ fn missing_splat(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
     })
 }
 
-/// A scenario of ours names every warning that must be seen. Tests of the tree's own
+/// A scenario of ours names every warning that must be seen, and its program has
+/// counted them. Tests of the tree's own
 /// provoke warnings as they like, but no errors that nobody knows of.
 fn stray_warning(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
-    let is_bad = |line: &&Line| match subject {
-        Subject::Scenario(_) => true,
+    let is_bad = |stage: usize, line: &Line| match subject {
+        Subject::Scenario(scenario) => !scenario.expects_line(stage, &line.text),
         Subject::InTree(_) => line.is_error() && !subject.tolerates(&line.text),
     };
     (1..=subject.stage_count()).find_map(|stage| {
-        let line = log.stray_warnings(stage).find(is_bad)?;
+        let mut warnings = log.stray_warnings(stage);
+        let line = warnings.find(|line| is_bad(stage, line))?;
         let verb = match subject {
             Subject::Scenario(_) => "warned",
             Subject::InTree(_) => "said",

@@ -235,6 +235,17 @@ impl Scenario {
         self.stages.iter().flat_map(Stage::all_steps)
     }
 
+    /// Returns whether a step of a stage says that a line of the kernel log like this
+    /// must be seen.
+    #[must_use]
+    pub fn expects_line(&self, stage: usize, line: &str) -> bool {
+        let of_stage = self.stages.iter().filter(|one| one.number == stage);
+        let mut logs = of_stage
+            .flat_map(|one| &one.steps)
+            .flat_map(|step| &step.log);
+        logs.any(|log| log.count.min > 0 && line.contains(&log.text))
+    }
+
     /// Returns all actions of all steps, the repeated, raced and held included.
     #[must_use]
     pub fn actions(&self) -> Vec<&Action> {

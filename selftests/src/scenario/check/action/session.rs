@@ -50,9 +50,9 @@ impl Checker<'_> {
                     Kind::Session,
                     Kind::User,
                 ];
-                Action::Close {
-                    object: self.object(subject, &kinds)?,
-                }
+                let object = self.object(subject, &kinds)?;
+                self.close(&object);
+                Action::Close { object }
             }
             _ => return Ok(None),
         }))
