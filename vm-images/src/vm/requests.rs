@@ -19,9 +19,10 @@ const ANSWER_CHARS_MAX: usize = 200;
 /// Longest part of a request that an answer repeats, in characters.
 const QUOTED_CHARS_MAX: usize = 40;
 
-/// Time after which an indicator that shines on stays as it is; Linux takes a second
-/// from the one to the other, however slow its machine may be.
-const INDICATOR_TIME: Duration = Duration::from_secs(3);
+/// This part of the time that a slot may take to be given up is waited until an
+/// indicator that shines on is taken to stay so. Linux takes a second from power to
+/// indicator; a guest on a busy host several.
+const INDICATOR_PART: u32 = 6;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +97,11 @@ impl Wanted<'_> {
     /// that it found empty, a second later the indicator, and QEMU takes that for the
     /// wish to let go of whatever is there by then. A next kernel that finds it so does
     /// not bother about the indicator.
-    fn is_ready(&mut self, is_empty: bool, power: Power, now: Instant) -> bool {
+    fn is_ready(&mut self, is_empty: bool, power: Power, now: Instant, patience: Duration) -> bool {
         match power {
             Power::GoingOff => {
                 let since = *self.going_off.get_or_insert(now);
-                is_empty && now.saturating_duration_since(since) >= INDICATOR_TIME
+                is_empty && now.saturating_duration_since(since) >= patience / INDICATOR_PART
             }
             Power::Off | Power::On => {
                 self.going_off = None;
@@ -189,7 +190,9 @@ impl<'a> Requests<'a> {
         let now = Instant::now();
         let came = match session.power(port) {
             Err(why) => Err(why),
-            Ok(power) if wanted.is_ready(is_empty, power, now) => session.plug(slot)?,
+            Ok(power) if wanted.is_ready(is_empty, power, now, self.patience) => {
+                session.plug(slot)?
+            }
             Ok(_) if now < wanted.until => return Ok(()),
             Ok(power) => Err(format!(
                 "slot `{}` was not given up within {:?} (deadline `unplug`; {}, power {power:?})",
@@ -252,14 +255,19 @@ mod tests {
             until: now,
             going_off: None,
         };
-        assert!(!wanted.is_ready(true, Power::On, now));
-        assert!(!wanted.is_ready(false, Power::Off, now));
-        assert!(wanted.is_ready(true, Power::Off, now));
-        assert!(!wanted.is_ready(true, Power::GoingOff, now));
-        assert!(!wanted.is_ready(true, Power::GoingOff, now + INDICATOR_TIME / 2));
-        assert!(wanted.is_ready(true, Power::GoingOff, now + INDICATOR_TIME));
-        assert!(!wanted.is_ready(true, Power::On, now + INDICATOR_TIME));
-        assert!(!wanted.is_ready(true, Power::GoingOff, now + INDICATOR_TIME));
+        let patience = Duration::from_secs(30);
+        let mut ready = |is_empty, power, secs| {
+            let at = now + Duration::from_secs(secs);
+            wanted.is_ready(is_empty, power, at, patience)
+        };
+        assert!(!ready(true, Power::On, 0));
+        assert!(!ready(false, Power::Off, 0));
+        assert!(ready(true, Power::Off, 0));
+        assert!(!ready(true, Power::GoingOff, 0));
+        assert!(!ready(true, Power::GoingOff, 4));
+        assert!(ready(true, Power::GoingOff, 5));
+        assert!(!ready(true, Power::On, 6));
+        assert!(!ready(true, Power::GoingOff, 7));
     }
 
     #[test]
