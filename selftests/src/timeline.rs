@@ -147,7 +147,9 @@ mod tests {
             ending: Ending::Orderly,
             serial: serial.as_bytes(),
         };
-        insta::assert_snapshot!(timeline(&evidence, &Log::parse(evidence.serial)), @r#"
+        let text = "name: a\ntitle: a\nwhy: a\nstages: [{steps: [{rescan: pci}]}]\n";
+        let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();
+        insta::assert_snapshot!(timeline(&scenario, &evidence, &Log::parse(evidence.serial)), @r#"
         stage 1 begins
           step 1: preserve dev in vm -> ok [pci_flb_preserve +1]
           step 2: close vm -> ok

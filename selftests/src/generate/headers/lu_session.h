@@ -147,6 +147,15 @@ static inline bool lu_nothing_handed_over(int ret)
 }
 
 /*
+ * Returns true when nobody says that a kernel before this one ran the stage before:
+ * for a stage that does not begin with a session of that kernel.
+ */
+static inline bool lu_is_first_kernel(void)
+{
+	return !getenv("LIVEUPDATE_TEST_HANDED_OVER");
+}
+
+/*
  * The process that stays behind: it holds no standard stream, which somebody may
  * wait on to end, and it leaves the test's process group. Says by a byte to
  * @ready when it has done so.
