@@ -121,20 +121,60 @@ pub struct Wanted<'a> {
     pub modules: Option<&'a Modules>,
 }
 
-impl<'a> Wanted<'a> {
-    fn order(
-        &self,
-        stack: &'a Stack,
-        dir: &'a Utf8Path,
-        modules: Option<Utf8PathBuf>,
-    ) -> build::Order<'a> {
-        build::Order {
-            tree: self.tree,
-            stack,
-            profile: self.profile.with(&stack.configs),
-            dir,
-            modules: self.modules.zip(modules),
+impl Wanted<'_> {
+    fn places(&self, cache: &Cache) -> Result<Vec<Place>, Error> {
+        let (kernels, modules) = (cache.dir(&["kernels"])?, cache.dir(&["modules"])?);
+        let place = |stack: &Stack| {
+            let id = kernel_id(stack, self.profile, self.toolchain);
+            Place {
+                dir: kernels.join(&id),
+                modules: self.modules.map(|these| modules.join(these.id(&id))),
+                id,
+            }
+        };
+        Ok(self.stacks.iter().map(place).collect())
+    }
+
+    /// Returns the numbers of the stacks that lack something, the nearest first.
+    fn lacking(&self, places: &[Place], cache: &Cache) -> Result<Vec<usize>, Error> {
+        let lacking: Vec<usize> = (0..places.len())
+            .filter(|&at| !places[at].is_filled())
+            .collect();
+        if lacking.is_empty() {
+            return Ok(lacking);
         }
+        let now = WorkTree::peek(cache, self.tree, &self.profile.name)?;
+        let contents: Vec<Contents> = lacking
+            .iter()
+            .map(|&at| worktree::contents(&self.stacks[at].overlay))
+            .collect();
+        let order = order::nearest_first(&now, &contents);
+        Ok(order.into_iter().map(|next| lacking[next]).collect())
+    }
+}
+
+/// Where a kernel and its modules are in the cache, or are to be.
+struct Place {
+    id: String,
+    dir: Utf8PathBuf,
+    modules: Option<Utf8PathBuf>,
+}
+
+impl Place {
+    fn kernel(&self, is_fresh: bool) -> Option<Kernel> {
+        Kernel::load(&self.dir, &self.id, is_fresh)
+    }
+
+    fn is_filled(&self) -> bool {
+        self.kernel(false).is_some() && self.modules.as_ref().is_none_or(|dir| dir.is_dir())
+    }
+
+    fn found(self, is_fresh: bool) -> Result<(Kernel, Option<Utf8PathBuf>), Error> {
+        let kernel = self.kernel(is_fresh).ok_or_else(|| {
+            let lost = std::io::Error::other("the kernel is not there");
+            Error::host(format!("reading `{}`", self.dir))(lost)
+        })?;
+        Ok((kernel, self.modules))
     }
 }
 
@@ -177,47 +217,22 @@ pub fn make_with_modules(
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<Vec<(Kernel, Option<Utf8PathBuf>)>, Error> {
-    let (kernels, modules) = (cache.dir(&["kernels"])?, cache.dir(&["modules"])?);
-    let places: Vec<(String, Utf8PathBuf, Option<Utf8PathBuf>)> = wanted
-        .stacks
-        .iter()
-        .map(|stack| {
-            let id = kernel_id(stack, wanted.profile, wanted.toolchain);
-            let dir = kernels.join(&id);
-            let modules = wanted.modules.map(|these| modules.join(these.id(&id)));
-            (id, dir, modules)
-        })
-        .collect();
-    let is_there = |at: usize| {
-        let (id, dir, modules) = &places[at];
-        Kernel::load(dir, id, false).is_some() && modules.as_ref().is_none_or(|dir| dir.is_dir())
-    };
-    let lacking: Vec<usize> = (0..places.len()).filter(|&at| !is_there(at)).collect();
+    let places = wanted.places(cache)?;
     let mut fresh = vec![false; places.len()];
-    if !lacking.is_empty() {
-        let now = WorkTree::peek(cache, wanted.tree, &wanted.profile.name)?;
-        let contents: Vec<Contents> = lacking
-            .iter()
-            .map(|&at| worktree::contents(&wanted.stacks[at].overlay))
-            .collect();
-        for next in order::nearest_first(&now, &contents) {
-            let at = lacking[next];
-            let (id, dir, modules) = &places[at];
-            fresh[at] = Kernel::load(dir, id, false).is_none();
-            let order = wanted.order(&wanted.stacks[at], dir, modules.clone());
-            build::build(&order, cache, cancel, observer)?;
-        }
+    for at in wanted.lacking(&places, cache)? {
+        let (place, stack) = (&places[at], &wanted.stacks[at]);
+        fresh[at] = place.kernel(false).is_none();
+        let order = build::Order {
+            tree: wanted.tree,
+            stack,
+            profile: wanted.profile.with(&stack.configs),
+            dir: &place.dir,
+            modules: wanted.modules.zip(place.modules.clone()),
+        };
+        build::build(&order, cache, cancel, observer)?;
     }
-    let found = places
-        .into_iter()
-        .zip(fresh)
-        .map(|((id, dir, modules), is_fresh)| {
-            let kernel = Kernel::load(&dir, &id, is_fresh).ok_or_else(|| {
-                Error::host(format!("reading `{dir}`"))(std::io::Error::other(
-                    "the kernel is not there",
-                ))
-            })?;
-            Ok((kernel, modules))
-        });
-    found.collect()
+    let found = places.into_iter().zip(fresh);
+    found
+        .map(|(place, is_fresh)| place.found(is_fresh))
+        .collect()
 }

@@ -170,7 +170,8 @@ fn crash(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Jud
         if let Some(hung) = how_it_hung(evidence) {
             reason.extend(["; then ", &hung]);
         }
-        let in_time = first.phase == Phase::During && started(evidence, first.boot);
+        let at_work = first.phase == Phase::During && started(evidence, first.boot);
+        let in_time = at_work || bite::bites_at_boot(subject, first);
         return Some(Judgement::new(Outcome::Crash, reason).in_time(in_time));
     }
     match &evidence.ending {
@@ -211,7 +212,8 @@ fn unexpected_splats<'a>(subject: Subject<'a>, log: &'a Log) -> impl Iterator<It
 /// The first that not even a kernel without the series may bring.
 fn foreign_splat(subject: Subject<'_>, log: &Log) -> Option<String> {
     let is_foreign = |splat: &&Splat| {
-        splat.phase != Phase::During || !subject.fails_with().contains(&splat.class)
+        let at_its_time = splat.phase == Phase::During || bite::bites_at_boot(subject, splat);
+        !at_its_time || !subject.fails_with().contains(&splat.class)
     };
     let splat = unexpected_splats(subject, log).find(is_foreign)?;
     let word = splat.class.word();
@@ -309,15 +311,17 @@ fn missing_splat(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
     })
 }
 
-/// A scenario of ours names every warning that must be seen. Tests of the tree's own
+/// A scenario of ours names every warning that must be seen, and its program has
+/// counted them. Tests of the tree's own
 /// provoke warnings as they like, but no errors that nobody knows of.
 fn stray_warning(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
-    let is_bad = |line: &&Line| match subject {
-        Subject::Scenario(_) => true,
+    let is_bad = |stage: usize, line: &Line| match subject {
+        Subject::Scenario(scenario) => !scenario.expects_line(stage, &line.text),
         Subject::InTree(_) => line.is_error() && !subject.tolerates(&line.text),
     };
     (1..=subject.stage_count()).find_map(|stage| {
-        let line = log.stray_warnings(stage).find(is_bad)?;
+        let mut warnings = log.stray_warnings(stage);
+        let line = warnings.find(|line| is_bad(stage, line))?;
         let verb = match subject {
             Subject::Scenario(_) => "warned",
             Subject::InTree(_) => "said",

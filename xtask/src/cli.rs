@@ -211,6 +211,11 @@ pub(crate) struct GenerateArgs {
     /// Change nothing; fail with a difference if the files are not up to date
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// Put the selftests into this kernel tree instead, as a commit if it is a git
+    /// repository
+    #[arg(long, value_name = "TREE", conflicts_with = "check")]
+    pub(crate) into: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -213,8 +213,8 @@ fn print_comment(text: &str, indent: usize, out: &mut String) {
     out.extend([tabs, " */\n"]);
 }
 
-/// Fills words into lines of at most `columns`.
-fn fill(paragraph: &str, columns: usize) -> Vec<String> {
+/// Returns words filled into lines of at most `columns`.
+pub(super) fn fill(paragraph: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in paragraph.split_whitespace() {
         match lines.last_mut() {

@@ -10,6 +10,8 @@ use super::title;
 
 /// Lines that a splat can have; what has not ended by then is cut.
 const SPLAT_LINES_MAX: usize = 250;
+/// Most lines of registers that are shown after a splat's end.
+const REGISTER_LINES_MAX: usize = 20;
 /// Splats that are kept of one log.
 const SPLATS_MAX: usize = 500;
 
@@ -211,10 +213,21 @@ fn range(lines: &[Line], start: usize, end: End) -> (Range<usize>, bool) {
             return (start..index, false);
         }
         if is_end(&lines[index].text, end) {
-            return (start..index + 1, true);
+            let shown_again = lines[index + 1..].iter().take(REGISTER_LINES_MAX);
+            let registers = shown_again.take_while(|line| is_of_registers(&line.text));
+            return (start..index + 1 + registers.count(), true);
         }
     }
     (start..rest.end.max(start + 1), false)
+}
+
+/// An oops shows the registers again after its end.
+fn is_of_registers(text: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "RIP: ", "Code: ", "RSP: ", "RAX: ", "RDX: ", "RBP: ", "R10: ", "R13: ", "FS: ", "CS: ",
+        "CR2: ", "PKRU: ",
+    ];
+    NAMES.iter().any(|name| text.starts_with(name))
 }
 
 fn is_end(text: &str, end: End) -> bool {
@@ -255,6 +268,16 @@ mod tests {
             titles(text),
             ["WARN: WARNING in pci_liveupdate_cleanup_device"]
         );
+    }
+
+    #[test]
+    fn registers_after_the_end_are_part_of_it() {
+        let text = "BUG: kernel NULL pointer dereference, address: 0000000000000008\n\
+            Oops: Oops: 0000 [#1] SMP\nRIP: 0010:f+0x1/0x2\n---[ end trace 0 ]---\n\
+            RIP: 0010:f+0x1/0x2\nCode: 5c 41 <0f> b6\nFS:  00007f(0000) GS:ff(0000)\nafter\n";
+        let log = Log::parse(format!("Linux version 7.3.4\n{text}").as_bytes());
+        let ends: Vec<usize> = log.splats.iter().map(|splat| splat.lines.end).collect();
+        assert_eq!(log.lines[*ends.last().unwrap()].text, "after");
     }
 
     #[test]

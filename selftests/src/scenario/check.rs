@@ -37,6 +37,8 @@ struct Checker<'a> {
     objects: BTreeMap<String, Kind>,
     /// The objects that this stage can use.
     in_stage: Vec<String>,
+    /// Those that were closed, whose names can be used again.
+    closed: Vec<String>,
     tokens: Vec<String>,
 }
 
@@ -62,6 +64,7 @@ pub(super) fn scenario(
         devices: Vec::new(),
         objects: BTreeMap::new(),
         in_stage: Vec::new(),
+        closed: Vec::new(),
         tokens: Vec::new(),
     };
     checker.name(&raw.name)?;

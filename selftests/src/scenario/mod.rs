@@ -16,7 +16,9 @@ use std::fmt;
 use crate::input::Place;
 use crate::klog::SplatClass;
 
-pub use action::{Action, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct};
+pub use action::{
+    Access, Action, Answer, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct,
+};
 pub use family::{Family, LoadError, json_schema, load_all};
 pub use machines::Machines;
 
@@ -233,6 +235,17 @@ impl Scenario {
     /// Returns all steps of all stages, the repeated ones included.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.stages.iter().flat_map(Stage::all_steps)
+    }
+
+    /// Returns whether a step of a stage says that a line of the kernel log like this
+    /// must be seen.
+    #[must_use]
+    pub fn expects_line(&self, stage: usize, line: &str) -> bool {
+        let of_stage = self.stages.iter().filter(|one| one.number == stage);
+        let mut logs = of_stage
+            .flat_map(|one| &one.steps)
+            .flat_map(|step| &step.log);
+        logs.any(|log| log.count.min > 0 && line.contains(&log.text))
     }
 
     /// Returns all actions of all steps, the repeated, raced and held included.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `generate`: scenarios to kselftests, and the schemas beside them.
 
+mod into;
+
 use fs_err as fs;
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, Family, Machines, Scenario};
@@ -27,6 +29,9 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
         return Ok(Exit::Finding);
     }
     let families = families(session)?;
+    if let Some(tree) = &args.into {
+        return into::run(tree, &families, session);
+    }
     let folder = session.layout.generated().join(generate::FOLDER);
     for change in generate::write(&families, &folder)? {
         render::to_stdout(&format!("updated {folder}/{}", change.name()))?;

@@ -215,16 +215,49 @@ static inline int lu_take_device(struct lu_test *lu, unsigned int dev, const cha
 	return ret ? ret : lu_wait_device(lu, dev, "absent");
 }
 
-/* The machine asks for the device, as by the button; the kernel lets it go. */
-static inline int lu_unplug_device(struct lu_test *lu, unsigned int dev)
+/* Waits until the slot is off, which is the last that the kernel does to it. */
+static inline int lu_wait_slot_off(const char *slot)
 {
-	return lu_take_device(lu, dev, "unplug");
+	__u64 deadline = lu_deadline(LU_DEVICE_SECS);
+	char path[LU_PATH_MAX], power[8] = "";
+	int ret;
+
+	snprintf(path, sizeof(path), LU_PCI "/slots/%s/power", slot);
+	for (;;) {
+		ret = lu_read_path(path, power, sizeof(power));
+		if (ret || !strcmp(power, "0"))
+			return ret;
+		if (lu_now_nsecs() > deadline)
+			return -ETIME;
+		lu_pause_msecs(5);
+	}
 }
 
-/* The machine takes the device, and the kernel finds it gone. */
+/*
+ * The machine asks for the device, as by the button; the kernel lets it go. It is
+ * absent before the kernel is done with it.
+ */
+static inline int lu_unplug_device(struct lu_test *lu, unsigned int dev)
+{
+	char slot[LU_NAME_MAX];
+	int ret;
+
+	ret = lu_find_slot(lu, dev, slot);
+	if (!ret)
+		ret = lu_take_device(lu, dev, "unplug");
+	return ret ? ret : lu_wait_slot_off(slot);
+}
+
+/*
+ * The machine takes the device, and the kernel finds it gone. A rescan, which finds
+ * nothing, waits for the lock that the kernel has until it is done.
+ */
 static inline int lu_surprise_device(struct lu_test *lu, unsigned int dev)
 {
-	return lu_take_device(lu, dev, "surprise");
+	int ret;
+
+	ret = lu_take_device(lu, dev, "surprise");
+	return ret ? ret : lu_rescan();
 }
 
 /* The slot gets a device of its kind again; waits until a driver has it, if one had. */
@@ -235,7 +268,10 @@ static inline int lu_plug_device(struct lu_test *lu, unsigned int dev)
 	int ret;
 
 	ret = lu_ask_machine("plug", lu_bdf(lu, dev, bdf));
-	return ret ? ret : lu_wait_device(lu, dev, was_bound ? "bound" : "present");
+	if (!ret)
+		ret = lu_wait_device(lu, dev, was_bound ? "bound" : "present");
+	/* The driver is named before its probe is done; a rescan waits for that. */
+	return ret ? ret : lu_rescan();
 }
 
 /*

@@ -87,12 +87,16 @@ impl Checker<'_> {
         if matches!(returns, Returns::Errno(_)) {
             return Ok(name.value);
         }
-        if self.objects.contains_key(&name.value) {
+        // Closed, or of an earlier stage.
+        let is_gone = !self.in_stage.contains(&name.value);
+        let again = is_gone && self.objects.get(&name.value) == Some(&kind);
+        if self.objects.contains_key(&name.value) && !again {
             let hint = Some("give each object of the scenario a name of its own".to_owned());
             let message = format!("`{}` is already the name of something", name.value);
             return Err(self.wrong(name.place, message, hint));
         }
         self.objects.insert(name.value.clone(), kind);
+        self.closed.retain(|closed| *closed != name.value);
         self.in_stage.push(name.value.clone());
         Ok(name.value)
     }
@@ -119,6 +123,9 @@ impl Checker<'_> {
             Some(kind) if !kinds.contains(kind) => {
                 let message = format!("`{}` is a {}, not a {what}", name.value, kind.word());
                 Err(self.wrong(name.place, message, None))
+            }
+            Some(_) if self.closed.contains(&name.value) => {
+                Err(self.wrong(name.place, format!("`{}` was closed", name.value), None))
             }
             Some(_) => {
                 let hint = Some("retrieve it in this stage first".to_owned());
@@ -180,6 +187,12 @@ impl Checker<'_> {
     /// What a process takes over is known to it alone.
     pub(super) fn give_away(&mut self, name: &str) {
         self.in_stage.retain(|known| known != name);
+    }
+
+    /// What is closed can be made again.
+    pub(super) fn close(&mut self, name: &str) {
+        self.give_away(name);
+        self.closed.push(name.to_owned());
     }
 
     /// The token under which a file is preserved and retrieved: its name's rank, where

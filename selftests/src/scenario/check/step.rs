@@ -291,6 +291,9 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
         at("at", rest.at.as_ref()),
         at("value", rest.value.as_ref()),
         at("size", rest.size.as_ref()),
+        at("mode", rest.mode.as_ref()),
+        at("executable", rest.executable.as_ref()),
+        at("answer", rest.answer.as_ref()),
         at("contents", rest.contents.as_ref()),
         at("seals", rest.seals.as_ref()),
         at("with", rest.error.as_ref()),
@@ -317,6 +320,7 @@ impl Action {
                 | Self::ReadPath { .. }
                 | Self::ReadRegister { .. }
                 | Self::ReadSeals { .. }
+                | Self::FileSize { .. }
                 | Self::ExpectDevice { .. }
                 | Self::FailAllocations { .. }
                 | Self::StartProcess { .. }

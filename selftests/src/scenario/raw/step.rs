@@ -51,6 +51,11 @@ pub(in crate::scenario) struct RawStep {
 
     /// Action: opens whatever is at this path, under the name in `as`.
     pub(in crate::scenario) open_file: Option<At<String>>,
+    /// Action: opens what this file is open on once more, under the name in `as`, for what
+    /// `mode` says.
+    pub(in crate::scenario) open_again: Option<At<String>>,
+    /// Action: asks this file for its size, which must be `size`.
+    pub(in crate::scenario) file_size: Option<At<String>>,
     /// Action: makes a memfd with these contents, under the name in `as`.
     pub(in crate::scenario) create_memfd: Option<At<String>>,
     /// Action: writes `contents` to this file, from `at` on (default 0).
@@ -142,6 +147,12 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) value: Option<At<u64>>,
     /// A file's size in bytes.
     pub(in crate::scenario) size: Option<At<u64>>,
+    /// What a file is opened for: `read`, or `read-write` (the default).
+    pub(in crate::scenario) mode: Option<At<String>>,
+    /// `false` for a memfd that cannot be executed, nor be made executable (default true).
+    pub(in crate::scenario) executable: Option<At<bool>>,
+    /// `unwritable` for a request whose answer the kernel cannot write (default `taken`).
+    pub(in crate::scenario) answer: Option<At<String>>,
     /// What is written, or must be read.
     pub(in crate::scenario) contents: Option<At<String>>,
     /// Seals of a memfd: `seal`, `shrink`, `grow`, `write`, `future_write`, `exec`.

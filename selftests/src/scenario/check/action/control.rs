@@ -120,7 +120,8 @@ impl Checker<'_> {
 
     fn user(&mut self, verb: &Verb<'_>, act: UserAct, flb: Flb) -> Checked<Action> {
         let name = &verb.subject;
-        if !self.objects.contains_key(&name.value) && act == UserAct::Get {
+        let is_new = !self.objects.contains_key(&name.value) || self.closed.contains(&name.value);
+        if is_new && act == UserAct::Get {
             self.make(Some(name.clone()), name.place, Kind::User, &Returns::Ok)?;
         }
         let user = self.object(name, &[Kind::User])?;
