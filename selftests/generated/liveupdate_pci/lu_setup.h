@@ -75,10 +75,11 @@ static inline bool lu_lacks_devices(struct lu_test *lu, unsigned int devices)
 	}
 	/* After a kexec, that one is missing may be what is tested. */
 	for (i = 0; i < devices && !getenv("LIVEUPDATE_TEST_HANDED_OVER"); i++) {
-		snprintf(path, sizeof(path), LU_PCI "/devices/%s", lu->device[i]);
+		snprintf(path, sizeof(path), LU_PCI "/devices/%.*s", LU_NAME_MAX,
+			 lu->device[i]);
 		if (access(path, F_OK)) {
-			snprintf(lu->reason, sizeof(lu->reason), "there is no device %s",
-				 lu->device[i]);
+			snprintf(lu->reason, sizeof(lu->reason), "there is no device %.*s",
+				 LU_NAME_MAX, lu->device[i]);
 			return true;
 		}
 	}
