@@ -13,18 +13,22 @@ pub(super) const DEFAULT: &str = "edu-pair";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machines {
     slots: BTreeMap<String, Vec<String>>,
+    descriptions: BTreeMap<String, String>,
 }
 
 impl Machines {
     /// Returns these machines, as scenarios see them.
     pub fn of<'a>(machines: impl IntoIterator<Item = &'a Machine>) -> Self {
-        let slots = machines.into_iter().map(|machine| {
+        let mut known = Self::default();
+        for machine in machines {
             let slots = machine.slots.iter().map(|slot| slot.name.clone());
-            (machine.name.clone(), slots.collect())
-        });
-        Self {
-            slots: slots.collect(),
+            let name = &machine.name;
+            known.slots.insert(name.clone(), slots.collect());
+            known
+                .descriptions
+                .insert(name.clone(), machine.description.clone());
         }
+        known
     }
 
     /// Reads all machines of a folder.
@@ -58,5 +62,10 @@ impl Machines {
     /// Returns the slots of a machine, in its order.
     pub(super) fn slots(&self, machine: &str) -> Option<&[String]> {
         self.slots.get(machine).map(Vec::as_slice)
+    }
+
+    /// Returns what a machine is, in a line.
+    pub(super) fn description(&self, machine: &str) -> Option<&str> {
+        self.descriptions.get(machine).map(String::as_str)
     }
 }

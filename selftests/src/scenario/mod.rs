@@ -4,12 +4,14 @@
 //! scenario comes to.
 
 mod action;
+mod catalogue;
 mod check;
 mod family;
 mod machines;
 mod names;
 mod parameters;
 mod raw;
+mod reference;
 
 use std::fmt;
 
@@ -19,8 +21,10 @@ use crate::klog::SplatClass;
 pub use action::{
     Access, Action, Answer, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct,
 };
+pub use catalogue::catalogue;
 pub use family::{Family, LoadError, json_schema, load_all};
 pub use machines::Machines;
+pub use reference::reference;
 
 /// Seconds that a stage may take when the scenario does not say.
 pub const STAGE_TIMEOUT_SECS: u64 = 120;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `generate`: scenarios to kselftests, and the schemas beside them.
+//! `generate`: scenarios to kselftests, and the schemas and pages beside them.
 
 mod into;
 
+use camino::Utf8PathBuf;
 use fs_err as fs;
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, Family, Machines, Scenario};
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     for change in generate::write(&families, &folder)? {
         render::to_stdout(&format!("updated {folder}/{}", change.name()))?;
     }
-    for (path, text) in schemas(session) {
+    for (path, text) in beside(session, &families)? {
         fs::write(path, text)?;
     }
     render::to_stdout(&format!(
@@ -71,11 +72,12 @@ pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
 /// When scenarios or files cannot be read.
 pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
     let folder = session.layout.generated().join(generate::FOLDER);
-    let mut said: Vec<String> = generate::check(&families(session)?, &folder)?
+    let families = families(session)?;
+    let mut said: Vec<String> = generate::check(&families, &folder)?
         .iter()
         .map(say)
         .collect();
-    for (path, text) in schemas(session) {
+    for (path, text) in beside(session, &families)? {
         if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
             said.push(format!("`{path}` is not up to date"));
         }
@@ -107,17 +109,27 @@ fn say(difference: &Difference) -> String {
     }
 }
 
-fn schemas(session: &Session) -> [(camino::Utf8PathBuf, String); 3] {
+/// The files that are made as a whole, and what must be in them.
+fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBuf, String); 5]> {
     let root = session.layout.root();
-    [
+    let machines = Machines::load(&session.layout.machines())?;
+    Ok([
         (
             root.join("selftests/scenario.schema.json"),
             scenario::json_schema(),
+        ),
+        (
+            root.join("selftests/SCENARIOS.md"),
+            scenario::reference(&machines),
+        ),
+        (
+            root.join("selftests/CATALOGUE.md"),
+            scenario::catalogue(families),
         ),
         (
             root.join("vm-images/machine.schema.json"),
             machine::json_schema(),
         ),
         (root.join("xtask/result.schema.json"), result::json_schema()),
-    ]
+    ])
 }

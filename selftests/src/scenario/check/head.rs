@@ -127,7 +127,8 @@ impl Checker<'_> {
             .filter(|stage| stage.value == 0 || stage.value > stages)
         {
             let message = format!("unknown stage {}: there are {stages}", at.value);
-            return Err(self.wrong(at.place, message, None));
+            let hint = Some("stages are counted from 1, in the order of `stages`".to_owned());
+            return Err(self.wrong(at.place, message, hint));
         }
         if raw.text.value.is_empty() {
             return Err(self.wrong(raw.text.place, "an empty text would match any splat", None));

@@ -125,7 +125,8 @@ impl Checker<'_> {
                 Err(self.wrong(name.place, message, None))
             }
             Some(_) if self.closed.contains(&name.value) => {
-                Err(self.wrong(name.place, format!("`{}` was closed", name.value), None))
+                let hint = Some("close it later, or make it again before this step".to_owned());
+                Err(self.wrong(name.place, format!("`{}` was closed", name.value), hint))
             }
             Some(_) => {
                 let hint = Some("retrieve it in this stage first".to_owned());
@@ -166,7 +167,8 @@ impl Checker<'_> {
         }
         if stage == 1 {
             let message = "nothing was handed over to the first stage";
-            return Err(self.wrong(name.place, message, None));
+            let hint = Some("a kexec lies between two entries of `stages`".to_owned());
+            return Err(self.wrong(name.place, message, hint));
         }
         let fits = |kind: &Kind| kinds.contains(kind);
         if !self.objects.get(&name.value).is_some_and(fits) {

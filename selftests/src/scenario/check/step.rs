@@ -6,6 +6,7 @@
 use super::{Checked, Checker};
 use crate::input::Place;
 use crate::scenario::raw::{RawSetup, RawStep};
+use crate::scenario::reference::owners;
 use crate::scenario::{Action, HoldPoint, Returns, Step};
 use crate::yaml::At;
 
@@ -127,6 +128,7 @@ impl Checker<'_> {
             let message = "within a repetition nothing is counted";
             return Err(self.wrong(raw.place, message, hint));
         }
+        self.one_return(&rest)?;
         let mut returns = self.returns(rest.returns.as_ref())?;
         let action = self.action(&mut rest, raw.place, number, stage, &returns, part)?;
         if let (Action::Race { .. }, Some(race)) = (&action, &raw.value.race) {
@@ -158,6 +160,7 @@ impl Checker<'_> {
         race: &At<Box<RawStep>>,
         at: &At<String>,
     ) -> Checked<Vec<Step>> {
+        self.one_return(&raw.value)?;
         let returns = self.returns(race.value.returns.as_ref())?;
         let action = self.inner(race, stage)?;
         let at = self.hold_point(at)?;
@@ -181,6 +184,9 @@ impl Checker<'_> {
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
         for (index, step) in meanwhile.value.iter().enumerate() {
+            if !self.is_when(&step.value.when, step.place)? {
+                continue;
+            }
             steps.push(self.step(number + 1 + index, stage, step, Part::Meanwhile)?);
         }
         let last = number + 1 + meanwhile.value.len();
@@ -212,6 +218,18 @@ impl Checker<'_> {
         Ok(steps)
     }
 
+    /// Each side of a race returns something of its own.
+    fn one_return(&self, raw: &RawStep) -> Checked<()> {
+        match (&raw.race, &raw.returns) {
+            (Some(_), Some(returns)) => {
+                let hint = Some("say it within `race`, or within `against`".to_owned());
+                let message = "which step of the race returns this?";
+                Err(self.wrong(returns.place, message, hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn hold_point(&self, at: &At<String>) -> Checked<HoldPoint> {
         let (function, at_return) = match at.value.strip_suffix("%return") {
             Some(function) => (function, true),
@@ -239,6 +257,9 @@ impl Checker<'_> {
         let written = self.need(raw.steps.take(), times.place, "steps")?;
         let mut steps = Vec::new();
         for (index, step) in written.value.iter().enumerate() {
+            if !self.is_when(&step.value.when, step.place)? {
+                continue;
+            }
             steps.push(self.step(number + 1 + index, stage, step, Part::Repeat)?);
         }
         if steps.is_empty() {
@@ -260,6 +281,11 @@ impl Checker<'_> {
             let message = format!("\"{action}\" cannot be done in the middle of something else");
             return Err(self.wrong(raw.place, message, None));
         }
+        if rest.teeth || rest.because.is_some() || !rest.when.is_empty() {
+            let hint = Some("say it of the step around it".to_owned());
+            let message = "a step within another has no `teeth`, `because` or `when`";
+            return Err(self.wrong(raw.place, message, hint));
+        }
         if !(rest.calls.is_empty() && rest.order.is_empty() && rest.log.is_empty()) {
             let hint = Some("say it of the step around it".to_owned());
             let message = "a step within another counts nothing";
@@ -274,7 +300,9 @@ impl Checker<'_> {
             return Ok(());
         };
         let message = format!("`{key}` means nothing for the step \"{action}\"");
-        Err(self.wrong(place, message, None))
+        let owners: Vec<_> = owners(key).iter().map(|key| format!("`{key}`")).collect();
+        let hint = format!("it belongs to {}", owners.join(", "));
+        Err(self.wrong(place, message, Some(hint)))
     }
 }
 

@@ -80,6 +80,7 @@ fn a_key_that_means_nothing_there() {
     scenarios/small.yaml:8:16: `value` means nothing for the step "rescan the PCI bus"
         8 |         value: 1
           |                ^
+      hint: it belongs to `write_register`, `read_register`
     "#);
 }
 
@@ -95,10 +96,11 @@ fn an_unknown_errno() {
 
 #[test]
 fn a_retrieve_in_the_first_stage() {
-    insta::assert_snapshot!(mistake("      - retrieve_session: vm\n"), @r"
+    insta::assert_snapshot!(mistake("      - retrieve_session: vm\n"), @"
     scenarios/small.yaml:7:27: nothing was handed over to the first stage
         7 |       - retrieve_session: vm
           |                           ^
+      hint: a kexec lies between two entries of `stages`
     ");
 }
 
@@ -106,10 +108,11 @@ fn a_retrieve_in_the_first_stage() {
 fn a_splat_of_a_stage_that_is_not_there() {
     let text = "name: small\ntitle: small\nwhy: because\nsplats: [{class: WARN, text: x, count: 1, stage: 2}]\n\
         stages: [{steps: [{rescan: pci}]}]\n";
-    insta::assert_snapshot!(Scenario::parse(text, "small.yaml").unwrap_err(), @r"
+    insta::assert_snapshot!(Scenario::parse(text, "small.yaml").unwrap_err(), @"
     small.yaml:4:50: unknown stage 2: there are 1
         4 | splats: [{class: WARN, text: x, count: 1, stage: 2}]
           |                                                  ^
+      hint: stages are counted from 1, in the order of `stages`
     ");
 }
 
@@ -185,5 +188,250 @@ fn only_a_guest_that_stays_as_it_was_can_be_shared() {
         4 | leaves_no_trace: true
           |                  ^
       hint: leave `leaves_no_trace` out
+    ");
+}
+
+#[test]
+fn a_machine_that_there_is_not() {
+    let found = with_keys("machine: edupair\n", "rescan: pci");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:10: unknown machine `edupair`
+        4 | machine: edupair
+          |          ^
+      hint: did you mean `edu-pair`?
+    ");
+}
+
+#[test]
+fn a_slot_of_another_machine() {
+    let found = with_keys("devices: [endpoint2]\n", "rescan: pci");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:11: the machine `edu-pair` has no slot `endpoint2`
+        4 | devices: [endpoint2]
+          |           ^
+      hint: its slots are: endpoint0, endpoint1
+    ");
+}
+
+#[test]
+fn a_way_that_a_value_is_not() {
+    let found = with_keys(
+        "parameters: {how: [sysfs, unplug]}\n",
+        "rescan: pci, when: {how: surprise}",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:5:19: unknown value of `how` `surprise`
+        5 | stages: [{steps: [{rescan: pci, when: {how: surprise}}]}]
+          |                   ^
+      hint: known here: `sysfs`, `unplug`
+    ");
+}
+
+#[test]
+fn a_parameter_that_there_is_not() {
+    let found = with_keys(
+        "parameters: {how: [sysfs, unplug]}\n",
+        "rescan: pci, when: {hwo: sysfs}",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:5:19: unknown parameter `hwo`
+        5 | stages: [{steps: [{rescan: pci, when: {hwo: sysfs}}]}]
+          |                   ^
+      hint: did you mean `how`?
+    ");
+}
+
+#[test]
+fn a_mistake_in_a_value_is_shown_as_written() {
+    let found = with_keys(
+        "parameters: {how: [sysfs, unplugged]}\ndevices: [endpoint0]\n",
+        "remove_device: endpoint0, how: $how",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:6:51: unknown way to remove a device `unplugged`
+        6 | stages: [{steps: [{remove_device: endpoint0, how: $how}]}]
+          |                                                   ^
+      hint: did you mean `unplug`?
+    ");
+}
+
+#[test]
+fn a_file_of_two_kinds() {
+    let found = with_keys(
+        "setup: {files: {dev: {memfd: text, path: /dev/null}}}\n",
+        "rescan: pci",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:22: a file is a `device`, a `memfd` or a `path`, one of them
+        4 | setup: {files: {dev: {memfd: text, path: /dev/null}}}
+          |                      ^
+    ");
+}
+
+#[test]
+fn a_finding_that_nothing_mends() {
+    let found = with_keys("known_finding: It is broken.\n", "rescan: pci");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:16: a finding that nothing is said to mend
+        4 | known_finding: It is broken.
+          |                ^
+      hint: name the series that mends it in `fails_without`
+    ");
+}
+
+#[test]
+fn no_teeth() {
+    let found = with_keys("fails_without: [flb-refcount]\n", "rescan: pci");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:1:7: it must fail without a series, but no step has teeth
+        1 | name: small
+          |       ^
+      hint: say `teeth: true` at the step that goes wrong first then
+    ");
+}
+
+#[test]
+fn a_callback_that_there_is_not() {
+    let found = with_keys("", "fail_next: freez, with: EIO");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:31: unknown callback `freez`
+        4 | stages: [{steps: [{fail_next: freez, with: EIO}]}]
+          |                               ^
+      hint: did you mean `freeze`?
+    ");
+}
+
+#[test]
+fn a_seal_that_there_is_not() {
+    let found = with_keys(
+        "setup: {files: {memory: {memfd: text}}}\n",
+        "seal: memory, seals: [writ]",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:5:42: unknown seal `writ`
+        5 | stages: [{steps: [{seal: memory, seals: [writ]}]}]
+          |                                          ^
+      hint: did you mean `write`?
+    ");
+}
+
+#[test]
+fn a_kexec_that_goes_well() {
+    let found = with_keys("", "try_kexec: refused");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:31: a kexec within a stage must be refused
+        4 | stages: [{steps: [{try_kexec: refused}]}]
+          |                               ^
+      hint: a kexec that goes well ends the stage; give the error in `returns`
+    ");
+}
+
+#[test]
+fn a_path_that_is_relative() {
+    let found = with_keys("", r#"write_path: sys/kernel/x, contents: "1""#);
+    insta::assert_snapshot!(found.unwrap_err(), @r#"
+    small.yaml:4:32: `sys/kernel/x` is no absolute path of plain characters
+        4 | stages: [{steps: [{write_path: sys/kernel/x, contents: "1"}]}]
+          |                                ^
+      hint: a device's files are at `/sys/bus/pci/devices/{SLOT}/`
+    "#);
+}
+
+#[test]
+fn a_race_that_is_run_once() {
+    let found = with_keys("", "race: {rescan: pci}, against: {rescan: pci}");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:26: run once, a race shows nothing
+        4 | stages: [{steps: [{race: {rescan: pci}, against: {rescan: pci}}]}]
+          |                          ^
+      hint: put it into a `repeat`, or hold it with `hold_at`
+    ");
+}
+
+#[test]
+fn meanwhile_without_a_race() {
+    let found = with_keys("", "rescan: pci, meanwhile: [{rescan: pci}]");
+    insta::assert_snapshot!(found.unwrap_err(), @r#"
+    small.yaml:4:44: `meanwhile` means nothing for the step "rescan the PCI bus"
+        4 | stages: [{steps: [{rescan: pci, meanwhile: [{rescan: pci}]}]}]
+          |                                            ^
+      hint: it belongs to `race`
+    "#);
+}
+
+#[test]
+fn a_race_that_returns_something() {
+    let found = with_keys(
+        "",
+        "race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:90: which step of the race returns this?
+        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
+          |                                                                                          ^
+      hint: say it within `race`, or within `against`
+    ");
+}
+
+#[test]
+fn teeth_within_a_race() {
+    let found = with_keys(
+        "",
+        "race: {rescan: pci, teeth: true}, hold_at: f, meanwhile: [{rescan: pci}]",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:26: a step within another has no `teeth`, `because` or `when`
+        4 | stages: [{steps: [{race: {rescan: pci, teeth: true}, hold_at: f, meanwhile: [{rescan: pci}]}]}]
+          |                          ^
+      hint: say it of the step around it
+    ");
+}
+
+#[test]
+fn a_count_in_a_repetition() {
+    let found = with_keys("", "repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:39: within a repetition nothing is counted
+        4 | stages: [{steps: [{repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]}]}]
+          |                                       ^
+      hint: say after the repetition what must have been seen by then
+    ");
+}
+
+#[test]
+fn a_session_that_was_closed() {
+    insta::assert_snapshot!(mistake("      - create_session: vm\n      - close: vm\n      - finish: vm\n"), @"
+    scenarios/small.yaml:9:17: `vm` was closed
+        9 |       - finish: vm
+          |                 ^
+      hint: close it later, or make it again before this step
+    ");
+}
+
+#[test]
+fn a_name_without_a_file() {
+    insta::assert_snapshot!(mistake("      - open_device: endpoint0\n"), @"
+    scenarios/small.yaml:7:22: the step needs `as`
+        7 |       - open_device: endpoint0
+          |                      ^
+    ");
+}
+
+#[test]
+fn a_file_without_a_reason() {
+    let found = Scenario::parse("name: small\ntitle: small\nstages: []\n", "small.yaml");
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:3:1: missing field `why`
+        3 | stages: []
+          | ^
+    ");
+}
+
+#[test]
+fn a_value_of_another_type() {
+    insta::assert_snapshot!(mistake("      - repeat: often\n        steps: []\n"), @"
+    scenarios/small.yaml:7:17: invalid u64
+        7 |       - repeat: often
+          |                 ^
     ");
 }

@@ -147,7 +147,8 @@ impl Checker<'_> {
                 .all(|c| c.is_ascii_graphic() && !"{}%\"\\".contains(c));
         if !is_fit {
             let message = format!("`{text}` is no absolute path of plain characters");
-            return Err(self.wrong(path.place, message, None));
+            let hint = Some("a device's files are at `/sys/bus/pci/devices/{SLOT}/`".to_owned());
+            return Err(self.wrong(path.place, message, hint));
         }
         Ok(text.clone())
     }
