@@ -110,6 +110,19 @@ static inline bool lu_lacks_slot_power(struct lu_test *lu)
 	return true;
 }
 
+static inline bool lu_lacks_vfs(struct lu_test *lu)
+{
+	char text[16];
+	unsigned int i;
+
+	for (i = 0; i < lu->nr_devices; i++) {
+		if (!lu_read_device_path(lu, i, "sriov_totalvfs", text, sizeof(text)))
+			return false;
+	}
+	snprintf(lu->reason, sizeof(lu->reason), "no device can have virtual functions");
+	return true;
+}
+
 static inline bool lu_lacks_cpus(struct lu_test *lu, unsigned int wanted)
 {
 	cpu_set_t cpus;
@@ -155,7 +168,12 @@ static inline bool lu_lacks_surroundings(struct lu_test *lu, const struct lu_nee
 	if (needs->kexec && lu_lacks_variable(lu, "LIVEUPDATE_TEST_KERNEL",
 					      "which kernel a kexec leads to"))
 		return true;
-	if (needs->slot_power && lu_lacks_slot_power(lu))
+	/* Some machines let go of a device whose slot is switched off. */
+	if (needs->slot_power && (lu_lacks_variable(lu, "LIVEUPDATE_TEST_MACHINE",
+						    "who plugs devices in again") ||
+				  lu_lacks_slot_power(lu)))
+		return true;
+	if (needs->vfs && lu_lacks_vfs(lu))
 		return true;
 	return needs->cpus && lu_lacks_cpus(lu, needs->cpus);
 }

@@ -44,6 +44,7 @@ pub(super) struct Deed {
     /// Keys that it may have.
     pub(super) may: &'static [&'static str],
     /// Whether the example belongs to the stage after a kexec.
+    #[cfg_attr(not(test), expect(dead_code, reason = "examples are tried in tests"))]
     pub(super) after_kexec: bool,
     pub(super) examples: &'static [&'static str],
 }
