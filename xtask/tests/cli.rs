@@ -96,7 +96,7 @@ fn an_unknown_machine() {
     -- stdout
     -- stderr
     error: there is no machine `cray`
-    hint: machines are: edu-pair
+    hint: machines are: edu-pair, edu-pair-leaks, edu-pair-panics, iommu, sriov, switch
     "#);
 }
 

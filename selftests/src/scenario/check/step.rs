@@ -99,11 +99,6 @@ impl Checker<'_> {
         if !self.is_when(&step.when, raw.place)? {
             return Ok(Vec::new());
         }
-        if let (Some(_), Some(returns)) = (&step.race, &step.returns) {
-            let hint = Some("say it within: `race: {close: vm, returns: ok}`".to_owned());
-            let message = "what does the race return? Each of its steps returns something";
-            return Err(self.wrong(returns.place, message, hint));
-        }
         match (&step.race, &step.hold_at) {
             (Some(race), Some(at)) => self.held_race(begin, stage, raw, race, at),
             _ => Ok(vec![self.step(begin, stage, raw, Part::Stage)?]),
