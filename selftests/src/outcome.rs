@@ -170,7 +170,8 @@ fn crash(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Jud
         if let Some(hung) = how_it_hung(evidence) {
             reason.extend(["; then ", &hung]);
         }
-        let in_time = first.phase == Phase::During && started(evidence, first.boot);
+        let at_work = first.phase == Phase::During && started(evidence, first.boot);
+        let in_time = at_work || bite::bites_at_boot(subject, first);
         return Some(Judgement::new(Outcome::Crash, reason).in_time(in_time));
     }
     match &evidence.ending {
@@ -211,7 +212,8 @@ fn unexpected_splats<'a>(subject: Subject<'a>, log: &'a Log) -> impl Iterator<It
 /// The first that not even a kernel without the series may bring.
 fn foreign_splat(subject: Subject<'_>, log: &Log) -> Option<String> {
     let is_foreign = |splat: &&Splat| {
-        splat.phase != Phase::During || !subject.fails_with().contains(&splat.class)
+        let at_its_time = splat.phase == Phase::During || bite::bites_at_boot(subject, splat);
+        !at_its_time || !subject.fails_with().contains(&splat.class)
     };
     let splat = unexpected_splats(subject, log).find(is_foreign)?;
     let word = splat.class.word();

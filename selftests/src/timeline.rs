@@ -6,27 +6,33 @@
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::klog::{Log, Phase, Splat};
 use crate::ktap::{Report, Status};
-use crate::outcome::failed_check;
+use crate::outcome::{Subject, failed_check};
+use crate::scenario::ExpectedSplat;
 
 /// Returns the timeline of a run, one event a line. `log` is the parsed
 /// `evidence.serial`.
 #[must_use]
-pub fn timeline(evidence: &Evidence<'_>, log: &Log) -> String {
+pub fn timeline<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: &Log) -> String {
+    let vague: Vec<&ExpectedSplat> = vague(subject.into());
     let mut lines = Vec::new();
     for (index, stage) in evidence.stages.iter().enumerate() {
         let number = index + 1;
         if number > 1 {
             lines.push("kexec".to_owned());
         }
-        splats(log, number, Phase::Before, &mut lines);
+        splats(log, number, Phase::Before, &vague, &mut lines);
         lines.push(format!("stage {number} begins"));
         program(stage, &mut lines);
-        splats(log, number, Phase::During, &mut lines);
+        splats(log, number, Phase::During, &vague, &mut lines);
+        for expected in vague.iter().filter(|one| one.stage == number) {
+            let (class, text) = (expected.class.word(), &expected.text);
+            lines.push(format!("  splat {class} \"{text}\": {}", expected.count));
+        }
         for warning in log.stray_warnings(number) {
             lines.push(format!("  warning: {}", Log::normalised(warning)));
         }
         lines.push(format!("stage {number} ends: {}", exit(stage)));
-        splats(log, number, Phase::After, &mut lines);
+        splats(log, number, Phase::After, &vague, &mut lines);
     }
     lines.push(ending(&evidence.ending).to_owned());
     lines.push(String::new());
@@ -63,10 +69,18 @@ fn program(stage: &StageEvidence<'_>, lines: &mut Vec<String>) {
     );
 }
 
-fn splats(log: &Log, boot: usize, phase: Phase, lines: &mut Vec<String>) {
+/// Splats whose number may differ from run to run.
+fn vague(subject: Subject<'_>) -> Vec<&ExpectedSplat> {
+    let all = subject.splats().iter();
+    all.filter(|splat| splat.count.exactly().is_none())
+        .collect()
+}
+
+fn splats(log: &Log, boot: usize, phase: Phase, vague: &[&ExpectedSplat], lines: &mut Vec<String>) {
     let of_phase: Vec<&Splat> = log
         .splats_of(boot)
         .filter(|splat| splat.phase == phase)
+        .filter(|splat| !vague.iter().any(|expected| expected.covers(splat)))
         .collect();
     for same in of_phase.chunk_by(|a, b| (a.class, &a.title) == (b.class, &b.title)) {
         let times = if same.len() > 1 {
@@ -133,7 +147,9 @@ mod tests {
             ending: Ending::Orderly,
             serial: serial.as_bytes(),
         };
-        insta::assert_snapshot!(timeline(&evidence, &Log::parse(evidence.serial)), @r#"
+        let text = "name: a\ntitle: a\nwhy: a\nstages: [{steps: [{rescan: pci}]}]\n";
+        let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();
+        insta::assert_snapshot!(timeline(&scenario, &evidence, &Log::parse(evidence.serial)), @r#"
         stage 1 begins
           step 1: preserve dev in vm -> ok [pci_flb_preserve +1]
           step 2: close vm -> ok

@@ -110,6 +110,7 @@ TEST_F_TIMEOUT(cleanup_races_with_last_unpreserve, stage_1, 105)
 		TH_LOG("step 5: pci_flb_unpreserve must not have been called yet");
 	}
 
+	/* This is where a kernel without the series goes wrong. */
 	ASSERT_EQ(0, lu_release(&self->lu, &ret)) {
 		TH_LOG("interleaving: what was held did not stand still until step 6");
 	}

@@ -72,7 +72,7 @@ TEST_F_TIMEOUT(live_update_kexec, stage_1, 180)
 		TH_LOG("step 1: must succeed");
 	}
 
-	self->memory = lu_create_memfd("memory", "written before the kexec");
+	self->memory = lu_create_memfd("memory", MFD_ALLOW_SEALING, "written before the kexec");
 	lu_step(&self->lu, "2: create memfd memory", self->memory);
 	ASSERT_LE(0, self->memory) {
 		TH_LOG("step 2: must succeed");

@@ -62,6 +62,15 @@ static inline int lu_write_file(int fd, off_t at, const char *contents)
 	return len == (ssize_t)size ? 0 : -EIO;
 }
 
+/* Opens what @fd is open on once more, as a file of its own. */
+static inline int lu_open_again(int fd, int flags)
+{
+	char path[LU_PATH_MAX];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return lu_open_file(path, flags);
+}
+
 /* Reads the whole file as a string; one that does not fit is an error. */
 static inline int lu_read_file(int fd, char *contents, size_t size)
 {
@@ -79,11 +88,16 @@ static inline int lu_read_file(int fd, char *contents, size_t size)
 	return 0;
 }
 
-static inline int lu_create_memfd(const char *name, const char *contents)
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+/* @flags says whether the memfd can be sealed, or comes sealed against execution. */
+static inline int lu_create_memfd(const char *name, unsigned int flags, const char *contents)
 {
 	int fd, ret;
 
-	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create(name, MFD_CLOEXEC | flags);
 	if (fd < 0)
 		return -errno;
 	ret = lu_write_file(fd, 0, contents);

@@ -123,6 +123,21 @@ static inline int lu_end_held(struct lu_test *lu)
 }
 
 /*
+ * Some seconds after boot, x86 goes over to the clock that it has measured by then:
+ * with all processors stopped, for which one that is held would be waited for. What
+ * has not happened by the deadline is not going to.
+ */
+static inline void lu_await_clock(void)
+{
+	__u64 deadline = lu_deadline(LU_CLOCK_SECS);
+	char clock[32];
+
+	while (!lu_read_path(LU_CLOCK, clock, sizeof(clock)) && !strcmp(clock, "tsc-early") &&
+	       lu_now_nsecs() < deadline)
+		lu_pause_msecs(10);
+}
+
+/*
  * Has a thread on another processor do @step, and holds it at @where, a kernel
  * function, or "FUNCTION%return". Returns 0 once it is held. Otherwise the step
  * has been done, or never began, and nothing is to be released.
@@ -134,6 +149,7 @@ static inline int lu_hold(struct lu_test *lu, const char *where, int (*step)(voi
 
 	if (lu->held.running)
 		return -EBUSY;
+	lu_await_clock();
 	ret = lu_load_hold_module(lu);
 	if (!ret)
 		ret = lu_pin(lu);

@@ -44,7 +44,7 @@ static inline char *lu_option(char **argv, int *at, const char *name, struct lu_
 /* Takes our options out, and leaves the rest for the harness. */
 static inline void lu_read_options(int argc, char **argv, struct lu_options *options)
 {
-	char *value;
+	char *value, *end;
 	int at = 1;
 
 	memset(options, 0, sizeof(*options));
@@ -52,8 +52,8 @@ static inline void lu_read_options(int argc, char **argv, struct lu_options *opt
 	while (at < argc && options->argc < LU_ARGS_MAX) {
 		value = lu_option(argv, &at, "--stage", options);
 		if (value) {
-			options->stage = (unsigned int)strtoul(value, NULL, 10);
-			options->wrong |= !options->stage;
+			options->stage = (unsigned int)strtoul(value, &end, 10);
+			options->wrong |= !options->stage || *end;
 			continue;
 		}
 		value = lu_option(argv, &at, "--variant", options);
@@ -107,12 +107,31 @@ static inline void lu_choose_stage(struct lu_options *options, const char *fixtu
 	options->argv[options->argc++] = name;
 }
 
+/* Says whether the fixture of the program has a variant of that name. */
+static inline bool lu_has_variant(const char *name)
+{
+	const struct __fixture_variant_metadata *variant;
+	const struct __fixture_metadata *fixture;
+
+	for (fixture = __fixture_list; fixture; fixture = fixture->next) {
+		for (variant = fixture->variants; variant; variant = variant->next) {
+			if (!strcmp(variant->name, name))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* What main() does in a program with one @fixture of so many @stages. */
 static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int stages)
 {
 	struct lu_options options;
 
 	lu_read_options(argc, argv, &options);
+	if (options.variant && !lu_has_variant(options.variant)) {
+		fprintf(stderr, "%s has no variant %s\n", argv[0], options.variant);
+		options.wrong = true;
+	}
 	if (options.wrong || options.stage > stages || options.help) {
 		lu_print_usage(argv[0], stages);
 		options.argv[1] = (char *)"-h";

@@ -52,6 +52,7 @@
 #define LU_FAILSLAB	"/sys/kernel/debug/failslab"
 #define LU_FAIL_NTH	"/proc/thread-self/fail-nth"
 #define LU_KMEMLEAK	"/sys/kernel/debug/kmemleak"
+#define LU_CLOCK	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 #define LU_DEVICES_MAX	8
 #define LU_VFS_MAX	8
@@ -72,6 +73,8 @@
 #define LU_ANSWER_SECS	60
 /* A process that was killed is gone. */
 #define LU_PROCESS_SECS	30
+/* The kernel has measured its clock. */
+#define LU_CLOCK_SECS	20
 /* A thread arrives at its hold point. */
 #define LU_HOLD_SECS	20
 /* A thread that was let go ends, and so do the two of a race. */

@@ -2,7 +2,7 @@
 //! An action as a call of the helpers, and where its result goes.
 
 use super::c::{Call, Head, Node, line, string};
-use crate::scenario::{Action, Device, KernelPath, Removal, Returns, Seal, Step};
+use crate::scenario::{Action, Answer, Device, KernelPath, Removal, Returns, Seal, Step};
 
 /// What the helpers know a test by.
 pub(super) const LU: &str = "&self->lu";
@@ -27,9 +27,12 @@ pub(super) fn made(action: &Action) -> Option<&str> {
     match action {
         Action::OpenDevice { file, .. }
         | Action::OpenFile { file, .. }
+        | Action::OpenAgain { file, .. }
         | Action::CreateMemfd { file, .. }
         | Action::Retrieve { file, .. } => Some(file),
-        Action::CreateSession { session } | Action::RetrieveSession { session } => Some(session),
+        Action::CreateSession { session } | Action::RetrieveSession { session, .. } => {
+            Some(session)
+        }
         _ => None,
     }
 }
@@ -46,39 +49,28 @@ pub(super) fn function(fixture: &str, name: &str, action: &Action) -> Vec<Node> 
 
 /// The function that does several steps, up to the first that fails.
 pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<Node> {
-    let mut body = vec![line(format!("struct _test_data_{fixture} *self = data;"))];
-    if actions.len() > 1 {
+    let last = actions.len().saturating_sub(1);
+    let deeds: Vec<Node> = actions
+        .iter()
+        .enumerate()
+        .flat_map(|(index, action)| deed(action, index == last))
+        .collect();
+    let text = super::c::print(&deeds);
+    let mut body = Vec::new();
+    if text.contains("self->") {
+        let test = format!("struct _test_data_{fixture} *self = data;");
+        body.push(line(test));
+    }
+    if text.contains("ret = ") {
         body.push(line("int ret;"));
     }
-    body.push(Node::Blank);
-    for (index, action) in actions.iter().enumerate() {
-        let is_last = index + 1 == actions.len();
-        match (made(action), call(action)) {
-            (Some(object), Some(call)) => {
-                body.push(call.assigned_to(&own(object)).into());
-                if is_last {
-                    body.push(line(format!("return {};", own(object))));
-                } else {
-                    body.push(line(format!("if ({} < 0)", own(object))));
-                    body.push(line(format!("\treturn {};", own(object))));
-                }
-            }
-            (None, Some(call)) if is_last => body.push(call.returned().into()),
-            (None, Some(call)) => {
-                body.push(call.assigned_to(RET).into());
-                body.push(line("if (ret)"));
-                body.push(line("\treturn ret;"));
-            }
-            (_, None) => {
-                if let Action::Close { object } = action {
-                    body.push(Call::new("lu_close", [format!("&{}", own(object))]).into());
-                }
-                if is_last {
-                    body.push(line("return 0;"));
-                }
-            }
-        }
+    if !body.is_empty() {
+        body.push(Node::Blank);
     }
+    if !text.contains("self->") {
+        body.push(line("(void)data;"));
+    }
+    body.extend(deeds);
     vec![
         Node::Block {
             head: Head::Own(format!("static int {name}(void *data)")),
@@ -87,6 +79,38 @@ pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<No
         },
         Node::Blank,
     ]
+}
+
+/// One step of several: the last one's result is that of all.
+fn deed(action: &Action, is_last: bool) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    match (made(action), call(action)) {
+        (Some(object), Some(call)) => {
+            nodes.push(call.assigned_to(&own(object)).into());
+            let end = format!("return {};", own(object));
+            if is_last {
+                nodes.push(line(end));
+            } else {
+                nodes.push(line(format!("if ({} < 0)", own(object))));
+                nodes.push(line(format!("\t{end}")));
+            }
+        }
+        (None, Some(call)) if is_last => nodes.push(call.returned().into()),
+        (None, Some(call)) => {
+            nodes.push(call.assigned_to(RET).into());
+            nodes.push(line("if (ret)"));
+            nodes.push(line("\treturn ret;"));
+        }
+        (_, None) => {
+            if let Action::Close { object } = action {
+                nodes.push(Call::new("lu_close", [format!("&{}", own(object))]).into());
+            }
+            if is_last {
+                nodes.push(line("return 0;"));
+            }
+        }
+    }
+    nodes
 }
 
 /// The call that does an action; none for what is none, or is more than one.
@@ -101,9 +125,10 @@ fn session_call(action: &Action) -> Option<Call> {
     let lu = LU.to_owned();
     Some(match action {
         Action::CreateSession { session } => Call::new("lu_create_session", [lu, string(session)]),
-        Action::RetrieveSession { session } => {
-            Call::new("lu_retrieve_session", [lu, string(session)])
-        }
+        Action::RetrieveSession { session, answer } => match answer {
+            Answer::Taken => Call::new("lu_retrieve_session", [lu, string(session)]),
+            Answer::Unwritable => Call::new("lu_retrieve_unanswered", [lu, string(session)]),
+        },
         Action::SessionName { session, .. } => read("lu_session_name", own(session)),
         Action::Preserve {
             file,
@@ -171,9 +196,23 @@ fn file_call(action: &Action) -> Option<Call> {
         Action::OpenFile { path, .. } => {
             Call::new("lu_open_file", [string(path), "O_RDWR".to_owned()])
         }
-        Action::CreateMemfd { file, contents } => {
-            Call::new("lu_create_memfd", [string(file), string(contents)])
+        Action::OpenAgain { of, access, .. } => {
+            Call::new("lu_open_again", [own(of), access.flag().to_owned()])
         }
+        Action::CreateMemfd {
+            file,
+            contents,
+            executable,
+        } => {
+            let flags = if *executable {
+                "MFD_ALLOW_SEALING"
+            } else {
+                "MFD_NOEXEC_SEAL"
+            };
+            let arguments = [string(file), flags.to_owned(), string(contents)];
+            Call::new("lu_create_memfd", arguments)
+        }
+        Action::FileSize { file, .. } => Call::new("lu_size", [own(file)]),
         Action::WriteFile { file, at, contents } => Call::new(
             "lu_write_file",
             [own(file), at.to_string(), string(contents)],

@@ -85,6 +85,12 @@ pub(super) fn value(step: &Step) -> Option<Node> {
         Action::ReadFile { contents, .. } => text(contents, "must give what was written"),
         Action::ReadPath { contents, .. } => text(contents, "must give what is expected"),
         Action::SessionName { name, .. } => text(name, "must give its name"),
+        Action::FileSize { size, .. } => check(
+            "EXPECT_EQ",
+            &size.to_string(),
+            RET,
+            &said(&format!("must give {size} bytes")),
+        ),
         Action::ReadSeals { seals, .. } => check(
             "EXPECT_EQ",
             &seal_mask(seals),

@@ -303,6 +303,18 @@ fn test(family: &Family, index: usize) -> Vec<Node> {
         steps.extend(body);
     }
     let mut body = declarations(family, index);
+    let begins_anew = |one: &Stage| {
+        let first = one.steps.first().map(|step| &step.action);
+        one.number > 1 && !matches!(first, Some(Action::RetrieveSession { .. }))
+    };
+    let mut stages = family.variants.iter().map(|one| &one.stages[index]);
+    if stages.any(begins_anew) {
+        body.extend([
+            Node::Blank,
+            line("if (lu_is_first_kernel())"),
+            line("\tSKIP(return, \"nothing was handed over to this kernel\");"),
+        ]);
+    }
     let looks_for_leaks = |step: &Step| matches!(step.action, Action::CheckLeaks);
     let mut stages = family.variants.iter().map(|one| &one.stages[index]);
     if stages.any(|stage| stage.steps.iter().any(looks_for_leaks)) {

@@ -123,7 +123,9 @@ fn plain(stage: &Stage, step: &Step) -> Vec<Node> {
 fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
     match (&step.action, target) {
         (Action::CheckLeaks, _) => vec![no_leaks(step)],
-        (Action::ReadSeals { .. }, _) => value(step).into_iter().collect(),
+        (Action::ReadSeals { .. } | Action::FileSize { .. }, _) => {
+            value(step).into_iter().collect()
+        }
         (_, Some(target)) => {
             let mut nodes = vec![result(step, target, kind)];
             nodes.extend(value(step));
@@ -139,6 +141,7 @@ fn kind(step: &Step) -> &'static str {
         step.action,
         Action::OpenDevice { .. }
             | Action::OpenFile { .. }
+            | Action::OpenAgain { .. }
             | Action::CreateMemfd { .. }
             | Action::CreateSession { .. }
             | Action::Preserve { .. }

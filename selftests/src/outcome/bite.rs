@@ -4,10 +4,23 @@
 //! A scenario that fails for another reason than the one it is about proves
 //! nothing, so a failure that is expected must begin at a step that says so.
 
+use super::Subject;
 use super::failed_check;
-use crate::evidence::{Evidence, ExitKind, StageEvidence};
+use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
+use crate::klog::{Phase, Splat};
 use crate::ktap::Report;
 use crate::scenario::{Scenario, Stage};
+
+/// Returns whether a splat of a kernel that has not yet come to its stage is where the
+/// scenario has its teeth: at the first step of that stage, which is not begun then.
+pub(super) fn bites_at_boot(subject: Subject<'_>, splat: &Splat) -> bool {
+    let Subject::Scenario(scenario) = subject else {
+        return false;
+    };
+    let of_kernel = scenario.stages.iter().find(|one| one.number == splat.boot);
+    let first = of_kernel.and_then(|stage| stage.steps.first());
+    splat.boot > 1 && splat.phase == Phase::Before && first.is_some_and(|step| step.teeth)
+}
 
 /// Returns whether the first step that went wrong is one with teeth.
 pub(super) fn is_at_teeth(scenario: &Scenario, evidence: &Evidence<'_>) -> bool {
@@ -42,7 +55,10 @@ fn first_bad_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize
             Complaint::None { .. } => return None,
         }
     }
-    None
+    // All went well, but for a kernel that did not come up.
+    let next = scenario.stages.get(evidence.stages.len())?;
+    let first = next.steps.first()?;
+    matches!(evidence.ending, Ending::GuestGone { .. }).then_some((next.number, first.number))
 }
 
 /// The step that a stage comes to after one: a variant may leave some out.
@@ -102,7 +118,6 @@ fn step_number(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Ending;
 
     const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\nfails_without: [x]\n\
         stages: [{steps: [{rescan: pci}, {rescan: pci, teeth: true}]}]\n";

@@ -55,7 +55,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    pub(super) fn splats(self) -> &'a [ExpectedSplat] {
+    pub(crate) fn splats(self) -> &'a [ExpectedSplat] {
         match self {
             Self::Scenario(scenario) => &scenario.splats,
             Self::InTree(_) => &[],

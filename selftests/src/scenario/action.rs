@@ -12,7 +12,7 @@ pub enum Action {
     /// Makes a session.
     CreateSession { session: String },
     /// Retrieves a session of the kernel before.
-    RetrieveSession { session: String },
+    RetrieveSession { session: String, answer: Answer },
     /// Asks a session for its name and compares it.
     SessionName { session: String, name: String },
     /// Preserves a file in a session.
@@ -49,8 +49,20 @@ pub enum Action {
     ExpectDevice { device: Device, state: DeviceState },
     /// Opens what is at a path.
     OpenFile { path: String, file: String },
+    /// Opens what another file is open on.
+    OpenAgain {
+        of: String,
+        access: Access,
+        file: String,
+    },
     /// Makes a memfd.
-    CreateMemfd { file: String, contents: String },
+    CreateMemfd {
+        file: String,
+        contents: String,
+        executable: bool,
+    },
+    /// Asks a file for its size and compares it.
+    FileSize { file: String, size: u64 },
     /// Writes to a file.
     WriteFile {
         file: String,
@@ -119,6 +131,35 @@ pub enum Action {
     CheckLeaks,
     /// Does nothing.
     Observe { what: String },
+}
+
+/// Whether the kernel can tell what came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// As always.
+    Taken,
+    /// Where the answer goes, nothing can be written.
+    Unwritable,
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading alone.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+impl Access {
+    /// Returns the flag of open(2).
+    #[must_use]
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::Read => "O_RDONLY",
+            Self::ReadWrite => "O_RDWR",
+        }
+    }
 }
 
 /// How a device is removed.
@@ -224,6 +265,8 @@ macro_rules! words {
 }
 
 words!(Removal: Sysfs = "sysfs", SlotPower = "slot-power", Unplug = "unplug", Surprise = "surprise");
+words!(Access: Read = "read", ReadWrite = "read-write");
+words!(Answer: Taken = "taken", Unwritable = "unwritable");
 words!(DeviceState: Absent = "absent", Present = "present", Bound = "bound", Unbound = "unbound");
 words!(Seal: Seal = "seal", Shrink = "shrink", Grow = "grow", Write = "write", FutureWrite = "future_write", Exec = "exec");
 words!(UserAct: Get = "get", Use = "use", Put = "put");
@@ -271,7 +314,13 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateSession { session } => write!(f, "create session {session}"),
-            Self::RetrieveSession { session } => write!(f, "retrieve session {session}"),
+            Self::RetrieveSession {
+                session,
+                answer: Answer::Taken,
+            } => write!(f, "retrieve session {session}"),
+            Self::RetrieveSession { session, .. } => {
+                write!(f, "retrieve session {session}, with no room for the answer")
+            }
             Self::SessionName { session, .. } => write!(f, "ask {session} for its name"),
             Self::Preserve { file, session, .. } => write!(f, "preserve {file} in {session}"),
             Self::Retrieve { file, session, .. } => write!(f, "retrieve {file} from {session}"),
@@ -296,7 +345,11 @@ impl fmt::Display for Action {
             Self::BindDriver { device, driver } => write!(f, "bind {device} to {driver}"),
             Self::ExpectDevice { device, state } => write!(f, "{device} is {}", state.word()),
             Self::OpenFile { path, file } => write!(f, "open {path} as {file}"),
+            Self::OpenAgain { of, file, access } => {
+                write!(f, "open {of} again as {file}, to {}", access.word())
+            }
             Self::CreateMemfd { file, .. } => write!(f, "create memfd {file}"),
+            Self::FileSize { file, .. } => write!(f, "ask {file} for its size"),
             Self::WriteFile { file, .. } => write!(f, "write {file}"),
             Self::ReadFile { file, .. } => write!(f, "read {file}"),
             Self::CheckMapping { file, .. } => write!(f, "map {file}"),

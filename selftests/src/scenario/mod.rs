@@ -18,7 +18,9 @@ use std::fmt;
 use crate::input::Place;
 use crate::klog::SplatClass;
 
-pub use action::{Action, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct};
+pub use action::{
+    Access, Action, Answer, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct,
+};
 pub use catalogue::catalogue;
 pub use family::{Family, LoadError, json_schema, load_all};
 pub use machines::Machines;

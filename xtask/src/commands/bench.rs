@@ -85,7 +85,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "edit",
-        about: "a line of C in one patch is changed: to the verdict of all scenarios on the series",
+        about: "a line of C in one patch is changed: to the verdict of four scenarios on the series",
         rounds: 5,
         is_cheap: true,
         unit: "s",

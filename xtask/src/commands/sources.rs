@@ -6,7 +6,7 @@ use kernel_patches::stack::{self, Stack, Stacks};
 use kernel_patches::tree::{Tree, TreeRequest};
 use testbed_host::events::{Event, Observer};
 
-use crate::cli::SourceArgs;
+use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::exit::bad_input;
 use crate::session::Session;
 
@@ -61,6 +61,7 @@ impl Request {
     pub(crate) fn is_ours(&self) -> bool {
         self.tree == TreeRequest::Default
             && self.series.is_ours
+            && self.series.name == DEFAULT_SERIES
             && self.series.provides.is_empty()
             && self
                 .prerequisites

@@ -30,6 +30,9 @@
  * that other processors can change page tables and code, but RCU grace periods
  * wait, and whatever locks the thread has are kept. A step of another thread
  * that needs any of these ends only when the time is up, which the state tells.
+ * So does whatever stops all processors, above all, in the first seconds after a
+ * boot, the change from an early clock source ("tsc-early" in sysfs) to the final
+ * one: wait for that before anything is held.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -268,7 +268,10 @@ static inline int lu_plug_device(struct lu_test *lu, unsigned int dev)
 	int ret;
 
 	ret = lu_ask_machine("plug", lu_bdf(lu, dev, bdf));
-	return ret ? ret : lu_wait_device(lu, dev, was_bound ? "bound" : "present");
+	if (!ret)
+		ret = lu_wait_device(lu, dev, was_bound ? "bound" : "present");
+	/* The driver is named before its probe is done; a rescan waits for that. */
+	return ret ? ret : lu_rescan();
 }
 
 /*

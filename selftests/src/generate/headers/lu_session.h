@@ -113,6 +113,30 @@ static inline int lu_finish(int session)
 #endif /* LU_HAVE_LIBLIVEUPDATE */
 
 /*
+ * Retrieves the session with its argument in memory that is read-only by then, so
+ * that the kernel cannot say which descriptor it made.
+ */
+static inline int lu_retrieve_unanswered(struct lu_test *lu, const char *name)
+{
+	struct liveupdate_ioctl_retrieve_session *arg;
+	size_t size = sysconf(_SC_PAGESIZE);
+	int ret;
+
+	arg = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (arg == MAP_FAILED)
+		return -errno;
+	arg->size = sizeof(*arg);
+	snprintf((char *)arg->name, sizeof(arg->name), "%s", name);
+	if (mprotect(arg, size, PROT_READ) ||
+	    ioctl(lu->liveupdate, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, arg))
+		ret = -errno;
+	else
+		ret = arg->fd;
+	munmap(arg, size);
+	return ret;
+}
+
+/*
  * Returns true when a session that was not found means that no kernel before
  * this one ran the stage before. Whoever arranges the kexec sets
  * LIVEUPDATE_TEST_HANDED_OVER, and then a session that is lost is a failure.
@@ -120,6 +144,15 @@ static inline int lu_finish(int session)
 static inline bool lu_nothing_handed_over(int ret)
 {
 	return ret == -ENOENT && !getenv("LIVEUPDATE_TEST_HANDED_OVER");
+}
+
+/*
+ * Returns true when nobody says that a kernel before this one ran the stage before:
+ * for a stage that does not begin with a session of that kernel.
+ */
+static inline bool lu_is_first_kernel(void)
+{
+	return !getenv("LIVEUPDATE_TEST_HANDED_OVER");
 }
 
 /*

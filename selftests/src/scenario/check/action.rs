@@ -115,6 +115,8 @@ fn plain(raw: &mut RawStep) -> Option<(&'static str, At<String>)> {
         bind_driver,
         expect_device,
         open_file,
+        open_again,
+        file_size,
         create_memfd,
         write_file,
         read_file,

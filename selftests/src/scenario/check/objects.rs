@@ -87,8 +87,9 @@ impl Checker<'_> {
         if matches!(returns, Returns::Errno(_)) {
             return Ok(name.value);
         }
-        let again =
-            self.closed.contains(&name.value) && self.objects.get(&name.value) == Some(&kind);
+        // Closed, or of an earlier stage.
+        let is_gone = !self.in_stage.contains(&name.value);
+        let again = is_gone && self.objects.get(&name.value) == Some(&kind);
         if self.objects.contains_key(&name.value) && !again {
             let hint = Some("give each object of the scenario a name of its own".to_owned());
             let message = format!("`{}` is already the name of something", name.value);

@@ -96,7 +96,7 @@ impl Checker<'_> {
             .map_or(0, |steps| steps.value.len() + 1)
             + step.steps.as_ref().map_or(0, |steps| steps.value.len());
         *number += 1 + within;
-        if !self.is_when(&step.when, raw.place)? {
+        if !self.is_when(&step.when)? {
             return Ok(Vec::new());
         }
         match (&step.race, &step.hold_at) {
@@ -179,7 +179,7 @@ impl Checker<'_> {
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
         for (index, step) in meanwhile.value.iter().enumerate() {
-            if !self.is_when(&step.value.when, step.place)? {
+            if !self.is_when(&step.value.when)? {
                 continue;
             }
             steps.push(self.step(number + 1 + index, stage, step, Part::Meanwhile)?);
@@ -252,7 +252,7 @@ impl Checker<'_> {
         let written = self.need(raw.steps.take(), times.place, "steps")?;
         let mut steps = Vec::new();
         for (index, step) in written.value.iter().enumerate() {
-            if !self.is_when(&step.value.when, step.place)? {
+            if !self.is_when(&step.value.when)? {
                 continue;
             }
             steps.push(self.step(number + 1 + index, stage, step, Part::Repeat)?);
@@ -319,6 +319,9 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
         at("at", rest.at.as_ref()),
         at("value", rest.value.as_ref()),
         at("size", rest.size.as_ref()),
+        at("mode", rest.mode.as_ref()),
+        at("executable", rest.executable.as_ref()),
+        at("answer", rest.answer.as_ref()),
         at("contents", rest.contents.as_ref()),
         at("seals", rest.seals.as_ref()),
         at("with", rest.error.as_ref()),
@@ -345,6 +348,7 @@ impl Action {
                 | Self::ReadPath { .. }
                 | Self::ReadRegister { .. }
                 | Self::ReadSeals { .. }
+                | Self::FileSize { .. }
                 | Self::ExpectDevice { .. }
                 | Self::FailAllocations { .. }
                 | Self::StartProcess { .. }

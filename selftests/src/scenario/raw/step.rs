@@ -51,6 +51,11 @@ pub(in crate::scenario) struct RawStep {
 
     /// Action: opens whatever is at this path, under the name in `as`.
     pub(in crate::scenario) open_file: Option<At<String>>,
+    /// Action: opens what this file is open on once more, under the name in `as`, for what
+    /// `mode` says.
+    pub(in crate::scenario) open_again: Option<At<String>>,
+    /// Action: asks this file for its size, which must be `size`.
+    pub(in crate::scenario) file_size: Option<At<String>>,
     /// Action: makes a memfd with these contents, under the name in `as`.
     pub(in crate::scenario) create_memfd: Option<At<String>>,
     /// Action: writes `contents` to this file, from `at` on (default 0).
@@ -107,12 +112,12 @@ pub(in crate::scenario) struct RawStep {
     /// Action: this step meets another. With `hold_at` it stands still there until the steps
     /// in `meanwhile` are done; with `against`, both begin at once, in any order.
     pub(in crate::scenario) race: Option<At<Box<RawStep>>>,
-    /// Action: does `steps` so many times.
+    /// Action: does `steps` so many times, 2 to 10000; nothing is counted within.
     pub(in crate::scenario) repeat: Option<At<u64>>,
     /// Action: looks for memory that was lost since the stage began; the only value is
     /// `kmemleak`. On a kernel without it, this says so and goes on.
     pub(in crate::scenario) check_leaks: Option<At<String>>,
-    /// Action: none; says what is looked at.
+    /// Action: does nothing, and says in a line what `calls`, `order` or `log` look at.
     pub(in crate::scenario) observe: Option<At<String>>,
 
     /// The name of the file that the action makes; of one that is retrieved, its own
@@ -138,10 +143,16 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) flb: Option<At<String>>,
     /// A place in a file or a register's offset, in bytes.
     pub(in crate::scenario) at: Option<At<u64>>,
-    /// A register's value.
+    /// A register's value. Registers have 4 bytes, from 0x80 on 8.
     pub(in crate::scenario) value: Option<At<u64>>,
     /// A file's size in bytes.
     pub(in crate::scenario) size: Option<At<u64>>,
+    /// What a file is opened for: `read`, or `read-write` (the default).
+    pub(in crate::scenario) mode: Option<At<String>>,
+    /// `false` for a memfd that cannot be executed, nor be made executable (default true).
+    pub(in crate::scenario) executable: Option<At<bool>>,
+    /// `unwritable` for a request whose answer the kernel cannot write (default `taken`).
+    pub(in crate::scenario) answer: Option<At<String>>,
     /// What is written, or must be read.
     pub(in crate::scenario) contents: Option<At<String>>,
     /// Seals of a memfd: `seal`, `shrink`, `grow`, `write`, `future_write`, `exec`.
@@ -167,11 +178,12 @@ pub(in crate::scenario) struct RawStep {
 
     /// Only with these values of the parameters; otherwise the step is left out.
     #[serde(default)]
-    pub(in crate::scenario) when: BTreeMap<String, RawValues>,
+    pub(in crate::scenario) when: BTreeMap<String, At<RawValues>>,
     /// What the action must return: `ok` (the default), an errno such as `EBUSY`, or
     /// either of several, as in `ok|EBUSY`.
     pub(in crate::scenario) returns: Option<At<String>>,
-    /// How often each of these kernel functions was called so far in the stage.
+    /// How often each of these kernel functions was called so far in the stage: a number,
+    /// or `{min: 1, max: 3}`.
     #[serde(default)]
     pub(in crate::scenario) calls: BTreeMap<String, At<RawCount>>,
     /// Kernel functions whose first calls in the stage came in this order.

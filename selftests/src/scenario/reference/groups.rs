@@ -78,7 +78,7 @@ const fn later(
     }
 }
 
-/// Returns the actions that a key belongs to.
+/// Returns the actions that a key of a step belongs to.
 pub(in crate::scenario) fn owners(key: &str) -> Vec<&'static str> {
     let deeds = GROUPS.iter().flat_map(|group| group.deeds);
     let owners = deeds.filter(|deed| deed.needs.contains(&key) || deed.may.contains(&key));
@@ -92,7 +92,12 @@ pub(super) const GROUPS: &[Group] = &[
             before the kexec lets go of them.",
         deeds: &[
             deed("create_session", &[], &[], &["- create_session: spare"]),
-            later("retrieve_session", &[], &[], &["- retrieve_session: vm"]),
+            later(
+                "retrieve_session",
+                &[],
+                &["answer"],
+                &["- retrieve_session: vm"],
+            ),
             deed(
                 "session_name",
                 &["contents"],
@@ -193,9 +198,21 @@ pub(super) const GROUPS: &[Group] = &[
                 &["- open_file: /dev/null\n  as: nothing"],
             ),
             deed(
+                "open_again",
+                &["as"],
+                &["mode"],
+                &["- open_again: memory\n  as: reader\n  mode: read"],
+            ),
+            deed(
+                "file_size",
+                &["size"],
+                &[],
+                &["- file_size: memory\n  size: 3"],
+            ),
+            deed(
                 "create_memfd",
                 &["as"],
-                &[],
+                &["executable"],
                 &["- create_memfd: \"some text\"\n  as: page"],
             ),
             deed(

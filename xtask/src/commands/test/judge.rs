@@ -139,7 +139,7 @@ impl Record {
         Judged {
             cell: self.result(subject, transcript, &judgement, splats),
             plan: self.plan.clone(),
-            timeline: timeline(&evidence, &log),
+            timeline: timeline(subject, &evidence, &log),
             splats: splats_text(&log),
         }
     }

@@ -6,7 +6,7 @@ use super::super::{Checked, Checker};
 use super::Verb;
 use crate::input::Place;
 use crate::scenario::raw::RawStep;
-use crate::scenario::{Action, KernelPath, Seal};
+use crate::scenario::{Access, Action, KernelPath, Seal};
 use crate::yaml::At;
 
 /// Bytes that a scenario can write or read at once.
@@ -29,8 +29,22 @@ impl Checker<'_> {
                 path: self.plain_path(subject)?,
                 file: self.make(raw.name.take(), place, Kind::File, verb.returns)?,
             },
+            "open_again" => {
+                let of = self.object(subject, FILES)?;
+                let kind = self.objects.get(&of).copied().unwrap_or(Kind::File);
+                Action::OpenAgain {
+                    access: self.access(raw.mode.take().as_ref())?,
+                    file: self.make(raw.name.take(), place, kind, verb.returns)?,
+                    of,
+                }
+            }
+            "file_size" => Action::FileSize {
+                file: self.object(subject, FILES)?,
+                size: self.size(&self.need(raw.size.take(), place, "size")?)?,
+            },
             "create_memfd" => Action::CreateMemfd {
                 contents: self.contents(subject)?,
+                executable: raw.executable.take().is_none_or(|said| said.value),
                 file: self.make(raw.name.take(), place, Kind::Memfd, verb.returns)?,
             },
             "write_file" => Action::WriteFile {
@@ -68,6 +82,16 @@ impl Checker<'_> {
             },
             _ => return Ok(None),
         }))
+    }
+
+    fn access(&self, word: Option<&At<String>>) -> Checked<Access> {
+        let Some(word) = word else {
+            return Ok(Access::ReadWrite);
+        };
+        Access::from_word(&word.value).ok_or_else(|| {
+            let known = Access::ALL.iter().map(|access| access.word());
+            self.unknown("mode", word, known)
+        })
     }
 
     fn given_contents(&self, raw: &mut RawStep, place: Place) -> Checked<String> {

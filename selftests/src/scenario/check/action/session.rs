@@ -4,8 +4,9 @@
 use super::super::objects::{FILES, Kind};
 use super::super::{Checked, Checker};
 use super::Verb;
-use crate::scenario::Action;
 use crate::scenario::raw::RawStep;
+use crate::scenario::{Action, Answer};
+use crate::yaml::At;
 
 impl Checker<'_> {
     pub(super) fn session_action(
@@ -23,6 +24,7 @@ impl Checker<'_> {
                 self.take_over(&subject.value);
                 Action::RetrieveSession {
                     session: verb.name(),
+                    answer: self.answer(raw.answer.take().as_ref())?,
                 }
             }
             "session_name" => Action::SessionName {
@@ -56,6 +58,16 @@ impl Checker<'_> {
             }
             _ => return Ok(None),
         }))
+    }
+
+    fn answer(&self, word: Option<&At<String>>) -> Checked<Answer> {
+        let Some(word) = word else {
+            return Ok(Answer::Taken);
+        };
+        Answer::from_word(&word.value).ok_or_else(|| {
+            let known = Answer::ALL.iter().map(|answer| answer.word());
+            self.unknown("answer", word, known)
+        })
     }
 
     fn retrieve(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
