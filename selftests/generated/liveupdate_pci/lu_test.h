@@ -172,6 +172,7 @@ struct lu_needs {
 	bool order;
 	bool machine;
 	bool slot_power;
+	bool vfs;
 	bool hold;
 	bool fail_nth;
 	bool kexec;

@@ -39,6 +39,7 @@ FIXTURE_SETUP(physical_function_over_kexec)
 	struct lu_needs needs = {
 		.devices = 1,
 		.log = true,
+		.vfs = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -36,6 +36,7 @@ FIXTURE_SETUP(physical_function_removed)
 	struct lu_needs needs = {
 		.devices = 2,
 		.log = true,
+		.vfs = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -33,6 +33,7 @@ FIXTURE_SETUP(virtual_functions_while_preserved)
 	struct lu_needs needs = {
 		.devices = 1,
 		.log = true,
+		.vfs = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

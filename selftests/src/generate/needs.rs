@@ -2,10 +2,10 @@
 //! What a scenario's test cannot do without, and is skipped for where it lacks.
 
 use super::c::{Node, line};
-use crate::scenario::{Action, Flb, Removal, Scenario};
+use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario};
 
 /// Things that a test may need, by the names of the helpers' fields.
-const THINGS: [&str; 10] = [
+const THINGS: [&str; 11] = [
     "users",
     "incoming",
     "fail",
@@ -13,6 +13,7 @@ const THINGS: [&str; 10] = [
     "order",
     "machine",
     "slot_power",
+    "vfs",
     "hold",
     "fail_nth",
     "kexec",
@@ -34,6 +35,7 @@ impl Needs {
         let actions = scenario.actions();
         let needs = |thing: &&&str| match **thing {
             "log" => scenario.steps().any(|step| !step.log.is_empty()),
+            "vfs" => uses_functions(scenario, &actions),
             "order" => scenario.steps().any(|step| !step.order.is_empty()),
             thing => actions.iter().any(|action| thing_of(action) == Some(thing)),
         };
@@ -77,6 +79,19 @@ impl Needs {
             .filter(|(_, members)| !members.is_empty() && members.len() < all.len())
             .collect()
     }
+}
+
+/// Whether virtual functions are switched on or used.
+fn uses_functions(scenario: &Scenario, actions: &[&Action]) -> bool {
+    let switches = |action: &&Action| match action {
+        Action::WritePath {
+            path: KernelPath::OfDevice { attribute, .. },
+            ..
+        } => attribute.starts_with("sriov_"),
+        _ => false,
+    };
+    let mut devices = scenario.devices.iter();
+    devices.any(|device| device.function.is_some()) || actions.iter().any(switches)
 }
 
 const fn thing_of(action: &Action) -> Option<&'static str> {

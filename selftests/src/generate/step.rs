@@ -3,7 +3,7 @@
 //! the diagnostics, and a check for each thing that must be seen after it.
 
 use super::c::{Call, Head, Node, line, string};
-use super::call::{LU, RET, call, function, functions, own, target};
+use super::call::{LU, RET, call, function, functions, made, own, target};
 use super::expect::{INTERLEAVING, check, counts, message, no_leaks, result, returned, value};
 use crate::scenario::{Action, Returns, Stage, Step};
 
@@ -69,7 +69,11 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
             paragraph.body.extend([
                 each.assigned_to(RET).into(),
                 report(step, RET),
-                result(step, RET, "ASSERT"),
+                if made(action).is_some() {
+                    check("ASSERT_LE", "0", RET, &message(step, "must succeed"))
+                } else {
+                    result(step, RET, "ASSERT")
+                },
             ]);
         }
         Action::Repeat { times, steps } => {

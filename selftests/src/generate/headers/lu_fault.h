@@ -91,11 +91,8 @@ static inline int lu_fail_each(struct lu_test *lu, int (*step)(void *data),
 			ksft_print_msg("with allocation %u failing: %s\n", n, lu_result(ret));
 			return -EBADMSG;
 		}
-		if (ret >= 0)
-			ret = undo(data);
-		else
-			ret = 0;
-		if (ret) {
+		ret = ret < 0 ? 0 : undo(data);
+		if (ret < 0) {
 			ksft_print_msg("undone after allocation %u failed: %s\n", n,
 				       lu_result(ret));
 			return -EBADMSG;

@@ -114,7 +114,7 @@ static inline bool lu_has_variant(const char *name)
 	const struct __fixture_metadata *fixture;
 
 	for (fixture = __fixture_list; fixture; fixture = fixture->next) {
-		for (variant = fixture->variants; variant; variant = variant->next) {
+		for (variant = fixture->variant; variant; variant = variant->next) {
 			if (!strcmp(variant->name, name))
 				return true;
 		}

@@ -75,10 +75,11 @@ static inline bool lu_lacks_devices(struct lu_test *lu, unsigned int devices)
 	}
 	/* After a kexec, that one is missing may be what is tested. */
 	for (i = 0; i < devices && !getenv("LIVEUPDATE_TEST_HANDED_OVER"); i++) {
-		snprintf(path, sizeof(path), LU_PCI "/devices/%s", lu->device[i]);
+		snprintf(path, sizeof(path), LU_PCI "/devices/%.*s", LU_NAME_MAX,
+			 lu->device[i]);
 		if (access(path, F_OK)) {
-			snprintf(lu->reason, sizeof(lu->reason), "there is no device %s",
-				 lu->device[i]);
+			snprintf(lu->reason, sizeof(lu->reason), "there is no device %.*s",
+				 LU_NAME_MAX, lu->device[i]);
 			return true;
 		}
 	}
@@ -106,6 +107,19 @@ static inline bool lu_lacks_slot_power(struct lu_test *lu)
 			return false;
 	}
 	snprintf(lu->reason, sizeof(lu->reason), "no device is in a slot that can be powered off");
+	return true;
+}
+
+static inline bool lu_lacks_vfs(struct lu_test *lu)
+{
+	char text[16];
+	unsigned int i;
+
+	for (i = 0; i < lu->nr_devices; i++) {
+		if (!lu_read_device_path(lu, i, "sriov_totalvfs", text, sizeof(text)))
+			return false;
+	}
+	snprintf(lu->reason, sizeof(lu->reason), "no device can have virtual functions");
 	return true;
 }
 
@@ -154,7 +168,12 @@ static inline bool lu_lacks_surroundings(struct lu_test *lu, const struct lu_nee
 	if (needs->kexec && lu_lacks_variable(lu, "LIVEUPDATE_TEST_KERNEL",
 					      "which kernel a kexec leads to"))
 		return true;
-	if (needs->slot_power && lu_lacks_slot_power(lu))
+	/* Some machines let go of a device whose slot is switched off. */
+	if (needs->slot_power && (lu_lacks_variable(lu, "LIVEUPDATE_TEST_MACHINE",
+						    "who plugs devices in again") ||
+				  lu_lacks_slot_power(lu)))
+		return true;
+	if (needs->vfs && lu_lacks_vfs(lu))
 		return true;
 	return needs->cpus && lu_lacks_cpus(lu, needs->cpus);
 }

@@ -217,8 +217,8 @@ impl Checker<'_> {
     fn one_return(&self, raw: &RawStep) -> Checked<()> {
         match (&raw.race, &raw.returns) {
             (Some(_), Some(returns)) => {
-                let hint = Some("say it within `race`, or within `against`".to_owned());
-                let message = "which step of the race returns this?";
+                let hint = Some("say it within: `race: {close: vm, returns: ok}`".to_owned());
+                let message = "which step of the race returns this? Each returns something";
                 Err(self.wrong(returns.place, message, hint))
             }
             _ => Ok(()),

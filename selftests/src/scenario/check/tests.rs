@@ -366,10 +366,10 @@ fn a_race_that_returns_something() {
         "race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:90: which step of the race returns this?
+    small.yaml:4:90: which step of the race returns this? Each returns something
         4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
           |                                                                                          ^
-      hint: say it within `race`, or within `against`
+      hint: say it within: `race: {close: vm, returns: ok}`
     ");
 }
 

@@ -96,7 +96,10 @@ pub(super) const GROUPS: &[Group] = &[
                 "retrieve_session",
                 &[],
                 &["answer"],
-                &["- retrieve_session: vm"],
+                &[
+                    "- retrieve_session: vm",
+                    "- retrieve_session: vm\n  answer: unwritable\n  returns: EFAULT",
+                ],
             ),
             deed(
                 "session_name",
@@ -204,16 +207,16 @@ pub(super) const GROUPS: &[Group] = &[
                 &["- open_again: memory\n  as: reader\n  mode: read"],
             ),
             deed(
-                "file_size",
-                &["size"],
-                &[],
-                &["- file_size: memory\n  size: 3"],
-            ),
-            deed(
                 "create_memfd",
                 &["as"],
                 &["executable"],
                 &["- create_memfd: \"some text\"\n  as: page"],
+            ),
+            deed(
+                "file_size",
+                &["size"],
+                &[],
+                &["- create_memfd: \"12345\"\n  as: page\n- file_size: page\n  size: 5"],
             ),
             deed(
                 "write_file",

@@ -274,7 +274,16 @@ impl Judged {
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
         if self.cell.outcome != "error" && !self.cell.kselftest {
             self.cell.snapshot_difference =
-                snapshot::difference(snapshots, &self.plan, &self.timeline);
+                snapshot::difference(snapshots, &self.plan, self.to_be_recorded());
         }
+    }
+
+    /// A kernel that failed as expected is broken from then on: what comes of it is
+    /// chance, and its timeline is compared up to there.
+    fn to_be_recorded(&self) -> &str {
+        let as_expected = self.cell.expected == "fail" && self.cell.verdict == Verdict::Ok;
+        let failed = self.timeline.find("\n    step ").filter(|_| as_expected);
+        let end = failed.map(|at| at + 1 + self.timeline[at + 1..].find('\n').unwrap_or(0));
+        end.map_or(&self.timeline, |end| &self.timeline[..end])
     }
 }

@@ -64,11 +64,12 @@ pub(crate) fn grounds(
     let mut done = 0;
     for index in 0..grounds.len() {
         let mut jobs = BTreeMap::new();
+        let against = program::surroundings(&grounds[index].kernel)?;
         for family in &families {
             activity.advance(done, &family.name);
             done += 1;
             let order = job::Order {
-                program: program::make(family, &grounds[index].kernel, session)?,
+                program: program::make(family, &grounds[index].kernel, &against, session)?,
                 modules: modules[index].clone(),
                 ground: &grounds[index],
                 grounds: &grounds,

@@ -27,8 +27,11 @@ impl Checker<'_> {
         if let Some(step) = raw.fail_allocations.take() {
             let action = Box::new(self.inner(&step, stage)?);
             let undo = self.need(raw.undo.take(), step.place, "undo")?;
+            // In the end the step is done, and nothing of it undone.
+            let known = (self.in_stage.clone(), self.closed.clone());
             let undo = undo.value.iter().map(|step| self.inner(step, stage));
             let undo = undo.collect::<Checked<_>>()?;
+            (self.in_stage, self.closed) = known;
             return Ok(Some(Action::FailAllocations { action, undo }));
         }
         if let Some(times) = raw.repeat.take() {

@@ -17,13 +17,14 @@ use crate::session::Session;
 const FORMAT: &[u8] = b"2";
 
 /// Returns the binary of a family's program for a kernel, kept in the cache by
-/// content. One that is no whole ELF file was damaged, and is made anew.
+/// content; `against` is the sum of the kernel's [`surroundings`]. One that is no whole ELF file was damaged, and is made anew.
 ///
 /// # Errors
 /// When it does not compile, or the host fails.
 pub(super) fn make(
     family: &Family,
     kernel: &Kernel,
+    against: &[u8],
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
     let files = generate::files(std::slice::from_ref(family));
@@ -33,7 +34,7 @@ pub(super) fn make(
         id.update(bytes);
     };
     part(FORMAT);
-    part(kernel.id.as_bytes());
+    part(against);
     for (name, text) in files {
         part(name.as_bytes());
         part(text.as_bytes());
@@ -50,6 +51,38 @@ pub(super) fn make(
     publish(&target, &binary)?;
     publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
     Ok(target)
+}
+
+/// Returns a sum of all that a program is compiled against: most kernels of a tree have
+/// the same headers and the same harness.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn surroundings(kernel: &Kernel) -> anyhow::Result<Vec<u8>> {
+    let mut sum = Sha256::new();
+    for folder in [kernel.selftests(), kernel.headers()] {
+        let mut folders = vec![folder.clone()];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in folder.read_dir_utf8()? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => folders.push(entry.into_path()),
+                    false => files.push(entry.into_path()),
+                }
+            }
+        }
+        files.sort();
+        for file in files {
+            let bytes = fs::read(&file)?;
+            let name = file.strip_prefix(&folder).unwrap_or(&file);
+            for part in [name.as_str().as_bytes(), &bytes] {
+                sum.update((part.len() as u64).to_le_bytes());
+                sum.update(part);
+            }
+        }
+    }
+    Ok(sum.finalize().to_vec())
 }
 
 /// Compiles a family's program in a folder of this run alone.
