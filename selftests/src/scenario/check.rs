@@ -15,6 +15,7 @@ use objects::Kind;
 use super::machines::{DEFAULT, Machines};
 use super::parameters::Values;
 use super::raw::{RawScenario, RawStage, RawValues};
+use super::reference::about;
 use super::{Device, NextKernel, Scenario, Stage};
 use crate::input::{InputError, Place, closest};
 use crate::yaml::At;
@@ -128,7 +129,10 @@ impl Checker<'_> {
     }
 
     fn need<T>(&self, value: Option<T>, place: Place, key: &str) -> Checked<T> {
-        value.ok_or_else(|| self.wrong(place, format!("the step needs `{key}`"), None))
+        value.ok_or_else(|| {
+            let hint = format!("`{key}`: {}", about(key));
+            self.wrong(place, format!("the step needs `{key}`"), Some(hint))
+        })
     }
 
     fn machine(&mut self, name: Option<&At<String>>, machines: &Machines) -> Checked<()> {
@@ -158,9 +162,10 @@ impl Checker<'_> {
     }
 
     /// Whether something is there with this variant's values.
-    fn is_when(&self, when: &BTreeMap<String, RawValues>, place: Place) -> Checked<bool> {
+    fn is_when(&self, when: &BTreeMap<String, At<RawValues>>) -> Checked<bool> {
         let mut holds = true;
         for (name, wanted) in when {
+            let (place, wanted) = (wanted.place, &wanted.value);
             let Some((_, value)) = self.values.iter().find(|(known, _)| known == name) else {
                 let known = self.values.iter().map(|(known, _)| known.as_str());
                 let name = At {
@@ -173,7 +178,11 @@ impl Checker<'_> {
             if let Some(value) = wanted.all().into_iter().find(|one| !known.contains(one)) {
                 let value = At { value, place };
                 let known = known.iter().map(String::as_str);
-                return Err(self.unknown(&format!("value of `{name}`"), &value, known));
+                return Err(self.unknown(
+                    &format!("value of the parameter `{name}`:"),
+                    &value,
+                    known,
+                ));
             }
             holds &= wanted.contains(value);
         }

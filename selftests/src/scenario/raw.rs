@@ -25,7 +25,8 @@ pub(super) struct RawScenario {
     pub(super) title: At<String>,
     /// Why it matters: the use case, in a few sentences.
     pub(super) why: At<String>,
-    /// Names of the series without which the scenario must fail.
+    /// Names of the series without which the scenario must fail, each a folder in
+    /// `kernel-patches`.
     #[serde(default)]
     pub(super) fails_without: Vec<At<String>>,
     /// Names of the series that brought the fault which `fails_without` mends: on a
@@ -74,7 +75,7 @@ pub(super) struct RawScenario {
     pub(super) stages: Vec<RawStage>,
 }
 
-/// What is made before the first step, in this order.
+/// What is made before the first step: the sessions, then the files, by their names.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSetup {
@@ -119,7 +120,7 @@ pub(super) struct RawSplat {
     pub(super) stage: Option<At<usize>>,
     /// Only with these values of the parameters.
     #[serde(default)]
-    pub(super) when: BTreeMap<String, RawValues>,
+    pub(super) when: BTreeMap<String, At<RawValues>>,
     /// Why it is right to see it.
     pub(super) because: Option<String>,
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::machines::{DEFAULT, Machines};
 use super::names::{CALLBACKS, ERRNOS};
 use super::raw::RawScenario;
-use super::{DeviceState, Removal, Seal};
+use super::{Access, Answer, DeviceState, Removal, Seal};
 use crate::klog::SplatClass;
 use groups::{Deed, EVERYWHERE, GROUPS, HEAD};
 use markdown::{heading, item, paragraph, words, yaml};
@@ -70,6 +70,19 @@ impl Schema {
         let names = self.properties(object).keys();
         names.map(|name| self.key(object, name)).collect()
     }
+}
+
+/// Returns what a key of a step is, in the middle of a sentence.
+pub(super) fn about(key: &str) -> String {
+    let schema = Schema::new();
+    let about = schema.key("RawStep", key).about;
+    let end = about.find(['.', ';', '(']).unwrap_or(about.len());
+    let words: Vec<&str> = about[..end].split_whitespace().collect();
+    let mut text = words.join(" ");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
 }
 
 /// What a value is, in a word.
@@ -179,6 +192,9 @@ fn action(page: &mut String, schema: &Schema, deed: &Deed) {
             about.push_str(&format!(" Needs {}; may have {}.", keys(needs), keys(may)));
         }
     }
+    if deed.after_kexec {
+        about.push_str(" The example is of a stage after a kexec:");
+    }
     paragraph(page, &about);
     deed.examples.iter().for_each(|example| yaml(page, example));
 }
@@ -217,8 +233,9 @@ fn on_machines(page: &mut String, machines: &Machines) {
     page.push('\n');
     paragraph(
         page,
-        "A virtual function is `endpoint0.vf0`, from 0. It is there once \
-         `sriov_numvfs` of its device was written:",
+        "On `sriov`, the virtual functions of `endpoint0` are `endpoint0.vf0`, \
+         `endpoint0.vf1` and so on. They are there once the driver was asked for them, \
+         and are in `devices` like any other:",
     );
     yaml(page, prose::FUNCTIONS);
 }
@@ -234,6 +251,14 @@ fn all_words(page: &mut String) {
         (
             "Seals (`seals`)",
             words(Seal::ALL.iter().map(|one| one.word())),
+        ),
+        (
+            "Ways to open (`mode`)",
+            words(Access::ALL.iter().map(|one| one.word())),
+        ),
+        (
+            "Answers (`answer`)",
+            words(Answer::ALL.iter().map(|one| one.word())),
         ),
         ("Callbacks (`fail_next`)", words(CALLBACKS.iter().copied())),
         (

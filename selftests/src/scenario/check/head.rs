@@ -111,7 +111,7 @@ impl Checker<'_> {
         let mut splats = Vec::new();
         for splat in raw {
             let checked = self.splat(splat, stages)?;
-            if self.is_when(&splat.when, splat.text.place)? {
+            if self.is_when(&splat.when)? {
                 splats.push(checked);
             }
         }

@@ -96,7 +96,7 @@ impl Checker<'_> {
             .map_or(0, |steps| steps.value.len() + 1)
             + step.steps.as_ref().map_or(0, |steps| steps.value.len());
         *number += 1 + within;
-        if !self.is_when(&step.when, raw.place)? {
+        if !self.is_when(&step.when)? {
             return Ok(Vec::new());
         }
         match (&step.race, &step.hold_at) {
@@ -179,7 +179,7 @@ impl Checker<'_> {
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
         for (index, step) in meanwhile.value.iter().enumerate() {
-            if !self.is_when(&step.value.when, step.place)? {
+            if !self.is_when(&step.value.when)? {
                 continue;
             }
             steps.push(self.step(number + 1 + index, stage, step, Part::Meanwhile)?);
@@ -217,8 +217,8 @@ impl Checker<'_> {
     fn one_return(&self, raw: &RawStep) -> Checked<()> {
         match (&raw.race, &raw.returns) {
             (Some(_), Some(returns)) => {
-                let hint = Some("say it within `race`, or within `against`".to_owned());
-                let message = "which step of the race returns this?";
+                let hint = Some("say it within: `race: {close: vm, returns: ok}`".to_owned());
+                let message = "which step of the race returns this? Each returns something";
                 Err(self.wrong(returns.place, message, hint))
             }
             _ => Ok(()),
@@ -252,7 +252,7 @@ impl Checker<'_> {
         let written = self.need(raw.steps.take(), times.place, "steps")?;
         let mut steps = Vec::new();
         for (index, step) in written.value.iter().enumerate() {
-            if !self.is_when(&step.value.when, step.place)? {
+            if !self.is_when(&step.value.when)? {
                 continue;
             }
             steps.push(self.step(number + 1 + index, stage, step, Part::Repeat)?);

@@ -2,7 +2,7 @@
 //! Mistakes in scenarios, as their authors see them.
 
 use crate::klog::SplatClass;
-use crate::scenario::Scenario;
+use crate::scenario::{Family, Machines, Scenario};
 
 /// A scenario around these steps of one stage.
 fn mistake(steps: &str) -> String {
@@ -220,9 +220,9 @@ fn a_way_that_a_value_is_not() {
         "rescan: pci, when: {how: surprise}",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:19: unknown value of `how` `surprise`
+    small.yaml:5:45: unknown value of the parameter `how`: `surprise`
         5 | stages: [{steps: [{rescan: pci, when: {how: surprise}}]}]
-          |                   ^
+          |                                             ^
       hint: known here: `sysfs`, `unplug`
     ");
 }
@@ -234,9 +234,9 @@ fn a_parameter_that_there_is_not() {
         "rescan: pci, when: {hwo: sysfs}",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:19: unknown parameter `hwo`
+    small.yaml:5:45: unknown parameter `hwo`
         5 | stages: [{steps: [{rescan: pci, when: {hwo: sysfs}}]}]
-          |                   ^
+          |                                             ^
       hint: did you mean `how`?
     ");
 }
@@ -366,10 +366,10 @@ fn a_race_that_returns_something() {
         "race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:90: which step of the race returns this?
+    small.yaml:4:90: which step of the race returns this? Each returns something
         4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
           |                                                                                          ^
-      hint: say it within `race`, or within `against`
+      hint: say it within: `race: {close: vm, returns: ok}`
     ");
 }
 
@@ -414,6 +414,7 @@ fn a_name_without_a_file() {
     scenarios/small.yaml:7:22: the step needs `as`
         7 |       - open_device: endpoint0
           |                      ^
+      hint: `as`: the name of the file that the action makes
     ");
 }
 
@@ -434,4 +435,18 @@ fn a_value_of_another_type() {
         7 |       - repeat: often
           |                 ^
     ");
+}
+
+#[test]
+fn when_is_heeded_within_a_race_and_a_repetition() {
+    let text = "name: small\ntitle: small\nwhy: because\nparameters: {how: [one, two]}\n\
+        stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, when: {how: one}},\
+        {rescan: pci}]}, {repeat: 2, steps: [{rescan: pci}, {rescan: pci, when: {how: two}}]}]}]\n";
+    let family = Family::parse(text, "small.yaml", &Machines::project()).unwrap();
+    let numbers: Vec<Vec<usize>> = family
+        .variants
+        .iter()
+        .map(|one| one.steps().map(|step| step.number).collect())
+        .collect();
+    assert_eq!(numbers, [vec![1, 2, 3, 4, 5, 6], vec![1, 3, 4, 5, 6, 7]]);
 }

@@ -112,12 +112,12 @@ pub(in crate::scenario) struct RawStep {
     /// Action: this step meets another. With `hold_at` it stands still there until the steps
     /// in `meanwhile` are done; with `against`, both begin at once, in any order.
     pub(in crate::scenario) race: Option<At<Box<RawStep>>>,
-    /// Action: does `steps` so many times.
+    /// Action: does `steps` so many times, 2 to 10000; nothing is counted within.
     pub(in crate::scenario) repeat: Option<At<u64>>,
     /// Action: looks for memory that was lost since the stage began; the only value is
     /// `kmemleak`. On a kernel without it, this says so and goes on.
     pub(in crate::scenario) check_leaks: Option<At<String>>,
-    /// Action: none; says what is looked at.
+    /// Action: does nothing, and says in a line what `calls`, `order` or `log` look at.
     pub(in crate::scenario) observe: Option<At<String>>,
 
     /// The name of the file that the action makes; of one that is retrieved, its own
@@ -143,7 +143,7 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) flb: Option<At<String>>,
     /// A place in a file or a register's offset, in bytes.
     pub(in crate::scenario) at: Option<At<u64>>,
-    /// A register's value.
+    /// A register's value. Registers have 4 bytes, from 0x80 on 8.
     pub(in crate::scenario) value: Option<At<u64>>,
     /// A file's size in bytes.
     pub(in crate::scenario) size: Option<At<u64>>,
@@ -178,11 +178,12 @@ pub(in crate::scenario) struct RawStep {
 
     /// Only with these values of the parameters; otherwise the step is left out.
     #[serde(default)]
-    pub(in crate::scenario) when: BTreeMap<String, RawValues>,
+    pub(in crate::scenario) when: BTreeMap<String, At<RawValues>>,
     /// What the action must return: `ok` (the default), an errno such as `EBUSY`, or
     /// either of several, as in `ok|EBUSY`.
     pub(in crate::scenario) returns: Option<At<String>>,
-    /// How often each of these kernel functions was called so far in the stage.
+    /// How often each of these kernel functions was called so far in the stage: a number,
+    /// or `{min: 1, max: 3}`.
     #[serde(default)]
     pub(in crate::scenario) calls: BTreeMap<String, At<RawCount>>,
     /// Kernel functions whose first calls in the stage came in this order.

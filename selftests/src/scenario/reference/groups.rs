@@ -44,7 +44,6 @@ pub(super) struct Deed {
     /// Keys that it may have.
     pub(super) may: &'static [&'static str],
     /// Whether the example belongs to the stage after a kexec.
-    #[cfg_attr(not(test), expect(dead_code, reason = "examples are tried in tests"))]
     pub(super) after_kexec: bool,
     pub(super) examples: &'static [&'static str],
 }
@@ -79,7 +78,7 @@ const fn later(
     }
 }
 
-/// Returns the actions that a key belongs to.
+/// Returns the actions that a key of a step belongs to.
 pub(in crate::scenario) fn owners(key: &str) -> Vec<&'static str> {
     let deeds = GROUPS.iter().flat_map(|group| group.deeds);
     let owners = deeds.filter(|deed| deed.needs.contains(&key) || deed.may.contains(&key));

@@ -71,6 +71,7 @@ pub(super) const EXPECTATIONS: &str = "\
 
 /// Steps that make virtual functions.
 pub(super) const FUNCTIONS: &str = "\
+- bind_driver: endpoint0
 - write_path: /sys/bus/pci/devices/{endpoint0}/sriov_numvfs
   contents: \"2\"
 - bind_driver: endpoint0.vf0";
@@ -253,6 +254,10 @@ pub(super) fn limits(page: &mut String) {
     item(
         page,
         "for `fail_next` and users of FLBs: debugfs of the test driver;",
+    );
+    item(
+        page,
+        "for `fail_allocations`: a kernel with fault injection;",
     );
     item(page, "for `try_kexec`: a kernel to go to.");
 }
