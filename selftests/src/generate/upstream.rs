@@ -63,14 +63,11 @@ pub fn with_target(makefile: &str) -> Result<Option<String>, String> {
         return Ok(None);
     }
     let is_target = |line: &&str| line.starts_with("TARGETS += ");
-    let Some(last) = lines.iter().rposition(|line| is_target(&line)) else {
+    let Some(last) = lines.iter().rposition(&is_target) else {
         return Err("it has no line `TARGETS += ...`".to_owned());
     };
     let is_after = |line: &&str| is_target(line) && **line > *ours;
-    let place = lines
-        .iter()
-        .position(|line| is_after(&line))
-        .unwrap_or(last + 1);
+    let place = lines.iter().position(is_after).unwrap_or(last + 1);
     let mut all: Vec<&str> = lines[..place].to_vec();
     all.push(&ours);
     all.extend(&lines[place..]);

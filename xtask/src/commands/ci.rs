@@ -118,7 +118,10 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
                 args.budget
             )));
         }
-        matrix(&[&UNDER_KASAN[..], &["--profile", "kasan"]].concat(), session)
+        matrix(
+            &[&UNDER_KASAN[..], &["--profile", "kasan"]].concat(),
+            session,
+        )
     });
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
