@@ -132,7 +132,8 @@ fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
         }
         (_, Some(target)) => {
             let mut nodes = vec![result(step, target, kind)];
-            nodes.extend(value(step));
+            // What failed has read nothing.
+            nodes.extend(value(step).filter(|_| step.returns == Returns::Ok));
             nodes
         }
         _ => Vec::new(),

@@ -97,6 +97,7 @@ impl Inquiry {
         if let Some(name) = &args.machine {
             check_machine(&find_machine(name, session)?, &scenarios)?;
         }
+        check_series(&scenarios, &request, session)?;
         let plan = Plan::new(wishes(args, &request, &profiles, &scenarios, wanted));
         // A kexec may lead to a kernel that no cell begins with.
         request.needs_too(scenarios.iter().flat_map(Scenario::other_stacks));
@@ -170,6 +171,44 @@ pub(crate) fn choose_scenarios(
 
 fn is_meant(scenario: &Scenario, name: &str) -> bool {
     scenario.name == name || scenario.family == name
+}
+
+/// Makes sure that scenarios fail for want of series that there are: a name that nothing
+/// has would let them fail everywhere as expected.
+fn check_series(
+    scenarios: &[Scenario],
+    request: &Request,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let mut known = kernel_patches::series::names(&session.layout.series());
+    known.push(request.series.name.clone());
+    known.extend(
+        request
+            .prerequisites
+            .iter()
+            .map(|series| series.name.clone()),
+    );
+    for scenario in scenarios {
+        let named = scenario.fails_without.iter().chain(&scenario.fails_since);
+        for name in named {
+            if known.contains(name) {
+                continue;
+            }
+            let near = closest(name, known.iter().map(String::as_str));
+            let hint = near.map_or_else(
+                || format!("series are: {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            return Err(bad_input(
+                format!(
+                    "`{}` fails without a series `{name}`, and there is none",
+                    scenario.name
+                ),
+                hint,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that a machine has all that the scenarios use.

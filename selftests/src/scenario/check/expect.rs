@@ -64,6 +64,11 @@ impl Checker<'_> {
         }
         let name = |function: &At<String>| {
             self.kernel_function(&function.value, function.place)?;
+            let mut same = step.order.iter().filter(|one| one.value == function.value);
+            if same.nth(1).is_some() {
+                let message = format!("`{}` comes twice in one order", function.value);
+                return Err(self.wrong(function.place, message, None));
+            }
             Ok(function.value.clone())
         };
         step.order.iter().map(name).collect()

@@ -130,6 +130,13 @@ impl Checker<'_> {
             returns = self.returns(race.value.returns.as_ref())?;
         }
         self.nothing_left(&rest, &action)?;
+        if let Some(word) = &rest.returns
+            && returns != Returns::Ok
+            && !action.can_fail()
+        {
+            let message = format!("\"{action}\" returns nothing that could be an error");
+            return Err(self.wrong(word.place, message, None));
+        }
         if matches!(action, Action::Observe { .. }) && !sees {
             let hint = Some("give `calls`, `order` or `log`".to_owned());
             return Err(self.wrong(raw.place, "an observation that expects nothing", hint));
@@ -174,7 +181,8 @@ impl Checker<'_> {
             because: raw.value.because.clone(),
             place: raw.place,
         }];
-        let Some(meanwhile) = &raw.value.meanwhile else {
+        let given = raw.value.meanwhile.as_ref();
+        let Some(meanwhile) = given.filter(|steps| !steps.value.is_empty()) else {
             let hint = Some("say in `meanwhile` what is done until then".to_owned());
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
@@ -339,6 +347,19 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
 }
 
 impl Action {
+    /// Whether there is anything that it returns, and that is no answer to compare.
+    fn can_fail(&self) -> bool {
+        !matches!(
+            self,
+            Self::Close { .. }
+                | Self::FileSize { .. }
+                | Self::ReadSeals { .. }
+                | Self::CheckLeaks
+                | Self::Observe { .. }
+                | Self::Repeat { .. }
+        )
+    }
+
     /// Whether it does something, once, and nothing is compared after it.
     fn is_deed(&self) -> bool {
         !matches!(
