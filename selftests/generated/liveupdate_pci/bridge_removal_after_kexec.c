@@ -67,6 +67,9 @@ FIXTURE_SETUP(bridge_removal_after_kexec)
 	self->returned = -1;
 	self->next_vm = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -75,6 +75,9 @@ FIXTURE_SETUP(finish_before_retrieve)
 	self->fresh = -1;
 	self->next = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -63,6 +63,9 @@ FIXTURE_SETUP(finish_races_with_removal)
 	self->vm = -1;
 	self->dev = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -59,6 +59,9 @@ FIXTURE_SETUP(flb_incoming_and_outgoing_at_once)
 	self->out_user = -1;
 	self->user = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -70,6 +70,9 @@ FIXTURE_SETUP(freeze_refused_kexec)
 	self->memory = -1;
 	self->note = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -70,6 +70,9 @@ FIXTURE_SETUP(incoming_get_after_finish)
 	self->returned = -1;
 	self->next = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

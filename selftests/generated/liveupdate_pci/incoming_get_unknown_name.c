@@ -62,6 +62,9 @@ FIXTURE_SETUP(incoming_get_unknown_name)
 	self->other_user = -1;
 	self->user = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

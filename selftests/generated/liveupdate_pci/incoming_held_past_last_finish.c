@@ -68,6 +68,9 @@ FIXTURE_SETUP(incoming_held_past_last_finish)
 	self->nobody = -1;
 	self->owner = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -73,6 +73,9 @@ FIXTURE_SETUP(incoming_retrieve_fails_then_finish)
 	self->user = -1;
 	self->late = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

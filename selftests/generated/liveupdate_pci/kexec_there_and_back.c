@@ -63,6 +63,9 @@ FIXTURE_SETUP(kexec_there_and_back)
 	self->memory = -1;
 	self->home = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

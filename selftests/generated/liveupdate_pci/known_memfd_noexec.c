@@ -45,6 +45,9 @@ FIXTURE_SETUP(known_memfd_noexec)
 	self->vm = -1;
 	self->memory = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

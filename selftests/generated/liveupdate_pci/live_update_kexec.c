@@ -49,6 +49,9 @@ FIXTURE_SETUP(live_update_kexec)
 	self->dev = -1;
 	self->again = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

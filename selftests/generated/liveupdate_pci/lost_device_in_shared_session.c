@@ -59,6 +59,9 @@ FIXTURE_SETUP(lost_device_in_shared_session)
 	self->second = -1;
 	self->rescue = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

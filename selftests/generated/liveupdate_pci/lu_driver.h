@@ -45,6 +45,7 @@ static inline void lu_reset_driver(void)
 {
 	lu_write_text(LU_DEBUG "/fail", "none", 0);
 	lu_write_text(LU_DEBUG "/finish_asks", "Y", 0);
+	lu_write_text(LU_DEBUG "/other_flb_needed", "0", 0);
 }
 
 #endif /* LU_DRIVER_H */

@@ -292,6 +292,9 @@ FIXTURE_SETUP(many_files)
 	self->f98 = -1;
 	self->f99 = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

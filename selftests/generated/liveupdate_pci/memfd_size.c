@@ -55,6 +55,9 @@ FIXTURE_SETUP(memfd_size)
 	self->vm = -1;
 	self->memory = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

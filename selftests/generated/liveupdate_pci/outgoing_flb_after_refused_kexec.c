@@ -59,6 +59,9 @@ FIXTURE_SETUP(outgoing_flb_after_refused_kexec)
 	self->vm2 = -1;
 	self->user = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -62,6 +62,9 @@ FIXTURE_SETUP(outgoing_held_over_kexec)
 	self->user = -1;
 	self->late = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

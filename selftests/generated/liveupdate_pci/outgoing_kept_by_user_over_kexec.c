@@ -61,6 +61,9 @@ FIXTURE_SETUP(outgoing_kept_by_user_over_kexec)
 	self->holder = -1;
 	self->user = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

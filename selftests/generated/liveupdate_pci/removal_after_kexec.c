@@ -97,6 +97,9 @@ FIXTURE_SETUP(removal_after_kexec)
 		needs.machine = true;
 	}
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

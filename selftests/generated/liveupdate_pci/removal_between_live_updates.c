@@ -55,6 +55,9 @@ FIXTURE_SETUP(removal_between_live_updates)
 	self->again = -1;
 	self->returned = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

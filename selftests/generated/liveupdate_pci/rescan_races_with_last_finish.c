@@ -46,6 +46,9 @@ FIXTURE_SETUP(rescan_races_with_last_finish)
 	self->vm = -1;
 	self->dev = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

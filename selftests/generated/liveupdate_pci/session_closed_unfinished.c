@@ -72,6 +72,9 @@ FIXTURE_SETUP(session_closed_unfinished)
 	self->next = -1;
 	self->agent = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

@@ -51,6 +51,9 @@ FIXTURE_SETUP(session_left_behind)
 	self->memory = -1;
 	self->second = -1;
 	lacking = lu_setup(&self->lu, &needs);
+	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
+		TH_LOG("%s", lacking);
+	}
 	if (lacking)
 		SKIP(return, "%s", lacking);
 }

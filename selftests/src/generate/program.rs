@@ -11,7 +11,7 @@ use super::headers::ALL_OF_THEM;
 use super::needs::Needs;
 use super::step::{Paragraph, Place, paragraph};
 use super::variants::{grouped, only_for};
-use crate::scenario::{Action, ExpectedSplat, Family, Stage, Step};
+use crate::scenario::{Action, ExpectedSplat, Family, Returns, Stage, Step};
 
 /// Returns the whole C file of a family.
 pub(super) fn program(family: &Family) -> Vec<Node> {
@@ -216,6 +216,17 @@ fn setup(family: &Family, objects: &[(&str, bool)]) -> Vec<Node> {
             .assigned_to("lacking")
             .into(),
     );
+    if family.first().stages.len() > 1 {
+        // What was there before the kexec, and is not now, is lost.
+        body.push(Node::Block {
+            head: Head::Call(Call::new(
+                "ASSERT_TRUE",
+                ["!lacking || lu_is_first_kernel()"],
+            )),
+            body: vec![line("TH_LOG(\"%s\", lacking);")],
+            tail: "",
+        });
+    }
     body.push(line("if (lacking)"));
     body.push(line("\tSKIP(return, \"%s\", lacking);"));
     body
@@ -304,8 +315,10 @@ fn test(family: &Family, index: usize) -> Vec<Node> {
     }
     let mut body = declarations(family, index);
     let begins_anew = |one: &Stage| {
-        let first = one.steps.first().map(|step| &step.action);
-        one.number > 1 && !matches!(first, Some(Action::RetrieveSession { .. }))
+        let retrieves = |step: &Step| {
+            matches!(step.action, Action::RetrieveSession { .. }) && step.returns == Returns::Ok
+        };
+        one.number > 1 && !one.steps.first().is_some_and(retrieves)
     };
     let mut stages = family.variants.iter().map(|one| &one.stages[index]);
     if stages.any(begins_anew) {

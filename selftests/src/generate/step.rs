@@ -108,7 +108,12 @@ fn plain(stage: &Stage, step: &Step) -> Vec<Node> {
     let target = target(step);
     let mut nodes = Vec::new();
     nodes.extend(deed(step));
-    let is_session = matches!(step.action, Action::RetrieveSession { .. });
+    // One that is lost later on is lost, and nothing that failed before may be forgotten.
+    let is_first = stage
+        .steps
+        .first()
+        .is_some_and(|first| first.number == step.number);
+    let is_session = is_first && matches!(step.action, Action::RetrieveSession { .. });
     if let Some(target) = target
         .as_deref()
         .filter(|_| stage.number > 1 && is_session && step.returns == Returns::Ok)

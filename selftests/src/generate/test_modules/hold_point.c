@@ -42,6 +42,7 @@
 #include <linux/debugfs.h>
 #include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/irqflags.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
@@ -50,6 +51,7 @@
 #include <linux/mutex.h>
 #include <linux/nmi.h>
 #include <linux/pid.h>
+#include <linux/preempt.h>
 #include <linux/processor.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -116,7 +118,11 @@ static void hold_point_stand(struct hold_point *point)
 {
 	u64 begin;
 
-	if (current != point->task ||
+	/*
+	 * A call by an interrupt is not the task's own, and one with interrupts
+	 * off would make all other processors wait, too.
+	 */
+	if (current != point->task || !in_task() || irqs_disabled() ||
 	    !hold_point_move(point, HOLD_POINT_ARMED, HOLD_POINT_HELD))
 		return;
 
@@ -153,7 +159,7 @@ static int hold_point_before_exit(struct kretprobe_instance *instance,
 {
 	struct hold_point *point = hold_point_of(instance);
 
-	return !point || current != point->task ||
+	return !point || current != point->task || !in_task() ||
 	       atomic_read(&point->state) != HOLD_POINT_ARMED;
 }
 NOKPROBE_SYMBOL(hold_point_before_exit);

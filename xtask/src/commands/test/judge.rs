@@ -8,7 +8,7 @@ use fs_err as fs;
 use selftests::evidence::Evidence;
 use selftests::klog::Log;
 use selftests::outcome::{self, Outcome, Subject};
-use selftests::scenario::Scenario;
+use selftests::scenario::{Scenario, Stage};
 use selftests::timeline::timeline;
 use selftests::verdict;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub(crate) struct Judged {
     plan: CellPlan,
     timeline: String,
     splats: String,
+    /// Stage and number of each step with teeth.
+    teeth: Vec<(usize, usize)>,
 }
 
 impl Record {
@@ -141,6 +143,7 @@ impl Record {
             plan: self.plan.clone(),
             timeline: timeline(subject, &evidence, &log),
             splats: splats_text(&log),
+            teeth: teeth(test),
         }
     }
 
@@ -160,6 +163,7 @@ impl Record {
             plan: self.plan.clone(),
             timeline: String::new(),
             splats: String::new(),
+            teeth: Vec::new(),
         }
     }
 
@@ -240,6 +244,18 @@ impl Record {
     }
 }
 
+fn teeth(test: Test<'_>) -> Vec<(usize, usize)> {
+    let Test::Scenario(scenario) = test else {
+        return Vec::new();
+    };
+    let of_stage = |stage: &Stage| {
+        let number = stage.number;
+        let steps = stage.all_steps().filter(|step| step.teeth);
+        steps.map(|step| (number, step.number)).collect::<Vec<_>>()
+    };
+    scenario.stages.iter().flat_map(of_stage).collect()
+}
+
 /// Returns every splat with its title and its lines, as logged.
 fn splats_text(log: &Log) -> String {
     let mut text = String::new();
@@ -278,12 +294,23 @@ impl Judged {
         }
     }
 
-    /// A kernel that failed as expected is broken from then on: what comes of it is
-    /// chance, and its timeline is compared up to there.
+    /// A kernel that failed as expected is broken from the step on that has teeth: what
+    /// comes of it is chance, and its timeline is compared up to there.
     fn to_be_recorded(&self) -> &str {
-        let as_expected = self.cell.expected == "fail" && self.cell.verdict == Verdict::Ok;
-        let failed = self.timeline.find("\n    step ").filter(|_| as_expected);
-        let end = failed.map(|at| at + 1 + self.timeline[at + 1..].find('\n').unwrap_or(0));
-        end.map_or(&self.timeline, |end| &self.timeline[..end])
+        if self.cell.expected != "fail" || self.cell.verdict != Verdict::Ok {
+            return &self.timeline;
+        }
+        let (mut stage, mut end) = (0, 0);
+        for line in self.timeline.split_inclusive('\n') {
+            stage += usize::from(line.starts_with("stage ") && line.ends_with(" begins\n"));
+            let bites = |&(of, step): &(usize, usize)| {
+                of == stage && line.starts_with(&format!("  step {step}: "))
+            };
+            if self.teeth.iter().any(bites) {
+                break;
+            }
+            end += line.len();
+        }
+        &self.timeline[..end]
     }
 }
