@@ -214,7 +214,17 @@ mod tests {
     fn the_machines_here_are_machines() {
         let machines = Machine::load_all(folder()).unwrap();
         let names: Vec<&str> = machines.keys().map(String::as_str).collect();
-        assert_eq!(names, ["edu-pair", "iommu", "sriov", "switch"]);
+        assert_eq!(
+            names,
+            [
+                "edu-pair",
+                "edu-pair-leaks",
+                "edu-pair-panics",
+                "iommu",
+                "sriov",
+                "switch"
+            ]
+        );
         for (name, machine) in &machines {
             assert_eq!(&machine.name, name);
             let saved = machine.unsaved_device().is_none();
