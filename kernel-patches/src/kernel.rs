@@ -178,35 +178,10 @@ impl Place {
     }
 }
 
-/// Returns the kernels for `stacks` and `profile`, in the order of the stacks:
-/// from the cache, or built now, one after the other, since they share objects.
-///
-/// # Errors
-/// When an option does not take effect or the source does not compile (the
-/// user's to mend), or the host fails.
-pub fn make_all(
-    tree: &Tree,
-    stacks: &[Stack],
-    profile: &Profile,
-    toolchain: &Toolchain,
-    cache: &Cache,
-    cancel: &Cancel,
-    observer: &dyn Observer,
-) -> Result<Vec<Kernel>, Error> {
-    let wanted = Wanted {
-        tree,
-        stacks,
-        profile,
-        toolchain,
-        modules: None,
-    };
-    let made = make_with_modules(&wanted, cache, cancel, observer)?;
-    Ok(made.into_iter().map(|(kernel, _)| kernel).collect())
-}
-
 /// Returns the kernels wanted, in the order of the stacks, each with the folder
 /// that has its modules as `NAME.ko`, if modules are wanted: from the cache, or
-/// built now. A kernel's id does not depend on its modules.
+/// built now, one after the other, since they share objects. A kernel's id does not
+/// depend on its modules.
 ///
 /// # Errors
 /// When an option does not take effect, or the source of a kernel or a module does

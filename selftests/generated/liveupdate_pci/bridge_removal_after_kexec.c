@@ -196,7 +196,8 @@ TEST_F_TIMEOUT(bridge_removal_after_kexec, stage_2, 180)
 		TH_LOG("the kernel log cannot be read");
 	}
 	EXPECT_EQ(5, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 4: pci_liveupdate_cleanup_device must have been called 5 times in all");
+		TH_LOG("%s",
+		       "step 4: pci_liveupdate_cleanup_device must have been called 5 times in all");
 	}
 	EXPECT_EQ(2, lu_log_lines(&self->lu, "removed before its live update was finished")) {
 		TH_LOG("step 4: exactly 2 lines of the kernel log must have this text");

@@ -183,7 +183,8 @@ TEST_F_TIMEOUT(bridge_removal_while_preserved, stage_1, 180)
 			TH_LOG("step 9: pci_flb_unpreserve must not have been called yet");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("step 9: pci_liveupdate_cleanup_device must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 9: pci_liveupdate_cleanup_device must have been called 2 times in all");
 		}
 		EXPECT_EQ(1, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 			TH_LOG("step 9: exactly 1 line of the kernel log must have this text");
@@ -207,7 +208,8 @@ TEST_F_TIMEOUT(bridge_removal_while_preserved, stage_1, 180)
 			TH_LOG("step 10: pci_flb_unpreserve must not have been called yet");
 		}
 		EXPECT_EQ(5, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("step 10: pci_liveupdate_cleanup_device must have been called 5 times in all");
+			TH_LOG("%s",
+			       "step 10: pci_liveupdate_cleanup_device must have been called 5 times in all");
 		}
 		EXPECT_EQ(1, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 			TH_LOG("step 10: exactly 1 line of the kernel log must have this text");
@@ -231,7 +233,8 @@ TEST_F_TIMEOUT(bridge_removal_while_preserved, stage_1, 180)
 			TH_LOG("step 11: pci_flb_unpreserve must not have been called yet");
 		}
 		EXPECT_EQ(5, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("step 11: pci_liveupdate_cleanup_device must have been called 5 times in all");
+			TH_LOG("%s",
+			       "step 11: pci_liveupdate_cleanup_device must have been called 5 times in all");
 		}
 		EXPECT_EQ(2, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 			TH_LOG("step 11: exactly 2 lines of the kernel log must have this text");

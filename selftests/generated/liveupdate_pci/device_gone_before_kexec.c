@@ -83,9 +83,8 @@ FIXTURE_SETUP(device_gone_before_kexec)
 	self->dev = -1;
 	self->memory = -1;
 	self->other = -1;
-	if (!strcmp(variant->how, "surprise")) {
+	if (!strcmp(variant->how, "surprise"))
 		needs.machine = true;
-	}
 	lacking = lu_setup(&self->lu, &needs);
 	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
 		TH_LOG("%s", lacking);

@@ -118,8 +118,10 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
 		TH_LOG("step 4: pci_liveupdate_preserve must have been called once in all");
 	}
-	EXPECT_EQ(0, lu_calls_in_order(&self->lu, "pci_flb_preserve,ltd_flb_preserve")) {
-		TH_LOG("step 4: must have been called in the order pci_flb_preserve, ltd_flb_preserve");
+	ret = lu_calls_in_order(&self->lu, "pci_flb_preserve,ltd_flb_preserve");
+	EXPECT_EQ(0, ret) {
+		TH_LOG("%s",
+		       "step 4: must have been called in the order pci_flb_preserve, ltd_flb_preserve");
 	}
 
 	if (!strcmp(variant->order, "one-session")) {
@@ -139,7 +141,8 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 			TH_LOG("step 5: pci_flb_preserve must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-			TH_LOG("step 5: pci_liveupdate_preserve must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 5: pci_liveupdate_preserve must have been called 2 times in all");
 		}
 	}
 
@@ -170,7 +173,8 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 			TH_LOG("step 7: pci_flb_preserve must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-			TH_LOG("step 7: pci_liveupdate_preserve must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 7: pci_liveupdate_preserve must have been called 2 times in all");
 		}
 	}
 
@@ -191,7 +195,8 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 			TH_LOG("step 8: pci_flb_unpreserve must not have been called yet");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("step 8: pci_liveupdate_unpreserve must have been called once in all");
+			TH_LOG("%s",
+			       "step 8: pci_liveupdate_unpreserve must have been called once in all");
 		}
 	}
 
@@ -209,7 +214,8 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 			TH_LOG("step 9: pci_flb_unpreserve must not have been called yet");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("step 9: pci_liveupdate_unpreserve must have been called once in all");
+			TH_LOG("%s",
+			       "step 9: pci_liveupdate_unpreserve must have been called once in all");
 		}
 	}
 
@@ -254,11 +260,14 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 			TH_LOG("step 13: pci_flb_unpreserve must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("step 13: pci_liveupdate_unpreserve must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 13: pci_liveupdate_unpreserve must have been called 2 times in all");
 		}
-		EXPECT_EQ(0,
-			  lu_calls_in_order(&self->lu, "pci_liveupdate_unpreserve,ltd_flb_unpreserve,pci_flb_unpreserve")) {
-			TH_LOG("step 13: must have been called in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+		ret = lu_calls_in_order(&self->lu,
+					"pci_liveupdate_unpreserve,ltd_flb_unpreserve,pci_flb_unpreserve");
+		EXPECT_EQ(0, ret) {
+			TH_LOG("%s",
+			       "step 13: must have been called in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve");
 		}
 	}
 
@@ -279,11 +288,14 @@ TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
 			TH_LOG("step 14: pci_flb_unpreserve must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("step 14: pci_liveupdate_unpreserve must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 14: pci_liveupdate_unpreserve must have been called 2 times in all");
 		}
-		EXPECT_EQ(0,
-			  lu_calls_in_order(&self->lu, "pci_liveupdate_unpreserve,ltd_flb_unpreserve,pci_flb_unpreserve")) {
-			TH_LOG("step 14: must have been called in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+		ret = lu_calls_in_order(&self->lu,
+					"pci_liveupdate_unpreserve,ltd_flb_unpreserve,pci_flb_unpreserve");
+		EXPECT_EQ(0, ret) {
+			TH_LOG("%s",
+			       "step 14: must have been called in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve");
 		}
 	}
 }

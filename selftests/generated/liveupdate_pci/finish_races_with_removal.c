@@ -185,7 +185,8 @@ TEST_F_TIMEOUT(finish_races_with_removal, stage_2, 180)
 			TH_LOG("step 4: pci_flb_finish must not have been called yet");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("step 4: pci_liveupdate_cleanup_device must have been called once in all");
+			TH_LOG("%s",
+			       "step 4: pci_liveupdate_cleanup_device must have been called once in all");
 		}
 		EXPECT_EQ(1,
 			  lu_log_lines(&self->lu, "removed before its live update was finished")) {
@@ -279,7 +280,8 @@ TEST_F_TIMEOUT(finish_races_with_removal, stage_2, 180)
 		lu_step(&self->lu,
 			"9: remove endpoint0, held at liveupdate_flb_get_incoming%return", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("interleaving: step 9 did not come to liveupdate_flb_get_incoming%%return");
+			TH_LOG("%s",
+			       "interleaving: step 9 did not come to liveupdate_flb_get_incoming%return");
 		}
 	}
 

@@ -184,9 +184,10 @@ TEST_F_TIMEOUT(freeze_refused_close, stage_1, 120)
 	}
 
 	lu_step(&self->lu, "13: both devices were asked before the first was unfrozen", 0);
-	EXPECT_EQ(0,
-		  lu_calls_in_order(&self->lu, "memfd_luo_freeze,ltd_luo_freeze,ltd_luo_unfreeze")) {
-		TH_LOG("step 13: must have been called in the order memfd_luo_freeze, ltd_luo_freeze, ltd_luo_unfreeze");
+	ret = lu_calls_in_order(&self->lu, "memfd_luo_freeze,ltd_luo_freeze,ltd_luo_unfreeze");
+	EXPECT_EQ(0, ret) {
+		TH_LOG("%s",
+		       "step 13: must have been called in the order memfd_luo_freeze, ltd_luo_freeze, ltd_luo_unfreeze");
 	}
 
 	/* Trying once more gives the same, in the same way. */

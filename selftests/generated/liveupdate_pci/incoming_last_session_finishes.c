@@ -264,10 +264,13 @@ TEST_F_TIMEOUT(incoming_last_session_finishes, stage_2, 120)
 			TH_LOG("step 9: pci_flb_finish must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_finish")) {
-			TH_LOG("step 9: pci_liveupdate_finish must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 9: pci_liveupdate_finish must have been called 2 times in all");
 		}
-		EXPECT_EQ(0, lu_calls_in_order(&self->lu, "ltd_flb_finish,pci_flb_finish")) {
-			TH_LOG("step 9: must have been called in the order ltd_flb_finish, pci_flb_finish");
+		ret = lu_calls_in_order(&self->lu, "ltd_flb_finish,pci_flb_finish");
+		EXPECT_EQ(0, ret) {
+			TH_LOG("%s",
+			       "step 9: must have been called in the order ltd_flb_finish, pci_flb_finish");
 		}
 	}
 
@@ -290,10 +293,13 @@ TEST_F_TIMEOUT(incoming_last_session_finishes, stage_2, 120)
 			TH_LOG("step 10: pci_flb_finish must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_finish")) {
-			TH_LOG("step 10: pci_liveupdate_finish must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 10: pci_liveupdate_finish must have been called 2 times in all");
 		}
-		EXPECT_EQ(0, lu_calls_in_order(&self->lu, "ltd_flb_finish,pci_flb_finish")) {
-			TH_LOG("step 10: must have been called in the order ltd_flb_finish, pci_flb_finish");
+		ret = lu_calls_in_order(&self->lu, "ltd_flb_finish,pci_flb_finish");
+		EXPECT_EQ(0, ret) {
+			TH_LOG("%s",
+			       "step 10: must have been called in the order ltd_flb_finish, pci_flb_finish");
 		}
 	}
 

@@ -196,7 +196,8 @@ TEST_F_TIMEOUT(incoming_retrieve_fails_then_finish, stage_2, 120)
 		TH_LOG("step 5: exactly 0 lines of the kernel log must have this text");
 	}
 	EXPECT_EQ(1,
-		  lu_log_lines(&self->lu, "FLB 'liveupdate-test-driver-flb-v1' could not be retrieved")) {
+		  lu_log_lines(&self->lu,
+			       "FLB 'liveupdate-test-driver-flb-v1' could not be retrieved")) {
 		TH_LOG("step 5: exactly 1 line of the kernel log must have this text");
 	}
 

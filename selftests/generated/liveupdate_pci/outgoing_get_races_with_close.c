@@ -98,7 +98,8 @@ TEST_F_TIMEOUT(outgoing_get_races_with_close, stage_1, 160)
 
 		/* Both begin at once, and either may be first. */
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, stage_1_step_5_a, stage_1_step_5_b, self, round, &ret, &against)) {
+			  lu_race(&self->lu, stage_1_step_5_a, stage_1_step_5_b, self, round,
+				  &ret, &against)) {
 			TH_LOG("interleaving: step 5 could not begin");
 		}
 		ASSERT_TRUE(!ret || ret == -ENOENT) {

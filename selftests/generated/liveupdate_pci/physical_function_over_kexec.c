@@ -173,7 +173,8 @@ TEST_F_TIMEOUT(physical_function_over_kexec, stage_2, 180)
 		TH_LOG("step 5: pci_flb_finish must not have been called yet");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 5: pci_liveupdate_cleanup_device must have been called 2 times in all");
+		TH_LOG("%s",
+		       "step 5: pci_liveupdate_cleanup_device must have been called 2 times in all");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "removed before its live update was finished")) {
 		TH_LOG("step 5: exactly 0 lines of the kernel log must have this text");

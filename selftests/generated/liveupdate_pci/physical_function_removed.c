@@ -142,7 +142,8 @@ TEST_F_TIMEOUT(physical_function_removed, stage_1, 300)
 		TH_LOG("step 9: pci_flb_unpreserve must not have been called yet");
 	}
 	EXPECT_EQ(3, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 9: pci_liveupdate_cleanup_device must have been called 3 times in all");
+		TH_LOG("%s",
+		       "step 9: pci_liveupdate_cleanup_device must have been called 3 times in all");
 	}
 	EXPECT_EQ(1, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 		TH_LOG("step 9: exactly 1 line of the kernel log must have this text");

@@ -64,12 +64,10 @@ FIXTURE_SETUP(preserve_after_removal)
 	self->dev = -1;
 	self->other = -1;
 	if (!strcmp(variant->how, "unplug") ||
-	    !strcmp(variant->how, "surprise")) {
+	    !strcmp(variant->how, "surprise"))
 		needs.machine = true;
-	}
-	if (!strcmp(variant->how, "slot-power")) {
+	if (!strcmp(variant->how, "slot-power"))
 		needs.slot_power = true;
-	}
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);
@@ -200,9 +198,11 @@ TEST_F_TIMEOUT(preserve_after_removal, stage_1, 180)
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
 		TH_LOG("step 5: pci_flb_unpreserve must have been called once in all");
 	}
-	EXPECT_EQ(0,
-		  lu_calls_in_order(&self->lu, "pci_flb_preserve,ltd_flb_preserve,ltd_flb_unpreserve,pci_flb_unpreserve")) {
-		TH_LOG("step 5: must have been called in the order pci_flb_preserve, ltd_flb_preserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+	ret = lu_calls_in_order(&self->lu,
+				"pci_flb_preserve,ltd_flb_preserve,ltd_flb_unpreserve,pci_flb_unpreserve");
+	EXPECT_EQ(0, ret) {
+		TH_LOG("%s",
+		       "step 5: must have been called in the order pci_flb_preserve, ltd_flb_preserve, ltd_flb_unpreserve, pci_flb_unpreserve");
 	}
 
 	self->other = lu_open_device(&self->lu, 1);

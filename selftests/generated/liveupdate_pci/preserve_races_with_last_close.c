@@ -118,7 +118,8 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, stage_1, 160)
 
 		/* Both begin at once, and either may be first. */
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, stage_1_step_7_a, stage_1_step_7_b, self, round, &ret, &against)) {
+			  lu_race(&self->lu, stage_1_step_7_a, stage_1_step_7_b, self, round,
+				  &ret, &against)) {
 			TH_LOG("interleaving: step 7 could not begin");
 		}
 		ASSERT_EQ(0, ret) {

@@ -127,7 +127,8 @@ TEST_F_TIMEOUT(preserve_races_with_removal, stage_1, 180)
 			TH_LOG("the kernel log cannot be read");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("step 4: pci_liveupdate_cleanup_device must have been called once in all");
+			TH_LOG("%s",
+			       "step 4: pci_liveupdate_cleanup_device must have been called once in all");
 		}
 		EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 			TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
@@ -175,7 +176,8 @@ TEST_F_TIMEOUT(preserve_races_with_removal, stage_1, 180)
 			TH_LOG("calls cannot be counted");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("step 7: pci_liveupdate_cleanup_device must have been called once in all");
+			TH_LOG("%s",
+			       "step 7: pci_liveupdate_cleanup_device must have been called once in all");
 		}
 	}
 

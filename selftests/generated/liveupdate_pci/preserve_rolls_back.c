@@ -130,9 +130,11 @@ TEST_F_TIMEOUT(preserve_rolls_back, stage_1, 120)
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
 			TH_LOG("step 5: pci_flb_unpreserve must have been called once in all");
 		}
-		EXPECT_EQ(0,
-			  lu_calls_in_order(&self->lu, "pci_flb_preserve,ltd_flb_preserve,pci_flb_unpreserve")) {
-			TH_LOG("step 5: must have been called in the order pci_flb_preserve, ltd_flb_preserve, pci_flb_unpreserve");
+		ret = lu_calls_in_order(&self->lu,
+					"pci_flb_preserve,ltd_flb_preserve,pci_flb_unpreserve");
+		EXPECT_EQ(0, ret) {
+			TH_LOG("%s",
+			       "step 5: must have been called in the order pci_flb_preserve, ltd_flb_preserve, pci_flb_unpreserve");
 		}
 	}
 
@@ -167,9 +169,11 @@ TEST_F_TIMEOUT(preserve_rolls_back, stage_1, 120)
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
 			TH_LOG("step 6: pci_flb_unpreserve must have been called once in all");
 		}
-		EXPECT_EQ(0,
-			  lu_calls_in_order(&self->lu, "pci_flb_preserve,ltd_flb_preserve,ltd_luo_preserve,ltd_flb_unpreserve,pci_flb_unpreserve")) {
-			TH_LOG("step 6: must have been called in the order pci_flb_preserve, ltd_flb_preserve, ltd_luo_preserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+		ret = lu_calls_in_order(&self->lu,
+					"pci_flb_preserve,ltd_flb_preserve,ltd_luo_preserve,ltd_flb_unpreserve,pci_flb_unpreserve");
+		EXPECT_EQ(0, ret) {
+			TH_LOG("%s",
+			       "step 6: must have been called in the order pci_flb_preserve, ltd_flb_preserve, ltd_luo_preserve, ltd_flb_unpreserve, pci_flb_unpreserve");
 		}
 	}
 

@@ -93,9 +93,8 @@ FIXTURE_SETUP(removal_after_kexec)
 	self->dev = -1;
 	self->other = -1;
 	if (!strcmp(variant->how, "unplug") ||
-	    !strcmp(variant->how, "surprise")) {
+	    !strcmp(variant->how, "surprise"))
 		needs.machine = true;
-	}
 	lacking = lu_setup(&self->lu, &needs);
 	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
 		TH_LOG("%s", lacking);

@@ -74,9 +74,8 @@ FIXTURE_SETUP(removal_after_owner_left)
 	self->again = -1;
 	self->fresh = -1;
 	self->agent = -1;
-	if (!strcmp(variant->how, "surprise")) {
+	if (!strcmp(variant->how, "surprise"))
 		needs.machine = true;
-	}
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);

@@ -114,7 +114,8 @@ TEST_F_TIMEOUT(removal_against_bridge_removal, stage_1, 300)
 		}
 
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, stage_1_step_8_a, stage_1_step_8_b, self, round, &ret, &against)) {
+			  lu_race(&self->lu, stage_1_step_8_a, stage_1_step_8_b, self, round,
+				  &ret, &against)) {
 			TH_LOG("interleaving: step 8 could not begin");
 		}
 		ASSERT_TRUE(!ret || ret == -ENODEV || ret == -ENOENT) {
@@ -144,7 +145,8 @@ TEST_F_TIMEOUT(removal_against_bridge_removal, stage_1, 300)
 		}
 	}
 	ASSERT_EQ(0,
-		  lu_race_report(&self->lu, "remove endpoint0", "remove the bridge above endpoint0")) {
+		  lu_race_report(&self->lu, "remove endpoint0",
+				 "remove the bridge above endpoint0")) {
 		TH_LOG("interleaving: step 8 never came in one of the orders");
 	}
 	lu_step(&self->lu, "4: repeat 10 times", 0);
@@ -163,7 +165,8 @@ TEST_F_TIMEOUT(removal_against_bridge_removal, stage_1, 300)
 		TH_LOG("step 14: pci_flb_unpreserve must not have been called yet");
 	}
 	EXPECT_EQ(20, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 14: pci_liveupdate_cleanup_device must have been called 20 times in all");
+		TH_LOG("%s",
+		       "step 14: pci_liveupdate_cleanup_device must have been called 20 times in all");
 	}
 	EXPECT_EQ(10, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 		TH_LOG("step 14: exactly 10 lines of the kernel log must have this text");

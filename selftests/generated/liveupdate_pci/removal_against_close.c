@@ -135,7 +135,8 @@ TEST_F_TIMEOUT(removal_against_close, stage_1, 300)
 		}
 
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, stage_1_step_8_a, stage_1_step_8_b, self, round, &ret, &against)) {
+			  lu_race(&self->lu, stage_1_step_8_a, stage_1_step_8_b, self, round,
+				  &ret, &against)) {
 			TH_LOG("interleaving: step 8 could not begin");
 		}
 		ASSERT_EQ(0, ret) {
@@ -173,7 +174,8 @@ TEST_F_TIMEOUT(removal_against_close, stage_1, 300)
 		TH_LOG("step 12: pci_flb_unpreserve must not have been called yet");
 	}
 	EXPECT_EQ(12, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 12: pci_liveupdate_cleanup_device must have been called 12 times in all");
+		TH_LOG("%s",
+		       "step 12: pci_liveupdate_cleanup_device must have been called 12 times in all");
 	}
 	EXPECT_EQ(13, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
 		TH_LOG("step 12: pci_liveupdate_preserve must have been called 13 times in all");

@@ -135,7 +135,8 @@ TEST_F_TIMEOUT(removed_again_and_again, stage_1, 300)
 		TH_LOG("step 12: pci_flb_unpreserve must have been called 8 times in all");
 	}
 	EXPECT_EQ(8, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 12: pci_liveupdate_cleanup_device must have been called 8 times in all");
+		TH_LOG("%s",
+		       "step 12: pci_liveupdate_cleanup_device must have been called 8 times in all");
 	}
 	EXPECT_EQ(16, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
 		TH_LOG("step 12: pci_liveupdate_preserve must have been called 16 times in all");

@@ -99,12 +99,10 @@ FIXTURE_SETUP(replaced_while_preserved)
 	self->again = -1;
 	if (!strcmp(variant->how, "slot-power") ||
 	    !strcmp(variant->how, "unplug") ||
-	    !strcmp(variant->how, "surprise")) {
+	    !strcmp(variant->how, "surprise"))
 		needs.machine = true;
-	}
-	if (!strcmp(variant->how, "slot-power")) {
+	if (!strcmp(variant->how, "slot-power"))
 		needs.slot_power = true;
-	}
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);
@@ -290,7 +288,8 @@ TEST_F_TIMEOUT(replaced_while_preserved, stage_1, 180)
 		TH_LOG("the kernel log cannot be read");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 11: pci_liveupdate_cleanup_device must have been called 2 times in all");
+		TH_LOG("%s",
+		       "step 11: pci_liveupdate_cleanup_device must have been called 2 times in all");
 	}
 	EXPECT_EQ(1, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 		TH_LOG("step 11: exactly 1 line of the kernel log must have this text");

@@ -223,7 +223,8 @@ TEST_F_TIMEOUT(session_closed_unfinished, stage_2, 180)
 			TH_LOG("step 4: pci_flb_finish must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_finish")) {
-			TH_LOG("step 4: pci_liveupdate_finish must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 4: pci_liveupdate_finish must have been called 2 times in all");
 		}
 	}
 
@@ -279,7 +280,8 @@ TEST_F_TIMEOUT(session_closed_unfinished, stage_2, 180)
 			TH_LOG("step 6: pci_flb_finish must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_finish")) {
-			TH_LOG("step 6: pci_liveupdate_finish must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 6: pci_liveupdate_finish must have been called 2 times in all");
 		}
 	}
 

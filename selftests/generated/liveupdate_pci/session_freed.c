@@ -193,7 +193,8 @@ TEST_F_TIMEOUT(session_freed, stage_1, 180)
 			TH_LOG("step 10: pci_flb_unpreserve must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("step 10: pci_liveupdate_unpreserve must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 10: pci_liveupdate_unpreserve must have been called 2 times in all");
 		}
 	}
 
@@ -220,7 +221,8 @@ TEST_F_TIMEOUT(session_freed, stage_1, 180)
 			TH_LOG("step 11: pci_flb_unpreserve must have been called once in all");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("step 11: pci_liveupdate_unpreserve must have been called 2 times in all");
+			TH_LOG("%s",
+			       "step 11: pci_liveupdate_unpreserve must have been called 2 times in all");
 		}
 	}
 
@@ -229,9 +231,11 @@ TEST_F_TIMEOUT(session_freed, stage_1, 180)
 	 * device that was preserved first; the memfd came before the devices.
 	 */
 	lu_step(&self->lu, "12: files were undone from the last to the first", 0);
-	EXPECT_EQ(0,
-		  lu_calls_in_order(&self->lu, "ltd_luo_unpreserve,ltd_flb_unpreserve,memfd_luo_unpreserve")) {
-		TH_LOG("step 12: must have been called in the order ltd_luo_unpreserve, ltd_flb_unpreserve, memfd_luo_unpreserve");
+	ret = lu_calls_in_order(&self->lu,
+				"ltd_luo_unpreserve,ltd_flb_unpreserve,memfd_luo_unpreserve");
+	EXPECT_EQ(0, ret) {
+		TH_LOG("%s",
+		       "step 12: must have been called in the order ltd_luo_unpreserve, ltd_flb_unpreserve, memfd_luo_unpreserve");
 	}
 
 	/* Nothing keeps the memfd's size any more. */

@@ -169,7 +169,8 @@ TEST_F_TIMEOUT(virtual_functions_while_preserved, stage_1, 300)
 		TH_LOG("step 10: pci_flb_unpreserve must have been called once in all");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 10: pci_liveupdate_cleanup_device must have been called 2 times in all");
+		TH_LOG("%s",
+		       "step 10: pci_liveupdate_cleanup_device must have been called 2 times in all");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
 		TH_LOG("step 10: exactly 0 lines of the kernel log must have this text");

@@ -20,6 +20,8 @@ pub(super) enum Node {
     Line(String),
     /// A call that ends in a semicolon.
     Call(Call),
+    /// What a check says when it fails.
+    Log(String),
     /// A line or a call, and a block in braces.
     Block {
         head: Head,
@@ -102,8 +104,24 @@ impl Call {
                 line.push(' ');
                 used += 1;
             }
-            line.push_str(argument);
-            used += argument.len();
+            let room = CODE_COLUMNS.saturating_sub(used + end);
+            let (before, after) = match split_call(argument, room) {
+                Some((before, after)) if argument.len() > room => (before, Some(after)),
+                _ => (argument.as_str(), None),
+            };
+            line.push_str(before);
+            used += before.len();
+            if let Some(after) = after {
+                // The rest stands below the first argument of the call within.
+                let inner = used - before.len() + before.find('(').map_or(0, |at| at + 1);
+                out.extend([&line, "\n"]);
+                line = format!(
+                    "{}{}{after}",
+                    "\t".repeat(inner / TAB),
+                    " ".repeat(inner % TAB)
+                );
+                used = inner + after.len();
+            }
             if !last {
                 line.push(',');
                 used += 1;
@@ -114,6 +132,26 @@ impl Call {
         out.push_str(suffix);
         out.push('\n');
     }
+}
+
+/// Splits the text of a call behind the last comma between its arguments that leaves
+/// no more than so much before it.
+fn split_call(text: &str, room: usize) -> Option<(&str, &str)> {
+    let (mut quoted, mut escaped, mut place) = (false, false, None);
+    for (at, c) in text.char_indices() {
+        if at >= room {
+            break;
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ',' if !quoted => place = Some(at + 1),
+            _ => {}
+        }
+    }
+    let (before, after) = text.split_at(place?);
+    before.contains('(').then(|| (before, after.trim_start()))
 }
 
 impl From<Call> for Node {
@@ -175,6 +213,15 @@ fn print_one(node: &Node, indent: usize, out: &mut String) {
             out.extend([tabs, text, "\n"]);
         }
         Node::Call(call) => call.print(indent, ";", out),
+        Node::Log(message) => print_log(message, indent, out),
+        Node::Block {
+            head: Head::If(any),
+            body,
+            ..
+        } if matches!(body.as_slice(), [Node::Line(_)]) => {
+            out.extend([tabs, "if (", &any.join(&format!(" ||\n{tabs}    ")), ")\n"]);
+            print_all(body, indent + 1, out);
+        }
         Node::Block { head, body, tail } => {
             match head {
                 Head::Own(text) => out.extend([tabs, text.as_str(), "\n", tabs, "{\n"]),
@@ -189,6 +236,16 @@ fn print_one(node: &Node, indent: usize, out: &mut String) {
             out.extend([tabs, "}", tail, "\n"]);
         }
     }
+}
+
+/// A message stays in one piece, so that it can be searched for; a line that has
+/// nothing else on it may be of any length.
+fn print_log(message: &str, indent: usize, out: &mut String) {
+    let whole = Call::new("TH_LOG", [format_string(message)]);
+    if indent * TAB + whole.text().len() < CODE_COLUMNS {
+        return whole.print(indent, ";", out);
+    }
+    Call::new("TH_LOG", ["\"%s\"".to_owned(), string(message)]).print(indent, ";", out);
 }
 
 fn print_comment(text: &str, indent: usize, out: &mut String) {

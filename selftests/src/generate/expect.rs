@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What must be seen after a step, as checks of the test harness.
 
-use super::c::{Call, Head, Node, format_string, string};
+use super::c::{Call, Head, Node, string};
 use super::call::{LU, RET, seal_mask};
 use crate::scenario::{Action, Bounds, ExpectedLog, Returns, Step};
 
@@ -13,7 +13,7 @@ pub(crate) const INTERLEAVING: &str = "interleaving: ";
 pub(super) fn check(macro_name: &str, expected: &str, seen: &str, message: &str) -> Node {
     Node::Block {
         head: Head::Call(Call::new(macro_name, [expected, seen])),
-        body: vec![Call::new("TH_LOG", [format_string(message)]).into()],
+        body: vec![Node::Log(message.to_owned())],
         tail: "",
     }
 }
@@ -22,7 +22,7 @@ pub(super) fn check(macro_name: &str, expected: &str, seen: &str, message: &str)
 fn check_true(macro_name: &str, condition: &str, message: &str) -> Node {
     Node::Block {
         head: Head::Call(Call::new(macro_name, [condition])),
-        body: vec![Call::new("TH_LOG", [format_string(message)]).into()],
+        body: vec![Node::Log(message.to_owned())],
         tail: "",
     }
 }
@@ -136,16 +136,19 @@ pub(super) fn counts(step: &Step) -> Vec<Node> {
     nodes
 }
 
-fn order(step: &Step) -> Option<Node> {
+fn order(step: &Step) -> Vec<Node> {
     if step.order.is_empty() {
-        return None;
+        return Vec::new();
     }
-    let seen = Call::new("lu_calls_in_order", [LU, &string(&step.order.join(","))]).text();
+    let seen = Call::new("lu_calls_in_order", [LU, &string(&step.order.join(","))]);
     let said = format!(
         "must have been called in the order {}",
         step.order.join(", ")
     );
-    Some(check("EXPECT_EQ", "0", &seen, &message(step, &said)))
+    vec![
+        seen.assigned_to(RET).into(),
+        check("EXPECT_EQ", "0", RET, &message(step, &said)),
+    ]
 }
 
 fn calls(step: &Step, function: &str, count: Bounds) -> Vec<Node> {

@@ -88,12 +88,10 @@ fn by_hand(family: &Family) -> String {
 /// A complaint that belongs to the scenario. The program may count its lines; that it
 /// is the only one, the judge of the console sees.
 fn expected_splat(splat: &ExpectedSplat) -> String {
-    let times = match (splat.count.exactly(), splat.count.max) {
-        (Some(0), _) => "never".to_owned(),
-        (Some(1), _) => "once".to_owned(),
-        (Some(count), _) => format!("{count} times"),
-        (None, None) => format!("at least {} times", splat.count.min),
-        (None, Some(max)) => format!("{} to {max} times", splat.count.min),
+    let times = match splat.count.exactly() {
+        Some(0) => "never".to_owned(),
+        Some(1) => "once".to_owned(),
+        _ => splat.count.to_string(),
     };
     let (class, text) = (splat.class.word(), &splat.text);
     let because = splat
@@ -447,7 +445,7 @@ fn declarations(family: &Family, index: usize) -> Vec<Node> {
     if any(&|step| matches!(step.action, Action::Race { .. })) {
         nodes.push(line("int against;"));
     }
-    if follows || any(&uses_ret) {
+    if follows || any(&uses_ret) || any(&|step| !step.order.is_empty()) {
         nodes.push(line("int ret;"));
     }
     nodes

@@ -37,14 +37,7 @@ impl Machines {
     ///
     /// Returns the first mistake in a machine's file.
     pub fn load(folder: &Utf8Path) -> Result<Self, MachineError> {
-        let mut machines = Vec::new();
-        for entry in folder.read_dir_utf8()? {
-            let path = entry?.into_path();
-            if path.extension() == Some("yaml") {
-                machines.push(Machine::load(&path)?);
-            }
-        }
-        Ok(Self::of(&machines))
+        Ok(Self::of(Machine::load_all(folder)?.values()))
     }
 
     /// Returns the project's own machines.

@@ -12,8 +12,6 @@ use testbed_host::process::Tool;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// The generator does not break long messages yet, nor leave out braces around one line.
-const MESSAGES: &str = "--max-line-length=180";
 /// Left to the person who submits: they sign off and edit MAINTAINERS.
 const NOT_OURS: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
 
@@ -75,7 +73,7 @@ fn check(
     perl = if is_patch {
         perl.args(["--ignore", NOT_OURS])
     } else {
-        perl.args([MESSAGES, "--ignore", "BRACES", "--file"])
+        perl.arg("--file")
     };
     let output = perl.arg(file).run_unchecked(&session.cancel)?;
     let said = output.stdout_text();
