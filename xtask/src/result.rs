@@ -4,12 +4,20 @@
 //! A contract: fields may be added, none renamed. The schema is checked in
 //! beside this room's `Cargo.toml`.
 
+mod detector;
+mod mutant;
+mod patch;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
+
+pub(crate) use detector::{DetectorResult, Sight};
+pub(crate) use mutant::{Fate, MutantResult};
+pub(crate) use patch::{PatchResult, StackResult, Turn};
 
 /// The version of this format.
 pub(crate) const SCHEMA: u32 = 1;
@@ -20,6 +28,20 @@ pub(crate) const SCHEMA: u32 = 1;
 pub(crate) enum Verdict {
     Ok,
     Unexpected,
+}
+
+/// Whose fault it is that a cell did not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Blame {
+    /// The kernel under test.
+    Kernel,
+    /// The test program, or the scenario that it was made from.
+    Test,
+    /// This tool.
+    Tool,
+    /// The host: QEMU, memory, disk, or too little time for the guest.
+    Host,
 }
 
 /// One cell's result.
@@ -47,6 +69,9 @@ pub(crate) struct CellResult {
     pub(crate) verdict: Verdict,
     /// Why, in a sentence.
     pub(crate) reason: String,
+    /// Whose fault it is, of a cell that did not pass and was not skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blame: Option<Blame>,
     /// From starting QEMU until the first kernel is ready, in milliseconds.
     pub(crate) boot_ms: u64,
     /// `template` when the first kernel went on from where one like it had
@@ -132,6 +157,19 @@ pub(crate) struct RunResult {
     pub(crate) cells: Vec<CellResult>,
     /// The scenarios, by name, without the tests of the tree's own.
     pub(crate) scenarios: Vec<ScenarioResult>,
+    /// The source states that were judged, in the order of the table.
+    #[serde(default)]
+    pub(crate) stacks: Vec<StackResult>,
+    /// What each patch of the series changes, told from the table alone; empty where
+    /// too few stacks were judged to tell.
+    #[serde(default)]
+    pub(crate) patches: Vec<PatchResult>,
+    /// What each kernel showed that it can see, before its verdicts counted.
+    #[serde(default)]
+    pub(crate) detectors: Vec<DetectorResult>,
+    /// The mistakes that were put into the series, and what came of each.
+    #[serde(default)]
+    pub(crate) mutants: Vec<MutantResult>,
 }
 
 impl RunResult {
@@ -152,6 +190,10 @@ impl RunResult {
             prerequisites,
             cells,
             scenarios,
+            stacks: Vec::new(),
+            patches: Vec::new(),
+            detectors: Vec::new(),
+            mutants: Vec::new(),
         }
     }
 }
@@ -223,6 +265,7 @@ pub(crate) mod tests {
                 Verdict::Unexpected
             },
             reason: format!("{outcome} for a reason"),
+            blame: (!good).then_some(Blame::Kernel),
             boot_ms: 1500,
             duration_ms: 2500,
             start: "template".to_owned(),

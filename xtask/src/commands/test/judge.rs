@@ -231,6 +231,7 @@ impl Record {
             expected: "pass".to_owned(),
             verdict: Verdict::Unexpected,
             reason: String::new(),
+            blame: None,
             boot_ms: 0,
             start: String::new(),
             shared: false,
