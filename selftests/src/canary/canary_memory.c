@@ -123,11 +123,8 @@ static void canary_leak(void)
 {
 	int count;
 
-	for (count = 0; count < 16; count++) {
-		char *bytes = kzalloc(CANARY_BYTES, GFP_KERNEL);
-
-		OPTIMIZER_HIDE_VAR(bytes);
-	}
+	for (count = 0; count < 16; count++)
+		barrier_data(kzalloc(CANARY_BYTES, GFP_KERNEL));
 }
 #endif
 
@@ -194,15 +191,13 @@ static void canary_slab_redzone(void)
 static void canary_slab_object_left(void)
 {
 	struct kmem_cache *cache;
-	char *bytes;
 
 	cache = kmem_cache_create("canary", CANARY_BYTES, 0, CANARY_SLAB_FLAGS,
 				  NULL);
 	if (!cache)
 		return;
 
-	bytes = kmem_cache_alloc(cache, GFP_KERNEL);
-	OPTIMIZER_HIDE_VAR(bytes);
+	barrier_data(kmem_cache_alloc(cache, GFP_KERNEL));
 	kmem_cache_destroy(cache);
 }
 #endif

@@ -115,7 +115,8 @@ static int find_leaks(void)
 	int scan, ret;
 
 	for (scan = 0; scan < 2; scan++) {
-		pause_msecs(LEAK_AGE_MSECS);
+		if (scan)
+			pause_msecs(LEAK_AGE_MSECS);
 		ret = write_text(KMEMLEAK, "scan");
 		if (ret)
 			return ret;
