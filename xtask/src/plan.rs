@@ -10,6 +10,7 @@ use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
 
+use crate::commands::test::Ready;
 use crate::result::{CellResult, RunResult};
 
 /// One VM run.
@@ -163,9 +164,10 @@ impl Plan {
     }
 
     /// Returns what the run came to, from the results of its cells.
-    pub(crate) fn result(&self, tree: String, cells: Vec<CellResult>) -> RunResult {
-        let prerequisites = self.prerequisites.clone();
+    pub(crate) fn result(&self, ready: &Ready, cells: Vec<CellResult>) -> RunResult {
+        let (tree, prerequisites) = (ready.tree.clone(), self.prerequisites.clone());
         RunResult::new(tree, self.series.clone(), prerequisites, cells)
+            .with_stacks(ready.stacks.clone())
     }
 }
 

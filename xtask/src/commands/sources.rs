@@ -8,12 +8,12 @@ use testbed_host::events::{Event, Observer};
 
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::exit::bad_input;
+use crate::result::StackResult;
 use crate::session::Session;
+use crate::stacks;
 
 /// The prerequisites when the user names none.
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 2] = ["pci-liveupdate", "liveupdate-test-driver"];
-/// The stacks there are.
-pub(crate) const STACKS: [&str; 2] = ["base", "series"];
 
 /// A request for source states, looked up but not yet applied.
 #[derive(Clone, Debug)]
@@ -34,9 +34,7 @@ impl Request {
         let library = session.layout.series();
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
-        let mut stacks = args.stacks.clone();
-        stacks.sort_by_key(|name| STACKS.iter().position(|known| known == name));
-        stacks.dedup();
+        let stacks = stacks::names(&args.stacks, series.patches.len())?;
         Ok(Self {
             tree: tree(args),
             series,
@@ -89,6 +87,7 @@ impl Request {
             .collect::<Result<Vec<_>, _>>()?;
         let Stacks {
             base,
+            prefixes,
             series,
             notes,
         } = stack::stacks(
@@ -101,11 +100,17 @@ impl Request {
         for text in notes {
             session.progress.event(Event::Note { text });
         }
-        let stacks = [base, series]
-            .into_iter()
+        let all = [base].into_iter().chain(prefixes).chain([series]);
+        let stacks = all
             .filter(|stack| self.stacks.contains(&stack.name))
             .collect();
-        Ok(Sources { tree, stacks })
+        let subjects = self.series.patches.iter();
+        let subjects = subjects.map(|patch| patch.subject.clone()).collect();
+        Ok(Sources {
+            tree,
+            stacks,
+            subjects,
+        })
     }
 }
 
@@ -114,14 +119,7 @@ impl Request {
 /// # Errors
 /// When there is no such stack or no such series of ours, or one is named twice.
 pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
-    for name in &args.stacks {
-        if !STACKS.contains(&name.as_str()) {
-            return Err(bad_input(
-                format!("there is no stack `{name}`"),
-                format!("stacks are: {}", STACKS.join(", ")),
-            ));
-        }
-    }
+    stacks::check(&args.stacks)?;
     let ours = series::names(&session.layout.series());
     if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
         return Err(bad_input(
@@ -162,4 +160,19 @@ pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
 pub(crate) struct Sources {
     pub(crate) tree: Tree,
     pub(crate) stacks: Vec<Stack>,
+    /// The subjects of the series' patches, in their order.
+    pub(crate) subjects: Vec<String>,
+}
+
+impl Sources {
+    /// Returns what results say of the stacks with these names.
+    pub(crate) fn results(&self, names: &[String]) -> Vec<StackResult> {
+        let judged = self.stacks.iter().filter(|one| names.contains(&one.name));
+        let result = |stack: &Stack| StackResult {
+            name: stack.name.clone(),
+            patches: self.subjects.iter().take(stack.patches).cloned().collect(),
+            contains: stack.contains.iter().cloned().collect(),
+        };
+        judged.map(result).collect()
+    }
 }

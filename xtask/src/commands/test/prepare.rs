@@ -10,6 +10,7 @@ use anyhow::Context;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
+use selftests::verdict::Has;
 use sha2::{Digest, Sha256};
 use testbed_host::cache::publish;
 use testbed_host::events::Activity;
@@ -33,12 +34,24 @@ pub(crate) struct Ground {
     pub(crate) guest: GuestNeeds,
     /// Names of the series in it.
     pub(crate) contains: BTreeSet<String>,
+    /// Names of the series of which it has some patches only.
+    pub(crate) partly: BTreeSet<String>,
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
     /// By scenario or `TARGET:TEST`, what its guest is to do.
     pub(crate) jobs: BTreeMap<String, Job>,
     /// By `TARGET:TEST`, the tree's own tests.
     pub(crate) in_tree: BTreeMap<String, InTree>,
+}
+
+impl Ground {
+    /// Returns which series are in it.
+    pub(crate) fn has(&self) -> Has<'_> {
+        Has {
+            whole: &self.contains,
+            partly: &self.partly,
+        }
+    }
 }
 
 /// Makes ready what the guests of every kernel are to do.
@@ -104,6 +117,7 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
     Ok(Ground {
         guest: find_needs(&profile, session)?,
         contains: from.contains.clone(),
+        partly: from.partly.clone(),
         initramfs: pack(&kernel, rig, session)?,
         stack,
         profile,
