@@ -3,6 +3,8 @@
 //! in a guest that tells it. Knows their sources and how they are called, and
 //! nothing of who looks at what comes of it.
 
+pub mod detector;
+
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -27,20 +29,25 @@ const COMPILER_LIMIT: Duration = Duration::from_secs(120);
 /// Seconds that a guest has beside what its canaries take.
 const START_SECS: u64 = 10;
 
-/// Returns the sources of the module: names and contents.
+const MODULE_SOURCES: [(&str, &str); 9] = [
+    ("Kbuild", include_str!("canary/Kbuild")),
+    ("canary.h", include_str!("canary/canary.h")),
+    ("canary_ends.c", include_str!("canary/canary_ends.c")),
+    ("canary_faults.c", include_str!("canary/canary_faults.c")),
+    ("canary_locks.c", include_str!("canary/canary_locks.c")),
+    ("canary_main.c", include_str!("canary/canary_main.c")),
+    ("canary_memory.c", include_str!("canary/canary_memory.c")),
+    ("canary_objects.c", include_str!("canary/canary_objects.c")),
+    ("canary_stalls.c", include_str!("canary/canary_stalls.c")),
+];
+
+/// Returns the sources of the module and of those that tests load, names and contents:
+/// they are built together, so that a kernel has one folder of modules.
 #[must_use]
-pub fn module() -> [(&'static str, &'static str); 9] {
-    [
-        ("Kbuild", include_str!("canary/Kbuild")),
-        ("canary.h", include_str!("canary/canary.h")),
-        ("canary_ends.c", include_str!("canary/canary_ends.c")),
-        ("canary_faults.c", include_str!("canary/canary_faults.c")),
-        ("canary_locks.c", include_str!("canary/canary_locks.c")),
-        ("canary_main.c", include_str!("canary/canary_main.c")),
-        ("canary_memory.c", include_str!("canary/canary_memory.c")),
-        ("canary_objects.c", include_str!("canary/canary_objects.c")),
-        ("canary_stalls.c", include_str!("canary/canary_stalls.c")),
-    ]
+pub fn modules() -> Vec<(&'static str, &'static str)> {
+    let mut files = MODULE_SOURCES.to_vec();
+    files.extend(crate::generate::modules());
+    files
 }
 
 /// Returns the source of the program that pulls.
@@ -74,31 +81,36 @@ pub fn is_of_leaks(word: &str) -> bool {
 #[must_use]
 pub fn limit_secs(words: &[String], slowness: u32) -> u64 {
     let secs: u64 = words.iter().map(|word| secs(word)).sum();
-    (START_SECS + secs) * u64::from(slowness.max(1))
+    let start = match words {
+        // Nothing else comes of it than that the time is up.
+        [word] if word == "hang" => 0,
+        _ => START_SECS,
+    };
+    (start + secs) * u64::from(slowness.max(1))
 }
 
-/// What one takes at most on a plain kernel: those that stall last twelve seconds,
-/// and lost memory must be six seconds old at each of two scans.
+/// What one takes at most on a plain kernel: those that stall last seven seconds or
+/// twelve, and lost memory must be as old before it is told of.
 fn secs(word: &str) -> u64 {
     let stalls = ["hung-task", "soft-", "hard-", "rcu-", "workqueue-"];
     if word == "leak" || stalls.iter().any(|kind| word.starts_with(kind)) {
         30
     } else {
-        5
+        2
     }
 }
 
 /// Returns what a guest that pulls these is judged as: a program that is content when
 /// all were pulled, so that whatever the kernel says is a finding.
 #[must_use]
-pub fn test(words: &[String], slowness: u32) -> InTreeTest {
+pub fn test(words: &[String]) -> InTreeTest {
     InTreeTest {
         target: "canary".to_owned(),
         name: words.join("+"),
         stages: vec![StageCall {
             args: words.to_vec(),
             env: std::collections::BTreeMap::new(),
-            timeout_secs: limit_secs(words, slowness),
+            timeout_secs: limit_secs(words, 1),
         }],
         tolerates: Vec::new(),
     }

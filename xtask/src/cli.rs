@@ -161,6 +161,11 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     pub(crate) no_template: bool,
 
+    /// Do not show first that each kernel's complaints are seen: a pass then says
+    /// less
+    #[arg(long)]
+    pub(crate) no_canaries: bool,
+
     /// Run folder, new or empty [default: target/testbed/runs/<id>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,

@@ -2,6 +2,7 @@
 //! The only place that prints: data on standard output, the rest on standard error.
 
 pub(crate) mod bench;
+mod detectors;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -43,7 +44,11 @@ pub(crate) fn result(
     let text = match format {
         Format::Json => serde_json::to_string_pretty(result)?,
         Format::Table => {
-            table::text(result) + &table::skips(result) + &table::findings(result, run, again)
+            table::text(result)
+                + &detectors::text(result)
+                + &table::skips(result)
+                + &table::findings(result, run, again)
+                + &detectors::findings(result)
         }
     };
     Ok(to_stdout(&text)?)

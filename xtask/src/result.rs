@@ -204,13 +204,24 @@ impl RunResult {
         patch::hold_in_order(&mut self.cells, &stacks);
         self.patches = patch::patches(&self.cells, &stacks);
         self.stacks = stacks;
-        self.exit_code = exit(&self.cells) as u8;
+        self.exit_code = self.exit() as u8;
         self
     }
 
-    /// Returns what the command exits with.
+    /// Returns the result with what the kernels showed that they can see.
+    pub(crate) fn with_detectors(mut self, detectors: Vec<DetectorResult>) -> Self {
+        self.detectors = detectors;
+        self.exit_code = self.exit() as u8;
+        self
+    }
+
+    /// Returns what the command exits with. Where a detector is blind, what passed may
+    /// not have.
     pub(crate) fn exit(&self) -> Exit {
-        exit(&self.cells)
+        match exit(&self.cells) {
+            Exit::Ok if self.detectors.iter().any(DetectorResult::is_finding) => Exit::Finding,
+            exit => exit,
+        }
     }
 }
 

@@ -18,29 +18,36 @@
 
 #include "canary.h"
 
-/* More than RCU waits for at least, which is 8 seconds while it is being proven. */
-#define CANARY_STALL_SECS	12
+/* Well more than the least that those who watch can be told to wait. */
+#define CANARY_STALL_SECS	7
+/* RCU's least is 3 seconds, and 8 while its use is being proven. */
+#define CANARY_RCU_STALL_SECS	(IS_ENABLED(CONFIG_PROVE_RCU) ? 12 : 7)
 
-static void canary_spin(void)
+static void canary_spin(unsigned int secs)
 {
-	u64 end = ktime_get_mono_fast_ns() + CANARY_STALL_SECS * NSEC_PER_SEC;
+	u64 end = ktime_get_mono_fast_ns() + secs * NSEC_PER_SEC;
 
 	while (ktime_get_mono_fast_ns() < end)
 		cpu_relax();
 }
 
-static void canary_wait(void)
+static void canary_wait(unsigned int secs)
 {
-	schedule_timeout_uninterruptible(CANARY_STALL_SECS * HZ);
+	schedule_timeout_uninterruptible(secs * HZ);
 }
 
 #ifdef CONFIG_DETECT_HUNG_TASK
 static DEFINE_MUTEX(canary_cage);
 
+static void canary_hung_task(void)
+{
+	canary_wait(CANARY_STALL_SECS);
+}
+
 static int canary_keep_cage(void *unused)
 {
 	mutex_lock(&canary_cage);
-	canary_wait();
+	canary_wait(CANARY_STALL_SECS);
 	mutex_unlock(&canary_cage);
 
 	return 0;
@@ -66,7 +73,7 @@ static void canary_hung_on_mutex(void)
 static void canary_soft_lockup(void)
 {
 	preempt_disable();
-	canary_spin();
+	canary_spin(CANARY_STALL_SECS);
 	preempt_enable();
 }
 #endif
@@ -77,7 +84,7 @@ static void canary_hard_lockup(void)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	canary_spin();
+	canary_spin(CANARY_STALL_SECS);
 	local_irq_restore(flags);
 }
 #endif
@@ -101,7 +108,7 @@ static void canary_rcu_stall(void)
 	canary_begin_grace_period();
 	rcu_read_lock();
 	preempt_disable();
-	canary_spin();
+	canary_spin(CANARY_RCU_STALL_SECS);
 	preempt_enable();
 	rcu_read_unlock();
 }
@@ -112,7 +119,7 @@ static void canary_rcu_stall_of_task(void)
 {
 	canary_begin_grace_period();
 	rcu_read_lock();
-	canary_wait();
+	canary_wait(CANARY_RCU_STALL_SECS);
 	rcu_read_unlock();
 }
 #endif
@@ -120,7 +127,7 @@ static void canary_rcu_stall_of_task(void)
 #ifdef CONFIG_WQ_WATCHDOG
 static void canary_spin_at_work(struct work_struct *work)
 {
-	canary_spin();
+	canary_spin(CANARY_STALL_SECS);
 }
 
 static void canary_do_nothing(struct work_struct *work)
@@ -141,7 +148,7 @@ static void canary_workqueue_lockup(void)
 
 const struct canary canary_stalls[] = {
 #ifdef CONFIG_DETECT_HUNG_TASK
-	{ "hung-task", canary_wait },
+	{ "hung-task", canary_hung_task },
 	{ "hung-task-mutex", canary_hung_on_mutex },
 #endif
 #ifdef CONFIG_SOFTLOCKUP_DETECTOR

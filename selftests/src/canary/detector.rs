@@ -188,6 +188,13 @@ pub struct Sighting<'a> {
 }
 
 impl Detector {
+    /// Returns whether it is tried once for all kernels of a configuration: it takes many
+    /// seconds, and looks at nothing that a series for one subsystem touches.
+    #[must_use]
+    pub fn is_of_configuration(&self) -> bool {
+        self.place == Place::Stalled
+    }
+
     /// Returns the option that a kernel of this `.config` lacks for it, if it does.
     #[must_use]
     pub fn lacks(&self, config: &str) -> Option<&'static str> {
@@ -227,12 +234,10 @@ impl Detector {
         if judgement.outcome != wanted {
             return instead("not seen");
         }
+        let mut after = log.splats.iter().filter(|splat| splat.lines.start > pulled);
         let is_gone = matches!(ending, Ending::GuestGone { .. });
         match self.sign {
             Sign::Splat(class, title) | Sign::LastWords(class, title) => {
-                let mut after = log.splats.iter().filter(|splat| {
-                    splat.phase == Phase::During && splat.boot == 1 && splat.lines.start > pulled
-                });
                 let seen = after.find(|splat| splat.class == class && splat.says(title));
                 let must_be_gone = matches!(self.sign, Sign::LastWords(..));
                 match seen {
@@ -242,7 +247,7 @@ impl Detector {
                 }
             }
             Sign::Silence => Ok(judgement.reason.clone()),
-            Sign::Gone if is_gone && log.splats.is_empty() => Ok(judgement.reason.clone()),
+            Sign::Gone if is_gone && after.next().is_none() => Ok(judgement.reason.clone()),
             Sign::Gone => instead("seen as something else"),
         }
     }

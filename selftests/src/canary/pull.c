@@ -34,9 +34,9 @@ struct patience {
 };
 
 static const struct patience patiences[] = {
-	{ "hung-task", "/proc/sys/kernel/hung_task_timeout_secs", "3" },
-	{ "soft-lockup", "/proc/sys/kernel/watchdog_thresh", "2" },
-	{ "hard-lockup", "/proc/sys/kernel/watchdog_thresh", "2" },
+	{ "hung-task", "/proc/sys/kernel/hung_task_timeout_secs", "2" },
+	{ "soft-lockup", "/proc/sys/kernel/watchdog_thresh", "1" },
+	{ "hard-lockup", "/proc/sys/kernel/watchdog_thresh", "1" },
 	{ "rcu-stall", "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", "3" },
 	{ "workqueue-lockup", "/sys/module/workqueue/parameters/watchdog_thresh", "3" },
 };

@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use selftests::canary;
 use selftests::outcome::Outcome;
 
-use self::guest::{Guest, Pulled};
+use self::guest::{Guest, Patience, Pulled};
 use self::kit::Kit;
 use crate::cli::{CanaryArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
 use crate::commands::build::{build_all, find_profiles};
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &CanaryArgs, session: &Session) -> anyhow::Result<Exit> 
     let groups = groups(&args.words)?;
     let profiles = find_profiles(std::slice::from_ref(&args.profile), session)?;
     let sources = Request::from_args(&source(args), session)?.apply(session)?;
-    let built = build_all(&sources, &profiles, Some(&kit::module()?), session)?;
+    let built = build_all(&sources, &profiles, Some(&kit::modules()?), session)?;
     let built = built.into_iter().next().context("no kernel was built")?;
     let modules = built.modules.context("no module was built")?;
     let kit = Kit::make(&modules, session)?;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CanaryArgs, session: &Session) -> anyhow::Result<Exit> 
         }
         let guest = Guest {
             words,
-            slowness: needs.slowness,
+            patience: Patience::of(words, needs.slowness),
             kit: &kit,
         };
         let pulled = guest.run(spec, session);

@@ -32,7 +32,8 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
         cells.push(judged.cell);
     }
     let result = RunResult::new(before.tree, before.series, before.prerequisites, cells)
-        .with_stacks(before.stacks);
+        .with_stacks(before.stacks)
+        .with_detectors(before.detectors);
     render::result(&result, args.format, folder.path().as_str(), &plan.again)?;
     Ok(result.exit())
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use selftests::canary;
-use selftests::evidence::Evidence;
+use selftests::evidence::{Ending, Evidence};
 use selftests::klog::Log;
 use selftests::outcome::{self, Judgement};
 use testbed_host::files::read_plain;
@@ -15,22 +15,42 @@ use crate::commands::test::judge::CONSOLE_BYTES_MAX;
 use crate::session::Session;
 
 /// How long a guest may be silent beyond its own time limit; these are made to be.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// A guest to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guest<'a> {
     /// What it pulls, in this order.
     pub(crate) words: &'a [String],
-    /// By how much its kernel is slower than a plain one.
-    pub(crate) slowness: u32,
+    pub(crate) patience: Patience,
     pub(crate) kit: &'a Kit,
+}
+
+/// How long a guest is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// After this time the guest itself gives up.
+    limit: Duration,
+    /// And after this one more, its silence is a hang.
+    silence: Duration,
+}
+
+impl Patience {
+    /// Returns how long these canaries take at most, on a kernel that is `slowness`
+    /// times slower than a plain one.
+    pub(crate) fn of(words: &[String], slowness: u32) -> Self {
+        Self {
+            limit: Duration::from_secs(canary::limit_secs(words, slowness)),
+            silence: SILENCE * slowness.max(1),
+        }
+    }
 }
 
 /// What came of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulled {
     pub(crate) judgement: Judgement,
+    pub(crate) ending: Ending,
     pub(crate) log: Log,
     /// What the program wrote.
     pub(crate) said: String,
@@ -39,18 +59,19 @@ pub(crate) struct Pulled {
 impl Guest<'_> {
     /// Runs it on a machine, and judges it.
     pub(crate) fn run(&self, mut spec: VmSpec, session: &Session) -> Pulled {
-        spec.deadlines.stage_margin = SILENCE * self.slowness.max(1);
+        spec.deadlines.stage_margin = self.patience.silence;
         let transcript = vm::run(&spec, &self.job(), &session.cancel, &session.progress);
         let console = spec.artifacts.join("serial.log");
         let serial = read_plain(&console, CONSOLE_BYTES_MAX).unwrap_or_default();
         let log = Log::parse(&serial);
         let evidence = Evidence::of(&transcript, &serial);
-        let test = canary::test(self.words, self.slowness);
+        let test = canary::test(self.words);
         let judgement = outcome::judge(&test, &evidence, &log);
         let output = evidence.stages.first().map_or(&b""[..], |one| one.output);
         let said = String::from_utf8_lossy(output).into_owned();
         Pulled {
             judgement,
+            ending: evidence.ending,
             log,
             said,
         }
@@ -66,7 +87,7 @@ impl Guest<'_> {
             args,
             env: Vec::new(),
             dir: "/".to_owned(),
-            timeout: Duration::from_secs(canary::limit_secs(self.words, self.slowness)),
+            timeout: self.patience.limit,
         };
         Job {
             stages: vec![stage],

@@ -25,12 +25,12 @@ pub(crate) struct Kit {
     module: Utf8PathBuf,
 }
 
-/// Returns the module to build.
+/// Returns the modules to build: the canaries, and those that tests load.
 ///
 /// # Errors
-/// When it is none that can be built.
-pub(crate) fn module() -> anyhow::Result<Modules> {
-    let files = canary::module();
+/// When they are none that can be built.
+pub(crate) fn modules() -> anyhow::Result<Modules> {
+    let files = canary::modules().into_iter();
     let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
     Ok(Modules::new(files)?)
 }

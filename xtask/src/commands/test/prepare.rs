@@ -31,6 +31,8 @@ pub(crate) struct Ground {
     pub(crate) stack: String,
     pub(crate) profile: String,
     pub(crate) kernel: Kernel,
+    /// The folder of its modules, if any were built.
+    pub(crate) modules: Option<Utf8PathBuf>,
     pub(crate) guest: GuestNeeds,
     /// Names of the series in it.
     pub(crate) contains: BTreeSet<String>,
@@ -65,12 +67,8 @@ pub(crate) fn grounds(
     rig: &Rig,
     session: &Session,
 ) -> anyhow::Result<Vec<Ground>> {
-    let mut grounds = Vec::new();
-    let mut modules = Vec::new();
-    for built in built {
-        modules.push(built.modules.clone());
-        grounds.push(bare(built, sources, rig, session)?);
-    }
+    let bare = |built| bare(built, sources, rig, session);
+    let mut grounds: Vec<Ground> = built.into_iter().map(bare).collect::<Result<_, _>>()?;
     let families = inquiry.families_asked_for();
     let total = (grounds.len() * families.len()) as u64;
     let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
@@ -83,7 +81,7 @@ pub(crate) fn grounds(
             done += 1;
             let order = job::Order {
                 program: program::make(family, &grounds[index].kernel, &against, session)?,
-                modules: modules[index].clone(),
+                modules: grounds[index].modules.clone(),
                 ground: &grounds[index],
                 grounds: &grounds,
             };
@@ -108,7 +106,7 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
         stack,
         profile,
         kernel,
-        ..
+        modules,
     } = built;
     let mut stacks = sources.stacks.iter();
     let from = stacks
@@ -122,6 +120,7 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
         stack,
         profile,
         kernel,
+        modules,
         jobs: BTreeMap::new(),
         in_tree: BTreeMap::new(),
     })
