@@ -450,3 +450,14 @@ fn when_is_heeded_within_a_race_and_a_repetition() {
         .collect();
     assert_eq!(numbers, [vec![1, 2, 3, 4, 5, 6], vec![1, 3, 4, 5, 6, 7]]);
 }
+
+#[test]
+fn leaks_where_nobody_looks_for_them() {
+    insta::assert_snapshot!(mistake("      - check_leaks: kmemleak\n"), @"
+    scenarios/small.yaml:7:22: on the machine `edu-pair` nobody looks for lost memory
+        7 |       - check_leaks: kmemleak
+          |                      ^
+      hint: it needs `kernel_arguments: kmemleak=on` of the machine: say `machine: edu-pair-leaks`
+    ");
+    assert!(with_keys("machine: edu-pair-leaks\n", "check_leaks: kmemleak").is_ok());
+}
