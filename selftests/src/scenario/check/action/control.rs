@@ -43,9 +43,18 @@ impl Checker<'_> {
             }
             return self.repeat(raw, &times, number, stage).map(Some);
         }
-        match raw.race.take() {
-            Some(race) => self.free_race(raw, &race, stage, part).map(Some),
-            None => Ok(None),
+        match (raw.race.take(), &raw.hold_at) {
+            (Some(race), _) if part == Part::Meanwhile => {
+                let hint = Some("end the one before the other begins".to_owned());
+                Err(self.wrong(race.place, "a race within another step", hint))
+            }
+            (Some(_), Some(at)) => {
+                let hint = "take it out of the repetition, or let both begin at once: `against`";
+                let message = "what is repeated does not stand still";
+                Err(self.wrong(at.place, message, Some(hint.to_owned())))
+            }
+            (Some(race), None) => self.free_race(raw, &race, stage, part).map(Some),
+            (None, _) => Ok(None),
         }
     }
 
