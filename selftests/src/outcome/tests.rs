@@ -117,7 +117,7 @@ fn a_failed_check_says_what_it_wanted() {
     assert_eq!((outcome, in_time), (Outcome::Fail, true));
     assert_eq!(
         reason,
-        "stage 1: step 1: must succeed (Expected 0 (0) == ret (-5))"
+        "stage 1: step 1: rescan the PCI bus (small.yaml:6): must succeed (Expected 0 (0) == ret (-5))"
     );
 }
 
@@ -161,7 +161,10 @@ fn another_test_than_the_stage_s_own_is_no_pass() {
     );
     let (outcome, reason) = passed_but(&PASSED.replace("# step 1: ", "# "), &log);
     assert_eq!(outcome, Outcome::Fail);
-    assert_eq!(reason, "stage 1: `small.stage_1` passed without step 1");
+    assert_eq!(
+        reason,
+        "stage 1: `small.stage_1` passed without step 1: rescan the PCI bus (small.yaml:6)"
+    );
     let scenario = Scenario::parse(SCENARIO, "small.yaml").unwrap();
     assert_eq!(
         crate::generate::arguments(&scenario, 1),
