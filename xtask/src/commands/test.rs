@@ -7,7 +7,7 @@ pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
 pub(crate) mod prepare;
-mod start;
+pub(crate) mod start;
 
 use anyhow::Context;
 use kernel_patches::kernel::Modules;

@@ -26,7 +26,7 @@ use crate::snapshot;
 /// The record's name in a cell's folder.
 pub(crate) const FILE_NAME: &str = "record.json";
 /// More than QEMU is allowed to write to a console, in bytes.
-const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub(crate) const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What is kept of a cell, beside its console log and its transcript, to judge it again.
 #[derive(Clone, Debug, Serialize, Deserialize)]

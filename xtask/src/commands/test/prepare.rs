@@ -115,7 +115,10 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
 
 /// Makes the archive that all guests of a kernel boot with. It carries the next
 /// kernel too, whether or not there will be a kexec, so that all are alike.
-fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
+///
+/// # Errors
+/// When it cannot be read or written.
+pub(crate) fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
     let mut archive = Initramfs::for_guest(&rig.guest)?;
     archive.add_next_kernel(&kernel.image())?;
     let bytes = archive.to_bytes()?;
@@ -127,7 +130,8 @@ fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8Pat
     Ok(path)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the first half of a sum as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .take(16)
