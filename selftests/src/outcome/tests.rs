@@ -13,7 +13,18 @@ const PASSED: &str = "TAP version 13\n1..1\n#  RUN           small.stage_1 ...\n
 const WARNING: &str = "------------[ cut here ]------------\npci 1: Destroying it\n\
     WARNING: a.c:1 at cleanup+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
 
+/// Lines as the kernel puts them out, those that have no prefix yet with one.
+fn by_kernel(text: &str) -> String {
+    let lines = text.split_inclusive('\n');
+    let line = |line: &str| match line.starts_with('<') {
+        true => line.to_owned(),
+        false => format!("<4>[    1.500000][    T7] {line}"),
+    };
+    lines.map(line).collect()
+}
+
 fn serial(inside: &str, after: &str) -> String {
+    let (inside, after) = (by_kernel(inside), by_kernel(after));
     format!(
         "<5>[    0.000000][    T0] Linux version 7.3.4\n<13>[    1.000000][    T1] testbed: stage 1 begins\n\
          {inside}<13>[    2.000000][    T1] testbed: stage 1 ends\n{after}"
@@ -199,6 +210,7 @@ fn a_test_that_the_harness_ended_hangs() {
 fn a_console_that_does_not_show_all_is_no_pass() {
     let without_levels = serial(WARNING, "")
         .replace("<5>[    0.000000][    T0] ", "")
+        .replace("<4>[    1.500000][    T7] ", "")
         .replace("<13>[    1.000000][    T1] ", "")
         .replace("<13>[    2.000000][    T1] ", "");
     let (outcome, reason) = passed_but(PASSED, &without_levels);

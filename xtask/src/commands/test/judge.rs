@@ -276,7 +276,7 @@ fn splats_text(log: &Log) -> String {
             splat.boot,
             splat.title
         );
-        for line in &log.lines[splat.lines.clone()] {
+        for line in log.lines_of(splat) {
             text += &format!("  {}\n", line.text);
         }
     }
