@@ -88,7 +88,8 @@ pub(crate) struct SourceArgs {
     pub(crate) series: String,
 
     /// Series to apply first, part of every stack; may be repeated. Given once,
-    /// it replaces the default list [default: pci-liveupdate, liveupdate-test-driver]
+    /// it replaces the default list [default: pci-liveupdate, liveupdate-test-driver,
+    /// pciehp-lock-order]
     #[arg(long, value_name = "SERIES")]
     pub(crate) prereq: Vec<String>,
 

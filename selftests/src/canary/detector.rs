@@ -234,7 +234,10 @@ impl Detector {
         if judgement.outcome != wanted {
             return instead("not seen");
         }
-        let mut after = log.splats.iter().filter(|splat| splat.lines.start > pulled);
+        let mut after = log
+            .splats
+            .iter()
+            .filter(|splat| splat.lines.first().is_some_and(|first| *first > pulled));
         let is_gone = matches!(ending, Ending::GuestGone { .. });
         match self.sign {
             Sign::Splat(class, title) | Sign::LastWords(class, title) => {

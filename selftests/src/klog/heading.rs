@@ -79,9 +79,8 @@ pub(super) fn names_kind(text: &str) -> Option<SplatClass> {
         ("UBSAN: ", " in ", SplatClass::Ubsan),
         ("kernel BUG at ", "", SplatClass::Bug),
     ];
-    let is_said = |(start, inside, _): &(&str, &str, _)| {
-        text.starts_with(start) && text.contains(inside)
-    };
+    let is_said =
+        |(start, inside, _): &(&str, &str, _)| text.starts_with(start) && text.contains(inside);
     kinds.into_iter().find(is_said).map(|(.., class)| class)
 }
 

@@ -58,7 +58,10 @@ impl Log {
 
     /// Returns the lines of a splat of this log.
     pub fn lines_of<'a>(&'a self, splat: &'a Splat) -> impl Iterator<Item = &'a Line> {
-        splat.lines.iter().filter_map(|index| self.lines.get(*index))
+        splat
+            .lines
+            .iter()
+            .filter_map(|index| self.lines.get(*index))
     }
 
     /// Returns how many kernels said that they start.

@@ -62,7 +62,9 @@ fn is_last_words(text: &str) -> bool {
 
 /// ` #0: ffff888001234560 (&lock){+.+.}-{4:4}, at: function+0x1/0x2`
 fn is_lock(text: &str) -> bool {
-    let number = text.strip_prefix(" #").and_then(|rest| rest.split(':').next());
+    let number = text
+        .strip_prefix(" #")
+        .and_then(|rest| rest.split(':').next());
     number.is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     })
@@ -140,7 +142,13 @@ fn is_of_memory(text: &str) -> bool {
     is_counted && SAID.iter().any(|said| text.ends_with(said))
         || begins_with_one_of(
             text,
-            &["active_anon:", "Swap cache stats:", "Free swap", "Total swap", "pages in swap"],
+            &[
+                "active_anon:",
+                "Swap cache stats:",
+                "Free swap",
+                "Total swap",
+                "pages in swap",
+            ],
         )
         || text.ends_with(" pages in swap cache")
 }
@@ -173,12 +181,28 @@ mod tests {
     #[test]
     fn each_kind_goes_on_in_its_own_way() {
         let hung = |text| goes_on(SplatClass::HungTask, End::Stack, text);
-        assert!(hung("INFO: task a:7 is blocked on a mutex likely owned by task b:8."));
-        assert!(hung("1 lock held by khungtaskd/20:") && hung(" #0: ffff (x){....}, at: f+0x1/0x2"));
+        assert!(hung(
+            "INFO: task a:7 is blocked on a mutex likely owned by task b:8."
+        ));
+        assert!(
+            hung("1 lock held by khungtaskd/20:") && hung(" #0: ffff (x){....}, at: f+0x1/0x2")
+        );
         assert!(!hung("pci 1: gone"));
         assert!(!goes_on(SplatClass::Lockdep, End::Stack, " f+0x1/0x2"));
-        assert!(!goes_on(SplatClass::Kasan, End::DoubleRule, "RIP: 0010:f+0x1/0x2"));
-        assert!(goes_on(SplatClass::PageAllocation, End::Stack, "262014 pages RAM"));
-        assert!(!goes_on(SplatClass::PageAllocation, End::Stack, "pages RAM"));
+        assert!(!goes_on(
+            SplatClass::Kasan,
+            End::DoubleRule,
+            "RIP: 0010:f+0x1/0x2"
+        ));
+        assert!(goes_on(
+            SplatClass::PageAllocation,
+            End::Stack,
+            "262014 pages RAM"
+        ));
+        assert!(!goes_on(
+            SplatClass::PageAllocation,
+            End::Stack,
+            "pages RAM"
+        ));
     }
 }

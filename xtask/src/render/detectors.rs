@@ -45,7 +45,8 @@ fn names(all: &[&DetectorResult], sight: Sight) -> Vec<String> {
     }
     let with_stacks = |name: &str| {
         let same = all.iter().filter(|one| one.name == name);
-        let (here, elsewhere): (Vec<_>, Vec<_>) = same.partition(|one| one.sight == sight);
+        let (here, elsewhere): (Vec<&DetectorResult>, Vec<&DetectorResult>) =
+            same.partition(|one| one.sight == sight);
         if elsewhere.is_empty() {
             return name.to_owned();
         }

@@ -61,11 +61,10 @@ fn classes_are_told_apart() {
 
 #[test]
 fn an_unended_splat_swallows_no_other() {
-    let text =
-        "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n"
-            .to_owned()
-            + &"y\n".repeat(10)
-            + "Kernel panic - not syncing: gone\n";
+    let text = "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n"
+        .to_owned()
+        + &"y\n".repeat(10)
+        + "Kernel panic - not syncing: gone\n";
     assert_eq!(titles(&text).len(), 2);
 }
 
@@ -116,7 +115,8 @@ fn a_complaint_inside_another_is_found() {
         assert!(log.splats[0].says("pci 1: gone"));
         assert_eq!(log.splats[0].is_whole, is_outer_whole, "{inside}");
     }
-    let kasan = "BUG: KASAN: bad in g+0x1/0x2\nBUG: KASAN: worse in h+0x1/0x2\n=======================\n";
+    let kasan =
+        "BUG: KASAN: bad in g+0x1/0x2\nBUG: KASAN: worse in h+0x1/0x2\n=======================\n";
     assert_eq!(titles(kasan).len(), 2);
     // Before the line that names the kind, too: the first has no end then.
     let torn = "------------[ cut here ]------------\npci 1: gone\n\
@@ -179,7 +179,10 @@ fn a_report_and_the_warn_that_it_makes_are_one() {
          FIX kmalloc-64: Restoring Right Redzone 0x1-0x2=0xcc\nafter\n"
     );
     let log = bare(&slab);
-    assert_eq!(titles(&slab), ["BUG: BUG kmalloc-64, Right Redzone overwritten"]);
+    assert_eq!(
+        titles(&slab),
+        ["BUG: BUG kmalloc-64, Right Redzone overwritten"]
+    );
     assert!(log.splats[0].is_whole);
     assert_eq!(log.splats[0].frames, ["kfree", "g"]);
     let key = format!("BUG: key 1 has not been registered!\n{warn}");
@@ -192,7 +195,10 @@ fn a_report_and_the_warn_that_it_makes_are_one() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].class, SplatClass::ListCorruption);
     // Not at once: two complaints.
-    assert_eq!(titles(&format!("BUG: key 1 has not been registered!\nx\n{warn}")).len(), 2);
+    assert_eq!(
+        titles(&format!("BUG: key 1 has not been registered!\nx\n{warn}")).len(),
+        2
+    );
 }
 
 #[test]
@@ -201,10 +207,18 @@ fn what_is_only_perhaps_a_stack_swallows_nothing() {
     assert_eq!(log.splats[0].lines.len(), 1);
     assert!(log.splats[0].is_whole);
     let trace = "Call Trace:\n <TASK>\n f+0x1/0x2\n </TASK>\nafter\n";
-    let log = bare(&format!("BUG: spinlock bad magic on CPU#0, a/1\n lock: x\n{trace}"));
+    let log = bare(&format!(
+        "BUG: spinlock bad magic on CPU#0, a/1\n lock: x\n{trace}"
+    ));
     assert_eq!((log.splats.len(), log.splats[0].lines.len()), (1, 6));
-    assert_eq!(titles("WARNING: polling idle and HT enabled\none\n").len(), 0);
-    assert_eq!(titles(&format!("WARNING: do not do that\n{trace}")).len(), 1);
+    assert_eq!(
+        titles("WARNING: polling idle and HT enabled\none\n").len(),
+        0
+    );
+    assert_eq!(
+        titles(&format!("WARNING: do not do that\n{trace}")).len(),
+        1
+    );
     let many = format!("BUG: odd\n{}{trace}", "x\n".repeat(60));
     assert_eq!(bare(&many).splats[0].lines.len(), 1);
 }

@@ -317,7 +317,9 @@ impl Judged {
             let bites = |&(of, step): &(usize, usize)| {
                 of == stage && line.starts_with(&format!("  step {step}: "))
             };
-            if self.teeth.iter().any(bites) {
+            // A step that is repeated has no line of its own, only what it found.
+            let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
+            if is_failure || self.teeth.iter().any(bites) {
                 break;
             }
             end += line.len();
