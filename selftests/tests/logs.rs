@@ -99,7 +99,9 @@ fn split(bytes: &[u8]) -> (Vec<String>, &[u8]) {
 fn write_header(path: &Utf8Path, bytes: &[u8], found: &[String]) {
     let raw = split(bytes).1;
     let header = String::from_utf8_lossy(&bytes[..bytes.len() - raw.len()]).into_owned();
-    let kept = header.lines().filter(|line| !line.starts_with(FOUND.trim_end()));
+    let kept = header
+        .lines()
+        .filter(|line| !line.starts_with(FOUND.trim_end()));
     let mut lines: Vec<String> = kept.map(str::to_owned).collect();
     let end = lines.pop().expect("a header that ends with `---`");
     lines.extend(found.iter().map(|line| format!("{FOUND}{line}")));

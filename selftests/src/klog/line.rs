@@ -309,7 +309,11 @@ mod tests {
         let (lines, is_cut) = lines(serial);
         let user: Vec<bool> = lines.iter().map(|line| line.from_userspace).collect();
         assert_eq!(user, [false, true, true, true, true, false]);
-        assert!(lines.iter().all(|line| (line.boot, line.phase) == (1, Phase::Before)));
+        assert!(
+            lines
+                .iter()
+                .all(|line| (line.boot, line.phase) == (1, Phase::Before))
+        );
         assert_eq!(lines[5].caller, Some(Caller::Task(9)));
         assert!(!is_cut);
     }

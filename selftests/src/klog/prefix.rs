@@ -171,7 +171,14 @@ mod tests {
             (Some(Caller::Cpu(3)), " indented"),
             "only one blank is printk's own"
         );
-        for text in ["[    1.2][ T1] odd", "[T1] x", "<x>y", "[ 1.123456", "<4", ""] {
+        for text in [
+            "[    1.2][ T1] odd",
+            "[T1] x",
+            "<x>y",
+            "[ 1.123456",
+            "<4",
+            "",
+        ] {
             assert_eq!(Prefix::take(text), (Prefix::default(), text));
         }
         assert_eq!(Prefix::take("<12>x").1, "x");

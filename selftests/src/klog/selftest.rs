@@ -42,7 +42,9 @@ impl Suites {
 
 /// `ok 3 kasan`, and `# kasan: pass:61 fail:0 skip:17 total:78` before it.
 fn is_result_of(text: &str, suite: &str) -> bool {
-    let totals = text.strip_prefix("# ").and_then(|rest| rest.strip_prefix(suite));
+    let totals = text
+        .strip_prefix("# ")
+        .and_then(|rest| rest.strip_prefix(suite));
     let ends = text.starts_with("ok ") || text.starts_with("not ok ");
     let name = text.rsplit(' ').next();
     totals.is_some_and(|rest| rest.starts_with(": pass:")) || ends && name == Some(suite)
@@ -65,7 +67,11 @@ mod tests {
         let begins = "    # Subtest: kasan\n    1..2\n";
         let ends = "# kasan: pass:1 fail:0 skip:0 total:1\nok 1 kasan\n";
         let (test, other) = (report("kunit_try_catch"), report("test"));
-        let found = |text: &str| Log::parse(format!("Linux version 1\n{text}").as_bytes()).splats.len();
+        let found = |text: &str| {
+            Log::parse(format!("Linux version 1\n{text}").as_bytes())
+                .splats
+                .len()
+        };
         assert_eq!(found(&format!("{begins}{test}    ok 1 f\n{test}{ends}")), 0);
         assert_eq!(found(&format!("{begins}{other}{ends}")), 1);
         assert_eq!(found(&format!("{begins}{ends}{test}")), 1);

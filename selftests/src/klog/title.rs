@@ -67,6 +67,9 @@ fn warning(texts: &[&str], in_first: &dyn Fn() -> String) -> String {
     if first.starts_with("unchecked MSR access error") {
         return format!("unchecked MSR access error{}", in_first());
     }
+    if first.starts_with("sysfs: cannot create duplicate filename") {
+        return format!("duplicate filename in sysfs{}", in_first());
+    }
     let Some(line) = warning_line(texts) else {
         return "WARNING".to_owned();
     };
@@ -296,7 +299,10 @@ mod tests {
             of(SplatClass::Oops, "Oops: divide error: 0000 [#1] SMP", "f"),
             "divide error in f"
         );
-        assert_eq!(of(SplatClass::Oops, "Oops: Oops: 0000 [#1]", "f"), "oops in f");
+        assert_eq!(
+            of(SplatClass::Oops, "Oops: Oops: 0000 [#1]", "f"),
+            "oops in f"
+        );
         let guard = "BUG: TASK stack guard page was hit at 1 (stack is 2..3)";
         assert_eq!(
             of(SplatClass::DoubleFault, guard, "f"),
@@ -314,6 +320,9 @@ mod tests {
             "page allocation failure, order:10 in g"
         );
         let race = "BUG: KCSAN: data-race in f.isra.0 / g";
-        assert_eq!(of(SplatClass::Kasan, race, "f"), "KCSAN: data-race in f / g");
+        assert_eq!(
+            of(SplatClass::Kasan, race, "f"),
+            "KCSAN: data-race in f / g"
+        );
     }
 }

@@ -38,10 +38,26 @@ fn is_frame(text: &str) -> bool {
     text.starts_with(' ') && (text.contains("+0x") || text.trim_start().starts_with(['<', '?']))
 }
 
+/// Whether a text tells of what the next complaint is about: the object of a list, or
+/// what SLUB found in one.
+pub(super) fn is_announcement(text: &str) -> bool {
+    const OBJECTS: [&str; 7] = [
+        "page vmalloc region starting at ",
+        " vmalloc memory",
+        " non-paged memory",
+        " non-slab/vmalloc memory",
+        " NULL pointer",
+        " zero-size pointer",
+        " slab",
+    ];
+    let is_object = text.starts_with(' ') && OBJECTS.iter().any(|words| text.contains(words));
+    is_object || text.starts_with('[') && text.contains(" overwritten] 0x")
+}
+
 /// Whether a splat ends with this line.
 pub(super) fn is_end(end: End, text: &str) -> bool {
     match end {
-        End::Trace => text.starts_with("---[ end trace") || is_last_words(text),
+        End::Trace | End::SlabTrace => text.starts_with("---[ end trace") || is_last_words(text),
         End::DoubleRule => text.starts_with("======================="),
         End::Stack | End::Slab => {
             text.trim() == "</TASK>"
@@ -62,7 +78,9 @@ fn is_last_words(text: &str) -> bool {
 
 /// ` #0: ffff888001234560 (&lock){+.+.}-{4:4}, at: function+0x1/0x2`
 fn is_lock(text: &str) -> bool {
-    let number = text.strip_prefix(" #").and_then(|rest| rest.split(':').next());
+    let number = text
+        .strip_prefix(" #")
+        .and_then(|rest| rest.split(':').next());
     number.is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     })
@@ -116,6 +134,7 @@ fn is_after(end: End, text: &str) -> bool {
         End::Panic => is_last_words(text),
         End::Locks => is_lock(text),
         End::Slab => text.starts_with("FIX "),
+        End::SlabTrace => text.starts_with("FIX ") || is_register(text),
         _ => false,
     }
 }
@@ -137,10 +156,19 @@ fn is_of_memory(text: &str) -> bool {
         " pages cma reserved",
     ];
     let is_counted = text.starts_with(|first: char| first.is_ascii_digit());
-    is_counted && SAID.iter().any(|said| text.ends_with(said))
+    let is_of_zone = text.contains(" free:") && text.contains(" boost:")
+        || text.contains("*4kB ") && text.ends_with("kB");
+    is_of_zone
+        || is_counted && SAID.iter().any(|said| text.ends_with(said))
         || begins_with_one_of(
             text,
-            &["active_anon:", "Swap cache stats:", "Free swap", "Total swap", "pages in swap"],
+            &[
+                "active_anon:",
+                "Swap cache stats:",
+                "Free swap",
+                "Total swap",
+                "pages in swap",
+            ],
         )
         || text.ends_with(" pages in swap cache")
 }
@@ -173,12 +201,28 @@ mod tests {
     #[test]
     fn each_kind_goes_on_in_its_own_way() {
         let hung = |text| goes_on(SplatClass::HungTask, End::Stack, text);
-        assert!(hung("INFO: task a:7 is blocked on a mutex likely owned by task b:8."));
-        assert!(hung("1 lock held by khungtaskd/20:") && hung(" #0: ffff (x){....}, at: f+0x1/0x2"));
+        assert!(hung(
+            "INFO: task a:7 is blocked on a mutex likely owned by task b:8."
+        ));
+        assert!(
+            hung("1 lock held by khungtaskd/20:") && hung(" #0: ffff (x){....}, at: f+0x1/0x2")
+        );
         assert!(!hung("pci 1: gone"));
         assert!(!goes_on(SplatClass::Lockdep, End::Stack, " f+0x1/0x2"));
-        assert!(!goes_on(SplatClass::Kasan, End::DoubleRule, "RIP: 0010:f+0x1/0x2"));
-        assert!(goes_on(SplatClass::PageAllocation, End::Stack, "262014 pages RAM"));
-        assert!(!goes_on(SplatClass::PageAllocation, End::Stack, "pages RAM"));
+        assert!(!goes_on(
+            SplatClass::Kasan,
+            End::DoubleRule,
+            "RIP: 0010:f+0x1/0x2"
+        ));
+        assert!(goes_on(
+            SplatClass::PageAllocation,
+            End::Stack,
+            "262014 pages RAM"
+        ));
+        assert!(!goes_on(
+            SplatClass::PageAllocation,
+            End::Stack,
+            "pages RAM"
+        ));
     }
 }

@@ -158,7 +158,10 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("blanks", repeated("  ")),
         ("signs", repeated("# ")),
         ("versions", repeated("TAP version 13\n")),
-        ("deeper versions", repeated("# # # # # # # # # # # # # # # # TAP version 13\n")),
+        (
+            "deeper versions",
+            repeated("# # # # # # # # # # # # # # # # TAP version 13\n"),
+        ),
         ("plans", repeated("1..20000\n")),
         ("wrong numbers", repeated("ok 7 a\n")),
         ("hidden results", repeated("xok 7 selftests: a\n")),

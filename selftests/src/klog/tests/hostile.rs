@@ -62,7 +62,11 @@ fn assert_sound(log: &Log) {
         assert!(log.lines_of(splat).all(|line| line.boot == splat.boot));
     }
     assert!(log.splats.is_sorted_by_key(|splat| splat.lines[0]));
-    let mut owned: Vec<usize> = log.splats.iter().flat_map(|splat| splat.lines.clone()).collect();
+    let mut owned: Vec<usize> = log
+        .splats
+        .iter()
+        .flat_map(|splat| splat.lines.clone())
+        .collect();
     let all = owned.len();
     owned.sort_unstable();
     owned.dedup();
@@ -101,7 +105,10 @@ fn shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("bytes", vec![0xff; bytes]),
         ("lines", repeated("@x\n")),
         ("banners", repeated(BANNER)),
-        ("marks", repeated("<12>[    1.000000][    T1] testbed: stage 1 begins\n")),
+        (
+            "marks",
+            repeated("<12>[    1.000000][    T1] testbed: stage 1 begins\n"),
+        ),
         ("headings", repeated("@BUG: KASAN: x in y+0x1/0x2\n")),
         ("cuts", repeated("@------------[ cut here ]------------\n")),
         ("half warnings", repeated(warning)),
@@ -109,19 +116,30 @@ fn shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
             "whole warnings",
             repeated(&format!("{warning}@---[ end trace 0 ]---\n")),
         ),
-        ("lines that perhaps begin a stack", repeated("@BUG: odd\n@x\n")),
+        (
+            "lines that perhaps begin a stack",
+            repeated("@BUG: odd\n@x\n"),
+        ),
         ("one endless splat", by_one(bytes, warning)),
-        ("stacks", repeated("@Call Trace:\n@ <TASK>\n@ f+0x1/0x2\n@ </TASK>\n")),
+        (
+            "stacks",
+            repeated("@Call Trace:\n@ <TASK>\n@ f+0x1/0x2\n@ </TASK>\n"),
+        ),
         (
             "stalls",
             repeated("@rcu: INFO: rcu_preempt self-detected stall on CPU\n@ </TASK>\n@rcu: x\n"),
         ),
         (
             "questions and answers",
-            repeated("@BUG: soft lockup\n@ </TASK>\n@Sending NMI from CPU 0 to CPUs 1:\n@x\n@NMI backtrace for cpu 1\n"),
+            repeated(
+                "@BUG: soft lockup\n@ </TASK>\n@Sending NMI from CPU 0 to CPUs 1:\n@x\n@NMI backtrace for cpu 1\n",
+            ),
         ),
         ("many writers of one line", by_many("x")),
-        ("many writers of splats", by_many("BUG: KASAN: x in y+0x1/0x2")),
+        (
+            "many writers of splats",
+            by_many("BUG: KASAN: x in y+0x1/0x2"),
+        ),
     ]
 }
 
@@ -137,7 +155,11 @@ fn hostile_logs_cost_no_more_than_their_length() {
     for (name, serial) in shapes(2_000_000) {
         let (lines, _) = line::lines(&serial);
         let found = find::find(&lines);
-        assert!(found.looks <= 3 * lines.len(), "{name}: {} looks", found.looks);
+        assert!(
+            found.looks <= 3 * lines.len(),
+            "{name}: {} looks",
+            found.looks
+        );
         let log = Log::parse(&serial);
         assert_sound(&log);
         let strays = log.stray_warnings(1).count() + log.stray_errors(1).count();

@@ -97,7 +97,10 @@ fn what_stands_in_between_is_nobody_s() {
     let log = Log::parse(text.as_bytes());
     assert!(log.splats[0].is_whole);
     let odd = log.stray_errors(1).chain(log.stray(1));
-    assert!(odd.map(|line| line.text.as_str()).any(|text| text == "pci 1: odd"));
+    assert!(
+        odd.map(|line| line.text.as_str())
+            .any(|text| text == "pci 1: odd")
+    );
 }
 
 #[test]

@@ -61,11 +61,10 @@ fn classes_are_told_apart() {
 
 #[test]
 fn an_unended_splat_swallows_no_other() {
-    let text =
-        "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n"
-            .to_owned()
-            + &"y\n".repeat(10)
-            + "Kernel panic - not syncing: gone\n";
+    let text = "------------[ cut here ]------------\nWARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nx\n"
+        .to_owned()
+        + &"y\n".repeat(10)
+        + "Kernel panic - not syncing: gone\n";
     assert_eq!(titles(&text).len(), 2);
 }
 
@@ -116,7 +115,8 @@ fn a_complaint_inside_another_is_found() {
         assert!(log.splats[0].says("pci 1: gone"));
         assert_eq!(log.splats[0].is_whole, is_outer_whole, "{inside}");
     }
-    let kasan = "BUG: KASAN: bad in g+0x1/0x2\nBUG: KASAN: worse in h+0x1/0x2\n=======================\n";
+    let kasan =
+        "BUG: KASAN: bad in g+0x1/0x2\nBUG: KASAN: worse in h+0x1/0x2\n=======================\n";
     assert_eq!(titles(kasan).len(), 2);
     // Before the line that names the kind, too: the first has no end then.
     let torn = "------------[ cut here ]------------\npci 1: gone\n\
@@ -179,7 +179,10 @@ fn a_report_and_the_warn_that_it_makes_are_one() {
          FIX kmalloc-64: Restoring Right Redzone 0x1-0x2=0xcc\nafter\n"
     );
     let log = bare(&slab);
-    assert_eq!(titles(&slab), ["BUG: BUG kmalloc-64, Right Redzone overwritten"]);
+    assert_eq!(
+        titles(&slab),
+        ["BUG: BUG kmalloc-64, Right Redzone overwritten"]
+    );
     assert!(log.splats[0].is_whole);
     assert_eq!(log.splats[0].frames, ["kfree", "g"]);
     let key = format!("BUG: key 1 has not been registered!\n{warn}");
@@ -192,7 +195,10 @@ fn a_report_and_the_warn_that_it_makes_are_one() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].class, SplatClass::ListCorruption);
     // Not at once: two complaints.
-    assert_eq!(titles(&format!("BUG: key 1 has not been registered!\nx\n{warn}")).len(), 2);
+    assert_eq!(
+        titles(&format!("BUG: key 1 has not been registered!\nx\n{warn}")).len(),
+        2
+    );
 }
 
 #[test]
@@ -201,10 +207,18 @@ fn what_is_only_perhaps_a_stack_swallows_nothing() {
     assert_eq!(log.splats[0].lines.len(), 1);
     assert!(log.splats[0].is_whole);
     let trace = "Call Trace:\n <TASK>\n f+0x1/0x2\n </TASK>\nafter\n";
-    let log = bare(&format!("BUG: spinlock bad magic on CPU#0, a/1\n lock: x\n{trace}"));
+    let log = bare(&format!(
+        "BUG: spinlock bad magic on CPU#0, a/1\n lock: x\n{trace}"
+    ));
     assert_eq!((log.splats.len(), log.splats[0].lines.len()), (1, 6));
-    assert_eq!(titles("WARNING: polling idle and HT enabled\none\n").len(), 0);
-    assert_eq!(titles(&format!("WARNING: do not do that\n{trace}")).len(), 1);
+    assert_eq!(
+        titles("WARNING: polling idle and HT enabled\none\n").len(),
+        0
+    );
+    assert_eq!(
+        titles(&format!("WARNING: do not do that\n{trace}")).len(),
+        1
+    );
     let many = format!("BUG: odd\n{}{trace}", "x\n".repeat(60));
     assert_eq!(bare(&many).splats[0].lines.len(), 1);
 }
@@ -212,9 +226,11 @@ fn what_is_only_perhaps_a_stack_swallows_nothing() {
 #[test]
 fn a_panic_is_whole_when_the_kernel_has_said_its_last() {
     let panic = "Kernel panic - not syncing: gone\nCPU: 1 UID: 0\nCall Trace:\n <TASK>\n vpanic+0x1/0x2\n \
-        panic+0x1/0x2\n f+0x1/0x2\n </TASK>\n";
+        panic+0x1/0x2\n f+0x1/0x2\n";
     let torn = &bare(panic).splats[0];
     assert!(!torn.is_whole && torn.frames == ["f"]);
+    assert!(bare(&format!("{panic} </TASK>\n")).splats[0].is_whole);
+    assert!(!bare(&format!("{panic} </TASK>\nmore\n")).splats[0].is_whole);
     for last in [
         "Kernel Offset: 0x1a800000 from 0xffffffff81000000",
         "Rebooting in 5 seconds..",
@@ -253,4 +269,20 @@ fn a_stall_goes_on_behind_its_first_stack() {
     assert_eq!(classes, [SplatClass::RcuStall, SplatClass::HungTask]);
     let strays: Vec<&str> = log.stray(1).map(|line| line.text.as_str()).collect();
     assert_eq!(strays, ["Linux version 7.3.4", "after", "after"]);
+}
+
+#[test]
+fn what_announces_a_complaint_is_part_of_it() {
+    let warn = "------------[ cut here ]------------\nlist_del corruption. prev is bad\n\
+        WARNING: lib/list_debug.c:62 at f+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
+    let object = " 4-page vmalloc region starting at 0x1 allocated at g+0x1/0x2\n";
+    let log = bare(&format!("{object}{warn}{object}x\n{warn}"));
+    let lengths: Vec<_> = log.splats.iter().map(|splat| splat.lines.len()).collect();
+    assert_eq!(lengths, [5, 4], "only what comes at once");
+    assert!(log.splats[0].says("allocated at g"));
+    assert_eq!(log.splats[0].class, SplatClass::ListCorruption);
+    let slab = "[Poison overwritten] 0x1-0x2 @offset=16. First byte 0x1 instead of 0x6b\n\
+        =====================\nBUG canary (Not tainted): Object corrupt\n </TASK>\n";
+    let log = bare(slab);
+    assert!(log.splats[0].says("Poison overwritten") && log.splats[0].lines.len() == 3);
 }
