@@ -3,14 +3,16 @@
  * pull MODULE [WORD...]
  *
  * Loads the module of the canaries and pulls those that are named, one after the
- * other, each from a process of its own, for some end who pulls them. Without a
- * word it tells which there are. Who watches for what takes long is first told to
+ * other, each from a process of its own, for some end who pulls them. Those that a
+ * comma joins are pulled at once, each on a processor of its own. Without a word it
+ * tells which there are. Who watches for what takes long is first told to
  * lose patience early.
  *
  * Exit codes: 0 all were pulled; 1 one is not there, or could not be pulled.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,9 @@
 #define LEAK_AGE_MSECS	5500
 /* For what is said by others than the one who pulled. */
 #define SETTLE_MSECS	300
+/* For those who pull at once to be there. */
+#define MEET_MSECS	100
+#define TOGETHER_MAX	4
 
 struct patience {
 	const char *kind;	/* What the word of a canary begins with. */
@@ -124,23 +129,66 @@ static int find_leaks(void)
 	return show(KMEMLEAK);
 }
 
-/* Pulls in a process that may not come back. */
-static int pull_apart(const char *word)
+static pid_t begin(const char *word, int cpu, const struct timespec *at)
 {
-	int status;
+	cpu_set_t cpus;
 	pid_t pid;
 
 	fflush(stdout);
 	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (!pid)
-		_exit(-write_text(CANARIES, word));
-	if (waitpid(pid, &status, 0) != pid)
+	if (pid)
+		return pid;
+	if (at) {
+		CPU_ZERO(&cpus);
+		CPU_SET(cpu, &cpus);
+		sched_setaffinity(0, sizeof(cpus), &cpus);
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, at, NULL) == EINTR)
+			;
+	}
+	_exit(-write_text(CANARIES, word));
+}
+
+static int end(pid_t pid, const char *word)
+{
+	int status;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return -errno;
 	if (WIFSIGNALED(status))
 		printf("# %s: the one who pulled it is gone\n", word);
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
+}
+
+/* Pulls in a process that may not come back. */
+static int pull_apart(const char *word)
+{
+	return end(begin(word, 0, NULL), word);
+}
+
+static int pull_at_once(char *words)
+{
+	const char *word[TOGETHER_MAX];
+	pid_t pid[TOGETHER_MAX];
+	struct timespec at;
+	int number, count = 0, ret = 0;
+	char *next;
+
+	for (next = strtok(words, ","); next && count < TOGETHER_MAX; next = strtok(NULL, ","))
+		word[count++] = next;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_nsec += MEET_MSECS * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_nsec -= 1000000000;
+		at.tv_sec++;
+	}
+	for (number = 0; number < count; number++)
+		pid[number] = begin(word[number], number, &at);
+	for (number = 0; number < count; number++)
+		ret = end(pid[number], word[number]) ?: ret;
+	pause_msecs(SETTLE_MSECS);
+	if (!ret)
+		printf("# pulled at once: %d\n", count);
+	return ret;
 }
 
 static int pull(const char *word)
@@ -181,6 +229,6 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		return show(CANARIES) ? 1 : 0;
 	for (at = 2; at < argc; at++)
-		failed |= pull(argv[at]) != 0;
+		failed |= (strchr(argv[at], ',') ? pull_at_once(argv[at]) : pull(argv[at])) != 0;
 	return failed;
 }

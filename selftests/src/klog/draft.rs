@@ -38,10 +38,14 @@ pub(super) struct Draft {
     pub(super) class: SplatClass,
     /// The numbers of its lines.
     pub(super) lines: Vec<usize>,
+    /// The number of the line before them that says what it is about.
+    pub(super) announcement: Option<usize>,
     end: End,
     state: State,
     station: Option<u8>,
     is_dropped: bool,
+    /// Whether its last line is the end of a stack trace.
+    ends_with_stack: bool,
 }
 
 impl Draft {
@@ -51,6 +55,7 @@ impl Draft {
         Self {
             class,
             lines: vec![index],
+            announcement: None,
             end,
             state: match end {
                 _ if is_cut(text) => State::Prologue,
@@ -59,6 +64,7 @@ impl Draft {
             },
             station: station(heading, text),
             is_dropped: false,
+            ends_with_stack: false,
         }
     }
 
@@ -112,15 +118,15 @@ impl Draft {
     /// A report that makes a WARN for the sake of its stack.
     fn has_cut(&mut self) -> bool {
         let takes = match self.end {
-            End::Slab => self.state != State::Done,
-            End::LineAndCut => self.lines.len() == 1,
-            _ => false,
+            End::Slab if self.state != State::Done => Some(End::SlabTrace),
+            End::LineAndCut if self.lines.len() == 1 => Some(End::Trace),
+            _ => None,
         };
-        if takes {
-            self.end = End::Trace;
+        if let Some(end) = takes {
+            self.end = end;
             self.state = State::Prologue;
         }
-        takes
+        takes.is_some()
     }
 
     fn has_prologue(&mut self, heading: Heading, text: &str) -> bool {
@@ -156,6 +162,7 @@ impl Draft {
         let takes = !self.is_full() && self.has_line(text);
         if takes {
             self.lines.push(index);
+            self.ends_with_stack = is_end(End::Stack, text);
         }
         takes
     }
@@ -210,10 +217,22 @@ impl Draft {
         self.state = State::Done;
     }
 
+    /// The numbers of all its lines.
+    pub(super) fn all_lines(&self) -> Vec<usize> {
+        self.announcement
+            .into_iter()
+            .chain(self.lines.iter().copied())
+            .collect()
+    }
+
     /// Nothing more will come.
     pub(super) fn finish(&mut self) {
         if self.is_maybe() {
             self.give_up();
+        }
+        // Early in a boot, a machine that resets at once says no more than that.
+        if self.end == End::Panic && self.ends_with_stack {
+            self.state = State::Done;
         }
     }
 }

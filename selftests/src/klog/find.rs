@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 
 use super::draft::Draft;
-use super::heading::{Heading, heading};
+use super::heading::{Heading, heading, is_cut};
 use super::line::Line;
 use super::prefix::Caller;
 use super::selftest::Suites;
+use super::trace::is_announcement;
 
 /// Splats that are kept of one log.
 const SPLATS_MAX: usize = 500;
@@ -53,6 +54,8 @@ struct Finder {
     open: HashMap<Option<Caller>, Vec<usize>>,
     /// The draft whose writer asked other processors what they do.
     asks: Option<usize>,
+    /// The last line that may say what a complaint is about, and its writer.
+    announcement: Option<(Option<Caller>, usize)>,
     suites: Suites,
     /// Drafts that a self-test has brought about.
     staged: Vec<usize>,
@@ -62,6 +65,7 @@ impl Finder {
     fn next_boot(&mut self) {
         self.open.clear();
         self.asks = None;
+        self.announcement = None;
         self.suites = Suites::default();
     }
 
@@ -69,16 +73,41 @@ impl Finder {
         let text = line.text.as_str();
         self.suites.line(text);
         let mut open = self.open.remove(&line.caller).unwrap_or_default();
-        match heading(text) {
-            Some(heading) => self.heading(&mut open, heading, text, index),
+        let announced = self.announced(line.caller, text);
+        let is_taken = match heading(text) {
+            Some(heading) => {
+                self.heading(&mut open, heading, text, index, announced);
+                true
+            }
             None => self.body(&mut open, text, index),
+        };
+        if !is_taken && is_announcement(text) {
+            self.announcement = Some((line.caller, index));
         }
         if !open.is_empty() {
             self.open.insert(line.caller, open);
         }
     }
 
-    fn heading(&mut self, open: &mut Vec<usize>, heading: Heading, text: &str, index: usize) {
+    /// The line that this writer has just announced a complaint with. One that stands
+    /// around a complaint does not come in between.
+    fn announced(&mut self, caller: Option<Caller>, text: &str) -> Option<usize> {
+        let (by, index) = self.announcement?;
+        if by != caller || text.starts_with("=====") {
+            return None;
+        }
+        self.announcement = None;
+        Some(index)
+    }
+
+    fn heading(
+        &mut self,
+        open: &mut Vec<usize>,
+        heading: Heading,
+        text: &str,
+        index: usize,
+        announced: Option<usize>,
+    ) {
         while let Some(&top) = open.last() {
             self.found.looks += 1;
             let draft = &mut self.found.drafts[top];
@@ -101,31 +130,34 @@ impl Finder {
         if self.suites.is_on_purpose(heading.class) {
             self.staged.push(number);
         }
-        self.found.drafts.push(Draft::new(heading, text, index));
+        let mut draft = Draft::new(heading, text, index);
+        draft.announcement = announced.filter(|_| is_cut(text) || text.starts_with("BUG "));
+        self.found.drafts.push(draft);
         if open.len() == NESTING_MAX {
             open.remove(0);
         }
         open.push(number);
     }
 
-    fn body(&mut self, open: &mut Vec<usize>, text: &str, index: usize) {
+    /// Gives a line to the splat that it is part of, if there is one.
+    fn body(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
         while let Some(&top) = open.last() {
             self.found.looks += 1;
             if self.found.drafts[top].takes(text, index) {
                 if text.starts_with("Sending NMI from CPU") {
                     self.asks = Some(top);
                 }
-                return;
+                return true;
             }
             open.pop();
         }
         // A processor that was asked answers by itself.
-        if text.starts_with("NMI backtrace for cpu")
-            && let Some(asking) = self.asks
-            && self.found.drafts[asking].takes(text, index)
-        {
-            open.push(asking);
-        }
+        let asking = self
+            .asks
+            .filter(|_| text.starts_with("NMI backtrace for cpu"));
+        let answered = asking.filter(|asking| self.found.drafts[*asking].takes(text, index));
+        open.extend(answered);
+        answered.is_some()
     }
 
     fn finish(mut self, lines: &[Line]) -> Found {

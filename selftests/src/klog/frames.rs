@@ -63,7 +63,6 @@ const MACHINERY: &[&str] = &[
     // Where a task sleeps.
     "__schedule",
     "schedule",
-    "schedule_timeout",
     "schedule_preempt_disabled",
     "preempt_schedule",
     "preempt_schedule_common",
@@ -119,6 +118,9 @@ const MACHINERY_OF: &[&str] = &[
     "__alloc_pages_slowpath",
     "__alloc_frozen_pages",
     "__alloc_pages",
+    "alloc_pages",
+    "sysfs_warn_dup",
+    "schedule_timeout",
     "nmi_",
     "trigger_",
     "arch_trigger_",
@@ -126,7 +128,9 @@ const MACHINERY_OF: &[&str] = &[
 
 /// Returns the first functions of the first stack, the innermost first.
 pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<String> {
-    let all = stack(class, texts);
+    let mut all = stack(class, texts);
+    // An exception shows the registers, and again where they lie on the stack.
+    all.dedup();
     let told = all.into_iter().skip_while(|name| is_machinery(name));
     told.take(FRAMES_MAX).map(str::to_owned).collect()
 }

@@ -21,6 +21,8 @@ pub(super) enum End {
     Stack,
     /// SLUB's own report: a stack trace, or a WARN that it makes for the sake of one.
     Slab,
+    /// Such a WARN, after which SLUB says what it does about it.
+    SlabTrace,
     /// What the kernel says last of all.
     Panic,
     /// A list of locks.
@@ -44,6 +46,9 @@ pub(super) struct Heading {
 
 /// Returns what complaint begins with this text.
 pub(super) fn heading(text: &str) -> Option<Heading> {
+    if is_about_program(text) {
+        return None;
+    }
     if is_cut(text) {
         return Some(Heading {
             class: SplatClass::Warn,
@@ -58,6 +63,18 @@ pub(super) fn heading(text: &str) -> Option<Heading> {
         class: *class,
         end: *end,
     })
+}
+
+/// Whether the kernel speaks of a program, whose name can be anything.
+fn is_about_program(text: &str) -> bool {
+    const SAID: [&str; 5] = [
+        "]: segfault at ",
+        "] general protection fault ip:",
+        "] trap ",
+        "]: bad frame in ",
+        "): drop_caches: ",
+    ];
+    SAID.iter().any(|said| text.contains(said))
 }
 
 /// Complaints that begin with the name of the task.
@@ -182,6 +199,7 @@ const ROWS: &[Row] = &[
     // `BUG kmalloc-64 (Not tainted): Poison overwritten`.
     ("BUG ", "): ", SplatClass::Bug, End::Slab),
     ("unchecked MSR access error: ", "", SplatClass::Warn, End::Stack),
+    ("sysfs: cannot create duplicate filename", "", SplatClass::Warn, End::Stack),
     // All else: a WARN whose "cut here" is lost, and what people print by hand.
     ("WARNING: ", "+0x", SplatClass::Warn, End::Trace),
     ("WARNING: kernel stack ", "", SplatClass::Warn, End::Line),
@@ -210,6 +228,7 @@ mod tests {
             "lockdep: refcount_t: in prose",
             "[Firmware Bug]: TSC is odd",
             "UBSAN: initialised",
+            "BUG: x[37]: segfault at 8 ip 00000000004017f2 sp 00007ffee52b3e10 error 6 in init",
             " ------------[ cut here ]------------",
         ] {
             assert_eq!(heading(text), None, "{text}");

@@ -42,12 +42,13 @@ impl Log {
         let found = find::find(&lines);
         let mut explained = vec![false; lines.len()];
         for draft in found.drafts.iter().chain(&found.staged) {
-            for index in &draft.lines {
-                explained[*index] = true;
+            for index in draft.all_lines() {
+                explained[index] = true;
             }
         }
         let splats = found.drafts.into_iter();
-        let splats = splats.map(|draft| Splat::new(draft, &lines)).collect();
+        let mut splats: Vec<Splat> = splats.map(|draft| Splat::new(draft, &lines)).collect();
+        splats.sort_by_key(|splat| splat.lines[0]);
         Self {
             lines,
             splats,

@@ -51,18 +51,21 @@ impl Splat {
             .map(|index| lines[*index].text.as_str())
             .collect();
         let first = &lines[draft.lines[0]];
-        let message = message(&texts);
-        let class = class(draft.class, &message);
+        let about = draft.announcement.map(|index| lines[index].text.as_str());
+        let said = message(&texts);
+        let class = class(draft.class, &said);
+        let message = about.into_iter().chain([said.as_str()]);
+        let message = message.filter(|text| !text.is_empty()).collect::<Vec<_>>();
         let frames = frames::frames(class, &texts);
         Self {
             class,
             title: title::title(class, &texts, &frames),
-            message,
+            message: message.join("\n"),
             frames,
             boot: first.boot,
             phase: first.phase,
             is_whole: draft.is_whole(),
-            lines: draft.lines,
+            lines: draft.all_lines(),
         }
     }
 }

@@ -67,6 +67,9 @@ fn warning(texts: &[&str], in_first: &dyn Fn() -> String) -> String {
     if first.starts_with("unchecked MSR access error") {
         return format!("unchecked MSR access error{}", in_first());
     }
+    if first.starts_with("sysfs: cannot create duplicate filename") {
+        return format!("duplicate filename in sysfs{}", in_first());
+    }
     let Some(line) = warning_line(texts) else {
         return "WARNING".to_owned();
     };

@@ -38,10 +38,26 @@ fn is_frame(text: &str) -> bool {
     text.starts_with(' ') && (text.contains("+0x") || text.trim_start().starts_with(['<', '?']))
 }
 
+/// Whether a text tells of what the next complaint is about: the object of a list, or
+/// what SLUB found in one.
+pub(super) fn is_announcement(text: &str) -> bool {
+    const OBJECTS: [&str; 7] = [
+        "page vmalloc region starting at ",
+        " vmalloc memory",
+        " non-paged memory",
+        " non-slab/vmalloc memory",
+        " NULL pointer",
+        " zero-size pointer",
+        " slab",
+    ];
+    let is_object = text.starts_with(' ') && OBJECTS.iter().any(|words| text.contains(words));
+    is_object || text.starts_with('[') && text.contains(" overwritten] 0x")
+}
+
 /// Whether a splat ends with this line.
 pub(super) fn is_end(end: End, text: &str) -> bool {
     match end {
-        End::Trace => text.starts_with("---[ end trace") || is_last_words(text),
+        End::Trace | End::SlabTrace => text.starts_with("---[ end trace") || is_last_words(text),
         End::DoubleRule => text.starts_with("======================="),
         End::Stack | End::Slab => {
             text.trim() == "</TASK>"
@@ -118,6 +134,7 @@ fn is_after(end: End, text: &str) -> bool {
         End::Panic => is_last_words(text),
         End::Locks => is_lock(text),
         End::Slab => text.starts_with("FIX "),
+        End::SlabTrace => text.starts_with("FIX ") || is_register(text),
         _ => false,
     }
 }
@@ -139,7 +156,10 @@ fn is_of_memory(text: &str) -> bool {
         " pages cma reserved",
     ];
     let is_counted = text.starts_with(|first: char| first.is_ascii_digit());
-    is_counted && SAID.iter().any(|said| text.ends_with(said))
+    let is_of_zone = text.contains(" free:") && text.contains(" boost:")
+        || text.contains("*4kB ") && text.ends_with("kB");
+    is_of_zone
+        || is_counted && SAID.iter().any(|said| text.ends_with(said))
         || begins_with_one_of(
             text,
             &[

@@ -233,6 +233,56 @@ fn a_torn_splat_is_not_the_expected_one() {
     let torn = WARNING.replace("---[ end trace 0 ]---\n", "");
     let (outcome, _) = passed_but(PASSED, &serial(&torn, ""));
     assert_eq!(outcome, Outcome::Fail);
+    // Nor where none need come: what it hides is not known.
+    for count in ["min: 0", "min: 1"] {
+        let both = serial(&format!("{WARNING}{torn}"), "");
+        let judgement = judged_with(&SCENARIO.replace("count: 1", count), &both);
+        assert_eq!(judgement.outcome, Outcome::Fail, "{count}");
+        assert!(
+            judgement.reason.ends_with("and 1 times torn"),
+            "{}",
+            judgement.reason
+        );
+    }
+}
+
+#[test]
+fn a_splat_stands_for_one_that_is_expected() {
+    let two = SCENARIO.replace(
+        "splats: [",
+        "splats: [{class: WARN, text: Destroying it, count: 1}, ",
+    );
+    let judged = |times| judged_with(&two, &serial(&WARNING.repeat(times), ""));
+    assert_eq!(judged(1).outcome, Outcome::Fail);
+    assert_eq!(
+        judged(1).reason,
+        "stage 1: WARN \"Destroying\" was expected 1 times and seen 0 times"
+    );
+    let other = WARNING.replace("Destroying it", "Destroying all");
+    let both = judged_with(&two, &serial(&format!("{WARNING}{other}"), ""));
+    assert_eq!(both.outcome, Outcome::Pass, "{}", both.reason);
+}
+
+#[test]
+fn between_minimum_and_maximum_each_count_is_good() {
+    let scenario = SCENARIO.replace("count: 1", "min: 1, max: 2");
+    for (times, expected) in [
+        (0, Outcome::Fail),
+        (1, Outcome::Pass),
+        (2, Outcome::Pass),
+        (3, Outcome::Fail),
+    ] {
+        let log = serial(&WARNING.repeat(times), "");
+        let judgement = judged_with(&scenario, &log);
+        assert_eq!(judgement.outcome, expected, "{}", judgement.reason);
+    }
+}
+
+/// How a run that passes is judged with these splats, by this scenario.
+fn judged_with(scenario: &str, serial: &str) -> Judgement {
+    let scenario = Scenario::parse(scenario, "small.yaml").unwrap();
+    let evidence = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, serial);
+    judge(&scenario, &evidence, &Log::parse(evidence.serial))
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &CanaryArgs, session: &Session) -> anyhow::Result<Exit> 
     Ok(exit)
 }
 
-/// Splits what is joined by `+`. Without any word there is one guest that pulls none.
+/// Splits what is joined by `+`; what a comma joins is pulled at once. Without any word there is one guest that pulls none.
 fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
     if arguments.is_empty() {
         return Ok(vec![Vec::new()]);
@@ -73,7 +73,7 @@ fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
     let group = |argument: &String| -> anyhow::Result<Vec<String>> {
         let words: Vec<String> = argument.split('+').map(str::to_owned).collect();
         let is_word = |word: &String| {
-            let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-,".contains(c);
             !word.is_empty() && word.chars().all(known)
         };
         match words.iter().all(is_word) {

@@ -226,9 +226,11 @@ fn what_is_only_perhaps_a_stack_swallows_nothing() {
 #[test]
 fn a_panic_is_whole_when_the_kernel_has_said_its_last() {
     let panic = "Kernel panic - not syncing: gone\nCPU: 1 UID: 0\nCall Trace:\n <TASK>\n vpanic+0x1/0x2\n \
-        panic+0x1/0x2\n f+0x1/0x2\n </TASK>\n";
+        panic+0x1/0x2\n f+0x1/0x2\n";
     let torn = &bare(panic).splats[0];
     assert!(!torn.is_whole && torn.frames == ["f"]);
+    assert!(bare(&format!("{panic} </TASK>\n")).splats[0].is_whole);
+    assert!(!bare(&format!("{panic} </TASK>\nmore\n")).splats[0].is_whole);
     for last in [
         "Kernel Offset: 0x1a800000 from 0xffffffff81000000",
         "Rebooting in 5 seconds..",
@@ -267,4 +269,20 @@ fn a_stall_goes_on_behind_its_first_stack() {
     assert_eq!(classes, [SplatClass::RcuStall, SplatClass::HungTask]);
     let strays: Vec<&str> = log.stray(1).map(|line| line.text.as_str()).collect();
     assert_eq!(strays, ["Linux version 7.3.4", "after", "after"]);
+}
+
+#[test]
+fn what_announces_a_complaint_is_part_of_it() {
+    let warn = "------------[ cut here ]------------\nlist_del corruption. prev is bad\n\
+        WARNING: lib/list_debug.c:62 at f+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
+    let object = " 4-page vmalloc region starting at 0x1 allocated at g+0x1/0x2\n";
+    let log = bare(&format!("{object}{warn}{object}x\n{warn}"));
+    let lengths: Vec<_> = log.splats.iter().map(|splat| splat.lines.len()).collect();
+    assert_eq!(lengths, [5, 4], "only what comes at once");
+    assert!(log.splats[0].says("allocated at g"));
+    assert_eq!(log.splats[0].class, SplatClass::ListCorruption);
+    let slab = "[Poison overwritten] 0x1-0x2 @offset=16. First byte 0x1 instead of 0x6b\n\
+        =====================\nBUG canary (Not tainted): Object corrupt\n </TASK>\n";
+    let log = bare(slab);
+    assert!(log.splats[0].says("Poison overwritten") && log.splats[0].lines.len() == 3);
 }
