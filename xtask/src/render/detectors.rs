@@ -44,13 +44,13 @@ fn names(all: &[&DetectorResult], sight: Sight) -> Vec<String> {
         }
     }
     let with_stacks = |name: &str| {
-        let same = all.iter().filter(|one| one.name == name);
-        let (here, elsewhere): (Vec<&DetectorResult>, Vec<&DetectorResult>) =
-            same.partition(|one| one.sight == sight);
-        if elsewhere.is_empty() {
+        let of_name = |one: &&&DetectorResult| one.name == name;
+        let differs = all.iter().filter(of_name).any(|one| one.sight != sight);
+        if !differs {
             return name.to_owned();
         }
-        let stacks: Vec<&str> = here.iter().map(|one| one.stack.as_str()).collect();
+        let here = all.iter().filter(of_name).filter(|one| one.sight == sight);
+        let stacks: Vec<&str> = here.map(|one| one.stack.as_str()).collect();
         format!("{name} on {}", stacks.join(" and "))
     };
     names.into_iter().map(with_stacks).collect()
