@@ -12,6 +12,7 @@ use crate::conflict::Place;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::mail::Patch;
+use crate::mutant::Mutant;
 use crate::overlay::Overlay;
 use crate::scratch::{Direction, Scratch};
 use crate::series::Series;
@@ -30,6 +31,30 @@ pub struct Stack {
     pub configs: Vec<String>,
     /// A name for its content: tree and overlay.
     pub id: String,
+}
+
+impl Stack {
+    /// Returns the source state of a mutant of this one. It contains the same series by
+    /// name: what it lacks of them is what is to be noticed.
+    #[must_use]
+    pub fn mutated(&self, mutant: &Mutant, tree: &Tree) -> Self {
+        Self {
+            name: format!("{MUTANT_PREFIX}{}", mutant.name),
+            overlay: mutant.overlay.clone(),
+            id: stack_id(tree, &mutant.overlay),
+            ..self.clone()
+        }
+    }
+}
+
+/// What the names of mutants' stacks begin with.
+pub const MUTANT_PREFIX: &str = "mutant-";
+
+fn stack_id(tree: &Tree, overlay: &Overlay) -> String {
+    ContentId::new("stack")
+        .part(tree.id().as_bytes())
+        .part(overlay.content_id().as_bytes())
+        .finish()
 }
 
 /// The stacks of a run, and how they came about, for people.
@@ -285,10 +310,7 @@ impl Work<'_> {
     }
 
     fn stack(&self, name: &str, contains: &BTreeSet<String>, configs: &[String]) -> Stack {
-        let id = ContentId::new("stack")
-            .part(self.tree.id().as_bytes())
-            .part(self.overlay.content_id().as_bytes())
-            .finish();
+        let id = stack_id(self.tree, &self.overlay);
         Stack {
             name: name.to_owned(),
             overlay: self.overlay.clone(),

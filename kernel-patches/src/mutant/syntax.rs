@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Functions and their statements, as far as changing them needs it.
+//!
+//! Not a compiler: types and macros are unknown, and a function whose brackets do not
+//! fit, or that is nested too deeply, has no statements. What is taken for something
+//! else than it is does not compile when it is changed, and that is told.
+
+use std::ops::Range;
+
+use super::lexer::{Kind as TokenKind, Token, tokens};
+
+/// Deeper nesting is given up.
+const DEPTH_MAX: usize = 100;
+
+/// What a statement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `if (...)`; its own tokens are those, without what follows.
+    If,
+    /// `while`, `for`, `do`, `switch`, or a macro with a body, such as a loop over a list.
+    Body,
+    /// `scoped_guard(...)` and relatives: a lock held for what follows.
+    ScopedGuard,
+    /// `{ ... }`.
+    Block,
+    Declaration,
+    /// `guard(...)(...);`: a lock held to the end of the block.
+    Guard,
+    Return,
+    /// `goto`, `break` and `continue`.
+    Jump,
+    Label,
+    /// A call or an assignment.
+    Expression,
+    Empty,
+    /// What cannot be made sense of.
+    Odd,
+}
+
+/// A statement of a function. Ranges are of tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) kind: Kind,
+    /// With its body and its last `;` or `}`.
+    pub(super) whole: Range<usize>,
+    /// Without its body.
+    pub(super) own: Range<usize>,
+    /// The statement around it, by index.
+    pub(super) parent: Option<usize>,
+    /// The one before it in the same block, by index.
+    pub(super) before: Option<usize>,
+}
+
+/// A function with a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    pub(super) name: String,
+    /// From its type to before the `{`.
+    pub(super) head: Range<usize>,
+    /// Statements, each after the one around it.
+    pub(super) statements: Vec<Statement>,
+}
+
+/// A source file, looked into.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    bytes: &'a [u8],
+    pub(super) tokens: Vec<Token>,
+    /// Of an opening bracket the closing one, by token.
+    closing: Vec<Option<usize>>,
+    pub(super) functions: Vec<Function>,
+}
+
+impl<'a> Source<'a> {
+    /// Looks into a source file.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        let tokens = tokens(bytes);
+        let mut source = Self {
+            closing: brackets(bytes, &tokens),
+            bytes,
+            tokens,
+            functions: Vec::new(),
+        };
+        source.functions = source.find_functions();
+        source
+    }
+
+    /// Returns the whole text.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Returns the tokens that begin in these lines.
+    pub(super) fn tokens_in(&self, lines: &Range<usize>) -> Range<usize> {
+        let first = |line| self.tokens.partition_point(|token| token.line < line);
+        first(lines.start)..first(lines.end)
+    }
+
+    /// Returns the name of the function that a token is in.
+    pub(super) fn function_at(&self, token: usize) -> Option<&str> {
+        let after = self
+            .functions
+            .partition_point(|one| one.head.start <= token);
+        let function = self.functions.get(after.checked_sub(1)?)?;
+        let is_in = token <= self.closing(function.head.end)?;
+        is_in.then_some(function.name.as_str())
+    }
+
+    /// Returns the text of a token; empty past the end.
+    pub(super) fn text(&self, token: usize) -> &'a [u8] {
+        match self.tokens.get(token) {
+            Some(token) => &self.bytes[token.place.clone()],
+            None => b"",
+        }
+    }
+
+    /// Returns the bytes that tokens take, with what is between them.
+    pub(super) fn place(&self, tokens: &Range<usize>) -> Range<usize> {
+        match self.tokens.get(tokens.clone()) {
+            Some([first, .., last]) => first.place.start..last.place.end,
+            Some([only]) => only.place.clone(),
+            _ => 0..0,
+        }
+    }
+
+    /// Returns the text of tokens, with what is between them.
+    pub(super) fn text_of(&self, tokens: &Range<usize>) -> &'a [u8] {
+        &self.bytes[self.place(tokens)]
+    }
+
+    /// Returns the bytes before a token that belong to none.
+    pub(super) fn between(&self, token: usize) -> &'a [u8] {
+        match self.tokens.get(token.wrapping_sub(1)..=token) {
+            Some([one, other]) => &self.bytes[one.place.end..other.place.start],
+            _ => b"",
+        }
+    }
+
+    /// Returns the token that closes the bracket at `open`.
+    pub(super) fn closing(&self, open: usize) -> Option<usize> {
+        self.closing.get(open).copied().flatten()
+    }
+
+    pub(super) fn is_word(&self, token: usize) -> bool {
+        matches!(self.tokens.get(token), Some(token) if token.kind == TokenKind::Word)
+    }
+
+    fn find_functions(&self) -> Vec<Function> {
+        let mut functions = Vec::new();
+        let (mut at, mut item) = (0, 0);
+        while at < self.tokens.len() {
+            match self.text(at) {
+                b";" => item = at + 1,
+                b"{" => {
+                    // A body that has no end is no function, nor is what follows it.
+                    let Some(end) = self.closing(at) else {
+                        break;
+                    };
+                    if let Some(name) = self.name_of_function(item..at) {
+                        functions.push(Function {
+                            name,
+                            head: item..at,
+                            statements: self.statements(at, end).unwrap_or_default(),
+                        });
+                        item = end + 1;
+                    }
+                    at = end;
+                }
+                _ if self.tokens[at].kind == TokenKind::Directive => item = at + 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        functions
+    }
+
+    /// Returns the name when these tokens, with a `{` after them, begin a function.
+    fn name_of_function(&self, head: Range<usize>) -> Option<String> {
+        if head.is_empty() || head.clone().any(|at| self.text(at) == b"=") {
+            return None;
+        }
+        let mut at = head.start;
+        while at + 1 < head.end {
+            if self.text(at + 1) == b"(" && self.is_word(at) {
+                let word = self.text(at);
+                if !word.starts_with(b"__attribute") {
+                    return Some(String::from_utf8_lossy(word).into_owned());
+                }
+                at = self.closing(at + 1)?;
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Returns the statements between the brackets of a function; nothing where they
+    /// cannot be told.
+    fn statements(&self, open: usize, close: usize) -> Option<Vec<Statement>> {
+        let is_open = |at: usize| matches!(self.text(at), b"(" | b"[" | b"{");
+        if (open..close).any(|at| is_open(at) && self.closing(at).is_none()) {
+            return None;
+        }
+        let mut parser = Parser {
+            source: self,
+            end: close,
+            statements: Vec::new(),
+        };
+        parser.list(open + 1, close, None, 0)?;
+        Some(parser.statements)
+    }
+}
+
+/// Returns of each opening bracket the closing one. A `}` at the margin ends a function
+/// whatever is open, so that one that does not fit harms no other.
+fn brackets(bytes: &[u8], tokens: &[Token]) -> Vec<Option<usize>> {
+    let mut closing = vec![None; tokens.len()];
+    let mut open: Vec<(usize, u8)> = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let byte = match &bytes[token.place.clone()] {
+            [byte] if token.kind == TokenKind::Mark => *byte,
+            _ => continue,
+        };
+        match byte {
+            b'(' => open.push((at, b')')),
+            b'[' => open.push((at, b']')),
+            b'{' => open.push((at, b'}')),
+            b'}' if token.is_at_margin => {
+                let outermost = open.iter().find(|(_, wanted)| *wanted == b'}');
+                if let Some(&(begun, _)) = outermost {
+                    closing[begun] = Some(at);
+                }
+                open.clear();
+            }
+            b')' | b']' | b'}' => {
+                if let Some((begun, _)) = open.pop_if(|(_, wanted)| *wanted == byte) {
+                    closing[begun] = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    closing
+}
+
+struct Parser<'a> {
+    source: &'a Source<'a>,
+    /// The token that closes the function.
+    end: usize,
+    statements: Vec<Statement>,
+}
+
+impl Parser<'_> {
+    /// Reads statements up to the token `end`.
+    fn list(&mut self, from: usize, end: usize, parent: Option<usize>, depth: usize) -> Option<()> {
+        let (mut at, mut before) = (from, None);
+        while at < end {
+            if self.source.tokens[at].kind == TokenKind::Directive {
+                at += 1;
+                continue;
+            }
+            let index = self.statements.len();
+            at = self.statement(at, parent, before, depth)?;
+            before = Some(index);
+        }
+        Some(())
+    }
+
+    /// Reads a statement at a token and returns the token after it.
+    fn statement(
+        &mut self,
+        at: usize,
+        parent: Option<usize>,
+        before: Option<usize>,
+        depth: usize,
+    ) -> Option<usize> {
+        if depth > DEPTH_MAX || at >= self.end {
+            return None;
+        }
+        let index = self.statements.len();
+        self.statements.push(Statement {
+            kind: Kind::Odd,
+            whole: at..at,
+            own: at..at,
+            parent,
+            before,
+        });
+        let (kind, own_end, next) = self.read(at, index, depth)?;
+        let statement = &mut self.statements[index];
+        statement.kind = kind;
+        statement.whole = at..next;
+        statement.own = at..own_end;
+        Some(next)
+    }
+
+    /// Returns what the statement at a token is, where its own part ends, and where all
+    /// of it does.
+    fn read(&mut self, at: usize, index: usize, depth: usize) -> Option<(Kind, usize, usize)> {
+        let source = self.source;
+        let inside = (Some(index), None, depth + 1);
+        let body = |parser: &mut Self, from| parser.statement(from, inside.0, inside.1, inside.2);
+        match source.text(at) {
+            b";" => Some((Kind::Empty, at + 1, at + 1)),
+            b"{" => {
+                let close = source.closing(at)?;
+                self.list(at + 1, close, Some(index), depth + 1)?;
+                Some((Kind::Block, at, close + 1))
+            }
+            b"if" => {
+                let own = self.past_brackets(at + 1)?;
+                let mut next = body(self, own)?;
+                if source.text(next) == b"else" {
+                    next = body(self, next + 1)?;
+                }
+                Some((Kind::If, own, next))
+            }
+            b"while" | b"for" | b"switch" => {
+                let own = self.past_brackets(at + 1)?;
+                Some((Kind::Body, own, body(self, own)?))
+            }
+            b"do" => {
+                let next = body(self, at + 1)?;
+                Some((Kind::Body, at + 1, self.to_semicolon(next)?.1))
+            }
+            b"case" | b"default" => {
+                let mut colons = at..self.end;
+                let colon = colons.find(|&at| source.text(at) == b":")?;
+                Some((Kind::Label, colon + 1, colon + 1))
+            }
+            _ if source.is_word(at) && source.text(at + 1) == b":" => {
+                Some((Kind::Label, at + 2, at + 2))
+            }
+            _ => match self.past_macro_with_body(at) {
+                Some(own) => {
+                    let kind = match source.text(at).starts_with(b"scoped_") {
+                        true => Kind::ScopedGuard,
+                        false => Kind::Body,
+                    };
+                    Some((kind, own, body(self, own)?))
+                }
+                None => {
+                    let (is_plain, next) = self.to_semicolon(at)?;
+                    let kind = if is_plain {
+                        self.simple(at, next)
+                    } else {
+                        Kind::Odd
+                    };
+                    Some((kind, next, next))
+                }
+            },
+        }
+    }
+
+    /// Returns the token after the brackets that open at a token.
+    fn past_brackets(&self, open: usize) -> Option<usize> {
+        match self.source.text(open) {
+            b"(" => Some(self.source.closing(open)? + 1),
+            _ => None,
+        }
+    }
+
+    /// Returns where the body begins when a call at a token is followed by one.
+    fn past_macro_with_body(&self, at: usize) -> Option<usize> {
+        if !self.source.is_word(at) {
+            return None;
+        }
+        let next = self.past_brackets(at + 1)?;
+        let has_body =
+            next < self.end && (self.source.text(next) == b"{" || self.source.is_word(next));
+        has_body.then_some(next)
+    }
+
+    /// Returns whether all is plain to the end of a statement without a body, and the
+    /// token after its `;`.
+    fn to_semicolon(&self, from: usize) -> Option<(bool, usize)> {
+        let (mut at, mut is_plain) = (from, true);
+        while at < self.end {
+            match self.source.text(at) {
+                b";" => return Some((is_plain, at + 1)),
+                b"(" | b"[" | b"{" => {
+                    let close = self.source.closing(at)?;
+                    let is_directive = |token: &Token| token.kind == TokenKind::Directive;
+                    is_plain &= !self.source.tokens[at..close].iter().any(is_directive);
+                    at = close;
+                }
+                // The end of the block: a macro that needs no `;`.
+                b"}" => return Some((false, at)),
+                _ => is_plain &= self.source.tokens[at].kind != TokenKind::Directive,
+            }
+            at += 1;
+        }
+        Some((false, at))
+    }
+
+    /// Returns what a statement without a body is.
+    fn simple(&self, at: usize, next: usize) -> Kind {
+        match self.source.text(at) {
+            b"return" => Kind::Return,
+            b"goto" | b"break" | b"continue" => Kind::Jump,
+            b"guard" if self.source.text(at + 1) == b"(" => Kind::Guard,
+            b"asm" | b"__asm__" | b"else" => Kind::Odd,
+            _ if self.is_declaration(at, next) => Kind::Declaration,
+            _ => Kind::Expression,
+        }
+    }
+
+    fn is_declaration(&self, at: usize, next: usize) -> bool {
+        const BEGINNINGS: [&[u8]; 24] = [
+            b"struct",
+            b"union",
+            b"enum",
+            b"const",
+            b"static",
+            b"extern",
+            b"unsigned",
+            b"signed",
+            b"int",
+            b"char",
+            b"bool",
+            b"void",
+            b"long",
+            b"short",
+            b"float",
+            b"double",
+            b"volatile",
+            b"register",
+            b"typedef",
+            b"typeof",
+            b"__auto_type",
+            b"CLASS",
+            b"LIST_HEAD",
+            b"auto",
+        ];
+        let text = |at| self.source.text(at);
+        let first = text(at);
+        if BEGINNINGS.contains(&first)
+            || first.starts_with(b"DEFINE_")
+            || first.starts_with(b"DECLARE_")
+        {
+            return true;
+        }
+        if !self.source.is_word(at) {
+            return false;
+        }
+        // `type name` and `type *name`; nobody multiplies for nothing.
+        let mut second = at + 1;
+        while second < next && text(second) == b"*" {
+            second += 1;
+        }
+        self.source.is_word(second)
+            && (second == at + 1 || matches!(text(second + 1), b";" | b"=" | b"," | b"["))
+    }
+}
+
+#[cfg(test)]
+mod tests;
