@@ -105,7 +105,7 @@ pub fn kernel_id(stack: &Stack, profile: &Profile, toolchain: &Toolchain) -> Str
     ContentId::new("kernel")
         .part(BUILD_FORMAT.as_bytes())
         .part(stack.id.as_bytes())
-        .part(profile.with(&stack.configs).text().as_bytes())
+        .part(profile.of(stack).text().as_bytes())
         .part(toolchain.identity.as_bytes())
         .finish()
 }
@@ -204,7 +204,7 @@ pub fn make_with_modules(
         let order = build::Order {
             tree: wanted.tree,
             stack: Cow::Borrowed(stack),
-            profile: wanted.profile.with(&stack.configs),
+            profile: wanted.profile.of(stack),
             dir: &place.dir,
             modules: wanted.modules.zip(place.modules.clone()),
         };

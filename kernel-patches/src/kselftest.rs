@@ -203,6 +203,7 @@ fn is_executable(path: &Utf8Path) -> bool {
 fn lacking(asked: &str, granted: &str) -> Vec<String> {
     let profile = Profile {
         name: String::new(),
+        wishes: Vec::new(),
         fragments: vec![asked.to_owned()],
     };
     let mut lacking = profile.ungranted(granted);

@@ -9,6 +9,7 @@
 mod change;
 mod lexer;
 mod locks;
+mod named;
 mod operators;
 mod origin;
 mod reach;
@@ -22,13 +23,17 @@ use fs_err as fs;
 use similar::TextDiff;
 
 use self::change::{Change, kebab};
+pub use self::named::{EQUIVALENT, FOLDER, Notebook, without_one};
 use self::syntax::Source;
+use crate::content::ContentId;
 use crate::error::Error;
 use crate::overlay::{FileState, Overlay};
 use crate::tree::Tree;
 
 /// Larger files have no mutants, in bytes.
-const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Mutants may take this much memory, in bytes.
+const BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Lines around a change in a mutant's diff.
 const CONTEXT_LINES: usize = 3;
 
@@ -39,7 +44,9 @@ pub struct Mutant {
     pub name: String,
     /// What was done, in a sentence.
     pub title: String,
-    /// The file, relative to the tree.
+    /// The words of the name for the function that it is in.
+    pub function: String,
+    /// The file, relative to the tree; the first of several.
     pub file: Utf8PathBuf,
     /// The line in the file with the whole series applied, from 1.
     pub line: usize,
@@ -48,8 +55,15 @@ pub struct Mutant {
     pub patch: Option<usize>,
     /// Its difference from the series, as a unified diff.
     pub diff: String,
-    /// How its source differs from the tree.
-    pub overlay: Overlay,
+    /// The files in which its source differs from the series.
+    pub changed: Overlay,
+}
+
+impl Mutant {
+    /// Returns the files in which it differs from the series.
+    pub fn files(&self) -> impl Iterator<Item = &Utf8PathBuf> {
+        self.changed.files().keys()
+    }
 }
 
 /// Returns the mutants of what was changed between the first and the last of some
@@ -62,7 +76,7 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
     let (Some(first), Some(last)) = (states.first(), states.last()) else {
         return Ok(Vec::new());
     };
-    let mut mutants = Vec::new();
+    let (mut mutants, mut room) = (Vec::new(), BYTES_MAX);
     for (path, state) in last.files() {
         let Some(state) = state else {
             continue;
@@ -76,9 +90,13 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
             .map(|overlay| content(tree, overlay, path))
             .collect::<Result<Vec<_>, _>>()?;
         let versions: Vec<&[u8]> = versions.iter().map(Vec::as_slice).collect();
-        for draft in of_file(path, &versions) {
-            mutants.push(draft.mutant(path, state, last));
-        }
+        let drafts = of_file(path, &versions, &mut room).ok_or_else(|| {
+            Error::input(
+                format!("the series changes too much for mutants, up to `{path}`"),
+                "judge it in parts, each a series with those before it as `--prereq`",
+            )
+        })?;
+        mutants.extend(drafts.into_iter().map(|draft| draft.mutant(path, state)));
     }
     Ok(mutants)
 }
@@ -100,6 +118,7 @@ fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, E
 #[derive(Clone, Debug)]
 struct Draft {
     name: String,
+    function: String,
     title: String,
     /// From 0.
     line: usize,
@@ -108,30 +127,31 @@ struct Draft {
 }
 
 impl Draft {
-    fn mutant(self, path: &Utf8Path, state: &FileState, series: &Overlay) -> Mutant {
+    fn mutant(self, path: &Utf8Path, state: &FileState) -> Mutant {
         let diff = diff(path, &state.bytes, &self.bytes);
         let mutated = FileState {
             bytes: self.bytes,
             executable: state.executable,
         };
-        let mut files = series.files().clone();
-        files.insert(path.to_owned(), Some(mutated));
+        let changed = BTreeMap::from([(path.to_owned(), Some(mutated))]);
         Mutant {
             name: self.name,
+            function: self.function,
             title: self.title,
             file: path.to_owned(),
             line: self.line + 1,
             patch: self.patch,
             diff,
-            overlay: Overlay::from_files(files),
+            changed: Overlay::from_files(changed),
         }
     }
 }
 
 /// Returns the mutants of a file of which these are the versions; no two are the same.
-fn of_file(path: &Utf8Path, versions: &[&[u8]]) -> Vec<Draft> {
+/// Nothing, if they take more bytes than there is `room` for.
+fn of_file(path: &Utf8Path, versions: &[&[u8]], room: &mut usize) -> Option<Vec<Draft>> {
     let Some(last) = versions.last().filter(|last| last.len() <= FILE_BYTES_MAX) else {
-        return Vec::new();
+        return Some(Vec::new());
     };
     let origins = origin::origins(versions);
     let is_changed = |line: usize| origins.get(line).is_some_and(|&origin| origin > 0);
@@ -144,13 +164,15 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]]) -> Vec<Draft> {
     }
     found.extend(revert::changes(versions[0], &source));
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
-    let mut seen: HashSet<Vec<u8>> = HashSet::from([last.to_vec()]);
+    let named = |bytes: &[u8]| ContentId::new("mutant").part(bytes).finish();
+    let mut seen = HashSet::from([named(last)]);
     let mut drafts = Vec::new();
     for (function, change) in found {
         let bytes = change.made_in(last);
-        if !seen.insert(bytes.clone()) {
+        if !seen.insert(named(&bytes)) {
             continue;
         }
+        *room = room.checked_sub(bytes.len())?;
         let place = place_name(path, &function);
         let name = format!("{place}-{}", change.operator);
         let number = numbers.entry(name.clone()).or_default();
@@ -161,13 +183,14 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]]) -> Vec<Draft> {
             .filter(|&origin| origin > 0);
         drafts.push(Draft {
             name: format!("{name}-{number}"),
+            function: place,
             title: change.title,
             line: change.line,
             patch: origin.filter(|_| versions.len() > 2),
             bytes,
         });
     }
-    drafts
+    Some(drafts)
 }
 
 /// Returns the words for a function of a file, without those that say the same twice:

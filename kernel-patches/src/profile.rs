@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::error::Error;
+use crate::stack::Stack;
 use crate::yaml;
 
 /// A configuration asked for: fragments over `tinyconfig`, later ones winning.
@@ -21,6 +22,9 @@ pub struct Profile {
     pub name: String,
     /// The fragments' text, in order.
     pub fragments: Vec<String>,
+    /// Fragments that are asked for as well, and need not be granted: of a series that
+    /// is not whole yet, options may be missing.
+    pub wishes: Vec<String>,
 }
 
 /// `NAME.yaml` as written.
@@ -54,22 +58,23 @@ impl Profile {
         Ok(Self {
             name: name.to_owned(),
             fragments: raw.fragments.iter().map(read).collect::<Result<_, _>>()?,
+            wishes: Vec::new(),
         })
     }
 
-    /// Returns the profile with the fragments of a stack's series added.
+    /// Returns the profile for a stack: with the fragments of its series added.
     #[must_use]
-    pub fn with(&self, fragments: &[String]) -> Self {
+    pub fn of(&self, stack: &Stack) -> Self {
         let mut all = self.clone();
-        all.fragments.extend_from_slice(fragments);
+        all.fragments.extend_from_slice(&stack.configs);
+        all.wishes.extend_from_slice(&stack.wishes);
         all
     }
 
     /// Returns the text to append to a `tinyconfig`.
     pub fn text(&self) -> String {
-        self.fragments
-            .iter()
-            .map(|fragment| format!("{}\n", fragment.trim_end()))
+        let all = self.fragments.iter().chain(&self.wishes);
+        all.map(|fragment| format!("{}\n", fragment.trim_end()))
             .collect()
     }
 
@@ -77,7 +82,7 @@ impl Profile {
     /// as asked, each as a line `CONFIG_X=y (got: ...)`.
     pub fn ungranted(&self, config: &str) -> Vec<String> {
         let granted = options(config);
-        options(&self.text())
+        options(&self.fragments.join("\n"))
             .into_iter()
             .filter_map(|(option, asked)| {
                 let got = granted.get(option).copied().unwrap_or("n");
@@ -131,11 +136,13 @@ mod tests {
                 "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n".to_owned(),
                 "CONFIG_D=\"x\"\nCONFIG_A=n".to_owned(),
             ],
+            wishes: vec!["CONFIG_NOT_YET=y\n".to_owned()],
         };
         let config = "# CONFIG_A is not set\nCONFIG_C=y\nCONFIG_D=\"x\"\n";
         assert_eq!(
             profile.ungranted(config),
             ["CONFIG_B=y (got: n)", "CONFIG_C=n (got: y)"]
         );
+        assert!(profile.text().ends_with("CONFIG_NOT_YET=y\n"));
     }
 }

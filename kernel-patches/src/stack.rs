@@ -21,14 +21,21 @@ use crate::tree::Tree;
 /// One kernel source state.
 #[derive(Clone, Debug)]
 pub struct Stack {
-    /// `base` or `series`.
+    /// `base`, `patch-1` and so on, or `series`.
     pub name: String,
     /// How its source differs from the tree.
     pub overlay: Overlay,
     /// Names of the series it contains, applied or found in the tree.
     pub contains: BTreeSet<String>,
+    /// Names of the series that its next stacks are on the way to: it has some of the
+    /// patches, and nobody can say what of them is whole.
+    pub partly: BTreeSet<String>,
+    /// How many patches of the series that is judged are in it.
+    pub patches: usize,
     /// Configuration fragments of the series applied, in their order.
     pub configs: Vec<String>,
+    /// A fragment of which options may not exist yet.
+    pub wishes: Vec<String>,
     /// A name for its content: tree and overlay.
     pub id: String,
 }
@@ -38,10 +45,11 @@ impl Stack {
     /// name: what it lacks of them is what is to be noticed.
     #[must_use]
     pub fn mutated(&self, mutant: &Mutant, tree: &Tree) -> Self {
+        let overlay = self.overlay.with(&mutant.changed);
         Self {
             name: format!("{MUTANT_PREFIX}{}", mutant.name),
-            overlay: mutant.overlay.clone(),
-            id: stack_id(tree, &mutant.overlay),
+            id: stack_id(tree, &overlay),
+            overlay,
             ..self.clone()
         }
     }
@@ -62,13 +70,22 @@ fn stack_id(tree: &Tree, overlay: &Overlay) -> String {
 pub struct Stacks {
     /// Tree and prerequisites, without the series.
     pub base: Stack,
+    /// The same with the first patches of the series, `patch-1` and so on; the last is
+    /// not the whole series.
+    pub prefixes: Vec<Stack>,
     /// The same with the series on top.
     pub series: Stack,
     /// Sentences on what was found already there or taken out.
     pub notes: Vec<String>,
 }
 
-/// Works out `base` and `series`: takes the series out of the tree where it is
+/// Returns the name of the stack that has the first `patches` of the series.
+#[must_use]
+pub fn prefix_name(patches: usize) -> String {
+    format!("patch-{patches}")
+}
+
+/// Works out `base`, `series` and what lies between: takes the series out of the tree where it is
 /// already in, puts the prerequisites on, and the series on top of them. Of the
 /// `known` series, those that a stack has by content are noted as contained.
 ///
@@ -99,14 +116,17 @@ pub fn stacks(
     }
     work.look_for(known, &mut contains)?;
     let base = work.stack("base", &contains, &configs);
-    if let Err(error) = work.put_on(series) {
-        return Err(work.better_explanation(series, known)?.unwrap_or(error));
-    }
+    let states = match work.put_on(series) {
+        Ok(states) => states,
+        Err(error) => return Err(work.better_explanation(series, known)?.unwrap_or(error)),
+    };
     contains.insert(series.name.clone());
     contains.extend(series.provides.iter().cloned().chain(replaced));
     configs.extend(series.config.clone());
     work.look_for(known, &mut contains)?;
-    let top = work.stack("series", &contains, &configs);
+    let mut top = work.stack("series", &contains, &configs);
+    top.patches = series.patches.len();
+    let prefixes = work.prefixes(&base, &top, states);
     if top.id == base.id {
         return Err(Error::input(
             format!("`{}` changes nothing on top of `base`", series.name),
@@ -115,6 +135,7 @@ pub fn stacks(
     }
     Ok(Stacks {
         base,
+        prefixes,
         series: top,
         notes: work.notes,
     })
@@ -265,11 +286,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn put_on(&mut self, series: &Series) -> Result<(), Error> {
-        match self.attempt(&series.patches, Direction::Forwards)? {
-            Ok(with) => {
-                self.overlay = with;
-                Ok(())
+    /// Puts a series on; returns what it was after each of its patches, or nothing
+    /// where the tree has it.
+    fn put_on(&mut self, series: &Series) -> Result<Vec<Overlay>, Error> {
+        match self.attempt_each(&series.patches, Direction::Forwards)? {
+            Ok(states) => {
+                if let Some(whole) = states.last() {
+                    self.overlay = whole.clone();
+                }
+                Ok(states)
             }
             Err(misfit) => {
                 if self.attempt(&series.patches, Direction::InReverse)?.is_ok() {
@@ -278,7 +303,7 @@ impl Work<'_> {
                         self.tree.label(),
                         series.name
                     ));
-                    return Ok(());
+                    return Ok(Vec::new());
                 }
                 Err(misfit.into_error(series, self.tree.label()))
             }
@@ -291,11 +316,22 @@ impl Work<'_> {
         patches: &[Patch],
         direction: Direction,
     ) -> Result<Result<Overlay, Misfit>, Error> {
+        let whole = |mut states: Vec<Overlay>| states.pop().unwrap_or_else(|| self.overlay.clone());
+        Ok(self.attempt_each(patches, direction)?.map(whole))
+    }
+
+    /// Returns the overlays after each of the patches, or the first that does not fit.
+    fn attempt_each(
+        &self,
+        patches: &[Patch],
+        direction: Direction,
+    ) -> Result<Result<Vec<Overlay>, Misfit>, Error> {
         let mut scratch = Scratch::new(self.tree.root(), &self.overlay, self.cancel)?;
         let mut order: Vec<(usize, &Patch)> = patches.iter().enumerate().collect();
         if direction == Direction::InReverse {
             order.reverse();
         }
+        let mut states = Vec::new();
         for (index, patch) in order {
             let places = scratch.apply(patch, direction)?;
             if !places.is_empty() {
@@ -305,19 +341,43 @@ impl Work<'_> {
                     places,
                 }));
             }
+            states.push(scratch.overlay()?);
         }
-        Ok(Ok(scratch.overlay()?))
+        Ok(Ok(states))
+    }
+
+    /// Returns the stacks between `base` and `top`: after each patch but the last.
+    fn prefixes(&self, base: &Stack, top: &Stack, states: Vec<Overlay>) -> Vec<Stack> {
+        let between = states.len().saturating_sub(1);
+        let states = states.into_iter().take(between);
+        let prefix = |(patches, overlay): (usize, Overlay)| Stack {
+            name: prefix_name(patches),
+            id: self.id(&overlay),
+            overlay,
+            contains: base.contains.clone(),
+            partly: top.contains.difference(&base.contains).cloned().collect(),
+            patches,
+            configs: base.configs.clone(),
+            wishes: top.configs[base.configs.len()..].to_vec(),
+        };
+        (1..).zip(states).map(prefix).collect()
     }
 
     fn stack(&self, name: &str, contains: &BTreeSet<String>, configs: &[String]) -> Stack {
-        let id = stack_id(self.tree, &self.overlay);
         Stack {
             name: name.to_owned(),
             overlay: self.overlay.clone(),
             contains: contains.clone(),
+            partly: BTreeSet::new(),
+            patches: 0,
             configs: configs.to_vec(),
-            id,
+            wishes: Vec::new(),
+            id: self.id(&self.overlay),
         }
+    }
+
+    fn id(&self, overlay: &Overlay) -> String {
+        stack_id(self.tree, overlay)
     }
 }
 
@@ -352,160 +412,4 @@ impl Misfit {
 }
 
 #[cfg(test)]
-mod tests {
-    use camino::Utf8Path;
-    use fs_err as fs;
-
-    use super::*;
-    use crate::mail;
-
-    struct Ground {
-        dir: tempfile::TempDir,
-    }
-
-    impl Ground {
-        fn new(text: &str) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join("f"), text).unwrap();
-            Self { dir }
-        }
-
-        fn tree(&self) -> Tree {
-            let root = Utf8Path::from_path(self.dir.path()).unwrap();
-            Tree::fixed("test", root, "the test tree")
-        }
-    }
-
-    fn series(name: &str, diffs: &[&str]) -> Series {
-        let patches: Vec<Patch> = diffs
-            .iter()
-            .filter_map(|diff| mail::parse_one(name, diff.as_bytes()))
-            .collect();
-        Series {
-            name: name.to_owned(),
-            title: String::new(),
-            patches,
-            take_out: Vec::new(),
-            requires: Vec::new(),
-            needs_in_tree: Vec::new(),
-            config: None,
-            provides: Vec::new(),
-            is_ours: false,
-        }
-    }
-
-    fn change(from: &str, to: &str) -> String {
-        format!("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-{from}\n+{to}\n")
-    }
-
-    fn text(stack: &Stack) -> Option<String> {
-        let state = stack.overlay.files().get(Utf8Path::new("f"))?.as_ref()?;
-        Some(String::from_utf8(state.bytes.clone()).unwrap())
-    }
-
-    #[test]
-    fn a_series_that_the_tree_lacks_is_put_on() {
-        let ground = Ground::new("a\n");
-        let got = stacks(
-            &ground.tree(),
-            &[],
-            &series("s", &[&change("a", "b")]),
-            &[],
-            &Cancel::new(),
-        );
-        let got = got.unwrap();
-        assert_eq!(text(&got.base), None);
-        assert_eq!(text(&got.series).as_deref(), Some("b\n"));
-        assert!(got.series.contains.contains("s") && !got.base.contains.contains("s"));
-        assert_eq!(
-            fs::read_to_string(ground.dir.path().join("f")).unwrap(),
-            "a\n"
-        );
-    }
-
-    #[test]
-    fn a_series_that_the_tree_has_is_taken_out_by_content() {
-        let ground = Ground::new("c\n");
-        let two = series("s", &[&change("a", "b"), &change("b", "c")]);
-        let got = stacks(&ground.tree(), &[], &two, &[], &Cancel::new()).unwrap();
-        assert_eq!(text(&got.base).as_deref(), Some("a\n"));
-        assert_eq!(
-            text(&got.series),
-            None,
-            "the series stack is the tree itself"
-        );
-        assert!(got.notes[0].contains("reverting"), "{:?}", got.notes);
-    }
-
-    #[test]
-    fn a_change_in_other_words_is_taken_out_by_its_own_patch() {
-        let ground = Ground::new("B, in other words\n");
-        let mut ours = series("s", &[&change("a", "b")]);
-        ours.take_out = series("t", &[&change("B, in other words", "a")]).patches;
-        let got = stacks(&ground.tree(), &[], &ours, &[], &Cancel::new()).unwrap();
-        assert_eq!(text(&got.base).as_deref(), Some("a\n"));
-        assert_eq!(text(&got.series).as_deref(), Some("b\n"));
-    }
-
-    #[test]
-    fn a_strangers_copy_of_a_known_series_counts_as_contained() {
-        let ground = Ground::new("a\n");
-        let known = [series("known", &[&change("a", "b")])];
-        let theirs = series("theirs", &[&change("a", "b")]);
-        let got = stacks(&ground.tree(), &[], &theirs, &known, &Cancel::new()).unwrap();
-        assert!(got.series.contains.contains("known"));
-        assert!(!got.base.contains.contains("known"));
-    }
-
-    #[test]
-    fn a_new_version_of_a_merged_series_takes_its_place() {
-        let ground = Ground::new("B, as merged\n");
-        let mut known = series("known", &[&change("a", "b")]);
-        known.take_out = series("t", &[&change("B, as merged", "a")]).patches;
-        let v2 = series("v2", &[&change("a", "B, second version")]);
-        let got = stacks(&ground.tree(), &[], &v2, &[known], &Cancel::new()).unwrap();
-        assert_eq!(text(&got.base).as_deref(), Some("a\n"));
-        assert_eq!(text(&got.series).as_deref(), Some("B, second version\n"));
-        assert!(got.series.contains.contains("known"));
-    }
-
-    #[test]
-    fn a_new_version_that_nearly_fits_is_explained_where_it_fits_best() {
-        let ground = Ground::new("B, as merged\n");
-        let mut known = series("known", &[&change("a", "b")]);
-        known.take_out = series("t", &[&change("B, as merged", "a")]).patches;
-        let v2 = series("v2", &[&change("a", "c"), &change("typo", "d")]);
-        let error = stacks(&ground.tree(), &[], &v2, &[known], &Cancel::new()).unwrap_err();
-        let text = error.to_string();
-        assert!(text.contains("patch 2 of 2 of `v2`"), "{text}");
-        assert!(text.contains("the test tree without `known`"), "{text}");
-    }
-
-    #[test]
-    fn a_conflict_names_patch_file_and_hunk() {
-        let ground = Ground::new("z\n");
-        let two = series("s", &[&change("z", "y"), &change("q", "r")]);
-        let error = stacks(&ground.tree(), &[], &two, &[], &Cancel::new())
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("patch 2 of 2 of `s`"), "{error}");
-        assert!(error.contains("`f`, hunk 1"), "{error}");
-    }
-
-    #[test]
-    fn what_a_series_needs_is_checked_first() {
-        let ground = Ground::new("a\n");
-        let mut one = series("s", &[&change("a", "b")]);
-        one.requires = vec!["below".to_owned()];
-        let error = stacks(&ground.tree(), &[], &one, &[], &Cancel::new())
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("--prereq below"), "{error}");
-        one.requires.clear();
-        one.needs_in_tree = vec!["kernel/liveupdate".into()];
-        let error = stacks(&ground.tree(), &[], &one, &[], &Cancel::new())
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("has no `kernel/liveupdate`"), "{error}");
-    }
-}
+mod tests;

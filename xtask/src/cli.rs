@@ -86,7 +86,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) provides: Vec<String>,
 
-    /// Stacks, separated by commas: base (without the series), series (with it)
+    /// Stacks, separated by commas: base (without the series), series (with it), each
+    /// (after every patch), patch-N (after its first N patches)
     #[arg(
         long,
         value_name = "LIST",

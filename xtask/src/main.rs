@@ -14,6 +14,7 @@ mod result;
 mod run_folder;
 mod session;
 mod snapshot;
+mod stacks;
 
 use clap::Parser;
 

@@ -2,6 +2,7 @@
 //! The only place that prints: data on standard output, the rest on standard error.
 
 pub(crate) mod bench;
+pub(crate) mod mutants;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -43,7 +44,10 @@ pub(crate) fn result(
     let text = match format {
         Format::Json => serde_json::to_string_pretty(result)?,
         Format::Table => {
-            table::text(result) + &table::skips(result) + &table::findings(result, run, again)
+            table::text(result)
+                + &table::skips(result)
+                + &table::findings(result, run, again)
+                + &mutants::findings(result, run, again)
         }
     };
     Ok(to_stdout(&text)?)

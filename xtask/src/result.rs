@@ -17,7 +17,7 @@ use crate::exit::Exit;
 
 pub(crate) use detector::{DetectorResult, Sight};
 pub(crate) use mutant::{Fate, MutantResult};
-pub(crate) use patch::{PatchResult, StackResult, Turn};
+pub(crate) use patch::{PatchResult, StackResult};
 
 /// The version of this format.
 pub(crate) const SCHEMA: u32 = 1;
@@ -63,7 +63,8 @@ pub(crate) struct CellResult {
     pub(crate) repetition: u32,
     /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
     pub(crate) outcome: String,
-    /// `pass` or `fail`: what the scenario says should happen on this stack.
+    /// `pass` or `fail`: what the scenario says should happen on this stack; `either`
+    /// where it has a part of a series without which the scenario fails.
     pub(crate) expected: String,
     /// The outcome held against what was expected.
     pub(crate) verdict: Verdict,
@@ -194,6 +195,31 @@ impl RunResult {
             patches: Vec::new(),
             detectors: Vec::new(),
             mutants: Vec::new(),
+        }
+    }
+
+    /// Returns the result with what is known of the stacks: what each patch changes, and
+    /// whether one breaks what an earlier one has mended.
+    pub(crate) fn with_stacks(mut self, stacks: Vec<StackResult>) -> Self {
+        patch::hold_in_order(&mut self.cells, &stacks);
+        self.patches = patch::patches(&self.cells, &stacks);
+        self.stacks = stacks;
+        self.exit_code = exit(&self.cells) as u8;
+        self
+    }
+
+    /// Returns the result with what came of mutants.
+    pub(crate) fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
+        self.mutants = mutants;
+        self.exit_code = self.exit() as u8;
+        self
+    }
+
+    /// Returns what the command exits with.
+    pub(crate) fn exit(&self) -> Exit {
+        match exit(&self.cells) {
+            Exit::Ok if self.mutants.iter().any(MutantResult::is_finding) => Exit::Finding,
+            other => other,
         }
     }
 }

@@ -87,7 +87,10 @@ fn stack(files: &[(&str, &str)]) -> Stack {
         name: "series".to_owned(),
         overlay: Overlay::from_files(states.collect::<BTreeMap<_, _>>()),
         contains: BTreeSet::new(),
+        partly: BTreeSet::new(),
+        patches: 0,
         configs: Vec::new(),
+        wishes: Vec::new(),
         id: "s".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use crate::commands::test::judge::Record;
 use crate::exit::{Exit, bad_input};
 use crate::plan::Plan;
 use crate::render;
-use crate::result::{self, RunResult};
+use crate::result::RunResult;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
         }
         cells.push(judged.cell);
     }
-    let result = RunResult::new(before.tree, before.series, before.prerequisites, cells);
+    let result = RunResult::new(before.tree, before.series, before.prerequisites, cells)
+        .with_stacks(before.stacks);
     render::result(&result, args.format, folder.path().as_str(), &plan.again)?;
-    Ok(result::exit(&result.cells))
+    Ok(result.exit())
 }

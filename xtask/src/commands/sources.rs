@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From arguments to stacks: what `test`, `apply` and `build` have in common.
 
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use kernel_patches::mutant::Mutant;
 use kernel_patches::series::{self, Series};
 use kernel_patches::stack::{self, Stack, Stacks};
 use kernel_patches::tree::{Tree, TreeRequest};
 use testbed_host::events::{Event, Observer};
 
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
+use crate::commands::mutants;
 use crate::exit::bad_input;
+use crate::result::StackResult;
 use crate::session::Session;
+use crate::stacks::{self, MutantsWanted, SERIES};
 
 /// The prerequisites when the user names none.
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 2] = ["pci-liveupdate", "liveupdate-test-driver"];
-/// The stacks there are.
-pub(crate) const STACKS: [&str; 2] = ["base", "series"];
 
 /// A request for source states, looked up but not yet applied.
 #[derive(Clone, Debug)]
@@ -22,6 +27,9 @@ pub(crate) struct Request {
     pub(crate) series: Series,
     pub(crate) prerequisites: Vec<Series>,
     pub(crate) stacks: Vec<String>,
+    pub(crate) mutants: MutantsWanted,
+    /// The folder of the series, if it has one.
+    pub(crate) folder: Option<Utf8PathBuf>,
 }
 
 impl Request {
@@ -34,9 +42,17 @@ impl Request {
         let library = session.layout.series();
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
-        let mut stacks = args.stacks.clone();
-        stacks.sort_by_key(|name| STACKS.iter().position(|known| known == name));
-        stacks.dedup();
+        let folder = match series.is_ours {
+            true => library.join(&args.series),
+            false => Utf8PathBuf::from(&args.series),
+        };
+        let folder = folder.is_dir().then_some(folder);
+        let (mutants, mut words) = MutantsWanted::take_from(&args.stacks);
+        if mutants != MutantsWanted::None {
+            // What a mutant is noticed by must pass where there is no mistake.
+            words.push(SERIES.to_owned());
+        }
+        let stacks = stacks::names(&words, series.patches.len())?;
         Ok(Self {
             tree: tree(args),
             series,
@@ -45,6 +61,8 @@ impl Request {
                 .map(|name| Series::find(name, &library))
                 .collect::<Result<_, _>>()?,
             stacks,
+            mutants,
+            folder,
         })
     }
 
@@ -54,6 +72,20 @@ impl Request {
             if !self.stacks.iter().any(|known| known == stack) {
                 self.stacks.push(stack.to_owned());
             }
+        }
+    }
+
+    /// Refuses mutants for a command that makes none.
+    ///
+    /// # Errors
+    /// When some are asked for.
+    pub(crate) fn refuse_mutants(&self, command: &str) -> anyhow::Result<()> {
+        match self.mutants {
+            MutantsWanted::None => Ok(()),
+            _ => Err(bad_input(
+                format!("`{command}` does not take mutants"),
+                "`cargo xtask test` builds and judges them, and `apply` shows their source",
+            )),
         }
     }
 
@@ -89,6 +121,7 @@ impl Request {
             .collect::<Result<Vec<_>, _>>()?;
         let Stacks {
             base,
+            prefixes,
             series,
             notes,
         } = stack::stacks(
@@ -101,11 +134,21 @@ impl Request {
         for text in notes {
             session.progress.event(Event::Note { text });
         }
-        let stacks = [base, series]
+        let all: Vec<Stack> = [base].into_iter().chain(prefixes).chain([series]).collect();
+        let (mutants, equivalent) = mutants::find(self, &tree, &all, session)?;
+        let stacks = all
             .into_iter()
             .filter(|stack| self.stacks.contains(&stack.name))
             .collect();
-        Ok(Sources { tree, stacks })
+        let subjects = self.series.patches.iter();
+        let subjects = subjects.map(|patch| patch.subject.clone()).collect();
+        Ok(Sources {
+            tree,
+            stacks,
+            subjects,
+            mutants,
+            equivalent,
+        })
     }
 }
 
@@ -114,14 +157,7 @@ impl Request {
 /// # Errors
 /// When there is no such stack or no such series of ours, or one is named twice.
 pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
-    for name in &args.stacks {
-        if !STACKS.contains(&name.as_str()) {
-            return Err(bad_input(
-                format!("there is no stack `{name}`"),
-                format!("stacks are: {}", STACKS.join(", ")),
-            ));
-        }
-    }
+    stacks::check(&args.stacks)?;
     let ours = series::names(&session.layout.series());
     if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
         return Err(bad_input(
@@ -162,4 +198,23 @@ pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
 pub(crate) struct Sources {
     pub(crate) tree: Tree,
     pub(crate) stacks: Vec<Stack>,
+    /// The subjects of the series' patches, in their order.
+    pub(crate) subjects: Vec<String>,
+    /// The mutants of the series that are wanted.
+    pub(crate) mutants: Vec<Mutant>,
+    /// By a mutant's name, why nobody can notice it.
+    pub(crate) equivalent: BTreeMap<String, String>,
+}
+
+impl Sources {
+    /// Returns what results say of the stacks with these names.
+    pub(crate) fn results(&self, names: &[String]) -> Vec<StackResult> {
+        let judged = self.stacks.iter().filter(|one| names.contains(&one.name));
+        let result = |stack: &Stack| StackResult {
+            name: stack.name.clone(),
+            patches: self.subjects.iter().take(stack.patches).cloned().collect(),
+            contains: stack.contains.iter().cloned().collect(),
+        };
+        judged.map(result).collect()
+    }
 }

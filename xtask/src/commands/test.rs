@@ -6,6 +6,7 @@ mod history;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
+mod mutants;
 pub(crate) mod prepare;
 mod start;
 
@@ -22,6 +23,7 @@ use vm_images::transcript::{self, Transcript};
 
 use self::cells::{Cell, Judge, Test};
 use self::history::History;
+use self::mutants::Court;
 use self::prepare::Ground;
 use self::start::Start;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
@@ -32,7 +34,7 @@ use crate::commands::{doctor, generate};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan, Wishes};
 use crate::render;
-use crate::result::{self, CellResult, RunResult};
+use crate::result::{CellResult, RunResult, StackResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
@@ -57,11 +59,20 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
     let cells = match_up(&inquiry, &ready)?;
     let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
-    let result = plan.result(ready.tree.clone(), results);
+    let court = Court {
+        inquiry: &inquiry,
+        sources: &sources,
+        ready: &ready,
+        folder: &folder,
+        args,
+        session,
+    };
+    let mutants = court.judge(&results)?;
+    let result = plan.result(&ready, results).with_mutants(mutants);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();
     show(&result, plan, args.format, &folder, session)?;
-    Ok(result::exit(&result.cells))
+    Ok(result.exit())
 }
 
 /// What is asked for, looked up but not begun.
@@ -266,6 +277,7 @@ fn wishes(
         check_snapshots,
         again: again(args),
         kselftests,
+        mutants: request.mutants.words(),
     }
 }
 
@@ -278,6 +290,8 @@ pub(crate) struct Ready {
     pub(crate) plan: Plan,
     /// The tree's name for people.
     pub(crate) tree: String,
+    /// What results say of the stacks that are judged.
+    pub(crate) stacks: Vec<StackResult>,
 }
 
 impl Ready {
@@ -319,6 +333,7 @@ impl Ready {
             grounds,
             plan: inquiry.plan.clone().with_cells_of(&on_default(tests)),
             tree: sources.tree.label().to_owned(),
+            stacks: sources.results(&inquiry.plan.stacks),
         })
     }
 }
@@ -446,6 +461,7 @@ fn judge_cell(
     let record = judge::Record {
         plan: cell.plan.clone(),
         contains: cell.ground.contains.clone(),
+        partly: cell.ground.partly.clone(),
         binaries: cell.binaries(),
         in_tree: cell.test.in_tree().cloned(),
         kept: None,

@@ -4,6 +4,7 @@
 use kernel_patches::tree::TreeRequest;
 
 use crate::plan::Plan;
+use crate::stacks::{MUTANTS, SERIES};
 
 /// Returns the plan as text.
 pub(crate) fn text(plan: &Plan) -> String {
@@ -18,8 +19,11 @@ pub(crate) fn text(plan: &Plan) -> String {
     let mut text = format!("tree:      {tree}\n");
     for stack in &plan.stacks {
         let mut applied = plan.prerequisites.clone();
-        if stack == "series" {
-            applied.push(plan.series.clone());
+        match stack.strip_prefix("patch-") {
+            Some("1") => applied.push(format!("patch 1 of {}", plan.series)),
+            Some(number) => applied.push(format!("patches 1 to {number} of {}", plan.series)),
+            None if stack == SERIES => applied.push(plan.series.clone()),
+            None => {}
         }
         text += &format!("stack:     {stack} = tree + {}\n", applied.join(" + "));
     }
@@ -38,6 +42,17 @@ pub(crate) fn text(plan: &Plan) -> String {
             None => ": its tests are known when the tree has been read",
         };
         text += &format!("selftest:  {wanted} of the tree{which}\n");
+    }
+    match plan.mutants.as_slice() {
+        [] => {}
+        [all] if all == MUTANTS => {
+            text += &format!(
+                "mutants:   of {}, one after the other: which there are is known when the tree \
+                 has been read\n",
+                plan.series
+            );
+        }
+        named => text += &format!("mutants:   {}\n", named.join(", ")),
     }
     let more = match plan.kselftests.len() {
         0 => "",

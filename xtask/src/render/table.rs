@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mutants;
 use crate::result::{CellResult, RunResult, Verdict};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
@@ -28,6 +29,9 @@ pub(crate) fn text(result: &RunResult) -> String {
     }
     text += &kept(result);
     text += &summary(result);
+    for patch in &result.patches {
+        text += &format!("{}\n", patch.sentence);
+    }
     text
 }
 
@@ -123,6 +127,12 @@ fn entry(cells: &[&CellResult]) -> String {
         "CHANGED"
     } else if cells.iter().any(|cell| cell.expected == "fail") {
         "as expected"
+    } else if cells
+        .iter()
+        .any(|cell| cell.expected == "either" && cell.outcome != "pass")
+    {
+        // What a later patch of the series changes.
+        "mid-series"
     } else {
         ""
     };
@@ -153,6 +163,7 @@ fn summary(result: &RunResult) -> String {
         );
     }
     text.push('\n');
+    text += &mutants::summary(result);
     text += &format!("{} on {}\n", result.series, result.tree);
     if !result.prerequisites.is_empty() {
         text += &format!("every stack has {}\n", result.prerequisites.join(", "));
@@ -261,6 +272,28 @@ mod tests {
           pass for a reason
           see:   RUN/fast/base/surprise/
           again: cargo xtask test surprise --stacks base --profile fast --kernel K
+        ");
+    }
+
+    #[test]
+    fn half_a_series_is_told_from_a_whole_one() {
+        let mut early = cell("held", "patch-1", "fail", "either");
+        early.verdict = Verdict::Ok;
+        let stack = |name: &str, patches: &[&str]| crate::result::StackResult {
+            name: name.to_owned(),
+            patches: patches.iter().map(|one| (*one).to_owned()).collect(),
+            contains: Vec::new(),
+        };
+        let all = result(vec![early, cell("held", "series", "pass", "pass")]);
+        let all = all.with_stacks(vec![stack("patch-1", &["a"]), stack("series", &["a", "b"])]);
+        insta::assert_snapshot!(text(&all), @r"
+        profile fast    patch-1             series
+        held            fail  mid-series    pass
+
+        2 of 2 verdicts as expected
+        s on the tree
+        every stack has a, b
+        patch 2 turns `held` from fail (fail for a reason) to pass
         ");
     }
 

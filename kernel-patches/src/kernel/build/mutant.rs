@@ -5,8 +5,10 @@
 //! only are told by their code, and no kernel is built of them. Kernels of mutants are
 //! used once, and lie where the caller says, outside of the cache.
 
+mod objects;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,6 +16,7 @@ use fs_err as fs;
 use testbed_host::cache::Cache;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Observer;
+use testbed_host::process::ProcessError;
 
 use super::{Maker, Order};
 use crate::content::ContentId;
@@ -23,7 +26,7 @@ use crate::mutant::Mutant;
 use crate::profile::Profile;
 use crate::stack::Stack;
 use crate::tree::Tree;
-use crate::worktree::WorkTree;
+use crate::worktree::{Witness, WorkTree};
 
 const OBJECTS_LIMIT: Duration = Duration::from_secs(1800);
 /// Of a header that more objects include, a kernel is built without looking at them.
@@ -69,12 +72,16 @@ pub struct Nursery<'a> {
     observer: &'a dyn Observer,
     /// Of the series, the code of each object that a mutant may touch.
     codes: BTreeMap<Utf8PathBuf, String>,
-    /// By file, the objects made from it.
+    /// By file, the objects made from it; of what is no code, nobody knows.
     objects: BTreeMap<Utf8PathBuf, Vec<Utf8PathBuf>>,
     /// What the series exports, as the build lists it.
     exports: Vec<u8>,
     /// By what differs from the series, the first mutant that does so.
     seen: HashMap<String, String>,
+    /// Files of which the objects may not be those of the series.
+    stale: BTreeSet<Utf8PathBuf>,
+    /// The folder's state as it was left; none, when it is not known what is made.
+    left: Option<Witness>,
 }
 
 impl std::fmt::Debug for Nursery<'_> {
@@ -105,6 +112,8 @@ impl<'a> Nursery<'a> {
             objects: BTreeMap::new(),
             exports: Vec::new(),
             seen: HashMap::new(),
+            stale: BTreeSet::new(),
+            left: None,
         };
         let order = nursery.order(origin.series.clone(), Utf8Path::new(""));
         let work = nursery.take()?;
@@ -113,16 +122,18 @@ impl<'a> Nursery<'a> {
         let folder = work.objects();
         nursery.exports = exports(&folder)?;
         for file in files {
-            if nursery.objects.contains_key(file) {
+            let is_code = matches!(file.extension(), Some("c" | "h"));
+            if !is_code || nursery.objects.contains_key(file) {
                 continue;
             }
-            let made = made_from(file, &folder)?;
+            let made = objects::made_from(file, &folder)?;
             for object in &made {
                 let name = code::name_of(&folder.join(object))?;
                 nursery.codes.insert(object.clone(), name);
             }
             nursery.objects.insert(file.to_owned(), made);
         }
+        nursery.left = Some(work.witness()?);
         Ok(nursery)
     }
 
@@ -132,26 +143,38 @@ impl<'a> Nursery<'a> {
     /// When the host fails.
     pub fn build(&mut self, mutant: &Mutant, place: &Utf8Path) -> Result<Birth, Error> {
         let begun = Instant::now();
-        let stack = self.origin.series.mutated(mutant, self.origin.tree);
-        let order = self.order(stack, place);
-        let work = self.take()?;
-        let maker = Maker::begin(&work, &order, self.cache, self.cancel, self.observer)?;
-        let touched = self.touched(mutant);
-        if touched.is_empty() {
+        let touched = self.made_from(mutant.files());
+        if touched.as_ref().is_some_and(Vec::is_empty) {
             let why = format!("`{}` is no part of this kernel", mutant.file);
             return Ok(Birth::NotBuilt { why });
         }
-        if touched.len() <= OBJECTS_MAX {
-            if let Err(why) = maker.make_objects(&touched)? {
+        let stack = self.origin.series.mutated(mutant, self.origin.tree);
+        let order = self.order(stack, place);
+        let work = self.take()?;
+        // Whoever had the folder meanwhile left objects of another source.
+        let is_as_left = self.left.take() == Some(work.witness()?);
+        let maker = Maker::begin(&work, &order, self.cache, self.cancel, self.observer)?;
+        self.stale.extend(mutant.files().cloned());
+        let stale = self.made_from(&self.stale);
+        let few = stale.filter(|stale| stale.len() <= OBJECTS_MAX);
+        let mut is_linked = false;
+        if let (Some(stale), Some(touched)) = (few, touched) {
+            let made = maker.make_objects(&stale)?;
+            self.left = is_as_left.then(|| work.witness()).transpose()?;
+            if let Err(why) = made {
                 return Ok(Birth::NotBuilt { why });
             }
             if let Some(as_what) = self.same_code(mutant, &touched, &work.objects())? {
                 return Ok(Birth::SameCode { as_what });
             }
+            is_linked = is_as_left && maker.link(&stale)?;
         }
-        if let Err(why) = maker.until_error(|| maker.compile())? {
+        if !is_linked && let Err(why) = maker.until_error(|| maker.compile())? {
+            self.left = None;
             return Ok(Birth::NotBuilt { why });
         }
+        self.stale = mutant.files().cloned().collect();
+        self.left = Some(work.witness()?);
         maker.install_headers()?;
         maker.publish(begun.elapsed().as_secs())?;
         let modules = self.modules(&maker, place)?;
@@ -173,31 +196,23 @@ impl<'a> Nursery<'a> {
     {
         Order {
             tree: self.origin.tree,
-            profile: self.origin.profile.with(&stack.configs),
+            profile: self.origin.profile.of(&stack),
             stack: Cow::Owned(stack),
             dir,
             modules: None,
         }
     }
 
-    /// Returns the objects made from files in which a mutant differs from the series.
-    fn touched(&self, mutant: &Mutant) -> Vec<Utf8PathBuf> {
-        let series = self.origin.series.overlay.files();
-        let differs = |path: &&Utf8PathBuf| mutant.overlay.files().get(*path) != series.get(*path);
-        let there = mutant.overlay.files().keys();
-        let gone = series
-            .keys()
-            .filter(|path| !mutant.overlay.files().contains_key(*path));
-        let mut touched: Vec<Utf8PathBuf> = there
-            .chain(gone)
-            .filter(differs)
-            .filter_map(|path| self.objects.get(path))
-            .flatten()
-            .cloned()
-            .collect();
-        touched.sort();
-        touched.dedup();
-        touched
+    /// Returns the objects made from files; nothing where what one becomes is not known.
+    fn made_from<'f>(
+        &self,
+        files: impl IntoIterator<Item = &'f Utf8PathBuf>,
+    ) -> Option<Vec<Utf8PathBuf>> {
+        let mut made = BTreeSet::new();
+        for file in files {
+            made.extend(self.objects.get(file)?.iter().cloned());
+        }
+        Some(made.into_iter().collect())
     }
 
     /// Returns what has the same code as these objects of a mutant, if anything has.
@@ -243,42 +258,6 @@ fn exports(objects: &Utf8Path) -> Result<Vec<u8>, Error> {
     fs::read(objects.join("vmlinux.symvers")).map_err(Error::host("reading what a kernel exports"))
 }
 
-/// Returns the objects that are made from a source file: its own, or those that
-/// include it.
-fn made_from(file: &Utf8Path, folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
-    if file.extension() == Some("c") {
-        let object = file.with_extension("o");
-        let is_made = folder.join(&object).is_file();
-        return Ok(is_made.then_some(object).into_iter().collect());
-    }
-    let named = format!("/{file} ");
-    let mut made = Vec::new();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.map_err(Error::host("looking through objects"))?;
-        let object = Utf8Path::from_path(entry.path())
-            .and_then(|path| path.strip_prefix(folder).ok())
-            .and_then(object_of_record);
-        let Some(object) = object else {
-            continue;
-        };
-        let record = fs::read(entry.path()).map_err(Error::host("looking through objects"))?;
-        let mut places = record.windows(named.len());
-        if places.any(|part| part == named.as_bytes()) && folder.join(&object).is_file() {
-            made.push(object);
-        }
-    }
-    Ok(made)
-}
-
-/// Returns the object of the kernel that kbuild keeps this record of, if it is one:
-/// `kernel/.fork.o.cmd`.
-fn object_of_record(path: &Utf8Path) -> Option<Utf8PathBuf> {
-    let name = path.file_name()?;
-    let name = name.strip_prefix('.')?.strip_suffix(".cmd")?;
-    let is_tool = path.starts_with("scripts") || path.starts_with("tools");
-    (name.ends_with(".o") && !is_tool).then(|| path.with_file_name(name))
-}
-
 impl Maker<'_> {
     /// Makes these objects alone; why not, if the source does not compile.
     fn make_objects(&self, objects: &[Utf8PathBuf]) -> Result<Result<(), String>, Error> {
@@ -297,6 +276,42 @@ impl Maker<'_> {
                 .map(drop)
                 .map_err(|error| self.explain(error, "compile"))
         })
+    }
+
+    /// Links the kernel anew from what there is, of which only these objects are new, and
+    /// packs it. What walks through all folders takes longer than that. Returns whether
+    /// it can be seen that the objects went in.
+    fn link(&self, new: &[Utf8PathBuf]) -> Result<bool, Error> {
+        let objects = self.work.objects();
+        // It lists the objects, and is looked at instead of them.
+        match fs::remove_file(objects.join("vmlinux.a")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::host("linking a mutant")(error));
+            }
+            _ => {}
+        }
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        let make = self
+            .make(&[&format!("-j{jobs}"), "bzImage", "build-dir=nowhere"])
+            .log_to(self.log())
+            .deadline("linking a mutant", OBJECTS_LIMIT);
+        let linked = self.unfinished.during(|| make.run(self.cancel))?;
+        if let Err(error) = linked {
+            // Whether it is the source's fault, a whole build tells.
+            return match error {
+                ProcessError::Failed { .. } => Ok(false),
+                other => Err(Error::tool("linking a mutant")(other)),
+            };
+        }
+        let time = |file: Utf8PathBuf| fs::metadata(file).and_then(|meta| meta.modified()).ok();
+        let image = time(crate::kernel::image::path(&objects));
+        let kernel = time(objects.join("vmlinux"));
+        let is_in = |object: &Utf8PathBuf| time(objects.join(object)) < kernel;
+        let is_whole = kernel.is_some() && kernel <= image && new.iter().all(is_in);
+        if is_whole {
+            self.check_image()?;
+        }
+        Ok(is_whole)
     }
 
     /// Runs a part of the build; why not, if the source does not compile.
@@ -327,29 +342,6 @@ fn first_error(said: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn objects_of_a_file_are_its_own_or_those_that_include_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = Utf8Path::from_path(dir.path()).unwrap();
-        fs::create_dir_all(folder.join("kernel")).unwrap();
-        fs::create_dir_all(folder.join("scripts")).unwrap();
-        for (object, deps) in [
-            ("kernel/a.o", "/src/include/linux/x.h \\\n"),
-            ("kernel/b.o", "/src/include/linux/xx.h \\\n"),
-            ("scripts/c.o", "/src/include/linux/x.h \\\n"),
-        ] {
-            let object = Utf8Path::new(object);
-            let record = format!(".{}.cmd", object.file_name().unwrap());
-            fs::write(folder.join(object), "").unwrap();
-            fs::write(folder.join(object.with_file_name(record)), deps).unwrap();
-        }
-        let made = |file: &str| made_from(Utf8Path::new(file), folder).unwrap();
-        assert_eq!(made("include/linux/x.h"), ["kernel/a.o"]);
-        assert_eq!(made("kernel/b.c"), ["kernel/b.o"]);
-        assert!(made("kernel/none.c").is_empty());
-        assert!(made("include/none.h").is_empty());
-    }
 
     #[test]
     fn the_first_thing_that_is_wrong_is_told() {

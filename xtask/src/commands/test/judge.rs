@@ -10,7 +10,7 @@ use selftests::klog::Log;
 use selftests::outcome::{self, Outcome, Subject};
 use selftests::scenario::{Scenario, Stage};
 use selftests::timeline::timeline;
-use selftests::verdict;
+use selftests::verdict::{self, Has};
 use serde::{Deserialize, Serialize};
 use testbed_host::files::read_plain;
 use vm_images::transcript::{Start, Transcript};
@@ -22,6 +22,7 @@ use crate::plan::CellPlan;
 use crate::result::{CellResult, Kept, Verdict};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
+use crate::stacks::{BASE, SERIES};
 
 /// The record's name in a cell's folder.
 pub(crate) const FILE_NAME: &str = "record.json";
@@ -34,6 +35,9 @@ pub(crate) struct Record {
     pub(crate) plan: CellPlan,
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
+    /// Names of the series of which the kernel has some patches only.
+    #[serde(default)]
+    pub(crate) partly: BTreeSet<String>,
     pub(crate) binaries: Binaries,
     /// What is known of the test, if it is one of the tree's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +178,11 @@ impl Record {
         judgement: &outcome::Judgement,
         splats: Vec<String>,
     ) -> CellResult {
-        let expected = verdict::expected(subject, self.contains.iter().map(String::as_str));
+        let has = Has {
+            whole: &self.contains,
+            partly: &self.partly,
+        };
+        let expected = verdict::expected(subject, has);
         let surprise = match (subject, judgement.outcome) {
             // Nobody promised that a test of the tree's own can do its work here.
             (Subject::InTree(_), Outcome::Skip) => None,
@@ -191,6 +199,7 @@ impl Record {
             expected: match expected {
                 verdict::Expected::Pass => "pass".to_owned(),
                 verdict::Expected::Fail => "fail".to_owned(),
+                verdict::Expected::Either => "either".to_owned(),
             },
             verdict,
             reason: reason + &self.excuse(judgement.outcome),
@@ -287,9 +296,10 @@ impl Judged {
 
     /// Holds the cell against what is recorded below `snapshots`. A cell of
     /// which the host made nothing has nothing to compare, and of the tree's own
-    /// tests nothing is recorded.
+    /// tests and of half a series nothing is recorded.
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
-        if self.cell.outcome != "error" && !self.cell.kselftest {
+        let is_recorded = [BASE, SERIES].contains(&self.plan.stack.as_str());
+        if is_recorded && self.cell.outcome != "error" && !self.cell.kselftest {
             self.cell.snapshot_difference =
                 snapshot::difference(snapshots, &self.plan, self.to_be_recorded());
         }

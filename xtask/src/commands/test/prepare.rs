@@ -7,9 +7,10 @@ mod program;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
+use selftests::verdict::Has;
 use sha2::{Digest, Sha256};
 use testbed_host::cache::publish;
 use testbed_host::events::Activity;
@@ -33,12 +34,26 @@ pub(crate) struct Ground {
     pub(crate) guest: GuestNeeds,
     /// Names of the series in it.
     pub(crate) contains: BTreeSet<String>,
+    /// Names of the series of which it has some patches only.
+    pub(crate) partly: BTreeSet<String>,
+    /// The folder of the modules built against it, if any were wanted.
+    pub(crate) modules: Option<Utf8PathBuf>,
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
     /// By scenario or `TARGET:TEST`, what its guest is to do.
     pub(crate) jobs: BTreeMap<String, Job>,
     /// By `TARGET:TEST`, the tree's own tests.
     pub(crate) in_tree: BTreeMap<String, InTree>,
+}
+
+impl Ground {
+    /// Returns which series are in it.
+    pub(crate) fn has(&self) -> Has<'_> {
+        Has {
+            whole: &self.contains,
+            partly: &self.partly,
+        }
+    }
 }
 
 /// Makes ready what the guests of every kernel are to do.
@@ -53,9 +68,7 @@ pub(crate) fn grounds(
     session: &Session,
 ) -> anyhow::Result<Vec<Ground>> {
     let mut grounds = Vec::new();
-    let mut modules = Vec::new();
     for built in built {
-        modules.push(built.modules.clone());
         grounds.push(bare(built, sources, rig, session)?);
     }
     let families = inquiry.families_asked_for();
@@ -70,7 +83,7 @@ pub(crate) fn grounds(
             done += 1;
             let order = job::Order {
                 program: program::make(family, &grounds[index].kernel, &against, session)?,
-                modules: modules[index].clone(),
+                modules: grounds[index].modules.clone(),
                 ground: &grounds[index],
                 grounds: &grounds,
             };
@@ -95,7 +108,7 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
         stack,
         profile,
         kernel,
-        ..
+        modules,
     } = built;
     let mut stacks = sources.stacks.iter();
     let from = stacks
@@ -104,7 +117,9 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
     Ok(Ground {
         guest: find_needs(&profile, session)?,
         contains: from.contains.clone(),
+        partly: from.partly.clone(),
         initramfs: pack(&kernel, rig, session)?,
+        modules,
         stack,
         profile,
         kernel,
@@ -116,15 +131,52 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
 /// Makes the archive that all guests of a kernel boot with. It carries the next
 /// kernel too, whether or not there will be a kexec, so that all are alike.
 fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
-    let mut archive = Initramfs::for_guest(&rig.guest)?;
-    archive.add_next_kernel(&kernel.image())?;
-    let bytes = archive.to_bytes()?;
+    let bytes = archive(kernel, rig)?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
     let path = session.cache.dir(&["initramfs"])?.join(&name);
     if fs::read(&path).ok().as_ref() != Some(&bytes) {
         publish(&path, &bytes)?;
     }
     Ok(path)
+}
+
+fn archive(kernel: &Kernel, rig: &Rig) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Initramfs::for_guest(&rig.guest)?;
+    archive.add_next_kernel(&kernel.image())?;
+    Ok(archive.to_bytes()?)
+}
+
+/// Returns what a mutant's cells run on: what those of its series do, on another kernel.
+/// A kexec to the series goes to the mutant again, which stands for it.
+///
+/// # Errors
+/// When what its guests boot with cannot be written beside the kernel.
+pub(super) fn mutated(
+    series: &Ground,
+    stack: String,
+    kernel: Kernel,
+    modules: Option<&Utf8Path>,
+    rig: &Rig,
+) -> anyhow::Result<Ground> {
+    let initramfs = kernel.dir.join("initramfs.cpio");
+    fs::write(&initramfs, archive(&kernel, rig)?)?;
+    let mut jobs = series.jobs.clone();
+    for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
+        job::load_modules(stage, modules);
+        let next = stage.kernel.as_mut();
+        if let Some(next) = next.filter(|next| next.image == series.kernel.image()) {
+            next.image = kernel.image();
+            next.initramfs.clone_from(&initramfs);
+        }
+    }
+    Ok(Ground {
+        stack,
+        kernel,
+        initramfs,
+        jobs,
+        in_tree: BTreeMap::new(),
+        ..series.clone()
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -143,7 +143,13 @@ pub(super) fn identity(
     part(ground.kernel.id.as_bytes());
     // Its name is that of its content.
     part(ground.initramfs.as_str().as_bytes());
-    part(format!("{:?} {:?}", ground.guest, ground.contains).as_bytes());
+    part(
+        format!(
+            "{:?} {:?} {:?}",
+            ground.guest, ground.contains, ground.partly
+        )
+        .as_bytes(),
+    );
     part(format!("{:?} {:?} {:?}", cell.machine, rig.accelerator, rig.qemu).as_bytes());
     part(what_must_be_seen(cell.test).as_bytes());
     for stage in &cell.job.stages {
@@ -252,6 +258,7 @@ mod tests {
         let record = Record {
             plan: plan(),
             contains: std::collections::BTreeSet::new(),
+            partly: std::collections::BTreeSet::new(),
             binaries: crate::commands::test::judge::Binaries {
                 kernel_id: "k".to_owned(),
                 image: "/k".into(),

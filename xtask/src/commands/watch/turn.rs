@@ -114,7 +114,7 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let results = known
         .into_iter()
         .filter_map(|kept| kept.or_else(|| ran.next()));
-    let result = plan.result(ready.tree.clone(), results.collect());
+    let result = plan.result(&ready, results.collect());
     folder.finish(&result, &session.layout)?;
     laps.lap("cells");
     session.progress.clear();

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Stacks on a tree of one file.
+
+use camino::Utf8Path;
+use fs_err as fs;
+
+use super::*;
+use crate::mail;
+
+struct Ground {
+    dir: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), text).unwrap();
+        Self { dir }
+    }
+
+    fn tree(&self) -> Tree {
+        let root = Utf8Path::from_path(self.dir.path()).unwrap();
+        Tree::fixed("test", root, "the test tree")
+    }
+}
+
+fn series(name: &str, diffs: &[&str]) -> Series {
+    let patches: Vec<Patch> = diffs
+        .iter()
+        .filter_map(|diff| mail::parse_one(name, diff.as_bytes()))
+        .collect();
+    Series {
+        name: name.to_owned(),
+        title: String::new(),
+        patches,
+        take_out: Vec::new(),
+        requires: Vec::new(),
+        needs_in_tree: Vec::new(),
+        config: None,
+        provides: Vec::new(),
+        is_ours: false,
+    }
+}
+
+fn change(from: &str, to: &str) -> String {
+    format!("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-{from}\n+{to}\n")
+}
+
+fn text(stack: &Stack) -> Option<String> {
+    let state = stack.overlay.files().get(Utf8Path::new("f"))?.as_ref()?;
+    Some(String::from_utf8(state.bytes.clone()).unwrap())
+}
+
+#[test]
+fn a_series_that_the_tree_lacks_is_put_on() {
+    let ground = Ground::new("a\n");
+    let got = stacks(
+        &ground.tree(),
+        &[],
+        &series("s", &[&change("a", "b")]),
+        &[],
+        &Cancel::new(),
+    );
+    let got = got.unwrap();
+    assert_eq!(text(&got.base), None);
+    assert_eq!(text(&got.series).as_deref(), Some("b\n"));
+    assert!(got.series.contains.contains("s") && !got.base.contains.contains("s"));
+    assert_eq!(
+        fs::read_to_string(ground.dir.path().join("f")).unwrap(),
+        "a\n"
+    );
+}
+
+#[test]
+fn a_series_that_the_tree_has_is_taken_out_by_content() {
+    let ground = Ground::new("c\n");
+    let two = series("s", &[&change("a", "b"), &change("b", "c")]);
+    let got = stacks(&ground.tree(), &[], &two, &[], &Cancel::new()).unwrap();
+    assert_eq!(text(&got.base).as_deref(), Some("a\n"));
+    assert_eq!(
+        text(&got.series),
+        None,
+        "the series stack is the tree itself"
+    );
+    assert!(got.notes[0].contains("reverting"), "{:?}", got.notes);
+}
+
+#[test]
+fn a_change_in_other_words_is_taken_out_by_its_own_patch() {
+    let ground = Ground::new("B, in other words\n");
+    let mut ours = series("s", &[&change("a", "b")]);
+    ours.take_out = series("t", &[&change("B, in other words", "a")]).patches;
+    let got = stacks(&ground.tree(), &[], &ours, &[], &Cancel::new()).unwrap();
+    assert_eq!(text(&got.base).as_deref(), Some("a\n"));
+    assert_eq!(text(&got.series).as_deref(), Some("b\n"));
+}
+
+#[test]
+fn a_strangers_copy_of_a_known_series_counts_as_contained() {
+    let ground = Ground::new("a\n");
+    let known = [series("known", &[&change("a", "b")])];
+    let theirs = series("theirs", &[&change("a", "b")]);
+    let got = stacks(&ground.tree(), &[], &theirs, &known, &Cancel::new()).unwrap();
+    assert!(got.series.contains.contains("known"));
+    assert!(!got.base.contains.contains("known"));
+}
+
+#[test]
+fn a_new_version_of_a_merged_series_takes_its_place() {
+    let ground = Ground::new("B, as merged\n");
+    let mut known = series("known", &[&change("a", "b")]);
+    known.take_out = series("t", &[&change("B, as merged", "a")]).patches;
+    let v2 = series("v2", &[&change("a", "B, second version")]);
+    let got = stacks(&ground.tree(), &[], &v2, &[known], &Cancel::new()).unwrap();
+    assert_eq!(text(&got.base).as_deref(), Some("a\n"));
+    assert_eq!(text(&got.series).as_deref(), Some("B, second version\n"));
+    assert!(got.series.contains.contains("known"));
+}
+
+#[test]
+fn a_new_version_that_nearly_fits_is_explained_where_it_fits_best() {
+    let ground = Ground::new("B, as merged\n");
+    let mut known = series("known", &[&change("a", "b")]);
+    known.take_out = series("t", &[&change("B, as merged", "a")]).patches;
+    let v2 = series("v2", &[&change("a", "c"), &change("typo", "d")]);
+    let error = stacks(&ground.tree(), &[], &v2, &[known], &Cancel::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("patch 2 of 2 of `v2`"), "{text}");
+    assert!(text.contains("the test tree without `known`"), "{text}");
+}
+
+#[test]
+fn a_conflict_names_patch_file_and_hunk() {
+    let ground = Ground::new("z\n");
+    let two = series("s", &[&change("z", "y"), &change("q", "r")]);
+    let error = stacks(&ground.tree(), &[], &two, &[], &Cancel::new())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("patch 2 of 2 of `s`"), "{error}");
+    assert!(error.contains("`f`, hunk 1"), "{error}");
+}
+
+#[test]
+fn what_a_series_needs_is_checked_first() {
+    let ground = Ground::new("a\n");
+    let mut one = series("s", &[&change("a", "b")]);
+    one.requires = vec!["below".to_owned()];
+    let error = stacks(&ground.tree(), &[], &one, &[], &Cancel::new())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("--prereq below"), "{error}");
+    one.requires.clear();
+    one.needs_in_tree = vec!["kernel/liveupdate".into()];
+    let error = stacks(&ground.tree(), &[], &one, &[], &Cancel::new())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("has no `kernel/liveupdate`"), "{error}");
+}
+
+#[test]
+fn there_is_a_stack_after_each_patch_but_the_last() {
+    let ground = Ground::new("a\n");
+    let diffs = [change("a", "b"), change("b", "c"), change("c", "d")];
+    let mut three = series("s", &[&diffs[0], &diffs[1], &diffs[2]]);
+    three.config = Some("CONFIG_S=y\n".to_owned());
+    let got = stacks(&ground.tree(), &[], &three, &[], &Cancel::new()).unwrap();
+    let seen: Vec<_> = got
+        .prefixes
+        .iter()
+        .map(|one| (one.name.as_str(), text(one)))
+        .collect();
+    let after = |text: &str| Some(text.to_owned());
+    assert_eq!(seen, [("patch-1", after("b\n")), ("patch-2", after("c\n"))]);
+    let second = &got.prefixes[1];
+    assert!(second.partly.contains("s") && !second.contains.contains("s"));
+    assert_eq!((second.patches, got.series.patches), (2, 3));
+    assert_eq!(second.wishes, ["CONFIG_S=y\n"]);
+    assert!(second.configs.is_empty() && got.series.wishes.is_empty());
+}
