@@ -58,7 +58,7 @@ fn an_unknown_scenario() {
 
 #[test]
 fn an_unknown_stack() {
-    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutants"]), @r#"
+    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutant"]), @r#"
     exit code 2
     -- stdout
     -- stderr
