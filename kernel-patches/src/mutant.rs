@@ -23,7 +23,7 @@ use fs_err as fs;
 use similar::TextDiff;
 
 use self::change::{Change, kebab};
-pub use self::named::{EQUIVALENT, FOLDER, Notebook, without_one};
+pub use self::named::{EQUIVALENT, FOLDER, Notebook, Reason, without_one};
 use self::syntax::Source;
 use crate::content::ContentId;
 use crate::error::Error;

@@ -62,8 +62,8 @@ fn an_unknown_stack() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no stack `mutants`
-    hint: stacks are: base, series
+    error: there is no stack `mutant`
+    hint: stacks are: base, series, each (after every patch of the series), patch-N (after its first N patches), mutants (the series with a mistake put into it, each in its turn), or mutant-NAME
     "#);
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use serde::Deserialize;
 use testbed_host::cancel::Cancel;
 
 use super::{Mutant, content, diff, origin};
@@ -24,12 +25,30 @@ pub const FOLDER: &str = "mutants";
 /// The file in it that says which mutants nobody can notice.
 pub const EQUIVALENT: &str = "equivalent.yaml";
 
+/// Why nobody can notice a mutant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// In words.
+    pub why: String,
+    /// The profiles in which that is so; all, when none is named.
+    #[serde(default)]
+    pub profiles: Vec<String>,
+}
+
+impl Reason {
+    /// Returns whether it holds in a profile.
+    pub fn holds_in(&self, profile: &str) -> bool {
+        self.profiles.is_empty() || self.profiles.iter().any(|one| one == profile)
+    }
+}
+
 /// What a person wrote down about mutants of a series.
 #[derive(Clone, Debug, Default)]
 pub struct Notebook {
     patches: Vec<(String, Patch)>,
     /// By a mutant's name, why nobody can notice it.
-    pub equivalent: BTreeMap<String, String>,
+    pub equivalent: BTreeMap<String, Reason>,
 }
 
 impl Notebook {
@@ -196,7 +215,11 @@ mod tests {
         fs::create_dir_all(root.join("s/mutants")).unwrap();
         fs::write(root.join("tree/f.c"), "a\n").unwrap();
         fs::write(root.join("s/mutants/slip.patch"), change("b", "c")).unwrap();
-        fs::write(root.join("s/mutants/equivalent.yaml"), "x-1: Because.\n").unwrap();
+        fs::write(
+            root.join("s/mutants/equivalent.yaml"),
+            "x-1:\n  why: Because.\n  profiles: [fast]\n",
+        )
+        .unwrap();
         let tree = Tree::fixed("test", &root.join("tree"), "the test tree");
         let series = Series {
             name: "s".to_owned(),
@@ -214,7 +237,8 @@ mod tests {
         let cancel = Cancel::new();
         let stacks = crate::stack::stacks(&tree, &[], &series, &[], &cancel).unwrap();
         let notebook = Notebook::read(&root.join("s")).unwrap();
-        assert_eq!(notebook.equivalent["x-1"], "Because.");
+        let reason = &notebook.equivalent["x-1"];
+        assert!(reason.holds_in("fast") && !reason.holds_in("kasan"));
         let mutants = notebook.mutants(&tree, &stacks.series, &cancel).unwrap();
         assert_eq!(mutants.len(), 1);
         assert_eq!((mutants[0].name.as_str(), mutants[0].line), ("slip", 1));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook};
+use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook, Reason};
 use kernel_patches::overlay::Overlay;
 use kernel_patches::stack::{MUTANT_PREFIX, Stack};
 use kernel_patches::tree::{Tree, TreeRequest};
@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::stacks::MutantsWanted;
 
 /// By a mutant's name, why nobody can notice it.
-type Reasons = BTreeMap<String, String>;
+type Reasons = BTreeMap<String, Reason>;
 
 /// Returns the mutants that a request asks for, and what is written down about them;
 /// `stacks` are all of its series, in their order.
@@ -125,7 +125,11 @@ mod tests {
     #[test]
     fn a_reason_for_what_there_is_not_is_told() {
         let all = mutants(&["it-get-negate-1"]);
-        let reasons = |name: &str| Reasons::from([(name.to_owned(), "Because.".to_owned())]);
+        let reason = Reason {
+            why: "Because.".to_owned(),
+            profiles: Vec::new(),
+        };
+        let reasons = |name: &str| Reasons::from([(name.to_owned(), reason.clone())]);
         assert_eq!(stray(&reasons("it-get-negate-1"), &all), None);
         let (what, hint) = stray(&reasons("it-get-negate-2"), &all).unwrap();
         assert!(what.contains("`it-get-negate-2`"), "{what}");

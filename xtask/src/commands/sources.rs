@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use kernel_patches::mutant::Mutant;
+use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
 use kernel_patches::stack::{self, Stack, Stacks};
 use kernel_patches::tree::{Tree, TreeRequest};
@@ -203,7 +203,7 @@ pub(crate) struct Sources {
     /// The mutants of the series that are wanted.
     pub(crate) mutants: Vec<Mutant>,
     /// By a mutant's name, why nobody can notice it.
-    pub(crate) equivalent: BTreeMap<String, String>,
+    pub(crate) equivalent: BTreeMap<String, Reason>,
 }
 
 impl Sources {

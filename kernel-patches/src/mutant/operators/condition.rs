@@ -52,25 +52,18 @@ pub(super) fn changes(site: &Site<'_>) -> Vec<Change> {
 
 /// Returns whether what is done if the condition is true ends by leaving.
 fn leaves(site: &Site<'_>) -> bool {
-    let last = site
-        .function
-        .statements
-        .iter()
-        .enumerate()
-        .skip(site.index + 1)
-        .take_while(|(_, one)| one.whole.start < site.statement.whole.end);
-    let mut then_end = site.statement.whole.end;
-    let mut leaves = false;
-    for (index, one) in last {
-        if one.whole.start >= then_end {
-            break;
-        }
-        if index == site.index + 1 {
-            then_end = one.whole.end;
-        }
-        leaves = matches!(one.kind, Kind::Return | Kind::Jump);
-    }
-    leaves
+    let statements = &site.function.statements;
+    let then = site.index + 1;
+    let Some(first) = statements.get(then) else {
+        return false;
+    };
+    let end = first.whole.end;
+    let inside = statements.iter().skip(then);
+    let last = inside
+        .take_while(|one| one.whole.start < end)
+        .filter(|one| first.kind != Kind::Block || one.parent == Some(then))
+        .last();
+    last.is_some_and(|one| matches!(one.kind, Kind::Return | Kind::Jump))
 }
 
 /// Leaves calls out that count users, as if they had gone well.

@@ -88,7 +88,9 @@ impl Trial<'_> {
                 let modules = modules.as_deref();
                 let rig = &self.court.ready.rig;
                 let ground = prepare::mutated(self.ground, stack, *kernel, modules, rig)?;
-                let why = self.court.sources.equivalent.get(&mutant.name);
+                let reason = self.court.sources.equivalent.get(&mutant.name);
+                let reason = reason.filter(|one| one.holds_in(&self.ground.profile));
+                let why = reason.map(|one| one.why.as_str());
                 let notice = self.notice(mutant, &ground, why.is_some())?;
                 let said = self.verdict(mutant, &notice, why);
                 if said.0 == Fate::Noticed || (said.0 == Fate::Equivalent && said.1.is_empty()) {
@@ -119,7 +121,7 @@ impl Trial<'_> {
         &mut self,
         mutant: &Mutant,
         notice: &Notice,
-        why: Option<&String>,
+        why: Option<&str>,
     ) -> (Fate, Vec<String>, String) {
         let mut names: Vec<String> = notice
             .bad
