@@ -2,6 +2,7 @@
 //! A kernel: what a stack and a profile build to, cached by content.
 
 mod build;
+mod code;
 mod headers;
 mod image;
 mod modules;
@@ -9,6 +10,8 @@ mod order;
 mod shims;
 mod toolchain;
 mod unfinished;
+
+use std::borrow::Cow;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -24,6 +27,7 @@ use crate::stack::Stack;
 use crate::tree::Tree;
 use crate::worktree::{self, Contents, WorkTree};
 
+pub use build::mutant::{Birth, Nursery, Origin};
 pub use modules::Modules;
 pub use toolchain::Toolchain;
 
@@ -204,7 +208,7 @@ pub fn make_with_modules(
         fresh[at] = place.kernel(false).is_none();
         let order = build::Order {
             tree: wanted.tree,
-            stack,
+            stack: Cow::Borrowed(stack),
             profile: wanted.profile.of(stack),
             dir: &place.dir,
             modules: wanted.modules.zip(place.modules.clone()),

@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod kselftest;
 pub mod mail;
 pub mod manifest;
+pub mod mutant;
 pub mod overlay;
 pub mod profile;
 pub mod series;

@@ -32,6 +32,16 @@ impl Overlay {
         &self.0
     }
 
+    /// Returns this overlay with other files over it.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        let other = other.0.iter();
+        all.0
+            .extend(other.map(|(path, state)| (path.clone(), state.clone())));
+        all
+    }
+
     /// Writes the differing files below `folder` (removed ones are deleted
     /// there), as they would lie over a copy of the tree.
     ///

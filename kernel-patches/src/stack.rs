@@ -12,6 +12,7 @@ use crate::conflict::Place;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::mail::Patch;
+use crate::mutant::Mutant;
 use crate::overlay::Overlay;
 use crate::scratch::{Direction, Scratch};
 use crate::series::Series;
@@ -37,6 +38,31 @@ pub struct Stack {
     pub wishes: Vec<String>,
     /// A name for its content: tree and overlay.
     pub id: String,
+}
+
+impl Stack {
+    /// Returns the source state of a mutant of this one. It contains the same series by
+    /// name: what it lacks of them is what is to be noticed.
+    #[must_use]
+    pub fn mutated(&self, mutant: &Mutant, tree: &Tree) -> Self {
+        let overlay = self.overlay.with(&mutant.changed);
+        Self {
+            name: format!("{MUTANT_PREFIX}{}", mutant.name),
+            id: stack_id(tree, &overlay),
+            overlay,
+            ..self.clone()
+        }
+    }
+}
+
+/// What the names of mutants' stacks begin with.
+pub const MUTANT_PREFIX: &str = "mutant-";
+
+fn stack_id(tree: &Tree, overlay: &Overlay) -> String {
+    ContentId::new("stack")
+        .part(tree.id().as_bytes())
+        .part(overlay.content_id().as_bytes())
+        .finish()
 }
 
 /// The stacks of a run, and how they came about, for people.
@@ -351,10 +377,7 @@ impl Work<'_> {
     }
 
     fn id(&self, overlay: &Overlay) -> String {
-        ContentId::new("stack")
-            .part(self.tree.id().as_bytes())
-            .part(overlay.content_id().as_bytes())
-            .finish()
+        stack_id(self.tree, overlay)
     }
 }
 

@@ -6,7 +6,7 @@
 //! that make rebuilds what changed and nothing else. A lock keeps two runs apart.
 
 use std::collections::{BTreeMap, HashSet};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -77,6 +77,10 @@ pub struct WorkTree {
     _lock: FileLock,
 }
 
+/// When a source folder was last turned: every turn writes its state anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Witness(Option<(std::time::SystemTime, u64)>);
+
 impl WorkTree {
     /// Takes the build folder for `tree` and the profile named `profile`.
     ///
@@ -118,6 +122,23 @@ impl WorkTree {
     /// Returns the folder itself, for what is remembered from build to build.
     pub fn home(&self) -> &Utf8Path {
         &self.home
+    }
+
+    /// Returns by what it is told that the source folder was turned meanwhile, into
+    /// whatever.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at.
+    pub(crate) fn witness(&self) -> Result<Witness, Error> {
+        match fs::metadata(self.home.join(STATE)) {
+            Ok(meta) => Ok(Witness(Some((
+                meta.modified()
+                    .map_err(Error::host("looking at a build folder"))?,
+                meta.ino(),
+            )))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Witness(None)),
+            Err(error) => Err(Error::host("looking at a build folder")(error)),
+        }
     }
 
     /// Turns the source folder into `tree` with `overlay` on it.

@@ -99,7 +99,8 @@ pub(crate) struct SourceArgs {
     pub(crate) provides: Vec<String>,
 
     /// Stacks, separated by commas: base (without the series), series (with it), each
-    /// (after every patch), patch-N (after its first N patches)
+    /// (after every patch), patch-N (after its first N patches), mutants (the series with
+    /// a mistake put into it, each in its turn), mutant-NAME (one of them)
     #[arg(
         long,
         value_name = "LIST",

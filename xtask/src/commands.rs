@@ -9,6 +9,7 @@ pub(crate) mod canary;
 pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod generate;
+pub(crate) mod mutants;
 pub(crate) mod patch_style;
 pub(crate) mod report;
 pub(crate) mod rig;

@@ -89,6 +89,9 @@ pub(crate) struct Plan {
     /// The tree's own tests that are asked for.
     #[serde(default)]
     pub(crate) kselftests: Vec<Wanted>,
+    /// Words for the mutants that are asked for: `mutants`, or `mutant-NAME`.
+    #[serde(default)]
+    pub(crate) mutants: Vec<String>,
     pub(crate) cells: Vec<CellPlan>,
 }
 
@@ -107,6 +110,7 @@ pub(crate) struct Wishes {
     pub(crate) check_snapshots: bool,
     pub(crate) again: String,
     pub(crate) kselftests: Vec<Wanted>,
+    pub(crate) mutants: Vec<String>,
 }
 
 impl Plan {
@@ -125,6 +129,7 @@ impl Plan {
             check_snapshots,
             again,
             kselftests,
+            mutants,
         } = wishes;
         let plan = Self {
             tree,
@@ -137,6 +142,7 @@ impl Plan {
             check_snapshots,
             again,
             kselftests,
+            mutants,
             cells: Vec::new(),
         };
         plan.with_cells_of(&scenarios)
@@ -192,6 +198,7 @@ mod tests {
             check_snapshots: true,
             again: String::new(),
             kselftests: Vec::new(),
+            mutants: Vec::new(),
         }
     }
 
@@ -210,6 +217,23 @@ mod tests {
           sysfs-remove-while-preserved on base (fast)
           sysfs-remove-while-preserved on series (fast)
         ");
+    }
+
+    #[test]
+    fn mutants_are_known_by_name_only_before_the_tree_has_been_read() {
+        let text = |words: &[&str]| {
+            let mutants = words.iter().map(|word| (*word).to_owned()).collect();
+            render::plan::text(&Plan::new(Wishes {
+                mutants,
+                ..wishes()
+            }))
+        };
+        let all = "mutants:   of flb-refcount, one after the other: which there are is known when the tree has been read\n";
+        assert!(text(&["mutants"]).contains(all));
+        assert!(
+            text(&["mutant-a-1", "mutant-b-2"]).contains("mutants:   mutant-a-1, mutant-b-2\n")
+        );
+        assert!(!text(&[]).contains("mutant"));
     }
 
     #[test]

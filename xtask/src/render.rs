@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 mod detectors;
+pub(crate) mod mutants;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -48,6 +49,7 @@ pub(crate) fn result(
                 + &detectors::text(result)
                 + &table::skips(result)
                 + &table::findings(result, run, again)
+                + &mutants::findings(result, run, again)
                 + &detectors::findings(result)
         }
     };

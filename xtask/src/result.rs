@@ -215,12 +215,21 @@ impl RunResult {
         self
     }
 
+    /// Returns the result with what came of mutants.
+    pub(crate) fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
+        self.mutants = mutants;
+        self.exit_code = self.exit() as u8;
+        self
+    }
+
     /// Returns what the command exits with. Where a detector is blind, what passed may
-    /// not have.
+    /// not have; where a mutant lives, what failed may not have been looked for.
     pub(crate) fn exit(&self) -> Exit {
+        let is_finding = self.detectors.iter().any(DetectorResult::is_finding)
+            || self.mutants.iter().any(MutantResult::is_finding);
         match exit(&self.cells) {
-            Exit::Ok if self.detectors.iter().any(DetectorResult::is_finding) => Exit::Finding,
-            exit => exit,
+            Exit::Ok if is_finding => Exit::Finding,
+            other => other,
         }
     }
 }

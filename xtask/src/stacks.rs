@@ -2,7 +2,7 @@
 //! Names of stacks: as the user types them, and in the order of the table. Knows how
 //! many patches the series has, and nothing else of it.
 
-use kernel_patches::stack::prefix_name;
+use kernel_patches::stack::{MUTANT_PREFIX, prefix_name};
 
 use crate::exit::bad_input;
 
@@ -12,6 +12,51 @@ pub(crate) const BASE: &str = "base";
 pub(crate) const SERIES: &str = "series";
 /// After every patch of the series.
 const EACH: &str = "each";
+
+/// The series with one mistake each.
+pub(crate) const MUTANTS: &str = "mutants";
+
+/// Which mutants of the series are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MutantsWanted {
+    #[default]
+    None,
+    /// Those with these names.
+    Named(Vec<String>),
+    All,
+}
+
+impl MutantsWanted {
+    /// Returns the mutants that the words stand for, and the other words.
+    pub(crate) fn take_from(words: &[String]) -> (Self, Vec<String>) {
+        let (mut wanted, mut rest, mut all) = (Vec::new(), Vec::new(), false);
+        for word in words {
+            match word.strip_prefix(MUTANT_PREFIX) {
+                Some(name) => wanted.push(name.to_owned()),
+                None if word == MUTANTS => all = true,
+                None => rest.push(word.clone()),
+            }
+        }
+        let wanted = match (all, wanted.is_empty()) {
+            (true, _) => Self::All,
+            (false, true) => Self::None,
+            (false, false) => Self::Named(wanted),
+        };
+        (wanted, rest)
+    }
+
+    /// Returns the words that stand for them.
+    pub(crate) fn words(&self) -> Vec<String> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Named(names) => names
+                .iter()
+                .map(|name| format!("{MUTANT_PREFIX}{name}"))
+                .collect(),
+            Self::All => vec![MUTANTS.to_owned()],
+        }
+    }
+}
 
 /// A word as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,12 +87,13 @@ impl Word {
 /// # Errors
 /// When one is none.
 pub(crate) fn check(words: &[String]) -> anyhow::Result<()> {
-    for word in words {
-        if Word::parse(word).is_none() {
+    for word in MutantsWanted::take_from(words).1 {
+        if Word::parse(&word).is_none() {
             return Err(bad_input(
                 format!("there is no stack `{word}`"),
-                "stacks are: base, series, each (after every patch of the series), or patch-N \
-                 (after its first N patches)",
+                "stacks are: base, series, each (after every patch of the series), patch-N \
+                 (after its first N patches), mutants (the series with a mistake put into \
+                 it, each in its turn), or mutant-NAME",
             ));
         }
     }
@@ -108,6 +154,18 @@ mod tests {
         assert_eq!(got, ["base", "patch-1", "patch-2", "patch-3", "series"]);
         assert_eq!(expand(&["each"], 1).unwrap(), ["series"]);
         assert_eq!(expand(&["patch-2"], 2).unwrap(), ["series"]);
+    }
+
+    #[test]
+    fn mutants_are_told_from_other_stacks() {
+        let words = ["mutant-a-1", "base", "mutant-b-2"].map(str::to_owned);
+        let (wanted, rest) = MutantsWanted::take_from(&words);
+        assert_eq!(wanted.words(), ["mutant-a-1", "mutant-b-2"]);
+        assert_eq!(rest, ["base"]);
+        let words = ["mutant-a-1", "mutants"].map(str::to_owned);
+        let (wanted, rest) = MutantsWanted::take_from(&words);
+        assert_eq!((wanted, rest), (MutantsWanted::All, Vec::new()));
+        assert!(check(&words).is_ok());
     }
 
     #[test]

@@ -58,12 +58,12 @@ fn an_unknown_scenario() {
 
 #[test]
 fn an_unknown_stack() {
-    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutants"]), @r#"
+    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutant"]), @r#"
     exit code 2
     -- stdout
     -- stderr
-    error: there is no stack `mutants`
-    hint: stacks are: base, series
+    error: there is no stack `mutant`
+    hint: stacks are: base, series, each (after every patch of the series), patch-N (after its first N patches), mutants (the series with a mistake put into it, each in its turn), or mutant-NAME
     "#);
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Configures, compiles and publishes one kernel.
 
+pub(super) mod mutant;
+
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -32,7 +35,7 @@ const STEPS_GUESS: u64 = 1300;
 #[derive(Debug)]
 pub(super) struct Order<'a> {
     pub(super) tree: &'a Tree,
-    pub(super) stack: &'a Stack,
+    pub(super) stack: Cow<'a, Stack>,
     pub(super) profile: Profile,
     /// The kernel's folder in the cache.
     pub(super) dir: &'a Utf8Path,
@@ -65,19 +68,7 @@ pub(super) fn build(
         return Ok(());
     }
     let begun = Instant::now();
-    work.turn_into(order.tree, &order.stack.overlay, observer)?;
-    let maker = Maker {
-        work: &work,
-        shims: Shims::lay(work.home(), cache)?,
-        headers: Headers::of(work.home(), order.tree, &order.stack.overlay),
-        unfinished: Unfinished::of(work.home()),
-        order,
-        cancel,
-        observer,
-    };
-    // First of all: a configuration runs tools that the last build made.
-    maker.unfinished.forget(&work.objects())?;
-    maker.configure()?;
+    let maker = Maker::begin(&work, order, cache, cancel, observer)?;
     maker.compile()?;
     if order.lacks_kernel() {
         maker.install_headers()?;
@@ -97,6 +88,32 @@ pub(super) struct Maker<'a> {
     order: &'a Order<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) observer: &'a dyn Observer,
+}
+
+impl<'a> Maker<'a> {
+    /// Turns the build folder into the source that is to be built, and configures it.
+    fn begin(
+        work: &'a WorkTree,
+        order: &'a Order<'a>,
+        cache: &Cache,
+        cancel: &'a Cancel,
+        observer: &'a dyn Observer,
+    ) -> Result<Self, Error> {
+        work.turn_into(order.tree, &order.stack.overlay, observer)?;
+        let maker = Self {
+            work,
+            shims: Shims::lay(work.home(), cache)?,
+            headers: Headers::of(work.home(), order.tree, &order.stack.overlay),
+            unfinished: Unfinished::of(work.home()),
+            order,
+            cancel,
+            observer,
+        };
+        // First of all: a configuration runs tools that the last build made.
+        maker.unfinished.forget(&work.objects())?;
+        maker.configure()?;
+        Ok(maker)
+    }
 }
 
 impl Maker<'_> {

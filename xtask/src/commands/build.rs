@@ -14,6 +14,7 @@ use crate::session::Session;
 /// Builds and prints where each kernel is.
 pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
     let request = Request::from_args(&args.source, session)?;
+    request.refuse_mutants("build")?;
     let profiles = find_profiles(&args.profiles.profile, session)?;
     let sources = request.apply(session)?;
     let kernels = build_all(&sources, &profiles, None, session)?;

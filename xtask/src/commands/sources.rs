@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From arguments to stacks: what `test`, `apply` and `build` have in common.
 
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
 use kernel_patches::stack::{self, Stack, Stacks};
 use kernel_patches::tree::{Tree, TreeRequest};
 use testbed_host::events::{Event, Observer};
 
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
+use crate::commands::mutants;
 use crate::exit::bad_input;
 use crate::result::StackResult;
 use crate::session::Session;
-use crate::stacks;
+use crate::stacks::{self, MutantsWanted, SERIES};
 
 /// The prerequisites when the user names none.
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
@@ -27,6 +32,9 @@ pub(crate) struct Request {
     pub(crate) series: Series,
     pub(crate) prerequisites: Vec<Series>,
     pub(crate) stacks: Vec<String>,
+    pub(crate) mutants: MutantsWanted,
+    /// The folder of the series, if it has one.
+    pub(crate) folder: Option<Utf8PathBuf>,
 }
 
 impl Request {
@@ -39,7 +47,17 @@ impl Request {
         let library = session.layout.series();
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
-        let stacks = stacks::names(&args.stacks, series.patches.len())?;
+        let folder = match series.is_ours {
+            true => library.join(&args.series),
+            false => Utf8PathBuf::from(&args.series),
+        };
+        let folder = folder.is_dir().then_some(folder);
+        let (mutants, mut words) = MutantsWanted::take_from(&args.stacks);
+        if mutants != MutantsWanted::None {
+            // What a mutant is noticed by must pass where there is no mistake.
+            words.push(SERIES.to_owned());
+        }
+        let stacks = stacks::names(&words, series.patches.len())?;
         Ok(Self {
             tree: tree(args),
             series,
@@ -48,6 +66,8 @@ impl Request {
                 .map(|name| Series::find(name, &library))
                 .collect::<Result<_, _>>()?,
             stacks,
+            mutants,
+            folder,
         })
     }
 
@@ -57,6 +77,20 @@ impl Request {
             if !self.stacks.iter().any(|known| known == stack) {
                 self.stacks.push(stack.to_owned());
             }
+        }
+    }
+
+    /// Refuses mutants for a command that makes none.
+    ///
+    /// # Errors
+    /// When some are asked for.
+    pub(crate) fn refuse_mutants(&self, command: &str) -> anyhow::Result<()> {
+        match self.mutants {
+            MutantsWanted::None => Ok(()),
+            _ => Err(bad_input(
+                format!("`{command}` does not take mutants"),
+                "`cargo xtask test` builds and judges them, and `apply` shows their source",
+            )),
         }
     }
 
@@ -105,8 +139,10 @@ impl Request {
         for text in notes {
             session.progress.event(Event::Note { text });
         }
-        let all = [base].into_iter().chain(prefixes).chain([series]);
+        let all: Vec<Stack> = [base].into_iter().chain(prefixes).chain([series]).collect();
+        let (mutants, equivalent) = mutants::find(self, &tree, &all, session)?;
         let stacks = all
+            .into_iter()
             .filter(|stack| self.stacks.contains(&stack.name))
             .collect();
         let subjects = self.series.patches.iter();
@@ -115,6 +151,8 @@ impl Request {
             tree,
             stacks,
             subjects,
+            mutants,
+            equivalent,
         })
     }
 }
@@ -167,6 +205,10 @@ pub(crate) struct Sources {
     pub(crate) stacks: Vec<Stack>,
     /// The subjects of the series' patches, in their order.
     pub(crate) subjects: Vec<String>,
+    /// The mutants of the series that are wanted.
+    pub(crate) mutants: Vec<Mutant>,
+    /// By a mutant's name, why nobody can notice it.
+    pub(crate) equivalent: BTreeMap<String, Reason>,
 }
 
 impl Sources {

@@ -7,6 +7,7 @@ mod history;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
+mod mutants;
 pub(crate) mod prepare;
 pub(crate) mod start;
 
@@ -24,6 +25,7 @@ use vm_images::transcript::{self, Transcript};
 
 use self::cells::{Cell, Judge, Test};
 use self::history::History;
+use self::mutants::Court;
 use self::prepare::Ground;
 use self::start::Start;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
@@ -57,7 +59,19 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let cells = match_up(&inquiry, &ready)?;
     let detectors = detectors::show(&ready, args, &folder, session)?;
     let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
-    let result = plan.result(&ready, results).with_detectors(detectors);
+    let court = Court {
+        inquiry: &inquiry,
+        sources: &sources,
+        ready: &ready,
+        folder: &folder,
+        args,
+        session,
+    };
+    let mutants = court.judge(&results)?;
+    let result = plan
+        .result(&ready, results)
+        .with_detectors(detectors)
+        .with_mutants(mutants);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();
     show(&result, plan, args.format, &folder, session)?;
@@ -270,6 +284,7 @@ fn wishes(
         check_snapshots,
         again: again(args),
         kselftests,
+        mutants: request.mutants.words(),
     }
 }
 

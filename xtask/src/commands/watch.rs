@@ -27,6 +27,7 @@ use crate::commands::doctor;
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
+use crate::stacks::MutantsWanted;
 
 /// How often Ctrl-C and the end of a turn are looked for.
 const TICK: Duration = Duration::from_millis(20);
@@ -37,6 +38,12 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         return Err(bad_input(
             format!("`watch` does not take `--out {out}`"),
             "every turn has a run folder of its own; `target/testbed/runs/latest` is the newest",
+        ));
+    }
+    if MutantsWanted::take_from(&args.source.stacks).0 != MutantsWanted::None {
+        return Err(bad_input(
+            "`watch` does not take mutants",
+            "`cargo xtask test --stacks mutants` judges them, once the series is as it should be",
         ));
     }
     roots::check_words(args, session)?;

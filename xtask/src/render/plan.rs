@@ -4,7 +4,7 @@
 use kernel_patches::tree::TreeRequest;
 
 use crate::plan::Plan;
-use crate::stacks::SERIES;
+use crate::stacks::{MUTANTS, SERIES};
 
 /// Returns the plan as text.
 pub(crate) fn text(plan: &Plan) -> String {
@@ -42,6 +42,17 @@ pub(crate) fn text(plan: &Plan) -> String {
             None => ": its tests are known when the tree has been read",
         };
         text += &format!("selftest:  {wanted} of the tree{which}\n");
+    }
+    match plan.mutants.as_slice() {
+        [] => {}
+        [all] if all == MUTANTS => {
+            text += &format!(
+                "mutants:   of {}, one after the other: which there are is known when the tree \
+                 has been read\n",
+                plan.series
+            );
+        }
+        named => text += &format!("mutants:   {}\n", named.join(", ")),
     }
     let more = match plan.kselftests.len() {
         0 => "",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mutants;
 use crate::result::{CellResult, RunResult, Verdict};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
@@ -162,6 +163,7 @@ fn summary(result: &RunResult) -> String {
         );
     }
     text.push('\n');
+    text += &mutants::summary(result);
     text += &format!("{} on {}\n", result.series, result.tree);
     if !result.prerequisites.is_empty() {
         text += &format!("every stack has {}\n", result.prerequisites.join(", "));

@@ -12,7 +12,8 @@ pub(crate) enum Fate {
     Noticed,
     /// All scenarios passed: a hole in the tests, and a finding.
     Unnoticed,
-    /// Nobody could notice it: why is written down beside the series.
+    /// Nobody could notice it: why is written down beside the series. A finding where a
+    /// scenario notices it all the same.
     Equivalent,
     /// It compiles to what the series, or another mutant, compiles to.
     SameObject,
@@ -52,6 +53,10 @@ pub(crate) struct MutantResult {
 impl MutantResult {
     /// Returns whether a person should look at it.
     pub(crate) fn is_finding(&self) -> bool {
-        self.fate == Fate::Unnoticed
+        match self.fate {
+            Fate::Unnoticed => true,
+            Fate::Equivalent => !self.noticed_by.is_empty(),
+            Fate::Noticed | Fate::SameObject | Fate::NotBuilt => false,
+        }
     }
 }

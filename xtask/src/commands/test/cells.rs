@@ -104,10 +104,15 @@ pub(crate) trait Judge: Sync {
 
     /// Hears of a cell that is done with.
     fn settled(&self, cell: &Cell<'_>, judged: &Self::Judged);
+
+    /// Returns whether enough is known, so that no further cell needs to begin.
+    fn knows_enough(&self) -> bool {
+        false
+    }
 }
 
 /// Runs every cell and returns what the judge makes of each, in the same order;
-/// `None` for one that was not begun because the user asked to stop.
+/// `None` for one that was not begun because the user asked to stop, or enough is known.
 pub(crate) fn run_all<C: Judge>(
     cells: &[Cell<'_>],
     loads: &[Load],
@@ -144,7 +149,7 @@ pub(crate) fn run_all<C: Judge>(
         for _ in 0..jobs.min(loads.len()) {
             scope.spawn(|| {
                 while let Some(load) = loads.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if session.cancel.is_cancelled() {
+                    if session.cancel.is_cancelled() || judge.knows_enough() {
                         break;
                     }
                     run_load(load);

@@ -7,7 +7,7 @@ mod program;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
 use selftests::verdict::Has;
@@ -31,13 +31,13 @@ pub(crate) struct Ground {
     pub(crate) stack: String,
     pub(crate) profile: String,
     pub(crate) kernel: Kernel,
-    /// The folder of its modules, if any were built.
-    pub(crate) modules: Option<Utf8PathBuf>,
     pub(crate) guest: GuestNeeds,
     /// Names of the series in it.
     pub(crate) contains: BTreeSet<String>,
     /// Names of the series of which it has some patches only.
     pub(crate) partly: BTreeSet<String>,
+    /// The folder of the modules built against it, if any were wanted.
+    pub(crate) modules: Option<Utf8PathBuf>,
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
     /// By scenario or `TARGET:TEST`, what its guest is to do.
@@ -132,15 +132,52 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
 /// # Errors
 /// When it cannot be read or written.
 pub(crate) fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
-    let mut archive = Initramfs::for_guest(&rig.guest)?;
-    archive.add_next_kernel(&kernel.image())?;
-    let bytes = archive.to_bytes()?;
+    let bytes = archive(kernel, rig)?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
     let path = session.cache.dir(&["initramfs"])?.join(&name);
     if fs::read(&path).ok().as_ref() != Some(&bytes) {
         publish(&path, &bytes)?;
     }
     Ok(path)
+}
+
+fn archive(kernel: &Kernel, rig: &Rig) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Initramfs::for_guest(&rig.guest)?;
+    archive.add_next_kernel(&kernel.image())?;
+    Ok(archive.to_bytes()?)
+}
+
+/// Returns what a mutant's cells run on: what those of its series do, on another kernel.
+/// A kexec to the series goes to the mutant again, which stands for it.
+///
+/// # Errors
+/// When what its guests boot with cannot be written beside the kernel.
+pub(super) fn mutated(
+    series: &Ground,
+    stack: String,
+    kernel: Kernel,
+    modules: Option<&Utf8Path>,
+    rig: &Rig,
+) -> anyhow::Result<Ground> {
+    let initramfs = kernel.dir.join("initramfs.cpio");
+    fs::write(&initramfs, archive(&kernel, rig)?)?;
+    let mut jobs = series.jobs.clone();
+    for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
+        job::load_modules(stage, modules);
+        let next = stage.kernel.as_mut();
+        if let Some(next) = next.filter(|next| next.image == series.kernel.image()) {
+            next.image = kernel.image();
+            next.initramfs.clone_from(&initramfs);
+        }
+    }
+    Ok(Ground {
+        stack,
+        kernel,
+        initramfs,
+        jobs,
+        in_tree: BTreeMap::new(),
+        ..series.clone()
+    })
 }
 
 /// Returns the first half of a sum as text.

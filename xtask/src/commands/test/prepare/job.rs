@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use selftests::generate;
 use selftests::scenario::Scenario;
 use vm_images::machine::Machine;
@@ -101,6 +101,16 @@ fn files(scenario: &Scenario, in_guest: &str, order: &Order<'_>) -> Vec<GuestFil
         mode: 0o644,
     }));
     files
+}
+
+/// Has a stage load modules from another folder.
+pub(super) fn load_modules(stage: &mut StageJob, folder: Option<&Utf8Path>) {
+    let module = format!("/{HOLD_POINT}");
+    for file in &mut stage.files {
+        if let Some(folder) = folder.filter(|_| file.path.ends_with(&module)) {
+            file.source = folder.join(HOLD_POINT);
+        }
+    }
 }
 
 /// Another stack's kernel of the same profile.

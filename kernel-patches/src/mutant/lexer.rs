@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! C as tokens with their places. Comments and space are between tokens, and a line
+//! of the preprocessor is one token; whatever the bytes are, something comes out.
+
+use std::ops::Range;
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A name or a keyword.
+    Word,
+    /// A number.
+    Number,
+    /// A string or a character.
+    Text,
+    /// An operator, a bracket, or a byte that means nothing in C.
+    Mark,
+    /// A whole line of the preprocessor, with those that continue it.
+    Directive,
+}
+
+/// A token of a source file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    /// Its bytes.
+    pub(super) place: Range<usize>,
+    /// The line it begins in, from 0.
+    pub(super) line: usize,
+    /// Whether it is the first thing in its line, without space before it.
+    pub(super) is_at_margin: bool,
+}
+
+/// Operators of more than one byte, the longest first.
+const MARKS: [&[u8]; 22] = [
+    b"<<=", b">>=", b"...", b"->", b"++", b"--", b"<<", b">>", b"<=", b">=", b"==", b"!=", b"&&",
+    b"||", b"+=", b"-=", b"*=", b"/=", b"%=", b"&=", b"|=", b"^=",
+];
+
+/// Returns the tokens of a source file.
+pub(super) fn tokens(source: &[u8]) -> Vec<Token> {
+    let mut lexer = Lexer {
+        source,
+        at: 0,
+        line: 0,
+        line_begins: 0,
+        is_line_empty: true,
+    };
+    let mut tokens = Vec::new();
+    while let Some(token) = lexer.next_token() {
+        tokens.push(token);
+    }
+    tokens
+}
+
+struct Lexer<'a> {
+    source: &'a [u8],
+    at: usize,
+    line: usize,
+    line_begins: usize,
+    /// Whether no token was seen in this line yet.
+    is_line_empty: bool,
+}
+
+impl Lexer<'_> {
+    fn next_token(&mut self) -> Option<Token> {
+        self.skip_space();
+        let (start, line) = (self.at, self.line);
+        let first = *self.source.get(start)?;
+        let is_at_margin = start == self.line_begins;
+        let kind = match first {
+            b'#' if self.is_line_empty => {
+                self.directive();
+                Kind::Directive
+            }
+            b'"' | b'\'' => {
+                self.text(first);
+                Kind::Text
+            }
+            b'0'..=b'9' => {
+                self.advance_while(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+                Kind::Number
+            }
+            _ if is_of_word(first) => {
+                self.advance_while(is_of_word);
+                Kind::Word
+            }
+            _ => {
+                let rest = &self.source[start..];
+                let mark = MARKS.iter().find(|mark| rest.starts_with(mark));
+                self.at += mark.map_or(1, |mark| mark.len());
+                Kind::Mark
+            }
+        };
+        self.is_line_empty = kind == Kind::Directive;
+        Some(Token {
+            kind,
+            place: start..self.at,
+            line,
+            is_at_margin,
+        })
+    }
+
+    fn peek(&self, ahead: usize) -> Option<u8> {
+        self.source.get(self.at + ahead).copied()
+    }
+
+    /// Goes one byte on, and knows the line.
+    fn step(&mut self) {
+        if self.peek(0) == Some(b'\n') {
+            self.line += 1;
+            self.line_begins = self.at + 1;
+            self.is_line_empty = true;
+        }
+        self.at += 1;
+    }
+
+    fn advance_while(&mut self, is_part: impl Fn(u8) -> bool) {
+        while self.peek(0).is_some_and(&is_part) {
+            self.at += 1;
+        }
+    }
+
+    fn skip_space(&mut self) {
+        loop {
+            match (self.peek(0), self.peek(1)) {
+                (Some(b'/'), Some(b'*')) => self.comment(),
+                (Some(b'/'), Some(b'/')) => {
+                    while self.peek(0).is_some_and(|byte| byte != b'\n') {
+                        self.step();
+                    }
+                }
+                (Some(byte), _) if byte.is_ascii_whitespace() => self.step(),
+                (Some(b'\\'), Some(b'\n')) => self.step(),
+                _ => return,
+            }
+        }
+    }
+
+    /// Goes past a comment, or to the end of the file.
+    fn comment(&mut self) {
+        self.at += 2;
+        while let Some(byte) = self.peek(0) {
+            if byte == b'*' && self.peek(1) == Some(b'/') {
+                self.at += 2;
+                return;
+            }
+            self.step();
+        }
+    }
+
+    /// Goes past a string or a character; one without an end stops at its line's.
+    fn text(&mut self, quote: u8) {
+        self.at += 1;
+        while let Some(byte) = self.peek(0) {
+            match byte {
+                b'\n' => return,
+                b'\\' if self.peek(1).is_some() => {
+                    self.step();
+                    self.step();
+                }
+                _ => {
+                    self.at += 1;
+                    if byte == quote {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes to the end of a line of the preprocessor.
+    fn directive(&mut self) {
+        while let Some(byte) = self.peek(0) {
+            match (byte, self.peek(1)) {
+                (b'\n', _) => return,
+                (b'\\', Some(b'\n')) => {
+                    self.step();
+                    self.step();
+                }
+                (b'/', Some(b'*')) => self.comment(),
+                _ => self.step(),
+            }
+        }
+    }
+}
+
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(source: &str) -> Vec<&str> {
+        tokens(source.as_bytes())
+            .into_iter()
+            .map(|token| &source[token.place])
+            .collect()
+    }
+
+    #[test]
+    fn comments_are_nothing_and_operators_are_whole() {
+        let source = "a->b /* x; */ <= 0x1fUL; // y\n--c << \"/* \\\" */\" '\\''";
+        assert_eq!(
+            texts(source),
+            [
+                "a",
+                "->",
+                "b",
+                "<=",
+                "0x1fUL",
+                ";",
+                "--",
+                "c",
+                "<<",
+                "\"/* \\\" */\"",
+                "'\\''"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_preprocessor_is_one_token() {
+        let source = "x\n#define A(b) \\\n\tdo { } /* \n */ while (0)\n y # z\n";
+        let found = tokens(source.as_bytes());
+        let kinds: Vec<Kind> = found.iter().map(|token| token.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                Kind::Word,
+                Kind::Directive,
+                Kind::Word,
+                Kind::Mark,
+                Kind::Word
+            ]
+        );
+        let lines: Vec<usize> = found.iter().map(|token| token.line).collect();
+        assert_eq!(lines, [0, 1, 4, 4, 4]);
+        assert!(found[0].is_at_margin && !found[2].is_at_margin);
+    }
+
+    #[test]
+    fn what_has_no_end_ends_with_its_line_or_the_file() {
+        assert_eq!(texts("\"a\nb"), ["\"a", "b"]);
+        assert_eq!(texts("a /* b"), ["a"]);
+        assert_eq!(texts("'\\"), ["'\\"]);
+        assert_eq!(texts("#\\"), ["#\\"]);
+    }
+}

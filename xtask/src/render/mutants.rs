@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What came of mutants: a line of numbers, and those that a person should look at.
+
+use kernel_patches::stack::MUTANT_PREFIX;
+
+use crate::result::{Fate, MutantResult, RunResult};
+
+/// Returns the numbers, a line for each profile; nothing where there are no mutants.
+pub(crate) fn summary(result: &RunResult) -> String {
+    let mut profiles: Vec<&str> = Vec::new();
+    for mutant in &result.mutants {
+        if !profiles.contains(&mutant.profile.as_str()) {
+            profiles.push(&mutant.profile);
+        }
+    }
+    let mut text = String::new();
+    for profile in &profiles {
+        let of_profile = || result.mutants.iter().filter(|one| one.profile == *profile);
+        let count = |fate: Fate| of_profile().filter(|one| one.fate == fate).count();
+        let noticed = count(Fate::Noticed);
+        let noticeable = noticed + count(Fate::Unnoticed);
+        let name = match profiles.len() {
+            1 => String::new(),
+            _ => format!(" ({profile})"),
+        };
+        text += &format!("mutants{name}: {noticed} of {noticeable} noticed");
+        for (number, what) in [
+            (count(Fate::Equivalent), "equivalent"),
+            (count(Fate::SameObject), "the same code"),
+            (count(Fate::NotBuilt), "not built"),
+        ] {
+            if number > 0 {
+                text += &format!(", {number} {what}");
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns the mutants that a person should look at, each with its difference from the
+/// series and the command to see it again.
+pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
+    let findings = result.mutants.iter().filter(|one| one.is_finding());
+    findings.map(|one| finding(one, run, rerun)).collect()
+}
+
+fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
+    let MutantResult {
+        name,
+        profile,
+        title,
+        file,
+        line,
+        reason,
+        ..
+    } = mutant;
+    let what = match mutant.fate {
+        Fate::Unnoticed => "no scenario notices it",
+        _ => "noticed, though written down as equivalent",
+    };
+    let patch = match mutant.patch {
+        Some(patch) => format!(" (patch {patch})"),
+        None => String::new(),
+    };
+    let mut text = format!("\n{MUTANT_PREFIX}{name} ({profile}): {what}\n");
+    text += &format!("  {title}\n  in {file}:{line}{patch}; {reason}\n");
+    for line in mutant.diff.lines() {
+        text += format!("    {line}").trim_end();
+        text.push('\n');
+    }
+    text += &format!("  see:   {run}/kernels/{profile}/{MUTANT_PREFIX}{name}/\n");
+    text += &format!(
+        "  again: cargo xtask test --stacks {MUTANT_PREFIX}{name} --profile {profile}{rerun}\n"
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutant(name: &str, fate: Fate) -> MutantResult {
+        MutantResult {
+            name: name.to_owned(),
+            profile: "fast".to_owned(),
+            title: "the call `put(it);` is left out".to_owned(),
+            patch: Some(2),
+            file: "kernel/it.c".to_owned(),
+            line: 7,
+            diff: "--- a/kernel/it.c\n+++ b/kernel/it.c\n@@ -7 +7 @@\n-\tput(it);\n+\t;\n"
+                .to_owned(),
+            fate,
+            noticed_by: Vec::new(),
+            reason: "3 scenarios pass".to_owned(),
+            duration_ms: 9000,
+        }
+    }
+
+    #[test]
+    fn a_mutant_that_nobody_notices_is_shown_with_its_difference() {
+        let mut result = RunResult::new("t".into(), "s".into(), Vec::new(), Vec::new());
+        assert_eq!(summary(&result), "");
+        result.mutants = vec![
+            mutant("it-put-drop-put-1", Fate::Unnoticed),
+            mutant("a", Fate::Noticed),
+            mutant("b", Fate::Noticed),
+            mutant("c", Fate::SameObject),
+            mutant("d", Fate::NotBuilt),
+            mutant("e", Fate::Equivalent),
+        ];
+        insta::assert_snapshot!(
+            summary(&result),
+            @"mutants: 2 of 3 noticed, 1 equivalent, 1 the same code, 1 not built"
+        );
+        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @r"");
+        result.mutants[5].noticed_by = vec!["s".to_owned()];
+        let text = findings(&result, "RUN", "");
+        assert!(
+            text.contains("mutant-e (fast): noticed, though written down"),
+            "{text}"
+        );
+    }
+}
