@@ -63,19 +63,36 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, InputErro
         let place = error
             .location()
             .map_or(Place { line: 1, column: 1 }, place_of);
-        let message = message_of(error.without_snippet());
-        let (message, hint) = match unknown(&message) {
-            Some(Unknown { what, wrong, known }) => {
-                let hint = match closest(wrong, known.iter().copied()) {
-                    Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("known here: {}", known.join(", ")),
-                };
-                (format!("unknown {what} `{wrong}`"), Some(hint))
-            }
-            None => (message, None),
-        };
+        let (message, hint) = in_our_words(message_of(error.without_snippet()));
         InputError::new(file, text, place, message, hint)
     })
+}
+
+/// What the crate's sentence comes to for somebody who knows no Rust.
+fn in_our_words(message: String) -> (String, Option<String>) {
+    if let Some(Unknown { what, wrong, known }) = unknown(&message) {
+        let hint = match closest(wrong, known.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        return (format!("unknown {what} `{wrong}`"), Some(hint));
+    }
+    let hint = |text: &str| Some(text.to_owned());
+    match message.strip_prefix("invalid ") {
+        Some("u8" | "u16" | "u32" | "u64" | "usize") => (
+            "a whole number belongs here".to_owned(),
+            hint("write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes"),
+        ),
+        Some("i8" | "i16" | "i32" | "i64" | "isize") => (
+            "a whole number belongs here".to_owned(),
+            hint("write digits, as in `12` or `-12`; no unit, no quotes"),
+        ),
+        Some(word) if word.starts_with("bool") => (
+            "yes or no belongs here".to_owned(),
+            hint("write `true` or `false`, without quotes"),
+        ),
+        _ => (message, None),
+    }
 }
 
 /// The crate's sentence without the place, which we report ourselves.
@@ -151,9 +168,32 @@ mod tests {
     fn a_wrong_type_has_a_place() {
         let error = parse::<Pair>("left: a\nright: many\n", "pair.yaml").unwrap_err();
         insta::assert_snapshot!(error, @r"
-        pair.yaml:2:8: invalid u64
+        pair.yaml:2:8: a whole number belongs here
             2 | right: many
               |        ^
+          hint: write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes
+        ");
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Switch {
+        #[expect(dead_code, reason = "only its parsing matters")]
+        on: At<bool>,
+    }
+
+    #[test]
+    fn no_message_takes_a_knowledge_of_rust() {
+        for wrong in ["-1", "1.5", "10s", "18446744073709551616"] {
+            let text = format!("left: a\nright: {wrong}\n");
+            let error = parse::<Pair>(&text, "pair.yaml").unwrap_err().to_string();
+            assert!(error.contains("a whole number belongs here"), "{error}");
+        }
+        let error = parse::<Switch>("on: sometimes\n", "switch.yaml").unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        switch.yaml:1:5: yes or no belongs here
+            1 | on: sometimes
+              |     ^
+          hint: write `true` or `false`, without quotes
         ");
     }
 }

@@ -77,6 +77,11 @@ impl Kernel {
         self.dir.join("vmlinux")
     }
 
+    /// Returns the configuration that it was built with.
+    pub fn config(&self) -> Utf8PathBuf {
+        self.dir.join("config")
+    }
+
     /// Returns the folder of its user-space headers (`include/` within).
     pub fn headers(&self) -> Utf8PathBuf {
         self.dir.join("headers")

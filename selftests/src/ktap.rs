@@ -107,6 +107,8 @@ impl Report {
 #[derive(Debug, Default)]
 struct Level {
     tests: Vec<Test>,
+    /// What the results come to, counted as they are read: totals can be said often.
+    seen: line::Totals,
     plan: Option<u64>,
     skip_all: Option<String>,
     diagnostics: Vec<String>,
@@ -260,7 +262,9 @@ impl Parser {
             diagnostics,
             children,
         };
-        self.level(depth).tests.push(test);
+        let level = self.level(depth);
+        level.seen.count(&test.status);
+        level.tests.push(test);
     }
 
     fn diagnostic_only(&mut self, depth: usize, raw: &str) {
@@ -278,18 +282,9 @@ impl Parser {
     fn totals(&mut self, depth: usize, said: line::Totals) {
         let level = self.level(depth);
         level.has_totals = true;
-        let mut seen = line::Totals::default();
-        for test in &level.tests {
-            match test.status {
-                Status::Passed => seen.pass += 1,
-                Status::Failed | Status::Crashed | Status::TimedOut => seen.fail += 1,
-                Status::Skipped(_) => seen.skip += 1,
-                Status::ExpectedFailure(_) => seen.xfail += 1,
-                Status::UnexpectedPass => seen.xpass += 1,
-            }
-        }
+        let seen = level.seen;
         let said = line::Totals {
-            fail: said.fail + said.error,
+            fail: said.fail.saturating_add(said.error),
             error: 0,
             ..said
         };

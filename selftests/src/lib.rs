@@ -5,6 +5,7 @@
 //!
 //! What this room does not know: how a kernel is built, and how a machine runs.
 
+pub mod canary;
 pub mod evidence;
 pub mod generate;
 pub mod input;

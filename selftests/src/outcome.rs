@@ -240,7 +240,7 @@ fn no_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     if log.is_cut {
         return Some(Judgement::new(
             Outcome::Fail,
-            "the console has more lines than are read",
+            "the console says more than is read",
         ));
     }
     let (boots, stages) = (log.boots(), evidence.stages.len());
@@ -287,27 +287,37 @@ fn refused(evidence: &Evidence<'_>) -> Option<Judgement> {
     }
 }
 
+/// Each splat is one of those that are expected at most, of the first that covers it:
+/// else one could stand for two.
 fn missing_splat(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
-    subject.splats().iter().find_map(|expected| {
-        let seen = log
-            .splats
-            .iter()
-            .filter(|splat| expected.covers(splat) && splat.is_whole)
-            .count() as u64;
-        (!expected.count.contains(seen)).then(|| {
-            let ExpectedSplat {
-                class,
-                text,
-                count,
-                stage,
-                ..
-            } = expected;
-            let word = class.word();
-            let reason = format!(
-                "stage {stage}: {word} \"{text}\" was expected {count} and seen {seen} times"
-            );
-            Judgement::new(Outcome::Fail, reason).in_time(true)
-        })
+    let all = subject.splats();
+    let first_of = |splat: &Splat| all.iter().position(|expected| expected.covers(splat));
+    all.iter().enumerate().find_map(|(number, expected)| {
+        let splats = log.splats.iter();
+        let seen: Vec<&Splat> = splats
+            .filter(|splat| first_of(splat) == Some(number))
+            .collect();
+        let ExpectedSplat {
+            class,
+            text,
+            count,
+            stage,
+            ..
+        } = expected;
+        let whole = seen.iter().filter(|splat| splat.is_whole).count();
+        let torn = seen.len() - whole;
+        if torn == 0 && count.contains(whole as u64) {
+            return None;
+        }
+        let torn = match torn {
+            0 => String::new(),
+            torn => format!(", and {torn} times torn"),
+        };
+        let word = class.word();
+        let reason = format!(
+            "stage {stage}: {word} \"{text}\" was expected {count} and seen {whole} times{torn}"
+        );
+        Some(Judgement::new(Outcome::Fail, reason).in_time(true))
     })
 }
 

@@ -7,7 +7,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use selftests::klog::{Log, Phase};
 use selftests::ktap::{Report, Test};
 
-/// What the header of a log says, and what is in it.
+/// What a line of a header begins with that says what must be found.
+const FOUND: &str = "# found ";
+
+/// What must be found in a log: boots, splats with their first frames, stray lines.
 fn summary(log: &Log) -> Vec<String> {
     let mut found = vec![format!("boots: {}", log.boots())];
     for splat in &log.splats {
@@ -21,6 +24,9 @@ fn summary(log: &Log) -> Vec<String> {
         found.push(format!(
             "splat: boot {boot}, {phase} the stage, {class}: {title}{torn}"
         ));
+        if !splat.frames.is_empty() {
+            found.push(format!("  in {}", splat.frames.join(", ")));
+        }
     }
     for boot in 1..=log.boots() {
         found.extend(
@@ -83,12 +89,27 @@ fn split(bytes: &[u8]) -> (Vec<String>, &[u8]) {
     let header = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let found = header
         .lines()
-        .filter_map(|line| line.strip_prefix("# found "))
+        .filter_map(|line| line.strip_prefix(FOUND))
         .map(str::to_owned)
         .collect();
     (found, &bytes[end + 5..])
 }
 
+/// Says in a log's header what is found in it now, for somebody to look at.
+fn write_header(path: &Utf8Path, bytes: &[u8], found: &[String]) {
+    let raw = split(bytes).1;
+    let header = String::from_utf8_lossy(&bytes[..bytes.len() - raw.len()]).into_owned();
+    let kept = header
+        .lines()
+        .filter(|line| !line.starts_with(FOUND.trim_end()));
+    let mut lines: Vec<String> = kept.map(str::to_owned).collect();
+    let end = lines.pop().expect("a header that ends with `---`");
+    lines.extend(found.iter().map(|line| format!("{FOUND}{line}")));
+    lines.extend([end, String::new()]);
+    std::fs::write(path, [lines.join("\n").as_bytes(), raw].concat()).unwrap();
+}
+
+/// With `UPDATE_LOGS=1`, the headers are written anew instead.
 #[test]
 fn what_the_header_says_is_found() {
     let (logs, outputs) = (files("log"), files("ktap"));
@@ -96,7 +117,12 @@ fn what_the_header_says_is_found() {
     for path in logs {
         let bytes = std::fs::read(&path).unwrap();
         let (expected, raw) = split(&bytes);
-        assert_eq!(summary(&Log::parse(raw)), expected, "{path}");
+        let found = summary(&Log::parse(raw));
+        if std::env::var_os("UPDATE_LOGS").is_some() {
+            write_header(&path, &bytes, &found);
+        } else {
+            assert_eq!(found, expected, "{path}");
+        }
     }
     for path in outputs {
         let bytes = std::fs::read(&path).unwrap();
@@ -112,9 +138,10 @@ fn what_is_cut_anywhere_is_parsed() {
         for cut in (0..bytes.len()).step_by(997) {
             let log = Log::parse(&bytes[..cut]);
             assert!(
-                log.splats
-                    .iter()
-                    .all(|splat| splat.lines.end <= log.lines.len()),
+                log.splats.iter().all(|splat| {
+                    let mut lines = splat.lines.iter();
+                    lines.all(|index| *index < log.lines.len())
+                }),
                 "{path} cut at {cut}"
             );
         }

@@ -13,6 +13,14 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat or snapshot);
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
+const CANARY_NOTES: &str = "\
+A kernel module of ours does the harm, and only of the kinds that this kernel is built to
+notice. For each guest a line says what the tool made of it. `hang` takes as long as the
+tool waits for a guest that is silent; other kinds take up to a minute.
+
+Exit codes: 0 every canary was pulled; 1 one could not be, or is not in this kernel; 2 wrong
+input; 3 infrastructure; 130 interrupted.";
+
 const WATCH_NOTES: &str = "\
 Watched are the series and its prerequisites, the scenarios and their recorded results,
 machine, profiles, and a kernel tree that is a directory. A cell runs anew when what it
@@ -52,6 +60,9 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Boot a kernel in the test VM and say how long it took
     Boot(BootArgs),
+    /// Make a kernel go wrong on purpose, and keep what it says
+    #[command(after_help = CANARY_NOTES)]
+    Canary(CanaryArgs),
     /// Judge a finished run again from what it recorded, and print its table
     Report(ReportArgs),
     /// Say what this host lacks, and how to get it
@@ -77,7 +88,8 @@ pub(crate) struct SourceArgs {
     pub(crate) series: String,
 
     /// Series to apply first, part of every stack; may be repeated. Given once,
-    /// it replaces the default list [default: pci-liveupdate, liveupdate-test-driver]
+    /// it replaces the default list [default: pci-liveupdate, liveupdate-test-driver,
+    /// pciehp-lock-order]
     #[arg(long, value_name = "SERIES")]
     pub(crate) prereq: Vec<String>,
 
@@ -150,6 +162,11 @@ pub(crate) struct TestArgs {
     /// there: slower, and each cell sees a boot of its own
     #[arg(long)]
     pub(crate) no_template: bool,
+
+    /// Do not show first that each kernel's complaints are seen: a pass then says
+    /// less
+    #[arg(long)]
+    pub(crate) no_canaries: bool,
 
     /// Run folder, new or empty [default: target/testbed/runs/<id>]
     #[arg(long, value_name = "DIR")]
@@ -235,6 +252,40 @@ pub(crate) struct BootArgs {
     pub(crate) profile: String,
 
     /// Folder for the console log and what the guest said
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CanaryArgs {
+    /// Canaries to pull, each in a guest of its own; those that share one are joined
+    /// by `+`, and pulled in that order [default: none, but say which there are]
+    #[arg(value_name = "WORD[+WORD]")]
+    pub(crate) words: Vec<String>,
+
+    /// Kernel tree: a directory, or GIT@REV [default: as for `test`]
+    #[arg(long, value_name = "TREE")]
+    pub(crate) kernel: Option<String>,
+
+    /// Stack of the project's own series to pull them on
+    #[arg(long, value_name = "NAME", default_value = "series")]
+    pub(crate) stack: String,
+
+    /// Kernel configuration: fast or kasan
+    #[arg(long, value_name = "NAME", default_value = "fast")]
+    pub(crate) profile: String,
+
+    /// Machine to run on, from vm-images/machines [default: edu-pair-leaks for
+    /// `leak`, otherwise edu-pair]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
+
+    /// Boot every guest, instead of going on from where the kernel booted once
+    #[arg(long)]
+    pub(crate) no_template: bool,
+
+    /// Folder for a folder each, with the console's raw `serial.log` in it
+    /// [default: target/testbed/canaries]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod canary;
 pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod generate;

@@ -38,6 +38,11 @@ impl Layout {
         self.root.join("vm-images/machines")
     }
 
+    /// Returns the folder with the sources of the canaries.
+    pub(crate) fn canaries(&self) -> Utf8PathBuf {
+        self.root.join("selftests/src/canary")
+    }
+
     /// Returns the folder with the scenarios.
     pub(crate) fn scenarios(&self) -> Utf8PathBuf {
         self.root.join("selftests/scenarios")

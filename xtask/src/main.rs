@@ -36,6 +36,7 @@ fn main() -> std::process::ExitCode {
         Command::Apply(args) => commands::apply::run(args, &session),
         Command::Build(args) => commands::build::run(args, &session),
         Command::Generate(args) => commands::generate::run(args, &session),
+        Command::Canary(args) => commands::canary::run(args, &session),
         Command::Boot(args) => commands::boot::run(args, &session),
         Command::Report(args) => commands::report::run(args, &session),
         Command::Doctor(args) => commands::doctor::run(args, &session),

@@ -2,6 +2,7 @@
 //! The only place that prints: data on standard output, the rest on standard error.
 
 pub(crate) mod bench;
+mod detectors;
 pub(crate) mod mutants;
 pub(crate) mod plan;
 pub(crate) mod progress;
@@ -45,9 +46,11 @@ pub(crate) fn result(
         Format::Json => serde_json::to_string_pretty(result)?,
         Format::Table => {
             table::text(result)
+                + &detectors::text(result)
                 + &table::skips(result)
                 + &table::findings(result, run, again)
                 + &mutants::findings(result, run, again)
+                + &detectors::findings(result)
         }
     };
     Ok(to_stdout(&text)?)

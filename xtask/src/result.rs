@@ -204,7 +204,14 @@ impl RunResult {
         patch::hold_in_order(&mut self.cells, &stacks);
         self.patches = patch::patches(&self.cells, &stacks);
         self.stacks = stacks;
-        self.exit_code = exit(&self.cells) as u8;
+        self.exit_code = self.exit() as u8;
+        self
+    }
+
+    /// Returns the result with what the kernels showed that they can see.
+    pub(crate) fn with_detectors(mut self, detectors: Vec<DetectorResult>) -> Self {
+        self.detectors = detectors;
+        self.exit_code = self.exit() as u8;
         self
     }
 
@@ -215,10 +222,13 @@ impl RunResult {
         self
     }
 
-    /// Returns what the command exits with.
+    /// Returns what the command exits with. Where a detector is blind, what passed may
+    /// not have; where a mutant lives, what failed may not have been looked for.
     pub(crate) fn exit(&self) -> Exit {
+        let is_finding = self.detectors.iter().any(DetectorResult::is_finding)
+            || self.mutants.iter().any(MutantResult::is_finding);
         match exit(&self.cells) {
-            Exit::Ok if self.mutants.iter().any(MutantResult::is_finding) => Exit::Finding,
+            Exit::Ok if is_finding => Exit::Finding,
             other => other,
         }
     }

@@ -19,6 +19,10 @@ static const char *const probed[] = {
 	"pci_flb_unpreserve",
 };
 
+static const char *const hold_points[] = {
+	"liveupdate_flb_get_outgoing%return",
+};
+
 FIXTURE(cleanup_races_with_last_unpreserve)
 {
 	struct lu_test lu;
@@ -33,6 +37,8 @@ FIXTURE_SETUP(cleanup_races_with_last_unpreserve)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

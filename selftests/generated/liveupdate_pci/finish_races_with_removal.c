@@ -25,6 +25,11 @@ static const char *const probed[] = {
 	"ltd_flb_finish",
 };
 
+static const char *const hold_points[] = {
+	"pci_liveupdate_finish",
+	"liveupdate_flb_get_incoming%return",
+};
+
 FIXTURE(finish_races_with_removal)
 {
 	struct lu_test lu;
@@ -57,6 +62,8 @@ FIXTURE_SETUP(finish_races_with_removal)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

@@ -37,6 +37,7 @@ FIXTURE_SETUP(incoming_get_without_live_update)
 		.devices = 1,
 		.users = true,
 		.incoming = true,
+		.no_live_update = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

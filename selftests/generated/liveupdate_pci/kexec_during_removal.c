@@ -23,6 +23,10 @@ static const char *const probed[] = {
 	"ltd_flb_unpreserve",
 };
 
+static const char *const hold_points[] = {
+	"pci_liveupdate_cleanup_device",
+};
+
 FIXTURE(kexec_during_removal)
 {
 	struct lu_test lu;
@@ -40,6 +44,8 @@ FIXTURE_SETUP(kexec_during_removal)
 		.kexec = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A seal that is added to a preserved memfd is in force after the live update.
+ * A memfd that is preserved takes no seals that the next kernel would not know
+ * of.
  *
  * Memory may be sealed at any time, also between preserve and the kexec:
  * fcntl() says that it worked, and from then on somebody relies on it who has
@@ -9,13 +10,15 @@
  *
  * Fails on a kernel without: memfd-late-seals.
  *
- * Expected: the seals of a retrieved memfd are those that it had last. What
- * happens: only those are there that it had when it was preserved.
- * memfd_luo_preserve() in mm/memfd_luo.c records the seals; nothing refuses an
- * F_ADD_SEALS after that, except F_SEAL_WRITE, which finds the pages pinned
- * (EBUSY); and memfd_luo_freeze() brings only the file's position up to date.
- * The fix records the seals in freeze() once more: seals can be added but not
- * removed, so the last moment is the right one.
+ * Expected: the seals of a retrieved memfd are those that it had last. As only
+ * those are handed over that it had when it was preserved, none can be added
+ * after that. What happens: fcntl() adds them, and in the next kernel they are
+ * gone. memfd_luo_preserve() in mm/memfd_luo.c records the seals; nothing
+ * refuses an F_ADD_SEALS after that, except F_SEAL_WRITE, which finds the pages
+ * pinned (EBUSY); and memfd_luo_freeze() brings only the file's position up to
+ * date. The fix refuses all new seals, like that one, as long as the file is
+ * preserved. To record them in freeze() once more would leave a window, as
+ * other tasks run on after that.
  *
  * By hand: run `./known_memfd_late_seals --stage 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -32,7 +35,9 @@ FIXTURE(known_memfd_late_seals)
 {
 	struct lu_test lu;
 	int vm;
+	int given_up;
 	int memory;
+	int other;
 };
 
 FIXTURE_SETUP(known_memfd_late_seals)
@@ -43,7 +48,9 @@ FIXTURE_SETUP(known_memfd_late_seals)
 	const char *lacking;
 
 	self->vm = -1;
+	self->given_up = -1;
 	self->memory = -1;
+	self->other = -1;
 	lacking = lu_setup(&self->lu, &needs);
 	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
 		TH_LOG("%s", lacking);
@@ -54,7 +61,9 @@ FIXTURE_SETUP(known_memfd_late_seals)
 
 FIXTURE_TEARDOWN(known_memfd_late_seals)
 {
+	lu_close(&self->other);
 	lu_close(&self->memory);
+	lu_close(&self->given_up);
 	lu_close(&self->vm);
 	lu_teardown(&self->lu);
 }
@@ -69,16 +78,34 @@ TEST_F_TIMEOUT(known_memfd_late_seals, stage_1, 180)
 		TH_LOG("step 1: must succeed");
 	}
 
-	self->memory = lu_create_memfd("memory", MFD_ALLOW_SEALING, "sealed late");
-	lu_step(&self->lu, "2: create memfd memory", self->memory);
-	ASSERT_LE(0, self->memory) {
+	self->given_up = lu_create_session(&self->lu, "given_up");
+	lu_step(&self->lu, "2: create session given_up", self->given_up);
+	ASSERT_LE(0, self->given_up) {
 		TH_LOG("step 2: must succeed");
 	}
 
-	ret = lu_preserve(self->vm, self->memory, 1);
-	lu_step(&self->lu, "3: preserve memory in vm", ret);
-	ASSERT_EQ(0, ret) {
+	self->memory = lu_create_memfd("memory", MFD_ALLOW_SEALING, "sealed late");
+	lu_step(&self->lu, "3: create memfd memory", self->memory);
+	ASSERT_LE(0, self->memory) {
 		TH_LOG("step 3: must succeed");
+	}
+
+	ret = lu_seal(self->memory, F_SEAL_SHRINK);
+	lu_step(&self->lu, "4: seal memory", ret);
+	EXPECT_EQ(0, ret) {
+		TH_LOG("step 4: must succeed");
+	}
+
+	self->other = lu_create_memfd("other", MFD_ALLOW_SEALING, "given up");
+	lu_step(&self->lu, "5: create memfd other", self->other);
+	ASSERT_LE(0, self->other) {
+		TH_LOG("step 5: must succeed");
+	}
+
+	ret = lu_preserve(self->vm, self->memory, 1);
+	lu_step(&self->lu, "6: preserve memory in vm", ret);
+	ASSERT_EQ(0, ret) {
+		TH_LOG("step 6: must succeed");
 	}
 
 	/*
@@ -86,22 +113,54 @@ TEST_F_TIMEOUT(known_memfd_late_seals, stage_1, 180)
 	 * well.
 	 */
 	ret = lu_seal(self->memory, F_SEAL_WRITE);
-	lu_step(&self->lu, "4: seal memory", ret);
+	lu_step(&self->lu, "7: seal memory", ret);
 	EXPECT_EQ(-EBUSY, ret) {
-		TH_LOG("step 4: must fail with EBUSY");
+		TH_LOG("step 7: must fail with EBUSY");
 	}
 
-	/* These are not refused, so they must hold. */
-	ret = lu_seal(self->memory, F_SEAL_SHRINK | F_SEAL_GROW);
-	lu_step(&self->lu, "5: seal memory", ret);
+	/* Control: it has this one, so nothing is added. */
+	ret = lu_seal(self->memory, F_SEAL_SHRINK);
+	lu_step(&self->lu, "8: seal memory", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 8: must succeed");
+	}
+
+	/*
+	 * These would not be there in the next kernel. This is where a kernel
+	 * without the series goes wrong.
+	 */
+	ret = lu_seal(self->memory, F_SEAL_SEAL | F_SEAL_GROW);
+	lu_step(&self->lu, "9: seal memory", ret);
+	EXPECT_EQ(-EBUSY, ret) {
+		TH_LOG("step 9: must fail with EBUSY");
 	}
 
 	ret = lu_seals(self->memory);
-	lu_step(&self->lu, "6: ask memory for its seals", ret);
-	EXPECT_EQ(F_SEAL_SHRINK | F_SEAL_GROW, ret) {
-		TH_LOG("step 6: must give its seals");
+	lu_step(&self->lu, "10: ask memory for its seals", ret);
+	EXPECT_EQ(F_SEAL_SHRINK, ret) {
+		TH_LOG("step 10: must give its seals");
+	}
+
+	ret = lu_preserve(self->given_up, self->other, 2);
+	lu_step(&self->lu, "11: preserve other in given_up", ret);
+	ASSERT_EQ(0, ret) {
+		TH_LOG("step 11: must succeed");
+	}
+
+	ret = lu_seal(self->other, F_SEAL_GROW);
+	lu_step(&self->lu, "12: seal other", ret);
+	EXPECT_EQ(-EBUSY, ret) {
+		TH_LOG("step 12: must fail with EBUSY");
+	}
+
+	lu_close(&self->given_up);
+	lu_step(&self->lu, "13: close given_up", 0);
+
+	/* It is not preserved any more. */
+	ret = lu_seal(self->other, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	lu_step(&self->lu, "14: seal other", ret);
+	EXPECT_EQ(0, ret) {
+		TH_LOG("step 14: must succeed");
 	}
 
 	/*
@@ -132,13 +191,10 @@ TEST_F_TIMEOUT(known_memfd_late_seals, stage_2, 180)
 		TH_LOG("step 2: must succeed");
 	}
 
-	/*
-	 * Seals are added, but never taken away. This is where a kernel without
-	 * the series goes wrong.
-	 */
+	/* Those that it had last. */
 	ret = lu_seals(self->memory);
 	lu_step(&self->lu, "3: ask memory for its seals", ret);
-	EXPECT_EQ(F_SEAL_SHRINK | F_SEAL_GROW, ret) {
+	EXPECT_EQ(F_SEAL_SHRINK, ret) {
 		TH_LOG("step 3: must give its seals");
 	}
 
@@ -152,6 +208,13 @@ TEST_F_TIMEOUT(known_memfd_late_seals, stage_2, 180)
 	lu_step(&self->lu, "5: map memory", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 5: must succeed");
+	}
+
+	/* It is a file of this kernel alone now. */
+	ret = lu_seal(self->memory, F_SEAL_GROW);
+	lu_step(&self->lu, "6: seal memory", ret);
+	EXPECT_EQ(0, ret) {
+		TH_LOG("step 6: must succeed");
 	}
 }
 

@@ -30,6 +30,10 @@
  */
 #include "liveupdate_pci.h"
 
+static const char *const probed[] = {
+	"kho_alloc_preserve",
+};
+
 FIXTURE(known_session_name_taken)
 {
 	struct lu_test lu;
@@ -85,12 +89,15 @@ FIXTURE(known_session_name_taken)
 	int s50;
 	int s51;
 	int memory;
+	int one_more;
 };
 
 FIXTURE_SETUP(known_session_name_taken)
 {
 	struct lu_needs needs = {
 		.devices = 0,
+		.nr_probes = ARRAY_SIZE(probed),
+		.probe = probed,
 	};
 	const char *lacking;
 
@@ -146,6 +153,7 @@ FIXTURE_SETUP(known_session_name_taken)
 	self->s50 = -1;
 	self->s51 = -1;
 	self->memory = -1;
+	self->one_more = -1;
 	lacking = lu_setup(&self->lu, &needs);
 	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
 		TH_LOG("%s", lacking);
@@ -156,6 +164,7 @@ FIXTURE_SETUP(known_session_name_taken)
 
 FIXTURE_TEARDOWN(known_session_name_taken)
 {
+	lu_close(&self->one_more);
 	lu_close(&self->memory);
 	lu_close(&self->s51);
 	lu_close(&self->s50);
@@ -528,27 +537,52 @@ TEST_F_TIMEOUT(known_session_name_taken, stage_1, 120)
 		TH_LOG("step 52: must succeed");
 	}
 
-	ret = lu_preserve(self->s51, self->memory, 1);
-	lu_step(&self->lu, "53: preserve memory in s51", ret);
-	ASSERT_EQ(0, ret) {
-		TH_LOG("step 53: must succeed");
+	lu_step(&self->lu, "53: there is one block", 0);
+	ASSERT_LE(0, lu_calls(&self->lu, "kho_alloc_preserve")) {
+		TH_LOG("calls cannot be counted");
+	}
+	EXPECT_EQ(1, lu_calls(&self->lu, "kho_alloc_preserve")) {
+		TH_LOG("step 53: kho_alloc_preserve must have been called once in all");
 	}
 
-	/* All blocks are full, and the name is taken. */
+	/* Control: 51 sessions fill a block, so that one more needs another. */
+	self->one_more = lu_create_session(&self->lu, "one_more");
+	lu_step(&self->lu, "54: create session one_more", self->one_more);
+	ASSERT_LE(0, self->one_more) {
+		TH_LOG("step 54: must succeed");
+	}
+	ASSERT_LE(0, lu_calls(&self->lu, "kho_alloc_preserve")) {
+		TH_LOG("calls cannot be counted");
+	}
+	EXPECT_EQ(2, lu_calls(&self->lu, "kho_alloc_preserve")) {
+		TH_LOG("step 54: kho_alloc_preserve must have been called 2 times in all");
+	}
+
+	/* The other block goes with it. */
+	lu_close(&self->one_more);
+	lu_step(&self->lu, "55: close one_more", 0);
+
+	ret = lu_preserve(self->s51, self->memory, 1);
+	lu_step(&self->lu, "56: preserve memory in s51", ret);
+	ASSERT_EQ(0, ret) {
+		TH_LOG("step 56: must succeed");
+	}
+
+	/* The block is full, and the name is taken. */
 	ret = lu_create_session(&self->lu, "s1");
-	lu_step(&self->lu, "54: create session s1", ret);
+	lu_step(&self->lu, "57: create session s1", ret);
 	EXPECT_EQ(-EEXIST, ret) {
-		TH_LOG("step 54: must fail with EEXIST");
+		TH_LOG("step 57: must fail with EEXIST");
 	}
 
 	/* Control: there are 51 sessions. */
 	ret = lu_session_name(self->s51, contents, sizeof(contents));
-	lu_step(&self->lu, "55: ask s51 for its name", ret);
+	lu_step(&self->lu, "58: ask s51 for its name", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 55: must succeed");
+		TH_LOG("step 58: must succeed");
 	}
 	EXPECT_STREQ("s51", contents) {
-		TH_LOG("step 55: must give its name");
+		TH_LOG("step 58: must give its name");
 	}
 
 	/*

@@ -23,6 +23,11 @@ static inline int lu_arm_failslab(struct lu_test *lu)
 		ret = lu_read_path(LU_FAILSLAB "/verbose", lu->verbose, sizeof(lu->verbose));
 	if (ret)
 		return ret;
+	/* What looks like ours was left by a test that was killed. */
+	if (!strcmp(lu->ignore_gfp_wait, "N") && !strcmp(lu->verbose, "0")) {
+		lu_copy(lu->ignore_gfp_wait, "Y", sizeof(lu->ignore_gfp_wait));
+		lu_copy(lu->verbose, "2", sizeof(lu->verbose));
+	}
 	lu->failslab = true;
 	ret = lu_write_path(LU_FAILSLAB "/verbose", "0");
 	return ret ? ret : lu_write_path(LU_FAILSLAB "/ignore-gfp-wait", "N");

@@ -87,6 +87,24 @@ static inline int lu_arm_hold(struct lu_test *lu, const char *where)
 	return errno ? -errno : -EIO;
 }
 
+/* Returns 0 if this kernel can hold a thread at @where. */
+static inline int lu_try_hold(const char *where)
+{
+	char line[256];
+	int fd, len, ret = 0;
+
+	fd = open(LU_HOLD_FILE, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* For a moment, should this very thread come there. */
+	len = snprintf(line, sizeof(line), "hold %s %d 1", where, (int)syscall(__NR_gettid));
+	errno = 0;
+	if (write(fd, line, len) != len)
+		ret = errno ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
 /*
  * Waits until the thread is held: -ENOTRECOVERABLE if its step ended without being
  * held, -ETIME if it was held no longer, or took too long to get there.

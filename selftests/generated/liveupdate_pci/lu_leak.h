@@ -5,8 +5,10 @@
 #ifndef LU_LEAK_H
 #define LU_LEAK_H
 
-#include "lu_test.h"
+#include "lu_step.h"
 
+/* What lu_leaks() returns where nothing was looked for. */
+#define LU_NO_KMEMLEAK	(-EOPNOTSUPP)
 /* kmemleak speaks of nothing younger than five seconds. */
 #define LU_LEAK_AGE_MSECS	5500
 /* Reports that are shown in full. */
@@ -35,10 +37,10 @@ static inline int lu_scan_for_leaks(void)
 	int ret = lu_write_text(LU_KMEMLEAK, "scan", 0);
 
 	/* It may be switched off, or have switched itself off. */
-	return ret == -ENOENT || ret == -EPERM || ret == -EBUSY ? -EOPNOTSUPP : ret;
+	return ret == -ENOENT || ret == -EPERM ? LU_NO_KMEMLEAK : ret;
 }
 
-/* What was lost before this moment is not counted; -EOPNOTSUPP without kmemleak. */
+/* What was lost before this moment is not counted; LU_NO_KMEMLEAK without it. */
 static inline int lu_leaks_begin(struct lu_test *lu)
 {
 	int ret;
@@ -102,6 +104,15 @@ static inline int lu_leaks(struct lu_test *lu)
 	ret = lu_count_leaks(lu, file);
 	fclose(file);
 	return ret;
+}
+
+/* Reports the step that looked for leaks; if nobody could, that it was left out. */
+static inline void lu_step_leaks(struct lu_test *lu, const char *what, int ret)
+{
+	if (ret == LU_NO_KMEMLEAK)
+		lu_report_step(lu, what, "skipped: kmemleak is not on");
+	else
+		lu_report_step(lu, what, ret > 0 ? "some was lost" : lu_result(ret));
 }
 
 #endif /* LU_LEAK_H */

@@ -7,8 +7,8 @@
 
 #include "lu_trace.h"
 
-/* Reports one step, what it came to, and which probed functions it called. */
-static inline void lu_step(struct lu_test *lu, const char *what, int ret)
+/* Reports one step, its result, and which probed functions it called. */
+static inline void lu_report_step(struct lu_test *lu, const char *what, const char *result)
 {
 	int before[LU_PROBES_MAX];
 	char calls[512] = "";
@@ -24,7 +24,13 @@ static inline void lu_step(struct lu_test *lu, const char *what, int ret)
 		len += snprintf(calls + len, sizeof(calls) - len, "%s%s +%d", len ? ", " : " [",
 				lu->probe[i], lu->calls[i] - before[i]);
 	}
-	ksft_print_msg("step %s -> %s%s%s\n", what, lu_result(ret), calls, len ? "]" : "");
+	ksft_print_msg("step %s -> %s%s%s\n", what, result, calls, len ? "]" : "");
+}
+
+/* Reports one step that returned @ret. */
+static inline void lu_step(struct lu_test *lu, const char *what, int ret)
+{
+	lu_report_step(lu, what, lu_result(ret));
 }
 
 #endif /* LU_STEP_H */

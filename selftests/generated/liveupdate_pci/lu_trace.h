@@ -182,6 +182,40 @@ static inline int lu_enable_events(struct lu_test *lu)
 	return lu_write_text(LU_INSTANCE "/events/" LU_GROUP "/enable", "1", 0);
 }
 
+/* Says whether the kernel tells its functions' names, and this is none of them. */
+static inline bool lu_lacks_function(const char *name, size_t len)
+{
+	char line[512], found[256];
+	unsigned int functions = 0;
+	bool lacks = true;
+	FILE *file;
+
+	file = fopen("/proc/kallsyms", "re");
+	if (!file)
+		return false;
+	while (lacks && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%*s %*c %255s", found) != 1)
+			continue;
+		functions++;
+		lacks = strncmp(found, name, len) || found[len];
+	}
+	fclose(file);
+	return functions && lacks;
+}
+
+/* Says in the reason why the function that @where begins with cannot be probed. */
+static inline void lu_cannot_probe(struct lu_test *lu, const char *where, const char *so, int ret)
+{
+	int len = (int)strcspn(where, "%");
+
+	if (lu_lacks_function(where, len))
+		snprintf(lu->reason, sizeof(lu->reason), "this kernel has no function %.*s", len,
+			 where);
+	else
+		snprintf(lu->reason, sizeof(lu->reason), "%.*s: %s: %s", len, where, so,
+			 strerror(-ret));
+}
+
 static inline int lu_enable_probes(struct lu_test *lu)
 {
 	char line[256];
@@ -193,9 +227,7 @@ static inline int lu_enable_probes(struct lu_test *lu)
 			 lu->probe[i], lu->probe[i]);
 		ret = lu_write_text(LU_TRACING "/kprobe_events", line, O_APPEND);
 		if (ret) {
-			snprintf(lu->reason, sizeof(lu->reason),
-				 "calls of %s cannot be counted: %s", lu->probe[i],
-				 strerror(-ret));
+			lu_cannot_probe(lu, lu->probe[i], "its calls cannot be counted", ret);
 			return ret;
 		}
 	}

@@ -40,6 +40,7 @@ FIXTURE(outgoing_kept_by_user_over_kexec)
 	int given_up;
 	int dev;
 	int holder;
+	int another;
 	int user;
 };
 
@@ -59,6 +60,7 @@ FIXTURE_SETUP(outgoing_kept_by_user_over_kexec)
 	self->given_up = -1;
 	self->dev = -1;
 	self->holder = -1;
+	self->another = -1;
 	self->user = -1;
 	lacking = lu_setup(&self->lu, &needs);
 	ASSERT_TRUE(!lacking || lu_is_first_kernel()) {
@@ -71,6 +73,7 @@ FIXTURE_SETUP(outgoing_kept_by_user_over_kexec)
 FIXTURE_TEARDOWN(outgoing_kept_by_user_over_kexec)
 {
 	lu_close(&self->user);
+	lu_close(&self->another);
 	lu_close(&self->holder);
 	lu_close(&self->dev);
 	lu_close(&self->given_up);
@@ -138,6 +141,27 @@ TEST_F_TIMEOUT(outgoing_kept_by_user_over_kexec, stage_1, 120)
 	 */
 	lu_close(&self->given_up);
 	lu_step(&self->lu, "8: close given_up", 0);
+
+	/*
+	 * The object is still held, so that another user gets it, too. On a
+	 * kernel where nobody can hold it, it went with the file.
+	 */
+	ret = lu_user(&self->another, "outgoing_flb", "get");
+	lu_step(&self->lu, "9: another: get the outgoing FLB", ret);
+	EXPECT_TRUE(!ret || ret == -ENOENT) {
+		TH_LOG("step 9: must come to ok or ENOENT");
+	}
+
+	/* The same object, or none. */
+	ret = lu_user(&self->another, "outgoing_flb", "use");
+	lu_step(&self->lu, "10: another: use the outgoing FLB", ret);
+	EXPECT_TRUE(!ret || ret == -ENXIO || ret == -EINVAL) {
+		TH_LOG("step 10: must come to ok or ENXIO or EINVAL");
+	}
+
+	/* The first user still holds it. */
+	lu_close(&self->another);
+	lu_step(&self->lu, "11: close another", 0);
 
 	/*
 	 * The next stage runs in another kernel: hold all that is open until

@@ -19,6 +19,10 @@ static const char *const probed[] = {
 	"pci_liveupdate_preserve",
 };
 
+static const char *const hold_points[] = {
+	"pci_liveupdate_preserve",
+};
+
 FIXTURE(preserve_races_with_removal)
 {
 	struct lu_test lu;
@@ -48,6 +52,8 @@ FIXTURE_SETUP(preserve_races_with_removal)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

@@ -22,6 +22,10 @@ static const char *const probed[] = {
 	"pci_liveupdate_unpreserve",
 };
 
+static const char *const hold_points[] = {
+	"liveupdate_flb_get_outgoing%return",
+};
+
 FIXTURE(removal_races_with_own_unpreserve)
 {
 	struct lu_test lu;
@@ -39,6 +43,8 @@ FIXTURE_SETUP(removal_races_with_own_unpreserve)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

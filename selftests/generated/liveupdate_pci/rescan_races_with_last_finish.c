@@ -25,6 +25,10 @@ static const char *const probed[] = {
 	"ltd_flb_finish",
 };
 
+static const char *const hold_points[] = {
+	"liveupdate_flb_get_incoming%return",
+};
+
 FIXTURE(rescan_races_with_last_finish)
 {
 	struct lu_test lu;
@@ -40,6 +44,8 @@ FIXTURE_SETUP(rescan_races_with_last_finish)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

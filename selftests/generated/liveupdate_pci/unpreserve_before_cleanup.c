@@ -21,6 +21,10 @@ static const char *const probed[] = {
 	"pci_liveupdate_cleanup_device",
 };
 
+static const char *const hold_points[] = {
+	"pci_liveupdate_cleanup_device",
+};
+
 FIXTURE(unpreserve_before_cleanup)
 {
 	struct lu_test lu;
@@ -38,6 +42,8 @@ FIXTURE_SETUP(unpreserve_before_cleanup)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
+		.nr_hold_points = ARRAY_SIZE(hold_points),
+		.hold_point = hold_points,
 	};
 	const char *lacking;
 

@@ -2,12 +2,13 @@
 //! What a scenario's test cannot do without, and is skipped for where it lacks.
 
 use super::c::{Node, line};
-use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario};
+use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario, Stage};
 
 /// Things that a test may need, by the names of the helpers' fields.
-const THINGS: [&str; 11] = [
+const THINGS: [&str; 12] = [
     "users",
     "incoming",
+    "no_live_update",
     "fail",
     "log",
     "order",
@@ -36,6 +37,7 @@ impl Needs {
         let needs = |thing: &&&str| match **thing {
             "log" => scenario.steps().any(|step| !step.log.is_empty()),
             "vfs" => uses_functions(scenario, &actions),
+            "no_live_update" => asks_at_first(scenario),
             "order" => scenario.steps().any(|step| !step.order.is_empty()),
             thing => actions.iter().any(|action| thing_of(action) == Some(thing)),
         };
@@ -48,7 +50,7 @@ impl Needs {
     }
 
     /// Returns the fields that hold for all variants.
-    pub(super) fn fields(all: &[Self], probes: bool) -> Vec<Node> {
+    pub(super) fn fields(all: &[Self], probes: bool, holds: bool) -> Vec<Node> {
         let devices = all.iter().map(|needs| needs.devices).max().unwrap_or(0);
         let mut fields = vec![line(format!(".devices = {devices},"))];
         let tasks = all.iter().map(|needs| needs.tasks).max().unwrap_or(0);
@@ -62,6 +64,10 @@ impl Needs {
         if probes {
             fields.push(line(".nr_probes = ARRAY_SIZE(probed),"));
             fields.push(line(".probe = probed,"));
+        }
+        if holds {
+            fields.push(line(".nr_hold_points = ARRAY_SIZE(hold_points),"));
+            fields.push(line(".hold_point = hold_points,"));
         }
         fields
     }
@@ -79,6 +85,17 @@ impl Needs {
             .filter(|(_, members)| !members.is_empty() && members.len() < all.len())
             .collect()
     }
+}
+
+/// Whether the first kernel is asked for what was handed over to it: nothing, which a
+/// kernel that came by a live update answers in another way.
+fn asks_at_first(scenario: &Scenario) -> bool {
+    let first = scenario.stages.first();
+    let mut steps = first.into_iter().flat_map(Stage::all_steps);
+    steps.any(|step| match &step.action {
+        Action::User { flb, .. } => *flb != Flb::Outgoing,
+        _ => false,
+    })
 }
 
 /// Whether virtual functions are switched on or used.

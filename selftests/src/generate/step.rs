@@ -90,7 +90,11 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
 /// The step's own line in the diagnostics.
 fn report(step: &Step, target: &str) -> Node {
     let label = string(&format!("{}: {}", step.number, step.action));
-    Call::new("lu_step", [LU, &label, target]).into()
+    let helper = match step.action {
+        Action::CheckLeaks => "lu_step_leaks",
+        _ => "lu_step",
+    };
+    Call::new(helper, [LU, &label, target]).into()
 }
 
 /// The call, and where its result goes.

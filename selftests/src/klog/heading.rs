@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The words that the kernel begins its complaints with, and how each kind comes
-//! to its end. Looks at lines only, and makes nothing of them.
+//! to its end. Looks at one text, and makes nothing of it. A complaint begins where
+//! its line begins: what says `BUG:` further on is prose, or somebody's quote.
 
-use super::line::Line;
-use super::splat::SplatClass;
+use super::class::SplatClass;
 
-/// What `WARN()` and `BUG()` begin with.
+/// What `WARN()`, `BUG()` and UBSAN begin with.
 pub(super) const CUT_HERE: &str = "------------[ cut here ]------------";
-
-/// Lines from "cut here" to the one that names the kind of complaint.
-const PROLOGUE_LINES_MAX: usize = 8;
-/// Lines from a BUG to its Oops.
-const OOPS_LINES_MAX: usize = 12;
+/// What stands in front of the words of some parts of the kernel.
+const SUBSYSTEMS: [&str; 3] = ["rcu: ", "watchdog: ", "traps: "];
 
 /// How the end of a splat is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,239 +19,272 @@ pub(super) enum End {
     DoubleRule,
     /// The end of the first stack trace.
     Stack,
+    /// SLUB's own report: a stack trace, or a WARN that it makes for the sake of one.
+    Slab,
+    /// Such a WARN, after which SLUB says what it does about it.
+    SlabTrace,
+    /// What the kernel says last of all.
+    Panic,
+    /// A list of locks.
+    Locks,
     /// The heading is all.
     Line,
+    /// The heading, and a WARN that comes with it.
+    LineAndCut,
+    /// A stack trace if one comes soon; else the heading is all.
+    Perhaps,
+    /// A stack trace if one comes soon; else it is no splat.
+    OnlyWithTrace,
 }
 
-/// Whether a splat begins at this line, of what class, and how it will end.
-pub(super) fn heading(lines: &[Line], index: usize) -> Option<(SplatClass, End)> {
-    let line = &lines[index];
-    if line.from_userspace {
+/// The first line of a complaint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heading {
+    pub(super) class: SplatClass,
+    pub(super) end: End,
+}
+
+/// Returns what complaint begins with this text.
+pub(super) fn heading(text: &str) -> Option<Heading> {
+    if is_about_program(text) {
         return None;
     }
-    let text = line.text.as_str();
-    if text.contains(CUT_HERE) {
-        return Some(after_cut(lines, index));
+    if is_cut(text) {
+        return Some(Heading {
+            class: SplatClass::Warn,
+            end: End::Trace,
+        });
     }
-    if text.contains("---[ end ") {
-        return None;
-    }
-    // A torn line can have another in front; these words nobody else says.
-    for (words, class, end) in ANYWHERE {
-        if text.contains(words) {
-            return Some((*class, *end));
-        }
-    }
-    // SLUB: `BUG kmalloc-64 (Not tainted): Poison overwritten`.
-    if text.starts_with("BUG ") && text.contains("): ") {
-        return Some((SplatClass::Bug, End::Stack));
-    }
-    AT_START
-        .iter()
-        .find(|(words, ..)| text.starts_with(words))
-        .map(|(_, class, end)| (*class, *end))
+    let words = SUBSYSTEMS.iter().find_map(|name| text.strip_prefix(name));
+    let words = words.unwrap_or(text);
+    let is_said = |(start, inside, ..): &&Row| words.starts_with(start) && words.contains(inside);
+    let (.., class, end) = ROWS.iter().find(is_said).or_else(|| with_command(words))?;
+    Some(Heading {
+        class: *class,
+        end: *end,
+    })
 }
 
-/// After "cut here" come WARN, BUG, UBSAN; which, is in one of the next lines, but
-/// not behind another "cut here".
-fn after_cut(lines: &[Line], index: usize) -> (SplatClass, End) {
-    let class = prologue(lines, index)
-        .last()
-        .and_then(|line| names_kind(&line.text));
-    (class.unwrap_or(SplatClass::Warn), End::Trace)
-}
-
-/// The lines behind a "cut here" up to the one that names the kind of complaint.
-fn prologue(lines: &[Line], cut: usize) -> &[Line] {
-    let rest = &lines[cut + 1..lines.len().min(cut + 1 + PROLOGUE_LINES_MAX)];
-    let end = rest
-        .iter()
-        .position(|line| names_kind(&line.text).is_some() || line.text.contains(CUT_HERE));
-    let is_named = |end: &usize| names_kind(&rest[*end].text).is_some();
-    match end.filter(is_named) {
-        Some(last) => &rest[..=last],
-        None => &rest[..end.map_or(rest.len().min(1), |cut| cut.min(1))],
-    }
-}
-
-fn names_kind(text: &str) -> Option<SplatClass> {
-    let kinds = [
-        ("WARNING: ", SplatClass::Warn),
-        ("UBSAN: ", SplatClass::Ubsan),
-        ("kernel BUG at ", SplatClass::Bug),
+/// Whether the kernel speaks of a program, whose name can be anything.
+fn is_about_program(text: &str) -> bool {
+    const SAID: [&str; 5] = [
+        "]: segfault at ",
+        "] general protection fault ip:",
+        "] trap ",
+        "]: bad frame in ",
+        "): drop_caches: ",
     ];
-    kinds
-        .into_iter()
-        .find(|(words, _)| text.starts_with(words))
-        .map(|(_, class)| class)
+    SAID.iter().any(|said| text.contains(said))
 }
 
-/// Whether the heading at `index` is another complaint than that which began at
-/// `start`. Part of it are only what follows a "cut here" up to the line that names
-/// the kind, and the stations of one oops: BUG, then Oops, then panic.
-pub(super) fn is_foreign(lines: &[Line], start: usize, index: usize) -> bool {
-    let Some((class, _)) = heading(lines, index) else {
-        return false;
-    };
-    let text = lines[index].text.as_str();
-    if lines[start].text.contains(CUT_HERE) && !text.contains(CUT_HERE) {
-        let prologue = prologue(lines, start).len();
-        let is_message = index == start + 1
-            && matches!(class, SplatClass::Refcount | SplatClass::ListCorruption);
-        let is_kind = index == start + prologue && names_kind(text).is_some();
-        if is_message || is_kind {
-            return false;
-        }
-    }
-    let Some((first, _)) = heading(lines, start) else {
-        return true;
-    };
-    match (station(first, &lines[start].text), station(class, text)) {
-        // An Oops follows its BUG at once; a later one is of another processor.
-        (Some(0), Some(1)) => index > start + OOPS_LINES_MAX,
-        (Some(0 | 1), Some(2)) => false,
-        _ => true,
-    }
+/// Complaints that begin with the name of the task.
+fn with_command(text: &str) -> Option<&'static Row> {
+    WITH_COMMAND
+        .iter()
+        .find(|(_, inside, ..)| text.contains(inside))
 }
 
-/// How far an oops has come with this heading.
-fn station(class: SplatClass, text: &str) -> Option<u8> {
-    match class {
-        SplatClass::Bug => {
-            (text.contains(CUT_HERE) || text.contains("kernel BUG at ")).then_some(0)
-        }
-        SplatClass::Oops if text.starts_with("BUG: ") => Some(0),
-        SplatClass::Oops | SplatClass::Gpf => Some(1),
+/// Whether WARN, BUG or UBSAN begins here.
+pub(super) fn is_cut(text: &str) -> bool {
+    text.starts_with(CUT_HERE)
+}
+
+/// What complaint it is that began with "cut here", if this line says so.
+pub(super) fn names_kind(text: &str) -> Option<SplatClass> {
+    let kinds = [
+        ("WARNING: ", "at ", SplatClass::Warn),
+        ("UBSAN: ", " in ", SplatClass::Ubsan),
+        ("kernel BUG at ", "", SplatClass::Bug),
+    ];
+    let is_said =
+        |(start, inside, _): &(&str, &str, _)| text.starts_with(start) && text.contains(inside);
+    kinds.into_iter().find(is_said).map(|(.., class)| class)
+}
+
+/// How far an oops has come with this heading: what is wrong, the oops, the panic.
+pub(super) fn station(heading: Heading, text: &str) -> Option<u8> {
+    let is_oops = text.starts_with("Oops: ") || text.starts_with("general protection");
+    match heading.class {
+        _ if is_oops => Some(1),
+        SplatClass::Bug if is_cut(text) || text.starts_with("kernel BUG at ") => Some(0),
+        SplatClass::Oops | SplatClass::Gpf | SplatClass::DoubleFault => Some(0),
         SplatClass::Panic => Some(2),
         _ => None,
     }
 }
 
-const ANYWHERE: &[(&str, SplatClass, End)] = &[
-    ("BUG: KASAN: ", SplatClass::Kasan, End::DoubleRule),
-    ("BUG: KFENCE: ", SplatClass::Kasan, End::DoubleRule),
-    ("BUG: KMSAN: ", SplatClass::Kasan, End::DoubleRule),
-    ("BUG: KCSAN: ", SplatClass::Kasan, End::DoubleRule),
+/// What a text begins with, what else it contains, and what that is. The first row that
+/// fits counts.
+type Row = (&'static str, &'static str, SplatClass, End);
+
+const WITH_COMMAND: &[Row] = &[
     (
-        "Kernel panic - not syncing: ",
-        SplatClass::Panic,
-        End::Trace,
-    ),
-    ("kernel BUG at ", SplatClass::Bug, End::Trace),
-    ("UBSAN: ", SplatClass::Ubsan, End::Trace),
-    ("general protection fault, ", SplatClass::Gpf, End::Trace),
-    (
-        "detected stalls on CPUs/tasks",
-        SplatClass::RcuStall,
+        "",
+        ": page allocation failure: order:",
+        SplatClass::PageAllocation,
         End::Stack,
     ),
     (
-        "self-detected stall on CPU",
-        SplatClass::RcuStall,
+        "",
+        ": vmalloc error: size ",
+        SplatClass::PageAllocation,
         End::Stack,
     ),
-    (
-        "expedited stalls on CPUs/tasks",
-        SplatClass::RcuStall,
-        End::Stack,
-    ),
-    (
-        " new suspected memory leaks",
-        SplatClass::Kmemleak,
-        End::Line,
-    ),
-    ("BUG: soft lockup", SplatClass::Lockup, End::Stack),
-    ("BUG: workqueue lockup", SplatClass::Lockup, End::Line),
-    ("hard LOCKUP", SplatClass::Lockup, End::Stack),
 ];
 
-const AT_START: &[(&str, SplatClass, End)] = &[
-    (
-        "WARNING: possible circular locking dependency",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: possible recursive locking",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: possible irq lock inversion",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: inconsistent lock state",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: suspicious RCU usage",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: bad unlock balance",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    ("WARNING: bad contention", SplatClass::Lockdep, End::Stack),
-    ("WARNING: held lock freed", SplatClass::Lockdep, End::Stack),
-    (
-        "WARNING: lock held when returning",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: Nested lock was not taken",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    (
-        "WARNING: chain_key collision",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    ("WARNING: HARDIRQ-safe", SplatClass::Lockdep, End::Stack),
-    ("WARNING: SOFTIRQ-safe", SplatClass::Lockdep, End::Stack),
-    (
-        "[ BUG: Invalid wait context ]",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    ("WARNING: kernel stack ", SplatClass::Warn, End::Line),
-    ("WARNING: ", SplatClass::Warn, End::Trace),
-    (
-        "BUG: sleeping function called from invalid context",
-        SplatClass::AtomicSleep,
-        End::Stack,
-    ),
-    (
-        "BUG: scheduling while atomic",
-        SplatClass::AtomicSleep,
-        End::Stack,
-    ),
-    (
-        "BUG: unable to handle page fault",
-        SplatClass::Oops,
-        End::Trace,
-    ),
-    (
-        "BUG: kernel NULL pointer dereference",
-        SplatClass::Oops,
-        End::Trace,
-    ),
-    ("BUG: ", SplatClass::Bug, End::Stack),
-    ("PANIC: double fault", SplatClass::Panic, End::Trace),
-    ("Oops: ", SplatClass::Oops, End::Trace),
-    ("refcount_t: ", SplatClass::Refcount, End::Line),
-    ("list_add corruption", SplatClass::ListCorruption, End::Line),
-    ("list_del corruption", SplatClass::ListCorruption, End::Line),
-    (
-        "INFO: trying to register non-static key",
-        SplatClass::Lockdep,
-        End::Stack,
-    ),
-    ("INFO: task ", SplatClass::HungTask, End::Stack),
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    // Sanitizers.
+    ("BUG: KASAN: ", "", SplatClass::Kasan, End::DoubleRule),
+    ("BUG: KFENCE: ", "", SplatClass::Kasan, End::DoubleRule),
+    ("BUG: KMSAN: ", "", SplatClass::Kasan, End::DoubleRule),
+    ("BUG: KCSAN: ", "", SplatClass::Kasan, End::DoubleRule),
+    ("UBSAN: ", " in ", SplatClass::Ubsan, End::Trace),
+    // Faults.
+    ("BUG: kernel NULL pointer dereference", "", SplatClass::Oops, End::Trace),
+    ("BUG: unable to handle ", "", SplatClass::Oops, End::Trace),
+    ("BUG: ", " stack guard page was hit at ", SplatClass::DoubleFault, End::Trace),
+    ("PANIC: double fault", "", SplatClass::DoubleFault, End::Trace),
+    ("PANIC: early exception", "", SplatClass::Panic, End::Perhaps),
+    ("Oops: double fault", " [#", SplatClass::DoubleFault, End::Trace),
+    ("Oops: stack guard page", " [#", SplatClass::DoubleFault, End::Trace),
+    ("Oops: ", "general protection fault", SplatClass::Gpf, End::Trace),
+    ("general protection fault", " [#", SplatClass::Gpf, End::Trace),
+    ("Oops: ", " [#", SplatClass::Oops, End::Trace),
+    ("kernel BUG at ", "", SplatClass::Bug, End::Trace),
+    ("Kernel panic - not syncing", "", SplatClass::Panic, End::Panic),
+    // The lock validator.
+    ("WARNING: possible circular locking dependency", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: possible recursive locking", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: possible irq lock inversion", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: inconsistent lock state", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: ", "-unsafe lock order detected", SplatClass::Lockdep, End::Stack),
+    ("WARNING: suspicious RCU usage", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: bad unlock balance", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: bad contention", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: held lock freed", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: Nested lock was not taken", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: chain_key collision", "", SplatClass::Lockdep, End::Stack),
+    ("WARNING: ", " still has locks held!", SplatClass::Lockdep, End::Stack),
+    ("WARNING: lock held when returning", "", SplatClass::Lockdep, End::Locks),
+    ("[ BUG: Invalid wait context ]", "", SplatClass::Lockdep, End::Stack),
+    ("BUG: MAX_", " too low!", SplatClass::Lockdep, End::Perhaps),
+    ("BUG: key ", " has not been registered!", SplatClass::Lockdep, End::LineAndCut),
+    ("INFO: trying to register non-static key", "", SplatClass::Lockdep, End::Stack),
+    // Time that passes and nothing happens.
+    ("BUG: soft lockup", "", SplatClass::Lockup, End::Stack),
+    ("CPU", ": Watchdog detected hard LOCKUP on cpu ", SplatClass::HardLockup, End::Stack),
+    ("Watchdog detected hard LOCKUP on cpu ", "", SplatClass::HardLockup, End::Stack),
+    ("BUG: workqueue lockup", "", SplatClass::WorkqueueLockup, End::Line),
+    ("INFO: ", "detected stalls on CPUs/tasks", SplatClass::RcuStall, End::Stack),
+    ("INFO: ", "self-detected stall on CPU", SplatClass::RcuStall, End::Stack),
+    ("INFO: ", "detected expedited stalls on CPUs/tasks", SplatClass::RcuStall, End::Stack),
+    ("INFO: ", "rcu_tasks detected stalls on tasks", SplatClass::RcuStall, End::Stack),
+    ("INFO: ", "stall, but suppressed full report", SplatClass::RcuStall, End::Line),
+    ("INFO: ", "stalls, but suppressed full report", SplatClass::RcuStall, End::Line),
+    ("INFO: task ", " for more than ", SplatClass::HungTask, End::Stack),
+    // Sleeping.
+    ("BUG: sleeping function called from invalid context", "", SplatClass::AtomicSleep, End::Stack),
+    ("BUG: scheduling ", "", SplatClass::AtomicSleep, End::Stack),
+    // Objects and memory.
+    ("refcount_t: ", "", SplatClass::Refcount, End::Line),
+    ("list_add corruption", "", SplatClass::ListCorruption, End::LineAndCut),
+    ("list_add double add", "", SplatClass::ListCorruption, End::LineAndCut),
+    ("list_del corruption", "", SplatClass::ListCorruption, End::LineAndCut),
+    ("ODEBUG: object ", " annotated.", SplatClass::ObjectDebug, End::LineAndCut),
+    ("kmemleak: ", " new suspected memory leaks", SplatClass::Kmemleak, End::Line),
+    ("BUG: Bad rss-counter state", "", SplatClass::Bug, End::Line),
+    ("BUG: non-zero pgtables_bytes", "", SplatClass::Bug, End::Line),
+    ("BUG: Bad page", " messages suppressed", SplatClass::Bug, End::Line),
+    // `BUG kmalloc-64 (Not tainted): Poison overwritten`.
+    ("BUG ", "): ", SplatClass::Bug, End::Slab),
+    ("unchecked MSR access error: ", "", SplatClass::Warn, End::Stack),
+    ("sysfs: cannot create duplicate filename", "", SplatClass::Warn, End::Stack),
+    // All else: a WARN whose "cut here" is lost, and what people print by hand.
+    ("WARNING: ", "+0x", SplatClass::Warn, End::Trace),
+    ("WARNING: kernel stack ", "", SplatClass::Warn, End::Line),
+    ("WARNING: ", "", SplatClass::Warn, End::OnlyWithTrace),
+    ("BUG: ", "", SplatClass::Bug, End::Perhaps),
+    ("BUG at ", ":", SplatClass::Bug, End::Perhaps),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_no_complaint() {
+        for text in [
+            "DEBUG: KASAN: on",
+            "a warning: BUG: KASAN: in prose",
+            "the old log said: Kernel panic - not syncing: gone",
+            "test: WARNING: CPU: 0 PID: 7 at a.c:7 f+0x1/0x2",
+            "---[ end Kernel panic - not syncing: gone ]---",
+            "---[ end trace 0000000000000000 ]---",
+            "Oops: no such luck",
+            "BUG reports go to the list",
+            "kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)",
+            "INFO: task test:7 is blocked on a mutex likely owned by task other:8.",
+            "lockdep: refcount_t: in prose",
+            "[Firmware Bug]: TSC is odd",
+            "UBSAN: initialised",
+            "BUG: x[37]: segfault at 8 ip 00000000004017f2 sp 00007ffee52b3e10 error 6 in init",
+            " ------------[ cut here ]------------",
+        ] {
+            assert_eq!(heading(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_row_that_fits_counts() {
+        for (text, class, end) in [
+            (
+                "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1",
+                SplatClass::HardLockup,
+                End::Stack,
+            ),
+            (
+                "traps: PANIC: double fault, error_code: 0x0",
+                SplatClass::DoubleFault,
+                End::Trace,
+            ),
+            (
+                "BUG: TASK stack guard page was hit at 1 (stack is 2..3)",
+                SplatClass::DoubleFault,
+                End::Trace,
+            ),
+            (
+                "Oops: general protection fault, probably for non-canonical address 0x1: 0000 [#1] SMP",
+                SplatClass::Gpf,
+                End::Trace,
+            ),
+            (
+                "Oops: divide error: 0000 [#1] SMP",
+                SplatClass::Oops,
+                End::Trace,
+            ),
+            (
+                "a b: page allocation failure: order:10, mode:0xdc0(GFP_KERNEL)",
+                SplatClass::PageAllocation,
+                End::Stack,
+            ),
+            (
+                "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+                SplatClass::Lockdep,
+                End::Stack,
+            ),
+            (
+                "WARNING: at f+0x1/0x2, CPU#1: a/7",
+                SplatClass::Warn,
+                End::Trace,
+            ),
+            (
+                "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+                SplatClass::RcuStall,
+                End::Stack,
+            ),
+        ] {
+            assert_eq!(heading(text), Some(Heading { class, end }), "{text}");
+        }
+    }
+}

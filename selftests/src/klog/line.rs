@@ -4,12 +4,15 @@
 
 use vm_images::{stage_begins_marker, stage_ends_marker};
 
+use super::prefix::{Caller, Prefix};
 use crate::text::clean;
 
 /// Bytes of a line that are kept.
 const LINE_BYTES_MAX: usize = 4096;
-/// Lines of a log that are read; one with more is not read whole, and says so.
-pub(super) const LINES_MAX: usize = 2_000_000;
+/// Lines of a log that are kept, and bytes of all their texts. A log with more is not
+/// read whole, and says so.
+pub(super) const LINES_MAX: usize = 1_000_000;
+pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// KERN_ERR
 const ERROR: u8 = 3;
 /// KERN_WARNING
@@ -33,10 +36,13 @@ pub struct Line {
     pub text: String,
     /// Level (0 to 7), when the console shows it.
     pub level: Option<u8>,
-    /// Whether userspace wrote it, when the console shows that.
+    /// Whether it is not the kernel's: userspace wrote it through the kernel's log, or
+    /// past it, when the console shows that.
     pub from_userspace: bool,
     /// Microseconds since the kernel's start, when the console shows them.
     pub stamp_us: Option<u64>,
+    /// Who called printk, when the console shows it.
+    pub caller: Option<Caller>,
     /// Which kernel wrote it, from 1; 0 is before the first one's banner.
     pub boot: usize,
     /// When in its boot it was written.
@@ -57,107 +63,137 @@ impl Line {
     }
 }
 
-/// Splits a console's bytes into lines.
-pub(super) fn lines(serial: &[u8]) -> Vec<Line> {
-    let mut boot = 0;
-    let mut phase = Phase::Before;
-    let mut lines = Vec::new();
-    for bytes in serial.split(|byte| *byte == b'\n').take(LINES_MAX) {
+/// How much of a prefix a kernel puts before its lines. Its banner shows that, and
+/// what has less is not the kernel's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Format {
+    #[default]
+    Bare,
+    Stamps,
+    Levels,
+}
+
+impl Format {
+    fn of(prefix: &Prefix) -> Self {
+        match (prefix.level, prefix.stamp_us) {
+            (Some(_), _) => Self::Levels,
+            (None, Some(_)) => Self::Stamps,
+            (None, None) => Self::Bare,
+        }
+    }
+}
+
+/// Splits a console's bytes into lines; the second is whether there are more than are
+/// kept.
+pub(super) fn lines(serial: &[u8]) -> (Vec<Line>, bool) {
+    let mut reader = Reader::default();
+    for bytes in serial.split(|byte| *byte == b'\n') {
+        reader.bytes(bytes);
+        if reader.is_cut {
+            break;
+        }
+    }
+    (reader.lines, reader.is_cut)
+}
+
+struct Reader {
+    lines: Vec<Line>,
+    text_bytes: usize,
+    is_cut: bool,
+    boot: usize,
+    phase: Phase,
+    format: Format,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            text_bytes: 0,
+            is_cut: false,
+            boot: 0,
+            phase: Phase::Before,
+            format: Format::default(),
+        }
+    }
+}
+
+impl Reader {
+    /// Reads what ends with an end of line. A panic takes the console from whoever
+    /// holds it, and a program may leave its line open: then the kernel's line begins
+    /// in the middle.
+    fn bytes(&mut self, bytes: &[u8]) {
+        let mut start = 0;
+        let mut outside = Prefix::whole(bytes).unwrap_or_default();
+        let mut next = 1;
+        while self.format == Format::Levels
+            && let Some(step) = bytes.get(next..).and_then(|rest| find(rest, b'<'))
+        {
+            let at = next + step;
+            if let Some(inside) = Prefix::whole(&bytes[at..])
+                && outside.is_torn_by(&inside)
+            {
+                self.line(&bytes[start..at]);
+                (start, outside) = (at, inside);
+            }
+            next = at + 1;
+        }
+        self.line(&bytes[start..]);
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
         let text = clean(bytes, LINE_BYTES_MAX);
         let (prefix, text) = Prefix::take(&text);
+        if text.is_empty() && prefix == Prefix::default() || self.is_cut {
+            return;
+        }
+        if self.lines.len() == LINES_MAX || self.text_bytes + text.len() > TEXT_BYTES_MAX {
+            self.is_cut = true;
+            return;
+        }
+        let format = Format::of(&prefix);
         // Only a kernel that starts has the banner at time zero.
         if text.starts_with("Linux version ")
             && !prefix.from_userspace
+            && format >= self.format
             && prefix.stamp_us.is_none_or(|stamp| stamp < 100_000)
         {
-            boot += 1;
-            phase = Phase::Before;
+            self.boot += 1;
+            self.phase = Phase::Before;
+            self.format = format;
         }
-        phase = phase_at(phase, boot, &prefix, text);
-        if text.is_empty() && prefix == Prefix::default() {
-            continue;
-        }
-        lines.push(Line {
+        let is_logged = format >= self.format;
+        self.phase = self.phase_at(&prefix, is_logged, text);
+        self.text_bytes += text.len();
+        self.lines.push(Line {
             text: text.to_owned(),
             level: prefix.level,
-            from_userspace: prefix.from_userspace,
+            from_userspace: prefix.from_userspace || !is_logged,
             stamp_us: prefix.stamp_us,
-            boot,
-            phase,
+            caller: prefix.caller,
+            boot: self.boot,
+            phase: self.phase,
         });
     }
-    lines
-}
 
-/// The phase from this line on: a boot's own marks turn it on, in their order, and
-/// only where the guest's own PID 1 can have written them.
-fn phase_at(phase: Phase, boot: usize, prefix: &Prefix, text: &str) -> Phase {
-    let kernel_wrote_it = prefix.level.is_some() && !prefix.from_userspace;
-    let Some(stage) = u32::try_from(boot).ok().filter(|_| !kernel_wrote_it) else {
-        return phase;
-    };
-    match phase {
-        Phase::Before if text == stage_begins_marker(stage) => Phase::During,
-        Phase::During if text == stage_ends_marker(stage) => Phase::After,
-        same => same,
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Prefix {
-    level: Option<u8>,
-    from_userspace: bool,
-    stamp_us: Option<u64>,
-}
-
-impl Prefix {
-    /// Takes `<4>`, `[    1.234567]` and `[    T1]` off the front of a line.
-    fn take(line: &str) -> (Self, &str) {
-        let mut prefix = Self::default();
-        let mut rest = line;
-        if let Some((number, after)) = bracketed(rest, '<', '>')
-            && let Ok(priority) = number.parse::<u16>()
-        {
-            prefix.level = Some((priority & 7) as u8);
-            prefix.from_userspace = priority >> 3 != 0;
-            rest = after;
-        }
-        let Some((stamp, after)) =
-            bracketed(rest, '[', ']').and_then(|(text, after)| Some((stamp(text)?, after)))
-        else {
-            return (prefix, rest);
+    /// The phase from this line on: a boot's own marks turn it on, in their order, and
+    /// only where the guest's own PID 1 can have written them.
+    fn phase_at(&self, prefix: &Prefix, is_logged: bool, text: &str) -> Phase {
+        let kernel_wrote_it = prefix.level.is_some() && !prefix.from_userspace;
+        let is_mark = is_logged && !kernel_wrote_it;
+        let Some(stage) = u32::try_from(self.boot).ok().filter(|_| is_mark) else {
+            return self.phase;
         };
-        prefix.stamp_us = Some(stamp);
-        rest = after;
-        if let Some((caller, after)) = bracketed(rest, '[', ']')
-            && is_caller(caller)
-        {
-            rest = after;
+        match self.phase {
+            Phase::Before if text == stage_begins_marker(stage) => Phase::During,
+            Phase::During if text == stage_ends_marker(stage) => Phase::After,
+            same => same,
         }
-        (prefix, rest.strip_prefix(' ').unwrap_or(rest))
     }
 }
 
-fn bracketed(text: &str, open: char, close: char) -> Option<(&str, &str)> {
-    text.strip_prefix(open)?.split_once(close)
-}
-
-/// "    1.234567" to microseconds.
-fn stamp(text: &str) -> Option<u64> {
-    let (seconds, fraction) = text.trim_start().split_once('.')?;
-    if fraction.len() != 6 || seconds.len() > 10 {
-        return None;
-    }
-    Some(seconds.parse::<u64>().ok()? * 1_000_000 + fraction.parse::<u64>().ok()?)
-}
-
-/// "    T1" for a task, "    C0" for a processor.
-fn is_caller(text: &str) -> bool {
-    let id = text.trim_start();
-    let number = id.strip_prefix(['T', 'C']);
-    number.is_some_and(|number| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
+fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    bytes.iter().position(|one| *one == byte)
 }
 
 #[cfg(test)]
@@ -168,7 +204,7 @@ mod tests {
     fn what_printk_puts_before_the_text_is_taken_off() {
         let serial = b"<4>[   12.345678][  T101] pci 0000:01:00.0: gone\r\n\
             [    0.000000][    T0] \x1b[32mhello\x1b[0m\nplain [no stamp] text\n";
-        let lines = lines(serial);
+        let (lines, _) = lines(serial);
         assert_eq!(lines[0].text, "pci 0000:01:00.0: gone");
         assert_eq!(
             (lines[0].level, lines[0].stamp_us),
@@ -187,7 +223,7 @@ mod tests {
             <12>[    1.100000][    T1] testbed: stage 1 ends\n[    1.2][ T1] odd\n\
             [    5.000000][   T9] Linux version fake\n\
             [    0.000000][    T0] Linux version 7.3.4 (x)\n";
-        let lines = lines(serial);
+        let (lines, _) = lines(serial);
         let seen: Vec<_> = lines.iter().map(|line| (line.boot, line.phase)).collect();
         assert_eq!(seen[0], (0, Phase::Before));
         assert_eq!(seen[1], (1, Phase::Before));
@@ -207,6 +243,7 @@ mod tests {
         let ends = vm_images::stage_ends_marker(2);
         let serial = format!("Linux version 1\nLinux version 1\n{begins}\n{ends}\n");
         let seen: Vec<_> = lines(serial.as_bytes())
+            .0
             .iter()
             .map(|line| line.phase)
             .collect();
@@ -218,7 +255,7 @@ mod tests {
     fn nobody_else_writes_a_marker() {
         let phase_after = |marks: &str| {
             let serial = format!("Linux version 1\n{marks}\nlast\n");
-            lines(serial.as_bytes()).last().unwrap().phase
+            lines(serial.as_bytes()).0.last().unwrap().phase
         };
         let begins = "<13>[    1.000000][    T1] testbed: stage 1 begins";
         assert_eq!(phase_after(begins), Phase::During);
@@ -236,5 +273,63 @@ mod tests {
             Phase::After
         );
         assert_eq!(phase_after("testbed: stage 1 ends"), Phase::Before);
+    }
+
+    #[test]
+    fn a_line_that_begins_in_the_middle_of_another_is_one() {
+        let banner = "<5>[    0.000000][    T0] Linux version 7.3.4\n";
+        let texts = |rest: &str| {
+            let (lines, _) = lines(format!("{banner}{rest}").as_bytes());
+            let shown = |line: &Line| (line.text.clone(), line.from_userspace);
+            lines[1..].iter().map(shown).collect::<Vec<_>>()
+        };
+        let both = |front: &str, user, back: &str| {
+            vec![(front.to_owned(), user), (back.to_owned(), false)]
+        };
+        assert_eq!(
+            texts("<4>[    1.000000][    T5] pci 0000<0>[    1.100000][    T6] Kernel panic\n"),
+            both("pci 0000", false, "Kernel panic")
+        );
+        assert_eq!(
+            texts("a program says <0>[    1.100000][    T6] Kernel panic\n"),
+            both("a program says", true, "Kernel panic")
+        );
+        let far = format!("{}<0>[    1.100000][    T6] far", "x".repeat(10_000));
+        assert_eq!(texts(&far)[1].0, "far");
+        let quote = "<12>[    5.000000][    T7] old: <0>[    1.100000][    T6] Kernel panic\n";
+        assert_eq!(texts(quote).len(), 1, "what is quoted is older");
+    }
+
+    #[test]
+    fn what_passes_by_printk_is_not_the_kernel_s() {
+        let serial = b"<5>[    0.000000][    T0] Linux version 7.3.4\nBUG: KASAN: fake\n\
+            [    1.000000][    T1] BUG: KASAN: fake, from dmesg\n\
+            Linux version 7.3.4, from /proc/version\n\
+            testbed: stage 1 begins\n<4>[    1.000000][    T9] true\n";
+        let (lines, is_cut) = lines(serial);
+        let user: Vec<bool> = lines.iter().map(|line| line.from_userspace).collect();
+        assert_eq!(user, [false, true, true, true, true, false]);
+        assert!(
+            lines
+                .iter()
+                .all(|line| (line.boot, line.phase) == (1, Phase::Before))
+        );
+        assert_eq!(lines[5].caller, Some(Caller::Task(9)));
+        assert!(!is_cut);
+    }
+
+    #[test]
+    fn too_many_lines_are_not_kept() {
+        let serial = "x\n".repeat(LINES_MAX);
+        let (kept, is_cut) = lines(serial.as_bytes());
+        assert_eq!((kept.len(), is_cut), (LINES_MAX, false));
+        let (kept, is_cut) = lines(&[serial.as_bytes(), b"y"].concat());
+        assert_eq!((kept.len(), is_cut), (LINES_MAX, true));
+        let long = format!("{}\n", "y".repeat(LINE_BYTES_MAX));
+        let fits = TEXT_BYTES_MAX / LINE_BYTES_MAX;
+        let (kept, is_cut) = lines(long.repeat(fits + 1).as_bytes());
+        assert_eq!((kept.len(), is_cut), (fits, true));
+        let (kept, is_cut) = lines(&b"\n".repeat(3 * LINES_MAX));
+        assert_eq!((kept.len(), is_cut), (0, false), "nothing takes no place");
     }
 }

@@ -3,16 +3,23 @@
 //! panics: what it cannot read stays a line. Knows no scenario, and so does not
 //! know which splats are welcome.
 
+mod class;
+mod draft;
+mod find;
+mod frames;
 mod heading;
 mod line;
 mod noise;
+mod prefix;
+mod selftest;
 mod splat;
 mod title;
+mod trace;
 
-use std::ops::Range;
-
+pub use class::SplatClass;
 pub use line::{Line, Phase};
-pub use splat::{Splat, SplatClass};
+pub use prefix::Caller;
+pub use splat::Splat;
 
 /// A serial log, parsed.
 #[derive(Debug, Clone, Default)]
@@ -23,21 +30,39 @@ pub struct Log {
     pub splats: Vec<Splat>,
     /// Whether there was more than is read: nobody knows what it says.
     pub is_cut: bool,
+    /// For each line whether a splat explains it.
+    explained: Vec<bool>,
 }
 
 impl Log {
     /// Parses the bytes of a serial console.
     #[must_use]
     pub fn parse(serial: &[u8]) -> Self {
-        let lines = line::lines(serial);
-        let splats = splat::find(&lines);
-        let ends = serial.iter().filter(|byte| **byte == b'\n');
-        let is_cut = ends.count() >= line::LINES_MAX;
+        let (lines, is_cut) = line::lines(serial);
+        let found = find::find(&lines);
+        let mut explained = vec![false; lines.len()];
+        for draft in found.drafts.iter().chain(&found.staged) {
+            for index in draft.all_lines() {
+                explained[index] = true;
+            }
+        }
+        let splats = found.drafts.into_iter();
+        let mut splats: Vec<Splat> = splats.map(|draft| Splat::new(draft, &lines)).collect();
+        splats.sort_by_key(|splat| splat.lines[0]);
         Self {
             lines,
             splats,
-            is_cut,
+            is_cut: is_cut || found.is_cut,
+            explained,
         }
+    }
+
+    /// Returns the lines of a splat of this log.
+    pub fn lines_of<'a>(&'a self, splat: &'a Splat) -> impl Iterator<Item = &'a Line> {
+        splat
+            .lines
+            .iter()
+            .filter_map(|index| self.lines.get(*index))
     }
 
     /// Returns how many kernels said that they start.
@@ -102,18 +127,13 @@ impl Log {
 
     /// The lines of a boot that belong to no splat and say something.
     fn stray(&self, boot: usize) -> impl Iterator<Item = &Line> {
-        let covered: Vec<Range<usize>> = self
-            .splats
-            .iter()
-            .map(|splat| splat.lines.clone())
-            .collect();
-        self.lines
-            .iter()
-            .enumerate()
-            .filter_map(move |(index, line)| {
-                let of_splat = covered.iter().any(|range| range.contains(&index));
-                (line.boot == boot && !of_splat && !noise::is_decoration(&line.text))
-                    .then_some(line)
-            })
+        let lines = self.lines.iter().zip(&self.explained);
+        let stray = lines.filter(|(_, explained)| !**explained);
+        stray.filter_map(move |(line, _)| {
+            (line.boot == boot && !noise::is_decoration(&line.text)).then_some(line)
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 //! Titles of splats that are the same from run to run and build to build: the kind
 //! of trouble and the function, without addresses, tasks, times, lines and paths.
 
-use super::splat::SplatClass;
+use super::class::SplatClass;
+use super::frames::{base_name, function_in};
 
 /// Bytes of a title that are kept.
 const TITLE_MAX: usize = 160;
@@ -12,48 +13,38 @@ pub(super) fn is_list_corruption(message: &str) -> bool {
     message.starts_with("list_add ") || message.starts_with("list_del ")
 }
 
-/// Returns the title of a splat made of these lines.
-pub(super) fn title(class: SplatClass, texts: &[&str]) -> String {
+/// Returns the title of a splat made of these lines and these first functions.
+pub(super) fn title(class: SplatClass, texts: &[&str], frames: &[String]) -> String {
     let first = texts.first().copied().unwrap_or_default();
-    let place = || {
-        function(texts)
-            .map(|name| format!(" in {name}"))
-            .unwrap_or_default()
+    let in_first = || in_function(frames.first().map(String::as_str));
+    let place = || match function(texts) {
+        Some(name) => in_function(Some(name)),
+        None => in_first(),
     };
     let title = match class {
-        SplatClass::Warn => match warning_line(texts) {
-            Some(line) => {
-                match function_in(line.rsplit_once(" at ").map_or(line, |(_, place)| place)) {
-                    Some(name) => format!("WARNING in {name}"),
-                    None => generic(line),
-                }
-            }
-            None => "WARNING".to_owned(),
-        },
+        SplatClass::Warn => warning(texts, &in_first),
         SplatClass::Refcount => {
             format!("{}{}", said(texts, "refcount_t: "), place_after_warn(texts))
         }
         SplatClass::ListCorruption => format!("{}{}", list_words(texts), place_after_warn(texts)),
+        SplatClass::ObjectDebug => format!("{}{}", object(texts), in_first()),
         SplatClass::Kasan => sanitizer(texts),
         SplatClass::Ubsan => ubsan(texts),
-        SplatClass::Bug if texts.iter().any(|text| text.contains("kernel BUG at ")) => {
+        SplatClass::Bug if texts.iter().any(|text| text.starts_with("kernel BUG at ")) => {
             format!("kernel BUG{}", place())
         }
-        SplatClass::Oops if first.contains("NULL pointer") => {
-            format!("NULL pointer dereference{}", place())
-        }
-        SplatClass::Oops if first.contains("page fault") => format!("bad page fault{}", place()),
-        SplatClass::Oops => format!("oops{}", place()),
+        SplatClass::Oops | SplatClass::DoubleFault => format!("{}{}", fault(texts), place()),
         SplatClass::Gpf => format!("general protection fault{}", place()),
         SplatClass::Lockdep => generic(
             first
                 .trim_start_matches("WARNING: ")
                 .trim_matches(['[', ']', ' ']),
         ),
+        SplatClass::PageAllocation => format!("{}{}", allocation(first), in_first()),
         SplatClass::HungTask => hung_task(first),
-        SplatClass::Lockup if first.contains("soft lockup") => "soft lockup".to_owned(),
-        SplatClass::Lockup if first.contains("workqueue") => "workqueue lockup".to_owned(),
-        SplatClass::Lockup => "hard lockup".to_owned(),
+        SplatClass::Lockup => "soft lockup".to_owned(),
+        SplatClass::HardLockup => "hard lockup".to_owned(),
+        SplatClass::WorkqueueLockup => "workqueue lockup".to_owned(),
         SplatClass::RcuStall => "RCU stall".to_owned(),
         SplatClass::AtomicSleep if first.contains("scheduling") => {
             "scheduling while atomic".to_owned()
@@ -66,6 +57,73 @@ pub(super) fn title(class: SplatClass, texts: &[&str]) -> String {
     title.chars().take(TITLE_MAX).collect()
 }
 
+fn in_function(name: Option<&str>) -> String {
+    name.map(|name| format!(" in {name}")).unwrap_or_default()
+}
+
+/// "WARNING in function".
+fn warning(texts: &[&str], in_first: &dyn Fn() -> String) -> String {
+    let first = texts.first().copied().unwrap_or_default();
+    if first.starts_with("unchecked MSR access error") {
+        return format!("unchecked MSR access error{}", in_first());
+    }
+    if first.starts_with("sysfs: cannot create duplicate filename") {
+        return format!("duplicate filename in sysfs{}", in_first());
+    }
+    let Some(line) = warning_line(texts) else {
+        return "WARNING".to_owned();
+    };
+    match function_in(line.rsplit_once(" at ").map_or(line, |(_, place)| place)) {
+        Some(name) => format!("WARNING in {name}"),
+        None => generic(line),
+    }
+}
+
+/// What a fault is called: the first word for it, or that of the oops.
+fn fault(texts: &[&str]) -> String {
+    let first = texts.first().copied().unwrap_or_default();
+    let known = [
+        ("NULL pointer", "NULL pointer dereference"),
+        ("page fault", "bad page fault"),
+        ("stack guard page", "stack guard page hit"),
+        ("double fault", "double fault"),
+    ];
+    if let Some((_, name)) = known.iter().find(|(words, _)| first.contains(words)) {
+        return (*name).to_owned();
+    }
+    let oops = texts.iter().find_map(|text| text.strip_prefix("Oops: "));
+    let name = oops.and_then(|rest| rest.split(':').next());
+    match name {
+        Some(name) if name != "Oops" && !name.is_empty() => generic(name),
+        _ => "oops".to_owned(),
+    }
+}
+
+/// "ODEBUG: free active, timer_list": what was done to an object of which type.
+fn object(texts: &[&str]) -> String {
+    let line = texts.iter().find(|text| text.starts_with("ODEBUG: "));
+    let line = line.copied().unwrap_or("ODEBUG");
+    let what = line.split(" (active state").next().unwrap_or(line);
+    let kind = line
+        .split_once("object type: ")
+        .and_then(|(_, rest)| rest.split(' ').next());
+    match kind {
+        Some(kind) => format!("{}, {kind}", generic(what)),
+        None => generic(what),
+    }
+}
+
+/// "page allocation failure, order:10": whose it was is another matter.
+fn allocation(first: &str) -> String {
+    let order = first
+        .split_once(": page allocation failure: ")
+        .and_then(|(_, rest)| rest.split(',').next());
+    match order {
+        Some(order) => format!("page allocation failure, {order}"),
+        None => "vmalloc failure".to_owned(),
+    }
+}
+
 fn warning_line<'a>(texts: &[&'a str]) -> Option<&'a str> {
     texts
         .iter()
@@ -74,7 +132,7 @@ fn warning_line<'a>(texts: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The function that a register dump or a warning's line names.
-fn function(texts: &[&str]) -> Option<String> {
+fn function<'a>(texts: &[&'a str]) -> Option<&'a str> {
     let rip = texts
         .iter()
         .find_map(|text| text.split_once("RIP: "))
@@ -96,20 +154,9 @@ fn place_after_warn(texts: &[&str]) -> String {
             !name.starts_with("refcount_")
                 && !name.starts_with("__list_")
                 && !name.contains("warn")
-                && name != "dump_stack_lvl"
+                && *name != "dump_stack_lvl"
         });
-    caller.map(|name| format!(" in {name}")).unwrap_or_default()
-}
-
-/// The first `name+0x12/0x34` of a text, without what the compiler appends.
-fn function_in(text: &str) -> Option<String> {
-    let words = text.split([' ', ',', ':', '(', ')']);
-    let symbol = words
-        .filter_map(|word| word.split_once("+0x"))
-        .map(|(name, _)| name)
-        .find(|name| !name.is_empty())?;
-    let base = symbol.split('.').next().unwrap_or(symbol);
-    Some(base.to_owned())
+    in_function(caller)
 }
 
 fn said(texts: &[&str], words: &str) -> String {
@@ -142,9 +189,11 @@ fn sanitizer(texts: &[&str]) -> String {
     let access = access
         .map(|access| format!(" {access}"))
         .unwrap_or_default();
-    let place = function_in(place)
-        .map(|name| format!(" in {name}"))
-        .unwrap_or_default();
+    let place = match place.split_once(" / ") {
+        // Of a race, the two sides.
+        Some((one, other)) => format!(" in {} / {}", base_name(one), base_name(other)),
+        None => in_function(function_in(place)),
+    };
     format!("{}{access}{place}", generic(what))
 }
 
@@ -235,11 +284,45 @@ mod tests {
             "BUG: Bad page state in process N N"
         );
         let old = ["WARNING: CPU: 1 PID: 7 at drivers/a.c:7 thing.constprop.0+0x1/0x2 [mod]"];
-        assert_eq!(title(SplatClass::Warn, &old), "WARNING in thing");
+        assert_eq!(title(SplatClass::Warn, &old, &[]), "WARNING in thing");
         let ubsan = ["UBSAN: shift-out-of-bounds in /build/x/lib/a.c:7:9"];
         assert_eq!(
-            title(SplatClass::Ubsan, &ubsan),
+            title(SplatClass::Ubsan, &ubsan, &[]),
             "UBSAN: shift-out-of-bounds in a.c"
+        );
+    }
+
+    #[test]
+    fn titles_of_faults_and_objects() {
+        let of = |class, text: &str, frame: &str| title(class, &[text], &[frame.to_owned()]);
+        assert_eq!(
+            of(SplatClass::Oops, "Oops: divide error: 0000 [#1] SMP", "f"),
+            "divide error in f"
+        );
+        assert_eq!(
+            of(SplatClass::Oops, "Oops: Oops: 0000 [#1]", "f"),
+            "oops in f"
+        );
+        let guard = "BUG: TASK stack guard page was hit at 1 (stack is 2..3)";
+        assert_eq!(
+            of(SplatClass::DoubleFault, guard, "f"),
+            "stack guard page hit in f"
+        );
+        let object = "ODEBUG: free active (active state 0) object: 00000000c0ffee12 \
+            object type: timer_list hint: f+0x0/0x8";
+        assert_eq!(
+            of(SplatClass::ObjectDebug, object, "g"),
+            "ODEBUG: free active, timer_list in g"
+        );
+        let pages = "test: page allocation failure: order:10, mode:0xcc0(GFP_KERNEL)";
+        assert_eq!(
+            of(SplatClass::PageAllocation, pages, "g"),
+            "page allocation failure, order:10 in g"
+        );
+        let race = "BUG: KCSAN: data-race in f.isra.0 / g";
+        assert_eq!(
+            of(SplatClass::Kasan, race, "f"),
+            "KCSAN: data-race in f / g"
         );
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::Status;
 use crate::text::clean;
 
 /// Bytes of a line that are kept.
@@ -57,6 +58,20 @@ pub(super) struct Totals {
     pub(super) xpass: u64,
     pub(super) skip: u64,
     pub(super) error: u64,
+}
+
+impl Totals {
+    /// Counts one more result.
+    pub(super) const fn count(&mut self, status: &Status) {
+        let counter = match status {
+            Status::Passed => &mut self.pass,
+            Status::Failed | Status::Crashed | Status::TimedOut => &mut self.fail,
+            Status::Skipped(_) => &mut self.skip,
+            Status::ExpectedFailure(_) => &mut self.xfail,
+            Status::UnexpectedPass => &mut self.xpass,
+        };
+        *counter += 1;
+    }
 }
 
 impl fmt::Display for Totals {

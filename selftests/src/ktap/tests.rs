@@ -140,6 +140,76 @@ fn nothing_is_a_problem() {
     );
 }
 
+/// Outputs that are made to make the parser fall over, each of about so many bytes.
+fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let repeated = |unit: &str| unit.repeat(bytes / unit.len()).into_bytes();
+    let numbered = |text: &dyn Fn(usize) -> String| {
+        let mut all = "TAP version 13\n".to_owned();
+        let mut number = 0;
+        while all.len() < bytes {
+            number += 1;
+            all += &text(number);
+        }
+        all.into_bytes()
+    };
+    vec![
+        ("ends of lines", repeated("\n")),
+        ("one line", repeated("x")),
+        ("blanks", repeated("  ")),
+        ("signs", repeated("# ")),
+        ("versions", repeated("TAP version 13\n")),
+        (
+            "deeper versions",
+            repeated("# # # # # # # # # # # # # # # # TAP version 13\n"),
+        ),
+        ("plans", repeated("1..20000\n")),
+        ("wrong numbers", repeated("ok 7 a\n")),
+        ("hidden results", repeated("xok 7 selftests: a\n")),
+        ("diagnostics", repeated("# a\n")),
+        ("running tests", repeated("#  RUN           a.b ...\n")),
+        ("bytes", vec![0xff; bytes]),
+        ("results", numbered(&|number| format!("ok {number} a\n"))),
+        (
+            "totals behind each result",
+            numbered(&|number| format!("ok {number} a\n# Totals: pass:{number}\n")),
+        ),
+        (
+            "results of many levels",
+            numbered(&|number| format!("# TAP version 13\n# 1..9\n# ok 1 a\nok {number} a\n")),
+        ),
+        (
+            "totals without end",
+            numbered(&|number| match number {
+                0..20_000 => format!("ok {number} a\n"),
+                _ => format!("# Totals: pass:{number}\n"),
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn hostile_outputs_cost_no_more_than_their_length() {
+    for (name, output) in hostile_shapes(2_000_000) {
+        let report = Report::parse(&output);
+        assert!(report.problems.len() <= PROBLEMS_MAX, "{name}");
+        assert!(report.all().len() <= 2 * TESTS_MAX, "{name}");
+    }
+}
+
+#[test]
+fn numbers_that_are_too_large_are_no_numbers() {
+    let most = u64::MAX;
+    for said in [
+        format!("# Totals: fail:{most} error:{most} pass:{most}"),
+        format!("1..{most}"),
+        format!("ok {most} a"),
+    ] {
+        let output = format!("TAP version 13\n1..1\nok 1 a\n{said}\n");
+        let report = Report::parse(output.as_bytes());
+        assert!(!report.problems.is_empty(), "{said}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_report(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {

@@ -6,7 +6,7 @@ use super::{Judgement, Outcome, Subject, foreign};
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::generate::INTERLEAVING;
 use crate::ktap::{Report, Status, Test};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Step};
 
 /// The first stage of which something is wrong.
 pub(super) fn failed_stage(subject: Subject<'_>, evidence: &Evidence<'_>) -> Option<Judgement> {
@@ -42,10 +42,12 @@ fn trouble(
     }
     match subject {
         Subject::InTree(_) => foreign::trouble(stage, report),
-        Subject::Scenario(scenario) => stage_trouble(stage, report).or_else(|| {
-            let what = other_program(scenario, number, stage, report)?;
-            Some((Outcome::Fail, what))
-        }),
+        Subject::Scenario(scenario) => stage_trouble(stage, report)
+            .map(|(outcome, what)| (outcome, with_words(scenario, number, &what)))
+            .or_else(|| {
+                let what = other_program(scenario, number, stage, report)?;
+                Some((Outcome::Fail, what))
+            }),
     }
 }
 
@@ -129,7 +131,36 @@ fn other_program(
     };
     let mut steps = planned.steps.iter();
     let missing = steps.find(|step| !is_done(step.number))?;
-    Some(format!("`{name}` passed without step {}", missing.number))
+    let missing = step_in_words(scenario, missing);
+    Some(format!("`{name}` passed without {missing}"))
+}
+
+/// A step by its number, its sentence, and where it is written.
+fn step_in_words(scenario: &Scenario, step: &Step) -> String {
+    let (number, action) = (step.number, &step.action);
+    let (family, line) = (&scenario.family, step.place.line);
+    format!("step {number}: {action} ({family}.yaml:{line})")
+}
+
+/// What a program says of a step by its number, with the step's own words.
+fn with_words(scenario: &Scenario, stage: usize, said: &str) -> String {
+    let (before, rest) = match said.strip_prefix(INTERLEAVING) {
+        Some(rest) => (INTERLEAVING, rest),
+        None => ("", said),
+    };
+    let found = || {
+        let rest = rest.strip_prefix("step ")?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = rest.split_at_checked(digits)?;
+        let number: usize = number.parse().ok()?;
+        let stage = scenario.stages.iter().find(|one| one.number == stage)?;
+        let step = stage.all_steps().find(|step| step.number == number)?;
+        Some((step, rest))
+    };
+    match found() {
+        Some((step, rest)) => format!("{before}{}{rest}", step_in_words(scenario, step)),
+        None => said.to_owned(),
+    }
 }
 
 /// Returns whether the harness ended a test that took too long.

@@ -13,7 +13,18 @@ const PASSED: &str = "TAP version 13\n1..1\n#  RUN           small.stage_1 ...\n
 const WARNING: &str = "------------[ cut here ]------------\npci 1: Destroying it\n\
     WARNING: a.c:1 at cleanup+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
 
+/// Lines as the kernel puts them out, those that have no prefix yet with one.
+fn by_kernel(text: &str) -> String {
+    let lines = text.split_inclusive('\n');
+    let line = |line: &str| match line.starts_with('<') {
+        true => line.to_owned(),
+        false => format!("<4>[    1.500000][    T7] {line}"),
+    };
+    lines.map(line).collect()
+}
+
 fn serial(inside: &str, after: &str) -> String {
+    let (inside, after) = (by_kernel(inside), by_kernel(after));
     format!(
         "<5>[    0.000000][    T0] Linux version 7.3.4\n<13>[    1.000000][    T1] testbed: stage 1 begins\n\
          {inside}<13>[    2.000000][    T1] testbed: stage 1 ends\n{after}"
@@ -117,7 +128,7 @@ fn a_failed_check_says_what_it_wanted() {
     assert_eq!((outcome, in_time), (Outcome::Fail, true));
     assert_eq!(
         reason,
-        "stage 1: step 1: must succeed (Expected 0 (0) == ret (-5))"
+        "stage 1: step 1: rescan the PCI bus (small.yaml:6): must succeed (Expected 0 (0) == ret (-5))"
     );
 }
 
@@ -161,7 +172,10 @@ fn another_test_than_the_stage_s_own_is_no_pass() {
     );
     let (outcome, reason) = passed_but(&PASSED.replace("# step 1: ", "# "), &log);
     assert_eq!(outcome, Outcome::Fail);
-    assert_eq!(reason, "stage 1: `small.stage_1` passed without step 1");
+    assert_eq!(
+        reason,
+        "stage 1: `small.stage_1` passed without step 1: rescan the PCI bus (small.yaml:6)"
+    );
     let scenario = Scenario::parse(SCENARIO, "small.yaml").unwrap();
     assert_eq!(
         crate::generate::arguments(&scenario, 1),
@@ -196,6 +210,7 @@ fn a_test_that_the_harness_ended_hangs() {
 fn a_console_that_does_not_show_all_is_no_pass() {
     let without_levels = serial(WARNING, "")
         .replace("<5>[    0.000000][    T0] ", "")
+        .replace("<4>[    1.500000][    T7] ", "")
         .replace("<13>[    1.000000][    T1] ", "")
         .replace("<13>[    2.000000][    T1] ", "");
     let (outcome, reason) = passed_but(PASSED, &without_levels);
@@ -218,6 +233,56 @@ fn a_torn_splat_is_not_the_expected_one() {
     let torn = WARNING.replace("---[ end trace 0 ]---\n", "");
     let (outcome, _) = passed_but(PASSED, &serial(&torn, ""));
     assert_eq!(outcome, Outcome::Fail);
+    // Nor where none need come: what it hides is not known.
+    for count in ["min: 0", "min: 1"] {
+        let both = serial(&format!("{WARNING}{torn}"), "");
+        let judgement = judged_with(&SCENARIO.replace("count: 1", count), &both);
+        assert_eq!(judgement.outcome, Outcome::Fail, "{count}");
+        assert!(
+            judgement.reason.ends_with("and 1 times torn"),
+            "{}",
+            judgement.reason
+        );
+    }
+}
+
+#[test]
+fn a_splat_stands_for_one_that_is_expected() {
+    let two = SCENARIO.replace(
+        "splats: [",
+        "splats: [{class: WARN, text: Destroying it, count: 1}, ",
+    );
+    let judged = |times| judged_with(&two, &serial(&WARNING.repeat(times), ""));
+    assert_eq!(judged(1).outcome, Outcome::Fail);
+    assert_eq!(
+        judged(1).reason,
+        "stage 1: WARN \"Destroying\" was expected 1 times and seen 0 times"
+    );
+    let other = WARNING.replace("Destroying it", "Destroying all");
+    let both = judged_with(&two, &serial(&format!("{WARNING}{other}"), ""));
+    assert_eq!(both.outcome, Outcome::Pass, "{}", both.reason);
+}
+
+#[test]
+fn between_minimum_and_maximum_each_count_is_good() {
+    let scenario = SCENARIO.replace("count: 1", "min: 1, max: 2");
+    for (times, expected) in [
+        (0, Outcome::Fail),
+        (1, Outcome::Pass),
+        (2, Outcome::Pass),
+        (3, Outcome::Fail),
+    ] {
+        let log = serial(&WARNING.repeat(times), "");
+        let judgement = judged_with(&scenario, &log);
+        assert_eq!(judgement.outcome, expected, "{}", judgement.reason);
+    }
+}
+
+/// How a run that passes is judged with these splats, by this scenario.
+fn judged_with(scenario: &str, serial: &str) -> Judgement {
+    let scenario = Scenario::parse(scenario, "small.yaml").unwrap();
+    let evidence = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, serial);
+    judge(&scenario, &evidence, &Log::parse(evidence.serial))
 }
 
 #[test]

@@ -29,6 +29,7 @@ struct Checker<'a> {
     file: &'a str,
     /// The value of each parameter.
     values: Values,
+    machines: &'a Machines,
     /// All values that each parameter can have.
     parameters: BTreeMap<String, Vec<String>>,
     /// The machine's name and slots.
@@ -56,6 +57,7 @@ pub(super) fn scenario(
         text,
         file,
         values,
+        machines,
         parameters: raw
             .parameters
             .iter()
@@ -70,7 +72,7 @@ pub(super) fn scenario(
     };
     checker.name(&raw.name)?;
     checker.one_line(&raw.title)?;
-    checker.machine(raw.machine.as_ref(), machines)?;
+    checker.machine(raw.machine.as_ref())?;
     for device in &raw.devices {
         checker.declare_device(device)?;
     }
@@ -135,7 +137,8 @@ impl Checker<'_> {
         })
     }
 
-    fn machine(&mut self, name: Option<&At<String>>, machines: &Machines) -> Checked<()> {
+    fn machine(&mut self, name: Option<&At<String>>) -> Checked<()> {
+        let machines = self.machines;
         let wanted = name.map_or(DEFAULT, |name| &name.value);
         match (machines.slots(wanted), name) {
             (Some(slots), _) => self.machine = (wanted.to_owned(), slots.to_vec()),

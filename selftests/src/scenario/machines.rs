@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What scenarios know of machines: their names, and those of their slots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 use vm_images::machine::{Machine, MachineError};
 
 /// The machine of a scenario that names none.
 pub(super) const DEFAULT: &str = "edu-pair";
+/// What a kernel is told that is to look for lost memory.
+pub(super) const KMEMLEAK: &str = "kmemleak=on";
 
 /// The machines that scenarios may name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machines {
     slots: BTreeMap<String, Vec<String>>,
     descriptions: BTreeMap<String, String>,
+    /// Those whose kernel looks for lost memory, where it can.
+    finding_leaks: BTreeSet<String>,
 }
 
 impl Machines {
@@ -27,6 +31,9 @@ impl Machines {
             known
                 .descriptions
                 .insert(name.clone(), machine.description.clone());
+            if finds_leaks(&machine.kernel_arguments) {
+                known.finding_leaks.insert(name.clone());
+            }
         }
         known
     }
@@ -57,8 +64,43 @@ impl Machines {
         self.slots.get(machine).map(Vec::as_slice)
     }
 
+    /// Returns whether lost memory is looked for on a machine.
+    pub(super) fn finds_leaks(&self, machine: &str) -> bool {
+        self.finding_leaks.contains(machine)
+    }
+
+    /// Returns the names of the machines on which lost memory is looked for, sorted.
+    pub(super) fn finding_leaks(&self) -> impl Iterator<Item = &str> {
+        self.finding_leaks.iter().map(String::as_str)
+    }
+
     /// Returns what a machine is, in a line.
     pub(super) fn description(&self, machine: &str) -> Option<&str> {
         self.descriptions.get(machine).map(String::as_str)
+    }
+}
+
+/// Of several words that switch it, the kernel heeds the last.
+fn finds_leaks(arguments: &str) -> bool {
+    let mut switches = arguments.split(' ').rev();
+    switches.find(|word| word.starts_with("kmemleak=")) == Some(KMEMLEAK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_switches_kmemleak() {
+        for (arguments, finds) in [
+            ("", false),
+            ("kmemleak=on", true),
+            ("oops=panic kmemleak=on quiet", true),
+            ("kmemleak=on kmemleak=off", false),
+            ("kmemleak=off kmemleak=on", true),
+            ("nokmemleak=on", false),
+        ] {
+            assert_eq!(finds_leaks(arguments), finds, "{arguments}");
+        }
     }
 }

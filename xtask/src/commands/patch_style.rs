@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the kernel's own `checkpatch.pl --strict` says of our patches and of
-//! the generated C.
+//! What the kernel's own `checkpatch.pl --strict` says of our patches, of the
+//! generated C and of the canaries.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::session::Session;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Left to the person who submits: they sign off and edit MAINTAINERS.
 const NOT_OURS: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
+/// What canaries are for: one has to say `BUG()`.
+const ON_PURPOSE: &str = "AVOID_BUG";
 
 /// Returns the complaints, each with its file and line.
 ///
@@ -28,25 +30,27 @@ pub(crate) fn complaints(session: &Session) -> anyhow::Result<Vec<String>> {
     )?;
     let patches = files(&session.layout.series(), &["patch"]);
     let sources = files(&session.layout.generated(), &["c", "h"]);
+    let canaries = files(&session.layout.canaries(), &["c", "h"]);
     anyhow::ensure!(
         !patches.is_empty(),
         "no patches to check below kernel-patches"
     );
     anyhow::ensure!(!sources.is_empty(), "no generated C to check");
-    let activity = Activity::start(
-        &session.progress,
-        "checkpatch",
-        Some((patches.len() + sources.len()) as u64),
-    );
+    anyhow::ensure!(!canaries.is_empty(), "no canaries to check");
+    let kinds: [(&[Utf8PathBuf], &[&str]); 3] = [
+        (&patches, &["--ignore", NOT_OURS]),
+        (&sources, &["--file"]),
+        (&canaries, &["--file", "--ignore", ON_PURPOSE]),
+    ];
+    let all: Vec<(&Utf8PathBuf, &[&str])> = kinds
+        .into_iter()
+        .flat_map(|(files, how)| files.iter().map(move |file| (file, how)))
+        .collect();
+    let activity = Activity::start(&session.progress, "checkpatch", Some(all.len() as u64));
     let mut complaints = Vec::new();
-    for (count, (file, is_patch)) in patches
-        .iter()
-        .map(|file| (file, true))
-        .chain(sources.iter().map(|file| (file, false)))
-        .enumerate()
-    {
+    for (count, (file, how)) in all.into_iter().enumerate() {
         activity.advance(count as u64, file.file_name().unwrap_or_default());
-        complaints.extend(check(&tree, file, is_patch, session)?);
+        complaints.extend(check(&tree, file, how, session)?);
     }
     Ok(complaints)
 }
@@ -54,10 +58,10 @@ pub(crate) fn complaints(session: &Session) -> anyhow::Result<Vec<String>> {
 fn check(
     tree: &Tree,
     file: &Utf8Path,
-    is_patch: bool,
+    how: &[&str],
     session: &Session,
 ) -> anyhow::Result<Option<String>> {
-    let mut perl = Tool::new("perl")
+    let perl = Tool::new("perl")
         .arg(tree.root().join("scripts/checkpatch.pl"))
         .args([
             "--strict",
@@ -70,12 +74,7 @@ fn check(
         .cwd(tree.root())
         .env("LC_ALL", "C")
         .deadline("checkpatch", LIMIT);
-    perl = if is_patch {
-        perl.args(["--ignore", NOT_OURS])
-    } else {
-        perl.arg("--file")
-    };
-    let output = perl.arg(file).run_unchecked(&session.cancel)?;
+    let output = perl.args(how).arg(file).run_unchecked(&session.cancel)?;
     let said = output.stdout_text();
     if output.status.success() && said.trim().is_empty() {
         return Ok(None);

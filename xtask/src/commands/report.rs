@@ -33,6 +33,7 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
     }
     let result = RunResult::new(before.tree, before.series, before.prerequisites, cells)
         .with_stacks(before.stacks)
+        .with_detectors(before.detectors)
         // Their cells stopped as soon as enough was known.
         .with_mutants(before.mutants);
     render::result(&result, args.format, folder.path().as_str(), &plan.again)?;

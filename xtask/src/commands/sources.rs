@@ -18,7 +18,12 @@ use crate::session::Session;
 use crate::stacks::{self, MutantsWanted, SERIES};
 
 /// The prerequisites when the user names none.
-pub(crate) const DEFAULT_PREREQUISITES: [&str; 2] = ["pci-liveupdate", "liveupdate-test-driver"];
+pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
+    "pci-liveupdate",
+    "liveupdate-test-driver",
+    // Without it, lockdep looks away from the first unplug on.
+    "pciehp-lock-order",
+];
 
 /// A request for source states, looked up but not yet applied.
 #[derive(Clone, Debug)]

@@ -2,18 +2,20 @@
 //! `test`: the whole chain, from arguments to the table.
 
 pub(crate) mod cells;
+mod detectors;
 mod history;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
 mod mutants;
 pub(crate) mod prepare;
-mod start;
+pub(crate) mod start;
 
 use anyhow::Context;
 use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
+use selftests::canary;
 use selftests::input::closest;
 use selftests::scenario::{Family, Scenario};
 use testbed_host::events::{Event, Observer};
@@ -28,6 +30,7 @@ use self::prepare::Ground;
 use self::start::Start;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
+use crate::commands::canary::kit;
 use crate::commands::rig::{Rig, find_machine};
 use crate::commands::sources::{Request, Sources};
 use crate::commands::{doctor, generate};
@@ -48,16 +51,13 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     doctor::require(args.install, session)?;
     let sources = inquiry.request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
-    let kernels = build_all(
-        &sources,
-        &inquiry.profiles,
-        inquiry.modules()?.as_ref(),
-        session,
-    )?;
+    let modules = inquiry.modules(!args.no_canaries)?;
+    let kernels = build_all(&sources, &inquiry.profiles, modules.as_ref(), session)?;
     let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
     let plan = &ready.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
     let cells = match_up(&inquiry, &ready)?;
+    let detectors = detectors::show(&ready, args, &folder, session)?;
     let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
     let court = Court {
         inquiry: &inquiry,
@@ -68,7 +68,10 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         session,
     };
     let mutants = court.judge(&results)?;
-    let result = plan.result(&ready, results).with_mutants(mutants);
+    let result = plan
+        .result(&ready, results)
+        .with_detectors(detectors)
+        .with_mutants(mutants);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();
     show(&result, plan, args.format, &folder, session)?;
@@ -133,11 +136,15 @@ impl Inquiry {
         self.families.iter().filter(is_wanted).collect()
     }
 
-    /// Returns the kernel modules that the scenarios load, if one does.
+    /// Returns the kernel modules that the scenarios load, if one does, or these and
+    /// those that detectors are shown by.
     ///
     /// # Errors
     /// When they are none that can be built.
-    pub(crate) fn modules(&self) -> anyhow::Result<Option<Modules>> {
+    pub(crate) fn modules(&self, with_canaries: bool) -> anyhow::Result<Option<Modules>> {
+        if with_canaries {
+            return kit::modules().map(Some);
+        }
         if !self
             .scenarios
             .iter()
@@ -310,7 +317,8 @@ impl Ready {
         let own = inquiry.scenarios.iter().map(|one| one.machine.as_str());
         let all = own
             .chain([DEFAULT_MACHINE])
-            .map(|own| machine.unwrap_or(own));
+            .map(|own| machine.unwrap_or(own))
+            .chain([canary::LEAK_MACHINE]);
         let mut rig = Rig::set_up(all, session)?;
         let mut grounds = prepare::grounds(kernels, sources, inquiry, &rig, session)?;
         let ground = grounds.first().context("there is no kernel to run")?;

@@ -22,8 +22,7 @@ pub(crate) enum Sight {
 /// One detector of one kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DetectorResult {
-    /// The kind of trouble: `WARN`, `KASAN`, `lockdep`, `kmemleak`, `hang`, `panic`,
-    /// `silent death`.
+    /// The kind of trouble, such as `WARN`, `KASAN`, `kmemleak`, `silent death`.
     pub(crate) name: String,
     /// The stack's name.
     pub(crate) stack: String,
@@ -33,4 +32,11 @@ pub(crate) struct DetectorResult {
     pub(crate) sight: Sight,
     /// What was seen instead, or which option the profile lacks; else the splat's title.
     pub(crate) detail: String,
+}
+
+impl DetectorResult {
+    /// Returns whether a person should look at it.
+    pub(crate) fn is_finding(&self) -> bool {
+        self.sight == Sight::Blind
+    }
 }

@@ -11,6 +11,7 @@
 #include "lu_fault.h"
 #include "lu_hold.h"
 #include "lu_process.h"
+#include "lu_session.h"
 #include "lu_trace.h"
 
 /*
@@ -133,15 +134,47 @@ static inline bool lu_lacks_cpus(struct lu_test *lu, unsigned int wanted)
 	return true;
 }
 
-static inline bool lu_lacks_hold(struct lu_test *lu)
+static inline bool lu_lacks_hold_points(struct lu_test *lu, const struct lu_needs *needs)
+{
+	bool hurried = lu_hurry();
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < needs->nr_hold_points && !ret; i++) {
+		ret = lu_try_hold(needs->hold_point[i]);
+		if (ret)
+			lu_cannot_probe(lu, needs->hold_point[i], "nothing can be held there",
+					ret);
+	}
+	lu_slow_down(hurried);
+	return ret;
+}
+
+static inline bool lu_lacks_hold(struct lu_test *lu, const struct lu_needs *needs)
 {
 	int ret = lu_load_hold_module(lu);
 
 	if (!ret)
-		return lu_lacks_file(lu, LU_HOLD_FILE, R_OK | W_OK) || lu_lacks_cpus(lu, 2);
+		return lu_lacks_file(lu, LU_HOLD_FILE, R_OK | W_OK) ||
+		       lu_lacks_cpus(lu, 2) || lu_lacks_hold_points(lu, needs);
 	snprintf(lu->reason, sizeof(lu->reason), "no module " LU_HOLD_MODULE ": %s",
 		 strerror(-ret));
 	return true;
+}
+
+/*
+ * A kernel that nothing was handed over to says so to whoever asks. One that came by
+ * a live update says of a name that nobody hands over that it is unknown.
+ */
+static inline bool lu_lacks_ordinary_boot(struct lu_test *lu)
+{
+	int fd = -1, ret;
+
+	ret = lu_user(&fd, "other_flb", "get");
+	lu_close(&fd);
+	if (ret == -ENOENT)
+		snprintf(lu->reason, sizeof(lu->reason), "this kernel came by a live update");
+	return ret == -ENOENT;
 }
 
 /* The driver's and the kernel's files and modules that not every kernel has. */
@@ -156,7 +189,9 @@ static inline bool lu_lacks_files(struct lu_test *lu, const struct lu_needs *nee
 	if (needs->fail_nth && (lu_lacks_file(lu, LU_FAIL_NTH, W_OK) ||
 				lu_lacks_file(lu, LU_FAILSLAB "/ignore-gfp-wait", W_OK)))
 		return true;
-	return needs->hold && lu_lacks_hold(lu);
+	if (needs->no_live_update && lu_is_first_kernel() && lu_lacks_ordinary_boot(lu))
+		return true;
+	return needs->hold && lu_lacks_hold(lu, needs);
 }
 
 /* What the machine, and whoever runs the test on it, must offer. */
@@ -208,6 +243,8 @@ static inline const char *lu_setup(struct lu_test *lu, const struct lu_needs *ne
 	lu->ordered = needs->order;
 	lu->nr_probes = needs->nr_probes;
 	lu->probe = needs->probe;
+	/* A test that was killed may have left faults behind, which are not ours. */
+	lu_reset_driver();
 	if (!lu_lacks(lu, needs))
 		return NULL;
 	/* The harness runs no teardown after a setup that skips. */

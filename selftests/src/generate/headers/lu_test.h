@@ -167,6 +167,7 @@ struct lu_needs {
 	unsigned int cpus;
 	bool users;
 	bool incoming;
+	bool no_live_update;
 	bool fail;
 	bool log;
 	bool order;
@@ -178,6 +179,8 @@ struct lu_needs {
 	bool kexec;
 	unsigned int nr_probes;
 	const char *const *probe;
+	unsigned int nr_hold_points;
+	const char *const *hold_point;
 };
 
 static inline const char *lu_result(int ret)

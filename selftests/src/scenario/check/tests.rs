@@ -431,9 +431,10 @@ fn a_file_without_a_reason() {
 #[test]
 fn a_value_of_another_type() {
     insta::assert_snapshot!(mistake("      - repeat: often\n        steps: []\n"), @"
-    scenarios/small.yaml:7:17: invalid u64
+    scenarios/small.yaml:7:17: a whole number belongs here
         7 |       - repeat: often
           |                 ^
+      hint: write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes
     ");
 }
 
@@ -449,4 +450,52 @@ fn when_is_heeded_within_a_race_and_a_repetition() {
         .map(|one| one.steps().map(|step| step.number).collect())
         .collect();
     assert_eq!(numbers, [vec![1, 2, 3, 4, 5, 6], vec![1, 3, 4, 5, 6, 7]]);
+}
+
+#[test]
+fn leaks_where_nobody_looks_for_them() {
+    insta::assert_snapshot!(mistake("      - check_leaks: kmemleak\n"), @"
+    scenarios/small.yaml:7:22: on the machine `edu-pair` nobody looks for lost memory
+        7 |       - check_leaks: kmemleak
+          |                      ^
+      hint: it needs `kernel_arguments: kmemleak=on` of the machine: say `machine: edu-pair-leaks`
+    ");
+    assert!(with_keys("machine: edu-pair-leaks\n", "check_leaks: kmemleak").is_ok());
+}
+
+#[test]
+fn a_race_within_a_race() {
+    let inner = "race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]";
+    let found = with_keys(
+        "",
+        &format!("race: {{rescan: pci}}, hold_at: f, meanwhile: [{{{inner}}}]"),
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:72: a race within another step
+        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]}]}]}]
+          |                                                                        ^
+      hint: end the one before the other begins
+    ");
+    let found = with_keys(
+        "",
+        "race: {race: {rescan: pci}}, hold_at: f, meanwhile: [{rescan: pci}]",
+    );
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:33: a race within another step
+        4 | stages: [{steps: [{race: {race: {rescan: pci}}, hold_at: f, meanwhile: [{rescan: pci}]}]}]
+          |                                 ^
+      hint: end the one before the other begins
+    ");
+}
+
+#[test]
+fn a_held_race_in_a_repetition() {
+    let inner = "race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]";
+    let found = with_keys("", &format!("repeat: 5, steps: [{{{inner}}}]"));
+    insta::assert_snapshot!(found.unwrap_err(), @"
+    small.yaml:4:70: what is repeated does not stand still
+        4 | stages: [{steps: [{repeat: 5, steps: [{race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]}]}]}]
+          |                                                                      ^
+      hint: take it out of the repetition, or let both begin at once: `against`
+    ");
 }

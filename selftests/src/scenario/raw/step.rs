@@ -115,7 +115,8 @@ pub(in crate::scenario) struct RawStep {
     /// Action: does `steps` so many times, 2 to 10000; nothing is counted within.
     pub(in crate::scenario) repeat: Option<At<u64>>,
     /// Action: looks for memory that was lost since the stage began; the only value is
-    /// `kmemleak`. On a kernel without it, this says so and goes on.
+    /// `kmemleak`, and the machine must be one where that is on, such as
+    /// `edu-pair-leaks`. On a kernel without it, the step is skipped and says so.
     pub(in crate::scenario) check_leaks: Option<At<String>>,
     /// Action: does nothing, and says in a line what `calls`, `order` or `log` look at.
     pub(in crate::scenario) observe: Option<At<String>>,

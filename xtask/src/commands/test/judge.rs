@@ -27,7 +27,7 @@ use crate::stacks::{BASE, SERIES};
 /// The record's name in a cell's folder.
 pub(crate) const FILE_NAME: &str = "record.json";
 /// More than QEMU is allowed to write to a console, in bytes.
-const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub(crate) const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What is kept of a cell, beside its console log and its transcript, to judge it again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -276,7 +276,7 @@ fn splats_text(log: &Log) -> String {
             splat.boot,
             splat.title
         );
-        for line in &log.lines[splat.lines.clone()] {
+        for line in log.lines_of(splat) {
             text += &format!("  {}\n", line.text);
         }
     }
@@ -317,7 +317,9 @@ impl Judged {
             let bites = |&(of, step): &(usize, usize)| {
                 of == stage && line.starts_with(&format!("  step {step}: "))
             };
-            if self.teeth.iter().any(bites) {
+            // A step that is repeated has no line of its own, only what it found.
+            let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
+            if is_failure || self.teeth.iter().any(bites) {
                 break;
             }
             end += line.len();

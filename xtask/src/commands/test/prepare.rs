@@ -67,10 +67,8 @@ pub(crate) fn grounds(
     rig: &Rig,
     session: &Session,
 ) -> anyhow::Result<Vec<Ground>> {
-    let mut grounds = Vec::new();
-    for built in built {
-        grounds.push(bare(built, sources, rig, session)?);
-    }
+    let bare = |built| bare(built, sources, rig, session);
+    let mut grounds: Vec<Ground> = built.into_iter().map(bare).collect::<Result<_, _>>()?;
     let families = inquiry.families_asked_for();
     let total = (grounds.len() * families.len()) as u64;
     let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
@@ -119,10 +117,10 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
         contains: from.contains.clone(),
         partly: from.partly.clone(),
         initramfs: pack(&kernel, rig, session)?,
-        modules,
         stack,
         profile,
         kernel,
+        modules,
         jobs: BTreeMap::new(),
         in_tree: BTreeMap::new(),
     })
@@ -130,7 +128,10 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
 
 /// Makes the archive that all guests of a kernel boot with. It carries the next
 /// kernel too, whether or not there will be a kexec, so that all are alike.
-fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
+///
+/// # Errors
+/// When it cannot be read or written.
+pub(crate) fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
     let bytes = archive(kernel, rig)?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
     let path = session.cache.dir(&["initramfs"])?.join(&name);
@@ -179,7 +180,8 @@ pub(super) fn mutated(
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the first half of a sum as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .take(16)

@@ -12,6 +12,7 @@ use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::machine::Machine;
 use vm_images::template::{NoTemplate, Template};
+use vm_images::vm::VmSpec;
 
 use super::cells::Cell;
 use super::prepare::Ground;
@@ -82,15 +83,6 @@ fn template(start: &Start<'_>, rig: &Rig, session: &Session) -> Option<Template>
     let (ground, machine) = (start.ground, start.machine);
     let Ground { stack, profile, .. } = ground;
     let name = format!("{stack} ({profile}) on {}", machine.name);
-    if rig.accelerator == Accelerator::Kvm {
-        // Boots take a fraction of a second there, and nobody has yet seen that
-        // the clocks of a guest that goes on are right.
-        return None;
-    }
-    let say = |why: &str| {
-        let text = format!("every guest of {name} boots: {why}");
-        session.progress.event(Event::Note { text });
-    };
     let spec = rig.spec(
         &name,
         machine,
@@ -99,7 +91,21 @@ fn template(start: &Start<'_>, rig: &Rig, session: &Session) -> Option<Template>
         &ground.guest,
         Utf8Path::new(""),
     );
-    match rig.templates.get(&spec, &session.cancel, &session.progress) {
+    saved(&spec, rig, session)
+}
+
+/// Returns the template of a machine; where its guests have to boot, it is said why.
+pub(crate) fn saved(spec: &VmSpec, rig: &Rig, session: &Session) -> Option<Template> {
+    if rig.accelerator == Accelerator::Kvm {
+        // Boots take a fraction of a second there, and nobody has yet seen that
+        // the clocks of a guest that goes on are right.
+        return None;
+    }
+    let say = |why: &str| {
+        let text = format!("every guest of {} boots: {why}", spec.name);
+        session.progress.event(Event::Note { text });
+    };
+    match rig.templates.get(spec, &session.cancel, &session.progress) {
         Ok(template) => match complaint(&template) {
             None => Some(template),
             Some(title) => {

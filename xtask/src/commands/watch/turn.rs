@@ -81,7 +81,7 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let kernels = build_all(
         &sources,
         &inquiry.profiles,
-        inquiry.modules()?.as_ref(),
+        inquiry.modules(false)?.as_ref(),
         session,
     )?;
     laps.lap("kernels");

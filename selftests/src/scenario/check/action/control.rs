@@ -5,6 +5,8 @@ use super::super::objects::{FILES, Kind};
 use super::super::step::Part;
 use super::super::{Checked, Checker};
 use super::Verb;
+use crate::input::Place;
+use crate::scenario::machines::KMEMLEAK;
 use crate::scenario::names::CALLBACKS;
 use crate::scenario::raw::RawStep;
 use crate::scenario::{Action, Flb, Returns, UserAct};
@@ -41,9 +43,18 @@ impl Checker<'_> {
             }
             return self.repeat(raw, &times, number, stage).map(Some);
         }
-        match raw.race.take() {
-            Some(race) => self.free_race(raw, &race, stage, part).map(Some),
-            None => Ok(None),
+        match (raw.race.take(), &raw.hold_at) {
+            (Some(race), _) if part == Part::Meanwhile => {
+                let hint = Some("end the one before the other begins".to_owned());
+                Err(self.wrong(race.place, "a race within another step", hint))
+            }
+            (Some(_), Some(at)) => {
+                let hint = "take it out of the repetition, or let both begin at once: `against`";
+                let message = "what is repeated does not stand still";
+                Err(self.wrong(at.place, message, Some(hint.to_owned())))
+            }
+            (Some(race), None) => self.free_race(raw, &race, stage, part).map(Some),
+            (None, _) => Ok(None),
         }
     }
 
@@ -116,9 +127,32 @@ impl Checker<'_> {
                 let message = "lost memory is looked for at the end, not in between";
                 return Err(self.wrong(place, message, None));
             }
-            "check_leaks" => Action::CheckLeaks,
+            "check_leaks" => {
+                self.finds_leaks(place)?;
+                Action::CheckLeaks
+            }
             _ => self.observe(subject)?,
         })
+    }
+
+    /// A check that cannot find anything would be taken for one that found nothing.
+    fn finds_leaks(&self, place: Place) -> Checked<()> {
+        let machine = &self.machine.0;
+        if self.machines.finds_leaks(machine) {
+            return Ok(());
+        }
+        let others: Vec<String> = self
+            .machines
+            .finding_leaks()
+            .map(|name| format!("`machine: {name}`"))
+            .collect();
+        let able = match others.is_empty() {
+            true => "no machine has them".to_owned(),
+            false => format!("say {}", others.join(" or ")),
+        };
+        let hint = format!("it needs `kernel_arguments: {KMEMLEAK}` of the machine: {able}");
+        let message = format!("on the machine `{machine}` nobody looks for lost memory");
+        Err(self.wrong(place, message, Some(hint)))
     }
 
     fn user(&mut self, verb: &Verb<'_>, act: UserAct, flb: Flb) -> Checked<Action> {

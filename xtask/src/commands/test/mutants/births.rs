@@ -45,7 +45,7 @@ impl<'a> Birthplace<'a> {
         let series = sources.stacks.iter().find(|one| one.name == SERIES);
         let profile = &self.ground.profile;
         let mut profiles = inquiry.profiles.iter();
-        let modules = inquiry.modules()?;
+        let modules = inquiry.modules(!self.court.args.no_canaries)?;
         let folder_of_modules = self.ground.modules.as_deref();
         let toolchain = Toolchain::detect(&session.cancel)?;
         let origin = Origin {

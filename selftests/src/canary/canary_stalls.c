@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Canaries: tasks and processors that make no progress, for a few seconds. Who pulls
+ * them first lowers the thresholds of those who watch.
+ */
+
+#include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/irqflags.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "canary.h"
+
+/* Well more than the least that those who watch can be told to wait. */
+#define CANARY_STALL_SECS	7
+/* RCU's least is 3 seconds, and 8 while its use is being proven. */
+#define CANARY_RCU_STALL_SECS	(IS_ENABLED(CONFIG_PROVE_RCU) ? 12 : 7)
+
+static void canary_spin(unsigned int secs)
+{
+	u64 end = ktime_get_mono_fast_ns() + secs * NSEC_PER_SEC;
+
+	while (ktime_get_mono_fast_ns() < end)
+		cpu_relax();
+}
+
+static void canary_wait(unsigned int secs)
+{
+	schedule_timeout_uninterruptible(secs * HZ);
+}
+
+#ifdef CONFIG_DETECT_HUNG_TASK
+static DEFINE_MUTEX(canary_cage);
+
+static void canary_hung_task(void)
+{
+	canary_wait(CANARY_STALL_SECS);
+}
+
+static int canary_keep_cage(void *unused)
+{
+	mutex_lock(&canary_cage);
+	canary_wait(CANARY_STALL_SECS);
+	mutex_unlock(&canary_cage);
+
+	return 0;
+}
+
+/* Waits for what another task keeps. */
+static void canary_hung_on_mutex(void)
+{
+	struct task_struct *keeper;
+
+	keeper = kthread_run(canary_keep_cage, NULL, "canary-keeper");
+	if (IS_ERR(keeper))
+		return;
+
+	while (!mutex_is_locked(&canary_cage))
+		msleep(20);
+	mutex_lock(&canary_cage);
+	mutex_unlock(&canary_cage);
+}
+#endif
+
+#ifdef CONFIG_SOFTLOCKUP_DETECTOR
+static void canary_soft_lockup(void)
+{
+	preempt_disable();
+	canary_spin(CANARY_STALL_SECS);
+	preempt_enable();
+}
+#endif
+
+#ifdef CONFIG_HARDLOCKUP_DETECTOR
+static void canary_hard_lockup(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	canary_spin(CANARY_STALL_SECS);
+	local_irq_restore(flags);
+}
+#endif
+
+static void canary_grace_period_ends(struct rcu_head *head)
+{
+	kfree(head);
+}
+
+static void canary_begin_grace_period(void)
+{
+	struct rcu_head *head = kzalloc(sizeof(*head), GFP_KERNEL);
+
+	if (head)
+		call_rcu_hurry(head, canary_grace_period_ends);
+}
+
+/* On a processor that is busy. */
+static void canary_rcu_stall(void)
+{
+	canary_begin_grace_period();
+	rcu_read_lock();
+	preempt_disable();
+	canary_spin(CANARY_RCU_STALL_SECS);
+	preempt_enable();
+	rcu_read_unlock();
+}
+
+#ifdef CONFIG_PREEMPT_RCU
+/* By a task that gave its processor away. */
+static void canary_rcu_stall_of_task(void)
+{
+	canary_begin_grace_period();
+	rcu_read_lock();
+	canary_wait(CANARY_RCU_STALL_SECS);
+	rcu_read_unlock();
+}
+#endif
+
+#ifdef CONFIG_WQ_WATCHDOG
+static void canary_spin_at_work(struct work_struct *work)
+{
+	canary_spin(CANARY_STALL_SECS);
+}
+
+static void canary_do_nothing(struct work_struct *work)
+{
+}
+
+static DECLARE_WORK(canary_long_work, canary_spin_at_work);
+static DECLARE_WORK(canary_short_work, canary_do_nothing);
+
+static void canary_workqueue_lockup(void)
+{
+	schedule_work_on(0, &canary_long_work);
+	schedule_work_on(0, &canary_short_work);
+	flush_work(&canary_short_work);
+	flush_work(&canary_long_work);
+}
+#endif
+
+const struct canary canary_stalls[] = {
+#ifdef CONFIG_DETECT_HUNG_TASK
+	{ "hung-task", canary_hung_task },
+	{ "hung-task-mutex", canary_hung_on_mutex },
+#endif
+#ifdef CONFIG_SOFTLOCKUP_DETECTOR
+	{ "soft-lockup", canary_soft_lockup },
+#endif
+#ifdef CONFIG_HARDLOCKUP_DETECTOR
+	{ "hard-lockup", canary_hard_lockup },
+#endif
+	{ "rcu-stall", canary_rcu_stall },
+#ifdef CONFIG_PREEMPT_RCU
+	{ "rcu-stall-task", canary_rcu_stall_of_task },
+#endif
+#ifdef CONFIG_WQ_WATCHDOG
+	{ "workqueue-lockup", canary_workqueue_lockup },
+#endif
+	{ }
+};

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The kinds of trouble that verdicts rely on, each with the canary that shows it:
+//! what the kernel has to be built with for it, and how it must look to us. Knows
+//! logs and outcomes, and starts nothing.
+
+use crate::evidence::Ending;
+use crate::klog::{Line, Log, Phase, SplatClass};
+use crate::outcome::{Judgement, Outcome};
+
+use super::PULLING;
+
+/// The option with which kmemleak looks only when the command line says so.
+const LEAKS_ON_DEMAND: &str = "CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF";
+
+/// A kind of trouble that is to be seen.
+#[derive(Debug)]
+pub struct Detector {
+    /// Its name for people.
+    pub name: &'static str,
+    /// The canary that shows it.
+    pub word: &'static str,
+    /// The guest that it is pulled in.
+    pub place: Place,
+    /// An option without which the kernel has no such detector.
+    needs: Option<&'static str>,
+    sign: Sign,
+}
+
+/// Canaries with the same place share a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Where it disturbs none of the others.
+    Shared,
+    /// Where nothing goes on for seconds.
+    Stalled,
+    /// Where the kernel looks for leaks.
+    Leaks,
+    /// It is the end of its guest.
+    Alone,
+}
+
+/// How it looks when it is seen.
+#[derive(Debug, Clone, Copy)]
+enum Sign {
+    /// The kernel says so, and goes on.
+    Splat(SplatClass, &'static str),
+    /// The kernel says so, and is gone.
+    LastWords(SplatClass, &'static str),
+    /// The guest is there, and silent.
+    Silence,
+    /// The guest is gone, and nobody said a word.
+    Gone,
+}
+
+/// All, in the order of the list that people read; in a shared guest they are pulled
+/// in that of [`words`].
+pub const DETECTORS: &[Detector] = &[
+    Detector {
+        name: "WARN",
+        word: "warn",
+        place: Place::Shared,
+        needs: Some("CONFIG_BUG"),
+        sign: Sign::Splat(SplatClass::Warn, "canary_warn"),
+    },
+    Detector {
+        name: "BUG",
+        word: "bug",
+        place: Place::Shared,
+        needs: Some("CONFIG_BUG"),
+        sign: Sign::Splat(SplatClass::Bug, "canary_bug"),
+    },
+    Detector {
+        name: "Oops",
+        word: "null-call",
+        place: Place::Shared,
+        needs: None,
+        sign: Sign::Splat(SplatClass::Oops, "NULL pointer dereference"),
+    },
+    Detector {
+        name: "UBSAN",
+        word: "ubsan-shift",
+        place: Place::Shared,
+        needs: Some("CONFIG_UBSAN_SHIFT"),
+        sign: Sign::Splat(SplatClass::Ubsan, "shift-out-of-bounds"),
+    },
+    Detector {
+        name: "refcount_t",
+        word: "refcount-underflow",
+        place: Place::Shared,
+        needs: Some("CONFIG_BUG"),
+        sign: Sign::Splat(SplatClass::Refcount, "underflow"),
+    },
+    Detector {
+        name: "list corruption",
+        word: "list-add",
+        place: Place::Shared,
+        needs: Some("CONFIG_DEBUG_LIST"),
+        sign: Sign::Splat(SplatClass::ListCorruption, "list_add corruption"),
+    },
+    Detector {
+        name: "atomic sleep",
+        word: "atomic-sleep",
+        place: Place::Shared,
+        needs: Some("CONFIG_DEBUG_ATOMIC_SLEEP"),
+        sign: Sign::Splat(SplatClass::AtomicSleep, "sleeping function called"),
+    },
+    Detector {
+        name: "KASAN",
+        word: "kasan-use-after-free",
+        place: Place::Shared,
+        needs: Some("CONFIG_KASAN"),
+        sign: Sign::Splat(SplatClass::Kasan, "use-after-free"),
+    },
+    Detector {
+        name: "lockdep",
+        word: "lockdep-circular",
+        place: Place::Shared,
+        needs: Some("CONFIG_PROVE_LOCKING"),
+        sign: Sign::Splat(SplatClass::Lockdep, "circular locking dependency"),
+    },
+    Detector {
+        name: "kmemleak",
+        word: "leak",
+        place: Place::Leaks,
+        needs: Some("CONFIG_DEBUG_KMEMLEAK"),
+        sign: Sign::Splat(SplatClass::Kmemleak, "suspected memory leaks"),
+    },
+    Detector {
+        name: "hung task",
+        word: "hung-task",
+        place: Place::Stalled,
+        needs: Some("CONFIG_DETECT_HUNG_TASK"),
+        sign: Sign::Splat(SplatClass::HungTask, "pull hung"),
+    },
+    Detector {
+        name: "soft lockup",
+        word: "soft-lockup",
+        place: Place::Stalled,
+        needs: Some("CONFIG_SOFTLOCKUP_DETECTOR"),
+        sign: Sign::Splat(SplatClass::Lockup, "soft lockup"),
+    },
+    Detector {
+        name: "hard lockup",
+        word: "hard-lockup",
+        place: Place::Stalled,
+        needs: Some("CONFIG_HARDLOCKUP_DETECTOR"),
+        sign: Sign::Splat(SplatClass::Lockup, "hard lockup"),
+    },
+    Detector {
+        name: "RCU stall",
+        word: "rcu-stall",
+        place: Place::Stalled,
+        needs: Some("CONFIG_RCU_STALL_COMMON"),
+        sign: Sign::Splat(SplatClass::RcuStall, "RCU stall"),
+    },
+    Detector {
+        name: "hang",
+        word: "hang",
+        place: Place::Alone,
+        needs: None,
+        sign: Sign::Silence,
+    },
+    Detector {
+        name: "panic",
+        word: "panic",
+        place: Place::Alone,
+        needs: None,
+        sign: Sign::LastWords(SplatClass::Panic, "the canary is dead"),
+    },
+    Detector {
+        name: "silent death",
+        word: "silent-death",
+        place: Place::Alone,
+        needs: None,
+        sign: Sign::Gone,
+    },
+];
+
+/// What a guest left behind, as far as canaries are looked for in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting<'a> {
+    /// What the guest came to, by the same judge as any cell.
+    pub judgement: &'a Judgement,
+    /// How it ended.
+    pub ending: &'a Ending,
+    /// What its kernel said.
+    pub log: &'a Log,
+}
+
+impl Detector {
+    /// Returns whether it is tried once for all kernels of a configuration: it takes many
+    /// seconds, and looks at nothing that a series for one subsystem touches.
+    #[must_use]
+    pub fn is_of_configuration(&self) -> bool {
+        self.place == Place::Stalled
+    }
+
+    /// Returns the option that a kernel of this `.config` lacks for it, if it does.
+    #[must_use]
+    pub fn lacks(&self, config: &str) -> Option<&'static str> {
+        self.needs.filter(|option| !is_on(config, option))
+    }
+
+    /// Returns what must be on a machine's command line, for it to look at all.
+    #[must_use]
+    pub fn condition(&self, config: &str) -> Option<&'static str> {
+        let on_demand = self.place == Place::Leaks && is_on(config, LEAKS_ON_DEMAND);
+        on_demand.then_some("kmemleak=on")
+    }
+
+    /// Returns what was seen of it; `Err` has what was there instead.
+    ///
+    /// # Errors
+    /// When it was not seen as what it is.
+    pub fn look(&self, sighting: Sighting<'_>) -> Result<String, String> {
+        let Sighting {
+            judgement,
+            ending,
+            log,
+        } = sighting;
+        let instead = |why: &str| {
+            let Judgement {
+                outcome, reason, ..
+            } = judgement;
+            Err(format!("{why}; the guest came to `{outcome}`: {reason}"))
+        };
+        let Some(pulled) = self.pulled_at(log) else {
+            return instead("the canary was not pulled");
+        };
+        let wanted = match self.sign {
+            Sign::Silence => Outcome::Hang,
+            _ => Outcome::Crash,
+        };
+        if judgement.outcome != wanted {
+            return instead("not seen");
+        }
+        let mut after = log
+            .splats
+            .iter()
+            .filter(|splat| splat.lines.first().is_some_and(|first| *first > pulled));
+        let is_gone = matches!(ending, Ending::GuestGone { .. });
+        match self.sign {
+            Sign::Splat(class, title) | Sign::LastWords(class, title) => {
+                let seen = after.find(|splat| splat.class == class && splat.says(title));
+                let must_be_gone = matches!(self.sign, Sign::LastWords(..));
+                match seen {
+                    Some(_) if must_be_gone && !is_gone => instead("seen, and then it went on"),
+                    Some(splat) => Ok(splat.title.clone()),
+                    None => instead("not seen"),
+                }
+            }
+            Sign::Silence => Ok(judgement.reason.clone()),
+            Sign::Gone if is_gone && after.next().is_none() => Ok(judgement.reason.clone()),
+            Sign::Gone => instead("seen as something else"),
+        }
+    }
+
+    /// The line by which the kernel says that it pulls the canary.
+    fn pulled_at(&self, log: &Log) -> Option<usize> {
+        let is_it = |line: &Line| {
+            let word = line.text.strip_prefix(PULLING);
+            !line.from_userspace && line.phase == Phase::During && word == Some(self.word)
+        };
+        log.lines.iter().position(is_it)
+    }
+}
+
+/// Returns the words of those that share a guest, in the order of pulling: what lockdep
+/// would fall silent after comes after it, and what a task dies of last.
+#[must_use]
+pub fn words(together: &[&Detector]) -> Vec<String> {
+    let mut words: Vec<&str> = together.iter().map(|one| one.word).collect();
+    words.sort_by_key(|word| match *word {
+        "lockdep-circular" => 0,
+        "kasan-use-after-free" => 2,
+        "bug" | "null-call" => 3,
+        _ => 1,
+    });
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// Returns whether a `.config` has an option built in.
+fn is_on(config: &str, option: &str) -> bool {
+    config
+        .lines()
+        .any(|line| line.strip_prefix(option) == Some("=y"))
+}
+
+#[cfg(test)]
+mod tests;

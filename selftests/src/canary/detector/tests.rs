@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+use super::*;
+use crate::canary::{MODULE_SOURCES, test};
+use crate::evidence::{Evidence, ExitKind, StageEvidence};
+use crate::outcome::judge;
+
+const BEGINS: &str = "<5>[    0.000000][    T0] Linux version 7.3.4 (x)\n\
+    <12>[    1.000000][    T1] testbed: stage 1 begins\n";
+const ENDS: &str = "<12>[    1.900000][    T1] testbed: stage 1 ends\n";
+const WARN: &str = "<6>[    1.100000][   T40] canary: pulling warn\n\
+    <6>[    1.110000][   T40] ------------[ cut here ]------------\n\
+    <4>[    1.120000][   T40] WARNING: canary_faults.c:27 at canary_warn+0x4/0x10 [canary], CPU#1: pull/40\n\
+    <4>[    1.130000][   T40] ---[ end trace 0000000000000000 ]---\n";
+
+fn detector(name: &str) -> &'static Detector {
+    DETECTORS.iter().find(|one| one.name == name).unwrap()
+}
+
+fn gone() -> Ending {
+    Ending::GuestGone {
+        what: "the guest went away".to_owned(),
+        stage: Some(1),
+    }
+}
+
+/// What a detector makes of a console and an end, by way of the judge.
+fn look(name: &str, console: &str, ending: Ending) -> Result<String, String> {
+    let is_orderly = ending == Ending::Orderly;
+    let stage = StageEvidence {
+        boot_id: "one",
+        started: true,
+        output: b"",
+        output_cut: false,
+        exit: is_orderly.then_some(ExitKind::Code(0)),
+    };
+    let console = format!("{BEGINS}{console}{}", if is_orderly { ENDS } else { "" });
+    let evidence = Evidence {
+        stages: vec![stage],
+        ending,
+        serial: console.as_bytes(),
+    };
+    let log = Log::parse(evidence.serial);
+    let detector = detector(name);
+    let judgement = judge(&test(&[detector.word.to_owned()]), &evidence, &log);
+    detector.look(Sighting {
+        judgement: &judgement,
+        ending: &evidence.ending,
+        log: &log,
+    })
+}
+
+#[test]
+fn what_is_absent_is_read_from_the_configuration() {
+    let config = "CONFIG_BUG=y\nCONFIG_KASAN_GENERIC=y\n# CONFIG_KASAN is not set\n\
+        CONFIG_PROVE_LOCKING=m\nCONFIG_DEBUG_KMEMLEAK=y\n";
+    assert_eq!(detector("WARN").lacks(config), None);
+    assert_eq!(detector("KASAN").lacks(config), Some("CONFIG_KASAN"));
+    assert_eq!(
+        detector("lockdep").lacks(config),
+        Some("CONFIG_PROVE_LOCKING")
+    );
+    assert_eq!(detector("hang").lacks(""), None, "no option takes it away");
+    assert_eq!(detector("kmemleak").condition(config), None);
+    let on_demand = format!("{config}CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF=y\n");
+    assert_eq!(
+        detector("kmemleak").condition(&on_demand),
+        Some("kmemleak=on")
+    );
+    assert_eq!(detector("WARN").condition(&on_demand), None);
+}
+
+#[test]
+fn a_complaint_is_seen_when_it_comes_after_its_canary_and_is_of_its_class() {
+    assert_eq!(
+        look("WARN", WARN, Ending::Orderly),
+        Ok("WARNING in canary_warn".to_owned())
+    );
+    // Of another class, another function, or from before.
+    let why = look("BUG", WARN, Ending::Orderly).unwrap_err();
+    assert!(why.starts_with("the canary was not pulled; "), "{why}");
+    let other = WARN.replace("canary_warn+", "something_else+");
+    let why = look("WARN", &other, Ending::Orderly).unwrap_err();
+    assert!(
+        why.contains("the guest came to `crash`: WARN during stage 1"),
+        "{why}"
+    );
+    let (pulling, splat) = WARN.split_at(WARN.find('\n').unwrap() + 1);
+    let before = format!("{splat}{pulling}");
+    assert!(look("WARN", &before, Ending::Orderly).is_err());
+    let why = look("WARN", pulling, Ending::Orderly).unwrap_err();
+    assert!(why.contains("the guest came to `pass`"), "{why}");
+}
+
+#[test]
+fn a_program_cannot_say_that_a_canary_was_pulled() {
+    let fake = WARN.replace("<6>[    1.100000]", "<14>[    1.100000]");
+    let why = look("WARN", &fake, Ending::Orderly).unwrap_err();
+    assert!(why.starts_with("the canary was not pulled"), "{why}");
+}
+
+#[test]
+fn ends_are_told_apart() {
+    let pulling = |word: &str| format!("<6>[    1.1][   T40] canary: pulling {word}\n");
+    let stamped = |word: &str| pulling(word).replace("1.1]", "1.100000]");
+    let hang = || Ending::Hang {
+        what: "stage 1 did not end within 4 s".to_owned(),
+    };
+    assert_eq!(
+        look("hang", &stamped("hang"), hang()),
+        Ok("stage 1 did not end within 4 s".to_owned())
+    );
+    assert!(look("hang", &stamped("hang"), gone()).is_err());
+    assert!(look("hang", "", hang()).is_err(), "it was never pulled");
+
+    let dead = stamped("silent-death");
+    assert_eq!(
+        look("silent death", &dead, gone()),
+        Ok("the guest went away".to_owned())
+    );
+    let words = "<0>[    1.200000][   T40] Kernel panic - not syncing: the canary is dead\n\
+        <0>[    1.300000][   T40] ---[ end Kernel panic - not syncing: the canary is dead ]---\n";
+    assert!(look("silent death", &(dead.clone() + words), gone()).is_err());
+    assert!(look("silent death", &dead, Ending::Orderly).is_err());
+
+    let panic = stamped("panic") + words;
+    assert_eq!(
+        look("panic", &panic, gone()),
+        Ok("panic: the canary is dead".to_owned())
+    );
+    let why = look("panic", &panic, Ending::Orderly).unwrap_err();
+    assert!(why.starts_with("seen, and then it went on"), "{why}");
+}
+
+#[test]
+fn who_shares_a_guest_is_pulled_in_an_order_that_disturbs_nobody() {
+    let shared: Vec<&Detector> = DETECTORS
+        .iter()
+        .filter(|one| one.place == Place::Shared)
+        .collect();
+    let words = words(&shared);
+    let at = |word: &str| words.iter().position(|one| one == word).unwrap();
+    assert_eq!(at("lockdep-circular"), 0, "a taint silences it");
+    assert!(at("kasan-use-after-free") > at("warn"));
+    assert_eq!(words.len() - at("bug").min(at("null-call")), 2);
+}
+
+#[test]
+fn every_detector_has_a_canary_in_the_module() {
+    for detector in DETECTORS {
+        let entry = format!("{{ \"{}\", canary_", detector.word);
+        assert!(
+            MODULE_SOURCES.iter().any(|(_, text)| text.contains(&entry)),
+            "no canary `{}`",
+            detector.word
+        );
+    }
+}

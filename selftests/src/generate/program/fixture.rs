@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The fixture of a family's program: what a test has open, what it needs, how it
+//! begins and ends, and its variants.
+
+use super::super::c::{Call, Head, Node, line, string};
+use super::super::call::{LU, made, target};
+use super::super::needs::Needs;
+use super::super::variants::only_for;
+use crate::scenario::{Action, Family};
+
+/// The kernel functions that are probed in any variant: whose calls are counted, and at
+/// which a task is held.
+pub(super) fn functions_of_kernel(family: &Family) -> Vec<Node> {
+    let mut nodes = list("probed", &probed_functions(family));
+    nodes.extend(list("hold_points", &hold_points(family)));
+    nodes
+}
+
+/// An array of names; none where there would be nothing in it.
+fn list(array: &str, names: &[impl AsRef<str>]) -> Vec<Node> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let names = names
+        .iter()
+        .map(|name| line(format!("{},", string(name.as_ref()))));
+    vec![
+        Node::Block {
+            head: Head::Inline(format!("static const char *const {array}[] =")),
+            body: names.collect(),
+            tail: ";",
+        },
+        Node::Blank,
+    ]
+}
+
+fn probed_functions(family: &Family) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in family
+        .variants
+        .iter()
+        .flat_map(|one| one.probed_functions())
+    {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn hold_points(family: &Family) -> Vec<String> {
+    let mut points = Vec::new();
+    for action in actions(family) {
+        if let Action::Hold { at, .. } = action {
+            let point = at.to_string();
+            if !points.contains(&point) {
+                points.push(point);
+            }
+        }
+    }
+    points
+}
+
+pub(super) fn fixture(family: &Family) -> Vec<Node> {
+    let fixture = family.first().identifier();
+    let objects = objects(family);
+    let mut fields = vec![line("struct lu_test lu;")];
+    fields.extend(
+        objects
+            .iter()
+            .map(|(object, _)| line(format!("int {object};"))),
+    );
+    let mut nodes = vec![
+        Node::Block {
+            head: Head::Own(format!("FIXTURE({fixture})")),
+            body: fields,
+            tail: ";",
+        },
+        Node::Blank,
+    ];
+    nodes.extend(fixture_variants(family, &fixture));
+    let mut teardown = Vec::new();
+    if actions(family).any(|action| matches!(action, Action::Hold { .. })) {
+        // What stands still may own a lock that closing needs.
+        teardown.push(Call::new("lu_let_go", [LU]).into());
+    }
+    // The last that was opened goes first, as at a process's end it would not. What
+    // was started, the helpers end.
+    let files = objects.iter().rev().filter(|(_, is_process)| !is_process);
+    teardown.extend(
+        files.map(|(object, _)| -> Node {
+            Call::new("lu_close", [format!("&self->{object}")]).into()
+        }),
+    );
+    teardown.push(Call::new("lu_teardown", [LU]).into());
+    nodes.extend([
+        Node::Block {
+            head: Head::Own(format!("FIXTURE_SETUP({fixture})")),
+            body: setup(family, &objects),
+            tail: "",
+        },
+        Node::Blank,
+        Node::Block {
+            head: Head::Own(format!("FIXTURE_TEARDOWN({fixture})")),
+            body: teardown,
+            tail: "",
+        },
+    ]);
+    nodes
+}
+
+fn setup(family: &Family, objects: &[(&str, bool)]) -> Vec<Node> {
+    let needs: Vec<Needs> = family.variants.iter().map(Needs::of).collect();
+    let probes = !probed_functions(family).is_empty();
+    let holds = !hold_points(family).is_empty();
+    let mut body = vec![
+        Node::Block {
+            head: Head::Inline("struct lu_needs needs =".to_owned()),
+            body: Needs::fields(&needs, probes, holds),
+            tail: ";",
+        },
+        line("const char *lacking;"),
+        Node::Blank,
+    ];
+    body.extend(
+        objects
+            .iter()
+            .map(|(object, _)| line(format!("self->{object} = -1;"))),
+    );
+    for (only, members) in Needs::of_some(&needs) {
+        let nodes = vec![line(format!("needs.{only} = true;"))];
+        body.extend(only_for(family, &members, nodes));
+    }
+    body.push(
+        Call::new("lu_setup", [LU, "&needs"])
+            .assigned_to("lacking")
+            .into(),
+    );
+    if family.first().stages.len() > 1 {
+        // What was there before the kexec, and is not now, is lost.
+        body.push(Node::Block {
+            head: Head::Call(Call::new(
+                "ASSERT_TRUE",
+                ["!lacking || lu_is_first_kernel()"],
+            )),
+            body: vec![line("TH_LOG(\"%s\", lacking);")],
+            tail: "",
+        });
+    }
+    body.push(line("if (lacking)"));
+    body.push(line("\tSKIP(return, \"%s\", lacking);"));
+    body
+}
+
+fn fixture_variants(family: &Family, fixture: &str) -> Vec<Node> {
+    let parameters = &family.first().values;
+    if parameters.is_empty() {
+        return Vec::new();
+    }
+    let fields = parameters
+        .iter()
+        .map(|(name, _)| line(format!("const char *{name};")));
+    let mut nodes = vec![
+        Node::Block {
+            head: Head::Own(format!("FIXTURE_VARIANT({fixture})")),
+            body: fields.collect(),
+            tail: ";",
+        },
+        Node::Blank,
+    ];
+    for variant in &family.variants {
+        let name = variant.variant().unwrap_or_default().replace('-', "_");
+        let values = variant.values.iter();
+        let fields = values.map(|(name, value)| line(format!(".{name} = {},", string(value))));
+        nodes.extend([
+            Node::Block {
+                head: Head::Inline(format!("FIXTURE_VARIANT_ADD({fixture}, {name})")),
+                body: fields.collect(),
+                tail: ";",
+            },
+            Node::Blank,
+        ]);
+    }
+    nodes
+}
+
+fn actions(family: &Family) -> impl Iterator<Item = &Action> {
+    family.variants.iter().flat_map(|one| one.actions())
+}
+
+/// All files, sessions, users and processes, in the order in which they are made, and
+/// whether they are processes.
+fn objects(family: &Family) -> Vec<(&str, bool)> {
+    let mut objects: Vec<(&str, bool)> = Vec::new();
+    for step in family.variants.iter().flat_map(|one| one.steps()) {
+        // What must fail makes nothing.
+        let makes = target(step).is_some_and(|target| target.starts_with("self->"));
+        let inner = match &step.action {
+            Action::Hold { action, .. } | Action::FailAllocations { action, .. } => {
+                vec![&**action]
+            }
+            Action::Race {
+                action, against, ..
+            } => vec![&**action, &**against],
+            _ => Vec::new(),
+        };
+        let own = makes.then_some(&step.action);
+        let found = own.into_iter().chain(inner).filter_map(made);
+        let found = found.map(|object| (object, false));
+        let other = match &step.action {
+            Action::User { user, .. } => Some((user.as_str(), false)),
+            Action::StartProcess { process, .. } => Some((process.as_str(), true)),
+            _ => None,
+        };
+        for object in found.chain(other) {
+            if !objects.contains(&object) {
+                objects.push(object);
+            }
+        }
+    }
+    objects
+}

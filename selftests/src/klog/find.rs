@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Finds the kernel's complaints among the lines of a log. Each writer (a task, or the
+//! interrupts of a processor) is read by itself, so that two who write at once do not
+//! tear one another's splats; a console that does not show who writes has one writer.
+//! Each line is looked at a bounded number of times.
+
+use std::collections::HashMap;
+
+use super::draft::Draft;
+use super::heading::{Heading, heading, is_cut};
+use super::line::Line;
+use super::prefix::Caller;
+use super::selftest::Suites;
+use super::trace::is_announcement;
+
+/// Splats that are kept of one log.
+const SPLATS_MAX: usize = 500;
+/// Complaints of one writer that stand inside one another.
+const NESTING_MAX: usize = 4;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The splats in order of their first lines.
+    pub(super) drafts: Vec<Draft>,
+    /// Those that the kernel's own tests brought about.
+    pub(super) staged: Vec<Draft>,
+    /// Whether there are more than are kept.
+    pub(super) is_cut: bool,
+    /// How often a line was held against a splat: a few times a line at most.
+    pub(super) looks: usize,
+}
+
+/// Finds all splats.
+pub(super) fn find(lines: &[Line]) -> Found {
+    let mut finder = Finder::default();
+    let mut boot = 0;
+    for (index, line) in lines.iter().enumerate() {
+        if line.boot != boot {
+            boot = line.boot;
+            finder.next_boot();
+        }
+        if !line.from_userspace {
+            finder.line(line, index);
+        }
+    }
+    finder.finish(lines)
+}
+
+#[derive(Debug, Default)]
+struct Finder {
+    found: Found,
+    /// For each writer the drafts that still take lines, the innermost last.
+    open: HashMap<Option<Caller>, Vec<usize>>,
+    /// The draft whose writer asked other processors what they do.
+    asks: Option<usize>,
+    /// The last line that may say what a complaint is about, and its writer.
+    announcement: Option<(Option<Caller>, usize)>,
+    suites: Suites,
+    /// Drafts that a self-test has brought about.
+    staged: Vec<usize>,
+}
+
+impl Finder {
+    fn next_boot(&mut self) {
+        self.open.clear();
+        self.asks = None;
+        self.announcement = None;
+        self.suites = Suites::default();
+    }
+
+    fn line(&mut self, line: &Line, index: usize) {
+        let text = line.text.as_str();
+        self.suites.line(text);
+        let mut open = self.open.remove(&line.caller).unwrap_or_default();
+        let announced = self.announced(line.caller, text);
+        let is_taken = match heading(text) {
+            Some(heading) => {
+                self.heading(&mut open, heading, text, index, announced);
+                true
+            }
+            None => self.body(&mut open, text, index),
+        };
+        if !is_taken && is_announcement(text) {
+            self.announcement = Some((line.caller, index));
+        }
+        if !open.is_empty() {
+            self.open.insert(line.caller, open);
+        }
+    }
+
+    /// The line that this writer has just announced a complaint with. One that stands
+    /// around a complaint does not come in between.
+    fn announced(&mut self, caller: Option<Caller>, text: &str) -> Option<usize> {
+        let (by, index) = self.announcement?;
+        if by != caller || text.starts_with("=====") {
+            return None;
+        }
+        self.announcement = None;
+        Some(index)
+    }
+
+    fn heading(
+        &mut self,
+        open: &mut Vec<usize>,
+        heading: Heading,
+        text: &str,
+        index: usize,
+        announced: Option<usize>,
+    ) {
+        while let Some(&top) = open.last() {
+            self.found.looks += 1;
+            let draft = &mut self.found.drafts[top];
+            if draft.takes_heading(heading, text, index) {
+                return;
+            }
+            if !draft.is_whole() {
+                break;
+            }
+            open.pop();
+        }
+        if self.found.drafts.len() == SPLATS_MAX {
+            self.found.is_cut = true;
+            return;
+        }
+        if let Some(&outer) = open.last() {
+            self.found.drafts[outer].interrupt();
+        }
+        let number = self.found.drafts.len();
+        if self.suites.is_on_purpose(heading.class) {
+            self.staged.push(number);
+        }
+        let mut draft = Draft::new(heading, text, index);
+        draft.announcement = announced.filter(|_| is_cut(text) || text.starts_with("BUG "));
+        self.found.drafts.push(draft);
+        if open.len() == NESTING_MAX {
+            open.remove(0);
+        }
+        open.push(number);
+    }
+
+    /// Gives a line to the splat that it is part of, if there is one.
+    fn body(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
+        while let Some(&top) = open.last() {
+            self.found.looks += 1;
+            if self.found.drafts[top].takes(text, index) {
+                if text.starts_with("Sending NMI from CPU") {
+                    self.asks = Some(top);
+                }
+                return true;
+            }
+            open.pop();
+        }
+        // A processor that was asked answers by itself.
+        let asking = self
+            .asks
+            .filter(|_| text.starts_with("NMI backtrace for cpu"));
+        let answered = asking.filter(|asking| self.found.drafts[*asking].takes(text, index));
+        open.extend(answered);
+        answered.is_some()
+    }
+
+    fn finish(mut self, lines: &[Line]) -> Found {
+        for draft in &mut self.found.drafts {
+            draft.finish();
+        }
+        let is_staged = |number: usize, draft: &Draft| {
+            let texts = draft.lines.iter().map(|index| lines[*index].text.as_str());
+            let is_during_test = self.staged.binary_search(&number).is_ok();
+            is_during_test && draft.is_whole() && Suites::is_reported_by_test(texts)
+        };
+        let mut found = Found {
+            is_cut: self.found.is_cut,
+            looks: self.found.looks,
+            ..Found::default()
+        };
+        for (number, draft) in self.found.drafts.into_iter().enumerate() {
+            if is_staged(number, &draft) {
+                found.staged.push(draft);
+            } else if !draft.is_dropped() {
+                found.drafts.push(draft);
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The first functions of a splat's stack: where the trouble is, not who told of it.
+
+use super::class::SplatClass;
+use super::trace::CALL_TRACE;
+
+/// Functions that are kept.
+const FRAMES_MAX: usize = 4;
+
+/// Functions that only report what others did.
+const MACHINERY: &[&str] = &[
+    // Who prints the stack.
+    "dump_stack",
+    "dump_stack_lvl",
+    "show_stack",
+    "panic",
+    "vpanic",
+    "report_bug",
+    "handle_bug",
+    "exc_invalid_op",
+    "asm_exc_invalid_op",
+    // The sanitizers.
+    "print_report",
+    "print_address_description",
+    "check_region_inline",
+    "end_report",
+    "ubsan_epilogue",
+    "ubsan_type_mismatch_common",
+    "handle_overflow",
+    // The lock validator.
+    "print_circular_bug",
+    "print_deadlock_bug",
+    "print_usage_bug",
+    "print_bad_irq_dependency",
+    "print_irq_inversion_bug",
+    "print_unlock_imbalance_bug",
+    "print_lock_invalid_wait_context",
+    "print_freed_lock_bug",
+    "print_held_locks_bug",
+    "check_deadlock",
+    "check_noncircular",
+    "check_irq_usage",
+    "check_prev_add",
+    "check_prevs_add",
+    "check_wait_context",
+    "check_usage_forwards",
+    "check_usage_backwards",
+    "validate_chain",
+    "valid_state",
+    "mark_lock",
+    "mark_lock_irq",
+    "mark_usage",
+    "mark_held_locks",
+    "assign_lock_key",
+    "register_lock_class",
+    "__lock_acquire",
+    "lock_acquire",
+    "__lock_release",
+    "lock_release",
+    "debug_check_no_locks_freed",
+    "debug_check_no_locks_held",
+    "debug_locks_off",
+    // Where a task sleeps.
+    "__schedule",
+    "schedule",
+    "schedule_preempt_disabled",
+    "preempt_schedule",
+    "preempt_schedule_common",
+    "preempt_schedule_thunk",
+    "preempt_schedule_irq",
+    "context_switch",
+    // Memory.
+    "warn_alloc",
+    "object_err",
+    "slab_err",
+    "slab_pad_check",
+    "alloc_debug_processing",
+    "free_debug_processing",
+    "free_consistency_checks",
+    "bad_page",
+    "debug_print_object",
+    "debug_check_no_obj_freed",
+    "spin_dump",
+    "spin_bug",
+    "rwlock_bug",
+    "check_preemption_disabled",
+    "debug_smp_processor_id",
+    "mem_dump_obj",
+];
+
+/// What the names of other such functions begin with.
+const MACHINERY_OF: &[&str] = &[
+    "__warn",
+    "warn_slowpath",
+    "__report_bug",
+    "kasan_",
+    "__kasan_",
+    "__asan_",
+    "kfence_",
+    "kcsan_",
+    "__tsan_",
+    "__ubsan_handle_",
+    "__refcount_warn",
+    "refcount_warn",
+    "__list_add_valid",
+    "__list_del_entry_valid",
+    "lockdep_",
+    "__might_",
+    "__schedule_bug",
+    "__cant_",
+    "debug_object_",
+    "__debug_object",
+    "__debug_check_no_obj",
+    "check_object",
+    "check_bytes_and_report",
+    "check_slab",
+    "__slab_err",
+    "__alloc_pages_slowpath",
+    "__alloc_frozen_pages",
+    "__alloc_pages",
+    "alloc_pages",
+    "sysfs_warn_dup",
+    "schedule_timeout",
+    "nmi_",
+    "trigger_",
+    "arch_trigger_",
+];
+
+/// Returns the first functions of the first stack, the innermost first.
+pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<String> {
+    let mut all = stack(class, texts);
+    // An exception shows the registers, and again where they lie on the stack.
+    all.dedup();
+    let told = all.into_iter().skip_while(|name| is_machinery(name));
+    told.take(FRAMES_MAX).map(str::to_owned).collect()
+}
+
+/// The functions of the first stack: that of the registers, then those of the trace.
+fn stack<'a>(class: SplatClass, texts: &[&'a str]) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    let mut is_in_trace = false;
+    let mut is_in_interrupt = false;
+    for text in texts {
+        match text.trim() {
+            "</TASK>" if is_in_trace => break,
+            "<IRQ>" | "<NMI>" => is_in_interrupt = true,
+            "</IRQ>" | "</NMI>" => is_in_interrupt = false,
+            trimmed if trimmed.starts_with(CALL_TRACE) => is_in_trace = true,
+            _ if is_in_interrupt && is_seen_from_outside(class) => {}
+            _ => names.extend(frame(text, is_in_trace)),
+        }
+    }
+    names
+}
+
+fn frame(text: &str, is_in_trace: bool) -> Option<&str> {
+    if let Some(place) = text.strip_prefix("RIP: ") {
+        return function_in(place);
+    }
+    // What has a question mark may be left from another call.
+    let is_frame = is_in_trace && text.starts_with(' ') && !text.contains(" ? ");
+    is_frame.then(|| function_in(text)).flatten()
+}
+
+/// Whether an interrupt tells what it came upon.
+fn is_seen_from_outside(class: SplatClass) -> bool {
+    matches!(
+        class,
+        SplatClass::RcuStall
+            | SplatClass::Lockup
+            | SplatClass::HardLockup
+            | SplatClass::WorkqueueLockup
+    )
+}
+
+fn is_machinery(name: &str) -> bool {
+    MACHINERY.contains(&name) || MACHINERY_OF.iter().any(|start| name.starts_with(start))
+}
+
+/// The first `name+0x12/0x34` of a text, without what the compiler appends.
+pub(super) fn function_in(text: &str) -> Option<&str> {
+    let words = text.split([' ', ',', ':', '(', ')']);
+    let symbol = words
+        .filter_map(|word| word.split_once("+0x"))
+        .map(|(name, _)| name)
+        .find(|name| !name.is_empty())?;
+    Some(base_name(symbol))
+}
+
+/// `name.isra.0`, `name.constprop.0.cold` to `name`.
+pub(super) fn base_name(symbol: &str) -> &str {
+    symbol.split('.').next().unwrap_or(symbol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reports_is_left_out() {
+        let texts = [
+            "BUG: KASAN: slab-use-after-free in use.isra.0+0x1/0x2 [canary]",
+            "Call Trace:",
+            " <TASK>",
+            " dump_stack_lvl+0x1/0x2",
+            " print_report+0x1/0x2",
+            " kasan_report+0x1/0x2",
+            " ? left_over+0x1/0x2",
+            " use.isra.0+0x1/0x2 [canary]",
+            " kasan_like_a_name+0x1/0x2",
+            " </TASK>",
+            "Freed by task 7:",
+            " other+0x1/0x2",
+        ];
+        assert_eq!(
+            frames(SplatClass::Kasan, &texts),
+            ["use", "kasan_like_a_name"]
+        );
+    }
+
+    #[test]
+    fn registers_come_before_the_trace() {
+        let texts = [
+            "WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1",
+            "RIP: 0010:f+0x1/0x2",
+            "Call Trace:",
+            " <TASK>",
+            " g+0x1/0x2",
+            "RIP: 0033:0x4475b0",
+            " </TASK>",
+        ];
+        assert_eq!(frames(SplatClass::Warn, &texts), ["f", "g"]);
+    }
+
+    #[test]
+    fn a_watchdog_is_not_what_is_stuck() {
+        let texts = [
+            "Call Trace:",
+            " <IRQ>",
+            " tick+0x1/0x2",
+            " </IRQ>",
+            " <TASK>",
+            "RIP: 0010:spin.cold+0x1/0x2",
+            " caller+0x1/0x2",
+            " </TASK>",
+        ];
+        assert_eq!(frames(SplatClass::RcuStall, &texts), ["spin", "caller"]);
+        assert_eq!(frames(SplatClass::Warn, &texts)[0], "tick");
+    }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What printk puts before the text of a line on a console: level and facility, time,
+//! and who called it. Looks at a few bytes only, however long the line is.
+
+/// Microseconds by which a line may be older than the one that it tears: two
+/// processors take the time before they queue.
+const DISORDER_US: u64 = 1_000;
+/// Microseconds by which it may be younger: a console lags behind.
+const LAG_US: u64 = 10_000_000;
+/// Digits of a number, and blanks before one, that are read.
+const DIGITS_MAX: usize = 10;
+const BLANKS_MAX: usize = 12;
+
+/// Who called printk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Caller {
+    /// A task, by its number.
+    Task(u32),
+    /// An interrupt, by its processor.
+    Cpu(u32),
+}
+
+/// What printk puts before a text, as far as the console shows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Prefix {
+    /// 0 to 7.
+    pub(super) level: Option<u8>,
+    /// Whether the facility is not the kernel's.
+    pub(super) from_userspace: bool,
+    /// Microseconds since the kernel's start.
+    pub(super) stamp_us: Option<u64>,
+    pub(super) caller: Option<Caller>,
+}
+
+impl Prefix {
+    /// Takes `<4>`, `[    1.234567]`, `[    T1]` and a blank off the front of a line.
+    pub(super) fn take(line: &str) -> (Self, &str) {
+        let (prefix, length) = Self::read(line.as_bytes());
+        // What was read is ASCII.
+        (prefix, line.get(length..).unwrap_or_default())
+    }
+
+    /// Returns the prefix that these bytes begin with, if it is a whole one.
+    pub(super) fn whole(bytes: &[u8]) -> Option<Self> {
+        let (prefix, _) = Self::read(bytes);
+        (prefix.level.is_some() && prefix.stamp_us.is_some()).then_some(prefix)
+    }
+
+    /// Whether a line with the prefix `inside` can have torn one with this prefix. A
+    /// line of old that somebody quotes has an older time.
+    pub(super) fn is_torn_by(&self, inside: &Self) -> bool {
+        let (Some(outside), Some(inside)) = (self.stamp_us, inside.stamp_us) else {
+            return true;
+        };
+        let disorder = if self.from_userspace { 0 } else { DISORDER_US };
+        let earliest = outside.saturating_sub(disorder);
+        (earliest..=outside.saturating_add(LAG_US)).contains(&inside)
+    }
+
+    fn read(bytes: &[u8]) -> (Self, usize) {
+        let mut prefix = Self::default();
+        let mut reader = Reader { bytes, at: 0 };
+        if let Some(priority) = reader.attempt(Reader::priority) {
+            prefix.level = Some((priority & 7) as u8);
+            prefix.from_userspace = priority >> 3 != 0;
+        }
+        prefix.stamp_us = reader.attempt(Reader::stamp);
+        if prefix == Self::default() {
+            return (prefix, 0);
+        }
+        prefix.caller = reader.attempt(Reader::caller);
+        if prefix.stamp_us.is_some() || prefix.caller.is_some() {
+            reader.attempt(|reader| reader.byte(b' '));
+        }
+        (prefix, reader.at)
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    /// Reads something whole, or nothing.
+    fn attempt<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let start = self.at;
+        let got = read(self);
+        if got.is_none() {
+            self.at = start;
+        }
+        got
+    }
+
+    fn byte(&mut self, byte: u8) -> Option<()> {
+        (self.bytes.get(self.at) == Some(&byte)).then(|| self.at += 1)
+    }
+
+    fn blanks(&mut self) {
+        let start = self.at;
+        while self.at < start + BLANKS_MAX && self.byte(b' ').is_some() {}
+    }
+
+    fn number(&mut self) -> Option<(u64, usize)> {
+        let rest = self.bytes.get(self.at..)?;
+        let digits = rest.iter().take(DIGITS_MAX + 1);
+        let digits = digits.take_while(|byte| byte.is_ascii_digit());
+        let (value, count) = digits.fold((0u64, 0), |(value, count), digit| {
+            (value * 10 + u64::from(digit - b'0'), count + 1)
+        });
+        if count == 0 || count > DIGITS_MAX {
+            return None;
+        }
+        self.at += count;
+        Some((value, count))
+    }
+
+    fn priority(&mut self) -> Option<u16> {
+        self.byte(b'<')?;
+        let (value, _) = self.number()?;
+        self.byte(b'>')?;
+        u16::try_from(value).ok()
+    }
+
+    fn stamp(&mut self) -> Option<u64> {
+        self.byte(b'[')?;
+        self.blanks();
+        let (seconds, _) = self.number()?;
+        self.byte(b'.')?;
+        let (micros, digits) = self.number()?;
+        self.byte(b']')?;
+        (digits == 6).then_some(seconds * 1_000_000 + micros)
+    }
+
+    fn caller(&mut self) -> Option<Caller> {
+        self.byte(b'[')?;
+        self.blanks();
+        let make = match self.byte(b'T') {
+            Some(()) => Caller::Task,
+            None => {
+                self.byte(b'C')?;
+                Caller::Cpu
+            }
+        };
+        let (id, _) = self.number()?;
+        self.byte(b']')?;
+        u32::try_from(id).ok().map(make)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parts_or_some() {
+        let (prefix, text) = Prefix::take("<4>[   12.345678][  T101] pci: gone");
+        assert_eq!(
+            prefix,
+            Prefix {
+                level: Some(4),
+                from_userspace: false,
+                stamp_us: Some(12_345_678),
+                caller: Some(Caller::Task(101)),
+            }
+        );
+        assert_eq!(text, "pci: gone");
+        let (prefix, text) = Prefix::take("[    0.000000][    C3]  indented");
+        assert_eq!(
+            (prefix.caller, text),
+            (Some(Caller::Cpu(3)), " indented"),
+            "only one blank is printk's own"
+        );
+        for text in [
+            "[    1.2][ T1] odd",
+            "[T1] x",
+            "<x>y",
+            "[ 1.123456",
+            "<4",
+            "",
+        ] {
+            assert_eq!(Prefix::take(text), (Prefix::default(), text));
+        }
+        assert_eq!(Prefix::take("<12>x").1, "x");
+        assert!(Prefix::take("<12>x").0.from_userspace);
+        let huge = "<4>[99999999999.000000] x";
+        assert_eq!(Prefix::take(huge).1, "[99999999999.000000] x");
+    }
+
+    #[test]
+    fn what_tears_a_line_is_not_older() {
+        let at = |text| Prefix::take(text).0;
+        let kernel = at("<4>[   10.000000][    T1] x");
+        let user = at("<12>[   10.000000][    T1] x");
+        let tears = |outside: Prefix, inside| outside.is_torn_by(&at(inside));
+        assert!(tears(kernel, "<0>[    9.999900][    T2] y"));
+        assert!(!tears(user, "<0>[    9.999900][    T2] y"));
+        assert!(!tears(kernel, "<0>[    2.000000][    T2] y"));
+        assert!(tears(user, "<0>[   10.000001][    T2] y"));
+        assert!(!tears(user, "<0>[   99.000000][    T2] y"));
+        assert!(tears(Prefix::default(), "<0>[    2.000000][    T2] y"));
+    }
+}

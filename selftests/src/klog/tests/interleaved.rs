@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Who writes what, when several do.
+
+use proptest::prelude::*;
+
+use crate::klog::{Log, SplatClass};
+
+const BANNER: &str = "<5>[    0.000000][    T0] Linux version 7.3.4\n";
+
+/// The texts as the lines of one writer.
+fn by(caller: &str, texts: &[&str]) -> Vec<String> {
+    let line = |text: &&str| format!("<4>[    1.000000][{caller:>6}] {text}\n");
+    texts.iter().map(line).collect()
+}
+
+fn warning(caller: &str, function: &str) -> Vec<String> {
+    let place = format!("WARNING: a.c:1 at {function}+0x1/0x2, CPU#0: a/1");
+    let registers = format!("RIP: 0010:{function}+0x1/0x2");
+    by(
+        caller,
+        &[
+            "------------[ cut here ]------------",
+            "it is odd",
+            &place,
+            &registers,
+            "Call Trace:",
+            " <TASK>",
+            " caller+0x1/0x2",
+            " </TASK>",
+            "---[ end trace 0000000000000000 ]---",
+        ],
+    )
+}
+
+fn kasan(caller: &str) -> Vec<String> {
+    let rule = "==================================================================";
+    by(
+        caller,
+        &[
+            rule,
+            "BUG: KASAN: slab-use-after-free in use+0x1/0x2",
+            "Read of size 4 at addr ffff888001234500 by task a/1",
+            "Call Trace:",
+            " <TASK>",
+            " kasan_report+0x1/0x2",
+            " use+0x1/0x2",
+            " </TASK>",
+            "The buggy address belongs to the object at ffff888001234500",
+            rule,
+        ],
+    )
+}
+
+/// The lines of both in the order that `picks` gives, each list in its own order.
+fn mixed(one: &[String], other: &[String], picks: impl Iterator<Item = bool>) -> String {
+    let (mut one, mut other) = (one.iter(), other.iter());
+    let mut text = BANNER.to_owned();
+    for pick in picks {
+        let line = if pick { one.next() } else { other.next() };
+        text.extend(line.map(String::as_str));
+    }
+    text.extend(one.chain(other).map(String::as_str));
+    text
+}
+
+#[test]
+fn line_by_line() {
+    let picks = (0..20).map(|number| number % 2 == 0);
+    let text = mixed(&warning("T7", "f"), &kasan("C1"), picks);
+    let log = Log::parse(text.as_bytes());
+    let found: Vec<_> = log
+        .splats
+        .iter()
+        .map(|splat| (splat.class, splat.title.as_str(), splat.is_whole))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (SplatClass::Warn, "WARNING in f", true),
+            (
+                SplatClass::Kasan,
+                "KASAN: slab-use-after-free Read in use",
+                true
+            ),
+        ]
+    );
+    assert_eq!(log.splats[0].frames, ["f", "caller"]);
+    assert_eq!(log.splats[1].frames, ["use"]);
+    assert_eq!(log.lines_of(&log.splats[0]).count(), 9);
+    assert_eq!(log.stray_warnings(1).count(), 0);
+}
+
+#[test]
+fn what_stands_in_between_is_nobody_s() {
+    let odd = by("T9", &["pci 1: odd"]);
+    let text = mixed(&warning("T7", "f"), &odd, [true, false].into_iter());
+    let log = Log::parse(text.as_bytes());
+    assert!(log.splats[0].is_whole);
+    let odd = log.stray_errors(1).chain(log.stray(1));
+    assert!(
+        odd.map(|line| line.text.as_str())
+            .any(|text| text == "pci 1: odd")
+    );
+}
+
+#[test]
+fn a_processor_that_is_asked_answers_by_itself() {
+    let asks = by(
+        "C0",
+        &[
+            "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "rcu: \t1-...!: (1 GPs behind)",
+            "Sending NMI from CPU 0 to CPUs 1:",
+        ],
+    );
+    let answers = by(
+        "C1",
+        &[
+            "NMI backtrace for cpu 1",
+            "CPU: 1 UID: 0 PID: 7 Comm: a",
+            "RIP: 0010:spin+0x1/0x2",
+            "Call Trace:",
+            " <TASK>",
+            " caller+0x1/0x2",
+            " </TASK>",
+        ],
+    );
+    let text = mixed(&asks, &answers, std::iter::empty());
+    let log = Log::parse(text.as_bytes());
+    assert_eq!(log.splats.len(), 1);
+    assert!(log.splats[0].is_whole);
+    assert_eq!(log.splats[0].frames, ["spin", "caller"]);
+    assert_eq!(log.splats[0].lines.len(), 10);
+    let alone = Log::parse(mixed(&answers, &[], std::iter::empty()).as_bytes());
+    assert!(alone.splats.is_empty());
+}
+
+#[test]
+fn userspace_cannot_fake_a_splat() {
+    for fake in [
+        "<12>[    1.000000][   T7] BUG: KASAN: nothing in nowhere+0x1/0x2\n",
+        "BUG: KASAN: nothing in nowhere+0x1/0x2\n",
+        "[    1.000000][   T7] BUG: KASAN: nothing in nowhere+0x1/0x2\n",
+        "<12>[    1.000000][   T7] old: <4>[    0.500000][   T7] BUG: KASAN: nothing\n",
+        "<4>[    1.000000][   T7] a.out[77]: BUG: KASAN: in its name\n",
+    ] {
+        let log = Log::parse(format!("{BANNER}{fake}").as_bytes());
+        assert!(log.splats.is_empty(), "{fake}");
+    }
+}
+
+#[test]
+fn a_kernel_s_end_ends_its_splats() {
+    let half = &warning("T7", "f")[..4];
+    let text = mixed(half, &[], std::iter::empty()) + BANNER + &warning("T7", "f")[4..].concat();
+    let log = Log::parse(text.as_bytes());
+    assert_eq!(log.splats.len(), 1);
+    assert!(!log.splats[0].is_whole);
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_two_writers_gives_both(picks in proptest::collection::vec(any::<bool>(), 0..19)) {
+        let text = mixed(&warning("T7", "f"), &kasan("C1"), picks.into_iter());
+        let log = Log::parse(text.as_bytes());
+        let mut found: Vec<_> = log.splats.iter().map(|splat| (splat.class, splat.lines.len())).collect();
+        found.sort();
+        prop_assert_eq!(found, [(SplatClass::Warn, 9), (SplatClass::Kasan, 9)]);
+        prop_assert!(log.splats.iter().all(|splat| splat.is_whole));
+        prop_assert_eq!(log.stray_warnings(1).count(), 0);
+    }
+}

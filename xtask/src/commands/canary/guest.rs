@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A guest in which canaries are pulled, and what is made of it: the way of any cell.
+
+use std::time::Duration;
+
+use selftests::canary;
+use selftests::evidence::{Ending, Evidence};
+use selftests::klog::Log;
+use selftests::outcome::{self, Judgement};
+use testbed_host::files::read_plain;
+use vm_images::vm::{self, Job, StageJob, VmSpec};
+
+use super::kit::Kit;
+use crate::commands::test::judge::CONSOLE_BYTES_MAX;
+use crate::session::Session;
+
+/// How long a guest may be silent beyond its own time limit; these are made to be.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// A guest to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest<'a> {
+    /// What it pulls, in this order.
+    pub(crate) words: &'a [String],
+    pub(crate) patience: Patience,
+    pub(crate) kit: &'a Kit,
+}
+
+/// How long a guest is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// After this time the guest itself gives up.
+    limit: Duration,
+    /// And after this one more, its silence is a hang.
+    silence: Duration,
+}
+
+impl Patience {
+    /// Returns how long these canaries take at most, on a kernel that is `slowness`
+    /// times slower than a plain one.
+    pub(crate) fn of(words: &[String], slowness: u32) -> Self {
+        Self {
+            limit: Duration::from_secs(canary::limit_secs(words, slowness)),
+            silence: SILENCE * slowness.max(1),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulled {
+    pub(crate) judgement: Judgement,
+    pub(crate) ending: Ending,
+    pub(crate) log: Log,
+    /// What the program wrote.
+    pub(crate) said: String,
+}
+
+impl Guest<'_> {
+    /// Runs it on a machine, and judges it.
+    pub(crate) fn run(&self, mut spec: VmSpec, session: &Session) -> Pulled {
+        spec.deadlines.stage_margin = self.patience.silence;
+        let transcript = vm::run(&spec, &self.job(), &session.cancel, &session.progress);
+        let console = spec.artifacts.join("serial.log");
+        let serial = read_plain(&console, CONSOLE_BYTES_MAX).unwrap_or_default();
+        let log = Log::parse(&serial);
+        let evidence = Evidence::of(&transcript, &serial);
+        let test = canary::test(self.words);
+        let judgement = outcome::judge(&test, &evidence, &log);
+        let output = evidence.stages.first().map_or(&b""[..], |one| one.output);
+        let said = String::from_utf8_lossy(output).into_owned();
+        Pulled {
+            judgement,
+            ending: evidence.ending,
+            log,
+            said,
+        }
+    }
+
+    fn job(&self) -> Job {
+        let mut args = vec![self.kit.module_in_guest()];
+        args.extend_from_slice(self.words);
+        let stage = StageJob {
+            kernel: None,
+            files: self.kit.files(),
+            program: self.kit.program_in_guest(),
+            args,
+            env: Vec::new(),
+            dir: "/".to_owned(),
+            timeout: self.patience.limit,
+        };
+        Job {
+            stages: vec![stage],
+        }
+    }
+}
