@@ -85,7 +85,7 @@ fn an_unknown_series() {
     -- stdout
     -- stderr
     error: there is no series `no-such.mbox`
-    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, session-close-refused, session-name-taken, session-retrieve-answer
+    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, flb-registered-late, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, session-close-refused, session-name-taken, session-retrieve-answer
     "#);
 }
 
