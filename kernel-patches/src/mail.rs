@@ -25,6 +25,26 @@ pub struct Patch {
     pub letter: Letter,
 }
 
+impl Patch {
+    /// Returns SHA-256 of its changes in hexadecimal: the same for the same changes at
+    /// other lines, under other words, or in another mail.
+    pub fn diff_sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut lines = self.text.split(|&byte| byte == b'\n');
+        let begins = |line: &&[u8]| line.starts_with(b"diff --git ") || line.starts_with(b"--- ");
+        let _ = lines.find(begins);
+        for line in lines {
+            // A mail's signature looks like a line that goes.
+            let counts = matches!(line.first(), Some(b' ' | b'+' | b'-')) && line != b"-- ";
+            if counts {
+                hash.update(line);
+                hash.update(b"\n");
+            }
+        }
+        format!("{:x}", hash.finalize())
+    }
+}
+
 /// What a patch came in, as others know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Letter {
@@ -37,7 +57,8 @@ pub struct Letter {
 }
 
 impl Letter {
-    fn of(bytes: &[u8]) -> Self {
+    /// Returns what is known of a file or mail by itself.
+    pub fn of(bytes: &[u8]) -> Self {
         let mail = MessageParser::default().parse_headers(bytes);
         let header = |read: &dyn Fn(&mail_parser::Message<'_>) -> Option<String>| {
             mail.as_ref().and_then(read).filter(|id| is_message_id(id))
@@ -293,6 +314,18 @@ mod tests {
         let letter = parse_one("f", format!("{hostile}{DIFF}").as_bytes());
         let letter = letter.unwrap().letter;
         assert_eq!((letter.message_id, letter.in_reply_to), (None, None));
+    }
+
+    #[test]
+    fn the_same_change_is_known_wherever_it_stands() {
+        let of = |text: &str| parse_one("f", text.as_bytes()).unwrap().diff_sha256();
+        let moved = DIFF.replace("@@ -1 +1 @@", "@@ -7 +8 @@ int f(void)");
+        let mailed = mail(
+            "[PATCH 1/2] a",
+            &format!("other words\n---\n{moved}-- \n2.47"),
+        );
+        assert_eq!(of(DIFF), of(&mailed));
+        assert_ne!(of(DIFF), of(&DIFF.replace("+b", "+c")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod b4_check;
 pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod build;
@@ -11,6 +12,7 @@ pub(crate) mod generate;
 pub(crate) mod patch_style;
 pub(crate) mod report;
 pub(crate) mod rig;
+pub(crate) mod show;
 pub(crate) mod sources;
 pub(crate) mod test;
 pub(crate) mod watch;

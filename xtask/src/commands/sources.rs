@@ -98,14 +98,19 @@ impl Request {
             &known,
             &session.cancel,
         )?;
-        for text in notes {
+        for text in &notes {
+            let text = text.clone();
             session.progress.event(Event::Note { text });
         }
         let stacks = [base, series]
             .into_iter()
             .filter(|stack| self.stacks.contains(&stack.name))
             .collect();
-        Ok(Sources { tree, stacks })
+        Ok(Sources {
+            tree,
+            stacks,
+            notes,
+        })
     }
 }
 
@@ -162,4 +167,6 @@ pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
 pub(crate) struct Sources {
     pub(crate) tree: Tree,
     pub(crate) stacks: Vec<Stack>,
+    /// What was found there already, or taken out, in sentences.
+    pub(crate) notes: Vec<String>,
 }

@@ -7,9 +7,11 @@ pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
 pub(crate) mod prepare;
+mod setting;
 mod start;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
@@ -24,20 +26,21 @@ use self::cells::{Cell, Judge, Test};
 use self::history::History;
 use self::prepare::Ground;
 use self::start::Start;
-use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
+use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
 use crate::commands::rig::{Rig, find_machine};
 use crate::commands::sources::{Request, Sources};
-use crate::commands::{doctor, generate};
+use crate::commands::{doctor, generate, show};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan, Wishes};
 use crate::render;
-use crate::result::{self, CellResult, RunResult};
+use crate::result::{self, CellResult, RunResult, Setting};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Runs the chain and prints the verdict.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
+    let began = Timestamp::now();
     let inquiry = Inquiry::look_up(args, session)?;
     if args.dry_run {
         render::to_stdout(&render::plan::text(&inquiry.plan))?;
@@ -57,10 +60,10 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
     let cells = match_up(&inquiry, &ready)?;
     let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
-    let result = plan.result(ready.tree.clone(), results);
+    let result = ready.result(results, began, &folder);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();
-    show(&result, plan, args.format, &folder, session)?;
+    show::run(&result, plan, &args.show, &folder, session)?;
     Ok(result::exit(&result.cells))
 }
 
@@ -278,6 +281,8 @@ pub(crate) struct Ready {
     pub(crate) plan: Plan,
     /// The tree's name for people.
     pub(crate) tree: String,
+    /// All of the circumstances that is known before the first cell.
+    setting: Setting,
 }
 
 impl Ready {
@@ -315,11 +320,25 @@ impl Ready {
             session,
         )?;
         Ok(Self {
+            setting: setting::look(inquiry, sources, &grounds, session)?,
             rig,
             grounds,
             plan: inquiry.plan.clone().with_cells_of(&on_default(tests)),
             tree: sources.tree.label().to_owned(),
         })
+    }
+
+    /// Returns what a run that began at `began` came to, from the results of its cells.
+    pub(crate) fn result(
+        &self,
+        cells: Vec<CellResult>,
+        began: Timestamp,
+        folder: &RunFolder,
+    ) -> RunResult {
+        RunResult {
+            setting: setting::of_run(&self.setting, began, folder),
+            ..self.plan.result(self.tree.clone(), cells)
+        }
     }
 }
 
@@ -490,26 +509,6 @@ pub(crate) fn match_up<'a>(
     cells
         .map(|cell| find(cell).with_context(|| format!("nothing to run {} on", cell.label())))
         .collect()
-}
-
-/// Prints what a run came to, and where it is.
-///
-/// # Errors
-/// When it cannot be written.
-pub(crate) fn show(
-    result: &RunResult,
-    plan: &Plan,
-    format: Format,
-    folder: &RunFolder,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let run = folder
-        .path()
-        .strip_prefix(session.layout.root())
-        .unwrap_or(folder.path());
-    render::result(result, format, run.as_str(), &plan.again)?;
-    render::line_to_stderr(&format!("run folder: {run}"));
-    Ok(())
 }
 
 /// Returns the arguments beyond scenario, stack and profile that make the same run again.
