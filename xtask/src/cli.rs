@@ -337,6 +337,10 @@ pub(crate) struct CiArgs {
     #[arg(long)]
     pub(crate) install: bool,
 
+    /// Run only the steps with this in their names; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
+
     /// Minutes after which no further optional step is begun
     #[arg(long, value_name = "MINUTES", default_value_t = 25)]
     pub(crate) budget: u64,
