@@ -140,8 +140,9 @@ impl Workflow {
                 .open(path)?;
             file.write_all(render::summary(report).as_bytes())?;
         }
-        if self.is_read {
-            render::to_stdout(&render::annotations(report))?;
+        let annotations = render::annotations(report);
+        if self.is_read && !annotations.is_empty() {
+            render::to_stdout(&annotations)?;
         }
         Ok(())
     }
