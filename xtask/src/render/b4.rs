@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::escape::one_line;
 use super::report::{Report, name, what_came};
-use crate::result::{Blame, CellResult, PatchResult, Turn};
+use crate::result::{Blame, CellResult, PatchResult, Turn, Verdict};
 
 const TOOL: &str = "flb-testbed";
 /// b4 shows all of them on one screen.
@@ -100,8 +100,8 @@ fn of_run(report: &Report<'_>) -> Status {
 
 fn of_finding(cell: &CellResult) -> Status {
     let is_kernel = matches!(cell.blame, None | Some(Blame::Kernel));
-    let is_known = cell.outcome != "error" && cell.snapshot_difference.is_none();
-    if is_kernel && is_known {
+    let is_sure = cell.outcome != "error" && cell.verdict == Verdict::Unexpected;
+    if is_kernel && is_sure {
         Status::Fail
     } else {
         Status::Warn
@@ -182,6 +182,10 @@ mod tests {
         assert_eq!(parts(&series(&Report::new(&good, "RUN", ""))).0, "pass");
         let skipped = run(vec![cell("t:a", "series", "skip", "pass")]);
         assert_eq!(parts(&series(&Report::new(&skipped, "RUN", ""))).0, "warn");
+        let mut both = cell("a", "series", "hang", "pass");
+        both.snapshot_difference = Some("-a".to_owned());
+        let both = run(vec![both]);
+        assert_eq!(parts(&series(&Report::new(&both, "RUN", ""))).0, "fail");
         let mut slow = cell("a", "series", "hang", "pass");
         slow.blame = Some(Blame::Host);
         let slow = run(vec![slow]);
