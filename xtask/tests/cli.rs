@@ -158,6 +158,29 @@ fn a_run_that_is_none() {
 }
 
 #[test]
+fn a_mail_that_is_none() {
+    insta::assert_snapshot!(said(&["b4-check"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: standard input is no mail
+    hint: b4 gives the mail to a check command; by hand: `cargo xtask b4-check < MAIL`
+    "#);
+}
+
+#[test]
+fn a_name_that_kcidb_would_refuse() {
+    insta::assert_snapshot!(said(&["report", "--origin", "My CI"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: invalid value 'My CI' for '--origin <NAME>': use small letters, digits and `_`
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
 fn a_plan_touches_nothing() {
     let words = ["live-update-kexec", "sysfs-remove-while-preserved"];
     let words = [
