@@ -46,6 +46,18 @@ pub(crate) enum Blame {
     Host,
 }
 
+impl From<selftests::outcome::Blame> for Blame {
+    fn from(blame: selftests::outcome::Blame) -> Self {
+        use selftests::outcome::Blame as Told;
+        match blame {
+            Told::Kernel => Self::Kernel,
+            Told::Test => Self::Test,
+            Told::Tool => Self::Tool,
+            Told::Host => Self::Host,
+        }
+    }
+}
+
 /// One cell's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CellResult {
@@ -127,6 +139,7 @@ impl CellResult {
     /// Takes the verdict back: the host failed to keep what it rests on.
     pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
         "error".clone_into(&mut self.outcome);
+        self.blame = Some(Blame::Host);
         self.verdict = Verdict::Unexpected;
         self.reason = format!("the cell's folder cannot be written: {why:#}");
     }
