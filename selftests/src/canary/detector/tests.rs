@@ -39,6 +39,8 @@ fn look(name: &str, console: &str, ending: Ending) -> Result<String, String> {
         stages: vec![stage],
         ending,
         serial: console.as_bytes(),
+        hang: None,
+        host_time: Default::default(),
     };
     let log = Log::parse(evidence.serial);
     let detector = detector(name);
