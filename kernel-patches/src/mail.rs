@@ -5,8 +5,12 @@
 
 use mail_parser::MessageParser;
 use mail_parser::mailbox::mbox::MessageIterator;
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+
+/// A message-id longer than this is none, RFC 5322 2.1.1.
+const MESSAGE_ID_BYTES_MAX: usize = 250;
 
 /// One patch of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,62 @@ pub struct Patch {
     pub subject: String,
     /// The mail's text: message and diff.
     pub text: Vec<u8>,
+    /// The mail or file that it came in.
+    pub letter: Letter,
+}
+
+impl Patch {
+    /// Returns SHA-256 of its changes in hexadecimal: the same for the same changes at
+    /// other lines, under other words, or in another mail.
+    pub fn diff_sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut lines = self.text.split(|&byte| byte == b'\n');
+        let begins = |line: &&[u8]| line.starts_with(b"diff --git ") || line.starts_with(b"--- ");
+        let _ = lines.find(begins);
+        for line in lines {
+            // A mail's signature looks like a line that goes.
+            let counts = matches!(line.first(), Some(b' ' | b'+' | b'-')) && line != b"-- ";
+            if counts {
+                hash.update(line);
+                hash.update(b"\n");
+            }
+        }
+        format!("{:x}", hash.finalize())
+    }
+}
+
+/// What a patch came in, as others know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Letter {
+    /// SHA-256 of the file or mail as it is, in hexadecimal.
+    pub sha256: String,
+    /// The mail's message-id, without brackets.
+    pub message_id: Option<String>,
+    /// The message-id that it answers, often the cover letter's.
+    pub in_reply_to: Option<String>,
+}
+
+impl Letter {
+    /// Returns what is known of a file or mail by itself.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mail = MessageParser::default().parse_headers(bytes);
+        let header = |read: &dyn Fn(&mail_parser::Message<'_>) -> Option<String>| {
+            mail.as_ref().and_then(read).filter(|id| is_message_id(id))
+        };
+        Self {
+            sha256: format!("{:x}", Sha256::digest(bytes)),
+            message_id: header(&|mail| mail.message_id().map(str::to_owned)),
+            in_reply_to: header(&|mail| mail.in_reply_to().as_text().map(str::to_owned)),
+        }
+    }
+}
+
+/// Returns whether a text can stand in a header and in an address.
+fn is_message_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"<>()\"\\,;".contains(&byte);
+    id.len() <= MESSAGE_ID_BYTES_MAX
+        && id.bytes().all(plain)
+        && id.split('@').filter(|part| !part.is_empty()).count() == 2
 }
 
 /// What the bracketed prefix of a subject says.
@@ -35,6 +95,7 @@ pub fn parse_one(origin: &str, bytes: &[u8]) -> Option<Patch> {
         origin: origin.to_owned(),
         subject: strip_prefix(&subject).to_owned(),
         text,
+        letter: Letter::of(bytes),
     })
 }
 
@@ -70,6 +131,7 @@ pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
             origin: subject.clone(),
             subject: strip_prefix(&subject).to_owned(),
             text,
+            letter: Letter::of(mail.contents()),
         };
         found.push((tag, patch));
     }
@@ -236,6 +298,34 @@ mod tests {
             diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a=3D1\n+a=3D2\n";
         let patches = parse_mbox("x", mbox.as_bytes()).unwrap();
         assert!(String::from_utf8_lossy(&patches[0].text).contains("+a=2\n"));
+    }
+
+    #[test]
+    fn a_patch_knows_the_letter_it_came_in() {
+        let headers = "From x Mon Sep 17 00:00:00 2001\nSubject: [PATCH 1/1] a\n\
+            Message-ID: <p1@example.org>\nIn-Reply-To: <cover@example.org>\n\n";
+        let letter = &parse_mbox("x", format!("{headers}{DIFF}").as_bytes()).unwrap()[0].letter;
+        assert_eq!(letter.message_id.as_deref(), Some("p1@example.org"));
+        assert_eq!(letter.in_reply_to.as_deref(), Some("cover@example.org"));
+        assert_eq!(letter.sha256.len(), 64);
+        let plain = parse_one("f.patch", DIFF.as_bytes()).unwrap().letter;
+        assert_eq!((plain.message_id, plain.in_reply_to), (None, None));
+        let hostile = "Subject: a\nMessage-ID: <a@b\tX>\nIn-Reply-To: <\u{e9}@b>\n\n";
+        let letter = parse_one("f", format!("{hostile}{DIFF}").as_bytes());
+        let letter = letter.unwrap().letter;
+        assert_eq!((letter.message_id, letter.in_reply_to), (None, None));
+    }
+
+    #[test]
+    fn the_same_change_is_known_wherever_it_stands() {
+        let of = |text: &str| parse_one("f", text.as_bytes()).unwrap().diff_sha256();
+        let moved = DIFF.replace("@@ -1 +1 @@", "@@ -7 +8 @@ int f(void)");
+        let mailed = mail(
+            "[PATCH 1/2] a",
+            &format!("other words\n---\n{moved}-- \n2.47"),
+        );
+        assert_eq!(of(DIFF), of(&mailed));
+        assert_ne!(of(DIFF), of(&DIFF.replace("+b", "+c")));
     }
 
     #[test]

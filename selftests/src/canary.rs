@@ -26,6 +26,8 @@ const PROGRAM_SOURCE: &str = include_str!("canary/pull.c");
 /// How long the compiler may take.
 const COMPILER_LIMIT: Duration = Duration::from_secs(120);
 
+/// Milliseconds that a console has for what the kernel said last.
+const SETTLE_MS: u32 = 100;
 /// Seconds that a guest has beside what its canaries take.
 const START_SECS: u64 = 10;
 
@@ -98,6 +100,15 @@ fn secs(word: &str) -> u64 {
     } else {
         2
     }
+}
+
+/// Returns the environment of the program on a kernel that is `slowness` times slower
+/// than a plain one: what was said before a canary is pulled has that time to be read.
+#[must_use]
+pub fn environment(slowness: u32) -> Vec<(String, String)> {
+    let settle_ms = SETTLE_MS * slowness.max(1);
+    let parameters = format!("settle_ms={settle_ms}");
+    vec![("CANARY_PARAMETERS".to_owned(), parameters)]
 }
 
 /// Returns what a guest that pulls these is judged as: a program that is content when

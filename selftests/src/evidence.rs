@@ -3,7 +3,9 @@
 //! transcript and on the console's bytes, or on those of yesterday's run folder.
 
 use vm_images::ExitStatus;
-use vm_images::transcript::{End, Phase, Transcript};
+use vm_images::transcript::{End, Hang, HostTime, Phase, Transcript};
+
+use crate::outcome::Blame;
 
 /// Everything that is known of one run.
 #[derive(Debug, Clone)]
@@ -12,8 +14,13 @@ pub struct Evidence<'a> {
     pub stages: Vec<StageEvidence<'a>>,
     /// How the run ended.
     pub ending: Ending,
-    /// The serial console of all kernels.
+    /// The serial console of all kernels, up to where something took too long and was
+    /// looked at: what the kernel says then, it was asked for.
     pub serial: &'a [u8],
+    /// What was seen of a machine in which something took too long.
+    pub hang: Option<&'a Hang>,
+    /// What the host gave the guest of its time.
+    pub host_time: HostTime,
 }
 
 /// What is known of one stage.
@@ -64,15 +71,17 @@ pub enum Ending {
         /// A sentence that says what.
         what: String,
     },
-    /// We or the host are to blame.
+    /// The kernel under test had no part in it.
     Ours {
-        /// A sentence that says for what.
+        /// A sentence that says what it was.
         what: String,
+        /// Whose fault it is.
+        blame: Blame,
     },
 }
 
 impl<'a> Evidence<'a> {
-    /// Returns the view on a transcript and the console that belongs to it.
+    /// Returns the view on a transcript and the whole console that belongs to it.
     #[must_use]
     pub fn of(transcript: &'a Transcript, serial: &'a [u8]) -> Self {
         let stages = transcript.stages.iter().map(|stage| StageEvidence {
@@ -88,9 +97,17 @@ impl<'a> Evidence<'a> {
         Self {
             stages: stages.collect(),
             ending: Ending::of(&transcript.end),
-            serial,
+            serial: unasked(serial, transcript.hang.as_ref()),
+            hang: transcript.hang.as_ref(),
+            host_time: transcript.host_time,
         }
     }
+}
+
+/// Returns what the kernel said before it was asked.
+fn unasked<'a>(serial: &'a [u8], hang: Option<&Hang>) -> &'a [u8] {
+    let end = hang.and_then(|hang| usize::try_from(hang.console_bytes).ok());
+    end.and_then(|end| serial.get(..end)).unwrap_or(serial)
 }
 
 const fn exit_kind(status: ExitStatus, timed_out: bool) -> ExitKind {
@@ -116,19 +133,30 @@ impl Ending {
             End::DeadlineExpired {
                 phase: Phase::Launch,
                 ..
-            } => Self::Ours { what },
+            } => Self::Ours {
+                what,
+                blame: Blame::Host,
+            },
             End::DeadlineExpired { .. } => Self::Hang { what },
             End::Trouble {
                 during: Phase::Kexec(_) | Phase::PowerOff,
                 ..
             } => Self::Refused { what },
-            End::Trouble { .. }
-            | End::QemuDied { .. }
-            | End::Stopped { .. }
-            | End::ChannelBroken { .. }
-            | End::Cancelled
-            | End::LaunchFailed { .. } => Self::Ours { what },
+            other => Self::Ours {
+                what,
+                blame: blame(other),
+            },
         }
+    }
+}
+
+/// Returns whose fault an end is that says nothing of the kernel.
+fn blame(end: &End) -> Blame {
+    match end {
+        // What cannot be started is the test's own program.
+        End::Trouble { doing, .. } if doing.starts_with("start ") => Blame::Test,
+        End::ChannelBroken { .. } | End::Trouble { .. } => Blame::Tool,
+        _ => Blame::Host,
     }
 }
 

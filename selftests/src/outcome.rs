@@ -4,6 +4,7 @@
 //! so does not know whether the outcome is welcome.
 
 mod bite;
+mod blame;
 mod foreign;
 mod stage;
 mod subject;
@@ -17,6 +18,7 @@ use crate::klog::{Line, Log, Phase, Splat};
 use crate::ktap::Report;
 use crate::scenario::ExpectedSplat;
 
+pub use blame::Blame;
 pub(crate) use stage::failed_check;
 pub use subject::Subject;
 
@@ -58,6 +60,9 @@ pub struct Judgement {
     pub outcome: Outcome,
     /// One sentence.
     pub reason: String,
+    /// Whose fault it is, where something went wrong.
+    #[serde(default)]
+    pub blame: Option<Blame>,
     /// Whether what is wrong happened while the scenario's program was at work:
     /// only then can it be what the scenario is about.
     pub in_time: bool,
@@ -74,10 +79,16 @@ impl Judgement {
         Self {
             outcome,
             reason: reason.into(),
+            blame: Blame::usual(outcome),
             in_time: false,
             at_teeth: false,
             foreign_splat: None,
         }
+    }
+
+    const fn blamed_on(mut self, blame: Blame) -> Self {
+        self.blame = Some(blame);
+        self
     }
 
     const fn in_time(mut self, in_time: bool) -> Self {
@@ -103,6 +114,7 @@ pub fn judge<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: 
 /// The worst first; each looks at one kind of trouble.
 fn worst(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
     None.or_else(|| ours(evidence))
+        .or_else(|| kept_waiting(subject, evidence, log))
         .or_else(|| hang(subject, evidence, log))
         .or_else(|| crash(subject, evidence, log))
         .or_else(|| no_log(evidence, log))
@@ -126,9 +138,36 @@ fn praise(subject: Subject<'_>, evidence: &Evidence<'_>) -> String {
 
 fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
     match &evidence.ending {
-        Ending::Ours { what } => Some(Judgement::new(Outcome::Error, what)),
+        Ending::Ours { what, blame } => {
+            Some(Judgement::new(Outcome::Error, what).blamed_on(*blame))
+        }
         _ => None,
     }
+}
+
+/// What took too long took too long on the wall's clock, by which a guest may measure
+/// itself but not be judged: the host did not let it run.
+fn kept_waiting(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
+    // What the host itself found to hang has had its time.
+    if !blame::kept_waiting(&evidence.host_time) || evidence.hang.is_some() {
+        return None;
+    }
+    let splats: Vec<&Splat> = unexpected_splats(subject, log).collect();
+    let late = match splats.first() {
+        Some(first) if blame::is_only_late(subject, log) => {
+            format!(
+                "{} {}: {}",
+                first.class.word(),
+                when(first),
+                titles(&splats)
+            )
+        }
+        Some(_) => return None,
+        None => how_it_hung(evidence)?,
+    };
+    let withheld = blame::withheld(&evidence.host_time);
+    let reason = format!("{late}; but {withheld}");
+    Some(Judgement::new(Outcome::Error, reason).blamed_on(Blame::Host))
 }
 
 /// Nothing went on any more. Where the kernel had broken before that, it is a crash:
@@ -142,13 +181,17 @@ fn hang(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judg
     if let Some(splat) = log.splats.last() {
         what.extend(["; the last complaint was `", &splat.title, "`"]);
     }
-    Some(Judgement::new(Outcome::Hang, what))
+    Some(Judgement::new(Outcome::Hang, what).blamed_on(blame::of_hang(evidence.hang)))
 }
 
 fn how_it_hung(evidence: &Evidence<'_>) -> Option<String> {
-    if let Ending::Hang { what } = &evidence.ending {
-        return Some(what.clone());
-    }
+    stuck_program(evidence).or_else(|| match &evidence.ending {
+        Ending::Hang { what } => Some(what.clone()),
+        _ => None,
+    })
+}
+
+fn stuck_program(evidence: &Evidence<'_>) -> Option<String> {
     let stuck = evidence.stages.iter().position(|stage| {
         stage.exit == Some(ExitKind::TimedOut) || stage::timed_out(&Report::parse(stage.output))
     })?;

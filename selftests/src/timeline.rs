@@ -146,6 +146,8 @@ mod tests {
             stages: vec![stage, idle],
             ending: Ending::Orderly,
             serial: serial.as_bytes(),
+            hang: None,
+            host_time: Default::default(),
         };
         let text = "name: a\ntitle: a\nwhy: a\nstages: [{steps: [{rescan: pci}]}]\n";
         let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();

@@ -123,6 +123,7 @@ mod tests {
         Judgement {
             outcome,
             reason: "so it is".to_owned(),
+            blame: None,
             in_time,
             at_teeth,
             foreign_splat: None,

@@ -106,7 +106,8 @@ fn write_header(path: &Utf8Path, bytes: &[u8], found: &[String]) {
     let end = lines.pop().expect("a header that ends with `---`");
     lines.extend(found.iter().map(|line| format!("{FOUND}{line}")));
     lines.extend([end, String::new()]);
-    std::fs::write(path, [lines.join("\n").as_bytes(), raw].concat()).unwrap();
+    let text = [lines.join("\n").as_bytes(), raw].concat();
+    std::fs::write(path, text).expect("a folder that can be written");
 }
 
 /// With `UPDATE_LOGS=1`, the headers are written anew instead.

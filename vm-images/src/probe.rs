@@ -126,6 +126,7 @@ impl Probe<'_> {
             template: None,
             artifacts: Utf8PathBuf::try_from(dir.path().to_owned()).ok()?,
             deadlines,
+            keep_dump: false,
         };
         let end = run(&spec, &Job::default(), cancel, observer).end;
         (!matches!(end, End::Cancelled | End::LaunchFailed { .. })).then_some(end)

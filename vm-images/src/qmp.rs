@@ -19,8 +19,12 @@ use crate::qemu::devices::DeviceSpec;
 /// Longest line that is taken from the monitor.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Limit for each answer; the monitor answers at once or not at all.
-pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Limit for each answer; the monitor answers at once or not at all, but for a host that
+/// has no time for QEMU.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The same where nothing depends on the answer any more.
+const BRIEF_LIMIT: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at what takes a while.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -33,8 +37,8 @@ pub(crate) type GoOn<'a> = &'a dyn Fn() -> bool;
 pub(crate) enum QmpError {
     #[error("QEMU's monitor hung up")]
     Closed,
-    #[error("QEMU's monitor did not answer `{command}` within {} s", ANSWER_LIMIT.as_secs())]
-    Silent { command: String },
+    #[error("QEMU's monitor did not answer `{command}` within {} s", limit.as_secs())]
+    Silent { command: String, limit: Duration },
     #[error("QEMU refused `{command}`: {reason}")]
     Refused { command: String, reason: String },
     #[error("QEMU's monitor sent a line longer than {LINE_BYTES_MAX} bytes")]
@@ -81,6 +85,7 @@ pub(crate) struct Qmp {
     partial: Vec<u8>,
     events: Vec<QmpEvent>,
     closed: bool,
+    answer_limit: Duration,
 }
 
 impl AsFd for Qmp {
@@ -99,9 +104,15 @@ impl Qmp {
             partial: Vec::new(),
             events: Vec::new(),
             closed: false,
+            answer_limit: ANSWER_LIMIT,
         };
         qmp.command("qmp_capabilities", &json!({}))?;
         Ok(qmp)
+    }
+
+    /// From now on waits for answers no longer than a QEMU takes that is well.
+    pub(crate) fn be_brief(&mut self) {
+        self.answer_limit = BRIEF_LIMIT;
     }
 
     /// Gives a command and returns the answer.
@@ -110,7 +121,7 @@ impl Qmp {
         line.push('\n');
         // A command is shorter than any socket buffer.
         self.stream.write_all(line.as_bytes())?;
-        let deadline = Instant::now() + ANSWER_LIMIT;
+        let deadline = Instant::now() + self.answer_limit;
         loop {
             for line in self.read_lines()? {
                 if let Some(refusal) = line.error {
@@ -127,6 +138,7 @@ impl Qmp {
             if left.is_zero() {
                 return Err(QmpError::Silent {
                     command: command.to_owned(),
+                    limit: self.answer_limit,
                 });
             }
             let limit = Timespec::try_from(left).unwrap_or_default();
@@ -218,6 +230,51 @@ impl Qmp {
     pub(crate) fn monitor(&mut self, line: &str) -> Result<String, QmpError> {
         let answer = self.command("human-monitor-command", &json!({ "command-line": line }))?;
         Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
+    }
+
+    /// Returns what the monitor for people says to a line about a processor.
+    pub(crate) fn monitor_of(&mut self, processor: u32, line: &str) -> Result<String, QmpError> {
+        let arguments = json!({ "command-line": line, "cpu-index": processor });
+        let answer = self.command("human-monitor-command", &arguments)?;
+        Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
+    }
+
+    /// Has the serial console take keys from a pipe, and go on to be written to its file.
+    pub(crate) fn listen_on_console(
+        &mut self,
+        console: &Utf8Path,
+        keys: &Utf8Path,
+    ) -> Result<(), QmpError> {
+        let file = json!({ "out": console, "append": true, "in": keys });
+        let backend = json!({ "type": "file", "data": file });
+        let arguments = json!({ "id": "serial", "backend": backend });
+        self.command("chardev-change", &arguments).map(drop)
+    }
+
+    /// Holds the line of the serial console down for a moment.
+    pub(crate) fn send_break(&mut self) -> Result<(), QmpError> {
+        self.command("chardev-send-break", &json!({ "id": "serial" }))
+            .map(drop)
+    }
+
+    /// Writes the guest's memory to a file that debuggers read. The guest stands still
+    /// meanwhile.
+    pub(crate) fn dump_memory(&mut self, file: &Utf8Path, go_on: GoOn<'_>) -> Result<(), QmpError> {
+        let arguments = json!({
+            "paging": false,
+            "protocol": format!("file:{file}"),
+            "format": "elf",
+            "detach": true,
+        });
+        self.command("dump-guest-memory", &arguments)?;
+        loop {
+            let answer = self.command("query-dump", &json!({}))?;
+            match answer["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed") => return Err(refused("dump-guest-memory", "no reason given")),
+                _ => pause("dump-guest-memory", go_on)?,
+            }
+        }
     }
 
     /// Returns the events that came since the last call; never waits.

@@ -2,6 +2,9 @@
 //! What happened in a run, as plain values that can be written down and read
 //! again. What to think of it is for others to decide.
 
+mod hang;
+mod host_time;
+
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -13,6 +16,8 @@ use testbed_host::files::read_plain;
 use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
+pub use hang::{Hang, Processor, Sample};
+pub use host_time::HostTime;
 
 /// Name of the file that holds a transcript but for what the programs wrote.
 const FILE_NAME: &str = "transcript.json";
@@ -33,6 +38,12 @@ pub struct Transcript {
     /// Whether other programs ran in the guest before or after.
     #[serde(default)]
     pub shared: bool,
+    /// What the host gave the guest of its time.
+    #[serde(default)]
+    pub host_time: HostTime,
+    /// What was seen when something took too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hang: Option<Hang>,
     /// Host time of the whole run, in milliseconds.
     pub wall_ms: u64,
     /// The accelerator that was used.
@@ -178,12 +189,21 @@ pub enum End {
         /// QEMU's word for it, like `internal-error`.
         status: String,
     },
-    /// A part of the run took too long.
+    /// A part of the run took too long, though the guest had all that time.
     DeadlineExpired {
         /// Which part.
         phase: Phase,
         /// How long it was allowed to take, in milliseconds.
         limit_ms: u64,
+    },
+    /// A part of the run took too long, and the guest had not nearly all that time.
+    HostTooSlow {
+        /// Which part.
+        phase: Phase,
+        /// How long it has taken, in milliseconds.
+        wall_ms: u64,
+        /// How much of that the guest had, in milliseconds.
+        given_ms: u64,
     },
     /// The guest could not do what it was told, and said so.
     Trouble {
@@ -206,6 +226,13 @@ pub enum End {
         /// What was going on.
         during: Phase,
         /// What is wrong with it.
+        error: String,
+    },
+    /// QEMU's monitor failed us.
+    MonitorBroken {
+        /// What was going on.
+        during: Phase,
+        /// How.
         error: String,
     },
     /// The user asked to stop.
@@ -241,6 +268,17 @@ impl fmt::Display for End {
             Self::DeadlineExpired { phase, limit_ms } => {
                 write!(f, "{phase} did not end within {} s", limit_ms / 1000)
             }
+            Self::HostTooSlow {
+                phase,
+                wall_ms,
+                given_ms,
+            } => {
+                let (wall, given) = (wall_ms / 1000, given_ms / 1000);
+                write!(
+                    f,
+                    "{phase} did not end: the host gave the guest {given} s of {wall} s"
+                )
+            }
             Self::Trouble {
                 during,
                 doing,
@@ -256,6 +294,7 @@ impl fmt::Display for End {
             Self::ChannelBroken { during, error } => {
                 write!(f, "the channel broke during {during}: {error}")
             }
+            Self::MonitorBroken { during, error } => write!(f, "{error} during {during}"),
             Self::Cancelled => f.write_str("interrupted"),
             Self::LaunchFailed { error } => write!(f, "cannot run a machine: {error}"),
         }
@@ -270,7 +309,8 @@ impl End {
         }
     }
 
-    pub(crate) fn launch_failed(error: impl fmt::Display) -> Self {
+    /// Returns the end of a run that something on the host made impossible.
+    pub fn launch_failed(error: impl fmt::Display) -> Self {
         Self::LaunchFailed {
             error: error.to_string(),
         }
@@ -310,6 +350,21 @@ mod tests {
                 trouble: "no".into(),
             },
             shared: false,
+            host_time: HostTime {
+                is_known: true,
+                wall_ms: 1000,
+                withheld_ms: 10,
+                ..HostTime::default()
+            },
+            hang: Some(Hang {
+                during: Phase::Stage(1),
+                console_bytes: 5,
+                divide_error: Some(u64::MAX),
+                samples: Vec::new(),
+                answers: true,
+                missing: Vec::new(),
+                dump: None,
+            }),
             wall_ms: 1000,
             accelerator: Accelerator::Tcg,
             qemu_version: "7.2".into(),

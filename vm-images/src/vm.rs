@@ -4,13 +4,16 @@
 //! what was seen up to then in any case.
 
 mod batch;
+mod clock;
 mod ending;
 mod journal;
 mod recipe;
+mod registers;
 mod requests;
 mod run;
 mod session;
 mod sockets;
+mod threads;
 
 use std::time::{Duration, Instant};
 
@@ -64,8 +67,10 @@ pub struct VmSpec {
     pub template: Option<Template>,
     /// Folder for what the run leaves behind; made when it is not there.
     pub artifacts: Utf8PathBuf,
-    /// Limits for the parts of the run.
+    /// Limits for the parts of the run, in the guest's time.
     pub deadlines: Deadlines,
+    /// Whether the guest's memory is left there should it hang.
+    pub keep_dump: bool,
 }
 
 impl VmSpec {
@@ -170,7 +175,8 @@ pub struct StageJob {
     pub env: Vec<(String, String)>,
     /// Folder in the guest that it starts in.
     pub dir: String,
-    /// Time after which the guest kills it.
+    /// Time after which it is killed, in the guest's time: what the host withheld from
+    /// the guest does not count.
     pub timeout: Duration,
 }
 
@@ -202,7 +208,7 @@ impl StageJob {
             args: self.args.clone(),
             env: self.env.clone(),
             dir: self.dir.clone(),
-            timeout_ms: millis(self.timeout),
+            timeout_ms: millis(self.timeout.saturating_mul(clock::PATIENCE)),
         }
     }
 }
@@ -218,11 +224,12 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         u64::try_from(2 * job.stages.len().max(1)).ok(),
     );
     let mut run = Run::new(spec, cancel, activity);
-    let end = match run
-        .start(job)
-        .and_then(|mut session| run.drive(&mut session, job))
-    {
-        Ok(()) => End::PoweredOff,
+    let end = match run.start(job) {
+        Ok(mut session) => {
+            let end = run.drive(&mut session, job).err();
+            (run.host_time, run.hang) = session.into_account();
+            end.unwrap_or(End::PoweredOff)
+        }
         Err(end) => end,
     };
     let end = match touched(spec, &run.start) {
@@ -234,6 +241,8 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         end,
         start: run.start,
         shared: false,
+        host_time: run.host_time,
+        hang: run.hang,
         wall_ms: millis(begin.elapsed()),
         accelerator: spec.accelerator,
         qemu_version: spec.qemu.full_version.clone(),

@@ -68,6 +68,7 @@ impl Fault {
                 power_off: limit(fault == "asks" || fault == "pulls-out"),
                 ..Deadlines::new(Accelerator::Tcg, 1)
             },
+            keep_dump: false,
         };
         Self { dir, spec }
     }

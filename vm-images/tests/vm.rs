@@ -92,17 +92,40 @@ fn a_failing_stage_is_the_last() {
 }
 
 #[test]
-fn a_program_that_hangs_is_killed_by_the_guest() {
+fn a_program_that_hangs_is_looked_at_and_killed() {
     let Some(rig) = Rig::new("hang") else {
         return;
     };
-    let mut job = rig.job(&[&["sleep"]]);
-    job.stages[0].timeout = Duration::from_secs(1);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
-    assert_eq!(transcript.end, End::PoweredOff);
-    let exit = transcript.stages[0].exit.unwrap();
-    assert_eq!(exit.status, ExitStatus::Signal(9));
-    assert!(exit.timed_out);
+    for how in ["sleep", "spin"] {
+        let mut job = rig.job(&[&[how]]);
+        job.stages[0].timeout = Duration::from_secs(1);
+        let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+        assert_eq!(transcript.end, End::PoweredOff);
+        let exit = transcript.stages[0].exit.unwrap();
+        assert_eq!(exit.status, ExitStatus::Signal(9));
+        assert!(exit.timed_out);
+        let hang = transcript.hang.unwrap();
+        println!("{hang:#x?}");
+        assert_eq!(hang.during, Phase::Stage(1));
+        assert!(
+            hang.answers && hang.missing.is_empty(),
+            "{:?}",
+            hang.missing
+        );
+        assert!(hang.divide_error.unwrap() > 1 << 63);
+        assert_eq!(hang.samples.len(), 5);
+        for sample in &hang.samples {
+            let busy = sample.processors.iter().filter(|one| one.in_program);
+            assert!(how == "sleep" || busy.count() > 0, "{sample:?}");
+        }
+        let serial = rig.serial();
+        let (before, after) = serial.split_at(usize::try_from(hang.console_bytes).unwrap());
+        assert!(before.contains("testbed: stage 1 begins") && !before.contains("sysrq"));
+        assert!(after.contains("sysrq: Show backtrace of all active CPUs"));
+        assert!(after.contains("task:program"));
+        assert!(after.contains("Power down"));
+        assert!(!rig.spec.artifacts.join("console.keys").exists());
+    }
 }
 
 #[test]
@@ -111,6 +134,7 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
         return;
     };
     rig.spec.deadlines.stage_margin = Duration::ZERO;
+    rig.spec.keep_dump = true;
     let mut job = rig.job(&[&["sleep"]]);
     job.stages[0].timeout = Duration::from_millis(300);
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
@@ -119,12 +143,42 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
             transcript.end,
             End::DeadlineExpired {
                 phase: Phase::Stage(1),
-                limit_ms: 300
+                ..
             }
         ),
         "{:?}",
         transcript.end
     );
+    let hang = transcript.hang.unwrap();
+    assert_eq!(hang.missing, Vec::<String>::new());
+    let dump = std::fs::File::open(rig.spec.artifacts.join(hang.dump.unwrap())).unwrap();
+    assert!(dump.metadata().unwrap().len() > 1024 * 1024 * 1024);
+}
+
+#[test]
+fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
+    let Some(mut rig) = Rig::new("stopped QEMU") else {
+        return;
+    };
+    rig.spec.deadlines.stage_margin = Duration::ZERO;
+    let observer = When(|| kill_process(qemu_of(&rig), Signal::STOP).unwrap());
+    let mut job = rig.job(&[&["sleep"]]);
+    job.stages[0].timeout = Duration::from_secs(1);
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &observer);
+    let End::HostTooSlow {
+        phase,
+        wall_ms,
+        given_ms,
+    } = transcript.end
+    else {
+        panic!("{:?}", transcript.end);
+    };
+    assert_eq!(phase, Phase::Stage(1));
+    assert!(
+        wall_ms >= 8000 && given_ms < 1000,
+        "{given_ms} of {wall_ms}"
+    );
+    assert!(transcript.host_time.is_known);
 }
 
 #[test]

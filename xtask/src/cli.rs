@@ -35,6 +35,14 @@ The sides of a case run in turns, after a run of each to warm up. How long a job
 never decides the exit code: 0 measured; 1 a job went wrong, so there is no figure;
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
+const B4_NOTES: &str = "\
+Nothing runs: judge the series first, best with the mbox that `b4 am` wrote. In the
+configuration of the kernel's repository:
+  git config b4.review-perpatch-check-cmd 'CHECKOUT/target/debug/xtask b4-check'
+  git config b4.review-series-check-cmd 'CHECKOUT/target/debug/xtask b4-check --whole'
+
+Exit codes: 0 answered, whatever the answer; 2 wrong input; 3 infrastructure.";
+
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
@@ -65,6 +73,9 @@ pub(crate) enum Command {
     Canary(CanaryArgs),
     /// Judge a finished run again from what it recorded, and print its table
     Report(ReportArgs),
+    /// Answer `b4 review`: read a mail, and tell what the runs there are say of it
+    #[command(name = "b4-check", after_help = B4_NOTES)]
+    B4Check(B4CheckArgs),
     /// Say what this host lacks, and how to get it
     Doctor(DoctorArgs),
     /// Run all that CI checks
@@ -172,9 +183,8 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 
-    /// What to print: table, or json (result.json is always written)
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
 
     /// Print the plan and do nothing
     #[arg(long)]
@@ -190,12 +200,68 @@ pub(crate) struct TestArgs {
     pub(crate) snapshots: Option<Snapshots>,
 }
 
+/// How to show what a run came to.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ShowArgs {
+    /// Formats, separated by commas. One is printed on standard output; of several, the
+    /// table is. All but table and json are also files in the run folder
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "table"
+    )]
+    pub(crate) format: Vec<Format>,
+
+    /// In the table, show every row and every finding
+    #[arg(long)]
+    pub(crate) all_rows: bool,
+
+    /// Name of the CI system that reports to KCIDB
+    #[arg(long, value_name = "NAME", default_value = "flb_testbed", value_parser = origin)]
+    pub(crate) origin: String,
+}
+
+/// Refuses what is no name to KCIDB.
+fn origin(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    if !text.is_empty() && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("use small letters, digits and `_`".to_owned())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// The table of scenarios against stacks
+    /// Scenarios against stacks, and what a person should look at
     Table,
-    /// The content of result.json
+    /// result.json, which is always written; its schema is xtask/result.schema.json
     Json,
+    /// junit.xml, for CI systems; a failure that is as expected is a passing case
+    Junit,
+    /// kcidb.json, for dashboards of the kernel; failures are told as they are
+    Kcidb,
+    /// lore.txt, a reply to the mailing list that a person reads and sends
+    Lore,
+    /// github.md, the summary of a step; in a workflow also annotations
+    Github,
+    /// b4.json, what a check command tells `b4 review`; see `b4-check`
+    B4,
+}
+
+impl Format {
+    /// Returns the name of its file in the run folder, if it is written there when asked for.
+    pub(crate) const fn file_name(self) -> Option<&'static str> {
+        match self {
+            Self::Table | Self::Json => None,
+            Self::Junit => Some("junit.xml"),
+            Self::Kcidb => Some("kcidb.json"),
+            Self::Lore => Some("lore.txt"),
+            Self::Github => Some("github.md"),
+            Self::B4 => Some("b4.json"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -296,9 +362,19 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "RUN", default_value = "target/testbed/runs/latest")]
     pub(crate) run: Utf8PathBuf,
 
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct B4CheckArgs {
+    /// Answer for the whole series that the mail belongs to, not for its patch
+    #[arg(long)]
+    pub(crate) whole: bool,
+
+    /// Run folder to answer from [default: the newest run of the same series]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -313,6 +389,10 @@ pub(crate) struct CiArgs {
     /// Install missing host packages first (needs root); implied by CI=true
     #[arg(long)]
     pub(crate) install: bool,
+
+    /// Run only the steps with this in their names; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
 
     /// Minutes after which no further optional step is begun
     #[arg(long, value_name = "MINUTES", default_value_t = 25)]

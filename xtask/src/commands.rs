@@ -2,6 +2,7 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod b4_check;
 pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod build;
@@ -13,6 +14,7 @@ pub(crate) mod mutants;
 pub(crate) mod patch_style;
 pub(crate) mod report;
 pub(crate) mod rig;
+pub(crate) mod show;
 pub(crate) mod sources;
 pub(crate) mod test;
 pub(crate) mod watch;

@@ -39,6 +39,7 @@ fn main() -> std::process::ExitCode {
         Command::Canary(args) => commands::canary::run(args, &session),
         Command::Boot(args) => commands::boot::run(args, &session),
         Command::Report(args) => commands::report::run(args, &session),
+        Command::B4Check(args) => commands::b4_check::run(args, &session),
         Command::Doctor(args) => commands::doctor::run(args, &session),
         Command::Ci(args) => commands::ci::run(args, &session),
         Command::Bench(args) => commands::bench::run(args, &session),

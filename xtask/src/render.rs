@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The only place that prints: data on standard output, the rest on standard error.
 
+pub(crate) mod b4;
 pub(crate) mod bench;
 mod detectors;
+mod escape;
+mod github;
+mod junit;
+mod kcidb;
+mod lore;
 pub(crate) mod mutants;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod report;
+mod rows;
 pub(crate) mod table;
 pub(crate) mod watch;
+mod wrap;
+
+pub(crate) use github::{annotations, summary, unread};
 
 use std::io::Write;
 
-use crate::cli::Format;
-use crate::result::RunResult;
+use self::report::Report;
+use crate::cli::{Format, ShowArgs};
+
+/// What every terminal has.
+const COLUMNS: usize = 80;
+/// In fewer, no table has room.
+const COLUMNS_MIN: usize = 40;
 
 /// Prints a block of text on standard output. A reader that went away
 /// (`| head`) is no error.
@@ -32,28 +48,38 @@ pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Prints what a run came to: the table with its findings, or JSON.
+/// Returns what a run came to in a format.
 ///
 /// # Errors
-/// When it cannot be written.
-pub(crate) fn result(
-    result: &RunResult,
-    format: Format,
-    run: &str,
-    again: &str,
-) -> anyhow::Result<()> {
-    let text = match format {
-        Format::Json => serde_json::to_string_pretty(result)?,
-        Format::Table => {
-            table::text(result)
-                + &detectors::text(result)
-                + &table::skips(result)
-                + &table::findings(result, run, again)
-                + &mutants::findings(result, run, again)
-                + &detectors::findings(result)
-        }
-    };
-    Ok(to_stdout(&text)?)
+/// When it cannot be put into that format.
+pub(crate) fn text(report: &Report<'_>, show: &ShowArgs, format: Format) -> anyhow::Result<String> {
+    let result = report.result;
+    Ok(match format {
+        Format::Table => table::text(report, look(show.all_rows)),
+        Format::Json => serde_json::to_string_pretty(result)? + "\n",
+        Format::Junit => junit::text(report)?,
+        Format::Kcidb => kcidb::text(report, &show.origin),
+        Format::Lore => lore::text(report),
+        Format::Github => github::summary(report),
+        Format::B4 => b4::series(report),
+    })
+}
+
+/// Returns how standard output is looked at: in colours on a terminal that has them, and
+/// as wide as that is; elsewhere as on the narrowest.
+fn look(all: bool) -> table::Look {
+    let out = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&out);
+    let wide = size.map_or(0, |size| usize::from(size.ws_col));
+    table::Look {
+        columns: if wide == 0 {
+            COLUMNS
+        } else {
+            wide.max(COLUMNS_MIN)
+        },
+        colour: anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never,
+        all,
+    }
 }
 
 /// Prints a line on standard error; when nobody can read it, there is nobody to tell.
@@ -64,4 +90,47 @@ pub(crate) fn line_to_stderr(text: &str) {
 /// Prints an error on standard error.
 pub(crate) fn error_to_stderr(text: &str) {
     line_to_stderr(&format!("error: {text}"));
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use crate::result::tests::{cell, setting};
+    use crate::result::{CellResult, RunResult};
+
+    /// A run with one of each kind.
+    pub(crate) fn result() -> RunResult {
+        let mut changed = cell("recorded", "series", "pass", "pass");
+        changed.snapshot_difference = Some("-a\n+b".to_owned());
+        let mut broken = cell("broken", "base", "error", "pass");
+        broken.start = String::new();
+        let mut due = cell("held-object", "base", "crash", "fail");
+        due.splats = vec!["KASAN: use-after-free in ltd_get".to_owned()];
+        run(vec![
+            due,
+            cell("held-object", "series", "pass", "pass"),
+            cell("kexec", "base", "pass", "pass"),
+            cell("kexec", "series", "hang", "pass"),
+            changed,
+            broken,
+            cell("t:a", "series", "skip", "pass"),
+        ])
+    }
+
+    pub(crate) fn run(cells: Vec<CellResult>) -> RunResult {
+        let below = vec!["a".to_owned()];
+        RunResult {
+            setting: setting(),
+            ..RunResult::new("the tree".into(), "s".into(), below, cells)
+        }
+    }
+
+    /// A run of which every text wants to be something else.
+    pub(crate) fn hostile() -> RunResult {
+        let evil = "]]>\u{1b}[31m</failure>\0::error::x%0A<b>|`a`\n::set-output name=x::y\n## @x";
+        let mut one = cell("kexec", "series", "crash", "pass");
+        one.reason = evil.to_owned();
+        one.snapshot_difference = Some(evil.to_owned());
+        one.splats = vec![evil.to_owned()];
+        run(vec![one])
+    }
 }

@@ -7,6 +7,7 @@
 mod detector;
 mod mutant;
 mod patch;
+mod setting;
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,8 @@ use crate::exit::Exit;
 
 pub(crate) use detector::{DetectorResult, Sight};
 pub(crate) use mutant::{Fate, MutantResult};
-pub(crate) use patch::{PatchResult, StackResult};
+pub(crate) use patch::{PatchResult, StackResult, Turn};
+pub(crate) use setting::{KernelFacts, PatchFacts, SeriesFacts, Setting};
 
 /// The version of this format.
 pub(crate) const SCHEMA: u32 = 1;
@@ -42,6 +44,18 @@ pub(crate) enum Blame {
     Tool,
     /// The host: QEMU, memory, disk, or too little time for the guest.
     Host,
+}
+
+impl From<selftests::outcome::Blame> for Blame {
+    fn from(blame: selftests::outcome::Blame) -> Self {
+        use selftests::outcome::Blame as Told;
+        match blame {
+            Told::Kernel => Self::Kernel,
+            Told::Test => Self::Test,
+            Told::Tool => Self::Tool,
+            Told::Host => Self::Host,
+        }
+    }
 }
 
 /// One cell's result.
@@ -125,6 +139,7 @@ impl CellResult {
     /// Takes the verdict back: the host failed to keep what it rests on.
     pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
         "error".clone_into(&mut self.outcome);
+        self.blame = Some(Blame::Host);
         self.verdict = Verdict::Unexpected;
         self.reason = format!("the cell's folder cannot be written: {why:#}");
     }
@@ -154,6 +169,9 @@ pub(crate) struct RunResult {
     pub(crate) series: String,
     /// The series below every stack.
     pub(crate) prerequisites: Vec<String>,
+    /// When, where, by what and of what the run was made.
+    #[serde(default)]
+    pub(crate) setting: Setting,
     /// The cells, in the order of the plan.
     pub(crate) cells: Vec<CellResult>,
     /// The scenarios, by name, without the tests of the tree's own.
@@ -189,6 +207,7 @@ impl RunResult {
             tree,
             series,
             prerequisites,
+            setting: Setting::default(),
             cells,
             scenarios,
             stacks: Vec::new(),
@@ -281,6 +300,8 @@ pub(crate) fn json_schema() -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    pub(crate) use super::setting::tests::setting;
 
     pub(crate) fn cell(scenario: &str, stack: &str, outcome: &str, expected: &str) -> CellResult {
         let good = outcome == expected

@@ -85,7 +85,7 @@ fn an_unknown_series() {
     -- stdout
     -- stderr
     error: there is no series `no-such.mbox`
-    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, session-close-refused, session-name-taken, session-retrieve-answer
+    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, flb-registered-late, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, session-close-refused, session-name-taken, session-retrieve-answer
     "#);
 }
 
@@ -154,6 +154,29 @@ fn a_run_that_is_none() {
     -- stderr
     error: `/no/such/run` is not the folder of a finished run
     hint: runs are in `target/testbed/runs`; `latest` is the newest finished one
+    "#);
+}
+
+#[test]
+fn a_mail_that_is_none() {
+    insta::assert_snapshot!(said(&["b4-check"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: standard input is no mail
+    hint: b4 gives the mail to a check command; by hand: `cargo xtask b4-check < MAIL`
+    "#);
+}
+
+#[test]
+fn a_name_that_kcidb_would_refuse() {
+    insta::assert_snapshot!(said(&["report", "--origin", "My CI"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: invalid value 'My CI' for '--origin <NAME>': use small letters, digits and `_`
+
+    For more information, try '--help'.
     "#);
 }
 

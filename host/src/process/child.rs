@@ -47,6 +47,11 @@ impl Child {
         }
     }
 
+    /// Returns the child's process id.
+    pub fn id(&self) -> u32 {
+        self.inner.id()
+    }
+
     /// Returns how the child ended, if it has.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {

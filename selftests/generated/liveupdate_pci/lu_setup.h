@@ -27,6 +27,7 @@ static inline void lu_let_go(struct lu_test *lu)
 static inline void lu_teardown(struct lu_test *lu)
 {
 	lu_let_go(lu);
+	lu_close_many(lu);
 	lu_unload_hold_module(lu);
 	lu_disarm_faults(lu);
 	lu_kill_processes(lu);

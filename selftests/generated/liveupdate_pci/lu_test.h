@@ -59,6 +59,7 @@
 #define LU_PROBES_MAX	16
 #define LU_PROCESSES_MAX	8
 #define LU_KEPT_MAX	16
+#define LU_MANY_MAX	200
 #define LU_NAME_MAX	64
 #define LU_PATH_MAX	512
 #define LU_LOG_MAX	(256 * 1024)
@@ -147,6 +148,8 @@ struct lu_test {
 	size_t log_len;
 	unsigned int nr_processes;
 	pid_t *process[LU_PROCESSES_MAX];
+	unsigned int nr_many;
+	int many[LU_MANY_MAX];
 	int hold;
 	bool hold_loaded;
 	struct lu_thread held;

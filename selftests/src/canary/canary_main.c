@@ -14,11 +14,13 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/irq_work.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -28,6 +30,10 @@
 #include "canary.h"
 
 #define CANARY_WORD_MAX	64
+
+static unsigned int settle_ms = 100;
+module_param(settle_ms, uint, 0600);
+MODULE_PARM_DESC(settle_ms, "Milliseconds between the word about a canary and its pull");
 
 static const struct canary * const canaries[] = {
 	canary_faults,
@@ -88,6 +94,8 @@ static ssize_t canary_write(struct file *file, const char __user *buf,
 		return -EINVAL;
 
 	pr_info("pulling %s\n", canary->word);
+	/* A console has a thread of its own, which some canaries end. */
+	msleep(settle_ms);
 	canary->pull();
 
 	return count;

@@ -6,7 +6,7 @@
  * other, each from a process of its own, for some end who pulls them. Those that a
  * comma joins are pulled at once, each on a processor of its own. Without a word it
  * tells which there are. Who watches for what takes long is first told to
- * lose patience early.
+ * lose patience early. CANARY_PARAMETERS in the environment is for the module.
  *
  * Exit codes: 0 all were pulled; 1 one is not there, or could not be pulled.
  */
@@ -85,12 +85,13 @@ static int show(const char *path)
 
 static int load(const char *path)
 {
+	const char *parameters = getenv("CANARY_PARAMETERS");
 	int fd, ret = 0;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
+	if (syscall(SYS_finit_module, fd, parameters ? parameters : "", 0) && errno != EEXIST)
 		ret = -errno;
 	close(fd);
 	return ret;

@@ -125,6 +125,9 @@ fn session_call(action: &Action) -> Option<Call> {
     let lu = LU.to_owned();
     Some(match action {
         Action::CreateSession { session } => Call::new("lu_create_session", [lu, string(session)]),
+        Action::CreateSessions { name, times } => {
+            Call::new("lu_create_sessions", [lu, string(name), times.to_string()])
+        }
         Action::RetrieveSession { session, answer } => match answer {
             Answer::Taken => Call::new("lu_retrieve_session", [lu, string(session)]),
             Answer::Unwritable => Call::new("lu_retrieve_unanswered", [lu, string(session)]),

@@ -158,6 +158,7 @@ fn kind(step: &Step) -> &'static str {
             | Action::OpenAgain { .. }
             | Action::CreateMemfd { .. }
             | Action::CreateSession { .. }
+            | Action::CreateSessions { .. }
             | Action::Preserve { .. }
             | Action::RetrieveSession { .. }
             | Action::Retrieve { .. }

@@ -13,6 +13,8 @@ pub(super) const SPLAT_LINES_MAX: usize = 1000;
 const PROLOGUE_LINES_MAX: usize = 8;
 /// Lines from what is wrong to the oops.
 const OOPS_LINES_MAX: usize = 12;
+/// Lines that are nobody's between those of a splat that was interrupted.
+const STRANGE_LINES_MAX: u8 = 8;
 /// Lines to a stack trace that may come or not.
 const PERHAPS_LINES_MAX: usize = 40;
 
@@ -46,6 +48,8 @@ pub(super) struct Draft {
     is_dropped: bool,
     /// Whether its last line is the end of a stack trace.
     ends_with_stack: bool,
+    /// How many lines came since it was interrupted that are not its own.
+    strange: u8,
 }
 
 impl Draft {
@@ -65,6 +69,7 @@ impl Draft {
             station: station(heading, text),
             is_dropped: false,
             ends_with_stack: false,
+            strange: 0,
         }
     }
 
@@ -154,7 +159,14 @@ impl Draft {
         }
         if self.state != State::Prologue && self.state != State::Done {
             self.state = State::Resumed;
+            self.strange = 0;
         }
+    }
+
+    /// Whether it still waits for its rest although this line was not of it.
+    pub(super) fn waits(&mut self) -> bool {
+        self.strange += 1;
+        self.state == State::Resumed && self.strange <= STRANGE_LINES_MAX
     }
 
     /// Takes a line that begins no complaint, if it is part of this one.

@@ -15,6 +15,8 @@ use super::trace::is_announcement;
 
 /// Splats that are kept of one log.
 const SPLATS_MAX: usize = 500;
+/// What a processor begins with that says what it does because another asked.
+const ANSWER: &str = "NMI backtrace for cpu";
 /// Complaints of one writer that stand inside one another.
 const NESTING_MAX: usize = 4;
 
@@ -123,9 +125,6 @@ impl Finder {
             self.found.is_cut = true;
             return;
         }
-        if let Some(&outer) = open.last() {
-            self.found.drafts[outer].interrupt();
-        }
         let number = self.found.drafts.len();
         if self.suites.is_on_purpose(heading.class) {
             self.staged.push(number);
@@ -133,14 +132,14 @@ impl Finder {
         let mut draft = Draft::new(heading, text, index);
         draft.announcement = announced.filter(|_| is_cut(text) || text.starts_with("BUG "));
         self.found.drafts.push(draft);
-        if open.len() == NESTING_MAX {
-            open.remove(0);
-        }
-        open.push(number);
+        self.nest(open, number);
     }
 
     /// Gives a line to the splat that it is part of, if there is one.
     fn body(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
+        if text.starts_with(ANSWER) && self.answers(open, text, index) {
+            return true;
+        }
         while let Some(&top) = open.last() {
             self.found.looks += 1;
             if self.found.drafts[top].takes(text, index) {
@@ -149,15 +148,36 @@ impl Finder {
                 }
                 return true;
             }
+            if self.found.drafts[top].waits() {
+                return false;
+            }
             open.pop();
         }
-        // A processor that was asked answers by itself.
-        let asking = self
-            .asks
-            .filter(|_| text.starts_with("NMI backtrace for cpu"));
-        let answered = asking.filter(|asking| self.found.drafts[*asking].takes(text, index));
-        open.extend(answered);
-        answered.is_some()
+        false
+    }
+
+    /// A processor that was asked what it does answers by itself, whatever it was
+    /// telling.
+    fn answers(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
+        let Some(asking) = self.asks.filter(|asking| !open.contains(asking)) else {
+            return false;
+        };
+        if !self.found.drafts[asking].takes(text, index) {
+            return false;
+        }
+        self.nest(open, asking);
+        true
+    }
+
+    /// Has a draft take the lines of a writer before all that it has open.
+    fn nest(&mut self, open: &mut Vec<usize>, number: usize) {
+        if let Some(&outer) = open.last() {
+            self.found.drafts[outer].interrupt();
+        }
+        if open.len() == NESTING_MAX {
+            open.remove(0);
+        }
+        open.push(number);
     }
 
     fn finish(mut self, lines: &[Line]) -> Found {

@@ -123,6 +123,9 @@ impl Reader {
     /// holds it, and a program may leave its line open: then the kernel's line begins
     /// in the middle.
     fn bytes(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut start = 0;
         let mut outside = Prefix::whole(bytes).unwrap_or_default();
         let mut next = 1;

@@ -135,6 +135,8 @@ mod tests {
             stages: vec![stage],
             ending: Ending::Orderly,
             serial: b"",
+            hang: None,
+            host_time: Default::default(),
         };
         is_at_teeth(&scenario, &evidence)
     }

@@ -2,7 +2,7 @@
 //! One stage's program: whether what it wrote and how it ended is a pass for sure,
 //! and whether it is this stage's program at all. Knows nothing of the console.
 
-use super::{Judgement, Outcome, Subject, foreign};
+use super::{Blame, Judgement, Outcome, Subject, blame, foreign};
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::generate::INTERLEAVING;
 use crate::ktap::{Report, Status, Test};
@@ -13,12 +13,10 @@ pub(super) fn failed_stage(subject: Subject<'_>, evidence: &Evidence<'_>) -> Opt
     for (index, stage) in evidence.stages.iter().enumerate() {
         let number = index + 1;
         let report = Report::parse(stage.output);
-        if let Some((outcome, what)) = trouble(subject, number, stage, &report) {
+        if let Some(mut trouble) = trouble(subject, number, stage, &report) {
             let ran = matches!(subject, Subject::InTree(_)) || !report.leaves().is_empty();
-            return Some(
-                Judgement::new(outcome, format!("stage {number}: {what}"))
-                    .in_time(stage.started && ran),
-            );
+            trouble.reason = format!("stage {number}: {}", trouble.reason);
+            return Some(trouble.in_time(stage.started && ran).with_host(evidence));
         }
         let is_last = number == evidence.stages.len();
         if skip_reason(subject, stage, &report).is_some() && is_last {
@@ -36,22 +34,48 @@ fn trouble(
     number: usize,
     stage: &StageEvidence<'_>,
     report: &Report,
-) -> Option<(Outcome, String)> {
+) -> Option<Judgement> {
     if !stage.started {
-        return Some((Outcome::Error, "the program was not started".to_owned()));
+        return Some(Judgement::new(
+            Outcome::Error,
+            "the program was not started",
+        ));
     }
     match subject {
-        Subject::InTree(_) => foreign::trouble(stage, report),
+        Subject::InTree(_) => {
+            let (outcome, what) = foreign::trouble(stage, report)?;
+            Some(Judgement::new(outcome, what))
+        }
         Subject::Scenario(scenario) => stage_trouble(stage, report)
-            .map(|(outcome, what)| (outcome, with_words(scenario, number, &what)))
+            .map(|mut judgement| {
+                judgement.reason = with_words(scenario, number, &judgement.reason);
+                judgement
+            })
             .or_else(|| {
                 let what = other_program(scenario, number, stage, report)?;
-                Some((Outcome::Fail, what))
+                Some(Judgement::new(Outcome::Fail, what).blamed_on(Blame::Test))
             }),
     }
 }
 
-fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome, String)> {
+impl Judgement {
+    /// Says so where the host kept the guest waiting: what did not come in time then
+    /// may have come later. Tasks that did not meet may have been kept from it.
+    fn with_host(mut self, evidence: &Evidence<'_>) -> Self {
+        if !blame::kept_waiting(&evidence.host_time) {
+            return self;
+        }
+        self.reason += &format!("; mind that {}", blame::withheld(&evidence.host_time));
+        match self.blame {
+            Some(Blame::Test) if self.outcome == Outcome::Error => self.blamed_on(Blame::Host),
+            _ => self,
+        }
+    }
+}
+
+fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<Judgement> {
+    let of_test =
+        |outcome, what: String| Some(Judgement::new(outcome, what).blamed_on(Blame::Test));
     let leaves = report.leaves();
     // The innermost says most, but no level may have failed.
     if let Some(test) = leaves
@@ -60,45 +84,44 @@ fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Outcome,
         .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
     {
         // Where tasks did not meet as they were to, nothing is known of the kernel.
-        let outcome = match said_first(&test.diagnostics) {
-            Some(said) if said.starts_with(INTERLEAVING) => Outcome::Error,
-            _ => Outcome::Fail,
+        return match said_first(&test.diagnostics) {
+            Some(said) if said.starts_with(INTERLEAVING) => of_test(Outcome::Error, failure(test)),
+            _ => Some(Judgement::new(Outcome::Fail, failure(test))),
         };
-        return Some((outcome, failure(test)));
     }
     if stage.output_cut {
-        return Some((
+        return of_test(
             Outcome::Fail,
             "the program wrote more than is kept".to_owned(),
-        ));
+        );
     }
     if let Some(problem) = report.problems.first() {
-        return Some((
+        return of_test(
             Outcome::Fail,
             format!("the results are not whole: {problem}"),
-        ));
+        );
     }
     if report.skip_all.is_none() && !leaves.is_empty() && !report.has_totals {
         // The harness leaves them out only with what it never began.
         let problem = "the results are not whole: there are no totals";
-        return Some((Outcome::Fail, problem.to_owned()));
+        return of_test(Outcome::Fail, problem.to_owned());
     }
     match stage.exit {
         Some(ExitKind::Code(0)) if leaves.is_empty() && report.skip_all.is_none() => {
-            Some((Outcome::Error, "the program ran no test".to_owned()))
+            of_test(Outcome::Error, "the program ran no test".to_owned())
         }
         Some(ExitKind::Code(0)) => None,
         Some(ExitKind::Code(4)) if is_skip(stage, report) => None,
-        Some(ExitKind::Code(code)) => Some((
+        Some(ExitKind::Code(code)) => of_test(
             Outcome::Fail,
             format!("the program exited with code {code}"),
-        )),
+        ),
         Some(ExitKind::Signal(signal)) => {
-            Some((Outcome::Fail, format!("signal {signal} ended the program")))
+            of_test(Outcome::Fail, format!("signal {signal} ended the program"))
         }
-        Some(ExitKind::TimedOut) | None => Some((
+        Some(ExitKind::TimedOut) | None => Some(Judgement::new(
             Outcome::Error,
-            "nothing is known of the program's end".to_owned(),
+            "nothing is known of the program's end",
         )),
     }
 }

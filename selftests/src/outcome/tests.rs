@@ -43,6 +43,8 @@ fn evidence<'a>(output: &'a str, exit: ExitKind, ending: Ending, serial: &'a str
         stages: vec![stage],
         ending,
         serial: serial.as_bytes(),
+        hang: None,
+        host_time: Default::default(),
     }
 }
 
@@ -372,6 +374,7 @@ fn faults_of_the_host_and_deadlines_come_first() {
     let log = serial(WARNING, "");
     let ours = Ending::Ours {
         what: "QEMU died".to_owned(),
+        blame: Blame::Host,
     };
     assert_eq!(
         outcome(PASSED, ExitKind::Code(0), ours, &log).0,
@@ -459,3 +462,5 @@ fn an_error_outside_the_program_s_time_is_a_failure() {
         )
     );
 }
+
+mod blame;

@@ -11,6 +11,8 @@ use super::{Device, Step};
 pub enum Action {
     /// Makes a session.
     CreateSession { session: String },
+    /// Makes many sessions, with numbers behind their common name.
+    CreateSessions { name: String, times: u64 },
     /// Retrieves a session of the kernel before.
     RetrieveSession { session: String, answer: Answer },
     /// Asks a session for its name and compares it.
@@ -314,6 +316,9 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateSession { session } => write!(f, "create session {session}"),
+            Self::CreateSessions { name, times } => {
+                write!(f, "create sessions {name}_1 to {name}_{times}")
+            }
             Self::RetrieveSession {
                 session,
                 answer: Answer::Taken,

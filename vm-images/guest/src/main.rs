@@ -82,7 +82,7 @@ fn live() -> Result<(), PortError> {
                 programs.run(&mut port, &call, timeout_ms)?;
             }
             // Whoever asked has ended.
-            ToGuest::Answer { .. } => {}
+            ToGuest::Answer { .. } | ToGuest::TimeIsUp => {}
             ToGuest::Kexec { cmdline, again } => kexec::go(&mut port, &cmdline, again)?,
             ToGuest::PowerOff => {
                 rustix::fs::sync();

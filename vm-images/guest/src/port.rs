@@ -89,23 +89,38 @@ impl Port {
         Ok(())
     }
 
-    /// Returns what tells, by becoming readable, that there may be an answer.
+    /// Returns what tells, by becoming readable, that the host says something.
     pub(crate) fn watched(&self) -> &File {
         &self.file
     }
 
-    /// Returns the answer to what a program asked for, if it has come. Not to be
-    /// called unless there is something to read.
-    pub(crate) fn answer(&mut self) -> Result<Option<String>, PortError> {
-        self.read()?;
-        match self.orders.pop_front() {
-            Some(ToGuest::Answer { text }) => Ok(Some(text)),
-            Some(other) => {
-                self.orders.push_front(other);
-                Ok(None)
-            }
-            None => Ok(None),
+    /// Takes in what the host has said, without waiting for it to say anything.
+    pub(crate) fn take_in(&mut self) -> Result<(), PortError> {
+        let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(ready) if ready > 0 => self.read(),
+            _ => Ok(()),
         }
+    }
+
+    /// Returns the answer to what a program asked for, if it has come.
+    pub(crate) fn answer(&mut self) -> Option<String> {
+        match self.orders.pop_front() {
+            Some(ToGuest::Answer { text }) => Some(text),
+            other => {
+                other
+                    .into_iter()
+                    .for_each(|other| self.orders.push_front(other));
+                None
+            }
+        }
+    }
+
+    /// Returns whether the host said that a program's time is up, once each time.
+    pub(crate) fn is_time_up(&mut self) -> bool {
+        let is_it = |order: &ToGuest| *order == ToGuest::TimeIsUp;
+        let place = self.orders.iter().position(is_it);
+        place.and_then(|place| self.orders.remove(place)).is_some()
     }
 
     /// Tells the host that something it ordered failed.

@@ -169,17 +169,22 @@ impl Running {
         let mut timed_out = false;
         let mut pipe_open = true;
         let status = loop {
+            let told = !timed_out && port.is_time_up();
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if told || left.is_zero() {
                 if timed_out {
                     break ExitStatus::Stuck;
                 }
                 timed_out = true;
                 deadline = Instant::now() + KILL_LIMIT;
+                if !told {
+                    show_where_tasks_hang();
+                }
                 kill_everything();
                 continue;
             }
             self.poll(port, requests.as_deref(), pipe_open, left.min(TICK))?;
+            port.take_in()?;
             // What it wrote before it asked comes before what it asks.
             pipe_open = pipe_open && self.output.forward(port, 1)?;
             if let Some(requests) = &mut requests {
@@ -206,9 +211,10 @@ impl Running {
         if pipe_open {
             fds.push(PollFd::new(&self.output.pipe, PollFlags::IN));
         }
-        if let Some(requests) = requests {
-            fds.push(PollFd::new(requests.watched(port), PollFlags::IN));
-        }
+        // A time that is up does not wait for a program's wish.
+        fds.push(PollFd::new(port.watched(), PollFlags::IN));
+        let wishes = requests.and_then(Requests::watched);
+        fds.extend(wishes.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(io::Error::from(error).into()),
@@ -278,11 +284,15 @@ impl Output {
     }
 }
 
+/// Where tasks hang is what a developer asks next: into the kernel log. Nobody else
+/// does that for a host that did not say that time was up.
+fn show_where_tasks_hang() {
+    let _ = std::fs::write("/proc/sysrq-trigger", "w");
+}
+
 /// Kills every process but this one: test frameworks put their children into
 /// groups of their own, and after a time-out nothing is worth keeping.
 fn kill_everything() {
-    // Where tasks hang is what a developer asks next: into the kernel log.
-    let _ = std::fs::write("/proc/sysrq-trigger", "w");
     let _ = kill_process_group(Pid::INIT, Signal::KILL);
 }
 

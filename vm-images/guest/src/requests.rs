@@ -55,19 +55,17 @@ impl Requests {
         self.asked = false;
     }
 
-    /// Returns what tells, by becoming readable, that `serve` has something to do.
-    pub(crate) fn watched<'a>(&'a self, port: &'a Port) -> &'a File {
-        if self.asked {
-            port.watched()
-        } else {
-            &self.request
-        }
+    /// Returns what tells, by becoming readable, that a program asks for something;
+    /// nothing while what it asked before has no answer.
+    pub(crate) fn watched(&self) -> Option<&File> {
+        (!self.asked).then_some(&self.request)
     }
 
-    /// Passes on what has come: a request to the host, or its answer to the program.
+    /// Passes on what has come: a request to the host, or its answer to the program,
+    /// which the port must have taken in.
     pub(crate) fn serve(&mut self, port: &mut Port) -> Result<(), PortError> {
-        if self.asked && is_readable(port.watched()) {
-            let answer = port.answer()?;
+        if self.asked {
+            let answer = port.answer();
             self.asked = answer.is_none();
             answer.iter().for_each(|text| self.tell(text));
         }
@@ -111,12 +109,6 @@ fn open_pipe(name: &str) -> io::Result<File> {
         .write(true)
         .custom_flags(nonblocking)
         .open(path)
-}
-
-fn is_readable(file: &File) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(file, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(ready) if ready > 0)
 }
 
 /// A line that came in.

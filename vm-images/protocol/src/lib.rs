@@ -13,7 +13,7 @@ pub use codec::{Decoder, EncodeError, LineError, Message, encode};
 pub use message::{Content, Exit, ExitStatus, FromGuest, ToGuest};
 
 /// Number of the language; both ends must speak the same.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// Name of the virtio port that carries the channel.
 pub const PORT_NAME: &str = "testbed";

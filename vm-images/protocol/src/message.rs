@@ -107,9 +107,13 @@ pub enum ToGuest {
         env: Vec<(String, String)>,
         /// Folder in the guest that it starts in.
         dir: String,
-        /// Time after which the guest kills it, in milliseconds.
+        /// Time after which the guest kills it, in milliseconds, should the host not
+        /// have said before that it is up.
         timeout_ms: u64,
     },
+    /// The time of the program that runs is up: kill it. Answered by its `Exited`;
+    /// nothing once that has ended.
+    TimeIsUp,
     /// What came of a request, for the program; nothing once that has ended.
     Answer {
         /// A line.

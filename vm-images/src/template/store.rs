@@ -295,6 +295,8 @@ fn why(end: End) -> NoTemplate {
         End::LaunchFailed { error } => NoTemplate::Host(error.clone()),
         End::QemuDied { during, .. }
         | End::ChannelBroken { during, .. }
+        | End::MonitorBroken { during, .. }
+        | End::HostTooSlow { phase: during, .. }
         | End::DeadlineExpired { phase: during, .. }
             if *during == Phase::Save =>
         {

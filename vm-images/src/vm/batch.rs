@@ -58,6 +58,8 @@ pub fn run_shared(
             end: End::PoweredOff,
             start: run.start.clone(),
             shared: sharers.len() > 1,
+            host_time: run.host_time,
+            hang: None,
             accelerator: spec.accelerator,
             qemu_version: spec.qemu.full_version.clone(),
         };
@@ -70,6 +72,7 @@ pub fn run_shared(
 /// Returns what became of each program; none if one did not end well.
 fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<StageRecord>>, End> {
     let mut session = run.start(&Job::default())?;
+    run.greet(&mut session)?;
     let fresh = run.stages.clone();
     let mut records = Vec::new();
     for Sharer { stage, .. } in sharers {
@@ -81,6 +84,7 @@ fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<StageRecord
         records.append(&mut run.stages);
     }
     run.power_off(&mut session)?;
+    (run.host_time, _) = session.into_account();
     Ok(Some(records))
 }
 

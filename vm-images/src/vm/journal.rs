@@ -26,7 +26,7 @@ pub(super) enum Speaker {
 }
 
 #[derive(Serialize)]
-struct Entry<'a, M> {
+struct Entry<'a, M: ?Sized> {
     ms: u64,
     from: Speaker,
     message: &'a M,
@@ -51,7 +51,7 @@ impl Journal {
     }
 
     /// Writes an entry down; after too many bytes a last word, then nothing.
-    pub(super) fn note<M: Serialize>(&mut self, from: Speaker, message: &M) {
+    pub(super) fn note<M: Serialize + ?Sized>(&mut self, from: Speaker, message: &M) {
         if self.bytes > BYTES_MAX {
             return;
         }

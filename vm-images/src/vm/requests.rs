@@ -87,9 +87,10 @@ fn quoted(text: &str) -> String {
 #[derive(Debug)]
 struct Wanted<'a> {
     request: Request<'a>,
-    until: Instant,
+    /// In the guest's time, which is the one that the guest's kernel waits in.
+    until: Duration,
     /// Since when the slot's power is said to be off and its indicator not.
-    going_off: Option<Instant>,
+    going_off: Option<Duration>,
 }
 
 impl Wanted<'_> {
@@ -97,11 +98,17 @@ impl Wanted<'_> {
     /// that it found empty, a second later the indicator, and QEMU takes that for the
     /// wish to let go of whatever is there by then. A next kernel that finds it so does
     /// not bother about the indicator.
-    fn is_ready(&mut self, is_empty: bool, power: Power, now: Instant, patience: Duration) -> bool {
+    fn is_ready(
+        &mut self,
+        is_empty: bool,
+        power: Power,
+        now: Duration,
+        patience: Duration,
+    ) -> bool {
         match power {
             Power::GoingOff => {
                 let since = *self.going_off.get_or_insert(now);
-                is_empty && now.saturating_duration_since(since) >= patience / INDICATOR_PART
+                is_empty && now.saturating_sub(since) >= patience / INDICATOR_PART
             }
             Power::Off | Power::On => {
                 self.going_off = None;
@@ -164,7 +171,7 @@ impl<'a> Requests<'a> {
             Verb::Plug => {
                 self.wanted = Some(Wanted {
                     request,
-                    until: Instant::now() + self.patience,
+                    until: session.guest_time() + self.patience,
                     going_off: None,
                 });
                 return Ok(());
@@ -187,7 +194,7 @@ impl<'a> Requests<'a> {
         };
         let Request { slot, port, .. } = wanted.request;
         let is_empty = session.is_empty(&slot.name);
-        let now = Instant::now();
+        let now = session.guest_time();
         let came = match session.power(port) {
             Err(why) => Err(why),
             Ok(power) if wanted.is_ready(is_empty, power, now, self.patience) => {
@@ -249,7 +256,7 @@ mod tests {
     #[test]
     fn a_slot_is_free_when_nobody_will_switch_it_off_any_more() {
         let machine = machine();
-        let now = Instant::now();
+        let now = Duration::from_secs(1);
         let mut wanted = Wanted {
             request: Request::parse("plug 0000:01:00.0", &machine).unwrap(),
             until: now,

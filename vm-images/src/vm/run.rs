@@ -14,7 +14,7 @@ use super::session::Session;
 use super::{Job, NextKernel, StageJob, VmSpec, recipe};
 use crate::qemu::Memory;
 use crate::template::Template;
-use crate::transcript::{End, Phase, StageRecord, Start, millis};
+use crate::transcript::{End, Hang, HostTime, Phase, StageRecord, Start, millis};
 
 /// Waits for the hello of a kernel that has booted.
 pub(super) fn meet(session: &mut Session) -> Result<(), End> {
@@ -49,6 +49,10 @@ pub(super) struct Run<'a> {
     pub(super) start: Start,
     /// The stages that were begun.
     pub(super) stages: Vec<StageRecord>,
+    /// What the host gave the guest of its time.
+    pub(super) host_time: HostTime,
+    /// What was seen when something took too long.
+    pub(super) hang: Option<Hang>,
     steps: u64,
 }
 
@@ -60,12 +64,13 @@ impl<'a> Run<'a> {
             activity,
             start: Start::Boot,
             stages: Vec::new(),
+            host_time: HostTime::default(),
+            hang: None,
             steps: 0,
         }
     }
 
-    /// Gets a guest that is ready for stage 1: from the template, or else by
-    /// booting it.
+    /// Gets a guest on its way to stage 1: from the template, or else by booting it.
     pub(super) fn start(&mut self, job: &Job) -> Result<Session, End> {
         fs::create_dir_all(&self.spec.artifacts)
             .and_then(|()| recipe::write(self.spec, job))
@@ -79,10 +84,8 @@ impl<'a> Run<'a> {
                         trouble: trouble.to_string(),
                     };
                 }
-                Ok(mut session) => {
+                Ok(session) => {
                     self.start = Start::Template;
-                    // From here on it is the guest that does or does not.
-                    self.begin(&mut session, 1)?;
                     return Ok(session);
                 }
             }
@@ -90,9 +93,16 @@ impl<'a> Run<'a> {
         self.say("boot");
         let mut session = Session::launch(self.spec, Memory::Fresh, self.cancel)?;
         session.enter(Phase::Boot, self.spec.deadlines.boot);
-        meet(&mut session)?;
-        self.begin(&mut session, 1)?;
         Ok(session)
+    }
+
+    /// Has the guest begin with stage 1. From here on it is the guest that does or
+    /// does not.
+    pub(super) fn greet(&mut self, session: &mut Session) -> Result<(), End> {
+        if self.start != Start::Template {
+            meet(session)?;
+        }
+        self.begin(session, 1)
     }
 
     /// Gets a guest that goes on from where the template was saved. What fails
@@ -113,7 +123,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn drive(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
-        match self.drive_stages(session, job) {
+        let driven = self.greet(session);
+        match driven.and_then(|()| self.drive_stages(session, job)) {
             Ok(()) => self.power_off(session),
             // The guest is said to be usable still: end in order, keep the news.
             Err(trouble @ End::Trouble { .. }) => match self.power_off(session) {
@@ -172,8 +183,9 @@ impl<'a> Run<'a> {
         stage: &StageJob,
     ) -> Result<Exit, End> {
         self.say(&format!("stage {number}"));
-        let limit = stage.timeout + self.spec.deadlines.stage_margin;
-        session.enter(Phase::Stage(number), limit);
+        let margin = self.spec.deadlines.stage_margin;
+        session.enter(Phase::Stage(number), stage.timeout + margin);
+        session.ring_at(stage.timeout);
         for file in &stage.files {
             session.send(&file.order().map_err(End::launch_failed)?)?;
         }
@@ -241,8 +253,13 @@ fn follow_program(
                 record.output.extend(data.into_iter().take(room));
             }
             FromGuest::Exited {
-                exit, output_cut, ..
+                mut exit,
+                output_cut,
+                ..
             } if record.started => {
+                // Also of a program that came to its end while it was being looked at:
+                // what the kernel said from then on is nobody's complaint.
+                exit.timed_out |= session.has_rung();
                 record.output_cut |= output_cut;
                 record.exit = Some(exit);
                 return Ok(exit);

@@ -3,7 +3,9 @@
 //! of its phase, and while it lasts QEMU's life, the monitor, the console's
 //! size and the user's wish to stop are watched too.
 
+mod inquest;
 mod slots;
+mod time;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -18,20 +20,22 @@ use testbed_host::process::{Child, Tool};
 use testbed_protocol::{Decoder, FromGuest, LineError, ToGuest, encode};
 
 use super::VmSpec;
+use super::clock::{self, Clock, Time};
 use super::ending::QemuEnd;
 use super::journal::{Journal, Speaker};
 use super::sockets::{Connected, Sockets};
+use super::threads;
 use crate::qemu::{Memory, Wiring, arguments};
 use crate::qmp::{Qmp, QmpError, QmpEvent};
 use crate::qtest::Qtest;
 use crate::template::devices::Devices;
-use crate::transcript::{End, Phase};
+use crate::transcript::{End, Hang, Phase};
 
 /// Longest sleep between two looks at everything that is watched.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Limit for QEMU to end once it has closed its connections.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// Limit for QEMU to end once it has closed its connections, on a host without time.
+const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Time for a QEMU that refused something to be gone, if that is how it refuses.
 const DYING: Duration = Duration::from_millis(500);
@@ -65,9 +69,21 @@ pub(super) struct Session {
     journal: Journal,
     artifacts: Utf8PathBuf,
     cancel: Cancel,
+    /// When QEMU was started, and what it has had since.
+    begin: Instant,
+    clock: Clock,
     phase: Phase,
     phase_begin: Instant,
+    /// What had been withheld from the guest when the phase began.
+    phase_withheld: Duration,
+    /// In the guest's time, as all limits.
     phase_limit: Duration,
+    /// When the guest is to be told that a program's time is up, if it is to be.
+    bell: Option<Duration>,
+    has_rung: bool,
+    /// Whether the guest's memory is to be kept should it hang.
+    keep_dump: bool,
+    hang: Option<Hang>,
 }
 
 impl Session {
@@ -89,10 +105,12 @@ impl Session {
             .deadline("launch", spec.deadlines.launch)
             .spawn()
             .map_err(End::launch_failed)?;
-        let deadline = begin + spec.deadlines.launch;
+        let mut clock = Clock::default();
         let connected = sockets
             .accept(|| {
-                child.try_wait().is_none() && !cancel.is_cancelled() && Instant::now() < deadline
+                clock.look_if_due(begin.elapsed(), || threads::look(child.id()));
+                let time = clock::look_at(spec.deadlines.launch, begin.elapsed(), clock.withheld());
+                child.try_wait().is_none() && !cancel.is_cancelled() && time == Time::Left
             })
             .map_err(End::launch_failed)?;
         let Some(Connected {
@@ -101,14 +119,14 @@ impl Session {
             test_port,
         }) = connected
         else {
-            return Err(gave_up(spec, &mut child, cancel));
+            return Err(gave_up(spec, &mut child, cancel, &clock));
         };
         let test_port = Qtest::connect(test_port).map_err(End::launch_failed)?;
         channel.set_nonblocking(true).map_err(End::launch_failed)?;
         let qmp = Qmp::connect(qmp).map_err(|error| {
             // Its end shows on the socket a moment before the process is gone.
             match child.wait_until(Instant::now() + CLOSE_LIMIT) {
-                Some(_) => gave_up(spec, &mut child, cancel),
+                Some(_) => gave_up(spec, &mut child, cancel, &clock),
                 None => End::launch_failed(error),
             }
         })?;
@@ -126,24 +144,17 @@ impl Session {
             journal,
             artifacts: spec.artifacts.clone(),
             cancel: cancel.clone(),
+            begin,
+            clock,
             phase: Phase::Launch,
             phase_begin: begin,
+            phase_withheld: Duration::ZERO,
             phase_limit: spec.deadlines.launch,
+            bell: None,
+            has_rung: false,
+            keep_dump: spec.keep_dump,
+            hang: None,
         })
-    }
-
-    /// Begins a phase and its deadline. That of a start begins with QEMU itself.
-    pub(super) fn enter(&mut self, phase: Phase, limit: Duration) {
-        if !matches!(phase, Phase::Boot | Phase::Restore) {
-            self.phase_begin = Instant::now();
-        }
-        self.phase = phase;
-        self.phase_limit = limit;
-    }
-
-    /// Returns the host time since the phase began.
-    pub(super) fn phase_elapsed(&self) -> Duration {
-        self.phase_begin.elapsed()
     }
 
     /// Stops the machine and writes it to a file, but for its memory; returns its
@@ -179,7 +190,8 @@ impl Session {
 
     /// Returns what tells whether the phase may last longer.
     fn patience(&self) -> impl Fn() -> bool + use<> {
-        let (end, cancel) = (self.phase_begin + self.phase_limit, self.cancel.clone());
+        let limit = self.phase_limit.saturating_mul(clock::PATIENCE);
+        let (end, cancel) = (self.phase_begin + limit, self.cancel.clone());
         move || Instant::now() < end && !cancel.is_cancelled()
     }
 
@@ -321,10 +333,7 @@ impl Session {
         if self.cancel.is_cancelled() {
             return Err(End::Cancelled);
         }
-        if self.phase_elapsed() >= self.phase_limit {
-            self.note_where_it_hangs();
-            return Err(End::expired(self.phase, self.phase_limit));
-        }
+        self.check_time()?;
         let console = fs::metadata(self.artifacts.join("serial.log"));
         if console.is_ok_and(|console| console.len() > CONSOLE_BYTES_MAX) {
             return Err(End::ConsoleFlood {
@@ -409,25 +418,20 @@ impl Session {
         Ok(())
     }
 
-    /// Leaves the processors' registers in a file, for whoever asks where a
-    /// guest hangs. A QEMU that does not answer hangs itself.
-    fn note_where_it_hangs(&mut self) {
-        let registers = self.qmp.monitor("info registers -a");
-        let text = registers.unwrap_or_else(|error| format!("{error}\n"));
-        let path = self.artifacts.join("hang.registers");
-        if let Err(error) = fs::write(path, text) {
-            self.journal.note(Speaker::Host, &error.to_string());
-        }
-    }
-
     fn monitor_broken(&self, error: &QmpError) -> End {
-        self.broken(error.to_string())
+        End::MonitorBroken {
+            during: self.phase,
+            error: error.to_string(),
+        }
     }
 
     /// QEMU has hung up: collects it and tells what that comes to.
     fn after_end(&mut self) -> End {
         let Some(status) = self.child.wait_until(Instant::now() + CLOSE_LIMIT) else {
-            return self.broken("QEMU closed the channel and goes on".to_owned());
+            return End::MonitorBroken {
+                during: self.phase,
+                error: "QEMU closed the channel and goes on".to_owned(),
+            };
         };
         if let Err(end) = self.read_qmp() {
             return end;
@@ -450,7 +454,7 @@ impl Session {
 }
 
 /// Returns why QEMU did not get as far as being connected.
-fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel) -> End {
+fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel, clock: &Clock) -> End {
     if cancel.is_cancelled() {
         return End::Cancelled;
     }
@@ -460,6 +464,14 @@ fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel) -> End {
             status: status.to_string(),
             stderr_tail: stderr_tail(&spec.artifacts),
         },
+        None if clock.guest() < spec.deadlines.launch => {
+            let time = clock.account();
+            End::HostTooSlow {
+                phase: Phase::Launch,
+                wall_ms: time.wall_ms,
+                given_ms: time.given_ms(),
+            }
+        }
         None => End::expired(Phase::Launch, spec.deadlines.launch),
     }
 }

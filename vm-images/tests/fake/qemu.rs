@@ -44,7 +44,7 @@ fn main() {
         "garbage" => channel.write_all(b"\xff\x00 what?\n").unwrap(),
         "endless-line" => channel.write_all(&[b'x'; 100_000]).and(channel.write_all(b"\n")).unwrap(),
         "other-protocol" => channel.write_all(hello("99").as_bytes()).unwrap(),
-        "other-stage" => channel.write_all((hello("5") + &ready("7")).as_bytes()).unwrap(),
+        "other-stage" => channel.write_all((hello("6") + &ready("7")).as_bytes()).unwrap(),
         "console-flood" => File::options()
             .create(true)
             .append(true)
@@ -53,7 +53,7 @@ fn main() {
             .unwrap(),
         "stops" => qmp.write_all(b"{\"event\":\"STOP\"}\r\n").unwrap(),
         "resets-at-goodbye" => {
-            channel.write_all((hello("5") + &ready("1")).as_bytes()).unwrap();
+            channel.write_all((hello("6") + &ready("1")).as_bytes()).unwrap();
             let mut orders = BufReader::new(&channel);
             for _begin_and_power_off in 0..2 {
                 orders.read_line(&mut String::new()).unwrap();
@@ -68,7 +68,7 @@ fn main() {
             if fault == "goes-over-in-mid-line" {
                 channel.write_all(b"{\"type\":\"outp").unwrap();
             }
-            channel.write_all(("\n".to_owned() + &hello("5")).as_bytes()).unwrap();
+            channel.write_all(("\n".to_owned() + &hello("6")).as_bytes()).unwrap();
         }
         "asks" | "pulls-out" => {
             let mut orders = begin_stage(&mut channel);
@@ -92,7 +92,7 @@ fn main() {
 
 /// Says all that comes before a program's first word.
 fn begin_stage(channel: &mut UnixStream) -> BufReader<UnixStream> {
-    let hello = HELLO.replace("PROTOCOL", "5") + "\n" + &READY.replace("STAGE", "1") + "\n";
+    let hello = HELLO.replace("PROTOCOL", "6") + "\n" + &READY.replace("STAGE", "1") + "\n";
     channel.write_all(hello.as_bytes()).unwrap();
     let mut orders = BufReader::new(channel.try_clone().unwrap());
     wait_for(&mut orders, "\"run\"");

@@ -44,6 +44,9 @@ fn main() {
         Some("unlink") => std::fs::remove_file(&args[2]).unwrap(),
         Some("exit") => exit(args[2].parse().unwrap()),
         Some("sleep") => std::thread::sleep(Duration::from_secs(3600)),
+        Some("spin") => loop {
+            std::hint::spin_loop();
+        },
         Some("crash") => std::fs::write("/proc/sysrq-trigger", "c").unwrap(),
         Some("flood") => {
             let line = [b'x'; 4096];

@@ -75,6 +75,7 @@ impl Rig {
             template: None,
             artifacts: path.join("artifacts"),
             deadlines: Deadlines::new(Accelerator::Tcg, 4),
+            keep_dump: false,
         };
         Some(Self { dir, spec, program })
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `ci`: all that CI checks, every failure listed, and what was skipped and why.
 
+mod foreign;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -59,7 +61,8 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     doctor::require(may_install, session)?;
     let mut steps = Vec::new();
     let mut take = |name: &'static str, step: &dyn Fn() -> anyhow::Result<Came>| {
-        if session.cancel.is_cancelled() {
+        let is_wanted = args.only.is_empty() || args.only.iter().any(|part| name.contains(part));
+        if session.cancel.is_cancelled() || !is_wanted {
             return;
         }
         let step_begun = Instant::now();
@@ -122,6 +125,9 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
             &[&UNDER_KASAN[..], &["--profile", "kasan"]].concat(),
             session,
         )
+    });
+    take("formats, validated by other people's tools", &|| {
+        foreign::validate(session)
     });
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");

@@ -2,11 +2,10 @@
 //! `report`: a finished run, judged again from what it recorded; no VM is started.
 
 use crate::cli::ReportArgs;
-use crate::commands::generate;
 use crate::commands::test::judge::Record;
+use crate::commands::{generate, show};
 use crate::exit::{Exit, bad_input};
 use crate::plan::Plan;
-use crate::render;
 use crate::result::RunResult;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
@@ -31,11 +30,14 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
         }
         cells.push(judged.cell);
     }
-    let result = RunResult::new(before.tree, before.series, before.prerequisites, cells)
-        .with_stacks(before.stacks)
-        .with_detectors(before.detectors)
-        // Their cells stopped as soon as enough was known.
-        .with_mutants(before.mutants);
-    render::result(&result, args.format, folder.path().as_str(), &plan.again)?;
+    let result = RunResult {
+        setting: before.setting,
+        ..RunResult::new(before.tree, before.series, before.prerequisites, cells)
+    }
+    .with_stacks(before.stacks)
+    .with_detectors(before.detectors)
+    // Their cells stopped as soon as enough was known.
+    .with_mutants(before.mutants);
+    show::run(&result, &plan, &args.show, &folder, session)?;
     Ok(result.exit())
 }

@@ -129,6 +129,7 @@ impl Rig {
             template: None,
             artifacts: artifacts.to_owned(),
             deadlines: Deadlines::new(self.accelerator, needs.slowness),
+            keep_dump: false,
         }
     }
 }

@@ -136,7 +136,8 @@ impl Request {
             &known,
             &session.cancel,
         )?;
-        for text in notes {
+        for text in &notes {
+            let text = text.clone();
             session.progress.event(Event::Note { text });
         }
         let all: Vec<Stack> = [base].into_iter().chain(prefixes).chain([series]).collect();
@@ -150,6 +151,7 @@ impl Request {
         Ok(Sources {
             tree,
             stacks,
+            notes,
             subjects,
             mutants,
             equivalent,
@@ -203,6 +205,8 @@ pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
 pub(crate) struct Sources {
     pub(crate) tree: Tree,
     pub(crate) stacks: Vec<Stack>,
+    /// What was found there already, or taken out, in sentences.
+    pub(crate) notes: Vec<String>,
     /// The subjects of the series' patches, in their order.
     pub(crate) subjects: Vec<String>,
     /// The mutants of the series that are wanted.

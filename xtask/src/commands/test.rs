@@ -9,9 +9,11 @@ pub(crate) mod kselftest;
 mod loads;
 mod mutants;
 pub(crate) mod prepare;
+mod setting;
 pub(crate) mod start;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
@@ -28,21 +30,22 @@ use self::history::History;
 use self::mutants::Court;
 use self::prepare::Ground;
 use self::start::Start;
-use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
+use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
 use crate::commands::canary::kit;
 use crate::commands::rig::{Rig, find_machine};
 use crate::commands::sources::{Request, Sources};
-use crate::commands::{doctor, generate};
+use crate::commands::{doctor, generate, show};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan, Wishes};
 use crate::render;
-use crate::result::{CellResult, RunResult, StackResult};
+use crate::result::{CellResult, RunResult, Setting, StackResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Runs the chain and prints the verdict.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
+    let began = Timestamp::now();
     let inquiry = Inquiry::look_up(args, session)?;
     if args.dry_run {
         render::to_stdout(&render::plan::text(&inquiry.plan))?;
@@ -68,13 +71,13 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         session,
     };
     let mutants = court.judge(&results)?;
-    let result = plan
-        .result(&ready, results)
+    let result = ready
+        .result(results, began, &folder)
         .with_detectors(detectors)
         .with_mutants(mutants);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();
-    show(&result, plan, args.format, &folder, session)?;
+    show::run(&result, plan, &args.show, &folder, session)?;
     Ok(result.exit())
 }
 
@@ -299,6 +302,8 @@ pub(crate) struct Ready {
     pub(crate) tree: String,
     /// What results say of the stacks that are judged.
     pub(crate) stacks: Vec<StackResult>,
+    /// All of the circumstances that is known before the first cell.
+    setting: Setting,
 }
 
 impl Ready {
@@ -337,12 +342,26 @@ impl Ready {
             session,
         )?;
         Ok(Self {
+            setting: setting::look(inquiry, sources, &grounds, session)?,
             rig,
             grounds,
             plan: inquiry.plan.clone().with_cells_of(&on_default(tests)),
             tree: sources.tree.label().to_owned(),
             stacks: sources.results(&inquiry.plan.stacks),
         })
+    }
+
+    /// Returns what a run that began at `began` came to, from the results of its cells.
+    pub(crate) fn result(
+        &self,
+        cells: Vec<CellResult>,
+        began: Timestamp,
+        folder: &RunFolder,
+    ) -> RunResult {
+        RunResult {
+            setting: setting::of_run(&self.setting, began, folder),
+            ..self.plan.result(self, cells)
+        }
     }
 }
 
@@ -514,26 +533,6 @@ pub(crate) fn match_up<'a>(
     cells
         .map(|cell| find(cell).with_context(|| format!("nothing to run {} on", cell.label())))
         .collect()
-}
-
-/// Prints what a run came to, and where it is.
-///
-/// # Errors
-/// When it cannot be written.
-pub(crate) fn show(
-    result: &RunResult,
-    plan: &Plan,
-    format: Format,
-    folder: &RunFolder,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let run = folder
-        .path()
-        .strip_prefix(session.layout.root())
-        .unwrap_or(folder.path());
-    render::result(result, format, run.as_str(), &plan.again)?;
-    render::line_to_stderr(&format!("run folder: {run}"));
-    Ok(())
 }
 
 /// Returns the arguments beyond scenario, stack and profile that make the same run again.

@@ -113,7 +113,19 @@ mod tests {
             summary(&result),
             @"mutants: 2 of 3 noticed, 1 equivalent, 1 the same code, 1 not built"
         );
-        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @r"");
+        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @"
+
+        mutant-it-put-drop-put-1 (fast): no scenario notices it
+          the call `put(it);` is left out
+          in kernel/it.c:7 (patch 2); 3 scenarios pass
+            --- a/kernel/it.c
+            +++ b/kernel/it.c
+            @@ -7 +7 @@
+            -\tput(it);
+            +\t;
+          see:   RUN/kernels/fast/mutant-it-put-drop-put-1/
+          again: cargo xtask test --stacks mutant-it-put-drop-put-1 --profile fast --kernel K
+        ");
         result.mutants[5].noticed_by = vec!["s".to_owned()];
         let text = findings(&result, "RUN", "");
         assert!(

@@ -1,36 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The table: scenarios against stacks, and what a person should look at.
+//! What a person sees in a terminal: scenarios against stacks, what to look at, and the
+//! verdict, which stands at the end, and at the beginning too when that has scrolled away.
+//!
+//! Colours only repeat what words say.
 
 use std::collections::BTreeMap;
 
+use super::detectors;
 use super::mutants;
-use crate::result::{CellResult, RunResult, Verdict};
+use anstyle::{AnsiColor, Style};
+
+use super::escape::one_line;
+use super::report::{Report, name, what_came};
+use super::rows::{Entry, Grid, Mark, Row};
+use super::wrap::{columns, item, shorten, wrap};
+use crate::result::{CellResult, MutantResult, PatchResult, RunResult};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
+/// A name with fewer columns is none any more.
+const NAME_COLUMNS_MIN: usize = 24;
+/// A place with a short outcome is so wide, so that tables of several profiles agree.
+const PLACE_COLUMNS_MIN: usize = 18;
+/// A smaller screen is not one that anybody has.
+const LINES_OF_A_SCREEN: usize = 24;
+/// More of them are not read to the end.
+const FINDINGS_SHOWN: usize = 10;
 
-/// Returns the result as a table, one for each profile, and the findings below it.
-pub(crate) fn text(result: &RunResult) -> String {
-    let mut profiles: Vec<&str> = Vec::new();
-    for cell in &result.cells {
-        if !profiles.contains(&cell.profile.as_str()) {
-            profiles.push(&cell.profile);
+/// How it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) columns: usize,
+    pub(crate) colour: bool,
+    /// Whether every row and every finding is shown.
+    pub(crate) all: bool,
+}
+
+impl Look {
+    fn paint(self, text: &str, style: Style) -> String {
+        if self.colour && !text.trim().is_empty() {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
         }
     }
-    let mut text = String::new();
-    for profile in profiles {
-        let cells: Vec<&CellResult> = result
-            .cells
-            .iter()
-            .filter(|cell| cell.profile == profile)
-            .collect();
-        text += &grid(profile, &cells);
-        text.push('\n');
-    }
+}
+
+/// Returns all that there is to see.
+pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
+    let result = report.result;
+    let grids = Grid::all(&result.cells, look.all);
+    let mut text: String = grids.iter().map(|grid| table(grid, look) + "\n").collect();
     text += &kept(result);
+    text += &skips(result);
+    text += &findings(report, look);
+    text += &mutants::findings(result, report.run, report.again);
+    text += &detectors::findings(result);
+    text += &patches(result, look);
+    text += &detectors::text(result);
     text += &summary(result);
-    for patch in &result.patches {
-        text += &format!("{}\n", patch.sentence);
+    let verdict = verdict(report, look);
+    if text.lines().count() > LINES_OF_A_SCREEN {
+        text.insert_str(
+            0,
+            &format!("{}\n\n", verdict.lines().next().unwrap_or_default()),
+        );
+    }
+    text += &verdict;
+    let folded = grids
+        .iter()
+        .flat_map(|grid| &grid.rows)
+        .any(|row| row.count > 1);
+    if folded || report.findings().count() > FINDINGS_SHOWN && !look.all {
+        text += &format!("all of it: cargo xtask report {} --all-rows\n", report.run);
     }
     text
 }
@@ -52,100 +94,192 @@ fn kept(result: &RunResult) -> String {
     format!("= ran {when}; nothing that it rests on has changed since\n\n")
 }
 
-/// The table of one profile.
-fn grid(profile: &str, cells: &[&CellResult]) -> String {
-    let mut stacks: Vec<&str> = Vec::new();
-    let mut rows: BTreeMap<&str, BTreeMap<&str, Vec<&CellResult>>> = BTreeMap::new();
-    for cell in cells {
-        if !stacks.contains(&cell.stack.as_str()) {
-            stacks.push(&cell.stack);
-        }
-        rows.entry(&cell.scenario)
-            .or_default()
-            .entry(&cell.stack)
-            .or_default()
-            .push(cell);
-    }
-    let first = rows
-        .keys()
-        .map(|name| name.len())
-        .max()
-        .unwrap_or(0)
-        .max(profile.len() + 10);
-    let mut lines = vec![line(
-        &format!("profile {profile}"),
-        first,
-        &stacks
-            .iter()
-            .map(|stack| (*stack).to_owned())
-            .collect::<Vec<_>>(),
-    )];
-    for (scenario, by_stack) in &rows {
-        let entries: Vec<String> = stacks
-            .iter()
-            .map(|stack| {
-                by_stack
-                    .get(stack)
-                    .map_or_else(String::new, |cells| entry(cells))
-            })
-            .collect();
-        lines.push(line(scenario, first, &entries));
-    }
-    lines.join("\n") + "\n"
+/// How the marks of a table are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    Whole,
+    /// Where there is no room.
+    Short,
 }
 
-fn line(name: &str, width: usize, entries: &[String]) -> String {
-    let columns: String = entries
+impl Words {
+    const fn of(self, mark: Mark) -> &'static str {
+        match (self, mark) {
+            (_, Mark::None) => "",
+            (Self::Whole, Mark::Between) => "mid-series",
+            (Self::Whole, Mark::Due) => "as expected",
+            (Self::Whole, Mark::Changed) => "CHANGED",
+            (Self::Whole, Mark::Unexpected) => "UNEXPECTED",
+            (Self::Short, Mark::Between) => "mid",
+            (Self::Short, Mark::Due) => "ok",
+            (Self::Short, Mark::Changed) => "NEW",
+            (Self::Short, Mark::Unexpected) => "BAD",
+        }
+    }
+}
+
+/// The table of one profile, in words as long as there is room for.
+fn table(grid: &Grid<'_>, look: Look) -> String {
+    let names = grid.rows.iter().map(|row| columns(&label(row)));
+    let longest = names.max().unwrap_or(0).max(columns(grid.profile) + 10);
+    let room = |widths: &[usize]| {
+        look.columns
+            .saturating_sub(widths.iter().map(|width| width + 2).sum())
+    };
+    let mut words = Words::Whole;
+    let mut widths = widths(grid, words, PLACE_COLUMNS_MIN);
+    if room(&widths) < longest {
+        widths = self::widths(grid, words, 0);
+    }
+    if room(&widths) < longest {
+        words = Words::Short;
+        widths = self::widths(grid, words, 0);
+    }
+    let first = longest.min(room(&widths).max(NAME_COLUMNS_MIN));
+    let head: String = grid
+        .stacks
         .iter()
-        .map(|entry| format!("  {entry:<18}"))
+        .zip(&widths)
+        .map(|(stack, width)| format!("  {stack:<width$}"))
         .collect();
-    format!("{name:<width$}{columns}").trim_end().to_owned()
+    let title = format!("profile {}", grid.profile);
+    let mut text = format!("{}\n", format!("{title:<first$}{head}").trim_end());
+    for row in &grid.rows {
+        text += &line(row, first, &widths, words, look);
+    }
+    if words == Words::Short
+        && grid
+            .rows
+            .iter()
+            .flat_map(|row| row.entries.iter().flatten())
+            .any(|entry| entry.mark != Mark::None)
+    {
+        text += "ok: fails as expected; BAD: not as expected; NEW: not as recorded\n";
+    }
+    text
+}
+
+fn widths(grid: &Grid<'_>, words: Words, least: usize) -> Vec<usize> {
+    let width = |(at, stack): (usize, &&str)| {
+        let places = grid.rows.iter().filter_map(|row| row.entries[at].as_ref());
+        let widest = places.map(|entry| columns(&place(entry, words))).max();
+        widest.unwrap_or(0).max(columns(stack)).max(least)
+    };
+    grid.stacks.iter().enumerate().map(width).collect()
+}
+
+fn line(row: &Row, first: usize, widths: &[usize], words: Words, look: Look) -> String {
+    let mut text = format!("{:<first$}", shorten(&label(row), first));
+    let last = row.entries.iter().rposition(Option::is_some);
+    for (at, (entry, width)) in row.entries.iter().zip(widths).enumerate() {
+        let Some(entry) = entry else {
+            text += &" ".repeat(width + 2);
+            continue;
+        };
+        let place = place(entry, words);
+        text += &format!("  {}", look.paint(&place, style(entry)));
+        text += &" ".repeat(width - columns(&place));
+        if Some(at) == last {
+            break;
+        }
+    }
+    format!("{}\n", text.trim_end())
+}
+
+fn label(row: &Row) -> String {
+    match (row.name.as_str(), row.count) {
+        ("", count) => format!("... {count} more scenarios"),
+        (name, 1) => name.to_owned(),
+        (name, count) => format!("{name} ({count})"),
+    }
 }
 
 /// One place in the table: the outcome, and whether it is as it should be.
-/// Repetitions that differ are counted.
-fn entry(cells: &[&CellResult]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for cell in cells {
-        *counts.entry(&cell.outcome).or_default() += 1;
+fn place(entry: &Entry, words: Words) -> String {
+    let outcome = format!("{}{}", entry.outcome, if entry.kept { "=" } else { "" });
+    let mark = words.of(entry.mark);
+    let text = match words {
+        Words::Whole => format!("{outcome:<5} {mark}"),
+        Words::Short => format!("{outcome} {mark}"),
+    };
+    text.trim_end().to_owned()
+}
+
+fn style(entry: &Entry) -> Style {
+    match entry.mark {
+        Mark::Unexpected => AnsiColor::Red.on_default().bold(),
+        Mark::Changed => AnsiColor::Yellow.on_default().bold(),
+        Mark::Between | Mark::Due => Style::new().dimmed(),
+        Mark::None if entry.outcome == "pass" => AnsiColor::Green.on_default(),
+        Mark::None => Style::new().dimmed(),
     }
-    let same = if cells.iter().all(|cell| cell.kept.is_some()) {
-        "="
-    } else {
-        ""
-    };
-    let outcomes: Vec<String> = match cells {
-        [cell] => vec![format!("{:<5}", format!("{}{same}", cell.outcome))],
-        _ => counts
-            .iter()
-            .map(|(outcome, count)| format!("{count} {outcome}{same}"))
-            .collect(),
-    };
-    let mark = if cells.iter().any(|cell| cell.verdict == Verdict::Unexpected) {
-        "UNEXPECTED"
-    } else if cells.iter().any(|cell| cell.snapshot_difference.is_some()) {
-        "CHANGED"
-    } else if cells.iter().any(|cell| cell.expected == "fail") {
-        "as expected"
-    } else if cells
-        .iter()
-        .any(|cell| cell.expected == "either" && cell.outcome != "pass")
-    {
-        // What a later patch of the series changes.
-        "mid-series"
-    } else {
-        ""
-    };
-    format!("{} {mark}", outcomes.join(", "))
-        .trim_end()
-        .to_owned()
+}
+
+/// Returns what was skipped and why, what went alike on several stacks in one line.
+fn skips(result: &RunResult) -> String {
+    let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for cell in result.cells.iter().filter(|cell| cell.is_skipped()) {
+        let stacks = places
+            .entry((&cell.profile, &cell.scenario, &cell.reason))
+            .or_default();
+        if !stacks.contains(&cell.stack.as_str()) {
+            stacks.push(&cell.stack);
+        }
+    }
+    if places.is_empty() {
+        return String::new();
+    }
+    let mut text = "skipped:\n".to_owned();
+    for ((profile, name, reason), stacks) in places {
+        let stacks = stacks.join(", ");
+        text += &format!("  {name} on {stacks} ({profile}): {}\n", one_line(reason));
+    }
+    text + "\n"
+}
+
+/// Returns the findings, each with what, why, where, and the command to see it again.
+fn findings(report: &Report<'_>, look: Look) -> String {
+    let shown = if look.all { usize::MAX } else { FINDINGS_SHOWN };
+    let mut text: String = report
+        .findings()
+        .take(shown)
+        .map(|cell| finding(report, cell))
+        .collect();
+    let left = report.findings().count().saturating_sub(shown);
+    if left > 0 {
+        text += &format!("... and {left} more findings\n\n");
+    }
+    text
+}
+
+fn finding(report: &Report<'_>, cell: &CellResult) -> String {
+    let mut text = format!(
+        "{}: {}\n  {}\n",
+        name(cell),
+        what_came(cell),
+        one_line(&cell.reason)
+    );
+    let difference = cell.snapshot_difference.iter();
+    for line in difference.flat_map(|difference| difference.lines()) {
+        text += &format!("    {}\n", one_line(line));
+    }
+    text += &format!("  see:   {}/{}/\n", report.run, cell.artifacts);
+    text += &format!("  again: {}\n\n", report.command(cell));
+    text
+}
+
+/// Returns what each patch changes, a paragraph for each.
+fn patches(result: &RunResult, look: Look) -> String {
+    let sentence = |patch: &PatchResult| wrap(&one_line(&patch.sentence), look.columns, 0);
+    let text: String = result.patches.iter().map(sentence).collect();
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 fn summary(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
     let skipped = count(&CellResult::is_skipped);
-    let good = count(&|cell| cell.verdict == Verdict::Ok) - skipped;
+    let good = count(&|cell| cell.verdict == crate::result::Verdict::Ok) - skipped;
     let changed = count(&|cell| cell.snapshot_difference.is_some());
     let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
     let mut text = format!("{good} of {} verdicts as expected", result.cells.len());
@@ -171,182 +305,60 @@ fn summary(result: &RunResult) -> String {
     text
 }
 
-/// Returns what was skipped and why, what went alike on several stacks in one line.
-pub(crate) fn skips(result: &RunResult) -> String {
-    let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
-    for cell in result.cells.iter().filter(|cell| cell.is_skipped()) {
-        let stacks = places
-            .entry((&cell.profile, &cell.scenario, &cell.reason))
-            .or_default();
-        if !stacks.contains(&cell.stack.as_str()) {
-            stacks.push(&cell.stack);
+/// Why all is not well, though each cell came to what it should.
+fn why_not(result: &RunResult) -> String {
+    let blind = result.detectors.iter().find(|one| one.is_finding());
+    let mutants: Vec<&MutantResult> = result
+        .mutants
+        .iter()
+        .filter(|one| one.is_finding())
+        .collect();
+    match (blind, mutants.as_slice()) {
+        (Some(one), _) => format!(
+            "the detector of {} is blind on {} ({}), so a pass proves nothing of that kind",
+            one.name, one.stack, one.profile
+        ),
+        (None, [first, ..]) => format!(
+            "{} mutants tell of a hole in the tests, the first is `{}`",
+            mutants.len(),
+            first.name
+        ),
+        (None, []) if result.cells.iter().all(CellResult::is_skipped) => {
+            "nothing could do its work".to_owned()
         }
+        (None, []) => "see above".to_owned(),
     }
-    if places.is_empty() {
-        return String::new();
-    }
-    let mut text = "\nskipped:\n".to_owned();
-    for ((profile, name, reason), stacks) in places {
-        let stacks = stacks.join(", ");
-        text += &format!("  {name} on {stacks} ({profile}): {reason}\n");
-    }
-    text
 }
 
-/// Returns the findings, each with what, why, where, and the command to see it again.
-pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
-    let mut text = String::new();
-    for cell in result.cells.iter().filter(|cell| cell.is_finding()) {
-        let name = format!("{} on {} ({})", cell.scenario, cell.stack, cell.profile);
-        text += &match cell.verdict {
-            Verdict::Unexpected => {
-                format!(
-                    "\n{name}: {}, where {} was expected\n",
-                    cell.outcome, cell.expected
-                )
-            }
-            Verdict::Ok => format!("\n{name}: {}, but not as recorded\n", cell.outcome),
+/// Returns the last lines: the verdict in one, and what to type next.
+fn verdict(report: &Report<'_>, look: Look) -> String {
+    let result = report.result;
+    let bad = AnsiColor::Red.on_default().bold();
+    let error = result.cells.iter().find(|cell| cell.outcome == "error");
+    let first = error.or_else(|| report.findings().next());
+    let (word, style) = match result.exit_code {
+        0 => ("OK", AnsiColor::Green.on_default().bold()),
+        1 => ("FINDING", bad),
+        _ => ("NOT PROVEN", bad),
+    };
+    let Some(first) = first else {
+        let what = match result.exit_code {
+            0 => "every verdict as expected".to_owned(),
+            _ => why_not(result),
         };
-        text += &format!("  {}\n", cell.reason);
-        for line in cell
-            .snapshot_difference
-            .iter()
-            .flat_map(|difference| difference.lines())
-        {
-            text += &format!("    {line}\n");
-        }
-        text += &format!("  see:   {run}/{}/\n", cell.artifacts);
-        text += &format!(
-            "  again: cargo xtask test {}{} --stacks {} --profile {}{rerun}\n",
-            if cell.kselftest { "--kselftest " } else { "" },
-            cell.scenario,
-            cell.stack,
-            cell.profile
-        );
-    }
-    text
+        return format!("{}: {what}\n", look.paint(word, style));
+    };
+    let more = match report.findings().count() {
+        0 | 1 => String::new(),
+        some => format!(" (the first of {some})"),
+    };
+    let reason = one_line(&first.reason);
+    let what = format!("{}: {}{more}: {reason}", name(first), what_came(first));
+    let label = format!("{word}: ");
+    let line = item(&label, &what, usize::MAX);
+    let painted = look.paint(word, style) + &line[word.len()..];
+    format!("{painted}again: {}\n", report.command(first))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::result::Kept;
-    use crate::result::tests::cell;
-
-    fn result(cells: Vec<CellResult>) -> RunResult {
-        RunResult::new(
-            "the tree".into(),
-            "s".into(),
-            vec!["a".into(), "b".into()],
-            cells,
-        )
-    }
-
-    #[test]
-    fn the_table_says_what_is_as_expected_and_what_is_not() {
-        let result = result(vec![
-            cell("held-object", "base", "crash", "fail"),
-            cell("held-object", "series", "pass", "pass"),
-            cell("kexec", "base", "pass", "pass"),
-            cell("kexec", "series", "hang", "pass"),
-            cell("surprise", "base", "pass", "fail"),
-        ]);
-        insta::assert_snapshot!(text(&result), @r"
-        profile fast    base                series
-        held-object     crash as expected   pass
-        kexec           pass                hang  UNEXPECTED
-        surprise        pass  UNEXPECTED
-
-        3 of 5 verdicts as expected; 1 of 3 scenarios have teeth
-        s on the tree
-        every stack has a, b
-        ");
-        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @r"
-
-        kexec on series (fast): hang, where pass was expected
-          hang for a reason
-          see:   RUN/fast/series/kexec/
-          again: cargo xtask test kexec --stacks series --profile fast --kernel K
-
-        surprise on base (fast): pass, where fail was expected
-          pass for a reason
-          see:   RUN/fast/base/surprise/
-          again: cargo xtask test surprise --stacks base --profile fast --kernel K
-        ");
-    }
-
-    #[test]
-    fn half_a_series_is_told_from_a_whole_one() {
-        let mut early = cell("held", "patch-1", "fail", "either");
-        early.verdict = Verdict::Ok;
-        let stack = |name: &str, patches: &[&str]| crate::result::StackResult {
-            name: name.to_owned(),
-            patches: patches.iter().map(|one| (*one).to_owned()).collect(),
-            contains: Vec::new(),
-        };
-        let all = result(vec![early, cell("held", "series", "pass", "pass")]);
-        let all = all.with_stacks(vec![stack("patch-1", &["a"]), stack("series", &["a", "b"])]);
-        insta::assert_snapshot!(text(&all), @r"
-        profile fast    patch-1             series
-        held            fail  mid-series    pass
-
-        2 of 2 verdicts as expected
-        s on the tree
-        every stack has a, b
-        patch 2 turns `held` from fail (fail for a reason) to pass
-        ");
-    }
-
-    #[test]
-    fn what_did_not_run_now_is_marked() {
-        let mut old = cell("s", "base", "fail", "fail");
-        let at = "2026-11-22T18:40:02+00:00".to_owned();
-        old.kept = Some(Kept {
-            run: "20261122-184000-1".to_owned(),
-            at,
-        });
-        let text = text(&result(vec![old, cell("s", "series", "pass", "pass")]));
-        assert!(text.contains("fail= as expected   pass\n"), "{text}");
-        let why = "= ran at 18:40:02; nothing that it rests on has changed since\n";
-        assert!(text.contains(why), "{text}");
-    }
-
-    #[test]
-    fn repetitions_share_a_place() {
-        let mut second = cell("s", "series", "fail", "pass");
-        second.repetition = 2;
-        let text = text(&result(vec![cell("s", "series", "pass", "pass"), second]));
-        assert!(text.contains("1 fail, 1 pass UNEXPECTED"), "{text}");
-    }
-
-    #[test]
-    fn tests_of_the_tree_s_own_have_no_teeth_and_may_be_skipped() {
-        let result = result(vec![
-            cell("kexec", "base", "pass", "pass"),
-            cell("kexec", "series", "pass", "pass"),
-            cell("t:a", "base", "skip", "pass"),
-            cell("t:a", "series", "skip", "pass"),
-            cell("t:b", "base", "fail", "pass"),
-            cell("t:b", "series", "pass", "pass"),
-        ]);
-        let all = text(&result) + &skips(&result) + &findings(&result, "RUN", "");
-        insta::assert_snapshot!(all, @"
-        profile fast    base                series
-        kexec           pass                pass
-        t:a             skip                skip
-        t:b             fail  UNEXPECTED    pass
-
-        3 of 6 verdicts as expected, 2 skipped
-        s on the tree
-        every stack has a, b
-
-        skipped:
-          t:a on base, series (fast): skip for a reason
-
-        t:b on base (fast): fail, where pass was expected
-          fail for a reason
-          see:   RUN/fast/base/t:b/
-          again: cargo xtask test --kselftest t:b --stacks base --profile fast
-        ");
-    }
-}
+mod tests;

@@ -112,6 +112,31 @@ static inline int lu_finish(int session)
 
 #endif /* LU_HAVE_LIBLIVEUPDATE */
 
+/* Makes the sessions @name_1 to @name_@times, which are closed with the test. */
+static inline int lu_create_sessions(struct lu_test *lu, const char *name, unsigned int times)
+{
+	char numbered[LU_NAME_MAX];
+	unsigned int i;
+	int fd;
+
+	if (times > LU_MANY_MAX - lu->nr_many)
+		return -EMFILE;
+	for (i = 1; i <= times; i++) {
+		snprintf(numbered, sizeof(numbered), "%s_%u", name, i);
+		fd = lu_create_session(lu, numbered);
+		if (fd < 0)
+			return fd;
+		lu->many[lu->nr_many++] = fd;
+	}
+	return 0;
+}
+
+static inline void lu_close_many(struct lu_test *lu)
+{
+	while (lu->nr_many)
+		lu_close(&lu->many[--lu->nr_many]);
+}
+
 /*
  * Retrieves the session with its argument in memory that is read-only by then, so
  * that the kernel cannot say which descriptor it made.

@@ -136,6 +136,35 @@ fn a_processor_that_is_asked_answers_by_itself() {
 }
 
 #[test]
+fn one_that_tells_something_else_answers_in_between() {
+    let warning = warning("C1", "f");
+    let asks = [
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "Sending NMI from CPU 0 to CPUs 1:",
+    ];
+    let answers = [
+        "NMI backtrace for cpu 1",
+        "Call Trace:",
+        " <TASK>",
+        " caller+0x1/0x2",
+        " </TASK>",
+        "INFO: NMI handler (nmi_cpu_backtrace_handler) took too long to run: 8226.553 msecs",
+    ];
+    let (asks, answers) = (by("C0", &asks), by("C1", &answers));
+    let lines = [&warning[..6], &asks, &answers, &warning[6..]].concat();
+    let log = Log::parse(format!("{BANNER}{}", lines.concat()).as_bytes());
+    let found: Vec<_> = log
+        .splats
+        .iter()
+        .map(|splat| (splat.class, splat.lines.len(), splat.is_whole))
+        .collect();
+    assert_eq!(
+        found,
+        [(SplatClass::Warn, 9, true), (SplatClass::RcuStall, 7, true)]
+    );
+}
+
+#[test]
 fn userspace_cannot_fake_a_splat() {
     for fake in [
         "<12>[    1.000000][   T7] BUG: KASAN: nothing in nowhere+0x1/0x2\n",

@@ -50,6 +50,8 @@ fn run(name: &str, stages: &[(&str, i32)], inside: &str) -> Judgement {
         stages: stages.iter().enumerate().map(stage).collect(),
         ending: Ending::Orderly,
         serial: serial.as_bytes(),
+        hang: None,
+        host_time: Default::default(),
     };
     judge(&test(name), &evidence, &Log::parse(serial.as_bytes()))
 }

@@ -499,3 +499,26 @@ fn a_held_race_in_a_repetition() {
       hint: take it out of the repetition, or let both begin at once: `against`
     ");
 }
+
+#[test]
+fn many_sessions_that_cannot_be() {
+    let small = mistake("      - create_session: s\n        times: 1\n");
+    insta::assert_snapshot!(small, @"
+    scenarios/small.yaml:8:16: it is 2 to 200 sessions that are made at once
+        8 |         times: 1
+          |                ^
+    ");
+    let failing = mistake("      - create_session: s\n        times: 5\n        returns: EEXIST\n");
+    insta::assert_snapshot!(failing, @"
+    scenarios/small.yaml:7:25: which of the sessions returns this? All must be made
+        7 |       - create_session: s
+          |                         ^
+      hint: make the one that must fail in a step of its own
+    ");
+    let twice = "      - create_session: s_3\n      - create_session: s\n        times: 5\n";
+    insta::assert_snapshot!(mistake(twice), @"
+    scenarios/small.yaml:8:25: `s_3` is already the name of something
+        8 |       - create_session: s
+          |                         ^
+    ");
+}

@@ -15,7 +15,8 @@ use crate::yaml::At;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::scenario) struct RawStep {
-    /// Action: makes a live update session of this name.
+    /// Action: makes a live update session of this name; with `times`, so many, with
+    /// `_1`, `_2` and so on behind it, which stay open up to the end of the stage.
     pub(in crate::scenario) create_session: Option<At<String>>,
     /// Action: retrieves the session of this name from the kernel before.
     pub(in crate::scenario) retrieve_session: Option<At<String>>,
@@ -161,7 +162,7 @@ pub(in crate::scenario) struct RawStep {
     /// The error that a callback fails with.
     #[serde(rename = "with")]
     pub(in crate::scenario) error: Option<At<String>>,
-    /// How often a callback fails.
+    /// How often a callback fails, or how many sessions are made.
     pub(in crate::scenario) times: Option<At<u64>>,
     /// Sessions and files that a process takes over.
     pub(in crate::scenario) takes: Option<At<Vec<At<String>>>>,

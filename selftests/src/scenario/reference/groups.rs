@@ -91,7 +91,15 @@ pub(super) const GROUPS: &[Group] = &[
         about: "A session holds the files that are handed to the next kernel. Closing it \
             before the kexec lets go of them.",
         deeds: &[
-            deed("create_session", &[], &[], &["- create_session: spare"]),
+            deed(
+                "create_session",
+                &[],
+                &["times"],
+                &[
+                    "- create_session: spare",
+                    "- create_session: filler\n  times: 50",
+                ],
+            ),
             later(
                 "retrieve_session",
                 &[],

@@ -29,6 +29,8 @@ pub(crate) struct Guest<'a> {
 /// How long a guest is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
+    /// By how much all takes longer than on a plain kernel.
+    slowness: u32,
     /// After this time the guest itself gives up.
     limit: Duration,
     /// And after this one more, its silence is a hang.
@@ -40,6 +42,7 @@ impl Patience {
     /// times slower than a plain one.
     pub(crate) fn of(words: &[String], slowness: u32) -> Self {
         Self {
+            slowness,
             limit: Duration::from_secs(canary::limit_secs(words, slowness)),
             silence: SILENCE * slowness.max(1),
         }
@@ -85,7 +88,7 @@ impl Guest<'_> {
             files: self.kit.files(),
             program: self.kit.program_in_guest(),
             args,
-            env: Vec::new(),
+            env: canary::environment(self.patience.slowness),
             dir: "/".to_owned(),
             timeout: self.patience.limit,
         };

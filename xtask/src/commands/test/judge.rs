@@ -19,7 +19,7 @@ use super::cells::Test;
 use super::kselftest::{self, InTree};
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
-use crate::result::{CellResult, Kept, Verdict};
+use crate::result::{Blame, CellResult, Kept, Verdict};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 use crate::stacks::{BASE, SERIES};
@@ -138,8 +138,8 @@ impl Record {
         // is no pass.
         let console = run.path().join(self.plan.folder()).join("serial.log");
         let serial = read_plain(&console, CONSOLE_BYTES_MAX).unwrap_or_default();
-        let log = Log::parse(&serial);
         let evidence = Evidence::of(transcript, &serial);
+        let log = Log::parse(evidence.serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
         let judgement = outcome::judge(subject, &evidence, &log);
         Judged {
@@ -162,6 +162,7 @@ impl Record {
                 outcome: outcome.to_string(),
                 verdict,
                 reason: reason.to_owned(),
+                blame: (outcome == Outcome::Error).then_some(Blame::Tool),
                 ..self.blank()
             },
             plan: self.plan.clone(),
@@ -203,6 +204,7 @@ impl Record {
             },
             verdict,
             reason: reason + &self.excuse(judgement.outcome),
+            blame: judgement.blame.map(Blame::from),
             boot_ms,
             duration_ms: transcript.wall_ms,
             start: match transcript.start {

@@ -9,6 +9,7 @@ use testbed_host::events::{Event, Observer};
 use super::memory::{self, Identity, Memory};
 use crate::cli::TestArgs;
 use crate::commands::build::build_all;
+use crate::commands::show;
 use crate::commands::test::cells::Cell;
 use crate::commands::test::{self, Inquiry, Ready, kselftest};
 use crate::plan::CellPlan;
@@ -73,6 +74,7 @@ impl Laps {
 
 /// Judges what is on disk; `None` when the user has a verdict on the same already.
 fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<Option<Judged>> {
+    let began = jiff::Timestamp::now();
     let mut laps = Laps::start();
     let inquiry = Inquiry::look_up(args, session)?;
     let sources = inquiry.request.apply(session)?;
@@ -114,11 +116,11 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let results = known
         .into_iter()
         .filter_map(|kept| kept.or_else(|| ran.next()));
-    let result = plan.result(&ready, results.collect());
+    let result = ready.result(results.collect(), began, &folder);
     folder.finish(&result, &session.layout)?;
     laps.lap("cells");
     session.progress.clear();
-    test::show(&result, plan, args.format, &folder, session)?;
+    show::run(&result, plan, &args.show, &folder, session)?;
     let has_error = result.cells.iter().any(|cell| cell.outcome == "error");
     memory.see(if has_error { Vec::new() } else { identities });
     Ok(Some(Judged {

@@ -5,8 +5,11 @@ use super::super::objects::{FILES, Kind};
 use super::super::{Checked, Checker};
 use super::Verb;
 use crate::scenario::raw::RawStep;
-use crate::scenario::{Action, Answer};
+use crate::scenario::{Action, Answer, Returns};
 use crate::yaml::At;
+
+/// Sessions that one step makes: a process may have some more files open than that.
+const SESSIONS_MAX: u64 = 200;
 
 impl Checker<'_> {
     pub(super) fn session_action(
@@ -16,6 +19,7 @@ impl Checker<'_> {
     ) -> Checked<Option<Action>> {
         let (subject, place) = (&verb.subject, verb.place());
         Ok(Some(match verb.key {
+            "create_session" if raw.times.is_some() => self.create_sessions(verb, raw)?,
             "create_session" => Action::CreateSession {
                 session: self.make(Some(subject.clone()), place, Kind::Session, verb.returns)?,
             },
@@ -58,6 +62,36 @@ impl Checker<'_> {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// They have no names in this stage, but in the next one.
+    fn create_sessions(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
+        let times = self.need(raw.times.take(), verb.place(), "times")?;
+        if !(2..=SESSIONS_MAX).contains(&times.value) {
+            let message = format!("it is 2 to {SESSIONS_MAX} sessions that are made at once");
+            return Err(self.wrong(times.place, message, None));
+        }
+        if *verb.returns != Returns::Ok {
+            let hint = Some("make the one that must fail in a step of its own".to_owned());
+            let message = "which of the sessions returns this? All must be made";
+            return Err(self.wrong(verb.place(), message, hint));
+        }
+        for number in 1..=times.value {
+            let session = At {
+                value: format!("{}_{number}", verb.subject.value),
+                place: verb.place(),
+            };
+            if self.objects.contains_key(&session.value) {
+                let message = format!("`{}` is already the name of something", session.value);
+                return Err(self.wrong(session.place, message, None));
+            }
+            let made = self.make(Some(session), verb.place(), Kind::Session, verb.returns)?;
+            self.give_away(&made);
+        }
+        Ok(Action::CreateSessions {
+            name: verb.name(),
+            times: times.value,
+        })
     }
 
     fn answer(&self, word: Option<&At<String>>) -> Checked<Answer> {

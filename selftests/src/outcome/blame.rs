@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Whose fault it is that a run did not pass. The kernel under test is to blame unless
+//! something shows that it is not: so nobody is told that all is well who should look.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use vm_images::transcript::{Hang, HostTime, Processor};
+
+use super::{Outcome, Subject, unexpected_splats};
+use crate::klog::{Log, SplatClass};
+
+/// Of the worst stretch, a guest that was kept waiting had less than a part in so many.
+const PART: u64 = 4;
+
+/// Who is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The kernel under test.
+    Kernel,
+    /// The test program, or the scenario that it was made from.
+    Test,
+    /// This tool.
+    Tool,
+    /// The host: QEMU, memory, disk, or too little time for the guest.
+    Host,
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kernel => "kernel",
+            Self::Test => "test",
+            Self::Tool => "tool",
+            Self::Host => "host",
+        })
+    }
+}
+
+impl Blame {
+    /// Returns who is to blame for an outcome where nothing shows that it is another.
+    pub(super) const fn usual(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Fail | Outcome::Crash | Outcome::Hang => Some(Self::Kernel),
+            Outcome::Error => Some(Self::Tool),
+            Outcome::Pass | Outcome::Skip => None,
+        }
+    }
+}
+
+/// Returns whether the host kept a guest waiting so long that what took too long in it
+/// says nothing of the guest.
+pub(super) const fn kept_waiting(time: &HostTime) -> bool {
+    let given = time.window_ms.saturating_sub(time.worst_ms);
+    time.is_known && time.window_ms > 0 && given < time.window_ms / PART
+}
+
+/// Returns how much the host withheld from a guest that was kept waiting.
+pub(super) fn withheld(time: &HostTime) -> String {
+    let seconds = |ms: u64| (ms + 500) / 1000;
+    let (worst, window) = (seconds(time.worst_ms), seconds(time.window_ms));
+    format!("{time}, and at worst withheld {worst} s of {window} s")
+}
+
+/// Returns whether the kernel complains of nothing but of being late, which it measures
+/// with the wall's clock.
+pub(super) fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
+    let is_of_lateness = |class: SplatClass| {
+        matches!(
+            class,
+            SplatClass::HungTask | SplatClass::Lockup | SplatClass::RcuStall
+        )
+    };
+    let mut splats = unexpected_splats(subject, log).peekable();
+    splats.peek().is_some() && splats.all(|splat| is_of_lateness(splat.class))
+}
+
+/// Returns who is to blame for a program that took too long. One that goes round in
+/// itself whenever it is looked at is not let down by any kernel.
+pub(super) fn of_hang(hang: Option<&Hang>) -> Blame {
+    let Some(hang) = hang else {
+        return Blame::Kernel;
+    };
+    let in_program = |number: u32| {
+        let mut samples = hang.samples.iter();
+        samples.all(|sample| {
+            let mut processors = sample.processors.iter();
+            processors.any(|one: &Processor| one.number == number && one.in_program)
+        })
+    };
+    let first = hang.samples.first();
+    let mut numbers = first.into_iter().flat_map(|sample| &sample.processors);
+    if numbers.any(|one| in_program(one.number)) {
+        Blame::Test
+    } else {
+        Blame::Kernel
+    }
+}

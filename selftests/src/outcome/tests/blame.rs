@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Whose fault it is, rule by rule, as a person would say it.
+
+use vm_images::transcript::{End, Hang, HostTime, Phase, Processor, Sample};
+
+use super::*;
+
+/// A host that let the guest run for so many of the worst 20 seconds.
+fn host_that_gave(secs: u64) -> HostTime {
+    HostTime {
+        is_known: true,
+        wall_ms: 240_000,
+        withheld_ms: 237_000,
+        window_ms: 20_000,
+        worst_ms: 20_000 - secs * 1000,
+    }
+}
+
+/// A hang in which processor 0 is in the program or not, sample by sample.
+fn hang(in_program: &[bool]) -> Hang {
+    let sample = |in_program: &bool| Sample {
+        at_ms: 0,
+        processors: vec![Processor {
+            number: 0,
+            is_halted: false,
+            takes_interrupts: true,
+            in_program: *in_program,
+            frames: Vec::new(),
+        }],
+    };
+    Hang {
+        during: Phase::Stage(1),
+        console_bytes: 0,
+        divide_error: None,
+        samples: in_program.iter().map(sample).collect(),
+        answers: true,
+        missing: Vec::new(),
+        dump: None,
+    }
+}
+
+fn blamed(evidence: &Evidence<'_>) -> (Outcome, Option<Blame>) {
+    let judgement = judged(evidence);
+    (judgement.outcome, judgement.blame)
+}
+
+fn end(end: &End) -> (Outcome, Option<Blame>) {
+    let log = serial(WARNING, "");
+    blamed(&evidence(PASSED, ExitKind::Code(0), Ending::of(end), &log))
+}
+
+#[test]
+fn ends_are_the_fault_of_who_brought_them_about() {
+    let during = Phase::Stage(1);
+    let died = End::QemuDied {
+        during,
+        status: "signal: 6".into(),
+        stderr_tail: "Assertion `ret' failed".into(),
+    };
+    let host = (Outcome::Error, Some(Blame::Host));
+    assert_eq!(end(&died), host);
+    assert_eq!(end(&End::launch_failed("no disk")), host);
+    let slow = End::HostTooSlow {
+        phase: during,
+        wall_ms: 240_000,
+        given_ms: 3_000,
+    };
+    assert_eq!(end(&slow), host);
+    let silent = End::MonitorBroken {
+        during,
+        error: "no answer".into(),
+    };
+    assert_eq!(end(&silent), host);
+    let expired = |phase| End::DeadlineExpired { phase, limit_ms: 1 };
+    assert_eq!(end(&expired(Phase::Launch)), host);
+    assert_eq!(
+        end(&expired(Phase::Kexec(2))),
+        (Outcome::Hang, Some(Blame::Kernel))
+    );
+    let nonsense = End::ChannelBroken {
+        during,
+        error: "what?".into(),
+    };
+    assert_eq!(end(&nonsense), (Outcome::Error, Some(Blame::Tool)));
+    let trouble = |during, doing: &str| End::Trouble {
+        during,
+        doing: doing.into(),
+        error: "no".into(),
+    };
+    let put = trouble(during, "write `/tests/a`");
+    assert_eq!(end(&put), (Outcome::Error, Some(Blame::Tool)));
+    let start = trouble(during, "start `/tests/a`");
+    assert_eq!(end(&start), (Outcome::Error, Some(Blame::Test)));
+    let kexec = trouble(Phase::Kexec(2), "load the next kernel");
+    assert_eq!(end(&kexec), (Outcome::Fail, Some(Blame::Kernel)));
+    let gone = End::GuestGone {
+        during,
+        reason: "guest-reset".into(),
+    };
+    assert_eq!(end(&gone), (Outcome::Crash, Some(Blame::Kernel)));
+    assert_eq!(end(&End::PoweredOff), (Outcome::Pass, None));
+}
+
+#[test]
+fn a_program_that_spins_in_itself_is_to_blame_and_no_other_that_hangs() {
+    let log = serial(WARNING, "");
+    let seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
+    assert_eq!(blamed(&seen), (Outcome::Hang, Some(Blame::Kernel)));
+    for (samples, blame) in [
+        (vec![true, true], Blame::Test),
+        (vec![true, false], Blame::Kernel),
+        (vec![], Blame::Kernel),
+    ] {
+        let hang = hang(&samples);
+        let seen = Evidence {
+            hang: Some(&hang),
+            ..seen.clone()
+        };
+        assert_eq!(blamed(&seen), (Outcome::Hang, Some(blame)));
+    }
+}
+
+#[test]
+fn a_program_that_contradicts_itself_is_to_blame_but_not_for_what_it_finds() {
+    let log = serial(WARNING, "");
+    let cut = PASSED.replace("# Totals", "# T");
+    let of = |output: &str, exit| blamed(&evidence(output, exit, Ending::Orderly, &log));
+    let test = (Outcome::Fail, Some(Blame::Test));
+    assert_eq!(of(&cut, ExitKind::Code(0)), test);
+    assert_eq!(of(PASSED, ExitKind::Code(1)), test);
+    assert_eq!(of(PASSED, ExitKind::Signal(11)), test);
+    assert_eq!(of("", ExitKind::Code(0)).1, Some(Blame::Test));
+    let failed = PASSED.replace("ok 1", "not ok 1");
+    assert_eq!(
+        of(&failed, ExitKind::Code(1)),
+        (Outcome::Fail, Some(Blame::Kernel))
+    );
+}
+
+#[test]
+fn tasks_that_do_not_meet_are_the_test_s_fault_or_that_of_a_host_without_time() {
+    let log = serial(WARNING, "");
+    let output = PASSED.replace(
+        "#            OK  small.stage_1\nok 1",
+        "# small.c:8:stage_1:interleaving: step 1 did not come to f\nnot ok 1",
+    );
+    let mut seen = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
+    assert_eq!(blamed(&seen), (Outcome::Error, Some(Blame::Test)));
+    seen.host_time = host_that_gave(3);
+    assert_eq!(blamed(&seen), (Outcome::Error, Some(Blame::Host)));
+}
+
+const STALL: &str = "<3>[    1.500000][    C1] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\n\
+    <3>[    1.500000][    C1] rcu: \t0-...!: (1 GPs behind) idle=1/1/0x1\n";
+
+#[test]
+fn a_kernel_that_is_late_on_a_host_that_gave_it_no_time_is_not_to_blame() {
+    let log = serial(&format!("{WARNING}{STALL}"), "");
+    let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+    assert_eq!(blamed(&seen), (Outcome::Crash, Some(Blame::Kernel)));
+    seen.host_time = host_that_gave(6);
+    assert_eq!(blamed(&seen), (Outcome::Crash, Some(Blame::Kernel)));
+    seen.host_time = host_that_gave(4);
+    assert_eq!(blamed(&seen), (Outcome::Error, Some(Blame::Host)));
+    let reason = judged(&seen).reason;
+    assert!(
+        reason.ends_with(
+            "; but the host gave the guest 3 s of 240 s, and at worst withheld 16 s of 20 s"
+        ),
+        "{reason}"
+    );
+    // Who does not measure cannot excuse.
+    seen.host_time.is_known = false;
+    assert_eq!(blamed(&seen), (Outcome::Crash, Some(Blame::Kernel)));
+}
+
+#[test]
+fn a_host_without_time_excuses_nothing_else() {
+    let oops = "BUG: kernel NULL pointer dereference, address: 0\nRIP: 0010:f+0x1/0x2\n";
+    let log = serial(&format!("{WARNING}{STALL}{oops}"), "");
+    let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+    seen.host_time = host_that_gave(1);
+    assert_eq!(blamed(&seen), (Outcome::Crash, Some(Blame::Kernel)));
+    let log = serial(WARNING, "");
+    let failed = PASSED.replace("ok 1", "not ok 1");
+    let mut seen = evidence(&failed, ExitKind::Code(1), Ending::Orderly, &log);
+    seen.host_time = host_that_gave(1);
+    assert_eq!(blamed(&seen), (Outcome::Fail, Some(Blame::Kernel)));
+    assert!(judged(&seen).reason.contains("; mind that the host gave"));
+    let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+    seen.host_time = host_that_gave(1);
+    assert_eq!(blamed(&seen), (Outcome::Pass, None));
+}
+
+#[test]
+fn a_guest_that_ended_its_program_by_the_wall_s_clock_may_be_excused() {
+    let log = serial(WARNING, "");
+    let mut seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
+    seen.host_time = host_that_gave(1);
+    assert_eq!(blamed(&seen), (Outcome::Error, Some(Blame::Host)));
+    // The host's own clock counts what the guest had.
+    let hang = hang(&[false]);
+    let seen = Evidence {
+        hang: Some(&hang),
+        ..seen.clone()
+    };
+    assert_eq!(blamed(&seen), (Outcome::Hang, Some(Blame::Kernel)));
+}
+
+#[test]
+fn what_the_kernel_says_when_it_is_asked_is_no_complaint() {
+    let before = serial(WARNING, "");
+    let whole = format!("{before}{STALL}");
+    let transcript = vm_images::transcript::Transcript {
+        stages: Vec::new(),
+        end: End::PoweredOff,
+        start: vm_images::transcript::Start::Boot,
+        shared: false,
+        host_time: HostTime::default(),
+        hang: Some(Hang {
+            console_bytes: before.len() as u64,
+            ..hang(&[])
+        }),
+        wall_ms: 0,
+        accelerator: vm_images::accel::Accelerator::Tcg,
+        qemu_version: String::new(),
+    };
+    let seen = Evidence::of(&transcript, whole.as_bytes());
+    assert_eq!(seen.serial, before.as_bytes());
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! KCIDB's JSON, for dashboards of many CI systems: what was checked out, what was
+//! built of it, what ran there, and which known faults showed.
+//!
+//! What is told is the truth of each kernel: a test that fails on `base` is a `FAIL` of
+//! that kernel, also where it had to, for nobody who reads this knows our scenarios.
+//! That it was expected is said in two ways: in `misc`, and as an issue of which the
+//! test is an incident, which is how the database knows a fault that is known.
+//! Every stack is a checkout of its own: the tree, and all patches on it, those of the
+//! prerequisites too.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::report::{Report, head, what_came};
+use crate::result::{Blame, CellResult, Verdict};
+
+/// The version of the schema that this is written to.
+const VERSION: (u32, u32) = (5, 3);
+/// The schema has a limit for what is quoted of a log, in characters.
+const EXCERPT_BYTES_MAX: usize = 16_000;
+
+/// Returns the report of the CI system `origin`.
+pub(crate) fn text(report: &Report<'_>, origin: &str) -> String {
+    let names = Names { report, origin };
+    let kernels = report.kernels();
+    let mut checkouts: Vec<Value> = Vec::new();
+    for (stack, _) in &kernels {
+        let checkout = names.checkout(stack);
+        if !checkouts.contains(&checkout) {
+            checkouts.push(checkout);
+        }
+    }
+    let builds = kernels
+        .iter()
+        .map(|(stack, profile)| names.build(stack, profile));
+    let cells = &report.result.cells;
+    let mut document = json!({
+        "version": {"major": VERSION.0, "minor": VERSION.1},
+        "checkouts": checkouts,
+        "builds": builds.collect::<Vec<_>>(),
+        "tests": cells.iter().map(|cell| names.test(cell)).collect::<Vec<_>>(),
+        "issues": names.issues(),
+        "incidents": names.incidents(),
+    });
+    without_nul(&mut document);
+    let mut text = format!("{document:#}");
+    text.push('\n');
+    text
+}
+
+/// Names things so that the same thing has the same name in every report.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    report: &'a Report<'a>,
+    origin: &'a str,
+}
+
+impl Names<'_> {
+    /// By content where that is known, so that two runs on one source share it.
+    fn checkout_id(&self, stack: &str) -> String {
+        let result = self.report.result;
+        let mut parts = vec![result.tree.as_str(), &result.setting.tree_id];
+        match result.setting.patches_of(stack) {
+            Some(patches) => parts.extend(patches.iter().map(|patch| patch.sha256.as_str())),
+            None => {
+                parts.extend(result.prerequisites.iter().map(String::as_str));
+                parts.extend([result.series.as_str(), stack]);
+            }
+        }
+        format!("{}:{}", self.origin, sum(&parts))
+    }
+
+    fn build_id(&self, stack: &str, profile: &str) -> String {
+        let checkout = self.checkout_id(stack);
+        let id = match self.report.result.setting.kernel(stack, profile) {
+            Some(kernel) => sum(&[&checkout, &kernel.id]),
+            None => sum(&[&checkout, profile]),
+        };
+        format!("{}:{id}", self.origin)
+    }
+
+    /// Two hosts may give two runs one name.
+    fn test_id(&self, cell: &CellResult) -> String {
+        let setting = &self.report.result.setting;
+        let run = match setting.run.as_str() {
+            "" => self.report.run,
+            name => name,
+        };
+        let host = sum(&[run, &setting.started, &setting.host]);
+        format!("{}:{}/{}", self.origin, &host[..16], cell.artifacts)
+    }
+
+    fn issue_id(&self, scenario: &str) -> String {
+        format!("{}:{scenario}", self.origin)
+    }
+
+    fn checkout(&self, stack: &str) -> Value {
+        let result = self.report.result;
+        let setting = &result.setting;
+        let mut checkout = Map::new();
+        let mut put = |key: &str, value: Value| checkout.insert(key.to_owned(), value);
+        put("id", self.checkout_id(stack).into());
+        put("origin", self.origin.into());
+        put("valid", true.into());
+        put(
+            "comment",
+            Value::from(format!(
+                "{stack}: {} on {}",
+                self.patches_said(stack),
+                result.tree
+            )),
+        );
+        if let Some(patches) = setting.patches_of(stack) {
+            let sums = patches.iter().map(|patch| patch.sha256.as_str());
+            put("patchset_hash", patchset_hash(sums).into());
+        }
+        if let Some(commit) = setting.commit.as_deref().filter(|commit| is_commit(commit)) {
+            put("git_commit_hash", commit.into());
+        }
+        let introduced = setting
+            .judged
+            .as_ref()
+            .and_then(|series| series.message_id.as_ref());
+        if let Some(id) = introduced.filter(|_| stack == "series") {
+            put("message_id", id.as_str().into());
+        }
+        if !setting.started.is_empty() {
+            put("start_time", setting.started.as_str().into());
+        }
+        let facts =
+            json!({"stack": stack, "tree": result.tree, "prerequisites": result.prerequisites});
+        checkout.insert("misc".to_owned(), facts);
+        Value::Object(checkout)
+    }
+
+    fn patches_said(&self, stack: &str) -> String {
+        let result = self.report.result;
+        let below = result.prerequisites.join(", ");
+        match stack {
+            "base" if below.is_empty() => "no patches".to_owned(),
+            "base" => below,
+            "series" if below.is_empty() => result.series.clone(),
+            "series" => format!("{below}, {}", result.series),
+            other => format!("{below}, {other} of {}", result.series),
+        }
+    }
+
+    /// A kernel that does not build ends the run, so that all there are did.
+    fn build(&self, stack: &str, profile: &str) -> Value {
+        let setting = &self.report.result.setting;
+        let mut build = json!({
+            "id": self.build_id(stack, profile),
+            "checkout_id": self.checkout_id(stack),
+            "origin": self.origin,
+            "architecture": "x86_64",
+            "config_name": profile,
+            "status": "PASS",
+            "comment": format!("{stack}, profile {profile}"),
+        });
+        if !setting.toolchain.is_empty() {
+            build["compiler"] = setting.toolchain.as_str().into();
+        }
+        if let Some(kernel) = setting.kernel(stack, profile) {
+            build["duration"] = kernel.build_secs.into();
+            build["misc"] = json!({"release": kernel.release, "kernel_id": kernel.id});
+        }
+        build
+    }
+
+    fn test(&self, cell: &CellResult) -> Value {
+        let setting = &self.report.result.setting;
+        let mut test = json!({
+            "id": self.test_id(cell),
+            "build_id": self.build_id(&cell.stack, &cell.profile),
+            "origin": self.origin,
+            "path": path(&cell.scenario),
+            "status": status(cell),
+            "duration": cell.duration_ms as f64 / 1000.0,
+            "comment": format!("{}: {}", what_came(cell), cell.reason),
+            "environment": {
+                "comment": format!("QEMU {}, machine {}", setting.qemu, cell.machine),
+                "misc": {"machine": cell.machine, "accelerator": cell.accel, "host": setting.host},
+            },
+            "misc": misc(cell),
+        });
+        let excerpt = head(&self.report.splats_of(cell), EXCERPT_BYTES_MAX);
+        if !excerpt.is_empty() {
+            test["log_excerpt"] = excerpt.into();
+        }
+        test
+    }
+
+    /// Faults that are known: the scenarios that failed where they had to.
+    fn issues(&self) -> Vec<Value> {
+        let mut issues = BTreeMap::new();
+        for cell in self.due() {
+            issues.entry(&cell.scenario).or_insert_with(|| {
+                json!({
+                    "id": self.issue_id(&cell.scenario),
+                    "version": 1,
+                    "origin": self.origin,
+                    "comment": format!("`{}` fails without a change that mends it", cell.scenario),
+                    "culprit": {"code": true, "tool": false, "harness": false},
+                })
+            });
+        }
+        issues.into_values().collect()
+    }
+
+    fn incidents(&self) -> Vec<Value> {
+        let incident = |cell: &CellResult| {
+            let test = self.test_id(cell);
+            json!({
+                "id": format!("{}:{}", self.origin, sum(&[&test, &cell.scenario])),
+                "origin": self.origin,
+                "issue_id": self.issue_id(&cell.scenario),
+                "issue_version": 1,
+                "test_id": test,
+                "present": true,
+            })
+        };
+        self.due().map(incident).collect()
+    }
+
+    fn due(&self) -> impl Iterator<Item = &CellResult> {
+        let cells = self.report.result.cells.iter();
+        cells.filter(|cell| cell.expected == "fail" && cell.verdict == Verdict::Ok)
+    }
+}
+
+/// What the kernel did wrong is a `FAIL`; of an `ERROR` and a `MISS`, nothing is known
+/// of the kernel: the test's fault, or ours.
+fn status(cell: &CellResult) -> &'static str {
+    match (cell.outcome.as_str(), cell.blame) {
+        ("pass", _) => "PASS",
+        ("skip", _) => "SKIP",
+        (_, Some(Blame::Test)) => "ERROR",
+        (_, Some(Blame::Tool | Blame::Host)) => "MISS",
+        ("fail" | "crash" | "hang", _) => "FAIL",
+        _ => "MISS",
+    }
+}
+
+fn misc(cell: &CellResult) -> Value {
+    json!({
+        "outcome": cell.outcome,
+        "expected": cell.expected,
+        "as_expected": cell.verdict == Verdict::Ok,
+        "as_recorded": cell.snapshot_difference.is_none(),
+        "repetition": cell.repetition,
+        "splats": cell.splats,
+    })
+}
+
+/// Returns the name by which tests of all CI systems are known: theirs all begin
+/// with the suite, and the tree's own selftests are in `kselftest`.
+fn path(scenario: &str) -> String {
+    let full = match scenario.split_once(':') {
+        Some((target, test)) => format!("kselftest.{}.{test}", target.replace('/', "-")),
+        None => format!("kselftest.liveupdate_pci.{scenario}"),
+    };
+    let allowed = |character: char| {
+        let plain = character.is_ascii_alphanumeric() || "_-".contains(character);
+        if plain { character } else { '_' }
+    };
+    let parts = full.split('.').filter(|part| !part.is_empty());
+    let parts: Vec<String> = parts
+        .map(|part| part.chars().map(allowed).collect())
+        .collect();
+    parts.join(".")
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The database takes any text without a NUL.
+fn without_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => text.retain(|character| character != '\0'),
+        Value::Array(values) => values.iter_mut().for_each(without_nul),
+        Value::Object(map) => map.values_mut().for_each(without_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// As `sha256sum *.patch | cut -c-64 | sha256sum` has it; empty when there are none.
+fn patchset_hash<'a>(sums: impl Iterator<Item = &'a str>) -> String {
+    let lines: String = sums.map(|sum| format!("{sum}\n")).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("{:x}", Sha256::digest(lines))
+}
+
+fn sum(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    format!("{:x}", hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::{hostile, result};
+
+    fn document(report: &Report<'_>) -> Value {
+        serde_json::from_str(&text(report, "us")).unwrap()
+    }
+
+    #[test]
+    fn a_failure_is_one_also_where_it_is_due() {
+        let result = result();
+        let document = document(&Report::new(&result, "RUN", ""));
+        let lines: Vec<String> = document["tests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|test| {
+                let expected = &test["misc"]["as_expected"];
+                format!(
+                    "{} {} as expected: {expected}",
+                    test["path"], test["status"]
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+        assert_eq!(document["checkouts"].as_array().unwrap().len(), 2);
+        assert_eq!(document["builds"].as_array().unwrap().len(), 2);
+        assert_eq!(document["issues"][0]["id"], "us:held-object");
+        let incident = &document["incidents"][0];
+        assert_eq!(incident["test_id"], document["tests"][0]["id"]);
+        assert_eq!(document["checkouts"][1]["message_id"], "s@example.org");
+    }
+
+    #[test]
+    fn names_are_the_same_every_time_and_differ_where_things_do() {
+        let one = result();
+        let mut other = one.clone();
+        other.setting.started = "2026-11-27T00:00:00Z".to_owned();
+        let documents = [&one, &one, &other].map(|one| document(&Report::new(one, "RUN", "")));
+        assert_eq!(documents[0], documents[1]);
+        assert_eq!(
+            documents[0]["builds"][0]["id"],
+            documents[2]["builds"][0]["id"]
+        );
+        assert_ne!(
+            documents[0]["tests"][0]["id"],
+            documents[2]["tests"][0]["id"]
+        );
+    }
+
+    #[test]
+    fn what_strangers_wrote_fits_the_schema() {
+        assert_eq!(path("a.b c"), "kselftest.liveupdate_pci.a.b_c");
+        assert_eq!(path("net/lib:x..y"), "kselftest.net-lib.x.y");
+        let result = hostile();
+        let test = document(&Report::new(&result, "RUN", ""))["tests"][0].clone();
+        assert!(!test.to_string().contains("\\u0000"), "{test}");
+    }
+
+    #[test]
+    fn the_hash_of_patches_is_that_of_their_sums() {
+        assert_eq!(patchset_hash(std::iter::empty()), "");
+        // printf 'aa\nbb\n' | sha256sum
+        let known = "329d670e59ead1543a2d36865895972560bc434204c5f4a0c8219005dd312719";
+        assert_eq!(patchset_hash(["aa", "bb"].into_iter()), known);
+    }
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A mail for the list: plain text of 72 columns, ready to be read, mended and sent as a
+//! reply by a person. It makes no tag, for a tag is a person's word.
+
+use super::escape::{ascii, one_line};
+use super::report::{Report, name, what_came};
+use super::rows::{Entry, Grid, Mark, Row};
+use super::wrap::{columns, item, shorten, wrap};
+use crate::result::{CellResult, RunResult};
+
+const WIDTH: usize = 72;
+/// A mail with more of them is not read.
+const FINDINGS_MAX: usize = 10;
+/// A name with fewer columns is none any more.
+const NAME_COLUMNS_MIN: usize = 24;
+
+/// Returns a text as a mail of ASCII has it, on one line.
+fn plain(text: &str) -> String {
+    ascii(&one_line(text))
+}
+
+/// Returns the mail.
+pub(crate) fn text(report: &Report<'_>) -> String {
+    let result = report.result;
+    let parts = [
+        headers(result),
+        wrap(&what_ran(report), WIDTH, 0),
+        wrap(&plain(&verdict(report)), WIDTH, 0),
+        Grid::all(&result.cells, false)
+            .iter()
+            .map(table)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        patches(result),
+        findings(report),
+        complaints(result),
+        again(report),
+        wrap(
+            "[ If you tested this, or judge by this that it works, your Tested-by: line goes \
+             here. It is a person's word, so none is written for you. ]",
+            WIDTH,
+            0,
+        ),
+    ];
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts.map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// What the reply answers, where that is known; the subject is the mailer's.
+fn headers(result: &RunResult) -> String {
+    let judged = result.setting.judged.as_ref();
+    let id = judged.and_then(|series| series.message_id.as_ref());
+    id.map_or_else(String::new, |id| format!("In-Reply-To: <{id}>\n"))
+}
+
+fn what_ran(report: &Report<'_>) -> String {
+    let result = report.result;
+    let setting = &result.setting;
+    let scenarios: std::collections::BTreeSet<&str> = result
+        .cells
+        .iter()
+        .map(|cell| cell.scenario.as_str())
+        .collect();
+    let mut text = format!("I ran {} on {}", counted(scenarios.len()), result.tree);
+    if !result.prerequisites.is_empty() {
+        text += &format!(" with {}", result.prerequisites.join(", "));
+    }
+    text += &format!("; {}: {}", result.series, kernels(report).join(", "));
+    for note in &setting.notes {
+        text += &format!(" ({note})");
+    }
+    if !setting.qemu.is_empty() {
+        text += &format!(", in QEMU {}", setting.qemu);
+    }
+    if !setting.toolchain.is_empty() {
+        text += &format!(", built by {}", setting.toolchain);
+    }
+    plain(&text) + "."
+}
+
+/// Returns what of the series was in each kernel.
+fn kernels(report: &Report<'_>) -> Vec<String> {
+    let mut stacks: Vec<&str> = Vec::new();
+    for (stack, _) in report.kernels() {
+        if !stacks.contains(&stack) {
+            stacks.push(stack);
+        }
+    }
+    let is_mutant = |stack: &&str| stack.starts_with("mutant-");
+    let mutants = stacks.iter().filter(|stack| is_mutant(stack)).count();
+    stacks.retain(|stack| !is_mutant(stack));
+    let of = |stack: &&str| match (*stack, stack.strip_prefix("patch-")) {
+        ("base", _) => "without this series (base)".to_owned(),
+        ("series", _) => "with all of it (series)".to_owned(),
+        (_, Some("1")) => "with its first patch (patch-1)".to_owned(),
+        (_, Some(number)) => format!("with its first {number} patches ({stack})"),
+        (other, None) => other.to_owned(),
+    };
+    let mut kernels: Vec<String> = stacks.iter().map(of).collect();
+    if mutants > 0 {
+        kernels.push(format!(
+            "with {mutants} mistakes put into it on purpose, one at a time"
+        ));
+    }
+    kernels
+}
+
+fn verdict(report: &Report<'_>) -> String {
+    let result = report.result;
+    let all = result.cells.len();
+    let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
+    let mut text = match (result.exit_code, report.findings().count()) {
+        (0, _) => format!("All {all} results are as expected"),
+        (1, 0) => "Nothing was proven: no scenario could do its work".to_owned(),
+        (1, some) => format!("{some} of {all} results are NOT as expected, see below"),
+        _ => format!("This proves nothing yet: of {all} results, some could not be had"),
+    };
+    if teeth > 0 {
+        let toothed = counted(teeth);
+        text += &format!(". {toothed} showed teeth: without a change that is needed, they fail");
+    }
+    text + "."
+}
+
+fn counted(scenarios: usize) -> String {
+    match scenarios {
+        1 => "1 scenario".to_owned(),
+        some => format!("{some} scenarios"),
+    }
+}
+
+fn table(grid: &Grid<'_>) -> String {
+    let widths: Vec<usize> = (0..grid.stacks.len()).map(|at| width(grid, at)).collect();
+    let taken: usize = widths.iter().map(|width| width + 2).sum();
+    let room = WIDTH.saturating_sub(taken).max(NAME_COLUMNS_MIN);
+    let names = grid.rows.iter().map(|row| columns(&label(row)));
+    let first = names
+        .max()
+        .unwrap_or(0)
+        .max(columns(grid.profile) + 8)
+        .min(room);
+    let line = |name: &str, places: &[String]| {
+        let name = &plain(name);
+        let places = places.iter().zip(&widths);
+        let places: String = places
+            .map(|(place, width)| format!("  {place:<width$}"))
+            .collect();
+        let text = format!("{:<first$}{places}", shorten(name, first));
+        format!("{}\n", text.trim_end())
+    };
+    let heads: Vec<String> = grid
+        .stacks
+        .iter()
+        .map(|stack| (*stack).to_owned())
+        .collect();
+    let mut text = line(&format!("profile {}", grid.profile), &heads);
+    for row in &grid.rows {
+        let places: Vec<String> = row.entries.iter().map(place).collect();
+        text += &line(&label(row), &places);
+    }
+    let has = |mark: Mark| {
+        let mut entries = grid
+            .rows
+            .iter()
+            .flat_map(|row| row.entries.iter().flatten());
+        entries.any(|entry| entry.mark == mark)
+    };
+    if has(Mark::Due) {
+        text += "(*) as expected: there, something that mends it is missing\n";
+    }
+    if has(Mark::Between) {
+        text += "(-) in mid-series: a later patch changes it\n";
+    }
+    text
+}
+
+fn width(grid: &Grid<'_>, at: usize) -> usize {
+    let places = grid
+        .rows
+        .iter()
+        .map(|row| columns(&place(&row.entries[at])));
+    places.max().unwrap_or(0).max(columns(grid.stacks[at]))
+}
+
+fn label(row: &Row) -> String {
+    match (row.name.as_str(), row.count) {
+        ("", count) => format!("{count} more scenarios"),
+        (name, 1) => name.to_owned(),
+        (name, count) => format!("{name} ({count})"),
+    }
+}
+
+fn place(entry: &Option<Entry>) -> String {
+    let Some(entry) = entry else {
+        return "-".to_owned();
+    };
+    let mark = match entry.mark {
+        Mark::None => "",
+        Mark::Between => " (-)",
+        Mark::Due => " (*)",
+        Mark::Changed => " CHANGED",
+        Mark::Unexpected => " UNEXPECTED",
+    };
+    format!("{}{mark}", entry.outcome)
+}
+
+fn patches(result: &RunResult) -> String {
+    if result.patches.is_empty() {
+        return String::new();
+    }
+    let sentence = |patch: &crate::result::PatchResult| item("  ", &plain(&patch.sentence), WIDTH);
+    let sentences: String = result.patches.iter().map(sentence).collect();
+    format!("What the patches change:\n\n{sentences}")
+}
+
+fn findings(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    for cell in report.findings().take(FINDINGS_MAX) {
+        let what = format!("{}: {}. {}", name(cell), what_came(cell), cell.reason);
+        text += &item("  - ", &plain(&what), WIDTH);
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let left = report.findings().count().saturating_sub(FINDINGS_MAX);
+    if left > 0 {
+        text += &format!("  - and {left} more\n");
+    }
+    format!("Not as expected:\n\n{text}")
+}
+
+/// Complaints of kernels with the series, which is whom the mail is to; those of `base`
+/// are what it is for.
+fn complaints(result: &RunResult) -> String {
+    let is_meant = |cell: &&CellResult| cell.stack != "base" && cell.is_finding();
+    let mut titles: Vec<&str> = Vec::new();
+    for cell in result.cells.iter().filter(is_meant) {
+        for title in &cell.splats {
+            if !titles.contains(&title.as_str()) {
+                titles.push(title);
+            }
+        }
+    }
+    if titles.is_empty() {
+        return String::new();
+    }
+    let titles = titles.iter().take(FINDINGS_MAX);
+    let titles: String = titles
+        .map(|title| item("  ", &plain(title), WIDTH))
+        .collect();
+    format!("What the kernel complained of:\n\n{titles}")
+}
+
+/// Commands are not wrapped where it would change them: a backslash ends each line.
+fn again(report: &Report<'_>) -> String {
+    let setting = &report.result.setting;
+    let mut shown = match setting.command.as_str() {
+        "" => shell(&format!("cargo xtask test{}", report.again)),
+        typed => shell(typed),
+    };
+    if let Some(cell) = report.findings().next() {
+        shown += &format!(
+            "\nand the first of what is not as expected:\n\n{}",
+            shell(&report.command(cell))
+        );
+    }
+    let version = match setting.tool.as_str() {
+        "" => String::new(),
+        tool => format!(" (flb-testbed {tool})"),
+    };
+    format!("To see it again{version}:\n\n{shown}")
+}
+
+/// Breaks a command at blanks that are between its words, as a shell reads it.
+fn shell(command: &str) -> String {
+    let mut lines = vec!["  ".to_owned()];
+    for word in words(&plain(command)) {
+        let line = lines
+            .last_mut()
+            .expect("there is a line from the beginning");
+        let is_first = line.trim().is_empty();
+        if !is_first && columns(line) + columns(&word) + 3 > WIDTH {
+            line.push_str(" \\");
+            lines.push(format!("      {word}"));
+        } else {
+            if !is_first {
+                line.push(' ');
+            }
+            line.push_str(&word);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Splits at blanks that are not within quotes.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for character in command.chars() {
+        if character == ' ' && !quoted {
+            words.push(String::new());
+            continue;
+        }
+        quoted ^= character == '\'';
+        words
+            .last_mut()
+            .expect("there is a word from the beginning")
+            .push(character);
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::{hostile, result};
+    use crate::result::PatchResult;
+
+    /// A word that cannot be broken may stand alone in its line.
+    fn is_mail(text: &str) {
+        assert!(text.is_ascii());
+        for line in text.lines() {
+            let is_alone = line.split_whitespace().count() <= 2;
+            assert!(line.len() <= WIDTH || is_alone, "too long: {line}");
+        }
+    }
+
+    #[test]
+    fn a_reply_to_the_list() {
+        let mut result = result();
+        result.patches = vec![PatchResult {
+            first: 1,
+            last: 1,
+            subject: "one".to_owned(),
+            sentence:
+                "patch 1 turns `held-object` from crash (KASAN: use-after-free in ltd_get) to pass"
+                    .to_owned(),
+            turns: Vec::new(),
+        }];
+        let text = text(&Report::new(&result, "RUN", " --kernel '/my trees/linux'"));
+        is_mail(&text);
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_mail_is_ascii_and_narrow_whatever_is_in_it() {
+        let result = hostile();
+        let text = text(&Report::new(&result, "RUN", &" --prereq 'a b'".repeat(20)));
+        is_mail(&text);
+        assert!(text.contains("--prereq 'a b' \\\n"), "{text}");
+    }
+}

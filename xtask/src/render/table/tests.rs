@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a person sees, in 80 columns.
+
+use super::*;
+use crate::result::tests::cell;
+use crate::result::{CellResult, Kept};
+
+const LOOK: Look = Look {
+    columns: 80,
+    colour: false,
+    all: false,
+};
+
+fn result(cells: Vec<CellResult>) -> RunResult {
+    let below = vec!["a".into(), "b".into()];
+    RunResult::new("the tree".into(), "s".into(), below, cells)
+}
+
+fn shown(cells: Vec<CellResult>, again: &str) -> String {
+    text(&Report::new(&result(cells), "RUN", again), LOOK)
+}
+
+#[test]
+fn the_table_says_what_is_as_expected_and_what_is_not() {
+    let cells = vec![
+        cell("held-object", "base", "crash", "fail"),
+        cell("held-object", "series", "pass", "pass"),
+        cell("kexec", "base", "pass", "pass"),
+        cell("kexec", "series", "hang", "pass"),
+        cell("surprise", "base", "pass", "fail"),
+    ];
+    insta::assert_snapshot!(shown(cells, " --kernel K"));
+}
+
+#[test]
+fn all_well_is_said_in_the_last_line() {
+    let cells = vec![cell("kexec", "base", "pass", "pass")];
+    let text = shown(cells, "");
+    assert!(
+        text.ends_with("every stack has a, b\nOK: every verdict as expected\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_did_not_run_now_is_marked() {
+    let mut old = cell("s", "base", "fail", "fail");
+    let at = "2026-11-22T18:40:02+00:00".to_owned();
+    old.kept = Some(Kept {
+        run: "20261122-184000-1".to_owned(),
+        at,
+    });
+    let text = shown(vec![old, cell("s", "series", "pass", "pass")], "");
+    assert!(text.contains("fail= as expected   pass\n"), "{text}");
+    let why = "= ran at 18:40:02; nothing that it rests on has changed since\n";
+    assert!(text.contains(why), "{text}");
+}
+
+#[test]
+fn repetitions_share_a_place() {
+    let mut second = cell("s", "series", "fail", "pass");
+    second.repetition = 2;
+    let text = shown(vec![cell("s", "series", "pass", "pass"), second], "");
+    assert!(text.contains("1 fail, 1 pass UNEXPECTED"), "{text}");
+}
+
+#[test]
+fn tests_of_the_tree_s_own_have_no_teeth_and_may_be_skipped() {
+    let cells = vec![
+        cell("kexec", "base", "pass", "pass"),
+        cell("kexec", "series", "pass", "pass"),
+        cell("t:a", "base", "skip", "pass"),
+        cell("t:a", "series", "skip", "pass"),
+        cell("t:b", "base", "fail", "pass"),
+        cell("t:b", "series", "pass", "pass"),
+    ];
+    insta::assert_snapshot!(shown(cells, ""));
+}
+
+/// A whole run of a series of two patches: long names, many rows, four stacks.
+fn many() -> Vec<CellResult> {
+    let mut cells = Vec::new();
+    let mut row = |name: &str, outcomes: [&str; 4], expected: [&str; 4]| {
+        for (at, stack) in ["base", "patch-1", "patch-2", "series"].iter().enumerate() {
+            cells.push(cell(name, stack, outcomes[at], expected[at]));
+        }
+    };
+    let passes = ["pass"; 4];
+    for number in 0..90 {
+        row(&format!("dull-{number}"), passes, passes);
+    }
+    for variant in ["first-holds-second-while-third", "second", "third"] {
+        let due = ["fail", "fail", "pass", "pass"];
+        row(
+            &format!("removal-races-with-the-last-unpreserve.{variant}"),
+            ["crash", "fail", "pass", "pass"],
+            due,
+        );
+    }
+    let name = "outgoing-object-is-held-while-the-last-file-of-two-sessions-goes";
+    row(name, ["pass", "pass", "hang", "pass"], passes);
+    cells
+}
+
+#[test]
+fn a_long_table_fits_into_80_columns_and_tells_the_verdict_first_and_last() {
+    let text = shown(many(), "");
+    let table = text
+        .split("\n\n")
+        .find(|part| part.starts_with("profile"))
+        .unwrap();
+    assert_eq!(table.lines().find(|line| line.len() > 80), None);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn all_rows_are_shown_when_asked_for() {
+    let look = Look { all: true, ..LOOK };
+    let result = result(many());
+    let text = text(&Report::new(&result, "RUN", ""), look);
+    assert!(text.contains("\ndull-89 "), "{text}");
+    assert!(text.starts_with("FINDING: outgoing-object"), "{text}");
+    assert!(text.lines().count() > 94, "{text}");
+}
+
+#[test]
+fn colours_only_repeat_what_words_say() {
+    let result = result(many());
+    let report = Report::new(&result, "RUN", "");
+    let colours = text(
+        &report,
+        Look {
+            colour: true,
+            ..LOOK
+        },
+    );
+    assert!(colours.contains("\u{1b}["), "{colours}");
+    let plain = anstream::adapter::strip_str(&colours).to_string();
+    assert_eq!(plain, text(&report, LOOK));
+}
+
+#[test]
+fn of_very_many_findings_the_first_are_shown() {
+    let cells = (0..15).map(|at| cell(&format!("s{at:02}"), "series", "fail", "pass"));
+    let text = shown(cells.collect(), "");
+    assert!(text.contains("... and 5 more findings\n"), "{text}");
+    assert!(
+        text.ends_with("cargo xtask report RUN --all-rows\n"),
+        "{text}"
+    );
+}

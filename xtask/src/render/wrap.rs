@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Fits text into so many columns. Counts characters, for what is shown is ASCII but for
+//! what strangers wrote.
+
+/// Returns the words of a text in lines of at most `width` columns, each begun with
+/// `indent` columns. A word that is longer by itself keeps a line of its own.
+pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let used = indent + columns(&line) + usize::from(!line.is_empty());
+        if !line.is_empty() && used + columns(word) > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    lines.push(line);
+    let indent = " ".repeat(indent);
+    lines
+        .iter()
+        .map(|line| format!("{indent}{line}\n"))
+        .collect()
+}
+
+/// Returns the first line hanging out to the left by `label`, the others below its text.
+pub(crate) fn item(label: &str, text: &str, width: usize) -> String {
+    let indent = columns(label);
+    let wrapped = wrap(text, width, indent);
+    format!("{label}{}", &wrapped[indent.min(wrapped.len())..])
+}
+
+/// Returns a name in at most `width` columns; what is left out is in its middle, for
+/// names that belong together begin alike, and differ in their ends.
+pub(crate) fn shorten(name: &str, width: usize) -> String {
+    const GAP: &str = "..";
+    let all = columns(name);
+    if all <= width || width <= GAP.len() {
+        return name.to_owned();
+    }
+    let kept = width - GAP.len();
+    let front = kept.div_ceil(2);
+    let start: String = name.chars().take(front).collect();
+    let end: String = name.chars().skip(all - (kept - front)).collect();
+    format!("{start}{GAP}{end}")
+}
+
+/// Returns how many columns a text takes.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stay_whole_and_lines_short() {
+        assert_eq!(wrap("a bb ccc", 6, 2), "  a bb\n  ccc\n");
+        assert_eq!(
+            wrap("https://example.org/x y", 8, 0),
+            "https://example.org/x\ny\n"
+        );
+        assert_eq!(wrap("", 8, 0), "\n");
+        assert_eq!(item("- ", "a bb ccc", 6), "- a bb\n  ccc\n");
+    }
+
+    #[test]
+    fn a_name_is_shortened_in_its_middle() {
+        assert_eq!(shorten("short", 10), "short");
+        assert_eq!(shorten("removal-races.first-second", 14), "remova..second");
+        assert_eq!(
+            columns(&shorten("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", 5)),
+            5
+        );
+    }
+}
