@@ -7,6 +7,7 @@
 
 pub mod evidence;
 pub mod generate;
+pub mod hang;
 pub mod input;
 pub mod intree;
 pub mod klog;

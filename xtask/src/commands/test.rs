@@ -2,6 +2,7 @@
 //! `test`: the whole chain, from arguments to the table.
 
 pub(crate) mod cells;
+mod hang;
 mod history;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
@@ -298,6 +299,7 @@ impl Ready {
             .chain([DEFAULT_MACHINE])
             .map(|own| machine.unwrap_or(own));
         let mut rig = Rig::set_up(all, session)?;
+        rig.keep_dumps = args.dump_hangs;
         let mut grounds = prepare::grounds(kernels, sources, inquiry, &rig, session)?;
         let ground = grounds.first().context("there is no kernel to run")?;
         rig.choose_accelerator(
