@@ -8,6 +8,7 @@
 pub mod canary;
 pub mod evidence;
 pub mod generate;
+pub mod hang;
 pub mod input;
 pub mod intree;
 pub mod klog;

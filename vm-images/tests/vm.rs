@@ -14,7 +14,7 @@ use testbed_host::events::{Event, Observer, Silent};
 use vm_images::ExitStatus;
 use vm_images::probe::Probe;
 use vm_images::transcript::{End, Phase};
-use vm_images::vm::{Job, run};
+use vm_images::vm::{GuestFile, Job, run};
 
 use rig::{Rig, exited};
 
@@ -179,6 +179,50 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
         "{given_ms} of {wall_ms}"
     );
     assert!(transcript.host_time.is_known);
+}
+
+/// Needs a module that has the kernel go wrong, for the kernel of these tests.
+#[test]
+fn a_kernel_that_hangs_is_looked_at_from_outside() {
+    let (Some(mut rig), Some(module)) = (Rig::new("dead kernel"), canary()) else {
+        return;
+    };
+    rig.spec.deadlines.stage_margin = Duration::from_secs(1);
+    let mut job = rig.job(&[&["canary", "/tests/canary.ko", "hang"]]);
+    job.stages[0].timeout = Duration::from_secs(4);
+    job.stages[0].files.push(GuestFile {
+        source: module,
+        path: "/tests/canary.ko".into(),
+        mode: 0o644,
+    });
+    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let during = Phase::Stage(1);
+    assert!(
+        matches!(transcript.end, End::DeadlineExpired { phase, .. } if phase == during),
+        "{:?}",
+        transcript.end
+    );
+    let hang = transcript.hang.unwrap();
+    println!("{hang:#x?}");
+    assert!(!hang.answers);
+    assert_eq!(hang.missing.len(), 1, "{:?}", hang.missing);
+    for sample in &hang.samples {
+        let mut processors = sample.processors.iter();
+        assert!(processors.any(|one| !one.takes_interrupts && one.frames.len() > 3));
+    }
+    if let Some(kept) = std::env::var_os("TESTBED_TEST_KEEP") {
+        std::fs::copy(rig.spec.artifacts.join("transcript.json"), &kept).unwrap();
+        let serial = std::path::Path::new(&kept).with_extension("serial");
+        std::fs::copy(rig.spec.artifacts.join("serial.log"), serial).unwrap();
+    }
+}
+
+fn canary() -> Option<Utf8PathBuf> {
+    let module = std::env::var("TESTBED_TEST_CANARY").ok();
+    if module.is_none() {
+        println!("skipped: no module in `TESTBED_TEST_CANARY`");
+    }
+    module.map(Utf8PathBuf::from)
 }
 
 #[test]

@@ -179,6 +179,11 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     pub(crate) no_canaries: bool,
 
+    /// Keep the memory of a guest that hangs in its cell's folder: a file as large as
+    /// the machine's memory
+    #[arg(long)]
+    pub(crate) dump_hangs: bool,
+
     /// Run folder, new or empty [default: target/testbed/runs/<id>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,

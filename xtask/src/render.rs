@@ -12,6 +12,7 @@ mod lore;
 pub(crate) mod mutants;
 pub(crate) mod plan;
 pub(crate) mod progress;
+mod rate;
 pub(crate) mod report;
 mod rows;
 pub(crate) mod table;

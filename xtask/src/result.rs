@@ -7,6 +7,7 @@
 mod detector;
 mod mutant;
 mod patch;
+mod rate;
 mod setting;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use crate::exit::Exit;
 pub(crate) use detector::{DetectorResult, Sight};
 pub(crate) use mutant::{Fate, MutantResult};
 pub(crate) use patch::{PatchResult, StackResult, Turn};
+pub(crate) use rate::RateResult;
 pub(crate) use setting::{KernelFacts, PatchFacts, SeriesFacts, Setting};
 
 /// The version of this format.
@@ -44,6 +46,18 @@ pub(crate) enum Blame {
     Tool,
     /// The host: QEMU, memory, disk, or too little time for the guest.
     Host,
+}
+
+impl Blame {
+    /// Returns the word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Test => "test",
+            Self::Tool => "tool",
+            Self::Host => "host",
+        }
+    }
 }
 
 impl From<selftests::outcome::Blame> for Blame {
@@ -176,6 +190,9 @@ pub(crate) struct RunResult {
     pub(crate) cells: Vec<CellResult>,
     /// The scenarios, by name, without the tests of the tree's own.
     pub(crate) scenarios: Vec<ScenarioResult>,
+    /// How often what came to what, of scenarios that ran several times.
+    #[serde(default)]
+    pub(crate) rates: Vec<RateResult>,
     /// The source states that were judged, in the order of the table.
     #[serde(default)]
     pub(crate) stacks: Vec<StackResult>,
@@ -201,6 +218,7 @@ impl RunResult {
     ) -> Self {
         let exit_code = exit(&cells) as u8;
         let scenarios = scenarios(&cells);
+        let rates = rate::rates(&cells);
         Self {
             schema: SCHEMA,
             exit_code,
@@ -210,6 +228,7 @@ impl RunResult {
             setting: Setting::default(),
             cells,
             scenarios,
+            rates,
             stacks: Vec::new(),
             patches: Vec::new(),
             detectors: Vec::new(),

@@ -47,6 +47,8 @@ fn main() {
         Some("spin") => loop {
             std::hint::spin_loop();
         },
+        // Loads a module, and has the kernel go wrong as it can.
+        Some("canary") => canary(&args[2], &args[3]),
         Some("crash") => std::fs::write("/proc/sysrq-trigger", "c").unwrap(),
         Some("flood") => {
             let line = [b'x'; 4096];
@@ -61,6 +63,17 @@ fn main() {
         }
         _ => exit(100),
     }
+}
+
+fn canary(module: &str, word: &str) {
+    unsafe extern "C" {
+        fn syscall(number: i64, ...) -> i64;
+    }
+    let module = File::open(module).unwrap();
+    // SAFETY: finit_module of an open file, without parameters.
+    let loaded = unsafe { syscall(313, i64::from(module.as_raw_fd()), c"".as_ptr(), 0_i64) };
+    assert_eq!(loaded, 0, "finit_module");
+    std::fs::write("/sys/kernel/debug/canary", word).unwrap();
 }
 
 fn ask(what: &str) {

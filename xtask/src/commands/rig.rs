@@ -30,6 +30,8 @@ pub(crate) struct Rig {
     /// What runs the guests' instructions; KVM has to prove itself first.
     pub(crate) accelerator: Accelerator,
     pub(crate) templates: Templates,
+    /// Whether the memory of guests that hang is kept.
+    pub(crate) keep_dumps: bool,
     accelerators: Utf8PathBuf,
 }
 
@@ -53,6 +55,7 @@ impl Rig {
             accelerator: Accelerator::Tcg,
             templates: Templates::at(&session.cache.dir(&["templates"])?)?,
             accelerators: session.cache.dir(&["accelerators"])?,
+            keep_dumps: false,
         })
     }
 
@@ -129,7 +132,7 @@ impl Rig {
             template: None,
             artifacts: artifacts.to_owned(),
             deadlines: Deadlines::new(self.accelerator, needs.slowness),
-            keep_dump: false,
+            keep_dump: self.keep_dumps,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod cells;
 mod detectors;
+mod hang;
 mod history;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
@@ -325,6 +326,7 @@ impl Ready {
             .map(|own| machine.unwrap_or(own))
             .chain([canary::LEAK_MACHINE]);
         let mut rig = Rig::set_up(all, session)?;
+        rig.keep_dumps = args.dump_hangs;
         let mut grounds = prepare::grounds(kernels, sources, inquiry, &rig, session)?;
         let ground = grounds.first().context("there is no kernel to run")?;
         rig.choose_accelerator(

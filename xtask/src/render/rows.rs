@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rate::counts;
 use crate::result::{CellResult, Verdict};
 
 /// A table with no more rows than this shows each.
@@ -29,7 +30,7 @@ pub(crate) enum Mark {
 /// One place in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
-    /// The outcome; of repetitions that differ, how often which.
+    /// The outcome; of repetitions the one that came most often, and how often.
     pub(crate) outcome: String,
     pub(crate) mark: Mark,
     /// Whether it is an earlier run's.
@@ -104,16 +105,10 @@ impl<'a> Grid<'a> {
 
 impl Entry {
     fn of(cells: &[&CellResult]) -> Self {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for cell in cells {
-            *counts.entry(&cell.outcome).or_default() += 1;
-        }
-        let outcomes: Vec<String> = match cells {
-            [cell] => vec![cell.outcome.clone()],
-            _ => counts
-                .iter()
-                .map(|(outcome, count)| format!("{count} {outcome}"))
-                .collect(),
+        let outcome = match (cells, counts(cells).first()) {
+            ([cell], _) => cell.outcome.clone(),
+            (_, Some((outcome, count))) => format!("{count}/{} {outcome}", cells.len()),
+            (_, None) => String::new(),
         };
         let any = |test: &dyn Fn(&CellResult) -> bool| cells.iter().any(|cell| test(cell));
         let mark = if any(&|cell| cell.verdict == Verdict::Unexpected) {
@@ -128,7 +123,7 @@ impl Entry {
             Mark::None
         };
         Self {
-            outcome: outcomes.join(", "),
+            outcome,
             mark,
             kept: cells.iter().all(|cell| cell.kept.is_some()),
         }

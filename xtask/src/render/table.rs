@@ -4,13 +4,14 @@
 //!
 //! Colours only repeat what words say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::detectors;
 use super::mutants;
 use anstyle::{AnsiColor, Style};
 
 use super::escape::one_line;
+use super::rate::{rate, repetitions};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
@@ -240,16 +241,29 @@ fn skips(result: &RunResult) -> String {
 /// Returns the findings, each with what, why, where, and the command to see it again.
 fn findings(report: &Report<'_>, look: Look) -> String {
     let shown = if look.all { usize::MAX } else { FINDINGS_SHOWN };
-    let mut text: String = report
-        .findings()
+    let findings = first_of_each(report);
+    let mut text: String = findings
+        .iter()
         .take(shown)
         .map(|cell| finding(report, cell))
         .collect();
-    let left = report.findings().count().saturating_sub(shown);
+    let left = findings.len().saturating_sub(shown);
     if left > 0 {
         text += &format!("... and {left} more findings\n\n");
     }
     text
+}
+
+/// The findings; of the repetitions of a cell the first that is one.
+fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a CellResult> {
+    let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    let mut findings: Vec<&CellResult> = Vec::new();
+    for cell in report.findings() {
+        if told.insert((&cell.scenario, &cell.stack, &cell.profile)) {
+            findings.push(cell);
+        }
+    }
+    findings
 }
 
 fn finding(report: &Report<'_>, cell: &CellResult) -> String {
@@ -259,12 +273,21 @@ fn finding(report: &Report<'_>, cell: &CellResult) -> String {
         what_came(cell),
         one_line(&cell.reason)
     );
+    if let Some(blame) = cell.blame {
+        text += &format!("  fault: {}\n", blame.word());
+    }
+    let mut repeat = String::new();
+    let all = repetitions(report.result, cell, &cell.stack).len();
+    if all > 1 {
+        text += &format!("  rate:  {}\n", rate(report.result, cell));
+        repeat = format!(" --repeat {all}");
+    }
     let difference = cell.snapshot_difference.iter();
     for line in difference.flat_map(|difference| difference.lines()) {
         text += &format!("    {}\n", one_line(line));
     }
     text += &format!("  see:   {}/{}/\n", report.run, cell.artifacts);
-    text += &format!("  again: {}\n\n", report.command(cell));
+    text += &format!("  again: {}{repeat}\n\n", report.command(cell));
     text
 }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use selftests::outcome::Subject;
 use selftests::scenario::Scenario;
@@ -79,9 +79,23 @@ impl Cell<'_> {
             kernel_id: kernel.id.clone(),
             image: kernel.image(),
             symbols: kernel.symbols(),
+            stage_symbols: self.stage_symbols(),
             initramfs: self.ground.initramfs.clone(),
             program: self.program().to_owned(),
         }
+    }
+
+    /// Returns the kernel with symbols of each stage: that of the stage before, if none
+    /// is gone over to.
+    fn stage_symbols(&self) -> Vec<Utf8PathBuf> {
+        let mut symbols = self.ground.kernel.symbols();
+        let stages = self.job.stages.iter().map(|stage| {
+            if let (Some(next), Some(name)) = (&stage.kernel, symbols.file_name()) {
+                symbols = next.image.with_file_name(name);
+            }
+            symbols.clone()
+        });
+        stages.collect()
     }
 
     /// Returns the path in the guest of the program it runs.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use selftests::evidence::Evidence;
+use selftests::hang::Account;
 use selftests::klog::Log;
 use selftests::outcome::{self, Outcome, Subject};
 use selftests::scenario::{Scenario, Stage};
@@ -16,6 +17,7 @@ use testbed_host::files::read_plain;
 use vm_images::transcript::{Start, Transcript};
 
 use super::cells::Test;
+use super::hang;
 use super::kselftest::{self, InTree};
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
@@ -55,6 +57,9 @@ pub(crate) struct Binaries {
     pub(crate) image: Utf8PathBuf,
     /// The kernel with symbols.
     pub(crate) symbols: Utf8PathBuf,
+    /// The same of each stage.
+    #[serde(default)]
+    pub(crate) stage_symbols: Vec<Utf8PathBuf>,
     pub(crate) initramfs: Utf8PathBuf,
     /// The test program's path in the guest.
     pub(crate) program: String,
@@ -67,6 +72,8 @@ pub(crate) struct Judged {
     plan: CellPlan,
     timeline: String,
     splats: String,
+    /// Where it hung, if it did.
+    hang: Option<Account>,
     /// Stage and number of each step with teeth.
     teeth: Vec<(usize, usize)>,
 }
@@ -141,9 +148,21 @@ impl Record {
         let evidence = Evidence::of(transcript, &serial);
         let log = Log::parse(evidence.serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
-        let judgement = outcome::judge(subject, &evidence, &log);
+        let mut judgement = outcome::judge(subject, &evidence, &log);
+        let hang = transcript.hang.as_ref().map(|hang| {
+            // Where none has begun it is the first that did not.
+            let number = log.boots().max(1);
+            let symbols = self.binaries.stage_symbols.get(number - 1);
+            let symbols = symbols.or(Some(&self.binaries.symbols));
+            let folder = run.path().join(self.plan.folder());
+            hang::account(hang, symbols, &serial, &folder)
+        });
+        if let Some(hang) = &hang {
+            judgement.reason.extend(["; ", &hang.summary]);
+        }
         Judged {
             cell: self.result(subject, transcript, &judgement, splats),
+            hang,
             plan: self.plan.clone(),
             timeline: timeline(subject, &evidence, &log),
             splats: splats_text(&log),
@@ -168,6 +187,7 @@ impl Record {
             plan: self.plan.clone(),
             timeline: String::new(),
             splats: String::new(),
+            hang: None,
             teeth: Vec::new(),
         }
     }
@@ -286,13 +306,16 @@ fn splats_text(log: &Log) -> String {
 }
 
 impl Judged {
-    /// Leaves timeline and splats in the cell's folder.
+    /// Leaves timeline and splats in the cell's folder, and where it hung.
     ///
     /// # Errors
     /// When they cannot be written.
     pub(crate) fn leave(&self, run: &RunFolder) -> anyhow::Result<()> {
         let folder = run.path().join(self.plan.folder());
         fs::write(folder.join("timeline.txt"), &self.timeline)?;
+        if let Some(hang) = &self.hang {
+            fs::write(folder.join(hang::FILE_NAME), &hang.text)?;
+        }
         Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
     }
 

@@ -263,6 +263,7 @@ mod tests {
                 kernel_id: "k".to_owned(),
                 image: "/k".into(),
                 symbols: "/k".into(),
+                stage_symbols: Vec::new(),
                 initramfs: "/i".into(),
                 program: "/tests/s".to_owned(),
             },

@@ -61,7 +61,7 @@ fn repetitions_share_a_place() {
     let mut second = cell("s", "series", "fail", "pass");
     second.repetition = 2;
     let text = shown(vec![cell("s", "series", "pass", "pass"), second], "");
-    assert!(text.contains("1 fail, 1 pass UNEXPECTED"), "{text}");
+    assert!(text.contains("1/2 fail UNEXPECTED"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Hangs made by hand, and what is said of them.
+
+use vm_images::transcript::Phase;
+
+use super::*;
+
+const BASE: u64 = 0xffff_ffff_8100_0000;
+
+fn symbols() -> Symbols {
+    let names = [
+        "asm_exc_divide_error",
+        "do_idle",
+        "default_idle",
+        "spin",
+        "caller",
+        "syscall",
+        "other",
+    ];
+    let functions = (0..)
+        .zip(names)
+        .map(|(n, name)| (BASE + n * 0x100, name.to_owned()));
+    Symbols::new(functions.collect(), BASE + 0x1000)
+}
+
+/// The address of a function in a kernel that was put elsewhere.
+fn at(name: &str) -> u64 {
+    let symbols = symbols();
+    let placed = symbols.placed(BASE + 0x40_0000).unwrap();
+    let mut all = (0..0x10).map(|n| BASE + 0x40_0000 + n * 0x100);
+    all.find(|address| placed.name(*address).unwrap().0 == name)
+        .unwrap()
+        + 0x10
+}
+
+fn processor(number: u32, frames: &[&str]) -> Processor {
+    Processor {
+        number,
+        is_halted: frames == ["default_idle", "do_idle"],
+        takes_interrupts: true,
+        in_program: frames.is_empty(),
+        frames: frames.iter().map(|name| at(name)).collect(),
+    }
+}
+
+fn hang(looks: Vec<Vec<Processor>>) -> Hang {
+    let samples = (0..).zip(looks).map(|(n, processors)| Sample {
+        at_ms: n * 150,
+        processors,
+    });
+    Hang {
+        during: Phase::Stage(1),
+        console_bytes: 0,
+        divide_error: Some(BASE + 0x40_0000),
+        samples: samples.collect(),
+        answers: true,
+        missing: Vec::new(),
+        dump: None,
+    }
+}
+
+fn said(hang: &Hang, answers: &str) -> String {
+    Account::of(hang, Some(&symbols()), answers.as_bytes()).summary
+}
+
+const BLOCKED: &str = "\
+<6>[    3.748647][    C0] sysrq: Show State\n\
+<6>[    3.748937][    C0] task:reader          state:D stack:0 pid:80 tgid:80 ppid:1 task_flags:0x400100 flags:0x0\n\
+<6>[    3.748937][    C0]  __schedule+0x333/0x800\n\
+<6>[    3.748937][    C0]  schedule+0x333/0x800\n\
+<6>[    3.748937][    C0]  wait_for_completion+0x333/0x800\n\
+<6>[    3.748937][    C0]  flb_wait+0x333/0x800\n\
+<6>[    3.748937][    C0] task:main            state:S stack:0 pid:79 tgid:79 ppid:1 task_flags:0x400100 flags:0x0\n\
+<6>[    3.748937][    C0]  schedule+0x333/0x800\n\
+<6>[    3.748937][    C0]  do_wait+0x333/0x800\n";
+
+#[test]
+fn a_processor_that_is_always_in_one_place_spins_there() {
+    let idle = || processor(0, &["default_idle", "do_idle"]);
+    let spins = || processor(1, &["spin", "caller", "syscall"]);
+    let seen = hang(vec![vec![idle(), spins()], vec![idle(), spins()]]);
+    assert_eq!(
+        said(&seen, BLOCKED),
+        "CPU 1 spins in `spin`, called from `caller`; `reader` (80) is blocked in \
+         `wait_for_completion`, called from `flb_wait`; `main` (79) waits in `do_wait`"
+    );
+}
+
+#[test]
+fn a_processor_that_moves_stays_in_what_is_common() {
+    let mut looks = vec![
+        vec![processor(1, &["spin", "caller", "syscall"])],
+        vec![processor(1, &["other", "caller", "syscall"])],
+    ];
+    looks[0][0].takes_interrupts = false;
+    assert_eq!(
+        said(&hang(looks.clone()), ""),
+        "CPU 1 does not leave `caller`"
+    );
+    looks[1][0].takes_interrupts = false;
+    assert_eq!(
+        said(&hang(looks), ""),
+        "CPU 1 does not leave `caller`, interrupts off"
+    );
+}
+
+#[test]
+fn programs_and_idle_processors_are_told_apart() {
+    let idle = processor(0, &["default_idle", "do_idle"]);
+    assert_eq!(said(&hang(vec![vec![idle.clone()]]), ""), "all CPUs idle");
+    let busy = processor(1, &[]);
+    assert_eq!(
+        said(&hang(vec![vec![idle, busy]]), ""),
+        "CPU 1 is busy in its program"
+    );
+    assert_eq!(said(&hang(Vec::new()), ""), "nothing could be seen of it");
+}
+
+#[test]
+fn the_kernel_knows_the_functions_of_its_modules() {
+    let mut spins = processor(1, &["spin", "caller"]);
+    spins.frames[0] = 0xffff_ffff_c020_1234;
+    let answers = "<4>[    1.643207][    C1] NMI backtrace for cpu 1\n\
+        <4>[    1.644184][    C1] RIP: 0010:hold+0x13/0x20 [hold_point]\n";
+    let seen = hang(vec![vec![spins.clone()], vec![spins]]);
+    assert_eq!(
+        said(&seen, answers),
+        "CPU 1 spins in `hold [hold_point]`, called from `caller`"
+    );
+    assert_eq!(
+        said(&seen, ""),
+        "CPU 1 spins in 0xffffffffc0201234, called from `caller`"
+    );
+    let nameless = Account::of(&seen, None, b"");
+    assert_eq!(nameless.summary, "CPU 1 spins in 0xffffffffc0201234");
+}
+
+#[test]
+fn the_text_has_it_all() {
+    let mut seen = hang(vec![vec![processor(1, &["spin", "caller"])]]);
+    seen.missing.push("the tasks: no answer".to_owned());
+    seen.dump = Some("memory.dump".to_owned());
+    let text = Account::of(&seen, Some(&symbols()), BLOCKED.as_bytes()).text;
+    insta::assert_snapshot!(text, @r"
+    CPU 1 spins in `spin`, called from `caller`; `reader` (80) is blocked in `wait_for_completion`, called from `flb_wait`; `main` (79) waits in `do_wait`
+
+    seen during stage 1, when its time was up
+    not seen: the tasks: no answer
+    the guest's memory: memory.dump (`gdb vmlinux memory.dump`, or `crash`)
+
+    after 0 ms
+      CPU 1: in the kernel
+        spin+0x10
+        caller+0x10
+
+    what the kernel says when it is asked
+      sysrq: Show State
+      task:reader          state:D stack:0 pid:80 tgid:80 ppid:1 task_flags:0x400100 flags:0x0
+       __schedule+0x333/0x800
+       schedule+0x333/0x800
+       wait_for_completion+0x333/0x800
+       flb_wait+0x333/0x800
+      task:main            state:S stack:0 pid:79 tgid:79 ppid:1 task_flags:0x400100 flags:0x0
+       schedule+0x333/0x800
+       do_wait+0x333/0x800
+    ");
+}
