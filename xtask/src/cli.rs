@@ -153,7 +153,8 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 
-    /// What to print: table, or json (result.json is always written)
+    /// What to print: table, json (result.json is always written), or html
+    /// (writes report.html into the run folder)
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
 
@@ -177,6 +178,8 @@ pub(crate) enum Format {
     Table,
     /// The content of result.json
     Json,
+    /// The table, and report.html in the run folder
+    Html,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -242,6 +245,11 @@ pub(crate) struct ReportArgs {
     /// Run folder
     #[arg(value_name = "RUN", default_value = "target/testbed/runs/latest")]
     pub(crate) run: Utf8PathBuf,
+
+    /// Say what changed since this earlier run instead: exit code 0 when nothing is
+    /// worse, 1 when something is
+    #[arg(long, value_name = "RUN")]
+    pub(crate) against: Option<Utf8PathBuf>,
 
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "table")]

@@ -2,6 +2,8 @@
 //! The only place that prints: data on standard output, the rest on standard error.
 
 pub(crate) mod bench;
+pub(crate) mod comparison;
+pub(crate) mod html;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -10,6 +12,7 @@ pub(crate) mod watch;
 use std::io::Write;
 
 use crate::cli::Format;
+use crate::comparison::Comparison;
 use crate::result::RunResult;
 
 /// Prints a block of text on standard output. A reader that went away
@@ -42,9 +45,25 @@ pub(crate) fn result(
 ) -> anyhow::Result<()> {
     let text = match format {
         Format::Json => serde_json::to_string_pretty(result)?,
-        Format::Table => {
+        Format::Table | Format::Html => {
             table::text(result) + &table::skips(result) + &table::findings(result, run, again)
         }
+    };
+    Ok(to_stdout(&text)?)
+}
+
+/// Prints what changed since an earlier run, whose name is `before`.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn comparison(
+    comparison: &Comparison,
+    format: Format,
+    before: &str,
+) -> anyhow::Result<()> {
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(comparison)?,
+        Format::Table | Format::Html => comparison::text(comparison, before),
     };
     Ok(to_stdout(&text)?)
 }

@@ -1,37 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `report`: a finished run, judged again from what it recorded; no VM is started.
+//! `report`: a finished run, judged again from what it recorded; no VM is started. Against
+//! an earlier run, both are judged by the rules of today, so that what changed is the
+//! kernel or the scenarios and not this tool.
 
-use crate::cli::ReportArgs;
-use crate::commands::generate;
+use camino::Utf8Path;
+use selftests::scenario::Scenario;
+
+use crate::cli::{Format, ReportArgs};
 use crate::commands::test::judge::Record;
+use crate::commands::{generate, page};
+use crate::comparison::{self, Comparison};
 use crate::exit::{Exit, bad_input};
-use crate::plan::Plan;
+use crate::plan::{CellPlan, Plan};
 use crate::render;
-use crate::result::{self, RunResult};
+use crate::result::{self, CellResult, RunResult};
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
 /// Judges again and prints.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> {
+    let scenarios = generate::scenarios(session)?;
     let folder = RunFolder::open(&args.run)?;
     let plan: Plan = folder.read_json(run_folder::PLAN)?;
+    let result = judge_again(&folder, &plan, &scenarios, session)?;
+    let against = match &args.against {
+        Some(before) => Some(compare(before, &result, &folder, &scenarios, session)?),
+        None => None,
+    };
+    let run = folder.path().as_str();
+    match &against {
+        Some((comparison, before)) => {
+            render::comparison(comparison, args.format, before)?;
+        }
+        None => render::result(&result, args.format, run, &plan.again)?,
+    }
+    if args.format == Format::Html {
+        let told = against.as_ref().map(|(one, before)| (one, before.as_str()));
+        let path = page::write(&result, told, &folder, run, &plan.again, session)?;
+        render::line_to_stderr(&format!("page: {path}"));
+    }
+    Ok(match against {
+        Some((comparison, _)) => comparison.exit(),
+        None => result::exit(&result.cells),
+    })
+}
+
+/// Judges each cell of a run by what it left in its folder.
+fn judge_again(
+    folder: &RunFolder,
+    plan: &Plan,
+    scenarios: &[Scenario],
+    session: &Session,
+) -> anyhow::Result<RunResult> {
     let before: RunResult = folder.read_json(run_folder::RESULT)?;
-    let scenarios = generate::scenarios(session)?;
     if plan.cells.is_empty() {
         return Err(bad_input(
             "the run has no cells",
             "make it anew with `cargo xtask test`",
         ));
     }
-    let mut cells = Vec::new();
-    for cell in &plan.cells {
-        let mut judged = Record::read(cell, &folder)?.judge_again(&scenarios, &folder)?;
+    let judge = |cell: &CellPlan| {
+        let mut judged = Record::read(cell, folder)?.judge_again(scenarios, folder)?;
         if plan.check_snapshots {
             judged.compare(&session.layout.snapshots());
         }
-        cells.push(judged.cell);
+        Ok(judged.cell)
+    };
+    let cells: anyhow::Result<Vec<CellResult>> = plan.cells.iter().map(judge).collect();
+    Ok(RunResult {
+        stacks: before.stacks,
+        patches: before.patches,
+        detectors: before.detectors,
+        mutants: before.mutants,
+        ..RunResult::new(before.tree, before.series, before.prerequisites, cells?)
+    })
+}
+
+/// Compares a run with an earlier one, and returns the earlier one's name as well.
+fn compare(
+    before: &Utf8Path,
+    result: &RunResult,
+    folder: &RunFolder,
+    scenarios: &[Scenario],
+    session: &Session,
+) -> anyhow::Result<(Comparison, String)> {
+    let earlier = RunFolder::open(before)?;
+    if earlier.path() == folder.path() {
+        return Err(bad_input(
+            format!("`{before}` is the run itself"),
+            "give an earlier run; they are in `target/testbed/runs`",
+        ));
     }
-    let result = RunResult::new(before.tree, before.series, before.prerequisites, cells);
-    render::result(&result, args.format, folder.path().as_str(), &plan.again)?;
-    Ok(result::exit(&result.cells))
+    let plan: Plan = earlier.read_json(run_folder::PLAN)?;
+    // Scenarios come and go: what is no more stays as it was judged.
+    let known = |cell: &CellPlan| {
+        cell.kselftest().is_some() || scenarios.iter().any(|one| one.name == cell.scenario)
+    };
+    let (again, gone): (Vec<CellPlan>, Vec<CellPlan>) = plan.cells.iter().cloned().partition(known);
+    let recorded: RunResult = earlier.read_json(run_folder::RESULT)?;
+    let mut past = if again.is_empty() {
+        recorded.clone()
+    } else {
+        let plan = Plan {
+            cells: again,
+            ..plan
+        };
+        judge_again(&earlier, &plan, scenarios, session)?
+    };
+    if past.cells.len() < recorded.cells.len() {
+        let is_gone = |cell: &&CellResult| gone.iter().any(|gone| gone.folder() == cell.artifacts);
+        past.cells
+            .extend(recorded.cells.iter().filter(is_gone).cloned());
+    }
+    let name = earlier.name().to_owned();
+    Ok((comparison::compare(&past, result), name))
 }

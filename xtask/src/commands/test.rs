@@ -28,7 +28,7 @@ use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, Format, Snapshots, TestArgs};
 use crate::commands::build::{Built, build_all, find_profiles};
 use crate::commands::rig::{Rig, find_machine};
 use crate::commands::sources::{Request, Sources};
-use crate::commands::{doctor, generate};
+use crate::commands::{doctor, generate, page};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan, Wishes};
 use crate::render;
@@ -508,6 +508,10 @@ pub(crate) fn show(
         .strip_prefix(session.layout.root())
         .unwrap_or(folder.path());
     render::result(result, format, run.as_str(), &plan.again)?;
+    if format == Format::Html {
+        let path = page::write(result, None, folder, run.as_str(), &plan.again, session)?;
+        render::line_to_stderr(&format!("page: {path}"));
+    }
     render::line_to_stderr(&format!("run folder: {run}"));
     Ok(())
 }
