@@ -52,6 +52,9 @@ pub(crate) struct Comparison {
     pub(crate) drift: f64,
     /// Cells that the earlier run did not have.
     pub(crate) new_cells: Vec<Place>,
+    /// Those of them that are not as expected: no worse than before, of which nothing is
+    /// known, and not good either.
+    pub(crate) new_wrong: Vec<Change>,
     /// Cells that the later run does not have.
     pub(crate) gone_cells: Vec<Place>,
     /// Detectors that see otherwise: worse where one saw and does not see now.
@@ -138,6 +141,7 @@ pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
         slower,
         drift,
         new_cells: new.places_not_in(&old),
+        new_wrong: new.wrong_not_in(&old),
         gone_cells: old.places_not_in(&new),
         detectors: proof::detectors(before, after),
         mutants: proof::mutants(before, after),
@@ -190,22 +194,12 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
         after.prerequisites.join(", "),
     );
     tell("list of prerequisites", &old, &new);
-    let of = |result: &RunResult, name: fn(&CellResult) -> &str| {
-        let names: BTreeSet<&str> = result
-            .cells
-            .iter()
-            .map(name)
-            .filter(|name| !name.is_empty())
-            .collect();
-        names.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    let lists: [(&str, fn(&CellResult) -> &str); 3] = [
-        ("list of stacks", |cell| &cell.stack),
+    for (what, name) in [
+        ("list of stacks", (|cell| &cell.stack) as Named),
         ("list of profiles", |cell| &cell.profile),
         ("way to run guests", |cell| &cell.accel),
-    ];
-    for (what, name) in lists {
-        tell(what, &of(before, name), &of(after, name));
+    ] {
+        tell(what, &names(before, name), &names(after, name));
     }
     let patches = |result: &RunResult| {
         result
@@ -224,6 +218,16 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
         ));
     }
     differences
+}
+
+/// A cell's value of a kind.
+type Named = fn(&CellResult) -> &str;
+
+/// Returns the values that the cells have, each once.
+fn names(result: &RunResult, name: Named) -> String {
+    let names = result.cells.iter().map(name);
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the JSON schema of a comparison.

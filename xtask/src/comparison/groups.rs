@@ -62,6 +62,21 @@ impl<'a> Groups<'a> {
             .cloned()
             .collect()
     }
+
+    /// Returns the cells that an earlier run does not have and that are not as expected.
+    pub(super) fn wrong_not_in(&self, before: &Self) -> Vec<Change> {
+        let groups = self.0.iter();
+        groups
+            .filter(|(place, now)| !before.0.contains_key(*place) && now.state() == State::Wrong)
+            .map(|(place, now)| Change {
+                place: place.clone(),
+                before: "not there".to_owned(),
+                now: now.word(),
+                reason: now.reason(),
+                worse: false,
+            })
+            .collect()
+    }
 }
 
 impl Group<'_> {

@@ -84,10 +84,6 @@ fn ratio(before: u64, now: u64) -> f64 {
     milliseconds(now) / milliseconds(before)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "no cell takes longer than a float can count"
-)]
 fn milliseconds(time: u64) -> f64 {
     time as f64
 }

@@ -66,7 +66,7 @@ fn a_run_against_itself_is_nothing() {
     let (text, exit) = said(&one, &one);
     assert_eq!(
         text,
-        "nothing is worse than before\nagainst yesterday: 2 cells in both\n"
+        "nothing is worse than before\ncells that are in yesterday as well: 2\n"
     );
     assert_eq!(exit, Exit::Ok);
 }
@@ -93,8 +93,8 @@ fn what_broke_comes_first() {
     let (text, exit) = said(&before, &after);
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
-    worse than before: 1 broken, 1 no longer proven, 1 new complaints
-    against yesterday: 5 cells in both
+    worse than before: 1 broken, 1 no longer proven, 1 new in what the kernel complains of, 1 new and not as expected, 1 fixed
+    cells that are in yesterday as well: 5
     note: another series: s before, t now
 
     broken: 1
@@ -107,6 +107,10 @@ fn what_broke_comes_first() {
 
     still not as expected: 1
       stays on series (fast): fail -> fail
+        fail for a reason
+
+    new and not as expected: 1
+      new on series (fast): not there -> fail
         fail for a reason
 
     new complaints of the kernel: 1
@@ -137,7 +141,7 @@ fn a_new_complaint_where_all_is_as_expected_is_told_and_not_worse() {
     assert_eq!(exit, Exit::Ok);
     insta::assert_snapshot!(text, @"
     nothing is worse than before
-    against yesterday: 1 cells in both
+    cells that are in yesterday as well: 1
 
     new complaints of the kernel: 1
       two on base (fast)
@@ -243,7 +247,7 @@ fn a_busy_host_makes_no_cell_slower() {
     assert_eq!(comparison.slower.len(), 1, "{comparison:?}");
     insta::assert_snapshot!(text(&comparison, "yesterday"), @"
     nothing is worse than before
-    against yesterday: 11 cells in both
+    cells that are in yesterday as well: 11
 
     slower, beyond the 3.0 times that all cells together are: 1
       slow on series (fast): 2.0 s -> 15.0 s, 2.5 times
@@ -261,8 +265,8 @@ fn a_detector_that_went_blind_and_a_mutant_that_slips_through_are_worse() {
     let (text, exit) = said(&good, &with(Sight::Blind, Fate::Unnoticed));
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
-    worse than before: 1 detectors that went blind, 1 mutants newly unnoticed
-    against yesterday: 1 cells in both
+    worse than before: 1 of the detectors blind, 1 of the mutants newly unnoticed
+    cells that are in yesterday as well: 1
 
     detectors that see otherwise: 1
       KASAN on series (kasan): seen -> blind

@@ -31,6 +31,20 @@ pub(crate) struct SplatLine {
     pub(crate) places: Vec<String>,
 }
 
+/// How lines begin that hold what was in the machine's registers and memory.
+const STATE: [&str; 18] = [
+    "Code: ", "RSP: ", "RAX: ", "RBX: ", "RCX: ", "RDX: ", "RSI: ", "RDI: ", "RBP: ", "R08: ",
+    "R10: ", "R13: ", "FS: ", "CS: ", "CR2: ", "DR0: ", "DR3: ", "PKRU: ",
+];
+
+impl SplatLine {
+    /// Returns whether it holds registers: few readers need those at once.
+    pub(crate) fn is_state(&self) -> bool {
+        let text = self.text.trim_start();
+        STATE.iter().any(|begin| text.starts_with(begin))
+    }
+}
+
 /// Returns the splats of a file, and how many more it has.
 pub(crate) fn parse(text: &str) -> (Vec<SplatEvidence>, usize) {
     let mut splats: Vec<SplatEvidence> = Vec::new();
@@ -93,6 +107,21 @@ mod tests {
         let lines: Vec<&str> = first.lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(lines, ["one", " two"]);
         assert_eq!((second.title.as_str(), second.kernel), ("odd", 0));
+    }
+
+    #[test]
+    fn registers_are_told_from_frames() {
+        let is_state = |text: &str| {
+            let text = text.to_owned();
+            SplatLine {
+                text,
+                places: Vec::new(),
+            }
+            .is_state()
+        };
+        assert!(is_state("RAX: ffffffff8e103f2c RBX: ffff9286c123e1c0"));
+        assert!(is_state("CS:  0010 DS: 0000") && is_state("Code: 4d 8b"));
+        assert!(!is_state("RIP: 0010:f+0xee/0x140") && !is_state(" f+0x1/0x2"));
     }
 
     #[test]

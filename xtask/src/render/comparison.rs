@@ -11,13 +11,17 @@ const NAMES_MAX: usize = 3;
 /// Returns the comparison as text; `before` is the earlier run's name.
 pub(crate) fn text(comparison: &Comparison, before: &str) -> String {
     let mut text = format!("{}\n", verdict(comparison));
-    text += &format!("against {before}: {} cells in both\n", comparison.common);
+    text += &format!(
+        "cells that are in {before} as well: {}\n",
+        comparison.common
+    );
     for difference in &comparison.differences {
         text += &format!("note: {difference}\n");
     }
     text += &list("broken", &comparison.broken, change);
     text += &list("no longer proven", &comparison.unproven, change);
     text += &list("still not as expected", &comparison.still_wrong, change);
+    text += &list("new and not as expected", &comparison.new_wrong, change);
     text += &list(
         "new complaints of the kernel",
         &comparison.new_splats,
@@ -38,30 +42,33 @@ pub(crate) fn text(comparison: &Comparison, before: &str) -> String {
 pub(crate) fn verdict(comparison: &Comparison) -> String {
     let worse = |changes: &[Change]| changes.iter().filter(|change| change.worse).count();
     let proofs = |changes: &[ProofChange]| changes.iter().filter(|change| change.worse).count();
+    let splats = comparison.new_splats.iter().filter(|one| one.worse);
     let counts = [
         (worse(&comparison.broken), "broken"),
         (worse(&comparison.unproven), "no longer proven"),
-        (worse(&comparison.still_wrong), "wrong more often"),
+        (worse(&comparison.still_wrong), "more often wrong"),
+        (splats.count(), "new in what the kernel complains of"),
+        (proofs(&comparison.detectors), "of the detectors blind"),
         (
-            comparison.new_splats.iter().filter(|one| one.worse).count(),
-            "new complaints",
+            proofs(&comparison.mutants),
+            "of the mutants newly unnoticed",
         ),
-        (proofs(&comparison.detectors), "detectors that went blind"),
-        (proofs(&comparison.mutants), "mutants newly unnoticed"),
     ];
     let told: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
+    let also = |count: usize, what: &str| match count {
+        0 => String::new(),
+        count => format!(", {count} {what}"),
+    };
+    let fixed = also(comparison.fixed.len(), "fixed");
+    let new = also(comparison.new_wrong.len(), "new and not as expected");
     if told.is_empty() {
-        let fixed = match comparison.fixed.len() {
-            0 => String::new(),
-            count => format!(", {count} fixed"),
-        };
-        format!("nothing is worse than before{fixed}")
+        format!("nothing is worse than before{new}{fixed}")
     } else {
-        format!("worse than before: {}", told.join(", "))
+        format!("worse than before: {}{new}{fixed}", told.join(", "))
     }
 }
 

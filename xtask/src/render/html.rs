@@ -52,8 +52,10 @@ struct Page<'a> {
     changes: Option<Changes<'a>>,
 }
 
+/// A detector, on all stacks of a profile on which the same is known of it.
 struct Detector<'a> {
     one: &'a DetectorResult,
+    stacks: Vec<&'a str>,
     class: &'static str,
     word: &'static str,
 }
@@ -86,8 +88,8 @@ pub(crate) fn page(
         matrix: Matrix::of(result, &articles, evidence),
         articles,
         patches: &result.patches,
-        detectors: result.detectors.iter().map(Detector::of).collect(),
-        mutants: result.mutants.iter().map(Mutant::of).collect(),
+        detectors: detectors(&result.detectors),
+        mutants: mutants(&result.mutants),
         changes: against.map(|(comparison, before)| Changes::of(comparison, before)),
     };
     let text = page
@@ -121,6 +123,23 @@ fn sentence(text: &str) -> String {
     format!("{} ... (cut)", &text[..end])
 }
 
+/// Returns the detectors, in their order; each stack has a kernel, and most are alike.
+fn detectors(all: &[DetectorResult]) -> Vec<Detector<'_>> {
+    let mut detectors: Vec<Detector<'_>> = Vec::new();
+    for one in all {
+        let is_alike = |known: &&mut Detector<'_>| {
+            (&known.one.name, &known.one.profile, known.one.sight)
+                == (&one.name, &one.profile, one.sight)
+                && known.one.detail == one.detail
+        };
+        match detectors.iter_mut().find(is_alike) {
+            Some(known) => known.stacks.push(&one.stack),
+            None => detectors.push(Detector::of(one)),
+        }
+    }
+    detectors
+}
+
 impl<'a> Detector<'a> {
     fn of(one: &'a DetectorResult) -> Self {
         let (class, word) = match one.sight {
@@ -128,8 +147,20 @@ impl<'a> Detector<'a> {
             Sight::Blind => ("bad", "BLIND"),
             Sight::Absent => ("open", "not in this profile"),
         };
-        Self { one, class, word }
+        Self {
+            one,
+            stacks: vec![&one.stack],
+            class,
+            word,
+        }
     }
+}
+
+/// Returns the mutants, those that slipped through first.
+fn mutants(all: &[MutantResult]) -> Vec<Mutant<'_>> {
+    let mut mutants: Vec<Mutant<'_>> = all.iter().map(Mutant::of).collect();
+    mutants.sort_by_key(|mutant| !mutant.one.is_finding());
+    mutants
 }
 
 impl<'a> Mutant<'a> {

@@ -10,7 +10,7 @@ use crate::evidence::{CellEvidence, Evidence, Excerpt, SplatEvidence};
 use crate::result::{Blame, CellResult, RunResult, Verdict};
 
 /// All cells' splats together, in bytes; findings come first.
-const SPLATS_BYTES_MAX: usize = 2_500_000;
+const SPLATS_BYTES_MAX: usize = 2_000_000;
 /// Of a splat that is beyond that, so many lines are shown.
 const LINES_OF_LATER: usize = 12;
 /// Of a difference from what is recorded, so many bytes are shown.
@@ -49,6 +49,7 @@ pub(super) struct CellView {
     pub(super) splats_left_out: usize,
     pub(super) difference: Option<Excerpt>,
     pub(super) again: String,
+    /// The link from the page to the cell's folder.
     pub(super) folder: String,
     pub(super) repetitions: Vec<Repetition>,
     pub(super) repetitions_left_out: usize,
@@ -114,7 +115,11 @@ fn shown_whole<'a>(result: &'a RunResult, evidence: &Evidence) -> BTreeSet<&'a s
 }
 
 fn size(splat: &SplatEvidence) -> usize {
-    splat.lines.iter().map(|line| line.text.len() + 1).sum()
+    let shown = |place: &String| place.len() + "<i></i>".len();
+    let lines = splat.lines.iter();
+    lines
+        .map(|line| line.text.len() + line.places.iter().map(shown).sum::<usize>())
+        .sum()
 }
 
 fn article(
@@ -195,7 +200,7 @@ fn view(
             .as_ref()
             .map(|difference| Excerpt::of(difference, DIFFERENCE_BYTES_MAX)),
         again: verdict::again(cell, &evidence.again),
-        folder: format!("{}/{}/", evidence.run, cell.artifacts),
+        folder: beside(&cell.artifacts),
         repetitions: repetitions
             .iter()
             .take(REPETITIONS_MAX)
@@ -304,6 +309,22 @@ pub(super) fn time(milliseconds: u64) -> String {
 /// Returns the id of a cell on the page.
 pub(super) fn cell_id(profile: &str, scenario: &str, stack: &str) -> String {
     id(&[profile, scenario, stack])
+}
+
+/// Returns the link to a folder beside the page. It begins with a dot, so that it is never
+/// taken for the address of something else.
+fn beside(path: &str) -> String {
+    let mut link = "./".to_owned();
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => {
+                link.push(char::from(byte));
+            }
+            other => link += &format!("%{other:02X}"),
+        }
+    }
+    link.push('/');
+    link
 }
 
 /// Returns an id that stands for these names and no others, and has no letter that means

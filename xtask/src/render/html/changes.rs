@@ -44,6 +44,7 @@ impl<'a> Changes<'a> {
             list("broken", &comparison.broken, change),
             list("no longer proven", &comparison.unproven, change),
             list("still not as expected", &comparison.still_wrong, change),
+            list("new and not as expected", &comparison.new_wrong, change),
             list(
                 "new complaints of the kernel",
                 &comparison.new_splats,

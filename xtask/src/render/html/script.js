@@ -60,11 +60,18 @@
 			link.setAttribute("aria-current", "true");
 			setCurrent(link);
 		}
-		pane.scrollTop = 0;
-		const top = target.getBoundingClientRect().top;
-		if (top > window.innerHeight * 0.7) {
-			target.scrollIntoView({ block: "nearest" });
-		}
+		// The browser scrolls to the place itself, and past the heading; what it did is undone
+		// when it has done it.
+		requestAnimationFrame(() => requestAnimationFrame(() => {
+			pane.scrollTop = 0;
+			const work = one(".work").getBoundingClientRect();
+			if (work.top < 0 || work.top > window.innerHeight / 2) {
+				one(".work").scrollIntoView({ block: "start", behavior: "instant" });
+			}
+			if (link) {
+				link.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+			}
+		}));
 	};
 
 	// The text of a row and of all that is told of it but timelines and logs.
@@ -118,6 +125,11 @@
 			? rows.length + " scenarios"
 			: shown + " of " + rows.length + " scenarios";
 		document.body.dataset.shown = shown;
+		if (!current || current.closest("[hidden]")) {
+			const visible = rows.filter((row) => !row.hidden);
+			const places = visible.flatMap((row) => all("td:not([hidden]) a", row));
+			setCurrent(places[0] || null);
+		}
 	};
 
 	const step = (key) => {

@@ -2,6 +2,8 @@
 //! The head of the page: the verdict in a sentence, the findings, and the commands that
 //! show them again.
 
+use std::collections::BTreeMap;
+
 use testbed_host::process::quote;
 
 use super::article;
@@ -9,8 +11,9 @@ use super::sentence;
 use crate::evidence::Evidence;
 use crate::result::{CellResult, Fate, RunResult, Sight, Verdict};
 
-/// So many findings are listed at the top; the table has them all.
-const FINDINGS_MAX: usize = 40;
+/// So many findings are listed at the top, so many more behind a click; the table has all.
+const FINDINGS_AT_ONCE: usize = 8;
+const FINDINGS_MAX: usize = 200;
 /// So many scenarios are named in a command.
 const NAMES_MAX: usize = 8;
 
@@ -25,7 +28,9 @@ pub(super) struct Headline {
     pub(super) facts: Vec<String>,
     /// The command that makes the run, or what went wrong in it, again.
     pub(super) again: String,
+    /// The worst first.
     pub(super) findings: Vec<Finding>,
+    pub(super) more_findings: Vec<Finding>,
     pub(super) findings_left_out: usize,
 }
 
@@ -41,83 +46,116 @@ pub(super) struct Finding {
 
 impl Headline {
     pub(super) fn of(result: &RunResult, evidence: &Evidence) -> Self {
+        let (sentence, is_bad) = verdict(result);
         let (class, word) = match result.exit_code {
-            0 => ("good", "as expected"),
             3 => ("open", "unproven"),
+            0 if !is_bad => ("good", "as expected"),
             _ => ("bad", "finding"),
         };
-        let all: Vec<&CellResult> = result
+        let mut all: Vec<&CellResult> = result
             .cells
             .iter()
             .filter(|cell| cell.is_finding())
             .collect();
-        let findings: Vec<Finding> = all
+        all.sort_by_key(|cell| (cell.verdict == Verdict::Ok, cell.outcome == "error"));
+        let mut findings: Vec<Finding> = all
             .iter()
             .take(FINDINGS_MAX)
             .map(|cell| finding(cell))
             .collect();
+        let more_findings = findings.split_off(findings.len().min(FINDINGS_AT_ONCE));
         Self {
             class,
             word,
-            sentence: verdict(result),
+            sentence,
             facts: facts(result),
             again: again_all(result, &all, &evidence.again),
-            findings_left_out: all.len() - findings.len(),
+            findings_left_out: all.len() - findings.len() - more_findings.len(),
             findings,
+            more_findings,
         }
     }
 }
 
-/// Returns the verdict in one sentence.
-fn verdict(result: &RunResult) -> String {
+/// Returns the verdict in one sentence, and whether it is a bad one.
+fn verdict(result: &RunResult) -> (String, bool) {
+    let bad = bad_news(result);
+    if !bad.is_empty() {
+        return (bad.join(", "), true);
+    }
     let total = result.cells.len();
-    let count =
-        |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
-    let errors = count(&|cell| cell.outcome == "error");
-    let surprises = count(&|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error");
-    let changed = count(&|cell| cell.verdict == Verdict::Ok && cell.is_finding());
-    let skipped = count(&CellResult::is_skipped);
-    let mut parts = Vec::new();
-    if surprises > 0 {
-        parts.push(format!("{} not as expected", of_verdicts(surprises, total)));
-    }
-    if changed > 0 {
-        parts.push(format!("{changed} not as recorded"));
-    }
-    if errors > 0 {
-        parts.push(format!("{errors} without a verdict"));
-    }
-    let unnoticed = result.mutants.iter().filter(|one| one.is_finding()).count();
-    if unnoticed > 0 {
-        let mutants = if unnoticed == 1 { "mutant" } else { "mutants" };
-        parts.push(format!("{unnoticed} {mutants} that no scenario notices"));
-    }
-    let blind = result
-        .detectors
-        .iter()
-        .filter(|one| one.sight == Sight::Blind)
-        .count();
-    if blind > 0 {
-        let detectors = if blind == 1 { "detector" } else { "detectors" };
-        parts.push(format!("{blind} blind {detectors}"));
-    }
-    if !parts.is_empty() {
-        return parts.join(", ");
-    }
-    match total - skipped {
-        0 if total > 0 => "Nothing is proven: every test was skipped".to_owned(),
-        0 => "Nothing is proven: nothing ran".to_owned(),
+    let skipped = result.cells.iter().filter(|cell| cell.is_skipped()).count();
+    let sentence = match total - skipped {
+        0 if total > 0 => return ("Nothing is proven: every test was skipped".to_owned(), true),
+        0 => return ("Nothing is proven: nothing ran".to_owned(), true),
         good if skipped > 0 => {
-            format!("{good} of {total} verdicts are as expected, the others were skipped")
+            let are = some_of(good, total, "verdict");
+            format!("{are} as expected, the others were skipped")
         }
         1 => "The one verdict is as expected".to_owned(),
         good => format!("All {good} verdicts are as expected"),
+    };
+    match result.exit_code {
+        0 => (sentence, false),
+        // A newer kind of finding, which this page has no words for.
+        code => (format!("{sentence}, yet the run ended with {code}"), true),
     }
 }
 
-fn of_verdicts(some: usize, total: usize) -> String {
+/// Returns what a reader must not miss, a part of a sentence each.
+fn bad_news(result: &RunResult) -> Vec<String> {
+    let total = result.cells.len();
+    let count = |test: &dyn Fn(&CellResult) -> bool| {
+        let cells = result.cells.iter();
+        cells.filter(|cell| test(cell)).count()
+    };
+    let counts = [
+        (
+            count(&|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error"),
+            total,
+            "verdict",
+            "not as expected",
+        ),
+        (
+            count(&|cell| cell.verdict == Verdict::Ok && cell.is_finding()),
+            total,
+            "cell",
+            "not as recorded",
+        ),
+        (
+            count(&|cell| cell.outcome == "error"),
+            total,
+            "cell",
+            "without a verdict",
+        ),
+        (
+            result.mutants.iter().filter(|one| one.is_finding()).count(),
+            result.mutants.len(),
+            "mutant",
+            "noticed by no scenario",
+        ),
+        (
+            result
+                .detectors
+                .iter()
+                .filter(|one| one.sight == Sight::Blind)
+                .count(),
+            result.detectors.len(),
+            "detector",
+            "blind",
+        ),
+    ];
+    counts
+        .into_iter()
+        .filter(|(some, ..)| *some > 0)
+        .map(|(some, total, what, how)| format!("{} {how}", some_of(some, total, what)))
+        .collect()
+}
+
+fn some_of(some: usize, total: usize, what: &str) -> String {
     let are = if some == 1 { "is" } else { "are" };
-    format!("{some} of {total} verdicts {are}")
+    let plural = if total == 1 { "" } else { "s" };
+    format!("{some} of {total} {what}{plural} {are}")
 }
 
 fn facts(result: &RunResult) -> Vec<String> {
@@ -149,7 +187,27 @@ fn facts(result: &RunResult) -> Vec<String> {
             result.mutants.len()
         ));
     }
+    facts.extend(sightless(result));
     facts
+}
+
+/// Returns what the kernels of each profile cannot show: silence there is no pass.
+fn sightless(result: &RunResult) -> Vec<String> {
+    let mut absent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in result
+        .detectors
+        .iter()
+        .filter(|one| one.sight == Sight::Absent)
+    {
+        let names = absent.entry(&one.profile).or_default();
+        if !names.contains(&one.name.as_str()) {
+            names.push(&one.name);
+        }
+    }
+    let sentences = absent.iter();
+    sentences
+        .map(|(profile, names)| format!("{profile} cannot show {}", names.join(", ")))
+        .collect()
 }
 
 fn finding(cell: &CellResult) -> Finding {
