@@ -251,6 +251,8 @@ pub(crate) enum Format {
     Lore,
     /// github.md, the summary of a step; in a workflow also annotations
     Github,
+    /// report.html, the whole run as one page for a browser; the table is printed
+    Html,
     /// b4.json, what a check command tells `b4 review`; see `b4-check`
     B4,
 }
@@ -264,6 +266,7 @@ impl Format {
             Self::Kcidb => Some("kcidb.json"),
             Self::Lore => Some("lore.txt"),
             Self::Github => Some("github.md"),
+            Self::Html => Some("report.html"),
             Self::B4 => Some("b4.json"),
         }
     }
@@ -366,6 +369,11 @@ pub(crate) struct ReportArgs {
     /// Run folder
     #[arg(value_name = "RUN", default_value = "target/testbed/runs/latest")]
     pub(crate) run: Utf8PathBuf,
+
+    /// Say what changed since this earlier run instead: exit code 0 when nothing is
+    /// worse, 1 when something is
+    #[arg(long, value_name = "RUN")]
+    pub(crate) against: Option<Utf8PathBuf>,
 
     #[command(flatten)]
     pub(crate) show: ShowArgs,

@@ -11,6 +11,7 @@ pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod mutants;
+pub(crate) mod page;
 pub(crate) mod patch_style;
 pub(crate) mod report;
 pub(crate) mod rig;

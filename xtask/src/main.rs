@@ -6,6 +6,8 @@
 
 mod cli;
 mod commands;
+mod comparison;
+mod evidence;
 mod exit;
 mod layout;
 mod plan;

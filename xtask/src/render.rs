@@ -3,9 +3,11 @@
 
 pub(crate) mod b4;
 pub(crate) mod bench;
+pub(crate) mod comparison;
 mod detectors;
 mod escape;
 mod github;
+pub(crate) mod html;
 mod junit;
 mod kcidb;
 mod lore;
@@ -25,6 +27,7 @@ use std::io::Write;
 
 use self::report::Report;
 use crate::cli::{Format, ShowArgs};
+use crate::comparison::Comparison;
 
 /// What every terminal has.
 const COLUMNS: usize = 80;
@@ -56,7 +59,8 @@ pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
 pub(crate) fn text(report: &Report<'_>, show: &ShowArgs, format: Format) -> anyhow::Result<String> {
     let result = report.result;
     Ok(match format {
-        Format::Table => table::text(report, look(show.all_rows)),
+        // A page is made from more than a report; beside it, people get the table.
+        Format::Table | Format::Html => table::text(report, look(show.all_rows)),
         Format::Json => serde_json::to_string_pretty(result)? + "\n",
         Format::Junit => junit::text(report)?,
         Format::Kcidb => kcidb::text(report, &show.origin),
@@ -81,6 +85,23 @@ fn look(all: bool) -> table::Look {
         colour: anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never,
         all,
     }
+}
+
+/// Returns what changed since an earlier run, whose name is `before`; nothing in a format
+/// that has no words for it.
+///
+/// # Errors
+/// When it cannot be put into that format.
+pub(crate) fn compared(
+    comparison: &Comparison,
+    before: &str,
+    format: Format,
+) -> anyhow::Result<Option<String>> {
+    Ok(match format {
+        Format::Json => Some(serde_json::to_string_pretty(comparison)? + "\n"),
+        Format::Table | Format::Html => Some(comparison::text(comparison, before)),
+        _ => None,
+    })
 }
 
 /// Prints a line on standard error; when nobody can read it, there is nobody to tell.

@@ -29,7 +29,10 @@ fn needs_no_line(file: &Path) -> bool {
     let name = file.file_name().unwrap().to_str().unwrap();
     let ending = file.extension().and_then(|ending| ending.to_str());
     ["Cargo.lock", "LICENSE", "settings", "config"].contains(&name)
-        || matches!(ending, Some("snap" | "patch" | "json" | "log" | "ktap"))
+        || matches!(
+            ending,
+            Some("snap" | "patch" | "json" | "log" | "ktap" | "png")
+        )
 }
 
 #[test]

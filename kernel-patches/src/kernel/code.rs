@@ -26,14 +26,14 @@ fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
     let file = object::File::parse(bytes)?;
     let mut id = ContentId::new("code");
     for section in file.sections() {
-        let SectionFlags::Elf { sh_flags } = section.flags() else {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
             continue;
         };
         let name = section.name_bytes()?;
-        if sh_flags & u64::from(SHF_ALLOC) == 0 || name.starts_with(b".note") {
+        if !sh_flags.contains(SHF_ALLOC) || name.starts_with(b".note") {
             continue;
         }
-        id = id.part(name).part(&sh_flags.to_le_bytes());
+        id = id.part(name).part(&sh_flags.0.to_le_bytes());
         // Space that is only set aside has a size and no data.
         id = id.part(&section.size().to_le_bytes()).part(section.data()?);
         for (offset, relocation) in section.relocations() {

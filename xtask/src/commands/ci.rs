@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `ci`: all that CI checks, every failure listed, and what was skipped and why.
 
+mod browser;
 mod foreign;
 
 use std::collections::VecDeque;
@@ -104,6 +105,9 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     });
     take("matrix, profile fast", &|| {
         matrix(&["--profile", "fast"], session)
+    });
+    take("the page of that run, in a browser", &|| {
+        browser::check(session)
     });
     take(
         "virtual machines that hang, panic, are saved and killed",

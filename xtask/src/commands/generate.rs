@@ -10,6 +10,7 @@ use selftests::scenario::{self, Family, Machines, Scenario};
 use vm_images::machine;
 
 use crate::cli::GenerateArgs;
+use crate::comparison;
 use crate::exit::Exit;
 use crate::render;
 use crate::result;
@@ -110,7 +111,7 @@ fn say(difference: &Difference) -> String {
 }
 
 /// The files that are made as a whole, and what must be in them.
-fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBuf, String); 5]> {
+fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
     let root = session.layout.root();
     let machines = Machines::load(&session.layout.machines())?;
     Ok([
@@ -131,5 +132,9 @@ fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBu
             machine::json_schema(),
         ),
         (root.join("xtask/result.schema.json"), result::json_schema()),
+        (
+            root.join("xtask/comparison.schema.json"),
+            comparison::json_schema(),
+        ),
     ])
 }

@@ -10,7 +10,8 @@ use selftests::scenario::{Scenario, Stage, Step};
 use testbed_host::files::read_plain;
 
 use crate::cli::{Format, ShowArgs};
-use crate::commands::generate;
+use crate::commands::{generate, page};
+use crate::comparison::Comparison;
 use crate::plan::Plan;
 use crate::render;
 use crate::render::report::{Place, Report};
@@ -40,7 +41,8 @@ impl Outlet {
             }
         }
         let printed = match distinct.as_slice() {
-            [one] => *one,
+            // A page is for a browser.
+            [one] if *one != Format::Html => *one,
             _ => Format::Table,
         };
         distinct.retain(|format| format.file_name().is_some());
@@ -51,12 +53,13 @@ impl Outlet {
     }
 }
 
-/// Prints what a run came to, writes what is asked for beside it, and says where it is.
+/// Prints what a run came to, or what changed `against` an earlier one of that name, writes what is asked for beside it, and says where it is.
 ///
 /// # Errors
 /// When something cannot be printed or written.
 pub(crate) fn run(
     result: &RunResult,
+    against: Option<(&Comparison, &str)>,
     plan: &Plan,
     show: &ShowArgs,
     folder: &RunFolder,
@@ -78,7 +81,10 @@ pub(crate) fn run(
         let Some(name) = format.file_name() else {
             continue;
         };
-        let text = render::text(&report, show, *format)?;
+        let text = match format {
+            Format::Html => page::text(&report, against, folder, session)?,
+            _ => render::text(&report, show, *format)?,
+        };
         match fs::write(path.join(name), text) {
             Ok(()) => render::line_to_stderr(&format!("written: {shown}/{name}")),
             // What is printed is there all the same; somebody else's run is not ours to write.
@@ -88,9 +94,15 @@ pub(crate) fn run(
             Err(why) => return Err(why.into()),
         }
     }
-    render::to_stdout(
-        &workflow.shield(render::text(&report, show, outlet.printed)?, outlet.printed)?,
-    )?;
+    let compared = match against {
+        Some((comparison, before)) => render::compared(comparison, before, outlet.printed)?,
+        None => None,
+    };
+    let text = match compared {
+        Some(text) => text,
+        None => render::text(&report, show, outlet.printed)?,
+    };
+    render::to_stdout(&workflow.shield(text, outlet.printed)?)?;
     if for_github {
         workflow.tell(&report)?;
     }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         .with_mutants(mutants);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();
-    show::run(&result, plan, &args.show, &folder, session)?;
+    show::run(&result, None, plan, &args.show, &folder, session)?;
     Ok(result.exit())
 }
 

@@ -120,7 +120,7 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     folder.finish(&result, &session.layout)?;
     laps.lap("cells");
     session.progress.clear();
-    show::run(&result, plan, &args.show, &folder, session)?;
+    show::run(&result, None, plan, &args.show, &folder, session)?;
     let has_error = result.cells.iter().any(|cell| cell.outcome == "error");
     memory.see(if has_error { Vec::new() } else { identities });
     Ok(Some(Judged {

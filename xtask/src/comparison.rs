@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Two runs, one against an earlier one: what changed, and whether anything is worse. A
+//! pure function of two results. Knows nothing of why: a run of another tree or series is
+//! compared all the same, and that is said first.
+
+mod chance;
+mod groups;
+mod pace;
+mod proof;
+mod splats;
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Exit;
+use crate::result::{CellResult, RunResult};
+use groups::Groups;
+
+/// What changed from one run to a later one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Comparison {
+    /// The version of this format: 1.
+    pub(crate) schema: u32,
+    /// Whether anything is worse than before.
+    pub(crate) worse: bool,
+    /// How the runs themselves differ, a sentence each: what changed may come from that.
+    pub(crate) differences: Vec<String>,
+    /// How many cells are in both, repetitions counted as one.
+    pub(crate) common: usize,
+    /// As expected or unproven before, and not as expected now: worse.
+    pub(crate) broken: Vec<Change>,
+    /// Proven before, and skipped or an error now: worse where it was as expected.
+    pub(crate) unproven: Vec<Change>,
+    /// Not as expected before and now: worse where it happens more often, by more than
+    /// chance.
+    pub(crate) still_wrong: Vec<Change>,
+    /// As expected now, and not before.
+    pub(crate) fixed: Vec<Change>,
+    /// As expected before and now, by another outcome.
+    pub(crate) turned: Vec<Change>,
+    /// Titles of complaints that no common cell of the stack and profile had before: worse
+    /// where the cell is not as expected.
+    pub(crate) new_splats: Vec<SplatChange>,
+    /// Titles that no common cell of the stack and profile has any more.
+    pub(crate) gone_splats: Vec<SplatChange>,
+    /// Cells that take longer than can be noise; never worse, since hosts differ.
+    pub(crate) slower: Vec<Pace>,
+    /// How many times longer all common cells together take: the host's part, which is
+    /// taken off before a cell is called slower.
+    pub(crate) drift: f64,
+    /// Cells that the earlier run did not have.
+    pub(crate) new_cells: Vec<Place>,
+    /// Those of them that are not as expected: no worse than before, of which nothing is
+    /// known, and not good either.
+    pub(crate) new_wrong: Vec<Change>,
+    /// Cells that the later run does not have.
+    pub(crate) gone_cells: Vec<Place>,
+    /// Detectors that see otherwise: worse where one saw and does not see now.
+    pub(crate) detectors: Vec<ProofChange>,
+    /// Mutants that came to another fate: worse where one is newly unnoticed.
+    pub(crate) mutants: Vec<ProofChange>,
+}
+
+/// A cell, whatever its repetitions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Place {
+    pub(crate) scenario: String,
+    pub(crate) stack: String,
+    pub(crate) profile: String,
+    pub(crate) machine: String,
+}
+
+/// A cell that came to something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Change {
+    #[serde(flatten)]
+    pub(crate) place: Place,
+    /// The outcome before; of repetitions, how often there was which.
+    pub(crate) before: String,
+    /// The outcome now.
+    pub(crate) now: String,
+    /// Why, in a sentence: as the later run says, or the earlier where that is fixed.
+    pub(crate) reason: String,
+    pub(crate) worse: bool,
+}
+
+/// A complaint's title that came or went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SplatChange {
+    pub(crate) title: String,
+    pub(crate) stack: String,
+    pub(crate) profile: String,
+    /// The scenarios that show it, or showed it.
+    pub(crate) scenarios: Vec<String>,
+    pub(crate) worse: bool,
+}
+
+/// A cell that takes longer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Pace {
+    #[serde(flatten)]
+    pub(crate) place: Place,
+    /// The median over the repetitions before, in milliseconds.
+    pub(crate) before_ms: u64,
+    /// The median now, in milliseconds.
+    pub(crate) now_ms: u64,
+    /// How many times longer, beyond what all cells together are.
+    pub(crate) ratio: f64,
+}
+
+/// A detector or a mutant that came to something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ProofChange {
+    /// What it is, for people.
+    pub(crate) name: String,
+    pub(crate) before: String,
+    pub(crate) now: String,
+    pub(crate) worse: bool,
+}
+
+/// Compares a run with an earlier one.
+pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
+    let (old, new) = (Groups::of(before), Groups::of(after));
+    let common: Vec<_> = new.in_both(&old).collect();
+    let (drift, slower) = pace::slower(&common);
+    let (new_splats, gone_splats) = splats::changes(&common);
+    let mut comparison = Comparison {
+        schema: 1,
+        worse: false,
+        differences: differences(before, after),
+        common: common.len(),
+        broken: Vec::new(),
+        unproven: Vec::new(),
+        still_wrong: Vec::new(),
+        fixed: Vec::new(),
+        turned: Vec::new(),
+        new_splats,
+        gone_splats,
+        slower,
+        drift,
+        new_cells: new.places_not_in(&old),
+        new_wrong: new.wrong_not_in(&old),
+        gone_cells: old.places_not_in(&new),
+        detectors: proof::detectors(before, after),
+        mutants: proof::mutants(before, after),
+    };
+    for pair in &common {
+        groups::sort_in(pair, &mut comparison);
+    }
+    comparison.worse = comparison.is_worse();
+    comparison
+}
+
+impl Comparison {
+    fn is_worse(&self) -> bool {
+        let changes = [&self.broken, &self.unproven, &self.still_wrong];
+        changes.into_iter().flatten().any(|change| change.worse)
+            || self.new_splats.iter().any(|splat| splat.worse)
+            || self
+                .detectors
+                .iter()
+                .chain(&self.mutants)
+                .any(|one| one.worse)
+    }
+
+    /// Returns the exit code that it leads to.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.worse { Exit::Finding } else { Exit::Ok }
+    }
+}
+
+/// Returns how the runs differ in what they are of.
+fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut tell = |what: &str, old: &str, new: &str| {
+        if old != new {
+            let or_none = |text: &str| {
+                if text.is_empty() {
+                    "none".to_owned()
+                } else {
+                    text.to_owned()
+                }
+            };
+            let (old, new) = (or_none(old), or_none(new));
+            differences.push(format!("another {what}: {old} before, {new} now"));
+        }
+    };
+    tell("tree", &before.tree, &after.tree);
+    tell("series", &before.series, &after.series);
+    let (old, new) = (
+        before.prerequisites.join(", "),
+        after.prerequisites.join(", "),
+    );
+    tell("list of prerequisites", &old, &new);
+    for (what, name) in [
+        ("list of stacks", (|cell| &cell.stack) as Named),
+        ("list of profiles", |cell| &cell.profile),
+        ("way to run guests", |cell| &cell.accel),
+    ] {
+        tell(what, &names(before, name), &names(after, name));
+    }
+    let patches = |result: &RunResult| {
+        result
+            .stacks
+            .iter()
+            .map(|stack| stack.patches.clone())
+            .max_by_key(Vec::len)
+    };
+    if let (Some(old), Some(new)) = (patches(before), patches(after))
+        && old != new
+    {
+        differences.push(format!(
+            "other patches: {} before, {} now",
+            old.len(),
+            new.len()
+        ));
+    }
+    differences
+}
+
+/// A cell's value of a kind.
+type Named = fn(&CellResult) -> &str;
+
+/// Returns the values that the cells have, each once.
+fn names(result: &RunResult, name: Named) -> String {
+    let names = result.cells.iter().map(name);
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the JSON schema of a comparison.
+pub(crate) fn json_schema() -> String {
+    let schema = schemars::schema_for!(Comparison);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the cells of a run left behind for people, read and bounded: timelines, and
+//! complaints of the kernel with the source lines of their frames. Decides nothing,
+//! and what is missing or damaged is left out: a verdict never rests on it.
+
+mod splat;
+mod symbols;
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Component, Utf8Path};
+use selftests::scenario::Scenario;
+use testbed_host::files::read_plain;
+
+pub(crate) use splat::SplatEvidence;
+#[cfg(test)]
+pub(crate) use splat::SplatLine;
+use symbols::Symbols;
+
+use crate::commands::test::judge::{FILE_NAME as RECORD, Record};
+use crate::result::RunResult;
+use crate::run_folder::RunFolder;
+
+/// No file that is read here is larger, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Of a timeline, so many bytes are kept.
+const TIMELINE_BYTES_MAX: usize = 16 * 1024;
+
+/// What there is to read beside the result of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence {
+    /// The run folder, for people.
+    pub(crate) run: String,
+    /// Options beyond scenario, stack and profile that make the same run again.
+    pub(crate) again: String,
+    /// Scenarios by name.
+    pub(crate) stories: BTreeMap<String, Story>,
+    /// Cells by the name of their folder.
+    pub(crate) cells: BTreeMap<String, CellEvidence>,
+}
+
+/// What a scenario is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Story {
+    /// The property under test, one line.
+    pub(crate) title: String,
+    /// Why it matters.
+    pub(crate) why: String,
+    /// Whether it goes on in the kernel of another stack.
+    pub(crate) changes_kernel: bool,
+}
+
+impl Story {
+    /// Returns the stories of scenarios, by their names.
+    pub(crate) fn of_all(scenarios: &[Scenario]) -> BTreeMap<String, Self> {
+        let story = |scenario: &Scenario| Self {
+            title: scenario.title.clone(),
+            why: scenario.why.clone(),
+            changes_kernel: !scenario.other_stacks().is_empty(),
+        };
+        scenarios
+            .iter()
+            .map(|scenario| (scenario.name.clone(), story(scenario)))
+            .collect()
+    }
+}
+
+/// What a cell left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CellEvidence {
+    pub(crate) timeline: Excerpt,
+    pub(crate) splats: Vec<SplatEvidence>,
+    /// How many more splats there are.
+    pub(crate) splats_left_out: usize,
+}
+
+/// The beginning of a text, as far as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excerpt {
+    pub(crate) text: String,
+    /// How many bytes follow that are left out.
+    pub(crate) left_out_bytes: usize,
+}
+
+impl Excerpt {
+    /// Returns at most `bytes_max` bytes of a text, in whole lines if it has any.
+    pub(crate) fn of(text: &str, bytes_max: usize) -> Self {
+        if text.len() <= bytes_max {
+            return Self {
+                text: text.to_owned(),
+                left_out_bytes: 0,
+            };
+        }
+        let head = &text[..text.floor_char_boundary(bytes_max)];
+        let head = head.rfind('\n').map_or(head, |end| &head[..=end]);
+        Self {
+            text: head.to_owned(),
+            left_out_bytes: text.len() - head.len(),
+        }
+    }
+}
+
+impl Evidence {
+    /// Reads what the cells of a result left in their folders.
+    pub(crate) fn gather(
+        result: &RunResult,
+        folder: &RunFolder,
+        run: &str,
+        again: &str,
+        scenarios: &[Scenario],
+    ) -> Self {
+        let stories = Story::of_all(scenarios);
+        let mut symbols = Symbols::default();
+        let mut cells = BTreeMap::new();
+        for cell in &result.cells {
+            if !leads_below(&cell.artifacts) {
+                continue;
+            }
+            let changes_kernel = stories
+                .get(&cell.scenario)
+                .is_none_or(|story| story.changes_kernel);
+            let left = read_cell(&cell.artifacts, folder, changes_kernel, &mut symbols);
+            cells.insert(cell.artifacts.clone(), left);
+        }
+        Self {
+            run: run.to_owned(),
+            again: again.to_owned(),
+            stories,
+            cells,
+        }
+    }
+}
+
+/// Returns whether a path of a result stays in the run folder.
+fn leads_below(path: &str) -> bool {
+    let mut parts = Utf8Path::new(path).components();
+    !path.is_empty() && parts.all(|part| matches!(part, Utf8Component::Normal(_)))
+}
+
+fn read_cell(
+    artifacts: &str,
+    folder: &RunFolder,
+    changes_kernel: bool,
+    symbols: &mut Symbols,
+) -> CellEvidence {
+    let place = folder.path().join(artifacts);
+    let text = |name: &str| {
+        let bytes = read_plain(&place.join(name), FILE_BYTES_MAX).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (mut splats, splats_left_out) = splat::parse(&text("splats.txt"));
+    let record: Option<Record> = folder.read_json(&format!("{artifacts}/{RECORD}")).ok();
+    if let Some(record) = record.filter(|_| !splats.is_empty()) {
+        let binaries = &record.binaries;
+        for splat in &mut splats {
+            // Of what was booted by a kexec, the record does not say which kernel it was.
+            if splat.kernel == 1 || !changes_kernel {
+                symbols.explain(splat, &binaries.kernel_id, &binaries.symbols);
+            }
+        }
+    }
+    CellEvidence {
+        timeline: Excerpt::of(&text("timeline.txt"), TIMELINE_BYTES_MAX),
+        splats,
+        splats_left_out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_ends_with_a_line_and_says_what_is_left_out() {
+        assert_eq!(Excerpt::of("a\nb\n", 10).left_out_bytes, 0);
+        let cut = Excerpt::of("first\nsecond\n", 8);
+        assert_eq!((cut.text.as_str(), cut.left_out_bytes), ("first\n", 7));
+        let cut = Excerpt::of("äöü", 3);
+        assert_eq!((cut.text.as_str(), cut.left_out_bytes), ("ä", 4));
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_run_folder() {
+        assert!(leads_below("fast/base/live-update-kexec"));
+        for bad in ["", "/etc", "../other", "fast/../../etc"] {
+            assert!(!leads_below(bad), "{bad}");
+        }
+    }
+}

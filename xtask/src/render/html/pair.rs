@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Timelines of a scenario on several stacks: those that are the same are shown once, and
+//! those that differ side by side, line against line.
+
+use similar::{DiffOp, capture_diff_slices};
+
+use crate::evidence::Excerpt;
+
+/// Two timelines beside one another, or one that all stacks share.
+pub(super) struct Pair {
+    /// The stacks of each side; of a timeline that stands alone, the right side is empty.
+    pub(super) left: String,
+    pub(super) right: String,
+    pub(super) rows: Vec<Row>,
+    /// How many rows differ.
+    pub(super) differing: usize,
+    /// How many bytes of them are left out.
+    pub(super) left_out_bytes: usize,
+}
+
+/// A line of each side; empty where the side has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) is_same: bool,
+    pub(super) left: String,
+    pub(super) right: String,
+}
+
+/// Returns the timelines of the stacks, in order. The last one is what the others are
+/// held against: it is the series'.
+pub(super) fn pairs(timelines: &[(&str, &Excerpt)]) -> Vec<Pair> {
+    let mut groups: Vec<(Vec<&str>, &Excerpt)> = Vec::new();
+    for (stack, timeline) in timelines {
+        match groups.iter_mut().find(|(_, one)| one == timeline) {
+            Some((stacks, _)) => stacks.push(stack),
+            None => groups.push((vec![stack], timeline)),
+        }
+    }
+    let Some((last_stack, _)) = timelines.last() else {
+        return Vec::new();
+    };
+    let held_against = groups
+        .iter()
+        .position(|(stacks, _)| stacks.contains(last_stack));
+    let (right_stacks, right) = groups.remove(held_against.unwrap_or(0));
+    if groups.is_empty() {
+        return vec![alone(&right_stacks, right)];
+    }
+    groups
+        .iter()
+        .map(|(stacks, left)| side_by_side((stacks, left), (&right_stacks, right)))
+        .collect()
+}
+
+fn alone(stacks: &[&str], timeline: &Excerpt) -> Pair {
+    let row = |line: &str| Row {
+        is_same: true,
+        left: line.to_owned(),
+        right: String::new(),
+    };
+    Pair {
+        left: stacks.join(", "),
+        right: String::new(),
+        rows: timeline.text.lines().map(row).collect(),
+        differing: 0,
+        left_out_bytes: timeline.left_out_bytes,
+    }
+}
+
+fn side_by_side(left: (&[&str], &Excerpt), right: (&[&str], &Excerpt)) -> Pair {
+    let rows = rows(&left.1.text, &right.1.text);
+    Pair {
+        left: left.0.join(", "),
+        right: right.0.join(", "),
+        differing: rows.iter().filter(|row| !row.is_same).count(),
+        rows,
+        left_out_bytes: left.1.left_out_bytes + right.1.left_out_bytes,
+    }
+}
+
+fn rows(left: &str, right: &str) -> Vec<Row> {
+    let left: Vec<&str> = left.lines().collect();
+    let right: Vec<&str> = right.lines().collect();
+    let mut rows = Vec::new();
+    for operation in capture_diff_slices(similar::Algorithm::Myers, &left, &right) {
+        let is_same = matches!(operation, DiffOp::Equal { .. });
+        let (old, new) = (&left[operation.old_range()], &right[operation.new_range()]);
+        for index in 0..old.len().max(new.len()) {
+            let line = |side: &[&str]| (*side.get(index).unwrap_or(&"")).to_owned();
+            rows.push(Row {
+                is_same,
+                left: line(old),
+                right: line(new),
+            });
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excerpt(text: &str) -> Excerpt {
+        Excerpt::of(text, 1000)
+    }
+
+    #[test]
+    fn what_all_stacks_share_is_shown_once() {
+        let one = excerpt("a\nb\n");
+        let pairs = pairs(&[("base", &one), ("series", &one)]);
+        assert_eq!(pairs.len(), 1);
+        assert_eq!(
+            (pairs[0].left.as_str(), pairs[0].right.as_str()),
+            ("base, series", "")
+        );
+        assert_eq!((pairs[0].rows.len(), pairs[0].differing), (2, 0));
+    }
+
+    #[test]
+    fn what_differs_stands_side_by_side() {
+        let (base, series) = (excerpt("a\nx\nb\n"), excerpt("a\ny\nz\nb\n"));
+        let pairs = pairs(&[("base", &base), ("patch-1", &base), ("series", &series)]);
+        let [pair] = &pairs[..] else {
+            panic!("{} pairs", pairs.len())
+        };
+        assert_eq!(
+            (pair.left.as_str(), pair.right.as_str()),
+            ("base, patch-1", "series")
+        );
+        let rows: Vec<_> = pair
+            .rows
+            .iter()
+            .map(|row| {
+                format!(
+                    "{}{}|{}",
+                    if row.is_same { ' ' } else { '!' },
+                    row.left,
+                    row.right
+                )
+            })
+            .collect();
+        assert_eq!(rows, [" a|a", "!x|y", "!|z", " b|b"]);
+        assert_eq!(pair.differing, 2);
+    }
+
+    #[test]
+    fn nothing_is_no_pair() {
+        assert!(pairs(&[]).is_empty());
+    }
+}

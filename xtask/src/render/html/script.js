@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The page is whole without this. It filters the table, shows one scenario at a time,
+// and lets the arrow keys go from place to place. It reads nothing but the page.
+"use strict";
+(() => {
+	const one = (selector) => document.querySelector(selector);
+	const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+	document.documentElement.classList.add("js");
+
+	const pane = one("#pane");
+	const rows = all(".matrix tbody tr");
+	let chosen = null;
+	let current = null;
+
+	const linkTo = (id) => all(".matrix td a").find((link) => link.getAttribute("href") === "#" + id);
+
+	const setCurrent = (link) => {
+		if (current) {
+			current.tabIndex = -1;
+		}
+		current = link;
+		if (current) {
+			current.tabIndex = 0;
+		}
+	};
+
+	const close = () => {
+		if (!chosen) {
+			return;
+		}
+		chosen.classList.remove("chosen");
+		chosen.open = false;
+		chosen = null;
+		pane.classList.remove("chosen-one");
+		all("[aria-current]").forEach((link) => link.removeAttribute("aria-current"));
+		history.replaceState(null, "", location.pathname + location.search);
+		if (current) {
+			current.focus();
+		}
+	};
+
+	const choose = () => {
+		const id = decodeURIComponent(location.hash.slice(1));
+		const target = id && document.getElementById(id);
+		const article = target && target.closest(".article");
+		if (!article) {
+			return;
+		}
+		if (chosen && chosen !== article) {
+			chosen.classList.remove("chosen");
+			chosen.open = false;
+		}
+		chosen = article;
+		chosen.classList.add("chosen");
+		chosen.open = true;
+		pane.classList.add("chosen-one");
+		all("[aria-current]").forEach((link) => link.removeAttribute("aria-current"));
+		const link = linkTo(id);
+		if (link) {
+			link.setAttribute("aria-current", "true");
+			setCurrent(link);
+		}
+		// The browser scrolls to the place itself, and past the heading; what it did is undone
+		// when it has done it.
+		requestAnimationFrame(() => requestAnimationFrame(() => {
+			pane.scrollTop = 0;
+			const work = one(".work").getBoundingClientRect();
+			if (work.top < 0 || work.top > window.innerHeight / 2) {
+				one(".work").scrollIntoView({ block: "start", behavior: "instant" });
+			}
+			if (link) {
+				link.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+			}
+		}));
+	};
+
+	// The text of a row and of all that is told of it but timelines and logs.
+	const texts = new Map();
+	const textOf = (row) => {
+		if (!texts.has(row)) {
+			const told = new Set(all("td a", row).map((link) => {
+				const cell = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+				return cell && cell.closest(".article");
+			}));
+			let text = row.textContent + " " + row.cells[0].title;
+			told.forEach((article) => {
+				if (article) {
+					all(".reason, .splat > summary", article).forEach((part) => {
+						text += " " + part.textContent;
+					});
+				}
+			});
+			texts.set(row, text.toLowerCase());
+		}
+		return texts.get(row);
+	};
+
+	const value = (id) => {
+		const field = one(id);
+		return field ? field.value : "";
+	};
+
+	const filter = () => {
+		const words = value("#filter-text").toLowerCase().split(/\s+/).filter(Boolean);
+		const outcome = value("#filter-outcome");
+		const profile = value("#filter-profile");
+		const teeth = value("#filter-teeth");
+		const unexpected = one("#filter-unexpected").checked;
+		all(".matrix [data-profile]").forEach((place) => {
+			place.hidden = profile !== "" && place.dataset.profile !== profile;
+		});
+		let shown = 0;
+		for (const row of rows) {
+			const places = all("td[data-outcome]", row).filter((place) => !place.hidden);
+			const fits = places.length > 0
+				&& (!teeth || row.dataset.teeth === teeth)
+				&& (!outcome || places.some((place) => place.dataset.outcome.split(" ").includes(outcome)))
+				&& (!unexpected || places.some((place) => "finding" in place.dataset))
+				&& words.every((word) => textOf(row).includes(word));
+			row.hidden = !fits;
+			shown += fits ? 1 : 0;
+		}
+		one(".none").hidden = shown > 0;
+		one("#shown").textContent = shown === rows.length
+			? rows.length + " scenarios"
+			: shown + " of " + rows.length + " scenarios";
+		document.body.dataset.shown = shown;
+		if (!current || current.closest("[hidden]")) {
+			const visible = rows.filter((row) => !row.hidden);
+			const places = visible.flatMap((row) => all("td:not([hidden]) a", row));
+			setCurrent(places[0] || null);
+		}
+	};
+
+	const step = (key) => {
+		const cell = current.closest("td");
+		const row = cell.parentElement;
+		const visible = rows.filter((one) => !one.hidden);
+		const at = visible.indexOf(row);
+		const beside = (cells, from, by) => {
+			for (let next = from + by; next > 0 && next < cells.length; next += by) {
+				if (!cells[next].hidden && cells[next].querySelector("a")) {
+					return cells[next];
+				}
+			}
+			return null;
+		};
+		let next = null;
+		if (key === "ArrowLeft" || key === "ArrowRight") {
+			next = beside(row.cells, cell.cellIndex, key === "ArrowLeft" ? -1 : 1);
+		} else {
+			const by = key === "ArrowUp" ? -1 : 1;
+			for (let index = at + by; index >= 0 && index < visible.length && !next; index += by) {
+				const there = visible[index].cells[cell.cellIndex];
+				next = there.querySelector("a") ? there : null;
+			}
+		}
+		if (next) {
+			setCurrent(next.querySelector("a"));
+			current.focus();
+			current.scrollIntoView({ block: "nearest", inline: "nearest" });
+		}
+	};
+
+	document.addEventListener("keydown", (event) => {
+		const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+		if (event.ctrlKey || event.metaKey || event.altKey) {
+			return;
+		}
+		if (event.key === "Escape") {
+			close();
+		} else if (typing) {
+			return;
+		} else if (event.key === "/") {
+			event.preventDefault();
+			one("#filter-text").focus();
+		} else if (event.key.startsWith("Arrow") && event.target === current) {
+			event.preventDefault();
+			step(event.key);
+		}
+	});
+
+	all(".filters input, .filters select").forEach((field) => field.addEventListener("input", filter));
+	one("#close").addEventListener("click", close);
+	window.addEventListener("hashchange", choose);
+	all(".matrix td a").forEach((link) => {
+		link.tabIndex = -1;
+	});
+	setCurrent(one(".matrix td a"));
+	filter();
+	choose();
+	document.body.dataset.rows = rows.length;
+	document.body.dataset.cells = all(".matrix td[data-outcome]").length;
+})();

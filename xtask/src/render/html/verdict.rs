@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The head of the page: the verdict in a sentence, the findings, and the commands that
+//! show them again.
+
+use std::collections::BTreeMap;
+
+use testbed_host::process::quote;
+
+use super::article;
+use super::sentence;
+use crate::evidence::Evidence;
+use crate::result::{CellResult, Fate, RunResult, Sight, Verdict};
+
+/// So many findings are listed at the top, so many more behind a click; the table has all.
+const FINDINGS_AT_ONCE: usize = 8;
+const FINDINGS_MAX: usize = 200;
+/// So many scenarios are named in a command.
+const NAMES_MAX: usize = 8;
+
+/// What a reader needs first.
+pub(super) struct Headline {
+    /// `good`, `bad` or `open`.
+    pub(super) class: &'static str,
+    /// The mark in front of the sentence, for those who see no colours.
+    pub(super) word: &'static str,
+    pub(super) sentence: String,
+    /// The other counts, a sentence each.
+    pub(super) facts: Vec<String>,
+    /// The command that makes the run, or what went wrong in it, again.
+    pub(super) again: String,
+    /// The worst first.
+    pub(super) findings: Vec<Finding>,
+    pub(super) more_findings: Vec<Finding>,
+    pub(super) findings_left_out: usize,
+}
+
+/// One thing that a person should look at.
+pub(super) struct Finding {
+    /// Where the page tells more.
+    pub(super) link: String,
+    pub(super) name: String,
+    pub(super) place: String,
+    pub(super) what: String,
+    pub(super) reason: String,
+}
+
+impl Headline {
+    pub(super) fn of(result: &RunResult, evidence: &Evidence) -> Self {
+        let (sentence, is_bad) = verdict(result);
+        let (class, word) = match result.exit_code {
+            3 => ("open", "unproven"),
+            0 if !is_bad => ("good", "as expected"),
+            _ => ("bad", "finding"),
+        };
+        let mut all: Vec<&CellResult> = result
+            .cells
+            .iter()
+            .filter(|cell| cell.is_finding())
+            .collect();
+        all.sort_by_key(|cell| (cell.verdict == Verdict::Ok, cell.outcome == "error"));
+        let mut findings: Vec<Finding> = all
+            .iter()
+            .take(FINDINGS_MAX)
+            .map(|cell| finding(cell))
+            .collect();
+        let more_findings = findings.split_off(findings.len().min(FINDINGS_AT_ONCE));
+        Self {
+            class,
+            word,
+            sentence,
+            facts: facts(result),
+            again: again_all(result, &all, &evidence.again),
+            findings_left_out: all.len() - findings.len() - more_findings.len(),
+            findings,
+            more_findings,
+        }
+    }
+}
+
+/// Returns the verdict in one sentence, and whether it is a bad one.
+fn verdict(result: &RunResult) -> (String, bool) {
+    let bad = bad_news(result);
+    if !bad.is_empty() {
+        return (bad.join(", "), true);
+    }
+    let total = result.cells.len();
+    let skipped = result.cells.iter().filter(|cell| cell.is_skipped()).count();
+    let sentence = match total - skipped {
+        0 if total > 0 => return ("Nothing is proven: every test was skipped".to_owned(), true),
+        0 => return ("Nothing is proven: nothing ran".to_owned(), true),
+        good if skipped > 0 => {
+            let are = some_of(good, total, "verdict");
+            format!("{are} as expected, the others were skipped")
+        }
+        1 => "The one verdict is as expected".to_owned(),
+        good => format!("All {good} verdicts are as expected"),
+    };
+    match result.exit_code {
+        0 => (sentence, false),
+        // A newer kind of finding, which this page has no words for.
+        code => (format!("{sentence}, yet the run ended with {code}"), true),
+    }
+}
+
+/// Returns what a reader must not miss, a part of a sentence each.
+fn bad_news(result: &RunResult) -> Vec<String> {
+    let total = result.cells.len();
+    let count = |test: &dyn Fn(&CellResult) -> bool| {
+        let cells = result.cells.iter();
+        cells.filter(|cell| test(cell)).count()
+    };
+    let counts = [
+        (
+            count(&|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error"),
+            total,
+            "verdict",
+            "not as expected",
+        ),
+        (
+            count(&|cell| cell.verdict == Verdict::Ok && cell.is_finding()),
+            total,
+            "cell",
+            "not as recorded",
+        ),
+        (
+            count(&|cell| cell.outcome == "error"),
+            total,
+            "cell",
+            "without a verdict",
+        ),
+        (
+            result.mutants.iter().filter(|one| one.is_finding()).count(),
+            result.mutants.len(),
+            "mutant",
+            "noticed by no scenario",
+        ),
+        (
+            result
+                .detectors
+                .iter()
+                .filter(|one| one.sight == Sight::Blind)
+                .count(),
+            result.detectors.len(),
+            "detector",
+            "blind",
+        ),
+    ];
+    counts
+        .into_iter()
+        .filter(|(some, ..)| *some > 0)
+        .map(|(some, total, what, how)| format!("{} {how}", some_of(some, total, what)))
+        .collect()
+}
+
+fn some_of(some: usize, total: usize, what: &str) -> String {
+    let are = if some == 1 { "is" } else { "are" };
+    let plural = if total == 1 { "" } else { "s" };
+    format!("{some} of {total} {what}{plural} {are}")
+}
+
+fn facts(result: &RunResult) -> Vec<String> {
+    let mut facts = Vec::new();
+    let count =
+        |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
+    let skipped = count(&CellResult::is_skipped);
+    let good = count(&|cell| cell.verdict == Verdict::Ok) - skipped;
+    facts.push(format!("{good} of {} as expected", result.cells.len()));
+    if skipped > 0 {
+        facts.push(format!("{skipped} skipped"));
+    }
+    let must_fail = count(&|cell| cell.expected == "fail");
+    if must_fail > 0 {
+        let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
+        facts.push(format!(
+            "{teeth} of {} scenarios have teeth",
+            result.scenarios.len()
+        ));
+    }
+    if !result.mutants.is_empty() {
+        let noticed = result
+            .mutants
+            .iter()
+            .filter(|one| one.fate == Fate::Noticed)
+            .count();
+        facts.push(format!(
+            "{noticed} of {} mutants noticed",
+            result.mutants.len()
+        ));
+    }
+    facts.extend(sightless(result));
+    facts
+}
+
+/// Returns what the kernels of each profile cannot show: silence there is no pass.
+fn sightless(result: &RunResult) -> Vec<String> {
+    let mut absent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in result
+        .detectors
+        .iter()
+        .filter(|one| one.sight == Sight::Absent)
+    {
+        let names = absent.entry(&one.profile).or_default();
+        if !names.contains(&one.name.as_str()) {
+            names.push(&one.name);
+        }
+    }
+    let sentences = absent.iter();
+    sentences
+        .map(|(profile, names)| format!("{profile} cannot show {}", names.join(", ")))
+        .collect()
+}
+
+fn finding(cell: &CellResult) -> Finding {
+    let what = match cell.verdict {
+        Verdict::Unexpected => format!("{}, where {} was expected", cell.outcome, cell.expected),
+        Verdict::Ok => format!("{}, but not as recorded", cell.outcome),
+    };
+    Finding {
+        link: article::cell_id(&cell.profile, &cell.scenario, &cell.stack),
+        name: cell.scenario.clone(),
+        place: format!("{} ({})", cell.stack, cell.profile),
+        what,
+        reason: sentence(&cell.reason),
+    }
+}
+
+/// Returns the command that runs a cell again.
+pub(super) fn again(cell: &CellResult, options: &str) -> String {
+    let kselftest = if cell.kselftest { "--kselftest " } else { "" };
+    format!(
+        "cargo xtask test {kselftest}{} --stacks {} --profile {}{options}",
+        quote(&cell.scenario),
+        quote(&cell.stack),
+        quote(&cell.profile)
+    )
+}
+
+/// Returns the command that runs again what went wrong, or everything when nothing did.
+fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> String {
+    let cells: Vec<&CellResult> = if findings.is_empty() {
+        result.cells.iter().collect()
+    } else {
+        findings.to_vec()
+    };
+    let distinct = |of: &dyn Fn(&CellResult) -> String| {
+        let mut names: Vec<String> = Vec::new();
+        for name in cells.iter().map(|cell| of(cell)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    };
+    let names = distinct(&|cell| cell.scenario.clone());
+    let mut command = "cargo xtask test".to_owned();
+    if names.len() <= NAMES_MAX {
+        for name in &names {
+            let kselftest = if name.contains(':') {
+                " --kselftest"
+            } else {
+                ""
+            };
+            command += &format!("{kselftest} {}", quote(name));
+        }
+    }
+    let stacks = distinct(&|cell| cell.stack.clone());
+    if stacks != ["base", "series"] {
+        command += &format!(" --stacks {}", quote(&stacks.join(",")));
+    }
+    let profiles = distinct(&|cell| cell.profile.clone());
+    if profiles != ["fast"] {
+        command += &format!(" --profile {}", quote(&profiles.join(",")));
+    }
+    command + options
+}
