@@ -17,8 +17,12 @@ use crate::klog::Log;
 /// Tasks that are named in one sentence.
 const TASKS_SHOWN: usize = 3;
 
-/// In whom a processor has nothing to do.
+/// In whom a processor has nothing to do, unless it was called away from there.
 const IDLE: &str = "do_idle";
+const CALLED_AWAY: &str = "asm_";
+
+/// Where the functions of modules are.
+const MODULES: std::ops::Range<u64> = 0xffff_ffff_c000_0000..0xffff_ffff_ff00_0000;
 
 /// What is to be said about a hang.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +53,17 @@ impl Account {
             text += &format!("not seen: {missing}\n");
         }
         if let Some(dump) = &hang.dump {
-            text += &format!("the guest's memory: {dump} (`gdb vmlinux {dump}`, or `crash`)\n");
+            text += &format!(
+                "the guest's memory: {dump} (registers, and memory by physical address)\n"
+            );
         }
-        if names.placed.is_none() {
-            text += "functions have no names: the kernel's symbols are not there\n";
-        }
+        text += &match names.placed {
+            Some(placed) => {
+                let distance = placed.distance();
+                format!("the kernel was put {distance:#x} above where vmlinux has it\n")
+            }
+            None => "functions have no names: the kernel's symbols are not there\n".to_owned(),
+        };
         for sample in &hang.samples {
             text += &sample_text(sample, &names);
         }
@@ -83,6 +93,7 @@ impl Names<'_> {
         };
         match self.function(address).or_else(told) {
             Some(name) => format!("`{name}`"),
+            None if MODULES.contains(&address) => format!("a module ({address:#x})"),
             None => format!("{address:#x}"),
         }
     }
@@ -94,8 +105,14 @@ impl Names<'_> {
     }
 
     fn is_idle(&self, processor: &Processor) -> bool {
-        !processor.in_program
-            && (processor.is_halted || self.functions(processor).any(|name| name == IDLE))
+        let frames = processor.frames.iter();
+        let names: Vec<Option<&str>> = frames.map(|address| self.function(*address)).collect();
+        let waits = names.iter().position(|name| *name == Some(IDLE));
+        let stayed = waits.is_some_and(|waits| {
+            let mut inner = names[..waits].iter();
+            inner.all(|name| name.is_some_and(|name| !name.starts_with(CALLED_AWAY)))
+        });
+        processor.is_halted || stayed
     }
 }
 
@@ -143,7 +160,8 @@ fn summary(hang: &Hang, names: &Names<'_>, tasks: &[Task]) -> String {
 fn doing(looks: &[&Processor], names: &Names<'_>) -> Option<String> {
     let first = looks.first()?;
     let number = first.number;
-    if looks.iter().all(|one| names.is_idle(one)) {
+    // One that ever has nothing to do is not what does not come to an end.
+    if looks.iter().any(|one| names.is_idle(one)) {
         return None;
     }
     if looks.iter().all(|one| one.in_program) {

@@ -76,6 +76,11 @@ impl Symbols {
 }
 
 impl<'a> Placed<'a> {
+    /// Returns how far from where it was linked for.
+    pub(super) const fn distance(self) -> u64 {
+        self.distance
+    }
+
     /// Returns the function that an address is in, and how far.
     pub(super) fn name(self, address: u64) -> Option<(&'a str, u64)> {
         let linked = address.checked_sub(self.distance)?;

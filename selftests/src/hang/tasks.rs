@@ -154,6 +154,8 @@ fn heading(text: &str) -> Option<Task> {
 fn frame(text: &str) -> Option<&str> {
     let text = text.strip_prefix(' ')?;
     let (name, rest) = text.split_once("+0x")?;
+    // What the compiler made of a function is still that function.
+    let name = name.split('.').next()?;
     (!name.contains(' ') && rest.contains("/0x")).then_some(name)
 }
 

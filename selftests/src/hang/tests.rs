@@ -16,6 +16,7 @@ fn symbols() -> Symbols {
         "caller",
         "syscall",
         "other",
+        "asm_interrupt",
     ];
     let functions = (0..)
         .zip(names)
@@ -108,6 +109,15 @@ fn a_processor_that_moves_stays_in_what_is_common() {
 fn programs_and_idle_processors_are_told_apart() {
     let idle = processor(0, &["default_idle", "do_idle"]);
     assert_eq!(said(&hang(vec![vec![idle.clone()]]), ""), "all CPUs idle");
+    // Once idle, it does not hang; called away from there it may.
+    let moving = processor(0, &["other", "do_idle"]);
+    let away = processor(0, &["spin", "asm_interrupt", "default_idle", "do_idle"]);
+    let now_and_then = hang(vec![vec![away.clone()], vec![idle.clone()], vec![moving]]);
+    assert_eq!(said(&now_and_then, ""), "all CPUs idle");
+    assert_eq!(
+        said(&hang(vec![vec![away.clone()], vec![away]]), ""),
+        "CPU 0 spins in `spin`, called from `asm_interrupt`"
+    );
     let busy = processor(1, &[]);
     assert_eq!(
         said(&hang(vec![vec![idle, busy]]), ""),
@@ -129,10 +139,13 @@ fn the_kernel_knows_the_functions_of_its_modules() {
     );
     assert_eq!(
         said(&seen, ""),
-        "CPU 1 spins in 0xffffffffc0201234, called from `caller`"
+        "CPU 1 spins in a module (0xffffffffc0201234), called from `caller`"
     );
     let nameless = Account::of(&seen, None, b"");
-    assert_eq!(nameless.summary, "CPU 1 spins in 0xffffffffc0201234");
+    assert_eq!(
+        nameless.summary,
+        "CPU 1 spins in a module (0xffffffffc0201234)"
+    );
 }
 
 #[test]
@@ -146,7 +159,8 @@ fn the_text_has_it_all() {
 
     seen during stage 1, when its time was up
     not seen: the tasks: no answer
-    the guest's memory: memory.dump (`gdb vmlinux memory.dump`, or `crash`)
+    the guest's memory: memory.dump (registers, and memory by physical address)
+    the kernel was put 0x400000 above where vmlinux has it
 
     after 0 ms
       CPU 1: in the kernel

@@ -71,7 +71,7 @@ fn canary(module: &str, word: &str) {
     }
     let module = File::open(module).unwrap();
     // SAFETY: finit_module of an open file, without parameters.
-    let loaded = unsafe { syscall(313, i64::from(module.as_raw_fd()), c"".as_ptr(), 0_i64) };
+    let loaded = unsafe { syscall(313, i64::from(module.as_raw_fd()), "\0".as_ptr(), 0_i64) };
     assert_eq!(loaded, 0, "finit_module");
     std::fs::write("/sys/kernel/debug/canary", word).unwrap();
 }
