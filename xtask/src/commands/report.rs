@@ -104,5 +104,12 @@ fn compare(
             .extend(recorded.cells.iter().filter(is_gone).cloned());
     }
     let name = earlier.name().to_owned();
-    Ok((comparison::compare(&past, result), name))
+    let comparison = comparison::compare(&past, result);
+    if comparison.common == 0 {
+        return Err(bad_input(
+            format!("`{before}` has no cell of the run: nothing can be compared"),
+            "cells are the same when scenario, stack, profile and machine are",
+        ));
+    }
+    Ok((comparison, name))
 }
