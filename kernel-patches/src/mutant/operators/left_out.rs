@@ -139,5 +139,5 @@ fn warnings(site: &Site<'_>) -> Vec<Change> {
 pub(super) fn is_reference(name: &[u8]) -> bool {
     let words: Vec<&[u8]> = name.split(|&byte| byte == b'_').collect();
     let counts = |word: &&[u8]| matches!(*word, b"get" | b"put" | b"kref" | b"refcount");
-    words.iter().any(|word| counts(&word))
+    words.iter().any(counts)
 }
