@@ -16,8 +16,6 @@
 #endif
 
 #define CANARY_FRAME_BYTES	512
-/* A thread of its own writes what printk() was told. */
-#define CANARY_CONSOLE_MS	1000
 
 static void canary_panic(void)
 {
@@ -41,7 +39,6 @@ static void canary_stand_still(void *unused)
 /* No processor does anything any more, not even serve an interrupt. */
 static void canary_hang(void)
 {
-	msleep(CANARY_CONSOLE_MS);
 	smp_call_function(canary_stand_still, NULL, 0);
 	canary_stand_still(NULL);
 }
@@ -49,7 +46,6 @@ static void canary_hang(void)
 /* The machine starts anew, and nobody says why. */
 static void canary_silent_reset(void)
 {
-	msleep(CANARY_CONSOLE_MS);
 	emergency_restart();
 }
 
@@ -59,7 +55,6 @@ static void canary_silent_death(void)
 {
 	const struct desc_ptr nothing = { };
 
-	msleep(CANARY_CONSOLE_MS);
 	local_irq_disable();
 	load_idt(&nothing);
 	asm volatile("int3");
