@@ -104,3 +104,73 @@ impl Noticers {
         order
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use selftests::scenario::{Family, Machines};
+
+    use super::*;
+    use crate::layout::Layout;
+
+    fn scenario(name: &str, fails_without: &str) -> Scenario {
+        let text = format!(
+            "name: {name}\ntitle: A title\nwhy: |\n  A reason.\n{fails_without}devices: [endpoint0]\n\
+             stages:\n  - steps:\n      - open_device: endpoint0\n        as: dev\n{}",
+            if fails_without.is_empty() {
+                ""
+            } else {
+                "        teeth: true\n"
+            }
+        );
+        let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
+        let family = Family::parse(&text, &format!("{name}.yaml"), &machines);
+        family.unwrap().variants.remove(0)
+    }
+
+    fn mutant(name: &str, function: &str) -> Mutant {
+        Mutant {
+            name: name.to_owned(),
+            title: String::new(),
+            function: function.to_owned(),
+            file: "f.c".into(),
+            line: 1,
+            patch: None,
+            diff: String::new(),
+            changed: kernel_patches::overlay::Overlay::default(),
+        }
+    }
+
+    #[test]
+    fn what_noticed_before_begins_and_then_what_has_teeth_and_what_is_quick() {
+        let mut noticers = Noticers {
+            file: None,
+            series: vec!["s".to_owned()],
+            known: BTreeMap::new(),
+            here: BTreeMap::new(),
+        };
+        let all = [
+            scenario("slow", ""),
+            scenario("quick", ""),
+            scenario("bites", "fails_without: [s]\n"),
+            scenario("sees-get", ""),
+            scenario("sees-it", ""),
+        ];
+        let all: Vec<&Scenario> = all.iter().collect();
+        noticers.learn(&mutant("get-1", "get"), "sees-get");
+        noticers.learn(&mutant("put-1", "put"), "sees-it");
+        let names = |mutant: &Mutant| -> Vec<String> {
+            let estimate = |one: &Scenario| Some(if one.name == "slow" { 9 } else { 1 });
+            let order = noticers.order(mutant, &all, estimate);
+            order.iter().map(|one| one.name.clone()).collect()
+        };
+        assert_eq!(
+            names(&mutant("put-1", "other")),
+            ["sees-it", "bites", "quick", "sees-get", "slow"]
+        );
+        assert_eq!(
+            names(&mutant("get-2", "get")),
+            ["sees-get", "bites", "quick", "sees-it", "slow"]
+        );
+        assert!(noticers.bites(all[2]) && noticers.bites(all[3]) && !noticers.bites(all[0]));
+    }
+}
