@@ -9,10 +9,11 @@ use crate::text::clean;
 
 /// Bytes of a line that are kept.
 const LINE_BYTES_MAX: usize = 4096;
-/// Lines of a log that are kept, and bytes of all their texts. A log with more is not
-/// read whole, and says so.
-pub(super) const LINES_MAX: usize = 1_000_000;
-pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is kept of a log. One with more is not read whole, and says so.
+pub(super) const LIMITS: Limits = Limits {
+    lines: 1_000_000,
+    text_bytes: 64 * 1024 * 1024,
+};
 /// KERN_ERR
 const ERROR: u8 = 3;
 /// KERN_WARNING
@@ -65,9 +66,8 @@ impl Line {
 
 /// How much of a prefix a kernel puts before its lines. Its banner shows that, and
 /// what has less is not the kernel's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Format {
-    #[default]
     Bare,
     Stamps,
     Levels,
@@ -83,10 +83,19 @@ impl Format {
     }
 }
 
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Lines.
+    pub(super) lines: usize,
+    /// Bytes of the texts of all lines.
+    pub(super) text_bytes: usize,
+}
+
 /// Splits a console's bytes into lines; the second is whether there are more than are
 /// kept.
-pub(super) fn lines(serial: &[u8]) -> (Vec<Line>, bool) {
-    let mut reader = Reader::default();
+pub(super) fn lines(serial: &[u8], limits: Limits) -> (Vec<Line>, bool) {
+    let mut reader = Reader::new(limits);
     for bytes in serial.split(|byte| *byte == b'\n') {
         reader.bytes(bytes);
         if reader.is_cut {
@@ -97,6 +106,7 @@ pub(super) fn lines(serial: &[u8]) -> (Vec<Line>, bool) {
 }
 
 struct Reader {
+    limits: Limits,
     lines: Vec<Line>,
     text_bytes: usize,
     is_cut: bool,
@@ -105,20 +115,19 @@ struct Reader {
     format: Format,
 }
 
-impl Default for Reader {
-    fn default() -> Self {
+impl Reader {
+    const fn new(limits: Limits) -> Self {
         Self {
+            limits,
             lines: Vec::new(),
             text_bytes: 0,
             is_cut: false,
             boot: 0,
             phase: Phase::Before,
-            format: Format::default(),
+            format: Format::Bare,
         }
     }
-}
 
-impl Reader {
     /// Reads what ends with an end of line. A panic takes the console from whoever
     /// holds it, and a program may leave its line open: then the kernel's line begins
     /// in the middle.
@@ -150,7 +159,8 @@ impl Reader {
         if text.is_empty() && prefix == Prefix::default() || self.is_cut {
             return;
         }
-        if self.lines.len() == LINES_MAX || self.text_bytes + text.len() > TEXT_BYTES_MAX {
+        let text_bytes = self.text_bytes + text.len();
+        if self.lines.len() == self.limits.lines || text_bytes > self.limits.text_bytes {
             self.is_cut = true;
             return;
         }
@@ -167,7 +177,7 @@ impl Reader {
         }
         let is_logged = format >= self.format;
         self.phase = self.phase_at(&prefix, is_logged, text);
-        self.text_bytes += text.len();
+        self.text_bytes = text_bytes;
         self.lines.push(Line {
             text: text.to_owned(),
             level: prefix.level,
@@ -202,6 +212,10 @@ fn find(bytes: &[u8], byte: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lines(serial: &[u8]) -> (Vec<Line>, bool) {
+        super::lines(serial, LIMITS)
+    }
 
     #[test]
     fn what_printk_puts_before_the_text_is_taken_off() {
@@ -323,16 +337,20 @@ mod tests {
 
     #[test]
     fn too_many_lines_are_not_kept() {
-        let serial = "x\n".repeat(LINES_MAX);
-        let (kept, is_cut) = lines(serial.as_bytes());
-        assert_eq!((kept.len(), is_cut), (LINES_MAX, false));
-        let (kept, is_cut) = lines(&[serial.as_bytes(), b"y"].concat());
-        assert_eq!((kept.len(), is_cut), (LINES_MAX, true));
-        let long = format!("{}\n", "y".repeat(LINE_BYTES_MAX));
-        let fits = TEXT_BYTES_MAX / LINE_BYTES_MAX;
-        let (kept, is_cut) = lines(long.repeat(fits + 1).as_bytes());
-        assert_eq!((kept.len(), is_cut), (fits, true));
-        let (kept, is_cut) = lines(&b"\n".repeat(3 * LINES_MAX));
-        assert_eq!((kept.len(), is_cut), (0, false), "nothing takes no place");
+        let limits = Limits {
+            lines: 10,
+            text_bytes: 100,
+        };
+        let kept = |serial: &[u8]| {
+            let (lines, is_cut) = super::lines(serial, limits);
+            (lines.len(), is_cut)
+        };
+        let serial = "x\n".repeat(10);
+        assert_eq!(kept(serial.as_bytes()), (10, false));
+        assert_eq!(kept(format!("{serial}y").as_bytes()), (10, true));
+        let long = format!("{}\n", "y".repeat(50));
+        assert_eq!(kept(long.repeat(2).as_bytes()), (2, false));
+        assert_eq!(kept(long.repeat(3).as_bytes()), (2, true));
+        assert_eq!(kept(&[b'\n'; 1000]), (0, false), "nothing takes no place");
     }
 }

@@ -38,7 +38,7 @@ impl Log {
     /// Parses the bytes of a serial console.
     #[must_use]
     pub fn parse(serial: &[u8]) -> Self {
-        let (lines, is_cut) = line::lines(serial);
+        let (lines, is_cut) = line::lines(serial, line::LIMITS);
         let found = find::find(&lines);
         let mut explained = vec![false; lines.len()];
         for draft in found.drafts.iter().chain(&found.staged) {

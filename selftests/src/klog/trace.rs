@@ -139,10 +139,11 @@ fn is_after(end: End, text: &str) -> bool {
     }
 }
 
-/// `2 locks held by test/77:`, and what follows that.
+/// `locks held by test/77: 2, on CPU#1:`, or as older kernels have it, `2 locks held
+/// by test/77:`, and what follows that.
 fn is_held(text: &str) -> bool {
-    let is_count = text.contains(" held by ") && text.ends_with(':');
-    is_count && text.contains(" lock") || is_lock(text)
+    let is_list = text.contains("lock") && text.contains(" held by ");
+    is_list && text.ends_with(':') || is_lock(text)
 }
 
 /// The kernel's account of its memory.
@@ -204,6 +205,7 @@ mod tests {
         assert!(hung(
             "INFO: task a:7 is blocked on a mutex likely owned by task b:8."
         ));
+        assert!(hung("locks held by khungtaskd/31: 1, last CPU#0:"));
         assert!(
             hung("1 lock held by khungtaskd/20:") && hung(" #0: ffff (x){....}, at: f+0x1/0x2")
         );
