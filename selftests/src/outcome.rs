@@ -114,7 +114,7 @@ pub fn judge<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: 
 /// The worst first; each looks at one kind of trouble.
 fn worst(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
     None.or_else(|| ours(evidence))
-        .or_else(|| kept_waiting(subject, evidence, log))
+        .or_else(|| blame::excuse(subject, evidence, log))
         .or_else(|| hang(subject, evidence, log))
         .or_else(|| crash(subject, evidence, log))
         .or_else(|| no_log(evidence, log))
@@ -145,31 +145,6 @@ fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
     }
 }
 
-/// What took too long took too long on the wall's clock, by which a guest may measure
-/// itself but not be judged: the host did not let it run.
-fn kept_waiting(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    // What the host itself found to hang has had its time.
-    if !blame::kept_waiting(&evidence.host_time) || evidence.hang.is_some() {
-        return None;
-    }
-    let splats: Vec<&Splat> = unexpected_splats(subject, log).collect();
-    let late = match splats.first() {
-        Some(first) if blame::is_only_late(subject, log) => {
-            format!(
-                "{} {}: {}",
-                first.class.word(),
-                when(first),
-                titles(&splats)
-            )
-        }
-        Some(_) => return None,
-        None => how_it_hung(evidence)?,
-    };
-    let withheld = blame::withheld(&evidence.host_time);
-    let reason = format!("{late}; but {withheld}");
-    Some(Judgement::new(Outcome::Error, reason).blamed_on(Blame::Host))
-}
-
 /// Nothing went on any more. Where the kernel had broken before that, it is a crash:
 /// a task that dies in it takes the locks along that others wait for.
 fn hang(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
@@ -180,6 +155,9 @@ fn hang(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judg
     }
     if let Some(splat) = log.splats.last() {
         what.extend(["; the last complaint was `", &splat.title, "`"]);
+    }
+    if !evidence.host_time.is_known {
+        what += "; by the wall's clock, for this host does not tell how long it kept QEMU waiting";
     }
     Some(Judgement::new(Outcome::Hang, what).blamed_on(blame::of_hang(evidence.hang)))
 }

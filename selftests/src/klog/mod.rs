@@ -105,6 +105,15 @@ impl Log {
         })
     }
 
+    /// Returns the line by which a kernel says that it may be wrong about how fast its
+    /// time stamp counter counts: the host kept it waiting while it measured, and its
+    /// clock runs several times too fast.
+    #[must_use]
+    pub fn clock_doubt(&self) -> Option<&Line> {
+        let mut lines = self.lines.iter();
+        lines.find(|line| noise::doubts_clock(&line.text))
+    }
+
     /// Returns whether the console shows levels (as with
     /// `console_msg_format=syslog`): where it does not, warnings are not told from
     /// other lines.

@@ -57,6 +57,12 @@ pub(super) fn is_of_surroundings(text: &str) -> bool {
     hogged || starts_with_one_of(text, HOST_NOISE) || starts_with_one_of(text, OWN_NOISE)
 }
 
+/// Returns whether a kernel measured its time stamp counter in two ways and got two
+/// results: one was taken while the host kept it waiting.
+pub(super) fn doubts_clock(text: &str) -> bool {
+    text.starts_with("tsc: PIT calibration deviates from ")
+}
+
 /// Returns whether every clean boot says this, however loud.
 pub(super) fn is_of_clean_boot(text: &str) -> bool {
     starts_with_one_of(text, CLEAN_BOOT)
@@ -90,6 +96,10 @@ mod tests {
         ] {
             assert!(!is_of_surroundings(told), "{told}");
         }
+        assert!(doubts_clock(
+            "tsc: PIT calibration deviates from HPET: 867594 2595322"
+        ));
+        assert!(!doubts_clock("tsc: Detected 2595.163 MHz processor"));
         assert!(is_of_clean_boot("reboot: Power down"));
         assert!(!is_of_clean_boot("luo: cannot reboot: Power down"));
     }

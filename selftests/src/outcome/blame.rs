@@ -7,8 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use vm_images::transcript::{Hang, HostTime, Processor};
 
-use super::{Outcome, Subject, unexpected_splats};
-use crate::klog::{Log, SplatClass};
+use super::{Judgement, Outcome, Subject, how_it_hung, titles, unexpected_splats, when};
+use crate::evidence::Evidence;
+use crate::klog::{Log, Splat, SplatClass};
 
 /// Of the worst stretch, a guest that was kept waiting had less than a part in so many.
 const PART: u64 = 4;
@@ -65,7 +66,7 @@ pub(super) fn withheld(time: &HostTime) -> String {
 
 /// Returns whether the kernel complains of nothing but of being late, which it measures
 /// with the wall's clock.
-pub(super) fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
+fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
     let is_of_lateness = |class: SplatClass| {
         matches!(
             class,
@@ -74,6 +75,34 @@ pub(super) fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
     };
     let mut splats = unexpected_splats(subject, log).peekable();
     splats.peek().is_some() && splats.all(|splat| is_of_lateness(splat.class))
+}
+
+/// What took too long took too long on the wall's clock, by which a guest may measure
+/// itself but not be judged: the host did not let it run.
+pub(super) fn excuse(
+    subject: Subject<'_>,
+    evidence: &Evidence<'_>,
+    log: &Log,
+) -> Option<Judgement> {
+    // What the host itself found to hang has had its time.
+    if !kept_waiting(&evidence.host_time) || evidence.hang.is_some() {
+        return None;
+    }
+    let splats: Vec<&Splat> = unexpected_splats(subject, log).collect();
+    let late = match splats.first() {
+        Some(first) if is_only_late(subject, log) => {
+            format!(
+                "{} {}: {}",
+                first.class.word(),
+                when(first),
+                titles(&splats)
+            )
+        }
+        Some(_) => return None,
+        None => how_it_hung(evidence)?,
+    };
+    let reason = format!("{late}; but {}", withheld(&evidence.host_time));
+    Some(Judgement::new(Outcome::Error, reason).blamed_on(Blame::Host))
 }
 
 /// Returns who is to blame for a program that took too long. One that goes round in

@@ -104,8 +104,11 @@ fn ends_are_the_fault_of_who_brought_them_about() {
 #[test]
 fn a_program_that_spins_in_itself_is_to_blame_and_no_other_that_hangs() {
     let log = serial(WARNING, "");
-    let seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
+    let mut seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
     assert_eq!(blamed(&seen), (Outcome::Hang, Some(Blame::Kernel)));
+    assert!(judged(&seen).reason.contains("; by the wall's clock"));
+    seen.host_time = host_that_gave(20);
+    assert!(!judged(&seen).reason.contains("; by the wall's clock"));
     for (samples, blame) in [
         (vec![true, true], Blame::Test),
         (vec![true, false], Blame::Kernel),

@@ -131,7 +131,9 @@ fn complaint(template: &Template) -> Option<String> {
             let log = Log::parse(&console);
             let splat = log.splats.first().map(|splat| splat.title.clone());
             let line = || log.stray_errors(1).next().map(|line| line.text.clone());
-            splat.or_else(line)
+            // A guest that goes on from here would find all its waits cut short.
+            let doubt = || log.clock_doubt().map(|line| line.text.clone());
+            splat.or_else(line).or_else(doubt)
         }
         Err(error) => Some(error.to_string()),
     }
