@@ -40,7 +40,10 @@ fn look(name: &str, console: &str, ending: Ending) -> Result<String, String> {
         ending,
         serial: console.as_bytes(),
         hang: None,
-        host_time: Default::default(),
+        host_time: vm_images::transcript::HostTime {
+            is_known: true,
+            ..Default::default()
+        },
     };
     let log = Log::parse(evidence.serial);
     let detector = detector(name);
