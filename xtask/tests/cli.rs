@@ -85,7 +85,7 @@ fn an_unknown_series() {
     -- stdout
     -- stderr
     error: there is no series `no-such.mbox`
-    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, flb-registered-late, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, session-close-refused, session-name-taken, session-retrieve-answer
+    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, flb-registered-late, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, pciehp-lock-order, session-close-refused, session-name-taken, session-retrieve-answer
     "#);
 }
 
@@ -192,8 +192,8 @@ fn a_plan_touches_nothing() {
     exit code 0
     -- stdout
     tree:      the newest linux-source-7.x that Debian offers
-    stack:     base = tree + pci-liveupdate + liveupdate-test-driver
-    stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+    stack:     base = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order
+    stack:     series = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order + flb-refcount
     profiles:  fast, kasan
     machine:   the one that each scenario names
     snapshots: checked
