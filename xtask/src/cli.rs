@@ -266,7 +266,7 @@ impl Format {
             Self::Kcidb => Some("kcidb.json"),
             Self::Lore => Some("lore.txt"),
             Self::Github => Some("github.md"),
-            Self::Html => Some("report.html"),
+            Self::Html => Some(crate::render::html::FILE_NAME),
             Self::B4 => Some("b4.json"),
         }
     }
