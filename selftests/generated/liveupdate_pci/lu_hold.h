@@ -218,4 +218,64 @@ static inline int lu_release(struct lu_test *lu, int *ret)
 	return held ? 0 : -ETIME;
 }
 
+/* Says whether the thread sleeps in @where, a kernel function, or one of "f|g". */
+static inline bool lu_sleeps_in(const struct lu_thread *thread, const char *where)
+{
+	char path[LU_PATH_MAX], in[LU_PATH_MAX];
+	size_t len;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", thread->tid);
+	if (lu_read_path(path, in, sizeof(in)))
+		return false;
+	for (; *where; where += len + (where[len] == '|')) {
+		len = strcspn(where, "|");
+		if (strlen(in) == len && !strncmp(in, where, len))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Has a thread do @step while another is held, and gives 0 once it sleeps in @where,
+ * as lu_sleeps_in() has it. The kernel says where that is, so that a thread that is
+ * merely slow is not taken for one that waits. -EALREADY if it came to its end
+ * instead, -ETIME if it did neither as long as the other was held.
+ */
+static inline int lu_wait(struct lu_test *lu, const char *where, int (*step)(void *data),
+			  void *data)
+{
+	__u64 deadline = lu_deadline(LU_HOLD_SECS);
+	bool sleeps, ended;
+	int ret;
+
+	if (lu->waiting.running)
+		return -EBUSY;
+	/* On the processor of this thread, for the other one has its own alone. */
+	ret = lu_start_thread(&lu->waiting, lu_nth_cpu(&lu->cpus, 0), step, data);
+	if (ret)
+		return ret;
+	sem_post(&lu->waiting.gate);
+	while (lu_now_nsecs() < deadline) {
+		ended = lu_has_ended(&lu->waiting);
+		sleeps = lu_sleeps_in(&lu->waiting, where);
+		/* What was seen counts only if all of it was before the release. */
+		if (lu_held(lu))
+			return -ETIME;
+		if (sleeps)
+			return 0;
+		if (ended)
+			return -EALREADY;
+		lu_pause_msecs(1);
+	}
+	return -ETIME;
+}
+
+/* Waits for the end of what waited, and gives what its step returned. */
+static inline int lu_end_wait(struct lu_test *lu)
+{
+	int ret = lu_join(&lu->waiting);
+
+	return ret ? ret : lu->waiting.ret;
+}
+
 #endif /* LU_HOLD_H */

@@ -22,6 +22,8 @@ static inline void lu_let_go(struct lu_test *lu)
 {
 	if (lu_end_held(lu))
 		ksft_print_msg("a thread that was held does not end\n");
+	if (lu->waiting.running && lu_join(&lu->waiting))
+		ksft_print_msg("a thread that waited does not end\n");
 }
 
 static inline void lu_teardown(struct lu_test *lu)
@@ -191,6 +193,8 @@ static inline bool lu_lacks_files(struct lu_test *lu, const struct lu_needs *nee
 				lu_lacks_file(lu, LU_FAILSLAB "/ignore-gfp-wait", W_OK)))
 		return true;
 	if (needs->no_live_update && lu_is_first_kernel() && lu_lacks_ordinary_boot(lu))
+		return true;
+	if (needs->wait && lu_lacks_file(lu, LU_WCHAN, R_OK))
 		return true;
 	return needs->hold && lu_lacks_hold(lu, needs);
 }

@@ -19,7 +19,7 @@ pub(super) fn check(macro_name: &str, expected: &str, seen: &str, message: &str)
 }
 
 /// A check that something holds.
-fn check_true(macro_name: &str, condition: &str, message: &str) -> Node {
+pub(super) fn check_true(macro_name: &str, condition: &str, message: &str) -> Node {
     Node::Block {
         head: Head::Call(Call::new(macro_name, [condition])),
         body: vec![Node::Log(message.to_owned())],

@@ -5,7 +5,7 @@ use super::c::{Node, line};
 use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario, Stage};
 
 /// Things that a test may need, by the names of the helpers' fields.
-const THINGS: [&str; 12] = [
+const THINGS: [&str; 13] = [
     "users",
     "incoming",
     "no_live_update",
@@ -16,6 +16,7 @@ const THINGS: [&str; 12] = [
     "slot_power",
     "vfs",
     "hold",
+    "wait",
     "fail_nth",
     "kexec",
 ];
@@ -128,6 +129,7 @@ const fn thing_of(action: &Action) -> Option<&'static str> {
             ..
         } => "slot_power",
         Action::Hold { .. } | Action::Release { .. } => "hold",
+        Action::Wait { .. } => "wait",
         Action::TryKexec => "kexec",
         Action::FailAllocations { .. } => "fail_nth",
         _ => return None,

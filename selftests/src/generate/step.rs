@@ -4,7 +4,9 @@
 
 use super::c::{Call, Head, Node, line, string};
 use super::call::{LU, RET, call, function, functions, made, own, target};
-use super::expect::{INTERLEAVING, check, counts, message, no_leaks, result, returned, value};
+use super::expect::{
+    INTERLEAVING, check, check_true, counts, message, no_leaks, result, returned, value,
+};
 use crate::scenario::{Action, Returns, Stage, Step};
 
 /// What a step comes to in C.
@@ -58,7 +60,20 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
                 check("ASSERT_EQ", "0", RET, &said),
             ]);
         }
+        Action::Wait { action, functions } => {
+            let name = place.function(step.number, "");
+            paragraph.functions = function(place.fixture, &name, action);
+            paragraph.body.extend(wait(step, &name, functions));
+        }
         Action::Release { .. } => paragraph.body.extend(release(step)),
+        Action::EndWait { .. } => {
+            let ended = Call::new("lu_end_wait", [LU]);
+            paragraph.body.extend([
+                ended.assigned_to(RET).into(),
+                report(step, RET),
+                result(step, RET, "EXPECT"),
+            ]);
+        }
         Action::FailAllocations { action, undo } => {
             let names = ["", "_undo"].map(|more| place.function(step.number, more));
             paragraph.functions = function(place.fixture, &names[0], action);
@@ -170,6 +185,22 @@ fn kind(step: &Step) -> &'static str {
     } else {
         "EXPECT"
     }
+}
+
+/// That a step comes to wait, unless it can neither do that nor come to its end.
+fn wait(step: &Step, name: &str, functions: &[String]) -> Vec<Node> {
+    let waits = Call::new("lu_wait", [LU, &string(&functions.join("|")), name, "self"]);
+    let said = format!(
+        "{INTERLEAVING}step {} neither waited nor ended",
+        step.number
+    );
+    let must = format!("must wait in {}", functions.join(" or "));
+    vec![
+        waits.assigned_to(RET).into(),
+        report(step, RET),
+        check_true("ASSERT_TRUE", "!ret || ret == -EALREADY", &said),
+        check("EXPECT_EQ", "0", RET, &message(step, &must)),
+    ]
 }
 
 fn release(step: &Step) -> Vec<Node> {

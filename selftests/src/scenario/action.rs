@@ -118,8 +118,15 @@ pub enum Action {
     TryKexec,
     /// Begins something in another thread, which comes to stand still.
     Hold { action: Box<Action>, at: HoldPoint },
+    /// Begins something in another thread, which comes to wait for what stands still.
+    Wait {
+        action: Box<Action>,
+        functions: Vec<String>,
+    },
     /// Lets what stands still go on to its end.
     Release { action: Box<Action> },
+    /// What waited comes to its end as well.
+    EndWait { action: Box<Action> },
     /// Does two things at once.
     Race {
         action: Box<Action>,
@@ -385,7 +392,11 @@ impl fmt::Display for Action {
             Self::KillProcess { process } => write!(f, "kill {process}"),
             Self::TryKexec => f.write_str("try to go over to the next kernel"),
             Self::Hold { action, at } => write!(f, "{action}, held at {at}"),
+            Self::Wait { action, functions } => {
+                write!(f, "{action}, waiting in {}", functions.join(" or "))
+            }
             Self::Release { action } => write!(f, "let it go on: {action}"),
+            Self::EndWait { action } => write!(f, "wait no more: {action}"),
             Self::Race {
                 action, against, ..
             } => write!(f, "{action}, against {against}"),

@@ -293,7 +293,7 @@ impl Action {
     fn collect<'a>(&'a self, all: &mut Vec<&'a Self>) {
         all.push(self);
         match self {
-            Self::Hold { action, .. } => action.collect(all),
+            Self::Hold { action, .. } | Self::Wait { action, .. } => action.collect(all),
             Self::FailAllocations { action, undo } => {
                 action.collect(all);
                 undo.iter().for_each(|action| action.collect(all));

@@ -92,7 +92,7 @@ mod tests {
                 .to_owned(),
             fate,
             noticed_by: Vec::new(),
-            reason: "3 scenarios pass".to_owned(),
+            reason: "3 scenarios come to what they do on the series".to_owned(),
             duration_ms: 9000,
         }
     }
@@ -117,7 +117,7 @@ mod tests {
 
         mutant-it-put-drop-put-1 (fast): no scenario notices it
           the call `put(it);` is left out
-          in kernel/it.c:7 (patch 2); 3 scenarios pass
+          in kernel/it.c:7 (patch 2); 3 scenarios come to what they do on the series
             --- a/kernel/it.c
             +++ b/kernel/it.c
             @@ -7 +7 @@

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Fate {
     /// At least one scenario came to another outcome than with the series.
     Noticed,
-    /// All scenarios passed: a hole in the tests, and a finding.
+    /// All scenarios came to what they do on the series: a hole in the tests, and a finding.
     Unnoticed,
     /// Nobody could notice it: why is written down beside the series. A finding where a
     /// scenario notices it all the same.

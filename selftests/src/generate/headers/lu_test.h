@@ -51,6 +51,7 @@
 #define LU_HOLD_FILE	"/sys/kernel/debug/hold_point"
 #define LU_FAILSLAB	"/sys/kernel/debug/failslab"
 #define LU_FAIL_NTH	"/proc/thread-self/fail-nth"
+#define LU_WCHAN	"/proc/self/wchan"
 #define LU_KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define LU_CLOCK	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
@@ -153,6 +154,7 @@ struct lu_test {
 	int hold;
 	bool hold_loaded;
 	struct lu_thread held;
+	struct lu_thread waiting;
 	struct lu_races races;
 	cpu_set_t cpus;
 	bool pinned;
@@ -178,6 +180,7 @@ struct lu_needs {
 	bool slot_power;
 	bool vfs;
 	bool hold;
+	bool wait;
 	bool fail_nth;
 	bool kexec;
 	unsigned int nr_probes;

@@ -196,23 +196,24 @@ fn objects(family: &Family) -> Vec<(&str, bool)> {
         // What must fail makes nothing.
         let makes = target(step).is_some_and(|target| target.starts_with("self->"));
         let inner = match &step.action {
-            Action::Hold { action, .. } | Action::FailAllocations { action, .. } => {
-                vec![&**action]
-            }
+            Action::Hold { action, .. }
+            | Action::Wait { action, .. }
+            | Action::FailAllocations { action, .. } => vec![&**action],
             Action::Race {
                 action, against, ..
             } => vec![&**action, &**against],
             _ => Vec::new(),
         };
         let own = makes.then_some(&step.action);
-        let found = own.into_iter().chain(inner).filter_map(made);
-        let found = found.map(|object| (object, false));
-        let other = match &step.action {
+        let found = own.into_iter().chain(inner.iter().copied());
+        let found = found.filter_map(made).map(|object| (object, false));
+        let others = std::iter::once(&step.action).chain(inner.iter().copied());
+        let others = others.filter_map(|action| match action {
             Action::User { user, .. } => Some((user.as_str(), false)),
             Action::StartProcess { process, .. } => Some((process.as_str(), true)),
             _ => None,
-        };
-        for object in found.chain(other) {
+        });
+        for object in found.chain(others) {
             if !objects.contains(&object) {
                 objects.push(object);
             }

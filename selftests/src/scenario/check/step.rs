@@ -90,11 +90,13 @@ impl Checker<'_> {
     ) -> Checked<Vec<Step>> {
         let begin = *number;
         let step = &raw.value;
-        let within = step
-            .meanwhile
-            .as_ref()
-            .map_or(0, |steps| steps.value.len() + 1)
-            + step.steps.as_ref().map_or(0, |steps| steps.value.len());
+        let within = step.meanwhile.as_ref().map_or(0, |steps| {
+            let waiting = steps
+                .value
+                .iter()
+                .filter(|step| step.value.waits_in.is_some());
+            steps.value.len() + 1 + waiting.count()
+        }) + step.steps.as_ref().map_or(0, |steps| steps.value.len());
         *number += 1 + within;
         if !self.is_when(&step.when)? {
             return Ok(Vec::new());
@@ -186,11 +188,23 @@ impl Checker<'_> {
             let hint = Some("say in `meanwhile` what is done until then".to_owned());
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
+        let mut waiting = None;
         for (index, step) in meanwhile.value.iter().enumerate() {
             if !self.is_when(&step.value.when)? {
                 continue;
             }
-            steps.push(self.step(number + 1 + index, stage, step, Part::Meanwhile)?);
+            let number = number + 1 + index;
+            let Some(functions) = &step.value.waits_in else {
+                steps.push(self.step(number, stage, step, Part::Meanwhile)?);
+                continue;
+            };
+            if waiting.is_some() {
+                let message = "a second step that waits for the one that stands still";
+                return Err(self.wrong(functions.place, message, None));
+            }
+            let (wait, end) = self.wait(number, stage, step, functions)?;
+            steps.push(wait);
+            waiting = Some(end);
         }
         let last = number + 1 + meanwhile.value.len();
         let mut end = RawStep {
@@ -218,7 +232,68 @@ impl Checker<'_> {
             because: None,
             place: raw.place,
         });
+        steps.extend(waiting.map(|end| Step {
+            number: last + 1,
+            ..end
+        }));
         Ok(steps)
+    }
+
+    /// A step that comes to wait for the one that stands still, and its end.
+    fn wait(
+        &mut self,
+        number: usize,
+        stage: usize,
+        raw: &At<RawStep>,
+        functions: &At<String>,
+    ) -> Checked<(Step, Step)> {
+        let mut deed = raw.value.clone();
+        deed.waits_in = None;
+        let calls = self.calls(&deed)?;
+        let order = self.order(&deed)?;
+        let log = self.log(&deed)?;
+        let returns = self.returns(deed.returns.as_ref())?;
+        (deed.calls, deed.order, deed.log) = Default::default();
+        let (teeth, because) = (std::mem::take(&mut deed.teeth), deed.because.take());
+        deed.when.clear();
+        let deed = At {
+            value: Box::new(deed),
+            place: raw.place,
+        };
+        let action = Box::new(self.inner(&deed, stage)?);
+        let functions: Vec<String> = functions
+            .value
+            .split('|')
+            .map(|name| {
+                self.kernel_function(name, functions.place)
+                    .map(|()| name.to_owned())
+            })
+            .collect::<Checked<_>>()?;
+        let wait = Step {
+            number,
+            action: Action::Wait {
+                action: action.clone(),
+                functions,
+            },
+            returns: Returns::Ok,
+            calls,
+            order,
+            log,
+            teeth,
+            because,
+            place: raw.place,
+        };
+        let end = Step {
+            action: Action::EndWait { action },
+            returns,
+            calls: Vec::new(),
+            order: Vec::new(),
+            log: Vec::new(),
+            teeth: false,
+            because: None,
+            ..wait.clone()
+        };
+        Ok((wait, end))
     }
 
     /// Each side of a race returns something of its own.
@@ -337,6 +412,7 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
         at("takes", rest.takes.as_ref()),
         at("hold_at", rest.hold_at.as_ref()),
         at("meanwhile", rest.meanwhile.as_ref()),
+        at("waits_in", rest.waits_in.as_ref()),
         at("against", rest.against.as_ref()),
         at("undo", rest.undo.as_ref()),
         at("steps", rest.steps.as_ref()),
@@ -375,7 +451,9 @@ impl Action {
                 | Self::StartProcess { .. }
                 | Self::TryKexec
                 | Self::Hold { .. }
+                | Self::Wait { .. }
                 | Self::Release { .. }
+                | Self::EndWait { .. }
                 | Self::Race { .. }
                 | Self::Repeat { .. }
                 | Self::CheckLeaks

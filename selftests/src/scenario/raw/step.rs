@@ -171,6 +171,9 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) hold_at: Option<At<String>>,
     /// What is done while the racing step stands still.
     pub(in crate::scenario) meanwhile: Option<At<Vec<At<RawStep>>>>,
+    /// The kernel function in which a step of `meanwhile` must come to wait until the
+    /// racing one goes on; of several, as in `f|g`, one.
+    pub(in crate::scenario) waits_in: Option<At<String>>,
     /// The step that the racing one is up against.
     pub(in crate::scenario) against: Option<At<Box<RawStep>>>,
     /// What undoes a step that did without an allocation.

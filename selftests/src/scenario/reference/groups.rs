@@ -384,10 +384,13 @@ pub(super) const GROUPS: &[Group] = &[
             deed(
                 "race",
                 &[],
-                &["hold_at", "meanwhile", "against"],
+                &["hold_at", "meanwhile", "waits_in", "against"],
                 &[
                     "- race: {remove_device: endpoint0}\n  hold_at: \
                      liveupdate_flb_get_outgoing%return\n  meanwhile: [{close: vm}]",
+                    "- race: {close: vm}\n  hold_at: ltd_flb_unpreserve\n  meanwhile:\n    - \
+                     get_outgoing: holder\n      waits_in: liveupdate_flb_get_outgoing\n      \
+                     returns: ENOENT",
                     "- repeat: 100\n  steps:\n    - race: {preserve: dev, into: vm, returns: \
                      ok|ENODEV}\n      against: {remove_device: endpoint0}",
                 ],

@@ -208,6 +208,22 @@ pub(super) fn races(page: &mut String) {
     );
     paragraph(
         page,
+        "That something *must* wait is said with `waits_in`: one step of `meanwhile` is \
+         begun in a thread of its own, and must come to sleep in this kernel function, which \
+         is the one that takes the lock (`f|g` where the compiler may have put one into the \
+         other). If it comes to its end instead, that is a `fail`. After the racing step was \
+         let go, it ends as well, and its `returns` is looked at; its `calls`, `order` \
+         and `log` are looked at while it waits.",
+    );
+    yaml(
+        page,
+        "- race: {close: vm}\n  \
+         hold_at: ltd_flb_unpreserve\n  \
+         meanwhile:\n    - get_outgoing: holder\n      \
+         waits_in: liveupdate_flb_get_outgoing\n      returns: ENOENT",
+    );
+    paragraph(
+        page,
         "In a race that is *free*, two steps begin at once, again and again, and the order \
          in which they end is counted. If one of the orders never came, that is an \
          `error`, too. Each side has its own `returns`; `ok|ENODEV` allows both.",

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Runs scenarios on mutants of the series, until one notices.
 //!
-//! A mutant is noticed when two cells on it do not pass that must on the series: those of
-//! two scenarios, or one twice, for chance must not speak for a test. While the scenarios
-//! run on one, the next is built.
+//! A mutant is noticed when two cells on it come to something else than on the series:
+//! those of two scenarios, or one twice, for chance must not speak for a test. Where a
+//! scenario shows a known finding of the series, its failing in another way counts. While
+//! the scenarios run on one, the next is built.
 
 mod births;
 mod hearing;
@@ -13,6 +14,7 @@ mod trial;
 use anyhow::Context;
 use selftests::scenario::Scenario;
 
+use self::hearing::{Failing, is_proof, is_same};
 use self::order::Noticers;
 use self::trial::Trial;
 use super::history::History;
@@ -52,8 +54,18 @@ impl Court<'_> {
             let ground = grounds
                 .find(|ground| ground.stack == SERIES && ground.profile == *profile)
                 .context("there is no kernel of the series")?;
-            let passes = |scenario: &&Scenario| passes(scenario, profile, on_series);
-            let scenarios = self.inquiry.scenarios.iter().filter(passes);
+            let mut scenarios = Vec::new();
+            let mut failing = Failing::new();
+            for scenario in &self.inquiry.scenarios {
+                match own_cell(scenario, profile, on_series) {
+                    Some(cell) if cell.outcome == "pass" => scenarios.push(scenario),
+                    Some(cell) => {
+                        scenarios.push(scenario);
+                        failing.insert(&scenario.name, cell);
+                    }
+                    None => {}
+                }
+            }
             let mut trial = Trial {
                 court: self,
                 plan: Plan {
@@ -61,7 +73,8 @@ impl Court<'_> {
                     ..self.ready.plan.clone()
                 },
                 ground,
-                scenarios: scenarios.collect(),
+                scenarios,
+                failing,
                 noticers: Noticers::load(self.session, &self.inquiry.request.series),
                 history: History::load(self.session),
             };
@@ -72,11 +85,18 @@ impl Court<'_> {
     }
 }
 
-/// Returns whether a scenario came to what it must on the series, each time that it ran.
-fn passes(scenario: &Scenario, profile: &str, cells: &[CellResult]) -> bool {
+/// Returns what a scenario came to on the series, if that was what it must be and the
+/// same each time that it ran.
+fn own_cell<'a>(
+    scenario: &Scenario,
+    profile: &str,
+    cells: &'a [CellResult],
+) -> Option<&'a CellResult> {
     let mut cells = cells.iter().filter(|cell| {
         cell.stack == SERIES && cell.profile == profile && cell.scenario == scenario.name
     });
-    let is_good = |cell: &CellResult| cell.outcome == "pass" && cell.verdict == Verdict::Ok;
-    cells.next().is_some_and(is_good) && cells.all(is_good)
+    let first = cells.next()?;
+    // How long a hang was waited for is told as well, and differs.
+    let is_proven = first.verdict == Verdict::Ok && is_proof(first) && first.outcome != "hang";
+    (is_proven && cells.all(|cell| is_same(cell, first))).then_some(first)
 }

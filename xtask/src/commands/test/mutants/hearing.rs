@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Scenarios on one mutant, until it is surely noticed or none is left.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
@@ -23,19 +24,22 @@ const CROWD: usize = 4;
 /// How scenarios came to notice a mutant, or did not.
 #[derive(Debug, Default)]
 pub(super) struct Notice {
-    /// Cells that did not pass.
+    /// Cells that came to something else than on the series.
     pub(super) bad: Vec<CellResult>,
     /// Cells that came to nothing: an error or a skip.
     pub(super) void: Vec<CellResult>,
-    pub(super) passed: usize,
+    /// How many came to what they do on the series.
+    pub(super) same: usize,
 }
 
 impl Notice {
-    fn take(&mut self, cell: CellResult) {
-        match cell.outcome.as_str() {
-            "pass" => self.passed += 1,
-            _ if is_bad(&cell) => self.bad.push(cell),
-            _ => self.void.push(cell),
+    fn take(&mut self, cell: CellResult, failing: &Failing<'_>) {
+        if !is_proof(&cell) {
+            self.void.push(cell);
+        } else if is_bad(&cell, failing) {
+            self.bad.push(cell);
+        } else {
+            self.same += 1;
         }
     }
 
@@ -45,8 +49,31 @@ impl Notice {
     }
 }
 
-fn is_bad(cell: &CellResult) -> bool {
-    matches!(cell.outcome.as_str(), "fail" | "crash" | "hang")
+/// By scenario, what it comes to on the series, of those that show a known finding there.
+pub(super) type Failing<'a> = BTreeMap<&'a str, &'a CellResult>;
+
+/// Whether a cell says anything about its kernel.
+pub(super) fn is_proof(cell: &CellResult) -> bool {
+    matches!(cell.outcome.as_str(), "pass" | "fail" | "crash" | "hang")
+}
+
+/// Whether two cells of a scenario came to the same.
+pub(super) fn is_same(one: &CellResult, other: &CellResult) -> bool {
+    let told = |cell: &CellResult| {
+        (
+            cell.outcome.clone(),
+            cell.reason.clone(),
+            cell.splats.clone(),
+        )
+    };
+    told(one) == told(other)
+}
+
+fn is_bad(cell: &CellResult, failing: &Failing<'_>) -> bool {
+    match failing.get(cell.scenario.as_str()) {
+        Some(on_series) => is_proof(cell) && !is_same(cell, on_series),
+        None => is_proof(cell) && cell.outcome != "pass",
+    }
 }
 
 /// A mutant on which scenarios run.
@@ -54,6 +81,7 @@ fn is_bad(cell: &CellResult) -> bool {
 pub(super) struct Hearing<'a> {
     pub(super) court: &'a Court<'a>,
     pub(super) plan: &'a Plan,
+    pub(super) failing: &'a Failing<'a>,
     /// The mutant's kernel.
     pub(super) ground: &'a Ground,
 }
@@ -76,7 +104,7 @@ impl Hearing<'_> {
             let mut undone = Vec::new();
             for (scenario, result) in left.iter().zip(self.run(&left, 1, boots)?) {
                 match result {
-                    Some(result) => notice.take(result),
+                    Some(result) => notice.take(result, self.failing),
                     None => undone.push(*scenario),
                 }
             }
@@ -89,7 +117,7 @@ impl Hearing<'_> {
                 again
                     .into_iter()
                     .flatten()
-                    .for_each(|result| notice.take(result));
+                    .for_each(|result| notice.take(result, self.failing));
             }
             undone.extend(later);
             left = undone;
@@ -113,7 +141,8 @@ impl Hearing<'_> {
         }
     }
 
-    /// Runs scenarios, and begins no more once one does not pass.
+    /// Runs scenarios, and begins no more once one comes to something else than on the
+    /// series.
     fn run(
         &self,
         scenarios: &[&Scenario],
@@ -172,6 +201,7 @@ impl Hearing<'_> {
                 session,
                 tell: &|_, _| {},
             },
+            failing: self.failing,
             is_noticed: AtomicBool::new(false),
         };
         let path = folder.path();
@@ -186,9 +216,10 @@ impl Hearing<'_> {
     }
 }
 
-/// Judges cells until one does not pass.
+/// Judges cells until one comes to something else than on the series.
 struct Alert<'a> {
     inner: RunJudge<'a>,
+    failing: &'a Failing<'a>,
     is_noticed: AtomicBool,
 }
 
@@ -204,7 +235,7 @@ impl Judge for Alert<'_> {
     }
 
     fn settled(&self, _: &Cell<'_>, result: &CellResult) {
-        if is_bad(result) {
+        if is_bad(result, self.failing) {
             self.is_noticed.store(true, Ordering::SeqCst);
         }
     }

@@ -12,7 +12,7 @@ use testbed_host::events::{Activity, Event, Observer};
 
 use super::Court;
 use super::births::{Birthplace, Born};
-use super::hearing::{Hearing, Notice};
+use super::hearing::{Failing, Hearing, Notice};
 use super::order::Noticers;
 use crate::commands::test::history::History;
 use crate::commands::test::prepare::{self, Ground};
@@ -24,8 +24,9 @@ pub(super) struct Trial<'a> {
     pub(super) court: &'a Court<'a>,
     pub(super) plan: Plan,
     pub(super) ground: &'a Ground,
-    /// Those that pass on the series.
+    /// Those that came to what they must on the series.
     pub(super) scenarios: Vec<&'a Scenario>,
+    pub(super) failing: Failing<'a>,
     pub(super) noticers: Noticers,
     pub(super) history: History,
 }
@@ -142,10 +143,13 @@ impl Trial<'_> {
         if let Some(why) = why {
             return (Fate::Equivalent, Vec::new(), why.trim().to_owned());
         }
-        let mut reason = format!("{} scenarios pass", notice.passed);
+        let mut reason = format!(
+            "{} scenarios come to what they do on the series",
+            notice.same
+        );
         for cell in &notice.bad {
             reason += &format!(
-                ", `{}` came to {} once ({}) and then passed",
+                ", `{}` came to {} once ({}), and then did not",
                 cell.scenario, cell.outcome, cell.reason
             );
         }
@@ -175,6 +179,7 @@ impl Trial<'_> {
         let hearing = Hearing {
             court: self.court,
             plan: &self.plan,
+            failing: &self.failing,
             ground,
         };
         let order = self.noticers.order(mutant, &scenarios, |scenario| {
