@@ -79,7 +79,6 @@ impl Court<'_> {
                 history: History::load(self.session),
             };
             results.extend(trial.all()?);
-            trial.noticers.save();
         }
         Ok(results)
     }

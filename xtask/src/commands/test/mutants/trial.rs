@@ -58,6 +58,8 @@ impl Trial<'_> {
             } in receive
             {
                 let result = self.judge(mutant, birth, took)?;
+                // A run that is ended early has learnt something, too.
+                self.noticers.save();
                 activity.advance(results.len() as u64 + 1, &result.name);
                 let text = format!("{}: {}", result.name, result.reason);
                 session.progress.event(Event::Note { text });
