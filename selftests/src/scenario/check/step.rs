@@ -379,7 +379,10 @@ impl Checker<'_> {
         };
         let message = format!("`{key}` means nothing for the step \"{action}\"");
         let owners: Vec<_> = owners(key).iter().map(|key| format!("`{key}`")).collect();
-        let hint = format!("it belongs to {}", owners.join(", "));
+        let hint = match key {
+            "waits_in" => "say it of a step in `meanwhile`".to_owned(),
+            _ => format!("it belongs to {}", owners.join(", ")),
+        };
         Err(self.wrong(place, message, Some(hint)))
     }
 }

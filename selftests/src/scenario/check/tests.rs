@@ -360,6 +360,66 @@ fn meanwhile_without_a_race() {
 }
 
 #[test]
+fn a_step_that_waits_for_nothing_that_stands_still() {
+    let hint = "hint: say it of a step in `meanwhile`";
+    for steps in [
+        "rescan: pci, waits_in: f",
+        "race: {rescan: pci}, hold_at: f, waits_in: g, meanwhile: [{rescan: pci}]",
+        "race: {rescan: pci, waits_in: g}, hold_at: f, meanwhile: [{rescan: pci}]",
+        "repeat: 2, steps: [{rescan: pci, waits_in: f}]",
+    ] {
+        let found = with_keys("", steps).unwrap_err();
+        assert!(
+            found.contains("`waits_in` means nothing for the step"),
+            "{found}"
+        );
+        assert!(found.contains(hint), "{found}");
+    }
+}
+
+#[test]
+fn a_step_that_cannot_wait() {
+    let found = |meanwhile: &str| {
+        let steps = format!("race: {{rescan: pci}}, hold_at: f, meanwhile: [{meanwhile}]");
+        with_keys("", &steps).unwrap_err()
+    };
+    insta::assert_snapshot!(found("{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}"), @"
+    small.yaml:4:117: a second step that waits for the one that stands still
+        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}]}]}]
+          |                                                                                                                     ^
+    ");
+    insta::assert_snapshot!(found("{rescan: pci, waits_in: f-}"), @"
+    small.yaml:4:89: `f-` is no name of a kernel function
+        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, waits_in: f-}]}]}]
+          |                                                                                         ^
+    ");
+    insta::assert_snapshot!(found("{observe: it, calls: {f: 1}, waits_in: f}"), @r#"
+    small.yaml:4:65: "it" cannot be done in the middle of something else
+        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{observe: it, calls: {f: 1}, waits_in: f}]}]}]
+          |                                                                 ^
+    "#);
+}
+
+#[test]
+fn what_waits_ends_after_what_stood_still() {
+    let steps = "race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, waits_in: g|h, \
+         returns: EIO, because: it must}, {rescan: pci}]}, {rescan: pci";
+    let scenario = with_keys("", steps).unwrap();
+    let told: Vec<String> = scenario
+        .steps()
+        .map(|step| format!("{}: {} -> {}", step.number, step.action, step.returns))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @"
+    1: rescan the PCI bus, held at f -> ok
+    2: rescan the PCI bus, waiting in g or h -> ok
+    3: rescan the PCI bus -> ok
+    4: let it go on: rescan the PCI bus -> ok
+    5: wait no more: rescan the PCI bus -> EIO
+    6: rescan the PCI bus -> ok
+    ");
+}
+
+#[test]
 fn a_race_that_returns_something() {
     let found = with_keys(
         "",

@@ -171,9 +171,6 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) hold_at: Option<At<String>>,
     /// What is done while the racing step stands still.
     pub(in crate::scenario) meanwhile: Option<At<Vec<At<RawStep>>>>,
-    /// The kernel function in which a step of `meanwhile` must come to wait until the
-    /// racing one goes on; of several, as in `f|g`, one.
-    pub(in crate::scenario) waits_in: Option<At<String>>,
     /// The step that the racing one is up against.
     pub(in crate::scenario) against: Option<At<Box<RawStep>>>,
     /// What undoes a step that did without an allocation.
@@ -197,6 +194,9 @@ pub(in crate::scenario) struct RawStep {
     /// Lines of the kernel log so far in the stage.
     #[serde(default)]
     pub(in crate::scenario) log: Vec<RawLog>,
+    /// Only in `meanwhile`: the kernel function in which the step must come to wait, until
+    /// the one that stands still goes on; of several, as in `f|g`, one.
+    pub(in crate::scenario) waits_in: Option<At<String>>,
     /// Whether the scenario bites here: without the series in `fails_without`,
     /// this is the first step that goes wrong.
     #[serde(default)]

@@ -24,7 +24,7 @@ pub(super) const HEAD: &[(&str, &[&str])] = &[
 
 /// The keys of a step that say what must be seen, and the like; any step may have them.
 pub(super) const EVERYWHERE: &[&str] = &[
-    "returns", "calls", "order", "log", "teeth", "when", "because",
+    "returns", "calls", "order", "log", "waits_in", "teeth", "when", "because",
 ];
 
 /// Actions that are for the same kind of thing.
@@ -384,7 +384,7 @@ pub(super) const GROUPS: &[Group] = &[
             deed(
                 "race",
                 &[],
-                &["hold_at", "meanwhile", "waits_in", "against"],
+                &["hold_at", "meanwhile", "against"],
                 &[
                     "- race: {remove_device: endpoint0}\n  hold_at: \
                      liveupdate_flb_get_outgoing%return\n  meanwhile: [{close: vm}]",
