@@ -2,7 +2,7 @@
 //! In which order scenarios run on a mutant: what is likely to notice it begins.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use kernel_patches::mutant::Mutant;
@@ -80,7 +80,8 @@ impl Noticers {
     }
 
     /// Returns the scenarios in order: the one that noticed this mutant before, those
-    /// that noticed others of the function, those with teeth for the series, the quick.
+    /// that noticed others of the function, those whose names have words of its name,
+    /// those with teeth for the series, the quick.
     pub(super) fn order<'s>(
         &self,
         mutant: &Mutant,
@@ -96,6 +97,7 @@ impl Noticers {
             (
                 last != Some(&scenario.name),
                 Reverse(in_function.copied().unwrap_or(0)),
+                Reverse(words_in_common(&mutant.function, &scenario.name)),
                 !scenario.fails_without.iter().any(bites),
                 estimate(scenario).unwrap_or(u64::MAX),
                 scenario.name.clone(),
@@ -103,6 +105,14 @@ impl Noticers {
         });
         order
     }
+}
+
+/// How many words of a function's name are in a scenario's: what is about retrieving is
+/// likely to notice a mistake there.
+fn words_in_common(function: &str, scenario: &str) -> usize {
+    let words: BTreeSet<&str> = function.split('_').filter(|word| word.len() > 2).collect();
+    let in_name = |word: &&&str| scenario.split(['-', '.']).any(|one| one == **word);
+    words.iter().filter(in_name).count()
 }
 
 #[cfg(test)]
@@ -170,6 +180,10 @@ mod tests {
         assert_eq!(
             names(&mutant("get-2", "get")),
             ["sees-get", "bites", "quick", "sees-it", "slow"]
+        );
+        assert_eq!(
+            names(&mutant("slow-1", "do_slow")),
+            ["slow", "bites", "quick", "sees-get", "sees-it"]
         );
         assert!(noticers.bites(all[2]) && noticers.bites(all[3]) && !noticers.bites(all[0]));
     }
