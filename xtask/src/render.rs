@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The only place that prints: data on standard output, the rest on standard error.
 
+mod again;
 pub(crate) mod b4;
 pub(crate) mod bench;
 pub(crate) mod comparison;

@@ -2,6 +2,7 @@
 //! What the kernels showed that they can see: a line for each profile, and what is
 //! blind.
 
+use super::wrap::hanging;
 use crate::result::{DetectorResult, RunResult, Sight};
 
 /// The width that all lines keep to.
@@ -32,7 +33,8 @@ fn of(profile: &str, result: &RunResult) -> String {
         (!names.is_empty()).then(|| format!("{} {words}", names.join(", ")))
     })
     .collect();
-    wrap(&format!("detectors ({profile}): {}", parts.join("; ")))
+    let text = format!("detectors ({profile}): {}", parts.join("; "));
+    hanging(&text, COLUMNS, 0, 2)
 }
 
 /// The names with a sight, each once, with the stacks where those differ.
@@ -54,23 +56,6 @@ fn names(all: &[&DetectorResult], sight: Sight) -> Vec<String> {
         format!("{name} on {}", stacks.join(" and "))
     };
     names.into_iter().map(with_stacks).collect()
-}
-
-/// Breaks a text at its blanks, and indents what follows.
-fn wrap(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().expect("there is a first line");
-        if last.is_empty() {
-            word.clone_into(last);
-        } else if last.len() + 1 + word.len() <= COLUMNS {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(format!("  {word}"));
-        }
-    }
-    lines.join("\n") + "\n"
 }
 
 /// Returns what a person should look at.

@@ -3,6 +3,7 @@
 
 use kernel_patches::stack::MUTANT_PREFIX;
 
+use super::again;
 use crate::result::{Fate, MutantResult, RunResult};
 
 /// Returns the numbers, a line for each profile; nothing where there are no mutants.
@@ -70,10 +71,9 @@ fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
         text.push('\n');
     }
     text += &format!("  see:   {run}/kernels/{profile}/{MUTANT_PREFIX}{name}/\n");
-    text += &format!(
-        "  again: cargo xtask test --stacks {MUTANT_PREFIX}{name} --profile {profile}{rerun}\n"
-    );
-    text
+    let stack = format!("{MUTANT_PREFIX}{name}");
+    let again = again::command([], &[&stack], &[profile], rerun);
+    text + &format!("  again: {again}\n")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::again;
 use crate::result::{CellResult, RunResult, Verdict};
 
 /// A judged run, ready to be shown.
@@ -47,11 +48,7 @@ impl<'a> Report<'a> {
 
     /// Returns the command that shows a cell again.
     pub(crate) fn command(&self, cell: &CellResult) -> String {
-        let selftest = if cell.kselftest { "--kselftest " } else { "" };
-        format!(
-            "cargo xtask test {selftest}{} --stacks {} --profile {}{}",
-            cell.scenario, cell.stack, cell.profile, self.again
-        )
+        again::of_cell(cell, self.again)
     }
 
     /// Returns the complaints of a cell as logged, or at least their titles.

@@ -5,24 +5,28 @@
 /// Returns the words of a text in lines of at most `width` columns, each begun with
 /// `indent` columns. A word that is longer by itself keeps a line of its own.
 pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
+    hanging(text, width, indent, indent)
+}
+
+/// Returns the same with an indent of its own for the first line.
+pub(crate) fn hanging(text: &str, width: usize, first: usize, others: usize) -> String {
+    let mut wrapped = " ".repeat(first);
+    let mut used = first;
+    let mut is_empty = true;
     for word in text.split_whitespace() {
-        let used = indent + columns(&line) + usize::from(!line.is_empty());
-        if !line.is_empty() && used + columns(word) > width {
-            lines.push(std::mem::take(&mut line));
+        if !is_empty && used + 1 + columns(word) > width {
+            wrapped += "\n";
+            wrapped += &" ".repeat(others);
+            used = others;
+        } else if !is_empty {
+            wrapped.push(' ');
+            used += 1;
         }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
+        wrapped += word;
+        used += columns(word);
+        is_empty = false;
     }
-    lines.push(line);
-    let indent = " ".repeat(indent);
-    lines
-        .iter()
-        .map(|line| format!("{indent}{line}\n"))
-        .collect()
+    wrapped + "\n"
 }
 
 /// Returns the first line hanging out to the left by `label`, the others below its text.
@@ -64,6 +68,7 @@ mod tests {
             "https://example.org/x\ny\n"
         );
         assert_eq!(wrap("", 8, 0), "\n");
+        assert_eq!(hanging("a bb ccc", 6, 0, 2), "a bb\n  ccc\n");
         assert_eq!(item("- ", "a bb ccc", 6), "- a bb\n  ccc\n");
     }
 

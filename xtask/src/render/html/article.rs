@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pair::{self, Pair};
-use super::{sentence, verdict};
+use super::sentence;
 use crate::evidence::{CellEvidence, Evidence, Excerpt, SplatEvidence};
+use crate::render::again;
 use crate::result::{Blame, CellResult, RunResult, Verdict};
 
 /// All cells' splats together, in bytes; findings come first.
@@ -199,7 +200,7 @@ fn view(
             .snapshot_difference
             .as_ref()
             .map(|difference| Excerpt::of(difference, DIFFERENCE_BYTES_MAX)),
-        again: verdict::again(cell, &evidence.again),
+        again: again::of_cell(cell, &evidence.again),
         folder: beside(&cell.artifacts),
         repetitions: repetitions
             .iter()

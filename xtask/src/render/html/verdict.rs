@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use testbed_host::process::quote;
-
 use super::article;
 use super::sentence;
 use crate::evidence::Evidence;
+use crate::render::again;
 use crate::result::{CellResult, Fate, RunResult, Sight, Verdict};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
@@ -224,17 +223,6 @@ fn finding(cell: &CellResult) -> Finding {
     }
 }
 
-/// Returns the command that runs a cell again.
-pub(super) fn again(cell: &CellResult, options: &str) -> String {
-    let kselftest = if cell.kselftest { "--kselftest " } else { "" };
-    format!(
-        "cargo xtask test {kselftest}{} --stacks {} --profile {}{options}",
-        quote(&cell.scenario),
-        quote(&cell.stack),
-        quote(&cell.profile)
-    )
-}
-
 /// Returns the command that runs again what went wrong, or everything when nothing did.
 fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> String {
     let cells: Vec<&CellResult> = if findings.is_empty() {
@@ -242,8 +230,8 @@ fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> Str
     } else {
         findings.to_vec()
     };
-    let distinct = |of: &dyn Fn(&CellResult) -> String| {
-        let mut names: Vec<String> = Vec::new();
+    let distinct = |of: fn(&CellResult) -> &str| {
+        let mut names: Vec<&str> = Vec::new();
         for name in cells.iter().map(|cell| of(cell)) {
             if !names.contains(&name) {
                 names.push(name);
@@ -251,25 +239,18 @@ fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> Str
         }
         names
     };
-    let names = distinct(&|cell| cell.scenario.clone());
-    let mut command = "cargo xtask test".to_owned();
-    if names.len() <= NAMES_MAX {
-        for name in &names {
-            let kselftest = if name.contains(':') {
-                " --kselftest"
-            } else {
-                ""
-            };
-            command += &format!("{kselftest} {}", quote(name));
-        }
+    let mut names = distinct(|cell| &cell.scenario);
+    let mut stacks = distinct(|cell| &cell.stack);
+    let mut profiles = distinct(|cell| &cell.profile);
+    // What is so without being said, and more names than anybody would paste.
+    if names.len() > NAMES_MAX {
+        names.clear();
     }
-    let stacks = distinct(&|cell| cell.stack.clone());
-    if stacks != ["base", "series"] {
-        command += &format!(" --stacks {}", quote(&stacks.join(",")));
+    if stacks == ["base", "series"] {
+        stacks.clear();
     }
-    let profiles = distinct(&|cell| cell.profile.clone());
-    if profiles != ["fast"] {
-        command += &format!(" --profile {}", quote(&profiles.join(",")));
+    if profiles == ["fast"] {
+        profiles.clear();
     }
-    command + options
+    again::command(names, &stacks, &profiles, options)
 }
