@@ -263,9 +263,14 @@ impl RunResult {
     /// Returns what the command exits with. Where a detector is blind, what passed may
     /// not have; where a mutant lives, what failed may not have been looked for.
     pub(crate) fn exit(&self) -> Exit {
-        let is_finding = self.detectors.iter().any(DetectorResult::is_finding)
+        let was_run = |one: &MutantResult| !matches!(one.fate, Fate::SameObject | Fate::NotBuilt);
+        let none_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
+        let is_finding = none_was_run
+            || self.detectors.iter().any(DetectorResult::is_finding)
             || self.mutants.iter().any(MutantResult::is_finding);
+        let is_unproven = |one: &MutantResult| one.fate == Fate::Unproven;
         match exit(&self.cells) {
+            _ if self.mutants.iter().any(is_unproven) => Exit::Infrastructure,
             Exit::Ok if is_finding => Exit::Finding,
             other => other,
         }
@@ -375,6 +380,21 @@ pub(crate) mod tests {
             ..good
         };
         assert_eq!(exit(&[changed]), Exit::Finding);
+    }
+
+    #[test]
+    fn the_exit_code_follows_mutants_as_well() {
+        let of = |fates: &[Fate]| {
+            let cells = vec![cell("s", "series", "pass", "pass")];
+            let result = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
+            let mutants = fates.iter().map(|fate| mutant::tests::mutant(*fate));
+            result.with_mutants(mutants.collect()).exit()
+        };
+        assert_eq!(of(&[]), Exit::Ok);
+        assert_eq!(of(&[Fate::Noticed, Fate::SameObject]), Exit::Ok);
+        assert_eq!(of(&[Fate::Noticed, Fate::Unnoticed]), Exit::Finding);
+        assert_eq!(of(&[Fate::SameObject, Fate::NotBuilt]), Exit::Finding);
+        assert_eq!(of(&[Fate::Unnoticed, Fate::Unproven]), Exit::Infrastructure);
     }
 
     #[test]

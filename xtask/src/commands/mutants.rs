@@ -74,7 +74,13 @@ fn near(name: &str, all: &[Mutant]) -> String {
 
 fn choose(all: Vec<Mutant>, wanted: &MutantsWanted) -> anyhow::Result<Vec<Mutant>> {
     let MutantsWanted::Named(names) = wanted else {
-        return Ok(all);
+        return match all.is_empty() {
+            true => Err(bad_input(
+                "the series makes no change that a mistake could be put into",
+                "leave `mutants` out of `--stacks`",
+            )),
+            false => Ok(all),
+        };
     };
     for name in names {
         if !all.iter().any(|mutant| mutant.name == *name) {

@@ -79,6 +79,7 @@ const fn came_to(fate: Fate) -> &'static str {
     match fate {
         Fate::Noticed => "noticed",
         Fate::Unnoticed => "unnoticed",
+        Fate::Unproven => "not proven",
         Fate::Equivalent => "equivalent",
         Fate::SameObject => "same object code",
         Fate::NotBuilt => "does not compile",

@@ -168,6 +168,7 @@ impl<'a> Mutant<'a> {
         let (class, word) = match one.fate {
             Fate::Noticed => ("good", "noticed"),
             Fate::Unnoticed => ("bad", "UNNOTICED"),
+            Fate::Unproven => ("bad", "not proven"),
             Fate::Equivalent => ("plain", "equivalent"),
             Fate::SameObject => ("plain", "same object code"),
             Fate::NotBuilt => ("open", "does not compile"),

@@ -26,6 +26,7 @@ pub(crate) fn summary(result: &RunResult) -> String {
         };
         text += &format!("mutants{name}: {noticed} of {noticeable} noticed");
         for (number, what) in [
+            (count(Fate::Unproven), "not proven"),
             (count(Fate::Equivalent), "equivalent"),
             (count(Fate::SameObject), "the same code"),
             (count(Fate::NotBuilt), "not built"),
@@ -58,6 +59,7 @@ fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
     } = mutant;
     let what = match mutant.fate {
         Fate::Unnoticed => "no scenario notices it",
+        Fate::Unproven => "not noticed, but not all scenarios came to their end",
         _ => "noticed, though written down as equivalent",
     };
     let patch = match mutant.patch {

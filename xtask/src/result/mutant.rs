@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fate {
-    /// At least one scenario came to another outcome than with the series.
+    /// At least two cells came to something else than on the series: those of two
+    /// scenarios, or one twice.
     Noticed,
     /// All scenarios came to what they do on the series: a hole in the tests, and a finding.
     Unnoticed,
+    /// Nobody noticed it, and some scenarios came to nothing on it.
+    Unproven,
     /// Nobody could notice it: why is written down beside the series. A finding where a
     /// scenario notices it all the same.
     Equivalent,
@@ -54,9 +57,30 @@ impl MutantResult {
     /// Returns whether a person should look at it.
     pub(crate) fn is_finding(&self) -> bool {
         match self.fate {
-            Fate::Unnoticed => true,
+            Fate::Unnoticed | Fate::Unproven => true,
             Fate::Equivalent => !self.noticed_by.is_empty(),
             Fate::Noticed | Fate::SameObject | Fate::NotBuilt => false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn mutant(fate: Fate) -> MutantResult {
+        MutantResult {
+            name: "it-put-drop-put-1".to_owned(),
+            profile: "fast".to_owned(),
+            title: "the call `put(it);` is left out".to_owned(),
+            patch: Some(2),
+            file: "kernel/it.c".to_owned(),
+            line: 7,
+            diff: String::new(),
+            fate,
+            noticed_by: Vec::new(),
+            reason: "a reason".to_owned(),
+            duration_ms: 9000,
         }
     }
 }

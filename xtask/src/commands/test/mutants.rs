@@ -8,13 +8,13 @@
 
 mod births;
 mod hearing;
+mod known;
 mod order;
 mod trial;
 
 use anyhow::Context;
-use selftests::scenario::Scenario;
 
-use self::hearing::{Failing, is_proof, is_same};
+use self::known::Known;
 use self::order::Noticers;
 use self::trial::Trial;
 use super::history::History;
@@ -22,7 +22,7 @@ use super::{Inquiry, Ready};
 use crate::cli::TestArgs;
 use crate::commands::sources::Sources;
 use crate::plan::Plan;
-use crate::result::{CellResult, MutantResult, Verdict};
+use crate::result::{CellResult, MutantResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 use crate::stacks::SERIES;
@@ -54,18 +54,8 @@ impl Court<'_> {
             let ground = grounds
                 .find(|ground| ground.stack == SERIES && ground.profile == *profile)
                 .context("there is no kernel of the series")?;
-            let mut scenarios = Vec::new();
-            let mut failing = Failing::new();
-            for scenario in &self.inquiry.scenarios {
-                match own_cell(scenario, profile, on_series) {
-                    Some(cell) if cell.outcome == "pass" => scenarios.push(scenario),
-                    Some(cell) => {
-                        scenarios.push(scenario);
-                        failing.insert(&scenario.name, cell);
-                    }
-                    None => {}
-                }
-            }
+            let scenarios = &self.inquiry.scenarios;
+            let known = Known::of(scenarios, profile, on_series, self.folder.path());
             let mut trial = Trial {
                 court: self,
                 plan: Plan {
@@ -73,8 +63,8 @@ impl Court<'_> {
                     ..self.ready.plan.clone()
                 },
                 ground,
-                scenarios,
-                failing,
+                scenarios: scenarios.iter().filter(|one| known.has(one)).collect(),
+                known,
                 noticers: Noticers::load(self.session, &self.inquiry.request.series),
                 history: History::load(self.session),
             };
@@ -82,20 +72,4 @@ impl Court<'_> {
         }
         Ok(results)
     }
-}
-
-/// Returns what a scenario came to on the series, if that was what it must be and the
-/// same each time that it ran.
-fn own_cell<'a>(
-    scenario: &Scenario,
-    profile: &str,
-    cells: &'a [CellResult],
-) -> Option<&'a CellResult> {
-    let mut cells = cells.iter().filter(|cell| {
-        cell.stack == SERIES && cell.profile == profile && cell.scenario == scenario.name
-    });
-    let first = cells.next()?;
-    // How long a hang was waited for is told as well, and differs.
-    let is_proven = first.verdict == Verdict::Ok && is_proof(first) && first.outcome != "hang";
-    (is_proven && cells.all(|cell| is_same(cell, first))).then_some(first)
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Scenarios on one mutant, until it is surely noticed or none is left.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use camino::Utf8Path;
 use selftests::scenario::Scenario;
 use vm_images::transcript::Transcript;
 
 use super::Court;
+use super::known::{Known, is_proof};
 use crate::commands::test::cells::{self, Cell, Judge, Test};
 use crate::commands::test::loads::Load;
 use crate::commands::test::prepare::Ground;
@@ -33,14 +34,19 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    fn take(&mut self, cell: CellResult, failing: &Failing<'_>) {
+    fn take(&mut self, cell: CellResult, known: &Known, run: &Utf8Path) {
         if !is_proof(&cell) {
             self.void.push(cell);
-        } else if is_bad(&cell, failing) {
+        } else if known.differs(&cell, run) {
             self.bad.push(cell);
         } else {
             self.same += 1;
         }
+    }
+
+    /// Returns whether all cells say something, and there were any.
+    pub(super) fn is_proven(&self) -> bool {
+        self.void.is_empty() && self.same > 0
     }
 
     /// Returns whether it was not chance.
@@ -49,39 +55,12 @@ impl Notice {
     }
 }
 
-/// By scenario, what it comes to on the series, of those that show a known finding there.
-pub(super) type Failing<'a> = BTreeMap<&'a str, &'a CellResult>;
-
-/// Whether a cell says anything about its kernel.
-pub(super) fn is_proof(cell: &CellResult) -> bool {
-    matches!(cell.outcome.as_str(), "pass" | "fail" | "crash" | "hang")
-}
-
-/// Whether two cells of a scenario came to the same.
-pub(super) fn is_same(one: &CellResult, other: &CellResult) -> bool {
-    let told = |cell: &CellResult| {
-        (
-            cell.outcome.clone(),
-            cell.reason.clone(),
-            cell.splats.clone(),
-        )
-    };
-    told(one) == told(other)
-}
-
-fn is_bad(cell: &CellResult, failing: &Failing<'_>) -> bool {
-    match failing.get(cell.scenario.as_str()) {
-        Some(on_series) => is_proof(cell) && !is_same(cell, on_series),
-        None => is_proof(cell) && cell.outcome != "pass",
-    }
-}
-
 /// A mutant on which scenarios run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hearing<'a> {
     pub(super) court: &'a Court<'a>,
     pub(super) plan: &'a Plan,
-    pub(super) failing: &'a Failing<'a>,
+    pub(super) known: &'a Known,
     /// The mutant's kernel.
     pub(super) ground: &'a Ground,
 }
@@ -92,6 +71,7 @@ impl Hearing<'_> {
     /// # Errors
     /// When the host fails, or the user asked to stop.
     pub(super) fn hear(&self, mut left: Vec<&Scenario>) -> anyhow::Result<Notice> {
+        let folder = self.court.folder.path();
         let mut notice = Notice::default();
         let mut boots = true;
         while !left.is_empty() && !notice.is_sure() {
@@ -104,7 +84,7 @@ impl Hearing<'_> {
             let mut undone = Vec::new();
             for (scenario, result) in left.iter().zip(self.run(&left, 1, boots)?) {
                 match result {
-                    Some(result) => notice.take(result, self.failing),
+                    Some(result) => notice.take(result, self.known, folder),
                     None => undone.push(*scenario),
                 }
             }
@@ -117,13 +97,37 @@ impl Hearing<'_> {
                 again
                     .into_iter()
                     .flatten()
-                    .for_each(|result| notice.take(result, self.failing));
+                    .for_each(|result| notice.take(result, self.known, folder));
             }
             undone.extend(later);
             left = undone;
             boots = false;
         }
         Ok(notice)
+    }
+
+    /// Runs scenarios once more, and returns those that come to something else than is
+    /// known, or to nothing.
+    ///
+    /// # Errors
+    /// When the host fails, or the user asked to stop.
+    pub(super) fn fickle(&self, mut left: Vec<&Scenario>) -> anyhow::Result<Vec<String>> {
+        let mut fickle = Vec::new();
+        while !left.is_empty() {
+            let mut undone = Vec::new();
+            for (scenario, result) in left.iter().zip(self.run(&left, 2, true)?) {
+                match result {
+                    Some(cell) => {
+                        if !is_proof(&cell) || self.known.differs(&cell, self.court.folder.path()) {
+                            fickle.push(cell.scenario);
+                        }
+                    }
+                    None => undone.push(*scenario),
+                }
+            }
+            left = undone;
+        }
+        Ok(fickle)
     }
 
     /// Returns the cell of a scenario on the mutant.
@@ -201,7 +205,7 @@ impl Hearing<'_> {
                 session,
                 tell: &|_, _| {},
             },
-            failing: self.failing,
+            known: self.known,
             is_noticed: AtomicBool::new(false),
         };
         let path = folder.path();
@@ -219,7 +223,7 @@ impl Hearing<'_> {
 /// Judges cells until one comes to something else than on the series.
 struct Alert<'a> {
     inner: RunJudge<'a>,
-    failing: &'a Failing<'a>,
+    known: &'a Known,
     is_noticed: AtomicBool,
 }
 
@@ -235,7 +239,7 @@ impl Judge for Alert<'_> {
     }
 
     fn settled(&self, _: &Cell<'_>, result: &CellResult) {
-        if is_bad(result, self.failing) {
+        if self.known.differs(result, self.inner.folder.path()) {
             self.is_noticed.store(true, Ordering::SeqCst);
         }
     }

@@ -71,12 +71,14 @@ impl Noticers {
         format!("{series}/{}", mutant.name)
     }
 
-    /// Returns whether a scenario fails without the series, or noticed a mutant of any.
-    pub(super) fn bites(&self, scenario: &Scenario) -> bool {
+    /// Returns whether a scenario is likely to notice a mutant: it fails without the
+    /// series, is about the function, or noticed another in this run. Knows nothing of
+    /// other runs, so that the same run comes to the same.
+    pub(super) fn is_likely(&self, mutant: &Mutant, scenario: &Scenario) -> bool {
         let mut without = scenario.fails_without.iter();
         without.any(|name| self.series.contains(name))
             || self.here.contains_key(&scenario.name)
-            || self.known.values().any(|name| *name == scenario.name)
+            || words_in_common(&mutant.function, &scenario.name) > 0
     }
 
     /// Returns the scenarios in order: the one that noticed this mutant before, those
@@ -110,7 +112,7 @@ impl Noticers {
 /// How many words of a function's name are in a scenario's: what is about retrieving is
 /// likely to notice a mistake there.
 fn words_in_common(function: &str, scenario: &str) -> usize {
-    let words: BTreeSet<&str> = function.split('_').filter(|word| word.len() > 2).collect();
+    let words: BTreeSet<&str> = function.split(['-', '_']).collect();
     let in_name = |word: &&&str| scenario.split(['-', '.']).any(|one| one == **word);
     words.iter().filter(in_name).count()
 }
@@ -182,9 +184,12 @@ mod tests {
             ["sees-get", "bites", "quick", "sees-it", "slow"]
         );
         assert_eq!(
-            names(&mutant("slow-1", "do_slow")),
+            names(&mutant("luo-do-slow-drop-put-1", "luo-do-slow")),
             ["slow", "bites", "quick", "sees-get", "sees-it"]
         );
-        assert!(noticers.bites(all[2]) && noticers.bites(all[3]) && !noticers.bites(all[0]));
+        let is_likely = |one: &&&Scenario| noticers.is_likely(&mutant("s", "be-slow"), one);
+        let likely = all.iter().filter(is_likely).map(|one| one.name.as_str());
+        let likely: Vec<&str> = likely.collect();
+        assert_eq!(likely, ["slow", "bites", "sees-get", "sees-it"]);
     }
 }

@@ -12,7 +12,8 @@ use testbed_host::events::{Activity, Event, Observer};
 
 use super::Court;
 use super::births::{Birthplace, Born};
-use super::hearing::{Failing, Hearing, Notice};
+use super::hearing::{Hearing, Notice};
+use super::known::Known;
 use super::order::Noticers;
 use crate::commands::test::history::History;
 use crate::commands::test::prepare::{self, Ground};
@@ -26,7 +27,7 @@ pub(super) struct Trial<'a> {
     pub(super) ground: &'a Ground,
     /// Those that came to what they must on the series.
     pub(super) scenarios: Vec<&'a Scenario>,
-    pub(super) failing: Failing<'a>,
+    pub(super) known: Known,
     pub(super) noticers: Noticers,
     pub(super) history: History,
 }
@@ -48,6 +49,7 @@ impl Trial<'_> {
             ground: self.ground,
         };
         let mut results = Vec::new();
+        self.confirm()?;
         std::thread::scope(|scope| {
             let (send, receive) = std::sync::mpsc::sync_channel(1);
             let builder = scope.spawn(move || place.build_all(&send));
@@ -69,6 +71,27 @@ impl Trial<'_> {
             built.map_err(|_| anyhow::anyhow!("building mutants ended unexpectedly"))?
         })?;
         Ok(results)
+    }
+
+    /// What a scenario that fails on the series comes to must not be chance: it runs
+    /// there once more, and is left out if it comes to something else.
+    fn confirm(&mut self) -> anyhow::Result<()> {
+        let mut failing = self.scenarios.clone();
+        failing.retain(|one| self.known.fails(one));
+        let hearing = Hearing {
+            court: self.court,
+            plan: &self.plan,
+            known: &self.known,
+            ground: self.ground,
+        };
+        for name in hearing.fickle(failing)? {
+            let text = format!("`{name}` fails on the series in more than one way");
+            let progress = &self.court.session.progress;
+            progress.event(Event::Note { text });
+            self.known.forget(&name);
+            self.scenarios.retain(|one| one.name != name);
+        }
+        Ok(())
     }
 
     fn judge(
@@ -142,7 +165,7 @@ impl Trial<'_> {
             };
             return (fate, names, reason);
         }
-        if let Some(why) = why {
+        if let Some(why) = why.filter(|_| notice.is_proven()) {
             return (Fate::Equivalent, Vec::new(), why.trim().to_owned());
         }
         let mut reason = format!(
@@ -161,11 +184,15 @@ impl Trial<'_> {
                 cell.scenario, cell.outcome, cell.reason
             );
         }
-        (Fate::Unnoticed, Vec::new(), reason)
+        let fate = if notice.is_proven() {
+            Fate::Unnoticed
+        } else {
+            Fate::Unproven
+        };
+        (fate, Vec::new(), reason)
     }
 
-    /// Has scenarios run on a mutant; where nobody is likely to notice, those that notice
-    /// others.
+    /// Has scenarios run on a mutant; where nobody is to notice, those that are likely to.
     fn notice(
         &self,
         mutant: &Mutant,
@@ -175,13 +202,13 @@ impl Trial<'_> {
         let scenarios: Vec<&Scenario> = self
             .scenarios
             .iter()
-            .filter(|one| !is_equivalent || self.noticers.bites(one))
+            .filter(|one| !is_equivalent || self.noticers.is_likely(mutant, one))
             .copied()
             .collect();
         let hearing = Hearing {
             court: self.court,
             plan: &self.plan,
-            failing: &self.failing,
+            known: &self.known,
             ground,
         };
         let order = self.noticers.order(mutant, &scenarios, |scenario| {
