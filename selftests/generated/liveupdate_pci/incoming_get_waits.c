@@ -187,6 +187,9 @@ TEST_F_TIMEOUT(incoming_get_waits, stage_2, 120)
 			TH_LOG("interleaving: what was held did not stand still until step 4");
 		}
 		lu_step(&self->lu, "4: let it go on: first: get the incoming FLB", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 4: must end");
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("step 4: must succeed");
 		}
@@ -201,6 +204,9 @@ TEST_F_TIMEOUT(incoming_get_waits, stage_2, 120)
 	if (!strcmp(variant->moment, "retrieve")) {
 		ret = lu_end_wait(&self->lu);
 		lu_step(&self->lu, "5: wait no more: second: get the incoming FLB", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 5: must end");
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("step 5: must succeed");
 		}
@@ -284,6 +290,9 @@ TEST_F_TIMEOUT(incoming_get_waits, stage_2, 120)
 			TH_LOG("interleaving: what was held did not stand still until step 13");
 		}
 		lu_step(&self->lu, "13: let it go on: finish vm", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 13: must end");
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("step 13: must succeed");
 		}
@@ -298,6 +307,9 @@ TEST_F_TIMEOUT(incoming_get_waits, stage_2, 120)
 	if (!strcmp(variant->moment, "finish")) {
 		ret = lu_end_wait(&self->lu);
 		lu_step(&self->lu, "14: wait no more: late: get the incoming FLB", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 14: must end");
+		}
 		EXPECT_EQ(-ENODATA, ret) {
 			TH_LOG("step 14: must fail with ENODATA");
 		}

@@ -197,8 +197,8 @@ static inline int lu_held(struct lu_test *lu)
 }
 
 /*
- * Lets the thread go, and gives what its step returned. -ETIME if it was not held
- * up to this moment, -EDEADLK if it does not come to its end.
+ * Lets the thread go, and gives what its step returned, or -EDEADLK if it does not
+ * come to its end. -ETIME if it was not held up to this moment.
  */
 static inline int lu_release(struct lu_test *lu, int *ret)
 {
@@ -212,24 +212,29 @@ static inline int lu_release(struct lu_test *lu, int *ret)
 	if (write(lu->hold, "release", strlen("release")) < 0 || !lu_hold_is(lu, "released"))
 		held = false;
 	ended = lu_end_held(lu);
-	if (ended)
-		return ended;
-	*ret = lu->held.ret;
+	*ret = ended ? ended : lu->held.ret;
 	return held ? 0 : -ETIME;
 }
 
-/* Says whether the thread sleeps in @where, a kernel function, or one of "f|g". */
-static inline bool lu_sleeps_in(const struct lu_thread *thread, const char *where)
+/* Reads in which kernel function the thread sleeps, "0" if it does not. */
+static inline void lu_read_wchan(const struct lu_thread *thread, char *in, size_t size)
 {
-	char path[LU_PATH_MAX], in[LU_PATH_MAX];
-	size_t len;
+	char path[LU_PATH_MAX];
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", thread->tid);
-	if (lu_read_path(path, in, sizeof(in)))
-		return false;
+	if (lu_read_path(path, in, size))
+		snprintf(in, size, "?");
+}
+
+/* Says whether @in is @where, a kernel function, or one of "f|g", or a part of it. */
+static inline bool lu_is_in(const char *in, const char *where)
+{
+	size_t len;
+
 	for (; *where; where += len + (where[len] == '|')) {
 		len = strcspn(where, "|");
-		if (strlen(in) == len && !strncmp(in, where, len))
+		/* The compiler calls a part that it split off "f.part.0", say. */
+		if (!strncmp(in, where, len) && (!in[len] || in[len] == '.'))
 			return true;
 	}
 	return false;
@@ -237,36 +242,41 @@ static inline bool lu_sleeps_in(const struct lu_thread *thread, const char *wher
 
 /*
  * Has a thread do @step while another is held, and gives 0 once it sleeps in @where,
- * as lu_sleeps_in() has it. The kernel says where that is, so that a thread that is
- * merely slow is not taken for one that waits. -EALREADY if it came to its end
- * instead, -ETIME if it did neither as long as the other was held.
+ * as lu_is_in() has it. The kernel says where that is, so that a thread that is merely
+ * slow is not taken for one that waits. -EALREADY if it came to its end instead, -ETIME
+ * if it did neither as long as the other was held.
+ *
+ * It must share the processor of this thread: whoever waits for a lock whose owner is
+ * on a processor goes round in circles there, until another task wants the one that it
+ * is on itself. This thread does, each time it looks.
  */
 static inline int lu_wait(struct lu_test *lu, const char *where, int (*step)(void *data),
 			  void *data)
 {
 	__u64 deadline = lu_deadline(LU_HOLD_SECS);
-	bool sleeps, ended;
+	char in[LU_PATH_MAX] = "?";
+	bool ended;
 	int ret;
 
 	if (lu->waiting.running)
 		return -EBUSY;
-	/* On the processor of this thread, for the other one has its own alone. */
 	ret = lu_start_thread(&lu->waiting, lu_nth_cpu(&lu->cpus, 0), step, data);
 	if (ret)
 		return ret;
 	sem_post(&lu->waiting.gate);
 	while (lu_now_nsecs() < deadline) {
 		ended = lu_has_ended(&lu->waiting);
-		sleeps = lu_sleeps_in(&lu->waiting, where);
+		lu_read_wchan(&lu->waiting, in, sizeof(in));
 		/* What was seen counts only if all of it was before the release. */
 		if (lu_held(lu))
-			return -ETIME;
-		if (sleeps)
+			break;
+		if (lu_is_in(in, where))
 			return 0;
 		if (ended)
 			return -EALREADY;
 		lu_pause_msecs(1);
 	}
+	ksft_print_msg("what was to wait was last seen in \"%s\"\n", in);
 	return -ETIME;
 }
 

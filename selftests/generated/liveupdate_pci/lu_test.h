@@ -121,6 +121,7 @@ struct lu_thread {
 	bool called_off;
 	bool ended;
 	bool running;
+	bool lost;
 };
 
 /* struct lu_races - which side of a race ended first, how often, and after how long */

@@ -107,6 +107,8 @@ static inline int lu_join(struct lu_thread *thread)
 	thread->running = false;
 	while (!lu_has_ended(thread)) {
 		if (lu_now_nsecs() > deadline) {
+			/* It goes on using its place. */
+			thread->lost = true;
 			pthread_detach(thread->thread);
 			return -EDEADLK;
 		}
@@ -132,6 +134,8 @@ static inline int lu_start_thread(struct lu_thread *thread, int cpu, int (*step)
 {
 	int ret;
 
+	if (thread->lost)
+		return -EBUSY;
 	memset(thread, 0, sizeof(*thread));
 	thread->cpu = cpu;
 	thread->step = step;

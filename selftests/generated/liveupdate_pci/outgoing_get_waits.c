@@ -168,6 +168,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 			TH_LOG("interleaving: what was held did not stand still until step 5");
 		}
 		lu_step(&self->lu, "5: let it go on: preserve dev in vm", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 5: must end");
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("step 5: must succeed");
 		}
@@ -182,6 +185,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 	if (!strcmp(variant->moment, "preserve")) {
 		ret = lu_end_wait(&self->lu);
 		lu_step(&self->lu, "6: wait no more: holder: get the outgoing FLB", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 6: must end");
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("step 6: must succeed");
 		}
@@ -249,6 +255,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 			TH_LOG("interleaving: what was held did not stand still until step 12");
 		}
 		lu_step(&self->lu, "12: let it go on: close vm", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 12: must end");
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("step 12: must succeed");
 		}
@@ -263,6 +272,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 	if (!strcmp(variant->moment, "unpreserve")) {
 		ret = lu_end_wait(&self->lu);
 		lu_step(&self->lu, "13: wait no more: late: get the outgoing FLB", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 13: must end");
+		}
 		EXPECT_TRUE(!ret || ret == -ENOENT) {
 			TH_LOG("step 13: must come to ok or ENOENT");
 		}
@@ -314,6 +326,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 			TH_LOG("interleaving: what was held did not stand still until step 18");
 		}
 		lu_step(&self->lu, "18: let it go on: preserve dev in vm", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 18: must end");
+		}
 		EXPECT_EQ(-EIO, ret) {
 			TH_LOG("step 18: must fail with EIO");
 		}
@@ -331,6 +346,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 	if (!strcmp(variant->moment, "rollback")) {
 		ret = lu_end_wait(&self->lu);
 		lu_step(&self->lu, "19: wait no more: late: get the outgoing FLB", ret);
+		ASSERT_NE(-EDEADLK, ret) {
+			TH_LOG("step 19: must end");
+		}
 		EXPECT_TRUE(!ret || ret == -ENOENT) {
 			TH_LOG("step 19: must come to ok or ENOENT");
 		}

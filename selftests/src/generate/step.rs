@@ -71,6 +71,7 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
             paragraph.body.extend([
                 ended.assigned_to(RET).into(),
                 report(step, RET),
+                ends(step),
                 result(step, RET, "EXPECT"),
             ]);
         }
@@ -212,8 +213,14 @@ fn release(step: &Step) -> Vec<Node> {
     vec![
         check("ASSERT_EQ", "0", &released, &said),
         report(step, RET),
+        ends(step),
         result(step, RET, "EXPECT"),
     ]
+}
+
+/// That a thread came to its end: one that has not may stand in the way of all others.
+fn ends(step: &Step) -> Node {
+    check("ASSERT_NE", "-EDEADLK", RET, &message(step, "must end"))
 }
 
 /// A loop whose steps say nothing as long as they go well.
