@@ -46,8 +46,6 @@ pub(crate) struct Story {
     pub(crate) title: String,
     /// Why it matters.
     pub(crate) why: String,
-    /// Whether it goes on in the kernel of another stack.
-    pub(crate) changes_kernel: bool,
 }
 
 impl Story {
@@ -56,7 +54,6 @@ impl Story {
         let story = |scenario: &Scenario| Self {
             title: scenario.title.clone(),
             why: scenario.why.clone(),
-            changes_kernel: !scenario.other_stacks().is_empty(),
         };
         scenarios
             .iter()
@@ -116,10 +113,7 @@ impl Evidence {
             if !leads_below(&cell.artifacts) {
                 continue;
             }
-            let changes_kernel = stories
-                .get(&cell.scenario)
-                .is_none_or(|story| story.changes_kernel);
-            let left = read_cell(&cell.artifacts, folder, changes_kernel, &mut symbols);
+            let left = read_cell(&cell.artifacts, folder, &mut symbols);
             cells.insert(cell.artifacts.clone(), left);
         }
         Self {
@@ -140,7 +134,6 @@ fn leads_below(path: &str) -> bool {
 fn read_cell(
     artifacts: &str,
     folder: &RunFolder,
-    changes_kernel: bool,
     symbols: &mut Symbols,
 ) -> CellEvidence {
     let place = folder.path().join(artifacts);
@@ -151,11 +144,9 @@ fn read_cell(
     let (mut splats, splats_left_out) = splat::parse(&text("splats.txt"));
     let record: Option<Record> = folder.read_json(&format!("{artifacts}/{RECORD}")).ok();
     if let Some(record) = record.filter(|_| !splats.is_empty()) {
-        let binaries = &record.binaries;
         for splat in &mut splats {
-            // Of what was booted by a kexec, the record does not say which kernel it was.
-            if splat.kernel == 1 || !changes_kernel {
-                symbols.explain(splat, &binaries.kernel_id, &binaries.symbols);
+            if let Some(kernel) = record.binaries.symbols_of(splat.kernel) {
+                symbols.explain(splat, kernel);
             }
         }
     }

@@ -37,18 +37,19 @@ struct Frame {
 /// The kernels that frames of a report are from.
 #[derive(Default)]
 pub(crate) struct Symbols {
-    kernels: BTreeMap<String, Option<Kernel>>,
-    known: BTreeMap<(String, Frame), Vec<String>>,
+    kernels: BTreeMap<Utf8PathBuf, Option<Kernel>>,
+    known: BTreeMap<(Utf8PathBuf, Frame), Vec<String>>,
 }
 
 impl Symbols {
-    /// Adds to the frames of a splat where in the source they are.
-    pub(crate) fn explain(&mut self, splat: &mut SplatEvidence, id: &str, symbols: &Utf8Path) {
+    /// Adds to the frames of a splat where in the source they are; `symbols` is the kernel
+    /// that logged it, with symbols.
+    pub(crate) fn explain(&mut self, splat: &mut SplatEvidence, symbols: &Utf8Path) {
         for line in &mut splat.lines {
             let Some(frame) = frame(&line.text) else {
                 continue;
             };
-            let key = (id.to_owned(), frame);
+            let key = (symbols.to_owned(), frame);
             if let Some(places) = self.known.get(&key) {
                 line.places.clone_from(places);
             } else if self.known.len() < LOOK_UPS_MAX {

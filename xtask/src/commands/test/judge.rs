@@ -65,6 +65,15 @@ pub(crate) struct Binaries {
     pub(crate) program: String,
 }
 
+impl Binaries {
+    /// Returns the kernel with symbols that was the `number`-th to boot, from 1.
+    pub(crate) fn symbols_of(&self, number: usize) -> Option<&Utf8PathBuf> {
+        let of_stage = self.stage_symbols.get(number.checked_sub(1)?);
+        // Older records tell of the first alone.
+        of_stage.or((number == 1).then_some(&self.symbols))
+    }
+}
+
 /// A judged cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
@@ -152,8 +161,7 @@ impl Record {
         let hang = transcript.hang.as_ref().map(|hang| {
             // Where none has begun it is the first that did not.
             let number = log.boots().max(1);
-            let symbols = self.binaries.stage_symbols.get(number - 1);
-            let symbols = symbols.or(Some(&self.binaries.symbols));
+            let symbols = self.binaries.symbols_of(number);
             let folder = run.path().join(self.plan.folder());
             hang::account(hang, symbols, &serial, &folder)
         });

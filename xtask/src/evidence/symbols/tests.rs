@@ -97,7 +97,7 @@ fn a_frame_is_explained_where_one_function_alone_is_meant() {
         ..SplatEvidence::default()
     };
     let mut all = Symbols::default();
-    all.explain(&mut splat, "one", &symbols);
+    all.explain(&mut splat, &symbols);
     let first = splat.lines[0].places.join(" ");
     assert!(
         first.starts_with("init/main.c:") && !first.contains("/tmp"),
@@ -108,6 +108,6 @@ fn a_frame_is_explained_where_one_function_alone_is_meant() {
 
     let mut gone = splat.clone();
     gone.lines[0].places.clear();
-    all.explain(&mut gone, "two", &root.join("no-such"));
+    all.explain(&mut gone, &root.join("no-such"));
     assert!(gone.lines[0].places.is_empty(), "{gone:?}");
 }

@@ -102,7 +102,6 @@ fn hostile() -> (RunResult, Evidence) {
     let story = Story {
         title: text(),
         why: text(),
-        changes_kernel: false,
     };
     let evidence = Evidence {
         run: text(),
