@@ -125,9 +125,12 @@ static void canary_rcu_stall_of_task(void)
 #endif
 
 #ifdef CONFIG_WQ_WATCHDOG
+/* Work that only uses its processor up is no stall: another worker is woken. */
 static void canary_spin_at_work(struct work_struct *work)
 {
+	preempt_disable();
 	canary_spin(CANARY_STALL_SECS);
+	preempt_enable();
 }
 
 static void canary_do_nothing(struct work_struct *work)
@@ -141,7 +144,9 @@ static void canary_workqueue_lockup(void)
 {
 	schedule_work_on(0, &canary_long_work);
 	schedule_work_on(0, &canary_short_work);
-	flush_work(&canary_short_work);
+	/* Who watches is a timer that wakes no processor. */
+	while (work_busy(&canary_short_work))
+		cond_resched();
 	flush_work(&canary_long_work);
 }
 #endif

@@ -144,7 +144,14 @@ pub const DETECTORS: &[Detector] = &[
         word: "hard-lockup",
         place: Place::Stalled,
         needs: Some("CONFIG_HARDLOCKUP_DETECTOR"),
-        sign: Sign::Splat(SplatClass::Lockup, "hard lockup"),
+        sign: Sign::Splat(SplatClass::HardLockup, "hard lockup"),
+    },
+    Detector {
+        name: "workqueue lockup",
+        word: "workqueue-lockup",
+        place: Place::Stalled,
+        needs: Some("CONFIG_WQ_WATCHDOG"),
+        sign: Sign::Splat(SplatClass::WorkqueueLockup, "workqueue lockup"),
     },
     Detector {
         name: "RCU stall",
@@ -266,12 +273,14 @@ impl Detector {
 }
 
 /// Returns the words of those that share a guest, in the order of pulling: what lockdep
-/// would fall silent after comes after it, and what a task dies of last.
+/// would fall silent after comes after it, and what a task dies of last. Who watches
+/// workqueues takes it for progress when another watcher speaks, and that one speaks
+/// early once it was told to.
 #[must_use]
 pub fn words(together: &[&Detector]) -> Vec<String> {
     let mut words: Vec<&str> = together.iter().map(|one| one.word).collect();
     words.sort_by_key(|word| match *word {
-        "lockdep-circular" => 0,
+        "lockdep-circular" | "workqueue-lockup" => 0,
         "kasan-use-after-free" => 2,
         "bug" | "null-call" => 3,
         _ => 1,

@@ -43,7 +43,8 @@ static const struct patience patiences[] = {
 	{ "soft-lockup", "/proc/sys/kernel/watchdog_thresh", "1" },
 	{ "hard-lockup", "/proc/sys/kernel/watchdog_thresh", "1" },
 	{ "rcu-stall", "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", "3" },
-	{ "workqueue-lockup", "/sys/module/workqueue/parameters/watchdog_thresh", "3" },
+	/* It looks that often, and begins anew whenever it looked. */
+	{ "workqueue-lockup", "/sys/module/workqueue/parameters/watchdog_thresh", "1" },
 };
 
 static void pause_msecs(long msecs)

@@ -143,11 +143,119 @@ fn who_shares_a_guest_is_pulled_in_an_order_that_disturbs_nobody() {
         .iter()
         .filter(|one| one.place == Place::Shared)
         .collect();
-    let words = words(&shared);
-    let at = |word: &str| words.iter().position(|one| one == word).unwrap();
+    let order = words(&shared);
+    let at = |word: &str| order.iter().position(|one| one == word).unwrap();
     assert_eq!(at("lockdep-circular"), 0, "a taint silences it");
     assert!(at("kasan-use-after-free") > at("warn"));
-    assert_eq!(words.len() - at("bug").min(at("null-call")), 2);
+    assert_eq!(order.len() - at("bug").min(at("null-call")), 2);
+    let stalled = words(&[detector("soft lockup"), detector("workqueue lockup")]);
+    assert_eq!(stalled, ["workqueue-lockup", "soft-lockup"]);
+}
+
+/// What a kernel says of each, as far as its kind is told by it.
+const SAID: &[(&str, &[&str])] = &[
+    (
+        "WARN",
+        &[
+            "------------[ cut here ]------------",
+            "WARNING: canary_faults.c:27 at canary_warn+0x4/0x10 [canary], CPU#1: pull/40",
+        ],
+    ),
+    (
+        "BUG",
+        &[
+            "------------[ cut here ]------------",
+            "kernel BUG at canary_faults.c:33!",
+            "Oops: invalid opcode: 0000 [#1] SMP",
+            "RIP: 0010:canary_bug+0x9/0x10 [canary]",
+        ],
+    ),
+    (
+        "Oops",
+        &[
+            "BUG: kernel NULL pointer dereference, address: 0000000000000000",
+            "Oops: Oops: 0010 [#1] SMP",
+        ],
+    ),
+    (
+        "UBSAN",
+        &[
+            "------------[ cut here ]------------",
+            "UBSAN: shift-out-of-bounds in canary_faults.c:103:8",
+        ],
+    ),
+    (
+        "refcount_t",
+        &[
+            "------------[ cut here ]------------",
+            "refcount_t: underflow; use-after-free.",
+            "WARNING: lib/refcount.c:28 at refcount_warn_saturate+0x1f/0x70, CPU#0: pull/40",
+        ],
+    ),
+    (
+        "list corruption",
+        &[
+            "------------[ cut here ]------------",
+            "list_add corruption. next->prev should be prev (a), but was b. (next=c).",
+            "WARNING: lib/list_debug.c:29 at __list_add_valid_or_report+0x6e/0xd0, CPU#0: pull/40",
+        ],
+    ),
+    (
+        "atomic sleep",
+        &["BUG: sleeping function called from invalid context at canary_faults.c:123"],
+    ),
+    (
+        "KASAN",
+        &["BUG: KASAN: slab-use-after-free in canary_use_after_free+0x7c/0x90 [canary]"],
+    ),
+    (
+        "lockdep",
+        &["WARNING: possible circular locking dependency detected"],
+    ),
+    (
+        "kmemleak",
+        &["kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"],
+    ),
+    (
+        "hung task",
+        &["INFO: task pull:40 blocked for more than 3 seconds."],
+    ),
+    (
+        "soft lockup",
+        &["watchdog: BUG: soft lockup - CPU#1 stuck for 5s! [pull:41]"],
+    ),
+    (
+        "hard lockup",
+        &["watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1"],
+    ),
+    (
+        "workqueue lockup",
+        &["BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 4s!"],
+    ),
+    (
+        "RCU stall",
+        &["rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"],
+    ),
+    ("panic", &["Kernel panic - not syncing: the canary is dead"]),
+];
+
+#[test]
+fn what_a_kernel_says_of_each_is_of_the_class_that_is_asked_for() {
+    for detector in DETECTORS {
+        let ending = match detector.sign {
+            Sign::Splat(..) => Ending::Orderly,
+            Sign::LastWords(..) => gone(),
+            Sign::Silence | Sign::Gone => continue,
+        };
+        let name = detector.name;
+        let (_, said) = SAID.iter().find(|(of, _)| *of == name).expect(name);
+        let mut console = format!("<6>[    1.100000][   T40] {PULLING}{}\n", detector.word);
+        for line in *said {
+            console += &format!("<4>[    1.200000][   T40] {line}\n");
+        }
+        let seen = look(name, &console, ending);
+        assert!(seen.is_ok(), "{name}: {seen:?}");
+    }
 }
 
 #[test]
