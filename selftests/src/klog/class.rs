@@ -87,6 +87,34 @@ impl SplatClass {
         )
     }
 
+    /// Returns whether the kernel complains of nothing but of having waited too long, which
+    /// it measures with the wall's clock.
+    #[must_use]
+    pub const fn is_of_lateness(self) -> bool {
+        match self {
+            Self::HungTask
+            | Self::Lockup
+            | Self::HardLockup
+            | Self::WorkqueueLockup
+            | Self::RcuStall => true,
+            Self::Warn
+            | Self::Bug
+            | Self::Oops
+            | Self::Gpf
+            | Self::DoubleFault
+            | Self::Kasan
+            | Self::Ubsan
+            | Self::Lockdep
+            | Self::Refcount
+            | Self::ListCorruption
+            | Self::ObjectDebug
+            | Self::Kmemleak
+            | Self::PageAllocation
+            | Self::AtomicSleep
+            | Self::Panic => false,
+        }
+    }
+
     /// Returns the word for the class in scenarios and reports.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -9,7 +9,7 @@ use vm_images::transcript::{Hang, HostTime, Processor};
 
 use super::{Judgement, Outcome, Subject, how_it_hung, titles, unexpected_splats, when};
 use crate::evidence::Evidence;
-use crate::klog::{Log, Splat, SplatClass};
+use crate::klog::{Log, Splat};
 
 /// Of the worst stretch, a guest that was kept waiting had less than a part in so many.
 const PART: u64 = 4;
@@ -64,17 +64,10 @@ pub(super) fn withheld(time: &HostTime) -> String {
     format!("{time}, and at worst withheld {worst} s of {window} s")
 }
 
-/// Returns whether the kernel complains of nothing but of being late, which it measures
-/// with the wall's clock.
+/// Returns whether the kernel complains, and of nothing but of being late.
 fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
-    let is_of_lateness = |class: SplatClass| {
-        matches!(
-            class,
-            SplatClass::HungTask | SplatClass::Lockup | SplatClass::RcuStall
-        )
-    };
     let mut splats = unexpected_splats(subject, log).peekable();
-    splats.peek().is_some() && splats.all(|splat| is_of_lateness(splat.class))
+    splats.peek().is_some() && splats.all(|splat| splat.class.is_of_lateness())
 }
 
 /// What took too long took too long on the wall's clock, by which a guest may measure

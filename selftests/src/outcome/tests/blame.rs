@@ -178,6 +178,26 @@ fn a_kernel_that_is_late_on_a_host_that_gave_it_no_time_is_not_to_blame() {
 }
 
 #[test]
+fn whatever_watches_the_time_is_excused_by_a_host_without_it() {
+    for complaint in [
+        "INFO: task pull:40 blocked for more than 30 seconds.",
+        "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [pull:41]",
+        "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1",
+        "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!",
+        "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
+    ] {
+        let line = format!("<3>[    1.500000][    C1] {complaint}\n");
+        let log = serial(&format!("{WARNING}{line}"), "");
+        let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+        let kernel = (Outcome::Crash, Some(Blame::Kernel));
+        assert_eq!(blamed(&seen), kernel, "{complaint}");
+        seen.host_time = host_that_gave(1);
+        let host = (Outcome::Error, Some(Blame::Host));
+        assert_eq!(blamed(&seen), host, "{complaint}");
+    }
+}
+
+#[test]
 fn a_host_without_time_excuses_nothing_else() {
     let oops = "BUG: kernel NULL pointer dereference, address: 0\nRIP: 0010:f+0x1/0x2\n";
     let log = serial(&format!("{WARNING}{STALL}{oops}"), "");
