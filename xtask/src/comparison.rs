@@ -52,14 +52,16 @@ pub(crate) struct Comparison {
     pub(crate) drift: f64,
     /// Cells that the earlier run did not have.
     pub(crate) new_cells: Vec<Place>,
-    /// Those of them that are not as expected: no worse than before, of which nothing is
-    /// known, and not good either.
+    /// Those of them that are not as expected, or without a verdict: no worse than before,
+    /// of which nothing is known, and not good either.
     pub(crate) new_wrong: Vec<Change>,
     /// Cells that the later run does not have.
     pub(crate) gone_cells: Vec<Place>,
-    /// Detectors that see otherwise: worse where one saw and does not see now.
+    /// Detectors that see otherwise, of kernels that showed theirs in both runs: worse where
+    /// one saw and does not see now, or is blind and was not.
     pub(crate) detectors: Vec<ProofChange>,
-    /// Mutants that came to another fate: worse where one is newly unnoticed.
+    /// Mutants that came to another fate, where both runs have some: worse where one is a
+    /// finding now and was none.
     pub(crate) mutants: Vec<ProofChange>,
 }
 
@@ -217,6 +219,7 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
             new.len()
         ));
     }
+    differences.extend(proof::differences(before, after));
     differences
 }
 

@@ -63,11 +63,12 @@ impl<'a> Groups<'a> {
             .collect()
     }
 
-    /// Returns the cells that an earlier run does not have and that are not as expected.
+    /// Returns the cells that an earlier run does not have and that are not as expected, or
+    /// without a verdict.
     pub(super) fn wrong_not_in(&self, before: &Self) -> Vec<Change> {
         let groups = self.0.iter();
         groups
-            .filter(|(place, now)| !before.0.contains_key(*place) && now.state() == State::Wrong)
+            .filter(|(place, now)| !before.0.contains_key(*place) && now.is_wrong_or_error())
             .map(|(place, now)| Change {
                 place: place.clone(),
                 before: "not there".to_owned(),
@@ -89,6 +90,11 @@ impl Group<'_> {
         } else {
             State::Right
         }
+    }
+
+    /// Returns whether a person should look at it: a skip says why in the run itself.
+    fn is_wrong_or_error(&self) -> bool {
+        self.state() == State::Wrong || self.0.iter().any(|cell| cell.outcome == "error")
     }
 
     fn wrong(&self) -> usize {

@@ -7,36 +7,80 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ProofChange;
 use crate::result::{DetectorResult, Fate, MutantResult, RunResult, Sight};
 
-/// Returns the detectors that see otherwise than before. One that is gone from a kernel
-/// whose others are still asked sees nothing.
+/// What is said of something in the run that does not have it.
+const NOT_THERE: &str = "not there";
+
+/// Stack and profile.
+type Kernel<'a> = (&'a str, &'a str);
+
+/// Returns how the runs differ in what they have to prove their verdicts by, a sentence
+/// each.
+pub(super) fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
+    let judged: BTreeSet<Kernel<'_>> = &judged(before) & &judged(after);
+    let (old, new) = (shown_on(before), shown_on(after));
+    let only = |these: &BTreeSet<Kernel<'_>>, those: &BTreeSet<Kernel<'_>>| {
+        let only = judged.iter().filter(|one| these.contains(*one));
+        let only = only.filter(|one| !those.contains(*one));
+        let names = only.map(|(stack, profile)| format!("{stack} ({profile})"));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let mut differences = Vec::new();
+    let (lost, gained) = (only(&old, &new), only(&new, &old));
+    if !lost.is_empty() {
+        differences.push(format!("no detectors are shown now on {lost}"));
+    }
+    if !gained.is_empty() {
+        differences.push(format!("no detectors were shown before on {gained}"));
+    }
+    let number = |result: &RunResult| match result.mutants.len() {
+        0 => "none".to_owned(),
+        some => some.to_string(),
+    };
+    let (old, new) = (number(before), number(after));
+    if old != new {
+        differences.push(format!(
+            "another number of mutants: {old} before, {new} now"
+        ));
+    }
+    differences
+}
+
+/// Returns the kernels that have cells.
+fn judged(result: &RunResult) -> BTreeSet<Kernel<'_>> {
+    let all = result.cells.iter();
+    all.map(|one| (one.stack.as_str(), one.profile.as_str()))
+        .collect()
+}
+
+/// Returns the kernels whose detectors were shown.
+fn shown_on(result: &RunResult) -> BTreeSet<Kernel<'_>> {
+    let all = result.detectors.iter();
+    all.map(|one| (one.stack.as_str(), one.profile.as_str()))
+        .collect()
+}
+
+/// Returns the detectors that see otherwise than before, what is worse first, of kernels
+/// that showed theirs in both runs; [`differences`] has the others.
 pub(super) fn detectors(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
-    let of = |result: &'_ RunResult| -> BTreeMap<(String, String, String), Sight> {
+    let of = |result: &RunResult| -> BTreeMap<_, _> {
         let key = |one: &DetectorResult| (one.stack.clone(), one.profile.clone(), one.name.clone());
-        result
-            .detectors
-            .iter()
-            .map(|one| (key(one), one.sight))
-            .collect()
+        let all = result.detectors.iter();
+        all.map(|one| (key(one), one.sight)).collect()
     };
     let (old, new) = (of(before), of(after));
-    let kernels: BTreeSet<_> = new
-        .keys()
-        .map(|(stack, profile, _)| (stack, profile))
-        .collect();
-    let mut changes = Vec::new();
-    for ((stack, profile, name), sight) in &old {
-        let now = new.get(&(stack.clone(), profile.clone(), name.clone()));
-        if now == Some(sight) || (now.is_none() && !kernels.contains(&(stack, profile))) {
-            continue;
-        }
-        changes.push(ProofChange {
+    let asked: BTreeSet<Kernel<'_>> = &shown_on(before) & &shown_on(after);
+    let change = |(key, was, now): (&(String, String, String), Option<&Sight>, Option<&Sight>)| {
+        let (stack, profile, name) = key;
+        let word = |sight: Option<&Sight>| sight.map_or(NOT_THERE, |sight| sees(*sight));
+        let is_asked = asked.contains(&(stack.as_str(), profile.as_str()));
+        (is_asked && was != now).then(|| ProofChange {
             name: format!("{name} on {stack} ({profile})"),
-            before: sees(*sight).to_owned(),
-            now: now.map_or("not asked", |sight| sees(*sight)).to_owned(),
-            worse: *sight == Sight::Seen,
-        });
-    }
-    changes
+            before: word(was).to_owned(),
+            now: word(now).to_owned(),
+            worse: was == Some(&Sight::Seen) || (was.is_some() && now == Some(&Sight::Blind)),
+        })
+    };
+    worse_first(in_either(&old, &new).filter_map(change))
 }
 
 const fn sees(sight: Sight) -> &'static str {
@@ -47,41 +91,69 @@ const fn sees(sight: Sight) -> &'static str {
     }
 }
 
-/// Returns the mutants whose fate is another than before, and those that are new and
-/// unnoticed.
-pub(super) fn mutants(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
-    let of = |result: &RunResult| -> BTreeMap<(String, String), Fate> {
-        let key = |one: &MutantResult| (one.name.clone(), one.profile.clone());
-        result
-            .mutants
-            .iter()
-            .map(|one| (key(one), one.fate))
-            .collect()
-    };
-    let (old, new) = (of(before), of(after));
-    let mut changes = Vec::new();
-    for ((name, profile), fate) in &new {
-        let was = old.get(&(name.clone(), profile.clone()));
-        let is_new_hole = was.is_none() && *fate == Fate::Unnoticed && !old.is_empty();
-        if was.is_some_and(|was| was != fate) || is_new_hole {
-            changes.push(ProofChange {
-                name: format!("{name} ({profile})"),
-                before: was.map_or("not there", |was| came_to(*was)).to_owned(),
-                now: came_to(*fate).to_owned(),
-                worse: was.is_some() && *fate == Fate::Unnoticed,
-            });
-        }
-    }
-    changes
+/// What a mutant came to, as far as runs are compared by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Came {
+    fate: Fate,
+    is_finding: bool,
 }
 
-const fn came_to(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Noticed => "noticed",
-        Fate::Unnoticed => "unnoticed",
-        Fate::Unproven => "not proven",
-        Fate::Equivalent => "equivalent",
-        Fate::SameObject => "same object code",
-        Fate::NotBuilt => "does not compile",
+impl Came {
+    const fn word(self) -> &'static str {
+        match self.fate {
+            Fate::Noticed => "noticed",
+            Fate::Unnoticed => "unnoticed",
+            Fate::Unproven => "not proven",
+            Fate::Equivalent if self.is_finding => "noticed, though equivalent",
+            Fate::Equivalent => "equivalent",
+            Fate::SameObject => "same object code",
+            Fate::NotBuilt => "does not compile",
+        }
     }
+}
+
+/// Returns the mutants that came to something else than before, what is worse first. Where
+/// only one run has mutants, [`differences`] says so.
+pub(super) fn mutants(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
+    if before.mutants.is_empty() || after.mutants.is_empty() {
+        return Vec::new();
+    }
+    let of = |result: &RunResult| -> BTreeMap<_, _> {
+        let key = |one: &MutantResult| (one.name.clone(), one.profile.clone());
+        let came = |one: &MutantResult| Came {
+            fate: one.fate,
+            is_finding: one.is_finding(),
+        };
+        let all = result.mutants.iter();
+        all.map(|one| (key(one), came(one))).collect()
+    };
+    let (old, new) = (of(before), of(after));
+    let change = |(key, was, now): (&(String, String), Option<&Came>, Option<&Came>)| {
+        let (name, profile) = key;
+        let word = |came: Option<&Came>| came.map_or(NOT_THERE, |came| came.word());
+        let is_new_finding = now.is_some_and(|now| now.is_finding);
+        (was != now).then(|| ProofChange {
+            name: format!("{name} ({profile})"),
+            before: word(was).to_owned(),
+            now: word(now).to_owned(),
+            worse: is_new_finding && was.is_some_and(|was| !was.is_finding),
+        })
+    };
+    worse_first(in_either(&old, &new).filter_map(change))
+}
+
+/// Returns what one of two runs has, or both, with what it was and what it is.
+fn in_either<'a, K: Ord, V>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {
+    let keys: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
+    keys.into_iter()
+        .map(|key| (key, old.get(key), new.get(key)))
+}
+
+fn worse_first(changes: impl Iterator<Item = ProofChange>) -> Vec<ProofChange> {
+    let mut changes: Vec<ProofChange> = changes.collect();
+    changes.sort_by_key(|change| !change.worse);
+    changes
 }

@@ -47,9 +47,9 @@ fn mutant(name: &str, fate: Fate) -> MutantResult {
     }
 }
 
-fn detector(sight: Sight) -> DetectorResult {
+fn detector(name: &str, sight: Sight) -> DetectorResult {
     DetectorResult {
-        name: "KASAN".to_owned(),
+        name: name.to_owned(),
         stack: "series".to_owned(),
         profile: "kasan".to_owned(),
         sight,
@@ -257,15 +257,15 @@ fn a_busy_host_makes_no_cell_slower() {
 #[test]
 fn a_detector_that_went_blind_and_a_mutant_that_slips_through_are_worse() {
     let with = |sight, fate| RunResult {
-        detectors: vec![detector(sight)],
+        detectors: vec![detector("KASAN", sight)],
         mutants: vec![mutant("m1", fate)],
-        ..run(vec![cell("s", "series", "pass", "pass")])
+        ..kasan()
     };
     let good = with(Sight::Seen, Fate::Noticed);
     let (text, exit) = said(&good, &with(Sight::Blind, Fate::Unnoticed));
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
-    worse than before: 1 of the detectors blind, 1 of the mutants newly unnoticed
+    worse than before: 1 of the detectors not shown to see, 1 of the mutants newly a finding
     cells that are in yesterday as well: 1
 
     detectors that see otherwise: 1
@@ -282,12 +282,105 @@ fn a_detector_that_went_blind_and_a_mutant_that_slips_through_are_worse() {
         said(&with(Sight::Blind, Fate::Unnoticed), &good).1,
         Exit::Ok
     );
-    let not_asked = run(vec![cell("s", "series", "pass", "pass")]);
-    assert_eq!(
-        said(&good, &not_asked).1,
-        Exit::Ok,
-        "of a kernel that was not asked"
+    let absent = with(Sight::Absent, Fate::Noticed);
+    let blind = with(Sight::Blind, Fate::Noticed);
+    assert_eq!(said(&absent, &blind).1, Exit::Finding);
+}
+
+/// A run under KASAN in which all is well.
+fn kasan() -> RunResult {
+    run(vec![CellResult {
+        profile: "kasan".to_owned(),
+        ..cell("s", "series", "pass", "pass")
+    }])
+}
+
+#[test]
+fn what_proved_the_verdicts_and_is_not_there_any_more_is_told() {
+    let with = |detectors: &[&str], mutants: &[&str]| RunResult {
+        detectors: detectors
+            .iter()
+            .map(|name| detector(name, Sight::Seen))
+            .collect(),
+        mutants: mutants
+            .iter()
+            .map(|name| mutant(name, Fate::Noticed))
+            .collect(),
+        ..kasan()
+    };
+    let before = with(&["KASAN", "WARN"], &["m1", "m2"]);
+    let (text, exit) = said(&before, &with(&["WARN", "BUG"], &["m2", "m3", "m4"]));
+    insta::assert_snapshot!(text, @"
+    worse than before: 1 of the detectors not shown to see
+    cells that are in yesterday as well: 1
+    note: another number of mutants: 2 before, 3 now
+
+    detectors that see otherwise: 2
+      KASAN on series (kasan): seen -> not there
+      BUG on series (kasan): not there -> seen
+
+    mutants with another fate: 3
+      m1 (fast): noticed -> not there
+      m3 (fast): not there -> noticed
+      m4 (fast): not there -> noticed
+    ");
+    assert_eq!(exit, Exit::Finding);
+    // A run that was not to prove so much is another run, not a worse one.
+    let (text, exit) = said(&before, &kasan());
+    insta::assert_snapshot!(text, @"
+    nothing is worse than before
+    cells that are in yesterday as well: 1
+    note: no detectors are shown now on series (kasan)
+    note: another number of mutants: 2 before, none now
+    ");
+    assert_eq!(exit, Exit::Ok);
+    let (text, _) = said(&kasan(), &before);
+    insta::assert_snapshot!(text, @"
+    nothing is worse than before
+    cells that are in yesterday as well: 1
+    note: no detectors were shown before on series (kasan)
+    note: another number of mutants: none before, 2 now
+    ");
+}
+
+#[test]
+fn an_equivalent_that_is_noticed_now_is_worse() {
+    let with = |noticed_by: &[&str]| RunResult {
+        mutants: vec![MutantResult {
+            noticed_by: noticed_by.iter().map(|&name| name.to_owned()).collect(),
+            ..mutant("m1", Fate::Equivalent)
+        }],
+        ..kasan()
+    };
+    let (text, exit) = said(&with(&[]), &with(&["s"]));
+    assert_eq!(exit, Exit::Finding);
+    assert!(
+        text.contains("m1 (fast): equivalent -> noticed, though equivalent"),
+        "{text}"
     );
+    // One finding for another is no worse.
+    let unnoticed = RunResult {
+        mutants: vec![mutant("m1", Fate::Unnoticed)],
+        ..kasan()
+    };
+    let comparison = compare(&with(&["s"]), &unnoticed);
+    assert_eq!((comparison.mutants.len(), comparison.worse), (1, false));
+}
+
+#[test]
+fn a_new_cell_without_a_verdict_is_told_and_a_skip_is_not() {
+    let before = run(vec![cell("s", "series", "pass", "pass")]);
+    let mut cells = before.cells.clone();
+    cells.push(cell("new", "series", "error", "pass"));
+    cells.push(cell("t:a", "series", "skip", "pass"));
+    let comparison = compare(&before, &run(cells));
+    assert_eq!(comparison.new_cells.len(), 2);
+    let told: Vec<&str> = comparison
+        .new_wrong
+        .iter()
+        .map(|change| change.now.as_str())
+        .collect();
+    assert_eq!(told, ["error"]);
 }
 
 #[test]

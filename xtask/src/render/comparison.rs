@@ -48,10 +48,13 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
         (worse(&comparison.unproven), "no longer proven"),
         (worse(&comparison.still_wrong), "more often wrong"),
         (splats.count(), "new in what the kernel complains of"),
-        (proofs(&comparison.detectors), "of the detectors blind"),
+        (
+            proofs(&comparison.detectors),
+            "of the detectors not shown to see",
+        ),
         (
             proofs(&comparison.mutants),
-            "of the mutants newly unnoticed",
+            "of the mutants newly a finding",
         ),
     ];
     let told: Vec<String> = counts
