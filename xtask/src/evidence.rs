@@ -131,11 +131,7 @@ fn leads_below(path: &str) -> bool {
     !path.is_empty() && parts.all(|part| matches!(part, Utf8Component::Normal(_)))
 }
 
-fn read_cell(
-    artifacts: &str,
-    folder: &RunFolder,
-    symbols: &mut Symbols,
-) -> CellEvidence {
+fn read_cell(artifacts: &str, folder: &RunFolder, symbols: &mut Symbols) -> CellEvidence {
     let place = folder.path().join(artifacts);
     let text = |name: &str| {
         let bytes = read_plain(&place.join(name), FILE_BYTES_MAX).unwrap_or_default();

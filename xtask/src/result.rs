@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::exit::Exit;
 
 pub(crate) use detector::{DetectorResult, Sight};
-pub(crate) use mutant::{Fate, MutantResult};
+pub(crate) use mutant::{Fate, MutantResult, Tally};
 pub(crate) use patch::{PatchResult, StackResult, Turn};
 pub(crate) use rate::RateResult;
 pub(crate) use setting::{KernelFacts, PatchFacts, SeriesFacts, Setting};
@@ -325,6 +325,7 @@ pub(crate) fn json_schema() -> String {
 pub(crate) mod tests {
     use super::*;
 
+    pub(crate) use super::mutant::tests::{mutant, one_of_each};
     pub(crate) use super::setting::tests::setting;
 
     pub(crate) fn cell(scenario: &str, stack: &str, outcome: &str, expected: &str) -> CellResult {
@@ -387,7 +388,7 @@ pub(crate) mod tests {
         let of = |fates: &[Fate]| {
             let cells = vec![cell("s", "series", "pass", "pass")];
             let result = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
-            let mutants = fates.iter().map(|fate| mutant::tests::mutant(*fate));
+            let mutants = fates.iter().map(|fate| mutant("m", *fate));
             result.with_mutants(mutants.collect()).exit()
         };
         assert_eq!(of(&[]), Exit::Ok);

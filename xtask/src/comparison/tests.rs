@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 use super::*;
 use crate::render::comparison::text;
-use crate::result::tests::cell;
+use crate::result::tests::{cell, mutant};
 use crate::result::{DetectorResult, Fate, MutantResult, Sight};
 
 fn run(cells: Vec<CellResult>) -> RunResult {
@@ -29,22 +29,6 @@ fn taking(times: &[u64]) -> Vec<CellResult> {
             ..cell("slow", "series", "pass", "pass")
         });
     cells.collect()
-}
-
-fn mutant(name: &str, fate: Fate) -> MutantResult {
-    MutantResult {
-        name: name.to_owned(),
-        profile: "fast".to_owned(),
-        title: "a call is left out".to_owned(),
-        patch: Some(1),
-        file: "f.c".to_owned(),
-        line: 1,
-        diff: String::new(),
-        fate,
-        noticed_by: Vec::new(),
-        reason: String::new(),
-        duration_ms: 1,
-    }
 }
 
 fn detector(name: &str, sight: Sight) -> DetectorResult {
@@ -282,6 +266,8 @@ fn a_detector_that_went_blind_and_a_mutant_that_slips_through_are_worse() {
         said(&with(Sight::Blind, Fate::Unnoticed), &good).1,
         Exit::Ok
     );
+    let unproven = with(Sight::Seen, Fate::Unproven);
+    assert_eq!(said(&good, &unproven).1, Exit::Finding);
     let absent = with(Sight::Absent, Fate::Noticed);
     let blind = with(Sight::Blind, Fate::Noticed);
     assert_eq!(said(&absent, &blind).1, Exit::Finding);

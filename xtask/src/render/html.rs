@@ -169,6 +169,7 @@ impl<'a> Mutant<'a> {
             Fate::Noticed => ("good", "noticed"),
             Fate::Unnoticed => ("bad", "UNNOTICED"),
             Fate::Unproven => ("bad", "not proven"),
+            Fate::Equivalent if one.is_finding() => ("bad", "NOTICED, though equivalent"),
             Fate::Equivalent => ("plain", "equivalent"),
             Fate::SameObject => ("plain", "same object code"),
             Fate::NotBuilt => ("open", "does not compile"),

@@ -6,7 +6,7 @@ use super::escape::{ascii, one_line};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
-use crate::result::{CellResult, RunResult};
+use crate::result::{CellResult, RunResult, Tally};
 
 const WIDTH: usize = 72;
 /// A mail with more of them is not read.
@@ -86,9 +86,6 @@ fn kernels(report: &Report<'_>) -> Vec<String> {
             stacks.push(stack);
         }
     }
-    let is_mutant = |stack: &&str| stack.starts_with("mutant-");
-    let mutants = stacks.iter().filter(|stack| is_mutant(stack)).count();
-    stacks.retain(|stack| !is_mutant(stack));
     let of = |stack: &&str| match (*stack, stack.strip_prefix("patch-")) {
         ("base", _) => "without this series (base)".to_owned(),
         ("series", _) => "with all of it (series)".to_owned(),
@@ -96,13 +93,7 @@ fn kernels(report: &Report<'_>) -> Vec<String> {
         (_, Some(number)) => format!("with its first {number} patches ({stack})"),
         (other, None) => other.to_owned(),
     };
-    let mut kernels: Vec<String> = stacks.iter().map(of).collect();
-    if mutants > 0 {
-        kernels.push(format!(
-            "with {mutants} mistakes put into it on purpose, one at a time"
-        ));
-    }
-    kernels
+    stacks.iter().map(of).collect()
 }
 
 fn verdict(report: &Report<'_>) -> String {
@@ -111,7 +102,10 @@ fn verdict(report: &Report<'_>) -> String {
     let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
     let mut text = match (result.exit_code, report.findings().count()) {
         (0, _) => format!("All {all} results are as expected"),
-        (1, 0) => "Nothing was proven: no scenario could do its work".to_owned(),
+        (1, 0) if result.cells.iter().all(CellResult::is_skipped) => {
+            "Nothing was proven: no scenario could do its work".to_owned()
+        }
+        (1, 0) => format!("All {all} results are as expected, but not well proven"),
         (1, some) => format!("{some} of {all} results are NOT as expected, see below"),
         _ => format!("This proves nothing yet: of {all} results, some could not be had"),
     };
@@ -119,7 +113,24 @@ fn verdict(report: &Report<'_>) -> String {
         let toothed = counted(teeth);
         text += &format!(". {toothed} showed teeth: without a change that is needed, they fail");
     }
-    text + "."
+    text + "." + &mutants(result)
+}
+
+/// Returns what came of the mistakes that were put into the series, a sentence.
+fn mutants(result: &RunResult) -> String {
+    let tally = Tally::of(&result.mutants);
+    let unproven = match tally.unproven {
+        0 => String::new(),
+        some => format!(", and of {some} nothing is known"),
+    };
+    match tally.noticeable() + tally.unproven {
+        0 => String::new(),
+        all => format!(
+            " Of {all} mistakes put into the series on purpose, one at a time, the scenarios \
+             noticed {}{unproven}.",
+            tally.noticed
+        ),
+    }
 }
 
 fn counted(scenarios: usize) -> String {
@@ -341,6 +352,34 @@ mod tests {
         let text = text(&Report::new(&result, "RUN", " --kernel '/my trees/linux'"));
         is_mail(&text);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_came_of_mutants_is_a_sentence() {
+        use crate::result::Fate;
+        use crate::result::tests::{cell, mutant, one_of_each};
+        let judged = crate::render::tests::run(vec![cell("s", "series", "pass", "pass")]);
+        let judged = judged.with_mutants(one_of_each());
+        let said = verdict(&Report::new(&judged, "RUN", ""));
+        assert_eq!(
+            said,
+            "All 1 results are as expected, but not well proven. Of 2 mistakes put into the \
+             series on purpose, one at a time, the scenarios noticed 1."
+        );
+        let mut mutants = one_of_each();
+        mutants.push(mutant("g", Fate::Unproven));
+        let unproven = judged.clone().with_mutants(mutants);
+        let said = verdict(&Report::new(&unproven, "RUN", ""));
+        assert!(
+            said.ends_with(
+                "Of 3 mistakes put into the series on purpose, one at a time, the \
+                scenarios noticed 1, and of 1 nothing is known."
+            ),
+            "{said}"
+        );
+        let none = judged.with_mutants(Vec::new());
+        let said = verdict(&Report::new(&none, "RUN", ""));
+        assert_eq!(said, "All 1 results are as expected.");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use kernel_patches::stack::MUTANT_PREFIX;
 
 use super::again;
-use crate::result::{Fate, MutantResult, RunResult};
+use crate::result::{Fate, MutantResult, RunResult, Tally};
 
 /// Returns the numbers, a line for each profile; nothing where there are no mutants.
 pub(crate) fn summary(result: &RunResult) -> String {
@@ -16,20 +16,22 @@ pub(crate) fn summary(result: &RunResult) -> String {
     }
     let mut text = String::new();
     for profile in &profiles {
-        let of_profile = || result.mutants.iter().filter(|one| one.profile == *profile);
-        let count = |fate: Fate| of_profile().filter(|one| one.fate == fate).count();
-        let noticed = count(Fate::Noticed);
-        let noticeable = noticed + count(Fate::Unnoticed);
+        let of_profile = result.mutants.iter().filter(|one| one.profile == *profile);
+        let tally = Tally::of(of_profile);
         let name = match profiles.len() {
             1 => String::new(),
             _ => format!(" ({profile})"),
         };
-        text += &format!("mutants{name}: {noticed} of {noticeable} noticed");
+        text += &format!(
+            "mutants{name}: {} of {} noticed",
+            tally.noticed,
+            tally.noticeable()
+        );
         for (number, what) in [
-            (count(Fate::Unproven), "not proven"),
-            (count(Fate::Equivalent), "equivalent"),
-            (count(Fate::SameObject), "the same code"),
-            (count(Fate::NotBuilt), "not built"),
+            (tally.unproven, "not proven"),
+            (tally.equivalent, "equivalent"),
+            (tally.same_object, "the same code"),
+            (tally.not_built, "not built"),
         ] {
             if number > 0 {
                 text += &format!(", {number} {what}");
@@ -81,23 +83,7 @@ fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn mutant(name: &str, fate: Fate) -> MutantResult {
-        MutantResult {
-            name: name.to_owned(),
-            profile: "fast".to_owned(),
-            title: "the call `put(it);` is left out".to_owned(),
-            patch: Some(2),
-            file: "kernel/it.c".to_owned(),
-            line: 7,
-            diff: "--- a/kernel/it.c\n+++ b/kernel/it.c\n@@ -7 +7 @@\n-\tput(it);\n+\t;\n"
-                .to_owned(),
-            fate,
-            noticed_by: Vec::new(),
-            reason: "3 scenarios come to what they do on the series".to_owned(),
-            duration_ms: 9000,
-        }
-    }
+    use crate::result::tests::mutant;
 
     #[test]
     fn a_mutant_that_nobody_notices_is_shown_with_its_difference() {

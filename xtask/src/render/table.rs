@@ -15,7 +15,7 @@ use super::rate::{rate, repetitions};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
-use crate::result::{CellResult, MutantResult, PatchResult, RunResult};
+use crate::result::{CellResult, Fate, PatchResult, RunResult, Tally};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
@@ -331,25 +331,30 @@ fn summary(result: &RunResult) -> String {
 /// Why all is not well, though each cell came to what it should.
 fn why_not(result: &RunResult) -> String {
     let blind = result.detectors.iter().find(|one| one.is_finding());
-    let mutants: Vec<&MutantResult> = result
-        .mutants
-        .iter()
-        .filter(|one| one.is_finding())
-        .collect();
-    match (blind, mutants.as_slice()) {
+    let mutant = |fate: Fate| {
+        let mut mutants = result.mutants.iter();
+        mutants.find(|one| one.is_finding() && one.fate == fate)
+    };
+    let unnoticed = mutant(Fate::Unnoticed).map(|one| (one, "noticed by no scenario"));
+    let unproven = mutant(Fate::Unproven).map(|one| (one, "not proven"));
+    let disproved = mutant(Fate::Equivalent).map(|one| (one, "noticed, though equivalent"));
+    match (blind, unproven.or(unnoticed).or(disproved)) {
         (Some(one), _) => format!(
             "the detector of {} is blind on {} ({}), so a pass proves nothing of that kind",
             one.name, one.stack, one.profile
         ),
-        (None, [first, ..]) => format!(
-            "{} mutants tell of a hole in the tests, the first is `{}`",
-            mutants.len(),
-            first.name
-        ),
-        (None, []) if result.cells.iter().all(CellResult::is_skipped) => {
+        (None, Some((mutant, what))) => {
+            let tally = Tally::of(&result.mutants);
+            let more = match tally.unnoticed + tally.unproven + tally.disproved {
+                0 | 1 => String::new(),
+                some => format!(", the first of {some} to look at"),
+            };
+            format!("the mutant `{}` is {what}{more}", mutant.name)
+        }
+        (None, None) if result.cells.iter().all(CellResult::is_skipped) => {
             "nothing could do its work".to_owned()
         }
-        (None, []) => "see above".to_owned(),
+        (None, None) => "see above".to_owned(),
     }
 }
 

@@ -64,23 +64,95 @@ impl MutantResult {
     }
 }
 
+/// How many mutants came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) noticed: usize,
+    pub(crate) unnoticed: usize,
+    pub(crate) unproven: usize,
+    /// Those that are written down as equivalent, noticed or not.
+    pub(crate) equivalent: usize,
+    /// Those of them that are noticed all the same.
+    pub(crate) disproved: usize,
+    pub(crate) same_object: usize,
+    pub(crate) not_built: usize,
+}
+
+impl Tally {
+    /// Counts mutants.
+    pub(crate) fn of<'a>(mutants: impl IntoIterator<Item = &'a MutantResult>) -> Self {
+        let mut tally = Self::default();
+        for mutant in mutants {
+            let count = match mutant.fate {
+                Fate::Noticed => &mut tally.noticed,
+                Fate::Unnoticed => &mut tally.unnoticed,
+                Fate::Unproven => &mut tally.unproven,
+                Fate::Equivalent => &mut tally.equivalent,
+                Fate::SameObject => &mut tally.same_object,
+                Fate::NotBuilt => &mut tally.not_built,
+            };
+            *count += 1;
+            if mutant.fate == Fate::Equivalent && mutant.is_finding() {
+                tally.disproved += 1;
+            }
+        }
+        tally
+    }
+
+    /// Returns how many could be noticed, as far as is known.
+    pub(crate) const fn noticeable(&self) -> usize {
+        self.noticed + self.unnoticed
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn mutant(fate: Fate) -> MutantResult {
+    /// Returns a mutant of a line in `kernel/it.c`.
+    pub(crate) fn mutant(name: &str, fate: Fate) -> MutantResult {
         MutantResult {
-            name: "it-put-drop-put-1".to_owned(),
+            name: name.to_owned(),
             profile: "fast".to_owned(),
             title: "the call `put(it);` is left out".to_owned(),
             patch: Some(2),
             file: "kernel/it.c".to_owned(),
             line: 7,
-            diff: String::new(),
+            diff: "--- a/kernel/it.c\n+++ b/kernel/it.c\n@@ -7 +7 @@\n-\tput(it);\n+\t;\n"
+                .to_owned(),
             fate,
             noticed_by: Vec::new(),
-            reason: "a reason".to_owned(),
+            reason: "3 scenarios come to what they do on the series".to_owned(),
             duration_ms: 9000,
         }
+    }
+
+    /// Returns one of each fate that comes of a host that does not fail, and one that is noticed though written down as equivalent.
+    pub(crate) fn one_of_each() -> Vec<MutantResult> {
+        let disproved = MutantResult {
+            noticed_by: vec!["s".to_owned()],
+            ..mutant("f", Fate::Equivalent)
+        };
+        vec![
+            mutant("a", Fate::Noticed),
+            mutant("b", Fate::Unnoticed),
+            mutant("c", Fate::Equivalent),
+            mutant("d", Fate::SameObject),
+            mutant("e", Fate::NotBuilt),
+            disproved,
+        ]
+    }
+
+    #[test]
+    fn what_cannot_be_noticed_is_not_counted_among_what_can() {
+        let tally = Tally::of(&one_of_each());
+        assert_eq!((tally.noticed, tally.noticeable()), (1, 2));
+        assert_eq!((tally.equivalent, tally.disproved), (2, 1));
+        assert_eq!((tally.same_object, tally.not_built), (1, 1));
+        let findings = one_of_each();
+        let findings = findings.iter().filter(|one| one.is_finding()).count();
+        assert_eq!(tally.unnoticed + tally.disproved, findings);
+        let tally = Tally::of(&[mutant("a", Fate::Unproven)]);
+        assert_eq!((tally.unproven, tally.noticeable()), (1, 0));
     }
 }

@@ -69,9 +69,9 @@ pub(super) struct Repetition {
 pub(super) fn articles(result: &RunResult, evidence: &Evidence) -> Vec<Article> {
     let whole = shown_whole(result, evidence);
     let mut articles = Vec::new();
-    for profile in distinct(shown(result).map(|cell| cell.profile.as_str())) {
+    for profile in distinct(result.cells.iter().map(|cell| cell.profile.as_str())) {
         let mut by_name: BTreeMap<&str, Vec<&CellResult>> = BTreeMap::new();
-        for cell in shown(result).filter(|cell| cell.profile == profile) {
+        for cell in result.cells.iter().filter(|cell| cell.profile == profile) {
             by_name.entry(&cell.scenario).or_default().push(cell);
         }
         for (scenario, cells) in by_name {
@@ -79,20 +79,6 @@ pub(super) fn articles(result: &RunResult, evidence: &Evidence) -> Vec<Article> 
         }
     }
     articles
-}
-
-/// Returns the cells that have a place in the table: those of mutants are too many, and
-/// are told of beside the mutants.
-pub(super) fn shown(result: &RunResult) -> impl Iterator<Item = &CellResult> {
-    let mutants: BTreeSet<String> = result
-        .mutants
-        .iter()
-        .map(|mutant| format!("mutant-{}", mutant.name))
-        .collect();
-    result
-        .cells
-        .iter()
-        .filter(move |cell| !mutants.contains(&cell.stack))
 }
 
 /// Returns each value once, in the order of its first appearance.
@@ -103,7 +89,7 @@ pub(super) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str
 
 /// Returns the cells whose splats are shown as far as they were read.
 fn shown_whole<'a>(result: &'a RunResult, evidence: &Evidence) -> BTreeSet<&'a str> {
-    let mut cells: Vec<&CellResult> = shown(result).collect();
+    let mut cells: Vec<&CellResult> = result.cells.iter().collect();
     cells.sort_by_key(|cell| !cell.is_finding());
     let mut bytes = 0;
     let fits = |cell: &&CellResult| {

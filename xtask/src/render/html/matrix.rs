@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::article::{self, Article, CellView, distinct};
+use super::article::{Article, CellView, distinct};
 use crate::evidence::Evidence;
 use crate::result::RunResult;
 
@@ -51,7 +51,7 @@ pub(super) struct Seen {
 impl Matrix {
     pub(super) fn of(result: &RunResult, articles: &[Article], evidence: &Evidence) -> Self {
         let profiles: Vec<Profile> =
-            distinct(article::shown(result).map(|cell| cell.profile.as_str()))
+            distinct(result.cells.iter().map(|cell| cell.profile.as_str()))
                 .into_iter()
                 .map(|name| profile(name, result))
                 .collect();
@@ -74,7 +74,7 @@ impl Matrix {
             places: places(&profiles, articles),
         };
         let rows = by_name.iter().map(row).collect();
-        let outcomes = distinct(article::shown(result).map(|cell| cell.outcome.as_str()));
+        let outcomes = distinct(result.cells.iter().map(|cell| cell.outcome.as_str()));
         Self {
             rows,
             outcomes: outcomes.into_iter().map(str::to_owned).collect(),
@@ -85,7 +85,7 @@ impl Matrix {
 }
 
 fn profile(name: &str, result: &RunResult) -> Profile {
-    let cells = article::shown(result).filter(|cell| cell.profile == name);
+    let cells = result.cells.iter().filter(|cell| cell.profile == name);
     let stacks = distinct(cells.map(|cell| cell.stack.as_str()));
     Profile {
         name: name.to_owned(),

@@ -2,7 +2,7 @@
 use super::*;
 use crate::comparison::compare;
 use crate::evidence::{CellEvidence, SplatEvidence, SplatLine, Story};
-use crate::result::tests::cell;
+use crate::result::tests::{cell, mutant, one_of_each};
 use crate::result::{CellResult, Kept, StackResult, Turn};
 
 /// What a guest or a patch may say to become part of the page.
@@ -165,20 +165,30 @@ fn every_place_of_the_table_leads_to_its_cell() {
 }
 
 #[test]
-fn cells_of_mutants_are_told_of_with_the_mutants() {
-    let (hostile, _) = hostile();
+fn mutants_are_counted_by_what_is_wrong_with_them() {
     let result = RunResult {
-        mutants: hostile.mutants,
-        ..run(vec![
-            cell("one", "series", "pass", "pass"),
-            cell("one", "mutant-m", "fail", "fail"),
-        ])
+        mutants: one_of_each(),
+        ..run(vec![cell("one", "series", "pass", "pass")])
     };
+    let result = result.clone().with_mutants(result.mutants);
+    let headline = Headline::of(&result, &Evidence::default());
+    assert_eq!(
+        headline.sentence,
+        "1 of 2 mutants is noticed by no scenario, \
+         1 of 2 equivalent mutants is noticed all the same"
+    );
+    let facts = &headline.facts;
+    let told = "1 of 2 mutants noticed".to_owned();
+    assert!(facts.contains(&told), "{facts:?}");
     let page = page(&result, None, &Evidence::default());
-    assert!(!page.contains("c/fast/one/mutant-m"), "{page}");
-    assert!(
-        page.contains("1 of 1 mutant is noticed by no scenario"),
-        "{page}"
+    assert!(page.contains("NOTICED, though equivalent"), "{page}");
+    let unproven = RunResult {
+        mutants: vec![mutant("a", Fate::Noticed), mutant("b", Fate::Unproven)],
+        ..result
+    };
+    assert_eq!(
+        Headline::of(&unproven, &Evidence::default()).sentence,
+        "1 of 2 mutants is not proven"
     );
 }
 

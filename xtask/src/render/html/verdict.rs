@@ -8,7 +8,7 @@ use super::article;
 use super::sentence;
 use crate::evidence::Evidence;
 use crate::render::again;
-use crate::result::{CellResult, Fate, RunResult, Sight, Verdict};
+use crate::result::{CellResult, RunResult, Sight, Tally, Verdict};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
 const FINDINGS_AT_ONCE: usize = 8;
@@ -108,6 +108,7 @@ fn bad_news(result: &RunResult) -> Vec<String> {
         let cells = result.cells.iter();
         cells.filter(|cell| test(cell)).count()
     };
+    let mutants = Tally::of(&result.mutants);
     let counts = [
         (
             count(&|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error"),
@@ -128,10 +129,22 @@ fn bad_news(result: &RunResult) -> Vec<String> {
             "without a verdict",
         ),
         (
-            result.mutants.iter().filter(|one| one.is_finding()).count(),
-            result.mutants.len(),
+            mutants.unnoticed,
+            mutants.noticeable(),
             "mutant",
             "noticed by no scenario",
+        ),
+        (
+            mutants.unproven,
+            mutants.noticeable() + mutants.unproven,
+            "mutant",
+            "not proven",
+        ),
+        (
+            mutants.disproved,
+            mutants.equivalent,
+            "equivalent mutant",
+            "noticed all the same",
         ),
         (
             result
@@ -176,14 +189,11 @@ fn facts(result: &RunResult) -> Vec<String> {
         ));
     }
     if !result.mutants.is_empty() {
-        let noticed = result
-            .mutants
-            .iter()
-            .filter(|one| one.fate == Fate::Noticed)
-            .count();
+        let tally = Tally::of(&result.mutants);
         facts.push(format!(
-            "{noticed} of {} mutants noticed",
-            result.mutants.len()
+            "{} of {} mutants noticed",
+            tally.noticed,
+            tally.noticeable()
         ));
     }
     facts.extend(sightless(result));

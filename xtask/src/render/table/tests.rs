@@ -2,8 +2,8 @@
 //! What a person sees, in 80 columns.
 
 use super::*;
-use crate::result::tests::cell;
-use crate::result::{CellResult, Kept};
+use crate::result::tests::{cell, mutant, one_of_each};
+use crate::result::{CellResult, Kept, MutantResult};
 
 const LOOK: Look = Look {
     columns: 80,
@@ -147,5 +147,31 @@ fn of_very_many_findings_the_first_are_shown() {
     assert!(
         text.ends_with("cargo xtask report RUN --all-rows\n"),
         "{text}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_mutants_is_said_last() {
+    let judged = |mutants: Vec<MutantResult>| {
+        let result = result(vec![cell("s", "series", "pass", "pass")]).with_mutants(mutants);
+        text(&Report::new(&result, "RUN", ""), LOOK)
+    };
+    let said = judged(one_of_each());
+    assert!(
+        said.ends_with(
+            "FINDING: the mutant `b` is noticed by no scenario, the first of 2 to look at\n"
+        ),
+        "{said}"
+    );
+    let disproved = one_of_each().pop().unwrap();
+    let said = judged(vec![disproved]);
+    assert!(
+        said.ends_with("FINDING: the mutant `f` is noticed, though equivalent\n"),
+        "{said}"
+    );
+    let said = judged(vec![mutant("g", Fate::Unproven)]);
+    assert!(
+        said.ends_with("NOT PROVEN: the mutant `g` is not proven\n"),
+        "{said}"
     );
 }
