@@ -18,6 +18,12 @@ impl Layout {
         }
     }
 
+    /// Returns the layout of a checkout at `root`, whatever is there.
+    #[cfg(test)]
+    pub(crate) const fn at(root: Utf8PathBuf) -> Self {
+        Self { root }
+    }
+
     /// Returns the top folder.
     pub(crate) fn root(&self) -> &Utf8Path {
         &self.root

@@ -41,7 +41,9 @@ impl RunFolder {
     ) -> anyhow::Result<Self> {
         let folder = match out {
             Some(out) => Self::create_at(out)?,
-            None => Self::create_among_runs(&layout.runs())?,
+            None => Self {
+                path: Self::reserve(layout)?,
+            },
         };
         folder.begin(plan)?;
         Ok(folder)
@@ -71,12 +73,18 @@ impl RunFolder {
         Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
     }
 
-    fn create_among_runs(runs: &Utf8Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(runs)?;
+    /// Makes an empty folder among the runs, in which one may be created, and returns its
+    /// path.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn reserve(layout: &Layout) -> anyhow::Result<Utf8PathBuf> {
+        let runs = layout.runs();
+        fs::create_dir_all(&runs)?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
-        let path = new_folder(runs, &format!("{stamp}-{}", std::process::id()))?;
-        prune(runs);
-        Ok(Self { path })
+        let path = new_folder(&runs, &format!("{stamp}-{}", std::process::id()))?;
+        prune(&runs);
+        Ok(path)
     }
 
     /// Returns the folder at `path`, whatever is there.
@@ -99,7 +107,8 @@ impl RunFolder {
         let (Some(runs), Some(id)) = (self.path.parent(), self.path.file_name()) else {
             return Ok(());
         };
-        if runs == layout.runs() {
+        // The checkout may be behind a symbolic link.
+        if runs.canonicalize_utf8()? == layout.runs().canonicalize_utf8().unwrap_or_default() {
             let link = runs.join(format!(".latest-{id}"));
             fs_err::os::unix::fs::symlink(id, &link)?;
             fs::rename(&link, runs.join("latest"))?;

@@ -40,6 +40,17 @@ impl Session {
         })
     }
 
+    /// Returns a session in a folder of its own that hears no signals.
+    #[cfg(test)]
+    pub(crate) fn at(root: camino::Utf8PathBuf) -> Self {
+        Self {
+            cache: Cache::at(root.join("cache")).expect("a folder that can be written"),
+            layout: Layout::at(root),
+            cancel: Cancel::new(),
+            progress: Progress::start(),
+        }
+    }
+
     /// Returns the same session for a part of the work that can be ended by itself.
     pub(crate) fn with_cancel(&self, cancel: Cancel) -> Self {
         Self {

@@ -147,6 +147,17 @@ fn a_series_without_what_it_needs_below() {
 }
 
 #[test]
+fn a_step_of_ci_that_there_is_not() {
+    insta::assert_snapshot!(said(&["ci", "--only", "matrics"]), @"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: no step has `matrics` in its name
+    hint: steps are: `format`, `lints`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, profile fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, profile kasan, a part of the catalogue`, `formats, validated by other people's tools`
+    ");
+}
+
+#[test]
 fn a_run_that_is_none() {
     insta::assert_snapshot!(said(&["report", "/no/such/run"]), @r#"
     exit code 2

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `ci`: all that CI checks, every failure listed, and what was skipped and why.
 
+mod account;
 mod browser;
 mod foreign;
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,11 @@ use clap::Parser;
 use testbed_host::events::Activity;
 use testbed_host::process::Tool;
 
+use self::account::{Came, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
 use crate::commands::test::judge::Record;
 use crate::commands::{doctor, generate, patch_style, test};
-use crate::exit::{self, Exit};
+use crate::exit::{self, Exit, bad_input};
 use crate::plan::Plan;
 use crate::render;
 use crate::run_folder::{self, RunFolder};
@@ -24,22 +27,6 @@ use crate::session::Session;
 /// Of what a step that failed said, the last lines are shown.
 const LINES_KEPT: usize = 400;
 const CARGO_LIMIT: Duration = Duration::from_secs(1800);
-
-/// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Came {
-    Passed,
-    /// What is wrong, and the exit code it leads to.
-    Failed(String, Exit),
-    /// Why it was not done.
-    Skipped(String),
-}
-
-struct Step {
-    name: &'static str,
-    came: Came,
-    secs: u64,
-}
 
 /// What runs under KASAN here: of each kind one. All of the catalogue takes half an hour
 /// there, and `cargo xtask test --profile kasan` runs it.
@@ -55,168 +42,212 @@ const UNDER_KASAN: [&str; 9] = [
     "sysfs-remove-while-preserved",
 ];
 
-/// Runs every step, whatever became of the ones before it.
+/// Takes a step.
+type Take = fn(&Ci<'_>) -> anyhow::Result<Came>;
+
+/// All steps, in order; `--only` finds them by a part of their names.
+const STEPS: [(&str, Take); 11] = [
+    ("format", formatting),
+    ("lints", lints),
+    ("unit and snapshot tests", own_tests),
+    ("generated files are up to date", generated),
+    ("kernel style of patches and generated C", kernel_style),
+    ("matrix, profile fast", fast_matrix),
+    ("the page of that run, in a browser", browser::check),
+    (
+        "virtual machines that hang, panic, are saved and killed",
+        machines,
+    ),
+    ("a selftest of the tree's own, two kernels", selftest),
+    (
+        "matrix, profile kasan, a part of the catalogue",
+        kasan_matrix,
+    ),
+    (
+        "formats, validated by other people's tools",
+        foreign::validate,
+    ),
+];
+
+/// A run of this command.
+struct Ci<'a> {
+    session: &'a Session,
+    begun: Instant,
+    /// After this time, no optional step is begun.
+    budget: Duration,
+    /// The run that the fast matrix left, once it was run; none if it left none.
+    fast: OnceCell<Option<RunFolder>>,
+}
+
+/// Runs every step that is wanted, whatever became of the ones before it.
 pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
-    let begun = Instant::now();
+    let wanted = choose(&args.only)?;
+    let ci = Ci {
+        session,
+        begun: Instant::now(),
+        budget: Duration::from_secs(args.budget * 60),
+        fast: OnceCell::new(),
+    };
     let may_install = args.install || std::env::var("CI").is_ok_and(|ci| ci == "true");
     doctor::require(may_install, session)?;
     let mut steps = Vec::new();
-    let mut take = |name: &'static str, step: &dyn Fn() -> anyhow::Result<Came>| {
-        let is_wanted = args.only.is_empty() || args.only.iter().any(|part| name.contains(part));
-        if session.cancel.is_cancelled() || !is_wanted {
-            return;
+    for (name, take) in wanted {
+        if session.cancel.is_cancelled() {
+            break;
         }
-        let step_begun = Instant::now();
-        render::line_to_stderr(&format!("== {name}"));
-        let came = step()
-            .unwrap_or_else(|error| Came::Failed(format!("{error:#}"), exit::exit_for(&error)));
-        if let Came::Failed(why, _) | Came::Skipped(why) = &came {
-            session.progress.clear();
-            render::line_to_stderr(why);
-        }
-        steps.push(Step {
-            name,
-            came,
-            secs: step_begun.elapsed().as_secs(),
-        });
-    };
-    take("format", &|| cargo(&["fmt", "--all", "--check"], session));
-    take("lints", &|| {
-        let words = [
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
-        cargo(&words, session)
-    });
-    take("unit and snapshot tests", &|| {
-        cargo(
-            &["test", "--quiet", "--workspace", "--no-fail-fast"],
-            session,
-        )
-    });
-    take("generated files are up to date", &|| generated(session));
-    take("kernel style of patches and generated C", &|| {
-        Ok(verdict(patch_style::complaints(session)?))
-    });
-    take("matrix, profile fast", &|| {
-        matrix(&["--profile", "fast"], session)
-    });
-    take("the page of that run, in a browser", &|| {
-        browser::check(session)
-    });
-    take(
-        "virtual machines that hang, panic, are saved and killed",
-        &|| machines(session),
-    );
-    take("a selftest of the tree's own, two kernels", &|| {
-        matrix(&["--kselftest", "liveupdate:luo_kexec_simple"], session)
-    });
-    take("matrix, profile kasan, a part of the catalogue", &|| {
-        let budget = Duration::from_secs(args.budget * 60);
-        if begun.elapsed() > budget {
-            let spent = begun.elapsed().as_secs() / 60;
-            return Ok(Came::Skipped(format!(
-                "no time: {spent} minutes are gone, and it is not begun after {}",
-                args.budget
-            )));
-        }
-        matrix(
-            &[&UNDER_KASAN[..], &["--profile", "kasan"]].concat(),
-            session,
-        )
-    });
-    take("formats, validated by other people's tools", &|| {
-        foreign::validate(session)
-    });
+        steps.push(ci.step(name, take));
+    }
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
     session.progress.clear();
-    render::to_stdout(&summary(&steps, begun.elapsed()))?;
+    render::to_stdout(&summary(&steps, ci.begun.elapsed()))?;
     Ok(worst(&steps))
 }
 
-/// A host that failed leaves things unproven, which outranks a finding.
-fn worst(steps: &[Step]) -> Exit {
-    let exits = steps.iter().map(|step| match step.came {
-        Came::Failed(_, exit) => exit,
-        Came::Passed | Came::Skipped(_) => Exit::Ok,
-    });
-    exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
-}
-
-fn cargo(words: &[&str], session: &Session) -> anyhow::Result<Came> {
-    cargo_with(words, &[], session)
-}
-
-fn cargo_with(words: &[&str], env: &[(&str, &str)], session: &Session) -> anyhow::Result<Came> {
-    let activity = Activity::start(&session.progress, format!("cargo {}", words[0]), None);
-    let mut said = VecDeque::new();
-    let mut lines = 0;
-    let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    let ran = env
-        .iter()
-        .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
-        .args(words)
-        .cwd(session.layout.root())
-        .env("CARGO_TERM_COLOR", "never")
-        // Snapshots are compared, never rewritten, whatever the caller's shell says.
-        .env("INSTA_UPDATE", "no")
-        .deadline("cargo", CARGO_LIMIT)
-        .run_lines(&session.cancel, &mut |line| {
-            lines += 1;
-            activity.advance(lines, line);
-            if said.len() == LINES_KEPT {
-                said.pop_front();
-            }
-            said.push_back(line.to_owned());
-        });
-    Ok(match ran {
-        Ok(_) => Came::Passed,
-        Err(error) => {
-            let said = Vec::from(said).join("\n");
-            Came::Failed(format!("{said}\n{error}"), Exit::Finding)
+/// Returns the steps with one of these texts in their names, or all when there is none.
+///
+/// # Errors
+/// When no step has one of them.
+fn choose(only: &[String]) -> anyhow::Result<Vec<(&'static str, Take)>> {
+    for part in only {
+        if !STEPS.iter().any(|(name, _)| name.contains(part)) {
+            let names = STEPS.map(|(name, _)| format!("`{name}`"));
+            return Err(bad_input(
+                format!("no step has `{part}` in its name"),
+                format!("steps are: {}", names.join(", ")),
+            ));
         }
-    })
+    }
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
+    let steps = STEPS.into_iter();
+    Ok(steps.filter(|(name, _)| is_wanted(name)).collect())
 }
 
-fn generated(session: &Session) -> anyhow::Result<Came> {
-    Ok(verdict(generate::differences(session)?))
-}
+impl Ci<'_> {
+    /// Takes a step, and says why where it did not pass.
+    fn step(&self, name: &'static str, take: Take) -> Step {
+        let begun = Instant::now();
+        render::line_to_stderr(&format!("== {name}"));
+        let came = take(self)
+            .unwrap_or_else(|error| Came::Failed(format!("{error:#}"), exit::exit_for(&error)));
+        if let Came::Failed(why, _) | Came::Skipped(why) = &came {
+            self.session.progress.clear();
+            render::line_to_stderr(why);
+        }
+        Step {
+            name,
+            came,
+            secs: begun.elapsed().as_secs(),
+        }
+    }
 
-fn verdict(complaints: Vec<String>) -> Came {
-    if complaints.is_empty() {
-        Came::Passed
-    } else {
-        Came::Failed(complaints.join("\n"), Exit::Finding)
+    /// Returns the run that steps look at: that of the fast matrix, or the newest there is
+    /// where that was not to run.
+    fn run_folder(&self) -> Option<RunFolder> {
+        if let Some(own) = self.fast.get() {
+            return own.clone();
+        }
+        let newest = self.session.layout.runs().join("latest");
+        let newest = RunFolder::open(&newest).ok()?;
+        self.session.progress.clear();
+        render::line_to_stderr(&format!(
+            "of the newest run that there is, {}",
+            newest.name()
+        ));
+        Some(newest)
+    }
+
+    fn cargo(&self, words: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Came> {
+        let session = self.session;
+        let activity = Activity::start(&session.progress, format!("cargo {}", words[0]), None);
+        let mut said = VecDeque::new();
+        let mut lines = 0;
+        let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+        let ran = env
+            .iter()
+            .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
+            .args(words)
+            .cwd(session.layout.root())
+            .env("CARGO_TERM_COLOR", "never")
+            // Snapshots are compared, never rewritten, whatever the caller's shell says.
+            .env("INSTA_UPDATE", "no")
+            .deadline("cargo", CARGO_LIMIT)
+            .run_lines(&session.cancel, &mut |line| {
+                lines += 1;
+                activity.advance(lines, line);
+                if said.len() == LINES_KEPT {
+                    said.pop_front();
+                }
+                said.push_back(line.to_owned());
+            });
+        Ok(match ran {
+            Ok(_) => Came::Passed,
+            Err(error) => {
+                let said = Vec::from(said).join("\n");
+                Came::Failed(format!("{said}\n{error}"), Exit::Finding)
+            }
+        })
+    }
+
+    /// Runs `test` with these words, as a person would; the run is left in `out`, if that
+    /// is given.
+    fn matrix(&self, words: &[&str], out: Option<Utf8PathBuf>) -> anyhow::Result<Came> {
+        let args = TestArgs {
+            out,
+            ..test_args(words)?
+        };
+        Ok(match test::run(&args, self.session)? {
+            Exit::Ok => Came::Passed,
+            Exit::Interrupted => anyhow::bail!("interrupted"),
+            other => Came::Failed(
+                format!(
+                    "`cargo xtask test {}` ended with {other:?}",
+                    words.join(" ")
+                ),
+                other,
+            ),
+        })
     }
 }
 
-/// Runs `test` with these words, as a person would.
-fn matrix(words: &[&str], session: &Session) -> anyhow::Result<Came> {
-    let args = test_args(words)?;
-    Ok(match test::run(&args, session)? {
-        Exit::Ok => Came::Passed,
-        Exit::Interrupted => anyhow::bail!("interrupted"),
-        other => Came::Failed(
-            format!(
-                "`cargo xtask test {}` ended with {other:?}",
-                words.join(" ")
-            ),
-            other,
-        ),
-    })
+fn formatting(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    ci.cargo(&["fmt", "--all", "--check"], &[])
 }
 
-/// Runs the tests of the VM room on the kernel that the matrix just ran on.
-fn machines(session: &Session) -> anyhow::Result<Came> {
-    let run = session.layout.runs().join("latest");
-    let Ok(folder) = RunFolder::open(&run) else {
+fn lints(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let words = ["clippy", "--quiet", "--workspace", "--all-targets"];
+    ci.cargo(&[&words[..], &["--", "-D", "warnings"]].concat(), &[])
+}
+
+fn own_tests(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    ci.cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"], &[])
+}
+
+fn generated(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    Ok(verdict(generate::differences(ci.session)?))
+}
+
+fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    Ok(verdict(patch_style::complaints(ci.session)?))
+}
+
+fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    // By its own name: `latest` may be somebody else's by the time that it is looked at.
+    let place = RunFolder::reserve(&ci.session.layout)?;
+    let came = ci.matrix(&["--profile", "fast"], Some(place.clone()));
+    let left = RunFolder::open(&place).ok();
+    if left.is_none() {
+        // Where it was not even begun, nothing is in it.
+        let _ = fs_err::remove_dir(&place);
+    }
+    let _ = ci.fast.set(left);
+    came
+}
+
+/// Runs the tests of the VM room on the kernel that the matrix ran on last.
+fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let Some(folder) = ci.run_folder() else {
         return Ok(Came::Skipped(
             "no kernel: the matrix left no run".to_owned(),
         ));
@@ -229,38 +260,31 @@ fn machines(session: &Session) -> anyhow::Result<Came> {
     };
     let kernel = Record::read(cell, &folder)?.binaries.image;
     let words = ["test", "--quiet", "--package", "vm-images", "--tests"];
-    cargo_with(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())], session)
+    ci.cargo(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())])
+}
+
+fn selftest(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    ci.matrix(&["--kselftest", "liveupdate:luo_kexec_simple"], None)
+}
+
+fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let spent = ci.begun.elapsed();
+    if spent > ci.budget {
+        return Ok(Came::Skipped(format!(
+            "no time: {} minutes are gone, and it is not begun after {}",
+            spent.as_secs() / 60,
+            ci.budget.as_secs() / 60
+        )));
+    }
+    ci.matrix(&[&UNDER_KASAN[..], &["--profile", "kasan"]].concat(), None)
 }
 
 fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
     let cli = Cli::try_parse_from(["cargo xtask", "test"].iter().chain(words))?;
     match cli.command {
-        Command::Test(args) => Ok(TestArgs {
-            out: None::<Utf8PathBuf>,
-            ..args
-        }),
+        Command::Test(args) => Ok(args),
         _ => anyhow::bail!("`test` is not `test`"),
     }
-}
-
-fn summary(steps: &[Step], took: Duration) -> String {
-    let mut text = format!("\nci, {} s\n", took.as_secs());
-    for step in steps {
-        let (word, why) = match &step.came {
-            Came::Passed => ("passed", ""),
-            Came::Failed(..) => ("FAILED", " (see above)"),
-            Came::Skipped(why) => ("skipped", why.as_str()),
-        };
-        text += &format!("  {word:<8} {} ({} s){why}\n", step.name, step.secs);
-    }
-    let count = |test: fn(&Came) -> bool| steps.iter().filter(|step| test(&step.came)).count();
-    text += &format!(
-        "{} passed, {} failed, {} skipped\n",
-        count(|came| *came == Came::Passed),
-        count(|came| matches!(came, Came::Failed(..))),
-        count(|came| matches!(came, Came::Skipped(_))),
-    );
-    text
 }
 
 #[cfg(test)]
@@ -268,31 +292,81 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_counts_and_says_why() {
-        let step = |name, came| Step {
-            name,
-            came,
-            secs: 3,
-        };
-        let steps = [
-            step("one", Came::Passed),
-            step("two", Came::Failed("because".to_owned(), Exit::Finding)),
-            step("three", Came::Skipped(": no time".to_owned())),
-        ];
-        insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @r"
-
-        ci, 9 s
-          passed   one (3 s)
-          FAILED   two (3 s) (see above)
-          skipped  three (3 s): no time
-        1 passed, 1 failed, 1 skipped
-        ");
-    }
-
-    #[test]
     fn the_matrix_is_what_a_person_would_type() {
         let args = test_args(&["--profile", "kasan"]).unwrap();
         assert_eq!(args.profiles.profile, ["kasan"]);
-        assert!(args.scenarios.is_empty() && !args.dry_run);
+        assert!(args.scenarios.is_empty() && !args.dry_run && args.out.is_none());
+    }
+
+    #[test]
+    fn steps_look_at_the_run_of_the_fast_matrix_and_at_another_only_without_it() {
+        let place = tempfile::tempdir().unwrap();
+        let session = Session::at(place.path().to_owned().try_into().unwrap());
+        let ci = || Ci {
+            session: &session,
+            begun: Instant::now(),
+            budget: Duration::ZERO,
+            fast: OnceCell::new(),
+        };
+        let of = |ci: &Ci<'_>| ci.run_folder().map(|run| run.path().to_owned());
+        assert_eq!(of(&ci()), None, "there is no run yet");
+        let finished = || {
+            let path = RunFolder::reserve(&session.layout).unwrap();
+            let run = RunFolder::at(path);
+            let result =
+                crate::result::RunResult::new(String::new(), String::new(), Vec::new(), Vec::new());
+            run.finish(&result, &session.layout).unwrap();
+            run
+        };
+        let (own, newest) = (finished(), finished());
+        assert_eq!(of(&ci()).unwrap().file_name(), Some(newest.name()));
+        let with_own = ci();
+        with_own.fast.set(Some(own.clone())).unwrap();
+        assert_eq!(of(&with_own).unwrap().file_name(), Some(own.name()));
+        let with_none = ci();
+        with_none.fast.set(None).unwrap();
+        assert_eq!(of(&with_none), None, "another's run proves nothing of it");
+    }
+
+    #[test]
+    fn what_is_optional_is_not_begun_beyond_the_budget() {
+        let place = tempfile::tempdir().unwrap();
+        let session = Session::at(place.path().to_owned().try_into().unwrap());
+        let ci = Ci {
+            session: &session,
+            begun: Instant::now(),
+            budget: Duration::ZERO,
+            fast: OnceCell::new(),
+        };
+        let came = kasan_matrix(&ci).unwrap();
+        let why = "no time: 0 minutes are gone, and it is not begun after 0";
+        assert_eq!(came, Came::Skipped(why.to_owned()));
+    }
+
+    #[test]
+    fn steps_are_chosen_by_a_part_of_their_names() {
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|&part| part.to_owned()).collect();
+            let steps = choose(&only)?;
+            anyhow::Ok(
+                steps
+                    .into_iter()
+                    .map(|(name, _)| name)
+                    .collect::<Vec<&str>>(),
+            )
+        };
+        assert_eq!(names(&[]).unwrap(), STEPS.map(|(name, _)| name));
+        let matrices = [
+            "matrix, profile fast",
+            "matrix, profile kasan, a part of the catalogue",
+        ];
+        assert_eq!(names(&["matrix"]).unwrap(), matrices);
+        let error = names(&["matrix", "matrics"]).unwrap_err();
+        assert_eq!(exit::exit_for(&error), Exit::Input);
+        let error = error.to_string();
+        assert!(error.contains("no step has `matrics`"), "{error}");
+        for (name, _) in STEPS {
+            assert!(error.contains(name), "{error}");
+        }
     }
 }

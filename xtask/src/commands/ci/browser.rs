@@ -13,10 +13,11 @@ use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::render::html;
 use crate::result::RunResult;
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder;
 use crate::session::Session;
 
-use super::Came;
+use super::Ci;
+use super::account::Came;
 
 /// By what names the browser may be called that is asked.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -37,14 +38,14 @@ const FLAGS: [&str; 9] = [
 const SMUGGLED: &str = "</pre></script><script>document.body.dataset.smuggled = 1</script>\
     <img src=x onerror=\"document.body.dataset.smuggled = 1\">";
 
-/// Opens the page of the latest run.
-pub(super) fn check(session: &Session) -> anyhow::Result<Came> {
+/// Opens the page of the run that the matrix left.
+pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let Some(browser) = BROWSERS.iter().find(|name| which::which(name).is_ok()) else {
         return Ok(Came::Skipped(
             "no chromium here to open the page in".to_owned(),
         ));
     };
-    let Ok(folder) = RunFolder::open(&session.layout.runs().join("latest")) else {
+    let Some(folder) = ci.run_folder() else {
         return Ok(Came::Skipped("no page: the matrix left no run".to_owned()));
     };
     let mut result: RunResult = folder.read_json(run_folder::RESULT)?;
@@ -57,7 +58,7 @@ pub(super) fn check(session: &Session) -> anyhow::Result<Came> {
         .ok_or_else(|| anyhow::anyhow!("the folder for temporary files is not UTF-8"))?;
     let page = root.join(html::FILE_NAME);
     fs::write(&page, html::page(&result, None, &evidence))?;
-    let shown = open(browser, &page, root, session)?;
+    let shown = open(browser, &page, root, ci.session)?;
     let names: BTreeSet<&str> = result
         .cells
         .iter()

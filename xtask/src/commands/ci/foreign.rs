@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Has what the newest run is shown as validated by the tools of those who read it: a
+//! Has what a run is shown as validated by the tools of those who read it: a
 //! schema of JUnit's, KCIDB's package, a validator of JSON schemas, and b4 itself.
 //!
 //! They come from PyPI, each with its version pinned, into an environment below `target`.
@@ -12,7 +12,8 @@ use kernel_patches::series::Series;
 use testbed_host::events::Activity;
 use testbed_host::process::{Tool, quote};
 
-use super::{Came, verdict};
+use super::Ci;
+use super::account::{Came, verdict};
 use crate::cli::{Format, ShowArgs};
 use crate::plan::Plan;
 use crate::render;
@@ -77,9 +78,10 @@ diff --git a/f b/f
 +b
 ";
 
-/// Validates the newest run; without Python, PyPI or a run, says so.
-pub(super) fn validate(session: &Session) -> anyhow::Result<Came> {
-    let Ok(run) = RunFolder::open(&session.layout.runs().join("latest")) else {
+/// Validates the run that the matrix left; without Python, PyPI or a run, says so.
+pub(super) fn validate(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let session = ci.session;
+    let Some(run) = ci.run_folder() else {
         return Ok(Came::Skipped("no run: the matrix left none".to_owned()));
     };
     let tools = match Tools::get(session) {
