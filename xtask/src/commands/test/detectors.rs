@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use fs_err as fs;
 use selftests::canary::LEAK_MACHINE;
-use selftests::canary::detector::{DETECTORS, Detector};
+use selftests::canary::detector::{DETECTORS, Detector, Place};
 use testbed_host::events::{Event, Observer};
 
-use self::memory::Memory;
+use self::memory::{Configuration, Memory};
 use self::trial::Stage;
 use super::Ready;
 use super::prepare::Ground;
-use crate::cli::TestArgs;
+use crate::cli::{DEFAULT_MACHINE, TestArgs};
 use crate::commands::canary::kit::Kit;
 use crate::result::{DetectorResult, Sight};
 use crate::run_folder::RunFolder;
@@ -39,6 +39,7 @@ struct Kernel<'a> {
     kit: Kit,
     /// The text of its `.config`.
     config: String,
+    configuration: Configuration,
     /// Whether it shows what is shown once for all kernels of its configuration.
     leads: bool,
 }
@@ -82,7 +83,12 @@ pub(crate) fn show(
         }
     }
     let (places, mut kernels): (Vec<usize>, Vec<Kernel<'_>>) = kernels.into_iter().unzip();
-    let mut of_configurations = choose_leaders(&mut kernels, &memory);
+    let configurations: Vec<&Configuration> =
+        kernels.iter().map(|kernel| &kernel.configuration).collect();
+    let (mut of_configurations, leaders) = choose_leaders(&configurations, &memory);
+    for (kernel, leads) in kernels.iter_mut().zip(leaders) {
+        kernel.leads = leads;
+    }
     let stage = Stage {
         ready,
         args,
@@ -91,98 +97,129 @@ pub(crate) fn show(
     };
     let all = stage.show_all(&kernels)?;
     for (kernel, shown) in kernels.iter().zip(&all).filter(|(kernel, _)| kernel.leads) {
-        let shown = of_configuration(shown);
-        memory.keep_configuration(&kernel.config, &shown)?;
-        of_configurations.insert(kernel.config.clone(), shown);
+        memory.keep_configuration(&kernel.configuration, shown)?;
+        of_configurations.insert(kernel.configuration.clone(), shown.clone());
     }
     for ((place, kernel), shown) in places.into_iter().zip(&kernels).zip(&all) {
-        let of_configuration = of_configurations.get(&kernel.config);
-        let results = results(kernel, shown, of_configuration);
+        let of_configuration = of_configurations.get(&kernel.configuration);
+        let results = results(kernel.ground, &kernel.config, shown, of_configuration)?;
         memory.keep_kernel(kernel.ground, &results)?;
         known.insert(place, results);
     }
     Ok(known.into_values().flatten().collect())
 }
 
+/// Returns the name of the machine on which canaries of a place are pulled.
+fn machine_of(place: Place, args: &TestArgs) -> &str {
+    match place {
+        Place::Leaks => LEAK_MACHINE,
+        Place::Shared | Place::Stalled | Place::Alone => {
+            args.machine.as_deref().unwrap_or(DEFAULT_MACHINE)
+        }
+    }
+}
+
 fn kernel<'a>(ground: &'a Ground, session: &Session) -> anyhow::Result<Kernel<'a>> {
     let modules = ground.modules.as_ref();
     let modules = modules.with_context(|| format!("no modules for `{}`", ground.stack))?;
+    let config = fs::read_to_string(ground.kernel.config())?;
     Ok(Kernel {
         ground,
         kit: Kit::make(modules, session)?,
-        config: fs::read_to_string(ground.kernel.config())?,
+        configuration: Configuration::of(&config, &ground.guest),
+        config,
         leads: false,
     })
 }
 
-/// Returns what is known of configurations; for each of which nothing is, the first of
-/// its kernels leads.
-fn choose_leaders(kernels: &mut [Kernel<'_>], memory: &Memory) -> BTreeMap<String, Shown> {
-    let mut known: BTreeMap<String, Shown> = BTreeMap::new();
-    let mut led: Vec<String> = Vec::new();
-    for kernel in kernels {
-        if known.contains_key(&kernel.config) || led.contains(&kernel.config) {
-            continue;
-        }
-        match memory.of_configuration(&kernel.config) {
-            Some(shown) => drop(known.insert(kernel.config.clone(), shown)),
-            None => {
-                kernel.leads = true;
-                led.push(kernel.config.clone());
-            }
-        }
+/// Returns what is known of the configurations of kernels, and of each kernel whether it
+/// leads: the first does of a configuration of which nothing is known.
+fn choose_leaders(
+    configurations: &[&Configuration],
+    memory: &Memory,
+) -> (BTreeMap<Configuration, Shown>, Vec<bool>) {
+    let (mut known, mut leaders) = (BTreeMap::new(), Vec::new());
+    for (at, configuration) in configurations.iter().enumerate() {
+        let is_first = !configurations[..at].contains(configuration);
+        let remembered = is_first.then(|| memory.of_configuration(configuration));
+        leaders.push(remembered == Some(None));
+        let remembered = remembered.flatten();
+        known.extend(remembered.map(|shown| ((*configuration).clone(), shown)));
     }
-    known
-}
-
-/// Returns what holds for all kernels of a configuration.
-fn of_configuration(shown: &Shown) -> Shown {
-    let is_of_it = |name: &str| {
-        let mut all = DETECTORS.iter();
-        all.any(|one| one.name == name && one.is_of_configuration())
-    };
-    let shown = shown.iter().filter(|(name, _)| is_of_it(name));
-    shown
-        .map(|(name, came)| (name.clone(), came.clone()))
-        .collect()
+    (known, leaders)
 }
 
 /// Returns the results of one kernel, in the order of the list.
+///
+/// # Errors
+/// When nothing is known of a detector that it has.
 fn results(
-    kernel: &Kernel<'_>,
+    ground: &Ground,
+    config: &str,
     shown: &Shown,
     of_configuration: Option<&Shown>,
-) -> Vec<DetectorResult> {
-    let came = |detector: &Detector| {
-        if let Some(option) = detector.lacks(&kernel.config) {
-            return Some((Sight::Absent, format!("the kernel has no {option}")));
-        }
-        if let Some((sight, detail)) = shown.get(detector.name) {
-            return Some((*sight, condition(detector, kernel, detail)));
-        }
-        let (sight, detail) = of_configuration?.get(detector.name)?;
-        let detail = format!("{detail}; on a kernel of the same configuration");
-        Some((*sight, detail))
-    };
-    let result = |detector: &Detector| {
-        let (sight, detail) = came(detector)?;
-        Some(DetectorResult {
-            name: detector.name.to_owned(),
-            stack: kernel.ground.stack.clone(),
-            profile: kernel.ground.profile.clone(),
-            sight,
-            detail,
-        })
-    };
-    DETECTORS.iter().filter_map(result).collect()
+) -> anyhow::Result<Vec<DetectorResult>> {
+    let all = DETECTORS.iter().map(|detector| {
+        let came = came(detector, config, shown, of_configuration);
+        let (sight, detail) = came.with_context(|| {
+            let Ground { stack, profile, .. } = ground;
+            format!(
+                "nobody knows whether {} is seen on {stack} ({profile})",
+                detector.name
+            )
+        })?;
+        Ok(result(detector, ground, sight, detail))
+    });
+    all.collect()
+}
+
+/// Returns what is known of a detector on a kernel that showed some itself.
+fn came(
+    detector: &Detector,
+    config: &str,
+    shown: &Shown,
+    of_configuration: Option<&Shown>,
+) -> Option<(Sight, String)> {
+    if let Some(absent) = absent(detector, config) {
+        return Some(absent);
+    }
+    if let Some((sight, detail)) = shown.get(detector.name) {
+        return Some((*sight, condition(detector, config, detail)));
+    }
+    let of_configuration = of_configuration.filter(|_| detector.is_of_configuration());
+    elsewhere(detector, config, of_configuration?)
+}
+
+fn absent(detector: &Detector, config: &str) -> Option<(Sight, String)> {
+    let option = detector.lacks(config)?;
+    Some((Sight::Absent, format!("the kernel has no {option}")))
+}
+
+fn elsewhere(detector: &Detector, config: &str, shown: &Shown) -> Option<(Sight, String)> {
+    let (sight, detail) = shown.get(detector.name)?;
+    let detail = format!("{detail}; on a kernel of the same configuration");
+    Some((*sight, condition(detector, config, &detail)))
+}
+
+fn result(detector: &Detector, ground: &Ground, sight: Sight, detail: String) -> DetectorResult {
+    DetectorResult {
+        name: detector.name.to_owned(),
+        stack: ground.stack.clone(),
+        profile: ground.profile.clone(),
+        sight,
+        detail,
+    }
 }
 
 /// Adds on which machines it looks, if not on all.
-fn condition(detector: &Detector, kernel: &Kernel<'_>, detail: &str) -> String {
-    match detector.condition(&kernel.config) {
+fn condition(detector: &Detector, config: &str, detail: &str) -> String {
+    match detector.condition(config) {
         Some(words) => {
             format!("{detail}; looks only where `{words}` is said, as on {LEAK_MACHINE}")
         }
         None => detail.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

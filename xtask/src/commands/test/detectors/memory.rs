@@ -1,23 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What kernels have shown before, in the cache: by the kernel, and by all that the
-//! showing went through, this program included, for it is the judge. Nothing that was
-//! not seen is remembered.
+//! showing went through, this program included, for it is the judge, and has the source
+//! of the canaries in it. Nothing that was not seen is remembered.
+
+use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
-use selftests::canary;
+use selftests::canary::detector::Place;
 use sha2::{Digest, Sha256};
 use testbed_host::cache::publish;
+use vm_images::machine::Machine;
+use vm_images::needs::GuestNeeds;
 
 use super::super::Ready;
 use super::super::prepare::{Ground, hex};
-use super::Shown;
-use crate::cli::{DEFAULT_MACHINE, TestArgs};
+use super::{Shown, machine_of};
+use crate::cli::TestArgs;
 use crate::result::{DetectorResult, Sight};
 use crate::session::Session;
 
 /// Changes when what is remembered is written in another way.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+
+/// What makes kernels alike for the detectors that one of them shows for all: how they are
+/// built, and what their guests are given. The kernel itself, which guests carry for a
+/// kexec as well, has no part in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Configuration([String; 2]);
+
+impl Configuration {
+    /// Returns that of a kernel with this `.config`.
+    pub(super) fn of(config: &str, needs: &GuestNeeds) -> Self {
+        Self([config.to_owned(), format!("{needs:?}")])
+    }
+}
 
 /// What kernels have shown before.
 #[derive(Debug)]
@@ -31,26 +48,33 @@ impl Memory {
     /// Returns the memory of what goes through this program and this rig.
     ///
     /// # Errors
-    /// When the program cannot be read, or the cache has no room.
+    /// When the program or PID 1 cannot be read, a machine was not set up, or the cache has
+    /// no room.
     pub(super) fn new(ready: &Ready, args: &TestArgs, session: &Session) -> anyhow::Result<Self> {
         let rig = &ready.rig;
-        let judge = fs::read("/proc/self/exe")?;
         let start = if args.no_template { "boot" } else { "template" };
-        let machines = [canary::LEAK_MACHINE, DEFAULT_MACHINE];
-        let machines = machines.iter().filter_map(|name| rig.machine(name).ok());
         let mut common = vec![
             FORMAT.to_owned(),
-            hex(&Sha256::digest(&judge)),
+            judge()?.to_owned(),
+            hex(&Sha256::digest(fs::read(&rig.guest)?)),
             rig.qemu.full_version.clone(),
             rig.accelerator.to_string(),
             start.to_owned(),
-            args.machine.clone().unwrap_or_default(),
         ];
-        common.extend(machines.map(|machine| format!("{machine:?}")));
+        common.extend(machines(args, |name| rig.machine(name))?);
         Ok(Self {
             dir: session.cache.dir(&["detectors"])?,
             common,
         })
+    }
+
+    /// Returns the memory in a folder, of kernels that have nothing in common.
+    #[cfg(test)]
+    pub(super) const fn at(dir: Utf8PathBuf) -> Self {
+        Self {
+            dir,
+            common: Vec::new(),
+        }
     }
 
     /// Returns what a kernel showed before, if all of it was seen.
@@ -81,22 +105,26 @@ impl Memory {
         Ok(publish(&path, &serde_json::to_vec_pretty(shown)?)?)
     }
 
-    /// Returns what was shown for all kernels of a configuration, if all of it was seen.
-    pub(super) fn of_configuration(&self, config: &str) -> Option<Shown> {
-        let bytes = fs::read(self.of(&[config.to_owned()])).ok()?;
+    /// Returns what the kernel showed that led its configuration, if all of it was seen.
+    pub(super) fn of_configuration(&self, configuration: &Configuration) -> Option<Shown> {
+        let bytes = fs::read(self.of(&configuration.0)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Remembers what was shown for all kernels of a configuration, unless something was
+    /// Remembers what the kernel showed that leads its configuration, unless something was
     /// not seen.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn keep_configuration(&self, config: &str, shown: &Shown) -> anyhow::Result<()> {
+    pub(super) fn keep_configuration(
+        &self,
+        configuration: &Configuration,
+        shown: &Shown,
+    ) -> anyhow::Result<()> {
         if shown.values().any(|(sight, _)| *sight == Sight::Blind) {
             return Ok(());
         }
-        let path = self.of(&[config.to_owned()]);
+        let path = self.of(&configuration.0);
         Ok(publish(&path, &serde_json::to_vec_pretty(shown)?)?)
     }
 
@@ -106,17 +134,34 @@ impl Memory {
     }
 }
 
-/// What makes a kernel's guests what they are.
+/// Returns a name for the content of this program, which stays the same while it runs.
+fn judge() -> std::io::Result<&'static str> {
+    static JUDGE: OnceLock<String> = OnceLock::new();
+    if let Some(known) = JUDGE.get() {
+        return Ok(known);
+    }
+    let program = fs::read("/proc/self/exe")?;
+    Ok(JUDGE.get_or_init(|| hex(&Sha256::digest(&program))))
+}
+
+/// Returns all of the machines that canaries are pulled on.
+fn machines<'a>(
+    args: &TestArgs,
+    find: impl Fn(&str) -> anyhow::Result<&'a Machine>,
+) -> anyhow::Result<Vec<String>> {
+    let places = [Place::Leaks, Place::Shared, Place::Stalled, Place::Alone];
+    let machine = |place| Ok(format!("{:?}", find(machine_of(place, args))?));
+    places.into_iter().map(machine).collect()
+}
+
+/// What makes a kernel's guests what they are. Its modules are of its own and of this
+/// program's source.
 fn own(ground: &Ground) -> Vec<String> {
-    let name = |path: Option<&Utf8PathBuf>| {
-        let name = path.and_then(|path| path.file_name());
-        name.unwrap_or_default().to_owned()
-    };
+    // It is named by its content.
+    let initramfs = ground.initramfs.file_name().unwrap_or_default();
     vec![
         ground.kernel.id.clone(),
-        // Both are named by their content.
-        name(ground.modules.as_ref()),
-        name(Some(&ground.initramfs)),
+        initramfs.to_owned(),
         format!("{:?}", ground.guest),
     ]
 }
@@ -133,6 +178,44 @@ fn key<'a>(parts: impl Iterator<Item = &'a String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
+    use clap::Parser;
+    use selftests::canary::LEAK_MACHINE;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(words: &[&str]) -> TestArgs {
+        let words = ["cargo xtask", "test"].iter().chain(words);
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Test(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_machines_are_those_that_canaries_are_pulled_on() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-images/machines");
+        let load = |name: &str| {
+            let path = Utf8Path::new(folder).join(format!("{name}.yaml"));
+            Machine::load(&path).unwrap()
+        };
+        let there = [load(LEAK_MACHINE), load("switch")];
+        let find = |name: &str| {
+            let mut there = there.iter();
+            let machine = there.find(|one| one.name == name);
+            machine.ok_or_else(|| anyhow::anyhow!("no `{name}`"))
+        };
+        let mut used = machines(&args(&["--machine", "switch"]), find).unwrap();
+        used.sort();
+        used.dedup();
+        let mut expected = there.each_ref().map(|machine| format!("{machine:?}"));
+        expected.sort();
+        assert_eq!(used, expected);
+        // What is not there is not left out.
+        let error = machines(&args(&[]), find).unwrap_err();
+        assert_eq!(error.to_string(), "no `edu-pair`");
+    }
 
     #[test]
     fn every_part_makes_another_key() {

@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use selftests::canary::LEAK_MACHINE;
 use selftests::canary::detector::{Detector, Place, Sighting, words};
 use selftests::outcome::Outcome;
 use testbed_host::events::Activity;
@@ -14,8 +13,8 @@ use vm_images::machine::Machine;
 
 use super::super::prepare::Ground;
 use super::super::{Ready, cells, start};
-use super::{Kernel, Shown};
-use crate::cli::{DEFAULT_MACHINE, TestArgs};
+use super::{Kernel, Shown, machine_of};
+use crate::cli::TestArgs;
 use crate::commands::canary::guest::{Guest, Patience, Pulled};
 use crate::result::Sight;
 use crate::session::Session;
@@ -158,10 +157,8 @@ impl Stage<'_> {
     }
 
     fn machine(&self, trial: &Trial<'_>) -> anyhow::Result<&Machine> {
-        self.ready.rig.machine(match trial.detectors[0].place {
-            Place::Leaks => LEAK_MACHINE,
-            _ => self.args.machine.as_deref().unwrap_or(DEFAULT_MACHINE),
-        })
+        let name = machine_of(trial.detectors[0].place, self.args);
+        self.ready.rig.machine(name)
     }
 
     fn go_on(&self) -> anyhow::Result<()> {
