@@ -29,6 +29,10 @@ rests on has changed by content; the others keep their result, marked `=` in the
 `kept` in result.json. A mistake is shown, and the next save waited for. A save while cells \
 run ends them and begins anew. Every turn has a run folder; `--out` is refused.
 
+No kernel is made to show that its complaints are seen: what `test` had one of the same \
+configuration show is told, and where that is nothing, a note says so. `--no-canaries` is \
+refused.
+
 Ctrl-C ends it, with exit code 130; 2 wrong input; 3 infrastructure.";
 
 const BENCH_NOTES: &str = "\

@@ -163,6 +163,7 @@ fn words_that_no_save_can_mend_end_it() {
             "there is no kernel tree at `no-such`",
         ),
         (&["--out", "runs"], "`watch` does not take `--out runs`"),
+        (&["--no-canaries"], "`watch` does not take `--no-canaries`"),
     ] {
         let mut watch = Watch::start(place.path(), words);
         watch.until(said);

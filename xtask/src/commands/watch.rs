@@ -40,6 +40,13 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
             "every turn has a run folder of its own; `target/testbed/runs/latest` is the newest",
         ));
     }
+    if args.no_canaries {
+        return Err(bad_input(
+            "`watch` does not take `--no-canaries`",
+            "it has no kernel show that its complaints are seen; it only tells what \
+             `cargo xtask test` had them show",
+        ));
+    }
     if MutantsWanted::take_from(&args.source.stacks).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",

@@ -109,6 +109,34 @@ pub(crate) fn show(
     Ok(known.into_values().flatten().collect())
 }
 
+impl Ready {
+    /// Returns what is remembered of the detectors of these kernels, or of others of the same
+    /// configuration; of some, that may be nothing. No kernel is made to go wrong.
+    ///
+    /// # Errors
+    /// When the memory cannot be read.
+    pub(crate) fn remembered_detectors(
+        &self,
+        args: &TestArgs,
+        session: &Session,
+    ) -> anyhow::Result<Vec<DetectorResult>> {
+        let memory = Memory::new(self, args, session)?;
+        let mut all = Vec::new();
+        for ground in &self.grounds {
+            if let Some(known) = memory.of_kernel(ground) {
+                all.extend(known);
+                continue;
+            }
+            let config = fs::read_to_string(ground.kernel.config())?;
+            let configuration = Configuration::of(&config, &ground.guest);
+            if let Some(shown) = memory.of_configuration(&configuration) {
+                all.extend(of_another(ground, &config, &shown));
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// Returns the name of the machine on which canaries of a place are pulled.
 fn machine_of(place: Place, args: &TestArgs) -> &str {
     match place {
@@ -188,6 +216,16 @@ fn came(
     }
     let of_configuration = of_configuration.filter(|_| detector.is_of_configuration());
     elsewhere(detector, config, of_configuration?)
+}
+
+/// Returns what another kernel of the same configuration showed, as results of this one.
+fn of_another(ground: &Ground, config: &str, shown: &Shown) -> Vec<DetectorResult> {
+    let known = DETECTORS.iter().filter_map(|detector| {
+        let came = absent(detector, config).or_else(|| elsewhere(detector, config, shown));
+        let (sight, detail) = came?;
+        Some(result(detector, ground, sight, detail))
+    });
+    known.collect()
 }
 
 fn absent(detector: &Detector, config: &str) -> Option<(Sight, String)> {

@@ -3,6 +3,7 @@
 //! content of all that it rests on, never the names or times of files.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8Path;
@@ -40,6 +41,8 @@ pub(super) struct Memory {
     results: Mutex<BTreeMap<CellPlan, VecDeque<Known>>>,
     /// What the user saw a verdict on last; empty when they saw a mistake.
     seen: Mutex<Vec<(CellPlan, Identity)>>,
+    /// Whether the user heard of kernels that did not show what they see.
+    has_spoken: AtomicBool,
 }
 
 impl Memory {
@@ -76,6 +79,11 @@ impl Memory {
     /// Returns whether the user's last verdict was on exactly these cells.
     pub(super) fn is_seen(&self, cells: &[(CellPlan, Identity)]) -> bool {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == cells
+    }
+
+    /// Returns whether this is the first time that it is asked for.
+    pub(super) fn is_first_word(&self) -> bool {
+        !self.has_spoken.swap(true, Ordering::SeqCst)
     }
 
     /// Notes what the user has a verdict on now.
@@ -235,6 +243,13 @@ mod tests {
         }
         assert!(memory.known(&plan(), &identity("c")).is_none());
         assert!(memory.known(&plan(), &identity("0")).is_some());
+    }
+
+    #[test]
+    fn what_need_be_said_once_is() {
+        let memory = Memory::default();
+        assert!(memory.is_first_word());
+        assert!(!memory.is_first_word());
     }
 
     #[test]

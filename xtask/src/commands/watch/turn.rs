@@ -15,7 +15,7 @@ use crate::commands::test::{self, Inquiry, Ready, kselftest};
 use crate::plan::CellPlan;
 use crate::render::watch::Turn;
 use crate::render::{self, watch};
-use crate::result::CellResult;
+use crate::result::{CellResult, DetectorResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
@@ -116,7 +116,10 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let results = known
         .into_iter()
         .filter_map(|kept| kept.or_else(|| ran.next()));
-    let result = ready.result(results.collect(), began, &folder);
+    let detectors = remembered_detectors(&ready, args, session, memory)?;
+    let result = ready
+        .result(results.collect(), began, &folder)
+        .with_detectors(detectors);
     folder.finish(&result, &session.layout)?;
     laps.lap("cells");
     session.progress.clear();
@@ -127,6 +130,43 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
         cells: result.cells,
         laps,
     }))
+}
+
+/// Returns what is remembered of the detectors; once, says where nothing is: an edit makes
+/// a new kernel, and a turn is too short to have each show its own.
+fn remembered_detectors(
+    ready: &Ready,
+    args: &TestArgs,
+    session: &Session,
+    memory: &Memory,
+) -> anyhow::Result<Vec<DetectorResult>> {
+    let known = ready.remembered_detectors(args, session)?;
+    let kernels = ready.grounds.iter();
+    let kernels: Vec<_> = kernels
+        .map(|ground| (ground.stack.as_str(), ground.profile.as_str()))
+        .collect();
+    let unknown = without_detectors(&kernels, &known);
+    if !unknown.is_empty() && memory.is_first_word() {
+        let unknown = unknown.join(", ");
+        let text = format!(
+            "{unknown}: did not show that complaints are seen; `cargo xtask test` has each \
+             kernel do so"
+        );
+        session.progress.event(Event::Note { text });
+    }
+    Ok(known)
+}
+
+/// Returns the kernels, stack and profile, of whose detectors nothing is known.
+fn without_detectors(kernels: &[(&str, &str)], known: &[DetectorResult]) -> Vec<String> {
+    let is_unknown = |(stack, profile): &&(&str, &str)| {
+        let mut known = known.iter();
+        !known.any(|one| one.stack == *stack && one.profile == *profile)
+    };
+    let unknown = kernels.iter().filter(is_unknown);
+    unknown
+        .map(|(stack, profile)| format!("{stack} ({profile})"))
+        .collect()
 }
 
 fn identities(
@@ -168,4 +208,24 @@ fn keep(
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::Sight;
+
+    #[test]
+    fn kernels_of_which_nothing_is_known_are_named() {
+        let known = [DetectorResult {
+            name: "WARN".to_owned(),
+            stack: "base".to_owned(),
+            profile: "fast".to_owned(),
+            sight: Sight::Seen,
+            detail: String::new(),
+        }];
+        let kernels = [("base", "fast"), ("series", "fast"), ("base", "kasan")];
+        let unknown = without_detectors(&kernels, &known);
+        assert_eq!(unknown, ["series (fast)", "base (kasan)"]);
+    }
 }

@@ -118,3 +118,16 @@ fn a_detector_of_which_nothing_is_known_does_not_vanish() {
     let error = of(&own, Some(&of_configuration)).unwrap_err().to_string();
     assert!(error.contains("whether WARN is seen"), "{error}");
 }
+
+#[test]
+fn what_another_kernel_showed_is_said_to_be_its() {
+    let (_guard, dir) = place();
+    let told = of_another(&ground("k", &dir), CONFIG, &all_seen());
+    assert_eq!(told.len(), DETECTORS.len());
+    for one in told {
+        let is_elsewhere = one
+            .detail
+            .ends_with("; on a kernel of the same configuration");
+        assert_eq!(one.sight == Sight::Seen, is_elsewhere, "{one:?}");
+    }
+}
