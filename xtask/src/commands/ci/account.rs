@@ -45,9 +45,9 @@ pub(super) fn summary(steps: &[Step], took: Duration) -> String {
     let mut text = format!("\nci, {} s\n", took.as_secs());
     for step in steps {
         let (word, why) = match &step.came {
-            Came::Passed => ("passed", ""),
-            Came::Failed(..) => ("FAILED", " (see above)"),
-            Came::Skipped(why) => ("skipped", why.as_str()),
+            Came::Passed => ("passed", String::new()),
+            Came::Failed(..) => ("FAILED", " (see above)".to_owned()),
+            Came::Skipped(why) => ("skipped", format!(": {why}")),
         };
         text += &format!("  {word:<8} {} ({} s){why}\n", step.name, step.secs);
     }
@@ -75,7 +75,7 @@ mod tests {
         let steps = [
             step("one", Came::Passed),
             step("two", Came::Failed("because".to_owned(), Exit::Finding)),
-            step("three", Came::Skipped(": no time".to_owned())),
+            step("three", Came::Skipped("no time".to_owned())),
         ];
         insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @r"
 
