@@ -78,11 +78,11 @@ impl Noticers {
         let mut without = scenario.fails_without.iter();
         without.any(|name| self.series.contains(name))
             || self.here.contains_key(&scenario.name)
-            || words_in_common(&mutant.function, &scenario.name) > 0
+            || words_in_common(mutant, &scenario.name) > 0
     }
 
     /// Returns the scenarios in order: the one that noticed this mutant before, those
-    /// that noticed others of the function, those whose names have words of its name,
+    /// that noticed others of the function, those whose names have words of it,
     /// those with teeth for the series, the quick.
     pub(super) fn order<'s>(
         &self,
@@ -99,7 +99,7 @@ impl Noticers {
             (
                 last != Some(&scenario.name),
                 Reverse(in_function.copied().unwrap_or(0)),
-                Reverse(words_in_common(&mutant.function, &scenario.name)),
+                Reverse(words_in_common(mutant, &scenario.name)),
                 !scenario.fails_without.iter().any(bites),
                 estimate(scenario).unwrap_or(u64::MAX),
                 scenario.name.clone(),
@@ -109,10 +109,14 @@ impl Noticers {
     }
 }
 
-/// How many words of a function's name are in a scenario's: what is about retrieving is
-/// likely to notice a mistake there.
-fn words_in_common(function: &str, scenario: &str) -> usize {
-    let words: BTreeSet<&str> = function.split(['-', '_']).collect();
+/// How many words of the function's name, or of the title of a mutant of somebody's own,
+/// are in a scenario's name: what is about retrieving is likely to notice a mistake there.
+fn words_in_common(mutant: &Mutant, scenario: &str) -> usize {
+    let about = match mutant.function.as_str() {
+        "" => &mutant.title,
+        function => function,
+    };
+    let words: BTreeSet<&str> = about.split(|c: char| !c.is_alphanumeric()).collect();
     let in_name = |word: &&&str| scenario.split(['-', '.']).any(|one| one == **word);
     words.iter().filter(in_name).count()
 }
@@ -185,6 +189,14 @@ mod tests {
         );
         assert_eq!(
             names(&mutant("luo-do-slow-drop-put-1", "luo-do-slow")),
+            ["slow", "bites", "quick", "sees-get", "sees-it"]
+        );
+        let own = Mutant {
+            title: "the slow one is left out".to_owned(),
+            ..mutant("own", "")
+        };
+        assert_eq!(
+            names(&own),
             ["slow", "bites", "quick", "sees-get", "sees-it"]
         );
         let is_likely = |one: &&&Scenario| noticers.is_likely(&mutant("s", "be-slow"), one);
