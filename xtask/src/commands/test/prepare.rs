@@ -176,8 +176,17 @@ pub(super) fn mutated(
         initramfs,
         jobs,
         in_tree: BTreeMap::new(),
-        ..series.clone()
+        ..short_lived(series)
     })
+}
+
+/// Returns a kernel that panics when it breaks. A task that dies of an oops takes its locks
+/// along, and whoever waits for them waits until the time is up; of a mutant, nobody wants
+/// to know more by then.
+pub(super) fn short_lived(ground: &Ground) -> Ground {
+    let mut ground = ground.clone();
+    ground.guest.kernel_arguments += " oops=panic kasan.fault=panic";
+    ground
 }
 
 /// Returns the first half of a sum as text.

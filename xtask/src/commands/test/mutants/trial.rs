@@ -74,15 +74,16 @@ impl Trial<'_> {
     }
 
     /// What a scenario that fails on the series comes to must not be chance: it runs
-    /// there once more, and is left out if it comes to something else.
+    /// there once more, as on a mutant, and is left out if it comes to something else.
     fn confirm(&mut self) -> anyhow::Result<()> {
         let mut failing = self.scenarios.clone();
         failing.retain(|one| self.known.fails(one));
+        let ground = prepare::short_lived(self.ground);
         let hearing = Hearing {
             court: self.court,
             plan: &self.plan,
             known: &self.known,
-            ground: self.ground,
+            ground: &ground,
         };
         for name in hearing.fickle(failing)? {
             let text = format!("`{name}` fails on the series in more than one way");
