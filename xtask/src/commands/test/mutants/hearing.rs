@@ -13,7 +13,8 @@ use super::known::{Known, is_proof};
 use crate::commands::test::cells::{self, Cell, Judge, Test};
 use crate::commands::test::loads::Load;
 use crate::commands::test::prepare::Ground;
-use crate::commands::test::{RunJudge, start, start_from};
+use crate::commands::test::running::RunJudge;
+use crate::commands::test::start::{self, start_from};
 use crate::plan::{CellPlan, Plan};
 use crate::result::CellResult;
 
