@@ -14,12 +14,11 @@ use vm_images::template::Template;
 use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, Sharer, VmSpec};
 
-use super::judge::Binaries;
-use super::kselftest::InTree;
 use super::loads::Load;
 use super::prepare::Ground;
 use crate::commands::rig::Rig;
 use crate::plan::CellPlan;
+use crate::record::{Binaries, InTree};
 use crate::session::Session;
 
 /// Memory that QEMU itself takes beside the guest's, in MiB.

@@ -7,12 +7,13 @@ use vm_images::transcript::{self, Transcript};
 
 use super::cells::{self, Cell, Judge};
 use super::history::History;
+use super::loads;
 use super::ready::Ready;
 use super::start::{self, start_from};
-use super::{judge, loads};
 use crate::cli::TestArgs;
 use crate::commands::rig::Rig;
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::result::CellResult;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
@@ -113,7 +114,7 @@ fn judge_cell(
     folder: &RunFolder,
     session: &Session,
 ) -> CellResult {
-    let record = judge::Record {
+    let record = Record {
         plan: cell.plan.clone(),
         contains: cell.ground.contains.clone(),
         partly: cell.ground.partly.clone(),
