@@ -32,10 +32,7 @@ pub(crate) fn run_cells(
     session: &Session,
     tell: &(dyn Fn(&Cell<'_>, &CellResult) + Sync),
 ) -> anyhow::Result<Vec<CellResult>> {
-    let Ready { rig, grounds, .. } = ready;
-    let jobs = args
-        .jobs
-        .map_or_else(|| cells::jobs_that_fit(grounds, rig), |jobs| jobs as usize);
+    let (rig, jobs) = (&ready.rig, cells::jobs(args, ready));
     let to_run: Vec<Cell<'_>> = cells.iter().filter(|cell| cell.runs()).cloned().collect();
     let starts = if args.no_template {
         Vec::new()

@@ -183,10 +183,7 @@ impl Hearing<'_> {
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let jobs = args.jobs.map_or_else(
-            || cells::jobs_that_fit(&ready.grounds, &ready.rig),
-            |jobs| jobs as usize,
-        );
+        let jobs = cells::jobs(args, ready);
         let mut crowded = cells.clone();
         let on = |machine: &str| {
             cells
