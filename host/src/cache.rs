@@ -113,9 +113,23 @@ pub fn publish(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
     parts.persist(path).map(drop).map_err(|error| error.error)
 }
 
+/// Returns the first 128 bits of a sum in hexadecimal, enough to name things by; all of
+/// what is shorter.
+pub fn hex(sum: &[u8]) -> String {
+    let bytes = sum.iter().take(16);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_the_first_half_of_a_sum() {
+        assert_eq!(hex(&[0x0a, 0xff]), "0aff");
+        let sum: Vec<u8> = (0..32).collect();
+        assert_eq!(hex(&sum), "000102030405060708090a0b0c0d0e0f");
+    }
 
     fn choose(vars: &[(&str, &str)]) -> Result<Utf8PathBuf, CacheError> {
         Cache::choose(|name| {

@@ -2,6 +2,7 @@
 //! Names for content: SHA-256 over parts that cannot run into one another.
 
 use sha2::{Digest, Sha256};
+use testbed_host::cache::hex;
 
 /// Hashes labelled parts.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +23,7 @@ impl ContentId {
 
     /// Returns the first 128 bits in hexadecimal, enough to name things by.
     pub(crate) fn finish(self) -> String {
-        self.0.finalize()[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&self.0.finalize())
     }
 }
 

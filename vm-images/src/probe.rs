@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use testbed_host::cache::publish;
+use testbed_host::cache::{hex, publish};
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Observer;
 
@@ -143,13 +143,7 @@ impl Probe<'_> {
             hash.update(part);
             hash.update([0]);
         }
-        let hex: String = hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("accelerator-{hex}")
+        format!("accelerator-{}", hex(&hash.finalize()[..8]))
     }
 }
 

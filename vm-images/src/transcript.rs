@@ -25,6 +25,17 @@ const FILE_NAME: &str = "transcript.json";
 /// Larger files than this are none of ours, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// More than a machine may write to its console, in bytes.
+const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Returns what all kernels of a run wrote to the console, from the run's folder.
+///
+/// # Errors
+/// When there is none, or it is larger than any of ours.
+pub fn read_console(dir: &Utf8Path) -> io::Result<Vec<u8>> {
+    read_plain(&dir.join("serial.log"), CONSOLE_BYTES_MAX)
+}
+
 /// The account of one run of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {

@@ -17,7 +17,7 @@ pub(crate) use splat::SplatEvidence;
 pub(crate) use splat::SplatLine;
 use symbols::Symbols;
 
-use crate::commands::test::judge::{FILE_NAME as RECORD, Record};
+use crate::record::{FILE_NAME as RECORD, Record};
 use crate::result::RunResult;
 use crate::run_folder::RunFolder;
 

@@ -10,9 +10,6 @@ use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::test::Ready;
-use crate::result::{CellResult, RunResult};
-
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct CellPlan {
@@ -167,13 +164,6 @@ impl Plan {
             }
         }
         self
-    }
-
-    /// Returns what the run came to, from the results of its cells.
-    pub(crate) fn result(&self, ready: &Ready, cells: Vec<CellResult>) -> RunResult {
-        let (tree, prerequisites) = (ready.tree.clone(), self.prerequisites.clone());
-        RunResult::new(tree, self.series.clone(), prerequisites, cells)
-            .with_stacks(ready.stacks.clone())
     }
 }
 

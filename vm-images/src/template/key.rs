@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::Utf8Path;
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
+use testbed_host::cache::hex;
 
 use crate::qemu::{Memory, Qemu, Wiring, arguments};
 use crate::vm::VmSpec;
@@ -37,12 +38,7 @@ pub(super) fn key(spec: &VmSpec) -> std::io::Result<String> {
     for file in [&spec.kernel, &spec.initramfs] {
         part(&fs::read(file)?);
     }
-    let hex = hash
-        .finalize()
-        .iter()
-        .take(16)
-        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-    Ok(hex)
+    Ok(hex(&hash.finalize()))
 }
 
 /// Returns the host's name for its boot: what the processor's clock counts, and

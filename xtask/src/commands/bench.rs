@@ -9,8 +9,8 @@ mod cells;
 mod cost;
 mod edit;
 mod fragment;
-pub(crate) mod host;
 mod leftovers;
+pub(crate) mod load;
 mod ours;
 mod page;
 pub(crate) mod report;
@@ -26,12 +26,13 @@ use testbed_host::lock::FileLock;
 
 use self::case::Bench;
 pub(crate) use self::case::{Case, Claim};
-use self::host::{Clocks, Host};
+use self::load::Clocks;
 use self::report::{CaseReport, Report, SCHEMA};
 use crate::cli::{BenchArgs, BenchFormat, Cli, Command};
 use crate::commands::doctor;
 use crate::commands::sources::{Request, Sources};
 use crate::exit::{Exit, bad_input};
+use crate::host::Host;
 use crate::render;
 use crate::session::Session;
 

@@ -16,10 +16,10 @@ use testbed_host::process::Tool;
 
 use self::account::{Came, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
-use crate::commands::test::judge::Record;
 use crate::commands::{doctor, generate, patch_style, test};
 use crate::exit::{self, Exit, bad_input};
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::render;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;

@@ -7,11 +7,11 @@ use camino::Utf8Path;
 use selftests::scenario::Scenario;
 
 use crate::cli::ReportArgs;
-use crate::commands::test::judge::Record;
 use crate::commands::{generate, show};
 use crate::comparison::{self, Comparison};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan};
+use crate::record::Record;
 use crate::result::{CellResult, RunResult};
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;

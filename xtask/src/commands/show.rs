@@ -7,6 +7,7 @@ use std::io::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use selftests::scenario::{Scenario, Stage, Step};
+use testbed_host::cache::hex;
 use testbed_host::files::read_plain;
 
 use crate::cli::{Format, ShowArgs};
@@ -139,8 +140,7 @@ impl Workflow {
         }
         let mut token = [0; 16];
         rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty())?;
-        let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(render::unread(&text, &token))
+        Ok(render::unread(&text, &hex(&token)))
     }
 
     /// Leaves the summary, and annotations at the lines of scenarios.

@@ -2,10 +2,11 @@
 //! Figures for people: a block and a last line for each case, and the sections
 //! of BENCHMARKS.md.
 
-use crate::commands::bench::host::{Host, Load};
+use crate::commands::bench::load::Load;
 use crate::commands::bench::report::{CaseReport, Outcome, Report, SideReport};
 use crate::commands::bench::stats::{ROUNDS_FOR_A_RATIO, Spread};
 use crate::commands::bench::{Case, Claim};
+use crate::host::Host;
 
 /// Returns the names of the cases and what they are about.
 pub(crate) fn list(cases: &[Case]) -> String {

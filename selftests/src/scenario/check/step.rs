@@ -156,6 +156,7 @@ impl Checker<'_> {
         })
     }
 
+    /// A race whose first step stands still until the others are done.
     fn held_race(
         &mut self,
         number: usize,
@@ -167,14 +168,12 @@ impl Checker<'_> {
         self.one_return(&raw.value)?;
         let returns = self.returns(race.value.returns.as_ref())?;
         let action = self.inner(race, stage)?;
-        let at = self.hold_point(at)?;
-        let hold = |action: &Action| Action::Hold {
-            action: Box::new(action.clone()),
-            at,
-        };
-        let mut steps = vec![Step {
+        let hold = Step {
             number,
-            action: hold(&action),
+            action: Action::Hold {
+                action: Box::new(action.clone()),
+                at: self.hold_point(at)?,
+            },
             returns: Returns::Ok,
             calls: Vec::new(),
             order: Vec::new(),
@@ -182,18 +181,37 @@ impl Checker<'_> {
             teeth: false,
             because: raw.value.because.clone(),
             place: raw.place,
-        }];
+        };
         let given = raw.value.meanwhile.as_ref();
-        let Some(meanwhile) = given.filter(|steps| !steps.value.is_empty()) else {
+        let Some(given) = given.filter(|steps| !steps.value.is_empty()) else {
             let hint = Some("say in `meanwhile` what is done until then".to_owned());
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
+        let (meanwhile, waiting) = self.meanwhile(number + 1, stage, &given.value)?;
+        let last = number + 1 + given.value.len();
+        let release = self.release(last, raw, action, returns)?;
+        let end = waiting.map(|end| Step {
+            number: last + 1,
+            ..end
+        });
+        let steps = [hold].into_iter().chain(meanwhile);
+        Ok(steps.chain([release]).chain(end).collect())
+    }
+
+    /// What is done while another stands still, from `number` on, and the end of the one
+    /// that comes to wait for it, if one does.
+    fn meanwhile(
+        &mut self,
+        number: usize,
+        stage: usize,
+        given: &[At<RawStep>],
+    ) -> Checked<(Vec<Step>, Option<Step>)> {
+        let mut steps = Vec::new();
         let mut waiting = None;
-        for (index, step) in meanwhile.value.iter().enumerate() {
+        for (number, step) in (number..).zip(given) {
             if !self.is_when(&step.value.when)? {
                 continue;
             }
-            let number = number + 1 + index;
             let Some(functions) = &step.value.waits_in else {
                 steps.push(self.step(number, stage, step, Part::Meanwhile)?);
                 continue;
@@ -206,7 +224,17 @@ impl Checker<'_> {
             steps.push(wait);
             waiting = Some(end);
         }
-        let last = number + 1 + meanwhile.value.len();
+        Ok((steps, waiting))
+    }
+
+    /// The end of the one that stood still, with what must be seen by then.
+    fn release(
+        &self,
+        number: usize,
+        raw: &At<RawStep>,
+        action: Action,
+        returns: Returns,
+    ) -> Checked<Step> {
         let mut end = RawStep {
             observe: Some(At {
                 value: action.to_string().chars().take(50).collect(),
@@ -219,8 +247,8 @@ impl Checker<'_> {
         let order = self.order(&end)?;
         let log = self.log(&end)?;
         self.nothing_left(&end, &action)?;
-        steps.push(Step {
-            number: last,
+        Ok(Step {
+            number,
             action: Action::Release {
                 action: Box::new(action),
             },
@@ -231,12 +259,7 @@ impl Checker<'_> {
             teeth: end.teeth,
             because: None,
             place: raw.place,
-        });
-        steps.extend(waiting.map(|end| Step {
-            number: last + 1,
-            ..end
-        }));
-        Ok(steps)
+        })
     }
 
     /// A step that comes to wait for the one that stands still, and its end.

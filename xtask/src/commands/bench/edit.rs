@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use super::case::{Bench, Came, Sample, Side};
 use super::ours::{Figure, Ours};
 use crate::cli::{BenchArgs, DEFAULT_SERIES};
-use crate::commands::test::judge::Record;
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::run_folder::{PLAN, RunFolder};
 use crate::session::Session;
 

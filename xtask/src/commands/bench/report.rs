@@ -7,9 +7,10 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::case::{Case, Claim, Sample, Side};
-use super::host::{Host, Load};
+use super::load::Load;
 use super::rounds::Measured;
 use super::stats::{Ratio, Spread, ratio, spread};
+use crate::host::Host;
 
 /// The version of the JSON.
 pub(crate) const SCHEMA: u32 = 1;

@@ -7,11 +7,10 @@ use selftests::canary;
 use selftests::evidence::{Ending, Evidence};
 use selftests::klog::Log;
 use selftests::outcome::{self, Judgement};
-use testbed_host::files::read_plain;
+use vm_images::transcript::read_console;
 use vm_images::vm::{self, Job, StageJob, VmSpec};
 
 use super::kit::Kit;
-use crate::commands::test::judge::CONSOLE_BYTES_MAX;
 use crate::session::Session;
 
 /// How long a guest may be silent beyond its own time limit; these are made to be.
@@ -64,8 +63,7 @@ impl Guest<'_> {
     pub(crate) fn run(&self, mut spec: VmSpec, session: &Session) -> Pulled {
         spec.deadlines.stage_margin = self.patience.silence;
         let transcript = vm::run(&spec, &self.job(), &session.cancel, &session.progress);
-        let console = spec.artifacts.join("serial.log");
-        let serial = read_plain(&console, CONSOLE_BYTES_MAX).unwrap_or_default();
+        let serial = read_console(&spec.artifacts).unwrap_or_default();
         let log = Log::parse(&serial);
         let evidence = Evidence::of(&transcript, &serial);
         let test = canary::test(self.words);

@@ -7,10 +7,9 @@ use fs_err as fs;
 use kernel_patches::kernel::Modules;
 use selftests::canary;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::publish;
+use testbed_host::cache::{hex, publish};
 use vm_images::vm::GuestFile;
 
-use crate::commands::test::prepare::hex;
 use crate::session::Session;
 
 /// Changes when the program is compiled in another way.

@@ -14,12 +14,13 @@ use vm_images::template::Template;
 use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Job, Sharer, VmSpec};
 
-use super::judge::Binaries;
-use super::kselftest::InTree;
 use super::loads::Load;
 use super::prepare::Ground;
+use super::ready::Ready;
+use crate::cli::TestArgs;
 use crate::commands::rig::Rig;
 use crate::plan::CellPlan;
+use crate::record::{Binaries, InTree};
 use crate::session::Session;
 
 /// Memory that QEMU itself takes beside the guest's, in MiB.
@@ -188,16 +189,8 @@ fn run_shared<C: Judge>(
         return None;
     };
     let folder = run.join(format!("shared-{first}"));
-    let sharers: Vec<Sharer> = load
-        .iter()
-        .map(|&index| &cells[index])
-        .filter_map(|cell| {
-            Some(Sharer {
-                stage: cell.job.stages.first()?.clone(),
-                artifacts: run.join(cell.plan.folder()),
-            })
-        })
-        .collect();
+    let each = load.iter().map(|&index| &cells[index]);
+    let sharers = sharers(each.map(|cell| (cell.plan, cell.job)), run)?;
     let spec = VmSpec {
         name: format!("{} cells that share a guest", sharers.len()),
         ..spec(&cells[*first], rig, &folder)
@@ -222,6 +215,21 @@ fn run_shared<C: Judge>(
     well
 }
 
+/// Returns what cells are in the guest that they share, one for each, in their order;
+/// none, if one has nothing to run.
+fn sharers<'a>(
+    cells: impl Iterator<Item = (&'a CellPlan, &'a Job)>,
+    run: &Utf8Path,
+) -> Option<Vec<Sharer>> {
+    let sharer = |(plan, job): (&CellPlan, &Job)| {
+        Some(Sharer {
+            stage: job.stages.first()?.clone(),
+            artifacts: run.join(plan.folder()),
+        })
+    };
+    cells.map(sharer).collect()
+}
+
 fn run_one(cell: &Cell<'_>, rig: &Rig, run: &Utf8Path, session: &Session) -> Transcript {
     let spec = spec(cell, rig, &run.join(cell.plan.folder()));
     vm::run(&spec, cell.job, &session.cancel, &session.progress)
@@ -241,8 +249,16 @@ fn spec(cell: &Cell<'_>, rig: &Rig, folder: &Utf8Path) -> VmSpec {
     }
 }
 
+/// Returns how many VMs run at once: as many as the user says, else as fit.
+pub(crate) fn jobs(args: &TestArgs, ready: &Ready) -> usize {
+    args.jobs.map_or_else(
+        || jobs_that_fit(&ready.grounds, &ready.rig),
+        |jobs| jobs as usize,
+    )
+}
+
 /// As many VMs at once as there are cores and free memory for.
-pub(crate) fn jobs_that_fit(grounds: &[Ground], rig: &Rig) -> usize {
+fn jobs_that_fit(grounds: &[Ground], rig: &Rig) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let guest = grounds
         .iter()
@@ -263,4 +279,54 @@ fn free_memory_mib() -> Option<u64> {
         .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use vm_images::vm::StageJob;
+
+    use super::*;
+
+    fn plan(scenario: &str) -> CellPlan {
+        CellPlan {
+            scenario: scenario.to_owned(),
+            profile: "fast".to_owned(),
+            stack: "base".to_owned(),
+            machine: "edu-pair".to_owned(),
+            repetition: 1,
+        }
+    }
+
+    fn job(program: &str) -> Job {
+        let stage = StageJob {
+            kernel: None,
+            files: Vec::new(),
+            program: program.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: "/".to_owned(),
+            timeout: Duration::from_secs(1),
+        };
+        Job {
+            stages: vec![stage],
+        }
+    }
+
+    #[test]
+    fn who_shares_a_guest_is_each_cell_in_its_place_or_nobody() {
+        let plans = ["a", "b", "c"].map(plan);
+        let mut jobs = ["/a", "/b", "/c"].map(job);
+        let shared = sharers(plans.iter().zip(&jobs), Utf8Path::new("/run")).unwrap();
+        let programs: Vec<&str> = shared
+            .iter()
+            .map(|one| one.stage.program.as_str())
+            .collect();
+        assert_eq!(programs, ["/a", "/b", "/c"]);
+        assert_eq!(shared[1].artifacts, "/run/fast/base/b");
+        // What is then left would be taken for that of others.
+        jobs[0].stages.clear();
+        assert!(sharers(plans.iter().zip(&jobs), Utf8Path::new("/run")).is_none());
+    }
 }

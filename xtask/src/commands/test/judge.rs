@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From what a cell left behind to its result, now or from yesterday's run folder.
 
-use std::collections::BTreeSet;
-
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use fs_err as fs;
 use selftests::evidence::Evidence;
 use selftests::hang::Account;
@@ -12,67 +10,17 @@ use selftests::outcome::{self, Outcome, Subject};
 use selftests::scenario::{Scenario, Stage};
 use selftests::timeline::timeline;
 use selftests::verdict::{self, Has};
-use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
-use vm_images::transcript::{Start, Transcript};
+use vm_images::transcript::{Start, Transcript, read_console};
 
 use super::cells::Test;
-use super::hang;
-use super::kselftest::{self, InTree};
+use super::{hang, kselftest};
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
-use crate::result::{Blame, CellResult, Kept, Verdict};
+use crate::record::{InTree, Record};
+use crate::result::{Blame, CellResult, Verdict};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 use crate::stacks::{BASE, SERIES};
-
-/// The record's name in a cell's folder.
-pub(crate) const FILE_NAME: &str = "record.json";
-/// More than QEMU is allowed to write to a console, in bytes.
-pub(crate) const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
-/// What is kept of a cell, beside its console log and its transcript, to judge it again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) plan: CellPlan,
-    /// Names of the series in the kernel.
-    pub(crate) contains: BTreeSet<String>,
-    /// Names of the series of which the kernel has some patches only.
-    #[serde(default)]
-    pub(crate) partly: BTreeSet<String>,
-    pub(crate) binaries: Binaries,
-    /// What is known of the test, if it is one of the tree's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) in_tree: Option<InTree>,
-    /// The run that it was part of, when that is not the one of its folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) kept: Option<Kept>,
-}
-
-/// What a cell ran, by path; in the cache, so that it may be gone later.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Binaries {
-    /// The kernel's content id.
-    pub(crate) kernel_id: String,
-    pub(crate) image: Utf8PathBuf,
-    /// The kernel with symbols.
-    pub(crate) symbols: Utf8PathBuf,
-    /// The same of each stage.
-    #[serde(default)]
-    pub(crate) stage_symbols: Vec<Utf8PathBuf>,
-    pub(crate) initramfs: Utf8PathBuf,
-    /// The test program's path in the guest.
-    pub(crate) program: String,
-}
-
-impl Binaries {
-    /// Returns the kernel with symbols that was the `number`-th to boot, from 1.
-    pub(crate) fn symbols_of(&self, number: usize) -> Option<&Utf8PathBuf> {
-        let of_stage = self.stage_symbols.get(number.checked_sub(1)?);
-        // Older records tell of the first alone.
-        of_stage.or((number == 1).then_some(&self.symbols))
-    }
-}
 
 /// A judged cell.
 #[derive(Clone, Debug)]
@@ -88,23 +36,6 @@ pub(crate) struct Judged {
 }
 
 impl Record {
-    /// Writes the record into the cell's folder.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn keep(&self, run: &RunFolder) -> anyhow::Result<()> {
-        fs::create_dir_all(run.path().join(self.plan.folder()))?;
-        run.write_json(&format!("{}/{FILE_NAME}", self.plan.folder()), self)
-    }
-
-    /// Reads the record of a cell.
-    ///
-    /// # Errors
-    /// When there is none, or it is not one of ours.
-    pub(crate) fn read(plan: &CellPlan, run: &RunFolder) -> anyhow::Result<Self> {
-        run.read_json(&format!("{}/{FILE_NAME}", plan.folder()))
-    }
-
     /// Judges what the cell left in its folder in an earlier run.
     ///
     /// # Errors
@@ -150,10 +81,10 @@ impl Record {
         let (Some(subject), Some(transcript)) = (test.subject(), transcript) else {
             return self.left_out();
         };
+        let folder = run.path().join(self.plan.folder());
         // A cell that never came to have a console has an empty one, and that
         // is no pass.
-        let console = run.path().join(self.plan.folder()).join("serial.log");
-        let serial = read_plain(&console, CONSOLE_BYTES_MAX).unwrap_or_default();
+        let serial = read_console(&folder).unwrap_or_default();
         let evidence = Evidence::of(transcript, &serial);
         let log = Log::parse(evidence.serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
@@ -162,7 +93,6 @@ impl Record {
             // Where none has begun it is the first that did not.
             let number = log.boots().max(1);
             let symbols = self.binaries.symbols_of(number);
-            let folder = run.path().join(self.plan.folder());
             hang::account(hang, symbols, &serial, &folder)
         });
         if let Some(hang) = &hang {

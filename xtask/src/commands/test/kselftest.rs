@@ -8,7 +8,6 @@ use kernel_patches::kernel::Toolchain;
 use kernel_patches::kselftest::{self, Form, Suite, Wanted};
 use kernel_patches::stack::Stack;
 use selftests::intree::{InTreeTest, NotesError, TargetNotes};
-use serde::{Deserialize, Serialize};
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::vm::{GuestFile, Job, StageJob};
@@ -17,27 +16,13 @@ use super::prepare::Ground;
 use crate::commands::sources::Sources;
 use crate::exit::bad_input;
 use crate::layout::Layout;
+use crate::record::InTree;
 use crate::session::Session;
 
 /// Tests have the tree's time limits, which are made for real machines.
 const TCG_SLOWNESS: u32 = 4;
 /// Of the options that a kernel lacks, so many are named.
 const LACKS_SHOWN: usize = 6;
-
-/// A test of the tree's own on a kernel; kept with the cell, so that it can be
-/// judged again without the tree.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum InTree {
-    /// It is run.
-    Fit {
-        test: InTreeTest,
-        /// Options that its TARGET asks for and the kernel does not have.
-        lacks: Vec<String>,
-    },
-    /// It cannot be run.
-    Unfit { reason: String },
-}
 
 /// A TARGET that is asked for.
 #[derive(Clone, Debug)]

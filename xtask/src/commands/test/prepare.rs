@@ -12,17 +12,17 @@ use fs_err as fs;
 use kernel_patches::kernel::Kernel;
 use selftests::verdict::Has;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::publish;
+use testbed_host::cache::{hex, publish};
 use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
 use vm_images::vm::Job;
 
 use super::Inquiry;
-use super::kselftest::InTree;
 use crate::commands::build::Built;
 use crate::commands::rig::{Rig, find_needs};
 use crate::commands::sources::Sources;
+use crate::record::InTree;
 use crate::session::Session;
 
 /// A kernel to run cells on, and what is known of it.
@@ -187,13 +187,4 @@ pub(super) fn short_lived(ground: &Ground) -> Ground {
     let mut ground = ground.clone();
     ground.guest.kernel_arguments += " oops=panic kasan.fault=panic";
     ground
-}
-
-/// Returns the first half of a sum as text.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

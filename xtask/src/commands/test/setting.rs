@@ -10,8 +10,8 @@ use testbed_host::process::quote;
 
 use super::Inquiry;
 use super::prepare::Ground;
-use crate::commands::bench::host::Host;
 use crate::commands::sources::Sources;
+use crate::host::Host;
 use crate::result::{KernelFacts, PatchFacts, SeriesFacts, Setting};
 use crate::run_folder::RunFolder;
 use crate::session::Session;

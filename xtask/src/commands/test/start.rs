@@ -79,6 +79,21 @@ pub(crate) fn starts<'a>(
     needed
 }
 
+/// Returns the cells with the templates of their kernels and machines.
+pub(super) fn start_from<'a>(cells: &[Cell<'a>], starts: &'a [Start<'_>]) -> Vec<Cell<'a>> {
+    let template = |cell: &Cell<'_>| {
+        let start = starts.iter().find(|start| start.is_for(cell))?;
+        start.template.as_ref()
+    };
+    cells
+        .iter()
+        .map(|cell| Cell {
+            template: template(cell),
+            ..cell.clone()
+        })
+        .collect()
+}
+
 fn template(start: &Start<'_>, rig: &Rig, session: &Session) -> Option<Template> {
     let (ground, machine) = (start.ground, start.machine);
     let Ground { stack, profile, .. } = ground;

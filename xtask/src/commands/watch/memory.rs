@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::commands::rig::Rig;
 use crate::commands::test::cells::{Cell, Test};
-use crate::commands::test::judge::{FILE_NAME, Record};
 use crate::plan::CellPlan;
+use crate::record::{FILE_NAME, Record};
 use crate::result::{CellResult, Kept};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
@@ -202,6 +202,7 @@ pub(super) fn now(format: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Binaries;
     use crate::result::tests::cell;
 
     fn plan() -> CellPlan {
@@ -274,7 +275,7 @@ mod tests {
             plan: plan(),
             contains: std::collections::BTreeSet::new(),
             partly: std::collections::BTreeSet::new(),
-            binaries: crate::commands::test::judge::Binaries {
+            binaries: Binaries {
                 kernel_id: "k".to_owned(),
                 image: "/k".into(),
                 symbols: "/k".into(),

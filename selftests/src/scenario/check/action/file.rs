@@ -23,6 +23,36 @@ impl Checker<'_> {
         verb: &Verb<'_>,
         raw: &mut RawStep,
     ) -> Checked<Option<Action>> {
+        if let Some(action) = self.opening(verb, raw)? {
+            return Ok(Some(action));
+        }
+        if let Some(action) = self.contents_action(verb, raw)? {
+            return Ok(Some(action));
+        }
+        let (subject, place) = (&verb.subject, verb.place());
+        Ok(Some(match verb.key {
+            "file_size" => Action::FileSize {
+                file: self.object(subject, FILES)?,
+                size: self.size(&self.need(raw.size.take(), place, "size")?)?,
+            },
+            "truncate" => Action::Truncate {
+                file: self.object(subject, FILES)?,
+                size: self.size(&self.need(raw.size.take(), place, "size")?)?,
+            },
+            "seal" => Action::Seal {
+                file: self.object(subject, &[Kind::Memfd])?,
+                seals: self.seals(raw, place)?,
+            },
+            "read_seals" => Action::ReadSeals {
+                file: self.object(subject, &[Kind::Memfd])?,
+                seals: self.seals(raw, place)?,
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What there is a new file descriptor after.
+    fn opening(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Option<Action>> {
         let (subject, place) = (&verb.subject, verb.place());
         Ok(Some(match verb.key {
             "open_file" => Action::OpenFile {
@@ -38,15 +68,19 @@ impl Checker<'_> {
                     of,
                 }
             }
-            "file_size" => Action::FileSize {
-                file: self.object(subject, FILES)?,
-                size: self.size(&self.need(raw.size.take(), place, "size")?)?,
-            },
             "create_memfd" => Action::CreateMemfd {
                 contents: self.contents(subject)?,
                 executable: raw.executable.take().is_none_or(|said| said.value),
                 file: self.make(raw.name.take(), place, Kind::Memfd, verb.returns)?,
             },
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What is done with the contents of something that is there.
+    fn contents_action(&self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Option<Action>> {
+        let (subject, place) = (&verb.subject, verb.place());
+        Ok(Some(match verb.key {
             "write_file" => Action::WriteFile {
                 file: self.object(subject, FILES)?,
                 at: self.offset(raw.at.take().as_ref())?,
@@ -59,18 +93,6 @@ impl Checker<'_> {
             "check_mapping" => Action::CheckMapping {
                 file: self.object(subject, FILES)?,
                 contents: self.given_contents(raw, place)?,
-            },
-            "truncate" => Action::Truncate {
-                file: self.object(subject, FILES)?,
-                size: self.size(&self.need(raw.size.take(), place, "size")?)?,
-            },
-            "seal" => Action::Seal {
-                file: self.object(subject, &[Kind::Memfd])?,
-                seals: self.seals(raw, place)?,
-            },
-            "read_seals" => Action::ReadSeals {
-                file: self.object(subject, &[Kind::Memfd])?,
-                seals: self.seals(raw, place)?,
             },
             "write_path" => Action::WritePath {
                 path: self.kernel_path(subject)?,

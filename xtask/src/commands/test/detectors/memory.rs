@@ -9,12 +9,12 @@ use camino::Utf8PathBuf;
 use fs_err as fs;
 use selftests::canary::detector::Place;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::publish;
+use testbed_host::cache::{hex, publish};
 use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 
 use super::super::Ready;
-use super::super::prepare::{Ground, hex};
+use super::super::prepare::Ground;
 use super::{Shown, machine_of};
 use crate::cli::TestArgs;
 use crate::result::{DetectorResult, Sight};

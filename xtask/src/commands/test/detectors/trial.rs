@@ -98,11 +98,7 @@ impl Stage<'_> {
 
     /// Runs the trials, and returns what came of each, in the same order.
     fn run_all(&self, trials: &[Trial<'_>]) -> anyhow::Result<Vec<Pulled>> {
-        let Ready { grounds, rig, .. } = self.ready;
-        let jobs = match self.args.jobs {
-            Some(jobs) => jobs as usize,
-            None => cells::jobs_that_fit(grounds, rig),
-        };
+        let jobs = cells::jobs(self.args, self.ready);
         let total = trials.len() as u64;
         let activity = Activity::start(&self.session.progress, "showing detectors", Some(total));
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));

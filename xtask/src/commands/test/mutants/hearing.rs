@@ -13,7 +13,8 @@ use super::known::{Known, is_proof};
 use crate::commands::test::cells::{self, Cell, Judge, Test};
 use crate::commands::test::loads::Load;
 use crate::commands::test::prepare::Ground;
-use crate::commands::test::{RunJudge, start, start_from};
+use crate::commands::test::running::RunJudge;
+use crate::commands::test::start::{self, start_from};
 use crate::plan::{CellPlan, Plan};
 use crate::result::CellResult;
 
@@ -182,10 +183,7 @@ impl Hearing<'_> {
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let jobs = args.jobs.map_or_else(
-            || cells::jobs_that_fit(&ready.grounds, &ready.rig),
-            |jobs| jobs as usize,
-        );
+        let jobs = cells::jobs(args, ready);
         let mut crowded = cells.clone();
         let on = |machine: &str| {
             cells

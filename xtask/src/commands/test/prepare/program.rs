@@ -8,9 +8,8 @@ use kernel_patches::kernel::Kernel;
 use selftests::generate::{self, Compile};
 use selftests::scenario::Family;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::publish;
+use testbed_host::cache::{hex, publish};
 
-use super::hex;
 use crate::session::Session;
 
 /// Changes when programs are compiled in another way.

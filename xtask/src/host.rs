@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The host that a run or a figure is of.
+
+use fs_err as fs;
+use serde::Serialize;
+use testbed_host::process::Tool;
+use vm_images::qemu::Qemu;
+
+use crate::session::Session;
+
+/// What a figure depends on beside what is measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Host {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_gib: f64,
+    pub(crate) kernel: String,
+    pub(crate) qemu: String,
+    /// The commit of the checkout; `+` behind it when files differ from that.
+    pub(crate) revision: String,
+    /// The day, by the host's clock.
+    pub(crate) date: String,
+}
+
+impl Host {
+    /// Asks the host for all that; what it does not tell is `unknown`.
+    pub(crate) fn look(session: &Session) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let uname = rustix::system::uname();
+        Self {
+            cpu: cpu_model(&read("/proc/cpuinfo")).unwrap_or_else(unknown),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_gib: memory_gib(&read("/proc/meminfo")).unwrap_or_default(),
+            kernel: uname.release().to_string_lossy().into_owned(),
+            qemu: Qemu::find(&session.cancel).map_or_else(|_| unknown(), |qemu| qemu.full_version),
+            revision: revision(session).unwrap_or_else(unknown),
+            date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
+        }
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn revision(session: &Session) -> Option<String> {
+    let git = |words: &[&str]| {
+        let output = Tool::new("git")
+            .args(words)
+            .cwd(session.layout.root())
+            .run(&session.cancel);
+        output.ok().map(|output| output.stdout_text())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    let mark = if changes.trim().is_empty() { "" } else { "+" };
+    Some(format!("{}{mark}", commit.trim()))
+}
+
+fn cpu_model(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn memory_gib(meminfo: &str) -> Option<f64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_files_are_read() {
+        let cpuinfo = "processor\t: 0\nmodel\t\t: 167\nmodel name\t: Some CPU @ 2.00GHz\n";
+        assert_eq!(cpu_model(cpuinfo).unwrap(), "Some CPU @ 2.00GHz");
+        assert_eq!(
+            memory_gib("MemTotal:       2097152 kB\nMemFree: 1 kB\n"),
+            Some(2.0)
+        );
+    }
+
+    #[test]
+    fn what_is_cut_short_is_unknown() {
+        assert_eq!(cpu_model(""), None);
+        assert_eq!(memory_gib("MemTotal:"), None);
+    }
+}

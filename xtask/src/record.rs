@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a run keeps of a cell: what it was, and what it ran.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8PathBuf;
+use fs_err as fs;
+use selftests::intree::InTreeTest;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::CellPlan;
+use crate::result::Kept;
+use crate::run_folder::RunFolder;
+
+/// The record's name in a cell's folder.
+pub(crate) const FILE_NAME: &str = "record.json";
+
+/// What is kept of a cell, beside its console log and its transcript, to judge it again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) plan: CellPlan,
+    /// Names of the series in the kernel.
+    pub(crate) contains: BTreeSet<String>,
+    /// Names of the series of which the kernel has some patches only.
+    #[serde(default)]
+    pub(crate) partly: BTreeSet<String>,
+    pub(crate) binaries: Binaries,
+    /// What is known of the test, if it is one of the tree's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) in_tree: Option<InTree>,
+    /// The run that it was part of, when that is not the one of its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Kept>,
+}
+
+/// What a cell ran, by path; in the cache, so that it may be gone later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Binaries {
+    /// The kernel's content id.
+    pub(crate) kernel_id: String,
+    pub(crate) image: Utf8PathBuf,
+    /// The kernel with symbols.
+    pub(crate) symbols: Utf8PathBuf,
+    /// The same of each stage.
+    #[serde(default)]
+    pub(crate) stage_symbols: Vec<Utf8PathBuf>,
+    pub(crate) initramfs: Utf8PathBuf,
+    /// The test program's path in the guest.
+    pub(crate) program: String,
+}
+
+impl Binaries {
+    /// Returns the kernel with symbols that was the `number`-th to boot, from 1.
+    pub(crate) fn symbols_of(&self, number: usize) -> Option<&Utf8PathBuf> {
+        let of_stage = self.stage_symbols.get(number.checked_sub(1)?);
+        // Older records tell of the first alone.
+        of_stage.or((number == 1).then_some(&self.symbols))
+    }
+}
+
+/// A test of the tree's own on a kernel; kept with the cell, so that it can be
+/// judged again without the tree.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InTree {
+    /// It is run.
+    Fit {
+        test: InTreeTest,
+        /// Options that its TARGET asks for and the kernel does not have.
+        lacks: Vec<String>,
+    },
+    /// It cannot be run.
+    Unfit { reason: String },
+}
+
+impl Record {
+    /// Writes the record into the cell's folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn keep(&self, run: &RunFolder) -> anyhow::Result<()> {
+        fs::create_dir_all(run.path().join(self.plan.folder()))?;
+        run.write_json(&format!("{}/{FILE_NAME}", self.plan.folder()), self)
+    }
+
+    /// Reads the record of a cell.
+    ///
+    /// # Errors
+    /// When there is none, or it is not one of ours.
+    pub(crate) fn read(plan: &CellPlan, run: &RunFolder) -> anyhow::Result<Self> {
+        run.read_json(&format!("{}/{FILE_NAME}", plan.folder()))
+    }
+}
