@@ -124,6 +124,8 @@ const MACHINERY_OF: &[&str] = &[
     "nmi_",
     "trigger_",
     "arch_trigger_",
+    // How an interrupt comes in.
+    "asm_sysvec_",
 ];
 
 /// Returns the first functions of the first stack, the innermost first.
@@ -240,6 +242,7 @@ mod tests {
             " tick+0x1/0x2",
             " </IRQ>",
             " <TASK>",
+            " asm_sysvec_apic_timer_interrupt+0x1/0x2",
             "RIP: 0010:spin.cold+0x1/0x2",
             " caller+0x1/0x2",
             " </TASK>",
