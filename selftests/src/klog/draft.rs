@@ -86,6 +86,11 @@ impl Draft {
         }
     }
 
+    /// Has it take no more lines.
+    pub(super) fn cut(&mut self) {
+        self.state = State::Done;
+    }
+
     /// Whether it was logged to its end.
     pub(super) fn is_whole(&self) -> bool {
         self.state == State::Done

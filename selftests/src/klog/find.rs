@@ -43,7 +43,7 @@ pub(super) fn find(lines: &[Line]) -> Found {
             finder.next_boot();
         }
         if is_loss(&line.text) {
-            finder.suites.lose(index);
+            finder.lose(index);
         } else if !line.from_userspace {
             finder.line(line, index);
         }
@@ -63,6 +63,8 @@ struct Finder {
     suites: Suites,
     /// Drafts that a self-test may have brought about.
     candidates: HashMap<usize, Candidate>,
+    /// The draft that goes on behind what the console lost last.
+    rest: Option<usize>,
 }
 
 impl Finder {
@@ -71,6 +73,15 @@ impl Finder {
         self.asks = None;
         self.announcement = None;
         self.suites.next_boot();
+        self.rest = None;
+    }
+
+    /// The console says that it lost messages: what comes now may be of another report.
+    fn lose(&mut self, index: usize) {
+        self.suites.lose(index);
+        if let Some(number) = self.rest.take() {
+            self.found.drafts[number].cut();
+        }
     }
 
     fn line(&mut self, line: &Line, index: usize) {
@@ -172,6 +183,7 @@ impl Finder {
         let number = self.found.drafts.len();
         self.candidates.insert(number, candidate);
         self.found.drafts.push(Draft::rest(index));
+        self.rest = Some(number);
         open.push(number);
         true
     }

@@ -6,8 +6,10 @@
 use std::collections::HashSet;
 
 use super::draft::Draft;
+use super::heading::End;
 use super::line::Line;
 use super::prefix::Caller;
+use super::trace::is_end;
 
 /// Suites that make sanitizers report, and how those reports begin. An object that
 /// KASAN's suite spoils may be one that KFENCE watches.
@@ -21,8 +23,11 @@ const SUITES: [(&str, &[&str]); 4] = [
 const BEGINS: &str = "    # Subtest: ";
 /// The task in which KUnit runs a test.
 const TASK: &str = "kunit_try_catch";
-/// What calls the test there.
-const FRAME: &str = "kunit_try_run_case+0x";
+/// What calls the test there, and what calls that.
+const FRAMES: [&str; 2] = [
+    "kunit_try_run_case+0x",
+    "kunit_generic_run_threadfn_adapter+0x",
+];
 
 /// All runs of suites, and the one that goes on.
 #[derive(Debug, Default)]
@@ -149,7 +154,12 @@ impl Suites {
             None => (false, false),
         };
         let is_of_test = is_known || is_shown && !self.is_broken(draft);
-        let is_nobodys = candidate.is_rest && draft.is_whole() && !texts().any(is_of_other);
+        let has_end = || {
+            texts()
+                .last()
+                .is_some_and(|text| is_end(End::DoubleRule, text))
+        };
+        let is_nobodys = candidate.is_rest && has_end() && !texts().any(is_of_other);
         run.has_ended && (is_of_test || is_nobodys)
     }
 
@@ -199,7 +209,8 @@ fn is_of_other(text: &str) -> bool {
 }
 
 fn is_frame(text: &str) -> bool {
-    text.trim_start().starts_with(FRAME)
+    let text = text.trim_start();
+    FRAMES.iter().any(|frame| text.starts_with(frame))
 }
 
 /// Whether what follows tells where an object comes from: `Allocated by task 102:`.

@@ -184,6 +184,9 @@ fn the_rest_of_a_lost_report_is_no_error() {
     assert!(found(&format!("{LOSS}{}", within("kasan", &rest))).1 > 0);
     assert!(errors(&format!("{LOSS}{}", rest.replace(RULE, ""))) > 0);
     assert!(errors(&format!("{LOSS}{}", part(&of_other(), 3..99))) > 0);
+    let (shown, unshown) = (part(&of_test(), 6..9), part(&of_test(), 4..6));
+    assert_eq!(errors(&format!("{LOSS}{shown}{LOSS}{shown}")), 0);
+    assert!(errors(&format!("{LOSS}{unshown}{LOSS}{rest}")) > 0);
     let error = said(3, "T9", &format!("pci 1: gone\n{RULE}"));
     assert_eq!(errors(&format!("{LOSS}{rest}{error}")), 1);
     let failed = said(3, "T7", "    # f: EXPECTATION FAILED at a.c:7");
