@@ -10,11 +10,10 @@
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/vmalloc.h>
 
 #include "canary.h"
 
-/* Between user space and the kernel's part: mapped nowhere. */
-#define CANARY_UNMAPPED		0xffff800000000000UL
 /* No address at all, and such as freed memory may hold. */
 #define CANARY_NO_ADDRESS	0xdead000000000100UL
 
@@ -68,15 +67,28 @@ static void canary_null_call(void)
 	function();
 }
 
-static void canary_page_fault(void)
+/*
+ * For as long as an area is there, the page behind it is mapped nowhere. The processor
+ * is to find it, not a sanitizer before it.
+ */
+static void __no_sanitize_address canary_page_fault(void)
 {
-	canary_read(CANARY_UNMAPPED);
+	char *bytes = vmalloc(PAGE_SIZE);
+
+	if (!bytes)
+		return;
+
+	OPTIMIZER_HIDE_VAR(bytes);
+	(void)READ_ONCE(bytes[PAGE_SIZE]);
+	vfree(bytes);
 }
 
+#ifdef CONFIG_STRICT_MODULE_RWX
 static void canary_read_only(void)
 {
 	canary_write_to((unsigned long)canary_faults);
 }
+#endif
 
 static void canary_gpf(void)
 {
@@ -111,7 +123,8 @@ static void canary_ubsan_index(void)
 	int index = 9;
 
 	OPTIMIZER_HIDE_VAR(index);
-	WRITE_ONCE(numbers[index - 1], index);
+	/* Behind the end, an address may be taken, and nothing read. */
+	WRITE_ONCE(canary_sink, numbers[index]);
 }
 #endif
 
@@ -124,12 +137,14 @@ static void canary_atomic_sleep(void)
 }
 #endif
 
+#ifdef CONFIG_PREEMPT_COUNT
 static void canary_atomic_schedule(void)
 {
 	preempt_disable();
 	schedule_timeout_uninterruptible(1);
-	preempt_enable();
+	/* The scheduler has complained and put the count right: there is nothing to enable. */
 }
+#endif
 
 /* Takes the largest blocks until there is none. */
 static void canary_allocation_failure(void)
@@ -172,7 +187,9 @@ const struct canary canary_faults[] = {
 	{ "null-write", canary_null_write },
 	{ "null-call", canary_null_call },
 	{ "page-fault", canary_page_fault },
+#ifdef CONFIG_STRICT_MODULE_RWX
 	{ "read-only", canary_read_only },
+#endif
 	{ "gpf", canary_gpf },
 	{ "divide", canary_divide },
 #ifdef CONFIG_UBSAN_SHIFT
@@ -184,7 +201,9 @@ const struct canary canary_faults[] = {
 #ifdef CONFIG_DEBUG_ATOMIC_SLEEP
 	{ "atomic-sleep", canary_atomic_sleep },
 #endif
+#ifdef CONFIG_PREEMPT_COUNT
 	{ "atomic-schedule", canary_atomic_schedule },
+#endif
 	{ "allocation-failure", canary_allocation_failure },
 #ifdef CONFIG_DEBUG_VM
 	{ "bad-page", canary_bad_page },

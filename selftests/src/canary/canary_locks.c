@@ -16,6 +16,7 @@
 #ifdef CONFIG_PROVE_LOCKING
 static DEFINE_MUTEX(canary_first);
 static DEFINE_MUTEX(canary_second);
+static DEFINE_MUTEX(canary_kept);
 static DEFINE_RAW_SPINLOCK(canary_inner);
 static DEFINE_RAW_SPINLOCK(canary_outer);
 
@@ -112,9 +113,10 @@ static void canary_held_freed(void)
 	kfree(door);
 }
 
-static void canary_held_at_exit(void)
+/* It is never given back, and whoever comes again must not wait for it. */
+static void canary_held_in_user_space(void)
 {
-	mutex_lock(&canary_first);
+	(void)mutex_trylock(&canary_kept);
 }
 
 /* A lock that nobody initialised. */
@@ -161,7 +163,7 @@ const struct canary canary_locks[] = {
 	{ "lockdep-irq-inversion", canary_irq_inversion },
 	{ "lockdep-unbalanced", canary_unbalanced },
 	{ "lockdep-held-freed", canary_held_freed },
-	{ "lockdep-held-at-exit", canary_held_at_exit },
+	{ "lockdep-held-in-user-space", canary_held_in_user_space },
 	{ "lockdep-non-static", canary_non_static },
 #endif
 #ifdef CONFIG_PROVE_RCU

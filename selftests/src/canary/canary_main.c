@@ -21,6 +21,7 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -44,6 +45,8 @@ static const struct canary * const canaries[] = {
 	canary_ends,
 };
 
+/* Several may be pulled at once, and all have one work and one function. */
+static DEFINE_MUTEX(canary_interrupt_lock);
 static void (*canary_interrupt_function)(void);
 
 static void canary_interrupt(struct irq_work *work)
@@ -55,9 +58,11 @@ void canary_in_interrupt(void (*function)(void))
 {
 	static struct irq_work work = IRQ_WORK_INIT_HARD(canary_interrupt);
 
+	mutex_lock(&canary_interrupt_lock);
 	canary_interrupt_function = function;
 	irq_work_queue(&work);
 	irq_work_sync(&work);
+	mutex_unlock(&canary_interrupt_lock);
 }
 
 static const struct canary *canary_find(const char *word)

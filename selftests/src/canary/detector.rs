@@ -3,8 +3,10 @@
 //! what the kernel has to be built with for it, and how it must look to us. Knows
 //! logs and outcomes, and starts nothing.
 
+use std::ops::Range;
+
 use crate::evidence::Ending;
-use crate::klog::{Line, Log, Phase, SplatClass};
+use crate::klog::{Line, Log, Phase, Splat, SplatClass};
 use crate::outcome::{Judgement, Outcome};
 
 use super::PULLING;
@@ -241,14 +243,12 @@ impl Detector {
         if judgement.outcome != wanted {
             return instead("not seen");
         }
-        let mut after = log
-            .splats
-            .iter()
-            .filter(|splat| splat.lines.first().is_some_and(|first| *first > pulled));
         let is_gone = matches!(ending, Ending::GuestGone { .. });
         match self.sign {
             Sign::Splat(class, title) | Sign::LastWords(class, title) => {
-                let seen = after.find(|splat| splat.class == class && splat.says(title));
+                let until = self.next_pulled_at(log, pulled);
+                let mut during = splats_in(log, pulled..until);
+                let seen = during.find(|splat| splat.class == class && splat.says(title));
                 let must_be_gone = matches!(self.sign, Sign::LastWords(..));
                 match seen {
                     Some(_) if must_be_gone && !is_gone => instead("seen, and then it went on"),
@@ -257,19 +257,42 @@ impl Detector {
                 }
             }
             Sign::Silence => Ok(judgement.reason.clone()),
-            Sign::Gone if is_gone && after.next().is_none() => Ok(judgement.reason.clone()),
-            Sign::Gone => instead("seen as something else"),
+            Sign::Gone => {
+                let has_splat = splats_in(log, pulled..log.lines.len()).next().is_some();
+                if has_splat || !is_gone {
+                    return instead("seen as something else");
+                }
+                Ok(judgement.reason.clone())
+            }
         }
     }
 
     /// The line by which the kernel says that it pulls the canary.
     fn pulled_at(&self, log: &Log) -> Option<usize> {
-        let is_it = |line: &Line| {
-            let word = line.text.strip_prefix(PULLING);
-            !line.from_userspace && line.phase == Phase::During && word == Some(self.word)
-        };
-        log.lines.iter().position(is_it)
+        let mut lines = log.lines.iter();
+        lines.position(|line| pulled(line) == Some(self.word))
     }
+
+    /// The line by which it says that it pulls another one after that, or where the log
+    /// ends: one begins when the one before is over, and all that watch it have spoken.
+    fn next_pulled_at(&self, log: &Log, at: usize) -> usize {
+        let is_other = |line: &Line| pulled(line).is_some_and(|word| word != self.word);
+        let mut lines = log.lines.iter().skip(at);
+        let next = lines.position(is_other).map(|distance| at + distance);
+        next.unwrap_or(log.lines.len())
+    }
+}
+
+/// The splats that begin in these lines.
+fn splats_in(log: &Log, lines: Range<usize>) -> impl Iterator<Item = &Splat> {
+    let begins = move |splat: &&Splat| splat.lines.first().is_some_and(|at| lines.contains(at));
+    log.splats.iter().filter(begins)
+}
+
+/// The canary that the kernel says that it pulls.
+fn pulled(line: &Line) -> Option<&str> {
+    let is_said = !line.from_userspace && line.phase == Phase::During;
+    line.text.strip_prefix(PULLING).filter(|_| is_said)
 }
 
 /// Returns the words of those that share a guest, in the order of pulling: what lockdep

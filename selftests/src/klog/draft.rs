@@ -73,6 +73,24 @@ impl Draft {
         }
     }
 
+    /// Begins what is no splat by itself: the rest, from line `index`, of a sanitizer's
+    /// report whose beginning is lost.
+    pub(super) fn rest(index: usize) -> Self {
+        let heading = Heading {
+            class: SplatClass::Kasan,
+            end: End::DoubleRule,
+        };
+        Self {
+            is_dropped: true,
+            ..Self::new(heading, "", index)
+        }
+    }
+
+    /// Has it take no more lines.
+    pub(super) fn cut(&mut self) {
+        self.state = State::Done;
+    }
+
     /// Whether it was logged to its end.
     pub(super) fn is_whole(&self) -> bool {
         self.state == State::Done

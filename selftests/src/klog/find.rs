@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::heading::{Heading, heading, is_cut};
 use super::line::Line;
 use super::prefix::Caller;
-use super::selftest::Suites;
+use super::selftest::{Candidate, Suites, is_loss};
 use super::trace::is_announcement;
 
 /// Splats that are kept of one log.
@@ -42,7 +42,9 @@ pub(super) fn find(lines: &[Line]) -> Found {
             boot = line.boot;
             finder.next_boot();
         }
-        if !line.from_userspace {
+        if is_loss(&line.text) {
+            finder.lose(index);
+        } else if !line.from_userspace {
             finder.line(line, index);
         }
     }
@@ -59,8 +61,10 @@ struct Finder {
     /// The last line that may say what a complaint is about, and its writer.
     announcement: Option<(Option<Caller>, usize)>,
     suites: Suites,
-    /// Drafts that a self-test has brought about.
-    staged: Vec<usize>,
+    /// Drafts that a self-test may have brought about.
+    candidates: HashMap<usize, Candidate>,
+    /// The draft that goes on behind what the console lost last.
+    rest: Option<usize>,
 }
 
 impl Finder {
@@ -68,12 +72,23 @@ impl Finder {
         self.open.clear();
         self.asks = None;
         self.announcement = None;
-        self.suites = Suites::default();
+        self.suites.next_boot();
+        self.rest = None;
+    }
+
+    /// The console says that it lost messages: what comes now may be of another report.
+    fn lose(&mut self, index: usize) {
+        self.suites.lose(index);
+        if let Some(number) = self.rest.take() {
+            self.found.drafts[number].cut();
+        }
     }
 
     fn line(&mut self, line: &Line, index: usize) {
         let text = line.text.as_str();
-        self.suites.line(text);
+        if self.suites.line(line) {
+            return;
+        }
         let mut open = self.open.remove(&line.caller).unwrap_or_default();
         let announced = self.announced(line.caller, text);
         let is_taken = match heading(text) {
@@ -81,7 +96,7 @@ impl Finder {
                 self.heading(&mut open, heading, text, index, announced);
                 true
             }
-            None => self.body(&mut open, text, index),
+            None => self.body(&mut open, text, index) || self.rest(&mut open, line, index),
         };
         if !is_taken && is_announcement(text) {
             self.announcement = Some((line.caller, index));
@@ -126,8 +141,8 @@ impl Finder {
             return;
         }
         let number = self.found.drafts.len();
-        if self.suites.is_on_purpose(heading.class) {
-            self.staged.push(number);
+        if let Some(candidate) = self.suites.candidate(text) {
+            self.candidates.insert(number, candidate);
         }
         let mut draft = Draft::new(heading, text, index);
         draft.announcement = announced.filter(|_| is_cut(text) || text.starts_with("BUG "));
@@ -154,6 +169,23 @@ impl Finder {
             open.pop();
         }
         false
+    }
+
+    /// Begins with what a self-test's report goes on with, where the console lost how it
+    /// began.
+    fn rest(&mut self, open: &mut Vec<usize>, line: &Line, index: usize) -> bool {
+        if !open.is_empty() || self.found.drafts.len() == SPLATS_MAX {
+            return false;
+        }
+        let Some(candidate) = self.suites.rest(line) else {
+            return false;
+        };
+        let number = self.found.drafts.len();
+        self.candidates.insert(number, candidate);
+        self.found.drafts.push(Draft::rest(index));
+        self.rest = Some(number);
+        open.push(number);
+        true
     }
 
     /// A processor that was asked what it does answers by itself, whatever it was
@@ -185,9 +217,8 @@ impl Finder {
             draft.finish();
         }
         let is_staged = |number: usize, draft: &Draft| {
-            let texts = draft.lines.iter().map(|index| lines[*index].text.as_str());
-            let is_during_test = self.staged.binary_search(&number).is_ok();
-            is_during_test && draft.is_whole() && Suites::is_reported_by_test(texts)
+            let candidate = self.candidates.get(&number);
+            candidate.is_some_and(|candidate| self.suites.has_made(*candidate, draft, lines))
         };
         let mut found = Found {
             is_cut: self.found.is_cut,

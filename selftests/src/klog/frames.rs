@@ -4,6 +4,8 @@
 use super::class::SplatClass;
 use super::trace::CALL_TRACE;
 
+/// What a report of KFENCE begins with.
+const KFENCE: &str = "BUG: KFENCE: ";
 /// Functions that are kept.
 const FRAMES_MAX: usize = 4;
 
@@ -124,6 +126,8 @@ const MACHINERY_OF: &[&str] = &[
     "nmi_",
     "trigger_",
     "arch_trigger_",
+    // How an interrupt comes in.
+    "asm_sysvec_",
 ];
 
 /// Returns the first functions of the first stack, the innermost first.
@@ -138,11 +142,14 @@ pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<String> {
 /// The functions of the first stack: that of the registers, then those of the trace.
 fn stack<'a>(class: SplatClass, texts: &[&'a str]) -> Vec<&'a str> {
     let mut names = Vec::new();
-    let mut is_in_trace = false;
+    // Of KFENCE, each stack stands without a title, and a blank line behind it.
+    let is_of_kfence = texts.first().is_some_and(|text| text.starts_with(KFENCE));
+    let mut is_in_trace = is_of_kfence;
     let mut is_in_interrupt = false;
     for text in texts {
         match text.trim() {
             "</TASK>" if is_in_trace => break,
+            "" if is_of_kfence && !names.is_empty() => break,
             "<IRQ>" | "<NMI>" => is_in_interrupt = true,
             "</IRQ>" | "</NMI>" => is_in_interrupt = false,
             trimmed if trimmed.starts_with(CALL_TRACE) => is_in_trace = true,
@@ -219,6 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn a_stack_without_a_title_is_kfence_s() {
+        let texts = [
+            "BUG: KFENCE: use-after-free read in use+0x1/0x2",
+            "",
+            "Use-after-free read at 0x000000000bccbd3e (in kfence-#177):",
+            " use+0x1/0x2",
+            " caller+0x1/0x2",
+            "",
+            "freed by task 7 on cpu 1 at 28.423213s (0.030125s ago):",
+            " other+0x1/0x2",
+        ];
+        assert_eq!(frames(SplatClass::Kasan, &texts), ["use", "caller"]);
+    }
+
+    #[test]
     fn registers_come_before_the_trace() {
         let texts = [
             "WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1",
@@ -240,6 +262,7 @@ mod tests {
             " tick+0x1/0x2",
             " </IRQ>",
             " <TASK>",
+            " asm_sysvec_apic_timer_interrupt+0x1/0x2",
             "RIP: 0010:spin.cold+0x1/0x2",
             " caller+0x1/0x2",
             " </TASK>",

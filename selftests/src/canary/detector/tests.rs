@@ -98,6 +98,31 @@ fn a_complaint_is_seen_when_it_comes_after_its_canary_and_is_of_its_class() {
 }
 
 #[test]
+fn a_complaint_is_seen_before_the_next_canary_is_pulled() {
+    let pulling =
+        |at: u32, word: &str| format!("<6>[    {at}.000000][   T40] canary: pulling {word}\n");
+    let lockup = |at: u32| {
+        format!(
+            "<0>[    {at}.000000][    C0] watchdog: BUG: soft lockup - CPU#0 stuck for 3s! [pull:40]\n\
+             <4>[    {at}.100000][    C0] Call Trace:\n<4>[    {at}.200000][    C0]  <TASK>\n\
+             <4>[    {at}.300000][    C0]  canary_spin+0x1/0x2 [canary]\n\
+             <4>[    {at}.400000][    C0]  </TASK>\n"
+        )
+    };
+    let (soft, stall) = (pulling(2, "soft-lockup"), pulling(9, "rcu-stall"));
+    let seen = |console: &str| look("soft lockup", console, Ending::Orderly);
+    let late = format!("{soft}{}{stall}", lockup(8));
+    assert_eq!(seen(&late), Ok("soft lockup".to_owned()));
+    let again = format!("{soft}{}{}{stall}", pulling(4, "soft-lockup"), lockup(8));
+    assert!(seen(&again).is_ok(), "it was pulled twice");
+    let of_another = format!("{soft}{stall}{}", lockup(12));
+    let why = seen(&of_another).unwrap_err();
+    assert!(why.starts_with("not seen; "), "{why}");
+    let forged = stall.replace("<6>", "<14>");
+    assert!(seen(&format!("{soft}{forged}{}", lockup(12))).is_ok());
+}
+
+#[test]
 fn a_program_cannot_say_that_a_canary_was_pulled() {
     let fake = WARN.replace("<6>[    1.100000]", "<14>[    1.100000]");
     let why = look("WARN", &fake, Ending::Orderly).unwrap_err();

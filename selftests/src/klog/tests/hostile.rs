@@ -32,6 +32,7 @@ const WORDS: &[&str] = &[
     "NMI backtrace for cpu 1\n",
     "    # Subtest: kasan\n",
     "ok 1 kasan\n",
+    "** 9 printk messages dropped **\n",
     "CPU: 0 UID: 0 PID: 7 Comm: kunit_try_catch x\n",
     "BUG: workqueue lockup - pool\n",
     " #0: x\n",
