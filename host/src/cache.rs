@@ -2,6 +2,8 @@
 //! The cache folder: everything in it is keyed by content and may be deleted.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -101,14 +103,18 @@ impl Cache {
 }
 
 /// Puts a file in place whole or not at all: written beside its place and
-/// renamed into it, so that another run never sees half of it.
+/// renamed into it, so that another run never sees half of it. A link or a pipe that is in
+/// its place is replaced, and nothing is written through it.
 ///
 /// # Errors
-/// When it cannot be written or renamed.
+/// When it cannot be written or renamed, as when a folder is in its place.
 pub fn publish(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut parts = tempfile::NamedTempFile::new_in(folder)?;
+    // As for any new file, the umask says who may read it.
+    let mut parts = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
     std::io::Write::write_all(&mut parts, bytes)?;
     parts.persist(path).map(drop).map_err(|error| error.error)
 }
@@ -123,6 +129,32 @@ pub fn hex(sum: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_published_takes_the_place_of_a_link_or_a_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let (precious, plain) = (root.join("precious"), root.join("plain"));
+        fs::write(&precious, "mine").unwrap();
+        fs::write(&plain, "").unwrap();
+        fs_err::os::unix::fs::symlink(&precious, root.join("link")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(root.join("pipe"))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        for name in ["link", "pipe", "new"] {
+            let path = root.join(name);
+            publish(&path, b"text").unwrap();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            assert!(meta.is_file(), "{name}");
+            let as_any_file = fs::metadata(&plain).unwrap().permissions();
+            assert_eq!(meta.permissions(), as_any_file, "{name}");
+        }
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
+        fs::create_dir(root.join("folder")).unwrap();
+        assert!(publish(&root.join("folder"), b"text").is_err());
+    }
 
     #[test]
     fn a_name_is_the_first_half_of_a_sum() {

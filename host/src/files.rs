@@ -33,6 +33,18 @@ pub fn read_plain(path: &Utf8Path, limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns the text of a plain file of at most `limit` bytes.
+///
+/// # Errors
+/// As [`read_plain`], and when it is not UTF-8; the error names the file.
+pub fn read_text(path: &Utf8Path, limit: u64) -> std::io::Result<String> {
+    String::from_utf8(read_plain(path, limit)?).map_err(|error| {
+        let after = error.utf8_error().valid_up_to();
+        let what = format!("`{path}` is not UTF-8 from byte {after} on");
+        Error::new(ErrorKind::InvalidData, what)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +58,13 @@ mod tests {
         assert!(read_plain(&root.join("f"), 4).is_err());
         assert!(read_plain(root, 5).is_err());
         assert!(read_plain(Utf8Path::new("/dev/zero"), 5).is_err());
+        assert_eq!(read_text(&root.join("f"), 5).unwrap(), "12345");
+        fs::write(root.join("bytes"), b"12\xff").unwrap();
+        let error = read_text(&root.join("bytes"), 5).unwrap_err().to_string();
+        assert!(
+            error.ends_with("bytes` is not UTF-8 from byte 2 on"),
+            "{error}"
+        );
         let pipe = root.join("pipe");
         let made = std::process::Command::new("mkfifo")
             .arg(&pipe)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Names for content: SHA-256 over parts that cannot run into one another.
 
+use std::io::Read;
+
 use sha2::{Digest, Sha256};
 use testbed_host::cache::hex;
 
@@ -21,6 +23,14 @@ impl ContentId {
         self
     }
 
+    /// Adds what a reader gives as a part of `bytes` bytes, of which few are held at once.
+    /// Where it gives fewer, the name is that of no whole part.
+    pub(crate) fn part_from(mut self, reader: impl Read, bytes: u64) -> std::io::Result<Self> {
+        self.0.update(bytes.to_le_bytes());
+        std::io::copy(&mut reader.take(bytes), &mut self.0)?;
+        Ok(self)
+    }
+
     /// Returns the first 128 bits in hexadecimal, enough to name things by.
     pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize())
@@ -37,5 +47,16 @@ mod tests {
         let other = ContentId::new("t").part(b"a").part(b"bc").finish();
         assert_ne!(one, other);
         assert_eq!(one.len(), 32);
+    }
+
+    #[test]
+    fn a_part_that_is_read_has_the_name_of_its_bytes() {
+        let bytes = vec![7; 100_000];
+        let read = |reader: &[u8], bytes| ContentId::new("t").part_from(reader, bytes);
+        let whole = ContentId::new("t").part(&bytes).finish();
+        assert_eq!(read(&bytes, 100_000).unwrap().finish(), whole);
+        assert_ne!(read(&bytes[1..], 100_000).unwrap().finish(), whole);
+        let longer = [&bytes[..], b"more"].concat();
+        assert_eq!(read(&longer, 100_000).unwrap().finish(), whole);
     }
 }

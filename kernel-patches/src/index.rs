@@ -13,6 +13,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use testbed_host::cache::publish;
 use testbed_host::events::{Activity, Observer};
+use testbed_host::files::read_plain;
 
 use crate::content::ContentId;
 use crate::error::Error;
@@ -65,12 +66,22 @@ pub(crate) fn file_content(bytes: &[u8]) -> String {
     ContentId::new("file").part(bytes).finish()
 }
 
+/// Returns the same of a file as it lies there, which may be larger than memory.
+fn content_of(path: &Utf8Path) -> std::io::Result<String> {
+    let file = fs::File::open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok(ContentId::new("file").part_from(file, bytes)?.finish())
+}
+
 /// Returns the name of a link's content, which is where it leads.
 pub(crate) fn link_content(target: &std::path::Path) -> String {
     ContentId::new("link")
         .part(target.to_string_lossy().as_bytes())
         .finish()
 }
+
+/// What is remembered of a tree is no larger, in bytes: a kernel's takes some 20 MB.
+const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Reads the files below `root`; those that look as they did last time are not
 /// read again. What was seen is kept in the file `memory`.
@@ -79,7 +90,7 @@ pub(crate) fn read(
     memory: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<Index, Error> {
-    let known: Vec<(String, Seen)> = fs::read(memory)
+    let known: Vec<(String, Seen)> = read_plain(memory, MEMORY_BYTES_MAX)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
@@ -140,10 +151,7 @@ fn look_at(path: &Utf8Path, meta: &Metadata, known: Option<&Seen>) -> Result<See
             let target = fs::read_link(path).map_err(Error::host("reading a link"))?;
             link_content(&target)
         }
-        None => {
-            let bytes = fs::read(path).map_err(Error::host("reading the tree"))?;
-            file_content(&bytes)
-        }
+        None => content_of(path).map_err(Error::host("reading the tree"))?,
     };
     Ok(Seen {
         bytes: meta.len(),
@@ -179,6 +187,23 @@ mod tests {
         assert_eq!(second.len(), 2);
         assert_eq!(second[Utf8Path::new("a/z")], first[Utf8Path::new("a/z")]);
         assert_eq!(second[Utf8Path::new("b")].content, file_content(b"longer"));
+    }
+
+    #[test]
+    fn a_memory_that_is_no_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("tree");
+        let memory = root.with_extension("json");
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join("f"), "text").unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(&memory)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let files = read(&root, &memory, &Silent).unwrap();
+        assert_eq!(files[Utf8Path::new("f")].content, file_content(b"text"));
+        assert!(memory.is_file(), "and is remembered there from now on");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use testbed_host::files::read_text;
 
 use crate::error::Error;
 use crate::mail::{self, Patch};
@@ -10,6 +11,8 @@ use crate::manifest::{self, Manifest};
 
 /// A series larger than this is refused, in bytes.
 const SERIES_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// No fragment of a configuration is larger, in bytes.
+const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Ordered patches, and what is known about them.
 #[derive(Clone, Debug)]
@@ -76,8 +79,8 @@ impl Series {
         };
         let config = match &manifest.config {
             Some(file) => Some(
-                fs::read_to_string(folder.join(file))
-                    .map_err(Error::host("reading a series' configuration"))?,
+                read_text(&folder.join(file), CONFIG_BYTES_MAX)
+                    .map_err(|error| Error::input(error.to_string(), "mend the file"))?,
             ),
             None => None,
         };

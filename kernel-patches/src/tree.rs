@@ -207,7 +207,7 @@ impl Tree {
 
 /// Returns a call of git that looks at what it is told to and at nothing that
 /// the caller's environment points to, as it does within a git hook.
-pub(crate) fn git() -> Tool {
+pub fn git() -> Tool {
     [
         "GIT_DIR",
         "GIT_WORK_TREE",

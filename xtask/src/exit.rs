@@ -63,6 +63,17 @@ pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
     Exit::Infrastructure
 }
 
+/// Returns what an error says of itself and of its causes, each once: some quote theirs.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.iter().any(|before| before.contains(&cause)) {
+            said.push(cause);
+        }
+    }
+    said.join(": ")
+}
+
 fn is_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     let bad_cache = cause.downcast_ref::<CacheError>();
     cause.is::<BadInput>()
@@ -76,6 +87,13 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn what_a_cause_says_is_told_once() {
+        let full = kernel_patches::Error::host("writing")(std::io::Error::other("disk full"));
+        let error = anyhow::Error::from(full).context("while testing");
+        assert_eq!(told(&error), "while testing: writing: disk full");
+    }
 
     #[test]
     fn whose_business_it_is_is_found_through_context() {

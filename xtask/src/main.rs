@@ -62,6 +62,6 @@ fn main() -> std::process::ExitCode {
 
 /// Prints an error and returns the exit code it leads to.
 fn say(error: &anyhow::Error) -> Exit {
-    render::error_to_stderr(&format!("{error:#}"));
+    render::error_to_stderr(&exit::told(error));
     exit::exit_for(error)
 }

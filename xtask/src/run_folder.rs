@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The run folder: what a run leaves behind, and `latest` that points to it.
 
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use testbed_host::cache::publish;
 use testbed_host::files::read_plain;
 
 use crate::exit::bad_input;
@@ -160,7 +162,22 @@ impl RunFolder {
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(value)?;
         text.push('\n');
-        Ok(fs::write(self.path.join(name), text)?)
+        self.write(name, &text)
+    }
+
+    /// Writes a file, whole or not at all, and through no link.
+    ///
+    /// # Errors
+    /// When it cannot be written; a folder in its place is wrong input.
+    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        if path.is_dir() && !path.is_symlink() {
+            return Err(bad_input(
+                format!("`{path}` is a folder, where a file is to be written"),
+                "move it away",
+            ));
+        }
+        publish(&path, text.as_bytes()).with_context(|| format!("writing `{path}`"))
     }
 }
 
@@ -194,5 +211,27 @@ fn prune(runs: &Utf8Path) {
     let surplus = old.len().saturating_sub(RUNS_KEPT);
     for path in &old[..surplus] {
         let _ = fs::remove_dir_all(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{Exit, exit_for};
+
+    #[test]
+    fn a_file_is_written_through_no_link_and_over_no_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let folder = RunFolder::at(root.to_owned());
+        fs::write(root.join("precious"), "mine").unwrap();
+        fs_err::os::unix::fs::symlink("precious", root.join("junit.xml")).unwrap();
+        folder.write("junit.xml", "new").unwrap();
+        assert_eq!(fs::read_to_string(root.join("precious")).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(root.join("junit.xml")).unwrap(), "new");
+        fs::create_dir(root.join("lore.txt")).unwrap();
+        let error = folder.write("lore.txt", "new").unwrap_err();
+        assert_eq!(exit_for(&error), Exit::Input);
+        assert!(error.to_string().contains("lore.txt"), "{error}");
     }
 }

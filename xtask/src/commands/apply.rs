@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `apply`: tree and series to stacks, and nothing more.
 
+use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::mutant::Mutant;
 use kernel_patches::stack::MUTANT_PREFIX;
 
 use crate::cli::ApplyArgs;
 use crate::commands::sources::Request;
-use crate::exit::Exit;
+use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
 use crate::stacks::SERIES;
 
 /// Applies and prints what each stack is.
 pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
-    let sources = Request::from_args(&args.source, session)?.apply(session)?;
+    let request = Request::from_args(&args.source, session)?;
+    if let Some(out) = &args.out {
+        check_is_folder(out)?;
+    }
+    let sources = request.apply(session)?;
     session.progress.clear();
     let mut text = format!("tree: {}\n", sources.tree.label());
     for stack in &sources.stacks {
@@ -30,7 +35,7 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
             );
         }
         if let Some(out) = &args.out {
-            stack.overlay.write_over(&out.join(&stack.name))?;
+            stack.overlay.write_over(&folder_in(out, &stack.name)?)?;
         }
     }
     for mutant in &sources.mutants {
@@ -42,9 +47,62 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
         if let Some(out) = &args.out {
             let series = sources.stacks.iter().find(|one| one.name == SERIES);
             let overlay = series.map(|one| one.overlay.with(&mutant.changed));
-            overlay.unwrap_or_default().write_over(&out.join(&name))?;
+            overlay
+                .unwrap_or_default()
+                .write_over(&folder_in(out, &name)?)?;
         }
     }
     render::to_stdout(&text)?;
     Ok(Exit::Ok)
+}
+
+/// Returns the folder for a stack. A link of that name may lead to anything of the user's.
+fn folder_in(out: &Utf8Path, name: &str) -> anyhow::Result<Utf8PathBuf> {
+    let folder = out.join(name);
+    if folder.is_symlink() {
+        return Err(bad_input(
+            format!("`{folder}` is a symbolic link, and nothing is written through it"),
+            "remove it, or give another folder with `--out`",
+        ));
+    }
+    check_is_folder(&folder)?;
+    Ok(folder)
+}
+
+/// Refuses what is there and no folder.
+fn check_is_folder(path: &Utf8Path) -> anyhow::Result<()> {
+    let is_other = path.is_symlink() || path.exists();
+    if is_other && !path.is_dir() {
+        return Err(bad_input(
+            format!("`{path}` is no folder"),
+            "give a new or an empty folder with `--out`",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_folder_of_its_own_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Utf8Path::from_path(dir.path()).unwrap();
+        fs::create_dir(out.join("base")).unwrap();
+        fs::write(out.join("file"), "").unwrap();
+        fs_err::os::unix::fs::symlink("base", out.join("series")).unwrap();
+        fs_err::os::unix::fs::symlink("gone", out.join("patch-1")).unwrap();
+        for free in ["base", "patch-2"] {
+            assert!(folder_in(out, free).is_ok(), "{free}");
+        }
+        for taken in ["series", "patch-1", "file"] {
+            assert!(folder_in(out, taken).is_err(), "{taken}");
+        }
+        assert!(check_is_folder(&out.join("file")).is_err());
+        assert!(check_is_folder(&out.join("patch-1")).is_err());
+        assert!(check_is_folder(&out.join("series")).is_ok());
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::mail::{self, Letter};
 use serde_json::Value;
 use testbed_host::files::read_plain;
@@ -107,7 +107,7 @@ impl Asked {
         let tracking = std::env::var("B4_TRACKING_FILE").unwrap_or_default();
         let tracking = match tracking.as_str() {
             "" => Value::Null,
-            path => serde_json::from_slice(&read_plain(path.into(), TRACKING_BYTES_MAX)?)?,
+            path => read_tracking(path.into())?,
         };
         Ok(Self::from(&bytes, &tracking))
     }
@@ -144,6 +144,18 @@ impl Asked {
     }
 }
 
+/// Reads what b4 knows of the series.
+fn read_tracking(path: &Utf8Path) -> anyhow::Result<Value> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        bad_input(
+            format!("`B4_TRACKING_FILE` is `{path}`, which cannot be read: {why}"),
+            "b4 sets it to a file of JSON; without it, a mail is known by itself alone",
+        )
+    };
+    let bytes = read_plain(path, TRACKING_BYTES_MAX).map_err(|why| wrong(&why))?;
+    serde_json::from_slice(&bytes).map_err(|why| wrong(&why))
+}
+
 /// Whatever shape b4 gives its notes, ids are texts in them with an `@`.
 fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
     match value {
@@ -162,6 +174,7 @@ fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::exit_for;
     use crate::result::tests::setting;
 
     const DIFF: &str = "---\ndiff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
@@ -188,6 +201,22 @@ mod tests {
         assert_eq!(mail.find_in(&run_of(Some("v1@x"))), None);
         let other = asked("", &DIFF.replace("+b", "+c"), &Value::Null);
         assert_eq!(other.find_in(&run_of(None)), None);
+    }
+
+    #[test]
+    fn a_tracking_file_that_cannot_be_read_is_wrong_input_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("tracking");
+        let refused = || {
+            let error = read_tracking(&path).unwrap_err();
+            assert_eq!(exit_for(&error), Exit::Input);
+            assert!(error.to_string().contains(path.as_str()), "{error}");
+        };
+        refused();
+        fs_err::write(&path, "no JSON").unwrap();
+        refused();
+        fs_err::write(&path, "{}").unwrap();
+        assert_eq!(read_tracking(&path).unwrap(), serde_json::json!({}));
     }
 
     #[test]

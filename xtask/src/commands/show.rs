@@ -13,6 +13,7 @@ use testbed_host::files::read_plain;
 use crate::cli::{Format, ShowArgs};
 use crate::commands::{generate, page};
 use crate::comparison::Comparison;
+use crate::exit::{Exit, exit_for};
 use crate::plan::Plan;
 use crate::render;
 use crate::render::report::{Place, Report};
@@ -86,13 +87,13 @@ pub(crate) fn run(
             Format::Html => page::text(&report, against, folder, session)?,
             _ => render::text(&report, show, *format)?,
         };
-        match fs::write(path.join(name), text) {
+        match folder.write(name, &text) {
             Ok(()) => render::line_to_stderr(&format!("written: {shown}/{name}")),
             // What is printed is there all the same; somebody else's run is not ours to write.
-            Err(why) if outlet.printed == *format => {
-                render::line_to_stderr(&format!("not written: {why}"));
+            Err(why) if outlet.printed == *format && exit_for(&why) != Exit::Input => {
+                render::line_to_stderr(&format!("not written: {why:#}"));
             }
-            Err(why) => return Err(why.into()),
+            Err(why) => return Err(why),
         }
     }
     let compared = match against {

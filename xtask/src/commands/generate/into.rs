@@ -6,15 +6,20 @@ use std::time::Duration;
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use kernel_patches::tree::git as clean_git;
 use selftests::generate;
 use selftests::scenario::Family;
-use testbed_host::process::Tool;
+use testbed_host::files::read_plain;
 
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
 
 const GIT_LIMIT: Duration = Duration::from_secs(120);
+/// No Makefile is larger, in bytes.
+const MAKEFILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Of what is not committed, so many lines are shown.
+const CHANGES_SHOWN_MAX: usize = 20;
 
 /// Puts the generated folder into a tree: committed, if the tree is a git repository.
 ///
@@ -22,74 +27,173 @@ const GIT_LIMIT: Duration = Duration::from_secs(120);
 /// When it is no kernel tree, or something there would be overwritten that nobody has a
 /// copy of.
 pub(super) fn run(tree: &Utf8Path, families: &[Family], session: &Session) -> anyhow::Result<Exit> {
-    let tests = tree.join("tools/testing/selftests");
-    let makefile = tests.join("Makefile");
-    if !tests.join("lib.mk").is_file() || !makefile.is_file() {
-        return Err(bad_input(
-            format!("`{tree}` is no kernel tree: it has no `tools/testing/selftests`"),
-            "give the top folder of a checked-out tree",
-        ));
-    }
-    let folder = tests.join(generate::FOLDER);
-    let is_git = git(tree, &["rev-parse", "--is-inside-work-tree"], session)?.is_some();
-    check_free(tree, &folder, is_git, session)?;
-    let text = fs::read_to_string(&makefile)?;
-    let with_target = generate::with_target(&text)
-        .map_err(|why| bad_input(format!("`{makefile}`: {why}"), "is it a kernel tree?"))?;
-    write(&folder, families)?;
+    let place = Place::find(tree)?;
+    let is_git = is_git(&place.tree, session)?;
+    place.check_free(is_git, session)?;
+    let with_target = place.makefile_with_target()?;
+    write(&place.folder, families)?;
     if let Some(text) = with_target {
-        fs::write(&makefile, text)?;
+        fs::write(&place.makefile, text)?;
     }
-    let paths = [folder.clone(), makefile];
     let done = if is_git {
-        commit(tree, &paths, families, session)?
+        commit(&place, families, session)?
     } else {
         "not committed, as it is no git repository".to_owned()
     };
     render::to_stdout(&format!(
-        "{folder}: {done}\n\
+        "{}: {done}\n\
          left to you: an `F:` line in MAINTAINERS, and your Signed-off-by\n\
-         build and run: make -C {tree} headers && make -C {tests} TARGETS={} run_tests",
+         build and run: make -C {} headers && make -C {} TARGETS={} run_tests",
+        place.folder,
+        place.tree,
+        place.tree.join(TESTS),
         generate::FOLDER
     ))?;
     Ok(Exit::Ok)
 }
 
-/// What is there already is overwritten only if it can be had again.
-fn check_free(
-    tree: &Utf8Path,
-    folder: &Utf8Path,
-    is_git: bool,
-    session: &Session,
-) -> anyhow::Result<()> {
-    if !folder.exists() && !is_git {
-        return Ok(());
+/// Where a kernel tree has its tests.
+const TESTS: &str = "tools/testing/selftests";
+
+/// What is written to in a tree. Paths are whole, as git runs in the tree itself.
+#[derive(Debug)]
+struct Place {
+    tree: Utf8PathBuf,
+    folder: Utf8PathBuf,
+    makefile: Utf8PathBuf,
+}
+
+impl Place {
+    fn find(tree: &Utf8Path) -> anyhow::Result<Self> {
+        let no_tree = || {
+            bad_input(
+                format!("`{tree}` is no kernel tree: it has no `{TESTS}`"),
+                "give the top folder of a checked-out tree",
+            )
+        };
+        let whole = tree.canonicalize_utf8().map_err(|_| no_tree())?;
+        let tests = whole.join(TESTS);
+        let makefile = tests.join("Makefile");
+        if !tests.join("lib.mk").is_file() || !makefile.is_file() {
+            return Err(no_tree());
+        }
+        let place = Self {
+            folder: tests.join(generate::FOLDER),
+            tree: whole,
+            makefile,
+        };
+        place.check_is_within()?;
+        Ok(place)
     }
-    if !is_git {
+
+    /// Refuses links on the way, which lead anywhere, and what is there instead of the folder.
+    fn check_is_within(&self) -> anyhow::Result<()> {
+        let folders = self.folder.ancestors();
+        let folders = folders.take_while(|folder| *folder != self.tree);
+        for path in folders.chain([self.makefile.as_path()]) {
+            if path.is_symlink() {
+                return Err(bad_input(
+                    format!("`{path}` is a symbolic link, which may lead out of the tree"),
+                    "put what it leads to in its place",
+                ));
+            }
+        }
+        if self.folder.exists() && !self.folder.is_dir() {
+            return Err(bad_input(
+                format!("`{}` is no folder", self.folder),
+                "move it away",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is there already is overwritten only if it can be had again.
+    fn check_free(&self, is_git: bool, session: &Session) -> anyhow::Result<()> {
+        if !is_git {
+            if !self.folder.exists() {
+                return Ok(());
+            }
+            return Err(bad_input(
+                format!("`{}` is there already", self.folder),
+                "move it away: it is in no git repository that would keep a copy",
+            ));
+        }
+        // Nobody's configuration hides anything.
+        let words = [
+            &["status", "--porcelain", "--ignored"],
+            &["--untracked-files=all", "--ignore-submodules=none", "--"],
+            &self.written()[..],
+        ];
+        let changes = git(&self.tree, &words.concat(), session)?.context("`git status` failed")?;
+        if changes.trim().is_empty() {
+            return Ok(());
+        }
+        Err(bad_input(
+            format!(
+                "`{}` has changes that are not committed:\n{}",
+                self.tree,
+                first_lines(&changes)
+            ),
+            format!(
+                "commit them or take them back; `git clean -dX {}` removes what is ignored (`!!`)",
+                self.folder
+            ),
+        ))
+    }
+
+    fn written(&self) -> [&str; 2] {
+        [self.folder.as_str(), self.makefile.as_str()]
+    }
+
+    /// Returns what the Makefile becomes, if it does not name the folder yet.
+    fn makefile_with_target(&self) -> anyhow::Result<Option<String>> {
+        let wrong = |why: &dyn std::fmt::Display| {
+            let what = format!("`{}`: {why}", self.makefile);
+            bad_input(what, "is it a kernel tree?")
+        };
+        let bytes = read_plain(&self.makefile, MAKEFILE_BYTES_MAX).map_err(|why| wrong(&why))?;
+        let text = String::from_utf8(bytes).map_err(|why| wrong(&why))?;
+        generate::with_target(&text).map_err(|why| wrong(&why))
+    }
+}
+
+fn first_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let shown = &lines[..lines.len().min(CHANGES_SHOWN_MAX)];
+    match lines.len() - shown.len() {
+        0 => shown.join("\n"),
+        more => format!("{}\n... and {more} more", shown.join("\n")),
+    }
+}
+
+/// Returns whether the tree is the top of a git repository. One that lies in another's
+/// is refused: whoever has that may ignore all of it.
+fn is_git(tree: &Utf8Path, session: &Session) -> anyhow::Result<bool> {
+    let output = clean_git()
+        .args(["rev-parse", "--show-toplevel"])
+        .cwd(tree)
+        .deadline("git", GIT_LIMIT)
+        .run_unchecked(&session.cancel)?;
+    if !output.status.success() {
+        if !tree.join(".git").exists() {
+            return Ok(false);
+        }
         return Err(bad_input(
-            format!("`{folder}` is there already"),
-            "move it away: it is in no git repository that would keep a copy",
+            format!(
+                "git does not take `{tree}` for a repository: {}",
+                output.stderr_text().trim()
+            ),
+            "mend that, or remove its `.git`",
         ));
     }
-    let tests = folder.parent().context("a folder of the selftests")?;
-    let makefile = tests.join("Makefile");
-    let words = [
-        "status",
-        "--porcelain",
-        "--",
-        folder.as_str(),
-        makefile.as_str(),
-    ];
-    let changes = git(tree, &words, session)?.context("`git status` failed")?;
-    if changes.trim().is_empty() {
-        return Ok(());
+    let said = output.stdout_text();
+    let top = Utf8Path::new(said.trim_end_matches('\n'));
+    if top.canonicalize_utf8().is_ok_and(|top| top == tree) {
+        return Ok(true);
     }
     Err(bad_input(
-        format!(
-            "`{tree}` has changes that are not committed:\n{}",
-            changes.trim_end()
-        ),
-        "commit them or take them back",
+        format!("`{tree}` is not the top of a git repository, but lies in that of `{top}`"),
+        "give a tree with a repository of its own, or one that lies in none",
     ))
 }
 
@@ -106,15 +210,10 @@ fn write(folder: &Utf8Path, families: &[Family]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn commit(
-    tree: &Utf8Path,
-    paths: &[Utf8PathBuf; 2],
-    families: &[Family],
-    session: &Session,
-) -> anyhow::Result<String> {
-    let paths = paths.each_ref().map(|path| path.as_str());
+fn commit(place: &Place, families: &[Family], session: &Session) -> anyhow::Result<String> {
+    let (tree, paths) = (place.tree.as_path(), place.written());
     // There is nothing in the folder but what was just written.
-    Tool::new("git")
+    clean_git()
         .args([&["add", "--force", "--"], &paths[..]].concat())
         .cwd(tree)
         .deadline("git add", GIT_LIMIT)
@@ -125,7 +224,7 @@ fn commit(
     }
     let words = [&["commit", "--quiet", "--file=-", "--"], &paths[..]].concat();
     let message = generate::commit_message(families);
-    let output = Tool::new("git")
+    let output = clean_git()
         .args(words)
         .cwd(tree)
         .stdin(message.into_bytes())
@@ -146,10 +245,9 @@ fn commit(
 
 /// Returns what git says, or `None` when it says no.
 fn git(tree: &Utf8Path, words: &[&str], session: &Session) -> anyhow::Result<Option<String>> {
-    let output = Tool::new("git")
+    let output = clean_git()
         .args(words)
         .cwd(tree)
-        .env("LC_ALL", "C")
         .deadline("git", GIT_LIMIT)
         .run_unchecked(&session.cancel)?;
     Ok(output.status.success().then(|| output.stdout_text()))

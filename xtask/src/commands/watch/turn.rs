@@ -12,6 +12,7 @@ use crate::commands::build::build_all;
 use crate::commands::show;
 use crate::commands::test::cells::Cell;
 use crate::commands::test::{self, Inquiry, Ready, kselftest};
+use crate::exit::told;
 use crate::plan::CellPlan;
 use crate::render::watch::Turn;
 use crate::render::{self, watch};
@@ -37,7 +38,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, memory: &M
         },
         Err(error) => {
             memory.see(Vec::new());
-            render::error_to_stderr(&format!("{error:#}"));
+            render::error_to_stderr(&told(&error));
             Turn::Mistake
         }
     };
