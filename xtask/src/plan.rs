@@ -6,6 +6,9 @@
 //! and is worked out later. Of the tree's own tests, a plan has what is asked for;
 //! their cells are added when the tree has said which tests there are.
 
+use std::collections::BTreeSet;
+
+use camino::{Utf8Component, Utf8Path};
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
@@ -54,6 +57,14 @@ impl CellPlan {
     }
 
     /// Returns the cell's name for people.
+    /// Returns what of the cell's names would lead out of its folder's place.
+    fn stray(&self) -> Option<String> {
+        let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.scenario));
+        let parts = [&self.profile, &self.stack, &target.replace('/', "~"), test];
+        let stray = parts.into_iter().find(|part| !is_plain_name(part));
+        stray.map(str::to_owned)
+    }
+
     pub(crate) fn label(&self) -> String {
         let Self {
             scenario,
@@ -70,6 +81,31 @@ impl CellPlan {
 }
 
 /// What a run will do.
+/// Makes sure that each cell has a folder of its own below the run folder.
+///
+/// # Errors
+/// Says which cell has none.
+pub(crate) fn check_cells<'a>(cells: impl IntoIterator<Item = &'a CellPlan>) -> Result<(), String> {
+    let mut folders = BTreeSet::new();
+    for (index, cell) in cells.into_iter().enumerate() {
+        if let Some(part) = cell.stray() {
+            return Err(format!("`cells[{index}]`: `{part}` is no plain name"));
+        }
+        if !folders.insert(cell.folder()) {
+            let label = cell.label();
+            return Err(format!("`cells[{index}]`: {label} is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a word is one part of a path, which leads nowhere else.
+fn is_plain_name(word: &str) -> bool {
+    let mut parts = Utf8Path::new(word).components();
+    let is_one = parts.next() == Some(Utf8Component::Normal(word)) && parts.next().is_none();
+    is_one && !word.contains(char::is_control)
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) tree: TreeRequest,
@@ -168,7 +204,7 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::render;
 
@@ -181,6 +217,11 @@ mod tests {
             stacks: owned(&["base", "series"]),
             profiles: owned(&["fast"]),
             machine: None,
+    /// A plan of four cells.
+    pub(crate) fn plan() -> Plan {
+        Plan::new(wishes())
+    }
+
             scenarios: ["live-update-kexec", "sysfs-remove-while-preserved"]
                 .map(|name| (name.to_owned(), "edu-pair".to_owned()))
                 .to_vec(),

@@ -15,11 +15,10 @@ use testbed_host::files::read_plain;
 
 use crate::cli::B4CheckArgs;
 use crate::exit::{Exit, bad_input};
-use crate::plan::Plan;
 use crate::render;
 use crate::render::b4;
 use crate::render::report::Report;
-use crate::result::{RunResult, Setting};
+use crate::result::Setting;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
@@ -80,7 +79,7 @@ fn newest(asked: &Asked, session: &Session, whole: bool) -> anyhow::Result<Optio
 
 /// Returns what a run says, if it is one of that series.
 fn answer(asked: &Asked, run: &RunFolder, whole: bool) -> anyhow::Result<Option<String>> {
-    let result: RunResult = run.read_json(run_folder::RESULT)?;
+    let result = run.result()?;
     let Some(part) = asked.find_in(&result.setting) else {
         return Ok(None);
     };

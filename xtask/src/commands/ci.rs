@@ -18,10 +18,9 @@ use self::account::{Came, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
 use crate::commands::{doctor, generate, patch_style, test};
 use crate::exit::{self, Exit, bad_input};
-use crate::plan::Plan;
 use crate::record::Record;
 use crate::render;
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Of what a step that failed said, the last lines are shown.
@@ -252,7 +251,7 @@ fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
             "no kernel: the matrix left no run".to_owned(),
         ));
     };
-    let plan: Plan = folder.read_json(run_folder::PLAN)?;
+    let plan = folder.plan()?;
     let Some(cell) = plan.cells.last() else {
         return Ok(Came::Skipped(
             "no kernel: the matrix ran nothing".to_owned(),
