@@ -52,7 +52,7 @@ pub(crate) fn run(args: &B4CheckArgs, session: &Session) -> anyhow::Result<Exit>
         Some(path) => answer(&asked, &RunFolder::open(path)?, args.whole)?,
         None => newest(&asked, session, args.whole)?,
     };
-    render::to_stdout(&answer.unwrap_or_else(b4::unknown))?;
+    render::data_to_stdout(&answer.unwrap_or_else(b4::unknown))?;
     Ok(Exit::Ok)
 }
 
