@@ -12,6 +12,7 @@ use camino::{Utf8Component, Utf8Path};
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
+use testbed_host::process::quote;
 
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -117,8 +118,9 @@ pub(crate) struct Plan {
     pub(crate) machine: Option<String>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    /// Options beyond scenario, stack and profile that make the same run again.
-    pub(crate) again: String,
+    /// Options beyond scenario, stack and profile that make the same run again, word by
+    /// word.
+    pub(crate) again: Vec<String>,
     /// The tree's own tests that are asked for.
     #[serde(default)]
     pub(crate) kselftests: Vec<Wanted>,
@@ -141,7 +143,7 @@ pub(crate) struct Wishes {
     pub(crate) scenarios: Vec<(String, String)>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    pub(crate) again: String,
+    pub(crate) again: Vec<String>,
     pub(crate) kselftests: Vec<Wanted>,
     pub(crate) mutants: Vec<String>,
 }
@@ -179,6 +181,13 @@ impl Plan {
             cells: Vec::new(),
         };
         plan.with_cells_of(&scenarios)
+    }
+
+    /// Returns the options that make the same run again, as they are typed in a shell behind
+    /// a command.
+    pub(crate) fn options(&self) -> String {
+        let words = self.again.iter().map(|word| format!(" {}", quote(word)));
+        words.collect()
     }
 
     /// Returns the plan with cells for these names too, and the machines they name:
@@ -227,7 +236,7 @@ pub(crate) mod tests {
                 .to_vec(),
             repeat: 1,
             check_snapshots: true,
-            again: String::new(),
+            again: Vec::new(),
             kselftests: Vec::new(),
             mutants: Vec::new(),
         }
@@ -265,6 +274,43 @@ pub(crate) mod tests {
             text(&["mutant-a-1", "mutant-b-2"]).contains("mutants:   mutant-a-1, mutant-b-2\n")
         );
         assert!(!text(&[]).contains("mutant"));
+    }
+
+    #[test]
+    fn each_cell_has_a_folder_of_its_own_below_the_run() {
+        let cells = Plan::new(wishes()).cells;
+        assert_eq!(check_cells(&cells), Ok(()));
+        let twice = [&cells[0], &cells[1], &cells[0]];
+        assert_eq!(
+            check_cells(twice).unwrap_err(),
+            "`cells[2]`: live-update-kexec on base (fast) is there twice"
+        );
+        for stray in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
+            let name = stray.to_owned();
+            let [mut profile, mut stack, mut test] = [(); 3].map(|()| cells[0].clone());
+            (profile.profile, stack.stack, test.scenario) = (name.clone(), name.clone(), name);
+            let mut of_tree = cells[0].clone();
+            of_tree.scenario = format!("net:{stray}");
+            for cell in [profile, stack, test, of_tree] {
+                let error = check_cells([&cell]).unwrap_err();
+                assert!(error.ends_with("is no plain name"), "{cell:?}: {error}");
+            }
+        }
+        for (test, fits) in [("net/mptcp:a.sh", true), ("..:a", false), ("a:b:c", true)] {
+            let mut cell = cells[0].clone();
+            test.clone_into(&mut cell.scenario);
+            assert_eq!(check_cells([&cell]).is_ok(), fits, "{test}");
+        }
+    }
+
+    #[test]
+    fn no_option_is_more_than_a_word_to_a_shell() {
+        let again = ["--kernel", "K", "; touch /tmp/x"]
+            .map(str::to_owned)
+            .to_vec();
+        let plan = Plan::new(Wishes { again, ..wishes() });
+        assert_eq!(plan.options(), " --kernel K '; touch /tmp/x'");
+        assert_eq!(super::tests::plan().options(), "");
     }
 
     #[test]

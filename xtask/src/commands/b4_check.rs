@@ -83,8 +83,9 @@ fn answer(asked: &Asked, run: &RunFolder, whole: bool) -> anyhow::Result<Option<
     let Some(part) = asked.find_in(&result.setting) else {
         return Ok(None);
     };
-    let plan: Plan = run.read_json(run_folder::PLAN)?;
-    let report = Report::new(&result, run.path().as_str(), &plan.again);
+    let (plan, result) = run.read()?;
+    let again = plan.options();
+    let report = Report::new(&result, run.path().as_str(), &again);
     Ok(Some(match part {
         Part::Patch(number) if !whole => b4::patch(&report, number),
         Part::Patch(_) | Part::Series => b4::series(&report),

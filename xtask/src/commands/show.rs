@@ -71,7 +71,8 @@ pub(crate) fn run(
     let outlet = Outlet::of(&show.format);
     let workflow = Workflow::from_env();
     let for_github = outlet.written.contains(&Format::Github);
-    let mut report = Report::new(result, shown.as_str(), &plan.again);
+    let again = plan.options();
+    let mut report = Report::new(result, shown.as_str(), &again);
     if !outlet.written.is_empty() {
         report.splats = splats(&result.cells, path);
     }

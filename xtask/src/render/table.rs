@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::detectors;
 use super::mutants;
 use anstyle::{AnsiColor, Style};
+use testbed_host::process::quote;
 
 use super::escape::one_line;
 use super::rate::{rate, repetitions};
@@ -86,7 +87,10 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
         .flat_map(|grid| &grid.rows)
         .any(|row| row.count > 1);
     if folded || report.findings().count() > FINDINGS_SHOWN && !look.all {
-        text += &format!("all of it: cargo xtask report {} --all-rows\n", report.run);
+        text += &format!(
+            "all of it: cargo xtask report {} --all-rows\n",
+            quote(report.run)
+        );
     }
     text
 }

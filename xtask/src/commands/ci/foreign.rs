@@ -112,8 +112,9 @@ struct Shown {
 
 impl Shown {
     fn leave(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<Self> {
-        let plan: Plan = run.read_json(run_folder::PLAN)?;
-        let report = Report::new(result, run.path().as_str(), &plan.again);
+        let plan = run.plan()?;
+        let again = plan.options();
+        let report = Report::new(result, run.path().as_str(), &again);
         let show = ShowArgs {
             format: Vec::new(),
             all_rows: false,

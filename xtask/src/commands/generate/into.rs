@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use selftests::generate;
 use selftests::scenario::Family;
-use testbed_host::process::Tool;
+use testbed_host::process::{Tool, quote};
 
 use crate::exit::{Exit, bad_input};
 use crate::render;
@@ -49,7 +49,9 @@ pub(super) fn run(tree: &Utf8Path, families: &[Family], session: &Session) -> an
     render::to_stdout(&format!(
         "{folder}: {done}\n\
          left to you: an `F:` line in MAINTAINERS, and your Signed-off-by\n\
-         build and run: make -C {tree} headers && make -C {tests} TARGETS={} run_tests",
+         build and run: make -C {} headers && make -C {} TARGETS={} run_tests",
+        quote(tree.as_str()),
+        quote(tests.as_str()),
         generate::FOLDER
     ))?;
     Ok(Exit::Ok)
