@@ -6,9 +6,13 @@
 //! and is worked out later. Of the tree's own tests, a plan has what is asked for;
 //! their cells are added when the tree has said which tests there are.
 
+use std::collections::BTreeSet;
+
+use camino::{Utf8Component, Utf8Path};
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use serde::{Deserialize, Serialize};
+use testbed_host::process::quote;
 
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +58,14 @@ impl CellPlan {
     }
 
     /// Returns the cell's name for people.
+    /// Returns what of the cell's names would lead out of its folder's place.
+    fn stray(&self) -> Option<String> {
+        let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.scenario));
+        let parts = [&self.profile, &self.stack, &target.replace('/', "~"), test];
+        let stray = parts.into_iter().find(|part| !is_plain_name(part));
+        stray.map(str::to_owned)
+    }
+
     pub(crate) fn label(&self) -> String {
         let Self {
             scenario,
@@ -70,6 +82,31 @@ impl CellPlan {
 }
 
 /// What a run will do.
+/// Makes sure that each cell has a folder of its own below the run folder.
+///
+/// # Errors
+/// Says which cell has none.
+pub(crate) fn check_cells<'a>(cells: impl IntoIterator<Item = &'a CellPlan>) -> Result<(), String> {
+    let mut folders = BTreeSet::new();
+    for (index, cell) in cells.into_iter().enumerate() {
+        if let Some(part) = cell.stray() {
+            return Err(format!("`cells[{index}]`: `{part}` is no plain name"));
+        }
+        if !folders.insert(cell.folder()) {
+            let label = cell.label();
+            return Err(format!("`cells[{index}]`: {label} is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a word is one part of a path, which leads nowhere else.
+fn is_plain_name(word: &str) -> bool {
+    let mut parts = Utf8Path::new(word).components();
+    let is_one = parts.next() == Some(Utf8Component::Normal(word)) && parts.next().is_none();
+    is_one && !word.contains(char::is_control)
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) tree: TreeRequest,
@@ -81,8 +118,9 @@ pub(crate) struct Plan {
     pub(crate) machine: Option<String>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    /// Options beyond scenario, stack and profile that make the same run again.
-    pub(crate) again: String,
+    /// Options beyond scenario, stack and profile that make the same run again, word by
+    /// word.
+    pub(crate) again: Vec<String>,
     /// The tree's own tests that are asked for.
     #[serde(default)]
     pub(crate) kselftests: Vec<Wanted>,
@@ -105,7 +143,7 @@ pub(crate) struct Wishes {
     pub(crate) scenarios: Vec<(String, String)>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    pub(crate) again: String,
+    pub(crate) again: Vec<String>,
     pub(crate) kselftests: Vec<Wanted>,
     pub(crate) mutants: Vec<String>,
 }
@@ -145,6 +183,13 @@ impl Plan {
         plan.with_cells_of(&scenarios)
     }
 
+    /// Returns the options that make the same run again, as they are typed in a shell behind
+    /// a command.
+    pub(crate) fn options(&self) -> String {
+        let words = self.again.iter().map(|word| format!(" {}", quote(word)));
+        words.collect()
+    }
+
     /// Returns the plan with cells for these names too, and the machines they name:
     /// scenarios, or tests of the tree's own as `TARGET:TEST`.
     pub(crate) fn with_cells_of(mut self, names: &[(String, String)]) -> Self {
@@ -168,7 +213,7 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::render;
 
@@ -186,10 +231,15 @@ mod tests {
                 .to_vec(),
             repeat: 1,
             check_snapshots: true,
-            again: String::new(),
+            again: Vec::new(),
             kselftests: Vec::new(),
             mutants: Vec::new(),
         }
+    }
+
+    /// A plan of four cells.
+    pub(crate) fn plan() -> Plan {
+        Plan::new(wishes())
     }
 
     #[test]
@@ -224,6 +274,43 @@ mod tests {
             text(&["mutant-a-1", "mutant-b-2"]).contains("mutants:   mutant-a-1, mutant-b-2\n")
         );
         assert!(!text(&[]).contains("mutant"));
+    }
+
+    #[test]
+    fn each_cell_has_a_folder_of_its_own_below_the_run() {
+        let cells = Plan::new(wishes()).cells;
+        assert_eq!(check_cells(&cells), Ok(()));
+        let twice = [&cells[0], &cells[1], &cells[0]];
+        assert_eq!(
+            check_cells(twice).unwrap_err(),
+            "`cells[2]`: live-update-kexec on base (fast) is there twice"
+        );
+        for stray in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
+            let name = stray.to_owned();
+            let [mut profile, mut stack, mut test] = [(); 3].map(|()| cells[0].clone());
+            (profile.profile, stack.stack, test.scenario) = (name.clone(), name.clone(), name);
+            let mut of_tree = cells[0].clone();
+            of_tree.scenario = format!("net:{stray}");
+            for cell in [profile, stack, test, of_tree] {
+                let error = check_cells([&cell]).unwrap_err();
+                assert!(error.ends_with("is no plain name"), "{cell:?}: {error}");
+            }
+        }
+        for (test, fits) in [("net/mptcp:a.sh", true), ("..:a", false), ("a:b:c", true)] {
+            let mut cell = cells[0].clone();
+            test.clone_into(&mut cell.scenario);
+            assert_eq!(check_cells([&cell]).is_ok(), fits, "{test}");
+        }
+    }
+
+    #[test]
+    fn no_option_is_more_than_a_word_to_a_shell() {
+        let again = ["--kernel", "K", "; touch /tmp/x"]
+            .map(str::to_owned)
+            .to_vec();
+        let plan = Plan::new(Wishes { again, ..wishes() });
+        assert_eq!(plan.options(), " --kernel K '; touch /tmp/x'");
+        assert_eq!(super::tests::plan().options(), "");
     }
 
     #[test]

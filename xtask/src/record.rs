@@ -86,8 +86,51 @@ impl Record {
     /// Reads the record of a cell.
     ///
     /// # Errors
-    /// When there is none, or it is not one of ours.
+    /// When there is none, it is not one of ours, or that of another cell.
     pub(crate) fn read(plan: &CellPlan, run: &RunFolder) -> anyhow::Result<Self> {
-        run.read_json(&format!("{}/{FILE_NAME}", plan.folder()))
+        let name = format!("{}/{FILE_NAME}", plan.folder());
+        let record: Self = run.read_json(&name)?;
+        if record.plan != *plan {
+            let (own, other) = (plan.label(), record.plan.label());
+            let what = format!("it is not of {own}, but of {other}");
+            return Err(run.damaged(&name, what));
+        }
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::tests::cell;
+
+    #[test]
+    fn the_record_of_another_cell_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder::at(place.path().to_owned().try_into().unwrap());
+        let [own, other] = ["a", "b"].map(|name| cell(name, "base", "pass", "pass").plan());
+        let mut record = Record {
+            plan: own.clone(),
+            contains: BTreeSet::new(),
+            partly: BTreeSet::new(),
+            binaries: Binaries {
+                kernel_id: String::new(),
+                image: Utf8PathBuf::new(),
+                symbols: Utf8PathBuf::new(),
+                stage_symbols: Vec::new(),
+                initramfs: Utf8PathBuf::new(),
+                program: String::new(),
+            },
+            in_tree: None,
+            kept: None,
+        };
+        record.keep(&run).unwrap();
+        assert!(Record::read(&own, &run).is_ok());
+        record.plan = other;
+        run.write_json(&format!("{}/{FILE_NAME}", own.folder()), &record)
+            .unwrap();
+        let error = format!("{:#}", Record::read(&own, &run).unwrap_err());
+        let told = "is damaged: it is not of a on base (fast), but of b on base (fast)";
+        assert!(error.contains(told), "{error}");
     }
 }

@@ -22,7 +22,7 @@ pub(crate) mod table;
 pub(crate) mod watch;
 mod wrap;
 
-pub(crate) use github::{annotations, summary, unread};
+pub(crate) use github::{annotations, is_reading as is_read_by_runner, summary, unread};
 
 use std::io::Write;
 
@@ -35,12 +35,25 @@ const COLUMNS: usize = 80;
 /// In fewer, no table has room.
 const COLUMNS_MIN: usize = 40;
 
-/// Prints a block of text on standard output. A reader that went away
-/// (`| head`) is no error.
+/// Prints a block of text for people on standard output; in what strangers wrote, no
+/// terminal finds an order. A reader that went away (`| head`) is no error.
 ///
 /// # Errors
 /// When the text cannot be written for any other reason, such as a full disk.
 pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
+    let own = if has_colours() {
+        table::colours()
+    } else {
+        Vec::new()
+    };
+    data_to_stdout(&escape::harmless(text, &own))
+}
+
+/// Prints a text in a format that has escapes of its own on standard output, as it is.
+///
+/// # Errors
+/// As `to_stdout`.
+pub(crate) fn data_to_stdout(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let written = out
@@ -83,9 +96,13 @@ fn look(all: bool) -> table::Look {
         } else {
             wide.max(COLUMNS_MIN)
         },
-        colour: anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never,
+        colour: has_colours(),
         all,
     }
+}
+
+fn has_colours() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// Returns what changed since an earlier run, whose name is `before`; nothing in a format
@@ -107,7 +124,17 @@ pub(crate) fn compared(
 
 /// Prints a line on standard error; when nobody can read it, there is nobody to tell.
 pub(crate) fn line_to_stderr(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", for_stderr(text));
+}
+
+/// Returns a text in which neither a terminal nor a runner of workflows finds an order.
+fn for_stderr(text: &str) -> String {
+    let text = escape::harmless(text, &[]);
+    if github::is_reading() {
+        github::without_commands(&text)
+    } else {
+        text
+    }
 }
 
 /// Prints an error on standard error.

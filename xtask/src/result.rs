@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
+use crate::plan::{self, CellPlan};
 
 pub(crate) use detector::{DetectorResult, Sight};
 pub(crate) use mutant::{Fate, MutantResult, Tally};
@@ -138,6 +139,17 @@ pub(crate) struct Kept {
 }
 
 impl CellResult {
+    /// Returns the cell that it is the result of.
+    pub(crate) fn plan(&self) -> CellPlan {
+        CellPlan {
+            scenario: self.scenario.clone(),
+            profile: self.profile.clone(),
+            stack: self.stack.clone(),
+            machine: self.machine.clone(),
+            repetition: self.repetition,
+        }
+    }
+
     /// Returns whether a person should look at it.
     pub(crate) fn is_finding(&self) -> bool {
         self.verdict == Verdict::Unexpected || self.snapshot_difference.is_some()
@@ -209,6 +221,26 @@ pub(crate) struct RunResult {
 }
 
 impl RunResult {
+    /// Makes sure that it is one that this program writes.
+    ///
+    /// # Errors
+    /// Says what is not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.schema != SCHEMA {
+            let schema = self.schema;
+            return Err(format!("its `schema` is {schema}, and not {SCHEMA}"));
+        }
+        let plans: Vec<CellPlan> = self.cells.iter().map(CellResult::plan).collect();
+        plan::check_cells(&plans)?;
+        for (index, (plan, cell)) in plans.iter().zip(&self.cells).enumerate() {
+            if plan.folder() != cell.artifacts {
+                let (told, own) = (&cell.artifacts, plan.folder());
+                return Err(format!("`cells[{index}].artifacts`: `{told}`, not `{own}`"));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the result for these cells, with teeth and exit code worked out.
     pub(crate) fn new(
         tree: String,
@@ -358,6 +390,31 @@ pub(crate) mod tests {
             splats: Vec::new(),
             kept: None,
         }
+    }
+
+    #[test]
+    fn a_result_that_we_do_not_write_is_told() {
+        let cells = vec![
+            cell("a", "base", "pass", "pass"),
+            cell("b", "base", "pass", "pass"),
+        ];
+        let good = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
+        assert_eq!(good.check(), Ok(()));
+        let said = |change: &dyn Fn(&mut RunResult)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            bad.check().unwrap_err()
+        };
+        assert_eq!(
+            said(&|bad| bad.schema = 99),
+            "its `schema` is 99, and not 1"
+        );
+        assert_eq!(
+            said(&|bad| bad.cells[1].artifacts = "../x".to_owned()),
+            "`cells[1].artifacts`: `../x`, not `fast/base/b`"
+        );
+        let twice = said(&|bad| bad.cells[1] = bad.cells[0].clone());
+        assert_eq!(twice, "`cells[1]`: a on base (fast) is there twice");
     }
 
     #[test]

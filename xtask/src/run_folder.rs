@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The run folder: what a run leaves behind, and `latest` that points to it.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -11,8 +13,8 @@ use testbed_host::files::read_plain;
 
 use crate::exit::bad_input;
 use crate::layout::Layout;
-use crate::plan::Plan;
-use crate::result::RunResult;
+use crate::plan::{self, CellPlan, Plan};
+use crate::result::{CellResult, RunResult};
 
 /// What the run was to do.
 pub(crate) const PLAN: &str = "plan.json";
@@ -134,20 +136,65 @@ impl RunFolder {
         })
     }
 
+    /// Reads what the run was to do and what it came to.
+    ///
+    /// # Errors
+    /// When one is not there, is not what this program writes, or they are not of the same
+    /// cells.
+    pub(crate) fn read(&self) -> anyhow::Result<(Plan, RunResult)> {
+        let (plan, result) = (self.plan()?, self.result()?);
+        let planned: BTreeSet<&CellPlan> = plan.cells.iter().collect();
+        let came: Vec<CellPlan> = result.cells.iter().map(CellResult::plan).collect();
+        let came: BTreeSet<&CellPlan> = came.iter().collect();
+        if let Some(cell) = came.symmetric_difference(&planned).next() {
+            let (there, not) = match planned.contains(cell) {
+                true => (PLAN, RESULT),
+                false => (RESULT, PLAN),
+            };
+            let what = format!("{} is in `{there}`, and not in `{not}`", cell.label());
+            return Err(self.damaged(not, what));
+        }
+        Ok((plan, result))
+    }
+
+    /// Reads what the run was to do.
+    ///
+    /// # Errors
+    /// When it is not there, or not what this program writes.
+    pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
+        let plan: Plan = self.read_json(PLAN)?;
+        let checked = plan::check_cells(&plan.cells);
+        checked.map_err(|what| self.damaged(PLAN, what))?;
+        Ok(plan)
+    }
+
+    /// Reads what the run came to.
+    ///
+    /// # Errors
+    /// When it is not there, or not what this program writes.
+    pub(crate) fn result(&self) -> anyhow::Result<RunResult> {
+        let result: RunResult = self.read_json(RESULT)?;
+        result.check().map_err(|what| self.damaged(RESULT, what))?;
+        Ok(result)
+    }
+
     /// Reads a value that was written as JSON.
     ///
     /// # Errors
     /// When the file is not there, or not what this program writes.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
+        let bytes = read_plain(&self.path.join(name), JSON_BYTES_MAX);
+        let bytes = bytes.map_err(|error| self.damaged(name, error))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.damaged(name, error))
+    }
+
+    /// Returns the error that a file of the run is not what this program writes.
+    pub(crate) fn damaged(&self, name: &str, what: impl std::fmt::Display) -> anyhow::Error {
         let path = self.path.join(name);
-        let damaged = |error: &dyn std::fmt::Display| {
-            bad_input(
-                format!("`{path}` is damaged: {error}"),
-                "the run cannot be judged again; make it anew with `cargo xtask test`",
-            )
-        };
-        let bytes = read_plain(&path, JSON_BYTES_MAX).map_err(|error| damaged(&error))?;
-        serde_json::from_slice(&bytes).map_err(|error| damaged(&error))
+        bad_input(
+            format!("`{path}` is damaged: {what}"),
+            "the run cannot be judged again; make it anew with `cargo xtask test`",
+        )
     }
 
     /// Returns its path.
@@ -218,6 +265,7 @@ fn prune(runs: &Utf8Path) {
 mod tests {
     use super::*;
     use crate::exit::{Exit, exit_for};
+    use crate::result::tests::cell;
 
     #[test]
     fn a_file_is_written_through_no_link_and_over_no_folder() {
@@ -233,5 +281,50 @@ mod tests {
         let error = folder.write("lore.txt", "new").unwrap_err();
         assert_eq!(exit_for(&error), Exit::Input);
         assert!(error.to_string().contains("lore.txt"), "{error}");
+    }
+
+    /// Writes a plan and a result of these scenarios, and returns what is made of them.
+    fn read(planned: &[&str], came: &[&str]) -> Result<(Plan, RunResult), String> {
+        let place = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(place.path()).unwrap();
+        let folder = RunFolder::at(path.to_owned());
+        let cells = |names: &[&str]| -> Vec<CellResult> {
+            let cell = |name: &&str| cell(name, "base", "pass", "pass");
+            names.iter().map(cell).collect()
+        };
+        let plan = Plan {
+            cells: cells(planned).iter().map(CellResult::plan).collect(),
+            ..plan::tests::plan()
+        };
+        let result = RunResult::new(String::new(), String::new(), Vec::new(), cells(came));
+        folder.write_json(PLAN, &plan).unwrap();
+        folder.write_json(RESULT, &result).unwrap();
+        let read = folder.read();
+        read.map_err(|error| format!("{error:#}").replace(path.as_str(), "RUN"))
+    }
+
+    #[test]
+    fn plan_and_result_have_the_same_cells_each_once() {
+        assert!(read(&["a", "b"], &["a", "b"]).is_ok());
+        let said = |planned: &[&str], came: &[&str]| {
+            let error = read(planned, came).unwrap_err();
+            error.lines().next().unwrap().to_owned()
+        };
+        insta::assert_snapshot!(
+            [
+                said(&["a"], &["a", "b"]),
+                said(&["a", "b"], &["a"]),
+                said(&["a", "a"], &["a"]),
+                said(&["a"], &["a", "a"]),
+                said(&["../a"], &["a"]),
+            ].join("\n"),
+            @"
+        `RUN/plan.json` is damaged: b on base (fast) is in `result.json`, and not in `plan.json`
+        `RUN/result.json` is damaged: b on base (fast) is in `plan.json`, and not in `result.json`
+        `RUN/plan.json` is damaged: `cells[1]`: a on base (fast) is there twice
+        `RUN/result.json` is damaged: `cells[1]`: a on base (fast) is there twice
+        `RUN/plan.json` is damaged: `cells[0]`: `../a` is no plain name
+        "
+        );
     }
 }

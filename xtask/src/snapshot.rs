@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
 use crate::plan::CellPlan;
@@ -32,9 +32,13 @@ pub(crate) fn speak_for_ourselves(root: &Utf8Path) {
 }
 
 /// Returns how `timeline` differs from the recorded one, or `None` when it does
-/// not. A difference is written beside the record for `cargo insta review`.
+/// not. A difference is written beside the record for `cargo insta review`, where the
+/// profile and the stack have a folder of records.
 pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> Option<String> {
-    let place = folder.join(&cell.profile).join(&cell.stack);
+    let place = place(folder, cell);
+    if !place.is_dir() {
+        return Some("nothing is recorded for its profile and stack yet".to_owned());
+    }
     if agrees(&place, &cell.scenario, timeline) {
         return None;
     }
@@ -55,10 +59,15 @@ pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> 
     Some(format!("{}\n{ACCEPT}", shown.trim_end()))
 }
 
+/// Returns where what is recorded of a cell's profile and stack is.
+pub(crate) fn place(folder: &Utf8Path, cell: &CellPlan) -> Utf8PathBuf {
+    folder.join(&cell.profile).join(&cell.stack)
+}
+
 /// Returns what is recorded of a cell, in insta's format, if anything is.
 pub(crate) fn recorded(folder: &Utf8Path, cell: &CellPlan) -> Option<String> {
-    let place = folder.join(&cell.profile).join(&cell.stack);
-    fs::read_to_string(place.join(format!("{}.snap", cell.scenario))).ok()
+    let name = format!("{}.snap", cell.scenario);
+    fs::read_to_string(place(folder, cell).join(name)).ok()
 }
 
 /// insta says a difference with a panic, which is caught and made a value.
@@ -75,4 +84,25 @@ fn agrees(place: &Utf8Path, name: &str, timeline: &str) -> bool {
     }));
     std::panic::set_hook(hook);
     seen.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_folder_is_made_for_what_has_no_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let cell = CellPlan {
+            scenario: "s".to_owned(),
+            profile: "new".to_owned(),
+            stack: "base".to_owned(),
+            machine: "edu-pair".to_owned(),
+            repetition: 1,
+        };
+        let told = difference(folder, &cell, "a\n").unwrap();
+        assert_eq!(told, "nothing is recorded for its profile and stack yet");
+        assert_eq!(folder.read_dir_utf8().unwrap().count(), 0);
+    }
 }

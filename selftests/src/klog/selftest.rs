@@ -156,7 +156,7 @@ impl Suites {
         let is_of_test = is_known || is_shown && !self.is_broken(draft);
         let has_end = || {
             texts()
-                .last()
+                .next_back()
                 .is_some_and(|text| is_end(End::DoubleRule, text))
         };
         let is_nobodys = candidate.is_rest && has_end() && !texts().any(is_of_other);

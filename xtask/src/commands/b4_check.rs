@@ -15,11 +15,10 @@ use testbed_host::files::read_plain;
 
 use crate::cli::B4CheckArgs;
 use crate::exit::{Exit, bad_input};
-use crate::plan::Plan;
 use crate::render;
 use crate::render::b4;
 use crate::render::report::Report;
-use crate::result::{RunResult, Setting};
+use crate::result::Setting;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &B4CheckArgs, session: &Session) -> anyhow::Result<Exit>
         Some(path) => answer(&asked, &RunFolder::open(path)?, args.whole)?,
         None => newest(&asked, session, args.whole)?,
     };
-    render::to_stdout(&answer.unwrap_or_else(b4::unknown))?;
+    render::data_to_stdout(&answer.unwrap_or_else(b4::unknown))?;
     Ok(Exit::Ok)
 }
 
@@ -80,12 +79,13 @@ fn newest(asked: &Asked, session: &Session, whole: bool) -> anyhow::Result<Optio
 
 /// Returns what a run says, if it is one of that series.
 fn answer(asked: &Asked, run: &RunFolder, whole: bool) -> anyhow::Result<Option<String>> {
-    let result: RunResult = run.read_json(run_folder::RESULT)?;
+    let result = run.result()?;
     let Some(part) = asked.find_in(&result.setting) else {
         return Ok(None);
     };
-    let plan: Plan = run.read_json(run_folder::PLAN)?;
-    let report = Report::new(&result, run.path().as_str(), &plan.again);
+    let (plan, result) = run.read()?;
+    let again = plan.options();
+    let report = Report::new(&result, run.path().as_str(), &again);
     Ok(Some(match part {
         Part::Patch(number) if !whole => b4::patch(&report, number),
         Part::Patch(_) | Part::Series => b4::series(&report),

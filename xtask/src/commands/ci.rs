@@ -18,10 +18,9 @@ use self::account::{Came, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
 use crate::commands::{doctor, generate, patch_style, test};
 use crate::exit::{self, Exit, bad_input};
-use crate::plan::Plan;
 use crate::record::Record;
 use crate::render;
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Of what a step that failed said, the last lines are shown.
@@ -82,10 +81,11 @@ struct Ci<'a> {
 /// Runs every step that is wanted, whatever became of the ones before it.
 pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     let wanted = choose(&args.only)?;
+    let budget = minutes(args.budget)?;
     let ci = Ci {
         session,
         begun: Instant::now(),
-        budget: Duration::from_secs(args.budget * 60),
+        budget,
         fast: OnceCell::new(),
     };
     let may_install = args.install || std::env::var("CI").is_ok_and(|ci| ci == "true");
@@ -245,6 +245,16 @@ fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
     came
 }
 
+fn minutes(number: u64) -> anyhow::Result<Duration> {
+    let secs = number.checked_mul(60).ok_or_else(|| {
+        bad_input(
+            format!("a budget of {number} minutes is longer than any run"),
+            "give some hours, such as `--budget 120`",
+        )
+    })?;
+    Ok(Duration::from_secs(secs))
+}
+
 /// Runs the tests of the VM room on the kernel that the matrix ran on last.
 fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let Some(folder) = ci.run_folder() else {
@@ -252,7 +262,7 @@ fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
             "no kernel: the matrix left no run".to_owned(),
         ));
     };
-    let plan: Plan = folder.read_json(run_folder::PLAN)?;
+    let plan = folder.plan()?;
     let Some(cell) = plan.cells.last() else {
         return Ok(Came::Skipped(
             "no kernel: the matrix ran nothing".to_owned(),
@@ -290,6 +300,12 @@ fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_without_end_is_refused() {
+        assert_eq!(minutes(2).unwrap(), Duration::from_secs(120));
+        assert!(minutes(u64::MAX).is_err());
+    }
 
     #[test]
     fn the_matrix_is_what_a_person_would_type() {

@@ -13,15 +13,15 @@ use crate::exit::{Exit, bad_input};
 use crate::plan::{CellPlan, Plan};
 use crate::record::Record;
 use crate::result::{CellResult, RunResult};
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Judges again and prints.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> {
     let scenarios = generate::scenarios(session)?;
     let folder = RunFolder::open(&args.run)?;
-    let plan: Plan = folder.read_json(run_folder::PLAN)?;
-    let result = judge_again(&folder, &plan, &scenarios, session)?;
+    let (plan, recorded) = folder.read()?;
+    let result = judge_again(&folder, &plan, recorded, &scenarios, session)?;
     let against = match &args.against {
         Some(before) => Some(compare(before, &result, &folder, &scenarios, session)?),
         None => None,
@@ -38,10 +38,10 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
 fn judge_again(
     folder: &RunFolder,
     plan: &Plan,
+    before: RunResult,
     scenarios: &[Scenario],
     session: &Session,
 ) -> anyhow::Result<RunResult> {
-    let before: RunResult = folder.read_json(run_folder::RESULT)?;
     if plan.cells.is_empty() {
         return Err(bad_input(
             "the run has no cells",
@@ -82,13 +82,12 @@ fn compare(
             "give an earlier run; they are in `target/testbed/runs`",
         ));
     }
-    let plan: Plan = earlier.read_json(run_folder::PLAN)?;
+    let (plan, recorded) = earlier.read()?;
     // Scenarios come and go: what is no more stays as it was judged.
     let known = |cell: &CellPlan| {
         cell.kselftest().is_some() || scenarios.iter().any(|one| one.name == cell.scenario)
     };
     let (again, gone): (Vec<CellPlan>, Vec<CellPlan>) = plan.cells.iter().cloned().partition(known);
-    let recorded: RunResult = earlier.read_json(run_folder::RESULT)?;
     let mut past = if again.is_empty() {
         recorded.clone()
     } else {
@@ -96,7 +95,7 @@ fn compare(
             cells: again,
             ..plan
         };
-        judge_again(&earlier, &plan, scenarios, session)?
+        judge_again(&earlier, &plan, recorded.clone(), scenarios, session)?
     };
     if past.cells.len() < recorded.cells.len() {
         let is_gone = |cell: &&CellResult| gone.iter().any(|gone| gone.folder() == cell.artifacts);

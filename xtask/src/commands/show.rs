@@ -72,7 +72,8 @@ pub(crate) fn run(
     let outlet = Outlet::of(&show.format);
     let workflow = Workflow::from_env();
     let for_github = outlet.written.contains(&Format::Github);
-    let mut report = Report::new(result, shown.as_str(), &plan.again);
+    let again = plan.options();
+    let mut report = Report::new(result, shown.as_str(), &again);
     if !outlet.written.is_empty() {
         report.splats = splats(&result.cells, path);
     }
@@ -104,7 +105,11 @@ pub(crate) fn run(
         Some(text) => text,
         None => render::text(&report, show, outlet.printed)?,
     };
-    render::to_stdout(&workflow.shield(text, outlet.printed)?)?;
+    let text = workflow.shield(text)?;
+    match outlet.printed {
+        Format::Table | Format::Html => render::to_stdout(&text)?,
+        _ => render::data_to_stdout(&text)?,
+    }
     if for_github {
         workflow.tell(&report)?;
     }
@@ -125,18 +130,17 @@ impl Workflow {
     fn from_env() -> Self {
         let summary = std::env::var("GITHUB_STEP_SUMMARY").ok();
         Self {
-            is_read: std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true"),
+            is_read: render::is_read_by_runner(),
             summary: summary
                 .filter(|path| !path.is_empty())
                 .map(Utf8PathBuf::from),
         }
     }
 
-    /// Returns what to print so that no line of it is a command; what somebody pipes
-    /// stays as it is.
-    fn shield(&self, text: String, format: Format) -> anyhow::Result<String> {
-        let for_people = matches!(format, Format::Table | Format::Lore | Format::Github);
-        if !self.is_read || !for_people {
+    /// Returns what to print so that no line of it is a command, whatever its format: what
+    /// a guest said is in each. The files are as they are.
+    fn shield(&self, text: String) -> anyhow::Result<String> {
+        if !self.is_read {
             return Ok(text);
         }
         let mut token = [0; 16];
@@ -208,18 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn only_in_a_workflow_what_people_read_is_shielded() {
+    fn only_in_a_workflow_what_is_printed_is_shielded() {
         let workflow = |is_read| Workflow {
             is_read,
             summary: None,
         };
-        let shield = |is_read, format| workflow(is_read).shield("::x::\n".to_owned(), format);
-        assert_eq!(shield(false, Format::Table).unwrap(), "::x::\n");
-        assert_eq!(shield(true, Format::Json).unwrap(), "::x::\n");
-        let shielded = shield(true, Format::Table).unwrap();
+        let shield = |is_read| workflow(is_read).shield("::x::\n".to_owned());
+        assert_eq!(shield(false).unwrap(), "::x::\n");
+        let shielded = shield(true).unwrap();
         let lines: Vec<&str> = shielded.lines().collect();
         let token = lines[0].strip_prefix("::stop-commands::").unwrap();
         assert_eq!(lines[1..], ["::x::", &format!("::{token}::")]);
-        assert_ne!(shield(true, Format::Table).unwrap(), shielded);
+        assert_ne!(shield(true).unwrap(), shielded);
     }
 }

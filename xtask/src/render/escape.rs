@@ -59,6 +59,25 @@ pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
+/// Returns a text for a terminal: what could give it orders is written as its number, but
+/// for the sequences in `own`, which are ours.
+pub(crate) fn harmless(text: &str, own: &[String]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let ours = own.iter().find(|one| rest.starts_with(one.as_str()));
+        let taken = ours.map_or(character.len_utf8(), String::len);
+        let is_order = character.is_control() && !matches!(character, '\n' | '\t');
+        if ours.is_none() && (is_order || is_direction(character)) {
+            out.extend(character.escape_unicode());
+        } else {
+            out += &rest[..taken];
+        }
+        rest = &rest[taken..];
+    }
+    out
+}
+
 /// Turns the order of what is read around.
 fn is_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
@@ -97,6 +116,17 @@ mod tests {
     fn nothing_breaks_out_of_a_command() {
         assert_eq!(command_data("100%\r\n::x"), "100%25%0D%0A::x");
         assert_eq!(command_property("a:b,c\n"), "a%3Ab%2Cc%0A");
+    }
+
+    #[test]
+    fn a_terminal_gets_no_orders_but_ours() {
+        let red = "\x1b[31m".to_owned();
+        let text = "a\tb\n\x1b[31mc\x1b]0;pwn\x07\r\u{9b}2J\u{202e}é";
+        assert_eq!(
+            harmless(text, &[red]),
+            "a\tb\n\x1b[31mc\\u{1b}]0;pwn\\u{7}\\u{d}\\u{9b}2J\\u{202e}é"
+        );
+        assert_eq!(harmless("\x1b[31m", &[]), "\\u{1b}[31m");
     }
 
     #[test]

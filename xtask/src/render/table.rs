@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::detectors;
 use super::mutants;
 use anstyle::{AnsiColor, Style};
+use testbed_host::process::quote;
 
 use super::escape::one_line;
 use super::rate::{rate, repetitions};
@@ -29,6 +30,19 @@ const LINES_OF_A_SCREEN: usize = 24;
 const FINDINGS_SHOWN: usize = 10;
 
 /// How it is looked at.
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const CHANGED: Style = AnsiColor::Yellow.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const PASS: Style = AnsiColor::Green.on_default();
+const QUIET: Style = Style::new().dimmed();
+
+/// Returns the sequences that a table has of its own.
+pub(crate) fn colours() -> Vec<String> {
+    let begin = [BAD, CHANGED, GOOD, PASS, QUIET].map(|style| style.to_string());
+    let end = format!("{BAD:#}");
+    begin.into_iter().chain([end]).collect()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) columns: usize,
@@ -73,7 +87,10 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
         .flat_map(|grid| &grid.rows)
         .any(|row| row.count > 1);
     if folded || report.findings().count() > FINDINGS_SHOWN && !look.all {
-        text += &format!("all of it: cargo xtask report {} --all-rows\n", report.run);
+        text += &format!(
+            "all of it: cargo xtask report {} --all-rows\n",
+            quote(report.run)
+        );
     }
     text
 }
@@ -208,11 +225,11 @@ fn place(entry: &Entry, words: Words) -> String {
 
 fn style(entry: &Entry) -> Style {
     match entry.mark {
-        Mark::Unexpected => AnsiColor::Red.on_default().bold(),
-        Mark::Changed => AnsiColor::Yellow.on_default().bold(),
-        Mark::Between | Mark::Due => Style::new().dimmed(),
-        Mark::None if entry.outcome == "pass" => AnsiColor::Green.on_default(),
-        Mark::None => Style::new().dimmed(),
+        Mark::Unexpected => BAD,
+        Mark::Changed => CHANGED,
+        Mark::Between | Mark::Due => QUIET,
+        Mark::None if entry.outcome == "pass" => PASS,
+        Mark::None => QUIET,
     }
 }
 
@@ -361,13 +378,12 @@ fn why_not(result: &RunResult) -> String {
 /// Returns the last lines: the verdict in one, and what to type next.
 fn verdict(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
-    let bad = AnsiColor::Red.on_default().bold();
     let error = result.cells.iter().find(|cell| cell.outcome == "error");
     let first = error.or_else(|| report.findings().next());
     let (word, style) = match result.exit_code {
-        0 => ("OK", AnsiColor::Green.on_default().bold()),
-        1 => ("FINDING", bad),
-        _ => ("NOT PROVEN", bad),
+        0 => ("OK", GOOD),
+        1 => ("FINDING", BAD),
+        _ => ("NOT PROVEN", BAD),
     };
     let Some(first) = first else {
         let what = match result.exit_code {

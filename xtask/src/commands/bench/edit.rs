@@ -13,9 +13,8 @@ use sha2::{Digest as _, Sha256};
 use super::case::{Bench, Came, Sample, Side};
 use super::ours::{Figure, Ours};
 use crate::cli::{BenchArgs, DEFAULT_SERIES};
-use crate::plan::Plan;
 use crate::record::Record;
-use crate::run_folder::{PLAN, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -165,7 +164,7 @@ fn stamp() -> String {
 
 fn image_of(run: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let folder = RunFolder::open(run)?;
-    let plan: Plan = folder.read_json(PLAN)?;
+    let plan = folder.plan()?;
     let cell = plan.cells.first().context("the run had no cells")?;
     Ok(Record::read(cell, &folder)?.binaries.image)
 }

@@ -16,7 +16,7 @@ use super::cost::{Peak, Watch, disk_mib};
 use super::leftovers;
 use super::stats::spread;
 use crate::result::{CellResult, RunResult};
-use crate::run_folder::{RESULT, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 /// Builds are made beforehand; a thousand cells take a while.
@@ -154,7 +154,7 @@ impl Side for Ours {
         if let Some(wrong) = self.wrong_end(&output)? {
             return Ok(Came::Wrong(wrong));
         }
-        let result: RunResult = RunFolder::open(&out)?.read_json(RESULT)?;
+        let result = RunFolder::open(&out)?.result()?;
         let boots = boot_ids(&result, &out)?;
         let complaint = complaint(&result, self.cells, self.start)
             .or_else(|| repeated(&boots).map(|id| format!("two kernels say they are boot {id}")))

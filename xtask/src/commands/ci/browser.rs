@@ -12,8 +12,6 @@ use testbed_host::process::Tool;
 use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::render::html;
-use crate::result::RunResult;
-use crate::run_folder;
 use crate::session::Session;
 
 use super::Ci;
@@ -48,7 +46,7 @@ pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let Some(folder) = ci.run_folder() else {
         return Ok(Came::Skipped("no page: the matrix left no run".to_owned()));
     };
-    let mut result: RunResult = folder.read_json(run_folder::RESULT)?;
+    let mut result = folder.result()?;
     for cell in result.cells.iter_mut().take(2) {
         SMUGGLED.clone_into(&mut cell.reason);
     }

@@ -15,11 +15,10 @@ use testbed_host::process::{Tool, quote};
 use super::Ci;
 use super::account::{Came, verdict};
 use crate::cli::{Format, ShowArgs};
-use crate::plan::Plan;
 use crate::render;
 use crate::render::report::Report;
 use crate::result::RunResult;
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 const PACKAGES: [&str; 4] = [
@@ -88,7 +87,7 @@ pub(super) fn validate(ci: &Ci<'_>) -> anyhow::Result<Came> {
         Ok(tools) => tools,
         Err(why) => return Ok(Came::Skipped(format!("no tools: {why:#}"))),
     };
-    let result: RunResult = run.read_json(run_folder::RESULT)?;
+    let result = run.result()?;
     let place = tempfile::tempdir()?;
     let place = Utf8PathBuf::try_from(place.path().to_owned())?;
     let shown = Shown::leave(&result, &run, &place)?;
@@ -113,8 +112,9 @@ struct Shown {
 
 impl Shown {
     fn leave(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<Self> {
-        let plan: Plan = run.read_json(run_folder::PLAN)?;
-        let report = Report::new(result, run.path().as_str(), &plan.again);
+        let plan = run.plan()?;
+        let again = plan.options();
+        let report = Report::new(result, run.path().as_str(), &again);
         let show = ShowArgs {
             format: Vec::new(),
             all_rows: false,

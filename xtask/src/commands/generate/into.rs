@@ -10,6 +10,7 @@ use kernel_patches::tree::git as clean_git;
 use selftests::generate;
 use selftests::scenario::Family;
 use testbed_host::files::read_plain;
+use testbed_host::process::quote;
 
 use crate::exit::{Exit, bad_input};
 use crate::render;
@@ -45,8 +46,8 @@ pub(super) fn run(tree: &Utf8Path, families: &[Family], session: &Session) -> an
          left to you: an `F:` line in MAINTAINERS, and your Signed-off-by\n\
          build and run: make -C {} headers && make -C {} TARGETS={} run_tests",
         place.folder,
-        place.tree,
-        place.tree.join(TESTS),
+        quote(place.tree.as_str()),
+        quote(place.tree.join(TESTS).as_str()),
         generate::FOLDER
     ))?;
     Ok(Exit::Ok)

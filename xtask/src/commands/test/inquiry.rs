@@ -6,7 +6,6 @@ use kernel_patches::kselftest::Wanted;
 use kernel_patches::profile::Profile;
 use selftests::input::closest;
 use selftests::scenario::{Family, Scenario};
-use testbed_host::process::quote;
 use vm_images::machine::Machine;
 
 use super::kselftest;
@@ -229,7 +228,7 @@ fn wishes(
 }
 
 /// Returns the arguments beyond scenario, stack and profile that make the same run again.
-fn again(args: &TestArgs) -> String {
+fn again(args: &TestArgs) -> Vec<String> {
     let source = &args.source;
     let mut options: Vec<(&str, &str)> = Vec::new();
     options.extend(source.kernel.iter().map(|tree| ("--kernel", tree.as_str())));
@@ -244,8 +243,6 @@ fn again(args: &TestArgs) -> String {
             .map(|name| ("--provides", name.as_str())),
     );
     options.extend(args.machine.iter().map(|name| ("--machine", name.as_str())));
-    let words = options
-        .iter()
-        .map(|(option, value)| format!(" {option} {}", quote(value)));
-    words.collect()
+    let words = options.into_iter().flat_map(<[&str; 2]>::from);
+    words.map(str::to_owned).collect()
 }

@@ -257,12 +257,25 @@ impl Judged {
         Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
     }
 
+    /// Makes room for the first record of the cell's profile and stack: here, where the
+    /// cell ran, and not wherever a run folder says.
+    pub(crate) fn make_room(&self, snapshots: &Utf8Path) {
+        if self.is_recorded() {
+            // Where there is none, the comparison says so.
+            let _ = fs::create_dir_all(snapshot::place(snapshots, &self.plan));
+        }
+    }
+
+    fn is_recorded(&self) -> bool {
+        let is_whole = [BASE, SERIES].contains(&self.plan.stack.as_str());
+        is_whole && self.cell.outcome != "error" && !self.cell.kselftest
+    }
+
     /// Holds the cell against what is recorded below `snapshots`. A cell of
     /// which the host made nothing has nothing to compare, and of the tree's own
     /// tests and of half a series nothing is recorded.
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
-        let is_recorded = [BASE, SERIES].contains(&self.plan.stack.as_str());
-        if is_recorded && self.cell.outcome != "error" && !self.cell.kselftest {
+        if self.is_recorded() {
             self.cell.snapshot_difference =
                 snapshot::difference(snapshots, &self.plan, self.to_be_recorded());
         }

@@ -123,6 +123,7 @@ fn judge_cell(
     if let Err(error) = record.keep(folder).and_then(|()| judged.leave(folder)) {
         judged.cell.give_up(&error);
     } else if plan.check_snapshots {
+        judged.make_room(&session.layout.snapshots());
         judged.compare(&session.layout.snapshots());
     }
     judged.cell

@@ -38,7 +38,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, memory: &M
         },
         Err(error) => {
             memory.see(Vec::new());
-            render::error_to_stderr(&told(&error));
+            render::error_to_stderr(&told(error));
             Turn::Mistake
         }
     };

@@ -124,6 +124,34 @@ fn all_rows_are_shown_when_asked_for() {
 }
 
 #[test]
+fn all_colours_of_a_table_are_known_as_ours() {
+    let mut result = crate::render::tests::result();
+    let look = Look {
+        colour: true,
+        ..LOOK
+    };
+    for exit_code in 0..3 {
+        result.exit_code = exit_code;
+        let text = text(&Report::new(&result, "RUN", ""), look);
+        assert_eq!(crate::render::escape::harmless(&text, &colours()), text);
+    }
+}
+
+#[test]
+fn a_run_folder_with_an_odd_name_is_one_word() {
+    let result = result(
+        (0..30)
+            .map(|n| cell(&format!("s{n}"), "base", "pass", "pass"))
+            .collect(),
+    );
+    let text = text(&Report::new(&result, "run $(x)", ""), LOOK);
+    assert!(
+        text.ends_with("cargo xtask report 'run $(x)' --all-rows\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn colours_only_repeat_what_words_say() {
     let result = result(many());
     let report = Report::new(&result, "RUN", "");
