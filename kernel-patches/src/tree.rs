@@ -67,6 +67,23 @@ impl TreeRequest {
     }
 }
 
+impl TreeRequest {
+    /// Looks whether there is such a tree; nothing is fetched, exported or written.
+    ///
+    /// # Errors
+    /// When it is no kernel source, or a repository has no such revision.
+    pub fn check(&self, cancel: &Cancel) -> Result<(), Error> {
+        match self {
+            Self::Default => Ok(()),
+            Self::Directory(path) => check_directory(path),
+            Self::Git {
+                repository,
+                revision,
+            } => resolve(repository, revision, cancel).map(drop),
+        }
+    }
+}
+
 /// Kernel source that can be read.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -109,13 +126,7 @@ impl Tree {
     }
 
     fn live(path: &Utf8Path, cache: &Cache, observer: &dyn Observer) -> Result<Self, Error> {
-        if !path.is_dir() {
-            return Err(Error::input(
-                format!("there is no kernel tree at `{path}`"),
-                "give a directory, or a git repository and a revision as `GIT@REV`",
-            ));
-        }
-        check_is_kernel(path, &format!("`{path}`"))?;
+        check_directory(path)?;
         let root = path
             .canonicalize_utf8()
             .map_err(Error::host(format!("looking up `{path}`")))?;
@@ -221,6 +232,16 @@ pub fn git() -> Tool {
     .iter()
     .fold(Tool::new("git"), |git, name| git.env_remove(name))
     .env("LC_ALL", "C")
+}
+
+fn check_directory(path: &Utf8Path) -> Result<(), Error> {
+    if !path.is_dir() {
+        return Err(Error::input(
+            format!("there is no kernel tree at `{path}`"),
+            "give a directory, or a git repository and a revision as `GIT@REV`",
+        ));
+    }
+    check_is_kernel(path, &format!("`{path}`"))
 }
 
 fn check_is_kernel(root: &Utf8Path, label: &str) -> Result<(), Error> {

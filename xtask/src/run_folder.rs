@@ -27,6 +27,8 @@ const RUNS_A_SECOND_MAX: u32 = 100;
 /// Old runs beyond this number are removed, oldest first.
 const RUNS_KEPT: usize = 50;
 
+const OUT_HINT: &str = "give a new or an empty folder with `--out`";
+
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder {
@@ -53,8 +55,30 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Looks whether a run folder can be made at `out`, and makes nothing yet.
+    ///
+    /// # Errors
+    /// When something is there that is no empty folder, or it lies in no folder.
+    pub(crate) fn check_out(out: &Utf8Path) -> anyhow::Result<()> {
+        let wrong = |what: String| Err(bad_input(what, OUT_HINT));
+        if out.is_symlink() || out.exists() {
+            return match out.read_dir_utf8() {
+                Err(error) => wrong(format!("`{out}` is no folder to use: {error}")),
+                Ok(mut entries) => match entries.next() {
+                    Some(_) => wrong(format!("`{out}` is not empty")),
+                    None => Ok(()),
+                },
+            };
+        }
+        let mut above = out.ancestors().skip(1);
+        match above.find(|path| path.exists()) {
+            Some(path) if !path.is_dir() => wrong(format!("`{path}` is no folder")),
+            _ => Ok(()),
+        }
+    }
+
     fn create_at(out: &Utf8Path) -> anyhow::Result<Self> {
-        let hint = "give a new or an empty folder with `--out`";
+        let hint = OUT_HINT;
         if let Err(error) = fs::create_dir_all(out) {
             return Err(bad_input(format!("cannot make `{out}`: {error}"), hint));
         }
@@ -266,6 +290,23 @@ mod tests {
     use super::*;
     use crate::exit::{Exit, exit_for};
     use crate::result::tests::cell;
+
+    #[test]
+    fn a_place_for_a_run_is_looked_at_and_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs::write(root.join("file"), "").unwrap();
+        fs::create_dir(root.join("empty")).unwrap();
+        fs_err::os::unix::fs::symlink("gone", root.join("dangling")).unwrap();
+        for wrong in ["", "file", "file/below", "dangling"] {
+            let error = RunFolder::check_out(&root.join(wrong)).unwrap_err();
+            assert_eq!(exit_for(&error), Exit::Input, "{wrong}");
+        }
+        for right in ["empty", "new", "new/below"] {
+            RunFolder::check_out(&root.join(right)).unwrap();
+        }
+        assert!(!root.join("new").exists());
+    }
 
     #[test]
     fn a_file_is_written_through_no_link_and_over_no_folder() {

@@ -231,3 +231,36 @@ fn a_selftest_that_no_tree_can_have() {
     hint: give `TARGET` or `TARGET:TEST`, such as `liveupdate:luo_kexec_simple`
     ");
 }
+
+#[test]
+fn a_plan_for_a_place_that_is_none() {
+    insta::assert_snapshot!(said(&["test", "--dry-run", "--out", "/dev/null"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: `/dev/null` is no folder to use: Not a directory (os error 20)
+    hint: give a new or an empty folder with `--out`
+    "#);
+}
+
+#[test]
+fn a_plan_for_a_tree_that_is_not_there() {
+    insta::assert_snapshot!(said(&["test", "--dry-run", "--kernel", "/no/such/tree"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no kernel tree at `/no/such/tree`
+    hint: give a directory, or a git repository and a revision as `GIT@REV`
+    "#);
+}
+
+#[test]
+fn stacks_in_the_place_of_a_file() {
+    insta::assert_snapshot!(said(&["apply", "--out", "/dev/null"]), @r#"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: `/dev/null` is no folder
+    hint: give a new or an empty folder with `--out`
+    "#);
+}

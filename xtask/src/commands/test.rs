@@ -35,11 +35,17 @@ pub(crate) use self::running::run_cells;
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let began = Timestamp::now();
     let inquiry = Inquiry::look_up(args, session)?;
+    if let Some(out) = &args.out {
+        RunFolder::check_out(out)?;
+    }
+    if !args.dry_run {
+        doctor::require(args.install, session)?;
+    }
+    inquiry.request.tree.check(&session.cancel)?;
     if args.dry_run {
         render::to_stdout(&render::plan::text(&inquiry.plan))?;
         return Ok(Exit::Ok);
     }
-    doctor::require(args.install, session)?;
     let sources = inquiry.request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
     let modules = inquiry.modules(!args.no_canaries)?;
