@@ -60,6 +60,19 @@ pub fn places(output: &str) -> Vec<Place> {
     places
 }
 
+/// Returns the files of which git warns that they have another mode than a patch says:
+/// `warning: FILE has type 100644, expected 100755`.
+pub(crate) fn other_modes(output: &str) -> Vec<Place> {
+    let place = |line: &str| {
+        let (file, why) = line.strip_prefix("warning: ")?.rsplit_once(" has type ")?;
+        Some(Place::File {
+            file: file.to_owned(),
+            why: format!("it has the mode {why}"),
+        })
+    };
+    output.lines().filter_map(place).collect()
+}
+
 fn from_error(rest: &str) -> Option<Place> {
     // The hunks themselves are named by the "Rejected hunk" lines.
     let quiet = ["patch failed: ", "while searching for:"];

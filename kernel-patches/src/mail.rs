@@ -45,6 +45,22 @@ impl Patch {
     }
 }
 
+impl Patch {
+    /// Returns whether it does more than to change the modes of files.
+    pub(crate) fn changes_content(&self) -> bool {
+        const BEGIN: [&[u8]; 6] = [
+            b"@@ -",
+            b"GIT binary patch",
+            b"rename from ",
+            b"copy from ",
+            b"new file mode ",
+            b"deleted file mode ",
+        ];
+        let mut lines = self.text.split(|&byte| byte == b'\n');
+        lines.any(|line| BEGIN.iter().any(|begin| line.starts_with(begin)))
+    }
+}
+
 /// What a patch came in, as others know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Letter {

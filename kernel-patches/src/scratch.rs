@@ -84,7 +84,14 @@ impl<'a> Scratch<'a> {
         }
         let output = self.git(patch, direction, &[])?;
         if output.status.success() {
-            return Ok(Vec::new());
+            // Git warns of other modes and goes on. Where there is nothing else to a patch,
+            // they alone tell whether the tree has it.
+            let is_there = patch.changes_content() || direction == Direction::Forwards;
+            let said = output.stderr_text();
+            return Ok(match is_there {
+                true => Vec::new(),
+                false => conflict::other_modes(&said),
+            });
         }
         let told = self.git(patch, direction, &["--reject", "--verbose"])?;
         let mut places = conflict::places(&told.stderr_text());

@@ -177,3 +177,21 @@ fn there_is_a_stack_after_each_patch_but_the_last() {
     assert_eq!(second.wishes, ["CONFIG_S=y\n"]);
     assert!(second.configs.is_empty() && got.series.wishes.is_empty());
 }
+
+#[test]
+fn a_patch_of_modes_alone_is_there_when_the_modes_are() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let ground = Ground::new("a\n");
+    let modes = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n";
+    let one = series("s", &[modes]);
+    let got = stacks(&ground.tree(), &[], &one, &[], &Cancel::new()).unwrap();
+    assert_eq!((got.notes.len(), text(&got.base)), (0, None));
+    let mode = |stack: &Stack| Some(stack.overlay.files().values().next()?.as_ref()?.executable);
+    assert_eq!(mode(&got.series), Some(true));
+    let file = ground.dir.path().join("f");
+    fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let got = stacks(&ground.tree(), &[], &one, &[], &Cancel::new()).unwrap();
+    assert!(got.notes[0].contains("already has `s`"), "{:?}", got.notes);
+    assert_eq!(mode(&got.base), Some(false));
+}
