@@ -30,6 +30,27 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Returns what to try if the patch fits no tree at all, which no rebasing mends.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        let Self::Patch { why } = self else {
+            return None;
+        };
+        let says = |words: &[&str]| words.iter().any(|words| why.contains(words));
+        if says(&["without full index line", "corrupt binary patch"]) {
+            return Some(
+                "make a patch of binary files with `git format-patch --binary --full-index`",
+            );
+        }
+        let damaged = [
+            "corrupt patch",
+            "patch fragment without header",
+            "No valid patches",
+        ];
+        says(&damaged).then_some("the patch is damaged: make it anew with `git format-patch`")
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -86,6 +86,17 @@ impl Error {
     }
 }
 
+/// Somebody else's words are quoted in an error up to here, in characters.
+const QUOTED_MAX: usize = 200;
+
+/// Returns a text as far as it is quoted in an error.
+pub(crate) fn brief(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl From<CacheError> for Error {
     fn from(source: CacheError) -> Self {
         Self::host("using the cache folder")(source)

@@ -15,7 +15,7 @@ use testbed_host::cancel::Cancel;
 use testbed_host::process::Output;
 
 use crate::conflict::{self, Place};
-use crate::error::Error;
+use crate::error::{Error, brief};
 use crate::mail::Patch;
 use crate::overlay::{FileState, Overlay};
 
@@ -134,7 +134,7 @@ impl<'a> Scratch<'a> {
             git = git.arg("--reverse");
         }
         git.run_unchecked(self.cancel)
-            .map_err(Error::tool(format!("applying `{}`", patch.origin)))
+            .map_err(Error::tool(format!("applying `{}`", brief(&patch.origin))))
     }
 
     /// Copies a file of the tree here, once.

@@ -10,7 +10,7 @@ use testbed_host::cancel::Cancel;
 
 use crate::conflict::Place;
 use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Error, brief};
 use crate::mail::Patch;
 use crate::mutant::Mutant;
 use crate::overlay::Overlay;
@@ -381,6 +381,9 @@ impl Work<'_> {
     }
 }
 
+/// Of the places where a patch does not fit, so many are named.
+const PLACES_MAX: usize = 20;
+
 /// A patch that does not fit, and where.
 #[derive(Debug)]
 struct Misfit {
@@ -391,22 +394,25 @@ struct Misfit {
 
 impl Misfit {
     fn into_error(self, series: &Series, tree: &str) -> Error {
-        let places: Vec<String> = self
-            .places
-            .iter()
-            .map(|place| format!("  {place}"))
-            .collect();
+        let line = |place: &Place| format!("  {}", brief(&place.to_string()));
+        let mut places: Vec<String> = self.places.iter().take(PLACES_MAX).map(line).collect();
+        if let Some(more @ 1..) = self.places.len().checked_sub(PLACES_MAX) {
+            places.push(format!("  ... and {more} more"));
+        }
+        let hint = self.places.iter().find_map(Place::hint);
         Error::input(
             format!(
                 "patch {} of {} of `{}` (`{}`) does not apply to {}:\n{}",
                 self.index + 1,
                 series.patches.len(),
                 series.name,
-                self.patch.origin,
+                brief(&self.patch.origin),
                 tree,
                 places.join("\n"),
             ),
-            "rebase the series on this tree, or give the tree it was made for with `--kernel`",
+            hint.unwrap_or(
+                "rebase the series on this tree, or give the tree it was made for with `--kernel`",
+            ),
         )
     }
 }

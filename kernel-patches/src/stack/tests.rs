@@ -195,3 +195,29 @@ fn a_patch_of_modes_alone_is_there_when_the_modes_are() {
     assert!(got.notes[0].contains("already has `s`"), "{:?}", got.notes);
     assert_eq!(mode(&got.base), Some(false));
 }
+
+#[test]
+fn a_damaged_patch_is_to_be_made_anew_and_what_it_says_is_cut() {
+    let ground = Ground::new("a\n");
+    let told = |origin: &str, diff: &str| {
+        let one = series(origin, &[diff]);
+        let got = stacks(&ground.tree(), &[], &one, &[], &Cancel::new());
+        got.unwrap_err().to_string()
+    };
+    let corrupt = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1,3 @@\n-a\n+b\n";
+    assert!(told("s", corrupt).ends_with("damaged: make it anew with `git format-patch`"));
+    let binary = "diff --git a/f b/f\nindex 111..222 100644\nBinary files a/f and b/f differ\n";
+    assert!(told("s", binary).contains("--binary --full-index"));
+    let long = "x".repeat(100_000);
+    let misfit = Misfit {
+        index: 0,
+        patch: mail::parse_one(&long, change("a", "b").as_bytes()).unwrap(),
+        places: vec![Place::Patch { why: long }; 25],
+    };
+    let error = misfit.into_error(&series("s", &[]), "a tree").to_string();
+    assert!(
+        error.len() < 10_000 && error.contains("... and 5 more"),
+        "{error}"
+    );
+    assert!(error.contains("rebase the series"), "{error}");
+}
