@@ -50,6 +50,12 @@ impl Series {
             series.is_ours = true;
             return Ok(series);
         }
+        let series = Self::from_path(what, library)?;
+        check_name(&series.name, what)?;
+        Ok(series)
+    }
+
+    fn from_path(what: &str, library: &Utf8Path) -> Result<Self, Error> {
         let path = Utf8Path::new(what);
         if path.join(manifest::FILE_NAME).is_file() {
             return Self::from_manifest(path);
@@ -142,13 +148,21 @@ impl Series {
         Ok(Self::plain(path, patches))
     }
 
+    /// Returns whether it changes the same in the same order as another one.
+    pub(crate) fn has_changes_of(&self, other: &Self) -> bool {
+        let changes = |series: &Self| -> Vec<String> {
+            series.patches.iter().map(Patch::diff_sha256).collect()
+        };
+        changes(self) == changes(other)
+    }
+
     fn plain(path: &Utf8Path, patches: Vec<Patch>) -> Self {
         let title = patches
             .first()
             .map(|patch| patch.subject.clone())
             .unwrap_or_default();
         Self {
-            name: path.file_stem().unwrap_or("series").to_owned(),
+            name: stem(path),
             title,
             patches,
             take_out: Vec::new(),
@@ -159,6 +173,29 @@ impl Series {
             is_ours: false,
         }
     }
+}
+
+/// Returns the name of a file or folder, of `.` as well.
+fn stem(path: &Utf8Path) -> String {
+    let whole = path.canonicalize_utf8();
+    let whole = whole.as_deref().unwrap_or(path);
+    let named = path.file_stem().or_else(|| whole.file_stem());
+    named.unwrap_or_default().to_owned()
+}
+
+/// Makes sure that a name is one, and that of no stack.
+fn check_name(name: &str, what: &str) -> Result<(), Error> {
+    let is_taken = ["", ".", "..", "base", "series"].contains(&name);
+    if !is_taken && !name.contains('/') && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::input(
+        format!("a series cannot be called {name:?}, as that in `{what}` is"),
+        format!(
+            "give it a plain name: in its `{}`, or of the file or folder",
+            manifest::FILE_NAME
+        ),
+    ))
 }
 
 /// Returns the names of our own series, sorted.
@@ -193,4 +230,38 @@ fn read(path: &Utf8Path) -> Result<Vec<u8>, Error> {
         ));
     }
     fs::read(path).map_err(Error::host("reading a patch"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATCH: &str = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
+
+    #[test]
+    fn a_name_is_plain_and_that_of_no_stack() {
+        let place = tempfile::tempdir().unwrap();
+        let place = Utf8Path::from_path(place.path()).unwrap();
+        let folder = place.join("mine");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.patch"), PATCH).unwrap();
+        let find = |path: &Utf8Path| Series::find(path.as_str(), place);
+        assert_eq!(find(&folder).unwrap().name, "mine");
+        assert_eq!(find(&folder.join(".")).unwrap().name, "mine");
+        for bad in ["base", "series"] {
+            let file = place.join(format!("{bad}.patch"));
+            fs::write(&file, PATCH).unwrap();
+            let error = find(&file).unwrap_err().to_string();
+            assert!(error.contains("cannot be called"), "{error}");
+        }
+        let named = |name: &str| {
+            let text = format!("name: {name}\ntitle: t\npatches: [a.patch]\n");
+            fs::write(folder.join(manifest::FILE_NAME), text).unwrap();
+            find(&folder).map(|series| series.name)
+        };
+        assert_eq!(named("good").unwrap(), "good");
+        for bad in ["\"\"", "base", "series", "../../x", "..", "\"\\e[31m\""] {
+            assert!(named(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -111,7 +111,7 @@ pub fn stacks(
     let mut configs = Vec::new();
     for prerequisite in prerequisites {
         work.put_on(prerequisite)?;
-        contains.insert(prerequisite.name.clone());
+        contains.extend(own_name(prerequisite, known));
         configs.extend(prerequisite.config.clone());
     }
     work.look_for(known, &mut contains)?;
@@ -120,7 +120,7 @@ pub fn stacks(
         Ok(states) => states,
         Err(error) => return Err(work.better_explanation(series, known)?.unwrap_or(error)),
     };
-    contains.insert(series.name.clone());
+    contains.extend(own_name(series, known));
     contains.extend(series.provides.iter().cloned().chain(replaced));
     configs.extend(series.config.clone());
     work.look_for(known, &mut contains)?;
@@ -170,6 +170,14 @@ fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result
         }
     }
     Ok(())
+}
+
+/// Returns the name of a series, unless it is that of a known one with other changes: what
+/// a stranger calls a file proves nothing, and what it stands for is said apart.
+fn own_name(series: &Series, known: &[Series]) -> Option<String> {
+    let namesake = known.iter().find(|one| one.name == series.name);
+    let is_own = series.is_ours || namesake.is_none_or(|one| one.has_changes_of(series));
+    is_own.then(|| series.name.clone())
 }
 
 struct Work<'a> {

@@ -57,7 +57,6 @@ impl CellPlan {
         }
     }
 
-    /// Returns the cell's name for people.
     /// Returns what of the cell's names would lead out of its folder's place.
     fn stray(&self) -> Option<String> {
         let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.scenario));
@@ -66,6 +65,7 @@ impl CellPlan {
         stray.map(str::to_owned)
     }
 
+    /// Returns the cell's name for people.
     pub(crate) fn label(&self) -> String {
         let Self {
             scenario,
@@ -81,7 +81,6 @@ impl CellPlan {
     }
 }
 
-/// What a run will do.
 /// Makes sure that each cell has a folder of its own below the run folder.
 ///
 /// # Errors
@@ -107,6 +106,7 @@ fn is_plain_name(word: &str) -> bool {
     is_one && !word.contains(char::is_control)
 }
 
+/// What a run will do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) tree: TreeRequest,

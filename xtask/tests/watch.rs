@@ -110,16 +110,16 @@ fn a_mistake_is_said_and_the_next_save_waited_for() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let (tree, series) = (place.path().join("tree"), place.path().join("series"));
+    let (tree, series) = (place.path().join("tree"), place.path().join("mine"));
     small_tree(&tree);
     fs_err::create_dir(&series).unwrap();
     let words = [
         "--kernel",
         "tree",
         "--series",
-        "series",
+        "mine",
         "--prereq",
-        "series/below",
+        "mine/below",
     ];
     // A prerequisite of the same kind, so that nothing of ours is applied.
     fs_err::create_dir(series.join("below")).unwrap();

@@ -72,6 +72,13 @@ impl Notebook {
         let patch = |path: &Utf8PathBuf| {
             let bytes = fs::read(path).map_err(Error::host("reading a mutant"))?;
             let name = path.file_stem().unwrap_or_default().to_owned();
+            // `--stacks` has a list with commas.
+            if name.contains(|c: char| c == ',' || c.is_control()) {
+                return Err(Error::input(
+                    format!("no stack can be called `{name}`, as the mutant in `{folder}` is"),
+                    "rename the file, without commas and control characters",
+                ));
+            }
             let patch = mail::parse_one(path.file_name().unwrap_or_default(), &bytes);
             let patch = patch.ok_or_else(|| {
                 Error::input(format!("`{path}` holds no diff"), "mend or remove the file")
@@ -248,6 +255,10 @@ mod tests {
             error.to_string().contains("`slip` does not apply"),
             "{error}"
         );
+        let named = root.join("s/mutants/a,b.patch");
+        fs::rename(root.join("s/mutants/slip.patch"), named).unwrap();
+        let error = Notebook::read(&root.join("s")).unwrap_err().to_string();
+        assert!(error.contains("no stack can be called `a,b`"), "{error}");
         // The last patch can go, the first one not without it.
         let left_out = without_one(&tree, &stacks.series, &series, &cancel).unwrap();
         let names: Vec<&str> = left_out.iter().map(|one| one.name.as_str()).collect();

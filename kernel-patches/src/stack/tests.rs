@@ -106,6 +106,29 @@ fn a_strangers_copy_of_a_known_series_counts_as_contained() {
 }
 
 #[test]
+fn a_name_alone_makes_no_series_one_of_ours() {
+    let ground = Ground::new("a\n");
+    let known = [series("known", &[&change("a", "b")])];
+    let contains = |theirs: &Series, below: &[Series]| {
+        let got = stacks(&ground.tree(), below, theirs, &known, &Cancel::new());
+        got.unwrap().series.contains.contains("known")
+    };
+    let mut namesake = series("known", &[&change("a", "x")]);
+    assert!(!contains(&namesake, &[]));
+    let top = series("top", &[&change("x", "y")]);
+    assert!(!contains(&top, std::slice::from_ref(&namesake)));
+    namesake.provides = vec!["known".to_owned()];
+    assert!(contains(&namesake, &[]), "that is said");
+    namesake.provides.clear();
+    namesake.is_ours = true;
+    assert!(contains(&namesake, &[]));
+    // On top of a copy, what it changed is not as it left it.
+    let copy = series("known", &[&change("a", "b")]);
+    let top = series("top", &[&change("b", "c")]);
+    assert!(contains(&top, &[copy]));
+}
+
+#[test]
 fn a_new_version_of_a_merged_series_takes_its_place() {
     let ground = Ground::new("B, as merged\n");
     let mut known = series("known", &[&change("a", "b")]);

@@ -29,7 +29,6 @@ const LINES_OF_A_SCREEN: usize = 24;
 /// More of them are not read to the end.
 const FINDINGS_SHOWN: usize = 10;
 
-/// How it is looked at.
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const CHANGED: Style = AnsiColor::Yellow.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -43,6 +42,7 @@ pub(crate) fn colours() -> Vec<String> {
     begin.into_iter().chain([end]).collect()
 }
 
+/// How it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) columns: usize,
