@@ -224,6 +224,8 @@ fn mark(cells: &[&CellResult]) -> (&'static str, &'static str) {
         ("changed", "CHANGED")
     } else if any(&|cell| cell.expected == "fail") {
         ("due", "as expected")
+    } else if any(&|cell| cell.expected == "either" && cell.outcome != "pass") {
+        ("due", "mid-series")
     } else if any(&|cell| cell.outcome == "skip") {
         ("skip", "")
     } else {

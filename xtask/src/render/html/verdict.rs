@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use kernel_patches::stack::MUTANT_PREFIX;
+
 use super::article;
 use super::sentence;
 use crate::evidence::Evidence;
 use crate::render::again;
-use crate::result::{CellResult, RunResult, Sight, Tally, Verdict};
+use crate::result::{CellResult, MutantResult, RunResult, Sight, Tally, Verdict};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
 const FINDINGS_AT_ONCE: usize = 8;
@@ -240,6 +242,16 @@ fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> Str
     } else {
         findings.to_vec()
     };
+    let mutants = result.mutants.iter().filter(|one| one.is_finding());
+    let mutants: Vec<&MutantResult> = mutants.collect();
+    if let (true, Some(first)) = (findings.is_empty(), mutants.first()) {
+        let of_profile = mutants.iter().filter(|one| one.profile == first.profile);
+        let stacks: Vec<String> = of_profile
+            .map(|one| format!("{MUTANT_PREFIX}{}", one.name))
+            .collect();
+        let stacks: Vec<&str> = stacks.iter().map(String::as_str).collect();
+        return again::command([], &stacks, &[&first.profile], options);
+    }
     let distinct = |of: fn(&CellResult) -> &str| {
         let mut names: Vec<&str> = Vec::new();
         for name in cells.iter().map(|cell| of(cell)) {
@@ -263,4 +275,35 @@ fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> Str
         profiles.clear();
     }
     again::command(names, &stacks, &profiles, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::Fate;
+    use crate::result::tests::{cell, mutant};
+
+    #[test]
+    fn what_is_run_again_is_what_went_wrong() {
+        let cells = vec![
+            cell("s", "base", "pass", "pass"),
+            cell("s", "series", "pass", "pass"),
+        ];
+        let result = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
+        assert_eq!(
+            again_all(&result, &[], " --kernel K"),
+            "cargo xtask test s --kernel K"
+        );
+        let mutants = [
+            ("a-1", Fate::Noticed),
+            ("b-1", Fate::Unnoticed),
+            ("c-1", Fate::Unnoticed),
+        ];
+        let mutants = mutants.map(|(name, fate)| mutant(name, fate)).to_vec();
+        let result = result.with_mutants(mutants);
+        assert_eq!(
+            again_all(&result, &[], ""),
+            "cargo xtask test --stacks mutant-b-1,mutant-c-1 --profile fast"
+        );
+    }
 }
