@@ -113,10 +113,10 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
         );
         assert!(hang.divide_error.unwrap() > 1 << 63);
         assert_eq!(hang.samples.len(), 5);
-        for sample in &hang.samples {
-            let busy = sample.processors.iter().filter(|one| one.in_program);
-            assert!(how == "sleep" || busy.count() > 0, "{sample:?}");
-        }
+        // A sample may meet an interrupt, but not each of them does.
+        let mut samples = hang.samples.iter();
+        let is_busy = samples.any(|sample| sample.processors.iter().any(|one| one.in_program));
+        assert!(how == "sleep" || is_busy, "{:?}", hang.samples);
         let serial = rig.serial();
         let (before, after) = serial.split_at(usize::try_from(hang.console_bytes).unwrap());
         assert!(before.contains("testbed: stage 1 begins") && !before.contains("sysrq"));
