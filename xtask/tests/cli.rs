@@ -54,6 +54,15 @@ fn an_unknown_scenario() {
     error: there is no scenario `live-update-kexek`
     hint: did you mean `live-update-kexec`?
     "#);
+    insta::assert_snapshot!(said(&["test", "incoming-get-*"]), @"
+    exit code 2
+    -- stdout
+    -- stderr
+    error: there is no scenario `incoming-get-*`
+    hint: some that begin like it: incoming-get-after-finish, incoming-get-unknown-name, incoming-get-waits, incoming-get-without-live-update
+    ");
+    let family = said(&["test", "--dry-run", "incoming-get-waits.*"]);
+    assert!(family.contains("cells:     4\n"), "{family}");
 }
 
 #[test]

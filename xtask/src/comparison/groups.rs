@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Comparison, Place, chance};
-use crate::result::{CellResult, RunResult};
+use crate::result::{CellResult, RunResult, Verdict};
 
 /// The cells of a run, repetitions together.
 pub(super) struct Groups<'a>(BTreeMap<Place, Group<'a>>);
@@ -140,6 +140,8 @@ pub(super) fn sort_in(pair: &Pair<'_, '_>, comparison: &mut Comparison) {
     let (old, new) = (pair.before.state(), pair.now.state());
     let place = match (old, new) {
         (State::Right | State::Unproven, State::Wrong) => &mut comparison.broken,
+        // That it was not as recorded before excuses no outcome that was not there.
+        (State::Wrong, State::Wrong) if is_newly_unexpected(pair) => &mut comparison.broken,
         (State::Wrong, State::Wrong) => &mut comparison.still_wrong,
         (State::Right | State::Wrong, State::Unproven) => &mut comparison.unproven,
         (State::Wrong | State::Unproven, State::Right) => &mut comparison.fixed,
@@ -147,7 +149,9 @@ pub(super) fn sort_in(pair: &Pair<'_, '_>, comparison: &mut Comparison) {
         (State::Right, State::Right) | (State::Unproven, State::Unproven) => return,
     };
     let worse = match (old, new) {
-        (_, State::Wrong) => old != State::Wrong || is_more_often(pair),
+        (_, State::Wrong) => {
+            old != State::Wrong || is_newly_unexpected(pair) || is_more_often(pair)
+        }
         (State::Right, State::Unproven) => true,
         _ => false,
     };
@@ -177,6 +181,15 @@ fn differ(pair: &Pair<'_, '_>) -> bool {
         them
     };
     outcomes(pair.before) != outcomes(pair.now)
+}
+
+/// Returns whether a cell came to what it must not, and never did before.
+fn is_newly_unexpected(pair: &Pair<'_, '_>) -> bool {
+    let is_unexpected = |group: &Group<'_>| {
+        let mut cells = group.0.iter();
+        cells.any(|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error")
+    };
+    is_unexpected(pair.now) && !is_unexpected(pair.before)
 }
 
 fn is_more_often(pair: &Pair<'_, '_>) -> bool {

@@ -168,6 +168,25 @@ fn a_change_of_what_is_recorded_is_a_change() {
 }
 
 #[test]
+fn what_was_not_as_recorded_may_break_all_the_same() {
+    let unrecorded = |outcome: &str| CellResult {
+        snapshot_difference: Some("nothing is recorded".to_owned()),
+        ..cell("s", "series", outcome, "pass")
+    };
+    let comparison = compare(
+        &run(vec![unrecorded("pass")]),
+        &run(vec![unrecorded("fail")]),
+    );
+    assert_eq!(comparison.broken.len(), 1, "{comparison:?}");
+    assert!(comparison.worse && comparison.broken[0].worse);
+    let same = compare(
+        &run(vec![unrecorded("fail")]),
+        &run(vec![unrecorded("fail")]),
+    );
+    assert!(!same.worse && same.broken.is_empty(), "{same:?}");
+}
+
+#[test]
 fn rates_are_compared_and_chance_is_no_change() {
     let rate = |wrong: u32| {
         let cells = (1..=10).map(|repetition| CellResult {

@@ -109,6 +109,10 @@ fn turns(cells: &[CellResult], before: &str, after: &str) -> Vec<Turn> {
 fn all_of(cells: &[CellResult], of: &CellResult, stack: &str) -> Option<(String, String)> {
     let all: Vec<&CellResult> = repetitions(cells, of, stack).collect();
     let first = all.first()?;
+    // Where the host or the tool failed, nothing is known of the patch.
+    if all.iter().any(|cell| cell.outcome == "error") {
+        return None;
+    }
     let bad = all.iter().find(|cell| cell.outcome != PASS);
     let outcome = if all.iter().all(|cell| cell.outcome == first.outcome) {
         first.outcome.clone()
@@ -259,6 +263,17 @@ mod tests {
         let all = patches(cells, stacks);
         let lines: Vec<String> = all.iter().map(|one| one.sentence.clone()).collect();
         lines.join("\n")
+    }
+
+    #[test]
+    fn where_the_host_failed_nothing_is_known_of_a_patch() {
+        let cells = [
+            cell("held", "base", "pass", "pass"),
+            cell("held", "series", "error", "pass"),
+        ];
+        let stacks = stacks();
+        let ends = [stacks[0].clone(), stacks[3].clone()];
+        assert_eq!(told(&cells, &ends), "patches 1 to 3 change no outcome");
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::exit::bad_input;
 use crate::plan::{Plan, Wishes};
 use crate::session::Session;
 
+/// Most names that a hint lists.
+const NAMES_MAX: usize = 8;
+
 /// What is asked for, looked up but not begun.
 #[derive(Debug)]
 pub(crate) struct Inquiry {
@@ -114,7 +117,7 @@ pub(crate) fn choose_scenarios(
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     known.dedup();
-                    format!("scenarios are: {}", known.join(", "))
+                    hint_of(name, &known)
                 }
             };
             return Err(bad_input(format!("there is no scenario `{name}`"), hint));
@@ -126,8 +129,27 @@ pub(crate) fn choose_scenarios(
     Ok(all().filter(is_wanted).cloned().collect())
 }
 
+/// Returns the families that begin like a name, or else where all are listed.
+fn hint_of(name: &str, known: &[&str]) -> String {
+    let start = name.trim_end_matches(['*', '-', '.']);
+    let begins = |one: &&&str| !start.is_empty() && one.starts_with(start);
+    let near: Vec<&str> = known
+        .iter()
+        .filter(begins)
+        .take(NAMES_MAX)
+        .copied()
+        .collect();
+    match near.is_empty() {
+        true => "`cargo xtask test --dry-run` and selftests/CATALOGUE.md list them".to_owned(),
+        false => format!("some that begin like it: {}", near.join(", ")),
+    }
+}
+
+/// Returns whether a name is that of a scenario or of its family, which the table writes
+/// with `.*` behind it.
 fn is_meant(scenario: &Scenario, name: &str) -> bool {
-    scenario.name == name || scenario.family == name
+    let family = name.strip_suffix(".*").unwrap_or(name);
+    scenario.name == name || scenario.family == family
 }
 
 /// Makes sure that scenarios fail for want of series that there are: a name that nothing
