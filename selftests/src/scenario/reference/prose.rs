@@ -118,7 +118,14 @@ pub(super) fn begin(page: &mut String) {
     paragraph(
         page,
         "It runs on two kernels: `base`, without the series that is judged, and `series`, \
-         with it. A mistake in the file is shown with its place. With this as the \
+         with it. What happens is held against what was recorded before; of a new scenario \
+         nothing is, so that its first results are \"not as recorded\", and findings. Look at \
+         them, and if they are right, accept them with `cargo insta review` (of the package \
+         `cargo-insta`), or judge without records: `--snapshots ignore`.",
+    );
+    paragraph(
+        page,
+        "A mistake in the file is shown with its place. With this as the \
          file's first line, editors complete the keys and check them:",
     );
     yaml(
