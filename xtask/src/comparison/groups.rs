@@ -138,10 +138,11 @@ impl Group<'_> {
 /// Puts a cell where it belongs in the comparison, if anything changed.
 pub(super) fn sort_in(pair: &Pair<'_, '_>, comparison: &mut Comparison) {
     let (old, new) = (pair.before.state(), pair.now.state());
+    let is_new = is_newly_unexpected(pair);
     let place = match (old, new) {
         (State::Right | State::Unproven, State::Wrong) => &mut comparison.broken,
         // That it was not as recorded before excuses no outcome that was not there.
-        (State::Wrong, State::Wrong) if is_newly_unexpected(pair) => &mut comparison.broken,
+        (State::Wrong, State::Wrong) if is_new => &mut comparison.broken,
         (State::Wrong, State::Wrong) => &mut comparison.still_wrong,
         (State::Right | State::Wrong, State::Unproven) => &mut comparison.unproven,
         (State::Wrong | State::Unproven, State::Right) => &mut comparison.fixed,
@@ -149,9 +150,7 @@ pub(super) fn sort_in(pair: &Pair<'_, '_>, comparison: &mut Comparison) {
         (State::Right, State::Right) | (State::Unproven, State::Unproven) => return,
     };
     let worse = match (old, new) {
-        (_, State::Wrong) => {
-            old != State::Wrong || is_newly_unexpected(pair) || is_more_often(pair)
-        }
+        (_, State::Wrong) => old != State::Wrong || is_new || is_more_often(pair),
         (State::Right, State::Unproven) => true,
         _ => false,
     };

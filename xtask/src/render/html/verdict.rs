@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use kernel_patches::stack::MUTANT_PREFIX;
 
-use super::article;
+use super::article::{self, distinct};
 use super::sentence;
 use crate::evidence::Evidence;
 use crate::render::again;
+use crate::render::report::what_came;
 use crate::result::{CellResult, MutantResult, RunResult, Sight, Tally, Verdict};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
@@ -222,15 +223,11 @@ fn sightless(result: &RunResult) -> Vec<String> {
 }
 
 fn finding(cell: &CellResult) -> Finding {
-    let what = match cell.verdict {
-        Verdict::Unexpected => format!("{}, where {} was expected", cell.outcome, cell.expected),
-        Verdict::Ok => format!("{}, but not as recorded", cell.outcome),
-    };
     Finding {
         link: article::cell_id(&cell.profile, &cell.scenario, &cell.stack),
         name: cell.scenario.clone(),
         place: format!("{} ({})", cell.stack, cell.profile),
-        what,
+        what: what_came(cell),
         reason: sentence(&cell.reason),
     }
 }
@@ -252,18 +249,10 @@ fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> Str
         let stacks: Vec<&str> = stacks.iter().map(String::as_str).collect();
         return again::command([], &stacks, &[&first.profile], options);
     }
-    let distinct = |of: fn(&CellResult) -> &str| {
-        let mut names: Vec<&str> = Vec::new();
-        for name in cells.iter().map(|cell| of(cell)) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
-    };
-    let mut names = distinct(|cell| &cell.scenario);
-    let mut stacks = distinct(|cell| &cell.stack);
-    let mut profiles = distinct(|cell| &cell.profile);
+    let each = |of: fn(&CellResult) -> &str| distinct(cells.iter().map(|cell| of(cell)));
+    let mut names = each(|cell| &cell.scenario);
+    let mut stacks = each(|cell| &cell.stack);
+    let mut profiles = each(|cell| &cell.profile);
     // What is so without being said, and more names than anybody would paste.
     if names.len() > NAMES_MAX {
         names.clear();

@@ -18,9 +18,9 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Returns what scenarios came to on the series in this run, whose folder is `run`. Those that did not come
-    /// to what they must, or to several things, say nothing about a mutant, and are left
-    /// out.
+    /// Returns what scenarios came to on the series in this run, whose folder is `run`.
+    /// Those that did not come to what they must, or to several things, say nothing about
+    /// a mutant, and are left out.
     pub(super) fn of(
         scenarios: &[Scenario],
         profile: &str,
