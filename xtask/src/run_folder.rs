@@ -78,12 +78,9 @@ impl RunFolder {
     }
 
     fn create_at(out: &Utf8Path) -> anyhow::Result<Self> {
-        let hint = OUT_HINT;
+        Self::check_out(out)?;
         if let Err(error) = fs::create_dir_all(out) {
-            return Err(bad_input(format!("cannot make `{out}`: {error}"), hint));
-        }
-        if out.read_dir_utf8()?.next().is_some() {
-            return Err(bad_input(format!("`{out}` is not empty"), hint));
+            return Err(bad_input(format!("cannot make `{out}`: {error}"), OUT_HINT));
         }
         Ok(Self {
             path: out.canonicalize_utf8()?,
