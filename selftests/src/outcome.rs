@@ -116,6 +116,7 @@ fn worst(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Judgement 
     None.or_else(|| ours(evidence))
         .or_else(|| blame::excuse(subject, evidence, log))
         .or_else(|| hang(subject, evidence, log))
+        .or_else(|| late_at_sync_point(subject, evidence, log))
         .or_else(|| crash(subject, evidence, log))
         .or_else(|| no_log(evidence, log))
         .or_else(|| same_kernel(evidence))
@@ -177,6 +178,35 @@ fn stuck_program(evidence: &Evidence<'_>) -> Option<String> {
     Some(format!(
         "the program of stage {number} did not end in its time"
     ))
+}
+
+/// A task held at a sync point spins with preemption off, so the kernel may report a stall
+/// or a lockup that it would not report otherwise. Where a task was held until the time
+/// limit and the kernel reports only lateness, the run says nothing about the kernel.
+fn late_at_sync_point(
+    subject: Subject<'_>,
+    evidence: &Evidence<'_>,
+    log: &Log,
+) -> Option<Judgement> {
+    let Subject::Scenario(scenario) = subject else {
+        return None;
+    };
+    if !blame::is_only_late(subject, log) {
+        return None;
+    }
+    evidence
+        .stages
+        .iter()
+        .enumerate()
+        .find_map(|(index, stage)| {
+            let report = Report::parse(stage.output);
+            let all = report.all();
+            let mut missed = all.iter().filter_map(|test| {
+                stage::missed_interleaving(scenario, index + 1, &test.diagnostics)
+            });
+            let reason = format!("stage {}: {}", index + 1, missed.next()?);
+            Some(Judgement::new(Outcome::Error, reason).blamed_on(Blame::Test))
+        })
 }
 
 fn crash(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {

@@ -65,7 +65,7 @@ pub(super) fn withheld(time: &HostTime) -> String {
 }
 
 /// Returns whether the kernel complains, and of nothing but of being late.
-fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
+pub(super) fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
     let mut splats = unexpected_splats(subject, log).peekable();
     splats.peek().is_some() && splats.all(|splat| splat.class.is_of_lateness())
 }

@@ -6,7 +6,7 @@ use super::{Blame, Judgement, Outcome, Subject, blame, foreign};
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::generate::INTERLEAVING;
 use crate::ktap::{Report, Status, Test};
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Action, Scenario, Step};
 
 /// The first stage of which something is wrong.
 pub(super) fn failed_stage(subject: Subject<'_>, evidence: &Evidence<'_>) -> Option<Judgement> {
@@ -46,7 +46,7 @@ fn trouble(
             let (outcome, what) = foreign::trouble(stage, report)?;
             Some(Judgement::new(outcome, what))
         }
-        Subject::Scenario(scenario) => stage_trouble(stage, report)
+        Subject::Scenario(scenario) => stage_trouble(scenario, number, stage, report)
             .map(|mut judgement| {
                 judgement.reason = with_words(scenario, number, &judgement.reason);
                 judgement
@@ -73,7 +73,12 @@ impl Judgement {
     }
 }
 
-fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<Judgement> {
+fn stage_trouble(
+    scenario: &Scenario,
+    number: usize,
+    stage: &StageEvidence<'_>,
+    report: &Report,
+) -> Option<Judgement> {
     let of_test =
         |outcome, what: String| Some(Judgement::new(outcome, what).blamed_on(Blame::Test));
     let leaves = report.leaves();
@@ -83,10 +88,9 @@ fn stage_trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<Judgement
         .chain(&report.all())
         .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
     {
-        // Where tasks did not meet as they were to, nothing is known of the kernel.
-        return match said_first(&test.diagnostics) {
-            Some(said) if said.starts_with(INTERLEAVING) => of_test(Outcome::Error, failure(test)),
-            _ => Some(Judgement::new(Outcome::Fail, failure(test))),
+        return match missed_interleaving(scenario, number, &test.diagnostics) {
+            Some(missed) => of_test(Outcome::Error, missed.to_owned()),
+            None => Some(Judgement::new(Outcome::Fail, failure(test))),
         };
     }
     if stage.output_cut {
@@ -216,10 +220,37 @@ fn first_complaint(diagnostics: &[String]) -> Option<String> {
     }
 }
 
-/// What the test itself says about the first check that failed.
-fn said_first(diagnostics: &[String]) -> Option<&str> {
-    let mut failed = diagnostics.iter().filter_map(|line| failed_check(line));
-    failed.find(|text| !text.starts_with("Expected "))
+/// Returns the message of a failed interleaving check, unless an earlier check failed for
+/// a reason that the interleaving cannot have caused.
+///
+/// From the moment a task is held until it is released, a step may have waited for the
+/// time limit of the sync point instead of the released task. Checks that failed in that
+/// time are therefore no evidence against the kernel. Checks before the task was held are.
+pub(super) fn missed_interleaving<'a>(
+    scenario: &Scenario,
+    number: usize,
+    diagnostics: &'a [String],
+) -> Option<&'a str> {
+    let is_missed = |text: &&str| text.starts_with(INTERLEAVING);
+    let at = |line: &String| failed_check(line).filter(is_missed).is_some();
+    let missed = diagnostics.iter().position(at)?;
+    let holds: Vec<String> = scenario
+        .stages
+        .iter()
+        .filter(|stage| stage.number == number)
+        .flat_map(|stage| &stage.steps)
+        .filter(|step| matches!(step.action, Action::Hold { .. }))
+        .map(|step| format!("# step {}: ", step.number))
+        .collect();
+    let is_held = |line: &String| holds.iter().any(|step| line.starts_with(step));
+    let held = diagnostics[..missed].iter().rposition(is_held);
+    // The failed condition itself is printed right before the message.
+    let before = held.unwrap_or(missed.saturating_sub(1));
+    let mut earlier = diagnostics[..before].iter();
+    if earlier.any(|line| failed_check(line).is_some()) {
+        return None;
+    }
+    failed_check(&diagnostics[missed])
 }
 
 /// The text after `# file.c:line:test:`, as TH_LOG prints it.

@@ -140,6 +140,11 @@ static inline int lu_main(int argc, char **argv, const char *fixture, unsigned i
 	}
 	if (options.stage) {
 		lu_choose_stage(&options, fixture, stages);
+	} else if (stages > 1 && !getenv("LIVEUPDATE_TEST_KEXEC") &&
+		   !getenv("LIVEUPDATE_TEST_HANDED_OVER")) {
+		/* Without a kexec, no stage can show what the test claims. */
+		ksft_print_header();
+		ksft_exit_skip("needs a kexec after each stage but the last, see --stage\n");
 	} else if (options.variant) {
 		options.argv[options.argc++] = (char *)"-v";
 		options.argv[options.argc++] = (char *)options.variant;

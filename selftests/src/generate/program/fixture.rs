@@ -4,6 +4,7 @@
 
 use super::super::c::{Call, Head, Node, line, string};
 use super::super::call::{LU, made, target};
+use super::super::expect::{INTERLEAVING, check};
 use super::super::needs::Needs;
 use super::super::variants::only_for;
 use crate::scenario::{Action, Family};
@@ -81,8 +82,11 @@ pub(super) fn fixture(family: &Family) -> Vec<Node> {
     nodes.extend(fixture_variants(family, &fixture));
     let mut teardown = Vec::new();
     if actions(family).any(|action| matches!(action, Action::Hold { .. })) {
-        // What stands still may own a lock that closing needs.
-        teardown.push(Call::new("lu_let_go", [LU]).into());
+        // A held task may own a lock that closing needs. A test that ended early has not
+        // checked for how long the task was held.
+        let let_go = Call::new("lu_let_go", [LU]).text();
+        let said = format!("{INTERLEAVING}a held task was released by the time limit");
+        teardown.push(check("EXPECT_EQ", "0", &let_go, &said));
     }
     // The last that was opened goes first, as at a process's end it would not. What
     // was started, the helpers end.

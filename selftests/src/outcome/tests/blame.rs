@@ -153,6 +153,59 @@ fn tasks_that_do_not_meet_are_the_test_s_fault_or_that_of_a_host_without_time() 
     assert_eq!(blamed(&seen), (Outcome::Error, Some(Blame::Host)));
 }
 
+const HELD: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
+    stages: [{steps: [{expect_device: endpoint0, state: bound}, {race: {rescan: pci}, hold_at: f, \
+    meanwhile: [{remove_device: endpoint0}]}]}]\n";
+
+/// Output of a test that failed with these checks after each of its steps.
+fn failed_output(checks: &[(usize, &str)]) -> String {
+    let labels = [
+        "1: endpoint0 is bound -> ok",
+        "2: rescan the PCI bus, held at f -> ok",
+        "3: remove endpoint0 -> ok",
+        "4: let it go on: rescan the PCI bus -> ok",
+    ];
+    let mut lines = String::from("TAP version 13\n1..1\n#  RUN           small.stage_1 ...\n");
+    for (index, label) in labels.iter().enumerate() {
+        lines += &format!("# step {label}\n");
+        for (_, text) in checks.iter().filter(|(step, _)| *step == index + 1) {
+            lines += &format!(
+                "# small.c:8:stage_1:Expected 1 (1) == 0 (0)\n# small.c:9:stage_1:{text}\n"
+            );
+        }
+    }
+    lines + "not ok 1 small.stage_1\n# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 error:0\n"
+}
+
+#[test]
+fn judge_is_inconclusive_when_the_time_limit_released_a_held_task() {
+    let scenario = Scenario::parse(HELD, "small.yaml").unwrap();
+    let expired = (
+        3,
+        "interleaving: a held task was released by the time limit",
+    );
+    let real = |step| (step, "step 3: must have been called once in all");
+    let of = |checks: &[(usize, &str)], inside: &str| {
+        let output = failed_output(checks);
+        let log = serial(inside, "");
+        let seen = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
+        let judgement = judge(&scenario, &seen, &Log::parse(seen.serial));
+        (judgement.outcome, judgement.blame)
+    };
+    let inconclusive = (Outcome::Error, Some(Blame::Test));
+    assert_eq!(of(&[expired], ""), inconclusive);
+    // The step in between waited for the time limit: its result is no evidence.
+    assert_eq!(of(&[real(3), expired], ""), inconclusive);
+    // A stall report is an effect of the held task.
+    assert_eq!(of(&[real(3), expired], STALL), inconclusive);
+    // A check before the task was held is evidence, and so is any other kernel report.
+    let kernel = (Outcome::Fail, Some(Blame::Kernel));
+    assert_eq!(of(&[real(1), expired], ""), kernel);
+    assert_eq!(of(&[real(3)], ""), kernel);
+    let crash = (Outcome::Crash, Some(Blame::Kernel));
+    assert_eq!(of(&[real(3), expired], WARNING), crash);
+}
+
 const STALL: &str = "<3>[    1.500000][    C1] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\n\
     <3>[    1.500000][    C1] rcu: \t0-...!: (1 GPs behind) idle=1/1/0x1\n";
 
