@@ -150,13 +150,17 @@ impl CellResult {
         }
     }
 
-    /// Returns whether a person should look at it.
+    /// Returns whether a person should look at it: it is a finding or inconclusive.
     pub(crate) fn is_finding(&self) -> bool {
         self.verdict == Verdict::Unexpected || self.snapshot_difference.is_some()
     }
-}
 
-impl CellResult {
+    /// Returns whether the tool or the host failed, so that the run says nothing about the
+    /// kernel.
+    pub(crate) fn is_inconclusive(&self) -> bool {
+        self.outcome == "error"
+    }
+
     /// Returns whether it is neither proven nor a finding.
     pub(crate) fn is_skipped(&self) -> bool {
         self.outcome == "skip" && self.verdict == Verdict::Ok
@@ -297,25 +301,29 @@ impl RunResult {
     pub(crate) fn exit(&self) -> Exit {
         let was_run = |one: &MutantResult| !matches!(one.fate, Fate::SameObject | Fate::NotBuilt);
         let none_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
+        let is_unproven = |one: &MutantResult| one.fate == Fate::Unproven;
         let is_finding = none_was_run
             || self.detectors.iter().any(DetectorResult::is_finding)
-            || self.mutants.iter().any(MutantResult::is_finding);
-        let is_unproven = |one: &MutantResult| one.fate == Fate::Unproven;
+            || self
+                .mutants
+                .iter()
+                .any(|one| one.is_finding() && !is_unproven(one));
         match exit(&self.cells) {
-            _ if self.mutants.iter().any(is_unproven) => Exit::Infrastructure,
-            Exit::Ok if is_finding => Exit::Finding,
+            _ if is_finding => Exit::Finding,
+            Exit::Ok if self.mutants.iter().any(is_unproven) => Exit::Infrastructure,
             other => other,
         }
     }
 }
 
-/// Returns the exit code: a host that failed makes the whole run unproven, so
-/// it outranks a finding. A run in which nothing was proven is one.
+/// Returns the exit code for these cells. A finding decides, whatever else could not be
+/// run: it is a fact about the kernel. A run in which every test was skipped is a finding.
 pub(crate) fn exit(cells: &[CellResult]) -> Exit {
-    if cells.iter().any(|cell| cell.outcome == "error") {
-        Exit::Infrastructure
-    } else if cells.iter().any(CellResult::is_finding) || cells.iter().all(CellResult::is_skipped) {
+    let is_finding = |cell: &CellResult| cell.is_finding() && !cell.is_inconclusive();
+    if cells.iter().any(is_finding) || cells.iter().all(CellResult::is_skipped) {
         Exit::Finding
+    } else if cells.iter().any(CellResult::is_inconclusive) {
+        Exit::Infrastructure
     } else {
         Exit::Ok
     }
@@ -418,13 +426,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_exit_code_follows_the_worst_cell() {
+    fn exit_code_of_a_finding_beats_the_one_of_an_inconclusive_cell() {
         let good = cell("s", "series", "pass", "pass");
         let bad = cell("s", "series", "fail", "pass");
         let broken = cell("s", "series", "error", "pass");
         assert_eq!(exit(std::slice::from_ref(&good)), Exit::Ok);
         assert_eq!(exit(&[good.clone(), bad.clone()]), Exit::Finding);
-        assert_eq!(exit(&[bad, broken]), Exit::Infrastructure);
+        assert_eq!(exit(&[good.clone(), broken.clone()]), Exit::Infrastructure);
+        assert_eq!(exit(&[broken, bad]), Exit::Finding);
         assert_eq!(
             exit(&[]),
             Exit::Finding,
@@ -452,7 +461,8 @@ pub(crate) mod tests {
         assert_eq!(of(&[Fate::Noticed, Fate::SameObject]), Exit::Ok);
         assert_eq!(of(&[Fate::Noticed, Fate::Unnoticed]), Exit::Finding);
         assert_eq!(of(&[Fate::SameObject, Fate::NotBuilt]), Exit::Finding);
-        assert_eq!(of(&[Fate::Unnoticed, Fate::Unproven]), Exit::Infrastructure);
+        assert_eq!(of(&[Fate::Unnoticed, Fate::Unproven]), Exit::Finding);
+        assert_eq!(of(&[Fate::Noticed, Fate::Unproven]), Exit::Infrastructure);
     }
 
     #[test]

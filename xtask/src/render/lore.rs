@@ -107,15 +107,19 @@ fn verdict(report: &Report<'_>) -> String {
     let result = report.result;
     let all = result.cells.len();
     let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
-    let mut text = match (result.exit_code, report.findings().count()) {
+    let inconclusive = report.inconclusive();
+    let mut text = match (result.exit_code, report.findings().count() - inconclusive) {
         (0, _) => format!("All {all} results are as expected"),
         (1, 0) if result.cells.iter().all(CellResult::is_skipped) => {
             "Nothing was proven: no scenario could do its work".to_owned()
         }
         (1, 0) => format!("All {all} results are as expected, but not well proven"),
         (1, some) => format!("{some} of {all} results are NOT as expected, see below"),
-        _ => format!("This proves nothing yet: of {all} results, some could not be had"),
+        _ => format!("Incomplete: {inconclusive} of the {all} tests could not be run"),
     };
+    if result.exit_code == 1 && inconclusive > 0 {
+        text += &format!("; {inconclusive} more could not be run");
+    }
     if teeth > 0 {
         let toothed = counted(teeth);
         text += &format!(". {toothed} showed teeth: without a change that is needed, they fail");

@@ -41,9 +41,23 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Returns the cells that a person should look at.
+    /// Returns the cells that a person should look at: the findings, then the inconclusive
+    /// ones.
     pub(crate) fn findings(&self) -> impl Iterator<Item = &'a CellResult> {
-        self.result.cells.iter().filter(|cell| cell.is_finding())
+        let cells = self.result.cells.iter();
+        let inconclusive = cells.clone().filter(|cell| cell.is_inconclusive());
+        cells
+            .filter(|cell| cell.is_finding() && !cell.is_inconclusive())
+            .chain(inconclusive)
+    }
+
+    /// Returns how many cells are inconclusive.
+    pub(crate) fn inconclusive(&self) -> usize {
+        let mut findings = self.findings();
+        findings
+            .by_ref()
+            .filter(|cell| cell.is_inconclusive())
+            .count()
     }
 
     /// Returns the command that shows a cell again.

@@ -355,7 +355,8 @@ fn why_not(result: &RunResult) -> String {
     let unnoticed = mutant(Fate::Unnoticed).map(|one| (one, "noticed by no scenario"));
     let unproven = mutant(Fate::Unproven).map(|one| (one, "not proven"));
     let disproved = mutant(Fate::Equivalent).map(|one| (one, "noticed, though equivalent"));
-    match (blind, unproven.or(unnoticed).or(disproved)) {
+    // A finding decides the exit code, so it is what the last line names.
+    match (blind, unnoticed.or(disproved).or(unproven)) {
         (Some(one), _) => format!(
             "the detector of {} is blind on {} ({}), so a pass proves nothing of that kind",
             one.name, one.stack, one.profile
@@ -378,8 +379,10 @@ fn why_not(result: &RunResult) -> String {
 /// Returns the last lines: the verdict in one, and what to type next.
 fn verdict(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
-    let error = result.cells.iter().find(|cell| cell.outcome == "error");
-    let first = error.or_else(|| report.findings().next());
+    // With exit code 1 a finding decides, be it of a test, a detector or a mutant: an
+    // inconclusive cell is never named in its place.
+    let decides = |cell: &&CellResult| result.exit_code != 1 || !cell.is_inconclusive();
+    let first = report.findings().find(decides);
     let (word, style) = match result.exit_code {
         0 => ("OK", GOOD),
         1 => ("FINDING", BAD),
@@ -392,7 +395,8 @@ fn verdict(report: &Report<'_>, look: Look) -> String {
         };
         return format!("{}: {what}\n", look.paint(word, style));
     };
-    let more = match report.findings().count() {
+    let alike = |cell: &&CellResult| cell.is_inconclusive() == first.is_inconclusive();
+    let more = match report.findings().filter(alike).count() {
         0 | 1 => String::new(),
         some => format!(" (the first of {some})"),
     };

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::result::tests::{cell, mutant, one_of_each};
-use crate::result::{CellResult, Kept, MutantResult};
+use crate::result::{CellResult, DetectorResult, Kept, MutantResult, Sight};
 
 const LOOK: Look = Look {
     columns: 80,
@@ -174,6 +174,43 @@ fn of_very_many_findings_the_first_are_shown() {
     assert!(text.contains("... and 5 more findings\n"), "{text}");
     assert!(
         text.ends_with("cargo xtask report RUN --all-rows\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn last_line_names_the_finding_when_other_cells_are_inconclusive() {
+    let cells = vec![
+        cell("starved", "base", "error", "pass"),
+        cell("broken", "series", "fail", "pass"),
+    ];
+    let result = result(cells);
+    assert_eq!(result.exit_code, 1);
+    let text = text(&Report::new(&result, "RUN", ""), LOOK);
+    let last: Vec<&str> = text.lines().rev().take(2).collect();
+    let [command, line] = last[..] else {
+        panic!("{text}")
+    };
+    assert!(
+        line.starts_with("FINDING: broken on series (fast): fail"),
+        "{line}"
+    );
+    assert!(command.contains("broken"), "{command}");
+    // A blind detector decides as well: the inconclusive cell is not named in its place.
+    let blind = DetectorResult {
+        name: "KASAN".to_owned(),
+        stack: "base".to_owned(),
+        profile: "fast".to_owned(),
+        sight: Sight::Blind,
+        detail: "nothing was seen".to_owned(),
+    };
+    let cells = vec![cell("starved", "base", "error", "pass")];
+    let result = super::tests::result(cells).with_detectors(vec![blind]);
+    assert_eq!(result.exit_code, 1);
+    let text = super::text(&Report::new(&result, "RUN", ""), LOOK);
+    let line = text.lines().last().unwrap_or_default();
+    assert!(
+        line.starts_with("FINDING: the detector of KASAN is blind"),
         "{text}"
     );
 }
