@@ -2,7 +2,7 @@
 //! A profile: a kernel configuration asked for, and whether it was granted.
 //!
 //! Kconfig drops what it cannot satisfy without a word, so every option asked
-//! for is looked up again in the `.config` that came out.
+//! for is looked up again in the `.dot_config` that came out.
 
 use std::collections::BTreeMap;
 
@@ -78,10 +78,10 @@ impl Profile {
             .collect()
     }
 
-    /// Returns the options asked for that `config` (a `.config`) does not have
+    /// Returns the options asked for that `dot_config` (a `.dot_config`) does not have
     /// as asked, each as a line `CONFIG_X=y (got: ...)`.
-    pub fn ungranted(&self, config: &str) -> Vec<String> {
-        let granted = options(config);
+    pub fn ungranted(&self, dot_config: &str) -> Vec<String> {
+        let granted = options(dot_config);
         options(&self.fragments.join("\n"))
             .into_iter()
             .filter_map(|(option, asked)| {
@@ -138,9 +138,9 @@ mod tests {
             ],
             wishes: vec!["CONFIG_NOT_YET=y\n".to_owned()],
         };
-        let config = "# CONFIG_A is not set\nCONFIG_C=y\nCONFIG_D=\"x\"\n";
+        let dot_config = "# CONFIG_A is not set\nCONFIG_C=y\nCONFIG_D=\"x\"\n";
         assert_eq!(
-            profile.ungranted(config),
+            profile.ungranted(dot_config),
             ["CONFIG_B=y (got: n)", "CONFIG_C=n (got: y)"]
         );
         assert!(profile.text().ends_with("CONFIG_NOT_YET=y\n"));

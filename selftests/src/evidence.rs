@@ -162,7 +162,7 @@ fn blame(end: &End) -> Blame {
 
 fn stage_of(phase: Phase) -> Option<usize> {
     match phase {
-        Phase::Stage(number) => usize::try_from(number).ok(),
+        Phase::Program(number) => usize::try_from(number).ok(),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ const DIAGNOSTICS_MAX: usize = 500;
 
 /// What a test came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
+pub enum TestStatus {
     /// `ok`
     Passed,
     /// `not ok`
@@ -46,7 +46,7 @@ pub struct Test {
     /// Its name.
     pub name: String,
     /// What it came to.
-    pub status: Status,
+    pub status: TestStatus,
     /// Diagnostics printed before its result.
     pub diagnostics: Vec<String>,
     /// The tests inside.
@@ -246,10 +246,10 @@ impl Parser {
         let failed_inside = children.iter().any(|child| {
             matches!(
                 child.status,
-                Status::Failed | Status::Crashed | Status::TimedOut | Status::UnexpectedPass
+                TestStatus::Failed | TestStatus::Crashed | TestStatus::TimedOut | TestStatus::UnexpectedPass
             )
         });
-        if failed_inside && status == Status::Passed {
+        if failed_inside && status == TestStatus::Passed {
             self.problem(format!(
                 "`{}` passed although a test in it did not",
                 result.name
@@ -323,7 +323,7 @@ impl Parser {
         let results = level
             .tests
             .iter()
-            .filter(|test| test.status != Status::Crashed)
+            .filter(|test| test.status != TestStatus::Crashed)
             .count() as u64;
         match level.plan {
             Some(plan) if plan != results => {
@@ -378,24 +378,24 @@ const fn crashed(name: String, number: u64, children: Vec<Test>) -> Test {
     Test {
         number,
         name,
-        status: Status::Crashed,
+        status: TestStatus::Crashed,
         diagnostics: Vec::new(),
         children,
     }
 }
 
-fn status(result: &ResultLine, inner_skip: Option<String>) -> Status {
+fn status(result: &ResultLine, inner_skip: Option<String>) -> TestStatus {
     match &result.directive {
         Some(Directive::Skip(reason)) if reason.is_empty() => {
-            Status::Skipped(inner_skip.unwrap_or_default())
+            TestStatus::Skipped(inner_skip.unwrap_or_default())
         }
-        Some(Directive::Skip(reason)) => Status::Skipped(reason.clone()),
-        Some(Directive::Xfail(reason)) => Status::ExpectedFailure(reason.clone()),
-        Some(Directive::Xpass) => Status::UnexpectedPass,
-        Some(Directive::Timeout) => Status::TimedOut,
-        Some(Directive::Error) => Status::Failed,
-        None if result.ok => Status::Passed,
-        None => Status::Failed,
+        Some(Directive::Skip(reason)) => TestStatus::Skipped(reason.clone()),
+        Some(Directive::Xfail(reason)) => TestStatus::ExpectedFailure(reason.clone()),
+        Some(Directive::Xpass) => TestStatus::UnexpectedPass,
+        Some(Directive::Timeout) => TestStatus::TimedOut,
+        Some(Directive::Error) => TestStatus::Failed,
+        None if result.ok => TestStatus::Passed,
+        None => TestStatus::Failed,
     }
 }
 

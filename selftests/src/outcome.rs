@@ -294,9 +294,9 @@ fn no_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
             "the console says more than is read",
         ));
     }
-    let (boots, stages) = (log.boots(), evidence.stages.len());
-    (boots != stages).then(|| {
-        let reason = format!("the console shows {boots} kernels where {stages} stages began");
+    let (seen, stages) = (log.boots(), evidence.stages.len());
+    (seen != stages).then(|| {
+        let reason = format!("the console shows {seen} kernels where {stages} stages began");
         Judgement::new(Outcome::Error, reason)
     })
 }

@@ -5,7 +5,7 @@
 
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::klog::{Log, Phase, Splat};
-use crate::ktap::{Report, Status};
+use crate::ktap::{Report, TestStatus};
 use crate::outcome::{Subject, failed_check};
 use crate::scenario::ExpectedSplat;
 
@@ -51,13 +51,13 @@ fn program(stage: &StageEvidence<'_>, lines: &mut Vec<String>) {
             }
         }
         let status = match &test.status {
-            Status::Passed => "passed".to_owned(),
-            Status::Failed => "failed".to_owned(),
-            Status::Skipped(reason) => format!("skipped: {reason}"),
-            Status::ExpectedFailure(reason) => format!("failed as known: {reason}"),
-            Status::UnexpectedPass => "passed against expectation".to_owned(),
-            Status::TimedOut => "timed out".to_owned(),
-            Status::Crashed => "no result".to_owned(),
+            TestStatus::Passed => "passed".to_owned(),
+            TestStatus::Failed => "failed".to_owned(),
+            TestStatus::Skipped(reason) => format!("skipped: {reason}"),
+            TestStatus::ExpectedFailure(reason) => format!("failed as known: {reason}"),
+            TestStatus::UnexpectedPass => "passed against expectation".to_owned(),
+            TestStatus::TimedOut => "timed out".to_owned(),
+            TestStatus::Crashed => "no result".to_owned(),
         };
         lines.push(format!("  {} {status}", test.name));
     }

@@ -20,7 +20,7 @@ pub struct Deadlines {
     /// From the order to kexec to the next kernel's hello.
     pub kexec: Duration,
     /// What a stage may take beyond the time-out the guest keeps itself.
-    pub stage_margin: Duration,
+    pub program_margin: Duration,
     /// From a program's wish for a device in a slot until the one before is gone. The
     /// guest takes six seconds over that, if it does not look elsewhere.
     pub unplug: Duration,
@@ -44,7 +44,7 @@ impl Deadlines {
             save: scaled(power_off),
             restore: scaled(power_off),
             kexec: scaled(boot),
-            stage_margin: scaled(power_off),
+            program_margin: scaled(power_off),
             unplug: scaled(30),
             power_off: scaled(power_off),
         }

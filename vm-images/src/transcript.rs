@@ -45,7 +45,7 @@ pub struct Transcript {
     pub end: End,
     /// How the first kernel came to run.
     #[serde(default)]
-    pub start: Start,
+    pub start: BootMode,
     /// Whether other programs ran in the guest before or after.
     #[serde(default)]
     pub shared: bool,
@@ -66,15 +66,15 @@ pub struct Transcript {
 /// How a guest's first kernel came to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
-pub enum Start {
+pub enum BootMode {
     /// It booted.
     #[default]
-    Boot,
+    Cold,
     /// It went on from a template, where it had booted before; the console
     /// has that boot too.
-    Template,
+    Restore,
     /// It booted because going on from a template failed.
-    BootInstead {
+    ColdInstead {
         /// How that failed.
         trouble: String,
     },
@@ -149,7 +149,7 @@ pub enum Phase {
     /// Going on from a saved machine.
     Restore,
     /// A stage's program.
-    Stage(u32),
+    Program(u32),
     /// Loading the next kernel and its boot, up to the hello of this stage.
     Kexec(u32),
     /// Switching off.
@@ -163,7 +163,7 @@ impl fmt::Display for Phase {
             Self::Boot => f.write_str("boot"),
             Self::Save => f.write_str("saving"),
             Self::Restore => f.write_str("restore"),
-            Self::Stage(number) => write!(f, "stage {number}"),
+            Self::Program(number) => write!(f, "stage {number}"),
             Self::Kexec(to) => write!(f, "kexec to stage {to}"),
             Self::PowerOff => f.write_str("power-off"),
         }
@@ -357,7 +357,7 @@ mod tests {
                 during: Phase::Kexec(2),
                 reason: "guest-reset".into(),
             },
-            start: Start::BootInstead {
+            start: BootMode::ColdInstead {
                 trouble: "no".into(),
             },
             shared: false,
@@ -368,7 +368,7 @@ mod tests {
                 ..HostTime::default()
             },
             hang: Some(Hang {
-                during: Phase::Stage(1),
+                during: Phase::Program(1),
                 console_bytes: 5,
                 divide_error: Some(u64::MAX),
                 samples: Vec::new(),

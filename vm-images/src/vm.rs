@@ -32,7 +32,7 @@ use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring};
 use crate::template::Template;
 use crate::template::devices::Devices;
-use crate::transcript::{End, Phase, Start, Transcript, millis};
+use crate::transcript::{End, Phase, BootMode, Transcript, millis};
 pub use batch::{Sharer, run_shared};
 use run::Run;
 use session::Session;
@@ -261,9 +261,9 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
 }
 
 /// Returns whether the template that a guest went on from changed under it.
-fn touched(spec: &VmSpec, start: &Start) -> bool {
+fn touched(spec: &VmSpec, start: &BootMode) -> bool {
     let template = spec.template.as_ref();
-    *start == Start::Template && template.is_some_and(Template::is_touched)
+    *start == BootMode::Restore && template.is_some_and(Template::is_touched)
 }
 
 /// Tries whether guests can go on from a template at all: one does, and is gone.

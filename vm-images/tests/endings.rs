@@ -210,7 +210,7 @@ fn a_hello_while_a_program_runs_is_a_guest_that_is_gone() {
         assert_eq!(
             transcript.end,
             End::GuestGone {
-                during: Phase::Stage(1),
+                during: Phase::Program(1),
                 reason: "kexec".into()
             },
             "{fault}"

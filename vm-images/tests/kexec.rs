@@ -130,7 +130,7 @@ fn a_kexec_that_nobody_ordered_is_a_guest_that_is_gone() {
     assert_eq!(
         transcript.end,
         End::GuestGone {
-            during: Phase::Stage(1),
+            during: Phase::Program(1),
             reason: "kexec".into()
         }
     );

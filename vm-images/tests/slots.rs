@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
 use vm_images::template::{NoTemplate, Templates};
-use vm_images::transcript::{End, Start, Transcript};
+use vm_images::transcript::{End, BootMode, Transcript};
 use vm_images::vm::{Job, VmSpec, run};
 
 use rig::{Rig, exited};
@@ -187,7 +187,7 @@ fn a_guest_that_goes_on_from_a_template_has_slots_that_work() {
         args.extend(steps.iter().map(String::as_str));
         let transcript = run(&spec, &rig.job(&[&args]), &Cancel::new(), &Silent);
         all_well(&transcript);
-        assert_eq!(transcript.start, Start::Template, "{machine}");
+        assert_eq!(transcript.start, BootMode::Restore, "{machine}");
         let said = texts(&transcript);
         assert!(answers(&said[0]).iter().all(|line| line.ends_with(": ok")));
         assert_eq!(answers(&said[0]).len(), 3, "{machine}: {said:?}");

@@ -11,7 +11,7 @@ use camino::Utf8PathBuf;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
 use vm_images::template::{NoTemplate, Template, Templates};
-use vm_images::transcript::{End, Start, Transcript};
+use vm_images::transcript::{End, BootMode, Transcript};
 use vm_images::vm::{Job, Sharer, VmSpec, run, run_shared};
 
 use rig::{Rig, exited};
@@ -50,7 +50,7 @@ fn guests_of_one_template_have_lives_of_their_own() {
         let transcript = run_from(&rig, template.clone(), &rig.job(&[&["self"]]));
         let after = now_ms();
         assert_eq!(transcript.end, End::PoweredOff);
-        assert_eq!(transcript.start, Start::Template);
+        assert_eq!(transcript.start, BootMode::Restore);
         let stage = &transcript.stages[0];
         assert_eq!(stage.exit, exited(0));
         let said = String::from_utf8(stage.output.clone()).unwrap();
@@ -79,7 +79,7 @@ fn a_guest_of_a_template_goes_over_to_the_next_kernel() {
     let job = rig.job(&[&["keeper"], &["say", "again"]]);
     let transcript = run_from(&rig, get(&rig), &job);
     assert_eq!(transcript.end, End::PoweredOff);
-    assert_eq!(transcript.start, Start::Template);
+    assert_eq!(transcript.start, BootMode::Restore);
     let [first, second] = transcript.stages.as_slice() else {
         panic!("not two stages");
     };
@@ -160,14 +160,14 @@ fn a_guest_boots_when_its_template_cannot_be_gone_on_from() {
         }
         let transcript = run_from(&rig, template.clone(), &rig.job(&[&["exit", "0"]]));
         assert_eq!(transcript.end, End::PoweredOff, "{part}");
-        let Start::BootInstead { trouble } = transcript.start else {
+        let BootMode::ColdInstead { trouble } = transcript.start else {
             panic!("went on from a template without {part}");
         };
         assert!(!trouble.is_empty());
         assert_eq!(rig.serial().matches("Linux version").count(), 1, "{part}");
         // Who asks for it again gets a new one.
         let again = run_from(&rig, get(&rig), &rig.job(&[&["exit", "0"]]));
-        assert_eq!(again.start, Start::Template, "{part}");
+        assert_eq!(again.start, BootMode::Restore, "{part}");
     }
 }
 

@@ -105,7 +105,7 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
         assert_eq!(exit.status, ExitStatus::Signal(9));
         assert!(exit.timed_out);
         let hang = transcript.hang.unwrap();
-        assert_eq!(hang.during, Phase::Stage(1));
+        assert_eq!(hang.during, Phase::Program(1));
         assert!(
             hang.answers && hang.missing.is_empty(),
             "{:?}",
@@ -132,7 +132,7 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
     let Some(mut rig) = Rig::new("silent guest") else {
         return;
     };
-    rig.spec.deadlines.stage_margin = Duration::ZERO;
+    rig.spec.deadlines.program_margin = Duration::ZERO;
     rig.spec.keep_dump = true;
     let mut job = rig.job(&[&["sleep"]]);
     job.stages[0].timeout = Duration::from_millis(300);
@@ -141,7 +141,7 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
         matches!(
             transcript.end,
             End::DeadlineExpired {
-                phase: Phase::Stage(1),
+                phase: Phase::Program(1),
                 ..
             }
         ),
@@ -159,7 +159,7 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
     let Some(mut rig) = Rig::new("stopped QEMU") else {
         return;
     };
-    rig.spec.deadlines.stage_margin = Duration::ZERO;
+    rig.spec.deadlines.program_margin = Duration::ZERO;
     let observer = When(|| kill_process(qemu_of(&rig), Signal::STOP).unwrap());
     let mut job = rig.job(&[&["sleep"]]);
     job.stages[0].timeout = Duration::from_secs(1);
@@ -172,7 +172,7 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
     else {
         panic!("{:?}", transcript.end);
     };
-    assert_eq!(phase, Phase::Stage(1));
+    assert_eq!(phase, Phase::Program(1));
     assert!(
         wall_ms >= 8000 && given_ms < 1000,
         "{given_ms} of {wall_ms}"
@@ -187,7 +187,7 @@ fn a_kernel_that_hangs_is_looked_at_from_outside() {
         return;
     };
     let module = std::env::var("TESTBED_TEST_CANARY").expect("the path of canary.ko");
-    rig.spec.deadlines.stage_margin = Duration::from_secs(1);
+    rig.spec.deadlines.program_margin = Duration::from_secs(1);
     let mut job = rig.job(&[&["canary", "/tests/canary.ko", "hang"]]);
     job.stages[0].timeout = Duration::from_secs(4);
     job.stages[0].files.push(GuestFile {
@@ -196,7 +196,7 @@ fn a_kernel_that_hangs_is_looked_at_from_outside() {
         mode: 0o644,
     });
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
-    let during = Phase::Stage(1);
+    let during = Phase::Program(1);
     assert!(
         matches!(transcript.end, End::DeadlineExpired { phase, .. } if phase == during),
         "{:?}",
@@ -220,7 +220,7 @@ fn a_panic_is_a_guest_that_went_away() {
     assert_eq!(
         transcript.end,
         End::GuestGone {
-            during: Phase::Stage(1),
+            during: Phase::Program(1),
             reason: "guest-reset".into()
         }
     );

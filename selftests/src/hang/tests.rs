@@ -50,7 +50,7 @@ fn hang(looks: Vec<Vec<Processor>>) -> Hang {
         processors,
     });
     Hang {
-        during: Phase::Stage(1),
+        during: Phase::Program(1),
         console_bytes: 0,
         divide_error: Some(BASE + 0x40_0000),
         samples: samples.collect(),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::Status;
+use super::TestStatus;
 use crate::text::clean;
 
 /// Bytes of a line that are kept.
@@ -62,13 +62,13 @@ pub(super) struct Totals {
 
 impl Totals {
     /// Counts one more result.
-    pub(super) const fn count(&mut self, status: &Status) {
+    pub(super) const fn count(&mut self, status: &TestStatus) {
         let counter = match status {
-            Status::Passed => &mut self.pass,
-            Status::Failed | Status::Crashed | Status::TimedOut => &mut self.fail,
-            Status::Skipped(_) => &mut self.skip,
-            Status::ExpectedFailure(_) => &mut self.xfail,
-            Status::UnexpectedPass => &mut self.xpass,
+            TestStatus::Passed => &mut self.pass,
+            TestStatus::Failed | TestStatus::Crashed | TestStatus::TimedOut => &mut self.fail,
+            TestStatus::Skipped(_) => &mut self.skip,
+            TestStatus::ExpectedFailure(_) => &mut self.xfail,
+            TestStatus::UnexpectedPass => &mut self.xpass,
         };
         *counter += 1;
     }

@@ -45,14 +45,14 @@ fn first_bad_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize
         let leaves = report.leaves();
         let test = leaves.iter().find(|test| test.name == name)?;
         match first_complaint(&test.diagnostics) {
-            Complaint::OfStep(step) => return Some((number, step)),
-            Complaint::OfNoStep => return None,
-            Complaint::None { done } if died(stage, &test.diagnostics) => {
+            FailedCheck::OfStep(step) => return Some((number, step)),
+            FailedCheck::OfNoStep => return None,
+            FailedCheck::None { done } if died(stage, &test.diagnostics) => {
                 return Some((number, after(scenario, number, done)?));
             }
-            Complaint::None { .. } if stage.exit == Some(ExitKind::Code(0)) => {}
+            FailedCheck::None { .. } if stage.exit == Some(ExitKind::Code(0)) => {}
             // It failed, and does not say at what.
-            Complaint::None { .. } => return None,
+            FailedCheck::None { .. } => return None,
         }
     }
     // All went well, but for a kernel that did not come up.
@@ -69,7 +69,7 @@ fn after(scenario: &Scenario, stage: usize, done: usize) -> Option<usize> {
 }
 
 /// What the first failed check of a test is about.
-enum Complaint {
+enum FailedCheck {
     OfStep(usize),
     /// Such as a count that could not be read.
     OfNoStep,
@@ -79,7 +79,7 @@ enum Complaint {
     },
 }
 
-fn first_complaint(diagnostics: &[String]) -> Complaint {
+fn first_complaint(diagnostics: &[String]) -> FailedCheck {
     let mut done = 0;
     let mut compared = false;
     for line in diagnostics {
@@ -87,7 +87,7 @@ fn first_complaint(diagnostics: &[String]) -> Complaint {
             // What was compared; the next such line says for which step.
             Some(text) if text.starts_with("Expected ") && !compared => compared = true,
             Some(text) => {
-                return step_number(text).map_or(Complaint::OfNoStep, Complaint::OfStep);
+                return step_number(text).map_or(FailedCheck::OfNoStep, FailedCheck::OfStep);
             }
             None => {
                 let step = line.strip_prefix("# ").and_then(step_number);
@@ -96,9 +96,9 @@ fn first_complaint(diagnostics: &[String]) -> Complaint {
         }
     }
     if compared {
-        Complaint::OfNoStep
+        FailedCheck::OfNoStep
     } else {
-        Complaint::None { done }
+        FailedCheck::None { done }
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Outcome;
 use super::stage::failure;
 use crate::evidence::{ExitKind, StageEvidence};
-use crate::ktap::{Report, Status};
+use crate::ktap::{Report, TestStatus};
 use crate::text;
 
 /// Exit codes of kselftest.
@@ -58,7 +58,7 @@ pub(super) fn trouble(stage: &StageEvidence<'_>, report: &Report) -> Option<(Out
 pub(super) fn skipped(stage: &StageEvidence<'_>, report: &Report) -> Option<String> {
     let leaves = report.leaves();
     let reason = leaves.iter().find_map(|test| match &test.status {
-        Status::Skipped(reason) => Some(reason),
+        TestStatus::Skipped(reason) => Some(reason),
         _ => None,
     });
     let said = || {
@@ -73,7 +73,7 @@ pub(super) fn skipped(stage: &StageEvidence<'_>, report: &Report) -> Option<Stri
         Some(ExitKind::Code(PASS)) => {
             let all = leaves
                 .iter()
-                .all(|test| matches!(test.status, Status::Skipped(_)));
+                .all(|test| matches!(test.status, TestStatus::Skipped(_)));
             let none_ran = report.skip_all.is_some() || (all && !leaves.is_empty());
             none_ran.then(said)
         }
@@ -85,7 +85,7 @@ pub(super) fn skipped(stage: &StageEvidence<'_>, report: &Report) -> Option<Stri
 pub(super) fn summary(report: &Report) -> String {
     let leaves = report.leaves();
     let skips = leaves.iter().filter_map(|test| match &test.status {
-        Status::Skipped(reason) => Some(reason.as_str()),
+        TestStatus::Skipped(reason) => Some(reason.as_str()),
         _ => None,
     });
     let skips: Vec<&str> = skips.collect();
@@ -103,7 +103,7 @@ fn bad_result(report: &Report) -> Option<String> {
     let mut tests = report.leaves();
     tests.extend(report.all());
     tests.retain(|test| is_bad(&test.status));
-    let said = tests.iter().find(|test| test.status != Status::Crashed);
+    let said = tests.iter().find(|test| test.status != TestStatus::Crashed);
     if let Some(test) = said {
         return Some(failure(test));
     }
@@ -113,10 +113,10 @@ fn bad_result(report: &Report) -> Option<String> {
     Some(gave_up.cloned().unwrap_or_else(|| failure(test)))
 }
 
-const fn is_bad(status: &Status) -> bool {
+const fn is_bad(status: &TestStatus) -> bool {
     !matches!(
         status,
-        Status::Passed | Status::Skipped(_) | Status::ExpectedFailure(_)
+        TestStatus::Passed | TestStatus::Skipped(_) | TestStatus::ExpectedFailure(_)
     )
 }
 

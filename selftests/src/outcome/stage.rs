@@ -5,7 +5,7 @@
 use super::{Blame, Judgement, Outcome, Subject, blame, foreign};
 use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
 use crate::generate::INTERLEAVING;
-use crate::ktap::{Report, Status, Test};
+use crate::ktap::{Report, TestStatus, Test};
 use crate::scenario::{Action, Scenario, Step};
 
 /// The first stage of which something is wrong.
@@ -86,7 +86,7 @@ fn stage_trouble(
     if let Some(test) = leaves
         .iter()
         .chain(&report.all())
-        .find(|test| !matches!(test.status, Status::Passed | Status::Skipped(_)))
+        .find(|test| !matches!(test.status, TestStatus::Passed | TestStatus::Skipped(_)))
     {
         return match missed_interleaving(scenario, number, &test.diagnostics) {
             Some(missed) => of_test(Outcome::Error, missed.to_owned()),
@@ -194,7 +194,7 @@ fn with_words(scenario: &Scenario, stage: usize, said: &str) -> String {
 pub(super) fn timed_out(report: &Report) -> bool {
     report.all().iter().any(|test| {
         let mut said = test.diagnostics.iter();
-        test.status == Status::TimedOut
+        test.status == TestStatus::TimedOut
             || said.any(|line| line.ends_with(": Test terminated by timeout"))
     })
 }
@@ -202,8 +202,8 @@ pub(super) fn timed_out(report: &Report) -> bool {
 /// The first thing that a test says was wrong.
 pub(super) fn failure(test: &Test) -> String {
     let fallback = match test.status {
-        Status::Crashed => "has no result",
-        Status::TimedOut => "timed out",
+        TestStatus::Crashed => "has no result",
+        TestStatus::TimedOut => "timed out",
         _ => "failed",
     };
     first_complaint(&test.diagnostics).unwrap_or_else(|| format!("`{}` {fallback}", test.name))
@@ -266,7 +266,7 @@ fn is_skip(stage: &StageEvidence<'_>, report: &Report) -> bool {
             || report
                 .leaves()
                 .iter()
-                .any(|test| matches!(test.status, Status::Skipped(_))))
+                .any(|test| matches!(test.status, TestStatus::Skipped(_))))
 }
 
 /// Why a stage could not do its work, if it says so.
@@ -276,7 +276,7 @@ fn skip_reason(subject: Subject<'_>, stage: &StageEvidence<'_>, report: &Report)
         Subject::Scenario(_) => is_skip(stage, report).then(|| {
             let leaves = report.leaves();
             let mut reasons = leaves.iter().filter_map(|test| match &test.status {
-                Status::Skipped(reason) => Some(reason),
+                TestStatus::Skipped(reason) => Some(reason),
                 _ => None,
             });
             let reason = reasons.next().or(report.skip_all.as_ref());

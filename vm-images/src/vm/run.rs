@@ -14,7 +14,7 @@ use super::session::Session;
 use super::{Job, NextKernel, StageJob, VmSpec, recipe};
 use crate::qemu::Memory;
 use crate::template::Template;
-use crate::transcript::{End, Hang, HostTime, Phase, StageRecord, Start, millis};
+use crate::transcript::{End, Hang, HostTime, Phase, StageRecord, BootMode, millis};
 
 /// Waits for the hello of a kernel that has booted.
 pub(super) fn meet(session: &mut Session) -> Result<(), End> {
@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
     cancel: &'a Cancel,
     activity: Activity<'a>,
     /// How the first kernel came to run.
-    pub(super) start: Start,
+    pub(super) start: BootMode,
     /// The stages that were begun.
     pub(super) stages: Vec<StageRecord>,
     /// What the host gave the guest of its time.
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
             spec,
             cancel,
             activity,
-            start: Start::Boot,
+            start: BootMode::Cold,
             stages: Vec::new(),
             host_time: HostTime::default(),
             hang: None,
@@ -80,12 +80,12 @@ impl<'a> Run<'a> {
             match self.restore(template) {
                 Err(End::Cancelled) => return Err(End::Cancelled),
                 Err(trouble) => {
-                    self.start = Start::BootInstead {
+                    self.start = BootMode::ColdInstead {
                         trouble: trouble.to_string(),
                     };
                 }
                 Ok(session) => {
-                    self.start = Start::Template;
+                    self.start = BootMode::Restore;
                     return Ok(session);
                 }
             }
@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
     /// Has the guest begin with stage 1. From here on it is the guest that does or
     /// does not.
     pub(super) fn greet(&mut self, session: &mut Session) -> Result<(), End> {
-        if self.start != Start::Template {
+        if self.start != BootMode::Restore {
             meet(session)?;
         }
         self.begin(session, 1)
@@ -183,8 +183,8 @@ impl<'a> Run<'a> {
         stage: &StageJob,
     ) -> Result<Exit, End> {
         self.say(&format!("stage {number}"));
-        let margin = self.spec.deadlines.stage_margin;
-        session.enter(Phase::Stage(number), stage.timeout + margin);
+        let margin = self.spec.deadlines.program_margin;
+        session.enter(Phase::Program(number), stage.timeout + margin);
         session.ring_at(stage.timeout);
         for file in &stage.files {
             session.send(&file.order().map_err(End::launch_failed)?)?;

@@ -6,7 +6,7 @@ use kernel_patches::mutant::Mutant;
 use kernel_patches::stack::MUTANT_PREFIX;
 
 use crate::cli::ApplyArgs;
-use crate::commands::sources::Request;
+use crate::commands::sources::SourceRequest;
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
@@ -14,11 +14,11 @@ use crate::stacks::SERIES;
 
 /// Applies and prints what each stack is.
 pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
-    let request = Request::from_args(&args.source, session)?;
+    let source_request = SourceRequest::from_args(&args.source, session)?;
     if let Some(out) = &args.out {
         check_is_folder(out)?;
     }
-    let sources = request.apply(session)?;
+    let sources = source_request.apply(session)?;
     session.progress.clear();
     let mut text = format!("tree: {}\n", sources.tree.label());
     for stack in &sources.stacks {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `bench`: how fast this is, side by side with other ways to the same result.
 //!
-//! How long something takes never decides anything here: a job either went
+//! How long something takes never decides anything here: a vm_run either went
 //! right, and then its figures are reported, or it did not, and then there are none.
 
 mod case;
@@ -30,7 +30,7 @@ use self::load::Clocks;
 use self::report::{CaseReport, Report, SCHEMA};
 use crate::cli::{BenchArgs, BenchFormat, Cli, Command};
 use crate::commands::doctor;
-use crate::commands::sources::{Request, Sources};
+use crate::commands::sources::{SourceRequest, Sources};
 use crate::exit::{Exit, bad_input};
 use crate::host::Host;
 use crate::render;
@@ -211,7 +211,7 @@ fn sources(args: &BenchArgs, stack: &str, session: &Session) -> anyhow::Result<S
     let mut words = vec!["cargo xtask", "test", "--stacks", stack];
     words.extend(args.kernel.iter().flat_map(|tree| ["--kernel", tree]));
     match Cli::try_parse_from(words)?.command {
-        Command::Test(test) => Request::from_args(&test.source, session)?.apply(session),
+        Command::Test(test) => SourceRequest::from_args(&test.source, session)?.apply(session),
         _ => anyhow::bail!("`test` is not `test`"),
     }
 }

@@ -6,17 +6,17 @@ use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
 use kernel_patches::profile::Profile;
 
 use crate::cli::BuildArgs;
-use crate::commands::sources::{Request, Sources};
+use crate::commands::sources::{SourceRequest, Sources};
 use crate::exit::Exit;
 use crate::render;
 use crate::session::Session;
 
 /// Builds and prints where each kernel is.
 pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
-    let request = Request::from_args(&args.source, session)?;
-    request.refuse_mutants("build")?;
+    let source_request = SourceRequest::from_args(&args.source, session)?;
+    source_request.refuse_mutants("build")?;
     let profiles = find_profiles(&args.profiles.profile, session)?;
-    let sources = request.apply(session)?;
+    let sources = source_request.apply(session)?;
     let kernels = build_all(&sources, &profiles, None, session)?;
     session.progress.clear();
     for built in kernels {

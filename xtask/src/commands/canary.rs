@@ -14,7 +14,7 @@ use self::kit::Kit;
 use crate::cli::{CanaryArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
 use crate::commands::build::{build_all, find_profiles};
 use crate::commands::rig::{Rig, find_needs};
-use crate::commands::sources::Request;
+use crate::commands::sources::SourceRequest;
 use crate::commands::test::{prepare, start};
 use crate::exit::{Exit, bad_input};
 use crate::render;
@@ -24,7 +24,7 @@ use crate::session::Session;
 pub(crate) fn run(args: &CanaryArgs, session: &Session) -> anyhow::Result<Exit> {
     let groups = groups(&args.words)?;
     let profiles = find_profiles(std::slice::from_ref(&args.profile), session)?;
-    let sources = Request::from_args(&source(args), session)?.apply(session)?;
+    let sources = SourceRequest::from_args(&source(args), session)?.apply(session)?;
     let built = build_all(&sources, &profiles, Some(&kit::modules()?), session)?;
     let built = built.into_iter().next().context("no kernel was built")?;
     let modules = built.modules.context("no module was built")?;

@@ -10,7 +10,7 @@ use kernel_patches::tree::{Tree, TreeRequest};
 use selftests::input::closest;
 use testbed_host::events::{Event, Observer};
 
-use crate::commands::sources::Request;
+use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
 use crate::session::Session;
 use crate::stacks::MutantsWanted;
@@ -18,40 +18,40 @@ use crate::stacks::MutantsWanted;
 /// By a mutant's name, why nobody can notice it.
 type Reasons = BTreeMap<String, Reason>;
 
-/// Returns the mutants that a request asks for, and what is written down about them;
+/// Returns the mutants that a source_request asks for, and what is written down about them;
 /// `stacks` are all of its series, in their order.
 ///
 /// # Errors
 /// When there is none of a name, or a file that names some holds a mistake.
 pub(crate) fn find(
-    request: &Request,
+    source_request: &SourceRequest,
     tree: &Tree,
     stacks: &[Stack],
     session: &Session,
 ) -> anyhow::Result<(Vec<Mutant>, Reasons)> {
     let (MutantsWanted::Named(_) | MutantsWanted::All, Some(series)) =
-        (&request.mutants, stacks.last())
+        (&source_request.mutants, stacks.last())
     else {
         return Ok((Vec::new(), Reasons::new()));
     };
-    let notebook = match &request.folder {
+    let notebook = match &source_request.folder {
         Some(folder) => Notebook::read(folder)?,
         None => Notebook::default(),
     };
     let cancel = &session.cancel;
     let mut all = notebook.mutants(tree, series, cancel)?;
-    all.extend(mutant::without_one(tree, series, &request.series, cancel)?);
+    all.extend(mutant::without_one(tree, series, &source_request.series, cancel)?);
     let states: Vec<&Overlay> = stacks.iter().map(|stack| &stack.overlay).collect();
     all.extend(mutant::automatic(tree, &states)?);
     if let Some((what, hint)) = stray(&notebook.equivalent, &all) {
         // In another tree the same lines may be elsewhere, and have other names.
-        if request.tree == TreeRequest::Default {
+        if source_request.tree == TreeRequest::Default {
             return Err(bad_input(what, hint));
         }
         let text = format!("{what}; {hint}");
         session.progress.event(Event::Note { text });
     }
-    Ok((choose(all, &request.mutants)?, notebook.equivalent))
+    Ok((choose(all, &source_request.mutants)?, notebook.equivalent))
 }
 
 /// Returns what is wrong with a reason for a mutant that there is not, and what to try.

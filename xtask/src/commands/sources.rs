@@ -27,7 +27,7 @@ pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
 
 /// A request for source states, looked up but not yet applied.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub(crate) struct SourceRequest {
     pub(crate) tree: TreeRequest,
     pub(crate) series: Series,
     pub(crate) prerequisites: Vec<Series>,
@@ -37,7 +37,7 @@ pub(crate) struct Request {
     pub(crate) folder: Option<Utf8PathBuf>,
 }
 
-impl Request {
+impl SourceRequest {
     /// Looks up what the arguments name.
     ///
     /// # Errors

@@ -41,12 +41,12 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if !args.dry_run {
         doctor::require(args.install, session)?;
     }
-    inquiry.request.tree.check(&session.cancel)?;
+    inquiry.source_request.tree.check(&session.cancel)?;
     if args.dry_run {
         render::to_stdout(&render::plan::text(&inquiry.plan))?;
         return Ok(Exit::Ok);
     }
-    let sources = inquiry.request.apply(session)?;
+    let sources = inquiry.source_request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
     let modules = inquiry.modules(!args.no_canaries)?;
     let kernels = build_all(&sources, &inquiry.profiles, modules.as_ref(), session)?;

@@ -74,10 +74,10 @@ impl Names<'_> {
     }
 
     fn build_id(&self, stack: &str, profile: &str) -> String {
-        let checkout = self.checkout_id(stack);
+        let of = self.checkout_id(stack);
         let id = match self.report.result.setting.kernel(stack, profile) {
-            Some(kernel) => sum(&[&checkout, &kernel.id]),
-            None => sum(&[&checkout, profile]),
+            Some(kernel) => sum(&[&of, &kernel.id]),
+            None => sum(&[&of, profile]),
         };
         format!("{}:{id}", self.origin)
     }
@@ -100,8 +100,8 @@ impl Names<'_> {
     fn checkout(&self, stack: &str) -> Value {
         let result = self.report.result;
         let setting = &result.setting;
-        let mut checkout = Map::new();
-        let mut put = |key: &str, value: Value| checkout.insert(key.to_owned(), value);
+        let mut entry = Map::new();
+        let mut put = |key: &str, value: Value| entry.insert(key.to_owned(), value);
         put("id", self.checkout_id(stack).into());
         put("origin", self.origin.into());
         put("valid", true.into());

@@ -29,7 +29,7 @@ fn hang(in_program: &[bool]) -> Hang {
         }],
     };
     Hang {
-        during: Phase::Stage(1),
+        during: Phase::Program(1),
         console_bytes: 0,
         divide_error: None,
         samples: in_program.iter().map(sample).collect(),
@@ -51,7 +51,7 @@ fn end(end: &End) -> (Outcome, Option<Blame>) {
 
 #[test]
 fn ends_are_the_fault_of_who_brought_them_about() {
-    let during = Phase::Stage(1);
+    let during = Phase::Program(1);
     let died = End::QemuDied {
         during,
         status: "signal: 6".into(),
@@ -290,7 +290,7 @@ fn what_the_kernel_says_when_it_is_asked_is_no_complaint() {
     let transcript = vm_images::transcript::Transcript {
         stages: Vec::new(),
         end: End::PoweredOff,
-        start: vm_images::transcript::Start::Boot,
+        start: vm_images::transcript::BootMode::Cold,
         shared: false,
         host_time: HostTime::default(),
         hang: Some(Hang {

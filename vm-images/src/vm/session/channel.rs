@@ -111,6 +111,6 @@ impl Session {
 
     fn is_over_in_next_kernel(&self) -> bool {
         let next = self.inbox.front();
-        matches!(self.phase, Phase::Stage(_)) && matches!(next, Some(Ok(FromGuest::Hello { .. })))
+        matches!(self.phase, Phase::Program(_)) && matches!(next, Some(Ok(FromGuest::Hello { .. })))
     }
 }

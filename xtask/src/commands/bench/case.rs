@@ -47,7 +47,7 @@ pub(crate) struct Bench {
     pub(crate) notes: Vec<String>,
 }
 
-/// One way to do a job.
+/// One way to do a vm_run.
 pub(crate) trait Side: std::fmt::Debug {
     /// Returns what to call it.
     fn name(&self) -> &str;
@@ -55,11 +55,11 @@ pub(crate) trait Side: std::fmt::Debug {
     /// Returns the command as a person would type it.
     fn command(&self) -> String;
 
-    /// Does the job once in the folder `place`, which is new and empty, and
+    /// Does the vm_run once in the folder `place`, which is new and empty, and
     /// checks that it was done.
     ///
     /// # Errors
-    /// When the job could not be done at all. A job that was done and went
+    /// When the vm_run could not be done at all. A vm_run that was done and went
     /// wrong is [`Came::Wrong`].
     fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came>;
 

@@ -84,7 +84,7 @@ fn restore(args: &BenchArgs, profile: &str) -> Bench {
     let cells = RESTORE_CELLS.to_string();
     let words = [SCENARIO, "--stacks", "series", "--profile", profile];
     // One at a time: a cell's own time, not what it waits for another.
-    let words = [&words[..], &["--repeat", &cells, "--jobs", "1"]].concat();
+    let words = [&words[..], &["--repeat", &cells, "--parallel", "1"]].concat();
     let words = with_tree(&words, args);
     let booting = [&words[..], &["--no-template"]].concat();
     let side = |name: &str, words: &[&str], start| -> Box<dyn Side> {

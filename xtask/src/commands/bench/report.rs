@@ -24,7 +24,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Returns whether a job went wrong.
+    /// Returns whether a vm_run went wrong.
     pub(crate) fn has_finding(&self) -> bool {
         let wrong = |case: &CaseReport| matches!(case.outcome, Outcome::Wrong { .. });
         self.cases.iter().any(wrong)

@@ -14,7 +14,7 @@ use crate::session::Session;
 pub(crate) enum Measured {
     /// The samples of each side, round by round.
     Whole(Vec<Vec<Sample>>),
-    /// A job went wrong, so that there is nothing to compare.
+    /// A vm_run went wrong, so that there is nothing to compare.
     Wrong {
         side: String,
         why: String,
@@ -27,7 +27,7 @@ pub(crate) enum Measured {
 /// round.
 ///
 /// # Errors
-/// When a job could not be done, or the user asked to stop.
+/// When a vm_run could not be done, or the user asked to stop.
 pub(crate) fn measure(
     case: &str,
     sides: &[Box<dyn Side>],

@@ -183,10 +183,10 @@ impl Side for Script {
             console: &String::from_utf8_lossy(&serial),
         };
         Ok(match said.complaint() {
-            Some(Complaint::Skipped(why)) => {
+            Some(Trouble::Skipped(why)) => {
                 anyhow::bail!("`{}` did not run the test: {why}", self.command())
             }
-            Some(Complaint::Failed(why)) => Came::Wrong(why),
+            Some(Trouble::Failed(why)) => Came::Wrong(why),
             None => Came::Right(Sample::new(took.as_secs_f64())),
         })
     }
@@ -262,7 +262,7 @@ struct Said<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Complaint {
+enum Trouble {
     /// The test did not run; the script ends with 0 then, too.
     Skipped(String),
     Failed(String),
@@ -271,15 +271,15 @@ enum Complaint {
 impl Said<'_> {
     /// Returns what keeps the run from being a test that passed: by the script's
     /// own words, and by the console of both kernels.
-    fn complaint(&self) -> Option<Complaint> {
+    fn complaint(&self) -> Option<Trouble> {
         let lines = || self.output.lines().map(str::trim);
         if let Some(line) = lines().find(|line| line.contains("# SKIP")) {
-            return Some(Complaint::Skipped(line.to_owned()));
+            return Some(Trouble::Skipped(line.to_owned()));
         }
         let failed = |why: &str| {
             let tail: Vec<&str> = lines().collect();
             let tail = tail[tail.len().saturating_sub(20)..].join("\n");
-            Some(Complaint::Failed(format!("{why}; it said:\n{tail}")))
+            Some(Trouble::Failed(format!("{why}; it said:\n{tail}")))
         };
         let passed = format!("ok 1 {TEST} succeeded");
         if !self.is_success || !lines().any(|line| line == passed) {
@@ -310,7 +310,7 @@ mod tests {
     const CONSOLE: &str = "Linux version 7\n# [STAGE 1]\nLinux version 7\n# [STAGE 2]\n\
                            --- SIMPLE KEXEC TEST PASSED ---\n";
 
-    fn complaint(is_success: bool, output: &str, console: &str) -> Option<Complaint> {
+    fn complaint(is_success: bool, output: &str, console: &str) -> Option<Trouble> {
         Said {
             is_success,
             output,
@@ -324,14 +324,14 @@ mod tests {
         assert_eq!(complaint(true, GOOD, CONSOLE), None);
         let failed = |output, console| {
             let complaint = complaint(true, output, console);
-            matches!(complaint, Some(Complaint::Failed(_)))
+            matches!(complaint, Some(Trouble::Failed(_)))
         };
         assert!(failed("TAP version 13\n1..1\nnot ok 1 Failed\n", CONSOLE));
         assert!(failed(GOOD, "Linux version 7\nTEST PASSED\n"), "one kernel");
         assert!(failed(GOOD, "Linux version 7\nLinux version 7\n"));
         assert!(failed(GOOD, ""), "no console");
         assert_eq!(
-            complaint(false, GOOD, CONSOLE).map(|c| matches!(c, Complaint::Failed(_))),
+            complaint(false, GOOD, CONSOLE).map(|c| matches!(c, Trouble::Failed(_))),
             Some(true)
         );
     }
@@ -357,7 +357,7 @@ mod tests {
         let said = "1..1\nok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing\n";
         assert_eq!(
             complaint(true, said, ""),
-            Some(Complaint::Skipped(
+            Some(Trouble::Skipped(
                 "ok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing".to_owned()
             ))
         );

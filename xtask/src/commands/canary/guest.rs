@@ -61,8 +61,8 @@ pub(crate) struct Pulled {
 impl Guest<'_> {
     /// Runs it on a machine, and judges it.
     pub(crate) fn run(&self, mut spec: VmSpec, session: &Session) -> Pulled {
-        spec.deadlines.stage_margin = self.patience.silence;
-        let transcript = vm::run(&spec, &self.job(), &session.cancel, &session.progress);
+        spec.deadlines.program_margin = self.patience.silence;
+        let transcript = vm::run(&spec, &self.vm_run(), &session.cancel, &session.progress);
         let serial = read_console(&spec.artifacts).unwrap_or_default();
         let log = Log::parse(&serial);
         let evidence = Evidence::of(&transcript, &serial);
@@ -78,7 +78,7 @@ impl Guest<'_> {
         }
     }
 
-    fn job(&self) -> Job {
+    fn vm_run(&self) -> Job {
         let mut args = vec![self.kit.module_in_guest()];
         args.extend_from_slice(self.words);
         let stage = StageJob {

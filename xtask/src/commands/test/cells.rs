@@ -34,7 +34,7 @@ pub(crate) struct Cell<'a> {
     pub(crate) ground: &'a Ground,
     pub(crate) machine: &'a Machine,
     /// What its guest is to do.
-    pub(crate) job: &'a Job,
+    pub(crate) vm_run: &'a Job,
     /// The saved guest that it goes on from, unless it boots.
     pub(crate) template: Option<&'a Template>,
 }
@@ -90,7 +90,7 @@ impl Cell<'_> {
     /// is gone over to.
     fn stage_symbols(&self) -> Vec<Utf8PathBuf> {
         let mut symbols = self.ground.kernel.symbols();
-        let stages = self.job.stages.iter().map(|stage| {
+        let stages = self.vm_run.stages.iter().map(|stage| {
             if let (Some(next), Some(name)) = (&stage.kernel, symbols.file_name()) {
                 symbols = next.image.with_file_name(name);
             }
@@ -101,7 +101,7 @@ impl Cell<'_> {
 
     /// Returns the path in the guest of the program it runs.
     fn program(&self) -> &str {
-        let first = self.job.stages.first();
+        let first = self.vm_run.stages.first();
         first.map_or("", |stage| stage.program.as_str())
     }
 }
@@ -133,7 +133,7 @@ pub(crate) fn run_all<C: Judge>(
     loads: &[Load],
     rig: &Rig,
     run: &Utf8Path,
-    jobs: usize,
+    parallel: usize,
     session: &Session,
     judge: &C,
 ) -> Vec<Option<C::Judged>> {
@@ -161,7 +161,7 @@ pub(crate) fn run_all<C: Judge>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(loads.len()) {
+        for _ in 0..parallel.min(loads.len()) {
             scope.spawn(|| {
                 while let Some(load) = loads.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if session.cancel.is_cancelled() || judge.knows_enough() {
@@ -190,7 +190,7 @@ fn run_shared<C: Judge>(
     };
     let folder = run.join(format!("shared-{first}"));
     let each = load.iter().map(|&index| &cells[index]);
-    let sharers = sharers(each.map(|cell| (cell.plan, cell.job)), run)?;
+    let sharers = sharers(each.map(|cell| (cell.plan, cell.vm_run)), run)?;
     let spec = VmSpec {
         name: format!("{} cells that share a guest", sharers.len()),
         ..spec(&cells[*first], rig, &folder)
@@ -221,9 +221,9 @@ fn sharers<'a>(
     cells: impl Iterator<Item = (&'a CellPlan, &'a Job)>,
     run: &Utf8Path,
 ) -> Option<Vec<Sharer>> {
-    let sharer = |(plan, job): (&CellPlan, &Job)| {
+    let sharer = |(plan, vm_run): (&CellPlan, &Job)| {
         Some(Sharer {
-            stage: job.stages.first()?.clone(),
+            stage: vm_run.stages.first()?.clone(),
             artifacts: run.join(plan.folder()),
         })
     };
@@ -232,7 +232,7 @@ fn sharers<'a>(
 
 fn run_one(cell: &Cell<'_>, rig: &Rig, run: &Utf8Path, session: &Session) -> Transcript {
     let spec = spec(cell, rig, &run.join(cell.plan.folder()));
-    vm::run(&spec, cell.job, &session.cancel, &session.progress)
+    vm::run(&spec, cell.vm_run, &session.cancel, &session.progress)
 }
 
 fn spec(cell: &Cell<'_>, rig: &Rig, folder: &Utf8Path) -> VmSpec {
@@ -250,10 +250,10 @@ fn spec(cell: &Cell<'_>, rig: &Rig, folder: &Utf8Path) -> VmSpec {
 }
 
 /// Returns how many VMs run at once: as many as the user says, else as fit.
-pub(crate) fn jobs(args: &TestArgs, ready: &Ready) -> usize {
+pub(crate) fn parallel(args: &TestArgs, ready: &Ready) -> usize {
     args.jobs.map_or_else(
         || jobs_that_fit(&ready.grounds, &ready.rig),
-        |jobs| jobs as usize,
+        |parallel| parallel as usize,
     )
 }
 
@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    fn job(program: &str) -> Job {
+    fn vm_run(program: &str) -> Job {
         let stage = StageJob {
             kernel: None,
             files: Vec::new(),
@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn who_shares_a_guest_is_each_cell_in_its_place_or_nobody() {
         let plans = ["a", "b", "c"].map(plan);
-        let mut jobs = ["/a", "/b", "/c"].map(job);
-        let shared = sharers(plans.iter().zip(&jobs), Utf8Path::new("/run")).unwrap();
+        let mut parallel = ["/a", "/b", "/c"].map(vm_run);
+        let shared = sharers(plans.iter().zip(&parallel), Utf8Path::new("/run")).unwrap();
         let programs: Vec<&str> = shared
             .iter()
             .map(|one| one.stage.program.as_str())
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(programs, ["/a", "/b", "/c"]);
         assert_eq!(shared[1].artifacts, "/run/fast/base/b");
         // What is then left would be taken for that of others.
-        jobs[0].stages.clear();
-        assert!(sharers(plans.iter().zip(&jobs), Utf8Path::new("/run")).is_none());
+        parallel[0].stages.clear();
+        assert!(sharers(plans.iter().zip(&parallel), Utf8Path::new("/run")).is_none());
     }
 }

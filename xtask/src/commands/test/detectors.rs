@@ -37,8 +37,8 @@ type Shown = BTreeMap<String, (Sight, String)>;
 struct Kernel<'a> {
     ground: &'a Ground,
     kit: Kit,
-    /// The text of its `.config`.
-    config: String,
+    /// The text of its `.dot_config`.
+    dot_config: String,
     configuration: Configuration,
     /// Whether it shows what is shown once for all kernels of its configuration.
     leads: bool,
@@ -48,7 +48,7 @@ impl Kernel<'_> {
     /// Returns the detectors that it is to show itself.
     fn its_own(&self) -> impl Iterator<Item = &'static Detector> {
         DETECTORS.iter().filter(|one| {
-            let is_there = one.lacks(&self.config).is_none();
+            let is_there = one.lacks(&self.dot_config).is_none();
             is_there && (self.leads || !one.is_of_configuration())
         })
     }
@@ -102,7 +102,7 @@ pub(crate) fn show(
     }
     for ((place, kernel), shown) in places.into_iter().zip(&kernels).zip(&all) {
         let of_configuration = of_configurations.get(&kernel.configuration);
-        let results = results(kernel.ground, &kernel.config, shown, of_configuration)?;
+        let results = results(kernel.ground, &kernel.dot_config, shown, of_configuration)?;
         memory.keep_kernel(kernel.ground, &results)?;
         known.insert(place, results);
     }
@@ -127,10 +127,10 @@ impl Ready {
                 all.extend(known);
                 continue;
             }
-            let config = fs::read_to_string(ground.kernel.config())?;
-            let configuration = Configuration::of(&config, &ground.guest);
+            let dot_config = fs::read_to_string(ground.kernel.config())?;
+            let configuration = Configuration::of(&dot_config, &ground.guest);
             if let Some(shown) = memory.of_configuration(&configuration) {
-                all.extend(of_another(ground, &config, &shown));
+                all.extend(of_another(ground, &dot_config, &shown));
             }
         }
         Ok(all)
@@ -150,12 +150,12 @@ fn machine_of(place: Place, args: &TestArgs) -> &str {
 fn kernel<'a>(ground: &'a Ground, session: &Session) -> anyhow::Result<Kernel<'a>> {
     let modules = ground.modules.as_ref();
     let modules = modules.with_context(|| format!("no modules for `{}`", ground.stack))?;
-    let config = fs::read_to_string(ground.kernel.config())?;
+    let dot_config = fs::read_to_string(ground.kernel.config())?;
     Ok(Kernel {
         ground,
         kit: Kit::make(modules, session)?,
-        configuration: Configuration::of(&config, &ground.guest),
-        config,
+        configuration: Configuration::of(&dot_config, &ground.guest),
+        dot_config,
         leads: false,
     })
 }
@@ -183,12 +183,12 @@ fn choose_leaders(
 /// When nothing is known of a detector that it has.
 fn results(
     ground: &Ground,
-    config: &str,
+    dot_config: &str,
     shown: &Shown,
     of_configuration: Option<&Shown>,
 ) -> anyhow::Result<Vec<DetectorResult>> {
     let all = DETECTORS.iter().map(|detector| {
-        let came = came(detector, config, shown, of_configuration);
+        let came = came(detector, dot_config, shown, of_configuration);
         let (sight, detail) = came.with_context(|| {
             let Ground { stack, profile, .. } = ground;
             format!(
@@ -204,39 +204,39 @@ fn results(
 /// Returns what is known of a detector on a kernel that showed some itself.
 fn came(
     detector: &Detector,
-    config: &str,
+    dot_config: &str,
     shown: &Shown,
     of_configuration: Option<&Shown>,
 ) -> Option<(Sight, String)> {
-    if let Some(absent) = absent(detector, config) {
+    if let Some(absent) = absent(detector, dot_config) {
         return Some(absent);
     }
     if let Some((sight, detail)) = shown.get(detector.name) {
-        return Some((*sight, condition(detector, config, detail)));
+        return Some((*sight, condition(detector, dot_config, detail)));
     }
     let of_configuration = of_configuration.filter(|_| detector.is_of_configuration());
-    elsewhere(detector, config, of_configuration?)
+    elsewhere(detector, dot_config, of_configuration?)
 }
 
 /// Returns what another kernel of the same configuration showed, as results of this one.
-fn of_another(ground: &Ground, config: &str, shown: &Shown) -> Vec<DetectorResult> {
+fn of_another(ground: &Ground, dot_config: &str, shown: &Shown) -> Vec<DetectorResult> {
     let known = DETECTORS.iter().filter_map(|detector| {
-        let came = absent(detector, config).or_else(|| elsewhere(detector, config, shown));
+        let came = absent(detector, dot_config).or_else(|| elsewhere(detector, dot_config, shown));
         let (sight, detail) = came?;
         Some(result(detector, ground, sight, detail))
     });
     known.collect()
 }
 
-fn absent(detector: &Detector, config: &str) -> Option<(Sight, String)> {
-    let option = detector.lacks(config)?;
+fn absent(detector: &Detector, dot_config: &str) -> Option<(Sight, String)> {
+    let option = detector.lacks(dot_config)?;
     Some((Sight::Absent, format!("the kernel has no {option}")))
 }
 
-fn elsewhere(detector: &Detector, config: &str, shown: &Shown) -> Option<(Sight, String)> {
+fn elsewhere(detector: &Detector, dot_config: &str, shown: &Shown) -> Option<(Sight, String)> {
     let (sight, detail) = shown.get(detector.name)?;
     let detail = format!("{detail}; on a kernel of the same configuration");
-    Some((*sight, condition(detector, config, &detail)))
+    Some((*sight, condition(detector, dot_config, &detail)))
 }
 
 fn result(detector: &Detector, ground: &Ground, sight: Sight, detail: String) -> DetectorResult {
@@ -250,8 +250,8 @@ fn result(detector: &Detector, ground: &Ground, sight: Sight, detail: String) ->
 }
 
 /// Adds on which machines it looks, if not on all.
-fn condition(detector: &Detector, config: &str, detail: &str) -> String {
-    match detector.condition(config) {
+fn condition(detector: &Detector, dot_config: &str, detail: &str) -> String {
+    match detector.condition(dot_config) {
         Some(words) => {
             format!("{detail}; looks only where `{words}` is said, as on {LEAK_MACHINE}")
         }

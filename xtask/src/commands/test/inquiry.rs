@@ -14,7 +14,7 @@ use crate::commands::build::find_profiles;
 use crate::commands::canary::kit;
 use crate::commands::generate;
 use crate::commands::rig::find_machine;
-use crate::commands::sources::Request;
+use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
 use crate::plan::{Plan, Wishes};
 use crate::session::Session;
@@ -25,7 +25,7 @@ const NAMES_MAX: usize = 8;
 /// What is asked for, looked up but not begun.
 #[derive(Debug)]
 pub(crate) struct Inquiry {
-    pub(crate) request: Request,
+    pub(crate) source_request: SourceRequest,
     pub(crate) profiles: Vec<Profile>,
     /// All families of scenarios.
     pub(crate) families: Vec<Family>,
@@ -42,12 +42,12 @@ impl Inquiry {
     /// # Errors
     /// When something does not exist, or its files hold a mistake.
     pub(crate) fn look_up(args: &TestArgs, session: &Session) -> anyhow::Result<Self> {
-        let mut request = Request::from_args(&args.source, session)?;
+        let mut source_request = SourceRequest::from_args(&args.source, session)?;
         let profiles = find_profiles(&args.profiles.profile, session)?;
-        let wanted = kselftest::parse(&args.kselftest)?;
-        let kselftests = kselftest::look_up(&wanted, &session.layout)?;
+        let wanted_kselftests = kselftest::parse(&args.kselftest)?;
+        let kselftests = kselftest::look_up(&wanted_kselftests, &session.layout)?;
         let families = generate::families(session)?;
-        let scenarios = if args.scenarios.is_empty() && !wanted.is_empty() {
+        let scenarios = if args.scenarios.is_empty() && !wanted_kselftests.is_empty() {
             Vec::new()
         } else {
             choose_scenarios(&families, &args.scenarios)?
@@ -55,13 +55,13 @@ impl Inquiry {
         if let Some(name) = &args.machine {
             check_machine(&find_machine(name, session)?, &scenarios)?;
         }
-        check_series(&scenarios, &request, session)?;
-        let plan = Plan::new(wishes(args, &request, &profiles, &scenarios, wanted));
+        check_series(&scenarios, &source_request, session)?;
+        let plan = Plan::new(wishes(args, &source_request, &profiles, &scenarios, wanted_kselftests));
         // A kexec may lead to a kernel that no cell begins with.
-        request.needs_too(scenarios.iter().flat_map(Scenario::other_stacks));
+        source_request.needs_too(scenarios.iter().flat_map(Scenario::other_stacks));
         Ok(Self {
             families,
-            request,
+            source_request,
             profiles,
             scenarios,
             kselftests,
@@ -156,13 +156,13 @@ fn is_meant(scenario: &Scenario, name: &str) -> bool {
 /// has would let them fail everywhere as expected.
 fn check_series(
     scenarios: &[Scenario],
-    request: &Request,
+    source_request: &SourceRequest,
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut known = kernel_patches::series::names(&session.layout.series());
-    known.push(request.series.name.clone());
+    known.push(source_request.series.name.clone());
     known.extend(
-        request
+        source_request
             .prerequisites
             .iter()
             .map(|series| series.name.clone()),
@@ -212,7 +212,7 @@ fn check_machine(machine: &Machine, scenarios: &[Scenario]) -> anyhow::Result<()
 
 fn wishes(
     args: &TestArgs,
-    request: &Request,
+    source_request: &SourceRequest,
     profiles: &[Profile],
     scenarios: &[Scenario],
     kselftests: Vec<Wanted>,
@@ -221,17 +221,17 @@ fn wishes(
     let check_snapshots = !scenarios.is_empty()
         && match args.snapshots {
             Some(how) => how == Snapshots::Check,
-            None => request.is_ours() && args.machine.is_none(),
+            None => source_request.is_ours() && args.machine.is_none(),
         };
     Wishes {
-        tree: request.tree.clone(),
-        series: request.series.name.clone(),
-        prerequisites: request
+        tree: source_request.tree.clone(),
+        series: source_request.series.name.clone(),
+        prerequisites: source_request
             .prerequisites
             .iter()
             .map(|series| series.name.clone())
             .collect(),
-        stacks: request.stacks.clone(),
+        stacks: source_request.stacks.clone(),
         profiles: profiles
             .iter()
             .map(|profile| profile.name.clone())
@@ -245,7 +245,7 @@ fn wishes(
         check_snapshots,
         again: again(args),
         kselftests,
-        mutants: request.mutants.words(),
+        mutants: source_request.mutants.words(),
     }
 }
 

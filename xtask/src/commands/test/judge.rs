@@ -10,7 +10,7 @@ use selftests::outcome::{self, Outcome, Subject};
 use selftests::scenario::{Scenario, Stage};
 use selftests::timeline::timeline;
 use selftests::verdict::{self, Has};
-use vm_images::transcript::{Start, Transcript, read_console};
+use vm_images::transcript::{BootMode, Transcript, read_console};
 
 use super::cells::Test;
 use super::{hang, kselftest};
@@ -166,9 +166,9 @@ impl Record {
             boot_ms,
             duration_ms: transcript.wall_ms,
             start: match transcript.start {
-                Start::Template => "template".to_owned(),
-                Start::Boot => "boot".to_owned(),
-                Start::BootInstead { .. } => "boot-instead".to_owned(),
+                BootMode::Restore => "template".to_owned(),
+                BootMode::Cold => "boot".to_owned(),
+                BootMode::ColdInstead { .. } => "boot-instead".to_owned(),
             },
             shared: transcript.shared,
             accel: transcript.accelerator.qemu_name().to_owned(),

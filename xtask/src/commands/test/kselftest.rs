@@ -204,7 +204,7 @@ impl Asked {
     ) -> anyhow::Result<()> {
         let label = format!("{}:{name}", self.target);
         let found = suite.and_then(|suite| Some((suite, suite.find(name)?)));
-        let (in_tree, job) = match found.map(|(suite, test)| (suite, test, &test.form)) {
+        let (in_tree, vm_run) = match found.map(|(suite, test)| (suite, test, &test.form)) {
             None => {
                 let reason = format!("the stack has no selftest `{label}`");
                 (InTree::Unfit { reason }, Job::default())
@@ -220,13 +220,13 @@ impl Asked {
                     Accelerator::Tcg => ground.guest.slowness.saturating_mul(TCG_SLOWNESS),
                     Accelerator::Kvm => ground.guest.slowness,
                 };
-                let job = job(&in_tree, &files(suite, test), slowness);
+                let vm_run = vm_run(&in_tree, &files(suite, test), slowness);
                 let lacks = suite.lacks(&ground.kernel)?;
                 let test = in_tree;
-                (InTree::Fit { test, lacks }, job)
+                (InTree::Fit { test, lacks }, vm_run)
             }
         };
-        ground.jobs.insert(label.clone(), job);
+        ground.vm_runs.insert(label.clone(), vm_run);
         ground.in_tree.insert(label, in_tree);
         Ok(())
     }
@@ -250,7 +250,7 @@ fn files(suite: &Suite, test: &kselftest::Test) -> Vec<GuestFile> {
 
 /// Returns what a guest does for a test. Each kernel gets the files anew: a kexec
 /// leaves nothing of the first one's.
-fn job(test: &InTreeTest, files: &[GuestFile], slowness: u32) -> Job {
+fn vm_run(test: &InTreeTest, files: &[GuestFile], slowness: u32) -> Job {
     let folder = folder(&test.target);
     let stages = test.stages.iter().map(|call| StageJob {
         kernel: None,

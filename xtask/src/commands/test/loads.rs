@@ -17,11 +17,11 @@ pub(crate) type Load = Vec<usize>;
 
 /// Returns the cells packed, the longest load first: begun last, it would leave
 /// the other cores idle at the end. What nobody knows yet may be the longest.
-pub(crate) fn pack(cells: &[Cell<'_>], history: &History, share: bool, jobs: usize) -> Vec<Load> {
+pub(crate) fn pack(cells: &[Cell<'_>], history: &History, share: bool, parallel: usize) -> Vec<Load> {
     let (sharers, alone): (Vec<usize>, Vec<usize>) =
         (0..cells.len()).partition(|&index| share && may_share(&cells[index]));
     let mut loads: Vec<Load> = alone.into_iter().map(|index| vec![index]).collect();
-    loads.extend(together(&sharers, jobs, |one, other| {
+    loads.extend(together(&sharers, parallel, |one, other| {
         let (one, other) = (&cells[one], &cells[other]);
         std::ptr::eq(one.ground, other.ground) && one.plan.machine == other.plan.machine
     }));
@@ -50,11 +50,11 @@ fn may_share(cell: &Cell<'_>) -> bool {
 
 /// Cells with more stages take longer, and slower profiles too.
 fn weight(cell: &Cell<'_>) -> u32 {
-    u32::try_from(cell.job.stages.len()).unwrap_or(u32::MAX) * cell.ground.guest.slowness
+    u32::try_from(cell.vm_run.stages.len()).unwrap_or(u32::MAX) * cell.ground.guest.slowness
 }
 
 /// Puts together those of one kind, in loads that keep every core busy.
-fn together(sharers: &[usize], jobs: usize, alike: impl Fn(usize, usize) -> bool) -> Vec<Load> {
+fn together(sharers: &[usize], parallel: usize, alike: impl Fn(usize, usize) -> bool) -> Vec<Load> {
     let mut kinds: Vec<Load> = Vec::new();
     for &index in sharers {
         match kinds.iter_mut().find(|kind| alike(kind[0], index)) {
@@ -62,7 +62,7 @@ fn together(sharers: &[usize], jobs: usize, alike: impl Fn(usize, usize) -> bool
             None => kinds.push(vec![index]),
         }
     }
-    let each = sharers.len().div_ceil(jobs.max(1)).clamp(1, SHARERS_MAX);
+    let each = sharers.len().div_ceil(parallel.max(1)).clamp(1, SHARERS_MAX);
     kinds
         .iter()
         .flat_map(|kind| kind.chunks(each).map(<[usize]>::to_vec))

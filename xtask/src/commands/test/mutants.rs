@@ -65,7 +65,7 @@ impl Court<'_> {
                 ground,
                 scenarios: scenarios.iter().filter(|one| known.has(one)).collect(),
                 known,
-                noticers: Noticers::load(self.session, &self.inquiry.request.series),
+                noticers: Noticers::load(self.session, &self.inquiry.source_request.series),
                 history: History::load(self.session),
             };
             results.extend(trial.all()?);

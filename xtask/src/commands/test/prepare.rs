@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Makes ready what cells run: kernels with their initramfs, and jobs for guests.
+//! Makes ready what cells run: kernels with their initramfs, and parallel for guests.
 
-mod job;
+mod vm_run;
 mod program;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ pub(crate) struct Ground {
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
     /// By scenario or `TARGET:TEST`, what its guest is to do.
-    pub(crate) jobs: BTreeMap<String, Job>,
+    pub(crate) parallel: BTreeMap<String, Job>,
     /// By `TARGET:TEST`, the tree's own tests.
     pub(crate) in_tree: BTreeMap<String, InTree>,
 }
@@ -74,12 +74,12 @@ pub(crate) fn grounds(
     let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
     let mut done = 0;
     for index in 0..grounds.len() {
-        let mut jobs = BTreeMap::new();
+        let mut parallel = BTreeMap::new();
         let against = program::surroundings(&grounds[index].kernel)?;
         for family in &families {
             activity.advance(done, &family.name);
             done += 1;
-            let order = job::Order {
+            let order = vm_run::Order {
                 program: program::make(family, &grounds[index].kernel, &against, session)?,
                 modules: grounds[index].modules.clone(),
                 ground: &grounds[index],
@@ -91,11 +91,11 @@ pub(crate) fn grounds(
                 .filter(|one| one.family == family.name)
             {
                 let machine = inquiry.plan.machine.as_ref().unwrap_or(&scenario.machine);
-                let job = job::of(scenario, rig.machine(machine)?, &order)?;
-                jobs.insert(scenario.name.clone(), job);
+                let vm_run = vm_run::of(scenario, rig.machine(machine)?, &order)?;
+                parallel.insert(scenario.name.clone(), vm_run);
             }
         }
-        grounds[index].jobs = jobs;
+        grounds[index].parallel = parallel;
     }
     Ok(grounds)
 }
@@ -121,7 +121,7 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
         profile,
         kernel,
         modules,
-        jobs: BTreeMap::new(),
+        parallel: BTreeMap::new(),
         in_tree: BTreeMap::new(),
     })
 }
@@ -161,9 +161,9 @@ pub(super) fn mutated(
 ) -> anyhow::Result<Ground> {
     let initramfs = kernel.dir.join("initramfs.cpio");
     fs::write(&initramfs, archive(&kernel, rig)?)?;
-    let mut jobs = series.jobs.clone();
-    for stage in jobs.values_mut().flat_map(|job| &mut job.stages) {
-        job::load_modules(stage, modules);
+    let mut parallel = series.parallel.clone();
+    for stage in parallel.values_mut().flat_map(|vm_run| &mut vm_run.stages) {
+        vm_run::load_modules(stage, modules);
         let next = stage.kernel.as_mut();
         if let Some(next) = next.filter(|next| next.image == series.kernel.image()) {
             next.image = kernel.image();
@@ -174,7 +174,7 @@ pub(super) fn mutated(
         stack,
         kernel,
         initramfs,
-        jobs,
+        parallel,
         in_tree: BTreeMap::new(),
         ..short_lived(series)
     })

@@ -128,7 +128,7 @@ pub(crate) fn match_up<'a>(
             test,
             ground,
             machine: ready.rig.machine(&cell.machine).ok()?,
-            job: ground.jobs.get(&cell.scenario)?,
+            vm_run: ground.vm_runs.get(&cell.scenario)?,
             template: None,
         })
     };

@@ -32,16 +32,16 @@ pub(crate) fn run_cells(
     session: &Session,
     tell: &(dyn Fn(&Cell<'_>, &CellResult) + Sync),
 ) -> anyhow::Result<Vec<CellResult>> {
-    let (rig, jobs) = (&ready.rig, cells::jobs(args, ready));
+    let (rig, parallel) = (&ready.rig, cells::parallel(args, ready));
     let to_run: Vec<Cell<'_>> = cells.iter().filter(|cell| cell.runs()).cloned().collect();
     let starts = if args.no_template {
         Vec::new()
     } else {
-        start::starts(&to_run, rig, jobs, session)
+        start::starts(&to_run, rig, parallel, session)
     };
     let to_run = start_from(&to_run, &starts);
     let mut history = History::load(session);
-    let loads = loads::pack(&to_run, &history, args.batch, jobs);
+    let loads = loads::pack(&to_run, &history, args.batch, parallel);
     let judge = RunJudge {
         rig,
         plan,
@@ -49,7 +49,7 @@ pub(crate) fn run_cells(
         session,
         tell,
     };
-    let judged = cells::run_all(&to_run, &loads, rig, folder.path(), jobs, session, &judge);
+    let judged = cells::run_all(&to_run, &loads, rig, folder.path(), parallel, session, &judge);
     history.learn(judged.iter().flatten());
     history.save();
     if session.cancel.is_cancelled() {
@@ -81,7 +81,7 @@ impl Judge for RunJudge<'_> {
     type Judged = CellResult;
 
     fn judge(&self, cell: &Cell<'_>, transcript: &Transcript) -> CellResult {
-        if let transcript::Start::BootInstead { trouble } = &transcript.start {
+        if let transcript::BootMode::ColdInstead { trouble } = &transcript.start {
             let label = cell.plan.label();
             let text = format!("{label} booted: its template failed: {trouble}");
             self.session.progress.event(Event::Note { text });

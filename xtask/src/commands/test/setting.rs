@@ -27,8 +27,8 @@ pub(super) fn look(
     session: &Session,
 ) -> anyhow::Result<Setting> {
     let host = Host::look(session);
-    let request = &inquiry.request;
-    let is_git = matches!(request.tree, TreeRequest::Git { .. });
+    let source_request = &inquiry.source_request;
+    let is_git = matches!(source_request.tree, TreeRequest::Git { .. });
     Ok(Setting {
         command: command(std::env::args().skip(1)),
         host: format!(
@@ -42,8 +42,8 @@ pub(super) fn look(
         tree_id: sources.tree.id().to_owned(),
         notes: sources.notes.clone(),
         kernels: grounds.iter().map(kernel).collect(),
-        below: request.prerequisites.iter().map(series).collect(),
-        judged: Some(series(&request.series)),
+        below: source_request.prerequisites.iter().map(series).collect(),
+        judged: Some(series(&source_request.series)),
         ..Setting::default()
     })
 }

@@ -40,7 +40,7 @@ impl Start<'_> {
 pub(crate) fn starts<'a>(
     cells: &[Cell<'a>],
     rig: &Rig,
-    jobs: usize,
+    parallel: usize,
     session: &Session,
 ) -> Vec<Start<'a>> {
     let mut needed: Vec<Start<'a>> = Vec::new();
@@ -56,7 +56,7 @@ pub(crate) fn starts<'a>(
     let next = AtomicUsize::new(0);
     let made: Mutex<Vec<(usize, Template)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(needed.len()) {
+        for _ in 0..parallel.min(needed.len()) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::SeqCst);

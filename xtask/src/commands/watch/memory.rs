@@ -160,7 +160,7 @@ pub(super) fn identity(
     );
     part(format!("{:?} {:?} {:?}", cell.machine, rig.accelerator, rig.qemu).as_bytes());
     part(what_must_be_seen(cell.test).as_bytes());
-    for stage in &cell.job.stages {
+    for stage in &cell.vm_run.stages {
         let what = (
             &stage.program,
             &stage.args,

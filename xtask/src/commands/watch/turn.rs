@@ -78,7 +78,7 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let began = jiff::Timestamp::now();
     let mut laps = Laps::start();
     let inquiry = Inquiry::look_up(args, session)?;
-    let sources = inquiry.request.apply(session)?;
+    let sources = inquiry.source_request.apply(session)?;
     kselftest::check(&inquiry.kselftests, &sources)?;
     laps.lap("sources");
     let kernels = build_all(

@@ -30,9 +30,9 @@ const FORMAT: &str = "2";
 pub(super) struct Configuration([String; 2]);
 
 impl Configuration {
-    /// Returns that of a kernel with this `.config`.
-    pub(super) fn of(config: &str, needs: &GuestNeeds) -> Self {
-        Self([config.to_owned(), format!("{needs:?}")])
+    /// Returns that of a kernel with this `.dot_config`.
+    pub(super) fn of(dot_config: &str, needs: &GuestNeeds) -> Self {
+        Self([dot_config.to_owned(), format!("{needs:?}")])
     }
 }
 

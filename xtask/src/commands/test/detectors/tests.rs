@@ -40,7 +40,7 @@ fn ground(id: &str, dir: &Utf8PathBuf) -> Ground {
         partly: BTreeSet::new(),
         modules: None,
         initramfs: dir.join("initramfs"),
-        jobs: BTreeMap::new(),
+        parallel: BTreeMap::new(),
         in_tree: BTreeMap::new(),
     }
 }

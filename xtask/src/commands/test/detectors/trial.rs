@@ -98,7 +98,7 @@ impl Stage<'_> {
 
     /// Runs the trials, and returns what came of each, in the same order.
     fn run_all(&self, trials: &[Trial<'_>]) -> anyhow::Result<Vec<Pulled>> {
-        let jobs = cells::jobs(self.args, self.ready);
+        let parallel = cells::parallel(self.args, self.ready);
         let total = trials.len() as u64;
         let activity = Activity::start(&self.session.progress, "showing detectors", Some(total));
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -115,7 +115,7 @@ impl Stage<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 0..jobs.min(trials.len()) {
+            for _ in 0..parallel.min(trials.len()) {
                 scope.spawn(work);
             }
         });

@@ -174,16 +174,16 @@ impl Hearing<'_> {
                     test: Test::Scenario(scenario),
                     ground: self.ground,
                     machine: ready.rig.machine(&plan.machine)?,
-                    job: self
+                    vm_run: self
                         .ground
-                        .jobs
+                        .parallel
                         .get(&plan.scenario)
                         .context("nothing to run")?,
                     template: None,
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let jobs = cells::jobs(args, ready);
+        let parallel = cells::parallel(args, ready);
         let mut crowded = cells.clone();
         let on = |machine: &str| {
             cells
@@ -192,7 +192,7 @@ impl Hearing<'_> {
                 .count()
         };
         crowded.retain(|cell| !boots && !args.no_template && on(&cell.machine.name) >= CROWD);
-        let starts = start::starts(&crowded, &ready.rig, jobs, session);
+        let starts = start::starts(&crowded, &ready.rig, parallel, session);
         let cells = start_from(&cells, &starts);
         let loads: Vec<Load> = (0..cells.len()).map(|index| vec![index]).collect();
         let alert = Alert {
@@ -207,7 +207,7 @@ impl Hearing<'_> {
             is_noticed: AtomicBool::new(false),
         };
         let path = folder.path();
-        let ran = cells::run_all(&cells, &loads, &ready.rig, path, jobs, session, &alert);
+        let ran = cells::run_all(&cells, &loads, &ready.rig, path, parallel, session, &alert);
         for template in starts.iter().filter_map(|start| start.template.as_ref()) {
             ready.rig.templates.forget(template);
         }

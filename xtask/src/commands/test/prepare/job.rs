@@ -16,7 +16,7 @@ use super::Ground;
 /// The one module that tests load.
 const HOLD_POINT: &str = "hold_point.ko";
 
-/// What a family's jobs on a kernel are made of.
+/// What a family's parallel on a kernel are made of.
 #[derive(Debug)]
 pub(super) struct Order<'a> {
     /// The program, on the host.
