@@ -12,7 +12,7 @@ pub struct Place {
     pub column: usize,
 }
 
-/// A mistake in an input file that its author can mend.
+/// A mistake in an input file that its author can fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InputError {
     /// The file as named by the user.

@@ -31,7 +31,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// Returns what to try if the patch fits no tree at all, which no rebasing mends.
+    /// Returns what to try if the patch fits no tree at all, which no rebasing fixes.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         let Self::Patch { why } = self else {
             return None;

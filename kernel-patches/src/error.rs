@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Bad news of this room: wrong input that the user can mend, and a host that fails.
+//! Bad news of this room: wrong input that the user can fix, and a host that fails.
 
 use testbed_host::cache::CacheError;
 use testbed_host::lock::LockError;
@@ -8,7 +8,7 @@ use testbed_host::process::ProcessError;
 /// Whose business an error is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The user can mend it.
+    /// The user can fix it.
     Input,
     /// The host or one of its tools failed.
     Host,
@@ -19,7 +19,7 @@ pub enum Kind {
 /// Why no kernel came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The user can mend it.
+    /// The user can fix it.
     #[error("{what}\nhint: {hint}")]
     Input {
         /// What is wrong, and where.
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns an error that the user can mend.
+    /// Returns an error that the user can fix.
     pub fn input(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Input {
             what: what.into(),

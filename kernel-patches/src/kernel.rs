@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A kernel: what a stack and a profile build to, cached by content.
+//! A kernel: what a checkout and a config build to, cached by content.
 
 mod build;
 mod code;
@@ -7,9 +7,9 @@ mod headers;
 mod image;
 mod modules;
 mod order;
-mod shims;
+mod compiler_wrappers;
 mod toolchain;
-mod unfinished;
+mod in_progress;
 
 use std::borrow::Cow;
 
@@ -22,12 +22,12 @@ use testbed_host::events::Observer;
 
 use crate::content::ContentId;
 use crate::error::Error;
-use crate::profile::Profile;
-use crate::stack::Stack;
+use crate::config::Config;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
 use crate::worktree::{self, Contents, WorkTree};
 
-pub use build::mutant::{Birth, Nursery, Origin};
+pub use build::mutant::{MutantBuild, Nursery, Origin};
 pub use modules::Modules;
 pub use toolchain::Toolchain;
 
@@ -41,10 +41,10 @@ const FACTS: &str = "kernel.json";
 pub struct Facts {
     /// `uname -r`.
     pub release: String,
-    /// The stack's name when it was built.
-    pub stack: String,
-    /// The profile's name.
-    pub profile: String,
+    /// The checkout's name when it was built.
+    pub checkout: String,
+    /// The config's name.
+    pub config: String,
     /// The tree, for people.
     pub tree: String,
     /// How long the build took, in seconds.
@@ -105,12 +105,12 @@ impl Kernel {
     }
 }
 
-/// Returns the content id of the kernel that `stack` and `profile` build to.
-pub fn kernel_id(stack: &Stack, profile: &Profile, toolchain: &Toolchain) -> String {
+/// Returns the content id of the kernel that `checkout` and `config` build to.
+pub fn kernel_id(checkout: &Checkout, config: &Config, toolchain: &Toolchain) -> String {
     ContentId::new("kernel")
         .part(BUILD_FORMAT.as_bytes())
-        .part(stack.id.as_bytes())
-        .part(profile.of(stack).text().as_bytes())
+        .part(checkout.id.as_bytes())
+        .part(config.of(checkout).text().as_bytes())
         .part(toolchain.identity.as_bytes())
         .finish()
 }
@@ -118,12 +118,12 @@ pub fn kernel_id(stack: &Stack, profile: &Profile, toolchain: &Toolchain) -> Str
 /// Kernels to have.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// What the stacks are made of.
+    /// What the checkouts are made of.
     pub tree: &'a Tree,
     /// The source states, one kernel each.
-    pub stacks: &'a [Stack],
+    pub checkouts: &'a [Checkout],
     /// The configuration.
-    pub profile: &'a Profile,
+    pub config: &'a Config,
     /// What compiles them.
     pub toolchain: &'a Toolchain,
     /// Modules to build against each of them.
@@ -133,18 +133,18 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     fn places(&self, cache: &Cache) -> Result<Vec<Place>, Error> {
         let (kernels, modules) = (cache.dir(&["kernels"])?, cache.dir(&["modules"])?);
-        let place = |stack: &Stack| {
-            let id = kernel_id(stack, self.profile, self.toolchain);
+        let place = |checkout: &Checkout| {
+            let id = kernel_id(checkout, self.config, self.toolchain);
             Place {
                 dir: kernels.join(&id),
                 modules: self.modules.map(|these| modules.join(these.id(&id))),
                 id,
             }
         };
-        Ok(self.stacks.iter().map(place).collect())
+        Ok(self.checkouts.iter().map(place).collect())
     }
 
-    /// Returns the numbers of the stacks that lack something, the nearest first.
+    /// Returns the numbers of the checkouts that lack something, the nearest first.
     fn lacking(&self, places: &[Place], cache: &Cache) -> Result<Vec<usize>, Error> {
         let lacking: Vec<usize> = (0..places.len())
             .filter(|&at| !places[at].is_filled())
@@ -152,10 +152,10 @@ impl Wanted<'_> {
         if lacking.is_empty() {
             return Ok(lacking);
         }
-        let now = WorkTree::peek(cache, self.tree, &self.profile.name)?;
+        let now = WorkTree::peek(cache, self.tree, &self.config.name)?;
         let contents: Vec<Contents> = lacking
             .iter()
-            .map(|&at| worktree::contents(&self.stacks[at].overlay))
+            .map(|&at| worktree::contents(&self.checkouts[at].overlay))
             .collect();
         let order = order::nearest_first(&now, &contents);
         Ok(order.into_iter().map(|next| lacking[next]).collect())
@@ -187,14 +187,14 @@ impl Place {
     }
 }
 
-/// Returns the kernels wanted, in the order of the stacks, each with the folder
+/// Returns the kernels wanted, in the order of the checkouts, each with the folder
 /// that has its modules as `NAME.ko`, if modules are wanted: from the cache, or
 /// built now, one after the other, since they share objects. A kernel's id does not
 /// depend on its modules.
 ///
 /// # Errors
 /// When an option does not take effect, or the source of a kernel or a module does
-/// not compile (the user's to mend), or the host fails.
+/// not compile (the user's to fix), or the host fails.
 pub fn make_with_modules(
     wanted: &Wanted<'_>,
     cache: &Cache,
@@ -204,12 +204,12 @@ pub fn make_with_modules(
     let places = wanted.places(cache)?;
     let mut fresh = vec![false; places.len()];
     for at in wanted.lacking(&places, cache)? {
-        let (place, stack) = (&places[at], &wanted.stacks[at]);
+        let (place, checkout) = (&places[at], &wanted.checkouts[at]);
         fresh[at] = place.kernel(false).is_none();
         let order = build::Order {
             tree: wanted.tree,
-            stack: Cow::Borrowed(stack),
-            profile: wanted.profile.of(stack),
+            checkout: Cow::Borrowed(checkout),
+            config: wanted.config.of(checkout),
             dir: &place.dir,
             modules: wanted.modules.zip(place.modules.clone()),
         };

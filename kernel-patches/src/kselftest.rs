@@ -25,8 +25,8 @@ use testbed_host::files::read_plain;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::kernel::{Kernel, Toolchain};
-use crate::profile::Profile;
-use crate::stack::Stack;
+use crate::config::Config;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
 
 pub use wanted::{Wanted, has_target, no_such_target};
@@ -201,12 +201,12 @@ fn is_executable(path: &Utf8Path) -> bool {
 }
 
 fn lacking(asked: &str, granted: &str) -> Vec<String> {
-    let profile = Profile {
+    let config = Config {
         name: String::new(),
-        wishes: Vec::new(),
+        plan_request: Vec::new(),
         fragments: vec![asked.to_owned()],
     };
-    let mut lacking = profile.ungranted(granted);
+    let mut lacking = config.ungranted(granted);
     lacking.retain(|line| !line.ends_with("=m (got: y)"));
     lacking
 }
@@ -214,11 +214,11 @@ fn lacking(asked: &str, granted: &str) -> Vec<String> {
 /// What to build the selftests from, and for which kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The tree of the stack.
+    /// The tree of the checkout.
     pub tree: &'a Tree,
-    /// The stack whose selftests are wanted.
-    pub stack: &'a Stack,
-    /// A kernel of that stack: its headers are what tests are compiled against.
+    /// The checkout whose selftests are wanted.
+    pub checkout: &'a Checkout,
+    /// A kernel of that checkout: its headers are what tests are compiled against.
     pub kernel: &'a Kernel,
     /// The compiler.
     pub toolchain: &'a Toolchain,
@@ -226,21 +226,21 @@ pub struct Request<'a> {
     pub target: &'a str,
 }
 
-/// Returns the selftests of a TARGET: from the cache, or built now. Stacks that do
+/// Returns the selftests of a TARGET: from the cache, or built now. Checkouts that do
 /// not differ in what tests are built from share them.
 ///
 /// # Errors
-/// When the stack has no such TARGET or its Makefile cannot be read (the user's to
-/// mend), or the host fails. A test that does not build is no error but unfit.
+/// When the checkout has no such TARGET or its Makefile cannot be read (the user's to
+/// fix), or the host fails. A test that does not build is no error but unfit.
 pub fn make(
     request: &Request<'_>,
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<Suite, Error> {
-    let Request { tree, stack, .. } = request;
-    if !has_target(tree, stack, request.target) {
-        return Err(no_such_target(tree, &[stack], request.target));
+    let Request { tree, checkout, .. } = request;
+    if !has_target(tree, checkout, request.target) {
+        return Err(no_such_target(tree, &[checkout], request.target));
     }
     let id = suite_id(request)?;
     let place = cache.dir(&["kselftests"])?;
@@ -290,7 +290,7 @@ fn suite_id(request: &Request<'_>) -> Result<String, Error> {
         .part(request.target.as_bytes())
         .part(request.toolchain.identity.as_bytes())
         .part(libraries::content(&libraries::RECORDS)?.as_bytes())
-        .part(source::content(request.tree, request.stack).as_bytes());
+        .part(source::content(request.tree, request.checkout).as_bytes());
     for entry in walkdir::WalkDir::new(&headers).sort_by_file_name() {
         let entry = entry.map_err(Error::host(format!("reading `{headers}`")))?;
         let Some(path) = Utf8Path::from_path(entry.path()).filter(|_| entry.file_type().is_file())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Series and tree to stack, stack and profile to kernel.
+//! Series and tree to checkout, checkout and config to kernel.
 //!
 //! The way of the data: [`tree`] (where the source comes from) and [`series`]
-//! (ordered patches) make a [`stack`] (one source state, held as the few files
-//! that differ from the tree); a stack and a [`profile`] make a [`kernel`].
+//! (ordered patches) make a [`checkout`] (one source state, held as the few files
+//! that differ from the tree); a checkout and a [`config`] make a [`kernel`].
 //! This room knows nothing of virtual machines or tests.
 
 pub mod conflict;
@@ -15,14 +15,14 @@ pub mod mail;
 pub mod manifest;
 pub mod mutant;
 pub mod overlay;
-pub mod profile;
+pub mod config;
 pub mod series;
 pub mod source;
-pub mod stack;
+pub mod checkout;
 pub mod tree;
 pub mod worktree;
 
-mod complaints;
+mod problems;
 mod content;
 mod scratch;
 mod yaml;

@@ -26,7 +26,7 @@ pub struct Manifest {
     /// Patches of which one takes the change out of a tree that has it in other
     /// words; tried in order when the series does not apply in reverse.
     #[serde(default)]
-    pub take_out: Vec<Utf8PathBuf>,
+    pub revert: Vec<Utf8PathBuf>,
     /// Series that must be below this one.
     #[serde(default)]
     pub requires: Vec<String>,
@@ -49,14 +49,14 @@ impl Manifest {
         let named = manifest
             .patches
             .iter()
-            .chain(&manifest.take_out)
+            .chain(&manifest.revert)
             .chain(&manifest.config);
         for file in named {
             let inside = file.is_relative() && !file.components().any(|part| part.as_str() == "..");
             if !inside || !folder.join(file).is_file() {
                 return Err(Error::input(
                     format!("`{path}` names `{file}`, which is not a file in that folder"),
-                    "mend the name, or add the file",
+                    "fix the name, or add the file",
                 ));
             }
         }

@@ -9,7 +9,7 @@ use crate::content::ContentId;
 use crate::error::Error;
 use crate::scratch::{remove_below, write_below};
 
-/// A file as a stack has it.
+/// A file as a checkout has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileState {
     /// What is in it.
@@ -18,7 +18,7 @@ pub struct FileState {
     pub executable: bool,
 }
 
-/// How a stack differs from its tree: changed and added files, and removed ones (`None`).
+/// How a checkout differs from its tree: changed and added files, and removed ones (`None`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlay(BTreeMap<Utf8PathBuf, Option<FileState>>);
 
@@ -51,7 +51,7 @@ impl Overlay {
         for (path, state) in &self.0 {
             match state {
                 Some(state) => write_below(folder, path, &state.bytes, state.executable)
-                    .map_err(Error::host("writing a stack's file"))?,
+                    .map_err(Error::host("writing a checkout's file"))?,
                 None => remove_below(folder, path).map_err(Error::host("removing a file"))?,
             }
         }

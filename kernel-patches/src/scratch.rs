@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A scratch folder with only the files that patches touch.
 //!
-//! A kernel tree has some 90,000 files and a series touches a few, so a stack
-//! is worked out on copies of those few: in milliseconds, and without a chance
+//! A kernel tree has some 90,000 files and a series touches a few, so a checkout
+//! is worked out on copies of those few: in milliseconds, and without a pass_rate
 //! to harm the tree. `git apply` does the applying.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,7 +24,7 @@ pub struct Series {
     /// The patches, in the order to apply.
     pub patches: Vec<Patch>,
     /// Patches of which one takes the change out of a tree that has it in other words.
-    pub take_out: Vec<Patch>,
+    pub revert: Vec<Patch>,
     /// Names of series that must be below this one.
     pub requires: Vec<String>,
     /// Paths that a tree must have for the series to make sense there.
@@ -86,13 +86,13 @@ impl Series {
         let config = match &manifest.config {
             Some(file) => Some(
                 read_text(&folder.join(file), CONFIG_BYTES_MAX)
-                    .map_err(|error| Error::input(error.to_string(), "mend the file"))?,
+                    .map_err(|error| Error::input(error.to_string(), "fix the file"))?,
             ),
             None => None,
         };
         Ok(Self {
             patches: load(&manifest.patches)?,
-            take_out: load(&manifest.take_out)?,
+            revert: load(&manifest.revert)?,
             name: manifest.name,
             title: manifest.title,
             requires: manifest.requires,
@@ -165,7 +165,7 @@ impl Series {
             name: stem(path),
             title,
             patches,
-            take_out: Vec::new(),
+            revert: Vec::new(),
             requires: Vec::new(),
             needs_in_tree: Vec::new(),
             config: None,
@@ -183,7 +183,7 @@ fn stem(path: &Utf8Path) -> String {
     named.unwrap_or_default().to_owned()
 }
 
-/// Makes sure that a name is one, and that of no stack.
+/// Makes sure that a name is one, and that of no checkout.
 fn check_name(name: &str, what: &str) -> Result<(), Error> {
     let is_taken = ["", ".", "..", "base", "series"].contains(&name);
     if !is_taken && !name.contains('/') && !name.contains(char::is_control) {
@@ -216,7 +216,7 @@ pub fn names(library: &Utf8Path) -> Vec<String> {
 fn read_patch(path: &Utf8Path) -> Result<Patch, Error> {
     let name = path.file_name().unwrap_or_default();
     mail::parse_one(name, &read(path)?)
-        .ok_or_else(|| Error::input(format!("`{path}` holds no diff"), "mend or remove the file"))
+        .ok_or_else(|| Error::input(format!("`{path}` holds no diff"), "fix or remove the file"))
 }
 
 fn read(path: &Utf8Path) -> Result<Vec<u8>, Error> {
@@ -239,7 +239,7 @@ mod tests {
     const PATCH: &str = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
 
     #[test]
-    fn a_name_is_plain_and_that_of_no_stack() {
+    fn a_name_is_plain_and_that_of_no_checkout() {
         let place = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(place.path()).unwrap();
         let folder = place.join("mine");

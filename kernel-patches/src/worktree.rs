@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The folder a kernel is built in: a copy of the tree that is turned from one
-//! stack into the next by touching only the files that differ.
+//! checkout into the next by touching only the files that differ.
 //!
-//! All stacks of a tree and a profile share one copy and one object folder, so
+//! All checkouts of a tree and a config share one copy and one object folder, so
 //! that make rebuilds what changed and nothing else. A lock keeps two runs apart.
 
 use std::collections::{BTreeMap, HashSet};
@@ -79,31 +79,31 @@ pub struct WorkTree {
 
 /// When a source folder was last turned: every turn writes its state anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Witness(Option<(std::time::SystemTime, u64)>);
+pub(crate) struct Stamp(Option<(std::time::SystemTime, u64)>);
 
 impl WorkTree {
-    /// Takes the build folder for `tree` and the profile named `profile`.
+    /// Takes the build folder for `tree` and the config named `config`.
     ///
     /// # Errors
     /// When it cannot be made or locked.
     pub fn take(
         cache: &Cache,
         tree: &Tree,
-        profile: &str,
+        config: &str,
         cancel: &Cancel,
         observer: &dyn Observer,
     ) -> Result<Self, Error> {
-        let home = cache.dir(&["work", &tree.place(), profile])?;
-        let what = format!("the build folder of {} ({profile})", tree.label());
+        let home = cache.dir(&["work", &tree.place(), config])?;
+        let what = format!("the build folder of {} ({config})", tree.label());
         let lock = FileLock::acquire(&home.join("lock"), &what, cancel, observer)?;
         Ok(Self { home, _lock: lock })
     }
 
     /// Returns the files that differ from the tree in what the build folder of
-    /// `tree` and a profile holds now, by content; looked up without its lock,
+    /// `tree` and a config holds now, by content; looked up without its lock,
     /// so it is good for guesses only.
-    pub(crate) fn peek(cache: &Cache, tree: &Tree, profile: &str) -> Result<Contents, Error> {
-        let home = cache.dir(&["work", &tree.place(), profile])?;
+    pub(crate) fn peek(cache: &Cache, tree: &Tree, config: &str) -> Result<Contents, Error> {
+        let home = cache.dir(&["work", &tree.place(), config])?;
         Ok(State::read(&home)
             .map(|state| state.overlaid)
             .unwrap_or_default())
@@ -129,14 +129,14 @@ impl WorkTree {
     ///
     /// # Errors
     /// When the folder cannot be looked at.
-    pub(crate) fn witness(&self) -> Result<Witness, Error> {
+    pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
         match fs::metadata(self.home.join(STATE)) {
-            Ok(meta) => Ok(Witness(Some((
+            Ok(meta) => Ok(Stamp(Some((
                 meta.modified()
                     .map_err(Error::host("looking at a build folder"))?,
                 meta.ino(),
             )))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Witness(None)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Stamp(None)),
             Err(error) => Err(Error::host("looking at a build folder")(error)),
         }
     }
@@ -189,7 +189,7 @@ impl WorkTree {
     }
 
     /// Forgets source and objects: links to the tree's files are as old as those,
-    /// and make would take an object of another stack for newer than its source.
+    /// and make would take an object of another checkout for newer than its source.
     fn start_over(&self) -> Result<(), Error> {
         for folder in [self.source(), self.objects()] {
             match fs::remove_dir_all(&folder) {
@@ -281,7 +281,7 @@ impl WorkTree {
                 match state {
                     Some(state) => {
                         write_below(&self.source(), path, &state.bytes, state.executable)
-                            .map_err(Error::host("writing a stack's file"))?;
+                            .map_err(Error::host("writing a checkout's file"))?;
                     }
                     None => self.remove(path)?,
                 }
@@ -374,13 +374,13 @@ mod tests {
 
     use super::*;
 
-    struct Ground {
+    struct Fixture {
         _dir: tempfile::TempDir,
         tree: Tree,
         cache: Cache,
     }
 
-    fn ground() -> Ground {
+    fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::try_from(dir.path().to_owned()).unwrap();
         fs::create_dir_all(root.join("tree/sub")).unwrap();
@@ -389,7 +389,7 @@ mod tests {
         fs::write(root.join("tree/sub/b"), "b").unwrap();
         let tree = Tree::fixed("t1", &root.join("tree"), "the tree");
         let cache = Cache::at(root.join("cache")).unwrap();
-        Ground {
+        Fixture {
             _dir: dir,
             tree,
             cache,
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_copy_of_unknown_state_does_not_keep_its_objects() {
-        let Ground { _dir, tree, cache } = ground();
+        let Fixture { _dir, tree, cache } = fixture();
         let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
         work.turn_into(&tree, &overlay(&[("a", Some("A"))]), &Silent)
             .unwrap();
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn objects_of_another_way_of_building_go_and_those_of_an_unnamed_one_stay() {
-        let Ground { _dir, tree, cache } = ground();
+        let Fixture { _dir, tree, cache } = fixture();
         let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
         let object = work.objects().join("a.o");
         let state = work.home().join(STATE);
@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn turning_there_and_back_touches_only_what_differs_and_never_the_tree() {
-        let Ground { _dir, tree, cache } = ground();
+        let Fixture { _dir, tree, cache } = fixture();
         let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
         let read = |path: &str| fs::read_to_string(work.source().join(path)).ok();
         let changes = overlay(&[("a", Some("A")), ("sub/b", None), ("new/c", Some("c"))]);

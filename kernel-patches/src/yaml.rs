@@ -21,7 +21,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Utf8Path) -> Result<T, Error> {
     serde_saphyr::from_str(&text).map_err(|error| {
         Error::input(
             format!("`{path}`: {}", error.render()),
-            "mend the line shown",
+            "fix the line shown",
         )
     })
 }

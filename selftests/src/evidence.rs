@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run of a cell left behind, as far as judging needs it: a view on a
+//! What a run of a job left behind, as far as judging needs it: a view on a
 //! transcript and on the console's bytes, or on those of yesterday's run folder.
 
 use vm_images::ExitStatus;
 use vm_images::transcript::{End, Hang, HostTime, Phase, Transcript};
 
-use crate::outcome::Blame;
+use crate::status::Cause;
 
 /// Everything that is known of one run.
 #[derive(Debug, Clone)]
 pub struct Evidence<'a> {
-    /// The stages that were begun, in order.
-    pub stages: Vec<StageEvidence<'a>>,
+    /// The boots that were begun, in order.
+    pub boots: Vec<BootEvidence<'a>>,
     /// How the run ended.
     pub ending: Ending,
     /// The serial console of all kernels, up to where something took too long and was
@@ -23,9 +23,9 @@ pub struct Evidence<'a> {
     pub host_time: HostTime,
 }
 
-/// What is known of one stage.
+/// What is known of one boot.
 #[derive(Debug, Clone)]
-pub struct StageEvidence<'a> {
+pub struct BootEvidence<'a> {
     /// The kernel's random name for this boot.
     pub boot_id: &'a str,
     /// Whether the program was started.
@@ -58,8 +58,8 @@ pub enum Ending {
     GuestGone {
         /// A sentence that says so.
         what: String,
-        /// The stage whose program was running, if one was.
-        stage: Option<usize>,
+        /// The boot whose program was running, if one was.
+        boot: Option<usize>,
     },
     /// A deadline for the guest expired.
     Hang {
@@ -76,7 +76,7 @@ pub enum Ending {
         /// A sentence that says what it was.
         what: String,
         /// Whose fault it is.
-        blame: Blame,
+        cause: Cause,
     },
 }
 
@@ -84,18 +84,18 @@ impl<'a> Evidence<'a> {
     /// Returns the view on a transcript and the whole console that belongs to it.
     #[must_use]
     pub fn of(transcript: &'a Transcript, serial: &'a [u8]) -> Self {
-        let stages = transcript.stages.iter().map(|stage| StageEvidence {
-            boot_id: &stage.boot_id,
-            started: stage.started,
-            output: &stage.output,
-            output_cut: stage.output_cut,
-            exit: stage
+        let boots = transcript.boots.iter().map(|boot| BootEvidence {
+            boot_id: &boot.boot_id,
+            started: boot.started,
+            output: &boot.output,
+            output_cut: boot.output_cut,
+            exit: boot
                 .exit
                 .as_ref()
                 .map(|exit| exit_kind(exit.status, exit.timed_out)),
         });
         Self {
-            stages: stages.collect(),
+            boots: boots.collect(),
             ending: Ending::of(&transcript.end),
             serial: unasked(serial, transcript.hang.as_ref()),
             hang: transcript.hang.as_ref(),
@@ -128,14 +128,14 @@ impl Ending {
             End::PoweredOff => Self::Orderly,
             End::GuestGone { during, .. } | End::ConsoleFlood { during, .. } => Self::GuestGone {
                 what,
-                stage: stage_of(*during),
+                boot: boot_of(*during),
             },
             End::DeadlineExpired {
                 phase: Phase::Launch,
                 ..
             } => Self::Ours {
                 what,
-                blame: Blame::Host,
+                cause: Cause::Host,
             },
             End::DeadlineExpired { .. } => Self::Hang { what },
             End::Trouble {
@@ -144,23 +144,23 @@ impl Ending {
             } => Self::Refused { what },
             other => Self::Ours {
                 what,
-                blame: blame(other),
+                cause: cause(other),
             },
         }
     }
 }
 
 /// Returns whose fault an end is that says nothing of the kernel.
-fn blame(end: &End) -> Blame {
+fn cause(end: &End) -> Cause {
     match end {
         // What cannot be started is the test's own program.
-        End::Trouble { doing, .. } if doing.starts_with("start ") => Blame::Test,
-        End::ChannelBroken { .. } | End::Trouble { .. } => Blame::Tool,
-        _ => Blame::Host,
+        End::Trouble { doing, .. } if doing.starts_with("start ") => Cause::Test,
+        End::ChannelBroken { .. } | End::Trouble { .. } => Cause::Tool,
+        _ => Cause::Host,
     }
 }
 
-fn stage_of(phase: Phase) -> Option<usize> {
+fn boot_of(phase: Phase) -> Option<usize> {
     match phase {
         Phase::Program(number) => usize::try_from(number).ok(),
         _ => None,

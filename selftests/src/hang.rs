@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Where a machine hangs, told from what was seen of it: what each processor is doing,
-//! and which task waits for what. Values to words; whose fault it is, `outcome` says.
+//! and which task waits for what. Values to words; whose fault it is, `status` says.
 
 mod symbols;
 mod tasks;

@@ -5,15 +5,15 @@
 //!
 //! What this room does not know: how a kernel is built, and how a machine runs.
 
-pub mod canary;
+pub mod fault;
 pub mod evidence;
 pub mod generate;
 pub mod hang;
 pub mod input;
-pub mod intree;
+pub mod kselftest;
 pub mod klog;
 pub mod ktap;
-pub mod outcome;
+pub mod status;
 pub mod scenario;
 mod text;
 pub mod timeline;

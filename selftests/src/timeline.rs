@@ -3,10 +3,10 @@
 //! failed checks, results, splats and the end. No times, no addresses, no numbers
 //! of lines or tasks. Made to be compared with a snapshot, and decides nothing.
 
-use crate::evidence::{Ending, Evidence, ExitKind, StageEvidence};
+use crate::evidence::{Ending, Evidence, ExitKind, BootEvidence};
 use crate::klog::{Log, Phase, Splat};
 use crate::ktap::{Report, TestStatus};
-use crate::outcome::{Subject, failed_check};
+use crate::status::{Subject, failed_check};
 use crate::scenario::ExpectedSplat;
 
 /// Returns the timeline of a run, one event a line. `log` is the parsed
@@ -15,23 +15,23 @@ use crate::scenario::ExpectedSplat;
 pub fn timeline<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: &Log) -> String {
     let vague: Vec<&ExpectedSplat> = vague(subject.into());
     let mut lines = Vec::new();
-    for (index, stage) in evidence.stages.iter().enumerate() {
+    for (index, boot) in evidence.boots.iter().enumerate() {
         let number = index + 1;
         if number > 1 {
             lines.push("kexec".to_owned());
         }
         splats(log, number, Phase::Before, &vague, &mut lines);
-        lines.push(format!("stage {number} begins"));
-        program(stage, &mut lines);
+        lines.push(format!("boot {number} begins"));
+        program(boot, &mut lines);
         splats(log, number, Phase::During, &vague, &mut lines);
-        for expected in vague.iter().filter(|one| one.stage == number) {
+        for expected in vague.iter().filter(|one| one.boot == number) {
             let (class, text) = (expected.class.word(), &expected.text);
             lines.push(format!("  splat {class} \"{text}\": {}", expected.count));
         }
         for warning in log.stray_warnings(number) {
             lines.push(format!("  warning: {}", Log::normalised(warning)));
         }
-        lines.push(format!("stage {number} ends: {}", exit(stage)));
+        lines.push(format!("boot {number} ends: {}", exit(boot)));
         splats(log, number, Phase::After, &vague, &mut lines);
     }
     lines.push(ending(&evidence.ending).to_owned());
@@ -40,8 +40,8 @@ pub fn timeline<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, lo
 }
 
 /// Steps and failed checks in the order of the program's output, then results.
-fn program(stage: &StageEvidence<'_>, lines: &mut Vec<String>) {
-    let report = Report::parse(stage.output);
+fn program(boot: &BootEvidence<'_>, lines: &mut Vec<String>) {
+    let report = Report::parse(boot.output);
     for test in report.leaves() {
         for diagnostic in &test.diagnostics {
             if let Some(step) = diagnostic.strip_prefix("# step ") {
@@ -96,9 +96,9 @@ fn splats(log: &Log, boot: usize, phase: Phase, vague: &[&ExpectedSplat], lines:
     }
 }
 
-fn exit(stage: &StageEvidence<'_>) -> String {
-    match stage.exit {
-        _ if !stage.started => "the program was not started".to_owned(),
+fn exit(boot: &BootEvidence<'_>) -> String {
+    match boot.exit {
+        _ if !boot.started => "the program was not started".to_owned(),
         Some(ExitKind::Code(code)) => format!("exit code {code}"),
         Some(ExitKind::Signal(signal)) => format!("signal {signal}"),
         Some(ExitKind::TimedOut) => "out of time".to_owned(),
@@ -121,21 +121,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_stages_and_a_splat() {
-        let output = "TAP version 13\n1..1\n#  RUN           a.stage_1 ...\n\
+    fn two_boots_and_a_splat() {
+        let output = "TAP version 13\n1..1\n#  RUN           a.boot_1 ...\n\
             # step 1: preserve dev in vm -> ok [pci_flb_preserve +1]\n\
-            # step 2: close vm -> ok\n# a.c:77:stage_1:Expected 0 (0) == lu_calls(&self->lu, \"f\") (1)\n\
-            # a.c:78:stage_1:step 2: f must not have been called yet\nnot ok 1 a.stage_1\n";
-        let serial = "Linux version 1\ntestbed: stage 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
-            Write of size 8\n===========================\ntestbed: stage 1 ends\nLinux version 1\n";
-        let stage = StageEvidence {
+            # step 2: close vm -> ok\n# a.c:77:boot_1:Expected 0 (0) == lu_calls(&self->lu, \"f\") (1)\n\
+            # a.c:78:boot_1:step 2: f must not have been called yet\nnot ok 1 a.boot_1\n";
+        let serial = "Linux version 1\npatchbed: boot 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
+            Write of size 8\n===========================\npatchbed: boot 1 ends\nLinux version 1\n";
+        let boot = BootEvidence {
             boot_id: "a",
             started: true,
             output: output.as_bytes(),
             output_cut: false,
             exit: Some(ExitKind::Code(1)),
         };
-        let idle = StageEvidence {
+        let idle = BootEvidence {
             boot_id: "b",
             started: false,
             output: b"",
@@ -143,7 +143,7 @@ mod tests {
             exit: None,
         };
         let evidence = Evidence {
-            stages: vec![stage, idle],
+            boots: vec![boot, idle],
             ending: Ending::Orderly,
             serial: serial.as_bytes(),
             hang: None,
@@ -152,18 +152,18 @@ mod tests {
         let text = "name: a\ntitle: a\nwhy: a\nstages: [{steps: [{rescan: pci}]}]\n";
         let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();
         insta::assert_snapshot!(timeline(&scenario, &evidence, &Log::parse(evidence.serial)), @r#"
-        stage 1 begins
+        boot 1 begins
           step 1: preserve dev in vm -> ok [pci_flb_preserve +1]
           step 2: close vm -> ok
             Expected 0 (0) == lu_calls(&self->lu, "f") (1)
             step 2: f must not have been called yet
-          a.stage_1 failed
+          a.boot_1 failed
           splat KASAN: KASAN: slab-use-after-free Write in f
-        stage 1 ends: exit code 1
+        boot 1 ends: exit code 1
         kexec
-        stage 2 begins
+        boot 2 begins
           problem: no version line: this is no TAP
-        stage 2 ends: the program was not started
+        boot 2 ends: the program was not started
         powered off
         "#);
     }

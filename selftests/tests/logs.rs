@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Console logs of real kernels (`.log`) and outputs of real test programs
 //! (`.ktap`), one a file, raw behind a header that says what must be found in
-//! them. A parser's bug that is mended adds a file.
+//! them. A parser's bug that is fixed adds a file.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use selftests::klog::{Log, Phase};
@@ -22,7 +22,7 @@ fn summary(log: &Log) -> Vec<String> {
         let (boot, class, title) = (splat.boot, splat.class.word(), &splat.title);
         let torn = if splat.is_whole { "" } else { ", torn" };
         found.push(format!(
-            "splat: boot {boot}, {phase} the stage, {class}: {title}{torn}"
+            "splat: boot {boot}, {phase} the boot, {class}: {title}{torn}"
         ));
         if !splat.frames.is_empty() {
             found.push(format!("  in {}", splat.frames.join(", ")));

@@ -19,9 +19,9 @@ pub struct Deadlines {
     pub restore: Duration,
     /// From the order to kexec to the next kernel's hello.
     pub kexec: Duration,
-    /// What a stage may take beyond the time-out the guest keeps itself.
+    /// What a boot may take beyond the time-out the guest keeps itself.
     pub program_margin: Duration,
-    /// From a program's wish for a device in a slot until the one before is gone. The
+    /// From a program's wanted_item for a device in a slot until the one before is gone. The
     /// guest takes six seconds over that, if it does not look elsewhere.
     pub unplug: Duration,
     /// From the order to power off to QEMU's end.

@@ -18,10 +18,10 @@ pub mod qemu;
 mod qmp;
 mod qtest;
 mod slot_power;
-pub mod template;
+pub mod checkpoint;
 pub mod transcript;
 pub mod vm;
 
 pub use testbed_protocol::{
-    Exit, ExitStatus, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, stage_begins_marker, stage_ends_marker,
+    Exit, ExitStatus, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, boot_begins_marker, boot_ends_marker,
 };

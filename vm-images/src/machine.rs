@@ -177,7 +177,7 @@ impl Machine {
     }
 
     /// Returns the first device that QEMU cannot save, by its name there: guests
-    /// of a machine with one cannot go on from a template.
+    /// of a machine with one cannot go on from a checkpoint.
     pub fn unsaved_device(&self) -> Option<&'static str> {
         let devices = self.slots.iter().filter_map(|slot| slot.device);
         let unsaved = devices.into_iter().find(|device| !device.can_be_saved());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a guest must have to run a kernel of a profile. Knows nothing of how such
+//! What a guest must have to run a kernel of a config. Knows nothing of how such
 //! a kernel is configured or built.
 
 use camino::Utf8Path;
@@ -9,10 +9,10 @@ use testbed_host::files::read_plain;
 use testbed_host::input::InputError;
 use testbed_host::yaml;
 
-/// Larger files describe no profile, in bytes.
+/// Larger files describe no config, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// What a guest must have to run a kernel of a profile.
+/// What a guest must have to run a kernel of a config.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestNeeds {
@@ -25,20 +25,20 @@ pub struct GuestNeeds {
     pub slowness: u32,
 }
 
-/// A profile's file as written.
+/// A config's file as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawProfile {
+struct RawConfig {
     #[serde(rename = "fragments")]
     _fragments: IgnoredAny,
     guest: GuestNeeds,
 }
 
-/// Why a profile does not tell what its guests need.
+/// Why a config does not tell what its guests need.
 #[derive(Debug, thiserror::Error)]
 pub enum NeedsError {
     /// It cannot be read.
-    #[error("cannot read the profile: {0}")]
+    #[error("cannot read the config: {0}")]
     Read(#[from] std::io::Error),
     /// It does not say it, or says it wrongly.
     #[error(transparent)]
@@ -46,13 +46,13 @@ pub enum NeedsError {
 }
 
 impl GuestNeeds {
-    /// Reads them from the file of a profile.
+    /// Reads them from the file of a config.
     ///
     /// # Errors
     /// When it cannot be read, or holds a mistake, which is shown with its place.
     pub fn load(path: &Utf8Path) -> Result<Self, NeedsError> {
         let bytes = read_plain(path, FILE_BYTES_MAX)?;
-        let raw: RawProfile = yaml::parse(&String::from_utf8_lossy(&bytes), path.as_str())?;
+        let raw: RawConfig = yaml::parse(&String::from_utf8_lossy(&bytes), path.as_str())?;
         Ok(raw.guest)
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_profiles_here_tell_what_they_need() {
+    fn the_configs_here_tell_what_they_need() {
         let folder = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config"));
         let fast = GuestNeeds::load(&folder.join("fast.yaml")).unwrap();
         let kasan = GuestNeeds::load(&folder.join("kasan.yaml")).unwrap();

@@ -19,7 +19,7 @@ use crate::deadlines::Deadlines;
 use crate::machine::Machine;
 use crate::qemu::Qemu;
 use crate::transcript::End;
-use crate::vm::{Job, VmSpec, run};
+use crate::vm::{VmRun, VmSpec, run};
 
 const KVM_DEVICE: &str = "/dev/kvm";
 
@@ -123,12 +123,12 @@ impl Probe<'_> {
             accelerator,
             memory_mib: Some(self.memory_mib),
             cmdline: self.cmdline.to_owned(),
-            template: None,
+            checkpoint: None,
             artifacts: Utf8PathBuf::try_from(dir.path().to_owned()).ok()?,
             deadlines,
             keep_dump: false,
         };
-        let end = run(&spec, &Job::default(), cancel, observer).end;
+        let end = run(&spec, &VmRun::default(), cancel, observer).end;
         (!matches!(end, End::Cancelled | End::LaunchFailed { .. })).then_some(end)
     }
 

@@ -137,7 +137,7 @@ pub enum Memory {
     /// QEMU's own; the guest boots.
     Fresh,
     /// This file, shared: what the guest writes is in it when QEMU is gone.
-    Kept(Utf8PathBuf),
+    Cached(Utf8PathBuf),
     /// A copy of this file, page by page as the guest writes; the rest of the
     /// machine waits to be loaded.
     Copied(Utf8PathBuf),
@@ -184,7 +184,7 @@ fn build(args: &mut Args, machine: &Machine, launch: &Launch) {
     // Looking for a keyboard and a mouse is a fifth of a boot.
     let backend = match launch.memory {
         Memory::Fresh => "",
-        Memory::Kept(_) | Memory::Copied(_) => ",memory-backend=memory",
+        Memory::Cached(_) | Memory::Copied(_) => ",memory-backend=memory",
     };
     args.pair(
         "-machine",
@@ -201,7 +201,7 @@ fn build(args: &mut Args, machine: &Machine, launch: &Launch) {
 fn remember(args: &mut Args, launch: &Launch) {
     let (file, share) = match &launch.memory {
         Memory::Fresh => return,
-        Memory::Kept(file) => (file, "on"),
+        Memory::Cached(file) => (file, "on"),
         Memory::Copied(file) => (file, "off"),
     };
     args.pair(
@@ -228,7 +228,7 @@ fn wire(args: &mut Args, launch: &Launch) {
             // The log of a guest that goes on goes on.
             let append = match launch.memory {
                 Memory::Copied(_) => ",append=on",
-                Memory::Fresh | Memory::Kept(_) => "",
+                Memory::Fresh | Memory::Cached(_) => "",
             };
             args.chardev(&format!("file,id=serial,path={}{append}", value(serial)));
             args.chardev(&format!("socket,id=channel,path={}", value(channel)));
@@ -320,7 +320,7 @@ mod tests {
             memory: Memory::Fresh,
             kernel: "/k/bzImage".into(),
             initramfs: "/k/initrd".into(),
-            cmdline: "console=ttyS0 testbed.stage=1".into(),
+            cmdline: "console=ttyS0 testbed.boot=1".into(),
             wiring,
         }
     }
@@ -362,7 +362,7 @@ mod tests {
           -device edu,id=endpoint1,bus=port-endpoint1 \
           -kernel /k/bzImage \
           -initrd /k/initrd \
-          -append 'console=ttyS0 testbed.stage=1'
+          -append 'console=ttyS0 testbed.boot=1'
         ");
     }
 

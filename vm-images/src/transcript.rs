@@ -39,8 +39,8 @@ pub fn read_console(dir: &Utf8Path) -> io::Result<Vec<u8>> {
 /// The account of one run of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
-    /// The stages that were begun, in order.
-    pub stages: Vec<StageRecord>,
+    /// The boots that were begun, in order.
+    pub boots: Vec<BootRecord>,
     /// How it all ended.
     pub end: End,
     /// How the first kernel came to run.
@@ -70,19 +70,19 @@ pub enum BootMode {
     /// It booted.
     #[default]
     Cold,
-    /// It went on from a template, where it had booted before; the console
+    /// It went on from a checkpoint, where it had booted before; the console
     /// has that boot too.
     Restore,
-    /// It booted because going on from a template failed.
+    /// It booted because going on from a checkpoint failed.
     ColdInstead {
         /// How that failed.
         trouble: String,
     },
 }
 
-/// What is known of one stage. A stage begins when its kernel is ready.
+/// What is known of one boot. A boot begins when its kernel is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct StageRecord {
+pub struct BootRecord {
     /// Its number, from 1.
     pub number: u32,
     /// Host time from starting QEMU (or from the order to kexec) until the
@@ -90,7 +90,7 @@ pub struct StageRecord {
     pub boot_ms: u64,
     /// The kernel's release.
     pub release: String,
-    /// The kernel's random name for this boot; differs between stages.
+    /// The kernel's random name for this boot; differs between boots.
     pub boot_id: String,
     /// Mount points whose file system the kernel does not offer.
     pub missing_mounts: Vec<String>,
@@ -110,11 +110,11 @@ pub struct StageRecord {
 }
 
 impl Transcript {
-    /// Writes the transcript into a run's folder, what each stage's program
-    /// wrote as a file of its own: `transcript.json`, `stage-1.output`, and so on.
+    /// Writes the transcript into a run's folder, what each boot's program
+    /// wrote as a file of its own: `transcript.json`, `boot-1.output`, and so on.
     pub fn save(&self, dir: &Utf8Path) -> io::Result<()> {
-        for stage in &self.stages {
-            fs::write(output_path(dir, stage.number), &stage.output)?;
+        for boot in &self.boots {
+            fs::write(output_path(dir, boot.number), &boot.output)?;
         }
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
@@ -125,15 +125,15 @@ impl Transcript {
     pub fn load(dir: &Utf8Path) -> io::Result<Self> {
         let mut transcript: Self =
             serde_json::from_slice(&read_plain(&dir.join(FILE_NAME), FILE_BYTES_MAX)?)?;
-        for stage in &mut transcript.stages {
-            stage.output = read_plain(&output_path(dir, stage.number), FILE_BYTES_MAX)?;
+        for boot in &mut transcript.boots {
+            boot.output = read_plain(&output_path(dir, boot.number), FILE_BYTES_MAX)?;
         }
         Ok(transcript)
     }
 }
 
-fn output_path(dir: &Utf8Path, stage: u32) -> Utf8PathBuf {
-    dir.join(format!("stage-{stage}.output"))
+fn output_path(dir: &Utf8Path, boot: u32) -> Utf8PathBuf {
+    dir.join(format!("boot-{boot}.output"))
 }
 
 /// A part of a run.
@@ -148,9 +148,9 @@ pub enum Phase {
     Save,
     /// Going on from a saved machine.
     Restore,
-    /// A stage's program.
+    /// A boot's program.
     Program(u32),
-    /// Loading the next kernel and its boot, up to the hello of this stage.
+    /// Loading the next kernel and its boot, up to the hello of this boot.
     Kexec(u32),
     /// Switching off.
     PowerOff,
@@ -163,8 +163,8 @@ impl fmt::Display for Phase {
             Self::Boot => f.write_str("boot"),
             Self::Save => f.write_str("saving"),
             Self::Restore => f.write_str("restore"),
-            Self::Program(number) => write!(f, "stage {number}"),
-            Self::Kexec(to) => write!(f, "kexec to stage {to}"),
+            Self::Program(number) => write!(f, "boot {number}"),
+            Self::Kexec(to) => write!(f, "kexec to boot {to}"),
             Self::PowerOff => f.write_str("power-off"),
         }
     }
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn what_is_saved_is_loaded() {
         let transcript = Transcript {
-            stages: vec![StageRecord {
+            boots: vec![BootRecord {
                 number: 1,
                 boot_ms: 900,
                 started: true,
@@ -351,7 +351,7 @@ mod tests {
                     status: ExitStatus::Code(1),
                     timed_out: false,
                 }),
-                ..StageRecord::default()
+                ..BootRecord::default()
             }],
             end: End::GuestGone {
                 during: Phase::Kexec(2),

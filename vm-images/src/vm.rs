@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs one virtual machine through its stages and gives an account of it.
+//! Runs one virtual machine through its boots and gives an account of it.
 //! Whatever goes wrong is part of the account, never an error: the caller gets
 //! what was seen up to then in any case.
 
 mod batch;
 mod clock;
 mod ending;
-mod journal;
+mod channel_log;
 mod recipe;
 mod registers;
 mod requests;
@@ -23,15 +23,15 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::files::read_plain;
 use testbed_protocol::{
-    Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, STAGE_PARAMETER, ToGuest,
+    Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, BOOT_PARAMETER, ToGuest,
 };
 
 use crate::accel::Accelerator;
 use crate::deadlines::Deadlines;
 use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring};
-use crate::template::Template;
-use crate::template::devices::Devices;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::devices::Devices;
 use crate::transcript::{End, Phase, BootMode, Transcript, millis};
 pub use batch::{Sharer, run_shared};
 use run::Run;
@@ -55,7 +55,7 @@ pub struct VmSpec {
     pub name: String,
     /// The QEMU to use.
     pub qemu: Qemu,
-    /// The kernel of the first stage.
+    /// The kernel of the first boot.
     pub kernel: Utf8PathBuf,
     /// Its initramfs.
     pub initramfs: Utf8PathBuf,
@@ -69,7 +69,7 @@ pub struct VmSpec {
     pub cmdline: String,
     /// A saved guest to go on from, which must have been made for these very
     /// things; without one, or when that fails, the guest boots.
-    pub template: Option<Template>,
+    pub checkpoint: Option<Checkpoint>,
     /// Folder for what the run leaves behind; made when it is not there.
     pub artifacts: Utf8PathBuf,
     /// Limits for the parts of the run, in the guest's time.
@@ -79,11 +79,11 @@ pub struct VmSpec {
 }
 
 impl VmSpec {
-    /// Returns the command line of a stage's kernel.
-    pub fn stage_cmdline(&self, stage: u32) -> String {
-        let stage = format!("{STAGE_PARAMETER}{stage}");
+    /// Returns the command line of a boot's kernel.
+    pub fn boot_cmdline(&self, boot: u32) -> String {
+        let boot = format!("{BOOT_PARAMETER}{boot}");
         let machine = &self.machine.kernel_arguments;
-        let ours = [CMDLINE, self.accelerator.cmdline(), &stage];
+        let ours = [CMDLINE, self.accelerator.cmdline(), &boot];
         ours.iter()
             .chain(&[machine.as_str(), &self.cmdline])
             .flat_map(|words| words.split_ascii_whitespace())
@@ -99,43 +99,43 @@ impl VmSpec {
             memory,
             kernel: self.kernel.clone(),
             initramfs: self.initramfs.clone(),
-            cmdline: self.stage_cmdline(1),
+            cmdline: self.boot_cmdline(1),
             wiring,
         }
     }
 
-    /// Returns the order to go over to a stage's kernel.
-    fn kexec_order(&self, job: &Job, stage: u32) -> ToGuest {
+    /// Returns the order to go over to a boot's kernel.
+    fn kexec_order(&self, job: &VmRun, boot: u32) -> ToGuest {
         ToGuest::Kexec {
-            cmdline: self.stage_cmdline(stage),
-            again: job.stays_with_kernel(stage + 1),
+            cmdline: self.boot_cmdline(boot),
+            again: job.stays_with_kernel(boot + 1),
         }
     }
 }
 
-/// What is to be done in the machine: one program a stage, a kexec between
-/// two. Without any stage the machine is booted and switched off.
+/// What is to be done in the machine: one program a boot, a kexec between
+/// two. Without any boot the machine is booted and switched off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Job {
-    /// The stages in their order.
-    pub stages: Vec<StageJob>,
+pub struct VmRun {
+    /// The boots in their order.
+    pub boots: Vec<BootRun>,
 }
 
-impl Job {
-    fn stage(&self, number: u32) -> Option<&StageJob> {
+impl VmRun {
+    fn boot(&self, number: u32) -> Option<&BootRun> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        self.stages.get(index)
+        self.boots.get(index)
     }
 
-    /// Returns the kernel of a stage, if it is another than that of the stage before.
+    /// Returns the kernel of a boot, if it is another than that of the boot before.
     fn next_kernel(&self, number: u32) -> Option<&NextKernel> {
-        self.stage(number)?.kernel.as_ref()
+        self.boot(number)?.kernel.as_ref()
     }
 
-    /// Returns whether there is such a stage, with the kernel of the stage before.
+    /// Returns whether there is such a boot, with the kernel of the boot before.
     fn stays_with_kernel(&self, number: u32) -> bool {
-        self.stage(number)
-            .is_some_and(|stage| stage.kernel.is_none())
+        self.boot(number)
+            .is_some_and(|boot| boot.kernel.is_none())
     }
 }
 
@@ -145,7 +145,7 @@ pub struct NextKernel {
     /// The bzImage on the host, of at most [`FILE_BYTES_MAX`] bytes.
     pub image: Utf8PathBuf,
     /// Its initramfs, of at most [`FILE_BYTES_MAX`] bytes. It needs to hold no further
-    /// kernel: if the stage after is of the same kernel, the guest sees to that.
+    /// kernel: if the boot after is of the same kernel, the guest sees to that.
     pub initramfs: Utf8PathBuf,
 }
 
@@ -164,11 +164,11 @@ impl NextKernel {
     }
 }
 
-/// The program of one stage.
+/// The program of one boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StageJob {
-    /// The kernel that is gone over to for this stage, if it is not that of the stage
-    /// before. The first stage's is the machine's.
+pub struct BootRun {
+    /// The kernel that is gone over to for this boot, if it is not that of the boot
+    /// before. The first boot's is the machine's.
     pub kernel: Option<NextKernel>,
     /// Files that the guest gets first.
     pub files: Vec<GuestFile>,
@@ -206,7 +206,7 @@ impl GuestFile {
     }
 }
 
-impl StageJob {
+impl BootRun {
     fn order(&self) -> ToGuest {
         ToGuest::Run {
             program: self.program.clone(),
@@ -218,15 +218,15 @@ impl StageJob {
     }
 }
 
-/// Runs a machine through a job. Stages go on only after a program that ended
+/// Runs a machine through a job. Boots go on only after a program that ended
 /// with code 0. QEMU is gone when this returns, and the transcript is in the
 /// folder for artifacts as well.
-pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
+pub fn run(spec: &VmSpec, job: &VmRun, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
     let begin = Instant::now();
     let activity = Activity::start(
         observer,
         format!("run {}", spec.name),
-        u64::try_from(2 * job.stages.len().max(1)).ok(),
+        u64::try_from(2 * job.boots.len().max(1)).ok(),
     );
     let mut run = Run::new(spec, cancel, activity);
     let end = match run.start(job) {
@@ -238,11 +238,11 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
         Err(end) => end,
     };
     let end = match touched(spec, &run.start) {
-        true => End::launch_failed("the template was touched while the guest ran"),
+        true => End::launch_failed("the checkpoint was touched while the guest ran"),
         false => end,
     };
     let mut transcript = Transcript {
-        stages: run.stages,
+        boots: run.boots,
         end,
         start: run.start,
         shared: false,
@@ -260,21 +260,21 @@ pub fn run(spec: &VmSpec, job: &Job, cancel: &Cancel, observer: &dyn Observer) -
     transcript
 }
 
-/// Returns whether the template that a guest went on from changed under it.
+/// Returns whether the checkpoint that a guest went on from changed under it.
 fn touched(spec: &VmSpec, start: &BootMode) -> bool {
-    let template = spec.template.as_ref();
-    *start == BootMode::Restore && template.is_some_and(Template::is_touched)
+    let checkpoint = spec.checkpoint.as_ref();
+    *start == BootMode::Restore && checkpoint.is_some_and(Checkpoint::is_touched)
 }
 
-/// Tries whether guests can go on from a template at all: one does, and is gone.
+/// Tries whether guests can go on from a checkpoint at all: one does, and is gone.
 pub(crate) fn try_out(
     spec: &VmSpec,
-    template: &Template,
+    checkpoint: &Checkpoint,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<(), End> {
     let activity = Activity::start(observer, format!("try out {}", spec.name), None);
-    Run::new(spec, cancel, activity).restore(template).map(drop)
+    Run::new(spec, cancel, activity).restore(checkpoint).map(drop)
 }
 
 /// Boots a machine up to where its guest waits to be told to begin, and saves it:
@@ -287,7 +287,7 @@ pub(crate) fn save(
     cancel: &Cancel,
 ) -> Result<Devices, End> {
     fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
-    let mut session = Session::launch(spec, Memory::Kept(memory.to_owned()), cancel)?;
+    let mut session = Session::launch(spec, Memory::Cached(memory.to_owned()), cancel)?;
     session.enter(Phase::Boot, spec.deadlines.boot);
     run::meet(&mut session)?;
     session.enter(Phase::Save, spec.deadlines.save);

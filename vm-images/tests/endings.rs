@@ -17,7 +17,7 @@ use vm_images::deadlines::Deadlines;
 use vm_images::machine::Machine;
 use vm_images::qemu::{Qemu, Version};
 use vm_images::transcript::{End, Phase, Transcript};
-use vm_images::vm::{Job, StageJob, VmSpec, run};
+use vm_images::vm::{VmRun, BootRun, VmSpec, run};
 
 /// Returns the stand-in, built once.
 fn fake_qemu() -> &'static Utf8Path {
@@ -58,8 +58,8 @@ impl Fault {
             accelerator: Accelerator::Tcg,
             memory_mib: None,
             cmdline: format!("fake={fault}"),
-            template: None,
-            artifacts: Utf8PathBuf::try_from(dir.path().join("cell")).unwrap(),
+            checkpoint: None,
+            artifacts: Utf8PathBuf::try_from(dir.path().join("job")).unwrap(),
             deadlines: Deadlines {
                 launch: limit(fault == "never-connects"),
                 boot: limit(fault == "silent"),
@@ -73,15 +73,15 @@ impl Fault {
         Self { dir, spec }
     }
 
-    fn run(&self, job: &Job) -> Transcript {
+    fn run(&self, job: &VmRun) -> Transcript {
         run(&self.spec, job, &Cancel::new(), &Silent)
     }
 
     /// Returns the answers that the guest got.
     fn answers(&self) -> Vec<String> {
-        let journal = std::fs::read_to_string(self.spec.artifacts.join("channel.jsonl")).unwrap();
+        let channel_log = std::fs::read_to_string(self.spec.artifacts.join("channel.jsonl")).unwrap();
         let mark = "\"type\":\"answer\",\"text\":\"";
-        let lines = journal.lines().filter_map(|line| line.split_once(mark));
+        let lines = channel_log.lines().filter_map(|line| line.split_once(mark));
         lines
             .map(|(_, rest)| rest.trim_end_matches(['"', '}']).to_owned())
             .collect()
@@ -92,7 +92,7 @@ impl Fault {
 /// the files left behind.
 fn end_of(fault: &str) -> (End, Vec<String>) {
     let fault = Fault::new(fault);
-    let transcript = fault.run(&Job::default());
+    let transcript = fault.run(&VmRun::default());
     let mut left: Vec<String> = fault
         .spec
         .artifacts
@@ -106,9 +106,9 @@ fn end_of(fault: &str) -> (End, Vec<String>) {
 }
 
 /// Returns a job with one program, whatever that is.
-fn one_stage() -> Job {
-    Job {
-        stages: vec![StageJob {
+fn one_boot() -> VmRun {
+    VmRun {
+        boots: vec![BootRun {
             kernel: None,
             files: Vec::new(),
             program: "p".into(),
@@ -160,7 +160,7 @@ fn nonsense_on_the_channel_breaks_it() {
         ("garbage", "is not a message"),
         ("endless-line", "longer than"),
         ("other-protocol", "protocol 99"),
-        ("other-stage", "stage 7"),
+        ("other-boot", "boot 7"),
     ] {
         let (end, _) = end_of(fault);
         assert!(
@@ -206,7 +206,7 @@ fn a_reset_after_goodbye_is_no_power_off() {
 #[test]
 fn a_hello_while_a_program_runs_is_a_guest_that_is_gone() {
     for fault in ["goes-over", "goes-over-in-mid-line"] {
-        let transcript = Fault::new(fault).run(&one_stage());
+        let transcript = Fault::new(fault).run(&one_boot());
         assert_eq!(
             transcript.end,
             End::GuestGone {
@@ -221,8 +221,8 @@ fn a_hello_while_a_program_runs_is_a_guest_that_is_gone() {
 #[test]
 fn what_cannot_be_done_is_answered_and_ends_nothing() {
     let fault = Fault::new("asks");
-    let transcript = fault.run(&one_stage());
-    let exit = transcript.stages[0].exit.unwrap();
+    let transcript = fault.run(&one_boot());
+    let exit = transcript.boots[0].exit.unwrap();
     assert_eq!(exit.status, ExitStatus::Code(3));
     insta::assert_snapshot!(fault.answers().join("\n"), @r"
     error there is no PCIe port at 0000:00:04.0
@@ -235,8 +235,8 @@ fn what_cannot_be_done_is_answered_and_ends_nothing() {
 #[test]
 fn a_slot_that_is_never_given_up_meets_its_deadline() {
     let fault = Fault::new("pulls-out");
-    let transcript = fault.run(&one_stage());
-    assert!(transcript.stages[0].exit.is_some());
+    let transcript = fault.run(&one_boot());
+    assert!(transcript.boots[0].exit.is_some());
     insta::assert_snapshot!(fault.answers().join("\n"), @r"
     ok
     error QEMU refused `device_del`: not today

@@ -9,124 +9,124 @@
     reason = "tests may, and so may what they share"
 )]
 
-mod rig;
+mod environment;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
 use vm_images::guest;
 use vm_images::initramfs::Initramfs;
-use vm_images::template::Templates;
+use vm_images::checkpoint::Checkpoints;
 use vm_images::transcript::{End, Phase, Transcript};
-use vm_images::vm::{Job, NextKernel, VmSpec, run};
+use vm_images::vm::{VmRun, NextKernel, VmSpec, run};
 
-use rig::{Rig, exited};
+use environment::{Environment, exited};
 
 /// Returns a kernel to go over to, with an initramfs that holds no further one.
-fn other_kernel(rig: &Rig) -> NextKernel {
+fn other_kernel(environment: &Environment) -> NextKernel {
     let image = std::env::var("TESTBED_TEST_OTHER_KERNEL");
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let init = guest::build(root, &Cancel::new(), &Silent).unwrap();
-    let initramfs = Utf8Path::from_path(rig.dir.path()).unwrap().join("other");
+    let initramfs = Utf8Path::from_path(environment.dir.path()).unwrap().join("other");
     let archive = Initramfs::for_guest(&init).unwrap();
     archive.write_to(&initramfs).unwrap();
     NextKernel {
-        image: image.map_or_else(|_| rig.spec.kernel.clone(), Utf8PathBuf::from),
+        image: image.map_or_else(|_| environment.spec.kernel.clone(), Utf8PathBuf::from),
         initramfs,
     }
 }
 
-/// Checks that all stages of a job went well, each in a kernel of its own.
-fn all_well(rig: &Rig, transcript: &Transcript, stages: usize) {
+/// Checks that all boots of a job went well, each in a kernel of its own.
+fn all_well(environment: &Environment, transcript: &Transcript, boots: usize) {
     println!("{transcript:#?}");
     assert_eq!(transcript.end, End::PoweredOff);
-    assert_eq!(transcript.stages.len(), stages);
-    for (index, stage) in transcript.stages.iter().enumerate() {
-        assert_eq!(stage.exit, exited(0));
-        assert_eq!(stage.output, format!("out {index}\nerr hello\n").as_bytes());
-        let before = &transcript.stages[..index];
-        assert!(before.iter().all(|other| other.boot_id != stage.boot_id));
-        let serial = rig.serial();
+    assert_eq!(transcript.boots.len(), boots);
+    for (index, boot) in transcript.boots.iter().enumerate() {
+        assert_eq!(boot.exit, exited(0));
+        assert_eq!(boot.output, format!("out {index}\nerr hello\n").as_bytes());
+        let before = &transcript.boots[..index];
+        assert!(before.iter().all(|other| other.boot_id != boot.boot_id));
+        let serial = environment.serial();
         for word in ["begins", "ends"] {
-            let marker = format!("testbed: stage {} {word}", stage.number);
+            let marker = format!("patchbed: boot {} {word}", boot.number);
             assert_eq!(serial.matches(&marker).count(), 1, "{marker}");
         }
     }
-    assert_eq!(rig.serial().matches("Linux version").count(), stages);
+    assert_eq!(environment.serial().matches("Linux version").count(), boots);
 }
 
 #[test]
 fn one_live_update_follows_another() {
-    let Some(rig) = Rig::new("four stages") else {
+    let Some(environment) = Environment::new("four boots") else {
         return;
     };
-    let job = rig.job(&[&["say", "0"], &["say", "1"], &["say", "2"], &["say", "3"]]);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
-    all_well(&rig, &transcript, 4);
+    let job = environment.job(&[&["say", "0"], &["say", "1"], &["say", "2"], &["say", "3"]]);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    all_well(&environment, &transcript, 4);
 }
 
 #[test]
 fn a_guest_goes_over_to_another_kernel_and_stays_with_it_and_comes_back() {
-    let Some(rig) = Rig::new("another kernel") else {
+    let Some(environment) = Environment::new("another kernel") else {
         return;
     };
-    let mut job = rig.job(&[&["say", "0"], &["say", "1"], &["say", "2"], &["say", "3"]]);
-    let other = other_kernel(&rig);
-    job.stages[3].kernel = Some(NextKernel {
-        image: rig.spec.kernel.clone(),
+    let mut job = environment.job(&[&["say", "0"], &["say", "1"], &["say", "2"], &["say", "3"]]);
+    let other = other_kernel(&environment);
+    job.boots[3].kernel = Some(NextKernel {
+        image: environment.spec.kernel.clone(),
         ..other.clone()
     });
-    job.stages[1].kernel = Some(other);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
-    all_well(&rig, &transcript, 4);
-    let releases: Vec<_> = transcript.stages.iter().map(|one| &one.release).collect();
+    job.boots[1].kernel = Some(other);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    all_well(&environment, &transcript, 4);
+    let releases: Vec<_> = transcript.boots.iter().map(|one| &one.release).collect();
     assert_eq!(releases[1], releases[2]);
     assert_eq!(releases[0], releases[3]);
 }
 
 #[test]
-fn a_guest_of_a_template_goes_over_to_another_kernel() {
-    let Some(rig) = Rig::new("another kernel from a template") else {
+fn a_guest_of_a_checkpoint_goes_over_to_another_kernel() {
+    let Some(environment) = Environment::new("another kernel from a checkpoint") else {
         return;
     };
-    let dir = Utf8PathBuf::try_from(rig.dir.path().join("templates")).unwrap();
-    let templates = Templates::at(&dir).unwrap();
-    let template = templates.get(&rig.spec, &Cancel::new(), &Silent).unwrap();
+    let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
+    let checkpoints = Checkpoints::at(&dir).unwrap();
+    let checkpoint = checkpoints.get(&environment.spec, &Cancel::new(), &Silent).unwrap();
     let spec = VmSpec {
-        template: Some(template),
-        ..rig.spec.clone()
+        checkpoint: Some(checkpoint),
+        ..environment.spec.clone()
     };
-    let mut job = rig.job(&[&["say", "0"], &["say", "1"]]);
-    job.stages[1].kernel = Some(other_kernel(&rig));
+    let mut job = environment.job(&[&["say", "0"], &["say", "1"]]);
+    job.boots[1].kernel = Some(other_kernel(&environment));
     let transcript = run(&spec, &job, &Cancel::new(), &Silent);
-    all_well(&rig, &transcript, 2);
+    all_well(&environment, &transcript, 2);
 }
 
 #[test]
 fn a_kernel_that_cannot_be_sent_ends_the_run() {
-    let Some(rig) = Rig::new("no other kernel") else {
+    let Some(environment) = Environment::new("no other kernel") else {
         return;
     };
-    let mut job: Job = rig.job(&[&["say", "0"], &["say", "1"]]);
-    job.stages[1].kernel = Some(NextKernel {
+    let mut job: VmRun = environment.job(&[&["say", "0"], &["say", "1"]]);
+    job.boots[1].kernel = Some(NextKernel {
         image: "/none/bzImage".into(),
-        initramfs: rig.spec.initramfs.clone(),
+        initramfs: environment.spec.initramfs.clone(),
     });
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(&transcript.end, End::LaunchFailed { error } if error.contains("/none/bzImage")),
         "{:?}",
         transcript.end
     );
-    assert_eq!(transcript.stages.len(), 1);
+    assert_eq!(transcript.boots.len(), 1);
 }
 
 #[test]
 fn a_kexec_that_nobody_ordered_is_a_guest_that_is_gone() {
-    let Some(rig) = Rig::new("unasked kexec") else {
+    let Some(environment) = Environment::new("unasked kexec") else {
         return;
     };
-    let transcript = run(&rig.spec, &rig.job(&[&["kexec"]]), &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &environment.job(&[&["kexec"]]), &Cancel::new(), &Silent);
     assert_eq!(
         transcript.end,
         End::GuestGone {
@@ -134,6 +134,6 @@ fn a_kexec_that_nobody_ordered_is_a_guest_that_is_gone() {
             reason: "kexec".into()
         }
     );
-    assert_eq!(transcript.stages[0].output, b"going\n");
-    assert_eq!(transcript.stages[0].exit, None);
+    assert_eq!(transcript.boots[0].output, b"going\n");
+    assert_eq!(transcript.boots[0].exit, None);
 }

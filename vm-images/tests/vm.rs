@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
 
-mod rig;
+mod environment;
 
 use std::time::{Duration, Instant};
 
@@ -14,37 +14,37 @@ use testbed_host::events::{Event, Observer, Silent};
 use vm_images::ExitStatus;
 use vm_images::probe::Probe;
 use vm_images::transcript::{End, Phase};
-use vm_images::vm::{GuestFile, Job, run};
+use vm_images::vm::{GuestFile, VmRun, run};
 
-use rig::{Rig, exited};
+use environment::{Environment, exited};
 
 #[test]
-fn two_stages_with_a_keeper_over_kexec() {
-    let Some(rig) = Rig::new("two stages") else {
+fn two_boots_with_a_keeper_over_kexec() {
+    let Some(environment) = Environment::new("two boots") else {
         return;
     };
-    let job = rig.job(&[&["keeper"], &["say", "again"]]);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let job = environment.job(&[&["keeper"], &["say", "again"]]);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     println!("{transcript:#?}");
     assert_eq!(transcript.end, End::PoweredOff);
-    let [first, second] = transcript.stages.as_slice() else {
-        panic!("not two stages");
+    let [first, second] = transcript.boots.as_slice() else {
+        panic!("not two boots");
     };
     assert_eq!(first.output, b"left a keeper\n");
     assert_eq!(first.exit, exited(0));
     assert_eq!(second.output, b"out again\nerr hello\n");
     assert_eq!(second.exit, exited(0));
     assert_ne!(first.boot_id, second.boot_id);
-    let serial = rig.serial();
+    let serial = environment.serial();
     for marker in [
-        "testbed: stage 1 begins",
-        "testbed: stage 1 ends",
-        "testbed: stage 2 begins",
-        "testbed: stage 2 ends",
+        "patchbed: boot 1 begins",
+        "patchbed: boot 1 ends",
+        "patchbed: boot 2 begins",
+        "patchbed: boot 2 ends",
     ] {
         assert_eq!(serial.matches(marker).count(), 1, "{marker}");
     }
-    let mut left: Vec<_> = std::fs::read_dir(&rig.spec.artifacts)
+    let mut left: Vec<_> = std::fs::read_dir(&environment.spec.artifacts)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -56,8 +56,8 @@ fn two_stages_with_a_keeper_over_kexec() {
             "qemu.cmdline",
             "qemu.stderr",
             "serial.log",
-            "stage-1.output",
-            "stage-2.output",
+            "boot-1.output",
+            "boot-2.output",
             "transcript.json",
         ]
     );
@@ -65,43 +65,43 @@ fn two_stages_with_a_keeper_over_kexec() {
 
 #[test]
 fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
-    let Some(rig) = Rig::new("folder") else {
+    let Some(environment) = Environment::new("folder") else {
         return;
     };
-    let mut job = rig.job(&[&["where"], &["where"]]);
-    job.stages[1].dir = "/none".into();
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
-    assert_eq!(transcript.stages[0].output, b"/tests\n");
+    let mut job = environment.job(&[&["where"], &["where"]]);
+    job.boots[1].dir = "/none".into();
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    assert_eq!(transcript.boots[0].output, b"/tests\n");
     let End::Trouble { error, .. } = &transcript.end else {
         panic!("{:?}", transcript.end);
     };
     assert!(error.starts_with("going to `/none`: "), "{error}");
-    assert!(rig.serial().contains("Power down"));
+    assert!(environment.serial().contains("Power down"));
 }
 
 #[test]
-fn a_failing_stage_is_the_last() {
-    let Some(rig) = Rig::new("failing stage") else {
+fn a_failing_boot_is_the_last() {
+    let Some(environment) = Environment::new("failing boot") else {
         return;
     };
-    let job = rig.job(&[&["exit", "4"], &["say"]]);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let job = environment.job(&[&["exit", "4"], &["say"]]);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
-    assert_eq!(transcript.stages.len(), 1);
-    assert_eq!(transcript.stages[0].exit, exited(4));
+    assert_eq!(transcript.boots.len(), 1);
+    assert_eq!(transcript.boots[0].exit, exited(4));
 }
 
 #[test]
 fn a_program_that_hangs_is_looked_at_and_killed() {
-    let Some(rig) = Rig::new("hang") else {
+    let Some(environment) = Environment::new("hang") else {
         return;
     };
     for how in ["sleep", "spin"] {
-        let mut job = rig.job(&[&[how]]);
-        job.stages[0].timeout = Duration::from_secs(1);
-        let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+        let mut job = environment.job(&[&[how]]);
+        job.boots[0].timeout = Duration::from_secs(1);
+        let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
         assert_eq!(transcript.end, End::PoweredOff);
-        let exit = transcript.stages[0].exit.unwrap();
+        let exit = transcript.boots[0].exit.unwrap();
         assert_eq!(exit.status, ExitStatus::Signal(9));
         assert!(exit.timed_out);
         let hang = transcript.hang.unwrap();
@@ -117,26 +117,26 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
         let mut samples = hang.samples.iter();
         let is_busy = samples.any(|sample| sample.processors.iter().any(|one| one.in_program));
         assert!(how == "sleep" || is_busy, "{:?}", hang.samples);
-        let serial = rig.serial();
+        let serial = environment.serial();
         let (before, after) = serial.split_at(usize::try_from(hang.console_bytes).unwrap());
-        assert!(before.contains("testbed: stage 1 begins") && !before.contains("sysrq"));
+        assert!(before.contains("patchbed: boot 1 begins") && !before.contains("sysrq"));
         assert!(after.contains("sysrq: Show backtrace of all active CPUs"));
         assert!(after.contains("task:program"));
         assert!(after.contains("Power down"));
-        assert!(!rig.spec.artifacts.join("console.keys").exists());
+        assert!(!environment.spec.artifacts.join("console.keys").exists());
     }
 }
 
 #[test]
 fn a_guest_that_says_nothing_meets_the_deadline() {
-    let Some(mut rig) = Rig::new("silent guest") else {
+    let Some(mut environment) = Environment::new("silent guest") else {
         return;
     };
-    rig.spec.deadlines.program_margin = Duration::ZERO;
-    rig.spec.keep_dump = true;
-    let mut job = rig.job(&[&["sleep"]]);
-    job.stages[0].timeout = Duration::from_millis(300);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    environment.spec.deadlines.program_margin = Duration::ZERO;
+    environment.spec.keep_dump = true;
+    let mut job = environment.job(&[&["sleep"]]);
+    job.boots[0].timeout = Duration::from_millis(300);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(
             transcript.end,
@@ -150,20 +150,20 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
     );
     let hang = transcript.hang.unwrap();
     assert_eq!(hang.missing, Vec::<String>::new());
-    let dump = std::fs::File::open(rig.spec.artifacts.join(hang.dump.unwrap())).unwrap();
+    let dump = std::fs::File::open(environment.spec.artifacts.join(hang.dump.unwrap())).unwrap();
     assert!(dump.metadata().unwrap().len() > 1024 * 1024 * 1024);
 }
 
 #[test]
 fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
-    let Some(mut rig) = Rig::new("stopped QEMU") else {
+    let Some(mut environment) = Environment::new("stopped QEMU") else {
         return;
     };
-    rig.spec.deadlines.program_margin = Duration::ZERO;
-    let observer = When(|| kill_process(qemu_of(&rig), Signal::STOP).unwrap());
-    let mut job = rig.job(&[&["sleep"]]);
-    job.stages[0].timeout = Duration::from_secs(1);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &observer);
+    environment.spec.deadlines.program_margin = Duration::ZERO;
+    let observer = When(|| kill_process(qemu_of(&environment), Signal::STOP).unwrap());
+    let mut job = environment.job(&[&["sleep"]]);
+    job.boots[0].timeout = Duration::from_secs(1);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &observer);
     let End::HostTooSlow {
         phase,
         wall_ms,
@@ -181,21 +181,21 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
 }
 
 #[test]
-#[ignore = "needs canary.ko for the kernel of these tests in `TESTBED_TEST_CANARY`"]
+#[ignore = "needs fault.ko for the kernel of these tests in `TESTBED_TEST_FAULT`"]
 fn a_kernel_that_hangs_is_looked_at_from_outside() {
-    let Some(mut rig) = Rig::new("dead kernel") else {
+    let Some(mut environment) = Environment::new("dead kernel") else {
         return;
     };
-    let module = std::env::var("TESTBED_TEST_CANARY").expect("the path of canary.ko");
-    rig.spec.deadlines.program_margin = Duration::from_secs(1);
-    let mut job = rig.job(&[&["canary", "/tests/canary.ko", "hang"]]);
-    job.stages[0].timeout = Duration::from_secs(4);
-    job.stages[0].files.push(GuestFile {
+    let module = std::env::var("TESTBED_TEST_FAULT").expect("the path of fault.ko");
+    environment.spec.deadlines.program_margin = Duration::from_secs(1);
+    let mut job = environment.job(&[&["fault", "/tests/fault.ko", "hang"]]);
+    job.boots[0].timeout = Duration::from_secs(4);
+    job.boots[0].files.push(GuestFile {
         source: module.into(),
-        path: "/tests/canary.ko".into(),
+        path: "/tests/fault.ko".into(),
         mode: 0o644,
     });
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     let during = Phase::Program(1);
     assert!(
         matches!(transcript.end, End::DeadlineExpired { phase, .. } if phase == during),
@@ -213,10 +213,10 @@ fn a_kernel_that_hangs_is_looked_at_from_outside() {
 
 #[test]
 fn a_panic_is_a_guest_that_went_away() {
-    let Some(rig) = Rig::new("panic") else {
+    let Some(environment) = Environment::new("panic") else {
         return;
     };
-    let transcript = run(&rig.spec, &rig.job(&[&["crash"]]), &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &environment.job(&[&["crash"]]), &Cancel::new(), &Silent);
     assert_eq!(
         transcript.end,
         End::GuestGone {
@@ -224,45 +224,45 @@ fn a_panic_is_a_guest_that_went_away() {
             reason: "guest-reset".into()
         }
     );
-    assert!(transcript.stages[0].started);
-    assert!(rig.serial().contains("Kernel panic - not syncing"));
+    assert!(transcript.boots[0].started);
+    assert!(environment.serial().contains("Kernel panic - not syncing"));
 }
 
 #[test]
 fn output_is_cut_and_said_to_be() {
-    let Some(rig) = Rig::new("flood") else {
+    let Some(environment) = Environment::new("flood") else {
         return;
     };
-    let transcript = run(&rig.spec, &rig.job(&[&["flood"]]), &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &environment.job(&[&["flood"]]), &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
-    assert!(transcript.stages[0].output_cut);
-    assert_eq!(transcript.stages[0].output.len(), 4 * 1024 * 1024);
+    assert!(transcript.boots[0].output_cut);
+    assert_eq!(transcript.boots[0].output.len(), 4 * 1024 * 1024);
 }
 
 #[test]
 fn a_missing_program_is_trouble_and_the_guest_powers_off() {
-    let Some(rig) = Rig::new("missing program") else {
+    let Some(environment) = Environment::new("missing program") else {
         return;
     };
-    let mut job = rig.job(&[&["say"]]);
-    job.stages[0].program = "/tests/none".into();
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let mut job = environment.job(&[&["say"]]);
+    job.boots[0].program = "/tests/none".into();
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(&transcript.end, End::Trouble { doing, .. } if doing == "start `/tests/none`"),
         "{:?}",
         transcript.end
     );
-    assert!(rig.serial().contains("Power down"));
+    assert!(environment.serial().contains("Power down"));
 }
 
 #[test]
 fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
-    let Some(rig) = Rig::new("refused kexec") else {
+    let Some(environment) = Environment::new("refused kexec") else {
         return;
     };
     // The program takes the next kernel away.
-    let job = rig.job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
-    let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
+    let job = environment.job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
+    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(
             &transcript.end,
@@ -271,25 +271,25 @@ fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
         "{:?}",
         transcript.end
     );
-    assert_eq!(transcript.stages.len(), 1);
-    assert!(rig.serial().contains("Power down"));
+    assert_eq!(transcript.boots.len(), 1);
+    assert!(environment.serial().contains("Power down"));
 }
 
-/// Acts once the first stage runs.
+/// Acts once the first boot runs.
 struct When<F: Fn() + Send + Sync>(F);
 
 impl<F: Fn() + Send + Sync> Observer for When<F> {
     fn event(&self, event: Event) {
-        if matches!(event, Event::Advanced { detail, .. } if detail == "stage 1") {
+        if matches!(event, Event::Advanced { detail, .. } if detail == "boot 1") {
             (self.0)();
         }
     }
 }
 
-/// Returns the process id of the QEMU that has this rig's folder among its
+/// Returns the process id of the QEMU that has this environment's folder among its
 /// arguments.
-fn qemu_of(rig: &Rig) -> Pid {
-    let mark = rig.dir.path().to_str().unwrap().to_owned();
+fn qemu_of(environment: &Environment) -> Pid {
+    let mark = environment.dir.path().to_str().unwrap().to_owned();
     let found = std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
@@ -304,23 +304,23 @@ fn qemu_of(rig: &Rig) -> Pid {
 
 #[test]
 fn a_killed_qemu_is_seen_at_once() {
-    let Some(rig) = Rig::new("killed QEMU") else {
+    let Some(environment) = Environment::new("killed QEMU") else {
         return;
     };
     for (signal, word) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
         let killed = std::sync::Mutex::new(None);
         let observer = When(|| {
-            kill_process(qemu_of(&rig), signal).unwrap();
+            kill_process(qemu_of(&environment), signal).unwrap();
             *killed.lock().unwrap() = Some(Instant::now());
         });
         let transcript = run(
-            &rig.spec,
-            &rig.job(&[&["sleep"]]),
+            &environment.spec,
+            &environment.job(&[&["sleep"]]),
             &Cancel::new(),
             &observer,
         );
         let since = killed.lock().unwrap().unwrap().elapsed();
-        assert!(since < Duration::from_secs(5), "noticed after {since:?}");
+        assert!(since < Duration::from_secs(5), "caught after {since:?}");
         assert!(
             matches!(&transcript.end, End::QemuDied { status, .. } if status.contains(word)),
             "{:?}",
@@ -331,22 +331,22 @@ fn a_killed_qemu_is_seen_at_once() {
 
 #[test]
 fn a_wish_to_stop_ends_the_run() {
-    let Some(rig) = Rig::new("cancelled") else {
+    let Some(environment) = Environment::new("cancelled") else {
         return;
     };
     let cancel = Cancel::new();
     let observer = When(|| cancel.cancel());
-    let transcript = run(&rig.spec, &rig.job(&[&["sleep"]]), &cancel, &observer);
+    let transcript = run(&environment.spec, &environment.job(&[&["sleep"]]), &cancel, &observer);
     assert_eq!(transcript.end, End::Cancelled);
 }
 
 #[test]
 fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
-    let Some(mut rig) = Rig::new("no kernel") else {
+    let Some(mut environment) = Environment::new("no kernel") else {
         return;
     };
-    rig.spec.kernel = rig.spec.kernel.with_file_name("no such kernel");
-    let transcript = run(&rig.spec, &Job::default(), &Cancel::new(), &Silent);
+    environment.spec.kernel = environment.spec.kernel.with_file_name("no such kernel");
+    let transcript = run(&environment.spec, &VmRun::default(), &Cancel::new(), &Silent);
     assert!(
         matches!(&transcript.end, End::QemuDied { stderr_tail, .. } if stderr_tail.contains("no such kernel")),
         "{:?}",
@@ -356,18 +356,18 @@ fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
 
 #[test]
 fn the_probe_finds_an_accelerator_and_remembers_it() {
-    let Some(rig) = Rig::new("probe") else {
+    let Some(environment) = Environment::new("probe") else {
         return;
     };
-    let cache = Utf8PathBuf::try_from(rig.dir.path().join("cache")).unwrap();
+    let cache = Utf8PathBuf::try_from(environment.dir.path().join("cache")).unwrap();
     let probe = Probe {
-        memory_mib: rig.spec.memory_mib.unwrap_or(rig.spec.machine.memory_mib),
-        cmdline: &rig.spec.cmdline,
+        memory_mib: environment.spec.memory_mib.unwrap_or(environment.spec.machine.memory_mib),
+        cmdline: &environment.spec.cmdline,
         slowness: 1,
-        qemu: &rig.spec.qemu,
-        machine: &rig.spec.machine,
-        kernel: &rig.spec.kernel,
-        initramfs: &rig.spec.initramfs,
+        qemu: &environment.spec.qemu,
+        machine: &environment.spec.machine,
+        kernel: &environment.spec.kernel,
+        initramfs: &environment.spec.initramfs,
         cache: &cache,
     };
     let first = probe.choose(&Cancel::new(), &Silent);

@@ -10,11 +10,11 @@ mod test;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
-use self::notes::{B4_NOTES, BENCH_NOTES, CANARY_NOTES, EXIT_CODES, WATCH_NOTES};
+use self::notes::{B4_NOTES, BENCH_NOTES, INJECT_NOTES, EXIT_CODES, WATCH_NOTES};
 
 pub(crate) use self::bench::{BenchArgs, BenchFormat};
 pub(crate) use self::show::{Format, ShowArgs};
-pub(crate) use self::source::{DEFAULT_MACHINE, DEFAULT_SERIES, ProfileArgs, SourceArgs};
+pub(crate) use self::source::{DEFAULT_MACHINE, DEFAULT_SERIES, ConfigArgs, SourceArgs};
 pub(crate) use self::test::{Snapshots, TestArgs};
 
 /// Patch-series testbed and kselftest generator for Linux.
@@ -34,17 +34,17 @@ pub(crate) enum Command {
     /// Judge a series, and again on every save: what the save can affect runs anew
     #[command(after_help = WATCH_NOTES)]
     Watch(TestArgs),
-    /// Apply a series to a tree and show the stacks, without building
+    /// Apply a series to a tree and show the checkouts, without building
     Apply(ApplyArgs),
-    /// Build the kernels of the stacks
+    /// Build the kernels of the checkouts
     Build(BuildArgs),
     /// Write the generated selftests, or check that they are up to date
     Generate(GenerateArgs),
     /// Boot a kernel in the test VM and say how long it took
     Boot(BootArgs),
     /// Make a kernel go wrong on purpose, and keep what it says
-    #[command(after_help = CANARY_NOTES)]
-    Canary(CanaryArgs),
+    #[command(after_help = INJECT_NOTES)]
+    Fault(InjectArgs),
     /// Judge a finished run again from what it recorded, and print its table
     Report(ReportArgs),
     /// Answer `b4 review`: read a mail, and tell what the runs there are say of it
@@ -64,7 +64,7 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Also write the differing files of each stack below this folder
+    /// Also write the differing files of each checkout below this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
@@ -75,7 +75,7 @@ pub(crate) struct BuildArgs {
     pub(crate) source: SourceArgs,
 
     #[command(flatten)]
-    pub(crate) profiles: ProfileArgs,
+    pub(crate) configs: ConfigArgs,
 }
 
 #[derive(Args, Debug)]
@@ -100,9 +100,9 @@ pub(crate) struct BootArgs {
     #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE)]
     pub(crate) machine: String,
 
-    /// Profile whose memory and time limits fit the kernel
+    /// Config whose memory and time limits fit the kernel
     #[arg(long, value_name = "NAME", default_value = "fast")]
-    pub(crate) profile: String,
+    pub(crate) config: String,
 
     /// Folder for the console log and what the guest said
     #[arg(long, value_name = "DIR")]
@@ -110,8 +110,8 @@ pub(crate) struct BootArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct CanaryArgs {
-    /// Canaries to pull, each in a guest of its own; those that share one are joined
+pub(crate) struct InjectArgs {
+    /// Faults to pull, each in a guest of its own; those that share one are joined
     /// by `+`, and pulled in that order [default: none, but say which there are]
     #[arg(value_name = "WORD[+WORD]")]
     pub(crate) words: Vec<String>,
@@ -120,13 +120,13 @@ pub(crate) struct CanaryArgs {
     #[arg(long, value_name = "TREE")]
     pub(crate) kernel: Option<String>,
 
-    /// Stack of the project's own series to pull them on
+    /// Checkout of the project's own series to pull them on
     #[arg(long, value_name = "NAME", default_value = "series")]
-    pub(crate) stack: String,
+    pub(crate) checkout: String,
 
     /// Kernel configuration: fast or kasan
     #[arg(long, value_name = "NAME", default_value = "fast")]
-    pub(crate) profile: String,
+    pub(crate) config: String,
 
     /// Machine to run on, from vm-images/machines [default: edu-pair-leaks for
     /// `leak`, otherwise edu-pair]
@@ -135,10 +135,10 @@ pub(crate) struct CanaryArgs {
 
     /// Boot every guest, instead of going on from where the kernel booted once
     #[arg(long)]
-    pub(crate) no_template: bool,
+    pub(crate) cold_boot: bool,
 
     /// Folder for a folder each, with the console's raw `serial.log` in it
-    /// [default: target/testbed/canaries]
+    /// [default: target/testbed/faults]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }

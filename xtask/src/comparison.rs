@@ -3,7 +3,7 @@
 //! pure function of two results. Knows nothing of why: a run of another tree or series is
 //! compared all the same, and that is said first.
 
-mod chance;
+mod pass_rate;
 mod groups;
 mod pace;
 mod proof;
@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
-use crate::result::{CellResult, RunResult};
+use crate::result::{JobResult, RunResult};
 use groups::Groups;
 
 /// What changed from one run to a later one.
@@ -27,79 +27,79 @@ pub(crate) struct Comparison {
     pub(crate) worse: bool,
     /// How the runs themselves differ, a sentence each: what changed may come from that.
     pub(crate) differences: Vec<String>,
-    /// How many cells are in both, repetitions counted as one.
+    /// How many jobs are in both, repetitions counted as one.
     pub(crate) common: usize,
-    /// As expected or unproven before, and not as expected now: worse.
+    /// As expected or inconclusive before, and not as expected now: worse.
     pub(crate) broken: Vec<Change>,
     /// Proven before, and skipped or an error now: worse where it was as expected.
-    pub(crate) unproven: Vec<Change>,
+    pub(crate) inconclusive: Vec<Change>,
     /// Not as expected before and now: worse where it happens more often, by more than
-    /// chance.
+    /// pass_rate.
     pub(crate) still_wrong: Vec<Change>,
     /// As expected now, and not before.
     pub(crate) fixed: Vec<Change>,
-    /// As expected before and now, by another outcome.
+    /// As expected before and now, by another status.
     pub(crate) turned: Vec<Change>,
-    /// Titles of complaints that no common cell of the stack and profile had before: worse
-    /// where the cell is not as expected.
+    /// Titles of reports that no common job of the checkout and config had before: worse
+    /// where the job is not as expected.
     pub(crate) new_splats: Vec<SplatChange>,
-    /// Titles that no common cell of the stack and profile has any more.
+    /// Titles that no common job of the checkout and config has any more.
     pub(crate) gone_splats: Vec<SplatChange>,
-    /// Cells that take longer than can be noise; never worse, since hosts differ.
+    /// Jobs that take longer than can be noise; never worse, since hosts differ.
     pub(crate) slower: Vec<Pace>,
-    /// How many times longer all common cells together take: the host's part, which is
-    /// taken off before a cell is called slower.
+    /// How many times longer all common jobs together take: the host's part, which is
+    /// taken off before a job is called slower.
     pub(crate) drift: f64,
-    /// Cells that the earlier run did not have.
-    pub(crate) new_cells: Vec<Place>,
+    /// Jobs that the earlier run did not have.
+    pub(crate) new_jobs: Vec<Place>,
     /// Those of them that are not as expected, or without a verdict: no worse than before,
     /// of which nothing is known, and not good either.
     pub(crate) new_wrong: Vec<Change>,
-    /// Cells that the later run does not have.
-    pub(crate) gone_cells: Vec<Place>,
-    /// Detectors that see otherwise, of kernels that showed theirs in both runs: worse where
+    /// Jobs that the later run does not have.
+    pub(crate) gone_jobs: Vec<Place>,
+    /// SelfChecks that see otherwise, of kernels that showed theirs in both runs: worse where
     /// one saw and does not see now, or is blind and was not.
-    pub(crate) detectors: Vec<ProofChange>,
-    /// Mutants that came to another fate, where both runs have some: worse where one is a
+    pub(crate) self_checks: Vec<ProofChange>,
+    /// Mutants that came to another status, where both runs have some: worse where one is a
     /// finding now and was none.
     pub(crate) mutants: Vec<ProofChange>,
 }
 
-/// A cell, whatever its repetitions.
+/// A job, whatever its repetitions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Place {
     pub(crate) scenario: String,
-    pub(crate) stack: String,
-    pub(crate) profile: String,
+    pub(crate) checkout: String,
+    pub(crate) config: String,
     pub(crate) machine: String,
 }
 
-/// A cell that came to something else.
+/// A job that came to something else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Change {
     #[serde(flatten)]
     pub(crate) place: Place,
-    /// The outcome before; of repetitions, how often there was which.
+    /// The status before; of repetitions, how often there was which.
     pub(crate) before: String,
-    /// The outcome now.
+    /// The status now.
     pub(crate) now: String,
     /// Why, in a sentence: as the later run says, or the earlier where that is fixed.
     pub(crate) reason: String,
     pub(crate) worse: bool,
 }
 
-/// A complaint's title that came or went.
+/// A report's title that came or went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SplatChange {
     pub(crate) title: String,
-    pub(crate) stack: String,
-    pub(crate) profile: String,
+    pub(crate) checkout: String,
+    pub(crate) config: String,
     /// The scenarios that show it, or showed it.
     pub(crate) scenarios: Vec<String>,
     pub(crate) worse: bool,
 }
 
-/// A cell that takes longer.
+/// A job that takes longer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Pace {
     #[serde(flatten)]
@@ -108,11 +108,11 @@ pub(crate) struct Pace {
     pub(crate) before_ms: u64,
     /// The median now, in milliseconds.
     pub(crate) now_ms: u64,
-    /// How many times longer, beyond what all cells together are.
+    /// How many times longer, beyond what all jobs together are.
     pub(crate) ratio: f64,
 }
 
-/// A detector or a mutant that came to something else.
+/// A self_check or a mutant that came to something else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ProofChange {
     /// What it is, for people.
@@ -134,7 +134,7 @@ pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
         differences: differences(before, after),
         common: common.len(),
         broken: Vec::new(),
-        unproven: Vec::new(),
+        inconclusive: Vec::new(),
         still_wrong: Vec::new(),
         fixed: Vec::new(),
         turned: Vec::new(),
@@ -142,10 +142,10 @@ pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
         gone_splats,
         slower,
         drift,
-        new_cells: new.places_not_in(&old),
+        new_jobs: new.places_not_in(&old),
         new_wrong: new.wrong_not_in(&old),
-        gone_cells: old.places_not_in(&new),
-        detectors: proof::detectors(before, after),
+        gone_jobs: old.places_not_in(&new),
+        self_checks: proof::self_checks(before, after),
         mutants: proof::mutants(before, after),
     };
     for pair in &common {
@@ -157,11 +157,11 @@ pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
 
 impl Comparison {
     fn is_worse(&self) -> bool {
-        let changes = [&self.broken, &self.unproven, &self.still_wrong];
+        let changes = [&self.broken, &self.inconclusive, &self.still_wrong];
         changes.into_iter().flatten().any(|change| change.worse)
             || self.new_splats.iter().any(|splat| splat.worse)
             || self
-                .detectors
+                .self_checks
                 .iter()
                 .chain(&self.mutants)
                 .any(|one| one.worse)
@@ -197,17 +197,17 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
     );
     tell("list of prerequisites", &old, &new);
     for (what, name) in [
-        ("list of stacks", (|cell| &cell.stack) as Named),
-        ("list of profiles", |cell| &cell.profile),
-        ("way to run guests", |cell| &cell.accel),
+        ("list of checkouts", (|job| &job.checkout) as Named),
+        ("list of configs", |job| &job.config),
+        ("way to run guests", |job| &job.accel),
     ] {
         tell(what, &names(before, name), &names(after, name));
     }
     let patches = |result: &RunResult| {
         result
-            .stacks
+            .checkouts
             .iter()
-            .map(|stack| stack.patches.clone())
+            .map(|checkout| checkout.patches.clone())
             .max_by_key(Vec::len)
     };
     if let (Some(old), Some(new)) = (patches(before), patches(after))
@@ -223,12 +223,12 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
     differences
 }
 
-/// A cell's value of a kind.
-type Named = fn(&CellResult) -> &str;
+/// A job's value of a kind.
+type Named = fn(&JobResult) -> &str;
 
-/// Returns the values that the cells have, each once.
+/// Returns the values that the jobs have, each once.
 fn names(result: &RunResult, name: Named) -> String {
-    let names = result.cells.iter().map(name);
+    let names = result.jobs.iter().map(name);
     let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
     names.into_iter().collect::<Vec<_>>().join(", ")
 }

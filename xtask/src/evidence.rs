@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the cells of a run left behind for people, read and bounded: timelines, and
-//! complaints of the kernel with the source lines of their frames. Decides nothing,
+//! What the jobs of a run left behind for people, read and bounded: timelines, and
+//! reports of the kernel with the source lines of their frames. Decides nothing,
 //! and what is missing or damaged is left out: a verdict never rests on it.
 
 mod splat;
@@ -17,12 +17,12 @@ pub(crate) use splat::SplatLine;
 use symbols::Symbols;
 
 use crate::record::Record;
-use crate::result::{CellResult, RunResult};
+use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 
 /// No file that is read here is larger, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Of a timeline, so many bytes are kept.
+/// Of a timeline, so many bytes are cached.
 const TIMELINE_BYTES_MAX: usize = 16 * 1024;
 
 /// What there is to read beside the result of a run.
@@ -30,12 +30,12 @@ const TIMELINE_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Evidence {
     /// The run folder, for people.
     pub(crate) run: String,
-    /// Options beyond scenario, stack and profile that make the same run again.
+    /// Options beyond scenario, checkout and config that make the same run again.
     pub(crate) again: String,
     /// Scenarios by name.
     pub(crate) stories: BTreeMap<String, Story>,
-    /// Cells by the name of their folder.
-    pub(crate) cells: BTreeMap<String, CellEvidence>,
+    /// Jobs by the name of their folder.
+    pub(crate) jobs: BTreeMap<String, JobEvidence>,
 }
 
 /// What a scenario is about.
@@ -61,9 +61,9 @@ impl Story {
     }
 }
 
-/// What a cell left.
+/// What a job left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CellEvidence {
+pub(crate) struct JobEvidence {
     pub(crate) timeline: Excerpt,
     pub(crate) splats: Vec<SplatEvidence>,
     /// How many more splats there are.
@@ -97,7 +97,7 @@ impl Excerpt {
 }
 
 impl Evidence {
-    /// Reads what the cells of a result left in their folders.
+    /// Reads what the jobs of a result left in their folders.
     pub(crate) fn gather(
         result: &RunResult,
         folder: &RunFolder,
@@ -107,28 +107,28 @@ impl Evidence {
     ) -> Self {
         let stories = Story::of_all(scenarios);
         let mut symbols = Symbols::default();
-        let mut cells = BTreeMap::new();
-        for cell in &result.cells {
-            let left = read_cell(cell, folder, &mut symbols);
-            cells.insert(cell.artifacts.clone(), left);
+        let mut jobs = BTreeMap::new();
+        for job in &result.jobs {
+            let left = read_job(job, folder, &mut symbols);
+            jobs.insert(job.artifacts.clone(), left);
         }
         Self {
             run: run.to_owned(),
             again: again.to_owned(),
             stories,
-            cells,
+            jobs,
         }
     }
 }
 
-fn read_cell(cell: &CellResult, folder: &RunFolder, symbols: &mut Symbols) -> CellEvidence {
-    let place = folder.path().join(&cell.artifacts);
+fn read_job(job: &JobResult, folder: &RunFolder, symbols: &mut Symbols) -> JobEvidence {
+    let place = folder.path().join(&job.artifacts);
     let text = |name: &str| {
         let bytes = read_plain(&place.join(name), FILE_BYTES_MAX).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let (mut splats, splats_left_out) = splat::parse(&text("splats.txt"));
-    let record = Record::read(&cell.plan(), folder).ok();
+    let record = Record::read(&job.plan(), folder).ok();
     if let Some(record) = record.filter(|_| !splats.is_empty()) {
         for splat in &mut splats {
             if let Some(kernel) = record.binaries.symbols_of(splat.kernel) {
@@ -136,7 +136,7 @@ fn read_cell(cell: &CellResult, folder: &RunFolder, symbols: &mut Symbols) -> Ce
             }
         }
     }
-    CellEvidence {
+    JobEvidence {
         timeline: Excerpt::of(&text("timeline.txt"), TIMELINE_BYTES_MAX),
         splats,
         splats_left_out,

@@ -12,9 +12,9 @@ use testbed_host::cache::CacheError;
 pub(crate) enum Exit {
     /// Every verdict as expected.
     Ok = 0,
-    /// An unexpected outcome, splat or snapshot.
+    /// An unexpected status, splat or snapshot.
     Finding = 1,
-    /// The user can mend it.
+    /// The user can fix it.
     Input = 2,
     /// The host or one of its tools failed.
     Infrastructure = 3,
@@ -28,7 +28,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Input that the user can mend: what is wrong, and what to try.
+/// Input that the user can fix: what is wrong, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}\nhint: {hint}")]
 pub(crate) struct BadInput {

@@ -35,7 +35,7 @@ impl Layout {
     }
 
     /// Returns the folder with the kernel configurations.
-    pub(crate) fn profiles(&self) -> Utf8PathBuf {
+    pub(crate) fn configs(&self) -> Utf8PathBuf {
         self.root.join("vm-images/config")
     }
 
@@ -44,9 +44,9 @@ impl Layout {
         self.root.join("vm-images/machines")
     }
 
-    /// Returns the folder with the sources of the canaries.
-    pub(crate) fn canaries(&self) -> Utf8PathBuf {
-        self.root.join("selftests/src/canary")
+    /// Returns the folder with the sources of the faults.
+    pub(crate) fn faults(&self) -> Utf8PathBuf {
+        self.root.join("selftests/src/fault")
     }
 
     /// Returns the folder with the scenarios.
@@ -55,8 +55,8 @@ impl Layout {
     }
 
     /// Returns the folder with what we know of the tree's own tests.
-    pub(crate) fn intree(&self) -> Utf8PathBuf {
-        self.root.join("selftests/intree")
+    pub(crate) fn kselftest(&self) -> Utf8PathBuf {
+        self.root.join("selftests/kselftest")
     }
 
     /// Returns the folder with the generated selftests.
@@ -69,7 +69,7 @@ impl Layout {
         self.root.join("selftests/snapshots")
     }
 
-    /// Returns the folder that runs are kept in.
+    /// Returns the folder that runs are cached in.
     pub(crate) fn runs(&self) -> Utf8PathBuf {
         self.root.join("target/testbed/runs")
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The plan: which cells a run consists of, as a pure value.
+//! The plan: which jobs a run consists of, as a pure value.
 //!
 //! Made from arguments and the project's own data alone; no tree is opened, no
-//! kernel built. What is expected of a cell depends on what its stack contains
+//! kernel built. What is expected of a job depends on what its checkout contains
 //! and is worked out later. Of the tree's own tests, a plan has what is asked for;
-//! their cells are added when the tree has said which tests there are.
+//! their jobs are added when the tree has said which tests there are.
 
 use std::collections::BTreeSet;
 
@@ -16,84 +16,84 @@ use testbed_host::process::quote;
 
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct CellPlan {
+pub(crate) struct JobPlan {
     /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
     pub(crate) scenario: String,
-    pub(crate) profile: String,
-    pub(crate) stack: String,
+    pub(crate) config: String,
+    pub(crate) checkout: String,
     pub(crate) machine: String,
     /// From 1.
     pub(crate) repetition: u32,
 }
 
-impl CellPlan {
+impl JobPlan {
     /// Returns TARGET and TEST, if it is a test of the tree's own.
     pub(crate) fn kselftest(&self) -> Option<(&str, &str)> {
         // No scenario's name has a colon.
         self.scenario.split_once(':')
     }
 
-    /// Returns the cell's folder below the run folder. Names of tests have no `~`,
-    /// so that no two cells share a folder, and none is in another's.
+    /// Returns the job's folder below the run folder. Names of tests have no `~`,
+    /// so that no two jobs share a folder, and none is in another's.
     pub(crate) fn folder(&self) -> String {
         let Self {
             scenario,
-            profile,
-            stack,
+            config,
+            checkout,
             repetition,
             ..
         } = self;
         if let Some((target, test)) = self.kselftest() {
             let target = target.replace('/', "~");
-            let place = format!("{profile}/{stack}/kselftest/{target}/{test}");
+            let place = format!("{config}/{checkout}/kselftest/{target}/{test}");
             return match repetition {
                 1 => place,
                 more => format!("{place}~{more}"),
             };
         }
         match repetition {
-            1 => format!("{profile}/{stack}/{scenario}"),
-            more => format!("{profile}/{stack}/{scenario}.{more}"),
+            1 => format!("{config}/{checkout}/{scenario}"),
+            more => format!("{config}/{checkout}/{scenario}.{more}"),
         }
     }
 
-    /// Returns what of the cell's names would lead out of its folder's place.
+    /// Returns what of the job's names would lead out of its folder's place.
     fn stray(&self) -> Option<String> {
         let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.scenario));
-        let parts = [&self.profile, &self.stack, &target.replace('/', "~"), test];
+        let parts = [&self.config, &self.checkout, &target.replace('/', "~"), test];
         let stray = parts.into_iter().find(|part| !is_plain_name(part));
         stray.map(str::to_owned)
     }
 
-    /// Returns the cell's name for people.
+    /// Returns the job's name for people.
     pub(crate) fn label(&self) -> String {
         let Self {
             scenario,
-            profile,
-            stack,
+            config,
+            checkout,
             repetition,
             ..
         } = self;
         match repetition {
-            1 => format!("{scenario} on {stack} ({profile})"),
-            more => format!("{scenario} on {stack} ({profile}, repetition {more})"),
+            1 => format!("{scenario} on {checkout} ({config})"),
+            more => format!("{scenario} on {checkout} ({config}, repetition {more})"),
         }
     }
 }
 
-/// Makes sure that each cell has a folder of its own below the run folder.
+/// Makes sure that each job has a folder of its own below the run folder.
 ///
 /// # Errors
-/// Says which cell has none.
-pub(crate) fn check_cells<'a>(cells: impl IntoIterator<Item = &'a CellPlan>) -> Result<(), String> {
+/// Says which job has none.
+pub(crate) fn check_jobs<'a>(jobs: impl IntoIterator<Item = &'a JobPlan>) -> Result<(), String> {
     let mut folders = BTreeSet::new();
-    for (index, cell) in cells.into_iter().enumerate() {
-        if let Some(part) = cell.stray() {
-            return Err(format!("`cells[{index}]`: `{part}` is no plain name"));
+    for (index, job) in jobs.into_iter().enumerate() {
+        if let Some(part) = job.stray() {
+            return Err(format!("`jobs[{index}]`: `{part}` is no plain name"));
         }
-        if !folders.insert(cell.folder()) {
-            let label = cell.label();
-            return Err(format!("`cells[{index}]`: {label} is there twice"));
+        if !folders.insert(job.folder()) {
+            let label = job.label();
+            return Err(format!("`jobs[{index}]`: {label} is there twice"));
         }
     }
     Ok(())
@@ -112,13 +112,13 @@ pub(crate) struct Plan {
     pub(crate) tree: TreeRequest,
     pub(crate) series: String,
     pub(crate) prerequisites: Vec<String>,
-    pub(crate) stacks: Vec<String>,
-    pub(crate) profiles: Vec<String>,
-    /// The machine for all cells; none, when each scenario has its own.
+    pub(crate) checkouts: Vec<String>,
+    pub(crate) configs: Vec<String>,
+    /// The machine for all jobs; none, when each scenario has its own.
     pub(crate) machine: Option<String>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    /// Options beyond scenario, stack and profile that make the same run again, word by
+    /// Options beyond scenario, checkout and config that make the same run again, word by
     /// word.
     pub(crate) again: Vec<String>,
     /// The tree's own tests that are asked for.
@@ -127,17 +127,17 @@ pub(crate) struct Plan {
     /// Words for the mutants that are asked for: `mutants`, or `mutant-NAME`.
     #[serde(default)]
     pub(crate) mutants: Vec<String>,
-    pub(crate) cells: Vec<CellPlan>,
+    pub(crate) jobs: Vec<JobPlan>,
 }
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
-pub(crate) struct Wishes {
+pub(crate) struct PlanRequest {
     pub(crate) tree: TreeRequest,
     pub(crate) series: String,
     pub(crate) prerequisites: Vec<String>,
-    pub(crate) stacks: Vec<String>,
-    pub(crate) profiles: Vec<String>,
+    pub(crate) checkouts: Vec<String>,
+    pub(crate) configs: Vec<String>,
     pub(crate) machine: Option<String>,
     /// Scenarios and the machines that they name.
     pub(crate) scenarios: Vec<(String, String)>,
@@ -149,15 +149,15 @@ pub(crate) struct Wishes {
 }
 
 impl Plan {
-    /// Returns the plan for what is wished: every scenario on every stack with
-    /// every profile, as often as asked.
-    pub(crate) fn new(wishes: Wishes) -> Self {
-        let Wishes {
+    /// Returns the plan for what is wished: every scenario on every checkout with
+    /// every config, as often as asked.
+    pub(crate) fn new(plan_request: PlanRequest) -> Self {
+        let PlanRequest {
             tree,
             series,
             prerequisites,
-            stacks,
-            profiles,
+            checkouts,
+            configs,
             machine,
             scenarios,
             repeat,
@@ -165,22 +165,22 @@ impl Plan {
             again,
             kselftests,
             mutants,
-        } = wishes;
+        } = plan_request;
         let plan = Self {
             tree,
             series,
             prerequisites,
-            stacks,
-            profiles,
+            checkouts,
+            configs,
             machine,
             repeat,
             check_snapshots,
             again,
             kselftests,
             mutants,
-            cells: Vec::new(),
+            jobs: Vec::new(),
         };
-        plan.with_cells_of(&scenarios)
+        plan.with_jobs_of(&scenarios)
     }
 
     /// Returns the options that make the same run again, as they are typed in a shell behind
@@ -190,17 +190,17 @@ impl Plan {
         words.collect()
     }
 
-    /// Returns the plan with cells for these names too, and the machines they name:
+    /// Returns the plan with jobs for these names too, and the machines they name:
     /// scenarios, or tests of the tree's own as `TARGET:TEST`.
-    pub(crate) fn with_cells_of(mut self, names: &[(String, String)]) -> Self {
-        for profile in &self.profiles {
+    pub(crate) fn with_jobs_of(mut self, names: &[(String, String)]) -> Self {
+        for config in &self.configs {
             for (name, machine) in names {
-                for stack in &self.stacks {
+                for checkout in &self.checkouts {
                     for repetition in 1..=self.repeat {
-                        self.cells.push(CellPlan {
+                        self.jobs.push(JobPlan {
                             scenario: name.clone(),
-                            profile: profile.clone(),
-                            stack: stack.clone(),
+                            config: config.clone(),
+                            checkout: checkout.clone(),
                             machine: self.machine.as_ref().unwrap_or(machine).clone(),
                             repetition,
                         });
@@ -217,14 +217,14 @@ pub(crate) mod tests {
     use super::*;
     use crate::render;
 
-    fn wishes() -> Wishes {
+    fn plan_request() -> PlanRequest {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Wishes {
+        PlanRequest {
             tree: TreeRequest::Default,
             series: "flb-refcount".to_owned(),
             prerequisites: owned(&["pci-liveupdate", "liveupdate-test-driver"]),
-            stacks: owned(&["base", "series"]),
-            profiles: owned(&["fast"]),
+            checkouts: owned(&["base", "series"]),
+            configs: owned(&["fast"]),
             machine: None,
             scenarios: ["live-update-kexec", "sysfs-remove-while-preserved"]
                 .map(|name| (name.to_owned(), "edu-pair".to_owned()))
@@ -237,21 +237,21 @@ pub(crate) mod tests {
         }
     }
 
-    /// A plan of four cells.
+    /// A plan of four jobs.
     pub(crate) fn plan() -> Plan {
-        Plan::new(wishes())
+        Plan::new(plan_request())
     }
 
     #[test]
     fn the_printed_plan() {
-        insta::assert_snapshot!(render::plan::text(&Plan::new(wishes())), @r"
+        insta::assert_snapshot!(render::plan::text(&Plan::new(plan_request())), @r"
         tree:      the newest linux-source-7.x that Debian offers
-        stack:     base = tree + pci-liveupdate + liveupdate-test-driver
-        stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
-        profiles:  fast
+        checkout:     base = tree + pci-liveupdate + liveupdate-test-driver
+        checkout:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        configs:  fast
         machine:   the one that each scenario names
         snapshots: checked
-        cells:     4
+        jobs:     4
           live-update-kexec on base (fast)
           live-update-kexec on series (fast)
           sysfs-remove-while-preserved on base (fast)
@@ -263,9 +263,9 @@ pub(crate) mod tests {
     fn mutants_are_known_by_name_only_before_the_tree_has_been_read() {
         let text = |words: &[&str]| {
             let mutants = words.iter().map(|word| (*word).to_owned()).collect();
-            render::plan::text(&Plan::new(Wishes {
+            render::plan::text(&Plan::new(PlanRequest {
                 mutants,
-                ..wishes()
+                ..plan_request()
             }))
         };
         let all = "mutants:   of flb-refcount, one after the other: which there are is known when the tree has been read\n";
@@ -277,29 +277,29 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_cell_has_a_folder_of_its_own_below_the_run() {
-        let cells = Plan::new(wishes()).cells;
-        assert_eq!(check_cells(&cells), Ok(()));
-        let twice = [&cells[0], &cells[1], &cells[0]];
+    fn each_job_has_a_folder_of_its_own_below_the_run() {
+        let jobs = Plan::new(plan_request()).jobs;
+        assert_eq!(check_jobs(&jobs), Ok(()));
+        let twice = [&jobs[0], &jobs[1], &jobs[0]];
         assert_eq!(
-            check_cells(twice).unwrap_err(),
-            "`cells[2]`: live-update-kexec on base (fast) is there twice"
+            check_jobs(twice).unwrap_err(),
+            "`jobs[2]`: live-update-kexec on base (fast) is there twice"
         );
         for stray in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
             let name = stray.to_owned();
-            let [mut profile, mut stack, mut test] = [(); 3].map(|()| cells[0].clone());
-            (profile.profile, stack.stack, test.scenario) = (name.clone(), name.clone(), name);
-            let mut of_tree = cells[0].clone();
+            let [mut config, mut checkout, mut test] = [(); 3].map(|()| jobs[0].clone());
+            (config.config, checkout.checkout, test.scenario) = (name.clone(), name.clone(), name);
+            let mut of_tree = jobs[0].clone();
             of_tree.scenario = format!("net:{stray}");
-            for cell in [profile, stack, test, of_tree] {
-                let error = check_cells([&cell]).unwrap_err();
-                assert!(error.ends_with("is no plain name"), "{cell:?}: {error}");
+            for job in [config, checkout, test, of_tree] {
+                let error = check_jobs([&job]).unwrap_err();
+                assert!(error.ends_with("is no plain name"), "{job:?}: {error}");
             }
         }
         for (test, fits) in [("net/mptcp:a.sh", true), ("..:a", false), ("a:b:c", true)] {
-            let mut cell = cells[0].clone();
-            test.clone_into(&mut cell.scenario);
-            assert_eq!(check_cells([&cell]).is_ok(), fits, "{test}");
+            let mut job = jobs[0].clone();
+            test.clone_into(&mut job.scenario);
+            assert_eq!(check_jobs([&job]).is_ok(), fits, "{test}");
         }
     }
 
@@ -308,26 +308,26 @@ pub(crate) mod tests {
         let again = ["--kernel", "K", "; touch /tmp/x"]
             .map(str::to_owned)
             .to_vec();
-        let plan = Plan::new(Wishes { again, ..wishes() });
+        let plan = Plan::new(PlanRequest { again, ..plan_request() });
         assert_eq!(plan.options(), " --kernel K '; touch /tmp/x'");
         assert_eq!(super::tests::plan().options(), "");
     }
 
     #[test]
-    fn repetitions_are_cells_of_their_own() {
-        let plan = Plan::new(Wishes {
+    fn repetitions_are_jobs_of_their_own() {
+        let plan = Plan::new(PlanRequest {
             repeat: 3,
-            ..wishes()
+            ..plan_request()
         });
-        assert_eq!(plan.cells.len(), 12);
+        assert_eq!(plan.jobs.len(), 12);
         let folders: std::collections::BTreeSet<_> =
-            plan.cells.iter().map(CellPlan::folder).collect();
+            plan.jobs.iter().map(JobPlan::folder).collect();
         assert_eq!(folders.len(), 12);
     }
 
     #[test]
     fn the_tree_s_own_tests_are_wishes_until_the_tree_has_been_asked() {
-        let plan = Plan::new(Wishes {
+        let plan = Plan::new(PlanRequest {
             scenarios: Vec::new(),
             kselftests: vec![
                 Wanted::parse("liveupdate:luo_kexec_simple").unwrap(),
@@ -335,22 +335,22 @@ pub(crate) mod tests {
             ],
             check_snapshots: false,
             repeat: 2,
-            ..wishes()
+            ..plan_request()
         });
         insta::assert_snapshot!(render::plan::text(&plan), @"
         tree:      the newest linux-source-7.x that Debian offers
-        stack:     base = tree + pci-liveupdate + liveupdate-test-driver
-        stack:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
-        profiles:  fast
+        checkout:     base = tree + pci-liveupdate + liveupdate-test-driver
+        checkout:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        configs:  fast
         machine:   the one that each scenario names
         snapshots: ignored
         selftest:  liveupdate:luo_kexec_simple of the tree
         selftest:  filesystems/epoll of the tree: its tests are known when the tree has been read
-        cells:     0 and those of the tree's selftests
+        jobs:     0 and those of the tree's selftests
         ");
         let plan =
-            plan.with_cells_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);
-        let folders: Vec<String> = plan.cells.iter().map(CellPlan::folder).collect();
+            plan.with_jobs_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);
+        let folders: Vec<String> = plan.jobs.iter().map(JobPlan::folder).collect();
         assert_eq!(
             folders,
             [

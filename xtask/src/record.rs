@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run keeps of a cell: what it was, and what it ran.
+//! What a run keeps of a job: what it was, and what it ran.
 
 use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
-use selftests::intree::InTreeTest;
+use selftests::kselftest::KselftestBoots;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::CellPlan;
-use crate::result::Kept;
+use crate::plan::JobPlan;
+use crate::result::Cached;
 use crate::run_folder::RunFolder;
 
-/// The record's name in a cell's folder.
+/// The record's name in a job's folder.
 pub(crate) const FILE_NAME: &str = "record.json";
 
-/// What is kept of a cell, beside its console log and its transcript, to judge it again.
+/// What is cached of a job, beside its console log and its transcript, to judge it again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
-    pub(crate) plan: CellPlan,
+    pub(crate) plan: JobPlan,
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
     /// Names of the series of which the kernel has some patches only.
@@ -27,13 +27,13 @@ pub(crate) struct Record {
     pub(crate) binaries: Binaries,
     /// What is known of the test, if it is one of the tree's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) in_tree: Option<InTree>,
+    pub(crate) kselftest: Option<Kselftest>,
     /// The run that it was part of, when that is not the one of its folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) kept: Option<Kept>,
+    pub(crate) cached: Option<Cached>,
 }
 
-/// What a cell ran, by path; in the cache, so that it may be gone later.
+/// What a job ran, by path; in the cache, so that it may be gone later.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Binaries {
     /// The kernel's content id.
@@ -41,9 +41,9 @@ pub(crate) struct Binaries {
     pub(crate) image: Utf8PathBuf,
     /// The kernel with symbols.
     pub(crate) symbols: Utf8PathBuf,
-    /// The same of each stage.
+    /// The same of each boot.
     #[serde(default)]
-    pub(crate) stage_symbols: Vec<Utf8PathBuf>,
+    pub(crate) boot_symbols: Vec<Utf8PathBuf>,
     pub(crate) initramfs: Utf8PathBuf,
     /// The test program's path in the guest.
     pub(crate) program: String,
@@ -52,20 +52,20 @@ pub(crate) struct Binaries {
 impl Binaries {
     /// Returns the kernel with symbols that was the `number`-th to boot, from 1.
     pub(crate) fn symbols_of(&self, number: usize) -> Option<&Utf8PathBuf> {
-        let of_stage = self.stage_symbols.get(number.checked_sub(1)?);
+        let of_boot = self.boot_symbols.get(number.checked_sub(1)?);
         // Older records tell of the first alone.
-        of_stage.or((number == 1).then_some(&self.symbols))
+        of_boot.or((number == 1).then_some(&self.symbols))
     }
 }
 
-/// A test of the tree's own on a kernel; kept with the cell, so that it can be
+/// A test of the tree's own on a kernel; cached with the job, so that it can be
 /// judged again without the tree.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum InTree {
+pub(crate) enum Kselftest {
     /// It is run.
     Fit {
-        test: InTreeTest,
+        test: KselftestBoots,
         /// Options that its TARGET asks for and the kernel does not have.
         lacks: Vec<String>,
     },
@@ -74,7 +74,7 @@ pub(crate) enum InTree {
 }
 
 impl Record {
-    /// Writes the record into the cell's folder.
+    /// Writes the record into the job's folder.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -83,11 +83,11 @@ impl Record {
         run.write_json(&format!("{}/{FILE_NAME}", self.plan.folder()), self)
     }
 
-    /// Reads the record of a cell.
+    /// Reads the record of a job.
     ///
     /// # Errors
-    /// When there is none, it is not one of ours, or that of another cell.
-    pub(crate) fn read(plan: &CellPlan, run: &RunFolder) -> anyhow::Result<Self> {
+    /// When there is none, it is not one of ours, or that of another job.
+    pub(crate) fn read(plan: &JobPlan, run: &RunFolder) -> anyhow::Result<Self> {
         let name = format!("{}/{FILE_NAME}", plan.folder());
         let record: Self = run.read_json(&name)?;
         if record.plan != *plan {
@@ -102,13 +102,13 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
     #[test]
-    fn the_record_of_another_cell_is_none() {
+    fn the_record_of_another_job_is_none() {
         let place = tempfile::tempdir().unwrap();
         let run = RunFolder::at(place.path().to_owned().try_into().unwrap());
-        let [own, other] = ["a", "b"].map(|name| cell(name, "base", "pass", "pass").plan());
+        let [own, other] = ["a", "b"].map(|name| job(name, "base", "pass", "pass").plan());
         let mut record = Record {
             plan: own.clone(),
             contains: BTreeSet::new(),
@@ -117,12 +117,12 @@ mod tests {
                 kernel_id: String::new(),
                 image: Utf8PathBuf::new(),
                 symbols: Utf8PathBuf::new(),
-                stage_symbols: Vec::new(),
+                boot_symbols: Vec::new(),
                 initramfs: Utf8PathBuf::new(),
                 program: String::new(),
             },
-            in_tree: None,
-            kept: None,
+            kselftest: None,
+            cached: None,
         };
         record.keep(&run).unwrap();
         assert!(Record::read(&own, &run).is_ok());

@@ -5,7 +5,7 @@ mod again;
 pub(crate) mod b4;
 pub(crate) mod bench;
 pub(crate) mod comparison;
-mod detectors;
+mod self_checks;
 mod escape;
 mod github;
 pub(crate) mod html;
@@ -144,40 +144,40 @@ pub(crate) fn error_to_stderr(text: &str) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::result::tests::{cell, setting};
-    use crate::result::{CellResult, RunResult};
+    use crate::result::tests::{job, provenance};
+    use crate::result::{JobResult, RunResult};
 
     /// A run with one of each kind.
     pub(crate) fn result() -> RunResult {
-        let mut changed = cell("recorded", "series", "pass", "pass");
+        let mut changed = job("recorded", "series", "pass", "pass");
         changed.snapshot_difference = Some("-a\n+b".to_owned());
-        let mut broken = cell("broken", "base", "error", "pass");
+        let mut broken = job("broken", "base", "error", "pass");
         broken.start = String::new();
-        let mut due = cell("held-object", "base", "crash", "fail");
+        let mut due = job("held-object", "base", "crash", "fail");
         due.splats = vec!["KASAN: use-after-free in ltd_get".to_owned()];
         run(vec![
             due,
-            cell("held-object", "series", "pass", "pass"),
-            cell("kexec", "base", "pass", "pass"),
-            cell("kexec", "series", "hang", "pass"),
+            job("held-object", "series", "pass", "pass"),
+            job("kexec", "base", "pass", "pass"),
+            job("kexec", "series", "hang", "pass"),
             changed,
             broken,
-            cell("t:a", "series", "skip", "pass"),
+            job("t:a", "series", "skip", "pass"),
         ])
     }
 
-    pub(crate) fn run(cells: Vec<CellResult>) -> RunResult {
+    pub(crate) fn run(jobs: Vec<JobResult>) -> RunResult {
         let below = vec!["a".to_owned()];
         RunResult {
-            setting: setting(),
-            ..RunResult::new("the tree".into(), "s".into(), below, cells)
+            provenance: provenance(),
+            ..RunResult::new("the tree".into(), "s".into(), below, jobs)
         }
     }
 
     /// A run of which every text wants to be something else.
     pub(crate) fn hostile() -> RunResult {
         let evil = "]]>\u{1b}[31m</failure>\0::error::x%0A<b>|`a`\n::set-output name=x::y\n## @x";
-        let mut one = cell("kexec", "series", "crash", "pass");
+        let mut one = job("kexec", "series", "crash", "pass");
         one.reason = evil.to_owned();
         one.snapshot_difference = Some(evil.to_owned());
         one.splats = vec![evil.to_owned()];

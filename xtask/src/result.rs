@@ -4,11 +4,11 @@
 //! A contract: fields may be added, none renamed. The schema is checked in
 //! beside this room's `Cargo.toml`.
 
-mod detector;
+mod self_check;
 mod mutant;
 mod patch;
 mod rate;
-mod setting;
+mod provenance;
 
 use std::collections::BTreeSet;
 
@@ -16,18 +16,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
-use crate::plan::{self, CellPlan};
+use crate::plan::{self, JobPlan};
 
-pub(crate) use detector::{DetectorResult, Sight};
-pub(crate) use mutant::{Fate, MutantResult, Tally};
-pub(crate) use patch::{PatchResult, StackResult, Turn};
+pub(crate) use self_check::{SelfCheckResult, Detection};
+pub(crate) use mutant::{MutantStatus, MutantResult, Tally};
+pub(crate) use patch::{PatchResult, CheckoutResult, StatusChange};
 pub(crate) use rate::RateResult;
-pub(crate) use setting::{KernelFacts, PatchFacts, SeriesFacts, Setting};
+pub(crate) use provenance::{KernelFacts, PatchFacts, SeriesFacts, Provenance};
 
 /// The version of this format.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// Whether an outcome is what was to be expected.
+/// Whether an status is what was to be expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
@@ -35,10 +35,10 @@ pub(crate) enum Verdict {
     Unexpected,
 }
 
-/// Whose fault it is that a cell did not pass.
+/// Whose fault it is that a job did not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Blame {
+pub(crate) enum Cause {
     /// The kernel under test.
     Kernel,
     /// The test program, or the scenario that it was made from.
@@ -49,7 +49,7 @@ pub(crate) enum Blame {
     Host,
 }
 
-impl Blame {
+impl Cause {
     /// Returns the word for it.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -61,10 +61,10 @@ impl Blame {
     }
 }
 
-impl From<selftests::outcome::Blame> for Blame {
-    fn from(blame: selftests::outcome::Blame) -> Self {
-        use selftests::outcome::Blame as Told;
-        match blame {
+impl From<selftests::status::Cause> for Cause {
+    fn from(cause: selftests::status::Cause) -> Self {
+        use selftests::status::Cause as Told;
+        match cause {
             Told::Kernel => Self::Kernel,
             Told::Test => Self::Test,
             Told::Tool => Self::Tool,
@@ -73,78 +73,78 @@ impl From<selftests::outcome::Blame> for Blame {
     }
 }
 
-/// One cell's result.
+/// One job's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct CellResult {
+pub(crate) struct JobResult {
     /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
     pub(crate) scenario: String,
     /// Whether it is a test of the tree's own. One that could not do its work has
-    /// the outcome `skip` and the verdict `ok`, but is no pass.
+    /// the status `skip` and the verdict `ok`, but is no pass.
     #[serde(default)]
     pub(crate) kselftest: bool,
-    /// The stack's name.
-    pub(crate) stack: String,
-    /// The profile's name.
-    pub(crate) profile: String,
+    /// The checkout's name.
+    pub(crate) checkout: String,
+    /// The config's name.
+    pub(crate) config: String,
     /// The machine's name.
     pub(crate) machine: String,
-    /// Which repetition of the cell, from 1.
+    /// Which repetition of the job, from 1.
     pub(crate) repetition: u32,
     /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
-    pub(crate) outcome: String,
-    /// `pass` or `fail`: what the scenario says should happen on this stack; `either`
+    pub(crate) status: String,
+    /// `pass` or `fail`: what the scenario says should happen on this checkout; `either`
     /// where it has a part of a series without which the scenario fails.
     pub(crate) expected: String,
-    /// The outcome held against what was expected.
+    /// The status held against what was expected.
     pub(crate) verdict: Verdict,
     /// Why, in a sentence.
     pub(crate) reason: String,
-    /// Whose fault it is, of a cell that did not pass and was not skipped.
+    /// Whose fault it is, of a job that did not pass and was not skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) blame: Option<Blame>,
+    pub(crate) cause: Option<Cause>,
     /// From starting QEMU until the first kernel is ready, in milliseconds.
     pub(crate) boot_ms: u64,
-    /// `template` when the first kernel went on from where one like it had
+    /// `checkpoint` when the first kernel went on from where one like it had
     /// booted to, `boot` when it booted; empty when no guest was started.
     #[serde(default)]
     pub(crate) start: String,
-    /// Whether it shared its guest with other cells.
+    /// Whether it shared its guest with other jobs.
     #[serde(default)]
     pub(crate) shared: bool,
-    /// The whole cell, in milliseconds.
+    /// The whole job, in milliseconds.
     pub(crate) duration_ms: u64,
     /// `kvm` or `tcg`; empty when no guest was started.
     pub(crate) accel: String,
-    /// The cell's folder, relative to the run folder.
+    /// The job's folder, relative to the run folder.
     pub(crate) artifacts: String,
     /// How the result differs from the recorded one, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) snapshot_difference: Option<String>,
-    /// Complaints of the kernel, by title.
+    /// Reports of the kernel, by title.
     #[serde(default)]
     pub(crate) splats: Vec<String>,
     /// The run that this is the result of, when that is an earlier one: nothing
-    /// that the cell rests on had changed since.
+    /// that the job rests on had changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) kept: Option<Kept>,
+    pub(crate) cached: Option<Cached>,
 }
 
-/// An earlier run of the same `watch`, and when it had the cell's result.
+/// An earlier run of the same `watch`, and when it had the job's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Kept {
+pub(crate) struct Cached {
     /// The name of its run folder.
     pub(crate) run: String,
-    /// When the cell had ended, in local time with its offset.
+    /// When the job had ended, in local time with its offset.
     pub(crate) at: String,
 }
 
-impl CellResult {
-    /// Returns the cell that it is the result of.
-    pub(crate) fn plan(&self) -> CellPlan {
-        CellPlan {
+impl JobResult {
+    /// Returns the job that it is the result of.
+    pub(crate) fn plan(&self) -> JobPlan {
+        JobPlan {
             scenario: self.scenario.clone(),
-            profile: self.profile.clone(),
-            stack: self.stack.clone(),
+            config: self.config.clone(),
+            checkout: self.checkout.clone(),
             machine: self.machine.clone(),
             repetition: self.repetition,
         }
@@ -158,31 +158,31 @@ impl CellResult {
     /// Returns whether the tool or the host failed, so that the run says nothing about the
     /// kernel.
     pub(crate) fn is_inconclusive(&self) -> bool {
-        self.outcome == "error"
+        self.status == "error"
     }
 
     /// Returns whether it is neither proven nor a finding.
     pub(crate) fn is_skipped(&self) -> bool {
-        self.outcome == "skip" && self.verdict == Verdict::Ok
+        self.status == "skip" && self.verdict == Verdict::Ok
     }
 
     /// Takes the verdict back: the host failed to keep what it rests on.
     pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
-        "error".clone_into(&mut self.outcome);
-        self.blame = Some(Blame::Host);
+        "error".clone_into(&mut self.status);
+        self.cause = Some(Cause::Host);
         self.verdict = Verdict::Unexpected;
-        self.reason = format!("the cell's folder cannot be written: {why:#}");
+        self.reason = format!("the job's folder cannot be written: {why:#}");
     }
 }
 
-/// What a scenario showed over all its cells.
+/// What a scenario showed over all its jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ScenarioResult {
     /// The scenario's name.
     pub(crate) name: String,
-    /// Whether it failed on at least one stack that should be bad.
-    pub(crate) teeth: bool,
-    /// The stacks it failed on.
+    /// Whether it failed on at least one checkout that should be bad.
+    pub(crate) fails_without_series: bool,
+    /// The checkouts it failed on.
     pub(crate) failed_on: Vec<String>,
 }
 
@@ -197,13 +197,13 @@ pub(crate) struct RunResult {
     pub(crate) tree: String,
     /// The series judged.
     pub(crate) series: String,
-    /// The series below every stack.
+    /// The series below every checkout.
     pub(crate) prerequisites: Vec<String>,
     /// When, where, by what and of what the run was made.
     #[serde(default)]
-    pub(crate) setting: Setting,
-    /// The cells, in the order of the plan.
-    pub(crate) cells: Vec<CellResult>,
+    pub(crate) provenance: Provenance,
+    /// The jobs, in the order of the plan.
+    pub(crate) jobs: Vec<JobResult>,
     /// The scenarios, by name, without the tests of the tree's own.
     pub(crate) scenarios: Vec<ScenarioResult>,
     /// How often what came to what, of scenarios that ran several times.
@@ -211,14 +211,14 @@ pub(crate) struct RunResult {
     pub(crate) rates: Vec<RateResult>,
     /// The source states that were judged, in the order of the table.
     #[serde(default)]
-    pub(crate) stacks: Vec<StackResult>,
+    pub(crate) checkouts: Vec<CheckoutResult>,
     /// What each patch of the series changes, told from the table alone; empty where
-    /// too few stacks were judged to tell.
+    /// too few checkouts were judged to tell.
     #[serde(default)]
     pub(crate) patches: Vec<PatchResult>,
     /// What each kernel showed that it can see, before its verdicts counted.
     #[serde(default)]
-    pub(crate) detectors: Vec<DetectorResult>,
+    pub(crate) self_checks: Vec<SelfCheckResult>,
     /// The mistakes that were put into the series, and what came of each.
     #[serde(default)]
     pub(crate) mutants: Vec<MutantResult>,
@@ -234,57 +234,57 @@ impl RunResult {
             let schema = self.schema;
             return Err(format!("its `schema` is {schema}, and not {SCHEMA}"));
         }
-        let plans: Vec<CellPlan> = self.cells.iter().map(CellResult::plan).collect();
-        plan::check_cells(&plans)?;
-        for (index, (plan, cell)) in plans.iter().zip(&self.cells).enumerate() {
-            if plan.folder() != cell.artifacts {
-                let (told, own) = (&cell.artifacts, plan.folder());
-                return Err(format!("`cells[{index}].artifacts`: `{told}`, not `{own}`"));
+        let plans: Vec<JobPlan> = self.jobs.iter().map(JobResult::plan).collect();
+        plan::check_jobs(&plans)?;
+        for (index, (plan, job)) in plans.iter().zip(&self.jobs).enumerate() {
+            if plan.folder() != job.artifacts {
+                let (told, own) = (&job.artifacts, plan.folder());
+                return Err(format!("`jobs[{index}].artifacts`: `{told}`, not `{own}`"));
             }
         }
         Ok(())
     }
 
-    /// Returns the result for these cells, with teeth and exit code worked out.
+    /// Returns the result for these jobs, with fails_without_series and exit code worked out.
     pub(crate) fn new(
         tree: String,
         series: String,
         prerequisites: Vec<String>,
-        cells: Vec<CellResult>,
+        jobs: Vec<JobResult>,
     ) -> Self {
-        let exit_code = exit(&cells) as u8;
-        let scenarios = scenarios(&cells);
-        let rates = rate::rates(&cells);
+        let exit_code = exit(&jobs) as u8;
+        let scenarios = scenarios(&jobs);
+        let rates = rate::rates(&jobs);
         Self {
             schema: SCHEMA,
             exit_code,
             tree,
             series,
             prerequisites,
-            setting: Setting::default(),
-            cells,
+            provenance: Provenance::default(),
+            jobs,
             scenarios,
             rates,
-            stacks: Vec::new(),
+            checkouts: Vec::new(),
             patches: Vec::new(),
-            detectors: Vec::new(),
+            self_checks: Vec::new(),
             mutants: Vec::new(),
         }
     }
 
-    /// Returns the result with what is known of the stacks: what each patch changes, and
-    /// whether one breaks what an earlier one has mended.
-    pub(crate) fn with_stacks(mut self, stacks: Vec<StackResult>) -> Self {
-        patch::hold_in_order(&mut self.cells, &stacks);
-        self.patches = patch::patches(&self.cells, &stacks);
-        self.stacks = stacks;
+    /// Returns the result with what is known of the checkouts: what each patch changes, and
+    /// whether one breaks what an earlier one has fixed.
+    pub(crate) fn with_checkouts(mut self, checkouts: Vec<CheckoutResult>) -> Self {
+        patch::hold_in_order(&mut self.jobs, &checkouts);
+        self.patches = patch::patches(&self.jobs, &checkouts);
+        self.checkouts = checkouts;
         self.exit_code = self.exit() as u8;
         self
     }
 
     /// Returns the result with what the kernels showed that they can see.
-    pub(crate) fn with_detectors(mut self, detectors: Vec<DetectorResult>) -> Self {
-        self.detectors = detectors;
+    pub(crate) fn with_self_checks(mut self, self_checks: Vec<SelfCheckResult>) -> Self {
+        self.self_checks = self_checks;
         self.exit_code = self.exit() as u8;
         self
     }
@@ -296,19 +296,19 @@ impl RunResult {
         self
     }
 
-    /// Returns what the command exits with. Where a detector is blind, what passed may
+    /// Returns what the command exits with. Where a self_check is blind, what passed may
     /// not have; where a mutant lives, what failed may not have been looked for.
     pub(crate) fn exit(&self) -> Exit {
-        let was_run = |one: &MutantResult| !matches!(one.fate, Fate::SameObject | Fate::NotBuilt);
+        let was_run = |one: &MutantResult| !matches!(one.status, MutantStatus::SameCode | MutantStatus::Unviable);
         let none_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
-        let is_unproven = |one: &MutantResult| one.fate == Fate::Unproven;
+        let is_unproven = |one: &MutantResult| one.status == MutantStatus::Inconclusive;
         let is_finding = none_was_run
-            || self.detectors.iter().any(DetectorResult::is_finding)
+            || self.self_checks.iter().any(SelfCheckResult::is_finding)
             || self
                 .mutants
                 .iter()
                 .any(|one| one.is_finding() && !is_unproven(one));
-        match exit(&self.cells) {
+        match exit(&self.jobs) {
             _ if is_finding => Exit::Finding,
             Exit::Ok if self.mutants.iter().any(is_unproven) => Exit::Infrastructure,
             other => other,
@@ -316,37 +316,37 @@ impl RunResult {
     }
 }
 
-/// Returns the exit code for these cells. A finding decides, whatever else could not be
+/// Returns the exit code for these jobs. A finding decides, whatever else could not be
 /// run: it is a fact about the kernel. A run in which every test was skipped is a finding.
-pub(crate) fn exit(cells: &[CellResult]) -> Exit {
-    let is_finding = |cell: &CellResult| cell.is_finding() && !cell.is_inconclusive();
-    if cells.iter().any(is_finding) || cells.iter().all(CellResult::is_skipped) {
+pub(crate) fn exit(jobs: &[JobResult]) -> Exit {
+    let is_finding = |job: &JobResult| job.is_finding() && !job.is_inconclusive();
+    if jobs.iter().any(is_finding) || jobs.iter().all(JobResult::is_skipped) {
         Exit::Finding
-    } else if cells.iter().any(CellResult::is_inconclusive) {
+    } else if jobs.iter().any(JobResult::is_inconclusive) {
         Exit::Infrastructure
     } else {
         Exit::Ok
     }
 }
 
-fn scenarios(cells: &[CellResult]) -> Vec<ScenarioResult> {
-    let ours = cells.iter().filter(|cell| !cell.kselftest);
-    let names: BTreeSet<&String> = ours.map(|cell| &cell.scenario).collect();
+fn scenarios(jobs: &[JobResult]) -> Vec<ScenarioResult> {
+    let ours = jobs.iter().filter(|job| !job.kselftest);
+    let names: BTreeSet<&String> = ours.map(|job| &job.scenario).collect();
     names
         .into_iter()
         .map(|name| {
-            let failed: Vec<&CellResult> = cells
+            let failed: Vec<&JobResult> = jobs
                 .iter()
-                .filter(|cell| cell.scenario == *name)
-                .filter(|cell| cell.outcome == "fail" || cell.outcome == "crash")
+                .filter(|job| job.scenario == *name)
+                .filter(|job| job.status == "fail" || job.status == "crash")
                 .collect();
             let failed_on: BTreeSet<String> =
-                failed.iter().map(|cell| cell.stack.clone()).collect();
+                failed.iter().map(|job| job.checkout.clone()).collect();
             ScenarioResult {
                 name: name.clone(),
-                teeth: failed
+                fails_without_series: failed
                     .iter()
-                    .any(|cell| cell.expected == "fail" && cell.verdict == Verdict::Ok),
+                    .any(|job| job.expected == "fail" && job.verdict == Verdict::Ok),
                 failed_on: failed_on.into_iter().collect(),
             }
         })
@@ -366,47 +366,47 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) use super::mutant::tests::{mutant, one_of_each};
-    pub(crate) use super::setting::tests::setting;
+    pub(crate) use super::provenance::tests::provenance;
 
-    pub(crate) fn cell(scenario: &str, stack: &str, outcome: &str, expected: &str) -> CellResult {
-        let good = outcome == expected
-            || (expected == "fail" && outcome == "crash")
-            || (scenario.contains(':') && outcome == "skip");
-        CellResult {
+    pub(crate) fn job(scenario: &str, checkout: &str, status: &str, expected: &str) -> JobResult {
+        let good = status == expected
+            || (expected == "fail" && status == "crash")
+            || (scenario.contains(':') && status == "skip");
+        JobResult {
             scenario: scenario.to_owned(),
             kselftest: scenario.contains(':'),
-            stack: stack.to_owned(),
-            profile: "fast".to_owned(),
+            checkout: checkout.to_owned(),
+            config: "fast".to_owned(),
             machine: "edu-pair".to_owned(),
             repetition: 1,
-            outcome: outcome.to_owned(),
+            status: status.to_owned(),
             expected: expected.to_owned(),
             verdict: if good {
                 Verdict::Ok
             } else {
                 Verdict::Unexpected
             },
-            reason: format!("{outcome} for a reason"),
-            blame: (!good).then_some(Blame::Kernel),
+            reason: format!("{status} for a reason"),
+            cause: (!good).then_some(Cause::Kernel),
             boot_ms: 1500,
             duration_ms: 2500,
-            start: "template".to_owned(),
+            start: "checkpoint".to_owned(),
             shared: false,
             accel: "tcg".to_owned(),
-            artifacts: format!("fast/{stack}/{scenario}"),
+            artifacts: format!("fast/{checkout}/{scenario}"),
             snapshot_difference: None,
             splats: Vec::new(),
-            kept: None,
+            cached: None,
         }
     }
 
     #[test]
     fn a_result_that_we_do_not_write_is_told() {
-        let cells = vec![
-            cell("a", "base", "pass", "pass"),
-            cell("b", "base", "pass", "pass"),
+        let jobs = vec![
+            job("a", "base", "pass", "pass"),
+            job("b", "base", "pass", "pass"),
         ];
-        let good = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
+        let good = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
         assert_eq!(good.check(), Ok(()));
         let said = |change: &dyn Fn(&mut RunResult)| {
             let mut bad = good.clone();
@@ -418,18 +418,18 @@ pub(crate) mod tests {
             "its `schema` is 99, and not 1"
         );
         assert_eq!(
-            said(&|bad| bad.cells[1].artifacts = "../x".to_owned()),
-            "`cells[1].artifacts`: `../x`, not `fast/base/b`"
+            said(&|bad| bad.jobs[1].artifacts = "../x".to_owned()),
+            "`jobs[1].artifacts`: `../x`, not `fast/base/b`"
         );
-        let twice = said(&|bad| bad.cells[1] = bad.cells[0].clone());
-        assert_eq!(twice, "`cells[1]`: a on base (fast) is there twice");
+        let twice = said(&|bad| bad.jobs[1] = bad.jobs[0].clone());
+        assert_eq!(twice, "`jobs[1]`: a on base (fast) is there twice");
     }
 
     #[test]
-    fn exit_code_of_a_finding_beats_the_one_of_an_inconclusive_cell() {
-        let good = cell("s", "series", "pass", "pass");
-        let bad = cell("s", "series", "fail", "pass");
-        let broken = cell("s", "series", "error", "pass");
+    fn exit_code_of_a_finding_beats_the_one_of_an_inconclusive_job() {
+        let good = job("s", "series", "pass", "pass");
+        let bad = job("s", "series", "fail", "pass");
+        let broken = job("s", "series", "error", "pass");
         assert_eq!(exit(std::slice::from_ref(&good)), Exit::Ok);
         assert_eq!(exit(&[good.clone(), bad.clone()]), Exit::Finding);
         assert_eq!(exit(&[good.clone(), broken.clone()]), Exit::Infrastructure);
@@ -439,10 +439,10 @@ pub(crate) mod tests {
             Exit::Finding,
             "nothing that ran is nothing proven"
         );
-        let skipped = cell("t:a", "series", "skip", "pass");
+        let skipped = job("t:a", "series", "skip", "pass");
         assert_eq!(exit(&[good.clone(), skipped.clone()]), Exit::Ok);
         assert_eq!(exit(&[skipped.clone(), skipped]), Exit::Finding);
-        let changed = CellResult {
+        let changed = JobResult {
             snapshot_difference: Some("-a +b".to_owned()),
             ..good
         };
@@ -451,43 +451,43 @@ pub(crate) mod tests {
 
     #[test]
     fn the_exit_code_follows_mutants_as_well() {
-        let of = |fates: &[Fate]| {
-            let cells = vec![cell("s", "series", "pass", "pass")];
-            let result = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
-            let mutants = fates.iter().map(|fate| mutant("m", *fate));
+        let of = |fates: &[MutantStatus]| {
+            let jobs = vec![job("s", "series", "pass", "pass")];
+            let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
+            let mutants = fates.iter().map(|status| mutant("m", *status));
             result.with_mutants(mutants.collect()).exit()
         };
         assert_eq!(of(&[]), Exit::Ok);
-        assert_eq!(of(&[Fate::Noticed, Fate::SameObject]), Exit::Ok);
-        assert_eq!(of(&[Fate::Noticed, Fate::Unnoticed]), Exit::Finding);
-        assert_eq!(of(&[Fate::SameObject, Fate::NotBuilt]), Exit::Finding);
-        assert_eq!(of(&[Fate::Unnoticed, Fate::Unproven]), Exit::Finding);
-        assert_eq!(of(&[Fate::Noticed, Fate::Unproven]), Exit::Infrastructure);
+        assert_eq!(of(&[MutantStatus::Caught, MutantStatus::SameCode]), Exit::Ok);
+        assert_eq!(of(&[MutantStatus::Caught, MutantStatus::Missed]), Exit::Finding);
+        assert_eq!(of(&[MutantStatus::SameCode, MutantStatus::Unviable]), Exit::Finding);
+        assert_eq!(of(&[MutantStatus::Missed, MutantStatus::Inconclusive]), Exit::Finding);
+        assert_eq!(of(&[MutantStatus::Caught, MutantStatus::Inconclusive]), Exit::Infrastructure);
     }
 
     #[test]
-    fn teeth_are_failures_where_they_were_due() {
-        let cells = [
-            cell("bites", "base", "crash", "fail"),
-            cell("bites", "series", "pass", "pass"),
-            cell("barks", "base", "pass", "pass"),
-            cell("broken", "series", "fail", "pass"),
-            cell("tree:own", "series", "fail", "pass"),
+    fn first_failure_are_failures_where_they_were_due() {
+        let jobs = [
+            job("fails_first", "base", "crash", "fail"),
+            job("fails_first", "series", "pass", "pass"),
+            job("barks", "base", "pass", "pass"),
+            job("broken", "series", "fail", "pass"),
+            job("tree:own", "series", "fail", "pass"),
         ];
-        let teeth: Vec<_> = scenarios(&cells)
+        let fails_without_series: Vec<_> = scenarios(&jobs)
             .into_iter()
-            .map(|s| (s.name, s.teeth, s.failed_on))
+            .map(|s| (s.name, s.fails_without_series, s.failed_on))
             .collect();
-        assert_eq!(teeth[0], ("barks".to_owned(), false, vec![]));
+        assert_eq!(fails_without_series[0], ("barks".to_owned(), false, vec![]));
         assert_eq!(
-            teeth[1],
-            ("bites".to_owned(), true, vec!["base".to_owned()])
+            fails_without_series[1],
+            ("fails_first".to_owned(), true, vec!["base".to_owned()])
         );
         assert_eq!(
-            teeth[2],
+            fails_without_series[2],
             ("broken".to_owned(), false, vec!["series".to_owned()])
         );
-        assert_eq!(teeth.len(), 3, "tests of the tree's own have none");
+        assert_eq!(fails_without_series.len(), 3, "tests of the tree's own have none");
     }
 
     #[test]

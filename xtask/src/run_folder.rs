@@ -13,8 +13,8 @@ use testbed_host::files::read_plain;
 
 use crate::exit::bad_input;
 use crate::layout::Layout;
-use crate::plan::{self, CellPlan, Plan};
-use crate::result::{CellResult, RunResult};
+use crate::plan::{self, JobPlan, Plan};
+use crate::result::{JobResult, RunResult};
 
 /// What the run was to do.
 pub(crate) const PLAN: &str = "plan.json";
@@ -161,18 +161,18 @@ impl RunFolder {
     ///
     /// # Errors
     /// When one is not there, is not what this program writes, or they are not of the same
-    /// cells.
+    /// jobs.
     pub(crate) fn read(&self) -> anyhow::Result<(Plan, RunResult)> {
         let (plan, result) = (self.plan()?, self.result()?);
-        let planned: BTreeSet<&CellPlan> = plan.cells.iter().collect();
-        let came: Vec<CellPlan> = result.cells.iter().map(CellResult::plan).collect();
-        let came: BTreeSet<&CellPlan> = came.iter().collect();
-        if let Some(cell) = came.symmetric_difference(&planned).next() {
-            let (there, not) = match planned.contains(cell) {
+        let planned: BTreeSet<&JobPlan> = plan.jobs.iter().collect();
+        let came: Vec<JobPlan> = result.jobs.iter().map(JobResult::plan).collect();
+        let came: BTreeSet<&JobPlan> = came.iter().collect();
+        if let Some(job) = came.symmetric_difference(&planned).next() {
+            let (there, not) = match planned.contains(job) {
                 true => (PLAN, RESULT),
                 false => (RESULT, PLAN),
             };
-            let what = format!("{} is in `{there}`, and not in `{not}`", cell.label());
+            let what = format!("{} is in `{there}`, and not in `{not}`", job.label());
             return Err(self.damaged(not, what));
         }
         Ok((plan, result))
@@ -184,7 +184,7 @@ impl RunFolder {
     /// When it is not there, or not what this program writes.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
         let plan: Plan = self.read_json(PLAN)?;
-        let checked = plan::check_cells(&plan.cells);
+        let checked = plan::check_jobs(&plan.jobs);
         checked.map_err(|what| self.damaged(PLAN, what))?;
         Ok(plan)
     }
@@ -286,7 +286,7 @@ fn prune(runs: &Utf8Path) {
 mod tests {
     use super::*;
     use crate::exit::{Exit, exit_for};
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
     #[test]
     fn a_place_for_a_run_is_looked_at_and_not_made() {
@@ -326,15 +326,15 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(place.path()).unwrap();
         let folder = RunFolder::at(path.to_owned());
-        let cells = |names: &[&str]| -> Vec<CellResult> {
-            let cell = |name: &&str| cell(name, "base", "pass", "pass");
-            names.iter().map(cell).collect()
+        let jobs = |names: &[&str]| -> Vec<JobResult> {
+            let job = |name: &&str| job(name, "base", "pass", "pass");
+            names.iter().map(job).collect()
         };
         let plan = Plan {
-            cells: cells(planned).iter().map(CellResult::plan).collect(),
+            jobs: jobs(planned).iter().map(JobResult::plan).collect(),
             ..plan::tests::plan()
         };
-        let result = RunResult::new(String::new(), String::new(), Vec::new(), cells(came));
+        let result = RunResult::new(String::new(), String::new(), Vec::new(), jobs(came));
         folder.write_json(PLAN, &plan).unwrap();
         folder.write_json(RESULT, &result).unwrap();
         let read = folder.read();
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn plan_and_result_have_the_same_cells_each_once() {
+    fn plan_and_result_have_the_same_jobs_each_once() {
         assert!(read(&["a", "b"], &["a", "b"]).is_ok());
         let said = |planned: &[&str], came: &[&str]| {
             let error = read(planned, came).unwrap_err();
@@ -359,9 +359,9 @@ mod tests {
             @"
         `RUN/plan.json` is damaged: b on base (fast) is in `result.json`, and not in `plan.json`
         `RUN/result.json` is damaged: b on base (fast) is in `plan.json`, and not in `result.json`
-        `RUN/plan.json` is damaged: `cells[1]`: a on base (fast) is there twice
-        `RUN/result.json` is damaged: `cells[1]`: a on base (fast) is there twice
-        `RUN/plan.json` is damaged: `cells[0]`: `../a` is no plain name
+        `RUN/plan.json` is damaged: `jobs[1]`: a on base (fast) is there twice
+        `RUN/result.json` is damaged: `jobs[1]`: a on base (fast) is there twice
+        `RUN/plan.json` is damaged: `jobs[0]`: `../a` is no plain name
         "
         );
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Holds a cell's timeline against the one recorded, in insta's own files, so
+//! Holds a job's timeline against the one recorded, in insta's own files, so
 //! that `cargo insta review` works on them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-use crate::plan::CellPlan;
+use crate::plan::JobPlan;
 
 /// The panic hook is the process's; one comparison at a time may borrow it.
 static HOOK: Mutex<()> = Mutex::new(());
@@ -33,16 +33,16 @@ pub(crate) fn speak_for_ourselves(root: &Utf8Path) {
 
 /// Returns how `timeline` differs from the recorded one, or `None` when it does
 /// not. A difference is written beside the record for `cargo insta review`, where the
-/// profile and the stack have a folder of records.
-pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> Option<String> {
-    let place = place(folder, cell);
+/// config and the checkout have a folder of records.
+pub(crate) fn difference(folder: &Utf8Path, job: &JobPlan, timeline: &str) -> Option<String> {
+    let place = place(folder, job);
     if !place.is_dir() {
-        return Some("nothing is recorded for its profile and stack yet".to_owned());
+        return Some("nothing is recorded for its config and checkout yet".to_owned());
     }
-    if agrees(&place, &cell.scenario, timeline) {
+    if agrees(&place, &job.scenario, timeline) {
         return None;
     }
-    let Some(recorded) = recorded(folder, cell) else {
+    let Some(recorded) = recorded(folder, job) else {
         return Some(format!("nothing is recorded for it yet; {ACCEPT}"));
     };
     let before = recorded
@@ -59,15 +59,15 @@ pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> 
     Some(format!("{}\n{ACCEPT}", shown.trim_end()))
 }
 
-/// Returns where what is recorded of a cell's profile and stack is.
-pub(crate) fn place(folder: &Utf8Path, cell: &CellPlan) -> Utf8PathBuf {
-    folder.join(&cell.profile).join(&cell.stack)
+/// Returns where what is recorded of a job's config and checkout is.
+pub(crate) fn place(folder: &Utf8Path, job: &JobPlan) -> Utf8PathBuf {
+    folder.join(&job.config).join(&job.checkout)
 }
 
-/// Returns what is recorded of a cell, in insta's format, if anything is.
-pub(crate) fn recorded(folder: &Utf8Path, cell: &CellPlan) -> Option<String> {
-    let name = format!("{}.snap", cell.scenario);
-    fs::read_to_string(place(folder, cell).join(name)).ok()
+/// Returns what is recorded of a job, in insta's format, if anything is.
+pub(crate) fn recorded(folder: &Utf8Path, job: &JobPlan) -> Option<String> {
+    let name = format!("{}.snap", job.scenario);
+    fs::read_to_string(place(folder, job).join(name)).ok()
 }
 
 /// insta says a difference with a panic, which is caught and made a value.
@@ -94,15 +94,15 @@ mod tests {
     fn no_folder_is_made_for_what_has_no_records() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
-        let cell = CellPlan {
+        let job = JobPlan {
             scenario: "s".to_owned(),
-            profile: "new".to_owned(),
-            stack: "base".to_owned(),
+            config: "new".to_owned(),
+            checkout: "base".to_owned(),
             machine: "edu-pair".to_owned(),
             repetition: 1,
         };
-        let told = difference(folder, &cell, "a\n").unwrap();
-        assert_eq!(told, "nothing is recorded for its profile and stack yet");
+        let told = difference(folder, &job, "a\n").unwrap();
+        assert_eq!(told, "nothing is recorded for its config and checkout yet");
         assert_eq!(folder.read_dir_utf8().unwrap().count(), 0);
     }
 }

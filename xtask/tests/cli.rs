@@ -61,29 +61,29 @@ fn an_unknown_scenario() {
     error: there is no scenario `incoming-get-*`
     hint: some that begin like it: incoming-get-after-finish, incoming-get-unknown-name, incoming-get-waits, incoming-get-without-live-update
     ");
-    let family = said(&["test", "--dry-run", "incoming-get-waits.*"]);
-    assert!(family.contains("cells:     4\n"), "{family}");
+    let scenario_file = said(&["test", "--dry-run", "incoming-get-waits.*"]);
+    assert!(scenario_file.contains("jobs:     4\n"), "{scenario_file}");
 }
 
 #[test]
-fn an_unknown_stack() {
-    insta::assert_snapshot!(said(&["test", "--stacks", "base,mutant"]), @r#"
+fn an_unknown_checkout() {
+    insta::assert_snapshot!(said(&["test", "--checkouts", "base,mutant"]), @r#"
     exit code 2
     -- stdout
     -- stderr
-    error: there is no stack `mutant`
-    hint: stacks are: base, series, each (after every patch of the series), patch-N (after its first N patches), mutants (the series with a mistake put into it, each in its turn), or mutant-NAME
+    error: there is no checkout `mutant`
+    hint: checkouts are: base, series, each (after every patch of the series), patch-N (after its first N patches), mutants (the series with a mistake put into it, each in its turn), or mutant-NAME
     "#);
 }
 
 #[test]
-fn an_unknown_profile() {
-    insta::assert_snapshot!(said(&["build", "--profile", "slow"]), @r#"
+fn an_unknown_config() {
+    insta::assert_snapshot!(said(&["build", "--config", "slow"]), @r#"
     exit code 2
     -- stdout
     -- stderr
-    error: there is no profile `slow`
-    hint: profiles are: fast, kasan
+    error: there is no config `slow`
+    hint: configs are: fast, kasan
     "#);
 }
 
@@ -162,7 +162,7 @@ fn a_step_of_ci_that_there_is_not() {
     -- stdout
     -- stderr
     error: no step has `matrics` in its name
-    hint: steps are: `format`, `lints`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, profile fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, profile kasan, a part of the catalogue`, `formats, validated by other people's tools`
+    hint: steps are: `format`, `lints`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, config fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, config kasan, a part of the catalogue`, `formats, validated by other people's tools`
     ");
 }
 
@@ -204,7 +204,7 @@ fn a_name_that_kcidb_would_refuse() {
 fn a_plan_touches_nothing() {
     let words = ["live-update-kexec", "sysfs-remove-while-preserved"];
     let words = [
-        &["test", "--dry-run", "--profile", "fast,kasan"],
+        &["test", "--dry-run", "--config", "fast,kasan"],
         &words[..],
     ]
     .concat();
@@ -212,12 +212,12 @@ fn a_plan_touches_nothing() {
     exit code 0
     -- stdout
     tree:      the newest linux-source-7.x that Debian offers
-    stack:     base = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order
-    stack:     series = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order + flb-refcount
-    profiles:  fast, kasan
+    checkout:     base = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order
+    checkout:     series = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order + flb-refcount
+    configs:  fast, kasan
     machine:   the one that each scenario names
     snapshots: checked
-    cells:     8
+    jobs:     8
       live-update-kexec on base (fast)
       live-update-kexec on series (fast)
       sysfs-remove-while-preserved on base (fast)
@@ -264,7 +264,7 @@ fn a_plan_for_a_tree_that_is_not_there() {
 }
 
 #[test]
-fn stacks_in_the_place_of_a_file() {
+fn checkouts_in_the_place_of_a_file() {
     insta::assert_snapshot!(said(&["apply", "--out", "/dev/null"]), @r#"
     exit code 2
     -- stdout

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `watch` on real files, as far as it goes without a kernel: what is wrong with
-//! its arguments ends it, what is wrong with files is said and mended by a save.
+//! its arguments ends it, what is wrong with files is said and fixed by a save.
 
 #![expect(clippy::unwrap_used, reason = "a test may fall over")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
@@ -163,7 +163,7 @@ fn words_that_no_save_can_mend_end_it() {
             "there is no kernel tree at `no-such`",
         ),
         (&["--out", "runs"], "`watch` does not take `--out runs`"),
-        (&["--no-canaries"], "`watch` does not take `--no-canaries`"),
+        (&["--no-self-check"], "`watch` does not take `--no-self-check`"),
     ] {
         let mut watch = Watch::start(place.path(), words);
         watch.until(said);

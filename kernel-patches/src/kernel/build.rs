@@ -15,14 +15,14 @@ use testbed_host::process::{ProcessError, Tool};
 
 use super::headers::Headers;
 use super::image;
-use super::shims::Shims;
-use super::unfinished::Unfinished;
+use super::compiler_wrappers::CompilerWrappers;
+use super::in_progress::InProgress;
 use super::{FACTS, Facts, Modules};
-use crate::complaints::hosts_fault;
+use crate::problems::caused_by_host;
 use crate::content::ContentId;
 use crate::error::Error;
-use crate::profile::Profile;
-use crate::stack::Stack;
+use crate::config::Config;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
 use crate::worktree::WorkTree;
 
@@ -35,8 +35,8 @@ const STEPS_GUESS: u64 = 1300;
 #[derive(Debug)]
 pub(super) struct Order<'a> {
     pub(super) tree: &'a Tree,
-    pub(super) stack: Cow<'a, Stack>,
-    pub(super) profile: Profile,
+    pub(super) checkout: Cow<'a, Checkout>,
+    pub(super) config: Config,
     /// The kernel's folder in the cache.
     pub(super) dir: &'a Utf8Path,
     /// Modules to build against it, and their folder in the cache.
@@ -61,8 +61,8 @@ pub(super) fn build(
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<(), Error> {
-    let profile = &order.profile.name;
-    let work = WorkTree::take(cache, order.tree, profile, cancel, observer)?;
+    let config = &order.config.name;
+    let work = WorkTree::take(cache, order.tree, config, cancel, observer)?;
     if !order.lacks_kernel() && !order.lacks_modules() {
         // Another run built it while we waited for the lock.
         return Ok(());
@@ -82,9 +82,9 @@ pub(super) fn build(
 
 pub(super) struct Maker<'a> {
     pub(super) work: &'a WorkTree,
-    shims: Shims,
+    compiler_wrappers: CompilerWrappers,
     headers: Headers,
-    pub(super) unfinished: Unfinished,
+    pub(super) in_progress: InProgress,
     order: &'a Order<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) observer: &'a dyn Observer,
@@ -99,18 +99,18 @@ impl<'a> Maker<'a> {
         cancel: &'a Cancel,
         observer: &'a dyn Observer,
     ) -> Result<Self, Error> {
-        work.turn_into(order.tree, &order.stack.overlay, observer)?;
+        work.turn_into(order.tree, &order.checkout.overlay, observer)?;
         let maker = Self {
             work,
-            shims: Shims::lay(work.home(), cache)?,
-            headers: Headers::of(work.home(), order.tree, &order.stack.overlay),
-            unfinished: Unfinished::of(work.home()),
+            compiler_wrappers: CompilerWrappers::lay(work.home(), cache)?,
+            headers: Headers::of(work.home(), order.tree, &order.checkout.overlay),
+            in_progress: InProgress::of(work.home()),
             order,
             cancel,
             observer,
         };
         // First of all: a configuration runs tools that the last build made.
-        maker.unfinished.forget(&work.objects())?;
+        maker.in_progress.forget(&work.objects())?;
         maker.configure()?;
         Ok(maker)
     }
@@ -134,7 +134,7 @@ impl Maker<'_> {
             .into_iter()
             .filter_map(|name| Some((name, std::env::var_os(name)?)))
             .fold(make, |make, (name, value)| make.env(name, value));
-        self.shims
+        self.compiler_wrappers
             .before(make, &std::env::var_os("PATH").unwrap_or_default())
     }
 
@@ -143,7 +143,7 @@ impl Maker<'_> {
     }
 
     pub(super) fn what(&self) -> String {
-        format!("`{}` ({})", self.order.stack.name, self.order.profile.name)
+        format!("`{}` ({})", self.order.checkout.name, self.order.config.name)
     }
 
     /// Makes `.config`, unless the one there came from the same question.
@@ -160,7 +160,7 @@ impl Maker<'_> {
                 Activity::start(self.observer, format!("configuring {}", self.what()), None);
             self.run_config("tinyconfig")?;
             let tiny = fs::read_to_string(&config).map_err(Error::host("reading .config"))?;
-            let asked = tiny + &self.order.profile.text();
+            let asked = tiny + &self.order.config.text();
             fs::write(&config, asked).map_err(Error::host("writing .config"))?;
             self.run_config("olddefconfig")?;
         }
@@ -173,7 +173,7 @@ impl Maker<'_> {
             .make(&[target])
             .log_to(self.log())
             .deadline("configuration", CONFIGURE_LIMIT);
-        self.unfinished
+        self.in_progress
             .during(|| make.run(self.cancel))?
             .map(drop)
             .map_err(|error| self.explain(error, "configure"))
@@ -181,7 +181,7 @@ impl Maker<'_> {
 
     fn check_granted(&self, config: &Utf8Path) -> Result<(), Error> {
         let text = fs::read_to_string(config).map_err(Error::host("reading .config"))?;
-        let missing = self.order.profile.ungranted(&text);
+        let missing = self.order.config.ungranted(&text);
         if missing.is_empty() {
             return Ok(());
         }
@@ -197,12 +197,12 @@ impl Maker<'_> {
     }
 
     /// Everything that decides the configuration: what is asked for, and every
-    /// Kconfig file that the stack changes.
+    /// Kconfig file that the checkout changes.
     fn configuration_key(&self) -> Result<String, Error> {
         let mut id = ContentId::new("configuration")
             .part(self.order.tree.id().as_bytes())
-            .part(self.order.profile.text().as_bytes());
-        for (path, state) in self.order.stack.overlay.files() {
+            .part(self.order.config.text().as_bytes());
+        for (path, state) in self.order.checkout.overlay.files() {
             if path
                 .file_name()
                 .is_some_and(|name| name.starts_with("Kconfig"))
@@ -230,7 +230,7 @@ impl Maker<'_> {
             .make(&[&format!("-j{jobs}"), "bzImage"])
             .log_to(self.log())
             .deadline("kernel build", COMPILE_LIMIT);
-        self.unfinished
+        self.in_progress
             .during(|| make.run_lines(self.cancel, &mut on_line))?
             .map(drop)
             .map_err(|error| self.explain(error, "compile"))
@@ -271,7 +271,7 @@ impl Maker<'_> {
             .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder))
             .log_to(self.log())
             .deadline("headers_install", CONFIGURE_LIMIT);
-        self.unfinished
+        self.in_progress
             .during(|| make.run(self.cancel))?
             .map_err(|error| self.explain(error, "install its headers"))?;
         self.headers.remember()
@@ -280,7 +280,7 @@ impl Maker<'_> {
     /// A tool that says no is the source's fault; anything else is the host's.
     pub(super) fn explain(&self, error: ProcessError, verb: &str) -> Error {
         match error {
-            ProcessError::Failed { ref tail, .. } if hosts_fault(tail).is_some() => {
+            ProcessError::Failed { ref tail, .. } if caused_by_host(tail).is_some() => {
                 Error::tool(format!("making {}", self.what()))(error)
             }
             ProcessError::Failed { tail, .. } => Error::input(
@@ -327,8 +327,8 @@ impl Maker<'_> {
             .map_err(Error::host("reading the kernel's release"))?;
         let facts = Facts {
             release: release.trim().to_owned(),
-            stack: self.order.stack.name.clone(),
-            profile: self.order.profile.name.clone(),
+            checkout: self.order.checkout.name.clone(),
+            config: self.order.config.name.clone(),
             tree: self.order.tree.label().to_owned(),
             build_secs,
             image_bytes: fs::metadata(parts.join("bzImage"))

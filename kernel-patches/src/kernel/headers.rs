@@ -11,7 +11,7 @@ use crate::overlay::Overlay;
 use crate::tree::Tree;
 
 /// A file that is there whenever all are.
-const WITNESS: &str = "include/linux/version.h";
+const STAMP: &str = "include/linux/version.h";
 
 /// The installed headers of a build folder.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Headers {
     /// Returns whether the right ones are there.
     pub(super) fn are_there(&self) -> bool {
         fs::read_to_string(&self.memory).is_ok_and(|known| known == self.key)
-            && self.folder.join(WITNESS).is_file()
+            && self.folder.join(STAMP).is_file()
     }
 
     /// Makes room for others; installing removes none that are gone.
@@ -142,7 +142,7 @@ mod tests {
         let other = Headers::of(home, &tree, &overlay("include/uapi/linux/x.h", "new"));
         assert!(!plain.are_there());
         fs::create_dir_all(plain.folder.join("include/linux")).unwrap();
-        fs::write(plain.folder.join(WITNESS), "").unwrap();
+        fs::write(plain.folder.join(STAMP), "").unwrap();
         plain.remember().unwrap();
         assert!(plain.are_there() && !other.are_there());
         other.clear().unwrap();

@@ -79,7 +79,7 @@ impl Maker<'_> {
             .make(&["modules_prepare"])
             .log_to(self.log())
             .deadline("modules_prepare", PREPARE_LIMIT);
-        self.unfinished
+        self.in_progress
             .during(|| prepare.run(self.cancel))?
             .map_err(|error| self.explain(error, "get ready for modules"))?;
         // What a module is linked against; kbuild writes it under this name only
@@ -95,7 +95,7 @@ impl Maker<'_> {
             .arg(format!("M={room}"))
             .log_to(self.log())
             .deadline("module build", MODULES_LIMIT);
-        self.unfinished
+        self.in_progress
             .during(|| make.run(self.cancel))?
             .map_err(|error| self.explain(error, "build these modules"))?;
         publish(&room, dir)

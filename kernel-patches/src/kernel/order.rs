@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! In which order to build stacks that share a build folder: every file that
-//! differs from the stack before costs compiling what depends on it.
+//! In which order to build checkouts that share a build folder: every file that
+//! differs from the checkout before costs compiling what depends on it.
 
 use crate::worktree::Contents;
 
-/// Returns the numbers of `stacks` in an order that touches few files: from what
+/// Returns the numbers of `checkouts` in an order that touches few files: from what
 /// the folder holds `now` always on to the nearest, the first named of equals.
-pub(super) fn nearest_first(now: &Contents, stacks: &[Contents]) -> Vec<usize> {
-    let mut left: Vec<usize> = (0..stacks.len()).collect();
+pub(super) fn nearest_first(now: &Contents, checkouts: &[Contents]) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..checkouts.len()).collect();
     let mut order = Vec::new();
     let mut here = now;
-    while let Some(at) = (0..left.len()).min_by_key(|&at| distance(here, &stacks[left[at]])) {
+    while let Some(at) = (0..left.len()).min_by_key(|&at| distance(here, &checkouts[left[at]])) {
         let nearest = left.remove(at);
-        here = &stacks[nearest];
+        here = &checkouts[nearest];
         order.push(nearest);
     }
     order
@@ -51,9 +51,9 @@ mod tests {
         let base = contents(&[]);
         let series = contents(&[("f.c", "new"), ("f.h", "new")]);
         let mutant = contents(&[("f.c", "broken"), ("f.h", "new")]);
-        let stacks = [base.clone(), series.clone(), mutant];
-        assert_eq!(nearest_first(&base, &stacks), [0, 1, 2]);
-        assert_eq!(nearest_first(&series, &stacks), [1, 2, 0]);
+        let checkouts = [base.clone(), series.clone(), mutant];
+        assert_eq!(nearest_first(&base, &checkouts), [0, 1, 2]);
+        assert_eq!(nearest_first(&series, &checkouts), [1, 2, 0]);
         assert_eq!(nearest_first(&base, &[]), Vec::<usize>::new());
     }
 

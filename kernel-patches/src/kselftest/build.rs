@@ -12,7 +12,7 @@ use testbed_host::process::{ProcessError, Tool};
 
 use super::Request;
 use super::source::{self, SELFTESTS};
-use crate::complaints::hosts_fault;
+use crate::problems::caused_by_host;
 use crate::error::Error;
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
@@ -57,7 +57,7 @@ pub(super) struct Built {
     /// What the TARGET's Makefile lists, as written there.
     pub(super) words: Vec<(Part, String)>,
     /// What make and the compiler complained about.
-    pub(super) complaints: String,
+    pub(super) problems: String,
 }
 
 /// Builds the TARGET's selftests below `room`.
@@ -75,7 +75,7 @@ pub(super) fn build(
         target: request.target,
         cancel,
     };
-    source::copy(request.tree, request.stack, &maker.source)?;
+    source::copy(request.tree, request.checkout, &maker.source)?;
     let headers = maker.objects.join("usr");
     fs::create_dir_all(&headers).map_err(Error::host("making a folder"))?;
     fs_err::os::unix::fs::symlink(
@@ -83,12 +83,12 @@ pub(super) fn build(
         headers.join("include"),
     )
     .map_err(Error::host("linking a kernel's headers"))?;
-    let complaints = maker.compile()?;
+    let problems = maker.compile()?;
     Ok(Built {
         words: maker.list()?,
         source: maker.source.clone(),
         output: maker.output(),
-        complaints,
+        problems,
     })
 }
 
@@ -117,7 +117,7 @@ impl Maker<'_> {
             .fold(make, |make, (name, value)| make.env(name, value))
     }
 
-    /// Makes all that can be made, and returns the complaints about the rest.
+    /// Makes all that can be made, and returns the problems about the rest.
     fn compile(&self) -> Result<String, Error> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         // The same source gives the same bytes, wherever it was copied to. Rules
@@ -125,7 +125,7 @@ impl Maker<'_> {
         let places = format!("-static -ffile-prefix-map={}/=", self.source);
         let output = self
             .make(&self.source.join(SELFTESTS))
-            // Going on after a failure, and each rule's complaints in one piece.
+            // Going on after a failure, and each rule's problems in one piece.
             .args(["-k", &format!("-j{jobs}"), "-Otarget"])
             .arg(format!("TARGETS={}", self.target))
             .arg("SKIP_TARGETS=")
@@ -135,13 +135,13 @@ impl Maker<'_> {
             .deadline("selftest build", COMPILE_LIMIT)
             .run_unchecked(self.cancel)
             .map_err(self.failed())?;
-        let complaints = output.stderr_text();
-        let fault = hosts_fault(&complaints).filter(|_| !output.status.success());
+        let problems = output.stderr_text();
+        let fault = caused_by_host(&problems).filter(|_| !output.status.success());
         if let Some(line) = fault {
             let said = std::io::Error::other(line.to_owned());
             return Err(Error::host(self.doing())(said));
         }
-        Ok(complaints)
+        Ok(problems)
     }
 
     /// Asks the TARGET's Makefile what it has.
@@ -173,7 +173,7 @@ impl Maker<'_> {
                     self.target,
                     lines.join("\n").replace(&format!("{}/", self.source), "")
                 ),
-                "mend it, or ask for other selftests",
+                "fix it, or ask for other selftests",
             ));
         }
         Ok(words(&output.stdout_text()))

@@ -13,7 +13,7 @@ use super::build::{Built, Part};
 use super::source::SELFTESTS;
 use super::wanted::is_file_name;
 use super::{Facts, Form, Test, program};
-use crate::complaints::without_temporaries;
+use crate::problems::without_temporaries;
 use crate::error::Error;
 
 /// Limits of what goes to guests.
@@ -129,7 +129,7 @@ fn content(built: &Built, beside: &Utf8Path, word: &str, part: Part) -> Result<V
     let Some(path) = places.iter().find(|path| path.exists()) else {
         return Err(match part {
             Part::File => "is not there".to_owned(),
-            _ => not_built(word, built),
+            _ => unviable(word, built),
         });
     };
     let real = path
@@ -150,14 +150,14 @@ fn content(built: &Built, beside: &Utf8Path, word: &str, part: Part) -> Result<V
 }
 
 /// Why make left nothing: what was said last before it gave up on the file.
-fn not_built(word: &str, built: &Built) -> String {
+fn unviable(word: &str, built: &Built) -> String {
     let name = Utf8Path::new(word).file_name().unwrap_or(word);
-    let complaints = built.complaints.as_str();
+    let problems = built.problems.as_str();
     // What it is made from may have failed instead.
-    let (lead, line) = match last_words(name, complaints) {
+    let (lead, line) = match last_words(name, problems) {
         Some(line) => ("does not build", line),
-        None => match complaints.lines().find(|line| is_complaint(line)) {
-            Some(line) => ("was not built; the first complaint", line),
+        None => match problems.lines().find(|line| is_problem(line)) {
+            Some(line) => ("was not built; the first problem", line),
             None => return "was not built by the tree's rules".to_owned(),
         },
     };
@@ -167,24 +167,24 @@ fn not_built(word: &str, built: &Built) -> String {
     format!("{lead}: {}", short(&without_temporaries(&line)))
 }
 
-/// The first complaint of those before make gave up on a file, or make's own.
-fn last_words<'a>(name: &str, complaints: &'a str) -> Option<&'a str> {
+/// The first problem of those before make gave up on a file, or make's own.
+fn last_words<'a>(name: &str, problems: &'a str) -> Option<&'a str> {
     let mut said = None;
-    for line in complaints.lines() {
+    for line in problems.lines() {
         if line.starts_with("make") && line.contains("***") {
             let mut parts = line.split(['/', ' ', ']', '\'']);
             if parts.any(|part| part == name || part.strip_suffix(".o") == Some(name)) {
                 return said.or(Some(line));
             }
             said = None;
-        } else if said.is_none() && is_complaint(line) {
+        } else if said.is_none() && is_problem(line) {
             said = Some(line);
         }
     }
     None
 }
 
-fn is_complaint(line: &str) -> bool {
+fn is_problem(line: &str) -> bool {
     [
         "error:",
         "cannot find",
@@ -277,22 +277,22 @@ fn short(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn built(complaints: &str) -> Built {
+    fn built(problems: &str) -> Built {
         Built {
             source: "/room/src".into(),
             output: "/room/out/kselftest/x".into(),
             words: Vec::new(),
-            complaints: complaints.to_owned(),
+            problems: problems.to_owned(),
         }
     }
 
     #[test]
     fn a_test_that_was_not_built_says_why() {
-        let complaints = "a.c:1:1: warning: odd\n/room/src/tools/a.c:9:1: error: no such thing\n\
+        let problems = "a.c:1:1: warning: odd\n/room/src/tools/a.c:9:1: error: no such thing\n\
             make[1]: *** [../lib.mk:225: /room/out/kselftest/x/a] Error 1\n\
             /usr/bin/ld: cannot find -lpopt: No such file or directory\ncollect2: error: ld returned 1 exit status\n\
             make[1]: *** [../lib.mk:225: /room/out/kselftest/x/b] Error 1\n";
-        let said = |word| not_built(word, &built(complaints));
+        let said = |word| unviable(word, &built(problems));
         assert_eq!(
             said("/room/out/kselftest/x/a"),
             "does not build: tools/a.c:9:1: error: no such thing"
@@ -303,10 +303,10 @@ mod tests {
         );
         assert_eq!(
             said("c"),
-            "was not built; the first complaint: tools/a.c:9:1: error: no such thing"
+            "was not built; the first problem: tools/a.c:9:1: error: no such thing"
         );
         assert_eq!(
-            not_built("c", &built("")),
+            unviable("c", &built("")),
             "was not built by the tree's rules"
         );
     }

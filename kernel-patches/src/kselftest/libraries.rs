@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Which libraries the host has, by the records that its package manager and its
-//! dynamic linker keep. One that was put there past both is not noticed.
+//! dynamic linker keep. One that was put there past both is not caught.
 
 use std::io::ErrorKind;
 

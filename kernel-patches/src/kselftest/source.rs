@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The part of a stack's source that selftests are built from: named, so that
-//! stacks which do not differ in it share what is built, and copied, because the
+//! The part of a checkout's source that selftests are built from: named, so that
+//! checkouts which do not differ in it share what is built, and copied, because the
 //! rules of some tests write beside their source.
 //!
 //! What is not named here is not in the copy either: a test that reaches for more
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::index;
 use crate::overlay::Overlay;
 use crate::scratch::write_below;
-use crate::stack::Stack;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
 
 /// Where the tree keeps its selftests.
@@ -52,8 +52,8 @@ fn is_part(path: &Utf8Path) -> bool {
     PARTS.iter().any(|part| path.starts_with(part))
 }
 
-fn overlay_of(stack: &Stack) -> Overlay {
-    let files = stack.overlay.files().iter();
+fn overlay_of(checkout: &Checkout) -> Overlay {
+    let files = checkout.overlay.files().iter();
     let parts = files.filter(|(path, _)| is_part(path));
     Overlay::from_files(
         parts
@@ -62,9 +62,9 @@ fn overlay_of(stack: &Stack) -> Overlay {
     )
 }
 
-/// Returns a name for the source that selftests of this stack are built from.
-pub(super) fn content(tree: &Tree, stack: &Stack) -> String {
-    let mut id = ContentId::new("selftest source").part(overlay_of(stack).content_id().as_bytes());
+/// Returns a name for the source that selftests of this checkout are built from.
+pub(super) fn content(tree: &Tree, checkout: &Checkout) -> String {
+    let mut id = ContentId::new("selftest source").part(overlay_of(checkout).content_id().as_bytes());
     match tree.index() {
         None => id = id.part(tree.id().as_bytes()),
         Some(index) => {
@@ -78,8 +78,8 @@ pub(super) fn content(tree: &Tree, stack: &Stack) -> String {
     id.finish()
 }
 
-/// Copies the source of this stack's selftests below `to`.
-pub(super) fn copy(tree: &Tree, stack: &Stack, to: &Utf8Path) -> Result<(), Error> {
+/// Copies the source of this checkout's selftests below `to`.
+pub(super) fn copy(tree: &Tree, checkout: &Checkout, to: &Utf8Path) -> Result<(), Error> {
     let mut copier = Copier {
         tree,
         to,
@@ -98,7 +98,7 @@ pub(super) fn copy(tree: &Tree, stack: &Stack, to: &Utf8Path) -> Result<(), Erro
             }
         }
     }
-    overlay_of(stack).write_over(to)
+    overlay_of(checkout).write_over(to)
 }
 
 struct Copier<'a> {

@@ -41,7 +41,7 @@ const FILES: [(&str, &str); 9] = [
     ("demo/helper.c", "int main(void) { return 0; }\n"),
 ];
 
-struct Ground {
+struct Fixture {
     _dir: tempfile::TempDir,
     root: Utf8PathBuf,
     tree: Tree,
@@ -49,7 +49,7 @@ struct Ground {
     kernel: Kernel,
 }
 
-fn ground() -> Ground {
+fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8PathBuf::try_from(dir.path().to_owned()).unwrap();
     for (name, text) in FILES {
@@ -59,9 +59,9 @@ fn ground() -> Ground {
     }
     fs::create_dir_all(root.join("kernel/headers/include")).unwrap();
     fs::write(root.join("kernel/config"), "# CONFIG_A is not set\n").unwrap();
-    let facts = r#"{"release": "", "stack": "", "profile": "", "tree": "", "build_secs": 0, "image_bytes": 0}"#;
+    let facts = r#"{"release": "", "checkout": "", "config": "", "tree": "", "build_secs": 0, "image_bytes": 0}"#;
     let facts: kernel::Facts = serde_json::from_str(facts).unwrap();
-    Ground {
+    Fixture {
         tree: Tree::fixed("t1", &root.join("tree"), "the tree"),
         cache: Cache::at(root.join("cache")).unwrap(),
         kernel: Kernel {
@@ -75,7 +75,7 @@ fn ground() -> Ground {
     }
 }
 
-fn stack(files: &[(&str, &str)]) -> Stack {
+fn checkout(files: &[(&str, &str)]) -> Checkout {
     let states = files.iter().map(|(path, text)| {
         let state = FileState {
             bytes: text.as_bytes().to_vec(),
@@ -83,24 +83,24 @@ fn stack(files: &[(&str, &str)]) -> Stack {
         };
         (Utf8PathBuf::from(*path), Some(state))
     });
-    Stack {
+    Checkout {
         name: "series".to_owned(),
         overlay: Overlay::from_files(states.collect::<BTreeMap<_, _>>()),
         contains: BTreeSet::new(),
         partly: BTreeSet::new(),
         patches: 0,
         configs: Vec::new(),
-        wishes: Vec::new(),
+        plan_request: Vec::new(),
         id: "s".to_owned(),
     }
 }
 
-impl Ground {
-    fn make(&self, stack: &Stack, target: &str) -> Result<Suite, Error> {
+impl Fixture {
+    fn make(&self, checkout: &Checkout, target: &str) -> Result<Suite, Error> {
         let cancel = Cancel::new();
         let request = Request {
             tree: &self.tree,
-            stack,
+            checkout,
             kernel: &self.kernel,
             toolchain: &Toolchain::detect(&cancel)?,
             target,
@@ -118,12 +118,12 @@ fn reason(suite: &Suite, name: &str) -> String {
 
 #[test]
 fn what_can_run_is_kept_and_what_cannot_says_why() {
-    let ground = ground();
-    let suite = ground.make(&stack(&[]), "demo").unwrap();
+    let fixture = fixture();
+    let suite = fixture.make(&checkout(&[]), "demo").unwrap();
     assert!(suite.is_fresh);
     assert_eq!(suite.facts.timeout_secs, Some(7));
     assert_eq!(
-        suite.lacks(&ground.kernel).unwrap(),
+        suite.lacks(&fixture.kernel).unwrap(),
         ["CONFIG_A=y (got: n)"]
     );
     let good = suite.find("good").unwrap();
@@ -146,7 +146,7 @@ fn what_can_run_is_kept_and_what_cannot_says_why() {
         suite.facts.notes,
         ["`../none` was left out: it is not there"]
     );
-    let left: Vec<_> = ground
+    let left: Vec<_> = fixture
         .cache
         .dir(&["kselftests"])
         .unwrap()
@@ -155,7 +155,7 @@ fn what_can_run_is_kept_and_what_cannot_says_why() {
         .collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(
-        !ground
+        !fixture
             .root
             .join("tree/tools/testing/selftests/demo/beside")
             .exists()
@@ -164,54 +164,54 @@ fn what_can_run_is_kept_and_what_cannot_says_why() {
 
 #[test]
 fn only_what_tests_are_built_from_makes_them_anew() {
-    let ground = ground();
-    let first = ground.make(&stack(&[]), "demo").unwrap();
-    let elsewhere = ground
-        .make(&stack(&[("kernel/a.c", "int a;\n")]), "demo")
+    let fixture = fixture();
+    let first = fixture.make(&checkout(&[]), "demo").unwrap();
+    let elsewhere = fixture
+        .make(&checkout(&[("kernel/a.c", "int a;\n")]), "demo")
         .unwrap();
     assert_eq!(
         (first.id.as_str(), elsewhere.is_fresh),
         (elsewhere.id.as_str(), false)
     );
-    let mended = "tools/testing/selftests/demo/bad.c";
-    let mended = ground
+    let fixed = "tools/testing/selftests/demo/bad.c";
+    let fixed = fixture
         .make(
-            &stack(&[(mended, "int main(void) { return 0; }\n")]),
+            &checkout(&[(fixed, "int main(void) { return 0; }\n")]),
             "demo",
         )
         .unwrap();
-    assert_ne!(first.id, mended.id);
-    assert_eq!(reason(&mended, "bad"), "fit");
+    assert_ne!(first.id, fixed.id);
+    assert_eq!(reason(&fixed, "bad"), "fit");
 }
 
 #[test]
 fn a_file_that_was_cut_off_or_changed_is_made_anew() {
-    let ground = ground();
-    let whole = ground.make(&stack(&[]), "demo").unwrap();
-    assert!(!ground.make(&stack(&[]), "demo").unwrap().is_fresh);
+    let fixture = fixture();
+    let whole = fixture.make(&checkout(&[]), "demo").unwrap();
+    assert!(!fixture.make(&checkout(&[]), "demo").unwrap().is_fresh);
     let data = whole.dir.join("files/data");
     for other in ["dat", "atad\n"] {
         fs::write(&data, other).unwrap();
-        assert!(ground.make(&stack(&[]), "demo").unwrap().is_fresh);
+        assert!(fixture.make(&checkout(&[]), "demo").unwrap().is_fresh);
         assert_eq!(fs::read_to_string(&data).unwrap(), "data\n");
     }
     fs::remove_file(&data).unwrap();
-    assert!(ground.make(&stack(&[]), "demo").unwrap().is_fresh);
+    assert!(fixture.make(&checkout(&[]), "demo").unwrap().is_fresh);
 }
 
 #[test]
 fn what_is_not_there_is_the_user_s_mistake() {
-    let ground = ground();
-    let error = ground.make(&stack(&[]), "dmeo").unwrap_err();
+    let fixture = fixture();
+    let error = fixture.make(&checkout(&[]), "dmeo").unwrap_err();
     assert_eq!(error.kind(), crate::Kind::Input);
     assert_eq!(
         error.to_string(),
         "the tree has no selftests `dmeo`\nhint: its TARGETs are: demo"
     );
-    let added = stack(&[("tools/testing/selftests/more/Makefile", "")]);
-    assert!(has_target(&ground.tree, &added, "more"));
-    assert!(!has_target(&ground.tree, &stack(&[]), "more"));
-    let suite = ground.make(&stack(&[]), "demo").unwrap();
+    let added = checkout(&[("tools/testing/selftests/more/Makefile", "")]);
+    assert!(has_target(&fixture.tree, &added, "more"));
+    assert!(!has_target(&fixture.tree, &checkout(&[]), "more"));
+    let suite = fixture.make(&checkout(&[]), "demo").unwrap();
     let error = suite.no_such_test("god").to_string();
     assert!(error.contains("hint: its tests are: good, "), "{error}");
 }

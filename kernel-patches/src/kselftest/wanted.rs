@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which selftests are asked for, and whether a stack has them; told from the
+//! Which selftests are asked for, and whether a checkout has them; told from the
 //! names of files alone, before anything is built.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::source::{SELFTESTS, is_behind_a_link};
 use crate::error::Error;
-use crate::stack::Stack;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
 
 /// TARGETs lie at most so many folders deep.
@@ -74,35 +74,35 @@ fn is_target_name(name: &str) -> bool {
     parts.len() <= DEPTH_MAX && parts.iter().all(|part| is_file_name(part))
 }
 
-/// Returns whether a stack has selftests of this name.
-pub fn has_target(tree: &Tree, stack: &Stack, target: &str) -> bool {
-    is_target_name(target) && has_file(tree, stack, &makefile(target))
+/// Returns whether a checkout has selftests of this name.
+pub fn has_target(tree: &Tree, checkout: &Checkout, target: &str) -> bool {
+    is_target_name(target) && has_file(tree, checkout, &makefile(target))
 }
 
 fn makefile(target: &str) -> Utf8PathBuf {
     Utf8Path::new(SELFTESTS).join(target).join("Makefile")
 }
 
-fn has_file(tree: &Tree, stack: &Stack, path: &Utf8Path) -> bool {
-    match stack.overlay.files().get(path) {
+fn has_file(tree: &Tree, checkout: &Checkout, path: &Utf8Path) -> bool {
+    match checkout.overlay.files().get(path) {
         Some(state) => state.is_some(),
         None => tree.root().join(path).is_file() && !is_behind_a_link(tree.root(), path),
     }
 }
 
-/// Returns the mistake of asking for a TARGET that none of the stacks has.
-pub fn no_such_target(tree: &Tree, stacks: &[&Stack], target: &str) -> Error {
+/// Returns the mistake of asking for a TARGET that none of the checkouts has.
+pub fn no_such_target(tree: &Tree, checkouts: &[&Checkout], target: &str) -> Error {
     let mut names = targets_of(tree);
-    for stack in stacks {
+    for checkout in checkouts {
         names.extend(
-            stack
+            checkout
                 .overlay
                 .files()
                 .keys()
                 .filter_map(|path| target_of(path)),
         );
     }
-    names.retain(|name| stacks.iter().any(|stack| has_target(tree, stack, name)));
+    names.retain(|name| checkouts.iter().any(|checkout| has_target(tree, checkout, name)));
     let hint = if names.is_empty() {
         "give a tree that has `tools/testing/selftests`".to_owned()
     } else {

@@ -16,7 +16,7 @@ use crate::mail::{self, Patch};
 use crate::overlay::{FileState, Overlay};
 use crate::scratch::{Direction, Scratch};
 use crate::series::Series;
-use crate::stack::Stack;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
 use crate::yaml;
 
@@ -31,15 +31,15 @@ pub const EQUIVALENT: &str = "equivalent.yaml";
 pub struct Reason {
     /// In words.
     pub why: String,
-    /// The profiles in which that is so; all, when none is named.
+    /// The configs in which that is so; all, when none is named.
     #[serde(default)]
-    pub profiles: Vec<String>,
+    pub configs: Vec<String>,
 }
 
 impl Reason {
-    /// Returns whether it holds in a profile.
-    pub fn holds_in(&self, profile: &str) -> bool {
-        self.profiles.is_empty() || self.profiles.iter().any(|one| one == profile)
+    /// Returns whether it holds in a config.
+    pub fn holds_in(&self, config: &str) -> bool {
+        self.configs.is_empty() || self.configs.iter().any(|one| one == config)
     }
 }
 
@@ -72,16 +72,16 @@ impl Notebook {
         let patch = |path: &Utf8PathBuf| {
             let bytes = fs::read(path).map_err(Error::host("reading a mutant"))?;
             let name = path.file_stem().unwrap_or_default().to_owned();
-            // `--stacks` has a list with commas.
+            // `--checkouts` has a list with commas.
             if name.contains(|c: char| c == ',' || c.is_control()) {
                 return Err(Error::input(
-                    format!("no stack can be called `{name}`, as the mutant in `{folder}` is"),
+                    format!("no checkout can be called `{name}`, as the mutant in `{folder}` is"),
                     "rename the file, without commas and control characters",
                 ));
             }
             let patch = mail::parse_one(path.file_name().unwrap_or_default(), &bytes);
             let patch = patch.ok_or_else(|| {
-                Error::input(format!("`{path}` holds no diff"), "mend or remove the file")
+                Error::input(format!("`{path}` holds no diff"), "fix or remove the file")
             })?;
             Ok((name, patch))
         };
@@ -102,7 +102,7 @@ impl Notebook {
     pub fn mutants(
         &self,
         tree: &Tree,
-        series: &Stack,
+        series: &Checkout,
         cancel: &Cancel,
     ) -> Result<Vec<Mutant>, Error> {
         let mut mutants = Vec::new();
@@ -137,7 +137,7 @@ impl Notebook {
 /// When the host fails.
 pub fn without_one(
     tree: &Tree,
-    stack: &Stack,
+    checkout: &Checkout,
     series: &Series,
     cancel: &Cancel,
 ) -> Result<Vec<Mutant>, Error> {
@@ -146,13 +146,13 @@ pub fn without_one(
         if series.patches.len() < 2 {
             break;
         }
-        let mut scratch = Scratch::new(tree.root(), &stack.overlay, cancel)?;
+        let mut scratch = Scratch::new(tree.root(), &checkout.overlay, cancel)?;
         if scratch.apply(patch, Direction::InReverse)?.is_empty() {
             mutants.push(Mutant {
                 name: format!("without-patch-{number}"),
                 title: format!("patch {number} is left out: {}", patch.subject),
                 patch: Some(number),
-                ..between(tree, &stack.overlay, scratch.overlay()?)?
+                ..between(tree, &checkout.overlay, scratch.overlay()?)?
             });
         }
     }
@@ -224,7 +224,7 @@ mod tests {
         fs::write(root.join("s/mutants/slip.patch"), change("b", "c")).unwrap();
         fs::write(
             root.join("s/mutants/equivalent.yaml"),
-            "x-1:\n  why: Because.\n  profiles: [fast]\n",
+            "x-1:\n  why: Because.\n  configs: [fast]\n",
         )
         .unwrap();
         let tree = Tree::fixed("test", &root.join("tree"), "the test tree");
@@ -234,7 +234,7 @@ mod tests {
             patches: [("a", "x"), ("x", "b")]
                 .map(|(from, to)| mail::parse_one("p", change(from, to).as_bytes()).unwrap())
                 .to_vec(),
-            take_out: Vec::new(),
+            revert: Vec::new(),
             requires: Vec::new(),
             needs_in_tree: Vec::new(),
             config: None,
@@ -242,15 +242,15 @@ mod tests {
             is_ours: false,
         };
         let cancel = Cancel::new();
-        let stacks = crate::stack::stacks(&tree, &[], &series, &[], &cancel).unwrap();
+        let checkouts = crate::checkout::checkouts(&tree, &[], &series, &[], &cancel).unwrap();
         let notebook = Notebook::read(&root.join("s")).unwrap();
         let reason = &notebook.equivalent["x-1"];
         assert!(reason.holds_in("fast") && !reason.holds_in("kasan"));
-        let mutants = notebook.mutants(&tree, &stacks.series, &cancel).unwrap();
+        let mutants = notebook.mutants(&tree, &checkouts.series, &cancel).unwrap();
         assert_eq!(mutants.len(), 1);
         assert_eq!((mutants[0].name.as_str(), mutants[0].line), ("slip", 1));
         assert!(mutants[0].diff.contains("-b\n+c\n"), "{}", mutants[0].diff);
-        let error = notebook.mutants(&tree, &stacks.base, &cancel).unwrap_err();
+        let error = notebook.mutants(&tree, &checkouts.base, &cancel).unwrap_err();
         assert!(
             error.to_string().contains("`slip` does not apply"),
             "{error}"
@@ -258,9 +258,9 @@ mod tests {
         let named = root.join("s/mutants/a,b.patch");
         fs::rename(root.join("s/mutants/slip.patch"), named).unwrap();
         let error = Notebook::read(&root.join("s")).unwrap_err().to_string();
-        assert!(error.contains("no stack can be called `a,b`"), "{error}");
+        assert!(error.contains("no checkout can be called `a,b`"), "{error}");
         // The last patch can go, the first one not without it.
-        let left_out = without_one(&tree, &stacks.series, &series, &cancel).unwrap();
+        let left_out = without_one(&tree, &checkouts.series, &series, &cancel).unwrap();
         let names: Vec<&str> = left_out.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["without-patch-2"]);
         assert!(Notebook::read(root).unwrap().equivalent.is_empty());

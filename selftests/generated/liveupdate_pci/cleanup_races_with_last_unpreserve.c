@@ -19,7 +19,7 @@ static const char *const probed[] = {
 	"pci_flb_unpreserve",
 };
 
-static const char *const hold_points[] = {
+static const char *const sync_points[] = {
 	"liveupdate_flb_get_outgoing%return",
 };
 
@@ -37,8 +37,8 @@ FIXTURE_SETUP(cleanup_races_with_last_unpreserve)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
-		.nr_hold_points = ARRAY_SIZE(hold_points),
-		.hold_point = hold_points,
+		.nr_sync_points = ARRAY_SIZE(sync_points),
+		.sync_point = sync_points,
 	};
 	const char *lacking;
 
@@ -57,14 +57,14 @@ FIXTURE_TEARDOWN(cleanup_races_with_last_unpreserve)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_4(void *data)
+static int boot_1_step_4(void *data)
 {
 	struct _test_data_cleanup_races_with_last_unpreserve *self = data;
 
 	return lu_remove_device(&self->lu, 1);
 }
 
-TEST_F_TIMEOUT(cleanup_races_with_last_unpreserve, stage_1, 105)
+TEST_F_TIMEOUT(cleanup_races_with_last_unpreserve, boot_1, 105)
 {
 	int ret;
 
@@ -97,7 +97,7 @@ TEST_F_TIMEOUT(cleanup_races_with_last_unpreserve, stage_1, 105)
 	 * lock that is in it. A device that is not preserved is enough: the
 	 * core cannot know that yet.
 	 */
-	ret = lu_hold(&self->lu, "liveupdate_flb_get_outgoing%return", stage_1_step_4, self);
+	ret = lu_hold(&self->lu, "liveupdate_flb_get_outgoing%return", boot_1_step_4, self);
 	lu_step(&self->lu, "4: remove endpoint1, held at liveupdate_flb_get_outgoing%return", ret);
 	ASSERT_EQ(0, ret) {
 		TH_LOG("interleaving: step 4 did not come to liveupdate_flb_get_outgoing%%return");

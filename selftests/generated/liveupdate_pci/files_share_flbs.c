@@ -78,7 +78,7 @@ FIXTURE_TEARDOWN(files_share_flbs)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(files_share_flbs, stage_1, 120)
+TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 {
 	int ret;
 

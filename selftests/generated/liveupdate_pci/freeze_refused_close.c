@@ -73,7 +73,7 @@ FIXTURE_TEARDOWN(freeze_refused_close)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(freeze_refused_close, stage_1, 120)
+TEST_F_TIMEOUT(freeze_refused_close, boot_1, 120)
 {
 	int ret;
 

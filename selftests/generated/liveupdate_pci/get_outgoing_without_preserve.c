@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(get_outgoing_without_preserve)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(get_outgoing_without_preserve, stage_1, 180)
+TEST_F_TIMEOUT(get_outgoing_without_preserve, boot_1, 180)
 {
 	int ret;
 

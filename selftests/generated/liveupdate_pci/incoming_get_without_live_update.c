@@ -63,7 +63,7 @@ FIXTURE_TEARDOWN(incoming_get_without_live_update)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(incoming_get_without_live_update, stage_1, 120)
+TEST_F_TIMEOUT(incoming_get_without_live_update, boot_1, 120)
 {
 	int ret;
 

@@ -61,7 +61,7 @@ FIXTURE_TEARDOWN(known_flb_registered_late)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(known_flb_registered_late, stage_1, 180)
+TEST_F_TIMEOUT(known_flb_registered_late, boot_1, 180)
 {
 	int ret;
 

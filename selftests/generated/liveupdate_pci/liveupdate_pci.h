@@ -14,7 +14,7 @@
 #include "lu_driver.h"
 #include "lu_fault.h"
 #include "lu_file.h"
-#include "lu_hold.h"
+#include "lu_sync.h"
 #include "lu_kexec.h"
 #include "lu_leak.h"
 #include "lu_log.h"

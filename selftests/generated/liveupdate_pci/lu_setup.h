@@ -9,7 +9,7 @@
 #include "lu_device.h"
 #include "lu_driver.h"
 #include "lu_fault.h"
-#include "lu_hold.h"
+#include "lu_sync.h"
 #include "lu_process.h"
 #include "lu_session.h"
 #include "lu_trace.h"
@@ -37,7 +37,7 @@ static inline void lu_teardown(struct lu_test *lu)
 	lu_unload_hold_module(lu);
 	lu_disarm_faults(lu);
 	lu_kill_processes(lu);
-	/* The next kernel is to find what this stage left, not what it found. */
+	/* The next kernel is to find what this boot left, not what it found. */
 	if (!lu->kept) {
 		lu_reset_driver();
 		lu_restore_devices(lu);
@@ -141,16 +141,16 @@ static inline bool lu_lacks_cpus(struct lu_test *lu, unsigned int wanted)
 	return true;
 }
 
-static inline bool lu_lacks_hold_points(struct lu_test *lu, const struct lu_needs *needs)
+static inline bool lu_lacks_sync_points(struct lu_test *lu, const struct lu_needs *needs)
 {
 	bool hurried = lu_hurry();
 	unsigned int i;
 	int ret = 0;
 
-	for (i = 0; i < needs->nr_hold_points && !ret; i++) {
-		ret = lu_try_hold(needs->hold_point[i]);
+	for (i = 0; i < needs->nr_sync_points && !ret; i++) {
+		ret = lu_try_hold(needs->sync_point[i]);
 		if (ret)
-			lu_cannot_probe(lu, needs->hold_point[i], "nothing can be held there",
+			lu_cannot_probe(lu, needs->sync_point[i], "nothing can be held there",
 					ret);
 	}
 	lu_slow_down(hurried);
@@ -162,9 +162,9 @@ static inline bool lu_lacks_hold(struct lu_test *lu, const struct lu_needs *need
 	int ret = lu_load_hold_module(lu);
 
 	if (!ret)
-		return lu_lacks_file(lu, LU_HOLD_FILE, R_OK | W_OK) ||
-		       lu_lacks_cpus(lu, 2) || lu_lacks_hold_points(lu, needs);
-	snprintf(lu->reason, sizeof(lu->reason), "no module " LU_HOLD_MODULE ": %s",
+		return lu_lacks_file(lu, LU_SYNC_FILE, R_OK | W_OK) ||
+		       lu_lacks_cpus(lu, 2) || lu_lacks_sync_points(lu, needs);
+	snprintf(lu->reason, sizeof(lu->reason), "no module " LU_SYNC_MODULE ": %s",
 		 strerror(-ret));
 	return true;
 }

@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(outgoing_flb_held_while_last_file_goes)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, stage_1, 180)
+TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, boot_1, 180)
 {
 	int ret;
 

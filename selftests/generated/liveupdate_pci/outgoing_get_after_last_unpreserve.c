@@ -77,7 +77,7 @@ FIXTURE_TEARDOWN(outgoing_get_after_last_unpreserve)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, stage_1, 120)
+TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 {
 	int ret;
 

@@ -57,14 +57,14 @@ FIXTURE_TEARDOWN(outgoing_get_races_with_close)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_5_a(void *data)
+static int boot_1_step_5_a(void *data)
 {
 	struct _test_data_outgoing_get_races_with_close *self = data;
 
 	return lu_user(&self->holder, "outgoing_flb", "get");
 }
 
-static int stage_1_step_5_b(void *data)
+static int boot_1_step_5_b(void *data)
 {
 	struct _test_data_outgoing_get_races_with_close *self = data;
 
@@ -72,7 +72,7 @@ static int stage_1_step_5_b(void *data)
 	return 0;
 }
 
-TEST_F_TIMEOUT(outgoing_get_races_with_close, stage_1, 160)
+TEST_F_TIMEOUT(outgoing_get_races_with_close, boot_1, 160)
 {
 	unsigned int round;
 	int against;
@@ -98,7 +98,7 @@ TEST_F_TIMEOUT(outgoing_get_races_with_close, stage_1, 160)
 
 		/* Both begin at once, and either may be first. */
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, stage_1_step_5_a, stage_1_step_5_b, self, round,
+			  lu_race(&self->lu, boot_1_step_5_a, boot_1_step_5_b, self, round,
 				  &ret, &against)) {
 			TH_LOG("interleaving: step 5 could not begin");
 		}

@@ -16,7 +16,7 @@ static const char *const probed[] = {
 	"ltd_flb_unpreserve",
 };
 
-static const char *const hold_points[] = {
+static const char *const sync_points[] = {
 	"ltd_flb_preserve",
 	"ltd_flb_unpreserve",
 };
@@ -56,8 +56,8 @@ FIXTURE_SETUP(outgoing_get_waits)
 		.wait = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
-		.nr_hold_points = ARRAY_SIZE(hold_points),
-		.hold_point = hold_points,
+		.nr_sync_points = ARRAY_SIZE(sync_points),
+		.sync_point = sync_points,
 	};
 	const char *lacking;
 
@@ -82,21 +82,21 @@ FIXTURE_TEARDOWN(outgoing_get_waits)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_3(void *data)
+static int boot_1_step_3(void *data)
 {
 	struct _test_data_outgoing_get_waits *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-static int stage_1_step_4(void *data)
+static int boot_1_step_4(void *data)
 {
 	struct _test_data_outgoing_get_waits *self = data;
 
 	return lu_user(&self->holder, "outgoing_flb", "get");
 }
 
-static int stage_1_step_10(void *data)
+static int boot_1_step_10(void *data)
 {
 	struct _test_data_outgoing_get_waits *self = data;
 
@@ -104,28 +104,28 @@ static int stage_1_step_10(void *data)
 	return 0;
 }
 
-static int stage_1_step_11(void *data)
+static int boot_1_step_11(void *data)
 {
 	struct _test_data_outgoing_get_waits *self = data;
 
 	return lu_user(&self->late, "outgoing_flb", "get");
 }
 
-static int stage_1_step_16(void *data)
+static int boot_1_step_16(void *data)
 {
 	struct _test_data_outgoing_get_waits *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-static int stage_1_step_17(void *data)
+static int boot_1_step_17(void *data)
 {
 	struct _test_data_outgoing_get_waits *self = data;
 
 	return lu_user(&self->late, "outgoing_flb", "get");
 }
 
-TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
+TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 {
 	int ret;
 
@@ -143,7 +143,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 
 	if (!strcmp(variant->moment, "preserve")) {
 		/* The FLB is being made for the first file. */
-		ret = lu_hold(&self->lu, "ltd_flb_preserve", stage_1_step_3, self);
+		ret = lu_hold(&self->lu, "ltd_flb_preserve", boot_1_step_3, self);
 		lu_step(&self->lu, "3: preserve dev in vm, held at ltd_flb_preserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 3 did not come to ltd_flb_preserve");
@@ -151,7 +151,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 	}
 
 	if (!strcmp(variant->moment, "preserve")) {
-		ret = lu_wait(&self->lu, "liveupdate_flb_get_outgoing", stage_1_step_4, self);
+		ret = lu_wait(&self->lu, "liveupdate_flb_get_outgoing", boot_1_step_4, self);
 		lu_step(&self->lu,
 			"4: holder: get the outgoing FLB, waiting in liveupdate_flb_get_outgoing",
 			ret);
@@ -226,7 +226,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 
 	if (!strcmp(variant->moment, "unpreserve")) {
 		/* The last file goes, and its FLB is being freed. */
-		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", stage_1_step_10, self);
+		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_10, self);
 		lu_step(&self->lu, "10: close vm, held at ltd_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 10 did not come to ltd_flb_unpreserve");
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 		 * Without reference counts, success may come without an object.
 		 * Either way there must be none.
 		 */
-		ret = lu_wait(&self->lu, "liveupdate_flb_get_outgoing", stage_1_step_11, self);
+		ret = lu_wait(&self->lu, "liveupdate_flb_get_outgoing", boot_1_step_11, self);
 		lu_step(&self->lu,
 			"11: late: get the outgoing FLB, waiting in liveupdate_flb_get_outgoing",
 			ret);
@@ -301,7 +301,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 		 * The file cannot be preserved, so that the FLB made for it is
 		 * freed again.
 		 */
-		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", stage_1_step_16, self);
+		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_16, self);
 		lu_step(&self->lu, "16: preserve dev in vm, held at ltd_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 16 did not come to ltd_flb_unpreserve");
@@ -309,7 +309,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, stage_1, 180)
 	}
 
 	if (!strcmp(variant->moment, "rollback")) {
-		ret = lu_wait(&self->lu, "liveupdate_flb_get_outgoing", stage_1_step_17, self);
+		ret = lu_wait(&self->lu, "liveupdate_flb_get_outgoing", boot_1_step_17, self);
 		lu_step(&self->lu,
 			"17: late: get the outgoing FLB, waiting in liveupdate_flb_get_outgoing",
 			ret);

@@ -65,7 +65,7 @@ FIXTURE_TEARDOWN(outgoing_references_balance)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(outgoing_references_balance, stage_1, 120)
+TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 {
 	int ret;
 

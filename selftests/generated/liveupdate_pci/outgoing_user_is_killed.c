@@ -61,7 +61,7 @@ FIXTURE_TEARDOWN(outgoing_user_is_killed)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(outgoing_user_is_killed, stage_1, 120)
+TEST_F_TIMEOUT(outgoing_user_is_killed, boot_1, 120)
 {
 	int ret;
 

@@ -81,7 +81,7 @@ FIXTURE_TEARDOWN(preserve_after_removal)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(preserve_after_removal, stage_1, 180)
+TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 {
 	__u64 value;
 	int ret;

@@ -59,7 +59,7 @@ FIXTURE_TEARDOWN(preserve_fails_beside_another)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(preserve_fails_beside_another, stage_1, 120)
+TEST_F_TIMEOUT(preserve_fails_beside_another, boot_1, 120)
 {
 	int ret;
 

@@ -59,7 +59,7 @@ FIXTURE_TEARDOWN(preserve_many_times)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(preserve_many_times, stage_1, 170)
+TEST_F_TIMEOUT(preserve_many_times, boot_1, 170)
 {
 	unsigned int round;
 	int ret;

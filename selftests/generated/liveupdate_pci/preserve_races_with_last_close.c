@@ -63,14 +63,14 @@ FIXTURE_TEARDOWN(preserve_races_with_last_close)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_7_a(void *data)
+static int boot_1_step_7_a(void *data)
 {
 	struct _test_data_preserve_races_with_last_close *self = data;
 
 	return lu_preserve(self->two, self->other, 2);
 }
 
-static int stage_1_step_7_b(void *data)
+static int boot_1_step_7_b(void *data)
 {
 	struct _test_data_preserve_races_with_last_close *self = data;
 
@@ -78,7 +78,7 @@ static int stage_1_step_7_b(void *data)
 	return 0;
 }
 
-TEST_F_TIMEOUT(preserve_races_with_last_close, stage_1, 160)
+TEST_F_TIMEOUT(preserve_races_with_last_close, boot_1, 160)
 {
 	unsigned int round;
 	int against;
@@ -118,7 +118,7 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, stage_1, 160)
 
 		/* Both begin at once, and either may be first. */
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, stage_1_step_7_a, stage_1_step_7_b, self, round,
+			  lu_race(&self->lu, boot_1_step_7_a, boot_1_step_7_b, self, round,
 				  &ret, &against)) {
 			TH_LOG("interleaving: step 7 could not begin");
 		}

@@ -19,7 +19,7 @@ static const char *const probed[] = {
 	"pci_liveupdate_preserve",
 };
 
-static const char *const hold_points[] = {
+static const char *const sync_points[] = {
 	"pci_liveupdate_preserve",
 };
 
@@ -52,8 +52,8 @@ FIXTURE_SETUP(preserve_races_with_removal)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
-		.nr_hold_points = ARRAY_SIZE(hold_points),
-		.hold_point = hold_points,
+		.nr_sync_points = ARRAY_SIZE(sync_points),
+		.sync_point = sync_points,
 	};
 	const char *lacking;
 
@@ -74,21 +74,21 @@ FIXTURE_TEARDOWN(preserve_races_with_removal)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_3(void *data)
+static int boot_1_step_3(void *data)
 {
 	struct _test_data_preserve_races_with_removal *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-static int stage_1_step_6(void *data)
+static int boot_1_step_6(void *data)
 {
 	struct _test_data_preserve_races_with_removal *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-TEST_F_TIMEOUT(preserve_races_with_removal, stage_1, 180)
+TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 {
 	int ret;
 
@@ -109,7 +109,7 @@ TEST_F_TIMEOUT(preserve_races_with_removal, stage_1, 180)
 		 * The driver has read the registers; only the PCI core is still
 		 * to be told.
 		 */
-		ret = lu_hold(&self->lu, "pci_liveupdate_preserve", stage_1_step_3, self);
+		ret = lu_hold(&self->lu, "pci_liveupdate_preserve", boot_1_step_3, self);
 		lu_step(&self->lu, "3: preserve dev in vm, held at pci_liveupdate_preserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 3 did not come to pci_liveupdate_preserve");
@@ -168,7 +168,7 @@ TEST_F_TIMEOUT(preserve_races_with_removal, stage_1, 180)
 		 * The driver has read the registers; only the PCI core is still
 		 * to be told.
 		 */
-		ret = lu_hold(&self->lu, "pci_liveupdate_preserve", stage_1_step_6, self);
+		ret = lu_hold(&self->lu, "pci_liveupdate_preserve", boot_1_step_6, self);
 		lu_step(&self->lu, "6: preserve dev in vm, held at pci_liveupdate_preserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 6 did not come to pci_liveupdate_preserve");

@@ -66,7 +66,7 @@ FIXTURE_TEARDOWN(preserve_rolls_back)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(preserve_rolls_back, stage_1, 120)
+TEST_F_TIMEOUT(preserve_rolls_back, boot_1, 120)
 {
 	int ret;
 

@@ -80,7 +80,7 @@ FIXTURE_TEARDOWN(preserve_same_file_twice)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(preserve_same_file_twice, stage_1, 120)
+TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 {
 	int ret;
 

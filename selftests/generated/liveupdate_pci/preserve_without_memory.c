@@ -52,14 +52,14 @@ FIXTURE_TEARDOWN(preserve_without_memory)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_3(void *data)
+static int boot_1_step_3(void *data)
 {
 	struct _test_data_preserve_without_memory *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-static int stage_1_step_3_undo(void *data)
+static int boot_1_step_3_undo(void *data)
 {
 	struct _test_data_preserve_without_memory *self = data;
 
@@ -68,7 +68,7 @@ static int stage_1_step_3_undo(void *data)
 	return self->vm;
 }
 
-TEST_F_TIMEOUT(preserve_without_memory, stage_1, 170)
+TEST_F_TIMEOUT(preserve_without_memory, boot_1, 170)
 {
 	int ret;
 
@@ -90,7 +90,7 @@ TEST_F_TIMEOUT(preserve_without_memory, stage_1, 170)
 	 * The file's block, both FLBs, LUO's own record and that of the driver
 	 * are all allocated on the way.
 	 */
-	ret = lu_fail_each(&self->lu, stage_1_step_3, stage_1_step_3_undo, self);
+	ret = lu_fail_each(&self->lu, boot_1_step_3, boot_1_step_3_undo, self);
 	lu_step(&self->lu, "3: preserve dev in vm, with each allocation failing in turn", ret);
 	ASSERT_EQ(0, ret) {
 		TH_LOG("step 3: must succeed");

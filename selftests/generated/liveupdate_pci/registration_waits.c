@@ -19,7 +19,7 @@ static const char *const probed[] = {
 	"ltd_flb_unpreserve",
 };
 
-static const char *const hold_points[] = {
+static const char *const sync_points[] = {
 	"ltd_flb_preserve",
 	"ltd_flb_unpreserve",
 	"pci_flb_unpreserve",
@@ -62,8 +62,8 @@ FIXTURE_SETUP(registration_waits)
 		.wait = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
-		.nr_hold_points = ARRAY_SIZE(hold_points),
-		.hold_point = hold_points,
+		.nr_sync_points = ARRAY_SIZE(sync_points),
+		.sync_point = sync_points,
 	};
 	const char *lacking;
 
@@ -86,20 +86,20 @@ FIXTURE_TEARDOWN(registration_waits)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_3(void *data)
+static int boot_1_step_3(void *data)
 {
 	struct _test_data_registration_waits *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-static int stage_1_step_4(void *data)
+static int boot_1_step_4(void *data)
 {
 	(void)data;
 	return lu_write_path("/sys/kernel/debug/liveupdate-test/other_flb_needed", "1");
 }
 
-static int stage_1_step_11(void *data)
+static int boot_1_step_11(void *data)
 {
 	struct _test_data_registration_waits *self = data;
 
@@ -107,13 +107,13 @@ static int stage_1_step_11(void *data)
 	return 0;
 }
 
-static int stage_1_step_12(void *data)
+static int boot_1_step_12(void *data)
 {
 	(void)data;
 	return lu_write_path("/sys/kernel/debug/liveupdate-test/other_flb_needed", "1");
 }
 
-static int stage_1_step_15(void *data)
+static int boot_1_step_15(void *data)
 {
 	struct _test_data_registration_waits *self = data;
 
@@ -121,26 +121,26 @@ static int stage_1_step_15(void *data)
 	return 0;
 }
 
-static int stage_1_step_16(void *data)
+static int boot_1_step_16(void *data)
 {
 	(void)data;
 	return lu_write_path("/sys/kernel/debug/liveupdate-test/other_flb_needed", "0");
 }
 
-static int stage_1_step_20(void *data)
+static int boot_1_step_20(void *data)
 {
 	struct _test_data_registration_waits *self = data;
 
 	return lu_preserve(self->vm, self->dev, 1);
 }
 
-static int stage_1_step_21(void *data)
+static int boot_1_step_21(void *data)
 {
 	(void)data;
 	return lu_write_path("/sys/kernel/debug/liveupdate-test/other_flb_needed", "1");
 }
 
-TEST_F_TIMEOUT(registration_waits, stage_1, 180)
+TEST_F_TIMEOUT(registration_waits, boot_1, 180)
 {
 	int ret;
 
@@ -158,7 +158,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 
 	if (!strcmp(variant->moment, "preserve")) {
 		/* The FLBs of the file are being made. */
-		ret = lu_hold(&self->lu, "ltd_flb_preserve", stage_1_step_3, self);
+		ret = lu_hold(&self->lu, "ltd_flb_preserve", boot_1_step_3, self);
 		lu_step(&self->lu, "3: preserve dev in vm, held at ltd_flb_preserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 3 did not come to ltd_flb_preserve");
@@ -166,7 +166,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 	}
 
 	if (!strcmp(variant->moment, "preserve")) {
-		ret = lu_wait(&self->lu, "liveupdate_register_flb", stage_1_step_4, self);
+		ret = lu_wait(&self->lu, "liveupdate_register_flb", boot_1_step_4, self);
 		lu_step(&self->lu,
 			"4: write 1 to /sys/kernel/debug/liveupdate-test/other_flb_needed, waiting in liveupdate_register_flb",
 			ret);
@@ -260,7 +260,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 
 	if (!strcmp(variant->moment, "unpreserve")) {
 		/* The FLBs of the last file are being freed. */
-		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", stage_1_step_11, self);
+		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_11, self);
 		lu_step(&self->lu, "11: close vm, held at ltd_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 11 did not come to ltd_flb_unpreserve");
@@ -268,7 +268,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 	}
 
 	if (!strcmp(variant->moment, "unpreserve")) {
-		ret = lu_wait(&self->lu, "liveupdate_register_flb", stage_1_step_12, self);
+		ret = lu_wait(&self->lu, "liveupdate_register_flb", boot_1_step_12, self);
 		lu_step(&self->lu,
 			"12: write 1 to /sys/kernel/debug/liveupdate-test/other_flb_needed, waiting in liveupdate_register_flb",
 			ret);
@@ -317,7 +317,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 		 * The one that came last is freed first, and the walk stands at
 		 * its place.
 		 */
-		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", stage_1_step_15, self);
+		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_15, self);
 		lu_step(&self->lu, "15: close vm, held at ltd_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 15 did not come to ltd_flb_unpreserve");
@@ -325,7 +325,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 	}
 
 	if (!strcmp(variant->moment, "withdraw")) {
-		ret = lu_wait(&self->lu, "liveupdate_unregister_flb", stage_1_step_16, self);
+		ret = lu_wait(&self->lu, "liveupdate_unregister_flb", boot_1_step_16, self);
 		lu_step(&self->lu,
 			"16: write 0 to /sys/kernel/debug/liveupdate-test/other_flb_needed, waiting in liveupdate_unregister_flb",
 			ret);
@@ -382,7 +382,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 		 * The second FLB of the file cannot be made, so that the first
 		 * is freed again.
 		 */
-		ret = lu_hold(&self->lu, "pci_flb_unpreserve", stage_1_step_20, self);
+		ret = lu_hold(&self->lu, "pci_flb_unpreserve", boot_1_step_20, self);
 		lu_step(&self->lu, "20: preserve dev in vm, held at pci_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("interleaving: step 20 did not come to pci_flb_unpreserve");
@@ -390,7 +390,7 @@ TEST_F_TIMEOUT(registration_waits, stage_1, 180)
 	}
 
 	if (!strcmp(variant->moment, "rollback")) {
-		ret = lu_wait(&self->lu, "liveupdate_register_flb", stage_1_step_21, self);
+		ret = lu_wait(&self->lu, "liveupdate_register_flb", boot_1_step_21, self);
 		lu_step(&self->lu,
 			"21: write 1 to /sys/kernel/debug/liveupdate-test/other_flb_needed, waiting in liveupdate_register_flb",
 			ret);

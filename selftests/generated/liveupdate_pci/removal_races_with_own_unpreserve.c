@@ -22,7 +22,7 @@ static const char *const probed[] = {
 	"pci_liveupdate_unpreserve",
 };
 
-static const char *const hold_points[] = {
+static const char *const sync_points[] = {
 	"liveupdate_flb_get_outgoing%return",
 };
 
@@ -43,8 +43,8 @@ FIXTURE_SETUP(removal_races_with_own_unpreserve)
 		.hold = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
-		.nr_hold_points = ARRAY_SIZE(hold_points),
-		.hold_point = hold_points,
+		.nr_sync_points = ARRAY_SIZE(sync_points),
+		.sync_point = sync_points,
 	};
 	const char *lacking;
 
@@ -67,14 +67,14 @@ FIXTURE_TEARDOWN(removal_races_with_own_unpreserve)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_4(void *data)
+static int boot_1_step_4(void *data)
 {
 	struct _test_data_removal_races_with_own_unpreserve *self = data;
 
 	return lu_remove_device(&self->lu, 0);
 }
 
-TEST_F_TIMEOUT(removal_races_with_own_unpreserve, stage_1, 105)
+TEST_F_TIMEOUT(removal_races_with_own_unpreserve, boot_1, 105)
 {
 	int ret;
 
@@ -109,7 +109,7 @@ TEST_F_TIMEOUT(removal_races_with_own_unpreserve, stage_1, 105)
 	 * The PCI core has the outgoing object, and has not yet looked whether
 	 * the device is in it.
 	 */
-	ret = lu_hold(&self->lu, "liveupdate_flb_get_outgoing%return", stage_1_step_4, self);
+	ret = lu_hold(&self->lu, "liveupdate_flb_get_outgoing%return", boot_1_step_4, self);
 	lu_step(&self->lu, "4: remove endpoint0, held at liveupdate_flb_get_outgoing%return", ret);
 	ASSERT_EQ(0, ret) {
 		TH_LOG("interleaving: step 4 did not come to liveupdate_flb_get_outgoing%%return");

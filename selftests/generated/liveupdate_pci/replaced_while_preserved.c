@@ -8,7 +8,7 @@
  * new one may be handed over, and what is done with the old file must not
  * concern it.
  *
- * In stage 1 the kernel says WARN "Destroying outgoing-preserved device!",
+ * In boot 1 the kernel says WARN "Destroying outgoing-preserved device!",
  * once: The device went while it was preserved, which userspace should not let
  * happen..
  *
@@ -118,7 +118,7 @@ FIXTURE_TEARDOWN(replaced_while_preserved)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(replaced_while_preserved, stage_1, 180)
+TEST_F_TIMEOUT(replaced_while_preserved, boot_1, 180)
 {
 	__u64 value;
 	int ret;

@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(session_alloc_fails)
 	lu_teardown(&self->lu);
 }
 
-static int stage_1_step_2(void *data)
+static int boot_1_step_2(void *data)
 {
 	struct _test_data_session_alloc_fails *self = data;
 
@@ -48,7 +48,7 @@ static int stage_1_step_2(void *data)
 	return self->vm;
 }
 
-static int stage_1_step_2_undo(void *data)
+static int boot_1_step_2_undo(void *data)
 {
 	struct _test_data_session_alloc_fails *self = data;
 
@@ -56,7 +56,7 @@ static int stage_1_step_2_undo(void *data)
 	return 0;
 }
 
-TEST_F_TIMEOUT(session_alloc_fails, stage_1, 180)
+TEST_F_TIMEOUT(session_alloc_fails, boot_1, 180)
 {
 	char contents[1100];
 	int ret;
@@ -71,7 +71,7 @@ TEST_F_TIMEOUT(session_alloc_fails, stage_1, 180)
 	}
 
 	/* With each failure the name stays free for the next attempt. */
-	ret = lu_fail_each(&self->lu, stage_1_step_2, stage_1_step_2_undo, self);
+	ret = lu_fail_each(&self->lu, boot_1_step_2, boot_1_step_2_undo, self);
 	lu_step(&self->lu, "2: create session vm, with each allocation failing in turn", ret);
 	ASSERT_LE(0, ret) {
 		TH_LOG("step 2: must succeed");

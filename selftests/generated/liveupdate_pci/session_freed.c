@@ -80,7 +80,7 @@ FIXTURE_TEARDOWN(session_freed)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(session_freed, stage_1, 180)
+TEST_F_TIMEOUT(session_freed, boot_1, 180)
 {
 	char contents[1100];
 	__u64 value;

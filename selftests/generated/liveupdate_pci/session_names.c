@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(session_names)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(session_names, stage_1, 180)
+TEST_F_TIMEOUT(session_names, boot_1, 180)
 {
 	char contents[1100];
 	unsigned int round;

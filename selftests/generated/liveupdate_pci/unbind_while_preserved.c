@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(unbind_while_preserved)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(unbind_while_preserved, stage_1, 180)
+TEST_F_TIMEOUT(unbind_while_preserved, boot_1, 180)
 {
 	__u64 value;
 	int ret;

@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(virtual_functions_while_preserved)
 	lu_teardown(&self->lu);
 }
 
-TEST_F_TIMEOUT(virtual_functions_while_preserved, stage_1, 300)
+TEST_F_TIMEOUT(virtual_functions_while_preserved, boot_1, 300)
 {
 	int ret;
 

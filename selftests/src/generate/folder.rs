@@ -6,7 +6,7 @@ use std::io;
 
 use camino::Utf8Path;
 
-use crate::scenario::Family;
+use crate::scenario::ScenarioFile;
 
 /// A file of the generated folder that is not as the scenarios give it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl Difference {
 /// # Errors
 ///
 /// Returns an error when the folder or a file in it cannot be read.
-pub fn check(families: &[Family], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
-    Ok(compare(super::files(families), &read(folder)?))
+pub fn check(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
+    Ok(compare(super::files(scenario_files), &read(folder)?))
 }
 
 /// Makes the folder what the scenarios give, and returns what had to change.
@@ -58,9 +58,9 @@ pub fn check(families: &[Family], folder: &Utf8Path) -> io::Result<Vec<Differenc
 /// # Errors
 ///
 /// Returns an error when the folder cannot be read or written.
-pub fn write(families: &[Family], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
+pub fn write(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
     fs_err::create_dir_all(folder)?;
-    let differences = check(families, folder)?;
+    let differences = check(scenario_files, folder)?;
     for difference in &differences {
         match difference {
             Difference::Missing { name, expected } | Difference::Changed { name, expected, .. } => {

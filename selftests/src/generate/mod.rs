@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use headers::HEADERS;
 
-use crate::scenario::{Action, Family, Scenario};
+use crate::scenario::{Action, ScenarioFile, Scenario};
 
 pub(crate) use expect::INTERLEAVING;
 
@@ -92,21 +92,21 @@ endif
 /// that hangs is ended, and called a hang, by the latter.
 const HARNESS_GRACE_SECS: u64 = 60;
 
-/// Returns the C program of a family.
+/// Returns the C program of a scenario_file.
 #[must_use]
-pub fn program(family: &Family) -> String {
-    c::print(&program::program(family))
+pub fn program(scenario_file: &ScenarioFile) -> String {
+    c::print(&program::program(scenario_file))
 }
 
 /// Returns the generated folder: file names and their contents.
 #[must_use]
-pub fn files(families: &[Family]) -> BTreeMap<String, String> {
+pub fn files(scenario_files: &[ScenarioFile]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for family in families {
-        let name = format!("{}.c", family.first().identifier());
-        files.insert(name, program(family));
+    for scenario_file in scenario_files {
+        let name = format!("{}.c", scenario_file.first().identifier());
+        files.insert(name, program(scenario_file));
     }
-    let mut names: Vec<String> = families
+    let mut names: Vec<String> = scenario_files
         .iter()
         .map(|one| one.first().identifier())
         .collect();
@@ -117,7 +117,7 @@ pub fn files(families: &[Family]) -> BTreeMap<String, String> {
     files.insert(".gitignore".to_owned(), gitignore(&names));
     files.extend(modules().map(|(name, text)| (format!("{MODULES}/{name}"), text.to_owned())));
     files.insert("config".to_owned(), CONFIG.to_owned());
-    files.extend(settings(families).map(|text| ("settings".to_owned(), text)));
+    files.extend(settings(scenario_files).map(|text| ("settings".to_owned(), text)));
     files
 }
 
@@ -126,7 +126,7 @@ pub fn files(families: &[Family]) -> BTreeMap<String, String> {
 pub fn modules() -> [(&'static str, &'static str); 2] {
     [
         ("Makefile", include_str!("test_modules/Makefile")),
-        ("hold_point.c", include_str!("test_modules/hold_point.c")),
+        ("sync_point.c", include_str!("test_modules/sync_point.c")),
     ]
 }
 
@@ -139,26 +139,26 @@ pub fn needs_modules(scenario: &Scenario) -> bool {
         .any(|action| matches!(action, Action::Hold { .. }))
 }
 
-/// Returns the arguments that make a scenario's program run one stage only.
+/// Returns the arguments that make a scenario's program run one boot only.
 #[must_use]
-pub fn arguments(scenario: &Scenario, stage: usize) -> Vec<String> {
-    vec!["-r".to_owned(), scenario.test_name(stage)]
+pub fn arguments(scenario: &Scenario, boot: usize) -> Vec<String> {
+    vec!["-r".to_owned(), scenario.test_name(boot)]
 }
 
-/// Returns what the environment of a stage must say. Always: that the kernel is the
+/// Returns what the environment of a boot must say. Always: that the kernel is the
 /// test's alone, so that it may hurry its grace periods, and the addresses of the
-/// devices, in the order of the scenario's list. Before a further stage: that a
+/// devices, in the order of the scenario's list. Before a further boot: that a
 /// kexec follows, so that a process is left behind that holds all that is open.
-/// After the first stage: that a stage before it did run, so that a lost session is
+/// After the first boot: that a boot before it did run, so that a lost session is
 /// a failure, not a skip.
 #[must_use]
 pub fn environment(
     scenario: &Scenario,
-    stage: usize,
+    boot: usize,
     addresses: &[String],
 ) -> Vec<(String, String)> {
-    let follows = stage < scenario.stages.len();
-    let handed_over = stage > 1;
+    let follows = boot < scenario.boots.len();
+    let handed_over = boot > 1;
     let devices = addresses.join(",");
     [
         (true, "LIVEUPDATE_TEST_HURRY", "1"),
@@ -172,8 +172,8 @@ pub fn environment(
     .collect()
 }
 
-fn test_name(stage: usize) -> String {
-    format!("stage_{stage}")
+fn test_name(boot: usize) -> String {
+    format!("boot_{boot}")
 }
 
 fn makefile(names: &[String]) -> String {
@@ -206,18 +206,18 @@ fn gitignore(names: &[String]) -> String {
     text
 }
 
-/// The seconds after which the harness itself ends a stage.
-fn harness_timeout_secs(family: &Family) -> u64 {
-    let limits = family.variants.iter().map(|one| one.timeout_secs);
+/// The seconds after which the harness itself ends a boot.
+fn harness_timeout_secs(scenario_file: &ScenarioFile) -> u64 {
+    let limits = scenario_file.variants.iter().map(|one| one.timeout_secs);
     limits.max().unwrap_or_default() + HARNESS_GRACE_SECS
 }
 
 /// The longest program's time, where it is more than kselftest gives anyway.
-fn settings(families: &[Family]) -> Option<String> {
-    let tests = |family: &Family| family.variants.len() * family.first().stages.len();
-    let longest = families
+fn settings(scenario_files: &[ScenarioFile]) -> Option<String> {
+    let tests = |scenario_file: &ScenarioFile| scenario_file.variants.len() * scenario_file.first().boots.len();
+    let longest = scenario_files
         .iter()
-        .map(|family| harness_timeout_secs(family) * tests(family) as u64)
+        .map(|scenario_file| harness_timeout_secs(scenario_file) * tests(scenario_file) as u64)
         .max()?;
     (longest > KSELFTEST_TIMEOUT_SECS).then(|| format!("timeout={longest}\n"))
 }
@@ -227,23 +227,23 @@ mod tests {
     use super::*;
     use crate::scenario::Machines;
 
-    fn all() -> Vec<Family> {
+    fn all() -> Vec<ScenarioFile> {
         let folder = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
         crate::scenario::load_all(&folder, &Machines::project()).unwrap()
     }
 
-    fn one(text: &str) -> Family {
-        Family::parse(text, "small.yaml", &Machines::project()).unwrap()
+    fn one(text: &str) -> ScenarioFile {
+        ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap()
     }
 
     #[test]
-    fn one_stage_is_run_by_its_exact_name() {
-        let families = all();
-        let find = |name: &str| families.iter().find(|one| one.name == name).unwrap();
+    fn one_boot_is_run_by_its_exact_name() {
+        let scenario_files = all();
+        let find = |name: &str| scenario_files.iter().find(|one| one.name == name).unwrap();
         let kexec = find("live-update-kexec").first();
-        assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.stage_2"]);
-        let names = |stage| -> Vec<String> {
-            let all = environment(kexec, stage, &[]).into_iter();
+        assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.boot_2"]);
+        let names = |boot| -> Vec<String> {
+            let all = environment(kexec, boot, &[]).into_iter();
             all.map(|(name, _)| name).collect()
         };
         let hurry = "LIVEUPDATE_TEST_HURRY";
@@ -263,11 +263,11 @@ mod tests {
     #[test]
     fn the_guest_s_time_limit_comes_first() {
         let text = "name: small\ntitle: small\nwhy: because\ntimeout_secs: 100\n\
-            stages: [{steps: [{rescan: pci, calls: {f: 1}, log: [{text: x, count: 1}]}]}]\n";
-        let family = one(text);
-        let c = program(&family);
-        assert!(c.contains("TEST_F_TIMEOUT(small, stage_1, 160)"), "{c}");
-        assert_eq!(settings(&[family]).as_deref(), Some("timeout=160\n"));
+            boots: [{steps: [{rescan: pci, calls: {f: 1}, log: [{text: x, count: 1}]}]}]\n";
+        let scenario_file = one(text);
+        let c = program(&scenario_file);
+        assert!(c.contains("TEST_F_TIMEOUT(small, boot_1, 160)"), "{c}");
+        assert_eq!(settings(&[scenario_file]).as_deref(), Some("timeout=160\n"));
         // What cannot be counted is seen before it is compared, and names no step.
         let check = |head: &str, said: &str| {
             let text = format!("\t{head} {{\n\t\tTH_LOG(\"{said}\");\n\t}}\n");

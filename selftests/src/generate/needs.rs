@@ -2,7 +2,7 @@
 //! What a scenario's test cannot do without, and is skipped for where it lacks.
 
 use super::c::{Node, line};
-use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario, Stage};
+use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario, Boot};
 
 /// Things that a test may need, by the names of the helpers' fields.
 const THINGS: [&str; 13] = [
@@ -67,8 +67,8 @@ impl Needs {
             fields.push(line(".probe = probed,"));
         }
         if holds {
-            fields.push(line(".nr_hold_points = ARRAY_SIZE(hold_points),"));
-            fields.push(line(".hold_point = hold_points,"));
+            fields.push(line(".nr_sync_points = ARRAY_SIZE(sync_points),"));
+            fields.push(line(".sync_point = sync_points,"));
         }
         fields
     }
@@ -91,8 +91,8 @@ impl Needs {
 /// Whether the first kernel is asked for what was handed over to it: nothing, which a
 /// kernel that came by a live update answers in another way.
 fn asks_at_first(scenario: &Scenario) -> bool {
-    let first = scenario.stages.first();
-    let mut steps = first.into_iter().flat_map(Stage::all_steps);
+    let first = scenario.boots.first();
+    let mut steps = first.into_iter().flat_map(Boot::all_steps);
     steps.any(|step| match &step.action {
         Action::User { flb, .. } => *flb != Flb::Outgoing,
         _ => false,

@@ -7,7 +7,7 @@ use super::call::{LU, RET, call, function, functions, made, own, target};
 use super::expect::{
     INTERLEAVING, check, check_true, counts, message, no_leaks, result, returned, value,
 };
-use crate::scenario::{Action, Returns, Stage, Step};
+use crate::scenario::{Action, Returns, Boot, Step};
 
 /// What a step comes to in C.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,25 +22,25 @@ pub(super) struct Paragraph {
 #[derive(Debug, Clone)]
 pub(super) struct Place<'a> {
     pub(super) fixture: &'a str,
-    pub(super) stage: &'a Stage,
+    pub(super) boot: &'a Boot,
     /// What sets the functions of this variant apart, if there is such a thing.
     pub(super) suffix: &'a str,
 }
 
 impl Place<'_> {
     fn function(&self, step: usize, more: &str) -> String {
-        let Self { stage, suffix, .. } = self;
-        format!("stage_{}_step_{step}{more}{suffix}", stage.number)
+        let Self { boot, suffix, .. } = self;
+        format!("boot_{}_step_{step}{more}{suffix}", boot.number)
     }
 }
 
 /// Why the step is there, and whether it is where a lesser kernel fails.
 fn reason(step: &Step) -> Option<String> {
-    let bites = step
-        .teeth
+    let fails_first = step
+        .fails_first
         .then(|| "This is where a kernel without the series goes wrong.".to_owned());
     let because = step.because.iter().map(|text| text.trim().to_owned());
-    let sentences: Vec<String> = because.chain(bites).collect();
+    let sentences: Vec<String> = because.chain(fails_first).collect();
     (!sentences.is_empty()).then(|| sentences.join("\n"))
 }
 
@@ -97,7 +97,7 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
             paragraph.functions = functions;
             paragraph.body.extend(body);
         }
-        _ => paragraph.body.extend(plain(place.stage, step)),
+        _ => paragraph.body.extend(plain(place.boot, step)),
     }
     paragraph.body.extend(counts(step));
     paragraph
@@ -124,19 +124,19 @@ fn deed(step: &Step) -> Option<Node> {
     }
 }
 
-fn plain(stage: &Stage, step: &Step) -> Vec<Node> {
+fn plain(boot: &Boot, step: &Step) -> Vec<Node> {
     let target = target(step);
     let mut nodes = Vec::new();
     nodes.extend(deed(step));
     // One that is lost later on is lost, and nothing that failed before may be forgotten.
-    let is_first = stage
+    let is_first = boot
         .steps
         .first()
         .is_some_and(|first| first.number == step.number);
     let is_session = is_first && matches!(step.action, Action::RetrieveSession { .. });
     if let Some(target) = target
         .as_deref()
-        .filter(|_| stage.number > 1 && is_session && step.returns == Returns::Ok)
+        .filter(|_| boot.number > 1 && is_session && step.returns == Returns::Ok)
     {
         nodes.push(line(format!("if (lu_nothing_handed_over({target}))")));
         nodes.push(line(

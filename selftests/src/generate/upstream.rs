@@ -6,27 +6,27 @@
 use std::collections::BTreeMap;
 
 use super::{FOLDER, files};
-use crate::scenario::{Family, NextKernel};
+use crate::scenario::{ScenarioFile, NextKernel};
 
 /// Columns that a commit's message is filled to.
 const MESSAGE_COLUMNS: usize = 72;
 
 /// Returns the files of the folder as they are in a kernel tree. Scenarios that go from
-/// one stack's kernel to another's are none of a tree's own.
+/// one checkout's kernel to another's are none of a tree's own.
 #[must_use]
-pub fn files_for_tree(families: &[Family]) -> BTreeMap<String, String> {
-    let fit: Vec<Family> = families.iter().filter(|one| fits(one)).cloned().collect();
+pub fn files_for_tree(scenario_files: &[ScenarioFile]) -> BTreeMap<String, String> {
+    let fit: Vec<ScenarioFile> = scenario_files.iter().filter(|one| fits(one)).cloned().collect();
     let files = files(&fit).into_iter();
     files
         .map(|(name, text)| (name, without_origin(&text)))
         .collect()
 }
 
-fn fits(family: &Family) -> bool {
-    let stages = family.variants.iter().flat_map(|one| &one.stages);
-    stages
+fn fits(scenario_file: &ScenarioFile) -> bool {
+    let boots = scenario_file.variants.iter().flat_map(|one| &one.boots);
+    boots
         .into_iter()
-        .all(|stage| stage.kernel == NextKernel::Same)
+        .all(|boot| boot.kernel == NextKernel::Same)
 }
 
 /// Where a file came from is the commit's to say, once for all of them.
@@ -76,8 +76,8 @@ pub fn with_target(makefile: &str) -> Result<Option<String>, String> {
 
 /// Returns the message of the commit, without a sign-off: that is a person's to give.
 #[must_use]
-pub fn commit_message(families: &[Family]) -> String {
-    let fit = || families.iter().filter(|one| fits(one));
+pub fn commit_message(scenario_files: &[ScenarioFile]) -> String {
+    let fit = || scenario_files.iter().filter(|one| fits(one));
     let tests: usize = fit().map(|one| one.variants.len()).sum();
     let head = format!("selftests/{FOLDER}: add tests of live update with PCI devices");
     let about = format!(
@@ -87,16 +87,16 @@ pub fn commit_message(families: &[Family]) -> String {
          that it is bound to, such as QEMU's edu; each is skipped, with the reason, where \
          something that it needs is missing."
     );
-    let two = "Tests of two kernels have a stage for each. By hand, run `--stage 1`, go over \
-               to the next kernel with kexec, and run `--stage 2` there.";
+    let two = "Tests of two kernels have a boot for each. By hand, run `--boot 1`, go over \
+               to the next kernel with kexec, and run `--boot 2` there.";
     let origin = format!(
         "The programs, the Makefile and .gitignore are generated from descriptions of the \
          scenarios by flb-testbed; the headers that they share and the module in \
          {}/ are written by hand.",
         super::MODULES
     );
-    let titles = fit().map(|family| {
-        let first = family.first();
+    let titles = fit().map(|scenario_file| {
+        let first = scenario_file.first();
         format!("  {}:\n    {}", first.identifier(), first.title)
     });
     let mut paragraphs = vec![head];
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::scenario::Machines;
 
-    fn all() -> Vec<Family> {
+    fn all() -> Vec<ScenarioFile> {
         let folder = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
         crate::scenario::load_all(&folder, &Machines::project()).unwrap()
     }

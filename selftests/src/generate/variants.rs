@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What differs between the variants of a family, and for which of them: the
+//! What differs between the variants of a scenario_file, and for which of them: the
 //! condition that a branch of the generated test is taken under.
 
 use super::c::{Head, Node, string};
-use crate::scenario::{Family, Scenario};
+use crate::scenario::{ScenarioFile, Scenario};
 
 /// Returns what each variant has, with the variants that have the same together: a
 /// place in the result a thing, in the order of the variants.
@@ -21,20 +21,20 @@ pub(super) fn grouped<T: PartialEq>(each: Vec<Option<T>>) -> Vec<(T, Vec<usize>)
 
 /// Returns the nodes as they are if they are for all variants, else in a branch that
 /// is taken for those alone.
-pub(super) fn only_for(family: &Family, members: &[usize], nodes: Vec<Node>) -> Vec<Node> {
-    if nodes.is_empty() || members.len() == family.variants.len() {
+pub(super) fn only_for(scenario_file: &ScenarioFile, members: &[usize], nodes: Vec<Node>) -> Vec<Node> {
+    if nodes.is_empty() || members.len() == scenario_file.variants.len() {
         return nodes;
     }
     vec![Node::Block {
-        head: Head::If(conditions(family, members)),
+        head: Head::If(conditions(scenario_file, members)),
         body: nodes,
         tail: "",
     }]
 }
 
 /// Conditions of which one holds for each of these variants, and none for any other.
-fn conditions(family: &Family, members: &[usize]) -> Vec<String> {
-    let parameters = &family.first().values;
+fn conditions(scenario_file: &ScenarioFile, members: &[usize]) -> Vec<String> {
+    let parameters = &scenario_file.first().values;
     let all: Vec<usize> = (0..parameters.len()).collect();
     let mut choices: Vec<Vec<usize>> = all.iter().map(|&one| vec![one]).collect();
     let pairs = all
@@ -43,9 +43,9 @@ fn conditions(family: &Family, members: &[usize]) -> Vec<String> {
     choices.extend(pairs);
     choices.push(all);
     let tells = |choice: &Vec<usize>| {
-        let of = |index: usize| projected(&family.variants[index], choice);
+        let of = |index: usize| projected(&scenario_file.variants[index], choice);
         let inside: Vec<_> = members.iter().map(|&index| of(index)).collect();
-        (0..family.variants.len())
+        (0..scenario_file.variants.len())
             .filter(|index| !members.contains(index))
             .all(|index| !inside.contains(&of(index)))
     };
@@ -54,7 +54,7 @@ fn conditions(family: &Family, members: &[usize]) -> Vec<String> {
     for &index in members {
         let is =
             |(name, value): (&str, &str)| format!("!strcmp(variant->{name}, {})", string(value));
-        let values = projected(&family.variants[index], &choice);
+        let values = projected(&scenario_file.variants[index], &choice);
         let condition = values.into_iter().map(is).collect::<Vec<_>>().join(" && ");
         if !conditions.contains(&condition) {
             conditions.push(condition);
@@ -82,39 +82,39 @@ mod tests {
     use super::*;
     use crate::scenario::Machines;
 
-    fn family() -> Family {
+    fn scenario_file() -> ScenarioFile {
         let text = "name: small\ntitle: small\nwhy: because\n\
             parameters: {a: [one, two, three], b: [x, y]}\n\
-            stages: [{steps: [{rescan: pci}]}]\n";
-        Family::parse(text, "small.yaml", &Machines::project()).unwrap()
+            boots: [{steps: [{rescan: pci}]}]\n";
+        ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap()
     }
 
     #[test]
     fn a_branch_is_told_by_as_few_parameters_as_do() {
-        let family = family();
-        let names: Vec<_> = family
+        let scenario_file = scenario_file();
+        let names: Vec<_> = scenario_file
             .variants
             .iter()
             .map(|one| one.name.as_str())
             .collect();
         assert_eq!(names[..3], ["small.one-x", "small.one-y", "small.two-x"]);
         assert_eq!(
-            conditions(&family, &[0, 1]),
+            conditions(&scenario_file, &[0, 1]),
             [r#"!strcmp(variant->a, "one")"#]
         );
         assert_eq!(
-            conditions(&family, &[0, 1, 2, 3]),
+            conditions(&scenario_file, &[0, 1, 2, 3]),
             [
                 r#"!strcmp(variant->a, "one")"#,
                 r#"!strcmp(variant->a, "two")"#
             ]
         );
         assert_eq!(
-            conditions(&family, &[0, 2, 4]),
+            conditions(&scenario_file, &[0, 2, 4]),
             [r#"!strcmp(variant->b, "x")"#]
         );
         assert_eq!(
-            conditions(&family, &[0, 3]),
+            conditions(&scenario_file, &[0, 3]),
             [
                 r#"(!strcmp(variant->a, "one") && !strcmp(variant->b, "x"))"#,
                 r#"(!strcmp(variant->a, "two") && !strcmp(variant->b, "y"))"#

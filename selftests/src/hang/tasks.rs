@@ -181,7 +181,7 @@ mod tests {
 <4>[    1.644184][    C0] RIP: 0010:default_idle+0x13/0x20
 <4>[    1.644184][    C0] RIP: 0010:other+0x13/0x20
 <4>[    1.648370][    C1] NMI backtrace for cpu 1
-<4>[    1.644184][    C0] RIP: 0010:spin+0x13/0x20 [canary]
+<4>[    1.644184][    C0] RIP: 0010:spin+0x13/0x20 [fault]
 <4>[    1.648370][    C1] NMI backtrace for cpu 2 skipped: idling at default_idle+0x13/0x20
 <6>[    3.748647][    C0] sysrq: Show State
 <6>[    3.748937][    C0] task:my program      state:D stack:0     pid:80    tgid:80    ppid:1      task_flags:0x400100 flags:0x00080000
@@ -231,6 +231,6 @@ mod tests {
             .map(|one| (one.processor, one.function.as_deref()))
             .collect();
         let idle = Some("default_idle");
-        assert_eq!(all, [(0, idle), (1, Some("spin [canary]")), (2, idle)]);
+        assert_eq!(all, [(0, idle), (1, Some("spin [fault]")), (2, idle)]);
     }
 }

@@ -131,11 +131,11 @@ fn the_kernel_knows_the_functions_of_its_modules() {
     let mut spins = processor(1, &["spin", "caller"]);
     spins.frames[0] = 0xffff_ffff_c020_1234;
     let answers = "<4>[    1.643207][    C1] NMI backtrace for cpu 1\n\
-        <4>[    1.644184][    C1] RIP: 0010:hold+0x13/0x20 [hold_point]\n";
+        <4>[    1.644184][    C1] RIP: 0010:hold+0x13/0x20 [sync_point]\n";
     let seen = hang(vec![vec![spins.clone()], vec![spins]]);
     assert_eq!(
         said(&seen, answers),
-        "CPU 1 spins in `hold [hold_point]`, called from `caller`"
+        "CPU 1 spins in `hold [sync_point]`, called from `caller`"
     );
     assert_eq!(
         said(&seen, ""),
@@ -157,7 +157,7 @@ fn the_text_has_it_all() {
     insta::assert_snapshot!(text, @r"
     CPU 1 spins in `spin`, called from `caller`; `reader` (80) is blocked in `wait_for_completion`, called from `flb_wait`; `main` (79) waits in `do_wait`
 
-    seen during stage 1, when its time was up
+    seen during boot 1, when its time was up
     not seen: the tasks: no answer
     the guest's memory: memory.dump (registers, and memory by physical address)
     the kernel was put 0x400000 above where vmlinux has it

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kinds of complaints that are told apart, and the words for them.
+//! The kinds of reports that are told apart, and the words for them.
 
-/// What kind of complaint a splat is.
+/// What kind of report a splat is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SplatClass {
     /// `WARN()` and its like.

@@ -9,7 +9,7 @@ use super::trace::{CALL_TRACE, goes_on, is_end, is_trace};
 /// Lines that a splat can have; what has not ended by then is torn. A report of the
 /// lock validator has hundreds.
 pub(super) const SPLAT_LINES_MAX: usize = 1000;
-/// Lines from "cut here" to the one that names the kind of complaint.
+/// Lines from "cut here" to the one that names the kind of report.
 const PROLOGUE_LINES_MAX: usize = 8;
 /// Lines from what is wrong to the oops.
 const OOPS_LINES_MAX: usize = 12;
@@ -27,7 +27,7 @@ enum State {
     Body,
     /// In the stack trace that is the end.
     Trace,
-    /// Another complaint of the same writer came in between: only what is surely of
+    /// Another report of the same writer came in between: only what is surely of
     /// a splat is taken now.
     Resumed,
     /// At its end, which a few more lines may follow.
@@ -101,9 +101,9 @@ impl Draft {
         self.is_dropped
     }
 
-    /// Takes the first line of a complaint, if that is part of this one: the line that
+    /// Takes the first line of a report, if that is part of this one: the line that
     /// names the kind, the message of a WARN, the stations of one oops. Else another
-    /// complaint begins there.
+    /// report begins there.
     pub(super) fn takes_heading(&mut self, heading: Heading, text: &str, index: usize) -> bool {
         let takes = self.is_full() || !self.has_heading(heading, text);
         if takes {
@@ -169,7 +169,7 @@ impl Draft {
         )
     }
 
-    /// Steps back for another complaint of the same writer. One that is only perhaps
+    /// Steps back for another report of the same writer. One that is only perhaps
     /// more than its first line is no more than that.
     pub(super) fn interrupt(&mut self) {
         if self.is_maybe() {
@@ -187,7 +187,7 @@ impl Draft {
         self.state == State::Resumed && self.strange <= STRANGE_LINES_MAX
     }
 
-    /// Takes a line that begins no complaint, if it is part of this one.
+    /// Takes a line that begins no report, if it is part of this one.
     pub(super) fn takes(&mut self, text: &str, index: usize) -> bool {
         let takes = !self.is_full() && self.has_line(text);
         if takes {

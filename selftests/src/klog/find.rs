@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Finds the kernel's complaints among the lines of a log. Each writer (a task, or the
+//! Finds the kernel's reports among the lines of a log. Each writer (a task, or the
 //! interrupts of a processor) is read by itself, so that two who write at once do not
 //! tear one another's splats; a console that does not show who writes has one writer.
 //! Each line is looked at a bounded number of times.
@@ -17,7 +17,7 @@ use super::trace::is_announcement;
 const SPLATS_MAX: usize = 500;
 /// What a processor begins with that says what it does because another asked.
 const ANSWER: &str = "NMI backtrace for cpu";
-/// Complaints of one writer that stand inside one another.
+/// Reports of one writer that stand inside one another.
 const NESTING_MAX: usize = 4;
 
 /// What was found.
@@ -58,7 +58,7 @@ struct Finder {
     open: HashMap<Option<Caller>, Vec<usize>>,
     /// The draft whose writer asked other processors what they do.
     asks: Option<usize>,
-    /// The last line that may say what a complaint is about, and its writer.
+    /// The last line that may say what a report is about, and its writer.
     announcement: Option<(Option<Caller>, usize)>,
     suites: Suites,
     /// Drafts that a self-test may have brought about.
@@ -106,8 +106,8 @@ impl Finder {
         }
     }
 
-    /// The line that this writer has just announced a complaint with. One that stands
-    /// around a complaint does not come in between.
+    /// The line that this writer has just announced a report with. One that stands
+    /// around a report does not come in between.
     fn announced(&mut self, caller: Option<Caller>, text: &str) -> Option<usize> {
         let (by, index) = self.announcement?;
         if by != caller || text.starts_with("=====") {

@@ -206,14 +206,14 @@ mod tests {
     #[test]
     fn who_reports_is_left_out() {
         let texts = [
-            "BUG: KASAN: slab-use-after-free in use.isra.0+0x1/0x2 [canary]",
+            "BUG: KASAN: slab-use-after-free in use.isra.0+0x1/0x2 [fault]",
             "Call Trace:",
             " <TASK>",
             " dump_stack_lvl+0x1/0x2",
             " print_report+0x1/0x2",
             " kasan_report+0x1/0x2",
             " ? left_over+0x1/0x2",
-            " use.isra.0+0x1/0x2 [canary]",
+            " use.isra.0+0x1/0x2 [fault]",
             " kasan_like_a_name+0x1/0x2",
             " </TASK>",
             "Freed by task 7:",

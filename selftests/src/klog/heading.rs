@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The words that the kernel begins its complaints with, and how each kind comes
-//! to its end. Looks at one text, and makes nothing of it. A complaint begins where
+//! The words that the kernel begins its reports with, and how each kind comes
+//! to its end. Looks at one text, and makes nothing of it. A report begins where
 //! its line begins: what says `BUG:` further on is prose, or somebody's quote.
 
 use super::class::SplatClass;
@@ -37,14 +37,14 @@ pub(super) enum End {
     OnlyWithTrace,
 }
 
-/// The first line of a complaint.
+/// The first line of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heading {
     pub(super) class: SplatClass,
     pub(super) end: End,
 }
 
-/// Returns what complaint begins with this text.
+/// Returns what report begins with this text.
 pub(super) fn heading(text: &str) -> Option<Heading> {
     if is_about_program(text) {
         return None;
@@ -77,7 +77,7 @@ fn is_about_program(text: &str) -> bool {
     SAID.iter().any(|said| text.contains(said))
 }
 
-/// Complaints that begin with the name of the task.
+/// Reports that begin with the name of the task.
 fn with_command(text: &str) -> Option<&'static Row> {
     WITH_COMMAND
         .iter()
@@ -89,7 +89,7 @@ pub(super) fn is_cut(text: &str) -> bool {
     text.starts_with(CUT_HERE)
 }
 
-/// What complaint it is that began with "cut here", if this line says so.
+/// What report it is that began with "cut here", if this line says so.
 pub(super) fn names_kind(text: &str) -> Option<SplatClass> {
     let kinds = [
         ("WARNING: ", "at ", SplatClass::Warn),
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prose_is_no_complaint() {
+    fn prose_is_no_report() {
         for text in [
             "DEBUG: KASAN: on",
             "a warning: BUG: KASAN: in prose",
@@ -223,7 +223,7 @@ mod tests {
             "---[ end trace 0000000000000000 ]---",
             "Oops: no such luck",
             "BUG reports go to the list",
-            "kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)",
+            "kmemleak: Kernel memory leak self_check initialized (mem pool available: 15000)",
             "INFO: task test:7 is blocked on a mutex likely owned by task other:8.",
             "lockdep: refcount_t: in prose",
             "[Firmware Bug]: TSC is odd",

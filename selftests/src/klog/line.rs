@@ -2,7 +2,7 @@
 //! Bytes of a console to lines: what printk put before the text is taken off and
 //! kept, colours and carriage returns go, and each line knows its boot.
 
-use vm_images::{stage_begins_marker, stage_ends_marker};
+use vm_images::{boot_begins_marker, boot_ends_marker};
 
 use super::prefix::{Caller, Prefix};
 use crate::text::clean;
@@ -22,11 +22,11 @@ const WARNING: u8 = 4;
 /// When in its boot a line was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Before the stage's program began.
+    /// Before the boot's program began.
     Before,
-    /// While the stage's program ran.
+    /// While the boot's program ran.
     During,
-    /// After the stage's program ended.
+    /// After the boot's program ended.
     After,
 }
 
@@ -194,12 +194,12 @@ impl Reader {
     fn phase_at(&self, prefix: &Prefix, is_logged: bool, text: &str) -> Phase {
         let kernel_wrote_it = prefix.level.is_some() && !prefix.from_userspace;
         let is_mark = is_logged && !kernel_wrote_it;
-        let Some(stage) = u32::try_from(self.boot).ok().filter(|_| is_mark) else {
+        let Some(boot) = u32::try_from(self.boot).ok().filter(|_| is_mark) else {
             return self.phase;
         };
         match self.phase {
-            Phase::Before if text == stage_begins_marker(stage) => Phase::During,
-            Phase::During if text == stage_ends_marker(stage) => Phase::After,
+            Phase::Before if text == boot_begins_marker(boot) => Phase::During,
+            Phase::During if text == boot_ends_marker(boot) => Phase::After,
             same => same,
         }
     }
@@ -236,8 +236,8 @@ mod tests {
     #[test]
     fn boots_and_phases_are_told_apart() {
         let serial = b"SeaBIOS\n[    0.000000][    T0] Linux version 7.3.4 (x)\n\
-            <12>[    1.000000][    T1] testbed: stage 1 begins\nsplat\n\
-            <12>[    1.100000][    T1] testbed: stage 1 ends\n[    1.2][ T1] odd\n\
+            <12>[    1.000000][    T1] patchbed: boot 1 begins\nsplat\n\
+            <12>[    1.100000][    T1] patchbed: boot 1 ends\n[    1.2][ T1] odd\n\
             [    5.000000][   T9] Linux version fake\n\
             [    0.000000][    T0] Linux version 7.3.4 (x)\n";
         let (lines, _) = lines(serial);
@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn the_markers_are_those_that_the_guest_writes() {
-        let begins = vm_images::stage_begins_marker(2);
-        let ends = vm_images::stage_ends_marker(2);
+        let begins = vm_images::boot_begins_marker(2);
+        let ends = vm_images::boot_ends_marker(2);
         let serial = format!("Linux version 1\nLinux version 1\n{begins}\n{ends}\n");
         let seen: Vec<_> = lines(serial.as_bytes())
             .0
@@ -274,13 +274,13 @@ mod tests {
             let serial = format!("Linux version 1\n{marks}\nlast\n");
             lines(serial.as_bytes()).0.last().unwrap().phase
         };
-        let begins = "<13>[    1.000000][    T1] testbed: stage 1 begins";
+        let begins = "<13>[    1.000000][    T1] patchbed: boot 1 begins";
         assert_eq!(phase_after(begins), Phase::During);
         for forged in [
-            "<4>[    1.000000][    T1] testbed: stage 1 ends",
-            "<13>[    1.000000][    T1] testbed: stage 1 ends here",
-            "<13>[    1.000000][    T1] testbed: stage 2 ends",
-            "<13>[    1.000000][    T1] testbed: stage of a rocket",
+            "<4>[    1.000000][    T1] patchbed: boot 1 ends",
+            "<13>[    1.000000][    T1] patchbed: boot 1 ends here",
+            "<13>[    1.000000][    T1] patchbed: boot 2 ends",
+            "<13>[    1.000000][    T1] patchbed: boot of a rocket",
         ] {
             assert_eq!(phase_after(&format!("{begins}\n{forged}")), Phase::During);
         }
@@ -289,7 +289,7 @@ mod tests {
             phase_after(&format!("{begins}\n{ends}\n{begins}")),
             Phase::After
         );
-        assert_eq!(phase_after("testbed: stage 1 ends"), Phase::Before);
+        assert_eq!(phase_after("patchbed: boot 1 ends"), Phase::Before);
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         let serial = b"<5>[    0.000000][    T0] Linux version 7.3.4\nBUG: KASAN: fake\n\
             [    1.000000][    T1] BUG: KASAN: fake, from dmesg\n\
             Linux version 7.3.4, from /proc/version\n\
-            testbed: stage 1 begins\n<4>[    1.000000][    T9] true\n";
+            patchbed: boot 1 begins\n<4>[    1.000000][    T9] true\n";
         let (lines, is_cut) = lines(serial);
         let user: Vec<bool> = lines.iter().map(|line| line.from_userspace).collect();
         assert_eq!(user, [false, true, true, true, true, false]);

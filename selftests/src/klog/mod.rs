@@ -83,7 +83,7 @@ impl Log {
     }
 
     /// Returns the kernel's lines at level warning or worse, written while the
-    /// program of stage `boot` ran, that belong to no splat and that no busy host
+    /// program of boot `boot` ran, that belong to no splat and that no busy host
     /// explains. Says nothing where [`shows_levels`](Self::shows_levels) is false.
     pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
         self.stray(boot).filter(|line| {
@@ -94,7 +94,7 @@ impl Log {
     }
 
     /// Returns the kernel's lines at level error or worse, written before the
-    /// program of stage `boot` began or after it ended, that belong to no splat and
+    /// program of boot `boot` began or after it ended, that belong to no splat and
     /// that not every clean boot says.
     pub fn stray_errors(&self, boot: usize) -> impl Iterator<Item = &Line> {
         self.stray(boot).filter(|line| {
@@ -123,7 +123,7 @@ impl Log {
         of_boot.any(|line| line.level.is_some())
     }
 
-    /// Returns whether the console shows where the program of stage `boot` began
+    /// Returns whether the console shows where the program of boot `boot` began
     /// and where it ended.
     #[must_use]
     pub fn shows_program(&self, boot: usize) -> bool {

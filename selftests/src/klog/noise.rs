@@ -3,7 +3,7 @@
 //! reason. What is not named here counts; stalls of RCU never belong here, because
 //! a lost wakeup looks just like a busy host.
 
-/// What a line contains, and why it is no complaint.
+/// What a line contains, and why it is no report.
 type Excuse = (&'static str, &'static str);
 
 /// Warnings of a guest whose processors the host let wait.
@@ -40,7 +40,7 @@ const HOST_NOISE: &[Excuse] = &[
 
 /// Warnings that a test brings about by what it loads, and not by what it tests.
 const OWN_NOISE: &[Excuse] = &[(
-    "hold_point: loading out-of-tree module taints kernel.",
+    "sync_point: loading out-of-tree module taints kernel.",
     "the module by which a test lets a task stand still",
 )];
 

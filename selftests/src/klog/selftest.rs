@@ -116,7 +116,7 @@ impl Suites {
         });
     }
 
-    /// Whether the complaint that begins so is what the running suite is about.
+    /// Whether the report that begins so is what the running suite is about.
     pub(super) fn candidate(&self, heading: &str) -> Option<Candidate> {
         let run = self.running?;
         let mut reports = self.runs[run].reports.iter();
@@ -128,7 +128,7 @@ impl Suites {
             })
     }
 
-    /// Whether this line, which is of no known complaint, may go on with one of the
+    /// Whether this line, which is of no known report, may go on with one of the
     /// running suite behind what the console lost.
     pub(super) fn rest(&mut self, line: &Line) -> Option<Candidate> {
         let run = self.running?;

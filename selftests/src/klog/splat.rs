@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A complaint of the kernel, as it is told: what class it is of, what it says, and
+//! A report of the kernel, as it is told: what class it is of, what it says, and
 //! where it comes from.
 
 use super::class::SplatClass;
@@ -13,7 +13,7 @@ use super::title;
 const MESSAGE_MAX: usize = 400;
 const MESSAGE_LINES_MAX: usize = 5;
 
-/// A complaint of the kernel.
+/// A report of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Splat {
     /// What kind.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The lines that most complaints are made of: registers, stack traces, and what
-//! says where a complaint ends or goes on. Looks at one text at a time.
+//! The lines that most reports are made of: registers, stack traces, and what
+//! says where a report ends or goes on. Looks at one text at a time.
 
 use super::class::SplatClass;
 use super::heading::End;
@@ -38,7 +38,7 @@ fn is_frame(text: &str) -> bool {
     text.starts_with(' ') && (text.contains("+0x") || text.trim_start().starts_with(['<', '?']))
 }
 
-/// Whether a text tells of what the next complaint is about: the object of a list, or
+/// Whether a text tells of what the next report is about: the object of a list, or
 /// what SLUB found in one.
 pub(super) fn is_announcement(text: &str) -> bool {
     const OBJECTS: [&str; 7] = [
@@ -99,7 +99,7 @@ pub(super) fn goes_on(class: SplatClass, end: End, text: &str) -> bool {
         SplatClass::HungTask => &[
             "INFO: task ",
             "INFO: lockdep is turned off",
-            "Showing all locks held",
+            "Injection all locks held",
             "Future hung task reports",
             "=============================================",
             "NMI backtrace for",
@@ -107,7 +107,7 @@ pub(super) fn goes_on(class: SplatClass, end: End, text: &str) -> bool {
         ],
         SplatClass::Lockup | SplatClass::HardLockup => &["Sending NMI from", "NMI backtrace for"],
         SplatClass::WorkqueueLockup => &[
-            "Showing ",
+            "Injection ",
             "workqueue ",
             "  pwq ",
             "    in-flight:",
@@ -188,7 +188,7 @@ mod tests {
             " <TASK>",
             " </IRQ>",
             " f+0x1/0x2",
-            " ? f+0x1/0x2 [canary]",
+            " ? f+0x1/0x2 [fault]",
             "RIP: 0010:f+0x1/0x2",
             "Call Trace:",
         ] {

@@ -117,7 +117,7 @@ pub enum Action {
     /// Asks for a kexec that is refused.
     TryKexec,
     /// Begins something in another thread, which comes to stand still.
-    Hold { action: Box<Action>, at: HoldPoint },
+    Hold { action: Box<Action>, at: SyncPoint },
     /// Begins something in another thread, which comes to wait for what stands still.
     Wait {
         action: Box<Action>,
@@ -188,7 +188,7 @@ pub enum Removal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceState {
     /// The kernel knows of none.
-    Absent,
+    NotConfigured,
     /// The kernel knows it.
     Present,
     /// It has a driver.
@@ -243,7 +243,7 @@ pub enum Flb {
 
 /// Where a thread is made to stand still.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HoldPoint {
+pub struct SyncPoint {
     /// The kernel function.
     pub function: String,
     /// At its return, not its entry.
@@ -276,7 +276,7 @@ macro_rules! words {
 words!(Removal: Sysfs = "sysfs", SlotPower = "slot-power", Unplug = "unplug", Surprise = "surprise");
 words!(Access: Read = "read", ReadWrite = "read-write");
 words!(Answer: Taken = "taken", Unwritable = "unwritable");
-words!(DeviceState: Absent = "absent", Present = "present", Bound = "bound", Unbound = "unbound");
+words!(DeviceState: NotConfigured = "absent", Present = "present", Bound = "bound", Unbound = "unbound");
 words!(Seal: Seal = "seal", Shrink = "shrink", Grow = "grow", Write = "write", FutureWrite = "future_write", Exec = "exec");
 words!(UserAct: Get = "get", Use = "use", Put = "put");
 
@@ -292,7 +292,7 @@ impl Flb {
     }
 }
 
-impl fmt::Display for HoldPoint {
+impl fmt::Display for SyncPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = if self.at_return { "%return" } else { "" };
         write!(f, "{}{at}", self.function)

@@ -14,9 +14,9 @@ use objects::Kind;
 
 use super::machines::{DEFAULT, Machines};
 use super::parameters::Values;
-use super::raw::{RawScenario, RawStage, RawValues};
+use super::raw::{RawScenario, RawBoot, RawValues};
 use super::reference::about;
-use super::{Device, NextKernel, Scenario, Stage};
+use super::{Device, NextKernel, Scenario, Boot};
 use crate::input::{InputError, Place, closest};
 use crate::yaml::At;
 
@@ -35,10 +35,10 @@ struct Checker<'a> {
     /// The machine's name and slots.
     machine: (String, Vec<String>),
     devices: Vec<Device>,
-    /// Every object of the scenario, over all stages, and what it is.
+    /// Every object of the scenario, over all boots, and what it is.
     objects: BTreeMap<String, Kind>,
-    /// The objects that this stage can use.
-    in_stage: Vec<String>,
+    /// The objects that this boot can use.
+    in_boot: Vec<String>,
     /// Those that were closed, whose names can be used again.
     closed: Vec<String>,
     tokens: Vec<String>,
@@ -66,7 +66,7 @@ pub(super) fn scenario(
         machine: (String::new(), Vec::new()),
         devices: Vec::new(),
         objects: BTreeMap::new(),
-        in_stage: Vec::new(),
+        in_boot: Vec::new(),
         closed: Vec::new(),
         tokens: Vec::new(),
     };
@@ -76,14 +76,14 @@ pub(super) fn scenario(
     for device in &raw.devices {
         checker.declare_device(device)?;
     }
-    let stages = checker.stages(&raw)?;
-    let splats = checker.splats(&raw.splats, stages.len())?;
+    let boots = checker.boots(&raw)?;
+    let splats = checker.splats(&raw.splats, boots.len())?;
     let fails_with = checker.fails_with(&raw)?;
     let leaves_no_trace = checker.leaves_no_trace(&raw)?;
     checker.finding(&raw)?;
     let scenario = Scenario {
         name: checker.full_name(&raw.name.value),
-        family: raw.name.value,
+        scenario_file: raw.name.value,
         values: checker.values.clone(),
         title: raw.title.value,
         why: raw.why.value.trim().to_owned(),
@@ -96,9 +96,9 @@ pub(super) fn scenario(
         timeout_secs: checker.timeout(raw.timeout_secs.as_ref())?,
         leaves_no_trace,
         splats,
-        stages,
+        boots,
     };
-    checker.teeth(&scenario, raw.name.place)?;
+    checker.fails_first(&scenario, raw.name.place)?;
     if scenario.probed_functions().len() > PROBES_MAX {
         let message = format!("calls of more than {PROBES_MAX} functions are counted");
         return Err(checker.wrong(raw.name.place, message, None));
@@ -151,17 +151,17 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The family's name, and the values of this variant's parameters.
-    fn full_name(&self, family: &str) -> String {
+    /// The scenario_file's name, and the values of this variant's parameters.
+    fn full_name(&self, scenario_file: &str) -> String {
         if self.values.is_empty() {
-            return family.to_owned();
+            return scenario_file.to_owned();
         }
         let values: Vec<&str> = self
             .values
             .iter()
             .map(|(_, value)| value.as_str())
             .collect();
-        format!("{family}.{}", values.join("-"))
+        format!("{scenario_file}.{}", values.join("-"))
     }
 
     /// Whether something is there with this variant's values.
@@ -192,20 +192,20 @@ impl Checker<'_> {
         Ok(holds)
     }
 
-    fn stages(&mut self, raw: &RawScenario) -> Checked<Vec<Stage>> {
-        if raw.stages.is_empty() {
-            let hint = Some("give `stages`, a list".to_owned());
-            return Err(self.wrong(raw.name.place, "a scenario has at least one stage", hint));
+    fn boots(&mut self, raw: &RawScenario) -> Checked<Vec<Boot>> {
+        if raw.boots.is_empty() {
+            let hint = Some("give `boots`, a list".to_owned());
+            return Err(self.wrong(raw.name.place, "a scenario has at least one boot", hint));
         }
-        let mut stages = Vec::new();
-        for (index, stage) in raw.stages.iter().enumerate() {
-            stages.push(self.stage(index + 1, stage, raw)?);
+        let mut boots = Vec::new();
+        for (index, boot) in raw.boots.iter().enumerate() {
+            boots.push(self.boot(index + 1, boot, raw)?);
         }
-        Ok(stages)
+        Ok(boots)
     }
 
-    fn stage(&mut self, number: usize, raw: &RawStage, scenario: &RawScenario) -> Checked<Stage> {
-        self.in_stage.clear();
+    fn boot(&mut self, number: usize, raw: &RawBoot, scenario: &RawScenario) -> Checked<Boot> {
+        self.in_boot.clear();
         let kernel = self.next_kernel(raw, number)?;
         let mut steps = match number {
             1 => self.setup(&scenario.setup)?,
@@ -216,23 +216,23 @@ impl Checker<'_> {
             steps.extend(self.steps(&mut numbers, number, step)?);
         }
         if steps.is_empty() {
-            let message = format!("stage {number} has no step");
+            let message = format!("boot {number} has no step");
             return Err(self.wrong(scenario.name.place, message, None));
         }
-        Ok(Stage {
+        Ok(Boot {
             number,
             kernel,
             steps,
         })
     }
 
-    fn next_kernel(&self, raw: &RawStage, number: usize) -> Checked<NextKernel> {
+    fn next_kernel(&self, raw: &RawBoot, number: usize) -> Checked<NextKernel> {
         let Some(word) = &raw.kernel else {
             return Ok(NextKernel::Same);
         };
         if number == 1 {
-            let hint = Some("the first kernel is that of the stack that is judged".to_owned());
-            return Err(self.wrong(word.place, "no kexec leads to the first stage", hint));
+            let hint = Some("the first kernel is that of the checkout that is judged".to_owned());
+            return Err(self.wrong(word.place, "no kexec leads to the first boot", hint));
         }
         Ok(match word.value.as_str() {
             "same" => NextKernel::Same,

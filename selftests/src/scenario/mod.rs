@@ -6,7 +6,7 @@
 mod action;
 mod catalogue;
 mod check;
-mod family;
+mod scenario_file;
 mod machines;
 mod names;
 mod parameters;
@@ -19,24 +19,24 @@ use crate::input::Place;
 use crate::klog::SplatClass;
 
 pub use action::{
-    Access, Action, Answer, DeviceState, Flb, HoldPoint, KernelPath, Removal, Seal, UserAct,
+    Access, Action, Answer, DeviceState, Flb, SyncPoint, KernelPath, Removal, Seal, UserAct,
 };
 pub use catalogue::catalogue;
-pub use family::{Family, LoadError, json_schema, load_all};
+pub use scenario_file::{ScenarioFile, LoadError, json_schema, load_all};
 pub use machines::Machines;
 pub use reference::reference;
 
-/// Seconds that a stage may take when the scenario does not say.
-pub const STAGE_TIMEOUT_SECS: u64 = 120;
+/// Seconds that a boot may take when the scenario does not say.
+pub const BOOT_TIMEOUT_SECS: u64 = 120;
 
 /// A checked scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
-    /// Its name: the family's, and with parameters the variant's behind a dot.
+    /// Its name: the scenario_file's, and with parameters the variant's behind a dot.
     pub name: String,
-    /// The name of its family, which is that of its file; kebab-case.
-    pub family: String,
-    /// The values of the parameters, by their names; none for a family of one.
+    /// The name of its scenario_file, which is that of its file; kebab-case.
+    pub scenario_file: String,
+    /// The values of the parameters, by their names; none for a scenario_file of one.
     pub values: Vec<(String, String)>,
     /// The property under test, one line.
     pub title: String,
@@ -44,9 +44,9 @@ pub struct Scenario {
     pub why: String,
     /// Series without which the scenario must fail.
     pub fails_without: Vec<String>,
-    /// Series with which it fails without those; on a stack that lacks one it passes.
+    /// Series with which it fails without those; on a checkout that lacks one it passes.
     pub fails_since: Vec<String>,
-    /// Classes of complaints that may come where it must fail.
+    /// Classes of reports that may come where it must fail.
     pub fails_with: Vec<SplatClass>,
     /// The analysis of the fault of a released kernel that it shows.
     pub known_finding: Option<String>,
@@ -54,19 +54,19 @@ pub struct Scenario {
     pub machine: String,
     /// The devices used, in the order of mention.
     pub devices: Vec<Device>,
-    /// Seconds that each stage may take on the slowest profile.
+    /// Seconds that each boot may take on the slowest config.
     pub timeout_secs: u64,
     /// Whether the guest is afterwards as it was before.
     pub leaves_no_trace: bool,
-    /// Complaints of the kernel that must be seen.
+    /// Reports of the kernel that must be seen.
     pub splats: Vec<ExpectedSplat>,
-    /// The stages; never empty.
-    pub stages: Vec<Stage>,
+    /// The boots; never empty.
+    pub boots: Vec<Boot>,
 }
 
 /// What is done in one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub struct Boot {
     /// From 1.
     pub number: usize,
     /// Which kernel the kexec before it goes to.
@@ -80,16 +80,16 @@ pub struct Stage {
 pub enum NextKernel {
     /// The one that runs.
     Same,
-    /// That of the stack `base`.
+    /// That of the checkout `base`.
     Base,
-    /// That of the stack `series`.
+    /// That of the checkout `series`.
     Series,
 }
 
 impl NextKernel {
-    /// Returns the stack whose kernel it is, if not the running one's.
+    /// Returns the checkout whose kernel it is, if not the running one's.
     #[must_use]
-    pub const fn stack(self) -> Option<&'static str> {
+    pub const fn checkout(self) -> Option<&'static str> {
         match self {
             Self::Same => None,
             Self::Base => Some("base"),
@@ -101,20 +101,20 @@ impl NextKernel {
 /// One thing done, and what must be seen after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// From 1 in each stage; the same in all variants, so that some may be left out.
+    /// From 1 in each boot; the same in all variants, so that some may be left out.
     pub number: usize,
     /// What is done.
     pub action: Action,
     /// What it must return.
     pub returns: Returns,
-    /// Kernel functions and how often each was called so far in the stage.
+    /// Kernel functions and how often each was called so far in the boot.
     pub calls: Vec<(String, Bounds)>,
     /// Kernel functions whose first calls came in this order.
     pub order: Vec<String>,
-    /// Lines of the kernel log so far in the stage.
+    /// Lines of the kernel log so far in the boot.
     pub log: Vec<ExpectedLog>,
-    /// Whether the scenario bites here: what goes wrong first without the series.
-    pub teeth: bool,
+    /// Whether the scenario fails_first here: what goes wrong first without the series.
+    pub fails_first: bool,
     /// Why.
     pub because: Option<String>,
     /// Where the step was written.
@@ -175,7 +175,7 @@ pub struct ExpectedLog {
     pub count: Bounds,
 }
 
-/// A complaint of the kernel that must be seen.
+/// A report of the kernel that must be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedSplat {
     /// Its class.
@@ -184,40 +184,40 @@ pub struct ExpectedSplat {
     pub text: String,
     /// How often.
     pub count: Bounds,
-    /// In which stage, from 1.
-    pub stage: usize,
+    /// In which boot, from 1.
+    pub boot: usize,
     /// Why it is right to see it.
     pub because: Option<String>,
 }
 
 impl Scenario {
-    /// Parses a scenario that is the only one of its family.
+    /// Parses a scenario that is the only one of its scenario_file.
     #[cfg(test)]
     pub(crate) fn parse(text: &str, file: &str) -> Result<Self, crate::input::InputError> {
-        let mut family = Family::parse(text, file, &Machines::project())?;
-        Ok(family.variants.remove(0))
+        let mut scenario_file = ScenarioFile::parse(text, file, &Machines::project())?;
+        Ok(scenario_file.variants.remove(0))
     }
 
-    /// Returns the C identifier of its family, which is also the name of its
+    /// Returns the C identifier of its scenario_file, which is also the name of its
     /// program and of its fixture.
     #[must_use]
     pub fn identifier(&self) -> String {
-        self.family.replace('-', "_")
+        self.scenario_file.replace('-', "_")
     }
 
-    /// Returns the name of its variant, if the family has parameters; kebab-case.
+    /// Returns the name of its variant, if the scenario_file has parameters; kebab-case.
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
         self.name.split_once('.').map(|(_, variant)| variant)
     }
 
-    /// Returns the full name of the test of a stage, from 1.
+    /// Returns the full name of the test of a boot, from 1.
     #[must_use]
-    pub fn test_name(&self, stage: usize) -> String {
+    pub fn test_name(&self, boot: usize) -> String {
         let fixture = self.identifier();
         match self.variant() {
-            None => format!("{fixture}.stage_{stage}"),
-            Some(variant) => format!("{fixture}.{}.stage_{stage}", variant.replace('-', "_")),
+            None => format!("{fixture}.boot_{boot}"),
+            Some(variant) => format!("{fixture}.{}.boot_{boot}", variant.replace('-', "_")),
         }
     }
 
@@ -236,17 +236,17 @@ impl Scenario {
         functions
     }
 
-    /// Returns all steps of all stages, the repeated ones included.
+    /// Returns all steps of all boots, the repeated ones included.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.stages.iter().flat_map(Stage::all_steps)
+        self.boots.iter().flat_map(Boot::all_steps)
     }
 
-    /// Returns whether a step of a stage says that a line of the kernel log like this
+    /// Returns whether a step of a boot says that a line of the kernel log like this
     /// must be seen.
     #[must_use]
-    pub fn expects_line(&self, stage: usize, line: &str) -> bool {
-        let of_stage = self.stages.iter().filter(|one| one.number == stage);
-        let mut logs = of_stage
+    pub fn expects_line(&self, boot: usize, line: &str) -> bool {
+        let of_boot = self.boots.iter().filter(|one| one.number == boot);
+        let mut logs = of_boot
             .flat_map(|one| &one.steps)
             .flat_map(|step| &step.log);
         logs.any(|log| log.count.min > 0 && line.contains(&log.text))
@@ -256,26 +256,26 @@ impl Scenario {
     #[must_use]
     pub fn actions(&self) -> Vec<&Action> {
         let mut all = Vec::new();
-        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        let steps = self.boots.iter().flat_map(|boot| &boot.steps);
         steps.for_each(|step| step.action.collect(&mut all));
         all
     }
 
-    /// Returns the stacks, beside the one that is judged, whose kernels it needs.
+    /// Returns the checkouts, beside the one that is judged, whose kernels it needs.
     #[must_use]
-    pub fn other_stacks(&self) -> Vec<&'static str> {
-        let mut stacks: Vec<_> = self
-            .stages
+    pub fn other_checkouts(&self) -> Vec<&'static str> {
+        let mut checkouts: Vec<_> = self
+            .boots
             .iter()
-            .filter_map(|one| one.kernel.stack())
+            .filter_map(|one| one.kernel.checkout())
             .collect();
-        stacks.sort_unstable();
-        stacks.dedup();
-        stacks
+        checkouts.sort_unstable();
+        checkouts.dedup();
+        checkouts
     }
 }
 
-impl Stage {
+impl Boot {
     /// Returns all steps, each followed by those that it repeats.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().flat_map(|step| {

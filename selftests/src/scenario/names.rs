@@ -91,12 +91,12 @@ pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
     if name.len() > 60 {
         return Some(format!("`{name}` is longer than 60 characters"));
     }
-    // The harness makes `NAME_setup` and `NAME_stage_1` of a fixture: a name that
+    // The harness makes `NAME_setup` and `NAME_boot_1` of a fixture: a name that
     // ends like one of them would be another fixture's function.
     let identifier = name.replace('-', "_");
     if identifier.ends_with("_setup")
         || identifier.ends_with("_teardown")
-        || identifier.contains("_stage_")
+        || identifier.contains("_boot_")
     {
         return Some(format!(
             "`{name}` would collide with names that the test harness makes"
@@ -151,7 +151,7 @@ mod tests {
             "A-b",
             "a--b",
             "test-setup",
-            "x-stage-1",
+            "x-boot-1",
             "linux",
             "-a",
             "a_b",

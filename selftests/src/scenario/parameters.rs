@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The parameters of a family: their combinations, and their values in its text.
+//! The parameters of a scenario_file: their combinations, and their values in its text.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::names::{bad_identifier, is_value};
 use crate::input::{InputError, Place, closest};
 use crate::yaml::{self, At};
 
-/// Most combinations of one family.
+/// Most combinations of one scenario_file.
 const COMBINATIONS_MAX: usize = 64;
 
 /// The keys of a scenario that say which combinations there are. They are read

@@ -29,17 +29,17 @@ pub(super) struct RawScenario {
     /// `kernel-patches`.
     #[serde(default)]
     pub(super) fails_without: Vec<At<String>>,
-    /// Names of the series that brought the fault which `fails_without` mends: on a
+    /// Names of the series that brought the fault which `fails_without` fixes: on a
     /// kernel that lacks one of them, the scenario passes in any case.
     #[serde(default)]
     pub(super) fails_since: Vec<At<String>>,
-    /// Classes of kernel complaints, `KASAN` and so on, that may come without these
+    /// Classes of kernel reports, `KASAN` and so on, that may come without these
     /// series; any other is a finding there, too.
     #[serde(default)]
     pub(super) fails_with: Vec<At<String>>,
     /// That the scenario shows a fault of the kernel as it is released: what was
     /// expected, what happens, and where in the code. `fails_without` names the series
-    /// that mends it.
+    /// that fixes it.
     pub(super) known_finding: Option<At<String>>,
     /// The machine it needs, a file in `vm-images/machines` (default `edu-pair`).
     pub(super) machine: Option<At<String>>,
@@ -62,17 +62,17 @@ pub(super) struct RawScenario {
     /// What is made before the first step: shorter than steps that do it.
     #[serde(default)]
     pub(super) setup: RawSetup,
-    /// Seconds that each stage may take on the slowest profile (default 120).
+    /// Seconds that each boot may take on the slowest config (default 120).
     pub(super) timeout_secs: Option<At<u64>>,
     /// Whether the guest is afterwards as it was before, so that another test
     /// may follow in it when the user asks for that (default false).
     pub(super) leaves_no_trace: Option<At<bool>>,
-    /// Kernel complaints that must be seen; any other fails the scenario.
+    /// Kernel reports that must be seen; any other fails the scenario.
     #[serde(default)]
     pub(super) splats: Vec<RawSplat>,
-    /// What is done in each kernel; a kexec lies between two stages.
+    /// What is done in each kernel; a kexec lies between two boots.
     #[serde(default)]
-    pub(super) stages: Vec<RawStage>,
+    pub(super) boots: Vec<RawBoot>,
 }
 
 /// What is made before the first step: the sessions, then the files, by their names.
@@ -102,13 +102,13 @@ pub(super) struct RawFile {
     pub(super) seals: Vec<At<String>>,
 }
 
-/// A kernel complaint that must be seen: `count` times, or between `min` and `max`.
+/// A kernel report that must be seen: `count` times, or between `min` and `max`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSplat {
     /// `WARN`, `KASAN`, `lockdep` and so on.
     pub(super) class: At<String>,
-    /// Text that the complaint's message contains.
+    /// Text that the report's message contains.
     pub(super) text: At<String>,
     /// How often, exactly.
     pub(super) count: Option<u64>,
@@ -116,8 +116,8 @@ pub(super) struct RawSplat {
     pub(super) min: Option<u64>,
     /// At most so often.
     pub(super) max: Option<u64>,
-    /// In which stage, from 1 (default 1).
-    pub(super) stage: Option<At<usize>>,
+    /// In which boot, from 1 (default 1).
+    pub(super) boot: Option<At<usize>>,
     /// Only with these values of the parameters.
     #[serde(default)]
     pub(super) when: BTreeMap<String, At<RawValues>>,
@@ -128,9 +128,9 @@ pub(super) struct RawSplat {
 /// What is done in one kernel.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawStage {
-    /// Which kernel the kexec before this stage goes to: `same` (the default), or that
-    /// of the stack `base` or `series`.
+pub(super) struct RawBoot {
+    /// Which kernel the kexec before this boot goes to: `same` (the default), or that
+    /// of the checkout `base` or `series`.
     pub(super) kernel: Option<At<String>>,
     /// In order; each does one thing.
     #[serde(default)]

@@ -106,7 +106,7 @@ pub fn reference(machines: &Machines) -> String {
     let mut page = String::new();
     prose::begin(&mut page);
     head(&mut page, &schema);
-    prose::stages(&mut page);
+    prose::boots(&mut page);
     prose::variants(&mut page);
     steps(&mut page, &schema);
     expectations(&mut page, &schema);
@@ -140,7 +140,7 @@ fn head(page: &mut String, schema: &Schema) {
     let parts = [
         ("The setup", "RawSetup"),
         ("A file of the setup", "RawFile"),
-        ("A stage", "RawStage"),
+        ("A boot", "RawBoot"),
         ("An entry of `splats`", "RawSplat"),
     ];
     for (title, object) in parts {
@@ -193,7 +193,7 @@ fn action(page: &mut String, schema: &Schema, deed: &Deed) {
         }
     }
     if deed.after_kexec {
-        about.push_str(" The example is of a stage after a kexec:");
+        about.push_str(" The example is of a boot after a kexec:");
     }
     paragraph(page, &about);
     deed.examples.iter().for_each(|example| yaml(page, example));

@@ -3,18 +3,18 @@
 
 use std::fs;
 
-use testbed_protocol::{FromGuest, STAGE_PARAMETER};
+use testbed_protocol::{FromGuest, BOOT_PARAMETER};
 
-/// Returns the stage that the kernel's command line names, 0 when it names none.
-pub(crate) fn stage() -> u32 {
-    stage_of(&read("/proc/cmdline"))
+/// Returns the boot that the kernel's command line names, 0 when it names none.
+pub(crate) fn boot() -> u32 {
+    boot_of(&read("/proc/cmdline"))
 }
 
 /// Returns what the guest says when it has begun; what cannot be read is empty.
 /// The kernel makes up the name of its boot when it is first asked for it.
-pub(crate) fn ready(stage: u32, missing: &[String]) -> FromGuest {
-    FromGuest::Ready {
-        stage,
+pub(crate) fn ready(boot: u32, missing: &[String]) -> FromGuest {
+    FromGuest::RunContext {
+        boot,
         boot_id: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         release: rustix::system::uname()
             .release()
@@ -38,11 +38,11 @@ fn read(path: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Returns the last stage that a command line names, 0 when it names none.
-fn stage_of(cmdline: &str) -> u32 {
+/// Returns the last boot that a command line names, 0 when it names none.
+fn boot_of(cmdline: &str) -> u32 {
     cmdline
         .split_ascii_whitespace()
-        .filter_map(|word| word.strip_prefix(STAGE_PARAMETER)?.parse().ok())
+        .filter_map(|word| word.strip_prefix(BOOT_PARAMETER)?.parse().ok())
         .next_back()
         .unwrap_or(0)
 }
@@ -52,10 +52,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_stage_named_counts() {
-        assert_eq!(stage_of("console=ttyS0 testbed.stage=2 panic=-1\n"), 2);
-        assert_eq!(stage_of("testbed.stage=1 testbed.stage=3"), 3);
-        assert_eq!(stage_of("testbed.stage=x quiet"), 0);
-        assert_eq!(stage_of(""), 0);
+    fn the_last_boot_named_counts() {
+        assert_eq!(boot_of("console=ttyS0 testbed.boot=2 panic=-1\n"), 2);
+        assert_eq!(boot_of("testbed.boot=1 testbed.boot=3"), 3);
+        assert_eq!(boot_of("testbed.boot=x quiet"), 0);
+        assert_eq!(boot_of(""), 0);
     }
 }

@@ -47,14 +47,14 @@ const NOT_INIT: u8 = 2;
 /// guests: the host may save the machine here and go on from it many times.
 fn live() -> Result<(), PortError> {
     let missing = mounts::mount_all();
-    let stage = facts::stage();
-    let mut programs = Programs::new(stage);
+    let boot = facts::boot();
+    let mut programs = Programs::new(boot);
     let mut port = Port::open()?;
     port.hello(&FromGuest::Hello { protocol: PROTOCOL })?;
     loop {
         match port.receive(&mut programs)? {
             ToGuest::Begin { unix_ns, entropy } => match begin::begin(unix_ns, &entropy) {
-                Ok(()) => port.send(&facts::ready(stage, &missing))?,
+                Ok(()) => port.send(&facts::ready(boot, &missing))?,
                 Err(error) => port.trouble("begin".into(), &error)?,
             },
             ToGuest::Put {

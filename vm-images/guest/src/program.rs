@@ -19,7 +19,7 @@ use rustix::process::{
 };
 use testbed_protocol::{
     Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX, REQUESTS_DIR,
-    REQUESTS_VARIABLE, stage_begins_marker, stage_ends_marker,
+    REQUESTS_VARIABLE, boot_begins_marker, boot_ends_marker,
 };
 
 use crate::port::{Port, PortError};
@@ -56,7 +56,7 @@ pub(crate) struct Call {
 /// Runs programs and keeps what must outlive them.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    stage: u32,
+    boot: u32,
     /// Output pipes of programs that ended. They stay open, so that a process
     /// left behind is not killed for writing into a closed pipe.
     pipes: Vec<File>,
@@ -66,10 +66,10 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Returns a runner of programs for this stage.
-    pub(crate) fn new(stage: u32) -> Self {
+    /// Returns a runner of programs for this boot.
+    pub(crate) fn new(boot: u32) -> Self {
         Self {
-            stage,
+            boot,
             pipes: Vec::new(),
             requests: Requests::open().ok(),
         }
@@ -85,8 +85,8 @@ impl Programs {
         self.tend();
         // What was left by the one before is not for this one.
         self.requests.iter_mut().for_each(Requests::forget);
-        kmsg::say(&stage_begins_marker(self.stage));
-        let outcome = match Running::start(call, self.requests.is_some()) {
+        kmsg::say(&boot_begins_marker(self.boot));
+        let status = match Running::start(call, self.requests.is_some()) {
             Ok(running) => {
                 port.send(&FromGuest::Started {
                     program: call.program.clone(),
@@ -98,8 +98,8 @@ impl Programs {
             }
             Err(error) => Err(error),
         };
-        kmsg::say(&stage_ends_marker(self.stage));
-        match outcome {
+        kmsg::say(&boot_ends_marker(self.boot));
+        match status {
             Ok((exit, output_cut)) => port.send(&FromGuest::Exited {
                 exit,
                 uptime_ms: facts::uptime_ms(),
@@ -198,7 +198,7 @@ impl Running {
         Ok((Exit { status, timed_out }, self.output))
     }
 
-    /// Waits for the program's output, its wishes or its end.
+    /// Waits for the program's output, its plan_request or its end.
     fn poll(
         &self,
         port: &Port,
@@ -211,10 +211,10 @@ impl Running {
         if pipe_open {
             fds.push(PollFd::new(&self.output.pipe, PollFlags::IN));
         }
-        // A time that is up does not wait for a program's wish.
+        // A time that is up does not wait for a program's wanted_item.
         fds.push(PollFd::new(port.watched(), PollFlags::IN));
-        let wishes = requests.and_then(Requests::watched);
-        fds.extend(wishes.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        let plan_request = requests.and_then(Requests::watched);
+        fds.extend(plan_request.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(io::Error::from(error).into()),

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_one_complaint_and_takes_no_room() {
+    fn an_endless_line_is_one_report_and_takes_no_room() {
         let mut lines = Lines::default();
         for _ in 0..100 {
             assert!(lines.is_hungry());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Messages to lines and back. The decoder takes whatever comes: cut anywhere,
-//! overlong, not UTF-8; it answers with messages and with complaints, never
+//! overlong, not UTF-8; it answers with messages and with reports, never
 //! with a panic, and holds no more than one line.
 
 use std::fmt;
@@ -15,7 +15,7 @@ pub trait Message {
     const LINE_BYTES_MAX: usize;
 }
 
-/// Most bytes of a bad line that a complaint quotes.
+/// Most bytes of a bad line that a report quotes.
 const EXCERPT_BYTES_MAX: usize = 80;
 
 /// Why a message cannot be sent.
@@ -99,7 +99,7 @@ impl<M: Message + DeserializeOwned> Decoder<M> {
         Self::default()
     }
 
-    /// Returns what the bytes complete, in order: messages and complaints about
+    /// Returns what the bytes complete, in order: messages and reports about
     /// lines. Empty lines count for nothing.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Result<M, LineError>> {
         let mut found = Vec::new();
@@ -166,8 +166,8 @@ mod tests {
     };
 
     fn ready() -> FromGuest {
-        FromGuest::Ready {
-            stage: 2,
+        FromGuest::RunContext {
+            boot: 2,
             boot_id: "b".into(),
             release: "7.3.4".into(),
             uptime_ms: 900,
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_line_is_one_complaint_and_the_next_line_is_read() {
+    fn an_overlong_line_is_one_report_and_the_next_line_is_read() {
         let mut decoder = Decoder::<FromGuest>::new();
         for _ in 0..200 {
             assert_eq!(decoder.push(&[b'x'; 1024]), vec![]);

@@ -18,8 +18,8 @@ pub const PROTOCOL: u32 = 6;
 /// Name of the virtio port that carries the channel.
 pub const PORT_NAME: &str = "testbed";
 
-/// Word of the kernel command line that carries the stage's number.
-pub const STAGE_PARAMETER: &str = "testbed.stage=";
+/// Word of the kernel command line that carries the boot's number.
+pub const BOOT_PARAMETER: &str = "testbed.boot=";
 
 /// Longest line, its newline included, that the host accepts from a guest.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -57,14 +57,14 @@ pub const KEXEC_KERNEL_PATH: &str = "/kexec/bzImage";
 /// Where the guest finds the next kernel's initramfs.
 pub const KEXEC_INITRD_PATH: &str = "/kexec/initrd";
 
-/// Returns the line that the guest writes to the kernel log before a stage's
+/// Returns the line that the guest writes to the kernel log before a boot's
 /// program starts, so that the log can be cut to the program's time.
-pub fn stage_begins_marker(stage: u32) -> String {
-    format!("testbed: stage {stage} begins")
+pub fn boot_begins_marker(boot: u32) -> String {
+    format!("patchbed: boot {boot} begins")
 }
 
-/// Returns the line that the guest writes to the kernel log after a stage's
+/// Returns the line that the guest writes to the kernel log after a boot's
 /// program ended.
-pub fn stage_ends_marker(stage: u32) -> String {
-    format!("testbed: stage {stage} ends")
+pub fn boot_ends_marker(boot: u32) -> String {
+    format!("patchbed: boot {boot} ends")
 }

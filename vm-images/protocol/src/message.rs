@@ -18,9 +18,9 @@ pub enum FromGuest {
         protocol: u32,
     },
     /// The guest has begun, as told, and waits for orders.
-    Ready {
-        /// Stage as named by the kernel command line; 0 when it names none.
-        stage: u32,
+    RunContext {
+        /// Boot as named by the kernel command line; 0 when it names none.
+        boot: u32,
         /// The kernel's own random name for this boot.
         boot_id: String,
         /// The kernel's release, as of `uname -r`.
@@ -78,7 +78,7 @@ pub enum FromGuest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToGuest {
-    /// Begin a life of your own; answered by `Ready`. Comes first, and again to
+    /// Begin a life of your own; answered by `RunContext`. Comes first, and again to
     /// no guest but one that goes on from a saved moment.
     Begin {
         /// The time of day, in nanoseconds since 1970.

@@ -21,7 +21,7 @@ pub(super) struct Machine {
     pub(super) kind: MachineType,
     /// Number of processors, at most 64. QEMU: `-smp`.
     pub(super) cpus: At<u32>,
-    /// Memory in MiB, from 128 to 65536; a profile may need more and then gets it.
+    /// Memory in MiB, from 128 to 65536; a config may need more and then gets it.
     /// QEMU: `-m`.
     pub(super) memory_mib: At<u32>,
     /// Words for the command line of every kernel. QEMU: part of `-append`; later

@@ -12,7 +12,7 @@ pub struct Hang {
     /// What was going on.
     pub during: Phase,
     /// So many bytes were on the console before anybody looked. What comes after them
-    /// answers the one who looks, and is no complaint of the kernel's own.
+    /// answers the one who looks, and is no report of the kernel's own.
     pub console_bytes: u64,
     /// Where the kernel handles a division by zero, which is the first thing that its
     /// table of exceptions says: tells where the kernel was put.

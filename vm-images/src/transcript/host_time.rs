@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a host gave a guest of its time. Who is to blame for what, others decide.
+//! What a host gave a guest of its time. Who is to cause for what, others decide.
 
 use std::fmt;
 

@@ -11,11 +11,11 @@ use fs_err as fs;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::files::read_plain;
-use testbed_protocol::{stage_begins_marker, stage_ends_marker};
+use testbed_protocol::{boot_begins_marker, boot_ends_marker};
 
 use super::run::Run;
-use super::{Job, StageJob, VmSpec, recipe};
-use crate::transcript::{End, StageRecord, Transcript, millis};
+use super::{VmRun, BootRun, VmSpec, recipe};
+use crate::transcript::{End, BootRecord, Transcript, millis};
 
 /// Longest console of a guest in which all is well, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -24,7 +24,7 @@ const CONSOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Sharer {
     /// What it is.
-    pub stage: StageJob,
+    pub boot: BootRun,
     /// Folder for what belongs to it alone.
     pub artifacts: Utf8PathBuf,
 }
@@ -54,7 +54,7 @@ pub fn run_shared(
     for ((sharer, record), part) in sharers.iter().zip(records).zip(parts) {
         let transcript = Transcript {
             wall_ms: record.duration_ms + share,
-            stages: vec![record],
+            boots: vec![record],
             end: End::PoweredOff,
             start: run.start.clone(),
             shared: sharers.len() > 1,
@@ -70,18 +70,18 @@ pub fn run_shared(
 }
 
 /// Returns what became of each program; none if one did not end well.
-fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<StageRecord>>, End> {
-    let mut session = run.start(&Job::default())?;
+fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<BootRecord>>, End> {
+    let mut session = run.start(&VmRun::default())?;
     run.greet(&mut session)?;
-    let fresh = run.stages.clone();
+    let fresh = run.boots.clone();
     let mut records = Vec::new();
-    for Sharer { stage, .. } in sharers {
-        run.stages.clone_from(&fresh);
-        let exit = run.run_stage(&mut session, 1, stage)?;
+    for Sharer { boot, .. } in sharers {
+        run.boots.clone_from(&fresh);
+        let exit = run.run_boot(&mut session, 1, boot)?;
         if !exit.is_success() {
             return Ok(None);
         }
-        records.append(&mut run.stages);
+        records.append(&mut run.boots);
     }
     run.power_off(&mut session)?;
     (run.host_time, _) = session.into_account();
@@ -92,8 +92,8 @@ fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<StageRecord
 /// first, what the program's time saw, and what was after the last. None if the
 /// console does not have them all.
 fn parts(console: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
-    let begins = line_starts(console, &stage_begins_marker(1));
-    let ends = line_starts(console, &stage_ends_marker(1));
+    let begins = line_starts(console, &boot_begins_marker(1));
+    let ends = line_starts(console, &boot_ends_marker(1));
     if begins.len() != count || ends.len() != count {
         return None;
     }
@@ -135,8 +135,8 @@ fn leave(spec: &VmSpec, sharer: &Sharer, transcript: &Transcript, part: &[u8]) -
         artifacts: sharer.artifacts.clone(),
         ..spec.clone()
     };
-    let job = Job {
-        stages: vec![sharer.stage.clone()],
+    let job = VmRun {
+        boots: vec![sharer.boot.clone()],
     };
     fs::create_dir_all(&sharer.artifacts)?;
     fs::write(sharer.artifacts.join("serial.log"), part)?;
@@ -152,9 +152,9 @@ mod tests {
     use super::*;
 
     const BOOT: &str = "<6>[ 0.1][ T1] boot\n";
-    const ONE: &str = "<5>[ 1.0][ T1] testbed: stage 1 begins\n<6>[ 1.1][ T2] one\n<5>[ 1.2][ T1] testbed: stage 1 ends\n";
+    const ONE: &str = "<5>[ 1.0][ T1] patchbed: boot 1 begins\n<6>[ 1.1][ T2] one\n<5>[ 1.2][ T1] patchbed: boot 1 ends\n";
     const BETWEEN: &str = "<4>[ 1.3][ T9] late\n";
-    const TWO: &str = "<5>[ 2.0][ T1] testbed: stage 1 begins\n<6>[ 2.1][ T2] two\n<5>[ 2.2][ T1] testbed: stage 1 ends\n";
+    const TWO: &str = "<5>[ 2.0][ T1] patchbed: boot 1 begins\n<6>[ 2.1][ T2] two\n<5>[ 2.2][ T1] patchbed: boot 1 ends\n";
     const OFF: &str = "<0>[ 3.0][ T1] reboot: Power down\n";
 
     #[test]

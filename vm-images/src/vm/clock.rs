@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The guest's own clock: wall time, less what the host withheld from it. A thread of
 //! QEMU that wanted a processor and did not get one stood still, and a guest cannot be
-//! blamed for that. One that waits for an event wants nothing, and its clock goes on
+//! caused for that. One that waits for an event wants nothing, and its clock goes on
 //! with the wall. Decides from values alone; `threads` reads them.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -7,12 +7,12 @@ use fs_err as fs;
 use testbed_host::process::quote;
 use testbed_protocol::{Message, ToGuest, encode};
 
-use super::{GuestFile, Job, NextKernel, VmSpec};
+use super::{GuestFile, VmRun, NextKernel, VmSpec};
 use crate::qemu::{Memory, Wiring, arguments, shell_command};
 
 /// Leaves the command by which a person starts the same machine, and what to
 /// tell its guest, which does nothing unasked.
-pub(super) fn write(spec: &VmSpec, job: &Job) -> io::Result<()> {
+pub(super) fn write(spec: &VmSpec, job: &VmRun) -> io::Result<()> {
     let mut text = String::from(
         "# Boots the same machine with its console here. The guest takes orders, a\n\
          # line each, from `socat - UNIX-CONNECT:channel.sock`; this run's were what\n\
@@ -22,14 +22,14 @@ pub(super) fn write(spec: &VmSpec, job: &Job) -> io::Result<()> {
         unix_ns: 0,
         entropy: vec![0; testbed_protocol::ENTROPY_BYTES],
     })?;
-    for (number, stage) in (1..).zip(&job.stages) {
+    for (number, boot) in (1..).zip(&job.boots) {
         if number > 1 {
-            let kernel = stage.kernel.iter().flat_map(NextKernel::files);
+            let kernel = boot.kernel.iter().flat_map(NextKernel::files);
             text += &put(kernel);
             text += &say(&spec.kexec_order(job, number))?;
         }
-        text += &put(stage.files.iter().cloned());
-        text += &say(&stage.order())?;
+        text += &put(boot.files.iter().cloned());
+        text += &say(&boot.order())?;
     }
     text += &say(&ToGuest::PowerOff)?;
     let launch = spec.launch(Memory::Fresh, Wiring::Terminal);

@@ -96,7 +96,7 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// Returns whether the slot is free. The guest switches off the power of a slot
     /// that it found empty, a second later the indicator, and QEMU takes that for the
-    /// wish to let go of whatever is there by then. A next kernel that finds it so does
+    /// wanted_item to let go of whatever is there by then. A next kernel that finds it so does
     /// not bother about the indicator.
     fn is_ready(
         &mut self,

@@ -11,10 +11,10 @@ use testbed_protocol::{ENTROPY_BYTES, Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, P
 
 use super::requests::Requests;
 use super::session::Session;
-use super::{Job, NextKernel, StageJob, VmSpec, recipe};
+use super::{VmRun, NextKernel, BootRun, VmSpec, recipe};
 use crate::qemu::Memory;
-use crate::template::Template;
-use crate::transcript::{End, Hang, HostTime, Phase, StageRecord, BootMode, millis};
+use crate::checkpoint::Checkpoint;
+use crate::transcript::{End, Hang, HostTime, Phase, BootRecord, BootMode, millis};
 
 /// Waits for the hello of a kernel that has booted.
 pub(super) fn meet(session: &mut Session) -> Result<(), End> {
@@ -47,8 +47,8 @@ pub(super) struct Run<'a> {
     activity: Activity<'a>,
     /// How the first kernel came to run.
     pub(super) start: BootMode,
-    /// The stages that were begun.
-    pub(super) stages: Vec<StageRecord>,
+    /// The boots that were begun.
+    pub(super) boots: Vec<BootRecord>,
     /// What the host gave the guest of its time.
     pub(super) host_time: HostTime,
     /// What was seen when something took too long.
@@ -63,21 +63,21 @@ impl<'a> Run<'a> {
             cancel,
             activity,
             start: BootMode::Cold,
-            stages: Vec::new(),
+            boots: Vec::new(),
             host_time: HostTime::default(),
             hang: None,
             steps: 0,
         }
     }
 
-    /// Gets a guest on its way to stage 1: from the template, or else by booting it.
-    pub(super) fn start(&mut self, job: &Job) -> Result<Session, End> {
+    /// Gets a guest on its way to boot 1: from the checkpoint, or else by booting it.
+    pub(super) fn start(&mut self, job: &VmRun) -> Result<Session, End> {
         fs::create_dir_all(&self.spec.artifacts)
             .and_then(|()| recipe::write(self.spec, job))
             .map_err(End::launch_failed)?;
-        if let Some(template) = &self.spec.template {
+        if let Some(checkpoint) = &self.spec.checkpoint {
             self.say("restore");
-            match self.restore(template) {
+            match self.restore(checkpoint) {
                 Err(End::Cancelled) => return Err(End::Cancelled),
                 Err(trouble) => {
                     self.start = BootMode::ColdInstead {
@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
         Ok(session)
     }
 
-    /// Has the guest begin with stage 1. From here on it is the guest that does or
+    /// Has the guest begin with boot 1. From here on it is the guest that does or
     /// does not.
     pub(super) fn greet(&mut self, session: &mut Session) -> Result<(), End> {
         if self.start != BootMode::Restore {
@@ -105,26 +105,26 @@ impl<'a> Run<'a> {
         self.begin(session, 1)
     }
 
-    /// Gets a guest that goes on from where the template was saved. What fails
+    /// Gets a guest that goes on from where the checkpoint was saved. What fails
     /// before it does is QEMU's or the host's doing.
-    pub(super) fn restore(&mut self, template: &Template) -> Result<Session, End> {
-        if !template.is_whole() {
-            return Err(End::launch_failed("the template is gone, or was touched"));
+    pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<Session, End> {
+        if !checkpoint.is_whole() {
+            return Err(End::launch_failed("the checkpoint is gone, or was touched"));
         }
         // What the kernel said while it booted belongs to every guest's log.
-        fs::copy(template.console(), self.spec.artifacts.join("serial.log"))
+        fs::copy(checkpoint.console(), self.spec.artifacts.join("serial.log"))
             .map_err(End::launch_failed)?;
         let mut session =
-            Session::launch(self.spec, Memory::Copied(template.memory()), self.cancel)?;
+            Session::launch(self.spec, Memory::Copied(checkpoint.memory()), self.cancel)?;
         session.enter(Phase::Restore, self.spec.deadlines.restore);
-        let devices = template.devices().map_err(End::launch_failed)?;
-        session.load(&template.state(), &devices)?;
+        let devices = checkpoint.devices().map_err(End::launch_failed)?;
+        session.load(&checkpoint.state(), &devices)?;
         Ok(session)
     }
 
-    pub(super) fn drive(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
+    pub(super) fn drive(&mut self, session: &mut Session, job: &VmRun) -> Result<(), End> {
         let driven = self.greet(session);
-        match driven.and_then(|()| self.drive_stages(session, job)) {
+        match driven.and_then(|()| self.drive_boots(session, job)) {
             Ok(()) => self.power_off(session),
             // The guest is said to be usable still: end in order, keep the news.
             Err(trouble @ End::Trouble { .. }) => match self.power_off(session) {
@@ -135,12 +135,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn drive_stages(&mut self, session: &mut Session, job: &Job) -> Result<(), End> {
-        for (number, stage) in (1..).zip(&job.stages) {
+    fn drive_boots(&mut self, session: &mut Session, job: &VmRun) -> Result<(), End> {
+        for (number, boot) in (1..).zip(&job.boots) {
             if number > 1 {
                 self.kexec(session, job, number)?;
             }
-            let exit = self.run_stage(session, number, stage)?;
+            let exit = self.run_boot(session, number, boot)?;
             if !exit.is_success() {
                 break;
             }
@@ -148,12 +148,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Has a stage's kernel begin; the stage's record begins with it.
+    /// Has a boot's kernel begin; the boot's record begins with it.
     fn begin(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
         session.send(&begin_order().map_err(End::launch_failed)?)?;
         let message = session.wait()?;
-        let FromGuest::Ready {
-            stage,
+        let FromGuest::RunContext {
+            boot,
             boot_id,
             release,
             missing,
@@ -162,46 +162,46 @@ impl<'a> Run<'a> {
         else {
             return Err(session.unexpected(&message));
         };
-        if stage != number {
-            return Err(session.broken(format!("the guest is at stage {stage}, not {number}")));
+        if boot != number {
+            return Err(session.broken(format!("the guest is at boot {boot}, not {number}")));
         }
-        self.stages.push(StageRecord {
+        self.boots.push(BootRecord {
             number,
             boot_ms: millis(session.phase_elapsed()),
             release,
             boot_id,
             missing_mounts: missing,
-            ..StageRecord::default()
+            ..BootRecord::default()
         });
         Ok(())
     }
 
-    pub(super) fn run_stage(
+    pub(super) fn run_boot(
         &mut self,
         session: &mut Session,
         number: u32,
-        stage: &StageJob,
+        boot: &BootRun,
     ) -> Result<Exit, End> {
-        self.say(&format!("stage {number}"));
+        self.say(&format!("boot {number}"));
         let margin = self.spec.deadlines.program_margin;
-        session.enter(Phase::Program(number), stage.timeout + margin);
-        session.ring_at(stage.timeout);
-        for file in &stage.files {
+        session.enter(Phase::Program(number), boot.timeout + margin);
+        session.ring_at(boot.timeout);
+        for file in &boot.files {
             session.send(&file.order().map_err(End::launch_failed)?)?;
         }
-        session.send(&stage.order())?;
+        session.send(&boot.order())?;
         let record = self
-            .stages
+            .boots
             .last_mut()
-            .expect("a stage begins with its greeting");
+            .expect("a boot begins with its greeting");
         let requests = Requests::new(self.spec);
         let exit = follow_program(session, requests, record);
         record.duration_ms = millis(session.phase_elapsed());
         exit
     }
 
-    fn kexec(&mut self, session: &mut Session, job: &Job, number: u32) -> Result<(), End> {
-        self.say(&format!("kexec to stage {number}"));
+    fn kexec(&mut self, session: &mut Session, job: &VmRun, number: u32) -> Result<(), End> {
+        self.say(&format!("kexec to boot {number}"));
         session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
         for file in job
             .next_kernel(number)
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
 fn follow_program(
     session: &mut Session,
     mut requests: Requests<'_>,
-    record: &mut StageRecord,
+    record: &mut BootRecord,
 ) -> Result<Exit, End> {
     loop {
         match requests.wait(session)? {
@@ -258,7 +258,7 @@ fn follow_program(
                 ..
             } if record.started => {
                 // Also of a program that came to its end while it was being looked at:
-                // what the kernel said from then on is nobody's complaint.
+                // what the kernel said from then on is nobody's report.
                 exit.timed_out |= session.has_rung();
                 record.output_cut |= output_cut;
                 record.exit = Some(exit);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A running QEMU and the two connections to it. Every wait has the deadline
 //! of its phase, and while it lasts QEMU's life, the monitor, the console's
-//! size and the user's wish to stop are watched too.
+//! size and the user's wanted_item to stop are watched too.
 
 mod channel;
 mod end;
-mod inquest;
+mod hang_diagnosis;
 mod launch;
 mod saved;
 mod slots;
@@ -23,7 +23,7 @@ use testbed_host::process::Child;
 use testbed_protocol::{Decoder, FromGuest, LineError};
 
 use super::clock::Clock;
-use super::journal::{Journal, Speaker};
+use super::channel_log::{ChannelLog, Speaker};
 use crate::qmp::Qmp;
 use crate::qtest::Qtest;
 use crate::transcript::{End, Hang, Phase};
@@ -51,7 +51,7 @@ pub(super) struct Session {
     empty: BTreeSet<String>,
     shutdown: Option<String>,
     goodbye: bool,
-    journal: Journal,
+    channel_log: ChannelLog,
     artifacts: Utf8PathBuf,
     cancel: Cancel,
     /// When QEMU was started, and what it has had since.

@@ -9,7 +9,7 @@ use std::process::exit;
 use std::time::Duration;
 
 const HELLO: &str = r#"{"type":"hello","protocol":PROTOCOL}"#;
-const READY: &str = r#"{"type":"ready","stage":STAGE,"boot_id":"b","release":"r","uptime_ms":1}"#;
+const READY: &str = r#"{"type":"ready","boot":BOOT,"boot_id":"b","release":"r","uptime_ms":1}"#;
 
 const EXITED: &str = "{\"type\":\"exited\",\"status\":{\"code\":3},\"timed_out\":false,\
                       \"uptime_ms\":1,\"output_cut\":false}\n";
@@ -39,12 +39,12 @@ fn main() {
     serve_test_port(&path("qtest"), fault == "pulls-out");
     let mut qmp = serve_monitor(&path("qmp"));
     let hello = |protocol: &str| HELLO.replace("PROTOCOL", protocol) + "\n";
-    let ready = |stage: &str| READY.replace("STAGE", stage) + "\n";
+    let ready = |boot: &str| READY.replace("BOOT", boot) + "\n";
     match fault {
         "garbage" => channel.write_all(b"\xff\x00 what?\n").unwrap(),
         "endless-line" => channel.write_all(&[b'x'; 100_000]).and(channel.write_all(b"\n")).unwrap(),
         "other-protocol" => channel.write_all(hello("99").as_bytes()).unwrap(),
-        "other-stage" => channel.write_all((hello("6") + &ready("7")).as_bytes()).unwrap(),
+        "other-boot" => channel.write_all((hello("6") + &ready("7")).as_bytes()).unwrap(),
         "console-flood" => File::options()
             .create(true)
             .append(true)
@@ -64,14 +64,14 @@ fn main() {
             exit(0);
         }
         "goes-over" | "goes-over-in-mid-line" => {
-            begin_stage(&mut channel);
+            begin_boot(&mut channel);
             if fault == "goes-over-in-mid-line" {
                 channel.write_all(b"{\"type\":\"outp").unwrap();
             }
             channel.write_all(("\n".to_owned() + &hello("6")).as_bytes()).unwrap();
         }
         "asks" | "pulls-out" => {
-            let mut orders = begin_stage(&mut channel);
+            let mut orders = begin_boot(&mut channel);
             for text in ["surprise 0000:01:00.0", "unplug 0000:01:00.0", "plug 0000:01:00.0"] {
                 let request = format!("{{\"type\":\"request\",\"text\":\"{text}\"}}\n");
                 channel.write_all(request.as_bytes()).unwrap();
@@ -91,8 +91,8 @@ fn main() {
 }
 
 /// Says all that comes before a program's first word.
-fn begin_stage(channel: &mut UnixStream) -> BufReader<UnixStream> {
-    let hello = HELLO.replace("PROTOCOL", "6") + "\n" + &READY.replace("STAGE", "1") + "\n";
+fn begin_boot(channel: &mut UnixStream) -> BufReader<UnixStream> {
+    let hello = HELLO.replace("PROTOCOL", "6") + "\n" + &READY.replace("BOOT", "1") + "\n";
     channel.write_all(hello.as_bytes()).unwrap();
     let mut orders = BufReader::new(channel.try_clone().unwrap());
     wait_for(&mut orders, "\"run\"");

@@ -48,7 +48,7 @@ fn main() {
             std::hint::spin_loop();
         },
         // Loads a module, and has the kernel go wrong as it can.
-        Some("canary") => canary(&args[2], &args[3]),
+        Some("fault") => fault(&args[2], &args[3]),
         Some("crash") => std::fs::write("/proc/sysrq-trigger", "c").unwrap(),
         Some("flood") => {
             let line = [b'x'; 4096];
@@ -65,7 +65,7 @@ fn main() {
     }
 }
 
-fn canary(module: &str, word: &str) {
+fn fault(module: &str, word: &str) {
     unsafe extern "C" {
         fn syscall(number: i64, ...) -> i64;
     }
@@ -73,7 +73,7 @@ fn canary(module: &str, word: &str) {
     // SAFETY: finit_module of an open file, without parameters.
     let loaded = unsafe { syscall(313, i64::from(module.as_raw_fd()), "\0".as_ptr(), 0_i64) };
     assert_eq!(loaded, 0, "finit_module");
-    std::fs::write("/sys/kernel/debug/canary", word).unwrap();
+    std::fs::write("/sys/kernel/debug/fault", word).unwrap();
 }
 
 fn ask(what: &str) {

@@ -2,27 +2,27 @@
 //! What help says last: notes on commands, and what their exit codes mean.
 
 pub(super) const EXIT_CODES: &str = "\
-Exit codes: 0 every verdict as expected; 1 a finding (unexpected outcome, splat or snapshot); \
+Exit codes: 0 every verdict as expected; 1 a finding (unexpected status, splat or snapshot); \
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
-pub(super) const CANARY_NOTES: &str = "\
+pub(super) const INJECT_NOTES: &str = "\
 A kernel module of ours does the harm, and only of the kinds that this kernel is \
 built to notice. For each guest a line says what the tool made of it. `hang` takes \
 as long as the tool waits for a guest that is silent; other kinds take up to a \
 minute.
 
-Exit codes: 0 every canary was pulled; 1 one could not be, or is not in this kernel; \
+Exit codes: 0 every fault was pulled; 1 one could not be, or is not in this kernel; \
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
 pub(super) const WATCH_NOTES: &str = "\
 Watched are the series and its prerequisites, the scenarios and their recorded results, \
-machine, profiles, and a kernel tree that is a directory. A cell runs anew when what it \
+machine, configs, and a kernel tree that is a directory. A job runs anew when what it \
 rests on has changed by content; the others keep their result, marked `=` in the table and \
-`kept` in result.json. A mistake is shown, and the next save waited for. A save while cells \
+`cached` in result.json. A mistake is shown, and the next save waited for. A save while jobs \
 run ends them and begins anew. Every turn has a run folder; `--out` is refused.
 
-No kernel is made to show that its complaints are seen: what `test` had one of the same \
-configuration show is told, and where that is nothing, a note says so. `--no-canaries` is \
+No kernel is made to show that its reports are seen: what `test` had one of the same \
+configuration show is told, and where that is nothing, a note says so. `--no-self-check` is \
 refused.
 
 Ctrl-C ends it, with exit code 130; 2 wrong input; 3 infrastructure.";

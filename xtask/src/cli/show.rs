@@ -37,7 +37,7 @@ fn origin(text: &str) -> Result<String, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Scenarios against stacks, and what a person should look at
+    /// Scenarios against checkouts, and what a person should look at
     Table,
     /// result.json, which is always written; its schema is xtask/result.schema.json
     Json,

@@ -22,7 +22,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "SERIES", default_value = DEFAULT_SERIES)]
     pub(crate) series: String,
 
-    /// Series to apply first, part of every stack; may be repeated. Given once,
+    /// Series to apply first, part of every checkout; may be repeated. Given once,
     /// it replaces the default list [default: pci-liveupdate, liveupdate-test-driver,
     /// pciehp-lock-order]
     #[arg(long, value_name = "SERIES")]
@@ -33,7 +33,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) provides: Vec<String>,
 
-    /// Stacks, separated by commas: base (without the series), series (with it), each
+    /// Checkouts, separated by commas: base (without the series), series (with it), each
     /// (after every patch), patch-N (after its first N patches), mutants (the series with
     /// a mistake put into it, each in its turn), mutant-NAME (one of them)
     #[arg(
@@ -42,12 +42,12 @@ pub(crate) struct SourceArgs {
         value_delimiter = ',',
         default_value = "base,series"
     )]
-    pub(crate) stacks: Vec<String>,
+    pub(crate) checkouts: Vec<String>,
 }
 
 /// Which kernel configurations to use.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct ProfileArgs {
+pub(crate) struct ConfigArgs {
     /// Kernel configuration: fast or kasan; several separated by commas
     #[arg(
         long,
@@ -55,5 +55,5 @@ pub(crate) struct ProfileArgs {
         value_delimiter = ',',
         default_value = "fast"
     )]
-    pub(crate) profile: Vec<String>,
+    pub(crate) config: Vec<String>,
 }

@@ -4,7 +4,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
 
-use super::{ProfileArgs, ShowArgs, SourceArgs};
+use super::{ConfigArgs, ShowArgs, SourceArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {
@@ -21,7 +21,7 @@ pub(crate) struct TestArgs {
     pub(crate) source: SourceArgs,
 
     #[command(flatten)]
-    pub(crate) profiles: ProfileArgs,
+    pub(crate) configs: ConfigArgs,
 
     /// Machine to run on, from vm-images/machines [default: the one that a
     /// scenario names]
@@ -32,7 +32,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) jobs: Option<u32>,
 
-    /// Run every cell this many times
+    /// Run every job this many times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
 
@@ -42,16 +42,16 @@ pub(crate) struct TestArgs {
     pub(crate) batch: bool,
 
     /// Boot every guest, instead of booting each kernel once and going on from
-    /// there: slower, and each cell sees a boot of its own
+    /// there: slower, and each job sees a boot of its own
     #[arg(long)]
-    pub(crate) no_template: bool,
+    pub(crate) cold_boot: bool,
 
-    /// Do not show first that each kernel's complaints are seen: a pass then says
+    /// Do not show first that each kernel's reports are seen: a pass then says
     /// less
     #[arg(long)]
-    pub(crate) no_canaries: bool,
+    pub(crate) no_self_check: bool,
 
-    /// Keep the memory of a guest that hangs in its cell's folder: a file as large as
+    /// Keep the memory of a guest that hangs in its job's folder: a file as large as
     /// the machine's memory
     #[arg(long)]
     pub(crate) dump_hangs: bool,

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `apply`: tree and series to stacks, and nothing more.
+//! `apply`: tree and series to checkouts, and nothing more.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::mutant::Mutant;
-use kernel_patches::stack::MUTANT_PREFIX;
+use kernel_patches::checkout::MUTANT_PREFIX;
 
 use crate::cli::ApplyArgs;
 use crate::commands::sources::SourceRequest;
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
-use crate::stacks::SERIES;
+use crate::checkouts::SERIES;
 
-/// Applies and prints what each stack is.
+/// Applies and prints what each checkout is.
 pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
     let source_request = SourceRequest::from_args(&args.source, session)?;
     if let Some(out) = &args.out {
@@ -21,21 +21,21 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
     let sources = source_request.apply(session)?;
     session.progress.clear();
     let mut text = format!("tree: {}\n", sources.tree.label());
-    for stack in &sources.stacks {
-        let contains: Vec<&str> = stack.contains.iter().map(String::as_str).collect();
+    for checkout in &sources.checkouts {
+        let contains: Vec<&str> = checkout.contains.iter().map(String::as_str).collect();
         text += &format!(
             "{}: contains {}; differs from the tree in\n",
-            stack.name,
+            checkout.name,
             contains.join(", ")
         );
-        for (path, state) in stack.overlay.files() {
+        for (path, state) in checkout.overlay.files() {
             text += &format!(
                 "  {path}{}\n",
                 if state.is_none() { " (removed)" } else { "" }
             );
         }
         if let Some(out) = &args.out {
-            stack.overlay.write_over(&folder_in(out, &stack.name)?)?;
+            checkout.overlay.write_over(&folder_in(out, &checkout.name)?)?;
         }
     }
     for mutant in &sources.mutants {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
         } = mutant;
         text += &format!("{name}: in {file}:{line}, {title}\n");
         if let Some(out) = &args.out {
-            let series = sources.stacks.iter().find(|one| one.name == SERIES);
+            let series = sources.checkouts.iter().find(|one| one.name == SERIES);
             let overlay = series.map(|one| one.overlay.with(&mutant.changed));
             overlay
                 .unwrap_or_default()
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Returns the folder for a stack. A link of that name may lead to anything of the user's.
+/// Returns the folder for a checkout. A link of that name may lead to anything of the user's.
 fn folder_in(out: &Utf8Path, name: &str) -> anyhow::Result<Utf8PathBuf> {
     let folder = out.join(name);
     if folder.is_symlink() {

@@ -18,7 +18,7 @@ use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::render::b4;
 use crate::render::report::Report;
-use crate::result::Setting;
+use crate::result::Provenance;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
@@ -80,7 +80,7 @@ fn newest(asked: &Asked, session: &Session, whole: bool) -> anyhow::Result<Optio
 /// Returns what a run says, if it is one of that series.
 fn answer(asked: &Asked, run: &RunFolder, whole: bool) -> anyhow::Result<Option<String>> {
     let result = run.result()?;
-    let Some(part) = asked.find_in(&result.setting) else {
+    let Some(part) = asked.find_in(&result.provenance) else {
         return Ok(None);
     };
     let (plan, result) = run.read()?;
@@ -125,8 +125,8 @@ impl Asked {
 
     /// Returns which part of a run is about the mail. Two mails with the same change and
     /// other ids are of two versions of a series, of which one was not judged.
-    fn find_in(&self, setting: &Setting) -> Option<Part> {
-        let judged = setting.judged.as_ref()?;
+    fn find_in(&self, provenance: &Provenance) -> Option<Part> {
+        let judged = provenance.judged.as_ref()?;
         let is_same = |ours: &Option<String>| match (ours, &self.message_id) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => true,
@@ -175,7 +175,7 @@ fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
 mod tests {
     use super::*;
     use crate::exit::exit_for;
-    use crate::result::tests::setting;
+    use crate::result::tests::provenance;
 
     const DIFF: &str = "---\ndiff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
 
@@ -185,12 +185,12 @@ mod tests {
     }
 
     /// A run of a series whose second patch is `DIFF`.
-    fn run_of(message_id: Option<&str>) -> Setting {
-        let mut setting = setting();
-        let second = &mut setting.judged.as_mut().unwrap().patches[1];
+    fn run_of(message_id: Option<&str>) -> Provenance {
+        let mut provenance = provenance();
+        let second = &mut provenance.judged.as_mut().unwrap().patches[1];
         second.diff_sha256 = asked("", DIFF, &Value::Null).diff.unwrap();
         second.message_id = message_id.map(str::to_owned);
-        setting
+        provenance
     }
 
     #[test]
@@ -222,15 +222,15 @@ mod tests {
     #[test]
     fn a_letter_is_found_by_its_id_or_those_that_b4_knows() {
         let cover = asked("Message-ID: <s@example.org>\n", "words", &Value::Null);
-        assert_eq!(cover.find_in(&setting()), Some(Part::Series));
+        assert_eq!(cover.find_in(&provenance()), Some(Part::Series));
         let stranger = asked("Message-ID: <x@example.org>\n", "words", &Value::Null);
-        assert_eq!(stranger.find_in(&setting()), None);
+        assert_eq!(stranger.find_in(&provenance()), None);
         let tracking =
             serde_json::json!({"patches": [{"header-info": {"msgid": "one@example.org"}}]});
         let tracked = asked("Message-ID: <x@example.org>\n", "words", &tracking);
-        assert_eq!(tracked.find_in(&setting()), Some(Part::Series));
+        assert_eq!(tracked.find_in(&provenance()), Some(Part::Series));
         assert_eq!(
-            tracked.find_in(&Setting::default()),
+            tracked.find_in(&Provenance::default()),
             None,
             "an old run knows nothing"
         );

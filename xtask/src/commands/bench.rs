@@ -5,7 +5,7 @@
 //! right, and then its figures are reported, or it did not, and then there are none.
 
 mod case;
-mod cells;
+mod jobs;
 mod cost;
 mod edit;
 mod fragment;
@@ -59,12 +59,12 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "restore",
-        about: "a cell from a template against one that boots, profile fast",
+        about: "a job from a checkpoint against one that boots, config fast",
         rounds: 5,
         is_cheap: true,
         unit: "s",
         claim: Claim::Faster,
-        prepare: cells::restore_fast,
+        prepare: jobs::restore_fast,
     },
     Case {
         name: "restore-kasan",
@@ -73,7 +73,7 @@ const CASES: [Case; 10] = [
         is_cheap: true,
         unit: "s",
         claim: Claim::Faster,
-        prepare: cells::restore_kasan,
+        prepare: jobs::restore_kasan,
     },
     Case {
         name: "warm",
@@ -82,7 +82,7 @@ const CASES: [Case; 10] = [
         is_cheap: true,
         unit: "s",
         claim: Claim::Takes,
-        prepare: cells::warm,
+        prepare: jobs::warm,
     },
     Case {
         name: "edit",
@@ -104,30 +104,30 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "rate",
-        about: "the scenarios that live in one kernel on two stacks, to 200 cells, profile kasan",
+        about: "the scenarios that live in one kernel on two checkouts, to 200 jobs, config kasan",
         rounds: 3,
         is_cheap: false,
-        unit: "s a cell",
+        unit: "s a job",
         claim: Claim::Takes,
-        prepare: cells::rate,
+        prepare: jobs::rate,
     },
     Case {
         name: "scale",
-        about: "what a cell costs as a run has ten times and a hundred times more of them",
+        about: "what a job costs as a run has ten times and a hundred times more of them",
         rounds: 3,
         is_cheap: false,
-        unit: "s a cell",
+        unit: "s a job",
         claim: Claim::Flat,
-        prepare: cells::scale,
+        prepare: jobs::scale,
     },
     Case {
         name: "restores",
-        about: "a thousand guests from one template, each with a boot id of its own",
+        about: "a thousand guests from one checkpoint, each with a boot id of its own",
         rounds: 1,
         is_cheap: false,
-        unit: "s a cell",
+        unit: "s a job",
         claim: Claim::Takes,
-        prepare: cells::restores,
+        prepare: jobs::restores,
     },
 ];
 
@@ -206,9 +206,9 @@ fn measure(
     Ok(CaseReport::new(case, &sides, rounds, measured, load, notes))
 }
 
-/// Returns the sources of one stack, as `cargo xtask test` would take them.
-fn sources(args: &BenchArgs, stack: &str, session: &Session) -> anyhow::Result<Sources> {
-    let mut words = vec!["cargo xtask", "test", "--stacks", stack];
+/// Returns the sources of one checkout, as `cargo xtask test` would take them.
+fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Result<Sources> {
+    let mut words = vec!["cargo xtask", "test", "--checkouts", checkout];
     words.extend(args.kernel.iter().flat_map(|tree| ["--kernel", tree]));
     match Cli::try_parse_from(words)?.command {
         Command::Test(test) => SourceRequest::from_args(&test.source, session)?.apply(session),

@@ -2,13 +2,13 @@
 //! `boot`: one kernel image to a guest that answers, and off again.
 
 use camino::Utf8PathBuf;
-use kernel_patches::profile::Profile;
+use kernel_patches::config::Config;
 use vm_images::initramfs::Initramfs;
 use vm_images::transcript::End;
-use vm_images::vm::{self, Job};
+use vm_images::vm::{self, VmRun};
 
 use crate::cli::BootArgs;
-use crate::commands::rig::{Rig, find_needs};
+use crate::commands::environment::{Environment, find_needs};
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
@@ -21,21 +21,21 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
             "`cargo xtask build` makes some and says where they are",
         ));
     }
-    let profile = Profile::find(&args.profile, &session.layout.profiles())?;
-    let needs = find_needs(&profile.name, session)?;
+    let config = Config::find(&args.config, &session.layout.configs())?;
+    let needs = find_needs(&config.name, session)?;
     let artifacts = match &args.out {
         Some(out) => out.clone(),
         None => session.layout.root().join("target/testbed/boot"),
     };
     fs_err::create_dir_all(&artifacts)?;
-    let mut rig = Rig::set_up([args.machine.as_str()], session)?;
-    let initramfs = initramfs(&rig, &artifacts)?;
-    rig.choose_accelerator(&args.machine, &args.image, &initramfs, &needs, session)?;
-    let machine = rig.machine(&args.machine)?;
-    let spec = rig.spec("boot", machine, &args.image, &initramfs, &needs, &artifacts);
-    let transcript = vm::run(&spec, &Job::default(), &session.cancel, &session.progress);
+    let mut environment = Environment::set_up([args.machine.as_str()], session)?;
+    let initramfs = initramfs(&environment, &artifacts)?;
+    environment.choose_accelerator(&args.machine, &args.image, &initramfs, &needs, session)?;
+    let machine = environment.machine(&args.machine)?;
+    let spec = environment.spec("boot", machine, &args.image, &initramfs, &needs, &artifacts);
+    let transcript = vm::run(&spec, &VmRun::default(), &session.cancel, &session.progress);
     session.progress.clear();
-    let Some(stage) = transcript.stages.first() else {
+    let Some(boot) = transcript.boots.first() else {
         render::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end))?;
         return Ok(match transcript.end {
             End::Cancelled => Exit::Interrupted,
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     };
     render::to_stdout(&format!(
         "{} answered after {} ms under {}, {}\nsee: {artifacts}/serial.log",
-        stage.release, stage.boot_ms, rig.accelerator, transcript.end
+        boot.release, boot.boot_ms, environment.accelerator, transcript.end
     ))?;
     Ok(if transcript.end == End::PoweredOff {
         Exit::Ok
@@ -54,8 +54,8 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     })
 }
 
-fn initramfs(rig: &Rig, folder: &camino::Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+fn initramfs(environment: &Environment, folder: &camino::Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let path = folder.join("initramfs.cpio");
-    Initramfs::for_guest(&rig.guest)?.write_to(&path)?;
+    Initramfs::for_guest(&environment.guest)?.write_to(&path)?;
     Ok(path)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `build`: stacks and profiles to kernels.
+//! `build`: checkouts and configs to kernels.
 
 use camino::Utf8PathBuf;
 use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
-use kernel_patches::profile::Profile;
+use kernel_patches::config::Config;
 
 use crate::cli::BuildArgs;
 use crate::commands::sources::{SourceRequest, Sources};
@@ -15,9 +15,9 @@ use crate::session::Session;
 pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
     let source_request = SourceRequest::from_args(&args.source, session)?;
     source_request.refuse_mutants("build")?;
-    let profiles = find_profiles(&args.profiles.profile, session)?;
+    let configs = find_configs(&args.configs.config, session)?;
     let sources = source_request.apply(session)?;
-    let kernels = build_all(&sources, &profiles, None, session)?;
+    let kernels = build_all(&sources, &configs, None, session)?;
     session.progress.clear();
     for built in kernels {
         let how = if built.kernel.is_fresh {
@@ -27,8 +27,8 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
         };
         render::to_stdout(&format!(
             "{} ({}): {} {how}",
-            built.stack,
-            built.profile,
+            built.checkout,
+            built.config,
             built.kernel.image()
         ))?;
     }
@@ -38,44 +38,44 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
 /// A kernel and what it was built from.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
-    pub(crate) stack: String,
-    pub(crate) profile: String,
+    pub(crate) checkout: String,
+    pub(crate) config: String,
     pub(crate) kernel: Kernel,
     /// The folder of the modules that were built against it, if any were wanted.
     pub(crate) modules: Option<Utf8PathBuf>,
 }
 
-/// Looks up profiles by name.
+/// Looks up configs by name.
 ///
 /// # Errors
-/// When there is no such profile.
-pub(crate) fn find_profiles(names: &[String], session: &Session) -> anyhow::Result<Vec<Profile>> {
+/// When there is no such config.
+pub(crate) fn find_configs(names: &[String], session: &Session) -> anyhow::Result<Vec<Config>> {
     let mut seen = std::collections::BTreeSet::new();
-    let folder = session.layout.profiles();
+    let folder = session.layout.configs();
     names
         .iter()
         .filter(|name| seen.insert(*name))
-        .map(|name| Ok(Profile::find(name, &folder)?))
+        .map(|name| Ok(Config::find(name, &folder)?))
         .collect()
 }
 
-/// Builds every stack with every profile, and modules against each if any are wanted.
+/// Builds every checkout with every config, and modules against each if any are wanted.
 ///
 /// # Errors
 /// When a kernel cannot be built.
 pub(crate) fn build_all(
     sources: &Sources,
-    profiles: &[Profile],
+    configs: &[Config],
     modules: Option<&Modules>,
     session: &Session,
 ) -> anyhow::Result<Vec<Built>> {
     let toolchain = Toolchain::detect(&session.cancel)?;
     let mut built = Vec::new();
-    for profile in profiles {
+    for config in configs {
         let wanted = Wanted {
             tree: &sources.tree,
-            stacks: &sources.stacks,
-            profile,
+            checkouts: &sources.checkouts,
+            config,
             toolchain: &toolchain,
             modules,
         };
@@ -86,10 +86,10 @@ pub(crate) fn build_all(
             ..
         } = session;
         let kernels = kernel::make_with_modules(&wanted, cache, cancel, progress)?;
-        let named = sources.stacks.iter().zip(kernels);
-        built.extend(named.map(|(stack, (kernel, modules))| Built {
-            stack: stack.name.clone(),
-            profile: profile.name.clone(),
+        let named = sources.checkouts.iter().zip(kernels);
+        built.extend(named.map(|(checkout, (kernel, modules))| Built {
+            checkout: checkout.name.clone(),
+            config: config.name.clone(),
             kernel,
             modules,
         }));

@@ -3,7 +3,7 @@
 
 mod account;
 mod browser;
-mod foreign;
+mod kselftest;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -28,7 +28,7 @@ const LINES_KEPT: usize = 400;
 const CARGO_LIMIT: Duration = Duration::from_secs(1800);
 
 /// What runs under KASAN here: of each kind one. All of the catalogue takes half an hour
-/// there, and `cargo xtask test --profile kasan` runs it.
+/// there, and `cargo xtask test --config kasan` runs it.
 const UNDER_KASAN: [&str; 9] = [
     "cleanup-races-with-last-unpreserve",
     "get-outgoing-without-preserve",
@@ -51,7 +51,7 @@ const STEPS: [(&str, Take); 11] = [
     ("unit and snapshot tests", own_tests),
     ("generated files are up to date", generated),
     ("kernel style of patches and generated C", kernel_style),
-    ("matrix, profile fast", fast_matrix),
+    ("matrix, config fast", fast_matrix),
     ("the page of that run, in a browser", browser::check),
     (
         "virtual machines that hang, panic, are saved and killed",
@@ -59,12 +59,12 @@ const STEPS: [(&str, Take); 11] = [
     ),
     ("a selftest of the tree's own, two kernels", selftest),
     (
-        "matrix, profile kasan, a part of the catalogue",
+        "matrix, config kasan, a part of the catalogue",
         kasan_matrix,
     ),
     (
         "formats, validated by other people's tools",
-        foreign::validate,
+        kselftest::validate,
     ),
 ];
 
@@ -229,13 +229,13 @@ fn generated(ci: &Ci<'_>) -> anyhow::Result<Came> {
 }
 
 fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Came> {
-    Ok(verdict(patch_style::complaints(ci.session)?))
+    Ok(verdict(patch_style::reports(ci.session)?))
 }
 
 fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
     // By its own name: `latest` may be somebody else's by the time that it is looked at.
     let place = RunFolder::reserve(&ci.session.layout)?;
-    let came = ci.matrix(&["--profile", "fast"], Some(place.clone()));
+    let came = ci.matrix(&["--config", "fast"], Some(place.clone()));
     let left = RunFolder::open(&place).ok();
     if left.is_none() {
         // Where it was not even begun, nothing is in it.
@@ -263,12 +263,12 @@ fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
         ));
     };
     let plan = folder.plan()?;
-    let Some(cell) = plan.cells.last() else {
+    let Some(job) = plan.jobs.last() else {
         return Ok(Came::Skipped(
             "no kernel: the matrix ran nothing".to_owned(),
         ));
     };
-    let kernel = Record::read(cell, &folder)?.binaries.image;
+    let kernel = Record::read(job, &folder)?.binaries.image;
     let words = ["test", "--quiet", "--package", "vm-images", "--tests"];
     ci.cargo(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())])
 }
@@ -286,7 +286,7 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
             ci.budget.as_secs() / 60
         )));
     }
-    ci.matrix(&[&UNDER_KASAN[..], &["--profile", "kasan"]].concat(), None)
+    ci.matrix(&[&UNDER_KASAN[..], &["--config", "kasan"]].concat(), None)
 }
 
 fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
@@ -309,8 +309,8 @@ mod tests {
 
     #[test]
     fn the_matrix_is_what_a_person_would_type() {
-        let args = test_args(&["--profile", "kasan"]).unwrap();
-        assert_eq!(args.profiles.profile, ["kasan"]);
+        let args = test_args(&["--config", "kasan"]).unwrap();
+        assert_eq!(args.configs.config, ["kasan"]);
         assert!(args.scenarios.is_empty() && !args.dry_run && args.out.is_none());
     }
 
@@ -373,8 +373,8 @@ mod tests {
         };
         assert_eq!(names(&[]).unwrap(), STEPS.map(|(name, _)| name));
         let matrices = [
-            "matrix, profile fast",
-            "matrix, profile kasan, a part of the catalogue",
+            "matrix, config fast",
+            "matrix, config kasan, a part of the catalogue",
         ];
         assert_eq!(names(&["matrix"]).unwrap(), matrices);
         let error = names(&["matrix", "matrics"]).unwrap_err();

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
         ))?;
         return Ok(Exit::Ok);
     }
-    render::to_stdout(&complaint(&missing))?;
+    render::to_stdout(&report(&missing))?;
     Ok(Exit::Infrastructure)
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn require(may_install: bool, session: &Session) -> anyhow::Result<()
     if missing.is_empty() {
         return Ok(());
     }
-    Err(anyhow::anyhow!("{}", complaint(&missing)))
+    Err(anyhow::anyhow!("{}", report(&missing)))
 }
 
 fn missing() -> Vec<Need> {
@@ -125,7 +125,7 @@ fn is_here(probe: Probe) -> bool {
     }
 }
 
-fn complaint(missing: &[Need]) -> String {
+fn report(missing: &[Need]) -> String {
     let mut text = format!("this host lacks {} thing(s):\n", missing.len());
     for need in missing {
         let name = match need.probe {
@@ -170,7 +170,7 @@ fn install(session: &Session) -> anyhow::Result<()> {
     }
     let packages = packages(&missing);
     if which::which("apt-get").is_err() {
-        anyhow::bail!("{}\n`--install` knows only apt", complaint(&missing));
+        anyhow::bail!("{}\n`--install` knows only apt", report(&missing));
     }
     let words = command_line(&packages);
     session.progress.event(Event::Note {
@@ -207,8 +207,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_complaint_names_each_thing_and_one_command() {
-        let text = complaint(&[NEEDS[3], NEEDS[4], NEEDS[14]]);
+    fn the_report_names_each_thing_and_one_command() {
+        let text = report(&[NEEDS[3], NEEDS[4], NEEDS[14]]);
         assert!(text.contains("  flex: builds kconfig\n"), "{text}");
         assert!(
             text.ends_with("--no-install-recommends bison flex libelf-dev"),

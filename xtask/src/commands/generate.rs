@@ -6,7 +6,7 @@ mod into;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use selftests::generate::{self, Difference};
-use selftests::scenario::{self, Family, Machines, Scenario};
+use selftests::scenario::{self, ScenarioFile, Machines, Scenario};
 use vm_images::machine;
 
 use crate::cli::GenerateArgs;
@@ -30,41 +30,41 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
         render::to_stdout(&differences.join("\n"))?;
         return Ok(Exit::Finding);
     }
-    let families = families(session)?;
+    let scenario_files = scenario_files(session)?;
     if let Some(tree) = &args.into {
-        return into::run(tree, &families, session);
+        return into::run(tree, &scenario_files, session);
     }
     let folder = session.layout.generated().join(generate::FOLDER);
-    for change in generate::write(&families, &folder)? {
+    for change in generate::write(&scenario_files, &folder)? {
         render::to_stdout(&format!("updated {folder}/{}", change.name()))?;
     }
-    for (path, text) in beside(session, &families)? {
+    for (path, text) in beside(session, &scenario_files)? {
         fs::write(path, text)?;
     }
     render::to_stdout(&format!(
-        "{} scenarios of {} families generated into {folder}",
-        families.iter().map(|one| one.variants.len()).sum::<usize>(),
-        families.len()
+        "{} scenarios of {} scenario_files generated into {folder}",
+        scenario_files.iter().map(|one| one.variants.len()).sum::<usize>(),
+        scenario_files.len()
     ))?;
     Ok(Exit::Ok)
 }
 
-/// Returns the project's families of scenarios.
+/// Returns the project's scenario_files of scenarios.
 ///
 /// # Errors
 /// When one holds a mistake, or a machine does.
-pub(crate) fn families(session: &Session) -> anyhow::Result<Vec<Family>> {
+pub(crate) fn scenario_files(session: &Session) -> anyhow::Result<Vec<ScenarioFile>> {
     let machines = Machines::load(&session.layout.machines())?;
     Ok(scenario::load_all(&session.layout.scenarios(), &machines)?)
 }
 
-/// Returns the project's scenarios, of all families.
+/// Returns the project's scenarios, of all scenario_files.
 ///
 /// # Errors
-/// As [`families`].
+/// As [`scenario_files`].
 pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
-    let families = families(session)?.into_iter();
-    Ok(families.flat_map(|family| family.variants).collect())
+    let scenario_files = scenario_files(session)?.into_iter();
+    Ok(scenario_files.flat_map(|scenario_file| scenario_file.variants).collect())
 }
 
 /// Returns how the checked-in files differ from what would be generated.
@@ -73,12 +73,12 @@ pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
 /// When scenarios or files cannot be read.
 pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
     let folder = session.layout.generated().join(generate::FOLDER);
-    let families = families(session)?;
-    let mut said: Vec<String> = generate::check(&families, &folder)?
+    let scenario_files = scenario_files(session)?;
+    let mut said: Vec<String> = generate::check(&scenario_files, &folder)?
         .iter()
         .map(say)
         .collect();
-    for (path, text) in beside(session, &families)? {
+    for (path, text) in beside(session, &scenario_files)? {
         if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
             said.push(format!("`{path}` is not up to date"));
         }
@@ -111,7 +111,7 @@ fn say(difference: &Difference) -> String {
 }
 
 /// The files that are made as a whole, and what must be in them.
-fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
+fn beside(session: &Session, scenario_files: &[ScenarioFile]) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
     let root = session.layout.root();
     let machines = Machines::load(&session.layout.machines())?;
     Ok([
@@ -125,7 +125,7 @@ fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBu
         ),
         (
             root.join("selftests/CATALOGUE.md"),
-            scenario::catalogue(families),
+            scenario::catalogue(scenario_files),
         ),
         (
             root.join("vm-images/machine.schema.json"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook, Reason};
 use kernel_patches::overlay::Overlay;
-use kernel_patches::stack::{MUTANT_PREFIX, Stack};
+use kernel_patches::checkout::{MUTANT_PREFIX, Checkout};
 use kernel_patches::tree::{Tree, TreeRequest};
 use selftests::input::closest;
 use testbed_host::events::{Event, Observer};
@@ -13,24 +13,24 @@ use testbed_host::events::{Event, Observer};
 use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
 use crate::session::Session;
-use crate::stacks::MutantsWanted;
+use crate::checkouts::MutantsWanted;
 
 /// By a mutant's name, why nobody can notice it.
 type Reasons = BTreeMap<String, Reason>;
 
 /// Returns the mutants that a source_request asks for, and what is written down about them;
-/// `stacks` are all of its series, in their order.
+/// `checkouts` are all of its series, in their order.
 ///
 /// # Errors
 /// When there is none of a name, or a file that names some holds a mistake.
 pub(crate) fn find(
     source_request: &SourceRequest,
     tree: &Tree,
-    stacks: &[Stack],
+    checkouts: &[Checkout],
     session: &Session,
 ) -> anyhow::Result<(Vec<Mutant>, Reasons)> {
     let (MutantsWanted::Named(_) | MutantsWanted::All, Some(series)) =
-        (&source_request.mutants, stacks.last())
+        (&source_request.mutants, checkouts.last())
     else {
         return Ok((Vec::new(), Reasons::new()));
     };
@@ -41,7 +41,7 @@ pub(crate) fn find(
     let cancel = &session.cancel;
     let mut all = notebook.mutants(tree, series, cancel)?;
     all.extend(mutant::without_one(tree, series, &source_request.series, cancel)?);
-    let states: Vec<&Overlay> = stacks.iter().map(|stack| &stack.overlay).collect();
+    let states: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
     all.extend(mutant::automatic(tree, &states)?);
     if let Some((what, hint)) = stray(&notebook.equivalent, &all) {
         // In another tree the same lines may be elsewhere, and have other names.
@@ -67,7 +67,7 @@ fn stray(reasons: &Reasons, all: &[Mutant]) -> Option<(String, String)> {
 fn near(name: &str, all: &[Mutant]) -> String {
     let near = closest(name, all.iter().map(|mutant| mutant.name.as_str()));
     near.map_or_else(
-        || "`cargo xtask apply --stacks mutants` names all there are".to_owned(),
+        || "`cargo xtask apply --checkouts mutants` names all there are".to_owned(),
         |near| format!("did you mean `{near}`?"),
     )
 }
@@ -77,7 +77,7 @@ fn choose(all: Vec<Mutant>, wanted: &MutantsWanted) -> anyhow::Result<Vec<Mutant
         return match all.is_empty() {
             true => Err(bad_input(
                 "the series makes no change that a mistake could be put into",
-                "leave `mutants` out of `--stacks`",
+                "leave `mutants` out of `--checkouts`",
             )),
             false => Ok(all),
         };
@@ -133,7 +133,7 @@ mod tests {
         let all = mutants(&["it-get-negate-1"]);
         let reason = Reason {
             why: "Because.".to_owned(),
-            profiles: Vec::new(),
+            configs: Vec::new(),
         };
         let reasons = |name: &str| Reasons::from([(name.to_owned(), reason.clone())]);
         assert_eq!(stray(&reasons("it-get-negate-1"), &all), None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The page of a run: from its result and what its cells left behind.
+//! The page of a run: from its result and what its jobs left behind.
 
 use crate::commands::generate;
 use crate::comparison::Comparison;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the kernel's own `checkpatch.pl --strict` says of our patches, of the
-//! generated C and of the canaries.
+//! generated C and of the faults.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::session::Session;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Left to the person who submits: they sign off and edit MAINTAINERS.
 const NOT_OURS: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
-/// What canaries are for: one has to say `BUG()`.
+/// What faults are for: one has to say `BUG()`.
 const ON_PURPOSE: &str = "AVOID_BUG";
 
-/// Returns the complaints, each with its file and line.
+/// Returns the problems, each with its file and line.
 ///
 /// # Errors
 /// When there is no tree with a checkpatch, or it cannot run.
-pub(crate) fn complaints(session: &Session) -> anyhow::Result<Vec<String>> {
+pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
     let tree = Tree::open(
         &TreeRequest::Default,
         &session.cache,
@@ -30,29 +30,29 @@ pub(crate) fn complaints(session: &Session) -> anyhow::Result<Vec<String>> {
     )?;
     let patches = files(&session.layout.series(), &["patch"]);
     let sources = files(&session.layout.generated(), &["c", "h"]);
-    let canaries = files(&session.layout.canaries(), &["c", "h"]);
+    let faults = files(&session.layout.faults(), &["c", "h"]);
     anyhow::ensure!(
         !patches.is_empty(),
         "no patches to check below kernel-patches"
     );
     anyhow::ensure!(!sources.is_empty(), "no generated C to check");
-    anyhow::ensure!(!canaries.is_empty(), "no canaries to check");
+    anyhow::ensure!(!faults.is_empty(), "no faults to check");
     let kinds: [(&[Utf8PathBuf], &[&str]); 3] = [
         (&patches, &["--ignore", NOT_OURS]),
         (&sources, &["--file"]),
-        (&canaries, &["--file", "--ignore", ON_PURPOSE]),
+        (&faults, &["--file", "--ignore", ON_PURPOSE]),
     ];
     let all: Vec<(&Utf8PathBuf, &[&str])> = kinds
         .into_iter()
         .flat_map(|(files, how)| files.iter().map(move |file| (file, how)))
         .collect();
     let activity = Activity::start(&session.progress, "checkpatch", Some(all.len() as u64));
-    let mut complaints = Vec::new();
+    let mut problems = Vec::new();
     for (count, (file, how)) in all.into_iter().enumerate() {
         activity.advance(count as u64, file.file_name().unwrap_or_default());
-        complaints.extend(check(&tree, file, how, session)?);
+        problems.extend(check(&tree, file, how, session)?);
     }
-    Ok(complaints)
+    Ok(problems)
 }
 
 fn check(

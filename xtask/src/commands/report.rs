@@ -10,9 +10,9 @@ use crate::cli::ReportArgs;
 use crate::commands::{generate, show};
 use crate::comparison::{self, Comparison};
 use crate::exit::{Exit, bad_input};
-use crate::plan::{CellPlan, Plan};
+use crate::plan::{JobPlan, Plan};
 use crate::record::Record;
-use crate::result::{CellResult, RunResult};
+use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
     })
 }
 
-/// Judges each cell of a run by what it left in its folder.
+/// Judges each job of a run by what it left in its folder.
 fn judge_again(
     folder: &RunFolder,
     plan: &Plan,
@@ -42,28 +42,28 @@ fn judge_again(
     scenarios: &[Scenario],
     session: &Session,
 ) -> anyhow::Result<RunResult> {
-    if plan.cells.is_empty() {
+    if plan.jobs.is_empty() {
         return Err(bad_input(
-            "the run has no cells",
+            "the run has no jobs",
             "make it anew with `cargo xtask test`",
         ));
     }
-    let judge = |cell: &CellPlan| {
-        let mut judged = Record::read(cell, folder)?.judge_again(scenarios, folder)?;
+    let judge = |job: &JobPlan| {
+        let mut judged = Record::read(job, folder)?.judge_again(scenarios, folder)?;
         if plan.check_snapshots {
             judged.compare(&session.layout.snapshots());
         }
-        Ok(judged.cell)
+        Ok(judged.job)
     };
-    let cells: anyhow::Result<Vec<CellResult>> = plan.cells.iter().map(judge).collect();
+    let jobs: anyhow::Result<Vec<JobResult>> = plan.jobs.iter().map(judge).collect();
     let result = RunResult {
-        setting: before.setting,
-        ..RunResult::new(before.tree, before.series, before.prerequisites, cells?)
+        provenance: before.provenance,
+        ..RunResult::new(before.tree, before.series, before.prerequisites, jobs?)
     };
     Ok(result
-        .with_stacks(before.stacks)
-        .with_detectors(before.detectors)
-        // Their cells stopped as soon as enough was known.
+        .with_checkouts(before.checkouts)
+        .with_self_checks(before.self_checks)
+        // Their jobs stopped as soon as enough was known.
         .with_mutants(before.mutants))
 }
 
@@ -84,30 +84,30 @@ fn compare(
     }
     let (plan, recorded) = earlier.read()?;
     // Scenarios come and go: what is no more stays as it was judged.
-    let known = |cell: &CellPlan| {
-        cell.kselftest().is_some() || scenarios.iter().any(|one| one.name == cell.scenario)
+    let known = |job: &JobPlan| {
+        job.kselftest().is_some() || scenarios.iter().any(|one| one.name == job.scenario)
     };
-    let (again, gone): (Vec<CellPlan>, Vec<CellPlan>) = plan.cells.iter().cloned().partition(known);
+    let (again, gone): (Vec<JobPlan>, Vec<JobPlan>) = plan.jobs.iter().cloned().partition(known);
     let mut past = if again.is_empty() {
         recorded.clone()
     } else {
         let plan = Plan {
-            cells: again,
+            jobs: again,
             ..plan
         };
         judge_again(&earlier, &plan, recorded.clone(), scenarios, session)?
     };
-    if past.cells.len() < recorded.cells.len() {
-        let is_gone = |cell: &&CellResult| gone.iter().any(|gone| gone.folder() == cell.artifacts);
-        past.cells
-            .extend(recorded.cells.iter().filter(is_gone).cloned());
+    if past.jobs.len() < recorded.jobs.len() {
+        let is_gone = |job: &&JobResult| gone.iter().any(|gone| gone.folder() == job.artifacts);
+        past.jobs
+            .extend(recorded.jobs.iter().filter(is_gone).cloned());
     }
     let name = earlier.name().to_owned();
     let comparison = comparison::compare(&past, result);
     if comparison.common == 0 {
         return Err(bad_input(
-            format!("`{before}` has no cell of the run: nothing can be compared"),
-            "cells are the same when scenario, stack, profile and machine are",
+            format!("`{before}` has no job of the run: nothing can be compared"),
+            "jobs are the same when scenario, checkout, config and machine are",
         ));
     }
     Ok((comparison, name))

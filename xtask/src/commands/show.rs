@@ -6,7 +6,7 @@ use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use selftests::scenario::{Scenario, Stage, Step};
+use selftests::scenario::{Scenario, Boot, Step};
 use testbed_host::cache::hex;
 use testbed_host::files::read_plain;
 
@@ -17,11 +17,11 @@ use crate::exit::{Exit, exit_for};
 use crate::plan::Plan;
 use crate::render;
 use crate::render::report::{Place, Report};
-use crate::result::{CellResult, RunResult};
+use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// What a cell's file of complaints may have to be quoted, in bytes.
+/// What a job's file of reports may have to be quoted, in bytes.
 const SPLATS_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What comes of a list of formats.
@@ -75,7 +75,7 @@ pub(crate) fn run(
     let again = plan.options();
     let mut report = Report::new(result, shown.as_str(), &again);
     if !outlet.written.is_empty() {
-        report.splats = splats(&result.cells, path);
+        report.splats = splats(&result.jobs, path);
     }
     if for_github {
         report.places = places(&generate::scenarios(session)?);
@@ -165,13 +165,13 @@ impl Workflow {
     }
 }
 
-/// Returns where each scenario is written: the step that has teeth, or its first.
+/// Returns where each scenario is written: the step that has fails_without_series, or its first.
 fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     let place = |scenario: &Scenario| {
-        let steps: Vec<&Step> = scenario.stages.iter().flat_map(Stage::all_steps).collect();
-        let step = steps.iter().find(|step| step.teeth).or(steps.first())?;
+        let steps: Vec<&Step> = scenario.boots.iter().flat_map(Boot::all_steps).collect();
+        let step = steps.iter().find(|step| step.fails_without_series).or(steps.first())?;
         let place = Place {
-            file: format!("selftests/scenarios/{}.yaml", scenario.family),
+            file: format!("selftests/scenarios/{}.yaml", scenario.scenario_file),
             line: step.place.line,
         };
         Some((scenario.name.clone(), place))
@@ -179,17 +179,17 @@ fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     scenarios.iter().filter_map(place).collect()
 }
 
-/// Reads the complaints of those cells that did not pass; where a file is not there any
+/// Reads the reports of those jobs that did not pass; where a file is not there any
 /// more, their titles have to do.
-fn splats(cells: &[CellResult], folder: &Utf8Path) -> BTreeMap<String, String> {
-    let read = |cell: &CellResult| {
-        let path = folder.join(&cell.artifacts).join("splats.txt");
+fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
+    let read = |job: &JobResult| {
+        let path = folder.join(&job.artifacts).join("splats.txt");
         let bytes = read_plain(&path, SPLATS_BYTES_MAX).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Some((cell.artifacts.clone(), text))
+        Some((job.artifacts.clone(), text))
     };
-    let troubled = |cell: &&CellResult| cell.outcome != "pass" || cell.is_finding();
-    cells.iter().filter(troubled).filter_map(read).collect()
+    let troubled = |job: &&JobResult| job.status != "pass" || job.is_finding();
+    jobs.iter().filter(troubled).filter_map(read).collect()
 }
 
 #[cfg(test)]

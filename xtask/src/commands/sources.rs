@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From arguments to stacks: what `test`, `apply` and `build` have in common.
+//! From arguments to checkouts: what `test`, `apply` and `build` have in common.
 
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
-use kernel_patches::stack::{self, Stack, Stacks};
+use kernel_patches::checkout::{self, Checkout, Checkouts};
 use kernel_patches::tree::{Tree, TreeRequest};
 use testbed_host::events::{Event, Observer};
 
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::commands::mutants;
 use crate::exit::bad_input;
-use crate::result::StackResult;
+use crate::result::CheckoutResult;
 use crate::session::Session;
-use crate::stacks::{self, MutantsWanted, SERIES};
+use crate::checkouts::{self, MutantsWanted, SERIES};
 
 /// The prerequisites when the user names none.
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
@@ -31,7 +31,7 @@ pub(crate) struct SourceRequest {
     pub(crate) tree: TreeRequest,
     pub(crate) series: Series,
     pub(crate) prerequisites: Vec<Series>,
-    pub(crate) stacks: Vec<String>,
+    pub(crate) checkouts: Vec<String>,
     pub(crate) mutants: MutantsWanted,
     /// The folder of the series, if it has one.
     pub(crate) folder: Option<Utf8PathBuf>,
@@ -41,7 +41,7 @@ impl SourceRequest {
     /// Looks up what the arguments name.
     ///
     /// # Errors
-    /// When a series or a stack does not exist.
+    /// When a series or a checkout does not exist.
     pub(crate) fn from_args(args: &SourceArgs, session: &Session) -> anyhow::Result<Self> {
         check_words(args, session)?;
         let library = session.layout.series();
@@ -52,12 +52,12 @@ impl SourceRequest {
             false => Utf8PathBuf::from(&args.series),
         };
         let folder = folder.is_dir().then_some(folder);
-        let (mutants, mut words) = MutantsWanted::take_from(&args.stacks);
+        let (mutants, mut words) = MutantsWanted::take_from(&args.checkouts);
         if mutants != MutantsWanted::None {
-            // What a mutant is noticed by must pass where there is no mistake.
+            // What a mutant is caught by must pass where there is no mistake.
             words.push(SERIES.to_owned());
         }
-        let stacks = stacks::names(&words, series.patches.len())?;
+        let checkouts = checkouts::names(&words, series.patches.len())?;
         Ok(Self {
             tree: tree(args),
             series,
@@ -65,17 +65,17 @@ impl SourceRequest {
                 .iter()
                 .map(|name| Series::find(name, &library))
                 .collect::<Result<_, _>>()?,
-            stacks,
+            checkouts,
             mutants,
             folder,
         })
     }
 
-    /// Adds stacks that are needed beside those that are judged.
-    pub(crate) fn needs_too<'a>(&mut self, stacks: impl Iterator<Item = &'a str>) {
-        for stack in stacks {
-            if !self.stacks.iter().any(|known| known == stack) {
-                self.stacks.push(stack.to_owned());
+    /// Adds checkouts that are needed beside those that are judged.
+    pub(crate) fn needs_too<'a>(&mut self, checkouts: impl Iterator<Item = &'a str>) {
+        for checkout in checkouts {
+            if !self.checkouts.iter().any(|known| known == checkout) {
+                self.checkouts.push(checkout.to_owned());
             }
         }
     }
@@ -108,7 +108,7 @@ impl SourceRequest {
             && self.prerequisites.iter().all(|series| series.is_ours)
     }
 
-    /// Opens the tree and works out the stacks.
+    /// Opens the tree and works out the checkouts.
     ///
     /// # Errors
     /// When the tree cannot be had, or a patch does not fit.
@@ -124,12 +124,12 @@ impl SourceRequest {
             .iter()
             .map(|name| Series::find(name, &library))
             .collect::<Result<Vec<_>, _>>()?;
-        let Stacks {
+        let Checkouts {
             base,
             prefixes,
             series,
             notes,
-        } = stack::stacks(
+        } = checkout::checkouts(
             &tree,
             &self.prerequisites,
             &self.series,
@@ -140,17 +140,17 @@ impl SourceRequest {
             let text = text.clone();
             session.progress.event(Event::Note { text });
         }
-        let all: Vec<Stack> = [base].into_iter().chain(prefixes).chain([series]).collect();
+        let all: Vec<Checkout> = [base].into_iter().chain(prefixes).chain([series]).collect();
         let (mutants, equivalent) = mutants::find(self, &tree, &all, session)?;
-        let stacks = all
+        let checkouts = all
             .into_iter()
-            .filter(|stack| self.stacks.contains(&stack.name))
+            .filter(|checkout| self.checkouts.contains(&checkout.name))
             .collect();
         let subjects = self.series.patches.iter();
         let subjects = subjects.map(|patch| patch.subject.clone()).collect();
         Ok(Sources {
             tree,
-            stacks,
+            checkouts,
             notes,
             subjects,
             mutants,
@@ -162,9 +162,9 @@ impl SourceRequest {
 /// Refuses words of the arguments that mean nothing, whatever files hold.
 ///
 /// # Errors
-/// When there is no such stack or no such series of ours, or one is named twice.
+/// When there is no such checkout or no such series of ours, or one is named twice.
 pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
-    stacks::check(&args.stacks)?;
+    checkouts::check(&args.checkouts)?;
     let ours = series::names(&session.layout.series());
     if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
         return Err(bad_input(
@@ -200,11 +200,11 @@ pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
     }
 }
 
-/// A tree and the stacks on it.
+/// A tree and the checkouts on it.
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) tree: Tree,
-    pub(crate) stacks: Vec<Stack>,
+    pub(crate) checkouts: Vec<Checkout>,
     /// What was found there already, or taken out, in sentences.
     pub(crate) notes: Vec<String>,
     /// The subjects of the series' patches, in their order.
@@ -216,13 +216,13 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Returns what results say of the stacks with these names.
-    pub(crate) fn results(&self, names: &[String]) -> Vec<StackResult> {
-        let judged = self.stacks.iter().filter(|one| names.contains(&one.name));
-        let result = |stack: &Stack| StackResult {
-            name: stack.name.clone(),
-            patches: self.subjects.iter().take(stack.patches).cloned().collect(),
-            contains: stack.contains.iter().cloned().collect(),
+    /// Returns what results say of the checkouts with these names.
+    pub(crate) fn results(&self, names: &[String]) -> Vec<CheckoutResult> {
+        let judged = self.checkouts.iter().filter(|one| names.contains(&one.name));
+        let result = |checkout: &Checkout| CheckoutResult {
+            name: checkout.name.clone(),
+            patches: self.subjects.iter().take(checkout.patches).cloned().collect(),
+            contains: checkout.contains.iter().cloned().collect(),
         };
         judged.map(result).collect()
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `test`: the whole chain, from arguments to the table.
 
-pub(crate) mod cells;
-mod detectors;
+pub(crate) mod jobs;
+mod self_checks;
 mod hang;
 mod history;
-mod inquiry;
+mod request;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
@@ -13,12 +13,12 @@ mod mutants;
 pub(crate) mod prepare;
 mod ready;
 mod running;
-mod setting;
+mod provenance;
 pub(crate) mod start;
 
 use jiff::Timestamp;
 
-use self::mutants::Court;
+use self::mutants::MutationRun;
 use crate::cli::TestArgs;
 use crate::commands::build::build_all;
 use crate::commands::{doctor, show};
@@ -27,47 +27,47 @@ use crate::render;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-pub(crate) use self::inquiry::{Inquiry, choose_scenarios};
-pub(crate) use self::ready::{Ready, match_up};
-pub(crate) use self::running::run_cells;
+pub(crate) use self::request::{Request, choose_scenarios};
+pub(crate) use self::ready::{RunContext, match_up};
+pub(crate) use self::running::run_jobs;
 
 /// Runs the chain and prints the verdict.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let began = Timestamp::now();
-    let inquiry = Inquiry::look_up(args, session)?;
+    let request = Request::look_up(args, session)?;
     if let Some(out) = &args.out {
         RunFolder::check_out(out)?;
     }
     if !args.dry_run {
         doctor::require(args.install, session)?;
     }
-    inquiry.source_request.tree.check(&session.cancel)?;
+    request.source_request.tree.check(&session.cancel)?;
     if args.dry_run {
-        render::to_stdout(&render::plan::text(&inquiry.plan))?;
+        render::to_stdout(&render::plan::text(&request.plan))?;
         return Ok(Exit::Ok);
     }
-    let sources = inquiry.source_request.apply(session)?;
-    kselftest::check(&inquiry.kselftests, &sources)?;
-    let modules = inquiry.modules(!args.no_canaries)?;
-    let kernels = build_all(&sources, &inquiry.profiles, modules.as_ref(), session)?;
-    let ready = Ready::make(kernels, &sources, &inquiry, args, session)?;
+    let sources = request.source_request.apply(session)?;
+    kselftest::check(&request.kselftests, &sources)?;
+    let modules = request.modules(!args.no_self_check)?;
+    let kernels = build_all(&sources, &request.configs, modules.as_ref(), session)?;
+    let ready = RunContext::make(kernels, &sources, &request, args, session)?;
     let plan = &ready.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
-    let cells = match_up(&inquiry, &ready)?;
-    let detectors = detectors::show(&ready, args, &folder, session)?;
-    let results = run_cells(&cells, plan, &ready, &folder, args, session, &|_, _| {})?;
-    let court = Court {
-        inquiry: &inquiry,
+    let jobs = match_up(&request, &ready)?;
+    let self_checks = self_checks::show(&ready, args, &folder, session)?;
+    let results = run_jobs(&jobs, plan, &ready, &folder, args, session, &|_, _| {})?;
+    let mutation_run = MutationRun {
+        request: &request,
         sources: &sources,
         ready: &ready,
         folder: &folder,
         args,
         session,
     };
-    let mutants = court.judge(&results)?;
+    let mutants = mutation_run.judge(&results)?;
     let result = ready
         .result(results, began, &folder)
-        .with_detectors(detectors)
+        .with_self_checks(self_checks)
         .with_mutants(mutants);
     folder.finish(&result, &session.layout)?;
     session.progress.clear();

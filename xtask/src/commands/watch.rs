@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `watch`: the author's loop. Judges like `test`, then again on every save, and
-//! runs only the cells that rest on what was saved.
+//! runs only the jobs that rest on what was saved.
 //!
 //! A save is a reason to look, never more: what it changed is told by content. A
-//! save while cells run ends them, since they run on what is not there any more.
+//! save while jobs run ends them, since they run on what is not there any more.
 
-mod burst;
-mod eyes;
-mod memory;
-mod roots;
-mod turn;
+mod debounce;
+mod watcher;
+mod result_cache;
+mod watched_paths;
+mod iteration;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -19,17 +19,17 @@ use anyhow::Context;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::{Event, Observer};
 
-use self::burst::Burst;
-use self::eyes::{Eyes, News};
-use self::memory::Memory;
+use self::debounce::Debounce;
+use self::watcher::{Watcher, News};
+use self::result_cache::ResultCache;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
-use crate::stacks::MutantsWanted;
+use crate::checkouts::MutantsWanted;
 
-/// How often Ctrl-C and the end of a turn are looked for.
+/// How often Ctrl-C and the end of a iteration are looked for.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Judges again and again until the user ends it, which is how it always ends.
@@ -37,33 +37,33 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if let Some(out) = &args.out {
         return Err(bad_input(
             format!("`watch` does not take `--out {out}`"),
-            "every turn has a run folder of its own; `target/testbed/runs/latest` is the newest",
+            "every iteration has a run folder of its own; `target/testbed/runs/latest` is the newest",
         ));
     }
-    if args.no_canaries {
+    if args.no_self_check {
         return Err(bad_input(
-            "`watch` does not take `--no-canaries`",
-            "it has no kernel show that its complaints are seen; it only tells what \
+            "`watch` does not take `--no-self-check`",
+            "it has no kernel show that its reports are seen; it only tells what \
              `cargo xtask test` had them show",
         ));
     }
-    if MutantsWanted::take_from(&args.source.stacks).0 != MutantsWanted::None {
+    if MutantsWanted::take_from(&args.source.checkouts).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",
-            "`cargo xtask test --stacks mutants` judges them, once the series is as it should be",
+            "`cargo xtask test --checkouts mutants` judges them, once the series is as it should be",
         ));
     }
-    roots::check_words(args, session)?;
+    watched_paths::check_words(args, session)?;
     if args.dry_run {
         return crate::commands::test::run(args, session);
     }
     doctor::require(args.install, session)?;
-    let (mut eyes, news) = Eyes::open(roots::roots(args, session)?)?;
-    let memory = Memory::default();
-    std::thread::scope(|scope| turns(args, session, &memory, &mut eyes, &news, scope))
+    let (mut watcher, news) = Watcher::open(watched_paths::watched_paths(args, session)?)?;
+    let result_cache = ResultCache::default();
+    std::thread::scope(|scope| turns(args, session, &result_cache, &mut watcher, &news, scope))
 }
 
-/// A turn under way.
+/// A iteration under way.
 struct Running<'scope> {
     cancel: Cancel,
     thread: ScopedJoinHandle<'scope, ()>,
@@ -73,16 +73,16 @@ struct Running<'scope> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Wait,
-    /// End the turn that runs: what it runs on is not there any more.
+    /// End the iteration that runs: what it runs on is not there any more.
     Abandon,
     Begin,
 }
 
-/// Decides by whether a burst of saves is over, and whether a turn runs.
-fn next(pending: Option<&Burst>, is_running: bool, now: Instant) -> Next {
+/// Decides by whether a debounce of saves is over, and whether a iteration runs.
+fn next(pending: Option<&Debounce>, is_running: bool, now: Instant) -> Next {
     match pending {
-        Some(burst) if burst.is_over(now) && is_running => Next::Abandon,
-        Some(burst) if burst.is_over(now) => Next::Begin,
+        Some(debounce) if debounce.is_over(now) && is_running => Next::Abandon,
+        Some(debounce) if debounce.is_over(now) => Next::Begin,
         _ => Next::Wait,
     }
 }
@@ -90,41 +90,41 @@ fn next(pending: Option<&Burst>, is_running: bool, now: Instant) -> Next {
 fn turns<'scope>(
     args: &'scope TestArgs,
     session: &'scope Session,
-    memory: &'scope Memory,
-    eyes: &mut Eyes,
+    result_cache: &'scope ResultCache,
+    watcher: &mut Watcher,
     news: &Receiver<News>,
     scope: &'scope Scope<'scope, '_>,
 ) -> anyhow::Result<Exit> {
-    let mut pending = Some(Burst::long_over(Instant::now()));
+    let mut pending = Some(Debounce::long_over(Instant::now()));
     let mut running: Option<Running<'scope>> = None;
     let mut look_after_it = false;
     loop {
         if session.cancel.is_cancelled() {
-            // The scope waits for the turn; its children die at once.
-            running.iter().for_each(|turn| turn.cancel.cancel());
+            // The scope waits for the iteration; its children die at once.
+            running.iter().for_each(|iteration| iteration.cancel.cancel());
             anyhow::bail!("interrupted");
         }
-        if let Some(turn) = running.take_if(|turn| turn.thread.is_finished()) {
-            let panicked = turn.thread.join().is_err();
-            anyhow::ensure!(!panicked, "a turn of `watch` fell over");
+        if let Some(iteration) = running.take_if(|iteration| iteration.thread.is_finished()) {
+            let panicked = iteration.thread.join().is_err();
+            anyhow::ensure!(!panicked, "a iteration of `watch` fell over");
             if std::mem::take(&mut look_after_it) {
-                Burst::add(&mut pending, Instant::now());
+                Debounce::add(&mut pending, Instant::now());
             }
         }
         match next(pending.as_ref(), running.is_some(), Instant::now()) {
             Next::Wait => {}
-            Next::Abandon => running.iter().for_each(|turn| turn.abandon(session)),
+            Next::Abandon => running.iter().for_each(|iteration| iteration.abandon(session)),
             Next::Begin => {
                 let since = pending
                     .take()
-                    .map_or_else(Instant::now, |burst| burst.since());
-                running = Some(begin(since, args, session, memory, eyes, scope)?);
+                    .map_or_else(Instant::now, |debounce| debounce.since());
+                running = Some(begin(since, args, session, result_cache, watcher, scope)?);
             }
         }
         match news.recv_timeout(TICK) {
-            // No reason to end a turn, but one to look again when it is over.
+            // No reason to end a iteration, but one to look again when it is over.
             Ok(News::Missed) if running.is_some() => look_after_it = true,
-            Ok(News::Saved | News::Missed) => Burst::add(&mut pending, Instant::now()),
+            Ok(News::Saved | News::Missed) => Debounce::add(&mut pending, Instant::now()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 anyhow::bail!("files are not watched any more");
@@ -133,24 +133,24 @@ fn turns<'scope>(
     }
 }
 
-/// Begins a turn. What is saved from here on is news again, so that nothing falls
-/// between what this turn reads and what it is told.
+/// Begins a iteration. What is saved from here on is news again, so that nothing falls
+/// between what this iteration reads and what it is told.
 fn begin<'scope>(
     since: Instant,
     args: &'scope TestArgs,
     session: &'scope Session,
-    memory: &'scope Memory,
-    eyes: &mut Eyes,
+    result_cache: &'scope ResultCache,
+    watcher: &mut Watcher,
     scope: &'scope Scope<'scope, '_>,
 ) -> anyhow::Result<Running<'scope>> {
-    for text in eyes.renew()? {
+    for text in watcher.renew()? {
         session.progress.event(Event::Note { text });
     }
     let cancel = Cancel::new();
     let own = session.with_cancel(cancel.clone());
     let thread = std::thread::Builder::new()
-        .name("turn".to_owned())
-        .spawn_scoped(scope, move || turn::run(since, args, &own, memory))
+        .name("iteration".to_owned())
+        .spawn_scoped(scope, move || iteration::run(since, args, &own, result_cache))
         .context("cannot start a thread")?;
     Ok(Running { cancel, thread })
 }
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn a_turn_begins_when_saves_are_over_and_ends_the_one_before() {
         let now = Instant::now();
-        let over = Burst::long_over(now);
+        let over = Debounce::long_over(now);
         let mut fresh = None;
-        Burst::add(&mut fresh, now);
+        Debounce::add(&mut fresh, now);
         assert_eq!(next(None, false, now), Next::Wait);
         assert_eq!(next(None, true, now), Next::Wait);
         assert_eq!(next(fresh.as_ref(), true, now), Next::Wait);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which cells take longer than before by more than noise. A busy host makes all of them
+//! Which jobs take longer than before by more than noise. A busy host makes all of them
 //! slower, so what they share is taken off first.
 
 use super::Pace;
 use super::groups::{Group, Pair};
 
-/// A cell that takes less than so many times longer is within the noise.
+/// A job that takes less than so many times longer is within the noise.
 const RATIO_MIN: f64 = 1.5;
 /// So is one that takes less than so many milliseconds longer.
 const MORE_MS_MIN: u64 = 1000;
-/// Of fewer cells, nothing can be said of the host.
-const CELLS_FOR_DRIFT: usize = 8;
+/// Of fewer jobs, nothing can be said of the host.
+const JOBS_FOR_DRIFT: usize = 8;
 
-/// Returns how many times longer all cells together take, and the cells that take longer
-/// than that explains, the slowest first. A cell is slower when its median over the
+/// Returns how many times longer all jobs together take, and the jobs that take longer
+/// than that explains, the slowest first. A job is slower when its median over the
 /// repetitions is 1.5 times what it was beyond what all are, and a second, and when even
 /// its fastest repetition now is slower than any before.
 pub(super) fn slower(pairs: &[Pair<'_, '_>]) -> (f64, Vec<Pace>) {
@@ -29,7 +29,7 @@ pub(super) fn slower(pairs: &[Pair<'_, '_>]) -> (f64, Vec<Pace>) {
         .collect();
     ratios.sort_by(f64::total_cmp);
     let drift = match ratios.len() {
-        0..CELLS_FOR_DRIFT => 1.0,
+        0..JOBS_FOR_DRIFT => 1.0,
         count => ratios[count / 2],
     };
     let mut slower: Vec<Pace> = timed
@@ -43,7 +43,7 @@ pub(super) fn slower(pairs: &[Pair<'_, '_>]) -> (f64, Vec<Pace>) {
 fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<Pace> {
     let (old, new) = (median(before), median(now));
     let ratio = ratio(old, new) / drift;
-    // What the cell would have taken on the host as it is now.
+    // What the job would have taken on the host as it is now.
     let explained = |time: u64| (milliseconds(time) * drift) as u64;
     let is_slower = ratio >= RATIO_MIN
         && new >= explained(old).saturating_add(MORE_MS_MIN)
@@ -56,12 +56,12 @@ fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<
     })
 }
 
-/// Returns whether the times of two cells can be compared: the same outcome, come to in
+/// Returns whether the times of two jobs can be compared: the same status, come to in
 /// the same way.
 fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
-    let mut ways = before.0.iter().chain(&now.0).map(|cell| {
-        let is_alone = !cell.shared && cell.kept.is_none() && cell.outcome != "error";
-        is_alone.then_some((&cell.outcome, &cell.accel, &cell.start))
+    let mut ways = before.0.iter().chain(&now.0).map(|job| {
+        let is_alone = !job.shared && job.cached.is_none() && job.status != "error";
+        is_alone.then_some((&job.status, &job.accel, &job.start))
     });
     let first = ways.next().flatten();
     first.is_some() && ways.all(|way| way == first)
@@ -69,7 +69,7 @@ fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
 
 /// Returns the times of the repetitions, the shortest first.
 fn times(group: &Group<'_>) -> Vec<u64> {
-    let mut times: Vec<u64> = group.0.iter().map(|cell| cell.duration_ms).collect();
+    let mut times: Vec<u64> = group.0.iter().map(|job| job.duration_ms).collect();
     times.retain(|time| *time > 0);
     times.sort_unstable();
     times

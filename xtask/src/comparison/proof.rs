@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Detectors and mutants that came to something else: whether the verdicts of the later
+//! SelfChecks and mutants that came to something else: whether the verdicts of the later
 //! run are worth as much as those of the earlier one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ProofChange;
-use crate::result::{DetectorResult, Fate, MutantResult, RunResult, Sight};
+use crate::result::{SelfCheckResult, MutantStatus, MutantResult, RunResult, Detection};
 
 /// What is said of something in the run that does not have it.
 const NOT_THERE: &str = "not there";
 
-/// Stack and profile.
+/// Checkout and config.
 type Kernel<'a> = (&'a str, &'a str);
 
 /// Returns how the runs differ in what they have to prove their verdicts by, a sentence
@@ -21,16 +21,16 @@ pub(super) fn differences(before: &RunResult, after: &RunResult) -> Vec<String> 
     let only = |these: &BTreeSet<Kernel<'_>>, those: &BTreeSet<Kernel<'_>>| {
         let only = judged.iter().filter(|one| these.contains(*one));
         let only = only.filter(|one| !those.contains(*one));
-        let names = only.map(|(stack, profile)| format!("{stack} ({profile})"));
+        let names = only.map(|(checkout, config)| format!("{checkout} ({config})"));
         names.collect::<Vec<_>>().join(", ")
     };
     let mut differences = Vec::new();
     let (lost, gained) = (only(&old, &new), only(&new, &old));
     if !lost.is_empty() {
-        differences.push(format!("no detectors are shown now on {lost}"));
+        differences.push(format!("no self_checks are shown now on {lost}"));
     }
     if !gained.is_empty() {
-        differences.push(format!("no detectors were shown before on {gained}"));
+        differences.push(format!("no self_checks were shown before on {gained}"));
     }
     let number = |result: &RunResult| match result.mutants.len() {
         0 => "none".to_owned(),
@@ -45,69 +45,69 @@ pub(super) fn differences(before: &RunResult, after: &RunResult) -> Vec<String> 
     differences
 }
 
-/// Returns the kernels that have cells.
+/// Returns the kernels that have jobs.
 fn judged(result: &RunResult) -> BTreeSet<Kernel<'_>> {
-    let all = result.cells.iter();
-    all.map(|one| (one.stack.as_str(), one.profile.as_str()))
+    let all = result.jobs.iter();
+    all.map(|one| (one.checkout.as_str(), one.config.as_str()))
         .collect()
 }
 
-/// Returns the kernels whose detectors were shown.
+/// Returns the kernels whose self_checks were shown.
 fn shown_on(result: &RunResult) -> BTreeSet<Kernel<'_>> {
-    let all = result.detectors.iter();
-    all.map(|one| (one.stack.as_str(), one.profile.as_str()))
+    let all = result.self_checks.iter();
+    all.map(|one| (one.checkout.as_str(), one.config.as_str()))
         .collect()
 }
 
-/// Returns the detectors that see otherwise than before, what is worse first, of kernels
+/// Returns the self_checks that see otherwise than before, what is worse first, of kernels
 /// that showed theirs in both runs; [`differences`] has the others.
-pub(super) fn detectors(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
+pub(super) fn self_checks(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
     let of = |result: &RunResult| -> BTreeMap<_, _> {
-        let key = |one: &DetectorResult| (one.stack.clone(), one.profile.clone(), one.name.clone());
-        let all = result.detectors.iter();
-        all.map(|one| (key(one), one.sight)).collect()
+        let key = |one: &SelfCheckResult| (one.checkout.clone(), one.config.clone(), one.name.clone());
+        let all = result.self_checks.iter();
+        all.map(|one| (key(one), one.detection)).collect()
     };
     let (old, new) = (of(before), of(after));
     let asked: BTreeSet<Kernel<'_>> = &shown_on(before) & &shown_on(after);
-    let change = |(key, was, now): (&(String, String, String), Option<&Sight>, Option<&Sight>)| {
-        let (stack, profile, name) = key;
-        let word = |sight: Option<&Sight>| sight.map_or(NOT_THERE, |sight| sees(*sight));
-        let is_asked = asked.contains(&(stack.as_str(), profile.as_str()));
+    let change = |(key, was, now): (&(String, String, String), Option<&Detection>, Option<&Detection>)| {
+        let (checkout, config, name) = key;
+        let word = |detection: Option<&Detection>| detection.map_or(NOT_THERE, |detection| sees(*detection));
+        let is_asked = asked.contains(&(checkout.as_str(), config.as_str()));
         (is_asked && was != now).then(|| ProofChange {
-            name: format!("{name} on {stack} ({profile})"),
+            name: format!("{name} on {checkout} ({config})"),
             before: word(was).to_owned(),
             now: word(now).to_owned(),
-            worse: was == Some(&Sight::Seen) || (was.is_some() && now == Some(&Sight::Blind)),
+            worse: was == Some(&Detection::Seen) || (was.is_some() && now == Some(&Detection::Missed)),
         })
     };
     worse_first(in_either(&old, &new).filter_map(change))
 }
 
-const fn sees(sight: Sight) -> &'static str {
-    match sight {
-        Sight::Seen => "seen",
-        Sight::Blind => "blind",
-        Sight::Absent => "not in this profile",
+const fn sees(detection: Detection) -> &'static str {
+    match detection {
+        Detection::Seen => "seen",
+        Detection::Missed => "blind",
+        Detection::NotConfigured => "not in this config",
     }
 }
 
 /// What a mutant came to, as far as runs are compared by it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Came {
-    fate: Fate,
+    status: MutantStatus,
     is_finding: bool,
 }
 
 impl Came {
     const fn word(self) -> &'static str {
-        match self.fate {
-            Fate::Noticed => "noticed",
-            Fate::Unnoticed => "unnoticed",
-            Fate::Unproven => "not proven",
-            Fate::Equivalent if self.is_finding => "noticed, though equivalent",
-            Fate::Equivalent => "equivalent",
-            Fate::SameObject => "same object code",
-            Fate::NotBuilt => "does not compile",
+        match self.status {
+            MutantStatus::Caught => "caught",
+            MutantStatus::Missed => "missed",
+            MutantStatus::Inconclusive => "not proven",
+            MutantStatus::Equivalent if self.is_finding => "caught, though equivalent",
+            MutantStatus::Equivalent => "equivalent",
+            MutantStatus::SameCode => "same object code",
+            MutantStatus::Unviable => "does not compile",
         }
     }
 }
@@ -119,9 +119,9 @@ pub(super) fn mutants(before: &RunResult, after: &RunResult) -> Vec<ProofChange>
         return Vec::new();
     }
     let of = |result: &RunResult| -> BTreeMap<_, _> {
-        let key = |one: &MutantResult| (one.name.clone(), one.profile.clone());
+        let key = |one: &MutantResult| (one.name.clone(), one.config.clone());
         let came = |one: &MutantResult| Came {
-            fate: one.fate,
+            status: one.status,
             is_finding: one.is_finding(),
         };
         let all = result.mutants.iter();
@@ -129,11 +129,11 @@ pub(super) fn mutants(before: &RunResult, after: &RunResult) -> Vec<ProofChange>
     };
     let (old, new) = (of(before), of(after));
     let change = |(key, was, now): (&(String, String), Option<&Came>, Option<&Came>)| {
-        let (name, profile) = key;
+        let (name, config) = key;
         let word = |came: Option<&Came>| came.map_or(NOT_THERE, |came| came.word());
         let is_new_finding = now.is_some_and(|now| now.is_finding);
         (was != now).then(|| ProofChange {
-            name: format!("{name} ({profile})"),
+            name: format!("{name} ({config})"),
             before: word(was).to_owned(),
             now: word(now).to_owned(),
             worse: is_new_finding && was.is_some_and(|was| !was.is_finding),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Titles of complaints that came or went, by stack and profile.
+//! Titles of reports that came or went, by checkout and config.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::SplatChange;
 use super::groups::{Group, Pair, State};
 
-/// Stack, profile and title.
+/// Checkout, config and title.
 type Key = (String, String, String);
 
 /// The scenarios that show a title, and whether one of them is not as expected.
@@ -22,8 +22,8 @@ pub(super) fn changes(pairs: &[Pair<'_, '_>]) -> (Vec<SplatChange>, Vec<SplatCha
     for pair in pairs {
         collect(pair, pair.before, &mut before);
         collect(pair, pair.now, &mut now);
-        // Of a cell of which nothing is known now, no title is gone.
-        if pair.now.state() == State::Unproven {
+        // Of a job of which nothing is known now, no title is gone.
+        if pair.now.state() == State::Inconclusive {
             collect(pair, pair.before, &mut now);
         }
     }
@@ -32,9 +32,9 @@ pub(super) fn changes(pairs: &[Pair<'_, '_>]) -> (Vec<SplatChange>, Vec<SplatCha
 
 fn collect(pair: &Pair<'_, '_>, group: &Group<'_>, into: &mut BTreeMap<Key, Shown>) {
     let is_wrong = group.state() == State::Wrong;
-    for title in group.0.iter().flat_map(|cell| &cell.splats) {
+    for title in group.0.iter().flat_map(|job| &job.splats) {
         let place = pair.place;
-        let key = (place.stack.clone(), place.profile.clone(), title.clone());
+        let key = (place.checkout.clone(), place.config.clone(), title.clone());
         let shown = into.entry(key).or_default();
         shown.scenarios.insert(place.scenario.clone());
         shown.is_wrong |= is_wrong;
@@ -47,10 +47,10 @@ fn only_in(
     may_be_worse: bool,
 ) -> Vec<SplatChange> {
     let only = these.iter().filter(|(key, _)| !those.contains_key(*key));
-    only.map(|((stack, profile, title), shown)| SplatChange {
+    only.map(|((checkout, config, title), shown)| SplatChange {
         title: title.clone(),
-        stack: stack.clone(),
-        profile: profile.clone(),
+        checkout: checkout.clone(),
+        config: config.clone(),
         scenarios: shown.scenarios.iter().cloned().collect(),
         worse: may_be_worse && shown.is_wrong,
     })

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 use super::*;
 use crate::render::comparison::text;
-use crate::result::tests::{cell, mutant};
-use crate::result::{DetectorResult, Fate, MutantResult, Sight};
+use crate::result::tests::{job, mutant};
+use crate::result::{SelfCheckResult, MutantStatus, MutantResult, Detection};
 
-fn run(cells: Vec<CellResult>) -> RunResult {
-    RunResult::new("the tree".into(), "s".into(), vec!["a".into()], cells)
+fn run(jobs: Vec<JobResult>) -> RunResult {
+    RunResult::new("the tree".into(), "s".into(), vec!["a".into()], jobs)
 }
 
 fn said(before: &RunResult, after: &RunResult) -> (String, Exit) {
@@ -13,30 +13,30 @@ fn said(before: &RunResult, after: &RunResult) -> (String, Exit) {
     (text(&comparison, "yesterday"), comparison.exit())
 }
 
-fn with_splat(cell: CellResult, title: &str) -> CellResult {
-    CellResult {
+fn with_splat(job: JobResult, title: &str) -> JobResult {
+    JobResult {
         splats: vec![title.to_owned()],
-        ..cell
+        ..job
     }
 }
 
-fn taking(times: &[u64]) -> Vec<CellResult> {
-    let cells = (1..)
+fn taking(times: &[u64]) -> Vec<JobResult> {
+    let jobs = (1..)
         .zip(times)
-        .map(|(repetition, duration_ms)| CellResult {
+        .map(|(repetition, duration_ms)| JobResult {
             repetition,
             duration_ms: *duration_ms,
-            ..cell("slow", "series", "pass", "pass")
+            ..job("slow", "series", "pass", "pass")
         });
-    cells.collect()
+    jobs.collect()
 }
 
-fn detector(name: &str, sight: Sight) -> DetectorResult {
-    DetectorResult {
+fn self_check(name: &str, detection: Detection) -> SelfCheckResult {
+    SelfCheckResult {
         name: name.to_owned(),
-        stack: "series".to_owned(),
-        profile: "kasan".to_owned(),
-        sight,
+        checkout: "series".to_owned(),
+        config: "kasan".to_owned(),
+        detection,
         detail: String::new(),
     }
 }
@@ -44,8 +44,8 @@ fn detector(name: &str, sight: Sight) -> DetectorResult {
 #[test]
 fn a_run_against_itself_is_nothing() {
     let one = run(vec![
-        cell("s", "base", "crash", "fail"),
-        cell("s", "series", "pass", "pass"),
+        job("s", "base", "crash", "fail"),
+        job("s", "series", "pass", "pass"),
     ]);
     let (text, exit) = said(&one, &one);
     assert_eq!(
@@ -58,27 +58,27 @@ fn a_run_against_itself_is_nothing() {
 #[test]
 fn what_broke_comes_first() {
     let before = run(vec![
-        cell("breaks", "series", "pass", "pass"),
-        cell("errs", "series", "pass", "pass"),
-        cell("mended", "series", "fail", "pass"),
-        cell("stays", "series", "fail", "pass"),
-        cell("turns", "base", "crash", "fail"),
-        cell("gone", "series", "pass", "pass"),
+        job("breaks", "series", "pass", "pass"),
+        job("errs", "series", "pass", "pass"),
+        job("fixed", "series", "fail", "pass"),
+        job("stays", "series", "fail", "pass"),
+        job("changes", "base", "crash", "fail"),
+        job("gone", "series", "pass", "pass"),
     ]);
     let mut after = run(vec![
-        with_splat(cell("breaks", "series", "crash", "pass"), "WARNING in f"),
-        cell("errs", "series", "error", "pass"),
-        cell("mended", "series", "pass", "pass"),
-        cell("stays", "series", "fail", "pass"),
-        cell("turns", "base", "fail", "fail"),
-        cell("new", "series", "fail", "pass"),
+        with_splat(job("breaks", "series", "crash", "pass"), "WARNING in f"),
+        job("errs", "series", "error", "pass"),
+        job("fixed", "series", "pass", "pass"),
+        job("stays", "series", "fail", "pass"),
+        job("changes", "base", "fail", "fail"),
+        job("new", "series", "fail", "pass"),
     ]);
     after.series = "t".to_owned();
     let (text, exit) = said(&before, &after);
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
     worse than before: 1 broken, 1 no longer proven, 1 new in what the kernel complains of, 1 new and not as expected, 1 fixed
-    cells that are in yesterday as well: 5
+    jobs that are in yesterday as well: 5
     note: another series: s before, t now
 
     broken: 1
@@ -97,50 +97,50 @@ fn what_broke_comes_first() {
       new on series (fast): not there -> fail
         fail for a reason
 
-    new complaints of the kernel: 1
+    new reports of the kernel: 1
       WARNING in f on series (fast)
         in breaks
 
     fixed: 1
-      mended on series (fast): fail -> pass
+      fixed on series (fast): fail -> pass
         fail for a reason
 
-    as expected by another outcome: 1
-      turns on base (fast): crash as expected -> fail as expected
+    as expected by another status: 1
+      changes on base (fast): crash as expected -> fail as expected
         crash for a reason
 
-    new cells: 1
+    new jobs: 1
       new on series (fast)
 
-    cells that are gone: 1
+    jobs that are gone: 1
       gone on series (fast)
     ");
 }
 
 #[test]
-fn a_new_complaint_where_all_is_as_expected_is_told_and_not_worse() {
-    let before = run(vec![with_splat(cell("s", "base", "crash", "fail"), "one")]);
-    let after = run(vec![with_splat(cell("s", "base", "crash", "fail"), "two")]);
+fn a_new_report_where_all_is_as_expected_is_told_and_not_worse() {
+    let before = run(vec![with_splat(job("s", "base", "crash", "fail"), "one")]);
+    let after = run(vec![with_splat(job("s", "base", "crash", "fail"), "two")]);
     let (text, exit) = said(&before, &after);
     assert_eq!(exit, Exit::Ok);
     insta::assert_snapshot!(text, @"
     nothing is worse than before
-    cells that are in yesterday as well: 1
+    jobs that are in yesterday as well: 1
 
-    new complaints of the kernel: 1
+    new reports of the kernel: 1
       two on base (fast)
         in s
 
-    complaints that are gone: 1
+    reports that are gone: 1
       one on base (fast)
         in s
     ");
 }
 
 #[test]
-fn of_a_cell_without_a_verdict_no_complaint_is_gone() {
-    let before = run(vec![with_splat(cell("s", "base", "crash", "fail"), "one")]);
-    let after = run(vec![cell("s", "base", "error", "fail")]);
+fn of_a_job_without_a_result_no_report_is_gone() {
+    let before = run(vec![with_splat(job("s", "base", "crash", "fail"), "one")]);
+    let after = run(vec![job("s", "base", "error", "fail")]);
     let comparison = compare(&before, &after);
     assert!(comparison.gone_splats.is_empty(), "{comparison:?}");
     assert!(comparison.worse, "{comparison:?}");
@@ -148,8 +148,8 @@ fn of_a_cell_without_a_verdict_no_complaint_is_gone() {
 
 #[test]
 fn a_test_that_passed_and_is_skipped_is_no_longer_proven() {
-    let before = run(vec![cell("t:a", "series", "pass", "pass")]);
-    let after = run(vec![cell("t:a", "series", "skip", "pass")]);
+    let before = run(vec![job("t:a", "series", "pass", "pass")]);
+    let after = run(vec![job("t:a", "series", "skip", "pass")]);
     assert_eq!(compare(&before, &after).exit(), Exit::Finding);
     assert_eq!(compare(&after, &before).exit(), Exit::Ok);
     assert_eq!(compare(&after, &before).fixed.len(), 1);
@@ -157,8 +157,8 @@ fn a_test_that_passed_and_is_skipped_is_no_longer_proven() {
 
 #[test]
 fn a_change_of_what_is_recorded_is_a_change() {
-    let good = cell("s", "series", "pass", "pass");
-    let changed = CellResult {
+    let good = job("s", "series", "pass", "pass");
+    let changed = JobResult {
         snapshot_difference: Some("-a +b".to_owned()),
         ..good.clone()
     };
@@ -169,9 +169,9 @@ fn a_change_of_what_is_recorded_is_a_change() {
 
 #[test]
 fn what_was_not_as_recorded_may_break_all_the_same() {
-    let unrecorded = |outcome: &str| CellResult {
+    let unrecorded = |status: &str| JobResult {
         snapshot_difference: Some("nothing is recorded".to_owned()),
-        ..cell("s", "series", outcome, "pass")
+        ..job("s", "series", status, "pass")
     };
     let comparison = compare(
         &run(vec![unrecorded("pass")]),
@@ -189,16 +189,16 @@ fn what_was_not_as_recorded_may_break_all_the_same() {
 #[test]
 fn rates_are_compared_and_chance_is_no_change() {
     let rate = |wrong: u32| {
-        let cells = (1..=10).map(|repetition| CellResult {
+        let jobs = (1..=10).map(|repetition| JobResult {
             repetition,
-            ..cell(
+            ..job(
                 "s",
                 "series",
                 if repetition <= wrong { "fail" } else { "pass" },
                 "pass",
             )
         });
-        run(cells.collect())
+        run(jobs.collect())
     };
     let comparison = compare(&rate(3), &rate(5));
     assert_eq!(comparison.still_wrong[0].now, "fail 5/10, pass 5/10");
@@ -209,7 +209,7 @@ fn rates_are_compared_and_chance_is_no_change() {
 }
 
 #[test]
-fn a_cell_is_slower_beyond_noise() {
+fn a_job_is_slower_beyond_noise() {
     let slower = |before: &[u64], now: &[u64]| {
         compare(&run(taking(before)), &run(taking(now)))
             .slower
@@ -230,18 +230,18 @@ fn a_cell_is_slower_beyond_noise() {
 }
 
 #[test]
-fn a_busy_host_makes_no_cell_slower() {
+fn a_busy_host_makes_no_job_slower() {
     let host = |others: u64, slow: u64| {
         let names: Vec<String> = (0..10).map(|number| format!("other-{number}")).collect();
-        let mut cells: Vec<CellResult> = names
+        let mut jobs: Vec<JobResult> = names
             .iter()
-            .map(|name| CellResult {
+            .map(|name| JobResult {
                 duration_ms: others,
-                ..cell(name, "series", "pass", "pass")
+                ..job(name, "series", "pass", "pass")
             })
             .collect();
-        cells.extend(taking(&[slow]));
-        run(cells)
+        jobs.extend(taking(&[slow]));
+        run(jobs)
     };
     let comparison = compare(&host(1000, 2000), &host(3000, 6000));
     assert!(comparison.slower.is_empty(), "{comparison:?}");
@@ -250,136 +250,136 @@ fn a_busy_host_makes_no_cell_slower() {
     assert_eq!(comparison.slower.len(), 1, "{comparison:?}");
     insta::assert_snapshot!(text(&comparison, "yesterday"), @"
     nothing is worse than before
-    cells that are in yesterday as well: 11
+    jobs that are in yesterday as well: 11
 
-    slower, beyond the 3.0 times that all cells together are: 1
+    slower, beyond the 3.0 times that all jobs together are: 1
       slow on series (fast): 2.0 s -> 15.0 s, 2.5 times
     ");
 }
 
 #[test]
 fn a_detector_that_went_blind_and_a_mutant_that_slips_through_are_worse() {
-    let with = |sight, fate| RunResult {
-        detectors: vec![detector("KASAN", sight)],
-        mutants: vec![mutant("m1", fate)],
+    let with = |detection, status| RunResult {
+        self_checks: vec![self_check("KASAN", detection)],
+        mutants: vec![mutant("m1", status)],
         ..kasan()
     };
-    let good = with(Sight::Seen, Fate::Noticed);
-    let (text, exit) = said(&good, &with(Sight::Blind, Fate::Unnoticed));
+    let good = with(Detection::Seen, MutantStatus::Caught);
+    let (text, exit) = said(&good, &with(Detection::Missed, MutantStatus::Missed));
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
-    worse than before: 1 of the detectors not shown to see, 1 of the mutants newly a finding
-    cells that are in yesterday as well: 1
+    worse than before: 1 of the self_checks not shown to see, 1 of the mutants newly a finding
+    jobs that are in yesterday as well: 1
 
-    detectors that see otherwise: 1
+    self_checks that see otherwise: 1
       KASAN on series (kasan): seen -> blind
 
-    mutants with another fate: 1
-      m1 (fast): noticed -> unnoticed
+    mutants with another status: 1
+      m1 (fast): caught -> missed
     ");
     assert_eq!(
-        said(&good, &with(Sight::Absent, Fate::Noticed)).1,
+        said(&good, &with(Detection::NotConfigured, MutantStatus::Caught)).1,
         Exit::Finding
     );
     assert_eq!(
-        said(&with(Sight::Blind, Fate::Unnoticed), &good).1,
+        said(&with(Detection::Missed, MutantStatus::Missed), &good).1,
         Exit::Ok
     );
-    let unproven = with(Sight::Seen, Fate::Unproven);
-    assert_eq!(said(&good, &unproven).1, Exit::Finding);
-    let absent = with(Sight::Absent, Fate::Noticed);
-    let blind = with(Sight::Blind, Fate::Noticed);
+    let inconclusive = with(Detection::Seen, MutantStatus::Inconclusive);
+    assert_eq!(said(&good, &inconclusive).1, Exit::Finding);
+    let absent = with(Detection::NotConfigured, MutantStatus::Caught);
+    let blind = with(Detection::Missed, MutantStatus::Caught);
     assert_eq!(said(&absent, &blind).1, Exit::Finding);
 }
 
 /// A run under KASAN in which all is well.
 fn kasan() -> RunResult {
-    run(vec![CellResult {
-        profile: "kasan".to_owned(),
-        ..cell("s", "series", "pass", "pass")
+    run(vec![JobResult {
+        config: "kasan".to_owned(),
+        ..job("s", "series", "pass", "pass")
     }])
 }
 
 #[test]
-fn what_proved_the_verdicts_and_is_not_there_any_more_is_told() {
-    let with = |detectors: &[&str], mutants: &[&str]| RunResult {
-        detectors: detectors
+fn what_proved_the_results_and_is_not_there_any_more_is_told() {
+    let with = |self_checks: &[&str], mutants: &[&str]| RunResult {
+        self_checks: self_checks
             .iter()
-            .map(|name| detector(name, Sight::Seen))
+            .map(|name| self_check(name, Detection::Seen))
             .collect(),
         mutants: mutants
             .iter()
-            .map(|name| mutant(name, Fate::Noticed))
+            .map(|name| mutant(name, MutantStatus::Caught))
             .collect(),
         ..kasan()
     };
     let before = with(&["KASAN", "WARN"], &["m1", "m2"]);
     let (text, exit) = said(&before, &with(&["WARN", "BUG"], &["m2", "m3", "m4"]));
     insta::assert_snapshot!(text, @"
-    worse than before: 1 of the detectors not shown to see
-    cells that are in yesterday as well: 1
+    worse than before: 1 of the self_checks not shown to see
+    jobs that are in yesterday as well: 1
     note: another number of mutants: 2 before, 3 now
 
-    detectors that see otherwise: 2
+    self_checks that see otherwise: 2
       KASAN on series (kasan): seen -> not there
       BUG on series (kasan): not there -> seen
 
-    mutants with another fate: 3
-      m1 (fast): noticed -> not there
-      m3 (fast): not there -> noticed
-      m4 (fast): not there -> noticed
+    mutants with another status: 3
+      m1 (fast): caught -> not there
+      m3 (fast): not there -> caught
+      m4 (fast): not there -> caught
     ");
     assert_eq!(exit, Exit::Finding);
     // A run that was not to prove so much is another run, not a worse one.
     let (text, exit) = said(&before, &kasan());
     insta::assert_snapshot!(text, @"
     nothing is worse than before
-    cells that are in yesterday as well: 1
-    note: no detectors are shown now on series (kasan)
+    jobs that are in yesterday as well: 1
+    note: no self_checks are shown now on series (kasan)
     note: another number of mutants: 2 before, none now
     ");
     assert_eq!(exit, Exit::Ok);
     let (text, _) = said(&kasan(), &before);
     insta::assert_snapshot!(text, @"
     nothing is worse than before
-    cells that are in yesterday as well: 1
-    note: no detectors were shown before on series (kasan)
+    jobs that are in yesterday as well: 1
+    note: no self_checks were shown before on series (kasan)
     note: another number of mutants: none before, 2 now
     ");
 }
 
 #[test]
 fn an_equivalent_that_is_noticed_now_is_worse() {
-    let with = |noticed_by: &[&str]| RunResult {
+    let with = |caught_by: &[&str]| RunResult {
         mutants: vec![MutantResult {
-            noticed_by: noticed_by.iter().map(|&name| name.to_owned()).collect(),
-            ..mutant("m1", Fate::Equivalent)
+            caught_by: caught_by.iter().map(|&name| name.to_owned()).collect(),
+            ..mutant("m1", MutantStatus::Equivalent)
         }],
         ..kasan()
     };
     let (text, exit) = said(&with(&[]), &with(&["s"]));
     assert_eq!(exit, Exit::Finding);
     assert!(
-        text.contains("m1 (fast): equivalent -> noticed, though equivalent"),
+        text.contains("m1 (fast): equivalent -> caught, though equivalent"),
         "{text}"
     );
     // One finding for another is no worse.
-    let unnoticed = RunResult {
-        mutants: vec![mutant("m1", Fate::Unnoticed)],
+    let missed = RunResult {
+        mutants: vec![mutant("m1", MutantStatus::Missed)],
         ..kasan()
     };
-    let comparison = compare(&with(&["s"]), &unnoticed);
+    let comparison = compare(&with(&["s"]), &missed);
     assert_eq!((comparison.mutants.len(), comparison.worse), (1, false));
 }
 
 #[test]
-fn a_new_cell_without_a_verdict_is_told_and_a_skip_is_not() {
-    let before = run(vec![cell("s", "series", "pass", "pass")]);
-    let mut cells = before.cells.clone();
-    cells.push(cell("new", "series", "error", "pass"));
-    cells.push(cell("t:a", "series", "skip", "pass"));
-    let comparison = compare(&before, &run(cells));
-    assert_eq!(comparison.new_cells.len(), 2);
+fn a_new_job_without_a_result_is_told_and_a_skip_is_not() {
+    let before = run(vec![job("s", "series", "pass", "pass")]);
+    let mut jobs = before.jobs.clone();
+    jobs.push(job("new", "series", "error", "pass"));
+    jobs.push(job("t:a", "series", "skip", "pass"));
+    let comparison = compare(&before, &run(jobs));
+    assert_eq!(comparison.new_jobs.len(), 2);
     let told: Vec<&str> = comparison
         .new_wrong
         .iter()

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Complaints of a kernel as a cell's `splats.txt` has them: a heading, then the lines of
+//! Reports of a kernel as a job's `splats.txt` has them: a heading, then the lines of
 //! the log, indented. Never fails: what is no heading is a line.
 
-/// Of a cell, so many splats are kept.
+/// Of a job, so many splats are cached.
 const SPLATS_MAX: usize = 12;
-/// Of a splat, so many lines are kept: a report of lockdep may have hundreds.
+/// Of a splat, so many lines are cached: a report of lockdep may have hundreds.
 const LINES_MAX: usize = 160;
-/// Of a line, so many bytes are kept.
+/// Of a line, so many bytes are cached.
 const LINE_BYTES_MAX: usize = 400;
 
-/// One complaint.
+/// One report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SplatEvidence {
     /// `WARN`, `KASAN` and so on.
     pub(crate) class: String,
-    /// Of which kernel of the cell, from 1; 0 where the heading does not say.
+    /// Of which kernel of the job, from 1; 0 where the heading does not say.
     pub(crate) kernel: usize,
     pub(crate) title: String,
     pub(crate) lines: Vec<SplatLine>,

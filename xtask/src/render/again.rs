@@ -3,14 +3,14 @@
 
 use testbed_host::process::quote;
 
-use crate::result::CellResult;
+use crate::result::JobResult;
 
 /// Returns the command that runs these scenarios and tests, or all where none is named, on
-/// these stacks and profiles. `options` are what follows, as it is typed.
+/// these checkouts and configs. `options` are what follows, as it is typed.
 pub(super) fn command<'a>(
     tests: impl IntoIterator<Item = &'a str>,
-    stacks: &[&str],
-    profiles: &[&str],
+    checkouts: &[&str],
+    configs: &[&str],
     options: &str,
 ) -> String {
     let mut command = "cargo xtask test".to_owned();
@@ -23,7 +23,7 @@ pub(super) fn command<'a>(
         };
         command += &format!("{flag} {}", quote(test));
     }
-    for (flag, names) in [("--stacks", stacks), ("--profile", profiles)] {
+    for (flag, names) in [("--checkouts", checkouts), ("--config", configs)] {
         if !names.is_empty() {
             command += &format!(" {flag} {}", quote(&names.join(",")));
         }
@@ -48,15 +48,15 @@ pub(super) fn is_one(command: &str) -> bool {
     command.starts_with("cargo xtask ") && anew.join(" ") == command
 }
 
-/// Returns the command that runs a cell.
-pub(super) fn of_cell(cell: &CellResult, options: &str) -> String {
-    let CellResult {
+/// Returns the command that runs a job.
+pub(super) fn of_job(job: &JobResult, options: &str) -> String {
+    let JobResult {
         scenario,
-        stack,
-        profile,
+        checkout,
+        config,
         ..
-    } = cell;
-    command([scenario.as_str()], &[stack], &[profile], options)
+    } = job;
+    command([scenario.as_str()], &[checkout], &[config], options)
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(command([], &[], &[], ""), "cargo xtask test");
         assert_eq!(
             command(["a", "pci:b c"], &["base", "x"], &["fast"], " --kernel K"),
-            "cargo xtask test a --kselftest 'pci:b c' --stacks base,x --profile fast --kernel K"
+            "cargo xtask test a --kselftest 'pci:b c' --checkouts base,x --config fast --kernel K"
         );
     }
 }

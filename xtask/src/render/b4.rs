@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::escape::one_line;
 use super::report::{Report, name, what_came};
-use crate::result::{Blame, CellResult, PatchResult, Turn, Verdict};
+use crate::result::{Cause, JobResult, PatchResult, StatusChange, Verdict};
 
 const TOOL: &str = "flb-testbed";
 /// b4 shows all of them on one screen.
@@ -15,13 +15,13 @@ const LINES_MAX: usize = 50;
 
 /// What b4 makes of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Status {
+enum B4Status {
     Pass,
     Warn,
     Fail,
 }
 
-impl Status {
+impl B4Status {
     const fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -46,13 +46,13 @@ pub(crate) fn patch(report: &Report<'_>, number: usize) -> String {
     match of {
         // A patch that was run by itself answers for itself.
         Some(patch) if patch.first == patch.last => {
-            let status = if patch.turns.iter().any(|turn| is_bad(report, turn)) {
-                Status::Fail
+            let status = if patch.changes.iter().any(|change| is_bad(report, change)) {
+                B4Status::Fail
             } else {
                 // It may be well, but a run that is not proves nothing.
-                of_run(report).min(Status::Warn)
+                of_run(report).min(B4Status::Warn)
             };
-            answer(status, &one_line(&patch.sentence), &turns(report, patch))
+            answer(status, &one_line(&patch.sentence), &changes(report, patch))
         }
         _ => {
             let summary = format!("with its whole series: {}", summary(report));
@@ -63,18 +63,18 @@ pub(crate) fn patch(report: &Report<'_>, number: usize) -> String {
 
 /// Returns the answer for a patch that no run has judged.
 pub(crate) fn unknown() -> String {
-    let details = "b4 am MESSAGE-ID\ncargo xtask test --series FILE.mbx --stacks each\n\
+    let details = "b4 am MESSAGE-ID\ncargo xtask test --series FILE.mbx --checkouts each\n\
         then [R] in b4 asks again\n";
     let answer = json!([{
         "tool": TOOL,
-        "status": Status::Warn.word(),
+        "status": B4Status::Warn.word(),
         "summary": "not judged yet",
         "details": details,
     }]);
     format!("{answer:#}\n")
 }
 
-fn answer(status: Status, summary: &str, lines: &[Value]) -> String {
+fn answer(status: B4Status, summary: &str, lines: &[Value]) -> String {
     let details = match lines {
         [] => String::new(),
         lines => Value::from(lines.to_vec()).to_string(),
@@ -90,36 +90,36 @@ fn answer(status: Status, summary: &str, lines: &[Value]) -> String {
 
 /// What the kernel did is the series' business; what the test, the tool or the host did,
 /// and what is only not as recorded, is somebody else's.
-fn of_run(report: &Report<'_>) -> Status {
+fn of_run(report: &Report<'_>) -> B4Status {
     match report.findings().map(of_finding).max() {
         Some(worst) => worst,
-        None if report.result.exit_code == 0 => Status::Pass,
-        None => Status::Warn,
+        None if report.result.exit_code == 0 => B4Status::Pass,
+        None => B4Status::Warn,
     }
 }
 
-fn of_finding(cell: &CellResult) -> Status {
-    let is_kernel = matches!(cell.blame, None | Some(Blame::Kernel));
-    let is_sure = cell.outcome != "error" && cell.verdict == Verdict::Unexpected;
+fn of_finding(job: &JobResult) -> B4Status {
+    let is_kernel = matches!(job.cause, None | Some(Cause::Kernel));
+    let is_sure = job.status != "error" && job.verdict == Verdict::Unexpected;
     if is_kernel && is_sure {
-        Status::Fail
+        B4Status::Fail
     } else {
-        Status::Warn
+        B4Status::Warn
     }
 }
 
 fn summary(report: &Report<'_>) -> String {
     let result = report.result;
-    let all = result.cells.len();
+    let all = result.jobs.len();
     let good = result
-        .cells
+        .jobs
         .iter()
-        .filter(|cell| !cell.is_finding())
+        .filter(|job| !job.is_finding())
         .count();
-    let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
+    let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
     let mut text = format!("{good} of {all} verdicts as expected");
-    if teeth > 0 {
-        text += &format!(", {teeth} with teeth");
+    if fails_without_series > 0 {
+        text += &format!(", {fails_without_series} with fails_without_series");
     }
     if result.exit_code == 3 {
         text += ", but the host failed";
@@ -128,45 +128,45 @@ fn summary(report: &Report<'_>) -> String {
 }
 
 fn findings(report: &Report<'_>) -> Vec<Value> {
-    let line = |cell: &CellResult| {
+    let line = |job: &JobResult| {
         json!({
-            "status": of_finding(cell).word(),
-            "context": one_line(&name(cell)),
-            "state": one_line(&what_came(cell)),
-            "description": one_line(&cell.reason),
+            "status": of_finding(job).word(),
+            "context": one_line(&name(job)),
+            "state": one_line(&what_came(job)),
+            "description": one_line(&job.reason),
         })
     };
     report.findings().take(LINES_MAX).map(line).collect()
 }
 
 /// A change for the worse that nobody expected.
-fn is_bad(report: &Report<'_>, turn: &Turn) -> bool {
-    let is_it = |cell: &CellResult| cell.scenario == turn.scenario && cell.profile == turn.profile;
-    turn.from == "pass" && turn.to != "pass" && report.findings().any(is_it)
+fn is_bad(report: &Report<'_>, change: &StatusChange) -> bool {
+    let is_it = |job: &JobResult| job.scenario == change.scenario && job.config == change.config;
+    change.from == "pass" && change.to != "pass" && report.findings().any(is_it)
 }
 
-fn turns(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
-    let line = |turn: &Turn| {
-        let status = if is_bad(report, turn) {
-            Status::Fail
+fn changes(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
+    let line = |change: &StatusChange| {
+        let status = if is_bad(report, change) {
+            B4Status::Fail
         } else {
-            Status::Pass
+            B4Status::Pass
         };
         json!({
             "status": status.word(),
-            "context": one_line(&format!("{} ({})", turn.scenario, turn.profile)),
-            "state": one_line(&format!("{} to {}", turn.from, turn.to)),
-            "description": one_line(&turn.reason),
+            "context": one_line(&format!("{} ({})", change.scenario, change.config)),
+            "state": one_line(&format!("{} to {}", change.from, change.to)),
+            "description": one_line(&change.reason),
         })
     };
-    patch.turns.iter().take(LINES_MAX).map(line).collect()
+    patch.changes.iter().take(LINES_MAX).map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::tests::{result, run};
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
     fn parts(answer: &str) -> (String, String) {
         let answer: Value = serde_json::from_str(answer).unwrap();
@@ -178,26 +178,26 @@ mod tests {
     fn a_series_fails_by_what_the_kernel_did() {
         let bad = result();
         insta::assert_snapshot!(series(&Report::new(&bad, "RUN", "")));
-        let good = run(vec![cell("a", "series", "pass", "pass")]);
+        let good = run(vec![job("a", "series", "pass", "pass")]);
         assert_eq!(parts(&series(&Report::new(&good, "RUN", ""))).0, "pass");
-        let skipped = run(vec![cell("t:a", "series", "skip", "pass")]);
+        let skipped = run(vec![job("t:a", "series", "skip", "pass")]);
         assert_eq!(parts(&series(&Report::new(&skipped, "RUN", ""))).0, "warn");
-        let mut both = cell("a", "series", "hang", "pass");
+        let mut both = job("a", "series", "hang", "pass");
         both.snapshot_difference = Some("-a".to_owned());
         let both = run(vec![both]);
         assert_eq!(parts(&series(&Report::new(&both, "RUN", ""))).0, "fail");
-        let mut slow = cell("a", "series", "hang", "pass");
-        slow.blame = Some(Blame::Host);
+        let mut slow = job("a", "series", "hang", "pass");
+        slow.cause = Some(Cause::Host);
         let slow = run(vec![slow]);
         assert_eq!(parts(&series(&Report::new(&slow, "RUN", ""))).0, "warn");
     }
 
     #[test]
     fn a_patch_answers_for_itself_where_it_ran_by_itself() {
-        let mut result = run(vec![cell("a", "patch-1", "crash", "pass")]);
-        let turn = |from: &str, to: &str| Turn {
+        let mut result = run(vec![job("a", "patch-1", "crash", "pass")]);
+        let change = |from: &str, to: &str| StatusChange {
             scenario: "a".to_owned(),
-            profile: "fast".to_owned(),
+            config: "fast".to_owned(),
             from: from.to_owned(),
             to: to.to_owned(),
             reason: "why".to_owned(),
@@ -207,13 +207,13 @@ mod tests {
             first: number,
             last: number,
             subject: "one".to_owned(),
-            sentence: format!("patch {number} turns `a`"),
-            turns: vec![turn(from, to)],
+            sentence: format!("patch {number} changes `a`"),
+            changes: vec![change(from, to)],
         };
         result.patches = vec![patch_of(1, "pass", "crash"), patch_of(2, "crash", "pass")];
         let report = Report::new(&result, "RUN", "");
         let said = |number| parts(&patch(&report, number));
-        assert_eq!(said(1), ("fail".to_owned(), "patch 1 turns `a`".to_owned()));
+        assert_eq!(said(1), ("fail".to_owned(), "patch 1 changes `a`".to_owned()));
         assert_eq!(
             said(2).0,
             "warn",

@@ -3,7 +3,7 @@
 //! of BENCHMARKS.md.
 
 use crate::commands::bench::load::Load;
-use crate::commands::bench::report::{CaseReport, Outcome, Report, SideReport};
+use crate::commands::bench::report::{CaseReport, Status, Report, SideReport};
 use crate::commands::bench::stats::{ROUNDS_FOR_A_RATIO, Spread};
 use crate::commands::bench::{Case, Claim};
 use crate::host::Host;
@@ -34,7 +34,7 @@ pub(crate) fn text(report: &Report) -> String {
 
 fn block(case: &CaseReport) -> String {
     let mut text = format!("{}: {}\n", case.name, case.about);
-    if let Outcome::Measured(sides) = &case.outcome {
+    if let Status::Measured(sides) = &case.status {
         let width = sides.iter().map(|side| side.name.len()).max().unwrap_or(0);
         for side in sides {
             text += &format!(
@@ -88,11 +88,11 @@ fn host(host: &Host) -> String {
 /// The last line of a case; scripts read the `N.Nx` in it.
 pub(crate) fn headline(case: &CaseReport) -> String {
     let name = &case.name;
-    match &case.outcome {
-        Outcome::Wrong { side, why, place } => {
+    match &case.status {
+        Status::Wrong { side, why, place } => {
             format!("{name}: no figures, for {side} went wrong: {why}\n  see: {place}")
         }
-        Outcome::Measured(sides) => match sides.as_slice() {
+        Status::Measured(sides) => match sides.as_slice() {
             [] => format!("{name}: no figures"),
             [only] => takes(case, only),
             [first, .., last] => match case.claim {
@@ -196,7 +196,7 @@ pub(crate) fn markdown(report: &Report) -> String {
 pub(crate) fn section(case: &CaseReport, on: &Host) -> String {
     let mut text = format!("## {}\n\n{}.\n\n", case.name, capital(&case.about));
     text += &format!("    cargo xtask bench {}\n\n", case.name);
-    if let Outcome::Measured(sides) = &case.outcome {
+    if let Status::Measured(sides) = &case.status {
         text += &format!(
             "| side | median, {unit} | spread | to the first | spread by round |\n\
              | --- | --- | --- | --- | --- |\n",
@@ -218,9 +218,9 @@ pub(crate) fn section(case: &CaseReport, on: &Host) -> String {
 }
 
 fn sides(case: &CaseReport) -> &[SideReport] {
-    match &case.outcome {
-        Outcome::Measured(sides) => sides,
-        Outcome::Wrong { .. } => &[],
+    match &case.status {
+        Status::Measured(sides) => sides,
+        Status::Wrong { .. } => &[],
     }
 }
 
@@ -287,7 +287,7 @@ mod tests {
                 others: 0.25,
             },
             notes: vec!["guests ran under tcg".to_owned()],
-            outcome: Outcome::Measured(vec![
+            status: Status::Measured(vec![
                 side("ours", ours, None),
                 side("theirs", theirs, Some(ours)),
             ]),
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_job_that_went_wrong_has_no_figures() {
         let mut wrong = case(Claim::Faster, &[4.0; 3], &[2.0; 3]);
-        wrong.outcome = Outcome::Wrong {
+        wrong.status = Status::Wrong {
             side: "ours".to_owned(),
             why: "a hang".to_owned(),
             place: "PLACE".into(),

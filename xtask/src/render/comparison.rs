@@ -5,36 +5,36 @@ use crate::comparison::{Change, Comparison, Pace, Place, ProofChange, SplatChang
 
 /// Of a list, so many are shown; JSON has them all.
 const SHOWN_MAX: usize = 20;
-/// Of the scenarios that show a complaint, so many are named.
+/// Of the scenarios that show a report, so many are named.
 const NAMES_MAX: usize = 3;
 
 /// Returns the comparison as text; `before` is the earlier run's name.
 pub(crate) fn text(comparison: &Comparison, before: &str) -> String {
     let mut text = format!("{}\n", verdict(comparison));
     text += &format!(
-        "cells that are in {before} as well: {}\n",
+        "jobs that are in {before} as well: {}\n",
         comparison.common
     );
     for difference in &comparison.differences {
         text += &format!("note: {difference}\n");
     }
     text += &list("broken", &comparison.broken, change);
-    text += &list("no longer proven", &comparison.unproven, change);
+    text += &list("no longer proven", &comparison.inconclusive, change);
     text += &list("still not as expected", &comparison.still_wrong, change);
     text += &list("new and not as expected", &comparison.new_wrong, change);
     text += &list(
-        "new complaints of the kernel",
+        "new reports of the kernel",
         &comparison.new_splats,
         splat,
     );
-    text += &list("detectors that see otherwise", &comparison.detectors, proof);
-    text += &list("mutants with another fate", &comparison.mutants, proof);
+    text += &list("self_checks that see otherwise", &comparison.self_checks, proof);
+    text += &list("mutants with another status", &comparison.mutants, proof);
     text += &list("fixed", &comparison.fixed, change);
-    text += &list("as expected by another outcome", &comparison.turned, change);
-    text += &list("complaints that are gone", &comparison.gone_splats, splat);
+    text += &list("as expected by another status", &comparison.turned, change);
+    text += &list("reports that are gone", &comparison.gone_splats, splat);
     text += &list(&slower_heading(comparison), &comparison.slower, pace);
-    text += &list("new cells", &comparison.new_cells, place);
-    text += &list("cells that are gone", &comparison.gone_cells, place);
+    text += &list("new jobs", &comparison.new_jobs, place);
+    text += &list("jobs that are gone", &comparison.gone_jobs, place);
     text
 }
 
@@ -45,12 +45,12 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     let splats = comparison.new_splats.iter().filter(|one| one.worse);
     let counts = [
         (worse(&comparison.broken), "broken"),
-        (worse(&comparison.unproven), "no longer proven"),
+        (worse(&comparison.inconclusive), "no longer proven"),
         (worse(&comparison.still_wrong), "more often wrong"),
         (splats.count(), "new in what the kernel complains of"),
         (
-            proofs(&comparison.detectors),
-            "of the detectors not shown to see",
+            proofs(&comparison.self_checks),
+            "of the self_checks not shown to see",
         ),
         (
             proofs(&comparison.mutants),
@@ -79,7 +79,7 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
 pub(crate) fn slower_heading(comparison: &Comparison) -> String {
     match comparison.drift {
         drift if drift >= 1.1 => {
-            format!("slower, beyond the {drift:.1} times that all cells together are")
+            format!("slower, beyond the {drift:.1} times that all jobs together are")
         }
         _ => "slower".to_owned(),
     }
@@ -99,9 +99,9 @@ fn list<T>(heading: &str, them: &[T], line: impl Fn(&T) -> String) -> String {
     text
 }
 
-/// Returns a cell's name for people; the machine is the scenario's own business.
+/// Returns a job's name for people; the machine is the scenario's own business.
 pub(crate) fn name(place: &Place) -> String {
-    format!("{} on {} ({})", place.scenario, place.stack, place.profile)
+    format!("{} on {} ({})", place.scenario, place.checkout, place.config)
 }
 
 fn change(change: &Change) -> String {
@@ -118,8 +118,8 @@ fn splat(splat: &SplatChange) -> String {
     format!(
         "  {} on {} ({})\n    in {}\n",
         splat.title,
-        splat.stack,
-        splat.profile,
+        splat.checkout,
+        splat.config,
         some_of(&splat.scenarios)
     )
 }

@@ -7,7 +7,7 @@
 use super::escape::{command_data, command_property, markdown, markdown_block};
 use super::report::{Report, head, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
-use crate::result::{CellResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult, Verdict};
 
 /// A summary has a limit of one MiB, in bytes.
 const SUMMARY_BYTES_MAX: usize = 900 * 1024;
@@ -27,12 +27,12 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
     );
     if !result.prerequisites.is_empty() {
         text += &format!(
-            ", every stack with {}",
+            ", every checkout with {}",
             markdown(&result.prerequisites.join(", "))
         );
     }
     text += &format!(". {}\n", counts(result));
-    for grid in Grid::all(&result.cells, false) {
+    for grid in Grid::all(&result.jobs, false) {
         text += &table(&grid);
     }
     for patch in &result.patches {
@@ -40,8 +40,8 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
     }
     text.push('\n');
     let mut left = 0;
-    for cell in report.findings() {
-        let finding = finding(report, cell);
+    for job in report.findings() {
+        let finding = finding(report, job);
         if text.len() + finding.len() > SUMMARY_BYTES_MAX {
             left += 1;
             continue;
@@ -56,12 +56,12 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
 
 fn counts(result: &RunResult) -> String {
     let count =
-        |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
-    let good = count(&|cell| !cell.is_finding() && !cell.is_skipped());
-    let mut text = format!("{good} of {} verdicts as expected", result.cells.len());
+        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
+    let good = count(&|job| !job.is_finding() && !job.is_skipped());
+    let mut text = format!("{good} of {} verdicts as expected", result.jobs.len());
     for (number, what) in [
-        (count(&CellResult::is_skipped), "skipped"),
-        (count(&CellResult::is_finding), "to look at"),
+        (count(&JobResult::is_skipped), "skipped"),
+        (count(&JobResult::is_finding), "to look at"),
     ] {
         if number > 0 {
             text += &format!(", {number} {what}");
@@ -71,18 +71,18 @@ fn counts(result: &RunResult) -> String {
 }
 
 fn table(grid: &Grid<'_>) -> String {
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut heads = vec![format!("profile {}", markdown(grid.profile))];
-    heads.extend(grid.stacks.iter().map(|stack| markdown(stack)));
+    let line = |jobs: Vec<String>| format!("| {} |\n", jobs.join(" | "));
+    let mut heads = vec![format!("config {}", markdown(grid.config))];
+    heads.extend(grid.checkouts.iter().map(|checkout| markdown(checkout)));
     let mut text = format!(
         "\n{}|{}\n",
         line(heads.clone()),
         " --- |".repeat(heads.len())
     );
     for row in &grid.rows {
-        let mut cells = vec![label(row)];
-        cells.extend(row.entries.iter().map(place));
-        text += &line(cells);
+        let mut jobs = vec![label(row)];
+        jobs.extend(row.entries.iter().map(place));
+        text += &line(jobs);
     }
     text
 }
@@ -100,28 +100,28 @@ fn place(entry: &Option<Entry>) -> String {
         return String::new();
     };
     match entry.mark {
-        Mark::None => markdown(&entry.outcome),
-        Mark::Between => format!("{} mid-series", markdown(&entry.outcome)),
-        Mark::Due => format!("{} as expected", markdown(&entry.outcome)),
-        Mark::Changed => format!("**{} CHANGED**", markdown(&entry.outcome)),
-        Mark::Unexpected => format!("**{} UNEXPECTED**", markdown(&entry.outcome)),
+        Mark::None => markdown(&entry.status),
+        Mark::Between => format!("{} mid-series", markdown(&entry.status)),
+        Mark::Due => format!("{} as expected", markdown(&entry.status)),
+        Mark::Changed => format!("**{} CHANGED**", markdown(&entry.status)),
+        Mark::Unexpected => format!("**{} UNEXPECTED**", markdown(&entry.status)),
     }
 }
 
-fn finding(report: &Report<'_>, cell: &CellResult) -> String {
-    let difference = cell.snapshot_difference.as_deref().unwrap_or_default();
-    let details = format!("{difference}\n{}", report.splats_of(cell));
+fn finding(report: &Report<'_>, job: &JobResult) -> String {
+    let difference = job.snapshot_difference.as_deref().unwrap_or_default();
+    let details = format!("{difference}\n{}", report.splats_of(job));
     let mut text = format!(
         "\n### {}: {}\n\n{}\n\n",
-        markdown(&name(cell)),
-        markdown(&what_came(cell)),
-        markdown(&cell.reason)
+        markdown(&name(job)),
+        markdown(&what_came(job)),
+        markdown(&job.reason)
     );
     if !details.trim().is_empty() {
         text += &markdown_block(&head(details.trim(), DETAILS_BYTES_MAX));
         text.push('\n');
     }
-    text + &markdown_block(&report.command(cell))
+    text + &markdown_block(&report.command(job))
 }
 
 /// Returns the annotations, a line for each finding; those that are not shown are
@@ -136,7 +136,7 @@ pub(crate) fn annotations(report: &Report<'_>) -> String {
     let mut text: String = report
         .findings()
         .take(room)
-        .map(|cell| annotation(report, cell))
+        .map(|job| annotation(report, job))
         .collect();
     if count > room {
         let rest = format!("and {} more findings, see the summary", count - room);
@@ -145,14 +145,14 @@ pub(crate) fn annotations(report: &Report<'_>) -> String {
     text
 }
 
-fn annotation(report: &Report<'_>, cell: &CellResult) -> String {
+fn annotation(report: &Report<'_>, job: &JobResult) -> String {
     // What is not as recorded may be right; somebody has to look.
-    let level = match cell.verdict {
+    let level = match job.verdict {
         Verdict::Unexpected => "error",
         Verdict::Ok => "warning",
     };
-    let title = command_property(&format!("{}: {}", name(cell), what_came(cell)));
-    let place = report.places.get(&cell.scenario);
+    let title = command_property(&format!("{}: {}", name(job), what_came(job)));
+    let place = report.places.get(&job.scenario);
     let place = place.map_or_else(String::new, |place| {
         format!(
             "file={},line={},",
@@ -160,7 +160,7 @@ fn annotation(report: &Report<'_>, cell: &CellResult) -> String {
             place.line
         )
     });
-    let message = format!("{}\n{}", cell.reason, report.command(cell));
+    let message = format!("{}\n{}", job.reason, report.command(job));
     format!(
         "::{level} {place}title={title}::{}\n",
         command_data(&message)
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn of_many_findings_the_last_line_counts_the_rest() {
         let mut result = hostile();
-        result.cells = vec![result.cells[0].clone(); 12];
+        result.jobs = vec![result.jobs[0].clone(); 12];
         let text = annotations(&Report::new(&result, "RUN", ""));
         assert_eq!(text.lines().count(), 10);
         assert!(

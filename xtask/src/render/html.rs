@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::comparison::Comparison;
 use crate::evidence::{Evidence, Excerpt};
-use crate::result::{DetectorResult, Fate, MutantResult, PatchResult, RunResult, Sight};
+use crate::result::{SelfCheckResult, MutantStatus, MutantResult, PatchResult, RunResult, Detection};
 use article::Article;
 use changes::Changes;
 use matrix::Matrix;
@@ -47,15 +47,15 @@ struct Page<'a> {
     matrix: Matrix,
     articles: Vec<Article>,
     patches: &'a [PatchResult],
-    detectors: Vec<Detector<'a>>,
+    self_checks: Vec<SelfCheck<'a>>,
     mutants: Vec<Mutant<'a>>,
     changes: Option<Changes<'a>>,
 }
 
-/// A detector, on all stacks of a profile on which the same is known of it.
-struct Detector<'a> {
-    one: &'a DetectorResult,
-    stacks: Vec<&'a str>,
+/// A self_check, on all checkouts of a config on which the same is known of it.
+struct SelfCheck<'a> {
+    one: &'a SelfCheckResult,
+    checkouts: Vec<&'a str>,
     class: &'static str,
     word: &'static str,
 }
@@ -88,7 +88,7 @@ pub(crate) fn page(
         matrix: Matrix::of(result, &articles, evidence),
         articles,
         patches: &result.patches,
-        detectors: detectors(&result.detectors),
+        self_checks: self_checks(&result.self_checks),
         mutants: mutants(&result.mutants),
         changes: against.map(|(comparison, before)| Changes::of(comparison, before)),
     };
@@ -123,33 +123,33 @@ fn sentence(text: &str) -> String {
     format!("{} ... (cut)", &text[..end])
 }
 
-/// Returns the detectors, in their order; each stack has a kernel, and most are alike.
-fn detectors(all: &[DetectorResult]) -> Vec<Detector<'_>> {
-    let mut detectors: Vec<Detector<'_>> = Vec::new();
+/// Returns the self_checks, in their order; each checkout has a kernel, and most are alike.
+fn self_checks(all: &[SelfCheckResult]) -> Vec<SelfCheck<'_>> {
+    let mut self_checks: Vec<SelfCheck<'_>> = Vec::new();
     for one in all {
-        let is_alike = |known: &&mut Detector<'_>| {
-            (&known.one.name, &known.one.profile, known.one.sight)
-                == (&one.name, &one.profile, one.sight)
+        let is_alike = |known: &&mut SelfCheck<'_>| {
+            (&known.one.name, &known.one.config, known.one.detection)
+                == (&one.name, &one.config, one.detection)
                 && known.one.detail == one.detail
         };
-        match detectors.iter_mut().find(is_alike) {
-            Some(known) => known.stacks.push(&one.stack),
-            None => detectors.push(Detector::of(one)),
+        match self_checks.iter_mut().find(is_alike) {
+            Some(known) => known.checkouts.push(&one.checkout),
+            None => self_checks.push(SelfCheck::of(one)),
         }
     }
-    detectors
+    self_checks
 }
 
-impl<'a> Detector<'a> {
-    fn of(one: &'a DetectorResult) -> Self {
-        let (class, word) = match one.sight {
-            Sight::Seen => ("good", "seen"),
-            Sight::Blind => ("bad", "BLIND"),
-            Sight::Absent => ("open", "not in this profile"),
+impl<'a> SelfCheck<'a> {
+    fn of(one: &'a SelfCheckResult) -> Self {
+        let (class, word) = match one.detection {
+            Detection::Seen => ("good", "seen"),
+            Detection::Missed => ("bad", "BLIND"),
+            Detection::NotConfigured => ("open", "not in this config"),
         };
         Self {
             one,
-            stacks: vec![&one.stack],
+            checkouts: vec![&one.checkout],
             class,
             word,
         }
@@ -165,14 +165,14 @@ fn mutants(all: &[MutantResult]) -> Vec<Mutant<'_>> {
 
 impl<'a> Mutant<'a> {
     fn of(one: &'a MutantResult) -> Self {
-        let (class, word) = match one.fate {
-            Fate::Noticed => ("good", "noticed"),
-            Fate::Unnoticed => ("bad", "UNNOTICED"),
-            Fate::Unproven => ("bad", "not proven"),
-            Fate::Equivalent if one.is_finding() => ("bad", "NOTICED, though equivalent"),
-            Fate::Equivalent => ("plain", "equivalent"),
-            Fate::SameObject => ("plain", "same object code"),
-            Fate::NotBuilt => ("open", "does not compile"),
+        let (class, word) = match one.status {
+            MutantStatus::Caught => ("good", "caught"),
+            MutantStatus::Missed => ("bad", "MISSED"),
+            MutantStatus::Inconclusive => ("bad", "not proven"),
+            MutantStatus::Equivalent if one.is_finding() => ("bad", "CAUGHT, though equivalent"),
+            MutantStatus::Equivalent => ("plain", "equivalent"),
+            MutantStatus::SameCode => ("plain", "same object code"),
+            MutantStatus::Unviable => ("open", "does not compile"),
         };
         let difference = Excerpt::of(&one.diff, DIFFERENCE_BYTES_MAX);
         Self {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! JUnit's XML, for CI systems: a suite for each stack and profile, a case for each cell.
+//! JUnit's XML, for CI systems: a suite for each checkout and config, a case for each job.
 //!
 //! It knows of no failure that has to be. One that is as expected is a passing case
 //! here, which says so in its output and in a property of its suite; Jenkins' schema has
@@ -11,7 +11,7 @@ use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCa
 use quick_junit::{SerializeError, TestSuite};
 
 use super::report::{Report, head, what_came};
-use crate::result::CellResult;
+use crate::result::JobResult;
 
 /// Viewers load all of it; no case needs more, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -22,98 +22,98 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// When it cannot be written.
 pub(crate) fn text(report: &Report<'_>) -> Result<String, SerializeError> {
     let mut document = Document::new(format!("flb-testbed {}", report.result.series));
-    for (stack, profile) in report.kernels() {
-        document.add_test_suite(suite(report, stack, profile));
+    for (checkout, config) in report.kernels() {
+        document.add_test_suite(suite(report, checkout, config));
     }
-    document.set_time(total(&report.result.cells));
+    document.set_time(total(&report.result.jobs));
     let text = document.to_string()?;
     // The sum of those skipped is in every suite; on the document, no schema has it.
     let sum = format!(" skipped=\"{}\"", document.skipped);
     Ok(text.replacen(&sum, "", 1))
 }
 
-fn total<'a>(cells: impl IntoIterator<Item = &'a CellResult>) -> Duration {
-    let each = cells.into_iter().map(|cell| cell.duration_ms);
+fn total<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Duration {
+    let each = jobs.into_iter().map(|job| job.duration_ms);
     // A run folder may say anything.
     Duration::from_millis(each.fold(0, u64::saturating_add))
 }
 
-fn suite(report: &Report<'_>, stack: &str, profile: &str) -> TestSuite {
+fn suite(report: &Report<'_>, checkout: &str, config: &str) -> TestSuite {
     let result = report.result;
-    let is_here = |cell: &&CellResult| cell.stack == stack && cell.profile == profile;
-    let cells: Vec<&CellResult> = result.cells.iter().filter(is_here).collect();
-    let mut suite = TestSuite::new(format!("{stack} ({profile})"));
-    suite.set_time(total(cells.iter().copied()));
-    let started = result.setting.started.as_str();
+    let is_here = |job: &&JobResult| job.checkout == checkout && job.config == config;
+    let jobs: Vec<&JobResult> = result.jobs.iter().filter(is_here).collect();
+    let mut suite = TestSuite::new(format!("{checkout} ({config})"));
+    suite.set_time(total(jobs.iter().copied()));
+    let started = result.provenance.started.as_str();
     if !started.is_empty() {
         suite.extra.insert("timestamp".into(), started.into());
     }
-    let kernel = result.setting.kernel(stack, profile);
+    let kernel = result.provenance.kernel(checkout, config);
     let facts = [
         ("tree", result.tree.as_str()),
         ("series", &result.series),
         ("prerequisites", &result.prerequisites.join(", ")),
         ("kernel", kernel.map_or("", |kernel| &kernel.release)),
-        ("command", &result.setting.command),
+        ("command", &result.provenance.command),
     ];
     let known = facts.iter().filter(|(_, value)| !value.is_empty());
     suite.add_properties(known.map(|(name, value)| Property::new(*name, *value)));
-    for cell in cells {
-        if is_due(cell) {
-            let name = format!("expected failure: {}", case_name(cell));
-            suite.add_property(Property::new(name, &cell.reason));
+    for job in jobs {
+        if is_due(job) {
+            let name = format!("expected failure: {}", case_name(job));
+            suite.add_property(Property::new(name, &job.reason));
         }
-        suite.add_test_case(case(report, cell));
+        suite.add_test_case(case(report, job));
     }
     suite
 }
 
 /// Returns whether it failed, and had to.
-fn is_due(cell: &CellResult) -> bool {
-    cell.expected == "fail" && !cell.is_finding()
+fn is_due(job: &JobResult) -> bool {
+    job.expected == "fail" && !job.is_finding()
 }
 
-fn case_name(cell: &CellResult) -> String {
-    match cell.repetition {
-        1 => cell.scenario.clone(),
-        more => format!("{} #{more}", cell.scenario),
+fn case_name(job: &JobResult) -> String {
+    match job.repetition {
+        1 => job.scenario.clone(),
+        more => format!("{} #{more}", job.scenario),
     }
 }
 
-fn case(report: &Report<'_>, cell: &CellResult) -> TestCase {
-    let mut case = TestCase::new(case_name(cell), status(report, cell));
-    case.set_classname(format!("{}.{}", cell.profile, cell.stack));
-    case.set_time(Duration::from_millis(cell.duration_ms));
-    if is_due(cell) {
-        let splats = report.splats_of(cell);
-        let text = format!("{}: {}\n{splats}", what_came(cell), cell.reason);
+fn case(report: &Report<'_>, job: &JobResult) -> TestCase {
+    let mut case = TestCase::new(case_name(job), status(report, job));
+    case.set_classname(format!("{}.{}", job.config, job.checkout));
+    case.set_time(Duration::from_millis(job.duration_ms));
+    if is_due(job) {
+        let splats = report.splats_of(job);
+        let text = format!("{}: {}\n{splats}", what_came(job), job.reason);
         case.set_system_out(head(&text, TEXT_BYTES_MAX));
     }
     case
 }
 
-fn status(report: &Report<'_>, cell: &CellResult) -> TestCaseStatus {
-    let kind = match cell.outcome.as_str() {
+fn status(report: &Report<'_>, job: &JobResult) -> TestCaseStatus {
+    let kind = match job.status.as_str() {
         "error" => NonSuccessKind::Error,
-        _ if cell.is_finding() => NonSuccessKind::Failure,
+        _ if job.is_finding() => NonSuccessKind::Failure,
         "skip" => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(&cell.reason);
+            status.set_message(&job.reason);
             return status;
         }
         _ => return TestCaseStatus::success(),
     };
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(&cell.outcome);
-    status.set_message(format!("{}: {}", what_came(cell), cell.reason));
-    let difference = cell.snapshot_difference.as_deref().unwrap_or_default();
+    status.set_type(&job.status);
+    status.set_message(format!("{}: {}", what_came(job), job.reason));
+    let difference = job.snapshot_difference.as_deref().unwrap_or_default();
     let text = format!(
         "{}\n{difference}\n{}\nsee:   {}/{}/\nagain: {}\n",
-        cell.reason,
-        report.splats_of(cell),
+        job.reason,
+        report.splats_of(job),
         report.run,
-        cell.artifacts,
-        report.command(cell),
+        job.artifacts,
+        report.command(job),
     );
     status.set_description(head(&text, TEXT_BYTES_MAX));
     status
@@ -138,10 +138,10 @@ mod tests {
     #[test]
     fn times_that_nobody_waited_are_no_end() {
         let mut result = result();
-        for cell in &mut result.cells {
-            cell.duration_ms = u64::MAX;
+        for job in &mut result.jobs {
+            job.duration_ms = u64::MAX;
         }
-        assert_eq!(total(&result.cells), Duration::from_millis(u64::MAX));
+        assert_eq!(total(&result.jobs), Duration::from_millis(u64::MAX));
         assert!(text(&Report::new(&result, "RUN", "")).is_ok());
     }
 

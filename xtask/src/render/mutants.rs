@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What came of mutants: a line of numbers, and those that a person should look at.
 
-use kernel_patches::stack::MUTANT_PREFIX;
+use kernel_patches::checkout::MUTANT_PREFIX;
 
 use super::again;
-use crate::result::{Fate, MutantResult, RunResult, Tally};
+use crate::result::{MutantStatus, MutantResult, RunResult, Tally};
 
-/// Returns the numbers, a line for each profile; nothing where there are no mutants.
+/// Returns the numbers, a line for each config; nothing where there are no mutants.
 pub(crate) fn summary(result: &RunResult) -> String {
-    let mut profiles: Vec<&str> = Vec::new();
+    let mut configs: Vec<&str> = Vec::new();
     for mutant in &result.mutants {
-        if !profiles.contains(&mutant.profile.as_str()) {
-            profiles.push(&mutant.profile);
+        if !configs.contains(&mutant.config.as_str()) {
+            configs.push(&mutant.config);
         }
     }
     let mut text = String::new();
-    for profile in &profiles {
-        let of_profile = result.mutants.iter().filter(|one| one.profile == *profile);
-        let tally = Tally::of(of_profile);
-        let name = match profiles.len() {
+    for config in &configs {
+        let of_config = result.mutants.iter().filter(|one| one.config == *config);
+        let tally = Tally::of(of_config);
+        let name = match configs.len() {
             1 => String::new(),
-            _ => format!(" ({profile})"),
+            _ => format!(" ({config})"),
         };
         text += &format!(
-            "mutants{name}: {} of {} noticed",
-            tally.noticed,
-            tally.noticeable()
+            "mutants{name}: {} of {} caught",
+            tally.caught,
+            tally.testable()
         );
         for (number, what) in [
-            (tally.unproven, "not proven"),
+            (tally.inconclusive, "not proven"),
             (tally.equivalent, "equivalent"),
-            (tally.same_object, "the same code"),
-            (tally.not_built, "not built"),
+            (tally.same_code, "the same code"),
+            (tally.unviable, "not built"),
         ] {
             if number > 0 {
                 text += &format!(", {number} {what}");
@@ -52,31 +52,31 @@ pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
 fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
     let MutantResult {
         name,
-        profile,
+        config,
         title,
         file,
         line,
         reason,
         ..
     } = mutant;
-    let what = match mutant.fate {
-        Fate::Unnoticed => "no scenario notices it",
-        Fate::Unproven => "not noticed, but not all scenarios came to their end",
-        _ => "noticed, though written down as equivalent",
+    let what = match mutant.status {
+        MutantStatus::Missed => "no scenario notices it",
+        MutantStatus::Inconclusive => "not caught, but not all scenarios came to their end",
+        _ => "caught, though written down as equivalent",
     };
     let patch = match mutant.patch {
         Some(patch) => format!(" (patch {patch})"),
         None => String::new(),
     };
-    let mut text = format!("\n{MUTANT_PREFIX}{name} ({profile}): {what}\n");
+    let mut text = format!("\n{MUTANT_PREFIX}{name} ({config}): {what}\n");
     text += &format!("  {title}\n  in {file}:{line}{patch}; {reason}\n");
     for line in mutant.diff.lines() {
         text += format!("    {line}").trim_end();
         text.push('\n');
     }
-    text += &format!("  see:   {run}/kernels/{profile}/{MUTANT_PREFIX}{name}/\n");
-    let stack = format!("{MUTANT_PREFIX}{name}");
-    let again = again::command([], &[&stack], &[profile], rerun);
+    text += &format!("  see:   {run}/kernels/{config}/{MUTANT_PREFIX}{name}/\n");
+    let checkout = format!("{MUTANT_PREFIX}{name}");
+    let again = again::command([], &[&checkout], &[config], rerun);
     text + &format!("  again: {again}\n")
 }
 
@@ -90,16 +90,16 @@ mod tests {
         let mut result = RunResult::new("t".into(), "s".into(), Vec::new(), Vec::new());
         assert_eq!(summary(&result), "");
         result.mutants = vec![
-            mutant("it-put-drop-put-1", Fate::Unnoticed),
-            mutant("a", Fate::Noticed),
-            mutant("b", Fate::Noticed),
-            mutant("c", Fate::SameObject),
-            mutant("d", Fate::NotBuilt),
-            mutant("e", Fate::Equivalent),
+            mutant("it-put-drop-put-1", MutantStatus::Missed),
+            mutant("a", MutantStatus::Caught),
+            mutant("b", MutantStatus::Caught),
+            mutant("c", MutantStatus::SameCode),
+            mutant("d", MutantStatus::Unviable),
+            mutant("e", MutantStatus::Equivalent),
         ];
         insta::assert_snapshot!(
             summary(&result),
-            @"mutants: 2 of 3 noticed, 1 equivalent, 1 the same code, 1 not built"
+            @"mutants: 2 of 3 caught, 1 equivalent, 1 the same code, 1 not built"
         );
         insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @"
 
@@ -112,12 +112,12 @@ mod tests {
             -\tput(it);
             +\t;
           see:   RUN/kernels/fast/mutant-it-put-drop-put-1/
-          again: cargo xtask test --stacks mutant-it-put-drop-put-1 --profile fast --kernel K
+          again: cargo xtask test --checkouts mutant-it-put-drop-put-1 --config fast --kernel K
         ");
-        result.mutants[5].noticed_by = vec!["s".to_owned()];
+        result.mutants[5].caught_by = vec!["s".to_owned()];
         let text = findings(&result, "RUN", "");
         assert!(
-            text.contains("mutant-e (fast): noticed, though written down"),
+            text.contains("mutant-e (fast): caught, though written down"),
             "{text}"
         );
     }

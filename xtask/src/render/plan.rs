@@ -4,7 +4,7 @@
 use kernel_patches::tree::TreeRequest;
 
 use crate::plan::Plan;
-use crate::stacks::{MUTANTS, SERIES};
+use crate::checkouts::{MUTANTS, SERIES};
 
 /// Returns the plan as text.
 pub(crate) fn text(plan: &Plan) -> String {
@@ -17,22 +17,22 @@ pub(crate) fn text(plan: &Plan) -> String {
         } => format!("{repository}@{revision}"),
     };
     let mut text = format!("tree:      {tree}\n");
-    for stack in &plan.stacks {
+    for checkout in &plan.checkouts {
         let mut applied = plan.prerequisites.clone();
-        match stack.strip_prefix("patch-") {
+        match checkout.strip_prefix("patch-") {
             Some("1") => applied.push(format!("patch 1 of {}", plan.series)),
             Some(number) => applied.push(format!("patches 1 to {number} of {}", plan.series)),
-            None if stack == SERIES => applied.push(plan.series.clone()),
+            None if checkout == SERIES => applied.push(plan.series.clone()),
             None => {}
         }
-        text += &format!("stack:     {stack} = tree + {}\n", applied.join(" + "));
+        text += &format!("checkout:     {checkout} = tree + {}\n", applied.join(" + "));
     }
     let snapshots = if plan.check_snapshots {
         "checked"
     } else {
         "ignored"
     };
-    text += &format!("profiles:  {}\n", plan.profiles.join(", "));
+    text += &format!("configs:  {}\n", plan.configs.join(", "));
     let machine = plan.machine.as_deref();
     let machine = machine.unwrap_or("the one that each scenario names");
     text += &format!("machine:   {machine}\nsnapshots: {snapshots}\n");
@@ -58,9 +58,9 @@ pub(crate) fn text(plan: &Plan) -> String {
         0 => "",
         _ => " and those of the tree's selftests",
     };
-    text += &format!("cells:     {}{more}\n", plan.cells.len());
-    for cell in &plan.cells {
-        text += &format!("  {}\n", cell.label());
+    text += &format!("jobs:     {}{more}\n", plan.jobs.len());
+    for job in &plan.jobs {
+        text += &format!("  {}\n", job.label());
     }
     text
 }

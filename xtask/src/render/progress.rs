@@ -223,7 +223,7 @@ fn log_line(activity: &str, running: &Running, age: Duration) -> String {
 }
 
 fn bar(activity: &str, total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
+    let (bar, checkpoint) = match total {
         Some(total) => (
             ProgressBar::new(total),
             "{prefix} {bar:20} {pos}/{len} {elapsed} {wide_msg}",
@@ -234,7 +234,7 @@ fn bar(activity: &str, total: Option<u64>) -> ProgressBar {
         ),
     };
     let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressStyle::with_checkpoint(checkpoint).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_prefix(activity.to_owned());
     bar.enable_steady_tick(TICK);

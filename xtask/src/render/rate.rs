@@ -1,78 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How often what ran several times came to what, in words: chance is told as a rate on
-//! each stack, and hidden by no retry.
+//! How often what ran several times came to what, in words: pass_rate is told as a rate on
+//! each checkout, and hidden by no retry.
 
 use std::collections::BTreeMap;
 
-use crate::result::{CellResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult, Verdict};
 
-/// Returns how often cells came to what; what came most often first, and of what came as
+/// Returns how often jobs came to what; what came most often first, and of what came as
 /// often what was not expected.
-pub(super) fn counts<'a>(cells: &[&'a CellResult]) -> Vec<(&'a str, usize)> {
+pub(super) fn counts<'a>(jobs: &[&'a JobResult]) -> Vec<(&'a str, usize)> {
     let mut counts: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
-    for cell in cells {
-        let (count, is_bad) = counts.entry(&cell.outcome).or_default();
+    for job in jobs {
+        let (count, is_bad) = counts.entry(&job.status).or_default();
         *count += 1;
-        *is_bad |= cell.verdict == Verdict::Unexpected;
+        *is_bad |= job.verdict == Verdict::Unexpected;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, order)| std::cmp::Reverse(*order));
     let counts = counts.into_iter();
     counts
-        .map(|(outcome, (count, _))| (outcome, count))
+        .map(|(status, (count, _))| (status, count))
         .collect()
 }
 
-/// Returns all cells that are one on a stack, but for the number of their repetition.
+/// Returns all jobs that are one on a checkout, but for the number of their repetition.
 pub(super) fn repetitions<'a>(
     result: &'a RunResult,
-    of: &CellResult,
-    stack: &str,
-) -> Vec<&'a CellResult> {
-    let cells = result.cells.iter();
-    cells
+    of: &JobResult,
+    checkout: &str,
+) -> Vec<&'a JobResult> {
+    let jobs = result.jobs.iter();
+    jobs
         .filter(|one| {
-            one.stack == stack && one.scenario == of.scenario && one.profile == of.profile
+            one.checkout == checkout && one.scenario == of.scenario && one.config == of.config
         })
         .collect()
 }
 
-/// Returns how often a scenario came to what on each stack: `base 9/10 crash, 1/10 pass`.
-pub(super) fn rate(result: &RunResult, cell: &CellResult) -> String {
-    let mut stacks: Vec<&str> = Vec::new();
-    for one in &result.cells {
-        if !stacks.contains(&one.stack.as_str()) {
-            stacks.push(&one.stack);
+/// Returns how often a scenario came to what on each checkout: `base 9/10 crash, 1/10 pass`.
+pub(super) fn rate(result: &RunResult, job: &JobResult) -> String {
+    let mut checkouts: Vec<&str> = Vec::new();
+    for one in &result.jobs {
+        if !checkouts.contains(&one.checkout.as_str()) {
+            checkouts.push(&one.checkout);
         }
     }
-    let of_stack = |stack: &str| {
-        let cells = repetitions(result, cell, stack);
-        let all = cells.len();
-        let counts = counts(&cells).into_iter();
+    let of_checkout = |checkout: &str| {
+        let jobs = repetitions(result, job, checkout);
+        let all = jobs.len();
+        let counts = counts(&jobs).into_iter();
         let counts: Vec<String> = counts
-            .map(|(outcome, count)| format!("{count}/{all} {outcome}"))
+            .map(|(status, count)| format!("{count}/{all} {status}"))
             .collect();
-        (all > 0).then(|| format!("{stack} {}", counts.join(", ")))
+        (all > 0).then(|| format!("{checkout} {}", counts.join(", ")))
     };
-    let rates: Vec<String> = stacks.into_iter().filter_map(of_stack).collect();
+    let rates: Vec<String> = checkouts.into_iter().filter_map(of_checkout).collect();
     rates.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
     #[test]
-    fn chance_is_told_as_a_rate_on_each_stack() {
-        let mut cells = Vec::new();
+    fn chance_is_told_as_a_rate_on_each_checkout() {
+        let mut jobs = Vec::new();
         for repetition in 1..=10 {
-            let outcome = if repetition == 4 { "pass" } else { "crash" };
-            cells.push(cell("often", "base", outcome, "fail"));
-            cells.push(cell("often", "series", "pass", "pass"));
+            let status = if repetition == 4 { "pass" } else { "crash" };
+            jobs.push(job("often", "base", status, "fail"));
+            jobs.push(job("often", "series", "pass", "pass"));
         }
-        let result = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
-        let first = &result.cells[0];
+        let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
+        let first = &result.jobs[0];
         assert_eq!(
             rate(&result, first),
             "base 9/10 crash, 1/10 pass; series 10/10 pass"

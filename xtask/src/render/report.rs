@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::again;
-use crate::result::{CellResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult, Verdict};
 
 /// A judged run, ready to be shown.
 #[derive(Clone, Debug)]
@@ -13,9 +13,9 @@ pub(crate) struct Report<'a> {
     pub(crate) result: &'a RunResult,
     /// The run folder, as people call it.
     pub(crate) run: &'a str,
-    /// Options beyond scenario, stack and profile that make the same run again.
+    /// Options beyond scenario, checkout and config that make the same run again.
     pub(crate) again: &'a str,
-    /// Complaints of the kernel as logged, by the `artifacts` of their cell.
+    /// Reports of the kernel as logged, by the `artifacts` of their job.
     pub(crate) splats: BTreeMap<String, String>,
     /// Where scenarios are written, by name.
     pub(crate) places: BTreeMap<String, Place>,
@@ -41,35 +41,35 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Returns the cells that a person should look at: the findings, then the inconclusive
+    /// Returns the jobs that a person should look at: the findings, then the inconclusive
     /// ones.
-    pub(crate) fn findings(&self) -> impl Iterator<Item = &'a CellResult> {
-        let cells = self.result.cells.iter();
-        let inconclusive = cells.clone().filter(|cell| cell.is_inconclusive());
-        cells
-            .filter(|cell| cell.is_finding() && !cell.is_inconclusive())
+    pub(crate) fn findings(&self) -> impl Iterator<Item = &'a JobResult> {
+        let jobs = self.result.jobs.iter();
+        let inconclusive = jobs.clone().filter(|job| job.is_inconclusive());
+        jobs
+            .filter(|job| job.is_finding() && !job.is_inconclusive())
             .chain(inconclusive)
     }
 
-    /// Returns how many cells are inconclusive.
+    /// Returns how many jobs are inconclusive.
     pub(crate) fn inconclusive(&self) -> usize {
         let mut findings = self.findings();
         findings
             .by_ref()
-            .filter(|cell| cell.is_inconclusive())
+            .filter(|job| job.is_inconclusive())
             .count()
     }
 
-    /// Returns the command that shows a cell again.
-    pub(crate) fn command(&self, cell: &CellResult) -> String {
-        again::of_cell(cell, self.again)
+    /// Returns the command that shows a job again.
+    pub(crate) fn command(&self, job: &JobResult) -> String {
+        again::of_job(job, self.again)
     }
 
-    /// Returns the complaints of a cell as logged, or at least their titles.
-    pub(crate) fn splats_of(&self, cell: &CellResult) -> String {
-        match self.splats.get(&cell.artifacts) {
+    /// Returns the reports of a job as logged, or at least their titles.
+    pub(crate) fn splats_of(&self, job: &JobResult) -> String {
+        match self.splats.get(&job.artifacts) {
             Some(text) => text.clone(),
-            None => cell
+            None => job
                 .splats
                 .iter()
                 .map(|title| format!("{title}\n"))
@@ -77,11 +77,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Returns stacks and profiles in the order of the cells.
+    /// Returns checkouts and configs in the order of the jobs.
     pub(crate) fn kernels(&self) -> Vec<(&'a str, &'a str)> {
         let mut kernels = Vec::new();
-        for cell in &self.result.cells {
-            let kernel = (cell.stack.as_str(), cell.profile.as_str());
+        for job in &self.result.jobs {
+            let kernel = (job.checkout.as_str(), job.config.as_str());
             if !kernels.contains(&kernel) {
                 kernels.push(kernel);
             }
@@ -99,24 +99,24 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Returns what became of a cell and what should have, in a few words.
-pub(crate) fn what_came(cell: &CellResult) -> String {
-    let CellResult {
-        outcome, expected, ..
-    } = cell;
-    match cell.verdict {
-        Verdict::Unexpected => format!("{outcome}, where {expected} was expected"),
-        Verdict::Ok if cell.snapshot_difference.is_some() => {
-            format!("{outcome}, but not as recorded")
+/// Returns what became of a job and what should have, in a few words.
+pub(crate) fn what_came(job: &JobResult) -> String {
+    let JobResult {
+        status, expected, ..
+    } = job;
+    match job.verdict {
+        Verdict::Unexpected => format!("{status}, where {expected} was expected"),
+        Verdict::Ok if job.snapshot_difference.is_some() => {
+            format!("{status}, but not as recorded")
         }
-        Verdict::Ok if expected == "fail" => format!("{outcome}, as expected"),
-        Verdict::Ok => outcome.clone(),
+        Verdict::Ok if expected == "fail" => format!("{status}, as expected"),
+        Verdict::Ok => status.clone(),
     }
 }
 
-/// Returns the cell's name for people.
-pub(crate) fn name(cell: &CellResult) -> String {
-    format!("{} on {} ({})", cell.scenario, cell.stack, cell.profile)
+/// Returns the job's name for people.
+pub(crate) fn name(job: &JobResult) -> String {
+    format!("{} on {} ({})", job.scenario, job.checkout, job.config)
 }
 
 /// Returns as much of a text as fits into so many bytes, whole lines, and says what
@@ -125,15 +125,15 @@ pub(crate) fn head(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let mut kept = String::new();
+    let mut cached = String::new();
     for line in text.split_inclusive('\n') {
-        if kept.len() + line.len() > bytes_max {
+        if cached.len() + line.len() > bytes_max {
             break;
         }
-        kept += line;
+        cached += line;
     }
-    let left_out = text[kept.len()..].lines().count();
-    format!("{kept}... and {left_out} more lines\n")
+    let left_out = text[cached.len()..].lines().count();
+    format!("{cached}... and {left_out} more lines\n")
 }
 
 #[cfg(test)]

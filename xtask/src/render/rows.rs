@@ -2,18 +2,18 @@
 //! The rows of a table: one for each scenario, or for several that say the same.
 //!
 //! A finding is never put together with another. What tells something (a failure that
-//! is due, an outcome that differs between stacks) is put together with its own family
+//! is due, an status that differs between checkouts) is put together with its own scenario_file
 //! only, and what passes everywhere becomes one line.
 
 use std::collections::BTreeMap;
 
 use super::rate::counts;
-use crate::result::{CellResult, Verdict};
+use crate::result::{JobResult, Verdict};
 
 /// A table with no more rows than this shows each.
 const ROWS_WORTH_FOLDING: usize = 20;
 
-/// Whether an outcome is as it should be.
+/// Whether an status is as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
     /// It passed, and had to; or was skipped.
@@ -30,65 +30,65 @@ pub(crate) enum Mark {
 /// One place in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
-    /// The outcome; of repetitions the one that came most often, and how often.
-    pub(crate) outcome: String,
+    /// The status; of repetitions the one that came most often, and how often.
+    pub(crate) status: String,
     pub(crate) mark: Mark,
     /// Whether it is an earlier run's.
-    pub(crate) kept: bool,
+    pub(crate) cached: bool,
 }
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// The scenario, or the family of several: `family.*`; empty when they are of many.
+    /// The scenario, or the scenario_file of several: `scenario_file.*`; empty when they are of many.
     pub(crate) name: String,
     /// How many scenarios it stands for.
     pub(crate) count: usize,
-    /// In the order of the stacks; none where there is no cell.
+    /// In the order of the checkouts; none where there is no job.
     pub(crate) entries: Vec<Option<Entry>>,
 }
 
-/// The table of one profile.
+/// The table of one config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grid<'a> {
-    pub(crate) profile: &'a str,
-    pub(crate) stacks: Vec<&'a str>,
+    pub(crate) config: &'a str,
+    pub(crate) checkouts: Vec<&'a str>,
     pub(crate) rows: Vec<Row>,
 }
 
 impl<'a> Grid<'a> {
-    /// Returns a table for each profile, in the order of the cells; with `all`, a row
+    /// Returns a table for each config, in the order of the jobs; with `all`, a row
     /// for each scenario however many there are.
-    pub(crate) fn all(cells: &'a [CellResult], all: bool) -> Vec<Self> {
-        let mut profiles: Vec<&str> = Vec::new();
-        for cell in cells {
-            if !profiles.contains(&cell.profile.as_str()) {
-                profiles.push(&cell.profile);
+    pub(crate) fn all(jobs: &'a [JobResult], all: bool) -> Vec<Self> {
+        let mut configs: Vec<&str> = Vec::new();
+        for job in jobs {
+            if !configs.contains(&job.config.as_str()) {
+                configs.push(&job.config);
             }
         }
-        let of = |profile: &'a str| {
-            let cells = cells.iter().filter(|cell| cell.profile == profile);
-            Self::of(profile, &cells.collect::<Vec<_>>(), all)
+        let of = |config: &'a str| {
+            let jobs = jobs.iter().filter(|job| job.config == config);
+            Self::of(config, &jobs.collect::<Vec<_>>(), all)
         };
-        profiles.into_iter().map(of).collect()
+        configs.into_iter().map(of).collect()
     }
 
-    fn of(profile: &'a str, cells: &[&'a CellResult], all: bool) -> Self {
-        let mut stacks: Vec<&str> = Vec::new();
-        let mut scenarios: BTreeMap<&str, BTreeMap<&str, Vec<&CellResult>>> = BTreeMap::new();
-        for cell in cells {
-            if !stacks.contains(&cell.stack.as_str()) {
-                stacks.push(&cell.stack);
+    fn of(config: &'a str, jobs: &[&'a JobResult], all: bool) -> Self {
+        let mut checkouts: Vec<&str> = Vec::new();
+        let mut scenarios: BTreeMap<&str, BTreeMap<&str, Vec<&JobResult>>> = BTreeMap::new();
+        for job in jobs {
+            if !checkouts.contains(&job.checkout.as_str()) {
+                checkouts.push(&job.checkout);
             }
-            let by_stack = scenarios.entry(&cell.scenario).or_default();
-            by_stack.entry(&cell.stack).or_default().push(cell);
+            let by_checkout = scenarios.entry(&job.scenario).or_default();
+            by_checkout.entry(&job.checkout).or_default().push(job);
         }
-        let row = |(name, by_stack): (&&str, &BTreeMap<&str, Vec<&CellResult>>)| Row {
+        let row = |(name, by_checkout): (&&str, &BTreeMap<&str, Vec<&JobResult>>)| Row {
             name: (*name).to_owned(),
             count: 1,
-            entries: stacks
+            entries: checkouts
                 .iter()
-                .map(|stack| by_stack.get(stack).map(|cells| Entry::of(cells)))
+                .map(|checkout| by_checkout.get(checkout).map(|jobs| Entry::of(jobs)))
                 .collect(),
         };
         let mut rows: Vec<Row> = scenarios.iter().map(row).collect();
@@ -96,36 +96,36 @@ impl<'a> Grid<'a> {
             rows = fold(rows);
         }
         Self {
-            profile,
-            stacks,
+            config,
+            checkouts,
             rows,
         }
     }
 }
 
 impl Entry {
-    fn of(cells: &[&CellResult]) -> Self {
-        let outcome = match (cells, counts(cells).first()) {
-            ([cell], _) => cell.outcome.clone(),
-            (_, Some((outcome, count))) => format!("{count}/{} {outcome}", cells.len()),
+    fn of(jobs: &[&JobResult]) -> Self {
+        let status = match (jobs, counts(jobs).first()) {
+            ([job], _) => job.status.clone(),
+            (_, Some((status, count))) => format!("{count}/{} {status}", jobs.len()),
             (_, None) => String::new(),
         };
-        let any = |test: &dyn Fn(&CellResult) -> bool| cells.iter().any(|cell| test(cell));
-        let mark = if any(&|cell| cell.verdict == Verdict::Unexpected) {
+        let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
+        let mark = if any(&|job| job.verdict == Verdict::Unexpected) {
             Mark::Unexpected
-        } else if any(&|cell| cell.snapshot_difference.is_some()) {
+        } else if any(&|job| job.snapshot_difference.is_some()) {
             Mark::Changed
-        } else if any(&|cell| cell.expected == "fail") {
+        } else if any(&|job| job.expected == "fail") {
             Mark::Due
-        } else if any(&|cell| cell.expected == "either" && cell.outcome != "pass") {
+        } else if any(&|job| job.expected == "either" && job.status != "pass") {
             Mark::Between
         } else {
             Mark::None
         };
         Self {
-            outcome,
+            status,
             mark,
-            kept: cells.iter().all(|cell| cell.kept.is_some()),
+            cached: jobs.iter().all(|job| job.cached.is_some()),
         }
     }
 
@@ -147,7 +147,7 @@ impl Row {
         entries.any(|entry| entry.mark != Mark::None || Some(entry) != first)
     }
 
-    fn family(&self) -> &str {
+    fn scenario_file(&self) -> &str {
         // Before a colon there is a TARGET of the tree's own tests, whose dots mean nothing.
         match self.name.split_once(':') {
             Some((target, _)) => target,
@@ -156,7 +156,7 @@ impl Row {
     }
 }
 
-/// Puts rows together that say the same, those of all families last.
+/// Puts rows together that say the same, those of all scenario_files last.
 fn fold(rows: Vec<Row>) -> Vec<Row> {
     let mut shown: Vec<Row> = Vec::new();
     let mut quiet: Vec<Row> = Vec::new();
@@ -170,12 +170,12 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
             continue;
         }
         let of_its_own = |known: &&mut Row| {
-            !row.is_finding() && known.family() == row.family() && known.entries == row.entries
+            !row.is_finding() && known.scenario_file() == row.scenario_file() && known.entries == row.entries
         };
         match shown.iter_mut().find(of_its_own) {
             Some(known) => {
                 let joint = if row.name.contains(':') { ":*" } else { ".*" };
-                known.name = format!("{}{joint}", row.family());
+                known.name = format!("{}{joint}", row.scenario_file());
                 known.count += 1;
             }
             None => shown.push(row),
@@ -193,67 +193,67 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
-    fn said(cells: &[CellResult], all: bool) -> Vec<String> {
-        let grids = Grid::all(cells, all);
+    fn said(jobs: &[JobResult], all: bool) -> Vec<String> {
+        let grids = Grid::all(jobs, all);
         let line = |row: &Row| {
-            let outcomes = row.entries.iter().map(|entry| match entry {
-                Some(entry) => format!("{} {:?}", entry.outcome, entry.mark),
+            let statuses = row.entries.iter().map(|entry| match entry {
+                Some(entry) => format!("{} {:?}", entry.status, entry.mark),
                 None => "-".to_owned(),
             });
             format!(
                 "{} x{}: {}",
                 row.name,
                 row.count,
-                outcomes.collect::<Vec<_>>().join(", ")
+                statuses.collect::<Vec<_>>().join(", ")
             )
         };
         grids[0].rows.iter().map(line).collect()
     }
 
-    fn pair(name: &str, base: &str, expected: &str, series: &str) -> [CellResult; 2] {
+    fn pair(name: &str, base: &str, expected: &str, series: &str) -> [JobResult; 2] {
         [
-            cell(name, "base", base, expected),
-            cell(name, "series", series, "pass"),
+            job(name, "base", base, expected),
+            job(name, "series", series, "pass"),
         ]
     }
 
     #[test]
     fn what_says_the_same_is_one_row_and_findings_never_are() {
-        let mut cells = Vec::new();
+        let mut jobs = Vec::new();
         for number in 0..12 {
-            cells.extend(pair(&format!("dull-{number}"), "pass", "pass", "pass"));
+            jobs.extend(pair(&format!("dull-{number}"), "pass", "pass", "pass"));
         }
         for variant in ["a", "b", "c"] {
-            cells.extend(pair(&format!("bites.{variant}"), "crash", "fail", "pass"));
-            cells.extend(pair(&format!("broken.{variant}"), "pass", "pass", "hang"));
-            cells.extend(pair(&format!("t:{variant}"), "skip", "pass", "skip"));
+            jobs.extend(pair(&format!("fails_first.{variant}"), "crash", "fail", "pass"));
+            jobs.extend(pair(&format!("broken.{variant}"), "pass", "pass", "hang"));
+            jobs.extend(pair(&format!("t:{variant}"), "skip", "pass", "skip"));
         }
-        insta::assert_snapshot!(said(&cells, false).join("\n"), @"
-        bites.* x3: crash Due, pass None
+        insta::assert_snapshot!(said(&jobs, false).join("\n"), @"
+        fails_first.* x3: crash Due, pass None
         broken.a x1: pass None, hang Unexpected
         broken.b x1: pass None, hang Unexpected
         broken.c x1: pass None, hang Unexpected
          x12: pass None, pass None
          x3: skip None, skip None
         ");
-        assert_eq!(said(&cells, true).len(), 21);
+        assert_eq!(said(&jobs, true).len(), 21);
         assert_eq!(
-            said(&cells[..20], false).len(),
+            said(&jobs[..20], false).len(),
             10,
             "few rows are all shown"
         );
     }
 
     #[test]
-    fn a_place_without_a_cell_stays_empty() {
-        let cells = [
-            cell("a", "base", "pass", "pass"),
-            cell("b", "series", "pass", "pass"),
+    fn a_place_without_a_job_stays_empty() {
+        let jobs = [
+            job("a", "base", "pass", "pass"),
+            job("b", "series", "pass", "pass"),
         ];
         assert_eq!(
-            said(&cells, false),
+            said(&jobs, false),
             ["a x1: pass None, -", "b x1: -, pass None"]
         );
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a person sees in a terminal: scenarios against stacks, what to look at, and the
+//! What a person sees in a terminal: scenarios against checkouts, what to look at, and the
 //! verdict, which stands at the end, and at the beginning too when that has scrolled away.
 //!
 //! Colours only repeat what words say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::detectors;
+use super::self_checks;
 use super::mutants;
 use anstyle::{AnsiColor, Style};
 use testbed_host::process::quote;
@@ -16,13 +16,13 @@ use super::rate::{rate, repetitions};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
-use crate::result::{CellResult, Fate, PatchResult, RunResult, Tally};
+use crate::result::{JobResult, MutantStatus, PatchResult, RunResult, Tally};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
 /// A name with fewer columns is none any more.
 const NAME_COLUMNS_MIN: usize = 24;
-/// A place with a short outcome is so wide, so that tables of several profiles agree.
+/// A place with a short status is so wide, so that tables of several configs agree.
 const PLACE_COLUMNS_MIN: usize = 18;
 /// A smaller screen is not one that anybody has.
 const LINES_OF_A_SCREEN: usize = 24;
@@ -64,15 +64,15 @@ impl Look {
 /// Returns all that there is to see.
 pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
-    let grids = Grid::all(&result.cells, look.all);
+    let grids = Grid::all(&result.jobs, look.all);
     let mut text: String = grids.iter().map(|grid| table(grid, look) + "\n").collect();
-    text += &kept(result);
+    text += &cached(result);
     text += &skips(result);
     text += &findings(report, look);
     text += &mutants::findings(result, report.run, report.again);
-    text += &detectors::findings(result);
+    text += &self_checks::findings(result);
     text += &patches(result, look);
-    text += &detectors::text(result);
+    text += &self_checks::text(result);
     text += &summary(result);
     let verdict = verdict(report, look);
     if text.lines().count() > LINES_OF_A_SCREEN {
@@ -95,13 +95,13 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     text
 }
 
-/// Explains the mark of cells that did not run now, when there are any.
-fn kept(result: &RunResult) -> String {
+/// Explains the mark of jobs that did not run now, when there are any.
+fn cached(result: &RunResult) -> String {
     let mut times: Vec<&str> = result
-        .cells
+        .jobs
         .iter()
-        .filter_map(|cell| cell.kept.as_ref())
-        .map(|kept| kept.at.get(TIME_OF_DAY).unwrap_or(&kept.at))
+        .filter_map(|job| job.cached.as_ref())
+        .map(|cached| cached.at.get(TIME_OF_DAY).unwrap_or(&cached.at))
         .collect();
     times.sort_unstable();
     let when = match times.as_slice() {
@@ -136,10 +136,10 @@ impl Words {
     }
 }
 
-/// The table of one profile, in words as long as there is room for.
+/// The table of one config, in words as long as there is room for.
 fn table(grid: &Grid<'_>, look: Look) -> String {
     let names = grid.rows.iter().map(|row| columns(&label(row)));
-    let longest = names.max().unwrap_or(0).max(columns(grid.profile) + 10);
+    let longest = names.max().unwrap_or(0).max(columns(grid.config) + 10);
     let room = |widths: &[usize]| {
         look.columns
             .saturating_sub(widths.iter().map(|width| width + 2).sum())
@@ -155,12 +155,12 @@ fn table(grid: &Grid<'_>, look: Look) -> String {
     }
     let first = longest.min(room(&widths).max(NAME_COLUMNS_MIN));
     let head: String = grid
-        .stacks
+        .checkouts
         .iter()
         .zip(&widths)
-        .map(|(stack, width)| format!("  {stack:<width$}"))
+        .map(|(checkout, width)| format!("  {checkout:<width$}"))
         .collect();
-    let title = format!("profile {}", grid.profile);
+    let title = format!("config {}", grid.config);
     let mut text = format!("{}\n", format!("{title:<first$}{head}").trim_end());
     for row in &grid.rows {
         text += &line(row, first, &widths, words, look);
@@ -178,12 +178,12 @@ fn table(grid: &Grid<'_>, look: Look) -> String {
 }
 
 fn widths(grid: &Grid<'_>, words: Words, least: usize) -> Vec<usize> {
-    let width = |(at, stack): (usize, &&str)| {
+    let width = |(at, checkout): (usize, &&str)| {
         let places = grid.rows.iter().filter_map(|row| row.entries[at].as_ref());
         let widest = places.map(|entry| columns(&place(entry, words))).max();
-        widest.unwrap_or(0).max(columns(stack)).max(least)
+        widest.unwrap_or(0).max(columns(checkout)).max(least)
     };
-    grid.stacks.iter().enumerate().map(width).collect()
+    grid.checkouts.iter().enumerate().map(width).collect()
 }
 
 fn line(row: &Row, first: usize, widths: &[usize], words: Words, look: Look) -> String {
@@ -212,13 +212,13 @@ fn label(row: &Row) -> String {
     }
 }
 
-/// One place in the table: the outcome, and whether it is as it should be.
+/// One place in the table: the status, and whether it is as it should be.
 fn place(entry: &Entry, words: Words) -> String {
-    let outcome = format!("{}{}", entry.outcome, if entry.kept { "=" } else { "" });
+    let status = format!("{}{}", entry.status, if entry.cached { "=" } else { "" });
     let mark = words.of(entry.mark);
     let text = match words {
-        Words::Whole => format!("{outcome:<5} {mark}"),
-        Words::Short => format!("{outcome} {mark}"),
+        Words::Whole => format!("{status:<5} {mark}"),
+        Words::Short => format!("{status} {mark}"),
     };
     text.trim_end().to_owned()
 }
@@ -228,29 +228,29 @@ fn style(entry: &Entry) -> Style {
         Mark::Unexpected => BAD,
         Mark::Changed => CHANGED,
         Mark::Between | Mark::Due => QUIET,
-        Mark::None if entry.outcome == "pass" => PASS,
+        Mark::None if entry.status == "pass" => PASS,
         Mark::None => QUIET,
     }
 }
 
-/// Returns what was skipped and why, what went alike on several stacks in one line.
+/// Returns what was skipped and why, what went alike on several checkouts in one line.
 fn skips(result: &RunResult) -> String {
     let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
-    for cell in result.cells.iter().filter(|cell| cell.is_skipped()) {
-        let stacks = places
-            .entry((&cell.profile, &cell.scenario, &cell.reason))
+    for job in result.jobs.iter().filter(|job| job.is_skipped()) {
+        let checkouts = places
+            .entry((&job.config, &job.scenario, &job.reason))
             .or_default();
-        if !stacks.contains(&cell.stack.as_str()) {
-            stacks.push(&cell.stack);
+        if !checkouts.contains(&job.checkout.as_str()) {
+            checkouts.push(&job.checkout);
         }
     }
     if places.is_empty() {
         return String::new();
     }
     let mut text = "skipped:\n".to_owned();
-    for ((profile, name, reason), stacks) in places {
-        let stacks = stacks.join(", ");
-        text += &format!("  {name} on {stacks} ({profile}): {}\n", one_line(reason));
+    for ((config, name, reason), checkouts) in places {
+        let checkouts = checkouts.join(", ");
+        text += &format!("  {name} on {checkouts} ({config}): {}\n", one_line(reason));
     }
     text + "\n"
 }
@@ -262,7 +262,7 @@ fn findings(report: &Report<'_>, look: Look) -> String {
     let mut text: String = findings
         .iter()
         .take(shown)
-        .map(|cell| finding(report, cell))
+        .map(|job| finding(report, job))
         .collect();
     let left = findings.len().saturating_sub(shown);
     if left > 0 {
@@ -271,40 +271,40 @@ fn findings(report: &Report<'_>, look: Look) -> String {
     text
 }
 
-/// The findings; of the repetitions of a cell the first that is one.
-fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a CellResult> {
+/// The findings; of the repetitions of a job the first that is one.
+fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a JobResult> {
     let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
-    let mut findings: Vec<&CellResult> = Vec::new();
-    for cell in report.findings() {
-        if told.insert((&cell.scenario, &cell.stack, &cell.profile)) {
-            findings.push(cell);
+    let mut findings: Vec<&JobResult> = Vec::new();
+    for job in report.findings() {
+        if told.insert((&job.scenario, &job.checkout, &job.config)) {
+            findings.push(job);
         }
     }
     findings
 }
 
-fn finding(report: &Report<'_>, cell: &CellResult) -> String {
+fn finding(report: &Report<'_>, job: &JobResult) -> String {
     let mut text = format!(
         "{}: {}\n  {}\n",
-        name(cell),
-        what_came(cell),
-        one_line(&cell.reason)
+        name(job),
+        what_came(job),
+        one_line(&job.reason)
     );
-    if let Some(blame) = cell.blame {
-        text += &format!("  fault: {}\n", blame.word());
+    if let Some(cause) = job.cause {
+        text += &format!("  fault: {}\n", cause.word());
     }
     let mut repeat = String::new();
-    let all = repetitions(report.result, cell, &cell.stack).len();
+    let all = repetitions(report.result, job, &job.checkout).len();
     if all > 1 {
-        text += &format!("  rate:  {}\n", rate(report.result, cell));
+        text += &format!("  rate:  {}\n", rate(report.result, job));
         repeat = format!(" --repeat {all}");
     }
-    let difference = cell.snapshot_difference.iter();
+    let difference = job.snapshot_difference.iter();
     for line in difference.flat_map(|difference| difference.lines()) {
         text += &format!("    {}\n", one_line(line));
     }
-    text += &format!("  see:   {}/{}/\n", report.run, cell.artifacts);
-    text += &format!("  again: {}{repeat}\n\n", report.command(cell));
+    text += &format!("  see:   {}/{}/\n", report.run, job.artifacts);
+    text += &format!("  again: {}{repeat}\n\n", report.command(job));
     text
 }
 
@@ -317,22 +317,22 @@ fn patches(result: &RunResult, look: Look) -> String {
 
 fn summary(result: &RunResult) -> String {
     let count =
-        |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
-    let skipped = count(&CellResult::is_skipped);
-    let good = count(&|cell| cell.verdict == crate::result::Verdict::Ok) - skipped;
-    let changed = count(&|cell| cell.snapshot_difference.is_some());
-    let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
-    let mut text = format!("{good} of {} verdicts as expected", result.cells.len());
+        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
+    let skipped = count(&JobResult::is_skipped);
+    let good = count(&|job| job.verdict == crate::result::Verdict::Ok) - skipped;
+    let changed = count(&|job| job.snapshot_difference.is_some());
+    let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
+    let mut text = format!("{good} of {} verdicts as expected", result.jobs.len());
     if skipped > 0 {
         text += &format!(", {skipped} skipped");
     }
     if changed > 0 {
         text += &format!(", {changed} not as recorded");
     }
-    // Without a stack that should be bad, there is nothing to bite.
-    if count(&|cell| cell.expected == "fail") > 0 {
+    // Without a checkout that should be bad, there is nothing to first_failure.
+    if count(&|job| job.expected == "fail") > 0 {
         text += &format!(
-            "; {teeth} of {} scenarios have teeth",
+            "; {fails_without_series} of {} scenarios have fails_without_series",
             result.scenarios.len()
         );
     }
@@ -340,36 +340,36 @@ fn summary(result: &RunResult) -> String {
     text += &mutants::summary(result);
     text += &format!("{} on {}\n", result.series, result.tree);
     if !result.prerequisites.is_empty() {
-        text += &format!("every stack has {}\n", result.prerequisites.join(", "));
+        text += &format!("every checkout has {}\n", result.prerequisites.join(", "));
     }
     text
 }
 
-/// Why all is not well, though each cell came to what it should.
+/// Why all is not well, though each job came to what it should.
 fn why_not(result: &RunResult) -> String {
-    let blind = result.detectors.iter().find(|one| one.is_finding());
-    let mutant = |fate: Fate| {
+    let blind = result.self_checks.iter().find(|one| one.is_finding());
+    let mutant = |status: MutantStatus| {
         let mut mutants = result.mutants.iter();
-        mutants.find(|one| one.is_finding() && one.fate == fate)
+        mutants.find(|one| one.is_finding() && one.status == status)
     };
-    let unnoticed = mutant(Fate::Unnoticed).map(|one| (one, "noticed by no scenario"));
-    let unproven = mutant(Fate::Unproven).map(|one| (one, "not proven"));
-    let disproved = mutant(Fate::Equivalent).map(|one| (one, "noticed, though equivalent"));
+    let missed = mutant(MutantStatus::Missed).map(|one| (one, "caught by no scenario"));
+    let inconclusive = mutant(MutantStatus::Inconclusive).map(|one| (one, "not proven"));
+    let disproved = mutant(MutantStatus::Equivalent).map(|one| (one, "caught, though equivalent"));
     // A finding decides the exit code, so it is what the last line names.
-    match (blind, unnoticed.or(disproved).or(unproven)) {
+    match (blind, missed.or(disproved).or(inconclusive)) {
         (Some(one), _) => format!(
-            "the detector of {} is blind on {} ({}), so a pass proves nothing of that kind",
-            one.name, one.stack, one.profile
+            "the self_check of {} is blind on {} ({}), so a pass proves nothing of that kind",
+            one.name, one.checkout, one.config
         ),
         (None, Some((mutant, what))) => {
             let tally = Tally::of(&result.mutants);
-            let more = match tally.unnoticed + tally.unproven + tally.disproved {
+            let more = match tally.missed + tally.inconclusive + tally.disproved {
                 0 | 1 => String::new(),
                 some => format!(", the first of {some} to look at"),
             };
             format!("the mutant `{}` is {what}{more}", mutant.name)
         }
-        (None, None) if result.cells.iter().all(CellResult::is_skipped) => {
+        (None, None) if result.jobs.iter().all(JobResult::is_skipped) => {
             "nothing could do its work".to_owned()
         }
         (None, None) => "see above".to_owned(),
@@ -379,9 +379,9 @@ fn why_not(result: &RunResult) -> String {
 /// Returns the last lines: the verdict in one, and what to type next.
 fn verdict(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
-    // With exit code 1 a finding decides, be it of a test, a detector or a mutant: an
-    // inconclusive cell is never named in its place.
-    let decides = |cell: &&CellResult| result.exit_code != 1 || !cell.is_inconclusive();
+    // With exit code 1 a finding decides, be it of a test, a self_check or a mutant: an
+    // inconclusive job is never named in its place.
+    let decides = |job: &&JobResult| result.exit_code != 1 || !job.is_inconclusive();
     let first = report.findings().find(decides);
     let (word, style) = match result.exit_code {
         0 => ("OK", GOOD),
@@ -395,7 +395,7 @@ fn verdict(report: &Report<'_>, look: Look) -> String {
         };
         return format!("{}: {what}\n", look.paint(word, style));
     };
-    let alike = |cell: &&CellResult| cell.is_inconclusive() == first.is_inconclusive();
+    let alike = |job: &&JobResult| job.is_inconclusive() == first.is_inconclusive();
     let more = match report.findings().filter(alike).count() {
         0 | 1 => String::new(),
         some => format!(" (the first of {some})"),

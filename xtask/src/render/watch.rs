@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What `watch` says at the end of a turn, in one line.
+//! What `watch` says at the end of a iteration, in one line.
 
 use std::time::Duration;
 
-use crate::result::{CellResult, Verdict};
+use crate::result::{JobResult, Verdict};
 
-/// Parts of a turn that took less are not worth a word.
+/// Parts of a iteration that took less are not worth a word.
 const WORTH_SAYING: Duration = Duration::from_millis(100);
 
-/// What became of a turn.
+/// What became of a iteration.
 #[derive(Clone, Debug)]
-pub(crate) enum Turn<'a> {
-    /// There is a verdict on every cell.
+pub(crate) enum Iteration<'a> {
+    /// There is a verdict on every job.
     Judged {
-        cells: &'a [CellResult],
+        jobs: &'a [JobResult],
         /// From the save until now.
         took: Duration,
         /// Where the time went, in order.
         parts: &'a [(&'static str, Duration)],
     },
-    /// What was saved is not what any cell rests on.
+    /// What was saved is not what any job rests on.
     Unaffected,
     /// Something is wrong, and was said.
     Mistake,
 }
 
-/// Returns the line for a turn that ended at `time`.
-pub(crate) fn line(time: &str, turn: &Turn<'_>) -> String {
-    let text = match turn {
-        Turn::Judged { cells, took, parts } => judged(cells, *took, parts),
-        Turn::Unaffected => "nothing that a cell rests on has changed".to_owned(),
-        Turn::Mistake => "nothing judged".to_owned(),
+/// Returns the line for a iteration that ended at `time`.
+pub(crate) fn line(time: &str, iteration: &Iteration<'_>) -> String {
+    let text = match iteration {
+        Iteration::Judged { jobs, took, parts } => judged(jobs, *took, parts),
+        Iteration::Unaffected => "nothing that a job rests on has changed".to_owned(),
+        Iteration::Mistake => "nothing judged".to_owned(),
     };
     format!("{time} {text}; waiting for changes, Ctrl-C ends")
 }
 
-fn judged(cells: &[CellResult], took: Duration, parts: &[(&str, Duration)]) -> String {
-    let count = |test: &dyn Fn(&CellResult) -> bool| cells.iter().filter(|cell| test(cell)).count();
-    let good = count(&|cell| cell.verdict == Verdict::Ok);
-    let changed = count(&|cell| cell.snapshot_difference.is_some());
-    let kept = count(&|cell| cell.kept.is_some());
+fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> String {
+    let count = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().filter(|job| test(job)).count();
+    let good = count(&|job| job.verdict == Verdict::Ok);
+    let changed = count(&|job| job.snapshot_difference.is_some());
+    let cached = count(&|job| job.cached.is_some());
     let not_recorded = match changed {
         0 => String::new(),
         some => format!(", {some} not as recorded"),
@@ -54,9 +54,9 @@ fn judged(cells: &[CellResult], took: Duration, parts: &[(&str, Duration)]) -> S
         some => format!(": {}", some.join(", ")),
     };
     format!(
-        "{good} of {} as expected{not_recorded} ({} run, {kept} kept) in {:.1} s{parts}",
-        cells.len(),
-        cells.len() - kept,
+        "{good} of {} as expected{not_recorded} ({} run, {cached} cached) in {:.1} s{parts}",
+        jobs.len(),
+        jobs.len() - cached,
         took.as_secs_f64(),
     )
 }
@@ -64,34 +64,34 @@ fn judged(cells: &[CellResult], took: Duration, parts: &[(&str, Duration)]) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::Kept;
-    use crate::result::tests::cell;
+    use crate::result::Cached;
+    use crate::result::tests::job;
 
     #[test]
     fn the_last_line() {
-        let mut old = cell("a", "base", "fail", "fail");
-        old.kept = Some(Kept {
+        let mut old = job("a", "base", "fail", "fail");
+        old.cached = Some(Cached {
             run: "20261122-184000-1".to_owned(),
             at: "2026-11-22T18:40:02+00:00".to_owned(),
         });
-        let cells = [old, cell("a", "series", "crash", "pass")];
+        let jobs = [old, job("a", "series", "crash", "pass")];
         let millis = Duration::from_millis;
         let parts = [
             ("sources", millis(20)),
             ("kernels", millis(4060)),
-            ("cells", millis(1500)),
+            ("jobs", millis(1500)),
         ];
-        let turn = Turn::Judged {
-            cells: &cells,
+        let iteration = Iteration::Judged {
+            jobs: &jobs,
             took: millis(6_200),
             parts: &parts,
         };
         insta::assert_snapshot!(
-            line("18:42:10", &turn),
-            @"18:42:10 1 of 2 as expected (1 run, 1 kept) in 6.2 s: kernels 4.1, cells 1.5; waiting for changes, Ctrl-C ends"
+            line("18:42:10", &iteration),
+            @"18:42:10 1 of 2 as expected (1 run, 1 cached) in 6.2 s: kernels 4.1, jobs 1.5; waiting for changes, Ctrl-C ends"
         );
         insta::assert_snapshot!(
-            line("18:42:10", &Turn::Mistake),
+            line("18:42:10", &Iteration::Mistake),
             @"18:42:10 nothing judged; waiting for changes, Ctrl-C ends"
         );
     }

@@ -44,10 +44,10 @@ pub(crate) fn shorten(name: &str, width: usize) -> String {
     if all <= width || width <= GAP.len() {
         return name.to_owned();
     }
-    let kept = width - GAP.len();
-    let front = kept.div_ceil(2);
+    let cached = width - GAP.len();
+    let front = cached.div_ceil(2);
     let start: String = name.chars().take(front).collect();
-    let end: String = name.chars().skip(all - (kept - front)).collect();
+    let end: String = name.chars().skip(all - (cached - front)).collect();
     format!("{start}{GAP}{end}")
 }
 

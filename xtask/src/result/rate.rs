@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How often a cell that ran several times came to what: chance is told as a rate, and
+//! How often a job that ran several times came to what: pass_rate is told as a rate, and
 //! hidden by no retry.
 
 use std::collections::BTreeMap;
@@ -7,40 +7,40 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CellResult;
+use super::JobResult;
 
-/// What the repetitions of one scenario came to in one profile.
+/// What the repetitions of one scenario came to in one config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RateResult {
     /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
     pub(crate) scenario: String,
-    /// The profile's name.
-    pub(crate) profile: String,
-    /// How often it came to what, by stack and outcome.
-    pub(crate) stacks: BTreeMap<String, BTreeMap<String, u32>>,
+    /// The config's name.
+    pub(crate) config: String,
+    /// How often it came to what, by checkout and status.
+    pub(crate) checkouts: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
-/// Returns the rates of what ran several times on some stack, in the order of the cells.
-pub(super) fn rates(cells: &[CellResult]) -> Vec<RateResult> {
+/// Returns the rates of what ran several times on some checkout, in the order of the jobs.
+pub(super) fn rates(jobs: &[JobResult]) -> Vec<RateResult> {
     let mut rates: Vec<RateResult> = Vec::new();
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for cell in cells {
+    for job in jobs {
         let place = places
-            .entry((&cell.scenario, &cell.profile))
+            .entry((&job.scenario, &job.config))
             .or_insert_with(|| {
                 rates.push(RateResult {
-                    scenario: cell.scenario.clone(),
-                    profile: cell.profile.clone(),
-                    stacks: BTreeMap::new(),
+                    scenario: job.scenario.clone(),
+                    config: job.config.clone(),
+                    checkouts: BTreeMap::new(),
                 });
                 rates.len() - 1
             });
-        let outcomes = rates[*place].stacks.entry(cell.stack.clone()).or_default();
-        *outcomes.entry(cell.outcome.clone()).or_default() += 1;
+        let statuses = rates[*place].checkouts.entry(job.checkout.clone()).or_default();
+        *statuses.entry(job.status.clone()).or_default() += 1;
     }
     let ran_again = |rate: &RateResult| {
-        let mut counts = rate.stacks.values();
-        counts.any(|outcomes| outcomes.values().sum::<u32>() > 1)
+        let mut counts = rate.checkouts.values();
+        counts.any(|statuses| statuses.values().sum::<u32>() > 1)
     };
     rates.retain(ran_again);
     rates
@@ -49,27 +49,27 @@ pub(super) fn rates(cells: &[CellResult]) -> Vec<RateResult> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
     #[test]
     fn what_ran_once_has_no_rate() {
-        let mut cells = vec![
-            cell("once", "base", "crash", "fail"),
-            cell("once", "series", "pass", "pass"),
+        let mut jobs = vec![
+            job("once", "base", "crash", "fail"),
+            job("once", "series", "pass", "pass"),
         ];
         for repetition in 1..=10 {
-            let outcome = if repetition == 4 { "pass" } else { "crash" };
-            cells.push(cell("often", "base", outcome, "fail"));
-            cells.push(cell("often", "series", "pass", "pass"));
+            let status = if repetition == 4 { "pass" } else { "crash" };
+            jobs.push(job("often", "base", status, "fail"));
+            jobs.push(job("often", "series", "pass", "pass"));
         }
-        let rates = rates(&cells);
+        let rates = rates(&jobs);
         let json = serde_json::to_value(&rates).unwrap();
         assert_eq!(
             json,
             serde_json::json!([{
                 "scenario": "often",
-                "profile": "fast",
-                "stacks": {"base": {"crash": 9, "pass": 1}, "series": {"pass": 10}},
+                "config": "fast",
+                "checkouts": {"base": {"crash": 9, "pass": 1}, "series": {"pass": 10}},
             }])
         );
     }

@@ -23,10 +23,10 @@ use crate::content::ContentId;
 use crate::error::Error;
 use crate::kernel::{Kernel, Modules, Toolchain, code, kernel_id};
 use crate::mutant::Mutant;
-use crate::profile::Profile;
-use crate::stack::Stack;
+use crate::config::Config;
+use crate::checkout::Checkout;
 use crate::tree::Tree;
-use crate::worktree::{Witness, WorkTree};
+use crate::worktree::{Stamp, WorkTree};
 
 const OBJECTS_LIMIT: Duration = Duration::from_secs(1800);
 /// Of a header that more objects include, a kernel is built without looking at them.
@@ -38,9 +38,9 @@ pub struct Origin<'a> {
     /// The tree.
     pub tree: &'a Tree,
     /// The series without a mistake.
-    pub series: &'a Stack,
+    pub series: &'a Checkout,
     /// The configuration.
-    pub profile: &'a Profile,
+    pub config: &'a Config,
     /// What compiles them.
     pub toolchain: &'a Toolchain,
     /// Modules, and the folder of those that were built against the series.
@@ -49,7 +49,7 @@ pub struct Origin<'a> {
 
 /// What came of building a mutant.
 #[derive(Clone, Debug)]
-pub enum Birth {
+pub enum MutantBuild {
     /// A kernel, and the folder of its modules if any were wanted.
     Kernel(Box<Kernel>, Option<Utf8PathBuf>),
     /// Its code is the same as that of the series or of another mutant.
@@ -58,13 +58,13 @@ pub enum Birth {
         as_what: String,
     },
     /// It does not compile, or is no part of this kernel.
-    NotBuilt {
+    Unviable {
         /// Why, in a line.
         why: String,
     },
 }
 
-/// Builds mutants of one series and profile.
+/// Builds mutants of one series and config.
 pub struct Nursery<'a> {
     origin: Origin<'a>,
     cache: &'a Cache,
@@ -81,7 +81,7 @@ pub struct Nursery<'a> {
     /// Files of which the objects may not be those of the series.
     stale: BTreeSet<Utf8PathBuf>,
     /// The folder's state as it was left; none, when it is not known what is made.
-    left: Option<Witness>,
+    left: Option<Stamp>,
 }
 
 impl std::fmt::Debug for Nursery<'_> {
@@ -133,7 +133,7 @@ impl<'a> Nursery<'a> {
             }
             nursery.objects.insert(file.to_owned(), made);
         }
-        nursery.left = Some(work.witness()?);
+        nursery.left = Some(work.stamp()?);
         Ok(nursery)
     }
 
@@ -141,18 +141,18 @@ impl<'a> Nursery<'a> {
     ///
     /// # Errors
     /// When the host fails.
-    pub fn build(&mut self, mutant: &Mutant, place: &Utf8Path) -> Result<Birth, Error> {
+    pub fn build(&mut self, mutant: &Mutant, place: &Utf8Path) -> Result<MutantBuild, Error> {
         let begun = Instant::now();
         let touched = self.made_from(mutant.files());
         if touched.as_ref().is_some_and(Vec::is_empty) {
             let why = format!("`{}` is no part of this kernel", mutant.file);
-            return Ok(Birth::NotBuilt { why });
+            return Ok(MutantBuild::Unviable { why });
         }
-        let stack = self.origin.series.mutated(mutant, self.origin.tree);
-        let order = self.order(stack, place);
+        let checkout = self.origin.series.mutated(mutant, self.origin.tree);
+        let order = self.order(checkout, place);
         let work = self.take()?;
         // Whoever had the folder meanwhile left objects of another source.
-        let is_as_left = self.left.take() == Some(work.witness()?);
+        let is_as_left = self.left.take() == Some(work.stamp()?);
         let maker = Maker::begin(&work, &order, self.cache, self.cancel, self.observer)?;
         self.stale.extend(mutant.files().cloned());
         let stale = self.made_from(&self.stale);
@@ -160,44 +160,44 @@ impl<'a> Nursery<'a> {
         let mut is_linked = false;
         if let (Some(stale), Some(touched)) = (few, touched) {
             let made = maker.make_objects(&stale)?;
-            self.left = is_as_left.then(|| work.witness()).transpose()?;
+            self.left = is_as_left.then(|| work.stamp()).transpose()?;
             if let Err(why) = made {
-                return Ok(Birth::NotBuilt { why });
+                return Ok(MutantBuild::Unviable { why });
             }
             if let Some(as_what) = self.same_code(mutant, &touched, &work.objects())? {
-                return Ok(Birth::SameCode { as_what });
+                return Ok(MutantBuild::SameCode { as_what });
             }
             is_linked = is_as_left && maker.link(&stale)?;
         }
         if !is_linked && let Err(why) = maker.until_error(|| maker.compile())? {
             self.left = None;
-            return Ok(Birth::NotBuilt { why });
+            return Ok(MutantBuild::Unviable { why });
         }
         self.stale = mutant.files().cloned().collect();
-        self.left = Some(work.witness()?);
+        self.left = Some(work.stamp()?);
         maker.install_headers()?;
         maker.publish(begun.elapsed().as_secs())?;
         let modules = self.modules(&maker, place)?;
-        let id = kernel_id(&order.stack, self.origin.profile, self.origin.toolchain);
+        let id = kernel_id(&order.checkout, self.origin.config, self.origin.toolchain);
         let lost = || std::io::Error::other("the kernel is not there");
         let kernel = Kernel::load(place, &id, true)
             .ok_or_else(|| Error::host(format!("reading `{place}`"))(lost()))?;
-        Ok(Birth::Kernel(Box::new(kernel), modules))
+        Ok(MutantBuild::Kernel(Box::new(kernel), modules))
     }
 
     fn take(&self) -> Result<WorkTree, Error> {
-        let Origin { tree, profile, .. } = self.origin;
-        WorkTree::take(self.cache, tree, &profile.name, self.cancel, self.observer)
+        let Origin { tree, config, .. } = self.origin;
+        WorkTree::take(self.cache, tree, &config.name, self.cancel, self.observer)
     }
 
-    fn order<'o>(&self, stack: Stack, dir: &'o Utf8Path) -> Order<'o>
+    fn order<'o>(&self, checkout: Checkout, dir: &'o Utf8Path) -> Order<'o>
     where
         'a: 'o,
     {
         Order {
             tree: self.origin.tree,
-            profile: self.origin.profile.of(&stack),
-            stack: Cow::Owned(stack),
+            config: self.origin.config.of(&checkout),
+            checkout: Cow::Owned(checkout),
             dir,
             modules: None,
         }
@@ -271,7 +271,7 @@ impl Maker<'_> {
             .log_to(self.log())
             .deadline("compiling a mutant", OBJECTS_LIMIT);
         self.until_error(|| {
-            self.unfinished
+            self.in_progress
                 .during(|| make.run(self.cancel))?
                 .map(drop)
                 .map_err(|error| self.explain(error, "compile"))
@@ -295,7 +295,7 @@ impl Maker<'_> {
             .make(&[&format!("-j{jobs}"), "bzImage", "build-dir=nowhere"])
             .log_to(self.log())
             .deadline("linking a mutant", OBJECTS_LIMIT);
-        let linked = self.unfinished.during(|| make.run(self.cancel))?;
+        let linked = self.in_progress.during(|| make.run(self.cancel))?;
         if let Err(error) = linked {
             // Whether it is the source's fault, a whole build tells.
             return match error {

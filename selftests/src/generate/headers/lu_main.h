@@ -11,7 +11,7 @@
 
 /* struct lu_options - what was asked for on the command line */
 struct lu_options {
-	unsigned int stage;
+	unsigned int boot;
 	const char *variant;
 	bool help;
 	bool wrong;
@@ -50,10 +50,10 @@ static inline void lu_read_options(int argc, char **argv, struct lu_options *opt
 	memset(options, 0, sizeof(*options));
 	options->argv[options->argc++] = argv[0];
 	while (at < argc && options->argc < LU_ARGS_MAX) {
-		value = lu_option(argv, &at, "--stage", options);
+		value = lu_option(argv, &at, "--boot", options);
 		if (value) {
-			options->stage = (unsigned int)strtoul(value, &end, 10);
-			options->wrong |= !options->stage || *end;
+			options->boot = (unsigned int)strtoul(value, &end, 10);
+			options->wrong |= !options->boot || *end;
 			continue;
 		}
 		value = lu_option(argv, &at, "--variant", options);
@@ -72,36 +72,36 @@ static inline void lu_read_options(int argc, char **argv, struct lu_options *opt
 	options->wrong |= at < argc;
 }
 
-static inline void lu_print_usage(const char *program, unsigned int stages)
+static inline void lu_print_usage(const char *program, unsigned int boots)
 {
 	fprintf(stderr,
-		"Usage: %s [--stage N] [--variant NAME] [--bdf LIST] [option of the harness...]\n"
-		"\t--stage N       run stage N alone, of %u. Before the next stage there is a\n"
+		"Usage: %s [--boot N] [--variant NAME] [--bdf LIST] [option of the harness...]\n"
+		"\t--boot N       run boot N alone, of %u. Before the next boot there is a\n"
 		"\t                kexec: a process is left behind that holds the session for\n"
-		"\t                up to %d seconds. From stage 2 on, a session that\n"
+		"\t                up to %d seconds. From boot 2 on, a session that\n"
 		"\t                was not handed over is a failure, not a skip\n"
 		"\t--variant NAME  only this variant of it\n"
 		"\t--bdf LIST      addresses of the devices, with commas between\n"
 		"\t--help          print this, and the options of the harness\n\n",
-		program, stages, LU_KEEPER_SECS);
+		program, boots, LU_KEEPER_SECS);
 }
 
-/* Chooses one stage, and says to it what lies before and behind it. */
-static inline void lu_choose_stage(struct lu_options *options, const char *fixture,
-				   unsigned int stages)
+/* Chooses one boot, and says to it what lies before and behind it. */
+static inline void lu_choose_boot(struct lu_options *options, const char *fixture,
+				   unsigned int boots)
 {
 	static char name[256];
 
-	if (options->stage < stages)
+	if (options->boot < boots)
 		setenv("LIVEUPDATE_TEST_KEXEC", "1", 1);
-	if (options->stage > 1)
+	if (options->boot > 1)
 		setenv("LIVEUPDATE_TEST_HANDED_OVER", "1", 1);
 	if (options->variant) {
-		snprintf(name, sizeof(name), "%s.%s.stage_%u", fixture, options->variant,
-			 options->stage);
+		snprintf(name, sizeof(name), "%s.%s.boot_%u", fixture, options->variant,
+			 options->boot);
 		options->argv[options->argc++] = (char *)"-r";
 	} else {
-		snprintf(name, sizeof(name), "stage_%u", options->stage);
+		snprintf(name, sizeof(name), "boot_%u", options->boot);
 		options->argv[options->argc++] = (char *)"-t";
 	}
 	options->argv[options->argc++] = name;
@@ -122,8 +122,8 @@ static inline bool lu_has_variant(const char *name)
 	return false;
 }
 
-/* What main() does in a program with one @fixture of so many @stages. */
-static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int stages)
+/* What main() does in a program with one @fixture of so many @boots. */
+static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int boots)
 {
 	struct lu_options options;
 
@@ -132,19 +132,19 @@ static inline int lu_main(int argc, char **argv, const char *fixture, unsigned i
 		fprintf(stderr, "%s has no variant %s\n", argv[0], options.variant);
 		options.wrong = true;
 	}
-	if (options.wrong || options.stage > stages || options.help) {
-		lu_print_usage(argv[0], stages);
+	if (options.wrong || options.boot > boots || options.help) {
+		lu_print_usage(argv[0], boots);
 		options.argv[1] = (char *)"-h";
 		argc = test_harness_run(2, options.argv);
 		return options.help ? argc : KSFT_FAIL;
 	}
-	if (options.stage) {
-		lu_choose_stage(&options, fixture, stages);
-	} else if (stages > 1 && !getenv("LIVEUPDATE_TEST_KEXEC") &&
+	if (options.boot) {
+		lu_choose_boot(&options, fixture, boots);
+	} else if (boots > 1 && !getenv("LIVEUPDATE_TEST_KEXEC") &&
 		   !getenv("LIVEUPDATE_TEST_HANDED_OVER")) {
-		/* Without a kexec, no stage can show what the test claims. */
+		/* Without a kexec, no boot can show what the test claims. */
 		ksft_print_header();
-		ksft_exit_skip("needs a kexec after each stage but the last, see --stage\n");
+		ksft_exit_skip("needs a kexec after each boot but the last, see --boot\n");
 	} else if (options.variant) {
 		options.argv[options.argc++] = (char *)"-v";
 		options.argv[options.argc++] = (char *)options.variant;

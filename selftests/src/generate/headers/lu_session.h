@@ -163,7 +163,7 @@ static inline int lu_retrieve_unanswered(struct lu_test *lu, const char *name)
 
 /*
  * Returns true when a session that was not found means that no kernel before
- * this one ran the stage before. Whoever arranges the kexec sets
+ * this one ran the boot before. Whoever arranges the kexec sets
  * LIVEUPDATE_TEST_HANDED_OVER, and then a session that is lost is a failure.
  */
 static inline bool lu_nothing_handed_over(int ret)
@@ -172,8 +172,8 @@ static inline bool lu_nothing_handed_over(int ret)
 }
 
 /*
- * Returns true when nobody says that a kernel before this one ran the stage before:
- * for a stage that does not begin with a session of that kernel.
+ * Returns true when nobody says that a kernel before this one ran the boot before:
+ * for a boot that does not begin with a session of that kernel.
  */
 static inline bool lu_is_first_kernel(void)
 {

@@ -48,7 +48,7 @@
 #define LU_GROUP	"liveupdate_pci"
 #define LU_INSTANCE	LU_TRACING "/instances/" LU_GROUP
 #define LU_RCU_EXPEDITED	"/sys/kernel/rcu_expedited"
-#define LU_HOLD_FILE	"/sys/kernel/debug/hold_point"
+#define LU_SYNC_FILE	"/sys/kernel/debug/sync_point"
 #define LU_FAILSLAB	"/sys/kernel/debug/failslab"
 #define LU_FAIL_NTH	"/proc/thread-self/fail-nth"
 #define LU_WCHAN	"/proc/self/wchan"
@@ -77,7 +77,7 @@
 #define LU_PROCESS_SECS	30
 /* The kernel has measured its clock. */
 #define LU_CLOCK_SECS	20
-/* A thread arrives at its hold point. */
+/* A thread arrives at its sync point. */
 #define LU_HOLD_SECS	20
 /* A thread that was let go ends, and so do the two of a race. */
 #define LU_THREAD_SECS	30
@@ -186,8 +186,8 @@ struct lu_needs {
 	bool kexec;
 	unsigned int nr_probes;
 	const char *const *probe;
-	unsigned int nr_hold_points;
-	const char *const *hold_point;
+	unsigned int nr_sync_points;
+	const char *const *sync_point;
 };
 
 static inline const char *lu_result(int ret)

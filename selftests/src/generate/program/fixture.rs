@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The fixture of a family's program: what a test has open, what it needs, how it
+//! The fixture of a scenario_file's program: what a test has open, what it needs, how it
 //! begins and ends, and its variants.
 
 use super::super::c::{Call, Head, Node, line, string};
@@ -7,13 +7,13 @@ use super::super::call::{LU, made, target};
 use super::super::expect::{INTERLEAVING, check};
 use super::super::needs::Needs;
 use super::super::variants::only_for;
-use crate::scenario::{Action, Family};
+use crate::scenario::{Action, ScenarioFile};
 
 /// The kernel functions that are probed in any variant: whose calls are counted, and at
 /// which a task is held.
-pub(super) fn functions_of_kernel(family: &Family) -> Vec<Node> {
-    let mut nodes = list("probed", &probed_functions(family));
-    nodes.extend(list("hold_points", &hold_points(family)));
+pub(super) fn functions_of_kernel(scenario_file: &ScenarioFile) -> Vec<Node> {
+    let mut nodes = list("probed", &probed_functions(scenario_file));
+    nodes.extend(list("sync_points", &sync_points(scenario_file)));
     nodes
 }
 
@@ -35,9 +35,9 @@ fn list(array: &str, names: &[impl AsRef<str>]) -> Vec<Node> {
     ]
 }
 
-fn probed_functions(family: &Family) -> Vec<&str> {
+fn probed_functions(scenario_file: &ScenarioFile) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for name in family
+    for name in scenario_file
         .variants
         .iter()
         .flat_map(|one| one.probed_functions())
@@ -49,9 +49,9 @@ fn probed_functions(family: &Family) -> Vec<&str> {
     names
 }
 
-fn hold_points(family: &Family) -> Vec<String> {
+fn sync_points(scenario_file: &ScenarioFile) -> Vec<String> {
     let mut points = Vec::new();
-    for action in actions(family) {
+    for action in actions(scenario_file) {
         if let Action::Hold { at, .. } = action {
             let point = at.to_string();
             if !points.contains(&point) {
@@ -62,9 +62,9 @@ fn hold_points(family: &Family) -> Vec<String> {
     points
 }
 
-pub(super) fn fixture(family: &Family) -> Vec<Node> {
-    let fixture = family.first().identifier();
-    let objects = objects(family);
+pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
+    let fixture = scenario_file.first().identifier();
+    let objects = objects(scenario_file);
     let mut fields = vec![line("struct lu_test lu;")];
     fields.extend(
         objects
@@ -79,9 +79,9 @@ pub(super) fn fixture(family: &Family) -> Vec<Node> {
         },
         Node::Blank,
     ];
-    nodes.extend(fixture_variants(family, &fixture));
+    nodes.extend(fixture_variants(scenario_file, &fixture));
     let mut teardown = Vec::new();
-    if actions(family).any(|action| matches!(action, Action::Hold { .. })) {
+    if actions(scenario_file).any(|action| matches!(action, Action::Hold { .. })) {
         // A held task may own a lock that closing needs. A test that ended early has not
         // checked for how long the task was held.
         let let_go = Call::new("lu_let_go", [LU]).text();
@@ -100,7 +100,7 @@ pub(super) fn fixture(family: &Family) -> Vec<Node> {
     nodes.extend([
         Node::Block {
             head: Head::Own(format!("FIXTURE_SETUP({fixture})")),
-            body: setup(family, &objects),
+            body: setup(scenario_file, &objects),
             tail: "",
         },
         Node::Blank,
@@ -113,10 +113,10 @@ pub(super) fn fixture(family: &Family) -> Vec<Node> {
     nodes
 }
 
-fn setup(family: &Family, objects: &[(&str, bool)]) -> Vec<Node> {
-    let needs: Vec<Needs> = family.variants.iter().map(Needs::of).collect();
-    let probes = !probed_functions(family).is_empty();
-    let holds = !hold_points(family).is_empty();
+fn setup(scenario_file: &ScenarioFile, objects: &[(&str, bool)]) -> Vec<Node> {
+    let needs: Vec<Needs> = scenario_file.variants.iter().map(Needs::of).collect();
+    let probes = !probed_functions(scenario_file).is_empty();
+    let holds = !sync_points(scenario_file).is_empty();
     let mut body = vec![
         Node::Block {
             head: Head::Inline("struct lu_needs needs =".to_owned()),
@@ -133,14 +133,14 @@ fn setup(family: &Family, objects: &[(&str, bool)]) -> Vec<Node> {
     );
     for (only, members) in Needs::of_some(&needs) {
         let nodes = vec![line(format!("needs.{only} = true;"))];
-        body.extend(only_for(family, &members, nodes));
+        body.extend(only_for(scenario_file, &members, nodes));
     }
     body.push(
         Call::new("lu_setup", [LU, "&needs"])
             .assigned_to("lacking")
             .into(),
     );
-    if family.first().stages.len() > 1 {
+    if scenario_file.first().boots.len() > 1 {
         // What was there before the kexec, and is not now, is lost.
         body.push(Node::Block {
             head: Head::Call(Call::new(
@@ -156,8 +156,8 @@ fn setup(family: &Family, objects: &[(&str, bool)]) -> Vec<Node> {
     body
 }
 
-fn fixture_variants(family: &Family, fixture: &str) -> Vec<Node> {
-    let parameters = &family.first().values;
+fn fixture_variants(scenario_file: &ScenarioFile, fixture: &str) -> Vec<Node> {
+    let parameters = &scenario_file.first().values;
     if parameters.is_empty() {
         return Vec::new();
     }
@@ -172,7 +172,7 @@ fn fixture_variants(family: &Family, fixture: &str) -> Vec<Node> {
         },
         Node::Blank,
     ];
-    for variant in &family.variants {
+    for variant in &scenario_file.variants {
         let name = variant.variant().unwrap_or_default().replace('-', "_");
         let values = variant.values.iter();
         let fields = values.map(|(name, value)| line(format!(".{name} = {},", string(value))));
@@ -188,15 +188,15 @@ fn fixture_variants(family: &Family, fixture: &str) -> Vec<Node> {
     nodes
 }
 
-fn actions(family: &Family) -> impl Iterator<Item = &Action> {
-    family.variants.iter().flat_map(|one| one.actions())
+fn actions(scenario_file: &ScenarioFile) -> impl Iterator<Item = &Action> {
+    scenario_file.variants.iter().flat_map(|one| one.actions())
 }
 
 /// All files, sessions, users and processes, in the order in which they are made, and
 /// whether they are processes.
-fn objects(family: &Family) -> Vec<(&str, bool)> {
+fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
     let mut objects: Vec<(&str, bool)> = Vec::new();
-    for step in family.variants.iter().flat_map(|one| one.steps()) {
+    for step in scenario_file.variants.iter().flat_map(|one| one.steps()) {
         // What must fail makes nothing.
         let makes = target(step).is_some_and(|target| target.starts_with("self->"));
         let inner = match &step.action {

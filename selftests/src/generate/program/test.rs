@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The tests of a family's program, one a stage: its variables, one paragraph a step,
+//! The tests of a scenario_file's program, one a boot: its variables, one paragraph a step,
 //! and what is kept for the next kernel.
 
 use super::super::c::{Call, Head, Node, line};
@@ -8,29 +8,29 @@ use super::super::expect::check;
 use super::super::step::{Paragraph, Place, paragraph};
 use super::super::variants::{grouped, only_for};
 use super::super::{harness_timeout_secs, test_name};
-use crate::scenario::{Action, Family, Returns, Stage, Step};
+use crate::scenario::{Action, ScenarioFile, Returns, Boot, Step};
 
-/// One stage: the functions of its threads, and its test.
-pub(super) fn test(family: &Family, index: usize) -> Vec<Node> {
-    let first = family.first();
+/// One boot: the functions of its threads, and its test.
+pub(super) fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
+    let first = scenario_file.first();
     let fixture = first.identifier();
-    let stage = &first.stages[index];
+    let boot = &first.boots[index];
     let (mut functions, mut steps) = (Vec::new(), Vec::new());
-    for number in numbers(family, index) {
-        let (more, body) = paragraphs(family, index, number, &fixture);
+    for number in numbers(scenario_file, index) {
+        let (more, body) = paragraphs(scenario_file, index, number, &fixture);
         functions.extend(more);
         steps.push(Node::Blank);
         steps.extend(body);
     }
-    let mut body = declarations(family, index);
-    let begins_anew = |one: &Stage| {
+    let mut body = declarations(scenario_file, index);
+    let begins_anew = |one: &Boot| {
         let retrieves = |step: &Step| {
             matches!(step.action, Action::RetrieveSession { .. }) && step.returns == Returns::Ok
         };
         one.number > 1 && !one.steps.first().is_some_and(retrieves)
     };
-    let mut stages = family.variants.iter().map(|one| &one.stages[index]);
-    if stages.any(begins_anew) {
+    let mut boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    if boots.any(begins_anew) {
         body.extend([
             Node::Blank,
             line("if (lu_is_first_kernel())"),
@@ -38,18 +38,18 @@ pub(super) fn test(family: &Family, index: usize) -> Vec<Node> {
         ]);
     }
     let looks_for_leaks = |step: &Step| matches!(step.action, Action::CheckLeaks);
-    let mut stages = family.variants.iter().map(|one| &one.stages[index]);
-    if stages.any(|stage| stage.steps.iter().any(looks_for_leaks)) {
+    let mut boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    if boots.any(|boot| boot.steps.iter().any(looks_for_leaks)) {
         body.extend([Node::Blank, Call::new("lu_leaks_begin", [LU]).into()]);
     }
     body.extend(steps);
-    if stage.number < first.stages.len() {
+    if boot.number < first.boots.len() {
         body.extend(kept_for_the_next());
     }
     let head = format!(
         "TEST_F_TIMEOUT({fixture}, {}, {})",
-        test_name(stage.number),
-        harness_timeout_secs(family)
+        test_name(boot.number),
+        harness_timeout_secs(scenario_file)
     );
     functions.push(Node::Block {
         head: Head::Own(head),
@@ -59,10 +59,10 @@ pub(super) fn test(family: &Family, index: usize) -> Vec<Node> {
     functions
 }
 
-fn numbers(family: &Family, index: usize) -> Vec<usize> {
-    let stages = family.variants.iter().map(|one| &one.stages[index]);
-    let mut numbers: Vec<usize> = stages
-        .flat_map(|stage| stage.steps.iter().map(|step| step.number))
+fn numbers(scenario_file: &ScenarioFile, index: usize) -> Vec<usize> {
+    let boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    let mut numbers: Vec<usize> = boots
+        .flat_map(|boot| boot.steps.iter().map(|step| step.number))
         .collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -71,20 +71,20 @@ fn numbers(family: &Family, index: usize) -> Vec<usize> {
 
 /// What the step of this number is, in all variants.
 fn paragraphs(
-    family: &Family,
+    scenario_file: &ScenarioFile,
     index: usize,
     number: usize,
     fixture: &str,
 ) -> (Vec<Node>, Vec<Node>) {
-    let of_variant = |stage: &Stage| -> Option<Step> {
-        stage
+    let of_variant = |boot: &Boot| -> Option<Step> {
+        boot
             .steps
             .iter()
             .find(|step| step.number == number)
             .cloned()
     };
-    let stages = family.variants.iter().map(|one| &one.stages[index]);
-    let groups = grouped(stages.map(of_variant).collect());
+    let boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    let groups = grouped(boots.map(of_variant).collect());
     let (mut functions, mut body) = (Vec::new(), Vec::new());
     for (at, (step, members)) in groups.iter().enumerate() {
         let suffix = if groups.len() > 1 {
@@ -94,7 +94,7 @@ fn paragraphs(
         };
         let place = Place {
             fixture,
-            stage: &family.variants[members[0]].stages[index],
+            boot: &scenario_file.variants[members[0]].boots[index],
             suffix: &suffix,
         };
         let Paragraph {
@@ -102,7 +102,7 @@ fn paragraphs(
             body: nodes,
         } = paragraph(&place, step);
         functions.extend(more);
-        body.extend(only_for(family, members, nodes));
+        body.extend(only_for(scenario_file, members, nodes));
     }
     (functions, body)
 }
@@ -111,7 +111,7 @@ fn kept_for_the_next() -> Vec<Node> {
     vec![
         Node::Blank,
         Node::Comment(
-            "The next stage runs in another kernel: hold all that is open until then, \
+            "The next boot runs in another kernel: hold all that is open until then, \
              if one follows."
                 .to_owned(),
         ),
@@ -127,14 +127,14 @@ fn kept_for_the_next() -> Vec<Node> {
     ]
 }
 
-/// The variables that the stage's steps use, in any variant.
-fn declarations(family: &Family, index: usize) -> Vec<Node> {
-    let stages: Vec<&Stage> = family
+/// The variables that the boot's steps use, in any variant.
+fn declarations(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
+    let boots: Vec<&Boot> = scenario_file
         .variants
         .iter()
-        .map(|one| &one.stages[index])
+        .map(|one| &one.boots[index])
         .collect();
-    let any = |fits: &dyn Fn(&Step) -> bool| stages.iter().any(|stage| stage.all_steps().any(fits));
+    let any = |fits: &dyn Fn(&Step) -> bool| boots.iter().any(|boot| boot.all_steps().any(fits));
     let reads_text = |step: &Step| {
         matches!(
             step.action,
@@ -142,7 +142,7 @@ fn declarations(family: &Family, index: usize) -> Vec<Node> {
         )
     };
     let uses_ret = |step: &Step| target(step).is_some_and(|target| target == "ret");
-    let follows = index + 1 < family.first().stages.len();
+    let follows = index + 1 < scenario_file.first().boots.len();
     let mut nodes = Vec::new();
     if any(&reads_text) {
         nodes.push(line("char contents[1100];"));

@@ -69,7 +69,7 @@ fn an_unended_splat_swallows_no_other() {
 }
 
 #[test]
-fn a_complaint_inside_another_is_found() {
+fn a_report_inside_another_is_found() {
     let warning = "------------[ cut here ]------------\npci 1: gone\n\
         WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\nCall Trace:\n";
     let end = " </TASK>\n---[ end trace 0 ]---\n";
@@ -147,11 +147,11 @@ fn the_stations_of_one_oops_are_one_splat() {
 }
 
 #[test]
-fn complaints_of_other_makes_are_splats() {
+fn reports_of_other_makes_are_splats() {
     let text = "BUG kmalloc-64 (Tainted: G    B  ): Poison overwritten\n </TASK>\n\
         INFO: trying to register non-static key.\n </TASK>\n\
         kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n\
-        kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)\n\
+        kmemleak: Kernel memory leak self_check initialized (mem pool available: 15000)\n\
         BUG reports go to the list\n";
     insta::assert_snapshot!(titles(text).join("\n"), @r"
     BUG: BUG kmalloc-64, Poison overwritten
@@ -194,7 +194,7 @@ fn a_report_and_the_warn_that_it_makes_are_one() {
     let found = &bare(list).splats;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].class, SplatClass::ListCorruption);
-    // Not at once: two complaints.
+    // Not at once: two reports.
     assert_eq!(
         titles(&format!("BUG: key 1 has not been registered!\nx\n{warn}")).len(),
         2
@@ -246,7 +246,7 @@ fn a_panic_is_whole_when_the_kernel_has_said_its_last() {
 fn locks_held_are_a_list_without_a_stack() {
     let text = "WARNING: lock held when returning to user space!\n7.3.4 #4 Not tainted\n-------\n\
         a/77 is leaving the kernel with locks still held!\n1 lock held by a/77:\n \
-        #0: ffff (l){+.+.}-{4:4}, at: f+0x1/0x2 [canary]\nafter\n";
+        #0: ffff (l){+.+.}-{4:4}, at: f+0x1/0x2 [fault]\nafter\n";
     let log = bare(text);
     assert_eq!((log.splats.len(), log.splats[0].lines.len()), (1, 6));
     assert!(log.splats[0].is_whole);
@@ -261,7 +261,7 @@ fn a_stall_goes_on_behind_its_first_stack() {
          rcu: RCU grace-period kthread stack dump:\ntask:rcu_preempt state:R\n{stack}after\n\
          INFO: task a:7 blocked for more than 30 seconds.\ntask:a state:D\n{stack}\
          INFO: task a:7 is blocked on a mutex likely owned by task b:8.\ntask:b state:S\n{stack}\n\
-         Showing all locks held in the system:\n1 lock held by b/8:\n #0: ffff (l){{+.+.}}-{{4:4}}, at: f+0x1/0x2\n\
+         Injection all locks held in the system:\n1 lock held by b/8:\n #0: ffff (l){{+.+.}}-{{4:4}}, at: f+0x1/0x2\n\
          \n=============================================\n\nafter\n"
     );
     let log = bare(&text);
@@ -272,7 +272,7 @@ fn a_stall_goes_on_behind_its_first_stack() {
 }
 
 #[test]
-fn what_announces_a_complaint_is_part_of_it() {
+fn what_announces_a_report_is_part_of_it() {
     let warn = "------------[ cut here ]------------\nlist_del corruption. prev is bad\n\
         WARNING: lib/list_debug.c:62 at f+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
     let object = " 4-page vmalloc region starting at 0x1 allocated at g+0x1/0x2\n";
@@ -282,7 +282,7 @@ fn what_announces_a_complaint_is_part_of_it() {
     assert!(log.splats[0].says("allocated at g"));
     assert_eq!(log.splats[0].class, SplatClass::ListCorruption);
     let slab = "[Poison overwritten] 0x1-0x2 @offset=16. First byte 0x1 instead of 0x6b\n\
-        =====================\nBUG canary (Not tainted): Object corrupt\n </TASK>\n";
+        =====================\nBUG fault (Not tainted): Object corrupt\n </TASK>\n";
     let log = bare(slab);
     assert!(log.splats[0].says("Poison overwritten") && log.splats[0].lines.len() == 3);
 }

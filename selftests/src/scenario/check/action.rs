@@ -18,7 +18,7 @@ struct Verb<'a> {
     key: &'static str,
     subject: At<String>,
     returns: &'a Returns,
-    stage: usize,
+    boot: usize,
 }
 
 impl Verb<'_> {
@@ -38,12 +38,12 @@ impl Checker<'_> {
         raw: &mut RawStep,
         place: Place,
         number: usize,
-        stage: usize,
+        boot: usize,
         returns: &Returns,
         part: Part,
     ) -> Checked<Action> {
         self.one_action(raw, place)?;
-        if let Some(action) = self.nesting(raw, number, stage, part)? {
+        if let Some(action) = self.nesting(raw, number, boot, part)? {
             return Ok(action);
         }
         let Some((key, subject)) = plain(raw) else {
@@ -54,7 +54,7 @@ impl Checker<'_> {
             key,
             subject,
             returns,
-            stage,
+            boot,
         };
         if let Some(action) = self.session_action(&verb, raw)? {
             return Ok(action);

@@ -6,7 +6,7 @@ use crate::input::Place;
 use crate::klog::SplatClass;
 use crate::scenario::names::bad_scenario_name;
 use crate::scenario::raw::{RawScenario, RawSplat};
-use crate::scenario::{ExpectedSplat, STAGE_TIMEOUT_SECS, Scenario};
+use crate::scenario::{ExpectedSplat, BOOT_TIMEOUT_SECS, Scenario};
 use crate::yaml::At;
 
 impl Checker<'_> {
@@ -41,20 +41,20 @@ impl Checker<'_> {
 
     pub(super) fn timeout(&self, timeout: Option<&At<u64>>) -> Checked<u64> {
         match timeout {
-            None => Ok(STAGE_TIMEOUT_SECS),
+            None => Ok(BOOT_TIMEOUT_SECS),
             Some(secs) if (1..=3600).contains(&secs.value) => Ok(secs.value),
             Some(secs) => {
-                Err(self.wrong(secs.place, "a stage takes between 1 and 3600 seconds", None))
+                Err(self.wrong(secs.place, "a boot takes between 1 and 3600 seconds", None))
             }
         }
     }
 
-    /// A kexec leaves no guest as it was, nor does a complaint of its kernel.
+    /// A kexec leaves no guest as it was, nor does a report of its kernel.
     pub(super) fn leaves_no_trace(&self, raw: &RawScenario) -> Checked<bool> {
         let Some(said) = raw.leaves_no_trace.as_ref().filter(|said| said.value) else {
             return Ok(false);
         };
-        let why = match (raw.stages.len(), raw.splats.is_empty()) {
+        let why = match (raw.boots.len(), raw.splats.is_empty()) {
             (1, true) => return Ok(true),
             (1, false) => "a kernel that complained is not as it was before",
             _ => "a kexec leaves another kernel behind",
@@ -64,34 +64,34 @@ impl Checker<'_> {
     }
 
     /// A scenario that must fail somewhere says at which step, and no other does.
-    pub(super) fn teeth(&self, scenario: &Scenario, name: Place) -> Checked<()> {
-        let bites = scenario.steps().find(|step| step.teeth);
-        match (scenario.fails_without.is_empty(), bites) {
+    pub(super) fn fails_first(&self, scenario: &Scenario, name: Place) -> Checked<()> {
+        let fails_first = scenario.steps().find(|step| step.fails_first);
+        match (scenario.fails_without.is_empty(), fails_first) {
             (true, Some(step)) => Err(self.wrong(
                 step.place,
-                "a step has teeth, but nothing is said to be without the series",
+                "a step has fails_first, but nothing is said to be without the series",
                 Some("name the series in `fails_without`".to_owned()),
             )),
             (false, None) => Err(self.wrong(
                 name,
-                "it must fail without a series, but no step has teeth",
-                Some("say `teeth: true` at the step that goes wrong first then".to_owned()),
+                "it must fail without a series, but no step has fails_first",
+                Some("say `fails_first: true` at the step that goes wrong first then".to_owned()),
             )),
             _ => Ok(()),
         }
     }
 
-    /// A finding, like what brought a fault, is about a series that mends it.
+    /// A finding, like what brought a fault, is about a series that fixes it.
     pub(super) fn finding(&self, raw: &RawScenario) -> Checked<()> {
         if !raw.fails_without.is_empty() {
             return Ok(());
         }
-        let hint = Some("name the series that mends it in `fails_without`".to_owned());
+        let hint = Some("name the series that fixes it in `fails_without`".to_owned());
         if let Some(text) = &raw.known_finding {
-            return Err(self.wrong(text.place, "a finding that nothing is said to mend", hint));
+            return Err(self.wrong(text.place, "a finding that nothing is said to fix", hint));
         }
         if let Some(first) = raw.fails_since.first() {
-            return Err(self.wrong(first.place, "a fault that nothing is said to mend", hint));
+            return Err(self.wrong(first.place, "a fault that nothing is said to fix", hint));
         }
         Ok(())
     }
@@ -100,17 +100,17 @@ impl Checker<'_> {
         match raw.fails_with.first() {
             Some(first) if raw.fails_without.is_empty() => Err(self.wrong(
                 first.place,
-                "a complaint may come, but nothing is said to be without the series",
+                "a report may come, but nothing is said to be without the series",
                 Some("name the series in `fails_without`, or use `splats`".to_owned()),
             )),
             _ => raw.fails_with.iter().map(|word| self.class(word)).collect(),
         }
     }
 
-    pub(super) fn splats(&self, raw: &[RawSplat], stages: usize) -> Checked<Vec<ExpectedSplat>> {
+    pub(super) fn splats(&self, raw: &[RawSplat], boots: usize) -> Checked<Vec<ExpectedSplat>> {
         let mut splats = Vec::new();
         for splat in raw {
-            let checked = self.splat(splat, stages)?;
+            let checked = self.splat(splat, boots)?;
             if self.is_when(&splat.when)? {
                 splats.push(checked);
             }
@@ -118,16 +118,16 @@ impl Checker<'_> {
         Ok(splats)
     }
 
-    fn splat(&self, raw: &RawSplat, stages: usize) -> Checked<ExpectedSplat> {
+    fn splat(&self, raw: &RawSplat, boots: usize) -> Checked<ExpectedSplat> {
         let class = self.class(&raw.class)?;
-        let stage = raw.stage.as_ref().map_or(1, |stage| stage.value);
+        let boot = raw.boot.as_ref().map_or(1, |boot| boot.value);
         if let Some(at) = raw
-            .stage
+            .boot
             .as_ref()
-            .filter(|stage| stage.value == 0 || stage.value > stages)
+            .filter(|boot| boot.value == 0 || boot.value > boots)
         {
-            let message = format!("unknown stage {}: there are {stages}", at.value);
-            let hint = Some("stages are counted from 1, in the order of `stages`".to_owned());
+            let message = format!("unknown boot {}: there are {boots}", at.value);
+            let hint = Some("boots are counted from 1, in the order of `boots`".to_owned());
             return Err(self.wrong(at.place, message, hint));
         }
         if raw.text.value.is_empty() {
@@ -137,7 +137,7 @@ impl Checker<'_> {
             class,
             text: raw.text.value.clone(),
             count: self.bounds(raw.count, raw.min, raw.max, raw.text.place)?,
-            stage,
+            boot,
             because: raw.because.clone(),
         })
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The names of a scenario: what each stands for, and in which stage it is known.
+//! The names of a scenario: what each stands for, and in which boot it is known.
 
 use super::{Checked, Checker};
 use crate::input::Place;
@@ -87,8 +87,8 @@ impl Checker<'_> {
         if matches!(returns, Returns::Errno(_)) {
             return Ok(name.value);
         }
-        // Closed, or of an earlier stage.
-        let is_gone = !self.in_stage.contains(&name.value);
+        // Closed, or of an earlier boot.
+        let is_gone = !self.in_boot.contains(&name.value);
         let again = is_gone && self.objects.get(&name.value) == Some(&kind);
         if self.objects.contains_key(&name.value) && !again {
             let hint = Some("give each object of the scenario a name of its own".to_owned());
@@ -97,11 +97,11 @@ impl Checker<'_> {
         }
         self.objects.insert(name.value.clone(), kind);
         self.closed.retain(|closed| *closed != name.value);
-        self.in_stage.push(name.value.clone());
+        self.in_boot.push(name.value.clone());
         Ok(name.value)
     }
 
-    /// An object that exists in this stage and is of one of `kinds`.
+    /// An object that exists in this boot and is of one of `kinds`.
     pub(super) fn object(&self, name: &At<String>, kinds: &[Kind]) -> Checked<String> {
         let fits = |known: &&String| {
             self.objects
@@ -109,7 +109,7 @@ impl Checker<'_> {
                 .is_some_and(|kind| kinds.contains(kind))
         };
         let known: Vec<&str> = self
-            .in_stage
+            .in_boot
             .iter()
             .filter(fits)
             .map(String::as_str)
@@ -129,9 +129,9 @@ impl Checker<'_> {
                 Err(self.wrong(name.place, format!("`{}` was closed", name.value), hint))
             }
             Some(_) => {
-                let hint = Some("retrieve it in this stage first".to_owned());
+                let hint = Some("retrieve it in this boot first".to_owned());
                 let message = format!(
-                    "`{}` belongs to an earlier stage, or to a process",
+                    "`{}` belongs to an earlier boot, or to a process",
                     name.value
                 );
                 Err(self.wrong(name.place, message, hint))
@@ -150,12 +150,12 @@ impl Checker<'_> {
         self.object(&name, &[Kind::Session])
     }
 
-    /// An object that an earlier stage made and this one takes over, under the same
+    /// An object that an earlier boot made and this one takes over, under the same
     /// name. One that is not expected to be there may have any name.
     pub(super) fn handed_over(
         &mut self,
         name: &At<String>,
-        stage: usize,
+        boot: usize,
         kinds: &[Kind],
         returns: &Returns,
     ) -> Checked<()> {
@@ -165,30 +165,30 @@ impl Checker<'_> {
                 Some(reason) => Err(self.wrong(name.place, reason, None)),
             };
         }
-        if stage == 1 {
-            let message = "nothing was handed over to the first stage";
-            let hint = Some("a kexec lies between two entries of `stages`".to_owned());
+        if boot == 1 {
+            let message = "nothing was handed over to the first boot";
+            let hint = Some("a kexec lies between two entries of `boots`".to_owned());
             return Err(self.wrong(name.place, message, hint));
         }
         let fits = |kind: &Kind| kinds.contains(kind);
         if !self.objects.get(&name.value).is_some_and(fits) {
             let of_kind = self.objects.iter().filter(|(_, kind)| fits(kind));
             let known: Vec<&str> = of_kind.map(|(name, _)| name.as_str()).collect();
-            return Err(self.unknown("object of an earlier stage", name, known));
+            return Err(self.unknown("object of an earlier boot", name, known));
         }
         Ok(())
     }
 
-    /// Makes known in this stage what an earlier one made.
+    /// Makes known in this boot what an earlier one made.
     pub(super) fn take_over(&mut self, name: &str) {
-        if !self.in_stage.iter().any(|known| known == name) {
-            self.in_stage.push(name.to_owned());
+        if !self.in_boot.iter().any(|known| known == name) {
+            self.in_boot.push(name.to_owned());
         }
     }
 
     /// What a process takes over is known to it alone.
     pub(super) fn give_away(&mut self, name: &str) {
-        self.in_stage.retain(|known| known != name);
+        self.in_boot.retain(|known| known != name);
     }
 
     /// What is closed can be made again.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Steps: from what is written to what is done in order. A race with a hold point
+//! Steps: from what is written to what is done in order. A race with a sync point
 //! becomes several: one that comes to stand still, those that are done meanwhile, and
 //! the first one's end.
 
@@ -7,7 +7,7 @@ use super::{Checked, Checker};
 use crate::input::Place;
 use crate::scenario::raw::{RawSetup, RawStep};
 use crate::scenario::reference::owners;
-use crate::scenario::{Action, HoldPoint, Returns, Step};
+use crate::scenario::{Action, SyncPoint, Returns, Step};
 use crate::yaml::At;
 
 /// Most repetitions of a step.
@@ -16,8 +16,8 @@ const TIMES_MAX: u64 = 10_000;
 /// What a step is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Of its stage.
-    Stage,
+    /// Of its boot.
+    Boot,
     /// Of what is done while another stands still.
     Meanwhile,
     /// Of what is repeated.
@@ -75,7 +75,7 @@ impl Checker<'_> {
         let mut steps = Vec::new();
         for (place, value) in written {
             let step = At { value, place };
-            steps.push(self.step(steps.len() + 1, 1, &step, Part::Stage)?);
+            steps.push(self.step(steps.len() + 1, 1, &step, Part::Boot)?);
         }
         Ok(steps)
     }
@@ -85,7 +85,7 @@ impl Checker<'_> {
     pub(super) fn steps(
         &mut self,
         number: &mut usize,
-        stage: usize,
+        boot: usize,
         raw: &At<RawStep>,
     ) -> Checked<Vec<Step>> {
         let begin = *number;
@@ -101,9 +101,9 @@ impl Checker<'_> {
         if !self.is_when(&step.when)? {
             return Ok(Vec::new());
         }
-        match (&step.race, &step.hold_at) {
-            (Some(race), Some(at)) => self.held_race(begin, stage, raw, race, at),
-            _ => Ok(vec![self.step(begin, stage, raw, Part::Stage)?]),
+        match (&step.race, &step.sync_point) {
+            (Some(race), Some(at)) => self.held_race(begin, boot, raw, race, at),
+            _ => Ok(vec![self.step(begin, boot, raw, Part::Boot)?]),
         }
     }
 
@@ -111,7 +111,7 @@ impl Checker<'_> {
     pub(super) fn step(
         &mut self,
         number: usize,
-        stage: usize,
+        boot: usize,
         raw: &At<RawStep>,
         part: Part,
     ) -> Checked<Step> {
@@ -127,7 +127,7 @@ impl Checker<'_> {
         }
         self.one_return(&rest)?;
         let mut returns = self.returns(rest.returns.as_ref())?;
-        let action = self.action(&mut rest, raw.place, number, stage, &returns, part)?;
+        let action = self.action(&mut rest, raw.place, number, boot, &returns, part)?;
         if let (Action::Race { .. }, Some(race)) = (&action, &raw.value.race) {
             returns = self.returns(race.value.returns.as_ref())?;
         }
@@ -150,7 +150,7 @@ impl Checker<'_> {
             calls,
             order,
             log,
-            teeth: rest.teeth,
+            fails_first: rest.fails_first,
             because: rest.because,
             place: raw.place,
         })
@@ -160,25 +160,25 @@ impl Checker<'_> {
     fn held_race(
         &mut self,
         number: usize,
-        stage: usize,
+        boot: usize,
         raw: &At<RawStep>,
         race: &At<Box<RawStep>>,
         at: &At<String>,
     ) -> Checked<Vec<Step>> {
         self.one_return(&raw.value)?;
         let returns = self.returns(race.value.returns.as_ref())?;
-        let action = self.inner(race, stage)?;
+        let action = self.inner(race, boot)?;
         let hold = Step {
             number,
             action: Action::Hold {
                 action: Box::new(action.clone()),
-                at: self.hold_point(at)?,
+                at: self.sync_point(at)?,
             },
             returns: Returns::Ok,
             calls: Vec::new(),
             order: Vec::new(),
             log: Vec::new(),
-            teeth: false,
+            fails_first: false,
             because: raw.value.because.clone(),
             place: raw.place,
         };
@@ -187,7 +187,7 @@ impl Checker<'_> {
             let hint = Some("say in `meanwhile` what is done until then".to_owned());
             return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
         };
-        let (meanwhile, waiting) = self.meanwhile(number + 1, stage, &given.value)?;
+        let (meanwhile, waiting) = self.meanwhile(number + 1, boot, &given.value)?;
         let last = number + 1 + given.value.len();
         let release = self.release(last, raw, action, returns)?;
         let end = waiting.map(|end| Step {
@@ -203,7 +203,7 @@ impl Checker<'_> {
     fn meanwhile(
         &mut self,
         number: usize,
-        stage: usize,
+        boot: usize,
         given: &[At<RawStep>],
     ) -> Checked<(Vec<Step>, Option<Step>)> {
         let mut steps = Vec::new();
@@ -213,14 +213,14 @@ impl Checker<'_> {
                 continue;
             }
             let Some(functions) = &step.value.waits_in else {
-                steps.push(self.step(number, stage, step, Part::Meanwhile)?);
+                steps.push(self.step(number, boot, step, Part::Meanwhile)?);
                 continue;
             };
             if waiting.is_some() {
                 let message = "a second step that waits for the one that stands still";
                 return Err(self.wrong(functions.place, message, None));
             }
-            let (wait, end) = self.wait(number, stage, step, functions)?;
+            let (wait, end) = self.wait(number, boot, step, functions)?;
             steps.push(wait);
             waiting = Some(end);
         }
@@ -242,7 +242,7 @@ impl Checker<'_> {
             }),
             ..raw.value.clone()
         };
-        (end.race, end.hold_at, end.meanwhile) = (None, None, None);
+        (end.race, end.sync_point, end.meanwhile) = (None, None, None);
         let calls = self.calls(&end)?;
         let order = self.order(&end)?;
         let log = self.log(&end)?;
@@ -256,7 +256,7 @@ impl Checker<'_> {
             calls,
             order,
             log,
-            teeth: end.teeth,
+            fails_first: end.fails_first,
             because: None,
             place: raw.place,
         })
@@ -266,7 +266,7 @@ impl Checker<'_> {
     fn wait(
         &mut self,
         number: usize,
-        stage: usize,
+        boot: usize,
         raw: &At<RawStep>,
         functions: &At<String>,
     ) -> Checked<(Step, Step)> {
@@ -277,13 +277,13 @@ impl Checker<'_> {
         let log = self.log(&deed)?;
         let returns = self.returns(deed.returns.as_ref())?;
         (deed.calls, deed.order, deed.log) = Default::default();
-        let (teeth, because) = (std::mem::take(&mut deed.teeth), deed.because.take());
+        let (fails_first, because) = (std::mem::take(&mut deed.fails_first), deed.because.take());
         deed.when.clear();
         let deed = At {
             value: Box::new(deed),
             place: raw.place,
         };
-        let action = Box::new(self.inner(&deed, stage)?);
+        let action = Box::new(self.inner(&deed, boot)?);
         let functions: Vec<String> = functions
             .value
             .split('|')
@@ -302,7 +302,7 @@ impl Checker<'_> {
             calls,
             order,
             log,
-            teeth,
+            fails_first,
             because,
             place: raw.place,
         };
@@ -312,7 +312,7 @@ impl Checker<'_> {
             calls: Vec::new(),
             order: Vec::new(),
             log: Vec::new(),
-            teeth: false,
+            fails_first: false,
             because: None,
             ..wait.clone()
         };
@@ -331,13 +331,13 @@ impl Checker<'_> {
         }
     }
 
-    fn hold_point(&self, at: &At<String>) -> Checked<HoldPoint> {
+    fn sync_point(&self, at: &At<String>) -> Checked<SyncPoint> {
         let (function, at_return) = match at.value.strip_suffix("%return") {
             Some(function) => (function, true),
             None => (at.value.as_str(), false),
         };
         self.kernel_function(function, at.place)?;
-        Ok(HoldPoint {
+        Ok(SyncPoint {
             function: function.to_owned(),
             at_return,
         })
@@ -349,7 +349,7 @@ impl Checker<'_> {
         raw: &mut RawStep,
         times: &At<u64>,
         number: usize,
-        stage: usize,
+        boot: usize,
     ) -> Checked<Action> {
         if !(2..=TIMES_MAX).contains(&times.value) {
             let message = format!("a repetition is of 2 to {TIMES_MAX} times");
@@ -361,7 +361,7 @@ impl Checker<'_> {
             if !self.is_when(&step.value.when)? {
                 continue;
             }
-            steps.push(self.step(number + 1 + index, stage, step, Part::Repeat)?);
+            steps.push(self.step(number + 1 + index, boot, step, Part::Repeat)?);
         }
         if steps.is_empty() {
             return Err(self.wrong(written.place, "a repetition of nothing", None));
@@ -373,18 +373,18 @@ impl Checker<'_> {
     }
 
     /// A step within another: something that is done, of which nothing is compared.
-    pub(super) fn inner(&mut self, raw: &At<Box<RawStep>>, stage: usize) -> Checked<Action> {
+    pub(super) fn inner(&mut self, raw: &At<Box<RawStep>>, boot: usize) -> Checked<Action> {
         let mut rest = (*raw.value).clone();
         let returns = self.returns(rest.returns.as_ref())?;
-        let action = self.action(&mut rest, raw.place, 0, stage, &returns, Part::Meanwhile)?;
+        let action = self.action(&mut rest, raw.place, 0, boot, &returns, Part::Meanwhile)?;
         self.nothing_left(&rest, &action)?;
         if !action.is_deed() {
             let message = format!("\"{action}\" cannot be done in the middle of something else");
             return Err(self.wrong(raw.place, message, None));
         }
-        if rest.teeth || rest.because.is_some() || !rest.when.is_empty() {
+        if rest.fails_first || rest.because.is_some() || !rest.when.is_empty() {
             let hint = Some("say it of the step around it".to_owned());
-            let message = "a step within another has no `teeth`, `because` or `when`";
+            let message = "a step within another has no `fails_first`, `because` or `when`";
             return Err(self.wrong(raw.place, message, hint));
         }
         if !(rest.calls.is_empty() && rest.order.is_empty() && rest.log.is_empty()) {
@@ -436,7 +436,7 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
         at("with", rest.error.as_ref()),
         at("times", rest.times.as_ref()),
         at("takes", rest.takes.as_ref()),
-        at("hold_at", rest.hold_at.as_ref()),
+        at("sync_point", rest.sync_point.as_ref()),
         at("meanwhile", rest.meanwhile.as_ref()),
         at("waits_in", rest.waits_in.as_ref()),
         at("against", rest.against.as_ref()),

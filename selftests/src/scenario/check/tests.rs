@@ -2,9 +2,9 @@
 //! Mistakes in scenarios, as their authors see them.
 
 use crate::klog::SplatClass;
-use crate::scenario::{Family, Machines, Scenario};
+use crate::scenario::{ScenarioFile, Machines, Scenario};
 
-/// A scenario around these steps of one stage.
+/// A scenario around these steps of one boot.
 fn mistake(steps: &str) -> String {
     let text = format!(
         "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\nstages:\n  - steps:\n{steps}"
@@ -95,31 +95,31 @@ fn an_unknown_errno() {
 }
 
 #[test]
-fn a_retrieve_in_the_first_stage() {
+fn a_retrieve_in_the_first_boot() {
     insta::assert_snapshot!(mistake("      - retrieve_session: vm\n"), @"
-    scenarios/small.yaml:7:27: nothing was handed over to the first stage
+    scenarios/small.yaml:7:27: nothing was handed over to the first boot
         7 |       - retrieve_session: vm
           |                           ^
-      hint: a kexec lies between two entries of `stages`
+      hint: a kexec lies between two entries of `boots`
     ");
 }
 
 #[test]
-fn a_splat_of_a_stage_that_is_not_there() {
-    let text = "name: small\ntitle: small\nwhy: because\nsplats: [{class: WARN, text: x, count: 1, stage: 2}]\n\
-        stages: [{steps: [{rescan: pci}]}]\n";
+fn a_splat_of_a_boot_that_is_not_there() {
+    let text = "name: small\ntitle: small\nwhy: because\nsplats: [{class: WARN, text: x, count: 1, boot: 2}]\n\
+        boots: [{steps: [{rescan: pci}]}]\n";
     insta::assert_snapshot!(Scenario::parse(text, "small.yaml").unwrap_err(), @"
-    small.yaml:4:50: unknown stage 2: there are 1
-        4 | splats: [{class: WARN, text: x, count: 1, stage: 2}]
+    small.yaml:4:50: unknown boot 2: there are 1
+        4 | splats: [{class: WARN, text: x, count: 1, boot: 2}]
           |                                                  ^
-      hint: stages are counted from 1, in the order of `stages`
+      hint: boots are counted from 1, in the order of `boots`
     ");
 }
 
 #[test]
 fn a_class_that_is_none() {
     let text = "name: small\ntitle: small\nwhy: because\nsplats: [{class: KASN, text: x, count: 1}]\n\
-        stages: [{steps: [{rescan: pci}]}]\n";
+        boots: [{steps: [{rescan: pci}]}]\n";
     insta::assert_snapshot!(Scenario::parse(text, "small.yaml").unwrap_err(), @r"
     small.yaml:4:18: unknown class of splats `KASN`
         4 | splats: [{class: KASN, text: x, count: 1}]
@@ -142,23 +142,23 @@ fn a_file_of_another_name() {
 /// A scenario with one step and these keys at the top.
 fn with_keys(keys: &str, step: &str) -> Result<Scenario, String> {
     let text = format!(
-        "name: small\ntitle: small\nwhy: because\n{keys}stages: [{{steps: [{{{step}}}]}}]\n"
+        "name: small\ntitle: small\nwhy: because\n{keys}boots: [{{steps: [{{{step}}}]}}]\n"
     );
     Scenario::parse(&text, "small.yaml").map_err(|mistake| mistake.to_string())
 }
 
 #[test]
 fn what_may_come_without_the_series() {
-    let teeth = "rescan: pci, teeth: true";
+    let fails_first = "rescan: pci, fails_first: true";
     let found = with_keys(
         "fails_without: [x]\nfails_with: [KASAN, refcount_t]\n",
-        teeth,
+        fails_first,
     );
     assert_eq!(
         found.unwrap().fails_with,
         [SplatClass::Kasan, SplatClass::Refcount]
     );
-    let unknown = with_keys("fails_without: [x]\nfails_with: [KASN]\n", teeth);
+    let unknown = with_keys("fails_without: [x]\nfails_with: [KASN]\n", fails_first);
     insta::assert_snapshot!(unknown.unwrap_err(), @r"
     small.yaml:5:14: unknown class of splats `KASN`
         5 | fails_with: [KASN]
@@ -167,7 +167,7 @@ fn what_may_come_without_the_series() {
     ");
     let without = with_keys("fails_with: [KASAN]\n", "rescan: pci");
     insta::assert_snapshot!(without.unwrap_err(), @r"
-    small.yaml:4:14: a complaint may come, but nothing is said to be without the series
+    small.yaml:4:14: a report may come, but nothing is said to be without the series
         4 | fails_with: [KASAN]
           |              ^
       hint: name the series in `fails_without`, or use `splats`
@@ -181,7 +181,7 @@ fn only_a_guest_that_stays_as_it_was_can_be_shared() {
     let shared = with_keys("leaves_no_trace: true\n", step);
     assert!(shared.unwrap().leaves_no_trace);
     let text = "name: small\ntitle: small\nwhy: because\nleaves_no_trace: true\n\
-                stages: [{steps: [{rescan: pci}]}, {steps: [{rescan: pci}]}]\n";
+                boots: [{steps: [{rescan: pci}]}, {steps: [{rescan: pci}]}]\n";
     let kexec = Scenario::parse(text, "small.yaml").map_err(|mistake| mistake.to_string());
     insta::assert_snapshot!(kexec.unwrap_err(), @r"
     small.yaml:4:18: a kexec leaves another kernel behind
@@ -221,7 +221,7 @@ fn a_way_that_a_value_is_not() {
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:5:45: unknown value of the parameter `how`: `surprise`
-        5 | stages: [{steps: [{rescan: pci, when: {how: surprise}}]}]
+        5 | boots: [{steps: [{rescan: pci, when: {how: surprise}}]}]
           |                                             ^
       hint: known here: `sysfs`, `unplug`
     ");
@@ -235,7 +235,7 @@ fn a_parameter_that_there_is_not() {
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:5:45: unknown parameter `hwo`
-        5 | stages: [{steps: [{rescan: pci, when: {hwo: sysfs}}]}]
+        5 | boots: [{steps: [{rescan: pci, when: {hwo: sysfs}}]}]
           |                                             ^
       hint: did you mean `how`?
     ");
@@ -249,7 +249,7 @@ fn a_mistake_in_a_value_is_shown_as_written() {
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:6:51: unknown way to remove a device `unplugged`
-        6 | stages: [{steps: [{remove_device: endpoint0, how: $how}]}]
+        6 | boots: [{steps: [{remove_device: endpoint0, how: $how}]}]
           |                                                   ^
       hint: did you mean `unplug`?
     ");
@@ -272,21 +272,21 @@ fn a_file_of_two_kinds() {
 fn a_finding_that_nothing_mends() {
     let found = with_keys("known_finding: It is broken.\n", "rescan: pci");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:16: a finding that nothing is said to mend
+    small.yaml:4:16: a finding that nothing is said to fix
         4 | known_finding: It is broken.
           |                ^
-      hint: name the series that mends it in `fails_without`
+      hint: name the series that fixes it in `fails_without`
     ");
 }
 
 #[test]
-fn no_teeth() {
+fn no_first_failure() {
     let found = with_keys("fails_without: [flb-refcount]\n", "rescan: pci");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:1:7: it must fail without a series, but no step has teeth
+    small.yaml:1:7: it must fail without a series, but no step has fails_first
         1 | name: small
           |       ^
-      hint: say `teeth: true` at the step that goes wrong first then
+      hint: say `fails_first: true` at the step that goes wrong first then
     ");
 }
 
@@ -295,7 +295,7 @@ fn a_callback_that_there_is_not() {
     let found = with_keys("", "fail_next: freez, with: EIO");
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:31: unknown callback `freez`
-        4 | stages: [{steps: [{fail_next: freez, with: EIO}]}]
+        4 | boots: [{steps: [{fail_next: freez, with: EIO}]}]
           |                               ^
       hint: did you mean `freeze`?
     ");
@@ -309,7 +309,7 @@ fn a_seal_that_there_is_not() {
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:5:42: unknown seal `writ`
-        5 | stages: [{steps: [{seal: memory, seals: [writ]}]}]
+        5 | boots: [{steps: [{seal: memory, seals: [writ]}]}]
           |                                          ^
       hint: did you mean `write`?
     ");
@@ -319,10 +319,10 @@ fn a_seal_that_there_is_not() {
 fn a_kexec_that_goes_well() {
     let found = with_keys("", "try_kexec: refused");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:31: a kexec within a stage must be refused
-        4 | stages: [{steps: [{try_kexec: refused}]}]
+    small.yaml:4:31: a kexec within a boot must be refused
+        4 | boots: [{steps: [{try_kexec: refused}]}]
           |                               ^
-      hint: a kexec that goes well ends the stage; give the error in `returns`
+      hint: a kexec that goes well ends the boot; give the error in `returns`
     ");
 }
 
@@ -331,7 +331,7 @@ fn a_path_that_is_relative() {
     let found = with_keys("", r#"write_path: sys/kernel/x, contents: "1""#);
     insta::assert_snapshot!(found.unwrap_err(), @r#"
     small.yaml:4:32: `sys/kernel/x` is no absolute path of plain characters
-        4 | stages: [{steps: [{write_path: sys/kernel/x, contents: "1"}]}]
+        4 | boots: [{steps: [{write_path: sys/kernel/x, contents: "1"}]}]
           |                                ^
       hint: a device's files are at `/sys/bus/pci/devices/{SLOT}/`
     "#);
@@ -342,9 +342,9 @@ fn a_race_that_is_run_once() {
     let found = with_keys("", "race: {rescan: pci}, against: {rescan: pci}");
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:26: run once, a race shows nothing
-        4 | stages: [{steps: [{race: {rescan: pci}, against: {rescan: pci}}]}]
+        4 | boots: [{steps: [{race: {rescan: pci}, against: {rescan: pci}}]}]
           |                          ^
-      hint: put it into a `repeat`, or hold it with `hold_at`
+      hint: put it into a `repeat`, or hold it with `sync_point`
     ");
 }
 
@@ -353,7 +353,7 @@ fn meanwhile_without_a_race() {
     let found = with_keys("", "rescan: pci, meanwhile: [{rescan: pci}]");
     insta::assert_snapshot!(found.unwrap_err(), @r#"
     small.yaml:4:44: `meanwhile` means nothing for the step "rescan the PCI bus"
-        4 | stages: [{steps: [{rescan: pci, meanwhile: [{rescan: pci}]}]}]
+        4 | boots: [{steps: [{rescan: pci, meanwhile: [{rescan: pci}]}]}]
           |                                            ^
       hint: it belongs to `race`
     "#);
@@ -364,8 +364,8 @@ fn a_step_that_waits_for_nothing_that_stands_still() {
     let hint = "hint: say it of a step in `meanwhile`";
     for steps in [
         "rescan: pci, waits_in: f",
-        "race: {rescan: pci}, hold_at: f, waits_in: g, meanwhile: [{rescan: pci}]",
-        "race: {rescan: pci, waits_in: g}, hold_at: f, meanwhile: [{rescan: pci}]",
+        "race: {rescan: pci}, sync_point: f, waits_in: g, meanwhile: [{rescan: pci}]",
+        "race: {rescan: pci, waits_in: g}, sync_point: f, meanwhile: [{rescan: pci}]",
         "repeat: 2, steps: [{rescan: pci, waits_in: f}]",
     ] {
         let found = with_keys("", steps).unwrap_err();
@@ -380,29 +380,29 @@ fn a_step_that_waits_for_nothing_that_stands_still() {
 #[test]
 fn a_step_that_cannot_wait() {
     let found = |meanwhile: &str| {
-        let steps = format!("race: {{rescan: pci}}, hold_at: f, meanwhile: [{meanwhile}]");
+        let steps = format!("race: {{rescan: pci}}, sync_point: f, meanwhile: [{meanwhile}]");
         with_keys("", &steps).unwrap_err()
     };
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}"), @"
     small.yaml:4:117: a second step that waits for the one that stands still
-        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}]}]}]
+        4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}]}]}]
           |                                                                                                                     ^
     ");
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f-}"), @"
     small.yaml:4:89: `f-` is no name of a kernel function
-        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, waits_in: f-}]}]}]
+        4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f-}]}]}]
           |                                                                                         ^
     ");
     insta::assert_snapshot!(found("{observe: it, calls: {f: 1}, waits_in: f}"), @r#"
     small.yaml:4:65: "it" cannot be done in the middle of something else
-        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{observe: it, calls: {f: 1}, waits_in: f}]}]}]
+        4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{observe: it, calls: {f: 1}, waits_in: f}]}]}]
           |                                                                 ^
     "#);
 }
 
 #[test]
 fn what_waits_ends_after_what_stood_still() {
-    let steps = "race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, waits_in: g|h, \
+    let steps = "race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: g|h, \
          returns: EIO, because: it must}, {rescan: pci}]}, {rescan: pci";
     let scenario = with_keys("", steps).unwrap();
     let told: Vec<String> = scenario
@@ -423,25 +423,25 @@ fn what_waits_ends_after_what_stood_still() {
 fn a_race_that_returns_something() {
     let found = with_keys(
         "",
-        "race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO",
+        "race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci}], returns: EIO",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:90: which step of the race returns this? Each returns something
-        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
+        4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
           |                                                                                          ^
       hint: say it within: `race: {close: vm, returns: ok}`
     ");
 }
 
 #[test]
-fn teeth_within_a_race() {
+fn first_failure_within_a_race() {
     let found = with_keys(
         "",
-        "race: {rescan: pci, teeth: true}, hold_at: f, meanwhile: [{rescan: pci}]",
+        "race: {rescan: pci, fails_first: true}, sync_point: f, meanwhile: [{rescan: pci}]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:26: a step within another has no `teeth`, `because` or `when`
-        4 | stages: [{steps: [{race: {rescan: pci, teeth: true}, hold_at: f, meanwhile: [{rescan: pci}]}]}]
+    small.yaml:4:26: a step within another has no `fails_first`, `because` or `when`
+        4 | boots: [{steps: [{race: {rescan: pci, fails_first: true}, sync_point: f, meanwhile: [{rescan: pci}]}]}]
           |                          ^
       hint: say it of the step around it
     ");
@@ -452,7 +452,7 @@ fn a_count_in_a_repetition() {
     let found = with_keys("", "repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]");
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:39: within a repetition nothing is counted
-        4 | stages: [{steps: [{repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]}]}]
+        4 | boots: [{steps: [{repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]}]}]
           |                                       ^
       hint: say after the repetition what must have been seen by then
     ");
@@ -483,7 +483,7 @@ fn a_file_without_a_reason() {
     let found = Scenario::parse("name: small\ntitle: small\nstages: []\n", "small.yaml");
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:3:1: missing field `why`
-        3 | stages: []
+        3 | boots: []
           | ^
     ");
 }
@@ -501,10 +501,10 @@ fn a_value_of_another_type() {
 #[test]
 fn when_is_heeded_within_a_race_and_a_repetition() {
     let text = "name: small\ntitle: small\nwhy: because\nparameters: {how: [one, two]}\n\
-        stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{rescan: pci, when: {how: one}},\
+        boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, when: {how: one}},\
         {rescan: pci}]}, {repeat: 2, steps: [{rescan: pci}, {rescan: pci, when: {how: two}}]}]}]\n";
-    let family = Family::parse(text, "small.yaml", &Machines::project()).unwrap();
-    let numbers: Vec<Vec<usize>> = family
+    let scenario_file = ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap();
+    let numbers: Vec<Vec<usize>> = scenario_file
         .variants
         .iter()
         .map(|one| one.steps().map(|step| step.number).collect())
@@ -525,24 +525,24 @@ fn leaks_where_nobody_looks_for_them() {
 
 #[test]
 fn a_race_within_a_race() {
-    let inner = "race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]";
+    let inner = "race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]";
     let found = with_keys(
         "",
-        &format!("race: {{rescan: pci}}, hold_at: f, meanwhile: [{{{inner}}}]"),
+        &format!("race: {{rescan: pci}}, sync_point: f, meanwhile: [{{{inner}}}]"),
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:72: a race within another step
-        4 | stages: [{steps: [{race: {rescan: pci}, hold_at: f, meanwhile: [{race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]}]}]}]
+        4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]}]}]}]
           |                                                                        ^
       hint: end the one before the other begins
     ");
     let found = with_keys(
         "",
-        "race: {race: {rescan: pci}}, hold_at: f, meanwhile: [{rescan: pci}]",
+        "race: {race: {rescan: pci}}, sync_point: f, meanwhile: [{rescan: pci}]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:33: a race within another step
-        4 | stages: [{steps: [{race: {race: {rescan: pci}}, hold_at: f, meanwhile: [{rescan: pci}]}]}]
+        4 | boots: [{steps: [{race: {race: {rescan: pci}}, sync_point: f, meanwhile: [{rescan: pci}]}]}]
           |                                 ^
       hint: end the one before the other begins
     ");
@@ -550,11 +550,11 @@ fn a_race_within_a_race() {
 
 #[test]
 fn a_held_race_in_a_repetition() {
-    let inner = "race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]";
+    let inner = "race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]";
     let found = with_keys("", &format!("repeat: 5, steps: [{{{inner}}}]"));
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:4:70: what is repeated does not stand still
-        4 | stages: [{steps: [{repeat: 5, steps: [{race: {rescan: pci}, hold_at: g, meanwhile: [{rescan: pci}]}]}]}]
+        4 | boots: [{steps: [{repeat: 5, steps: [{race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]}]}]}]
           |                                                                      ^
       hint: take it out of the repetition, or let both begin at once: `against`
     ");

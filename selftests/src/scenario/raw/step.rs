@@ -16,7 +16,7 @@ use crate::yaml::At;
 #[serde(deny_unknown_fields)]
 pub(in crate::scenario) struct RawStep {
     /// Action: makes a live update session of this name; with `times`, so many, with
-    /// `_1`, `_2` and so on behind it, which stay open up to the end of the stage.
+    /// `_1`, `_2` and so on behind it, which stay open up to the end of the boot.
     pub(in crate::scenario) create_session: Option<At<String>>,
     /// Action: retrieves the session of this name from the kernel before.
     pub(in crate::scenario) retrieve_session: Option<At<String>>,
@@ -110,12 +110,12 @@ pub(in crate::scenario) struct RawStep {
     /// Action: asks for a kexec that the kernel must refuse, with the error in
     /// `returns`; the only value is `refused`.
     pub(in crate::scenario) try_kexec: Option<At<String>>,
-    /// Action: this step meets another. With `hold_at` it stands still there until the steps
+    /// Action: this step meets another. With `sync_point` it stands still there until the steps
     /// in `meanwhile` are done; with `against`, both begin at once, in any order.
     pub(in crate::scenario) race: Option<At<Box<RawStep>>>,
     /// Action: does `steps` so many times, 2 to 10000; nothing is counted within.
     pub(in crate::scenario) repeat: Option<At<u64>>,
-    /// Action: looks for memory that was lost since the stage began; the only value is
+    /// Action: looks for memory that was lost since the boot began; the only value is
     /// `kmemleak`, and the machine must be one where that is on, such as
     /// `edu-pair-leaks`. On a kernel without it, the step is skipped and says so.
     pub(in crate::scenario) check_leaks: Option<At<String>>,
@@ -168,7 +168,7 @@ pub(in crate::scenario) struct RawStep {
     pub(in crate::scenario) takes: Option<At<Vec<At<String>>>>,
     /// The kernel function at whose entry, or with `%return` behind it at whose
     /// return, the racing step stands still.
-    pub(in crate::scenario) hold_at: Option<At<String>>,
+    pub(in crate::scenario) sync_point: Option<At<String>>,
     /// What is done while the racing step stands still.
     pub(in crate::scenario) meanwhile: Option<At<Vec<At<RawStep>>>>,
     /// The step that the racing one is up against.
@@ -184,28 +184,28 @@ pub(in crate::scenario) struct RawStep {
     /// What the action must return: `ok` (the default), an errno such as `EBUSY`, or
     /// either of several, as in `ok|EBUSY`.
     pub(in crate::scenario) returns: Option<At<String>>,
-    /// How often each of these kernel functions was called so far in the stage: a number,
+    /// How often each of these kernel functions was called so far in the boot: a number,
     /// or `{min: 1, max: 3}`.
     #[serde(default)]
     pub(in crate::scenario) calls: BTreeMap<String, At<RawCount>>,
-    /// Kernel functions whose first calls in the stage came in this order.
+    /// Kernel functions whose first calls in the boot came in this order.
     #[serde(default)]
     pub(in crate::scenario) order: Vec<At<String>>,
-    /// Lines of the kernel log so far in the stage.
+    /// Lines of the kernel log so far in the boot.
     #[serde(default)]
     pub(in crate::scenario) log: Vec<RawLog>,
     /// Only in `meanwhile`: the kernel function in which the step must come to wait, until
     /// the one that stands still goes on; of several, as in `f|g`, one.
     pub(in crate::scenario) waits_in: Option<At<String>>,
-    /// Whether the scenario bites here: without the series in `fails_without`,
+    /// Whether the scenario fails_first here: without the series in `fails_without`,
     /// this is the first step that goes wrong.
     #[serde(default)]
-    pub(in crate::scenario) teeth: bool,
+    pub(in crate::scenario) fails_first: bool,
     /// Why this is done and expected; becomes a comment in the generated test.
     pub(in crate::scenario) because: Option<String>,
 }
 
-/// How many lines with a text the kernel logged so far in the stage.
+/// How many lines with a text the kernel logged so far in the boot.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::scenario) struct RawLog {

@@ -19,12 +19,12 @@ pub(super) const HEAD: &[(&str, &[&str])] = &[
         &["machine", "devices", "timeout_secs", "leaves_no_trace"],
     ),
     ("Variants", &["parameters", "except"]),
-    ("What is done and seen", &["setup", "stages", "splats"]),
+    ("What is done and seen", &["setup", "boots", "splats"]),
 ];
 
 /// The keys of a step that say what must be seen, and the like; any step may have them.
 pub(super) const EVERYWHERE: &[&str] = &[
-    "returns", "calls", "order", "log", "waits_in", "teeth", "when", "because",
+    "returns", "calls", "order", "log", "waits_in", "fails_first", "when", "because",
 ];
 
 /// Actions that are for the same kind of thing.
@@ -43,7 +43,7 @@ pub(super) struct Deed {
     pub(super) needs: &'static [&'static str],
     /// Keys that it may have.
     pub(super) may: &'static [&'static str],
-    /// Whether the example belongs to the stage after a kexec.
+    /// Whether the example belongs to the boot after a kexec.
     pub(super) after_kexec: bool,
     pub(super) examples: &'static [&'static str],
 }
@@ -369,7 +369,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Kexec",
-        about: "A kexec that goes well is no step: it lies between two stages.",
+        about: "A kexec that goes well is no step: it lies between two boots.",
         deeds: &[deed(
             "try_kexec",
             &[],
@@ -384,11 +384,11 @@ pub(super) const GROUPS: &[Group] = &[
             deed(
                 "race",
                 &[],
-                &["hold_at", "meanwhile", "against"],
+                &["sync_point", "meanwhile", "against"],
                 &[
-                    "- race: {remove_device: endpoint0}\n  hold_at: \
+                    "- race: {remove_device: endpoint0}\n  sync_point: \
                      liveupdate_flb_get_outgoing%return\n  meanwhile: [{close: vm}]",
-                    "- race: {close: vm}\n  hold_at: ltd_flb_unpreserve\n  meanwhile:\n    - \
+                    "- race: {close: vm}\n  sync_point: ltd_flb_unpreserve\n  meanwhile:\n    - \
                      get_outgoing: holder\n      waits_in: liveupdate_flb_get_outgoing\n      \
                      returns: ENOENT",
                     "- repeat: 100\n  steps:\n    - race: {preserve: dev, into: vm, returns: \

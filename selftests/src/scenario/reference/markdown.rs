@@ -56,8 +56,8 @@ pub(in crate::scenario) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -
     words.join(", ")
 }
 
-/// Returns text that may stand in a cell of a table.
-pub(in crate::scenario) fn cell(text: &str) -> String {
+/// Returns text that may stand in a job of a table.
+pub(in crate::scenario) fn job(text: &str) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
     line.join(" ").replace('|', "\\|")
 }

@@ -11,7 +11,7 @@ why: A device may go away at any moment. Its session must come to an end all the
 devices: [endpoint0]
 setup: {sessions: [vm], files: {dev: {device: endpoint0}}}
 splats: [{class: WARN, text: \"Destroying outgoing-preserved device!\", count: 1}]
-stages:
+boots:
   - steps:
       - {preserve: dev, into: vm, calls: {pci_flb_preserve: 1}}
       - {remove_device: endpoint0, because: Nobody asked the owner of the file.}
@@ -23,7 +23,7 @@ name: memory-over-kexec
 title: A memfd is handed over
 why: The memory of a virtual machine survives the kernel that it was made under.
 setup: {sessions: [vm], files: {memory: {memfd: \"some text\", seals: [grow]}}}
-stages:
+boots:
   - steps:
       - preserve: memory
         into: vm
@@ -48,7 +48,7 @@ parameters:
 except:
   - {how: surprise, back: rescanned}
 setup: {sessions: [vm], files: {dev: {device: endpoint0}}}
-stages:
+boots:
   - steps:
       - preserve: dev
         into: vm
@@ -87,11 +87,11 @@ known_finding: |
   some_function() of kernel/liveupdate/some_file.c, which does not clear its
   pointer. The fix clears it.
 setup: {sessions: [vm]}
-stages:
+boots:
   - steps:
       - finish: vm
         returns: EINVAL
-        teeth: true
+        fails_first: true
         because: Nothing was handed over to this kernel.
 ";
 
@@ -138,14 +138,14 @@ pub(super) fn begin(page: &mut String) {
     );
 }
 
-pub(super) fn stages(page: &mut String) {
-    heading(page, 2, "Stages");
+pub(super) fn boots(page: &mut String) {
+    heading(page, 2, "Boots");
     paragraph(
         page,
-        "Each stage runs in one kernel, and a kexec lies between two. What the first one \
+        "Each boot runs in one kernel, and a kexec lies between two. What the first one \
          preserved, the next one retrieves under the same names. Sessions and files are \
-         closed at the end of a stage without a kexec behind it; one that is followed by \
-         a kexec keeps them open. `calls`, `order` and `log` count anew in each stage.",
+         closed at the end of a boot without a kexec behind it; one that is followed by \
+         a kexec keeps them open. `calls`, `order` and `log` count anew in each boot.",
     );
     yaml(page, KEXEC);
 }
@@ -185,7 +185,7 @@ pub(super) fn steps(page: &mut String) {
 pub(super) fn expectations(page: &mut String) {
     paragraph(
         page,
-        "A step that does not say what it returns must succeed. A complaint of the \
+        "A step that does not say what it returns must succeed. A report of the \
          kernel that is not in `splats` fails the scenario anywhere.",
     );
 }
@@ -197,12 +197,12 @@ pub(super) fn races(page: &mut String) {
         "In a race that is *held*, one thread comes to stand still at a kernel function, \
          on its entry, or with `%return` on its return. What is in `meanwhile` is done \
          while it stands there. Then it goes on, and `returns` within `race` says how it \
-         must end. No chance is in it, and the kernel is not patched for it.",
+         must end. No pass_rate is in it, and the kernel is not patched for it.",
     );
     yaml(
         page,
         "- race: {preserve: dev, into: vm, returns: ok}\n  \
-         hold_at: pci_liveupdate_preserve\n  \
+         sync_point: pci_liveupdate_preserve\n  \
          meanwhile:\n    - remove_device: endpoint1",
     );
     paragraph(
@@ -225,7 +225,7 @@ pub(super) fn races(page: &mut String) {
     yaml(
         page,
         "- race: {close: vm}\n  \
-         hold_at: ltd_flb_unpreserve\n  \
+         sync_point: ltd_flb_unpreserve\n  \
          meanwhile:\n    - get_outgoing: holder\n      \
          waits_in: liveupdate_flb_get_outgoing\n      returns: ENOENT",
     );
@@ -247,13 +247,13 @@ pub(super) fn findings(page: &mut String) {
     paragraph(
         page,
         "`fails_without` names the series without which the scenario must fail; then one \
-         step has `teeth: true`: the first that goes wrong there. A failure at any other \
-         step, or with a complaint that is not in `fails_with`, is not as expected.",
+         step has `fails_first: true`: the first that goes wrong there. A failure at any other \
+         step, or with a report that is not in `fails_with`, is not as expected.",
     );
     paragraph(
         page,
         "A fault of the kernel as it is released is written the same way, with a series \
-         in `kernel-patches` that mends it, and an analysis in `known_finding`: what was \
+         in `kernel-patches` that fixes it, and an analysis in `known_finding`: what was \
          expected, what happens, where in the code, and what the fix does.",
     );
     yaml(page, FINDING);
@@ -272,7 +272,7 @@ pub(super) fn limits(page: &mut String) {
     );
     item(
         page,
-        "for `hold_at`: the module `hold_point`, and two processors;",
+        "for `sync_point`: the module `sync_point`, and two processors;",
     );
     item(
         page,

@@ -2,7 +2,7 @@
 //! The page is complete, and all that it says can be done.
 
 use super::*;
-use crate::scenario::Family;
+use crate::scenario::ScenarioFile;
 
 /// The example of a deed, in a scenario.
 fn around(example: &str, after_kexec: bool) -> String {
@@ -30,8 +30,8 @@ fn around(example: &str, after_kexec: bool) -> String {
 
 fn tried(example: &str, after_kexec: bool) -> Result<(), String> {
     let text = around(example, after_kexec);
-    let family = Family::parse(&text, "small.yaml", &Machines::project());
-    family.map(|_| ()).map_err(|mistake| mistake.to_string())
+    let scenario_file = ScenarioFile::parse(&text, "small.yaml", &Machines::project());
+    scenario_file.map(|_| ()).map_err(|mistake| mistake.to_string())
 }
 
 fn deeds() -> impl Iterator<Item = &'static Deed> {
@@ -86,7 +86,7 @@ fn sample(key: &str) -> &'static str {
         "answer" => "unwritable",
         "executable" => "false",
         "token" | "levels" | "at" | "value" | "size" | "times" => "1",
-        "contents" | "driver" | "hold_at" => "some_word",
+        "contents" | "driver" | "sync_point" => "some_word",
         "meanwhile" | "undo" | "steps" => "[{rescan: pci}]",
         "against" => "{rescan: pci}",
         _ => panic!("give a value of `{key}` to try it with"),
@@ -130,8 +130,8 @@ fn every_example_is_one() {
         prose::FINDING,
     ] {
         let name = text.lines().next().unwrap().trim_start_matches("name: ");
-        let family = Family::parse(text, &format!("{name}.yaml"), &Machines::project());
-        assert_eq!(family.err().map(|mistake| mistake.to_string()), None);
+        let scenario_file = ScenarioFile::parse(text, &format!("{name}.yaml"), &Machines::project());
+        assert_eq!(scenario_file.err().map(|mistake| mistake.to_string()), None);
     }
 }
 

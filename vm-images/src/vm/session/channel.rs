@@ -19,9 +19,9 @@ impl Session {
     /// Sends an order to the guest.
     pub(in crate::vm) fn send(&mut self, message: &ToGuest) -> Result<(), End> {
         match message {
-            // A journal tells what was sent, it is no second copy of it.
-            ToGuest::Put { path, .. } => self.journal.note(Speaker::Host, &format!("put {path}")),
-            other => self.journal.note(Speaker::Host, other),
+            // A channel_log tells what was sent, it is no second copy of it.
+            ToGuest::Put { path, .. } => self.channel_log.note(Speaker::Host, &format!("put {path}")),
+            other => self.channel_log.note(Speaker::Host, other),
         }
         let line = encode(message).map_err(|error| self.broken(error.to_string()))?;
         let mut rest = line.as_slice();
@@ -49,8 +49,8 @@ impl Session {
                 Ok(count) => {
                     for line in self.decoder.push(&buffer[..count]) {
                         match &line {
-                            Ok(message) => self.journal.note(Speaker::Guest, message),
-                            Err(error) => self.journal.note(Speaker::Guest, &error.to_string()),
+                            Ok(message) => self.channel_log.note(Speaker::Guest, message),
+                            Err(error) => self.channel_log.note(Speaker::Guest, &error.to_string()),
                         }
                         self.inbox.push_back(line);
                     }

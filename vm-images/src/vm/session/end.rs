@@ -64,7 +64,7 @@ impl Session {
             .events()
             .map_err(|error| self.monitor_broken(&error))?;
         for event in events {
-            self.journal.note(Speaker::Qemu, &format!("{event:?}"));
+            self.channel_log.note(Speaker::Qemu, &format!("{event:?}"));
             match event {
                 QmpEvent::Shutdown(reason) => self.shutdown = Some(reason),
                 // A machine also stops on its way to a shutdown.

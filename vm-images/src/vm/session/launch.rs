@@ -17,7 +17,7 @@ use crate::qmp::Qmp;
 use crate::qtest::Qtest;
 use crate::transcript::{End, Phase};
 use crate::vm::clock::{self, Clock, Time};
-use crate::vm::journal::Journal;
+use crate::vm::channel_log::ChannelLog;
 use crate::vm::sockets::{Connected, Sockets};
 use crate::vm::{VmSpec, threads};
 
@@ -39,7 +39,7 @@ impl Session {
             qmp: sockets.qmp_path().map_err(End::launch_failed)?,
             test_port: sockets.test_port_path().map_err(End::launch_failed)?,
         };
-        let journal = Journal::create(&spec.artifacts.join("channel.jsonl"), begin)
+        let channel_log = ChannelLog::create(&spec.artifacts.join("channel.jsonl"), begin)
             .map_err(End::launch_failed)?;
         let mut child = Tool::new(&spec.qemu.program)
             .args(arguments(&spec.machine, &spec.launch(memory, wiring)))
@@ -61,7 +61,7 @@ impl Session {
             empty: BTreeSet::new(),
             shutdown: None,
             goodbye: false,
-            journal,
+            channel_log,
             artifacts: spec.artifacts.clone(),
             cancel: cancel.clone(),
             begin,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use camino::Utf8Path;
 
 use super::Session;
-use crate::template::devices::Devices;
+use crate::checkpoint::devices::Devices;
 use crate::transcript::End;
 use crate::vm::clock;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use testbed_protocol::ToGuest;
 
 use super::Session;
-use super::inquest::Depth;
+use super::hang_diagnosis::Depth;
 use crate::transcript::{End, Hang, HostTime, Phase, millis};
 use crate::vm::clock::{self, Time};
 use crate::vm::threads;
@@ -67,12 +67,12 @@ impl Session {
         match self.time(self.phase_limit) {
             Time::Left => Ok(()),
             Time::Up => {
-                self.hold_inquest(Depth::Kernel);
+                self.diagnose_hang(Depth::Kernel);
                 Err(End::expired(self.phase, self.phase_limit))
             }
             Time::Withheld => {
                 let (wall, withheld) = self.phase_times();
-                self.hold_inquest(Depth::Outside);
+                self.diagnose_hang(Depth::Outside);
                 Err(End::HostTooSlow {
                     phase: self.phase,
                     wall_ms: millis(wall),
@@ -88,7 +88,7 @@ impl Session {
         self.bell = None;
         self.has_rung = true;
         let before = self.guest_time();
-        self.hold_inquest(Depth::Kernel);
+        self.diagnose_hang(Depth::Kernel);
         // Looking at it took time that is not the guest's fault.
         self.look_at_clock();
         self.phase_limit += self.guest_time() - before;

@@ -15,7 +15,7 @@ use crate::session::Session;
 pub(crate) enum Claim {
     /// The first side is so many times faster than the second.
     Faster,
-    /// A cell costs so many times on the last side what it costs on the first.
+    /// A job costs so many times on the last side what it costs on the first.
     Flat,
     /// The first side takes so long.
     Takes,

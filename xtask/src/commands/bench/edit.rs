@@ -52,7 +52,7 @@ fn bench(question: Question, name: &str, args: &BenchArgs) -> anyhow::Result<Ben
     let side = Edited {
         name: name.to_owned(),
         question,
-        cells: SCENARIOS.len(),
+        jobs: SCENARIOS.len(),
         tree: args.kernel.clone(),
         seen: Images::default(),
     };
@@ -71,7 +71,7 @@ fn bench(question: Question, name: &str, args: &BenchArgs) -> anyhow::Result<Ben
 struct Edited {
     name: String,
     question: Question,
-    cells: usize,
+    jobs: usize,
     tree: Option<String>,
     seen: Images,
 }
@@ -82,8 +82,8 @@ struct Images(RefCell<BTreeSet<[u8; 32]>>);
 
 impl Images {
     /// Takes note of a round's image; returns what is wrong when there was one like
-    /// it: its guests would go on from the template that another round had to make.
-    fn complaint(&self, image: &Utf8Path) -> std::io::Result<Option<String>> {
+    /// it: its guests would go on from the checkpoint that another round had to make.
+    fn report(&self, image: &Utf8Path) -> std::io::Result<Option<String>> {
         let mut sum = Sha256::new();
         std::io::copy(&mut fs::File::open(image)?, &mut sum)?;
         let is_new = self.0.borrow_mut().insert(sum.finalize().into());
@@ -95,14 +95,14 @@ impl Images {
 impl Edited {
     fn words<'a>(&'a self, series: &'a str) -> Vec<&'a str> {
         let mut words = vec!["--series", series, "--provides", DEFAULT_SERIES];
-        words.extend(["--stacks", "series", "--profile", "fast"]);
+        words.extend(["--checkouts", "series", "--config", "fast"]);
         words.extend(self.tree.iter().flat_map(|tree| ["--kernel", tree]));
         words
     }
 
     fn ours(&self, series: &str) -> Ours {
         let words = [&SCENARIOS[..], &self.words(series)].concat();
-        Ours::test(&self.name, &words, self.cells, Figure::Wall)
+        Ours::test(&self.name, &words, self.jobs, Figure::Wall)
     }
 
     /// Builds, and sees that it was one kernel, and none from the cache.
@@ -150,9 +150,9 @@ impl Side for Edited {
                 (came, image_of(&place.join("run"))?)
             }
         };
-        let complaint = self.seen.complaint(&image)?;
+        let report = self.seen.report(&image)?;
         forget_kernel(&image, session)?;
-        Ok(complaint.map_or(came, Came::Wrong))
+        Ok(report.map_or(came, Came::Wrong))
     }
 }
 
@@ -165,8 +165,8 @@ fn stamp() -> String {
 fn image_of(run: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let folder = RunFolder::open(run)?;
     let plan = folder.plan()?;
-    let cell = plan.cells.first().context("the run had no cells")?;
-    Ok(Record::read(cell, &folder)?.binaries.image)
+    let job = plan.jobs.first().context("the run had no jobs")?;
+    Ok(Record::read(job, &folder)?.binaries.image)
 }
 
 /// Nobody will ask for this kernel again.
@@ -272,7 +272,7 @@ mod tests {
         let seen = Images::default();
         let mut round = |content: &str| {
             fs::write(&image, content).unwrap();
-            seen.complaint(&image).unwrap().is_some()
+            seen.report(&image).unwrap().is_some()
         };
         assert_eq!(
             ["a", "b", "b", "a"].map(&mut round),

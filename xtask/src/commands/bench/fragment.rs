@@ -32,8 +32,8 @@ pub(crate) fn of(
 ) -> anyhow::Result<String> {
     let folder = work.home().join("fragment");
     fs::create_dir_all(&folder)?;
-    let kept = folder.join(format!("{id}.config"));
-    if let Ok(text) = fs::read_to_string(&kept) {
+    let cached = folder.join(format!("{id}.config"));
+    if let Ok(text) = fs::read_to_string(&cached) {
         return Ok(text);
     }
     fs::copy(config, folder.join(".config"))?;
@@ -44,7 +44,7 @@ pub(crate) fn of(
         .deadline("savedefconfig", LIMIT);
     clean(make).run(&session.cancel)?;
     let text = without_closed_menu(&fs::read_to_string(folder.join("defconfig"))?);
-    publish(&kept, text.as_bytes())?;
+    publish(&cached, text.as_bytes())?;
     Ok(text)
 }
 
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_menu_that_is_insisted_on_is_not_closed() {
         let text = format!("CONFIG_A=y\n{CLOSES_A_MENU}\n# CONFIG_B is not set\n");
-        let kept = "CONFIG_A=y\n# CONFIG_B is not set\n";
-        assert_eq!(without_closed_menu(&text), kept);
+        let cached = "CONFIG_A=y\n# CONFIG_B is not set\n";
+        assert_eq!(without_closed_menu(&text), cached);
     }
 }

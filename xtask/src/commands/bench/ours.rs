@@ -15,13 +15,13 @@ use super::case::{Came, Sample, Side};
 use super::cost::{Peak, Watch, disk_mib};
 use super::leftovers;
 use super::stats::spread;
-use crate::result::{CellResult, RunResult};
+use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Builds are made beforehand; a thousand cells take a while.
+/// Builds are made beforehand; a thousand jobs take a while.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
-/// How a guest started whose template failed.
+/// How a guest started whose checkpoint failed.
 const BOOT_INSTEAD: &str = "boot-instead";
 /// Of a command that failed, so many of the last lines are shown.
 const LINES_SHOWN: usize = 30;
@@ -31,20 +31,20 @@ const LINES_SHOWN: usize = 30;
 pub(crate) enum Figure {
     /// Wall time of the whole process, in seconds.
     Wall,
-    /// The same divided by the number of cells.
-    WallACell,
-    /// The median of the cells' own time, in seconds.
-    MedianCell,
+    /// The same divided by the number of jobs.
+    WallAJob,
+    /// The median of the jobs' own time, in seconds.
+    MedianJob,
 }
 
 impl Figure {
     fn of(self, secs: f64, result: &RunResult) -> f64 {
         match self {
             Self::Wall => secs,
-            Self::WallACell => secs / result.cells.len().max(1) as f64,
-            Self::MedianCell => {
-                let cells = result.cells.iter();
-                let secs: Vec<f64> = cells.map(|cell| cell.duration_ms as f64 / 1e3).collect();
+            Self::WallAJob => secs / result.jobs.len().max(1) as f64,
+            Self::MedianJob => {
+                let jobs = result.jobs.iter();
+                let secs: Vec<f64> = jobs.map(|job| job.duration_ms as f64 / 1e3).collect();
                 spread(&secs).map_or(0.0, |secs| secs.median)
             }
         }
@@ -57,8 +57,8 @@ pub(crate) struct Ours {
     name: String,
     words: Vec<String>,
     figure: Figure,
-    /// The cells that the run must have had, so that nothing is fast for want of work.
-    cells: usize,
+    /// The jobs that the run must have had, so that nothing is fast for want of work.
+    jobs: usize,
     /// How every guest must have started, if that matters.
     start: Option<&'static str>,
     /// The accelerators that were seen.
@@ -67,20 +67,20 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Returns a side that runs `cargo xtask test` with `words`, which must
-    /// come to `cells` cells, all of them as expected.
-    pub(crate) fn test(name: &str, words: &[&str], cells: usize, figure: Figure) -> Self {
+    /// come to `jobs` jobs, all of them as expected.
+    pub(crate) fn test(name: &str, words: &[&str], jobs: usize, figure: Figure) -> Self {
         let words = std::iter::once(&"test").chain(words);
         Self {
             name: name.to_owned(),
             words: words.map(|word| (*word).to_owned()).collect(),
             figure,
-            cells,
+            jobs,
             start: None,
             accelerators: RefCell::default(),
         }
     }
 
-    /// Returns the same side whose guests must all start that way: `template` or `boot`.
+    /// Returns the same side whose guests must all start that way: `checkpoint` or `boot`.
     pub(crate) fn starting(self, start: &'static str) -> Self {
         Self {
             start: Some(start),
@@ -156,14 +156,14 @@ impl Side for Ours {
         }
         let result = RunFolder::open(&out)?.result()?;
         let boots = boot_ids(&result, &out)?;
-        let complaint = complaint(&result, self.cells, self.start)
+        let report = report(&result, self.jobs, self.start)
             .or_else(|| repeated(&boots).map(|id| format!("two kernels say they are boot {id}")))
             .or_else(|| has_left_processes.then(|| "it left processes running".to_owned()))
             .or_else(|| is_filled(temp).then(|| "it left temporary files".to_owned()));
-        if let Some(why) = complaint {
+        if let Some(why) = report {
             return Ok(Came::Wrong(why));
         }
-        let seen = result.cells.iter().map(|cell| cell.accel.clone());
+        let seen = result.jobs.iter().map(|job| job.accel.clone());
         self.accelerators.borrow_mut().extend(seen);
         Ok(Came::Right(Sample {
             figure: self.figure.of(took, &result),
@@ -199,11 +199,11 @@ fn facts(peak: &Peak, boots: &[String], out: &Utf8Path) -> BTreeMap<String, f64>
 /// Returns the boots that the guests of a run say they are.
 fn boot_ids(result: &RunResult, out: &Utf8Path) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
-    for cell in &result.cells {
-        let folder = out.join(&cell.artifacts);
+    for job in &result.jobs {
+        let folder = out.join(&job.artifacts);
         let transcript = Transcript::load(&folder)
             .with_context(|| format!("reading the transcript in `{folder}`"))?;
-        ids.extend(transcript.stages.into_iter().map(|stage| stage.boot_id));
+        ids.extend(transcript.boots.into_iter().map(|boot| boot.boot_id));
     }
     Ok(ids)
 }
@@ -219,42 +219,42 @@ fn is_filled(folder: &Utf8Path) -> bool {
         .is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// Returns what is wrong with a result that should be `cells` cells as expected,
+/// Returns what is wrong with a result that should be `jobs` jobs as expected,
 /// all started in the same way if that matters.
-fn complaint(result: &RunResult, cells: usize, start: Option<&str>) -> Option<String> {
-    if let Some(cell) = result.cells.iter().find(|cell| !is_done(cell)) {
-        let (name, stack) = (&cell.scenario, &cell.stack);
+fn report(result: &RunResult, jobs: usize, start: Option<&str>) -> Option<String> {
+    if let Some(job) = result.jobs.iter().find(|job| !is_done(job)) {
+        let (name, checkout) = (&job.scenario, &job.checkout);
         return Some(format!(
-            "{name} on {stack}: {}: {}",
-            cell.outcome, cell.reason
+            "{name} on {checkout}: {}: {}",
+            job.status, job.reason
         ));
     }
-    let other = result.cells.iter().find(|cell| match start {
-        Some(start) => cell.start != start,
+    let other = result.jobs.iter().find(|job| match start {
+        Some(start) => job.start != start,
         // Two tries, of which the first failed: the time of neither.
-        None => cell.start == BOOT_INSTEAD,
+        None => job.start == BOOT_INSTEAD,
     });
-    if let Some(cell) = other {
+    if let Some(job) = other {
         return Some(format!(
             "the guest of {} on {} did not start by `{}` but by `{}`",
-            cell.scenario,
-            cell.stack,
-            start.unwrap_or("template"),
-            cell.start
+            job.scenario,
+            job.checkout,
+            start.unwrap_or("checkpoint"),
+            job.start
         ));
     }
-    let ran = result.cells.len();
-    (ran != cells).then(|| format!("{ran} cells ran where {cells} should have"))
+    let ran = result.jobs.len();
+    (ran != jobs).then(|| format!("{ran} jobs ran where {jobs} should have"))
 }
 
-/// Returns whether a cell did its work, and it came out as it should. A test of the
+/// Returns whether a job did its work, and it came out as it should. A test of the
 /// tree's own may skip as far as a run is concerned, but then it did nothing.
-fn is_done(cell: &CellResult) -> bool {
-    let is_good = match cell.kselftest {
-        true => cell.outcome == "pass",
-        false => cell.outcome != "skip",
+fn is_done(job: &JobResult) -> bool {
+    let is_good = match job.kselftest {
+        true => job.status == "pass",
+        false => job.status != "skip",
     };
-    is_good && !cell.is_finding()
+    is_good && !job.is_finding()
 }
 
 fn last_lines(output: &Output) -> String {
@@ -266,60 +266,60 @@ fn last_lines(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
     #[test]
     fn only_a_run_that_did_the_whole_job_counts() {
-        let run = |cells| RunResult::new(String::new(), String::new(), Vec::new(), cells);
-        let good = cell("kexec", "series", "pass", "pass");
-        assert_eq!(complaint(&run(vec![good.clone()]), 1, None), None);
-        let fewer = complaint(&run(vec![good.clone()]), 2, None).unwrap();
-        assert_eq!(fewer, "1 cells ran where 2 should have");
-        let bad = cell("kexec", "series", "hang", "pass");
-        let wrong = complaint(&run(vec![good, bad]), 2, None).unwrap();
+        let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
+        let good = job("kexec", "series", "pass", "pass");
+        assert_eq!(report(&run(vec![good.clone()]), 1, None), None);
+        let fewer = report(&run(vec![good.clone()]), 2, None).unwrap();
+        assert_eq!(fewer, "1 jobs ran where 2 should have");
+        let bad = job("kexec", "series", "hang", "pass");
+        let wrong = report(&run(vec![good, bad]), 2, None).unwrap();
         assert_eq!(wrong, "kexec on series: hang: hang for a reason");
-        let skipped = cell("kexec", "series", "skip", "skip");
-        assert!(complaint(&run(vec![skipped]), 1, None).is_some());
-        let shown = cell("kexec", "base", "fail", "fail");
-        assert_eq!(complaint(&run(vec![shown]), 1, None), None);
+        let skipped = job("kexec", "series", "skip", "skip");
+        assert!(report(&run(vec![skipped]), 1, None).is_some());
+        let shown = job("kexec", "base", "fail", "fail");
+        assert_eq!(report(&run(vec![shown]), 1, None), None);
     }
 
     #[test]
     fn a_test_of_the_trees_own_counts_only_if_it_passed() {
-        let run = |cells| RunResult::new(String::new(), String::new(), Vec::new(), cells);
+        let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
         let name = "liveupdate:luo_kexec_simple";
-        let passed = cell(name, "series", "pass", "pass");
-        let skipped = cell(name, "series", "skip", "pass");
+        let passed = job(name, "series", "pass", "pass");
+        let skipped = job(name, "series", "skip", "pass");
         assert!(skipped.is_skipped(), "and the run has no finding");
-        assert_eq!(complaint(&run(vec![passed.clone()]), 1, None), None);
-        let wrong = complaint(&run(vec![passed.clone(), skipped]), 2, None).unwrap();
+        assert_eq!(report(&run(vec![passed.clone()]), 1, None), None);
+        let wrong = report(&run(vec![passed.clone(), skipped]), 2, None).unwrap();
         assert_eq!(wrong, format!("{name} on series: skip: skip for a reason"));
         let mut failed = passed;
-        failed.outcome = "fail".to_owned();
-        assert!(complaint(&run(vec![failed]), 1, None).is_some());
+        failed.status = "fail".to_owned();
+        assert!(report(&run(vec![failed]), 1, None).is_some());
     }
 
     #[test]
     fn a_guest_that_booted_is_no_figure_of_a_restored_one() {
-        let run = |cells| RunResult::new(String::new(), String::new(), Vec::new(), cells);
-        let restored = cell("held", "series", "pass", "pass");
+        let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
+        let restored = job("held", "series", "pass", "pass");
         let mut booted = restored.clone();
         booted.start = "boot".to_owned();
-        let cells = vec![restored, booted];
-        let wrong = complaint(&run(cells), 2, Some("template")).unwrap();
+        let jobs = vec![restored, booted];
+        let wrong = report(&run(jobs), 2, Some("checkpoint")).unwrap();
         assert_eq!(
             wrong,
-            "the guest of held on series did not start by `template` but by `boot`"
+            "the guest of held on series did not start by `checkpoint` but by `boot`"
         );
     }
 
     #[test]
-    fn a_guest_whose_template_failed_is_no_figure_of_anything() {
-        let mut instead = cell("held", "series", "pass", "pass");
+    fn a_guest_whose_checkpoint_failed_is_no_figure_of_anything() {
+        let mut instead = job("held", "series", "pass", "pass");
         instead.start = "boot-instead".to_owned();
         let result = RunResult::new(String::new(), String::new(), Vec::new(), vec![instead]);
-        for start in [None, Some("template"), Some("boot")] {
-            let wrong = complaint(&result, 1, start).unwrap();
+        for start in [None, Some("checkpoint"), Some("boot")] {
+            let wrong = report(&result, 1, start).unwrap();
             assert!(wrong.ends_with("but by `boot-instead`"), "{wrong}");
         }
     }

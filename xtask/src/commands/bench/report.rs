@@ -26,7 +26,7 @@ pub(crate) struct Report {
 impl Report {
     /// Returns whether a vm_run went wrong.
     pub(crate) fn has_finding(&self) -> bool {
-        let wrong = |case: &CaseReport| matches!(case.outcome, Outcome::Wrong { .. });
+        let wrong = |case: &CaseReport| matches!(case.status, Status::Wrong { .. });
         self.cases.iter().any(wrong)
     }
 }
@@ -42,13 +42,13 @@ pub(crate) struct CaseReport {
     pub(crate) load: Load,
     /// What a reader of the figures must know.
     pub(crate) notes: Vec<String>,
-    pub(crate) outcome: Outcome,
+    pub(crate) status: Status,
 }
 
 /// Figures, or why there are none.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Outcome {
+pub(crate) enum Status {
     Measured(Vec<SideReport>),
     Wrong {
         side: String,
@@ -81,11 +81,11 @@ impl CaseReport {
         load: Load,
         notes: Vec<String>,
     ) -> Self {
-        let outcome = match measured {
-            Measured::Wrong { side, why, place } => Outcome::Wrong { side, why, place },
+        let status = match measured {
+            Measured::Wrong { side, why, place } => Status::Wrong { side, why, place },
             Measured::Whole(samples) => {
                 let named = sides.iter().map(|side| (side.name(), side.command()));
-                Outcome::Measured(side_reports(named.zip(&samples)))
+                Status::Measured(side_reports(named.zip(&samples)))
             }
         };
         Self {
@@ -96,7 +96,7 @@ impl CaseReport {
             rounds,
             load,
             notes,
-            outcome,
+            status,
         }
     }
 }

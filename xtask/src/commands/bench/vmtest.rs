@@ -2,8 +2,8 @@
 //! The tree's own `vmtest.sh` as a side: the one to beat.
 //!
 //! It runs in a working copy of the tree, never in the tree itself, with its
-//! objects kept warm there. To make it boot the kernel that we boot, the copy's
-//! `config.x86_64` holds our profile's configuration; the script adds what it
+//! objects cached warm there. To make it boot the kernel that we boot, the copy's
+//! `config.x86_64` holds our config's configuration; the script adds what it
 //! asks of every kernel, builds, and goes about it as shipped.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +20,7 @@ use super::ours::{Figure, Ours};
 use super::{fragment, leftovers};
 use crate::cli::BenchArgs;
 use crate::commands::bench::sources;
-use crate::commands::build::{build_all, find_profiles};
+use crate::commands::build::{build_all, find_configs};
 use crate::commands::sources::Sources;
 use crate::exit::bad_input;
 use crate::session::Session;
@@ -33,10 +33,10 @@ const TEST: &str = "luo_kexec_simple";
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
 /// A guest that says more is broken, in bytes.
 const SERIAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The stack that is compared: what a developer of the series would run.
-const STACK: &str = "series";
-/// The profile that both sides build.
-const PROFILE: &str = "fast";
+/// The checkout that is compared: what a developer of the series would run.
+const CHECKOUT: &str = "series";
+/// The config that both sides build.
+const CONFIG: &str = "fast";
 
 /// Which kernel the script is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,16 +56,16 @@ pub(crate) fn as_shipped(args: &BenchArgs, session: &Session) -> anyhow::Result<
 }
 
 fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<Bench> {
-    let sources = sources(args, STACK, session)?;
+    let sources = sources(args, CHECKOUT, session)?;
     let script = Script::prepare(&sources, kernel, session)?;
     let test = format!("liveupdate:{TEST}");
     let mut words = vec![
         "--kselftest",
         &test,
-        "--stacks",
-        STACK,
-        "--profile",
-        PROFILE,
+        "--checkouts",
+        CHECKOUT,
+        "--config",
+        CONFIG,
     ];
     words.extend(args.kernel.iter().flat_map(|tree| ["--kernel", tree]));
     Ok(Bench {
@@ -73,7 +73,7 @@ fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<
             Box::new(Ours::test("ours", &words, 1, Figure::Wall)),
             Box::new(script),
         ],
-        notes: vec![format!("both on {}, stack {STACK}", sources.tree.label())],
+        notes: vec![format!("both on {}, checkout {CHECKOUT}", sources.tree.label())],
     })
 }
 
@@ -87,10 +87,10 @@ struct Script {
 
 impl Script {
     fn prepare(sources: &Sources, kernel: Kernel, session: &Session) -> anyhow::Result<Self> {
-        let stack = sources
-            .stacks
+        let checkout = sources
+            .checkouts
             .first()
-            .ok_or_else(|| anyhow::anyhow!("there is no stack to compare on"))?;
+            .ok_or_else(|| anyhow::anyhow!("there is no checkout to compare on"))?;
         let (folder, name) = match kernel {
             Kernel::Ours => ("vmtest-fast", "the tree's own vmtest.sh"),
             Kernel::Its => ("vmtest-stock", "the tree's own vmtest.sh and kernel"),
@@ -103,7 +103,7 @@ impl Script {
             &session.cancel,
             &session.progress,
         )?;
-        work.turn_into(&sources.tree, &stack.overlay, &session.progress)?;
+        work.turn_into(&sources.tree, &checkout.overlay, &session.progress)?;
         let script = Self {
             name: name.to_owned(),
             config: match kernel {
@@ -127,8 +127,8 @@ impl Script {
     }
 
     /// The file that is there while the script runs, and stays when it is killed.
-    fn unfinished(&self) -> Utf8PathBuf {
-        self.work.home().join("unfinished")
+    fn in_progress(&self) -> Utf8PathBuf {
+        self.work.home().join("in_progress")
     }
 
     /// Drops what a run that was killed may have left half written: make takes
@@ -136,9 +136,9 @@ impl Script {
     fn forget_killed(&self) -> anyhow::Result<()> {
         let objects = self.work.objects();
         fs::create_dir_all(&objects)?;
-        if let Ok(mark) = fs::metadata(self.unfinished()) {
+        if let Ok(mark) = fs::metadata(self.in_progress()) {
             remove_since(&objects, mark.modified()?)?;
-            fs::remove_file(self.unfinished())?;
+            fs::remove_file(self.in_progress())?;
         }
         Ok(())
     }
@@ -167,14 +167,14 @@ impl Side for Script {
 
     fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came> {
         let tool = self.tool(place);
-        fs::write(self.unfinished(), "")?;
+        fs::write(self.in_progress(), "")?;
         let begun = Instant::now();
         let ran = tool.run_unchecked(&session.cancel);
         let took = begun.elapsed();
         leftovers::end(place.as_str());
         let output = ran?;
         // It ended by itself, for better or worse, and left nothing half made.
-        fs::remove_file(self.unfinished())?;
+        fs::remove_file(self.in_progress())?;
         let serial = place.join("workspace/qemu.serial");
         let serial = read_plain(&serial, SERIAL_BYTES_MAX).unwrap_or_default();
         let said = Said {
@@ -182,7 +182,7 @@ impl Side for Script {
             output: &all(&output),
             console: &String::from_utf8_lossy(&serial),
         };
-        Ok(match said.complaint() {
+        Ok(match said.report() {
             Some(Trouble::Skipped(why)) => {
                 anyhow::bail!("`{}` did not run the test: {why}", self.command())
             }
@@ -217,8 +217,8 @@ fn lay_configuration(
     sources: &Sources,
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
-    let profiles = find_profiles(&[PROFILE.to_owned()], session)?;
-    let built = build_all(sources, &profiles, None, session)?;
+    let configs = find_configs(&[CONFIG.to_owned()], session)?;
+    let built = build_all(sources, &configs, None, session)?;
     let built = built
         .first()
         .ok_or_else(|| anyhow::anyhow!("there is no kernel to compare with"))?;
@@ -271,7 +271,7 @@ enum Trouble {
 impl Said<'_> {
     /// Returns what keeps the run from being a test that passed: by the script's
     /// own words, and by the console of both kernels.
-    fn complaint(&self) -> Option<Trouble> {
+    fn report(&self) -> Option<Trouble> {
         let lines = || self.output.lines().map(str::trim);
         if let Some(line) = lines().find(|line| line.contains("# SKIP")) {
             return Some(Trouble::Skipped(line.to_owned()));
@@ -307,31 +307,31 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "TAP version 13\n1..1\nok 1 luo_kexec_simple succeeded\n";
-    const CONSOLE: &str = "Linux version 7\n# [STAGE 1]\nLinux version 7\n# [STAGE 2]\n\
+    const CONSOLE: &str = "Linux version 7\n# [BOOT 1]\nLinux version 7\n# [BOOT 2]\n\
                            --- SIMPLE KEXEC TEST PASSED ---\n";
 
-    fn complaint(is_success: bool, output: &str, console: &str) -> Option<Trouble> {
+    fn report(is_success: bool, output: &str, console: &str) -> Option<Trouble> {
         Said {
             is_success,
             output,
             console,
         }
-        .complaint()
+        .report()
     }
 
     #[test]
     fn a_test_passed_when_script_and_console_say_so() {
-        assert_eq!(complaint(true, GOOD, CONSOLE), None);
+        assert_eq!(report(true, GOOD, CONSOLE), None);
         let failed = |output, console| {
-            let complaint = complaint(true, output, console);
-            matches!(complaint, Some(Trouble::Failed(_)))
+            let report = report(true, output, console);
+            matches!(report, Some(Trouble::Failed(_)))
         };
         assert!(failed("TAP version 13\n1..1\nnot ok 1 Failed\n", CONSOLE));
         assert!(failed(GOOD, "Linux version 7\nTEST PASSED\n"), "one kernel");
         assert!(failed(GOOD, "Linux version 7\nLinux version 7\n"));
         assert!(failed(GOOD, ""), "no console");
         assert_eq!(
-            complaint(false, GOOD, CONSOLE).map(|c| matches!(c, Trouble::Failed(_))),
+            report(false, GOOD, CONSOLE).map(|c| matches!(c, Trouble::Failed(_))),
             Some(true)
         );
     }
@@ -356,7 +356,7 @@ mod tests {
     fn a_skip_is_no_fast_run_although_the_script_ends_with_0() {
         let said = "1..1\nok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing\n";
         assert_eq!(
-            complaint(true, said, ""),
+            report(true, said, ""),
             Some(Trouble::Skipped(
                 "ok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing".to_owned()
             ))

@@ -23,15 +23,15 @@ pub(super) struct Step {
 }
 
 /// Returns what becomes of a step that complains of these.
-pub(super) fn verdict(complaints: Vec<String>) -> Came {
-    if complaints.is_empty() {
+pub(super) fn verdict(reports: Vec<String>) -> Came {
+    if reports.is_empty() {
         Came::Passed
     } else {
-        Came::Failed(complaints.join("\n"), Exit::Finding)
+        Came::Failed(reports.join("\n"), Exit::Finding)
     }
 }
 
-/// A host that failed leaves things unproven, which outranks a finding.
+/// A host that failed leaves things inconclusive, which outranks a finding.
 pub(super) fn worst(steps: &[Step]) -> Exit {
     let exits = steps.iter().map(|step| match step.came {
         Came::Failed(_, exit) => exit,

@@ -47,8 +47,8 @@ pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
         return Ok(Came::Skipped("no page: the matrix left no run".to_owned()));
     };
     let mut result = folder.result()?;
-    for cell in result.cells.iter_mut().take(2) {
-        SMUGGLED.clone_into(&mut cell.reason);
+    for job in result.jobs.iter_mut().take(2) {
+        SMUGGLED.clone_into(&mut job.reason);
     }
     let evidence = Evidence::gather(&result, &folder, folder.path().as_str(), SMUGGLED, &[]);
     let place = tempfile::tempdir()?;
@@ -58,9 +58,9 @@ pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
     fs::write(&page, html::page(&result, None, &evidence))?;
     let shown = open(browser, &page, root, ci.session)?;
     let names: BTreeSet<&str> = result
-        .cells
+        .jobs
         .iter()
-        .map(|cell| cell.scenario.as_str())
+        .map(|job| job.scenario.as_str())
         .collect();
     Ok(verdict(&shown, names.len()))
 }
@@ -74,7 +74,7 @@ fn open(
 ) -> anyhow::Result<String> {
     let mut tool = Tool::new(browser)
         .args(FLAGS)
-        .arg(format!("--user-data-dir={}", root.join("profile")));
+        .arg(format!("--user-data-dir={}", root.join("config")));
     if rustix::process::geteuid().is_root() {
         // It refuses to be root's otherwise; what it opens here is ours.
         tool = tool.arg("--no-sandbox");
@@ -91,7 +91,7 @@ fn verdict(shown: &str, scenarios: usize) -> Came {
     let body = body.split('>').next().unwrap_or_default();
     let failed = |why: String| Came::Failed(why, Exit::Finding);
     if body.contains("data-smuggled") {
-        return failed("a script ran that came from a cell".to_owned());
+        return failed("a script ran that came from a job".to_owned());
     }
     if !body.contains(&format!("data-rows=\"{scenarios}\"")) {
         return failed(format!(

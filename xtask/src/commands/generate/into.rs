@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::tree::git as clean_git;
 use selftests::generate;
-use selftests::scenario::Family;
+use selftests::scenario::ScenarioFile;
 use testbed_host::files::read_plain;
 use testbed_host::process::quote;
 
@@ -27,17 +27,17 @@ const CHANGES_SHOWN_MAX: usize = 20;
 /// # Errors
 /// When it is no kernel tree, or something there would be overwritten that nobody has a
 /// copy of.
-pub(super) fn run(tree: &Utf8Path, families: &[Family], session: &Session) -> anyhow::Result<Exit> {
+pub(super) fn run(tree: &Utf8Path, scenario_files: &[ScenarioFile], session: &Session) -> anyhow::Result<Exit> {
     let place = Place::find(tree)?;
     let is_git = is_git(&place.tree, session)?;
     place.check_free(is_git, session)?;
     let with_target = place.makefile_with_target()?;
-    write(&place.folder, families)?;
+    write(&place.folder, scenario_files)?;
     if let Some(text) = with_target {
         fs::write(&place.makefile, text)?;
     }
     let done = if is_git {
-        commit(&place, families, session)?
+        commit(&place, scenario_files, session)?
     } else {
         "not committed, as it is no git repository".to_owned()
     };
@@ -184,7 +184,7 @@ fn is_git(tree: &Utf8Path, session: &Session) -> anyhow::Result<bool> {
                 "git does not take `{tree}` for a repository: {}",
                 output.stderr_text().trim()
             ),
-            "mend that, or remove its `.git`",
+            "fix that, or remove its `.git`",
         ));
     }
     let said = output.stdout_text();
@@ -199,11 +199,11 @@ fn is_git(tree: &Utf8Path, session: &Session) -> anyhow::Result<bool> {
 }
 
 /// The folder is made what it should be: what was in it is in git.
-fn write(folder: &Utf8Path, families: &[Family]) -> anyhow::Result<()> {
+fn write(folder: &Utf8Path, scenario_files: &[ScenarioFile]) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    for (name, text) in generate::files_for_tree(families) {
+    for (name, text) in generate::files_for_tree(scenario_files) {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, text)?;
@@ -211,7 +211,7 @@ fn write(folder: &Utf8Path, families: &[Family]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn commit(place: &Place, families: &[Family], session: &Session) -> anyhow::Result<String> {
+fn commit(place: &Place, scenario_files: &[ScenarioFile], session: &Session) -> anyhow::Result<String> {
     let (tree, paths) = (place.tree.as_path(), place.written());
     // There is nothing in the folder but what was just written.
     clean_git()
@@ -224,7 +224,7 @@ fn commit(place: &Place, families: &[Family], session: &Session) -> anyhow::Resu
         return Ok("up to date, nothing to commit".to_owned());
     }
     let words = [&["commit", "--quiet", "--file=-", "--"], &paths[..]].concat();
-    let message = generate::commit_message(families);
+    let message = generate::commit_message(scenario_files);
     let output = clean_git()
         .args(words)
         .cwd(tree)
@@ -237,7 +237,7 @@ fn commit(place: &Place, families: &[Family], session: &Session) -> anyhow::Resu
                 "git did not commit it:\n{}",
                 output.stderr_text().trim_end()
             ),
-            "the files are staged: mend that, and commit them yourself",
+            "the files are staged: fix that, and commit them yourself",
         ));
     }
     let revision = git(tree, &["rev-parse", "--short", "HEAD"], session)?.unwrap_or_default();

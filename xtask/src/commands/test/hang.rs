@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where a cell's guest hung: finds the symbols of the kernel that ran, and has it told.
+//! Where a job's guest hung: finds the symbols of the kernel that ran, and has it told.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use selftests::hang::{Account, Symbols};
 use testbed_host::files::read_plain;
 use vm_images::transcript::Hang;
 
-/// The account's name in a cell's folder.
+/// The account's name in a job's folder.
 pub(crate) const FILE_NAME: &str = "hang.txt";
 
 /// Larger kernels with symbols than this are none of ours, in bytes.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How long cells took before, so that the longest begin first: begun last, one
+//! How long jobs took before, so that the longest begin first: begun last, one
 //! would leave the other cores idle at the end.
 
 use std::collections::BTreeMap;
@@ -8,17 +8,17 @@ use camino::Utf8PathBuf;
 use testbed_host::cache::publish;
 use testbed_host::files::read_plain;
 
-use crate::plan::CellPlan;
-use crate::result::CellResult;
+use crate::plan::JobPlan;
+use crate::result::JobResult;
 use crate::session::Session;
 
 /// Larger files are no history of ours, in bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Most cells that are remembered.
-const CELLS_MAX: usize = 10_000;
+/// Most jobs that are remembered.
+const JOBS_MAX: usize = 10_000;
 
-/// What is known of earlier cells. Forgetting it costs nothing but time.
+/// What is known of earlier jobs. Forgetting it costs nothing but time.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     file: Option<Utf8PathBuf>,
@@ -41,21 +41,21 @@ impl History {
         }
     }
 
-    /// Returns how long a cell is likely to take, in milliseconds.
-    pub(crate) fn estimate(&self, cell: &CellPlan) -> Option<u64> {
-        let name = name(&cell.profile, &cell.machine, &cell.scenario);
+    /// Returns how long a job is likely to take, in milliseconds.
+    pub(crate) fn estimate(&self, job: &JobPlan) -> Option<u64> {
+        let name = name(&job.config, &job.machine, &job.scenario);
         self.known.get(&name).copied()
     }
 
-    /// Takes over how long cells took. What was known counts for half, as the
-    /// host is not always as busy; a cell that ended in an error tells nothing.
-    pub(crate) fn learn<'a>(&mut self, cells: impl Iterator<Item = &'a CellResult>) {
-        for cell in cells.filter(|cell| cell.outcome != "error") {
-            let name = name(&cell.profile, &cell.machine, &cell.scenario);
-            let room = self.known.len() < CELLS_MAX;
+    /// Takes over how long jobs took. What was known counts for half, as the
+    /// host is not always as busy; a job that ended in an error tells nothing.
+    pub(crate) fn learn<'a>(&mut self, jobs: impl Iterator<Item = &'a JobResult>) {
+        for job in jobs.filter(|job| job.status != "error") {
+            let name = name(&job.config, &job.machine, &job.scenario);
+            let room = self.known.len() < JOBS_MAX;
             match self.known.get_mut(&name) {
-                Some(known) => *known = u64::midpoint(*known, cell.duration_ms),
-                None if room => drop(self.known.insert(name, cell.duration_ms)),
+                Some(known) => *known = u64::midpoint(*known, job.duration_ms),
+                None if room => drop(self.known.insert(name, job.duration_ms)),
                 None => {}
             }
         }
@@ -69,40 +69,40 @@ impl History {
     }
 }
 
-fn name(profile: &str, machine: &str, scenario: &str) -> String {
-    format!("{profile}/{machine}/{scenario}")
+fn name(config: &str, machine: &str, scenario: &str) -> String {
+    format!("{config}/{machine}/{scenario}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::cell;
+    use crate::result::tests::job;
 
-    fn plan(scenario: &str) -> CellPlan {
-        CellPlan {
+    fn plan(scenario: &str) -> JobPlan {
+        JobPlan {
             scenario: scenario.to_owned(),
-            profile: "fast".to_owned(),
-            stack: "series".to_owned(),
+            config: "fast".to_owned(),
+            checkout: "series".to_owned(),
             machine: "edu-pair".to_owned(),
             repetition: 1,
         }
     }
 
     #[test]
-    fn what_was_learnt_is_an_estimate_for_every_stack() {
+    fn what_was_learnt_is_an_estimate_for_every_checkout() {
         let mut history = History {
             file: None,
             known: BTreeMap::new(),
         };
         assert_eq!(history.estimate(&plan("a")), None);
-        let mut slow = cell("a", "base", "pass", "pass");
+        let mut slow = job("a", "base", "pass", "pass");
         slow.duration_ms = 4000;
         history.learn([&slow].into_iter());
         assert_eq!(history.estimate(&plan("a")), Some(4000));
         slow.duration_ms = 2000;
         history.learn([&slow].into_iter());
         assert_eq!(history.estimate(&plan("a")), Some(3000));
-        slow.outcome = "error".to_owned();
+        slow.status = "error".to_owned();
         slow.duration_ms = 0;
         history.learn([&slow].into_iter());
         assert_eq!(history.estimate(&plan("a")), Some(3000));

@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From what a cell left behind to its result, now or from yesterday's run folder.
+//! From what a job left behind to its result, now or from yesterday's run folder.
 
 use camino::Utf8Path;
 use fs_err as fs;
 use selftests::evidence::Evidence;
 use selftests::hang::Account;
 use selftests::klog::Log;
-use selftests::outcome::{self, Outcome, Subject};
-use selftests::scenario::{Scenario, Stage};
+use selftests::status::{self, Status, Subject};
+use selftests::scenario::{Scenario, Boot};
 use selftests::timeline::timeline;
 use selftests::verdict::{self, Has};
 use vm_images::transcript::{BootMode, Transcript, read_console};
 
-use super::cells::Test;
+use super::jobs::Test;
 use super::{hang, kselftest};
 use crate::exit::bad_input;
-use crate::plan::CellPlan;
-use crate::record::{InTree, Record};
-use crate::result::{Blame, CellResult, Verdict};
+use crate::plan::JobPlan;
+use crate::record::{Kselftest, Record};
+use crate::result::{Cause, JobResult, Verdict};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
-use crate::stacks::{BASE, SERIES};
+use crate::checkouts::{BASE, SERIES};
 
-/// A judged cell.
+/// A judged job.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
-    pub(crate) cell: CellResult,
-    plan: CellPlan,
+    pub(crate) job: JobResult,
+    plan: JobPlan,
     timeline: String,
     splats: String,
     /// Where it hung, if it did.
     hang: Option<Account>,
-    /// Stage and number of each step with teeth.
-    teeth: Vec<(usize, usize)>,
+    /// Boot and number of each step with fails_without_series.
+    fails_without_series: Vec<(usize, usize)>,
 }
 
 impl Record {
-    /// Judges what the cell left in its folder in an earlier run.
+    /// Judges what the job left in its folder in an earlier run.
     ///
     /// # Errors
     /// When its scenario is no more, or its transcript is not there or damaged.
@@ -46,8 +46,8 @@ impl Record {
         run: &RunFolder,
     ) -> anyhow::Result<Judged> {
         let name = &self.plan.scenario;
-        let test = match &self.in_tree {
-            Some(in_tree) => Test::InTree(in_tree),
+        let test = match &self.kselftest {
+            Some(kselftest) => Test::Kselftest(kselftest),
             None => match scenarios.iter().find(|scenario| scenario.name == *name) {
                 Some(scenario) => Test::Scenario(scenario),
                 None => {
@@ -71,7 +71,7 @@ impl Record {
         Ok(self.judge(test, Some(&transcript), run))
     }
 
-    /// Judges the cell by its transcript, if it was run, and its console.
+    /// Judges the job by its transcript, if it was run, and its console.
     pub(crate) fn judge(
         &self,
         test: Test<'_>,
@@ -82,13 +82,13 @@ impl Record {
             return self.left_out();
         };
         let folder = run.path().join(self.plan.folder());
-        // A cell that never came to have a console has an empty one, and that
+        // A job that never came to have a console has an empty one, and that
         // is no pass.
         let serial = read_console(&folder).unwrap_or_default();
         let evidence = Evidence::of(transcript, &serial);
         let log = Log::parse(evidence.serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
-        let mut judgement = outcome::judge(subject, &evidence, &log);
+        let mut judgement = status::judge(subject, &evidence, &log);
         let hang = transcript.hang.as_ref().map(|hang| {
             // Where none has begun it is the first that did not.
             let number = log.boots().max(1);
@@ -99,34 +99,34 @@ impl Record {
             judgement.reason.extend(["; ", &hang.summary]);
         }
         Judged {
-            cell: self.result(subject, transcript, &judgement, splats),
+            job: self.result(subject, transcript, &judgement, splats),
             hang,
             plan: self.plan.clone(),
             timeline: timeline(subject, &evidence, &log),
             splats: splats_text(&log),
-            teeth: teeth(test),
+            fails_without_series: fails_without_series(test),
         }
     }
 
-    /// Returns the result of a cell for which no guest was started.
+    /// Returns the result of a job for which no guest was started.
     fn left_out(&self) -> Judged {
-        let (outcome, verdict, reason) = match &self.in_tree {
-            Some(InTree::Unfit { reason }) => (Outcome::Skip, Verdict::Ok, reason.as_str()),
-            _ => (Outcome::Error, Verdict::Unexpected, "no guest was started"),
+        let (status, verdict, reason) = match &self.kselftest {
+            Some(Kselftest::Unfit { reason }) => (Status::Skip, Verdict::Ok, reason.as_str()),
+            _ => (Status::Error, Verdict::Unexpected, "no guest was started"),
         };
         Judged {
-            cell: CellResult {
-                outcome: outcome.to_string(),
+            job: JobResult {
+                status: status.to_string(),
                 verdict,
                 reason: reason.to_owned(),
-                blame: (outcome == Outcome::Error).then_some(Blame::Tool),
+                cause: (status == Status::Error).then_some(Cause::Tool),
                 ..self.blank()
             },
             plan: self.plan.clone(),
             timeline: String::new(),
             splats: String::new(),
             hang: None,
-            teeth: Vec::new(),
+            fails_without_series: Vec::new(),
         }
     }
 
@@ -134,17 +134,17 @@ impl Record {
         &self,
         subject: Subject<'_>,
         transcript: &Transcript,
-        judgement: &outcome::Judgement,
+        judgement: &status::Judgement,
         splats: Vec<String>,
-    ) -> CellResult {
+    ) -> JobResult {
         let has = Has {
             whole: &self.contains,
             partly: &self.partly,
         };
         let expected = verdict::expected(subject, has);
-        let surprise = match (subject, judgement.outcome) {
+        let surprise = match (subject, judgement.status) {
             // Nobody promised that a test of the tree's own can do its work here.
-            (Subject::InTree(_), Outcome::Skip) => None,
+            (Subject::Kselftest(_), Status::Skip) => None,
             _ => verdict::surprise(subject, expected, judgement),
         };
         let verdict = match surprise {
@@ -152,21 +152,21 @@ impl Record {
             Some(_) => Verdict::Unexpected,
         };
         let reason = surprise.unwrap_or_else(|| judgement.reason.clone());
-        let boot_ms = transcript.stages.first().map_or(0, |stage| stage.boot_ms);
-        CellResult {
-            outcome: judgement.outcome.to_string(),
+        let boot_ms = transcript.boots.first().map_or(0, |boot| boot.boot_ms);
+        JobResult {
+            status: judgement.status.to_string(),
             expected: match expected {
                 verdict::Expected::Pass => "pass".to_owned(),
                 verdict::Expected::Fail => "fail".to_owned(),
                 verdict::Expected::Either => "either".to_owned(),
             },
             verdict,
-            reason: reason + &self.excuse(judgement.outcome),
-            blame: judgement.blame.map(Blame::from),
+            reason: reason + &self.excuse(judgement.status),
+            cause: judgement.cause.map(Cause::from),
             boot_ms,
             duration_ms: transcript.wall_ms,
             start: match transcript.start {
-                BootMode::Restore => "template".to_owned(),
+                BootMode::Restore => "checkpoint".to_owned(),
                 BootMode::Cold => "boot".to_owned(),
                 BootMode::ColdInstead { .. } => "boot-instead".to_owned(),
             },
@@ -177,30 +177,30 @@ impl Record {
         }
     }
 
-    /// Returns what may be to blame that a test of the tree's own did not pass.
-    fn excuse(&self, outcome: Outcome) -> String {
-        match (&self.in_tree, outcome) {
-            (Some(InTree::Fit { test, lacks }), Outcome::Fail | Outcome::Skip) => {
+    /// Returns what may be to cause that a test of the tree's own did not pass.
+    fn excuse(&self, status: Status) -> String {
+        match (&self.kselftest, status) {
+            (Some(Kselftest::Fit { test, lacks }), Status::Fail | Status::Skip) => {
                 kselftest::what_is_lacking(test, lacks)
             }
             _ => String::new(),
         }
     }
 
-    /// Returns the result of a cell of which nothing is known but what it was to be.
-    fn blank(&self) -> CellResult {
-        CellResult {
+    /// Returns the result of a job of which nothing is known but what it was to be.
+    fn blank(&self) -> JobResult {
+        JobResult {
             scenario: self.plan.scenario.clone(),
             kselftest: self.plan.kselftest().is_some(),
-            stack: self.plan.stack.clone(),
-            profile: self.plan.profile.clone(),
+            checkout: self.plan.checkout.clone(),
+            config: self.plan.config.clone(),
             machine: self.plan.machine.clone(),
             repetition: self.plan.repetition,
-            outcome: Outcome::Error.to_string(),
+            status: Status::Error.to_string(),
             expected: "pass".to_owned(),
             verdict: Verdict::Unexpected,
             reason: String::new(),
-            blame: None,
+            cause: None,
             boot_ms: 0,
             start: String::new(),
             shared: false,
@@ -209,21 +209,21 @@ impl Record {
             artifacts: self.plan.folder(),
             snapshot_difference: None,
             splats: Vec::new(),
-            kept: self.kept.clone(),
+            cached: self.cached.clone(),
         }
     }
 }
 
-fn teeth(test: Test<'_>) -> Vec<(usize, usize)> {
+fn fails_without_series(test: Test<'_>) -> Vec<(usize, usize)> {
     let Test::Scenario(scenario) = test else {
         return Vec::new();
     };
-    let of_stage = |stage: &Stage| {
-        let number = stage.number;
-        let steps = stage.all_steps().filter(|step| step.teeth);
+    let of_boot = |boot: &Boot| {
+        let number = boot.number;
+        let steps = boot.all_steps().filter(|step| step.fails_without_series);
         steps.map(|step| (number, step.number)).collect::<Vec<_>>()
     };
-    scenario.stages.iter().flat_map(of_stage).collect()
+    scenario.boots.iter().flat_map(of_boot).collect()
 }
 
 /// Returns every splat with its title and its lines, as logged.
@@ -244,7 +244,7 @@ fn splats_text(log: &Log) -> String {
 }
 
 impl Judged {
-    /// Leaves timeline and splats in the cell's folder, and where it hung.
+    /// Leaves timeline and splats in the job's folder, and where it hung.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -257,8 +257,8 @@ impl Judged {
         Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
     }
 
-    /// Makes room for the first record of the cell's profile and stack: here, where the
-    /// cell ran, and not wherever a run folder says.
+    /// Makes room for the first record of the job's config and checkout: here, where the
+    /// job ran, and not wherever a run folder says.
     pub(crate) fn make_room(&self, snapshots: &Utf8Path) {
         if self.is_recorded() {
             // Where there is none, the comparison says so.
@@ -267,35 +267,35 @@ impl Judged {
     }
 
     fn is_recorded(&self) -> bool {
-        let is_whole = [BASE, SERIES].contains(&self.plan.stack.as_str());
-        is_whole && self.cell.outcome != "error" && !self.cell.kselftest
+        let is_whole = [BASE, SERIES].contains(&self.plan.checkout.as_str());
+        is_whole && self.job.status != "error" && !self.job.kselftest
     }
 
-    /// Holds the cell against what is recorded below `snapshots`. A cell of
+    /// Holds the job against what is recorded below `snapshots`. A job of
     /// which the host made nothing has nothing to compare, and of the tree's own
     /// tests and of half a series nothing is recorded.
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
         if self.is_recorded() {
-            self.cell.snapshot_difference =
+            self.job.snapshot_difference =
                 snapshot::difference(snapshots, &self.plan, self.to_be_recorded());
         }
     }
 
-    /// A kernel that failed as expected is broken from the step on that has teeth: what
-    /// comes of it is chance, and its timeline is compared up to there.
+    /// A kernel that failed as expected is broken from the step on that has fails_without_series: what
+    /// comes of it is pass_rate, and its timeline is compared up to there.
     fn to_be_recorded(&self) -> &str {
-        if self.cell.expected != "fail" || self.cell.verdict != Verdict::Ok {
+        if self.job.expected != "fail" || self.job.verdict != Verdict::Ok {
             return &self.timeline;
         }
-        let (mut stage, mut end) = (0, 0);
+        let (mut boot, mut end) = (0, 0);
         for line in self.timeline.split_inclusive('\n') {
-            stage += usize::from(line.starts_with("stage ") && line.ends_with(" begins\n"));
-            let bites = |&(of, step): &(usize, usize)| {
-                of == stage && line.starts_with(&format!("  step {step}: "))
+            boot += usize::from(line.starts_with("boot ") && line.ends_with(" begins\n"));
+            let fails_first = |&(of, step): &(usize, usize)| {
+                of == boot && line.starts_with(&format!("  step {step}: "))
             };
             // A step that is repeated has no line of its own, only what it found.
             let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
-            if is_failure || self.teeth.iter().any(bites) {
+            if is_failure || self.fails_without_series.iter().any(fails_first) {
                 break;
             }
             end += line.len();

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The tree's own tests as cells: which there are of those asked for, and what the
+//! The tree's own tests as jobs: which there are of those asked for, and what the
 //! guests of each kernel are to do for them.
 
 use std::collections::BTreeSet;
 
 use kernel_patches::kernel::Toolchain;
 use kernel_patches::kselftest::{self, Form, Suite, Wanted};
-use kernel_patches::stack::Stack;
-use selftests::intree::{InTreeTest, NotesError, TargetNotes};
+use kernel_patches::checkout::Checkout;
+use selftests::kselftest::{KselftestBoots, NotesError, TargetNotes};
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
-use vm_images::vm::{GuestFile, Job, StageJob};
+use vm_images::vm::{GuestFile, VmRun, BootRun};
 
-use super::prepare::Ground;
+use super::prepare::Build;
 use crate::commands::sources::Sources;
 use crate::exit::bad_input;
 use crate::layout::Layout;
-use crate::record::InTree;
+use crate::record::Kselftest;
 use crate::session::Session;
 
 /// Tests have the tree's time limits, which are made for real machines.
@@ -57,7 +57,7 @@ pub(crate) fn look_up(wanted: &[Wanted], layout: &Layout) -> anyhow::Result<Vec<
         .filter(|target| seen.insert(*target))
         .map(|target| {
             let notes =
-                TargetNotes::find(&layout.intree(), target).map_err(|error| match error {
+                TargetNotes::find(&layout.kselftest(), target).map_err(|error| match error {
                     NotesError::Input(error) => anyhow::Error::from(error),
                     other @ NotesError::Io { .. } => other.into(),
                 })?;
@@ -72,30 +72,30 @@ pub(crate) fn look_up(wanted: &[Wanted], layout: &Layout) -> anyhow::Result<Vec<
         .collect()
 }
 
-/// Makes sure, before anything is built, that a stack has each TARGET.
+/// Makes sure, before anything is built, that a checkout has each TARGET.
 ///
 /// # Errors
 /// When none has one.
 pub(crate) fn check(asked: &[Asked], sources: &Sources) -> anyhow::Result<()> {
     for Asked { target, .. } in asked {
-        let mut stacks = sources.stacks.iter();
-        if !stacks.any(|stack| kselftest::has_target(&sources.tree, stack, target)) {
-            let stacks: Vec<&Stack> = sources.stacks.iter().collect();
-            return Err(kselftest::no_such_target(&sources.tree, &stacks, target).into());
+        let mut checkouts = sources.checkouts.iter();
+        if !checkouts.any(|checkout| kselftest::has_target(&sources.tree, checkout, target)) {
+            let checkouts: Vec<&Checkout> = sources.checkouts.iter().collect();
+            return Err(kselftest::no_such_target(&sources.tree, &checkouts, target).into());
         }
     }
     Ok(())
 }
 
-/// Builds the TARGETs for every kernel, tells the grounds what their guests are to
+/// Builds the TARGETs for every kernel, tells the builds what their guests are to
 /// do, and returns the names of the tests, `TARGET:TEST`, in their order.
 ///
 /// # Errors
 /// When no kernel has a test that is asked for, or the host fails.
-pub(crate) fn make_ready(
+pub(crate) fn make_run_context(
     asked: &[Asked],
     sources: &Sources,
-    grounds: &mut [Ground],
+    builds: &mut [Build],
     accelerator: Accelerator,
     session: &Session,
 ) -> anyhow::Result<Vec<String>> {
@@ -106,14 +106,14 @@ pub(crate) fn make_ready(
     let mut names = Vec::new();
     for one in asked {
         let mut suites = Vec::new();
-        for ground in &*grounds {
-            suites.push(suite(&one.target, ground, sources, &toolchain, session)?);
+        for build in &*builds {
+            suites.push(suite(&one.target, build, sources, &toolchain, session)?);
         }
         say_what_is_left_out(&suites, session);
         let tests = one.choose(&suites)?;
-        for (ground, suite) in grounds.iter_mut().zip(&suites) {
+        for (build, suite) in builds.iter_mut().zip(&suites) {
             for test in &tests {
-                one.prepare(test, suite.as_ref(), ground, accelerator)?;
+                one.prepare(test, suite.as_ref(), build, accelerator)?;
             }
         }
         names.extend(tests.iter().map(|test| format!("{}:{test}", one.target)));
@@ -121,25 +121,25 @@ pub(crate) fn make_ready(
     Ok(names)
 }
 
-/// Returns the TARGET as built for a kernel, if its stack has it.
+/// Returns the TARGET as built for a kernel, if its checkout has it.
 fn suite(
     target: &str,
-    ground: &Ground,
+    build: &Build,
     sources: &Sources,
     toolchain: &Toolchain,
     session: &Session,
 ) -> anyhow::Result<Option<Suite>> {
     let tree = &sources.tree;
-    let mut stacks = sources.stacks.iter();
-    let Some(stack) = stacks
-        .find(|stack| stack.name == ground.stack && kselftest::has_target(tree, stack, target))
+    let mut checkouts = sources.checkouts.iter();
+    let Some(checkout) = checkouts
+        .find(|checkout| checkout.name == build.checkout && kselftest::has_target(tree, checkout, target))
     else {
         return Ok(None);
     };
     let request = kselftest::Request {
         tree,
-        stack,
-        kernel: &ground.kernel,
+        checkout,
+        kernel: &build.kernel,
         toolchain,
         target,
     };
@@ -194,40 +194,40 @@ impl Asked {
         Ok(chosen)
     }
 
-    /// Tells a ground what its guests do for a test.
+    /// Tells a build what its guests do for a test.
     fn prepare(
         &self,
         name: &str,
         suite: Option<&Suite>,
-        ground: &mut Ground,
+        build: &mut Build,
         accelerator: Accelerator,
     ) -> anyhow::Result<()> {
         let label = format!("{}:{name}", self.target);
         let found = suite.and_then(|suite| Some((suite, suite.find(name)?)));
-        let (in_tree, vm_run) = match found.map(|(suite, test)| (suite, test, &test.form)) {
+        let (kselftest, vm_run) = match found.map(|(suite, test)| (suite, test, &test.form)) {
             None => {
-                let reason = format!("the stack has no selftest `{label}`");
-                (InTree::Unfit { reason }, Job::default())
+                let reason = format!("the checkout has no selftest `{label}`");
+                (Kselftest::Unfit { reason }, VmRun::default())
             }
             Some((_, _, Form::Unfit { reason })) => {
                 let reason = format!("`{name}` {reason}");
-                (InTree::Unfit { reason }, Job::default())
+                (Kselftest::Unfit { reason }, VmRun::default())
             }
             Some((suite, test, Form::Program { .. })) => {
                 let timeout = suite.facts.timeout_secs;
-                let in_tree = self.notes.test(&self.target, name, timeout);
+                let kselftest = self.notes.test(&self.target, name, timeout);
                 let slowness = match accelerator {
-                    Accelerator::Tcg => ground.guest.slowness.saturating_mul(TCG_SLOWNESS),
-                    Accelerator::Kvm => ground.guest.slowness,
+                    Accelerator::Tcg => build.guest.slowness.saturating_mul(TCG_SLOWNESS),
+                    Accelerator::Kvm => build.guest.slowness,
                 };
-                let vm_run = vm_run(&in_tree, &files(suite, test), slowness);
-                let lacks = suite.lacks(&ground.kernel)?;
-                let test = in_tree;
-                (InTree::Fit { test, lacks }, vm_run)
+                let vm_run = vm_run(&kselftest, &files(suite, test), slowness);
+                let lacks = suite.lacks(&build.kernel)?;
+                let test = kselftest;
+                (Kselftest::Fit { test, lacks }, vm_run)
             }
         };
-        ground.vm_runs.insert(label.clone(), vm_run);
-        ground.in_tree.insert(label, in_tree);
+        build.vm_runs.insert(label.clone(), vm_run);
+        build.kselftest.insert(label, kselftest);
         Ok(())
     }
 }
@@ -250,9 +250,9 @@ fn files(suite: &Suite, test: &kselftest::Test) -> Vec<GuestFile> {
 
 /// Returns what a guest does for a test. Each kernel gets the files anew: a kexec
 /// leaves nothing of the first one's.
-fn vm_run(test: &InTreeTest, files: &[GuestFile], slowness: u32) -> Job {
+fn vm_run(test: &KselftestBoots, files: &[GuestFile], slowness: u32) -> VmRun {
     let folder = folder(&test.target);
-    let stages = test.stages.iter().map(|call| StageJob {
+    let boots = test.boots.iter().map(|call| BootRun {
         kernel: None,
         files: files.to_vec(),
         program: format!("{folder}/{}", test.name),
@@ -261,14 +261,14 @@ fn vm_run(test: &InTreeTest, files: &[GuestFile], slowness: u32) -> Job {
         dir: folder.clone(),
         timeout: call.time_limit(slowness),
     });
-    Job {
-        stages: stages.collect(),
+    VmRun {
+        boots: boots.collect(),
     }
 }
 
 /// Returns what options a kernel lacks, to follow the reason of a test that did not
 /// pass there; nothing when it lacks none.
-pub(crate) fn what_is_lacking(test: &InTreeTest, lacks: &[String]) -> String {
+pub(crate) fn what_is_lacking(test: &KselftestBoots, lacks: &[String]) -> String {
     if lacks.is_empty() {
         return String::new();
     }

@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How cells are packed: what runs in a guest of its own, what shares one, and
+//! How jobs are packed: what runs in a guest of its own, what shares one, and
 //! what begins first.
 
 use std::cmp::Reverse;
 
 use selftests::verdict::{self, Expected};
 
-use super::cells::{Cell, Test};
+use super::jobs::{Job, Test};
 use super::history::History;
 
-/// Most cells that share a guest.
+/// Most jobs that share a guest.
 const SHARERS_MAX: usize = 16;
 
-/// Cells, by index, that run in one guest: one, unless they share it.
+/// Jobs, by index, that run in one guest: one, unless they share it.
 pub(crate) type Load = Vec<usize>;
 
-/// Returns the cells packed, the longest load first: begun last, it would leave
+/// Returns the jobs packed, the longest load first: begun last, it would leave
 /// the other cores idle at the end. What nobody knows yet may be the longest.
-pub(crate) fn pack(cells: &[Cell<'_>], history: &History, share: bool, parallel: usize) -> Vec<Load> {
+pub(crate) fn pack(jobs: &[Job<'_>], history: &History, share: bool, parallel: usize) -> Vec<Load> {
     let (sharers, alone): (Vec<usize>, Vec<usize>) =
-        (0..cells.len()).partition(|&index| share && may_share(&cells[index]));
+        (0..jobs.len()).partition(|&index| share && may_share(&jobs[index]));
     let mut loads: Vec<Load> = alone.into_iter().map(|index| vec![index]).collect();
     loads.extend(together(&sharers, parallel, |one, other| {
-        let (one, other) = (&cells[one], &cells[other]);
-        std::ptr::eq(one.ground, other.ground) && one.plan.machine == other.plan.machine
+        let (one, other) = (&jobs[one], &jobs[other]);
+        std::ptr::eq(one.build, other.build) && one.plan.machine == other.plan.machine
     }));
     loads.sort_by_cached_key(|load| {
         let known = load
             .iter()
-            .map(|&index| history.estimate(cells[index].plan))
+            .map(|&index| history.estimate(jobs[index].plan))
             .try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?)));
-        let guess: u32 = load.iter().map(|&index| weight(&cells[index])).sum();
+        let guess: u32 = load.iter().map(|&index| weight(&jobs[index])).sum();
         (Reverse(known.unwrap_or(u64::MAX)), Reverse(guess), load[0])
     });
     loads
 }
 
-/// A cell that must fail tells nothing in company; one that leaves a trace would
+/// A job that must fail tells nothing in company; one that leaves a trace would
 /// have the next one tell of it.
-fn may_share(cell: &Cell<'_>) -> bool {
-    match cell.test {
+fn may_share(job: &Job<'_>) -> bool {
+    match job.test {
         Test::Scenario(scenario) => {
-            let expected = verdict::expected(scenario, cell.ground.has());
+            let expected = verdict::expected(scenario, job.build.has());
             scenario.leaves_no_trace && expected == Expected::Pass
         }
-        Test::InTree(_) => false,
+        Test::Kselftest(_) => false,
     }
 }
 
-/// Cells with more stages take longer, and slower profiles too.
-fn weight(cell: &Cell<'_>) -> u32 {
-    u32::try_from(cell.vm_run.stages.len()).unwrap_or(u32::MAX) * cell.ground.guest.slowness
+/// Jobs with more boots take longer, and slower configs too.
+fn weight(job: &Job<'_>) -> u32 {
+    u32::try_from(job.vm_run.boots.len()).unwrap_or(u32::MAX) * job.build.guest.slowness
 }
 
 /// Puts together those of one kind, in loads that keep every core busy.

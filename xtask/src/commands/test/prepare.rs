@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Makes ready what cells run: kernels with their initramfs, and parallel for guests.
+//! Makes context what jobs run: kernels with their initramfs, and parallel for guests.
 
 mod vm_run;
 mod program;
@@ -16,20 +16,20 @@ use testbed_host::cache::{hex, publish};
 use testbed_host::events::Activity;
 use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
-use vm_images::vm::Job;
+use vm_images::vm::VmRun;
 
-use super::Inquiry;
+use super::Request;
 use crate::commands::build::Built;
-use crate::commands::rig::{Rig, find_needs};
+use crate::commands::environment::{Environment, find_needs};
 use crate::commands::sources::Sources;
-use crate::record::InTree;
+use crate::record::Kselftest;
 use crate::session::Session;
 
-/// A kernel to run cells on, and what is known of it.
+/// A kernel to run jobs on, and what is known of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Ground {
-    pub(crate) stack: String,
-    pub(crate) profile: String,
+pub(crate) struct Build {
+    pub(crate) checkout: String,
+    pub(crate) config: String,
     pub(crate) kernel: Kernel,
     pub(crate) guest: GuestNeeds,
     /// Names of the series in it.
@@ -41,12 +41,12 @@ pub(crate) struct Ground {
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
     /// By scenario or `TARGET:TEST`, what its guest is to do.
-    pub(crate) parallel: BTreeMap<String, Job>,
+    pub(crate) parallel: BTreeMap<String, VmRun>,
     /// By `TARGET:TEST`, the tree's own tests.
-    pub(crate) in_tree: BTreeMap<String, InTree>,
+    pub(crate) kselftest: BTreeMap<String, Kselftest>,
 }
 
-impl Ground {
+impl Build {
     /// Returns which series are in it.
     pub(crate) fn has(&self) -> Has<'_> {
         Has {
@@ -56,73 +56,73 @@ impl Ground {
     }
 }
 
-/// Makes ready what the guests of every kernel are to do.
+/// Makes context what the guests of every kernel are to do.
 ///
 /// # Errors
 /// When a program does not compile, or the host fails.
-pub(crate) fn grounds(
+pub(crate) fn builds(
     built: Vec<Built>,
     sources: &Sources,
-    inquiry: &Inquiry,
-    rig: &Rig,
+    request: &Request,
+    environment: &Environment,
     session: &Session,
-) -> anyhow::Result<Vec<Ground>> {
-    let bare = |built| bare(built, sources, rig, session);
-    let mut grounds: Vec<Ground> = built.into_iter().map(bare).collect::<Result<_, _>>()?;
-    let families = inquiry.families_asked_for();
-    let total = (grounds.len() * families.len()) as u64;
-    let activity = Activity::start(&session.progress, "making selftests ready", Some(total));
+) -> anyhow::Result<Vec<Build>> {
+    let bare = |built| bare(built, sources, environment, session);
+    let mut builds: Vec<Build> = built.into_iter().map(bare).collect::<Result<_, _>>()?;
+    let scenario_files = request.scenario_files_asked_for();
+    let total = (builds.len() * scenario_files.len()) as u64;
+    let activity = Activity::start(&session.progress, "making selftests context", Some(total));
     let mut done = 0;
-    for index in 0..grounds.len() {
+    for index in 0..builds.len() {
         let mut parallel = BTreeMap::new();
-        let against = program::surroundings(&grounds[index].kernel)?;
-        for family in &families {
-            activity.advance(done, &family.name);
+        let against = program::surroundings(&builds[index].kernel)?;
+        for scenario_file in &scenario_files {
+            activity.advance(done, &scenario_file.name);
             done += 1;
             let order = vm_run::Order {
-                program: program::make(family, &grounds[index].kernel, &against, session)?,
-                modules: grounds[index].modules.clone(),
-                ground: &grounds[index],
-                grounds: &grounds,
+                program: program::make(scenario_file, &builds[index].kernel, &against, session)?,
+                modules: builds[index].modules.clone(),
+                build: &builds[index],
+                builds: &builds,
             };
-            for scenario in inquiry
+            for scenario in request
                 .scenarios
                 .iter()
-                .filter(|one| one.family == family.name)
+                .filter(|one| one.scenario_file == scenario_file.name)
             {
-                let machine = inquiry.plan.machine.as_ref().unwrap_or(&scenario.machine);
-                let vm_run = vm_run::of(scenario, rig.machine(machine)?, &order)?;
+                let machine = request.plan.machine.as_ref().unwrap_or(&scenario.machine);
+                let vm_run = vm_run::of(scenario, environment.machine(machine)?, &order)?;
                 parallel.insert(scenario.name.clone(), vm_run);
             }
         }
-        grounds[index].parallel = parallel;
+        builds[index].parallel = parallel;
     }
-    Ok(grounds)
+    Ok(builds)
 }
 
 /// A kernel with what its guests boot with, and nothing for them to do yet.
-fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow::Result<Ground> {
+fn bare(built: Built, sources: &Sources, environment: &Environment, session: &Session) -> anyhow::Result<Build> {
     let Built {
-        stack,
-        profile,
+        checkout,
+        config,
         kernel,
         modules,
     } = built;
-    let mut stacks = sources.stacks.iter();
-    let from = stacks
-        .find(|one| one.name == stack)
-        .with_context(|| format!("no stack `{stack}` to run on"))?;
-    Ok(Ground {
-        guest: find_needs(&profile, session)?,
+    let mut checkouts = sources.checkouts.iter();
+    let from = checkouts
+        .find(|one| one.name == checkout)
+        .with_context(|| format!("no checkout `{checkout}` to run on"))?;
+    Ok(Build {
+        guest: find_needs(&config, session)?,
         contains: from.contains.clone(),
         partly: from.partly.clone(),
-        initramfs: pack(&kernel, rig, session)?,
-        stack,
-        profile,
+        initramfs: pack(&kernel, environment, session)?,
+        checkout,
+        config,
         kernel,
         modules,
         parallel: BTreeMap::new(),
-        in_tree: BTreeMap::new(),
+        kselftest: BTreeMap::new(),
     })
 }
 
@@ -131,8 +131,8 @@ fn bare(built: Built, sources: &Sources, rig: &Rig, session: &Session) -> anyhow
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub(crate) fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Result<Utf8PathBuf> {
-    let bytes = archive(kernel, rig)?;
+pub(crate) fn pack(kernel: &Kernel, environment: &Environment, session: &Session) -> anyhow::Result<Utf8PathBuf> {
+    let bytes = archive(kernel, environment)?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
     let path = session.cache.dir(&["initramfs"])?.join(&name);
     if fs::read(&path).ok().as_ref() != Some(&bytes) {
@@ -141,41 +141,41 @@ pub(crate) fn pack(kernel: &Kernel, rig: &Rig, session: &Session) -> anyhow::Res
     Ok(path)
 }
 
-fn archive(kernel: &Kernel, rig: &Rig) -> anyhow::Result<Vec<u8>> {
-    let mut archive = Initramfs::for_guest(&rig.guest)?;
+fn archive(kernel: &Kernel, environment: &Environment) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Initramfs::for_guest(&environment.guest)?;
     archive.add_next_kernel(&kernel.image())?;
     Ok(archive.to_bytes()?)
 }
 
-/// Returns what a mutant's cells run on: what those of its series do, on another kernel.
+/// Returns what a mutant's jobs run on: what those of its series do, on another kernel.
 /// A kexec to the series goes to the mutant again, which stands for it.
 ///
 /// # Errors
 /// When what its guests boot with cannot be written beside the kernel.
 pub(super) fn mutated(
-    series: &Ground,
-    stack: String,
+    series: &Build,
+    checkout: String,
     kernel: Kernel,
     modules: Option<&Utf8Path>,
-    rig: &Rig,
-) -> anyhow::Result<Ground> {
+    environment: &Environment,
+) -> anyhow::Result<Build> {
     let initramfs = kernel.dir.join("initramfs.cpio");
-    fs::write(&initramfs, archive(&kernel, rig)?)?;
+    fs::write(&initramfs, archive(&kernel, environment)?)?;
     let mut parallel = series.parallel.clone();
-    for stage in parallel.values_mut().flat_map(|vm_run| &mut vm_run.stages) {
-        vm_run::load_modules(stage, modules);
-        let next = stage.kernel.as_mut();
+    for boot in parallel.values_mut().flat_map(|vm_run| &mut vm_run.boots) {
+        vm_run::load_modules(boot, modules);
+        let next = boot.kernel.as_mut();
         if let Some(next) = next.filter(|next| next.image == series.kernel.image()) {
             next.image = kernel.image();
             next.initramfs.clone_from(&initramfs);
         }
     }
-    Ok(Ground {
-        stack,
+    Ok(Build {
+        checkout,
         kernel,
         initramfs,
         parallel,
-        in_tree: BTreeMap::new(),
+        kselftest: BTreeMap::new(),
         ..short_lived(series)
     })
 }
@@ -183,8 +183,8 @@ pub(super) fn mutated(
 /// Returns a kernel that panics when it breaks. A task that dies of an oops takes its locks
 /// along, and whoever waits for them waits until the time is up; of a mutant, nobody wants
 /// to know more by then.
-pub(super) fn short_lived(ground: &Ground) -> Ground {
-    let mut ground = ground.clone();
-    ground.guest.kernel_arguments += " oops=panic kasan.fault=panic";
-    ground
+pub(super) fn short_lived(build: &Build) -> Build {
+    let mut build = build.clone();
+    build.guest.kernel_arguments += " oops=panic kasan.fault=panic";
+    build
 }

@@ -1,130 +1,130 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs cells, and judges each as it ends.
+//! Runs jobs, and judges each as it ends.
 
 use anyhow::Context;
 use testbed_host::events::{Event, Observer};
 use vm_images::transcript::{self, Transcript};
 
-use super::cells::{self, Cell, Judge};
+use super::jobs::{self, Job, Judge};
 use super::history::History;
 use super::loads;
-use super::ready::Ready;
+use super::context::RunContext;
 use super::start::{self, start_from};
 use crate::cli::TestArgs;
-use crate::commands::rig::Rig;
+use crate::commands::environment::Environment;
 use crate::plan::Plan;
 use crate::record::Record;
-use crate::result::CellResult;
+use crate::result::JobResult;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Runs cells, all or some of the plan's, and returns what each came to, in the
+/// Runs jobs, all or some of the plan's, and returns what each came to, in the
 /// same order; `tell` hears of each as it ends, whether or not the others do.
 ///
 /// # Errors
 /// When the user asked to stop.
-pub(crate) fn run_cells(
-    cells: &[Cell<'_>],
+pub(crate) fn run_jobs(
+    jobs: &[Job<'_>],
     plan: &Plan,
-    ready: &Ready,
+    context: &RunContext,
     folder: &RunFolder,
     args: &TestArgs,
     session: &Session,
-    tell: &(dyn Fn(&Cell<'_>, &CellResult) + Sync),
-) -> anyhow::Result<Vec<CellResult>> {
-    let (rig, parallel) = (&ready.rig, cells::parallel(args, ready));
-    let to_run: Vec<Cell<'_>> = cells.iter().filter(|cell| cell.runs()).cloned().collect();
-    let starts = if args.no_template {
+    tell: &(dyn Fn(&Job<'_>, &JobResult) + Sync),
+) -> anyhow::Result<Vec<JobResult>> {
+    let (environment, parallel) = (&context.environment, jobs::parallel(args, context));
+    let to_run: Vec<Job<'_>> = jobs.iter().filter(|job| job.runs()).cloned().collect();
+    let starts = if args.cold_boot {
         Vec::new()
     } else {
-        start::starts(&to_run, rig, parallel, session)
+        start::starts(&to_run, environment, parallel, session)
     };
     let to_run = start_from(&to_run, &starts);
     let mut history = History::load(session);
     let loads = loads::pack(&to_run, &history, args.batch, parallel);
     let judge = RunJudge {
-        rig,
+        environment,
         plan,
         folder,
         session,
         tell,
     };
-    let judged = cells::run_all(&to_run, &loads, rig, folder.path(), parallel, session, &judge);
+    let judged = jobs::run_all(&to_run, &loads, environment, folder.path(), parallel, session, &judge);
     history.learn(judged.iter().flatten());
     history.save();
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
     let mut judged = judged.into_iter();
-    let result = |cell: &Cell<'_>| {
-        if cell.runs() {
+    let result = |job: &Job<'_>| {
+        if job.runs() {
             let known = judged.next().flatten();
-            return known.with_context(|| format!("nothing is known of {}", cell.plan.label()));
+            return known.with_context(|| format!("nothing is known of {}", job.plan.label()));
         }
-        let result = judge_cell(cell, None, plan, folder, session);
-        tell(cell, &result);
+        let result = judge_job(job, None, plan, folder, session);
+        tell(job, &result);
         Ok(result)
     };
-    cells.iter().map(result).collect()
+    jobs.iter().map(result).collect()
 }
 
-/// Judges cells and tells of them.
+/// Judges jobs and tells of them.
 pub(super) struct RunJudge<'a> {
-    pub(super) rig: &'a Rig,
+    pub(super) environment: &'a Environment,
     pub(super) plan: &'a Plan,
     pub(super) folder: &'a RunFolder,
     pub(super) session: &'a Session,
-    pub(super) tell: &'a (dyn Fn(&Cell<'_>, &CellResult) + Sync),
+    pub(super) tell: &'a (dyn Fn(&Job<'_>, &JobResult) + Sync),
 }
 
 impl Judge for RunJudge<'_> {
-    type Judged = CellResult;
+    type Judged = JobResult;
 
-    fn judge(&self, cell: &Cell<'_>, transcript: &Transcript) -> CellResult {
+    fn judge(&self, job: &Job<'_>, transcript: &Transcript) -> JobResult {
         if let transcript::BootMode::ColdInstead { trouble } = &transcript.start {
-            let label = cell.plan.label();
-            let text = format!("{label} booted: its template failed: {trouble}");
+            let label = job.plan.label();
+            let text = format!("{label} booted: its checkpoint failed: {trouble}");
             self.session.progress.event(Event::Note { text });
             // Who comes after need not wait for it to fail again.
-            cell.template
+            job.checkpoint
                 .into_iter()
-                .for_each(|template| self.rig.templates.forget(template));
+                .for_each(|checkpoint| self.environment.checkpoints.forget(checkpoint));
         }
-        judge_cell(cell, Some(transcript), self.plan, self.folder, self.session)
+        judge_job(job, Some(transcript), self.plan, self.folder, self.session)
     }
 
-    fn is_well(&self, result: &CellResult) -> bool {
-        result.outcome == "pass" && !result.is_finding()
+    fn is_well(&self, result: &JobResult) -> bool {
+        result.status == "pass" && !result.is_finding()
     }
 
-    fn settled(&self, cell: &Cell<'_>, result: &CellResult) {
-        (self.tell)(cell, result);
+    fn settled(&self, job: &Job<'_>, result: &JobResult) {
+        (self.tell)(job, result);
     }
 }
 
-/// Judges one cell, by its transcript if it was run; one that cannot be kept is an
+/// Judges one job, by its transcript if it was run; one that cannot be cached is an
 /// error of its own, not the end of the others.
-fn judge_cell(
-    cell: &Cell<'_>,
+fn judge_job(
+    job: &Job<'_>,
     transcript: Option<&Transcript>,
     plan: &Plan,
     folder: &RunFolder,
     session: &Session,
-) -> CellResult {
+) -> JobResult {
     let record = Record {
-        plan: cell.plan.clone(),
-        contains: cell.ground.contains.clone(),
-        partly: cell.ground.partly.clone(),
-        binaries: cell.binaries(),
-        in_tree: cell.test.in_tree().cloned(),
-        kept: None,
+        plan: job.plan.clone(),
+        contains: job.build.contains.clone(),
+        partly: job.build.partly.clone(),
+        binaries: job.binaries(),
+        kselftest: job.test.kselftest().cloned(),
+        cached: None,
     };
-    let mut judged = record.judge(cell.test, transcript, folder);
+    let mut judged = record.judge(job.test, transcript, folder);
     if let Err(error) = record.keep(folder).and_then(|()| judged.leave(folder)) {
-        judged.cell.give_up(&error);
+        judged.job.give_up(&error);
     } else if plan.check_snapshots {
         judged.make_room(&session.layout.snapshots());
         judged.compare(&session.layout.snapshots());
     }
-    judged.cell
+    judged.job
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How guests start: from a template of their kernel, or by booting.
+//! How guests start: from a checkpoint of their kernel, or by booting.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,50 +11,50 @@ use selftests::klog::Log;
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::machine::Machine;
-use vm_images::template::{NoTemplate, Template};
+use vm_images::checkpoint::{NoCheckpoint, Checkpoint};
 use vm_images::vm::VmSpec;
 
-use super::cells::Cell;
-use super::prepare::Ground;
-use crate::commands::rig::Rig;
+use super::jobs::Job;
+use super::prepare::Build;
+use crate::commands::environment::Environment;
 use crate::session::Session;
 
 /// How the guests of a kernel on a machine start.
 #[derive(Debug)]
 pub(crate) struct Start<'a> {
-    ground: &'a Ground,
+    build: &'a Build,
     machine: &'a Machine,
     /// Where they go on from, unless they boot.
-    pub(crate) template: Option<Template>,
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 impl Start<'_> {
-    /// Returns whether a cell's guest starts like this.
-    pub(crate) fn is_for(&self, cell: &Cell<'_>) -> bool {
-        std::ptr::eq(self.ground, cell.ground) && self.machine.name == cell.machine.name
+    /// Returns whether a job's guest starts like this.
+    pub(crate) fn is_for(&self, job: &Job<'_>) -> bool {
+        std::ptr::eq(self.build, job.build) && self.machine.name == job.machine.name
     }
 }
 
-/// Returns a start for each kernel and machine that cells need; of those whose guests
+/// Returns a start for each kernel and machine that jobs need; of those whose guests
 /// have to boot, it is said why.
 pub(crate) fn starts<'a>(
-    cells: &[Cell<'a>],
-    rig: &Rig,
+    jobs: &[Job<'a>],
+    environment: &Environment,
     parallel: usize,
     session: &Session,
 ) -> Vec<Start<'a>> {
     let mut needed: Vec<Start<'a>> = Vec::new();
-    for cell in cells {
-        if !needed.iter().any(|start| start.is_for(cell)) {
+    for job in jobs {
+        if !needed.iter().any(|start| start.is_for(job)) {
             needed.push(Start {
-                ground: cell.ground,
-                machine: cell.machine,
-                template: None,
+                build: job.build,
+                machine: job.machine,
+                checkpoint: None,
             });
         }
     }
     let next = AtomicUsize::new(0);
-    let made: Mutex<Vec<(usize, Template)>> = Mutex::new(Vec::new());
+    let made: Mutex<Vec<(usize, Checkpoint)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..parallel.min(needed.len()) {
             scope.spawn(|| {
@@ -63,55 +63,55 @@ pub(crate) fn starts<'a>(
                     let Some(start) = needed.get(index) else {
                         break;
                     };
-                    if let Some(template) = template(start, rig, session) {
+                    if let Some(checkpoint) = checkpoint(start, environment, session) {
                         let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-                        made.push((index, template));
+                        made.push((index, checkpoint));
                     }
                 }
             });
         }
     });
-    for (index, template) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        needed[index].template = Some(template);
+    for (index, checkpoint) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        needed[index].checkpoint = Some(checkpoint);
     }
-    let in_use: Vec<Template> = needed.iter().flat_map(|one| one.template.clone()).collect();
-    rig.templates.tidy(&in_use);
+    let in_use: Vec<Checkpoint> = needed.iter().flat_map(|one| one.checkpoint.clone()).collect();
+    environment.checkpoints.tidy(&in_use);
     needed
 }
 
-/// Returns the cells with the templates of their kernels and machines.
-pub(super) fn start_from<'a>(cells: &[Cell<'a>], starts: &'a [Start<'_>]) -> Vec<Cell<'a>> {
-    let template = |cell: &Cell<'_>| {
-        let start = starts.iter().find(|start| start.is_for(cell))?;
-        start.template.as_ref()
+/// Returns the jobs with the checkpoints of their kernels and machines.
+pub(super) fn start_from<'a>(jobs: &[Job<'a>], starts: &'a [Start<'_>]) -> Vec<Job<'a>> {
+    let checkpoint = |job: &Job<'_>| {
+        let start = starts.iter().find(|start| start.is_for(job))?;
+        start.checkpoint.as_ref()
     };
-    cells
+    jobs
         .iter()
-        .map(|cell| Cell {
-            template: template(cell),
-            ..cell.clone()
+        .map(|job| Job {
+            checkpoint: checkpoint(job),
+            ..job.clone()
         })
         .collect()
 }
 
-fn template(start: &Start<'_>, rig: &Rig, session: &Session) -> Option<Template> {
-    let (ground, machine) = (start.ground, start.machine);
-    let Ground { stack, profile, .. } = ground;
-    let name = format!("{stack} ({profile}) on {}", machine.name);
-    let spec = rig.spec(
+fn checkpoint(start: &Start<'_>, environment: &Environment, session: &Session) -> Option<Checkpoint> {
+    let (build, machine) = (start.build, start.machine);
+    let Build { checkout, config, .. } = build;
+    let name = format!("{checkout} ({config}) on {}", machine.name);
+    let spec = environment.spec(
         &name,
         machine,
-        &ground.kernel.image(),
-        &ground.initramfs,
-        &ground.guest,
+        &build.kernel.image(),
+        &build.initramfs,
+        &build.guest,
         Utf8Path::new(""),
     );
-    saved(&spec, rig, session)
+    saved(&spec, environment, session)
 }
 
-/// Returns the template of a machine; where its guests have to boot, it is said why.
-pub(crate) fn saved(spec: &VmSpec, rig: &Rig, session: &Session) -> Option<Template> {
-    if rig.accelerator == Accelerator::Kvm {
+/// Returns the checkpoint of a machine; where its guests have to boot, it is said why.
+pub(crate) fn saved(spec: &VmSpec, environment: &Environment, session: &Session) -> Option<Checkpoint> {
+    if environment.accelerator == Accelerator::Kvm {
         // Boots take a fraction of a second there, and nobody has yet seen that
         // the clocks of a guest that goes on are right.
         return None;
@@ -120,17 +120,17 @@ pub(crate) fn saved(spec: &VmSpec, rig: &Rig, session: &Session) -> Option<Templ
         let text = format!("every guest of {} boots: {why}", spec.name);
         session.progress.event(Event::Note { text });
     };
-    match rig.templates.get(spec, &session.cancel, &session.progress) {
-        Ok(template) => match complaint(&template) {
-            None => Some(template),
+    match environment.checkpoints.get(spec, &session.cancel, &session.progress) {
+        Ok(checkpoint) => match report(&checkpoint) {
+            None => Some(checkpoint),
             Some(title) => {
                 // One boot must not speak for all that would have been.
                 say(&format!("its kernel complains in its boot, `{title}`"));
-                rig.templates.forget(&template);
+                environment.checkpoints.forget(&checkpoint);
                 None
             }
         },
-        Err(NoTemplate::Cancelled | NoTemplate::Unsaved(_)) => None,
+        Err(NoCheckpoint::Cancelled | NoCheckpoint::Unsaved(_)) => None,
         Err(why) => {
             say(&format!("it cannot be saved: {why}"));
             None
@@ -138,10 +138,10 @@ pub(crate) fn saved(spec: &VmSpec, rig: &Rig, session: &Session) -> Option<Templ
     }
 }
 
-/// Returns the first complaint in the boot of a template that a cell would be held
+/// Returns the first report in the boot of a checkpoint that a job would be held
 /// to, a splat or a line at level error, or that its log cannot be read.
-fn complaint(template: &Template) -> Option<String> {
-    match fs::read(template.console()) {
+fn report(checkpoint: &Checkpoint) -> Option<String> {
+    match fs::read(checkpoint.console()) {
         Ok(console) => {
             let log = Log::parse(&console);
             let splat = log.splats.first().map(|splat| splat.title.clone());

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the page tells of a scenario under a profile: each of its cells, and their
+//! What the page tells of a scenario under a config: each of its jobs, and their
 //! timelines side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pair::{self, Pair};
 use super::sentence;
-use crate::evidence::{CellEvidence, Evidence, Excerpt, SplatEvidence};
+use crate::evidence::{JobEvidence, Evidence, Excerpt, SplatEvidence};
 use crate::render::again;
-use crate::result::{Blame, CellResult, RunResult, Verdict};
+use crate::result::{Cause, JobResult, RunResult, Verdict};
 
-/// All cells' splats together, in bytes; findings come first.
+/// All jobs' splats together, in bytes; findings come first.
 const SPLATS_BYTES_MAX: usize = 2_000_000;
 /// Of a splat that is beyond that, so many lines are shown.
 const LINES_OF_LATER: usize = 12;
 /// Of a difference from what is recorded, so many bytes are shown.
 const DIFFERENCE_BYTES_MAX: usize = 8 * 1024;
-/// Of a cell's repetitions, so many are told apart.
+/// Of a job's repetitions, so many are told apart.
 const REPETITIONS_MAX: usize = 60;
 
-/// A scenario under a profile.
+/// A scenario under a config.
 pub(super) struct Article {
     pub(super) id: String,
     pub(super) scenario: String,
-    pub(super) profile: String,
+    pub(super) config: String,
     pub(super) title: String,
     pub(super) why: String,
     pub(super) is_finding: bool,
-    pub(super) cells: Vec<CellView>,
+    pub(super) jobs: Vec<JobView>,
     pub(super) timelines: Vec<Pair>,
 }
 
-/// A cell with all its repetitions.
-pub(super) struct CellView {
+/// A job with all its repetitions.
+pub(super) struct JobView {
     pub(super) id: String,
-    pub(super) stack: String,
+    pub(super) checkout: String,
     /// How it is coloured.
     pub(super) class: &'static str,
-    /// Its outcomes, each once.
-    pub(super) outcomes: Vec<String>,
-    /// The outcome, or how often there was which.
+    /// Its statuses, each once.
+    pub(super) statuses: Vec<String>,
+    /// The status, or how often there was which.
     pub(super) word: String,
     /// Whether that is as it should be.
     pub(super) mark: &'static str,
@@ -50,32 +50,32 @@ pub(super) struct CellView {
     pub(super) splats_left_out: usize,
     pub(super) difference: Option<Excerpt>,
     pub(super) again: String,
-    /// The link from the page to the cell's folder.
+    /// The link from the page to the job's folder.
     pub(super) folder: String,
     pub(super) repetitions: Vec<Repetition>,
     pub(super) repetitions_left_out: usize,
 }
 
-/// One of several runs of a cell.
+/// One of several runs of a job.
 pub(super) struct Repetition {
     pub(super) number: u32,
-    pub(super) outcome: String,
+    pub(super) status: String,
     pub(super) is_finding: bool,
     pub(super) took: String,
     pub(super) reason: String,
 }
 
-/// Returns the articles of a run: profiles in the order of the plan, scenarios by name.
+/// Returns the articles of a run: configs in the order of the plan, scenarios by name.
 pub(super) fn articles(result: &RunResult, evidence: &Evidence) -> Vec<Article> {
     let whole = shown_whole(result, evidence);
     let mut articles = Vec::new();
-    for profile in distinct(result.cells.iter().map(|cell| cell.profile.as_str())) {
-        let mut by_name: BTreeMap<&str, Vec<&CellResult>> = BTreeMap::new();
-        for cell in result.cells.iter().filter(|cell| cell.profile == profile) {
-            by_name.entry(&cell.scenario).or_default().push(cell);
+    for config in distinct(result.jobs.iter().map(|job| job.config.as_str())) {
+        let mut by_name: BTreeMap<&str, Vec<&JobResult>> = BTreeMap::new();
+        for job in result.jobs.iter().filter(|job| job.config == config) {
+            by_name.entry(&job.scenario).or_default().push(job);
         }
-        for (scenario, cells) in by_name {
-            articles.push(article(scenario, profile, &cells, evidence, &whole));
+        for (scenario, jobs) in by_name {
+            articles.push(article(scenario, config, &jobs, evidence, &whole));
         }
     }
     articles
@@ -87,18 +87,18 @@ pub(super) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str
     values.filter(|value| seen.insert(*value)).collect()
 }
 
-/// Returns the cells whose splats are shown as far as they were read.
+/// Returns the jobs whose splats are shown as far as they were read.
 fn shown_whole<'a>(result: &'a RunResult, evidence: &Evidence) -> BTreeSet<&'a str> {
-    let mut cells: Vec<&CellResult> = result.cells.iter().collect();
-    cells.sort_by_key(|cell| !cell.is_finding());
+    let mut jobs: Vec<&JobResult> = result.jobs.iter().collect();
+    jobs.sort_by_key(|job| !job.is_finding());
     let mut bytes = 0;
-    let fits = |cell: &&CellResult| {
-        let left = evidence.cells.get(&cell.artifacts);
+    let fits = |job: &&JobResult| {
+        let left = evidence.jobs.get(&job.artifacts);
         bytes += left.map_or(0, |left| left.splats.iter().map(size).sum());
         bytes <= SPLATS_BYTES_MAX
     };
-    let whole = cells.into_iter().take_while(fits);
-    whole.map(|cell| cell.artifacts.as_str()).collect()
+    let whole = jobs.into_iter().take_while(fits);
+    whole.map(|job| job.artifacts.as_str()).collect()
 }
 
 fn size(splat: &SplatEvidence) -> usize {
@@ -111,87 +111,87 @@ fn size(splat: &SplatEvidence) -> usize {
 
 fn article(
     scenario: &str,
-    profile: &str,
-    cells: &[&CellResult],
+    config: &str,
+    jobs: &[&JobResult],
     evidence: &Evidence,
     whole: &BTreeSet<&str>,
 ) -> Article {
     let story = evidence.stories.get(scenario).cloned().unwrap_or_default();
-    let stacks = distinct(cells.iter().map(|cell| cell.stack.as_str()));
-    let of_stack = |stack: &str| -> Vec<&CellResult> {
-        let cells = cells.iter().filter(|cell| cell.stack == stack);
-        cells.copied().collect()
+    let checkouts = distinct(jobs.iter().map(|job| job.checkout.as_str()));
+    let of_checkout = |checkout: &str| -> Vec<&JobResult> {
+        let jobs = jobs.iter().filter(|job| job.checkout == checkout);
+        jobs.copied().collect()
     };
-    let told: Vec<(&str, &CellResult)> = stacks
+    let told: Vec<(&str, &JobResult)> = checkouts
         .iter()
-        .filter_map(|stack| Some((*stack, telling(&of_stack(stack))?)))
+        .filter_map(|checkout| Some((*checkout, telling(&of_checkout(checkout))?)))
         .collect();
     let timelines: Vec<(&str, &Excerpt)> = told
         .iter()
-        .filter_map(|(stack, cell)| Some((*stack, &evidence.cells.get(&cell.artifacts)?.timeline)))
+        .filter_map(|(checkout, job)| Some((*checkout, &evidence.jobs.get(&job.artifacts)?.timeline)))
         .filter(|(_, timeline)| !timeline.text.is_empty())
         .collect();
     let views = told
         .iter()
-        .map(|(stack, cell)| view(cell, &of_stack(stack), evidence, whole));
+        .map(|(checkout, job)| view(job, &of_checkout(checkout), evidence, whole));
     Article {
-        id: id(&[profile, scenario]),
+        id: id(&[config, scenario]),
         scenario: scenario.to_owned(),
-        profile: profile.to_owned(),
+        config: config.to_owned(),
         title: sentence(&story.title),
         why: sentence(&story.why),
-        is_finding: cells.iter().any(|cell| cell.is_finding()),
+        is_finding: jobs.iter().any(|job| job.is_finding()),
         timelines: pair::pairs(&timelines),
-        cells: views.collect(),
+        jobs: views.collect(),
     }
 }
 
 /// Returns the repetition that tells most: the first that a person should look at, else
 /// the first that did not pass, else the first.
-fn telling<'a>(cells: &[&'a CellResult]) -> Option<&'a CellResult> {
-    let tells_less = |cell: &&&CellResult| (!cell.is_finding(), cell.outcome == "pass");
-    cells.iter().min_by_key(tells_less).copied()
+fn telling<'a>(jobs: &[&'a JobResult]) -> Option<&'a JobResult> {
+    let tells_less = |job: &&&JobResult| (!job.is_finding(), job.status == "pass");
+    jobs.iter().min_by_key(tells_less).copied()
 }
 
 fn view(
-    cell: &CellResult,
-    all: &[&CellResult],
+    job: &JobResult,
+    all: &[&JobResult],
     evidence: &Evidence,
     whole: &BTreeSet<&str>,
-) -> CellView {
-    let nothing = CellEvidence::default();
-    let left = evidence.cells.get(&cell.artifacts).unwrap_or(&nothing);
+) -> JobView {
+    let nothing = JobEvidence::default();
+    let left = evidence.jobs.get(&job.artifacts).unwrap_or(&nothing);
     let mut splats = left.splats.clone();
-    if !whole.contains(cell.artifacts.as_str()) {
+    if !whole.contains(job.artifacts.as_str()) {
         splats.iter_mut().for_each(shorten);
     }
     let (class, mark) = mark(all);
     let repetitions = if all.len() > 1 { all } else { &[] };
-    CellView {
-        id: cell_id(&cell.profile, &cell.scenario, &cell.stack),
-        stack: cell.stack.clone(),
+    JobView {
+        id: job_id(&job.config, &job.scenario, &job.checkout),
+        checkout: job.checkout.clone(),
         class,
-        outcomes: distinct(all.iter().map(|cell| cell.outcome.as_str()))
+        statuses: distinct(all.iter().map(|job| job.status.as_str()))
             .into_iter()
             .map(str::to_owned)
             .collect(),
         word: word(all),
         mark,
-        is_finding: all.iter().any(|cell| cell.is_finding()),
-        reason: sentence(&cell.reason),
-        facts: facts(cell),
+        is_finding: all.iter().any(|job| job.is_finding()),
+        reason: sentence(&job.reason),
+        facts: facts(job),
         splats,
         splats_left_out: left.splats_left_out,
-        difference: cell
+        difference: job
             .snapshot_difference
             .as_ref()
             .map(|difference| Excerpt::of(difference, DIFFERENCE_BYTES_MAX)),
-        again: again::of_cell(cell, &evidence.again),
-        folder: beside(&cell.artifacts),
+        again: again::of_job(job, &evidence.again),
+        folder: beside(&job.artifacts),
         repetitions: repetitions
             .iter()
             .take(REPETITIONS_MAX)
-            .map(|cell| repetition(cell))
+            .map(|job| repetition(job))
             .collect(),
         repetitions_left_out: repetitions.len().saturating_sub(REPETITIONS_MAX),
     }
@@ -203,86 +203,86 @@ fn shorten(splat: &mut SplatEvidence) {
     splat.lines_left_out += more;
 }
 
-fn repetition(cell: &CellResult) -> Repetition {
+fn repetition(job: &JobResult) -> Repetition {
     Repetition {
-        number: cell.repetition,
-        outcome: cell.outcome.clone(),
-        is_finding: cell.is_finding(),
-        took: time(cell.duration_ms),
-        reason: sentence(&cell.reason),
+        number: job.repetition,
+        status: job.status.clone(),
+        is_finding: job.is_finding(),
+        took: time(job.duration_ms),
+        reason: sentence(&job.reason),
     }
 }
 
 /// Returns how a place is coloured, and the words that say the same.
-fn mark(cells: &[&CellResult]) -> (&'static str, &'static str) {
-    let any = |test: &dyn Fn(&CellResult) -> bool| cells.iter().any(|cell| test(cell));
-    if any(&|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error") {
+fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
+    let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
+    if any(&|job| job.verdict == Verdict::Unexpected && job.status != "error") {
         ("bad", "UNEXPECTED")
-    } else if any(&|cell| cell.outcome == "error") {
-        ("open", "NO VERDICT")
-    } else if any(&|cell| cell.snapshot_difference.is_some()) {
+    } else if any(&|job| job.status == "error") {
+        ("open", "NO RESULT")
+    } else if any(&|job| job.snapshot_difference.is_some()) {
         ("changed", "CHANGED")
-    } else if any(&|cell| cell.expected == "fail") {
+    } else if any(&|job| job.expected == "fail") {
         ("due", "as expected")
-    } else if any(&|cell| cell.expected == "either" && cell.outcome != "pass") {
+    } else if any(&|job| job.expected == "either" && job.status != "pass") {
         ("due", "mid-series")
-    } else if any(&|cell| cell.outcome == "skip") {
+    } else if any(&|job| job.status == "skip") {
         ("skip", "")
     } else {
         ("good", "")
     }
 }
 
-/// Returns the outcome, or of repetitions that differ how often there was which.
-fn word(cells: &[&CellResult]) -> String {
+/// Returns the status, or of repetitions that differ how often there was which.
+fn word(jobs: &[&JobResult]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for cell in cells {
-        *counts.entry(&cell.outcome).or_default() += 1;
+    for job in jobs {
+        *counts.entry(&job.status).or_default() += 1;
     }
-    let total = cells.len();
-    let rates = counts.iter().map(|(outcome, count)| match total {
-        1 => (*outcome).to_owned(),
-        _ => format!("{outcome} {count}/{total}"),
+    let total = jobs.len();
+    let rates = counts.iter().map(|(status, count)| match total {
+        1 => (*status).to_owned(),
+        _ => format!("{status} {count}/{total}"),
     });
     rates.collect::<Vec<_>>().join(", ")
 }
 
-fn facts(cell: &CellResult) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("expected", cell.expected.clone())];
-    if let Some(blame) = cell.blame {
-        let whose = match blame {
-            Blame::Kernel => "the kernel's",
-            Blame::Test => "the test's",
-            Blame::Tool => "this tool's",
-            Blame::Host => "the host's",
+fn facts(job: &JobResult) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("expected", job.expected.clone())];
+    if let Some(cause) = job.cause {
+        let whose = match cause {
+            Cause::Kernel => "the kernel's",
+            Cause::Test => "the test's",
+            Cause::Tool => "this tool's",
+            Cause::Host => "the host's",
         };
         facts.push(("fault", whose.to_owned()));
     }
-    facts.push(("took", time(cell.duration_ms)));
-    if !cell.start.is_empty() {
-        let how = match cell.start.as_str() {
+    facts.push(("took", time(job.duration_ms)));
+    if !job.start.is_empty() {
+        let how = match job.start.as_str() {
             "template" => "from a saved boot",
             "boot" => "booted",
             _ => "booted, since the saved boot failed",
         };
         facts.push((
             "began",
-            format!("{how}, ready after {}", time(cell.boot_ms)),
+            format!("{how}, ready after {}", time(job.boot_ms)),
         ));
     }
-    let by = match cell.accel.as_str() {
+    let by = match job.accel.as_str() {
         "" => "",
         "kvm" => " under KVM",
         _ => " under emulation",
     };
-    let shared = if cell.shared {
-        ", guest shared with other cells"
+    let shared = if job.shared {
+        ", guest shared with other jobs"
     } else {
         ""
     };
-    facts.push(("machine", format!("{}{by}{shared}", cell.machine)));
-    if let Some(kept) = &cell.kept {
-        facts.push(("kept from", format!("{} at {}", kept.run, kept.at)));
+    facts.push(("machine", format!("{}{by}{shared}", job.machine)));
+    if let Some(cached) = &job.cached {
+        facts.push(("cached from", format!("{} at {}", cached.run, cached.at)));
     }
     facts
 }
@@ -295,9 +295,9 @@ pub(super) fn time(milliseconds: u64) -> String {
     }
 }
 
-/// Returns the id of a cell on the page.
-pub(super) fn cell_id(profile: &str, scenario: &str, stack: &str) -> String {
-    id(&[profile, scenario, stack])
+/// Returns the id of a job on the page.
+pub(super) fn job_id(config: &str, scenario: &str, checkout: &str) -> String {
+    id(&[config, scenario, checkout])
 }
 
 /// Returns the link to a folder beside the page. It begins with a dot, so that it is never

@@ -42,24 +42,24 @@ impl<'a> Changes<'a> {
         let slower = slower_heading(comparison);
         let lists = [
             list("broken", &comparison.broken, change),
-            list("no longer proven", &comparison.unproven, change),
+            list("no longer proven", &comparison.inconclusive, change),
             list("still not as expected", &comparison.still_wrong, change),
             list("new and not as expected", &comparison.new_wrong, change),
             list(
-                "new complaints of the kernel",
+                "new reports of the kernel",
                 &comparison.new_splats,
                 splat,
             ),
-            list("detectors that see otherwise", &comparison.detectors, proof),
-            list("mutants with another fate", &comparison.mutants, proof),
+            list("self_checks that see otherwise", &comparison.self_checks, proof),
+            list("mutants with another status", &comparison.mutants, proof),
             list("fixed", &comparison.fixed, change),
-            list("as expected by another outcome", &comparison.turned, change),
-            list("complaints that are gone", &comparison.gone_splats, splat),
+            list("as expected by another status", &comparison.turned, change),
+            list("reports that are gone", &comparison.gone_splats, splat),
             list(&slower, &comparison.slower, pace),
-            list("new cells", &comparison.new_cells, |place| {
+            list("new jobs", &comparison.new_jobs, |place| {
                 there(place, true)
             }),
-            list("cells that are gone", &comparison.gone_cells, |place| {
+            list("jobs that are gone", &comparison.gone_jobs, |place| {
                 there(place, false)
             }),
         ];
@@ -85,7 +85,7 @@ fn list<T>(heading: &str, them: &[T], line: impl Fn(&T) -> Line) -> List {
 }
 
 fn link(place: &Place) -> String {
-    article::cell_id(&place.profile, &place.scenario, &place.stack)
+    article::job_id(&place.config, &place.scenario, &place.checkout)
 }
 
 fn change(change: &Change) -> Line {
@@ -103,7 +103,7 @@ fn splat(splat: &SplatChange) -> Line {
         worse: splat.worse,
         name: sentence(&splat.title),
         link: String::new(),
-        what: format!("{} ({})", splat.stack, splat.profile),
+        what: format!("{} ({})", splat.checkout, splat.config),
         reason: format!("in {}", some_of(&splat.scenarios)),
     }
 }

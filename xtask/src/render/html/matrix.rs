@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The table of the page: scenarios against stacks, profiles side by side.
+//! The table of the page: scenarios against checkouts, configs side by side.
 
 use std::collections::BTreeMap;
 
-use super::article::{Article, CellView, distinct};
+use super::article::{Article, JobView, distinct};
 use crate::evidence::Evidence;
 use crate::result::RunResult;
 
-/// Scenarios against stacks.
+/// Scenarios against checkouts.
 pub(super) struct Matrix {
-    pub(super) profiles: Vec<Profile>,
+    pub(super) configs: Vec<Config>,
     pub(super) rows: Vec<Row>,
-    /// Every outcome there is, for the filter.
-    pub(super) outcomes: Vec<String>,
-    pub(super) any_teeth: bool,
+    /// Every status there is, for the filter.
+    pub(super) statuses: Vec<String>,
+    pub(super) any_fails_first: bool,
 }
 
-/// The columns of a profile.
-pub(super) struct Profile {
+/// The columns of a config.
+pub(super) struct Config {
     pub(super) name: String,
-    pub(super) stacks: Vec<String>,
+    pub(super) checkouts: Vec<String>,
 }
 
 /// A scenario.
 pub(super) struct Row {
     pub(super) scenario: String,
     pub(super) title: String,
-    pub(super) teeth: bool,
+    pub(super) fails_without_series: bool,
     pub(super) places: Vec<Place>,
 }
 
-/// Where a scenario meets a stack under a profile.
+/// Where a scenario meets a checkout under a config.
 pub(super) struct Place {
-    pub(super) profile: String,
-    pub(super) stack: String,
+    pub(super) config: String,
+    pub(super) checkout: String,
     /// None, where it was not run.
     pub(super) seen: Option<Seen>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Place {
 pub(super) struct Seen {
     pub(super) link: String,
     pub(super) class: &'static str,
-    pub(super) outcomes: String,
+    pub(super) statuses: String,
     pub(super) word: String,
     pub(super) mark: &'static str,
     pub(super) is_finding: bool,
@@ -50,18 +50,18 @@ pub(super) struct Seen {
 
 impl Matrix {
     pub(super) fn of(result: &RunResult, articles: &[Article], evidence: &Evidence) -> Self {
-        let profiles: Vec<Profile> =
-            distinct(result.cells.iter().map(|cell| cell.profile.as_str()))
+        let configs: Vec<Config> =
+            distinct(result.jobs.iter().map(|job| job.config.as_str()))
                 .into_iter()
-                .map(|name| profile(name, result))
+                .map(|name| config(name, result))
                 .collect();
         let mut by_name: BTreeMap<&str, Vec<&Article>> = BTreeMap::new();
         for article in articles {
             by_name.entry(&article.scenario).or_default().push(article);
         }
-        let has_teeth = |name: &str| {
+        let fails_first_anywhere = |name: &str| {
             let mut scenarios = result.scenarios.iter();
-            scenarios.any(|one| one.name == name && one.teeth)
+            scenarios.any(|one| one.name == name && one.fails_without_series)
         };
         let row = |(scenario, articles): (&&str, &Vec<&Article>)| Row {
             scenario: (*scenario).to_owned(),
@@ -70,52 +70,52 @@ impl Matrix {
                 .get(*scenario)
                 .map(|story| story.title.clone())
                 .unwrap_or_default(),
-            teeth: has_teeth(scenario),
-            places: places(&profiles, articles),
+            fails_without_series: fails_first_anywhere(scenario),
+            places: places(&configs, articles),
         };
         let rows = by_name.iter().map(row).collect();
-        let outcomes = distinct(result.cells.iter().map(|cell| cell.outcome.as_str()));
+        let statuses = distinct(result.jobs.iter().map(|job| job.status.as_str()));
         Self {
             rows,
-            outcomes: outcomes.into_iter().map(str::to_owned).collect(),
-            any_teeth: result.cells.iter().any(|cell| cell.expected == "fail"),
-            profiles,
+            statuses: statuses.into_iter().map(str::to_owned).collect(),
+            any_fails_first: result.jobs.iter().any(|job| job.expected == "fail"),
+            configs,
         }
     }
 }
 
-fn profile(name: &str, result: &RunResult) -> Profile {
-    let cells = result.cells.iter().filter(|cell| cell.profile == name);
-    let stacks = distinct(cells.map(|cell| cell.stack.as_str()));
-    Profile {
+fn config(name: &str, result: &RunResult) -> Config {
+    let jobs = result.jobs.iter().filter(|job| job.config == name);
+    let checkouts = distinct(jobs.map(|job| job.checkout.as_str()));
+    Config {
         name: name.to_owned(),
-        stacks: stacks.into_iter().map(str::to_owned).collect(),
+        checkouts: checkouts.into_iter().map(str::to_owned).collect(),
     }
 }
 
-fn places(profiles: &[Profile], articles: &[&Article]) -> Vec<Place> {
+fn places(configs: &[Config], articles: &[&Article]) -> Vec<Place> {
     let mut places = Vec::new();
-    for profile in profiles {
-        let article = articles.iter().find(|one| one.profile == profile.name);
-        for stack in &profile.stacks {
-            let cells = article.map_or(&[][..], |article| &article.cells);
+    for config in configs {
+        let article = articles.iter().find(|one| one.config == config.name);
+        for checkout in &config.checkouts {
+            let jobs = article.map_or(&[][..], |article| &article.jobs);
             places.push(Place {
-                profile: profile.name.clone(),
-                stack: stack.clone(),
-                seen: cells.iter().find(|cell| cell.stack == *stack).map(seen),
+                config: config.name.clone(),
+                checkout: checkout.clone(),
+                seen: jobs.iter().find(|job| job.checkout == *checkout).map(seen),
             });
         }
     }
     places
 }
 
-fn seen(cell: &CellView) -> Seen {
+fn seen(job: &JobView) -> Seen {
     Seen {
-        link: cell.id.clone(),
-        class: cell.class,
-        outcomes: cell.outcomes.join(" "),
-        word: cell.word.clone(),
-        mark: cell.mark,
-        is_finding: cell.is_finding,
+        link: job.id.clone(),
+        class: job.class,
+        statuses: job.statuses.join(" "),
+        word: job.word.clone(),
+        mark: job.mark,
+        is_finding: job.is_finding,
     }
 }

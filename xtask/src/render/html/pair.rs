@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Timelines of a scenario on several stacks: those that are the same are shown once, and
+//! Timelines of a scenario on several checkouts: those that are the same are shown once, and
 //! those that differ side by side, line against line.
 
 use similar::{DiffOp, capture_diff_slices};
 
 use crate::evidence::Excerpt;
 
-/// Two timelines beside one another, or one that all stacks share.
+/// Two timelines beside one another, or one that all checkouts share.
 pub(super) struct Pair {
-    /// The stacks of each side; of a timeline that stands alone, the right side is empty.
+    /// The checkouts of each side; of a timeline that stands alone, the right side is empty.
     pub(super) left: String,
     pub(super) right: String,
     pub(super) rows: Vec<Row>,
@@ -26,40 +26,40 @@ pub(super) struct Row {
     pub(super) right: String,
 }
 
-/// Returns the timelines of the stacks, in order. The last one is what the others are
+/// Returns the timelines of the checkouts, in order. The last one is what the others are
 /// held against: it is the series'.
 pub(super) fn pairs(timelines: &[(&str, &Excerpt)]) -> Vec<Pair> {
     let mut groups: Vec<(Vec<&str>, &Excerpt)> = Vec::new();
-    for (stack, timeline) in timelines {
+    for (checkout, timeline) in timelines {
         match groups.iter_mut().find(|(_, one)| one == timeline) {
-            Some((stacks, _)) => stacks.push(stack),
-            None => groups.push((vec![stack], timeline)),
+            Some((checkouts, _)) => checkouts.push(checkout),
+            None => groups.push((vec![checkout], timeline)),
         }
     }
-    let Some((last_stack, _)) = timelines.last() else {
+    let Some((last_checkout, _)) = timelines.last() else {
         return Vec::new();
     };
     let held_against = groups
         .iter()
-        .position(|(stacks, _)| stacks.contains(last_stack));
-    let (right_stacks, right) = groups.remove(held_against.unwrap_or(0));
+        .position(|(checkouts, _)| checkouts.contains(last_checkout));
+    let (right_checkouts, right) = groups.remove(held_against.unwrap_or(0));
     if groups.is_empty() {
-        return vec![alone(&right_stacks, right)];
+        return vec![alone(&right_checkouts, right)];
     }
     groups
         .iter()
-        .map(|(stacks, left)| side_by_side((stacks, left), (&right_stacks, right)))
+        .map(|(checkouts, left)| side_by_side((checkouts, left), (&right_checkouts, right)))
         .collect()
 }
 
-fn alone(stacks: &[&str], timeline: &Excerpt) -> Pair {
+fn alone(checkouts: &[&str], timeline: &Excerpt) -> Pair {
     let row = |line: &str| Row {
         is_same: true,
         left: line.to_owned(),
         right: String::new(),
     };
     Pair {
-        left: stacks.join(", "),
+        left: checkouts.join(", "),
         right: String::new(),
         rows: timeline.text.lines().map(row).collect(),
         differing: 0,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_stacks_share_is_shown_once() {
+    fn what_all_checkouts_share_is_shown_once() {
         let one = excerpt("a\nb\n");
         let pairs = pairs(&[("base", &one), ("series", &one)]);
         assert_eq!(pairs.len(), 1);

@@ -79,10 +79,10 @@
 	const textOf = (row) => {
 		if (!texts.has(row)) {
 			const told = new Set(all("td a", row).map((link) => {
-				const cell = document.getElementById(decodeURIComponent(link.hash.slice(1)));
-				return cell && cell.closest(".article");
+				const job = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+				return job && job.closest(".article");
 			}));
-			let text = row.textContent + " " + row.cells[0].title;
+			let text = row.textContent + " " + row.jobs[0].title;
 			told.forEach((article) => {
 				if (article) {
 					all(".reason, .splat > summary", article).forEach((part) => {
@@ -102,19 +102,19 @@
 
 	const filter = () => {
 		const words = value("#filter-text").toLowerCase().split(/\s+/).filter(Boolean);
-		const outcome = value("#filter-outcome");
-		const profile = value("#filter-profile");
-		const teeth = value("#filter-teeth");
+		const status = value("#filter-status");
+		const config = value("#filter-config");
+		const fails_without_series = value("#filter-fails_without_series");
 		const unexpected = one("#filter-unexpected").checked;
-		all(".matrix [data-profile]").forEach((place) => {
-			place.hidden = profile !== "" && place.dataset.profile !== profile;
+		all(".matrix [data-config]").forEach((place) => {
+			place.hidden = config !== "" && place.dataset.config !== config;
 		});
 		let shown = 0;
 		for (const row of rows) {
-			const places = all("td[data-outcome]", row).filter((place) => !place.hidden);
+			const places = all("td[data-status]", row).filter((place) => !place.hidden);
 			const fits = places.length > 0
-				&& (!teeth || row.dataset.teeth === teeth)
-				&& (!outcome || places.some((place) => place.dataset.outcome.split(" ").includes(outcome)))
+				&& (!fails_without_series || row.dataset.fails_without_series === fails_without_series)
+				&& (!status || places.some((place) => place.dataset.status.split(" ").includes(status)))
 				&& (!unexpected || places.some((place) => "finding" in place.dataset))
 				&& words.every((word) => textOf(row).includes(word));
 			row.hidden = !fits;
@@ -133,25 +133,25 @@
 	};
 
 	const step = (key) => {
-		const cell = current.closest("td");
-		const row = cell.parentElement;
+		const job = current.closest("td");
+		const row = job.parentElement;
 		const visible = rows.filter((one) => !one.hidden);
 		const at = visible.indexOf(row);
-		const beside = (cells, from, by) => {
-			for (let next = from + by; next > 0 && next < cells.length; next += by) {
-				if (!cells[next].hidden && cells[next].querySelector("a")) {
-					return cells[next];
+		const beside = (jobs, from, by) => {
+			for (let next = from + by; next > 0 && next < jobs.length; next += by) {
+				if (!jobs[next].hidden && jobs[next].querySelector("a")) {
+					return jobs[next];
 				}
 			}
 			return null;
 		};
 		let next = null;
 		if (key === "ArrowLeft" || key === "ArrowRight") {
-			next = beside(row.cells, cell.cellIndex, key === "ArrowLeft" ? -1 : 1);
+			next = beside(row.jobs, job.jobIndex, key === "ArrowLeft" ? -1 : 1);
 		} else {
 			const by = key === "ArrowUp" ? -1 : 1;
 			for (let index = at + by; index >= 0 && index < visible.length && !next; index += by) {
-				const there = visible[index].cells[cell.cellIndex];
+				const there = visible[index].jobs[job.jobIndex];
 				next = there.querySelector("a") ? there : null;
 			}
 		}
@@ -190,5 +190,5 @@
 	filter();
 	choose();
 	document.body.dataset.rows = rows.length;
-	document.body.dataset.cells = all(".matrix td[data-outcome]").length;
+	document.body.dataset.jobs = all(".matrix td[data-status]").length;
 })();

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 use super::*;
 use crate::comparison::compare;
-use crate::evidence::{CellEvidence, SplatEvidence, SplatLine, Story};
-use crate::result::tests::{cell, mutant, one_of_each};
-use crate::result::{CellResult, Kept, StackResult, Turn};
+use crate::evidence::{JobEvidence, SplatEvidence, SplatLine, Story};
+use crate::result::tests::{job, mutant, one_of_each};
+use crate::result::{JobResult, Cached, CheckoutResult, StatusChange};
 
 /// What a guest or a patch may say to become part of the page.
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)><!-- \"' onload=\u{202e}\u{1b}[31m";
 
-fn run(cells: Vec<CellResult>) -> RunResult {
-    RunResult::new("the tree".into(), "s".into(), vec!["a".into()], cells)
+fn run(jobs: Vec<JobResult>) -> RunResult {
+    RunResult::new("the tree".into(), "s".into(), vec!["a".into()], jobs)
 }
 
 fn result() -> RunResult {
     run(vec![
-        cell("one", "base", "crash", "fail"),
-        cell("one", "series", "pass", "pass"),
-        cell("two", "base", "pass", "pass"),
-        cell("two", "series", "hang", "pass"),
+        job("one", "base", "crash", "fail"),
+        job("one", "series", "pass", "pass"),
+        job("two", "base", "pass", "pass"),
+        job("two", "series", "hang", "pass"),
     ])
 }
 
 /// A result and evidence in which every text is `HOSTILE`.
 fn hostile() -> (RunResult, Evidence) {
     let text = || HOSTILE.to_owned();
-    let mut result = run(vec![CellResult {
+    let mut result = run(vec![JobResult {
         scenario: text(),
-        stack: text(),
-        profile: text(),
+        checkout: text(),
+        config: text(),
         machine: text(),
-        outcome: text(),
+        status: text(),
         expected: text(),
         reason: text(),
         start: text(),
@@ -37,16 +37,16 @@ fn hostile() -> (RunResult, Evidence) {
         artifacts: text(),
         snapshot_difference: Some(text()),
         splats: vec![text()],
-        kept: Some(Kept {
+        cached: Some(Cached {
             run: text(),
             at: text(),
         }),
-        ..cell("s", "base", "fail", "pass")
+        ..job("s", "base", "fail", "pass")
     }]);
     result.tree = text();
     result.series = text();
     result.prerequisites = vec![text()];
-    result.stacks = vec![StackResult {
+    result.checkouts = vec![CheckoutResult {
         name: text(),
         patches: vec![text()],
         contains: vec![text()],
@@ -56,36 +56,36 @@ fn hostile() -> (RunResult, Evidence) {
         last: 2,
         subject: text(),
         sentence: text(),
-        turns: vec![Turn {
+        changes: vec![StatusChange {
             scenario: text(),
-            profile: text(),
+            config: text(),
             from: text(),
             to: text(),
             reason: text(),
             is_expected: false,
         }],
     }];
-    result.detectors = vec![DetectorResult {
+    result.self_checks = vec![SelfCheckResult {
         name: text(),
-        stack: text(),
-        profile: text(),
-        sight: Sight::Blind,
+        checkout: text(),
+        config: text(),
+        detection: Detection::Missed,
         detail: text(),
     }];
     result.mutants = vec![MutantResult {
         name: "m".to_owned(),
-        profile: text(),
+        config: text(),
         title: text(),
         patch: Some(1),
         file: text(),
         line: 1,
         diff: text(),
-        fate: Fate::Unnoticed,
-        noticed_by: vec![text()],
+        status: MutantStatus::Missed,
+        caught_by: vec![text()],
         reason: text(),
         duration_ms: 1,
     }];
-    let left = CellEvidence {
+    let left = JobEvidence {
         timeline: Excerpt::of(HOSTILE, 1000),
         splats: vec![SplatEvidence {
             class: text(),
@@ -107,7 +107,7 @@ fn hostile() -> (RunResult, Evidence) {
         run: text(),
         again: text(),
         stories: [(text(), story)].into(),
-        cells: [(text(), left)].into(),
+        jobs: [(text(), left)].into(),
     };
     (result, evidence)
 }
@@ -115,7 +115,7 @@ fn hostile() -> (RunResult, Evidence) {
 #[test]
 fn nothing_that_a_guest_says_becomes_part_of_the_page() {
     let (result, evidence) = hostile();
-    let before = run(vec![cell("s", "base", "pass", "pass")]);
+    let before = run(vec![job("s", "base", "pass", "pass")]);
     let comparison = compare(&before, &result);
     let page = page(&result, Some((&comparison, HOSTILE)), &evidence);
     assert!(!page.contains("<img"), "{page}");
@@ -146,19 +146,19 @@ fn the_page_forbids_all_scripts_but_its_own() {
 }
 
 #[test]
-fn the_verdict_comes_first() {
+fn the_result_comes_first() {
     let page = page(&result(), None, &Evidence::default());
     let verdict = page.find("1 of 4 verdicts is not as expected").unwrap();
     assert!(verdict < page.find("<table").unwrap());
-    let again = page.find("cargo xtask test two --stacks series</code>");
+    let again = page.find("cargo xtask test two --checkouts series</code>");
     assert!(again.unwrap() < page.find("<table").unwrap());
 }
 
 #[test]
-fn every_place_of_the_table_leads_to_its_cell() {
+fn every_place_of_the_table_leads_to_its_job() {
     let page = page(&result(), None, &Evidence::default());
-    for (name, stack) in [("one", "base"), ("one", "series"), ("two", "series")] {
-        let id = format!("c/fast/{name}/{stack}");
+    for (name, checkout) in [("one", "base"), ("one", "series"), ("two", "series")] {
+        let id = format!("c/fast/{name}/{checkout}");
         assert!(page.contains(&format!("href=\"#{id}\"")), "{id}");
         assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
     }
@@ -168,41 +168,41 @@ fn every_place_of_the_table_leads_to_its_cell() {
 fn mutants_are_counted_by_what_is_wrong_with_them() {
     let result = RunResult {
         mutants: one_of_each(),
-        ..run(vec![cell("one", "series", "pass", "pass")])
+        ..run(vec![job("one", "series", "pass", "pass")])
     };
     let result = result.clone().with_mutants(result.mutants);
     let headline = Headline::of(&result, &Evidence::default());
     assert_eq!(
         headline.sentence,
-        "1 of 2 mutants is noticed by no scenario, \
-         1 of 2 equivalent mutants is noticed all the same"
+        "1 of 2 mutants is caught by no scenario, \
+         1 of 2 equivalent mutants is caught all the same"
     );
     let facts = &headline.facts;
-    let told = "1 of 2 mutants noticed".to_owned();
+    let told = "1 of 2 mutants caught".to_owned();
     assert!(facts.contains(&told), "{facts:?}");
     let page = page(&result, None, &Evidence::default());
-    assert!(page.contains("NOTICED, though equivalent"), "{page}");
-    let unproven = RunResult {
-        mutants: vec![mutant("a", Fate::Noticed), mutant("b", Fate::Unproven)],
+    assert!(page.contains("CAUGHT, though equivalent"), "{page}");
+    let inconclusive = RunResult {
+        mutants: vec![mutant("a", MutantStatus::Caught), mutant("b", MutantStatus::Inconclusive)],
         ..result
     };
     assert_eq!(
-        Headline::of(&unproven, &Evidence::default()).sentence,
+        Headline::of(&inconclusive, &Evidence::default()).sentence,
         "1 of 2 mutants is not proven"
     );
 }
 
 #[test]
-fn what_a_profile_cannot_show_is_said_at_the_top() {
-    let absent = |name: &str, stack: &str| DetectorResult {
+fn what_a_config_cannot_show_is_said_at_the_top() {
+    let absent = |name: &str, checkout: &str| SelfCheckResult {
         name: name.to_owned(),
-        stack: stack.to_owned(),
-        profile: "fast".to_owned(),
-        sight: Sight::Absent,
+        checkout: checkout.to_owned(),
+        config: "fast".to_owned(),
+        detection: Detection::NotConfigured,
         detail: "CONFIG_X is not set".to_owned(),
     };
     let result = RunResult {
-        detectors: vec![
+        self_checks: vec![
             absent("KASAN", "base"),
             absent("KASAN", "series"),
             absent("lockdep", "base"),
@@ -220,18 +220,18 @@ fn what_a_profile_cannot_show_is_said_at_the_top() {
 
 #[test]
 fn a_large_run_with_long_texts_is_a_page_of_some_megabytes() {
-    let mut cells = Vec::new();
+    let mut jobs = Vec::new();
     let mut evidence = Evidence::default();
     let lines =
         |count: usize| (0..count).map(|number| format!("  step {number}: something -> ok\n"));
-    for profile in ["fast", "kasan"] {
-        for stack in ["base", "patch-1", "patch-2", "series"] {
+    for config in ["fast", "kasan"] {
+        for checkout in ["base", "patch-1", "patch-2", "series"] {
             for number in 0..145 {
                 let name = format!("scenario-{number}");
-                let cell = CellResult {
-                    profile: profile.to_owned(),
-                    artifacts: format!("{profile}/{stack}/{name}"),
-                    ..cell(&name, stack, "pass", "pass")
+                let job = JobResult {
+                    config: config.to_owned(),
+                    artifacts: format!("{config}/{checkout}/{name}"),
+                    ..job(&name, checkout, "pass", "pass")
                 };
                 let line = |text: String| SplatLine {
                     text,
@@ -242,36 +242,36 @@ fn a_large_run_with_long_texts_is_a_page_of_some_megabytes() {
                     lines: lines(100).map(line).collect(),
                     ..SplatEvidence::default()
                 };
-                let left = CellEvidence {
+                let left = JobEvidence {
                     timeline: Excerpt::of(&lines(40).collect::<String>(), 10_000),
                     splats: vec![splat],
                     splats_left_out: 0,
                 };
-                evidence.cells.insert(cell.artifacts.clone(), left);
-                cells.push(cell);
+                evidence.jobs.insert(job.artifacts.clone(), left);
+                jobs.push(job);
             }
         }
     }
-    let page = page(&run(cells), None, &evidence);
+    let page = page(&run(jobs), None, &evidence);
     assert!(page.len() < 7_000_000, "{} bytes", page.len());
     assert!(page.contains("lines more are in splats.txt"));
 }
 
 #[test]
-fn the_verdict_in_words() {
-    let of = |cells: Vec<CellResult>| Headline::of(&run(cells), &Evidence::default()).sentence;
-    let good = || cell("s", "series", "pass", "pass");
+fn the_result_in_words() {
+    let of = |jobs: Vec<JobResult>| Headline::of(&run(jobs), &Evidence::default()).sentence;
+    let good = || job("s", "series", "pass", "pass");
     let said = [
         of(vec![good()]),
         of(vec![good(), good()]),
-        of(vec![good(), cell("t:a", "series", "skip", "pass")]),
-        of(vec![cell("t:a", "series", "skip", "pass")]),
+        of(vec![good(), job("t:a", "series", "skip", "pass")]),
+        of(vec![job("t:a", "series", "skip", "pass")]),
         of(vec![]),
-        of(vec![good(), cell("s", "series", "error", "pass")]),
+        of(vec![good(), job("s", "series", "error", "pass")]),
         of(vec![
-            cell("s", "series", "fail", "pass"),
-            cell("t", "series", "fail", "pass"),
-            cell("u", "series", "error", "pass"),
+            job("s", "series", "fail", "pass"),
+            job("t", "series", "fail", "pass"),
+            job("u", "series", "error", "pass"),
         ]),
     ];
     insta::assert_snapshot!(said.join("\n"), @"
@@ -280,7 +280,7 @@ fn the_verdict_in_words() {
     1 of 2 verdicts is as expected, the others were skipped
     Nothing is proven: every test was skipped
     Nothing is proven: nothing ran
-    1 of 2 cells is without a verdict
-    2 of 3 verdicts are not as expected, 1 of 3 cells is without a verdict
+    1 of 2 jobs is without a verdict
+    2 of 3 verdicts are not as expected, 1 of 3 jobs is without a verdict
     ");
 }

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use kernel_patches::stack::MUTANT_PREFIX;
+use kernel_patches::checkout::MUTANT_PREFIX;
 
 use super::article::{self, distinct};
 use super::sentence;
 use crate::evidence::Evidence;
 use crate::render::again;
 use crate::render::report::what_came;
-use crate::result::{CellResult, MutantResult, RunResult, Sight, Tally, Verdict};
+use crate::result::{JobResult, MutantResult, RunResult, Detection, Tally, Verdict};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
 const FINDINGS_AT_ONCE: usize = 8;
@@ -50,20 +50,20 @@ impl Headline {
     pub(super) fn of(result: &RunResult, evidence: &Evidence) -> Self {
         let (sentence, is_bad) = verdict(result);
         let (class, word) = match result.exit_code {
-            3 => ("open", "unproven"),
+            3 => ("open", "inconclusive"),
             0 if !is_bad => ("good", "as expected"),
             _ => ("bad", "finding"),
         };
-        let mut all: Vec<&CellResult> = result
-            .cells
+        let mut all: Vec<&JobResult> = result
+            .jobs
             .iter()
-            .filter(|cell| cell.is_finding())
+            .filter(|job| job.is_finding())
             .collect();
-        all.sort_by_key(|cell| (cell.verdict == Verdict::Ok, cell.outcome == "error"));
+        all.sort_by_key(|job| (job.verdict == Verdict::Ok, job.status == "error"));
         let mut findings: Vec<Finding> = all
             .iter()
             .take(FINDINGS_MAX)
-            .map(|cell| finding(cell))
+            .map(|job| finding(job))
             .collect();
         let more_findings = findings.split_off(findings.len().min(FINDINGS_AT_ONCE));
         Self {
@@ -85,8 +85,8 @@ fn verdict(result: &RunResult) -> (String, bool) {
     if !bad.is_empty() {
         return (bad.join(", "), true);
     }
-    let total = result.cells.len();
-    let skipped = result.cells.iter().filter(|cell| cell.is_skipped()).count();
+    let total = result.jobs.len();
+    let skipped = result.jobs.iter().filter(|job| job.is_skipped()).count();
     let sentence = match total - skipped {
         0 if total > 0 => return ("Nothing is proven: every test was skipped".to_owned(), true),
         0 => return ("Nothing is proven: nothing ran".to_owned(), true),
@@ -106,40 +106,40 @@ fn verdict(result: &RunResult) -> (String, bool) {
 
 /// Returns what a reader must not miss, a part of a sentence each.
 fn bad_news(result: &RunResult) -> Vec<String> {
-    let total = result.cells.len();
-    let count = |test: &dyn Fn(&CellResult) -> bool| {
-        let cells = result.cells.iter();
-        cells.filter(|cell| test(cell)).count()
+    let total = result.jobs.len();
+    let count = |test: &dyn Fn(&JobResult) -> bool| {
+        let jobs = result.jobs.iter();
+        jobs.filter(|job| test(job)).count()
     };
     let mutants = Tally::of(&result.mutants);
     let counts = [
         (
-            count(&|cell| cell.verdict == Verdict::Unexpected && cell.outcome != "error"),
+            count(&|job| job.verdict == Verdict::Unexpected && job.status != "error"),
             total,
             "verdict",
             "not as expected",
         ),
         (
-            count(&|cell| cell.verdict == Verdict::Ok && cell.is_finding()),
+            count(&|job| job.verdict == Verdict::Ok && job.is_finding()),
             total,
-            "cell",
+            "job",
             "not as recorded",
         ),
         (
-            count(&|cell| cell.outcome == "error"),
+            count(&|job| job.status == "error"),
             total,
-            "cell",
+            "job",
             "without a verdict",
         ),
         (
-            mutants.unnoticed,
-            mutants.noticeable(),
+            mutants.missed,
+            mutants.testable(),
             "mutant",
-            "noticed by no scenario",
+            "caught by no scenario",
         ),
         (
-            mutants.unproven,
-            mutants.noticeable() + mutants.unproven,
+            mutants.inconclusive,
+            mutants.testable() + mutants.inconclusive,
             "mutant",
             "not proven",
         ),
@@ -147,16 +147,16 @@ fn bad_news(result: &RunResult) -> Vec<String> {
             mutants.disproved,
             mutants.equivalent,
             "equivalent mutant",
-            "noticed all the same",
+            "caught all the same",
         ),
         (
             result
-                .detectors
+                .self_checks
                 .iter()
-                .filter(|one| one.sight == Sight::Blind)
+                .filter(|one| one.detection == Detection::Missed)
                 .count(),
-            result.detectors.len(),
-            "detector",
+            result.self_checks.len(),
+            "self_check",
             "blind",
         ),
     ];
@@ -176,123 +176,123 @@ fn some_of(some: usize, total: usize, what: &str) -> String {
 fn facts(result: &RunResult) -> Vec<String> {
     let mut facts = Vec::new();
     let count =
-        |test: &dyn Fn(&CellResult) -> bool| result.cells.iter().filter(|cell| test(cell)).count();
-    let skipped = count(&CellResult::is_skipped);
-    let good = count(&|cell| cell.verdict == Verdict::Ok) - skipped;
-    facts.push(format!("{good} of {} as expected", result.cells.len()));
+        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
+    let skipped = count(&JobResult::is_skipped);
+    let good = count(&|job| job.verdict == Verdict::Ok) - skipped;
+    facts.push(format!("{good} of {} as expected", result.jobs.len()));
     if skipped > 0 {
         facts.push(format!("{skipped} skipped"));
     }
-    let must_fail = count(&|cell| cell.expected == "fail");
+    let must_fail = count(&|job| job.expected == "fail");
     if must_fail > 0 {
-        let teeth = result.scenarios.iter().filter(|one| one.teeth).count();
+        let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
         facts.push(format!(
-            "{teeth} of {} scenarios have teeth",
+            "{fails_without_series} of {} scenarios have fails_without_series",
             result.scenarios.len()
         ));
     }
     if !result.mutants.is_empty() {
         let tally = Tally::of(&result.mutants);
         facts.push(format!(
-            "{} of {} mutants noticed",
-            tally.noticed,
-            tally.noticeable()
+            "{} of {} mutants caught",
+            tally.caught,
+            tally.testable()
         ));
     }
-    facts.extend(sightless(result));
+    facts.extend(missed(result));
     facts
 }
 
-/// Returns what the kernels of each profile cannot show: silence there is no pass.
-fn sightless(result: &RunResult) -> Vec<String> {
+/// Returns what the kernels of each config cannot show: silence there is no pass.
+fn missed(result: &RunResult) -> Vec<String> {
     let mut absent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for one in result
-        .detectors
+        .self_checks
         .iter()
-        .filter(|one| one.sight == Sight::Absent)
+        .filter(|one| one.detection == Detection::NotConfigured)
     {
-        let names = absent.entry(&one.profile).or_default();
+        let names = absent.entry(&one.config).or_default();
         if !names.contains(&one.name.as_str()) {
             names.push(&one.name);
         }
     }
     let sentences = absent.iter();
     sentences
-        .map(|(profile, names)| format!("{profile} cannot show {}", names.join(", ")))
+        .map(|(config, names)| format!("{config} cannot show {}", names.join(", ")))
         .collect()
 }
 
-fn finding(cell: &CellResult) -> Finding {
+fn finding(job: &JobResult) -> Finding {
     Finding {
-        link: article::cell_id(&cell.profile, &cell.scenario, &cell.stack),
-        name: cell.scenario.clone(),
-        place: format!("{} ({})", cell.stack, cell.profile),
-        what: what_came(cell),
-        reason: sentence(&cell.reason),
+        link: article::job_id(&job.config, &job.scenario, &job.checkout),
+        name: job.scenario.clone(),
+        place: format!("{} ({})", job.checkout, job.config),
+        what: what_came(job),
+        reason: sentence(&job.reason),
     }
 }
 
 /// Returns the command that runs again what went wrong, or everything when nothing did.
-fn again_all(result: &RunResult, findings: &[&CellResult], options: &str) -> String {
-    let cells: Vec<&CellResult> = if findings.is_empty() {
-        result.cells.iter().collect()
+fn again_all(result: &RunResult, findings: &[&JobResult], options: &str) -> String {
+    let jobs: Vec<&JobResult> = if findings.is_empty() {
+        result.jobs.iter().collect()
     } else {
         findings.to_vec()
     };
     let mutants = result.mutants.iter().filter(|one| one.is_finding());
     let mutants: Vec<&MutantResult> = mutants.collect();
     if let (true, Some(first)) = (findings.is_empty(), mutants.first()) {
-        let of_profile = mutants.iter().filter(|one| one.profile == first.profile);
-        let stacks: Vec<String> = of_profile
+        let of_config = mutants.iter().filter(|one| one.config == first.config);
+        let checkouts: Vec<String> = of_config
             .map(|one| format!("{MUTANT_PREFIX}{}", one.name))
             .collect();
-        let stacks: Vec<&str> = stacks.iter().map(String::as_str).collect();
-        return again::command([], &stacks, &[&first.profile], options);
+        let checkouts: Vec<&str> = checkouts.iter().map(String::as_str).collect();
+        return again::command([], &checkouts, &[&first.config], options);
     }
-    let each = |of: fn(&CellResult) -> &str| distinct(cells.iter().map(|cell| of(cell)));
-    let mut names = each(|cell| &cell.scenario);
-    let mut stacks = each(|cell| &cell.stack);
-    let mut profiles = each(|cell| &cell.profile);
+    let each = |of: fn(&JobResult) -> &str| distinct(jobs.iter().map(|job| of(job)));
+    let mut names = each(|job| &job.scenario);
+    let mut checkouts = each(|job| &job.checkout);
+    let mut configs = each(|job| &job.config);
     // What is so without being said, and more names than anybody would paste.
     if names.len() > NAMES_MAX {
         names.clear();
     }
-    if stacks == ["base", "series"] {
-        stacks.clear();
+    if checkouts == ["base", "series"] {
+        checkouts.clear();
     }
-    if profiles == ["fast"] {
-        profiles.clear();
+    if configs == ["fast"] {
+        configs.clear();
     }
-    again::command(names, &stacks, &profiles, options)
+    again::command(names, &checkouts, &configs, options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::Fate;
-    use crate::result::tests::{cell, mutant};
+    use crate::result::MutantStatus;
+    use crate::result::tests::{job, mutant};
 
     #[test]
     fn what_is_run_again_is_what_went_wrong() {
-        let cells = vec![
-            cell("s", "base", "pass", "pass"),
-            cell("s", "series", "pass", "pass"),
+        let jobs = vec![
+            job("s", "base", "pass", "pass"),
+            job("s", "series", "pass", "pass"),
         ];
-        let result = RunResult::new("t".into(), "s".into(), Vec::new(), cells);
+        let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
         assert_eq!(
             again_all(&result, &[], " --kernel K"),
             "cargo xtask test s --kernel K"
         );
         let mutants = [
-            ("a-1", Fate::Noticed),
-            ("b-1", Fate::Unnoticed),
-            ("c-1", Fate::Unnoticed),
+            ("a-1", MutantStatus::Caught),
+            ("b-1", MutantStatus::Missed),
+            ("c-1", MutantStatus::Missed),
         ];
-        let mutants = mutants.map(|(name, fate)| mutant(name, fate)).to_vec();
+        let mutants = mutants.map(|(name, status)| mutant(name, status)).to_vec();
         let result = result.with_mutants(mutants);
         assert_eq!(
             again_all(&result, &[], ""),
-            "cargo xtask test --stacks mutant-b-1,mutant-c-1 --profile fast"
+            "cargo xtask test --checkouts mutant-b-1,mutant-c-1 --config fast"
         );
     }
 }

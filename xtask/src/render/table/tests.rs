@@ -2,8 +2,8 @@
 //! What a person sees, in 80 columns.
 
 use super::*;
-use crate::result::tests::{cell, mutant, one_of_each};
-use crate::result::{CellResult, DetectorResult, Kept, MutantResult, Sight};
+use crate::result::tests::{job, mutant, one_of_each};
+use crate::result::{JobResult, SelfCheckResult, Cached, MutantResult, Detection};
 
 const LOOK: Look = Look {
     columns: 80,
@@ -11,46 +11,46 @@ const LOOK: Look = Look {
     all: false,
 };
 
-fn result(cells: Vec<CellResult>) -> RunResult {
+fn result(jobs: Vec<JobResult>) -> RunResult {
     let below = vec!["a".into(), "b".into()];
-    RunResult::new("the tree".into(), "s".into(), below, cells)
+    RunResult::new("the tree".into(), "s".into(), below, jobs)
 }
 
-fn shown(cells: Vec<CellResult>, again: &str) -> String {
-    text(&Report::new(&result(cells), "RUN", again), LOOK)
+fn shown(jobs: Vec<JobResult>, again: &str) -> String {
+    text(&Report::new(&result(jobs), "RUN", again), LOOK)
 }
 
 #[test]
 fn the_table_says_what_is_as_expected_and_what_is_not() {
-    let cells = vec![
-        cell("held-object", "base", "crash", "fail"),
-        cell("held-object", "series", "pass", "pass"),
-        cell("kexec", "base", "pass", "pass"),
-        cell("kexec", "series", "hang", "pass"),
-        cell("surprise", "base", "pass", "fail"),
+    let jobs = vec![
+        job("held-object", "base", "crash", "fail"),
+        job("held-object", "series", "pass", "pass"),
+        job("kexec", "base", "pass", "pass"),
+        job("kexec", "series", "hang", "pass"),
+        job("surprise", "base", "pass", "fail"),
     ];
-    insta::assert_snapshot!(shown(cells, " --kernel K"));
+    insta::assert_snapshot!(shown(jobs, " --kernel K"));
 }
 
 #[test]
 fn all_well_is_said_in_the_last_line() {
-    let cells = vec![cell("kexec", "base", "pass", "pass")];
-    let text = shown(cells, "");
+    let jobs = vec![job("kexec", "base", "pass", "pass")];
+    let text = shown(jobs, "");
     assert!(
-        text.ends_with("every stack has a, b\nOK: every verdict as expected\n"),
+        text.ends_with("every checkout has a, b\nOK: every verdict as expected\n"),
         "{text}"
     );
 }
 
 #[test]
 fn what_did_not_run_now_is_marked() {
-    let mut old = cell("s", "base", "fail", "fail");
+    let mut old = job("s", "base", "fail", "fail");
     let at = "2026-11-22T18:40:02+00:00".to_owned();
-    old.kept = Some(Kept {
+    old.cached = Some(Cached {
         run: "20261122-184000-1".to_owned(),
         at,
     });
-    let text = shown(vec![old, cell("s", "series", "pass", "pass")], "");
+    let text = shown(vec![old, job("s", "series", "pass", "pass")], "");
     assert!(text.contains("fail= as expected   pass\n"), "{text}");
     let why = "= ran at 18:40:02; nothing that it rests on has changed since\n";
     assert!(text.contains(why), "{text}");
@@ -58,31 +58,31 @@ fn what_did_not_run_now_is_marked() {
 
 #[test]
 fn repetitions_share_a_place() {
-    let mut second = cell("s", "series", "fail", "pass");
+    let mut second = job("s", "series", "fail", "pass");
     second.repetition = 2;
-    let text = shown(vec![cell("s", "series", "pass", "pass"), second], "");
+    let text = shown(vec![job("s", "series", "pass", "pass"), second], "");
     assert!(text.contains("1/2 fail UNEXPECTED"), "{text}");
 }
 
 #[test]
-fn tests_of_the_tree_s_own_have_no_teeth_and_may_be_skipped() {
-    let cells = vec![
-        cell("kexec", "base", "pass", "pass"),
-        cell("kexec", "series", "pass", "pass"),
-        cell("t:a", "base", "skip", "pass"),
-        cell("t:a", "series", "skip", "pass"),
-        cell("t:b", "base", "fail", "pass"),
-        cell("t:b", "series", "pass", "pass"),
+fn tests_of_the_tree_s_own_have_no_first_failure_and_may_be_skipped() {
+    let jobs = vec![
+        job("kexec", "base", "pass", "pass"),
+        job("kexec", "series", "pass", "pass"),
+        job("t:a", "base", "skip", "pass"),
+        job("t:a", "series", "skip", "pass"),
+        job("t:b", "base", "fail", "pass"),
+        job("t:b", "series", "pass", "pass"),
     ];
-    insta::assert_snapshot!(shown(cells, ""));
+    insta::assert_snapshot!(shown(jobs, ""));
 }
 
-/// A whole run of a series of two patches: long names, many rows, four stacks.
-fn many() -> Vec<CellResult> {
-    let mut cells = Vec::new();
-    let mut row = |name: &str, outcomes: [&str; 4], expected: [&str; 4]| {
-        for (at, stack) in ["base", "patch-1", "patch-2", "series"].iter().enumerate() {
-            cells.push(cell(name, stack, outcomes[at], expected[at]));
+/// A whole run of a series of two patches: long names, many rows, four checkouts.
+fn many() -> Vec<JobResult> {
+    let mut jobs = Vec::new();
+    let mut row = |name: &str, statuses: [&str; 4], expected: [&str; 4]| {
+        for (at, checkout) in ["base", "patch-1", "patch-2", "series"].iter().enumerate() {
+            jobs.push(job(name, checkout, statuses[at], expected[at]));
         }
     };
     let passes = ["pass"; 4];
@@ -99,15 +99,15 @@ fn many() -> Vec<CellResult> {
     }
     let name = "outgoing-object-is-held-while-the-last-file-of-two-sessions-goes";
     row(name, ["pass", "pass", "hang", "pass"], passes);
-    cells
+    jobs
 }
 
 #[test]
-fn a_long_table_fits_into_80_columns_and_tells_the_verdict_first_and_last() {
+fn a_long_table_fits_into_80_columns_and_tells_the_result_first_and_last() {
     let text = shown(many(), "");
     let table = text
         .split("\n\n")
-        .find(|part| part.starts_with("profile"))
+        .find(|part| part.starts_with("config"))
         .unwrap();
     assert_eq!(table.lines().find(|line| line.len() > 80), None);
     insta::assert_snapshot!(text);
@@ -141,7 +141,7 @@ fn all_colours_of_a_table_are_known_as_ours() {
 fn a_run_folder_with_an_odd_name_is_one_word() {
     let result = result(
         (0..30)
-            .map(|n| cell(&format!("s{n}"), "base", "pass", "pass"))
+            .map(|n| job(&format!("s{n}"), "base", "pass", "pass"))
             .collect(),
     );
     let text = text(&Report::new(&result, "run $(x)", ""), LOOK);
@@ -169,8 +169,8 @@ fn colours_only_repeat_what_words_say() {
 
 #[test]
 fn of_very_many_findings_the_first_are_shown() {
-    let cells = (0..15).map(|at| cell(&format!("s{at:02}"), "series", "fail", "pass"));
-    let text = shown(cells.collect(), "");
+    let jobs = (0..15).map(|at| job(&format!("s{at:02}"), "series", "fail", "pass"));
+    let text = shown(jobs.collect(), "");
     assert!(text.contains("... and 5 more findings\n"), "{text}");
     assert!(
         text.ends_with("cargo xtask report RUN --all-rows\n"),
@@ -179,12 +179,12 @@ fn of_very_many_findings_the_first_are_shown() {
 }
 
 #[test]
-fn last_line_names_the_finding_when_other_cells_are_inconclusive() {
-    let cells = vec![
-        cell("starved", "base", "error", "pass"),
-        cell("broken", "series", "fail", "pass"),
+fn last_line_names_the_finding_when_other_jobs_are_inconclusive() {
+    let jobs = vec![
+        job("starved", "base", "error", "pass"),
+        job("broken", "series", "fail", "pass"),
     ];
-    let result = result(cells);
+    let result = result(jobs);
     assert_eq!(result.exit_code, 1);
     let text = text(&Report::new(&result, "RUN", ""), LOOK);
     let last: Vec<&str> = text.lines().rev().take(2).collect();
@@ -196,21 +196,21 @@ fn last_line_names_the_finding_when_other_cells_are_inconclusive() {
         "{line}"
     );
     assert!(command.contains("broken"), "{command}");
-    // A blind detector decides as well: the inconclusive cell is not named in its place.
-    let blind = DetectorResult {
+    // A blind self_check decides as well: the inconclusive job is not named in its place.
+    let blind = SelfCheckResult {
         name: "KASAN".to_owned(),
-        stack: "base".to_owned(),
-        profile: "fast".to_owned(),
-        sight: Sight::Blind,
+        checkout: "base".to_owned(),
+        config: "fast".to_owned(),
+        detection: Detection::Missed,
         detail: "nothing was seen".to_owned(),
     };
-    let cells = vec![cell("starved", "base", "error", "pass")];
-    let result = super::tests::result(cells).with_detectors(vec![blind]);
+    let jobs = vec![job("starved", "base", "error", "pass")];
+    let result = super::tests::result(jobs).with_self_checks(vec![blind]);
     assert_eq!(result.exit_code, 1);
     let text = super::text(&Report::new(&result, "RUN", ""), LOOK);
     let line = text.lines().last().unwrap_or_default();
     assert!(
-        line.starts_with("FINDING: the detector of KASAN is blind"),
+        line.starts_with("FINDING: the self_check of KASAN is blind"),
         "{text}"
     );
 }
@@ -218,23 +218,23 @@ fn last_line_names_the_finding_when_other_cells_are_inconclusive() {
 #[test]
 fn what_is_wrong_with_mutants_is_said_last() {
     let judged = |mutants: Vec<MutantResult>| {
-        let result = result(vec![cell("s", "series", "pass", "pass")]).with_mutants(mutants);
+        let result = result(vec![job("s", "series", "pass", "pass")]).with_mutants(mutants);
         text(&Report::new(&result, "RUN", ""), LOOK)
     };
     let said = judged(one_of_each());
     assert!(
         said.ends_with(
-            "FINDING: the mutant `b` is noticed by no scenario, the first of 2 to look at\n"
+            "FINDING: the mutant `b` is caught by no scenario, the first of 2 to look at\n"
         ),
         "{said}"
     );
     let disproved = one_of_each().pop().unwrap();
     let said = judged(vec![disproved]);
     assert!(
-        said.ends_with("FINDING: the mutant `f` is noticed, though equivalent\n"),
+        said.ends_with("FINDING: the mutant `f` is caught, though equivalent\n"),
         "{said}"
     );
-    let said = judged(vec![mutant("g", Fate::Unproven)]);
+    let said = judged(vec![mutant("g", MutantStatus::Inconclusive)]);
     assert!(
         said.ends_with("NOT PROVEN: the mutant `g` is not proven\n"),
         "{said}"

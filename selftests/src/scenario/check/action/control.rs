@@ -23,27 +23,27 @@ impl Checker<'_> {
         &mut self,
         raw: &mut RawStep,
         number: usize,
-        stage: usize,
+        boot: usize,
         part: Part,
     ) -> Checked<Option<Action>> {
         if let Some(step) = raw.fail_allocations.take() {
-            let action = Box::new(self.inner(&step, stage)?);
+            let action = Box::new(self.inner(&step, boot)?);
             let undo = self.need(raw.undo.take(), step.place, "undo")?;
             // In the end the step is done, and nothing of it undone.
-            let known = (self.in_stage.clone(), self.closed.clone());
-            let undo = undo.value.iter().map(|step| self.inner(step, stage));
+            let known = (self.in_boot.clone(), self.closed.clone());
+            let undo = undo.value.iter().map(|step| self.inner(step, boot));
             let undo = undo.collect::<Checked<_>>()?;
-            (self.in_stage, self.closed) = known;
+            (self.in_boot, self.closed) = known;
             return Ok(Some(Action::FailAllocations { action, undo }));
         }
         if let Some(times) = raw.repeat.take() {
-            if part != Part::Stage {
+            if part != Part::Boot {
                 let message = "a repetition within another step";
                 return Err(self.wrong(times.place, message, None));
             }
-            return self.repeat(raw, &times, number, stage).map(Some);
+            return self.repeat(raw, &times, number, boot).map(Some);
         }
-        match (raw.race.take(), &raw.hold_at) {
+        match (raw.race.take(), &raw.sync_point) {
             (Some(race), _) if part == Part::Meanwhile => {
                 let hint = Some("end the one before the other begins".to_owned());
                 Err(self.wrong(race.place, "a race within another step", hint))
@@ -53,7 +53,7 @@ impl Checker<'_> {
                 let message = "what is repeated does not stand still";
                 Err(self.wrong(at.place, message, Some(hint.to_owned())))
             }
-            (Some(race), None) => self.free_race(raw, &race, stage, part).map(Some),
+            (Some(race), None) => self.free_race(raw, &race, boot, part).map(Some),
             (None, _) => Ok(None),
         }
     }
@@ -63,23 +63,23 @@ impl Checker<'_> {
         &mut self,
         raw: &mut RawStep,
         race: &At<Box<RawStep>>,
-        stage: usize,
+        boot: usize,
         part: Part,
     ) -> Checked<Action> {
         let Some(against) = raw.against.take() else {
-            let hint = "give `hold_at` and `meanwhile`, or `against` within a repetition";
+            let hint = "give `sync_point` and `meanwhile`, or `against` within a repetition";
             let message = "a race that nothing is said to be up against";
             return Err(self.wrong(race.place, message, Some(hint.to_owned())));
         };
         if part != Part::Repeat {
-            let hint = Some("put it into a `repeat`, or hold it with `hold_at`".to_owned());
+            let hint = Some("put it into a `repeat`, or hold it with `sync_point`".to_owned());
             let message = "run once, a race shows nothing";
             return Err(self.wrong(race.place, message, hint));
         }
         let against_returns = self.returns(against.value.returns.as_ref())?;
         Ok(Action::Race {
-            action: Box::new(self.inner(race, stage)?),
-            against: Box::new(self.inner(&against, stage)?),
+            action: Box::new(self.inner(race, boot)?),
+            against: Box::new(self.inner(&against, boot)?),
             against_returns,
         })
     }
@@ -115,15 +115,15 @@ impl Checker<'_> {
                 return Err(self.unknown("end of a kexec", subject, ["refused"]));
             }
             "try_kexec" if !matches!(verb.returns, Returns::Errno(_)) => {
-                let hint = "a kexec that goes well ends the stage; give the error in `returns`";
-                let message = "a kexec within a stage must be refused";
+                let hint = "a kexec that goes well ends the boot; give the error in `returns`";
+                let message = "a kexec within a boot must be refused";
                 return Err(self.wrong(place, message, Some(hint.to_owned())));
             }
             "try_kexec" => Action::TryKexec,
             "check_leaks" if subject.value != "kmemleak" => {
-                return Err(self.unknown("detector of leaks", subject, ["kmemleak"]));
+                return Err(self.unknown("self_check of leaks", subject, ["kmemleak"]));
             }
-            "check_leaks" if part != Part::Stage => {
+            "check_leaks" if part != Part::Boot => {
                 let message = "lost memory is looked for at the end, not in between";
                 return Err(self.wrong(place, message, None));
             }

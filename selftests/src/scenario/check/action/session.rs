@@ -24,7 +24,7 @@ impl Checker<'_> {
                 session: self.make(Some(subject.clone()), place, Kind::Session, verb.returns)?,
             },
             "retrieve_session" => {
-                self.handed_over(subject, verb.stage, &[Kind::Session], verb.returns)?;
+                self.handed_over(subject, verb.boot, &[Kind::Session], verb.returns)?;
                 self.take_over(&subject.value);
                 Action::RetrieveSession {
                     session: verb.name(),
@@ -64,7 +64,7 @@ impl Checker<'_> {
         }))
     }
 
-    /// They have no names in this stage, but in the next one.
+    /// They have no names in this boot, but in the next one.
     fn create_sessions(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
         let times = self.need(raw.times.take(), verb.place(), "times")?;
         if !(2..=SESSIONS_MAX).contains(&times.value) {
@@ -105,7 +105,7 @@ impl Checker<'_> {
     }
 
     fn retrieve(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
-        self.handed_over(&verb.subject, verb.stage, FILES, verb.returns)?;
+        self.handed_over(&verb.subject, verb.boot, FILES, verb.returns)?;
         let session = self.session(raw.from.take(), verb.place(), "from")?;
         let token = self.token(&verb.subject.value, raw.token.take());
         let file = match raw.name.take() {

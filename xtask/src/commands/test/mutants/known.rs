@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What each scenario comes to on the series: most pass, and those that show a known
-//! finding fail there, too. A mutant is noticed by what comes to something else.
+//! finding fail there, too. A mutant is caught by what comes to something else.
 
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use selftests::scenario::Scenario;
 
-use crate::result::{CellResult, Verdict};
-use crate::stacks::SERIES;
+use crate::result::{JobResult, Verdict};
+use crate::checkouts::SERIES;
 
 /// What scenarios come to on the series, by their names.
 #[derive(Clone, Debug, Default)]
@@ -23,21 +23,21 @@ impl Known {
     /// a mutant, and are left out.
     pub(super) fn of(
         scenarios: &[Scenario],
-        profile: &str,
-        cells: &[CellResult],
+        config: &str,
+        jobs: &[JobResult],
         run: &Utf8Path,
     ) -> Self {
         let mut known = Self::default();
         for scenario in scenarios {
-            let is_own = |cell: &&CellResult| {
-                cell.stack == SERIES && cell.profile == profile && cell.scenario == scenario.name
+            let is_own = |job: &&JobResult| {
+                job.checkout == SERIES && job.config == config && job.scenario == scenario.name
             };
-            let own: Vec<&CellResult> = cells.iter().filter(is_own).collect();
-            let is_proven = |cell: &&CellResult| cell.verdict == Verdict::Ok && is_proof(cell);
+            let own: Vec<&JobResult> = jobs.iter().filter(is_own).collect();
+            let is_proven = |job: &&JobResult| job.verdict == Verdict::Ok && is_proof(job);
             if own.is_empty() || !own.iter().all(is_proven) {
                 continue;
             }
-            let came: Vec<Option<String>> = own.iter().map(|cell| came_to(cell, run)).collect();
+            let came: Vec<Option<String>> = own.iter().map(|job| came_to(job, run)).collect();
             if came.iter().all(|one| *one == came[0]) {
                 known
                     .timelines
@@ -57,10 +57,10 @@ impl Known {
         matches!(self.timelines.get(&scenario.name), Some(Some(_)))
     }
 
-    /// Returns whether a cell came to something else than the scenario does on the series.
-    pub(super) fn differs(&self, cell: &CellResult, run: &Utf8Path) -> bool {
-        let of_series = self.timelines.get(&cell.scenario);
-        is_proof(cell) && of_series.is_some_and(|came| *came != came_to(cell, run))
+    /// Returns whether a job came to something else than the scenario does on the series.
+    pub(super) fn differs(&self, job: &JobResult, run: &Utf8Path) -> bool {
+        let of_series = self.timelines.get(&job.scenario);
+        is_proof(job) && of_series.is_some_and(|came| *came != came_to(job, run))
     }
 
     /// Forgets a scenario.
@@ -69,46 +69,46 @@ impl Known {
     }
 }
 
-/// Returns whether a cell says anything about its kernel.
-pub(super) fn is_proof(cell: &CellResult) -> bool {
-    matches!(cell.outcome.as_str(), "pass" | "fail" | "crash" | "hang")
+/// Returns whether a job says anything about its kernel.
+pub(super) fn is_proof(job: &JobResult) -> bool {
+    matches!(job.status.as_str(), "pass" | "fail" | "crash" | "hang")
 }
 
-/// Returns the timeline of a cell that did not pass; one that cannot be read is empty.
-fn came_to(cell: &CellResult, run: &Utf8Path) -> Option<String> {
+/// Returns the timeline of a job that did not pass; one that cannot be read is empty.
+fn came_to(job: &JobResult, run: &Utf8Path) -> Option<String> {
     let read = || {
-        let path = run.join(&cell.artifacts).join("timeline.txt");
+        let path = run.join(&job.artifacts).join("timeline.txt");
         fs_err::read_to_string(path).unwrap_or_default()
     };
-    (cell.outcome != "pass").then(read)
+    (job.status != "pass").then(read)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layout::Layout;
-    use crate::result::tests::cell;
-    use selftests::scenario::{Family, Machines};
+    use crate::result::tests::job;
+    use selftests::scenario::{ScenarioFile, Machines};
 
     fn scenario(name: &str) -> Scenario {
         let text = format!(
             "name: {name}\ntitle: A title\nwhy: A reason.\nstages: [{{steps: [{{rescan: pci}}]}}]\n"
         );
         let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
-        let family = Family::parse(&text, &format!("{name}.yaml"), &machines).unwrap();
-        family.variants.into_iter().next().unwrap()
+        let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &machines).unwrap();
+        scenario_file.variants.into_iter().next().unwrap()
     }
 
-    /// A cell whose folder holds this timeline.
-    fn ran(run: &Utf8Path, name: &str, outcome: &str, timeline: &str, at: &str) -> CellResult {
+    /// A job whose folder holds this timeline.
+    fn ran(run: &Utf8Path, name: &str, status: &str, timeline: &str, at: &str) -> JobResult {
         let artifacts = format!("{at}/{name}");
         fs_err::create_dir_all(run.join(&artifacts)).unwrap();
         fs_err::write(run.join(&artifacts).join("timeline.txt"), timeline).unwrap();
-        let expected = if outcome == "pass" { "pass" } else { "fail" };
-        CellResult {
+        let expected = if status == "pass" { "pass" } else { "fail" };
+        JobResult {
             artifacts,
             reason: format!("a reason, at {at}"),
-            ..cell(name, SERIES, outcome, expected)
+            ..job(name, SERIES, status, expected)
         }
     }
 
@@ -120,15 +120,15 @@ mod tests {
         let on_series = [
             ran(run, "good", "pass", "step 1 -> ok", "series"),
             ran(run, "finding", "crash", "splat WARN", "series"),
-            cell("broken", SERIES, "fail", "pass"),
-            cell("skipped", SERIES, "skip", "pass"),
+            job("broken", SERIES, "fail", "pass"),
+            job("skipped", SERIES, "skip", "pass"),
         ];
         let known = Known::of(&scenarios, "fast", &on_series, run);
         let has = scenarios.each_ref().map(|one| known.has(one));
         assert_eq!(has, [true, true, false, false, false]);
         assert!(known.fails(&scenarios[1]) && !known.fails(&scenarios[0]));
-        let differs = |name: &str, outcome: &str, timeline: &str| {
-            known.differs(&ran(run, name, outcome, timeline, "mutant"), run)
+        let differs = |name: &str, status: &str, timeline: &str| {
+            known.differs(&ran(run, name, status, timeline, "mutant"), run)
         };
         // The reason tells of the host as well, and a pass may take another way.
         assert!(!differs("finding", "crash", "splat WARN"));

@@ -18,23 +18,23 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Most mutants that are remembered.
 const MUTANTS_MAX: usize = 10_000;
 
-/// Which scenarios noticed mutants. Forgetting it costs nothing but time.
+/// Which scenarios caught mutants. Forgetting it costs nothing but time.
 #[derive(Clone, Debug)]
-pub(super) struct Noticers {
+pub(super) struct TestPriority {
     file: Option<Utf8PathBuf>,
     /// Names of the series that is judged and of those it stands for.
     series: Vec<String>,
     /// By series and mutant, in this run and before.
     known: BTreeMap<String, String>,
-    /// By scenario, how many mutants it noticed in this run, in which functions.
+    /// By scenario, how many mutants it caught in this run, in which functions.
     here: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
-impl Noticers {
+impl TestPriority {
     /// Returns what the cache remembers of a series.
     pub(super) fn load(session: &Session, series: &Series) -> Self {
         let file = session.cache.dir(&["history"]).ok();
-        let file = file.map(|dir| dir.join("noticed.json"));
+        let file = file.map(|dir| dir.join("caught.json"));
         let known = file
             .as_ref()
             .and_then(|file| read_plain(file, FILE_BYTES_MAX).ok())
@@ -49,7 +49,7 @@ impl Noticers {
         }
     }
 
-    /// Remembers that a scenario noticed a mutant.
+    /// Remembers that a scenario caught a mutant.
     pub(super) fn learn(&mut self, mutant: &Mutant, scenario: &str) {
         let functions = self.here.entry(scenario.to_owned()).or_default();
         *functions.entry(mutant.function.clone()).or_default() += 1;
@@ -72,7 +72,7 @@ impl Noticers {
     }
 
     /// Returns whether a scenario is likely to notice a mutant: it fails without the
-    /// series, is about the function, or noticed another in this run. Knows nothing of
+    /// series, is about the function, or caught another in this run. Knows nothing of
     /// other runs, so that the same run comes to the same.
     pub(super) fn is_likely(&self, mutant: &Mutant, scenario: &Scenario) -> bool {
         let mut without = scenario.fails_without.iter();
@@ -81,9 +81,9 @@ impl Noticers {
             || words_in_common(mutant, &scenario.name) > 0
     }
 
-    /// Returns the scenarios in order: the one that noticed this mutant before, those
-    /// that noticed others of the function, those whose names have words of it,
-    /// those with teeth for the series, the quick.
+    /// Returns the scenarios in order: the one that caught this mutant before, those
+    /// that caught others of the function, those whose names have words of it,
+    /// those with fails_without_series for the series, the quick.
     pub(super) fn order<'s>(
         &self,
         mutant: &Mutant,
@@ -93,14 +93,14 @@ impl Noticers {
         let last = self.known.get(&self.key(mutant));
         let mut order = scenarios.to_vec();
         order.sort_by_cached_key(|scenario| {
-            let noticed = self.here.get(&scenario.name);
-            let in_function = noticed.and_then(|by| by.get(&mutant.function));
-            let bites = |name: &String| self.series.contains(name);
+            let caught = self.here.get(&scenario.name);
+            let in_function = caught.and_then(|by| by.get(&mutant.function));
+            let fails_first = |name: &String| self.series.contains(name);
             (
                 last != Some(&scenario.name),
                 Reverse(in_function.copied().unwrap_or(0)),
                 Reverse(words_in_common(mutant, &scenario.name)),
-                !scenario.fails_without.iter().any(bites),
+                !scenario.fails_without.iter().any(fails_first),
                 estimate(scenario).unwrap_or(u64::MAX),
                 scenario.name.clone(),
             )
@@ -123,7 +123,7 @@ fn words_in_common(mutant: &Mutant, scenario: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use selftests::scenario::{Family, Machines};
+    use selftests::scenario::{ScenarioFile, Machines};
 
     use super::*;
     use crate::layout::Layout;
@@ -131,16 +131,16 @@ mod tests {
     fn scenario(name: &str, fails_without: &str) -> Scenario {
         let text = format!(
             "name: {name}\ntitle: A title\nwhy: |\n  A reason.\n{fails_without}devices: [endpoint0]\n\
-             stages:\n  - steps:\n      - open_device: endpoint0\n        as: dev\n{}",
+             boots:\n  - steps:\n      - open_device: endpoint0\n        as: dev\n{}",
             if fails_without.is_empty() {
                 ""
             } else {
-                "        teeth: true\n"
+                "        fails_without_series: true\n"
             }
         );
         let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
-        let family = Family::parse(&text, &format!("{name}.yaml"), &machines);
-        family.unwrap().variants.remove(0)
+        let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &machines);
+        scenario_file.unwrap().variants.remove(0)
     }
 
     fn mutant(name: &str, function: &str) -> Mutant {
@@ -157,8 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn what_noticed_before_begins_and_then_what_has_teeth_and_what_is_quick() {
-        let mut noticers = Noticers {
+    fn what_noticed_before_begins_and_then_what_has_first_failure_and_what_is_quick() {
+        let mut priority = TestPriority {
             file: None,
             series: vec!["s".to_owned()],
             known: BTreeMap::new(),
@@ -167,29 +167,29 @@ mod tests {
         let all = [
             scenario("slow", ""),
             scenario("quick", ""),
-            scenario("bites", "fails_without: [s]\n"),
+            scenario("fails_first", "fails_without: [s]\n"),
             scenario("sees-get", ""),
             scenario("sees-it", ""),
         ];
         let all: Vec<&Scenario> = all.iter().collect();
-        noticers.learn(&mutant("get-1", "get"), "sees-get");
-        noticers.learn(&mutant("put-1", "put"), "sees-it");
+        priority.learn(&mutant("get-1", "get"), "sees-get");
+        priority.learn(&mutant("put-1", "put"), "sees-it");
         let names = |mutant: &Mutant| -> Vec<String> {
             let estimate = |one: &Scenario| Some(if one.name == "slow" { 9 } else { 1 });
-            let order = noticers.order(mutant, &all, estimate);
+            let order = priority.order(mutant, &all, estimate);
             order.iter().map(|one| one.name.clone()).collect()
         };
         assert_eq!(
             names(&mutant("put-1", "other")),
-            ["sees-it", "bites", "quick", "sees-get", "slow"]
+            ["sees-it", "fails_first", "quick", "sees-get", "slow"]
         );
         assert_eq!(
             names(&mutant("get-2", "get")),
-            ["sees-get", "bites", "quick", "sees-it", "slow"]
+            ["sees-get", "fails_first", "quick", "sees-it", "slow"]
         );
         assert_eq!(
             names(&mutant("luo-do-slow-drop-put-1", "luo-do-slow")),
-            ["slow", "bites", "quick", "sees-get", "sees-it"]
+            ["slow", "fails_first", "quick", "sees-get", "sees-it"]
         );
         let own = Mutant {
             title: "the slow one is left out".to_owned(),
@@ -197,11 +197,11 @@ mod tests {
         };
         assert_eq!(
             names(&own),
-            ["slow", "bites", "quick", "sees-get", "sees-it"]
+            ["slow", "fails_first", "quick", "sees-get", "sees-it"]
         );
-        let is_likely = |one: &&&Scenario| noticers.is_likely(&mutant("s", "be-slow"), one);
+        let is_likely = |one: &&&Scenario| priority.is_likely(&mutant("s", "be-slow"), one);
         let likely = all.iter().filter(is_likely).map(|one| one.name.as_str());
         let likely: Vec<&str> = likely.collect();
-        assert_eq!(likely, ["slow", "bites", "sees-get", "sees-it"]);
+        assert_eq!(likely, ["slow", "fails_first", "sees-get", "sees-it"]);
     }
 }

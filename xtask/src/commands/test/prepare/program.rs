@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The test programs, compiled for a kernel and kept in the cache by content.
+//! The test programs, compiled for a kernel and cached in the cache by content.
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
 use selftests::generate::{self, Compile};
-use selftests::scenario::Family;
+use selftests::scenario::ScenarioFile;
 use sha2::{Digest, Sha256};
 use testbed_host::cache::{hex, publish};
 
@@ -15,18 +15,18 @@ use crate::session::Session;
 /// Changes when programs are compiled in another way.
 const FORMAT: &[u8] = b"2";
 
-/// Returns the binary of a family's program for a kernel, kept in the cache by
+/// Returns the binary of a scenario_file's program for a kernel, cached in the cache by
 /// content; `against` is the sum of the kernel's [`surroundings`]. One that is no whole ELF file was damaged, and is made anew.
 ///
 /// # Errors
 /// When it does not compile, or the host fails.
 pub(super) fn make(
-    family: &Family,
+    scenario_file: &ScenarioFile,
     kernel: &Kernel,
     against: &[u8],
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
-    let files = generate::files(std::slice::from_ref(family));
+    let files = generate::files(std::slice::from_ref(scenario_file));
     let mut id = Sha256::new();
     let mut part = |bytes: &[u8]| {
         id.update((bytes.len() as u64).to_le_bytes());
@@ -38,15 +38,15 @@ pub(super) fn make(
         part(name.as_bytes());
         part(text.as_bytes());
     }
-    let kept = session.cache.dir(&["programs", &hex(&id.finalize())])?;
-    let name = family.first().identifier();
-    let target = kept.join(&name);
+    let cached = session.cache.dir(&["programs", &hex(&id.finalize())])?;
+    let name = scenario_file.first().identifier();
+    let target = cached.join(&name);
     let binary = fs::read(&target).unwrap_or_default();
-    let sum = kept.join(format!("{name}.sha256"));
+    let sum = cached.join(format!("{name}.sha256"));
     if !binary.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&binary))) {
         return Ok(target);
     }
-    let binary = compile(family, kernel, &kept, session)?;
+    let binary = compile(scenario_file, kernel, &cached, session)?;
     publish(&target, &binary)?;
     publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
     Ok(target)
@@ -84,9 +84,9 @@ pub(super) fn surroundings(kernel: &Kernel) -> anyhow::Result<Vec<u8>> {
     Ok(sum.finalize().to_vec())
 }
 
-/// Compiles a family's program in a folder of this run alone.
+/// Compiles a scenario_file's program in a folder of this run alone.
 fn compile(
-    family: &Family,
+    scenario_file: &ScenarioFile,
     kernel: &Kernel,
     place: &Utf8Path,
     session: &Session,
@@ -95,8 +95,8 @@ fn compile(
         .prefix(".sources-")
         .tempdir_in(place)?;
     let folder = Utf8Path::from_path(sources.path()).context("the cache's path is not UTF-8")?;
-    generate::write(std::slice::from_ref(family), folder)?;
-    let name = family.first().identifier();
+    generate::write(std::slice::from_ref(scenario_file), folder)?;
+    let name = scenario_file.first().identifier();
     let output = folder.join(format!("{name}.out"));
     let compile = Compile {
         program: &name,

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Faults: what the kernel asserts, and what the processor refuses. */
+
+#include <linux/bug.h>
+#include <linux/compiler.h>
+#include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/vmalloc.h>
+
+#include "fault.h"
+
+/* No address at all, and such as freed memory may hold. */
+#define INJECT_NO_ADDRESS	0xdead000000000100UL
+
+static void inject_warn(void)
+{
+	WARN_ON(1);
+}
+
+static void inject_warn_message(void)
+{
+	WARN_ONCE(1, "fault %d has something to say\n", 7);
+}
+
+static void inject_bug(void)
+{
+	BUG();
+}
+
+static void inject_bug_in_interrupt(void)
+{
+	inject_in_interrupt(inject_bug);
+}
+
+static void inject_read(unsigned long address)
+{
+	OPTIMIZER_HIDE_VAR(address);
+	(void)READ_ONCE(*(u8 *)address);
+}
+
+static void inject_write_to(unsigned long address)
+{
+	OPTIMIZER_HIDE_VAR(address);
+	WRITE_ONCE(*(u8 *)address, 1);
+}
+
+static void inject_null(void)
+{
+	inject_read(8);
+}
+
+static void inject_null_write(void)
+{
+	inject_write_to(8);
+}
+
+static void inject_null_call(void)
+{
+	void (*function)(void) = NULL;
+
+	OPTIMIZER_HIDE_VAR(function);
+	function();
+}
+
+/*
+ * For as long as an area is there, the page behind it is mapped nowhere. The processor
+ * is to find it, not a sanitizer before it.
+ */
+static void __no_sanitize_address inject_page_fault(void)
+{
+	char *bytes = vmalloc(PAGE_SIZE);
+
+	if (!bytes)
+		return;
+
+	OPTIMIZER_HIDE_VAR(bytes);
+	(void)READ_ONCE(bytes[PAGE_SIZE]);
+	vfree(bytes);
+}
+
+#ifdef CONFIG_STRICT_MODULE_RWX
+static void inject_read_only(void)
+{
+	inject_write_to((unsigned long)inject_faults);
+}
+#endif
+
+static void inject_gpf(void)
+{
+	inject_read(INJECT_NO_ADDRESS);
+}
+
+/* For what is worked out to no end. */
+static int inject_sink;
+
+static void inject_divide(void)
+{
+	int zero = 0;
+
+	OPTIMIZER_HIDE_VAR(zero);
+	WRITE_ONCE(inject_sink, 7 / zero);
+}
+
+#ifdef CONFIG_UBSAN_SHIFT
+static void inject_ubsan_shift(void)
+{
+	int by = 40;
+
+	OPTIMIZER_HIDE_VAR(by);
+	WRITE_ONCE(inject_sink, 1 << by);
+}
+#endif
+
+#ifdef CONFIG_UBSAN_BOUNDS
+static void inject_ubsan_index(void)
+{
+	static int numbers[8];
+	int index = 9;
+
+	OPTIMIZER_HIDE_VAR(index);
+	/* Behind the end, an address may be taken, and nothing read. */
+	WRITE_ONCE(inject_sink, numbers[index]);
+}
+#endif
+
+#ifdef CONFIG_DEBUG_ATOMIC_SLEEP
+static void inject_atomic_sleep(void)
+{
+	preempt_disable();
+	might_sleep();
+	preempt_enable();
+}
+#endif
+
+#ifdef CONFIG_PREEMPT_COUNT
+static void inject_atomic_schedule(void)
+{
+	preempt_disable();
+	schedule_timeout_uninterruptible(1);
+	/* The scheduler has complained and put the count right: there is nothing to enable. */
+}
+#endif
+
+/* Takes the largest blocks until there is none. */
+static void inject_allocation_failure(void)
+{
+	struct page *page;
+	LIST_HEAD(pages);
+
+	do {
+		page = alloc_pages(__GFP_HIGH, MAX_PAGE_ORDER);
+		if (page)
+			list_add(&page->lru, &pages);
+	} while (page);
+
+	while (!list_empty(&pages)) {
+		page = list_first_entry(&pages, struct page, lru);
+		list_del(&page->lru);
+		__free_pages(page, MAX_PAGE_ORDER);
+	}
+}
+
+#ifdef CONFIG_DEBUG_VM
+static void inject_bad_page(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	if (!page)
+		return;
+
+	page->mapping = (struct address_space *)INJECT_NO_ADDRESS;
+	__free_page(page);
+}
+#endif
+
+const struct fault inject_faults[] = {
+	{ "warn", inject_warn },
+	{ "warn-message", inject_warn_message },
+	{ "bug", inject_bug },
+	{ "bug-in-interrupt", inject_bug_in_interrupt },
+	{ "null", inject_null },
+	{ "null-write", inject_null_write },
+	{ "null-call", inject_null_call },
+	{ "page-fault", inject_page_fault },
+#ifdef CONFIG_STRICT_MODULE_RWX
+	{ "read-only", inject_read_only },
+#endif
+	{ "gpf", inject_gpf },
+	{ "divide", inject_divide },
+#ifdef CONFIG_UBSAN_SHIFT
+	{ "ubsan-shift", inject_ubsan_shift },
+#endif
+#ifdef CONFIG_UBSAN_BOUNDS
+	{ "ubsan-index", inject_ubsan_index },
+#endif
+#ifdef CONFIG_DEBUG_ATOMIC_SLEEP
+	{ "atomic-sleep", inject_atomic_sleep },
+#endif
+#ifdef CONFIG_PREEMPT_COUNT
+	{ "atomic-schedule", inject_atomic_schedule },
+#endif
+	{ "allocation-failure", inject_allocation_failure },
+#ifdef CONFIG_DEBUG_VM
+	{ "bad-page", inject_bad_page },
+#endif
+	{ }
+};

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `fault`: makes a kernel go wrong on purpose, and keeps what it says.
+
+pub(crate) mod guest;
+pub(crate) mod kit;
+
+use anyhow::Context;
+use camino::Utf8Path;
+use selftests::fault;
+use selftests::status::Status;
+
+use self::guest::{Guest, Patience, Injected};
+use self::kit::Kit;
+use crate::cli::{InjectArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
+use crate::commands::build::{build_all, find_configs};
+use crate::commands::environment::{Environment, find_needs};
+use crate::commands::sources::SourceRequest;
+use crate::commands::test::{prepare, start};
+use crate::exit::{Exit, bad_input};
+use crate::render;
+use crate::session::Session;
+
+/// Injections, and says for each guest what was made of it.
+pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> {
+    let groups = groups(&args.words)?;
+    let configs = find_configs(std::slice::from_ref(&args.config), session)?;
+    let sources = SourceRequest::from_args(&source(args), session)?.apply(session)?;
+    let built = build_all(&sources, &configs, Some(&kit::modules()?), session)?;
+    let built = built.into_iter().next().context("no kernel was built")?;
+    let modules = built.modules.context("no module was built")?;
+    let kit = Kit::make(&modules, session)?;
+    let machines: Vec<&str> = groups.iter().map(|words| machine(args, words)).collect();
+    let mut environment = Environment::set_up(machines.iter().copied(), session)?;
+    let needs = find_needs(&args.config, session)?;
+    let initramfs = prepare::pack(&built.kernel, &environment, session)?;
+    let image = built.kernel.image();
+    environment.choose_accelerator(machines[0], &image, &initramfs, &needs, session)?;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => session.layout.root().join("target/testbed/faults"),
+    };
+    let mut exit = Exit::Ok;
+    for (words, machine) in groups.iter().zip(machines) {
+        let folder = out.join(folder_name(words));
+        fs_err::create_dir_all(&folder)?;
+        let machine = environment.machine(machine)?;
+        let label = format!("fault {}", folder_name(words));
+        let mut spec = environment.spec(&label, machine, &image, &initramfs, &needs, &folder);
+        if !args.cold_boot {
+            spec.checkpoint = start::saved(&spec, &environment, session);
+        }
+        let guest = Guest {
+            words,
+            patience: Patience::of(words, needs.slowness),
+            kit: &kit,
+        };
+        let injected = guest.run(spec, session);
+        if session.cancel.is_cancelled() {
+            return Ok(Exit::Interrupted);
+        }
+        session.progress.clear();
+        exit = worst(exit, exit_of(&injected));
+        tell(words, &injected, &folder)?;
+    }
+    Ok(exit)
+}
+
+/// Splits what is joined by `+`; what a comma joins is injected at once. Without any word there is one guest that injections none.
+fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
+    if arguments.is_empty() {
+        return Ok(vec![Vec::new()]);
+    }
+    let group = |argument: &String| -> anyhow::Result<Vec<String>> {
+        let words: Vec<String> = argument.split('+').map(str::to_owned).collect();
+        let is_word = |word: &String| {
+            let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-,".contains(c);
+            !word.is_empty() && word.chars().all(known)
+        };
+        match words.iter().all(is_word) {
+            true => Ok(words),
+            false => Err(bad_input(
+                format!("`{argument}` names no faults"),
+                "`cargo xtask fault` without a word says which there are",
+            )),
+        }
+    };
+    arguments.iter().map(group).collect()
+}
+
+fn source(args: &InjectArgs) -> SourceArgs {
+    SourceArgs {
+        kernel: args.kernel.clone(),
+        series: DEFAULT_SERIES.to_owned(),
+        prereq: Vec::new(),
+        provides: Vec::new(),
+        checkouts: vec![args.checkout.clone()],
+    }
+}
+
+fn machine<'a>(args: &'a InjectArgs, words: &[String]) -> &'a str {
+    match &args.machine {
+        Some(machine) => machine,
+        None if words.iter().any(|word| fault::is_of_leaks(word)) => fault::LEAK_MACHINE,
+        None => DEFAULT_MACHINE,
+    }
+}
+
+fn folder_name(words: &[String]) -> String {
+    match words {
+        [] => "list".to_owned(),
+        words => words.join("+"),
+    }
+}
+
+fn exit_of(injected: &Injected) -> Exit {
+    match injected.judgement.status {
+        Status::Error => Exit::Infrastructure,
+        Status::Fail => Exit::Finding,
+        _ => Exit::Ok,
+    }
+}
+
+fn worst(one: Exit, other: Exit) -> Exit {
+    if one as u8 >= other as u8 { one } else { other }
+}
+
+fn tell(words: &[String], injected: &Injected, folder: &Utf8Path) -> anyhow::Result<()> {
+    if words.is_empty() {
+        return Ok(render::to_stdout(&injected.said)?);
+    }
+    render::to_stdout(&format!(
+        "{}: {}: {}\n  see: {folder}/serial.log",
+        words.join("+"),
+        injected.judgement.status,
+        injected.judgement.reason
+    ))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_joined_shares_a_guest() {
+        let arguments = ["warn".to_owned(), "bug+null-write".to_owned()];
+        assert_eq!(
+            groups(&arguments).unwrap(),
+            [vec!["warn"], vec!["bug", "null-write"]]
+        );
+        assert_eq!(groups(&[]).unwrap(), [Vec::<String>::new()]);
+        for odd in ["", "warn+", "../warn", "Warn"] {
+            let error = groups(&[odd.to_owned()]).unwrap_err();
+            assert!(error.to_string().contains("names no faults"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Builds mutants one after the other, and hands on what came of each.
+
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use kernel_patches::kernel::{MutantBuild, Nursery, Origin, Toolchain};
+use kernel_patches::mutant::Mutant;
+use kernel_patches::checkout::MUTANT_PREFIX;
+
+use super::MutationRun;
+use crate::commands::test::prepare::Build;
+use crate::checkouts::SERIES;
+
+/// A mutant, and what came of building it.
+#[derive(Debug)]
+pub(super) struct BuiltMutant<'a> {
+    pub(super) mutant: &'a Mutant,
+    pub(super) mutant_build: MutantBuild,
+    pub(super) took: Duration,
+}
+
+/// Where the mutants of a config are built.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MutantBuilder<'a> {
+    pub(super) mutation_run: &'a MutationRun<'a>,
+    /// The series under that config.
+    pub(super) build: &'a Build,
+}
+
+impl<'a> MutantBuilder<'a> {
+    /// Builds all; ends early when nobody wants to hear of them any more.
+    ///
+    /// # Errors
+    /// When the host fails, or the user asked to stop.
+    pub(super) fn build_all(self, send: &SyncSender<BuiltMutant<'a>>) -> anyhow::Result<()> {
+        let MutationRun {
+            request,
+            sources,
+            folder,
+            session,
+            ..
+        } = *self.mutation_run;
+        let series = sources.checkouts.iter().find(|one| one.name == SERIES);
+        let config = &self.build.config;
+        let mut configs = request.configs.iter();
+        let modules = request.modules(!self.mutation_run.args.no_self_check)?;
+        let folder_of_modules = self.build.modules.as_deref();
+        let toolchain = Toolchain::detect(&session.cancel)?;
+        let origin = Origin {
+            tree: &sources.tree,
+            series: series.context("no series to put mistakes into")?,
+            config: configs
+                .find(|one| one.name == *config)
+                .context("no such config")?,
+            toolchain: &toolchain,
+            modules: modules.as_ref().zip(folder_of_modules),
+        };
+        let files = sources.mutants.iter().flat_map(Mutant::files);
+        let (cache, cancel) = (&session.cache, &session.cancel);
+        let files = files.map(camino::Utf8PathBuf::as_path);
+        let mut nursery = Nursery::open(origin, files, cache, cancel, &session.progress)?;
+        for mutant in &sources.mutants {
+            let begun = Instant::now();
+            let place = folder.path().join("kernels").join(config);
+            fs_err::create_dir_all(&place)?;
+            let place = place.join(format!("{MUTANT_PREFIX}{}", mutant.name));
+            let built = BuiltMutant {
+                mutant,
+                mutant_build: nursery.build(mutant, &place)?,
+                took: begun.elapsed(),
+            };
+            if send.send(built).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
