@@ -135,7 +135,7 @@ impl Ending {
                 ..
             } => Self::Ours {
                 what,
-                cause: Cause::Host,
+                cause: Cause::Infrastructure,
             },
             End::DeadlineExpired { .. } => Self::Hang { what },
             End::Trouble {
@@ -156,7 +156,7 @@ fn cause(end: &End) -> Cause {
         // What cannot be started is the test's own program.
         End::Trouble { doing, .. } if doing.starts_with("start ") => Cause::Test,
         End::ChannelBroken { .. } | End::Trouble { .. } => Cause::Tool,
-        _ => Cause::Host,
+        _ => Cause::Infrastructure,
     }
 }
 

@@ -30,16 +30,6 @@ pub struct Has<'a> {
     pub partly: &'a BTreeSet<String>,
 }
 
-/// Whether it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// As expected.
-    Ok,
-    /// A finding.
-    Unexpected,
-}
-
 /// Returns what should happen to a scenario on a checkout that has these series.
 /// A test of the tree's own should pass on every checkout.
 pub fn expected<'a>(subject: impl Into<Subject<'a>>, has: Has<'_>) -> Expected {
@@ -60,21 +50,16 @@ pub fn expected<'a>(subject: impl Into<Subject<'a>>, has: Has<'_>) -> Expected {
 /// a failure or a crash while the program was at work, at a step with fails_first, without
 /// a report that the scenario does not name, and by nothing else.
 #[must_use]
-pub fn verdict(expected: Expected, judgement: &Judgement) -> Verdict {
+pub fn is_expected(expected: Expected, judgement: &Judgement) -> bool {
     let passes = judgement.status == Status::Pass;
     let fails_first = matches!(judgement.status, Status::Fail | Status::Crash)
         && judgement.in_time
         && judgement.at_first_failure
         && judgement.unnamed_splat.is_none();
-    let met = match expected {
+    match expected {
         Expected::Pass => passes,
         Expected::Fail => fails_first,
         Expected::Either => passes || fails_first,
-    };
-    if met {
-        Verdict::Ok
-    } else {
-        Verdict::Unexpected
     }
 }
 
@@ -85,7 +70,7 @@ pub fn surprise<'a>(
     expected: Expected,
     judgement: &Judgement,
 ) -> Option<String> {
-    if verdict(expected, judgement) == Verdict::Ok {
+    if is_expected(expected, judgement) {
         return None;
     }
     let reason = &judgement.reason;
@@ -104,14 +89,6 @@ pub fn surprise<'a>(
         }
         _ => reason.clone(),
     })
-}
-
-/// Returns whether a scenario has fails_first: it failed on at least one checkout that
-/// should be bad.
-pub fn fails_first_anywhere(jobs: impl IntoIterator<Item = (Expected, Verdict)>) -> bool {
-    jobs
-        .into_iter()
-        .any(|(expected, verdict)| expected == Expected::Fail && verdict == Verdict::Ok)
 }
 
 #[cfg(test)]
@@ -143,18 +120,18 @@ mod tests {
             for (in_time, at_first_failure) in [(false, false), (false, true), (true, false), (true, true)]
             {
                 let mut seen = judgement(status, in_time, at_first_failure);
-                let bad = verdict(Expected::Fail, &seen) == Verdict::Ok;
+                let bad = is_expected(Expected::Fail, &seen);
                 assert_eq!(
                     bad,
                     matches!(status, Fail | Crash) && in_time && at_first_failure,
                     "{status} {in_time} {at_first_failure}"
                 );
-                let either = verdict(Expected::Either, &seen) == Verdict::Ok;
+                let either = is_expected(Expected::Either, &seen);
                 assert_eq!(either, bad || status == Pass, "{status}");
-                let good = verdict(Expected::Pass, &seen) == Verdict::Ok;
+                let good = is_expected(Expected::Pass, &seen);
                 assert_eq!(good, status == Pass, "{status} {in_time} {at_first_failure}");
                 seen.unnamed_splat = Some("lockdep during boot 1: x".to_owned());
-                let kselftest = verdict(Expected::Fail, &seen) == Verdict::Ok;
+                let kselftest = is_expected(Expected::Fail, &seen);
                 assert!(!kselftest, "{status} {in_time} {at_first_failure}");
             }
         }
@@ -182,10 +159,5 @@ mod tests {
             &judgement(Status::Pass, true, true),
         );
         assert_eq!(said.as_deref(), Some("passes without flb-refcount"));
-        assert!(!fails_first_anywhere([
-            (Expected::Fail, Verdict::Unexpected),
-            (Expected::Pass, Verdict::Ok)
-        ]));
-        assert!(fails_first_anywhere([(Expected::Fail, Verdict::Ok)]));
     }
 }

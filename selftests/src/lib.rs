@@ -17,5 +17,5 @@ pub mod status;
 pub mod scenario;
 mod text;
 pub mod timeline;
-pub mod verdict;
+pub mod expectation;
 mod yaml;

@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Boot(BootArgs),
     /// Make a kernel go wrong on purpose, and keep what it says
     #[command(after_help = INJECT_NOTES)]
-    Fault(InjectArgs),
+    Inject(InjectArgs),
     /// Judge a finished run again from what it recorded, and print its table
     Report(ReportArgs),
     /// Answer `b4 review`: read a mail, and tell what the runs there are say of it
@@ -118,7 +118,7 @@ pub(crate) struct InjectArgs {
 
     /// Kernel tree: a directory, or GIT@REV [default: as for `test`]
     #[arg(long, value_name = "TREE")]
-    pub(crate) kernel: Option<String>,
+    pub(crate) tree: Option<String>,
 
     /// Checkout of the project's own series to pull them on
     #[arg(long, value_name = "NAME", default_value = "series")]

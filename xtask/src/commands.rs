@@ -6,7 +6,7 @@ pub(crate) mod b4_check;
 pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod build;
-pub(crate) mod fault;
+pub(crate) mod inject;
 pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod generate;

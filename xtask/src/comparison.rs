@@ -68,7 +68,7 @@ pub(crate) struct Comparison {
 /// A job, whatever its repetitions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Place {
-    pub(crate) scenario: String,
+    pub(crate) test: String,
     pub(crate) checkout: String,
     pub(crate) config: String,
     pub(crate) machine: String,

@@ -40,7 +40,7 @@ fn main() -> std::process::ExitCode {
         Command::Apply(args) => commands::apply::run(args, &session),
         Command::Build(args) => commands::build::run(args, &session),
         Command::Generate(args) => commands::generate::run(args, &session),
-        Command::Fault(args) => commands::fault::run(args, &session),
+        Command::Inject(args) => commands::inject::run(args, &session),
         Command::Boot(args) => commands::boot::run(args, &session),
         Command::Report(args) => commands::report::run(args, &session),
         Command::B4Check(args) => commands::b4_check::run(args, &session),

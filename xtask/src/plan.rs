@@ -18,7 +18,7 @@ use testbed_host::process::quote;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct JobPlan {
     /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
-    pub(crate) scenario: String,
+    pub(crate) test: String,
     pub(crate) config: String,
     pub(crate) checkout: String,
     pub(crate) machine: String,
@@ -30,36 +30,36 @@ impl JobPlan {
     /// Returns TARGET and TEST, if it is a test of the tree's own.
     pub(crate) fn kselftest(&self) -> Option<(&str, &str)> {
         // No scenario's name has a colon.
-        self.scenario.split_once(':')
+        self.test.split_once(':')
     }
 
     /// Returns the job's folder below the run folder. Names of tests have no `~`,
     /// so that no two jobs share a folder, and none is in another's.
     pub(crate) fn folder(&self) -> String {
         let Self {
-            scenario,
+            test,
             config,
             checkout,
             repetition,
             ..
         } = self;
-        if let Some((target, test)) = self.kselftest() {
+        if let Some((target, name)) = self.kselftest() {
             let target = target.replace('/', "~");
-            let place = format!("{config}/{checkout}/kselftest/{target}/{test}");
+            let place = format!("{config}/{checkout}/kselftest/{target}/{name}");
             return match repetition {
                 1 => place,
                 more => format!("{place}~{more}"),
             };
         }
         match repetition {
-            1 => format!("{config}/{checkout}/{scenario}"),
-            more => format!("{config}/{checkout}/{scenario}.{more}"),
+            1 => format!("{config}/{checkout}/{test}"),
+            more => format!("{config}/{checkout}/{test}.{more}"),
         }
     }
 
     /// Returns what of the job's names would lead out of its folder's place.
     fn stray(&self) -> Option<String> {
-        let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.scenario));
+        let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.test));
         let parts = [&self.config, &self.checkout, &target.replace('/', "~"), test];
         let stray = parts.into_iter().find(|part| !is_plain_name(part));
         stray.map(str::to_owned)
@@ -68,15 +68,15 @@ impl JobPlan {
     /// Returns the job's name for people.
     pub(crate) fn label(&self) -> String {
         let Self {
-            scenario,
+            test,
             config,
             checkout,
             repetition,
             ..
         } = self;
         match repetition {
-            1 => format!("{scenario} on {checkout} ({config})"),
-            more => format!("{scenario} on {checkout} ({config}, repetition {more})"),
+            1 => format!("{test} on {checkout} ({config})"),
+            more => format!("{test} on {checkout} ({config}, repetition {more})"),
         }
     }
 }
@@ -198,7 +198,7 @@ impl Plan {
                 for checkout in &self.checkouts {
                     for repetition in 1..=self.repeat {
                         self.jobs.push(JobPlan {
-                            scenario: name.clone(),
+                            test: name.clone(),
                             config: config.clone(),
                             checkout: checkout.clone(),
                             machine: self.machine.as_ref().unwrap_or(machine).clone(),
@@ -288,9 +288,9 @@ pub(crate) mod tests {
         for stray in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
             let name = stray.to_owned();
             let [mut config, mut checkout, mut test] = [(); 3].map(|()| jobs[0].clone());
-            (config.config, checkout.checkout, test.scenario) = (name.clone(), name.clone(), name);
+            (config.config, checkout.checkout, test.test) = (name.clone(), name.clone(), name);
             let mut of_tree = jobs[0].clone();
-            of_tree.scenario = format!("net:{stray}");
+            of_tree.test = format!("net:{stray}");
             for job in [config, checkout, test, of_tree] {
                 let error = check_jobs([&job]).unwrap_err();
                 assert!(error.ends_with("is no plain name"), "{job:?}: {error}");
@@ -298,18 +298,18 @@ pub(crate) mod tests {
         }
         for (test, fits) in [("net/mptcp:a.sh", true), ("..:a", false), ("a:b:c", true)] {
             let mut job = jobs[0].clone();
-            test.clone_into(&mut job.scenario);
+            test.clone_into(&mut job.test);
             assert_eq!(check_jobs([&job]).is_ok(), fits, "{test}");
         }
     }
 
     #[test]
     fn no_option_is_more_than_a_word_to_a_shell() {
-        let again = ["--kernel", "K", "; touch /tmp/x"]
+        let again = ["--tree", "K", "; touch /tmp/x"]
             .map(str::to_owned)
             .to_vec();
         let plan = Plan::new(PlanRequest { again, ..plan_request() });
-        assert_eq!(plan.options(), " --kernel K '; touch /tmp/x'");
+        assert_eq!(plan.options(), " --tree K '; touch /tmp/x'");
         assert_eq!(super::tests::plan().options(), "");
     }
 

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::exit::Exit;
 use crate::plan::{self, JobPlan};
 
+pub(crate) use selftests::status::Cause;
+
 pub(crate) use self_check::{SelfCheckResult, Detection};
 pub(crate) use mutant::{MutantStatus, MutantResult, Tally};
 pub(crate) use patch::{PatchResult, CheckoutResult, StatusChange};
@@ -25,61 +27,15 @@ pub(crate) use rate::RateResult;
 pub(crate) use provenance::{KernelFacts, PatchFacts, SeriesFacts, Provenance};
 
 /// The version of this format.
-pub(crate) const SCHEMA: u32 = 1;
-
-/// Whether an status is what was to be expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
-    Ok,
-    Unexpected,
-}
-
-/// Whose fault it is that a job did not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Cause {
-    /// The kernel under test.
-    Kernel,
-    /// The test program, or the scenario that it was made from.
-    Test,
-    /// This tool.
-    Tool,
-    /// The host: QEMU, memory, disk, or too little time for the guest.
-    Host,
-}
-
-impl Cause {
-    /// Returns the word for it.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::Test => "test",
-            Self::Tool => "tool",
-            Self::Host => "host",
-        }
-    }
-}
-
-impl From<selftests::status::Cause> for Cause {
-    fn from(cause: selftests::status::Cause) -> Self {
-        use selftests::status::Cause as Told;
-        match cause {
-            Told::Kernel => Self::Kernel,
-            Told::Test => Self::Test,
-            Told::Tool => Self::Tool,
-            Told::Host => Self::Host,
-        }
-    }
-}
+pub(crate) const SCHEMA: u32 = 2;
 
 /// One job's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct JobResult {
-    /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
-    pub(crate) scenario: String,
-    /// Whether it is a test of the tree's own. One that could not do its work has
-    /// the status `skip` and the verdict `ok`, but is no pass.
+    /// The test's name: that of a scenario, or `TARGET:TEST` for a kselftest of the tree.
+    pub(crate) test: String,
+    /// Whether it is a kselftest of the tree. One that could not run has the status `skip`
+    /// and is expected, but it is not counted as a pass.
     #[serde(default)]
     pub(crate) kselftest: bool,
     /// The checkout's name.
@@ -88,26 +44,31 @@ pub(crate) struct JobResult {
     pub(crate) config: String,
     /// The machine's name.
     pub(crate) machine: String,
-    /// Which repetition of the job, from 1.
+    /// The architecture of the kernel, in the kernel's own words: `x86_64`.
+    pub(crate) arch: String,
+    /// The number of the repetition, from 1.
     pub(crate) repetition: u32,
     /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
     pub(crate) status: String,
-    /// `pass` or `fail`: what the scenario says should happen on this checkout; `either`
-    /// where it has a part of a series without which the scenario fails.
-    pub(crate) expected: String,
-    /// The status held against what was expected.
-    pub(crate) verdict: Verdict,
-    /// Why, in a sentence.
-    pub(crate) reason: String,
-    /// Whose fault it is, of a job that did not pass and was not skipped.
+    /// The cause, of a job that did not pass and was not skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<Cause>,
+    /// What the scenario expects on this checkout: `pass` or `fail`; `not-asserted` where
+    /// the checkout has only a part of a series without which the scenario fails.
+    pub(crate) expectation: String,
+    /// Whether the status is what the scenario expects on this checkout.
+    pub(crate) expected: bool,
+    /// Whether the job failed where the scenario expects a failure.
+    pub(crate) xfail: bool,
+    /// The reason for the status, in a sentence.
+    pub(crate) reason: String,
     /// From starting QEMU until the first kernel is ready, in milliseconds.
     pub(crate) boot_ms: u64,
-    /// `checkpoint` when the first kernel went on from where one like it had
-    /// booted to, `boot` when it booted; empty when no guest was started.
+    /// `restore` when the guest was restored from a checkpoint, `cold` when it booted,
+    /// `cold-instead` when it booted because the restore failed; empty when no guest was
+    /// started.
     #[serde(default)]
-    pub(crate) start: String,
+    pub(crate) boot_mode: String,
     /// Whether it shared its guest with other jobs.
     #[serde(default)]
     pub(crate) shared: bool,
@@ -120,11 +81,11 @@ pub(crate) struct JobResult {
     /// How the result differs from the recorded one, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) snapshot_difference: Option<String>,
-    /// Reports of the kernel, by title.
+    /// Titles of the kernel's reports.
     #[serde(default)]
     pub(crate) splats: Vec<String>,
-    /// The run that this is the result of, when that is an earlier one: nothing
-    /// that the job rests on had changed since.
+    /// The earlier run that the result was taken from, because neither build, test nor
+    /// machine had changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cached: Option<Cached>,
 }
@@ -142,7 +103,7 @@ impl JobResult {
     /// Returns the job that it is the result of.
     pub(crate) fn plan(&self) -> JobPlan {
         JobPlan {
-            scenario: self.scenario.clone(),
+            test: self.test.clone(),
             config: self.config.clone(),
             checkout: self.checkout.clone(),
             machine: self.machine.clone(),
@@ -152,7 +113,7 @@ impl JobResult {
 
     /// Returns whether a person should look at it: it is a finding or inconclusive.
     pub(crate) fn is_finding(&self) -> bool {
-        self.verdict == Verdict::Unexpected || self.snapshot_difference.is_some()
+        !self.expected || self.snapshot_difference.is_some()
     }
 
     /// Returns whether the tool or the host failed, so that the run says nothing about the
@@ -163,21 +124,22 @@ impl JobResult {
 
     /// Returns whether it is neither proven nor a finding.
     pub(crate) fn is_skipped(&self) -> bool {
-        self.status == "skip" && self.verdict == Verdict::Ok
+        self.status == "skip" && self.expected
     }
 
     /// Takes the verdict back: the host failed to keep what it rests on.
     pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
         "error".clone_into(&mut self.status);
-        self.cause = Some(Cause::Host);
-        self.verdict = Verdict::Unexpected;
+        self.cause = Some(Cause::Infrastructure);
+        self.expected = false;
+        self.xfail = false;
         self.reason = format!("the job's folder cannot be written: {why:#}");
     }
 }
 
 /// What a scenario showed over all its jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct ScenarioResult {
+pub(crate) struct TestResult {
     /// The scenario's name.
     pub(crate) name: String,
     /// Whether it failed on at least one checkout that should be bad.
@@ -189,7 +151,7 @@ pub(crate) struct ScenarioResult {
 /// The content of `result.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RunResult {
-    /// The version of this format: 1.
+    /// The version of this format: 2.
     pub(crate) schema: u32,
     /// What the command exited with.
     pub(crate) exit_code: u8,
@@ -205,7 +167,7 @@ pub(crate) struct RunResult {
     /// The jobs, in the order of the plan.
     pub(crate) jobs: Vec<JobResult>,
     /// The scenarios, by name, without the tests of the tree's own.
-    pub(crate) scenarios: Vec<ScenarioResult>,
+    pub(crate) tests: Vec<TestResult>,
     /// How often what came to what, of scenarios that ran several times.
     #[serde(default)]
     pub(crate) rates: Vec<RateResult>,
@@ -253,7 +215,7 @@ impl RunResult {
         jobs: Vec<JobResult>,
     ) -> Self {
         let exit_code = exit(&jobs) as u8;
-        let scenarios = scenarios(&jobs);
+        let tests = tests_of(&jobs);
         let rates = rate::rates(&jobs);
         Self {
             schema: SCHEMA,
@@ -263,7 +225,7 @@ impl RunResult {
             prerequisites,
             provenance: Provenance::default(),
             jobs,
-            scenarios,
+            tests,
             rates,
             checkouts: Vec::new(),
             patches: Vec::new(),
@@ -329,24 +291,24 @@ pub(crate) fn exit(jobs: &[JobResult]) -> Exit {
     }
 }
 
-fn scenarios(jobs: &[JobResult]) -> Vec<ScenarioResult> {
+fn tests_of(jobs: &[JobResult]) -> Vec<TestResult> {
     let ours = jobs.iter().filter(|job| !job.kselftest);
-    let names: BTreeSet<&String> = ours.map(|job| &job.scenario).collect();
+    let names: BTreeSet<&String> = ours.map(|job| &job.test).collect();
     names
         .into_iter()
         .map(|name| {
             let failed: Vec<&JobResult> = jobs
                 .iter()
-                .filter(|job| job.scenario == *name)
+                .filter(|job| job.test == *name)
                 .filter(|job| job.status == "fail" || job.status == "crash")
                 .collect();
             let failed_on: BTreeSet<String> =
                 failed.iter().map(|job| job.checkout.clone()).collect();
-            ScenarioResult {
+            TestResult {
                 name: name.clone(),
                 fails_without_series: failed
                     .iter()
-                    .any(|job| job.expected == "fail" && job.verdict == Verdict::Ok),
+                    .any(|job| job.expectation == "fail" && job.expected),
                 failed_on: failed_on.into_iter().collect(),
             }
         })
@@ -368,29 +330,27 @@ pub(crate) mod tests {
     pub(crate) use super::mutant::tests::{mutant, one_of_each};
     pub(crate) use super::provenance::tests::provenance;
 
-    pub(crate) fn job(scenario: &str, checkout: &str, status: &str, expected: &str) -> JobResult {
-        let good = status == expected
-            || (expected == "fail" && status == "crash")
+    pub(crate) fn job(scenario: &str, checkout: &str, status: &str, expectation: &str) -> JobResult {
+        let good = status == expectation
+            || (expectation == "fail" && status == "crash")
             || (scenario.contains(':') && status == "skip");
         JobResult {
-            scenario: scenario.to_owned(),
+            test: scenario.to_owned(),
             kselftest: scenario.contains(':'),
             checkout: checkout.to_owned(),
             config: "fast".to_owned(),
             machine: "edu-pair".to_owned(),
+            arch: "x86_64".to_owned(),
             repetition: 1,
             status: status.to_owned(),
-            expected: expected.to_owned(),
-            verdict: if good {
-                Verdict::Ok
-            } else {
-                Verdict::Unexpected
-            },
+            expectation: expectation.to_owned(),
+            expected: good,
+            xfail: good && expectation == "fail",
             reason: format!("{status} for a reason"),
             cause: (!good).then_some(Cause::Kernel),
             boot_ms: 1500,
             duration_ms: 2500,
-            start: "checkpoint".to_owned(),
+            boot_mode: "restore".to_owned(),
             shared: false,
             accel: "tcg".to_owned(),
             artifacts: format!("fast/{checkout}/{scenario}"),
@@ -415,7 +375,7 @@ pub(crate) mod tests {
         };
         assert_eq!(
             said(&|bad| bad.schema = 99),
-            "its `schema` is 99, and not 1"
+            "its `schema` is 99, and not 2"
         );
         assert_eq!(
             said(&|bad| bad.jobs[1].artifacts = "../x".to_owned()),
@@ -474,7 +434,7 @@ pub(crate) mod tests {
             job("broken", "series", "fail", "pass"),
             job("tree:own", "series", "fail", "pass"),
         ];
-        let fails_without_series: Vec<_> = scenarios(&jobs)
+        let fails_without_series: Vec<_> = tests_of(&jobs)
             .into_iter()
             .map(|s| (s.name, s.fails_without_series, s.failed_on))
             .collect();

@@ -39,7 +39,7 @@ pub(crate) fn difference(folder: &Utf8Path, job: &JobPlan, timeline: &str) -> Op
     if !place.is_dir() {
         return Some("nothing is recorded for its config and checkout yet".to_owned());
     }
-    if agrees(&place, &job.scenario, timeline) {
+    if agrees(&place, &job.test, timeline) {
         return None;
     }
     let Some(recorded) = recorded(folder, job) else {
@@ -66,7 +66,7 @@ pub(crate) fn place(folder: &Utf8Path, job: &JobPlan) -> Utf8PathBuf {
 
 /// Returns what is recorded of a job, in insta's format, if anything is.
 pub(crate) fn recorded(folder: &Utf8Path, job: &JobPlan) -> Option<String> {
-    let name = format!("{}.snap", job.scenario);
+    let name = format!("{}.snap", job.test);
     fs::read_to_string(place(folder, job).join(name)).ok()
 }
 
@@ -95,7 +95,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let job = JobPlan {
-            scenario: "s".to_owned(),
+            test: "s".to_owned(),
             config: "new".to_owned(),
             checkout: "base".to_owned(),
             machine: "edu-pair".to_owned(),

@@ -30,7 +30,7 @@ fn said(words: &[&str]) -> String {
 fn said_in(tree: &Path, words: &[&str]) -> String {
     let tree_text = tree.to_str().unwrap();
     let mut all = words.to_vec();
-    all.extend(["--kernel", tree_text]);
+    all.extend(["--tree", tree_text]);
     said(&all).replace(tree_text, "TREE")
 }
 
@@ -111,7 +111,7 @@ fn an_unknown_machine() {
 
 #[test]
 fn a_tree_that_is_not_there() {
-    insta::assert_snapshot!(said(&["apply", "--kernel", "/no/such/tree"]), @r#"
+    insta::assert_snapshot!(said(&["apply", "--tree", "/no/such/tree"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -254,7 +254,7 @@ fn a_plan_for_a_place_that_is_none() {
 
 #[test]
 fn a_plan_for_a_tree_that_is_not_there() {
-    insta::assert_snapshot!(said(&["test", "--dry-run", "--kernel", "/no/such/tree"]), @r#"
+    insta::assert_snapshot!(said(&["test", "--dry-run", "--tree", "/no/such/tree"]), @r#"
     exit code 2
     -- stdout
     -- stderr

@@ -114,7 +114,7 @@ fn a_mistake_is_said_and_the_next_save_waited_for() {
     small_tree(&tree);
     fs_err::create_dir(&series).unwrap();
     let words = [
-        "--kernel",
+        "--tree",
         "tree",
         "--series",
         "mine",
@@ -159,7 +159,7 @@ fn words_that_no_save_can_mend_end_it() {
             "there is no series `no-such.mbox`",
         ),
         (
-            &["--kernel", "no-such"],
+            &["--tree", "no-such"],
             "there is no kernel tree at `no-such`",
         ),
         (&["--out", "runs"], "`watch` does not take `--out runs`"),

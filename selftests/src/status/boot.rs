@@ -67,7 +67,7 @@ impl Judgement {
         }
         self.reason += &format!("; mind that {}", cause::withheld(&evidence.host_time));
         match self.cause {
-            Some(Cause::Test) if self.status == Status::Error => self.with_cause(Cause::Host),
+            Some(Cause::Test) if self.status == Status::Error => self.with_cause(Cause::Infrastructure),
             _ => self,
         }
     }

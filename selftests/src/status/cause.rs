@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vm_images::transcript::{Hang, HostTime, Processor};
 
@@ -15,7 +16,7 @@ use crate::klog::{Log, Splat};
 const PART: u64 = 4;
 
 /// Who is to cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The kernel under test.
@@ -25,21 +26,27 @@ pub enum Cause {
     /// This tool.
     Tool,
     /// The host: QEMU, memory, disk, or too little time for the guest.
-    Host,
+    Infrastructure,
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Kernel => "kernel",
-            Self::Test => "test",
-            Self::Tool => "tool",
-            Self::Host => "host",
-        })
+        f.pad(self.word())
     }
 }
 
 impl Cause {
+    /// Returns the word for it, the same in every output format.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Test => "test",
+            Self::Tool => "tool",
+            Self::Infrastructure => "infrastructure",
+        }
+    }
+
     /// Returns who is to cause for an status where nothing shows that it is another.
     pub(super) const fn usual(status: Status) -> Option<Self> {
         match status {
@@ -95,7 +102,7 @@ pub(super) fn excuse(
         None => how_it_hung(evidence)?,
     };
     let reason = format!("{late}; but {}", withheld(&evidence.host_time));
-    Some(Judgement::new(Status::Error, reason).with_cause(Cause::Host))
+    Some(Judgement::new(Status::Error, reason).with_cause(Cause::Infrastructure))
 }
 
 /// Returns who is to cause for a program that took too long. One that goes round in

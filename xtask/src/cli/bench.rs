@@ -20,7 +20,7 @@ pub(crate) struct BenchArgs {
 
     /// Kernel tree: a directory, or GIT@REV [default: as for `test`]
     #[arg(long, value_name = "TREE")]
-    pub(crate) kernel: Option<String>,
+    pub(crate) tree: Option<String>,
 
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -15,7 +15,7 @@ pub(crate) struct SourceArgs {
     /// Kernel tree: a directory, or GIT@REV [default: the newest
     /// linux-source-7.x that Debian offers]
     #[arg(long, value_name = "TREE")]
-    pub(crate) kernel: Option<String>,
+    pub(crate) tree: Option<String>,
 
     /// Series to judge: one of ours by name, a folder of .patch files, one patch,
     /// or an mbox

@@ -209,7 +209,7 @@ fn measure(
 /// Returns the sources of one checkout, as `cargo xtask test` would take them.
 fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Result<Sources> {
     let mut words = vec!["cargo xtask", "test", "--checkouts", checkout];
-    words.extend(args.kernel.iter().flat_map(|tree| ["--kernel", tree]));
+    words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
     match Cli::try_parse_from(words)?.command {
         Command::Test(test) => SourceRequest::from_args(&test.source, session)?.apply(session),
         _ => anyhow::bail!("`test` is not `test`"),

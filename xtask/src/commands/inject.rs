@@ -89,7 +89,7 @@ fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
 
 fn source(args: &InjectArgs) -> SourceArgs {
     SourceArgs {
-        kernel: args.kernel.clone(),
+        kernel: args.tree.clone(),
         series: DEFAULT_SERIES.to_owned(),
         prereq: Vec::new(),
         provides: Vec::new(),

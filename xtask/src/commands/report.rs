@@ -85,7 +85,7 @@ fn compare(
     let (plan, recorded) = earlier.read()?;
     // Scenarios come and go: what is no more stays as it was judged.
     let known = |job: &JobPlan| {
-        job.kselftest().is_some() || scenarios.iter().any(|one| one.name == job.scenario)
+        job.kselftest().is_some() || scenarios.iter().any(|one| one.name == job.test)
     };
     let (again, gone): (Vec<JobPlan>, Vec<JobPlan>) = plan.jobs.iter().cloned().partition(known);
     let mut past = if again.is_empty() {

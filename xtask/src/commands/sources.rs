@@ -186,7 +186,7 @@ pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Resul
 
 /// Returns the tree that the arguments name.
 pub(crate) fn tree(args: &SourceArgs) -> TreeRequest {
-    args.kernel
+    args.tree
         .as_deref()
         .map_or(TreeRequest::Default, TreeRequest::parse)
 }

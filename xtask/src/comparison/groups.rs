@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Comparison, Place, pass_rate};
-use crate::result::{JobResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult};
 
 /// The jobs of a run, repetitions together.
 pub(super) struct Groups<'a>(BTreeMap<Place, Group<'a>>);
@@ -36,7 +36,7 @@ impl<'a> Groups<'a> {
         let mut groups: BTreeMap<Place, Group<'a>> = BTreeMap::new();
         for job in &result.jobs {
             let place = Place {
-                scenario: job.scenario.clone(),
+                test: job.test.clone(),
                 checkout: job.checkout.clone(),
                 config: job.config.clone(),
                 machine: job.machine.clone(),
@@ -110,7 +110,7 @@ impl Group<'_> {
             } else {
                 ""
             };
-            let expected = if job.expected == "fail" && !job.is_finding() {
+            let expected = if job.expectation == "fail" && !job.is_finding() {
                 " as expected"
             } else {
                 ""
@@ -173,7 +173,7 @@ fn differ(pair: &Pair<'_, '_>) -> bool {
     let statuses = |group: &Group<'_>| {
         let jobs = group.0.iter();
         let mut them: Vec<(String, String)> = jobs
-            .map(|job| (job.status.clone(), job.expected.clone()))
+            .map(|job| (job.status.clone(), job.expectation.clone()))
             .collect();
         them.sort_unstable();
         them.dedup();
@@ -186,7 +186,7 @@ fn differ(pair: &Pair<'_, '_>) -> bool {
 fn is_newly_unexpected(pair: &Pair<'_, '_>) -> bool {
     let is_unexpected = |group: &Group<'_>| {
         let mut jobs = group.0.iter();
-        jobs.any(|job| job.verdict == Verdict::Unexpected && job.status != "error")
+        jobs.any(|job| !job.expected && job.status != "error")
     };
     is_unexpected(pair.now) && !is_unexpected(pair.before)
 }

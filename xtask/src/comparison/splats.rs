@@ -36,7 +36,7 @@ fn collect(pair: &Pair<'_, '_>, group: &Group<'_>, into: &mut BTreeMap<Key, Show
         let place = pair.place;
         let key = (place.checkout.clone(), place.config.clone(), title.clone());
         let shown = into.entry(key).or_default();
-        shown.scenarios.insert(place.scenario.clone());
+        shown.scenarios.insert(place.test.clone());
         shown.is_wrong |= is_wrong;
     }
 }

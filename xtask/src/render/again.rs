@@ -51,12 +51,12 @@ pub(super) fn is_one(command: &str) -> bool {
 /// Returns the command that runs a job.
 pub(super) fn of_job(job: &JobResult, options: &str) -> String {
     let JobResult {
-        scenario,
+        test,
         checkout,
         config,
         ..
     } = job;
-    command([scenario.as_str()], &[checkout], &[config], options)
+    command([test.as_str()], &[checkout], &[config], options)
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
     fn a_command_is_ours_when_a_shell_finds_one_command_in_it() {
         for good in [
             "cargo xtask test",
-            "cargo xtask test 'a b' --kernel 'it'\\''s $(x)'",
+            "cargo xtask test 'a b' --tree 'it'\\''s $(x)'",
         ] {
             assert!(is_one(good), "{good}");
         }
@@ -88,8 +88,8 @@ mod tests {
     fn what_a_shell_would_take_for_something_else_is_quoted() {
         assert_eq!(command([], &[], &[], ""), "cargo xtask test");
         assert_eq!(
-            command(["a", "pci:b c"], &["base", "x"], &["fast"], " --kernel K"),
-            "cargo xtask test a --kselftest 'pci:b c' --checkouts base,x --config fast --kernel K"
+            command(["a", "pci:b c"], &["base", "x"], &["fast"], " --tree K"),
+            "cargo xtask test a --kselftest 'pci:b c' --checkouts base,x --config fast --tree K"
         );
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::escape::one_line;
 use super::report::{Report, name, what_came};
-use crate::result::{Cause, JobResult, PatchResult, StatusChange, Verdict};
+use crate::result::{Cause, JobResult, PatchResult, StatusChange};
 
 const TOOL: &str = "flb-testbed";
 /// b4 shows all of them on one screen.
@@ -100,7 +100,7 @@ fn of_run(report: &Report<'_>) -> B4Status {
 
 fn of_finding(job: &JobResult) -> B4Status {
     let is_kernel = matches!(job.cause, None | Some(Cause::Kernel));
-    let is_sure = job.status != "error" && job.verdict == Verdict::Unexpected;
+    let is_sure = job.status != "error" && !job.expected;
     if is_kernel && is_sure {
         B4Status::Fail
     } else {
@@ -116,7 +116,7 @@ fn summary(report: &Report<'_>) -> String {
         .iter()
         .filter(|job| !job.is_finding())
         .count();
-    let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
+    let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
     let mut text = format!("{good} of {all} verdicts as expected");
     if fails_without_series > 0 {
         text += &format!(", {fails_without_series} with fails_without_series");
@@ -141,7 +141,7 @@ fn findings(report: &Report<'_>) -> Vec<Value> {
 
 /// A change for the worse that nobody expected.
 fn is_bad(report: &Report<'_>, change: &StatusChange) -> bool {
-    let is_it = |job: &JobResult| job.scenario == change.scenario && job.config == change.config;
+    let is_it = |job: &JobResult| job.test == change.test && job.config == change.config;
     change.from == "pass" && change.to != "pass" && report.findings().any(is_it)
 }
 
@@ -154,7 +154,7 @@ fn changes(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
         };
         json!({
             "status": status.word(),
-            "context": one_line(&format!("{} ({})", change.scenario, change.config)),
+            "context": one_line(&format!("{} ({})", change.test, change.config)),
             "state": one_line(&format!("{} to {}", change.from, change.to)),
             "description": one_line(&change.reason),
         })
@@ -187,7 +187,7 @@ mod tests {
         let both = run(vec![both]);
         assert_eq!(parts(&series(&Report::new(&both, "RUN", ""))).0, "fail");
         let mut slow = job("a", "series", "hang", "pass");
-        slow.cause = Some(Cause::Host);
+        slow.cause = Some(Cause::Infrastructure);
         let slow = run(vec![slow]);
         assert_eq!(parts(&series(&Report::new(&slow, "RUN", ""))).0, "warn");
     }
@@ -196,7 +196,7 @@ mod tests {
     fn a_patch_answers_for_itself_where_it_ran_by_itself() {
         let mut result = run(vec![job("a", "patch-1", "crash", "pass")]);
         let change = |from: &str, to: &str| StatusChange {
-            scenario: "a".to_owned(),
+            test: "a".to_owned(),
             config: "fast".to_owned(),
             from: from.to_owned(),
             to: to.to_owned(),

@@ -101,7 +101,7 @@ fn list<T>(heading: &str, them: &[T], line: impl Fn(&T) -> String) -> String {
 
 /// Returns a job's name for people; the machine is the scenario's own business.
 pub(crate) fn name(place: &Place) -> String {
-    format!("{} on {} ({})", place.scenario, place.checkout, place.config)
+    format!("{} on {} ({})", place.test, place.checkout, place.config)
 }
 
 fn change(change: &Change) -> String {

@@ -7,7 +7,7 @@
 use super::escape::{command_data, command_property, markdown, markdown_block};
 use super::report::{Report, head, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
-use crate::result::{JobResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult};
 
 /// A summary has a limit of one MiB, in bytes.
 const SUMMARY_BYTES_MAX: usize = 900 * 1024;
@@ -147,12 +147,12 @@ pub(crate) fn annotations(report: &Report<'_>) -> String {
 
 fn annotation(report: &Report<'_>, job: &JobResult) -> String {
     // What is not as recorded may be right; somebody has to look.
-    let level = match job.verdict {
-        Verdict::Unexpected => "error",
-        Verdict::Ok => "warning",
+    let level = match job.expected {
+        false => "error",
+        true => "warning",
     };
     let title = command_property(&format!("{}: {}", name(job), what_came(job)));
-    let place = report.places.get(&job.scenario);
+    let place = report.places.get(&job.test);
     let place = place.map_or_else(String::new, |place| {
         format!(
             "file={},line={},",

@@ -70,13 +70,13 @@ fn suite(report: &Report<'_>, checkout: &str, config: &str) -> TestSuite {
 
 /// Returns whether it failed, and had to.
 fn is_due(job: &JobResult) -> bool {
-    job.expected == "fail" && !job.is_finding()
+    job.expectation == "fail" && !job.is_finding()
 }
 
 fn case_name(job: &JobResult) -> String {
     match job.repetition {
-        1 => job.scenario.clone(),
-        more => format!("{} #{more}", job.scenario),
+        1 => job.test.clone(),
+        more => format!("{} #{more}", job.test),
     }
 }
 

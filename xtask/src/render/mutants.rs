@@ -101,7 +101,7 @@ mod tests {
             summary(&result),
             @"mutants: 2 of 3 caught, 1 equivalent, 1 the same code, 1 not built"
         );
-        insta::assert_snapshot!(findings(&result, "RUN", " --kernel K"), @"
+        insta::assert_snapshot!(findings(&result, "RUN", " --tree K"), @"
 
         mutant-it-put-drop-put-1 (fast): no scenario notices it
           the call `put(it);` is left out
@@ -112,7 +112,7 @@ mod tests {
             -\tput(it);
             +\t;
           see:   RUN/kernels/fast/mutant-it-put-drop-put-1/
-          again: cargo xtask test --checkouts mutant-it-put-drop-put-1 --config fast --kernel K
+          again: cargo xtask test --checkouts mutant-it-put-drop-put-1 --config fast --tree K
         ");
         result.mutants[5].caught_by = vec!["s".to_owned()];
         let text = findings(&result, "RUN", "");

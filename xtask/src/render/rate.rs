@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::result::{JobResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult};
 
 /// Returns how often jobs came to what; what came most often first, and of what came as
 /// often what was not expected.
@@ -13,7 +13,7 @@ pub(super) fn counts<'a>(jobs: &[&'a JobResult]) -> Vec<(&'a str, usize)> {
     for job in jobs {
         let (count, is_bad) = counts.entry(&job.status).or_default();
         *count += 1;
-        *is_bad |= job.verdict == Verdict::Unexpected;
+        *is_bad |= !job.expected;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, order)| std::cmp::Reverse(*order));
@@ -32,7 +32,7 @@ pub(super) fn repetitions<'a>(
     let jobs = result.jobs.iter();
     jobs
         .filter(|one| {
-            one.checkout == checkout && one.scenario == of.scenario && one.config == of.config
+            one.checkout == checkout && one.test == of.test && one.config == of.config
         })
         .collect()
 }

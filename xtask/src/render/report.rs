@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::again;
-use crate::result::{JobResult, RunResult, Verdict};
+use crate::result::{JobResult, RunResult};
 
 /// A judged run, ready to be shown.
 #[derive(Clone, Debug)]
@@ -104,19 +104,19 @@ pub(crate) fn what_came(job: &JobResult) -> String {
     let JobResult {
         status, expected, ..
     } = job;
-    match job.verdict {
-        Verdict::Unexpected => format!("{status}, where {expected} was expected"),
-        Verdict::Ok if job.snapshot_difference.is_some() => {
+    match job.expected {
+        false => format!("{status}, where {expected} was expected"),
+        true if job.snapshot_difference.is_some() => {
             format!("{status}, but not as recorded")
         }
         Verdict::Ok if expected == "fail" => format!("{status}, as expected"),
-        Verdict::Ok => status.clone(),
+        true => status.clone(),
     }
 }
 
 /// Returns the job's name for people.
 pub(crate) fn name(job: &JobResult) -> String {
-    format!("{} on {} ({})", job.scenario, job.checkout, job.config)
+    format!("{} on {} ({})", job.test, job.checkout, job.config)
 }
 
 /// Returns as much of a text as fits into so many bytes, whole lines, and says what

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::rate::counts;
-use crate::result::{JobResult, Verdict};
+use crate::result::{JobResult};
 
 /// A table with no more rows than this shows each.
 const ROWS_WORTH_FOLDING: usize = 20;
@@ -80,7 +80,7 @@ impl<'a> Grid<'a> {
             if !checkouts.contains(&job.checkout.as_str()) {
                 checkouts.push(&job.checkout);
             }
-            let by_checkout = scenarios.entry(&job.scenario).or_default();
+            let by_checkout = scenarios.entry(&job.test).or_default();
             by_checkout.entry(&job.checkout).or_default().push(job);
         }
         let row = |(name, by_checkout): (&&str, &BTreeMap<&str, Vec<&JobResult>>)| Row {
@@ -111,13 +111,13 @@ impl Entry {
             (_, None) => String::new(),
         };
         let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-        let mark = if any(&|job| job.verdict == Verdict::Unexpected) {
+        let mark = if any(&|job| !job.expected) {
             Mark::Unexpected
         } else if any(&|job| job.snapshot_difference.is_some()) {
             Mark::Changed
-        } else if any(&|job| job.expected == "fail") {
+        } else if any(&|job| job.expectation == "fail") {
             Mark::Due
-        } else if any(&|job| job.expected == "either" && job.status != "pass") {
+        } else if any(&|job| job.expectation == "not-asserted" && job.status != "pass") {
             Mark::Between
         } else {
             Mark::None

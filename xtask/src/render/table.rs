@@ -238,7 +238,7 @@ fn skips(result: &RunResult) -> String {
     let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
     for job in result.jobs.iter().filter(|job| job.is_skipped()) {
         let checkouts = places
-            .entry((&job.config, &job.scenario, &job.reason))
+            .entry((&job.config, &job.test, &job.reason))
             .or_default();
         if !checkouts.contains(&job.checkout.as_str()) {
             checkouts.push(&job.checkout);
@@ -276,7 +276,7 @@ fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a JobResult> {
     let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     let mut findings: Vec<&JobResult> = Vec::new();
     for job in report.findings() {
-        if told.insert((&job.scenario, &job.checkout, &job.config)) {
+        if told.insert((&job.test, &job.checkout, &job.config)) {
             findings.push(job);
         }
     }
@@ -319,9 +319,9 @@ fn summary(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
     let skipped = count(&JobResult::is_skipped);
-    let good = count(&|job| job.verdict == crate::result::Verdict::Ok) - skipped;
+    let good = count(&|job| job.expected) - skipped;
     let changed = count(&|job| job.snapshot_difference.is_some());
-    let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
+    let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
     let mut text = format!("{good} of {} verdicts as expected", result.jobs.len());
     if skipped > 0 {
         text += &format!(", {skipped} skipped");
@@ -330,10 +330,10 @@ fn summary(result: &RunResult) -> String {
         text += &format!(", {changed} not as recorded");
     }
     // Without a checkout that should be bad, there is nothing to first_failure.
-    if count(&|job| job.expected == "fail") > 0 {
+    if count(&|job| job.expectation == "fail") > 0 {
         text += &format!(
             "; {fails_without_series} of {} scenarios have fails_without_series",
-            result.scenarios.len()
+            result.tests.len()
         );
     }
     text.push('\n');

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::result::{JobResult, Verdict};
+use crate::result::{JobResult};
 
 /// Parts of a iteration that took less are not worth a word.
 const WORTH_SAYING: Duration = Duration::from_millis(100);
@@ -37,7 +37,7 @@ pub(crate) fn line(time: &str, iteration: &Iteration<'_>) -> String {
 
 fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> String {
     let count = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().filter(|job| test(job)).count();
-    let good = count(&|job| job.verdict == Verdict::Ok);
+    let good = count(&|job| job.expected);
     let changed = count(&|job| job.snapshot_difference.is_some());
     let cached = count(&|job| job.cached.is_some());
     let not_recorded = match changed {

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, JobResult, Verdict};
+use super::{Cause, JobResult};
 use crate::checkouts::SERIES;
 
 /// One source state.
@@ -37,7 +37,7 @@ pub(crate) struct PatchResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct StatusChange {
     /// The scenario's name.
-    pub(crate) scenario: String,
+    pub(crate) test: String,
     /// The config's name.
     pub(crate) config: String,
     /// The status without the patch.
@@ -82,7 +82,7 @@ fn between(jobs: &[JobResult], before: &CheckoutResult, after: &CheckoutResult) 
 fn changes(jobs: &[JobResult], before: &str, after: &str) -> Vec<StatusChange> {
     let mut changes: Vec<StatusChange> = Vec::new();
     for job in jobs.iter().filter(|job| job.checkout == before) {
-        let is_known = |change: &StatusChange| change.scenario == job.scenario && change.config == job.config;
+        let is_known = |change: &StatusChange| change.test == job.test && change.config == job.config;
         if changes.iter().any(is_known) {
             continue;
         }
@@ -92,7 +92,7 @@ fn changes(jobs: &[JobResult], before: &str, after: &str) -> Vec<StatusChange> {
         };
         if from != to {
             changes.push(StatusChange {
-                scenario: job.scenario.clone(),
+                test: job.test.clone(),
                 config: job.config.clone(),
                 reason: if from == PASS { broken } else { reason },
                 from,
@@ -126,7 +126,7 @@ fn all_of(jobs: &[JobResult], of: &JobResult, checkout: &str) -> Option<(String,
 const PASS: &str = "pass";
 
 fn is_expected(jobs: &[JobResult], of: &JobResult, checkout: &str) -> bool {
-    repetitions(jobs, of, checkout).all(|job| job.verdict == Verdict::Ok)
+    repetitions(jobs, of, checkout).all(|job| job.expected)
 }
 
 /// The same job on a checkout, as often as it was repeated there.
@@ -136,7 +136,7 @@ fn repetitions<'a>(
     checkout: &'a str,
 ) -> impl Iterator<Item = &'a JobResult> + Clone {
     jobs.iter().filter(move |job| {
-        job.scenario == of.scenario && job.config == of.config && job.checkout == checkout
+        job.test == of.test && job.config == of.config && job.checkout == checkout
     })
 }
 
@@ -186,11 +186,11 @@ fn list(changes: &[&StatusChange]) -> Option<String> {
             PASS if change.is_expected => {
                 format!(
                     "`{}` from pass to {}, as expected{why}",
-                    change.scenario, change.to
+                    change.test, change.to
                 )
             }
-            PASS => format!("`{}` from pass to {}{why}", change.scenario, change.to),
-            from => format!("`{}` from {from}{why} to {}", change.scenario, change.to),
+            PASS => format!("`{}` from pass to {}{why}", change.test, change.to),
+            from => format!("`{}` from {from}{why} to {}", change.test, change.to),
         }
     };
     let mut text = changes
@@ -211,28 +211,29 @@ pub(super) fn hold_in_order(jobs: &mut [JobResult], checkouts: &[CheckoutResult]
     for later in 1..checkouts.len() {
         let broken: Vec<(usize, String)> = (0..jobs.len())
             .filter(|&index| jobs[index].checkout == checkouts[later].name)
-            .filter(|&index| jobs[index].expected == EITHER && jobs[index].status != PASS)
+            .filter(|&index| jobs[index].expectation == NOT_ASSERTED && jobs[index].status != PASS)
             .filter_map(|index| Some((index, fixed_by(jobs, &jobs[index], &checkouts[..later])?)))
             .collect();
         for (index, checkout) in broken {
             let job = &mut jobs[index];
-            job.verdict = Verdict::Unexpected;
+            job.expected = false;
+            job.xfail = false;
             job.cause = Some(Cause::Kernel);
             job.reason = format!("passes on {checkout}, and is broken again: {}", job.reason);
         }
     }
 }
 
-const EITHER: &str = "either";
+const NOT_ASSERTED: &str = "not-asserted";
 
 /// The last of the checkouts on which a scenario passed already, where it need not yet.
 fn fixed_by(jobs: &[JobResult], of: &JobResult, before: &[CheckoutResult]) -> Option<String> {
     let passes = |checkout: &&CheckoutResult| {
         let mut same = repetitions(jobs, of, &checkout.name);
-        let is_due = same.clone().any(|job| job.expected == EITHER);
+        let is_due = same.clone().any(|job| job.expectation == NOT_ASSERTED);
         // What must fail with the whole series fails for good at some patch.
         let mut whole = repetitions(jobs, of, SERIES);
-        let fails_in_the_end = whole.any(|job| job.expected == "fail");
+        let fails_in_the_end = whole.any(|job| job.expectation == "fail");
         is_due && !fails_in_the_end && same.all(|job| job.status == PASS)
     };
     let checkout = before.iter().rev().find(passes)?;
@@ -280,8 +281,8 @@ mod tests {
     fn each_patch_has_a_sentence() {
         let mut jobs = vec![
             job("held", "base", "crash", "fail"),
-            job("held", "patch-1", "pass", "either"),
-            job("held", "patch-2", "pass", "either"),
+            job("held", "patch-1", "pass", "not-asserted"),
+            job("held", "patch-2", "pass", "not-asserted"),
             job("held", "series", "pass", "pass"),
             job("kexec", "base", "pass", "pass"),
             job("kexec", "patch-1", "pass", "pass"),
@@ -302,19 +303,19 @@ mod tests {
     fn what_is_broken_again_is_a_finding() {
         let mut jobs = vec![
             job("held", "base", "crash", "fail"),
-            job("held", "patch-1", "pass", "either"),
-            job("held", "patch-2", "crash", "either"),
+            job("held", "patch-1", "pass", "not-asserted"),
+            job("held", "patch-2", "crash", "not-asserted"),
             job("held", "series", "pass", "pass"),
-            job("late", "patch-1", "fail", "either"),
-            job("late", "patch-2", "pass", "either"),
+            job("late", "patch-1", "fail", "not-asserted"),
+            job("late", "patch-2", "pass", "not-asserted"),
         ];
         for job in &mut jobs {
-            job.verdict = Verdict::Ok;
+            job.expected = true;
         }
         hold_in_order(&mut jobs, &checkouts());
         let bad: Vec<&str> = jobs
             .iter()
-            .filter(|job| job.verdict == Verdict::Unexpected)
+            .filter(|job| !job.expected)
             .map(|job| job.reason.as_str())
             .collect();
         assert_eq!(

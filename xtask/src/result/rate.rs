@@ -13,7 +13,7 @@ use super::JobResult;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RateResult {
     /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
-    pub(crate) scenario: String,
+    pub(crate) test: String,
     /// The config's name.
     pub(crate) config: String,
     /// How often it came to what, by checkout and status.
@@ -26,10 +26,10 @@ pub(super) fn rates(jobs: &[JobResult]) -> Vec<RateResult> {
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for job in jobs {
         let place = places
-            .entry((&job.scenario, &job.config))
+            .entry((&job.test, &job.config))
             .or_insert_with(|| {
                 rates.push(RateResult {
-                    scenario: job.scenario.clone(),
+                    test: job.test.clone(),
                     config: job.config.clone(),
                     checkouts: BTreeMap::new(),
                 });

@@ -57,7 +57,7 @@ fn ends_are_the_fault_of_who_brought_them_about() {
         status: "signal: 6".into(),
         stderr_tail: "Assertion `ret' failed".into(),
     };
-    let host = (Status::Error, Some(Cause::Host));
+    let host = (Status::Error, Some(Cause::Infrastructure));
     assert_eq!(end(&died), host);
     assert_eq!(end(&End::launch_failed("no disk")), host);
     let slow = End::HostTooSlow {
@@ -150,7 +150,7 @@ fn tasks_that_do_not_meet_are_the_test_s_fault_or_that_of_a_host_without_time() 
     let mut seen = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
     assert_eq!(caused(&seen), (Status::Error, Some(Cause::Test)));
     seen.host_time = host_that_gave(3);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Host)));
+    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Infrastructure)));
 }
 
 const HELD: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
@@ -217,7 +217,7 @@ fn a_kernel_that_is_late_on_a_host_that_gave_it_no_time_is_not_to_blame() {
     seen.host_time = host_that_gave(6);
     assert_eq!(caused(&seen), (Status::Crash, Some(Cause::Kernel)));
     seen.host_time = host_that_gave(4);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Host)));
+    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Infrastructure)));
     let reason = judged(&seen).reason;
     assert!(
         reason.ends_with(
@@ -245,7 +245,7 @@ fn whatever_watches_the_time_is_excused_by_a_host_without_it() {
         let kernel = (Status::Crash, Some(Cause::Kernel));
         assert_eq!(caused(&seen), kernel, "{report}");
         seen.host_time = host_that_gave(1);
-        let host = (Status::Error, Some(Cause::Host));
+        let host = (Status::Error, Some(Cause::Infrastructure));
         assert_eq!(caused(&seen), host, "{report}");
     }
 }
@@ -273,7 +273,7 @@ fn a_guest_that_ended_its_program_by_the_wall_s_clock_may_be_excused() {
     let log = serial(WARNING, "");
     let mut seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
     seen.host_time = host_that_gave(1);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Host)));
+    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Infrastructure)));
     // The host's own clock counts what the guest had.
     let hang = hang(&[false]);
     let seen = Evidence {

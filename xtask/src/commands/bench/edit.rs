@@ -40,7 +40,7 @@ const SCENARIOS: [&str; 4] = [
 
 /// Gets ready: from the edit to the verdict.
 pub(crate) fn verdict(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
-    bench(Question::Verdict, "edit to verdict", args)
+    bench(Question::"edit to verdict", args)
 }
 
 /// Gets ready: from the edit to a kernel.
@@ -53,7 +53,7 @@ fn bench(question: Question, name: &str, args: &BenchArgs) -> anyhow::Result<Ben
         name: name.to_owned(),
         question,
         jobs: SCENARIOS.len(),
-        tree: args.kernel.clone(),
+        tree: args.tree.clone(),
         seen: Images::default(),
     };
     Ok(Bench {
@@ -96,7 +96,7 @@ impl Edited {
     fn words<'a>(&'a self, series: &'a str) -> Vec<&'a str> {
         let mut words = vec!["--series", series, "--provides", DEFAULT_SERIES];
         words.extend(["--checkouts", "series", "--config", "fast"]);
-        words.extend(self.tree.iter().flat_map(|tree| ["--kernel", tree]));
+        words.extend(self.tree.iter().flat_map(|tree| ["--tree", tree]));
         words
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn scale(args: &BenchArgs, _session: &Session) -> anyhow::Result<Benc
         let words = with_tree(&words, args);
         let name = format!("{size} jobs");
         let side = Ours::test(&name, &words, *size, Figure::WallAJob);
-        Box::new(side.starting("checkpoint"))
+        Box::new(side.starting("restore"))
     };
     Ok(Bench {
         sides: SIZES.iter().map(side).collect(),
@@ -65,7 +65,7 @@ pub(crate) fn rate(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench>
     let name = format!("{jobs} jobs");
     let side = Ours::test(&name, &words, jobs, Figure::WallAJob);
     Ok(Bench {
-        sides: vec![Box::new(side.starting("checkpoint"))],
+        sides: vec![Box::new(side.starting("restore"))],
         notes: vec!["60 jobs a minute are 1 s a job".to_owned()],
     })
 }
@@ -84,7 +84,7 @@ fn restore(args: &BenchArgs, config: &str) -> Bench {
     let jobs = RESTORE_JOBS.to_string();
     let words = [SCENARIO, "--checkouts", "series", "--config", config];
     // One at a time: a job's own time, not what it waits for another.
-    let words = [&words[..], &["--repeat", &jobs, "--parallel", "1"]].concat();
+    let words = [&words[..], &["--repeat", &jobs, "--jobs", "1"]].concat();
     let words = with_tree(&words, args);
     let booting = [&words[..], &["--cold-boot"]].concat();
     let side = |name: &str, words: &[&str], start| -> Box<dyn Side> {
@@ -92,7 +92,7 @@ fn restore(args: &BenchArgs, config: &str) -> Bench {
     };
     Bench {
         sides: vec![
-            side("from a checkpoint", &words, "checkpoint"),
+            side("from a checkpoint", &words, "restore"),
             side("booting", &booting, "boot"),
         ],
         notes: vec![format!(
@@ -108,7 +108,7 @@ pub(crate) fn restores(args: &BenchArgs, _session: &Session) -> anyhow::Result<B
     let name = format!("{RESTORES} restores");
     let side = Ours::test(&name, &words, RESTORES, Figure::WallAJob);
     Ok(Bench {
-        sides: vec![Box::new(side.starting("checkpoint"))],
+        sides: vec![Box::new(side.starting("restore"))],
         notes: vec![
             "every job passed, none booted instead; no process and no temporary file was left"
                 .to_owned(),
@@ -117,6 +117,6 @@ pub(crate) fn restores(args: &BenchArgs, _session: &Session) -> anyhow::Result<B
 }
 
 fn with_tree<'a>(words: &[&'a str], args: &'a BenchArgs) -> Vec<&'a str> {
-    let tree = args.kernel.iter().flat_map(|tree| ["--kernel", tree]);
+    let tree = args.tree.iter().flat_map(|tree| ["--tree", tree]);
     words.iter().copied().chain(tree).collect()
 }

@@ -22,7 +22,7 @@ use crate::session::Session;
 /// Builds are made beforehand; a thousand jobs take a while.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// How a guest started whose checkpoint failed.
-const BOOT_INSTEAD: &str = "boot-instead";
+const COLD_INSTEAD: &str = "cold-instead";
 /// Of a command that failed, so many of the last lines are shown.
 const LINES_SHOWN: usize = 30;
 
@@ -223,24 +223,24 @@ fn is_filled(folder: &Utf8Path) -> bool {
 /// all started in the same way if that matters.
 fn report(result: &RunResult, jobs: usize, start: Option<&str>) -> Option<String> {
     if let Some(job) = result.jobs.iter().find(|job| !is_done(job)) {
-        let (name, checkout) = (&job.scenario, &job.checkout);
+        let (name, checkout) = (&job.test, &job.checkout);
         return Some(format!(
             "{name} on {checkout}: {}: {}",
             job.status, job.reason
         ));
     }
     let other = result.jobs.iter().find(|job| match start {
-        Some(start) => job.start != start,
+        Some(start) => job.boot_mode != start,
         // Two tries, of which the first failed: the time of neither.
-        None => job.start == BOOT_INSTEAD,
+        None => job.boot_mode == COLD_INSTEAD,
     });
     if let Some(job) = other {
         return Some(format!(
             "the guest of {} on {} did not start by `{}` but by `{}`",
-            job.scenario,
+            job.test,
             job.checkout,
-            start.unwrap_or("checkpoint"),
-            job.start
+            start.unwrap_or("restore"),
+            job.boot_mode
         ));
     }
     let ran = result.jobs.len();
@@ -304,9 +304,9 @@ mod tests {
         let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
         let restored = job("held", "series", "pass", "pass");
         let mut booted = restored.clone();
-        booted.start = "boot".to_owned();
+        booted.boot_mode = "cold".to_owned();
         let jobs = vec![restored, booted];
-        let wrong = report(&run(jobs), 2, Some("checkpoint")).unwrap();
+        let wrong = report(&run(jobs), 2, Some("restore")).unwrap();
         assert_eq!(
             wrong,
             "the guest of held on series did not start by `checkpoint` but by `boot`"
@@ -316,11 +316,11 @@ mod tests {
     #[test]
     fn a_guest_whose_checkpoint_failed_is_no_figure_of_anything() {
         let mut instead = job("held", "series", "pass", "pass");
-        instead.start = "boot-instead".to_owned();
+        instead.boot_mode = "cold-instead".to_owned();
         let result = RunResult::new(String::new(), String::new(), Vec::new(), vec![instead]);
-        for start in [None, Some("checkpoint"), Some("boot")] {
+        for start in [None, Some("restore"), Some("cold")] {
             let wrong = report(&result, 1, start).unwrap();
-            assert!(wrong.ends_with("but by `boot-instead`"), "{wrong}");
+            assert!(wrong.ends_with("but by `cold-instead`"), "{wrong}");
         }
     }
 

@@ -67,7 +67,7 @@ fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<
         "--config",
         CONFIG,
     ];
-    words.extend(args.kernel.iter().flat_map(|tree| ["--kernel", tree]));
+    words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
     Ok(Bench {
         sides: vec![
             Box::new(Ours::test("ours", &words, 1, Figure::Wall)),
@@ -115,7 +115,7 @@ impl Script {
         if !script.path().is_file() {
             return Err(bad_input(
                 format!("{} has no `{FOLDER}/vmtest.sh`", sources.tree.label()),
-                "name a tree that has it with `--kernel`",
+                "name a tree that has it with `--tree`",
             ));
         }
         script.forget_killed()?;

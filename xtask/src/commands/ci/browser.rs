@@ -60,7 +60,7 @@ pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let names: BTreeSet<&str> = result
         .jobs
         .iter()
-        .map(|job| job.scenario.as_str())
+        .map(|job| job.test.as_str())
         .collect();
     Ok(verdict(&shown, names.len()))
 }

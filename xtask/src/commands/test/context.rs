@@ -119,16 +119,16 @@ pub(crate) fn match_up<'a>(
             .iter()
             .find(|build| build.checkout == job.checkout && build.config == job.config)?;
         let mut scenarios = request.scenarios.iter();
-        let test = match build.kselftest.get(&job.scenario) {
+        let test = match build.kselftest.get(&job.test) {
             Some(kselftest) => Test::Kselftest(kselftest),
-            None => Test::Scenario(scenarios.find(|one| one.name == job.scenario)?),
+            None => Test::Scenario(scenarios.find(|one| one.name == job.test)?),
         };
         Some(Job {
             plan: job,
             test,
             build,
             machine: context.environment.machine(&job.machine).ok()?,
-            vm_run: build.vm_runs.get(&job.scenario)?,
+            vm_run: build.vm_runs.get(&job.test)?,
             checkpoint: None,
         })
     };

@@ -43,7 +43,7 @@ impl History {
 
     /// Returns how long a job is likely to take, in milliseconds.
     pub(crate) fn estimate(&self, job: &JobPlan) -> Option<u64> {
-        let name = name(&job.config, &job.machine, &job.scenario);
+        let name = name(&job.config, &job.machine, &job.test);
         self.known.get(&name).copied()
     }
 
@@ -51,7 +51,7 @@ impl History {
     /// host is not always as busy; a job that ended in an error tells nothing.
     pub(crate) fn learn<'a>(&mut self, jobs: impl Iterator<Item = &'a JobResult>) {
         for job in jobs.filter(|job| job.status != "error") {
-            let name = name(&job.config, &job.machine, &job.scenario);
+            let name = name(&job.config, &job.machine, &job.test);
             let room = self.known.len() < JOBS_MAX;
             match self.known.get_mut(&name) {
                 Some(known) => *known = u64::midpoint(*known, job.duration_ms),
@@ -80,7 +80,7 @@ mod tests {
 
     fn plan(scenario: &str) -> JobPlan {
         JobPlan {
-            scenario: scenario.to_owned(),
+            test: scenario.to_owned(),
             config: "fast".to_owned(),
             checkout: "series".to_owned(),
             machine: "edu-pair".to_owned(),

@@ -291,7 +291,7 @@ mod tests {
 
     fn plan(scenario: &str) -> JobPlan {
         JobPlan {
-            scenario: scenario.to_owned(),
+            test: scenario.to_owned(),
             config: "fast".to_owned(),
             checkout: "base".to_owned(),
             machine: "edu-pair".to_owned(),

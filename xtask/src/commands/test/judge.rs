@@ -9,7 +9,7 @@ use selftests::klog::Log;
 use selftests::status::{self, Status, Subject};
 use selftests::scenario::{Scenario, Boot};
 use selftests::timeline::timeline;
-use selftests::verdict::{self, Has};
+use selftests::expectation::{self, Has};
 use vm_images::transcript::{BootMode, Transcript, read_console};
 
 use super::jobs::Test;
@@ -17,10 +17,13 @@ use super::{hang, kselftest};
 use crate::exit::bad_input;
 use crate::plan::JobPlan;
 use crate::record::{Kselftest, Record};
-use crate::result::{Cause, JobResult, Verdict};
+use crate::result::{Cause, JobResult};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 use crate::checkouts::{BASE, SERIES};
+
+/// The only architecture so far, in the kernel's words.
+const ARCH: &str = "x86_64";
 
 /// A judged job.
 #[derive(Clone, Debug)]
@@ -45,7 +48,7 @@ impl Record {
         scenarios: &[Scenario],
         run: &RunFolder,
     ) -> anyhow::Result<Judged> {
-        let name = &self.plan.scenario;
+        let name = &self.plan.test;
         let test = match &self.kselftest {
             Some(kselftest) => Test::Kselftest(kselftest),
             None => match scenarios.iter().find(|scenario| scenario.name == *name) {
@@ -110,14 +113,14 @@ impl Record {
 
     /// Returns the result of a job for which no guest was started.
     fn left_out(&self) -> Judged {
-        let (status, verdict, reason) = match &self.kselftest {
-            Some(Kselftest::Unfit { reason }) => (Status::Skip, Verdict::Ok, reason.as_str()),
-            _ => (Status::Error, Verdict::Unexpected, "no guest was started"),
+        let (status, expected, reason) = match &self.kselftest {
+            Some(Kselftest::Unfit { reason }) => (Status::Skip, true, reason.as_str()),
+            _ => (Status::Error, false, "no guest was started"),
         };
         Judged {
             job: JobResult {
                 status: status.to_string(),
-                verdict,
+                expected,
                 reason: reason.to_owned(),
                 cause: (status == Status::Error).then_some(Cause::Tool),
                 ..self.blank()
@@ -141,34 +144,34 @@ impl Record {
             whole: &self.contains,
             partly: &self.partly,
         };
-        let expected = verdict::expected(subject, has);
+        let expectation = expectation::expected(subject, has);
         let surprise = match (subject, judgement.status) {
             // Nobody promised that a test of the tree's own can do its work here.
             (Subject::Kselftest(_), Status::Skip) => None,
-            _ => verdict::surprise(subject, expected, judgement),
+            _ => expectation::surprise(subject, expectation, judgement),
         };
-        let verdict = match surprise {
-            None => Verdict::Ok,
-            Some(_) => Verdict::Unexpected,
-        };
+        let expected = surprise.is_none();
+        let may_fail = expectation == expectation::Expected::Fail;
+        let failed = matches!(judgement.status, Status::Fail | Status::Crash);
         let reason = surprise.unwrap_or_else(|| judgement.reason.clone());
         let boot_ms = transcript.boots.first().map_or(0, |boot| boot.boot_ms);
         JobResult {
             status: judgement.status.to_string(),
-            expected: match expected {
-                verdict::Expected::Pass => "pass".to_owned(),
-                verdict::Expected::Fail => "fail".to_owned(),
-                verdict::Expected::Either => "either".to_owned(),
+            expectation: match expectation {
+                expectation::Expected::Pass => "pass".to_owned(),
+                expectation::Expected::Fail => "fail".to_owned(),
+                expectation::Expected::Either => "not-asserted".to_owned(),
             },
-            verdict,
+            expected,
+            xfail: expected && may_fail && failed,
             reason: reason + &self.excuse(judgement.status),
-            cause: judgement.cause.map(Cause::from),
+            cause: judgement.cause,
             boot_ms,
             duration_ms: transcript.wall_ms,
-            start: match transcript.start {
-                BootMode::Restore => "checkpoint".to_owned(),
-                BootMode::Cold => "boot".to_owned(),
-                BootMode::ColdInstead { .. } => "boot-instead".to_owned(),
+            boot_mode: match transcript.start {
+                BootMode::Restore => "restore".to_owned(),
+                BootMode::Cold => "cold".to_owned(),
+                BootMode::ColdInstead { .. } => "cold-instead".to_owned(),
             },
             shared: transcript.shared,
             accel: transcript.accelerator.qemu_name().to_owned(),
@@ -190,19 +193,21 @@ impl Record {
     /// Returns the result of a job of which nothing is known but what it was to be.
     fn blank(&self) -> JobResult {
         JobResult {
-            scenario: self.plan.scenario.clone(),
+            test: self.plan.test.clone(),
             kselftest: self.plan.kselftest().is_some(),
             checkout: self.plan.checkout.clone(),
             config: self.plan.config.clone(),
             machine: self.plan.machine.clone(),
+            arch: ARCH.to_owned(),
             repetition: self.plan.repetition,
             status: Status::Error.to_string(),
-            expected: "pass".to_owned(),
-            verdict: Verdict::Unexpected,
+            expectation: "pass".to_owned(),
+            expected: false,
+            xfail: false,
             reason: String::new(),
             cause: None,
             boot_ms: 0,
-            start: String::new(),
+            boot_mode: String::new(),
             shared: false,
             duration_ms: 0,
             accel: String::new(),
@@ -284,7 +289,7 @@ impl Judged {
     /// A kernel that failed as expected is broken from the step on that has fails_without_series: what
     /// comes of it is pass_rate, and its timeline is compared up to there.
     fn to_be_recorded(&self) -> &str {
-        if self.job.expected != "fail" || self.job.verdict != Verdict::Ok {
+        if self.job.expectation != "fail" || !self.job.expected {
             return &self.timeline;
         }
         let (mut boot, mut end) = (0, 0);

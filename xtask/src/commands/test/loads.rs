@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use selftests::verdict::{self, Expected};
+use selftests::expectation::{self, Expected};
 
 use super::jobs::{Job, Test};
 use super::history::History;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
-use selftests::verdict::Has;
+use selftests::expectation::Has;
 use sha2::{Digest, Sha256};
 use testbed_host::cache::{hex, publish};
 use testbed_host::events::Activity;

@@ -11,7 +11,7 @@ use vm_images::machine::Machine;
 use super::kselftest;
 use crate::cli::{DEFAULT_SERIES, Snapshots, TestArgs};
 use crate::commands::build::find_configs;
-use crate::commands::fault::kit;
+use crate::commands::inject::kit;
 use crate::commands::generate;
 use crate::commands::environment::find_machine;
 use crate::commands::sources::SourceRequest;
@@ -253,7 +253,7 @@ fn plan_request(
 fn again(args: &TestArgs) -> Vec<String> {
     let source = &args.source;
     let mut options: Vec<(&str, &str)> = Vec::new();
-    options.extend(source.kernel.iter().map(|tree| ("--kernel", tree.as_str())));
+    options.extend(source.tree.iter().map(|tree| ("--tree", tree.as_str())));
     if source.series != DEFAULT_SERIES {
         options.push(("--series", &source.series));
     }

@@ -18,7 +18,7 @@ use self::worker::Boot;
 use super::RunContext;
 use super::prepare::Build;
 use crate::cli::{DEFAULT_MACHINE, TestArgs};
-use crate::commands::fault::kit::Kit;
+use crate::commands::inject::kit::Kit;
 use crate::result::{SelfCheckResult, Detection};
 use crate::run_folder::RunFolder;
 use crate::session::Session;

@@ -207,7 +207,7 @@ mod tests {
 
     fn plan() -> JobPlan {
         JobPlan {
-            scenario: "s".to_owned(),
+            test: "s".to_owned(),
             config: "fast".to_owned(),
             checkout: "base".to_owned(),
             machine: "edu-pair".to_owned(),

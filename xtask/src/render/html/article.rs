@@ -8,7 +8,7 @@ use super::pair::{self, Pair};
 use super::sentence;
 use crate::evidence::{JobEvidence, Evidence, Excerpt, SplatEvidence};
 use crate::render::again;
-use crate::result::{Cause, JobResult, RunResult, Verdict};
+use crate::result::{Cause, JobResult, RunResult};
 
 /// All jobs' splats together, in bytes; findings come first.
 const SPLATS_BYTES_MAX: usize = 2_000_000;
@@ -72,7 +72,7 @@ pub(super) fn articles(result: &RunResult, evidence: &Evidence) -> Vec<Article> 
     for config in distinct(result.jobs.iter().map(|job| job.config.as_str())) {
         let mut by_name: BTreeMap<&str, Vec<&JobResult>> = BTreeMap::new();
         for job in result.jobs.iter().filter(|job| job.config == config) {
-            by_name.entry(&job.scenario).or_default().push(job);
+            by_name.entry(&job.test).or_default().push(job);
         }
         for (scenario, jobs) in by_name {
             articles.push(article(scenario, config, &jobs, evidence, &whole));
@@ -168,7 +168,7 @@ fn view(
     let (class, mark) = mark(all);
     let repetitions = if all.len() > 1 { all } else { &[] };
     JobView {
-        id: job_id(&job.config, &job.scenario, &job.checkout),
+        id: job_id(&job.config, &job.test, &job.checkout),
         checkout: job.checkout.clone(),
         class,
         statuses: distinct(all.iter().map(|job| job.status.as_str()))
@@ -216,15 +216,15 @@ fn repetition(job: &JobResult) -> Repetition {
 /// Returns how a place is coloured, and the words that say the same.
 fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
     let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-    if any(&|job| job.verdict == Verdict::Unexpected && job.status != "error") {
+    if any(&|job| !job.expected && job.status != "error") {
         ("bad", "UNEXPECTED")
     } else if any(&|job| job.status == "error") {
         ("open", "NO RESULT")
     } else if any(&|job| job.snapshot_difference.is_some()) {
         ("changed", "CHANGED")
-    } else if any(&|job| job.expected == "fail") {
+    } else if any(&|job| job.expectation == "fail") {
         ("due", "as expected")
-    } else if any(&|job| job.expected == "either" && job.status != "pass") {
+    } else if any(&|job| job.expectation == "not-asserted" && job.status != "pass") {
         ("due", "mid-series")
     } else if any(&|job| job.status == "skip") {
         ("skip", "")
@@ -248,22 +248,16 @@ fn word(jobs: &[&JobResult]) -> String {
 }
 
 fn facts(job: &JobResult) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("expected", job.expected.clone())];
+    let mut facts = vec![("expected", job.expectation.clone())];
     if let Some(cause) = job.cause {
-        let whose = match cause {
-            Cause::Kernel => "the kernel's",
-            Cause::Test => "the test's",
-            Cause::Tool => "this tool's",
-            Cause::Host => "the host's",
-        };
-        facts.push(("fault", whose.to_owned()));
+        facts.push(("cause", cause.word().to_owned()));
     }
     facts.push(("took", time(job.duration_ms)));
-    if !job.start.is_empty() {
-        let how = match job.start.as_str() {
-            "template" => "from a saved boot",
-            "boot" => "booted",
-            _ => "booted, since the saved boot failed",
+    if !job.boot_mode.is_empty() {
+        let how = match job.boot_mode.as_str() {
+            "restore" => "restored from a checkpoint",
+            "cold" => "cold boot",
+            _ => "cold boot, because the restore failed",
         };
         facts.push((
             "began",

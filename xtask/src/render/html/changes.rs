@@ -85,7 +85,7 @@ fn list<T>(heading: &str, them: &[T], line: impl Fn(&T) -> Line) -> List {
 }
 
 fn link(place: &Place) -> String {
-    article::job_id(&place.config, &place.scenario, &place.checkout)
+    article::job_id(&place.config, &place.test, &place.checkout)
 }
 
 fn change(change: &Change) -> Line {

@@ -57,10 +57,10 @@ impl Matrix {
                 .collect();
         let mut by_name: BTreeMap<&str, Vec<&Article>> = BTreeMap::new();
         for article in articles {
-            by_name.entry(&article.scenario).or_default().push(article);
+            by_name.entry(&article.test).or_default().push(article);
         }
         let fails_first_anywhere = |name: &str| {
-            let mut scenarios = result.scenarios.iter();
+            let mut scenarios = result.tests.iter();
             scenarios.any(|one| one.name == name && one.fails_without_series)
         };
         let row = |(scenario, articles): (&&str, &Vec<&Article>)| Row {
@@ -78,7 +78,7 @@ impl Matrix {
         Self {
             rows,
             statuses: statuses.into_iter().map(str::to_owned).collect(),
-            any_fails_first: result.jobs.iter().any(|job| job.expected == "fail"),
+            any_fails_first: result.jobs.iter().any(|job| job.expectation == "fail"),
             configs,
         }
     }

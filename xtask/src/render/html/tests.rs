@@ -25,14 +25,14 @@ fn result() -> RunResult {
 fn hostile() -> (RunResult, Evidence) {
     let text = || HOSTILE.to_owned();
     let mut result = run(vec![JobResult {
-        scenario: text(),
+        test: text(),
         checkout: text(),
         config: text(),
         machine: text(),
         status: text(),
-        expected: text(),
+        expectation: text(),
         reason: text(),
-        start: text(),
+        boot_mode: text(),
         accel: text(),
         artifacts: text(),
         snapshot_difference: Some(text()),
@@ -57,7 +57,7 @@ fn hostile() -> (RunResult, Evidence) {
         subject: text(),
         sentence: text(),
         changes: vec![StatusChange {
-            scenario: text(),
+            test: text(),
             config: text(),
             from: text(),
             to: text(),

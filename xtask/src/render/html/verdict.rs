@@ -11,7 +11,7 @@ use super::sentence;
 use crate::evidence::Evidence;
 use crate::render::again;
 use crate::render::report::what_came;
-use crate::result::{JobResult, MutantResult, RunResult, Detection, Tally, Verdict};
+use crate::result::{JobResult, MutantResult, RunResult, Detection, Tally};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
 const FINDINGS_AT_ONCE: usize = 8;
@@ -59,7 +59,7 @@ impl Headline {
             .iter()
             .filter(|job| job.is_finding())
             .collect();
-        all.sort_by_key(|job| (job.verdict == Verdict::Ok, job.status == "error"));
+        all.sort_by_key(|job| (job.expected, job.status == "error"));
         let mut findings: Vec<Finding> = all
             .iter()
             .take(FINDINGS_MAX)
@@ -114,13 +114,13 @@ fn bad_news(result: &RunResult) -> Vec<String> {
     let mutants = Tally::of(&result.mutants);
     let counts = [
         (
-            count(&|job| job.verdict == Verdict::Unexpected && job.status != "error"),
+            count(&|job| !job.expected && job.status != "error"),
             total,
             "verdict",
             "not as expected",
         ),
         (
-            count(&|job| job.verdict == Verdict::Ok && job.is_finding()),
+            count(&|job| job.expected && job.is_finding()),
             total,
             "job",
             "not as recorded",
@@ -178,17 +178,17 @@ fn facts(result: &RunResult) -> Vec<String> {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
     let skipped = count(&JobResult::is_skipped);
-    let good = count(&|job| job.verdict == Verdict::Ok) - skipped;
+    let good = count(&|job| job.expected) - skipped;
     facts.push(format!("{good} of {} as expected", result.jobs.len()));
     if skipped > 0 {
         facts.push(format!("{skipped} skipped"));
     }
-    let must_fail = count(&|job| job.expected == "fail");
+    let must_fail = count(&|job| job.expectation == "fail");
     if must_fail > 0 {
-        let fails_without_series = result.scenarios.iter().filter(|one| one.fails_without_series).count();
+        let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
         facts.push(format!(
             "{fails_without_series} of {} scenarios have fails_without_series",
-            result.scenarios.len()
+            result.tests.len()
         ));
     }
     if !result.mutants.is_empty() {
@@ -224,8 +224,8 @@ fn missed(result: &RunResult) -> Vec<String> {
 
 fn finding(job: &JobResult) -> Finding {
     Finding {
-        link: article::job_id(&job.config, &job.scenario, &job.checkout),
-        name: job.scenario.clone(),
+        link: article::job_id(&job.config, &job.test, &job.checkout),
+        name: job.test.clone(),
         place: format!("{} ({})", job.checkout, job.config),
         what: what_came(job),
         reason: sentence(&job.reason),
@@ -250,7 +250,7 @@ fn again_all(result: &RunResult, findings: &[&JobResult], options: &str) -> Stri
         return again::command([], &checkouts, &[&first.config], options);
     }
     let each = |of: fn(&JobResult) -> &str| distinct(jobs.iter().map(|job| of(job)));
-    let mut names = each(|job| &job.scenario);
+    let mut names = each(|job| &job.test);
     let mut checkouts = each(|job| &job.checkout);
     let mut configs = each(|job| &job.config);
     // What is so without being said, and more names than anybody would paste.
@@ -280,8 +280,8 @@ mod tests {
         ];
         let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
         assert_eq!(
-            again_all(&result, &[], " --kernel K"),
-            "cargo xtask test s --kernel K"
+            again_all(&result, &[], " --tree K"),
+            "cargo xtask test s --tree K"
         );
         let mutants = [
             ("a-1", MutantStatus::Caught),

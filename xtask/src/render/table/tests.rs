@@ -29,7 +29,7 @@ fn the_table_says_what_is_as_expected_and_what_is_not() {
         job("kexec", "series", "hang", "pass"),
         job("surprise", "base", "pass", "fail"),
     ];
-    insta::assert_snapshot!(shown(jobs, " --kernel K"));
+    insta::assert_snapshot!(shown(jobs, " --tree K"));
 }
 
 #[test]

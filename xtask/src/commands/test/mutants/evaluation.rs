@@ -92,7 +92,7 @@ impl Evaluation<'_> {
             if let [doubtful] = &notice.bad[known..]
                 && !notice.is_sure()
             {
-                let name = doubtful.scenario.clone();
+                let name = doubtful.test.clone();
                 left.retain(|scenario| scenario.name == name);
                 let again = self.run(&left, 2, boots)?;
                 again
@@ -120,7 +120,7 @@ impl Evaluation<'_> {
                 match result {
                     Some(job) => {
                         if !is_proof(&job) || self.known.differs(&job, self.mutation_run.folder.path()) {
-                            flaky.push(job.scenario);
+                            flaky.push(job.test);
                         }
                     }
                     None => undone.push(*scenario),
@@ -134,7 +134,7 @@ impl Evaluation<'_> {
     /// Returns the job of a scenario on the mutant.
     pub(super) fn job_plan(&self, scenario: &Scenario, repetition: u32) -> JobPlan {
         JobPlan {
-            scenario: scenario.name.clone(),
+            test: scenario.name.clone(),
             config: self.build.config.clone(),
             checkout: self.build.checkout.clone(),
             machine: self
@@ -177,7 +177,7 @@ impl Evaluation<'_> {
                     vm_run: self
                         .build
                         .parallel
-                        .get(&plan.scenario)
+                        .get(&plan.test)
                         .context("nothing to run")?,
                     checkpoint: None,
                 })

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use selftests::scenario::Scenario;
 
-use crate::result::{JobResult, Verdict};
+use crate::result::{JobResult};
 use crate::checkouts::SERIES;
 
 /// What scenarios come to on the series, by their names.
@@ -30,10 +30,10 @@ impl Known {
         let mut known = Self::default();
         for scenario in scenarios {
             let is_own = |job: &&JobResult| {
-                job.checkout == SERIES && job.config == config && job.scenario == scenario.name
+                job.checkout == SERIES && job.config == config && job.test == scenario.name
             };
             let own: Vec<&JobResult> = jobs.iter().filter(is_own).collect();
-            let is_proven = |job: &&JobResult| job.verdict == Verdict::Ok && is_proof(job);
+            let is_proven = |job: &&JobResult| job.expected && is_proof(job);
             if own.is_empty() || !own.iter().all(is_proven) {
                 continue;
             }
@@ -59,7 +59,7 @@ impl Known {
 
     /// Returns whether a job came to something else than the scenario does on the series.
     pub(super) fn differs(&self, job: &JobResult, run: &Utf8Path) -> bool {
-        let of_series = self.timelines.get(&job.scenario);
+        let of_series = self.timelines.get(&job.test);
         is_proof(job) && of_series.is_some_and(|came| *came != came_to(job, run))
     }
 

@@ -153,13 +153,13 @@ impl Worker<'_> {
         let mut names: Vec<String> = notice
             .bad
             .iter()
-            .map(|job| job.scenario.clone())
+            .map(|job| job.test.clone())
             .collect();
         names.sort();
         names.dedup();
         if let Some(first) = notice.bad.first().filter(|_| notice.is_sure()) {
-            self.priority.learn(mutant, &first.scenario);
-            let reason = format!("`{}`: {} ({})", first.scenario, first.status, first.reason);
+            self.priority.learn(mutant, &first.test);
+            let reason = format!("`{}`: {} ({})", first.test, first.status, first.reason);
             let status = match why {
                 Some(_) => MutantStatus::Equivalent,
                 None => MutantStatus::Caught,
@@ -176,13 +176,13 @@ impl Worker<'_> {
         for job in &notice.bad {
             reason += &format!(
                 ", `{}` came to {} once ({}), and then did not",
-                job.scenario, job.status, job.reason
+                job.test, job.status, job.reason
             );
         }
         for job in &notice.void {
             reason += &format!(
                 ", `{}` came to {} ({})",
-                job.scenario, job.status, job.reason
+                job.test, job.status, job.reason
             );
         }
         let status = if notice.is_proven() {

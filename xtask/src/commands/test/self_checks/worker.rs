@@ -15,7 +15,7 @@ use super::super::prepare::Build;
 use super::super::{RunContext, jobs, start};
 use super::{Kernel, Shown, machine_of};
 use crate::cli::TestArgs;
-use crate::commands::fault::guest::{Guest, Patience, Injected};
+use crate::commands::inject::guest::{Guest, Patience, Injected};
 use crate::result::Detection;
 use crate::session::Session;
 

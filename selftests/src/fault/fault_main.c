@@ -3,7 +3,7 @@
  * Faults: a kernel that goes wrong when it is told to
  *
  * Whoever looks for a kernel's complaints has to know that they would be seen. A
- * word written to /sys/kernel/debug/patchbed_inject makes the kernel do what brings one
+ * word written to /sys/kernel/debug/fault makes the kernel do what brings one
  * kind of complaint; reading gives the words that this kernel knows, a line each.
  * A kind that needs a detector is there only if the kernel was built with it:
  * without, it would do harm in silence.
@@ -30,42 +30,42 @@
 
 #include "fault.h"
 
-#define INJECT_WORD_MAX	64
+#define FAULT_WORD_MAX	64
 
 static unsigned int settle_ms = 100;
 module_param(settle_ms, uint, 0600);
 MODULE_PARM_DESC(settle_ms, "Milliseconds between the word about a fault and its inject");
 
 static const struct fault * const faults[] = {
-	inject_faults,
-	inject_memory,
-	inject_objects,
-	inject_locks,
-	inject_stalls,
-	inject_ends,
+	fault_faults,
+	fault_memory,
+	fault_objects,
+	fault_locks,
+	fault_stalls,
+	fault_ends,
 };
 
 /* Several may be injected at once, and all have one work and one function. */
-static DEFINE_MUTEX(inject_interrupt_lock);
-static void (*inject_interrupt_function)(void);
+static DEFINE_MUTEX(fault_interrupt_lock);
+static void (*fault_interrupt_function)(void);
 
-static void inject_interrupt(struct irq_work *work)
+static void fault_interrupt(struct irq_work *work)
 {
-	inject_interrupt_function();
+	fault_interrupt_function();
 }
 
-void inject_in_interrupt(void (*function)(void))
+void fault_in_interrupt(void (*function)(void))
 {
-	static struct irq_work work = IRQ_WORK_INIT_HARD(inject_interrupt);
+	static struct irq_work work = IRQ_WORK_INIT_HARD(fault_interrupt);
 
-	mutex_lock(&inject_interrupt_lock);
-	inject_interrupt_function = function;
+	mutex_lock(&fault_interrupt_lock);
+	fault_interrupt_function = function;
 	irq_work_queue(&work);
 	irq_work_sync(&work);
-	mutex_unlock(&inject_interrupt_lock);
+	mutex_unlock(&fault_interrupt_lock);
 }
 
-static const struct fault *inject_find(const char *word)
+static const struct fault *fault_find(const char *word)
 {
 	const struct fault *fault;
 	size_t list;
@@ -80,20 +80,20 @@ static const struct fault *inject_find(const char *word)
 	return NULL;
 }
 
-static ssize_t inject_write(struct file *file, const char __user *buf,
+static ssize_t fault_write(struct file *file, const char __user *buf,
 			    size_t count, loff_t *ppos)
 {
 	const struct fault *fault;
 	char *text;
 
-	if (count > INJECT_WORD_MAX)
+	if (count > FAULT_WORD_MAX)
 		return -EINVAL;
 
 	text = memdup_user_nul(buf, count);
 	if (IS_ERR(text))
 		return PTR_ERR(text);
 
-	fault = inject_find(strim(text));
+	fault = fault_find(strim(text));
 	kfree(text);
 	if (!fault)
 		return -EINVAL;
@@ -106,7 +106,7 @@ static ssize_t inject_write(struct file *file, const char __user *buf,
 	return count;
 }
 
-static int inject_show(struct seq_file *seq, void *unused)
+static int fault_show(struct seq_file *seq, void *unused)
 {
 	const struct fault *fault;
 	size_t list;
@@ -119,38 +119,38 @@ static int inject_show(struct seq_file *seq, void *unused)
 	return 0;
 }
 
-static int inject_open(struct inode *inode, struct file *file)
+static int fault_open(struct inode *inode, struct file *file)
 {
-	return single_open(file, inject_show, NULL);
+	return single_open(file, fault_show, NULL);
 }
 
-static const struct file_operations inject_fops = {
+static const struct file_operations fault_fops = {
 	.owner		= THIS_MODULE,
-	.open		= inject_open,
+	.open		= fault_open,
 	.release	= single_release,
 	.read		= seq_read,
 	.llseek		= seq_lseek,
-	.write		= inject_write,
+	.write		= fault_write,
 };
 
-static struct dentry *inject_file;
+static struct dentry *fault_file;
 
-static int __init inject_init(void)
+static int __init fault_init(void)
 {
-	inject_file = debugfs_create_file("fault", 0600, NULL, NULL,
-					  &inject_fops);
+	fault_file = debugfs_create_file("fault", 0600, NULL, NULL,
+					  &fault_fops);
 
-	return PTR_ERR_OR_ZERO(inject_file);
+	return PTR_ERR_OR_ZERO(fault_file);
 }
-module_init(inject_init);
+module_init(fault_init);
 
-static void __exit inject_exit(void)
+static void __exit fault_exit(void)
 {
-	debugfs_remove(inject_file);
+	debugfs_remove(fault_file);
 	/* For the callback of a grace period that somebody had begun. */
 	rcu_barrier();
 }
-module_exit(inject_exit);
+module_exit(fault_exit);
 
 MODULE_DESCRIPTION("Makes the kernel go wrong when told to, for tests of what looks for that");
 MODULE_LICENSE("GPL");

@@ -6,7 +6,7 @@
  * other, each from a process of its own, for some end who injects them. Those that a
  * comma joins are injected at once, each on a processor of its own. Without a word it
  * tells which there are. Who watches for what takes long is first told to
- * lose patience early. INJECT_PARAMETERS in the environment is for the module.
+ * lose patience early. FAULT_PARAMETERS in the environment is for the module.
  *
  * Exit codes: 0 all were injected; 1 one is not there, or could not be injected.
  */
@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FAULTS	"/sys/kernel/debug/patchbed_inject"
+#define FAULTS	"/sys/kernel/debug/fault"
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 
 /* kmemleak speaks of nothing younger than five seconds. */
@@ -86,7 +86,7 @@ static int show(const char *path)
 
 static int load(const char *path)
 {
-	const char *parameters = getenv("INJECT_PARAMETERS");
+	const char *parameters = getenv("FAULT_PARAMETERS");
 	int fd, ret = 0;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -9,78 +9,78 @@
 
 #include "fault.h"
 
-#define INJECT_BYTES	64
+#define FAULT_BYTES	64
 
 #ifdef CONFIG_KASAN
-static char inject_global[INJECT_BYTES];
+static char fault_global[FAULT_BYTES];
 
-static char *inject_allocate(void)
+static char *fault_allocate(void)
 {
-	char *bytes = kzalloc(INJECT_BYTES, GFP_KERNEL);
+	char *bytes = kzalloc(FAULT_BYTES, GFP_KERNEL);
 
 	OPTIMIZER_HIDE_VAR(bytes);
 
 	return bytes;
 }
 
-static void inject_use_after_free(void)
+static void fault_use_after_free(void)
 {
-	char *bytes = inject_allocate();
+	char *bytes = fault_allocate();
 
 	kfree(bytes);
 	OPTIMIZER_HIDE_VAR(bytes);
 	(void)READ_ONCE(bytes[8]);
 }
 
-static void inject_write_after_free(void)
+static void fault_write_after_free(void)
 {
-	char *bytes = inject_allocate();
+	char *bytes = fault_allocate();
 
 	kfree(bytes);
 	OPTIMIZER_HIDE_VAR(bytes);
 	WRITE_ONCE(bytes[8], 1);
 }
 
-static void inject_out_of_bounds(void)
+static void fault_out_of_bounds(void)
 {
-	char *bytes = inject_allocate();
-	size_t index = INJECT_BYTES;
+	char *bytes = fault_allocate();
+	size_t index = FAULT_BYTES;
 
 	OPTIMIZER_HIDE_VAR(index);
 	(void)READ_ONCE(bytes[index]);
 	kfree(bytes);
 }
 
-static void inject_memset_out_of_bounds(void)
+static void fault_memset_out_of_bounds(void)
 {
-	char *bytes = inject_allocate();
-	size_t length = INJECT_BYTES + 8;
+	char *bytes = fault_allocate();
+	size_t length = FAULT_BYTES + 8;
 
 	OPTIMIZER_HIDE_VAR(length);
 	memset(bytes, 0, length);
 	kfree(bytes);
 }
 
-static void inject_double_free(void)
+static void fault_double_free(void)
 {
-	char *bytes = inject_allocate();
+	char *bytes = fault_allocate();
 
 	kfree(bytes);
 	OPTIMIZER_HIDE_VAR(bytes);
 	kfree(bytes);
 }
 
-static void inject_invalid_free(void)
+static void fault_invalid_free(void)
 {
-	char *bytes = inject_allocate();
+	char *bytes = fault_allocate();
 
 	kfree(bytes + 8);
 }
 
-static void inject_global_out_of_bounds(void)
+static void fault_global_out_of_bounds(void)
 {
-	size_t index = INJECT_BYTES + 2;
-	char *bytes = inject_global;
+	size_t index = FAULT_BYTES + 2;
+	char *bytes = fault_global;
 
 	OPTIMIZER_HIDE_VAR(bytes);
 	OPTIMIZER_HIDE_VAR(index);
@@ -89,10 +89,10 @@ static void inject_global_out_of_bounds(void)
 #endif
 
 #ifdef CONFIG_KASAN_STACK
-static void inject_stack_out_of_bounds(void)
+static void fault_stack_out_of_bounds(void)
 {
-	char there[INJECT_BYTES];
-	size_t index = INJECT_BYTES + 2;
+	char there[FAULT_BYTES];
+	size_t index = FAULT_BYTES + 2;
 	char *bytes = there;
 
 	OPTIMIZER_HIDE_VAR(bytes);
@@ -102,10 +102,10 @@ static void inject_stack_out_of_bounds(void)
 #endif
 
 #ifdef CONFIG_KASAN_VMALLOC
-static void inject_vmalloc_out_of_bounds(void)
+static void fault_vmalloc_out_of_bounds(void)
 {
-	char *bytes = vmalloc(INJECT_BYTES);
-	size_t index = INJECT_BYTES + 2;
+	char *bytes = vmalloc(FAULT_BYTES);
+	size_t index = FAULT_BYTES + 2;
 
 	if (!bytes)
 		return;
@@ -119,33 +119,33 @@ static void inject_vmalloc_out_of_bounds(void)
 
 #ifdef CONFIG_DEBUG_KMEMLEAK
 /* Several: one may have left its address on some stack. */
-static void inject_leak(void)
+static void fault_leak(void)
 {
 	int count;
 
 	for (count = 0; count < 16; count++)
-		barrier_data(kzalloc(INJECT_BYTES, GFP_KERNEL));
+		barrier_data(kzalloc(FAULT_BYTES, GFP_KERNEL));
 }
 #endif
 
 #ifdef CONFIG_SLUB_DEBUG
-#define INJECT_SLAB_FLAGS \
+#define FAULT_SLAB_FLAGS \
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_NO_MERGE)
 
 /* The allocator is to find it by itself, not a sanitizer before it. */
-static void __no_sanitize_address inject_spoil(char *byte)
+static void __no_sanitize_address fault_spoil(char *byte)
 {
 	OPTIMIZER_HIDE_VAR(byte);
 	WRITE_ONCE(*byte, 1);
 }
 
 /* Memory that was freed is written to, and given out again. */
-static void inject_slab_poison(void)
+static void fault_slab_poison(void)
 {
 	struct kmem_cache *cache;
 	char *bytes, *neighbour;
 
-	cache = kmem_cache_create("fault", INJECT_BYTES, 0, INJECT_SLAB_FLAGS,
+	cache = kmem_cache_create("fault", FAULT_BYTES, 0, FAULT_SLAB_FLAGS,
 				  NULL);
 	if (!cache)
 		return;
@@ -159,7 +159,7 @@ static void inject_slab_poison(void)
 	kmem_cache_free(cache, bytes);
 	/* Now, and not when whoever delays that is through with it. */
 	kmem_cache_shrink(cache);
-	inject_spoil(bytes + 8);
+	fault_spoil(bytes + 8);
 	bytes = kmem_cache_alloc(cache, GFP_KERNEL);
 
 	kmem_cache_free(cache, bytes);
@@ -168,12 +168,12 @@ static void inject_slab_poison(void)
 }
 
 /* The byte after an object is written to, and the object freed. */
-static void inject_slab_redzone(void)
+static void fault_slab_redzone(void)
 {
 	struct kmem_cache *cache;
 	char *bytes;
 
-	cache = kmem_cache_create("fault", INJECT_BYTES, 0, INJECT_SLAB_FLAGS,
+	cache = kmem_cache_create("fault", FAULT_BYTES, 0, FAULT_SLAB_FLAGS,
 				  NULL);
 	if (!cache)
 		return;
@@ -182,17 +182,17 @@ static void inject_slab_redzone(void)
 	if (!bytes)
 		return;
 
-	inject_spoil(bytes + INJECT_BYTES);
+	fault_spoil(bytes + FAULT_BYTES);
 	kmem_cache_free(cache, bytes);
 	kmem_cache_destroy(cache);
 }
 
 /* A cache goes while an object of it is still there. */
-static void inject_slab_object_left(void)
+static void fault_slab_object_left(void)
 {
 	struct kmem_cache *cache;
 
-	cache = kmem_cache_create("fault", INJECT_BYTES, 0, INJECT_SLAB_FLAGS,
+	cache = kmem_cache_create("fault", FAULT_BYTES, 0, FAULT_SLAB_FLAGS,
 				  NULL);
 	if (!cache)
 		return;
@@ -202,29 +202,29 @@ static void inject_slab_object_left(void)
 }
 #endif
 
-const struct fault inject_memory[] = {
+const struct fault fault_memory[] = {
 #ifdef CONFIG_KASAN
-	{ "kasan-use-after-free", inject_use_after_free },
-	{ "kasan-write-after-free", inject_write_after_free },
-	{ "kasan-out-of-bounds", inject_out_of_bounds },
-	{ "kasan-memset-out-of-bounds", inject_memset_out_of_bounds },
-	{ "kasan-double-free", inject_double_free },
-	{ "kasan-invalid-free", inject_invalid_free },
-	{ "kasan-global-out-of-bounds", inject_global_out_of_bounds },
+	{ "kasan-use-after-free", fault_use_after_free },
+	{ "kasan-write-after-free", fault_write_after_free },
+	{ "kasan-out-of-bounds", fault_out_of_bounds },
+	{ "kasan-memset-out-of-bounds", fault_memset_out_of_bounds },
+	{ "kasan-double-free", fault_double_free },
+	{ "kasan-invalid-free", fault_invalid_free },
+	{ "kasan-global-out-of-bounds", fault_global_out_of_bounds },
 #endif
 #ifdef CONFIG_KASAN_STACK
-	{ "kasan-stack-out-of-bounds", inject_stack_out_of_bounds },
+	{ "kasan-stack-out-of-bounds", fault_stack_out_of_bounds },
 #endif
 #ifdef CONFIG_KASAN_VMALLOC
-	{ "kasan-vmalloc-out-of-bounds", inject_vmalloc_out_of_bounds },
+	{ "kasan-vmalloc-out-of-bounds", fault_vmalloc_out_of_bounds },
 #endif
 #ifdef CONFIG_DEBUG_KMEMLEAK
-	{ "leak", inject_leak },
+	{ "leak", fault_leak },
 #endif
 #ifdef CONFIG_SLUB_DEBUG
-	{ "slab-poison", inject_slab_poison },
-	{ "slab-redzone", inject_slab_redzone },
-	{ "slab-object-left", inject_slab_object_left },
+	{ "slab-poison", fault_slab_poison },
+	{ "slab-redzone", fault_slab_redzone },
+	{ "slab-object-left", fault_slab_object_left },
 #endif
 	{ }
 };

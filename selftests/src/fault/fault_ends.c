@@ -15,19 +15,19 @@
 #include <asm/desc.h>
 #endif
 
-#define INJECT_FRAME_BYTES	512
+#define FAULT_FRAME_BYTES	512
 
-static void inject_panic(void)
+static void fault_panic(void)
 {
 	panic("the fault is dead");
 }
 
-static void inject_panic_in_interrupt(void)
+static void fault_panic_in_interrupt(void)
 {
-	inject_in_interrupt(inject_panic);
+	fault_in_interrupt(fault_panic);
 }
 
-static void inject_stand_still(void *unused)
+static void fault_stand_still(void *unused)
 {
 	unsigned long flags;
 
@@ -37,21 +37,21 @@ static void inject_stand_still(void *unused)
 }
 
 /* No processor does anything any more, not even serve an interrupt. */
-static void inject_hang(void)
+static void fault_hang(void)
 {
-	smp_call_function(inject_stand_still, NULL, 0);
-	inject_stand_still(NULL);
+	smp_call_function(fault_stand_still, NULL, 0);
+	fault_stand_still(NULL);
 }
 
 /* The machine starts anew, and nobody says why. */
-static void inject_silent_reset(void)
+static void fault_silent_reset(void)
 {
 	emergency_restart();
 }
 
 #ifdef CONFIG_X86_64
 /* A fault that nobody can handle, nor the fault in handling it, resets a processor. */
-static void inject_silent_death(void)
+static void fault_silent_death(void)
 {
 	const struct desc_ptr nothing = { };
 
@@ -61,46 +61,46 @@ static void inject_silent_death(void)
 }
 
 /* Without a stack, a fault cannot be handled as such. */
-static void inject_double_fault(void)
+static void fault_double_fault(void)
 {
 	asm volatile("xorl %%esp, %%esp\n\t"
 		     "pushq $0" : : : "memory");
 }
 
-STACK_FRAME_NON_STANDARD(inject_double_fault);
+STACK_FRAME_NON_STANDARD(fault_double_fault);
 #endif
 
 #ifdef CONFIG_VMAP_STACK
-static noinline int inject_descend(int depth)
+static noinline int fault_descend(int depth)
 {
-	char frame[INJECT_FRAME_BYTES];
+	char frame[FAULT_FRAME_BYTES];
 	int below = 0;
 
-	WRITE_ONCE(frame[depth % INJECT_FRAME_BYTES], depth);
+	WRITE_ONCE(frame[depth % FAULT_FRAME_BYTES], depth);
 	if (depth)
-		below = inject_descend(depth - 1);
+		below = fault_descend(depth - 1);
 
-	return below + READ_ONCE(frame[depth % INJECT_FRAME_BYTES]);
+	return below + READ_ONCE(frame[depth % FAULT_FRAME_BYTES]);
 }
 
 /* Further than any stack is long. */
-static void inject_stack_overflow(void)
+static void fault_stack_overflow(void)
 {
-	inject_descend(1000);
+	fault_descend(1000);
 }
 #endif
 
-const struct fault inject_ends[] = {
-	{ "panic", inject_panic },
-	{ "panic-in-interrupt", inject_panic_in_interrupt },
-	{ "hang", inject_hang },
-	{ "silent-reset", inject_silent_reset },
+const struct fault fault_ends[] = {
+	{ "panic", fault_panic },
+	{ "panic-in-interrupt", fault_panic_in_interrupt },
+	{ "hang", fault_hang },
+	{ "silent-reset", fault_silent_reset },
 #ifdef CONFIG_X86_64
-	{ "silent-death", inject_silent_death },
-	{ "double-fault", inject_double_fault },
+	{ "silent-death", fault_silent_death },
+	{ "double-fault", fault_double_fault },
 #endif
 #ifdef CONFIG_VMAP_STACK
-	{ "stack-overflow", inject_stack_overflow },
+	{ "stack-overflow", fault_stack_overflow },
 #endif
 	{ }
 };

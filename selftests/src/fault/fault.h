@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef INJECT_H
-#define INJECT_H
+#ifndef FAULT_H
+#define FAULT_H
 
 /**
  * struct fault - A way to go wrong on purpose.
@@ -13,14 +13,14 @@ struct fault {
 };
 
 /* Each list ends with an entry that has no word. */
-extern const struct fault inject_faults[];
-extern const struct fault inject_memory[];
-extern const struct fault inject_objects[];
-extern const struct fault inject_locks[];
-extern const struct fault inject_stalls[];
-extern const struct fault inject_ends[];
+extern const struct fault fault_faults[];
+extern const struct fault fault_memory[];
+extern const struct fault fault_objects[];
+extern const struct fault fault_locks[];
+extern const struct fault fault_stalls[];
+extern const struct fault fault_ends[];
 
 /* Runs @function where no task is interrupted: in a hard interrupt. */
-void inject_in_interrupt(void (*function)(void));
+void fault_in_interrupt(void (*function)(void));
 
-#endif /* INJECT_H */
+#endif /* FAULT_H */

@@ -13,7 +13,7 @@
 
 #include "fault.h"
 
-static void inject_refcount_underflow(void)
+static void fault_refcount_underflow(void)
 {
 	refcount_t count = REFCOUNT_INIT(0);
 
@@ -21,21 +21,21 @@ static void inject_refcount_underflow(void)
 		pr_info("fault: the last reference went\n");
 }
 
-static void inject_refcount_leak(void)
+static void fault_refcount_leak(void)
 {
 	refcount_t count = REFCOUNT_INIT(1);
 
 	refcount_dec(&count);
 }
 
-static void inject_refcount_saturated(void)
+static void fault_refcount_saturated(void)
 {
 	refcount_t count = REFCOUNT_INIT(INT_MAX);
 
 	refcount_inc(&count);
 }
 
-static void inject_refcount_from_zero(void)
+static void fault_refcount_from_zero(void)
 {
 	refcount_t count = REFCOUNT_INIT(0);
 
@@ -48,7 +48,7 @@ struct fault_item {
 };
 
 /* The item behind does not know of the one in front. */
-static void inject_list_add(void)
+static void fault_list_add(void)
 {
 	struct fault_item item, other;
 	LIST_HEAD(list);
@@ -58,7 +58,7 @@ static void inject_list_add(void)
 	list_add(&other.link, &list);
 }
 
-static void inject_list_add_twice(void)
+static void fault_list_add_twice(void)
 {
 	struct fault_item item;
 	LIST_HEAD(list);
@@ -67,7 +67,7 @@ static void inject_list_add_twice(void)
 	list_add(&item.link, &list);
 }
 
-static void inject_list_del(void)
+static void fault_list_del(void)
 {
 	struct fault_item item, other;
 	LIST_HEAD(list);
@@ -78,7 +78,7 @@ static void inject_list_del(void)
 	list_del(&other.link);
 }
 
-static void inject_list_del_twice(void)
+static void fault_list_del_twice(void)
 {
 	struct fault_item item;
 	LIST_HEAD(list);
@@ -94,29 +94,29 @@ struct fault_clock {
 	struct timer_list timer;
 };
 
-static void inject_tick(struct timer_list *timer)
+static void fault_tick(struct timer_list *timer)
 {
 }
 
-static void inject_free_active_timer(void)
+static void fault_free_active_timer(void)
 {
 	struct fault_clock *clock = kzalloc(sizeof(*clock), GFP_KERNEL);
 
 	if (!clock)
 		return;
 
-	timer_setup(&clock->timer, inject_tick, 0);
+	timer_setup(&clock->timer, fault_tick, 0);
 	mod_timer(&clock->timer, jiffies + 3600 * HZ);
 	kfree(clock);
 }
 
-static void inject_init_active_timer(void)
+static void fault_init_active_timer(void)
 {
 	static struct fault_clock clock;
 
-	timer_setup(&clock.timer, inject_tick, 0);
+	timer_setup(&clock.timer, fault_tick, 0);
 	mod_timer(&clock.timer, jiffies + 3600 * HZ);
-	timer_setup(&clock.timer, inject_tick, 0);
+	timer_setup(&clock.timer, fault_tick, 0);
 }
 #endif
 
@@ -125,24 +125,24 @@ struct fault_job {
 	struct delayed_work work;
 };
 
-static void inject_do_job(struct work_struct *work)
+static void fault_do_job(struct work_struct *work)
 {
 }
 
-static void inject_free_active_work(void)
+static void fault_free_active_work(void)
 {
 	struct fault_job *job = kzalloc(sizeof(*job), GFP_KERNEL);
 
 	if (!job)
 		return;
 
-	INIT_DELAYED_WORK(&job->work, inject_do_job);
+	INIT_DELAYED_WORK(&job->work, fault_do_job);
 	schedule_delayed_work(&job->work, 3600 * HZ);
 	kfree(job);
 }
 #endif
 
-static void inject_duplicate_name(void)
+static void fault_duplicate_name(void)
 {
 	struct kobject *first = kobject_create_and_add("fault", NULL);
 	struct kobject *second = kobject_create_and_add("fault", NULL);
@@ -152,7 +152,7 @@ static void inject_duplicate_name(void)
 }
 
 /* Lines that say nothing bad, in words of those that do. */
-static void inject_prose(void)
+static void fault_prose(void)
 {
 	pr_info("DEBUG: fault: nothing happened\n");
 	pr_info("fault: this is a warning: BUGS are small animals\n");
@@ -161,25 +161,25 @@ static void inject_prose(void)
 	pr_info("fault: a lockup of the cage, and leaks in its roof\n");
 }
 
-const struct fault inject_objects[] = {
-	{ "refcount-underflow", inject_refcount_underflow },
-	{ "refcount-leak", inject_refcount_leak },
-	{ "refcount-saturated", inject_refcount_saturated },
-	{ "refcount-from-zero", inject_refcount_from_zero },
+const struct fault fault_objects[] = {
+	{ "refcount-underflow", fault_refcount_underflow },
+	{ "refcount-leak", fault_refcount_leak },
+	{ "refcount-saturated", fault_refcount_saturated },
+	{ "refcount-from-zero", fault_refcount_from_zero },
 #ifdef CONFIG_DEBUG_LIST
-	{ "list-add", inject_list_add },
-	{ "list-add-twice", inject_list_add_twice },
-	{ "list-del", inject_list_del },
-	{ "list-del-twice", inject_list_del_twice },
+	{ "list-add", fault_list_add },
+	{ "list-add-twice", fault_list_add_twice },
+	{ "list-del", fault_list_del },
+	{ "list-del-twice", fault_list_del_twice },
 #endif
 #if defined(CONFIG_DEBUG_OBJECTS_FREE) && defined(CONFIG_DEBUG_OBJECTS_TIMERS)
-	{ "odebug-free-timer", inject_free_active_timer },
-	{ "odebug-init-timer", inject_init_active_timer },
+	{ "odebug-free-timer", fault_free_active_timer },
+	{ "odebug-init-timer", fault_init_active_timer },
 #endif
 #if defined(CONFIG_DEBUG_OBJECTS_FREE) && defined(CONFIG_DEBUG_OBJECTS_WORK)
-	{ "odebug-free-work", inject_free_active_work },
+	{ "odebug-free-work", fault_free_active_work },
 #endif
-	{ "duplicate-name", inject_duplicate_name },
-	{ "prose", inject_prose },
+	{ "duplicate-name", fault_duplicate_name },
+	{ "prose", fault_prose },
 	{ }
 };

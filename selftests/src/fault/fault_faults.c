@@ -15,51 +15,51 @@
 #include "fault.h"
 
 /* No address at all, and such as freed memory may hold. */
-#define INJECT_NO_ADDRESS	0xdead000000000100UL
+#define FAULT_NO_ADDRESS	0xdead000000000100UL
 
-static void inject_warn(void)
+static void fault_warn(void)
 {
 	WARN_ON(1);
 }
 
-static void inject_warn_message(void)
+static void fault_warn_message(void)
 {
 	WARN_ONCE(1, "fault %d has something to say\n", 7);
 }
 
-static void inject_bug(void)
+static void fault_bug(void)
 {
 	BUG();
 }
 
-static void inject_bug_in_interrupt(void)
+static void fault_bug_in_interrupt(void)
 {
-	inject_in_interrupt(inject_bug);
+	fault_in_interrupt(fault_bug);
 }
 
-static void inject_read(unsigned long address)
+static void fault_read(unsigned long address)
 {
 	OPTIMIZER_HIDE_VAR(address);
 	(void)READ_ONCE(*(u8 *)address);
 }
 
-static void inject_write_to(unsigned long address)
+static void fault_write_to(unsigned long address)
 {
 	OPTIMIZER_HIDE_VAR(address);
 	WRITE_ONCE(*(u8 *)address, 1);
 }
 
-static void inject_null(void)
+static void fault_null(void)
 {
-	inject_read(8);
+	fault_read(8);
 }
 
-static void inject_null_write(void)
+static void fault_null_write(void)
 {
-	inject_write_to(8);
+	fault_write_to(8);
 }
 
-static void inject_null_call(void)
+static void fault_null_call(void)
 {
 	void (*function)(void) = NULL;
 
@@ -71,7 +71,7 @@ static void inject_null_call(void)
  * For as long as an area is there, the page behind it is mapped nowhere. The processor
  * is to find it, not a sanitizer before it.
  */
-static void __no_sanitize_address inject_page_fault(void)
+static void __no_sanitize_address fault_page_fault(void)
 {
 	char *bytes = vmalloc(PAGE_SIZE);
 
@@ -84,52 +84,52 @@ static void __no_sanitize_address inject_page_fault(void)
 }
 
 #ifdef CONFIG_STRICT_MODULE_RWX
-static void inject_read_only(void)
+static void fault_read_only(void)
 {
-	inject_write_to((unsigned long)inject_faults);
+	fault_write_to((unsigned long)fault_faults);
 }
 #endif
 
-static void inject_gpf(void)
+static void fault_gpf(void)
 {
-	inject_read(INJECT_NO_ADDRESS);
+	fault_read(FAULT_NO_ADDRESS);
 }
 
 /* For what is worked out to no end. */
-static int inject_sink;
+static int fault_sink;
 
-static void inject_divide(void)
+static void fault_divide(void)
 {
 	int zero = 0;
 
 	OPTIMIZER_HIDE_VAR(zero);
-	WRITE_ONCE(inject_sink, 7 / zero);
+	WRITE_ONCE(fault_sink, 7 / zero);
 }
 
 #ifdef CONFIG_UBSAN_SHIFT
-static void inject_ubsan_shift(void)
+static void fault_ubsan_shift(void)
 {
 	int by = 40;
 
 	OPTIMIZER_HIDE_VAR(by);
-	WRITE_ONCE(inject_sink, 1 << by);
+	WRITE_ONCE(fault_sink, 1 << by);
 }
 #endif
 
 #ifdef CONFIG_UBSAN_BOUNDS
-static void inject_ubsan_index(void)
+static void fault_ubsan_index(void)
 {
 	static int numbers[8];
 	int index = 9;
 
 	OPTIMIZER_HIDE_VAR(index);
 	/* Behind the end, an address may be taken, and nothing read. */
-	WRITE_ONCE(inject_sink, numbers[index]);
+	WRITE_ONCE(fault_sink, numbers[index]);
 }
 #endif
 
 #ifdef CONFIG_DEBUG_ATOMIC_SLEEP
-static void inject_atomic_sleep(void)
+static void fault_atomic_sleep(void)
 {
 	preempt_disable();
 	might_sleep();
@@ -138,7 +138,7 @@ static void inject_atomic_sleep(void)
 #endif
 
 #ifdef CONFIG_PREEMPT_COUNT
-static void inject_atomic_schedule(void)
+static void fault_atomic_schedule(void)
 {
 	preempt_disable();
 	schedule_timeout_uninterruptible(1);
@@ -147,7 +147,7 @@ static void inject_atomic_schedule(void)
 #endif
 
 /* Takes the largest blocks until there is none. */
-static void inject_allocation_failure(void)
+static void fault_allocation_failure(void)
 {
 	struct page *page;
 	LIST_HEAD(pages);
@@ -166,47 +166,47 @@ static void inject_allocation_failure(void)
 }
 
 #ifdef CONFIG_DEBUG_VM
-static void inject_bad_page(void)
+static void fault_bad_page(void)
 {
 	struct page *page = alloc_page(GFP_KERNEL);
 
 	if (!page)
 		return;
 
-	page->mapping = (struct address_space *)INJECT_NO_ADDRESS;
+	page->mapping = (struct address_space *)FAULT_NO_ADDRESS;
 	__free_page(page);
 }
 #endif
 
-const struct fault inject_faults[] = {
-	{ "warn", inject_warn },
-	{ "warn-message", inject_warn_message },
-	{ "bug", inject_bug },
-	{ "bug-in-interrupt", inject_bug_in_interrupt },
-	{ "null", inject_null },
-	{ "null-write", inject_null_write },
-	{ "null-call", inject_null_call },
-	{ "page-fault", inject_page_fault },
+const struct fault fault_faults[] = {
+	{ "warn", fault_warn },
+	{ "warn-message", fault_warn_message },
+	{ "bug", fault_bug },
+	{ "bug-in-interrupt", fault_bug_in_interrupt },
+	{ "null", fault_null },
+	{ "null-write", fault_null_write },
+	{ "null-call", fault_null_call },
+	{ "page-fault", fault_page_fault },
 #ifdef CONFIG_STRICT_MODULE_RWX
-	{ "read-only", inject_read_only },
+	{ "read-only", fault_read_only },
 #endif
-	{ "gpf", inject_gpf },
-	{ "divide", inject_divide },
+	{ "gpf", fault_gpf },
+	{ "divide", fault_divide },
 #ifdef CONFIG_UBSAN_SHIFT
-	{ "ubsan-shift", inject_ubsan_shift },
+	{ "ubsan-shift", fault_ubsan_shift },
 #endif
 #ifdef CONFIG_UBSAN_BOUNDS
-	{ "ubsan-index", inject_ubsan_index },
+	{ "ubsan-index", fault_ubsan_index },
 #endif
 #ifdef CONFIG_DEBUG_ATOMIC_SLEEP
-	{ "atomic-sleep", inject_atomic_sleep },
+	{ "atomic-sleep", fault_atomic_sleep },
 #endif
 #ifdef CONFIG_PREEMPT_COUNT
-	{ "atomic-schedule", inject_atomic_schedule },
+	{ "atomic-schedule", fault_atomic_schedule },
 #endif
-	{ "allocation-failure", inject_allocation_failure },
+	{ "allocation-failure", fault_allocation_failure },
 #ifdef CONFIG_DEBUG_VM
-	{ "bad-page", inject_bad_page },
+	{ "bad-page", fault_bad_page },
 #endif
 	{ }
 };
