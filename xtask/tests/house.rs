@@ -24,33 +24,6 @@ fn files() -> Vec<PathBuf> {
     text.split_terminator('\0').map(PathBuf::from).collect()
 }
 
-/// What carries its licence elsewhere: made by tools, or recorded as it was.
-fn needs_no_line(file: &Path) -> bool {
-    let name = file.file_name().unwrap().to_str().unwrap();
-    let ending = file.extension().and_then(|ending| ending.to_str());
-    ["Cargo.lock", "LICENSE", "settings", "config"].contains(&name)
-        || matches!(
-            ending,
-            Some("snap" | "patch" | "json" | "log" | "ktap" | "png")
-        )
-}
-
-#[test]
-fn every_file_says_its_licence() {
-    let without: Vec<PathBuf> = files()
-        .into_iter()
-        .filter(|file| !needs_no_line(file) && root().join(file).is_file())
-        .filter(|file| {
-            let text = fs_err::read_to_string(root().join(file)).unwrap();
-            !text
-                .lines()
-                .take(2)
-                .any(|line| line.contains("SPDX-License-Identifier: GPL-2.0"))
-        })
-        .collect();
-    assert!(without.is_empty(), "no SPDX line at the top of {without:?}");
-}
-
 #[test]
 fn links_in_documents_lead_somewhere() {
     for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {

@@ -45,9 +45,10 @@ const UNDER_KASAN: [&str; 9] = [
 type Take = fn(&Ci<'_>) -> anyhow::Result<Came>;
 
 /// All steps, in order; `--only` finds them by a part of their names.
-const STEPS: [(&str, Take); 11] = [
+const STEPS: [(&str, Take); 12] = [
     ("format", formatting),
     ("lints", lints),
+    ("licences of files and dependencies", licences),
     ("unit and snapshot tests", own_tests),
     ("generated files are up to date", generated),
     ("kernel style of patches and generated C", kernel_style),
@@ -218,6 +219,11 @@ fn formatting(ci: &Ci<'_>) -> anyhow::Result<Came> {
 fn lints(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let words = ["clippy", "--quiet", "--workspace", "--all-targets"];
     ci.cargo(&[&words[..], &["--", "-D", "warnings"]].concat(), &[])
+}
+
+fn licences(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let words = ["test", "--quiet", "--package", "xtask", "--test", "licence"];
+    ci.cargo(&words, &[])
 }
 
 fn own_tests(ci: &Ci<'_>) -> anyhow::Result<Came> {
