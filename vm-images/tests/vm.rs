@@ -16,13 +16,12 @@ use vm_images::probe::Probe;
 use vm_images::transcript::{End, Phase};
 use vm_images::vm::{GuestFile, Job, run};
 
-use rig::{Rig, exited};
+use rig::{Rig, exited, required};
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn two_stages_with_a_keeper_over_kexec() {
-    let Some(rig) = Rig::new("two stages") else {
-        return;
-    };
+    let rig = Rig::new("two stages");
     let job = rig.job(&[&["keeper"], &["say", "again"]]);
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     println!("{transcript:#?}");
@@ -64,10 +63,9 @@ fn two_stages_with_a_keeper_over_kexec() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
-    let Some(rig) = Rig::new("folder") else {
-        return;
-    };
+    let rig = Rig::new("folder");
     let mut job = rig.job(&[&["where"], &["where"]]);
     job.stages[1].dir = "/none".into();
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
@@ -80,10 +78,9 @@ fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_failing_stage_is_the_last() {
-    let Some(rig) = Rig::new("failing stage") else {
-        return;
-    };
+    let rig = Rig::new("failing stage");
     let job = rig.job(&[&["exit", "4"], &["say"]]);
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
@@ -92,10 +89,9 @@ fn a_failing_stage_is_the_last() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_program_that_hangs_is_looked_at_and_killed() {
-    let Some(rig) = Rig::new("hang") else {
-        return;
-    };
+    let rig = Rig::new("hang");
     for how in ["sleep", "spin"] {
         let mut job = rig.job(&[&[how]]);
         job.stages[0].timeout = Duration::from_secs(1);
@@ -128,10 +124,9 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_guest_that_says_nothing_meets_the_deadline() {
-    let Some(mut rig) = Rig::new("silent guest") else {
-        return;
-    };
+    let mut rig = Rig::new("silent guest");
     rig.spec.deadlines.stage_margin = Duration::ZERO;
     rig.spec.keep_dump = true;
     let mut job = rig.job(&[&["sleep"]]);
@@ -155,10 +150,9 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
-    let Some(mut rig) = Rig::new("stopped QEMU") else {
-        return;
-    };
+    let mut rig = Rig::new("stopped QEMU");
     rig.spec.deadlines.stage_margin = Duration::ZERO;
     let observer = When(|| kill_process(qemu_of(&rig), Signal::STOP).unwrap());
     let mut job = rig.job(&[&["sleep"]]);
@@ -181,12 +175,10 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
 }
 
 #[test]
-#[ignore = "needs canary.ko for the kernel of these tests in `TESTBED_TEST_CANARY`"]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL` and its canary.ko in `PATCHBED_TEST_CANARY`"]
 fn a_kernel_that_hangs_is_looked_at_from_outside() {
-    let Some(mut rig) = Rig::new("dead kernel") else {
-        return;
-    };
-    let module = std::env::var("TESTBED_TEST_CANARY").expect("the path of canary.ko");
+    let mut rig = Rig::new("dead kernel");
+    let module = required("PATCHBED_TEST_CANARY");
     rig.spec.deadlines.stage_margin = Duration::from_secs(1);
     let mut job = rig.job(&[&["canary", "/tests/canary.ko", "hang"]]);
     job.stages[0].timeout = Duration::from_secs(4);
@@ -212,10 +204,9 @@ fn a_kernel_that_hangs_is_looked_at_from_outside() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_panic_is_a_guest_that_went_away() {
-    let Some(rig) = Rig::new("panic") else {
-        return;
-    };
+    let rig = Rig::new("panic");
     let transcript = run(&rig.spec, &rig.job(&[&["crash"]]), &Cancel::new(), &Silent);
     assert_eq!(
         transcript.end,
@@ -229,10 +220,9 @@ fn a_panic_is_a_guest_that_went_away() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn output_is_cut_and_said_to_be() {
-    let Some(rig) = Rig::new("flood") else {
-        return;
-    };
+    let rig = Rig::new("flood");
     let transcript = run(&rig.spec, &rig.job(&[&["flood"]]), &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
     assert!(transcript.stages[0].output_cut);
@@ -240,10 +230,9 @@ fn output_is_cut_and_said_to_be() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_missing_program_is_trouble_and_the_guest_powers_off() {
-    let Some(rig) = Rig::new("missing program") else {
-        return;
-    };
+    let rig = Rig::new("missing program");
     let mut job = rig.job(&[&["say"]]);
     job.stages[0].program = "/tests/none".into();
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
@@ -256,10 +245,9 @@ fn a_missing_program_is_trouble_and_the_guest_powers_off() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
-    let Some(rig) = Rig::new("refused kexec") else {
-        return;
-    };
+    let rig = Rig::new("refused kexec");
     // The program takes the next kernel away.
     let job = rig.job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
     let transcript = run(&rig.spec, &job, &Cancel::new(), &Silent);
@@ -303,10 +291,9 @@ fn qemu_of(rig: &Rig) -> Pid {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_killed_qemu_is_seen_at_once() {
-    let Some(rig) = Rig::new("killed QEMU") else {
-        return;
-    };
+    let rig = Rig::new("killed QEMU");
     for (signal, word) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
         let killed = std::sync::Mutex::new(None);
         let observer = When(|| {
@@ -330,10 +317,9 @@ fn a_killed_qemu_is_seen_at_once() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_wish_to_stop_ends_the_run() {
-    let Some(rig) = Rig::new("cancelled") else {
-        return;
-    };
+    let rig = Rig::new("cancelled");
     let cancel = Cancel::new();
     let observer = When(|| cancel.cancel());
     let transcript = run(&rig.spec, &rig.job(&[&["sleep"]]), &cancel, &observer);
@@ -341,10 +327,9 @@ fn a_wish_to_stop_ends_the_run() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
-    let Some(mut rig) = Rig::new("no kernel") else {
-        return;
-    };
+    let mut rig = Rig::new("no kernel");
     rig.spec.kernel = rig.spec.kernel.with_file_name("no such kernel");
     let transcript = run(&rig.spec, &Job::default(), &Cancel::new(), &Silent);
     assert!(
@@ -355,10 +340,9 @@ fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn the_probe_finds_an_accelerator_and_remembers_it() {
-    let Some(rig) = Rig::new("probe") else {
-        return;
-    };
+    let rig = Rig::new("probe");
     let cache = Utf8PathBuf::try_from(rig.dir.path().join("cache")).unwrap();
     let probe = Probe {
         memory_mib: rig.spec.memory_mib.unwrap_or(rig.spec.machine.memory_mib),
