@@ -106,14 +106,6 @@ pub fn surprise<'a>(
     })
 }
 
-/// Returns whether a scenario has teeth: it failed on at least one stack that
-/// should be bad.
-pub fn has_teeth(cells: impl IntoIterator<Item = (Expected, Verdict)>) -> bool {
-    cells
-        .into_iter()
-        .any(|(expected, verdict)| expected == Expected::Fail && verdict == Verdict::Ok)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,10 +174,5 @@ mod tests {
             &judgement(Outcome::Pass, true, true),
         );
         assert_eq!(said.as_deref(), Some("passes without flb-refcount"));
-        assert!(!has_teeth([
-            (Expected::Fail, Verdict::Unexpected),
-            (Expected::Pass, Verdict::Ok)
-        ]));
-        assert!(has_teeth([(Expected::Fail, Verdict::Ok)]));
     }
 }
