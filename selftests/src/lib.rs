@@ -6,6 +6,8 @@
 //! What this room does not know: how a kernel is built, and how a machine runs.
 
 pub mod canary;
+#[cfg(test)]
+mod cost;
 pub mod evidence;
 pub mod generate;
 pub mod hang;
