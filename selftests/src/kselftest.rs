@@ -282,10 +282,10 @@ mod tests {
     #[test]
     fn mistakes_have_a_place() {
         let said = |text: &str| TargetNotes::parse(text, "t.yaml").unwrap_err().to_string();
-        insta::assert_snapshot!(said("tests:\n  a:\n    boots: []\n"), @r"
-        t.yaml:3:13: a test has 1 to 8 boots, not 0
+        insta::assert_snapshot!(said("tests:\n  a:\n    boots: []\n"), @"
+        t.yaml:3:12: a test has 1 to 8 boots, not 0
             3 |     boots: []
-              |             ^
+              |            ^
           hint: a test without any needs no entry
         ");
         let error = said("tests:\n  a:\n    boots: [{timeout_secs: 0}]\n");
