@@ -11,8 +11,8 @@ use fs_err as fs;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::Error;
 use crate::checkout::Checkout;
+use crate::error::Error;
 use crate::yaml;
 
 /// A configuration asked for: fragments over `tinyconfig`, later ones winning.

@@ -3,13 +3,13 @@
 
 mod build;
 mod code;
+mod compiler_wrappers;
 mod headers;
 mod image;
+mod in_progress;
 mod modules;
 mod order;
-mod compiler_wrappers;
 mod toolchain;
-mod in_progress;
 
 use std::borrow::Cow;
 
@@ -20,10 +20,10 @@ use testbed_host::cache::Cache;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Observer;
 
+use crate::checkout::Checkout;
+use crate::config::Config;
 use crate::content::ContentId;
 use crate::error::Error;
-use crate::config::Config;
-use crate::checkout::Checkout;
 use crate::tree::Tree;
 use crate::worktree::{self, Contents, WorkTree};
 

@@ -22,11 +22,11 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::Observer;
 use testbed_host::files::read_plain;
 
+use crate::checkout::Checkout;
+use crate::config::Config;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::kernel::{Kernel, Toolchain};
-use crate::config::Config;
-use crate::checkout::Checkout;
 use crate::tree::Tree;
 
 pub use wanted::{Wanted, has_target, no_such_target};

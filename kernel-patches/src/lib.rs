@@ -6,6 +6,8 @@
 //! that differ from the tree); a checkout and a [`config`] make a [`kernel`].
 //! This room knows nothing of virtual machines or tests.
 
+pub mod checkout;
+pub mod config;
 pub mod conflict;
 pub mod error;
 pub mod index;
@@ -15,15 +17,13 @@ pub mod mail;
 pub mod manifest;
 pub mod mutant;
 pub mod overlay;
-pub mod config;
 pub mod series;
 pub mod source;
-pub mod checkout;
 pub mod tree;
 pub mod worktree;
 
-mod problems;
 mod content;
+mod problems;
 mod scratch;
 mod yaml;
 

@@ -117,7 +117,8 @@ mod tests {
     fn only_a_failure_at_work_is_the_expected_one() {
         use Status::{Crash, Error, Fail, Hang, Pass, Skip};
         for status in [Pass, Fail, Crash, Hang, Skip, Error] {
-            for (in_time, at_first_failure) in [(false, false), (false, true), (true, false), (true, true)]
+            for (in_time, at_first_failure) in
+                [(false, false), (false, true), (true, false), (true, true)]
             {
                 let mut seen = judgement(status, in_time, at_first_failure);
                 let bad = is_expected(Expected::Fail, &seen);
@@ -129,7 +130,11 @@ mod tests {
                 let either = is_expected(Expected::Either, &seen);
                 assert_eq!(either, bad || status == Pass, "{status}");
                 let good = is_expected(Expected::Pass, &seen);
-                assert_eq!(good, status == Pass, "{status} {in_time} {at_first_failure}");
+                assert_eq!(
+                    good,
+                    status == Pass,
+                    "{status} {in_time} {at_first_failure}"
+                );
                 seen.unnamed_splat = Some("lockdep during boot 1: x".to_owned());
                 let kselftest = is_expected(Expected::Fail, &seen);
                 assert!(!kselftest, "{status} {in_time} {at_first_failure}");

@@ -11,7 +11,7 @@ use camino::Utf8Path;
 use testbed_host::cancel::Cancel;
 use testbed_host::process::{ProcessError, Tool};
 
-use crate::kselftest::{KselftestBoots, BootCall};
+use crate::kselftest::{BootCall, KselftestBoots};
 
 /// The module's file name.
 pub const MODULE: &str = "fault.ko";

@@ -167,10 +167,7 @@ impl TargetNotes {
                     "a test without any needs no entry".to_owned(),
                 );
             }
-            for limit in boots
-                .iter()
-                .filter_map(|boot| boot.timeout_secs.as_ref())
-            {
+            for limit in boots.iter().filter_map(|boot| boot.timeout_secs.as_ref()) {
                 if !(1..=TIMEOUT_SECS_MAX).contains(&limit.value) {
                     return mistake(
                         limit.place,
@@ -253,11 +250,7 @@ mod tests {
     fn every_file_of_ours_is_right_and_names_two_kernels_where_they_are_needed() {
         let notes = TargetNotes::find(&ours(), "liveupdate").unwrap();
         let test = notes.test("liveupdate", "luo_kexec_simple", None);
-        let args: Vec<_> = test
-            .boots
-            .iter()
-            .map(|boot| boot.args.join(" "))
-            .collect();
+        let args: Vec<_> = test.boots.iter().map(|boot| boot.args.join(" ")).collect();
         assert_eq!(args, ["-s 1", "-s 2"]);
         assert_eq!(test.label(), "liveupdate:luo_kexec_simple");
         assert_eq!(notes.names().count(), 4);

@@ -246,7 +246,10 @@ impl Parser {
         let failed_inside = children.iter().any(|child| {
             matches!(
                 child.status,
-                TestStatus::Failed | TestStatus::Crashed | TestStatus::TimedOut | TestStatus::UnexpectedPass
+                TestStatus::Failed
+                    | TestStatus::Crashed
+                    | TestStatus::TimedOut
+                    | TestStatus::UnexpectedPass
             )
         });
         if failed_inside && status == TestStatus::Passed {

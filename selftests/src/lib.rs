@@ -5,17 +5,17 @@
 //!
 //! What this room does not know: how a kernel is built, and how a machine runs.
 
-pub mod fault;
 pub mod evidence;
+pub mod expectation;
+pub mod fault;
 pub mod generate;
 pub mod hang;
 pub mod input;
-pub mod kselftest;
 pub mod klog;
+pub mod kselftest;
 pub mod ktap;
-pub mod status;
 pub mod scenario;
+pub mod status;
 mod text;
 pub mod timeline;
-pub mod expectation;
 mod yaml;

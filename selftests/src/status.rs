@@ -3,10 +3,10 @@
 //! sure is none: every doubt falls to the worse side. Knows nothing of checkouts, and
 //! so does not know whether the status is welcome.
 
-mod first_failure;
-mod cause;
-mod kselftest;
 mod boot;
+mod cause;
+mod first_failure;
+mod kselftest;
 mod subject;
 
 use std::fmt;
@@ -18,8 +18,8 @@ use crate::klog::{Line, Log, Phase, Splat};
 use crate::ktap::Report;
 use crate::scenario::ExpectedSplat;
 
-pub use cause::Cause;
 pub(crate) use boot::failed_check;
+pub use cause::Cause;
 pub use subject::Subject;
 
 /// What a job came to.
@@ -194,19 +194,15 @@ fn late_at_sync_point(
     if !cause::is_only_late(subject, log) {
         return None;
     }
-    evidence
-        .boots
-        .iter()
-        .enumerate()
-        .find_map(|(index, boot)| {
-            let report = Report::parse(boot.output);
-            let all = report.all();
-            let mut missed = all.iter().filter_map(|test| {
-                boot::missed_interleaving(scenario, index + 1, &test.diagnostics)
-            });
-            let reason = format!("boot {}: {}", index + 1, missed.next()?);
-            Some(Judgement::new(Status::Error, reason).with_cause(Cause::Test))
-        })
+    evidence.boots.iter().enumerate().find_map(|(index, boot)| {
+        let report = Report::parse(boot.output);
+        let all = report.all();
+        let mut missed = all
+            .iter()
+            .filter_map(|test| boot::missed_interleaving(scenario, index + 1, &test.diagnostics));
+        let reason = format!("boot {}: {}", index + 1, missed.next()?);
+        Some(Judgement::new(Status::Error, reason).with_cause(Cause::Test))
+    })
 }
 
 fn crash(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
@@ -263,7 +259,8 @@ fn unexpected_splats<'a>(subject: Subject<'a>, log: &'a Log) -> impl Iterator<It
 /// The first that not even a kernel without the series may bring.
 fn unnamed_splat(subject: Subject<'_>, log: &Log) -> Option<String> {
     let is_unnamed = |splat: &&Splat| {
-        let at_its_time = splat.phase == Phase::During || first_failure::fails_at_boot(subject, splat);
+        let at_its_time =
+            splat.phase == Phase::During || first_failure::fails_at_boot(subject, splat);
         !at_its_time || !subject.fails_with().contains(&splat.class)
     };
     let splat = unexpected_splats(subject, log).find(is_unnamed)?;
@@ -280,8 +277,7 @@ fn when(splat: &Splat) -> String {
 }
 
 fn started(evidence: &Evidence<'_>, boot: usize) -> bool {
-    boot
-        .checked_sub(1)
+    boot.checked_sub(1)
         .and_then(|index| evidence.boots.get(index))
         .is_some_and(|boot| boot.started)
 }

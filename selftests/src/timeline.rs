@@ -3,11 +3,11 @@
 //! failed checks, results, splats and the end. No times, no addresses, no numbers
 //! of lines or tasks. Made to be compared with a snapshot, and decides nothing.
 
-use crate::evidence::{Ending, Evidence, ExitKind, BootEvidence};
+use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::klog::{Log, Phase, Splat};
 use crate::ktap::{Report, TestStatus};
-use crate::status::{Subject, failed_check};
 use crate::scenario::ExpectedSplat;
+use crate::status::{Subject, failed_check};
 
 /// Returns the timeline of a run, one event a line. `log` is the parsed
 /// `evidence.serial`.

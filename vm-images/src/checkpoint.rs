@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use testbed_host::files::read_plain;
 
 use devices::Devices;
-pub use store::{NoCheckpoint, Checkpoints};
+pub use store::{Checkpoints, NoCheckpoint};
 
 const MEMORY: &str = "memory";
 const STATE: &str = "state";

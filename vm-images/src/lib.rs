@@ -7,6 +7,7 @@
 //! pass or fail: it tells what happened.
 
 pub mod accel;
+pub mod checkpoint;
 pub mod deadlines;
 mod ecam;
 pub mod guest;
@@ -18,7 +19,6 @@ pub mod qemu;
 mod qmp;
 mod qtest;
 mod slot_power;
-pub mod checkpoint;
 pub mod transcript;
 pub mod vm;
 

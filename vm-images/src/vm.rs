@@ -4,9 +4,9 @@
 //! what was seen up to then in any case.
 
 mod batch;
+mod channel_log;
 mod clock;
 mod ending;
-mod channel_log;
 mod recipe;
 mod registers;
 mod requests;
@@ -23,16 +23,16 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::files::read_plain;
 use testbed_protocol::{
-    Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, BOOT_PARAMETER, ToGuest,
+    BOOT_PARAMETER, Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, ToGuest,
 };
 
 use crate::accel::Accelerator;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::devices::Devices;
 use crate::deadlines::Deadlines;
 use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring};
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::devices::Devices;
-use crate::transcript::{End, Phase, BootMode, Transcript, millis};
+use crate::transcript::{BootMode, End, Phase, Transcript, millis};
 pub use batch::{Sharer, run_shared};
 use run::Run;
 use session::Session;
@@ -134,8 +134,7 @@ impl VmRun {
 
     /// Returns whether there is such a boot, with the kernel of the boot before.
     fn stays_with_kernel(&self, number: u32) -> bool {
-        self.boot(number)
-            .is_some_and(|boot| boot.kernel.is_none())
+        self.boot(number).is_some_and(|boot| boot.kernel.is_none())
     }
 }
 
@@ -274,7 +273,9 @@ pub(crate) fn try_out(
     observer: &dyn Observer,
 ) -> Result<(), End> {
     let activity = Activity::start(observer, format!("try out {}", spec.name), None);
-    Run::new(spec, cancel, activity).restore(checkpoint).map(drop)
+    Run::new(spec, cancel, activity)
+        .restore(checkpoint)
+        .map(drop)
 }
 
 /// Boots a machine up to where its guest waits to be told to begin, and saves it:

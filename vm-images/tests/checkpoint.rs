@@ -10,9 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use camino::Utf8PathBuf;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
-use vm_images::checkpoint::{NoCheckpoint, Checkpoint, Checkpoints};
-use vm_images::transcript::{End, BootMode, Transcript};
-use vm_images::vm::{VmRun, Sharer, VmSpec, run, run_shared};
+use vm_images::checkpoint::{Checkpoint, Checkpoints, NoCheckpoint};
+use vm_images::transcript::{BootMode, End, Transcript};
+use vm_images::vm::{Sharer, VmRun, VmSpec, run, run_shared};
 
 use environment::{Environment, exited};
 
@@ -47,7 +47,11 @@ fn guests_of_one_checkpoint_have_lives_of_their_own() {
     let mut lives = Vec::new();
     for _ in 0..3 {
         let before = now_ms();
-        let transcript = run_from(&environment, checkpoint.clone(), &environment.job(&[&["self"]]));
+        let transcript = run_from(
+            &environment,
+            checkpoint.clone(),
+            &environment.job(&[&["self"]]),
+        );
         let after = now_ms();
         assert_eq!(transcript.end, End::PoweredOff);
         assert_eq!(transcript.start, BootMode::Restore);
@@ -158,15 +162,27 @@ fn a_guest_boots_when_its_checkpoint_cannot_be_gone_on_from() {
             "memory" => std::fs::write(checkpoint.memory(), content).unwrap(),
             _ => std::fs::remove_file(checkpoint.console()).unwrap(),
         }
-        let transcript = run_from(&environment, checkpoint.clone(), &environment.job(&[&["exit", "0"]]));
+        let transcript = run_from(
+            &environment,
+            checkpoint.clone(),
+            &environment.job(&[&["exit", "0"]]),
+        );
         assert_eq!(transcript.end, End::PoweredOff, "{part}");
         let BootMode::ColdInstead { trouble } = transcript.start else {
             panic!("went on from a checkpoint without {part}");
         };
         assert!(!trouble.is_empty());
-        assert_eq!(environment.serial().matches("Linux version").count(), 1, "{part}");
+        assert_eq!(
+            environment.serial().matches("Linux version").count(),
+            1,
+            "{part}"
+        );
         // Who asks for it again gets a new one.
-        let again = run_from(&environment, get(&environment), &environment.job(&[&["exit", "0"]]));
+        let again = run_from(
+            &environment,
+            get(&environment),
+            &environment.job(&[&["exit", "0"]]),
+        );
         assert_eq!(again.start, BootMode::Restore, "{part}");
     }
 }
@@ -176,7 +192,10 @@ fn a_kernel_that_does_not_boot_has_no_checkpoint() {
     let Some(mut environment) = Environment::new("no boot") else {
         return;
     };
-    environment.spec.cmdline.push_str(" rdinit=/none init=/none");
+    environment
+        .spec
+        .cmdline
+        .push_str(" rdinit=/none init=/none");
     let made = checkpoints(&environment).get(&environment.spec, &Cancel::new(), &Silent);
     assert!(matches!(made, Err(NoCheckpoint::NotBooted(_))), "{made:?}");
     let dirs = std::fs::read_dir(environment.dir.path().join("checkpoints")).unwrap();

@@ -17,7 +17,7 @@ use vm_images::deadlines::Deadlines;
 use vm_images::machine::Machine;
 use vm_images::qemu::{Qemu, Version};
 use vm_images::transcript::{End, Phase, Transcript};
-use vm_images::vm::{VmRun, BootRun, VmSpec, run};
+use vm_images::vm::{BootRun, VmRun, VmSpec, run};
 
 /// Returns the stand-in, built once.
 fn fake_qemu() -> &'static Utf8Path {
@@ -79,7 +79,8 @@ impl Fault {
 
     /// Returns the answers that the guest got.
     fn answers(&self) -> Vec<String> {
-        let channel_log = std::fs::read_to_string(self.spec.artifacts.join("channel.jsonl")).unwrap();
+        let channel_log =
+            std::fs::read_to_string(self.spec.artifacts.join("channel.jsonl")).unwrap();
         let mark = "\"type\":\"answer\",\"text\":\"";
         let lines = channel_log.lines().filter_map(|line| line.split_once(mark));
         lines

@@ -14,11 +14,11 @@ mod environment;
 use camino::{Utf8Path, Utf8PathBuf};
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
+use vm_images::checkpoint::Checkpoints;
 use vm_images::guest;
 use vm_images::initramfs::Initramfs;
-use vm_images::checkpoint::Checkpoints;
 use vm_images::transcript::{End, Phase, Transcript};
-use vm_images::vm::{VmRun, NextKernel, VmSpec, run};
+use vm_images::vm::{NextKernel, VmRun, VmSpec, run};
 
 use environment::{Environment, exited};
 
@@ -27,7 +27,9 @@ fn other_kernel(environment: &Environment) -> NextKernel {
     let image = std::env::var("TESTBED_TEST_OTHER_KERNEL");
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let init = guest::build(root, &Cancel::new(), &Silent).unwrap();
-    let initramfs = Utf8Path::from_path(environment.dir.path()).unwrap().join("other");
+    let initramfs = Utf8Path::from_path(environment.dir.path())
+        .unwrap()
+        .join("other");
     let archive = Initramfs::for_guest(&init).unwrap();
     archive.write_to(&initramfs).unwrap();
     NextKernel {
@@ -91,7 +93,9 @@ fn a_guest_of_a_checkpoint_goes_over_to_another_kernel() {
     };
     let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
     let checkpoints = Checkpoints::at(&dir).unwrap();
-    let checkpoint = checkpoints.get(&environment.spec, &Cancel::new(), &Silent).unwrap();
+    let checkpoint = checkpoints
+        .get(&environment.spec, &Cancel::new(), &Silent)
+        .unwrap();
     let spec = VmSpec {
         checkpoint: Some(checkpoint),
         ..environment.spec.clone()
@@ -126,7 +130,12 @@ fn a_kexec_that_nobody_ordered_is_a_guest_that_is_gone() {
     let Some(environment) = Environment::new("unasked kexec") else {
         return;
     };
-    let transcript = run(&environment.spec, &environment.job(&[&["kexec"]]), &Cancel::new(), &Silent);
+    let transcript = run(
+        &environment.spec,
+        &environment.job(&[&["kexec"]]),
+        &Cancel::new(),
+        &Silent,
+    );
     assert_eq!(
         transcript.end,
         End::GuestGone {

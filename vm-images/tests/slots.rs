@@ -9,8 +9,8 @@ mod environment;
 use camino::Utf8PathBuf;
 use testbed_host::cancel::Cancel;
 use testbed_host::events::Silent;
-use vm_images::checkpoint::{NoCheckpoint, Checkpoints};
-use vm_images::transcript::{End, BootMode, Transcript};
+use vm_images::checkpoint::{Checkpoints, NoCheckpoint};
+use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{VmRun, VmSpec, run};
 
 use environment::{Environment, exited};
@@ -49,7 +49,10 @@ fn every_address_is_the_one_that_the_machine_tells() {
         let Some(environment) = Environment::on(name, "addresses") else {
             return;
         };
-        let said = outputs(&environment, &environment.job(&[&["devices"], &["devices"]]));
+        let said = outputs(
+            &environment,
+            &environment.job(&[&["devices"], &["devices"]]),
+        );
         let machine = &environment.spec.machine;
         let devices = machine.slots.iter().map(|slot| &slot.name);
         let mut expected: Vec<String> = devices
@@ -140,7 +143,10 @@ fn a_device_that_is_pulled_out_is_gone_at_once_and_comes_back() {
         );
         assert!(!said[0].contains("never"), "{machine}");
         // What the guest says of a device that nobody announced to go.
-        assert!(environment.serial().contains("Card not present"), "{machine}");
+        assert!(
+            environment.serial().contains("Card not present"),
+            "{machine}"
+        );
     }
 }
 
@@ -176,7 +182,9 @@ fn a_guest_that_goes_on_from_a_checkpoint_has_slots_that_work() {
         };
         let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
         let checkpoints = Checkpoints::at(&dir).unwrap();
-        let checkpoint = checkpoints.get(&environment.spec, &Cancel::new(), &Silent).unwrap();
+        let checkpoint = checkpoints
+            .get(&environment.spec, &Cancel::new(), &Silent)
+            .unwrap();
         let spec = VmSpec {
             checkpoint: Some(checkpoint),
             ..environment.spec.clone()
@@ -253,7 +261,10 @@ fn virtual_functions_come_and_go() {
     }
     assert!(said[0].contains(&format!("{there} after")), "{said:?}");
     if environment.spec.qemu.version.major >= 10 {
-        println!("skipped: QEMU {} dies of the rest", environment.spec.qemu.version);
+        println!(
+            "skipped: QEMU {} dies of the rest",
+            environment.spec.qemu.version
+        );
         return;
     }
     for verb in ["surprise", "unplug"] {

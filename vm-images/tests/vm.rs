@@ -216,7 +216,12 @@ fn a_panic_is_a_guest_that_went_away() {
     let Some(environment) = Environment::new("panic") else {
         return;
     };
-    let transcript = run(&environment.spec, &environment.job(&[&["crash"]]), &Cancel::new(), &Silent);
+    let transcript = run(
+        &environment.spec,
+        &environment.job(&[&["crash"]]),
+        &Cancel::new(),
+        &Silent,
+    );
     assert_eq!(
         transcript.end,
         End::GuestGone {
@@ -233,7 +238,12 @@ fn output_is_cut_and_said_to_be() {
     let Some(environment) = Environment::new("flood") else {
         return;
     };
-    let transcript = run(&environment.spec, &environment.job(&[&["flood"]]), &Cancel::new(), &Silent);
+    let transcript = run(
+        &environment.spec,
+        &environment.job(&[&["flood"]]),
+        &Cancel::new(),
+        &Silent,
+    );
     assert_eq!(transcript.end, End::PoweredOff);
     assert!(transcript.boots[0].output_cut);
     assert_eq!(transcript.boots[0].output.len(), 4 * 1024 * 1024);
@@ -336,7 +346,12 @@ fn a_wish_to_stop_ends_the_run() {
     };
     let cancel = Cancel::new();
     let observer = When(|| cancel.cancel());
-    let transcript = run(&environment.spec, &environment.job(&[&["sleep"]]), &cancel, &observer);
+    let transcript = run(
+        &environment.spec,
+        &environment.job(&[&["sleep"]]),
+        &cancel,
+        &observer,
+    );
     assert_eq!(transcript.end, End::Cancelled);
 }
 
@@ -346,7 +361,12 @@ fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
         return;
     };
     environment.spec.kernel = environment.spec.kernel.with_file_name("no such kernel");
-    let transcript = run(&environment.spec, &VmRun::default(), &Cancel::new(), &Silent);
+    let transcript = run(
+        &environment.spec,
+        &VmRun::default(),
+        &Cancel::new(),
+        &Silent,
+    );
     assert!(
         matches!(&transcript.end, End::QemuDied { stderr_tail, .. } if stderr_tail.contains("no such kernel")),
         "{:?}",
@@ -361,7 +381,10 @@ fn the_probe_finds_an_accelerator_and_remembers_it() {
     };
     let cache = Utf8PathBuf::try_from(environment.dir.path().join("cache")).unwrap();
     let probe = Probe {
-        memory_mib: environment.spec.memory_mib.unwrap_or(environment.spec.machine.memory_mib),
+        memory_mib: environment
+            .spec
+            .memory_mib
+            .unwrap_or(environment.spec.machine.memory_mib),
         cmdline: &environment.spec.cmdline,
         slowness: 1,
         qemu: &environment.spec.qemu,

@@ -10,11 +10,11 @@ mod test;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
-use self::notes::{B4_NOTES, BENCH_NOTES, INJECT_NOTES, EXIT_CODES, WATCH_NOTES};
+use self::notes::{B4_NOTES, BENCH_NOTES, EXIT_CODES, INJECT_NOTES, WATCH_NOTES};
 
 pub(crate) use self::bench::{BenchArgs, BenchFormat};
 pub(crate) use self::show::{Format, ShowArgs};
-pub(crate) use self::source::{DEFAULT_MACHINE, DEFAULT_SERIES, ConfigArgs, SourceArgs};
+pub(crate) use self::source::{ConfigArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
 pub(crate) use self::test::{Snapshots, TestArgs};
 
 /// Patch-series testbed and kselftest generator for Linux.

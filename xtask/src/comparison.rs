@@ -3,9 +3,9 @@
 //! pure function of two results. Knows nothing of why: a run of another tree or series is
 //! compared all the same, and that is said first.
 
-mod pass_rate;
 mod groups;
 mod pace;
+mod pass_rate;
 mod proof;
 mod splats;
 

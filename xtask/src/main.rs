@@ -4,6 +4,7 @@
 //! `main` only reads the arguments, hands over to a command and turns what it
 //! says into an exit code. Commands decide and do; renderers print.
 
+mod checkouts;
 mod cli;
 mod commands;
 mod comparison;
@@ -18,7 +19,6 @@ mod result;
 mod run_folder;
 mod session;
 mod snapshot;
-mod checkouts;
 
 use clap::Parser;
 

@@ -60,7 +60,12 @@ impl JobPlan {
     /// Returns what of the job's names would lead out of its folder's place.
     fn stray(&self) -> Option<String> {
         let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.test));
-        let parts = [&self.config, &self.checkout, &target.replace('/', "~"), test];
+        let parts = [
+            &self.config,
+            &self.checkout,
+            &target.replace('/', "~"),
+            test,
+        ];
         let stray = parts.into_iter().find(|part| !is_plain_name(part));
         stray.map(str::to_owned)
     }
@@ -308,7 +313,10 @@ pub(crate) mod tests {
         let again = ["--tree", "K", "; touch /tmp/x"]
             .map(str::to_owned)
             .to_vec();
-        let plan = Plan::new(PlanRequest { again, ..plan_request() });
+        let plan = Plan::new(PlanRequest {
+            again,
+            ..plan_request()
+        });
         assert_eq!(plan.options(), " --tree K '; touch /tmp/x'");
         assert_eq!(super::tests::plan().options(), "");
     }

@@ -5,7 +5,6 @@ mod again;
 pub(crate) mod b4;
 pub(crate) mod bench;
 pub(crate) mod comparison;
-mod self_checks;
 mod escape;
 mod github;
 pub(crate) mod html;
@@ -18,6 +17,7 @@ pub(crate) mod progress;
 mod rate;
 pub(crate) mod report;
 mod rows;
+mod self_checks;
 pub(crate) mod table;
 pub(crate) mod watch;
 mod wrap;
@@ -152,7 +152,7 @@ pub(crate) mod tests {
         let mut changed = job("recorded", "series", "pass", "pass");
         changed.snapshot_difference = Some("-a\n+b".to_owned());
         let mut broken = job("broken", "base", "error", "pass");
-        broken.start = String::new();
+        broken.boot_mode = String::new();
         let mut due = job("held-object", "base", "crash", "fail");
         due.splats = vec!["KASAN: use-after-free in ltd_get".to_owned()];
         run(vec![

@@ -4,11 +4,11 @@
 //! A contract: fields may be added, none renamed. The schema is checked in
 //! beside this room's `Cargo.toml`.
 
-mod self_check;
 mod mutant;
 mod patch;
-mod rate;
 mod provenance;
+mod rate;
+mod self_check;
 
 use std::collections::BTreeSet;
 
@@ -20,11 +20,11 @@ use crate::plan::{self, JobPlan};
 
 pub(crate) use selftests::status::Cause;
 
-pub(crate) use self_check::{SelfCheckResult, Detection};
-pub(crate) use mutant::{MutantStatus, MutantResult, Tally};
-pub(crate) use patch::{PatchResult, CheckoutResult, StatusChange};
+pub(crate) use mutant::{MutantResult, MutantStatus, Tally};
+pub(crate) use patch::{CheckoutResult, PatchResult, StatusChange};
+pub(crate) use provenance::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
 pub(crate) use rate::RateResult;
-pub(crate) use provenance::{KernelFacts, PatchFacts, SeriesFacts, Provenance};
+pub(crate) use self_check::{Detection, SelfCheckResult};
 
 /// The version of this format.
 pub(crate) const SCHEMA: u32 = 2;
@@ -261,7 +261,9 @@ impl RunResult {
     /// Returns what the command exits with. Where a self_check is blind, what passed may
     /// not have; where a mutant lives, what failed may not have been looked for.
     pub(crate) fn exit(&self) -> Exit {
-        let was_run = |one: &MutantResult| !matches!(one.status, MutantStatus::SameCode | MutantStatus::Unviable);
+        let was_run = |one: &MutantResult| {
+            !matches!(one.status, MutantStatus::SameCode | MutantStatus::Unviable)
+        };
         let none_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
         let is_unproven = |one: &MutantResult| one.status == MutantStatus::Inconclusive;
         let is_finding = none_was_run
@@ -330,7 +332,12 @@ pub(crate) mod tests {
     pub(crate) use super::mutant::tests::{mutant, one_of_each};
     pub(crate) use super::provenance::tests::provenance;
 
-    pub(crate) fn job(scenario: &str, checkout: &str, status: &str, expectation: &str) -> JobResult {
+    pub(crate) fn job(
+        scenario: &str,
+        checkout: &str,
+        status: &str,
+        expectation: &str,
+    ) -> JobResult {
         let good = status == expectation
             || (expectation == "fail" && status == "crash")
             || (scenario.contains(':') && status == "skip");
@@ -418,11 +425,26 @@ pub(crate) mod tests {
             result.with_mutants(mutants.collect()).exit()
         };
         assert_eq!(of(&[]), Exit::Ok);
-        assert_eq!(of(&[MutantStatus::Caught, MutantStatus::SameCode]), Exit::Ok);
-        assert_eq!(of(&[MutantStatus::Caught, MutantStatus::Missed]), Exit::Finding);
-        assert_eq!(of(&[MutantStatus::SameCode, MutantStatus::Unviable]), Exit::Finding);
-        assert_eq!(of(&[MutantStatus::Missed, MutantStatus::Inconclusive]), Exit::Finding);
-        assert_eq!(of(&[MutantStatus::Caught, MutantStatus::Inconclusive]), Exit::Infrastructure);
+        assert_eq!(
+            of(&[MutantStatus::Caught, MutantStatus::SameCode]),
+            Exit::Ok
+        );
+        assert_eq!(
+            of(&[MutantStatus::Caught, MutantStatus::Missed]),
+            Exit::Finding
+        );
+        assert_eq!(
+            of(&[MutantStatus::SameCode, MutantStatus::Unviable]),
+            Exit::Finding
+        );
+        assert_eq!(
+            of(&[MutantStatus::Missed, MutantStatus::Inconclusive]),
+            Exit::Finding
+        );
+        assert_eq!(
+            of(&[MutantStatus::Caught, MutantStatus::Inconclusive]),
+            Exit::Infrastructure
+        );
     }
 
     #[test]
@@ -447,7 +469,11 @@ pub(crate) mod tests {
             fails_without_series[2],
             ("broken".to_owned(), false, vec!["series".to_owned()])
         );
-        assert_eq!(fails_without_series.len(), 3, "tests of the tree's own have none");
+        assert_eq!(
+            fails_without_series.len(),
+            3,
+            "tests of the tree's own have none"
+        );
     }
 
     #[test]

@@ -203,11 +203,7 @@ fn a_name_that_kcidb_would_refuse() {
 #[test]
 fn a_plan_touches_nothing() {
     let words = ["live-update-kexec", "sysfs-remove-while-preserved"];
-    let words = [
-        &["test", "--dry-run", "--config", "fast,kasan"],
-        &words[..],
-    ]
-    .concat();
+    let words = [&["test", "--dry-run", "--config", "fast,kasan"], &words[..]].concat();
     insta::assert_snapshot!(said(&words), @r#"
     exit code 0
     -- stdout

@@ -163,7 +163,10 @@ fn words_that_no_save_can_mend_end_it() {
             "there is no kernel tree at `no-such`",
         ),
         (&["--out", "runs"], "`watch` does not take `--out runs`"),
-        (&["--no-self-check"], "`watch` does not take `--no-self-check`"),
+        (
+            &["--no-self-check"],
+            "`watch` does not take `--no-self-check`",
+        ),
     ] {
         let mut watch = Watch::start(place.path(), words);
         watch.until(said);

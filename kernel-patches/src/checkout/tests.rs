@@ -210,7 +210,17 @@ fn a_patch_of_modes_alone_is_there_when_the_modes_are() {
     let one = series("s", &[modes]);
     let got = checkouts(&fixture.tree(), &[], &one, &[], &Cancel::new()).unwrap();
     assert_eq!((got.notes.len(), text(&got.base)), (0, None));
-    let mode = |checkout: &Checkout| Some(checkout.overlay.files().values().next()?.as_ref()?.executable);
+    let mode = |checkout: &Checkout| {
+        Some(
+            checkout
+                .overlay
+                .files()
+                .values()
+                .next()?
+                .as_ref()?
+                .executable,
+        )
+    };
     assert_eq!(mode(&got.series), Some(true));
     let file = fixture.dir.path().join("f");
     fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -13,16 +13,16 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::process::{ProcessError, Tool};
 
+use super::compiler_wrappers::CompilerWrappers;
 use super::headers::Headers;
 use super::image;
-use super::compiler_wrappers::CompilerWrappers;
 use super::in_progress::InProgress;
 use super::{FACTS, Facts, Modules};
-use crate::problems::caused_by_host;
+use crate::checkout::Checkout;
+use crate::config::Config;
 use crate::content::ContentId;
 use crate::error::Error;
-use crate::config::Config;
-use crate::checkout::Checkout;
+use crate::problems::caused_by_host;
 use crate::tree::Tree;
 use crate::worktree::WorkTree;
 
@@ -143,7 +143,10 @@ impl Maker<'_> {
     }
 
     pub(super) fn what(&self) -> String {
-        format!("`{}` ({})", self.order.checkout.name, self.order.config.name)
+        format!(
+            "`{}` ({})",
+            self.order.checkout.name, self.order.config.name
+        )
     }
 
     /// Makes `.config`, unless the one there came from the same question.

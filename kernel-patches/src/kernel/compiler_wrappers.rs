@@ -112,7 +112,9 @@ mod tests {
     #[test]
     fn the_compiler_is_shadowed_only_while_there_is_a_ccache() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Utf8Path::from_path(dir.path()).unwrap().join("compiler_wrappers");
+        let folder = Utf8Path::from_path(dir.path())
+            .unwrap()
+            .join("compiler_wrappers");
         let gcc = folder.join("gcc");
         lay(&folder, Some(Utf8Path::new("/one/ccache"))).unwrap();
         lay(&folder, Some(Utf8Path::new("/other/ccache"))).unwrap();
@@ -144,7 +146,10 @@ mod tests {
             let make = Tool::new("make")
                 .args(["-B", "-C", folder.as_str()])
                 .env_clear();
-            compiler_wrappers.before(make, &path).run(&Cancel::new()).unwrap();
+            compiler_wrappers
+                .before(make, &path)
+                .run(&Cancel::new())
+                .unwrap();
             fs::read(folder.join("it.o")).unwrap()
         };
         let (one, other) = (build("the one kernel"), build("another kernel"));

@@ -12,8 +12,8 @@ use testbed_host::process::{ProcessError, Tool};
 
 use super::Request;
 use super::source::{self, SELFTESTS};
-use crate::problems::caused_by_host;
 use crate::error::Error;
+use crate::problems::caused_by_host;
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
 const LIST_LIMIT: Duration = Duration::from_secs(60);

@@ -13,8 +13,8 @@ use super::build::{Built, Part};
 use super::source::SELFTESTS;
 use super::wanted::is_file_name;
 use super::{Facts, Form, Test, program};
-use crate::problems::without_temporaries;
 use crate::error::Error;
+use crate::problems::without_temporaries;
 
 /// Limits of what goes to guests.
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;

@@ -12,12 +12,12 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use testbed_host::files::read_plain;
 
+use crate::checkout::Checkout;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::index;
 use crate::overlay::Overlay;
 use crate::scratch::write_below;
-use crate::checkout::Checkout;
 use crate::tree::Tree;
 
 /// Where the tree keeps its selftests.
@@ -64,7 +64,8 @@ fn overlay_of(checkout: &Checkout) -> Overlay {
 
 /// Returns a name for the source that selftests of this checkout are built from.
 pub(super) fn content(tree: &Tree, checkout: &Checkout) -> String {
-    let mut id = ContentId::new("selftest source").part(overlay_of(checkout).content_id().as_bytes());
+    let mut id =
+        ContentId::new("selftest source").part(overlay_of(checkout).content_id().as_bytes());
     match tree.index() {
         None => id = id.part(tree.id().as_bytes()),
         Some(index) => {

@@ -9,8 +9,8 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::source::{SELFTESTS, is_behind_a_link};
-use crate::error::Error;
 use crate::checkout::Checkout;
+use crate::error::Error;
 use crate::tree::Tree;
 
 /// TARGETs lie at most so many folders deep.
@@ -102,7 +102,11 @@ pub fn no_such_target(tree: &Tree, checkouts: &[&Checkout], target: &str) -> Err
                 .filter_map(|path| target_of(path)),
         );
     }
-    names.retain(|name| checkouts.iter().any(|checkout| has_target(tree, checkout, name)));
+    names.retain(|name| {
+        checkouts
+            .iter()
+            .any(|checkout| has_target(tree, checkout, name))
+    });
     let hint = if names.is_empty() {
         "give a tree that has `tools/testing/selftests`".to_owned()
     } else {

@@ -11,12 +11,12 @@ use serde::Deserialize;
 use testbed_host::cancel::Cancel;
 
 use super::{Mutant, content, diff, origin};
+use crate::checkout::Checkout;
 use crate::error::Error;
 use crate::mail::{self, Patch};
 use crate::overlay::{FileState, Overlay};
 use crate::scratch::{Direction, Scratch};
 use crate::series::Series;
-use crate::checkout::Checkout;
 use crate::tree::Tree;
 use crate::yaml;
 
@@ -250,7 +250,9 @@ mod tests {
         assert_eq!(mutants.len(), 1);
         assert_eq!((mutants[0].name.as_str(), mutants[0].line), ("slip", 1));
         assert!(mutants[0].diff.contains("-b\n+c\n"), "{}", mutants[0].diff);
-        let error = notebook.mutants(&tree, &checkouts.base, &cancel).unwrap_err();
+        let error = notebook
+            .mutants(&tree, &checkouts.base, &cancel)
+            .unwrap_err();
         assert!(
             error.to_string().contains("`slip` does not apply"),
             "{error}"

@@ -228,9 +228,7 @@ impl SelfCheck {
             log,
         } = fault_result;
         let instead = |why: &str| {
-            let Judgement {
-                status, reason, ..
-            } = judgement;
+            let Judgement { status, reason, .. } = judgement;
             Err(format!("{why}; the guest came to `{status}`: {reason}"))
         };
         let Some(injected) = self.injected_at(log) else {

@@ -12,7 +12,7 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
     ("lu_driver.h", include_str!("headers/lu_driver.h")),
     ("lu_fault.h", include_str!("headers/lu_fault.h")),
     ("lu_file.h", include_str!("headers/lu_file.h")),
-    ("lu_hold.h", include_str!("headers/lu_hold.h")),
+    ("lu_sync.h", include_str!("headers/lu_sync.h")),
     ("lu_kexec.h", include_str!("headers/lu_kexec.h")),
     ("lu_leak.h", include_str!("headers/lu_leak.h")),
     ("lu_log.h", include_str!("headers/lu_log.h")),

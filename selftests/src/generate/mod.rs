@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use headers::HEADERS;
 
-use crate::scenario::{Action, ScenarioFile, Scenario};
+use crate::scenario::{Action, Scenario, ScenarioFile};
 
 pub(crate) use expect::INTERLEAVING;
 
@@ -214,7 +214,9 @@ fn harness_timeout_secs(scenario_file: &ScenarioFile) -> u64 {
 
 /// The longest program's time, where it is more than kselftest gives anyway.
 fn settings(scenario_files: &[ScenarioFile]) -> Option<String> {
-    let tests = |scenario_file: &ScenarioFile| scenario_file.variants.len() * scenario_file.first().boots.len();
+    let tests = |scenario_file: &ScenarioFile| {
+        scenario_file.variants.len() * scenario_file.first().boots.len()
+    };
     let longest = scenario_files
         .iter()
         .map(|scenario_file| harness_timeout_secs(scenario_file) * tests(scenario_file) as u64)

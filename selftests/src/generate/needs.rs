@@ -2,7 +2,7 @@
 //! What a scenario's test cannot do without, and is skipped for where it lacks.
 
 use super::c::{Node, line};
-use crate::scenario::{Action, Flb, KernelPath, Removal, Scenario, Boot};
+use crate::scenario::{Action, Boot, Flb, KernelPath, Removal, Scenario};
 
 /// Things that a test may need, by the names of the helpers' fields.
 const THINGS: [&str; 13] = [

@@ -7,7 +7,7 @@ use super::call::{LU, RET, call, function, functions, made, own, target};
 use super::expect::{
     INTERLEAVING, check, check_true, counts, message, no_leaks, result, returned, value,
 };
-use crate::scenario::{Action, Returns, Boot, Step};
+use crate::scenario::{Action, Boot, Returns, Step};
 
 /// What a step comes to in C.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

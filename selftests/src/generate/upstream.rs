@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{FOLDER, files};
-use crate::scenario::{ScenarioFile, NextKernel};
+use crate::scenario::{NextKernel, ScenarioFile};
 
 /// Columns that a commit's message is filled to.
 const MESSAGE_COLUMNS: usize = 72;
@@ -15,7 +15,11 @@ const MESSAGE_COLUMNS: usize = 72;
 /// one checkout's kernel to another's are none of a tree's own.
 #[must_use]
 pub fn files_for_tree(scenario_files: &[ScenarioFile]) -> BTreeMap<String, String> {
-    let fit: Vec<ScenarioFile> = scenario_files.iter().filter(|one| fits(one)).cloned().collect();
+    let fit: Vec<ScenarioFile> = scenario_files
+        .iter()
+        .filter(|one| fits(one))
+        .cloned()
+        .collect();
     let files = files(&fit).into_iter();
     files
         .map(|(name, text)| (name, without_origin(&text)))

@@ -3,7 +3,7 @@
 //! condition that a branch of the generated test is taken under.
 
 use super::c::{Head, Node, string};
-use crate::scenario::{ScenarioFile, Scenario};
+use crate::scenario::{Scenario, ScenarioFile};
 
 /// Returns what each variant has, with the variants that have the same together: a
 /// place in the result a thing, in the order of the variants.
@@ -21,7 +21,11 @@ pub(super) fn grouped<T: PartialEq>(each: Vec<Option<T>>) -> Vec<(T, Vec<usize>)
 
 /// Returns the nodes as they are if they are for all variants, else in a branch that
 /// is taken for those alone.
-pub(super) fn only_for(scenario_file: &ScenarioFile, members: &[usize], nodes: Vec<Node>) -> Vec<Node> {
+pub(super) fn only_for(
+    scenario_file: &ScenarioFile,
+    members: &[usize],
+    nodes: Vec<Node>,
+) -> Vec<Node> {
     if nodes.is_empty() || members.len() == scenario_file.variants.len() {
         return nodes;
     }

@@ -14,9 +14,9 @@ use objects::Kind;
 
 use super::machines::{DEFAULT, Machines};
 use super::parameters::Values;
-use super::raw::{RawScenario, RawBoot, RawValues};
+use super::raw::{RawBoot, RawScenario, RawValues};
 use super::reference::about;
-use super::{Device, NextKernel, Scenario, Boot};
+use super::{Boot, Device, NextKernel, Scenario};
 use crate::input::{InputError, Place, closest};
 use crate::yaml::At;
 

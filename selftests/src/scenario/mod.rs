@@ -6,12 +6,12 @@
 mod action;
 mod catalogue;
 mod check;
-mod scenario_file;
 mod machines;
 mod names;
 mod parameters;
 mod raw;
 mod reference;
+mod scenario_file;
 
 use std::fmt;
 
@@ -19,12 +19,12 @@ use crate::input::Place;
 use crate::klog::SplatClass;
 
 pub use action::{
-    Access, Action, Answer, DeviceState, Flb, SyncPoint, KernelPath, Removal, Seal, UserAct,
+    Access, Action, Answer, DeviceState, Flb, KernelPath, Removal, Seal, SyncPoint, UserAct,
 };
 pub use catalogue::catalogue;
-pub use scenario_file::{ScenarioFile, LoadError, json_schema, load_all};
 pub use machines::Machines;
 pub use reference::reference;
+pub use scenario_file::{LoadError, ScenarioFile, json_schema, load_all};
 
 /// Seconds that a boot may take when the scenario does not say.
 pub const BOOT_TIMEOUT_SECS: u64 = 120;

@@ -3,9 +3,9 @@
 //! and whether it is this boot's program at all. Knows nothing of the console.
 
 use super::{Cause, Judgement, Status, Subject, cause, kselftest};
-use crate::evidence::{Ending, Evidence, ExitKind, BootEvidence};
+use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::generate::INTERLEAVING;
-use crate::ktap::{Report, TestStatus, Test};
+use crate::ktap::{Report, Test, TestStatus};
 use crate::scenario::{Action, Scenario, Step};
 
 /// The first boot of which something is wrong.
@@ -36,10 +36,7 @@ fn trouble(
     report: &Report,
 ) -> Option<Judgement> {
     if !boot.started {
-        return Some(Judgement::new(
-            Status::Error,
-            "the program was not started",
-        ));
+        return Some(Judgement::new(Status::Error, "the program was not started"));
     }
     match subject {
         Subject::Kselftest(_) => {
@@ -67,7 +64,9 @@ impl Judgement {
         }
         self.reason += &format!("; mind that {}", cause::withheld(&evidence.host_time));
         match self.cause {
-            Some(Cause::Test) if self.status == Status::Error => self.with_cause(Cause::Infrastructure),
+            Some(Cause::Test) if self.status == Status::Error => {
+                self.with_cause(Cause::Infrastructure)
+            }
             _ => self,
         }
     }
@@ -79,8 +78,7 @@ fn boot_trouble(
     boot: &BootEvidence<'_>,
     report: &Report,
 ) -> Option<Judgement> {
-    let of_test =
-        |status, what: String| Some(Judgement::new(status, what).with_cause(Cause::Test));
+    let of_test = |status, what: String| Some(Judgement::new(status, what).with_cause(Cause::Test));
     let leaves = report.leaves();
     // The innermost says most, but no level may have failed.
     if let Some(test) = leaves
@@ -116,10 +114,9 @@ fn boot_trouble(
         }
         Some(ExitKind::Code(0)) => None,
         Some(ExitKind::Code(4)) if is_skip(boot, report) => None,
-        Some(ExitKind::Code(code)) => of_test(
-            Status::Fail,
-            format!("the program exited with code {code}"),
-        ),
+        Some(ExitKind::Code(code)) => {
+            of_test(Status::Fail, format!("the program exited with code {code}"))
+        }
         Some(ExitKind::Signal(signal)) => {
             of_test(Status::Fail, format!("signal {signal} ended the program"))
         }

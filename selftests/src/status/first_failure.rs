@@ -6,10 +6,10 @@
 
 use super::Subject;
 use super::failed_check;
-use crate::evidence::{Ending, Evidence, ExitKind, BootEvidence};
+use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::klog::{Phase, Splat};
 use crate::ktap::Report;
-use crate::scenario::{Scenario, Boot};
+use crate::scenario::{Boot, Scenario};
 
 /// Returns whether a splat of a kernel that has not yet come to its boot is where the
 /// scenario has its fails_first: at the first step of that boot, which is not begun then.
@@ -161,14 +161,26 @@ mod tests {
 
     #[test]
     fn a_kernel_that_dies_dies_in_the_step_under_way() {
-        assert!(at_first_failure(&output("# step 1: rescan -> ok\n", ""), None));
+        assert!(at_first_failure(
+            &output("# step 1: rescan -> ok\n", ""),
+            None
+        ));
         assert!(!at_first_failure(&output("", ""), None));
-        assert!(!at_first_failure("", None), "nobody knows what was under way");
+        assert!(
+            !at_first_failure("", None),
+            "nobody knows what was under way"
+        );
         let done = "# step 1: rescan -> ok\n";
-        assert!(at_first_failure(&output(done, ""), Some(ExitKind::Signal(9))));
+        assert!(at_first_failure(
+            &output(done, ""),
+            Some(ExitKind::Signal(9))
+        ));
         let killed = format!("{done}# boot_1: Test terminated unexpectedly by signal 9\n");
         let result = "not ok 1 small.boot_1\n";
-        assert!(at_first_failure(&output(&killed, result), Some(ExitKind::Code(1))));
+        assert!(at_first_failure(
+            &output(&killed, result),
+            Some(ExitKind::Code(1))
+        ));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::Status;
 use super::boot::failure;
-use crate::evidence::{ExitKind, BootEvidence};
+use crate::evidence::{BootEvidence, ExitKind};
 use crate::ktap::{Report, TestStatus};
 use crate::text;
 

@@ -2,8 +2,8 @@
 //! What a run is judged by: a scenario of ours says all that must be seen, a test
 //! of the tree's own only what its exit code and its results say.
 
-use crate::kselftest::KselftestBoots;
 use crate::klog::SplatClass;
+use crate::kselftest::KselftestBoots;
 use crate::scenario::{ExpectedSplat, Scenario};
 
 /// What was run.

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::evidence::BootEvidence;
-use crate::scenario::Scenario;
 use crate::expectation::{Expected, is_expected};
+use crate::scenario::Scenario;
 
 const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
     splats: [{class: WARN, text: Destroying, count: 1}]\nstages: [{steps: [{rescan: pci}]}]\n";

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use testbed_protocol::{FromGuest, BOOT_PARAMETER};
+use testbed_protocol::{BOOT_PARAMETER, FromGuest};
 
 /// Returns the boot that the kernel's command line names, 0 when it names none.
 pub(crate) fn boot() -> u32 {

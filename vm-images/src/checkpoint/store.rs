@@ -11,7 +11,7 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Activity, Observer};
 use testbed_host::lock::FileLock;
 
-use super::{CONSOLE, DEVICES, FACTS, Facts, MEMORY, STATE, Checkpoint, key};
+use super::{CONSOLE, Checkpoint, DEVICES, FACTS, Facts, MEMORY, STATE, key};
 use crate::transcript::End;
 use crate::vm::{self, VmSpec};
 
@@ -106,7 +106,8 @@ impl Checkpoints {
         self.check_room(spec)?;
         let _activity = Activity::start(observer, format!("save {}", spec.name), None);
         self.make(spec, &dir, cancel)?;
-        let checkpoint = Checkpoint::open(&dir).ok_or_else(|| host("it changed while it was saved"))?;
+        let checkpoint =
+            Checkpoint::open(&dir).ok_or_else(|| host("it changed while it was saved"))?;
         self.try_out(spec, &checkpoint, cancel, observer)
             .inspect_err(|_| self.forget(&checkpoint))?;
         Ok(checkpoint)

@@ -14,8 +14,8 @@ use testbed_host::files::read_plain;
 use testbed_protocol::{boot_begins_marker, boot_ends_marker};
 
 use super::run::Run;
-use super::{VmRun, BootRun, VmSpec, recipe};
-use crate::transcript::{End, BootRecord, Transcript, millis};
+use super::{BootRun, VmRun, VmSpec, recipe};
+use crate::transcript::{BootRecord, End, Transcript, millis};
 
 /// Longest console of a guest in which all is well, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -7,7 +7,7 @@ use fs_err as fs;
 use testbed_host::process::quote;
 use testbed_protocol::{Message, ToGuest, encode};
 
-use super::{GuestFile, VmRun, NextKernel, VmSpec};
+use super::{GuestFile, NextKernel, VmRun, VmSpec};
 use crate::qemu::{Memory, Wiring, arguments, shell_command};
 
 /// Leaves the command by which a person starts the same machine, and what to

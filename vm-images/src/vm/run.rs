@@ -11,10 +11,10 @@ use testbed_protocol::{ENTROPY_BYTES, Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, P
 
 use super::requests::Requests;
 use super::session::Session;
-use super::{VmRun, NextKernel, BootRun, VmSpec, recipe};
-use crate::qemu::Memory;
+use super::{BootRun, NextKernel, VmRun, VmSpec, recipe};
 use crate::checkpoint::Checkpoint;
-use crate::transcript::{End, Hang, HostTime, Phase, BootRecord, BootMode, millis};
+use crate::qemu::Memory;
+use crate::transcript::{BootMode, BootRecord, End, Hang, HostTime, Phase, millis};
 
 /// Waits for the hello of a kernel that has booted.
 pub(super) fn meet(session: &mut Session) -> Result<(), End> {

@@ -22,8 +22,8 @@ use testbed_host::cancel::Cancel;
 use testbed_host::process::Child;
 use testbed_protocol::{Decoder, FromGuest, LineError};
 
-use super::clock::Clock;
 use super::channel_log::{ChannelLog, Speaker};
+use super::clock::Clock;
 use crate::qmp::Qmp;
 use crate::qtest::Qtest;
 use crate::transcript::{End, Hang, Phase};

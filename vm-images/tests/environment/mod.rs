@@ -21,7 +21,7 @@ use vm_images::deadlines::Deadlines;
 use vm_images::initramfs::Initramfs;
 use vm_images::machine::Machine;
 use vm_images::qemu::Qemu;
-use vm_images::vm::{GuestFile, VmRun, BootRun, VmSpec};
+use vm_images::vm::{BootRun, GuestFile, VmRun, VmSpec};
 use vm_images::{Exit, ExitStatus, guest};
 
 /// All that a test needs for a run, in a folder of its own.

@@ -2,15 +2,15 @@
 //! `apply`: tree and series to checkouts, and nothing more.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use kernel_patches::mutant::Mutant;
 use kernel_patches::checkout::MUTANT_PREFIX;
+use kernel_patches::mutant::Mutant;
 
+use crate::checkouts::SERIES;
 use crate::cli::ApplyArgs;
 use crate::commands::sources::SourceRequest;
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
-use crate::checkouts::SERIES;
 
 /// Applies and prints what each checkout is.
 pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
@@ -35,7 +35,9 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
             );
         }
         if let Some(out) = &args.out {
-            checkout.overlay.write_over(&folder_in(out, &checkout.name)?)?;
+            checkout
+                .overlay
+                .write_over(&folder_in(out, &checkout.name)?)?;
         }
     }
     for mutant in &sources.mutants {

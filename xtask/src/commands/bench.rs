@@ -5,10 +5,10 @@
 //! right, and then its figures are reported, or it did not, and then there are none.
 
 mod case;
-mod jobs;
 mod cost;
 mod edit;
 mod fragment;
+mod jobs;
 mod leftovers;
 pub(crate) mod load;
 mod ours;
@@ -91,7 +91,7 @@ const CASES: [Case; 10] = [
         is_cheap: true,
         unit: "s",
         claim: Claim::Takes,
-        prepare: edit::verdict,
+        prepare: edit::result,
     },
     Case {
         name: "mutant",

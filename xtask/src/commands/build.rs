@@ -2,8 +2,8 @@
 //! `build`: checkouts and configs to kernels.
 
 use camino::Utf8PathBuf;
-use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
 use kernel_patches::config::Config;
+use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
 
 use crate::cli::BuildArgs;
 use crate::commands::sources::{SourceRequest, Sources};

@@ -3,7 +3,7 @@
 
 mod account;
 mod browser;
-mod kselftest;
+mod formats;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -64,7 +64,7 @@ const STEPS: [(&str, Take); 11] = [
     ),
     (
         "formats, validated by other people's tools",
-        kselftest::validate,
+        formats::validate,
     ),
 ];
 
@@ -229,7 +229,7 @@ fn generated(ci: &Ci<'_>) -> anyhow::Result<Came> {
 }
 
 fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Came> {
-    Ok(verdict(patch_style::reports(ci.session)?))
+    Ok(verdict(patch_style::problems(ci.session)?))
 }
 
 fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {

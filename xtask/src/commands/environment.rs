@@ -7,13 +7,13 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
+use vm_images::checkpoint::Checkpoints;
 use vm_images::deadlines::Deadlines;
 use vm_images::guest;
 use vm_images::machine::{Machine, MachineError};
 use vm_images::needs::{GuestNeeds, NeedsError};
 use vm_images::probe::{Choice, Probe};
 use vm_images::qemu::Qemu;
-use vm_images::checkpoint::Checkpoints;
 use vm_images::vm::VmSpec;
 
 use crate::exit::bad_input;

@@ -6,7 +6,7 @@ mod into;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use selftests::generate::{self, Difference};
-use selftests::scenario::{self, ScenarioFile, Machines, Scenario};
+use selftests::scenario::{self, Machines, Scenario, ScenarioFile};
 use vm_images::machine;
 
 use crate::cli::GenerateArgs;
@@ -43,7 +43,10 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     }
     render::to_stdout(&format!(
         "{} scenarios of {} scenario_files generated into {folder}",
-        scenario_files.iter().map(|one| one.variants.len()).sum::<usize>(),
+        scenario_files
+            .iter()
+            .map(|one| one.variants.len())
+            .sum::<usize>(),
         scenario_files.len()
     ))?;
     Ok(Exit::Ok)
@@ -64,7 +67,9 @@ pub(crate) fn scenario_files(session: &Session) -> anyhow::Result<Vec<ScenarioFi
 /// As [`scenario_files`].
 pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
     let scenario_files = scenario_files(session)?.into_iter();
-    Ok(scenario_files.flat_map(|scenario_file| scenario_file.variants).collect())
+    Ok(scenario_files
+        .flat_map(|scenario_file| scenario_file.variants)
+        .collect())
 }
 
 /// Returns how the checked-in files differ from what would be generated.
@@ -111,7 +116,10 @@ fn say(difference: &Difference) -> String {
 }
 
 /// The files that are made as a whole, and what must be in them.
-fn beside(session: &Session, scenario_files: &[ScenarioFile]) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
+fn beside(
+    session: &Session,
+    scenario_files: &[ScenarioFile],
+) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
     let root = session.layout.root();
     let machines = Machines::load(&session.layout.machines())?;
     Ok([

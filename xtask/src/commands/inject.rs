@@ -9,9 +9,9 @@ use camino::Utf8Path;
 use selftests::fault;
 use selftests::status::Status;
 
-use self::guest::{Guest, Patience, Injected};
+use self::guest::{Guest, Injected, Patience};
 use self::kit::Kit;
-use crate::cli::{InjectArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
+use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, InjectArgs, SourceArgs};
 use crate::commands::build::{build_all, find_configs};
 use crate::commands::environment::{Environment, find_needs};
 use crate::commands::sources::SourceRequest;
@@ -89,7 +89,7 @@ fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
 
 fn source(args: &InjectArgs) -> SourceArgs {
     SourceArgs {
-        kernel: args.tree.clone(),
+        tree: args.tree.clone(),
         series: DEFAULT_SERIES.to_owned(),
         prereq: Vec::new(),
         provides: Vec::new(),

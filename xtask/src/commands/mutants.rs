@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use kernel_patches::checkout::{Checkout, MUTANT_PREFIX};
 use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook, Reason};
 use kernel_patches::overlay::Overlay;
-use kernel_patches::checkout::{MUTANT_PREFIX, Checkout};
 use kernel_patches::tree::{Tree, TreeRequest};
 use selftests::input::closest;
 use testbed_host::events::{Event, Observer};
 
+use crate::checkouts::MutantsWanted;
 use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
 use crate::session::Session;
-use crate::checkouts::MutantsWanted;
 
 /// By a mutant's name, why nobody can notice it.
 type Reasons = BTreeMap<String, Reason>;
@@ -40,7 +40,12 @@ pub(crate) fn find(
     };
     let cancel = &session.cancel;
     let mut all = notebook.mutants(tree, series, cancel)?;
-    all.extend(mutant::without_one(tree, series, &source_request.series, cancel)?);
+    all.extend(mutant::without_one(
+        tree,
+        series,
+        &source_request.series,
+        cancel,
+    )?);
     let states: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
     all.extend(mutant::automatic(tree, &states)?);
     if let Some((what, hint)) = stray(&notebook.equivalent, &all) {

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use selftests::scenario::{Scenario, Boot, Step};
+use selftests::scenario::{Boot, Scenario, Step};
 use testbed_host::cache::hex;
 use testbed_host::files::read_plain;
 
@@ -169,7 +169,10 @@ impl Workflow {
 fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     let place = |scenario: &Scenario| {
         let steps: Vec<&Step> = scenario.boots.iter().flat_map(Boot::all_steps).collect();
-        let step = steps.iter().find(|step| step.fails_without_series).or(steps.first())?;
+        let step = steps
+            .iter()
+            .find(|step| step.fails_first)
+            .or(steps.first())?;
         let place = Place {
             file: format!("selftests/scenarios/{}.yaml", scenario.scenario_file),
             line: step.place.line,

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
+use kernel_patches::checkout::{self, Checkout, Checkouts};
 use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
-use kernel_patches::checkout::{self, Checkout, Checkouts};
 use kernel_patches::tree::{Tree, TreeRequest};
 use testbed_host::events::{Event, Observer};
 
+use crate::checkouts::{self, MutantsWanted, SERIES};
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::commands::mutants;
 use crate::exit::bad_input;
 use crate::result::CheckoutResult;
 use crate::session::Session;
-use crate::checkouts::{self, MutantsWanted, SERIES};
 
 /// The prerequisites when the user names none.
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
@@ -218,10 +218,18 @@ pub(crate) struct Sources {
 impl Sources {
     /// Returns what results say of the checkouts with these names.
     pub(crate) fn results(&self, names: &[String]) -> Vec<CheckoutResult> {
-        let judged = self.checkouts.iter().filter(|one| names.contains(&one.name));
+        let judged = self
+            .checkouts
+            .iter()
+            .filter(|one| names.contains(&one.name));
         let result = |checkout: &Checkout| CheckoutResult {
             name: checkout.name.clone(),
-            patches: self.subjects.iter().take(checkout.patches).cloned().collect(),
+            patches: self
+                .subjects
+                .iter()
+                .take(checkout.patches)
+                .cloned()
+                .collect(),
             contains: checkout.contains.iter().cloned().collect(),
         };
         judged.map(result).collect()

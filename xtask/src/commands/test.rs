@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `test`: the whole chain, from arguments to the table.
 
-pub(crate) mod jobs;
-mod self_checks;
+mod context;
 mod hang;
 mod history;
-mod request;
+pub(crate) mod jobs;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
 mod loads;
 mod mutants;
 pub(crate) mod prepare;
-mod ready;
-mod running;
 mod provenance;
+mod request;
+mod running;
+mod self_checks;
 pub(crate) mod start;
 
 use jiff::Timestamp;
@@ -27,8 +27,8 @@ use crate::render;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
+pub(crate) use self::context::{RunContext, match_up};
 pub(crate) use self::request::{Request, choose_scenarios};
-pub(crate) use self::ready::{RunContext, match_up};
 pub(crate) use self::running::run_jobs;
 
 /// Runs the chain and prints the verdict.
@@ -50,22 +50,22 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     kselftest::check(&request.kselftests, &sources)?;
     let modules = request.modules(!args.no_self_check)?;
     let kernels = build_all(&sources, &request.configs, modules.as_ref(), session)?;
-    let ready = RunContext::make(kernels, &sources, &request, args, session)?;
-    let plan = &ready.plan;
+    let context = RunContext::make(kernels, &sources, &request, args, session)?;
+    let plan = &context.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
-    let jobs = match_up(&request, &ready)?;
-    let self_checks = self_checks::show(&ready, args, &folder, session)?;
-    let results = run_jobs(&jobs, plan, &ready, &folder, args, session, &|_, _| {})?;
+    let jobs = match_up(&request, &context)?;
+    let self_checks = self_checks::show(&context, args, &folder, session)?;
+    let results = run_jobs(&jobs, plan, &context, &folder, args, session, &|_, _| {})?;
     let mutation_run = MutationRun {
         request: &request,
         sources: &sources,
-        ready: &ready,
+        context: &context,
         folder: &folder,
         args,
         session,
     };
     let mutants = mutation_run.judge(&results)?;
-    let result = ready
+    let result = context
         .result(results, began, &folder)
         .with_self_checks(self_checks)
         .with_mutants(mutants);

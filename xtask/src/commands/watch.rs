@@ -6,10 +6,10 @@
 //! save while jobs run ends them, since they run on what is not there any more.
 
 mod debounce;
-mod watcher;
+mod iteration;
 mod result_cache;
 mod watched_paths;
-mod iteration;
+mod watcher;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -20,14 +20,14 @@ use testbed_host::cancel::Cancel;
 use testbed_host::events::{Event, Observer};
 
 use self::debounce::Debounce;
-use self::watcher::{Watcher, News};
 use self::result_cache::ResultCache;
+use self::watcher::{News, Watcher};
+use crate::checkouts::MutantsWanted;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
 use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
-use crate::checkouts::MutantsWanted;
 
 /// How often Ctrl-C and the end of a iteration are looked for.
 const TICK: Duration = Duration::from_millis(20);
@@ -101,7 +101,9 @@ fn turns<'scope>(
     loop {
         if session.cancel.is_cancelled() {
             // The scope waits for the iteration; its children die at once.
-            running.iter().for_each(|iteration| iteration.cancel.cancel());
+            running
+                .iter()
+                .for_each(|iteration| iteration.cancel.cancel());
             anyhow::bail!("interrupted");
         }
         if let Some(iteration) = running.take_if(|iteration| iteration.thread.is_finished()) {
@@ -113,7 +115,9 @@ fn turns<'scope>(
         }
         match next(pending.as_ref(), running.is_some(), Instant::now()) {
             Next::Wait => {}
-            Next::Abandon => running.iter().for_each(|iteration| iteration.abandon(session)),
+            Next::Abandon => running
+                .iter()
+                .for_each(|iteration| iteration.abandon(session)),
             Next::Begin => {
                 let since = pending
                     .take()
@@ -150,7 +154,9 @@ fn begin<'scope>(
     let own = session.with_cancel(cancel.clone());
     let thread = std::thread::Builder::new()
         .name("iteration".to_owned())
-        .spawn_scoped(scope, move || iteration::run(since, args, &own, result_cache))
+        .spawn_scoped(scope, move || {
+            iteration::run(since, args, &own, result_cache)
+        })
         .context("cannot start a thread")?;
     Ok(Running { cancel, thread })
 }

@@ -61,7 +61,7 @@ fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<
 fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
     let mut ways = before.0.iter().chain(&now.0).map(|job| {
         let is_alone = !job.shared && job.cached.is_none() && job.status != "error";
-        is_alone.then_some((&job.status, &job.accel, &job.start))
+        is_alone.then_some((&job.status, &job.accel, &job.boot_mode))
     });
     let first = ways.next().flatten();
     first.is_some() && ways.all(|way| way == first)

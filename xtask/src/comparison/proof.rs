@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ProofChange;
-use crate::result::{SelfCheckResult, MutantStatus, MutantResult, RunResult, Detection};
+use crate::result::{Detection, MutantResult, MutantStatus, RunResult, SelfCheckResult};
 
 /// What is said of something in the run that does not have it.
 const NOT_THERE: &str = "not there";
@@ -63,21 +63,29 @@ fn shown_on(result: &RunResult) -> BTreeSet<Kernel<'_>> {
 /// that showed theirs in both runs; [`differences`] has the others.
 pub(super) fn self_checks(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
     let of = |result: &RunResult| -> BTreeMap<_, _> {
-        let key = |one: &SelfCheckResult| (one.checkout.clone(), one.config.clone(), one.name.clone());
+        let key =
+            |one: &SelfCheckResult| (one.checkout.clone(), one.config.clone(), one.name.clone());
         let all = result.self_checks.iter();
         all.map(|one| (key(one), one.detection)).collect()
     };
     let (old, new) = (of(before), of(after));
     let asked: BTreeSet<Kernel<'_>> = &shown_on(before) & &shown_on(after);
-    let change = |(key, was, now): (&(String, String, String), Option<&Detection>, Option<&Detection>)| {
+    let change = |(key, was, now): (
+        &(String, String, String),
+        Option<&Detection>,
+        Option<&Detection>,
+    )| {
         let (checkout, config, name) = key;
-        let word = |detection: Option<&Detection>| detection.map_or(NOT_THERE, |detection| sees(*detection));
+        let word = |detection: Option<&Detection>| {
+            detection.map_or(NOT_THERE, |detection| sees(*detection))
+        };
         let is_asked = asked.contains(&(checkout.as_str(), config.as_str()));
         (is_asked && was != now).then(|| ProofChange {
             name: format!("{name} on {checkout} ({config})"),
             before: word(was).to_owned(),
             now: word(now).to_owned(),
-            worse: was == Some(&Detection::Seen) || (was.is_some() && now == Some(&Detection::Missed)),
+            worse: was == Some(&Detection::Seen)
+                || (was.is_some() && now == Some(&Detection::Missed)),
         })
     };
     worse_first(in_either(&old, &new).filter_map(change))

@@ -2,7 +2,7 @@
 use super::*;
 use crate::render::comparison::text;
 use crate::result::tests::{job, mutant};
-use crate::result::{SelfCheckResult, MutantStatus, MutantResult, Detection};
+use crate::result::{Detection, MutantResult, MutantStatus, SelfCheckResult};
 
 fn run(jobs: Vec<JobResult>) -> RunResult {
     RunResult::new("the tree".into(), "s".into(), vec!["a".into()], jobs)
@@ -21,13 +21,11 @@ fn with_splat(job: JobResult, title: &str) -> JobResult {
 }
 
 fn taking(times: &[u64]) -> Vec<JobResult> {
-    let jobs = (1..)
-        .zip(times)
-        .map(|(repetition, duration_ms)| JobResult {
-            repetition,
-            duration_ms: *duration_ms,
-            ..job("slow", "series", "pass", "pass")
-        });
+    let jobs = (1..).zip(times).map(|(repetition, duration_ms)| JobResult {
+        repetition,
+        duration_ms: *duration_ms,
+        ..job("slow", "series", "pass", "pass")
+    });
     jobs.collect()
 }
 

@@ -111,12 +111,12 @@ fn of_finding(job: &JobResult) -> B4Status {
 fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let all = result.jobs.len();
-    let good = result
-        .jobs
+    let good = result.jobs.iter().filter(|job| !job.is_finding()).count();
+    let fails_without_series = result
+        .tests
         .iter()
-        .filter(|job| !job.is_finding())
+        .filter(|one| one.fails_without_series)
         .count();
-    let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
     let mut text = format!("{good} of {all} verdicts as expected");
     if fails_without_series > 0 {
         text += &format!(", {fails_without_series} with fails_without_series");
@@ -213,7 +213,10 @@ mod tests {
         result.patches = vec![patch_of(1, "pass", "crash"), patch_of(2, "crash", "pass")];
         let report = Report::new(&result, "RUN", "");
         let said = |number| parts(&patch(&report, number));
-        assert_eq!(said(1), ("fail".to_owned(), "patch 1 changes `a`".to_owned()));
+        assert_eq!(
+            said(1),
+            ("fail".to_owned(), "patch 1 changes `a`".to_owned())
+        );
         assert_eq!(
             said(2).0,
             "warn",

@@ -3,7 +3,7 @@
 //! of BENCHMARKS.md.
 
 use crate::commands::bench::load::Load;
-use crate::commands::bench::report::{CaseReport, Status, Report, SideReport};
+use crate::commands::bench::report::{CaseReport, Report, SideReport, Status};
 use crate::commands::bench::stats::{ROUNDS_FOR_A_RATIO, Spread};
 use crate::commands::bench::{Case, Claim};
 use crate::host::Host;

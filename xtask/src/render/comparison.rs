@@ -11,10 +11,7 @@ const NAMES_MAX: usize = 3;
 /// Returns the comparison as text; `before` is the earlier run's name.
 pub(crate) fn text(comparison: &Comparison, before: &str) -> String {
     let mut text = format!("{}\n", verdict(comparison));
-    text += &format!(
-        "jobs that are in {before} as well: {}\n",
-        comparison.common
-    );
+    text += &format!("jobs that are in {before} as well: {}\n", comparison.common);
     for difference in &comparison.differences {
         text += &format!("note: {difference}\n");
     }
@@ -22,12 +19,12 @@ pub(crate) fn text(comparison: &Comparison, before: &str) -> String {
     text += &list("no longer proven", &comparison.inconclusive, change);
     text += &list("still not as expected", &comparison.still_wrong, change);
     text += &list("new and not as expected", &comparison.new_wrong, change);
+    text += &list("new reports of the kernel", &comparison.new_splats, splat);
     text += &list(
-        "new reports of the kernel",
-        &comparison.new_splats,
-        splat,
+        "self_checks that see otherwise",
+        &comparison.self_checks,
+        proof,
     );
-    text += &list("self_checks that see otherwise", &comparison.self_checks, proof);
     text += &list("mutants with another status", &comparison.mutants, proof);
     text += &list("fixed", &comparison.fixed, change);
     text += &list("as expected by another status", &comparison.turned, change);

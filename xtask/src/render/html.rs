@@ -16,7 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::comparison::Comparison;
 use crate::evidence::{Evidence, Excerpt};
-use crate::result::{SelfCheckResult, MutantStatus, MutantResult, PatchResult, RunResult, Detection};
+use crate::result::{
+    Detection, MutantResult, MutantStatus, PatchResult, RunResult, SelfCheckResult,
+};
 use article::Article;
 use changes::Changes;
 use matrix::Matrix;

@@ -117,7 +117,11 @@ impl Names<'_> {
             let sums = patches.iter().map(|patch| patch.sha256.as_str());
             put("patchset_hash", patchset_hash(sums).into());
         }
-        if let Some(commit) = provenance.commit.as_deref().filter(|commit| is_commit(commit)) {
+        if let Some(commit) = provenance
+            .commit
+            .as_deref()
+            .filter(|commit| is_commit(commit))
+        {
             put("git_commit_hash", commit.into());
         }
         let introduced = provenance
@@ -130,8 +134,7 @@ impl Names<'_> {
         if !provenance.started.is_empty() {
             put("start_time", provenance.started.as_str().into());
         }
-        let facts =
-            json!({"checkout": checkout, "tree": result.tree, "prerequisites": result.prerequisites});
+        let facts = json!({"checkout": checkout, "tree": result.tree, "prerequisites": result.prerequisites});
         entry.insert("misc".to_owned(), facts);
         Value::Object(entry)
     }

@@ -63,11 +63,8 @@ fn headers(result: &RunResult) -> String {
 fn what_ran(report: &Report<'_>) -> String {
     let result = report.result;
     let provenance = &result.provenance;
-    let scenarios: std::collections::BTreeSet<&str> = result
-        .jobs
-        .iter()
-        .map(|job| job.test.as_str())
-        .collect();
+    let scenarios: std::collections::BTreeSet<&str> =
+        result.jobs.iter().map(|job| job.test.as_str()).collect();
     let mut text = format!("I ran {} on {}", counted(scenarios.len()), result.tree);
     if !result.prerequisites.is_empty() {
         text += &format!(" with {}", result.prerequisites.join(", "));
@@ -106,7 +103,11 @@ fn kernels(report: &Report<'_>) -> Vec<String> {
 fn verdict(report: &Report<'_>) -> String {
     let result = report.result;
     let all = result.jobs.len();
-    let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
+    let fails_without_series = result
+        .tests
+        .iter()
+        .filter(|one| one.fails_without_series)
+        .count();
     let inconclusive = report.inconclusive();
     let mut text = match (result.exit_code, report.findings().count() - inconclusive) {
         (0, _) => format!("All {all} results are as expected"),
@@ -122,7 +123,9 @@ fn verdict(report: &Report<'_>) -> String {
     }
     if fails_without_series > 0 {
         let failing = counted(fails_without_series);
-        text += &format!(". {failing} showed fails_without_series: without a change that is needed, they fail");
+        text += &format!(
+            ". {failing} showed fails_without_series: without a change that is needed, they fail"
+        );
     }
     text + "." + &mutants(result)
 }
@@ -152,7 +155,9 @@ fn counted(scenarios: usize) -> String {
 }
 
 fn table(grid: &Grid<'_>) -> String {
-    let widths: Vec<usize> = (0..grid.checkouts.len()).map(|at| width(grid, at)).collect();
+    let widths: Vec<usize> = (0..grid.checkouts.len())
+        .map(|at| width(grid, at))
+        .collect();
     let taken: usize = widths.iter().map(|width| width + 2).sum();
     let room = WIDTH.saturating_sub(taken).max(NAME_COLUMNS_MIN);
     let names = grid.rows.iter().map(|row| columns(&label(row)));

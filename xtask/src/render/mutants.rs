@@ -4,7 +4,7 @@
 use kernel_patches::checkout::MUTANT_PREFIX;
 
 use super::again;
-use crate::result::{MutantStatus, MutantResult, RunResult, Tally};
+use crate::result::{MutantResult, MutantStatus, RunResult, Tally};
 
 /// Returns the numbers, a line for each config; nothing where there are no mutants.
 pub(crate) fn summary(result: &RunResult) -> String {

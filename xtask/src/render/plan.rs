@@ -3,8 +3,8 @@
 
 use kernel_patches::tree::TreeRequest;
 
-use crate::plan::Plan;
 use crate::checkouts::{MUTANTS, SERIES};
+use crate::plan::Plan;
 
 /// Returns the plan as text.
 pub(crate) fn text(plan: &Plan) -> String {
@@ -25,7 +25,10 @@ pub(crate) fn text(plan: &Plan) -> String {
             None if checkout == SERIES => applied.push(plan.series.clone()),
             None => {}
         }
-        text += &format!("checkout:     {checkout} = tree + {}\n", applied.join(" + "));
+        text += &format!(
+            "checkout:     {checkout} = tree + {}\n",
+            applied.join(" + ")
+        );
     }
     let snapshots = if plan.check_snapshots {
         "checked"

@@ -234,7 +234,7 @@ fn bar(activity: &str, total: Option<u64>) -> ProgressBar {
         ),
     };
     let style =
-        ProgressStyle::with_checkpoint(checkpoint).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressStyle::with_template(checkpoint).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_prefix(activity.to_owned());
     bar.enable_steady_tick(TICK);

@@ -18,9 +18,7 @@ pub(super) fn counts<'a>(jobs: &[&'a JobResult]) -> Vec<(&'a str, usize)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, order)| std::cmp::Reverse(*order));
     let counts = counts.into_iter();
-    counts
-        .map(|(status, (count, _))| (status, count))
-        .collect()
+    counts.map(|(status, (count, _))| (status, count)).collect()
 }
 
 /// Returns all jobs that are one on a checkout, but for the number of their repetition.
@@ -30,10 +28,7 @@ pub(super) fn repetitions<'a>(
     checkout: &str,
 ) -> Vec<&'a JobResult> {
     let jobs = result.jobs.iter();
-    jobs
-        .filter(|one| {
-            one.checkout == checkout && one.test == of.test && one.config == of.config
-        })
+    jobs.filter(|one| one.checkout == checkout && one.test == of.test && one.config == of.config)
         .collect()
 }
 

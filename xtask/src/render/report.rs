@@ -46,8 +46,7 @@ impl<'a> Report<'a> {
     pub(crate) fn findings(&self) -> impl Iterator<Item = &'a JobResult> {
         let jobs = self.result.jobs.iter();
         let inconclusive = jobs.clone().filter(|job| job.is_inconclusive());
-        jobs
-            .filter(|job| job.is_finding() && !job.is_inconclusive())
+        jobs.filter(|job| job.is_finding() && !job.is_inconclusive())
             .chain(inconclusive)
     }
 
@@ -102,15 +101,22 @@ impl<'a> Report<'a> {
 /// Returns what became of a job and what should have, in a few words.
 pub(crate) fn what_came(job: &JobResult) -> String {
     let JobResult {
-        status, expected, ..
+        status,
+        expectation,
+        ..
     } = job;
-    match job.expected {
-        false => format!("{status}, where {expected} was expected"),
-        true if job.snapshot_difference.is_some() => {
-            format!("{status}, but not as recorded")
-        }
-        Verdict::Ok if expected == "fail" => format!("{status}, as expected"),
-        true => status.clone(),
+    if !job.expected {
+        return match (status.as_str(), expectation.as_str()) {
+            ("pass", "fail") => "unexpected pass".to_owned(),
+            _ => format!("{status}, expected {expectation}"),
+        };
+    }
+    if job.snapshot_difference.is_some() {
+        format!("{status}, not as recorded")
+    } else if job.xfail {
+        format!("{status}, expected failure")
+    } else {
+        status.clone()
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::rate::counts;
-use crate::result::{JobResult};
+use crate::result::JobResult;
 
 /// A table with no more rows than this shows each.
 const ROWS_WORTH_FOLDING: usize = 20;
@@ -170,7 +170,9 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
             continue;
         }
         let of_its_own = |known: &&mut Row| {
-            !row.is_finding() && known.scenario_file() == row.scenario_file() && known.entries == row.entries
+            !row.is_finding()
+                && known.scenario_file() == row.scenario_file()
+                && known.entries == row.entries
         };
         match shown.iter_mut().find(of_its_own) {
             Some(known) => {
@@ -226,7 +228,12 @@ mod tests {
             jobs.extend(pair(&format!("dull-{number}"), "pass", "pass", "pass"));
         }
         for variant in ["a", "b", "c"] {
-            jobs.extend(pair(&format!("fails_first.{variant}"), "crash", "fail", "pass"));
+            jobs.extend(pair(
+                &format!("fails_first.{variant}"),
+                "crash",
+                "fail",
+                "pass",
+            ));
             jobs.extend(pair(&format!("broken.{variant}"), "pass", "pass", "hang"));
             jobs.extend(pair(&format!("t:{variant}"), "skip", "pass", "skip"));
         }
@@ -239,11 +246,7 @@ mod tests {
          x3: skip None, skip None
         ");
         assert_eq!(said(&jobs, true).len(), 21);
-        assert_eq!(
-            said(&jobs[..20], false).len(),
-            10,
-            "few rows are all shown"
-        );
+        assert_eq!(said(&jobs[..20], false).len(), 10, "few rows are all shown");
     }
 
     #[test]

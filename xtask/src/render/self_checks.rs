@@ -3,7 +3,7 @@
 //! blind.
 
 use super::wrap::hanging;
-use crate::result::{SelfCheckResult, RunResult, Detection};
+use crate::result::{Detection, RunResult, SelfCheckResult};
 
 /// The width that all lines keep to.
 const COLUMNS: usize = 80;
@@ -47,11 +47,17 @@ fn names(all: &[&SelfCheckResult], detection: Detection) -> Vec<String> {
     }
     let with_checkouts = |name: &str| {
         let of_name = |one: &&&SelfCheckResult| one.name == name;
-        let differs = all.iter().filter(of_name).any(|one| one.detection != detection);
+        let differs = all
+            .iter()
+            .filter(of_name)
+            .any(|one| one.detection != detection);
         if !differs {
             return name.to_owned();
         }
-        let here = all.iter().filter(of_name).filter(|one| one.detection == detection);
+        let here = all
+            .iter()
+            .filter(of_name)
+            .filter(|one| one.detection == detection);
         let checkouts: Vec<&str> = here.map(|one| one.checkout.as_str()).collect();
         format!("{name} on {}", checkouts.join(" and "))
     };
@@ -70,7 +76,8 @@ pub(crate) fn findings(result: &RunResult) -> String {
         ..
     } in blind
     {
-        text += &format!("\n{name} on {checkout} ({config}): not seen where it was brought about\n");
+        text +=
+            &format!("\n{name} on {checkout} ({config}): not seen where it was brought about\n");
         text += &format!("  {detail}\n");
     }
     if !text.is_empty() {
@@ -85,7 +92,12 @@ mod tests {
     use crate::exit::Exit;
     use crate::result::tests::job;
 
-    fn self_check(name: &str, checkout: &str, config: &str, detection: Detection) -> SelfCheckResult {
+    fn self_check(
+        name: &str,
+        checkout: &str,
+        config: &str,
+        detection: Detection,
+    ) -> SelfCheckResult {
         SelfCheckResult {
             name: name.to_owned(),
             checkout: checkout.to_owned(),
@@ -114,8 +126,18 @@ mod tests {
             ] {
                 all.push(self_check(name, checkout, "fast", Detection::Seen));
             }
-            all.push(self_check("KASAN", checkout, "fast", Detection::NotConfigured));
-            all.push(self_check("lockdep", checkout, "fast", Detection::NotConfigured));
+            all.push(self_check(
+                "KASAN",
+                checkout,
+                "fast",
+                Detection::NotConfigured,
+            ));
+            all.push(self_check(
+                "lockdep",
+                checkout,
+                "fast",
+                Detection::NotConfigured,
+            ));
             all.push(self_check("KASAN", checkout, "kasan", Detection::Seen));
         }
         let result = result(all);

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::self_checks;
 use super::mutants;
+use super::self_checks;
 use anstyle::{AnsiColor, Style};
 use testbed_host::process::quote;
 
@@ -321,7 +321,11 @@ fn summary(result: &RunResult) -> String {
     let skipped = count(&JobResult::is_skipped);
     let good = count(&|job| job.expected) - skipped;
     let changed = count(&|job| job.snapshot_difference.is_some());
-    let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
+    let fails_without_series = result
+        .tests
+        .iter()
+        .filter(|one| one.fails_without_series)
+        .count();
     let mut text = format!("{good} of {} verdicts as expected", result.jobs.len());
     if skipped > 0 {
         text += &format!(", {skipped} skipped");

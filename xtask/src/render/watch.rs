@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::result::{JobResult};
+use crate::result::JobResult;
 
 /// Parts of a iteration that took less are not worth a word.
 const WORTH_SAYING: Duration = Duration::from_millis(100);

@@ -64,7 +64,11 @@ pub(crate) fn patches(jobs: &[JobResult], checkouts: &[CheckoutResult]) -> Vec<P
         .collect()
 }
 
-fn between(jobs: &[JobResult], before: &CheckoutResult, after: &CheckoutResult) -> Option<PatchResult> {
+fn between(
+    jobs: &[JobResult],
+    before: &CheckoutResult,
+    after: &CheckoutResult,
+) -> Option<PatchResult> {
     let (first, last) = (before.patches.len() + 1, after.patches.len());
     let subject = after.patches.get(first - 1)?.clone();
     let changes = changes(jobs, &before.name, &after.name);
@@ -82,7 +86,8 @@ fn between(jobs: &[JobResult], before: &CheckoutResult, after: &CheckoutResult) 
 fn changes(jobs: &[JobResult], before: &str, after: &str) -> Vec<StatusChange> {
     let mut changes: Vec<StatusChange> = Vec::new();
     for job in jobs.iter().filter(|job| job.checkout == before) {
-        let is_known = |change: &StatusChange| change.test == job.test && change.config == job.config;
+        let is_known =
+            |change: &StatusChange| change.test == job.test && change.config == job.config;
         if changes.iter().any(is_known) {
             continue;
         }
@@ -158,8 +163,10 @@ fn sentence(first: usize, last: usize, changes: &[StatusChange]) -> String {
         (first, last) => format!("patches {first} to {last}"),
     };
     let verb = if first == last { "changes" } else { "change" };
-    let (bad, rest): (Vec<&StatusChange>, Vec<&StatusChange>) = changes.iter().partition(|change| change.from == PASS);
-    let (good, other): (Vec<&StatusChange>, Vec<&StatusChange>) = rest.iter().partition(|change| change.to == PASS);
+    let (bad, rest): (Vec<&StatusChange>, Vec<&StatusChange>) =
+        changes.iter().partition(|change| change.from == PASS);
+    let (good, other): (Vec<&StatusChange>, Vec<&StatusChange>) =
+        rest.iter().partition(|change| change.to == PASS);
     let parts: Vec<String> = [good, bad, other]
         .iter()
         .filter_map(|some| list(some))

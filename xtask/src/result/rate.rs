@@ -25,17 +25,18 @@ pub(super) fn rates(jobs: &[JobResult]) -> Vec<RateResult> {
     let mut rates: Vec<RateResult> = Vec::new();
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for job in jobs {
-        let place = places
-            .entry((&job.test, &job.config))
-            .or_insert_with(|| {
-                rates.push(RateResult {
-                    test: job.test.clone(),
-                    config: job.config.clone(),
-                    checkouts: BTreeMap::new(),
-                });
-                rates.len() - 1
+        let place = places.entry((&job.test, &job.config)).or_insert_with(|| {
+            rates.push(RateResult {
+                test: job.test.clone(),
+                config: job.config.clone(),
+                checkouts: BTreeMap::new(),
             });
-        let statuses = rates[*place].checkouts.entry(job.checkout.clone()).or_default();
+            rates.len() - 1
+        });
+        let statuses = rates[*place]
+            .checkouts
+            .entry(job.checkout.clone())
+            .or_default();
         *statuses.entry(job.status.clone()).or_default() += 1;
     }
     let ran_again = |rate: &RateResult| {

@@ -19,12 +19,12 @@ use testbed_host::events::Observer;
 use testbed_host::process::ProcessError;
 
 use super::{Maker, Order};
+use crate::checkout::Checkout;
+use crate::config::Config;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::kernel::{Kernel, Modules, Toolchain, code, kernel_id};
 use crate::mutant::Mutant;
-use crate::config::Config;
-use crate::checkout::Checkout;
 use crate::tree::Tree;
 use crate::worktree::{Stamp, WorkTree};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 use super::*;
+use crate::evidence::{BootEvidence, Evidence, ExitKind};
 use crate::fault::{MODULE_SOURCES, test};
-use crate::evidence::{Evidence, ExitKind, BootEvidence};
 use crate::status::judge;
 
 const BEGINS: &str = "<5>[    0.000000][    T0] Linux version 7.3.4 (x)\n\
@@ -65,7 +65,11 @@ fn what_is_absent_is_read_from_the_configuration() {
         self_check("lockdep").lacks(config),
         Some("CONFIG_PROVE_LOCKING")
     );
-    assert_eq!(self_check("hang").lacks(""), None, "no option takes it away");
+    assert_eq!(
+        self_check("hang").lacks(""),
+        None,
+        "no option takes it away"
+    );
     assert_eq!(self_check("kmemleak").condition(config), None);
     let on_demand = format!("{config}CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF=y\n");
     assert_eq!(

@@ -8,7 +8,7 @@ use super::super::expect::check;
 use super::super::step::{Paragraph, Place, paragraph};
 use super::super::variants::{grouped, only_for};
 use super::super::{harness_timeout_secs, test_name};
-use crate::scenario::{Action, ScenarioFile, Returns, Boot, Step};
+use crate::scenario::{Action, Boot, Returns, ScenarioFile, Step};
 
 /// One boot: the functions of its threads, and its test.
 pub(super) fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
@@ -77,8 +77,7 @@ fn paragraphs(
     fixture: &str,
 ) -> (Vec<Node>, Vec<Node>) {
     let of_variant = |boot: &Boot| -> Option<Step> {
-        boot
-            .steps
+        boot.steps
             .iter()
             .find(|step| step.number == number)
             .cloned()

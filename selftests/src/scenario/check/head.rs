@@ -6,7 +6,7 @@ use crate::input::Place;
 use crate::klog::SplatClass;
 use crate::scenario::names::bad_scenario_name;
 use crate::scenario::raw::{RawScenario, RawSplat};
-use crate::scenario::{ExpectedSplat, BOOT_TIMEOUT_SECS, Scenario};
+use crate::scenario::{BOOT_TIMEOUT_SECS, ExpectedSplat, Scenario};
 use crate::yaml::At;
 
 impl Checker<'_> {

@@ -7,7 +7,7 @@ use super::{Checked, Checker};
 use crate::input::Place;
 use crate::scenario::raw::{RawSetup, RawStep};
 use crate::scenario::reference::owners;
-use crate::scenario::{Action, SyncPoint, Returns, Step};
+use crate::scenario::{Action, Returns, Step, SyncPoint};
 use crate::yaml::At;
 
 /// Most repetitions of a step.

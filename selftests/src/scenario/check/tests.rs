@@ -2,7 +2,7 @@
 //! Mistakes in scenarios, as their authors see them.
 
 use crate::klog::SplatClass;
-use crate::scenario::{ScenarioFile, Machines, Scenario};
+use crate::scenario::{Machines, Scenario, ScenarioFile};
 
 /// A scenario around these steps of one boot.
 fn mistake(steps: &str) -> String {

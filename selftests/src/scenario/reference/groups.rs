@@ -24,7 +24,14 @@ pub(super) const HEAD: &[(&str, &[&str])] = &[
 
 /// The keys of a step that say what must be seen, and the like; any step may have them.
 pub(super) const EVERYWHERE: &[&str] = &[
-    "returns", "calls", "order", "log", "waits_in", "fails_first", "when", "because",
+    "returns",
+    "calls",
+    "order",
+    "log",
+    "waits_in",
+    "fails_first",
+    "when",
+    "because",
 ];
 
 /// Actions that are for the same kind of thing.

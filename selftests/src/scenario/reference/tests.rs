@@ -31,7 +31,9 @@ fn around(example: &str, after_kexec: bool) -> String {
 fn tried(example: &str, after_kexec: bool) -> Result<(), String> {
     let text = around(example, after_kexec);
     let scenario_file = ScenarioFile::parse(&text, "small.yaml", &Machines::project());
-    scenario_file.map(|_| ()).map_err(|mistake| mistake.to_string())
+    scenario_file
+        .map(|_| ())
+        .map_err(|mistake| mistake.to_string())
 }
 
 fn deeds() -> impl Iterator<Item = &'static Deed> {
@@ -130,7 +132,8 @@ fn every_example_is_one() {
         prose::FINDING,
     ] {
         let name = text.lines().next().unwrap().trim_start_matches("name: ");
-        let scenario_file = ScenarioFile::parse(text, &format!("{name}.yaml"), &Machines::project());
+        let scenario_file =
+            ScenarioFile::parse(text, &format!("{name}.yaml"), &Machines::project());
         assert_eq!(scenario_file.err().map(|mistake| mistake.to_string()), None);
     }
 }

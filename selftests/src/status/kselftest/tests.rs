@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::{Ending, Evidence, ExitKind, BootEvidence};
-use crate::kselftest::{KselftestBoots, TargetNotes};
-use crate::klog::Log;
-use crate::status::{Judgement, Status, judge};
+use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::expectation::{Expected, Has, expected, is_expected, surprise};
+use crate::klog::Log;
+use crate::kselftest::{KselftestBoots, TargetNotes};
+use crate::status::{Judgement, Status, judge};
 
 const NOTES: &str = "tests:\n  two:\n    boots: [{args: [-s, '1']}, {args: [-s, '2']}]\n\
     tolerates: [{text: bad token, because: it is asked for one}]\n";

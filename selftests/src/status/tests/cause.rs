@@ -169,9 +169,8 @@ fn failed_output(checks: &[(usize, &str)]) -> String {
     for (index, label) in labels.iter().enumerate() {
         lines += &format!("# step {label}\n");
         for (_, text) in checks.iter().filter(|(step, _)| *step == index + 1) {
-            lines += &format!(
-                "# small.c:8:boot_1:Expected 1 (1) == 0 (0)\n# small.c:9:boot_1:{text}\n"
-            );
+            lines +=
+                &format!("# small.c:8:boot_1:Expected 1 (1) == 0 (0)\n# small.c:9:boot_1:{text}\n");
         }
     }
     lines + "not ok 1 small.boot_1\n# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 error:0\n"

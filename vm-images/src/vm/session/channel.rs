@@ -20,7 +20,9 @@ impl Session {
     pub(in crate::vm) fn send(&mut self, message: &ToGuest) -> Result<(), End> {
         match message {
             // A channel_log tells what was sent, it is no second copy of it.
-            ToGuest::Put { path, .. } => self.channel_log.note(Speaker::Host, &format!("put {path}")),
+            ToGuest::Put { path, .. } => {
+                self.channel_log.note(Speaker::Host, &format!("put {path}"))
+            }
             other => self.channel_log.note(Speaker::Host, other),
         }
         let line = encode(message).map_err(|error| self.broken(error.to_string()))?;

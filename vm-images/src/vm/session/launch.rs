@@ -16,8 +16,8 @@ use crate::qemu::{Memory, Wiring, arguments};
 use crate::qmp::Qmp;
 use crate::qtest::Qtest;
 use crate::transcript::{End, Phase};
-use crate::vm::clock::{self, Clock, Time};
 use crate::vm::channel_log::ChannelLog;
+use crate::vm::clock::{self, Clock, Time};
 use crate::vm::sockets::{Connected, Sockets};
 use crate::vm::{VmSpec, threads};
 

@@ -18,7 +18,8 @@ impl Session {
     /// Asks the guest to let go of what is in a slot. What QEMU has against it is
     /// the answer.
     pub(in crate::vm) fn unplug(&mut self, slot: &str) -> Result<Result<(), String>, End> {
-        self.channel_log.note(Speaker::Host, &format!("unplug {slot}"));
+        self.channel_log
+            .note(Speaker::Host, &format!("unplug {slot}"));
         let came = self.qmp.unplug(slot);
         self.unless_refused(came)
     }
@@ -26,7 +27,8 @@ impl Session {
     /// Plugs its device into a slot.
     pub(in crate::vm) fn plug(&mut self, slot: &Slot) -> Result<Result<(), String>, End> {
         let name = &slot.name;
-        self.channel_log.note(Speaker::Host, &format!("plug {name}"));
+        self.channel_log
+            .note(Speaker::Host, &format!("plug {name}"));
         let Some(device) = devices::device(slot) else {
             return Ok(Err(format!("slot `{name}` has no device of its own")));
         };

@@ -25,7 +25,7 @@ const EDITED: &str = "EDITED";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
     /// Whether all scenarios pass on it.
-    Verdict,
+    Result,
     /// A kernel of it, and nothing else.
     Kernel,
 }
@@ -39,8 +39,8 @@ const SCENARIOS: [&str; 4] = [
 ];
 
 /// Gets ready: from the edit to the verdict.
-pub(crate) fn verdict(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
-    bench(Question::"edit to verdict", args)
+pub(crate) fn result(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
+    bench(Question::Result, "edit to result", args)
 }
 
 /// Gets ready: from the edit to a kernel.
@@ -129,7 +129,7 @@ impl Side for Edited {
 
     fn command(&self) -> String {
         match self.question {
-            Question::Verdict => self.ours(EDITED).command(),
+            Question::Result => self.ours(EDITED).command(),
             Question::Kernel => {
                 format!("cargo xtask build {}", self.words(EDITED).join(" "))
             }
@@ -142,7 +142,7 @@ impl Side for Edited {
         edit_first(&series, &stamp())?;
         let (came, image) = match self.question {
             Question::Kernel => self.build(&series, session)?,
-            Question::Verdict => {
+            Question::Result => {
                 let came = self.ours(series.as_str()).once(place, session)?;
                 if let Came::Wrong(_) = came {
                     return Ok(came);

@@ -104,7 +104,10 @@ fn restore(args: &BenchArgs, config: &str) -> Bench {
 /// Gets ready: a thousand guests in a row from one checkpoint.
 pub(crate) fn restores(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
     let repeat = RESTORES.to_string();
-    let words = with_tree(&[SCENARIO, "--checkouts", "series", "--repeat", &repeat], args);
+    let words = with_tree(
+        &[SCENARIO, "--checkouts", "series", "--repeat", &repeat],
+        args,
+    );
     let name = format!("{RESTORES} restores");
     let side = Ours::test(&name, &words, RESTORES, Figure::WallAJob);
     Ok(Bench {

@@ -73,7 +73,10 @@ fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<
             Box::new(Ours::test("ours", &words, 1, Figure::Wall)),
             Box::new(script),
         ],
-        notes: vec![format!("both on {}, checkout {CHECKOUT}", sources.tree.label())],
+        notes: vec![format!(
+            "both on {}, checkout {CHECKOUT}",
+            sources.tree.label()
+        )],
     })
 }
 

@@ -57,11 +57,7 @@ pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let page = root.join(html::FILE_NAME);
     fs::write(&page, html::page(&result, None, &evidence))?;
     let shown = open(browser, &page, root, ci.session)?;
-    let names: BTreeSet<&str> = result
-        .jobs
-        .iter()
-        .map(|job| job.test.as_str())
-        .collect();
+    let names: BTreeSet<&str> = result.jobs.iter().map(|job| job.test.as_str()).collect();
     Ok(verdict(&shown, names.len()))
 }
 

@@ -27,7 +27,11 @@ const CHANGES_SHOWN_MAX: usize = 20;
 /// # Errors
 /// When it is no kernel tree, or something there would be overwritten that nobody has a
 /// copy of.
-pub(super) fn run(tree: &Utf8Path, scenario_files: &[ScenarioFile], session: &Session) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    tree: &Utf8Path,
+    scenario_files: &[ScenarioFile],
+    session: &Session,
+) -> anyhow::Result<Exit> {
     let place = Place::find(tree)?;
     let is_git = is_git(&place.tree, session)?;
     place.check_free(is_git, session)?;
@@ -211,7 +215,11 @@ fn write(folder: &Utf8Path, scenario_files: &[ScenarioFile]) -> anyhow::Result<(
     Ok(())
 }
 
-fn commit(place: &Place, scenario_files: &[ScenarioFile], session: &Session) -> anyhow::Result<String> {
+fn commit(
+    place: &Place,
+    scenario_files: &[ScenarioFile],
+    session: &Session,
+) -> anyhow::Result<String> {
     let (tree, paths) = (place.tree.as_path(), place.written());
     // There is nothing in the folder but what was just written.
     clean_git()

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use selftests::fault;
 use selftests::evidence::{Ending, Evidence};
+use selftests::fault;
 use selftests::klog::Log;
 use selftests::status::{self, Judgement};
 use vm_images::transcript::read_console;
-use vm_images::vm::{self, VmRun, BootRun, VmSpec};
+use vm_images::vm::{self, BootRun, VmRun, VmSpec};
 
 use super::kit::Kit;
 use crate::session::Session;
@@ -90,8 +90,6 @@ impl Guest<'_> {
             dir: "/".to_owned(),
             timeout: self.patience.limit,
         };
-        VmRun {
-            boots: vec![boot],
-        }
+        VmRun { boots: vec![boot] }
     }
 }

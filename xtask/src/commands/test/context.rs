@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use selftests::fault;
 
 use super::jobs::{Job, Test};
-use super::request::Request;
 use super::prepare::{self, Build};
+use super::request::Request;
 use super::{kselftest, provenance};
 use crate::cli::{DEFAULT_MACHINE, TestArgs};
 use crate::commands::build::Built;
 use crate::commands::environment::Environment;
 use crate::commands::sources::Sources;
 use crate::plan::{JobPlan, Plan};
-use crate::result::{JobResult, RunResult, Provenance, CheckoutResult};
+use crate::result::{CheckoutResult, JobResult, Provenance, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
@@ -133,7 +133,6 @@ pub(crate) fn match_up<'a>(
         })
     };
     let jobs = context.plan.jobs.iter();
-    jobs
-        .map(|job| find(job).with_context(|| format!("nothing to run {} on", job.label())))
+    jobs.map(|job| find(job).with_context(|| format!("nothing to run {} on", job.label())))
         .collect()
 }

@@ -6,17 +6,17 @@ use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use selftests::status::Subject;
 use selftests::scenario::Scenario;
+use selftests::status::Subject;
 use testbed_host::events::{Activity, Event, Observer};
-use vm_images::machine::Machine;
 use vm_images::checkpoint::Checkpoint;
+use vm_images::machine::Machine;
 use vm_images::transcript::Transcript;
-use vm_images::vm::{self, VmRun, Sharer, VmSpec};
+use vm_images::vm::{self, Sharer, VmRun, VmSpec};
 
+use super::context::RunContext;
 use super::loads::Load;
 use super::prepare::Build;
-use super::context::RunContext;
 use crate::cli::TestArgs;
 use crate::commands::environment::Environment;
 use crate::plan::JobPlan;
@@ -230,7 +230,12 @@ fn sharers<'a>(
     jobs.map(sharer).collect()
 }
 
-fn run_one(job: &Job<'_>, environment: &Environment, run: &Utf8Path, session: &Session) -> Transcript {
+fn run_one(
+    job: &Job<'_>,
+    environment: &Environment,
+    run: &Utf8Path,
+    session: &Session,
+) -> Transcript {
     let spec = spec(job, environment, &run.join(job.plan.folder()));
     vm::run(&spec, job.vm_run, &session.cancel, &session.progress)
 }
@@ -309,9 +314,7 @@ mod tests {
             dir: "/".to_owned(),
             timeout: Duration::from_secs(1),
         };
-        VmRun {
-            boots: vec![boot],
-        }
+        VmRun { boots: vec![boot] }
     }
 
     #[test]
@@ -319,10 +322,7 @@ mod tests {
         let plans = ["a", "b", "c"].map(plan);
         let mut parallel = ["/a", "/b", "/c"].map(vm_run);
         let shared = sharers(plans.iter().zip(&parallel), Utf8Path::new("/run")).unwrap();
-        let programs: Vec<&str> = shared
-            .iter()
-            .map(|one| one.boot.program.as_str())
-            .collect();
+        let programs: Vec<&str> = shared.iter().map(|one| one.boot.program.as_str()).collect();
         assert_eq!(programs, ["/a", "/b", "/c"]);
         assert_eq!(shared[1].artifacts, "/run/fast/base/b");
         // What is then left would be taken for that of others.

@@ -4,23 +4,23 @@
 use camino::Utf8Path;
 use fs_err as fs;
 use selftests::evidence::Evidence;
+use selftests::expectation::{self, Has};
 use selftests::hang::Account;
 use selftests::klog::Log;
+use selftests::scenario::{Boot, Scenario};
 use selftests::status::{self, Status, Subject};
-use selftests::scenario::{Scenario, Boot};
 use selftests::timeline::timeline;
-use selftests::expectation::{self, Has};
 use vm_images::transcript::{BootMode, Transcript, read_console};
 
 use super::jobs::Test;
 use super::{hang, kselftest};
+use crate::checkouts::{BASE, SERIES};
 use crate::exit::bad_input;
 use crate::plan::JobPlan;
 use crate::record::{Kselftest, Record};
 use crate::result::{Cause, JobResult};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
-use crate::checkouts::{BASE, SERIES};
 
 /// The only architecture so far, in the kernel's words.
 const ARCH: &str = "x86_64";
@@ -35,7 +35,7 @@ pub(crate) struct Judged {
     /// Where it hung, if it did.
     hang: Option<Account>,
     /// Boot and number of each step with fails_without_series.
-    fails_without_series: Vec<(usize, usize)>,
+    fails_first: Vec<(usize, usize)>,
 }
 
 impl Record {
@@ -107,7 +107,7 @@ impl Record {
             plan: self.plan.clone(),
             timeline: timeline(subject, &evidence, &log),
             splats: splats_text(&log),
-            fails_without_series: fails_without_series(test),
+            fails_first: fails_first(test),
         }
     }
 
@@ -129,7 +129,7 @@ impl Record {
             timeline: String::new(),
             splats: String::new(),
             hang: None,
-            fails_without_series: Vec::new(),
+            fails_first: Vec::new(),
         }
     }
 
@@ -219,13 +219,13 @@ impl Record {
     }
 }
 
-fn fails_without_series(test: Test<'_>) -> Vec<(usize, usize)> {
+fn fails_first(test: Test<'_>) -> Vec<(usize, usize)> {
     let Test::Scenario(scenario) = test else {
         return Vec::new();
     };
     let of_boot = |boot: &Boot| {
         let number = boot.number;
-        let steps = boot.all_steps().filter(|step| step.fails_without_series);
+        let steps = boot.all_steps().filter(|step| step.fails_first);
         steps.map(|step| (number, step.number)).collect::<Vec<_>>()
     };
     scenario.boots.iter().flat_map(of_boot).collect()
@@ -295,12 +295,12 @@ impl Judged {
         let (mut boot, mut end) = (0, 0);
         for line in self.timeline.split_inclusive('\n') {
             boot += usize::from(line.starts_with("boot ") && line.ends_with(" begins\n"));
-            let fails_first = |&(of, step): &(usize, usize)| {
+            let is_first = |&(of, step): &(usize, usize)| {
                 of == boot && line.starts_with(&format!("  step {step}: "))
             };
             // A step that is repeated has no line of its own, only what it found.
             let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
-            if is_failure || self.fails_without_series.iter().any(fails_first) {
+            if is_failure || self.fails_first.iter().any(is_first) {
                 break;
             }
             end += line.len();

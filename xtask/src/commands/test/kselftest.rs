@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use kernel_patches::checkout::Checkout;
 use kernel_patches::kernel::Toolchain;
 use kernel_patches::kselftest::{self, Form, Suite, Wanted};
-use kernel_patches::checkout::Checkout;
 use selftests::kselftest::{KselftestBoots, NotesError, TargetNotes};
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
-use vm_images::vm::{GuestFile, VmRun, BootRun};
+use vm_images::vm::{BootRun, GuestFile, VmRun};
 
 use super::prepare::Build;
 use crate::commands::sources::Sources;
@@ -131,9 +131,9 @@ fn suite(
 ) -> anyhow::Result<Option<Suite>> {
     let tree = &sources.tree;
     let mut checkouts = sources.checkouts.iter();
-    let Some(checkout) = checkouts
-        .find(|checkout| checkout.name == build.checkout && kselftest::has_target(tree, checkout, target))
-    else {
+    let Some(checkout) = checkouts.find(|checkout| {
+        checkout.name == build.checkout && kselftest::has_target(tree, checkout, target)
+    }) else {
         return Ok(None);
     };
     let request = kselftest::Request {

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 
 use selftests::expectation::{self, Expected};
 
-use super::jobs::{Job, Test};
 use super::history::History;
+use super::jobs::{Job, Test};
 
 /// Most jobs that share a guest.
 const SHARERS_MAX: usize = 16;
@@ -41,7 +41,7 @@ pub(crate) fn pack(jobs: &[Job<'_>], history: &History, share: bool, parallel: u
 fn may_share(job: &Job<'_>) -> bool {
     match job.test {
         Test::Scenario(scenario) => {
-            let expected = verdict::expected(scenario, job.build.has());
+            let expected = expectation::expected(scenario, job.build.has());
             scenario.leaves_no_trace && expected == Expected::Pass
         }
         Test::Kselftest(_) => false,
@@ -62,7 +62,10 @@ fn together(sharers: &[usize], parallel: usize, alike: impl Fn(usize, usize) -> 
             None => kinds.push(vec![index]),
         }
     }
-    let each = sharers.len().div_ceil(parallel.max(1)).clamp(1, SHARERS_MAX);
+    let each = sharers
+        .len()
+        .div_ceil(parallel.max(1))
+        .clamp(1, SHARERS_MAX);
     kinds
         .iter()
         .flat_map(|kind| kind.chunks(each).map(<[usize]>::to_vec))

@@ -19,13 +19,13 @@ use self::order::TestPriority;
 use self::worker::Worker;
 use super::history::History;
 use super::{Request, RunContext};
+use crate::checkouts::SERIES;
 use crate::cli::TestArgs;
 use crate::commands::sources::Sources;
 use crate::plan::Plan;
 use crate::result::{JobResult, MutantResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
-use crate::checkouts::SERIES;
 
 /// What mutants are judged with.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Makes context what jobs run: kernels with their initramfs, and parallel for guests.
+//! Makes context what jobs run: kernels with their initramfs, and vm_runs for guests.
 
-mod vm_run;
 mod program;
+mod vm_run;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ pub(crate) struct Build {
     /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
     /// By scenario or `TARGET:TEST`, what its guest is to do.
-    pub(crate) parallel: BTreeMap<String, VmRun>,
+    pub(crate) vm_runs: BTreeMap<String, VmRun>,
     /// By `TARGET:TEST`, the tree's own tests.
     pub(crate) kselftest: BTreeMap<String, Kselftest>,
 }
@@ -74,7 +74,7 @@ pub(crate) fn builds(
     let activity = Activity::start(&session.progress, "making selftests context", Some(total));
     let mut done = 0;
     for index in 0..builds.len() {
-        let mut parallel = BTreeMap::new();
+        let mut vm_runs = BTreeMap::new();
         let against = program::surroundings(&builds[index].kernel)?;
         for scenario_file in &scenario_files {
             activity.advance(done, &scenario_file.name);
@@ -92,16 +92,21 @@ pub(crate) fn builds(
             {
                 let machine = request.plan.machine.as_ref().unwrap_or(&scenario.machine);
                 let vm_run = vm_run::of(scenario, environment.machine(machine)?, &order)?;
-                parallel.insert(scenario.name.clone(), vm_run);
+                vm_runs.insert(scenario.name.clone(), vm_run);
             }
         }
-        builds[index].parallel = parallel;
+        builds[index].vm_runs = vm_runs;
     }
     Ok(builds)
 }
 
 /// A kernel with what its guests boot with, and nothing for them to do yet.
-fn bare(built: Built, sources: &Sources, environment: &Environment, session: &Session) -> anyhow::Result<Build> {
+fn bare(
+    built: Built,
+    sources: &Sources,
+    environment: &Environment,
+    session: &Session,
+) -> anyhow::Result<Build> {
     let Built {
         checkout,
         config,
@@ -121,7 +126,7 @@ fn bare(built: Built, sources: &Sources, environment: &Environment, session: &Se
         config,
         kernel,
         modules,
-        parallel: BTreeMap::new(),
+        vm_runs: BTreeMap::new(),
         kselftest: BTreeMap::new(),
     })
 }
@@ -131,7 +136,11 @@ fn bare(built: Built, sources: &Sources, environment: &Environment, session: &Se
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub(crate) fn pack(kernel: &Kernel, environment: &Environment, session: &Session) -> anyhow::Result<Utf8PathBuf> {
+pub(crate) fn pack(
+    kernel: &Kernel,
+    environment: &Environment,
+    session: &Session,
+) -> anyhow::Result<Utf8PathBuf> {
     let bytes = archive(kernel, environment)?;
     let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
     let path = session.cache.dir(&["initramfs"])?.join(&name);
@@ -161,8 +170,8 @@ pub(super) fn mutated(
 ) -> anyhow::Result<Build> {
     let initramfs = kernel.dir.join("initramfs.cpio");
     fs::write(&initramfs, archive(&kernel, environment)?)?;
-    let mut parallel = series.parallel.clone();
-    for boot in parallel.values_mut().flat_map(|vm_run| &mut vm_run.boots) {
+    let mut vm_runs = series.vm_runs.clone();
+    for boot in vm_runs.values_mut().flat_map(|vm_run| &mut vm_run.boots) {
         vm_run::load_modules(boot, modules);
         let next = boot.kernel.as_mut();
         if let Some(next) = next.filter(|next| next.image == series.kernel.image()) {
@@ -174,7 +183,7 @@ pub(super) fn mutated(
         checkout,
         kernel,
         initramfs,
-        parallel,
+        vm_runs,
         kselftest: BTreeMap::new(),
         ..short_lived(series)
     })

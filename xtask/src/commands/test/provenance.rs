@@ -12,7 +12,7 @@ use super::Request;
 use super::prepare::Build;
 use crate::commands::sources::Sources;
 use crate::host::Host;
-use crate::result::{KernelFacts, PatchFacts, SeriesFacts, Provenance};
+use crate::result::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 

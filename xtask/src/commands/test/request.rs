@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What is asked for, looked up but not begun.
 
+use kernel_patches::config::Config;
 use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
-use kernel_patches::config::Config;
 use selftests::input::closest;
-use selftests::scenario::{ScenarioFile, Scenario};
+use selftests::scenario::{Scenario, ScenarioFile};
 use vm_images::machine::Machine;
 
 use super::kselftest;
 use crate::cli::{DEFAULT_SERIES, Snapshots, TestArgs};
 use crate::commands::build::find_configs;
-use crate::commands::inject::kit;
-use crate::commands::generate;
 use crate::commands::environment::find_machine;
+use crate::commands::generate;
+use crate::commands::inject::kit;
 use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
 use crate::plan::{Plan, PlanRequest};
@@ -56,7 +56,13 @@ impl Request {
             check_machine(&find_machine(name, session)?, &scenarios)?;
         }
         check_series(&scenarios, &source_request, session)?;
-        let plan = Plan::new(plan_request(args, &source_request, &configs, &scenarios, wanted_kselftests));
+        let plan = Plan::new(plan_request(
+            args,
+            &source_request,
+            &configs,
+            &scenarios,
+            wanted_kselftests,
+        ));
         // A kexec may lead to a kernel that no job begins with.
         source_request.needs_too(scenarios.iter().flat_map(Scenario::other_checkouts));
         Ok(Self {
@@ -109,7 +115,11 @@ pub(crate) fn choose_scenarios(
     scenario_files: &[ScenarioFile],
     names: &[String],
 ) -> anyhow::Result<Vec<Scenario>> {
-    let all = || scenario_files.iter().flat_map(|scenario_file| &scenario_file.variants);
+    let all = || {
+        scenario_files
+            .iter()
+            .flat_map(|scenario_file| &scenario_file.variants)
+    };
     for name in names {
         if !all().any(|scenario| is_meant(scenario, name)) {
             let mut known: Vec<&str> = scenario_files.iter().map(|one| one.name.as_str()).collect();
@@ -232,10 +242,7 @@ fn plan_request(
             .map(|series| series.name.clone())
             .collect(),
         checkouts: source_request.checkouts.clone(),
-        configs: configs
-            .iter()
-            .map(|config| config.name.clone())
-            .collect(),
+        configs: configs.iter().map(|config| config.name.clone()).collect(),
         machine: args.machine.clone(),
         scenarios: scenarios
             .iter()

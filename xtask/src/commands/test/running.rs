@@ -5,10 +5,10 @@ use anyhow::Context;
 use testbed_host::events::{Event, Observer};
 use vm_images::transcript::{self, Transcript};
 
-use super::jobs::{self, Job, Judge};
-use super::history::History;
-use super::loads;
 use super::context::RunContext;
+use super::history::History;
+use super::jobs::{self, Job, Judge};
+use super::loads;
 use super::start::{self, start_from};
 use crate::cli::TestArgs;
 use crate::commands::environment::Environment;
@@ -49,7 +49,15 @@ pub(crate) fn run_jobs(
         session,
         tell,
     };
-    let judged = jobs::run_all(&to_run, &loads, environment, folder.path(), parallel, session, &judge);
+    let judged = jobs::run_all(
+        &to_run,
+        &loads,
+        environment,
+        folder.path(),
+        parallel,
+        session,
+        &judge,
+    );
     history.learn(judged.iter().flatten());
     history.save();
     if session.cancel.is_cancelled() {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use fs_err as fs;
 use selftests::fault::LEAK_MACHINE;
-use selftests::fault::self_check::{SELF_CHECKS, SelfCheck, Place};
+use selftests::fault::self_check::{Place, SELF_CHECKS, SelfCheck};
 use testbed_host::events::{Event, Observer};
 
 use self::cache::{Configuration, SelfCheckCache};
@@ -19,7 +19,7 @@ use super::RunContext;
 use super::prepare::Build;
 use crate::cli::{DEFAULT_MACHINE, TestArgs};
 use crate::commands::inject::kit::Kit;
-use crate::result::{SelfCheckResult, Detection};
+use crate::result::{Detection, SelfCheckResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
@@ -190,7 +190,9 @@ fn results(
     let all = SELF_CHECKS.iter().map(|self_check| {
         let came = came(self_check, dot_config, shown, of_configuration);
         let (detection, detail) = came.with_context(|| {
-            let Build { checkout, config, .. } = build;
+            let Build {
+                checkout, config, ..
+            } = build;
             format!(
                 "nobody knows whether {} is seen on {checkout} ({config})",
                 self_check.name
@@ -221,7 +223,8 @@ fn came(
 /// Returns what another kernel of the same configuration showed, as results of this one.
 fn of_another(build: &Build, dot_config: &str, shown: &Shown) -> Vec<SelfCheckResult> {
     let known = SELF_CHECKS.iter().filter_map(|self_check| {
-        let came = absent(self_check, dot_config).or_else(|| elsewhere(self_check, dot_config, shown));
+        let came =
+            absent(self_check, dot_config).or_else(|| elsewhere(self_check, dot_config, shown));
         let (detection, detail) = came?;
         Some(result(self_check, build, detection, detail))
     });
@@ -230,16 +233,28 @@ fn of_another(build: &Build, dot_config: &str, shown: &Shown) -> Vec<SelfCheckRe
 
 fn absent(self_check: &SelfCheck, dot_config: &str) -> Option<(Detection, String)> {
     let option = self_check.lacks(dot_config)?;
-    Some((Detection::NotConfigured, format!("the kernel has no {option}")))
+    Some((
+        Detection::NotConfigured,
+        format!("the kernel has no {option}"),
+    ))
 }
 
-fn elsewhere(self_check: &SelfCheck, dot_config: &str, shown: &Shown) -> Option<(Detection, String)> {
+fn elsewhere(
+    self_check: &SelfCheck,
+    dot_config: &str,
+    shown: &Shown,
+) -> Option<(Detection, String)> {
     let (detection, detail) = shown.get(self_check.name)?;
     let detail = format!("{detail}; on a kernel of the same configuration");
     Some((*detection, condition(self_check, dot_config, &detail)))
 }
 
-fn result(self_check: &SelfCheck, build: &Build, detection: Detection, detail: String) -> SelfCheckResult {
+fn result(
+    self_check: &SelfCheck,
+    build: &Build,
+    detection: Detection,
+    detail: String,
+) -> SelfCheckResult {
     SelfCheckResult {
         name: self_check.name.to_owned(),
         checkout: build.checkout.clone(),

@@ -10,8 +10,8 @@ use fs_err as fs;
 use selftests::klog::Log;
 use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
+use vm_images::checkpoint::{Checkpoint, NoCheckpoint};
 use vm_images::machine::Machine;
-use vm_images::checkpoint::{NoCheckpoint, Checkpoint};
 use vm_images::vm::VmSpec;
 
 use super::jobs::Job;
@@ -74,7 +74,10 @@ pub(crate) fn starts<'a>(
     for (index, checkpoint) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
         needed[index].checkpoint = Some(checkpoint);
     }
-    let in_use: Vec<Checkpoint> = needed.iter().flat_map(|one| one.checkpoint.clone()).collect();
+    let in_use: Vec<Checkpoint> = needed
+        .iter()
+        .flat_map(|one| one.checkpoint.clone())
+        .collect();
     environment.checkpoints.tidy(&in_use);
     needed
 }
@@ -85,8 +88,7 @@ pub(super) fn start_from<'a>(jobs: &[Job<'a>], starts: &'a [Start<'_>]) -> Vec<J
         let start = starts.iter().find(|start| start.is_for(job))?;
         start.checkpoint.as_ref()
     };
-    jobs
-        .iter()
+    jobs.iter()
         .map(|job| Job {
             checkpoint: checkpoint(job),
             ..job.clone()
@@ -94,9 +96,15 @@ pub(super) fn start_from<'a>(jobs: &[Job<'a>], starts: &'a [Start<'_>]) -> Vec<J
         .collect()
 }
 
-fn checkpoint(start: &Start<'_>, environment: &Environment, session: &Session) -> Option<Checkpoint> {
+fn checkpoint(
+    start: &Start<'_>,
+    environment: &Environment,
+    session: &Session,
+) -> Option<Checkpoint> {
     let (build, machine) = (start.build, start.machine);
-    let Build { checkout, config, .. } = build;
+    let Build {
+        checkout, config, ..
+    } = build;
     let name = format!("{checkout} ({config}) on {}", machine.name);
     let spec = environment.spec(
         &name,
@@ -110,7 +118,11 @@ fn checkpoint(start: &Start<'_>, environment: &Environment, session: &Session) -
 }
 
 /// Returns the checkpoint of a machine; where its guests have to boot, it is said why.
-pub(crate) fn saved(spec: &VmSpec, environment: &Environment, session: &Session) -> Option<Checkpoint> {
+pub(crate) fn saved(
+    spec: &VmSpec,
+    environment: &Environment,
+    session: &Session,
+) -> Option<Checkpoint> {
     if environment.accelerator == Accelerator::Kvm {
         // Boots take a fraction of a second there, and nobody has yet seen that
         // the clocks of a guest that goes on are right.
@@ -120,7 +132,10 @@ pub(crate) fn saved(spec: &VmSpec, environment: &Environment, session: &Session)
         let text = format!("every guest of {} boots: {why}", spec.name);
         session.progress.event(Event::Note { text });
     };
-    match environment.checkpoints.get(spec, &session.cancel, &session.progress) {
+    match environment
+        .checkpoints
+        .get(spec, &session.cancel, &session.progress)
+    {
         Ok(checkpoint) => match report(&checkpoint) {
             None => Some(checkpoint),
             Some(title) => {

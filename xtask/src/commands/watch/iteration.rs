@@ -74,7 +74,11 @@ impl Laps {
 }
 
 /// Judges what is on disk; `None` when the user has a verdict on the same already.
-fn judge(args: &TestArgs, session: &Session, result_cache: &ResultCache) -> anyhow::Result<Option<Judged>> {
+fn judge(
+    args: &TestArgs,
+    session: &Session,
+    result_cache: &ResultCache,
+) -> anyhow::Result<Option<Judged>> {
     let began = jiff::Timestamp::now();
     let mut laps = Laps::start();
     let request = Request::look_up(args, session)?;
@@ -177,8 +181,7 @@ fn identities(
 ) -> anyhow::Result<Vec<(JobPlan, Identity)>> {
     let snapshots = session.layout.snapshots();
     let recorded = ready.plan.check_snapshots.then_some(snapshots.as_path());
-    jobs
-        .iter()
+    jobs.iter()
         .map(|job| {
             let identity = result_cache::identity(job, &ready.environment, recorded)?;
             Ok((job.plan.clone(), identity))
@@ -193,8 +196,7 @@ fn keep(
     result_cache: &ResultCache,
     session: &Session,
 ) -> Vec<Option<JobResult>> {
-    jobs
-        .iter()
+    jobs.iter()
         .map(|(plan, identity)| {
             let known = result_cache.known(plan, identity)?;
             match known.keep(plan, folder) {

@@ -14,7 +14,7 @@ use crate::commands::environment::Environment;
 use crate::commands::test::jobs::{Job, Test};
 use crate::plan::JobPlan;
 use crate::record::{FILE_NAME, Record};
-use crate::result::{JobResult, Cached};
+use crate::result::{Cached, JobResult};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 
@@ -151,14 +151,14 @@ pub(super) fn identity(
     part(build.kernel.id.as_bytes());
     // Its name is that of its content.
     part(build.initramfs.as_str().as_bytes());
+    part(format!("{:?} {:?} {:?}", build.guest, build.contains, build.partly).as_bytes());
     part(
         format!(
             "{:?} {:?} {:?}",
-            build.guest, build.contains, build.partly
+            job.machine, environment.accelerator, environment.qemu
         )
         .as_bytes(),
     );
-    part(format!("{:?} {:?} {:?}", job.machine, environment.accelerator, environment.qemu).as_bytes());
     part(what_must_be_seen(job.test).as_bytes());
     for boot in &job.vm_run.boots {
         let what = (
@@ -296,7 +296,10 @@ mod tests {
         let cached = known.keep(&plan(), &second).unwrap();
         assert_eq!(cached.cached.as_ref().unwrap().run, "1");
         assert_eq!(fs::read_to_string(left(&second)).unwrap(), "console");
-        assert_eq!(Record::read(&plan(), &second).unwrap().cached, cached.cached);
+        assert_eq!(
+            Record::read(&plan(), &second).unwrap().cached,
+            cached.cached
+        );
         // Its own record is what it was, and an old run may go, but not be cached then.
         assert_eq!(Record::read(&plan(), &first).unwrap().cached, None);
         fs::remove_dir_all(first.path()).unwrap();

@@ -2,14 +2,14 @@
 //! What a run rests on, by place: where saves are looked for.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use kernel_patches::index::is_build_product;
 use kernel_patches::config::Config;
+use kernel_patches::index::is_build_product;
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
 
 use crate::cli::TestArgs;
-use crate::commands::generate;
 use crate::commands::environment::find_machine;
+use crate::commands::generate;
 use crate::commands::sources;
 use crate::commands::test::{choose_scenarios, kselftest};
 use crate::session::Session;

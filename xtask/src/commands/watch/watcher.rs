@@ -12,7 +12,7 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use notify::event::{AccessKind, AccessMode, ModifyKind};
-use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::watched_paths::Root;
 
@@ -153,12 +153,14 @@ fn news(event: &notify::Result<notify::Event>, watched_paths: &[Root]) -> Option
         Ok(event) if event.need_rescan() => return Some(News::Missed),
         Ok(event) => event,
     };
-    let is_news = is_save(event.kind) && event.paths.iter().any(|path| concerns(watched_paths, path));
+    let is_news =
+        is_save(event.kind) && event.paths.iter().any(|path| concerns(watched_paths, path));
     is_news.then_some(News::Saved)
 }
 
 fn concerns(watched_paths: &[Root], path: &Path) -> bool {
-    Utf8Path::from_path(path).is_some_and(|path| watched_paths.iter().any(|root| root.concerns(path)))
+    Utf8Path::from_path(path)
+        .is_some_and(|path| watched_paths.iter().any(|root| root.concerns(path)))
 }
 
 /// Reading is no save, and neither is a new time or owner.
@@ -224,7 +226,10 @@ mod tests {
             let event = notify::Event::new(EventKind::Modify(ModifyKind::Any));
             Ok(event.add_path(path.into()))
         };
-        assert_eq!(news(&event("/w/series/1.patch"), &watched_paths), Some(News::Saved));
+        assert_eq!(
+            news(&event("/w/series/1.patch"), &watched_paths),
+            Some(News::Saved)
+        );
         assert_eq!(news(&event("/w/1.patch"), &watched_paths), None);
         let missed = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
         assert_eq!(news(&Ok(missed), &watched_paths), Some(News::Missed));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::pair::{self, Pair};
 use super::sentence;
-use crate::evidence::{JobEvidence, Evidence, Excerpt, SplatEvidence};
+use crate::evidence::{Evidence, Excerpt, JobEvidence, SplatEvidence};
 use crate::render::again;
 use crate::result::{Cause, JobResult, RunResult};
 
@@ -128,7 +128,9 @@ fn article(
         .collect();
     let timelines: Vec<(&str, &Excerpt)> = told
         .iter()
-        .filter_map(|(checkout, job)| Some((*checkout, &evidence.jobs.get(&job.artifacts)?.timeline)))
+        .filter_map(|(checkout, job)| {
+            Some((*checkout, &evidence.jobs.get(&job.artifacts)?.timeline))
+        })
         .filter(|(_, timeline)| !timeline.text.is_empty())
         .collect();
     let views = told
@@ -259,10 +261,7 @@ fn facts(job: &JobResult) -> Vec<(&'static str, String)> {
             "cold" => "cold boot",
             _ => "cold boot, because the restore failed",
         };
-        facts.push((
-            "began",
-            format!("{how}, ready after {}", time(job.boot_ms)),
-        ));
+        facts.push(("began", format!("{how}, ready after {}", time(job.boot_ms))));
     }
     let by = match job.accel.as_str() {
         "" => "",

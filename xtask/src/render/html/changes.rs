@@ -45,20 +45,18 @@ impl<'a> Changes<'a> {
             list("no longer proven", &comparison.inconclusive, change),
             list("still not as expected", &comparison.still_wrong, change),
             list("new and not as expected", &comparison.new_wrong, change),
+            list("new reports of the kernel", &comparison.new_splats, splat),
             list(
-                "new reports of the kernel",
-                &comparison.new_splats,
-                splat,
+                "self_checks that see otherwise",
+                &comparison.self_checks,
+                proof,
             ),
-            list("self_checks that see otherwise", &comparison.self_checks, proof),
             list("mutants with another status", &comparison.mutants, proof),
             list("fixed", &comparison.fixed, change),
             list("as expected by another status", &comparison.turned, change),
             list("reports that are gone", &comparison.gone_splats, splat),
             list(&slower, &comparison.slower, pace),
-            list("new jobs", &comparison.new_jobs, |place| {
-                there(place, true)
-            }),
+            list("new jobs", &comparison.new_jobs, |place| there(place, true)),
             list("jobs that are gone", &comparison.gone_jobs, |place| {
                 there(place, false)
             }),

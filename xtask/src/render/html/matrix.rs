@@ -50,14 +50,13 @@ pub(super) struct Seen {
 
 impl Matrix {
     pub(super) fn of(result: &RunResult, articles: &[Article], evidence: &Evidence) -> Self {
-        let configs: Vec<Config> =
-            distinct(result.jobs.iter().map(|job| job.config.as_str()))
-                .into_iter()
-                .map(|name| config(name, result))
-                .collect();
+        let configs: Vec<Config> = distinct(result.jobs.iter().map(|job| job.config.as_str()))
+            .into_iter()
+            .map(|name| config(name, result))
+            .collect();
         let mut by_name: BTreeMap<&str, Vec<&Article>> = BTreeMap::new();
         for article in articles {
-            by_name.entry(&article.test).or_default().push(article);
+            by_name.entry(&article.scenario).or_default().push(article);
         }
         let fails_first_anywhere = |name: &str| {
             let mut scenarios = result.tests.iter();

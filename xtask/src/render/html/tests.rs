@@ -3,7 +3,7 @@ use super::*;
 use crate::comparison::compare;
 use crate::evidence::{JobEvidence, SplatEvidence, SplatLine, Story};
 use crate::result::tests::{job, mutant, one_of_each};
-use crate::result::{JobResult, Cached, CheckoutResult, StatusChange};
+use crate::result::{Cached, CheckoutResult, JobResult, StatusChange};
 
 /// What a guest or a patch may say to become part of the page.
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)><!-- \"' onload=\u{202e}\u{1b}[31m";
@@ -183,7 +183,10 @@ fn mutants_are_counted_by_what_is_wrong_with_them() {
     let page = page(&result, None, &Evidence::default());
     assert!(page.contains("CAUGHT, though equivalent"), "{page}");
     let inconclusive = RunResult {
-        mutants: vec![mutant("a", MutantStatus::Caught), mutant("b", MutantStatus::Inconclusive)],
+        mutants: vec![
+            mutant("a", MutantStatus::Caught),
+            mutant("b", MutantStatus::Inconclusive),
+        ],
         ..result
     };
     assert_eq!(

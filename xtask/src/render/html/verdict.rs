@@ -11,7 +11,7 @@ use super::sentence;
 use crate::evidence::Evidence;
 use crate::render::again;
 use crate::render::report::what_came;
-use crate::result::{JobResult, MutantResult, RunResult, Detection, Tally};
+use crate::result::{Detection, JobResult, MutantResult, RunResult, Tally};
 
 /// So many findings are listed at the top, so many more behind a click; the table has all.
 const FINDINGS_AT_ONCE: usize = 8;
@@ -54,11 +54,7 @@ impl Headline {
             0 if !is_bad => ("good", "as expected"),
             _ => ("bad", "finding"),
         };
-        let mut all: Vec<&JobResult> = result
-            .jobs
-            .iter()
-            .filter(|job| job.is_finding())
-            .collect();
+        let mut all: Vec<&JobResult> = result.jobs.iter().filter(|job| job.is_finding()).collect();
         all.sort_by_key(|job| (job.expected, job.status == "error"));
         let mut findings: Vec<Finding> = all
             .iter()
@@ -185,7 +181,11 @@ fn facts(result: &RunResult) -> Vec<String> {
     }
     let must_fail = count(&|job| job.expectation == "fail");
     if must_fail > 0 {
-        let fails_without_series = result.tests.iter().filter(|one| one.fails_without_series).count();
+        let fails_without_series = result
+            .tests
+            .iter()
+            .filter(|one| one.fails_without_series)
+            .count();
         facts.push(format!(
             "{fails_without_series} of {} scenarios have fails_without_series",
             result.tests.len()

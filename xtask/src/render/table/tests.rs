@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::result::tests::{job, mutant, one_of_each};
-use crate::result::{JobResult, SelfCheckResult, Cached, MutantResult, Detection};
+use crate::result::{Cached, Detection, JobResult, MutantResult, SelfCheckResult};
 
 const LOOK: Look = Look {
     columns: 80,

@@ -5,13 +5,13 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use kernel_patches::checkout::MUTANT_PREFIX;
 use kernel_patches::kernel::{MutantBuild, Nursery, Origin, Toolchain};
 use kernel_patches::mutant::Mutant;
-use kernel_patches::checkout::MUTANT_PREFIX;
 
 use super::MutationRun;
-use crate::commands::test::prepare::Build;
 use crate::checkouts::SERIES;
+use crate::commands::test::prepare::Build;
 
 /// A mutant, and what came of building it.
 #[derive(Debug)]

@@ -119,7 +119,9 @@ impl Evaluation<'_> {
             for (scenario, result) in left.iter().zip(self.run(&left, 2, true)?) {
                 match result {
                     Some(job) => {
-                        if !is_proof(&job) || self.known.differs(&job, self.mutation_run.folder.path()) {
+                        if !is_proof(&job)
+                            || self.known.differs(&job, self.mutation_run.folder.path())
+                        {
                             flaky.push(job.test);
                         }
                     }
@@ -176,7 +178,7 @@ impl Evaluation<'_> {
                     machine: context.environment.machine(&plan.machine)?,
                     vm_run: self
                         .build
-                        .parallel
+                        .vm_runs
                         .get(&plan.test)
                         .context("nothing to run")?,
                     checkpoint: None,
@@ -186,8 +188,7 @@ impl Evaluation<'_> {
         let parallel = jobs::parallel(args, context);
         let mut crowded = jobs.clone();
         let on = |machine: &str| {
-            jobs
-                .iter()
+            jobs.iter()
                 .filter(|one| one.machine.name == machine)
                 .count()
         };
@@ -207,7 +208,15 @@ impl Evaluation<'_> {
             is_caught: AtomicBool::new(false),
         };
         let path = folder.path();
-        let ran = jobs::run_all(&jobs, &loads, &context.environment, path, parallel, session, &alert);
+        let ran = jobs::run_all(
+            &jobs,
+            &loads,
+            &context.environment,
+            path,
+            parallel,
+            session,
+            &alert,
+        );
         for checkpoint in starts.iter().filter_map(|start| start.checkpoint.as_ref()) {
             context.environment.checkpoints.forget(checkpoint);
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use selftests::scenario::Scenario;
 
-use crate::result::{JobResult};
 use crate::checkouts::SERIES;
+use crate::result::JobResult;
 
 /// What scenarios come to on the series, by their names.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::layout::Layout;
     use crate::result::tests::job;
-    use selftests::scenario::{ScenarioFile, Machines};
+    use selftests::scenario::{Machines, ScenarioFile};
 
     fn scenario(name: &str) -> Scenario {
         let text = format!(

@@ -123,7 +123,7 @@ fn words_in_common(mutant: &Mutant, scenario: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use selftests::scenario::{ScenarioFile, Machines};
+    use selftests::scenario::{Machines, ScenarioFile};
 
     use super::*;
     use crate::layout::Layout;

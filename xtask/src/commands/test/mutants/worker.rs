@@ -4,21 +4,21 @@
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use kernel_patches::checkout::MUTANT_PREFIX;
 use kernel_patches::kernel::MutantBuild;
 use kernel_patches::mutant::Mutant;
-use kernel_patches::checkout::MUTANT_PREFIX;
 use selftests::scenario::Scenario;
 use testbed_host::events::{Activity, Event, Observer};
 
 use super::MutationRun;
-use super::builder::{MutantBuilder, BuiltMutant};
+use super::builder::{BuiltMutant, MutantBuilder};
 use super::evaluation::{Evaluation, Notice};
 use super::known::Known;
 use super::order::TestPriority;
 use crate::commands::test::history::History;
 use crate::commands::test::prepare::{self, Build};
 use crate::plan::Plan;
-use crate::result::{MutantStatus, MutantResult};
+use crate::result::{MutantResult, MutantStatus};
 
 /// The mutants of one config.
 pub(super) struct Worker<'a> {
@@ -120,7 +120,9 @@ impl Worker<'_> {
                 let why = reason.map(|one| one.why.as_str());
                 let notice = self.notice(mutant, &build, why.is_some())?;
                 let said = self.verdict(mutant, &notice, why);
-                if said.0 == MutantStatus::Caught || (said.0 == MutantStatus::Equivalent && said.1.is_empty()) {
+                if said.0 == MutantStatus::Caught
+                    || (said.0 == MutantStatus::Equivalent && said.1.is_empty())
+                {
                     // Nobody wants to boot it again.
                     let _ = fs::remove_dir_all(dir);
                 }
@@ -150,11 +152,7 @@ impl Worker<'_> {
         notice: &Notice,
         why: Option<&str>,
     ) -> (MutantStatus, Vec<String>, String) {
-        let mut names: Vec<String> = notice
-            .bad
-            .iter()
-            .map(|job| job.test.clone())
-            .collect();
+        let mut names: Vec<String> = notice.bad.iter().map(|job| job.test.clone()).collect();
         names.sort();
         names.dedup();
         if let Some(first) = notice.bad.first().filter(|_| notice.is_sure()) {
@@ -180,10 +178,7 @@ impl Worker<'_> {
             );
         }
         for job in &notice.void {
-            reason += &format!(
-                ", `{}` came to {} ({})",
-                job.test, job.status, job.reason
-            );
+            reason += &format!(", `{}` came to {} ({})", job.test, job.status, job.reason);
         }
         let status = if notice.is_proven() {
             MutantStatus::Missed

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use selftests::generate;
 use selftests::scenario::Scenario;
 use vm_images::machine::Machine;
-use vm_images::vm::{GuestFile, VmRun, NextKernel, BootRun};
+use vm_images::vm::{BootRun, GuestFile, NextKernel, VmRun};
 use vm_images::{KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 use super::Build;
@@ -34,7 +34,11 @@ pub(super) struct Order<'a> {
 ///
 /// # Errors
 /// When a kexec goes to a checkout that has no kernel.
-pub(super) fn of(scenario: &Scenario, machine: &Machine, order: &Order<'_>) -> anyhow::Result<VmRun> {
+pub(super) fn of(
+    scenario: &Scenario,
+    machine: &Machine,
+    order: &Order<'_>,
+) -> anyhow::Result<VmRun> {
     let in_guest = format!("/tests/{}", scenario.identifier());
     let addresses = addresses(scenario, machine);
     let files = files(scenario, &in_guest, order);
@@ -117,7 +121,8 @@ pub(super) fn load_modules(boot: &mut BootRun, folder: Option<&Utf8Path>) {
 fn landing(checkout: &str, order: &Order<'_>) -> anyhow::Result<NextKernel> {
     let is_it = |one: &&Build| one.checkout == checkout && one.config == order.build.config;
     let build = order.builds.iter().find(is_it);
-    let build = build.with_context(|| format!("no kernel of the checkout `{checkout}` to go to"))?;
+    let build =
+        build.with_context(|| format!("no kernel of the checkout `{checkout}` to go to"))?;
     Ok(NextKernel {
         image: build.kernel.image(),
         initramfs: build.initramfs.clone(),

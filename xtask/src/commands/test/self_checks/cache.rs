@@ -17,7 +17,7 @@ use super::super::RunContext;
 use super::super::prepare::Build;
 use super::{Shown, machine_of};
 use crate::cli::TestArgs;
-use crate::result::{SelfCheckResult, Detection};
+use crate::result::{Detection, SelfCheckResult};
 use crate::session::Session;
 
 /// Changes when what is remembered is written in another way.
@@ -50,7 +50,11 @@ impl SelfCheckCache {
     /// # Errors
     /// When the program or PID 1 cannot be read, a machine was not set up, or the cache has
     /// no room.
-    pub(super) fn new(context: &RunContext, args: &TestArgs, session: &Session) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        context: &RunContext,
+        args: &TestArgs,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
         let environment = &context.environment;
         let start = if args.cold_boot { "boot" } else { "checkpoint" };
         let mut common = vec![
@@ -121,7 +125,10 @@ impl SelfCheckCache {
         configuration: &Configuration,
         shown: &Shown,
     ) -> anyhow::Result<()> {
-        if shown.values().any(|(detection, _)| *detection == Detection::Missed) {
+        if shown
+            .values()
+            .any(|(detection, _)| *detection == Detection::Missed)
+        {
             return Ok(());
         }
         let path = self.of(&configuration.0);

@@ -40,7 +40,7 @@ fn build(id: &str, dir: &Utf8PathBuf) -> Build {
         partly: BTreeSet::new(),
         modules: None,
         initramfs: dir.join("initramfs"),
-        parallel: BTreeMap::new(),
+        vm_runs: BTreeMap::new(),
         kselftest: BTreeMap::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use selftests::fault::self_check::{SelfCheck, Place, FaultResult, words};
+use selftests::fault::self_check::{FaultResult, Place, SelfCheck, words};
 use selftests::status::Status;
 use testbed_host::events::Activity;
 use vm_images::machine::Machine;
@@ -15,7 +15,7 @@ use super::super::prepare::Build;
 use super::super::{RunContext, jobs, start};
 use super::{Kernel, Shown, machine_of};
 use crate::cli::TestArgs;
-use crate::commands::inject::guest::{Guest, Patience, Injected};
+use crate::commands::inject::guest::{Guest, Injected, Patience};
 use crate::result::Detection;
 use crate::session::Session;
 
@@ -100,7 +100,8 @@ impl Boot<'_> {
     fn run_all(&self, workers: &[Worker<'_>]) -> anyhow::Result<Vec<Injected>> {
         let parallel = jobs::parallel(self.args, self.context);
         let total = workers.len() as u64;
-        let activity = Activity::start(&self.session.progress, "injection self_checks", Some(total));
+        let activity =
+            Activity::start(&self.session.progress, "injection self_checks", Some(total));
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let all: Mutex<Vec<Option<_>>> = Mutex::new(workers.iter().map(|_| None).collect());
         let work = || {
@@ -194,7 +195,9 @@ fn folder(build: &Build) -> Utf8PathBuf {
 }
 
 fn label(worker: &Worker<'_>) -> String {
-    let Build { checkout, config, .. } = worker.kernel.build;
+    let Build {
+        checkout, config, ..
+    } = worker.kernel.build;
     let names: Vec<&str> = worker.self_checks.iter().map(|one| one.name).collect();
     format!("{} on {checkout} ({config})", names.join(", "))
 }
