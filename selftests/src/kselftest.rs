@@ -290,7 +290,7 @@ mod tests {
         ");
         let error = said("tests:\n  a:\n    boots: [{timeout_secs: 0}]\n");
         assert!(
-            error.starts_with("t.yaml:3:29: a boot cannot have 0 seconds"),
+            error.starts_with("t.yaml:3:28: a boot cannot have 0 seconds"),
             "{error}"
         );
         let error = said("tests:\n  a:\n    boots: [{arg: x}]\n");
