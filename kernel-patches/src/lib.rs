@@ -7,6 +7,7 @@
 //! This room knows nothing of virtual machines or tests.
 
 pub mod conflict;
+pub mod coverage;
 pub mod error;
 pub mod index;
 pub mod kernel;
