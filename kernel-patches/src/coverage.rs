@@ -137,6 +137,14 @@ pub struct PatchCoverage {
     pub apart: Vec<Utf8PathBuf>,
 }
 
+impl PatchCoverage {
+    /// Returns those of the files inside that are part of a kernel, not of selftests.
+    pub fn in_kernel(&self) -> impl Iterator<Item = &Utf8PathBuf> {
+        let inside = self.inside.iter();
+        inside.filter(|path| !path.starts_with(SELFTESTS))
+    }
+}
+
 /// What of a series was in the kernels that were run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -205,6 +213,9 @@ impl Question<'_> {
 
     fn place(&self, number: usize, change: &FileChange) -> Where {
         let path = &change.path;
+        if change.how == How::Comments {
+            return Where::Apart;
+        }
         let first = self.number_of(path, How::Added, 1..=number);
         let range = match change.how {
             // The kernels that still have the file.
@@ -229,7 +240,7 @@ impl Question<'_> {
         if is_inside || self.is_run_selftest(path) {
             return Where::Inside;
         }
-        if is_apart(path) || change.how == How::Comments {
+        if is_apart(path) {
             return Where::Apart;
         }
         if having().next().is_some() {

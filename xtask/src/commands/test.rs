@@ -2,6 +2,7 @@
 //! `test`: the whole chain, from arguments to the table.
 
 pub(crate) mod cells;
+mod coverage;
 mod detectors;
 mod hang;
 mod history;

@@ -25,11 +25,29 @@ pub(crate) fn text(report: &Report<'_>) -> Result<String, SerializeError> {
     for (stack, profile) in report.kernels() {
         document.add_test_suite(suite(report, stack, profile));
     }
+    if let Some(why) = report.result.not_tested() {
+        document.add_test_suite(not_tested(why));
+    }
     document.set_time(total(&report.result.cells));
     let text = document.to_string()?;
     // The sum of those skipped is in every suite; on the document, no schema has it.
     let sum = format!(" skipped=\"{}\"", document.skipped);
     Ok(text.replacen(&sum, "", 1))
+}
+
+/// Returns a suite with an error: a series that is not in the kernels is not tested, and no
+/// other case says so.
+fn not_tested(why: &str) -> TestSuite {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_type("not-tested");
+    status.set_message(why);
+    let mut case = TestCase::new("the series is in the kernels", status);
+    case.set_classname("series");
+    case.set_time(Duration::ZERO);
+    let mut suite = TestSuite::new("series");
+    suite.set_time(Duration::ZERO);
+    suite.add_test_case(case);
+    suite
 }
 
 fn total<'a>(cells: impl IntoIterator<Item = &'a CellResult>) -> Duration {
@@ -133,6 +151,20 @@ mod tests {
             .splats
             .insert("fast/series/kexec".into(), splat.into());
         insta::assert_snapshot!(text(&report).unwrap());
+    }
+
+    #[test]
+    fn text_has_an_error_where_the_series_is_in_no_kernel() {
+        let result = crate::render::tests::not_tested();
+        let text = text(&Report::new(&result, "RUN", "")).unwrap();
+        let back = Document::deserialize_from_str(&text).unwrap();
+        assert_eq!((back.tests, back.errors, back.failures), (3, 1, 0));
+        let status = &back.test_suites[2].test_cases[0].status;
+        let TestCaseStatus::NonSuccess { kind, message, .. } = status else {
+            panic!("{status:?}");
+        };
+        assert_eq!(*kind, NonSuccessKind::Error);
+        assert_eq!(message.as_deref(), Some(crate::render::tests::NOT_TESTED));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::escape::one_line;
 use crate::result::{CellResult, Verdict};
 
 /// Parts of a turn that took less are not worth a word.
@@ -18,6 +19,8 @@ pub(crate) enum Turn<'a> {
         took: Duration,
         /// Where the time went, in order.
         parts: &'a [(&'static str, Duration)],
+        /// Why the series, or a part of it, is not tested.
+        not_tested: Option<&'a str>,
     },
     /// What was saved is not what any cell rests on.
     Unaffected,
@@ -28,7 +31,18 @@ pub(crate) enum Turn<'a> {
 /// Returns the line for a turn that ended at `time`.
 pub(crate) fn line(time: &str, turn: &Turn<'_>) -> String {
     let text = match turn {
-        Turn::Judged { cells, took, parts } => judged(cells, *took, parts),
+        Turn::Judged {
+            cells,
+            took,
+            parts,
+            not_tested,
+        } => {
+            let judged = judged(cells, *took, parts);
+            match not_tested {
+                Some(not_tested) => format!("{}; {judged}", one_line(not_tested)),
+                None => judged,
+            }
+        }
         Turn::Unaffected => "nothing that a cell rests on has changed".to_owned(),
         Turn::Mistake => "nothing judged".to_owned(),
     };
@@ -85,11 +99,19 @@ mod tests {
             cells: &cells,
             took: millis(6_200),
             parts: &parts,
+            not_tested: None,
         };
         insta::assert_snapshot!(
             line("18:42:10", &turn),
             @"18:42:10 1 of 2 as expected (1 run, 1 kept) in 6.2 s: kernels 4.1, cells 1.5; waiting for changes, Ctrl-C ends"
         );
+        let not_tested = Turn::Judged {
+            cells: &cells[1..],
+            took: millis(1),
+            parts: &[],
+            not_tested: Some("not tested: nothing of the series is in this kernel: a.c"),
+        };
+        insta::assert_snapshot!(line("18:42:10", &not_tested), @"18:42:10 not tested: nothing of the series is in this kernel: a.c; 0 of 1 as expected (1 run, 0 kept) in 0.0 s; waiting for changes, Ctrl-C ends");
         insta::assert_snapshot!(
             line("18:42:10", &Turn::Mistake),
             @"18:42:10 nothing judged; waiting for changes, Ctrl-C ends"

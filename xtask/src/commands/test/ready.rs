@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use selftests::canary;
 
 use super::cells::{Cell, Test};
+use super::coverage::Question;
 use super::inquiry::Inquiry;
 use super::prepare::{self, Ground};
 use super::{kselftest, setting};
@@ -32,6 +33,8 @@ pub(crate) struct Ready {
     pub(crate) stacks: Vec<StackResult>,
     /// All of the circumstances that is known before the first cell.
     setting: Setting,
+    /// Whether the series is in the kernels.
+    coverage: Question,
 }
 
 impl Ready {
@@ -71,6 +74,7 @@ impl Ready {
             session,
         )?;
         Ok(Self {
+            coverage: Question::of(sources, &grounds, &inquiry.plan.stacks)?,
             setting: setting::look(inquiry, sources, &grounds, session)?,
             rig,
             grounds,
@@ -89,9 +93,13 @@ impl Ready {
     ) -> RunResult {
         let (tree, plan) = (self.tree.clone(), &self.plan);
         let (series, below) = (plan.series.clone(), plan.prerequisites.clone());
+        let coverage = self.coverage.answer(&cells);
+        let result = RunResult::new(tree, series, below, cells)
+            .with_stacks(self.stacks.clone())
+            .with_coverage(Some(coverage));
         RunResult {
             setting: setting::of_run(&self.setting, began, folder),
-            ..RunResult::new(tree, series, below, cells).with_stacks(self.stacks.clone())
+            ..result
         }
     }
 }

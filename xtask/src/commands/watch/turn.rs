@@ -35,6 +35,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, memory: &M
             cells: &judged.cells,
             took: since.elapsed(),
             parts: &judged.laps.parts,
+            not_tested: judged.not_tested.as_deref(),
         },
         Err(error) => {
             memory.see(Vec::new());
@@ -49,6 +50,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, memory: &M
 struct Judged {
     cells: Vec<CellResult>,
     laps: Laps,
+    not_tested: Option<String>,
 }
 
 /// Where the time of a turn went.
@@ -128,6 +130,7 @@ fn judge(args: &TestArgs, session: &Session, memory: &Memory) -> anyhow::Result<
     let has_error = result.cells.iter().any(|cell| cell.outcome == "error");
     memory.see(if has_error { Vec::new() } else { identities });
     Ok(Some(Judged {
+        not_tested: result.not_tested().map(str::to_owned),
         cells: result.cells,
         laps,
     }))
