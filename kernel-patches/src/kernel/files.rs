@@ -22,10 +22,12 @@ pub(super) const FILE_NAME: &str = "sources";
 /// The archive of the objects that are linked unconditionally.
 const OBJECTS: &str = "vmlinux.a";
 /// What an image consists of beside `vmlinux.a`, where it is there.
-const PARTS: [&str; 3] = [
+const PARTS: [&str; 5] = [
     "vmlinux",
     "vmlinux.unstripped",
     "arch/x86/kernel/vmlinux.lds",
+    "init/version-timestamp.o",
+    ".builtin-dtbs.o",
 ];
 /// `include/generated` is made from these, by rules that leave no record.
 const OFFSETS: [&str; 3] = [
