@@ -151,8 +151,13 @@ impl<'a> Walk<'a> {
             .map_err(Error::host("reading the record of a build"))?;
         let record = String::from_utf8_lossy(&record);
         let tree = self.source.as_str();
-        for name in names(&record, tree) {
-            self.name(name);
+        for line in record.split('\n') {
+            // There are millions of dependencies, a line each.
+            match dependency(line) {
+                Line::Option => {}
+                Line::File(name) => self.name(name),
+                Line::Other => names(line, tree).for_each(|name| self.name(name)),
+            }
         }
         if made.ends_with(".a") && made != OBJECTS {
             self.archive(made)?;
@@ -193,6 +198,28 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// A line of a record.
+enum Line<'a> {
+    /// A dependency on an option of the configuration.
+    Option,
+    /// A dependency on a file.
+    File(&'a str),
+    Other,
+}
+
+fn dependency(line: &str) -> Line<'_> {
+    if line.starts_with("    $(wildcard") {
+        return Line::Option;
+    }
+    let name = line
+        .strip_prefix("  ")
+        .and_then(|rest| rest.strip_suffix(" \\"));
+    match name.filter(|name| !name.contains(' ')) {
+        Some(name) => Line::File(name),
+        None => Line::Other,
     }
 }
 
