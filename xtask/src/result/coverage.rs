@@ -121,7 +121,8 @@ fn reason(lacking: &[&NotTested]) -> String {
         files(Why::NotInKernel).map(|files| format!("in no kernel that was run: {files}"));
     let same = files(Why::SameCode)
         .map(|files| format!("the images with and without the series are equal: {files}"));
-    let apart = files(Why::NoKernelFile).map(|files| format!("part of no kernel: {files}"));
+    let apart =
+        files(Why::NoKernelFile).map(|files| format!("no kernel is built from it: {files}"));
     let reasons: Vec<String> = [outside, same, apart].into_iter().flatten().collect();
     match reasons.is_empty() {
         true => "the content of no file changes".to_owned(),
@@ -169,7 +170,7 @@ fn summary(series: &coverage::Coverage, not_tested: &[NotTested]) -> Option<Stri
             "the series changes the content of no file".to_owned()
         }
         (true, true) => format!(
-            "nothing of the series is part of a kernel: {}",
+            "the series changes nothing that a kernel is built from: {}",
             list(&unique(of(Why::NoKernelFile)))
         ),
         (true, false) => format!("nothing of the series is in this kernel: {}", list(&files)),
@@ -264,7 +265,7 @@ pub(crate) mod tests {
         );
         insta::assert_snapshot!(
             of(vec![patch(1, &[], &[], &["Documentation/a.rst"])], true).unwrap(),
-            @"not tested: nothing of the series is part of a kernel: Documentation/a.rst; the images with and without the series are equal"
+            @"not tested: the series changes nothing that a kernel is built from: Documentation/a.rst; the images with and without the series are equal"
         );
         let selftest = patch(1, &["tools/testing/selftests/kvm/a.c"], &[], &[]);
         assert_eq!(of(vec![selftest], true), None, "its program was run");
@@ -301,7 +302,7 @@ pub(crate) mod tests {
         insta::assert_snapshot!(said.join("\n"), @r"
         patches 1 to 1 change no outcome
         patch 2 is not tested: in no kernel that was run: drivers/b.c
-        patch 3 is not tested: part of no kernel: Documentation/c.rst
+        patch 3 is not tested: no kernel is built from it: Documentation/c.rst
         patches 4 to 4 change no outcome, and no code of a kernel that was run
         patches 1 to 4 change no outcome; not tested: in no kernel that was run: drivers/b.c
         ");
