@@ -114,6 +114,12 @@ fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, E
     }
 }
 
+/// Returns a C source without comments and the space between its words.
+pub(crate) fn words(source: &[u8]) -> Vec<&[u8]> {
+    let tokens = lexer::tokens(source).into_iter();
+    tokens.map(|token| &source[token.place]).collect()
+}
+
 /// A mutant of one file.
 #[derive(Clone, Debug)]
 struct Draft {

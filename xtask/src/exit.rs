@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Finding = 1,
     /// The user can fix it.
     Input = 2,
-    /// The host or one of its tools failed.
+    /// The host or one of its tools failed, or the series was in no kernel.
     Infrastructure = 3,
     /// The user asked to stop.
     Interrupted = 130,

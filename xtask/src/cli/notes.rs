@@ -3,7 +3,7 @@
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 every verdict as expected; 1 a finding (unexpected status, splat or snapshot); \
-2 wrong input; 3 infrastructure; 130 interrupted.";
+2 wrong input; 3 infrastructure, or a series that no kernel contains; 130 interrupted.";
 
 pub(super) const INJECT_NOTES: &str = "\
 A kernel module of ours does the harm, and only of the kinds that this kernel is \
