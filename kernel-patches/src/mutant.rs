@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::diff::{Side, unified};
+use patchbed_host::diff::{Side, unified};
 
 use self::change::{Change, kebab};
 pub use self::named::{EQUIVALENT, FOLDER, Notebook, Reason, without_one};

@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::Tool;
 
 use super::image;
 use crate::error::Error;

@@ -9,7 +9,7 @@ use kernel_patches::coverage::FileChange;
 use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use crate::checkouts::{self, MutantsWanted, SERIES};
 use crate::cli::{DEFAULT_SERIES, SourceArgs};

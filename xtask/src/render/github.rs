@@ -20,7 +20,7 @@ const ANNOTATIONS_MAX: usize = 10;
 pub(crate) fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let mut text = format!(
-        "## flb-testbed: {}\n\n{} on {}",
+        "## patchbed: {}\n\n{} on {}",
         report.verdict(),
         markdown(&result.series),
         markdown(&result.tree)
@@ -142,13 +142,13 @@ pub(crate) fn annotations(report: &Report<'_>) -> String {
     };
     let series = not_tested.map(|why| {
         let why = command_data(why);
-        format!("::error title=flb-testbed: not tested::{why}\n")
+        format!("::error title=patchbed: not tested::{why}\n")
     });
     let findings = report.findings().map(|job| annotation(report, job));
     let mut text: String = series.into_iter().chain(findings).take(room).collect();
     if count > room {
         let rest = format!("and {} more findings, see the summary", count - room);
-        text += &format!("::error title=flb-testbed::{}\n", command_data(&rest));
+        text += &format!("::error title=patchbed::{}\n", command_data(&rest));
     }
     text
 }
@@ -221,13 +221,13 @@ mod tests {
         let result = not_tested();
         let report = Report::new(&result, "RUN", "");
         let text = summary(&report);
-        assert!(text.starts_with("## flb-testbed: not tested\n"), "{text}");
+        assert!(text.starts_with("## patchbed: not tested\n"), "{text}");
         let line = format!("**{}**\n", markdown(NOT_TESTED));
         assert!(text.contains(&line), "{text}");
         assert!(!text.contains("changes no status"), "{text}");
         assert_eq!(
             annotations(&report),
-            format!("::error title=flb-testbed: not tested::{NOT_TESTED}\n")
+            format!("::error title=patchbed: not tested::{NOT_TESTED}\n")
         );
     }
 

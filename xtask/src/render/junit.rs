@@ -34,7 +34,7 @@ pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
         counts.errors += 1;
     }
     let attributes = [
-        ("name", format!("flb-testbed {}", report.result.series)),
+        ("name", format!("patchbed {}", report.result.series)),
         ("tests", counts.tests.to_string()),
         // The sum of those skipped is in every suite; on the document, no schema has it.
         ("failures", counts.failures.to_string()),

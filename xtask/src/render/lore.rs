@@ -309,7 +309,7 @@ fn again(report: &Report<'_>) -> String {
     }
     let version = match provenance.tool.as_str() {
         "" => String::new(),
-        tool => format!(" (flb-testbed {tool})"),
+        tool => format!(" (patchbed {tool})"),
     };
     format!("To see it again{version}:\n\n{shown}")
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use super::result_cache::{self, Identity, ResultCache};
 use crate::cli::TestArgs;
