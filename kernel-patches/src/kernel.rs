@@ -15,10 +15,10 @@ use std::borrow::Cow;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
 
 use crate::content::ContentId;
 use crate::error::Error;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use testbed_host::cancel::Cancel;
+use patchbed_host::cancel::Cancel;
 
 use crate::conflict::Place;
 use crate::content::ContentId;

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
 
 use crate::input::InputError;
 use crate::yaml::{self, At};

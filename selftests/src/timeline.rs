@@ -126,8 +126,8 @@ mod tests {
             # step 1: preserve dev in vm -> ok [pci_flb_preserve +1]\n\
             # step 2: close vm -> ok\n# a.c:77:stage_1:Expected 0 (0) == lu_calls(&self->lu, \"f\") (1)\n\
             # a.c:78:stage_1:step 2: f must not have been called yet\nnot ok 1 a.stage_1\n";
-        let serial = "Linux version 1\ntestbed: stage 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
-            Write of size 8\n===========================\ntestbed: stage 1 ends\nLinux version 1\n";
+        let serial = "Linux version 1\npatchbed: stage 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
+            Write of size 8\n===========================\npatchbed: stage 1 ends\nLinux version 1\n";
         let stage = StageEvidence {
             boot_id: "a",
             started: true,

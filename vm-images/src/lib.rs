@@ -22,6 +22,6 @@ pub mod template;
 pub mod transcript;
 pub mod vm;
 
-pub use testbed_protocol::{
+pub use patchbed_protocol::{
     Exit, ExitStatus, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, stage_begins_marker, stage_ends_marker,
 };

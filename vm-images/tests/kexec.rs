@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Guests that go over to another kernel more than once, to one that they did not
 //! come with, or without being told to. The other kernel is that of
-//! `TESTBED_TEST_OTHER_KERNEL`, or else the same, sent as if it were another.
+//! `PATCHBED_TEST_OTHER_KERNEL`, or else the same, sent as if it were another.
 
 #![expect(
     clippy::print_stdout,
@@ -12,8 +12,8 @@
 mod rig;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
 use vm_images::guest;
 use vm_images::initramfs::Initramfs;
 use vm_images::template::Templates;
@@ -24,7 +24,7 @@ use rig::{Rig, exited};
 
 /// Returns a kernel to go over to, with an initramfs that holds no further one.
 fn other_kernel(rig: &Rig) -> NextKernel {
-    let image = std::env::var("TESTBED_TEST_OTHER_KERNEL");
+    let image = std::env::var("PATCHBED_TEST_OTHER_KERNEL");
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let init = guest::build(root, &Cancel::new(), &Silent).unwrap();
     let initramfs = Utf8Path::from_path(rig.dir.path()).unwrap().join("other");
@@ -48,7 +48,7 @@ fn all_well(rig: &Rig, transcript: &Transcript, stages: usize) {
         assert!(before.iter().all(|other| other.boot_id != stage.boot_id));
         let serial = rig.serial();
         for word in ["begins", "ends"] {
-            let marker = format!("testbed: stage {} {word}", stage.number);
+            let marker = format!("patchbed: stage {} {word}", stage.number);
             assert_eq!(serial.matches(&marker).count(), 1, "{marker}");
         }
     }

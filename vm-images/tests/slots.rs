@@ -7,8 +7,8 @@
 mod rig;
 
 use camino::Utf8PathBuf;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
 use vm_images::template::{NoTemplate, Templates};
 use vm_images::transcript::{End, Start, Transcript};
 use vm_images::vm::{Job, VmSpec, run};

@@ -8,8 +8,8 @@ mod rig;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::Utf8PathBuf;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
 use vm_images::template::{NoTemplate, Template, Templates};
 use vm_images::transcript::{End, Start, Transcript};
 use vm_images::vm::{Job, Sharer, VmSpec, run, run_shared};

@@ -8,9 +8,9 @@ mod rig;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Event, Observer, Silent};
 use rustix::process::{Pid, Signal, kill_process};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Event, Observer, Silent};
 use vm_images::ExitStatus;
 use vm_images::probe::Probe;
 use vm_images::transcript::{End, Phase};
@@ -37,10 +37,10 @@ fn two_stages_with_a_keeper_over_kexec() {
     assert_ne!(first.boot_id, second.boot_id);
     let serial = rig.serial();
     for marker in [
-        "testbed: stage 1 begins",
-        "testbed: stage 1 ends",
-        "testbed: stage 2 begins",
-        "testbed: stage 2 ends",
+        "patchbed: stage 1 begins",
+        "patchbed: stage 1 ends",
+        "patchbed: stage 2 begins",
+        "patchbed: stage 2 ends",
     ] {
         assert_eq!(serial.matches(marker).count(), 1, "{marker}");
     }
@@ -119,7 +119,7 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
         assert!(how == "sleep" || is_busy, "{:?}", hang.samples);
         let serial = rig.serial();
         let (before, after) = serial.split_at(usize::try_from(hang.console_bytes).unwrap());
-        assert!(before.contains("testbed: stage 1 begins") && !before.contains("sysrq"));
+        assert!(before.contains("patchbed: stage 1 begins") && !before.contains("sysrq"));
         assert!(after.contains("sysrq: Show backtrace of all active CPUs"));
         assert!(after.contains("task:program"));
         assert!(after.contains("Power down"));
@@ -181,12 +181,12 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
 }
 
 #[test]
-#[ignore = "needs canary.ko for the kernel of these tests in `TESTBED_TEST_CANARY`"]
+#[ignore = "needs canary.ko for the kernel of these tests in `PATCHBED_TEST_CANARY`"]
 fn a_kernel_that_hangs_is_looked_at_from_outside() {
     let Some(mut rig) = Rig::new("dead kernel") else {
         return;
     };
-    let module = std::env::var("TESTBED_TEST_CANARY").expect("the path of canary.ko");
+    let module = std::env::var("PATCHBED_TEST_CANARY").expect("the path of canary.ko");
     rig.spec.deadlines.stage_margin = Duration::from_secs(1);
     let mut job = rig.job(&[&["canary", "/tests/canary.ko", "hang"]]);
     job.stages[0].timeout = Duration::from_secs(4);

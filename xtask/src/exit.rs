@@ -2,9 +2,9 @@
 //! Exit codes, and which error leads to which.
 
 use kernel_patches::Kind;
+use patchbed_host::cache::CacheError;
 use selftests::input::InputError;
 use selftests::scenario::LoadError;
-use testbed_host::cache::CacheError;
 
 /// How a command ends; the numbers are a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,7 +49,7 @@ fn generate(cwd: &Path, tree: &str, variables: &[(&str, &Path)]) -> Output {
         .current_dir(cwd)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("TESTBED_CACHE", cache.path())
+        .env("PATCHBED_CACHE", cache.path())
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_NAME"), "A")))
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "a@b")))
         .envs(variables.iter().copied())

@@ -28,7 +28,7 @@ impl Watch {
             .current_dir(place)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("TESTBED_CACHE", place.join("cache"))
+            .env("PATCHBED_CACHE", place.join("cache"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 use super::headers::Headers;
 use super::image;

@@ -85,8 +85,8 @@ fn place<'data>(
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::cancel::Cancel;
-    use testbed_host::process::Tool;
+    use patchbed_host::cancel::Cancel;
+    use patchbed_host::process::Tool;
 
     use super::*;
 

@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cancel::Cancel;
 use serde::Deserialize;
-use testbed_host::cancel::Cancel;
 
 use super::{Mutant, content, diff, origin};
 use crate::error::Error;

@@ -236,8 +236,8 @@ mod tests {
     #[test]
     fn boots_and_phases_are_told_apart() {
         let serial = b"SeaBIOS\n[    0.000000][    T0] Linux version 7.3.4 (x)\n\
-            <12>[    1.000000][    T1] testbed: stage 1 begins\nsplat\n\
-            <12>[    1.100000][    T1] testbed: stage 1 ends\n[    1.2][ T1] odd\n\
+            <12>[    1.000000][    T1] patchbed: stage 1 begins\nsplat\n\
+            <12>[    1.100000][    T1] patchbed: stage 1 ends\n[    1.2][ T1] odd\n\
             [    5.000000][   T9] Linux version fake\n\
             [    0.000000][    T0] Linux version 7.3.4 (x)\n";
         let (lines, _) = lines(serial);
@@ -274,13 +274,13 @@ mod tests {
             let serial = format!("Linux version 1\n{marks}\nlast\n");
             lines(serial.as_bytes()).0.last().unwrap().phase
         };
-        let begins = "<13>[    1.000000][    T1] testbed: stage 1 begins";
+        let begins = "<13>[    1.000000][    T1] patchbed: stage 1 begins";
         assert_eq!(phase_after(begins), Phase::During);
         for forged in [
-            "<4>[    1.000000][    T1] testbed: stage 1 ends",
-            "<13>[    1.000000][    T1] testbed: stage 1 ends here",
-            "<13>[    1.000000][    T1] testbed: stage 2 ends",
-            "<13>[    1.000000][    T1] testbed: stage of a rocket",
+            "<4>[    1.000000][    T1] patchbed: stage 1 ends",
+            "<13>[    1.000000][    T1] patchbed: stage 1 ends here",
+            "<13>[    1.000000][    T1] patchbed: stage 2 ends",
+            "<13>[    1.000000][    T1] patchbed: stage of a rocket",
         ] {
             assert_eq!(phase_after(&format!("{begins}\n{forged}")), Phase::During);
         }
@@ -289,7 +289,7 @@ mod tests {
             phase_after(&format!("{begins}\n{ends}\n{begins}")),
             Phase::After
         );
-        assert_eq!(phase_after("testbed: stage 1 ends"), Phase::Before);
+        assert_eq!(phase_after("patchbed: stage 1 ends"), Phase::Before);
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         let serial = b"<5>[    0.000000][    T0] Linux version 7.3.4\nBUG: KASAN: fake\n\
             [    1.000000][    T1] BUG: KASAN: fake, from dmesg\n\
             Linux version 7.3.4, from /proc/version\n\
-            testbed: stage 1 begins\n<4>[    1.000000][    T9] true\n";
+            patchbed: stage 1 begins\n<4>[    1.000000][    T9] true\n";
         let (lines, is_cut) = lines(serial);
         let user: Vec<bool> = lines.iter().map(|line| line.from_userspace).collect();
         assert_eq!(user, [false, true, true, true, true, false]);

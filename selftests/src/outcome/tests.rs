@@ -26,8 +26,8 @@ fn by_kernel(text: &str) -> String {
 fn serial(inside: &str, after: &str) -> String {
     let (inside, after) = (by_kernel(inside), by_kernel(after));
     format!(
-        "<5>[    0.000000][    T0] Linux version 7.3.4\n<13>[    1.000000][    T1] testbed: stage 1 begins\n\
-         {inside}<13>[    2.000000][    T1] testbed: stage 1 ends\n{after}"
+        "<5>[    0.000000][    T0] Linux version 7.3.4\n<13>[    1.000000][    T1] patchbed: stage 1 begins\n\
+         {inside}<13>[    2.000000][    T1] patchbed: stage 1 ends\n{after}"
     )
 }
 

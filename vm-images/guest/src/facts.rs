@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use testbed_protocol::{FromGuest, STAGE_PARAMETER};
+use patchbed_protocol::{FromGuest, STAGE_PARAMETER};
 
 /// Returns the stage that the kernel's command line names, 0 when it names none.
 pub(crate) fn stage() -> u32 {
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn the_last_stage_named_counts() {
-        assert_eq!(stage_of("console=ttyS0 testbed.stage=2 panic=-1\n"), 2);
-        assert_eq!(stage_of("testbed.stage=1 testbed.stage=3"), 3);
-        assert_eq!(stage_of("testbed.stage=x quiet"), 0);
+        assert_eq!(stage_of("console=ttyS0 patchbed.stage=2 panic=-1\n"), 2);
+        assert_eq!(stage_of("patchbed.stage=1 patchbed.stage=3"), 3);
+        assert_eq!(stage_of("patchbed.stage=x quiet"), 0);
         assert_eq!(stage_of(""), 0);
     }
 }

@@ -16,10 +16,10 @@ pub use message::{Content, Exit, ExitStatus, FromGuest, ToGuest};
 pub const PROTOCOL: u32 = 6;
 
 /// Name of the virtio port that carries the channel.
-pub const PORT_NAME: &str = "testbed";
+pub const PORT_NAME: &str = "patchbed";
 
 /// Word of the kernel command line that carries the stage's number.
-pub const STAGE_PARAMETER: &str = "testbed.stage=";
+pub const STAGE_PARAMETER: &str = "patchbed.stage=";
 
 /// Longest line, its newline included, that the host accepts from a guest.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -60,11 +60,11 @@ pub const KEXEC_INITRD_PATH: &str = "/kexec/initrd";
 /// Returns the line that the guest writes to the kernel log before a stage's
 /// program starts, so that the log can be cut to the program's time.
 pub fn stage_begins_marker(stage: u32) -> String {
-    format!("testbed: stage {stage} begins")
+    format!("patchbed: stage {stage} begins")
 }
 
 /// Returns the line that the guest writes to the kernel log after a stage's
 /// program ended.
 pub fn stage_ends_marker(stage: u32) -> String {
-    format!("testbed: stage {stage} ends")
+    format!("patchbed: stage {stage} ends")
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::files::read_plain;
-use testbed_protocol::{stage_begins_marker, stage_ends_marker};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::files::read_plain;
+use patchbed_protocol::{stage_begins_marker, stage_ends_marker};
 
 use super::run::Run;
 use super::{Job, StageJob, VmSpec, recipe};
@@ -152,9 +152,9 @@ mod tests {
     use super::*;
 
     const BOOT: &str = "<6>[ 0.1][ T1] boot\n";
-    const ONE: &str = "<5>[ 1.0][ T1] testbed: stage 1 begins\n<6>[ 1.1][ T2] one\n<5>[ 1.2][ T1] testbed: stage 1 ends\n";
+    const ONE: &str = "<5>[ 1.0][ T1] patchbed: stage 1 begins\n<6>[ 1.1][ T2] one\n<5>[ 1.2][ T1] patchbed: stage 1 ends\n";
     const BETWEEN: &str = "<4>[ 1.3][ T9] late\n";
-    const TWO: &str = "<5>[ 2.0][ T1] testbed: stage 1 begins\n<6>[ 2.1][ T2] two\n<5>[ 2.2][ T1] testbed: stage 1 ends\n";
+    const TWO: &str = "<5>[ 2.0][ T1] patchbed: stage 1 begins\n<6>[ 2.1][ T2] two\n<5>[ 2.2][ T1] patchbed: stage 1 ends\n";
     const OFF: &str = "<0>[ 3.0][ T1] reboot: Power down\n";
 
     #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What tests need for a real run of a real kernel: QEMU, and a kernel with
-//! kexec, named by `TESTBED_TEST_KERNEL`. Without one they are skipped with a
+//! kexec, named by `PATCHBED_TEST_KERNEL`. Without one they are skipped with a
 //! word of why. A kernel that needs more than usual (KASAN's does) gets it by
-//! `TESTBED_TEST_MEMORY_MIB` and `TESTBED_TEST_CMDLINE`.
+//! `PATCHBED_TEST_MEMORY_MIB` and `PATCHBED_TEST_CMDLINE`.
 
 #![expect(
     clippy::print_stdout,
@@ -13,9 +13,9 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
+use patchbed_host::process::Tool;
 use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;
 use vm_images::initramfs::Initramfs;
@@ -38,8 +38,8 @@ impl Rig {
 
     /// Returns a rig with this machine.
     pub(crate) fn on(machine: &str, name: &str) -> Option<Self> {
-        let Some(kernel) = std::env::var_os("TESTBED_TEST_KERNEL") else {
-            println!("skipped: no kernel in `TESTBED_TEST_KERNEL`");
+        let Some(kernel) = std::env::var_os("PATCHBED_TEST_KERNEL") else {
+            println!("skipped: no kernel in `PATCHBED_TEST_KERNEL`");
             return None;
         };
         let kernel = Utf8PathBuf::try_from(std::path::PathBuf::from(kernel)).unwrap();
@@ -67,10 +67,10 @@ impl Rig {
             initramfs,
             machine: Machine::load(&room.join(format!("machines/{machine}.yaml"))).unwrap(),
             accelerator: Accelerator::Tcg,
-            memory_mib: std::env::var("TESTBED_TEST_MEMORY_MIB")
+            memory_mib: std::env::var("PATCHBED_TEST_MEMORY_MIB")
                 .ok()
                 .map(|value| value.parse().unwrap()),
-            cmdline: std::env::var("TESTBED_TEST_CMDLINE")
+            cmdline: std::env::var("PATCHBED_TEST_CMDLINE")
                 .unwrap_or("kho_scratch=16M,64M,64M".into()),
             template: None,
             artifacts: path.join("artifacts"),

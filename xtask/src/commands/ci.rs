@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use clap::Parser;
-use testbed_host::events::Activity;
-use testbed_host::process::Tool;
+use patchbed_host::events::Activity;
+use patchbed_host::process::Tool;
 
 use self::account::{Came, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
@@ -270,7 +270,7 @@ fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
     };
     let kernel = Record::read(cell, &folder)?.binaries.image;
     let words = ["test", "--quiet", "--package", "vm-images", "--tests"];
-    ci.cargo(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())])
+    ci.cargo(&words, &[("PATCHBED_TEST_KERNEL", kernel.as_str())])
 }
 
 fn selftest(ci: &Ci<'_>) -> anyhow::Result<Came> {

@@ -79,7 +79,7 @@ fn compare(
     if earlier.path() == folder.path() {
         return Err(bad_input(
             format!("`{before}` is the run itself"),
-            "give an earlier run; they are in `target/testbed/runs`",
+            "give an earlier run; they are in `target/patchbed/runs`",
         ));
     }
     let (plan, recorded) = earlier.read()?;

@@ -8,7 +8,7 @@ use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
 use kernel_patches::stack::{self, Stack, Stacks};
 use kernel_patches::tree::{Tree, TreeRequest};
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::commands::mutants;

@@ -9,7 +9,7 @@ use super::escape::one_line;
 use super::report::{Report, name, what_came};
 use crate::result::{Blame, CellResult, PatchResult, Turn, Verdict};
 
-const TOOL: &str = "flb-testbed";
+const TOOL: &str = "patchbed";
 /// b4 shows all of them on one screen.
 const LINES_MAX: usize = 50;
 

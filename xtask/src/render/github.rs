@@ -20,7 +20,7 @@ const ANNOTATIONS_MAX: usize = 10;
 pub(crate) fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let mut text = format!(
-        "## flb-testbed: {}\n\n{} on {}",
+        "## patchbed: {}\n\n{} on {}",
         report.verdict(),
         markdown(&result.series),
         markdown(&result.tree)
@@ -140,7 +140,7 @@ pub(crate) fn annotations(report: &Report<'_>) -> String {
         .collect();
     if count > room {
         let rest = format!("and {} more findings, see the summary", count - room);
-        text += &format!("::error title=flb-testbed::{}\n", command_data(&rest));
+        text += &format!("::error title=patchbed::{}\n", command_data(&rest));
     }
     text
 }

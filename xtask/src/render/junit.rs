@@ -21,7 +21,7 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn text(report: &Report<'_>) -> Result<String, SerializeError> {
-    let mut document = Document::new(format!("flb-testbed {}", report.result.series));
+    let mut document = Document::new(format!("patchbed {}", report.result.series));
     for (stack, profile) in report.kernels() {
         document.add_test_suite(suite(report, stack, profile));
     }

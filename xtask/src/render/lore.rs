@@ -285,7 +285,7 @@ fn again(report: &Report<'_>) -> String {
     }
     let version = match setting.tool.as_str() {
         "" => String::new(),
-        tool => format!(" (flb-testbed {tool})"),
+        tool => format!(" (patchbed {tool})"),
     };
     format!("To see it again{version}:\n\n{shown}")
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::detectors;
 use super::mutants;
 use anstyle::{AnsiColor, Style};
-use testbed_host::process::quote;
+use patchbed_host::process::quote;
 
 use super::escape::one_line;
 use super::rate::{rate, repetitions};

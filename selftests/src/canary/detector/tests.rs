@@ -6,8 +6,8 @@ use crate::evidence::{Evidence, ExitKind, StageEvidence};
 use crate::outcome::judge;
 
 const BEGINS: &str = "<5>[    0.000000][    T0] Linux version 7.3.4 (x)\n\
-    <12>[    1.000000][    T1] testbed: stage 1 begins\n";
-const ENDS: &str = "<12>[    1.900000][    T1] testbed: stage 1 ends\n";
+    <12>[    1.000000][    T1] patchbed: stage 1 begins\n";
+const ENDS: &str = "<12>[    1.900000][    T1] patchbed: stage 1 ends\n";
 const WARN: &str = "<6>[    1.100000][   T40] canary: pulling warn\n\
     <6>[    1.110000][   T40] ------------[ cut here ]------------\n\
     <4>[    1.120000][   T40] WARNING: canary_faults.c:27 at canary_warn+0x4/0x10 [canary], CPU#1: pull/40\n\

@@ -36,7 +36,7 @@ const WORDS: &[&str] = &[
     "CPU: 0 UID: 0 PID: 7 Comm: kunit_try_catch x\n",
     "BUG: workqueue lockup - pool\n",
     " #0: x\n",
-    "testbed: stage 1 begins\n",
+    "patchbed: stage 1 begins\n",
     "x\n",
     "\n",
     "\r",
@@ -108,7 +108,7 @@ fn shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("banners", repeated(BANNER)),
         (
             "marks",
-            repeated("<12>[    1.000000][    T1] testbed: stage 1 begins\n"),
+            repeated("<12>[    1.000000][    T1] patchbed: stage 1 begins\n"),
         ),
         ("headings", repeated("@BUG: KASAN: x in y+0x1/0x2\n")),
         ("cuts", repeated("@------------[ cut here ]------------\n")),

@@ -25,8 +25,8 @@ fn console(stages: usize, inside: &str) -> String {
     let stage = |number| {
         format!(
             "<5>[    0.000000][    T0] Linux version 7.3.4\n\
-             <13>[    1.000000][    T1] testbed: stage {number} begins\n{inside}\
-             <13>[    2.000000][    T1] testbed: stage {number} ends\n"
+             <13>[    1.000000][    T1] patchbed: stage {number} begins\n{inside}\
+             <13>[    2.000000][    T1] patchbed: stage {number} ends\n"
         )
     };
     (1..=stages).map(stage).collect()

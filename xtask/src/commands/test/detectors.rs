@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use fs_err as fs;
+use patchbed_host::events::{Event, Observer};
 use selftests::canary::LEAK_MACHINE;
 use selftests::canary::detector::{DETECTORS, Detector, Place};
-use testbed_host::events::{Event, Observer};
 
 use self::memory::{Configuration, Memory};
 use self::trial::Stage;

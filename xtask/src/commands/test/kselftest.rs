@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use kernel_patches::kernel::Toolchain;
 use kernel_patches::kselftest::{self, Form, Suite, Wanted};
 use kernel_patches::stack::Stack;
+use patchbed_host::events::{Event, Observer};
 use selftests::intree::{InTreeTest, NotesError, TargetNotes};
-use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::vm::{GuestFile, Job, StageJob};
 

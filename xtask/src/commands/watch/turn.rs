@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use super::memory::{self, Identity, Memory};
 use crate::cli::TestArgs;

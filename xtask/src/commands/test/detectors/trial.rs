@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::events::Activity;
 use selftests::canary::detector::{Detector, Place, Sighting, words};
 use selftests::outcome::Outcome;
-use testbed_host::events::Activity;
 use vm_images::machine::Machine;
 
 use super::super::prepare::Ground;

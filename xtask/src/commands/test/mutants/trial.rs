@@ -7,8 +7,8 @@ use fs_err as fs;
 use kernel_patches::kernel::Birth;
 use kernel_patches::mutant::Mutant;
 use kernel_patches::stack::MUTANT_PREFIX;
+use patchbed_host::events::{Activity, Event, Observer};
 use selftests::scenario::Scenario;
-use testbed_host::events::{Activity, Event, Observer};
 
 use super::Court;
 use super::births::{Birthplace, Born};
