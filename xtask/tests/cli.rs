@@ -10,7 +10,7 @@ use std::process::Command;
 /// Runs the program with an empty cache and returns all that it said.
 fn said(words: &[&str]) -> String {
     let place = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(words)
         .current_dir(place.path())
         .env_clear()

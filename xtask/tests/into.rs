@@ -44,7 +44,7 @@ fn commit_all(folder: &Path) {
 /// Puts the selftests into `tree`, called from `cwd`.
 fn generate(cwd: &Path, tree: &str, variables: &[(&str, &Path)]) -> Output {
     let cache = tempfile::tempdir().unwrap();
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
+    Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(["generate", "--into", tree])
         .current_dir(cwd)
         .env_clear()

@@ -22,7 +22,7 @@ struct Watch {
 
 impl Watch {
     fn start(place: &Path, words: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_patchbed"))
             .arg("watch")
             .args(words)
             .current_dir(place)
@@ -68,7 +68,7 @@ impl Watch {
 
 /// Without what guests need, `watch` says so and ends before it watches.
 fn lacks_programs() -> bool {
-    let doctor = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let doctor = Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .arg("doctor")
         .output()
         .unwrap();
