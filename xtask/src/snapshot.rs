@@ -1,62 +1,99 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Holds a cell's timeline against the one recorded, in insta's own files, so
-//! that `cargo insta review` works on them.
+//! Compares a cell's timeline with the recorded one. Records are files of insta, so that
+//! `cargo insta review` works on them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
-
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::publish;
 
 use crate::plan::CellPlan;
 
-/// The panic hook is the process's; one comparison at a time may borrow it.
-static HOOK: Mutex<()> = Mutex::new(());
+/// The end of the name of a result that nobody has reviewed yet, as insta has it.
+const NEW: &str = "snap.new";
 
-/// What to do about a difference that is right.
-const ACCEPT: &str = "if it is right, accept it with `cargo insta review`";
-
-/// Tells insta to keep quiet, since a difference is shown by our own renderers,
-/// and where the checkout is. To be called before any thread is started.
-#[expect(unsafe_code, reason = "insta is configured by the environment alone")]
-pub(crate) fn speak_for_ourselves(root: &Utf8Path) {
-    // SAFETY: `main` calls this first, so no other thread reads the environment.
-    unsafe {
-        std::env::set_var("INSTA_OUTPUT", "none");
-        std::env::set_var("INSTA_WORKSPACE_ROOT", root);
-        // A shell that accepts snapshots unseen must not accept results unseen.
-        std::env::set_var("INSTA_FORCE_PASS", "0");
-        let in_ci = std::env::var_os("CI").is_some();
-        std::env::set_var("INSTA_UPDATE", if in_ci { "no" } else { "new" });
-    }
+/// Where a result goes that differs from the recorded one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outlet<'a> {
+    /// Beside the record, where `cargo insta review` finds it.
+    Beside,
+    /// Into this folder: the record is not the user's to change.
+    Folder(&'a Utf8Path),
+    /// Nowhere.
+    None,
 }
 
 /// Returns how `timeline` differs from the recorded one, or `None` when it does
-/// not. A difference is written beside the record for `cargo insta review`, where the
-/// profile and the stack have a folder of records.
-pub(crate) fn difference(folder: &Utf8Path, cell: &CellPlan, timeline: &str) -> Option<String> {
+/// not. A difference goes to `outlet`, where the profile and the stack have a folder of
+/// records.
+///
+/// # Errors
+/// When it cannot be written there.
+pub(crate) fn difference(
+    folder: &Utf8Path,
+    cell: &CellPlan,
+    timeline: &str,
+    outlet: Outlet<'_>,
+) -> anyhow::Result<Option<String>> {
     let place = place(folder, cell);
     if !place.is_dir() {
-        return Some("nothing is recorded for its profile and stack yet".to_owned());
+        let why = "nothing is recorded for its profile and stack yet";
+        return Ok(Some(why.to_owned()));
     }
-    if agrees(&place, &cell.scenario, timeline) {
-        return None;
-    }
-    let Some(recorded) = recorded(folder, cell) else {
-        return Some(format!("nothing is recorded for it yet; {ACCEPT}"));
+    let name = format!("{}.{NEW}", cell.scenario);
+    let new = match outlet {
+        // A checkout that CI made is nobody's to review.
+        Outlet::Beside if std::env::var_os("CI").is_some() => None,
+        Outlet::Beside => Some(place.join(name)),
+        Outlet::Folder(folder) => Some(folder.join(name)),
+        Outlet::None => None,
     };
-    let before = recorded
-        .splitn(3, "---\n")
-        .nth(2)
-        .unwrap_or(&recorded)
-        .trim_end();
-    let diff = similar::TextDiff::from_lines(before, timeline.trim_end());
-    let shown = diff
-        .unified_diff()
-        .context_radius(2)
-        .header("recorded", "now")
-        .to_string();
-    Some(format!("{}\n{ACCEPT}", shown.trim_end()))
+    let recorded = recorded(folder, cell);
+    let before = recorded.as_deref().map(content);
+    if before == Some(timeline.trim_end()) {
+        if let Some(left) = new.filter(|path| path.is_file()) {
+            fs::remove_file(left)?;
+        }
+        return Ok(None);
+    }
+    let mut text = match before {
+        None => "nothing is recorded for it yet".to_owned(),
+        Some(before) => {
+            let diff = similar::TextDiff::from_lines(before, timeline.trim_end());
+            let shown = diff
+                .unified_diff()
+                .context_radius(2)
+                .missing_newline_hint(false)
+                .header("recorded", "now")
+                .to_string();
+            shown.trim_end().to_owned()
+        }
+    };
+    if let Some(path) = &new {
+        let record = format!(
+            "---\nsource: xtask/src/snapshot.rs\n---\n{}\n",
+            timeline.trim_end()
+        );
+        publish(path, record.as_bytes()).with_context(|| format!("writing `{path}`"))?;
+    }
+    match (outlet, new) {
+        (Outlet::Beside, _) => {
+            text += if before.is_none() { "; " } else { "\n" };
+            text += "if it is right, accept it with `cargo insta review`";
+        }
+        (_, Some(path)) => {
+            text += if before.is_none() { "; " } else { "\n" };
+            text += &format!("the new result is in `{path}`");
+        }
+        (_, None) => {}
+    }
+    Ok(Some(text))
+}
+
+/// Returns the timeline in a record: what follows insta's notes on it.
+fn content(record: &str) -> &str {
+    let content = record.splitn(3, "---\n").nth(2);
+    content.unwrap_or(record).trim_end()
 }
 
 /// Returns where what is recorded of a cell's profile and stack is.
@@ -70,39 +107,76 @@ pub(crate) fn recorded(folder: &Utf8Path, cell: &CellPlan) -> Option<String> {
     fs::read_to_string(place(folder, cell).join(name)).ok()
 }
 
-/// insta says a difference with a panic, which is caught and made a value.
-fn agrees(place: &Utf8Path, name: &str, timeline: &str) -> bool {
-    let _one = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(place);
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    let seen = catch_unwind(AssertUnwindSafe(|| {
-        settings.bind(|| insta::assert_snapshot!(name, timeline));
-    }));
-    std::panic::set_hook(hook);
-    seen.is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_folder_is_made_for_what_has_no_records() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = Utf8Path::from_path(folder.path()).unwrap();
-        let cell = CellPlan {
+    fn cell(profile: &str) -> CellPlan {
+        CellPlan {
             scenario: "s".to_owned(),
-            profile: "new".to_owned(),
+            profile: profile.to_owned(),
             stack: "base".to_owned(),
             machine: "edu-pair".to_owned(),
             repetition: 1,
-        };
-        let told = difference(folder, &cell, "a\n").unwrap();
-        assert_eq!(told, "nothing is recorded for its profile and stack yet");
-        assert_eq!(folder.read_dir_utf8().unwrap().count(), 0);
+        }
+    }
+
+    /// Two folders: of records, with `a` as that of one cell, and of a run.
+    fn folders() -> (tempfile::TempDir, Utf8PathBuf, Utf8PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(place.path()).unwrap();
+        let (records, run) = (root.join("records"), root.join("run"));
+        fs::create_dir_all(records.join("known/base")).unwrap();
+        fs::create_dir(&run).unwrap();
+        let record = "---\nsource: xtask/src/snapshot.rs\n---\na\n";
+        fs::write(records.join("known/base/s.snap"), record).unwrap();
+        (place, records, run)
+    }
+
+    #[test]
+    fn no_folder_is_made_for_what_has_no_records() {
+        let (_place, records, run) = folders();
+        let told = difference(&records, &cell("new"), "a\n", Outlet::Folder(&run)).unwrap();
+        let why = "nothing is recorded for its profile and stack yet";
+        assert_eq!(told.unwrap(), why);
+        assert!(!records.join("new").exists());
+        assert_eq!(run.read_dir_utf8().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn difference_outside_a_checkout_goes_into_the_run_folder_as_insta_writes_it() {
+        let (_place, records, run) = folders();
+        let told = difference(&records, &cell("known"), "b\n", Outlet::Folder(&run)).unwrap();
+        let told = told.unwrap();
+        assert!(told.contains("\n-a\n+b\n"), "{told}");
+        let path = run.join("s.snap.new");
+        assert!(
+            told.ends_with(&format!("the new result is in `{path}`")),
+            "{told}"
+        );
+        let written = fs::read_to_string(&path).unwrap();
+        assert_eq!(written, "---\nsource: xtask/src/snapshot.rs\n---\nb\n");
+        let there = records.join("known/base").read_dir_utf8().unwrap();
+        assert_eq!(there.count(), 1, "the records are as they were");
+    }
+
+    #[test]
+    fn a_result_as_recorded_removes_the_new_one_of_an_earlier_run() {
+        let (_place, records, run) = folders();
+        let outlet = Outlet::Folder(&run);
+        difference(&records, &cell("known"), "b\n", outlet).unwrap();
+        assert!(run.join("s.snap.new").is_file());
+        let told = difference(&records, &cell("known"), "a\n", outlet).unwrap();
+        assert_eq!(told, None);
+        assert!(!run.join("s.snap.new").exists());
+    }
+
+    #[test]
+    fn outlet_none_writes_nothing_and_names_no_path() {
+        let (place, records, _run) = folders();
+        let told = difference(&records, &cell("known"), "b\n", Outlet::None).unwrap();
+        let told = told.unwrap();
+        assert!(told.ends_with("-a\n+b"), "{told}");
+        assert!(!told.contains(place.path().to_str().unwrap()), "{told}");
     }
 }

@@ -10,6 +10,7 @@ use vm_images::vm::{self, Job};
 use crate::cli::BootArgs;
 use crate::commands::rig::{Rig, find_needs};
 use crate::exit::{Exit, bad_input};
+use crate::program;
 use crate::render;
 use crate::session::Session;
 
@@ -18,14 +19,17 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     if !args.image.is_file() {
         return Err(bad_input(
             format!("there is no kernel image `{}`", args.image),
-            "`cargo xtask build` makes some and says where they are",
+            format!(
+                "`{} build` makes some and says where they are",
+                program::name()
+            ),
         ));
     }
     let profile = Profile::find(&args.profile, &session.layout.profiles())?;
     let needs = find_needs(&profile.name, session)?;
     let artifacts = match &args.out {
         Some(out) => out.clone(),
-        None => session.layout.root().join("target/patchbed/boot"),
+        None => session.layout.state("boot")?,
     };
     fs_err::create_dir_all(&artifacts)?;
     let mut rig = Rig::set_up([args.machine.as_str()], session)?;

@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 use patchbed_host::events::Activity;
 use patchbed_host::process::Tool;
@@ -71,6 +71,7 @@ const STEPS: [(&str, Take); 11] = [
 /// A run of this command.
 struct Ci<'a> {
     session: &'a Session,
+    checkout: &'a Utf8Path,
     begun: Instant,
     /// After this time, no optional step is begun.
     budget: Duration,
@@ -80,10 +81,12 @@ struct Ci<'a> {
 
 /// Runs every step that is wanted, whatever became of the ones before it.
 pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
+    let checkout = session.layout.checkout("ci")?;
     let wanted = choose(&args.only)?;
     let budget = minutes(args.budget)?;
     let ci = Ci {
         session,
+        checkout,
         begun: Instant::now(),
         budget,
         fast: OnceCell::new(),
@@ -148,8 +151,8 @@ impl Ci<'_> {
         if let Some(own) = self.fast.get() {
             return own.clone();
         }
-        let newest = self.session.layout.runs().join("latest");
-        let newest = RunFolder::open(&newest).ok()?;
+        let runs = self.session.layout.runs().ok()?;
+        let newest = RunFolder::open(&runs.join("latest")).ok()?;
         self.session.progress.clear();
         render::line_to_stderr(&format!(
             "of the newest run that there is, {}",
@@ -168,7 +171,7 @@ impl Ci<'_> {
             .iter()
             .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
             .args(words)
-            .cwd(session.layout.root())
+            .cwd(self.checkout)
             .env("CARGO_TERM_COLOR", "never")
             // Snapshots are compared, never rewritten, whatever the caller's shell says.
             .env("INSTA_UPDATE", "no")
@@ -290,7 +293,7 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
 }
 
 fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
-    let cli = Cli::try_parse_from(["cargo xtask", "test"].iter().chain(words))?;
+    let cli = Cli::try_parse_from(["patchbed", "test"].iter().chain(words))?;
     match cli.command {
         Command::Test(args) => Ok(args),
         _ => anyhow::bail!("`test` is not `test`"),
@@ -320,6 +323,7 @@ mod tests {
         let session = Session::at(place.path().to_owned().try_into().unwrap());
         let ci = || Ci {
             session: &session,
+            checkout: session.layout.checkout("ci").unwrap(),
             begun: Instant::now(),
             budget: Duration::ZERO,
             fast: OnceCell::new(),
@@ -350,6 +354,7 @@ mod tests {
         let session = Session::at(place.path().to_owned().try_into().unwrap());
         let ci = Ci {
             session: &session,
+            checkout: session.layout.checkout("ci").unwrap(),
             begun: Instant::now(),
             budget: Duration::ZERO,
             fast: OnceCell::new(),

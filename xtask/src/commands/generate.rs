@@ -21,6 +21,9 @@ const LINES_SHOWN_MAX: usize = 60;
 
 /// Writes the files, or says how they differ.
 pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit> {
+    if args.into.is_none() {
+        session.layout.checkout("generate")?;
+    }
     if args.check {
         let differences = differences(session)?;
         if differences.is_empty() {
@@ -112,7 +115,7 @@ fn say(difference: &Difference) -> String {
 
 /// The files that are made as a whole, and what must be in them.
 fn beside(session: &Session, families: &[Family]) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
-    let root = session.layout.root();
+    let root = session.layout.checkout("generate")?;
     let machines = Machines::load(&session.layout.machines())?;
     Ok([
         (

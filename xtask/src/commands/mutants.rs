@@ -12,6 +12,7 @@ use selftests::input::closest;
 
 use crate::commands::sources::Request;
 use crate::exit::bad_input;
+use crate::program;
 use crate::session::Session;
 use crate::stacks::MutantsWanted;
 
@@ -67,7 +68,12 @@ fn stray(reasons: &Reasons, all: &[Mutant]) -> Option<(String, String)> {
 fn near(name: &str, all: &[Mutant]) -> String {
     let near = closest(name, all.iter().map(|mutant| mutant.name.as_str()));
     near.map_or_else(
-        || "`cargo xtask apply --stacks mutants` names all there are".to_owned(),
+        || {
+            format!(
+                "`{} apply --stacks mutants` names all there are",
+                program::name()
+            )
+        },
         |near| format!("did you mean `{near}`?"),
     )
 }

@@ -13,6 +13,7 @@ use patchbed_host::events::{Event, Observer};
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::commands::mutants;
 use crate::exit::bad_input;
+use crate::program;
 use crate::result::StackResult;
 use crate::session::Session;
 use crate::stacks::{self, MutantsWanted, SERIES};
@@ -89,7 +90,10 @@ impl Request {
             MutantsWanted::None => Ok(()),
             _ => Err(bad_input(
                 format!("`{command}` does not take mutants"),
-                "`cargo xtask test` builds and judges them, and `apply` shows their source",
+                format!(
+                    "`{} test` builds and judges them, and `apply` shows their source",
+                    program::name()
+                ),
             )),
         }
     }

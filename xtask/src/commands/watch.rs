@@ -25,6 +25,7 @@ use self::memory::Memory;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
 use crate::exit::{Exit, bad_input};
+use crate::program;
 use crate::render;
 use crate::session::Session;
 use crate::stacks::MutantsWanted;
@@ -37,20 +38,26 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if let Some(out) = &args.out {
         return Err(bad_input(
             format!("`watch` does not take `--out {out}`"),
-            "every turn has a run folder of its own; `target/patchbed/runs/latest` is the newest",
+            "every turn has a run folder of its own; `latest` beside them is the newest",
         ));
     }
     if args.no_canaries {
         return Err(bad_input(
             "`watch` does not take `--no-canaries`",
-            "it has no kernel show that its complaints are seen; it only tells what \
-             `cargo xtask test` had them show",
+            format!(
+                "it has no kernel show that its complaints are seen; it only tells what \
+                 `{} test` had them show",
+                program::name()
+            ),
         ));
     }
     if MutantsWanted::take_from(&args.source.stacks).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",
-            "`cargo xtask test --stacks mutants` judges them, once the series is as it should be",
+            format!(
+                "`{} test --stacks mutants` judges them, once the series is as it should be",
+                program::name()
+            ),
         ));
     }
     roots::check_words(args, session)?;

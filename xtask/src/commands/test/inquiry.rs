@@ -17,6 +17,7 @@ use crate::commands::rig::find_machine;
 use crate::commands::sources::Request;
 use crate::exit::bad_input;
 use crate::plan::{Plan, Wishes};
+use crate::program;
 use crate::session::Session;
 
 /// Most names that a hint lists.
@@ -56,7 +57,9 @@ impl Inquiry {
             check_machine(&find_machine(name, session)?, &scenarios)?;
         }
         check_series(&scenarios, &request, session)?;
-        let plan = Plan::new(wishes(args, &request, &profiles, &scenarios, wanted));
+        let plan = Plan::new(wishes(
+            args, &request, &profiles, &scenarios, wanted, session,
+        ));
         // A kexec may lead to a kernel that no cell begins with.
         request.needs_too(scenarios.iter().flat_map(Scenario::other_stacks));
         Ok(Self {
@@ -140,7 +143,7 @@ fn hint_of(name: &str, known: &[&str]) -> String {
         .copied()
         .collect();
     match near.is_empty() {
-        true => "`cargo xtask test --dry-run` and selftests/CATALOGUE.md list them".to_owned(),
+        true => format!("`{} test --dry-run` lists them", program::name()),
         false => format!("some that begin like it: {}", near.join(", ")),
     }
 }
@@ -216,12 +219,16 @@ fn wishes(
     profiles: &[Profile],
     scenarios: &[Scenario],
     kselftests: Vec<Wanted>,
+    session: &Session,
 ) -> Wishes {
     // Nothing is recorded of tests that are not ours.
     let check_snapshots = !scenarios.is_empty()
         && match args.snapshots {
             Some(how) => how == Snapshots::Check,
-            None => request.is_ours() && args.machine.is_none(),
+            None => {
+                let has_records = session.layout.snapshots().is_dir();
+                has_records && request.is_ours() && args.machine.is_none()
+            }
         };
     Wishes {
         tree: request.tree.clone(),
@@ -243,14 +250,14 @@ fn wishes(
             .collect(),
         repeat: args.repeat,
         check_snapshots,
-        again: again(args),
+        again: again(args, session.layout.data_options()),
         kselftests,
         mutants: request.mutants.words(),
     }
 }
 
 /// Returns the arguments beyond scenario, stack and profile that make the same run again.
-fn again(args: &TestArgs) -> Vec<String> {
+fn again(args: &TestArgs, data: Vec<String>) -> Vec<String> {
     let source = &args.source;
     let mut options: Vec<(&str, &str)> = Vec::new();
     options.extend(source.kernel.iter().map(|tree| ("--kernel", tree.as_str())));
@@ -266,5 +273,5 @@ fn again(args: &TestArgs) -> Vec<String> {
     );
     options.extend(args.machine.iter().map(|name| ("--machine", name.as_str())));
     let words = options.into_iter().flat_map(<[&str; 2]>::from);
-    words.map(str::to_owned).collect()
+    data.into_iter().chain(words.map(str::to_owned)).collect()
 }

@@ -16,10 +16,11 @@ use super::cells::Test;
 use super::{hang, kselftest};
 use crate::exit::bad_input;
 use crate::plan::CellPlan;
+use crate::program;
 use crate::record::{InTree, Record};
 use crate::result::{Blame, CellResult, Verdict};
 use crate::run_folder::RunFolder;
-use crate::snapshot;
+use crate::snapshot::{self, Outlet};
 use crate::stacks::{BASE, SERIES};
 
 /// A judged cell.
@@ -65,7 +66,7 @@ impl Record {
         let transcript = Transcript::load(&folder).map_err(|error| {
             bad_input(
                 format!("the transcript in `{folder}` is damaged: {error}"),
-                "make the run anew with `cargo xtask test`",
+                format!("make the run anew with `{} test`", program::name()),
             )
         })?;
         Ok(self.judge(test, Some(&transcript), run))
@@ -271,14 +272,18 @@ impl Judged {
         is_whole && self.cell.outcome != "error" && !self.cell.kselftest
     }
 
-    /// Holds the cell against what is recorded below `snapshots`. A cell of
+    /// Compares the cell with the results recorded below `snapshots`. A cell of
     /// which the host made nothing has nothing to compare, and of the tree's own
     /// tests and of half a series nothing is recorded.
-    pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
+    ///
+    /// # Errors
+    /// When a result that differs cannot be written.
+    pub(crate) fn compare(&mut self, snapshots: &Utf8Path, new: Outlet<'_>) -> anyhow::Result<()> {
         if self.is_recorded() {
             self.cell.snapshot_difference =
-                snapshot::difference(snapshots, &self.plan, self.to_be_recorded());
+                snapshot::difference(snapshots, &self.plan, self.to_be_recorded(), new)?;
         }
+        Ok(())
     }
 
     /// A kernel that failed as expected is broken from the step on that has teeth: what

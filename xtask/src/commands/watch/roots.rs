@@ -117,11 +117,12 @@ pub(super) fn roots(args: &TestArgs, session: &Session) -> anyhow::Result<Vec<Ro
     let library = layout.series();
     let mut roots = vec![
         Root::Folder(layout.scenarios()),
-        Root::Folder(layout.intree()),
-        Root::Folder(layout.snapshots()),
         Root::Folder(layout.profiles()),
         Root::Folder(layout.machines()),
     ];
+    // Data that the user names may do without.
+    let optional = [layout.intree(), layout.snapshots()].into_iter();
+    roots.extend(optional.filter(|folder| folder.is_dir()).map(Root::Folder));
     // What a tree has already is told by all series of ours.
     let ours = series::names(&library);
     roots.extend(ours.iter().map(|name| Root::Folder(library.join(name))));

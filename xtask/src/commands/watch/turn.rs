@@ -14,6 +14,7 @@ use crate::commands::test::cells::Cell;
 use crate::commands::test::{self, Inquiry, Ready, kselftest};
 use crate::exit::told;
 use crate::plan::CellPlan;
+use crate::program;
 use crate::render::watch::Turn;
 use crate::render::{self, watch};
 use crate::result::{CellResult, DetectorResult};
@@ -150,8 +151,9 @@ fn remembered_detectors(
     if !unknown.is_empty() && memory.is_first_word() {
         let unknown = unknown.join(", ");
         let text = format!(
-            "{unknown}: did not show that complaints are seen; `cargo xtask test` has each \
-             kernel do so"
+            "{unknown}: did not show that complaints are seen; `{} test` has each kernel do \
+             so",
+            program::name()
         );
         session.progress.event(Event::Note { text });
     }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Writes the data and the guest's PID 1 that are built into the program, as Rust source
+//! for `src/builtin.rs`. Without the feature `builtin`, all of it is empty.
+
+#![expect(clippy::print_stdout, reason = "cargo reads standard output")]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+#[path = "../vm-images/src/guest/command.rs"]
+mod guest_command;
+
+/// The folders with data, in the checkout.
+const DATA: [&str; 6] = [
+    "kernel-patches",
+    "selftests/intree",
+    "selftests/scenarios",
+    "selftests/snapshots",
+    "vm-images/config",
+    "vm-images/machines",
+];
+/// Beside the data: what decides the guest's PID 1 and the revision.
+const SOURCES: [&str; 8] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "host/src",
+    "selftests/src",
+    "vm-images/guest",
+    "vm-images/protocol",
+    "vm-images/src",
+    "xtask/src",
+];
+const DATA_ENDINGS: [&str; 4] = ["config", "patch", "snap", "yaml"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../vm-images/src/guest/command.rs");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let root = root.parent().ok_or("the package lies in no checkout")?;
+    let source = match env::var_os("CARGO_FEATURE_BUILTIN") {
+        Some(_) => source(root, &out)?,
+        None => in_rust(&[], None, ""),
+    };
+    Ok(fs::write(out.join("builtin.rs"), source)?)
+}
+
+fn source(root: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
+    for path in DATA.iter().chain(&SOURCES) {
+        println!("cargo::rerun-if-changed={}", root.join(path).display());
+    }
+    let mut files = Vec::new();
+    for folder in DATA {
+        collect(&root.join(folder), &mut files)?;
+    }
+    files.sort();
+    let files: Vec<(&str, &Path)> = files
+        .iter()
+        .map(|file| Ok((text(file.strip_prefix(root)?)?, file.as_path())))
+        .collect::<Result<_, Box<dyn Error>>>()?;
+    let guest = guest(root, out)?;
+    let revision = revision(root).unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
+    Ok(in_rust(&files, Some(&guest), &revision))
+}
+
+fn in_rust(files: &[(&str, &Path)], guest: Option<&Path>, revision: &str) -> String {
+    let mut source = "static FILES: &[(&str, &[u8])] = &[\n".to_owned();
+    for (name, path) in files {
+        source += &format!("    ({name:?}, include_bytes!({path:?})),\n");
+    }
+    let guest = match guest {
+        Some(path) => format!("include_bytes!({path:?})"),
+        None => "&[]".to_owned(),
+    };
+    source + &format!("];\nstatic GUEST: &[u8] = {guest};\nstatic REVISION: &str = {revision:?};\n")
+}
+
+/// Collects the data files below a folder. Rust sources and unreviewed results are none.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let ending = path.extension().or(path.file_name());
+        let ending = ending.and_then(|ending| ending.to_str());
+        if entry.file_type()?.is_dir() {
+            collect(&path, files)?;
+        } else if ending.is_some_and(|ending| DATA_ENDINGS.contains(&ending)) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Compiles the guest's PID 1 in a target folder of its own, because cargo holds the lock
+/// of the outer one.
+fn guest(root: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let target = out.join("guest");
+    let mut cargo = Command::new(env::var_os("CARGO").ok_or("cargo did not start this")?);
+    cargo
+        .args(guest_command::arguments(text(&target)?))
+        // The lock file that the outer build may ignore decides the versions here.
+        .arg("--locked")
+        .current_dir(root)
+        .envs(guest_command::VARIABLES);
+    for name in guest_command::FOREIGN_VARIABLES {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("the guest's PID 1 cannot be built: {cargo:?}\n{said}").into());
+    }
+    Ok(target.join(guest_command::PROGRAM))
+}
+
+/// Returns the commit of the checkout, with `+` if tracked files differ from it; none
+/// where the sources are in no git repository.
+fn revision(root: &Path) -> Option<String> {
+    let git = |words: &[&str]| {
+        let output = Command::new("git")
+            .args(words)
+            .current_dir(root)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    // A repository around the unpacked sources has another commit.
+    git(&["ls-files", "--error-unmatch", "xtask/build.rs"])?;
+    // Changes with every commit and every checkout.
+    let log = root.join(git(&["rev-parse", "--git-path", "logs/HEAD"])?);
+    if log.is_file() {
+        println!("cargo::rerun-if-changed={}", log.display());
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    let mark = if changes.is_empty() { "" } else { "+" };
+    Some(format!("{commit}{mark}"))
+}
+
+fn text(path: &Path) -> Result<&str, Box<dyn Error>> {
+    Ok(path
+        .to_str()
+        .ok_or_else(|| format!("`{}` is not UTF-8", path.display()))?)
+}
