@@ -32,6 +32,8 @@ const SOURCES: [&str; 8] = [
     "vm-images/src",
     "xtask/src",
 ];
+/// The target folder of the guest, below `OUT_DIR`.
+const GUEST_FOLDER: &str = "guest";
 const DATA_ENDINGS: [&str; 4] = ["config", "patch", "snap", "yaml"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -42,37 +44,47 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = root.parent().ok_or("the package lies in no checkout")?;
     let source = match env::var_os("CARGO_FEATURE_BUILTIN") {
         Some(_) => source(root, &out)?,
-        None => in_rust(&[], None, ""),
+        None => in_rust(&[], false, ""),
     };
     Ok(fs::write(out.join("builtin.rs"), source)?)
 }
 
 fn source(root: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     for path in DATA.iter().chain(&SOURCES) {
-        println!("cargo::rerun-if-changed={}", root.join(path).display());
+        // Relative to the package, so that a copied target folder does not refer to the
+        // checkout that it was copied from.
+        println!("cargo::rerun-if-changed=../{path}");
     }
     let mut files = Vec::new();
     for folder in DATA {
         collect(&root.join(folder), &mut files)?;
     }
     files.sort();
-    let files: Vec<(&str, &Path)> = files
+    let names: Vec<&str> = files
         .iter()
-        .map(|file| Ok((text(file.strip_prefix(root)?)?, file.as_path())))
-        .collect::<Result<_, Box<dyn Error>>>()?;
-    let guest = guest(root, out)?;
+        .map(|file| text(file.strip_prefix(root)?))
+        .collect::<Result<_, _>>()?;
+    guest(root, out)?;
     let revision = revision(root).unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
-    Ok(in_rust(&files, Some(&guest), &revision))
+    Ok(in_rust(&names, true, &revision))
 }
 
-fn in_rust(files: &[(&str, &Path)], guest: Option<&Path>, revision: &str) -> String {
+/// Paths are relative to variables that cargo sets when it compiles the program.
+fn in_rust(names: &[&str], has_guest: bool, revision: &str) -> String {
+    let included = |variable: &str, path: &str| {
+        format!("include_bytes!(concat!(env!({variable:?}), {path:?}))")
+    };
     let mut source = "static FILES: &[(&str, &[u8])] = &[\n".to_owned();
-    for (name, path) in files {
-        source += &format!("    ({name:?}, include_bytes!({path:?})),\n");
+    for name in names {
+        let bytes = included("CARGO_MANIFEST_DIR", &format!("/../{name}"));
+        source += &format!("    ({name:?}, {bytes}),\n");
     }
-    let guest = match guest {
-        Some(path) => format!("include_bytes!({path:?})"),
-        None => "&[]".to_owned(),
+    let guest = match has_guest {
+        true => included(
+            "OUT_DIR",
+            &format!("/{GUEST_FOLDER}/{}", guest_command::PROGRAM),
+        ),
+        false => "&[]".to_owned(),
     };
     source + &format!("];\nstatic GUEST: &[u8] = {guest};\nstatic REVISION: &str = {revision:?};\n")
 }
@@ -95,8 +107,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
 
 /// Compiles the guest's PID 1 in a target folder of its own, because cargo holds the lock
 /// of the outer one.
-fn guest(root: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let target = out.join("guest");
+fn guest(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let target = out.join(GUEST_FOLDER);
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("cargo did not start this")?);
     cargo
         .args(guest_command::arguments(text(&target)?))
@@ -112,7 +124,7 @@ fn guest(root: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("the guest's PID 1 cannot be built: {cargo:?}\n{said}").into());
     }
-    Ok(target.join(guest_command::PROGRAM))
+    Ok(())
 }
 
 /// Returns the commit of the checkout, with `+` if tracked files differ from it; none
@@ -130,9 +142,13 @@ fn revision(root: &Path) -> Option<String> {
     // A repository around the unpacked sources has another commit.
     git(&["ls-files", "--error-unmatch", "xtask/build.rs"])?;
     // Changes with every commit and every checkout.
-    let log = root.join(git(&["rev-parse", "--git-path", "logs/HEAD"])?);
-    if log.is_file() {
-        println!("cargo::rerun-if-changed={}", log.display());
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
+    if root.join(&log).is_file() {
+        // From the package; in a worktree it is absolute.
+        println!(
+            "cargo::rerun-if-changed={}",
+            Path::new("..").join(log).display()
+        );
     }
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
     let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
