@@ -2,8 +2,6 @@
 //! Writes the data and the guest's PID 1 that are built into the program, as Rust source
 //! for `src/builtin.rs`. Without the feature `builtin`, all of it is empty.
 
-#![expect(clippy::print_stdout, reason = "cargo reads standard output")]
-
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -196,6 +196,6 @@ mod tests {
             let built_in = FILES.iter().find(|(known, _)| *known == name);
             assert!(built_in.is_some_and(|(_, known)| *known == bytes), "{name}");
         }
-        assert!(!GUEST.is_empty() && REVISION != "");
+        assert!(!GUEST.is_empty() && !REVISION.is_empty());
     }
 }
