@@ -59,11 +59,13 @@ pub(crate) fn difference(
     let mut text = match before {
         None => "nothing is recorded for it yet".to_owned(),
         Some(before) => {
-            let diff = similar::TextDiff::from_lines(before, timeline.trim_end());
+            // A line that ends the text must equal the same line within the other text.
+            let now = format!("{}\n", timeline.trim_end());
+            let before = format!("{before}\n");
+            let diff = similar::TextDiff::from_lines(&before, &now);
             let shown = diff
                 .unified_diff()
                 .context_radius(2)
-                .missing_newline_hint(false)
                 .header("recorded", "now")
                 .to_string();
             shown.trim_end().to_owned()
@@ -174,9 +176,9 @@ mod tests {
     #[test]
     fn outlet_none_writes_nothing_and_names_no_path() {
         let (place, records, _run) = folders();
-        let told = difference(&records, &cell("known"), "b\n", Outlet::None).unwrap();
+        let told = difference(&records, &cell("known"), "a\nb\n", Outlet::None).unwrap();
         let told = told.unwrap();
-        assert!(told.ends_with("-a\n+b"), "{told}");
+        assert!(told.ends_with("\n a\n+b"), "{told}");
         assert!(!told.contains(place.path().to_str().unwrap()), "{told}");
     }
 }
