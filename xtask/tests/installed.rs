@@ -22,7 +22,13 @@ impl Place {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
         let program = root.path().join("bin/patchbed");
-        fs::copy(env!("CARGO_BIN_EXE_patchbed"), program).unwrap();
+        // Not by this process: a child of another test's could inherit the open file, and a
+        // file that is open for writing cannot be run.
+        let copied = Command::new("cp")
+            .args([env!("CARGO_BIN_EXE_patchbed").as_ref(), program.as_os_str()])
+            .status()
+            .unwrap();
+        assert!(copied.success());
         Self { root }
     }
 
