@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run came to: the content of `result.json`, and the exit code it leads to.
+//! The result of a run: the content of `result.json`, and the exit code.
 //!
-//! A contract: fields may be added, none renamed. The schema is checked in
-//! beside this room's `Cargo.toml`.
+//! A stable format: fields may be added but not renamed. The schema is checked in beside
+//! `Cargo.toml` of this crate.
 
 mod coverage;
 mod mutant;
@@ -34,10 +34,10 @@ pub(crate) const SCHEMA: u32 = 2;
 /// One job's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct JobResult {
-    /// The test's name: that of a scenario, or `TARGET:TEST` for a kselftest of the tree.
+    /// The test's name: a scenario's name, or `TARGET:TEST` for a kselftest of the tree.
     pub(crate) test: String,
-    /// Whether it is a kselftest of the tree. One that could not run has the status `skip`
-    /// and is expected, but it is not counted as a pass.
+    /// Whether the test is a kselftest of the tree. A kselftest that could not run has the
+    /// status `skip`, which is expected but not counted as a pass.
     #[serde(default)]
     pub(crate) kselftest: bool,
     /// The checkout's name.
@@ -46,21 +46,21 @@ pub(crate) struct JobResult {
     pub(crate) config: String,
     /// The machine's name.
     pub(crate) machine: String,
-    /// The architecture of the kernel, in the kernel's own words: `x86_64`.
+    /// The architecture of the kernel, as the kernel names it: `x86_64`.
     pub(crate) arch: String,
     /// The number of the repetition, from 1.
     pub(crate) repetition: u32,
     /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
     pub(crate) status: String,
-    /// The cause, of a job that did not pass and was not skipped.
+    /// The cause, if the job neither passed nor was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<Cause>,
-    /// What the scenario expects on this checkout: `pass` or `fail`; `not-asserted` where
-    /// the checkout has only a part of a series without which the scenario fails.
+    /// The status that the test expects on this checkout: `pass` or `fail`; `not-asserted`
+    /// if the checkout has only a part of a series without which the test fails.
     pub(crate) expectation: String,
-    /// Whether the status is what the scenario expects on this checkout.
+    /// Whether the status is the expected one.
     pub(crate) expected: bool,
-    /// Whether the job failed where the scenario expects a failure.
+    /// Whether the job failed and the failure is expected.
     pub(crate) xfail: bool,
     /// The reason for the status, in a sentence.
     pub(crate) reason: String,
@@ -71,38 +71,38 @@ pub(crate) struct JobResult {
     /// started.
     #[serde(default)]
     pub(crate) boot_mode: String,
-    /// Whether it shared its guest with other jobs.
+    /// Whether the job shared its guest with other jobs.
     #[serde(default)]
     pub(crate) shared: bool,
-    /// The whole job, in milliseconds.
+    /// Duration of the whole job, in milliseconds.
     pub(crate) duration_ms: u64,
     /// `kvm` or `tcg`; empty when no guest was started.
     pub(crate) accel: String,
     /// The job's folder, relative to the run folder.
     pub(crate) artifacts: String,
-    /// How the result differs from the recorded one, if it does.
+    /// The difference between the result and its snapshot, if there is a difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) snapshot_difference: Option<String>,
-    /// Titles of the kernel's reports.
+    /// Titles of the kernel reports.
     #[serde(default)]
     pub(crate) splats: Vec<String>,
-    /// The earlier run that the result was taken from, because neither build, test nor
-    /// machine had changed since.
+    /// The earlier run that the result is reused from, because build, test and machine are
+    /// unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cached: Option<Cached>,
 }
 
-/// An earlier run of the same `watch`, and when it had the job's result.
+/// An earlier run of the same `watch`, and the time of the job in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Cached {
     /// The name of its run folder.
     pub(crate) run: String,
-    /// When the job had ended, in local time with its offset.
+    /// End of the job, in local time with its UTC offset.
     pub(crate) at: String,
 }
 
 impl JobResult {
-    /// Returns the job that it is the result of.
+    /// Returns the planned job of this result.
     pub(crate) fn plan(&self) -> JobPlan {
         JobPlan {
             test: self.test.clone(),
@@ -113,24 +113,30 @@ impl JobResult {
         }
     }
 
-    /// Returns whether a person should look at it: it is a finding or inconclusive.
-    pub(crate) fn is_finding(&self) -> bool {
+    /// Returns whether the result needs attention: it is a finding or inconclusive.
+    pub(crate) fn needs_attention(&self) -> bool {
         !self.expected || self.snapshot_difference.is_some()
     }
 
-    /// Returns whether the tool or the host failed, so that the run says nothing about the
+    /// Returns whether the result is a finding: an unexpected status of the kernel or the
+    /// test, or a difference from the snapshot.
+    pub(crate) fn is_finding(&self) -> bool {
+        self.needs_attention() && !self.is_inconclusive()
+    }
+
+    /// Returns whether the tool or the host failed, so that the job has no result for the
     /// kernel.
     pub(crate) fn is_inconclusive(&self) -> bool {
         self.status == "error"
     }
 
-    /// Returns whether it is neither proven nor a finding.
+    /// Returns whether the job was skipped as expected: neither a pass nor a finding.
     pub(crate) fn is_skipped(&self) -> bool {
         self.status == "skip" && self.expected
     }
 
-    /// Takes the verdict back: the host failed to keep what it rests on.
-    pub(crate) fn give_up(&mut self, why: &anyhow::Error) {
+    /// Makes the job inconclusive, because its artifacts could not be written.
+    pub(crate) fn make_inconclusive(&mut self, why: &anyhow::Error) {
         "error".clone_into(&mut self.status);
         self.cause = Some(Cause::Infrastructure);
         self.expected = false;
@@ -139,14 +145,14 @@ impl JobResult {
     }
 }
 
-/// What a scenario showed over all its jobs.
+/// The result of a test over all its jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TestResult {
-    /// The scenario's name.
+    /// The test's name.
     pub(crate) name: String,
-    /// Whether it failed on at least one checkout that should be bad.
+    /// Whether the test failed on at least one checkout where it is expected to fail.
     pub(crate) fails_without_series: bool,
-    /// The checkouts it failed on.
+    /// The checkouts on which the test failed.
     pub(crate) failed_on: Vec<String>,
 }
 
@@ -155,65 +161,67 @@ pub(crate) struct TestResult {
 pub(crate) struct RunResult {
     /// The version of this format: 2.
     pub(crate) schema: u32,
-    /// What the command exited with.
+    /// The exit code of the command.
     pub(crate) exit_code: u8,
-    /// The tree, for people.
+    /// The tree, as printed.
     pub(crate) tree: String,
-    /// The series judged.
+    /// The series under test.
     pub(crate) series: String,
-    /// The series below every checkout.
+    /// The series that are applied first, in every checkout.
     pub(crate) prerequisites: Vec<String>,
-    /// When, where, by what and of what the run was made.
+    /// Time, host, tools and sources of the run.
     #[serde(default)]
     pub(crate) provenance: Provenance,
     /// The jobs, in the order of the plan.
     pub(crate) jobs: Vec<JobResult>,
-    /// The scenarios, by name, without the tests of the tree's own.
+    /// The scenarios by name, without kselftests of the tree.
     pub(crate) tests: Vec<TestResult>,
-    /// How often what came to what, of scenarios that ran several times.
+    /// The number of jobs for each status, for tests that ran several times.
     #[serde(default)]
     pub(crate) rates: Vec<RateResult>,
-    /// The source states that were judged, in the order of the table.
+    /// The checkouts under test, in the order of the table.
     #[serde(default)]
     pub(crate) checkouts: Vec<CheckoutResult>,
-    /// What each patch of the series changes, told from the table alone; empty where
-    /// too few checkouts were judged to tell.
+    /// The results that each patch of the series changes, derived from the jobs; empty if
+    /// too few checkouts were tested.
     #[serde(default)]
     pub(crate) patches: Vec<PatchResult>,
-    /// What each kernel showed that it can see, before its verdicts counted.
+    /// The results of the fault-injection self-check of each build.
     #[serde(default)]
     pub(crate) self_checks: Vec<SelfCheckResult>,
-    /// The mistakes that were put into the series, and what came of each.
+    /// The mutants of the series and their results.
     #[serde(default)]
     pub(crate) mutants: Vec<MutantResult>,
-    /// What of the series was in the kernels that were run; absent in a run that did not
-    /// record it.
+    /// The part of the series that is in the kernels that were run; absent in runs that did
+    /// not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coverage: Option<Coverage>,
 }
 
 impl RunResult {
-    /// Makes sure that it is one that this program writes.
+    /// Checks that this program can have written the result.
     ///
     /// # Errors
-    /// Says what is not.
+    /// Names the first value that this program does not write.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.schema != SCHEMA {
             let schema = self.schema;
-            return Err(format!("its `schema` is {schema}, and not {SCHEMA}"));
+            return Err(format!("`schema` is {schema}, expected {SCHEMA}"));
         }
         let plans: Vec<JobPlan> = self.jobs.iter().map(JobResult::plan).collect();
         plan::check_jobs(&plans)?;
         for (index, (plan, job)) in plans.iter().zip(&self.jobs).enumerate() {
             if plan.folder() != job.artifacts {
-                let (told, own) = (&job.artifacts, plan.folder());
-                return Err(format!("`jobs[{index}].artifacts`: `{told}`, not `{own}`"));
+                let (found, expected) = (&job.artifacts, plan.folder());
+                return Err(format!(
+                    "`jobs[{index}].artifacts`: found `{found}`, expected `{expected}`"
+                ));
             }
         }
         Ok(())
     }
 
-    /// Returns the result for these jobs, with fails_without_series and exit code worked out.
+    /// Returns the result for these jobs, with tests, pass rates and exit code computed.
     pub(crate) fn new(
         tree: String,
         series: String,
@@ -241,17 +249,17 @@ impl RunResult {
         }
     }
 
-    /// Returns the result with what is known of the checkouts: what each patch changes, and
-    /// whether one breaks what an earlier one has fixed.
+    /// Adds the checkouts, the results that each patch changes, and the findings for tests
+    /// that a patch breaks again after an earlier patch fixed them.
     pub(crate) fn with_checkouts(mut self, checkouts: Vec<CheckoutResult>) -> Self {
-        patch::hold_in_order(&mut self.jobs, &checkouts);
+        patch::find_broken_again(&mut self.jobs, &checkouts);
         self.patches = patch::patches(&self.jobs, &checkouts);
         self.checkouts = checkouts;
         self.exit_code = self.exit() as u8;
         self
     }
 
-    /// Returns the result with what of the series was in the kernels.
+    /// Adds the coverage of the series by the kernels that were run.
     pub(crate) fn with_coverage(mut self, coverage: Option<Coverage>) -> Self {
         if let Some(coverage) = &coverage {
             coverage.correct(&mut self.patches);
@@ -261,67 +269,66 @@ impl RunResult {
         self
     }
 
-    /// Returns why the run does not test the series, or a part of it, in a sentence.
+    /// Returns the reason why the run does not test the series or a part of it, in a sentence.
     pub(crate) fn not_tested(&self) -> Option<&str> {
         self.coverage.as_ref()?.summary.as_deref()
     }
 
-    /// Returns the same sentence where nothing worse came of the run.
+    /// Returns the same sentence if no job needs attention and it decides the exit code.
     pub(crate) fn only_not_tested(&self) -> Option<&str> {
-        let is_finding = self.jobs.iter().any(JobResult::is_finding);
+        let needs_attention = self.jobs.iter().any(JobResult::needs_attention);
         self.not_tested()
-            .filter(|_| self.exit_code == Exit::Infrastructure as u8 && !is_finding)
+            .filter(|_| self.exit_code == Exit::Infrastructure as u8 && !needs_attention)
     }
 
-    /// Returns the result with what the kernels showed that they can see.
+    /// Adds the results of the self-checks.
     pub(crate) fn with_self_checks(mut self, self_checks: Vec<SelfCheckResult>) -> Self {
         self.self_checks = self_checks;
         self.exit_code = self.exit() as u8;
         self
     }
 
-    /// Returns the result with what came of mutants.
+    /// Adds the results of mutants.
     pub(crate) fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
         self.mutants = mutants;
         self.exit_code = self.exit() as u8;
         self
     }
 
-    /// Returns what the command exits with. Where a self_check is blind, what passed may
-    /// not have; where a mutant lives, what failed may not have been looked for.
-    /// A series that was not in the kernels is not tested, whatever passed.
+    /// Returns the exit code. A missed fault or mutant is a finding. A series that is not in
+    /// the kernels is not tested, even if all jobs passed.
     pub(crate) fn exit(&self) -> Exit {
-        match self.exit_by_outcomes() {
+        match self.exit_by_results() {
             Exit::Ok if self.not_tested().is_some() => Exit::Infrastructure,
             other => other,
         }
     }
 
-    fn exit_by_outcomes(&self) -> Exit {
-        let was_run = |one: &MutantResult| {
-            !matches!(one.status, MutantStatus::SameCode | MutantStatus::Unviable)
+    fn exit_by_results(&self) -> Exit {
+        let was_run = |mutant: &MutantResult| {
+            !matches!(
+                mutant.status,
+                MutantStatus::SameCode | MutantStatus::Unviable
+            )
         };
-        let none_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
-        let is_unproven = |one: &MutantResult| one.status == MutantStatus::Inconclusive;
-        let is_finding = none_was_run
+        let no_mutant_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
+        let is_finding = no_mutant_was_run
             || self.self_checks.iter().any(SelfCheckResult::is_finding)
-            || self
-                .mutants
-                .iter()
-                .any(|one| one.is_finding() && !is_unproven(one));
+            || self.mutants.iter().any(MutantResult::is_finding);
         match exit(&self.jobs) {
             _ if is_finding => Exit::Finding,
-            Exit::Ok if self.mutants.iter().any(is_unproven) => Exit::Infrastructure,
+            Exit::Ok if self.mutants.iter().any(MutantResult::is_inconclusive) => {
+                Exit::Infrastructure
+            }
             other => other,
         }
     }
 }
 
-/// Returns the exit code for these jobs. A finding decides, whatever else could not be
-/// run: it is a fact about the kernel. A run in which every test was skipped is a finding.
+/// Returns the exit code for these jobs. A finding decides it, even if other jobs are
+/// inconclusive. A run in which every test was skipped is a finding.
 pub(crate) fn exit(jobs: &[JobResult]) -> Exit {
-    let is_finding = |job: &JobResult| job.is_finding() && !job.is_inconclusive();
-    if jobs.iter().any(is_finding) || jobs.iter().all(JobResult::is_skipped) {
+    if jobs.iter().any(JobResult::is_finding) || jobs.iter().all(JobResult::is_skipped) {
         Exit::Finding
     } else if jobs.iter().any(JobResult::is_inconclusive) {
         Exit::Infrastructure
@@ -331,8 +338,8 @@ pub(crate) fn exit(jobs: &[JobResult]) -> Exit {
 }
 
 fn tests_of(jobs: &[JobResult]) -> Vec<TestResult> {
-    let ours = jobs.iter().filter(|job| !job.kselftest);
-    let names: BTreeSet<&String> = ours.map(|job| &job.test).collect();
+    let scenarios = jobs.iter().filter(|job| !job.kselftest);
+    let names: BTreeSet<&String> = scenarios.map(|job| &job.test).collect();
     names
         .into_iter()
         .map(|name| {
@@ -366,7 +373,7 @@ pub(crate) fn json_schema() -> String {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) use super::coverage::tests::nothing;
+    pub(crate) use super::coverage::tests::not_in_kernel;
     pub(crate) use super::mutant::tests::{mutant, one_of_each};
     pub(crate) use super::provenance::tests::provenance;
 
@@ -406,32 +413,29 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_result_that_we_do_not_write_is_told() {
+    fn check_rejects_wrong_schema_folder_and_duplicate_job() {
         let jobs = vec![
             job("a", "base", "pass", "pass"),
             job("b", "base", "pass", "pass"),
         ];
         let good = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
         assert_eq!(good.check(), Ok(()));
-        let said = |change: &dyn Fn(&mut RunResult)| {
+        let error = |change: &dyn Fn(&mut RunResult)| {
             let mut bad = good.clone();
             change(&mut bad);
             bad.check().unwrap_err()
         };
+        assert_eq!(error(&|bad| bad.schema = 99), "`schema` is 99, expected 2");
         assert_eq!(
-            said(&|bad| bad.schema = 99),
-            "its `schema` is 99, and not 2"
+            error(&|bad| bad.jobs[1].artifacts = "../x".to_owned()),
+            "`jobs[1].artifacts`: found `../x`, expected `fast/base/b`"
         );
-        assert_eq!(
-            said(&|bad| bad.jobs[1].artifacts = "../x".to_owned()),
-            "`jobs[1].artifacts`: `../x`, not `fast/base/b`"
-        );
-        let twice = said(&|bad| bad.jobs[1] = bad.jobs[0].clone());
-        assert_eq!(twice, "`jobs[1]`: a on base (fast) is there twice");
+        let twice = error(&|bad| bad.jobs[1] = bad.jobs[0].clone());
+        assert_eq!(twice, "`jobs[1]`: duplicate job a on base (fast)");
     }
 
     #[test]
-    fn exit_code_of_a_finding_beats_the_one_of_an_inconclusive_job() {
+    fn exit_returns_finding_before_inconclusive_and_for_no_pass() {
         let good = job("s", "series", "pass", "pass");
         let bad = job("s", "series", "fail", "pass");
         let broken = job("s", "series", "error", "pass");
@@ -439,11 +443,7 @@ pub(crate) mod tests {
         assert_eq!(exit(&[good.clone(), bad.clone()]), Exit::Finding);
         assert_eq!(exit(&[good.clone(), broken.clone()]), Exit::Infrastructure);
         assert_eq!(exit(&[broken, bad]), Exit::Finding);
-        assert_eq!(
-            exit(&[]),
-            Exit::Finding,
-            "nothing that ran is nothing proven"
-        );
+        assert_eq!(exit(&[]), Exit::Finding, "a run without jobs has no result");
         let skipped = job("t:a", "series", "skip", "pass");
         assert_eq!(exit(&[good.clone(), skipped.clone()]), Exit::Ok);
         assert_eq!(exit(&[skipped.clone(), skipped]), Exit::Finding);
@@ -455,11 +455,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_exit_code_follows_mutants_as_well() {
-        let of = |fates: &[MutantStatus]| {
+    fn exit_depends_on_the_status_of_mutants() {
+        let of = |statuses: &[MutantStatus]| {
             let jobs = vec![job("s", "series", "pass", "pass")];
             let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
-            let mutants = fates.iter().map(|status| mutant("m", *status));
+            let mutants = statuses.iter().map(|status| mutant("m", *status));
             result.with_mutants(mutants.collect()).exit()
         };
         assert_eq!(of(&[]), Exit::Ok);
@@ -486,11 +486,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn exit_is_3_where_the_series_is_not_in_the_kernel_unless_there_is_a_finding() {
+    fn exit_is_3_if_the_series_is_not_in_the_kernel_and_no_finding_exists() {
         let of = |status: &str| {
             let jobs = vec![job("s", "series", status, "pass")];
             let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
-            let result = result.with_coverage(Some(nothing()));
+            let result = result.with_coverage(Some(not_in_kernel()));
             assert_eq!(result.exit_code, result.exit() as u8);
             (result.exit(), result.only_not_tested().is_some())
         };
@@ -500,36 +500,28 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn first_failure_are_failures_where_they_were_due() {
+    fn tests_of_marks_tests_that_fail_where_a_failure_is_expected() {
         let jobs = [
-            job("fails_first", "base", "crash", "fail"),
-            job("fails_first", "series", "pass", "pass"),
-            job("barks", "base", "pass", "pass"),
+            job("fixed", "base", "crash", "fail"),
+            job("fixed", "series", "pass", "pass"),
+            job("always", "base", "pass", "pass"),
             job("broken", "series", "fail", "pass"),
             job("tree:own", "series", "fail", "pass"),
         ];
-        let fails_without_series: Vec<_> = tests_of(&jobs)
+        let tests: Vec<_> = tests_of(&jobs)
             .into_iter()
-            .map(|s| (s.name, s.fails_without_series, s.failed_on))
+            .map(|test| (test.name, test.fails_without_series, test.failed_on))
             .collect();
-        assert_eq!(fails_without_series[0], ("barks".to_owned(), false, vec![]));
-        assert_eq!(
-            fails_without_series[1],
-            ("fails_first".to_owned(), true, vec!["base".to_owned()])
-        );
-        assert_eq!(
-            fails_without_series[2],
-            ("broken".to_owned(), false, vec!["series".to_owned()])
-        );
-        assert_eq!(
-            fails_without_series.len(),
-            3,
-            "tests of the tree's own have none"
-        );
+        let expected = [
+            ("always".to_owned(), false, vec![]),
+            ("broken".to_owned(), false, vec!["series".to_owned()]),
+            ("fixed".to_owned(), true, vec!["base".to_owned()]),
+        ];
+        assert_eq!(tests, expected, "without kselftests of the tree");
     }
 
     #[test]
-    fn the_schema_that_is_checked_in_is_this_one() {
+    fn json_schema_equals_the_checked_in_file() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/result.schema.json");
         let there = fs_err::read_to_string(path).unwrap_or_default();
         assert!(

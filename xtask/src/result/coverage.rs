@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What of the series was in the kernels that were run. Without it, a pass says nothing
-//! about the series.
+//! The part of the series that is in the kernels that were run. A pass on a kernel without
+//! the changed files does not test the series.
 
 use std::collections::BTreeSet;
 
@@ -10,56 +10,56 @@ use serde::{Deserialize, Serialize};
 
 use super::PatchResult;
 
-/// So many files are named in a sentence.
+/// At most this many files are named in a sentence.
 const FILES_MAX: usize = 8;
 
-/// What of the series was in the kernels that were run.
+/// The part of the series that is in the kernels that were run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Coverage {
-    /// Why the run does not test the series, or a part of it, in one sentence that begins
-    /// with `not tested: `. NotConfigured when all of it is tested.
+    /// The reason why the run does not test the series or a part of it, in one sentence that
+    /// begins with `not tested: `. Absent if the run tests the whole series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) summary: Option<String>,
-    /// The patches that are not tested, or not all of them.
+    /// The patches that are not tested completely.
     pub(crate) not_tested: Vec<NotTested>,
-    /// Numbers of the patches that leave the code of every kernel as it was.
+    /// Numbers of the patches that do not change the code of any kernel.
     pub(crate) unchanged: Vec<usize>,
     /// Whether the images with and without the series have the same code.
     pub(crate) same_code: bool,
-    /// Changed files that are part of no kernel: documents, tools, comments.
+    /// Changed files that no kernel is built from: documentation, tools, comments.
     pub(crate) apart: Vec<String>,
-    /// Sentences on prerequisites of which nothing is in a kernel.
+    /// Sentences on prerequisites that are not in the kernels completely.
     #[serde(default)]
     pub(crate) notes: Vec<String>,
 }
 
-/// A patch that is not tested, or not all of it.
+/// A patch that is not tested completely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NotTested {
     /// Its number, from 1.
     pub(crate) patch: usize,
-    /// The files.
+    /// The files that are not tested.
     pub(crate) files: Vec<String>,
-    /// Why they are not tested.
+    /// The reason.
     pub(crate) why: Why,
-    /// Whether no other file of the patch is tested.
+    /// Whether no file of the patch is tested.
     pub(crate) whole: bool,
 }
 
-/// Why files are not tested.
+/// The reason why files are not tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Why {
-    /// They are in no kernel that was run.
+    /// No kernel that was run is built from the files.
     NotInKernel,
     /// The images with and without the series have the same code.
     SameCode,
-    /// No kernel is built from them. By itself, that does not fail a run.
+    /// No kernel is ever built from the files. This alone does not fail a run.
     NoKernelFile,
 }
 
 impl Coverage {
-    /// Returns what results say of a series and of its prerequisites, by name.
+    /// Returns the coverage of a series, with notes on its prerequisites `below`, by name.
     pub(crate) fn of(series: &coverage::Coverage, below: &[(String, coverage::Coverage)]) -> Self {
         let patches = &series.patches;
         let same_code = series.is_same_code;
@@ -79,7 +79,7 @@ impl Coverage {
         self.not_tested.iter().find(|one| one.patch == number)
     }
 
-    /// Corrects what is said of patches that were in no kernel.
+    /// Corrects the sentences on patches that are not in a kernel.
     pub(super) fn correct(&self, patches: &mut [PatchResult]) {
         for patch in patches {
             let range = patch.first..=patch.last;
@@ -87,7 +87,7 @@ impl Coverage {
             let whole = lacking.iter().filter(|one| one.whole).count();
             if whole == range.clone().count() {
                 patch.changes.clear();
-                patch.sentence = format!("{} not tested: {}", who(patch), reason(&lacking));
+                patch.sentence = format!("{} not tested: {}", subject(patch), reason(&lacking));
                 continue;
             }
             let failing: Vec<&NotTested> = lacking
@@ -98,35 +98,34 @@ impl Coverage {
                 patch.sentence += &format!("; not tested: {}", reason(&failing));
             } else if patch.changes.is_empty() && range.clone().all(|n| self.unchanged.contains(&n))
             {
-                patch.sentence += ", and no code of a kernel that was run";
+                patch.sentence += " and no code of a kernel that was run";
             }
         }
     }
 }
 
-fn who(patch: &PatchResult) -> String {
+fn subject(patch: &PatchResult) -> String {
     match (patch.first, patch.last) {
         (first, last) if first == last => format!("patch {first} is"),
         (first, last) => format!("patches {first} to {last} are"),
     }
 }
 
-/// Why patches are not tested, to follow a colon.
+/// Returns the reason why patches are not tested.
 fn reason(lacking: &[&NotTested]) -> String {
     let files = |why: Why| {
-        let those = lacking.iter().filter(|one| one.why == why);
-        let files = unique(those.flat_map(|one| &one.files));
+        let matching = lacking.iter().filter(|one| one.why == why);
+        let files = unique(matching.flat_map(|one| &one.files));
         (!files.is_empty()).then(|| list(&files))
     };
     let outside =
-        files(Why::NotInKernel).map(|files| format!("in no kernel that was run: {files}"));
+        files(Why::NotInKernel).map(|files| format!("not in any kernel that was run: {files}"));
     let same = files(Why::SameCode)
         .map(|files| format!("the images with and without the series are equal: {files}"));
-    let apart =
-        files(Why::NoKernelFile).map(|files| format!("no kernel is built from it: {files}"));
+    let apart = files(Why::NoKernelFile).map(|files| format!("no kernel is built from {files}"));
     let reasons: Vec<String> = [outside, same, apart].into_iter().flatten().collect();
     match reasons.is_empty() {
-        true => "the content of no file changes".to_owned(),
+        true => "it does not change the content of any file".to_owned(),
         false => reasons.join("; "),
     }
 }
@@ -153,45 +152,45 @@ fn not_tested(patch: &PatchCoverage, same_code: bool) -> Option<NotTested> {
 
 fn summary(series: &coverage::Coverage, not_tested: &[NotTested]) -> Option<String> {
     let of = |why: Why| {
-        let those = not_tested.iter().filter(move |one| one.why == why);
-        those.flat_map(|one| &one.files)
+        let matching = not_tested.iter().filter(move |one| one.why == why);
+        matching.flat_map(|one| &one.files)
     };
     let failing = || of(Why::NotInKernel).chain(of(Why::SameCode));
-    let nothing = !series.patches.is_empty()
+    let is_untested = !series.patches.is_empty()
         && not_tested.len() == series.patches.len()
         && not_tested.iter().all(|one| one.whole);
     let files = unique(failing());
-    let what = match (nothing, files.is_empty()) {
+    let text = match (is_untested, files.is_empty()) {
         (false, true) => return None,
         (false, false) => format!(
-            "part of the series is in no kernel that was run: {}",
+            "a part of the series is not in any kernel that was run: {}",
             list(&files)
         ),
         (true, true) if series.patches.iter().all(|one| one.apart.is_empty()) => {
-            "the series changes the content of no file".to_owned()
+            "the series does not change the content of any file".to_owned()
         }
         (true, true) => format!(
-            "the series changes nothing that a kernel is built from: {}",
+            "no kernel is built from the files that the series changes: {}",
             list(&unique(of(Why::NoKernelFile)))
         ),
-        (true, false) => format!("nothing of the series is in this kernel: {}", list(&files)),
+        (true, false) => format!("the series is not in this kernel: {}", list(&files)),
     };
     let equal = match series.is_same_code {
         true => "; the images with and without the series are equal",
         false => "",
     };
-    Some(format!("not tested: {what}{equal}"))
+    Some(format!("not tested: {text}{equal}"))
 }
 
 fn note((name, below): &(String, coverage::Coverage)) -> Option<String> {
     let outside = unique(below.patches.iter().flat_map(|one| &one.outside));
     let is_inside = below.patches.iter().any(|one| !one.inside.is_empty());
-    let what = match (outside.is_empty(), is_inside) {
+    let text = match (outside.is_empty(), is_inside) {
         (true, _) => return None,
-        (false, true) => "a part of it is in no kernel that was run",
-        (false, false) => "nothing of it is in a kernel that was run",
+        (false, true) => "a part is not in any kernel that was run",
+        (false, false) => "not in any kernel that was run",
     };
-    Some(format!("prerequisite `{name}`: {what}: {}", list(&outside)))
+    Some(format!("prerequisite `{name}`: {text}: {}", list(&outside)))
 }
 
 fn unique<'a, P: AsRef<str> + 'a>(paths: impl IntoIterator<Item = &'a P>) -> Vec<String> {
@@ -236,13 +235,13 @@ pub(crate) mod tests {
         Coverage::of(&series, &[])
     }
 
-    /// A series of one patch that no kernel contains.
-    pub(crate) fn nothing() -> Coverage {
+    /// A series of one patch that is not in any kernel.
+    pub(crate) fn not_in_kernel() -> Coverage {
         coverage(vec![patch(1, &[], &["drivers/w/a.c"], &[])], true)
     }
 
     #[test]
-    fn summary_says_what_is_not_tested() {
+    fn summary_names_the_files_that_are_not_tested() {
         let of = |patches, is_same| coverage(patches, is_same).summary;
         let good = || patch(1, &["kernel/a.c"], &[], &["Documentation/a.rst"]);
         let bad = || patch(2, &[], &["arch/arm64/b.c", "drivers/b.c"], &[]);
@@ -254,26 +253,26 @@ pub(crate) mod tests {
         );
         insta::assert_snapshot!(
             of(vec![bad()], false).unwrap(),
-            @"not tested: nothing of the series is in this kernel: arch/arm64/b.c, drivers/b.c"
+            @"not tested: the series is not in this kernel: arch/arm64/b.c, drivers/b.c"
         );
         insta::assert_snapshot!(
             of(vec![good(), bad()], false).unwrap(),
-            @"not tested: part of the series is in no kernel that was run: arch/arm64/b.c, drivers/b.c"
+            @"not tested: a part of the series is not in any kernel that was run: arch/arm64/b.c, drivers/b.c"
         );
         insta::assert_snapshot!(
             of(vec![good()], true).unwrap(),
-            @"not tested: nothing of the series is in this kernel: kernel/a.c; the images with and without the series are equal"
+            @"not tested: the series is not in this kernel: kernel/a.c; the images with and without the series are equal"
         );
         insta::assert_snapshot!(
             of(vec![patch(1, &[], &[], &["Documentation/a.rst"])], true).unwrap(),
-            @"not tested: the series changes nothing that a kernel is built from: Documentation/a.rst; the images with and without the series are equal"
+            @"not tested: no kernel is built from the files that the series changes: Documentation/a.rst; the images with and without the series are equal"
         );
         let selftest = patch(1, &["tools/testing/selftests/kvm/a.c"], &[], &[]);
         assert_eq!(of(vec![selftest], true), None, "its program was run");
     }
 
     #[test]
-    fn correct_claims_nothing_of_a_patch_that_was_not_in_a_kernel() {
+    fn correct_replaces_the_sentence_of_a_patch_that_is_not_in_a_kernel() {
         let result = |first, last| PatchResult {
             first,
             last,
@@ -299,18 +298,18 @@ pub(crate) mod tests {
             result(1, 4),
         ];
         coverage.correct(&mut patches);
-        let said: Vec<&str> = patches.iter().map(|one| one.sentence.as_str()).collect();
-        insta::assert_snapshot!(said.join("\n"), @r"
+        let sentences: Vec<&str> = patches.iter().map(|one| one.sentence.as_str()).collect();
+        insta::assert_snapshot!(sentences.join("\n"), @r"
         patches 1 to 1 change no status
-        patch 2 is not tested: in no kernel that was run: drivers/b.c
-        patch 3 is not tested: no kernel is built from it: Documentation/c.rst
-        patches 4 to 4 change no status, and no code of a kernel that was run
-        patches 1 to 4 change no status; not tested: in no kernel that was run: drivers/b.c
+        patch 2 is not tested: not in any kernel that was run: drivers/b.c
+        patch 3 is not tested: no kernel is built from Documentation/c.rst
+        patches 4 to 4 change no status and no code of a kernel that was run
+        patches 1 to 4 change no status; not tested: not in any kernel that was run: drivers/b.c
         ");
     }
 
     #[test]
-    fn of_notes_a_prerequisite_that_is_in_no_kernel() {
+    fn of_adds_a_note_for_a_prerequisite_that_is_not_in_a_kernel() {
         let below = |patches| coverage::Coverage {
             patches,
             ..coverage::Coverage::default()
@@ -323,12 +322,12 @@ pub(crate) mod tests {
         assert_eq!(coverage.summary, None);
         assert_eq!(
             coverage.notes,
-            ["prerequisite `out`: nothing of it is in a kernel that was run: b.c"]
+            ["prerequisite `out`: not in any kernel that was run: b.c"]
         );
     }
 
     #[test]
-    fn list_names_some_of_many_files() {
+    fn list_of_ten_files_names_eight() {
         let files: Vec<String> = (0..10).map(|n| format!("{n}.c")).collect();
         assert!(list(&files).ends_with("7.c and 2 more"), "{}", list(&files));
     }

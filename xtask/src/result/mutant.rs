@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Mistakes put into a series on purpose, and whether the scenarios notice them.
+//! Mutants of a series, and whether the tests catch them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What came of a mutant.
+/// Result of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MutantStatus {
-    /// At least two jobs came to something else than on the series: those of two
-    /// scenarios, or one twice.
+    /// At least two jobs have another status than on the series: jobs of two tests, or two
+    /// runs of one test.
     Caught,
-    /// All scenarios came to what they do on the series: a hole in the tests, and a finding.
+    /// All tests have the same status as on the series: a gap in the tests, and a finding.
     Missed,
-    /// Nobody caught it, and some scenarios came to nothing on it.
+    /// No test caught it, and some tests have no result on it.
     Inconclusive,
-    /// Nobody could notice it: why is written down beside the series. A finding where a
-    /// scenario notices it all the same.
+    /// The series lists it as equivalent to the original code, with the reason. A finding if
+    /// a test catches it.
     Equivalent,
-    /// It compiles to what the series, or another mutant, compiles to.
+    /// It compiles to the same code as the series or another mutant.
     SameCode,
     /// It does not compile.
     Unviable,
@@ -27,14 +27,13 @@ pub(crate) enum MutantStatus {
 /// One mutant under one config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct MutantResult {
-    /// Its name, which is also that of its checkout behind `mutant-`.
+    /// Its name. Its checkout is called `mutant-NAME`.
     pub(crate) name: String,
     /// The config's name.
     pub(crate) config: String,
-    /// What was done, in a sentence: "the call of `f` is left out".
+    /// The change, in a sentence: "the call of `f` is left out".
     pub(crate) title: String,
-    /// The number of the patch, from 1, whose change is mutated; none where it is not
-    /// known.
+    /// The number of the patch, from 1, whose change is mutated; absent if not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) patch: Option<usize>,
     /// The file, relative to the tree.
@@ -43,43 +42,69 @@ pub(crate) struct MutantResult {
     pub(crate) line: usize,
     /// Its difference from the series, as a unified diff.
     pub(crate) diff: String,
-    /// What came of it.
+    /// Its result.
     pub(crate) status: MutantStatus,
-    /// The scenarios that caught it.
+    /// The tests that caught it.
     pub(crate) caught_by: Vec<String>,
-    /// How it was caught, or why it was not run, in a sentence.
+    /// How it was caught, or the reason why it was not run, in a sentence.
     pub(crate) reason: String,
-    /// From turning the source to the verdict, in milliseconds.
+    /// From changing the source to the result, in milliseconds.
     pub(crate) duration_ms: u64,
 }
 
 impl MutantResult {
-    /// Returns whether a person should look at it.
+    /// Returns whether the result needs attention: it is a finding or inconclusive.
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.is_finding() || self.is_inconclusive()
+    }
+
+    /// Returns the status as printed.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.status {
+            MutantStatus::Caught => "caught",
+            MutantStatus::Missed => "MISSED",
+            MutantStatus::Inconclusive => "inconclusive",
+            MutantStatus::Equivalent if self.is_finding() => "CAUGHT although equivalent",
+            MutantStatus::Equivalent => "equivalent",
+            MutantStatus::SameCode => "same code",
+            MutantStatus::Unviable => "unviable",
+        }
+    }
+
+    /// Returns whether no test caught it, or a test caught an equivalent mutant.
     pub(crate) fn is_finding(&self) -> bool {
         match self.status {
-            MutantStatus::Missed | MutantStatus::Inconclusive => true,
+            MutantStatus::Missed => true,
             MutantStatus::Equivalent => !self.caught_by.is_empty(),
-            MutantStatus::Caught | MutantStatus::SameCode | MutantStatus::Unviable => false,
+            MutantStatus::Caught
+            | MutantStatus::Inconclusive
+            | MutantStatus::SameCode
+            | MutantStatus::Unviable => false,
         }
+    }
+
+    /// Returns whether the tool or the host failed before a test caught it.
+    pub(crate) fn is_inconclusive(&self) -> bool {
+        self.status == MutantStatus::Inconclusive
     }
 }
 
-/// How many mutants came to what.
+/// The number of mutants of each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) caught: usize,
     pub(crate) missed: usize,
     pub(crate) inconclusive: usize,
-    /// Those that are written down as equivalent, caught or not.
+    /// Listed as equivalent, caught or not.
     pub(crate) equivalent: usize,
-    /// Those of them that are caught all the same.
+    /// Listed as equivalent, but caught.
     pub(crate) disproved: usize,
     pub(crate) same_code: usize,
     pub(crate) unviable: usize,
 }
 
 impl Tally {
-    /// Counts mutants.
+    /// Counts the mutants of each status.
     pub(crate) fn of<'a>(mutants: impl IntoIterator<Item = &'a MutantResult>) -> Self {
         let mut tally = Self::default();
         for mutant in mutants {
@@ -99,7 +124,7 @@ impl Tally {
         tally
     }
 
-    /// Returns how many could be caught, as far as is known.
+    /// Returns the number of mutants that are either caught or missed.
     pub(crate) const fn testable(&self) -> usize {
         self.caught + self.missed
     }
@@ -122,12 +147,13 @@ pub(crate) mod tests {
                 .to_owned(),
             status,
             caught_by: Vec::new(),
-            reason: "3 scenarios come to what they do on the series".to_owned(),
+            reason: "3 tests have the same result as on the series".to_owned(),
             duration_ms: 9000,
         }
     }
 
-    /// Returns one of each status that comes of a host that does not fail, and one that is caught though written down as equivalent.
+    /// Returns a mutant of each status except inconclusive, and an equivalent mutant that is
+    /// caught.
     pub(crate) fn one_of_each() -> Vec<MutantResult> {
         let disproved = MutantResult {
             caught_by: vec!["s".to_owned()],
@@ -144,7 +170,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_cannot_be_noticed_is_not_counted_among_what_can() {
+    fn testable_counts_caught_and_missed_mutants_only() {
         let tally = Tally::of(&one_of_each());
         assert_eq!((tally.caught, tally.testable()), (1, 2));
         assert_eq!((tally.equivalent, tally.disproved), (2, 1));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The source states that were judged, and what each patch changes between two of them.
+//! The checkouts under test, and the results that each patch changes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,36 +7,36 @@ use serde::{Deserialize, Serialize};
 use super::{Cause, JobResult};
 use crate::checkouts::SERIES;
 
-/// One source state.
+/// One checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CheckoutResult {
     /// `base`, `patch-1` and so on, `series`, or `mutant-NAME`.
     pub(crate) name: String,
-    /// The subjects of the series' patches in it, in their order.
+    /// The subjects of the patches of the series that are in it, in their order.
     pub(crate) patches: Vec<String>,
-    /// The names of the series in it, whole.
+    /// The names of the series that are in it completely.
     pub(crate) contains: Vec<String>,
 }
 
-/// What a patch, or several in a row, changes.
+/// The results that a patch, or several consecutive patches, change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PatchResult {
     /// Number of the first patch, from 1.
     pub(crate) first: usize,
-    /// Number of the last patch: the same, unless no checkout lies between them.
+    /// Number of the last patch: the same, unless no checkout between them was tested.
     pub(crate) last: usize,
-    /// The subject, or that of the first.
+    /// The subject of the first patch.
     pub(crate) subject: String,
-    /// One sentence for people.
+    /// The changes in one sentence.
     pub(crate) sentence: String,
-    /// Each scenario that it changes from one status to another.
+    /// Each test whose status it changes.
     pub(crate) changes: Vec<StatusChange>,
 }
 
-/// A scenario that a patch changes.
+/// A test whose status a patch changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct StatusChange {
-    /// The scenario's name.
+    /// The test's name.
     pub(crate) test: String,
     /// The config's name.
     pub(crate) config: String,
@@ -44,19 +44,19 @@ pub(crate) struct StatusChange {
     pub(crate) from: String,
     /// The status with it.
     pub(crate) to: String,
-    /// Why the one of the two that is no pass is none, in a sentence.
+    /// The reason of the status that is not a pass, in a sentence.
     pub(crate) reason: String,
-    /// Whether the scenario says that it should come to `to`.
+    /// Whether `to` is the expected status.
     pub(crate) is_expected: bool,
 }
 
-/// Scenarios that a sentence names, of each kind.
+/// At most this many tests of each kind are named in a sentence.
 const NAMED: usize = 2;
-/// Characters of a reason that a sentence quotes.
+/// At most this many characters of a reason are quoted in a sentence.
 const REASON_MAX: usize = 100;
 
-/// Returns what each patch changes, from the jobs of the checkouts before and after it.
-/// Of checkouts that are not judged nothing is told, so that several patches may come as one.
+/// Returns the results that each patch changes, from the jobs of the checkouts before and
+/// after it. Patches between which no checkout was tested are taken together.
 pub(crate) fn patches(jobs: &[JobResult], checkouts: &[CheckoutResult]) -> Vec<PatchResult> {
     let pairs = checkouts.windows(2);
     pairs
@@ -82,7 +82,7 @@ fn between(
     })
 }
 
-/// The scenarios that come to something else, in the order of the jobs.
+/// Returns the tests whose status differs, in the order of the jobs.
 fn changes(jobs: &[JobResult], before: &str, after: &str) -> Vec<StatusChange> {
     let mut changes: Vec<StatusChange> = Vec::new();
     for job in jobs.iter().filter(|job| job.checkout == before) {
@@ -109,12 +109,12 @@ fn changes(jobs: &[JobResult], before: &str, after: &str) -> Vec<StatusChange> {
     changes
 }
 
-/// What all repetitions of a job came to on a checkout, and why the worst did not pass.
-/// Where they disagree, that is what they came to.
+/// Returns the status of all repetitions of a job on a checkout and the reason of the first
+/// that did not pass. If statuses differ, the status is the number of passes.
 fn all_of(jobs: &[JobResult], of: &JobResult, checkout: &str) -> Option<(String, String)> {
     let all: Vec<&JobResult> = repetitions(jobs, of, checkout).collect();
     let first = all.first()?;
-    // Where the host or the tool failed, nothing is known of the patch.
+    // An error of the host or the tool must not be attributed to the patch.
     if all.iter().any(|job| job.status == "error") {
         return None;
     }
@@ -134,7 +134,7 @@ fn is_expected(jobs: &[JobResult], of: &JobResult, checkout: &str) -> bool {
     repetitions(jobs, of, checkout).all(|job| job.expected)
 }
 
-/// The same job on a checkout, as often as it was repeated there.
+/// Returns all repetitions of the same job on a checkout.
 fn repetitions<'a>(
     jobs: &'a [JobResult],
     of: &'a JobResult,
@@ -145,11 +145,12 @@ fn repetitions<'a>(
     })
 }
 
-/// Why a job did not pass, in few words: the kernel's own, where it complained.
+/// Returns a short reason why a job did not pass: the title of the first kernel report, if
+/// there is a report.
 fn why(job: &JobResult) -> String {
     let text = job.splats.first().unwrap_or(&job.reason);
     let line = text.lines().next().unwrap_or_default();
-    // What a check compared is a line of C, and in the job's own reason.
+    // The compared values are lines of C; the job's own reason has them.
     let line = line.split(" (Expected ").next().unwrap_or(line);
     match line.char_indices().nth(REASON_MAX) {
         Some((end, _)) => format!("{}...", &line[..end]),
@@ -158,7 +159,7 @@ fn why(job: &JobResult) -> String {
 }
 
 fn sentence(first: usize, last: usize, changes: &[StatusChange]) -> String {
-    let who = match (first, last) {
+    let subject = match (first, last) {
         (first, last) if first == last => format!("patch {first}"),
         (first, last) => format!("patches {first} to {last}"),
     };
@@ -172,13 +173,13 @@ fn sentence(first: usize, last: usize, changes: &[StatusChange]) -> String {
         .filter_map(|some| list(some))
         .collect();
     match (parts.is_empty(), first == last) {
-        (true, true) => format!("{who} changes no status"),
-        (true, false) => format!("{who} change no status"),
-        (false, _) => format!("{who} {verb} {}", parts.join("; and ")),
+        (true, true) => format!("{subject} changes no status"),
+        (true, false) => format!("{subject} change no status"),
+        (false, _) => format!("{subject} {verb} {}", parts.join("; and ")),
     }
 }
 
-/// "`a` from crash (why) to pass, `b` from ... and 3 more of that kind".
+/// Returns "`a` from crash (REASON) to pass, `b` from ..., and 3 more tests in the same way".
 fn list(changes: &[&StatusChange]) -> Option<String> {
     if changes.is_empty() {
         return None;
@@ -192,7 +193,7 @@ fn list(changes: &[&StatusChange]) -> Option<String> {
         match change.from.as_str() {
             PASS if change.is_expected => {
                 format!(
-                    "`{}` from pass to {}, as expected{why}",
+                    "`{}` from pass to {} (expected failure){why}",
                     change.test, change.to
                 )
             }
@@ -207,14 +208,14 @@ fn list(changes: &[&StatusChange]) -> Option<String> {
         .collect::<Vec<_>>()
         .join(", ");
     if changes.len() > NAMED {
-        text += &format!(", and {} more likewise", changes.len() - NAMED);
+        text += &format!(", and {} more tests in the same way", changes.len() - NAMED);
     }
     Some(text)
 }
 
-/// Finds what a patch breaks again that an earlier one has fixed: such a job is as
-/// good as one that fails where it must pass.
-pub(super) fn hold_in_order(jobs: &mut [JobResult], checkouts: &[CheckoutResult]) {
+/// Finds tests that a patch breaks again after an earlier patch fixed them, and makes these
+/// jobs unexpected.
+pub(super) fn find_broken_again(jobs: &mut [JobResult], checkouts: &[CheckoutResult]) {
     for later in 1..checkouts.len() {
         let broken: Vec<(usize, String)> = (0..jobs.len())
             .filter(|&index| jobs[index].checkout == checkouts[later].name)
@@ -226,22 +227,22 @@ pub(super) fn hold_in_order(jobs: &mut [JobResult], checkouts: &[CheckoutResult]
             job.expected = false;
             job.xfail = false;
             job.cause = Some(Cause::Kernel);
-            job.reason = format!("passes on {checkout}, and is broken again: {}", job.reason);
+            job.reason = format!("passed on {checkout} and fails again: {}", job.reason);
         }
     }
 }
 
 const NOT_ASSERTED: &str = "not-asserted";
 
-/// The last of the checkouts on which a scenario passed already, where it need not yet.
+/// Returns the last of the checkouts on which a test passed although no pass was asserted.
 fn fixed_by(jobs: &[JobResult], of: &JobResult, before: &[CheckoutResult]) -> Option<String> {
     let passes = |checkout: &&CheckoutResult| {
         let mut same = repetitions(jobs, of, &checkout.name);
-        let is_due = same.clone().any(|job| job.expectation == NOT_ASSERTED);
-        // What must fail with the whole series fails for good at some patch.
+        let is_not_asserted = same.clone().any(|job| job.expectation == NOT_ASSERTED);
+        // A test that must fail with the whole series starts to fail at some patch.
         let mut whole = repetitions(jobs, of, SERIES);
         let fails_in_the_end = whole.any(|job| job.expectation == "fail");
-        is_due && !fails_in_the_end && same.all(|job| job.status == PASS)
+        is_not_asserted && !fails_in_the_end && same.all(|job| job.status == PASS)
     };
     let checkout = before.iter().rev().find(passes)?;
     Some(checkout.name.clone())
@@ -267,25 +268,25 @@ mod tests {
         ]
     }
 
-    fn told(jobs: &[JobResult], checkouts: &[CheckoutResult]) -> String {
+    fn sentences(jobs: &[JobResult], checkouts: &[CheckoutResult]) -> String {
         let all = patches(jobs, checkouts);
         let lines: Vec<String> = all.iter().map(|one| one.sentence.clone()).collect();
         lines.join("\n")
     }
 
     #[test]
-    fn where_the_host_failed_nothing_is_known_of_a_patch() {
+    fn patches_ignores_jobs_with_an_error() {
         let jobs = [
             job("held", "base", "pass", "pass"),
             job("held", "series", "error", "pass"),
         ];
         let checkouts = checkouts();
         let ends = [checkouts[0].clone(), checkouts[3].clone()];
-        assert_eq!(told(&jobs, &ends), "patches 1 to 3 change no status");
+        assert_eq!(sentences(&jobs, &ends), "patches 1 to 3 change no status");
     }
 
     #[test]
-    fn each_patch_has_a_sentence() {
+    fn patches_returns_a_sentence_for_each_patch() {
         let mut jobs = vec![
             job("held", "base", "crash", "fail"),
             job("held", "patch-1", "pass", "not-asserted"),
@@ -297,17 +298,17 @@ mod tests {
             job("kexec", "series", "hang", "pass"),
         ];
         jobs[0].splats = vec!["KASAN: slab-use-after-free Read in f".to_owned()];
-        insta::assert_snapshot!(told(&jobs, &checkouts()), @r"
+        insta::assert_snapshot!(sentences(&jobs, &checkouts()), @r"
         patch 1 changes `held` from crash (KASAN: slab-use-after-free Read in f) to pass
         patch 2 changes no status
         patch 3 changes `kexec` from pass to hang (hang for a reason)
         ");
         let ends = [checkouts().remove(0), checkouts().remove(3)];
-        insta::assert_snapshot!(told(&jobs, &ends), @"patches 1 to 3 change `held` from crash (KASAN: slab-use-after-free Read in f) to pass; and `kexec` from pass to hang (hang for a reason)");
+        insta::assert_snapshot!(sentences(&jobs, &ends), @"patches 1 to 3 change `held` from crash (KASAN: slab-use-after-free Read in f) to pass; and `kexec` from pass to hang (hang for a reason)");
     }
 
     #[test]
-    fn what_is_broken_again_is_a_finding() {
+    fn find_broken_again_makes_a_test_that_fails_again_unexpected() {
         let mut jobs = vec![
             job("held", "base", "crash", "fail"),
             job("held", "patch-1", "pass", "not-asserted"),
@@ -319,7 +320,7 @@ mod tests {
         for job in &mut jobs {
             job.expected = true;
         }
-        hold_in_order(&mut jobs, &checkouts());
+        find_broken_again(&mut jobs, &checkouts());
         let bad: Vec<&str> = jobs
             .iter()
             .filter(|job| !job.expected)
@@ -327,7 +328,7 @@ mod tests {
             .collect();
         assert_eq!(
             bad,
-            ["passes on patch-1, and is broken again: crash for a reason"]
+            ["passed on patch-1 and fails again: crash for a reason"]
         );
     }
 }

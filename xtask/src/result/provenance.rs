@@ -1,93 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Under which circumstances a run was made: when, where, by what, of what.
+//! Provenance of a run: time, host, tools and sources.
 //!
-//! Runs of before this was recorded have none of it; every field may be empty.
+//! Older runs do not have these values, so every field may be empty.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The circumstances of a run.
+/// Time, host, tools and sources of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Provenance {
     /// The name of the run folder.
     pub(crate) run: String,
-    /// When the run began, in UTC.
+    /// Start of the run, in UTC.
     pub(crate) started: String,
-    /// When its last job had ended, in UTC.
+    /// End of its last job, in UTC.
     pub(crate) finished: String,
-    /// What was typed, ready for a shell.
+    /// The command line, quoted for a shell.
     pub(crate) command: String,
-    /// The commit of this tool; `+` behind it when files differ from that.
+    /// The commit of this tool; followed by `+` if files differ from it.
     pub(crate) tool: String,
     /// Processor, cores, memory and kernel of the host.
     pub(crate) host: String,
-    /// QEMU's version, as it says itself.
+    /// QEMU's version, as QEMU prints it.
     pub(crate) qemu: String,
-    /// Compiler and linker, as they say themselves.
+    /// Versions of compiler and linker, as these print them.
     pub(crate) toolchain: String,
-    /// The commit of the tree, if it is one of a git repository.
+    /// The commit of the tree, if the tree is from a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) commit: Option<String>,
-    /// A name for the content of the tree.
+    /// Hash of the content of the tree.
     pub(crate) tree_id: String,
-    /// What of the series the tree had already, or what was taken out of it, in sentences.
+    /// Sentences on patches that the tree had already or that were reverted.
     #[serde(default)]
     pub(crate) notes: Vec<String>,
-    /// The kernels, one for each checkout and config.
+    /// The builds, one for each checkout and config.
     pub(crate) kernels: Vec<KernelFacts>,
-    /// The series below every checkout, in the order in which they go on.
+    /// The series that are applied first in every checkout, in the order of application.
     pub(crate) below: Vec<SeriesFacts>,
-    /// The series judged, if it is known.
+    /// The series under test, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) judged: Option<SeriesFacts>,
 }
 
-/// A kernel that jobs ran on.
+/// A build that jobs ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct KernelFacts {
     /// The checkout's name.
     pub(crate) checkout: String,
     /// The config's name.
     pub(crate) config: String,
-    /// A name for the content of source, configuration and tools.
+    /// Hash of source, configuration and tools.
     pub(crate) id: String,
-    /// What `uname -r` says there.
+    /// The output of `uname -r`.
     pub(crate) release: String,
-    /// How long it took to build, whenever that was, in seconds.
+    /// Duration of the build, in this or an earlier run, in seconds.
     pub(crate) build_secs: u64,
 }
 
-/// A series, as others know it.
+/// A series, by public identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SeriesFacts {
-    /// Its name here.
+    /// Its name in this tool.
     pub(crate) name: String,
-    /// One line on what it does.
+    /// Its title, one line.
     pub(crate) title: String,
-    /// The mail that introduces it: the cover letter, or the first patch.
+    /// Message-id of the cover letter or the first patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message_id: Option<String>,
     /// Its patches, in their order.
     pub(crate) patches: Vec<PatchFacts>,
 }
 
-/// A patch, as others know it.
+/// A patch, by public identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PatchFacts {
     /// Its subject without the bracketed prefix.
     pub(crate) subject: String,
-    /// SHA-256 of the mail or file as it is.
+    /// SHA-256 of the whole mail or file.
     pub(crate) sha256: String,
-    /// SHA-256 of its diff alone, without what only says where it is.
+    /// SHA-256 of its diff without positions.
     pub(crate) diff_sha256: String,
-    /// The message-id of its mail.
+    /// Message-id of its mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message_id: Option<String>,
 }
 
 impl Provenance {
-    /// Returns the patches that were put on the tree for a checkout, in their order, where
-    /// that is known: not where some were there already, or some were taken out.
+    /// Returns the patches that were applied to the tree for a checkout, in their order.
+    /// Unknown if the tree had some of them already or some were reverted.
     pub(crate) fn patches_of(&self, checkout: &str) -> Option<Vec<&PatchFacts>> {
         let judged = self.judged.as_ref().filter(|_| self.notes.is_empty())?;
         let of_series = match checkout {
@@ -99,7 +99,7 @@ impl Provenance {
         Some(below.chain(judged.patches.get(..of_series)?).collect())
     }
 
-    /// Returns the kernel of a checkout and a config.
+    /// Returns the build of a checkout and a config.
     pub(crate) fn kernel(&self, checkout: &str, config: &str) -> Option<&KernelFacts> {
         let mut kernels = self.kernels.iter();
         kernels.find(|kernel| kernel.checkout == checkout && kernel.config == config)
@@ -152,7 +152,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_checkout_has_the_patches_up_to_its_own() {
+    fn patches_of_returns_the_patches_up_to_the_checkout() {
         let provenance = provenance();
         let subjects = |checkout: &str| {
             let patches = provenance.patches_of(checkout)?;
@@ -162,13 +162,21 @@ pub(crate) mod tests {
         assert_eq!(subjects("base").unwrap(), "below");
         assert_eq!(subjects("patch-1").unwrap(), "below one");
         assert_eq!(subjects("series").unwrap(), "below one two-two");
-        assert_eq!(subjects("patch-3"), None, "there are two");
-        assert_eq!(subjects("mutant-x"), None, "that is none of ours to tell");
+        assert_eq!(subjects("patch-3"), None, "the series has two patches");
+        assert_eq!(
+            subjects("mutant-x"),
+            None,
+            "a mutant is not a prefix of the series"
+        );
         let notes = vec!["the tree already has `a`".to_owned()];
         let noted = Provenance {
             notes,
             ..provenance.clone()
         };
-        assert_eq!(noted.patches_of("base"), None, "nobody put it there");
+        assert_eq!(
+            noted.patches_of("base"),
+            None,
+            "the tree had patches already"
+        );
     }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How often a job that ran several times came to what: pass_rate is told as a rate, and
-//! hidden by no retry.
+//! Pass rates of jobs that ran several times. Failed jobs are never retried.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use super::JobResult;
 
-/// What the repetitions of one scenario came to in one config.
+/// The statuses of all repetitions of one test in one config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RateResult {
-    /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
+    /// The scenario's name, or `TARGET:TEST` for a kselftest of the tree.
     pub(crate) test: String,
     /// The config's name.
     pub(crate) config: String,
-    /// How often it came to what, by checkout and status.
+    /// The number of jobs, by checkout and status.
     pub(crate) checkouts: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
-/// Returns the rates of what ran several times on some checkout, in the order of the jobs.
+/// Returns the rates of tests that ran several times on a checkout, in the order of the jobs.
 pub(super) fn rates(jobs: &[JobResult]) -> Vec<RateResult> {
     let mut rates: Vec<RateResult> = Vec::new();
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -39,11 +38,11 @@ pub(super) fn rates(jobs: &[JobResult]) -> Vec<RateResult> {
             .or_default();
         *statuses.entry(job.status.clone()).or_default() += 1;
     }
-    let ran_again = |rate: &RateResult| {
+    let is_repeated = |rate: &RateResult| {
         let mut counts = rate.checkouts.values();
         counts.any(|statuses| statuses.values().sum::<u32>() > 1)
     };
-    rates.retain(ran_again);
+    rates.retain(is_repeated);
     rates
 }
 
@@ -53,7 +52,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn what_ran_once_has_no_rate() {
+    fn rates_returns_only_tests_that_ran_several_times() {
         let mut jobs = vec![
             job("once", "base", "crash", "fail"),
             job("once", "series", "pass", "pass"),
@@ -68,7 +67,7 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!([{
-                "scenario": "often",
+                "test": "often",
                 "config": "fast",
                 "checkouts": {"base": {"crash": 9, "pass": 1}, "series": {"pass": 10}},
             }])

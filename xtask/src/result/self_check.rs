@@ -1,41 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a kernel showed that it can see.
+//! Results of the fault-injection self-check of a build.
 //!
-//! Each kernel is made to go wrong on purpose, in each way that a verdict relies on.
-//! Where nothing was seen, a clean run proves nothing of that kind.
+//! A fault of each class is injected. If a build does not report an injected fault, a pass on
+//! this build does not exclude faults of that class.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Whether trouble of a kind is seen on a kernel.
+/// Whether faults of a class are detected on a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Detection {
-    /// The kernel was made to show it, and it was seen.
-    Seen,
-    /// The kernel was made to show it, and it was missed: a finding.
+    /// A fault was injected and detected.
+    Detected,
+    /// A fault was injected and not detected: a finding.
     Missed,
-    /// The config has no such self_check: its silence is no pass.
+    /// The config cannot detect this class, so no fault was injected.
     NotConfigured,
 }
 
-/// One self_check of one kernel.
+impl Detection {
+    /// Returns the detection as printed.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Detected => "detected",
+            Self::Missed => "MISSED",
+            Self::NotConfigured => "not configured",
+        }
+    }
+}
+
+/// The result for one fault class on one build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SelfCheckResult {
-    /// The kind of trouble, such as `WARN`, `KASAN`, `kmemleak`, `silent death`.
+    /// The fault class, such as `WARN`, `KASAN`, `kmemleak`, `silent death`.
     pub(crate) name: String,
     /// The checkout's name.
     pub(crate) checkout: String,
     /// The config's name.
     pub(crate) config: String,
-    /// Whether it sees.
+    /// Whether the fault was detected.
     pub(crate) detection: Detection,
-    /// What was seen instead, or which option the config lacks; else the splat's title.
+    /// The title of the splat if detected, the output if missed, or the option that the
+    /// config lacks.
     pub(crate) detail: String,
 }
 
 impl SelfCheckResult {
-    /// Returns whether a person should look at it.
+    /// Returns whether an injected fault was missed.
     pub(crate) fn is_finding(&self) -> bool {
         self.detection == Detection::Missed
     }
