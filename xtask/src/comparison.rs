@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Two runs, one against an earlier one: what changed, and whether anything is worse. A
-//! pure function of two results. Knows nothing of why: a run of another tree or series is
-//! compared all the same, and that is said first.
+//! Compares a run with an earlier run and decides whether a result is worse. A pure function
+//! of two results. Runs of different trees or series are compared, too; the difference is
+//! listed first.
 
 mod groups;
 mod pace;
@@ -18,57 +18,62 @@ use crate::exit::Exit;
 use crate::result::{JobResult, RunResult};
 use groups::Groups;
 
-/// What changed from one run to a later one.
+/// The version of this format.
+const SCHEMA: u32 = 2;
+/// Printed in place of a result that a run does not have.
+const ABSENT: &str = "absent";
+
+/// The changes from one run to a later run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Comparison {
-    /// The version of this format: 1.
+    /// The version of this format: 2.
     pub(crate) schema: u32,
-    /// Whether anything is worse than before.
+    /// Whether a result is worse than before.
     pub(crate) worse: bool,
-    /// Why the later run does not test its series, or a part of it, in a sentence.
+    /// The reason why the later run does not test its series or a part of it, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_tested: Option<String>,
-    /// How the runs themselves differ, a sentence each: what changed may come from that.
+    /// Differences in the input of the runs, a sentence each: possible causes of changes.
     pub(crate) differences: Vec<String>,
-    /// How many jobs are in both, repetitions counted as one.
+    /// Number of jobs in both runs; repetitions count as one job.
     pub(crate) common: usize,
-    /// As expected or inconclusive before, and not as expected now: worse.
+    /// Expected or inconclusive before, unexpected now: worse.
     pub(crate) broken: Vec<Change>,
-    /// Proven before, and skipped or an error now: worse where it was as expected.
+    /// Expected or unexpected before, skipped or an error now: worse if it was expected.
     pub(crate) inconclusive: Vec<Change>,
-    /// Not as expected before and now: worse where it happens more often, by more than
-    /// pass_rate.
+    /// Unexpected before and now: worse if the rate of unexpected results is significantly
+    /// higher.
     pub(crate) still_wrong: Vec<Change>,
-    /// As expected now, and not before.
+    /// Expected now, but not before.
     pub(crate) fixed: Vec<Change>,
-    /// As expected before and now, by another status.
+    /// Expected before and now, with another status.
     pub(crate) turned: Vec<Change>,
-    /// Titles of reports that no common job of the checkout and config had before: worse
-    /// where the job is not as expected.
+    /// Titles of kernel reports that no common job of the checkout and config had before:
+    /// worse if the job is unexpected.
     pub(crate) new_splats: Vec<SplatChange>,
-    /// Titles that no common job of the checkout and config has any more.
+    /// Titles that no common job of the checkout and config has any longer.
     pub(crate) gone_splats: Vec<SplatChange>,
-    /// Jobs that take longer than can be noise; never worse, since hosts differ.
+    /// Jobs that take significantly longer; never worse, because hosts differ.
     pub(crate) slower: Vec<Pace>,
-    /// How many times longer all common jobs together take: the host's part, which is
-    /// taken off before a job is called slower.
+    /// Median ratio of the durations of all common jobs, as an estimate of the difference
+    /// between the hosts. The duration of a job is divided by it before the comparison.
     pub(crate) drift: f64,
-    /// Jobs that the earlier run did not have.
+    /// Jobs that the earlier run does not have.
     pub(crate) new_jobs: Vec<Place>,
-    /// Those of them that are not as expected, or without a verdict: no worse than before,
-    /// of which nothing is known, and not good either.
+    /// New jobs that are unexpected or inconclusive. Not worse, because there is no earlier
+    /// result.
     pub(crate) new_wrong: Vec<Change>,
     /// Jobs that the later run does not have.
     pub(crate) gone_jobs: Vec<Place>,
-    /// SelfChecks that see otherwise, of kernels that showed theirs in both runs: worse where
-    /// one saw and does not see now, or is blind and was not.
+    /// Self-checks with another result, of builds that were checked in both runs: worse if
+    /// detected before and not now, or missed now and not before.
     pub(crate) self_checks: Vec<ProofChange>,
-    /// Mutants that came to another status, where both runs have some: worse where one is a
-    /// finding now and was none.
+    /// Mutants with another status, if both runs have mutants: worse if the mutant needs
+    /// attention now and did not before.
     pub(crate) mutants: Vec<ProofChange>,
 }
 
-/// A job, whatever its repetitions.
+/// A job without the number of its repetition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Place {
     pub(crate) test: String,
@@ -77,27 +82,27 @@ pub(crate) struct Place {
     pub(crate) machine: String,
 }
 
-/// A job that came to something else.
+/// A job with another result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Change {
     #[serde(flatten)]
     pub(crate) place: Place,
-    /// The status before; of repetitions, how often there was which.
+    /// The status before; with repetitions, the number of each status.
     pub(crate) before: String,
     /// The status now.
     pub(crate) now: String,
-    /// Why, in a sentence: as the later run says, or the earlier where that is fixed.
+    /// The reason, in a sentence: of the later run, or of the earlier run if it is fixed.
     pub(crate) reason: String,
     pub(crate) worse: bool,
 }
 
-/// A report's title that came or went.
+/// The title of a kernel report that is new or gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SplatChange {
     pub(crate) title: String,
     pub(crate) checkout: String,
     pub(crate) config: String,
-    /// The scenarios that show it, or showed it.
+    /// The tests that have the report.
     pub(crate) scenarios: Vec<String>,
     pub(crate) worse: bool,
 }
@@ -111,28 +116,28 @@ pub(crate) struct Pace {
     pub(crate) before_ms: u64,
     /// The median now, in milliseconds.
     pub(crate) now_ms: u64,
-    /// How many times longer, beyond what all jobs together are.
+    /// Ratio of the durations, divided by `drift`.
     pub(crate) ratio: f64,
 }
 
-/// A self_check or a mutant that came to something else.
+/// A self-check or mutant with another result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ProofChange {
-    /// What it is, for people.
+    /// Its name, as printed.
     pub(crate) name: String,
     pub(crate) before: String,
     pub(crate) now: String,
     pub(crate) worse: bool,
 }
 
-/// Compares a run with an earlier one.
+/// Compares a run with an earlier run.
 pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
     let (old, new) = (Groups::of(before), Groups::of(after));
     let common: Vec<_> = new.in_both(&old).collect();
     let (drift, slower) = pace::slower(&common);
     let (new_splats, gone_splats) = splats::changes(&common);
     let mut comparison = Comparison {
-        schema: 1,
+        schema: SCHEMA,
         worse: false,
         not_tested: after.not_tested().map(str::to_owned),
         differences: differences(before, after),
@@ -168,19 +173,19 @@ impl Comparison {
                 .self_checks
                 .iter()
                 .chain(&self.mutants)
-                .any(|one| one.worse)
+                .any(|change| change.worse)
     }
 
-    /// Returns the exit code that it leads to.
+    /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         if self.worse { Exit::Finding } else { Exit::Ok }
     }
 }
 
-/// Returns how the runs differ in what they are of.
+/// Returns the differences in the input of the runs.
 fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
     let mut differences = Vec::new();
-    let mut tell = |what: &str, old: &str, new: &str| {
+    let mut compare = |input: &str, old: &str, new: &str| {
         if old != new {
             let or_none = |text: &str| {
                 if text.is_empty() {
@@ -190,22 +195,22 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
                 }
             };
             let (old, new) = (or_none(old), or_none(new));
-            differences.push(format!("another {what}: {old} before, {new} now"));
+            differences.push(format!("different {input}: {old} before, {new} now"));
         }
     };
-    tell("tree", &before.tree, &after.tree);
-    tell("series", &before.series, &after.series);
+    compare("tree", &before.tree, &after.tree);
+    compare("series", &before.series, &after.series);
     let (old, new) = (
         before.prerequisites.join(", "),
         after.prerequisites.join(", "),
     );
-    tell("list of prerequisites", &old, &new);
-    for (what, name) in [
-        ("list of checkouts", (|job| &job.checkout) as Named),
-        ("list of configs", |job| &job.config),
-        ("way to run guests", |job| &job.accel),
+    compare("prerequisites", &old, &new);
+    for (input, name) in [
+        ("checkouts", (|job| &job.checkout) as Named),
+        ("configs", |job| &job.config),
+        ("accelerator", |job| &job.accel),
     ] {
-        tell(what, &names(before, name), &names(after, name));
+        compare(input, &names(before, name), &names(after, name));
     }
     let patches = |result: &RunResult| {
         result
@@ -218,7 +223,7 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
         && old != new
     {
         differences.push(format!(
-            "other patches: {} before, {} now",
+            "different patches: {} before, {} now",
             old.len(),
             new.len()
         ));
@@ -227,10 +232,10 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
     differences
 }
 
-/// A job's value of a kind.
+/// Reads one value of a job.
 type Named = fn(&JobResult) -> &str;
 
-/// Returns the values that the jobs have, each once.
+/// Returns the distinct values of all jobs.
 fn names(result: &RunResult, name: Named) -> String {
     let names = result.jobs.iter().map(name);
     let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Jobs of two runs that belong together, and what became of each.
+//! Pairs the jobs of two runs and classifies each pair.
 
 use std::collections::BTreeMap;
 
-use super::{Change, Comparison, Place, pass_rate};
+use super::{ABSENT, Change, Comparison, Place, pass_rate};
 use crate::result::{JobResult, RunResult};
 
-/// The jobs of a run, repetitions together.
+/// The jobs of a run, with repetitions grouped.
 pub(super) struct Groups<'a>(BTreeMap<Place, Group<'a>>);
 
-/// A job's repetitions; never empty.
+/// All repetitions of a job; never empty.
 #[derive(Clone, Debug)]
 pub(super) struct Group<'a>(pub(super) Vec<&'a JobResult>);
 
-/// A job in both runs.
+/// A job that is in both runs.
 pub(super) struct Pair<'g, 'a> {
     pub(super) place: &'g Place,
     pub(super) before: &'g Group<'a>,
     pub(super) now: &'g Group<'a>,
 }
 
-/// What is known of a job.
+/// The combined result of all repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// All repetitions came to what was expected.
-    Right,
-    /// At least one is a finding.
-    Wrong,
-    /// None is a finding, and at least one was skipped or is an error.
+    /// All repetitions are as expected.
+    Expected,
+    /// At least one repetition is a finding.
+    Finding,
+    /// No repetition is a finding, and at least one was skipped or is an error.
     Inconclusive,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Groups<'a> {
         Self(groups)
     }
 
-    /// Returns the jobs that an earlier run has as well.
+    /// Returns the jobs that the earlier run has, too.
     pub(super) fn in_both<'g>(&'g self, before: &'g Self) -> impl Iterator<Item = Pair<'g, 'a>> {
         self.0.iter().filter_map(|(place, now)| {
             let before = before.0.get(place)?;
@@ -63,16 +63,15 @@ impl<'a> Groups<'a> {
             .collect()
     }
 
-    /// Returns the jobs that an earlier run does not have and that are not as expected, or
-    /// without a verdict.
+    /// Returns the jobs that the earlier run does not have and that need attention.
     pub(super) fn wrong_not_in(&self, before: &Self) -> Vec<Change> {
         let groups = self.0.iter();
         groups
-            .filter(|(place, now)| !before.0.contains_key(*place) && now.is_wrong_or_error())
+            .filter(|(place, now)| !before.0.contains_key(*place) && now.needs_attention())
             .map(|(place, now)| Change {
                 place: place.clone(),
-                before: "not there".to_owned(),
-                now: now.word(),
+                before: ABSENT.to_owned(),
+                now: now.status(),
                 reason: now.reason(),
                 worse: false,
             })
@@ -83,26 +82,26 @@ impl<'a> Groups<'a> {
 impl Group<'_> {
     pub(super) fn state(&self) -> State {
         let any = |test: &dyn Fn(&JobResult) -> bool| self.0.iter().any(|job| test(job));
-        if any(&|job| job.is_finding() && job.status != "error") {
-            State::Wrong
-        } else if any(&|job| job.status == "error" || job.is_skipped()) {
+        if any(&|job| job.is_finding()) {
+            State::Finding
+        } else if any(&|job| job.is_inconclusive() || job.is_skipped()) {
             State::Inconclusive
         } else {
-            State::Right
+            State::Expected
         }
     }
 
-    /// Returns whether a person should look at it: a skip says why in the run itself.
-    fn is_wrong_or_error(&self) -> bool {
-        self.state() == State::Wrong || self.0.iter().any(|job| job.status == "error")
+    /// Skipped jobs do not need attention: the run lists them with their reasons.
+    fn needs_attention(&self) -> bool {
+        self.0.iter().any(|job| job.needs_attention())
     }
 
-    fn wrong(&self) -> usize {
-        self.0.iter().filter(|job| job.is_finding()).count()
+    fn attention_count(&self) -> usize {
+        self.0.iter().filter(|job| job.needs_attention()).count()
     }
 
-    /// Returns the status; of repetitions, how often there was which.
-    fn word(&self) -> String {
+    /// Returns the status; with repetitions, the number of each status.
+    fn status(&self) -> String {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for job in &self.0 {
             let changed = if job.snapshot_difference.is_some() {
@@ -110,79 +109,79 @@ impl Group<'_> {
             } else {
                 ""
             };
-            let expected = if job.expectation == "fail" && !job.is_finding() {
-                " as expected"
+            let xfail = if job.expectation == "fail" && !job.needs_attention() {
+                " xfail"
             } else {
                 ""
             };
             *counts
-                .entry(format!("{}{expected}{changed}", job.status))
+                .entry(format!("{}{xfail}{changed}", job.status))
                 .or_default() += 1;
         }
         let total = self.0.len();
-        let rates = counts.iter().map(|(word, count)| match total {
-            1 => word.clone(),
-            _ => format!("{word} {count}/{total}"),
+        let rates = counts.iter().map(|(status, count)| match total {
+            1 => status.clone(),
+            _ => format!("{status} {count}/{total}"),
         });
         rates.collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns why, of the repetition that tells most.
+    /// Returns the reason of the first repetition that needs attention, else of the first that
+    /// did not pass, else of the first.
     fn reason(&self) -> String {
-        let tells_less = |job: &&&JobResult| (!job.is_finding(), job.status == "pass");
-        let telling = self.0.iter().min_by_key(tells_less);
-        telling.map(|job| job.reason.clone()).unwrap_or_default()
+        let rank = |job: &&&JobResult| (!job.needs_attention(), job.status == "pass");
+        let first = self.0.iter().min_by_key(rank);
+        first.map(|job| job.reason.clone()).unwrap_or_default()
     }
 }
 
-/// Puts a job where it belongs in the comparison, if anything changed.
+/// Adds a changed job to the matching list of the comparison.
 pub(super) fn sort_in(pair: &Pair<'_, '_>, comparison: &mut Comparison) {
     let (old, new) = (pair.before.state(), pair.now.state());
     let is_new = is_newly_unexpected(pair);
     let place = match (old, new) {
-        (State::Right | State::Inconclusive, State::Wrong) => &mut comparison.broken,
-        // That it was not as recorded before excuses no status that was not there.
-        (State::Wrong, State::Wrong) if is_new => &mut comparison.broken,
-        (State::Wrong, State::Wrong) => &mut comparison.still_wrong,
-        (State::Right | State::Wrong, State::Inconclusive) => &mut comparison.inconclusive,
-        (State::Wrong | State::Inconclusive, State::Right) => &mut comparison.fixed,
-        (State::Right, State::Right) if differ(pair) => &mut comparison.turned,
-        (State::Right, State::Right) | (State::Inconclusive, State::Inconclusive) => return,
+        (State::Expected | State::Inconclusive, State::Finding) => &mut comparison.broken,
+        // A difference from the snapshot before must not hide a newly unexpected status.
+        (State::Finding, State::Finding) if is_new => &mut comparison.broken,
+        (State::Finding, State::Finding) => &mut comparison.still_wrong,
+        (State::Expected | State::Finding, State::Inconclusive) => &mut comparison.inconclusive,
+        (State::Finding | State::Inconclusive, State::Expected) => &mut comparison.fixed,
+        (State::Expected, State::Expected) if differ(pair) => &mut comparison.turned,
+        (State::Expected, State::Expected) | (State::Inconclusive, State::Inconclusive) => return,
     };
     let worse = match (old, new) {
-        (_, State::Wrong) => old != State::Wrong || is_new || is_more_often(pair),
-        (State::Right, State::Inconclusive) => true,
+        (_, State::Finding) => old != State::Finding || is_new || is_more_often(pair),
+        (State::Expected, State::Inconclusive) => true,
         _ => false,
     };
     let reason = match new {
-        State::Right => pair.before.reason(),
-        State::Wrong | State::Inconclusive => pair.now.reason(),
+        State::Expected => pair.before.reason(),
+        State::Finding | State::Inconclusive => pair.now.reason(),
     };
     place.push(Change {
         place: pair.place.clone(),
-        before: pair.before.word(),
-        now: pair.now.word(),
+        before: pair.before.status(),
+        now: pair.now.status(),
         reason,
         worse,
     });
 }
 
-/// Returns whether jobs that are both as expected came to different statuses, however
-/// often to which.
+/// Returns whether the sets of statuses differ, without regard to their numbers.
 fn differ(pair: &Pair<'_, '_>) -> bool {
     let statuses = |group: &Group<'_>| {
         let jobs = group.0.iter();
-        let mut them: Vec<(String, String)> = jobs
+        let mut statuses: Vec<(String, String)> = jobs
             .map(|job| (job.status.clone(), job.expectation.clone()))
             .collect();
-        them.sort_unstable();
-        them.dedup();
-        them
+        statuses.sort_unstable();
+        statuses.dedup();
+        statuses
     };
     statuses(pair.before) != statuses(pair.now)
 }
 
-/// Returns whether a job came to what it must not, and never did before.
+/// Returns whether a status is unexpected now and no status was unexpected before.
 fn is_newly_unexpected(pair: &Pair<'_, '_>) -> bool {
     let is_unexpected = |group: &Group<'_>| {
         let mut jobs = group.0.iter();
@@ -193,7 +192,7 @@ fn is_newly_unexpected(pair: &Pair<'_, '_>) -> bool {
 
 fn is_more_often(pair: &Pair<'_, '_>) -> bool {
     pass_rate::is_more_often(
-        (pair.before.wrong(), pair.before.0.len()),
-        (pair.now.wrong(), pair.now.0.len()),
+        (pair.before.attention_count(), pair.before.0.len()),
+        (pair.now.attention_count(), pair.now.0.len()),
     )
 }

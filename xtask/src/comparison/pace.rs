@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which jobs take longer than before by more than noise. A busy host makes all of them
-//! slower, so what they share is taken off first.
+//! Finds jobs that take significantly longer than before. A busy host slows down all jobs, so
+//! the durations are first divided by the ratio that all jobs have in common.
 
 use super::Pace;
 use super::groups::{Group, Pair};
 
-/// A job that takes less than so many times longer is within the noise.
+/// A smaller ratio is noise.
 const RATIO_MIN: f64 = 1.5;
-/// So is one that takes less than so many milliseconds longer.
+/// A smaller difference in milliseconds is noise.
 const MORE_MS_MIN: u64 = 1000;
-/// Of fewer jobs, nothing can be said of the host.
+/// With fewer jobs, the ratio of the hosts cannot be estimated.
 const JOBS_FOR_DRIFT: usize = 8;
 
-/// Returns how many times longer all jobs together take, and the jobs that take longer
-/// than that explains, the slowest first. A job is slower when its median over the
-/// repetitions is 1.5 times what it was beyond what all are, and a second, and when even
-/// its fastest repetition now is slower than any before.
+/// Returns the median ratio of all jobs (the drift) and the slower jobs, the highest ratio
+/// first. A job is slower if its median over the repetitions, divided by the drift, grew by
+/// the factor `RATIO_MIN` and by `MORE_MS_MIN`, and if its fastest repetition now is slower
+/// than its slowest repetition before.
 pub(super) fn slower(pairs: &[Pair<'_, '_>]) -> (f64, Vec<Pace>) {
     let timed: Vec<(&Pair<'_, '_>, Vec<u64>, Vec<u64>)> = pairs
         .iter()
@@ -43,11 +43,11 @@ pub(super) fn slower(pairs: &[Pair<'_, '_>]) -> (f64, Vec<Pace>) {
 fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<Pace> {
     let (old, new) = (median(before), median(now));
     let ratio = ratio(old, new) / drift;
-    // What the job would have taken on the host as it is now.
-    let explained = |time: u64| (milliseconds(time) * drift) as u64;
+    // The expected duration on the host of the later run.
+    let scaled = |time: u64| (milliseconds(time) * drift) as u64;
     let is_slower = ratio >= RATIO_MIN
-        && new >= explained(old).saturating_add(MORE_MS_MIN)
-        && now.first()? > &explained(*before.last()?);
+        && new >= scaled(old).saturating_add(MORE_MS_MIN)
+        && now.first()? > &scaled(*before.last()?);
     is_slower.then(|| Pace {
         place: pair.place.clone(),
         before_ms: old,
@@ -56,18 +56,18 @@ fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<
     })
 }
 
-/// Returns whether the times of two jobs can be compared: the same status, come to in
-/// the same way.
+/// Returns whether the durations can be compared: all repetitions have the same status,
+/// accelerator and boot mode, and ran alone.
 fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
-    let mut ways = before.0.iter().chain(&now.0).map(|job| {
+    let mut keys = before.0.iter().chain(&now.0).map(|job| {
         let is_alone = !job.shared && job.cached.is_none() && job.status != "error";
         is_alone.then_some((&job.status, &job.accel, &job.boot_mode))
     });
-    let first = ways.next().flatten();
-    first.is_some() && ways.all(|way| way == first)
+    let first = keys.next().flatten();
+    first.is_some() && keys.all(|key| key == first)
 }
 
-/// Returns the times of the repetitions, the shortest first.
+/// Returns the durations of the repetitions, the shortest first.
 fn times(group: &Group<'_>) -> Vec<u64> {
     let mut times: Vec<u64> = group.0.iter().map(|job| job.duration_ms).collect();
     times.retain(|time| *time > 0);

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whether something happens more often than before, or only by pass_rate.
+//! Compares two rates of unexpected results.
 
-/// What happens by pass_rate less often than this is taken for no pass_rate.
+/// Significance level: a higher rate with a smaller probability is not attributed to chance.
 const LEVEL: f64 = 0.05;
 
-/// Returns whether the rate now is higher than before by more than pass_rate explains, by
-/// Fisher's exact test, one side. Each is how often it happened, and how often it was tried.
+/// Returns whether the rate now is significantly higher than before, by Fisher's exact test,
+/// one-sided. Each pair is the number of events and the number of trials.
 pub(super) fn is_more_often(before: (usize, usize), now: (usize, usize)) -> bool {
     probability(before, now) < LEVEL
 }
 
-/// Returns how probable it is that at least so many of all that happened are among those
-/// now, when before and now are alike.
+/// Returns the probability of at least `now.0` events among the trials now, if both rates are
+/// equal.
 fn probability(before: (usize, usize), now: (usize, usize)) -> f64 {
     let logs = log_factorials(before.1 + now.1);
     let choose = |of: usize, some: usize| match some <= of {
         true => logs[of] - logs[some] - logs[of - some],
         false => f64::NEG_INFINITY,
     };
-    let happened = before.0 + now.0;
-    let all = choose(before.1 + now.1, happened);
-    (now.0..=happened.min(now.1))
-        .map(|among| (choose(now.1, among) + choose(before.1, happened - among) - all).exp())
+    let events = before.0 + now.0;
+    let all = choose(before.1 + now.1, events);
+    (now.0..=events.min(now.1))
+        .map(|among| (choose(now.1, among) + choose(before.1, events - among) - all).exp())
         .sum()
 }
 
@@ -39,15 +39,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_test_agrees_with_figures_worked_out_by_hand() {
-        // Of 8 that happened, 7 of 10 now and 1 of 10 before: (C(10,7) C(10,1) + C(10,8)) / C(20,8).
+    fn probability_equals_values_computed_by_hand() {
+        // 8 events, 7 in 10 trials now and 1 in 10 before: (C(10,7) C(10,1) + C(10,8)) / C(20,8).
         let by_hand = (120.0 * 10.0 + 45.0) / 125_970.0;
         assert!((probability((1, 10), (7, 10)) - by_hand).abs() < 1e-9);
         assert!((probability((1, 1), (1, 1)) - 1.0).abs() < 1e-9);
     }
 
     #[test]
-    fn a_few_tries_prove_nothing() {
+    fn is_more_often_needs_a_significant_difference() {
         assert!(!is_more_often((1, 1), (1, 1)));
         assert!(!is_more_often((3, 10), (5, 10)));
         assert!(is_more_often((1, 10), (9, 10)));

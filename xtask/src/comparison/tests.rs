@@ -8,7 +8,7 @@ fn run(jobs: Vec<JobResult>) -> RunResult {
     RunResult::new("the tree".into(), "s".into(), vec!["a".into()], jobs)
 }
 
-fn said(before: &RunResult, after: &RunResult) -> (String, Exit) {
+fn compared(before: &RunResult, after: &RunResult) -> (String, Exit) {
     let comparison = compare(before, after);
     (text(&comparison, "yesterday"), comparison.exit())
 }
@@ -40,21 +40,21 @@ fn self_check(name: &str, detection: Detection) -> SelfCheckResult {
 }
 
 #[test]
-fn a_run_against_itself_is_nothing() {
+fn compare_of_equal_runs_reports_no_change() {
     let one = run(vec![
         job("s", "base", "crash", "fail"),
         job("s", "series", "pass", "pass"),
     ]);
-    let (text, exit) = said(&one, &one);
+    let (text, exit) = compared(&one, &one);
     assert_eq!(
         text,
-        "nothing is worse than before\njobs that are in yesterday as well: 2\n"
+        "no result is worse than before\njobs also in yesterday: 2\n"
     );
     assert_eq!(exit, Exit::Ok);
 }
 
 #[test]
-fn what_broke_comes_first() {
+fn compare_lists_each_kind_of_change_worse_first() {
     let before = run(vec![
         job("breaks", "series", "pass", "pass"),
         job("errs", "series", "pass", "pass"),
@@ -72,30 +72,30 @@ fn what_broke_comes_first() {
         job("new", "series", "fail", "pass"),
     ]);
     after.series = "t".to_owned();
-    let (text, exit) = said(&before, &after);
+    let (text, exit) = compared(&before, &after);
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
-    worse than before: 1 broken, 1 no longer proven, 1 new in what the kernel complains of, 1 new and not as expected, 1 fixed
-    jobs that are in yesterday as well: 5
-    note: another series: s before, t now
+    worse than before: 1 broken, 1 now inconclusive or skipped, 1 with a new kernel report, 1 new and unexpected, 1 fixed
+    jobs also in yesterday: 5
+    note: different series: s before, t now
 
     broken: 1
       breaks on series (fast): pass -> crash
         crash for a reason
 
-    no longer proven: 1
+    now inconclusive or skipped: 1
       errs on series (fast): pass -> error
         error for a reason
 
-    still not as expected: 1
+    still unexpected: 1
       stays on series (fast): fail -> fail
         fail for a reason
 
-    new and not as expected: 1
-      new on series (fast): not there -> fail
+    new and unexpected: 1
+      new on series (fast): absent -> fail
         fail for a reason
 
-    new reports of the kernel: 1
+    new kernel reports: 1
       WARNING in f on series (fast)
         in breaks
 
@@ -103,40 +103,40 @@ fn what_broke_comes_first() {
       fixed on series (fast): fail -> pass
         fail for a reason
 
-    as expected by another status: 1
-      changes on base (fast): crash as expected -> fail as expected
+    expected, with another status: 1
+      changes on base (fast): crash xfail -> fail xfail
         crash for a reason
 
     new jobs: 1
       new on series (fast)
 
-    jobs that are gone: 1
+    gone jobs: 1
       gone on series (fast)
     ");
 }
 
 #[test]
-fn a_new_report_where_all_is_as_expected_is_told_and_not_worse() {
+fn compare_lists_a_new_kernel_report_of_an_expected_job_as_not_worse() {
     let before = run(vec![with_splat(job("s", "base", "crash", "fail"), "one")]);
     let after = run(vec![with_splat(job("s", "base", "crash", "fail"), "two")]);
-    let (text, exit) = said(&before, &after);
+    let (text, exit) = compared(&before, &after);
     assert_eq!(exit, Exit::Ok);
     insta::assert_snapshot!(text, @"
-    nothing is worse than before
-    jobs that are in yesterday as well: 1
+    no result is worse than before
+    jobs also in yesterday: 1
 
-    new reports of the kernel: 1
+    new kernel reports: 1
       two on base (fast)
         in s
 
-    reports that are gone: 1
+    gone kernel reports: 1
       one on base (fast)
         in s
     ");
 }
 
 #[test]
-fn of_a_job_without_a_result_no_report_is_gone() {
+fn compare_of_an_inconclusive_job_lists_no_gone_report() {
     let before = run(vec![with_splat(job("s", "base", "crash", "fail"), "one")]);
     let after = run(vec![job("s", "base", "error", "fail")]);
     let comparison = compare(&before, &after);
@@ -145,7 +145,7 @@ fn of_a_job_without_a_result_no_report_is_gone() {
 }
 
 #[test]
-fn a_test_that_passed_and_is_skipped_is_no_longer_proven() {
+fn compare_of_a_pass_with_a_skip_is_worse() {
     let before = run(vec![job("t:a", "series", "pass", "pass")]);
     let after = run(vec![job("t:a", "series", "skip", "pass")]);
     assert_eq!(compare(&before, &after).exit(), Exit::Finding);
@@ -154,7 +154,7 @@ fn a_test_that_passed_and_is_skipped_is_no_longer_proven() {
 }
 
 #[test]
-fn a_change_of_what_is_recorded_is_a_change() {
+fn compare_lists_a_new_difference_from_the_snapshot_as_broken() {
     let good = job("s", "series", "pass", "pass");
     let changed = JobResult {
         snapshot_difference: Some("-a +b".to_owned()),
@@ -166,9 +166,9 @@ fn a_change_of_what_is_recorded_is_a_change() {
 }
 
 #[test]
-fn what_was_not_as_recorded_may_break_all_the_same() {
+fn compare_lists_an_unexpected_status_without_a_snapshot_as_broken() {
     let unrecorded = |status: &str| JobResult {
-        snapshot_difference: Some("nothing is recorded".to_owned()),
+        snapshot_difference: Some("no snapshot".to_owned()),
         ..job("s", "series", status, "pass")
     };
     let comparison = compare(
@@ -185,14 +185,18 @@ fn what_was_not_as_recorded_may_break_all_the_same() {
 }
 
 #[test]
-fn rates_are_compared_and_chance_is_no_change() {
-    let rate = |wrong: u32| {
+fn compare_of_rates_needs_a_significant_difference() {
+    let rate = |failures: u32| {
         let jobs = (1..=10).map(|repetition| JobResult {
             repetition,
             ..job(
                 "s",
                 "series",
-                if repetition <= wrong { "fail" } else { "pass" },
+                if repetition <= failures {
+                    "fail"
+                } else {
+                    "pass"
+                },
                 "pass",
             )
         });
@@ -202,12 +206,15 @@ fn rates_are_compared_and_chance_is_no_change() {
     assert_eq!(comparison.still_wrong[0].now, "fail 5/10, pass 5/10");
     assert!(!comparison.worse);
     assert!(compare(&rate(1), &rate(9)).worse);
-    assert!(compare(&rate(0), &rate(1)).worse, "a finding is a finding");
+    assert!(
+        compare(&rate(0), &rate(1)).worse,
+        "the first finding is always worse"
+    );
     assert!(!compare(&rate(9), &rate(0)).worse);
 }
 
 #[test]
-fn a_job_is_slower_beyond_noise() {
+fn compare_lists_a_job_as_slower_only_beyond_noise() {
     let slower = |before: &[u64], now: &[u64]| {
         compare(&run(taking(before)), &run(taking(now)))
             .slower
@@ -219,16 +226,16 @@ fn a_job_is_slower_beyond_noise() {
     assert_eq!(
         slower(&[2000, 2100, 9000], &[4000, 4100, 4200]),
         0,
-        "as slow as one before"
+        "not slower than the slowest before"
     );
     assert_eq!(slower(&[2000, 2100, 2200], &[4000, 4100, 4200]), 1);
-    assert_eq!(slower(&[0], &[4000]), 0, "never timed");
+    assert_eq!(slower(&[0], &[4000]), 0, "no duration before");
     let comparison = compare(&run(taking(&[2000])), &run(taking(&[4000])));
     assert!(!comparison.worse, "hosts differ");
 }
 
 #[test]
-fn a_busy_host_makes_no_job_slower() {
+fn compare_divides_durations_by_the_drift_of_all_jobs() {
     let host = |others: u64, slow: u64| {
         let names: Vec<String> = (0..10).map(|number| format!("other-{number}")).collect();
         let mut jobs: Vec<JobResult> = names
@@ -247,50 +254,50 @@ fn a_busy_host_makes_no_job_slower() {
     let comparison = compare(&host(1000, 2000), &host(3000, 15_000));
     assert_eq!(comparison.slower.len(), 1, "{comparison:?}");
     insta::assert_snapshot!(text(&comparison, "yesterday"), @"
-    nothing is worse than before
-    jobs that are in yesterday as well: 11
+    no result is worse than before
+    jobs also in yesterday: 11
 
-    slower, beyond the 3.0 times that all jobs together are: 1
+    slower, after division by 3.0, the ratio of all jobs: 1
       slow on series (fast): 2.0 s -> 15.0 s, 2.5 times
     ");
 }
 
 #[test]
-fn a_detector_that_went_blind_and_a_mutant_that_slips_through_are_worse() {
+fn compare_of_a_newly_missed_fault_and_mutant_is_worse() {
     let with = |detection, status| RunResult {
         self_checks: vec![self_check("KASAN", detection)],
         mutants: vec![mutant("m1", status)],
         ..kasan()
     };
-    let good = with(Detection::Seen, MutantStatus::Caught);
-    let (text, exit) = said(&good, &with(Detection::Missed, MutantStatus::Missed));
+    let good = with(Detection::Detected, MutantStatus::Caught);
+    let (text, exit) = compared(&good, &with(Detection::Missed, MutantStatus::Missed));
     assert_eq!(exit, Exit::Finding);
     insta::assert_snapshot!(text, @"
-    worse than before: 1 of the self_checks not shown to see, 1 of the mutants newly a finding
-    jobs that are in yesterday as well: 1
+    worse than before: 1 in the self-checks, 1 in the mutants
+    jobs also in yesterday: 1
 
-    self_checks that see otherwise: 1
-      KASAN on series (kasan): seen -> blind
+    changed self-checks: 1
+      KASAN on series (kasan): detected -> MISSED
 
-    mutants with another status: 1
-      m1 (fast): caught -> missed
+    changed mutants: 1
+      m1 (fast): caught -> MISSED
     ");
     assert_eq!(
-        said(&good, &with(Detection::NotConfigured, MutantStatus::Caught)).1,
+        compared(&good, &with(Detection::NotConfigured, MutantStatus::Caught)).1,
         Exit::Finding
     );
     assert_eq!(
-        said(&with(Detection::Missed, MutantStatus::Missed), &good).1,
+        compared(&with(Detection::Missed, MutantStatus::Missed), &good).1,
         Exit::Ok
     );
-    let inconclusive = with(Detection::Seen, MutantStatus::Inconclusive);
-    assert_eq!(said(&good, &inconclusive).1, Exit::Finding);
+    let inconclusive = with(Detection::Detected, MutantStatus::Inconclusive);
+    assert_eq!(compared(&good, &inconclusive).1, Exit::Finding);
     let absent = with(Detection::NotConfigured, MutantStatus::Caught);
-    let blind = with(Detection::Missed, MutantStatus::Caught);
-    assert_eq!(said(&absent, &blind).1, Exit::Finding);
+    let missed = with(Detection::Missed, MutantStatus::Caught);
+    assert_eq!(compared(&absent, &missed).1, Exit::Finding);
 }
 
-/// A run under KASAN in which all is well.
+/// A run with the config `kasan` without findings.
 fn kasan() -> RunResult {
     run(vec![JobResult {
         config: "kasan".to_owned(),
@@ -299,11 +306,11 @@ fn kasan() -> RunResult {
 }
 
 #[test]
-fn what_proved_the_results_and_is_not_there_any_more_is_told() {
+fn compare_lists_absent_self_checks_and_mutants() {
     let with = |self_checks: &[&str], mutants: &[&str]| RunResult {
         self_checks: self_checks
             .iter()
-            .map(|name| self_check(name, Detection::Seen))
+            .map(|name| self_check(name, Detection::Detected))
             .collect(),
         mutants: mutants
             .iter()
@@ -312,42 +319,42 @@ fn what_proved_the_results_and_is_not_there_any_more_is_told() {
         ..kasan()
     };
     let before = with(&["KASAN", "WARN"], &["m1", "m2"]);
-    let (text, exit) = said(&before, &with(&["WARN", "BUG"], &["m2", "m3", "m4"]));
+    let (text, exit) = compared(&before, &with(&["WARN", "BUG"], &["m2", "m3", "m4"]));
     insta::assert_snapshot!(text, @"
-    worse than before: 1 of the self_checks not shown to see
-    jobs that are in yesterday as well: 1
-    note: another number of mutants: 2 before, 3 now
+    worse than before: 1 in the self-checks
+    jobs also in yesterday: 1
+    note: different number of mutants: 2 before, 3 now
 
-    self_checks that see otherwise: 2
-      KASAN on series (kasan): seen -> not there
-      BUG on series (kasan): not there -> seen
+    changed self-checks: 2
+      KASAN on series (kasan): detected -> absent
+      BUG on series (kasan): absent -> detected
 
-    mutants with another status: 3
-      m1 (fast): caught -> not there
-      m3 (fast): not there -> caught
-      m4 (fast): not there -> caught
+    changed mutants: 3
+      m1 (fast): caught -> absent
+      m3 (fast): absent -> caught
+      m4 (fast): absent -> caught
     ");
     assert_eq!(exit, Exit::Finding);
-    // A run that was not to prove so much is another run, not a worse one.
-    let (text, exit) = said(&before, &kasan());
+    // A run without self-checks and mutants has another input and is not worse.
+    let (text, exit) = compared(&before, &kasan());
     insta::assert_snapshot!(text, @"
-    nothing is worse than before
-    jobs that are in yesterday as well: 1
-    note: no self_checks are shown now on series (kasan)
-    note: another number of mutants: 2 before, none now
+    no result is worse than before
+    jobs also in yesterday: 1
+    note: no self-check now on series (kasan)
+    note: different number of mutants: 2 before, none now
     ");
     assert_eq!(exit, Exit::Ok);
-    let (text, _) = said(&kasan(), &before);
+    let (text, _) = compared(&kasan(), &before);
     insta::assert_snapshot!(text, @"
-    nothing is worse than before
-    jobs that are in yesterday as well: 1
-    note: no self_checks were shown before on series (kasan)
-    note: another number of mutants: none before, 2 now
+    no result is worse than before
+    jobs also in yesterday: 1
+    note: no self-check before on series (kasan)
+    note: different number of mutants: none before, 2 now
     ");
 }
 
 #[test]
-fn an_equivalent_that_is_noticed_now_is_worse() {
+fn compare_of_an_equivalent_mutant_that_is_caught_now_is_worse() {
     let with = |caught_by: &[&str]| RunResult {
         mutants: vec![MutantResult {
             caught_by: caught_by.iter().map(|&name| name.to_owned()).collect(),
@@ -355,13 +362,13 @@ fn an_equivalent_that_is_noticed_now_is_worse() {
         }],
         ..kasan()
     };
-    let (text, exit) = said(&with(&[]), &with(&["s"]));
+    let (text, exit) = compared(&with(&[]), &with(&["s"]));
     assert_eq!(exit, Exit::Finding);
     assert!(
-        text.contains("m1 (fast): equivalent -> caught, though equivalent"),
+        text.contains("m1 (fast): equivalent -> CAUGHT although equivalent"),
         "{text}"
     );
-    // One finding for another is no worse.
+    // Both results are findings.
     let missed = RunResult {
         mutants: vec![mutant("m1", MutantStatus::Missed)],
         ..kasan()
@@ -371,23 +378,23 @@ fn an_equivalent_that_is_noticed_now_is_worse() {
 }
 
 #[test]
-fn a_new_job_without_a_result_is_told_and_a_skip_is_not() {
+fn compare_lists_a_new_inconclusive_job_but_not_a_new_skip() {
     let before = run(vec![job("s", "series", "pass", "pass")]);
     let mut jobs = before.jobs.clone();
     jobs.push(job("new", "series", "error", "pass"));
     jobs.push(job("t:a", "series", "skip", "pass"));
     let comparison = compare(&before, &run(jobs));
     assert_eq!(comparison.new_jobs.len(), 2);
-    let told: Vec<&str> = comparison
+    let listed: Vec<&str> = comparison
         .new_wrong
         .iter()
         .map(|change| change.now.as_str())
         .collect();
-    assert_eq!(told, ["error"]);
+    assert_eq!(listed, ["error"]);
 }
 
 #[test]
-fn the_schema_that_is_checked_in_is_this_one() {
+fn json_schema_equals_the_checked_in_file() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/comparison.schema.json");
     let there = fs_err::read_to_string(path).unwrap_or_default();
     assert!(
@@ -397,12 +404,12 @@ fn the_schema_that_is_checked_in_is_this_one() {
 }
 
 #[test]
-fn compare_says_that_the_later_run_does_not_test_its_series() {
+fn compare_reports_that_the_later_run_does_not_test_its_series() {
     let before = run(vec![job("kexec", "series", "pass", "pass")]);
     let after = crate::render::tests::not_tested();
-    let (text, _) = said(&before, &after);
+    let (text, _) = compared(&before, &after);
     let line = format!(
-        "{}; nothing is worse than before",
+        "{}; no result is worse than before",
         crate::render::tests::NOT_TESTED
     );
     assert!(text.starts_with(&line), "{text}");
