@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The only place that prints: data on standard output, the rest on standard error.
+//! All output: data on standard output, everything else on standard error.
 
-mod again;
 pub(crate) mod b4;
 pub(crate) mod bench;
 pub(crate) mod comparison;
@@ -16,13 +15,14 @@ pub(crate) mod plan;
 pub(crate) mod progress;
 mod rate;
 pub(crate) mod report;
+mod reproduce;
 mod rows;
 mod self_checks;
 pub(crate) mod table;
 pub(crate) mod watch;
 mod wrap;
 
-pub(crate) use github::{annotations, is_reading as is_read_by_runner, summary, unread};
+pub(crate) use github::{annotations, is_github_actions, summary, with_commands_disabled};
 
 use std::io::Write;
 
@@ -30,16 +30,16 @@ use self::report::Report;
 use crate::cli::{Format, ShowArgs};
 use crate::comparison::Comparison;
 
-/// What every terminal has.
+/// Assumed width of a terminal.
 const COLUMNS: usize = 80;
-/// In fewer, no table has room.
+/// Narrower terminals get a table of this width.
 const COLUMNS_MIN: usize = 40;
 
-/// Prints a block of text for people on standard output; in what strangers wrote, no
-/// terminal finds an order. A reader that went away (`| head`) is no error.
+/// Prints a text on standard output, with escaped control characters: guests and patches can
+/// contain terminal sequences. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
-/// When the text cannot be written for any other reason, such as a full disk.
+/// When the text cannot be written for another reason, such as a full disk.
 pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
     let own = if has_colours() {
         table::colours()
@@ -49,7 +49,7 @@ pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
     data_to_stdout(&escape::harmless(text, &own))
 }
 
-/// Prints a text in a format that has escapes of its own on standard output, as it is.
+/// Prints a text on standard output unchanged, for formats with their own escapes.
 ///
 /// # Errors
 /// As `to_stdout`.
@@ -66,14 +66,15 @@ pub(crate) fn data_to_stdout(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Returns what a run came to in a format.
+/// Returns a run in a format.
 ///
 /// # Errors
-/// When it cannot be put into that format.
+/// When it cannot be converted to the format.
 pub(crate) fn text(report: &Report<'_>, show: &ShowArgs, format: Format) -> anyhow::Result<String> {
     let result = report.result;
     Ok(match format {
-        // A page is made from more than a report; beside it, people get the table.
+        // The HTML report needs more than `report` and is written elsewhere; the table is
+        // printed in addition.
         Format::Table | Format::Html => table::text(report, look(show.all_rows)),
         Format::Json => serde_json::to_string_pretty(result)? + "\n",
         Format::Junit => junit::text(report)?,
@@ -84,8 +85,8 @@ pub(crate) fn text(report: &Report<'_>, show: &ShowArgs, format: Format) -> anyh
     })
 }
 
-/// Returns how standard output is looked at: in colours on a terminal that has them, and
-/// as wide as that is; elsewhere as on the narrowest.
+/// Returns colours and width of the terminal; without a terminal, the default width and no
+/// colours.
 fn look(all: bool) -> table::Look {
     let out = std::io::stdout();
     let size = rustix::termios::tcgetwinsize(&out);
@@ -105,11 +106,11 @@ fn has_colours() -> bool {
     anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
-/// Returns what changed since an earlier run, whose name is `before`; nothing in a format
-/// that has no words for it.
+/// Returns the changes since an earlier run, whose name is `before`; `None` for a format that
+/// cannot express them.
 ///
 /// # Errors
-/// When it cannot be put into that format.
+/// When they cannot be converted to the format.
 pub(crate) fn compared(
     comparison: &Comparison,
     before: &str,
@@ -122,15 +123,15 @@ pub(crate) fn compared(
     })
 }
 
-/// Prints a line on standard error; when nobody can read it, there is nobody to tell.
+/// Prints a line on standard error and ignores errors.
 pub(crate) fn line_to_stderr(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", for_stderr(text));
 }
 
-/// Returns a text in which neither a terminal nor a runner of workflows finds an order.
+/// Returns a text without terminal sequences and without commands of GitHub's runner.
 fn for_stderr(text: &str) -> String {
     let text = escape::harmless(text, &[]);
-    if github::is_reading() {
+    if github::is_github_actions() {
         github::without_commands(&text)
     } else {
         text
@@ -144,14 +145,14 @@ pub(crate) fn error_to_stderr(text: &str) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::result::tests::{job, nothing, provenance};
+    use crate::result::tests::{job, not_in_kernel, provenance};
     use crate::result::{JobResult, PatchResult, RunResult};
 
-    /// What every format says of [`not_tested`].
-    pub(crate) const NOT_TESTED: &str = "not tested: nothing of the series is in this kernel: \
+    /// The sentence that every format has for [`not_tested`].
+    pub(crate) const NOT_TESTED: &str = "not tested: the series is not in this kernel: \
         drivers/w/a.c; the images with and without the series are equal";
 
-    /// A run in which all passed, of a series that is in no kernel.
+    /// A run in which all tests passed, of a series that is not in the kernels.
     pub(crate) fn not_tested() -> RunResult {
         let mut result = run(vec![
             job("kexec", "base", "pass", "pass"),
@@ -164,19 +165,19 @@ pub(crate) mod tests {
             sentence: "patch 1 changes no status".to_owned(),
             changes: Vec::new(),
         }];
-        result.with_coverage(Some(nothing()))
+        result.with_coverage(Some(not_in_kernel()))
     }
 
-    /// A run with one of each kind.
+    /// A run with one result of each kind.
     pub(crate) fn result() -> RunResult {
         let mut changed = job("recorded", "series", "pass", "pass");
         changed.snapshot_difference = Some("-a\n+b".to_owned());
         let mut broken = job("broken", "base", "error", "pass");
         broken.boot_mode = String::new();
-        let mut due = job("held-object", "base", "crash", "fail");
-        due.splats = vec!["KASAN: use-after-free in ltd_get".to_owned()];
+        let mut xfail = job("held-object", "base", "crash", "fail");
+        xfail.splats = vec!["KASAN: use-after-free in ltd_get".to_owned()];
         run(vec![
-            due,
+            xfail,
             job("held-object", "series", "pass", "pass"),
             job("kexec", "base", "pass", "pass"),
             job("kexec", "series", "hang", "pass"),
@@ -194,13 +195,13 @@ pub(crate) mod tests {
         }
     }
 
-    /// A run of which every text wants to be something else.
+    /// A run whose texts contain markup and commands.
     pub(crate) fn hostile() -> RunResult {
         let evil = "]]>\u{1b}[31m</failure>\0::error::x%0A<b>|`a`\n::set-output name=x::y\n## @x";
-        let mut one = job("kexec", "series", "crash", "pass");
-        one.reason = evil.to_owned();
-        one.snapshot_difference = Some(evil.to_owned());
-        one.splats = vec![evil.to_owned()];
-        run(vec![one])
+        let mut job = job("kexec", "series", "crash", "pass");
+        job.reason = evil.to_owned();
+        job.snapshot_difference = Some(evil.to_owned());
+        job.splats = vec![evil.to_owned()];
+        run(vec![job])
     }
 }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The answer of a check command to `b4 review`: a JSON list of results, each with
-//! `tool`, `status` (`pass`, `warn` or `fail`), `summary` and `details`; the details are a
-//! JSON list in a string, of which b4 shows a line each.
+//! The output of a check command for `b4 review`: a JSON list of results, each with `tool`,
+//! `status` (`pass`, `warn` or `fail`), `summary` and `details`. The details are a JSON list in
+//! a string; b4 prints a line for each entry.
 
 use serde_json::{Value, json};
 
 use super::escape::one_line;
-use super::report::{Report, name, what_came};
+use super::report::{Report, count_tests, name, outcome};
 use crate::program;
 use crate::result::{Cause, JobResult, PatchResult, StatusChange};
 
 const TOOL: &str = "patchbed";
-/// b4 shows all of them on one screen.
+/// b4 prints all details on one screen.
 const LINES_MAX: usize = 50;
 
-/// What b4 makes of a result.
+/// A status of b4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum B4Status {
     Pass,
@@ -32,68 +32,68 @@ impl B4Status {
     }
 }
 
-/// Returns the answer for the whole series.
+/// Returns the result for the whole series.
 pub(crate) fn series(report: &Report<'_>) -> String {
     let status = of_run(report);
-    answer(status, &summary(report), &findings(report))
+    output(status, &summary(report), &findings(report))
 }
 
-/// Returns the answer for one patch, by its number in the series from 1.
+/// Returns the result for one patch, by its number in the series from 1.
 pub(crate) fn patch(report: &Report<'_>, number: usize) -> String {
     let patches = &report.result.patches;
     let of = patches
         .iter()
         .find(|patch| (patch.first..=patch.last).contains(&number));
     match of {
-        // A patch that was run by itself answers for itself.
+        // The checkouts before and after this patch were tested.
         Some(patch) if patch.first == patch.last => {
             let status = if patch.changes.iter().any(|change| is_bad(report, change)) {
                 B4Status::Fail
             } else {
-                // It may be well, but a run that is not proves nothing.
+                // Findings elsewhere in the series are at most a warning for this patch.
                 of_run(report).min(B4Status::Warn)
             };
-            answer(status, &one_line(&patch.sentence), &changes(report, patch))
+            output(status, &one_line(&patch.sentence), &changes(report, patch))
         }
         _ => {
-            let summary = format!("with its whole series: {}", summary(report));
-            answer(of_run(report), &summary, &findings(report))
+            let summary = format!("whole series: {}", summary(report));
+            output(of_run(report), &summary, &findings(report))
         }
     }
 }
 
-/// Returns the answer for a patch that no run has judged.
+/// Returns the result for a patch that no run contains.
 pub(crate) fn unknown() -> String {
     let details = format!(
         "b4 am MESSAGE-ID\n{} test --series FILE.mbx --checkouts each\n\
-         then [R] in b4 asks again\n",
+         then press [R] in `b4 review` to read the result\n",
         program::name()
     );
-    let answer = json!([{
+    let output = json!([{
         "tool": TOOL,
         "status": B4Status::Warn.word(),
-        "summary": "not judged yet",
+        "summary": "no result yet",
         "details": details,
     }]);
-    format!("{answer:#}\n")
+    format!("{output:#}\n")
 }
 
-fn answer(status: B4Status, summary: &str, lines: &[Value]) -> String {
+fn output(status: B4Status, summary: &str, lines: &[Value]) -> String {
     let details = match lines {
         [] => String::new(),
         lines => Value::from(lines.to_vec()).to_string(),
     };
-    let answer = json!([{
+    let output = json!([{
         "tool": TOOL,
         "status": status.word(),
         "summary": summary,
         "details": details,
     }]);
-    format!("{answer:#}\n")
+    format!("{output:#}\n")
 }
 
-/// What the kernel did is the series' business; what the test, the tool or the host did,
-/// and what is only not as recorded, is somebody else's.
+/// Only an unexpected result that is caused by the kernel fails the series. Other causes and
+/// differences from the snapshot are warnings.
 fn of_run(report: &Report<'_>) -> B4Status {
     match report.findings().map(of_finding).max() {
         Some(worst) => worst,
@@ -104,8 +104,8 @@ fn of_run(report: &Report<'_>) -> B4Status {
 
 fn of_finding(job: &JobResult) -> B4Status {
     let is_kernel = matches!(job.cause, None | Some(Cause::Kernel));
-    let is_sure = job.status != "error" && !job.expected;
-    if is_kernel && is_sure {
+    let is_unexpected = !job.is_inconclusive() && !job.expected;
+    if is_kernel && is_unexpected {
         B4Status::Fail
     } else {
         B4Status::Warn
@@ -115,21 +115,20 @@ fn of_finding(job: &JobResult) -> B4Status {
 fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let all = result.jobs.len();
-    let good = result.jobs.iter().filter(|job| !job.is_finding()).count();
-    let fails_without_series = result
-        .tests
-        .iter()
-        .filter(|one| one.fails_without_series)
-        .count();
+    let good = result.jobs.iter().filter(|job| !job.needs_attention());
+    let good = good.count();
+    let fails_without_series = result.tests.iter().filter(|test| test.fails_without_series);
     if let Some(not_tested) = result.only_not_tested() {
         return one_line(not_tested);
     }
-    let mut text = format!("{good} of {all} verdicts as expected");
-    if fails_without_series > 0 {
-        text += &format!(", {fails_without_series} with fails_without_series");
+    let mut text = format!("{good} of {all} results as expected");
+    match fails_without_series.count() {
+        0 => {}
+        1 => text += ", 1 test fails without the series",
+        count => text += &format!(", {} fail without the series", count_tests(count)),
     }
     if result.exit_code == 3 {
-        text += ", but the host failed";
+        text += "; inconclusive: the tool or the host failed";
     }
     if let Some(not_tested) = result.not_tested() {
         text += &format!("; {}", one_line(not_tested));
@@ -142,17 +141,17 @@ fn findings(report: &Report<'_>) -> Vec<Value> {
         json!({
             "status": of_finding(job).word(),
             "context": one_line(&name(job)),
-            "state": one_line(&what_came(job)),
+            "state": one_line(&outcome(job)),
             "description": one_line(&job.reason),
         })
     };
     report.findings().take(LINES_MAX).map(line).collect()
 }
 
-/// A change for the worse that nobody expected.
+/// Returns whether a change from pass to another status needs attention.
 fn is_bad(report: &Report<'_>, change: &StatusChange) -> bool {
-    let is_it = |job: &JobResult| job.test == change.test && job.config == change.config;
-    change.from == "pass" && change.to != "pass" && report.findings().any(is_it)
+    let matches = |job: &JobResult| job.test == change.test && job.config == change.config;
+    change.from == "pass" && change.to != "pass" && report.findings().any(matches)
 }
 
 fn changes(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
@@ -178,14 +177,14 @@ mod tests {
     use crate::render::tests::{NOT_TESTED, not_tested, result, run};
     use crate::result::tests::job;
 
-    fn parts(answer: &str) -> (String, String) {
-        let answer: Value = serde_json::from_str(answer).unwrap();
-        let text = |key: &str| answer[0][key].as_str().unwrap().to_owned();
+    fn parts(output: &str) -> (String, String) {
+        let output: Value = serde_json::from_str(output).unwrap();
+        let text = |key: &str| output[0][key].as_str().unwrap().to_owned();
         (text("status"), text("summary"))
     }
 
     #[test]
-    fn a_series_fails_by_what_the_kernel_did() {
+    fn series_fails_only_if_the_cause_is_the_kernel() {
         let bad = result();
         insta::assert_snapshot!(series(&Report::new(&bad, "RUN", "")));
         let good = run(vec![job("a", "series", "pass", "pass")]);
@@ -203,17 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn series_and_patch_warn_where_the_series_is_in_no_kernel() {
+    fn series_and_patch_warn_if_the_series_is_not_in_the_kernels() {
         let result = not_tested();
         let report = Report::new(&result, "RUN", "");
         let warn = |summary: &str| ("warn".to_owned(), summary.to_owned());
         assert_eq!(parts(&series(&report)), warn(NOT_TESTED));
-        let of_patch = "patch 1 is not tested: in no kernel that was run: drivers/w/a.c";
+        let of_patch = "patch 1 is not tested: not in any kernel that was run: drivers/w/a.c";
         assert_eq!(parts(&patch(&report, 1)), warn(of_patch));
     }
 
     #[test]
-    fn a_patch_answers_for_itself_where_it_ran_by_itself() {
+    fn patch_reports_its_own_changes_or_the_whole_series() {
         let mut result = run(vec![job("a", "patch-1", "crash", "pass")]);
         let change = |from: &str, to: &str| StatusChange {
             test: "a".to_owned(),
@@ -232,20 +231,20 @@ mod tests {
         };
         result.patches = vec![patch_of(1, "pass", "crash"), patch_of(2, "crash", "pass")];
         let report = Report::new(&result, "RUN", "");
-        let said = |number| parts(&patch(&report, number));
+        let of_patch = |number| parts(&patch(&report, number));
         assert_eq!(
-            said(1),
+            of_patch(1),
             ("fail".to_owned(), "patch 1 changes `a`".to_owned())
         );
         assert_eq!(
-            said(2).0,
+            of_patch(2).0,
             "warn",
-            "it is well itself, and its series is not"
+            "the patch is good but the series has findings"
         );
         let third = (
             "fail".to_owned(),
-            "with its whole series: 0 of 1 verdicts as expected".to_owned(),
+            "whole series: 0 of 1 results as expected".to_owned(),
         );
-        assert_eq!(said(3), third);
+        assert_eq!(of_patch(3), third);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Figures for people: a block and a last line for each case, and the sections
-//! of BENCHMARKS.md.
+//! Benchmark results: a block and a last line for each case, and the sections of
+//! BENCHMARKS.md.
 
 use crate::commands::bench::load::Load;
 use crate::commands::bench::report::{CaseReport, Report, SideReport, Status};
@@ -8,7 +8,7 @@ use crate::commands::bench::stats::{ROUNDS_FOR_A_RATIO, Spread};
 use crate::commands::bench::{Case, Claim};
 use crate::host::Host;
 
-/// Returns the names of the cases and what they are about.
+/// Returns names and descriptions of the cases.
 pub(crate) fn list(cases: &[Case]) -> String {
     let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
     let line = |case: &Case| {
@@ -18,7 +18,7 @@ pub(crate) fn list(cases: &[Case]) -> String {
     cases.iter().map(line).collect()
 }
 
-/// Returns everything that was measured; the last lines hold the ratios.
+/// Returns all measurements; the last lines have the ratios.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     for case in &report.cases {
@@ -57,13 +57,13 @@ fn block(case: &CaseReport) -> String {
     text
 }
 
-/// What was noted, and what the load of the host makes of it.
+/// Returns the notes of a case, and the load of the host.
 fn notes(case: &CaseReport) -> Vec<String> {
     let mut notes = case.notes.clone();
     notes.push(load(&case.load));
     if case.load.is_doubtful() {
         notes.push(
-            "warning: the host was busy with other things; measure again when it is not".to_owned(),
+            "warning: other processes used the host; measure again on an idle host".to_owned(),
         );
     }
     notes
@@ -71,7 +71,7 @@ fn notes(case: &CaseReport) -> Vec<String> {
 
 fn load(load: &Load) -> String {
     format!(
-        "load average {:.1} before and {:.1} after; others had {:.0} % of the processors",
+        "load average {:.1} before and {:.1} after; other processes used {:.0} % of the processors",
         load.before,
         load.after,
         load.others * 100.0
@@ -90,7 +90,7 @@ pub(crate) fn headline(case: &CaseReport) -> String {
     let name = &case.name;
     match &case.status {
         Status::Wrong { side, why, place } => {
-            format!("{name}: no figures, for {side} went wrong: {why}\n  see: {place}")
+            format!("{name}: no figures: {side} failed: {why}\n  log: {place}")
         }
         Status::Measured(sides) => match sides.as_slice() {
             [] => format!("{name}: no figures"),
@@ -119,7 +119,7 @@ fn faster(case: &CaseReport, first: &SideReport, other: &SideReport) -> String {
     let Some(ratio) = other.ratio else {
         return no_ratio(case);
     };
-    // What is slower must not be read as faster.
+    // A ratio below 1 must not be printed as "faster".
     let word = if ratio.of_medians < 1.0 {
         "as fast as"
     } else {
@@ -158,7 +158,7 @@ fn flat(case: &CaseReport, first: &SideReport, last: &SideReport) -> String {
 
 fn no_ratio(case: &CaseReport) -> String {
     format!(
-        "{}: {} rounds, and fewer than {ROUNDS_FOR_A_RATIO} give no ratio",
+        "{}: {} rounds; a ratio needs {ROUNDS_FOR_A_RATIO}",
         case.name, case.rounds
     )
 }
@@ -171,7 +171,7 @@ fn range(spread: &Spread) -> String {
     format!("{} to {}", number(spread.min), number(spread.max))
 }
 
-/// Three digits are more than the spread allows.
+/// Prints three significant digits; the spread is larger than that.
 fn number(figure: f64) -> String {
     match figure {
         _ if figure.fract() == 0.0 => format!("{figure:.0}"),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_holds_the_ratio_once() {
+    fn text_has_the_ratio_once_in_the_last_line() {
         let report = report(case(Claim::Faster, &[3.1, 3.2, 3.6], &[13.8, 13.9, 13.5]));
         insta::assert_snapshot!(text(&report), @"
         vmtest: the same job twice
@@ -323,8 +323,8 @@ mod tests {
                   theirs --now
                   boots: 3
           guests ran under tcg
-          load average 0.1 before and 1.9 after; others had 25 % of the processors
-          warning: the host was busy with other things; measure again when it is not
+          load average 0.1 before and 1.9 after; other processes used 25 % of the processors
+          warning: other processes used the host; measure again on an idle host
 
         2025-01-02, revision 0123abc: 2 cores of Some CPU, 24 GiB, Linux 6.1, QEMU 10.0.2
         vmtest: 4.3x faster than theirs (3.20 s against 13.8 s; 3.8 to 4.5 in 3 rounds)
@@ -334,22 +334,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slower_is_not_called_faster() {
+    fn headline_of_a_ratio_below_1_does_not_contain_faster() {
         let slower = case(Claim::Faster, &[4.0; 3], &[2.0; 3]);
         assert!(headline(&slower).starts_with("vmtest: 0.5x as fast as theirs"));
     }
 
     #[test]
-    fn two_rounds_give_no_ratio() {
+    fn headline_of_two_rounds_has_no_ratio() {
         let few = case(Claim::Faster, &[4.0; 2], &[2.0; 2]);
-        assert_eq!(
-            headline(&few),
-            "vmtest: 2 rounds, and fewer than 3 give no ratio"
-        );
+        assert_eq!(headline(&few), "vmtest: 2 rounds; a ratio needs 3");
     }
 
     #[test]
-    fn a_job_that_went_wrong_has_no_figures() {
+    fn headline_of_a_failed_side_has_no_figures() {
         let mut wrong = case(Claim::Faster, &[4.0; 3], &[2.0; 3]);
         wrong.status = Status::Wrong {
             side: "ours".to_owned(),
@@ -357,14 +354,14 @@ mod tests {
             place: "PLACE".into(),
         };
         insta::assert_snapshot!(headline(&wrong), @"
-        vmtest: no figures, for ours went wrong: a hang
-          see: PLACE
+        vmtest: no figures: ours failed: a hang
+          log: PLACE
         ");
         assert!(!text(&report(wrong)).contains("4.0"));
     }
 
     #[test]
-    fn a_section_says_command_host_and_date() {
+    fn markdown_has_command_host_and_date() {
         let report = report(case(Claim::Flat, &[3.1, 3.2, 3.6], &[3.3, 3.2, 3.5]));
         insta::assert_snapshot!(markdown(&report), @"
         ## vmtest
@@ -383,8 +380,8 @@ mod tests {
         - ours: `ours --now`; boots: 3
         - theirs: `theirs --now`; boots: 3
         - guests ran under tcg
-        - load average 0.1 before and 1.9 after; others had 25 % of the processors
-        - warning: the host was busy with other things; measure again when it is not
+        - load average 0.1 before and 1.9 after; other processes used 25 % of the processors
+        - warning: other processes used the host; measure again on an idle host
         - 2025-01-02, revision 0123abc: 2 cores of Some CPU, 24 GiB, Linux 6.1, QEMU 10.0.2
         ");
     }

@@ -1,75 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What changed between two runs, as text: what is worse first.
+//! The changes between two runs as text, worse changes first.
 
 use super::escape::one_line;
 use crate::comparison::{Change, Comparison, Pace, Place, ProofChange, SplatChange};
 
-/// Of a list, so many are shown; JSON has them all.
+/// At most this many entries of a list are printed; JSON has all.
 const SHOWN_MAX: usize = 20;
-/// Of the scenarios that show a report, so many are named.
+/// At most this many tests are named for a kernel report.
 const NAMES_MAX: usize = 3;
 
 /// Returns the comparison as text; `before` is the earlier run's name.
 pub(crate) fn text(comparison: &Comparison, before: &str) -> String {
-    let mut text = format!("{}\n", verdict(comparison));
-    text += &format!("jobs that are in {before} as well: {}\n", comparison.common);
+    let mut text = format!("{}\n", summary(comparison));
+    text += &format!("jobs also in {before}: {}\n", comparison.common);
     for difference in &comparison.differences {
         text += &format!("note: {difference}\n");
     }
     text += &list("broken", &comparison.broken, change);
-    text += &list("no longer proven", &comparison.inconclusive, change);
-    text += &list("still not as expected", &comparison.still_wrong, change);
-    text += &list("new and not as expected", &comparison.new_wrong, change);
-    text += &list("new reports of the kernel", &comparison.new_splats, splat);
     text += &list(
-        "self_checks that see otherwise",
-        &comparison.self_checks,
-        proof,
+        "now inconclusive or skipped",
+        &comparison.inconclusive,
+        change,
     );
-    text += &list("mutants with another status", &comparison.mutants, proof);
+    text += &list("still unexpected", &comparison.still_wrong, change);
+    text += &list("new and unexpected", &comparison.new_wrong, change);
+    text += &list("new kernel reports", &comparison.new_splats, splat);
+    text += &list("changed self-checks", &comparison.self_checks, proof);
+    text += &list("changed mutants", &comparison.mutants, proof);
     text += &list("fixed", &comparison.fixed, change);
-    text += &list("as expected by another status", &comparison.turned, change);
-    text += &list("reports that are gone", &comparison.gone_splats, splat);
+    text += &list("expected, with another status", &comparison.turned, change);
+    text += &list("gone kernel reports", &comparison.gone_splats, splat);
     text += &list(&slower_heading(comparison), &comparison.slower, pace);
     text += &list("new jobs", &comparison.new_jobs, place);
-    text += &list("jobs that are gone", &comparison.gone_jobs, place);
+    text += &list("gone jobs", &comparison.gone_jobs, place);
     text
 }
 
-/// Returns in a sentence whether anything is worse, and what.
-pub(crate) fn verdict(comparison: &Comparison) -> String {
+/// Returns a sentence that counts the results that are worse, fixed and new.
+pub(crate) fn summary(comparison: &Comparison) -> String {
     let worse = |changes: &[Change]| changes.iter().filter(|change| change.worse).count();
     let proofs = |changes: &[ProofChange]| changes.iter().filter(|change| change.worse).count();
     let splats = comparison.new_splats.iter().filter(|one| one.worse);
     let counts = [
         (worse(&comparison.broken), "broken"),
-        (worse(&comparison.inconclusive), "no longer proven"),
-        (worse(&comparison.still_wrong), "more often wrong"),
-        (splats.count(), "new in what the kernel complains of"),
         (
-            proofs(&comparison.self_checks),
-            "of the self_checks not shown to see",
+            worse(&comparison.inconclusive),
+            "now inconclusive or skipped",
         ),
-        (
-            proofs(&comparison.mutants),
-            "of the mutants newly a finding",
-        ),
+        (worse(&comparison.still_wrong), "unexpected more often"),
+        (splats.count(), "with a new kernel report"),
+        (proofs(&comparison.self_checks), "in the self-checks"),
+        (proofs(&comparison.mutants), "in the mutants"),
     ];
-    let told: Vec<String> = counts
+    let parts: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, text)| format!("{count} {text}"))
         .collect();
-    let also = |count: usize, what: &str| match count {
+    let also = |count: usize, text: &str| match count {
         0 => String::new(),
-        count => format!(", {count} {what}"),
+        count => format!(", {count} {text}"),
     };
     let fixed = also(comparison.fixed.len(), "fixed");
-    let new = also(comparison.new_wrong.len(), "new and not as expected");
-    let all = if told.is_empty() {
-        format!("nothing is worse than before{new}{fixed}")
+    let new = also(comparison.new_wrong.len(), "new and unexpected");
+    let all = if parts.is_empty() {
+        format!("no result is worse than before{new}{fixed}")
     } else {
-        format!("worse than before: {}{new}{fixed}", told.join(", "))
+        format!("worse than before: {}{new}{fixed}", parts.join(", "))
     };
     match &comparison.not_tested {
         Some(not_tested) => format!("{}; {all}", one_line(not_tested)),
@@ -77,31 +74,31 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     }
 }
 
-/// Returns what the times are worth, as a heading.
+/// Returns the heading of the slower jobs, with the drift of all jobs if it is relevant.
 pub(crate) fn slower_heading(comparison: &Comparison) -> String {
     match comparison.drift {
         drift if drift >= 1.1 => {
-            format!("slower, beyond the {drift:.1} times that all jobs together are")
+            format!("slower, after division by {drift:.1}, the ratio of all jobs")
         }
         _ => "slower".to_owned(),
     }
 }
 
-fn list<T>(heading: &str, them: &[T], line: impl Fn(&T) -> String) -> String {
-    if them.is_empty() {
+fn list<T>(heading: &str, entries: &[T], line: impl Fn(&T) -> String) -> String {
+    if entries.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{heading}: {}\n", them.len());
-    for one in them.iter().take(SHOWN_MAX) {
-        text += &line(one);
+    let mut text = format!("\n{heading}: {}\n", entries.len());
+    for entry in entries.iter().take(SHOWN_MAX) {
+        text += &line(entry);
     }
-    if them.len() > SHOWN_MAX {
-        text += &format!("  and {} more\n", them.len() - SHOWN_MAX);
+    if entries.len() > SHOWN_MAX {
+        text += &format!("  and {} more\n", entries.len() - SHOWN_MAX);
     }
     text
 }
 
-/// Returns a job's name for people; the machine is the scenario's own business.
+/// Returns the job's name as printed, without the machine.
 pub(crate) fn name(place: &Place) -> String {
     format!("{} on {} ({})", place.test, place.checkout, place.config)
 }
@@ -122,12 +119,12 @@ fn splat(splat: &SplatChange) -> String {
         splat.title,
         splat.checkout,
         splat.config,
-        some_of(&splat.scenarios)
+        first_names(&splat.scenarios)
     )
 }
 
-/// Returns the first of some names, and how many more there are.
-pub(crate) fn some_of(names: &[String]) -> String {
+/// Returns the first names and the number of further names.
+pub(crate) fn first_names(names: &[String]) -> String {
     let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
     match names.len().saturating_sub(NAMES_MAX) {
         0 => shown.join(", "),

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Makes text of strangers harmless where a line or a character has a meaning: in
-//! Markdown, in the commands of GitHub's runner, on a terminal, in a mail.
+//! Escapes untrusted text for Markdown, commands of GitHub's runner, terminals and mails.
 
 use std::fmt::Write;
 
-/// Returns a text that Markdown shows as it is, on one line.
+/// Returns a text that Markdown renders unchanged, on one line.
 pub(crate) fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in one_line(text).chars() {
@@ -12,10 +11,10 @@ pub(crate) fn markdown(text: &str) -> String {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
             '>' => out += "&gt;",
-            // Would speak to a person, or to another issue.
+            // Would mention a user or an issue.
             '@' => out += "&#64;",
             '#' => out += "&#35;",
-            // Would become a link.
+            // Would create a link.
             ':' => out += "&#58;",
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '+' | '-' | '!' | '|'
             | '~' | '$' => {
@@ -28,7 +27,7 @@ pub(crate) fn markdown(text: &str) -> String {
     out
 }
 
-/// Returns a block of Markdown that shows a text as it is, line by line.
+/// Returns a code block of Markdown that renders a text unchanged, line by line.
 pub(crate) fn markdown_block(text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max();
     let fence = "`".repeat(longest.unwrap_or(0).max(2) + 1);
@@ -43,13 +42,12 @@ pub(crate) fn command_data(text: &str) -> String {
         .replace('\n', "%0A")
 }
 
-/// Returns the value of a property of such a command.
+/// Returns the value of a property of a command of GitHub's runner.
 pub(crate) fn command_property(text: &str) -> String {
     command_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Returns a text without control characters, which neither a terminal nor a line
-/// of a file takes for what they are.
+/// Returns a text on one line, without control characters.
 pub(crate) fn one_line(text: &str) -> String {
     let plain = |character: char| match character {
         '\n' | '\t' | '\r' => ' ',
@@ -59,16 +57,16 @@ pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-/// Returns a text for a terminal: what could give it orders is written as its number, but
-/// for the sequences in `own`, which are ours.
+/// Returns a text for a terminal, with control characters written as numbers, except in the
+/// sequences `own` of this program.
 pub(crate) fn harmless(text: &str, own: &[String]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
-        let ours = own.iter().find(|one| rest.starts_with(one.as_str()));
-        let taken = ours.map_or(character.len_utf8(), String::len);
-        let is_order = character.is_control() && !matches!(character, '\n' | '\t');
-        if ours.is_none() && (is_order || is_direction(character)) {
+        let sequence = own.iter().find(|own| rest.starts_with(own.as_str()));
+        let taken = sequence.map_or(character.len_utf8(), String::len);
+        let is_control = character.is_control() && !matches!(character, '\n' | '\t');
+        if sequence.is_none() && (is_control || is_direction(character)) {
             out.extend(character.escape_unicode());
         } else {
             out += &rest[..taken];
@@ -78,12 +76,12 @@ pub(crate) fn harmless(text: &str, own: &[String]) -> String {
     out
 }
 
-/// Turns the order of what is read around.
+/// Returns whether a character changes the direction of text.
 fn is_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
-/// Returns a text in ASCII; what is none is written as its number.
+/// Returns a text in ASCII, with other characters written as numbers.
 pub(crate) fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -102,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_breaks_out_of_markdown() {
+    fn markdown_escapes_markup_and_fences() {
         assert_eq!(
             markdown("a|b\n# <img> @x"),
             r"a\|b &#35; &lt;img&gt; &#64;x"
@@ -113,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_breaks_out_of_a_command() {
+    fn command_data_and_property_escape_separators() {
         assert_eq!(command_data("100%\r\n::x"), "100%25%0D%0A::x");
         assert_eq!(command_property("a:b,c\n"), "a%3Ab%2Cc%0A");
     }
 
     #[test]
-    fn a_terminal_gets_no_orders_but_ours() {
+    fn harmless_keeps_only_the_given_sequences() {
         let red = "\x1b[31m".to_owned();
         let text = "a\tb\n\x1b[31mc\x1b]0;pwn\x07\r\u{9b}2J\u{202e}é";
         assert_eq!(
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_lines_and_mails_ascii() {
+    fn one_line_and_ascii_replace_control_and_other_characters() {
         assert_eq!(one_line("a\x1b[2J\u{202e}b\nc"), "a\u{fffd}[2J\u{fffd}b c");
         assert_eq!(ascii("a\u{e9}\x1bb\tc"), "a<U+00E9><U+001B>b c");
     }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! GitHub: the summary of a step in Markdown, and annotations at the scenarios' lines.
+//! GitHub: the summary of a step in Markdown, and annotations at the lines of scenarios.
 //!
-//! Its runner takes commands from whatever a step prints, so that what a guest said
-//! must not reach it as a line of its own.
+//! GitHub's runner executes commands in the output of a step. Output of a guest must not
+//! become such a command.
 
 use super::escape::{command_data, command_property, markdown, markdown_block};
-use super::report::{Report, head, name, what_came};
+use super::report::{Report, head, name, outcome};
 use super::rows::{Entry, Grid, Mark, Row};
 use crate::result::{JobResult, RunResult};
 
-/// A summary has a limit of one MiB, in bytes.
+/// GitHub's limit for a summary is one MiB; in bytes.
 const SUMMARY_BYTES_MAX: usize = 900 * 1024;
-/// Details of one finding, in bytes.
+/// Limit for the details of one finding, in bytes.
 const DETAILS_BYTES_MAX: usize = 16 * 1024;
-/// More annotations of a step are not shown.
+/// GitHub shows at most this many annotations of a step.
 const ANNOTATIONS_MAX: usize = 10;
 
 /// Returns the summary.
@@ -21,13 +21,13 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let mut text = format!(
         "## patchbed: {}\n\n{} on {}",
-        report.verdict(),
+        report.headline(),
         markdown(&result.series),
         markdown(&result.tree)
     );
     if !result.prerequisites.is_empty() {
         text += &format!(
-            ", every checkout with {}",
+            "; every checkout has {}",
             markdown(&result.prerequisites.join(", "))
         );
     }
@@ -55,7 +55,7 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
         text += &finding;
     }
     if left > 0 {
-        text += &format!("\nand {left} more findings, for which there is no room here\n");
+        text += &format!("\n{left} more findings are omitted here\n");
     }
     text
 }
@@ -63,14 +63,14 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
 fn counts(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
-    let good = count(&|job| !job.is_finding() && !job.is_skipped());
-    let mut text = format!("{good} of {} verdicts as expected", result.jobs.len());
-    for (number, what) in [
+    let good = count(&|job| !job.needs_attention() && !job.is_skipped());
+    let mut text = format!("{good} of {} results as expected", result.jobs.len());
+    for (number, kind) in [
         (count(&JobResult::is_skipped), "skipped"),
-        (count(&JobResult::is_finding), "to look at"),
+        (count(&JobResult::needs_attention), "need attention"),
     ] {
         if number > 0 {
-            text += &format!(", {number} {what}");
+            text += &format!(", {number} {kind}");
         }
     }
     text + "."
@@ -95,7 +95,7 @@ fn table(grid: &Grid<'_>) -> String {
 
 fn label(row: &Row) -> String {
     match (row.name.as_str(), row.count) {
-        ("", count) => format!("*{count} more scenarios*"),
+        ("", count) => format!("*{count} more tests*"),
         (name, 1) => markdown(name),
         (name, count) => format!("{} ({count})", markdown(name)),
     }
@@ -107,9 +107,10 @@ fn place(entry: &Option<Entry>) -> String {
     };
     match entry.mark {
         Mark::None => markdown(&entry.status),
-        Mark::Between => format!("{} mid-series", markdown(&entry.status)),
-        Mark::Due => format!("{} as expected", markdown(&entry.status)),
+        Mark::NotAsserted => format!("{} not asserted", markdown(&entry.status)),
+        Mark::Xfail => format!("{} xfail", markdown(&entry.status)),
         Mark::Changed => format!("**{} CHANGED**", markdown(&entry.status)),
+        Mark::Xpass => format!("**{} XPASS**", markdown(&entry.status)),
         Mark::Unexpected => format!("**{} UNEXPECTED**", markdown(&entry.status)),
     }
 }
@@ -120,7 +121,7 @@ fn finding(report: &Report<'_>, job: &JobResult) -> String {
     let mut text = format!(
         "\n### {}: {}\n\n{}\n\n",
         markdown(&name(job)),
-        markdown(&what_came(job)),
+        markdown(&outcome(job)),
         markdown(&job.reason)
     );
     if !details.trim().is_empty() {
@@ -130,8 +131,8 @@ fn finding(report: &Report<'_>, job: &JobResult) -> String {
     text + &markdown_block(&report.command(job))
 }
 
-/// Returns the annotations, a line for each finding; those that are not shown are
-/// counted in the last.
+/// Returns the annotations, a line for each finding; the last line counts findings that are
+/// left out.
 pub(crate) fn annotations(report: &Report<'_>) -> String {
     let not_tested = report.result.not_tested();
     let count = report.findings().count() + usize::from(not_tested.is_some());
@@ -147,19 +148,19 @@ pub(crate) fn annotations(report: &Report<'_>) -> String {
     let findings = report.findings().map(|job| annotation(report, job));
     let mut text: String = series.into_iter().chain(findings).take(room).collect();
     if count > room {
-        let rest = format!("and {} more findings, see the summary", count - room);
+        let rest = format!("{} more findings are in the summary", count - room);
         text += &format!("::error title=patchbed::{}\n", command_data(&rest));
     }
     text
 }
 
 fn annotation(report: &Report<'_>, job: &JobResult) -> String {
-    // What is not as recorded may be right; somebody has to look.
+    // A difference from the snapshot may be an intended change.
     let level = match job.expected {
         false => "error",
         true => "warning",
     };
-    let title = command_property(&format!("{}: {}", name(job), what_came(job)));
+    let title = command_property(&format!("{}: {}", name(job), outcome(job)));
     let place = report.places.get(&job.test);
     let place = place.map_or_else(String::new, |place| {
         format!(
@@ -175,13 +176,12 @@ fn annotation(report: &Report<'_>, job: &JobResult) -> String {
     )
 }
 
-/// Returns whether the runner takes commands from what is printed.
-pub(crate) fn is_reading() -> bool {
+/// Returns whether GitHub's runner executes commands in the output.
+pub(crate) fn is_github_actions() -> bool {
     std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
 }
 
-/// Returns a text of which the runner takes no line for a command; to people it says the
-/// same.
+/// Returns a text in which the runner finds no commands, by blanks within the markers.
 pub(super) fn without_commands(text: &str) -> String {
     let line = |line: &str| {
         let line = line.replace("##[", "# #[");
@@ -194,9 +194,9 @@ pub(super) fn without_commands(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns a text between two commands that keep the runner from reading it; `token` is
-/// what nobody who wrote the text could know.
-pub(crate) fn unread(text: &str, token: &str) -> String {
+/// Returns a text between two commands that disable commands in it; `token` must not be
+/// known to the author of the text.
+pub(crate) fn with_commands_disabled(text: &str, token: &str) -> String {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     format!("::stop-commands::{token}\n{text}{end}::{token}::\n")
 }
@@ -208,7 +208,7 @@ mod tests {
     use crate::render::tests::{NOT_TESTED, hostile, not_tested, result};
 
     #[test]
-    fn no_line_of_a_text_is_a_command() {
+    fn without_commands_breaks_every_marker() {
         assert_eq!(without_commands("a::b::c\n\td\n"), "a::b::c\n\td\n");
         assert_eq!(
             without_commands("::error::x\n \t::stop-commands::y\nat ##[error]z"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn summary_and_annotations_say_that_the_series_is_in_no_kernel() {
+    fn summary_and_annotations_report_a_series_that_is_not_in_the_kernels() {
         let result = not_tested();
         let report = Report::new(&result, "RUN", "");
         let text = summary(&report);
@@ -232,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_of_a_step() {
+    fn summary_has_table_and_findings() {
         let result = result();
         insta::assert_snapshot!(summary(&Report::new(&result, "RUN", "")));
     }
 
     #[test]
-    fn annotations_point_at_the_scenario() {
+    fn annotations_have_file_and_line_of_the_scenario() {
         let result = result();
         let mut report = Report::new(&result, "RUN", "");
         let file = "selftests/scenarios/kexec.yaml".to_owned();
@@ -249,19 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn of_many_findings_the_last_line_counts_the_rest() {
+    fn annotations_of_12_findings_count_the_rest_in_line_10() {
         let mut result = hostile();
         result.jobs = vec![result.jobs[0].clone(); 12];
         let text = annotations(&Report::new(&result, "RUN", ""));
         assert_eq!(text.lines().count(), 10);
         assert!(
-            text.ends_with("::and 3 more findings, see the summary\n"),
+            text.ends_with("::3 more findings are in the summary\n"),
             "{text}"
         );
     }
 
     #[test]
-    fn hostile_text_gives_no_command_and_no_markup() {
+    fn hostile_text_contains_no_command_and_no_markup() {
         let result = hostile();
         let report = Report::new(&result, "RUN", "");
         let commands = annotations(&report);

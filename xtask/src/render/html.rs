@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The page: a whole run in one file that needs no network and, to be read, no script.
-//! All that comes from a guest or a patch is escaped by the template; beyond that, the
-//! page tells the browser to run no script but its own, and to load nothing.
+//! The HTML report: a whole run in one file that is readable without network and script. The
+//! layout escapes all text of guests and patches. In addition, the report's content security
+//! policy allows only its own script and style, and no other resources.
 
 mod article;
 mod changes;
+mod headline;
 mod matrix;
 mod pair;
-mod verdict;
 
 use askama::Template;
 use base64::Engine;
@@ -21,22 +21,22 @@ use crate::result::{
 };
 use article::Article;
 use changes::Changes;
+use headline::Headline;
 use matrix::Matrix;
-use verdict::Headline;
 
-/// The name of the page in a run folder.
+/// The name of the report in a run folder.
 pub(crate) const FILE_NAME: &str = "report.html";
 
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
-/// Of a mutant's difference, so many bytes are shown.
+/// At most this many bytes of a mutant's difference are shown.
 const DIFFERENCE_BYTES_MAX: usize = 8 * 1024;
-/// Of a sentence, so many bytes are shown.
+/// At most this many bytes of a sentence are shown.
 const SENTENCE_BYTES_MAX: usize = 2000;
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct Document<'a> {
     style: &'static str,
     style_hash: String,
     script: &'static str,
@@ -54,7 +54,7 @@ struct Page<'a> {
     changes: Option<Changes<'a>>,
 }
 
-/// A self_check, on all checkouts of a config on which the same is known of it.
+/// A fault class of the self-check, with all checkouts of a config that have the same result.
 struct SelfCheck<'a> {
     one: &'a SelfCheckResult,
     checkouts: Vec<&'a str>,
@@ -69,15 +69,15 @@ struct Mutant<'a> {
     difference: Excerpt,
 }
 
-/// Returns the page of a run; `against` is what changed since an earlier run, and that run's
-/// name.
-pub(crate) fn page(
+/// Returns the HTML report of a run; `against` has the changes since an earlier run, and the
+/// name of that run.
+pub(crate) fn text(
     result: &RunResult,
     against: Option<(&Comparison, &str)>,
     evidence: &Evidence,
 ) -> String {
     let articles = article::articles(result, evidence);
-    let page = Page {
+    let document = Document {
         style: STYLE,
         style_hash: hash(STYLE),
         script: SCRIPT,
@@ -94,19 +94,18 @@ pub(crate) fn page(
         mutants: mutants(&result.mutants),
         changes: against.map(|(comparison, before)| Changes::of(comparison, before)),
     };
-    let text = page
+    let text = document
         .render()
-        .expect("a template that compiled only fails where its values cannot be written");
+        .expect("writing to a string does not fail");
     harmless(&text)
 }
 
-/// Returns what the page's own policy knows a style or a script by.
+/// Returns the hash of a style or script for the content security policy.
 fn hash(text: &str) -> String {
     STANDARD.encode(Sha256::digest(text.as_bytes()))
 }
 
-/// Replaces what no reader sees but a browser obeys: control characters, and those that
-/// change the direction of what follows.
+/// Replaces control characters, and characters that change the direction of text.
 fn harmless(text: &str) -> String {
     let is_bad = |letter: char| {
         (letter.is_control() && letter != '\n' && letter != '\t')
@@ -116,7 +115,7 @@ fn harmless(text: &str) -> String {
     text.chars().map(replace).collect()
 }
 
-/// Returns a sentence, cut where it is no sentence any more.
+/// Returns a sentence, cut at `SENTENCE_BYTES_MAX`.
 fn sentence(text: &str) -> String {
     let end = text.floor_char_boundary(SENTENCE_BYTES_MAX);
     if end == text.len() {
@@ -125,16 +124,16 @@ fn sentence(text: &str) -> String {
     format!("{} ... (cut)", &text[..end])
 }
 
-/// Returns the self_checks, in their order; each checkout has a kernel, and most are alike.
+/// Returns the self-checks in their order, with equal results of several checkouts in one row.
 fn self_checks(all: &[SelfCheckResult]) -> Vec<SelfCheck<'_>> {
     let mut self_checks: Vec<SelfCheck<'_>> = Vec::new();
     for one in all {
-        let is_alike = |known: &&mut SelfCheck<'_>| {
+        let is_equal = |known: &&mut SelfCheck<'_>| {
             (&known.one.name, &known.one.config, known.one.detection)
                 == (&one.name, &one.config, one.detection)
                 && known.one.detail == one.detail
         };
-        match self_checks.iter_mut().find(is_alike) {
+        match self_checks.iter_mut().find(is_equal) {
             Some(known) => known.checkouts.push(&one.checkout),
             None => self_checks.push(SelfCheck::of(one)),
         }
@@ -144,43 +143,40 @@ fn self_checks(all: &[SelfCheckResult]) -> Vec<SelfCheck<'_>> {
 
 impl<'a> SelfCheck<'a> {
     fn of(one: &'a SelfCheckResult) -> Self {
-        let (class, word) = match one.detection {
-            Detection::Seen => ("good", "seen"),
-            Detection::Missed => ("bad", "BLIND"),
-            Detection::NotConfigured => ("open", "not in this config"),
+        let class = match one.detection {
+            Detection::Detected => "good",
+            Detection::Missed => "bad",
+            Detection::NotConfigured => "open",
         };
         Self {
             one,
             checkouts: vec![&one.checkout],
             class,
-            word,
+            word: one.detection.word(),
         }
     }
 }
 
-/// Returns the mutants, those that slipped through first.
+/// Returns the mutants; mutants that need attention come first.
 fn mutants(all: &[MutantResult]) -> Vec<Mutant<'_>> {
     let mut mutants: Vec<Mutant<'_>> = all.iter().map(Mutant::of).collect();
-    mutants.sort_by_key(|mutant| !mutant.one.is_finding());
+    mutants.sort_by_key(|mutant| !mutant.one.needs_attention());
     mutants
 }
 
 impl<'a> Mutant<'a> {
     fn of(one: &'a MutantResult) -> Self {
-        let (class, word) = match one.status {
-            MutantStatus::Caught => ("good", "caught"),
-            MutantStatus::Missed => ("bad", "MISSED"),
-            MutantStatus::Inconclusive => ("bad", "not proven"),
-            MutantStatus::Equivalent if one.is_finding() => ("bad", "CAUGHT, though equivalent"),
-            MutantStatus::Equivalent => ("plain", "equivalent"),
-            MutantStatus::SameCode => ("plain", "same object code"),
-            MutantStatus::Unviable => ("open", "does not compile"),
+        let class = match one.status {
+            _ if one.needs_attention() => "bad",
+            MutantStatus::Caught => "good",
+            MutantStatus::Unviable => "open",
+            _ => "plain",
         };
         let difference = Excerpt::of(&one.diff, DIFFERENCE_BYTES_MAX);
         Self {
             one,
             class,
-            word,
+            word: one.word(),
             difference,
         }
     }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! JUnit's XML, for CI systems: a suite for each checkout and config, a case for each job.
+//! JUnit XML, for CI systems: a suite for each checkout and config, a case for each job.
 //!
-//! It knows of no failure that has to be. One that is as expected is a passing case
-//! here, which says so in its output and in a property of its suite; Jenkins' schema has
-//! no properties for cases.
+//! JUnit has no expected failures. Here, an expected failure is a passing case with a note in
+//! its output and in a property of its suite; Jenkins' schema has no properties for cases.
 
 use std::io;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use quick_xml::writer::ElementWriter;
 
-use super::report::{Report, head, what_came};
+use super::report::{LABELS, Report, head, outcome};
 use crate::result::JobResult;
 
-/// Viewers load all of it; no case needs more, in bytes.
+/// Limit for the text of a case, because viewers load the whole file; in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 type Xml = Writer<Vec<u8>>;
@@ -36,7 +35,7 @@ pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
     let attributes = [
         ("name", format!("patchbed {}", report.result.series)),
         ("tests", counts.tests.to_string()),
-        // The sum of those skipped is in every suite; on the document, no schema has it.
+        // Schemas allow `skipped` for suites, but not for the document.
         ("failures", counts.failures.to_string()),
         ("errors", counts.errors.to_string()),
         ("time", seconds(total(&report.result.jobs))),
@@ -50,7 +49,7 @@ pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
     String::from_utf8(xml.into_inner()).map_err(io::Error::other)
 }
 
-/// Begins an element with attributes.
+/// Starts an element with attributes.
 fn element<'a, 'b, V: AsRef<str>>(
     xml: &'a mut Xml,
     name: &'static str,
@@ -82,8 +81,8 @@ fn printable(text: &str) -> String {
     out
 }
 
-/// Writes a suite with one error: a series that is in no kernel was not tested, and no
-/// other case reports that.
+/// Writes a suite with one error for a series that is not in the kernels; other cases do not
+/// report it.
 fn write_not_tested(xml: &mut Xml, why: &str) -> io::Result<()> {
     let suite = [
         ("name", "series"),
@@ -111,7 +110,7 @@ fn write_not_tested(xml: &mut Xml, why: &str) -> io::Result<()> {
 
 fn total<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Duration {
     let each = jobs.into_iter().map(|job| job.duration_ms);
-    // A run folder may say anything.
+    // A damaged result may have any duration.
     Duration::from_millis(each.fold(0, u64::saturating_add))
 }
 
@@ -119,19 +118,19 @@ fn seconds(time: Duration) -> String {
     format!("{}.{:03}", time.as_secs(), time.subsec_millis())
 }
 
-/// The element that says why a case did not succeed.
+/// The element of a case that did not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum Problem {
     Error,
     Failure,
     Skipped,
 }
 
-impl Fault {
+impl Problem {
     fn of(job: &JobResult) -> Option<Self> {
         match job.status.as_str() {
             "error" => Some(Self::Error),
-            _ if job.is_finding() => Some(Self::Failure),
+            _ if job.needs_attention() => Some(Self::Failure),
             "skip" => Some(Self::Skipped),
             _ => None,
         }
@@ -151,10 +150,10 @@ impl Counts {
         let mut counts = Self::default();
         for job in jobs {
             counts.tests += 1;
-            match Fault::of(job) {
-                Some(Fault::Error) => counts.errors += 1,
-                Some(Fault::Failure) => counts.failures += 1,
-                Some(Fault::Skipped) => counts.skipped += 1,
+            match Problem::of(job) {
+                Some(Problem::Error) => counts.errors += 1,
+                Some(Problem::Failure) => counts.failures += 1,
+                Some(Problem::Skipped) => counts.skipped += 1,
                 None => {}
             }
         }
@@ -196,7 +195,7 @@ fn write_suite(xml: &mut Xml, report: &Report<'_>, checkout: &str, config: &str)
     Ok(())
 }
 
-/// Returns what is known of a suite, and its expected failures.
+/// Returns properties of a suite: its sources, and its expected failures.
 fn properties(
     report: &Report<'_>,
     checkout: &str,
@@ -214,16 +213,15 @@ fn properties(
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
-    let due = jobs.iter().filter(|job| is_due(job)).map(|job| {
+    let xfails = jobs.iter().filter(|job| is_xfail(job)).map(|job| {
         let name = format!("expected failure: {}", case_name(job));
         (name, job.reason.clone())
     });
-    known.chain(due).collect()
+    known.chain(xfails).collect()
 }
 
-/// Returns whether it failed, and had to.
-fn is_due(job: &JobResult) -> bool {
-    job.expectation == "fail" && !job.is_finding()
+fn is_xfail(job: &JobResult) -> bool {
+    job.expectation == "fail" && !job.needs_attention()
 }
 
 fn case_name(job: &JobResult) -> String {
@@ -239,19 +237,19 @@ fn write_case(xml: &mut Xml, report: &Report<'_>, job: &JobResult) -> io::Result
         ("classname", format!("{}.{}", job.config, job.checkout)),
         ("time", seconds(Duration::from_millis(job.duration_ms))),
     ];
-    let fault = Fault::of(job);
+    let problem = Problem::of(job);
     let case = element(xml, "testcase", attributes);
-    if fault.is_none() && !is_due(job) {
+    if problem.is_none() && !is_xfail(job) {
         case.write_empty()?;
         return Ok(());
     }
     case.write_inner_content(|xml| {
-        if let Some(fault) = fault {
-            write_fault(xml, report, job, fault)?;
+        if let Some(problem) = problem {
+            write_problem(xml, report, job, problem)?;
         }
-        if is_due(job) {
+        if is_xfail(job) {
             let splats = report.splats_of(job);
-            let text = format!("{}: {}\n{splats}", what_came(job), job.reason);
+            let text = format!("{}: {}\n{splats}", outcome(job), job.reason);
             let text = printable(&head(&text, TEXT_BYTES_MAX));
             xml.create_element("system-out")
                 .write_text_content(BytesText::new(&text))?;
@@ -261,31 +259,33 @@ fn write_case(xml: &mut Xml, report: &Report<'_>, job: &JobResult) -> io::Result
     Ok(())
 }
 
-fn write_fault(
+fn write_problem(
     xml: &mut Xml,
     report: &Report<'_>,
     job: &JobResult,
-    fault: Fault,
+    problem: Problem,
 ) -> io::Result<()> {
-    let name = match fault {
-        Fault::Error => "error",
-        Fault::Failure => "failure",
-        Fault::Skipped => {
+    let name = match problem {
+        Problem::Error => "error",
+        Problem::Failure => "failure",
+        Problem::Skipped => {
             element(xml, "skipped", [("message", &job.reason)]).write_empty()?;
             return Ok(());
         }
     };
     let attributes = [
-        ("message", format!("{}: {}", what_came(job), job.reason)),
+        ("message", format!("{}: {}", outcome(job), job.reason)),
         ("type", job.status.clone()),
     ];
     let difference = job.snapshot_difference.as_deref().unwrap_or_default();
     let text = format!(
-        "{}\n{difference}\n{}\nsee:   {}/{}/\nagain: {}\n",
+        "{}\n{difference}\n{}\n{}{}/{}/\n{}{}\n",
         job.reason,
         report.splats_of(job),
+        LABELS.log,
         report.run,
         job.artifacts,
+        LABELS.reproduce,
         report.command(job),
     );
     let text = printable(&head(&text, TEXT_BYTES_MAX));
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use crate::render::tests::{hostile, result};
 
-    /// Returns how many elements of a name are in a document, which has to be well-formed.
+    /// Returns the number of elements of a name in a well-formed document.
     fn elements(text: &str, name: &str) -> usize {
         let mut reader = quick_xml::Reader::from_str(text);
         let mut count = 0;
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expected_failure_passes_and_says_so() {
+    fn text_has_a_passing_case_with_a_note_for_an_expected_failure() {
         let result = result();
         let mut report = Report::new(&result, "RUN", "");
         let splat = "KASAN (kernel 1): use-after-free in f\n  BUG: KASAN\n";
@@ -332,10 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn text_has_an_error_where_the_series_is_in_no_kernel() {
+    fn text_has_an_error_if_the_series_is_not_in_the_kernels() {
         let result = crate::render::tests::not_tested();
         let text = text(&Report::new(&result, "RUN", "")).unwrap();
-        let suites = text.lines().find(|line| line.starts_with("<testsuites")).unwrap();
+        let suites = text
+            .lines()
+            .find(|line| line.starts_with("<testsuites"))
+            .unwrap();
         for count in [r#"tests="3""#, r#"errors="1""#, r#"failures="0""#] {
             assert!(suites.contains(count), "{suites}");
         }
@@ -347,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_nobody_waited_are_no_end() {
+    fn total_of_huge_durations_saturates() {
         let mut result = result();
         for job in &mut result.jobs {
             job.duration_ms = u64::MAX;
@@ -357,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_stays_text() {
+    fn text_escapes_markup_and_drops_control_characters() {
         let result = hostile();
         let text = text(&Report::new(&result, "RUN", "")).unwrap();
         assert_eq!(elements(&text, "testsuite"), 1);

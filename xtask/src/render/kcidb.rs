@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! KCIDB's JSON, for dashboards of many CI systems: what was checked out, what was
-//! built of it, what ran there, and which known faults showed.
+//! KCIDB JSON, for dashboards of many CI systems: checkouts, builds, tests, and issues.
 //!
-//! What is told is the truth of each kernel: a test that fails on `base` is a `FAIL` of
-//! that kernel, also where it had to, for nobody who reads this knows our scenarios.
-//! That it was expected is said in two ways: in `misc`, and as an issue of which the
-//! test is an incident, which is how the database knows a fault that is known.
-//! Every checkout is a checkout of its own: the tree, and all patches on it, those of the
-//! prerequisites too.
+//! An expected failure on `base` is a `FAIL` of that kernel, because readers of the database
+//! do not know the expectations of the tests. The expectation is in `misc`, and each expected
+//! failure is an incident of an issue, as KCIDB represents known failures. A checkout is the
+//! tree with all patches, including the prerequisites.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::report::{Report, head, what_came};
+use super::report::{Report, head, outcome};
 use crate::result::{Cause, JobResult};
 
-/// The version of the schema that this is written to.
+/// The version of KCIDB's schema.
 const VERSION: (u32, u32) = (5, 3);
-/// The schema has a limit for what is quoted of a log, in characters.
+/// The schema's limit for excerpts of a log, in characters.
 const EXCERPT_BYTES_MAX: usize = 16_000;
 
 /// Returns the report of the CI system `origin`.
@@ -55,7 +52,7 @@ pub(crate) fn text(report: &Report<'_>, origin: &str) -> String {
     text
 }
 
-/// Names things so that the same thing has the same name in every report.
+/// Creates identifiers that are the same in every report.
 #[derive(Clone, Copy)]
 struct Names<'a> {
     report: &'a Report<'a>,
@@ -63,7 +60,7 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// By content where that is known, so that two runs on one source share it.
+    /// Hash of the content if known, so that two runs of the same source share it.
     fn checkout_id(&self, checkout: &str) -> String {
         let result = self.report.result;
         let mut parts = vec![result.tree.as_str(), &result.provenance.tree_id];
@@ -86,7 +83,7 @@ impl Names<'_> {
         format!("{}:{id}", self.origin)
     }
 
-    /// Two hosts may give two runs one name.
+    /// Includes the host, because runs on different hosts may have the same name.
     fn test_id(&self, job: &JobResult) -> String {
         let provenance = &self.report.result.provenance;
         let run = match provenance.run.as_str() {
@@ -113,7 +110,7 @@ impl Names<'_> {
             "comment",
             Value::from(format!(
                 "{checkout}: {} on {}",
-                self.patches_said(checkout),
+                self.patch_list(checkout),
                 result.tree
             )),
         );
@@ -143,7 +140,7 @@ impl Names<'_> {
         Value::Object(entry)
     }
 
-    fn patches_said(&self, checkout: &str) -> String {
+    fn patch_list(&self, checkout: &str) -> String {
         let result = self.report.result;
         let below = result.prerequisites.join(", ");
         match checkout {
@@ -155,7 +152,7 @@ impl Names<'_> {
         }
     }
 
-    /// A kernel that does not build ends the run, so that all there are did.
+    /// A failed build ends the run, so all builds in the result passed.
     fn build(&self, checkout: &str, config: &str) -> Value {
         let provenance = &self.report.result.provenance;
         let mut build = json!({
@@ -186,7 +183,7 @@ impl Names<'_> {
             "path": path(&job.test),
             "status": status(job),
             "duration": job.duration_ms as f64 / 1000.0,
-            "comment": format!("{}: {}", what_came(job), job.reason),
+            "comment": format!("{}: {}", outcome(job), job.reason),
             "environment": {
                 "comment": format!("QEMU {}, machine {}", provenance.qemu, job.machine),
                 "misc": {"machine": job.machine, "accelerator": job.accel, "host": provenance.host},
@@ -200,8 +197,8 @@ impl Names<'_> {
         test
     }
 
-    /// A test that is missing on each build with the series, where the series is not in
-    /// the kernels: without it, a dashboard shows only passes of this patchset.
+    /// A missing test on each build with the series, if the series is not in the kernels:
+    /// otherwise, a dashboard shows only passes for this patchset.
     fn not_tested(&self) -> Vec<Value> {
         let Some(why) = self.report.result.not_tested() else {
             return Vec::new();
@@ -222,16 +219,16 @@ impl Names<'_> {
         with_series.map(test).collect()
     }
 
-    /// Faults that are known: the scenarios that failed where they had to.
+    /// Known issues: the tests with expected failures.
     fn issues(&self) -> Vec<Value> {
         let mut issues = BTreeMap::new();
-        for job in self.due() {
+        for job in self.xfails() {
             issues.entry(&job.test).or_insert_with(|| {
                 json!({
                     "id": self.issue_id(&job.test),
                     "version": 1,
                     "origin": self.origin,
-                    "comment": format!("`{}` fails without a change that fixes it", job.test),
+                    "comment": format!("`{}` fails without the fix", job.test),
                     "culprit": {"code": true, "tool": false, "harness": false},
                 })
             });
@@ -251,17 +248,17 @@ impl Names<'_> {
                 "present": true,
             })
         };
-        self.due().map(incident).collect()
+        self.xfails().map(incident).collect()
     }
 
-    fn due(&self) -> impl Iterator<Item = &JobResult> {
+    fn xfails(&self) -> impl Iterator<Item = &JobResult> {
         let jobs = self.report.result.jobs.iter();
         jobs.filter(|job| job.expectation == "fail" && job.expected)
     }
 }
 
-/// What the kernel did wrong is a `FAIL`; of an `ERROR` and a `MISS`, nothing is known
-/// of the kernel: the test's fault, or ours.
+/// A failure that the kernel causes is a `FAIL`. `ERROR` (caused by the test) and `MISS`
+/// (caused by tool or host) are no results for the kernel.
 fn status(job: &JobResult) -> &'static str {
     match (job.status.as_str(), job.cause) {
         ("pass", _) => "PASS",
@@ -284,8 +281,8 @@ fn misc(job: &JobResult) -> Value {
     })
 }
 
-/// Returns the name by which tests of all CI systems are known: theirs all begin
-/// with the suite, and the tree's own selftests are in `kselftest`.
+/// Returns the path of a test in KCIDB's name space, which all CI systems share: suite first;
+/// kselftests are in `kselftest`.
 fn path(scenario: &str) -> String {
     let full = match scenario.split_once(':') {
         Some((target, test)) => format!("kselftest.{}.{test}", target.replace('/', "-")),
@@ -309,7 +306,7 @@ fn is_commit(text: &str) -> bool {
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The database takes any text without a NUL.
+/// The database refuses NUL in text.
 fn without_nul(value: &mut Value) {
     match value {
         Value::String(text) => text.retain(|character| character != '\0'),
@@ -319,7 +316,7 @@ fn without_nul(value: &mut Value) {
     }
 }
 
-/// As `sha256sum *.patch | cut -c-64 | sha256sum` has it; empty when there are none.
+/// Same as `sha256sum *.patch | cut -c-64 | sha256sum`; empty without patches.
 fn patchset_hash<'a>(sums: impl Iterator<Item = &'a str>) -> String {
     let lines: String = sums.map(|sum| format!("{sum}\n")).collect();
     if lines.is_empty() {
@@ -347,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_one_also_where_it_is_due() {
+    fn text_has_fail_and_an_incident_for_an_expected_failure() {
         let result = result();
         let document = document(&Report::new(&result, "RUN", ""));
         let lines: Vec<String> = document["tests"]
@@ -372,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_a_missing_test_where_the_series_is_in_no_kernel() {
+    fn text_has_a_missing_test_if_the_series_is_not_in_the_kernels() {
         let result = crate::render::tests::not_tested();
         let document = document(&Report::new(&result, "RUN", ""));
         let tests = document["tests"].as_array().unwrap();
@@ -383,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_every_time_and_differ_where_things_do() {
+    fn ids_of_equal_runs_are_equal_and_of_different_runs_differ() {
         let one = result();
         let mut other = one.clone();
         other.provenance.started = "2026-11-27T00:00:00Z".to_owned();
@@ -400,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_wrote_fits_the_schema() {
+    fn path_and_text_of_hostile_names_fit_the_schema() {
         assert_eq!(path("a.b c"), "kselftest.liveupdate_pci.a.b_c");
         assert_eq!(path("net/lib:x..y"), "kselftest.net-lib.x.y");
         let result = hostile();
@@ -409,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_patches_is_that_of_their_sums() {
+    fn patchset_hash_is_the_hash_of_the_sums() {
         assert_eq!(patchset_hash(std::iter::empty()), "");
         // printf 'aa\nbb\n' | sha256sum
         let known = "329d670e59ead1543a2d36865895972560bc434204c5f4a0c8219005dd312719";

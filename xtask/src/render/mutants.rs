@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What came of mutants: a line of numbers, and those that a person should look at.
+//! Results of mutants: a line of counts, and the mutants that need attention.
 
 use kernel_patches::checkout::MUTANT_PREFIX;
 
-use super::again;
+use super::report::LABELS;
+use super::reproduce;
 use crate::result::{MutantResult, MutantStatus, RunResult, Tally};
 
-/// Returns the numbers, a line for each config; nothing where there are no mutants.
+/// Returns the counts, a line for each config; empty without mutants.
 pub(crate) fn summary(result: &RunResult) -> String {
     let mut configs: Vec<&str> = Vec::new();
     for mutant in &result.mutants {
@@ -17,24 +18,27 @@ pub(crate) fn summary(result: &RunResult) -> String {
     let mut text = String::new();
     for config in &configs {
         let of_config = result.mutants.iter().filter(|one| one.config == *config);
+        let count = of_config.clone().count();
         let tally = Tally::of(of_config);
         let name = match configs.len() {
             1 => String::new(),
             _ => format!(" ({config})"),
         };
-        text += &format!(
-            "mutants{name}: {} of {} caught",
-            tally.caught,
-            tally.testable()
-        );
-        for (number, what) in [
-            (tally.inconclusive, "not proven"),
-            (tally.equivalent, "equivalent"),
-            (tally.same_code, "the same code"),
-            (tally.unviable, "not built"),
+        let plural = if count == 1 { "" } else { "s" };
+        let equivalent = match tally.disproved {
+            0 => "equivalent".to_owned(),
+            some => format!("equivalent ({some} of them CAUGHT)"),
+        };
+        text += &format!("{count} mutant{plural}{name}: {} caught", tally.caught);
+        for (number, status) in [
+            (tally.missed, "MISSED"),
+            (tally.inconclusive, "inconclusive"),
+            (tally.equivalent, &equivalent),
+            (tally.same_code, "same code"),
+            (tally.unviable, "unviable"),
         ] {
             if number > 0 {
-                text += &format!(", {number} {what}");
+                text += &format!(", {number} {status}");
             }
         }
         text.push('\n');
@@ -42,14 +46,14 @@ pub(crate) fn summary(result: &RunResult) -> String {
     text
 }
 
-/// Returns the mutants that a person should look at, each with its difference from the
-/// series and the command to see it again.
-pub(crate) fn findings(result: &RunResult, run: &str, rerun: &str) -> String {
-    let findings = result.mutants.iter().filter(|one| one.is_finding());
-    findings.map(|one| finding(one, run, rerun)).collect()
+/// Returns the mutants that need attention, each with its difference from the series and the
+/// command that reproduces it.
+pub(crate) fn findings(result: &RunResult, run: &str, options: &str) -> String {
+    let findings = result.mutants.iter().filter(|one| one.needs_attention());
+    findings.map(|one| finding(one, run, options)).collect()
 }
 
-fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
+fn finding(mutant: &MutantResult, run: &str, options: &str) -> String {
     let MutantResult {
         name,
         config,
@@ -59,25 +63,28 @@ fn finding(mutant: &MutantResult, run: &str, rerun: &str) -> String {
         reason,
         ..
     } = mutant;
-    let what = match mutant.status {
-        MutantStatus::Missed => "no scenario notices it",
-        MutantStatus::Inconclusive => "not caught, but not all scenarios came to their end",
-        _ => "caught, though written down as equivalent",
+    let problem = match mutant.status {
+        MutantStatus::Missed => "MISSED: no test caught it",
+        MutantStatus::Inconclusive => "inconclusive: not caught, and some tests have no result",
+        _ => "CAUGHT although listed as equivalent",
     };
     let patch = match mutant.patch {
         Some(patch) => format!(" (patch {patch})"),
         None => String::new(),
     };
-    let mut text = format!("\n{MUTANT_PREFIX}{name} ({config}): {what}\n");
+    let mut text = format!("\n{MUTANT_PREFIX}{name} ({config}): {problem}\n");
     text += &format!("  {title}\n  in {file}:{line}{patch}; {reason}\n");
     for line in mutant.diff.lines() {
         text += format!("    {line}").trim_end();
         text.push('\n');
     }
-    text += &format!("  see:   {run}/kernels/{config}/{MUTANT_PREFIX}{name}/\n");
+    text += &format!(
+        "  {}{run}/kernels/{config}/{MUTANT_PREFIX}{name}/\n",
+        LABELS.log
+    );
     let checkout = format!("{MUTANT_PREFIX}{name}");
-    let again = again::command([], &[&checkout], &[config], rerun);
-    text + &format!("  again: {again}\n")
+    let command = reproduce::command([], &[&checkout], &[config], options);
+    text + &format!("  {}{command}\n", LABELS.reproduce)
 }
 
 #[cfg(test)]
@@ -86,7 +93,7 @@ mod tests {
     use crate::result::tests::mutant;
 
     #[test]
-    fn a_mutant_that_nobody_notices_is_shown_with_its_difference() {
+    fn findings_have_the_difference_of_a_missed_mutant() {
         let mut result = RunResult::new("t".into(), "s".into(), Vec::new(), Vec::new());
         assert_eq!(summary(&result), "");
         result.mutants = vec![
@@ -99,25 +106,24 @@ mod tests {
         ];
         insta::assert_snapshot!(
             summary(&result),
-            @"mutants: 2 of 3 caught, 1 equivalent, 1 the same code, 1 not built"
+            @"6 mutants: 2 caught, 1 MISSED, 1 equivalent, 1 same code, 1 unviable"
         );
         insta::assert_snapshot!(findings(&result, "RUN", " --tree K"), @"
-
-        mutant-it-put-drop-put-1 (fast): no scenario notices it
+        mutant-it-put-drop-put-1 (fast): MISSED: no test caught it
           the call `put(it);` is left out
-          in kernel/it.c:7 (patch 2); 3 scenarios come to what they do on the series
+          in kernel/it.c:7 (patch 2); 3 tests have the same result as on the series
             --- a/kernel/it.c
             +++ b/kernel/it.c
             @@ -7 +7 @@
-            -\tput(it);
-            +\t;
-          see:   RUN/kernels/fast/mutant-it-put-drop-put-1/
-          again: cargo xtask test --checkouts mutant-it-put-drop-put-1 --config fast --tree K
+            -	put(it);
+            +	;
+          log:       RUN/kernels/fast/mutant-it-put-drop-put-1/
+          reproduce: cargo xtask test --checkouts mutant-it-put-drop-put-1 --config fast --tree K
         ");
         result.mutants[5].caught_by = vec!["s".to_owned()];
         let text = findings(&result, "RUN", "");
         assert!(
-            text.contains("mutant-e (fast): caught, though written down"),
+            text.contains("mutant-e (fast): CAUGHT although listed"),
             "{text}"
         );
     }

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 /// Returns the plan as text.
 pub(crate) fn text(plan: &Plan) -> String {
     let tree = match &plan.tree {
-        TreeRequest::Default => "the newest linux-source-7.x that Debian offers".to_owned(),
+        TreeRequest::Default => "newest linux-source-7.x of Debian".to_owned(),
         TreeRequest::Directory(path) => path.to_string(),
         TreeRequest::Git {
             repository,
@@ -25,33 +25,29 @@ pub(crate) fn text(plan: &Plan) -> String {
             None if checkout == SERIES => applied.push(plan.series.clone()),
             None => {}
         }
-        text += &format!(
-            "checkout:     {checkout} = tree + {}\n",
-            applied.join(" + ")
-        );
+        text += &format!("checkout:  {checkout} = tree + {}\n", applied.join(" + "));
     }
     let snapshots = if plan.check_snapshots {
         "checked"
     } else {
         "ignored"
     };
-    text += &format!("configs:  {}\n", plan.configs.join(", "));
+    text += &format!("configs:   {}\n", plan.configs.join(", "));
     let machine = plan.machine.as_deref();
-    let machine = machine.unwrap_or("the one that each scenario names");
+    let machine = machine.unwrap_or("as named by each scenario");
     text += &format!("machine:   {machine}\nsnapshots: {snapshots}\n");
     for wanted in &plan.kselftests {
-        let which = match wanted.test {
+        let note = match wanted.test {
             Some(_) => "",
-            None => ": its tests are known when the tree has been read",
+            None => " (tests listed after the tree has been read)",
         };
-        text += &format!("selftest:  {wanted} of the tree{which}\n");
+        text += &format!("kselftest: {wanted}{note}\n");
     }
     match plan.mutants.as_slice() {
         [] => {}
         [all] if all == MUTANTS => {
             text += &format!(
-                "mutants:   of {}, one after the other: which there are is known when the tree \
-                 has been read\n",
+                "mutants:   all of {} (listed after the tree has been read)\n",
                 plan.series
             );
         }
@@ -59,9 +55,9 @@ pub(crate) fn text(plan: &Plan) -> String {
     }
     let more = match plan.kselftests.len() {
         0 => "",
-        _ => " and those of the tree's selftests",
+        _ => " and the kselftests of the tree",
     };
-    text += &format!("jobs:     {}{more}\n", plan.jobs.len());
+    text += &format!("jobs:      {}{more}\n", plan.jobs.len());
     for job in &plan.jobs {
         text += &format!("  {}\n", job.label());
     }

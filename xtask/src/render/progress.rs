@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Progress on standard error: what is being done, how far, how long so far.
+//! Progress on standard error: activity, amount, elapsed time.
 //!
-//! On a terminal these are bars that go away; elsewhere (CI) a line now and
-//! then, so that a log tells where the time went and never falls silent.
+//! On a terminal, progress bars are shown and removed. Elsewhere (CI), a line is printed at
+//! intervals, because some CI systems stop a job without output.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,20 +16,20 @@ use patchbed_host::events::{Event, Observer};
 
 use super::line_to_stderr;
 
-/// Activities shorter than this are not worth a line in a log.
-const WORTH_SAYING: Duration = Duration::from_secs(2);
-/// At most one line in this time for an activity in a log.
-const EVERY: Duration = Duration::from_secs(10);
+/// Shorter activities get no line in a log.
+const LOGGED_MIN: Duration = Duration::from_secs(2);
+/// Interval between two lines of an activity in a log.
+const INTERVAL: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(200);
 
-/// Receives events and shows them; clones show them in the same place.
+/// Receives events and shows them; clones share the state.
 #[derive(Clone)]
 pub(crate) struct Progress {
     shown: Arc<Mutex<Shown>>,
     _ticker: Arc<Ticker>,
 }
 
-/// Looks after what is shown until nobody shows anything any more.
+/// The thread that prints lines at intervals; dropped with the last clone.
 struct Ticker {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -51,7 +51,7 @@ struct Shown {
 struct Running {
     number: u64,
     begun: Instant,
-    said: Option<Instant>,
+    logged: Option<Instant>,
     done: u64,
     total: Option<u64>,
     detail: String,
@@ -59,7 +59,7 @@ struct Running {
 }
 
 impl Progress {
-    /// Begins to show events, in the way that suits standard error.
+    /// Starts to show events: bars if standard error is a terminal, else lines.
     pub(crate) fn start() -> Self {
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let bars = terminal.then(MultiProgress::new);
@@ -69,8 +69,8 @@ impl Progress {
             started: 0,
         }));
         let (stop, stopped) = sync_channel(1);
-        let seen = Arc::clone(&shown);
-        let thread = std::thread::spawn(move || tick(&seen, &stopped));
+        let state = Arc::clone(&shown);
+        let thread = std::thread::spawn(move || tick(&state, &stopped));
         let ticker = Ticker {
             stop: Some(stop),
             thread: Some(thread),
@@ -81,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// Takes every bar off the terminal, so that what is printed next stands alone.
+    /// Removes all bars from the terminal, before other output is printed.
     pub(crate) fn clear(&self) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bars) = &shown.bars {
@@ -111,7 +111,7 @@ impl Observer for Progress {
                 detail,
             } => shown.advanced(&activity, done, detail),
             Event::Finished { activity } => shown.finished(&activity),
-            Event::Note { text } => shown.say(&text),
+            Event::Note { text } => shown.print(&text),
         }
     }
 }
@@ -132,7 +132,7 @@ impl Shown {
         let running = Running {
             number: self.started,
             begun: Instant::now(),
-            said: None,
+            logged: None,
             done: 0,
             total,
             detail: String::new(),
@@ -146,7 +146,7 @@ impl Shown {
             running.done = done;
             running.detail = detail;
             if let Some(bar) = &running.bar {
-                // A guess of the total that was too small grows with the facts.
+                // The total is an estimate and may be exceeded.
                 if running.total.is_some_and(|total| done > total) {
                     bar.set_length(done);
                 }
@@ -165,12 +165,12 @@ impl Shown {
         if let Some(bar) = running.bar {
             bar.finish_and_clear();
         }
-        if is_outermost && took >= WORTH_SAYING {
-            self.say(&format!("{activity}: {} s", took.as_secs()));
+        if is_outermost && took >= LOGGED_MIN {
+            self.print(&format!("{activity}: {} s", took.as_secs()));
         }
     }
 
-    /// Returns the activity that began first: in a log it speaks for those within it.
+    /// Returns the activity that started first. A log has lines of this activity only.
     fn outermost(&self) -> Option<String> {
         let first = self
             .running
@@ -179,7 +179,7 @@ impl Shown {
         Some(first.0.clone())
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| line_to_stderr(text)),
             None => line_to_stderr(text),
@@ -198,10 +198,10 @@ impl Shown {
         };
         let age = running.begun.elapsed();
         let is_due = running
-            .said
-            .map_or(age >= WORTH_SAYING, |said| said.elapsed() >= EVERY);
+            .logged
+            .map_or(age >= LOGGED_MIN, |logged| logged.elapsed() >= INTERVAL);
         if is_due {
-            running.said = Some(Instant::now());
+            running.logged = Some(Instant::now());
             line_to_stderr(&log_line(&activity, running, age));
         }
     }
@@ -223,7 +223,7 @@ fn log_line(activity: &str, running: &Running, age: Duration) -> String {
 }
 
 fn bar(activity: &str, total: Option<u64>) -> ProgressBar {
-    let (bar, checkpoint) = match total {
+    let (bar, layout) = match total {
         Some(total) => (
             ProgressBar::new(total),
             "{prefix} {bar:20} {pos}/{len} {elapsed} {wide_msg}",
@@ -234,7 +234,7 @@ fn bar(activity: &str, total: Option<u64>) -> ProgressBar {
         ),
     };
     let style =
-        ProgressStyle::with_template(checkpoint).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressStyle::with_template(layout).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_prefix(activity.to_owned());
     bar.enable_steady_tick(TICK);

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How often what ran several times came to what, in words: pass_rate is told as a rate on
-//! each checkout, and hidden by no retry.
+//! The statuses of repeated jobs as rates for each checkout. Failed jobs are never retried.
 
 use std::collections::BTreeMap;
 
 use crate::result::{JobResult, RunResult};
 
-/// Returns how often jobs came to what; what came most often first, and of what came as
-/// often what was not expected.
+/// Returns the number of jobs of each status, the highest number first; of equal numbers,
+/// unexpected statuses first.
 pub(super) fn counts<'a>(jobs: &[&'a JobResult]) -> Vec<(&'a str, usize)> {
     let mut counts: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
     for job in jobs {
-        let (count, is_bad) = counts.entry(&job.status).or_default();
+        let (count, is_unexpected) = counts.entry(&job.status).or_default();
         *count += 1;
-        *is_bad |= !job.expected;
+        *is_unexpected |= !job.expected;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, order)| std::cmp::Reverse(*order));
@@ -21,7 +20,7 @@ pub(super) fn counts<'a>(jobs: &[&'a JobResult]) -> Vec<(&'a str, usize)> {
     counts.map(|(status, (count, _))| (status, count)).collect()
 }
 
-/// Returns all jobs that are one on a checkout, but for the number of their repetition.
+/// Returns all repetitions of a job on a checkout.
 pub(super) fn repetitions<'a>(
     result: &'a RunResult,
     of: &JobResult,
@@ -32,7 +31,7 @@ pub(super) fn repetitions<'a>(
         .collect()
 }
 
-/// Returns how often a scenario came to what on each checkout: `base 9/10 crash, 1/10 pass`.
+/// Returns the rates of a test on each checkout: `base 9/10 crash, 1/10 pass`.
 pub(super) fn rate(result: &RunResult, job: &JobResult) -> String {
     let mut checkouts: Vec<&str> = Vec::new();
     for one in &result.jobs {
@@ -59,7 +58,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn chance_is_told_as_a_rate_on_each_checkout() {
+    fn rate_has_the_statuses_of_each_checkout() {
         let mut jobs = Vec::new();
         for repetition in 1..=10 {
             let status = if repetition == 4 { "pass" } else { "crash" };

@@ -1,27 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What every format is made from: a result, and the few things beside it that are
-//! not in `result.json`. A value; nothing here reads a file.
+//! The input of every format: a result, and data that is not in `result.json`. This module
+//! reads no files.
 
 use std::collections::BTreeMap;
 
-use super::again;
+use super::reproduce;
 use crate::result::{JobResult, RunResult};
 
-/// A judged run, ready to be shown.
+/// Labels of the lines of a finding, of the same width.
+pub(crate) struct Labels {
+    pub(crate) cause: &'static str,
+    pub(crate) pass_rate: &'static str,
+    pub(crate) log: &'static str,
+    pub(crate) reproduce: &'static str,
+}
+
+pub(crate) const LABELS: Labels = Labels {
+    cause: "cause:     ",
+    pass_rate: "pass rate: ",
+    log: "log:       ",
+    reproduce: "reproduce: ",
+};
+
+/// A finished run with the data to print it.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) result: &'a RunResult,
-    /// The run folder, as people call it.
+    /// The run folder, as printed.
     pub(crate) run: &'a str,
-    /// Options beyond scenario, checkout and config that make the same run again.
-    pub(crate) again: &'a str,
-    /// Reports of the kernel as logged, by the `artifacts` of their job.
+    /// Options beyond test, checkout and config that reproduce the run.
+    pub(crate) options: &'a str,
+    /// Kernel reports as logged, by the `artifacts` of their job.
     pub(crate) splats: BTreeMap<String, String>,
-    /// Where scenarios are written, by name.
+    /// The places of scenarios in their files, by name.
     pub(crate) places: BTreeMap<String, Place>,
 }
 
-/// A line of a file of this checkout.
+/// A line of a file of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) file: String,
@@ -30,41 +45,36 @@ pub(crate) struct Place {
 }
 
 impl<'a> Report<'a> {
-    /// Returns a report of which nothing is known but the result.
-    pub(crate) const fn new(result: &'a RunResult, run: &'a str, again: &'a str) -> Self {
+    /// Returns a report without kernel reports and places.
+    pub(crate) const fn new(result: &'a RunResult, run: &'a str, options: &'a str) -> Self {
         Self {
             result,
             run,
-            again,
+            options,
             splats: BTreeMap::new(),
             places: BTreeMap::new(),
         }
     }
 
-    /// Returns the jobs that a person should look at: the findings, then the inconclusive
-    /// ones.
+    /// Returns the jobs that need attention: the findings, then the inconclusive jobs.
     pub(crate) fn findings(&self) -> impl Iterator<Item = &'a JobResult> {
         let jobs = self.result.jobs.iter();
         let inconclusive = jobs.clone().filter(|job| job.is_inconclusive());
-        jobs.filter(|job| job.is_finding() && !job.is_inconclusive())
-            .chain(inconclusive)
+        jobs.filter(|job| job.is_finding()).chain(inconclusive)
     }
 
-    /// Returns how many jobs are inconclusive.
+    /// Returns the number of inconclusive jobs.
     pub(crate) fn inconclusive(&self) -> usize {
-        let mut findings = self.findings();
-        findings
-            .by_ref()
-            .filter(|job| job.is_inconclusive())
-            .count()
+        let jobs = self.result.jobs.iter();
+        jobs.filter(|job| job.is_inconclusive()).count()
     }
 
-    /// Returns the command that shows a job again.
+    /// Returns the command that reproduces a job.
     pub(crate) fn command(&self, job: &JobResult) -> String {
-        again::of_job(job, self.again)
+        reproduce::of_job(job, self.options)
     }
 
-    /// Returns the reports of a job as logged, or at least their titles.
+    /// Returns the kernel reports of a job as logged, or their titles.
     pub(crate) fn splats_of(&self, job: &JobResult) -> String {
         match self.splats.get(&job.artifacts) {
             Some(text) => text.clone(),
@@ -88,19 +98,19 @@ impl<'a> Report<'a> {
         kernels
     }
 
-    /// Returns the verdict on the whole run in a few words.
-    pub(crate) fn verdict(&self) -> &'static str {
+    /// Returns the result of the whole run in a few words.
+    pub(crate) fn headline(&self) -> &'static str {
         match self.result.exit_code {
             _ if self.result.only_not_tested().is_some() => "not tested",
             0 => "as expected",
             1 => "FINDINGS",
-            _ => "NOT PROVEN",
+            _ => "INCONCLUSIVE",
         }
     }
 }
 
-/// Returns what became of a job and what should have, in a few words.
-pub(crate) fn what_came(job: &JobResult) -> String {
+/// Returns the status of a job and its expectation in a few words.
+pub(crate) fn outcome(job: &JobResult) -> String {
     let JobResult {
         status,
         expectation,
@@ -121,26 +131,34 @@ pub(crate) fn what_came(job: &JobResult) -> String {
     }
 }
 
-/// Returns the job's name for people.
+/// Returns a number of tests as printed.
+pub(crate) fn count_tests(count: usize) -> String {
+    match count {
+        1 => "1 test".to_owned(),
+        count => format!("{count} tests"),
+    }
+}
+
+/// Returns the job's name as printed.
 pub(crate) fn name(job: &JobResult) -> String {
     format!("{} on {} ({})", job.test, job.checkout, job.config)
 }
 
-/// Returns as much of a text as fits into so many bytes, whole lines, and says what
-/// was left out.
+/// Returns the first whole lines of a text that fit into `bytes_max`, and the number of lines
+/// that are left out.
 pub(crate) fn head(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let mut cached = String::new();
+    let mut head = String::new();
     for line in text.split_inclusive('\n') {
-        if cached.len() + line.len() > bytes_max {
+        if head.len() + line.len() > bytes_max {
             break;
         }
-        cached += line;
+        head += line;
     }
-    let left_out = text[cached.len()..].lines().count();
-    format!("{cached}... and {left_out} more lines\n")
+    let left_out = text[head.len()..].lines().count();
+    format!("{head}... {left_out} more lines\n")
 }
 
 #[cfg(test)]
@@ -148,9 +166,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_cut_says_so() {
+    fn head_cuts_at_a_line_and_counts_the_rest() {
         assert_eq!(head("a\nb\n", 10), "a\nb\n");
-        assert_eq!(head("a\nb\nc\n", 4), "a\nb\n... and 1 more lines\n");
-        assert_eq!(head("\u{e9}\u{e9}", 3), "... and 1 more lines\n");
+        assert_eq!(head("a\nb\nc\n", 4), "a\nb\n... 1 more lines\n");
+        assert_eq!(head("\u{e9}\u{e9}", 3), "... 1 more lines\n");
     }
 }

@@ -1,50 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The rows of a table: one for each scenario, or for several that say the same.
+//! The rows of a table: a row for each test, or for several tests with the same results.
 //!
-//! A finding is never put together with another. What tells something (a failure that
-//! is due, an status that differs between checkouts) is put together with its own scenario_file
-//! only, and what passes everywhere becomes one line.
+//! Findings always have their own row. Tests with expected failures or with statuses that
+//! differ between checkouts are folded only with tests of the same scenario file or TARGET. All
+//! tests with the same pass or skip on every checkout are folded into one row.
 
 use std::collections::BTreeMap;
 
 use super::rate::counts;
 use crate::result::JobResult;
 
-/// A table with no more rows than this shows each.
-const ROWS_WORTH_FOLDING: usize = 20;
+/// Tables with more rows are folded.
+const ROWS_UNFOLDED_MAX: usize = 20;
 
-/// Whether an status is as it should be.
+/// How a status relates to its expectation and snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
-    /// It passed, and had to; or was skipped.
+    /// An expected pass or skip.
     None,
-    /// It does what it does without the series; a later patch changes that.
-    Between,
-    /// It failed, and had to.
-    Due,
-    /// It is not as recorded.
+    /// Not a pass, in mid-series, where no status is asserted.
+    NotAsserted,
+    /// An expected failure.
+    Xfail,
+    /// It differs from the snapshot.
     Changed,
+    /// An unexpected pass.
+    Xpass,
+    /// Any other unexpected status.
     Unexpected,
 }
 
-/// One place in the table.
+/// One result in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
-    /// The status; of repetitions the one that came most often, and how often.
+    /// The status; with repetitions, the most frequent status and its number.
     pub(crate) status: String,
     pub(crate) mark: Mark,
-    /// Whether it is an earlier run's.
+    /// Whether it is reused from an earlier run.
     pub(crate) cached: bool,
 }
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// The scenario, or the scenario_file of several: `scenario_file.*`; empty when they are of many.
+    /// The test, or `FILE.*` or `TARGET:*` for several tests; empty for tests of several files.
     pub(crate) name: String,
-    /// How many scenarios it stands for.
+    /// The number of tests in the row.
     pub(crate) count: usize,
-    /// In the order of the checkouts; none where there is no job.
+    /// In the order of the checkouts; `None` without a job.
     pub(crate) entries: Vec<Option<Entry>>,
 }
 
@@ -57,8 +60,8 @@ pub(crate) struct Grid<'a> {
 }
 
 impl<'a> Grid<'a> {
-    /// Returns a table for each config, in the order of the jobs; with `all`, a row
-    /// for each scenario however many there are.
+    /// Returns a table for each config, in the order of the jobs; with `all`, rows are not
+    /// folded.
     pub(crate) fn all(jobs: &'a [JobResult], all: bool) -> Vec<Self> {
         let mut configs: Vec<&str> = Vec::new();
         for job in jobs {
@@ -75,12 +78,12 @@ impl<'a> Grid<'a> {
 
     fn of(config: &'a str, jobs: &[&'a JobResult], all: bool) -> Self {
         let mut checkouts: Vec<&str> = Vec::new();
-        let mut scenarios: BTreeMap<&str, BTreeMap<&str, Vec<&JobResult>>> = BTreeMap::new();
+        let mut tests: BTreeMap<&str, BTreeMap<&str, Vec<&JobResult>>> = BTreeMap::new();
         for job in jobs {
             if !checkouts.contains(&job.checkout.as_str()) {
                 checkouts.push(&job.checkout);
             }
-            let by_checkout = scenarios.entry(&job.test).or_default();
+            let by_checkout = tests.entry(&job.test).or_default();
             by_checkout.entry(&job.checkout).or_default().push(job);
         }
         let row = |(name, by_checkout): (&&str, &BTreeMap<&str, Vec<&JobResult>>)| Row {
@@ -91,8 +94,8 @@ impl<'a> Grid<'a> {
                 .map(|checkout| by_checkout.get(checkout).map(|jobs| Entry::of(jobs)))
                 .collect(),
         };
-        let mut rows: Vec<Row> = scenarios.iter().map(row).collect();
-        if !all && rows.len() > ROWS_WORTH_FOLDING {
+        let mut rows: Vec<Row> = tests.iter().map(row).collect();
+        if !all && rows.len() > ROWS_UNFOLDED_MAX {
             rows = fold(rows);
         }
         Self {
@@ -111,14 +114,17 @@ impl Entry {
             (_, None) => String::new(),
         };
         let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-        let mark = if any(&|job| !job.expected) {
+        let is_xpass = |job: &JobResult| job.status == "pass" && job.expectation == "fail";
+        let mark = if any(&|job| !job.expected && !is_xpass(job)) {
             Mark::Unexpected
+        } else if any(&|job| !job.expected) {
+            Mark::Xpass
         } else if any(&|job| job.snapshot_difference.is_some()) {
             Mark::Changed
         } else if any(&|job| job.expectation == "fail") {
-            Mark::Due
+            Mark::Xfail
         } else if any(&|job| job.expectation == "not-asserted" && job.status != "pass") {
-            Mark::Between
+            Mark::NotAsserted
         } else {
             Mark::None
         };
@@ -129,26 +135,25 @@ impl Entry {
         }
     }
 
-    /// Returns whether a person should look at it.
-    pub(crate) fn is_finding(&self) -> bool {
+    pub(crate) fn needs_attention(&self) -> bool {
         self.mark >= Mark::Changed
     }
 }
 
 impl Row {
-    fn is_finding(&self) -> bool {
-        self.entries.iter().flatten().any(Entry::is_finding)
+    fn needs_attention(&self) -> bool {
+        self.entries.iter().flatten().any(Entry::needs_attention)
     }
 
-    /// Returns whether it tells more than that all is well everywhere.
-    fn tells(&self) -> bool {
+    /// Returns whether the row has a mark or different entries.
+    fn is_notable(&self) -> bool {
         let mut entries = self.entries.iter().flatten();
         let first = entries.clone().next();
         entries.any(|entry| entry.mark != Mark::None || Some(entry) != first)
     }
 
+    /// Returns the scenario file, or the TARGET of a kselftest, whose dots are not separators.
     fn scenario_file(&self) -> &str {
-        // Before a colon there is a TARGET of the tree's own tests, whose dots mean nothing.
         match self.name.split_once(':') {
             Some((target, _)) => target,
             None => self.name.split('.').next().unwrap_or(&self.name),
@@ -156,12 +161,12 @@ impl Row {
     }
 }
 
-/// Puts rows together that say the same, those of all scenario_files last.
+/// Folds rows with equal entries; rows that are folded across files come last.
 fn fold(rows: Vec<Row>) -> Vec<Row> {
     let mut shown: Vec<Row> = Vec::new();
     let mut quiet: Vec<Row> = Vec::new();
     for row in rows {
-        if !row.tells() {
+        if !row.is_notable() {
             let same = quiet.iter_mut().find(|known| known.entries == row.entries);
             match same {
                 Some(known) => known.count += 1,
@@ -169,12 +174,12 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
             }
             continue;
         }
-        let of_its_own = |known: &&mut Row| {
-            !row.is_finding()
+        let same_file = |known: &&mut Row| {
+            !row.needs_attention()
                 && known.scenario_file() == row.scenario_file()
                 && known.entries == row.entries
         };
-        match shown.iter_mut().find(of_its_own) {
+        match shown.iter_mut().find(same_file) {
             Some(known) => {
                 let joint = if row.name.contains(':') { ":*" } else { ".*" };
                 known.name = format!("{}{joint}", row.scenario_file());
@@ -197,7 +202,7 @@ mod tests {
     use super::*;
     use crate::result::tests::job;
 
-    fn said(jobs: &[JobResult], all: bool) -> Vec<String> {
+    fn lines(jobs: &[JobResult], all: bool) -> Vec<String> {
         let grids = Grid::all(jobs, all);
         let line = |row: &Row| {
             let statuses = row.entries.iter().map(|entry| match entry {
@@ -222,41 +227,40 @@ mod tests {
     }
 
     #[test]
-    fn what_says_the_same_is_one_row_and_findings_never_are() {
+    fn all_folds_rows_with_equal_results_but_not_findings() {
         let mut jobs = Vec::new();
         for number in 0..12 {
             jobs.extend(pair(&format!("dull-{number}"), "pass", "pass", "pass"));
         }
         for variant in ["a", "b", "c"] {
-            jobs.extend(pair(
-                &format!("fails_first.{variant}"),
-                "crash",
-                "fail",
-                "pass",
-            ));
+            jobs.extend(pair(&format!("fixed.{variant}"), "crash", "fail", "pass"));
             jobs.extend(pair(&format!("broken.{variant}"), "pass", "pass", "hang"));
             jobs.extend(pair(&format!("t:{variant}"), "skip", "pass", "skip"));
         }
-        insta::assert_snapshot!(said(&jobs, false).join("\n"), @"
-        fails_first.* x3: crash Due, pass None
+        insta::assert_snapshot!(lines(&jobs, false).join("\n"), @"
         broken.a x1: pass None, hang Unexpected
         broken.b x1: pass None, hang Unexpected
         broken.c x1: pass None, hang Unexpected
+        fixed.* x3: crash Xfail, pass None
          x12: pass None, pass None
          x3: skip None, skip None
         ");
-        assert_eq!(said(&jobs, true).len(), 21);
-        assert_eq!(said(&jobs[..20], false).len(), 10, "few rows are all shown");
+        assert_eq!(lines(&jobs, true).len(), 21);
+        assert_eq!(
+            lines(&jobs[..20], false).len(),
+            10,
+            "few rows are not folded"
+        );
     }
 
     #[test]
-    fn a_place_without_a_job_stays_empty() {
+    fn all_leaves_an_entry_without_a_job_empty() {
         let jobs = [
             job("a", "base", "pass", "pass"),
             job("b", "series", "pass", "pass"),
         ];
         assert_eq!(
-            said(&jobs, false),
+            lines(&jobs, false),
             ["a x1: pass None, -", "b x1: -, pass None"]
         );
     }

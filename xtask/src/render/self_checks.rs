@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the kernels showed that they can see: a line for each config, and what is
-//! blind.
+//! Results of the self-checks: a line for each config, and the missed faults.
 
 use super::wrap::hanging;
 use crate::result::{Detection, RunResult, SelfCheckResult};
 
-/// The width that all lines keep to.
+/// Maximum width of a line.
 const COLUMNS: usize = 80;
 
-/// Returns which self_checks see, a paragraph for each config.
+/// Returns the detection of each fault class, a paragraph for each config.
 pub(crate) fn text(result: &RunResult) -> String {
     let mut configs: Vec<&str> = Vec::new();
     for self_check in &result.self_checks {
@@ -23,65 +22,60 @@ fn of(config: &str, result: &RunResult) -> String {
     let of_config = |one: &&SelfCheckResult| one.config == config;
     let all: Vec<&SelfCheckResult> = result.self_checks.iter().filter(of_config).collect();
     let parts: Vec<String> = [
-        (Detection::Seen, "seen"),
-        (Detection::NotConfigured, "not in this config"),
-        (Detection::Missed, "BLIND"),
+        Detection::Detected,
+        Detection::NotConfigured,
+        Detection::Missed,
     ]
     .into_iter()
-    .filter_map(|(detection, words)| {
-        let names = names(&all, detection);
-        (!names.is_empty()).then(|| format!("{} {words}", names.join(", ")))
-    })
+    .flat_map(|detection| parts(&all, detection))
     .collect();
-    let text = format!("self_checks ({config}): {}", parts.join("; "));
+    let text = format!("self-check ({config}): {}", parts.join("; "));
     hanging(&text, COLUMNS, 0, 2)
 }
 
-/// The names with a detection, each once, with the checkouts where those differ.
-fn names(all: &[&SelfCheckResult], detection: Detection) -> Vec<String> {
+/// Returns the fault classes with a detection: first the classes that have it on every
+/// checkout, then each other class with its checkouts. A missed class always has checkouts.
+fn parts(all: &[&SelfCheckResult], detection: Detection) -> Vec<String> {
     let mut names: Vec<&str> = Vec::new();
     for one in all.iter().filter(|one| one.detection == detection) {
         if !names.contains(&one.name.as_str()) {
             names.push(&one.name);
         }
     }
-    let with_checkouts = |name: &str| {
-        let of_name = |one: &&&SelfCheckResult| one.name == name;
-        let differs = all
-            .iter()
-            .filter(of_name)
-            .any(|one| one.detection != detection);
-        if !differs {
-            return name.to_owned();
-        }
-        let here = all
-            .iter()
-            .filter(of_name)
-            .filter(|one| one.detection == detection);
-        let checkouts: Vec<&str> = here.map(|one| one.checkout.as_str()).collect();
-        format!("{name} on {}", checkouts.join(" and "))
+    let has_checkouts = |name: &&str| {
+        let mut of_name = all.iter().filter(|one| one.name == *name);
+        detection == Detection::Missed || of_name.any(|one| one.detection != detection)
     };
-    names.into_iter().map(with_checkouts).collect()
+    let (some, every): (Vec<&str>, Vec<&str>) = names.into_iter().partition(has_checkouts);
+    let word = detection.word();
+    let every = (!every.is_empty()).then(|| format!("{} {word}", every.join(", ")));
+    let some = some.into_iter().map(|name| {
+        let with_detection = all
+            .iter()
+            .filter(|one| one.name == name && one.detection == detection);
+        let checkouts: Vec<&str> = with_detection.map(|one| one.checkout.as_str()).collect();
+        format!("{name} {word} on {}", checkouts.join(", "))
+    });
+    every.into_iter().chain(some).collect()
 }
 
-/// Returns what a person should look at.
+/// Returns the missed faults.
 pub(crate) fn findings(result: &RunResult) -> String {
     let mut text = String::new();
-    let blind = result.self_checks.iter().filter(|one| one.is_finding());
+    let missed = result.self_checks.iter().filter(|one| one.is_finding());
     for SelfCheckResult {
         name,
         checkout,
         config,
         detail,
         ..
-    } in blind
+    } in missed
     {
-        text +=
-            &format!("\n{name} on {checkout} ({config}): not seen where it was brought about\n");
+        text += &format!("\n{name} on {checkout} ({config}): injected fault MISSED\n");
         text += &format!("  {detail}\n");
     }
     if !text.is_empty() {
-        text += "\nwhere a self_check is blind, a pass proves nothing of its kind\n";
+        text += "\na pass on these builds does not exclude faults of a missed class\n";
     }
     text
 }
@@ -113,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sees_is_a_line_for_each_config() {
+    fn text_has_a_paragraph_for_each_config() {
         let mut all = Vec::new();
         for checkout in ["base", "series"] {
             for name in [
@@ -124,7 +118,7 @@ mod tests {
                 "hang",
                 "panic",
             ] {
-                all.push(self_check(name, checkout, "fast", Detection::Seen));
+                all.push(self_check(name, checkout, "fast", Detection::Detected));
             }
             all.push(self_check(
                 "KASAN",
@@ -138,31 +132,31 @@ mod tests {
                 "fast",
                 Detection::NotConfigured,
             ));
-            all.push(self_check("KASAN", checkout, "kasan", Detection::Seen));
+            all.push(self_check("KASAN", checkout, "kasan", Detection::Detected));
         }
         let result = result(all);
-        insta::assert_snapshot!(text(&result), @r"
-        self_checks (fast): WARN, BUG, list corruption, refcount_t, hang, panic seen;
-          KASAN, lockdep not in this config
-        self_checks (kasan): KASAN seen
+        insta::assert_snapshot!(text(&result), @"
+        self-check (fast): WARN, BUG, list corruption, refcount_t, hang, panic detected;
+          KASAN, lockdep not configured
+        self-check (kasan): KASAN detected
         ");
         assert_eq!(findings(&result), "");
         assert_eq!((result.exit(), result.exit_code), (Exit::Ok, 0));
     }
 
     #[test]
-    fn what_is_blind_is_a_finding() {
+    fn findings_and_exit_report_a_missed_fault() {
         let result = result(vec![
-            self_check("WARN", "base", "fast", Detection::Seen),
+            self_check("WARN", "base", "fast", Detection::Detected),
             self_check("WARN", "series", "fast", Detection::Missed),
         ]);
-        insta::assert_snapshot!(text(&result) + &findings(&result), @r"
-        self_checks (fast): WARN on base seen; WARN on series BLIND
+        insta::assert_snapshot!(text(&result) + &findings(&result), @"
+        self-check (fast): WARN detected on base; WARN MISSED on series
 
-        WARN on series (fast): not seen where it was brought about
+        WARN on series (fast): injected fault MISSED
           WARN for a reason
 
-        where a self_check is blind, a pass proves nothing of its kind
+        a pass on these builds does not exclude faults of a missed class
         ");
         assert_eq!((result.exit(), result.exit_code), (Exit::Finding, 1));
     }

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a person sees in a terminal: scenarios against checkouts, what to look at, and the
-//! verdict, which stands at the end, and at the beginning too when that has scrolled away.
+//! The table of a terminal: results by test and checkout, findings, and the result of the run
+//! in the last line. If the text is longer than a screen, the first line has it, too.
 //!
-//! Colours only repeat what words say.
+//! Colours have no information that is not in the text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mutants;
-use super::self_checks;
 use anstyle::{AnsiColor, Style};
 use patchbed_host::process::quote;
 
 use super::escape::one_line;
+use super::mutants;
 use super::rate::{rate, repetitions};
-use super::report::{Report, name, what_came};
+use super::report::{LABELS, Report, count_tests, name, outcome};
 use super::rows::{Entry, Grid, Mark, Row};
+use super::self_checks;
 use super::wrap::{columns, item, shorten, wrap};
 use crate::program;
 use crate::result::{JobResult, MutantStatus, PatchResult, RunResult, Tally};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
-/// A name with fewer columns is none any more.
+/// Minimum width of the column of names.
 const NAME_COLUMNS_MIN: usize = 24;
-/// A place with a short status is so wide, so that tables of several configs agree.
-const PLACE_COLUMNS_MIN: usize = 18;
-/// A smaller screen is not one that anybody has.
+/// Width of `crash xfail`, so that tables of several configs have the same columns.
+const ENTRY_COLUMNS_MIN: usize = 11;
+/// A longer text may be scrolled off the screen.
 const LINES_OF_A_SCREEN: usize = 24;
-/// More of them are not read to the end.
+/// At most this many findings are printed without `--all-rows`.
 const FINDINGS_SHOWN: usize = 10;
 
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -36,14 +36,14 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const PASS: Style = AnsiColor::Green.on_default();
 const QUIET: Style = Style::new().dimmed();
 
-/// Returns the sequences that a table has of its own.
+/// Returns the terminal sequences that a table contains.
 pub(crate) fn colours() -> Vec<String> {
     let begin = [BAD, CHANGED, GOOD, PASS, QUIET].map(|style| style.to_string());
     let end = format!("{BAD:#}");
     begin.into_iter().chain([end]).collect()
 }
 
-/// How it is looked at.
+/// How the table is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) columns: usize,
@@ -62,7 +62,7 @@ impl Look {
     }
 }
 
-/// Returns all that there is to see.
+/// Returns the table, the findings and the result of the run.
 pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
     let grids = Grid::all(&result.jobs, look.all);
@@ -70,27 +70,27 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     text += &cached(result);
     text += &skips(result);
     text += &findings(report, look);
-    text += &mutants::findings(result, report.run, report.again);
+    text += &mutants::findings(result, report.run, report.options);
     text += &self_checks::findings(result);
     text += &patches(result, look);
     text += &notes(result, look);
     text += &self_checks::text(result);
     text += &summary(result);
-    let verdict = verdict(report, look);
+    let last = last_lines(report, look);
     if text.lines().count() > LINES_OF_A_SCREEN {
         text.insert_str(
             0,
-            &format!("{}\n\n", verdict.lines().next().unwrap_or_default()),
+            &format!("{}\n\n", last.lines().next().unwrap_or_default()),
         );
     }
-    text += &verdict;
+    text += &last;
     let folded = grids
         .iter()
         .flat_map(|grid| &grid.rows)
         .any(|row| row.count > 1);
     if folded || report.findings().count() > FINDINGS_SHOWN && !look.all {
         text += &format!(
-            "all of it: {} report {} --all-rows\n",
+            "all rows: {} report {} --all-rows\n",
             program::name(),
             quote(report.run)
         );
@@ -98,7 +98,7 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     text
 }
 
-/// Explains the mark of jobs that did not run now, when there are any.
+/// Returns the legend for reused results, if there are any.
 fn cached(result: &RunResult) -> String {
     let mut times: Vec<&str> = result
         .jobs
@@ -112,14 +112,14 @@ fn cached(result: &RunResult) -> String {
         [first, .., last] if first != last => format!("between {first} and {last}"),
         [first, ..] => format!("at {first}"),
     };
-    format!("= ran {when}; nothing that it rests on has changed since\n\n")
+    format!("=: cached, ran {when}; build, test and machine are unchanged\n\n")
 }
 
-/// How the marks of a table are written.
+/// The length of the marks in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Words {
-    Whole,
-    /// Where there is no room.
+    Long,
+    /// Used if the table is too wide.
     Short,
 }
 
@@ -127,19 +127,30 @@ impl Words {
     const fn of(self, mark: Mark) -> &'static str {
         match (self, mark) {
             (_, Mark::None) => "",
-            (Self::Whole, Mark::Between) => "mid-series",
-            (Self::Whole, Mark::Due) => "as expected",
-            (Self::Whole, Mark::Changed) => "CHANGED",
-            (Self::Whole, Mark::Unexpected) => "UNEXPECTED",
-            (Self::Short, Mark::Between) => "mid",
-            (Self::Short, Mark::Due) => "ok",
+            (_, Mark::Xfail) => "xfail",
+            (_, Mark::Xpass) => "XPASS",
+            (Self::Long, Mark::NotAsserted) => "not asserted",
+            (Self::Long, Mark::Changed) => "CHANGED",
+            (Self::Long, Mark::Unexpected) => "UNEXPECTED",
+            (Self::Short, Mark::NotAsserted) => "n/a",
             (Self::Short, Mark::Changed) => "NEW",
             (Self::Short, Mark::Unexpected) => "BAD",
         }
     }
+
+    const fn meaning(mark: Mark) -> &'static str {
+        match mark {
+            Mark::None => "",
+            Mark::NotAsserted => "not asserted in mid-series",
+            Mark::Xfail => "expected failure",
+            Mark::Changed => "not as recorded",
+            Mark::Xpass => "unexpected pass",
+            Mark::Unexpected => "not as expected",
+        }
+    }
 }
 
-/// The table of one config, in words as long as there is room for.
+/// Returns the table of one config, with long marks if they fit.
 fn table(grid: &Grid<'_>, look: Look) -> String {
     let names = grid.rows.iter().map(|row| columns(&label(row)));
     let longest = names.max().unwrap_or(0).max(columns(grid.config) + 10);
@@ -147,8 +158,8 @@ fn table(grid: &Grid<'_>, look: Look) -> String {
         look.columns
             .saturating_sub(widths.iter().map(|width| width + 2).sum())
     };
-    let mut words = Words::Whole;
-    let mut widths = widths(grid, words, PLACE_COLUMNS_MIN);
+    let mut words = Words::Long;
+    let mut widths = widths(grid, words, ENTRY_COLUMNS_MIN);
     if room(&widths) < longest {
         widths = self::widths(grid, words, 0);
     }
@@ -168,22 +179,30 @@ fn table(grid: &Grid<'_>, look: Look) -> String {
     for row in &grid.rows {
         text += &line(row, first, &widths, words, look);
     }
-    if words == Words::Short
-        && grid
-            .rows
-            .iter()
-            .flat_map(|row| row.entries.iter().flatten())
-            .any(|entry| entry.mark != Mark::None)
-    {
-        text += "ok: fails as expected; BAD: not as expected; NEW: not as recorded\n";
+    text + &legend(grid, words)
+}
+
+/// Returns the meaning of the short marks in a table, in a line.
+fn legend(grid: &Grid<'_>, words: Words) -> String {
+    let entries = grid
+        .rows
+        .iter()
+        .flat_map(|row| row.entries.iter().flatten());
+    let marks: BTreeSet<Mark> = entries.map(|entry| entry.mark).collect();
+    let marks = marks.into_iter().filter(|mark| *mark != Mark::None);
+    let meanings: Vec<String> = marks
+        .map(|mark| format!("{}: {}", words.of(mark), Words::meaning(mark)))
+        .collect();
+    match words {
+        Words::Short if !meanings.is_empty() => format!("{}\n", meanings.join("; ")),
+        _ => String::new(),
     }
-    text
 }
 
 fn widths(grid: &Grid<'_>, words: Words, least: usize) -> Vec<usize> {
     let width = |(at, checkout): (usize, &&str)| {
         let places = grid.rows.iter().filter_map(|row| row.entries[at].as_ref());
-        let widest = places.map(|entry| columns(&place(entry, words))).max();
+        let widest = places.map(|entry| columns(&entry_text(entry, words))).max();
         widest.unwrap_or(0).max(columns(checkout)).max(least)
     };
     grid.checkouts.iter().enumerate().map(width).collect()
@@ -197,9 +216,9 @@ fn line(row: &Row, first: usize, widths: &[usize], words: Words, look: Look) -> 
             text += &" ".repeat(width + 2);
             continue;
         };
-        let place = place(entry, words);
-        text += &format!("  {}", look.paint(&place, style(entry)));
-        text += &" ".repeat(width - columns(&place));
+        let entry_text = entry_text(entry, words);
+        text += &format!("  {}", look.paint(&entry_text, style(entry)));
+        text += &" ".repeat(width - columns(&entry_text));
         if Some(at) == last {
             break;
         }
@@ -209,18 +228,25 @@ fn line(row: &Row, first: usize, widths: &[usize], words: Words, look: Look) -> 
 
 fn label(row: &Row) -> String {
     match (row.name.as_str(), row.count) {
-        ("", count) => format!("... {count} more scenarios"),
+        ("", count) => format!("... {}", more_tests(count)),
         (name, 1) => name.to_owned(),
         (name, count) => format!("{name} ({count})"),
     }
 }
 
-/// One place in the table: the status, and whether it is as it should be.
-fn place(entry: &Entry, words: Words) -> String {
+fn more_tests(count: usize) -> String {
+    match count {
+        1 => "1 more test".to_owned(),
+        count => format!("{count} more tests"),
+    }
+}
+
+/// Returns an entry of the table: status and mark.
+fn entry_text(entry: &Entry, words: Words) -> String {
     let status = format!("{}{}", entry.status, if entry.cached { "=" } else { "" });
     let mark = words.of(entry.mark);
     let text = match words {
-        Words::Whole => format!("{status:<5} {mark}"),
+        Words::Long => format!("{status:<5} {mark}"),
         Words::Short => format!("{status} {mark}"),
     };
     text.trim_end().to_owned()
@@ -228,15 +254,15 @@ fn place(entry: &Entry, words: Words) -> String {
 
 fn style(entry: &Entry) -> Style {
     match entry.mark {
-        Mark::Unexpected => BAD,
+        Mark::Unexpected | Mark::Xpass => BAD,
         Mark::Changed => CHANGED,
-        Mark::Between | Mark::Due => QUIET,
+        Mark::NotAsserted | Mark::Xfail => QUIET,
         Mark::None if entry.status == "pass" => PASS,
         Mark::None => QUIET,
     }
 }
 
-/// Returns what was skipped and why, what went alike on several checkouts in one line.
+/// Returns the skipped tests with their reasons, a line for each test and reason.
 fn skips(result: &RunResult) -> String {
     let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
     for job in result.jobs.iter().filter(|job| job.is_skipped()) {
@@ -258,7 +284,7 @@ fn skips(result: &RunResult) -> String {
     text + "\n"
 }
 
-/// Returns the findings, each with what, why, where, and the command to see it again.
+/// Returns the findings with reason, cause, log and the command that reproduces them.
 fn findings(report: &Report<'_>, look: Look) -> String {
     let shown = if look.all { usize::MAX } else { FINDINGS_SHOWN };
     let findings = first_of_each(report);
@@ -274,12 +300,12 @@ fn findings(report: &Report<'_>, look: Look) -> String {
     text
 }
 
-/// The findings; of the repetitions of a job the first that is one.
+/// Returns the findings, without further repetitions of the same job.
 fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a JobResult> {
-    let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    let mut jobs: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     let mut findings: Vec<&JobResult> = Vec::new();
     for job in report.findings() {
-        if told.insert((&job.test, &job.checkout, &job.config)) {
+        if jobs.insert((&job.test, &job.checkout, &job.config)) {
             findings.push(job);
         }
     }
@@ -290,36 +316,36 @@ fn finding(report: &Report<'_>, job: &JobResult) -> String {
     let mut text = format!(
         "{}: {}\n  {}\n",
         name(job),
-        what_came(job),
+        outcome(job),
         one_line(&job.reason)
     );
     if let Some(cause) = job.cause {
-        text += &format!("  fault: {}\n", cause.word());
+        text += &format!("  {}{}\n", LABELS.cause, cause.word());
     }
     let mut repeat = String::new();
     let all = repetitions(report.result, job, &job.checkout).len();
     if all > 1 {
-        text += &format!("  rate:  {}\n", rate(report.result, job));
+        text += &format!("  {}{}\n", LABELS.pass_rate, rate(report.result, job));
         repeat = format!(" --repeat {all}");
     }
     let difference = job.snapshot_difference.iter();
     for line in difference.flat_map(|difference| difference.lines()) {
         text += &format!("    {}\n", one_line(line));
     }
-    text += &format!("  see:   {}/{}/\n", report.run, job.artifacts);
-    text += &format!("  again: {}{repeat}\n\n", report.command(job));
-    text
+    text += &format!("  {}{}/{}/\n", LABELS.log, report.run, job.artifacts);
+    let command = report.command(job);
+    text + &format!("  {}{command}{repeat}\n\n", LABELS.reproduce)
 }
 
-/// Returns what each patch changes, a paragraph for each.
+/// Returns the results that each patch changes, a paragraph for each patch.
 fn patches(result: &RunResult, look: Look) -> String {
     let sentence = |patch: &PatchResult| wrap(&one_line(&patch.sentence), look.columns, 0);
     let text: String = result.patches.iter().map(sentence).collect();
     if text.is_empty() { text } else { text + "\n" }
 }
 
-/// Returns what is to be known of the kernels: prerequisites that are in none, and, beside
-/// a finding, that the series is not tested.
+/// Returns notes: prerequisites that are not in the kernels, and, if the last line reports a
+/// finding, the part of the series that is not tested.
 fn notes(result: &RunResult, look: Look) -> String {
     let notes = result.coverage.iter().flat_map(|coverage| &coverage.notes);
     let notes = notes.map(|note| format!("note: {note}"));
@@ -339,24 +365,20 @@ fn summary(result: &RunResult) -> String {
     let skipped = count(&JobResult::is_skipped);
     let good = count(&|job| job.expected) - skipped;
     let changed = count(&|job| job.snapshot_difference.is_some());
-    let fails_without_series = result
-        .tests
-        .iter()
-        .filter(|one| one.fails_without_series)
-        .count();
-    let mut text = format!("{good} of {} verdicts as expected", result.jobs.len());
+    let mut text = format!("{good} of {} results as expected", result.jobs.len());
     if skipped > 0 {
         text += &format!(", {skipped} skipped");
     }
     if changed > 0 {
         text += &format!(", {changed} not as recorded");
     }
-    // Without a checkout that should be bad, there is nothing to first_failure.
+    // If no job is expected to fail, the run has no checkout without the series.
     if count(&|job| job.expectation == "fail") > 0 {
-        text += &format!(
-            "; {fails_without_series} of {} scenarios have fails_without_series",
-            result.tests.len()
-        );
+        let tests = result.tests.iter();
+        let failing = tests.filter(|test| test.fails_without_series).count();
+        let verb = if failing == 1 { "fails" } else { "fail" };
+        let all = count_tests(result.tests.len());
+        text += &format!("; {failing} of {all} {verb} without the series");
     }
     text.push('\n');
     text += &mutants::summary(result);
@@ -367,71 +389,71 @@ fn summary(result: &RunResult) -> String {
     text
 }
 
-/// Why all is not well, though each job came to what it should.
-fn why_not(result: &RunResult) -> String {
-    let blind = result.self_checks.iter().find(|one| one.is_finding());
+/// Returns the reason for the exit code if no job needs attention.
+fn reason_without_job(result: &RunResult) -> String {
+    let missed_fault = result.self_checks.iter().find(|one| one.is_finding());
     let mutant = |status: MutantStatus| {
         let mut mutants = result.mutants.iter();
-        mutants.find(|one| one.is_finding() && one.status == status)
+        mutants.find(|one| one.needs_attention() && one.status == status)
     };
-    let missed = mutant(MutantStatus::Missed).map(|one| (one, "caught by no scenario"));
-    let inconclusive = mutant(MutantStatus::Inconclusive).map(|one| (one, "not proven"));
-    let disproved = mutant(MutantStatus::Equivalent).map(|one| (one, "caught, though equivalent"));
-    // A finding decides the exit code, so it is what the last line names.
-    match (blind, missed.or(disproved).or(inconclusive)) {
+    let missed = mutant(MutantStatus::Missed);
+    let disproved = mutant(MutantStatus::Equivalent);
+    let inconclusive = mutant(MutantStatus::Inconclusive);
+    // A finding decides the exit code, so findings precede inconclusive mutants.
+    match (missed_fault, missed.or(disproved).or(inconclusive)) {
         (Some(one), _) => format!(
-            "the self_check of {} is blind on {} ({}), so a pass proves nothing of that kind",
+            "self-check: injected fault {} MISSED on {} ({})",
             one.name, one.checkout, one.config
         ),
-        (None, Some((mutant, what))) => {
+        (None, Some(mutant)) => {
             let tally = Tally::of(&result.mutants);
             let more = match tally.missed + tally.inconclusive + tally.disproved {
                 0 | 1 => String::new(),
-                some => format!(", the first of {some} to look at"),
+                some => format!(" (the first of {some})"),
             };
-            format!("the mutant `{}` is {what}{more}", mutant.name)
+            format!("mutant `{}` is {}{more}", mutant.name, mutant.word())
         }
         (None, None) if result.jobs.iter().all(JobResult::is_skipped) => {
-            "nothing could do its work".to_owned()
+            "all tests were skipped".to_owned()
         }
         (None, None) => "see above".to_owned(),
     }
 }
 
-/// Returns the last lines: the verdict in one, and what to type next.
-fn verdict(report: &Report<'_>, look: Look) -> String {
+/// Returns the last lines: the result of the run, and the command that reproduces it.
+fn last_lines(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
     if let Some(why) = result.only_not_tested() {
         let (word, why) = why.split_once(':').unwrap_or(("not tested", why));
         return format!("{}:{}\n", look.paint(word, BAD), one_line(why));
     }
-    // With exit code 1 a finding decides, be it of a test, a self_check or a mutant: an
-    // inconclusive job is never named in its place.
+    // With exit code 1, the last line names a finding (of a test, self-check or mutant), not
+    // an inconclusive job.
     let decides = |job: &&JobResult| result.exit_code != 1 || !job.is_inconclusive();
     let first = report.findings().find(decides);
     let (word, style) = match result.exit_code {
         0 => ("OK", GOOD),
         1 => ("FINDING", BAD),
-        _ => ("NOT PROVEN", BAD),
+        _ => ("INCONCLUSIVE", BAD),
     };
     let Some(first) = first else {
-        let what = match result.exit_code {
-            0 => "every verdict as expected".to_owned(),
-            _ => why_not(result),
+        let reason = match result.exit_code {
+            0 => "every result is as expected".to_owned(),
+            _ => reason_without_job(result),
         };
-        return format!("{}: {what}\n", look.paint(word, style));
+        return format!("{}: {reason}\n", look.paint(word, style));
     };
-    let alike = |job: &&JobResult| job.is_inconclusive() == first.is_inconclusive();
-    let more = match report.findings().filter(alike).count() {
+    let is_same_kind = |job: &&JobResult| job.is_inconclusive() == first.is_inconclusive();
+    let more = match report.findings().filter(is_same_kind).count() {
         0 | 1 => String::new(),
         some => format!(" (the first of {some})"),
     };
     let reason = one_line(&first.reason);
-    let what = format!("{}: {}{more}: {reason}", name(first), what_came(first));
+    let text = format!("{}: {}{more}: {reason}", name(first), outcome(first));
     let label = format!("{word}: ");
-    let line = item(&label, &what, usize::MAX);
+    let line = item(&label, &text, usize::MAX);
     let painted = look.paint(word, style) + &line[word.len()..];
-    format!("{painted}again: {}\n", report.command(first))
+    format!("{painted}reproduce: {}\n", report.command(first))
 }
 
 #[cfg(test)]

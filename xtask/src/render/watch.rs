@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What `watch` says at the end of a iteration, in one line.
+//! The line that `watch` prints at the end of an iteration.
 
 use std::time::Duration;
 
 use super::escape::one_line;
 use crate::result::JobResult;
 
-/// Parts of a iteration that took less are not worth a word.
-const WORTH_SAYING: Duration = Duration::from_millis(100);
+/// Shorter parts of an iteration are not printed.
+const PRINTED_MIN: Duration = Duration::from_millis(100);
 
-/// What became of a iteration.
+/// The result of an iteration.
 #[derive(Clone, Debug)]
 pub(crate) enum Iteration<'a> {
-    /// There is a verdict on every job.
+    /// Every job has a result.
     Judged {
         jobs: &'a [JobResult],
-        /// From the save until now.
+        /// Time since the file was saved.
         took: Duration,
-        /// Where the time went, in order.
+        /// Durations of the parts, in order.
         parts: &'a [(&'static str, Duration)],
-        /// Why the series, or a part of it, is not tested.
+        /// The reason why the series or a part of it is not tested.
         not_tested: Option<&'a str>,
     },
-    /// What was saved is not what any job rests on.
+    /// The saved files are not an input of any job.
     Unaffected,
-    /// Something is wrong, and was said.
-    Mistake,
+    /// An error was printed.
+    Failed,
 }
 
-/// Returns the line for a iteration that ended at `time`.
+/// Returns the line for an iteration that ended at `time`.
 pub(crate) fn line(time: &str, iteration: &Iteration<'_>) -> String {
     let text = match iteration {
         Iteration::Judged {
@@ -43,10 +43,10 @@ pub(crate) fn line(time: &str, iteration: &Iteration<'_>) -> String {
                 None => judged,
             }
         }
-        Iteration::Unaffected => "nothing that a job rests on has changed".to_owned(),
-        Iteration::Mistake => "nothing judged".to_owned(),
+        Iteration::Unaffected => "no input of a job has changed".to_owned(),
+        Iteration::Failed => "no results".to_owned(),
     };
-    format!("{time} {text}; waiting for changes, Ctrl-C ends")
+    format!("{time} {text}; waiting for changes, Ctrl-C stops")
 }
 
 fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> String {
@@ -60,7 +60,7 @@ fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> Str
     };
     let parts: Vec<String> = parts
         .iter()
-        .filter(|(_, took)| *took >= WORTH_SAYING)
+        .filter(|(_, took)| *took >= PRINTED_MIN)
         .map(|(name, took)| format!("{name} {:.1}", took.as_secs_f64()))
         .collect();
     let parts = match parts.as_slice() {
@@ -68,7 +68,7 @@ fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> Str
         some => format!(": {}", some.join(", ")),
     };
     format!(
-        "{good} of {} as expected{not_recorded} ({} run, {cached} cached) in {:.1} s{parts}",
+        "{good} of {} results as expected{not_recorded} ({} run, {cached} cached) in {:.1} s{parts}",
         jobs.len(),
         jobs.len() - cached,
         took.as_secs_f64(),
@@ -82,7 +82,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn the_last_line() {
+    fn line_of_each_kind_of_iteration() {
         let mut old = job("a", "base", "fail", "fail");
         old.cached = Some(Cached {
             run: "20261122-184000-1".to_owned(),
@@ -92,7 +92,7 @@ mod tests {
         let millis = Duration::from_millis;
         let parts = [
             ("sources", millis(20)),
-            ("kernels", millis(4060)),
+            ("builds", millis(4060)),
             ("jobs", millis(1500)),
         ];
         let iteration = Iteration::Judged {
@@ -103,18 +103,18 @@ mod tests {
         };
         insta::assert_snapshot!(
             line("18:42:10", &iteration),
-            @"18:42:10 1 of 2 as expected (1 run, 1 cached) in 6.2 s: kernels 4.1, jobs 1.5; waiting for changes, Ctrl-C ends"
+            @"18:42:10 1 of 2 results as expected (1 run, 1 cached) in 6.2 s: builds 4.1, jobs 1.5; waiting for changes, Ctrl-C stops"
         );
         let not_tested = Iteration::Judged {
             jobs: &jobs[1..],
             took: millis(1),
             parts: &[],
-            not_tested: Some("not tested: nothing of the series is in this kernel: a.c"),
+            not_tested: Some("not tested: the series is not in this kernel: a.c"),
         };
-        insta::assert_snapshot!(line("18:42:10", &not_tested), @"18:42:10 not tested: nothing of the series is in this kernel: a.c; 0 of 1 as expected (1 run, 0 cached) in 0.0 s; waiting for changes, Ctrl-C ends");
+        insta::assert_snapshot!(line("18:42:10", &not_tested), @"18:42:10 not tested: the series is not in this kernel: a.c; 0 of 1 results as expected (1 run, 0 cached) in 0.0 s; waiting for changes, Ctrl-C stops");
         insta::assert_snapshot!(
-            line("18:42:10", &Iteration::Mistake),
-            @"18:42:10 nothing judged; waiting for changes, Ctrl-C ends"
+            line("18:42:10", &Iteration::Failed),
+            @"18:42:10 no results; waiting for changes, Ctrl-C stops"
         );
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Fits text into so many columns. Counts characters, for what is shown is ASCII but for
-//! what strangers wrote.
+//! Wraps text at a number of columns. A character counts as one column: the text is ASCII,
+//! except for quoted text.
 
-/// Returns the words of a text in lines of at most `width` columns, each begun with
-/// `indent` columns. A word that is longer by itself keeps a line of its own.
+/// Returns the words of a text in lines of at most `width` columns, indented by `indent`
+/// columns. A longer word gets its own line.
 pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
     hanging(text, width, indent, indent)
 }
 
-/// Returns the same with an indent of its own for the first line.
+/// Same as [`wrap`], with a separate indent for the first line.
 pub(crate) fn hanging(text: &str, width: usize, first: usize, others: usize) -> String {
     let mut wrapped = " ".repeat(first);
     let mut used = first;
@@ -29,29 +29,29 @@ pub(crate) fn hanging(text: &str, width: usize, first: usize, others: usize) -> 
     wrapped + "\n"
 }
 
-/// Returns the first line hanging out to the left by `label`, the others below its text.
+/// Returns a wrapped text behind a label, with further lines indented by its width.
 pub(crate) fn item(label: &str, text: &str, width: usize) -> String {
     let indent = columns(label);
     let wrapped = wrap(text, width, indent);
     format!("{label}{}", &wrapped[indent.min(wrapped.len())..])
 }
 
-/// Returns a name in at most `width` columns; what is left out is in its middle, for
-/// names that belong together begin alike, and differ in their ends.
+/// Returns a name in at most `width` columns. Characters are left out in the middle, because
+/// names of related tests have the same beginning and different ends.
 pub(crate) fn shorten(name: &str, width: usize) -> String {
     const GAP: &str = "..";
     let all = columns(name);
     if all <= width || width <= GAP.len() {
         return name.to_owned();
     }
-    let cached = width - GAP.len();
-    let front = cached.div_ceil(2);
+    let rest = width - GAP.len();
+    let front = rest.div_ceil(2);
     let start: String = name.chars().take(front).collect();
-    let end: String = name.chars().skip(all - (cached - front)).collect();
+    let end: String = name.chars().skip(all - (rest - front)).collect();
     format!("{start}{GAP}{end}")
 }
 
-/// Returns how many columns a text takes.
+/// Returns the width of a text in columns.
 pub(crate) fn columns(text: &str) -> usize {
     text.chars().count()
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_stay_whole_and_lines_short() {
+    fn wrap_keeps_words_whole_and_lines_short() {
         assert_eq!(wrap("a bb ccc", 6, 2), "  a bb\n  ccc\n");
         assert_eq!(
             wrap("https://example.org/x y", 8, 0),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shortened_in_its_middle() {
+    fn shorten_leaves_out_the_middle() {
         assert_eq!(shorten("short", 10), "short");
         assert_eq!(shorten("removal-races.first-second", 14), "remova..second");
         assert_eq!(

@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the page tells of a scenario under a config: each of its jobs, and their
-//! timelines side by side.
+//! The details of a test with a config: its jobs, and their timelines side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pair::{self, Pair};
 use super::sentence;
 use crate::evidence::{Evidence, Excerpt, JobEvidence, SplatEvidence};
-use crate::render::again;
-use crate::result::{Cause, JobResult, RunResult};
+use crate::render::reproduce;
+use crate::result::{JobResult, RunResult};
 
-/// All jobs' splats together, in bytes; findings come first.
+/// Limit for the splats of all jobs, in bytes; findings come first.
 const SPLATS_BYTES_MAX: usize = 2_000_000;
-/// Of a splat that is beyond that, so many lines are shown.
-const LINES_OF_LATER: usize = 12;
-/// Of a difference from what is recorded, so many bytes are shown.
+/// Beyond this limit, at most this many lines of a splat are shown.
+const LINES_BEYOND_LIMIT: usize = 12;
+/// At most this many bytes of a difference from the snapshot are shown.
 const DIFFERENCE_BYTES_MAX: usize = 8 * 1024;
-/// Of a job's repetitions, so many are told apart.
+/// At most this many repetitions of a job are listed.
 const REPETITIONS_MAX: usize = 60;
 
-/// A scenario under a config.
+/// A test with a config.
 pub(super) struct Article {
     pub(super) id: String,
-    pub(super) scenario: String,
+    pub(super) test: String,
     pub(super) config: String,
     pub(super) title: String,
     pub(super) why: String,
-    pub(super) is_finding: bool,
+    pub(super) needs_attention: bool,
     pub(super) jobs: Vec<JobView>,
     pub(super) timelines: Vec<Pair>,
 }
@@ -35,22 +34,22 @@ pub(super) struct Article {
 pub(super) struct JobView {
     pub(super) id: String,
     pub(super) checkout: String,
-    /// How it is coloured.
+    /// The CSS class of its colour.
     pub(super) class: &'static str,
     /// Its statuses, each once.
     pub(super) statuses: Vec<String>,
-    /// The status, or how often there was which.
+    /// The status; with repetitions, the number of each status.
     pub(super) word: String,
-    /// Whether that is as it should be.
+    /// How the status relates to its expectation and snapshot; empty for an expected pass.
     pub(super) mark: &'static str,
-    pub(super) is_finding: bool,
+    pub(super) needs_attention: bool,
     pub(super) reason: String,
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) splats: Vec<SplatEvidence>,
     pub(super) splats_left_out: usize,
     pub(super) difference: Option<Excerpt>,
-    pub(super) again: String,
-    /// The link from the page to the job's folder.
+    pub(super) command: String,
+    /// The link from the report to the job's folder.
     pub(super) folder: String,
     pub(super) repetitions: Vec<Repetition>,
     pub(super) repetitions_left_out: usize,
@@ -60,12 +59,12 @@ pub(super) struct JobView {
 pub(super) struct Repetition {
     pub(super) number: u32,
     pub(super) status: String,
-    pub(super) is_finding: bool,
+    pub(super) needs_attention: bool,
     pub(super) took: String,
     pub(super) reason: String,
 }
 
-/// Returns the articles of a run: configs in the order of the plan, scenarios by name.
+/// Returns the articles of a run: configs in the order of the plan, tests by name.
 pub(super) fn articles(result: &RunResult, evidence: &Evidence) -> Vec<Article> {
     let whole = shown_whole(result, evidence);
     let mut articles = Vec::new();
@@ -74,8 +73,8 @@ pub(super) fn articles(result: &RunResult, evidence: &Evidence) -> Vec<Article> 
         for job in result.jobs.iter().filter(|job| job.config == config) {
             by_name.entry(&job.test).or_default().push(job);
         }
-        for (scenario, jobs) in by_name {
-            articles.push(article(scenario, config, &jobs, evidence, &whole));
+        for (name, jobs) in by_name {
+            articles.push(article(name, config, &jobs, evidence, &whole));
         }
     }
     articles
@@ -87,10 +86,10 @@ pub(super) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str
     values.filter(|value| seen.insert(*value)).collect()
 }
 
-/// Returns the jobs whose splats are shown as far as they were read.
+/// Returns the jobs whose splats are within the limit.
 fn shown_whole<'a>(result: &'a RunResult, evidence: &Evidence) -> BTreeSet<&'a str> {
     let mut jobs: Vec<&JobResult> = result.jobs.iter().collect();
-    jobs.sort_by_key(|job| !job.is_finding());
+    jobs.sort_by_key(|job| !job.needs_attention());
     let mut bytes = 0;
     let fits = |job: &&JobResult| {
         let left = evidence.jobs.get(&job.artifacts);
@@ -110,49 +109,49 @@ fn size(splat: &SplatEvidence) -> usize {
 }
 
 fn article(
-    scenario: &str,
+    test: &str,
     config: &str,
     jobs: &[&JobResult],
     evidence: &Evidence,
     whole: &BTreeSet<&str>,
 ) -> Article {
-    let story = evidence.stories.get(scenario).cloned().unwrap_or_default();
+    let story = evidence.stories.get(test).cloned().unwrap_or_default();
     let checkouts = distinct(jobs.iter().map(|job| job.checkout.as_str()));
     let of_checkout = |checkout: &str| -> Vec<&JobResult> {
         let jobs = jobs.iter().filter(|job| job.checkout == checkout);
         jobs.copied().collect()
     };
-    let told: Vec<(&str, &JobResult)> = checkouts
+    let shown: Vec<(&str, &JobResult)> = checkouts
         .iter()
-        .filter_map(|checkout| Some((*checkout, telling(&of_checkout(checkout))?)))
+        .filter_map(|checkout| Some((*checkout, most_relevant(&of_checkout(checkout))?)))
         .collect();
-    let timelines: Vec<(&str, &Excerpt)> = told
+    let timelines: Vec<(&str, &Excerpt)> = shown
         .iter()
         .filter_map(|(checkout, job)| {
             Some((*checkout, &evidence.jobs.get(&job.artifacts)?.timeline))
         })
         .filter(|(_, timeline)| !timeline.text.is_empty())
         .collect();
-    let views = told
+    let views = shown
         .iter()
         .map(|(checkout, job)| view(job, &of_checkout(checkout), evidence, whole));
     Article {
-        id: id(&[config, scenario]),
-        scenario: scenario.to_owned(),
+        id: id(&[config, test]),
+        test: test.to_owned(),
         config: config.to_owned(),
         title: sentence(&story.title),
         why: sentence(&story.why),
-        is_finding: jobs.iter().any(|job| job.is_finding()),
+        needs_attention: jobs.iter().any(|job| job.needs_attention()),
         timelines: pair::pairs(&timelines),
         jobs: views.collect(),
     }
 }
 
-/// Returns the repetition that tells most: the first that a person should look at, else
-/// the first that did not pass, else the first.
-fn telling<'a>(jobs: &[&'a JobResult]) -> Option<&'a JobResult> {
-    let tells_less = |job: &&&JobResult| (!job.is_finding(), job.status == "pass");
-    jobs.iter().min_by_key(tells_less).copied()
+/// Returns the first repetition that needs attention, else the first that did not pass, else
+/// the first.
+fn most_relevant<'a>(jobs: &[&'a JobResult]) -> Option<&'a JobResult> {
+    let rank = |job: &&&JobResult| (!job.needs_attention(), job.status == "pass");
+    jobs.iter().min_by_key(rank).copied()
 }
 
 fn view(
@@ -161,8 +160,8 @@ fn view(
     evidence: &Evidence,
     whole: &BTreeSet<&str>,
 ) -> JobView {
-    let nothing = JobEvidence::default();
-    let left = evidence.jobs.get(&job.artifacts).unwrap_or(&nothing);
+    let empty = JobEvidence::default();
+    let left = evidence.jobs.get(&job.artifacts).unwrap_or(&empty);
     let mut splats = left.splats.clone();
     if !whole.contains(job.artifacts.as_str()) {
         splats.iter_mut().for_each(shorten);
@@ -179,7 +178,7 @@ fn view(
             .collect(),
         word: word(all),
         mark,
-        is_finding: all.iter().any(|job| job.is_finding()),
+        needs_attention: all.iter().any(|job| job.needs_attention()),
         reason: sentence(&job.reason),
         facts: facts(job),
         splats,
@@ -188,8 +187,8 @@ fn view(
             .snapshot_difference
             .as_ref()
             .map(|difference| Excerpt::of(difference, DIFFERENCE_BYTES_MAX)),
-        again: again::of_job(job, &evidence.again),
-        folder: beside(&job.artifacts),
+        command: reproduce::of_job(job, &evidence.options),
+        folder: link_to_folder(&job.artifacts),
         repetitions: repetitions
             .iter()
             .take(REPETITIONS_MAX)
@@ -200,8 +199,8 @@ fn view(
 }
 
 fn shorten(splat: &mut SplatEvidence) {
-    let more = splat.lines.len().saturating_sub(LINES_OF_LATER);
-    splat.lines.truncate(LINES_OF_LATER);
+    let more = splat.lines.len().saturating_sub(LINES_BEYOND_LIMIT);
+    splat.lines.truncate(LINES_BEYOND_LIMIT);
     splat.lines_left_out += more;
 }
 
@@ -209,25 +208,29 @@ fn repetition(job: &JobResult) -> Repetition {
     Repetition {
         number: job.repetition,
         status: job.status.clone(),
-        is_finding: job.is_finding(),
+        needs_attention: job.needs_attention(),
         took: time(job.duration_ms),
         reason: sentence(&job.reason),
     }
 }
 
-/// Returns how a place is coloured, and the words that say the same.
+/// Returns the CSS class and the mark of a result.
 fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
     let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-    if any(&|job| !job.expected && job.status != "error") {
+    let is_xpass = |job: &JobResult| job.status == "pass" && job.expectation == "fail";
+    let is_unexpected = |job: &JobResult| !job.expected && !job.is_inconclusive();
+    if any(&|job| is_unexpected(job) && !is_xpass(job)) {
         ("bad", "UNEXPECTED")
-    } else if any(&|job| job.status == "error") {
-        ("open", "NO RESULT")
+    } else if any(&is_unexpected) {
+        ("bad", "XPASS")
+    } else if any(&JobResult::is_inconclusive) {
+        ("open", "INCONCLUSIVE")
     } else if any(&|job| job.snapshot_difference.is_some()) {
         ("changed", "CHANGED")
     } else if any(&|job| job.expectation == "fail") {
-        ("due", "as expected")
+        ("xfail", "xfail")
     } else if any(&|job| job.expectation == "not-asserted" && job.status != "pass") {
-        ("due", "mid-series")
+        ("xfail", "not asserted")
     } else if any(&|job| job.status == "skip") {
         ("skip", "")
     } else {
@@ -235,7 +238,7 @@ fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the status, or of repetitions that differ how often there was which.
+/// Returns the status; with repetitions, the number of each status.
 fn word(jobs: &[&JobResult]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for job in jobs {
@@ -261,9 +264,9 @@ fn facts(job: &JobResult) -> Vec<(&'static str, String)> {
             "cold" => "cold boot",
             _ => "cold boot, because the restore failed",
         };
-        facts.push(("began", format!("{how}, ready after {}", time(job.boot_ms))));
+        facts.push(("boot", format!("{how}, ready after {}", time(job.boot_ms))));
     }
-    let by = match job.accel.as_str() {
+    let accelerator = match job.accel.as_str() {
         "" => "",
         "kvm" => " under KVM",
         _ => " under emulation",
@@ -273,14 +276,14 @@ fn facts(job: &JobResult) -> Vec<(&'static str, String)> {
     } else {
         ""
     };
-    facts.push(("machine", format!("{}{by}{shared}", job.machine)));
+    facts.push(("machine", format!("{}{accelerator}{shared}", job.machine)));
     if let Some(cached) = &job.cached {
         facts.push(("cached from", format!("{} at {}", cached.run, cached.at)));
     }
     facts
 }
 
-/// Returns a time for people.
+/// Returns a duration as printed.
 pub(super) fn time(milliseconds: u64) -> String {
     match milliseconds {
         0..1000 => format!("{milliseconds} ms"),
@@ -288,14 +291,14 @@ pub(super) fn time(milliseconds: u64) -> String {
     }
 }
 
-/// Returns the id of a job on the page.
-pub(super) fn job_id(config: &str, scenario: &str, checkout: &str) -> String {
-    id(&[config, scenario, checkout])
+/// Returns the id of a job in the report.
+pub(super) fn job_id(config: &str, test: &str, checkout: &str) -> String {
+    id(&[config, test, checkout])
 }
 
-/// Returns the link to a folder beside the page. It begins with a dot, so that it is never
-/// taken for the address of something else.
-fn beside(path: &str) -> String {
+/// Returns the link to a folder beside the report. It begins with a dot, so that a browser
+/// never reads the beginning of the path as a scheme.
+fn link_to_folder(path: &str) -> String {
     let mut link = "./".to_owned();
     for byte in path.bytes() {
         match byte {
@@ -309,8 +312,7 @@ fn beside(path: &str) -> String {
     link
 }
 
-/// Returns an id that stands for these names and no others, and has no letter that means
-/// something in a link.
+/// Returns a unique id for these names, without characters that have a meaning in a link.
 fn id(names: &[&str]) -> String {
     let mut id = "c".to_owned();
     for name in names {

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What changed since an earlier run, as lists of the page.
+//! The changes since an earlier run, as lists of the report.
 
 use super::{article, sentence};
 use crate::comparison::{Change, Comparison, Pace, Place, ProofChange, SplatChange};
-use crate::render::comparison::{name, slower_heading, some_of, verdict};
+use crate::render::comparison::{first_names, name, slower_heading, summary};
 
-/// Of a list, so many are shown.
+/// At most this many entries of a list are shown.
 const SHOWN_MAX: usize = 100;
 
-/// What changed.
+/// The changes.
 pub(super) struct Changes<'a> {
     /// The earlier run's name.
     pub(super) before: &'a str,
     pub(super) worse: bool,
-    pub(super) verdict: String,
+    pub(super) summary: String,
     pub(super) common: usize,
     pub(super) differences: &'a [String],
     pub(super) lists: Vec<List>,
 }
 
-/// Changes of a kind.
+/// Changes of one kind.
 pub(super) struct List {
     pub(super) heading: String,
     pub(super) worse: bool,
@@ -31,9 +31,9 @@ pub(super) struct List {
 pub(super) struct Line {
     pub(super) worse: bool,
     pub(super) name: String,
-    /// Where the page tells more; empty where it does not.
+    /// The id of the details in the report; empty without details.
     pub(super) link: String,
-    pub(super) what: String,
+    pub(super) change: String,
     pub(super) reason: String,
 }
 
@@ -42,29 +42,31 @@ impl<'a> Changes<'a> {
         let slower = slower_heading(comparison);
         let lists = [
             list("broken", &comparison.broken, change),
-            list("no longer proven", &comparison.inconclusive, change),
-            list("still not as expected", &comparison.still_wrong, change),
-            list("new and not as expected", &comparison.new_wrong, change),
-            list("new reports of the kernel", &comparison.new_splats, splat),
             list(
-                "self_checks that see otherwise",
-                &comparison.self_checks,
-                proof,
+                "now inconclusive or skipped",
+                &comparison.inconclusive,
+                change,
             ),
-            list("mutants with another status", &comparison.mutants, proof),
+            list("still unexpected", &comparison.still_wrong, change),
+            list("new and unexpected", &comparison.new_wrong, change),
+            list("new kernel reports", &comparison.new_splats, splat),
+            list("changed self-checks", &comparison.self_checks, proof),
+            list("changed mutants", &comparison.mutants, proof),
             list("fixed", &comparison.fixed, change),
-            list("as expected by another status", &comparison.turned, change),
-            list("reports that are gone", &comparison.gone_splats, splat),
+            list("expected, with another status", &comparison.turned, change),
+            list("gone kernel reports", &comparison.gone_splats, splat),
             list(&slower, &comparison.slower, pace),
-            list("new jobs", &comparison.new_jobs, |place| there(place, true)),
-            list("jobs that are gone", &comparison.gone_jobs, |place| {
-                there(place, false)
+            list("new jobs", &comparison.new_jobs, |place| {
+                whole_job(place, true)
+            }),
+            list("gone jobs", &comparison.gone_jobs, |place| {
+                whole_job(place, false)
             }),
         ];
         Self {
             before,
             worse: comparison.worse,
-            verdict: verdict(comparison),
+            summary: summary(comparison),
             common: comparison.common,
             differences: &comparison.differences,
             lists: lists.into_iter().filter(|list| list.total > 0).collect(),
@@ -72,12 +74,12 @@ impl<'a> Changes<'a> {
     }
 }
 
-fn list<T>(heading: &str, them: &[T], line: impl Fn(&T) -> Line) -> List {
-    let lines: Vec<Line> = them.iter().take(SHOWN_MAX).map(line).collect();
+fn list<T>(heading: &str, entries: &[T], line: impl Fn(&T) -> Line) -> List {
+    let lines: Vec<Line> = entries.iter().take(SHOWN_MAX).map(line).collect();
     List {
         heading: heading.to_owned(),
         worse: lines.iter().any(|line| line.worse),
-        total: them.len(),
+        total: entries.len(),
         lines,
     }
 }
@@ -91,7 +93,7 @@ fn change(change: &Change) -> Line {
         worse: change.worse,
         name: name(&change.place),
         link: link(&change.place),
-        what: format!("{} → {}", change.before, change.now),
+        change: format!("{} → {}", change.before, change.now),
         reason: sentence(&change.reason),
     }
 }
@@ -101,8 +103,8 @@ fn splat(splat: &SplatChange) -> Line {
         worse: splat.worse,
         name: sentence(&splat.title),
         link: String::new(),
-        what: format!("{} ({})", splat.checkout, splat.config),
-        reason: format!("in {}", some_of(&splat.scenarios)),
+        change: format!("{} ({})", splat.checkout, splat.config),
+        reason: format!("in {}", first_names(&splat.scenarios)),
     }
 }
 
@@ -111,7 +113,7 @@ fn proof(change: &ProofChange) -> Line {
         worse: change.worse,
         name: change.name.clone(),
         link: String::new(),
-        what: format!("{} → {}", change.before, change.now),
+        change: format!("{} → {}", change.before, change.now),
         reason: String::new(),
     }
 }
@@ -122,17 +124,21 @@ fn pace(pace: &Pace) -> Line {
         worse: false,
         name: name(&pace.place),
         link: link(&pace.place),
-        what: format!("{before} → {now}"),
+        change: format!("{before} → {now}"),
         reason: format!("{:.1} times", pace.ratio),
     }
 }
 
-fn there(place: &Place, is_there: bool) -> Line {
+fn whole_job(place: &Place, has_details: bool) -> Line {
     Line {
         worse: false,
         name: name(place),
-        link: if is_there { link(place) } else { String::new() },
-        what: String::new(),
+        link: if has_details {
+            link(place)
+        } else {
+            String::new()
+        },
+        change: String::new(),
         reason: String::new(),
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The table of the page: scenarios against checkouts, configs side by side.
+//! The table of the report: tests and checkouts, configs side by side.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use super::article::{Article, JobView, distinct};
 use crate::evidence::Evidence;
 use crate::result::RunResult;
 
-/// Scenarios against checkouts.
+/// Results by test and checkout.
 pub(super) struct Matrix {
     pub(super) configs: Vec<Config>,
     pub(super) rows: Vec<Row>,
-    /// Every status there is, for the filter.
+    /// Every status in the table, for the filter.
     pub(super) statuses: Vec<String>,
-    pub(super) any_fails_first: bool,
+    pub(super) any_expected_failure: bool,
 }
 
 /// The columns of a config.
@@ -22,30 +22,30 @@ pub(super) struct Config {
     pub(super) checkouts: Vec<String>,
 }
 
-/// A scenario.
+/// A test.
 pub(super) struct Row {
-    pub(super) scenario: String,
+    pub(super) test: String,
     pub(super) title: String,
     pub(super) fails_without_series: bool,
     pub(super) places: Vec<Place>,
 }
 
-/// Where a scenario meets a checkout under a config.
+/// The entry of a test, a checkout and a config.
 pub(super) struct Place {
     pub(super) config: String,
     pub(super) checkout: String,
-    /// None, where it was not run.
-    pub(super) seen: Option<Seen>,
+    /// `None` without a job.
+    pub(super) entry: Option<Entry>,
 }
 
-/// What is told in a place.
-pub(super) struct Seen {
+/// The result in an entry.
+pub(super) struct Entry {
     pub(super) link: String,
     pub(super) class: &'static str,
     pub(super) statuses: String,
     pub(super) word: String,
     pub(super) mark: &'static str,
-    pub(super) is_finding: bool,
+    pub(super) needs_attention: bool,
 }
 
 impl Matrix {
@@ -56,20 +56,20 @@ impl Matrix {
             .collect();
         let mut by_name: BTreeMap<&str, Vec<&Article>> = BTreeMap::new();
         for article in articles {
-            by_name.entry(&article.scenario).or_default().push(article);
+            by_name.entry(&article.test).or_default().push(article);
         }
-        let fails_first_anywhere = |name: &str| {
-            let mut scenarios = result.tests.iter();
-            scenarios.any(|one| one.name == name && one.fails_without_series)
+        let fails_without_series = |name: &str| {
+            let mut tests = result.tests.iter();
+            tests.any(|test| test.name == name && test.fails_without_series)
         };
-        let row = |(scenario, articles): (&&str, &Vec<&Article>)| Row {
-            scenario: (*scenario).to_owned(),
+        let row = |(test, articles): (&&str, &Vec<&Article>)| Row {
+            test: (*test).to_owned(),
             title: evidence
                 .stories
-                .get(*scenario)
+                .get(*test)
                 .map(|story| story.title.clone())
                 .unwrap_or_default(),
-            fails_without_series: fails_first_anywhere(scenario),
+            fails_without_series: fails_without_series(test),
             places: places(&configs, articles),
         };
         let rows = by_name.iter().map(row).collect();
@@ -77,7 +77,7 @@ impl Matrix {
         Self {
             rows,
             statuses: statuses.into_iter().map(str::to_owned).collect(),
-            any_fails_first: result.jobs.iter().any(|job| job.expectation == "fail"),
+            any_expected_failure: result.jobs.iter().any(|job| job.expectation == "fail"),
             configs,
         }
     }
@@ -101,20 +101,20 @@ fn places(configs: &[Config], articles: &[&Article]) -> Vec<Place> {
             places.push(Place {
                 config: config.name.clone(),
                 checkout: checkout.clone(),
-                seen: jobs.iter().find(|job| job.checkout == *checkout).map(seen),
+                entry: jobs.iter().find(|job| job.checkout == *checkout).map(entry),
             });
         }
     }
     places
 }
 
-fn seen(job: &JobView) -> Seen {
-    Seen {
+fn entry(job: &JobView) -> Entry {
+    Entry {
         link: job.id.clone(),
         class: job.class,
         statuses: job.statuses.join(" "),
         word: job.word.clone(),
         mark: job.mark,
-        is_finding: job.is_finding,
+        needs_attention: job.needs_attention,
     }
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Timelines of a scenario on several checkouts: those that are the same are shown once, and
-//! those that differ side by side, line against line.
+//! Timelines of a test on several checkouts: equal timelines are shown once, different
+//! timelines side by side with aligned lines.
 
 use patchbed_host::diff::blocks;
 
 use crate::evidence::Excerpt;
 
-/// Two timelines beside one another, or one that all checkouts share.
+/// Two timelines side by side, or a timeline of all checkouts.
 pub(super) struct Pair {
-    /// The checkouts of each side; of a timeline that stands alone, the right side is empty.
+    /// The checkouts of each side; `right` is empty for a single timeline.
     pub(super) left: String,
     pub(super) right: String,
     pub(super) rows: Vec<Row>,
-    /// How many rows differ.
+    /// The number of different rows.
     pub(super) differing: usize,
-    /// How many bytes of them are left out.
+    /// The number of bytes that are left out.
     pub(super) left_out_bytes: usize,
 }
 
-/// A line of each side; empty where the side has none.
+/// A line of each side; empty if the side has no line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) is_same: bool,
@@ -26,8 +26,8 @@ pub(super) struct Row {
     pub(super) right: String,
 }
 
-/// Returns the timelines of the checkouts, in order. The last one is what the others are
-/// held against: it is the series'.
+/// Returns the timelines of the checkouts, in order. Each is compared with the timeline of the
+/// last checkout, the whole series.
 pub(super) fn pairs(timelines: &[(&str, &Excerpt)]) -> Vec<Pair> {
     let mut groups: Vec<(Vec<&str>, &Excerpt)> = Vec::new();
     for (checkout, timeline) in timelines {
@@ -39,10 +39,10 @@ pub(super) fn pairs(timelines: &[(&str, &Excerpt)]) -> Vec<Pair> {
     let Some((last_checkout, _)) = timelines.last() else {
         return Vec::new();
     };
-    let held_against = groups
+    let reference = groups
         .iter()
         .position(|(checkouts, _)| checkouts.contains(last_checkout));
-    let (right_checkouts, right) = groups.remove(held_against.unwrap_or(0));
+    let (right_checkouts, right) = groups.remove(reference.unwrap_or(0));
     if groups.is_empty() {
         return vec![alone(&right_checkouts, right)];
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_checkouts_share_is_shown_once() {
+    fn pairs_of_equal_timelines_is_a_single_timeline() {
         let one = excerpt("a\nb\n");
         let pairs = pairs(&[("base", &one), ("series", &one)]);
         assert_eq!(pairs.len(), 1);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_stands_side_by_side() {
+    fn pairs_aligns_the_lines_of_different_timelines() {
         let (base, series) = (excerpt("a\nx\nb\n"), excerpt("a\ny\nz\nb\n"));
         let pairs = pairs(&[("base", &base), ("patch-1", &base), ("series", &series)]);
         let [pair] = &pairs[..] else {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_pair() {
+    fn pairs_without_timelines_is_empty() {
         assert!(pairs(&[]).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The page is whole without this. It filters the table, shows one scenario at a time,
-// and lets the arrow keys go from place to place. It reads nothing but the page.
+// Optional: filters the table, shows the details of one test at a time, and moves in the
+// table by arrow keys. It reads only this document.
 "use strict";
 (() => {
 	const one = (selector) => document.querySelector(selector);
@@ -60,8 +60,8 @@
 			link.setAttribute("aria-current", "true");
 			setCurrent(link);
 		}
-		// The browser scrolls to the place itself, and past the heading; what it did is undone
-		// when it has done it.
+		// The browser scrolls to the target and hides the heading; this is undone two frames
+		// later.
 		requestAnimationFrame(() => requestAnimationFrame(() => {
 			pane.scrollTop = 0;
 			const work = one(".work").getBoundingClientRect();
@@ -74,16 +74,16 @@
 		}));
 	};
 
-	// The text of a row and of all that is told of it but timelines and logs.
+	// The text of a row and its details, without timelines and logs.
 	const texts = new Map();
 	const textOf = (row) => {
 		if (!texts.has(row)) {
-			const told = new Set(all("td a", row).map((link) => {
+			const articles = new Set(all("td a", row).map((link) => {
 				const job = document.getElementById(decodeURIComponent(link.hash.slice(1)));
 				return job && job.closest(".article");
 			}));
-			let text = row.textContent + " " + row.jobs[0].title;
-			told.forEach((article) => {
+			let text = row.textContent + " " + row.children[0].title;
+			articles.forEach((article) => {
 				if (article) {
 					all(".reason, .splat > summary", article).forEach((part) => {
 						text += " " + part.textContent;
@@ -104,8 +104,8 @@
 		const words = value("#filter-text").toLowerCase().split(/\s+/).filter(Boolean);
 		const status = value("#filter-status");
 		const config = value("#filter-config");
-		const fails_without_series = value("#filter-fails_without_series");
-		const unexpected = one("#filter-unexpected").checked;
+		const failsWithoutSeries = value("#filter-fails-without-series");
+		const attention = one("#filter-attention").checked;
 		all(".matrix [data-config]").forEach((place) => {
 			place.hidden = config !== "" && place.dataset.config !== config;
 		});
@@ -113,17 +113,17 @@
 		for (const row of rows) {
 			const places = all("td[data-status]", row).filter((place) => !place.hidden);
 			const fits = places.length > 0
-				&& (!fails_without_series || row.dataset.fails_without_series === fails_without_series)
+				&& (!failsWithoutSeries || row.dataset.failsWithoutSeries === failsWithoutSeries)
 				&& (!status || places.some((place) => place.dataset.status.split(" ").includes(status)))
-				&& (!unexpected || places.some((place) => "finding" in place.dataset))
+				&& (!attention || places.some((place) => "attention" in place.dataset))
 				&& words.every((word) => textOf(row).includes(word));
 			row.hidden = !fits;
 			shown += fits ? 1 : 0;
 		}
 		one(".none").hidden = shown > 0;
 		one("#shown").textContent = shown === rows.length
-			? rows.length + " scenarios"
-			: shown + " of " + rows.length + " scenarios";
+			? rows.length + " tests"
+			: shown + " of " + rows.length + " tests";
 		document.body.dataset.shown = shown;
 		if (!current || current.closest("[hidden]")) {
 			const visible = rows.filter((row) => !row.hidden);
@@ -137,8 +137,9 @@
 		const row = job.parentElement;
 		const visible = rows.filter((one) => !one.hidden);
 		const at = visible.indexOf(row);
-		const beside = (jobs, from, by) => {
-			for (let next = from + by; next > 0 && next < jobs.length; next += by) {
+		const column = [...row.children].indexOf(job);
+		const beside = (jobs, by) => {
+			for (let next = column + by; next > 0 && next < jobs.length; next += by) {
 				if (!jobs[next].hidden && jobs[next].querySelector("a")) {
 					return jobs[next];
 				}
@@ -147,11 +148,11 @@
 		};
 		let next = null;
 		if (key === "ArrowLeft" || key === "ArrowRight") {
-			next = beside(row.jobs, job.jobIndex, key === "ArrowLeft" ? -1 : 1);
+			next = beside(row.children, key === "ArrowLeft" ? -1 : 1);
 		} else {
 			const by = key === "ArrowUp" ? -1 : 1;
 			for (let index = at + by; index >= 0 && index < visible.length && !next; index += by) {
-				const there = visible[index].jobs[job.jobIndex];
+				const there = visible[index].children[column];
 				next = there.querySelector("a") ? there : null;
 			}
 		}

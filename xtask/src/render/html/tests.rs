@@ -5,7 +5,7 @@ use crate::evidence::{JobEvidence, SplatEvidence, SplatLine, Story};
 use crate::result::tests::{job, mutant, one_of_each};
 use crate::result::{Cached, CheckoutResult, JobResult, StatusChange};
 
-/// What a guest or a patch may say to become part of the page.
+/// Text of a guest or patch that tries to add markup to the report.
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)><!-- \"' onload=\u{202e}\u{1b}[31m";
 
 fn run(jobs: Vec<JobResult>) -> RunResult {
@@ -105,7 +105,7 @@ fn hostile() -> (RunResult, Evidence) {
     };
     let evidence = Evidence {
         run: text(),
-        again: text(),
+        options: text(),
         stories: [(text(), story)].into(),
         jobs: [(text(), left)].into(),
     };
@@ -113,59 +113,59 @@ fn hostile() -> (RunResult, Evidence) {
 }
 
 #[test]
-fn nothing_that_a_guest_says_becomes_part_of_the_page() {
+fn text_escapes_markup_of_guests_and_patches() {
     let (result, evidence) = hostile();
     let before = run(vec![job("s", "base", "pass", "pass")]);
     let comparison = compare(&before, &result);
-    let page = page(&result, Some((&comparison, HOSTILE)), &evidence);
-    assert!(!page.contains("<img"), "{page}");
-    assert_eq!(page.matches("<script").count(), 1);
-    assert_eq!(page.matches("</script>").count(), 1);
-    let quoted = page.matches("&#60;/script&#62;&#60;img").count();
-    assert!(quoted > 30, "it is shown {quoted} times");
-    assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}'));
-    // Between the quotes of an attribute, there is no quote of theirs.
-    for attribute in page.split("=\"").skip(1) {
+    let html = text(&result, Some((&comparison, HOSTILE)), &evidence);
+    assert!(!html.contains("<img"), "{html}");
+    assert_eq!(html.matches("<script").count(), 1);
+    assert_eq!(html.matches("</script>").count(), 1);
+    let quoted = html.matches("&#60;/script&#62;&#60;img").count();
+    assert!(quoted > 30, "quoted {quoted} times");
+    assert!(!html.contains('\u{202e}') && !html.contains('\u{1b}'));
+    // Values of attributes contain no unescaped markup.
+    for attribute in html.split("=\"").skip(1) {
         let value = attribute.split('"').next().unwrap();
         assert!(!value.contains('<') && !value.contains('>'), "{value}");
     }
-    assert!(!page.contains("\" onload"), "{page}");
+    assert!(!html.contains("\" onload"), "{html}");
 }
 
 #[test]
-fn the_page_forbids_all_scripts_but_its_own() {
-    let page = page(&result(), None, &Evidence::default());
-    let script = page.split("<script>").nth(1).unwrap();
+fn policy_allows_only_the_script_and_style_of_the_report() {
+    let html = text(&result(), None, &Evidence::default());
+    let script = html.split("<script>").nth(1).unwrap();
     let script = script.split("</script>").next().unwrap();
     let allowed = format!("script-src 'sha256-{}'", hash(script));
-    assert!(page.contains(&allowed), "{allowed}");
-    let style = page.split("<style>").nth(1).unwrap();
+    assert!(html.contains(&allowed), "{allowed}");
+    let style = html.split("<style>").nth(1).unwrap();
     let style = style.split("</style>").next().unwrap();
-    assert!(page.contains(&format!("style-src 'sha256-{}'", hash(style))));
-    assert!(page.contains("default-src 'none'") && !page.contains("http://"));
+    assert!(html.contains(&format!("style-src 'sha256-{}'", hash(style))));
+    assert!(html.contains("default-src 'none'") && !html.contains("http://"));
 }
 
 #[test]
-fn the_result_comes_first() {
-    let page = page(&result(), None, &Evidence::default());
-    let verdict = page.find("1 of 4 verdicts is not as expected").unwrap();
-    assert!(verdict < page.find("<table").unwrap());
-    let again = page.find("cargo xtask test two --checkouts series</code>");
-    assert!(again.unwrap() < page.find("<table").unwrap());
+fn result_and_command_precede_the_table() {
+    let html = text(&result(), None, &Evidence::default());
+    let headline = html.find("1 of 4 results is not as expected").unwrap();
+    assert!(headline < html.find("<table").unwrap());
+    let command = html.find("cargo xtask test two --checkouts series</code>");
+    assert!(command.unwrap() < html.find("<table").unwrap());
 }
 
 #[test]
-fn every_place_of_the_table_leads_to_its_job() {
-    let page = page(&result(), None, &Evidence::default());
+fn entries_of_the_table_link_to_their_jobs() {
+    let html = text(&result(), None, &Evidence::default());
     for (name, checkout) in [("one", "base"), ("one", "series"), ("two", "series")] {
         let id = format!("c/fast/{name}/{checkout}");
-        assert!(page.contains(&format!("href=\"#{id}\"")), "{id}");
-        assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
+        assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");
+        assert_eq!(html.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
     }
 }
 
 #[test]
-fn mutants_are_counted_by_what_is_wrong_with_them() {
+fn headline_counts_missed_equivalent_and_inconclusive_mutants() {
     let result = RunResult {
         mutants: one_of_each(),
         ..run(vec![job("one", "series", "pass", "pass")])
@@ -174,14 +174,13 @@ fn mutants_are_counted_by_what_is_wrong_with_them() {
     let headline = Headline::of(&result, &Evidence::default());
     assert_eq!(
         headline.sentence,
-        "1 of 2 mutants is caught by no scenario, \
-         1 of 2 equivalent mutants is caught all the same"
+        "1 of 2 mutants is missed by all tests, 1 of 2 equivalent mutants is caught"
     );
     let facts = &headline.facts;
-    let told = "1 of 2 mutants caught".to_owned();
-    assert!(facts.contains(&told), "{facts:?}");
-    let page = page(&result, None, &Evidence::default());
-    assert!(page.contains("CAUGHT, though equivalent"), "{page}");
+    let fact = "1 of 2 mutants caught".to_owned();
+    assert!(facts.contains(&fact), "{facts:?}");
+    let html = text(&result, None, &Evidence::default());
+    assert!(html.contains("CAUGHT although equivalent"), "{html}");
     let inconclusive = RunResult {
         mutants: vec![
             mutant("a", MutantStatus::Caught),
@@ -191,12 +190,12 @@ fn mutants_are_counted_by_what_is_wrong_with_them() {
     };
     assert_eq!(
         Headline::of(&inconclusive, &Evidence::default()).sentence,
-        "1 of 2 mutants is not proven"
+        "1 of 2 mutants is inconclusive"
     );
 }
 
 #[test]
-fn what_a_config_cannot_show_is_said_at_the_top() {
+fn headline_lists_fault_classes_that_are_not_configured() {
     let absent = |name: &str, checkout: &str| SelfCheckResult {
         name: name.to_owned(),
         checkout: checkout.to_owned(),
@@ -215,14 +214,17 @@ fn what_a_config_cannot_show_is_said_at_the_top() {
     let headline = Headline::of(&result, &Evidence::default());
     assert_eq!(
         headline.facts.last().unwrap(),
-        "fast cannot show KASAN, lockdep"
+        "fast cannot detect KASAN, lockdep"
     );
-    let page = page(&result, None, &Evidence::default());
-    assert!(page.contains("<td>base, series</td>"), "alike, in one row");
+    let html = text(&result, None, &Evidence::default());
+    assert!(
+        html.contains("<td>base, series</td>"),
+        "equal results are in one row"
+    );
 }
 
 #[test]
-fn a_large_run_with_long_texts_is_a_page_of_some_megabytes() {
+fn text_of_a_large_run_is_smaller_than_7_megabytes() {
     let mut jobs = Vec::new();
     let mut evidence = Evidence::default();
     let lines =
@@ -255,16 +257,16 @@ fn a_large_run_with_long_texts_is_a_page_of_some_megabytes() {
             }
         }
     }
-    let page = page(&run(jobs), None, &evidence);
-    assert!(page.len() < 7_000_000, "{} bytes", page.len());
-    assert!(page.contains("lines more are in splats.txt"));
+    let html = text(&run(jobs), None, &evidence);
+    assert!(html.len() < 7_000_000, "{} bytes", html.len());
+    assert!(html.contains("more lines are in splats.txt"));
 }
 
 #[test]
-fn the_result_in_words() {
+fn headline_of_each_kind_of_result() {
     let of = |jobs: Vec<JobResult>| Headline::of(&run(jobs), &Evidence::default()).sentence;
     let good = || job("s", "series", "pass", "pass");
-    let said = [
+    let sentences = [
         of(vec![good()]),
         of(vec![good(), good()]),
         of(vec![good(), job("t:a", "series", "skip", "pass")]),
@@ -277,13 +279,13 @@ fn the_result_in_words() {
             job("u", "series", "error", "pass"),
         ]),
     ];
-    insta::assert_snapshot!(said.join("\n"), @"
-    The one verdict is as expected
-    All 2 verdicts are as expected
-    1 of 2 verdicts is as expected, the others were skipped
-    Nothing is proven: every test was skipped
-    Nothing is proven: nothing ran
-    1 of 2 jobs is without a verdict
-    2 of 3 verdicts are not as expected, 1 of 3 jobs is without a verdict
+    insta::assert_snapshot!(sentences.join("\n"), @"
+    The only result is as expected
+    All 2 results are as expected
+    1 of 2 results is as expected, the others were skipped
+    No result: every test was skipped
+    No result: no test ran
+    1 of 2 results is inconclusive
+    2 of 3 results are not as expected, 1 of 3 results is inconclusive
     ");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a person sees, in 80 columns.
+//! Tables of 80 columns.
 
 use super::*;
 use crate::result::tests::{job, mutant, one_of_each};
@@ -16,12 +16,12 @@ fn result(jobs: Vec<JobResult>) -> RunResult {
     RunResult::new("the tree".into(), "s".into(), below, jobs)
 }
 
-fn shown(jobs: Vec<JobResult>, again: &str) -> String {
-    text(&Report::new(&result(jobs), "RUN", again), LOOK)
+fn table_of(jobs: Vec<JobResult>, options: &str) -> String {
+    text(&Report::new(&result(jobs), "RUN", options), LOOK)
 }
 
 #[test]
-fn the_table_says_what_is_as_expected_and_what_is_not() {
+fn text_marks_expected_and_unexpected_results() {
     let jobs = vec![
         job("held-object", "base", "crash", "fail"),
         job("held-object", "series", "pass", "pass"),
@@ -29,43 +29,43 @@ fn the_table_says_what_is_as_expected_and_what_is_not() {
         job("kexec", "series", "hang", "pass"),
         job("surprise", "base", "pass", "fail"),
     ];
-    insta::assert_snapshot!(shown(jobs, " --tree K"));
+    insta::assert_snapshot!(table_of(jobs, " --tree K"));
 }
 
 #[test]
-fn all_well_is_said_in_the_last_line() {
+fn text_ends_with_ok_without_findings() {
     let jobs = vec![job("kexec", "base", "pass", "pass")];
-    let text = shown(jobs, "");
+    let text = table_of(jobs, "");
     assert!(
-        text.ends_with("every checkout has a, b\nOK: every verdict as expected\n"),
+        text.ends_with("every checkout has a, b\nOK: every result is as expected\n"),
         "{text}"
     );
 }
 
 #[test]
-fn what_did_not_run_now_is_marked() {
+fn text_marks_cached_results() {
     let mut old = job("s", "base", "fail", "fail");
     let at = "2026-11-22T18:40:02+00:00".to_owned();
     old.cached = Some(Cached {
         run: "20261122-184000-1".to_owned(),
         at,
     });
-    let text = shown(vec![old, job("s", "series", "pass", "pass")], "");
-    assert!(text.contains("fail= as expected   pass\n"), "{text}");
-    let why = "= ran at 18:40:02; nothing that it rests on has changed since\n";
-    assert!(text.contains(why), "{text}");
+    let text = table_of(vec![old, job("s", "series", "pass", "pass")], "");
+    assert!(text.contains("fail= xfail  pass\n"), "{text}");
+    let legend = "=: cached, ran at 18:40:02; build, test and machine are unchanged\n";
+    assert!(text.contains(legend), "{text}");
 }
 
 #[test]
-fn repetitions_share_a_place() {
+fn text_has_one_entry_for_all_repetitions() {
     let mut second = job("s", "series", "fail", "pass");
     second.repetition = 2;
-    let text = shown(vec![job("s", "series", "pass", "pass"), second], "");
+    let text = table_of(vec![job("s", "series", "pass", "pass"), second], "");
     assert!(text.contains("1/2 fail UNEXPECTED"), "{text}");
 }
 
 #[test]
-fn tests_of_the_tree_s_own_have_no_first_failure_and_may_be_skipped() {
+fn text_lists_skipped_kselftests_with_their_reason() {
     let jobs = vec![
         job("kexec", "base", "pass", "pass"),
         job("kexec", "series", "pass", "pass"),
@@ -74,7 +74,7 @@ fn tests_of_the_tree_s_own_have_no_first_failure_and_may_be_skipped() {
         job("t:b", "base", "fail", "pass"),
         job("t:b", "series", "pass", "pass"),
     ];
-    insta::assert_snapshot!(shown(jobs, ""));
+    insta::assert_snapshot!(table_of(jobs, ""));
 }
 
 /// A whole run of a series of two patches: long names, many rows, four checkouts.
@@ -90,11 +90,11 @@ fn many() -> Vec<JobResult> {
         row(&format!("dull-{number}"), passes, passes);
     }
     for variant in ["first-holds-second-while-third", "second", "third"] {
-        let due = ["fail", "fail", "pass", "pass"];
+        let expected = ["fail", "fail", "pass", "pass"];
         row(
             &format!("removal-races-with-the-last-unpreserve.{variant}"),
             ["crash", "fail", "pass", "pass"],
-            due,
+            expected,
         );
     }
     let name = "outgoing-object-is-held-while-the-last-file-of-two-sessions-goes";
@@ -103,8 +103,8 @@ fn many() -> Vec<JobResult> {
 }
 
 #[test]
-fn a_long_table_fits_into_80_columns_and_tells_the_result_first_and_last() {
-    let text = shown(many(), "");
+fn text_of_a_long_table_fits_into_80_columns_with_the_result_first_and_last() {
+    let text = table_of(many(), "");
     let table = text
         .split("\n\n")
         .find(|part| part.starts_with("config"))
@@ -114,7 +114,7 @@ fn a_long_table_fits_into_80_columns_and_tells_the_result_first_and_last() {
 }
 
 #[test]
-fn all_rows_are_shown_when_asked_for() {
+fn text_with_all_has_every_row() {
     let look = Look { all: true, ..LOOK };
     let result = result(many());
     let text = text(&Report::new(&result, "RUN", ""), look);
@@ -124,7 +124,7 @@ fn all_rows_are_shown_when_asked_for() {
 }
 
 #[test]
-fn all_colours_of_a_table_are_known_as_ours() {
+fn colours_contains_every_sequence_of_a_table() {
     let mut result = crate::render::tests::result();
     let look = Look {
         colour: true,
@@ -138,7 +138,7 @@ fn all_colours_of_a_table_are_known_as_ours() {
 }
 
 #[test]
-fn a_run_folder_with_an_odd_name_is_one_word() {
+fn text_quotes_the_name_of_the_run_folder() {
     let result = result(
         (0..30)
             .map(|n| job(&format!("s{n}"), "base", "pass", "pass"))
@@ -152,7 +152,7 @@ fn a_run_folder_with_an_odd_name_is_one_word() {
 }
 
 #[test]
-fn colours_only_repeat_what_words_say() {
+fn text_without_colours_is_the_same() {
     let result = result(many());
     let report = Report::new(&result, "RUN", "");
     let colours = text(
@@ -168,9 +168,9 @@ fn colours_only_repeat_what_words_say() {
 }
 
 #[test]
-fn of_very_many_findings_the_first_are_shown() {
+fn text_of_15_findings_has_10_and_a_count() {
     let jobs = (0..15).map(|at| job(&format!("s{at:02}"), "series", "fail", "pass"));
-    let text = shown(jobs.collect(), "");
+    let text = table_of(jobs.collect(), "");
     assert!(text.contains("... and 5 more findings\n"), "{text}");
     assert!(
         text.ends_with("cargo xtask report RUN --all-rows\n"),
@@ -196,65 +196,63 @@ fn last_line_names_the_finding_when_other_jobs_are_inconclusive() {
         "{line}"
     );
     assert!(command.contains("broken"), "{command}");
-    // A blind self_check decides as well: the inconclusive job is not named in its place.
-    let blind = SelfCheckResult {
+    // A missed fault is a finding as well, so the inconclusive job is not named.
+    let missed = SelfCheckResult {
         name: "KASAN".to_owned(),
         checkout: "base".to_owned(),
         config: "fast".to_owned(),
         detection: Detection::Missed,
-        detail: "nothing was seen".to_owned(),
+        detail: "no kernel report".to_owned(),
     };
     let jobs = vec![job("starved", "base", "error", "pass")];
-    let result = super::tests::result(jobs).with_self_checks(vec![blind]);
+    let result = super::tests::result(jobs).with_self_checks(vec![missed]);
     assert_eq!(result.exit_code, 1);
     let text = super::text(&Report::new(&result, "RUN", ""), LOOK);
     let line = text.lines().last().unwrap_or_default();
     assert!(
-        line.starts_with("FINDING: the self_check of KASAN is blind"),
+        line.starts_with("FINDING: self-check: injected fault KASAN MISSED on base (fast)"),
         "{text}"
     );
 }
 
 #[test]
-fn what_is_wrong_with_mutants_is_said_last() {
+fn text_names_a_missed_or_inconclusive_mutant_in_the_last_line() {
     let judged = |mutants: Vec<MutantResult>| {
         let result = result(vec![job("s", "series", "pass", "pass")]).with_mutants(mutants);
         text(&Report::new(&result, "RUN", ""), LOOK)
     };
-    let said = judged(one_of_each());
+    let text = judged(one_of_each());
     assert!(
-        said.ends_with(
-            "FINDING: the mutant `b` is caught by no scenario, the first of 2 to look at\n"
-        ),
-        "{said}"
+        text.ends_with("FINDING: mutant `b` is MISSED (the first of 2)\n"),
+        "{text}"
     );
     let disproved = one_of_each().pop().unwrap();
-    let said = judged(vec![disproved]);
+    let text = judged(vec![disproved]);
     assert!(
-        said.ends_with("FINDING: the mutant `f` is caught, though equivalent\n"),
-        "{said}"
+        text.ends_with("FINDING: mutant `f` is CAUGHT although equivalent\n"),
+        "{text}"
     );
-    let said = judged(vec![mutant("g", MutantStatus::Inconclusive)]);
+    let text = judged(vec![mutant("g", MutantStatus::Inconclusive)]);
     assert!(
-        said.ends_with("NOT PROVEN: the mutant `g` is not proven\n"),
-        "{said}"
+        text.ends_with("INCONCLUSIVE: mutant `g` is inconclusive\n"),
+        "{text}"
     );
 }
 
 #[test]
-fn text_says_last_that_the_series_is_in_no_kernel() {
+fn text_ends_with_not_tested_if_the_series_is_not_in_the_kernels() {
     let result = crate::render::tests::not_tested();
     let shown = text(&Report::new(&result, "RUN", ""), LOOK);
-    insta::assert_snapshot!(shown, @r"
-    config fast    base                series
-    kexec           pass                pass
+    insta::assert_snapshot!(shown, @"
+    config fast     base         series
+    kexec           pass         pass
 
-    patch 1 is not tested: in no kernel that was run: drivers/w/a.c
+    patch 1 is not tested: not in any kernel that was run: drivers/w/a.c
 
-    2 of 2 verdicts as expected
+    2 of 2 results as expected
     s on the tree
     every checkout has a
-    not tested: nothing of the series is in this kernel: drivers/w/a.c; the images with and without the series are equal
+    not tested: the series is not in this kernel: drivers/w/a.c; the images with and without the series are equal
     ");
     let mut result = result;
     result.jobs[1] = job("kexec", "series", "hang", "pass");
@@ -262,7 +260,7 @@ fn text_says_last_that_the_series_is_in_no_kernel() {
     let shown = text(&Report::new(&result, "RUN", ""), LOOK);
     let (before, last) = shown.split_once("FINDING: kexec on series").unwrap();
     assert!(
-        before.contains("\nnot tested: nothing of the series"),
+        before.contains("\nnot tested: the series is not in this kernel"),
         "{shown}"
     );
     assert!(!last.contains("not tested"), "{shown}");

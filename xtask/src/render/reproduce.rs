@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The command that shows something again, to be pasted into a shell.
+//! Commands that reproduce results, quoted for a shell.
 
 use patchbed_host::process::quote;
 
 use crate::program;
 use crate::result::JobResult;
 
-/// How commands of ours begin, whether the program is installed or not.
+/// Beginnings of commands of this program, in a checkout and installed.
 const CALLS: [&str; 2] = ["cargo xtask ", "patchbed "];
 
-/// Returns the command that runs these scenarios and tests, or all where none is named, on
-/// these checkouts and configs. `options` are what follows, as it is typed.
+/// Returns the command that runs these tests (all if the list is empty) on these checkouts
+/// and configs. `options` is appended.
 pub(super) fn command<'a>(
     tests: impl IntoIterator<Item = &'a str>,
     checkouts: &[&str],
@@ -19,7 +19,7 @@ pub(super) fn command<'a>(
 ) -> String {
     let mut command = format!("{} test", program::name());
     for test in tests {
-        // Only tests of the tree's own are named by their TARGET as well.
+        // Only names of kselftests contain a TARGET.
         let flag = if test.contains(':') {
             " --kselftest"
         } else {
@@ -35,9 +35,9 @@ pub(super) fn command<'a>(
     command + options
 }
 
-/// Returns whether a command that somebody else wrote down is one of ours, each word of it
-/// as we would quote it: then a shell takes it for nothing else.
-pub(super) fn is_one(command: &str) -> bool {
+/// Returns whether a recorded command is a command of this program whose words are quoted as
+/// this program quotes them, so that a shell cannot run anything else.
+pub(super) fn is_safe(command: &str) -> bool {
     let mut words = vec![String::new()];
     let (mut quoted, mut characters) = (false, command.chars());
     while let (Some(character), Some(word)) = (characters.next(), words.last_mut()) {
@@ -48,8 +48,8 @@ pub(super) fn is_one(command: &str) -> bool {
             other => word.push(other),
         }
     }
-    let anew: Vec<String> = words.iter().map(|word| quote(word)).collect();
-    CALLS.iter().any(|call| command.starts_with(call)) && anew.join(" ") == command
+    let requoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    CALLS.iter().any(|call| command.starts_with(call)) && requoted.join(" ") == command
 }
 
 /// Returns the command that runs a job.
@@ -68,13 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_ours_when_a_shell_finds_one_command_in_it() {
+    fn is_safe_accepts_only_a_single_command_of_this_program() {
         for good in [
             "cargo xtask test",
             "patchbed test --repeat 2",
             "cargo xtask test 'a b' --tree 'it'\\''s $(x)'",
         ] {
-            assert!(is_one(good), "{good}");
+            assert!(is_safe(good), "{good}");
         }
         for bad in [
             "",
@@ -86,12 +86,12 @@ mod tests {
             "cargo xtask test a\nrm",
             "cargo xtask  test",
         ] {
-            assert!(!is_one(bad), "{bad}");
+            assert!(!is_safe(bad), "{bad}");
         }
     }
 
     #[test]
-    fn what_a_shell_would_take_for_something_else_is_quoted() {
+    fn command_quotes_names_for_a_shell() {
         assert_eq!(command([], &[], &[], ""), "cargo xtask test");
         assert_eq!(
             command(["a", "pci:b c"], &["base", "x"], &["fast"], " --tree K"),
