@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Names of checkouts: as the user types them, and in the order of the table. Knows how
-//! many patches the series has, and nothing else of it.
+//! Names of checkouts: parses the words of the user, and sorts names in the order of the
+//! table.
 
 use kernel_patches::checkout::{MUTANT_PREFIX, prefix_name};
 
@@ -8,26 +8,26 @@ use crate::exit::bad_input;
 
 /// The tree and the prerequisites, without the series.
 pub(crate) const BASE: &str = "base";
-/// The same with the whole series.
+/// The base with the whole series.
 pub(crate) const SERIES: &str = "series";
 /// After every patch of the series.
 const EACH: &str = "each";
 
-/// The series with one mistake each.
+/// All mutants of the series.
 pub(crate) const MUTANTS: &str = "mutants";
 
-/// Which mutants of the series are wanted.
+/// The requested mutants of the series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MutantsWanted {
     #[default]
     None,
-    /// Those with these names.
+    /// The mutants with these names.
     Named(Vec<String>),
     All,
 }
 
 impl MutantsWanted {
-    /// Returns the mutants that the words stand for, and the other words.
+    /// Returns the mutants that the words request, and the other words.
     pub(crate) fn take_from(words: &[String]) -> (Self, Vec<String>) {
         let (mut wanted, mut rest, mut all) = (Vec::new(), Vec::new(), false);
         for word in words {
@@ -45,7 +45,7 @@ impl MutantsWanted {
         (wanted, rest)
     }
 
-    /// Returns the words that stand for them.
+    /// Returns the words that request these mutants.
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
             Self::None => Vec::new(),
@@ -58,7 +58,7 @@ impl MutantsWanted {
     }
 }
 
-/// A word as typed.
+/// A word of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Word {
     Base,
@@ -75,36 +75,35 @@ impl Word {
             EACH => Some(Self::Each),
             other => {
                 let number = other.strip_prefix("patch-")?.parse().ok()?;
-                // No `patch-01`, which would be another name for the same.
+                // `patch-01` would be a second name of `patch-1`.
                 (prefix_name(number) == other).then_some(Self::Prefix(number))
             }
         }
     }
 }
 
-/// Makes sure that each is a word for checkouts, whatever the series is.
+/// Checks the words without the number of patches.
 ///
 /// # Errors
-/// When one is none.
+/// When a word does not name a checkout.
 pub(crate) fn check(words: &[String]) -> anyhow::Result<()> {
     for word in MutantsWanted::take_from(words).1 {
         if Word::parse(&word).is_none() {
             return Err(bad_input(
-                format!("there is no checkout `{word}`"),
-                "checkouts are: base, series, each (after every patch of the series), patch-N \
-                 (after its first N patches), mutants (the series with a mistake put into \
-                 it, each in its turn), or mutant-NAME",
+                format!("unknown checkout `{word}`"),
+                "use base, series, each (after every patch of the series), patch-N (after its \
+                 first N patches), mutants (all mutants of the series), or mutant-NAME",
             ));
         }
     }
     Ok(())
 }
 
-/// Returns the names of the checkouts that the words stand for, each once, in the order
-/// in which the patches are applied; what has all patches is `series`.
+/// Returns the names of the requested checkouts without duplicates, in the order in which the
+/// patches are applied. The checkout with all patches is `series`.
 ///
 /// # Errors
-/// When a word is none, or the series has no so many patches.
+/// When a word does not name a checkout, or the series has fewer patches.
 pub(crate) fn names(words: &[String], patches: usize) -> anyhow::Result<Vec<String>> {
     check(words)?;
     let mut wanted = Vec::new();
@@ -117,8 +116,8 @@ pub(crate) fn names(words: &[String], patches: usize) -> anyhow::Result<Vec<Stri
             Word::Prefix(number) if number == patches => wanted.push(Word::Series),
             Word::Prefix(number) if number == 0 || number > patches => {
                 return Err(bad_input(
-                    format!("there is no checkout `{}`", prefix_name(number)),
-                    format!("the series has {patches} patches; without any, it is `base`"),
+                    format!("unknown checkout `{}`", prefix_name(number)),
+                    format!("the series has {patches} patches; `base` is the tree without them"),
                 ));
             }
             other => wanted.push(other),
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn checkouts_come_in_the_order_of_the_patches_each_once() {
+    fn names_sorts_checkouts_and_removes_duplicates() {
         let typed = ["series", "patch-2", "each", "base"];
         let got = expand(&typed, 4).unwrap();
         assert_eq!(got, ["base", "patch-1", "patch-2", "patch-3", "series"]);
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn mutants_are_told_from_other_checkouts() {
+    fn take_from_separates_mutants_from_other_words() {
         let words = ["mutant-a-1", "base", "mutant-b-2"].map(str::to_owned);
         let (wanted, rest) = MutantsWanted::take_from(&words);
         assert_eq!(wanted.words(), ["mutant-a-1", "mutant-b-2"]);
@@ -169,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_checkout_is_refused() {
+    fn names_rejects_unknown_words_and_numbers() {
         for word in ["bases", "patch-", "patch-01", "patch--1", "Patch-1", ""] {
             let error = expand(&[word], 2).unwrap_err();
-            assert!(error.contains("there is no checkout"), "{word}: {error}");
+            assert!(error.contains("unknown checkout"), "{word}: {error}");
         }
         let error = expand(&["patch-3"], 2).unwrap_err();
         assert!(error.contains("the series has 2 patches"), "{error}");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the jobs of a run left behind for people, read and bounded: timelines, and
-//! reports of the kernel with the source lines of their frames. Decides nothing,
-//! and what is missing or damaged is left out: a verdict never rests on it.
+//! Reads the artifacts of a run that are printed in reports: timelines, and kernel reports
+//! with the source lines of their frames. All sizes are limited. No result depends on this
+//! text, so missing or damaged files are left out.
 
 mod splat;
 mod symbols;
@@ -20,30 +20,30 @@ use crate::record::Record;
 use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 
-/// No file that is read here is larger, in bytes.
+/// Larger files are not read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Of a timeline, so many bytes are cached.
+/// At most this many bytes of a timeline are shown.
 const TIMELINE_BYTES_MAX: usize = 16 * 1024;
 
-/// What there is to read beside the result of a run.
+/// The text beside the result of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
-    /// The run folder, for people.
+    /// The run folder, as printed.
     pub(crate) run: String,
-    /// Options beyond scenario, checkout and config that make the same run again.
-    pub(crate) again: String,
+    /// Options beyond test, checkout and config that reproduce the run.
+    pub(crate) options: String,
     /// Scenarios by name.
     pub(crate) stories: BTreeMap<String, Story>,
     /// Jobs by the name of their folder.
     pub(crate) jobs: BTreeMap<String, JobEvidence>,
 }
 
-/// What a scenario is about.
+/// Title and reason of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Story {
-    /// The property under test, one line.
+    /// The tested property, one line.
     pub(crate) title: String,
-    /// Why it matters.
+    /// The reason for the test.
     pub(crate) why: String,
 }
 
@@ -61,20 +61,20 @@ impl Story {
     }
 }
 
-/// What a job left.
+/// The text that a job left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct JobEvidence {
     pub(crate) timeline: Excerpt,
     pub(crate) splats: Vec<SplatEvidence>,
-    /// How many more splats there are.
+    /// The number of splats that are left out.
     pub(crate) splats_left_out: usize,
 }
 
-/// The beginning of a text, as far as it is shown.
+/// The beginning of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Excerpt {
     pub(crate) text: String,
-    /// How many bytes follow that are left out.
+    /// The number of bytes that are left out.
     pub(crate) left_out_bytes: usize,
 }
 
@@ -97,12 +97,12 @@ impl Excerpt {
 }
 
 impl Evidence {
-    /// Reads what the jobs of a result left in their folders.
+    /// Reads the text that the jobs left in their folders.
     pub(crate) fn gather(
         result: &RunResult,
         folder: &RunFolder,
         run: &str,
-        again: &str,
+        options: &str,
         scenarios: &[Scenario],
     ) -> Self {
         let stories = Story::of_all(scenarios);
@@ -114,7 +114,7 @@ impl Evidence {
         }
         Self {
             run: run.to_owned(),
-            again: again.to_owned(),
+            options: options.to_owned(),
             stories,
             jobs,
         }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_ends_with_a_line_and_says_what_is_left_out() {
+    fn excerpt_ends_at_a_line_or_character_and_counts_the_rest() {
         assert_eq!(Excerpt::of("a\nb\n", 10).left_out_bytes, 0);
         let cut = Excerpt::of("first\nsecond\n", 8);
         assert_eq!((cut.text.as_str(), cut.left_out_bytes), ("first\n", 7));

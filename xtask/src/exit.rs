@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Exit codes, and which error leads to which.
+//! Exit codes, and the mapping of errors to exit codes.
 
 use kernel_patches::Kind;
 use patchbed_host::cache::CacheError;
 use selftests::input::InputError;
 use selftests::scenario::LoadError;
 
-/// How a command ends; the numbers are a contract.
+/// Exit code of a command; the numbers are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Every verdict as expected.
+    /// Every result is as expected.
     Ok = 0,
-    /// An unexpected status, splat or snapshot.
+    /// A finding: an unexpected status or kernel report, a missed fault or mutant, or a
+    /// difference from a snapshot.
     Finding = 1,
-    /// The user can fix it.
+    /// Wrong input of the user.
     Input = 2,
-    /// The host or one of its tools failed, or the series was in no kernel.
+    /// The tool or the host failed, or the series is not in the kernels.
     Infrastructure = 3,
-    /// The user asked to stop.
+    /// Interrupted by the user.
     Interrupted = 130,
 }
 
@@ -28,25 +29,25 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Input that the user can fix: what is wrong, and what to try.
+/// Wrong input: the error and a hint how to fix it.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}\nhint: {hint}")]
+#[error("{error}\nhint: {hint}")]
 pub(crate) struct BadInput {
-    what: String,
+    error: String,
     hint: String,
 }
 
 /// Returns an error about wrong input.
-pub(crate) fn bad_input(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+pub(crate) fn bad_input(error: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
     BadInput {
-        what: what.into(),
+        error: error.into(),
         hint: hint.into(),
     }
     .into()
 }
 
-/// Returns the exit code for an error: whose business it is, wherever in the
-/// chain that is known; the host's otherwise.
+/// Returns the exit code for an error, from the first cause in its chain that has a kind;
+/// otherwise `Infrastructure`.
 pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
@@ -63,15 +64,16 @@ pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
     Exit::Infrastructure
 }
 
-/// Returns what an error says of itself and of its causes, each once: some quote theirs.
-pub(crate) fn told(error: &anyhow::Error) -> String {
-    let mut said: Vec<String> = Vec::new();
+/// Returns the messages of an error and its causes, without repetitions: some errors quote
+/// their causes.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
     for cause in error.chain().map(ToString::to_string) {
-        if !said.iter().any(|before| before.contains(&cause)) {
-            said.push(cause);
+        if !parts.iter().any(|part| part.contains(&cause)) {
+            parts.push(cause);
         }
     }
-    said.join(": ")
+    parts.join(": ")
 }
 
 fn is_input(cause: &(dyn std::error::Error + 'static)) -> bool {
@@ -89,14 +91,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_cause_says_is_told_once() {
+    fn message_omits_a_cause_that_is_quoted_already() {
         let full = kernel_patches::Error::host("writing")(std::io::Error::other("disk full"));
         let error = anyhow::Error::from(full).context("while testing");
-        assert_eq!(told(&error), "while testing: writing: disk full");
+        assert_eq!(message(&error), "while testing: writing: disk full");
     }
 
     #[test]
-    fn whose_business_it_is_is_found_through_context() {
+    fn exit_for_finds_the_kind_below_context() {
         let wrapped = Err::<(), _>(bad_input("a", "b"))
             .context("while testing")
             .unwrap_err();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The host that a run or a figure is of.
+//! Description of the host of a run or benchmark.
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -10,7 +10,7 @@ use vm_images::qemu::Qemu;
 use crate::builtin;
 use crate::session::Session;
 
-/// What a figure depends on beside what is measured.
+/// The host, its tools and the revision of this program.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Host {
     pub(crate) cpu: String,
@@ -18,14 +18,14 @@ pub(crate) struct Host {
     pub(crate) memory_gib: f64,
     pub(crate) kernel: String,
     pub(crate) qemu: String,
-    /// The commit that the program was built from; `+` behind it when files differed.
+    /// The commit that the program was built from; followed by `+` if files differed.
     pub(crate) revision: String,
-    /// The day, by the host's clock.
+    /// The local date.
     pub(crate) date: String,
 }
 
 impl Host {
-    /// Asks the host for all that; what it does not tell is `unknown`.
+    /// Reads the values from the host; a value that cannot be read is `unknown`.
     pub(crate) fn look(session: &Session) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let uname = rustix::system::uname();
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_files_are_read() {
+    fn cpu_model_and_memory_are_read_from_proc_files() {
         let cpuinfo = "processor\t: 0\nmodel\t\t: 167\nmodel name\t: Some CPU @ 2.00GHz\n";
         assert_eq!(cpu_model(cpuinfo).unwrap(), "Some CPU @ 2.00GHz");
         assert_eq!(
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_unknown() {
+    fn cpu_model_and_memory_of_truncated_files_are_none() {
         assert_eq!(cpu_model(""), None);
         assert_eq!(memory_gib("MemTotal:"), None);
     }

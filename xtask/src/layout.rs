@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where the data lies, and where runs leave what they make.
+//! The folders of data and of runs.
 //!
-//! The data is the checkout's own in `cargo xtask`, and a copy in the cache of what is
-//! built in for an installed program. `--data` and `PATCHBED_DATA` take the place of both.
+//! `cargo xtask` uses the data of the checkout; an installed program unpacks its built-in data
+//! into the cache. `--data` and `PATCHBED_DATA` override both.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::cache::Cache;
@@ -10,9 +10,9 @@ use patchbed_host::cache::Cache;
 use crate::exit::bad_input;
 use crate::{builtin, program};
 
-/// The variable that names the data where `--data` does not.
+/// The variable that names the data folder if `--data` is not given.
 pub(crate) const DATA_VARIABLE: &str = "PATCHBED_DATA";
-/// Folders without which nothing runs.
+/// Folders that the data must contain.
 const DATA_FOLDERS: [&str; 4] = [
     "kernel-patches",
     "selftests/scenarios",
@@ -27,15 +27,15 @@ pub(crate) struct Layout {
     /// Whether the user named the data.
     is_given: bool,
     checkout: Option<Utf8PathBuf>,
-    /// None where no variable names a place.
+    /// `None` if no variable names a folder.
     state: Option<Utf8PathBuf>,
 }
 
 impl Layout {
-    /// Returns the layout of this program, with the data in `given` if that is named.
+    /// Returns the layout of this program, with the data folder `given`, if any.
     ///
     /// # Errors
-    /// When the folder that is named has no data, or the data cannot be unpacked.
+    /// When the given folder has no data, or the built-in data cannot be unpacked.
     pub(crate) fn find(given: Option<&Utf8Path>, cache: &Cache) -> anyhow::Result<Self> {
         let checkout = program::checkout().map(Utf8Path::to_owned);
         let variable = std::env::var(DATA_VARIABLE).unwrap_or_default();
@@ -63,7 +63,7 @@ impl Layout {
         Self::at(checkout.to_owned())
     }
 
-    /// Returns the layout of a checkout at `root`, whatever is there.
+    /// Returns the layout of a checkout at `root` without checks.
     #[cfg(test)]
     pub(crate) fn at(root: Utf8PathBuf) -> Self {
         Self {
@@ -74,39 +74,39 @@ impl Layout {
         }
     }
 
-    /// Returns the top folder of the checkout, for a command that works on the files there.
+    /// Returns the top folder of the checkout, for a command that works on its files.
     ///
     /// # Errors
-    /// When the program is installed, or the data is not the checkout's.
+    /// When the program is installed, or other data is given.
     pub(crate) fn checkout(&self, command: &str) -> anyhow::Result<&Utf8Path> {
         match &self.checkout {
             None => Err(bad_input(
-                format!("`{command}` works in a checkout of patchbed alone"),
-                format!("run `cargo xtask {command}` there"),
+                format!("`{command}` works only in a checkout of patchbed"),
+                format!("run `cargo xtask {command}` in a checkout"),
             )),
             Some(_) if self.is_given => Err(bad_input(
                 format!(
                     "`{command}` works on the files of the checkout, not on `{}`",
                     self.data
                 ),
-                format!("leave out `--data`, and unset `{DATA_VARIABLE}`"),
+                format!("omit `--data` and unset `{DATA_VARIABLE}`"),
             )),
             Some(root) => Ok(root),
         }
     }
 
-    /// Returns the top folder of the checkout that cargo runs this program in, if it does.
+    /// Returns the top folder of the checkout, if cargo runs this program in a checkout.
     pub(crate) fn own_checkout(&self) -> Option<&Utf8Path> {
         self.checkout.as_deref()
     }
 
-    /// Returns whether the data is the checkout's, so that new results belong beside the
-    /// recorded ones.
+    /// Returns whether the data is part of the checkout, so that new snapshots are written
+    /// beside the old.
     pub(crate) fn is_of_checkout(&self) -> bool {
         self.checkout.is_some() && !self.is_given
     }
 
-    /// Returns the options that name the same data to another run of this program.
+    /// Returns the options that select the same data.
     pub(crate) fn data_options(&self) -> Vec<String> {
         match self.is_given {
             true => vec!["--data".to_owned(), self.data.to_string()],
@@ -114,36 +114,36 @@ impl Layout {
         }
     }
 
-    /// Returns a note for a user who may expect other data: one who calls an installed
-    /// program in a checkout.
+    /// Returns a note for the user of an installed program in a checkout, whose files are not
+    /// used.
     pub(crate) fn note(&self, folder: &Utf8Path) -> Option<String> {
         if self.checkout.is_some() || self.is_given {
             return None;
         }
         let checkout = program::checkout_around(folder)?;
         Some(format!(
-            "the data is that built into the program; for the files of `{checkout}`, run \
-             `cargo xtask`, or give `--data {checkout}`"
+            "using the built-in data; to use the files of `{checkout}`, run `cargo xtask` or give \
+             `--data {checkout}`"
         ))
     }
 
-    /// Returns where the data comes from, for people.
+    /// Returns the origin of the data, as printed.
     pub(crate) fn origin(&self) -> String {
         match (self.is_given, self.is_of_checkout()) {
-            (true, _) => format!("in `{}`, as named", self.data),
-            (_, true) => format!("of the checkout `{}`", self.data),
+            (true, _) => format!("given: `{}`", self.data),
+            (_, true) => format!("checkout `{}`", self.data),
             _ => format!("built in, unpacked to `{}`", self.data),
         }
     }
 
-    /// Returns a path as it is shown: in the checkout, relative to its top folder.
+    /// Returns a path as printed: relative to the top folder, if it is in the checkout.
     pub(crate) fn shown<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
         let root = self.checkout.as_ref();
         root.and_then(|root| path.strip_prefix(root).ok())
             .unwrap_or(path)
     }
 
-    /// Returns the folder with our series.
+    /// Returns the folder with the known series.
     pub(crate) fn series(&self) -> Utf8PathBuf {
         self.data.join("kernel-patches")
     }
@@ -158,7 +158,7 @@ impl Layout {
         self.data.join("vm-images/machines")
     }
 
-    /// Returns the folder with the sources of the faults.
+    /// Returns the folder with the sources of the fault injection.
     pub(crate) fn faults(&self) -> Utf8PathBuf {
         self.data.join("selftests/src/fault")
     }
@@ -168,7 +168,7 @@ impl Layout {
         self.data.join("selftests/scenarios")
     }
 
-    /// Returns the folder with what we know of the tree's own tests.
+    /// Returns the folder with the data about kselftests of the tree.
     pub(crate) fn kselftest(&self) -> Utf8PathBuf {
         self.data.join("selftests/kselftest")
     }
@@ -183,31 +183,31 @@ impl Layout {
         self.data.join("selftests/snapshots")
     }
 
-    /// Returns the folder that runs are cached in.
+    /// Returns the folder of all run folders.
     ///
     /// # Errors
-    /// When no variable names a place.
+    /// When no variable names a folder.
     pub(crate) fn runs(&self) -> anyhow::Result<Utf8PathBuf> {
         self.state("runs")
     }
 
-    /// Returns the folder of this name among those that commands leave things in.
+    /// Returns a folder for persistent files of commands.
     ///
     /// # Errors
-    /// When no variable names a place.
+    /// When no variable names a folder.
     pub(crate) fn state(&self, name: &str) -> anyhow::Result<Utf8PathBuf> {
         match &self.state {
             Some(state) => Ok(state.join(name)),
             None => Err(bad_input(
-                "no place for run folders",
-                "set `XDG_STATE_HOME` or `HOME` to an absolute path, or give `--out`",
+                "cannot choose a folder for runs: neither `XDG_STATE_HOME` nor `HOME` is absolute",
+                "set one of them to an absolute path, or give `--out`",
             )),
         }
     }
 }
 
-/// Returns the folder for what outlives a run and is no cache. The XDG base directory
-/// specification has relative paths ignored.
+/// Returns the folder for persistent files. Relative paths are ignored, as the XDG base
+/// directory specification demands.
 fn state_from(var: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
     let absolute = |name: &str| {
         let path = Utf8PathBuf::from(var(name)?);
@@ -220,7 +220,7 @@ fn state_from(var: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
 fn check_data(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     if let Some(part) = DATA_FOLDERS.iter().find(|part| !folder.join(part).is_dir()) {
         return Err(bad_input(
-            format!("`{folder}` has no data of patchbed: there is no folder `{part}` in it"),
+            format!("`{folder}` has no data of patchbed: no folder `{part}`"),
             format!(
                 "give a checkout of patchbed, or a folder with {}",
                 DATA_FOLDERS.join(", ")

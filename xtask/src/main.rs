@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `patchbed`: what the user types, the plan, the commands and the renderers.
+//! `patchbed`: command line, plan, commands and renderers.
 //!
-//! `main` only reads the arguments, hands over to a command and turns what it
-//! says into an exit code. Commands decide and do; renderers print.
+//! `main` parses the arguments, runs a command and maps its result to an exit code. Commands
+//! do the work; renderers print.
 
 mod builtin;
 mod checkouts;
@@ -35,9 +35,9 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     let session = match Session::start(cli.data.as_deref()) {
         Ok(session) => session,
-        Err(error) => return say(&error).into(),
+        Err(error) => return report_error(&error).into(),
     };
-    let done = match &cli.command {
+    let result = match &cli.command {
         Command::Test(args) => commands::test::run(args, &session),
         Command::Watch(args) => commands::watch::run(args, &session),
         Command::Apply(args) => commands::apply::run(args, &session),
@@ -52,19 +52,19 @@ fn main() -> std::process::ExitCode {
         Command::Bench(args) => commands::bench::run(args, &session),
     };
     session.progress.clear();
-    let exit = match done {
+    let exit = match result {
         Ok(exit) => exit,
         Err(_) if session.cancel.is_cancelled() => {
-            render::line_to_stderr("interrupted; nothing is left running");
+            render::line_to_stderr("interrupted; all processes were ended");
             Exit::Interrupted
         }
-        Err(error) => say(&error),
+        Err(error) => report_error(&error),
     };
     exit.into()
 }
 
-/// Prints an error and returns the exit code it leads to.
-fn say(error: &anyhow::Error) -> Exit {
-    render::error_to_stderr(&exit::told(error));
+/// Prints an error and returns its exit code.
+fn report_error(error: &anyhow::Error) -> Exit {
+    render::error_to_stderr(&exit::message(error));
     exit::exit_for(error)
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The plan: which jobs a run consists of, as a pure value.
+//! The plan of a run: its jobs, as a value.
 //!
-//! Made from arguments and the project's own data alone; no tree is opened, no
-//! kernel built. What is expected of a job depends on what its checkout contains
-//! and is worked out later. Of the tree's own tests, a plan has what is asked for;
-//! their jobs are added when the tree has said which tests there are.
+//! It is made from the arguments and the project's data; no tree is opened and no kernel is
+//! built. The expected status of a job depends on the patches in its checkout and is computed
+//! later. For kselftests of the tree, the plan has the arguments; their jobs are added after
+//! the list of tests has been read from the tree.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct JobPlan {
-    /// The scenario's name, or `TARGET:TEST` for a test of the tree's own.
+    /// The scenario's name, or `TARGET:TEST` for a kselftest of the tree.
     pub(crate) test: String,
     pub(crate) config: String,
     pub(crate) checkout: String,
@@ -27,14 +27,14 @@ pub(crate) struct JobPlan {
 }
 
 impl JobPlan {
-    /// Returns TARGET and TEST, if it is a test of the tree's own.
+    /// Returns TARGET and TEST, if it is a kselftest of the tree.
     pub(crate) fn kselftest(&self) -> Option<(&str, &str)> {
-        // No scenario's name has a colon.
+        // Names of scenarios do not contain a colon.
         self.test.split_once(':')
     }
 
-    /// Returns the job's folder below the run folder. Names of tests have no `~`,
-    /// so that no two jobs share a folder, and none is in another's.
+    /// Returns the job's folder below the run folder. Names of tests do not contain `~`, so
+    /// folders of different jobs are different and not nested.
     pub(crate) fn folder(&self) -> String {
         let Self {
             test,
@@ -57,8 +57,8 @@ impl JobPlan {
         }
     }
 
-    /// Returns what of the job's names would lead out of its folder's place.
-    fn stray(&self) -> Option<String> {
+    /// Returns a name of the job that is not a plain file name.
+    fn bad_name(&self) -> Option<String> {
         let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.test));
         let parts = [
             &self.config,
@@ -66,11 +66,11 @@ impl JobPlan {
             &target.replace('/', "~"),
             test,
         ];
-        let stray = parts.into_iter().find(|part| !is_plain_name(part));
-        stray.map(str::to_owned)
+        let bad = parts.into_iter().find(|part| !is_plain_name(part));
+        bad.map(str::to_owned)
     }
 
-    /// Returns the job's name for people.
+    /// Returns the job's name as printed.
     pub(crate) fn label(&self) -> String {
         let Self {
             test,
@@ -86,32 +86,32 @@ impl JobPlan {
     }
 }
 
-/// Makes sure that each job has a folder of its own below the run folder.
+/// Checks that each job has its own folder below the run folder.
 ///
 /// # Errors
-/// Says which job has none.
+/// Names the first job without its own folder.
 pub(crate) fn check_jobs<'a>(jobs: impl IntoIterator<Item = &'a JobPlan>) -> Result<(), String> {
     let mut folders = BTreeSet::new();
     for (index, job) in jobs.into_iter().enumerate() {
-        if let Some(part) = job.stray() {
-            return Err(format!("`jobs[{index}]`: `{part}` is no plain name"));
+        if let Some(part) = job.bad_name() {
+            return Err(format!("`jobs[{index}]`: invalid name `{part}`"));
         }
         if !folders.insert(job.folder()) {
             let label = job.label();
-            return Err(format!("`jobs[{index}]`: {label} is there twice"));
+            return Err(format!("`jobs[{index}]`: duplicate job {label}"));
         }
     }
     Ok(())
 }
 
-/// Returns whether a word is one part of a path, which leads nowhere else.
+/// Returns whether a word is a single normal component of a path.
 fn is_plain_name(word: &str) -> bool {
     let mut parts = Utf8Path::new(word).components();
-    let is_one = parts.next() == Some(Utf8Component::Normal(word)) && parts.next().is_none();
-    is_one && !word.contains(char::is_control)
+    let is_single = parts.next() == Some(Utf8Component::Normal(word)) && parts.next().is_none();
+    is_single && !word.contains(char::is_control)
 }
 
-/// What a run will do.
+/// The planned run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) tree: TreeRequest,
@@ -119,23 +119,23 @@ pub(crate) struct Plan {
     pub(crate) prerequisites: Vec<String>,
     pub(crate) checkouts: Vec<String>,
     pub(crate) configs: Vec<String>,
-    /// The machine for all jobs; none, when each scenario has its own.
+    /// The machine for all jobs; `None` if each scenario has its own.
     pub(crate) machine: Option<String>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    /// Options beyond scenario, checkout and config that make the same run again, word by
-    /// word.
-    pub(crate) again: Vec<String>,
-    /// The tree's own tests that are asked for.
+    /// Options beyond test, checkout and config that reproduce the run, word by word.
+    #[serde(rename = "again")]
+    pub(crate) rerun_options: Vec<String>,
+    /// The requested kselftests of the tree.
     #[serde(default)]
     pub(crate) kselftests: Vec<Wanted>,
-    /// Words for the mutants that are asked for: `mutants`, or `mutant-NAME`.
+    /// The requested mutants: `mutants`, or `mutant-NAME`.
     #[serde(default)]
     pub(crate) mutants: Vec<String>,
     pub(crate) jobs: Vec<JobPlan>,
 }
 
-/// What a plan is made from.
+/// The input of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct PlanRequest {
     pub(crate) tree: TreeRequest,
@@ -148,14 +148,13 @@ pub(crate) struct PlanRequest {
     pub(crate) scenarios: Vec<(String, String)>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
-    pub(crate) again: Vec<String>,
+    pub(crate) rerun_options: Vec<String>,
     pub(crate) kselftests: Vec<Wanted>,
     pub(crate) mutants: Vec<String>,
 }
 
 impl Plan {
-    /// Returns the plan for what is wished: every scenario on every checkout with
-    /// every config, as often as asked.
+    /// Returns the plan: every scenario on every checkout with every config, `repeat` times.
     pub(crate) fn new(plan_request: PlanRequest) -> Self {
         let PlanRequest {
             tree,
@@ -167,7 +166,7 @@ impl Plan {
             scenarios,
             repeat,
             check_snapshots,
-            again,
+            rerun_options,
             kselftests,
             mutants,
         } = plan_request;
@@ -180,7 +179,7 @@ impl Plan {
             machine,
             repeat,
             check_snapshots,
-            again,
+            rerun_options,
             kselftests,
             mutants,
             jobs: Vec::new(),
@@ -188,15 +187,18 @@ impl Plan {
         plan.with_jobs_of(&scenarios)
     }
 
-    /// Returns the options that make the same run again, as they are typed in a shell behind
-    /// a command.
+    /// Returns the options that reproduce the run, quoted for a shell, each with a leading
+    /// blank.
     pub(crate) fn options(&self) -> String {
-        let words = self.again.iter().map(|word| format!(" {}", quote(word)));
+        let words = self
+            .rerun_options
+            .iter()
+            .map(|word| format!(" {}", quote(word)));
         words.collect()
     }
 
-    /// Returns the plan with jobs for these names too, and the machines they name:
-    /// scenarios, or tests of the tree's own as `TARGET:TEST`.
+    /// Adds jobs for these names, each with its machine: scenarios, or kselftests of the tree
+    /// as `TARGET:TEST`.
     pub(crate) fn with_jobs_of(mut self, names: &[(String, String)]) -> Self {
         for config in &self.configs {
             for (name, machine) in names {
@@ -236,7 +238,7 @@ pub(crate) mod tests {
                 .to_vec(),
             repeat: 1,
             check_snapshots: true,
-            again: Vec::new(),
+            rerun_options: Vec::new(),
             kselftests: Vec::new(),
             mutants: Vec::new(),
         }
@@ -248,15 +250,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_printed_plan() {
-        insta::assert_snapshot!(render::plan::text(&Plan::new(plan_request())), @r"
-        tree:      the newest linux-source-7.x that Debian offers
-        checkout:     base = tree + pci-liveupdate + liveupdate-test-driver
-        checkout:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
-        configs:  fast
-        machine:   the one that each scenario names
+    fn text_of_a_plan_lists_checkouts_and_jobs() {
+        insta::assert_snapshot!(render::plan::text(&Plan::new(plan_request())), @"
+        tree:      newest linux-source-7.x of Debian
+        checkout:  base = tree + pci-liveupdate + liveupdate-test-driver
+        checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        configs:   fast
+        machine:   as named by each scenario
         snapshots: checked
-        jobs:     4
+        jobs:      4
           live-update-kexec on base (fast)
           live-update-kexec on series (fast)
           sysfs-remove-while-preserved on base (fast)
@@ -265,7 +267,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn mutants_are_known_by_name_only_before_the_tree_has_been_read() {
+    fn text_of_a_plan_lists_mutants_by_name() {
         let text = |words: &[&str]| {
             let mutants = words.iter().map(|word| (*word).to_owned()).collect();
             render::plan::text(&Plan::new(PlanRequest {
@@ -273,7 +275,7 @@ pub(crate) mod tests {
                 ..plan_request()
             }))
         };
-        let all = "mutants:   of flb-refcount, one after the other: which there are is known when the tree has been read\n";
+        let all = "mutants:   all of flb-refcount (listed after the tree has been read)\n";
         assert!(text(&["mutants"]).contains(all));
         assert!(
             text(&["mutant-a-1", "mutant-b-2"]).contains("mutants:   mutant-a-1, mutant-b-2\n")
@@ -282,23 +284,23 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_job_has_a_folder_of_its_own_below_the_run() {
+    fn check_jobs_rejects_duplicates_and_names_that_are_paths() {
         let jobs = Plan::new(plan_request()).jobs;
         assert_eq!(check_jobs(&jobs), Ok(()));
         let twice = [&jobs[0], &jobs[1], &jobs[0]];
         assert_eq!(
             check_jobs(twice).unwrap_err(),
-            "`jobs[2]`: live-update-kexec on base (fast) is there twice"
+            "`jobs[2]`: duplicate job live-update-kexec on base (fast)"
         );
-        for stray in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
-            let name = stray.to_owned();
+        for bad in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
+            let name = bad.to_owned();
             let [mut config, mut checkout, mut test] = [(); 3].map(|()| jobs[0].clone());
             (config.config, checkout.checkout, test.test) = (name.clone(), name.clone(), name);
             let mut of_tree = jobs[0].clone();
-            of_tree.test = format!("net:{stray}");
+            of_tree.test = format!("net:{bad}");
             for job in [config, checkout, test, of_tree] {
                 let error = check_jobs([&job]).unwrap_err();
-                assert!(error.ends_with("is no plain name"), "{job:?}: {error}");
+                assert!(error.contains("invalid name"), "{job:?}: {error}");
             }
         }
         for (test, fits) in [("net/mptcp:a.sh", true), ("..:a", false), ("a:b:c", true)] {
@@ -309,12 +311,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn no_option_is_more_than_a_word_to_a_shell() {
-        let again = ["--tree", "K", "; touch /tmp/x"]
+    fn options_are_quoted_for_a_shell() {
+        let rerun_options = ["--tree", "K", "; touch /tmp/x"]
             .map(str::to_owned)
             .to_vec();
         let plan = Plan::new(PlanRequest {
-            again,
+            rerun_options,
             ..plan_request()
         });
         assert_eq!(plan.options(), " --tree K '; touch /tmp/x'");
@@ -322,7 +324,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn repetitions_are_jobs_of_their_own() {
+    fn repetitions_have_separate_folders() {
         let plan = Plan::new(PlanRequest {
             repeat: 3,
             ..plan_request()
@@ -334,7 +336,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_tree_s_own_tests_are_wishes_until_the_tree_has_been_asked() {
+    fn plan_has_no_jobs_for_kselftests_before_the_tree_is_read() {
         let plan = Plan::new(PlanRequest {
             scenarios: Vec::new(),
             kselftests: vec![
@@ -346,15 +348,15 @@ pub(crate) mod tests {
             ..plan_request()
         });
         insta::assert_snapshot!(render::plan::text(&plan), @"
-        tree:      the newest linux-source-7.x that Debian offers
-        checkout:     base = tree + pci-liveupdate + liveupdate-test-driver
-        checkout:     series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
-        configs:  fast
-        machine:   the one that each scenario names
+        tree:      newest linux-source-7.x of Debian
+        checkout:  base = tree + pci-liveupdate + liveupdate-test-driver
+        checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        configs:   fast
+        machine:   as named by each scenario
         snapshots: ignored
-        selftest:  liveupdate:luo_kexec_simple of the tree
-        selftest:  filesystems/epoll of the tree: its tests are known when the tree has been read
-        jobs:     0 and those of the tree's selftests
+        kselftest: liveupdate:luo_kexec_simple
+        kselftest: filesystems/epoll (tests listed after the tree has been read)
+        jobs:      0 and the kselftests of the tree
         ");
         let plan =
             plan.with_jobs_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);

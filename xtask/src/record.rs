@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run keeps of a job: what it was, and what it ran.
+//! The record of a job in its folder: the planned job and the binaries that it ran.
 
 use std::collections::BTreeSet;
 
@@ -15,33 +15,33 @@ use crate::run_folder::RunFolder;
 /// The record's name in a job's folder.
 pub(crate) const FILE_NAME: &str = "record.json";
 
-/// What is cached of a job, beside its console log and its transcript, to judge it again.
+/// The data that is needed, beside console log and transcript, to evaluate a job again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) plan: JobPlan,
     /// Names of the series in the kernel.
     pub(crate) contains: BTreeSet<String>,
-    /// Names of the series of which the kernel has some patches only.
+    /// Names of the series of which the kernel has only some patches.
     #[serde(default)]
     pub(crate) partly: BTreeSet<String>,
     pub(crate) binaries: Binaries,
-    /// What is known of the test, if it is one of the tree's own.
+    /// The test, if it is a kselftest of the tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kselftest: Option<Kselftest>,
-    /// The run that it was part of, when that is not the one of its folder.
+    /// The earlier run that the job was part of, if its result is reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cached: Option<Cached>,
 }
 
-/// What a job ran, by path; in the cache, so that it may be gone later.
+/// The binaries that a job ran. They are in the cache and may be deleted later.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Binaries {
-    /// The kernel's content id.
+    /// Content hash of the kernel.
     pub(crate) kernel_id: String,
     pub(crate) image: Utf8PathBuf,
-    /// The kernel with symbols.
+    /// The kernel image with debug information.
     pub(crate) symbols: Utf8PathBuf,
-    /// The same of each boot.
+    /// The images with debug information of all boots.
     #[serde(default)]
     pub(crate) boot_symbols: Vec<Utf8PathBuf>,
     pub(crate) initramfs: Utf8PathBuf,
@@ -50,26 +50,26 @@ pub(crate) struct Binaries {
 }
 
 impl Binaries {
-    /// Returns the kernel with symbols that was the `number`-th to boot, from 1.
+    /// Returns the image with debug information of a boot, from 1.
     pub(crate) fn symbols_of(&self, number: usize) -> Option<&Utf8PathBuf> {
         let of_boot = self.boot_symbols.get(number.checked_sub(1)?);
-        // Older records tell of the first alone.
+        // Older records have the first boot only.
         of_boot.or((number == 1).then_some(&self.symbols))
     }
 }
 
-/// A test of the tree's own on a kernel; cached with the job, so that it can be
-/// judged again without the tree.
+/// A kselftest of the tree on a build; recorded so that the job can be evaluated again
+/// without the tree.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kselftest {
-    /// It is run.
+    /// It can run.
     Fit {
         test: KselftestBoots,
-        /// Options that its TARGET asks for and the kernel does not have.
+        /// Options that its TARGET requires and the kernel does not have.
         lacks: Vec<String>,
     },
-    /// It cannot be run.
+    /// It cannot run.
     Unfit { reason: String },
 }
 
@@ -78,7 +78,7 @@ impl Record {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn keep(&self, run: &RunFolder) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, run: &RunFolder) -> anyhow::Result<()> {
         fs::create_dir_all(run.path().join(self.plan.folder()))?;
         run.write_json(&format!("{}/{FILE_NAME}", self.plan.folder()), self)
     }
@@ -86,14 +86,14 @@ impl Record {
     /// Reads the record of a job.
     ///
     /// # Errors
-    /// When there is none, it is not one of ours, or that of another job.
+    /// When it is missing, damaged, or the record of another job.
     pub(crate) fn read(plan: &JobPlan, run: &RunFolder) -> anyhow::Result<Self> {
         let name = format!("{}/{FILE_NAME}", plan.folder());
         let record: Self = run.read_json(&name)?;
         if record.plan != *plan {
-            let (own, other) = (plan.label(), record.plan.label());
-            let what = format!("it is not of {own}, but of {other}");
-            return Err(run.damaged(&name, what));
+            let (expected, found) = (plan.label(), record.plan.label());
+            let error = format!("expected the record of {expected}, found {found}");
+            return Err(run.damaged(&name, error));
         }
         Ok(record)
     }
@@ -105,7 +105,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn the_record_of_another_job_is_none() {
+    fn read_rejects_the_record_of_another_job() {
         let place = tempfile::tempdir().unwrap();
         let run = RunFolder::at(place.path().to_owned().try_into().unwrap());
         let [own, other] = ["a", "b"].map(|name| job(name, "base", "pass", "pass").plan());
@@ -124,13 +124,13 @@ mod tests {
             kselftest: None,
             cached: None,
         };
-        record.keep(&run).unwrap();
+        record.write(&run).unwrap();
         assert!(Record::read(&own, &run).is_ok());
         record.plan = other;
         run.write_json(&format!("{}/{FILE_NAME}", own.folder()), &record)
             .unwrap();
         let error = format!("{:#}", Record::read(&own, &run).unwrap_err());
-        let told = "is damaged: it is not of a on base (fast), but of b on base (fast)";
-        assert!(error.contains(told), "{error}");
+        let text = "is damaged: expected the record of a on base (fast), found b on base (fast)";
+        assert!(error.contains(text), "{error}");
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The run folder: what a run leaves behind, and `latest` that points to it.
+//! The run folder: the files of a run, and the link `latest`.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +17,16 @@ use crate::plan::{self, JobPlan, Plan};
 use crate::program;
 use crate::result::{JobResult, RunResult};
 
-/// What the run was to do.
+/// File name of the plan.
 pub(crate) const PLAN: &str = "plan.json";
-/// What it came to.
+/// File name of the result.
 pub(crate) const RESULT: &str = "result.json";
-/// No file of ours is larger, in bytes.
+/// Larger JSON files are not read, in bytes.
 const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// No process has so many runs in one second.
+/// Limit for the runs of one process in one second.
 const RUNS_A_SECOND_MAX: u32 = 100;
-/// Old runs beyond this number are removed, oldest first.
-const RUNS_KEPT: usize = 50;
+/// The oldest runs beyond this number are deleted.
+const RUNS_MAX: usize = 50;
 
 const OUT_HINT: &str = "give a new or an empty folder with `--out`";
 
@@ -37,10 +37,10 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder for a run of `plan`: `out`, or a new one among the runs.
+    /// Creates the folder for a run of `plan`: `out`, or a new folder among the runs.
     ///
     /// # Errors
-    /// When it cannot be made, or `out` holds something already.
+    /// When it cannot be created, or `out` is not empty.
     pub(crate) fn create(
         out: Option<&Utf8Path>,
         layout: &Layout,
@@ -56,15 +56,15 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Looks whether a run folder can be made at `out`, and makes nothing yet.
+    /// Checks whether a run folder can be created at `out`, without creating it.
     ///
     /// # Errors
-    /// When something is there that is no empty folder, or it lies in no folder.
+    /// When it exists and is not an empty folder, or its parent is not a folder.
     pub(crate) fn check_out(out: &Utf8Path) -> anyhow::Result<()> {
-        let wrong = |what: String| Err(bad_input(what, OUT_HINT));
+        let wrong = |error: String| Err(bad_input(error, OUT_HINT));
         if out.is_symlink() || out.exists() {
             return match out.read_dir_utf8() {
-                Err(error) => wrong(format!("`{out}` is no folder to use: {error}")),
+                Err(error) => wrong(format!("cannot use `{out}` as run folder: {error}")),
                 Ok(mut entries) => match entries.next() {
                     Some(_) => wrong(format!("`{out}` is not empty")),
                     None => Ok(()),
@@ -73,7 +73,7 @@ impl RunFolder {
         }
         let mut above = out.ancestors().skip(1);
         match above.find(|path| path.exists()) {
-            Some(path) if !path.is_dir() => wrong(format!("`{path}` is no folder")),
+            Some(path) if !path.is_dir() => wrong(format!("`{path}` is not a folder")),
             _ => Ok(()),
         }
     }
@@ -81,14 +81,17 @@ impl RunFolder {
     fn create_at(out: &Utf8Path) -> anyhow::Result<Self> {
         Self::check_out(out)?;
         if let Err(error) = fs::create_dir_all(out) {
-            return Err(bad_input(format!("cannot make `{out}`: {error}"), OUT_HINT));
+            return Err(bad_input(
+                format!("cannot create `{out}`: {error}"),
+                OUT_HINT,
+            ));
         }
         Ok(Self {
             path: out.canonicalize_utf8()?,
         })
     }
 
-    /// Writes the plan; of two runs in one folder, the second finds it there.
+    /// Writes the plan. Fails if another run has written its plan to the same folder.
     fn begin(&self, plan: &Plan) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(plan)?;
         text.push('\n');
@@ -99,11 +102,10 @@ impl RunFolder {
         Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
     }
 
-    /// Makes an empty folder among the runs, in which one may be created, and returns its
-    /// path.
+    /// Creates an empty folder among the runs and returns its path.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub(crate) fn reserve(layout: &Layout) -> anyhow::Result<Utf8PathBuf> {
         let runs = layout.runs()?;
         fs::create_dir_all(&runs)?;
@@ -113,7 +115,7 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Returns the folder at `path`, whatever is there.
+    /// Returns the folder at `path` without checks.
     #[cfg(test)]
     pub(crate) const fn at(path: Utf8PathBuf) -> Self {
         Self { path }
@@ -124,7 +126,7 @@ impl RunFolder {
         self.path.file_name().unwrap_or_default()
     }
 
-    /// Writes what the run came to; from now on it is the latest that is finished.
+    /// Writes the result, and makes `latest` point to this run.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -134,9 +136,9 @@ impl RunFolder {
             return Ok(());
         };
         // A folder above the runs may be a symbolic link.
-        let ours = layout.runs().ok();
-        let ours = ours.and_then(|runs| runs.canonicalize_utf8().ok());
-        if Some(runs.canonicalize_utf8()?) == ours {
+        let default = layout.runs().ok();
+        let default = default.and_then(|runs| runs.canonicalize_utf8().ok());
+        if Some(runs.canonicalize_utf8()?) == default {
             let link = runs.join(format!(".latest-{id}"));
             fs_err::os::unix::fs::symlink(id, &link)?;
             fs::rename(&link, runs.join("latest"))?;
@@ -144,15 +146,15 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Returns the folder of a finished run.
+    /// Opens the folder of a finished run.
     ///
     /// # Errors
-    /// When it is not one.
+    /// When it has no result.
     pub(crate) fn open(path: &Utf8Path) -> anyhow::Result<Self> {
         if !path.join(RESULT).is_file() {
             return Err(bad_input(
                 format!("`{path}` is not the folder of a finished run"),
-                "a run prints its folder last; `latest` beside it is the newest finished one",
+                "give the folder that a run printed, or the link `latest` beside it",
             ));
         }
         Ok(Self {
@@ -160,67 +162,64 @@ impl RunFolder {
         })
     }
 
-    /// Reads what the run was to do and what it came to.
+    /// Reads the plan and the result.
     ///
     /// # Errors
-    /// When one is not there, is not what this program writes, or they are not of the same
-    /// jobs.
+    /// When a file is missing or damaged, or their jobs differ.
     pub(crate) fn read(&self) -> anyhow::Result<(Plan, RunResult)> {
         let (plan, result) = (self.plan()?, self.result()?);
         let planned: BTreeSet<&JobPlan> = plan.jobs.iter().collect();
-        let came: Vec<JobPlan> = result.jobs.iter().map(JobResult::plan).collect();
-        let came: BTreeSet<&JobPlan> = came.iter().collect();
-        if let Some(job) = came.symmetric_difference(&planned).next() {
-            let (there, not) = match planned.contains(job) {
+        let done: Vec<JobPlan> = result.jobs.iter().map(JobResult::plan).collect();
+        let done: BTreeSet<&JobPlan> = done.iter().collect();
+        if let Some(job) = done.symmetric_difference(&planned).next() {
+            let (with, without) = match planned.contains(job) {
                 true => (PLAN, RESULT),
                 false => (RESULT, PLAN),
             };
-            let what = format!("{} is in `{there}`, and not in `{not}`", job.label());
-            return Err(self.damaged(not, what));
+            let error = format!("{} is in `{with}` but not in `{without}`", job.label());
+            return Err(self.damaged(without, error));
         }
         Ok((plan, result))
     }
 
-    /// Reads what the run was to do.
+    /// Reads the plan.
     ///
     /// # Errors
-    /// When it is not there, or not what this program writes.
+    /// When it is missing or damaged.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
         let plan: Plan = self.read_json(PLAN)?;
         let checked = plan::check_jobs(&plan.jobs);
-        checked.map_err(|what| self.damaged(PLAN, what))?;
+        checked.map_err(|error| self.damaged(PLAN, error))?;
         Ok(plan)
     }
 
-    /// Reads what the run came to.
+    /// Reads the result.
     ///
     /// # Errors
-    /// When it is not there, or not what this program writes.
+    /// When it is missing or damaged.
     pub(crate) fn result(&self) -> anyhow::Result<RunResult> {
         let result: RunResult = self.read_json(RESULT)?;
-        result.check().map_err(|what| self.damaged(RESULT, what))?;
+        let checked = result.check();
+        checked.map_err(|error| self.damaged(RESULT, error))?;
         Ok(result)
     }
 
-    /// Reads a value that was written as JSON.
+    /// Reads a value from a JSON file.
     ///
     /// # Errors
-    /// When the file is not there, or not what this program writes.
+    /// When the file is missing or damaged.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
         let bytes = read_plain(&self.path.join(name), JSON_BYTES_MAX);
         let bytes = bytes.map_err(|error| self.damaged(name, error))?;
         serde_json::from_slice(&bytes).map_err(|error| self.damaged(name, error))
     }
 
-    /// Returns the error that a file of the run is not what this program writes.
-    pub(crate) fn damaged(&self, name: &str, what: impl std::fmt::Display) -> anyhow::Error {
+    /// Returns the error for a damaged file of the run.
+    pub(crate) fn damaged(&self, name: &str, error: impl std::fmt::Display) -> anyhow::Error {
         let path = self.path.join(name);
         bad_input(
-            format!("`{path}` is damaged: {what}"),
-            format!(
-                "the run cannot be judged again; make it anew with `{} test`",
-                program::name()
-            ),
+            format!("`{path}` is damaged: {error}"),
+            format!("repeat the run with `{} test`", program::name()),
         )
     }
 
@@ -229,7 +228,7 @@ impl RunFolder {
         &self.path
     }
 
-    /// Writes a value as JSON.
+    /// Writes a value to a JSON file.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -239,24 +238,23 @@ impl RunFolder {
         self.write(name, &text)
     }
 
-    /// Writes a file, whole or not at all, and through no link.
+    /// Writes a file atomically, without following a link.
     ///
     /// # Errors
-    /// When it cannot be written; a folder in its place is wrong input.
+    /// When it cannot be written; a folder of this name is wrong input.
     pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let path = self.path.join(name);
         if path.is_dir() && !path.is_symlink() {
             return Err(bad_input(
-                format!("`{path}` is a folder, where a file is to be written"),
-                "move it away",
+                format!("cannot write `{path}`: it is a folder"),
+                "move or delete it",
             ));
         }
         publish(&path, text.as_bytes()).with_context(|| format!("writing `{path}`"))
     }
 }
 
-/// Makes a folder with a name that no other has; one process may have several
-/// short runs in a second.
+/// Creates a folder with a new name; a process may start several short runs in one second.
 fn new_folder(runs: &Utf8Path, id: &str) -> std::io::Result<Utf8PathBuf> {
     for number in 1..RUNS_A_SECOND_MAX {
         let path = match number {
@@ -271,7 +269,7 @@ fn new_folder(runs: &Utf8Path, id: &str) -> std::io::Result<Utf8PathBuf> {
     Err(std::io::Error::other("too many runs in one second"))
 }
 
-/// Removes the oldest runs; a run folder that does not go is no reason to fail.
+/// Deletes the oldest runs and ignores errors.
 fn prune(runs: &Utf8Path) {
     let mut old: Vec<Utf8PathBuf> = runs
         .read_dir_utf8()
@@ -282,7 +280,7 @@ fn prune(runs: &Utf8Path) {
         .filter(|path| path.join(PLAN).is_file() && !path.is_symlink())
         .collect();
     old.sort();
-    let surplus = old.len().saturating_sub(RUNS_KEPT);
+    let surplus = old.len().saturating_sub(RUNS_MAX);
     for path in &old[..surplus] {
         let _ = fs::remove_dir_all(path);
     }
@@ -295,7 +293,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn a_place_for_a_run_is_looked_at_and_not_made() {
+    fn check_out_accepts_new_and_empty_folders_without_creating_them() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::write(root.join("file"), "").unwrap();
@@ -312,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_through_no_link_and_over_no_folder() {
+    fn write_replaces_a_link_and_refuses_a_folder() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         let folder = RunFolder::at(root.to_owned());
@@ -327,8 +325,8 @@ mod tests {
         assert!(error.to_string().contains("lore.txt"), "{error}");
     }
 
-    /// Writes a plan and a result of these scenarios, and returns what is made of them.
-    fn read(planned: &[&str], came: &[&str]) -> Result<(Plan, RunResult), String> {
+    /// Writes a plan and a result of these tests, and reads both again.
+    fn read(planned: &[&str], done: &[&str]) -> Result<(Plan, RunResult), String> {
         let place = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(place.path()).unwrap();
         let folder = RunFolder::at(path.to_owned());
@@ -340,7 +338,7 @@ mod tests {
             jobs: jobs(planned).iter().map(JobResult::plan).collect(),
             ..plan::tests::plan()
         };
-        let result = RunResult::new(String::new(), String::new(), Vec::new(), jobs(came));
+        let result = RunResult::new(String::new(), String::new(), Vec::new(), jobs(done));
         folder.write_json(PLAN, &plan).unwrap();
         folder.write_json(RESULT, &result).unwrap();
         let read = folder.read();
@@ -348,26 +346,26 @@ mod tests {
     }
 
     #[test]
-    fn plan_and_result_have_the_same_jobs_each_once() {
+    fn read_rejects_different_or_duplicate_jobs() {
         assert!(read(&["a", "b"], &["a", "b"]).is_ok());
-        let said = |planned: &[&str], came: &[&str]| {
-            let error = read(planned, came).unwrap_err();
+        let error = |planned: &[&str], done: &[&str]| {
+            let error = read(planned, done).unwrap_err();
             error.lines().next().unwrap().to_owned()
         };
         insta::assert_snapshot!(
             [
-                said(&["a"], &["a", "b"]),
-                said(&["a", "b"], &["a"]),
-                said(&["a", "a"], &["a"]),
-                said(&["a"], &["a", "a"]),
-                said(&["../a"], &["a"]),
+                error(&["a"], &["a", "b"]),
+                error(&["a", "b"], &["a"]),
+                error(&["a", "a"], &["a"]),
+                error(&["a"], &["a", "a"]),
+                error(&["../a"], &["a"]),
             ].join("\n"),
             @"
-        `RUN/plan.json` is damaged: b on base (fast) is in `result.json`, and not in `plan.json`
-        `RUN/result.json` is damaged: b on base (fast) is in `plan.json`, and not in `result.json`
-        `RUN/plan.json` is damaged: `jobs[1]`: a on base (fast) is there twice
-        `RUN/result.json` is damaged: `jobs[1]`: a on base (fast) is there twice
-        `RUN/plan.json` is damaged: `jobs[0]`: `../a` is no plain name
+        `RUN/plan.json` is damaged: b on base (fast) is in `result.json` but not in `plan.json`
+        `RUN/result.json` is damaged: b on base (fast) is in `plan.json` but not in `result.json`
+        `RUN/plan.json` is damaged: `jobs[1]`: duplicate job a on base (fast)
+        `RUN/result.json` is damaged: `jobs[1]`: duplicate job a on base (fast)
+        `RUN/plan.json` is damaged: `jobs[0]`: invalid name `../a`
         "
         );
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What every command needs: data, the cache, progress and Ctrl-C.
+//! The session of a command: data, cache, progress and Ctrl-C.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::cache::Cache;
@@ -19,23 +19,23 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Finds the data, which may be in the folder `data`, and the cache, and begins to
-    /// listen to Ctrl-C.
+    /// Finds the data (in the folder `data`, if given) and the cache, and installs the handler
+    /// of Ctrl-C.
     ///
     /// # Errors
-    /// When there is no data, no place for the cache, or signals cannot be caught.
+    /// When data or cache cannot be used, or the handler cannot be installed.
     pub(crate) fn start(data: Option<&Utf8Path>) -> anyhow::Result<Self> {
         let cache = Cache::from_env()?;
         let layout = Layout::find(data, &cache)?;
         let cancel = Cancel::new();
-        let asked = cancel.clone();
+        let on_signal = cancel.clone();
         ctrlc::set_handler(move || {
-            if asked.is_cancelled() {
-                // The second time the user does not want to wait; children are
-                // in groups that the kernel kills with us.
+            if on_signal.is_cancelled() {
+                // The second Ctrl-C ends the program at once; the kernel kills the process
+                // groups of its children with it.
                 std::process::exit(130);
             }
-            asked.cancel();
+            on_signal.cancel();
         })?;
         let progress = Progress::start();
         let folder = std::env::current_dir().ok();
@@ -51,7 +51,7 @@ impl Session {
         })
     }
 
-    /// Returns a session in a folder of its own that hears no signals.
+    /// Returns a session in its own folder, without a signal handler.
     #[cfg(test)]
     pub(crate) fn at(root: camino::Utf8PathBuf) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Returns the same session for a part of the work that can be ended by itself.
+    /// Returns the same session with its own cancellation.
     pub(crate) fn with_cancel(&self, cancel: Cancel) -> Self {
         Self {
             layout: self.layout.clone(),

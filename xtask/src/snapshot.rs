@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Compares a job's timeline with the recorded one. Records are files of insta, so that
+//! Compares a job's timeline with its snapshot. Snapshots are files of insta, so
 //! `cargo insta review` works on them.
 
 use anyhow::Context;
@@ -12,26 +12,27 @@ use crate::plan::JobPlan;
 
 /// Unchanged lines around a difference.
 const CONTEXT_LINES: usize = 2;
-/// The end of the name of a result that nobody has reviewed yet, as insta has it.
+/// Extension of a new snapshot that is not reviewed yet, as insta expects it.
 const NEW: &str = "snap.new";
+/// Reported if config and checkout have no snapshot folder.
+const NO_FOLDER: &str = "no snapshots for this config and checkout";
 
-/// Where a result goes that differs from the recorded one.
+/// Destination of a timeline that differs from its snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outlet<'a> {
-    /// Beside the record, where `cargo insta review` finds it.
+    /// Beside the snapshot, for `cargo insta review`.
     Beside,
-    /// Into this folder: the record is not the user's to change.
+    /// This folder, if the snapshots are not part of the user's checkout.
     Folder(&'a Utf8Path),
-    /// Nowhere.
+    /// Not written.
     None,
 }
 
-/// Returns how `timeline` differs from the recorded one, or `None` when it does
-/// not. A difference goes to `outlet`, where the config and the checkout have a folder of
-/// records.
+/// Returns the difference of `timeline` from its snapshot, or `None` if they are equal. A
+/// different timeline is written to `outlet`, if config and checkout have a snapshot folder.
 ///
 /// # Errors
-/// When it cannot be written there.
+/// When it cannot be written.
 pub(crate) fn difference(
     folder: &Utf8Path,
     job: &JobPlan,
@@ -40,12 +41,11 @@ pub(crate) fn difference(
 ) -> anyhow::Result<Option<String>> {
     let place = place(folder, job);
     if !place.is_dir() {
-        let why = "nothing is recorded for its config and checkout yet";
-        return Ok(Some(why.to_owned()));
+        return Ok(Some(NO_FOLDER.to_owned()));
     }
     let name = format!("{}.{NEW}", job.test);
     let new = match outlet {
-        // A checkout that CI made is nobody's to review.
+        // In CI, new snapshots cannot be reviewed.
         Outlet::Beside if std::env::var_os("CI").is_some() => None,
         Outlet::Beside => Some(place.join(name)),
         Outlet::Folder(folder) => Some(folder.join(name)),
@@ -60,10 +60,8 @@ pub(crate) fn difference(
         return Ok(None);
     }
     let mut text = match before {
-        None => "nothing is recorded for it yet".to_owned(),
-        Some(before) => {
-            diff(before, timeline.trim_end())
-        }
+        None => "no snapshot".to_owned(),
+        Some(before) => diff(before, timeline.trim_end()),
     };
     if let Some(path) = &new {
         let record = format!(
@@ -75,7 +73,7 @@ pub(crate) fn difference(
     match (outlet, new) {
         (Outlet::Beside, _) => {
             text += if before.is_none() { "; " } else { "\n" };
-            text += "if it is right, accept it with `cargo insta review`";
+            text += "run `cargo insta review` to accept the new result";
         }
         (_, Some(path)) => {
             text += if before.is_none() { "; " } else { "\n" };
@@ -98,18 +96,18 @@ fn diff(recorded: &str, now: &str) -> String {
     diff.trim_end().to_owned()
 }
 
-/// Returns the timeline in a record: what follows insta's notes on it.
+/// Returns the timeline in a snapshot file: the text after insta's header.
 fn content(record: &str) -> &str {
     let content = record.splitn(3, "---\n").nth(2);
     content.unwrap_or(record).trim_end()
 }
 
-/// Returns where what is recorded of a job's config and checkout is.
+/// Returns the snapshot folder of a job's config and checkout.
 pub(crate) fn place(folder: &Utf8Path, job: &JobPlan) -> Utf8PathBuf {
     folder.join(&job.config).join(&job.checkout)
 }
 
-/// Returns what is recorded of a job, in insta's format, if anything is.
+/// Returns the snapshot of a job in insta's format, if it exists.
 pub(crate) fn recorded(folder: &Utf8Path, job: &JobPlan) -> Option<String> {
     let name = format!("{}.snap", job.test);
     fs::read_to_string(place(folder, job).join(name)).ok()
@@ -129,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Two folders: of records, with `a` as that of one job, and of a run.
+    /// Two folders: a snapshot folder with `a` as snapshot of a job, and a run folder.
     fn folders() -> (tempfile::TempDir, Utf8PathBuf, Utf8PathBuf) {
         let place = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(place.path()).unwrap();
@@ -142,53 +140,52 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_is_made_for_what_has_no_records() {
+    fn difference_without_a_snapshot_folder_writes_no_file() {
         let (_place, records, run) = folders();
-        let told = difference(&records, &job("new"), "a\n", Outlet::Folder(&run)).unwrap();
-        let why = "nothing is recorded for its config and checkout yet";
-        assert_eq!(told.unwrap(), why);
+        let text = difference(&records, &job("new"), "a\n", Outlet::Folder(&run)).unwrap();
+        assert_eq!(text.unwrap(), NO_FOLDER);
         assert!(!records.join("new").exists());
         assert_eq!(run.read_dir_utf8().unwrap().count(), 0);
     }
 
     #[test]
-    fn difference_outside_a_checkout_goes_into_the_run_folder_as_insta_writes_it() {
+    fn difference_with_outlet_folder_writes_a_new_snapshot_there() {
         let (_place, records, run) = folders();
-        let told = difference(&records, &job("known"), "b\n", Outlet::Folder(&run)).unwrap();
-        let told = told.unwrap();
-        assert!(told.contains("\n-a\n+b\n"), "{told}");
+        let text = difference(&records, &job("known"), "b\n", Outlet::Folder(&run)).unwrap();
+        let text = text.unwrap();
+        assert!(text.contains("\n-a\n+b\n"), "{text}");
         let path = run.join("s.snap.new");
         assert!(
-            told.ends_with(&format!("the new result is in `{path}`")),
-            "{told}"
+            text.ends_with(&format!("the new result is in `{path}`")),
+            "{text}"
         );
         let written = fs::read_to_string(&path).unwrap();
         assert_eq!(written, "---\nsource: xtask/src/snapshot.rs\n---\nb\n");
         let there = records.join("known/base").read_dir_utf8().unwrap();
-        assert_eq!(there.count(), 1, "the records are as they were");
+        assert_eq!(there.count(), 1, "the snapshots are unchanged");
     }
 
     #[test]
-    fn a_result_as_recorded_removes_the_new_one_of_an_earlier_run() {
+    fn difference_of_an_equal_timeline_removes_an_older_new_snapshot() {
         let (_place, records, run) = folders();
         let outlet = Outlet::Folder(&run);
         difference(&records, &job("known"), "b\n", outlet).unwrap();
         assert!(run.join("s.snap.new").is_file());
-        let told = difference(&records, &job("known"), "a\n", outlet).unwrap();
-        assert_eq!(told, None);
+        let text = difference(&records, &job("known"), "a\n", outlet).unwrap();
+        assert_eq!(text, None);
         assert!(!run.join("s.snap.new").exists());
     }
 
     #[test]
     fn outlet_none_writes_nothing_and_names_no_path() {
         let (place, records, _run) = folders();
-        let told = difference(&records, &job("known"), "a\nb\n", Outlet::None).unwrap();
-        let told = told.unwrap();
-        assert!(told.ends_with("\n a\n+b"), "{told}");
-        assert!(!told.contains(place.path().to_str().unwrap()), "{told}");
+        let text = difference(&records, &job("known"), "a\nb\n", Outlet::None).unwrap();
+        let text = text.unwrap();
+        assert!(text.ends_with("\n a\n+b"), "{text}");
+        assert!(!text.contains(place.path().to_str().unwrap()), "{text}");
     }
 
-    /// `cargo insta accept` renames the new file, so insta has to find the same text in it.
+    /// `cargo insta accept` renames the new file, so insta must read the same text from it.
     #[test]
     fn new_file_is_a_snapshot_that_insta_accepts() {
         let (_place, records, run) = folders();

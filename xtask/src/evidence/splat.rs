@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Reports of a kernel as a job's `splats.txt` has them: a heading, then the lines of
-//! the log, indented. Never fails: what is no heading is a line.
+//! Parses a job's `splats.txt`: for each kernel report a heading, then the indented lines of
+//! the log. A line without indentation is a heading, even if it has no class.
 
-/// Of a job, so many splats are cached.
+/// At most this many splats of a job are read.
 const SPLATS_MAX: usize = 12;
-/// Of a splat, so many lines are cached: a report of lockdep may have hundreds.
+/// At most this many lines of a splat are read: a report of lockdep may have hundreds.
 const LINES_MAX: usize = 160;
-/// Of a line, so many bytes are cached.
+/// At most this many bytes of a line are read.
 const LINE_BYTES_MAX: usize = 400;
 
 /// One report.
@@ -14,11 +14,11 @@ const LINE_BYTES_MAX: usize = 400;
 pub(crate) struct SplatEvidence {
     /// `WARN`, `KASAN` and so on.
     pub(crate) class: String,
-    /// Of which kernel of the job, from 1; 0 where the heading does not say.
+    /// The number of the boot in the job, from 1; 0 if the heading does not have it.
     pub(crate) kernel: usize,
     pub(crate) title: String,
     pub(crate) lines: Vec<SplatLine>,
-    /// How many lines follow that are left out.
+    /// The number of lines that are left out.
     pub(crate) lines_left_out: usize,
 }
 
@@ -26,26 +26,26 @@ pub(crate) struct SplatEvidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SplatLine {
     pub(crate) text: String,
-    /// Where in the source its frame is, `FILE:LINE`, with the function where that was
-    /// inlined: innermost first. Empty where it is no frame, or nothing is known.
+    /// Source lines of its frame, `FILE:LINE`, with the functions that were inlined:
+    /// innermost first. Empty if it has no frame or the lines are not known.
     pub(crate) places: Vec<String>,
 }
 
-/// How lines begin that hold what was in the machine's registers and memory.
+/// Beginnings of lines that hold registers or memory.
 const STATE: [&str; 18] = [
     "Code: ", "RSP: ", "RAX: ", "RBX: ", "RCX: ", "RDX: ", "RSI: ", "RDI: ", "RBP: ", "R08: ",
     "R10: ", "R13: ", "FS: ", "CS: ", "CR2: ", "DR0: ", "DR3: ", "PKRU: ",
 ];
 
 impl SplatLine {
-    /// Returns whether it holds registers: few readers need those at once.
+    /// Returns whether the line holds registers; reports show it dimmed.
     pub(crate) fn is_state(&self) -> bool {
         let text = self.text.trim_start();
         STATE.iter().any(|begin| text.starts_with(begin))
     }
 }
 
-/// Returns the splats of a file, and how many more it has.
+/// Returns the splats of a file, and the number of splats that are left out.
 pub(crate) fn parse(text: &str) -> (Vec<SplatEvidence>, usize) {
     let mut splats: Vec<SplatEvidence> = Vec::new();
     let mut left_out = 0;
@@ -53,7 +53,7 @@ pub(crate) fn parse(text: &str) -> (Vec<SplatEvidence>, usize) {
         match line.strip_prefix("  ") {
             Some(line) if left_out == 0 && !splats.is_empty() => {
                 let last = splats.len() - 1;
-                take(&mut splats[last], line);
+                add_line(&mut splats[last], line);
             }
             Some(_) if left_out > 0 => {}
             _ if splats.len() == SPLATS_MAX => left_out += 1,
@@ -63,7 +63,7 @@ pub(crate) fn parse(text: &str) -> (Vec<SplatEvidence>, usize) {
     (splats, left_out)
 }
 
-fn take(splat: &mut SplatEvidence, line: &str) {
+fn add_line(splat: &mut SplatEvidence, line: &str) {
     if splat.lines.len() == LINES_MAX {
         splat.lines_left_out += 1;
         return;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headings_and_lines_are_told_apart() {
+    fn parse_splits_headings_and_lines() {
         let (splats, more) = parse("WARN (kernel 2): WARNING in f\n  one\n   two\nodd\n");
         assert_eq!(more, 0);
         let [first, second] = &splats[..] else {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_told_from_frames() {
+    fn is_state_accepts_registers_but_not_frames() {
         let is_state = |text: &str| {
             let text = text.to_owned();
             SplatLine {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted() {
+    fn parse_limits_splats_lines_and_bytes_and_counts_the_rest() {
         let long = format!(
             "{}{}\n",
             "  x\n".repeat(LINES_MAX + 3),

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From a frame of a stack trace, such as `luo_thing+0x51/0x80`, to the lines of the
-//! source, by the kernel with symbols that the cache may still have. A frame is only
-//! explained where exactly one function has its name and its size; all else stays as it was
-//! logged.
+//! Maps a frame of a stack trace, such as `luo_thing+0x51/0x80`, to source lines, with the
+//! debug information of the kernel image in the cache. A frame is mapped only if exactly one
+//! function has its name and size.
 
 use std::collections::BTreeMap;
 
@@ -12,29 +11,28 @@ use object::{Object, ObjectSymbol, SymbolKind};
 
 use super::splat::SplatEvidence;
 
-/// A kernel with symbols that is larger is not looked into, in bytes.
+/// Larger kernel images are not read, in bytes.
 const KERNEL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// So many different frames are looked up for a report; the others stay as logged.
+/// At most this many different frames are mapped for a report.
 const LOOK_UPS_MAX: usize = 20_000;
-/// The kernel counts what pads a function as part of it, at most so many bytes.
+/// The kernel adds the padding behind a function to its size, at most this many bytes.
 const PADDING_BYTES_MAX: u64 = 64;
-/// So many functions that were inlined into one another are named.
+/// At most this many nested inlined functions are listed.
 const INLINED_MAX: usize = 6;
-/// A function that every kernel has, and where: it tells what to take off the others'
-/// paths.
+/// A function of every kernel, and its file: its path gives the prefix of all source paths.
 const LANDMARK: (&str, &str) = ("start_kernel", "init/main.c");
 
-/// A frame as logged.
+/// A frame of the log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Frame {
     function: String,
     offset: u64,
     size: u64,
-    /// Whether the address is that of the instruction behind a call.
+    /// Whether the address is a return address.
     is_return: bool,
 }
 
-/// The kernels that frames of a report are from.
+/// The kernel images of a report, and the frames mapped so far.
 #[derive(Default)]
 pub(crate) struct Symbols {
     kernels: BTreeMap<Utf8PathBuf, Option<Kernel>>,
@@ -42,8 +40,8 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// Adds to the frames of a splat where in the source they are; `symbols` is the kernel
-    /// that logged it, with symbols.
+    /// Adds the source lines to the frames of a splat; `symbols` is the image of the kernel
+    /// that logged it, with debug information.
     pub(crate) fn explain(&mut self, splat: &mut SplatEvidence, symbols: &Utf8Path) {
         for line in &mut splat.lines {
             let Some(frame) = frame(&line.text) else {
@@ -65,7 +63,7 @@ impl Symbols {
     }
 }
 
-/// Finds the frame in a line of a log, if it has one of the kernel itself.
+/// Returns the frame in a line of the log, unless it is a frame of a module.
 fn frame(line: &str) -> Option<Frame> {
     // A module's frame ends with its name in brackets.
     let line = line.trim_end();
@@ -96,17 +94,17 @@ fn frame(line: &str) -> Option<Frame> {
     frames.next()
 }
 
-/// A kernel with symbols.
+/// A kernel image with debug information.
 struct Kernel {
     /// Each function's address and size, by name.
     functions: BTreeMap<String, Vec<(u64, u64)>>,
     lines: Loader,
-    /// What every path of its source begins with.
+    /// The common prefix of all source paths.
     prefix: String,
 }
 
 impl Kernel {
-    /// Opens a kernel; one that is gone, or not what was expected, explains nothing.
+    /// Opens an image; `None` if it is missing, too large or not readable.
     fn open(path: &Utf8Path) -> Option<Self> {
         let meta = fs_err::metadata(path).ok()?;
         if !meta.is_file() || meta.len() > KERNEL_BYTES_MAX {
@@ -125,14 +123,17 @@ impl Kernel {
 
     fn prefix(&self) -> String {
         let (function, file) = LANDMARK;
-        let at = self.functions.get(function).and_then(|them| them.first());
+        let at = self
+            .functions
+            .get(function)
+            .and_then(|places| places.first());
         let found = at.and_then(|(address, _)| self.lines.find_location(*address).ok()?);
         let path = found.and_then(|location| location.file.map(plain_path));
         let prefix = path.and_then(|path| path.strip_suffix(file).map(str::to_owned));
         prefix.unwrap_or_default()
     }
 
-    /// Returns where a frame is; nothing when that is not known for sure.
+    /// Returns the source lines of a frame; empty if the function is ambiguous.
     fn places(&self, frame: &Frame) -> Vec<String> {
         let Some(address) = self.address(frame) else {
             return Vec::new();
@@ -163,19 +164,19 @@ impl Kernel {
         places
     }
 
-    /// Returns the address of a frame, if one function alone can be meant.
+    /// Returns the address of a frame, if exactly one function matches.
     fn address(&self, frame: &Frame) -> Option<u64> {
-        let is_meant = |size: u64| size <= frame.size && frame.size - size < PADDING_BYTES_MAX;
-        let mut meant = self
+        let matches = |size: u64| size <= frame.size && frame.size - size < PADDING_BYTES_MAX;
+        let mut functions = self
             .functions
             .get(&frame.function)?
             .iter()
-            .filter(|(_, size)| is_meant(*size));
-        let (start, _) = meant.next()?;
-        let is_alone = meant.next().is_none() && frame.offset <= frame.size;
-        // The call is before the place to which it returns, and that may be the next line.
+            .filter(|(_, size)| matches(*size));
+        let (start, _) = functions.next()?;
+        let is_only = functions.next().is_none() && frame.offset <= frame.size;
+        // The call precedes the return address, which may belong to the next line.
         let back = u64::from(frame.is_return && frame.offset > 0);
-        is_alone
+        is_only
             .then(|| start.checked_add(frame.offset)?.checked_sub(back))
             .flatten()
     }
@@ -196,7 +197,7 @@ fn functions(path: &Utf8Path) -> Option<BTreeMap<String, Vec<(u64, u64)>>> {
     Some(functions)
 }
 
-/// Returns a path without its `.` and `..`: the build folder lies beside the source.
+/// Returns a path without `.` and `..`: the build folder is beside the source.
 fn plain_path(path: &str) -> String {
     let mut plain = Utf8PathBuf::new();
     for part in Utf8Path::new(path).components() {

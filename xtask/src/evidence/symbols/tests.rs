@@ -5,7 +5,7 @@ use super::super::splat::SplatLine;
 use super::*;
 
 #[test]
-fn frames_are_found_in_lines_of_a_log() {
+fn frame_finds_frames_of_the_kernel_in_log_lines() {
     let named =
         |line: &str| frame(line).map(|frame| (frame.function, frame.offset, frame.is_return));
     let of = |name: &str, offset, is_return| Some((name.to_owned(), offset, is_return));
@@ -36,7 +36,7 @@ fn frames_are_found_in_lines_of_a_log() {
 }
 
 #[test]
-fn paths_lose_their_detours() {
+fn plain_path_removes_dot_components() {
     assert_eq!(
         plain_path("/build/../source/./mm/slub.c"),
         "/source/mm/slub.c"
@@ -44,8 +44,8 @@ fn paths_lose_their_detours() {
     assert_eq!(plain_path("mm/slub.c"), "mm/slub.c");
 }
 
-/// A program that stands for a kernel: with a function that every kernel has, and one
-/// that another was inlined into.
+/// A program in place of a kernel: it has the landmark function, and a function into which
+/// another function is inlined.
 const SOURCE: &str = "\
 static inline __attribute__((always_inline)) int inner(volatile int *p)
 {
@@ -70,7 +70,7 @@ int main(void)
 ";
 
 #[test]
-fn a_frame_is_explained_where_one_function_alone_is_meant() {
+fn explain_maps_a_frame_only_if_one_function_matches() {
     let place = tempfile::tempdir().unwrap();
     let root = Utf8Path::from_path(place.path()).unwrap();
     fs_err::create_dir(root.join("init")).unwrap();
@@ -80,7 +80,7 @@ fn a_frame_is_explained_where_one_function_alone_is_meant() {
         .current_dir(root)
         .status()
         .unwrap();
-    assert!(built.success(), "gcc is needed, as for kernels");
+    assert!(built.success(), "gcc compiles the program");
     let symbols = root.join("vmlinux");
     let size = functions(&symbols).unwrap()["outer"][0].1;
     let line = |text: String| SplatLine {
