@@ -62,7 +62,7 @@ fn an_unknown_scenario() {
     hint: some that begin like it: incoming-get-after-finish, incoming-get-unknown-name, incoming-get-waits, incoming-get-without-live-update
     ");
     let scenario_file = said(&["test", "--dry-run", "incoming-get-waits.*"]);
-    assert!(scenario_file.contains("jobs:     4\n"), "{scenario_file}");
+    assert!(scenario_file.contains("jobs:      4\n"), "{scenario_file}");
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn an_unknown_checkout() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no checkout `mutant`
-    hint: checkouts are: base, series, each (after every patch of the series), patch-N (after its first N patches), mutants (the series with a mistake put into it, each in its turn), or mutant-NAME
+    error: unknown checkout `mutant`
+    hint: use base, series, each (after every patch of the series), patch-N (after its first N patches), mutants (all mutants of the series), or mutant-NAME
     "#);
 }
 
@@ -173,7 +173,7 @@ fn a_run_that_is_none() {
     -- stdout
     -- stderr
     error: `/no/such/run` is not the folder of a finished run
-    hint: a run prints its folder last; `latest` beside it is the newest finished one
+    hint: give the folder that a run printed, or the link `latest` beside it
     "#);
 }
 
@@ -207,13 +207,13 @@ fn a_plan_touches_nothing() {
     insta::assert_snapshot!(said(&words), @r#"
     exit code 0
     -- stdout
-    tree:      the newest linux-source-7.x that Debian offers
-    checkout:     base = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order
-    checkout:     series = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order + flb-refcount
-    configs:  fast, kasan
-    machine:   the one that each scenario names
+    tree:      newest linux-source-7.x of Debian
+    checkout:  base = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order
+    checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + pciehp-lock-order + flb-refcount
+    configs:   fast, kasan
+    machine:   as named by each scenario
     snapshots: checked
-    jobs:     8
+    jobs:      8
       live-update-kexec on base (fast)
       live-update-kexec on series (fast)
       sysfs-remove-while-preserved on base (fast)
@@ -243,7 +243,7 @@ fn a_plan_for_a_place_that_is_none() {
     exit code 2
     -- stdout
     -- stderr
-    error: `/dev/null` is no folder to use: Not a directory (os error 20)
+    error: cannot use `/dev/null` as run folder: Not a directory (os error 20)
     hint: give a new or an empty folder with `--out`
     "#);
 }

@@ -109,8 +109,8 @@ fn commands_for_the_checkout_are_refused() {
     exit code 2
     -- stdout
     -- stderr
-    error: `generate` works in a checkout of patchbed alone
-    hint: run `cargo xtask generate` there
+    error: `generate` works only in a checkout of patchbed
+    hint: run `cargo xtask generate` in a checkout
     ");
     for words in [
         &["generate", "--check"],
@@ -120,7 +120,7 @@ fn commands_for_the_checkout_are_refused() {
         let said = place.said(words);
         assert!(said.starts_with("exit code 2\n"), "{said}");
         assert!(
-            said.contains("works in a checkout of patchbed alone"),
+            said.contains("works only in a checkout of patchbed"),
             "{said}"
         );
     }
@@ -138,7 +138,7 @@ fn data_that_is_named_takes_the_place_of_the_built_in() {
     let refused = place.said(&option);
     assert!(refused.starts_with("exit code 2\n"), "{refused}");
     assert!(
-        refused.contains("there is no folder `vm-images/machines`"),
+        refused.contains("no folder `vm-images/machines`"),
         "{refused}"
     );
     fs::create_dir(machines).unwrap();

@@ -88,7 +88,7 @@ fn patch(found: &str) -> String {
     )
 }
 
-const WAITING: &str = "nothing judged; waiting for changes";
+const WAITING: &str = "no results; waiting for changes";
 
 #[test]
 #[ignore = "needs the programs that `cargo xtask doctor` checks"]

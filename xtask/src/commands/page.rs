@@ -21,6 +21,6 @@ pub(crate) fn text(
 ) -> anyhow::Result<String> {
     let scenarios = generate::scenarios(session)?;
     let result = report.result;
-    let evidence = Evidence::gather(result, folder, report.run, report.again, &scenarios);
-    Ok(html::page(result, against, &evidence))
+    let evidence = Evidence::gather(result, folder, report.run, report.options, &scenarios);
+    Ok(html::text(result, against, &evidence))
 }

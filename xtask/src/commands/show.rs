@@ -131,7 +131,7 @@ impl Workflow {
     fn from_env() -> Self {
         let summary = std::env::var("GITHUB_STEP_SUMMARY").ok();
         Self {
-            is_read: render::is_read_by_runner(),
+            is_read: render::is_github_actions(),
             summary: summary
                 .filter(|path| !path.is_empty())
                 .map(Utf8PathBuf::from),
@@ -146,7 +146,7 @@ impl Workflow {
         }
         let mut token = [0; 16];
         rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty())?;
-        Ok(render::unread(&text, &hex(&token)))
+        Ok(render::with_commands_disabled(&text, &hex(&token)))
     }
 
     /// Leaves the summary, and annotations at the lines of scenarios.
@@ -192,7 +192,7 @@ fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Some((job.artifacts.clone(), text))
     };
-    let troubled = |job: &&JobResult| job.status != "pass" || job.is_finding();
+    let troubled = |job: &&JobResult| job.status != "pass" || job.needs_attention();
     jobs.iter().filter(troubled).filter_map(read).collect()
 }
 

@@ -265,7 +265,7 @@ fn is_done(job: &JobResult) -> bool {
         true => job.status == "pass",
         false => job.status != "skip",
     };
-    is_good && !job.is_finding()
+    is_good && !job.needs_attention()
 }
 
 fn last_lines(output: &Output) -> String {

@@ -55,7 +55,7 @@ pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let root = Utf8Path::from_path(place.path())
         .ok_or_else(|| anyhow::anyhow!("the folder for temporary files is not UTF-8"))?;
     let page = root.join(html::FILE_NAME);
-    fs::write(&page, html::page(&result, None, &evidence))?;
+    fs::write(&page, html::text(&result, None, &evidence))?;
     let shown = open(browser, &page, root, ci.session)?;
     let names: BTreeSet<&str> = result.jobs.iter().map(|job| job.test.as_str()).collect();
     Ok(verdict(&shown, names.len()))

@@ -57,7 +57,7 @@ for asked in (command, command + ' --whole'):
     said = [{'url': '', **one} for one in json.loads(said.stdout)]
     if understood != said or [one['tool'] for one in said] != ['patchbed']:
         sys.exit(f'b4 understood {understood}, and not {said}')
-    if (said[0]['summary'] == 'not judged yet') == (known == 'known'):
+    if (said[0]['summary'] == 'no result yet') == (known == 'known'):
         sys.exit(f'a patch that is {known} was answered {said}')
 ";
 

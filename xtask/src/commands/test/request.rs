@@ -256,7 +256,7 @@ fn plan_request(
             .collect(),
         repeat: args.repeat,
         check_snapshots,
-        again: again(args, session.layout.data_options()),
+        rerun_options: again(args, session.layout.data_options()),
         kselftests,
         mutants: source_request.mutants.words(),
     }

@@ -104,7 +104,7 @@ impl Judge for RunJudge<'_> {
     }
 
     fn is_well(&self, result: &JobResult) -> bool {
-        result.status == "pass" && !result.is_finding()
+        result.status == "pass" && !result.needs_attention()
     }
 
     fn settled(&self, job: &Job<'_>, result: &JobResult) {
@@ -134,9 +134,9 @@ fn judge_job(
         true => compare(judged, job, folder, session),
         false => Ok(()),
     };
-    let left = record.keep(folder).and_then(|()| judged.leave(folder));
+    let left = record.write(folder).and_then(|()| judged.leave(folder));
     if let Err(error) = left.and_then(|()| compared(&mut judged)) {
-        judged.job.give_up(&error);
+        judged.job.make_inconclusive(&error);
     }
     judged.job
 }

@@ -12,7 +12,7 @@ use crate::commands::build::build_all;
 use crate::commands::show;
 use crate::commands::test::jobs::Job;
 use crate::commands::test::{self, Request, RunContext, kselftest};
-use crate::exit::told;
+use crate::exit::message;
 use crate::plan::JobPlan;
 use crate::program;
 use crate::render::watch::Iteration;
@@ -40,8 +40,8 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cac
         },
         Err(error) => {
             result_cache.see(Vec::new());
-            render::error_to_stderr(&told(error));
-            Iteration::Mistake
+            render::error_to_stderr(&message(error));
+            Iteration::Failed
         }
     };
     render::line_to_stderr(&watch::line(&result_cache::now("%H:%M:%S"), &iteration));
@@ -229,7 +229,7 @@ mod tests {
             name: "WARN".to_owned(),
             checkout: "base".to_owned(),
             config: "fast".to_owned(),
-            detection: Detection::Seen,
+            detection: Detection::Detected,
             detail: String::new(),
         }];
         let kernels = [("base", "fast"), ("series", "fast"), ("base", "kasan")];

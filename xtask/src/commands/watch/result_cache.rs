@@ -111,7 +111,7 @@ impl Known {
             &run.path().join(&folder),
             FILE_NAME,
         )?;
-        record.keep(run)?;
+        record.write(run)?;
         Ok(JobResult {
             cached: Some(cached),
             ..self.result.clone()
@@ -286,7 +286,7 @@ mod tests {
             kselftest: None,
             cached: None,
         };
-        record.keep(&first).unwrap();
+        record.write(&first).unwrap();
         let left = |run: &RunFolder| run.path().join(plan().folder()).join("serial.log");
         fs::write(left(&first), "console").unwrap();
         let result_cache = ResultCache::default();

@@ -57,7 +57,12 @@ fn place() -> (tempfile::TempDir, Utf8PathBuf) {
 /// All that a kernel has, shown by itself.
 fn all_seen() -> Shown {
     let there = SELF_CHECKS.iter().filter(|one| one.lacks(CONFIG).is_none());
-    let seen = |one: &SelfCheck| (one.name.to_owned(), (Detection::Seen, one.word.to_owned()));
+    let seen = |one: &SelfCheck| {
+        (
+            one.name.to_owned(),
+            (Detection::Detected, one.word.to_owned()),
+        )
+    };
     there.map(seen).collect()
 }
 
@@ -130,6 +135,10 @@ fn what_another_kernel_showed_is_said_to_be_its() {
         let is_elsewhere = one
             .detail
             .ends_with("; on a kernel of the same configuration");
-        assert_eq!(one.detection == Detection::Seen, is_elsewhere, "{one:?}");
+        assert_eq!(
+            one.detection == Detection::Detected,
+            is_elsewhere,
+            "{one:?}"
+        );
     }
 }

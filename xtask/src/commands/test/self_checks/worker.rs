@@ -66,7 +66,7 @@ impl Boot<'_> {
         for (worker, injected) in workers.iter().zip(self.run_all(&workers)?) {
             for self_check in &worker.self_checks {
                 let came = match look(self_check, &injected) {
-                    Ok(title) => (Detection::Seen, title),
+                    Ok(title) => (Detection::Detected, title),
                     Err(_) => self.again(worker, self_check)?,
                 };
                 all[worker.place].insert(self_check.name.to_owned(), came);
@@ -88,7 +88,7 @@ impl Boot<'_> {
         let injected = self.run(&alone)?;
         self.go_on()?;
         match look(self_check, &injected) {
-            Ok(title) => Ok((Detection::Seen, title)),
+            Ok(title) => Ok((Detection::Detected, title)),
             Err(why) if injected.judgement.status == Status::Error => {
                 anyhow::bail!("nobody knows whether it is seen: {}: {why}", label(&alone))
             }
