@@ -50,10 +50,10 @@ pub(crate) fn parse(words: &[String]) -> anyhow::Result<Vec<Wanted>> {
 /// # Errors
 /// When a file with notes is invalid.
 pub(crate) fn look_up(wanted: &[Wanted], layout: &Layout) -> anyhow::Result<Vec<RequestedTarget>> {
-    let mut seen = BTreeSet::new();
+    let mut unique = BTreeSet::new();
     let targets = wanted.iter().map(|test| &test.target);
     targets
-        .filter(|target| seen.insert(*target))
+        .filter(|target| unique.insert(*target))
         .map(|target| {
             let notes =
                 TargetNotes::find(&layout.kselftest(), target).map_err(|error| match error {

@@ -101,7 +101,7 @@ mod tests {
         scenario_file.variants.into_iter().next().unwrap()
     }
 
-    /// A job whose folder holds this timeline.
+    /// Returns a job and writes its timeline to its folder.
     fn ran(run: &Utf8Path, name: &str, status: &str, timeline: &str, at: &str) -> JobResult {
         let artifacts = format!("{at}/{name}");
         fs_err::create_dir_all(run.join(&artifacts)).unwrap();

@@ -46,7 +46,7 @@ impl Differences {
         }
     }
 
-    /// Returns whether jobs ran and no job was inconclusive.
+    /// Returns whether no job was inconclusive and at least one gave the same result.
     pub(super) fn is_conclusive(&self) -> bool {
         self.inconclusive.is_empty() && self.same > 0
     }

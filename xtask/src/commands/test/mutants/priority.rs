@@ -192,7 +192,7 @@ mod tests {
             ["slow", "fails-first", "quick", "sees-get", "sees-it"]
         );
         let own = Mutant {
-            title: "the slow one is left out".to_owned(),
+            title: "the slow call is omitted".to_owned(),
             ..mutant("own", "")
         };
         assert_eq!(
