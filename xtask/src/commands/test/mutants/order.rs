@@ -135,7 +135,7 @@ mod tests {
             if fails_without.is_empty() {
                 ""
             } else {
-                "        fails_without_series: true\n"
+                "        fails_first: true\n"
             }
         );
         let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
