@@ -23,7 +23,7 @@ use crate::session::Session;
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
     "pci-liveupdate",
     "liveupdate-test-driver",
-    // Without it, lockdep reports and disables itself at the first unplug.
+    // Without it, lockdep disables itself after a false positive at the first hotplug.
     "pciehp-lock-order",
 ];
 
