@@ -132,16 +132,17 @@ pub struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn places(&self, cache: &Cache) -> Result<Vec<Place>, Error> {
-        let (kernels, modules) = (cache.dir(&["kernels"])?, cache.dir(&["modules"])?);
+        let kernels = cache.dir(&["kernels"])?;
         let place = |checkout: &Checkout| {
             let id = kernel_id(checkout, self.config, self.toolchain);
-            Place {
+            let modules = self.modules.map(|these| modules_folder(these, &id, cache));
+            Ok(Place {
                 dir: kernels.join(&id),
-                modules: self.modules.map(|these| modules.join(these.id(&id))),
+                modules: modules.transpose()?,
                 id,
-            }
+            })
         };
-        Ok(self.checkouts.iter().map(place).collect())
+        self.checkouts.iter().map(place).collect()
     }
 
     /// Returns the numbers of the checkouts that lack something, the nearest first.
@@ -185,6 +186,19 @@ impl Place {
         })?;
         Ok((kernel, self.modules))
     }
+}
+
+/// Returns the folder in the cache for `modules` built against the kernel with this
+/// content id. It does not exist until they are built.
+///
+/// # Errors
+/// When the cache cannot be used.
+pub fn modules_folder(
+    modules: &Modules,
+    kernel_id: &str,
+    cache: &Cache,
+) -> Result<Utf8PathBuf, Error> {
+    Ok(cache.dir(&["modules"])?.join(modules.id(kernel_id)))
 }
 
 /// Returns the kernels wanted, in the order of the checkouts, each with the folder

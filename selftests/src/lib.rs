@@ -5,6 +5,8 @@
 //!
 //! This crate does not build kernels and does not run machines.
 
+#[cfg(test)]
+mod cost;
 pub mod evidence;
 pub mod expectation;
 pub mod fault;

@@ -9,6 +9,9 @@ use selftests::ktap::{Report, Test};
 
 /// Prefix of the header lines with the expected findings.
 const FOUND: &str = "# found ";
+/// Smallest number of `.log` and `.ktap` files, to detect missing files.
+const LOGS_MIN: usize = 126;
+const OUTPUTS_MIN: usize = 2;
 
 /// Lists the boots, the splats with their first frames, and the stray lines of a log.
 fn summary(log: &Log) -> Vec<String> {
@@ -20,9 +23,13 @@ fn summary(log: &Log) -> Vec<String> {
             Phase::After => "after",
         };
         let (boot, class, title) = (splat.boot, splat.class.word(), &splat.title);
-        let incomplete = if splat.is_complete { "" } else { ", torn" };
+        let incomplete = if splat.is_complete {
+            ""
+        } else {
+            ", incomplete"
+        };
         found.push(format!(
-            "splat: boot {boot}, {phase} the boot, {class}: {title}{incomplete}"
+            "splat: boot {boot}, {phase} the program, {class}: {title}{incomplete}"
         ));
         if !splat.frames.is_empty() {
             found.push(format!("  in {}", splat.frames.join(", ")));
@@ -113,8 +120,10 @@ fn write_header(path: &Utf8Path, bytes: &[u8], found: &[String]) {
 fn recorded_logs_parse_to_the_findings_in_their_headers() {
     let (logs, outputs) = (files("log"), files("ktap"));
     assert!(
-        logs.len() >= 5 && outputs.len() >= 2,
-        "the folder `logs` is incomplete"
+        logs.len() >= LOGS_MIN && outputs.len() >= OUTPUTS_MIN,
+        "files are missing in the folder `logs`: {} logs, {} outputs",
+        logs.len(),
+        outputs.len()
     );
     for path in logs {
         let bytes = std::fs::read(&path).unwrap();
@@ -134,20 +143,33 @@ fn recorded_logs_parse_to_the_findings_in_their_headers() {
 }
 
 #[test]
-fn recorded_logs_parse_when_cut_anywhere() {
+fn recorded_logs_keep_the_splats_before_a_cut() {
+    let mut compared = 0;
     for path in files("log") {
         let bytes = std::fs::read(&path).unwrap();
-        for cut in (0..bytes.len()).step_by(997) {
-            let log = Log::parse(&bytes[..cut]);
-            assert!(
-                log.splats.iter().all(|splat| {
-                    let mut lines = splat.lines.iter();
-                    lines.all(|index| *index < log.lines.len())
-                }),
-                "{path} cut at {cut}"
-            );
+        let raw = split(&bytes).1;
+        let complete = Log::parse(raw).splats;
+        for cut in (0..raw.len()).step_by(997) {
+            let log = Log::parse(&raw[..cut]);
+            // The cut may be in the middle of the last line.
+            let end = log.lines.len().saturating_sub(1);
+            for splat in complete
+                .iter()
+                .filter(|splat| splat.lines.iter().all(|line| *line < end))
+            {
+                assert!(
+                    log.splats.contains(splat),
+                    "{path} cut at {cut}: {splat:#?} is missing"
+                );
+                compared += 1;
+            }
         }
     }
+    assert!(compared > 0, "no splat is before a cut");
+}
+
+#[test]
+fn recorded_outputs_have_a_problem_when_cut() {
     for path in files("ktap") {
         let bytes = std::fs::read(&path).unwrap();
         let raw = split(&bytes).1;
@@ -157,11 +179,11 @@ fn recorded_logs_parse_when_cut_anywhere() {
             .max(text.rfind("\nnot ok "))
             .expect("an output has a result line")
             + 1;
-        let whole = last
+        let end = last
             + text[last..]
                 .find('\n')
                 .expect("the last result line is complete");
-        for cut in 0..=whole {
+        for cut in 0..=end {
             let report = Report::parse(&raw[..cut]);
             assert!(
                 !report.problems.is_empty(),

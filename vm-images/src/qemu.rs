@@ -415,11 +415,4 @@ mod tests {
             Err(QemuError::NoVersion { .. })
         ));
     }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quote("a b'c"), r"'a b'\''c'");
-        assert_eq!(quote("-m"), "-m");
-        assert_eq!(quote(""), "''");
-    }
 }

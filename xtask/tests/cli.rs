@@ -162,7 +162,7 @@ fn a_step_of_ci_that_there_is_not() {
     -- stdout
     -- stderr
     error: no step has `matrics` in its name
-    hint: steps are: `format`, `lints`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, config fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, config kasan, a part of the catalogue`, `formats, validated by other people's tools`
+    hint: steps are: `format`, `lints`, `licences of files and dependencies`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, config fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, config kasan, a part of the catalogue`, `formats, validated by other people's tools`
     ");
 }
 

@@ -9,8 +9,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 use testbed_host::cancel::Cancel;
+use testbed_host::diff::blocks;
 
-use super::{Mutant, content, diff, origin};
+use super::{Mutant, content, diff};
 use crate::checkout::Checkout;
 use crate::error::Error;
 use crate::mail::{self, Patch};
@@ -173,7 +174,7 @@ fn between(tree: &Tree, series: &Overlay, overlay: Overlay) -> Result<Mutant, Er
     for path in &paths {
         let (before, after) = (content(tree, series, path)?, content(tree, &overlay, path)?);
         whole += &diff(path, &before, &after);
-        let block = origin::blocks(&before, &after).first().cloned();
+        let block = blocks(&before, &after).first().cloned();
         let line = block.map_or(0, |block| block.before.start);
         first = first.or(Some(((*path).clone(), line)));
         let state = match overlay.files().get(*path) {

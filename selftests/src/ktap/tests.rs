@@ -186,6 +186,13 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
+fn parse_takes_linear_time_for_hostile_output() {
+    crate::cost::assert_linear(hostile_shapes, |output| {
+        let _ = Report::parse(output);
+    });
+}
+
+#[test]
 fn parse_limits_problems_and_tests_of_hostile_output() {
     for (name, output) in hostile_shapes(400_000) {
         let report = Report::parse(&output);

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_known_finding_is_told_in_full() {
         let text = "name: small\ntitle: a|b\nwhy: One. Two.\nfails_without: [fix]\n\
-            known_finding: Here it is.\nstages: [{steps: [{rescan: pci, fails_first: true}]}]\n";
+            known_finding: Here it is.\nboots: [{steps: [{rescan: pci, fails_first: true}]}]\n";
         let scenario_file = ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap();
         let page = catalogue(&[scenario_file]);
         assert!(

@@ -48,7 +48,7 @@ fn a_run_against_itself_is_nothing() {
     let (text, exit) = said(&one, &one);
     assert_eq!(
         text,
-        "nothing is worse than before\ncells that are in yesterday as well: 2\n"
+        "nothing is worse than before\njobs that are in yesterday as well: 2\n"
     );
     assert_eq!(exit, Exit::Ok);
 }

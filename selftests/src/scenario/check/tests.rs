@@ -7,7 +7,7 @@ use crate::scenario::{Machines, Scenario, ScenarioFile};
 /// A scenario around these steps of one boot.
 fn mistake(steps: &str) -> String {
     let text = format!(
-        "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\nstages:\n  - steps:\n{steps}"
+        "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\nboots:\n  - steps:\n{steps}"
     );
     Scenario::parse(&text, "scenarios/small.yaml")
         .unwrap_err()
@@ -130,7 +130,7 @@ fn a_class_that_is_none() {
 
 #[test]
 fn a_file_of_another_name() {
-    let text = "name: small\ntitle: small\nwhy: because\nstages: [{steps: [{rescan: pci}]}]\n";
+    let text = "name: small\ntitle: small\nwhy: because\nboots: [{steps: [{rescan: pci}]}]\n";
     insta::assert_snapshot!(Scenario::parse(text, "big.yaml").unwrap_err(), @r"
     big.yaml:1:7: the scenario `small` is in a file named `big.yaml`
         1 | name: small
@@ -480,7 +480,7 @@ fn a_name_without_a_file() {
 
 #[test]
 fn a_file_without_a_reason() {
-    let found = Scenario::parse("name: small\ntitle: small\nstages: []\n", "small.yaml");
+    let found = Scenario::parse("name: small\ntitle: small\nboots: []\n", "small.yaml");
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:3:1: missing field `why`
         3 | boots: []

@@ -24,7 +24,7 @@ fn around(example: &str, after_kexec: bool) -> String {
         "name: small\ntitle: small\nwhy: because\nmachine: {machine}\n\
          devices: [endpoint0, endpoint1, endpoint0.vf0]\n\
          setup:\n  sessions: [vm]\n  files:\n    dev: {{device: endpoint0}}\n    \
-         memory: {{memfd: old}}\nstages:\n  - steps:\n{first}{indented}"
+         memory: {{memfd: old}}\nboots:\n  - steps:\n{first}{indented}"
     )
 }
 
