@@ -141,7 +141,7 @@ fn summary(hang: &Hang, names: &Names<'_>, tasks: &[Task]) -> String {
         let place = task.place();
         format!("`{}` ({}) is blocked in {place}", task.name, task.id)
     });
-    let waiting = |task: &&Task| task.is_of_program() && !task.is_blocked() && task.state != 'R';
+    let waiting = |task: &&Task| task.is_user_task() && !task.is_blocked() && task.state != 'R';
     let waiting = tasks.iter().filter(waiting).map(|task| {
         let place = task.place();
         format!("`{}` ({}) waits in {place}", task.name, task.id)

@@ -321,13 +321,13 @@ fn same_kernel(evidence: &Evidence<'_>) -> Option<Judgement> {
 fn missing_levels_or_markers(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     (1..=evidence.boots.len()).find_map(|boot| {
         let missing = if !log.shows_levels(boot) {
-            "levels"
+            "no levels"
         } else if !log.shows_program(boot) {
-            "markers of the program's start and end"
+            "no marker of the program's start or end"
         } else {
             return None;
         };
-        let reason = format!("boot {boot}: the console log has no {missing}");
+        let reason = format!("boot {boot}: the console log has {missing}");
         Some(Judgement::new(Status::Error, reason))
     })
 }
@@ -415,7 +415,7 @@ impl ExpectedSplat {
         splat.class == self.class
             && splat.boot == self.boot
             && splat.phase == Phase::During
-            && splat.says(&self.text)
+            && splat.mentions(&self.text)
     }
 }
 

@@ -58,7 +58,7 @@ impl Task {
     }
 
     /// Returns whether it belongs to the test's program.
-    pub(super) const fn is_of_program(&self) -> bool {
+    pub(super) const fn is_user_task(&self) -> bool {
         !self.is_kernel_thread && self.id > 1
     }
 
@@ -209,13 +209,13 @@ mod tests {
         assert_eq!(tasks.len(), 2);
         let first = &tasks[0];
         assert_eq!((first.name.as_str(), first.id), ("my program", 80));
-        assert!(first.is_blocked() && first.is_of_program());
+        assert!(first.is_blocked() && first.is_user_task());
         assert_eq!(
             first.place(),
             "`mutex_lock`, called from `luo_file_unpreserve_files`"
         );
         assert_eq!(tasks[1].place(), "`worker_thread`");
-        assert!(!tasks[1].is_blocked() && !tasks[1].is_of_program());
+        assert!(!tasks[1].is_blocked() && !tasks[1].is_user_task());
         let without_frames = Task {
             frames: Vec::new(),
             ..first.clone()

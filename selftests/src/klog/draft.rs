@@ -105,8 +105,7 @@ impl Draft {
     /// kind, the message of a WARN, the parts of one oops. Otherwise another report begins
     /// at that line.
     pub(super) fn takes_heading(&mut self, heading: Heading, text: &str, index: usize) -> bool {
-        let takes = self.is_full() || !self.has_heading(heading, text);
-        if takes {
+        if self.is_full() || !self.has_heading(heading, text) {
             return false;
         }
         self.lines.push(index);

@@ -143,13 +143,13 @@ pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<String> {
 fn stack<'a>(class: SplatClass, texts: &[&'a str]) -> Vec<&'a str> {
     let mut names = Vec::new();
     // Stacks of KFENCE have no `Call Trace:` line, and end with an empty line.
-    let is_of_kfence = texts.first().is_some_and(|text| text.starts_with(KFENCE));
-    let mut is_in_trace = is_of_kfence;
+    let is_kfence = texts.first().is_some_and(|text| text.starts_with(KFENCE));
+    let mut is_in_trace = is_kfence;
     let mut is_in_interrupt = false;
     for text in texts {
         match text.trim() {
             "</TASK>" if is_in_trace => break,
-            "" if is_of_kfence && !names.is_empty() => break,
+            "" if is_kfence && !names.is_empty() => break,
             "<IRQ>" | "<NMI>" => is_in_interrupt = true,
             "</IRQ>" | "</NMI>" => is_in_interrupt = false,
             trimmed if trimmed.starts_with(CALL_TRACE) => is_in_trace = true,

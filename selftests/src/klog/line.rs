@@ -135,13 +135,13 @@ impl Reader {
             return;
         }
         let mut start = 0;
-        let mut outside = Prefix::whole(bytes).unwrap_or_default();
+        let mut outside = Prefix::complete(bytes).unwrap_or_default();
         let mut next = 1;
         while self.format == Format::Levels
             && let Some(step) = bytes.get(next..).and_then(|rest| find(rest, b'<'))
         {
             let at = next + step;
-            if let Some(inside) = Prefix::whole(&bytes[at..])
+            if let Some(inside) = Prefix::complete(&bytes[at..])
                 && outside.is_interrupted_by(&inside)
             {
                 self.line(&bytes[start..at]);
@@ -240,13 +240,13 @@ mod tests {
             [    5.000000][   T9] Linux version fake\n\
             [    0.000000][    T0] Linux version 7.3.4 (x)\n";
         let (lines, _) = lines(serial);
-        let seen: Vec<_> = lines.iter().map(|line| (line.boot, line.phase)).collect();
-        assert_eq!(seen[0], (0, Phase::Before));
-        assert_eq!(seen[1], (1, Phase::Before));
-        assert_eq!(seen[3], (1, Phase::During));
-        assert_eq!(seen[5], (1, Phase::After));
-        assert_eq!(seen[6].0, 1, "a banner in the middle of a boot is forged");
-        assert_eq!(seen[7], (2, Phase::Before));
+        let places: Vec<_> = lines.iter().map(|line| (line.boot, line.phase)).collect();
+        assert_eq!(places[0], (0, Phase::Before));
+        assert_eq!(places[1], (1, Phase::Before));
+        assert_eq!(places[3], (1, Phase::During));
+        assert_eq!(places[5], (1, Phase::After));
+        assert_eq!(places[6].0, 1, "a banner in the middle of a boot is forged");
+        assert_eq!(places[7], (2, Phase::Before));
         assert!(lines[2].from_userspace && !lines[2].is_warning());
     }
 
@@ -255,13 +255,13 @@ mod tests {
         let begins = vm_images::boot_begins_marker(2);
         let ends = vm_images::boot_ends_marker(2);
         let serial = format!("Linux version 1\nLinux version 1\n{begins}\n{ends}\n");
-        let seen: Vec<_> = lines(serial.as_bytes())
+        let places: Vec<_> = lines(serial.as_bytes())
             .0
             .iter()
             .map(|line| line.phase)
             .collect();
         let before = Phase::Before;
-        assert_eq!(seen, [before, before, Phase::During, Phase::After]);
+        assert_eq!(places, [before, before, Phase::During, Phase::After]);
     }
 
     #[test]

@@ -20,17 +20,11 @@ const HOST_NOISE: &[Excuse] = &[
         "clocksource: ",
         "the clocksource watchdog measures the wait between its two readings",
     ),
-    (
-        "TSC found unstable",
-        "what the kernel makes of such a comparison",
-    ),
-    (
-        "Marking TSC unstable",
-        "what the kernel makes of such a comparison",
-    ),
+    ("TSC found unstable", "printed after such a comparison"),
+    ("Marking TSC unstable", "printed after such a comparison"),
     (
         "sched_clock: Marking unstable",
-        "what the kernel makes of such a comparison",
+        "printed after such a comparison",
     ),
     (
         "sched: DL replenish lagged too much",

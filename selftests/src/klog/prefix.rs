@@ -41,7 +41,7 @@ impl Prefix {
     }
 
     /// Returns the prefix of these bytes if it has a level and a time.
-    pub(super) fn whole(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn complete(bytes: &[u8]) -> Option<Self> {
         let (prefix, _) = Self::read(bytes);
         (prefix.level.is_some() && prefix.stamp_us.is_some()).then_some(prefix)
     }

@@ -99,7 +99,7 @@ impl Suites {
         {
             run.tasks.insert(task);
         }
-        is_of_kunit(text)
+        is_kunit_output(text)
     }
 
     /// Begins a run. A run that has no result yet ends without a result.
@@ -161,7 +161,7 @@ impl Suites {
                 .next_back()
                 .is_some_and(|text| is_end(End::DoubleRule, text))
         };
-        let is_anonymous = candidate.is_rest && has_end() && !texts().any(is_of_other);
+        let is_anonymous = candidate.is_rest && has_end() && !texts().any(names_other_task);
         run.has_ended && (is_of_test || is_anonymous)
     }
 
@@ -185,7 +185,7 @@ fn is_result_of(text: &str, suite: &str) -> bool {
 }
 
 /// Returns whether this line is output of KUnit.
-fn is_of_kunit(text: &str) -> bool {
+fn is_kunit_output(text: &str) -> bool {
     let text = text.trim_start();
     let starts = ["# ", "ok ", "not ok ", "KTAP version "];
     starts.iter().any(|start| text.starts_with(start))
@@ -207,7 +207,7 @@ fn task_of(text: &str) -> Option<(&str, u32)> {
 }
 
 /// Returns whether a line names a task that does not belong to KUnit.
-fn is_of_other(text: &str) -> bool {
+fn names_other_task(text: &str) -> bool {
     task_of(text).is_some_and(|(name, _)| name != TASK)
 }
 

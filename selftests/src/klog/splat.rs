@@ -38,7 +38,7 @@ pub struct Splat {
 impl Splat {
     /// Returns whether the title or the message contains `text`.
     #[must_use]
-    pub fn says(&self, text: &str) -> bool {
+    pub fn mentions(&self, text: &str) -> bool {
         self.title.contains(text) || self.message.contains(text)
     }
 

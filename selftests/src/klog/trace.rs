@@ -123,7 +123,7 @@ pub(super) fn continues(class: SplatClass, end: End, text: &str) -> bool {
         SplatClass::PageAllocation => &["Mem-Info:", "Node ", "lowmem_reserve[]:", " "],
         _ => return is_after(end, text),
     };
-    let is_memory = class == SplatClass::PageAllocation && is_of_memory(text);
+    let is_memory = class == SplatClass::PageAllocation && is_memory_statistics(text);
     let has_locks = class == SplatClass::HungTask && (is_lock_list(text) || text.is_empty());
     is_memory || has_locks || is_trace(text) || starts_with_any(text, words)
 }
@@ -147,7 +147,7 @@ fn is_lock_list(text: &str) -> bool {
 }
 
 /// Returns whether a line belongs to the memory statistics after a failed allocation.
-fn is_of_memory(text: &str) -> bool {
+fn is_memory_statistics(text: &str) -> bool {
     const COUNTERS: [&str; 6] = [
         " total pagecache pages",
         " pages RAM",
@@ -157,9 +157,9 @@ fn is_of_memory(text: &str) -> bool {
         " pages cma reserved",
     ];
     let is_counted = text.starts_with(|first: char| first.is_ascii_digit());
-    let is_of_zone = text.contains(" free:") && text.contains(" boost:")
+    let is_zone_line = text.contains(" free:") && text.contains(" boost:")
         || text.contains("*4kB ") && text.ends_with("kB");
-    is_of_zone
+    is_zone_line
         || is_counted && COUNTERS.iter().any(|counter| text.ends_with(counter))
         || starts_with_any(
             text,

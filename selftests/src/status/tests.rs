@@ -226,7 +226,7 @@ fn judge_reports_a_console_without_levels_or_markers_as_error() {
     assert_eq!(status, Status::Error);
     assert_eq!(
         reason,
-        "boot 1: the console log has no markers of the program's start and end"
+        "boot 1: the console log has no marker of the program's start or end"
     );
 }
 

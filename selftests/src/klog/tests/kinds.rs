@@ -13,7 +13,7 @@ fn parse_reads_a_warning_and_its_message_as_one_splat() {
         ---[ end trace 0000000000000000 ]---\nafter\n";
     let log = Log::parse(text.as_bytes());
     assert_eq!(log.splats.len(), 1);
-    assert!(log.splats[0].says("Destroying outgoing-preserved device!"));
+    assert!(log.splats[0].mentions("Destroying outgoing-preserved device!"));
     assert_eq!(log.splats[0].lines.len(), 8);
     assert_eq!(
         titles(text),
@@ -112,7 +112,7 @@ fn parse_finds_a_report_inside_another() {
             (log.splats[0].class, log.splats[1].class),
             (SplatClass::Warn, class)
         );
-        assert!(log.splats[0].says("pci 1: gone"));
+        assert!(log.splats[0].mentions("pci 1: gone"));
         assert_eq!(log.splats[0].is_complete, is_outer_complete, "{inside}");
     }
     let kasan =
@@ -279,10 +279,10 @@ fn parse_includes_the_line_that_describes_the_object_of_a_report() {
     let log = bare(&format!("{object}{warn}{object}x\n{warn}"));
     let lengths: Vec<_> = log.splats.iter().map(|splat| splat.lines.len()).collect();
     assert_eq!(lengths, [5, 4], "only a line directly before the report");
-    assert!(log.splats[0].says("allocated at g"));
+    assert!(log.splats[0].mentions("allocated at g"));
     assert_eq!(log.splats[0].class, SplatClass::ListCorruption);
     let slab = "[Poison overwritten] 0x1-0x2 @offset=16. First byte 0x1 instead of 0x6b\n\
         =====================\nBUG fault (Not tainted): Object corrupt\n </TASK>\n";
     let log = bare(slab);
-    assert!(log.splats[0].says("Poison overwritten") && log.splats[0].lines.len() == 3);
+    assert!(log.splats[0].mentions("Poison overwritten") && log.splats[0].lines.len() == 3);
 }
