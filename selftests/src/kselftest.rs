@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
 
 use crate::input::InputError;
 use crate::yaml::{self, At};
@@ -282,14 +282,14 @@ mod tests {
     fn parse_reports_the_place_of_an_invalid_value() {
         let error = |text: &str| TargetNotes::parse(text, "t.yaml").unwrap_err().to_string();
         insta::assert_snapshot!(error("tests:\n  a:\n    boots: []\n"), @r"
-        t.yaml:3:13: invalid number of boots: 0
+        t.yaml:3:12: invalid number of boots: 0
             3 |     boots: []
-              |             ^
+              |            ^
           hint: list 1 to 8 boots, or delete the entry
         ");
         let message = error("tests:\n  a:\n    boots: [{timeout_secs: 0}]\n");
         assert!(
-            message.starts_with("t.yaml:3:29: invalid time limit: 0 seconds"),
+            message.starts_with("t.yaml:3:28: invalid time limit: 0 seconds"),
             "{message}"
         );
         let message = error("tests:\n  a:\n    boots: [{arg: x}]\n");

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Parses YAML text into typed values with line and column.
 
-pub(crate) use testbed_host::yaml::{At, parse};
+pub(crate) use patchbed_host::yaml::{At, parse};

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::diff::{Side, unified};
+use patchbed_host::diff::{Side, unified};
 
 use crate::plan::JobPlan;
 

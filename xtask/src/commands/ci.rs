@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use clap::Parser;
 use kernel_patches::kernel;
+use patchbed_host::events::Activity;
+use patchbed_host::process::Tool;
 use selftests::fault;
-use testbed_host::events::Activity;
-use testbed_host::process::Tool;
 
 use self::account::{Came, Ignored, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};

@@ -5,9 +5,9 @@ mod into;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use patchbed_host::diff::{Side, unified};
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, Machines, Scenario, ScenarioFile};
-use testbed_host::diff::{Side, unified};
 use vm_images::machine;
 
 use crate::cli::GenerateArgs;
