@@ -347,7 +347,7 @@ impl Parser {
                 }
             }
             None if !level.tests.is_empty() => {
-                self.problem("results without a plan line".to_owned())
+                self.problem("results without a plan line".to_owned());
             }
             _ => {}
         }
