@@ -54,11 +54,7 @@ const CALL_STACK: &[&str] = &[
 const WORDS: [Word; 40] = [
     word("stack", "checkout", CALL_STACK),
     word("stacks", "checkouts", CALL_STACK),
-    word(
-        "profile",
-        "config",
-        &["[profile.", "--profile", "release profile", "GCOV"],
-    ),
+    word("profile", "config", &["[profile.", "--profile", "release profile", "GCOV"]),
     word("profiles", "configs", &[]),
     word("cell", "job", &["RefCell", "OnceCell", "std::cell"]),
     word("cells", "jobs", &[]),
@@ -73,17 +69,7 @@ const WORDS: [Word; 40] = [
     word("detector", "self-check", &["LOCKUP_DETECTOR"]),
     word("detectors", "self-checks", &[]),
     word("hold_point", "sync point", &[]),
-    word(
-        "template",
-        "checkpoint",
-        &[
-            "askama",
-            "#[template",
-            "Template",
-            "minijinja",
-            "rust_template",
-        ],
-    ),
+    word("template", "checkpoint", &["askama", "#[template", "Template", "minijinja", "rust_template"]),
     word("templates", "checkpoints", &["askama", "HTML"]),
     word("unnoticed", "missed", &[]),
     word("noticed", "caught or detected", &[]),
@@ -99,11 +85,7 @@ const WORDS: [Word; 40] = [
     word("inquest", "hang diagnosis", &[]),
     word("inquiry", "request", &["PCI"]),
     word("wishes", "request", &[]),
-    word(
-        "family",
-        "parameterised scenario",
-        &["address family", "AF_", "sa_family", "CPU family"],
-    ),
+    word("family", "parameterised scenario", &["address family", "AF_", "sa_family", "CPU family"]),
     word("families", "parameterised scenarios", &[]),
     word("stage", "boot", &["staged", "git stage"]),
     word("stages", "boots", &[]),
@@ -159,10 +141,9 @@ fn in_file(name: &Utf8Path, text: &str) -> Vec<String> {
         .collect();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
-        found.extend(
-            replaced(name, line)
-                .map(|word| format!("{name}:{number}: `{}`: use `{}`", word.old, word.new)),
-        );
+        found.extend(replaced(name, line).map(|word| {
+            format!("{name}:{number}: `{}`: use `{}`", word.old, word.new)
+        }));
     }
     let left_out = found.len().saturating_sub(FINDINGS_PER_FILE_MAX);
     found.truncate(FINDINGS_PER_FILE_MAX);
@@ -250,10 +231,7 @@ mod tests {
         ] {
             assert_eq!(of("a.rs", line).len(), 1, "{line}");
         }
-        assert_eq!(
-            of("src/cells.rs", ""),
-            ["src/cells.rs: `cells` in the name: use `jobs`"]
-        );
+        assert_eq!(of("src/cells.rs", ""), ["src/cells.rs: `cells` in the name: use `jobs`"]);
     }
 
     #[test]
