@@ -168,7 +168,7 @@ impl Workflow {
     }
 }
 
-/// Returns the position of each scenario: its first step with `fails_without_series`, else its
+/// Returns the position of each scenario: its first step with `fails_first`, else its
 /// first step.
 fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     let place = |scenario: &Scenario| {

@@ -36,7 +36,7 @@ pub(crate) struct Judged {
     splats: String,
     /// The hang diagnosis, if the job hung.
     hang: Option<Account>,
-    /// Boot number and step number of each step with `fails_without_series`.
+    /// Boot number and step number of each step with `fails_first`.
     fails_first: Vec<(usize, usize)>,
 }
 
@@ -293,7 +293,7 @@ impl Judged {
     }
 
     /// Returns the part of the timeline that is compared. For an expected failure it ends
-    /// before the first step with `fails_without_series`: the kernel is broken from there on,
+    /// before the first step with `fails_first`: the kernel is broken from there on,
     /// and the rest of the timeline varies between runs.
     fn snapshot_text(&self) -> &str {
         if self.job.expectation != "fail" || !self.job.expected {
