@@ -129,14 +129,17 @@ fn summary(report: &Report<'_>) -> String {
             "Inconclusive: all tests were skipped".to_owned()
         }
         (1, 0) if inconclusive > 0 => {
-            format!("Incomplete: {inconclusive} of {all} test runs have no result")
+            format!("Incomplete: no result for {inconclusive} of {all} test runs")
         }
         (1, 0) => format!("All {all} results are as expected"),
         (1, some) => format!("{some} of {all} results are NOT as expected (see below)"),
-        _ => format!("Incomplete: {inconclusive} of {all} test runs have no result"),
+        _ => format!("Incomplete: no result for {inconclusive} of {all} test runs"),
     };
     if result.exit_code == 1 && unexpected > 0 && inconclusive > 0 {
-        text += &format!(", and {inconclusive} test runs have no result");
+        text += &match inconclusive {
+            1 => ", and 1 test run has no result".to_owned(),
+            count => format!(", and {count} test runs have no result"),
+        };
     }
     if result.self_checks.iter().any(SelfCheckResult::is_finding) {
         text += ". The self-check of a kernel missed an injected fault";
@@ -191,7 +194,7 @@ fn table(grid: &Grid<'_>) -> String {
     let first = names
         .max()
         .unwrap_or(0)
-        .max(columns(grid.config) + 8)
+        .max(columns(grid.config) + 7)
         .min(room);
     let line = |name: &str, places: &[String]| {
         let name = &plain(name);

@@ -153,7 +153,7 @@ impl Words {
 /// Returns the table of one config, with long marks if they fit.
 fn table(grid: &Grid<'_>, look: Look) -> String {
     let names = grid.rows.iter().map(|row| columns(&label(row)));
-    let longest = names.max().unwrap_or(0).max(columns(grid.config) + 10);
+    let longest = names.max().unwrap_or(0).max(columns(grid.config) + 7);
     let room = |widths: &[usize]| {
         look.columns
             .saturating_sub(widths.iter().map(|width| width + 2).sum())

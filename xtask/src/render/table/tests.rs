@@ -244,8 +244,8 @@ fn text_ends_with_not_tested_if_the_series_is_not_in_the_kernels() {
     let result = crate::render::tests::not_tested();
     let shown = text(&Report::new(&result, "RUN", ""), LOOK);
     insta::assert_snapshot!(shown, @"
-    config fast     base         series
-    kexec           pass         pass
+    config fast  base         series
+    kexec        pass         pass
 
     patch 1 is not tested: not in any kernel that was run: drivers/w/a.c
 
