@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Builds the guest's PID 1: a static program, by a cargo of its own, with a
-//! target folder of its own, so that it never waits for the one that runs us.
+//! Builds the guest's PID 1, a static program. The build uses a separate target folder, so
+//! that it does not wait for the lock of the cargo that runs this process.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use testbed_host::process::{ProcessError, Tool};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PACKAGE: &str = "testbed-guest";
 
-/// Generous: the first build may have to fetch crates.
+/// Limit for the build, which may fetch crates.
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 
-/// Variables by which an outer cargo or clippy would reach into this build.
-const FOREIGN_VARIABLES: &[&str] = &[
+/// Variables of an outer cargo or clippy that would change this build.
+const OUTER_VARIABLES: &[&str] = &[
     "CARGO_BUILD_TARGET",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_TARGET_DIR",
@@ -24,22 +24,21 @@ const FOREIGN_VARIABLES: &[&str] = &[
     "RUSTC_WORKSPACE_WRAPPER",
 ];
 
-/// Why there is no guest program.
+/// Why the guest program could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     /// Cargo could not build it.
     #[error("cannot build the guest's PID 1: {0}")]
     Build(#[from] ProcessError),
-    /// Cargo said it did, but the program is not there.
-    #[error("the build left no `{path}`")]
+    /// The build succeeded, but the program does not exist.
+    #[error("cannot build the guest's PID 1: the build did not create `{path}`")]
     Missing {
-        /// Where the program should be.
+        /// Path of the program.
         path: Utf8PathBuf,
     },
 }
 
-/// Builds the guest's PID 1 from the workspace at `root` and returns the
-/// program's path. Quick when nothing changed.
+/// Builds the guest's PID 1 from the workspace at `root` and returns the program's path.
 pub fn build(
     root: &Utf8Path,
     cancel: &Cancel,
@@ -67,7 +66,7 @@ fn command(root: &Utf8Path, target_dir: &Utf8Path) -> Tool {
         .cwd(root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .deadline("guest build", BUILD_LIMIT);
-    FOREIGN_VARIABLES
+    OUTER_VARIABLES
         .iter()
         .fold(tool, |tool, name| tool.env_remove(name))
 }
