@@ -19,7 +19,7 @@ pub struct Cache {
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// None of the environment variables is set.
-    #[error("no place for the cache: set `TESTBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
+    #[error("no place for the cache: set `PATCHBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
     NoPlace,
     /// The path is relative, so it would depend on the working directory.
     #[error("cannot use `{variable}`: `{value}` is not an absolute path")]
@@ -38,13 +38,13 @@ pub enum CacheError {
         value: String,
     },
     /// The folder could not be created.
-    #[error("cannot create the cache folder: {0}\nhint: `TESTBED_CACHE` sets another folder")]
+    #[error("cannot create the cache folder: {0}\nhint: `PATCHBED_CACHE` sets another folder")]
     Io(#[from] std::io::Error),
 }
 
 impl Cache {
-    /// Returns the cache folder: `TESTBED_CACHE`, else `XDG_CACHE_HOME/flb-testbed`, else
-    /// `HOME/.cache/flb-testbed`.
+    /// Returns the cache folder: `PATCHBED_CACHE`, else `XDG_CACHE_HOME/patchbed`, else
+    /// `HOME/.cache/patchbed`.
     ///
     /// # Errors
     /// When no variable is set, the path is relative, or the folder cannot be created.
@@ -64,9 +64,9 @@ impl Cache {
 
     fn choose(var: impl Fn(&str) -> Option<OsString>) -> Result<Utf8PathBuf, CacheError> {
         for (variable, below) in [
-            ("TESTBED_CACHE", ""),
-            ("XDG_CACHE_HOME", "flb-testbed"),
-            ("HOME", ".cache/flb-testbed"),
+            ("PATCHBED_CACHE", ""),
+            ("XDG_CACHE_HOME", "patchbed"),
+            ("HOME", ".cache/patchbed"),
         ] {
             let Some(value) = var(variable) else {
                 continue;
@@ -174,11 +174,11 @@ mod tests {
         let all = [
             ("HOME", "/h"),
             ("XDG_CACHE_HOME", "/x"),
-            ("TESTBED_CACHE", "/t"),
+            ("PATCHBED_CACHE", "/t"),
         ];
         assert_eq!(choose(&all).unwrap(), "/t");
-        assert_eq!(choose(&all[..2]).unwrap(), "/x/flb-testbed");
-        assert_eq!(choose(&all[..1]).unwrap(), "/h/.cache/flb-testbed");
+        assert_eq!(choose(&all[..2]).unwrap(), "/x/patchbed");
+        assert_eq!(choose(&all[..1]).unwrap(), "/h/.cache/patchbed");
     }
 
     #[test]

@@ -2,27 +2,17 @@
 //! Builds the guest's PID 1, a static program. The build uses a separate target folder, so
 //! that it does not wait for the lock of the cargo that runs this process.
 
+mod command;
+
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-const PACKAGE: &str = "testbed-guest";
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 /// Limit for the build, which may fetch crates.
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
-
-/// Variables of an outer cargo or clippy that would change this build.
-const OUTER_VARIABLES: &[&str] = &[
-    "CARGO_BUILD_TARGET",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_TARGET_DIR",
-    "CLIPPY_ARGS",
-    "RUSTC_WORKSPACE_WRAPPER",
-];
 
 /// Why the guest program could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -47,26 +37,27 @@ pub fn build(
     let target_dir = root.join("target").join("guest");
     let activity = Activity::start(observer, "build the guest's PID 1", None);
     let mut lines = 0;
-    command(root, &target_dir).run_lines(cancel, &mut |line| {
+    cargo(root, &target_dir).run_lines(cancel, &mut |line| {
         lines += 1;
         activity.advance(lines, line.trim());
     })?;
-    let path = target_dir.join(TARGET).join("release").join(PACKAGE);
+    let path = target_dir.join(command::PROGRAM);
     if !path.exists() {
         return Err(GuestError::Missing { path });
     }
     Ok(path)
 }
 
-fn command(root: &Utf8Path, target_dir: &Utf8Path) -> Tool {
+fn cargo(root: &Utf8Path, target_dir: &Utf8Path) -> Tool {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let tool = Tool::new(cargo)
-        .args(["build", "--release", "--package", PACKAGE])
-        .args(["--target", TARGET, "--target-dir", target_dir.as_str()])
+        .args(command::arguments(target_dir.as_str()))
         .cwd(root)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .deadline("guest build", BUILD_LIMIT);
-    OUTER_VARIABLES
+    let tool = command::VARIABLES
+        .iter()
+        .fold(tool, |tool, (name, value)| tool.env(name, value));
+    command::OUTER_VARIABLES
         .iter()
         .fold(tool, |tool, name| tool.env_remove(name))
 }

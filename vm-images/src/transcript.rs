@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::files::read_plain;
+use patchbed_protocol::Exit;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
-use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
 pub use hang::{Hang, Processor, Sample};
@@ -96,7 +96,7 @@ pub struct BootRecord {
     /// Whether the program was started.
     pub started: bool,
     /// Output of the program: standard output and standard error in the order of writing.
-    #[serde(with = "testbed_protocol::bytes")]
+    #[serde(with = "patchbed_protocol::bytes")]
     pub output: Vec<u8>,
     /// Whether the output exceeded the limit and was truncated.
     pub output_cut: bool,
@@ -338,7 +338,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use testbed_protocol::ExitStatus;
+    use patchbed_protocol::ExitStatus;
 
     use super::*;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub enum ProcessError {
     /// The program is not installed.
     #[error(
-        "cannot run `{program}`: not installed or not in PATH\nhint: `cargo xtask doctor` lists the packages to install"
+        "cannot run `{program}`: not installed or not in PATH\nhint: `{} doctor` lists the packages to install",
+        crate::program::name()
     )]
     NotFound {
         /// The program's name.

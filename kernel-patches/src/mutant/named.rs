@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::diff::blocks;
 use serde::Deserialize;
-use testbed_host::cancel::Cancel;
-use testbed_host::diff::blocks;
 
 use super::{Mutant, content, diff};
 use crate::checkout::Checkout;

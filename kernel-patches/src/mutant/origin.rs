@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Which lines of a file a series changed, and which of its patches did.
 
-use testbed_host::diff::blocks;
+use patchbed_host::diff::blocks;
 
 /// Of each line of a file: the number of the change, from 1, that brought it; 0 for
 /// those that were there before.

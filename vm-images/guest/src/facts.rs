@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use testbed_protocol::{BOOT_PARAMETER, FromGuest};
+use patchbed_protocol::{BOOT_PARAMETER, FromGuest};
 
 /// Returns the boot number of the kernel's command line, 0 if there is none.
 pub(crate) fn boot() -> u32 {
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn boot_of_returns_the_last_number() {
-        assert_eq!(boot_of("console=ttyS0 testbed.boot=2 panic=-1\n"), 2);
-        assert_eq!(boot_of("testbed.boot=1 testbed.boot=3"), 3);
-        assert_eq!(boot_of("testbed.boot=x quiet"), 0);
+        assert_eq!(boot_of("console=ttyS0 patchbed.boot=2 panic=-1\n"), 2);
+        assert_eq!(boot_of("patchbed.boot=1 patchbed.boot=3"), 3);
+        assert_eq!(boot_of("patchbed.boot=x quiet"), 0);
         assert_eq!(boot_of(""), 0);
     }
 }

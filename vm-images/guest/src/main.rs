@@ -16,8 +16,8 @@ mod port;
 mod program;
 mod requests;
 
+use patchbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 use rustix::system::{RebootCommand, reboot};
-use testbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 
 use crate::port::{Port, PortError};
 use crate::program::{Call, Programs};
@@ -28,12 +28,12 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(NOT_INIT);
     }
     std::panic::set_hook(Box::new(|panic| {
-        kmsg::log(&format!("testbed: PID 1 failed: {panic}"));
+        kmsg::log(&format!("patchbed: PID 1 failed: {panic}"));
         port::send_failure("go on", &panic.to_string());
         power_off();
     }));
     if let Err(error) = run() {
-        kmsg::log(&format!("testbed: PID 1 failed: {error}"));
+        kmsg::log(&format!("patchbed: PID 1 failed: {error}"));
         port::send_failure("go on", &error.to_string());
     }
     power_off();
@@ -96,7 +96,7 @@ fn run() -> Result<(), PortError> {
 fn power_off() -> ! {
     loop {
         if let Err(error) = reboot(RebootCommand::PowerOff) {
-            kmsg::log(&format!("testbed: cannot power off: {error}"));
+            kmsg::log(&format!("patchbed: cannot power off: {error}"));
         }
         std::thread::sleep(std::time::Duration::from_secs(1));
     }

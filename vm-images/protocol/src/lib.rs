@@ -16,10 +16,10 @@ pub use message::{Content, Exit, ExitStatus, FromGuest, ToGuest};
 pub const PROTOCOL: u32 = 6;
 
 /// Name of the virtio port.
-pub const PORT_NAME: &str = "testbed";
+pub const PORT_NAME: &str = "patchbed";
 
 /// Parameter of the kernel command line with the boot's number.
-pub const BOOT_PARAMETER: &str = "testbed.boot=";
+pub const BOOT_PARAMETER: &str = "patchbed.boot=";
 
 /// Maximum length of a line from the guest, including its newline.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;

@@ -2,8 +2,8 @@
 //! Checks a machine file and converts it to a [`Machine`].
 
 use camino::Utf8Path;
-use testbed_host::input::{InputError, Place, closest};
-use testbed_host::yaml::At;
+use patchbed_host::input::{InputError, Place, closest};
+use patchbed_host::yaml::At;
 
 use super::raw::DeviceKind;
 use super::{Device, Machine, SLOTS_MAX, Slot, VIRTUAL_FUNCTIONS_MAX, raw};

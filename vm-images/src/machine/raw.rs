@@ -2,9 +2,9 @@
 //! The machine file as written. The doc comments are the descriptions in the JSON schema,
 //! and name QEMU's argument for each field.
 
+use patchbed_host::yaml::At;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use testbed_host::yaml::At;
 
 use super::{Iommu, MachineType};
 

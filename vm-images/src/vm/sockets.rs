@@ -46,7 +46,7 @@ impl Sockets {
             SHORT_TEMP_DIR.into()
         };
         let dir = tempfile::Builder::new()
-            .prefix("testbed-")
+            .prefix("patchbed-")
             .tempdir_in(parent)?;
         let bind = |name: &str| {
             let listener = UnixListener::bind(dir.path().join(name))?;
