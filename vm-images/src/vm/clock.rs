@@ -14,8 +14,8 @@ use crate::transcript::{HostTime, millis};
 pub(super) const WALL_MULTIPLIER: u32 = 8;
 
 /// Length of the windows for the maximum of withheld time, as long as the shortest timeout
-/// of the kernel's own detectors. It shows whether a stall report of the kernel can be
-/// caused by the host.
+/// of the kernel's stall checks. It shows whether the host can be the cause of a stall
+/// report of the kernel.
 const WINDOW: Duration = Duration::from_secs(20);
 
 /// Maximum number of samples of a window; more frequent samples are merged.

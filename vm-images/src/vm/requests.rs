@@ -22,7 +22,6 @@ const QUOTED_CHARS_MAX: usize = 40;
 /// to stay on. Linux switches it off a second after the power; a guest on a busy host takes
 /// several seconds.
 const INDICATOR_FRACTION: u32 = 6;
-const INDICATOR_PART: u32 = 6;
 
 /// The action of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
