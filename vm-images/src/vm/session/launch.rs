@@ -87,11 +87,11 @@ fn connect(
     begin: Instant,
     cancel: &Cancel,
 ) -> Result<(UnixStream, Qmp, Qtest), End> {
+    let mut state = LimitState::Running;
     let connected = sockets
         .accept(|| {
             clock.update_if_due(begin.elapsed(), || threads::sample(child.id()));
-            let state =
-                clock::check_limit(spec.deadlines.launch, begin.elapsed(), clock.withheld());
+            state = clock::check_limit(spec.deadlines.launch, begin.elapsed(), clock.withheld());
             child.try_wait().is_none() && !cancel.is_cancelled() && state == LimitState::Running
         })
         .map_err(End::launch_failed)?;
@@ -101,22 +101,28 @@ fn connect(
         test_port,
     }) = connected
     else {
-        return Err(launch_failure(spec, child, cancel, clock));
+        return Err(launch_failure(spec, child, cancel, clock, state));
     };
     let test_port = Qtest::connect(test_port).map_err(End::launch_failed)?;
     channel.set_nonblocking(true).map_err(End::launch_failed)?;
     let qmp = Qmp::connect(qmp).map_err(|error| {
         // QEMU closes the socket shortly before it exits.
         match child.wait_until(Instant::now() + CLOSE_LIMIT) {
-            Some(_) => launch_failure(spec, child, cancel, clock),
+            Some(_) => launch_failure(spec, child, cancel, clock, state),
             None => End::launch_failed(error),
         }
     })?;
     Ok((channel, qmp, test_port))
 }
 
-/// Returns why QEMU did not connect.
-fn launch_failure(spec: &VmSpec, child: &mut Child, cancel: &Cancel, clock: &Clock) -> End {
+/// Returns why QEMU did not connect. `state` is the state of the limit that ended the wait.
+fn launch_failure(
+    spec: &VmSpec,
+    child: &mut Child,
+    cancel: &Cancel,
+    clock: &Clock,
+    state: LimitState,
+) -> End {
     if cancel.is_cancelled() {
         return End::Cancelled;
     }
@@ -126,7 +132,7 @@ fn launch_failure(spec: &VmSpec, child: &mut Child, cancel: &Cancel, clock: &Clo
             status: status.to_string(),
             stderr_tail: stderr_tail(&spec.artifacts),
         },
-        None if clock.guest() < spec.deadlines.launch => {
+        None if state == LimitState::Withheld => {
             let time = clock.totals();
             End::HostTooSlow {
                 phase: Phase::Launch,
