@@ -21,7 +21,7 @@ impl Session {
         match message {
             // The log names a file without its content.
             ToGuest::Put { path, .. } => {
-                self.channel_log.note(Sender::Host, &format!("put {path}"))
+                self.channel_log.note(Sender::Host, &format!("put {path}"));
             }
             other => self.channel_log.note(Sender::Host, other),
         }
