@@ -19,7 +19,7 @@ const DATA: [&str; 6] = [
     "vm-images/config",
     "vm-images/machines",
 ];
-/// Beside the data: what decides the guest's PID 1 and the revision.
+/// Further inputs of the guest's PID 1 and of the revision.
 const SOURCES: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=../vm-images/src/guest/command.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
-    let root = root.parent().ok_or("the package lies in no checkout")?;
+    let root = root.parent().ok_or("the package is not in a checkout")?;
     let source = match env::var_os("CARGO_FEATURE_BUILTIN") {
         Some(_) => source(root, &out)?,
         None => in_rust(&[], false, ""),
@@ -87,7 +87,7 @@ fn in_rust(names: &[&str], has_guest: bool, revision: &str) -> String {
     source + &format!("];\nstatic GUEST: &[u8] = {guest};\nstatic REVISION: &str = {revision:?};\n")
 }
 
-/// Collects the data files below a folder. Rust sources and unreviewed results are none.
+/// Collects the data files below a folder, without Rust sources and unreviewed results.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -107,26 +107,26 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
 /// of the outer one.
 fn guest(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let target = out.join(GUEST_FOLDER);
-    let mut cargo = Command::new(env::var_os("CARGO").ok_or("cargo did not start this")?);
+    let mut cargo = Command::new(env::var_os("CARGO").ok_or("`CARGO` is not set")?);
     cargo
         .args(guest_command::arguments(text(&target)?))
-        // The lock file that the outer build may ignore decides the versions here.
+        // Also if the outer build ignores the lock file.
         .arg("--locked")
         .current_dir(root)
         .envs(guest_command::VARIABLES);
-    for name in guest_command::FOREIGN_VARIABLES {
+    for name in guest_command::OUTER_VARIABLES {
         cargo.env_remove(name);
     }
     let output = cargo.output()?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("the guest's PID 1 cannot be built: {cargo:?}\n{said}").into());
+        let messages = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("building the guest's PID 1 failed: {cargo:?}\n{messages}").into());
     }
     Ok(())
 }
 
-/// Returns the commit of the checkout, with `+` if tracked files differ from it; none
-/// where the sources are in no git repository.
+/// Returns the commit of the checkout, with `+` if tracked files differ from it; `None` if
+/// the sources are not in a git repository.
 fn revision(root: &Path) -> Option<String> {
     let git = |words: &[&str]| {
         let output = Command::new("git")
@@ -137,12 +137,12 @@ fn revision(root: &Path) -> Option<String> {
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    // A repository around the unpacked sources has another commit.
+    // Unpacked sources may lie in an unrelated repository.
     git(&["ls-files", "--error-unmatch", "xtask/build.rs"])?;
     // Changes with every commit and every checkout.
     let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
     if root.join(&log).is_file() {
-        // From the package; in a worktree it is absolute.
+        // Relative to the package; absolute in a worktree.
         println!(
             "cargo::rerun-if-changed={}",
             Path::new("..").join(log).display()

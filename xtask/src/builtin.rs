@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The data and the guest's PID 1 that are built into the program, and their copies in the
-//! cache. A program that cargo runs in a checkout has none, and needs none.
+//! The data and the guest's PID 1 that are built into an installed program, and their copies
+//! in the cache. A program that cargo runs in a checkout reads them from the checkout.
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,13 +28,13 @@ pub(crate) fn revision() -> &'static str {
 /// Returns the folder with the data, unpacked into the cache if it is not there.
 ///
 /// # Errors
-/// When the program was built without, or the cache cannot be written.
+/// When the program was built without the data, or the cache cannot be written.
 pub(crate) fn data(cache: &Cache) -> anyhow::Result<Utf8PathBuf> {
     if FILES.is_empty() {
         return Err(bad_input(
             "this program was built without its data",
-            "`cargo install --path xtask` in a checkout builds it in; or name a folder \
-             with the data by `--data DIR`",
+            "run `cargo install --path xtask` in a checkout, or give a folder with the data \
+             by `--data DIR`",
         ));
     }
     unpack(FILES, &cache.dir(&["data"])?)
@@ -43,12 +43,12 @@ pub(crate) fn data(cache: &Cache) -> anyhow::Result<Utf8PathBuf> {
 /// Returns the guest's PID 1, a file in the cache.
 ///
 /// # Errors
-/// When the program was built without, or the cache cannot be written.
+/// When the program was built without the guest, or the cache cannot be written.
 pub(crate) fn guest(cache: &Cache) -> anyhow::Result<Utf8PathBuf> {
     if GUEST.is_empty() {
         return Err(bad_input(
             "this program was built without the guest's PID 1",
-            "`cargo install --path xtask` in a checkout builds it in",
+            "run `cargo install --path xtask` in a checkout",
         ));
     }
     let path = cache.dir(&["guest"])?.join(hex(&Sha256::digest(GUEST)));
@@ -58,7 +58,7 @@ pub(crate) fn guest(cache: &Cache) -> anyhow::Result<Utf8PathBuf> {
     Ok(path)
 }
 
-/// Returns the folder below `home` with exactly these files; its name is that of their
+/// Returns the folder below `home` with exactly these files; its name is the hash of their
 /// content.
 fn unpack(files: &[File<'_>], home: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let folder = home.join(id(files));
@@ -72,8 +72,8 @@ fn unpack(files: &[File<'_>], home: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
         fs::create_dir_all(path.parent().unwrap_or(&fresh))?;
         fs::write(path, bytes)?;
     }
-    // A damaged folder goes as a whole. Of two processes, the second finds the first
-    // one's folder, which is as good as its own.
+    // A damaged folder is replaced as a whole. If another process is faster, the rename
+    // fails, and its folder is used.
     let damaged = Utf8PathBuf::from(format!("{fresh}.old"));
     if fs::rename(&folder, &damaged).is_ok() {
         fs::remove_dir_all(&damaged)?;
@@ -86,7 +86,7 @@ fn unpack(files: &[File<'_>], home: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
         true => Ok(folder),
         false => {
             renamed?;
-            anyhow::bail!("`{folder}` is changed while it is unpacked")
+            anyhow::bail!("unpacking `{folder}` failed: another process changes it")
         }
     }
 }
@@ -103,7 +103,7 @@ fn id(files: &[File<'_>]) -> String {
     hex(&hash.finalize())
 }
 
-/// Whoever cleans the cache by age may leave a part of a folder.
+/// Checks all files, because a cleaner that removes old files may leave a part of the folder.
 fn is_whole(files: &[File<'_>], folder: &Utf8Path) -> bool {
     let is_there = |(name, bytes): &File<'_>| is_same(&folder.join(name), bytes);
     files.iter().all(is_there) && count(folder).is_ok_and(|count| count == files.len())
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn unpack_names_a_folder_by_content() {
+    fn unpack_returns_different_folders_for_different_content() {
         let (_home, home) = home();
         let folder = unpack(&SOME, &home).unwrap();
         let other = unpack(&[("a/b.yaml", b"other"), ("c", b"")], &home).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn unpack_replaces_a_folder_that_is_missing_a_file_or_has_another() {
+    fn unpack_replaces_a_folder_with_missing_changed_or_extra_files() {
         let (_home, home) = home();
         let folder = unpack(&SOME, &home).unwrap();
         let damages: [fn(&Utf8Path); 3] = [

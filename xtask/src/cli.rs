@@ -22,9 +22,9 @@ pub(crate) use self::test::{Snapshots, TestArgs};
 #[command(name = "patchbed", after_help = EXIT_CODES)]
 #[command(max_term_width = 80)]
 pub(crate) struct Cli {
-    /// Folder with the series, scenarios, machines and configurations, laid out as in
-    /// the checkout of patchbed [env: PATCHBED_DATA] [default: the checkout's for `cargo
-    /// xtask`, built in otherwise]
+    /// Folder with series, scenarios, machines and configs, laid out as in a checkout of
+    /// patchbed [env: PATCHBED_DATA] [default: the checkout for `cargo xtask`, the
+    /// built-in data otherwise]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<Utf8PathBuf>,
 
@@ -34,33 +34,33 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Judge a series: apply, build, boot, run scenarios, print the table
+    /// Test a series: apply, build, boot, run scenarios, and print a table of results
     #[command(after_help = EXIT_CODES)]
     Test(TestArgs),
-    /// Judge a series, and again on every save: what the save can affect runs anew
+    /// Test a series again after every save, running only the jobs that it affects
     #[command(after_help = WATCH_NOTES)]
     Watch(TestArgs),
-    /// Apply a series to a tree and show the checkouts, without building
+    /// Apply a series to a tree and list the files that differ in each checkout
     Apply(ApplyArgs),
-    /// Build the kernels of the checkouts
+    /// Build the kernel of each checkout and config, and print the paths of the images
     Build(BuildArgs),
-    /// Write the generated selftests, or check that they are up to date
+    /// Write the generated kselftests, or check that they are up to date
     Generate(GenerateArgs),
-    /// Boot a kernel in the test VM and say how long it took
+    /// Boot a kernel image in a VM and print the boot time
     Boot(BootArgs),
-    /// Make a kernel go wrong on purpose, and keep what it says
+    /// Inject faults into a kernel and record its reports
     #[command(after_help = INJECT_NOTES)]
     Inject(InjectArgs),
-    /// Judge a finished run again from what it recorded, and print its table
+    /// Evaluate the recorded output of a finished run again and print its results
     Report(ReportArgs),
-    /// Answer `b4 review`: read a mail, and tell what the runs there are say of it
+    /// Check command for `b4 review`: read a patch mail, print results of matching runs
     #[command(name = "b4-check", after_help = B4_NOTES)]
     B4Check(B4CheckArgs),
-    /// Say what this host lacks, and how to get it
+    /// Check that this host has the programs and files that a run needs
     Doctor(DoctorArgs),
-    /// Run all that CI checks
+    /// Run all checks of the project's CI
     Ci(CiArgs),
-    /// Measure how fast this is, side by side with other ways to the same result
+    /// Measure the speed of patchbed, and compare it with other tools
     #[command(after_help = BENCH_NOTES)]
     Bench(BenchArgs),
 }
@@ -70,7 +70,7 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Also write the differing files of each checkout below this folder
+    /// Also write the files that differ, to a folder per checkout below DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
@@ -86,11 +86,11 @@ pub(crate) struct BuildArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {
-    /// Change nothing; fail with a difference if the files are not up to date
+    /// Write nothing; print a diff and fail if the files are not up to date
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// Put the selftests into this kernel tree instead, as a commit if it is a git
+    /// Write the kselftests into this kernel tree instead; commit them if it is a git
     /// repository
     #[arg(long, value_name = "TREE", conflicts_with = "check")]
     pub(crate) into: Option<Utf8PathBuf>,
@@ -98,28 +98,28 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct BootArgs {
-    /// A kernel image (bzImage)
+    /// Kernel image (bzImage)
     #[arg(value_name = "IMAGE")]
     pub(crate) image: Utf8PathBuf,
 
-    /// Machine to run on, from vm-images/machines
+    /// Machine to boot, from vm-images/machines
     #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE)]
     pub(crate) machine: String,
 
-    /// Config whose memory and time limits fit the kernel
+    /// Config of the kernel; sets the memory and the time limits of the VM
     #[arg(long, value_name = "NAME", default_value = "fast")]
     pub(crate) config: String,
 
-    /// Folder for the console log and what the guest said [default: `boot` beside the
-    /// run folders]
+    /// Folder for the console log and the messages of the guest [default: `boot` beside
+    /// the run folders]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct InjectArgs {
-    /// Faults to pull, each in a guest of its own; those that share one are joined
-    /// by `+`, and pulled in that order [default: none, but say which there are]
+    /// Faults to inject, each argument in its own guest; faults joined by `+` share a
+    /// guest and are injected in that order [default: list the available faults]
     #[arg(value_name = "WORD[+WORD]")]
     pub(crate) words: Vec<String>,
 
@@ -127,11 +127,11 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "TREE")]
     pub(crate) tree: Option<String>,
 
-    /// Checkout of the project's own series to pull them on
+    /// Checkout of the default series into whose kernel the faults are injected
     #[arg(long, value_name = "NAME", default_value = "series")]
     pub(crate) checkout: String,
 
-    /// Kernel configuration: fast or kasan
+    /// Kernel config: fast or kasan
     #[arg(long, value_name = "NAME", default_value = "fast")]
     pub(crate) config: String,
 
@@ -140,11 +140,11 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,
 
-    /// Boot every guest, instead of going on from where the kernel booted once
+    /// Boot every guest instead of restoring a checkpoint of the booted kernel
     #[arg(long)]
     pub(crate) cold_boot: bool,
 
-    /// Folder for a folder each, with the console's raw `serial.log` in it
+    /// Folder for one folder per guest, each with the raw console log `serial.log`
     /// [default: `faults` beside the run folders]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
@@ -156,8 +156,8 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<Utf8PathBuf>,
 
-    /// Say what changed since this earlier run instead: exit code 0 when nothing is
-    /// worse, 1 when something is
+    /// Print the changes since this earlier run instead; exit code 1 if a result is
+    /// worse, 0 otherwise
     #[arg(long, value_name = "RUN")]
     pub(crate) against: Option<Utf8PathBuf>,
 
@@ -167,18 +167,18 @@ pub(crate) struct ReportArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct B4CheckArgs {
-    /// Answer for the whole series that the mail belongs to, not for its patch
+    /// Print the results of the whole series that the mail belongs to, not of its patch
     #[arg(long)]
     pub(crate) whole: bool,
 
-    /// Run folder to answer from [default: the newest run of the same series]
+    /// Run folder to read [default: the newest run of the same series]
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
-    /// Install what is missing (needs root)
+    /// Install missing packages (needs root)
     #[arg(long)]
     pub(crate) install: bool,
 }
@@ -189,11 +189,11 @@ pub(crate) struct CiArgs {
     #[arg(long)]
     pub(crate) install: bool,
 
-    /// Run only the steps with this in their names; may be repeated
+    /// Run only the steps whose names contain TEXT; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Vec<String>,
 
-    /// Minutes after which no further optional step is begun
+    /// Minutes after which optional steps are skipped
     #[arg(long, value_name = "MINUTES", default_value_t = 25)]
     pub(crate) budget: u64,
 }

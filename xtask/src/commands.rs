@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One file a command.
+//! The commands, each in its own file.
 
 pub(crate) mod apply;
 pub(crate) mod b4_check;
@@ -10,9 +10,9 @@ pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod environment;
 pub(crate) mod generate;
+pub(crate) mod html_report;
 pub(crate) mod inject;
 pub(crate) mod mutants;
-pub(crate) mod page;
 pub(crate) mod patch_style;
 pub(crate) mod report;
 pub(crate) mod show;

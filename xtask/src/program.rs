@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whether this program is installed or runs by cargo in a checkout.
+//! How this program is run: installed, or by cargo in a checkout.
 
 use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-/// Folders and files of every checkout.
+/// Files and folders by which a checkout is recognized.
 const PARTS: [&str; 4] = [
     "kernel-patches",
     "selftests/scenarios",
@@ -14,7 +14,7 @@ const PARTS: [&str; 4] = [
     "xtask/src/program.rs",
 ];
 
-/// Returns the command by which the user runs this program.
+/// Returns the command by which the user calls this program.
 pub(crate) fn name() -> &'static str {
     match checkout() {
         Some(_) => "cargo xtask",
@@ -22,8 +22,8 @@ pub(crate) fn name() -> &'static str {
     }
 }
 
-/// Returns the checkout that cargo runs this program in; `None` for an installed program in
-/// any folder.
+/// Returns the checkout in which cargo runs this program; `None` for an installed program,
+/// also if it is called in a checkout.
 pub(crate) fn checkout() -> Option<&'static Utf8Path> {
     static CHECKOUT: OnceLock<Option<Utf8PathBuf>> = OnceLock::new();
     let found = CHECKOUT.get_or_init(|| {
@@ -42,9 +42,9 @@ pub(crate) fn checkout_around(folder: &Utf8Path) -> Option<&Utf8Path> {
     folder.ancestors().find(|folder| is_checkout(folder))
 }
 
-/// Only a program in a target folder of cargo has a checkout: the checkout around the target
-/// folder, or, if the target folder is elsewhere, the checkout in `CARGO_MANIFEST_DIR`. An
-/// installed program must ignore that variable, which it may inherit.
+/// Only a program in a target folder of cargo has a checkout: the checkout around that folder,
+/// or else the checkout that `cargo run` names in `CARGO_MANIFEST_DIR`. The variable alone is
+/// not enough, because an installed program may inherit it.
 fn find(program: &Utf8Path, manifest: Option<&Utf8Path>) -> Option<Utf8PathBuf> {
     let is_target = |folder: &&Utf8Path| folder.join(".cargo-lock").is_file();
     let target = program.ancestors().skip(1).find(is_target)?;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn find_uses_the_manifest_folder_for_a_target_folder_elsewhere() {
+    fn find_uses_the_manifest_variable_for_a_target_folder_outside_a_checkout() {
         let (_place, root) = place();
         let program = root.join("elsewhere/debug/patchbed");
         let manifest = root.join("checkout/xtask");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn checkout_of_a_test_is_its_build_checkout() {
+    fn checkout_of_a_test_is_its_workspace() {
         let here = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         assert_eq!(
             checkout(),

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a user who mistypes gets: exit code, standard output and standard error.
-//! Nothing here builds a kernel or starts a VM.
+//! Exit code, standard output and standard error of calls with wrong arguments. No test
+//! builds a kernel or starts a VM.
 
-#![expect(clippy::unwrap_used, reason = "a test may fall over")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the program with an empty cache and returns all that it said.
-fn said(words: &[&str]) -> String {
+/// Runs the program with an empty cache; returns the exit code and the output.
+fn run(words: &[&str]) -> String {
     let place = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(words)
@@ -27,11 +27,11 @@ fn said(words: &[&str]) -> String {
     text.replace(place.path().to_str().unwrap(), "PLACE")
 }
 
-fn said_in(tree: &Path, words: &[&str]) -> String {
+fn run_in(tree: &Path, words: &[&str]) -> String {
     let tree_text = tree.to_str().unwrap();
     let mut all = words.to_vec();
     all.extend(["--tree", tree_text]);
-    said(&all).replace(tree_text, "TREE")
+    run(&all).replace(tree_text, "TREE")
 }
 
 /// A folder that looks like a kernel tree without live update.
@@ -46,28 +46,28 @@ fn bare_tree() -> tempfile::TempDir {
 }
 
 #[test]
-fn an_unknown_scenario() {
-    insta::assert_snapshot!(said(&["test", "live-update-kexek"]), @r#"
+fn test_rejects_an_unknown_scenario_and_suggests_similar_names() {
+    insta::assert_snapshot!(run(&["test", "live-update-kexek"]), @r#"
     exit code 2
     -- stdout
     -- stderr
     error: unknown scenario `live-update-kexek`
     hint: did you mean `live-update-kexec`?
     "#);
-    insta::assert_snapshot!(said(&["test", "incoming-get-*"]), @"
+    insta::assert_snapshot!(run(&["test", "incoming-get-*"]), @"
     exit code 2
     -- stdout
     -- stderr
     error: unknown scenario `incoming-get-*`
     hint: similar names: incoming-get-after-finish, incoming-get-unknown-name, incoming-get-waits, incoming-get-without-live-update
     ");
-    let scenario_file = said(&["test", "--dry-run", "incoming-get-waits.*"]);
+    let scenario_file = run(&["test", "--dry-run", "incoming-get-waits.*"]);
     assert!(scenario_file.contains("jobs:      4\n"), "{scenario_file}");
 }
 
 #[test]
-fn an_unknown_checkout() {
-    insta::assert_snapshot!(said(&["test", "--checkouts", "base,mutant"]), @r#"
+fn test_rejects_an_unknown_checkout() {
+    insta::assert_snapshot!(run(&["test", "--checkouts", "base,mutant"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -77,8 +77,8 @@ fn an_unknown_checkout() {
 }
 
 #[test]
-fn an_unknown_config() {
-    insta::assert_snapshot!(said(&["build", "--config", "slow"]), @r#"
+fn build_rejects_an_unknown_config() {
+    insta::assert_snapshot!(run(&["build", "--config", "slow"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -88,8 +88,8 @@ fn an_unknown_config() {
 }
 
 #[test]
-fn an_unknown_series() {
-    insta::assert_snapshot!(said(&["apply", "--series", "no-such.mbox"]), @r#"
+fn apply_rejects_an_unknown_series() {
+    insta::assert_snapshot!(run(&["apply", "--series", "no-such.mbox"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -99,8 +99,8 @@ fn an_unknown_series() {
 }
 
 #[test]
-fn an_unknown_machine() {
-    insta::assert_snapshot!(said(&["test", "--machine", "cray"]), @r#"
+fn test_rejects_an_unknown_machine() {
+    insta::assert_snapshot!(run(&["test", "--machine", "cray"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -110,8 +110,8 @@ fn an_unknown_machine() {
 }
 
 #[test]
-fn a_tree_that_is_not_there() {
-    insta::assert_snapshot!(said(&["apply", "--tree", "/no/such/tree"]), @r#"
+fn apply_rejects_a_missing_tree() {
+    insta::assert_snapshot!(run(&["apply", "--tree", "/no/such/tree"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -121,9 +121,9 @@ fn a_tree_that_is_not_there() {
 }
 
 #[test]
-fn a_folder_that_is_no_tree() {
+fn apply_rejects_a_folder_that_is_not_a_kernel_tree() {
     let folder = tempfile::tempdir().unwrap();
-    insta::assert_snapshot!(said_in(folder.path(), &["apply"]), @r#"
+    insta::assert_snapshot!(run_in(folder.path(), &["apply"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -133,8 +133,8 @@ fn a_folder_that_is_no_tree() {
 }
 
 #[test]
-fn a_tree_without_live_update() {
-    insta::assert_snapshot!(said_in(bare_tree().path(), &["apply"]), @r#"
+fn apply_rejects_a_tree_without_live_update() {
+    insta::assert_snapshot!(run_in(bare_tree().path(), &["apply"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -144,9 +144,9 @@ fn a_tree_without_live_update() {
 }
 
 #[test]
-fn a_series_without_what_it_needs_below() {
+fn apply_rejects_a_series_without_its_prerequisite() {
     let words = ["apply", "--prereq", "liveupdate-test-driver"];
-    insta::assert_snapshot!(said_in(bare_tree().path(), &words), @r#"
+    insta::assert_snapshot!(run_in(bare_tree().path(), &words), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -156,19 +156,19 @@ fn a_series_without_what_it_needs_below() {
 }
 
 #[test]
-fn a_step_of_ci_that_there_is_not() {
-    insta::assert_snapshot!(said(&["ci", "--only", "matrics"]), @"
+fn ci_rejects_an_unknown_step_and_lists_all_steps() {
+    insta::assert_snapshot!(run(&["ci", "--only", "matrics"]), @"
     exit code 2
     -- stdout
     -- stderr
     error: no step has `matrics` in its name
-    hint: steps are: `format`, `lints`, `licences of files and dependencies`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, config fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, config kasan, a part of the catalogue`, `formats, validated by other people's tools`
+    hint: known steps: `format`, `lints`, `licences`, `words`, `unit tests`, `host tests`, `generated files`, `kernel style`, `matrix fast`, `html report in a browser`, `vm tests`, `kselftest with kexec`, `matrix kasan (smoke)`, `output formats`
     ");
 }
 
 #[test]
-fn a_run_that_is_none() {
-    insta::assert_snapshot!(said(&["report", "/no/such/run"]), @r#"
+fn report_rejects_a_missing_run() {
+    insta::assert_snapshot!(run(&["report", "/no/such/run"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -178,33 +178,33 @@ fn a_run_that_is_none() {
 }
 
 #[test]
-fn a_mail_that_is_none() {
-    insta::assert_snapshot!(said(&["b4-check"]), @r#"
+fn b4_check_rejects_empty_standard_input() {
+    insta::assert_snapshot!(run(&["b4-check"]), @"
     exit code 2
     -- stdout
     -- stderr
-    error: standard input is no mail
-    hint: b4 gives the mail to a check command; by hand: `cargo xtask b4-check < MAIL`
-    "#);
+    error: standard input is not a mail
+    hint: b4 passes the mail to the command; to test it, run `cargo xtask b4-check < MAIL`
+    ");
 }
 
 #[test]
-fn a_name_that_kcidb_would_refuse() {
-    insta::assert_snapshot!(said(&["report", "--origin", "My CI"]), @r#"
+fn report_rejects_an_origin_that_kcidb_refuses() {
+    insta::assert_snapshot!(run(&["report", "--origin", "My CI"]), @"
     exit code 2
     -- stdout
     -- stderr
-    error: invalid value 'My CI' for '--origin <NAME>': use small letters, digits and `_`
+    error: invalid value 'My CI' for '--origin <NAME>': use lower-case letters, digits and `_`
 
     For more information, try '--help'.
-    "#);
+    ");
 }
 
 #[test]
-fn a_plan_touches_nothing() {
+fn test_prints_the_plan_with_dry_run() {
     let words = ["live-update-kexec", "sysfs-remove-while-preserved"];
     let words = [&["test", "--dry-run", "--config", "fast,kasan"], &words[..]].concat();
-    insta::assert_snapshot!(said(&words), @r#"
+    insta::assert_snapshot!(run(&words), @r#"
     exit code 0
     -- stdout
     tree:      newest linux-source-7.x of Debian
@@ -227,8 +227,8 @@ fn a_plan_touches_nothing() {
 }
 
 #[test]
-fn a_selftest_that_no_tree_can_have() {
-    insta::assert_snapshot!(said(&["test", "--kselftest", "liveupdate/../x", "--dry-run"]), @"
+fn test_rejects_an_invalid_kselftest_name() {
+    insta::assert_snapshot!(run(&["test", "--kselftest", "liveupdate/../x", "--dry-run"]), @"
     exit code 2
     -- stdout
     -- stderr
@@ -238,8 +238,8 @@ fn a_selftest_that_no_tree_can_have() {
 }
 
 #[test]
-fn a_plan_for_a_place_that_is_none() {
-    insta::assert_snapshot!(said(&["test", "--dry-run", "--out", "/dev/null"]), @r#"
+fn test_rejects_a_run_folder_that_is_a_file_with_dry_run() {
+    insta::assert_snapshot!(run(&["test", "--dry-run", "--out", "/dev/null"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -249,8 +249,8 @@ fn a_plan_for_a_place_that_is_none() {
 }
 
 #[test]
-fn a_plan_for_a_tree_that_is_not_there() {
-    insta::assert_snapshot!(said(&["test", "--dry-run", "--tree", "/no/such/tree"]), @r#"
+fn test_rejects_a_missing_tree_with_dry_run() {
+    insta::assert_snapshot!(run(&["test", "--dry-run", "--tree", "/no/such/tree"]), @r#"
     exit code 2
     -- stdout
     -- stderr
@@ -260,12 +260,12 @@ fn a_plan_for_a_tree_that_is_not_there() {
 }
 
 #[test]
-fn checkouts_in_the_place_of_a_file() {
-    insta::assert_snapshot!(said(&["apply", "--out", "/dev/null"]), @r#"
+fn apply_rejects_an_output_folder_that_is_a_file() {
+    insta::assert_snapshot!(run(&["apply", "--out", "/dev/null"]), @"
     exit code 2
     -- stdout
     -- stderr
-    error: `/dev/null` is no folder
+    error: `/dev/null` is not a folder
     hint: give a new or an empty folder with `--out`
-    "#);
+    ");
 }

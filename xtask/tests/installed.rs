@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The program as `cargo install` leaves it: a copy outside the checkout, called from a
-//! folder that has nothing to do with it.
+//! The program as installed by `cargo install`: a copy outside the checkout, called from an
+//! unrelated folder.
 
 #![cfg(feature = "builtin")]
-#![expect(clippy::unwrap_used, reason = "a test may fall over")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
 
-/// Folders of an installed program and its user.
+/// The folders of an installed program and its user.
 struct Place {
     root: tempfile::TempDir,
 }
@@ -22,8 +22,8 @@ impl Place {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
         let program = root.path().join("bin/patchbed");
-        // Not by this process: a child of another test's could inherit the open file, and a
-        // file that is open for writing cannot be run.
+        // Copied by a child process: the child of another test could inherit the open file,
+        // and a file that is open for writing cannot be executed.
         let copied = Command::new("cp")
             .args([env!("CARGO_BIN_EXE_patchbed").as_ref(), program.as_os_str()])
             .status()
@@ -37,14 +37,14 @@ impl Place {
     }
 
     /// Returns exit code, standard output and standard error.
-    fn said_with(&self, words: &[&str], variables: &[(&str, &Path)]) -> String {
+    fn run_with(&self, words: &[&str], variables: &[(&str, &Path)]) -> String {
         let output = Command::new(self.path("bin/patchbed"))
             .args(words)
             .current_dir(self.path("cwd"))
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.path("home"))
-            // An outer cargo sets it for all that it starts.
+            // An outer cargo sets it for its child processes.
             .env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))
             .envs(variables.iter().copied())
             .output()
@@ -58,8 +58,8 @@ impl Place {
         text.replace(self.root.path().to_str().unwrap(), "PLACE")
     }
 
-    fn said(&self, words: &[&str]) -> String {
-        self.said_with(words, &[])
+    fn run(&self, words: &[&str]) -> String {
+        self.run_with(words, &[])
     }
 }
 
@@ -68,44 +68,47 @@ fn checkout() -> &'static Path {
 }
 
 #[test]
-fn help_calls_the_program_by_its_installed_name() {
+fn help_shows_the_name_of_the_installed_program() {
     let place = Place::new();
-    let help = place.said(&["test", "--help"]);
+    let help = place.run(&["test", "--help"]);
     assert!(help.contains("Usage: patchbed test [OPTIONS]"), "{help}");
     assert!(!help.contains("Usage: cargo"), "{help}");
-    assert!(!place.path("home/.cache").exists(), "help needs no data");
+    assert!(
+        !place.path("home/.cache").exists(),
+        "help unpacked the data"
+    );
 }
 
 #[test]
-fn plan_is_made_from_built_in_data_and_leaves_only_a_cache() {
+fn dry_run_uses_built_in_data_and_writes_only_the_cache() {
     let place = Place::new();
     let words = ["test", "--dry-run", "live-update-kexec"];
-    let first = place.said(&words);
+    let first = place.run(&words);
     assert!(first.starts_with("exit code 0\n"), "{first}");
     assert!(
         first.contains("  live-update-kexec on series (fast)\n"),
         "{first}"
     );
     assert_eq!(
-        place.said(&words),
+        place.run(&words),
         first,
-        "the data is there the second time"
+        "the second run uses the unpacked data"
     );
-    let left = |folder: &str| {
+    let entries = |folder: &str| {
         let entries = fs::read_dir(place.path(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.collect::<Vec<_>>()
     };
-    assert_eq!(left("home"), [".cache"]);
-    assert_eq!(left("home/.cache/patchbed"), ["data"]);
-    assert_eq!(left("home/.cache/patchbed/data").len(), 1);
-    assert_eq!(left("cwd"), [] as [&str; 0]);
+    assert_eq!(entries("home"), [".cache"]);
+    assert_eq!(entries("home/.cache/patchbed"), ["data"]);
+    assert_eq!(entries("home/.cache/patchbed/data").len(), 1);
+    assert_eq!(entries("cwd"), [] as [&str; 0]);
 }
 
 #[test]
-fn commands_for_the_checkout_are_refused() {
+fn commands_that_need_a_checkout_are_refused() {
     let place = Place::new();
-    insta::assert_snapshot!(place.said(&["generate"]), @"
+    insta::assert_snapshot!(place.run(&["generate"]), @"
     exit code 2
     -- stdout
     -- stderr
@@ -117,17 +120,17 @@ fn commands_for_the_checkout_are_refused() {
         &["ci"][..],
         &["bench", "--record"],
     ] {
-        let said = place.said(words);
-        assert!(said.starts_with("exit code 2\n"), "{said}");
+        let output = place.run(words);
+        assert!(output.starts_with("exit code 2\n"), "{output}");
         assert!(
-            said.contains("works only in a checkout of patchbed"),
-            "{said}"
+            output.contains("works only in a checkout of patchbed"),
+            "{output}"
         );
     }
 }
 
 #[test]
-fn data_that_is_named_takes_the_place_of_the_built_in() {
+fn data_option_and_variable_replace_the_built_in_data() {
     let place = Place::new();
     let data = place.path("data");
     for folder in ["kernel-patches", "selftests/scenarios", "vm-images/config"] {
@@ -135,40 +138,40 @@ fn data_that_is_named_takes_the_place_of_the_built_in() {
     }
     let machines = data.join("vm-images/machines");
     let option = ["apply", "--data", data.to_str().unwrap()];
-    let refused = place.said(&option);
+    let refused = place.run(&option);
     assert!(refused.starts_with("exit code 2\n"), "{refused}");
     assert!(
         refused.contains("no folder `vm-images/machines`"),
         "{refused}"
     );
     fs::create_dir(machines).unwrap();
-    let empty = place.said(&option);
+    let empty = place.run(&option);
     assert!(
         empty.contains("there is no series `flb-refcount`"),
         "{empty}"
     );
     let named = [("PATCHBED_DATA", data.as_path())];
-    assert_eq!(place.said_with(&option[..1], &named), empty);
+    assert_eq!(place.run_with(&option[..1], &named), empty);
     assert!(!place.path("home/.cache/patchbed/data").exists());
 }
 
 #[test]
-fn a_run_that_is_not_named_is_the_latest_below_the_state_folder() {
+fn report_without_a_run_uses_the_latest_in_the_state_folder() {
     let place = Place::new();
-    let said = place.said(&["report"]);
-    assert!(said.starts_with("exit code 2\n"), "{said}");
+    let output = place.run(&["report"]);
+    assert!(output.starts_with("exit code 2\n"), "{output}");
     let home = "`PLACE/home/.local/state/patchbed/runs/latest`";
-    assert!(said.contains(home), "{said}");
+    assert!(output.contains(home), "{output}");
     let state = place.path("state");
-    let said = place.said_with(&["report"], &[("XDG_STATE_HOME", &state)]);
+    let output = place.run_with(&["report"], &[("XDG_STATE_HOME", &state)]);
     assert!(
-        said.contains("`PLACE/state/patchbed/runs/latest`"),
-        "{said}"
+        output.contains("`PLACE/state/patchbed/runs/latest`"),
+        "{output}"
     );
 }
 
 #[test]
-fn calling_it_in_a_checkout_prints_which_data_is_used() {
+fn call_in_a_checkout_prints_a_note_about_the_data() {
     let place = Place::new();
     let output = Command::new(place.path("bin/patchbed"))
         .args(["report", "/no/such/run"])
@@ -179,10 +182,10 @@ fn calling_it_in_a_checkout_prints_which_data_is_used() {
         .env_remove("XDG_CACHE_HOME")
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let output = String::from_utf8(output.stderr).unwrap();
     let note = format!(
         "or give `--data {}`",
         checkout().canonicalize().unwrap().display()
     );
-    assert!(said.contains(&note), "{said}");
+    assert!(output.contains(&note), "{output}");
 }

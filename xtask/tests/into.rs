@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What `generate --into` must let lie: work in the tree that nobody has a copy of, and
-//! what lies outside of the tree.
+//! `generate --into` must not overwrite uncommitted work in the tree, or files outside of the
+//! tree.
 
-#![expect(clippy::unwrap_used, reason = "a test may fall over")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ const TESTS: &str = "tools/testing/selftests";
 /// A file in the folder that is replaced.
 const WORK: &str = "tools/testing/selftests/liveupdate_pci/work.patch";
 
-/// A folder that looks like a kernel tree, as far as its tests go.
+/// A folder with the files of a kernel tree that `generate --into` reads.
 fn tree() -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     fs::create_dir_all(tree.path().join(TESTS)).unwrap();
@@ -41,7 +41,7 @@ fn commit_all(folder: &Path) {
     git(folder, &["commit", "-qm", "all"]);
 }
 
-/// Puts the selftests into `tree`, called from `cwd`.
+/// Runs `generate --into tree` in the folder `cwd`.
 fn generate(cwd: &Path, tree: &str, variables: &[(&str, &Path)]) -> Output {
     let cache = tempfile::tempdir().unwrap();
     Command::new(env!("CARGO_BIN_EXE_patchbed"))
@@ -50,18 +50,21 @@ fn generate(cwd: &Path, tree: &str, variables: &[(&str, &Path)]) -> Output {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("PATCHBED_CACHE", cache.path())
-        .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_NAME"), "A")))
-        .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "a@b")))
+        .envs(["AUTHOR", "COMMITTER"].map(|role| (format!("GIT_{role}_NAME"), "A")))
+        .envs(["AUTHOR", "COMMITTER"].map(|role| (format!("GIT_{role}_EMAIL"), "a@b")))
         .envs(variables.iter().copied())
         .output()
         .unwrap()
 }
 
 #[track_caller]
-fn is_refused(output: &Output, words: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains(words) && said.contains("\nhint: "), "{said}");
+fn is_refused(output: &Output, text: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains(text) && error.contains("\nhint: "),
+        "{error}"
+    );
 }
 
 fn put(path: &Path, text: &str) {
@@ -70,7 +73,7 @@ fn put(path: &Path, text: &str) {
 }
 
 #[test]
-fn work_that_is_not_committed_stays() {
+fn into_refuses_to_overwrite_uncommitted_and_ignored_files() {
     let tree = tree();
     let tree = tree.path();
     commit_all(tree);
@@ -92,26 +95,26 @@ fn work_that_is_not_committed_stays() {
 }
 
 #[test]
-fn what_is_committed_is_replaced_and_committed_again() {
+fn into_replaces_committed_files_and_commits() {
     let tree = tree();
     let tree = tree.path();
     put(&tree.join(WORK), "old");
     commit_all(tree);
     let output = generate(tree, ".", &[]);
-    let said = String::from_utf8_lossy(&output.stdout);
+    let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
-    assert!(said.contains("committed as"), "{said}");
+    assert!(text.contains("committed as"), "{text}");
     assert!(!tree.join(WORK).exists());
 }
 
 #[test]
-fn another_repository_speaks_for_no_tree() {
+fn into_ignores_git_variables_and_refuses_a_tree_in_another_repository() {
     let tree = tree();
     let tree = tree.path();
     put(&tree.join(WORK), "mine");
     commit_all(tree);
     put(&tree.join(WORK), "mine, changed");
-    // As in a hook of another repository.
+    // The variables are set as in a hook of another repository.
     let other = tempfile::tempdir().unwrap();
     git(other.path(), &["init", "-q"]);
     let of_other = other.path().join(".git");
@@ -120,7 +123,7 @@ fn another_repository_speaks_for_no_tree() {
         ("GIT_WORK_TREE", other.path()),
     ];
     is_refused(&generate(tree, ".", &variables), "not committed");
-    // And one that the tree lies in, and that ignores it.
+    // The tree lies in another repository that ignores it.
     fs::remove_dir_all(tree.join(".git")).unwrap();
     let inner = other.path().join("linux");
     fs::rename(tree, &inner).unwrap();
@@ -129,13 +132,13 @@ fn another_repository_speaks_for_no_tree() {
         &generate(&inner, ".", &[]),
         "not the top of a git repository",
     );
-    let kept = fs::read_to_string(inner.join(WORK)).unwrap();
-    assert_eq!(kept, "mine, changed");
+    let work = fs::read_to_string(inner.join(WORK)).unwrap();
+    assert_eq!(work, "mine, changed");
     fs::create_dir(tree).unwrap();
 }
 
 #[test]
-fn nothing_is_written_through_a_link() {
+fn into_refuses_symbolic_links() {
     for link in [
         "tools/testing/selftests/liveupdate_pci",
         "tools/testing/selftests/Makefile",
@@ -148,10 +151,10 @@ fn nothing_is_written_through_a_link() {
             fs::rename(tree.join(link), &elsewhere).unwrap();
         }
         symlink(&elsewhere, tree.join(link)).unwrap();
-        let kept = |path: &Path| fs::read_to_string(path.join("selftests/Makefile")).ok();
-        let before = (kept(&elsewhere), fs::read_to_string(&elsewhere).ok());
+        let makefile = |path: &Path| fs::read_to_string(path.join("selftests/Makefile")).ok();
+        let before = (makefile(&elsewhere), fs::read_to_string(&elsewhere).ok());
         is_refused(&generate(tree, ".", &[]), "is a symbolic link");
-        let after = (kept(&elsewhere), fs::read_to_string(&elsewhere).ok());
+        let after = (makefile(&elsewhere), fs::read_to_string(&elsewhere).ok());
         assert_eq!(before, after);
         let _ = fs::remove_dir_all(&elsewhere);
         let _ = fs::remove_file(&elsewhere);
@@ -159,7 +162,7 @@ fn nothing_is_written_through_a_link() {
 }
 
 #[test]
-fn a_makefile_that_is_no_text_is_named() {
+fn into_names_a_makefile_that_is_not_utf_8() {
     let tree = tree();
     let makefile = tree.path().join(TESTS).join("Makefile");
     fs::write(makefile, b"TARGETS += \xff\n").unwrap();

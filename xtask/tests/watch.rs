@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `watch` on real files, as far as it goes without a kernel: what is wrong with
-//! its arguments ends it, what is wrong with files is said and fixed by a save.
+//! `watch` on real files, without building a kernel: wrong arguments end it, and errors in
+//! files are printed until a save fixes them.
 
-#![expect(clippy::unwrap_used, reason = "a test may fall over")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// A line that does not come in this time does not come.
+/// How long to wait for a line.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A `watch` under way, and what it says on standard error.
+/// A running `watch`, and the lines of its standard error.
 struct Watch {
     child: Child,
     lines: Receiver<String>,
@@ -33,26 +33,26 @@ impl Watch {
             .spawn()
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (tell, lines) = channel();
+        let (sender, lines) = channel();
         std::thread::spawn(move || {
             stderr
                 .lines()
                 .map_while(Result::ok)
-                .try_for_each(|line| tell.send(line))
+                .try_for_each(|line| sender.send(line))
         });
         Self { child, lines }
     }
 
-    /// Waits for a line with `text` in it, and returns all lines until then.
+    /// Waits for a line that contains `text`, and returns all lines up to it.
     fn until(&self, text: &str) -> String {
-        let mut said = String::new();
+        let mut output = String::new();
         loop {
             let line = self.lines.recv_timeout(LIMIT);
-            let line = line.unwrap_or_else(|_| panic!("no `{text}` after:\n{said}"));
-            said += &line;
-            said.push('\n');
+            let line = line.unwrap_or_else(|_| panic!("no `{text}` after:\n{output}"));
+            output += &line;
+            output.push('\n');
             if line.contains(text) {
-                return said;
+                return output;
             }
         }
     }
@@ -65,7 +65,7 @@ impl Watch {
     }
 }
 
-/// Makes a folder that looks like a kernel tree with a file to patch.
+/// Makes a folder that is accepted as a kernel tree and has a file to patch.
 fn small_tree(tree: &Path) {
     for (file, text) in [
         ("Kbuild", ""),
@@ -80,11 +80,11 @@ fn small_tree(tree: &Path) {
     }
 }
 
-/// A patch of `a.c` in the small tree, for what it finds there.
-fn patch(found: &str) -> String {
+/// A patch that replaces the line `old` of `a.c` in the small tree.
+fn patch(old: &str) -> String {
     format!(
         "Subject: [PATCH] a\n\n---\ndiff --git a/a.c b/a.c\n--- a/a.c\n+++ b/a.c\n\
-         @@ -1 +1 @@\n-{found}\n+two\n"
+         @@ -1 +1 @@\n-{old}\n+two\n"
     )
 }
 
@@ -92,7 +92,7 @@ const WAITING: &str = "no results; waiting for changes";
 
 #[test]
 #[ignore = "needs the programs that `cargo xtask doctor` checks"]
-fn a_mistake_is_said_and_the_next_save_waited_for() {
+fn watch_prints_an_error_and_waits_for_the_next_save() {
     let place = tempfile::tempdir().unwrap();
     let (tree, series) = (place.path().join("tree"), place.path().join("mine"));
     small_tree(&tree);
@@ -105,35 +105,35 @@ fn a_mistake_is_said_and_the_next_save_waited_for() {
         "--prereq",
         "mine/below",
     ];
-    // A prerequisite of the same kind, so that nothing of ours is applied.
+    // A prerequisite, so that the default prerequisites are not applied.
     fs_err::create_dir(series.join("below")).unwrap();
     let below = series.join("below/1.patch");
     fs_err::write(&below, patch("one").replace("a.c", "b.c")).unwrap();
 
     let watch = Watch::start(place.path(), &words);
-    let said = watch.until(WAITING);
+    let text = watch.until(WAITING);
     assert!(
-        said.contains("has no `.patch` file with a diff in it"),
-        "{said}"
+        text.contains("has no `.patch` file with a diff in it"),
+        "{text}"
     );
 
-    // As editors do: beside it, and then in its place.
+    // As editors do: write a temporary file and rename it.
     fs_err::write(series.join(".1.patch.swp"), "").unwrap();
     fs_err::write(series.join("1.patch.new"), patch("three")).unwrap();
     fs_err::rename(series.join("1.patch.new"), series.join("1.patch")).unwrap();
-    let said = watch.until(WAITING);
-    assert!(said.contains("b.c"), "{said}");
+    let text = watch.until(WAITING);
+    assert!(text.contains("b.c"), "{text}");
 
     fs_err::write(tree.join("b.c"), "one\n").unwrap();
-    let said = watch.until(WAITING);
-    assert!(said.contains("1.patch") && said.contains("a.c"), "{said}");
+    let text = watch.until(WAITING);
+    assert!(text.contains("1.patch") && text.contains("a.c"), "{text}");
     assert_eq!(watch.interrupt(), Some(130));
 }
 
 #[test]
-fn words_that_no_save_can_mend_end_it() {
+fn watch_ends_with_code_2_for_arguments_that_no_save_can_fix() {
     let place = tempfile::tempdir().unwrap();
-    for (words, said) in [
+    for (words, error) in [
         (
             &["live-update-kexek"][..],
             "did you mean `live-update-kexec`?",
@@ -153,7 +153,7 @@ fn words_that_no_save_can_mend_end_it() {
         ),
     ] {
         let mut watch = Watch::start(place.path(), words);
-        watch.until(said);
+        watch.until(error);
         assert_eq!(watch.child.wait().unwrap().code(), Some(2), "{words:?}");
     }
 }

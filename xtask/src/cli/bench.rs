@@ -5,16 +5,17 @@ use clap::{Args, ValueEnum};
 
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
-    /// Cases by name, see `--list` [default: those that take minutes]
+    /// Cases to measure, as listed by `--list` [default: the cases that take only
+    /// minutes]
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 
-    /// Say what there is to measure, and measure nothing
+    /// List the cases and measure nothing
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Measured rounds; fewer than 3 give figures and no ratio [default: as
-    /// the case says]
+    /// Number of measured rounds; with fewer than 3, no ratio is printed [default:
+    /// set by the case]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: Option<u32>,
 
@@ -22,21 +23,21 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TREE")]
     pub(crate) tree: Option<String>,
 
-    /// What to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: BenchFormat,
 
-    /// Also put the figures into BENCHMARKS.md
+    /// Also write the figures to BENCHMARKS.md
     #[arg(long)]
     pub(crate) record: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchFormat {
-    /// Figures, host, and a last line for each case
+    /// Figures, host, and a summary line for each case
     Text,
-    /// Every single figure
+    /// The figures of every round
     Json,
-    /// The sections that BENCHMARKS.md holds
+    /// The sections of BENCHMARKS.md
     Markdown,
 }

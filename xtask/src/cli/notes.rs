@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What help says last: notes on commands, and what their exit codes mean.
+//! Notes and exit codes at the end of help texts.
 
 pub(super) const EXIT_CODES: &str = "\
-Exit codes: 0 every verdict as expected; 1 a finding (unexpected status, splat or snapshot); \
-2 wrong input; 3 infrastructure, or a series that no kernel contains; 130 interrupted.";
+Exit codes: 0 every result as expected; 1 a finding (unexpected result, splat or snapshot); \
+2 wrong input; 3 infrastructure, or the series was not tested; 130 interrupted.";
 
 pub(super) const INJECT_NOTES: &str = "\
-A kernel module of ours does the harm, and only of the kinds that this kernel is \
-built to notice. For each guest a line says what the tool made of it. `hang` takes \
-as long as the tool waits for a guest that is silent; other kinds take up to a \
-minute.
+The kernel module fault.ko injects the faults. It has only the faults that the kernel's \
+config can detect. For each guest, the result is printed in one line. `hang` takes as long \
+as the timeout for a silent guest; other faults take up to a minute.
 
-Exit codes: 0 every fault was pulled; 1 one could not be, or is not in this kernel; \
-2 wrong input; 3 infrastructure; 130 interrupted.";
+Exit codes: 0 every fault was injected; 1 a fault was not injected, or is not in this \
+kernel; 2 wrong input; 3 infrastructure; 130 interrupted.";
 
 pub(super) const WATCH_NOTES: &str = "\
-Watched are the series and its prerequisites, the scenarios and their recorded results, \
-machine, configs, and a kernel tree that is a directory. A job runs anew when what it \
-rests on has changed by content; the others keep their result, marked `=` in the table and \
-`cached` in result.json. A mistake is shown, and the next save waited for. A save while jobs \
-run ends them and begins anew. Every turn has a run folder; `--out` is refused.
+Watched files: the series and its prerequisites, scenarios and their recorded results, \
+machines, configs, and the kernel tree if it is a directory. A job is rerun when the hash of \
+its kernel, test, machine or recorded result changes. Other results are reused; they are \
+marked `=` in the table and `cached` in result.json. Errors are printed; the command then \
+waits for the next save. A save while jobs run cancels them and starts the next iteration. \
+Every iteration has its own run folder; `--out` is refused.
 
-No kernel is made to show that its reports are seen: what `test` had one of the same \
-configuration show is told, and where that is nothing, a note says so. `--no-self-check` is \
-refused.
+`watch` does not run the self-check. It reuses the last self-check result of `test` for the \
+same kernel configuration, and prints a note if there is none. `--no-self-check` is refused.
 
-Ctrl-C ends it, with exit code 130; 2 wrong input; 3 infrastructure.";
+Ctrl-C ends the command. Exit codes: 2 wrong input; 3 infrastructure; 130 interrupted.";
 
 pub(super) const BENCH_NOTES: &str = "\
-The sides of a case run in turns, after a run of each to warm up. How long a job takes \
-never decides the exit code: 0 measured; 1 a job went wrong, so there is no figure; \
+The sides of a case run alternately, after a warm-up run of each. The exit code does not \
+depend on the measured times: 0 measured; 1 a run failed, so there are no figures; \
 2 wrong input; 3 infrastructure; 130 interrupted.";
 
 pub(super) const B4_NOTES: &str = "\
-Nothing runs: judge the series first, best with the mbox that `b4 am` wrote. In the \
-configuration of the kernel's repository:
+`b4-check` runs no tests: run `test` on the series first, best with the mbox that `b4 am` \
+writes. Add to the git configuration of the kernel's repository:
   git config b4.review-perpatch-check-cmd 'patchbed b4-check'
   git config b4.review-series-check-cmd 'patchbed b4-check --whole'
-For runs of `cargo xtask`, name CHECKOUT/target/debug/patchbed instead.
+To read the runs of `cargo xtask`, use CHECKOUT/target/debug/patchbed instead.
 
-Exit codes: 0 answered, whatever the answer; 2 wrong input; 3 infrastructure.";
+Exit codes: 0 a result was printed, also if no run matches; 2 wrong input; \
+3 infrastructure.";

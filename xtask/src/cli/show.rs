@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Arguments that say how to show what a run came to.
+//! Arguments for the output of results.
 
 use clap::{Args, ValueEnum};
 
-/// How to show what a run came to.
+/// How to print the results of a run.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ShowArgs {
-    /// Formats, separated by commas. One is printed on standard output; of several, the
-    /// table is. All but table and json are also files in the run folder
+    /// Output formats, separated by commas. A single format is printed to standard output;
+    /// with several, the table is printed. Formats other than table and json are also
+    /// written to the run folder
     #[arg(
         long,
         value_name = "LIST",
@@ -16,47 +17,47 @@ pub(crate) struct ShowArgs {
     )]
     pub(crate) format: Vec<Format>,
 
-    /// In the table, show every row and every finding
+    /// Print all rows and all findings of the table
     #[arg(long)]
     pub(crate) all_rows: bool,
 
-    /// Name of the CI system that reports to KCIDB
+    /// Name of the CI system in reports to KCIDB
     #[arg(long, value_name = "NAME", default_value = "patchbed", value_parser = origin)]
     pub(crate) origin: String,
 }
 
-/// Refuses what is no name to KCIDB.
+/// Checks a name by the schema of KCIDB.
 fn origin(text: &str) -> Result<String, String> {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     if !text.is_empty() && text.bytes().all(plain) {
         Ok(text.to_owned())
     } else {
-        Err("use small letters, digits and `_`".to_owned())
+        Err("use lower-case letters, digits and `_`".to_owned())
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Scenarios against checkouts, and what a person should look at
+    /// The result of each scenario on each checkout, and the findings
     Table,
     /// result.json, which is always written; its schema is xtask/result.schema.json
     Json,
-    /// junit.xml, for CI systems; a failure that is as expected is a passing case
+    /// junit.xml for CI systems; an expected failure is a passed test case
     Junit,
-    /// kcidb.json, for dashboards of the kernel; failures are told as they are
+    /// kcidb.json for KCIDB; an expected failure is reported as a failure
     Kcidb,
-    /// lore.txt, a reply to the mailing list that a person reads and sends
+    /// lore.txt, a reply to the mailing list, to be checked and sent by a person
     Lore,
-    /// github.md, the summary of a step; in a workflow also annotations
+    /// github.md, the summary of a GitHub Actions step; in a workflow also annotations
     Github,
-    /// report.html, the whole run as one page for a browser; the table is printed
+    /// report.html, the HTML report; the table is printed
     Html,
-    /// b4.json, what a check command tells `b4 review`; see `b4-check`
+    /// b4.json, the result of a check command for `b4 review`; see `b4-check`
     B4,
 }
 
 impl Format {
-    /// Returns the name of its file in the run folder, if it is written there when asked for.
+    /// Returns the name of the format's file in the run folder, if it has one.
     pub(crate) const fn file_name(self) -> Option<&'static str> {
         match self {
             Self::Table | Self::Json => None,

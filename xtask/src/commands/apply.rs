@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `apply`: tree and series to checkouts, and nothing more.
+//! `apply`: makes checkouts from a tree and series, and lists the files that differ.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::checkout::MUTANT_PREFIX;
@@ -12,7 +12,7 @@ use crate::exit::{Exit, bad_input};
 use crate::render;
 use crate::session::Session;
 
-/// Applies and prints what each checkout is.
+/// Applies the series and prints the files of each checkout that differ from the tree.
 pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
     let source_request = SourceRequest::from_args(&args.source, session)?;
     if let Some(out) = &args.out {
@@ -47,8 +47,9 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
         } = mutant;
         text += &format!("{name}: in {file}:{line}, {title}\n");
         if let Some(out) = &args.out {
-            let series = sources.checkouts.iter().find(|one| one.name == SERIES);
-            let overlay = series.map(|one| one.overlay.with(&mutant.changed));
+            let mut checkouts = sources.checkouts.iter();
+            let series = checkouts.find(|checkout| checkout.name == SERIES);
+            let overlay = series.map(|series| series.overlay.with(&mutant.changed));
             overlay
                 .unwrap_or_default()
                 .write_over(&folder_in(out, &name)?)?;
@@ -58,12 +59,13 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Returns the folder for a checkout. A link of that name may lead to anything of the user's.
+/// Returns the folder for a checkout. A symbolic link is refused, because its target may be
+/// any folder of the user.
 fn folder_in(out: &Utf8Path, name: &str) -> anyhow::Result<Utf8PathBuf> {
     let folder = out.join(name);
     if folder.is_symlink() {
         return Err(bad_input(
-            format!("`{folder}` is a symbolic link, and nothing is written through it"),
+            format!("cannot write to `{folder}`: it is a symbolic link"),
             "remove it, or give another folder with `--out`",
         ));
     }
@@ -71,12 +73,11 @@ fn folder_in(out: &Utf8Path, name: &str) -> anyhow::Result<Utf8PathBuf> {
     Ok(folder)
 }
 
-/// Refuses what is there and no folder.
 fn check_is_folder(path: &Utf8Path) -> anyhow::Result<()> {
     let is_other = path.is_symlink() || path.exists();
     if is_other && !path.is_dir() {
         return Err(bad_input(
-            format!("`{path}` is no folder"),
+            format!("`{path}` is not a folder"),
             "give a new or an empty folder with `--out`",
         ));
     }
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_folder_of_its_own_is_written_to() {
+    fn folder_in_refuses_links_and_files() {
         let dir = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(dir.path()).unwrap();
         fs::create_dir(out.join("base")).unwrap();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `b4-check`: what the runs that there are say of a mail, in the words of b4's check
-//! commands: the mail on standard input, results on standard output.
+//! `b4-check`: a check command of b4. Reads a mail from standard input and prints the
+//! results of runs of the same series, in b4's format.
 //!
-//! A run is one of the same series when it says so: by message-ids where both have them,
-//! else by the content of the patch. Nothing is run, for b4 waits meanwhile.
+//! A run matches by message-id if run and mail have one, otherwise by the content of the
+//! patch. No test is run, because b4 waits for the answer.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -23,22 +23,22 @@ use crate::result::Provenance;
 use crate::run_folder::{self, RunFolder};
 use crate::session::Session;
 
-/// No mail is larger, in bytes.
+/// Limit of the size of a mail.
 const MAIL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// What b4 knows of a series, in bytes.
+/// Limit of the size of b4's file about a series.
 const TRACKING_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What is asked about.
+/// The mail that b4 passes, and the other mails of its series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Asked {
+struct Query {
     /// SHA-256 of the changes, if the mail is a patch.
     diff: Option<String>,
     message_id: Option<String>,
-    /// Message-ids of the same series, as far as b4 told.
+    /// Message-ids of the same series, from b4's tracking file.
     of_series: BTreeSet<String>,
 }
 
-/// What part of a run answers.
+/// The part of a run that matches a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Series,
@@ -46,19 +46,19 @@ enum Part {
     Patch(usize),
 }
 
-/// Answers.
+/// Reads the mail and prints the results of the newest matching run.
 pub(crate) fn run(args: &B4CheckArgs, session: &Session) -> anyhow::Result<Exit> {
-    let asked = Asked::read()?;
+    let query = Query::read()?;
     let answer = match &args.run {
-        Some(path) => answer(&asked, &RunFolder::open(path)?, args.whole)?,
-        None => newest(&asked, session, args.whole)?,
+        Some(path) => answer(&query, &RunFolder::open(path)?, args.whole)?,
+        None => newest(&query, session, args.whole)?,
     };
     render::data_to_stdout(&answer.unwrap_or_else(b4::unknown))?;
     Ok(Exit::Ok)
 }
 
-/// Asks all runs, the newest first; one that cannot be read has nothing to say.
-fn newest(asked: &Asked, session: &Session, whole: bool) -> anyhow::Result<Option<String>> {
+/// Returns the results of the newest matching run. Runs that cannot be read are skipped.
+fn newest(query: &Query, session: &Session, whole: bool) -> anyhow::Result<Option<String>> {
     let mut runs: Vec<Utf8PathBuf> = session
         .layout
         .runs()?
@@ -71,17 +71,17 @@ fn newest(asked: &Asked, session: &Session, whole: bool) -> anyhow::Result<Optio
         .collect();
     runs.sort();
     for path in runs.iter().rev() {
-        if let Ok(Some(said)) = RunFolder::open(path).and_then(|run| answer(asked, &run, whole)) {
-            return Ok(Some(said));
+        if let Ok(Some(text)) = RunFolder::open(path).and_then(|run| answer(query, &run, whole)) {
+            return Ok(Some(text));
         }
     }
     Ok(None)
 }
 
-/// Returns what a run says, if it is one of that series.
-fn answer(asked: &Asked, run: &RunFolder, whole: bool) -> anyhow::Result<Option<String>> {
+/// Returns the results of a run in b4's format, if it matches.
+fn answer(query: &Query, run: &RunFolder, whole: bool) -> anyhow::Result<Option<String>> {
     let result = run.result()?;
-    let Some(part) = asked.find_in(&result.provenance) else {
+    let Some(part) = query.find_in(&result.provenance) else {
         return Ok(None);
     };
     let (plan, result) = run.read()?;
@@ -93,17 +93,17 @@ fn answer(asked: &Asked, run: &RunFolder, whole: bool) -> anyhow::Result<Option<
     }))
 }
 
-impl Asked {
-    /// Reads what b4 tells: a mail, and in a file the series that it tracks.
+impl Query {
+    /// Reads the mail from standard input, and b4's tracking file if there is one.
     fn read() -> anyhow::Result<Self> {
         let mut bytes = Vec::new();
         let stdin = std::io::stdin().lock();
         stdin.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.is_empty() || bytes.len() as u64 > MAIL_BYTES_MAX {
             return Err(bad_input(
-                "standard input is no mail",
+                "standard input is not a mail",
                 format!(
-                    "b4 gives the mail to a check command; by hand: `{} b4-check < MAIL`",
+                    "b4 passes the mail to the command; to test it, run `{} b4-check < MAIL`",
                     program::name()
                 ),
             ));
@@ -127,8 +127,8 @@ impl Asked {
         }
     }
 
-    /// Returns which part of a run is about the mail. Two mails with the same change and
-    /// other ids are of two versions of a series, of which one was not judged.
+    /// Returns the part of a run that matches the mail. Mails with the same change and
+    /// different ids belong to different versions of a series, so they do not match.
     fn find_in(&self, provenance: &Provenance) -> Option<Part> {
         let judged = provenance.judged.as_ref()?;
         let is_same = |ours: &Option<String>| match (ours, &self.message_id) {
@@ -137,30 +137,32 @@ impl Asked {
         };
         if let Some(diff) = &self.diff {
             let mut patches = judged.patches.iter();
-            let at = patches.position(|one| one.diff_sha256 == *diff && is_same(&one.message_id));
+            let at =
+                patches.position(|patch| patch.diff_sha256 == *diff && is_same(&patch.message_id));
             return at.map(|at| Part::Patch(at + 1));
         }
         let known = judged.patches.iter().map(|patch| &patch.message_id);
         let mut known = known.chain([&judged.message_id]).flatten();
-        let is_asked =
+        let is_queried =
             |id: &String| Some(id) == self.message_id.as_ref() || self.of_series.contains(id);
-        known.any(is_asked).then_some(Part::Series)
+        known.any(is_queried).then_some(Part::Series)
     }
 }
 
-/// Reads what b4 knows of the series.
+/// Reads b4's file about the series.
 fn read_tracking(path: &Utf8Path) -> anyhow::Result<Value> {
     let wrong = |why: &dyn std::fmt::Display| {
         bad_input(
-            format!("`B4_TRACKING_FILE` is `{path}`, which cannot be read: {why}"),
-            "b4 sets it to a file of JSON; without it, a mail is known by itself alone",
+            format!("cannot read `{path}` of `B4_TRACKING_FILE`: {why}"),
+            "b4 sets the variable to a JSON file; without it, only the mail itself is matched",
         )
     };
     let bytes = read_plain(path, TRACKING_BYTES_MAX).map_err(|why| wrong(&why))?;
     serde_json::from_slice(&bytes).map_err(|why| wrong(&why))
 }
 
-/// Whatever shape b4 gives its notes, ids are texts in them with an `@`.
+/// Collects all strings that look like message-ids, because the format of b4's tracking file
+/// is not documented.
 fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
@@ -183,32 +185,32 @@ mod tests {
 
     const DIFF: &str = "---\ndiff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
 
-    fn asked(headers: &str, body: &str, tracking: &Value) -> Asked {
+    fn query(headers: &str, body: &str, tracking: &Value) -> Query {
         let mail = format!("From: A <a@b>\nSubject: [PATCH 2/2] two\n{headers}\n{body}");
-        Asked::from(mail.as_bytes(), tracking)
+        Query::from(mail.as_bytes(), tracking)
     }
 
     /// A run of a series whose second patch is `DIFF`.
     fn run_of(message_id: Option<&str>) -> Provenance {
         let mut provenance = provenance();
         let second = &mut provenance.judged.as_mut().unwrap().patches[1];
-        second.diff_sha256 = asked("", DIFF, &Value::Null).diff.unwrap();
+        second.diff_sha256 = query("", DIFF, &Value::Null).diff.unwrap();
         second.message_id = message_id.map(str::to_owned);
         provenance
     }
 
     #[test]
-    fn a_patch_is_found_by_content_and_another_version_of_it_is_not() {
-        let mail = asked("Message-ID: <v2@x>\n", DIFF, &Value::Null);
+    fn find_in_matches_a_patch_by_content_and_rejects_other_message_ids() {
+        let mail = query("Message-ID: <v2@x>\n", DIFF, &Value::Null);
         assert_eq!(mail.find_in(&run_of(None)), Some(Part::Patch(2)));
         assert_eq!(mail.find_in(&run_of(Some("v2@x"))), Some(Part::Patch(2)));
         assert_eq!(mail.find_in(&run_of(Some("v1@x"))), None);
-        let other = asked("", &DIFF.replace("+b", "+c"), &Value::Null);
+        let other = query("", &DIFF.replace("+b", "+c"), &Value::Null);
         assert_eq!(other.find_in(&run_of(None)), None);
     }
 
     #[test]
-    fn a_tracking_file_that_cannot_be_read_is_wrong_input_and_named() {
+    fn read_tracking_rejects_missing_and_invalid_files_as_wrong_input() {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap().join("tracking");
         let refused = || {
@@ -224,19 +226,19 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_found_by_its_id_or_those_that_b4_knows() {
-        let cover = asked("Message-ID: <s@example.org>\n", "words", &Value::Null);
+    fn find_in_matches_a_cover_letter_by_its_id_and_by_tracked_ids() {
+        let cover = query("Message-ID: <s@example.org>\n", "words", &Value::Null);
         assert_eq!(cover.find_in(&provenance()), Some(Part::Series));
-        let stranger = asked("Message-ID: <x@example.org>\n", "words", &Value::Null);
-        assert_eq!(stranger.find_in(&provenance()), None);
+        let unknown = query("Message-ID: <x@example.org>\n", "words", &Value::Null);
+        assert_eq!(unknown.find_in(&provenance()), None);
         let tracking =
             serde_json::json!({"patches": [{"header-info": {"msgid": "one@example.org"}}]});
-        let tracked = asked("Message-ID: <x@example.org>\n", "words", &tracking);
+        let tracked = query("Message-ID: <x@example.org>\n", "words", &tracking);
         assert_eq!(tracked.find_in(&provenance()), Some(Part::Series));
         assert_eq!(
             tracked.find_in(&Provenance::default()),
             None,
-            "an old run knows nothing"
+            "a run without recorded ids"
         );
     }
 }

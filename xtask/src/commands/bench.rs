@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `bench`: how fast this is, side by side with other ways to the same result.
+//! `bench`: measures the speed of patchbed and compares it with other tools.
 //!
-//! How long something takes never decides anything here: a vm_run either went
-//! right, and then its figures are reported, or it did not, and then there are none.
+//! The measured times do not decide the exit code. If a run fails, its case has no figures.
 
 mod case;
 mod cost;
+mod document;
 mod edit;
 mod fragment;
 mod jobs;
 mod leftovers;
 pub(crate) mod load;
-mod ours;
-mod page;
+
 pub(crate) mod report;
 mod rounds;
 pub(crate) mod stats;
+mod test_run;
 mod vmtest;
 
 use camino::Utf8Path;
@@ -36,12 +36,12 @@ use crate::host::Host;
 use crate::render;
 use crate::session::Session;
 
-/// What there is to measure, in the order of BENCHMARKS.md.
+/// All cases, in the order of BENCHMARKS.md.
 const CASES: [Case; 10] = [
     Case {
         name: "vmtest",
-        about: "the tree's luo_kexec_simple from command to result: by us, and by the tree's own \
-                script with our kernel's configuration",
+        about: "the kselftest luo_kexec_simple from command to result: by patchbed, and by the \
+                vmtest.sh of the tree with the same kernel configuration",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -50,7 +50,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "vmtest-stock",
-        about: "the same against the script as it is shipped, with the kernel it configures",
+        about: "the same, with the unchanged vmtest.sh and its own kernel configuration",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -59,7 +59,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "restore",
-        about: "a job from a checkpoint against one that boots, config fast",
+        about: "a job that restores a checkpoint and a job that boots, config fast",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -68,7 +68,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "restore-kasan",
-        about: "the same under KASAN, where a boot takes its time",
+        about: "the same under KASAN, where booting is slow",
         rounds: 3,
         is_cheap: true,
         unit: "s",
@@ -77,7 +77,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "warm",
-        about: "everything that `test` does, with nothing to build",
+        about: "`test` of all scenarios, with nothing to build",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -86,7 +86,8 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "edit",
-        about: "a line of C in one patch is changed: to the verdict of four scenarios on the series",
+        about: "from a change of a line of C in a patch to the results of four scenarios on the \
+                series",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -95,7 +96,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "mutant",
-        about: "one more kernel, of a series with another line of C: to its image",
+        about: "from a change of a line of C in a patch to the kernel image of the series",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -104,7 +105,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "rate",
-        about: "the scenarios that live in one kernel on two checkouts, to 200 jobs, config kasan",
+        about: "at least 200 jobs of all scenarios without kexec on two checkouts, config kasan",
         rounds: 3,
         is_cheap: false,
         unit: "s a job",
@@ -113,7 +114,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "scale",
-        about: "what a job costs as a run has ten times and a hundred times more of them",
+        about: "the time per job in runs of 10, 100 and 1000 jobs",
         rounds: 3,
         is_cheap: false,
         unit: "s a job",
@@ -122,7 +123,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "restores",
-        about: "a thousand guests from one checkpoint, each with a boot id of its own",
+        about: "1000 guests restored from one checkpoint, each with its own boot id",
         rounds: 1,
         is_cheap: false,
         unit: "s a job",
@@ -131,7 +132,7 @@ const CASES: [Case; 10] = [
     },
 ];
 
-/// Measures and prints.
+/// Measures the chosen cases and prints the figures.
 pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     if args.list {
         render::to_stdout(&render::bench::list(&CASES))?;
@@ -144,7 +145,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     doctor::require(false, session)?;
     let home = session.layout.state("bench")?;
     let lock = home.join("lock");
-    // Two at once would measure each other.
+    // Two benches at the same time would slow each other down.
     let _lock = FileLock::acquire(&lock, "the bench", &session.cancel, &session.progress)?;
     let mut report = Report {
         schema: SCHEMA,
@@ -167,16 +168,16 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     })
 }
 
-/// Returns the cases of these names, or those that do not take long.
+/// Returns the cases with these names, or all cheap cases if there are no names.
 fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
     for name in names {
         if !CASES.iter().any(|case| case.name == name) {
             let known = || CASES.iter().map(|case| case.name);
             let hint = match closest(name, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
+                None => format!("known cases: {}", known().collect::<Vec<_>>().join(", ")),
             };
-            return Err(bad_input(format!("there is no case `{name}`"), hint));
+            return Err(bad_input(format!("unknown case `{name}`"), hint));
         }
     }
     let is_chosen = |case: &&Case| match names {
@@ -186,7 +187,7 @@ fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
     Ok(CASES.iter().filter(is_chosen).collect())
 }
 
-/// Runs one case and works out what it came to.
+/// Runs a case and evaluates its figures.
 fn measure(
     case: &Case,
     home: &Utf8Path,
@@ -196,41 +197,41 @@ fn measure(
     let Bench { sides, mut notes } = (case.prepare)(args, session)?;
     let rounds = args.rounds.unwrap_or(case.rounds);
     let before = Clocks::read();
-    // What takes long is long enough not to feel a cold start; only a short side
-    // that the others are held against must not be the one that pays for it.
-    let warming = match (case.is_cheap, sides.len()) {
+    // In a long case a cold start does not matter, except for its first side, which may be
+    // short and which the others are compared with.
+    let warm_ups = match (case.is_cheap, sides.len()) {
         (true, all) => all,
         (false, 1) => 0,
         (false, _) => 1,
     };
-    let measured = rounds::measure(case.name, &sides, warming, rounds, home, session)?;
+    let measured = rounds::measure(case.name, &sides, warm_ups, rounds, home, session)?;
     let load = before.until(&Clocks::read());
     notes.extend(sides.iter().flat_map(|side| side.notes()));
     Ok(CaseReport::new(case, &sides, rounds, measured, load, notes))
 }
 
-/// Returns the sources of one checkout, as `test` would take them.
+/// Returns the sources of a checkout, as `test` makes them.
 fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Result<Sources> {
     let mut words = vec!["patchbed", "test", "--checkouts", checkout];
     words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
     match Cli::try_parse_from(words)?.command {
         Command::Test(test) => SourceRequest::from_args(&test.source, session)?.apply(session),
-        _ => anyhow::bail!("`test` is not `test`"),
+        _ => unreachable!("the words begin with `test`"),
     }
 }
 
 fn show(report: &Report, args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if args.record && !report.has_finding() {
-        let page = session
+        let path = session
             .layout
             .checkout("bench --record")?
             .join("BENCHMARKS.md");
-        let mut text = fs::read_to_string(&page)?;
+        let mut text = fs::read_to_string(&path)?;
         for case in &report.cases {
             let section = render::bench::section(case, &report.host);
-            text = page::with_section(&text, &case.name, &section);
+            text = document::with_section(&text, &case.name, &section);
         }
-        fs::write(&page, text)?;
+        fs::write(&path, text)?;
     }
     let text = match args.format {
         BenchFormat::Text => render::bench::text(report),
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_only_cheap_cases_run() {
+    fn choose_returns_cheap_cases_without_names_and_suggests_a_similar_name() {
         assert_eq!(chosen(&["vmtest"]), ["vmtest"]);
         assert!(chosen(&[]).iter().all(|name| {
             let case = CASES.iter().find(|case| case.name == *name);

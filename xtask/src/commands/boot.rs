@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `boot`: one kernel image to a guest that answers, and off again.
+//! `boot`: boots a kernel image in a VM until the guest agent answers.
 
 use camino::Utf8PathBuf;
 use kernel_patches::config::Config;
@@ -14,13 +14,13 @@ use crate::program;
 use crate::render;
 use crate::session::Session;
 
-/// Boots and says how it went and where the logs are.
+/// Boots the image and prints the boot time and the path of the console log.
 pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     if !args.image.is_file() {
         return Err(bad_input(
-            format!("there is no kernel image `{}`", args.image),
+            format!("no kernel image at `{}`", args.image),
             format!(
-                "`{} build` makes some and says where they are",
+                "`{} build` builds kernels and prints the paths of their images",
                 program::name()
             ),
         ));

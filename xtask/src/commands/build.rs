@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `build`: checkouts and configs to kernels.
+//! `build`: builds the kernels of checkouts and configs.
 
 use camino::Utf8PathBuf;
 use kernel_patches::config::Config;
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::render;
 use crate::session::Session;
 
-/// Builds and prints where each kernel is.
+/// Builds the kernels and prints the path of each image.
 pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
     let source_request = SourceRequest::from_args(&args.source, session)?;
     source_request.refuse_mutants("build")?;
@@ -35,20 +35,20 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// A kernel and what it was built from.
+/// A kernel, with the names of the checkout and config that it was built from.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
     pub(crate) checkout: String,
     pub(crate) config: String,
     pub(crate) kernel: Kernel,
-    /// The folder of the modules that were built against it, if any were wanted.
+    /// The folder of the modules that were built for it, if any were requested.
     pub(crate) modules: Option<Utf8PathBuf>,
 }
 
 /// Looks up configs by name.
 ///
 /// # Errors
-/// When there is no such config.
+/// When a config does not exist.
 pub(crate) fn find_configs(names: &[String], session: &Session) -> anyhow::Result<Vec<Config>> {
     let mut seen = std::collections::BTreeSet::new();
     let folder = session.layout.configs();
@@ -59,7 +59,7 @@ pub(crate) fn find_configs(names: &[String], session: &Session) -> anyhow::Resul
         .collect()
 }
 
-/// Builds every checkout with every config, and modules against each if any are wanted.
+/// Builds every checkout with every config, and the requested modules for each kernel.
 ///
 /// # Errors
 /// When a kernel cannot be built.

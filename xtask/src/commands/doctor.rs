@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `doctor`: what this host lacks, and how to get it.
+//! `doctor`: checks the host for the programs and files that a run needs, and installs them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::session::Session;
 
 const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
 
-/// How to tell that something is there.
+/// How to check that a package is installed.
 #[derive(Clone, Copy, Debug)]
 enum Probe {
     /// A program in PATH.
@@ -24,7 +24,7 @@ enum Probe {
     File(&'static [&'static str]),
 }
 
-/// Something that a run needs.
+/// A program or file that a run needs.
 #[derive(Clone, Copy, Debug)]
 struct Need {
     probe: Probe,
@@ -77,7 +77,7 @@ const NEEDS: [Need; 17] = [
     },
 ];
 
-/// Says what is missing, or installs it.
+/// Prints the missing packages, after installing them if requested.
 pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> {
     if args.install {
         install(session)?;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
     render::to_stdout(&format!("data: {}", session.layout.origin()))?;
     if missing.is_empty() {
         render::to_stdout(&format!(
-            "all {} things that a run needs are here",
+            "all {} programs and files that a run needs are installed",
             NEEDS.len()
         ))?;
         return Ok(Exit::Ok);
@@ -96,11 +96,10 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
     Ok(Exit::Infrastructure)
 }
 
-/// Fails, with the command that helps, when something is missing; installs it
-/// first if asked to.
+/// Checks that all packages are installed, after installing them if requested.
 ///
 /// # Errors
-/// When something is missing and stays so.
+/// When a package is missing; the message has the command that installs it.
 pub(crate) fn require(may_install: bool, session: &Session) -> anyhow::Result<()> {
     if may_install {
         install(session)?;
@@ -115,11 +114,11 @@ pub(crate) fn require(may_install: bool, session: &Session) -> anyhow::Result<()
 fn missing() -> Vec<Need> {
     NEEDS
         .into_iter()
-        .filter(|need| !is_here(need.probe))
+        .filter(|need| !is_installed(need.probe))
         .collect()
 }
 
-fn is_here(probe: Probe) -> bool {
+fn is_installed(probe: Probe) -> bool {
     match probe {
         Probe::Program(name) => which::which(name).is_ok(),
         Probe::File(paths) => paths.iter().any(|path| Utf8Path::new(path).is_file()),
@@ -127,7 +126,7 @@ fn is_here(probe: Probe) -> bool {
 }
 
 fn report(missing: &[Need]) -> String {
-    let mut text = format!("this host lacks {} thing(s):\n", missing.len());
+    let mut text = "missing on this host:\n".to_owned();
     for need in missing {
         let name = match need.probe {
             Probe::Program(name) => name,
@@ -136,7 +135,7 @@ fn report(missing: &[Need]) -> String {
         text += &format!("  {name}: {}\n", need.why);
     }
     text += &format!(
-        "on Debian and its kin this gets them (or run the command again with `--install`):\n  {}{}",
+        "hint: install with (on Debian and derivatives; `--install` runs the same command):\n  {}{}",
         if rustix::process::geteuid().is_root() {
             ""
         } else {
@@ -163,7 +162,7 @@ fn command_line(packages: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Installs what is missing; the only thing here that needs root.
+/// Installs the missing packages. Needs root, unlike all other functions of this program.
 fn install(session: &Session) -> anyhow::Result<()> {
     let missing = missing();
     if missing.is_empty() {
@@ -171,7 +170,7 @@ fn install(session: &Session) -> anyhow::Result<()> {
     }
     let packages = packages(&missing);
     if which::which("apt-get").is_err() {
-        anyhow::bail!("{}\n`--install` knows only apt", report(&missing));
+        anyhow::bail!("{}\n`--install` needs `apt-get`", report(&missing));
     }
     let words = command_line(&packages);
     session.progress.event(Event::Note {
@@ -208,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_report_names_each_thing_and_one_command() {
+    fn report_lists_missing_packages_and_the_install_command() {
         let text = report(&[NEEDS[3], NEEDS[4], NEEDS[14]]);
         assert!(text.contains("  flex: builds kconfig\n"), "{text}");
         assert!(

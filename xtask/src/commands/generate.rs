@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `generate`: scenarios to kselftests, and the schemas and pages beside them.
+//! `generate`: writes kselftests, JSON schemas and documents from scenarios and Rust types.
 
 mod into;
 
@@ -17,10 +17,10 @@ use crate::render;
 use crate::result;
 use crate::session::Session;
 
-/// Of a difference, so many lines are shown.
+/// Limit of the lines that are printed of each diff.
 const LINES_SHOWN_MAX: usize = 60;
 
-/// Writes the files, or says how they differ.
+/// Writes the files, or prints how they differ.
 pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit> {
     if args.into.is_none() {
         session.layout.checkout("generate")?;
@@ -42,30 +42,30 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     for change in generate::write(&scenario_files, &folder)? {
         render::to_stdout(&format!("updated {folder}/{}", change.name()))?;
     }
-    for (path, text) in beside(session, &scenario_files)? {
+    for (path, text) in schemas_and_documents(session, &scenario_files)? {
         fs::write(path, text)?;
     }
     render::to_stdout(&format!(
-        "{} scenarios of {} scenario_files generated into {folder}",
+        "{} scenarios from {} scenario files generated into {folder}",
         scenario_files
             .iter()
-            .map(|one| one.variants.len())
+            .map(|file| file.variants.len())
             .sum::<usize>(),
         scenario_files.len()
     ))?;
     Ok(Exit::Ok)
 }
 
-/// Returns the project's scenario_files of scenarios.
+/// Returns the project's scenario files.
 ///
 /// # Errors
-/// When one holds a mistake, or a machine does.
+/// When a scenario file or a machine is invalid.
 pub(crate) fn scenario_files(session: &Session) -> anyhow::Result<Vec<ScenarioFile>> {
     let machines = Machines::load(&session.layout.machines())?;
     Ok(scenario::load_all(&session.layout.scenarios(), &machines)?)
 }
 
-/// Returns the project's scenarios, of all scenario_files.
+/// Returns the scenarios of all the project's scenario files.
 ///
 /// # Errors
 /// As [`scenario_files`].
@@ -76,32 +76,32 @@ pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
         .collect())
 }
 
-/// Returns how the checked-in files differ from what would be generated.
+/// Returns how the checked-in files differ from the generated text.
 ///
 /// # Errors
 /// When scenarios or files cannot be read.
 pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
     let folder = session.layout.generated().join(generate::FOLDER);
     let scenario_files = scenario_files(session)?;
-    let mut said: Vec<String> = generate::check(&scenario_files, &folder)?
+    let mut differences: Vec<String> = generate::check(&scenario_files, &folder)?
         .iter()
-        .map(say)
+        .map(describe)
         .collect();
-    for (path, text) in beside(session, &scenario_files)? {
+    for (path, text) in schemas_and_documents(session, &scenario_files)? {
         if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
-            said.push(format!("`{path}` is not up to date"));
+            differences.push(format!("`{path}` is not up to date"));
         }
     }
-    if !said.is_empty() {
-        said.push("update with `cargo xtask generate`, and commit the result".to_owned());
+    if !differences.is_empty() {
+        differences.push("hint: run `cargo xtask generate` and commit the result".to_owned());
     }
-    Ok(said)
+    Ok(differences)
 }
 
-fn say(difference: &Difference) -> String {
+fn describe(difference: &Difference) -> String {
     match difference {
         Difference::Missing { name, .. } => format!("`{name}` is missing"),
-        Difference::Stale { name } => format!("`{name}` comes from no scenario any more"),
+        Difference::Stale { name } => format!("`{name}` has no scenario"),
         Difference::Changed {
             name,
             found,
@@ -115,8 +115,8 @@ fn say(difference: &Difference) -> String {
     }
 }
 
-/// The files that are made as a whole, and what must be in them.
-fn beside(
+/// Returns the schemas and documents: their paths and their text.
+fn schemas_and_documents(
     session: &Session,
     scenario_files: &[ScenarioFile],
 ) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {

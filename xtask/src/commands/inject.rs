@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `fault`: makes a kernel go wrong on purpose, and keeps what it says.
+//! `inject`: injects faults into a kernel and records its reports.
 
 pub(crate) mod guest;
 pub(crate) mod kit;
@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use selftests::fault;
 use selftests::status::Status;
 
-use self::guest::{Guest, Injected, Patience};
+use self::guest::{Guest, Injected, TimeLimits};
 use self::kit::Kit;
 use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, InjectArgs, SourceArgs};
 use crate::commands::build::{build_all, find_configs};
@@ -21,7 +21,7 @@ use crate::program;
 use crate::render;
 use crate::session::Session;
 
-/// Injections, and says for each guest what was made of it.
+/// Injects each group of faults in its own guest and prints the results.
 pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> {
     let groups = groups(&args.words)?;
     let configs = find_configs(std::slice::from_ref(&args.config), session)?;
@@ -45,14 +45,14 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
         let folder = out.join(folder_name(words));
         fs_err::create_dir_all(&folder)?;
         let machine = environment.machine(machine)?;
-        let label = format!("fault {}", folder_name(words));
+        let label = format!("inject {}", folder_name(words));
         let mut spec = environment.spec(&label, machine, &image, &initramfs, &needs, &folder);
         if !args.cold_boot {
             spec.checkpoint = checkpoints::get(&spec, &environment, session);
         }
         let guest = Guest {
             words,
-            patience: Patience::of(words, needs.slowness),
+            time_limits: TimeLimits::of(words, needs.slowness),
             kit: &kit,
         };
         let injected = guest.run(spec, session);
@@ -61,12 +61,13 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
         }
         session.progress.clear();
         exit = worst(exit, exit_of(&injected));
-        tell(words, &injected, &folder)?;
+        print(words, &injected, &folder)?;
     }
     Ok(exit)
 }
 
-/// Splits what is joined by `+`; what a comma joins is injected at once. Without any word there is one guest that injections none.
+/// Splits arguments at `+`. Faults that a comma joins stay together: they are injected at the
+/// same time. Without arguments, one guest injects no fault; the program lists them instead.
 fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
     if arguments.is_empty() {
         return Ok(vec![Vec::new()]);
@@ -80,11 +81,8 @@ fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
         match words.iter().all(is_word) {
             true => Ok(words),
             false => Err(bad_input(
-                format!("`{argument}` names no faults"),
-                format!(
-                    "`{} fault` without a word says which there are",
-                    program::name()
-                ),
+                format!("`{argument}` is not a list of faults"),
+                format!("`{} inject` lists the faults", program::name()),
             )),
         }
     };
@@ -128,9 +126,9 @@ fn worst(one: Exit, other: Exit) -> Exit {
     if one as u8 >= other as u8 { one } else { other }
 }
 
-fn tell(words: &[String], injected: &Injected, folder: &Utf8Path) -> anyhow::Result<()> {
+fn print(words: &[String], injected: &Injected, folder: &Utf8Path) -> anyhow::Result<()> {
     if words.is_empty() {
-        return Ok(render::to_stdout(&injected.said)?);
+        return Ok(render::to_stdout(&injected.output)?);
     }
     render::to_stdout(&format!(
         "{}: {}: {}\n  see: {folder}/serial.log",
@@ -146,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_joined_shares_a_guest() {
+    fn groups_splits_at_plus_and_rejects_odd_words() {
         let arguments = ["warn".to_owned(), "bug+null-write".to_owned()];
         assert_eq!(
             groups(&arguments).unwrap(),
@@ -155,7 +153,10 @@ mod tests {
         assert_eq!(groups(&[]).unwrap(), [Vec::<String>::new()]);
         for odd in ["", "warn+", "../warn", "Warn"] {
             let error = groups(&[odd.to_owned()]).unwrap_err();
-            assert!(error.to_string().contains("names no faults"), "{error}");
+            assert!(
+                error.to_string().contains("is not a list of faults"),
+                "{error}"
+            );
         }
     }
 }

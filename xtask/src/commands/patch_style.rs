@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the kernel's own `checkpatch.pl --strict` says of our patches, of the
-//! generated C and of the faults.
+//! Runs `checkpatch.pl --strict` of the kernel on the patches, the generated C and the fault
+//! module.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use patchbed_host::process::Tool;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// Left to the person who submits: they sign off and edit MAINTAINERS.
-const NOT_OURS: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
-/// What faults are for: one has to say `BUG()`.
-const ON_PURPOSE: &str = "AVOID_BUG";
+/// Added by the person who submits a patch: a sign-off and an entry in MAINTAINERS.
+const IGNORED_IN_PATCHES: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
+/// The fault `bug` calls `BUG()`.
+const IGNORED_IN_FAULTS: &str = "AVOID_BUG";
 
 /// Returns the problems, each with its file and line.
 ///
 /// # Errors
-/// When there is no tree with a checkpatch, or it cannot run.
+/// When there is no kernel tree, no file to check, or checkpatch cannot be run.
 pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
     let tree = Tree::open(
         &TreeRequest::Default,
@@ -37,20 +37,20 @@ pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
     );
     anyhow::ensure!(!sources.is_empty(), "no generated C to check");
     anyhow::ensure!(!faults.is_empty(), "no faults to check");
-    let kinds: [(&[Utf8PathBuf], &[&str]); 3] = [
-        (&patches, &["--ignore", NOT_OURS]),
+    let groups: [(&[Utf8PathBuf], &[&str]); 3] = [
+        (&patches, &["--ignore", IGNORED_IN_PATCHES]),
         (&sources, &["--file"]),
-        (&faults, &["--file", "--ignore", ON_PURPOSE]),
+        (&faults, &["--file", "--ignore", IGNORED_IN_FAULTS]),
     ];
-    let all: Vec<(&Utf8PathBuf, &[&str])> = kinds
+    let all: Vec<(&Utf8PathBuf, &[&str])> = groups
         .into_iter()
-        .flat_map(|(files, how)| files.iter().map(move |file| (file, how)))
+        .flat_map(|(files, options)| files.iter().map(move |file| (file, options)))
         .collect();
     let activity = Activity::start(&session.progress, "checkpatch", Some(all.len() as u64));
     let mut problems = Vec::new();
-    for (count, (file, how)) in all.into_iter().enumerate() {
+    for (count, (file, options)) in all.into_iter().enumerate() {
         activity.advance(count as u64, file.file_name().unwrap_or_default());
-        problems.extend(check(&tree, file, how, session)?);
+        problems.extend(check(&tree, file, options, session)?);
     }
     Ok(problems)
 }
@@ -58,7 +58,7 @@ pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
 fn check(
     tree: &Tree,
     file: &Utf8Path,
-    how: &[&str],
+    options: &[&str],
     session: &Session,
 ) -> anyhow::Result<Option<String>> {
     let perl = Tool::new("perl")
@@ -74,13 +74,19 @@ fn check(
         .cwd(tree.root())
         .env("LC_ALL", "C")
         .deadline("checkpatch", LIMIT);
-    let output = perl.args(how).arg(file).run_unchecked(&session.cancel)?;
-    let said = output.stdout_text();
-    if output.status.success() && said.trim().is_empty() {
+    let output = perl
+        .args(options)
+        .arg(file)
+        .run_unchecked(&session.cancel)?;
+    let findings = output.stdout_text();
+    if output.status.success() && findings.trim().is_empty() {
         return Ok(None);
     }
     let shown = session.layout.shown(file);
-    Ok(Some(format!("{shown}:\n{}{}", said, output.stderr_text())))
+    Ok(Some(format!(
+        "{shown}:\n{findings}{}",
+        output.stderr_text()
+    )))
 }
 
 /// Returns the files below `folder` with one of these endings, sorted.

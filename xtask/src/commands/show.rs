@@ -11,7 +11,7 @@ use patchbed_host::files::read_plain;
 use selftests::scenario::{Boot, Scenario, Step};
 
 use crate::cli::{Format, ShowArgs};
-use crate::commands::{generate, page};
+use crate::commands::{generate, html_report};
 use crate::comparison::Comparison;
 use crate::exit::{Exit, exit_for};
 use crate::plan::Plan;
@@ -87,7 +87,7 @@ pub(crate) fn run(
             continue;
         };
         let text = match format {
-            Format::Html => page::text(&report, against, folder, session)?,
+            Format::Html => html_report::text(&report, against, folder, session)?,
             _ => render::text(&report, show, *format)?,
         };
         match folder.write(name, &text) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `watch`: the author's loop. Judges like `test`, then again on every save, and
-//! runs only the jobs that rest on what was saved.
+//! `watch`: runs `test`, then again after every save, each time only the jobs whose inputs
+//! have changed.
 //!
-//! A save is a reason to look, never more: what it changed is told by content. A
-//! save while jobs run ends them, since they run on what is not there any more.
+//! A file event only starts an iteration; changes are detected by content. A save while jobs
+//! run cancels them, because their inputs are outdated.
 
 mod debounce;
 mod iteration;
@@ -21,7 +21,7 @@ use patchbed_host::events::{Event, Observer};
 
 use self::debounce::Debounce;
 use self::result_cache::ResultCache;
-use self::watcher::{News, Watcher};
+use self::watcher::{FileEvent, Watcher};
 use crate::checkouts::MutantsWanted;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
@@ -30,23 +30,24 @@ use crate::program;
 use crate::render;
 use crate::session::Session;
 
-/// How often Ctrl-C and the end of a iteration are looked for.
+/// How often Ctrl-C and the end of an iteration are checked.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Judges again and again until the user ends it, which is how it always ends.
+/// Runs iterations until the user interrupts the command.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if let Some(out) = &args.out {
         return Err(bad_input(
             format!("`watch` does not take `--out {out}`"),
-            "every iteration has a run folder of its own; `latest` beside them is the newest",
+            "every iteration has its own run folder; the link `latest` beside them leads to the \
+             newest",
         ));
     }
     if args.no_self_check {
         return Err(bad_input(
             "`watch` does not take `--no-self-check`",
             format!(
-                "it has no kernel show that its reports are seen; it only tells what \
-                 `{} test` had them show",
+                "it never runs the self-check; it prints the last self-check results of \
+                 `{} test`",
                 program::name()
             ),
         ));
@@ -54,10 +55,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if MutantsWanted::take_from(&args.source.checkouts).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",
-            format!(
-                "`{} test --checkouts mutants` judges them, once the series is as it should be",
-                program::name()
-            ),
+            format!("run them by `{} test --checkouts mutants`", program::name()),
         ));
     }
     watched_paths::check_words(args, session)?;
@@ -65,49 +63,48 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         return crate::commands::test::run(args, session);
     }
     doctor::require(args.install, session)?;
-    let (mut watcher, news) = Watcher::open(watched_paths::watched_paths(args, session)?)?;
-    let result_cache = ResultCache::default();
-    std::thread::scope(|scope| turns(args, session, &result_cache, &mut watcher, &news, scope))
+    let (mut watcher, events) = Watcher::open(watched_paths::watched_paths(args, session)?)?;
+    let cache = ResultCache::default();
+    std::thread::scope(|scope| iterate(args, session, &cache, &mut watcher, &events, scope))
 }
 
-/// A iteration under way.
+/// An iteration that is running.
 struct Running<'scope> {
     cancel: Cancel,
     thread: ScopedJoinHandle<'scope, ()>,
 }
 
-/// What to do now.
+/// The next action of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Wait,
-    /// End the iteration that runs: what it runs on is not there any more.
-    Abandon,
+    /// Cancel the running iteration, whose inputs are outdated.
+    Cancel,
     Begin,
 }
 
-/// Decides by whether a debounce of saves is over, and whether a iteration runs.
 fn next(pending: Option<&Debounce>, is_running: bool, now: Instant) -> Next {
     match pending {
-        Some(debounce) if debounce.is_over(now) && is_running => Next::Abandon,
+        Some(debounce) if debounce.is_over(now) && is_running => Next::Cancel,
         Some(debounce) if debounce.is_over(now) => Next::Begin,
         _ => Next::Wait,
     }
 }
 
-fn turns<'scope>(
+fn iterate<'scope>(
     args: &'scope TestArgs,
     session: &'scope Session,
-    result_cache: &'scope ResultCache,
+    cache: &'scope ResultCache,
     watcher: &mut Watcher,
-    news: &Receiver<News>,
+    events: &Receiver<FileEvent>,
     scope: &'scope Scope<'scope, '_>,
 ) -> anyhow::Result<Exit> {
-    let mut pending = Some(Debounce::long_over(Instant::now()));
+    let mut pending = Some(Debounce::already_over(Instant::now()));
     let mut running: Option<Running<'scope>> = None;
-    let mut look_after_it = false;
+    let mut has_missed_events = false;
     loop {
         if session.cancel.is_cancelled() {
-            // The scope waits for the iteration; its children die at once.
+            // The scope waits for the iteration; its child processes are killed at once.
             running
                 .iter()
                 .for_each(|iteration| iteration.cancel.cancel());
@@ -115,42 +112,45 @@ fn turns<'scope>(
         }
         if let Some(iteration) = running.take_if(|iteration| iteration.thread.is_finished()) {
             let panicked = iteration.thread.join().is_err();
-            anyhow::ensure!(!panicked, "a iteration of `watch` fell over");
-            if std::mem::take(&mut look_after_it) {
+            anyhow::ensure!(!panicked, "an iteration of `watch` panicked");
+            if std::mem::take(&mut has_missed_events) {
                 Debounce::add(&mut pending, Instant::now());
             }
         }
         match next(pending.as_ref(), running.is_some(), Instant::now()) {
             Next::Wait => {}
-            Next::Abandon => running
+            Next::Cancel => running
                 .iter()
-                .for_each(|iteration| iteration.abandon(session)),
+                .for_each(|iteration| iteration.cancel(session)),
             Next::Begin => {
                 let since = pending
                     .take()
                     .map_or_else(Instant::now, |debounce| debounce.since());
-                running = Some(begin(since, args, session, result_cache, watcher, scope)?);
+                running = Some(begin(since, args, session, cache, watcher, scope)?);
             }
         }
-        match news.recv_timeout(TICK) {
-            // No reason to end a iteration, but one to look again when it is over.
-            Ok(News::Missed) if running.is_some() => look_after_it = true,
-            Ok(News::Saved | News::Missed) => Debounce::add(&mut pending, Instant::now()),
+        match events.recv_timeout(TICK) {
+            // The iteration itself may cause it by reading a whole tree, so it is not
+            // cancelled; another iteration follows.
+            Ok(FileEvent::Missed) if running.is_some() => has_missed_events = true,
+            Ok(FileEvent::Saved | FileEvent::Missed) => {
+                Debounce::add(&mut pending, Instant::now());
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                anyhow::bail!("files are not watched any more");
+                anyhow::bail!("the file watcher stopped");
             }
         }
     }
 }
 
-/// Begins a iteration. What is saved from here on is news again, so that nothing falls
-/// between what this iteration reads and what it is told.
+/// Begins an iteration. The watches are renewed first, so that every save after the
+/// iteration has read a file leads to an event.
 fn begin<'scope>(
     since: Instant,
     args: &'scope TestArgs,
     session: &'scope Session,
-    result_cache: &'scope ResultCache,
+    cache: &'scope ResultCache,
     watcher: &mut Watcher,
     scope: &'scope Scope<'scope, '_>,
 ) -> anyhow::Result<Running<'scope>> {
@@ -161,19 +161,17 @@ fn begin<'scope>(
     let own = session.with_cancel(cancel.clone());
     let thread = std::thread::Builder::new()
         .name("iteration".to_owned())
-        .spawn_scoped(scope, move || {
-            iteration::run(since, args, &own, result_cache)
-        })
+        .spawn_scoped(scope, move || iteration::run(since, args, &own, cache))
         .context("cannot start a thread")?;
     Ok(Running { cancel, thread })
 }
 
 impl Running<'_> {
-    fn abandon(&self, session: &Session) {
+    fn cancel(&self, session: &Session) {
         if !self.cancel.is_cancelled() {
             self.cancel.cancel();
             session.progress.clear();
-            render::line_to_stderr("saved again: beginning anew");
+            render::line_to_stderr("saved again: starting over");
         }
     }
 }
@@ -183,9 +181,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_begins_when_saves_are_over_and_ends_the_one_before() {
+    fn next_cancels_a_running_iteration_before_it_begins_another() {
         let now = Instant::now();
-        let over = Debounce::long_over(now);
+        let over = Debounce::already_over(now);
         let mut fresh = None;
         Debounce::add(&mut fresh, now);
         assert_eq!(next(None, false, now), Next::Wait);
@@ -193,6 +191,6 @@ mod tests {
         assert_eq!(next(fresh.as_ref(), true, now), Next::Wait);
         assert_eq!(next(fresh.as_ref(), false, now), Next::Wait);
         assert_eq!(next(Some(&over), false, now), Next::Begin);
-        assert_eq!(next(Some(&over), true, now), Next::Abandon);
+        assert_eq!(next(Some(&over), true, now), Next::Cancel);
     }
 }

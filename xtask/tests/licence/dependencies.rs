@@ -4,7 +4,7 @@
 //!
 //! Advisories are not looked up. The RustSec database is a git repository that has to be
 //! fetched, and this check runs without a network; only the names under `[bans] deny` are
-//! known here. Run `cargo deny check advisories` for the rest.
+//! refused. Run `cargo deny check advisories` for the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,7 @@ use spdx::{Expression, Licensee, ParseMode};
 
 use super::{assert_none, output_of, root};
 
-/// `deny.toml`. A provenance of cargo-deny that is not checked here is an error, so that
-/// nobody relies on it.
+/// `deny.toml`. An option of cargo-deny that this check does not support is an error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Policy {
@@ -76,7 +75,7 @@ struct Sources {
     allow_git: Vec<String>,
 }
 
-/// The only lint level that this check knows.
+/// The only lint level that this check supports.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Deny {
@@ -95,7 +94,7 @@ impl TryFrom<bool> for Always {
     }
 }
 
-/// What `cargo metadata` prints, as far as it is needed.
+/// The parts of the output of `cargo metadata` that are used.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -109,7 +108,7 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
-    /// None for a package that is found by its path.
+    /// `None` for a package that is found by its path.
     source: Option<String>,
     dependencies: Vec<Requirement>,
 }
@@ -140,13 +139,13 @@ struct Edge {
 
 #[derive(Debug, Deserialize)]
 struct EdgeKind {
-    /// None for a normal dependency.
+    /// `None` for a normal dependency.
     kind: Option<String>,
 }
 
 impl Metadata {
-    /// Returns the packages that the workspace is built from: its members and their
-    /// normal and build dependencies. All others are used by tests only.
+    /// Returns the packages that are linked into the product: the members of the workspace and
+    /// their normal and build dependencies. All others are used by tests only.
     fn product(&self) -> BTreeSet<&str> {
         let nodes: BTreeMap<&str, &Node> = self
             .resolve
@@ -179,7 +178,7 @@ fn parse_policy(text: &str) -> Result<Policy, String> {
     }
 }
 
-/// Returns what is wrong, a line for each package and rule.
+/// Returns the violations of the policy, a line for each package and rule.
 fn problems(metadata: &Metadata, policy: &Policy) -> Vec<String> {
     // Their only level is `deny`, so there is nothing to distinguish.
     let Bans {
@@ -216,8 +215,8 @@ fn problems(metadata: &Metadata, policy: &Policy) -> Vec<String> {
             }
         }
         let denied = policy.bans.deny.iter();
-        for one in denied.filter(|one| one.name == package.name) {
-            problem(format!("denied by deny.toml: {}", one.reason));
+        for entry in denied.filter(|entry| entry.name == package.name) {
+            problem(format!("denied by deny.toml: {}", entry.reason));
         }
     }
     for exempt in &policy.licenses.exceptions {
@@ -239,11 +238,11 @@ fn is_allowed(source: &str, sources: &Sources) -> bool {
 /// An exception counts only for a package that is not linked into the product.
 fn check_licence(package: &Package, is_linked: bool, licenses: &Licenses) -> Result<(), String> {
     let exempt = licenses.exceptions.iter();
-    let exempt = exempt.filter(|one| one.name == package.name && !is_linked);
+    let exempt = exempt.filter(|exempt| exempt.name == package.name && !is_linked);
     let allowed = licenses
         .allow
         .iter()
-        .chain(exempt.flat_map(|one| &one.allow))
+        .chain(exempt.flat_map(|exempt| &exempt.allow))
         .map(|licence| Licensee::parse(licence).map_err(|error| error.to_string()))
         .collect::<Result<Vec<_>, _>>()?;
     let Some(licence) = &package.license else {
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_of_allowed_dependencies_are_none() {
+    fn problems_is_empty_for_allowed_dependencies() {
         assert!(problems_of(metadata()).is_empty());
     }
 
@@ -431,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_names_an_exception_that_nothing_needs() {
+    fn problems_names_an_unused_exception() {
         let mut metadata = metadata();
         metadata["packages"][2]["name"] = "other".into();
         metadata["packages"][2]["license"] = "MIT".into();
@@ -440,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn parse_policy_rejects_settings_that_are_not_checked() {
+    fn parse_policy_rejects_unsupported_options() {
         let text = fs_err::read_to_string(root().join("deny.toml")).unwrap();
         assert!(parse_policy(&text).is_ok());
         for (from, to) in [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that each file under version control has the licence of its kind: in a line of
-//! its own, or in `REUSE.toml` where the format has no comments.
+//! Checks that each file under version control states the licence of its kind: in a comment
+//! line, or in `REUSE.toml` if the format has no comments.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ const TOOL: &str = "MIT OR Apache-2.0";
 const KERNEL: &str = "GPL-2.0-only";
 const TAG: &str = "SPDX-License-Identifier: ";
 
-/// Where the line may be: below `#!` and `<!DOCTYPE html>`.
+/// The line may follow `#!` or `<!DOCTYPE html>`.
 const LINES_MAX: usize = 3;
 
 /// Where a file states its licence.
@@ -79,11 +79,11 @@ impl Reuse {
         toml::from_str(text)
     }
 
-    /// Returns the last annotation for a file, which is the one that counts.
+    /// Returns the last annotation for a file, which overrides earlier annotations.
     fn annotation(&self, path: &str) -> Option<&Annotation> {
         let matches = |glob: &String| matches(glob.as_bytes(), path.as_bytes());
         let mut annotations = self.annotations.iter().rev();
-        annotations.find(|one| one.path.iter().any(matches))
+        annotations.find(|annotation| annotation.path.iter().any(matches))
     }
 }
 
@@ -114,17 +114,20 @@ fn stated_in(text: &[u8]) -> Option<String> {
     tags.next()
 }
 
-/// Returns what is wrong with a file.
+/// Returns the error in the licence of a file, if any.
 fn problem(path: &str, text: &[u8], reuse: &Reuse) -> Option<String> {
     let expected = licence_of(path);
     let annotation = reuse.annotation(path);
-    if annotation.is_none_or(|one| one.copyright.is_empty()) {
+    if annotation.is_none_or(|annotation| annotation.copyright.is_empty()) {
         return Some(format!("{path}: REUSE.toml names no copyright holder"));
     }
     let (place, stated) = match statement_of(path) {
         Statement::None => return None,
         Statement::Line => ("its first lines", stated_in(text)),
-        Statement::Reuse => ("REUSE.toml", annotation.and_then(|one| one.licence.clone())),
+        Statement::Reuse => (
+            "REUSE.toml",
+            annotation.and_then(|annotation| annotation.licence.clone()),
+        ),
     };
     match stated {
         Some(licence) if licence == expected => None,
@@ -137,7 +140,10 @@ fn problem(path: &str, text: &[u8], reuse: &Reuse) -> Option<String> {
 
 /// Returns the patterns of `REUSE.toml` that match no file, as after a renaming.
 fn unmatched(reuse: &Reuse, files: &[String]) -> Vec<String> {
-    let globs = reuse.annotations.iter().flat_map(|one| &one.path);
+    let globs = reuse
+        .annotations
+        .iter()
+        .flat_map(|annotation| &annotation.path);
     let without = globs.filter(|glob| {
         let mut files = files.iter();
         !files.any(|path| matches(glob.as_bytes(), path.as_bytes()))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What can be measured: a case compares sides, and a side can be run once more.
+//! Cases and their sides. A side is a command that is measured; a case compares its sides.
 
 use std::collections::BTreeMap;
 
@@ -9,78 +9,76 @@ use serde::Serialize;
 use crate::cli::BenchArgs;
 use crate::session::Session;
 
-/// How the last line of a case speaks.
+/// The form of a case's summary line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Claim {
-    /// The first side is so many times faster than the second.
+    /// How many times faster the first side is than the second.
     Faster,
-    /// A job costs so many times on the last side what it costs on the first.
+    /// Ratio of the time per job of the last side to that of the first.
     Flat,
-    /// The first side takes so long.
+    /// How long the first side takes.
     Takes,
 }
 
-/// Something to measure.
+/// A case to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// What is held against what, and why, in a line.
+    /// Description of the sides, in a line.
     pub(crate) about: &'static str,
-    /// Measured rounds, unless the user says otherwise.
+    /// Default number of measured rounds.
     pub(crate) rounds: u32,
-    /// Whether it is run when nobody names a case: minutes, when all is warm.
+    /// Whether it is run by default. With warm caches it takes minutes.
     pub(crate) is_cheap: bool,
-    /// What the figures are, behind a number.
+    /// The unit of the figures.
     pub(crate) unit: &'static str,
     pub(crate) claim: Claim,
-    /// Gets everything ready that is not measured.
+    /// Makes the sides and does all work that is not measured.
     pub(crate) prepare: fn(&BenchArgs, &Session) -> anyhow::Result<Bench>,
 }
 
 /// A case that is ready to be measured.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    /// At least one; the first is what the others are held against.
+    /// At least one; the others are compared with the first.
     pub(crate) sides: Vec<Box<dyn Side>>,
-    /// What a reader of the figures must know.
+    /// Notes that are printed with the figures.
     pub(crate) notes: Vec<String>,
 }
 
-/// One way to do a vm_run.
+/// A command to measure.
 pub(crate) trait Side: std::fmt::Debug {
-    /// Returns what to call it.
     fn name(&self) -> &str;
 
-    /// Returns the command as a person would type it.
+    /// Returns the command line to print.
     fn command(&self) -> String;
 
-    /// Does the vm_run once in the folder `place`, which is new and empty, and
-    /// checks that it was done.
+    /// Runs the command once in `folder`, which is new and empty, and checks its result.
     ///
     /// # Errors
-    /// When the vm_run could not be done at all. A vm_run that was done and went
-    /// wrong is [`Came::Wrong`].
-    fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came>;
+    /// When the command could not be run, or did not end with a result. A wrong result is
+    /// [`Outcome::Failed`].
+    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome>;
 
-    /// Returns what a reader must know that only the runs could tell.
+    /// Returns notes that are known only after the runs.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What one run of a side came to.
+/// The outcome of a run of a side.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Came {
-    Right(Sample),
-    /// What went wrong: a finding, and never a figure.
-    Wrong(String),
+pub(crate) enum Outcome {
+    Passed(Sample),
+    /// Why the result is wrong: a finding, without a figure.
+    Failed(String),
 }
 
-/// What is known of a run that went right.
+/// The measurements of a run that passed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
-    /// What is compared, in the unit of the case; less is better.
+    /// The compared number, in the unit of the case; less is better.
     pub(crate) figure: f64,
     /// Other numbers by name, with their unit; the largest of all rounds is reported.
     pub(crate) facts: BTreeMap<String, f64>,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run costs beside time: memory and open files of our own
-//! process, and disk.
+//! Measures the memory and the open files of child processes, and the disk space of a run.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -9,10 +8,11 @@ use std::time::Duration;
 use camino::Utf8Path;
 use fs_err as fs;
 
-/// The kernel keeps the peak, so that only what comes after the last look is missed.
-const EVERY: Duration = Duration::from_millis(200);
+/// Interval of the samples. The kernel records the peak of the memory, so only growth after
+/// the last sample is missed.
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The most that one child of ours had.
+/// The maximum over all child processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Peak {
     pub(crate) memory_mib: f64,
@@ -20,7 +20,7 @@ pub(crate) struct Peak {
 }
 
 impl Peak {
-    fn or(self, other: Self) -> Self {
+    fn max(self, other: Self) -> Self {
         Self {
             memory_mib: self.memory_mib.max(other.memory_mib),
             files: self.files.max(other.files),
@@ -28,28 +28,28 @@ impl Peak {
     }
 }
 
-/// Looks at our direct children until it is asked for what it saw.
+/// Samples the direct children of this process.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Sampler {
     stop: SyncSender<()>,
     thread: JoinHandle<Peak>,
 }
 
-impl Watch {
-    /// Begins to look.
+impl Sampler {
+    /// Starts a thread that samples the children.
     pub(crate) fn start() -> Self {
         let (stop, stopped) = sync_channel(1);
         let thread = std::thread::spawn(move || {
             let mut peak = Peak::default();
-            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                peak = children().into_iter().map(look).fold(peak, Peak::or);
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                peak = children().into_iter().map(sample).fold(peak, Peak::max);
             }
             peak
         });
         Self { stop, thread }
     }
 
-    /// Returns the most of all that was seen; nothing if no child lived long enough.
+    /// Stops the thread and returns the maximum of all samples; 0 if no child was sampled.
     pub(crate) fn finish(self) -> Peak {
         drop(self.stop);
         self.thread.join().unwrap_or_default()
@@ -60,14 +60,14 @@ fn children() -> Vec<u32> {
     let Ok(folder) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    let us = u64::from(std::process::id());
+    let own = u64::from(std::process::id());
     folder
         .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| field(&status(*pid), "PPid:") == Some(us))
+        .filter(|pid| field(&status(*pid), "PPid:") == Some(own))
         .collect()
 }
 
-fn look(pid: u32) -> Peak {
+fn sample(pid: u32) -> Peak {
     let memory_kib = field(&status(pid), "VmHWM:").unwrap_or_default();
     Peak {
         memory_mib: memory_kib as f64 / 1024.0,
@@ -75,18 +75,18 @@ fn look(pid: u32) -> Peak {
     }
 }
 
-/// One that has ended meanwhile has no status.
+/// Returns an empty text for a process that has ended.
 fn status(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
 }
 
-/// Reads a number of `/proc/PID/status`, proc_pid_status(5).
+/// Reads a number from `/proc/PID/status`, proc_pid_status(5).
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Returns what the plain files below a folder take on disk, in MiB.
+/// Returns the disk space of the regular files below a folder, in MiB.
 pub(crate) fn disk_mib(folder: &Utf8Path) -> f64 {
     disk_bytes(folder) as f64 / 1024.0 / 1024.0
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_is_read_by_field() {
+    fn field_returns_the_number_of_the_line_with_that_name() {
         let status = "Name:\tVmHWM: 9\nPPid:\t77\nVmHWM:\t  2048 kB\n";
         assert_eq!(field(status, "PPid:"), Some(77));
         assert_eq!(field(status, "VmHWM:"), Some(2048));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn files_below_folders_count_and_links_do_not() {
+    fn disk_bytes_counts_files_in_subfolders_and_ignores_links() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::create_dir_all(root.join("a/b")).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The author's loop: a line of C in a patch is changed, and something is asked again.
+//! A side that changes a line of C in a patch, then runs `test` or `build`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use super::case::{Bench, Came, Sample, Side};
-use super::ours::{Figure, Ours};
+use super::case::{Bench, Outcome, Sample, Side};
+use super::test_run::{Figure, TestRun, this_program};
 use crate::cli::{BenchArgs, DEFAULT_SERIES};
 use crate::program;
 use crate::record::Record;
@@ -19,19 +19,19 @@ use crate::run_folder::RunFolder;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(3600);
-/// How the series that was edited is called when talking to people.
+/// The name of the edited series in printed commands.
 const EDITED: &str = "EDITED";
 
-/// What is asked after the edit.
+/// The command that runs after the edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
-    /// Whether all scenarios pass on it.
-    Result,
-    /// A kernel of it, and nothing else.
-    Kernel,
+enum Action {
+    /// `test` of all [`SCENARIOS`].
+    Test,
+    /// `build` of the series.
+    Build,
 }
 
-/// What somebody runs while editing: a few scenarios, one of them with a kexec.
+/// A few scenarios, as run while editing; one of them has a kexec.
 const SCENARIOS: [&str; 4] = [
     "get-outgoing-without-preserve",
     "live-update-kexec",
@@ -39,56 +39,56 @@ const SCENARIOS: [&str; 4] = [
     "sysfs-remove-while-preserved",
 ];
 
-/// Gets ready: from the edit to the verdict.
+/// Prepares the case `edit`: from the edit to the results.
 pub(crate) fn result(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
-    bench(Question::Result, "edit to result", args)
+    bench(Action::Test, "edit to result", args)
 }
 
-/// Gets ready: from the edit to a kernel.
+/// Prepares the case `mutant`: from the edit to a kernel image.
 pub(crate) fn mutant(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
-    bench(Question::Kernel, "one more kernel", args)
+    bench(Action::Build, "one more kernel", args)
 }
 
-fn bench(question: Question, name: &str, args: &BenchArgs) -> anyhow::Result<Bench> {
+fn bench(action: Action, name: &str, args: &BenchArgs) -> anyhow::Result<Bench> {
     let side = Edited {
         name: name.to_owned(),
-        question,
+        action,
         jobs: SCENARIOS.len(),
         tree: args.tree.clone(),
-        seen: Images::default(),
+        images: Images::default(),
     };
     Ok(Bench {
         sides: vec![Box::new(side)],
         notes: vec![format!(
-            "{EDITED} is a copy of {DEFAULT_SERIES} with a text that the kernel keeps before the \
-             first call that its patches add to a .c file, another one each time; no two images \
-             were the same"
+            "{EDITED} is a copy of {DEFAULT_SERIES}; in each round, a different string is added \
+             before the first call that its patches add to a .c file; no two kernel images were \
+             equal"
         )],
     })
 }
 
-/// One of our commands on a series that is edited anew each time.
+/// A command on a copy of the series that is edited before each run.
 #[derive(Debug)]
 struct Edited {
     name: String,
-    question: Question,
+    action: Action,
     jobs: usize,
     tree: Option<String>,
-    seen: Images,
+    images: Images,
 }
 
-/// The images of the rounds so far, by the sum of their content.
+/// The hashes of the kernel images of all rounds.
 #[derive(Debug, Default)]
 struct Images(RefCell<BTreeSet<[u8; 32]>>);
 
 impl Images {
-    /// Takes note of a round's image; returns what is wrong when there was one like
-    /// it: its guests would go on from the checkpoint that another round had to make.
-    fn report(&self, image: &Utf8Path) -> std::io::Result<Option<String>> {
+    /// Adds the image of a round. Returns an error text if an earlier round had the same
+    /// image, because then the round could use the checkpoint of the earlier round.
+    fn insert(&self, image: &Utf8Path) -> std::io::Result<Option<String>> {
         let mut sum = Sha256::new();
         std::io::copy(&mut fs::File::open(image)?, &mut sum)?;
         let is_new = self.0.borrow_mut().insert(sum.finalize().into());
-        let why = "the edit changed nothing in the kernel: its image is that of an earlier round";
+        let why = "the edit did not change the kernel: an earlier round had the same image";
         Ok((!is_new).then(|| why.to_owned()))
     }
 }
@@ -101,15 +101,19 @@ impl Edited {
         words
     }
 
-    fn ours(&self, series: &str) -> Ours {
+    fn test_run(&self, series: &str) -> TestRun {
         let words = [&SCENARIOS[..], &self.words(series)].concat();
-        Ours::test(&self.name, &words, self.jobs, Figure::Wall)
+        TestRun::new(&self.name, &words, self.jobs, Figure::Wall)
     }
 
-    /// Builds, and sees that it was one kernel, and none from the cache.
-    fn build(&self, series: &Utf8Path, session: &Session) -> anyhow::Result<(Came, Utf8PathBuf)> {
+    /// Runs `build`, and checks that it built one kernel and took none from the cache.
+    fn build(
+        &self,
+        series: &Utf8Path,
+        session: &Session,
+    ) -> anyhow::Result<(Outcome, Utf8PathBuf)> {
         let words = self.words(series.as_str());
-        let tool = super::ours::ourselves(session)?
+        let tool = this_program(session)?
             .arg("build")
             .args(words)
             .deadline("measured command", LIMIT);
@@ -118,7 +122,7 @@ impl Edited {
         let took = begun.elapsed();
         let image = built_image(&output.stdout_text())
             .with_context(|| format!("`{}` did not build one kernel", self.command()))?;
-        Ok((Came::Right(Sample::new(took.as_secs_f64())), image))
+        Ok((Outcome::Passed(Sample::new(took.as_secs_f64())), image))
     }
 }
 
@@ -128,36 +132,36 @@ impl Side for Edited {
     }
 
     fn command(&self) -> String {
-        match self.question {
-            Question::Result => self.ours(EDITED).command(),
-            Question::Kernel => {
+        match self.action {
+            Action::Test => self.test_run(EDITED).command(),
+            Action::Build => {
                 let words = self.words(EDITED).join(" ");
                 format!("{} build {words}", program::name())
             }
         }
     }
 
-    fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came> {
-        let series = place.join(DEFAULT_SERIES);
+    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
+        let series = folder.join(DEFAULT_SERIES);
         copy_folder(&session.layout.series().join(DEFAULT_SERIES), &series)?;
         edit_first(&series, &stamp())?;
-        let (came, image) = match self.question {
-            Question::Kernel => self.build(&series, session)?,
-            Question::Result => {
-                let came = self.ours(series.as_str()).once(place, session)?;
-                if let Came::Wrong(_) = came {
-                    return Ok(came);
+        let (outcome, image) = match self.action {
+            Action::Build => self.build(&series, session)?,
+            Action::Test => {
+                let outcome = self.test_run(series.as_str()).once(folder, session)?;
+                if let Outcome::Failed(_) = outcome {
+                    return Ok(outcome);
                 }
-                (came, image_of(&place.join("run"))?)
+                (outcome, image_of(&folder.join("run"))?)
             }
         };
-        let report = self.seen.report(&image)?;
-        forget_kernel(&image, session)?;
-        Ok(report.map_or(came, Came::Wrong))
+        let failure = self.images.insert(&image)?;
+        remove_kernel(&image, session)?;
+        Ok(failure.map_or(outcome, Outcome::Failed))
     }
 }
 
-/// Something that was never there before, so that no cache knows the answer.
+/// Returns a text that no earlier run used, so that no cache has a kernel with it.
 fn stamp() -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_nanos().to_string()
@@ -170,8 +174,8 @@ fn image_of(run: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(Record::read(job, &folder)?.binaries.image)
 }
 
-/// Nobody will ask for this kernel again.
-fn forget_kernel(image: &Utf8Path, session: &Session) -> anyhow::Result<()> {
+/// Removes a kernel from the cache; it is never used again.
+fn remove_kernel(image: &Utf8Path, session: &Session) -> anyhow::Result<()> {
     let kernels = session.cache.dir(&["kernels"])?;
     match image.parent() {
         Some(dir) if dir.parent() == Some(&kernels) => Ok(fs::remove_dir_all(dir)?),
@@ -179,7 +183,7 @@ fn forget_kernel(image: &Utf8Path, session: &Session) -> anyhow::Result<()> {
     }
 }
 
-/// Reads what `build` prints, `series (fast): IMAGE built`.
+/// Parses the output of `build`, `series (fast): IMAGE built`.
 fn built_image(text: &str) -> Option<Utf8PathBuf> {
     let mut lines = text.lines();
     let (line, None) = (lines.next()?, lines.next()) else {
@@ -219,10 +223,9 @@ fn edit_first(series: &Utf8Path, stamp: &str) -> anyhow::Result<()> {
     anyhow::bail!("no patch of {DEFAULT_SERIES} adds a call to a function in a .c file")
 }
 
-/// Returns the patch with `stamp` before the first call that it adds to a .c file,
-/// as a text that the compiler must keep: a comment would leave no trace in a kernel
-/// without debug information. No line more or less, so that the hunk's header still
-/// holds.
+/// Returns the patch with `stamp` before the first call that it adds to a .c file, as a
+/// string that the compiler must not remove: a comment would not change a kernel without
+/// debug information. The number of lines stays the same, so the hunk's header stays valid.
 fn edit(patch: &str, stamp: &str) -> Option<String> {
     let mut is_c = false;
     let mut is_edited = false;
@@ -243,8 +246,8 @@ fn edit(patch: &str, stamp: &str) -> Option<String> {
     is_edited.then_some(out)
 }
 
-/// Returns the call that a line of a patch adds right in a function's body. Deeper
-/// in, the line may be all that belongs to an `if` or a loop without braces.
+/// Returns the call that a line of a patch adds at the top level of a function's body. A line
+/// that is indented further may be the body of an `if` or a loop without braces.
 fn added_call(line: &str) -> Option<&str> {
     let call = line.strip_prefix("+\t")?;
     let is_call = call.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -256,24 +259,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_added_call_of_a_c_file_gets_a_text_before_it() {
+    fn edit_adds_the_stamp_before_the_first_added_call_of_a_c_file() {
         let patch = "--- a/x.h\n+++ b/x.h\n@@ -1 +1,2 @@\n a;\n+\th();\n\
                      --- a/x.c\n+++ b/x.c\n@@ -1,3 +1,7 @@\n \tc();\n+\tint n;\n+\tif (n)\n\
                      +\t\td(n,\n+\t\t  n);\n+\te(n);\n+\tf(n);\n";
         let edited = edit(patch, "7").unwrap();
-        let there = "+\tbarrier_data(\"7\"); e(n);";
-        assert_eq!(edited, patch.replace("+\te(n);", there));
+        let stamped = "+\tbarrier_data(\"7\"); e(n);";
+        assert_eq!(edited, patch.replace("+\te(n);", stamped));
         assert_eq!(edit("+++ b/x.h\n+\th();\n", "7"), None);
     }
 
     #[test]
-    fn an_image_that_was_there_in_an_earlier_round_is_told() {
+    fn insert_reports_an_image_of_an_earlier_round() {
         let dir = tempfile::tempdir().unwrap();
         let image = Utf8Path::from_path(dir.path()).unwrap().join("bzImage");
-        let seen = Images::default();
+        let images = Images::default();
         let mut round = |content: &str| {
             fs::write(&image, content).unwrap();
-            seen.report(&image).unwrap().is_some()
+            images.insert(&image).unwrap().is_some()
         };
         assert_eq!(
             ["a", "b", "b", "a"].map(&mut round),
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_series_that_is_edited_has_such_a_statement() {
+    fn edit_first_finds_a_call_in_the_default_series() {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let copy = Utf8Path::from_path(dir.path()).unwrap().join("copy");
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_kernel_that_was_built_is_one() {
+    fn built_image_rejects_two_kernels_and_a_cached_kernel() {
         let line = "series (fast): /cache/kernels/1/bzImage built\n";
         assert_eq!(built_image(line).unwrap(), "/cache/kernels/1/bzImage");
         assert_eq!(built_image(&line.repeat(2)), None);

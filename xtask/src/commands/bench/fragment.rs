@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A kernel's configuration as a fragment that another build can start from.
+//! A kernel's configuration as a fragment that `vmtest.sh` can start from.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,14 +13,13 @@ use patchbed_host::process::Tool;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(600);
-/// Off in our kernels, and closes a menu with an option that `vmtest.sh` insists
-/// on in every kernel; by itself it adds nothing.
-const CLOSES_A_MENU: &str = "# CONFIG_RUNTIME_TESTING_MENU is not set";
+/// Off in our kernels. `vmtest.sh` requires an option that depends on it. Without this line,
+/// the script can enable both; by itself, the option has no effect.
+const TESTING_MENU_OFF: &str = "# CONFIG_RUNTIME_TESTING_MENU is not set";
 
-/// Returns the options in which `config`, that of the kernel `id`, differs from
-/// the defaults: what `make savedefconfig` says. The script looks for each line
-/// of its configuration with a process of its own, so the two thousand lines of
-/// a whole `.config` would slow it down.
+/// Returns the options in which `config`, the configuration of the kernel `id`, differs from
+/// the defaults, by `make savedefconfig`. The script starts a process for each line of its
+/// configuration, so the 2000 lines of a whole `.config` would slow it down.
 ///
 /// # Errors
 /// When the tree's make fails.
@@ -48,7 +47,7 @@ pub(crate) fn of(
     Ok(text)
 }
 
-/// Returns a call without the caller's environment, but for what any tool needs.
+/// Removes the caller's environment from a call, except the variables that all tools need.
 pub(crate) fn clean(tool: Tool) -> Tool {
     ["PATH", "HOME", "TMPDIR"]
         .into_iter()
@@ -60,24 +59,24 @@ pub(crate) fn clean(tool: Tool) -> Tool {
 }
 
 fn without_closed_menu(text: &str) -> String {
-    let lines = text.lines().filter(|line| *line != CLOSES_A_MENU);
+    let lines = text.lines().filter(|line| *line != TESTING_MENU_OFF);
     lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Returns the options that differ between two configurations, by name.
-pub(crate) fn differing(ours: &str, its: &str) -> Vec<String> {
-    let (ours, its) = (options(ours), options(its));
-    let mut names: Vec<&str> = ours.keys().chain(its.keys()).copied().collect();
+pub(crate) fn differing(first: &str, second: &str) -> Vec<String> {
+    let (first, second) = (options(first), options(second));
+    let mut names: Vec<&str> = first.keys().chain(second.keys()).copied().collect();
     names.sort_unstable();
     names.dedup();
     names
         .into_iter()
-        .filter(|name| ours.get(name) != its.get(name))
+        .filter(|name| first.get(name) != second.get(name))
         .map(str::to_owned)
         .collect()
 }
 
-/// Reads the options that are set; one that is off is as one that is not there.
+/// Parses the options that are set. Options that are off are left out.
 fn options(text: &str) -> BTreeMap<&str, &str> {
     text.lines()
         .filter(|line| line.starts_with("CONFIG_"))
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_differ_are_named() {
+    fn differing_returns_changed_missing_and_added_options() {
         let ours = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=1\nCONFIG_D=y\n";
         let its = "# Linux/x86\nCONFIG_A=y\nCONFIG_B=y\nCONFIG_C=2\n";
         assert_eq!(differing(ours, its), ["CONFIG_B", "CONFIG_C", "CONFIG_D"]);
@@ -98,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn the_menu_that_is_insisted_on_is_not_closed() {
-        let text = format!("CONFIG_A=y\n{CLOSES_A_MENU}\n# CONFIG_B is not set\n");
+    fn without_closed_menu_removes_the_line_of_the_testing_menu() {
+        let text = format!("CONFIG_A=y\n{TESTING_MENU_OFF}\n# CONFIG_B is not set\n");
         let cached = "CONFIG_A=y\n# CONFIG_B is not set\n";
         assert_eq!(without_closed_menu(&text), cached);
     }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Finds and ends what a script of somebody else's left running.
+//! Kills processes that a measured command left running.
 //!
-//! Such a script may move its children out of the process group that dies with
-//! us: timeout(1) does, and vmtest.sh runs QEMU below it. Whatever else they
-//! change, descendants inherit the environment, so a mark in it tells them.
+//! The process group of a command is killed with it, but a child may leave the group:
+//! timeout(1) does, and vmtest.sh runs QEMU below it. Descendants inherit the environment, so
+//! a variable identifies them.
 
 use std::time::Duration;
 
 use fs_err as fs;
 use rustix::process::{Pid, Signal};
 
-/// The variable that marks what we started.
+/// The variable that marks the descendants of a command.
 pub(crate) const MARK: &str = "PATCHBED_BENCH_PLACE";
-/// One that is being killed may just have started another.
+/// Limit of the passes; more than one is needed, because a process may start another while it
+/// is being killed.
 const SWEEPS_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -28,7 +29,7 @@ pub(crate) fn end(value: &str) -> bool {
         }
         found = true;
         for pid in marked {
-            // Gone already is as good as killed.
+            // It may have ended already.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(PAUSE);
@@ -36,12 +37,13 @@ pub(crate) fn end(value: &str) -> bool {
     found
 }
 
-/// Returns the processes with this entry in their environment. That of a process
-/// which is dead, or another user's, cannot be read and counts as empty.
+/// Returns the processes with this entry in their environment. The environment of a dead
+/// process or of another user's process cannot be read, and counts as empty.
 fn marked(entry: &[u8]) -> Vec<Pid> {
     let is_marked = |pid: i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|one| one == entry)
+        let mut entries = environment.split(|byte| *byte == 0);
+        entries.any(|found| found == entry)
     };
     let Ok(folder) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -61,20 +63,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_left_its_process_group_is_found_and_ended() {
+    fn end_kills_a_process_that_left_its_process_group() {
         let place = format!("test-{}", std::process::id());
-        // As in the script: `timeout` makes a process group of its own.
+        // As in the script: `timeout` makes its own process group.
         Tool::new("sh")
             .args(["-c", "timeout 60 sleep 60 >/dev/null 2>&1 & sleep 0.1"])
             .env(MARK, &place)
             .run(&Cancel::new())
             .unwrap();
-        assert!(end(&place), "the test's own premise");
+        assert!(end(&place), "the test's process was not found");
         assert!(!end(&place));
     }
 
     #[test]
-    fn others_are_left_alone() {
-        assert!(!end("nobody has this one"));
+    fn end_ignores_processes_without_the_mark() {
+        assert!(!end("value that no process has"));
     }
 }

@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How much of the host was somebody else's while something was measured.
+//! Measures how much of the CPU time went to other processes during a measurement.
 
 use fs_err as fs;
 use serde::Serialize;
 
-/// Others that take more than this part of the processors make figures doubtful.
+/// If other processes used a larger part of the CPU time, the figures are doubtful.
 const BUSY: f64 = 0.1;
 
-/// How busy the host was during something.
+/// The load of the host during a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Load {
-    /// Load average of the last minute before.
+    /// Load average of the last minute before the measurement.
     pub(crate) before: f64,
-    /// And after.
+    /// Load average of its last minute.
     pub(crate) after: f64,
-    /// The part of all processors that went to others meanwhile, up to 1.
+    /// The part of the CPU time of all CPUs that other processes used, from 0 to 1.
     pub(crate) others: f64,
 }
 
 impl Load {
-    /// Returns whether others may have had a hand in the figures.
+    /// Returns whether other processes may have changed the figures.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.others > BUSY
     }
 }
 
-/// The clocks of the host at one moment.
+/// The CPU time counters of the host at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks {
     load: f64,
-    /// Ticks of all processors, worked and in all.
+    /// Ticks of all CPUs: busy, and in total.
     host: (u64, u64),
-    /// Ticks that we and our children had.
+    /// Ticks of this process and its children.
     ours: u64,
 }
 
 impl Clocks {
-    /// Reads them.
+    /// Reads the counters.
     pub(crate) fn read() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Self {
@@ -46,7 +46,7 @@ impl Clocks {
         }
     }
 
-    /// Returns how busy the host was from `self` until `end`.
+    /// Returns the load from `self` until `end`.
     pub(crate) fn until(&self, end: &Self) -> Load {
         let worked = end.host.0.saturating_sub(self.host.0);
         let all = end.host.1.saturating_sub(self.host.1);
@@ -69,7 +69,7 @@ fn load(loadavg: &str) -> Option<f64> {
 }
 
 /// Reads the first line of `/proc/stat`, proc_stat(5): user, nice, system, idle,
-/// iowait, irq, softirq, steal; guests' time is in user's already.
+/// iowait, irq, softirq, steal. The time of guests is part of user.
 fn host_ticks(stat: &str) -> Option<(u64, u64)> {
     let line = stat.lines().find(|line| line.starts_with("cpu "))?;
     let ticks: Vec<u64> = line
@@ -85,7 +85,8 @@ fn host_ticks(stat: &str) -> Option<(u64, u64)> {
 }
 
 /// Reads utime, stime, cutime and cstime of `/proc/self/stat`, proc_pid_stat(5).
-/// The program's name, second, may hold anything, so count from its end.
+/// The second field, the program's name, may have spaces and parentheses, so the fields are
+/// counted from its end.
 fn our_ticks(stat: &str) -> Option<u64> {
     let rest = stat.rsplit_once(')')?.1;
     let ticks: Vec<u64> = rest
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_files_are_read() {
+    fn load_and_ticks_are_parsed_from_proc_files() {
         assert_eq!(load("0.50 0.40 0.30 1/200 4711\n"), Some(0.5));
         let stat = "cpu  10 20 30 400 50 6 7 8 99 99\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
         assert_eq!(host_ticks(stat), Some((81, 531)));
@@ -112,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_unknown() {
+    fn ticks_of_truncated_files_are_none() {
         assert_eq!(host_ticks("cpu  1 2 3"), None);
         assert_eq!(our_ticks("77 (a) S 1 2 3"), None);
     }
 
     #[test]
-    fn what_neither_we_nor_our_children_used_is_others() {
+    fn until_subtracts_the_ticks_of_this_process_and_its_children() {
         let clocks = |worked, all, ours| Clocks {
             load: 1.0,
             host: (worked, all),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a bench came to: values for the renderers and for `--format json`.
+//! The report of a bench: values for the renderers and for `--format json`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::rounds::Measured;
 use super::stats::{Ratio, Spread, ratio, spread};
 use crate::host::Host;
 
-/// The version of the JSON.
+/// The version of the JSON format.
 pub(crate) const SCHEMA: u32 = 1;
 
 /// All cases of one invocation.
@@ -24,14 +24,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Returns whether a vm_run went wrong.
+    /// Returns whether a run failed.
     pub(crate) fn has_finding(&self) -> bool {
-        let wrong = |case: &CaseReport| matches!(case.status, Status::Wrong { .. });
-        self.cases.iter().any(wrong)
+        let failed = |case: &CaseReport| matches!(case.status, Status::Wrong { .. });
+        self.cases.iter().any(failed)
     }
 }
 
-/// One case.
+/// The report of a case.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct CaseReport {
     pub(crate) name: String,
@@ -40,12 +40,12 @@ pub(crate) struct CaseReport {
     pub(crate) claim: Claim,
     pub(crate) rounds: u32,
     pub(crate) load: Load,
-    /// What a reader of the figures must know.
+    /// Notes that are printed with the figures.
     pub(crate) notes: Vec<String>,
     pub(crate) status: Status,
 }
 
-/// Figures, or why there are none.
+/// The figures, or the reason why there are none.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
@@ -57,7 +57,7 @@ pub(crate) enum Status {
     },
 }
 
-/// One side of a case.
+/// The report of a side.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SideReport {
     pub(crate) name: String,
@@ -65,14 +65,14 @@ pub(crate) struct SideReport {
     /// In the order of the rounds.
     pub(crate) figures: Vec<f64>,
     pub(crate) spread: Spread,
-    /// How many times the first side goes into this one; not on the first.
+    /// Ratio of this side to the first; `None` on the first.
     pub(crate) ratio: Option<Ratio>,
-    /// Other numbers by name: the largest of all rounds.
+    /// Other numbers by name; the maximum of all rounds.
     pub(crate) facts: BTreeMap<String, f64>,
 }
 
 impl CaseReport {
-    /// Works out what the rounds of a case came to.
+    /// Makes the report from the rounds of a case.
     pub(crate) fn new(
         case: &Case,
         sides: &[Box<dyn Side>],
@@ -82,8 +82,8 @@ impl CaseReport {
         notes: Vec<String>,
     ) -> Self {
         let status = match measured {
-            Measured::Wrong { side, why, place } => Status::Wrong { side, why, place },
-            Measured::Whole(samples) => {
+            Measured::Failed { side, why, place } => Status::Wrong { side, why, place },
+            Measured::Complete(samples) => {
                 let named = sides.iter().map(|side| (side.name(), side.command()));
                 Status::Measured(side_reports(named.zip(&samples)))
             }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_are_held_against_the_first_and_keep_their_largest_facts() {
+    fn side_reports_have_the_ratio_to_the_first_side_and_the_largest_facts() {
         let row = |figures: &[f64]| -> Vec<Sample> {
             let sample = |figure: &f64| Sample {
                 figure: *figure,

@@ -1,60 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs the sides of a case in turns, so that what the host does meanwhile falls
-//! on all of them alike.
+//! Runs the sides of a case alternately, so that other load on the host affects all of them
+//! alike.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::events::Activity;
 
-use super::case::{Came, Sample, Side};
+use super::case::{Outcome, Sample, Side};
 use crate::session::Session;
 
-/// What the rounds came to.
+/// The samples of all rounds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Measured {
-    /// The samples of each side, round by round.
-    Whole(Vec<Vec<Sample>>),
-    /// A vm_run went wrong, so that there is nothing to compare.
-    Wrong {
+    /// The samples of each side, by round.
+    Complete(Vec<Vec<Sample>>),
+    /// A run failed, so there are no figures to compare.
+    Failed {
         side: String,
         why: String,
-        /// The folder that its last run left.
+        /// The folder of the failed run.
         place: Utf8PathBuf,
     },
 }
 
-/// Runs the sides that are `warming` once to warm up, and then all of them in each
-/// round.
+/// Runs the first `warm_ups` sides once without measuring, and then all sides in each round.
 ///
 /// # Errors
-/// When a vm_run could not be done, or the user asked to stop.
+/// When a command could not be run, or the user interrupts.
 pub(crate) fn measure(
     case: &str,
     sides: &[Box<dyn Side>],
-    warming: usize,
+    warm_ups: usize,
     rounds: u32,
     home: &Utf8Path,
     session: &Session,
 ) -> anyhow::Result<Measured> {
-    let total = u64::from(rounds) * sides.len() as u64 + warming as u64;
+    let total = u64::from(rounds) * sides.len() as u64 + warm_ups as u64;
     let activity = Activity::start(&session.progress, format!("bench {case}"), Some(total));
     let mut samples = vec![Vec::new(); sides.len()];
     let mut done = 0;
     for round in 0..=rounds {
-        let taking_part = if round == 0 { warming } else { sides.len() };
-        for index in order(taking_part, round) {
+        let count = if round == 0 { warm_ups } else { sides.len() };
+        for index in order(count, round) {
             let side = &sides[index];
-            activity.advance(done, at(round, rounds, side.name()));
-            let place = fresh(&home.join(case).join(index.to_string()))?;
-            let came = side.once(&place, session)?;
+            activity.advance(done, label(round, rounds, side.name()));
+            let place = empty_folder(&home.join(case).join(index.to_string()))?;
+            let outcome = side.once(&place, session)?;
             anyhow::ensure!(!session.cancel.is_cancelled(), "interrupted");
             done += 1;
-            match came {
-                // The first run fills caches, the page cache too.
-                Came::Right(_) if round == 0 => {}
-                Came::Right(sample) => samples[index].push(sample),
-                Came::Wrong(why) => {
-                    return Ok(Measured::Wrong {
+            match outcome {
+                Outcome::Passed(_) if round == 0 => {}
+                Outcome::Passed(sample) => samples[index].push(sample),
+                Outcome::Failed(why) => {
+                    return Ok(Measured::Failed {
                         side: side.name().to_owned(),
                         why,
                         place,
@@ -63,18 +61,18 @@ pub(crate) fn measure(
             }
         }
     }
-    Ok(Measured::Whole(samples))
+    Ok(Measured::Complete(samples))
 }
 
-fn at(round: u32, rounds: u32, side: &str) -> String {
+fn label(round: u32, rounds: u32, side: &str) -> String {
     match round {
-        0 => format!("warming up: {side}"),
+        0 => format!("warm-up: {side}"),
         _ => format!("round {round} of {rounds}: {side}"),
     }
 }
 
-/// Returns the order of the sides in a round: turned each time, so that none
-/// always has the other's wake.
+/// Returns the order of the sides in a round. It is reversed in every second round, so that no
+/// side always runs after the same side.
 fn order(sides: usize, round: u32) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sides).collect();
     if round % 2 == 1 {
@@ -83,8 +81,8 @@ fn order(sides: usize, round: u32) -> Vec<usize> {
     order
 }
 
-/// Returns an empty folder; what the last run left there is gone.
-fn fresh(place: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+/// Makes an empty folder, and removes the files of an earlier run.
+fn empty_folder(place: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     match fs::remove_dir_all(place) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
@@ -98,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_side_is_always_the_first() {
+    fn order_is_reversed_in_every_second_round() {
         assert_eq!(order(2, 1), [1, 0]);
         assert_eq!(order(2, 2), [0, 1]);
         assert_eq!(order(3, 3), [2, 1, 0]);
@@ -106,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_finds_nothing_of_the_one_before() {
+    fn empty_folder_removes_the_files_of_an_earlier_run() {
         let dir = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(dir.path()).unwrap().join("a/b");
-        fresh(&place).unwrap();
+        empty_folder(&place).unwrap();
         fs::write(place.join("left"), "").unwrap();
-        fresh(&place).unwrap();
+        empty_folder(&place).unwrap();
         assert_eq!(place.read_dir_utf8().unwrap().count(), 0);
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a row of measurements comes to. Pure functions on numbers.
+//! Median, spread and ratio of measurements.
 
 use serde::Serialize;
 
-/// With fewer rounds a ratio says more about the host than about the sides.
+/// The minimum number of rounds for a ratio. With fewer, other load on the host has too much
+/// influence.
 pub(crate) const ROUNDS_FOR_A_RATIO: usize = 3;
 
-/// The middle of some figures, and how far they lie apart.
+/// The median of some figures, and their range.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -14,7 +15,7 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
-/// Returns median and spread of the figures; of none there is neither.
+/// Returns the median and range of the figures; `None` if there are no figures.
 pub(crate) fn spread(figures: &[f64]) -> Option<Spread> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -28,7 +29,7 @@ pub(crate) fn spread(figures: &[f64]) -> Option<Spread> {
     Some(Spread { median, min, max })
 }
 
-/// How many times one side's figure goes into the other's.
+/// The ratio of another side's figures to those of the first side.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Ratio {
     /// The ratio of the medians.
@@ -39,8 +40,8 @@ pub(crate) struct Ratio {
     pub(crate) max: f64,
 }
 
-/// Returns how many times `first` goes into `other`, round by round. There is no
-/// ratio of too few rounds, of sides that did not run as often, or to nothing.
+/// Returns the ratio of `other` to `first`, by round. There is no ratio for too few rounds,
+/// sides with different numbers of rounds, or figures that are 0.
 pub(crate) fn ratio(first: &[f64], other: &[f64]) -> Option<Ratio> {
     let is_sound = first.len() >= ROUNDS_FOR_A_RATIO
         && first.len() == other.len()
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_one_or_between_the_two() {
+    fn spread_returns_the_median_of_odd_and_even_numbers_of_figures() {
         let odd = spread(&[9.0, 1.0, 2.0]).unwrap();
         assert_eq!((odd.median, odd.min, odd.max), (2.0, 1.0, 9.0));
         assert_eq!(spread(&[4.0, 1.0, 2.0, 100.0]).unwrap().median, 3.0);
@@ -70,15 +71,19 @@ mod tests {
     }
 
     #[test]
-    fn one_outlier_moves_the_spread_and_not_the_ratio() {
+    fn ratio_of_medians_ignores_an_outlier() {
         let ratio = ratio(&[1.0, 1.0, 1.0], &[4.0, 40.0, 3.0]).unwrap();
         assert_eq!((ratio.of_medians, ratio.min, ratio.max), (4.0, 3.0, 40.0));
     }
 
     #[test]
-    fn too_few_rounds_make_no_ratio() {
+    fn ratio_is_none_for_too_few_or_unequal_rounds_and_for_zero() {
         assert_eq!(ratio(&[1.0, 1.0], &[2.0, 2.0]), None);
-        assert_eq!(ratio(&[1.0; 3], &[2.0; 4]), None, "rounds without a pair");
-        assert_eq!(ratio(&[0.0; 3], &[2.0; 3]), None, "no time at all");
+        assert_eq!(
+            ratio(&[1.0; 3], &[2.0; 4]),
+            None,
+            "different numbers of rounds"
+        );
+        assert_eq!(ratio(&[0.0; 3], &[2.0; 3]), None, "figures that are 0");
     }
 }

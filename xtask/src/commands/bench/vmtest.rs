@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The tree's own `vmtest.sh` as a side: the one to beat.
+//! The `vmtest.sh` of the kernel tree as a side.
 //!
-//! It runs in a working copy of the tree, never in the tree itself, with its
-//! objects cached warm there. To make it boot the kernel that we boot, the copy's
-//! `config.x86_64` holds our config's configuration; the script adds what it
-//! asks of every kernel, builds, and goes about it as shipped.
+//! It runs in a working copy of the tree, not in the tree itself, and keeps its objects there
+//! between runs. To build the same kernel as patchbed, the copy's `config.x86_64` is replaced
+//! by the configuration of our kernel; the script adds the options that it requires of every
+//! kernel.
 
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::worktree::WorkTree;
@@ -15,8 +16,8 @@ use patchbed_host::cache::Cache;
 use patchbed_host::files::read_plain;
 use patchbed_host::process::{Output, Tool};
 
-use super::case::{Bench, Came, Sample, Side};
-use super::ours::{Figure, Ours};
+use super::case::{Bench, Outcome, Sample, Side};
+use super::test_run::{Figure, TestRun};
 use super::{fragment, leftovers};
 use crate::cli::BenchArgs;
 use crate::commands::bench::sources;
@@ -27,35 +28,37 @@ use crate::session::Session;
 
 /// Where the script and its configurations lie in the tree.
 const FOLDER: &str = "tools/testing/selftests/liveupdate";
-/// The test that both sides run.
+/// The kselftest that both sides run.
 const TEST: &str = "luo_kexec_simple";
 /// The first run builds a kernel.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
-/// A guest that says more is broken, in bytes.
+/// Limit of the size of the console log.
 const SERIAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The checkout that is compared: what a developer of the series would run.
+/// The checkout that both sides test.
 const CHECKOUT: &str = "series";
 /// The config that both sides build.
 const CONFIG: &str = "fast";
 
-/// Which kernel the script is given.
+/// The kernel configuration that the script uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
-    Ours,
-    Its,
+enum KernelConfig {
+    /// The configuration of the kernel that patchbed boots.
+    Same,
+    /// The script's own.
+    Stock,
 }
 
-/// Gets ready: ours against the script with our kernel's configuration.
+/// Prepares the case `vmtest`: patchbed and the script, with the same kernel configuration.
 pub(crate) fn same_kernel(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    bench(args, Kernel::Ours, session)
+    bench(args, KernelConfig::Same, session)
 }
 
-/// Gets ready: ours against the script as it is shipped.
+/// Prepares the case `vmtest-stock`: patchbed and the unchanged script.
 pub(crate) fn as_shipped(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    bench(args, Kernel::Its, session)
+    bench(args, KernelConfig::Stock, session)
 }
 
-fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<Bench> {
+fn bench(args: &BenchArgs, kernel: KernelConfig, session: &Session) -> anyhow::Result<Bench> {
     let sources = sources(args, CHECKOUT, session)?;
     let script = Script::prepare(&sources, kernel, session)?;
     let test = format!("liveupdate:{TEST}");
@@ -70,7 +73,7 @@ fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<
     words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
     Ok(Bench {
         sides: vec![
-            Box::new(Ours::test("ours", &words, 1, Figure::Wall)),
+            Box::new(TestRun::new("patchbed", &words, 1, Figure::Wall)),
             Box::new(script),
         ],
         notes: vec![format!(
@@ -84,19 +87,19 @@ fn bench(args: &BenchArgs, kernel: Kernel, session: &Session) -> anyhow::Result<
 struct Script {
     name: String,
     work: WorkTree,
-    /// The configuration of the kernel that ours boots, to compare with.
+    /// The configuration of the kernel that patchbed boots, if the script is to use it.
     config: Option<Utf8PathBuf>,
 }
 
 impl Script {
-    fn prepare(sources: &Sources, kernel: Kernel, session: &Session) -> anyhow::Result<Self> {
+    fn prepare(sources: &Sources, kernel: KernelConfig, session: &Session) -> anyhow::Result<Self> {
         let checkout = sources
             .checkouts
             .first()
-            .ok_or_else(|| anyhow::anyhow!("there is no checkout to compare on"))?;
+            .context("there is no checkout to compare on")?;
         let (folder, name) = match kernel {
-            Kernel::Ours => ("vmtest-fast", "the tree's own vmtest.sh"),
-            Kernel::Its => ("vmtest-stock", "the tree's own vmtest.sh and kernel"),
+            KernelConfig::Same => ("vmtest-fast", "vmtest.sh of the tree"),
+            KernelConfig::Stock => ("vmtest-stock", "vmtest.sh of the tree, own kernel config"),
         };
         let cache = Cache::at(session.cache.dir(&["bench"])?)?;
         let work = WorkTree::take(
@@ -110,18 +113,18 @@ impl Script {
         let script = Self {
             name: name.to_owned(),
             config: match kernel {
-                Kernel::Ours => Some(lay_configuration(&work, sources, session)?),
-                Kernel::Its => None,
+                KernelConfig::Same => Some(write_config(&work, sources, session)?),
+                KernelConfig::Stock => None,
             },
             work,
         };
         if !script.path().is_file() {
             return Err(bad_input(
                 format!("{} has no `{FOLDER}/vmtest.sh`", sources.tree.label()),
-                "name a tree that has it with `--tree`",
+                "give a tree that has it with `--tree`",
             ));
         }
-        script.forget_killed()?;
+        script.remove_partial_objects()?;
         Ok(script)
     }
 
@@ -129,14 +132,14 @@ impl Script {
         self.work.source().join(FOLDER).join("vmtest.sh")
     }
 
-    /// The file that is there while the script runs, and stays when it is killed.
+    /// The file that exists while the script runs; it remains if the script is killed.
     fn in_progress(&self) -> Utf8PathBuf {
         self.work.home().join("in_progress")
     }
 
-    /// Drops what a run that was killed may have left half written: make takes
-    /// an object that is newer than its source for a good one.
-    fn forget_killed(&self) -> anyhow::Result<()> {
+    /// Removes object files of a killed run. They may be incomplete, and make does not build
+    /// an object again that is newer than its source.
+    fn remove_partial_objects(&self) -> anyhow::Result<()> {
         let objects = self.work.objects();
         fs::create_dir_all(&objects)?;
         if let Ok(mark) = fs::metadata(self.in_progress()) {
@@ -146,15 +149,15 @@ impl Script {
         Ok(())
     }
 
-    fn tool(&self, place: &Utf8Path) -> Tool {
+    fn tool(&self, folder: &Utf8Path) -> Tool {
         let tool = Tool::new(self.path())
             .args(["-t", "x86_64", "-T", TEST])
             .args(["-d", self.work.objects().as_str()])
-            .args(["-w", place.join("workspace").as_str(), "-k"])
-            .cwd(place)
-            .log_to(place.join("log"))
+            .args(["-w", folder.join("workspace").as_str(), "-k"])
+            .cwd(folder)
+            .log_to(folder.join("log"))
             .deadline("vmtest.sh", LIMIT)
-            .env(leftovers::MARK, place);
+            .env(leftovers::MARK, folder);
         fragment::clean(tool)
     }
 }
@@ -168,54 +171,54 @@ impl Side for Script {
         format!("{FOLDER}/vmtest.sh -t x86_64 -T {TEST}")
     }
 
-    fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came> {
-        let tool = self.tool(place);
+    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
+        let tool = self.tool(folder);
         fs::write(self.in_progress(), "")?;
         let begun = Instant::now();
         let ran = tool.run_unchecked(&session.cancel);
         let took = begun.elapsed();
-        leftovers::end(place.as_str());
+        leftovers::end(folder.as_str());
         let output = ran?;
-        // It ended by itself, for better or worse, and left nothing half made.
+        // The script was not killed, so all objects are complete.
         fs::remove_file(self.in_progress())?;
-        let serial = place.join("workspace/qemu.serial");
+        let serial = folder.join("workspace/qemu.serial");
         let serial = read_plain(&serial, SERIAL_BYTES_MAX).unwrap_or_default();
-        let said = Said {
+        let run = ScriptRun {
             is_success: output.status.success(),
             output: &all(&output),
             console: &String::from_utf8_lossy(&serial),
         };
-        Ok(match said.report() {
-            Some(Trouble::Skipped(why)) => {
+        Ok(match run.failure() {
+            Some(Failure::Skipped(why)) => {
                 anyhow::bail!("`{}` did not run the test: {why}", self.command())
             }
-            Some(Trouble::Failed(why)) => Came::Wrong(why),
-            None => Came::Right(Sample::new(took.as_secs_f64())),
+            Some(Failure::Failed(why)) => Outcome::Failed(why),
+            None => Outcome::Passed(Sample::new(took.as_secs_f64())),
         })
     }
 
     fn notes(&self) -> Vec<String> {
-        let Some(ours) = &self.config else {
-            return vec![format!("{}: a kernel of its own configuration", self.name)];
+        let Some(config) = &self.config else {
+            return vec![format!("{}: its own kernel configuration", self.name)];
         };
         let read = |path: &Utf8Path| fs::read_to_string(path).unwrap_or_default();
-        let its = read(&self.work.objects().join(".config"));
-        let differing = fragment::differing(&read(ours), &its);
-        let what = if differing.is_empty() {
+        let of_script = read(&self.work.objects().join(".config"));
+        let differing = fragment::differing(&read(config), &of_script);
+        let options = if differing.is_empty() {
             "none".to_owned()
         } else {
             differing.join(", ")
         };
         vec![format!(
-            "{}: options of its kernel that are not as ours: {what}",
+            "{}: options of its kernel that differ from the kernel of patchbed: {options}",
             self.name
         )]
     }
 }
 
-/// Puts the configuration of the kernel that we boot where the script takes its
-/// own from; returns the whole of it.
-fn lay_configuration(
+/// Replaces the script's configuration by that of our kernel; returns the path of the
+/// complete configuration.
+fn write_config(
     work: &WorkTree,
     sources: &Sources,
     session: &Session,
@@ -224,12 +227,12 @@ fn lay_configuration(
     let built = build_all(sources, &configs, None, session)?;
     let built = built
         .first()
-        .ok_or_else(|| anyhow::anyhow!("there is no kernel to compare with"))?;
+        .context("there is no kernel to compare with")?;
     let config = built.kernel.dir.join("config");
     let text = fragment::of(&built.kernel.id, &config, work, session)?;
     let place = work.source().join(FOLDER).join("config.x86_64");
-    if !fs::read_to_string(&place).is_ok_and(|there| there == text) {
-        // In place of the link to the tree's own file, and never through it.
+    if !fs::read_to_string(&place).is_ok_and(|current| current == text) {
+        // Replaces the symbolic link to the tree's file, and does not write through it.
         patchbed_host::cache::publish(&place, text.as_bytes())?;
     }
     Ok(config)
@@ -237,8 +240,8 @@ fn lay_configuration(
 
 /// Removes the files below `folder` that were written at `begun` or later.
 ///
-/// `kernel-patches` does the same in its own object folders, for itself, but spares
-/// `.config`, which it has made by then; here the script makes it again.
+/// A similar function in `kernel-patches` keeps `.config`, which it has written by then; here
+/// the script writes it again.
 fn remove_since(folder: &Utf8Path, begun: SystemTime) -> std::io::Result<()> {
     for entry in folder.read_dir_utf8()? {
         let entry = entry?;
@@ -256,44 +259,44 @@ fn all(output: &Output) -> String {
     output.stdout_text() + &output.stderr_text()
 }
 
-/// What a run of the script left to be judged by.
+/// The exit status and the output of a run of the script.
 #[derive(Clone, Copy, Debug)]
-struct Said<'a> {
+struct ScriptRun<'a> {
     is_success: bool,
     output: &'a str,
     console: &'a str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Trouble {
-    /// The test did not run; the script ends with 0 then, too.
+enum Failure {
+    /// The test did not run. The script's exit status is 0 then, too.
     Skipped(String),
     Failed(String),
 }
 
-impl Said<'_> {
-    /// Returns what keeps the run from being a test that passed: by the script's
-    /// own words, and by the console of both kernels.
-    fn report(&self) -> Option<Trouble> {
+impl ScriptRun<'_> {
+    /// Returns why the run does not count as a passed test, by the script's output and the
+    /// console of both kernels.
+    fn failure(&self) -> Option<Failure> {
         let lines = || self.output.lines().map(str::trim);
         if let Some(line) = lines().find(|line| line.contains("# SKIP")) {
-            return Some(Trouble::Skipped(line.to_owned()));
+            return Some(Failure::Skipped(line.to_owned()));
         }
         let failed = |why: &str| {
             let tail: Vec<&str> = lines().collect();
             let tail = tail[tail.len().saturating_sub(20)..].join("\n");
-            Some(Trouble::Failed(format!("{why}; it said:\n{tail}")))
+            Some(Failure::Failed(format!("{why}; its last lines:\n{tail}")))
         };
         let passed = format!("ok 1 {TEST} succeeded");
         if !self.is_success || !lines().any(|line| line == passed) {
-            return failed("the script does not say that the test passed");
+            return failed("the script did not report that the test passed");
         }
         let boots: Vec<usize> = positions(self.console, "Linux version ");
         let words: Vec<usize> = positions(self.console, "TEST PASSED");
         match (boots.as_slice(), words.as_slice()) {
             ([_, second], [word]) if second < word => None,
             _ => failed(&format!(
-                "on its console there are {} kernels and {} passed tests",
+                "the console has {} boots and {} passed tests, expected 2 and 1",
                 boots.len(),
                 words.len()
             )),
@@ -301,8 +304,8 @@ impl Said<'_> {
     }
 }
 
-fn positions(text: &str, what: &str) -> Vec<usize> {
-    text.match_indices(what).map(|(at, _)| at).collect()
+fn positions(text: &str, pattern: &str) -> Vec<usize> {
+    text.match_indices(pattern).map(|(at, _)| at).collect()
 }
 
 #[cfg(test)]
@@ -313,34 +316,34 @@ mod tests {
     const CONSOLE: &str = "Linux version 7\n# [BOOT 1]\nLinux version 7\n# [BOOT 2]\n\
                            --- SIMPLE KEXEC TEST PASSED ---\n";
 
-    fn report(is_success: bool, output: &str, console: &str) -> Option<Trouble> {
-        Said {
+    fn failure(is_success: bool, output: &str, console: &str) -> Option<Failure> {
+        ScriptRun {
             is_success,
             output,
             console,
         }
-        .report()
+        .failure()
     }
 
     #[test]
-    fn a_test_passed_when_script_and_console_say_so() {
-        assert_eq!(report(true, GOOD, CONSOLE), None);
+    fn failure_is_none_if_output_and_console_report_a_pass() {
+        assert_eq!(failure(true, GOOD, CONSOLE), None);
         let failed = |output, console| {
-            let report = report(true, output, console);
-            matches!(report, Some(Trouble::Failed(_)))
+            let failure = failure(true, output, console);
+            matches!(failure, Some(Failure::Failed(_)))
         };
         assert!(failed("TAP version 13\n1..1\nnot ok 1 Failed\n", CONSOLE));
         assert!(failed(GOOD, "Linux version 7\nTEST PASSED\n"), "one kernel");
         assert!(failed(GOOD, "Linux version 7\nLinux version 7\n"));
         assert!(failed(GOOD, ""), "no console");
         assert_eq!(
-            report(false, GOOD, CONSOLE).map(|c| matches!(c, Trouble::Failed(_))),
+            failure(false, GOOD, CONSOLE).map(|failure| matches!(failure, Failure::Failed(_))),
             Some(true)
         );
     }
 
     #[test]
-    fn of_a_killed_run_nothing_new_is_kept() {
+    fn remove_since_removes_new_files_and_keeps_old_ones() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::create_dir_all(root.join("kernel")).unwrap();
@@ -356,11 +359,11 @@ mod tests {
     }
 
     #[test]
-    fn a_skip_is_no_fast_run_although_the_script_ends_with_0() {
-        let said = "1..1\nok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing\n";
+    fn failure_reports_a_skip_although_the_exit_status_is_0() {
+        let output = "1..1\nok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing\n";
         assert_eq!(
-            report(true, said, ""),
-            Some(Trouble::Skipped(
+            failure(true, output, ""),
+            Some(Failure::Skipped(
                 "ok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing".to_owned()
             ))
         );

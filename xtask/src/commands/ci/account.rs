@@ -1,44 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What became of the steps, and what that comes to.
+//! The outcomes of steps, their summary and the exit code.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::exit::Exit;
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum Outcome {
     Passed,
-    /// Passed, but these tests did not run: how many and why.
+    /// Passed, but some tests did not run: how many and why.
     PassedWithout(String),
-    /// What is wrong, and the exit code it leads to.
+    /// Why the step failed, and its exit code.
     Failed(String, Exit),
-    /// Why it was not done.
+    /// Why the step was skipped.
     Skipped(String),
 }
 
-/// A step that was taken.
-pub(super) struct Step {
-    pub(super) name: &'static str,
-    pub(super) came: Came,
-    pub(super) secs: u64,
-}
-
-/// Returns what becomes of a step that complains of these.
-pub(super) fn verdict(reports: Vec<String>) -> Came {
-    if reports.is_empty() {
-        Came::Passed
-    } else {
-        Came::Failed(reports.join("\n"), Exit::Finding)
+impl Outcome {
+    /// Returns the outcome of a check with these findings.
+    pub(super) fn of(findings: Vec<String>) -> Self {
+        if findings.is_empty() {
+            Self::Passed
+        } else {
+            Self::Failed(findings.join("\n"), Exit::Finding)
+        }
     }
 }
 
-/// A host that failed leaves things inconclusive, which outranks a finding.
+/// A step that has run.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) outcome: Outcome,
+    pub(super) secs: u64,
+}
+
+/// Returns the exit code of all steps. An infrastructure error outranks a finding, because
+/// results are missing.
 pub(super) fn worst(steps: &[Step]) -> Exit {
-    let exits = steps.iter().map(|step| match step.came {
-        Came::Failed(_, exit) => exit,
-        Came::Passed | Came::PassedWithout(_) | Came::Skipped(_) => Exit::Ok,
+    let exits = steps.iter().map(|step| match step.outcome {
+        Outcome::Failed(_, exit) => exit,
+        Outcome::Passed | Outcome::PassedWithout(_) | Outcome::Skipped(_) => Exit::Ok,
     });
     exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
 }
@@ -48,7 +51,7 @@ pub(super) fn worst(steps: &[Step]) -> Exit {
 pub(super) struct Ignored(BTreeMap<String, usize>);
 
 impl Ignored {
-    /// Counts a test, if this line of `cargo test` is the one of an ignored test.
+    /// Counts a test if this line of `cargo test` reports it as ignored.
     pub(super) fn read(&mut self, line: &str) {
         let Some((_, result)) = line.split_once(" ... ignored") else {
             return;
@@ -57,8 +60,8 @@ impl Ignored {
         *self.0.entry(reason.to_owned()).or_default() += 1;
     }
 
-    /// Returns the result of a step whose tests passed.
-    pub(super) fn passed(&self) -> Came {
+    /// Returns the outcome of a step whose tests passed.
+    pub(super) fn passed(&self) -> Outcome {
         let total: usize = self.0.values().sum();
         let tests = |count| if count == 1 { "test" } else { "tests" };
         let reasons: Vec<String> = self
@@ -67,30 +70,31 @@ impl Ignored {
             .map(|(reason, count)| format!("{count} {}: {reason}", tests(*count)))
             .collect();
         match total {
-            0 => Came::Passed,
-            _ => Came::PassedWithout(format!("{total} ignored ({})", reasons.join("; "))),
+            0 => Outcome::Passed,
+            _ => Outcome::PassedWithout(format!("{total} ignored ({})", reasons.join("; "))),
         }
     }
 }
 
-/// Returns a line for each step, and the sums.
+/// Returns a line for each step, and the totals.
 pub(super) fn summary(steps: &[Step], took: Duration) -> String {
     let mut text = format!("\nci, {} s\n", took.as_secs());
     for step in steps {
-        let (word, why) = match &step.came {
-            Came::Passed => ("passed", String::new()),
-            Came::PassedWithout(which) => ("passed", format!(": {which}")),
-            Came::Failed(..) => ("FAILED", " (see above)".to_owned()),
-            Came::Skipped(why) => ("skipped", format!(": {why}")),
+        let (word, why) = match &step.outcome {
+            Outcome::Passed => ("passed", String::new()),
+            Outcome::PassedWithout(which) => ("passed", format!(": {which}")),
+            Outcome::Failed(..) => ("FAILED", " (see above)".to_owned()),
+            Outcome::Skipped(why) => ("skipped", format!(": {why}")),
         };
         text += &format!("  {word:<8} {} ({} s){why}\n", step.name, step.secs);
     }
-    let count = |test: fn(&Came) -> bool| steps.iter().filter(|step| test(&step.came)).count();
+    let count =
+        |test: fn(&Outcome) -> bool| steps.iter().filter(|step| test(&step.outcome)).count();
     text += &format!(
         "{} passed, {} failed, {} skipped\n",
-        count(|came| matches!(came, Came::Passed | Came::PassedWithout(_))),
-        count(|came| matches!(came, Came::Failed(..))),
-        count(|came| matches!(came, Came::Skipped(_))),
+        count(|outcome| matches!(outcome, Outcome::Passed | Outcome::PassedWithout(_))),
+        count(|outcome| matches!(outcome, Outcome::Failed(..))),
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
     );
     text
 }
@@ -100,17 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_counts_and_says_why() {
-        let step = |name, came| Step {
+    fn summary_lists_outcomes_with_reasons_and_totals() {
+        let step = |name, outcome| Step {
             name,
-            came,
+            outcome,
             secs: 3,
         };
         let steps = [
-            step("one", Came::Passed),
-            step("tests", Came::PassedWithout("2 ignored".to_owned())),
-            step("two", Came::Failed("because".to_owned(), Exit::Finding)),
-            step("three", Came::Skipped("no time".to_owned())),
+            step("one", Outcome::Passed),
+            step("tests", Outcome::PassedWithout("2 ignored".to_owned())),
+            step("two", Outcome::Failed("because".to_owned(), Exit::Finding)),
+            step("three", Outcome::Skipped("no time".to_owned())),
         ];
         insta::assert_snapshot!(summary(&steps, Duration::from_secs(9)), @r"
 
@@ -124,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn ignored_tests_are_counted_by_reason() {
+    fn ignored_counts_tests_by_reason() {
         let mut ignored = Ignored::default();
-        assert_eq!(ignored.passed(), Came::Passed);
+        assert_eq!(ignored.passed(), Outcome::Passed);
         for line in [
             "running 5 tests",
             "test boots ... ignored, needs a kernel",
@@ -138,6 +142,6 @@ mod tests {
             ignored.read(line);
         }
         let which = "3 ignored (2 tests: needs a kernel; 1 test: needs ccache)";
-        assert_eq!(ignored.passed(), Came::PassedWithout(which.to_owned()));
+        assert_eq!(ignored.passed(), Outcome::PassedWithout(which.to_owned()));
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The page of a run in a real browser: that its script runs there and sees the table, and
-//! that nothing runs which a guest smuggled in.
+//! Opens the HTML report of a run in a browser. Its script must run and count the rows of the
+//! table, and no script from the output of a guest may run.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::render::html;
 use crate::session::Session;
 
 use super::Ci;
-use super::account::Came;
+use super::account::Outcome;
 
-/// By what names the browser may be called that is asked.
+/// The names of the browser's program.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 const LIMIT: Duration = Duration::from_secs(180);
-/// Nothing of it may reach the network, or another browser of the same user.
+/// Keep the browser off the network and separate from the user's browser.
 const FLAGS: [&str; 9] = [
     "--headless",
     "--disable-gpu",
@@ -32,69 +32,67 @@ const FLAGS: [&str; 9] = [
     "--virtual-time-budget=5000",
     "--dump-dom",
 ];
-/// What would leave a mark on the page if any of it ran.
-const SMUGGLED: &str = "</pre></script><script>document.body.dataset.smuggled = 1</script>\
-    <img src=x onerror=\"document.body.dataset.smuggled = 1\">";
+/// Sets an attribute of the body if a script in it runs.
+const INJECTED: &str = "</pre></script><script>document.body.dataset.injected = 1</script>\
+    <img src=x onerror=\"document.body.dataset.injected = 1\">";
 
-/// Opens the page of the run that the matrix left.
-pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Came> {
+/// Opens the report of the run of the matrix, with injected scripts.
+pub(super) fn check(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let Some(browser) = BROWSERS.iter().find(|name| which::which(name).is_ok()) else {
-        return Ok(Came::Skipped(
-            "no chromium here to open the page in".to_owned(),
-        ));
+        return Ok(Outcome::Skipped("chromium is not installed".to_owned()));
     };
     let Some(folder) = ci.run_folder() else {
-        return Ok(Came::Skipped("no page: the matrix left no run".to_owned()));
+        return Ok(Outcome::Skipped("there is no run of the matrix".to_owned()));
     };
     let mut result = folder.result()?;
     for job in result.jobs.iter_mut().take(2) {
-        SMUGGLED.clone_into(&mut job.reason);
+        INJECTED.clone_into(&mut job.reason);
     }
-    let evidence = Evidence::gather(&result, &folder, folder.path().as_str(), SMUGGLED, &[]);
+    let evidence = Evidence::gather(&result, &folder, folder.path().as_str(), INJECTED, &[]);
     let place = tempfile::tempdir()?;
     let root = Utf8Path::from_path(place.path())
         .ok_or_else(|| anyhow::anyhow!("the folder for temporary files is not UTF-8"))?;
-    let page = root.join(html::FILE_NAME);
-    fs::write(&page, html::text(&result, None, &evidence))?;
-    let shown = open(browser, &page, root, ci.session)?;
+    let report = root.join(html::FILE_NAME);
+    fs::write(&report, html::text(&result, None, &evidence))?;
+    let dom = open(browser, &report, root, ci.session)?;
     let names: BTreeSet<&str> = result.jobs.iter().map(|job| job.test.as_str()).collect();
-    Ok(verdict(&shown, names.len()))
+    Ok(outcome(&dom, names.len()))
 }
 
-/// Returns the page as it is when its script has run.
+/// Returns the document after its script has run.
 fn open(
     browser: &str,
-    page: &Utf8Path,
+    report: &Utf8Path,
     root: &Utf8Path,
     session: &Session,
 ) -> anyhow::Result<String> {
     let mut tool = Tool::new(browser)
         .args(FLAGS)
-        .arg(format!("--user-data-dir={}", root.join("config")));
+        .arg(format!("--user-data-dir={}", root.join("browser")));
     if rustix::process::geteuid().is_root() {
-        // It refuses to be root's otherwise; what it opens here is ours.
+        // Chromium does not run as root otherwise.
         tool = tool.arg("--no-sandbox");
     }
     let output = tool
-        .arg(format!("file://{page}"))
+        .arg(format!("file://{report}"))
         .deadline("browser", LIMIT)
         .run(&session.cancel)?;
     Ok(output.stdout_text())
 }
 
-fn verdict(shown: &str, scenarios: usize) -> Came {
-    let body = shown.split("<body").nth(1).unwrap_or_default();
+fn outcome(dom: &str, scenarios: usize) -> Outcome {
+    let body = dom.split("<body").nth(1).unwrap_or_default();
     let body = body.split('>').next().unwrap_or_default();
-    let failed = |why: String| Came::Failed(why, Exit::Finding);
-    if body.contains("data-smuggled") {
-        return failed("a script ran that came from a job".to_owned());
+    let failed = |why: String| Outcome::Failed(why, Exit::Finding);
+    if body.contains("data-injected") {
+        return failed("a script from the output of a job ran".to_owned());
     }
     if !body.contains(&format!("data-rows=\"{scenarios}\"")) {
         return failed(format!(
-            "the page's script should have counted {scenarios} scenarios, and left `{body}`"
+            "the report's script did not count {scenarios} scenarios: `{body}`"
         ));
     }
-    Came::Passed
+    Outcome::Passed
 }
 
 #[cfg(test)]
@@ -102,17 +100,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_page_whose_own_script_ran_passes() {
-        let page = |body: &str| format!("<html><body{body}>text</body>");
-        assert_eq!(verdict(&page(" data-rows=\"2\""), 2), Came::Passed);
+    fn outcome_fails_without_the_row_count_and_with_an_injected_attribute() {
+        let dom = |body: &str| format!("<html><body{body}>text</body>");
+        assert_eq!(outcome(&dom(" data-rows=\"2\""), 2), Outcome::Passed);
         for bad in [
             "",
             " data-rows=\"1\"",
-            " data-rows=\"2\" data-smuggled=\"1\"",
+            " data-rows=\"2\" data-injected=\"1\"",
         ] {
-            let came = verdict(&page(bad), 2);
-            assert!(matches!(came, Came::Failed(..)), "{bad}: {came:?}");
+            let outcome = outcome(&dom(bad), 2);
+            assert!(matches!(outcome, Outcome::Failed(..)), "{bad}: {outcome:?}");
         }
-        assert!(matches!(verdict("", 2), Came::Failed(..)));
+        assert!(matches!(outcome("", 2), Outcome::Failed(..)));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Has what a run is shown as validated by the tools of those who read it: a
-//! schema of JUnit's, KCIDB's package, a validator of JSON schemas, and b4 itself.
+//! Validates the output formats of a run with independent tools: a JUnit schema, KCIDB's
+//! package, a validator of JSON schemas, and b4.
 //!
-//! They come from PyPI, each with its version pinned, into an environment below `target`.
+//! The tools are installed from PyPI with pinned versions, into an environment below `target`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use patchbed_host::events::Activity;
 use patchbed_host::process::{Tool, quote};
 
 use super::Ci;
-use super::account::{Came, verdict};
+use super::account::Outcome;
 use crate::cli::{Format, ShowArgs};
 use crate::render;
 use crate::render::report::Report;
@@ -27,44 +27,45 @@ const PACKAGES: [&str; 4] = [
     "kcidb-io==141",
     "xmlschema==4.3.2",
 ];
-/// Its sources, not its wheel, have the schema that Jenkins holds JUnit's files against.
+/// Its source archive has the JUnit schema of Jenkins; its wheel does not.
 const WITH_SCHEMA: &str = "pytest==9.2.0";
 const SCHEMA: &str = "testing/example_scripts/junit-10.xsd";
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// KCIDB's package has no command of its own.
+/// KCIDB's package has no command that validates a file.
 const KCIDB: &str = "\
 import json, sys
 from kcidb_io.schema import LATEST
 LATEST.validate(json.load(open(sys.argv[1])))
 ";
 
-/// Asks through b4's own functions, as `b4 review` does, for a patch and for its series,
-/// and holds what b4 understood against what was said.
+/// Calls the check command through b4's own functions, as `b4 review` does, for a patch and
+/// for its series, and compares the result of b4 with the output of the command.
 const B4: &str = "\
 import email, email.policy, json, shlex, subprocess, sys
 from b4.review import checks
-command, path, known = sys.argv[1:]
+command, path, known, unknown = sys.argv[1:]
+unknown = [{'url': '', **entry} for entry in json.loads(unknown)]
 raw = open(path, 'rb').read()
 mail = email.message_from_bytes(raw, policy=email.policy.default)
-for asked in (command, command + ' --whole'):
-    if asked == command:
-        understood = checks.run_perpatch_checks([('p', mail)], [asked], '.')['p']
+for check in (command, command + ' --whole'):
+    if check == command:
+        parsed = checks.run_perpatch_checks([('p', mail)], [check], '.')['p']
     else:
-        understood = checks.run_series_checks(('p', mail), [asked], '.')
-    said = subprocess.run(shlex.split(asked), input=raw, stdout=subprocess.PIPE, check=True)
-    said = [{'url': '', **one} for one in json.loads(said.stdout)]
-    if understood != said or [one['tool'] for one in said] != ['patchbed']:
-        sys.exit(f'b4 understood {understood}, and not {said}')
-    if (said[0]['summary'] == 'no result yet') == (known == 'known'):
-        sys.exit(f'a patch that is {known} was answered {said}')
+        parsed = checks.run_series_checks(('p', mail), [check], '.')
+    output = subprocess.run(shlex.split(check), input=raw, stdout=subprocess.PIPE, check=True)
+    output = [{'url': '', **entry} for entry in json.loads(output.stdout)]
+    if parsed != output or [entry['tool'] for entry in output] != ['patchbed']:
+        sys.exit(f'b4 parsed {parsed}, the command printed {output}')
+    if (output == unknown) == (known == 'known'):
+        sys.exit(f'wrong result for a patch that is {known}: {output}')
 ";
 
-/// A patch that nobody judged.
-const STRANGER: &str = "\
+/// A patch of which there is no run.
+const UNKNOWN_PATCH: &str = "\
 From: A <a@example.org>
-Message-ID: <stranger@example.org>
+Message-ID: <unknown@example.org>
 Subject: [PATCH] a
 
 why
@@ -77,41 +78,44 @@ diff --git a/f b/f
 +b
 ";
 
-/// Validates the run that the matrix left; without Python, PyPI or a run, says so.
-pub(super) fn validate(ci: &Ci<'_>) -> anyhow::Result<Came> {
+/// Validates the formats of the run of the matrix. Skipped without Python, PyPI or a run.
+pub(super) fn validate(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let session = ci.session;
     let Some(run) = ci.run_folder() else {
-        return Ok(Came::Skipped("no run: the matrix left none".to_owned()));
+        return Ok(Outcome::Skipped("there is no run of the matrix".to_owned()));
     };
     let tools = match Tools::get(session) {
         Ok(tools) => tools,
-        Err(why) => return Ok(Came::Skipped(format!("no tools: {why:#}"))),
+        Err(why) => {
+            let why = format!("the tools cannot be installed: {why:#}");
+            return Ok(Outcome::Skipped(why));
+        }
     };
     let result = run.result()?;
     let place = tempfile::tempdir()?;
     let place = Utf8PathBuf::try_from(place.path().to_owned())?;
-    let shown = Shown::leave(&result, &run, &place)?;
-    let reports = tools
-        .checks(&shown, &run, &result, session)?
+    let files = Files::write(&result, &run, &place)?;
+    let findings = tools
+        .checks(&files, &run, &result, session)?
         .into_iter()
-        .filter_map(|(what, tool)| {
-            let tool = tool.deadline(what, LIMIT).env("PYTHONUTF8", "1");
+        .filter_map(|(name, tool)| {
+            let tool = tool.deadline(name, LIMIT).env("PYTHONUTF8", "1");
             let why = tool.run(&session.cancel).err()?;
-            Some(format!("{what}: {why}"))
+            Some(format!("{name}: {why}"))
         });
-    Ok(verdict(reports.collect()))
+    Ok(Outcome::of(findings.collect()))
 }
 
-/// A run as others read it, in files.
-struct Shown {
+/// The files to validate.
+struct Files {
     junit: Utf8PathBuf,
     kcidb: Utf8PathBuf,
     json: Utf8PathBuf,
-    stranger: Utf8PathBuf,
+    unknown_patch: Utf8PathBuf,
 }
 
-impl Shown {
-    fn leave(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<Self> {
+impl Files {
+    fn write(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<Self> {
         let plan = run.plan()?;
         let again = plan.options();
         let report = Report::new(result, run.path().as_str(), &again);
@@ -120,32 +124,32 @@ impl Shown {
             all_rows: false,
             origin: "patchbed".to_owned(),
         };
-        let leave = |name: &str, format: Format| {
+        let write = |name: &str, format: Format| {
             let path = place.join(name);
             fs::write(&path, render::text(&report, &show, format)?)?;
             anyhow::Ok(path)
         };
-        let stranger = place.join("stranger.eml");
-        fs::write(&stranger, STRANGER)?;
+        let unknown_patch = place.join("unknown.eml");
+        fs::write(&unknown_patch, UNKNOWN_PATCH)?;
         Ok(Self {
-            junit: leave("junit.xml", Format::Junit)?,
-            kcidb: leave("kcidb.json", Format::Kcidb)?,
-            json: leave("result.json", Format::Json)?,
-            stranger,
+            junit: write("junit.xml", Format::Junit)?,
+            kcidb: write("kcidb.json", Format::Kcidb)?,
+            json: write("result.json", Format::Json)?,
+            unknown_patch,
         })
     }
 }
 
-/// The tools of others.
+/// The installed tools.
 struct Tools {
-    /// The programs of the environment.
+    /// The folder of the environment's programs.
     programs: Utf8PathBuf,
-    /// The schema of JUnit's files.
+    /// The JUnit schema.
     schema: Utf8PathBuf,
 }
 
 impl Tools {
-    /// Returns them, fetched if they are not there in these versions.
+    /// Returns the tools, and installs them if these versions are not installed.
     fn get(session: &Session) -> anyhow::Result<Self> {
         let home = session.layout.state("formats")?;
         let tools = Self {
@@ -154,7 +158,7 @@ impl Tools {
         };
         let wanted = [&PACKAGES[..], &[WITH_SCHEMA]].concat().join("\n");
         let ready = home.join("ready");
-        if fs::read_to_string(&ready).is_ok_and(|there| there == wanted) {
+        if fs::read_to_string(&ready).is_ok_and(|installed| installed == wanted) {
             return Ok(tools);
         }
         if home.exists() {
@@ -167,9 +171,9 @@ impl Tools {
     }
 
     fn fetch(&self, home: &Utf8Path, session: &Session) -> anyhow::Result<()> {
-        let what = "fetching other people's validators";
-        let _activity = Activity::start(&session.progress, what, None);
-        let run = |tool: Tool| tool.deadline(what, INSTALL_LIMIT).run(&session.cancel);
+        let label = "installing validators";
+        let _activity = Activity::start(&session.progress, label, None);
+        let run = |tool: Tool| tool.deadline(label, INSTALL_LIMIT).run(&session.cancel);
         run(Tool::new("python3")
             .args(["-m", "venv"])
             .arg(home.join("venv")))?;
@@ -195,10 +199,10 @@ impl Tools {
         Tool::new(self.programs.join(name))
     }
 
-    /// Returns what is to be run, each with what it is about.
+    /// Returns the commands to run, with their names.
     fn checks(
         &self,
-        shown: &Shown,
+        files: &Files,
         run: &RunFolder,
         result: &RunResult,
         session: &Session,
@@ -209,27 +213,28 @@ impl Tools {
         let checkout = session.layout.checkout("ci")?;
         let schema = checkout.join("xtask/result.schema.json");
         let mut checks = vec![
-            ("junit.xml", xml.arg(&self.schema).arg(&shown.junit)),
-            ("kcidb.json", python(KCIDB).arg(&shown.kcidb)),
-            ("result.json", json.arg(schema).arg(&shown.json)),
+            ("junit.xml", xml.arg(&self.schema).arg(&files.junit)),
+            ("kcidb.json", python(KCIDB).arg(&files.kcidb)),
+            ("result.json", json.arg(schema).arg(&files.json)),
         ];
-        // By number, not by path: the tests before have put another build of us there.
-        let ourselves = format!("/proc/{}/exe", std::process::id());
+        // Not by path, because an earlier step may have built another program there.
+        let program = format!("/proc/{}/exe", std::process::id());
         let run = quote(run.path().as_str());
-        let command = format!("{ourselves} b4-check --run {run}");
+        let command = format!("{program} b4-check --run {run}");
+        let unknown = render::b4::unknown();
         let b4 = |mail: &Utf8Path, known: &str| {
             python(B4)
-                .args([command.as_str(), mail.as_str(), known])
+                .args([command.as_str(), mail.as_str(), known, &unknown])
                 .cwd(checkout)
         };
-        checks.push(("b4, of a stranger", b4(&shown.stranger, "unknown")));
-        let judged = Series::find(&result.series, &session.layout.series());
-        let first = judged
+        checks.push(("b4, unknown patch", b4(&files.unknown_patch, "unknown")));
+        let tested = Series::find(&result.series, &session.layout.series());
+        let first = tested
             .ok()
             .and_then(|series| Some(series.patches.first()?.origin.clone()));
         if let Some(first) = first {
             let mail = session.layout.series().join(&result.series).join(first);
-            checks.push(("b4, of a patch that was judged", b4(&mail, "known")));
+            checks.push(("b4, tested patch", b4(&mail, "known")));
         }
         Ok(checks)
     }

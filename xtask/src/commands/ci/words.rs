@@ -1,9 +1,15 @@
-// SPDX-License-Identifier: GPL-2.0-only
-//! The words of this project: one term for each thing, in text and in identifiers.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks the terms of this project: a single term for each thing, in text and in identifiers.
 //!
-//! ARCHITECTURE.md lists the terms. A replaced word is refused in every tracked text file,
-//! alone and as a part of an identifier, and so are files whose comments lean on the pronoun
-//! "what": their sentences lack a subject.
+//! A word that was replaced is refused in all tracked text files, alone and as a part of an
+//! identifier. The same holds for files whose comments often have the pronoun "what": their
+//! sentences lack a subject.
+//!
+//! To replace a term, add a line to [`WORDS`]. If the old word also has an ordinary meaning,
+//! add the texts or paths in which it has it to [`EXCEPTIONS`].
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -11,220 +17,252 @@ use patchbed_host::process::Tool;
 
 use crate::session::Session;
 
-/// Of the comment lines of a file, at most this share may hold the word "what".
+/// Limit of the share of a file's comment lines that have the word "what".
 const WHAT_PERCENT_MAX: usize = 3;
-/// A single line with "what" is accepted in a file of any length.
+/// The number of comment lines with "what" that is accepted in a file of any length.
 const WHAT_LINES_FREE: usize = 1;
-/// Findings that are listed for a file.
-const FINDINGS_PER_FILE_MAX: usize = 5;
+/// Limit of the replaced words that are listed for a file.
+const LISTED_MAX: usize = 5;
 
-/// A replaced word.
-struct Word {
-    /// In lower case; `_` joins two components of an identifier or two words of text.
-    old: &'static str,
-    /// The term to use.
-    new: &'static str,
-    /// Where the word has its ordinary meaning: beginnings of paths, or texts in the line.
-    except: &'static [&'static str],
-}
-
-const fn word(old: &'static str, new: &'static str, except: &'static [&'static str]) -> Word {
-    Word { old, new, except }
-}
-
-/// The kernel's stacks, not states of the source.
-const CALL_STACK: &[&str] = &[
-    "selftests/src/klog",
-    "selftests/src/hang",
-    "selftests/src/fault",
-    "vm-images/src/vm/registers.rs",
-    "vm-images/src/vm/session/hang_diagnosis.rs",
-    "vm-images/src/transcript/hang.rs",
-    "selftests/tests/logs.rs",
-    "dump_stack",
-    "show_stack",
-    "stack trace",
-    "call stack",
-    "the kernel's stack",
-    "STACK",
-    "stack_depot",
+/// The replaced words and the terms to use, both in lower case. `_` joins the words of a
+/// compound. The plural with `s` is refused, too.
+const WORDS: [(&str, &str); 39] = [
+    ("anew", "again"),
+    ("bite", "fails without the series"),
+    ("blame", "cause"),
+    ("blamed", "cause"),
+    ("births", "mutant builder"),
+    ("canaries", "faults"),
+    ("canary", "fault"),
+    ("cell", "job"),
+    ("complaint", "kernel report or splat"),
+    ("court", "mutation run"),
+    ("detector", "self-check"),
+    ("families", "parameterised scenarios"),
+    ("family", "parameterised scenario"),
+    ("fickle", "flaky"),
+    ("hearing", "evaluation"),
+    ("hold_point", "sync point"),
+    ("in_tree_test", "kselftest"),
+    ("inquest", "hang diagnosis"),
+    ("inquiry", "request"),
+    ("intree", "kselftest"),
+    ("mend", "fix"),
+    ("mended", "fixed"),
+    ("noticed", "caught or detected"),
+    ("noticer", "test priority"),
+    ("profile", "config"),
+    ("rig", "test environment"),
+    ("shim", "compiler wrapper"),
+    ("stack", "checkout"),
+    ("stage", "boot"),
+    ("take_out", "revert patch"),
+    ("teeth", "fails without the series"),
+    ("template", "checkpoint"),
+    ("tooth", "fails without the series"),
+    ("toothed", "fails without the series"),
+    ("trial", "worker"),
+    ("unnoticed", "missed"),
+    ("verdict", "result, status or expected"),
+    ("wishes", "request"),
+    ("witness", "stamp"),
 ];
 
-/// The replaced words and the terms that the field has for them.
-const WORDS: [Word; 40] = [
-    word("stack", "checkout", CALL_STACK),
-    word("stacks", "checkouts", CALL_STACK),
-    word(
-        "profile",
-        "config",
-        &["[profile.", "--profile", "release profile", "GCOV"],
+/// A meaning of a word that is not replaced.
+struct Exception {
+    word: &'static str,
+    /// The word is accepted in lines with one of these texts, and in files whose path begins
+    /// with one of them.
+    within: &'static [&'static str],
+}
+
+const fn except(word: &'static str, within: &'static [&'static str]) -> Exception {
+    Exception { word, within }
+}
+
+const EXCEPTIONS: [Exception; 11] = [
+    // The call stack of a task, in code that reads kernel logs or makes a kernel write them.
+    except(
+        "stack",
+        &[
+            "selftests/src/fault/",
+            "selftests/src/hang",
+            "selftests/src/klog",
+            "vm-images/src/vm/registers.rs",
+            "vm-images/src/vm/session/hang_diagnosis.rs",
+        ],
     ),
-    word("profiles", "configs", &[]),
-    word("cell", "job", &["RefCell", "OnceCell", "std::cell"]),
-    word("cells", "jobs", &[]),
-    word("verdict", "result, expected or status", &[]),
-    word("verdicts", "results", &[]),
-    word("teeth", "fails without the series", &[]),
-    word("toothed", "fails without the series", &[]),
-    word("complaint", "kernel report or splat", &[]),
-    word("complaints", "kernel reports or splats", &[]),
-    word("canary", "fault injection", &[]),
-    word("canaries", "faults", &[]),
-    word("detector", "self-check", &["LOCKUP_DETECTOR"]),
-    word("detectors", "self-checks", &[]),
-    word("hold_point", "sync point", &[]),
-    word(
+    except("stack", &["stack trace", "call stack", "kernel's stack"]),
+    // A kernel option.
+    except("stack", &["STACK"]),
+    except("detector", &["LOCKUP_DETECTOR"]),
+    // Rust's types with interior mutability.
+    except("cell", &["std::cell", "RefCell", "OnceCell"]),
+    // Cargo's profiles.
+    except("profile", &["[profile."]),
+    // A file of tracefs.
+    except("profile", &["kprobe_profile"]),
+    // Askama's templates.
+    except(
         "template",
-        "checkpoint",
-        &[
-            "askama",
-            "#[template",
-            "Template",
-            "minijinja",
-            "rust_template",
-        ],
+        &["xtask/askama.toml", "xtask/src/render/html.rs"],
     ),
-    word("templates", "checkpoints", &["askama", "HTML"]),
-    word("unnoticed", "missed", &[]),
-    word("noticed", "caught or detected", &[]),
-    word("court", "mutation run", &[]),
-    word("hearing", "evaluation", &[]),
-    word("births", "mutant builder", &[]),
-    word("noticers", "test priority", &[]),
-    word("blame", "cause", &["git blame"]),
-    word("blamed", "cause", &[]),
-    word("take_out", "revert patch", &[]),
-    word("intree", "kselftest", &[]),
-    word("rig", "test environment", &[]),
-    word("inquest", "hang diagnosis", &[]),
-    word("inquiry", "request", &["PCI"]),
-    word("wishes", "request", &[]),
-    word(
-        "family",
-        "parameterised scenario",
-        &[
-            "font-family",
-            "address family",
-            "AF_",
-            "sa_family",
-            "CPU family",
-        ],
-    ),
-    word("families", "parameterised scenarios", &[]),
-    word("stage", "boot", &["staged", "git stage"]),
-    word("stages", "boots", &[]),
-    word("fickle", "flaky", &[]),
-    word("mended", "fixed", &[]),
-    word("shims", "compiler wrappers", &[]),
+    // A property of CSS.
+    except("family", &["font-family"]),
+    // CSS grids.
+    except("template", &["grid-template-"]),
+    // A function of the crate `indicatif`.
+    except("template", &["ProgressStyle::with_template"]),
 ];
 
-/// Files whose words are not ours, or are data that was recorded.
-const NOT_OURS: [&str; 8] = [
+/// Files that are recorded data or texts of other projects, and this file.
+const EXCLUDED: [&str; 8] = [
     "Cargo.lock",
-    "LICENSE",
+    "LICENSES/",
+    "kernel-patches/src/kernel/files/fork.o.cmd",
     "selftests/logs/",
     "selftests/snapshots/",
-    "kernel-patches/",
-    "docs/report-",
     "xtask/src/commands/ci/words.rs",
-    "deny.toml",
+    ".patch",
+    ".png",
 ];
 
-/// Returns the replaced words that are left, a line each.
+/// Returns the replaced words that are left, the files with too many "what", and the
+/// exceptions that no file needs; one per line.
 ///
 /// # Errors
-/// When git cannot list the files, or one of them cannot be read.
+/// When git cannot list the files, or a file cannot be read.
 pub(super) fn findings(session: &Session) -> anyhow::Result<Vec<String>> {
     let root = session.layout.checkout("ci")?;
     let listed = Tool::new("git")
         .args(["ls-files", "-z"])
         .cwd(root)
         .run(&session.cancel)?;
-    let mut all = Vec::new();
-    for name in String::from_utf8_lossy(&listed.stdout).split('\0') {
-        let is_checked = !name.is_empty() && !is_not_ours(name);
-        // A file that was deleted and is not committed yet is still listed.
-        if let (true, Ok(bytes)) = (is_checked, fs::read(root.join(name))) {
-            let text = String::from_utf8_lossy(&bytes);
-            all.extend(in_file(Utf8Path::new(name), &text));
+    let mut check = Check::default();
+    for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+        if is_excluded(name) {
+            continue;
+        }
+        match fs::read(root.join(name)) {
+            Ok(bytes) => check.file(Utf8Path::new(name), &String::from_utf8_lossy(&bytes)),
+            // Git lists a deleted file until the deletion is staged.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(all)
+    check.unused_exceptions();
+    Ok(check.findings)
 }
 
-fn is_not_ours(name: &str) -> bool {
-    let is_source = |name: &str| name.starts_with("kernel-patches/") && !name.ends_with(".patch");
-    NOT_OURS.iter().any(|place| name.starts_with(place)) && !is_source(name)
-        || name.ends_with(".png")
-}
-
-/// Returns the findings of one file: in its name, its lines and its comments.
-fn in_file(name: &Utf8Path, text: &str) -> Vec<String> {
-    let mut found: Vec<String> = replaced(name, name.as_str())
-        .map(|word| format!("{name}: `{}` in the name: use `{}`", word.old, word.new))
-        .collect();
-    for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        found.extend(
-            replaced(name, line)
-                .map(|word| format!("{name}:{number}: `{}`: use `{}`", word.old, word.new)),
-        );
-    }
-    let left_out = found.len().saturating_sub(FINDINGS_PER_FILE_MAX);
-    found.truncate(FINDINGS_PER_FILE_MAX);
-    if left_out > 0 {
-        found.push(format!("{name}: {left_out} more replaced words"));
-    }
-    found.extend(what(name, text));
-    found
-}
-
-/// Returns the replaced words in a line of a file.
-fn replaced<'a>(name: &'a Utf8Path, line: &'a str) -> impl Iterator<Item = &'static Word> + 'a {
-    let components = components(line);
-    let joined = format!("_{}_", components.join("_"));
-    WORDS.iter().filter(move |word| {
-        let is_there = joined.contains(&format!("_{}_", word.old));
-        let is_ordinary = |text: &&str| name.as_str().starts_with(text) || line.contains(text);
-        is_there && !word.except.iter().any(is_ordinary)
+fn is_excluded(name: &str) -> bool {
+    EXCLUDED.iter().any(|part| match part.starts_with('.') {
+        true => name.ends_with(part),
+        false => name.starts_with(part),
     })
 }
 
-/// Splits a line into lower-case words; `fooBar`, `FooBar`, `foo_bar` and `foo-bar` are two.
-fn components(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
+#[derive(Debug, Default)]
+struct Check {
+    findings: Vec<String>,
+    /// The exceptions that accepted a word, by index.
+    used: BTreeSet<usize>,
+}
+
+impl Check {
+    /// Checks the path, the lines and the comments of a file.
+    fn file(&mut self, name: &Utf8Path, text: &str) {
+        let mut found: Vec<String> = self
+            .replaced(name, name.as_str())
+            .into_iter()
+            .map(|(old, new)| format!("{name}: `{old}` in the path: use `{new}`"))
+            .collect();
+        for (index, line) in text.lines().enumerate() {
+            let words = self.replaced(name, line).into_iter();
+            let number = index + 1;
+            found.extend(words.map(|(old, new)| format!("{name}:{number}: `{old}`: use `{new}`")));
+        }
+        let more = found.len().saturating_sub(LISTED_MAX);
+        found.truncate(LISTED_MAX);
+        if more > 0 {
+            found.push(format!("{name}: {more} more replaced words"));
+        }
+        self.findings.append(&mut found);
+        self.findings.extend(what(name, text));
+    }
+
+    /// Returns the replaced words in a line, with the terms to use.
+    fn replaced(&mut self, name: &Utf8Path, line: &str) -> Vec<(&'static str, &'static str)> {
+        let text = normalized(line);
+        let words = WORDS.into_iter().filter(|(old, _)| has_word(&text, old));
+        words
+            .filter(|(old, _)| {
+                let accepts = |exception: &Exception| {
+                    let mut texts = exception.within.iter();
+                    exception.word == *old
+                        && texts.any(|text| name.as_str().starts_with(text) || line.contains(text))
+                };
+                let index = EXCEPTIONS.iter().position(accepts);
+                self.used.extend(index);
+                index.is_none()
+            })
+            .collect()
+    }
+
+    fn unused_exceptions(&mut self) {
+        for (index, exception) in EXCEPTIONS.iter().enumerate() {
+            if !self.used.contains(&index) {
+                let Exception { word, within } = exception;
+                self.findings.push(format!(
+                    "no line needs the exception of `{word}` within {within:?}: remove it"
+                ));
+            }
+        }
+    }
+}
+
+/// Returns a line in lower case, with `_` between words and between the parts of `fooBar`,
+/// `foo-bar` and `foo_bar`.
+fn normalized(line: &str) -> String {
+    let mut text = String::new();
     let mut was_lower = false;
     for letter in line.chars() {
-        let begins = letter.is_uppercase() && was_lower;
-        if (!letter.is_alphanumeric() || begins) && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
+        if letter.is_uppercase() && was_lower {
+            text.push('_');
         }
-        if letter.is_alphanumeric() {
-            word.extend(letter.to_lowercase());
+        match letter {
+            ' ' | '-' => text.push('_'),
+            _ => text.extend(letter.to_lowercase()),
         }
         was_lower = letter.is_lowercase();
     }
-    words.extend((!word.is_empty()).then_some(word));
-    words
+    text
 }
 
-/// Returns a finding where too many comment lines of a file hold the word "what".
+/// Returns whether a normalized text has the word or its plural.
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let rest = &text[at + word.len()..];
+        let rest = rest.strip_prefix('s').unwrap_or(rest);
+        !text[..at].ends_with(char::is_alphanumeric) && !rest.starts_with(char::is_alphanumeric)
+    })
+}
+
+/// Returns a finding if too many comment lines of a file have the word "what".
 fn what(name: &Utf8Path, text: &str) -> Option<String> {
     let comments: Vec<&str> = text.lines().filter(|line| is_prose(name, line)).collect();
-    let is_what = |line: &&&str| components(line).iter().any(|word| word == "what");
-    let with = comments.iter().filter(is_what).count();
+    let has_what = |line: &&&str| has_word(&normalized(line), "what");
+    let with = comments.iter().filter(has_what).count();
     let is_too_much = with > WHAT_LINES_FREE && with * 100 > comments.len() * WHAT_PERCENT_MAX;
     is_too_much.then(|| {
         format!(
-            "{name}: {with} of {} lines of prose hold `what` (at most {WHAT_PERCENT_MAX} %): \
-             name the subject",
+            "{name}: {with} of {} comment lines have `what`, more than {WHAT_PERCENT_MAX} %: name \
+             the subject",
             comments.len()
         )
     })
 }
 
-/// Returns whether a line is prose: a comment of a source file, or any line of a document.
+/// Returns whether a line is a comment of a source file, or a line of a document.
 fn is_prose(name: &Utf8Path, line: &str) -> bool {
     let line = line.trim_start();
     match name.extension() {
@@ -240,12 +278,14 @@ fn is_prose(name: &Utf8Path, line: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(name: &str, text: &str) -> Vec<String> {
-        in_file(Utf8Path::new(name), text)
+    fn findings(name: &str, text: &str) -> Vec<String> {
+        let mut check = Check::default();
+        check.file(Utf8Path::new(name), text);
+        check.findings
     }
 
     #[test]
-    fn replaced_words_are_found_alone_and_within_identifiers() {
+    fn file_refuses_replaced_words_in_text_identifiers_and_paths() {
         for line in [
             "let cell = 1;",
             "struct CellResult;",
@@ -253,47 +293,57 @@ mod tests {
             "fn of_cell() {}",
             "// a cell of the table",
             "--per-cell",
+            "call(hold_point)",
+            "// two hold points",
         ] {
-            assert_eq!(of("a.rs", line).len(), 1, "{line}");
+            assert_eq!(findings("a.rs", line).len(), 1, "{line}");
         }
         assert_eq!(
-            of("src/cells.rs", ""),
-            ["src/cells.rs: `cells` in the name: use `jobs`"]
+            findings("src/cells.rs", ""),
+            ["src/cells.rs: `cell` in the path: use `job`"]
         );
     }
 
     #[test]
-    fn ordinary_meanings_and_longer_words_are_accepted() {
+    fn file_accepts_exceptions_and_longer_words() {
         for (name, line) in [
             ("a.rs", "use std::cell::OnceCell;"),
             ("a.rs", "cancelled, excellent, profiled, unstacked"),
             ("selftests/src/klog/trace.rs", "// the stack of the task"),
-            ("a.c", "dump_stack();"),
+            ("a.c", "sync_point_hold(point);"),
             ("Cargo.toml", "[profile.dev]"),
         ] {
-            assert_eq!(of(name, line), Vec::<String>::new(), "{line}");
+            assert_eq!(findings(name, line), Vec::<String>::new(), "{line}");
         }
     }
 
     #[test]
-    fn comments_that_lean_on_what_are_refused_above_the_share() {
+    fn file_refuses_comments_with_what_above_the_limit() {
         let file = |with: usize, without: usize| {
             "// what it is\n".repeat(with) + &"// plain\n".repeat(without)
         };
-        assert_eq!(of("a.rs", &file(1, 0)).len(), 0);
-        assert_eq!(of("a.rs", &file(2, 100)).len(), 0);
-        let found = of("a.rs", &file(4, 96));
+        assert_eq!(findings("a.rs", &file(1, 0)).len(), 0);
+        assert_eq!(findings("a.rs", &file(2, 100)).len(), 0);
         assert_eq!(
-            found,
-            ["a.rs: 4 of 100 lines of prose hold `what` (at most 3 %): name the subject"]
+            findings("a.rs", &file(4, 96)),
+            ["a.rs: 4 of 100 comment lines have `what`, more than 3 %: name the subject"]
         );
-        assert_eq!(of("a.rs", "let what = 1;\nlet what = 2;\n").len(), 0);
+        assert_eq!(findings("a.rs", "let what = 1;\nlet what = 2;\n").len(), 0);
     }
 
     #[test]
-    fn the_findings_of_a_file_are_bounded() {
-        let found = of("a.rs", &"let cell = 1;\n".repeat(20));
-        assert_eq!(found.len(), FINDINGS_PER_FILE_MAX + 1);
+    fn file_limits_the_number_of_listed_words() {
+        let found = findings("a.rs", &"let cell = 1;\n".repeat(20));
+        assert_eq!(found.len(), LISTED_MAX + 1);
         assert_eq!(found.last().unwrap(), "a.rs: 15 more replaced words");
+    }
+
+    #[test]
+    fn unused_exceptions_are_reported() {
+        let mut check = Check::default();
+        check.file(Utf8Path::new("Cargo.toml"), "[profile.dev]\n");
+        check.unused_exceptions();
+        assert_eq!(check.findings.len(), EXCEPTIONS.len() - 1);
+        assert!(!check.findings.iter().any(|text| text.contains("[profile.")));
     }
 }

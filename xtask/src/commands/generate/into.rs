@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `generate --into`: the selftests as a commit in a kernel tree.
+//! `generate --into`: writes the kselftests into a kernel tree and commits them.
 
 use std::time::Duration;
 
@@ -17,16 +17,15 @@ use crate::render;
 use crate::session::Session;
 
 const GIT_LIMIT: Duration = Duration::from_secs(120);
-/// No Makefile is larger, in bytes.
+/// Limit of the size of the Makefile.
 const MAKEFILE_BYTES_MAX: u64 = 1024 * 1024;
-/// Of what is not committed, so many lines are shown.
+/// Limit of the uncommitted changes that an error lists.
 const CHANGES_SHOWN_MAX: usize = 20;
 
-/// Puts the generated folder into a tree: committed, if the tree is a git repository.
+/// Writes the generated folder into a tree, and commits it if the tree is a git repository.
 ///
 /// # Errors
-/// When it is no kernel tree, or something there would be overwritten that nobody has a
-/// copy of.
+/// When it is not a kernel tree, or files that are not in git would be overwritten.
 pub(super) fn run(
     tree: &Utf8Path,
     scenario_files: &[ScenarioFile],
@@ -43,11 +42,11 @@ pub(super) fn run(
     let done = if is_git {
         commit(&place, scenario_files, session)?
     } else {
-        "not committed, as it is no git repository".to_owned()
+        "not committed: the tree is not a git repository".to_owned()
     };
     render::to_stdout(&format!(
         "{}: {done}\n\
-         left to you: an `F:` line in MAINTAINERS, and your Signed-off-by\n\
+         before you submit it, add an `F:` line to MAINTAINERS and your Signed-off-by\n\
          build and run: make -C {} headers && make -C {} TARGETS={} run_tests",
         place.folder,
         quote(place.tree.as_str()),
@@ -57,10 +56,10 @@ pub(super) fn run(
     Ok(Exit::Ok)
 }
 
-/// Where a kernel tree has its tests.
+/// The folder of the kselftests in a kernel tree.
 const TESTS: &str = "tools/testing/selftests";
 
-/// What is written to in a tree. Paths are whole, as git runs in the tree itself.
+/// The paths that are written in a tree. They are absolute, because git runs in the tree.
 #[derive(Debug)]
 struct Place {
     tree: Utf8PathBuf,
@@ -72,8 +71,8 @@ impl Place {
     fn find(tree: &Utf8Path) -> anyhow::Result<Self> {
         let no_tree = || {
             bad_input(
-                format!("`{tree}` is no kernel tree: it has no `{TESTS}`"),
-                "give the top folder of a checked-out tree",
+                format!("`{tree}` is not a kernel tree: it has no `{TESTS}`"),
+                "give the top folder of a kernel source tree",
             )
         };
         let whole = tree.canonicalize_utf8().map_err(|_| no_tree())?;
@@ -91,39 +90,40 @@ impl Place {
         Ok(place)
     }
 
-    /// Refuses links on the way, which lead anywhere, and what is there instead of the folder.
+    /// Refuses symbolic links in the path, which may point out of the tree, and a file in the
+    /// place of the folder.
     fn check_is_within(&self) -> anyhow::Result<()> {
         let folders = self.folder.ancestors();
         let folders = folders.take_while(|folder| *folder != self.tree);
         for path in folders.chain([self.makefile.as_path()]) {
             if path.is_symlink() {
                 return Err(bad_input(
-                    format!("`{path}` is a symbolic link, which may lead out of the tree"),
-                    "put what it leads to in its place",
+                    format!("cannot write to `{path}`: it is a symbolic link"),
+                    "replace the link by its target",
                 ));
             }
         }
         if self.folder.exists() && !self.folder.is_dir() {
             return Err(bad_input(
-                format!("`{}` is no folder", self.folder),
+                format!("`{}` is not a folder", self.folder),
                 "move it away",
             ));
         }
         Ok(())
     }
 
-    /// What is there already is overwritten only if it can be had again.
+    /// Refuses to overwrite files of which git has no copy.
     fn check_free(&self, is_git: bool, session: &Session) -> anyhow::Result<()> {
         if !is_git {
             if !self.folder.exists() {
                 return Ok(());
             }
             return Err(bad_input(
-                format!("`{}` is there already", self.folder),
-                "move it away: it is in no git repository that would keep a copy",
+                format!("`{}` exists, and is not in a git repository", self.folder),
+                "move it away",
             ));
         }
-        // Nobody's configuration hides anything.
+        // The options override the user's configuration, which may hide files.
         let words = [
             &["status", "--porcelain", "--ignored"],
             &["--untracked-files=all", "--ignore-submodules=none", "--"],
@@ -140,7 +140,7 @@ impl Place {
                 first_lines(&changes)
             ),
             format!(
-                "commit them or take them back; `git clean -dX {}` removes what is ignored (`!!`)",
+                "commit or revert them; `git clean -dX {}` removes ignored files (`!!`)",
                 self.folder
             ),
         ))
@@ -150,11 +150,13 @@ impl Place {
         [self.folder.as_str(), self.makefile.as_str()]
     }
 
-    /// Returns what the Makefile becomes, if it does not name the folder yet.
+    /// Returns the Makefile with the folder as a target, or `None` if it is one already.
     fn makefile_with_target(&self) -> anyhow::Result<Option<String>> {
         let wrong = |why: &dyn std::fmt::Display| {
-            let what = format!("`{}`: {why}", self.makefile);
-            bad_input(what, "is it a kernel tree?")
+            bad_input(
+                format!("cannot add a target to `{}`: {why}", self.makefile),
+                "give the top folder of a kernel source tree",
+            )
         };
         let bytes = read_plain(&self.makefile, MAKEFILE_BYTES_MAX).map_err(|why| wrong(&why))?;
         let text = String::from_utf8(bytes).map_err(|why| wrong(&why))?;
@@ -171,8 +173,8 @@ fn first_lines(text: &str) -> String {
     }
 }
 
-/// Returns whether the tree is the top of a git repository. One that lies in another's
-/// is refused: whoever has that may ignore all of it.
+/// Returns whether the tree is the top of a git repository. A tree inside another repository
+/// is refused, because that repository may ignore the tree and so has no copy of its files.
 fn is_git(tree: &Utf8Path, session: &Session) -> anyhow::Result<bool> {
     let output = clean_git()
         .args(["rev-parse", "--show-toplevel"])
@@ -185,24 +187,24 @@ fn is_git(tree: &Utf8Path, session: &Session) -> anyhow::Result<bool> {
         }
         return Err(bad_input(
             format!(
-                "git does not take `{tree}` for a repository: {}",
+                "git cannot open the repository `{tree}`: {}",
                 output.stderr_text().trim()
             ),
-            "fix that, or remove its `.git`",
+            "repair the repository, or remove its `.git`",
         ));
     }
-    let said = output.stdout_text();
-    let top = Utf8Path::new(said.trim_end_matches('\n'));
+    let top = output.stdout_text();
+    let top = Utf8Path::new(top.trim_end_matches('\n'));
     if top.canonicalize_utf8().is_ok_and(|top| top == tree) {
         return Ok(true);
     }
     Err(bad_input(
-        format!("`{tree}` is not the top of a git repository, but lies in that of `{top}`"),
-        "give a tree with a repository of its own, or one that lies in none",
+        format!("`{tree}` is not the top of a git repository: it lies in the repository `{top}`"),
+        "give a tree with its own repository, or a tree outside of any repository",
     ))
 }
 
-/// The folder is made what it should be: what was in it is in git.
+/// Replaces the folder. [`Place::check_free`] made sure that git has a copy of its files.
 fn write(folder: &Utf8Path, scenario_files: &[ScenarioFile]) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
@@ -221,7 +223,7 @@ fn commit(
     session: &Session,
 ) -> anyhow::Result<String> {
     let (tree, paths) = (place.tree.as_path(), place.written());
-    // There is nothing in the folder but what was just written.
+    // The folder has only generated files, so `--force` adds no others.
     clean_git()
         .args([&["add", "--force", "--"], &paths[..]].concat())
         .cwd(tree)
@@ -241,18 +243,15 @@ fn commit(
         .run_unchecked(&session.cancel)?;
     if !output.status.success() {
         return Err(bad_input(
-            format!(
-                "git did not commit it:\n{}",
-                output.stderr_text().trim_end()
-            ),
-            "the files are staged: fix that, and commit them yourself",
+            format!("`git commit` failed:\n{}", output.stderr_text().trim_end()),
+            "the files are staged; commit them with `git commit`",
         ));
     }
     let revision = git(tree, &["rev-parse", "--short", "HEAD"], session)?.unwrap_or_default();
     Ok(format!("committed as {}", revision.trim()))
 }
 
-/// Returns what git says, or `None` when it says no.
+/// Returns the standard output of git, or `None` if its exit status is not 0.
 fn git(tree: &Utf8Path, words: &[&str], session: &Session) -> anyhow::Result<Option<String>> {
     let output = clean_git()
         .args(words)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A guest in which faults are injected, and what is made of it: the way of any job.
+//! Runs a guest that injects faults, and evaluates it like any job.
 
 use std::time::Duration;
 
@@ -13,32 +13,32 @@ use vm_images::vm::{self, BootRun, VmRun, VmSpec};
 use super::kit::Kit;
 use crate::session::Session;
 
-/// How long a guest may be silent beyond its own time limit; these are made to be.
+/// Time after the guest's own time limit until it counts as hung.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// A guest to be.
+/// A guest that is to inject faults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guest<'a> {
-    /// What it injections, in this order.
+    /// The faults, in this order.
     pub(crate) words: &'a [String],
-    pub(crate) patience: Patience,
+    pub(crate) time_limits: TimeLimits,
     pub(crate) kit: &'a Kit,
 }
 
-/// How long a guest is waited for.
+/// The time limits of a guest.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// By how much all takes longer than on a plain kernel.
+pub(crate) struct TimeLimits {
+    /// Factor of the run time to that of a kernel without sanitizers.
     slowness: u32,
-    /// After this time the guest itself gives up.
+    /// The time limit of the program in the guest.
     limit: Duration,
-    /// And after this one more, its silence is a hang.
+    /// Additional time until the guest counts as hung.
     silence: Duration,
 }
 
-impl Patience {
-    /// Returns how long these faults take at most, on a kernel that is `slowness`
-    /// times slower than a plain one.
+impl TimeLimits {
+    /// Returns the time limits of these faults on a kernel that is `slowness` times slower
+    /// than a kernel without sanitizers.
     pub(crate) fn of(words: &[String], slowness: u32) -> Self {
         Self {
             slowness,
@@ -48,33 +48,33 @@ impl Patience {
     }
 }
 
-/// What came of it.
+/// The result of a guest that injected faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Injected {
     pub(crate) judgement: Judgement,
     pub(crate) ending: Ending,
     pub(crate) log: Log,
-    /// What the program wrote.
-    pub(crate) said: String,
+    /// The output of the program.
+    pub(crate) output: String,
 }
 
 impl Guest<'_> {
-    /// Runs it on a machine, and judges it.
+    /// Runs the guest on a machine and evaluates it.
     pub(crate) fn run(&self, mut spec: VmSpec, session: &Session) -> Injected {
-        spec.deadlines.program_margin = self.patience.silence;
+        spec.deadlines.program_margin = self.time_limits.silence;
         let transcript = vm::run(&spec, &self.vm_run(), &session.cancel, &session.progress);
         let serial = read_console(&spec.artifacts).unwrap_or_default();
         let log = Log::parse(&serial);
         let evidence = Evidence::of(&transcript, &serial);
         let test = fault::test(self.words);
         let judgement = status::judge(&test, &evidence, &log);
-        let output = evidence.boots.first().map_or(&b""[..], |one| one.output);
-        let said = String::from_utf8_lossy(output).into_owned();
+        let output = evidence.boots.first().map_or(&b""[..], |boot| boot.output);
+        let output = String::from_utf8_lossy(output).into_owned();
         Injected {
             judgement,
             ending: evidence.ending,
             log,
-            said,
+            output,
         }
     }
 
@@ -86,9 +86,9 @@ impl Guest<'_> {
             files: self.kit.files(),
             program: self.kit.program_in_guest(),
             args,
-            env: fault::environment(self.patience.slowness),
+            env: fault::environment(self.time_limits.slowness),
             dir: "/".to_owned(),
-            timeout: self.patience.limit,
+            timeout: self.time_limits.limit,
         };
         VmRun { boots: vec![boot] }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a guest needs to inject faults: the module, and the program that injections.
+//! The files that a guest needs to inject faults: the kernel module and the program that
+//! loads it.
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,22 +13,22 @@ use vm_images::vm::GuestFile;
 
 use crate::session::Session;
 
-/// Changes when the program is compiled in another way.
+/// Part of the cache key. Change it when the program is compiled in another way.
 const FORMAT: &[u8] = b"fault 1";
 /// The folder in the guest.
 const IN_GUEST: &str = "/tests/fault";
 
-/// What a guest needs, on the host.
+/// The paths of the files on the host.
 #[derive(Clone, Debug)]
 pub(crate) struct Kit {
     program: Utf8PathBuf,
     module: Utf8PathBuf,
 }
 
-/// Returns the modules to build: the faults, and those that tests load.
+/// Returns the modules to build: the fault module, and the modules that tests load.
 ///
 /// # Errors
-/// When they are none that can be built.
+/// When a file name is invalid or the Makefile is missing.
 pub(crate) fn modules() -> anyhow::Result<Modules> {
     let files = fault::modules().into_iter();
     let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
@@ -35,11 +36,11 @@ pub(crate) fn modules() -> anyhow::Result<Modules> {
 }
 
 impl Kit {
-    /// Returns the kit of a kernel whose modules are in a folder; the program is cached in
-    /// the cache by content.
+    /// Returns the files for a kernel whose modules are in a folder. The compiled program is
+    /// cached by the content of its source.
     ///
     /// # Errors
-    /// When the program does not compile, or the host fails.
+    /// When the program cannot be compiled.
     pub(crate) fn make(modules: &Utf8Path, session: &Session) -> anyhow::Result<Self> {
         Ok(Self {
             program: program(session)?,
@@ -47,7 +48,7 @@ impl Kit {
         })
     }
 
-    /// Returns the files that go to the guest.
+    /// Returns the files to copy to the guest.
     pub(super) fn files(&self) -> Vec<GuestFile> {
         let file = |source: &Utf8Path, path: String, mode| GuestFile {
             source: source.to_owned(),
@@ -82,11 +83,11 @@ fn program(session: &Session) -> anyhow::Result<Utf8PathBuf> {
     if !binary.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&binary))) {
         return Ok(target);
     }
-    let room = tempfile::Builder::new()
+    let folder = tempfile::Builder::new()
         .prefix(".sources-")
         .tempdir_in(&cached)?;
-    let room = Utf8Path::from_path(room.path()).context("the cache's path is not UTF-8")?;
-    let (source, output) = (room.join("inject.c"), room.join("inject.out"));
+    let folder = Utf8Path::from_path(folder.path()).context("the cache's path is not UTF-8")?;
+    let (source, output) = (folder.join("inject.c"), folder.join("inject.out"));
     fs::write(&source, fault::program())?;
     fault::compile(&source, &output, &session.cancel)?;
     let binary = fs::read(&output)?;

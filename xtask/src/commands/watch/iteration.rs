@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One iteration of `watch`: from what is on disk now to a verdict on every job, of
-//! which only those run that rest on something else than before.
+//! An iteration of `watch`: reads the current files, runs the jobs whose inputs have changed,
+//! and takes the other results from the cache.
 
 use std::time::{Duration, Instant};
 
@@ -21,25 +21,24 @@ use crate::result::{JobResult, SelfCheckResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Judges what is on disk and says what came of it. Of a iteration that is cancelled
-/// nothing is said.
-pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cache: &ResultCache) {
-    let judged = judge(args, session, result_cache);
+/// Tests the current files and prints the result; prints nothing if it is cancelled.
+pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, cache: &ResultCache) {
+    let tested = test_files(args, session, cache);
     session.progress.clear();
     if session.cancel.is_cancelled() {
-        result_cache.see(Vec::new());
+        cache.set_printed(Vec::new());
         return;
     }
-    let iteration = match &judged {
+    let iteration = match &tested {
         Ok(None) => Iteration::Unaffected,
-        Ok(Some(judged)) => Iteration::Judged {
-            jobs: &judged.jobs,
+        Ok(Some(tested)) => Iteration::Judged {
+            jobs: &tested.jobs,
             took: since.elapsed(),
-            parts: &judged.laps.parts,
-            not_tested: judged.not_tested.as_deref(),
+            parts: &tested.times.parts,
+            not_tested: tested.not_tested.as_deref(),
         },
         Err(error) => {
-            result_cache.see(Vec::new());
+            cache.set_printed(Vec::new());
             render::error_to_stderr(&message(error));
             Iteration::Failed
         }
@@ -47,20 +46,20 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cac
     render::line_to_stderr(&watch::line(&result_cache::now("%H:%M:%S"), &iteration));
 }
 
-/// What a iteration came to.
-struct Judged {
+/// The result of an iteration.
+struct Tested {
     jobs: Vec<JobResult>,
-    laps: Laps,
+    times: Times,
     not_tested: Option<String>,
 }
 
-/// Where the time of a iteration went.
-struct Laps {
+/// The time that each part of an iteration took.
+struct Times {
     last: Instant,
     parts: Vec<(&'static str, Duration)>,
 }
 
-impl Laps {
+impl Times {
     fn start() -> Self {
         Self {
             last: Instant::now(),
@@ -68,98 +67,101 @@ impl Laps {
         }
     }
 
-    /// Says that what was done since the last lap was `what`.
-    fn lap(&mut self, what: &'static str) {
+    /// Ends the part `name`, which began when the part before it ended.
+    fn end(&mut self, name: &'static str) {
         let now = Instant::now();
-        self.parts.push((what, now - self.last));
+        self.parts.push((name, now - self.last));
         self.last = now;
     }
 }
 
-/// Judges what is on disk; `None` when the user has a verdict on the same already.
-fn judge(
+/// Tests the current files; `None` if the last printed result was of the same inputs.
+fn test_files(
     args: &TestArgs,
     session: &Session,
-    result_cache: &ResultCache,
-) -> anyhow::Result<Option<Judged>> {
+    cache: &ResultCache,
+) -> anyhow::Result<Option<Tested>> {
     let began = jiff::Timestamp::now();
-    let mut laps = Laps::start();
+    let mut times = Times::start();
     let request = Request::look_up(args, session)?;
     let sources = request.source_request.apply(session)?;
     kselftest::check(&request.kselftests, &sources)?;
-    laps.lap("sources");
+    times.end("sources");
     let kernels = build_all(
         &sources,
         &request.configs,
         request.modules(false)?.as_ref(),
         session,
     )?;
-    laps.lap("kernels");
-    let ready = RunContext::make(kernels, &sources, &request, args, session)?;
-    laps.lap("selftests");
-    let jobs = test::match_up(&request, &ready)?;
-    let identities = identities(&jobs, &ready, session)?;
-    if result_cache.is_seen(&identities) {
+    times.end("kernels");
+    let context = RunContext::make(kernels, &sources, &request, args, session)?;
+    times.end("selftests");
+    let jobs = test::match_up(&request, &context)?;
+    let identities = identities(&jobs, &context, session)?;
+    if cache.is_printed(&identities) {
         return Ok(None);
     }
-    let plan = &ready.plan;
+    let plan = &context.plan;
     let folder = RunFolder::create(None, &session.layout, plan)?;
-    let known = keep(&identities, &folder, result_cache, session);
-    let fresh = |at: &usize| known[*at].is_none();
-    let affected: Vec<usize> = (0..jobs.len()).filter(fresh).collect();
-    let chosen: Vec<Job<'_>> = affected.iter().map(|&at| jobs[at].clone()).collect();
-    let remember = |job: &Job<'_>, result: &JobResult| {
-        let of = identities.iter().find(|(plan, _)| plan == job.plan);
-        // What was cut short says nothing.
-        if let Some((plan, identity)) = of.filter(|_| !session.cancel.is_cancelled()) {
-            result_cache.remember(plan, identity.clone(), result, &folder);
+    let cached = reuse(&identities, &folder, cache, session);
+    let chosen: Vec<Job<'_>> = jobs
+        .iter()
+        .zip(&cached)
+        .filter(|(_, cached)| cached.is_none())
+        .map(|(job, _)| job.clone())
+        .collect();
+    let insert = |job: &Job<'_>, result: &JobResult| {
+        let found = identities.iter().find(|(plan, _)| plan == job.plan);
+        // The result of a cancelled job is incomplete.
+        if let Some((plan, identity)) = found.filter(|_| !session.cancel.is_cancelled()) {
+            cache.insert(plan, identity.clone(), result, &folder);
         }
     };
     let mut ran = match chosen.as_slice() {
         [] => Vec::new(),
-        some => test::run_jobs(some, plan, &ready, &folder, args, session, &remember)?,
+        some => test::run_jobs(some, plan, &context, &folder, args, session, &insert)?,
     }
     .into_iter();
-    // Every place that is not cached has one that ran, in the same order.
-    let results = known
+    // `ran` has a result for each `None`, in the same order.
+    let results = cached
         .into_iter()
         .filter_map(|cached| cached.or_else(|| ran.next()));
-    let self_checks = remembered_self_checks(&ready, args, session, result_cache)?;
-    let result = ready
+    let self_checks = cached_self_checks(&context, args, session, cache)?;
+    let result = context
         .result(results.collect(), began, &folder)
         .with_self_checks(self_checks);
     folder.finish(&result, &session.layout)?;
-    laps.lap("jobs");
+    times.end("jobs");
     session.progress.clear();
     show::run(&result, None, plan, &args.show, &folder, session)?;
     let has_error = result.jobs.iter().any(|job| job.status == "error");
-    result_cache.see(if has_error { Vec::new() } else { identities });
-    Ok(Some(Judged {
+    cache.set_printed(if has_error { Vec::new() } else { identities });
+    Ok(Some(Tested {
         not_tested: result.not_tested().map(str::to_owned),
         jobs: result.jobs,
-        laps,
+        times,
     }))
 }
 
-/// Returns what is remembered of the self_checks; once, says where nothing is: an edit makes
-/// a new kernel, and a iteration is too short to have each show its own.
-fn remembered_self_checks(
-    ready: &RunContext,
+/// Returns the cached results of self-checks, and prints a note once if some are missing.
+/// `watch` does not run self-checks: every edit makes a new kernel, and a self-check takes
+/// longer than an iteration.
+fn cached_self_checks(
+    context: &RunContext,
     args: &TestArgs,
     session: &Session,
-    result_cache: &ResultCache,
+    cache: &ResultCache,
 ) -> anyhow::Result<Vec<SelfCheckResult>> {
-    let known = ready.cached_self_checks(args, session)?;
-    let kernels = ready.builds.iter();
+    let known = context.cached_self_checks(args, session)?;
+    let kernels = context.builds.iter();
     let kernels: Vec<_> = kernels
         .map(|build| (build.checkout.as_str(), build.config.as_str()))
         .collect();
     let unknown = without_self_checks(&kernels, &known);
-    if !unknown.is_empty() && result_cache.is_first_word() {
-        let unknown = unknown.join(", ");
+    if !unknown.is_empty() && cache.is_first_note() {
         let text = format!(
-            "{unknown}: did not show that reports are seen; `{} test` has each kernel do \
-             so",
+            "no self-check result for {}; run `{} test` first",
+            unknown.join(", "),
             program::name()
         );
         session.progress.event(Event::Note { text });
@@ -167,11 +169,11 @@ fn remembered_self_checks(
     Ok(known)
 }
 
-/// Returns the kernels, checkout and config, of whose self_checks nothing is known.
+/// Returns the kernels, by checkout and config, that have no self-check result.
 fn without_self_checks(kernels: &[(&str, &str)], known: &[SelfCheckResult]) -> Vec<String> {
     let is_unknown = |(checkout, config): &&(&str, &str)| {
         let mut known = known.iter();
-        !known.any(|one| one.checkout == *checkout && one.config == *config)
+        !known.any(|check| check.checkout == *checkout && check.config == *config)
     };
     let unknown = kernels.iter().filter(is_unknown);
     unknown
@@ -181,35 +183,36 @@ fn without_self_checks(kernels: &[(&str, &str)], known: &[SelfCheckResult]) -> V
 
 fn identities(
     jobs: &[Job<'_>],
-    ready: &RunContext,
+    context: &RunContext,
     session: &Session,
 ) -> anyhow::Result<Vec<(JobPlan, Identity)>> {
     let snapshots = session.layout.snapshots();
-    let recorded = ready.plan.check_snapshots.then_some(snapshots.as_path());
+    let recorded = context.plan.check_snapshots.then_some(snapshots.as_path());
     jobs.iter()
         .map(|job| {
-            let identity = result_cache::identity(job, &ready.environment, recorded)?;
+            let identity = result_cache::identity(job, &context.environment, recorded)?;
             Ok((job.plan.clone(), identity))
         })
         .collect()
 }
 
-/// Takes over what is known of jobs; one whose files are not there any more runs.
-fn keep(
+/// Returns the cached results of jobs, and links their files into `folder`. A job whose files
+/// are missing is run again.
+fn reuse(
     jobs: &[(JobPlan, Identity)],
     folder: &RunFolder,
-    result_cache: &ResultCache,
+    cache: &ResultCache,
     session: &Session,
 ) -> Vec<Option<JobResult>> {
     jobs.iter()
         .map(|(plan, identity)| {
-            let known = result_cache.known(plan, identity)?;
-            match known.keep(plan, folder) {
+            let entry = cache.get(plan, identity)?;
+            match entry.reuse(plan, folder) {
                 Ok(result) => Some(result),
                 Err(why) => {
                     let text = format!("{} runs again: {why:#}", plan.label());
                     session.progress.event(Event::Note { text });
-                    // A job's folder has to be its own.
+                    // The job must start with an empty folder.
                     let _ = fs_err::remove_dir_all(folder.path().join(plan.folder()));
                     None
                 }
@@ -224,7 +227,7 @@ mod tests {
     use crate::result::Detection;
 
     #[test]
-    fn kernels_of_which_nothing_is_known_are_named() {
+    fn without_self_checks_returns_kernels_without_a_result() {
         let known = [SelfCheckResult {
             name: "WARN".to_owned(),
             checkout: "base".to_owned(),

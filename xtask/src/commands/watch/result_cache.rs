@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What jobs came to in earlier turns, and by what a job is the same again: the
-//! content of all that it rests on, never the names or times of files.
+//! Cache of the results of earlier iterations, keyed by the content of a job's inputs. Names
+//! and times of files are not part of the key.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,36 +18,36 @@ use crate::result::{Cached, JobResult};
 use crate::run_folder::RunFolder;
 use crate::snapshot;
 
-/// So many results are remembered of a job: who takes an edit back sees at once
-/// what was seen before.
-const RESULTS_KEPT: usize = 8;
+/// Limit of the cached results of a job. More than one, so that a reverted edit has its
+/// result at once.
+const RESULTS_MAX: usize = 8;
 
-/// A name for all that a job rests on.
+/// The hash of a job's inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity(Vec<u8>);
 
-/// What a job came to, and where what it left is.
+/// The result of a job, and the run that has its files.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct Entry {
     identity: Identity,
     result: JobResult,
     run: RunFolder,
     at: String,
 }
 
-/// What all jobs came to since `watch` began.
+/// The results of all jobs since `watch` began.
 #[derive(Debug, Default)]
 pub(super) struct ResultCache {
-    results: Mutex<BTreeMap<JobPlan, VecDeque<Known>>>,
-    /// What the user saw a verdict on last; empty when they saw a mistake.
-    seen: Mutex<Vec<(JobPlan, Identity)>>,
-    /// Whether the user heard of kernels that did not show what they see.
-    has_spoken: AtomicBool,
+    results: Mutex<BTreeMap<JobPlan, VecDeque<Entry>>>,
+    /// The jobs of the last printed result; empty if an error was printed.
+    printed: Mutex<Vec<(JobPlan, Identity)>>,
+    /// Whether the note about missing self-checks was printed.
+    has_note: AtomicBool,
 }
 
 impl ResultCache {
-    /// Remembers what a job came to. What the host failed at is no result.
-    pub(super) fn remember(
+    /// Adds a result, unless its status is `error`: the cause may be temporary.
+    pub(super) fn insert(
         &self,
         plan: &JobPlan,
         identity: Identity,
@@ -58,10 +58,10 @@ impl ResultCache {
             return;
         }
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = results.entry(plan.clone()).or_default();
-        known.retain(|one| one.identity != identity);
-        known.truncate(RESULTS_KEPT - 1);
-        known.push_front(Known {
+        let entries = results.entry(plan.clone()).or_default();
+        entries.retain(|entry| entry.identity != identity);
+        entries.truncate(RESULTS_MAX - 1);
+        entries.push_front(Entry {
             identity,
             result: result.clone(),
             run: run.clone(),
@@ -69,36 +69,36 @@ impl ResultCache {
         });
     }
 
-    /// Returns what a job that rested on the same came to.
-    pub(super) fn known(&self, plan: &JobPlan, identity: &Identity) -> Option<Known> {
+    /// Returns the entry of a job with these inputs.
+    pub(super) fn get(&self, plan: &JobPlan, identity: &Identity) -> Option<Entry> {
         let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = results.get(plan)?.iter();
-        all.find(|one| one.identity == *identity).cloned()
+        all.find(|entry| entry.identity == *identity).cloned()
     }
 
-    /// Returns whether the user's last verdict was on exactly these jobs.
-    pub(super) fn is_seen(&self, jobs: &[(JobPlan, Identity)]) -> bool {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == jobs
+    /// Returns whether the last printed result was of exactly these jobs.
+    pub(super) fn is_printed(&self, jobs: &[(JobPlan, Identity)]) -> bool {
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) == jobs
     }
 
-    /// Returns whether this is the first time that it is asked for.
-    pub(super) fn is_first_word(&self) -> bool {
-        !self.has_spoken.swap(true, Ordering::SeqCst)
+    /// Returns `true` at the first call, `false` later.
+    pub(super) fn is_first_note(&self) -> bool {
+        !self.has_note.swap(true, Ordering::SeqCst)
     }
 
-    /// Notes what the user has a verdict on now.
-    pub(super) fn see(&self, jobs: Vec<(JobPlan, Identity)>) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
+    /// Sets the jobs of the last printed result.
+    pub(super) fn set_printed(&self, jobs: Vec<(JobPlan, Identity)>) {
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
     }
 }
 
-impl Known {
-    /// Puts what the job left into its folder in another run, which is whole
-    /// then, and returns the result, which says whose it is.
+impl Entry {
+    /// Links the job's files into its folder of another run, and returns the result, which
+    /// names the run that it was taken from.
     ///
     /// # Errors
-    /// When it is not there any more, or cannot be put there.
-    pub(super) fn keep(&self, plan: &JobPlan, run: &RunFolder) -> anyhow::Result<JobResult> {
+    /// When the files are missing or cannot be linked.
+    pub(super) fn reuse(&self, plan: &JobPlan, run: &RunFolder) -> anyhow::Result<JobResult> {
         let cached = Cached {
             run: self.run.name().to_owned(),
             at: self.at.clone(),
@@ -119,24 +119,24 @@ impl Known {
     }
 }
 
-/// Gives the files of a folder a second name in another one, all but one of them.
-/// Nothing writes to them any more.
-fn link_files(from: &Utf8Path, to: &Utf8Path, but: &str) -> std::io::Result<()> {
+/// Makes hard links to the files of a folder, except `excluded`. Files of a finished job are
+/// never written again.
+fn link_files(from: &Utf8Path, to: &Utf8Path, excluded: &str) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in from.read_dir_utf8()? {
         let entry = entry?;
-        if entry.file_type()?.is_file() && entry.file_name() != but {
+        if entry.file_type()?.is_file() && entry.file_name() != excluded {
             fs::hard_link(entry.path(), to.join(entry.file_name()))?;
         }
     }
     Ok(())
 }
 
-/// Returns a name for all that a job rests on: kernel, program, guest, machine,
-/// what is to be seen, and what was recorded of it below `snapshots`.
+/// Returns the hash of a job's inputs: kernel, test program, guest, machine, expectations, and
+/// the recorded result below `snapshots`.
 ///
 /// # Errors
-/// When its program cannot be read.
+/// When a file of the job cannot be read.
 pub(super) fn identity(
     job: &Job<'_>,
     environment: &Environment,
@@ -149,7 +149,7 @@ pub(super) fn identity(
     };
     let build = job.build;
     part(build.kernel.id.as_bytes());
-    // Its name is that of its content.
+    // The file name is the hash of the content.
     part(build.initramfs.as_str().as_bytes());
     part(format!("{:?} {:?} {:?}", build.guest, build.contains, build.partly).as_bytes());
     part(
@@ -159,16 +159,16 @@ pub(super) fn identity(
         )
         .as_bytes(),
     );
-    part(what_must_be_seen(job.test).as_bytes());
+    part(expectations(job.test).as_bytes());
     for boot in &job.vm_run.boots {
-        let what = (
+        let call = (
             &boot.program,
             &boot.args,
             &boot.env,
             &boot.timeout,
             &boot.kernel,
         );
-        part(format!("{what:?}").as_bytes());
+        part(format!("{call:?}").as_bytes());
         for file in &boot.files {
             part(format!("{} {:o}", file.path, file.mode).as_bytes());
             part(&Sha256::digest(fs::read(&file.source)?));
@@ -181,8 +181,8 @@ pub(super) fn identity(
     Ok(Identity(hash.finalize().to_vec()))
 }
 
-/// Returns all that decides about a test's result, without its words for people.
-fn what_must_be_seen(test: Test<'_>) -> String {
+/// Returns all parts of a test that its result depends on: all but the texts for people.
+fn expectations(test: Test<'_>) -> String {
     match test {
         Test::Scenario(scenario) => {
             let mut scenario = scenario.clone();
@@ -224,50 +224,50 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_is_known_and_anything_else_is_not() {
-        let result_cache = ResultCache::default();
+    fn get_returns_the_result_of_the_same_inputs_and_drops_the_oldest() {
+        let cache = ResultCache::default();
         let folder = run(Utf8Path::new("/runs"), "1");
         let results = ["a", "b", "c"].map(|name| (name, job("s", "base", "fail", "fail")));
         for (name, result) in &results {
-            result_cache.remember(&plan(), identity(name), result, &folder);
+            cache.insert(&plan(), identity(name), result, &folder);
         }
-        assert!(result_cache.known(&plan(), &identity("a")).is_some());
-        assert!(result_cache.known(&plan(), &identity("d")).is_none());
+        assert!(cache.get(&plan(), &identity("a")).is_some());
+        assert!(cache.get(&plan(), &identity("d")).is_none());
         let elsewhere = JobPlan {
             checkout: "series".to_owned(),
             ..plan()
         };
-        assert!(result_cache.known(&elsewhere, &identity("a")).is_none());
-        for number in 0..RESULTS_KEPT {
+        assert!(cache.get(&elsewhere, &identity("a")).is_none());
+        for number in 0..RESULTS_MAX {
             let result = &results[0].1;
-            result_cache.remember(&plan(), identity(&number.to_string()), result, &folder);
+            cache.insert(&plan(), identity(&number.to_string()), result, &folder);
         }
-        assert!(result_cache.known(&plan(), &identity("c")).is_none());
-        assert!(result_cache.known(&plan(), &identity("0")).is_some());
+        assert!(cache.get(&plan(), &identity("c")).is_none());
+        assert!(cache.get(&plan(), &identity("0")).is_some());
     }
 
     #[test]
-    fn what_need_be_said_once_is() {
-        let result_cache = ResultCache::default();
-        assert!(result_cache.is_first_word());
-        assert!(!result_cache.is_first_word());
+    fn is_first_note_is_true_once() {
+        let cache = ResultCache::default();
+        assert!(cache.is_first_note());
+        assert!(!cache.is_first_note());
     }
 
     #[test]
-    fn what_the_host_failed_at_runs_again() {
-        let result_cache = ResultCache::default();
+    fn insert_ignores_results_with_status_error() {
+        let cache = ResultCache::default();
         let failed = job("s", "base", "error", "fail");
-        result_cache.remember(
+        cache.insert(
             &plan(),
             identity("a"),
             &failed,
             &run(Utf8Path::new("/runs"), "1"),
         );
-        assert!(result_cache.known(&plan(), &identity("a")).is_none());
+        assert!(cache.get(&plan(), &identity("a")).is_none());
     }
 
     #[test]
-    fn what_is_kept_has_its_files_and_says_when_it_ran() {
+    fn reuse_links_the_files_and_names_the_earlier_run() {
         let dir = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(dir.path()).unwrap();
         let (first, second, third) = (run(place, "1"), run(place, "2"), run(place, "3"));
@@ -287,23 +287,24 @@ mod tests {
             cached: None,
         };
         record.write(&first).unwrap();
-        let left = |run: &RunFolder| run.path().join(plan().folder()).join("serial.log");
-        fs::write(left(&first), "console").unwrap();
-        let result_cache = ResultCache::default();
+        let log = |run: &RunFolder| run.path().join(plan().folder()).join("serial.log");
+        fs::write(log(&first), "console").unwrap();
+        let cache = ResultCache::default();
         let result = job("s", "base", "fail", "fail");
-        result_cache.remember(&plan(), identity("a"), &result, &first);
-        let known = result_cache.known(&plan(), &identity("a")).unwrap();
-        let cached = known.keep(&plan(), &second).unwrap();
+        cache.insert(&plan(), identity("a"), &result, &first);
+        let entry = cache.get(&plan(), &identity("a")).unwrap();
+        let cached = entry.reuse(&plan(), &second).unwrap();
         assert_eq!(cached.cached.as_ref().unwrap().run, "1");
-        assert_eq!(fs::read_to_string(left(&second)).unwrap(), "console");
+        assert_eq!(fs::read_to_string(log(&second)).unwrap(), "console");
         assert_eq!(
             Record::read(&plan(), &second).unwrap().cached,
             cached.cached
         );
-        // Its own record is what it was, and an old run may go, but not be cached then.
+        // The record of the first run is unchanged. If the first run is removed, its links
+        // remain, but its results cannot be reused.
         assert_eq!(Record::read(&plan(), &first).unwrap().cached, None);
         fs::remove_dir_all(first.path()).unwrap();
-        assert_eq!(fs::read_to_string(left(&second)).unwrap(), "console");
-        assert!(known.keep(&plan(), &third).is_err());
+        assert_eq!(fs::read_to_string(log(&second)).unwrap(), "console");
+        assert!(entry.reuse(&plan(), &third).is_err());
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run rests on, by place: where saves are looked for.
+//! The files and folders that a run reads, and that `watch` observes.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::config::Config;
@@ -14,47 +14,46 @@ use crate::commands::sources;
 use crate::commands::test::{choose_scenarios, kselftest};
 use crate::session::Session;
 
-/// A place that a run rests on.
+/// A file or folder that a run reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Root {
-    /// One file. It is watched by its folder: editors put a new one in its place.
+pub(super) enum WatchedPath {
+    /// A file. Its folder is watched, because editors replace the file by a new one.
     File(Utf8PathBuf),
-    /// A folder and all below it.
+    /// A folder with its subfolders.
     Folder(Utf8PathBuf),
-    /// A kernel tree: a large folder, where what a build leaves is no source.
+    /// A kernel tree: a large folder, in which the output of a build is ignored.
     Tree(Utf8PathBuf),
 }
 
-impl Root {
-    /// Returns where it is.
+impl WatchedPath {
     pub(super) fn path(&self) -> &Utf8Path {
         match self {
             Self::File(path) | Self::Folder(path) | Self::Tree(path) => path,
         }
     }
 
-    /// Returns whether a run may rest on what is at `path`.
-    pub(super) fn concerns(&self, path: &Utf8Path) -> bool {
+    /// Returns whether a run may read the file at `path`.
+    pub(super) fn includes(&self, path: &Utf8Path) -> bool {
         match self {
             Self::File(file) => path == file,
-            Self::Folder(folder) => path.starts_with(folder) && !is_dropping(path),
+            Self::Folder(folder) => path.starts_with(folder) && !is_temporary(path),
             Self::Tree(tree) => path
                 .strip_prefix(tree)
-                .is_ok_and(|below| !is_build_product(below) && !is_dropping(below)),
+                .is_ok_and(|below| !is_build_product(below) && !is_temporary(below)),
         }
     }
 }
 
-/// Returns whether a file is what editors and git leave beside the files that
-/// people mean.
-fn is_dropping(path: &Utf8Path) -> bool {
+/// Returns whether a path is a temporary file of an editor or of git.
+fn is_temporary(path: &Utf8Path) -> bool {
     const ENDINGS: [&str; 10] = [
         "~", ".swp", ".swo", ".swx", ".tmp", ".bak", ".orig", ".rej", ".new", ".lock",
     ];
     let name = path.file_name().unwrap_or_default();
     path.components().any(|part| part.as_str() == ".git")
         || ENDINGS.iter().any(|ending| name.ends_with(ending))
-        // vim tries whether it can write, emacs locks and saves by itself.
+        // `4913` is vim's test whether it can write; `.#` and `#` are emacs's locks and
+        // automatic saves.
         || name == "4913"
         || name.starts_with(".#")
         || (name.starts_with('#') && name.ends_with('#'))
@@ -62,15 +61,15 @@ fn is_dropping(path: &Utf8Path) -> bool {
         || name.contains("___jb_")
 }
 
-/// Refuses arguments that no save could fix: words that name nothing.
+/// Checks the arguments whose errors cannot be fixed by a save, such as unknown names.
 ///
 /// # Errors
-/// As `test` says it.
+/// The same as those of `test`.
 pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<()> {
     sources::check_words(&args.source, session)?;
     let library = session.layout.series();
     for name in named_series(args) {
-        if place_of_series(&name, &library).is_none() {
+        if path_of_series(&name, &library).is_none() {
             Series::find(&name, &library)?;
         }
     }
@@ -108,42 +107,52 @@ pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<
     Ok(())
 }
 
-/// Returns the places that a run rests on.
+/// Returns the files and folders that a run reads.
 ///
 /// # Errors
-/// When one is not there.
-pub(super) fn watched_paths(args: &TestArgs, session: &Session) -> anyhow::Result<Vec<Root>> {
+/// When one of them does not exist.
+pub(super) fn watched_paths(
+    args: &TestArgs,
+    session: &Session,
+) -> anyhow::Result<Vec<WatchedPath>> {
     let layout = &session.layout;
     let library = layout.series();
     let mut watched_paths = vec![
-        Root::Folder(layout.scenarios()),
-        Root::Folder(layout.configs()),
-        Root::Folder(layout.machines()),
+        WatchedPath::Folder(layout.scenarios()),
+        WatchedPath::Folder(layout.configs()),
+        WatchedPath::Folder(layout.machines()),
     ];
-    // Data that the user names may do without.
+    // A folder given by `--data` may lack them.
     let optional = [layout.kselftest(), layout.snapshots()].into_iter();
-    watched_paths.extend(optional.filter(|folder| folder.is_dir()).map(Root::Folder));
-    // What a tree has already is told by all series of ours.
+    watched_paths.extend(
+        optional
+            .filter(|folder| folder.is_dir())
+            .map(WatchedPath::Folder),
+    );
+    // All known series, because a run checks which of them the tree contains.
     let ours = series::names(&library);
-    watched_paths.extend(ours.iter().map(|name| Root::Folder(library.join(name))));
+    watched_paths.extend(
+        ours.iter()
+            .map(|name| WatchedPath::Folder(library.join(name))),
+    );
     let named = named_series(args);
     let elsewhere = named.iter().filter(|name| !ours.contains(name));
-    watched_paths.extend(elsewhere.filter_map(|name| place_of_series(name, &library)));
+    watched_paths.extend(elsewhere.filter_map(|name| path_of_series(name, &library)));
     if let TreeRequest::Directory(path) = sources::tree(&args.source) {
-        watched_paths.push(Root::Tree(path));
+        watched_paths.push(WatchedPath::Tree(path));
     }
-    let mut whole = watched_paths
+    let mut canonical = watched_paths
         .into_iter()
-        .map(Root::whole)
+        .map(WatchedPath::canonical)
         .collect::<std::io::Result<Vec<_>>>()?;
-    whole.sort();
-    whole.dedup();
-    Ok(whole)
+    canonical.sort();
+    canonical.dedup();
+    Ok(canonical)
 }
 
-impl Root {
-    /// The path as the system tells it of a save: whole, and without links.
-    fn whole(self) -> std::io::Result<Self> {
+impl WatchedPath {
+    /// Makes the path absolute and resolves links, as in the paths of file events.
+    fn canonical(self) -> std::io::Result<Self> {
         Ok(match self {
             Self::File(path) => Self::File(path.canonicalize_utf8()?),
             Self::Folder(path) => Self::Folder(path.canonicalize_utf8()?),
@@ -158,15 +167,15 @@ fn named_series(args: &TestArgs) -> Vec<String> {
     named
 }
 
-/// Returns where a series is, if there is anything at that place.
-fn place_of_series(name: &str, library: &Utf8Path) -> Option<Root> {
+/// Returns the path of a series, if it exists.
+fn path_of_series(name: &str, library: &Utf8Path) -> Option<WatchedPath> {
     let path = Utf8Path::new(name);
-    if series::names(library).iter().any(|one| one == name) {
-        Some(Root::Folder(library.join(name)))
+    if series::names(library).iter().any(|known| known == name) {
+        Some(WatchedPath::Folder(library.join(name)))
     } else if path.is_dir() {
-        Some(Root::Folder(path.to_owned()))
+        Some(WatchedPath::Folder(path.to_owned()))
     } else {
-        path.is_file().then(|| Root::File(path.to_owned()))
+        path.is_file().then(|| WatchedPath::File(path.to_owned()))
     }
 }
 
@@ -175,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_editors_and_git_leave_is_not_what_people_save() {
+    fn is_temporary_recognizes_files_of_editors_and_git() {
         for name in [
             ".0001-a.patch.swp",
             "0001-a.patch~",
@@ -189,7 +198,7 @@ mod tests {
             "a.snap.new",
             "a.c.rej",
         ] {
-            assert!(is_dropping(Utf8Path::new(name)), "{name}");
+            assert!(is_temporary(Utf8Path::new(name)), "{name}");
         }
         for name in [
             "0001-a.patch",
@@ -199,23 +208,23 @@ mod tests {
             "new",
             "49130",
         ] {
-            assert!(!is_dropping(Utf8Path::new(name)), "{name}");
+            assert!(!is_temporary(Utf8Path::new(name)), "{name}");
         }
     }
 
     #[test]
-    fn a_root_is_concerned_with_what_is_in_it_alone() {
-        let file = Root::File("/w/a.mbox".into());
-        assert!(file.concerns(Utf8Path::new("/w/a.mbox")));
-        assert!(!file.concerns(Utf8Path::new("/w/b.mbox")));
-        let folder = Root::Folder("/w/series".into());
-        assert!(folder.concerns(Utf8Path::new("/w/series/1.patch")));
-        assert!(folder.concerns(Utf8Path::new("/w/series")));
-        assert!(!folder.concerns(Utf8Path::new("/w/series-2/1.patch")));
-        assert!(!folder.concerns(Utf8Path::new("/w/series/1.patch~")));
-        let tree = Root::Tree("/w/linux".into());
-        assert!(tree.concerns(Utf8Path::new("/w/linux/kernel/fork.c")));
-        assert!(!tree.concerns(Utf8Path::new("/w/linux/kernel/fork.o")));
-        assert!(!tree.concerns(Utf8Path::new("/w/linux/.git/index")));
+    fn includes_accepts_paths_inside_and_ignores_others() {
+        let file = WatchedPath::File("/w/a.mbox".into());
+        assert!(file.includes(Utf8Path::new("/w/a.mbox")));
+        assert!(!file.includes(Utf8Path::new("/w/b.mbox")));
+        let folder = WatchedPath::Folder("/w/series".into());
+        assert!(folder.includes(Utf8Path::new("/w/series/1.patch")));
+        assert!(folder.includes(Utf8Path::new("/w/series")));
+        assert!(!folder.includes(Utf8Path::new("/w/series-2/1.patch")));
+        assert!(!folder.includes(Utf8Path::new("/w/series/1.patch~")));
+        let tree = WatchedPath::Tree("/w/linux".into());
+        assert!(tree.includes(Utf8Path::new("/w/linux/kernel/fork.c")));
+        assert!(!tree.includes(Utf8Path::new("/w/linux/kernel/fork.o")));
+        assert!(!tree.includes(Utf8Path::new("/w/linux/.git/index")));
     }
 }

@@ -16,7 +16,7 @@ use super::super::prepare::Build;
 use super::super::{RunContext, checkpoints, jobs};
 use super::{Detections, Kernel, machine_of};
 use crate::cli::TestArgs;
-use crate::commands::inject::guest::{Guest, Injected, Patience};
+use crate::commands::inject::guest::{Guest, Injected, TimeLimits};
 use crate::result::Detection;
 use crate::session::Session;
 
@@ -147,7 +147,7 @@ impl Runner<'_> {
         }
         let vm = Guest {
             words: &words,
-            patience: Patience::of(&words, build.guest.slowness * guest.time_factor),
+            time_limits: TimeLimits::of(&words, build.guest.slowness * guest.time_factor),
             kit,
         };
         Ok(vm.run(spec, self.session))

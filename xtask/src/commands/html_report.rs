@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The page of a run: from its result and what its jobs left behind.
+//! The HTML report of a run, made from its result and the recorded output of its jobs.
 
 use crate::commands::generate;
 use crate::comparison::Comparison;
@@ -9,10 +9,10 @@ use crate::render::report::Report;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Returns the page. `against` is what changed since an earlier run, and that run's name.
+/// Returns the HTML report. `against` is the comparison with an earlier run, and its name.
 ///
 /// # Errors
-/// When a scenario holds a mistake.
+/// When a scenario file is invalid.
 pub(crate) fn text(
     report: &Report<'_>,
     against: Option<(&Comparison, &str)>,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Rules of the house that no other tool checks.
-#![expect(clippy::unwrap_used, reason = "a test may fall over")]
+//! Checks of the repository's files that no other tool makes: links in documents, reasons of
+//! ignored tests, tags in patches.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,39 +19,39 @@ fn files() -> Vec<PathBuf> {
         .unwrap();
     assert!(
         output.status.success(),
-        "not a git checkout: nothing can be checked"
+        "`git ls-files` failed: the tests need a git checkout"
     );
     let text = String::from_utf8(output.stdout).unwrap();
     text.split_terminator('\0').map(PathBuf::from).collect()
 }
 
-/// Returns the targets of the links `[text](target)` in a page.
+/// Returns the targets of the links `[text](target)` in a document.
 fn links(text: &str) -> Vec<&str> {
     let behind = text.split("](").skip(1);
     behind.filter_map(|rest| rest.split(')').next()).collect()
 }
 
-/// Returns the names by which the headings of a page can be linked to, as GitHub makes them.
+/// Returns the anchors of the headings of a document, as GitHub makes them.
 fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings
         .map(|line| {
             let words = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = words
+            let valid = words
                 .chars()
                 .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-            kept.collect::<String>().replace(' ', "-")
+            valid.collect::<String>().replace(' ', "-")
         })
         .collect()
 }
 
 #[test]
-fn every_link_in_every_page_leads_to_a_file_and_a_heading() {
+fn links_in_documents_have_an_existing_file_and_heading() {
     let mut checked = 0;
     let mut broken = Vec::new();
-    let pages = files().into_iter();
-    for page in pages.filter(|file| file.extension().is_some_and(|end| end == "md")) {
-        let text = fs_err::read_to_string(root().join(&page)).unwrap();
+    let documents = files().into_iter();
+    for document in documents.filter(|file| file.extension().is_some_and(|end| end == "md")) {
+        let text = fs_err::read_to_string(root().join(&document)).unwrap();
         for link in links(&text)
             .into_iter()
             .filter(|link| !link.contains("://"))
@@ -58,24 +59,24 @@ fn every_link_in_every_page_leads_to_a_file_and_a_heading() {
             checked += 1;
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {
-                "" => root().join(&page),
-                file => root().join(&page).with_file_name(file),
+                "" => root().join(&document),
+                file => root().join(&document).with_file_name(file),
             };
-            let is_there = target.exists()
+            let exists = target.exists()
                 && (heading.is_empty()
                     || anchors(&fs_err::read_to_string(&target).unwrap())
                         .iter()
                         .any(|name| name == heading));
-            if !is_there {
-                broken.push(format!("{}: `{link}`", page.display()));
+            if !exists {
+                broken.push(format!("{}: `{link}`", document.display()));
             }
         }
     }
-    assert!(broken.is_empty(), "links that lead nowhere: {broken:#?}");
-    assert!(checked > 0, "no link was found in any page");
+    assert!(broken.is_empty(), "broken links: {broken:#?}");
+    assert!(checked > 0, "no link was found in any document");
 }
 
-/// The reasons of `#[ignore]` for which a step of `ci` has what the test needs.
+/// The reasons of `#[ignore]` for which a step of `ci` runs the test.
 const NEEDS: [&str; 4] = [
     "needs a kernel in `PATCHBED_TEST_KERNEL`",
     "needs a kernel in `PATCHBED_TEST_KERNEL` and its fault.ko in `PATCHBED_TEST_FAULT`",
@@ -84,7 +85,7 @@ const NEEDS: [&str; 4] = [
 ];
 
 #[test]
-fn every_ignored_test_is_run_by_a_step_of_ci() {
+fn ignored_tests_have_a_reason_for_which_a_step_of_ci_runs_them() {
     let mut found = 0;
     for file in files() {
         if file.extension().is_none_or(|end| end != "rs") {
@@ -104,7 +105,7 @@ fn every_ignored_test_is_run_by_a_step_of_ci() {
 }
 
 #[test]
-fn patches_of_ours_name_nobody() {
+fn patches_have_no_tags_of_people() {
     for file in files()
         .iter()
         .filter(|file| file.extension().is_some_and(|end| end == "patch"))
@@ -116,7 +117,7 @@ fn patches_of_ours_name_nobody() {
                 .is_some_and(|(tag, _)| !tag.contains(' '));
             assert!(
                 !tag,
-                "{}: `{line}`: people sign for themselves",
+                "{}: remove `{line}`: the person who submits the patch adds tags",
                 file.display()
             );
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A side that is one of our own commands, run as a person would: a child process,
-//! measured from command to result, with the result looked at.
+//! A side that runs `test` of this program as a child process. The time is measured from the
+//! start of the process to its end, and the result is checked.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,8 @@ use camino::Utf8Path;
 use patchbed_host::process::{Output, Tool, quote};
 use vm_images::transcript::Transcript;
 
-use super::case::{Came, Sample, Side};
-use super::cost::{Peak, Watch, disk_mib};
+use super::case::{Outcome, Sample, Side};
+use super::cost::{Peak, Sampler, disk_mib};
 use super::leftovers;
 use super::stats::spread;
 use crate::program;
@@ -20,21 +20,21 @@ use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Builds are made beforehand; a thousand jobs take a while.
+/// Limit for a run of 1000 jobs. Kernels are built in the warm-up run.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
-/// How a guest started whose checkpoint failed.
+/// The boot mode of a guest whose checkpoint could not be restored.
 const COLD_INSTEAD: &str = "cold-instead";
-/// Of a command that failed, so many of the last lines are shown.
+/// The number of last lines that are printed of a failed command.
 const LINES_SHOWN: usize = 30;
 
-/// What of a run is compared.
+/// The number of a run that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
     /// Wall time of the whole process, in seconds.
     Wall,
-    /// The same divided by the number of jobs.
+    /// Wall time of the whole process divided by the number of jobs, in seconds.
     WallAJob,
-    /// The median of the jobs' own time, in seconds.
+    /// The median of the jobs' times, in seconds.
     MedianJob,
 }
 
@@ -52,48 +52,48 @@ impl Figure {
     }
 }
 
-/// `test` with some arguments.
+/// A call of `test` with some arguments.
 #[derive(Debug)]
-pub(crate) struct Ours {
+pub(crate) struct TestRun {
     name: String,
     words: Vec<String>,
     figure: Figure,
-    /// The jobs that the run must have had, so that nothing is fast for want of work.
+    /// The expected number of jobs. A run with fewer jobs is not comparable.
     jobs: usize,
-    /// How every guest must have started, if that matters.
-    start: Option<&'static str>,
-    /// The accelerators that were seen.
+    /// The required boot mode of all guests, if any.
+    boot_mode: Option<&'static str>,
+    /// The accelerators of all runs.
     accelerators: RefCell<BTreeSet<String>>,
 }
 
-impl Ours {
-    /// Returns a side that runs `test` with `words`, which must
-    /// come to `jobs` jobs, all of them as expected.
-    pub(crate) fn test(name: &str, words: &[&str], jobs: usize, figure: Figure) -> Self {
+impl TestRun {
+    /// Returns a side that runs `test` with `words`. The run must have `jobs` jobs, all with
+    /// the expected result.
+    pub(crate) fn new(name: &str, words: &[&str], jobs: usize, figure: Figure) -> Self {
         let words = std::iter::once(&"test").chain(words);
         Self {
             name: name.to_owned(),
             words: words.map(|word| (*word).to_owned()).collect(),
             figure,
             jobs,
-            start: None,
+            boot_mode: None,
             accelerators: RefCell::default(),
         }
     }
 
-    /// Returns the same side whose guests must all start that way: `checkpoint` or `boot`.
-    pub(crate) fn starting(self, start: &'static str) -> Self {
+    /// Requires that all guests have this boot mode: `restore` or `cold`.
+    pub(crate) fn starting(self, boot_mode: &'static str) -> Self {
         Self {
-            start: Some(start),
+            boot_mode: Some(boot_mode),
             ..self
         }
     }
 
-    /// Returns what a run that ended with a finding said.
+    /// Returns the last lines of output if the run ended with a finding.
     ///
     /// # Errors
-    /// When it ended in another way than with a result.
-    fn wrong_end(&self, output: &Output) -> anyhow::Result<Option<String>> {
+    /// When the run ended without a result.
+    fn finding(&self, output: &Output) -> anyhow::Result<Option<String>> {
         match output.status.code() {
             Some(0) => Ok(None),
             Some(1) => Ok(Some(last_lines(output))),
@@ -107,7 +107,7 @@ impl Ours {
     }
 
     fn tool(&self, out: &Utf8Path, temp: &Utf8Path, session: &Session) -> anyhow::Result<Tool> {
-        Ok(ourselves(session)?
+        Ok(this_program(session)?
             .args(&self.words)
             .args(["--out", out.as_str()])
             .env("TMPDIR", temp)
@@ -116,11 +116,11 @@ impl Ours {
     }
 }
 
-/// Returns a call of this program, as a person types it and waits for it.
+/// Returns a call of this program, as a user types it.
 ///
 /// # Errors
-/// When the program's own file is not known.
-pub(crate) fn ourselves(session: &Session) -> anyhow::Result<Tool> {
+/// When the path of the program is unknown.
+pub(crate) fn this_program(session: &Session) -> anyhow::Result<Tool> {
     let tool = match session.layout.own_checkout() {
         Some(root) => cargo_xtask().cwd(root),
         None => Tool::new(std::env::current_exe()?),
@@ -130,8 +130,8 @@ pub(crate) fn ourselves(session: &Session) -> anyhow::Result<Tool> {
 
 fn cargo_xtask() -> Tool {
     let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    // What `cargo run` tells us of ourselves would be news to a second
-    // cargo, which then compiles this program anew.
+    // `cargo run` sets these variables for this program. If the second cargo inherited them,
+    // it would compile the program again.
     std::env::vars_os()
         .map(|(name, _)| name)
         .filter(|name| is_of_the_package(&name.to_string_lossy()))
@@ -139,7 +139,7 @@ fn cargo_xtask() -> Tool {
         .arg("xtask")
 }
 
-impl Side for Ours {
+impl Side for TestRun {
     fn name(&self) -> &str {
         &self.name
     }
@@ -150,44 +150,45 @@ impl Side for Ours {
         format!("{} {}", program::name(), words.join(" "))
     }
 
-    fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came> {
-        let out = place.join("run");
+    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
+        let out = folder.join("run");
         let temp = tempfile::tempdir()?;
-        let temp = Utf8Path::from_path(temp.path()).context("the folder for temporary files")?;
+        let temp = Utf8Path::from_path(temp.path())
+            .context("the path of the folder for temporary files is not UTF-8")?;
         let tool = self.tool(&out, temp, session)?;
-        let watch = Watch::start();
+        let sampler = Sampler::start();
         let begun = Instant::now();
         let output = tool.run_unchecked(&session.cancel);
         let took = begun.elapsed().as_secs_f64();
-        let peak = watch.finish();
+        let peak = sampler.finish();
         let has_left_processes = leftovers::end(out.as_str());
         let output = output?;
-        if let Some(wrong) = self.wrong_end(&output)? {
-            return Ok(Came::Wrong(wrong));
+        if let Some(finding) = self.finding(&output)? {
+            return Ok(Outcome::Failed(finding));
         }
         let result = RunFolder::open(&out)?.result()?;
         let boots = boot_ids(&result, &out)?;
-        let report = report(&result, self.jobs, self.start)
-            .or_else(|| repeated(&boots).map(|id| format!("two kernels say they are boot {id}")))
-            .or_else(|| has_left_processes.then(|| "it left processes running".to_owned()))
-            .or_else(|| is_filled(temp).then(|| "it left temporary files".to_owned()));
-        if let Some(why) = report {
-            return Ok(Came::Wrong(why));
+        let failure = failure(&result, self.jobs, self.boot_mode)
+            .or_else(|| repeated(&boots).map(|id| format!("two kernels have the boot id {id}")))
+            .or_else(|| has_left_processes.then(|| "the run left processes running".to_owned()))
+            .or_else(|| has_entries(temp).then(|| "the run left temporary files".to_owned()));
+        if let Some(why) = failure {
+            return Ok(Outcome::Failed(why));
         }
-        let seen = result.jobs.iter().map(|job| job.accel.clone());
-        self.accelerators.borrow_mut().extend(seen);
-        Ok(Came::Right(Sample {
+        let accelerators = result.jobs.iter().map(|job| job.accel.clone());
+        self.accelerators.borrow_mut().extend(accelerators);
+        Ok(Outcome::Passed(Sample {
             figure: self.figure.of(took, &result),
             facts: facts(&peak, &boots, &out),
         }))
     }
 
     fn notes(&self) -> Vec<String> {
-        let seen: Vec<String> = self.accelerators.borrow().iter().cloned().collect();
+        let accelerators: Vec<String> = self.accelerators.borrow().iter().cloned().collect();
         vec![format!(
             "{}: guests ran under {}",
             self.name,
-            seen.join(", ")
+            accelerators.join(", ")
         )]
     }
 }
@@ -200,14 +201,14 @@ fn is_of_the_package(variable: &str) -> bool {
 
 fn facts(peak: &Peak, boots: &[String], out: &Utf8Path) -> BTreeMap<String, f64> {
     BTreeMap::from([
-        ("memory of our process, MiB".to_owned(), peak.memory_mib),
-        ("files our process had open".to_owned(), peak.files as f64),
+        ("memory of patchbed, MiB".to_owned(), peak.memory_mib),
+        ("open files of patchbed".to_owned(), peak.files as f64),
         ("run folder on disk, MiB".to_owned(), disk_mib(out)),
         ("boots, each with its own id".to_owned(), boots.len() as f64),
     ])
 }
 
-/// Returns the boots that the guests of a run say they are.
+/// Returns the boot ids that the guests of a run reported.
 fn boot_ids(result: &RunResult, out: &Utf8Path) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for job in &result.jobs {
@@ -220,19 +221,19 @@ fn boot_ids(result: &RunResult, out: &Utf8Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn repeated(ids: &[String]) -> Option<&String> {
-    let mut seen = BTreeSet::new();
-    ids.iter().find(|id| !seen.insert(*id))
+    let mut unique = BTreeSet::new();
+    ids.iter().find(|id| !unique.insert(*id))
 }
 
-fn is_filled(folder: &Utf8Path) -> bool {
+fn has_entries(folder: &Utf8Path) -> bool {
     folder
         .read_dir_utf8()
         .is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// Returns what is wrong with a result that should be `jobs` jobs as expected,
-/// all started in the same way if that matters.
-fn report(result: &RunResult, jobs: usize, start: Option<&str>) -> Option<String> {
+/// Returns why a result is not comparable: an unexpected result, a guest with another boot
+/// mode, or another number of jobs.
+fn failure(result: &RunResult, jobs: usize, boot_mode: Option<&str>) -> Option<String> {
     if let Some(job) = result.jobs.iter().find(|job| !is_done(job)) {
         let (name, checkout) = (&job.test, &job.checkout);
         return Some(format!(
@@ -240,26 +241,26 @@ fn report(result: &RunResult, jobs: usize, start: Option<&str>) -> Option<String
             job.status, job.reason
         ));
     }
-    let other = result.jobs.iter().find(|job| match start {
-        Some(start) => job.boot_mode != start,
-        // Two tries, of which the first failed: the time of neither.
+    let other = result.jobs.iter().find(|job| match boot_mode {
+        Some(boot_mode) => job.boot_mode != boot_mode,
+        // The job's time includes a failed restore.
         None => job.boot_mode == COLD_INSTEAD,
     });
     if let Some(job) = other {
         return Some(format!(
-            "the guest of {} on {} did not start by `{}` but by `{}`",
+            "the boot mode of {} on {} is `{}`, not `{}`",
             job.test,
             job.checkout,
-            start.unwrap_or("restore"),
-            job.boot_mode
+            job.boot_mode,
+            boot_mode.unwrap_or("restore"),
         ));
     }
     let ran = result.jobs.len();
-    (ran != jobs).then(|| format!("{ran} jobs ran where {jobs} should have"))
+    (ran != jobs).then(|| format!("{ran} jobs ran, expected {jobs}"))
 }
 
-/// Returns whether a job did its work, and it came out as it should. A test of the
-/// tree's own may skip as far as a run is concerned, but then it did nothing.
+/// Returns whether a job ran to its end with the expected result. A skipped kselftest is an
+/// expected result of a run, but it did no work.
 fn is_done(job: &JobResult) -> bool {
     let is_good = match job.kselftest {
         true => job.status == "pass",
@@ -280,63 +281,63 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn only_a_run_that_did_the_whole_job_counts() {
+    fn failure_reports_unexpected_skipped_and_missing_jobs() {
         let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
         let good = job("kexec", "series", "pass", "pass");
-        assert_eq!(report(&run(vec![good.clone()]), 1, None), None);
-        let fewer = report(&run(vec![good.clone()]), 2, None).unwrap();
-        assert_eq!(fewer, "1 jobs ran where 2 should have");
+        assert_eq!(failure(&run(vec![good.clone()]), 1, None), None);
+        let fewer = failure(&run(vec![good.clone()]), 2, None).unwrap();
+        assert_eq!(fewer, "1 jobs ran, expected 2");
         let bad = job("kexec", "series", "hang", "pass");
-        let wrong = report(&run(vec![good, bad]), 2, None).unwrap();
+        let wrong = failure(&run(vec![good, bad]), 2, None).unwrap();
         assert_eq!(wrong, "kexec on series: hang: hang for a reason");
         let skipped = job("kexec", "series", "skip", "skip");
-        assert!(report(&run(vec![skipped]), 1, None).is_some());
-        let shown = job("kexec", "base", "fail", "fail");
-        assert_eq!(report(&run(vec![shown]), 1, None), None);
+        assert!(failure(&run(vec![skipped]), 1, None).is_some());
+        let expected = job("kexec", "base", "fail", "fail");
+        assert_eq!(failure(&run(vec![expected]), 1, None), None);
     }
 
     #[test]
-    fn a_test_of_the_trees_own_counts_only_if_it_passed() {
+    fn failure_reports_kselftests_that_did_not_pass() {
         let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
         let name = "liveupdate:luo_kexec_simple";
         let passed = job(name, "series", "pass", "pass");
         let skipped = job(name, "series", "skip", "pass");
-        assert!(skipped.is_skipped(), "and the run has no finding");
-        assert_eq!(report(&run(vec![passed.clone()]), 1, None), None);
-        let wrong = report(&run(vec![passed.clone(), skipped]), 2, None).unwrap();
+        assert!(skipped.is_skipped());
+        assert_eq!(failure(&run(vec![passed.clone()]), 1, None), None);
+        let wrong = failure(&run(vec![passed.clone(), skipped]), 2, None).unwrap();
         assert_eq!(wrong, format!("{name} on series: skip: skip for a reason"));
         let mut failed = passed;
         failed.status = "fail".to_owned();
-        assert!(report(&run(vec![failed]), 1, None).is_some());
+        assert!(failure(&run(vec![failed]), 1, None).is_some());
     }
 
     #[test]
-    fn a_guest_that_booted_is_no_figure_of_a_restored_one() {
+    fn failure_reports_a_booted_guest_if_restore_is_required() {
         let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
         let restored = job("held", "series", "pass", "pass");
         let mut booted = restored.clone();
         booted.boot_mode = "cold".to_owned();
         let jobs = vec![restored, booted];
-        let wrong = report(&run(jobs), 2, Some("restore")).unwrap();
+        let wrong = failure(&run(jobs), 2, Some("restore")).unwrap();
         assert_eq!(
             wrong,
-            "the guest of held on series did not start by `restore` but by `cold`"
+            "the boot mode of held on series is `cold`, not `restore`"
         );
     }
 
     #[test]
-    fn a_guest_whose_checkpoint_failed_is_no_figure_of_anything() {
+    fn failure_reports_a_guest_whose_restore_failed() {
         let mut instead = job("held", "series", "pass", "pass");
         instead.boot_mode = "cold-instead".to_owned();
         let result = RunResult::new(String::new(), String::new(), Vec::new(), vec![instead]);
         for start in [None, Some("restore"), Some("cold")] {
-            let wrong = report(&result, 1, start).unwrap();
-            assert!(wrong.ends_with("but by `cold-instead`"), "{wrong}");
+            let wrong = failure(&result, 1, start).unwrap();
+            assert!(wrong.contains("is `cold-instead`, not"), "{wrong}");
         }
     }
 
     #[test]
-    fn a_boot_that_two_guests_claim_is_found() {
+    fn repeated_returns_a_duplicate_boot_id() {
         let ids = ["a", "b", "a"].map(str::to_owned);
         assert_eq!(repeated(&ids).unwrap(), "a");
         assert_eq!(repeated(&ids[..2]), None);
