@@ -5,12 +5,12 @@
 const LEVEL: f64 = 0.05;
 
 /// Returns whether the rate now is significantly higher than before, by Fisher's exact test,
-/// one-sided. Each pair is the number of events and the number of trials.
+/// one-sided. Each pair is the number of events and the number of repetitions.
 pub(super) fn is_more_often(before: (usize, usize), now: (usize, usize)) -> bool {
     probability(before, now) < LEVEL
 }
 
-/// Returns the probability of at least `now.0` events among the trials now, if both rates are
+/// Returns the probability of at least `now.0` events among the repetitions now, if both rates are
 /// equal.
 fn probability(before: (usize, usize), now: (usize, usize)) -> f64 {
     let logs = log_factorials(before.1 + now.1);
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn probability_equals_values_computed_by_hand() {
-        // 8 events, 7 in 10 trials now and 1 in 10 before: (C(10,7) C(10,1) + C(10,8)) / C(20,8).
+        // 8 events, 7 in 10 repetitions now and 1 in 10 before: (C(10,7) C(10,1) + C(10,8)) / C(20,8).
         let by_hand = (120.0 * 10.0 + 45.0) / 125_970.0;
         assert!((probability((1, 10), (7, 10)) - by_hand).abs() < 1e-9);
         assert!((probability((1, 1), (1, 1)) - 1.0).abs() < 1e-9);
