@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What an object file does, by name: two with the same name are the same code.
+//! Content ids of the code in object files.
 //!
-//! What is loaded counts, with what it refers to; debug information, comments and the
-//! order of tables do not.
+//! Loaded sections, relocations and global symbols are hashed. Debug information,
+//! comments and the order of the tables are not.
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -13,16 +13,18 @@ use object::{RelocationTarget, SectionFlags};
 use crate::content::ContentId;
 use crate::error::Error;
 
-/// Returns a name for the code of an object file.
+/// Returns the content id of the code of an object file.
 ///
 /// # Errors
-/// When it cannot be read, or is no object file.
-pub(super) fn name_of(file: &Utf8Path) -> Result<String, Error> {
-    let bytes = fs::read(file).map_err(Error::host("reading an object"))?;
-    name_of_bytes(&bytes).map_err(Error::host(format!("reading the object `{file}`")))
+/// When it cannot be read or is not an object file.
+pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
+    let bytes = fs::read(file).map_err(Error::infrastructure("reading an object"))?;
+    code_id_of_bytes(&bytes).map_err(Error::infrastructure(format!(
+        "reading the object `{file}`"
+    )))
 }
 
-fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
+fn code_id_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
     let file = object::File::parse(bytes)?;
     let mut id = ContentId::new("code");
     for section in file.sections() {
@@ -34,11 +36,11 @@ fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
             continue;
         }
         id = id.part(name).part(&sh_flags.0.to_le_bytes());
-        // Space that is only set aside has a size and no data.
+        // `.bss` has a size and no data.
         id = id.part(&section.size().to_le_bytes()).part(section.data()?);
         for (offset, relocation) in section.relocations() {
-            let what = format!("{offset} {:?} {}", relocation.flags(), relocation.addend());
-            id = id.part(what.as_bytes());
+            let reference = format!("{offset} {:?} {}", relocation.flags(), relocation.addend());
+            id = id.part(reference.as_bytes());
             id = id.part(&target(&file, relocation.target())?);
         }
     }
@@ -48,10 +50,13 @@ fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
         symbols.push([symbol.name_bytes()?, b" ", &place].concat());
     }
     symbols.sort();
-    Ok(symbols.iter().fold(id, |id, one| id.part(one)).finish())
+    Ok(symbols
+        .iter()
+        .fold(id, |id, symbol| id.part(symbol))
+        .finish())
 }
 
-/// Returns what a relocation refers to: by name where others can see it, else by place.
+/// Returns the target of a relocation: the name of a global symbol, else its place.
 fn target(
     file: &object::File<'_>,
     target: RelocationTarget,
@@ -90,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the name of what a line of C compiles to.
+    /// Compiles C code and returns its code id.
     fn compiled(code: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
@@ -99,15 +104,15 @@ mod tests {
             .args(["-O2", "-g", "-c", "-o", "a.o", "a.c"])
             .cwd(folder);
         gcc.run(&Cancel::new()).unwrap();
-        name_of(&folder.join("a.o")).unwrap()
+        code_id(&folder.join("a.o")).unwrap()
     }
 
     #[test]
-    fn the_same_code_has_the_same_name_whatever_it_looks_like() {
+    fn code_id_ignores_local_names_and_lines() {
         let plain =
             compiled("extern int g(int); static int n = 3; int f(int a) { return g(a) + n; }");
-        let names = "extern int g(int);\n\n static int m = 3; int f(int b)\n{ return g(b) + m; }";
-        assert_eq!(compiled(names), plain);
+        let renamed = "extern int g(int);\n\n static int m = 3; int f(int b)\n{ return g(b) + m; }";
+        assert_eq!(compiled(renamed), plain);
         for other in [
             "extern int g(int); static int n = 4; int f(int a) { return g(a) + n; }",
             "extern int h(int); static int n = 3; int f(int a) { return h(a) + n; }",
@@ -120,10 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_an_error() {
+    fn code_id_rejects_a_truncated_object() {
         let dir = tempfile::tempdir().unwrap();
         let file = Utf8Path::from_path(dir.path()).unwrap().join("a.o");
         fs::write(&file, "\x7fELF").unwrap();
-        assert!(name_of(&file).is_err());
+        assert!(code_id(&file).is_err());
     }
 }

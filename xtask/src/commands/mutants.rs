@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kernel_patches::checkout::{Checkout, MUTANT_PREFIX};
-use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook, Reason};
+use kernel_patches::mutant::{self, EQUIVALENT, Mutant, MutantFolder, Reason};
 use kernel_patches::overlay::Overlay;
 use kernel_patches::tree::{Tree, TreeRequest};
 use selftests::input::closest;
@@ -34,13 +34,13 @@ pub(crate) fn find(
     else {
         return Ok((Vec::new(), Reasons::new()));
     };
-    let notebook = match &source_request.folder {
-        Some(folder) => Notebook::read(folder)?,
-        None => Notebook::default(),
+    let folder = match &source_request.folder {
+        Some(folder) => MutantFolder::read(folder)?,
+        None => MutantFolder::default(),
     };
     let cancel = &session.cancel;
-    let mut all = notebook.mutants(tree, series, cancel)?;
-    all.extend(mutant::without_one(
+    let mut all = folder.mutants(tree, series, cancel)?;
+    all.extend(mutant::without_each_patch(
         tree,
         series,
         &source_request.series,
@@ -48,7 +48,7 @@ pub(crate) fn find(
     )?);
     let states: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
     all.extend(mutant::automatic(tree, &states)?);
-    if let Some((what, hint)) = stray(&notebook.equivalent, &all) {
+    if let Some((what, hint)) = stray(&folder.equivalent, &all) {
         // In another tree the same lines may be elsewhere, and have other names.
         if source_request.tree == TreeRequest::Default {
             return Err(bad_input(what, hint));
@@ -56,7 +56,7 @@ pub(crate) fn find(
         let text = format!("{what}; {hint}");
         session.progress.event(Event::Note { text });
     }
-    Ok((choose(all, &source_request.mutants)?, notebook.equivalent))
+    Ok((choose(all, &source_request.mutants)?, folder.equivalent))
 }
 
 /// Returns what is wrong with a reason for a mutant that there is not, and what to try.

@@ -47,7 +47,7 @@ impl SourceRequest {
         let library = session.layout.series();
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
-        let folder = match series.is_ours {
+        let folder = match series.is_known {
             true => library.join(&args.series),
             false => Utf8PathBuf::from(&args.series),
         };
@@ -97,7 +97,7 @@ impl SourceRequest {
     /// Returns whether everything applied is ours, so that results should be as recorded.
     pub(crate) fn is_ours(&self) -> bool {
         self.tree == TreeRequest::Default
-            && self.series.is_ours
+            && self.series.is_known
             && self.series.name == DEFAULT_SERIES
             && self.series.provides.is_empty()
             && self
@@ -105,7 +105,7 @@ impl SourceRequest {
                 .iter()
                 .map(|series| series.name.as_str())
                 .eq(DEFAULT_PREREQUISITES)
-            && self.prerequisites.iter().all(|series| series.is_ours)
+            && self.prerequisites.iter().all(|series| series.is_known)
     }
 
     /// Opens the tree and works out the checkouts.

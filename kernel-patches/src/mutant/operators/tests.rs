@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the operators make of a function.
+//! The changes of whole functions.
 
 use super::*;
 
-/// Returns the changes of all functions of `code` where lines end with `//+`, each as
-/// its name, its title and the lines that it makes.
+/// Returns the changes of all functions in `code` near lines that end with `//+`: name,
+/// title and changed lines.
 fn shown(code: &str) -> String {
     let source = Source::of(code.as_bytes());
     let lines: Vec<&str> = code.lines().collect();
@@ -12,10 +12,10 @@ fn shown(code: &str) -> String {
     for function in &source.functions {
         for change in changes(&source, function, &|line| lines[line].ends_with("//+")) {
             text += &format!("{}: {}\n", change.operator, change.title);
-            let made = change.made_in(code.as_bytes());
-            let made = String::from_utf8_lossy(&made).into_owned();
-            assert_eq!(made.lines().count(), lines.len(), "{made}");
-            for (before, after) in lines.iter().zip(made.lines()) {
+            let changed = change.apply(code.as_bytes());
+            let changed = String::from_utf8_lossy(&changed).into_owned();
+            assert_eq!(changed.lines().count(), lines.len(), "{changed}");
+            for (before, after) in lines.iter().zip(changed.lines()) {
                 if *before != after {
                     text += &format!("    {}\n", after.trim());
                 }
@@ -26,7 +26,7 @@ fn shown(code: &str) -> String {
 }
 
 #[test]
-fn what_a_statement_can_be_turned_into() {
+fn changes_of_changed_statements() {
     let code = "
 int f(struct it *it)
 {
@@ -95,7 +95,7 @@ int f(struct it *it)
 }
 
 #[test]
-fn locks_that_are_held_for_a_change() {
+fn changes_of_locks_around_changed_statements() {
     let code = "
 void f(struct it *it)
 {
