@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use testbed_host::cancel::Cancel;
+use patchbed_host::cancel::Cancel;
 
 use crate::conflict::Place;
 use crate::content::ContentId;
+use crate::coverage::{self, FileChange};
 use crate::error::{Error, shorten};
 use crate::mail::Patch;
 use crate::mutant::Mutant;
@@ -77,6 +78,10 @@ pub struct Checkouts {
     pub series: Checkout,
     /// Sentences for the user: series that the tree contains or that were reverted.
     pub notes: Vec<String>,
+    /// The files that each patch of the series changes.
+    pub changes: Vec<Vec<FileChange>>,
+    /// The files that each prerequisite changes, with its name.
+    pub prerequisite_changes: Vec<(String, Vec<FileChange>)>,
 }
 
 /// Returns the name of the checkout that has the first `patches` of the series.
@@ -109,8 +114,12 @@ pub fn checkouts(
     let replaced = builder.revert(series, known)?;
     let mut contains = BTreeSet::new();
     let mut configs = Vec::new();
+    let mut prerequisite_changes = Vec::new();
     for prerequisite in prerequisites {
+        let before = builder.overlay.clone();
         builder.apply(prerequisite)?;
+        let changes = coverage::changes(tree, &before, &builder.overlay)?;
+        prerequisite_changes.push((prerequisite.name.clone(), changes));
         contains.extend(confirmed_name(prerequisite, known));
         configs.extend(prerequisite.config.clone());
     }
@@ -130,6 +139,11 @@ pub fn checkouts(
     builder.find_contained(known, &mut contains)?;
     let mut top = builder.checkout("series", &contains, &configs);
     top.patches = series.patches.len();
+    let with_base: Vec<&Overlay> = [&base.overlay].into_iter().chain(&states).collect();
+    let pairs = with_base.windows(2);
+    let changes = pairs
+        .map(|pair| coverage::changes(tree, pair[0], pair[1]))
+        .collect::<Result<_, _>>()?;
     let prefixes = builder.prefixes(&base, &top, states);
     if top.id == base.id {
         return Err(Error::input(
@@ -142,6 +156,8 @@ pub fn checkouts(
         prefixes,
         series: top,
         notes: builder.notes,
+        changes,
+        prerequisite_changes,
     })
 }
 

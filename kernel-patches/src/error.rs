@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The errors of this crate.
 
-use testbed_host::cache::CacheError;
-use testbed_host::lock::LockError;
-use testbed_host::process::ProcessError;
+use patchbed_host::cache::CacheError;
+use patchbed_host::lock::LockError;
+use patchbed_host::process::ProcessError;
 
 /// The cause of an error; selects the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::publish;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::publish;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::files::read_plain;
 
 use crate::content::ContentId;
 use crate::error::Error;
@@ -171,7 +171,7 @@ fn record(
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::events::Silent;
+    use patchbed_host::events::Silent;
 
     use super::*;
 
@@ -203,11 +203,11 @@ mod tests {
         let stored = root.with_extension("json");
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("f"), "text").unwrap();
-        let made = std::process::Command::new("mkfifo")
+        let status = std::process::Command::new("mkfifo")
             .arg(&stored)
             .status()
             .unwrap();
-        assert!(made.success());
+        assert!(status.success());
         let files = read(&root, &stored, &Silent).unwrap();
         assert_eq!(files[Utf8Path::new("f")].content, file_content(b"text"));
         assert!(stored.is_file());

@@ -4,6 +4,7 @@
 mod build;
 mod code;
 mod compiler_wrappers;
+mod files;
 mod headers;
 mod image;
 mod in_progress;
@@ -12,13 +13,14 @@ mod order;
 mod toolchain;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
 
 use crate::checkout::Checkout;
 use crate::config::Config;
@@ -34,6 +36,9 @@ pub use toolchain::Toolchain;
 /// Increase when a change of the build steps changes their output: all kernels get new
 /// ids, and the objects in build folders are deleted.
 pub(crate) const BUILD_FORMAT: &str = "4";
+/// Increase when the files of a cached kernel change: all kernels get new ids, and build
+/// folders keep their objects.
+const ENTRY_FORMAT: &str = "2";
 const FACTS: &str = "kernel.json";
 
 /// The metadata of a cached kernel.
@@ -51,6 +56,10 @@ pub struct Facts {
     pub build_secs: u64,
     /// Size of the image in bytes; detects a truncated image.
     pub image_bytes: u64,
+    /// Size of the list of source files in bytes; detects a truncated list.
+    pub sources_bytes: u64,
+    /// Content id of its code; `None` for a mutant's kernel.
+    pub code: Option<String>,
 }
 
 /// A built kernel in the cache.
@@ -92,11 +101,26 @@ impl Kernel {
         self.dir.join("selftests")
     }
 
+    /// Returns the source files that it was built from, relative to the tree.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn sources(&self) -> Result<BTreeSet<String>, Error> {
+        let list = self.dir.join(files::FILE_NAME);
+        let text = fs::read_to_string(list).map_err(Error::infrastructure(
+            "reading the source files of a kernel",
+        ))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
     /// Returns the kernel in `dir`, if it is complete.
     fn load(dir: &Utf8Path, id: &str, is_fresh: bool) -> Option<Self> {
         let facts: Facts = serde_json::from_slice(&fs::read(dir.join(FACTS)).ok()?).ok()?;
         let image_bytes = fs::metadata(dir.join("bzImage")).ok()?.len();
-        (image_bytes == facts.image_bytes).then(|| Self {
+        let sources = fs::metadata(dir.join(files::FILE_NAME)).ok()?;
+        // Without the list, the coverage of a series cannot be computed.
+        let is_listed = sources.len() > 0 && sources.len() == facts.sources_bytes;
+        (image_bytes == facts.image_bytes && is_listed).then(|| Self {
             id: id.to_owned(),
             dir: dir.to_owned(),
             facts,
@@ -109,6 +133,7 @@ impl Kernel {
 pub fn kernel_id(checkout: &Checkout, config: &Config, toolchain: &Toolchain) -> String {
     ContentId::new("kernel")
         .part(BUILD_FORMAT.as_bytes())
+        .part(ENTRY_FORMAT.as_bytes())
         .part(checkout.id.as_bytes())
         .part(config.of(checkout).text().as_bytes())
         .part(toolchain.identity.as_bytes())

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::diff::{Side, unified};
+use patchbed_host::diff::{Side, unified};
 
 use self::change::{Change, kebab};
 pub use self::named::{EQUIVALENT, FOLDER, MutantFolder, Reason, without_each_patch};
@@ -110,6 +110,12 @@ fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, E
             Err(error) => Err(Error::infrastructure("reading the tree")(error)),
         },
     }
+}
+
+/// Returns the tokens of a C source, without comments and white space.
+pub(crate) fn token_texts(source: &[u8]) -> Vec<&[u8]> {
+    let tokens = lexer::tokens(source).into_iter();
+    tokens.map(|token| &source[token.place]).collect()
 }
 
 /// A mutant of one file.

@@ -2,8 +2,8 @@
 //! Reads YAML files; the only module that uses the YAML crate.
 
 use camino::Utf8Path;
+use patchbed_host::files::read_text;
 use serde::de::DeserializeOwned;
-use testbed_host::files::read_text;
 
 use crate::error::Error;
 

@@ -8,8 +8,8 @@ mod environment;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::Utf8PathBuf;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
 use vm_images::checkpoint::{Checkpoint, Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{Sharer, VmRun, VmSpec, run, run_shared};

@@ -12,8 +12,8 @@
 mod environment;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
 use vm_images::checkpoint::Checkpoints;
 use vm_images::guest;
 use vm_images::initramfs::Initramfs;

@@ -8,8 +8,8 @@
 mod environment;
 
 use camino::Utf8PathBuf;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
 use vm_images::checkpoint::{Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{VmRun, VmSpec, run};

@@ -8,9 +8,9 @@ mod environment;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Event, Observer, Silent};
 use rustix::process::{Pid, Signal, kill_process};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Event, Observer, Silent};
 use vm_images::ExitStatus;
 use vm_images::probe::Probe;
 use vm_images::transcript::{End, Phase};

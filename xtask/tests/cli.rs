@@ -10,12 +10,12 @@ use std::process::Command;
 /// Runs the program with an empty cache and returns all that it said.
 fn said(words: &[&str]) -> String {
     let place = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(words)
         .current_dir(place.path())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("TESTBED_CACHE", place.path().join("cache"))
+        .env("PATCHBED_CACHE", place.path().join("cache"))
         .output()
         .unwrap();
     let text = format!(
@@ -173,7 +173,7 @@ fn a_run_that_is_none() {
     -- stdout
     -- stderr
     error: `/no/such/run` is not the folder of a finished run
-    hint: runs are in `target/testbed/runs`; `latest` is the newest finished one
+    hint: a run prints its folder last; `latest` beside it is the newest finished one
     "#);
 }
 

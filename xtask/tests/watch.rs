@@ -21,13 +21,13 @@ struct Watch {
 
 impl Watch {
     fn start(place: &Path, words: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_patchbed"))
             .arg("watch")
             .args(words)
             .current_dir(place)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("TESTBED_CACHE", place.join("cache"))
+            .env("PATCHBED_CACHE", place.join("cache"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

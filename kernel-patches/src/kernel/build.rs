@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 use super::compiler_wrappers::CompilerWrappers;
+use super::files::{self, ImageFiles};
 use super::headers::Headers;
 use super::image;
 use super::in_progress::InProgress;
-use super::{FACTS, Facts, Modules};
+use super::{FACTS, Facts, Modules, code};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::content::ContentId;
@@ -72,8 +73,10 @@ pub(super) fn build(
     let builder = Builder::begin(&work, request, cache, cancel, observer)?;
     builder.compile()?;
     if request.lacks_kernel() {
+        let files = builder.files()?;
+        let code = code::image_code_id(&work.objects(), &work.source(), &files)?;
         builder.install_headers()?;
-        builder.publish(started.elapsed().as_secs())?;
+        builder.publish(started.elapsed().as_secs(), &files, Some(code))?;
     }
     match &request.modules {
         Some((modules, dir)) if request.lacks_modules() => builder.build_modules(modules, dir),
@@ -128,6 +131,8 @@ impl Builder<'_> {
             .env_clear()
             .env("LC_ALL", "C")
             .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
+            // Part of every image and not of its id: another name needs another
+            // `BUILD_FORMAT`.
             .env("KBUILD_BUILD_USER", "testbed")
             .env("KBUILD_BUILD_HOST", "testbed")
             .env("KBUILD_BUILD_VERSION", "1");
@@ -307,8 +312,18 @@ impl Builder<'_> {
         }
     }
 
+    /// Returns the files that the image was built from.
+    pub(super) fn files(&self) -> Result<ImageFiles, Error> {
+        files::of_image(&self.work.objects(), &self.work.source(), self.cancel)
+    }
+
     /// Copies the build to the cache and publishes it by a rename.
-    fn publish(&self, build_secs: u64) -> Result<(), Error> {
+    fn publish(
+        &self,
+        build_secs: u64,
+        files: &ImageFiles,
+        code: Option<String>,
+    ) -> Result<(), Error> {
         let parent = self.request.dir.parent().unwrap_or(self.request.dir);
         let folder = tempfile::Builder::new()
             .prefix(".partial-")
@@ -335,6 +350,9 @@ impl Builder<'_> {
                 .join(name);
             copy(from, &format!("selftests/{name}"))?;
         }
+        let list = files::to_text(&files.sources);
+        fs::write(parts.join(files::FILE_NAME), &list)
+            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
         let release = fs::read_to_string(objects.join("include/config/kernel.release"))
             .map_err(Error::infrastructure("reading the kernel's release"))?;
         let facts = Facts {
@@ -346,6 +364,8 @@ impl Builder<'_> {
             image_bytes: fs::metadata(parts.join("bzImage"))
                 .map_err(Error::infrastructure("storing a kernel in the cache"))?
                 .len(),
+            sources_bytes: list.len() as u64,
+            code,
         };
         let text = serde_json::to_vec_pretty(&facts)
             .map_err(Error::infrastructure("storing a kernel in the cache"))?;

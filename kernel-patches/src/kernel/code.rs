@@ -12,6 +12,7 @@ use object::{RelocationTarget, SectionFlags};
 
 use crate::content::ContentId;
 use crate::error::Error;
+use crate::kernel::files::{self, ImageFiles};
 
 /// Returns the content id of the code of an object file.
 ///
@@ -22,6 +23,43 @@ pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
     code_id_of_bytes(&bytes).map_err(Error::infrastructure(format!(
         "reading the object `{file}`"
     )))
+}
+
+/// Objects with addresses and sizes of the compressed kernel, which change with its build
+/// id. Their sources are hashed instead.
+const WITH_SIZES: [&str; 2] = ["header.o", "misc.o"];
+/// The object with the compressed kernel.
+const PACKED: &str = "piggy.o";
+
+/// Returns the content id of the code of the last built image: the kernel, the setup code
+/// and the decompressor.
+///
+/// # Errors
+/// When an object or a source file cannot be read.
+pub(super) fn image_code_id(
+    objects: &Utf8Path,
+    source: &Utf8Path,
+    files: &ImageFiles,
+) -> Result<String, Error> {
+    let mut id = ContentId::new("image").part(code_id(&objects.join("vmlinux"))?.as_bytes());
+    for output in &files.outputs {
+        let path = Utf8Path::new(output);
+        let is_boot = path.starts_with("arch/x86/boot") && path.extension() == Some("o");
+        if !is_boot || path.file_name() == Some(PACKED) {
+            continue;
+        }
+        id = id.part(output.as_bytes());
+        if !WITH_SIZES.contains(&path.file_name().unwrap_or_default()) {
+            id = id.part(code_id(&objects.join(path))?.as_bytes());
+            continue;
+        }
+        for file in files::sources_of(output, objects, source)? {
+            let text = fs::read(source.join(&file))
+                .map_err(Error::infrastructure("reading a source file"))?;
+            id = id.part(file.as_bytes()).part(&text);
+        }
+    }
+    Ok(id.finish())
 }
 
 fn code_id_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
@@ -90,8 +128,8 @@ fn place<'data>(
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::cancel::Cancel;
-    use testbed_host::process::Tool;
+    use patchbed_host::cancel::Cancel;
+    use patchbed_host::process::Tool;
 
     use super::*;
 

@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cache::{Cache, publish};
-use testbed_host::process::Tool;
+use patchbed_host::cache::{Cache, publish};
+use patchbed_host::process::Tool;
 
 use crate::error::Error;
 
@@ -106,7 +106,7 @@ fn find_in_path(program: &str) -> Option<Utf8PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::cancel::Cancel;
+    use patchbed_host::cancel::Cancel;
 
     use super::*;
 

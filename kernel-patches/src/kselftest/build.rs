@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 use super::Request;
 use super::source::{self, SELFTESTS};
@@ -148,7 +148,7 @@ impl Builder<'_> {
     fn list(&self) -> Result<Vec<(Part, String)>, Error> {
         let names: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
         let rule = format!(
-            "testbed-list: ; @:$(foreach v,{},$(foreach f,$($v),$(info testbed: $v $f)))",
+            "patchbed-list: ; @:$(foreach v,{},$(foreach f,$($v),$(info patchbed: $v $f)))",
             names.join(" ")
         );
         let output = self
@@ -156,7 +156,7 @@ impl Builder<'_> {
             .arg("-s")
             .arg(format!("OUTPUT={}", self.output()))
             .arg(format!("--eval={rule}"))
-            .arg("testbed-list")
+            .arg("patchbed-list")
             .env(
                 "KHDR_INCLUDES",
                 format!("-isystem {}/usr/include", self.objects),
@@ -185,12 +185,12 @@ impl Builder<'_> {
     }
 }
 
-/// Parses `testbed: VARIABLE WORD`; the first variable of a repeated word counts.
+/// Parses `patchbed: VARIABLE WORD`; the first variable of a repeated word counts.
 fn words(listed: &str) -> Vec<(Part, String)> {
     let mut words: Vec<(Part, String)> = Vec::new();
     for line in listed.lines() {
         let Some((variable, word)) = line
-            .strip_prefix("testbed: ")
+            .strip_prefix("patchbed: ")
             .and_then(|line| line.split_once(' '))
         else {
             continue;
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn words_ignores_other_output_and_repeated_words() {
-        let listed = "checking for libcap\ntestbed: TEST_GEN_PROGS /o/a\ntestbed: OTHER /o/x\n\
-            testbed: TEST_FILES b.sh\ntestbed: TEST_GEN_FILES /o/a\n";
+        let listed = "checking for libcap\npatchbed: TEST_GEN_PROGS /o/a\npatchbed: OTHER /o/x\n\
+            patchbed: TEST_FILES b.sh\npatchbed: TEST_GEN_FILES /o/a\n";
         assert_eq!(
             words(listed),
             [

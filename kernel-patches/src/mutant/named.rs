@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::diff::blocks;
 use serde::Deserialize;
-use testbed_host::cancel::Cancel;
-use testbed_host::diff::blocks;
 
 use super::{Mutant, content, diff};
 use crate::checkout::Checkout;
@@ -21,7 +21,7 @@ use crate::series::Series;
 use crate::tree::Tree;
 use crate::yaml;
 
-/// The folder beside the patches of a series.
+/// The folder of mutants in the folder of a series.
 pub const FOLDER: &str = "mutants";
 /// The file in it that lists equivalent mutants.
 pub const EQUIVALENT: &str = "equivalent.yaml";

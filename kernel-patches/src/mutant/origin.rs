@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Finds the patch of a series that last changed each line of a file.
 
-use testbed_host::diff::blocks;
+use patchbed_host::diff::blocks;
 
 /// Returns for each line of the last state the number of the change, from 1, that added
 /// it; 0 for lines of the first state.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use testbed_host::diff::blocks;
+use patchbed_host::diff::blocks;
 
 use super::change::{Change, Edit, kebab};
 use super::origin::lines;

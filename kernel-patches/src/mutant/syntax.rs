@@ -220,14 +220,14 @@ fn brackets(bytes: &[u8], tokens: &[Token]) -> Vec<Option<usize>> {
             b'{' => open.push((at, b'}')),
             b'}' if token.is_at_margin => {
                 let outermost = open.iter().find(|(_, wanted)| *wanted == b'}');
-                if let Some(&(begun, _)) = outermost {
-                    closing[begun] = Some(at);
+                if let Some(&(opening, _)) = outermost {
+                    closing[opening] = Some(at);
                 }
                 open.clear();
             }
             b')' | b']' | b'}' => {
-                if let Some((begun, _)) = open.pop_if(|(_, wanted)| *wanted == byte) {
-                    closing[begun] = Some(at);
+                if let Some((opening, _)) = open.pop_if(|(_, wanted)| *wanted == byte) {
+                    closing[opening] = Some(at);
                 }
             }
             _ => {}

@@ -95,7 +95,7 @@ pub fn commit_message(scenario_files: &[ScenarioFile]) -> String {
                to the next kernel with kexec, and run `--boot 2` there.";
     let origin = format!(
         "The programs, the Makefile and .gitignore are generated from descriptions of the \
-         scenarios by flb-testbed; the headers that they share and the module in \
+         scenarios by patchbed; the headers that they share and the module in \
          {}/ are written by hand.",
         super::MODULES
     );

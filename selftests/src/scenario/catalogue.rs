@@ -114,6 +114,6 @@ mod tests {
             page.contains("| edu-pair | 1 | a\\|b | One. | fix |"),
             "{page}"
         );
-        assert!(page.ends_with("Here it is.\n\nMended by `fix` in `kernel-patches`.\n"));
+        assert!(page.ends_with("Here it is.\n\nFixed by `fix` in `kernel-patches`.\n"));
     }
 }

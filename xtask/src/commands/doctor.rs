@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use camino::Utf8Path;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Event, Observer};
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Event, Observer};
+use patchbed_host::process::Tool;
 
 use crate::cli::DoctorArgs;
 use crate::exit::Exit;
@@ -84,6 +84,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
     }
     let missing = missing();
     session.progress.clear();
+    render::to_stdout(&format!("data: {}", session.layout.origin()))?;
     if missing.is_empty() {
         render::to_stdout(&format!(
             "all {} things that a run needs are here",

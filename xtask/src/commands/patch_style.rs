@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::tree::{Tree, TreeRequest};
-use testbed_host::events::Activity;
-use testbed_host::process::Tool;
+use patchbed_host::events::Activity;
+use patchbed_host::process::Tool;
 
 use crate::session::Session;
 
@@ -79,7 +79,7 @@ fn check(
     if output.status.success() && said.trim().is_empty() {
         return Ok(None);
     }
-    let shown = file.strip_prefix(session.layout.root()).unwrap_or(file);
+    let shown = session.layout.shown(file);
     Ok(Some(format!("{shown}:\n{}{}", said, output.stderr_text())))
 }
 

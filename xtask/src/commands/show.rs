@@ -6,9 +6,9 @@ use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::hex;
+use patchbed_host::files::read_plain;
 use selftests::scenario::{Boot, Scenario, Step};
-use testbed_host::cache::hex;
-use testbed_host::files::read_plain;
 
 use crate::cli::{Format, ShowArgs};
 use crate::commands::{generate, page};
@@ -68,7 +68,7 @@ pub(crate) fn run(
     session: &Session,
 ) -> anyhow::Result<()> {
     let path = folder.path();
-    let shown = path.strip_prefix(session.layout.root()).unwrap_or(path);
+    let shown = session.layout.shown(path);
     let outlet = Outlet::of(&show.format);
     let workflow = Workflow::from_env();
     let for_github = outlet.written.contains(&Format::Github);
@@ -77,7 +77,8 @@ pub(crate) fn run(
     if !outlet.written.is_empty() {
         report.splats = splats(&result.jobs, path);
     }
-    if for_github {
+    // An annotation is for a file of the repository that is checked out.
+    if for_github && session.layout.is_of_checkout() {
         report.places = places(&generate::scenarios(session)?);
     }
     for format in &outlet.written {

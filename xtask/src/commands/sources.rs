@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use kernel_patches::checkout::{self, Checkout, Checkouts};
+use kernel_patches::coverage::FileChange;
 use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use crate::checkouts::{self, MutantsWanted, SERIES};
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::commands::mutants;
 use crate::exit::bad_input;
+use crate::program;
 use crate::result::CheckoutResult;
 use crate::session::Session;
 
@@ -89,7 +91,10 @@ impl SourceRequest {
             MutantsWanted::None => Ok(()),
             _ => Err(bad_input(
                 format!("`{command}` does not take mutants"),
-                "`cargo xtask test` builds and judges them, and `apply` shows their source",
+                format!(
+                    "`{} test` builds and judges them, and `apply` shows their source",
+                    program::name()
+                ),
             )),
         }
     }
@@ -129,6 +134,8 @@ impl SourceRequest {
             prefixes,
             series,
             notes,
+            changes,
+            prerequisite_changes,
         } = checkout::checkouts(
             &tree,
             &self.prerequisites,
@@ -155,6 +162,8 @@ impl SourceRequest {
             subjects,
             mutants,
             equivalent,
+            changes,
+            prerequisite_changes,
         })
     }
 }
@@ -213,6 +222,10 @@ pub(crate) struct Sources {
     pub(crate) mutants: Vec<Mutant>,
     /// By a mutant's name, why nobody can notice it.
     pub(crate) equivalent: BTreeMap<String, Reason>,
+    /// The files that each patch of the series changes.
+    pub(crate) changes: Vec<Vec<FileChange>>,
+    /// The files that each prerequisite changes, by its name.
+    pub(crate) prerequisite_changes: Vec<(String, Vec<FileChange>)>,
 }
 
 impl Sources {

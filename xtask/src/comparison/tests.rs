@@ -395,3 +395,15 @@ fn the_schema_that_is_checked_in_is_this_one() {
         "run `cargo xtask generate` and commit the result"
     );
 }
+
+#[test]
+fn compare_says_that_the_later_run_does_not_test_its_series() {
+    let before = run(vec![job("kexec", "series", "pass", "pass")]);
+    let after = crate::render::tests::not_tested();
+    let (text, _) = said(&before, &after);
+    let line = format!(
+        "{}; nothing is worse than before",
+        crate::render::tests::NOT_TESTED
+    );
+    assert!(text.starts_with(&line), "{text}");
+}

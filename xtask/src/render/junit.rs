@@ -27,9 +27,14 @@ type Xml = Writer<Vec<u8>>;
 pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 4);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let counts = Counts::of(&report.result.jobs);
+    let not_tested = report.result.not_tested();
+    let mut counts = Counts::of(&report.result.jobs);
+    if not_tested.is_some() {
+        counts.tests += 1;
+        counts.errors += 1;
+    }
     let attributes = [
-        ("name", format!("flb-testbed {}", report.result.series)),
+        ("name", format!("patchbed {}", report.result.series)),
         ("tests", counts.tests.to_string()),
         // The sum of those skipped is in every suite; on the document, no schema has it.
         ("failures", counts.failures.to_string()),
@@ -38,7 +43,8 @@ pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
     ];
     element(&mut xml, "testsuites", attributes).write_inner_content(|xml| {
         let mut kernels = report.kernels().into_iter();
-        kernels.try_for_each(|(checkout, config)| write_suite(xml, report, checkout, config))
+        kernels.try_for_each(|(checkout, config)| write_suite(xml, report, checkout, config))?;
+        not_tested.map_or(Ok(()), |why| write_not_tested(xml, why))
     })?;
     xml.write_indent()?;
     String::from_utf8(xml.into_inner()).map_err(io::Error::other)
@@ -74,6 +80,33 @@ fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+/// Writes a suite with one error: a series that is in no kernel was not tested, and no
+/// other case reports that.
+fn write_not_tested(xml: &mut Xml, why: &str) -> io::Result<()> {
+    let suite = [
+        ("name", "series"),
+        ("tests", "1"),
+        ("skipped", "0"),
+        ("errors", "1"),
+        ("failures", "0"),
+        ("time", "0.000"),
+    ];
+    let case = [
+        ("name", "the series is in the kernels"),
+        ("classname", "series"),
+        ("time", "0.000"),
+    ];
+    element(xml, "testsuite", suite).write_inner_content(|xml| {
+        element(xml, "testcase", case).write_inner_content(|xml| {
+            let attributes = [("message", why), ("type", "not-tested")];
+            element(xml, "error", attributes).write_empty()?;
+            Ok(())
+        })?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn total<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Duration {
@@ -296,6 +329,24 @@ mod tests {
             .splats
             .insert("fast/series/kexec".into(), splat.into());
         insta::assert_snapshot!(text(&report).unwrap());
+    }
+
+    #[test]
+    fn text_has_an_error_where_the_series_is_in_no_kernel() {
+        let result = crate::render::tests::not_tested();
+        let text = text(&Report::new(&result, "RUN", "")).unwrap();
+        let suites = text
+            .lines()
+            .find(|line| line.starts_with("<testsuites"))
+            .unwrap();
+        for count in [r#"tests="3""#, r#"errors="1""#, r#"failures="0""#] {
+            assert!(suites.contains(count), "{suites}");
+        }
+        let error = format!(
+            r#"<error message="{}" type="not-tested"/>"#,
+            crate::render::tests::NOT_TESTED
+        );
+        assert!(text.contains(&error), "{text}");
     }
 
     #[test]

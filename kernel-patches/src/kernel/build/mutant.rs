@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
-use testbed_host::process::ProcessError;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
+use patchbed_host::process::ProcessError;
 
 use super::{BuildRequest, Builder};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::content::ContentId;
 use crate::error::Error;
+use crate::kernel::files::ImageFiles;
 use crate::kernel::{Kernel, Modules, Toolchain, code, kernel_id};
 use crate::mutant::Mutant;
 use crate::tree::Tree;
@@ -76,6 +77,8 @@ pub struct MutantCompiler<'a> {
     objects: BTreeMap<Utf8PathBuf, Vec<Utf8PathBuf>>,
     /// `vmlinux.symvers` of the series.
     exports: Vec<u8>,
+    /// The files of the series' image. A mutant changes files and adds no files.
+    files: ImageFiles,
     /// The first mutant for each code difference from the series.
     first_mutants: HashMap<String, String>,
     /// Files whose objects may differ from the objects of the series.
@@ -111,6 +114,7 @@ impl<'a> MutantCompiler<'a> {
             codes: BTreeMap::new(),
             objects: BTreeMap::new(),
             exports: Vec::new(),
+            files: ImageFiles::default(),
             first_mutants: HashMap::new(),
             stale: BTreeSet::new(),
             last_stamp: None,
@@ -121,12 +125,15 @@ impl<'a> MutantCompiler<'a> {
         builder.compile()?;
         let folder = work.objects();
         compiler.exports = exports(&folder)?;
+        compiler.files = builder.files()?;
         for file in files {
             let is_code = matches!(file.extension(), Some("c" | "h"));
             if !is_code || compiler.objects.contains_key(file) {
                 continue;
             }
-            let dependents = objects::dependents(file, &folder)?;
+            let mut dependents = objects::dependents(file, &folder)?;
+            // Objects of earlier builds stay in the folder.
+            dependents.retain(|object| compiler.files.outputs.contains(object.as_str()));
             for object in &dependents {
                 let id = code::code_id(&folder.join(object))?;
                 compiler.codes.insert(object.clone(), id);
@@ -176,7 +183,7 @@ impl<'a> MutantCompiler<'a> {
         self.stale = mutant.files().cloned().collect();
         self.last_stamp = Some(work.stamp()?);
         builder.install_headers()?;
-        builder.publish(started.elapsed().as_secs())?;
+        builder.publish(started.elapsed().as_secs(), &self.files, None)?;
         let modules = self.modules(&builder, place)?;
         let id = kernel_id(&request.checkout, self.origin.config, self.origin.toolchain);
         let missing = || std::io::Error::other("the kernel is missing");

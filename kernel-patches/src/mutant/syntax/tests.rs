@@ -4,7 +4,7 @@
 use super::*;
 
 /// Returns the statements of all functions, one per line, indented by nesting.
-fn shown(code: &str) -> String {
+fn listing(code: &str) -> String {
     let source = Source::of(code.as_bytes());
     let mut text = String::new();
     for function in &source.functions {
@@ -63,7 +63,7 @@ out:
 	return err ? : 0;
 }
 ";
-    insta::assert_snapshot!(shown(code), @"
+    insta::assert_snapshot!(listing(code), @"
     it_get:
       Declaration struct it_private *private = it_private(it);
       Declaration u64 sum, *more;
@@ -113,7 +113,7 @@ void good(void)
 	d();
 }
 ";
-    insta::assert_snapshot!(shown(code), @"
+    insta::assert_snapshot!(listing(code), @"
     broken:
     good:
       Expression d();
@@ -123,7 +123,7 @@ void good(void)
 #[test]
 fn parser_returns_odd_for_a_statement_with_a_directive() {
     let code = "void f(void)\n{\n\ta(b,\n#ifdef C\n\t  c\n#endif\n\t  );\n\tMACRO()\n}\n";
-    insta::assert_snapshot!(shown(code), @"
+    insta::assert_snapshot!(listing(code), @"
     f:
       Odd a(b, #ifdef C c #endif );
       Odd MACRO()
@@ -137,7 +137,7 @@ fn parser_returns_no_statements_for_deep_nesting() {
         "{".repeat(5000),
         "}".repeat(5000)
     );
-    assert_eq!(shown(&code), "f:\n");
+    assert_eq!(listing(&code), "f:\n");
     let chain = format!("void f(void)\n{{{} a();\n}}\n", "if (a) ".repeat(50_000));
-    assert_eq!(shown(&chain), "f:\n");
+    assert_eq!(listing(&chain), "f:\n");
 }

@@ -109,9 +109,9 @@ fn a_splat_of_a_boot_that_is_not_there() {
     let text = "name: small\ntitle: small\nwhy: because\nsplats: [{class: WARN, text: x, count: 1, boot: 2}]\n\
         boots: [{steps: [{rescan: pci}]}]\n";
     insta::assert_snapshot!(Scenario::parse(text, "small.yaml").unwrap_err(), @"
-    small.yaml:4:50: unknown boot 2: there are 1
+    small.yaml:4:49: unknown boot 2: there are 1
         4 | splats: [{class: WARN, text: x, count: 1, boot: 2}]
-          |                                                  ^
+          |                                                 ^
       hint: boots are counted from 1, in the order of `boots`
     ");
 }
@@ -220,9 +220,9 @@ fn a_way_that_a_value_is_not() {
         "rescan: pci, when: {how: surprise}",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:45: unknown value of the parameter `how`: `surprise`
+    small.yaml:5:44: unknown value of the parameter `how`: `surprise`
         5 | boots: [{steps: [{rescan: pci, when: {how: surprise}}]}]
-          |                                             ^
+          |                                            ^
       hint: known here: `sysfs`, `unplug`
     ");
 }
@@ -234,9 +234,9 @@ fn a_parameter_that_there_is_not() {
         "rescan: pci, when: {hwo: sysfs}",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:45: unknown parameter `hwo`
+    small.yaml:5:44: unknown parameter `hwo`
         5 | boots: [{steps: [{rescan: pci, when: {hwo: sysfs}}]}]
-          |                                             ^
+          |                                            ^
       hint: did you mean `how`?
     ");
 }
@@ -248,9 +248,9 @@ fn a_mistake_in_a_value_is_shown_as_written() {
         "remove_device: endpoint0, how: $how",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:6:51: unknown way to remove a device `unplugged`
+    small.yaml:6:50: unknown way to remove a device `unplugged`
         6 | boots: [{steps: [{remove_device: endpoint0, how: $how}]}]
-          |                                                   ^
+          |                                                  ^
       hint: did you mean `unplug`?
     ");
 }
@@ -294,9 +294,9 @@ fn no_first_failure() {
 fn a_callback_that_there_is_not() {
     let found = with_keys("", "fail_next: freez, with: EIO");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:31: unknown callback `freez`
+    small.yaml:4:30: unknown callback `freez`
         4 | boots: [{steps: [{fail_next: freez, with: EIO}]}]
-          |                               ^
+          |                              ^
       hint: did you mean `freeze`?
     ");
 }
@@ -308,9 +308,9 @@ fn a_seal_that_there_is_not() {
         "seal: memory, seals: [writ]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:42: unknown seal `writ`
+    small.yaml:5:41: unknown seal `writ`
         5 | boots: [{steps: [{seal: memory, seals: [writ]}]}]
-          |                                          ^
+          |                                         ^
       hint: did you mean `write`?
     ");
 }
@@ -319,9 +319,9 @@ fn a_seal_that_there_is_not() {
 fn a_kexec_that_goes_well() {
     let found = with_keys("", "try_kexec: refused");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:31: a kexec within a boot must be refused
+    small.yaml:4:30: a kexec within a boot must be refused
         4 | boots: [{steps: [{try_kexec: refused}]}]
-          |                               ^
+          |                              ^
       hint: a kexec that goes well ends the boot; give the error in `returns`
     ");
 }
@@ -330,9 +330,9 @@ fn a_kexec_that_goes_well() {
 fn a_path_that_is_relative() {
     let found = with_keys("", r#"write_path: sys/kernel/x, contents: "1""#);
     insta::assert_snapshot!(found.unwrap_err(), @r#"
-    small.yaml:4:32: `sys/kernel/x` is no absolute path of plain characters
+    small.yaml:4:31: `sys/kernel/x` is no absolute path of plain characters
         4 | boots: [{steps: [{write_path: sys/kernel/x, contents: "1"}]}]
-          |                                ^
+          |                               ^
       hint: a device's files are at `/sys/bus/pci/devices/{SLOT}/`
     "#);
 }
@@ -341,9 +341,9 @@ fn a_path_that_is_relative() {
 fn a_race_that_is_run_once() {
     let found = with_keys("", "race: {rescan: pci}, against: {rescan: pci}");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:26: run once, a race shows nothing
+    small.yaml:4:25: run once, a race shows nothing
         4 | boots: [{steps: [{race: {rescan: pci}, against: {rescan: pci}}]}]
-          |                          ^
+          |                         ^
       hint: put it into a `repeat`, or hold it with `sync_point`
     ");
 }
@@ -352,9 +352,9 @@ fn a_race_that_is_run_once() {
 fn meanwhile_without_a_race() {
     let found = with_keys("", "rescan: pci, meanwhile: [{rescan: pci}]");
     insta::assert_snapshot!(found.unwrap_err(), @r#"
-    small.yaml:4:44: `meanwhile` means nothing for the step "rescan the PCI bus"
+    small.yaml:4:43: `meanwhile` means nothing for the step "rescan the PCI bus"
         4 | boots: [{steps: [{rescan: pci, meanwhile: [{rescan: pci}]}]}]
-          |                                            ^
+          |                                           ^
       hint: it belongs to `race`
     "#);
 }
@@ -384,19 +384,19 @@ fn a_step_that_cannot_wait() {
         with_keys("", &steps).unwrap_err()
     };
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}"), @"
-    small.yaml:4:117: a second step that waits for the one that stands still
+    small.yaml:4:119: a second step that waits for the one that stands still
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}]}]}]
-          |                                                                                                                     ^
+          |                                                                                                                       ^
     ");
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f-}"), @"
-    small.yaml:4:89: `f-` is no name of a kernel function
+    small.yaml:4:91: `f-` is no name of a kernel function
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f-}]}]}]
-          |                                                                                         ^
+          |                                                                                           ^
     ");
     insta::assert_snapshot!(found("{observe: it, calls: {f: 1}, waits_in: f}"), @r#"
-    small.yaml:4:65: "it" cannot be done in the middle of something else
+    small.yaml:4:67: "it" cannot be done in the middle of something else
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{observe: it, calls: {f: 1}, waits_in: f}]}]}]
-          |                                                                 ^
+          |                                                                   ^
     "#);
 }
 
@@ -426,9 +426,9 @@ fn a_race_that_returns_something() {
         "race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci}], returns: EIO",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:90: which step of the race returns this? Each returns something
+    small.yaml:4:92: which step of the race returns this? Each returns something
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
-          |                                                                                          ^
+          |                                                                                            ^
       hint: say it within: `race: {close: vm, returns: ok}`
     ");
 }
@@ -440,9 +440,9 @@ fn first_failure_within_a_race() {
         "race: {rescan: pci, fails_first: true}, sync_point: f, meanwhile: [{rescan: pci}]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:26: a step within another has no `fails_first`, `because` or `when`
+    small.yaml:4:25: a step within another has no `fails_first`, `because` or `when`
         4 | boots: [{steps: [{race: {rescan: pci, fails_first: true}, sync_point: f, meanwhile: [{rescan: pci}]}]}]
-          |                          ^
+          |                         ^
       hint: say it of the step around it
     ");
 }
@@ -451,9 +451,9 @@ fn first_failure_within_a_race() {
 fn a_count_in_a_repetition() {
     let found = with_keys("", "repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:39: within a repetition nothing is counted
+    small.yaml:4:38: within a repetition nothing is counted
         4 | boots: [{steps: [{repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]}]}]
-          |                                       ^
+          |                                      ^
       hint: say after the repetition what must have been seen by then
     ");
 }
@@ -531,9 +531,9 @@ fn a_race_within_a_race() {
         &format!("race: {{rescan: pci}}, sync_point: f, meanwhile: [{{{inner}}}]"),
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:72: a race within another step
+    small.yaml:4:74: a race within another step
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]}]}]}]
-          |                                                                        ^
+          |                                                                          ^
       hint: end the one before the other begins
     ");
     let found = with_keys(
@@ -541,9 +541,9 @@ fn a_race_within_a_race() {
         "race: {race: {rescan: pci}}, sync_point: f, meanwhile: [{rescan: pci}]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:33: a race within another step
+    small.yaml:4:32: a race within another step
         4 | boots: [{steps: [{race: {race: {rescan: pci}}, sync_point: f, meanwhile: [{rescan: pci}]}]}]
-          |                                 ^
+          |                                ^
       hint: end the one before the other begins
     ");
 }
@@ -553,9 +553,9 @@ fn a_held_race_in_a_repetition() {
     let inner = "race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]";
     let found = with_keys("", &format!("repeat: 5, steps: [{{{inner}}}]"));
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:70: what is repeated does not stand still
+    small.yaml:4:72: what is repeated does not stand still
         4 | boots: [{steps: [{repeat: 5, steps: [{race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]}]}]}]
-          |                                                                      ^
+          |                                                                        ^
       hint: take it out of the repetition, or let both begin at once: `against`
     ");
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use super::result_cache::{self, Identity, ResultCache};
 use crate::cli::TestArgs;
@@ -14,6 +14,7 @@ use crate::commands::test::jobs::Job;
 use crate::commands::test::{self, Request, RunContext, kselftest};
 use crate::exit::told;
 use crate::plan::JobPlan;
+use crate::program;
 use crate::render::watch::Iteration;
 use crate::render::{self, watch};
 use crate::result::{JobResult, SelfCheckResult};
@@ -35,6 +36,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cac
             jobs: &judged.jobs,
             took: since.elapsed(),
             parts: &judged.laps.parts,
+            not_tested: judged.not_tested.as_deref(),
         },
         Err(error) => {
             result_cache.see(Vec::new());
@@ -49,6 +51,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cac
 struct Judged {
     jobs: Vec<JobResult>,
     laps: Laps,
+    not_tested: Option<String>,
 }
 
 /// Where the time of a iteration went.
@@ -132,6 +135,7 @@ fn judge(
     let has_error = result.jobs.iter().any(|job| job.status == "error");
     result_cache.see(if has_error { Vec::new() } else { identities });
     Ok(Some(Judged {
+        not_tested: result.not_tested().map(str::to_owned),
         jobs: result.jobs,
         laps,
     }))
@@ -154,8 +158,9 @@ fn remembered_self_checks(
     if !unknown.is_empty() && result_cache.is_first_word() {
         let unknown = unknown.join(", ");
         let text = format!(
-            "{unknown}: did not show that reports are seen; `cargo xtask test` has each \
-             kernel do so"
+            "{unknown}: did not show that reports are seen; `{} test` has each kernel do \
+             so",
+            program::name()
         );
         session.progress.event(Event::Note { text });
     }

@@ -2,7 +2,7 @@
 //! Timelines of a scenario on several checkouts: those that are the same are shown once, and
 //! those that differ side by side, line against line.
 
-use testbed_host::diff::blocks;
+use patchbed_host::diff::blocks;
 
 use crate::evidence::Excerpt;
 

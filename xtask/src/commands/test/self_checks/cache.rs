@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use patchbed_host::cache::{hex, publish};
 use selftests::fault::self_check::Place;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::{hex, publish};
 use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 
@@ -193,7 +193,7 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     fn args(words: &[&str]) -> TestArgs {
-        let words = ["cargo xtask", "test"].iter().chain(words);
+        let words = ["patchbed", "test"].iter().chain(words);
         match Cli::try_parse_from(words).unwrap().command {
             Command::Test(args) => args,
             other => panic!("{other:?}"),

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Lists the source files that an image was built from.
+//!
+//! kbuild writes `.NAME.cmd` for each output `NAME`: the command and, for compiled outputs,
+//! the source and every header. The build folder also has outputs of earlier builds, so the
+//! walk starts at the image and follows only files in the `.cmd` files of the image and its
+//! parts. Members of `vmlinux.a` are all linked; members of other archives are listed too,
+//! although the linker may omit some of them.
+
+use std::collections::{BTreeSet, HashSet};
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::Tool;
+
+use super::image;
+use crate::error::Error;
+
+/// File name of the list in the cache folder of a kernel.
+pub(super) const FILE_NAME: &str = "sources";
+/// The archive whose members are all linked.
+const OBJECTS: &str = "vmlinux.a";
+/// Other outputs that are part of an image; some may not exist.
+const PARTS: [&str; 5] = [
+    "vmlinux",
+    "vmlinux.unstripped",
+    "arch/x86/kernel/vmlinux.lds",
+    "init/version-timestamp.o",
+    ".builtin-dtbs.o",
+];
+/// Sources of headers in `include/generated`, for which kbuild writes no `.cmd` file.
+const OFFSETS: [&str; 3] = [
+    "kernel/bounds.s",
+    "kernel/sched/rq-offsets.s",
+    "arch/x86/kernel/asm-offsets.s",
+];
+/// Folders of programs that run on the host.
+const TOOLS: [&str; 2] = ["scripts", "tools"];
+
+/// The source files and the outputs of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ImageFiles {
+    /// Source files, relative to the tree.
+    pub(super) sources: BTreeSet<String>,
+    /// Objects and other outputs, relative to the object folder.
+    pub(super) outputs: BTreeSet<String>,
+}
+
+/// Returns the files of the image that was last built in the folder `objects` from the
+/// tree in `source`.
+///
+/// # Errors
+/// When a `.cmd` file that every build writes is missing or cannot be read.
+pub(super) fn of_image(
+    objects: &Utf8Path,
+    source: &Utf8Path,
+    cancel: &Cancel,
+) -> Result<ImageFiles, Error> {
+    let mut walk = Walk::new(objects, source, cancel);
+    walk.archive(OBJECTS)?;
+    let image = image::path(objects);
+    let image = image.strip_prefix(objects).unwrap_or(&image).as_str();
+    for part in PARTS.iter().chain(&OFFSETS).chain([&image]) {
+        walk.visit_name(part);
+    }
+    while let Some(output) = walk.to_visit.pop() {
+        walk.visit(&output)?;
+    }
+    let is_whole = !walk.found.sources.is_empty() && walk.found.outputs.contains(image);
+    if !is_whole {
+        let missing = std::io::Error::other("the `.cmd` file of the image is missing");
+        return Err(Error::infrastructure(
+            "listing the source files of a kernel",
+        )(missing));
+    }
+    Ok(walk.found)
+}
+
+/// Returns the source files in the `.cmd` file of an output.
+///
+/// # Errors
+/// When the `.cmd` file cannot be read.
+pub(super) fn sources_of(
+    output: &str,
+    objects: &Utf8Path,
+    source: &Utf8Path,
+) -> Result<BTreeSet<String>, Error> {
+    let cancel = Cancel::new();
+    let mut walk = Walk::new(objects, source, &cancel);
+    walk.visit(output)?;
+    Ok(walk.found.sources)
+}
+
+/// Returns a list of files as text, one file per line.
+pub(super) fn to_text(sources: &BTreeSet<String>) -> String {
+    sources.iter().map(|path| format!("{path}\n")).collect()
+}
+
+struct Walk<'a> {
+    objects: &'a Utf8Path,
+    source: &'a Utf8Path,
+    cancel: &'a Cancel,
+    /// Names that were visited; most `.cmd` files have the same headers.
+    visited: HashSet<String>,
+    to_visit: Vec<String>,
+    found: ImageFiles,
+}
+
+impl<'a> Walk<'a> {
+    fn new(objects: &'a Utf8Path, source: &'a Utf8Path, cancel: &'a Cancel) -> Self {
+        Self {
+            objects,
+            source,
+            cancel,
+            visited: HashSet::new(),
+            to_visit: Vec::new(),
+            found: ImageFiles::default(),
+        }
+    }
+
+    /// Adds a word of a `.cmd` file to the result, if it is a source file or an output.
+    fn visit_name(&mut self, name: &str) {
+        if self.visited.contains(name) {
+            return;
+        }
+        self.visited.insert(name.to_owned());
+        let path = normalize(Utf8Path::new(name));
+        if let Ok(relative) = path.strip_prefix(self.source) {
+            if !relative.as_str().is_empty() && path.is_file() {
+                self.found.sources.insert(relative.to_string());
+            }
+            return;
+        }
+        let relative = path.strip_prefix(self.objects).unwrap_or(&path);
+        let is_tool = TOOLS.iter().any(|folder| relative.starts_with(folder));
+        if relative.is_absolute() || relative.as_str().is_empty() || is_tool {
+            return;
+        }
+        let is_output =
+            cmd_file(relative).is_some_and(|cmd_file| self.objects.join(cmd_file).is_file());
+        if is_output && self.found.outputs.insert(relative.to_string()) {
+            self.to_visit.push(relative.to_string());
+        }
+    }
+
+    /// Visits the names in the `.cmd` file of an output.
+    fn visit(&mut self, output: &str) -> Result<(), Error> {
+        let Some(cmd_file) = cmd_file(Utf8Path::new(output)) else {
+            return Ok(());
+        };
+        let text = fs::read(self.objects.join(cmd_file))
+            .map_err(Error::infrastructure("reading a `.cmd` file of a build"))?;
+        let text = String::from_utf8_lossy(&text);
+        let tree = self.source.as_str();
+        for line in text.split('\n') {
+            // Fast path: a build has millions of dependency lines.
+            match dependency(line) {
+                Line::Option => {}
+                Line::File(name) => self.visit_name(name),
+                Line::Other => names(line, tree).for_each(|name| self.visit_name(name)),
+            }
+        }
+        if output.ends_with(".a") && output != OBJECTS {
+            self.archive(output)?;
+        }
+        if let Some(source) = assembler_source(&text) {
+            self.visit_incbin(&source)?;
+        }
+        Ok(())
+    }
+
+    /// Visits the members of an archive.
+    fn archive(&mut self, path: &str) -> Result<(), Error> {
+        let members = Tool::new("ar")
+            .args(["t", path])
+            .cwd(self.objects)
+            .run(self.cancel)
+            .map_err(Error::tool("listing the objects of a kernel"))?;
+        for member in members.stdout_text().lines() {
+            self.visit_name(member);
+        }
+        Ok(())
+    }
+
+    /// Visits the files of `.incbin` in an assembler source, which are in no `.cmd` file.
+    fn visit_incbin(&mut self, source: &str) -> Result<(), Error> {
+        // Absolute for a file of the tree, relative for a generated file.
+        let text = match fs::read(self.objects.join(source)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                return Err(Error::infrastructure("reading an assembler source")(error));
+            }
+        };
+        for line in String::from_utf8_lossy(&text).lines() {
+            let Some((_, rest)) = line.split_once(".incbin") else {
+                continue;
+            };
+            if let Some(name) = rest.split('"').nth(1) {
+                self.visit_name(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line of a `.cmd` file.
+enum Line<'a> {
+    /// A dependency on a config option.
+    Option,
+    /// A dependency on a file.
+    File(&'a str),
+    Other,
+}
+
+fn dependency(line: &str) -> Line<'_> {
+    if line.starts_with("    $(wildcard") {
+        return Line::Option;
+    }
+    let name = line
+        .strip_prefix("  ")
+        .and_then(|rest| rest.strip_suffix(" \\"));
+    match name.filter(|name| !name.contains(' ')) {
+        Some(name) => Line::File(name),
+        None => Line::Other,
+    }
+}
+
+/// Returns the words of a `.cmd` line that may be file names. The path of the tree may have
+/// any character but white space, which make does not support.
+fn names<'t>(line: &'t str, tree: &'t str) -> impl Iterator<Item = &'t str> {
+    let is_end = |c: char| ";()<>|\"'=,&`".contains(c);
+    let words = line.split_whitespace().flat_map(move |word| {
+        let of_tree = word.find(tree);
+        let word = of_tree.map_or(word, |at| word[at..].trim_end_matches(is_end));
+        word.split(move |c: char| of_tree.is_none() && is_end(c))
+    });
+    words.filter(|word| word.contains(['.', '/']) || *word == "vmlinux")
+}
+
+/// Returns the source of an object from its `.cmd` file, if it is assembler.
+fn assembler_source(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.starts_with("source_"))?;
+    let (_, source) = line.split_once(" := ")?;
+    source.ends_with(".S").then(|| source.trim().to_owned())
+}
+
+/// Returns the path of the `.cmd` file of an output.
+fn cmd_file(output: &Utf8Path) -> Option<Utf8PathBuf> {
+    let name = output.file_name()?;
+    Some(output.with_file_name(format!(".{name}.cmd")))
+}
+
+/// Removes `.` and `..` from a path without reading the file system.
+fn normalize(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normalized = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir if normalized.file_name().is_some() => {
+                normalized.pop();
+            }
+            other => normalized.push(other.as_str()),
+        }
+    }
+    normalized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The `.cmd` file of an object from a build.
+    const CMD_FILE: &str = include_str!("files/fork.o.cmd");
+
+    struct Build(tempfile::TempDir);
+
+    impl Build {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn home(&self) -> &Utf8Path {
+            Utf8Path::from_path(self.0.path()).unwrap()
+        }
+
+        fn source(&self, path: &str, text: &str) {
+            self.write(&format!("src/{path}"), text);
+        }
+
+        /// Writes an output and its `.cmd` file, in which `SRC` is replaced by the tree.
+        fn output(&self, path: &str, text: &str) {
+            let source = self.home().join("src");
+            self.write(&format!("obj/{path}"), "");
+            let path = cmd_file(Utf8Path::new(path)).unwrap();
+            self.write(
+                &format!("obj/{path}"),
+                &text.replace("SRC", source.as_str()),
+            );
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.home().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn archive(&self, path: &str, members: &[&str]) {
+            let ar = Tool::new("ar")
+                .args(["cDPrST", path])
+                .args(members)
+                .cwd(self.home().join("obj"));
+            ar.run(&Cancel::new()).unwrap();
+        }
+
+        fn files(&self) -> Result<ImageFiles, Error> {
+            let (objects, source) = (self.home().join("obj"), self.home().join("src"));
+            of_image(&objects, &source, &Cancel::new())
+        }
+    }
+
+    /// Returns a build with an object, and an object of an earlier build that is not linked.
+    fn build() -> Build {
+        let build = Build::new();
+        for path in [
+            "kernel/fork.c",
+            "kernel/stale.c",
+            "include/linux/compiler-version.h",
+            "include/linux/seq_file_net.h",
+            "include/linux/stale.h",
+            "mm/vma.h",
+        ] {
+            build.source(path, "");
+        }
+        build.output("kernel/fork.o", CMD_FILE);
+        build.output(
+            "kernel/stale.o",
+            "source_kernel/stale.o := SRC/kernel/stale.c\n\
+             deps_kernel/stale.o := SRC/include/linux/stale.h\n",
+        );
+        build.output(
+            "arch/x86/boot/bzImage",
+            "savedcmd_x := (dd if=a; cat b) >c\n",
+        );
+        build.archive("vmlinux.a", &["kernel/fork.o"]);
+        build
+    }
+
+    #[test]
+    fn of_image_lists_sources_and_headers_of_linked_objects() {
+        let files = build().files().unwrap();
+        let sources: Vec<&str> = files.sources.iter().map(String::as_str).collect();
+        assert_eq!(
+            sources,
+            [
+                "include/linux/compiler-version.h",
+                "include/linux/seq_file_net.h",
+                "kernel/fork.c",
+                "mm/vma.h",
+            ]
+        );
+        assert!(files.outputs.contains("kernel/fork.o"));
+        assert!(!files.outputs.contains("kernel/stale.o"));
+    }
+
+    #[test]
+    fn of_image_follows_commands_generated_sources_and_incbin() {
+        let build = build();
+        let image = "savedcmd_arch/x86/boot/bzImage := (dd if=arch/x86/boot/setup.bin bs=4k; \
+            cat arch/x86/boot/vmlinux.bin) >arch/x86/boot/bzImage\n";
+        build.output("arch/x86/boot/bzImage", image);
+        build.output(
+            "arch/x86/boot/setup.bin",
+            "savedcmd_x := ld -T SRC/arch/x86/boot/setup.ld ./arch/x86/boot/a20.o\n",
+        );
+        build.source("arch/x86/boot/setup.ld", "");
+        build.source("arch/x86/boot/a20.c", "");
+        build.output(
+            "arch/x86/boot/a20.o",
+            "source_x := SRC/arch/x86/boot/a20.c\n",
+        );
+        build.source("rm/piggy.S", "\t.incbin\t\"rm/rm.bin\"\n");
+        build.output("rm/piggy.o", "source_rm/piggy.o := SRC/rm/piggy.S\n");
+        build.source("rm/rm.c", "");
+        build.output("rm/rm.bin", "savedcmd_x := objcopy rm/rm.o rm/rm.bin\n");
+        build.output("rm/rm.o", "source_rm/rm.o := SRC/rm/rm.c\n");
+        build.archive("vmlinux.a", &["kernel/fork.o", "rm/piggy.o"]);
+        let sources = build.files().unwrap().sources;
+        for path in [
+            "arch/x86/boot/setup.ld",
+            "arch/x86/boot/a20.c",
+            "rm/piggy.S",
+            "rm/rm.c",
+        ] {
+            assert!(sources.contains(path), "{path}: {sources:?}");
+        }
+    }
+
+    #[test]
+    fn of_image_rejects_a_build_without_cmd_file_or_archive() {
+        let build = build();
+        fs::remove_file(build.home().join("obj/arch/x86/boot/.bzImage.cmd")).unwrap();
+        let error = build.files().unwrap_err().to_string();
+        assert!(
+            error.contains("listing the source files of a kernel"),
+            "{error}"
+        );
+        let build = self::build();
+        fs::remove_file(build.home().join("obj/vmlinux.a")).unwrap();
+        assert!(build.files().is_err());
+    }
+}
