@@ -164,24 +164,24 @@ pub fn checkouts(
 /// Checks the paths and series that each series requires.
 fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result<(), Error> {
     let all: Vec<&Series> = prerequisites.iter().chain([series]).collect();
-    for (index, each) in all.iter().enumerate() {
-        for path in &each.needs_in_tree {
+    for (index, current) in all.iter().enumerate() {
+        for path in &current.needs_in_tree {
             if !tree.root().join(path).exists() {
                 return Err(Error::input(
                     format!(
                         "`{}` cannot be applied: {} has no `{path}`",
-                        each.name,
+                        current.name,
                         tree.label(),
                     ),
                     "select another tree with `--tree` (Live Update is in Linux 6.19 and later)",
                 ));
             }
         }
-        for name in &each.requires {
+        for name in &current.requires {
             let is_below = all[..index].iter().any(|below| below.name == *name);
             if !is_below && !series.provides.contains(name) {
                 return Err(Error::input(
-                    format!("`{}` cannot be applied: it requires `{name}`", each.name),
+                    format!("`{}` cannot be applied: it requires `{name}`", current.name),
                     format!(
                         "add `--prereq {name}`, or `--provides {name}` if your series replaces it"
                     ),
@@ -270,7 +270,7 @@ impl Builder<'_> {
 
     /// Returns the conflict with the tree without a known series that the tree contains,
     /// if more of `series` applies there. A new version of a merged series conflicts
-    /// with the unmodified tree in its first patch, which hides the each bad hunk.
+    /// with the unmodified tree in its first patch, which hides the conflicting hunk of a later patch.
     fn conflict_without_known(
         &self,
         series: &Series,

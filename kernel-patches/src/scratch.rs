@@ -79,7 +79,7 @@ impl<'a> Scratch<'a> {
         direction: Direction,
     ) -> Result<Vec<Place>, Error> {
         for path in self.touched_by(patch)? {
-            self.fetch(&path)?;
+            self.fetch(&path, patch)?;
         }
         let output = self.git(patch, direction, &[])?;
         if output.status.success() {
@@ -139,11 +139,11 @@ impl<'a> Scratch<'a> {
     }
 
     /// Copies a file of the tree, once.
-    fn fetch(&mut self, path: &Utf8Path) -> Result<(), Error> {
+    fn fetch(&mut self, path: &Utf8Path, patch: &Patch) -> Result<(), Error> {
         if !self.touched.insert(path.to_owned()) {
             return Ok(());
         }
-        check_parents(self.tree, path)?;
+        check_parents(self.tree, path, patch)?;
         let source = self.tree.join(path);
         let Ok(kind) = fs::symlink_metadata(&source) else {
             return Ok(());
@@ -155,7 +155,10 @@ impl<'a> Scratch<'a> {
                 "is not a regular file"
             };
             return Err(Error::input(
-                format!("applying the series: `{path}` {reason} in the tree"),
+                format!(
+                    "applying `{}`: `{path}` {reason} in the tree",
+                    shorten(&patch.origin)
+                ),
                 "use patches of regular files only",
             ));
         }
@@ -185,7 +188,7 @@ impl<'a> Scratch<'a> {
 
 /// Rejects a path through a symbolic link, which may lead out of the tree, or through a
 /// regular file.
-fn check_parents(tree: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
+fn check_parents(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), Error> {
     for parent in parents(path) {
         let Ok(kind) = fs::symlink_metadata(tree.join(parent)) else {
             continue;
@@ -198,7 +201,8 @@ fn check_parents(tree: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
             };
             return Err(Error::input(
                 format!(
-                    "applying the series: `{parent}` in the path `{path}` is {parent_kind} in the tree"
+                    "applying `{}`: `{parent}` in the path `{path}` is {parent_kind} in the tree",
+                    shorten(&patch.origin)
                 ),
                 "use the path without symbolic links in the patch",
             ));

@@ -59,8 +59,16 @@ fn fixture() -> Fixture {
     }
     fs::create_dir_all(root.join("kernel/headers/include")).unwrap();
     fs::write(root.join("kernel/config"), "# CONFIG_A is not set\n").unwrap();
-    let facts = r#"{"release": "", "checkout": "", "config": "", "tree": "", "build_secs": 0, "image_bytes": 0}"#;
-    let facts: kernel::Facts = serde_json::from_str(facts).unwrap();
+    let facts = kernel::Facts {
+        release: String::new(),
+        checkout: String::new(),
+        config: String::new(),
+        tree: String::new(),
+        build_secs: 0,
+        image_bytes: 0,
+        sources_bytes: 0,
+        code: None,
+    };
     Fixture {
         tree: Tree::fixed("t1", &root.join("tree"), "the tree"),
         cache: Cache::at(root.join("cache")).unwrap(),
