@@ -320,7 +320,7 @@ mod tests {
         let wrong = report(&run(jobs), 2, Some("restore")).unwrap();
         assert_eq!(
             wrong,
-            "the guest of held on series did not start by `checkpoint` but by `boot`"
+            "the guest of held on series did not start by `restore` but by `cold`"
         );
     }
 
