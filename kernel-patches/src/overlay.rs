@@ -53,7 +53,7 @@ impl Overlay {
                 Some(state) => write_below(folder, path, &state.bytes, state.executable)
                     .map_err(Error::infrastructure("writing a checkout's file"))?,
                 None => {
-                    remove_below(folder, path).map_err(Error::infrastructure("removing a file"))?
+                    remove_below(folder, path).map_err(Error::infrastructure("removing a file"))?;
                 }
             }
         }
