@@ -246,7 +246,7 @@ impl SelfCheck {
             Sign::Splat(class, title) | Sign::LastWords(class, title) => {
                 let until = self.next_injected_at(log, injected);
                 let mut during = splats_in(log, injected..until);
-                let seen = during.find(|splat| splat.class == class && splat.says(title));
+                let seen = during.find(|splat| splat.class == class && splat.mentions(title));
                 let must_be_gone = matches!(self.sign, Sign::LastWords(..));
                 match seen {
                     Some(_) if must_be_gone && !is_gone => instead("seen, and then it went on"),
