@@ -51,15 +51,15 @@ fn an_unknown_scenario() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no scenario `live-update-kexek`
+    error: unknown scenario `live-update-kexek`
     hint: did you mean `live-update-kexec`?
     "#);
     insta::assert_snapshot!(said(&["test", "incoming-get-*"]), @"
     exit code 2
     -- stdout
     -- stderr
-    error: there is no scenario `incoming-get-*`
-    hint: some that begin like it: incoming-get-after-finish, incoming-get-unknown-name, incoming-get-waits, incoming-get-without-live-update
+    error: unknown scenario `incoming-get-*`
+    hint: similar names: incoming-get-after-finish, incoming-get-unknown-name, incoming-get-waits, incoming-get-without-live-update
     ");
     let scenario_file = said(&["test", "--dry-run", "incoming-get-waits.*"]);
     assert!(scenario_file.contains("jobs:     4\n"), "{scenario_file}");
@@ -104,8 +104,8 @@ fn an_unknown_machine() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no machine `cray`
-    hint: machines are: edu-pair, edu-pair-leaks, edu-pair-panics, iommu, sriov, switch
+    error: unknown machine `cray`
+    hint: known machines: edu-pair, edu-pair-leaks, edu-pair-panics, iommu, sriov, switch
     "#);
 }
 

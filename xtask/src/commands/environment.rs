@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The environment that guests run on: QEMU, machines, PID 1 and accelerator.
+//! The test environment: QEMU, machines, PID 1 and accelerator.
 
 use std::collections::BTreeMap;
 
@@ -20,18 +20,18 @@ use crate::builtin;
 use crate::exit::bad_input;
 use crate::session::Session;
 
-/// What every guest of a run has in common.
+/// The parts that all VMs of a run share.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     pub(crate) qemu: Qemu,
-    /// By name, those that are used.
+    /// The machines in use, by name.
     machines: BTreeMap<String, Machine>,
-    /// The static PID 1, on the host.
+    /// Path of the static PID 1 on the host.
     pub(crate) guest: Utf8PathBuf,
-    /// What runs the guests' instructions; KVM has to prove itself first.
+    /// TCG until [`Environment::choose_accelerator`] has tested KVM.
     pub(crate) accelerator: Accelerator,
     pub(crate) checkpoints: Checkpoints,
-    /// Whether the memory of guests that hang is cached.
+    /// Whether the memory of hung guests is dumped to a file.
     pub(crate) keep_dumps: bool,
     accelerators: Utf8PathBuf,
 }
@@ -40,7 +40,7 @@ impl Environment {
     /// Finds QEMU, reads the machines, and builds or unpacks PID 1.
     ///
     /// # Errors
-    /// When one of them cannot be had.
+    /// When QEMU or a machine is missing or invalid, or PID 1 cannot be built.
     pub(crate) fn set_up<'a>(
         machines: impl IntoIterator<Item = &'a str>,
         session: &Session,
@@ -66,17 +66,17 @@ impl Environment {
     /// Returns a machine by name.
     ///
     /// # Errors
-    /// When it is none of those that the environment was set up with.
+    /// When the environment was set up without this machine.
     pub(crate) fn machine(&self, name: &str) -> anyhow::Result<&Machine> {
         let machine = self.machines.get(name);
-        machine.with_context(|| format!("the machine `{name}` was not set up"))
+        machine.with_context(|| format!("machine `{name}` was not set up"))
     }
 
-    /// From now on uses the first accelerator that boots `kernel` on a machine, and
-    /// says why if that is not the fastest.
+    /// Selects the fastest accelerator that boots `kernel` on a machine. A note gives the reason
+    /// if KVM is not used.
     ///
     /// # Errors
-    /// When the environment has no machine of that name.
+    /// When the environment was set up without this machine.
     pub(crate) fn choose_accelerator(
         &mut self,
         machine: &str,
@@ -107,14 +107,14 @@ impl Environment {
         Ok(())
     }
 
-    /// Returns the memory of the largest machine for a guest with these needs, in MiB.
+    /// Returns the memory of a guest with these needs on the largest machine, in MiB.
     pub(crate) fn memory_mib(&self, needs: &GuestNeeds) -> u32 {
         let machines = self.machines.values();
         let largest = machines.map(|machine| memory_mib(machine, needs)).max();
         largest.unwrap_or(needs.memory_mib)
     }
 
-    /// Returns the VM that runs `kernel` for `name` on a machine.
+    /// Returns the spec of a VM that boots `kernel` on a machine; `name` appears in messages.
     pub(crate) fn spec(
         &self,
         name: &str,
@@ -145,22 +145,22 @@ fn memory_mib(machine: &Machine, needs: &GuestNeeds) -> u32 {
     needs.memory_mib.max(machine.memory_mib)
 }
 
-/// Reads what the guests of a config need.
+/// Reads the memory, kernel arguments and slowness of a config.
 ///
 /// # Errors
-/// When the config's file holds a mistake.
+/// When the file of the config is unreadable or invalid.
 pub(crate) fn find_needs(config: &str, session: &Session) -> anyhow::Result<GuestNeeds> {
     let path = session.layout.configs().join(format!("{config}.yaml"));
     GuestNeeds::load(&path).map_err(|error| match error {
-        NeedsError::Input(mistake) => mistake.into(),
-        NeedsError::Read(error) => bad_input(error.to_string(), "fix the file"),
+        NeedsError::Input(error) => error.into(),
+        NeedsError::Read(error) => unreadable(&path, &error),
     })
 }
 
 /// Reads a machine by name.
 ///
 /// # Errors
-/// When there is none of that name, or its file holds a mistake.
+/// When the machine does not exist, or its file is unreadable or invalid.
 pub(crate) fn find_machine(name: &str, session: &Session) -> anyhow::Result<Machine> {
     let folder = session.layout.machines();
     let mut known: Vec<String> = folder
@@ -171,12 +171,20 @@ pub(crate) fn find_machine(name: &str, session: &Session) -> anyhow::Result<Mach
     known.sort();
     if !known.iter().any(|one| one == name) {
         return Err(bad_input(
-            format!("there is no machine `{name}`"),
-            format!("machines are: {}", known.join(", ")),
+            format!("unknown machine `{name}`"),
+            format!("known machines: {}", known.join(", ")),
         ));
     }
-    Machine::load(&folder.join(format!("{name}.yaml"))).map_err(|error| match error {
-        MachineError::Input(mistake) => mistake.into(),
-        MachineError::Read(error) => bad_input(error.to_string(), "fix the file"),
+    let path = folder.join(format!("{name}.yaml"));
+    Machine::load(&path).map_err(|error| match error {
+        MachineError::Input(error) => error.into(),
+        MachineError::Read(error) => unreadable(&path, &error),
     })
+}
+
+fn unreadable(path: &Utf8Path, error: &std::io::Error) -> anyhow::Error {
+    bad_input(
+        format!("cannot read `{path}`: {error}"),
+        "check its type and permissions",
+    )
 }

@@ -15,7 +15,7 @@ use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, InjectArgs, SourceArgs};
 use crate::commands::build::{build_all, find_configs};
 use crate::commands::environment::{Environment, find_needs};
 use crate::commands::sources::SourceRequest;
-use crate::commands::test::{prepare, start};
+use crate::commands::test::{checkpoints, prepare};
 use crate::exit::{Exit, bad_input};
 use crate::program;
 use crate::render;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
         let label = format!("fault {}", folder_name(words));
         let mut spec = environment.spec(&label, machine, &image, &initramfs, &needs, &folder);
         if !args.cold_boot {
-            spec.checkpoint = start::saved(&spec, &environment, session);
+            spec.checkpoint = checkpoints::get(&spec, &environment, session);
         }
         let guest = Guest {
             words,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which mutants of a series there are, and which of them are wanted.
+//! Lists the mutants of a series and selects mutants by name.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use crate::exit::bad_input;
 use crate::program;
 use crate::session::Session;
 
-/// By a mutant's name, why nobody can notice it.
+/// The reasons why mutants are equivalent, by name.
 type Reasons = BTreeMap<String, Reason>;
 
-/// Returns the mutants that a source_request asks for, and what is written down about them;
-/// `checkouts` are all of its series, in their order.
+/// Returns the selected mutants and the recorded reasons of equivalent mutants. `checkouts` are
+/// all checkouts of the series, in order.
 ///
 /// # Errors
-/// When there is none of a name, or a file that names some holds a mistake.
+/// When a mutant does not exist, or a file with mutants is invalid.
 pub(crate) fn find(
     source_request: &SourceRequest,
     tree: &Tree,
@@ -47,35 +47,35 @@ pub(crate) fn find(
         &source_request.series,
         cancel,
     )?);
-    let states: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
-    all.extend(mutant::automatic(tree, &states)?);
-    if let Some((what, hint)) = stray(&folder.equivalent, &all) {
-        // In another tree the same lines may be elsewhere, and have other names.
+    let overlays: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
+    all.extend(mutant::automatic(tree, &overlays)?);
+    if let Some((message, hint)) = unknown_reason(&folder.equivalent, &all) {
+        // Names of mutants depend on the tree.
         if source_request.tree == TreeRequest::Default {
-            return Err(bad_input(what, hint));
+            return Err(bad_input(message, hint));
         }
-        let text = format!("{what}; {hint}");
+        let text = format!("{message}; {hint}");
         session.progress.event(Event::Note { text });
     }
     Ok((choose(all, &source_request.mutants)?, folder.equivalent))
 }
 
-/// Returns what is wrong with a reason for a mutant that there is not, and what to try.
-fn stray(reasons: &Reasons, all: &[Mutant]) -> Option<(String, String)> {
+/// Returns the message and hint for the first recorded reason whose mutant does not exist.
+fn unknown_reason(reasons: &Reasons, all: &[Mutant]) -> Option<(String, String)> {
     let is_known = |name: &String| all.iter().any(|mutant| mutant.name == *name);
     let name = reasons.keys().find(|name| !is_known(name))?;
     Some((
-        format!("`{EQUIVALENT}` has a reason for `{name}`, and there is no such mutant"),
-        near(name, all),
+        format!("unknown mutant `{name}` in `{EQUIVALENT}`"),
+        hint(name, all),
     ))
 }
 
-fn near(name: &str, all: &[Mutant]) -> String {
+fn hint(name: &str, all: &[Mutant]) -> String {
     let near = closest(name, all.iter().map(|mutant| mutant.name.as_str()));
     near.map_or_else(
         || {
             format!(
-                "`{} apply --checkouts mutants` names all there are",
+                "list the mutants with `{} apply --checkouts mutants`",
                 program::name()
             )
         },
@@ -87,8 +87,8 @@ fn choose(all: Vec<Mutant>, wanted: &MutantsWanted) -> anyhow::Result<Vec<Mutant
     let MutantsWanted::Named(names) = wanted else {
         return match all.is_empty() {
             true => Err(bad_input(
-                "the series makes no change that a mistake could be put into",
-                "leave `mutants` out of `--checkouts`",
+                "the series has no code that can be mutated",
+                "remove `mutants` from `--checkouts`",
             )),
             false => Ok(all),
         };
@@ -97,12 +97,12 @@ fn choose(all: Vec<Mutant>, wanted: &MutantsWanted) -> anyhow::Result<Vec<Mutant
         if !all.iter().any(|mutant| mutant.name == *name) {
             return Err(bad_input(
                 format!("the series has no mutant `{MUTANT_PREFIX}{name}`"),
-                near(name, &all),
+                hint(name, &all),
             ));
         }
     }
-    let is_wanted = |mutant: &Mutant| names.contains(&mutant.name);
-    Ok(all.into_iter().filter(is_wanted).collect())
+    let is_selected = |mutant: &Mutant| names.contains(&mutant.name);
+    Ok(all.into_iter().filter(is_selected).collect())
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_named_are_chosen_and_others_are_refused() {
+    fn choose_returns_named_mutants_and_rejects_unknown_names() {
         let named = |name: &str| MutantsWanted::Named(vec![name.to_owned()]);
         let all = || mutants(&["it-get-negate-1", "it-put-never-1"]);
         assert_eq!(choose(all(), &MutantsWanted::All).unwrap().len(), 2);
@@ -140,16 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_for_what_there_is_not_is_told() {
+    fn unknown_reason_returns_first_reason_without_mutant() {
         let all = mutants(&["it-get-negate-1"]);
         let reason = Reason {
             why: "Because.".to_owned(),
             configs: Vec::new(),
         };
         let reasons = |name: &str| Reasons::from([(name.to_owned(), reason.clone())]);
-        assert_eq!(stray(&reasons("it-get-negate-1"), &all), None);
-        let (what, hint) = stray(&reasons("it-get-negate-2"), &all).unwrap();
-        assert!(what.contains("`it-get-negate-2`"), "{what}");
+        assert_eq!(unknown_reason(&reasons("it-get-negate-1"), &all), None);
+        let (message, hint) = unknown_reason(&reasons("it-get-negate-2"), &all).unwrap();
+        assert!(message.contains("`it-get-negate-2`"), "{message}");
         assert_eq!(hint, "did you mean `it-get-negate-1`?");
     }
 }

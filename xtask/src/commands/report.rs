@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `report`: a finished run, judged again from what it recorded; no VM is started. Against
-//! an earlier run, both are judged by the rules of today, so that what changed is the
-//! kernel or the scenarios and not this tool.
+//! `report`: judges a finished run again by its recorded files, without starting VMs. With an
+//! earlier run, both runs are judged by the current rules, so that differences between
+//! versions of this tool do not appear in the comparison.
 
 use camino::Utf8Path;
 use selftests::scenario::Scenario;
@@ -18,7 +18,7 @@ use crate::run_folder::RunFolder;
 use crate::session::Session;
 use crate::snapshot::Outlet;
 
-/// Judges again and prints.
+/// Judges a run again and prints its result.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> {
     let scenarios = generate::scenarios(session)?;
     let folder = match &args.run {
@@ -31,8 +31,10 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
         Some(before) => Some(compare(before, &result, &folder, &scenarios, session)?),
         None => None,
     };
-    let told = against.as_ref().map(|(one, before)| (one, before.as_str()));
-    show::run(&result, told, &plan, &args.show, &folder, session)?;
+    let shown = against
+        .as_ref()
+        .map(|(comparison, before)| (comparison, before.as_str()));
+    show::run(&result, shown, &plan, &args.show, &folder, session)?;
     Ok(match against {
         Some((comparison, _)) => match comparison.exit() {
             Exit::Ok if result.not_tested().is_some() => Exit::Infrastructure,
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
     })
 }
 
-/// Judges each job of a run by what it left in its folder.
+/// Judges each job of a run by the files in its folder.
 fn judge_again(
     folder: &RunFolder,
     plan: &Plan,
@@ -53,7 +55,7 @@ fn judge_again(
     if plan.jobs.is_empty() {
         return Err(bad_input(
             "the run has no jobs",
-            format!("make it anew with `{} test`", program::name()),
+            format!("repeat the run with `{} test`", program::name()),
         ));
     }
     let judge = |job: &JobPlan| {
@@ -61,7 +63,7 @@ fn judge_again(
         if plan.check_snapshots {
             let outlet = match session.layout.is_of_checkout() {
                 true => Outlet::Beside,
-                // The folder may be another user's.
+                // The run folder may belong to another user.
                 false => Outlet::None,
             };
             judged.compare(&session.layout.snapshots(), outlet)?;
@@ -77,11 +79,11 @@ fn judge_again(
         .with_checkouts(before.checkouts)
         .with_coverage(before.coverage)
         .with_self_checks(before.self_checks)
-        // Their jobs stopped as soon as enough was known.
+        // The plan does not contain the jobs of mutants.
         .with_mutants(before.mutants))
 }
 
-/// Compares a run with an earlier one, and returns the earlier one's name as well.
+/// Compares a run with an earlier run, and returns the comparison and the name of the earlier run.
 fn compare(
     before: &Utf8Path,
     result: &RunResult,
@@ -93,20 +95,20 @@ fn compare(
     if earlier.path() == folder.path() {
         return Err(bad_input(
             format!("`{before}` is the run itself"),
-            "give an earlier run; they are beside it",
+            "name an earlier run; runs are in the same folder",
         ));
     }
     let (plan, recorded) = earlier.read()?;
-    // Scenarios come and go: what is no more stays as it was judged.
-    let known = |job: &JobPlan| {
+    // A job keeps its recorded result if its scenario no longer exists.
+    let exists = |job: &JobPlan| {
         job.kselftest().is_some() || scenarios.iter().any(|one| one.name == job.test)
     };
-    let (again, gone): (Vec<JobPlan>, Vec<JobPlan>) = plan.jobs.iter().cloned().partition(known);
-    let mut past = if again.is_empty() {
+    let (known, gone): (Vec<JobPlan>, Vec<JobPlan>) = plan.jobs.iter().cloned().partition(exists);
+    let mut past = if known.is_empty() {
         recorded.clone()
     } else {
         let plan = Plan {
-            jobs: again,
+            jobs: known,
             ..plan
         };
         judge_again(&earlier, &plan, recorded.clone(), scenarios, session)?
@@ -120,8 +122,8 @@ fn compare(
     let comparison = comparison::compare(&past, result);
     if comparison.common == 0 {
         return Err(bad_input(
-            format!("`{before}` has no job of the run: nothing can be compared"),
-            "jobs are the same when scenario, checkout, config and machine are",
+            format!("cannot compare with `{before}`: the runs have no job in common"),
+            "jobs match by scenario, checkout, config and machine",
         ));
     }
     Ok((comparison, name))

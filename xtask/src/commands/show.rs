@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Shows what a run came to: which format is printed, and which become files.
+//! Prints the result of a run and writes the requested formats to files.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,20 +21,20 @@ use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// What a job's file of reports may have to be quoted, in bytes.
+/// Size limit of `splats.txt` to be included in reports, in bytes.
 const SPLATS_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What comes of a list of formats.
+/// The outputs that a list of formats selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Outlet {
-    /// Goes to standard output.
+struct Outputs {
+    /// The format on standard output.
     printed: Format,
-    /// Become files in the run folder.
+    /// The formats of files in the run folder.
     written: Vec<Format>,
 }
 
-impl Outlet {
-    /// One format is what somebody wants to have piped; of several the table is printed.
+impl Outputs {
+    /// A single format is printed, as it may be piped. With several formats the table is printed.
     fn of(formats: &[Format]) -> Self {
         let mut distinct: Vec<Format> = Vec::new();
         for format in formats {
@@ -43,8 +43,8 @@ impl Outlet {
             }
         }
         let printed = match distinct.as_slice() {
-            // A page is for a browser.
-            [one] if *one != Format::Html => *one,
+            // HTML is only written to a file.
+            [single] if *single != Format::Html => *single,
             _ => Format::Table,
         };
         distinct.retain(|format| format.file_name().is_some());
@@ -55,10 +55,11 @@ impl Outlet {
     }
 }
 
-/// Prints what a run came to, or what changed `against` an earlier one of that name, writes what is asked for beside it, and says where it is.
+/// Prints the result of a run, or its differences from the earlier run in `against`, and the path
+/// of the run folder. Writes the requested files to the run folder.
 ///
 /// # Errors
-/// When something cannot be printed or written.
+/// When an output cannot be printed or written.
 pub(crate) fn run(
     result: &RunResult,
     against: Option<(&Comparison, &str)>,
@@ -69,19 +70,19 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let path = folder.path();
     let shown = session.layout.shown(path);
-    let outlet = Outlet::of(&show.format);
+    let outputs = Outputs::of(&show.format);
     let workflow = Workflow::from_env();
-    let for_github = outlet.written.contains(&Format::Github);
+    let for_github = outputs.written.contains(&Format::Github);
     let again = plan.options();
     let mut report = Report::new(result, shown.as_str(), &again);
-    if !outlet.written.is_empty() {
+    if !outputs.written.is_empty() {
         report.splats = splats(&result.jobs, path);
     }
-    // An annotation is for a file of the repository that is checked out.
+    // Annotations refer to files of the repository that is checked out.
     if for_github && session.layout.is_of_checkout() {
         report.places = places(&generate::scenarios(session)?);
     }
-    for format in &outlet.written {
+    for format in &outputs.written {
         let Some(name) = format.file_name() else {
             continue;
         };
@@ -91,39 +92,40 @@ pub(crate) fn run(
         };
         match folder.write(name, &text) {
             Ok(()) => render::line_to_stderr(&format!("written: {shown}/{name}")),
-            // What is printed is there all the same; somebody else's run is not ours to write.
-            Err(why) if outlet.printed == *format && exit_for(&why) != Exit::Input => {
-                render::line_to_stderr(&format!("not written: {why:#}"));
+            // The format is printed too, so a failed write is only a warning: the run folder may
+            // belong to another user. A folder in place of the file is an error.
+            Err(error) if outputs.printed == *format && exit_for(&error) != Exit::Input => {
+                render::line_to_stderr(&format!("not written: {error:#}"));
             }
-            Err(why) => return Err(why),
+            Err(error) => return Err(error),
         }
     }
     let compared = match against {
-        Some((comparison, before)) => render::compared(comparison, before, outlet.printed)?,
+        Some((comparison, before)) => render::compared(comparison, before, outputs.printed)?,
         None => None,
     };
     let text = match compared {
         Some(text) => text,
-        None => render::text(&report, show, outlet.printed)?,
+        None => render::text(&report, show, outputs.printed)?,
     };
-    let text = workflow.shield(text)?;
-    match outlet.printed {
+    let text = workflow.disable_commands(text)?;
+    match outputs.printed {
         Format::Table | Format::Html => render::to_stdout(&text)?,
         _ => render::data_to_stdout(&text)?,
     }
     if for_github {
-        workflow.tell(&report)?;
+        workflow.report(&report)?;
     }
     render::line_to_stderr(&format!("run folder: {shown}"));
     Ok(())
 }
 
-/// The workflow of GitHub's that this runs in, as far as it does.
+/// The GitHub workflow that the program runs in, if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Workflow {
-    /// Whether somebody takes commands from what is printed.
+    /// Whether a runner interprets workflow commands on standard output.
     is_read: bool,
-    /// The file that the summary of the step is appended to.
+    /// The file of the step summary, which is appended to.
     summary: Option<Utf8PathBuf>,
 }
 
@@ -138,9 +140,9 @@ impl Workflow {
         }
     }
 
-    /// Returns what to print so that no line of it is a command, whatever its format: what
-    /// a guest said is in each. The files are as they are.
-    fn shield(&self, text: String) -> anyhow::Result<String> {
+    /// Encloses a text in `::stop-commands::` if a runner reads it, because every format contains
+    /// output of guests.
+    fn disable_commands(&self, text: String) -> anyhow::Result<String> {
         if !self.is_read {
             return Ok(text);
         }
@@ -149,8 +151,8 @@ impl Workflow {
         Ok(render::unread(&text, &hex(&token)))
     }
 
-    /// Leaves the summary, and annotations at the lines of scenarios.
-    fn tell(&self, report: &Report<'_>) -> anyhow::Result<()> {
+    /// Writes the step summary and prints annotations at the lines of scenarios.
+    fn report(&self, report: &Report<'_>) -> anyhow::Result<()> {
         if let Some(path) = &self.summary {
             let mut file = fs::OpenOptions::new()
                 .create(true)
@@ -166,7 +168,8 @@ impl Workflow {
     }
 }
 
-/// Returns where each scenario is written: the step that has fails_without_series, or its first.
+/// Returns the position of each scenario: its first step with `fails_first`, else its
+/// first step.
 fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     let place = |scenario: &Scenario| {
         let steps: Vec<&Step> = scenario.boots.iter().flat_map(Boot::all_steps).collect();
@@ -183,8 +186,8 @@ fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     scenarios.iter().filter_map(place).collect()
 }
 
-/// Reads the reports of those jobs that did not pass; where a file is not there any
-/// more, their titles have to do.
+/// Reads the splats of jobs that did not pass. Without the file, reports contain only the titles
+/// of splats.
 fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
     let read = |job: &JobResult| {
         let path = folder.join(&job.artifacts).join("splats.txt");
@@ -192,8 +195,11 @@ fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Some((job.artifacts.clone(), text))
     };
-    let troubled = |job: &&JobResult| job.status != "pass" || job.is_finding();
-    jobs.iter().filter(troubled).filter_map(read).collect()
+    let has_splats_shown = |job: &&JobResult| job.status != "pass" || job.is_finding();
+    jobs.iter()
+        .filter(has_splats_shown)
+        .filter_map(read)
+        .collect()
 }
 
 #[cfg(test)]
@@ -201,32 +207,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_format_is_printed_and_of_several_the_table() {
-        let outlet = |formats: &[Format]| {
-            let outlet = Outlet::of(formats);
-            (outlet.printed, outlet.written)
+    fn outputs_print_single_format_and_table_for_several() {
+        let outputs = |formats: &[Format]| {
+            let outputs = Outputs::of(formats);
+            (outputs.printed, outputs.written)
         };
         use Format::{Json, Junit, Kcidb, Table};
-        assert_eq!(outlet(&[Table]), (Table, vec![]));
-        assert_eq!(outlet(&[Json]), (Json, vec![]));
-        assert_eq!(outlet(&[Junit]), (Junit, vec![Junit]));
-        assert_eq!(outlet(&[Junit, Junit]), (Junit, vec![Junit]));
-        assert_eq!(outlet(&[Junit, Kcidb]), (Table, vec![Junit, Kcidb]));
-        assert_eq!(outlet(&[Table, Junit, Json]), (Table, vec![Junit]));
+        assert_eq!(outputs(&[Table]), (Table, vec![]));
+        assert_eq!(outputs(&[Json]), (Json, vec![]));
+        assert_eq!(outputs(&[Junit]), (Junit, vec![Junit]));
+        assert_eq!(outputs(&[Junit, Junit]), (Junit, vec![Junit]));
+        assert_eq!(outputs(&[Junit, Kcidb]), (Table, vec![Junit, Kcidb]));
+        assert_eq!(outputs(&[Table, Junit, Json]), (Table, vec![Junit]));
     }
 
     #[test]
-    fn only_in_a_workflow_what_is_printed_is_shielded() {
+    fn disable_commands_encloses_text_only_in_workflow() {
         let workflow = |is_read| Workflow {
             is_read,
             summary: None,
         };
-        let shield = |is_read| workflow(is_read).shield("::x::\n".to_owned());
-        assert_eq!(shield(false).unwrap(), "::x::\n");
-        let shielded = shield(true).unwrap();
-        let lines: Vec<&str> = shielded.lines().collect();
+        let disable = |is_read| workflow(is_read).disable_commands("::x::\n".to_owned());
+        assert_eq!(disable(false).unwrap(), "::x::\n");
+        let enclosed = disable(true).unwrap();
+        let lines: Vec<&str> = enclosed.lines().collect();
         let token = lines[0].strip_prefix("::stop-commands::").unwrap();
         assert_eq!(lines[1..], ["::x::", &format!("::{token}::")]);
-        assert_ne!(shield(true).unwrap(), shielded);
+        assert_ne!(disable(true).unwrap(), enclosed);
     }
 }

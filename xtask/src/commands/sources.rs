@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From arguments to checkouts: what `test`, `apply` and `build` have in common.
+//! Resolves the source arguments of `test`, `apply` and `build` and applies the series.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +19,15 @@ use crate::program;
 use crate::result::CheckoutResult;
 use crate::session::Session;
 
-/// The prerequisites when the user names none.
+/// The prerequisites without `--prereq`.
 pub(crate) const DEFAULT_PREREQUISITES: [&str; 3] = [
     "pci-liveupdate",
     "liveupdate-test-driver",
-    // Without it, lockdep looks away from the first unplug on.
+    // Without it, lockdep disables itself after a false positive at the first hotplug.
     "pciehp-lock-order",
 ];
 
-/// A request for source states, looked up but not yet applied.
+/// The resolved source arguments; nothing is applied yet.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceRequest {
     pub(crate) tree: TreeRequest,
@@ -35,12 +35,12 @@ pub(crate) struct SourceRequest {
     pub(crate) prerequisites: Vec<Series>,
     pub(crate) checkouts: Vec<String>,
     pub(crate) mutants: MutantsWanted,
-    /// The folder of the series, if it has one.
+    /// The folder of the series; `None` if the series is not a folder.
     pub(crate) folder: Option<Utf8PathBuf>,
 }
 
 impl SourceRequest {
-    /// Looks up what the arguments name.
+    /// Resolves the arguments.
     ///
     /// # Errors
     /// When a series or a checkout does not exist.
@@ -56,7 +56,7 @@ impl SourceRequest {
         let folder = folder.is_dir().then_some(folder);
         let (mutants, mut words) = MutantsWanted::take_from(&args.checkouts);
         if mutants != MutantsWanted::None {
-            // What a mutant is caught by must pass where there is no mistake.
+            // Results on mutants are compared to results on the series.
             words.push(SERIES.to_owned());
         }
         let checkouts = checkouts::names(&words, series.patches.len())?;
@@ -73,8 +73,8 @@ impl SourceRequest {
         })
     }
 
-    /// Adds checkouts that are needed beside those that are judged.
-    pub(crate) fn needs_too<'a>(&mut self, checkouts: impl Iterator<Item = &'a str>) {
+    /// Adds checkouts to build that have no jobs of their own.
+    pub(crate) fn add_checkouts<'a>(&mut self, checkouts: impl Iterator<Item = &'a str>) {
         for checkout in checkouts {
             if !self.checkouts.iter().any(|known| known == checkout) {
                 self.checkouts.push(checkout.to_owned());
@@ -82,24 +82,24 @@ impl SourceRequest {
         }
     }
 
-    /// Refuses mutants for a command that makes none.
+    /// Rejects mutants for a command that does not support them.
     ///
     /// # Errors
-    /// When some are asked for.
+    /// When the arguments name mutants.
     pub(crate) fn refuse_mutants(&self, command: &str) -> anyhow::Result<()> {
         match self.mutants {
             MutantsWanted::None => Ok(()),
             _ => Err(bad_input(
-                format!("`{command}` does not take mutants"),
+                format!("`{command}` does not accept mutants"),
                 format!(
-                    "`{} test` builds and judges them, and `apply` shows their source",
+                    "test mutants with `{} test`, or print their source with `apply`",
                     program::name()
                 ),
             )),
         }
     }
 
-    /// Returns whether everything applied is ours, so that results should be as recorded.
+    /// Returns whether the arguments are the defaults, to which the snapshots apply.
     pub(crate) fn is_ours(&self) -> bool {
         self.tree == TreeRequest::Default
             && self.series.is_known
@@ -113,10 +113,10 @@ impl SourceRequest {
             && self.prerequisites.iter().all(|series| series.is_known)
     }
 
-    /// Opens the tree and works out the checkouts.
+    /// Opens the tree and computes the checkouts.
     ///
     /// # Errors
-    /// When the tree cannot be had, or a patch does not fit.
+    /// When the tree cannot be opened, or a patch does not apply.
     pub(crate) fn apply(&self, session: &Session) -> anyhow::Result<Sources> {
         let tree = Tree::open(
             &self.tree,
@@ -168,17 +168,18 @@ impl SourceRequest {
     }
 }
 
-/// Refuses words of the arguments that mean nothing, whatever files hold.
+/// Checks the arguments without reading patches.
 ///
 /// # Errors
-/// When there is no such checkout or no such series of ours, or one is named twice.
+/// When a checkout or a series of `--provides` does not exist, or the series is also a
+/// prerequisite.
 pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
     checkouts::check(&args.checkouts)?;
-    let ours = series::names(&session.layout.series());
-    if let Some(name) = args.provides.iter().find(|name| !ours.contains(name)) {
+    let known = series::names(&session.layout.series());
+    if let Some(name) = args.provides.iter().find(|name| !known.contains(name)) {
         return Err(bad_input(
-            format!("there is no series `{name}` of ours to provide"),
-            format!("ours are: {}", ours.join(", ")),
+            format!("unknown series `{name}` in `--provides`"),
+            format!("known series: {}", known.join(", ")),
         ));
     }
     if prerequisites(args).contains(&args.series) {
@@ -187,7 +188,7 @@ pub(crate) fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Resul
                 "`{}` is both the series and one of its prerequisites",
                 args.series
             ),
-            "name the series below it with `--prereq`, without it",
+            "name only the other prerequisites with `--prereq`",
         ));
     }
     Ok(())
@@ -200,7 +201,7 @@ pub(crate) fn tree(args: &SourceArgs) -> TreeRequest {
         .map_or(TreeRequest::Default, TreeRequest::parse)
 }
 
-/// Returns the prerequisites that the arguments name, or those that go without saying.
+/// Returns the prerequisites that the arguments name, or the default prerequisites.
 pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
     if args.prereq.is_empty() {
         DEFAULT_PREREQUISITES.map(str::to_owned).to_vec()
@@ -214,22 +215,22 @@ pub(crate) fn prerequisites(args: &SourceArgs) -> Vec<String> {
 pub(crate) struct Sources {
     pub(crate) tree: Tree,
     pub(crate) checkouts: Vec<Checkout>,
-    /// What was found there already, or taken out, in sentences.
+    /// Messages about patches that were already applied or were reverted.
     pub(crate) notes: Vec<String>,
-    /// The subjects of the series' patches, in their order.
+    /// The subjects of the patches of the series, in order.
     pub(crate) subjects: Vec<String>,
-    /// The mutants of the series that are wanted.
+    /// The selected mutants of the series.
     pub(crate) mutants: Vec<Mutant>,
-    /// By a mutant's name, why nobody can notice it.
+    /// The reasons of mutants recorded as equivalent, by name.
     pub(crate) equivalent: BTreeMap<String, Reason>,
     /// The files that each patch of the series changes.
     pub(crate) changes: Vec<Vec<FileChange>>,
-    /// The files that each prerequisite changes, by its name.
+    /// The files that each prerequisite changes, with its name.
     pub(crate) prerequisite_changes: Vec<(String, Vec<FileChange>)>,
 }
 
 impl Sources {
-    /// Returns what results say of the checkouts with these names.
+    /// Returns the entries of checkouts in the result.
     pub(crate) fn results(&self, names: &[String]) -> Vec<CheckoutResult> {
         let judged = self
             .checkouts

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `test`: the whole chain, from arguments to the table.
+//! `test`: applies the series, builds kernels, runs the jobs and prints the results.
 
+mod batches;
+pub(crate) mod checkpoints;
 mod context;
 mod coverage;
 mod hang;
@@ -8,14 +10,12 @@ mod history;
 pub(crate) mod jobs;
 pub(crate) mod judge;
 pub(crate) mod kselftest;
-mod loads;
 mod mutants;
 pub(crate) mod prepare;
 mod provenance;
 mod request;
 mod running;
 mod self_checks;
-pub(crate) mod start;
 
 use jiff::Timestamp;
 
@@ -32,7 +32,7 @@ pub(crate) use self::context::{RunContext, match_up};
 pub(crate) use self::request::{Request, choose_scenarios};
 pub(crate) use self::running::run_jobs;
 
-/// Runs the chain and prints the verdict.
+/// Runs the tests and prints the results.
 pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let began = Timestamp::now();
     let request = Request::look_up(args, session)?;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     let plan = &context.plan;
     let folder = RunFolder::create(args.out.as_deref(), &session.layout, plan)?;
     let jobs = match_up(&request, &context)?;
-    let self_checks = self_checks::show(&context, args, &folder, session)?;
+    let self_checks = self_checks::run(&context, args, &folder, session)?;
     let results = run_jobs(&jobs, plan, &context, &folder, args, session, &|_, _| {})?;
     let mutation_run = MutationRun {
         request: &request,
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         args,
         session,
     };
-    let mutants = mutation_run.judge(&results)?;
+    let mutants = mutation_run.run(&results)?;
     let result = context
         .result(results, began, &folder)
         .with_self_checks(self_checks)

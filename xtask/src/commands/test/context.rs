@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Everything that jobs run on, made context, and the jobs of the plan with their share
-//! of it.
+//! Everything that jobs run on: environment, builds and plan.
 
 use anyhow::Context;
 use jiff::Timestamp;
 use selftests::fault;
 
-use super::coverage::Question;
+use super::coverage::CoverageInput;
 use super::jobs::{Job, Test};
 use super::prepare::{self, Build};
 use super::request::Request;
@@ -20,25 +19,24 @@ use crate::result::{CheckoutResult, JobResult, Provenance, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Everything that jobs run on.
+/// The environment, builds and plan of a run.
 #[derive(Debug)]
 pub(crate) struct RunContext {
     pub(crate) environment: Environment,
     pub(crate) builds: Vec<Build>,
-    /// The plan, with the jobs of the tree's own tests.
+    /// The plan, including the jobs of kselftests.
     pub(crate) plan: Plan,
-    /// The tree's name for people.
+    /// The label of the tree in results.
     pub(crate) tree: String,
-    /// What results say of the checkouts that are judged.
+    /// The checkouts under test, as listed in the result.
     pub(crate) checkouts: Vec<CheckoutResult>,
-    /// All of the circumstances that is known before the first job.
+    /// Complete except for name, start and end of the run.
     provenance: Provenance,
-    /// Whether the series is in the kernels.
-    coverage: Question,
+    coverage: CoverageInput,
 }
 
 impl RunContext {
-    /// From kernels to programs that are context to boot on them.
+    /// Builds the test programs and prepares the environment for the kernels.
     ///
     /// # Errors
     /// When a program does not compile, or the host fails.
@@ -50,15 +48,15 @@ impl RunContext {
         session: &Session,
     ) -> anyhow::Result<Self> {
         let machine = args.machine.as_deref();
-        let own = request.scenarios.iter().map(|one| one.machine.as_str());
-        let all = own
+        let of_scenarios = request.scenarios.iter().map(|one| one.machine.as_str());
+        let machines = of_scenarios
             .chain([DEFAULT_MACHINE])
-            .map(|own| machine.unwrap_or(own))
+            .map(|name| machine.unwrap_or(name))
             .chain([fault::LEAK_MACHINE]);
-        let mut environment = Environment::set_up(all, session)?;
+        let mut environment = Environment::set_up(machines, session)?;
         environment.keep_dumps = args.dump_hangs;
         let mut builds = prepare::builds(kernels, sources, request, &environment, session)?;
-        let build = builds.first().context("there is no kernel to run")?;
+        let build = builds.first().context("no kernel was built")?;
         environment.choose_accelerator(
             machine.unwrap_or(DEFAULT_MACHINE),
             &build.kernel.image(),
@@ -66,7 +64,7 @@ impl RunContext {
             &build.guest,
             session,
         )?;
-        let tests = kselftest::make_run_context(
+        let tests = kselftest::prepare(
             &request.kselftests,
             sources,
             &mut builds,
@@ -74,8 +72,8 @@ impl RunContext {
             session,
         )?;
         Ok(Self {
-            coverage: Question::of(sources, &builds, &request.plan.checkouts)?,
-            provenance: provenance::look(request, sources, &builds, session)?,
+            coverage: CoverageInput::of(sources, &builds, &request.plan.checkouts)?,
+            provenance: provenance::collect(request, sources, &builds, session)?,
             environment,
             builds,
             plan: request.plan.clone().with_jobs_of(&on_default(tests)),
@@ -84,7 +82,7 @@ impl RunContext {
         })
     }
 
-    /// Returns what a run that began at `began` came to, from the results of its jobs.
+    /// Returns the result of a run that started at `began`, from the results of its jobs.
     pub(crate) fn result(
         &self,
         jobs: Vec<JobResult>,
@@ -93,7 +91,7 @@ impl RunContext {
     ) -> RunResult {
         let (tree, plan) = (self.tree.clone(), &self.plan);
         let (series, below) = (plan.series.clone(), plan.prerequisites.clone());
-        let coverage = self.coverage.answer(&jobs);
+        let coverage = self.coverage.coverage(&jobs);
         let result = RunResult::new(tree, series, below, jobs)
             .with_checkouts(self.checkouts.clone())
             .with_coverage(Some(coverage));
@@ -104,7 +102,7 @@ impl RunContext {
     }
 }
 
-/// The tree's own tests name no machine.
+/// Assigns the default machine to kselftests.
 fn on_default(tests: Vec<String>) -> Vec<(String, String)> {
     let machine = DEFAULT_MACHINE.to_owned();
     tests
@@ -113,10 +111,11 @@ fn on_default(tests: Vec<String>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Returns every job of the plan with what it needs, but for a checkpoint.
+/// Returns the jobs of the plan with their tests, builds and machines; checkpoints are
+/// assigned later.
 ///
 /// # Errors
-/// When there is no kernel or program for one.
+/// When a job has no build, test or machine.
 pub(crate) fn match_up<'a>(
     request: &'a Request,
     context: &'a RunContext,
@@ -141,6 +140,8 @@ pub(crate) fn match_up<'a>(
         })
     };
     let jobs = context.plan.jobs.iter();
-    jobs.map(|job| find(job).with_context(|| format!("nothing to run {} on", job.label())))
-        .collect()
+    jobs.map(|job| {
+        find(job).with_context(|| format!("no build, test or machine for {}", job.label()))
+    })
+    .collect()
 }

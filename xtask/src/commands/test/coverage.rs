@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Compares the files that a series changes with the files of the kernels that were run.
+//! Compares the files that a series changes with the source files of the tested kernels.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::checkouts::BASE;
 use crate::commands::sources::Sources;
 use crate::result::{Coverage, JobResult};
 
-/// What is known before the first job.
+/// The input that is complete before the first job.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
+pub(super) struct CoverageInput {
     /// The files that each patch of the series changes.
     changes: Vec<Vec<FileChange>>,
     prerequisite_changes: Vec<(String, Vec<FileChange>)>,
@@ -21,8 +21,9 @@ pub(super) struct Question {
     wanted: usize,
 }
 
-impl Question {
-    /// Reads the lists of the kernels; `judged` are the names of the checkouts under test.
+impl CoverageInput {
+    /// Reads the list of source files of each build; `judged` are the names of the checkouts
+    /// under test.
     ///
     /// # Errors
     /// When a list cannot be read.
@@ -57,17 +58,17 @@ impl Question {
         })
     }
 
-    /// Returns the answer, given the jobs that ran.
-    pub(super) fn answer(&self, jobs: &[JobResult]) -> Coverage {
+    /// Returns the coverage, given the results of the jobs.
+    pub(super) fn coverage(&self, jobs: &[JobResult]) -> Coverage {
         let targets: BTreeSet<&str> = jobs.iter().filter_map(target).collect();
         let targets: Vec<&str> = targets.into_iter().collect();
         let series = coverage::compute(&self.changes, &self.kernels, self.wanted, &targets);
-        // A prerequisite is in every kernel.
-        let with_it = |kernel: &RunKernel| RunKernel {
+        // Every checkout contains the prerequisites.
+        let with_prerequisite = |kernel: &RunKernel| RunKernel {
             patches: 1,
             ..kernel.clone()
         };
-        let kernels: Vec<RunKernel> = self.kernels.iter().map(with_it).collect();
+        let kernels: Vec<RunKernel> = self.kernels.iter().map(with_prerequisite).collect();
         let below = self.prerequisite_changes.iter().map(|(name, changes)| {
             let changes = std::slice::from_ref(changes);
             (
@@ -79,7 +80,7 @@ impl Question {
     }
 }
 
-/// Returns the kselftest target of a job whose program ran and has the series in it.
+/// Returns the target of a kselftest job that ran on a checkout with the series.
 fn target(job: &JobResult) -> Option<&str> {
     let ran = job.kselftest && job.checkout != BASE;
     let ran = ran && !["skip", "error"].contains(&job.status.as_str());
@@ -95,7 +96,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn target_is_that_of_a_kselftest_that_ran_with_the_series() {
+    fn target_returns_some_only_for_kselftest_that_ran_with_the_series() {
         let of = |scenario: &str, checkout: &str, status: &str| {
             target(&job(scenario, checkout, status, "pass")).map(str::to_owned)
         };

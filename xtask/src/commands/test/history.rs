@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How long jobs took before, so that the longest begin first: begun last, one
-//! would leave the other cores idle at the end.
+//! Durations of jobs in earlier runs, used to start the longest jobs first.
 
 use std::collections::BTreeMap;
 
@@ -12,64 +11,65 @@ use crate::plan::JobPlan;
 use crate::result::JobResult;
 use crate::session::Session;
 
-/// Larger files are no history of ours, in bytes.
+/// Size limit of the history file, in bytes; a larger file is ignored.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Most jobs that are remembered.
+/// Limit of jobs in the history.
 const JOBS_MAX: usize = 10_000;
 
-/// What is known of earlier jobs. Forgetting it costs nothing but time.
+/// Durations of earlier jobs. They affect the order of jobs only, so losing them is harmless.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     file: Option<Utf8PathBuf>,
-    /// By name, in milliseconds.
-    known: BTreeMap<String, u64>,
+    /// Durations in milliseconds, by `CONFIG/MACHINE/TEST`.
+    durations_ms: BTreeMap<String, u64>,
 }
 
 impl History {
-    /// Returns what the cache remembers.
+    /// Reads the history from the cache; it is empty if there is no readable file.
     pub(crate) fn load(session: &Session) -> Self {
         let file = session.cache.dir(&["history"]).ok();
         let file = file.map(|dir| dir.join("durations.json"));
-        let known = file
+        let durations_ms = file
             .as_ref()
             .and_then(|file| read_plain(file, FILE_BYTES_MAX).ok())
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self {
             file,
-            known: known.unwrap_or_default(),
+            durations_ms: durations_ms.unwrap_or_default(),
         }
     }
 
-    /// Returns how long a job is likely to take, in milliseconds.
+    /// Returns the expected duration of a job, in milliseconds.
     pub(crate) fn estimate(&self, job: &JobPlan) -> Option<u64> {
-        let name = name(&job.config, &job.machine, &job.test);
-        self.known.get(&name).copied()
+        let key = key(&job.config, &job.machine, &job.test);
+        self.durations_ms.get(&key).copied()
     }
 
-    /// Takes over how long jobs took. What was known counts for half, as the
-    /// host is not always as busy; a job that ended in an error tells nothing.
+    /// Records the durations of jobs, averaged with the recorded duration because the load
+    /// of the host varies. Jobs with status `error` are ignored.
     pub(crate) fn learn<'a>(&mut self, jobs: impl Iterator<Item = &'a JobResult>) {
         for job in jobs.filter(|job| job.status != "error") {
-            let name = name(&job.config, &job.machine, &job.test);
-            let room = self.known.len() < JOBS_MAX;
-            match self.known.get_mut(&name) {
-                Some(known) => *known = u64::midpoint(*known, job.duration_ms),
-                None if room => drop(self.known.insert(name, job.duration_ms)),
+            let key = key(&job.config, &job.machine, &job.test);
+            let has_room = self.durations_ms.len() < JOBS_MAX;
+            match self.durations_ms.get_mut(&key) {
+                Some(recorded) => *recorded = u64::midpoint(*recorded, job.duration_ms),
+                None if has_room => drop(self.durations_ms.insert(key, job.duration_ms)),
                 None => {}
             }
         }
     }
 
-    /// Remembers it for the next run.
+    /// Writes the history to the cache; an error is ignored.
     pub(crate) fn save(&self) {
-        if let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec_pretty(&self.known)) {
+        if let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec_pretty(&self.durations_ms))
+        {
             let _ = publish(file, &bytes);
         }
     }
 }
 
-fn name(config: &str, machine: &str, scenario: &str) -> String {
+fn key(config: &str, machine: &str, scenario: &str) -> String {
     format!("{config}/{machine}/{scenario}")
 }
 
@@ -89,10 +89,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_is_an_estimate_for_every_checkout() {
+    fn estimate_averages_durations_over_checkouts_and_ignores_errors() {
         let mut history = History {
             file: None,
-            known: BTreeMap::new(),
+            durations_ms: BTreeMap::new(),
         };
         assert_eq!(history.estimate(&plan("a")), None);
         let mut slow = job("a", "base", "pass", "pass");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs the jobs of a plan, several at once, and has each judged as it ends.
+//! Runs the jobs of a plan in parallel and judges each job when it ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +14,8 @@ use vm_images::machine::Machine;
 use vm_images::transcript::Transcript;
 use vm_images::vm::{self, Sharer, VmRun, VmSpec};
 
+use super::batches::Batch;
 use super::context::RunContext;
-use super::loads::Load;
 use super::prepare::Build;
 use crate::cli::TestArgs;
 use crate::commands::environment::Environment;
@@ -23,33 +23,30 @@ use crate::plan::JobPlan;
 use crate::record::{Binaries, Kselftest};
 use crate::session::Session;
 
-/// Memory that QEMU itself takes beside the guest's, in MiB.
+/// Memory of a QEMU process on top of the guest's memory, in MiB.
 const OVERHEAD_MIB: u64 = 300;
 
-/// A job with all that it needs.
+/// A job of the plan with its test, build and machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) plan: &'a JobPlan,
     pub(crate) test: Test<'a>,
     pub(crate) build: &'a Build,
     pub(crate) machine: &'a Machine,
-    /// What its guest is to do.
     pub(crate) vm_run: &'a VmRun,
-    /// The saved guest that it goes on from, unless it boots.
+    /// The checkpoint to restore; `None` for a cold boot.
     pub(crate) checkpoint: Option<&'a Checkpoint>,
 }
 
-/// What a job tests.
+/// The test that a job runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Test<'a> {
-    /// A scenario of ours.
     Scenario(&'a Scenario),
-    /// A test of the tree's own.
     Kselftest(&'a Kselftest),
 }
 
 impl<'a> Test<'a> {
-    /// Returns what is to be judged; nothing for what cannot be run.
+    /// Returns the subject to judge, or `None` for a kselftest that cannot run.
     pub(crate) fn subject(self) -> Option<Subject<'a>> {
         match self {
             Self::Scenario(scenario) => Some(scenario.into()),
@@ -58,7 +55,6 @@ impl<'a> Test<'a> {
         }
     }
 
-    /// Returns the test of the tree's own, if it is one.
     pub(crate) fn kselftest(self) -> Option<&'a Kselftest> {
         match self {
             Self::Scenario(_) => None,
@@ -68,12 +64,12 @@ impl<'a> Test<'a> {
 }
 
 impl Job<'_> {
-    /// Returns whether a guest is started for it.
+    /// Returns whether the job starts a VM.
     pub(crate) fn runs(&self) -> bool {
         self.test.subject().is_some()
     }
 
-    /// Returns what the job runs.
+    /// Returns the kernel, archive and program that the job runs.
     pub(crate) fn binaries(&self) -> Binaries {
         let kernel = &self.build.kernel;
         Binaries {
@@ -86,8 +82,8 @@ impl Job<'_> {
         }
     }
 
-    /// Returns the kernel with symbols of each boot: that of the boot before, if none
-    /// is gone over to.
+    /// Returns the `vmlinux` of each boot. A boot without a kernel of its own uses the
+    /// kernel of the boot before.
     fn boot_symbols(&self) -> Vec<Utf8PathBuf> {
         let mut symbols = self.build.kernel.symbols();
         let boots = self.vm_run.boots.iter().map(|boot| {
@@ -99,38 +95,38 @@ impl Job<'_> {
         boots.collect()
     }
 
-    /// Returns the path in the guest of the program it runs.
+    /// Returns the path of the test program in the guest.
     fn program(&self) -> &str {
         let first = self.vm_run.boots.first();
         first.map_or("", |boot| boot.program.as_str())
     }
 }
 
-/// Judges jobs as they end: what one left behind is not cached in memory after.
+/// Judges each job when it ends, so that its transcript is not kept in memory.
 pub(crate) trait Judge: Sync {
-    /// What a job comes to.
+    /// The result of a job.
     type Judged: Send;
 
-    /// Returns what the job comes to.
     fn judge(&self, job: &Job<'_>, transcript: &Transcript) -> Self::Judged;
 
-    /// Returns whether all is well with it.
-    fn is_well(&self, judged: &Self::Judged) -> bool;
+    /// Returns whether the result is a pass without a finding. Other results of a batch
+    /// are discarded, and its jobs run again in VMs of their own.
+    fn is_clean(&self, judged: &Self::Judged) -> bool;
 
-    /// Hears of a job that is done with.
-    fn settled(&self, job: &Job<'_>, judged: &Self::Judged);
+    /// Is called once for each job that has ended, with its final result.
+    fn finished(&self, job: &Job<'_>, judged: &Self::Judged);
 
-    /// Returns whether enough is known, so that no further job needs to begin.
-    fn knows_enough(&self) -> bool {
+    /// Returns whether no further job should be started.
+    fn should_stop(&self) -> bool {
         false
     }
 }
 
-/// Runs every job and returns what the judge makes of each, in the same order;
-/// `None` for one that was not begun because the user asked to stop, or enough is known.
+/// Runs every job and returns the results in the order of the jobs. The result is `None`
+/// for a job that was not started: the user interrupted the run, or the judge stopped it.
 pub(crate) fn run_all<C: Judge>(
     jobs: &[Job<'_>],
-    loads: &[Load],
+    batches: &[Batch],
     environment: &Environment,
     run: &Utf8Path,
     parallel: usize,
@@ -140,34 +136,35 @@ pub(crate) fn run_all<C: Judge>(
     let activity = Activity::start(&session.progress, "running jobs", Some(jobs.len() as u64));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let results: Mutex<Vec<Option<C::Judged>>> = Mutex::new(jobs.iter().map(|_| None).collect());
-    let settle = |index: usize, judged: C::Judged| {
-        judge.settled(&jobs[index], &judged);
+    let finish = |index: usize, judged: C::Judged| {
+        judge.finished(&jobs[index], &judged);
         results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(judged);
         let done = done.fetch_add(1, Ordering::SeqCst) + 1;
         activity.advance(done as u64, jobs[index].plan.label());
     };
-    let run_load = |load: &Load| {
-        if let Some(judged) = run_shared(load, jobs, environment, run, session, judge) {
-            load.iter()
+    let run_batch = |batch: &Batch| {
+        if let Some(judged) = run_shared(batch, jobs, environment, run, session, judge) {
+            batch
+                .iter()
                 .zip(judged)
-                .for_each(|(&index, judged)| settle(index, judged));
+                .for_each(|(&index, judged)| finish(index, judged));
             return;
         }
-        for &index in load {
+        for &index in batch {
             if !session.cancel.is_cancelled() {
-                let transcript = run_one(&jobs[index], environment, run, session);
-                settle(index, judge.judge(&jobs[index], &transcript));
+                let transcript = run_alone(&jobs[index], environment, run, session);
+                finish(index, judge.judge(&jobs[index], &transcript));
             }
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..parallel.min(loads.len()) {
+        for _ in 0..parallel.min(batches.len()) {
             scope.spawn(|| {
-                while let Some(load) = loads.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if session.cancel.is_cancelled() || judge.knows_enough() {
+                while let Some(batch) = batches.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    if session.cancel.is_cancelled() || judge.should_stop() {
                         break;
                     }
-                    run_load(load);
+                    run_batch(batch);
                 }
             });
         }
@@ -175,48 +172,47 @@ pub(crate) fn run_all<C: Judge>(
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs several jobs in one guest. None if they are not several, or if all is
-/// not well with all of them: then each wants a guest of its own.
+/// Runs the jobs of a batch in one VM. Returns `None` if the batch has a single job, or if
+/// the result of a job is not clean; each job then has to run in a VM of its own.
 fn run_shared<C: Judge>(
-    load: &Load,
+    batch: &Batch,
     jobs: &[Job<'_>],
     environment: &Environment,
     run: &Utf8Path,
     session: &Session,
     judge: &C,
 ) -> Option<Vec<C::Judged>> {
-    let [first, _, ..] = load.as_slice() else {
+    let [first, _, ..] = batch.as_slice() else {
         return None;
     };
     let folder = run.join(format!("shared-{first}"));
-    let each = load.iter().map(|&index| &jobs[index]);
-    let sharers = sharers(each.map(|job| (job.plan, job.vm_run)), run)?;
+    let batched = batch.iter().map(|&index| &jobs[index]);
+    let sharers = sharers(batched.map(|job| (job.plan, job.vm_run)), run)?;
     let spec = VmSpec {
-        name: format!("{} jobs that share a guest", sharers.len()),
+        name: format!("batch of {} jobs", sharers.len()),
         ..spec(&jobs[*first], environment, &folder)
     };
     let transcripts = vm::run_shared(&spec, &sharers, &session.cancel, &session.progress);
     let judged: Option<Vec<C::Judged>> = transcripts.map(|transcripts| {
-        let jobs = load.iter().map(|&index| &jobs[index]);
+        let jobs = batch.iter().map(|&index| &jobs[index]);
         let judge = |(job, transcript)| judge.judge(job, &transcript);
         jobs.zip(transcripts).map(judge).collect()
     });
-    let well = judged.filter(|all| all.iter().all(|one| judge.is_well(one)));
-    if well.is_some() {
+    let clean = judged.filter(|all| all.iter().all(|result| judge.is_clean(result)));
+    if clean.is_some() {
         let _ = fs::remove_dir_all(&folder);
     } else if !session.cancel.is_cancelled() {
-        // The verdict is that of each alone, but what was seen stays to be looked at.
         let text = format!(
-            "not all was well with {}, see {folder}; each runs alone",
+            "{} did not pass ({folder}); rerunning each job in its own VM",
             spec.name
         );
         session.progress.event(Event::Note { text });
     }
-    well
+    clean
 }
 
-/// Returns what jobs are in the guest that they share, one for each, in their order;
-/// none, if one has nothing to run.
+/// Returns the part of each job in a shared VM, in the order of the jobs, or `None` if a job
+/// has no boot.
 fn sharers<'a>(
     jobs: impl Iterator<Item = (&'a JobPlan, &'a VmRun)>,
     run: &Utf8Path,
@@ -230,7 +226,7 @@ fn sharers<'a>(
     jobs.map(sharer).collect()
 }
 
-fn run_one(
+fn run_alone(
     job: &Job<'_>,
     environment: &Environment,
     run: &Utf8Path,
@@ -254,7 +250,7 @@ fn spec(job: &Job<'_>, environment: &Environment, folder: &Utf8Path) -> VmSpec {
     }
 }
 
-/// Returns how many VMs run at once: as many as the user says, else as fit.
+/// Returns the number of VMs to run in parallel: `--jobs`, or the number that fits the host.
 pub(crate) fn parallel(args: &TestArgs, context: &RunContext) -> usize {
     args.jobs.map_or_else(
         || jobs_that_fit(&context.builds, &context.environment),
@@ -262,7 +258,7 @@ pub(crate) fn parallel(args: &TestArgs, context: &RunContext) -> usize {
     )
 }
 
-/// As many VMs at once as there are cores and free memory for.
+/// Returns the number of VMs for which the host has cores and free memory.
 fn jobs_that_fit(builds: &[Build], environment: &Environment) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let guest = builds
@@ -273,8 +269,8 @@ fn jobs_that_fit(builds: &[Build], environment: &Environment) -> usize {
     let Some(free) = free_memory_mib() else {
         return cores;
     };
-    let room = usize::try_from(free / (guest + OVERHEAD_MIB)).unwrap_or(cores);
-    cores.min(room).max(1)
+    let fit = usize::try_from(free / (guest + OVERHEAD_MIB)).unwrap_or(cores);
+    cores.min(fit).max(1)
 }
 
 fn free_memory_mib() -> Option<u64> {
@@ -318,15 +314,18 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_a_guest_is_each_job_in_its_place_or_nobody() {
+    fn sharers_lists_jobs_in_order_and_rejects_a_job_without_boots() {
         let plans = ["a", "b", "c"].map(plan);
-        let mut parallel = ["/a", "/b", "/c"].map(vm_run);
-        let shared = sharers(plans.iter().zip(&parallel), Utf8Path::new("/run")).unwrap();
-        let programs: Vec<&str> = shared.iter().map(|one| one.boot.program.as_str()).collect();
+        let mut runs = ["/a", "/b", "/c"].map(vm_run);
+        let shared = sharers(plans.iter().zip(&runs), Utf8Path::new("/run")).unwrap();
+        let programs: Vec<&str> = shared
+            .iter()
+            .map(|sharer| sharer.boot.program.as_str())
+            .collect();
         assert_eq!(programs, ["/a", "/b", "/c"]);
         assert_eq!(shared[1].artifacts, "/run/fast/base/b");
-        // What is then left would be taken for that of others.
-        parallel[0].boots.clear();
-        assert!(sharers(plans.iter().zip(&parallel), Utf8Path::new("/run")).is_none());
+        // Without this job, the results of the others would be off by one.
+        runs[0].boots.clear();
+        assert!(sharers(plans.iter().zip(&runs), Utf8Path::new("/run")).is_none());
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From what a job left behind to its result, now or from yesterday's run folder.
+//! Judges a job by its transcript and console, in the current run or from an earlier run
+//! folder.
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -23,7 +24,7 @@ use crate::result::{Cause, JobResult};
 use crate::run_folder::RunFolder;
 use crate::snapshot::{self, Outlet};
 
-/// The only architecture so far, in the kernel's words.
+/// The only supported architecture, as named in `arch/`.
 const ARCH: &str = "x86_64";
 
 /// A judged job.
@@ -33,17 +34,17 @@ pub(crate) struct Judged {
     plan: JobPlan,
     timeline: String,
     splats: String,
-    /// Where it hung, if it did.
+    /// The hang diagnosis, if the job hung.
     hang: Option<Account>,
-    /// Boot and number of each step with fails_without_series.
+    /// Boot number and step number of each step with `fails_first`.
     fails_first: Vec<(usize, usize)>,
 }
 
 impl Record {
-    /// Judges what the job left in its folder in an earlier run.
+    /// Judges the job by the files of an earlier run.
     ///
     /// # Errors
-    /// When its scenario is no more, or its transcript is not there or damaged.
+    /// When the scenario no longer exists, or the transcript is missing or damaged.
     pub(crate) fn judge_again(
         &self,
         scenarios: &[Scenario],
@@ -56,26 +57,27 @@ impl Record {
                 Some(scenario) => Test::Scenario(scenario),
                 None => {
                     return Err(bad_input(
-                        format!("the run has a scenario `{name}` that is no more"),
+                        format!("the run refers to scenario `{name}`, which no longer exists"),
                         "check out the revision that made the run",
                     ));
                 }
             },
         };
         if test.subject().is_none() {
-            return Ok(self.left_out());
+            return Ok(self.not_started());
         }
         let folder = run.path().join(self.plan.folder());
         let transcript = Transcript::load(&folder).map_err(|error| {
             bad_input(
-                format!("the transcript in `{folder}` is damaged: {error}"),
-                format!("make the run anew with `{} test`", program::name()),
+                format!("cannot read the transcript in `{folder}`: {error}"),
+                format!("repeat the run with `{} test`", program::name()),
             )
         })?;
         Ok(self.judge(test, Some(&transcript), run))
     }
 
-    /// Judges the job by its transcript, if it was run, and its console.
+    /// Judges the job by its transcript and console; `transcript` is `None` if the job was not
+    /// started.
     pub(crate) fn judge(
         &self,
         test: Test<'_>,
@@ -83,18 +85,17 @@ impl Record {
         run: &RunFolder,
     ) -> Judged {
         let (Some(subject), Some(transcript)) = (test.subject(), transcript) else {
-            return self.left_out();
+            return self.not_started();
         };
         let folder = run.path().join(self.plan.folder());
-        // A job that never came to have a console has an empty one, and that
-        // is no pass.
+        // A missing console counts as an empty console, which is never judged as a pass.
         let serial = read_console(&folder).unwrap_or_default();
         let evidence = Evidence::of(transcript, &serial);
         let log = Log::parse(evidence.serial);
         let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
         let mut judgement = status::judge(subject, &evidence, &log);
         let hang = transcript.hang.as_ref().map(|hang| {
-            // Where none has begun it is the first that did not.
+            // Without a boot message in the log, the first boot hung.
             let number = log.boots().max(1);
             let symbols = self.binaries.symbols_of(number);
             hang::account(hang, symbols, &serial, &folder)
@@ -112,11 +113,11 @@ impl Record {
         }
     }
 
-    /// Returns the result of a job for which no guest was started.
-    fn left_out(&self) -> Judged {
+    /// Returns the result of a job that did not start a VM.
+    fn not_started(&self) -> Judged {
         let (status, expected, reason) = match &self.kselftest {
             Some(Kselftest::Unfit { reason }) => (Status::Skip, true, reason.as_str()),
-            _ => (Status::Error, false, "no guest was started"),
+            _ => (Status::Error, false, "no VM was started"),
         };
         Judged {
             job: JobResult {
@@ -147,7 +148,7 @@ impl Record {
         };
         let expectation = expectation::expected(subject, has);
         let surprise = match (subject, judgement.status) {
-            // Nobody promised that a test of the tree's own can do its work here.
+            // A kselftest may skip because the VM lacks its hardware or options.
             (Subject::Kselftest(_), Status::Skip) => None,
             _ => expectation::surprise(subject, expectation, judgement),
         };
@@ -165,7 +166,7 @@ impl Record {
             },
             expected,
             xfail: expected && may_fail && failed,
-            reason: reason + &self.excuse(judgement.status),
+            reason: reason + &self.missing_options(judgement.status),
             cause: judgement.cause,
             boot_ms,
             duration_ms: transcript.wall_ms,
@@ -181,17 +182,17 @@ impl Record {
         }
     }
 
-    /// Returns what may be to cause that a test of the tree's own did not pass.
-    fn excuse(&self, status: Status) -> String {
+    /// Returns the missing config options that may explain a failed or skipped kselftest.
+    fn missing_options(&self, status: Status) -> String {
         match (&self.kselftest, status) {
             (Some(Kselftest::Fit { test, lacks }), Status::Fail | Status::Skip) => {
-                kselftest::what_is_lacking(test, lacks)
+                kselftest::missing_options(test, lacks)
             }
             _ => String::new(),
         }
     }
 
-    /// Returns the result of a job of which nothing is known but what it was to be.
+    /// Returns a result with the fields of the plan, and status `error`.
     fn blank(&self) -> JobResult {
         JobResult {
             test: self.plan.test.clone(),
@@ -232,7 +233,7 @@ fn fails_first(test: Test<'_>) -> Vec<(usize, usize)> {
     scenario.boots.iter().flat_map(of_boot).collect()
 }
 
-/// Returns every splat with its title and its lines, as logged.
+/// Formats every splat with its title and its log lines.
 fn splats_text(log: &Log) -> String {
     let mut text = String::new();
     for splat in &log.splats {
@@ -250,11 +251,11 @@ fn splats_text(log: &Log) -> String {
 }
 
 impl Judged {
-    /// Leaves timeline and splats in the job's folder, and where it hung.
+    /// Writes timeline, splats and hang diagnosis to the job's folder.
     ///
     /// # Errors
-    /// When they cannot be written.
-    pub(crate) fn leave(&self, run: &RunFolder) -> anyhow::Result<()> {
+    /// When a file cannot be written.
+    pub(crate) fn write(&self, run: &RunFolder) -> anyhow::Result<()> {
         let folder = run.path().join(self.plan.folder());
         fs::write(folder.join("timeline.txt"), &self.timeline)?;
         if let Some(hang) = &self.hang {
@@ -263,37 +264,38 @@ impl Judged {
         Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
     }
 
-    /// Makes room for the first record of the job's config and checkout: here, where the
-    /// job ran, and not wherever a run folder says.
-    pub(crate) fn make_room(&self, snapshots: &Utf8Path) {
+    /// Creates the folder for the first snapshot of the job's config and checkout. Only the
+    /// run itself does so; `report` must not create folders named by a run folder.
+    pub(crate) fn create_snapshot_folder(&self, snapshots: &Utf8Path) {
         if self.is_recorded() {
-            // Where there is none, the comparison says so.
+            // On an error, the comparison reports the missing folder.
             let _ = fs::create_dir_all(snapshot::place(snapshots, &self.plan));
         }
     }
 
+    /// Returns whether the job has a snapshot: kselftests, jobs with status `error` and
+    /// checkouts with a part of the series have none.
     fn is_recorded(&self) -> bool {
-        let is_whole = [BASE, SERIES].contains(&self.plan.checkout.as_str());
-        is_whole && self.job.status != "error" && !self.job.kselftest
+        let is_recorded_checkout = [BASE, SERIES].contains(&self.plan.checkout.as_str());
+        is_recorded_checkout && self.job.status != "error" && !self.job.kselftest
     }
 
-    /// Compares the job with the results recorded below `snapshots`. A job of
-    /// which the host made nothing has nothing to compare, and of the tree's own
-    /// tests and of half a series nothing is recorded.
+    /// Compares the job with the snapshot below `snapshots`, if it has one.
     ///
     /// # Errors
     /// When a result that differs cannot be written.
     pub(crate) fn compare(&mut self, snapshots: &Utf8Path, new: Outlet<'_>) -> anyhow::Result<()> {
         if self.is_recorded() {
             self.job.snapshot_difference =
-                snapshot::difference(snapshots, &self.plan, self.to_be_recorded(), new)?;
+                snapshot::difference(snapshots, &self.plan, self.snapshot_text(), new)?;
         }
         Ok(())
     }
 
-    /// A kernel that failed as expected is broken from the step on that has fails_without_series: what
-    /// comes of it is pass_rate, and its timeline is compared up to there.
-    fn to_be_recorded(&self) -> &str {
+    /// Returns the part of the timeline that is compared. For an expected failure it ends
+    /// before the first step with `fails_first`: the kernel is broken from there on,
+    /// and the rest of the timeline varies between runs.
+    fn snapshot_text(&self) -> &str {
         if self.job.expectation != "fail" || !self.job.expected {
             return &self.timeline;
         }
@@ -303,7 +305,7 @@ impl Judged {
             let is_first = |&(of, step): &(usize, usize)| {
                 of == boot && line.starts_with(&format!("  step {step}: "))
             };
-            // A step that is repeated has no line of its own, only what it found.
+            // A repeated step has no line of its own; the timeline has its failure message only.
             let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
             if is_failure || self.fails_first.iter().any(is_first) {
                 break;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The tree's own tests as jobs: which there are of those asked for, and what the
-//! guests of each kernel are to do for them.
+//! Selects kselftests and prepares the jobs that run them.
 
 use std::collections::BTreeSet;
 
@@ -19,26 +18,26 @@ use crate::layout::Layout;
 use crate::record::Kselftest;
 use crate::session::Session;
 
-/// Tests have the tree's time limits, which are made for real machines.
+/// Factor on the time limits of kselftests, which are chosen for real machines.
 const TCG_SLOWNESS: u32 = 4;
-/// Of the options that a kernel lacks, so many are named.
-const LACKS_SHOWN: usize = 6;
+/// Limit of missing config options in a reason.
+const OPTIONS_SHOWN_MAX: usize = 6;
 
-/// A TARGET that is asked for.
+/// A requested TARGET.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestedTarget {
     target: String,
-    /// Its tests that are asked for by name.
+    /// The tests requested by name.
     tests: Vec<String>,
-    /// Whether those that run by default are asked for.
+    /// Whether the tests that run by default are requested.
     defaults: bool,
     notes: TargetNotes,
 }
 
-/// Reads what the user typed.
+/// Parses the arguments of `--kselftest`.
 ///
 /// # Errors
-/// When something cannot be the name of a test.
+/// When an argument is not a valid name of a target or test.
 pub(crate) fn parse(words: &[String]) -> anyhow::Result<Vec<Wanted>> {
     Ok(words
         .iter()
@@ -46,38 +45,40 @@ pub(crate) fn parse(words: &[String]) -> anyhow::Result<Vec<Wanted>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Looks up what we know of the TARGETs asked for, each once.
+/// Reads the notes on the requested TARGETs, without duplicates.
 ///
 /// # Errors
-/// When a file of ours holds a mistake.
-pub(crate) fn look_up(wanted: &[Wanted], layout: &Layout) -> anyhow::Result<Vec<Asked>> {
-    let mut seen = BTreeSet::new();
-    let targets = wanted.iter().map(|one| &one.target);
+/// When a file with notes is invalid.
+pub(crate) fn look_up(wanted: &[Wanted], layout: &Layout) -> anyhow::Result<Vec<RequestedTarget>> {
+    let mut unique = BTreeSet::new();
+    let targets = wanted.iter().map(|test| &test.target);
     targets
-        .filter(|target| seen.insert(*target))
+        .filter(|target| unique.insert(*target))
         .map(|target| {
             let notes =
                 TargetNotes::find(&layout.kselftest(), target).map_err(|error| match error {
                     NotesError::Input(error) => anyhow::Error::from(error),
                     other @ NotesError::Io { .. } => other.into(),
                 })?;
-            let of_target = || wanted.iter().filter(|one| one.target == *target);
-            Ok(Asked {
+            let of_target = || wanted.iter().filter(|test| test.target == *target);
+            Ok(RequestedTarget {
                 target: target.clone(),
-                tests: of_target().filter_map(|one| one.test.clone()).collect(),
-                defaults: of_target().any(|one| one.test.is_none()),
+                tests: of_target()
+                    .filter_map(|wanted| wanted.test.clone())
+                    .collect(),
+                defaults: of_target().any(|wanted| wanted.test.is_none()),
                 notes,
             })
         })
         .collect()
 }
 
-/// Makes sure, before anything is built, that a checkout has each TARGET.
+/// Checks before the build that each TARGET exists in at least one checkout.
 ///
 /// # Errors
-/// When none has one.
-pub(crate) fn check(asked: &[Asked], sources: &Sources) -> anyhow::Result<()> {
-    for Asked { target, .. } in asked {
+/// When no checkout has a TARGET.
+pub(crate) fn check(requested: &[RequestedTarget], sources: &Sources) -> anyhow::Result<()> {
+    for RequestedTarget { target, .. } in requested {
         let mut checkouts = sources.checkouts.iter();
         if !checkouts.any(|checkout| kselftest::has_target(&sources.tree, checkout, target)) {
             let checkouts: Vec<&Checkout> = sources.checkouts.iter().collect();
@@ -87,41 +88,41 @@ pub(crate) fn check(asked: &[Asked], sources: &Sources) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the TARGETs for every kernel, tells the builds what their guests are to
-/// do, and returns the names of the tests, `TARGET:TEST`, in their order.
+/// Builds the TARGETs for every kernel, adds their tests to the builds, and returns the names
+/// of the tests, `TARGET:TEST`, in order.
 ///
 /// # Errors
-/// When no kernel has a test that is asked for, or the host fails.
-pub(crate) fn make_run_context(
-    asked: &[Asked],
+/// When no kernel has a requested test, or the host fails.
+pub(crate) fn prepare(
+    requested: &[RequestedTarget],
     sources: &Sources,
     builds: &mut [Build],
     accelerator: Accelerator,
     session: &Session,
 ) -> anyhow::Result<Vec<String>> {
-    if asked.is_empty() {
+    if requested.is_empty() {
         return Ok(Vec::new());
     }
     let toolchain = Toolchain::detect(&session.cancel)?;
     let mut names = Vec::new();
-    for one in asked {
+    for target in requested {
         let mut suites = Vec::new();
         for build in &*builds {
-            suites.push(suite(&one.target, build, sources, &toolchain, session)?);
+            suites.push(suite(&target.target, build, sources, &toolchain, session)?);
         }
-        say_what_is_left_out(&suites, session);
-        let tests = one.choose(&suites)?;
+        report_omitted_tests(&suites, session);
+        let tests = target.choose(&suites)?;
         for (build, suite) in builds.iter_mut().zip(&suites) {
             for test in &tests {
-                one.prepare(test, suite.as_ref(), build, accelerator)?;
+                target.prepare(test, suite.as_ref(), build, accelerator)?;
             }
         }
-        names.extend(tests.iter().map(|test| format!("{}:{test}", one.target)));
+        names.extend(tests.iter().map(|test| format!("{}:{test}", target.target)));
     }
     Ok(names)
 }
 
-/// Returns the TARGET as built for a kernel, if its checkout has it.
+/// Returns the TARGET built for a kernel, or `None` if its checkout has no such TARGET.
 fn suite(
     target: &str,
     build: &Build,
@@ -151,21 +152,22 @@ fn suite(
     )?))
 }
 
-fn say_what_is_left_out(suites: &[Option<Suite>], session: &Session) {
-    let mut said = BTreeSet::new();
+fn report_omitted_tests(suites: &[Option<Suite>], session: &Session) {
+    let mut reported = BTreeSet::new();
     for suite in suites.iter().flatten() {
         for note in &suite.facts.notes {
-            if said.insert(note) {
-                let text = format!("selftests `{}`: {note}", suite.target);
+            if reported.insert(note) {
+                let text = format!("kselftest `{}`: {note}", suite.target);
                 session.progress.event(Event::Note { text });
             }
         }
     }
 }
 
-impl Asked {
-    /// Returns the names of the tests to run, in the order of the Makefile: those
-    /// asked for, and all that some kernel runs by default if they are.
+impl RequestedTarget {
+    /// Returns the names of the tests to run, in the order of the Makefile: the tests
+    /// requested by name, and if defaults are requested, the tests that at least one kernel
+    /// runs by default.
     fn choose(&self, suites: &[Option<Suite>]) -> anyhow::Result<Vec<String>> {
         let suites: Vec<&Suite> = suites.iter().flatten().collect();
         for name in &self.tests {
@@ -173,7 +175,9 @@ impl Asked {
                 let suite = suites.first();
                 return Err(match suite {
                     Some(suite) => suite.no_such_test(name).into(),
-                    None => anyhow::anyhow!("no kernel has the selftests `{}`", self.target),
+                    None => {
+                        anyhow::anyhow!("no checkout has the kselftest target `{}`", self.target)
+                    }
                 });
             }
         }
@@ -187,14 +191,17 @@ impl Asked {
         }
         if chosen.is_empty() {
             return Err(bad_input(
-                format!("no test of the selftests `{}` runs by default", self.target),
-                format!("name one, as in `{}:TEST`", self.target),
+                format!(
+                    "no test of the kselftest target `{}` runs by default",
+                    self.target
+                ),
+                format!("name a test: `--kselftest {}:TEST`", self.target),
             ));
         }
         Ok(chosen)
     }
 
-    /// Tells a build what its guests do for a test.
+    /// Adds a test to a build.
     fn prepare(
         &self,
         name: &str,
@@ -206,7 +213,7 @@ impl Asked {
         let found = suite.and_then(|suite| Some((suite, suite.find(name)?)));
         let (kselftest, vm_run) = match found.map(|(suite, test)| (suite, test, &test.form)) {
             None => {
-                let reason = format!("the checkout has no selftest `{label}`");
+                let reason = format!("the checkout has no kselftest `{label}`");
                 (Kselftest::Unfit { reason }, VmRun::default())
             }
             Some((_, _, Form::Unfit { reason })) => {
@@ -232,8 +239,7 @@ impl Asked {
     }
 }
 
-/// The folder of the guest that a TARGET's files lie in, below one another as in
-/// an installed tree.
+/// Returns the folder of a TARGET in the guest, laid out as by `make install`.
 fn folder(target: &str) -> String {
     format!("/kselftest/{target}")
 }
@@ -248,8 +254,8 @@ fn files(suite: &Suite, test: &kselftest::Test) -> Vec<GuestFile> {
     files.collect()
 }
 
-/// Returns what a guest does for a test. Each kernel gets the files anew: a kexec
-/// leaves nothing of the first one's.
+/// Returns the boots of a test. Each boot gets all files, because a kexec discards the
+/// initramfs.
 fn vm_run(test: &KselftestBoots, files: &[GuestFile], slowness: u32) -> VmRun {
     let folder = folder(&test.target);
     let boots = test.boots.iter().map(|call| BootRun {
@@ -266,19 +272,23 @@ fn vm_run(test: &KselftestBoots, files: &[GuestFile], slowness: u32) -> VmRun {
     }
 }
 
-/// Returns what options a kernel lacks, to follow the reason of a test that did not
-/// pass there; nothing when it lacks none.
-pub(crate) fn what_is_lacking(test: &KselftestBoots, lacks: &[String]) -> String {
+/// Returns the config options missing from a kernel, as a suffix for the reason of a test that
+/// did not pass; empty if the kernel has all options.
+pub(crate) fn missing_options(test: &KselftestBoots, lacks: &[String]) -> String {
     if lacks.is_empty() {
         return String::new();
     }
-    let shown: Vec<&str> = lacks.iter().take(LACKS_SHOWN).map(String::as_str).collect();
+    let shown: Vec<&str> = lacks
+        .iter()
+        .take(OPTIONS_SHOWN_MAX)
+        .map(String::as_str)
+        .collect();
     let more = match lacks.len() - shown.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     format!(
-        "; the kernel lacks what `{}` asks for: {}{more}",
+        "; the kernel lacks options that `{}` requires: {}{more}",
         test.target,
         shown.join(", ")
     )

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs scenarios on mutants of the series, until one notices.
+//! Mutation testing: runs scenarios on mutants of the series until a mutant is caught.
 //!
-//! A mutant is caught when two jobs on it come to something else than on the series:
-//! those of two scenarios, or one twice, for pass_rate must not speak for a test. Where a
-//! scenario shows a known finding of the series, its failing in another way counts. While
-//! the scenarios run on one, the next is built.
+//! A mutant is caught if two jobs differ from the series: jobs of two scenarios, or two
+//! repetitions of one scenario. A single difference could be a flaky test. A scenario that
+//! fails on the series differs if it passes or has another timeline. The next mutant is
+//! built while scenarios run on the current mutant.
 
+mod baseline;
 mod builder;
 mod evaluation;
-mod known;
-mod order;
+mod priority;
 mod worker;
 
 use anyhow::Context;
 
-use self::known::Known;
-use self::order::TestPriority;
+use self::baseline::Baseline;
+use self::priority::TestPriority;
 use self::worker::Worker;
 use super::history::History;
 use super::{Request, RunContext};
@@ -27,7 +27,7 @@ use crate::result::{JobResult, MutantResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// What mutants are judged with.
+/// The run that mutants are part of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MutationRun<'a> {
     pub(super) request: &'a Request,
@@ -39,12 +39,12 @@ pub(super) struct MutationRun<'a> {
 }
 
 impl MutationRun<'_> {
-    /// Returns what came of each mutant that is wanted, given what jobs came to on the
-    /// series.
+    /// Returns the results of the selected mutants. `on_series` are the results of the jobs on
+    /// the series.
     ///
     /// # Errors
-    /// When the host fails, or the user asked to stop.
-    pub(super) fn judge(&self, on_series: &[JobResult]) -> anyhow::Result<Vec<MutantResult>> {
+    /// When the host fails, or the user interrupted the run.
+    pub(super) fn run(&self, on_series: &[JobResult]) -> anyhow::Result<Vec<MutantResult>> {
         let mut results = Vec::new();
         if self.sources.mutants.is_empty() {
             return Ok(results);
@@ -53,9 +53,9 @@ impl MutationRun<'_> {
             let mut builds = self.context.builds.iter();
             let build = builds
                 .find(|build| build.checkout == SERIES && build.config == *config)
-                .context("there is no kernel of the series")?;
+                .context("no kernel of the series was built")?;
             let scenarios = &self.request.scenarios;
-            let known = Known::of(scenarios, config, on_series, self.folder.path());
+            let baseline = Baseline::of(scenarios, config, on_series, self.folder.path());
             let mut worker = Worker {
                 mutation_run: self,
                 plan: Plan {
@@ -63,12 +63,12 @@ impl MutationRun<'_> {
                     ..self.context.plan.clone()
                 },
                 build,
-                scenarios: scenarios.iter().filter(|one| known.has(one)).collect(),
-                known,
+                scenarios: scenarios.iter().filter(|one| baseline.has(one)).collect(),
+                baseline,
                 priority: TestPriority::load(self.session, &self.request.source_request.series),
                 history: History::load(self.session),
             };
-            results.extend(worker.all()?);
+            results.extend(worker.run()?);
         }
         Ok(results)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Makes context what jobs run: kernels with their initramfs, and vm_runs for guests.
+//! Prepares builds for jobs: packs the initramfs of each kernel and compiles test programs.
 
 mod program;
 mod vm_run;
@@ -25,29 +25,28 @@ use crate::commands::sources::Sources;
 use crate::record::Kselftest;
 use crate::session::Session;
 
-/// A kernel to run jobs on, and what is known of it.
+/// A kernel to run jobs on, with its initramfs and test programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Build {
     pub(crate) checkout: String,
     pub(crate) config: String,
     pub(crate) kernel: Kernel,
     pub(crate) guest: GuestNeeds,
-    /// Names of the series in it.
+    /// Names of the series that are completely applied.
     pub(crate) contains: BTreeSet<String>,
-    /// Names of the series of which it has some patches only.
+    /// Names of the series that are partly applied.
     pub(crate) partly: BTreeSet<String>,
-    /// The folder of the modules built against it, if any were wanted.
+    /// The folder of the test modules built for the kernel, if any are used.
     pub(crate) modules: Option<Utf8PathBuf>,
-    /// What all its guests boot with.
     pub(crate) initramfs: Utf8PathBuf,
-    /// By scenario or `TARGET:TEST`, what its guest is to do.
+    /// The boots of each test, by scenario name or `TARGET:TEST`.
     pub(crate) vm_runs: BTreeMap<String, VmRun>,
-    /// By `TARGET:TEST`, the tree's own tests.
+    /// The kselftests, by `TARGET:TEST`.
     pub(crate) kselftest: BTreeMap<String, Kselftest>,
 }
 
 impl Build {
-    /// Returns which series are in it.
+    /// Returns the series in the kernel.
     pub(crate) fn has(&self) -> Has<'_> {
         Has {
             whole: &self.contains,
@@ -56,7 +55,7 @@ impl Build {
     }
 }
 
-/// Makes context what the guests of every kernel are to do.
+/// Prepares every kernel for the selected scenarios.
 ///
 /// # Errors
 /// When a program does not compile, or the host fails.
@@ -67,20 +66,23 @@ pub(crate) fn builds(
     environment: &Environment,
     session: &Session,
 ) -> anyhow::Result<Vec<Build>> {
-    let bare = |built| bare(built, sources, environment, session);
-    let mut builds: Vec<Build> = built.into_iter().map(bare).collect::<Result<_, _>>()?;
-    let scenario_files = request.scenario_files_asked_for();
+    let without_tests = |built| without_tests(built, sources, environment, session);
+    let mut builds: Vec<Build> = built
+        .into_iter()
+        .map(without_tests)
+        .collect::<Result<_, _>>()?;
+    let scenario_files = request.selected_scenario_files();
     let total = (builds.len() * scenario_files.len()) as u64;
-    let activity = Activity::start(&session.progress, "making selftests context", Some(total));
+    let activity = Activity::start(&session.progress, "compiling test programs", Some(total));
     let mut done = 0;
     for index in 0..builds.len() {
         let mut vm_runs = BTreeMap::new();
-        let against = program::surroundings(&builds[index].kernel)?;
+        let inputs = program::kernel_inputs(&builds[index].kernel)?;
         for scenario_file in &scenario_files {
             activity.advance(done, &scenario_file.name);
             done += 1;
-            let order = vm_run::Order {
-                program: program::make(scenario_file, &builds[index].kernel, &against, session)?,
+            let files = vm_run::Inputs {
+                program: program::make(scenario_file, &builds[index].kernel, &inputs, session)?,
                 modules: builds[index].modules.clone(),
                 build: &builds[index],
                 builds: &builds,
@@ -91,7 +93,7 @@ pub(crate) fn builds(
                 .filter(|one| one.scenario_file == scenario_file.name)
             {
                 let machine = request.plan.machine.as_ref().unwrap_or(&scenario.machine);
-                let vm_run = vm_run::of(scenario, environment.machine(machine)?, &order)?;
+                let vm_run = vm_run::of(scenario, environment.machine(machine)?, &files)?;
                 vm_runs.insert(scenario.name.clone(), vm_run);
             }
         }
@@ -100,8 +102,8 @@ pub(crate) fn builds(
     Ok(builds)
 }
 
-/// A kernel with what its guests boot with, and nothing for them to do yet.
-fn bare(
+/// Returns a build with its initramfs, but without tests.
+fn without_tests(
     built: Built,
     sources: &Sources,
     environment: &Environment,
@@ -114,13 +116,13 @@ fn bare(
         modules,
     } = built;
     let mut checkouts = sources.checkouts.iter();
-    let from = checkouts
+    let source = checkouts
         .find(|one| one.name == checkout)
-        .with_context(|| format!("no checkout `{checkout}` to run on"))?;
+        .with_context(|| format!("no checkout `{checkout}`"))?;
     Ok(Build {
         guest: find_needs(&config, session)?,
-        contains: from.contains.clone(),
-        partly: from.partly.clone(),
+        contains: source.contains.clone(),
+        partly: source.partly.clone(),
         initramfs: pack(&kernel, environment, session)?,
         checkout,
         config,
@@ -131,11 +133,11 @@ fn bare(
     })
 }
 
-/// Makes the archive that all guests of a kernel boot with. It carries the next
-/// kernel too, whether or not there will be a kexec, so that all are alike.
+/// Writes the initramfs of a kernel. It always contains the kernel for a kexec, so that all jobs
+/// of the kernel can restore the same checkpoint.
 ///
 /// # Errors
-/// When it cannot be read or written.
+/// When a file cannot be read or written.
 pub(crate) fn pack(
     kernel: &Kernel,
     environment: &Environment,
@@ -156,12 +158,12 @@ fn archive(kernel: &Kernel, environment: &Environment) -> anyhow::Result<Vec<u8>
     Ok(archive.to_bytes()?)
 }
 
-/// Returns what a mutant's jobs run on: what those of its series do, on another kernel.
-/// A kexec to the series goes to the mutant again, which stands for it.
+/// Returns the build of a mutant: the tests of the series, on the mutant's kernel. A kexec into
+/// the series becomes a kexec into the mutant.
 ///
 /// # Errors
-/// When what its guests boot with cannot be written beside the kernel.
-pub(super) fn mutated(
+/// When the initramfs cannot be written next to the kernel.
+pub(super) fn mutant(
     series: &Build,
     checkout: String,
     kernel: Kernel,
@@ -172,7 +174,7 @@ pub(super) fn mutated(
     fs::write(&initramfs, archive(&kernel, environment)?)?;
     let mut vm_runs = series.vm_runs.clone();
     for boot in vm_runs.values_mut().flat_map(|vm_run| &mut vm_run.boots) {
-        vm_run::load_modules(boot, modules);
+        vm_run::replace_modules(boot, modules);
         let next = boot.kernel.as_mut();
         if let Some(next) = next.filter(|next| next.image == series.kernel.image()) {
             next.image = kernel.image();
@@ -185,14 +187,14 @@ pub(super) fn mutated(
         initramfs,
         vm_runs,
         kselftest: BTreeMap::new(),
-        ..short_lived(series)
+        ..panic_on_oops(series)
     })
 }
 
-/// Returns a kernel that panics when it breaks. A task that dies of an oops takes its locks
-/// along, and whoever waits for them waits until the time is up; of a mutant, nobody wants
-/// to know more by then.
-pub(super) fn short_lived(build: &Build) -> Build {
+/// Returns the build with a command line that makes the kernel panic on an oops or KASAN
+/// report. A task killed by an oops keeps its locks, so that other tasks would block until the
+/// job's timeout.
+pub(super) fn panic_on_oops(build: &Build) -> Build {
     let mut build = build.clone();
     build.guest.kernel_arguments += " oops=panic kasan.fault=panic";
     build

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Notes under which circumstances a run is made, for those who read of it elsewhere.
+//! Collects the provenance of a run: command, host, toolchain, tree and series.
 
 use jiff::{Timestamp, Unit};
 use kernel_patches::kernel::Toolchain;
@@ -17,11 +17,11 @@ use crate::result::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Returns what is known before the first job.
+/// Returns the provenance without name, start and end of the run.
 ///
 /// # Errors
 /// When there is no compiler.
-pub(super) fn look(
+pub(super) fn collect(
     request: &Request,
     sources: &Sources,
     builds: &[Build],
@@ -49,13 +49,13 @@ pub(super) fn look(
     })
 }
 
-/// Returns the circumstances of a run that has ended now.
-pub(super) fn of_run(known: &Provenance, began: Timestamp, folder: &RunFolder) -> Provenance {
+/// Returns the provenance with name and start of the run, and the current time as its end.
+pub(super) fn of_run(collected: &Provenance, began: Timestamp, folder: &RunFolder) -> Provenance {
     Provenance {
         run: folder.name().to_owned(),
         started: time(began),
         finished: time(Timestamp::now()),
-        ..known.clone()
+        ..collected.clone()
     }
 }
 
@@ -84,8 +84,8 @@ fn series(series: &Series) -> SeriesFacts {
         name: series.name.clone(),
         title: series.title.clone(),
         message_id: first.and_then(|letter| {
-            let introduced = letter.in_reply_to.as_ref();
-            introduced.or(letter.message_id.as_ref()).cloned()
+            let cover_letter = letter.in_reply_to.as_ref();
+            cover_letter.or(letter.message_id.as_ref()).cloned()
         }),
         patches: series.patches.iter().map(patch).collect(),
     }

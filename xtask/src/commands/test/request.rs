@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is asked for, looked up but not begun.
+//! Resolves the arguments of `test` to series, configs, scenarios and a plan.
 
 use kernel_patches::config::Config;
 use kernel_patches::kernel::Modules;
@@ -20,28 +20,28 @@ use crate::plan::{Plan, PlanRequest};
 use crate::program;
 use crate::session::Session;
 
-/// Most names that a hint lists.
+/// Limit of names in a hint.
 const NAMES_MAX: usize = 8;
 
-/// What is asked for, looked up but not begun.
+/// The resolved arguments of `test`.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) source_request: SourceRequest,
     pub(crate) configs: Vec<Config>,
-    /// All scenario_files of scenarios.
+    /// All scenario files.
     pub(crate) scenario_files: Vec<ScenarioFile>,
-    /// Those that are asked for.
+    /// The selected scenarios.
     pub(crate) scenarios: Vec<Scenario>,
-    pub(crate) kselftests: Vec<kselftest::Asked>,
-    /// The tree's own tests have no jobs in it yet.
+    pub(crate) kselftests: Vec<kselftest::RequestedTarget>,
+    /// Without the jobs of kselftests, which are added after the build.
     pub(crate) plan: Plan,
 }
 
 impl Request {
-    /// Looks up what the arguments name; no tree is opened, nothing built.
+    /// Resolves the arguments, without opening the tree.
     ///
     /// # Errors
-    /// When something does not exist, or its files hold a mistake.
+    /// When a name does not exist, or a file is invalid.
     pub(crate) fn look_up(args: &TestArgs, session: &Session) -> anyhow::Result<Self> {
         let mut source_request = SourceRequest::from_args(&args.source, session)?;
         let configs = find_configs(&args.configs.config, session)?;
@@ -65,8 +65,8 @@ impl Request {
             wanted_kselftests,
             session,
         ));
-        // A kexec may lead to a kernel that no job begins with.
-        source_request.needs_too(scenarios.iter().flat_map(Scenario::other_checkouts));
+        // A scenario may kexec into a checkout without jobs of its own.
+        source_request.add_checkouts(scenarios.iter().flat_map(Scenario::other_checkouts));
         Ok(Self {
             scenario_files,
             source_request,
@@ -77,20 +77,20 @@ impl Request {
         })
     }
 
-    /// Returns the scenario_files of the scenarios that are asked for.
-    pub(crate) fn scenario_files_asked_for(&self) -> Vec<&ScenarioFile> {
-        let is_wanted = |scenario_file: &&ScenarioFile| {
+    /// Returns the files of the selected scenarios.
+    pub(crate) fn selected_scenario_files(&self) -> Vec<&ScenarioFile> {
+        let is_selected = |scenario_file: &&ScenarioFile| {
             let mut scenarios = self.scenarios.iter();
             scenarios.any(|one| one.scenario_file == scenario_file.name)
         };
-        self.scenario_files.iter().filter(is_wanted).collect()
+        self.scenario_files.iter().filter(is_selected).collect()
     }
 
-    /// Returns the kernel modules that the scenarios load, if one does, or these and
-    /// those that self_checks are shown by.
+    /// Returns the kernel modules to build: the modules that the scenarios load, and with
+    /// self-check also the fault injection module.
     ///
     /// # Errors
-    /// When they are none that can be built.
+    /// When the list of modules is invalid.
     pub(crate) fn modules(&self, with_self_check: bool) -> anyhow::Result<Option<Modules>> {
         if with_self_check {
             return kit::modules().map(Some);
@@ -108,11 +108,11 @@ impl Request {
     }
 }
 
-/// Returns the scenarios with these names, or all when none is named. The name of a
-/// scenario_file stands for all its variants.
+/// Returns the scenarios with the given names, or all scenarios if no name is given. The name of
+/// a scenario file selects all its variants.
 ///
 /// # Errors
-/// When there is no scenario of a name.
+/// When a name does not exist.
 pub(crate) fn choose_scenarios(
     scenario_files: &[ScenarioFile],
     names: &[String],
@@ -123,7 +123,7 @@ pub(crate) fn choose_scenarios(
             .flat_map(|scenario_file| &scenario_file.variants)
     };
     for name in names {
-        if !all().any(|scenario| is_meant(scenario, name)) {
+        if !all().any(|scenario| matches_name(scenario, name)) {
             let mut known: Vec<&str> = scenario_files.iter().map(|one| one.name.as_str()).collect();
             let hint = match closest(name, all().map(|one| one.name.as_str())) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -132,40 +132,44 @@ pub(crate) fn choose_scenarios(
                     hint_of(name, &known)
                 }
             };
-            return Err(bad_input(format!("there is no scenario `{name}`"), hint));
+            return Err(bad_input(format!("unknown scenario `{name}`"), hint));
         }
     }
-    let is_wanted = |scenario: &&Scenario| {
-        names.is_empty() || names.iter().any(|name| is_meant(scenario, name))
+    let is_selected = |scenario: &&Scenario| {
+        names.is_empty() || names.iter().any(|name| matches_name(scenario, name))
     };
-    Ok(all().filter(is_wanted).cloned().collect())
+    Ok(all().filter(is_selected).cloned().collect())
 }
 
-/// Returns the scenario_files that begin like a name, or else where all are listed.
+/// Returns a hint with the scenario files that start with a name, or with the command that lists
+/// all scenarios.
 fn hint_of(name: &str, known: &[&str]) -> String {
     let start = name.trim_end_matches(['*', '-', '.']);
-    let begins = |one: &&&str| !start.is_empty() && one.starts_with(start);
+    let has_prefix = |name: &&&str| !start.is_empty() && name.starts_with(start);
     let near: Vec<&str> = known
         .iter()
-        .filter(begins)
+        .filter(has_prefix)
         .take(NAMES_MAX)
         .copied()
         .collect();
     match near.is_empty() {
-        true => format!("`{} test --dry-run` lists them", program::name()),
-        false => format!("some that begin like it: {}", near.join(", ")),
+        true => format!(
+            "list all scenarios with `{} test --dry-run`",
+            program::name()
+        ),
+        false => format!("similar names: {}", near.join(", ")),
     }
 }
 
-/// Returns whether a name is that of a scenario or of its scenario_file, which the table writes
-/// with `.*` behind it.
-fn is_meant(scenario: &Scenario, name: &str) -> bool {
+/// Returns whether a name selects a scenario. The table prints a scenario file as `NAME.*`, so
+/// both forms are accepted.
+fn matches_name(scenario: &Scenario, name: &str) -> bool {
     let scenario_file = name.strip_suffix(".*").unwrap_or(name);
     scenario.name == name || scenario.scenario_file == scenario_file
 }
 
-/// Makes sure that scenarios fail for want of series that there are: a name that nothing
-/// has would let them fail everywhere as expected.
+/// Checks the series names in scenarios. With an unknown name, a scenario would be an expected
+/// failure on every checkout.
 fn check_series(
     scenarios: &[Scenario],
     source_request: &SourceRequest,
@@ -187,12 +191,12 @@ fn check_series(
             }
             let near = closest(name, known.iter().map(String::as_str));
             let hint = near.map_or_else(
-                || format!("series are: {}", known.join(", ")),
+                || format!("known series: {}", known.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
             return Err(bad_input(
                 format!(
-                    "`{}` fails without a series `{name}`, and there is none",
+                    "`{}`: unknown series `{name}` in `fails_without` or `fails_since`",
                     scenario.name
                 ),
                 hint,
@@ -202,18 +206,18 @@ fn check_series(
     Ok(())
 }
 
-/// Makes sure that a machine has all that the scenarios use.
+/// Checks that a machine has the device slots of the scenarios.
 fn check_machine(machine: &Machine, scenarios: &[Scenario]) -> anyhow::Result<()> {
     let has = |slot: &str| machine.slots.iter().any(|known| known.name == slot);
     for scenario in scenarios {
-        if let Some(lacking) = scenario.devices.iter().find(|device| !has(&device.slot)) {
+        if let Some(missing) = scenario.devices.iter().find(|device| !has(&device.slot)) {
             return Err(bad_input(
                 format!(
-                    "`{}` uses the slot `{}`, which the machine `{}` does not have",
-                    scenario.name, lacking.slot, machine.name
+                    "`{}` uses the slot `{}`, which the machine `{}` lacks",
+                    scenario.name, missing.slot, machine.name
                 ),
                 format!(
-                    "it is made for `{}`; leave `--machine` out",
+                    "omit `--machine` to use its own machine `{}`",
                     scenario.machine
                 ),
             ));
@@ -230,13 +234,13 @@ fn plan_request(
     kselftests: Vec<Wanted>,
     session: &Session,
 ) -> PlanRequest {
-    // Nothing is recorded of tests that are not ours.
+    // Kselftests have no snapshots.
     let check_snapshots = !scenarios.is_empty()
         && match args.snapshots {
             Some(how) => how == Snapshots::Check,
             None => {
-                let has_records = session.layout.snapshots().is_dir();
-                has_records && source_request.is_ours() && args.machine.is_none()
+                let has_snapshots = session.layout.snapshots().is_dir();
+                has_snapshots && source_request.is_ours() && args.machine.is_none()
             }
         };
     PlanRequest {
@@ -256,14 +260,14 @@ fn plan_request(
             .collect(),
         repeat: args.repeat,
         check_snapshots,
-        again: again(args, session.layout.data_options()),
+        again: reproduce_options(args, session.layout.data_options()),
         kselftests,
         mutants: source_request.mutants.words(),
     }
 }
 
-/// Returns the arguments beyond scenario, checkout and config that make the same run again.
-fn again(args: &TestArgs, data: Vec<String>) -> Vec<String> {
+/// Returns the options, except scenario, checkout and config, that reproduce the run.
+fn reproduce_options(args: &TestArgs, data: Vec<String>) -> Vec<String> {
     let source = &args.source;
     let mut options: Vec<(&str, &str)> = Vec::new();
     options.extend(source.tree.iter().map(|tree| ("--tree", tree.as_str())));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs jobs, and judges each as it ends.
+//! Runs jobs and judges them with the rules of the plan.
 
 use anyhow::Context;
 use patchbed_host::events::{Event, Observer};
 use vm_images::transcript::{self, Transcript};
 
+use super::batches;
+use super::checkpoints;
 use super::context::RunContext;
 use super::history::History;
 use super::jobs::{self, Job, Judge};
 use super::judge::Judged;
-use super::loads;
-use super::start::{self, start_from};
 use crate::cli::TestArgs;
 use crate::commands::environment::Environment;
 use crate::plan::Plan;
@@ -20,11 +20,11 @@ use crate::run_folder::RunFolder;
 use crate::session::Session;
 use crate::snapshot::Outlet;
 
-/// Runs jobs, all or some of the plan's, and returns what each came to, in the
-/// same order; `tell` hears of each as it ends, whether or not the others do.
+/// Runs jobs of the plan and returns their results in the order of the jobs. `on_result` is
+/// called for each job that ends, also if the run is interrupted later.
 ///
 /// # Errors
-/// When the user asked to stop.
+/// When the user interrupted the run.
 pub(crate) fn run_jobs(
     jobs: &[Job<'_>],
     plan: &Plan,
@@ -32,28 +32,28 @@ pub(crate) fn run_jobs(
     folder: &RunFolder,
     args: &TestArgs,
     session: &Session,
-    tell: &(dyn Fn(&Job<'_>, &JobResult) + Sync),
+    on_result: &(dyn Fn(&Job<'_>, &JobResult) + Sync),
 ) -> anyhow::Result<Vec<JobResult>> {
     let (environment, parallel) = (&context.environment, jobs::parallel(args, context));
     let to_run: Vec<Job<'_>> = jobs.iter().filter(|job| job.runs()).cloned().collect();
-    let starts = if args.cold_boot {
+    let made = if args.cold_boot {
         Vec::new()
     } else {
-        start::starts(&to_run, environment, parallel, session)
+        checkpoints::make(&to_run, environment, parallel, session)
     };
-    let to_run = start_from(&to_run, &starts);
+    let to_run = checkpoints::assign(&to_run, &made);
     let mut history = History::load(session);
-    let loads = loads::pack(&to_run, &history, args.batch, parallel);
+    let batches = batches::make(&to_run, &history, args.batch, parallel);
     let judge = RunJudge {
         environment,
         plan,
         folder,
         session,
-        tell,
+        on_result,
     };
     let judged = jobs::run_all(
         &to_run,
-        &loads,
+        &batches,
         environment,
         folder.path(),
         parallel,
@@ -68,23 +68,23 @@ pub(crate) fn run_jobs(
     let mut judged = judged.into_iter();
     let result = |job: &Job<'_>| {
         if job.runs() {
-            let known = judged.next().flatten();
-            return known.with_context(|| format!("nothing is known of {}", job.plan.label()));
+            let result = judged.next().flatten();
+            return result.with_context(|| format!("no result for {}", job.plan.label()));
         }
         let result = judge_job(job, None, plan, folder, session);
-        tell(job, &result);
+        on_result(job, &result);
         Ok(result)
     };
     jobs.iter().map(result).collect()
 }
 
-/// Judges jobs and tells of them.
+/// Judges jobs by their transcripts and passes the results on.
 pub(super) struct RunJudge<'a> {
     pub(super) environment: &'a Environment,
     pub(super) plan: &'a Plan,
     pub(super) folder: &'a RunFolder,
     pub(super) session: &'a Session,
-    pub(super) tell: &'a (dyn Fn(&Job<'_>, &JobResult) + Sync),
+    pub(super) on_result: &'a (dyn Fn(&Job<'_>, &JobResult) + Sync),
 }
 
 impl Judge for RunJudge<'_> {
@@ -93,9 +93,8 @@ impl Judge for RunJudge<'_> {
     fn judge(&self, job: &Job<'_>, transcript: &Transcript) -> JobResult {
         if let transcript::BootMode::ColdInstead { trouble } = &transcript.start {
             let label = job.plan.label();
-            let text = format!("{label} booted: its checkpoint failed: {trouble}");
+            let text = format!("{label}: restore failed, cold boot instead: {trouble}");
             self.session.progress.event(Event::Note { text });
-            // Who comes after need not wait for it to fail again.
             job.checkpoint
                 .into_iter()
                 .for_each(|checkpoint| self.environment.checkpoints.forget(checkpoint));
@@ -103,17 +102,16 @@ impl Judge for RunJudge<'_> {
         judge_job(job, Some(transcript), self.plan, self.folder, self.session)
     }
 
-    fn is_well(&self, result: &JobResult) -> bool {
+    fn is_clean(&self, result: &JobResult) -> bool {
         result.status == "pass" && !result.is_finding()
     }
 
-    fn settled(&self, job: &Job<'_>, result: &JobResult) {
-        (self.tell)(job, result);
+    fn finished(&self, job: &Job<'_>, result: &JobResult) {
+        (self.on_result)(job, result);
     }
 }
 
-/// Judges one job, by its transcript if it was run; one that cannot be cached is an
-/// error of its own, not the end of the others.
+/// Judges a job. If its files cannot be written, only this job gets status `error`.
 fn judge_job(
     job: &Job<'_>,
     transcript: Option<&Transcript>,
@@ -134,16 +132,15 @@ fn judge_job(
         true => compare(judged, job, folder, session),
         false => Ok(()),
     };
-    let left = record.keep(folder).and_then(|()| judged.leave(folder));
-    if let Err(error) = left.and_then(|()| compared(&mut judged)) {
+    let written = record.keep(folder).and_then(|()| judged.write(folder));
+    if let Err(error) = written.and_then(|()| compared(&mut judged)) {
         judged.job.give_up(&error);
     }
     judged.job
 }
 
-/// Compares a judged job with the recorded result. A new result goes beside that in the
-/// checkout; otherwise the records are a copy in the cache or another folder of the
-/// user's, and it goes into the job's folder.
+/// Compares a job with its recorded result. A result that differs is written next to the
+/// record if the records are part of the project's checkout, else into the job's folder.
 fn compare(
     judged: &mut Judged,
     job: &Job<'_>,
@@ -152,7 +149,7 @@ fn compare(
 ) -> anyhow::Result<()> {
     let records = session.layout.snapshots();
     if session.layout.is_of_checkout() {
-        judged.make_room(&records);
+        judged.create_snapshot_folder(&records);
         return judged.compare(&records, Outlet::Beside);
     }
     let folder = run.path().join(job.plan.folder());

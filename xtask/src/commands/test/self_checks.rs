@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Has each kernel show, once, that its reports are seen: a clean run of one whose
-//! self_checks are blind proves nothing. What was shown is remembered.
+//! The self-check: injects one fault of each class into each kernel and checks that it is
+//! detected. A clean run proves nothing about a fault class that is not detected. Results are
+//! cached.
 
 mod cache;
-mod worker;
+mod runner;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use selftests::fault::LEAK_MACHINE;
 use selftests::fault::self_check::{Place, SELF_CHECKS, SelfCheck};
 
 use self::cache::{Configuration, SelfCheckCache};
-use self::worker::Boot;
+use self::runner::Runner;
 use super::RunContext;
 use super::prepare::Build;
 use crate::cli::{DEFAULT_MACHINE, TestArgs};
@@ -23,50 +24,50 @@ use crate::result::{Detection, SelfCheckResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// How the name of a checkout begins that has a mistake put into the series. Such a kernel
-/// has the configuration of `series`, and is there to fail.
-const MUTANT: &str = "mutant-";
-/// The folder in that of a run.
+/// Prefix of the checkouts of mutants, which have no self-check: they have the configuration of
+/// `series`.
+const MUTANT_PREFIX: &str = "mutant-";
+/// Name of the folder in the run folder.
 const FOLDER: &str = "self_checks";
 
-/// What self_checks came to, by their names: the detection, and what is to be said of it.
-type Shown = BTreeMap<String, (Detection, String)>;
+/// Results of self-checks by name: the detection and a detail for the report.
+type Detections = BTreeMap<String, (Detection, String)>;
 
-/// A kernel that has something to show.
+/// A kernel without cached results.
 #[derive(Debug)]
 struct Kernel<'a> {
     build: &'a Build,
     kit: Kit,
-    /// The text of its `.dot_config`.
+    /// The text of its `.config`.
     dot_config: String,
     configuration: Configuration,
-    /// Whether it shows what is shown once for all kernels of its configuration.
-    leads: bool,
+    /// Whether it runs the self-checks that run once for all kernels of its configuration.
+    is_representative: bool,
 }
 
 impl Kernel<'_> {
-    /// Returns the self_checks that it is to show itself.
-    fn its_own(&self) -> impl Iterator<Item = &'static SelfCheck> {
-        SELF_CHECKS.iter().filter(|one| {
-            let is_there = one.lacks(&self.dot_config).is_none();
-            is_there && (self.leads || !one.is_of_configuration())
+    /// Returns the self-checks to run on this kernel.
+    fn self_checks(&self) -> impl Iterator<Item = &'static SelfCheck> {
+        SELF_CHECKS.iter().filter(|self_check| {
+            let is_configured = self_check.lacks(&self.dot_config).is_none();
+            is_configured && (self.is_representative || !self_check.is_of_configuration())
         })
     }
 }
 
-/// Returns what each kernel's self_checks showed, now or earlier; those of mutants are
-/// not asked, nor any with `--no-self-check`.
+/// Returns the self-check results of all kernels except mutants, from the cache or by injecting
+/// faults. With `--no-self-check` there are no results.
 ///
 /// # Errors
-/// When the host fails, so that nothing is known.
-pub(crate) fn show(
+/// When the host fails, or the user interrupted the run.
+pub(crate) fn run(
     context: &RunContext,
     args: &TestArgs,
     folder: &RunFolder,
     session: &Session,
 ) -> anyhow::Result<Vec<SelfCheckResult>> {
     if args.no_self_check {
-        let text = "no kernel was made to show that its reports are seen".to_owned();
+        let text = "self-check was skipped".to_owned();
         session.progress.event(Event::Note { text });
         return Ok(Vec::new());
     }
@@ -74,7 +75,7 @@ pub(crate) fn show(
     let mut known = BTreeMap::new();
     let mut kernels = Vec::new();
     for (place, build) in context.builds.iter().enumerate() {
-        if build.checkout.starts_with(MUTANT) {
+        if build.checkout.starts_with(MUTANT_PREFIX) {
             continue;
         }
         match cache.of_kernel(build) {
@@ -85,37 +86,43 @@ pub(crate) fn show(
     let (places, mut kernels): (Vec<usize>, Vec<Kernel<'_>>) = kernels.into_iter().unzip();
     let configurations: Vec<&Configuration> =
         kernels.iter().map(|kernel| &kernel.configuration).collect();
-    let (mut of_configurations, leaders) = choose_leaders(&configurations, &cache);
-    for (kernel, leads) in kernels.iter_mut().zip(leaders) {
-        kernel.leads = leads;
+    let (mut of_configurations, representatives) = choose_representatives(&configurations, &cache);
+    for (kernel, is_representative) in kernels.iter_mut().zip(representatives) {
+        kernel.is_representative = is_representative;
     }
-    let boot = Boot {
+    let runner = Runner {
         context,
         args,
         folder: folder.path().join(FOLDER),
         session,
     };
-    let all = boot.show_all(&kernels)?;
-    for (kernel, shown) in kernels.iter().zip(&all).filter(|(kernel, _)| kernel.leads) {
-        cache.keep_configuration(&kernel.configuration, shown)?;
-        of_configurations.insert(kernel.configuration.clone(), shown.clone());
+    let all = runner.run_all(&kernels)?;
+    let representatives = kernels.iter().zip(&all);
+    for (kernel, detections) in representatives.filter(|(kernel, _)| kernel.is_representative) {
+        cache.store_configuration(&kernel.configuration, detections)?;
+        of_configurations.insert(kernel.configuration.clone(), detections.clone());
     }
-    for ((place, kernel), shown) in places.into_iter().zip(&kernels).zip(&all) {
+    for ((place, kernel), detections) in places.into_iter().zip(&kernels).zip(&all) {
         let of_configuration = of_configurations.get(&kernel.configuration);
-        let results = results(kernel.build, &kernel.dot_config, shown, of_configuration)?;
-        cache.keep_kernel(kernel.build, &results)?;
+        let results = results(
+            kernel.build,
+            &kernel.dot_config,
+            detections,
+            of_configuration,
+        )?;
+        cache.store_kernel(kernel.build, &results)?;
         known.insert(place, results);
     }
     Ok(known.into_values().flatten().collect())
 }
 
 impl RunContext {
-    /// Returns what is remembered of the self_checks of these kernels, or of others of the same
-    /// configuration; of some, that may be nothing. No kernel is made to go wrong.
+    /// Returns the cached self-check results of the kernels, or of other kernels of the same
+    /// configuration. No fault is injected; results may be missing.
     ///
     /// # Errors
     /// When the cache cannot be read.
-    pub(crate) fn remembered_self_checks(
+    pub(crate) fn cached_self_checks(
         &self,
         args: &TestArgs,
         session: &Session,
@@ -123,21 +130,21 @@ impl RunContext {
         let cache = SelfCheckCache::new(self, args, session)?;
         let mut all = Vec::new();
         for build in &self.builds {
-            if let Some(known) = cache.of_kernel(build) {
-                all.extend(known);
+            if let Some(cached) = cache.of_kernel(build) {
+                all.extend(cached);
                 continue;
             }
             let dot_config = fs::read_to_string(build.kernel.config())?;
             let configuration = Configuration::of(&dot_config, &build.guest);
-            if let Some(shown) = cache.of_configuration(&configuration) {
-                all.extend(of_another(build, &dot_config, &shown));
+            if let Some(detections) = cache.of_configuration(&configuration) {
+                all.extend(results_of_configuration(build, &dot_config, &detections));
             }
         }
         Ok(all)
     }
 }
 
-/// Returns the name of the machine on which faults of a place are injected.
+/// Returns the name of the machine for faults of a place.
 fn machine_of(place: Place, args: &TestArgs) -> &str {
     match place {
         Place::Leaks => LEAK_MACHINE,
@@ -149,52 +156,53 @@ fn machine_of(place: Place, args: &TestArgs) -> &str {
 
 fn kernel<'a>(build: &'a Build, session: &Session) -> anyhow::Result<Kernel<'a>> {
     let modules = build.modules.as_ref();
-    let modules = modules.with_context(|| format!("no modules for `{}`", build.checkout))?;
+    let modules =
+        modules.with_context(|| format!("no fault injection modules for `{}`", build.checkout))?;
     let dot_config = fs::read_to_string(build.kernel.config())?;
     Ok(Kernel {
         build,
         kit: Kit::make(modules, session)?,
         configuration: Configuration::of(&dot_config, &build.guest),
         dot_config,
-        leads: false,
+        is_representative: false,
     })
 }
 
-/// Returns what is known of the configurations of kernels, and of each kernel whether it
-/// leads: the first does of a configuration of which nothing is known.
-fn choose_leaders(
+/// Returns the cached results of the configurations, and for each kernel whether it is the
+/// representative: the first kernel of a configuration without cached results.
+fn choose_representatives(
     configurations: &[&Configuration],
     cache: &SelfCheckCache,
-) -> (BTreeMap<Configuration, Shown>, Vec<bool>) {
-    let (mut known, mut leaders) = (BTreeMap::new(), Vec::new());
+) -> (BTreeMap<Configuration, Detections>, Vec<bool>) {
+    let (mut known, mut representatives) = (BTreeMap::new(), Vec::new());
     for (at, configuration) in configurations.iter().enumerate() {
         let is_first = !configurations[..at].contains(configuration);
-        let remembered = is_first.then(|| cache.of_configuration(configuration));
-        leaders.push(remembered == Some(None));
-        let remembered = remembered.flatten();
-        known.extend(remembered.map(|shown| ((*configuration).clone(), shown)));
+        let cached = is_first.then(|| cache.of_configuration(configuration));
+        representatives.push(cached == Some(None));
+        let cached = cached.flatten();
+        known.extend(cached.map(|detections| ((*configuration).clone(), detections)));
     }
-    (known, leaders)
+    (known, representatives)
 }
 
-/// Returns the results of one kernel, in the order of the list.
+/// Returns the results of a kernel, in the order of [`SELF_CHECKS`].
 ///
 /// # Errors
-/// When nothing is known of a self_check that it has.
+/// When a configured self-check has no result.
 fn results(
     build: &Build,
     dot_config: &str,
-    shown: &Shown,
-    of_configuration: Option<&Shown>,
+    detections: &Detections,
+    of_configuration: Option<&Detections>,
 ) -> anyhow::Result<Vec<SelfCheckResult>> {
     let all = SELF_CHECKS.iter().map(|self_check| {
-        let came = came(self_check, dot_config, shown, of_configuration);
-        let (detection, detail) = came.with_context(|| {
+        let found = find(self_check, dot_config, detections, of_configuration);
+        let (detection, detail) = found.with_context(|| {
             let Build {
                 checkout, config, ..
             } = build;
             format!(
-                "nobody knows whether {} is seen on {checkout} ({config})",
+                "self-check: no result for {} on {checkout} ({config})",
                 self_check.name
             )
         })?;
@@ -203,50 +211,55 @@ fn results(
     all.collect()
 }
 
-/// Returns what is known of a self_check on a kernel that showed some itself.
-fn came(
+/// Returns the result of a self-check: the kernel's own result, or for a self-check of the
+/// configuration, the result of another kernel.
+fn find(
     self_check: &SelfCheck,
     dot_config: &str,
-    shown: &Shown,
-    of_configuration: Option<&Shown>,
+    detections: &Detections,
+    of_configuration: Option<&Detections>,
 ) -> Option<(Detection, String)> {
-    if let Some(absent) = absent(self_check, dot_config) {
-        return Some(absent);
+    if let Some(not_configured) = not_configured(self_check, dot_config) {
+        return Some(not_configured);
     }
-    if let Some((detection, detail)) = shown.get(self_check.name) {
-        return Some((*detection, condition(self_check, dot_config, detail)));
+    if let Some((detection, detail)) = detections.get(self_check.name) {
+        return Some((*detection, with_condition(self_check, dot_config, detail)));
     }
     let of_configuration = of_configuration.filter(|_| self_check.is_of_configuration());
-    elsewhere(self_check, dot_config, of_configuration?)
+    find_of_configuration(self_check, dot_config, of_configuration?)
 }
 
-/// Returns what another kernel of the same configuration showed, as results of this one.
-fn of_another(build: &Build, dot_config: &str, shown: &Shown) -> Vec<SelfCheckResult> {
-    let known = SELF_CHECKS.iter().filter_map(|self_check| {
-        let came =
-            absent(self_check, dot_config).or_else(|| elsewhere(self_check, dot_config, shown));
-        let (detection, detail) = came?;
+/// Returns the results of another kernel of the same configuration as results of a build.
+fn results_of_configuration(
+    build: &Build,
+    dot_config: &str,
+    detections: &Detections,
+) -> Vec<SelfCheckResult> {
+    let results = SELF_CHECKS.iter().filter_map(|self_check| {
+        let found = not_configured(self_check, dot_config)
+            .or_else(|| find_of_configuration(self_check, dot_config, detections));
+        let (detection, detail) = found?;
         Some(result(self_check, build, detection, detail))
     });
-    known.collect()
+    results.collect()
 }
 
-fn absent(self_check: &SelfCheck, dot_config: &str) -> Option<(Detection, String)> {
+fn not_configured(self_check: &SelfCheck, dot_config: &str) -> Option<(Detection, String)> {
     let option = self_check.lacks(dot_config)?;
     Some((
         Detection::NotConfigured,
-        format!("the kernel has no {option}"),
+        format!("the kernel is built without {option}"),
     ))
 }
 
-fn elsewhere(
+fn find_of_configuration(
     self_check: &SelfCheck,
     dot_config: &str,
-    shown: &Shown,
+    detections: &Detections,
 ) -> Option<(Detection, String)> {
-    let (detection, detail) = shown.get(self_check.name)?;
-    let detail = format!("{detail}; on a kernel of the same configuration");
-    Some((*detection, condition(self_check, dot_config, &detail)))
+    let (detection, detail) = detections.get(self_check.name)?;
+    let detail = format!("{detail}; result of a kernel with the same configuration");
+    Some((*detection, with_condition(self_check, dot_config, &detail)))
 }
 
 fn result(
@@ -264,11 +277,11 @@ fn result(
     }
 }
 
-/// Adds on which machines it looks, if not on all.
-fn condition(self_check: &SelfCheck, dot_config: &str, detail: &str) -> String {
+/// Adds the kernel argument that enables a self-check, if the config does not enable it.
+fn with_condition(self_check: &SelfCheck, dot_config: &str, detail: &str) -> String {
     match self_check.condition(dot_config) {
         Some(words) => {
-            format!("{detail}; looks only where `{words}` is said, as on {LEAK_MACHINE}")
+            format!("{detail}; enabled only by `{words}`, as on {LEAK_MACHINE}")
         }
         None => detail.to_owned(),
     }

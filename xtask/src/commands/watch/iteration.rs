@@ -149,7 +149,7 @@ fn remembered_self_checks(
     session: &Session,
     result_cache: &ResultCache,
 ) -> anyhow::Result<Vec<SelfCheckResult>> {
-    let known = ready.remembered_self_checks(args, session)?;
+    let known = ready.cached_self_checks(args, session)?;
     let kernels = ready.builds.iter();
     let kernels: Vec<_> = kernels
         .map(|build| (build.checkout.as_str(), build.config.as_str()))

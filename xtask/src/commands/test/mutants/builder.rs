@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Builds mutants one after the other, and hands on what came of each.
+//! Builds mutants one after the other and sends them to the worker.
 
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::MutationRun;
 use crate::checkouts::SERIES;
 use crate::commands::test::prepare::Build;
 
-/// A mutant, and what came of building it.
+/// A mutant and the outcome of its build.
 #[derive(Debug)]
 pub(super) struct BuiltMutant<'a> {
     pub(super) mutant: &'a Mutant,
@@ -21,19 +21,19 @@ pub(super) struct BuiltMutant<'a> {
     pub(super) took: Duration,
 }
 
-/// Where the mutants of a config are built.
+/// Builds the mutants of a config.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MutantBuilder<'a> {
     pub(super) mutation_run: &'a MutationRun<'a>,
-    /// The series under that config.
+    /// The build of the series with this config.
     pub(super) build: &'a Build,
 }
 
 impl<'a> MutantBuilder<'a> {
-    /// Builds all; ends early when nobody wants to hear of them any more.
+    /// Builds all mutants; returns early if the receiver is gone.
     ///
     /// # Errors
-    /// When the host fails, or the user asked to stop.
+    /// When the host fails, or the user interrupted the run.
     pub(super) fn build_all(self, send: &SyncSender<BuiltMutant<'a>>) -> anyhow::Result<()> {
         let MutationRun {
             request,
@@ -50,10 +50,10 @@ impl<'a> MutantBuilder<'a> {
         let toolchain = Toolchain::detect(&session.cancel)?;
         let origin = Origin {
             tree: &sources.tree,
-            series: series.context("no series to put mistakes into")?,
+            series: series.context("no checkout of the series")?,
             config: configs
                 .find(|one| one.name == *config)
-                .context("no such config")?,
+                .context("unknown config")?,
             toolchain: &toolchain,
             modules: modules.as_ref().zip(folder_of_modules),
         };
@@ -63,9 +63,9 @@ impl<'a> MutantBuilder<'a> {
         let mut compiler = MutantCompiler::open(origin, files, cache, cancel, &session.progress)?;
         for mutant in &sources.mutants {
             let begun = Instant::now();
-            let place = folder.path().join("kernels").join(config);
-            fs_err::create_dir_all(&place)?;
-            let place = place.join(format!("{MUTANT_PREFIX}{}", mutant.name));
+            let kernels = folder.path().join("kernels").join(config);
+            fs_err::create_dir_all(&kernels)?;
+            let place = kernels.join(format!("{MUTANT_PREFIX}{}", mutant.name));
             let built = BuiltMutant {
                 mutant,
                 mutant_build: compiler.build(mutant, &place)?,

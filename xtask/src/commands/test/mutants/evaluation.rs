@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Scenarios on one mutant, until it is surely caught or none is left.
+//! Runs scenarios on a mutant until it is caught or all scenarios have run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,50 +9,51 @@ use selftests::scenario::Scenario;
 use vm_images::transcript::Transcript;
 
 use super::MutationRun;
-use super::known::{Known, is_proof};
+use super::baseline::{Baseline, is_conclusive};
+use crate::commands::test::batches::Batch;
+use crate::commands::test::checkpoints;
 use crate::commands::test::jobs::{self, Job, Judge, Test};
-use crate::commands::test::loads::Load;
 use crate::commands::test::prepare::Build;
 use crate::commands::test::running::RunJudge;
-use crate::commands::test::start::{self, start_from};
 use crate::plan::{JobPlan, Plan};
 use crate::result::JobResult;
 
-/// Jobs that boot before it is worth it to save the machine that the others go on from.
-const BOOTS: usize = 6;
-/// Of a machine with fewer jobs, they boot.
-const CROWD: usize = 4;
+/// Number of jobs that boot before a checkpoint is made. Most mutants are caught by the first
+/// jobs, and a checkpoint would not pay off.
+const COLD_BOOT_JOBS: usize = 6;
+/// Minimum of jobs on a machine for which a checkpoint is made.
+const CHECKPOINT_JOBS_MIN: usize = 4;
 
-/// How scenarios came to notice a mutant, or did not.
+/// Results of scenarios on a mutant, compared to the series.
 #[derive(Debug, Default)]
-pub(super) struct Notice {
-    /// Jobs that came to something else than on the series.
-    pub(super) bad: Vec<JobResult>,
-    /// Jobs that came to nothing: an error or a skip.
-    pub(super) void: Vec<JobResult>,
-    /// How many came to what they do on the series.
+pub(super) struct Differences {
+    /// Jobs with another result than on the series.
+    pub(super) different: Vec<JobResult>,
+    /// Jobs with status `error` or `skip`.
+    pub(super) inconclusive: Vec<JobResult>,
+    /// Number of jobs with the same result as on the series.
     pub(super) same: usize,
 }
 
-impl Notice {
-    fn take(&mut self, job: JobResult, known: &Known, run: &Utf8Path) {
-        if !is_proof(&job) {
-            self.void.push(job);
-        } else if known.differs(&job, run) {
-            self.bad.push(job);
+impl Differences {
+    fn add(&mut self, job: JobResult, baseline: &Baseline, run: &Utf8Path) {
+        if !is_conclusive(&job) {
+            self.inconclusive.push(job);
+        } else if baseline.differs(&job, run) {
+            self.different.push(job);
         } else {
             self.same += 1;
         }
     }
 
-    /// Returns whether all jobs say something, and there were any.
-    pub(super) fn is_proven(&self) -> bool {
-        self.void.is_empty() && self.same > 0
+    /// Returns whether no job was inconclusive and at least one gave the same result.
+    pub(super) fn is_conclusive(&self) -> bool {
+        self.inconclusive.is_empty() && self.same > 0
     }
 
-    /// Returns whether it was not pass_rate.
-    pub(super) fn is_sure(&self) -> bool {
-        self.bad.len() > 1
+    /// Returns whether two jobs differ; a single difference could be a flaky test.
+    pub(super) fn is_caught(&self) -> bool {
+        self.different.len() > 1
     }
 }
 
@@ -61,79 +62,79 @@ impl Notice {
 pub(super) struct Evaluation<'a> {
     pub(super) mutation_run: &'a MutationRun<'a>,
     pub(super) plan: &'a Plan,
-    pub(super) known: &'a Known,
+    pub(super) baseline: &'a Baseline,
     /// The mutant's kernel.
     pub(super) build: &'a Build,
 }
 
 impl Evaluation<'_> {
-    /// Runs scenarios in their order until the mutant is surely caught, or none is left.
+    /// Runs scenarios in their order until the mutant is caught or all have run.
     ///
     /// # Errors
-    /// When the host fails, or the user asked to stop.
-    pub(super) fn hear(&self, mut left: Vec<&Scenario>) -> anyhow::Result<Notice> {
+    /// When the host fails, or the user interrupted the run.
+    pub(super) fn run(&self, mut pending: Vec<&Scenario>) -> anyhow::Result<Differences> {
         let folder = self.mutation_run.folder.path();
-        let mut notice = Notice::default();
-        let mut boots = true;
-        while !left.is_empty() && !notice.is_sure() {
-            let later = left.split_off(if boots {
-                BOOTS.min(left.len())
+        let mut differences = Differences::default();
+        let mut cold_boot = true;
+        while !pending.is_empty() && !differences.is_caught() {
+            let later = pending.split_off(if cold_boot {
+                COLD_BOOT_JOBS.min(pending.len())
             } else {
-                left.len()
+                pending.len()
             });
-            let known = notice.bad.len();
-            let mut undone = Vec::new();
-            for (scenario, result) in left.iter().zip(self.run(&left, 1, boots)?) {
+            let before = differences.different.len();
+            let mut not_started = Vec::new();
+            let results = self.run_until_different(&pending, 1, cold_boot)?;
+            for (scenario, result) in pending.iter().zip(results) {
                 match result {
-                    Some(result) => notice.take(result, self.known, folder),
-                    None => undone.push(*scenario),
+                    Some(result) => differences.add(result, self.baseline, folder),
+                    None => not_started.push(*scenario),
                 }
             }
-            if let [doubtful] = &notice.bad[known..]
-                && !notice.is_sure()
+            if let [single] = &differences.different[before..]
+                && !differences.is_caught()
             {
-                let name = doubtful.test.clone();
-                left.retain(|scenario| scenario.name == name);
-                let again = self.run(&left, 2, boots)?;
-                again
+                let name = single.test.clone();
+                pending.retain(|scenario| scenario.name == name);
+                self.run_until_different(&pending, 2, cold_boot)?
                     .into_iter()
                     .flatten()
-                    .for_each(|result| notice.take(result, self.known, folder));
+                    .for_each(|result| differences.add(result, self.baseline, folder));
             }
-            undone.extend(later);
-            left = undone;
-            boots = false;
+            not_started.extend(later);
+            pending = not_started;
+            cold_boot = false;
         }
-        Ok(notice)
+        Ok(differences)
     }
 
-    /// Runs scenarios once more, and returns those that come to something else than is
-    /// known, or to nothing.
+    /// Runs scenarios once more and returns the names of scenarios whose result differs from
+    /// the baseline or is inconclusive.
     ///
     /// # Errors
-    /// When the host fails, or the user asked to stop.
-    pub(super) fn flaky(&self, mut left: Vec<&Scenario>) -> anyhow::Result<Vec<String>> {
+    /// When the host fails, or the user interrupted the run.
+    pub(super) fn flaky(&self, mut pending: Vec<&Scenario>) -> anyhow::Result<Vec<String>> {
         let mut flaky = Vec::new();
-        while !left.is_empty() {
-            let mut undone = Vec::new();
-            for (scenario, result) in left.iter().zip(self.run(&left, 2, true)?) {
+        while !pending.is_empty() {
+            let mut not_started = Vec::new();
+            let results = self.run_until_different(&pending, 2, true)?;
+            for (scenario, result) in pending.iter().zip(results) {
                 match result {
                     Some(job) => {
-                        if !is_proof(&job)
-                            || self.known.differs(&job, self.mutation_run.folder.path())
-                        {
+                        let folder = self.mutation_run.folder.path();
+                        if !is_conclusive(&job) || self.baseline.differs(&job, folder) {
                             flaky.push(job.test);
                         }
                     }
-                    None => undone.push(*scenario),
+                    None => not_started.push(*scenario),
                 }
             }
-            left = undone;
+            pending = not_started;
         }
         Ok(flaky)
     }
 
-    /// Returns the job of a scenario on the mutant.
+    /// Returns the plan of a scenario's job on the mutant.
     pub(super) fn job_plan(&self, scenario: &Scenario, repetition: u32) -> JobPlan {
         JobPlan {
             test: scenario.name.clone(),
@@ -148,13 +149,12 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Runs scenarios, and begins no more once one comes to something else than on the
-    /// series.
-    fn run(
+    /// Runs scenarios, and starts no further job after a result that differs from the series.
+    fn run_until_different(
         &self,
         scenarios: &[&Scenario],
         repetition: u32,
-        boots: bool,
+        cold_boot: bool,
     ) -> anyhow::Result<Vec<Option<JobResult>>> {
         let MutationRun {
             context,
@@ -180,78 +180,80 @@ impl Evaluation<'_> {
                         .build
                         .vm_runs
                         .get(&plan.test)
-                        .context("nothing to run")?,
+                        .context("no boots for the scenario")?,
                     checkpoint: None,
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let parallel = jobs::parallel(args, context);
-        let mut crowded = jobs.clone();
-        let on = |machine: &str| {
+        let mut restoring = jobs.clone();
+        let jobs_on = |machine: &str| {
             jobs.iter()
-                .filter(|one| one.machine.name == machine)
+                .filter(|job| job.machine.name == machine)
                 .count()
         };
-        crowded.retain(|job| !boots && !args.cold_boot && on(&job.machine.name) >= CROWD);
-        let starts = start::starts(&crowded, &context.environment, parallel, session);
-        let jobs = start_from(&jobs, &starts);
-        let loads: Vec<Load> = (0..jobs.len()).map(|index| vec![index]).collect();
-        let alert = Alert {
+        restoring.retain(|job| {
+            let is_worth_it = jobs_on(&job.machine.name) >= CHECKPOINT_JOBS_MIN;
+            !cold_boot && !args.cold_boot && is_worth_it
+        });
+        let made = checkpoints::make(&restoring, &context.environment, parallel, session);
+        let jobs = checkpoints::assign(&jobs, &made);
+        let batches: Vec<Batch> = (0..jobs.len()).map(|index| vec![index]).collect();
+        let judge = FirstDifference {
             inner: RunJudge {
                 environment: &context.environment,
                 plan: self.plan,
                 folder,
                 session,
-                tell: &|_, _| {},
+                on_result: &|_, _| {},
             },
-            known: self.known,
-            is_caught: AtomicBool::new(false),
+            baseline: self.baseline,
+            is_found: AtomicBool::new(false),
         };
-        let path = folder.path();
-        let ran = jobs::run_all(
+        let results = jobs::run_all(
             &jobs,
-            &loads,
+            &batches,
             &context.environment,
-            path,
+            folder.path(),
             parallel,
             session,
-            &alert,
+            &judge,
         );
-        for checkpoint in starts.iter().filter_map(|start| start.checkpoint.as_ref()) {
+        for checkpoint in made.iter().filter_map(|entry| entry.checkpoint.as_ref()) {
             context.environment.checkpoints.forget(checkpoint);
         }
         if session.cancel.is_cancelled() {
             anyhow::bail!("interrupted");
         }
-        Ok(ran)
+        Ok(results)
     }
 }
 
-/// Judges jobs until one comes to something else than on the series.
-struct Alert<'a> {
+/// Judges jobs until a result differs from the series.
+struct FirstDifference<'a> {
     inner: RunJudge<'a>,
-    known: &'a Known,
-    is_caught: AtomicBool,
+    baseline: &'a Baseline,
+    is_found: AtomicBool,
 }
 
-impl Judge for Alert<'_> {
+impl Judge for FirstDifference<'_> {
     type Judged = JobResult;
 
     fn judge(&self, job: &Job<'_>, transcript: &Transcript) -> JobResult {
         self.inner.judge(job, transcript)
     }
 
-    fn is_well(&self, result: &JobResult) -> bool {
-        self.inner.is_well(result)
+    fn is_clean(&self, result: &JobResult) -> bool {
+        self.inner.is_clean(result)
     }
 
-    fn settled(&self, _: &Job<'_>, result: &JobResult) {
-        if self.known.differs(result, self.inner.folder.path()) {
-            self.is_caught.store(true, Ordering::SeqCst);
+    fn finished(&self, _: &Job<'_>, result: &JobResult) {
+        if self.baseline.differs(result, self.inner.folder.path()) {
+            self.is_found.store(true, Ordering::SeqCst);
         }
     }
 
-    fn knows_enough(&self) -> bool {
-        self.is_caught.load(Ordering::SeqCst)
+    fn should_stop(&self) -> bool {
+        self.is_found.load(Ordering::SeqCst)
     }
 }

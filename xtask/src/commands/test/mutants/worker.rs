@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The mutants of one config: each is built, heard and judged.
+//! Evaluates the mutants of a config as they are built.
 
 use std::time::{Duration, Instant};
 
@@ -11,48 +11,48 @@ use patchbed_host::events::{Activity, Event, Observer};
 use selftests::scenario::Scenario;
 
 use super::MutationRun;
+use super::baseline::Baseline;
 use super::builder::{BuiltMutant, MutantBuilder};
-use super::evaluation::{Evaluation, Notice};
-use super::known::Known;
-use super::order::TestPriority;
+use super::evaluation::{Differences, Evaluation};
+use super::priority::TestPriority;
 use crate::commands::test::history::History;
 use crate::commands::test::prepare::{self, Build};
 use crate::plan::Plan;
 use crate::result::{MutantResult, MutantStatus};
 
-/// The mutants of one config.
+/// Evaluates the mutants of a config.
 pub(super) struct Worker<'a> {
     pub(super) mutation_run: &'a MutationRun<'a>,
     pub(super) plan: Plan,
     pub(super) build: &'a Build,
-    /// Those that came to what they must on the series.
+    /// The scenarios in the baseline.
     pub(super) scenarios: Vec<&'a Scenario>,
-    pub(super) known: Known,
+    pub(super) baseline: Baseline,
     pub(super) priority: TestPriority,
     pub(super) history: History,
 }
 
 impl Worker<'_> {
-    /// Returns what came of each mutant.
+    /// Returns the results of all mutants.
     ///
     /// # Errors
-    /// When the host fails, or the user asked to stop.
-    pub(super) fn all(&mut self) -> anyhow::Result<Vec<MutantResult>> {
+    /// When the host fails, or the user interrupted the run.
+    pub(super) fn run(&mut self) -> anyhow::Result<Vec<MutantResult>> {
         let MutationRun {
             sources, session, ..
         } = *self.mutation_run;
         let mutants = &sources.mutants;
         let total = Some(mutants.len() as u64);
-        let activity = Activity::start(&session.progress, "judging mutants", total);
-        let place = MutantBuilder {
+        let activity = Activity::start(&session.progress, "testing mutants", total);
+        let mutant_builder = MutantBuilder {
             mutation_run: self.mutation_run,
             build: self.build,
         };
         let mut results = Vec::new();
-        self.confirm()?;
+        self.drop_flaky_scenarios()?;
         std::thread::scope(|scope| {
             let (send, receive) = std::sync::mpsc::sync_channel(1);
-            let builder = scope.spawn(move || place.build_all(&send));
+            let builder = scope.spawn(move || mutant_builder.build_all(&send));
             for BuiltMutant {
                 mutant,
                 mutant_build,
@@ -60,7 +60,7 @@ impl Worker<'_> {
             } in receive
             {
                 let result = self.judge(mutant, mutant_build, took)?;
-                // A run that is ended early has learnt something, too.
+                // Saved after each mutant, because the run may be interrupted.
                 self.priority.save();
                 activity.advance(results.len() as u64 + 1, &result.name);
                 let text = format!("{}: {}", result.name, result.reason);
@@ -68,29 +68,30 @@ impl Worker<'_> {
                 results.push(result);
             }
             let built = builder.join();
-            built.map_err(|_| anyhow::anyhow!("building mutants ended unexpectedly"))?
+            built.map_err(|_| anyhow::anyhow!("the thread that builds mutants panicked"))?
         })?;
         Ok(results)
     }
 
-    /// What a scenario that fails on the series comes to must not be pass_rate: it runs
-    /// there once more, as on a mutant, and is left out if it comes to something else.
-    fn confirm(&mut self) -> anyhow::Result<()> {
+    /// Runs each scenario that fails on the series once more with the command line of mutants,
+    /// and drops it from the baseline if the result differs.
+    fn drop_flaky_scenarios(&mut self) -> anyhow::Result<()> {
         let mut failing = self.scenarios.clone();
-        failing.retain(|one| self.known.fails(one));
-        let build = prepare::short_lived(self.build);
+        failing.retain(|scenario| self.baseline.fails(scenario));
+        let build = prepare::panic_on_oops(self.build);
         let evaluation = Evaluation {
             mutation_run: self.mutation_run,
             plan: &self.plan,
-            known: &self.known,
+            baseline: &self.baseline,
             build: &build,
         };
         for name in evaluation.flaky(failing)? {
-            let text = format!("`{name}` fails on the series in more than one way");
+            let text =
+                format!("`{name}` is not used for mutants: its failure on the series is flaky");
             let progress = &self.mutation_run.session.progress;
             progress.event(Event::Note { text });
-            self.known.forget(&name);
-            self.scenarios.retain(|one| one.name != name);
+            self.baseline.remove(&name);
+            self.scenarios.retain(|scenario| scenario.name != name);
         }
         Ok(())
     }
@@ -107,26 +108,26 @@ impl Worker<'_> {
             MutantBuild::SameCode { same_as } => (
                 MutantStatus::SameCode,
                 Vec::new(),
-                format!("the same code as {same_as}"),
+                format!("compiles to the same code as {same_as}"),
             ),
             MutantBuild::Kernel(kernel, modules) => {
                 let dir = kernel.dir.clone();
                 let checkout = format!("{MUTANT_PREFIX}{}", mutant.name);
                 let modules = modules.as_deref();
                 let environment = &self.mutation_run.context.environment;
-                let build = prepare::mutated(self.build, checkout, *kernel, modules, environment)?;
+                let build = prepare::mutant(self.build, checkout, *kernel, modules, environment)?;
                 let reason = self.mutation_run.sources.equivalent.get(&mutant.name);
-                let reason = reason.filter(|one| one.holds_in(&self.build.config));
-                let why = reason.map(|one| one.why.as_str());
-                let notice = self.notice(mutant, &build, why.is_some())?;
-                let said = self.verdict(mutant, &notice, why);
-                if said.0 == MutantStatus::Caught
-                    || (said.0 == MutantStatus::Equivalent && said.1.is_empty())
+                let reason = reason.filter(|reason| reason.holds_in(&self.build.config));
+                let why = reason.map(|reason| reason.why.as_str());
+                let differences = self.evaluate(mutant, &build, why.is_some())?;
+                let (status, caught_by, reason) = self.outcome(mutant, &differences, why);
+                // The kernel of a finding is kept for a manual boot.
+                if status == MutantStatus::Caught
+                    || (status == MutantStatus::Equivalent && caught_by.is_empty())
                 {
-                    // Nobody wants to boot it again.
                     let _ = fs::remove_dir_all(dir);
                 }
-                said
+                (status, caught_by, reason)
             }
         };
         Ok(MutantResult {
@@ -144,18 +145,23 @@ impl Worker<'_> {
         })
     }
 
-    /// Returns what came of a mutant, the scenarios that caught it, and how; `why` says
-    /// why nobody should.
-    fn verdict(
+    /// Returns the status of a mutant, the scenarios that caught it, and the reason. `why` is
+    /// the recorded reason why it is equivalent.
+    fn outcome(
         &mut self,
         mutant: &Mutant,
-        notice: &Notice,
+        differences: &Differences,
         why: Option<&str>,
     ) -> (MutantStatus, Vec<String>, String) {
-        let mut names: Vec<String> = notice.bad.iter().map(|job| job.test.clone()).collect();
+        let mut names: Vec<String> = differences
+            .different
+            .iter()
+            .map(|job| job.test.clone())
+            .collect();
         names.sort();
         names.dedup();
-        if let Some(first) = notice.bad.first().filter(|_| notice.is_sure()) {
+        let is_caught = differences.is_caught();
+        if let Some(first) = differences.different.first().filter(|_| is_caught) {
             self.priority.learn(mutant, &first.test);
             let reason = format!("`{}`: {} ({})", first.test, first.status, first.reason);
             let status = match why {
@@ -164,23 +170,23 @@ impl Worker<'_> {
             };
             return (status, names, reason);
         }
-        if let Some(why) = why.filter(|_| notice.is_proven()) {
+        if let Some(why) = why.filter(|_| differences.is_conclusive()) {
             return (MutantStatus::Equivalent, Vec::new(), why.trim().to_owned());
         }
         let mut reason = format!(
-            "{} scenarios come to what they do on the series",
-            notice.same
+            "{} tests gave the same result as on the series",
+            differences.same
         );
-        for job in &notice.bad {
+        for job in &differences.different {
             reason += &format!(
-                ", `{}` came to {} once ({}), and then did not",
+                ", `{}` differed once ({}: {}) and not when repeated",
                 job.test, job.status, job.reason
             );
         }
-        for job in &notice.void {
-            reason += &format!(", `{}` came to {} ({})", job.test, job.status, job.reason);
+        for job in &differences.inconclusive {
+            reason += &format!(", `{}`: {} ({})", job.test, job.status, job.reason);
         }
-        let status = if notice.is_proven() {
+        let status = if differences.is_conclusive() {
             MutantStatus::Missed
         } else {
             MutantStatus::Inconclusive
@@ -188,28 +194,29 @@ impl Worker<'_> {
         (status, Vec::new(), reason)
     }
 
-    /// Has scenarios run on a mutant; where nobody is to notice, those that are likely to.
-    fn notice(
+    /// Runs scenarios on a mutant: all of them, or only the scenarios likely to catch it if the
+    /// mutant is recorded as equivalent.
+    fn evaluate(
         &self,
         mutant: &Mutant,
         build: &Build,
         is_equivalent: bool,
-    ) -> anyhow::Result<Notice> {
+    ) -> anyhow::Result<Differences> {
         let scenarios: Vec<&Scenario> = self
             .scenarios
             .iter()
-            .filter(|one| !is_equivalent || self.priority.is_likely(mutant, one))
+            .filter(|scenario| !is_equivalent || self.priority.is_likely(mutant, scenario))
             .copied()
             .collect();
         let evaluation = Evaluation {
             mutation_run: self.mutation_run,
             plan: &self.plan,
-            known: &self.known,
+            baseline: &self.baseline,
             build,
         };
         let order = self.priority.order(mutant, &scenarios, |scenario| {
             self.history.estimate(&evaluation.job_plan(scenario, 1))
         });
-        evaluation.hear(order)
+        evaluation.run(order)
     }
 }

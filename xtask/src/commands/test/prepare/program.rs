@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The test programs, compiled for a kernel and cached in the cache by content.
+//! Compiles the test programs for a kernel. Binaries are cached by the hash of their inputs.
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,18 +12,18 @@ use sha2::{Digest, Sha256};
 
 use crate::session::Session;
 
-/// Changes when programs are compiled in another way.
+/// Part of the cache key; to be changed when programs are compiled differently.
 const FORMAT: &[u8] = b"2";
 
-/// Returns the binary of a scenario_file's program for a kernel, cached in the cache by
-/// content; `against` is the sum of the kernel's [`surroundings`]. One that is no whole ELF file was damaged, and is made anew.
+/// Returns the path of a scenario file's program for a kernel with the given [`kernel_inputs`].
+/// A cached binary whose checksum does not match is compiled again.
 ///
 /// # Errors
-/// When it does not compile, or the host fails.
+/// When the program does not compile, or the host fails.
 pub(super) fn make(
     scenario_file: &ScenarioFile,
     kernel: &Kernel,
-    against: &[u8],
+    inputs: &[u8],
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
     let files = generate::files(std::slice::from_ref(scenario_file));
@@ -33,7 +33,7 @@ pub(super) fn make(
         id.update(bytes);
     };
     part(FORMAT);
-    part(against);
+    part(inputs);
     for (name, text) in files {
         part(name.as_bytes());
         part(text.as_bytes());
@@ -52,12 +52,12 @@ pub(super) fn make(
     Ok(target)
 }
 
-/// Returns a sum of all that a program is compiled against: most kernels of a tree have
-/// the same headers and the same harness.
+/// Returns the hash of a kernel's headers and kselftest harness. Most kernels of a tree have the
+/// same, so their programs are shared.
 ///
 /// # Errors
-/// When they cannot be read.
-pub(super) fn surroundings(kernel: &Kernel) -> anyhow::Result<Vec<u8>> {
+/// When a file cannot be read.
+pub(super) fn kernel_inputs(kernel: &Kernel) -> anyhow::Result<Vec<u8>> {
     let mut sum = Sha256::new();
     for folder in [kernel.selftests(), kernel.headers()] {
         let mut folders = vec![folder.clone()];
@@ -84,7 +84,7 @@ pub(super) fn surroundings(kernel: &Kernel) -> anyhow::Result<Vec<u8>> {
     Ok(sum.finalize().to_vec())
 }
 
-/// Compiles a scenario_file's program in a folder of this run alone.
+/// Compiles a program in a new temporary folder below `place`.
 fn compile(
     scenario_file: &ScenarioFile,
     kernel: &Kernel,
@@ -94,7 +94,8 @@ fn compile(
     let sources = tempfile::Builder::new()
         .prefix(".sources-")
         .tempdir_in(place)?;
-    let folder = Utf8Path::from_path(sources.path()).context("the cache's path is not UTF-8")?;
+    let folder =
+        Utf8Path::from_path(sources.path()).context("the path of the cache is not UTF-8")?;
     generate::write(std::slice::from_ref(scenario_file), folder)?;
     let name = scenario_file.first().identifier();
     let output = folder.join(format!("{name}.out"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a scenario has a guest do, boot by boot.
+//! Returns the boots of a scenario with their files, arguments and environment.
 
 use std::time::Duration;
 
@@ -13,41 +13,40 @@ use vm_images::{KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 use super::Build;
 
-/// The one module that tests load.
+/// The only module that scenarios load.
 const SYNC_POINT: &str = "sync_point.ko";
 
-/// What a scenario_file's parallel on a kernel are made of.
+/// The files for the scenarios of a scenario file on a kernel.
 #[derive(Debug)]
-pub(super) struct Order<'a> {
+pub(super) struct Inputs<'a> {
     /// The program, on the host.
     pub(super) program: Utf8PathBuf,
-    /// The folder of the kernel's modules, if any were built.
+    /// The folder of the test modules, if any were built.
     pub(super) modules: Option<Utf8PathBuf>,
-    /// The kernel.
     pub(super) build: &'a Build,
-    /// All kernels, for a kexec may go to another checkout's.
+    /// All builds; a scenario may kexec into another checkout.
     pub(super) builds: &'a [Build],
 }
 
-/// Returns what a scenario has a guest do. Each kernel gets the program anew: a
-/// kexec leaves nothing of the first one's files.
+/// Returns the boots of a scenario. Each boot gets all files, because a kexec discards the
+/// initramfs.
 ///
 /// # Errors
-/// When a kexec goes to a checkout that has no kernel.
+/// When a scenario uses a checkout that was not built.
 pub(super) fn of(
     scenario: &Scenario,
     machine: &Machine,
-    order: &Order<'_>,
+    inputs: &Inputs<'_>,
 ) -> anyhow::Result<VmRun> {
     let in_guest = format!("/tests/{}", scenario.identifier());
     let addresses = addresses(scenario, machine);
-    let files = files(scenario, &in_guest, order);
+    let files = files(scenario, &in_guest, inputs);
     let mut boots = Vec::new();
-    let mut running = order.build.checkout.as_str();
+    let mut running = inputs.build.checkout.as_str();
     for boot in &scenario.boots {
         let next = boot.kernel.checkout().unwrap_or(running);
         let kernel = (next != running)
-            .then(|| landing(next, order))
+            .then(|| next_kernel(next, inputs))
             .transpose()?;
         running = next;
         let mut env = generate::environment(scenario, boot.number, &addresses);
@@ -74,7 +73,7 @@ pub(super) fn of(
     Ok(VmRun { boots })
 }
 
-/// The addresses of the slots that a scenario uses, in the order of its list.
+/// Returns the PCI addresses of the slots that a scenario uses, in the order of its list.
 fn addresses(scenario: &Scenario, machine: &Machine) -> Vec<String> {
     let mut slots: Vec<(usize, &str)> = scenario
         .devices
@@ -89,13 +88,13 @@ fn addresses(scenario: &Scenario, machine: &Machine) -> Vec<String> {
         .collect()
 }
 
-fn files(scenario: &Scenario, in_guest: &str, order: &Order<'_>) -> Vec<GuestFile> {
+fn files(scenario: &Scenario, in_guest: &str, inputs: &Inputs<'_>) -> Vec<GuestFile> {
     let mut files = vec![GuestFile {
-        source: order.program.clone(),
+        source: inputs.program.clone(),
         path: in_guest.to_owned(),
         mode: 0o755,
     }];
-    let modules = order
+    let modules = inputs
         .modules
         .iter()
         .filter(|_| generate::needs_modules(scenario));
@@ -107,8 +106,8 @@ fn files(scenario: &Scenario, in_guest: &str, order: &Order<'_>) -> Vec<GuestFil
     files
 }
 
-/// Has a boot load modules from another folder.
-pub(super) fn load_modules(boot: &mut BootRun, folder: Option<&Utf8Path>) {
+/// Replaces the test modules of a boot by the modules in another folder.
+pub(super) fn replace_modules(boot: &mut BootRun, folder: Option<&Utf8Path>) {
     let module = format!("/{SYNC_POINT}");
     for file in &mut boot.files {
         if let Some(folder) = folder.filter(|_| file.path.ends_with(&module)) {
@@ -117,12 +116,13 @@ pub(super) fn load_modules(boot: &mut BootRun, folder: Option<&Utf8Path>) {
     }
 }
 
-/// Another checkout's kernel of the same config.
-fn landing(checkout: &str, order: &Order<'_>) -> anyhow::Result<NextKernel> {
-    let is_it = |one: &&Build| one.checkout == checkout && one.config == order.build.config;
-    let build = order.builds.iter().find(is_it);
+/// Returns the kernel of a checkout with the same config.
+fn next_kernel(checkout: &str, inputs: &Inputs<'_>) -> anyhow::Result<NextKernel> {
+    let matches =
+        |build: &&Build| build.checkout == checkout && build.config == inputs.build.config;
+    let build = inputs.builds.iter().find(matches);
     let build =
-        build.with_context(|| format!("no kernel of the checkout `{checkout}` to go to"))?;
+        build.with_context(|| format!("no kernel of the checkout `{checkout}` for a kexec"))?;
     Ok(NextKernel {
         image: build.kernel.image(),
         initramfs: build.initramfs.clone(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What kernels have shown before, in the cache: by the kernel, and by all that the
-//! injection went through, this program included, for it is the judge, and has the source
-//! of the faults in it. Nothing that was not seen is remembered.
+//! Cache of self-check results, keyed by kernel, guest, QEMU, machines and this program, which
+//! contains the source of the faults and the rules of detection. Missed faults are not
+//! cached.
 
 use std::sync::OnceLock;
 
@@ -15,55 +15,53 @@ use vm_images::needs::GuestNeeds;
 
 use super::super::RunContext;
 use super::super::prepare::Build;
-use super::{Shown, machine_of};
+use super::{Detections, machine_of};
 use crate::cli::TestArgs;
 use crate::result::{Detection, SelfCheckResult};
 use crate::session::Session;
 
-/// Changes when what is remembered is written in another way.
+/// Part of the cache key; to be changed with the format of the files.
 const FORMAT: &str = "2";
 
-/// What makes kernels alike for the self_checks that one of them shows for all: how they are
-/// built, and what their guests are given. The kernel itself, which guests carry for a
-/// kexec as well, has no part in it.
+/// Key of the self-checks that run once for all kernels with the same `.config` and guest needs.
+/// The initramfs is not part of it, because it contains the kernel for a kexec.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Configuration([String; 2]);
 
 impl Configuration {
-    /// Returns that of a kernel with this `.dot_config`.
     pub(super) fn of(dot_config: &str, needs: &GuestNeeds) -> Self {
         Self([dot_config.to_owned(), format!("{needs:?}")])
     }
 }
 
-/// What kernels have shown before.
+/// Cache of self-check results.
 #[derive(Debug)]
 pub(super) struct SelfCheckCache {
     dir: Utf8PathBuf,
-    /// What all kernels of this run have in common.
+    /// The parts of the key that all kernels of a run share.
     common: Vec<String>,
 }
 
 impl SelfCheckCache {
-    /// Returns the cache of what goes through this program and this environment.
+    /// Opens the cache for this program and environment.
     ///
     /// # Errors
-    /// When the program or PID 1 cannot be read, a machine was not set up, or the cache has
-    /// no room.
+    /// When the program or PID 1 cannot be read, a machine was not set up, or the folder of the
+    /// cache cannot be created.
     pub(super) fn new(
         context: &RunContext,
         args: &TestArgs,
         session: &Session,
     ) -> anyhow::Result<Self> {
         let environment = &context.environment;
-        let start = if args.cold_boot { "boot" } else { "checkpoint" };
+        let boot_mode = if args.cold_boot { "boot" } else { "checkpoint" };
         let mut common = vec![
             FORMAT.to_owned(),
-            judge()?.to_owned(),
+            program_hash()?.to_owned(),
             hex(&Sha256::digest(fs::read(&environment.guest)?)),
             environment.qemu.full_version.clone(),
             environment.accelerator.to_string(),
-            start.to_owned(),
+            boot_mode.to_owned(),
         ];
         common.extend(machines(args, |name| environment.machine(name))?);
         Ok(Self {
@@ -72,7 +70,7 @@ impl SelfCheckCache {
         })
     }
 
-    /// Returns the cache in a folder, of kernels that have nothing in common.
+    /// Opens the cache in a folder, with a key that has no common parts.
     #[cfg(test)]
     pub(super) const fn at(dir: Utf8PathBuf) -> Self {
         Self {
@@ -81,77 +79,76 @@ impl SelfCheckCache {
         }
     }
 
-    /// Returns what a kernel showed before, if all of it was seen.
+    /// Returns the results of a kernel.
     pub(super) fn of_kernel(&self, build: &Build) -> Option<Vec<SelfCheckResult>> {
-        let bytes = fs::read(self.of(&own(build))).ok()?;
-        let mut known: Vec<SelfCheckResult> = serde_json::from_slice(&bytes).ok()?;
-        for result in &mut known {
-            // The same kernel may be another checkout of another series.
+        let bytes = fs::read(self.path(&kernel_key(build))).ok()?;
+        let mut results: Vec<SelfCheckResult> = serde_json::from_slice(&bytes).ok()?;
+        for result in &mut results {
+            // The results may come from a run with other names for the same kernel.
             result.checkout.clone_from(&build.checkout);
             result.config.clone_from(&build.config);
         }
-        Some(known)
+        Some(results)
     }
 
-    /// Remembers what a kernel showed, unless something was not seen.
+    /// Stores the results of a kernel, unless a fault was missed.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(super) fn keep_kernel(
+    /// When the file cannot be written.
+    pub(super) fn store_kernel(
         &self,
         build: &Build,
-        shown: &[SelfCheckResult],
+        results: &[SelfCheckResult],
     ) -> anyhow::Result<()> {
-        if shown.iter().any(SelfCheckResult::is_finding) {
+        if results.iter().any(SelfCheckResult::is_finding) {
             return Ok(());
         }
-        let path = self.of(&own(build));
-        Ok(publish(&path, &serde_json::to_vec_pretty(shown)?)?)
+        let path = self.path(&kernel_key(build));
+        Ok(publish(&path, &serde_json::to_vec_pretty(results)?)?)
     }
 
-    /// Returns what the kernel showed that led its configuration, if all of it was seen.
-    pub(super) fn of_configuration(&self, configuration: &Configuration) -> Option<Shown> {
-        let bytes = fs::read(self.of(&configuration.0)).ok()?;
+    /// Returns the results of a configuration.
+    pub(super) fn of_configuration(&self, configuration: &Configuration) -> Option<Detections> {
+        let bytes = fs::read(self.path(&configuration.0)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Remembers what the kernel showed that leads its configuration, unless something was
-    /// not seen.
+    /// Stores the results of a configuration, unless a fault was missed.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(super) fn keep_configuration(
+    /// When the file cannot be written.
+    pub(super) fn store_configuration(
         &self,
         configuration: &Configuration,
-        shown: &Shown,
+        detections: &Detections,
     ) -> anyhow::Result<()> {
-        if shown
+        if detections
             .values()
             .any(|(detection, _)| *detection == Detection::Missed)
         {
             return Ok(());
         }
-        let path = self.of(&configuration.0);
-        Ok(publish(&path, &serde_json::to_vec_pretty(shown)?)?)
+        let path = self.path(&configuration.0);
+        Ok(publish(&path, &serde_json::to_vec_pretty(detections)?)?)
     }
 
-    fn of(&self, own: &[String]) -> Utf8PathBuf {
+    fn path(&self, own: &[String]) -> Utf8PathBuf {
         let name = key(self.common.iter().chain(own));
         self.dir.join(format!("{name}.json"))
     }
 }
 
-/// Returns a name for the content of this program, which stays the same while it runs.
-fn judge() -> std::io::Result<&'static str> {
-    static JUDGE: OnceLock<String> = OnceLock::new();
-    if let Some(known) = JUDGE.get() {
-        return Ok(known);
+/// Returns the hash of this program.
+fn program_hash() -> std::io::Result<&'static str> {
+    static HASH: OnceLock<String> = OnceLock::new();
+    if let Some(hash) = HASH.get() {
+        return Ok(hash);
     }
     let program = fs::read("/proc/self/exe")?;
-    Ok(JUDGE.get_or_init(|| hex(&Sha256::digest(&program))))
+    Ok(HASH.get_or_init(|| hex(&Sha256::digest(&program))))
 }
 
-/// Returns all of the machines that faults are injected on.
+/// Returns the parts of the key for the machines that faults are injected on.
 fn machines<'a>(
     args: &TestArgs,
     find: impl Fn(&str) -> anyhow::Result<&'a Machine>,
@@ -161,10 +158,10 @@ fn machines<'a>(
     places.into_iter().map(machine).collect()
 }
 
-/// What makes a kernel's guests what they are. Its modules are of its own and of this
-/// program's source.
-fn own(build: &Build) -> Vec<String> {
-    // It is named by its content.
+/// Returns the parts of the key for a kernel. The modules are built from the kernel and from
+/// sources in this program, both of which are part of the key.
+fn kernel_key(build: &Build) -> Vec<String> {
+    // The file name is the hash of the content.
     let initramfs = build.initramfs.file_name().unwrap_or_default();
     vec![
         build.kernel.id.clone(),
@@ -173,7 +170,7 @@ fn own(build: &Build) -> Vec<String> {
     ]
 }
 
-/// Returns a name that is of all these parts, and of no others.
+/// Hashes the parts. Lengths are hashed too, so that moving bytes between parts changes the key.
 fn key<'a>(parts: impl Iterator<Item = &'a String>) -> String {
     let mut sum = Sha256::new();
     for part in parts {
@@ -201,31 +198,30 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_are_those_that_faults_are_pulled_on() {
+    fn machines_returns_machines_of_all_places_and_fails_for_unknown_machine() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-images/machines");
         let load = |name: &str| {
             let path = Utf8Path::new(folder).join(format!("{name}.yaml"));
             Machine::load(&path).unwrap()
         };
-        let there = [load(LEAK_MACHINE), load("switch")];
+        let known = [load(LEAK_MACHINE), load("switch")];
         let find = |name: &str| {
-            let mut there = there.iter();
-            let machine = there.find(|one| one.name == name);
+            let mut known = known.iter();
+            let machine = known.find(|machine| machine.name == name);
             machine.ok_or_else(|| anyhow::anyhow!("no `{name}`"))
         };
         let mut used = machines(&args(&["--machine", "switch"]), find).unwrap();
         used.sort();
         used.dedup();
-        let mut expected = there.each_ref().map(|machine| format!("{machine:?}"));
+        let mut expected = known.each_ref().map(|machine| format!("{machine:?}"));
         expected.sort();
         assert_eq!(used, expected);
-        // What is not there is not left out.
         let error = machines(&args(&[]), find).unwrap_err();
         assert_eq!(error.to_string(), "no `edu-pair`");
     }
 
     #[test]
-    fn every_part_makes_another_key() {
+    fn key_differs_if_any_part_differs() {
         let key = |parts: &[&str]| {
             let parts: Vec<String> = parts.iter().map(|&part| part.to_owned()).collect();
             super::key(parts.iter())

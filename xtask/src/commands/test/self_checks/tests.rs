@@ -17,7 +17,7 @@ fn needs(kernel_arguments: &str, slowness: u32) -> GuestNeeds {
     }
 }
 
-/// A kernel in `dir`, as its id says.
+/// Returns a build whose kernel has the given id and folder.
 fn build(id: &str, dir: &Utf8PathBuf) -> Build {
     Build {
         checkout: "series".to_owned(),
@@ -47,23 +47,23 @@ fn build(id: &str, dir: &Utf8PathBuf) -> Build {
     }
 }
 
-/// A folder for a cache, which goes with the guard.
-fn place() -> (tempfile::TempDir, Utf8PathBuf) {
+/// Returns the folder of a cache, which is deleted with the guard.
+fn cache_folder() -> (tempfile::TempDir, Utf8PathBuf) {
     let guard = tempfile::tempdir().unwrap();
     let path = Utf8PathBuf::try_from(guard.path().to_owned()).unwrap();
     (guard, path)
 }
 
-/// All that a kernel has, shown by itself.
-fn all_seen() -> Shown {
-    let there = SELF_CHECKS.iter().filter(|one| one.lacks(CONFIG).is_none());
-    let seen = |one: &SelfCheck| (one.name.to_owned(), (Detection::Seen, one.word.to_owned()));
-    there.map(seen).collect()
+/// Returns a detection of each self-check that [`CONFIG`] enables.
+fn all_detected() -> Detections {
+    let configured = SELF_CHECKS.iter().filter(|one| one.lacks(CONFIG).is_none());
+    let detected = |one: &SelfCheck| (one.name.to_owned(), (Detection::Seen, one.word.to_owned()));
+    configured.map(detected).collect()
 }
 
 #[test]
-fn what_one_kernel_showed_for_others_is_of_their_guests_as_well() {
-    let (_guard, dir) = place();
+fn configuration_differs_by_dot_config_and_guest_needs() {
+    let (_guard, dir) = cache_folder();
     let cache = SelfCheckCache::at(dir);
     let same = Configuration::of(CONFIG, &needs("", 1));
     let others = [
@@ -71,65 +71,70 @@ fn what_one_kernel_showed_for_others_is_of_their_guests_as_well() {
         Configuration::of(CONFIG, &needs("", 4)),
         Configuration::of("CONFIG_BUG=y\n", &needs("", 1)),
     ];
-    cache.keep_configuration(&same, &all_seen()).unwrap();
-    assert_eq!(cache.of_configuration(&same), Some(all_seen()));
+    cache.store_configuration(&same, &all_detected()).unwrap();
+    assert_eq!(cache.of_configuration(&same), Some(all_detected()));
     for other in &others {
         assert_eq!(cache.of_configuration(other), None, "{other:?}");
     }
-    // Of each of which nothing is remembered, the first kernel leads.
+    // The first kernel of each configuration without cached results is the representative.
     let kernels = [&same, &others[0], &others[1], &others[0]];
-    let (known, leaders) = choose_leaders(&kernels, &cache);
+    let (known, representatives) = choose_representatives(&kernels, &cache);
     assert!(known.len() == 1 && known.contains_key(&same), "{known:?}");
-    assert_eq!(leaders, [false, true, true, false]);
+    assert_eq!(representatives, [false, true, true, false]);
 }
 
 #[test]
-fn what_was_not_seen_is_not_remembered() {
-    let (_guard, dir) = place();
+fn store_configuration_ignores_results_with_missed_fault() {
+    let (_guard, dir) = cache_folder();
     let cache = SelfCheckCache::at(dir);
     let configuration = Configuration::of(CONFIG, &needs("", 1));
-    let mut shown = all_seen();
-    shown.insert("WARN".to_owned(), (Detection::Missed, String::new()));
-    cache.keep_configuration(&configuration, &shown).unwrap();
+    let mut detections = all_detected();
+    detections.insert("WARN".to_owned(), (Detection::Missed, String::new()));
+    cache
+        .store_configuration(&configuration, &detections)
+        .unwrap();
     assert_eq!(cache.of_configuration(&configuration), None);
 }
 
 #[test]
-fn a_detector_of_which_nothing_is_known_does_not_vanish() {
-    let (_guard, dir) = place();
+fn results_fails_if_configured_self_check_has_no_result() {
+    let (_guard, dir) = cache_folder();
     let build = build("k", &dir);
-    let mut own = all_seen();
+    let mut own = all_detected();
     let of_configuration = own.clone();
     own.remove("hung task");
-    let of = |own: &Shown, other: Option<&Shown>| results(&build, CONFIG, own, other);
-    let all = of(&own, Some(&of_configuration)).unwrap();
+    let results_of =
+        |own: &Detections, other: Option<&Detections>| results(&build, CONFIG, own, other);
+    let all = results_of(&own, Some(&of_configuration)).unwrap();
     assert_eq!(all.len(), SELF_CHECKS.len());
     let hung = all.iter().find(|one| one.name == "hung task").unwrap();
     assert_eq!(
         hung.detail,
-        "hung-task; on a kernel of the same configuration"
+        "hung-task; result of a kernel with the same configuration"
     );
-    let error = of(&own, None).unwrap_err().to_string();
+    let error = results_of(&own, None).unwrap_err().to_string();
     assert_eq!(
         error,
-        "nobody knows whether hung task is seen on series (fast)"
+        "self-check: no result for hung task on series (fast)"
     );
-    // What a series could break, each kernel shows itself.
+    // A self-check that a series could break is not taken from another kernel.
     own = of_configuration.clone();
     own.remove("WARN");
-    let error = of(&own, Some(&of_configuration)).unwrap_err().to_string();
-    assert!(error.contains("whether WARN is seen"), "{error}");
+    let error = results_of(&own, Some(&of_configuration))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no result for WARN"), "{error}");
 }
 
 #[test]
-fn what_another_kernel_showed_is_said_to_be_its() {
-    let (_guard, dir) = place();
-    let told = of_another(&build("k", &dir), CONFIG, &all_seen());
-    assert_eq!(told.len(), SELF_CHECKS.len());
-    for one in told {
-        let is_elsewhere = one
+fn results_of_configuration_name_their_origin() {
+    let (_guard, dir) = cache_folder();
+    let results = results_of_configuration(&build("k", &dir), CONFIG, &all_detected());
+    assert_eq!(results.len(), SELF_CHECKS.len());
+    for one in results {
+        let names_origin = one
             .detail
-            .ends_with("; on a kernel of the same configuration");
-        assert_eq!(one.detection == Detection::Seen, is_elsewhere, "{one:?}");
+            .ends_with("; result of a kernel with the same configuration");
+        assert_eq!(one.detection == Detection::Seen, names_origin, "{one:?}");
     }
 }

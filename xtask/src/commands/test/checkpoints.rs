@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How guests start: from a checkpoint of their kernel, or by booting.
+//! Makes the VM checkpoints that jobs restore instead of booting.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -19,34 +19,34 @@ use super::prepare::Build;
 use crate::commands::environment::Environment;
 use crate::session::Session;
 
-/// How the guests of a kernel on a machine start.
+/// The checkpoint of a build on a machine.
 #[derive(Debug)]
-pub(crate) struct Start<'a> {
+pub(crate) struct BuildCheckpoint<'a> {
     build: &'a Build,
     machine: &'a Machine,
-    /// Where they go on from, unless they boot.
+    /// `None` if the jobs have to boot.
     pub(crate) checkpoint: Option<Checkpoint>,
 }
 
-impl Start<'_> {
-    /// Returns whether a job's guest starts like this.
+impl BuildCheckpoint<'_> {
+    /// Returns whether a job has this build and machine.
     pub(crate) fn is_for(&self, job: &Job<'_>) -> bool {
         std::ptr::eq(self.build, job.build) && self.machine.name == job.machine.name
     }
 }
 
-/// Returns a start for each kernel and machine that jobs need; of those whose guests
-/// have to boot, it is said why.
-pub(crate) fn starts<'a>(
+/// Saves or reuses a checkpoint for each build and machine of the jobs. If a build has none,
+/// a note gives the reason.
+pub(crate) fn make<'a>(
     jobs: &[Job<'a>],
     environment: &Environment,
     parallel: usize,
     session: &Session,
-) -> Vec<Start<'a>> {
-    let mut needed: Vec<Start<'a>> = Vec::new();
+) -> Vec<BuildCheckpoint<'a>> {
+    let mut needed: Vec<BuildCheckpoint<'a>> = Vec::new();
     for job in jobs {
-        if !needed.iter().any(|start| start.is_for(job)) {
-            needed.push(Start {
+        if !needed.iter().any(|entry| entry.is_for(job)) {
+            needed.push(BuildCheckpoint {
                 build: job.build,
                 machine: job.machine,
                 checkpoint: None,
@@ -60,10 +60,10 @@ pub(crate) fn starts<'a>(
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(start) = needed.get(index) else {
+                    let Some(entry) = needed.get(index) else {
                         break;
                     };
-                    if let Some(checkpoint) = checkpoint(start, environment, session) {
+                    if let Some(checkpoint) = checkpoint(entry, environment, session) {
                         let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
                         made.push((index, checkpoint));
                     }
@@ -76,17 +76,17 @@ pub(crate) fn starts<'a>(
     }
     let in_use: Vec<Checkpoint> = needed
         .iter()
-        .flat_map(|one| one.checkpoint.clone())
+        .filter_map(|entry| entry.checkpoint.clone())
         .collect();
     environment.checkpoints.tidy(&in_use);
     needed
 }
 
-/// Returns the jobs with the checkpoints of their kernels and machines.
-pub(super) fn start_from<'a>(jobs: &[Job<'a>], starts: &'a [Start<'_>]) -> Vec<Job<'a>> {
+/// Returns the jobs with the checkpoints of their builds and machines.
+pub(super) fn assign<'a>(jobs: &[Job<'a>], made: &'a [BuildCheckpoint<'_>]) -> Vec<Job<'a>> {
     let checkpoint = |job: &Job<'_>| {
-        let start = starts.iter().find(|start| start.is_for(job))?;
-        start.checkpoint.as_ref()
+        let entry = made.iter().find(|entry| entry.is_for(job))?;
+        entry.checkpoint.as_ref()
     };
     jobs.iter()
         .map(|job| Job {
@@ -97,11 +97,11 @@ pub(super) fn start_from<'a>(jobs: &[Job<'a>], starts: &'a [Start<'_>]) -> Vec<J
 }
 
 fn checkpoint(
-    start: &Start<'_>,
+    entry: &BuildCheckpoint<'_>,
     environment: &Environment,
     session: &Session,
 ) -> Option<Checkpoint> {
-    let (build, machine) = (start.build, start.machine);
+    let (build, machine) = (entry.build, entry.machine);
     let Build {
         checkout, config, ..
     } = build;
@@ -114,22 +114,23 @@ fn checkpoint(
         &build.guest,
         Utf8Path::new(""),
     );
-    saved(&spec, environment, session)
+    get(&spec, environment, session)
 }
 
-/// Returns the checkpoint of a machine; where its guests have to boot, it is said why.
-pub(crate) fn saved(
+/// Returns the checkpoint of a VM, or `None` if the VM has to boot; a note then gives the
+/// reason.
+pub(crate) fn get(
     spec: &VmSpec,
     environment: &Environment,
     session: &Session,
 ) -> Option<Checkpoint> {
     if environment.accelerator == Accelerator::Kvm {
-        // Boots take a fraction of a second there, and nobody has yet seen that
-        // the clocks of a guest that goes on are right.
+        // With KVM, a boot takes a fraction of a second, and guest clocks after a restore are
+        // untested.
         return None;
     }
-    let say = |why: &str| {
-        let text = format!("every guest of {} boots: {why}", spec.name);
+    let note = |why: &str| {
+        let text = format!("no checkpoint of {}, every job boots: {why}", spec.name);
         session.progress.event(Event::Note { text });
     };
     match environment
@@ -139,29 +140,29 @@ pub(crate) fn saved(
         Ok(checkpoint) => match report(&checkpoint) {
             None => Some(checkpoint),
             Some(title) => {
-                // One boot must not speak for all that would have been.
-                say(&format!("its kernel complains in its boot, `{title}`"));
+                // Restored jobs skip the boot; each job has to boot to report this itself.
+                note(&format!("the kernel reported `{title}` while booting"));
                 environment.checkpoints.forget(&checkpoint);
                 None
             }
         },
         Err(NoCheckpoint::Cancelled | NoCheckpoint::Unsaved(_)) => None,
         Err(why) => {
-            say(&format!("it cannot be saved: {why}"));
+            note(&format!("saving failed: {why}"));
             None
         }
     }
 }
 
-/// Returns the first report in the boot of a checkpoint that a job would be held
-/// to, a splat or a line at level error, or that its log cannot be read.
+/// Returns the first message of a checkpoint's boot that would be a finding in a job: a splat,
+/// a line at level error, or a clock warning; or the error of reading the log.
 fn report(checkpoint: &Checkpoint) -> Option<String> {
     match fs::read(checkpoint.console()) {
         Ok(console) => {
             let log = Log::parse(&console);
             let splat = log.splats.first().map(|splat| splat.title.clone());
             let line = || log.stray_errors(1).next().map(|line| line.text.clone());
-            // A guest that goes on from here would find all its waits cut short.
+            // After such a warning, timeouts in a restored guest expire too early.
             let doubt = || log.clock_doubt().map(|line| line.text.clone());
             splat.or_else(line).or_else(doubt)
         }

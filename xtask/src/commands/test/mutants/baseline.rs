@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What each scenario comes to on the series: most pass, and those that show a known
-//! finding fail there, too. A mutant is caught by what comes to something else.
+//! Results of the scenarios on the series, to which the results on mutants are compared.
 
 use std::collections::BTreeMap;
 
@@ -10,72 +9,75 @@ use selftests::scenario::Scenario;
 use crate::checkouts::SERIES;
 use crate::result::JobResult;
 
-/// What scenarios come to on the series, by their names.
+/// Results of scenarios on the series, by name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
-    /// Of those that fail, the timeline: other words of a failure hold what the host did.
+pub(super) struct Baseline {
+    /// `None` for a pass, else the timeline. The reason of a failure is not compared, because
+    /// it may depend on the host.
     timelines: BTreeMap<String, Option<String>>,
 }
 
-impl Known {
-    /// Returns what scenarios came to on the series in this run, whose folder is `run`.
-    /// Those that did not come to what they must, or to several things, say nothing about
-    /// a mutant, and are left out.
+impl Baseline {
+    /// Returns the results on the series, whose artifacts are in the run folder `run`.
+    /// Scenarios with an unexpected result or with different results in repetitions are
+    /// omitted: a different result on a mutant would prove nothing.
     pub(super) fn of(
         scenarios: &[Scenario],
         config: &str,
         jobs: &[JobResult],
         run: &Utf8Path,
     ) -> Self {
-        let mut known = Self::default();
+        let mut baseline = Self::default();
         for scenario in scenarios {
-            let is_own = |job: &&JobResult| {
+            let is_of_scenario = |job: &&JobResult| {
                 job.checkout == SERIES && job.config == config && job.test == scenario.name
             };
-            let own: Vec<&JobResult> = jobs.iter().filter(is_own).collect();
-            let is_proven = |job: &&JobResult| job.expected && is_proof(job);
-            if own.is_empty() || !own.iter().all(is_proven) {
+            let results: Vec<&JobResult> = jobs.iter().filter(is_of_scenario).collect();
+            let is_usable = |job: &&JobResult| job.expected && is_conclusive(job);
+            if results.is_empty() || !results.iter().all(is_usable) {
                 continue;
             }
-            let came: Vec<Option<String>> = own.iter().map(|job| came_to(job, run)).collect();
-            if came.iter().all(|one| *one == came[0]) {
-                known
+            let timelines: Vec<Option<String>> = results
+                .iter()
+                .map(|job| failure_timeline(job, run))
+                .collect();
+            if timelines.iter().all(|timeline| *timeline == timelines[0]) {
+                baseline
                     .timelines
-                    .insert(scenario.name.clone(), came[0].clone());
+                    .insert(scenario.name.clone(), timelines[0].clone());
             }
         }
-        known
+        baseline
     }
 
-    /// Returns whether a scenario is known.
     pub(super) fn has(&self, scenario: &Scenario) -> bool {
         self.timelines.contains_key(&scenario.name)
     }
 
-    /// Returns whether a scenario is known to fail.
+    /// Returns whether a scenario fails on the series.
     pub(super) fn fails(&self, scenario: &Scenario) -> bool {
         matches!(self.timelines.get(&scenario.name), Some(Some(_)))
     }
 
-    /// Returns whether a job came to something else than the scenario does on the series.
+    /// Returns whether the result of a job differs from the result on the series.
     pub(super) fn differs(&self, job: &JobResult, run: &Utf8Path) -> bool {
         let of_series = self.timelines.get(&job.test);
-        is_proof(job) && of_series.is_some_and(|came| *came != came_to(job, run))
+        is_conclusive(job)
+            && of_series.is_some_and(|timeline| *timeline != failure_timeline(job, run))
     }
 
-    /// Forgets a scenario.
-    pub(super) fn forget(&mut self, scenario: &str) {
+    pub(super) fn remove(&mut self, scenario: &str) {
         self.timelines.remove(scenario);
     }
 }
 
-/// Returns whether a job says anything about its kernel.
-pub(super) fn is_proof(job: &JobResult) -> bool {
+/// Returns whether the status depends on the kernel: neither `skip` nor `error`.
+pub(super) fn is_conclusive(job: &JobResult) -> bool {
     matches!(job.status.as_str(), "pass" | "fail" | "crash" | "hang")
 }
 
-/// Returns the timeline of a job that did not pass; one that cannot be read is empty.
-fn came_to(job: &JobResult, run: &Utf8Path) -> Option<String> {
+/// Returns the timeline of a job that did not pass; an unreadable timeline counts as empty.
+fn failure_timeline(job: &JobResult, run: &Utf8Path) -> Option<String> {
     let read = || {
         let path = run.join(&job.artifacts).join("timeline.txt");
         fs_err::read_to_string(path).unwrap_or_default()
@@ -99,7 +101,7 @@ mod tests {
         scenario_file.variants.into_iter().next().unwrap()
     }
 
-    /// A job whose folder holds this timeline.
+    /// Returns a job and writes its timeline to its folder.
     fn ran(run: &Utf8Path, name: &str, status: &str, timeline: &str, at: &str) -> JobResult {
         let artifacts = format!("{at}/{name}");
         fs_err::create_dir_all(run.join(&artifacts)).unwrap();
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_finding_counts_when_it_fails_in_another_way() {
+    fn differs_compares_failure_timelines_and_ignores_unusable_results() {
         let temporary = tempfile::tempdir().unwrap();
         let run = Utf8Path::from_path(temporary.path()).unwrap();
         let scenarios = ["good", "finding", "broken", "skipped", "absent"].map(scenario);
@@ -123,25 +125,25 @@ mod tests {
             job("broken", SERIES, "fail", "pass"),
             job("skipped", SERIES, "skip", "pass"),
         ];
-        let known = Known::of(&scenarios, "fast", &on_series, run);
-        let has = scenarios.each_ref().map(|one| known.has(one));
+        let baseline = Baseline::of(&scenarios, "fast", &on_series, run);
+        let has = scenarios.each_ref().map(|one| baseline.has(one));
         assert_eq!(has, [true, true, false, false, false]);
-        assert!(known.fails(&scenarios[1]) && !known.fails(&scenarios[0]));
+        assert!(baseline.fails(&scenarios[1]) && !baseline.fails(&scenarios[0]));
         let differs = |name: &str, status: &str, timeline: &str| {
-            known.differs(&ran(run, name, status, timeline, "mutant"), run)
+            baseline.differs(&ran(run, name, status, timeline, "mutant"), run)
         };
-        // The reason tells of the host as well, and a pass may take another way.
+        // `ran` sets a reason that differs; only the timeline of a failure is compared.
         assert!(!differs("finding", "crash", "splat WARN"));
         assert!(differs("finding", "crash", "splat Oops"));
         assert!(differs("finding", "pass", "splat WARN"));
         assert!(!differs("good", "pass", "step 1 -> -EBUSY"));
         assert!(differs("good", "fail", "step 1 -> ok"));
-        assert!(!differs("good", "error", ""), "that is no proof");
+        assert!(!differs("good", "error", ""), "an error is inconclusive");
         assert!(!differs("broken", "pass", ""));
     }
 
     #[test]
-    fn what_comes_to_several_things_says_nothing() {
+    fn baseline_omits_scenarios_with_different_results() {
         let temporary = tempfile::tempdir().unwrap();
         let run = Utf8Path::from_path(temporary.path()).unwrap();
         let scenarios = ["one", "two"].map(scenario);
@@ -151,9 +153,9 @@ mod tests {
             ran(run, "two", "crash", "splat WARN", "first"),
             ran(run, "two", "crash", "splat WARN", "second"),
         ];
-        let mut known = Known::of(&scenarios, "fast", &on_series, run);
-        assert!(!known.has(&scenarios[0]) && known.has(&scenarios[1]));
-        known.forget("two");
-        assert!(!known.has(&scenarios[1]));
+        let mut baseline = Baseline::of(&scenarios, "fast", &on_series, run);
+        assert!(!baseline.has(&scenarios[0]) && baseline.has(&scenarios[1]));
+        baseline.remove("two");
+        assert!(!baseline.has(&scenarios[1]));
     }
 }

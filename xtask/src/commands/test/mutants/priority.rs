@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! In which order scenarios run on a mutant: what is likely to notice it begins.
+//! Order of the scenarios on a mutant: the scenarios most likely to catch it run first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,29 +13,29 @@ use selftests::scenario::Scenario;
 
 use crate::session::Session;
 
-/// Larger files are none of ours, in bytes.
+/// Size limit of the history file, in bytes; a larger file is ignored.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Most mutants that are remembered.
+/// Limit of mutants in the history.
 const MUTANTS_MAX: usize = 10_000;
 
-/// Which scenarios caught mutants. Forgetting it costs nothing but time.
+/// Scenarios that caught mutants. They affect the order of jobs only, so losing them is harmless.
 #[derive(Clone, Debug)]
 pub(super) struct TestPriority {
     file: Option<Utf8PathBuf>,
-    /// Names of the series that is judged and of those it stands for.
+    /// Names of the series under test and of the series it provides.
     series: Vec<String>,
-    /// By series and mutant, in this run and before.
-    known: BTreeMap<String, String>,
-    /// By scenario, how many mutants it caught in this run, in which functions.
-    here: BTreeMap<String, BTreeMap<String, usize>>,
+    /// The scenario that caught a mutant last, by `SERIES/MUTANT`, including earlier runs.
+    caught_by: BTreeMap<String, String>,
+    /// The number of mutants caught in this run, by scenario and function.
+    this_run: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 impl TestPriority {
-    /// Returns what the cache remembers of a series.
+    /// Reads the history from the cache; it is empty if there is no readable file.
     pub(super) fn load(session: &Session, series: &Series) -> Self {
         let file = session.cache.dir(&["history"]).ok();
         let file = file.map(|dir| dir.join("caught.json"));
-        let known = file
+        let caught_by = file
             .as_ref()
             .and_then(|file| read_plain(file, FILE_BYTES_MAX).ok())
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -44,24 +44,24 @@ impl TestPriority {
         Self {
             file,
             series: names,
-            known: known.unwrap_or_default(),
-            here: BTreeMap::new(),
+            caught_by: caught_by.unwrap_or_default(),
+            this_run: BTreeMap::new(),
         }
     }
 
-    /// Remembers that a scenario caught a mutant.
+    /// Records that a scenario caught a mutant.
     pub(super) fn learn(&mut self, mutant: &Mutant, scenario: &str) {
-        let functions = self.here.entry(scenario.to_owned()).or_default();
+        let functions = self.this_run.entry(scenario.to_owned()).or_default();
         *functions.entry(mutant.function.clone()).or_default() += 1;
         let key = self.key(mutant);
-        if self.known.len() < MUTANTS_MAX || self.known.contains_key(&key) {
-            self.known.insert(key, scenario.to_owned());
+        if self.caught_by.len() < MUTANTS_MAX || self.caught_by.contains_key(&key) {
+            self.caught_by.insert(key, scenario.to_owned());
         }
     }
 
-    /// Remembers it for the next run.
+    /// Writes the history to the cache; an error is ignored.
     pub(super) fn save(&self) {
-        if let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec_pretty(&self.known)) {
+        if let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec_pretty(&self.caught_by)) {
             let _ = publish(file, &bytes);
         }
     }
@@ -71,36 +71,36 @@ impl TestPriority {
         format!("{series}/{}", mutant.name)
     }
 
-    /// Returns whether a scenario is likely to notice a mutant: it fails without the
-    /// series, is about the function, or caught another in this run. Knows nothing of
-    /// other runs, so that the same run comes to the same.
+    /// Returns whether a scenario is likely to catch a mutant: it fails without the series, its
+    /// name has a word of the function, or it caught another mutant in this run. Earlier runs
+    /// are not used, so that the selection is reproducible.
     pub(super) fn is_likely(&self, mutant: &Mutant, scenario: &Scenario) -> bool {
         let mut without = scenario.fails_without.iter();
         without.any(|name| self.series.contains(name))
-            || self.here.contains_key(&scenario.name)
+            || self.this_run.contains_key(&scenario.name)
             || words_in_common(mutant, &scenario.name) > 0
     }
 
-    /// Returns the scenarios in order: the one that caught this mutant before, those
-    /// that caught others of the function, those whose names have words of it,
-    /// those with fails_without_series for the series, the quick.
+    /// Returns the scenarios in this order: the scenario that caught the mutant in an earlier
+    /// run, scenarios that caught other mutants of the function, scenarios with words of the
+    /// function in their names, scenarios that fail without the series, short scenarios.
     pub(super) fn order<'s>(
         &self,
         mutant: &Mutant,
         scenarios: &[&'s Scenario],
         estimate: impl Fn(&Scenario) -> Option<u64>,
     ) -> Vec<&'s Scenario> {
-        let last = self.known.get(&self.key(mutant));
+        let last = self.caught_by.get(&self.key(mutant));
         let mut order = scenarios.to_vec();
         order.sort_by_cached_key(|scenario| {
-            let caught = self.here.get(&scenario.name);
+            let caught = self.this_run.get(&scenario.name);
             let in_function = caught.and_then(|by| by.get(&mutant.function));
-            let fails_first = |name: &String| self.series.contains(name);
+            let is_series = |name: &String| self.series.contains(name);
             (
                 last != Some(&scenario.name),
                 Reverse(in_function.copied().unwrap_or(0)),
                 Reverse(words_in_common(mutant, &scenario.name)),
-                !scenario.fails_without.iter().any(fails_first),
+                !scenario.fails_without.iter().any(is_series),
                 estimate(scenario).unwrap_or(u64::MAX),
                 scenario.name.clone(),
             )
@@ -109,8 +109,8 @@ impl TestPriority {
     }
 }
 
-/// How many words of the function's name, or of the title of a mutant of somebody's own,
-/// are in a scenario's name: what is about retrieving is likely to notice a mistake there.
+/// Counts the words that the name of a scenario has in common with the mutated function, or with
+/// the title of a handwritten mutant without a function.
 fn words_in_common(mutant: &Mutant, scenario: &str) -> usize {
     let about = match mutant.function.as_str() {
         "" => &mutant.title,
@@ -157,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn what_noticed_before_begins_and_then_what_has_first_failure_and_what_is_quick() {
+    fn order_prefers_earlier_catches_then_function_words_then_series_then_duration() {
         let mut priority = TestPriority {
             file: None,
             series: vec!["s".to_owned()],
-            known: BTreeMap::new(),
-            here: BTreeMap::new(),
+            caught_by: BTreeMap::new(),
+            this_run: BTreeMap::new(),
         };
         let all = [
             scenario("slow", ""),
@@ -192,7 +192,7 @@ mod tests {
             ["slow", "broken-on-base", "quick", "sees-get", "sees-it"]
         );
         let own = Mutant {
-            title: "the slow one is left out".to_owned(),
+            title: "the slow call is omitted".to_owned(),
             ..mutant("own", "")
         };
         assert_eq!(
