@@ -114,7 +114,7 @@ fn guest(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .arg("--locked")
         .current_dir(root)
         .envs(guest_command::VARIABLES);
-    for name in guest_command::FOREIGN_VARIABLES {
+    for name in guest_command::OUTER_VARIABLES {
         cargo.env_remove(name);
     }
     let output = cargo.output()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The cache folder: everything in it is keyed by content and may be deleted.
+//! The cache folder: its entries are keyed by content and may be deleted.
 
 use std::ffi::OsString;
 use std::fs::Permissions;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-/// The cache folder of patchbed.
+/// The cache folder.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: Utf8PathBuf,
@@ -18,45 +18,45 @@ pub struct Cache {
 /// Why there is no cache folder.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// None of the variables that could name it is set.
+    /// None of the environment variables is set.
     #[error("no place for the cache: set `PATCHBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
     NoPlace,
-    /// The path is relative, so it would move with the working directory.
-    #[error("`{variable}` must be an absolute path, not `{value}`")]
+    /// The path is relative, so it would depend on the working directory.
+    #[error("cannot use `{variable}`: `{value}` is not an absolute path")]
     Relative {
         /// The environment variable.
         variable: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
     },
-    /// The path is not UTF-8, which everything that is built there would need.
-    #[error("`{variable}` must be UTF-8, not `{value}`")]
+    /// The path is not UTF-8, which builds in the cache require.
+    #[error("cannot use `{variable}`: `{value}` is not UTF-8")]
     NotUtf8 {
         /// The environment variable.
         variable: &'static str,
-        /// What it holds, as far as it can be shown.
+        /// Its value, with invalid UTF-8 replaced.
         value: String,
     },
-    /// The folder could not be made.
-    #[error("cannot make the cache folder: {0}; `PATCHBED_CACHE` moves it")]
+    /// The folder could not be created.
+    #[error("cannot create the cache folder: {0}\nhint: `PATCHBED_CACHE` sets another folder")]
     Io(#[from] std::io::Error),
 }
 
 impl Cache {
-    /// Returns the cache folder that the environment names: `PATCHBED_CACHE`,
-    /// else `XDG_CACHE_HOME/patchbed`, else `HOME/.cache/patchbed`.
+    /// Returns the cache folder: `PATCHBED_CACHE`, else `XDG_CACHE_HOME/patchbed`, else
+    /// `HOME/.cache/patchbed`.
     ///
     /// # Errors
-    /// When no variable is set, the path is relative, or it cannot be made.
+    /// When no variable is set, the path is relative, or the folder cannot be created.
     pub fn from_env() -> Result<Self, CacheError> {
         Self::choose(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
             .and_then(Self::at)
     }
 
-    /// Returns a cache at `root`, made if need be.
+    /// Returns a cache at `root`, which is created if it does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn at(root: Utf8PathBuf) -> Result<Self, CacheError> {
         fs::create_dir_all(&root)?;
         Ok(Self { root })
@@ -89,10 +89,10 @@ impl Cache {
         Err(CacheError::NoPlace)
     }
 
-    /// Returns a folder below the cache, made if need be.
+    /// Returns a folder below the cache, which is created if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn dir(&self, below: &[&str]) -> Result<Utf8PathBuf, CacheError> {
         let path = below
             .iter()
@@ -102,25 +102,23 @@ impl Cache {
     }
 }
 
-/// Puts a file in place whole or not at all: written beside its place and
-/// renamed into it, so that another run never sees half of it. A link or a pipe that is in
-/// its place is replaced, and nothing is written through it.
+/// Writes a file atomically: to a temporary file in the same folder, which is then renamed.
+/// A symbolic link or a pipe at `path` is replaced, not written through.
 ///
 /// # Errors
-/// When it cannot be written or renamed, as when a folder is in its place.
+/// When the file cannot be written or renamed, as when `path` is a folder.
 pub fn publish(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(folder)?;
-    // As for any new file, the umask says who may read it.
-    let mut parts = tempfile::Builder::new()
+    // tempfile's default mode is 0600; the umask applies to this one.
+    let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
-    std::io::Write::write_all(&mut parts, bytes)?;
-    parts.persist(path).map(drop).map_err(|error| error.error)
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Returns the first 128 bits of a sum in hexadecimal, enough to name things by; all of
-/// what is shorter.
+/// Returns the first 128 bits of a hash in hexadecimal, or all bits of a shorter hash.
 pub fn hex(sum: &[u8]) -> String {
     let bytes = sum.iter().take(16);
     bytes.map(|byte| format!("{byte:02x}")).collect()
@@ -131,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_published_takes_the_place_of_a_link_or_a_pipe() {
+    fn publish_replaces_links_and_pipes_and_rejects_folders() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         let (precious, plain) = (root.join("precious"), root.join("plain"));
@@ -157,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_first_half_of_a_sum() {
+    fn hex_returns_the_first_16_bytes_of_a_longer_hash() {
         assert_eq!(hex(&[0x0a, 0xff]), "0aff");
         let sum: Vec<u8> = (0..32).collect();
         assert_eq!(hex(&sum), "000102030405060708090a0b0c0d0e0f");
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_particular_variable_wins() {
+    fn choose_prefers_the_most_specific_variable() {
         let all = [
             ("HOME", "/h"),
             ("XDG_CACHE_HOME", "/x"),
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_or_missing_places_are_refused() {
+    fn choose_rejects_relative_and_missing_paths() {
         assert!(matches!(
             choose(&[("HOME", "h")]),
             Err(CacheError::Relative { .. })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A flag that says "stop": set by Ctrl-C, looked at by everything that waits.
+//! A cancellation flag: set by Ctrl-C, polled by every wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Returns a request that nobody has made yet.
+    /// Returns a flag that is not set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks everything that holds a clone to stop.
+    /// Sets the flag for all clones.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Returns whether somebody asked to stop.
+    /// Returns whether the flag was set.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clones_share_the_request() {
+    fn cancel_is_visible_to_all_clones() {
         let one = Cancel::new();
         let other = one.clone();
         assert!(!other.is_cancelled());

@@ -25,15 +25,14 @@ pub fn unified(before: Side<'_>, after: Side<'_>, context: usize) -> String {
         .set_original_filename(before.name.to_owned())
         .set_modified_filename(after.name.to_owned())
         .create_patch(before.text, after.text);
-    // git, too, starts an empty line of context with a space.
+    // git starts an empty line of context with a space, too.
     PatchFormatter::new()
         .suppress_blank_empty(false)
         .fmt_patch(&patch)
         .to_string()
 }
 
-/// The lines in which two texts differ at one place, counted from 0. One of the two
-/// ranges may be empty.
+/// Ranges of lines, counted from 0, in which two texts differ. One range may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The lines of the first text.
@@ -42,11 +41,11 @@ pub struct Block {
     pub after: Range<usize>,
 }
 
-/// Returns the blocks of lines in which two texts differ, in order. Lines end with a
-/// line feed, and a missing one at the end of a text makes a different line.
+/// Returns the blocks of lines in which two texts differ, in order. Lines end with a line
+/// feed; a last line with and a last line without it differ.
 pub fn blocks(before: &[u8], after: &[u8]) -> Vec<Block> {
     let lines = |bytes: &[u8]| bytes.split_inclusive(|&byte| byte == b'\n').count();
-    // With all lines as context there is a single hunk, which holds every line.
+    // With all lines as context there is a single hunk, which contains every line.
     let all = lines(before).max(lines(after));
     let patch = DiffOptions::new()
         .set_context_len(all)
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn unified_shows_changes_with_the_context_asked_for() {
+    fn unified_shows_changes_with_the_given_context() {
         let shown = between("a\n\nc\nd\ne\n", "a\n\nC\nd\ne\n");
         assert_eq!(shown, "--- old\n+++ new\n@@ -2,3 +2,3 @@\n \n-c\n+C\n d\n");
     }
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_gives_the_lines_of_both_texts() {
+    fn blocks_returns_the_line_ranges_of_both_texts() {
         let block = |before, after| Block { before, after };
         assert_eq!(
             blocks(b"a\nb\nc\nd\n", b"a\nB\nB2\nc\n"),
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_equal_texts_are_none() {
+    fn blocks_of_equal_texts_is_empty() {
         assert!(blocks(b"a\n", b"a\n").is_empty());
         assert!(blocks(b"", b"").is_empty());
     }

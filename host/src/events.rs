@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What code that runs things says about its progress.
+//! Progress events.
 //!
-//! Rooms emit events; only the renderers in `xtask` print them.
+//! Library crates emit events; only the renderers in `xtask` print them.
 
-/// One piece of news from something that runs.
+/// A progress event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An activity began. `total` is how many units it expects to do, if known.
+    /// An activity started.
     Started {
-        /// What is being done, for people; names the activity in later events.
+        /// Name of the activity, as shown to the user; repeated in its later events.
         activity: String,
-        /// Units to do, if known.
+        /// Number of units to do, if known.
         total: Option<u64>,
     },
-    /// An activity got further.
+    /// An activity made progress.
     Advanced {
         /// The activity's name, as started.
         activity: String,
         /// Units done so far.
         done: u64,
-        /// What it is at right now, for people; may be empty.
+        /// The current step, as shown to the user; may be empty.
         detail: String,
     },
-    /// An activity ended, well or badly.
+    /// An activity ended, successfully or not.
     Finished {
         /// The activity's name, as started.
         activity: String,
     },
-    /// A sentence that the user should see once.
+    /// A message to print once.
     Note {
-        /// The sentence.
+        /// The message.
         text: String,
     },
 }
 
 /// Receives events; must not block.
 pub trait Observer: Send + Sync {
-    /// Takes one event.
+    /// Handles an event.
     fn event(&self, event: Event);
 }
 
-/// An observer that drops everything, for tests and for callers that do not care.
+/// An observer that drops all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -48,7 +48,7 @@ impl Observer for Silent {
     fn event(&self, _event: Event) {}
 }
 
-/// An activity under way: says that it started, and on drop that it finished.
+/// A running activity: emits `Started` on creation and `Finished` on drop.
 #[must_use]
 pub struct Activity<'a> {
     observer: &'a dyn Observer,
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Activity<'_> {
 }
 
 impl<'a> Activity<'a> {
-    /// Says that `name` started, with `total` units to do if known.
+    /// Emits `Started` for `name`, with `total` units to do if known.
     pub fn start(observer: &'a dyn Observer, name: impl Into<String>, total: Option<u64>) -> Self {
         let name = name.into();
         observer.event(Event::Started {
@@ -74,7 +74,7 @@ impl<'a> Activity<'a> {
         Self { observer, name }
     }
 
-    /// Says how far it is and what it is at.
+    /// Emits `Advanced` with the units done and the current step.
     pub fn advance(&self, done: u64, detail: impl Into<String>) {
         self.observer.event(Event::Advanced {
             activity: self.name.clone(),

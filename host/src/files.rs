@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Reading files that somebody else may have put there.
+//! Reads files whose type and size are not trusted.
 
 use std::io::{Error, ErrorKind, Read};
 
@@ -7,13 +7,14 @@ use camino::Utf8Path;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
-/// Returns the content of a plain file of at most `limit` bytes. A pipe, a
+/// Returns the content of a regular file of at most `limit` bytes. Pipes, devices and
+/// folders are refused before any read.
 /// device or a folder is refused before anything is read from it.
 ///
 /// # Errors
-/// When it is no plain file, too large, or cannot be read.
+/// When the path is no regular file, the file is too large, or it cannot be read.
 pub fn read_plain(path: &Utf8Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    // Opening a pipe for reading waits for a writer, unless told not to.
+    // Without O_NONBLOCK, opening a pipe for reading blocks until a writer opens it.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = fs::OpenOptions::new()
         .read(true)
@@ -21,27 +22,27 @@ pub fn read_plain(path: &Utf8Path, limit: u64) -> std::io::Result<Vec<u8>> {
         .open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
-        let what = format!("`{path}` is no plain file");
-        return Err(Error::new(ErrorKind::InvalidInput, what));
+        let message = format!("`{path}` is not a regular file");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        let what = format!("`{path}` has more than {limit} bytes");
-        return Err(Error::new(ErrorKind::FileTooLarge, what));
+        let message = format!("`{path}` has more than {limit} bytes");
+        return Err(Error::new(ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
 }
 
-/// Returns the text of a plain file of at most `limit` bytes.
+/// Returns the text of a regular file of at most `limit` bytes.
 ///
 /// # Errors
 /// As [`read_plain`], and when it is not UTF-8; the error names the file.
 pub fn read_text(path: &Utf8Path, limit: u64) -> std::io::Result<String> {
     String::from_utf8(read_plain(path, limit)?).map_err(|error| {
         let after = error.utf8_error().valid_up_to();
-        let what = format!("`{path}` is not UTF-8 from byte {after} on");
-        Error::new(ErrorKind::InvalidData, what)
+        let message = format!("`{path}` is not UTF-8 from byte {after} on");
+        Error::new(ErrorKind::InvalidData, message)
     })
 }
 
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_files_within_the_limit_are_read() {
+    fn reading_accepts_regular_files_within_the_limit_only() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::write(root.join("f"), "12345").unwrap();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Mistakes in what the user wrote: where, what, and what was probably meant.
+//! Errors in input files, with their position and a hint.
 
 use std::fmt;
 
-/// A place in a text; lines and columns count from 1.
+/// A position in a text; lines and columns count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The line, from 1.
@@ -12,23 +12,23 @@ pub struct Place {
     pub column: usize,
 }
 
-/// A mistake in an input file that its author can fix.
+/// An error in an input file that the user can fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InputError {
     /// The file as named by the user.
     pub file: String,
-    /// Where the mistake is.
+    /// Position of the error.
     pub place: Place,
-    /// The line of the file that has it.
+    /// The line of the file at that position.
     pub source_line: String,
-    /// What is wrong.
+    /// The error.
     pub message: String,
-    /// What to try.
+    /// The fix, if there is a useful hint.
     pub hint: Option<String>,
 }
 
 impl InputError {
-    /// Returns a mistake at `place` of `text`, which was read from `file`.
+    /// Returns an error at `place` of `text`, which was read from `file`.
     #[must_use]
     pub fn new(
         file: &str,
@@ -61,7 +61,8 @@ impl fmt::Display for InputError {
     }
 }
 
-/// Returns the name among `known` that `wrong` was probably meant to be.
+/// Returns the name among `known` with the smallest edit distance to `wrong`, if that is
+/// small enough for a typing error.
 pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (wrong.chars().count() / 3).max(1) + 1;
     known
@@ -72,7 +73,8 @@ pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's distance between two short names.
+/// Returns the Levenshtein distance between two names, of which 100 characters are
+/// compared.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(100).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_found_and_strangers_are_not() {
+    fn closest_finds_typing_errors_and_rejects_unrelated_names() {
         let known = ["preserve", "retrieve", "remove_device"];
         assert_eq!(closest("perserve", known), Some("preserve"));
         assert_eq!(closest("remove_devcie", known), Some("remove_device"));

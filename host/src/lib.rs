@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The host that a run happens on: child processes, cancellation, the cache
-//! folder, locks, progress events, and files that people write.
+//! Host services: child processes, cancellation, the cache folder, locks, progress events
+//! and input files.
 //!
-//! This room knows nothing of kernels, virtual machines or tests. It is where
-//! the promises "every wait has a deadline with a name", "every buffer has a
-//! limit" and "every child dies with us" are kept.
+//! This crate does not depend on kernels, virtual machines or tests. It ensures that every
+//! wait has a named deadline, every buffer has a limit, and every child process is killed
+//! when this process ends.
 
 pub mod cache;
 pub mod cancel;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Locks between runs: two runs at once never harm each other.
+//! Locks between concurrent runs.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use fs_err as fs;
 use crate::cancel::Cancel;
 use crate::events::{Event, Observer};
 
-/// How often a waiting run looks again.
+/// Polling interval of a waiting run.
 const POLL: Duration = Duration::from_millis(100);
 
-/// An exclusive lock on a file, given back on drop and by the death of the process.
+/// An exclusive lock on a file, released on drop or when the process ends.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
@@ -22,34 +22,34 @@ pub struct FileLock {
 /// Why a lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// The user asked to stop while waiting.
+    /// The run was cancelled while it waited.
     #[error("interrupted while waiting for {0}")]
     Cancelled(String),
     /// The lock file could not be opened or locked.
-    #[error("cannot lock {what}: {source}")]
+    #[error("cannot lock {name}: {source}")]
     Io {
-        /// What the lock protects, for people.
-        what: String,
-        /// The system's reason.
+        /// The locked resource, as shown to the user.
+        name: String,
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl FileLock {
-    /// Takes the lock at `path`, waiting for whoever has it, without a limit
-    /// but with a note that says `what` is waited for: the holder may be
-    /// building a kernel, and its own waits have deadlines.
+    /// Takes the lock at `path`. Waits without a limit while another process holds it,
+    /// after a note that names the resource: the holder may be building a kernel, and its
+    /// own waits have deadlines.
     ///
     /// # Errors
     /// When the file cannot be locked, or the wait was cancelled.
     pub fn acquire(
         path: &Utf8Path,
-        what: &str,
+        name: &str,
         cancel: &Cancel,
         observer: &dyn Observer,
     ) -> Result<Self, LockError> {
         let io = |source| LockError::Io {
-            what: what.to_owned(),
+            name: name.to_owned(),
             source,
         };
         if let Some(parent) = path.parent() {
@@ -63,7 +63,7 @@ impl FileLock {
             .map_err(io)?
             .into_parts()
             .0;
-        let mut said = false;
+        let mut reported = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
@@ -71,12 +71,12 @@ impl FileLock {
                 Err(TryLockError::WouldBlock) => {}
             }
             if cancel.is_cancelled() {
-                return Err(LockError::Cancelled(what.to_owned()));
+                return Err(LockError::Cancelled(name.to_owned()));
             }
-            if !said {
-                said = true;
+            if !reported {
+                reported = true;
                 observer.event(Event::Note {
-                    text: format!("waiting for another run that has {what}"),
+                    text: format!("waiting for another run that uses {name}"),
                 });
             }
             std::thread::sleep(POLL);
@@ -92,7 +92,7 @@ mod tests {
     use crate::events::Silent;
 
     #[test]
-    fn a_held_lock_is_waited_for_until_cancelled() {
+    fn acquire_waits_for_a_held_lock_until_cancelled() {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::try_from(dir.path().join("lock")).unwrap();
         let cancel = Cancel::new();
@@ -103,7 +103,7 @@ mod tests {
             Err(LockError::Cancelled(_))
         ));
         drop(held);
-        // A child of another test may hold the file for the moment before its exec.
+        // A child forked by a concurrent test may hold the file until its exec.
         FileLock::acquire(&path, "it", &Cancel::new(), &Silent).unwrap();
     }
 }

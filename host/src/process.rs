@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Child processes that cannot outlive us, outstay their time or flood us.
+//! Child processes with limits on lifetime, run time and output.
 //!
-//! Every child gets a process group of its own, which is killed whole, and asks
-//! the kernel for death when the thread that started it dies (`prctl(2)`,
-//! `PR_SET_PDEATHSIG`). So a child must be waited for on the thread that started it.
+//! Every child has a process group of its own, which is killed as a whole. The kernel kills
+//! the child when the thread that started it ends (`prctl(2)`, `PR_SET_PDEATHSIG`), so a
+//! child must be waited for on that thread.
 
 mod child;
 mod error;

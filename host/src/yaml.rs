@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! YAML text to typed values that remember where they were written.
+//! Parses YAML text into typed values that record their position.
 //!
-//! The only module that names the YAML crate, so that the crate can change. It
-//! knows nothing of what is described: it turns text into values, and mistakes
-//! into [`InputError`]s with a place.
+//! The only module that names the YAML crate, so that the crate can be replaced. Errors
+//! become [`InputError`]s.
 
 use schemars::JsonSchema;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use crate::input::{InputError, Place, closest};
 
-/// A value and the place in the YAML text that it was written at.
+/// A value and its position in the YAML text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At<T> {
     /// The value as written.
     pub value: T,
-    /// Where it was written.
+    /// Its position.
     pub place: Place,
 }
 
@@ -29,7 +28,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     }
 }
 
-/// To the schema, a value with a place is the value.
+/// The schema of a value with a position is the schema of the value.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {
         true
@@ -52,50 +51,50 @@ fn place_of(location: serde_saphyr::Location) -> Place {
     }
 }
 
-/// Parses `text` as one value. `file` is only the name to report mistakes under.
+/// Parses `text` as one value. `file` is the name shown in errors.
 ///
 /// # Errors
 ///
-/// Returns the first mistake: what is wrong with the YAML, a missing or unknown
-/// key, or a value of the wrong type.
+/// Returns the first error: invalid YAML, a missing or unknown key, or a value of the wrong
+/// type.
 pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, InputError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let place = error
             .location()
             .map_or(Place { line: 1, column: 1 }, place_of);
-        let (message, hint) = in_our_words(message_of(error.without_snippet()));
+        let (message, hint) = explain(message_of(error.without_snippet()));
         InputError::new(file, text, place, message, hint)
     })
 }
 
-/// What the crate's sentence comes to for somebody who knows no Rust.
-fn in_our_words(message: String) -> (String, Option<String>) {
-    if let Some(Unknown { what, wrong, known }) = unknown(&message) {
+/// Returns the crate's message without names of Rust types, and a hint.
+fn explain(message: String) -> (String, Option<String>) {
+    if let Some(Unknown { kind, wrong, known }) = unknown(&message) {
         let hint = match closest(wrong, known.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known here: {}", known.join(", ")),
         };
-        return (format!("unknown {what} `{wrong}`"), Some(hint));
+        return (format!("unknown {kind} `{wrong}`"), Some(hint));
     }
     let hint = |text: &str| Some(text.to_owned());
     match message.strip_prefix("invalid ") {
         Some("u8" | "u16" | "u32" | "u64" | "usize") => (
-            "a whole number belongs here".to_owned(),
+            "expected a whole number".to_owned(),
             hint("write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes"),
         ),
         Some("i8" | "i16" | "i32" | "i64" | "isize") => (
-            "a whole number belongs here".to_owned(),
+            "expected a whole number".to_owned(),
             hint("write digits, as in `12` or `-12`; no unit, no quotes"),
         ),
         Some(word) if word.starts_with("bool") => (
-            "yes or no belongs here".to_owned(),
-            hint("write `true` or `false`, without quotes"),
+            "expected `true` or `false`".to_owned(),
+            hint("write it without quotes"),
         ),
         _ => (message, None),
     }
 }
 
-/// The crate's sentence without the place, which we report ourselves.
+/// Returns the crate's message without the position, which [`InputError`] shows.
 fn message_of(error: &serde_saphyr::Error) -> String {
     let whole = error.to_string();
     let first = whole.lines().next().unwrap_or("invalid YAML").trim();
@@ -109,18 +108,18 @@ fn message_of(error: &serde_saphyr::Error) -> String {
         .to_owned()
 }
 
-/// A name that is none of those that are known in its place.
+/// A name that is not among the valid names of its position.
 struct Unknown<'a> {
-    what: &'static str,
+    kind: &'static str,
     wrong: &'a str,
     known: Vec<&'a str>,
 }
 
 fn unknown(message: &str) -> Option<Unknown<'_>> {
     let words = [("unknown field `", "key"), ("unknown variant `", "value")];
-    let (what, rest) = words
+    let (kind, rest) = words
         .into_iter()
-        .find_map(|(words, what)| Some((what, message.split_once(words)?.1)))?;
+        .find_map(|(words, kind)| Some((kind, message.split_once(words)?.1)))?;
     let (wrong, rest) = rest.split_once('`')?;
     let (_, known) = rest.split_once("expected ")?;
     let known = known
@@ -128,7 +127,7 @@ fn unknown(message: &str) -> Option<Unknown<'_>> {
         .split(',')
         .map(|name| name.trim_matches([' ', '`', '.']));
     Some(Unknown {
-        what,
+        kind,
         wrong,
         known: known.filter(|name| !name.is_empty()).collect(),
     })
@@ -147,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn values_remember_their_place() {
+    fn parse_records_the_position_of_values() {
         let pair: Pair = parse("right: 0x80\nleft: hand\n", "pair.yaml").unwrap();
         assert_eq!(pair.left.value, "hand");
         assert_eq!(pair.left.place, Place { line: 2, column: 7 });
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_neighbour() {
+    fn parse_rejects_an_unknown_key_and_suggests_the_closest() {
         let error = parse::<Pair>("left: a\nrihgt: 1\n", "pair.yaml").unwrap_err();
         insta::assert_snapshot!(error, @r"
         pair.yaml:2:1: unknown key `rihgt`
@@ -165,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_has_a_place() {
+    fn parse_rejects_a_wrong_type_at_its_position() {
         let error = parse::<Pair>("left: a\nright: many\n", "pair.yaml").unwrap_err();
         insta::assert_snapshot!(error, @r"
-        pair.yaml:2:8: a whole number belongs here
+        pair.yaml:2:8: expected a whole number
             2 | right: many
               |        ^
           hint: write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes
@@ -182,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn no_message_takes_a_knowledge_of_rust() {
+    fn parse_errors_name_no_rust_types() {
         for wrong in ["-1", "1.5", "10s", "18446744073709551616"] {
             let text = format!("left: a\nright: {wrong}\n");
             let error = parse::<Pair>(&text, "pair.yaml").unwrap_err().to_string();
-            assert!(error.contains("a whole number belongs here"), "{error}");
+            assert!(error.contains("expected a whole number"), "{error}");
         }
         let error = parse::<Switch>("on: sometimes\n", "switch.yaml").unwrap_err();
         insta::assert_snapshot!(error, @r"
-        switch.yaml:1:5: yes or no belongs here
+        switch.yaml:1:5: expected `true` or `false`
             1 | on: sometimes
               |     ^
-          hint: write `true` or `false`, without quotes
+          hint: write it without quotes
         ");
     }
 }

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What executes a guest's instructions, and what that means for QEMU's
-//! arguments. Which one to use is for `probe` to find out.
+//! The accelerators of QEMU and the arguments that each needs. `probe` selects one.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What executes the guest's instructions.
+/// The part of the host that executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accelerator {
-    /// The processor, by the kernel's KVM.
+    /// The processor, through the kernel's KVM.
     Kvm,
-    /// QEMU's own translator: everywhere, and some ten times slower.
+    /// QEMU's translator: works on every host, about ten times slower.
     Tcg,
 }
 
 impl Accelerator {
-    /// Returns QEMU's name for it.
+    /// Returns QEMU's name of the accelerator.
     pub fn qemu_name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -25,10 +24,10 @@ impl Accelerator {
         }
     }
 
-    /// Returns the processor model with all that the accelerator offers, but for
-    /// five-level page tables under TCG: an interrupt while the boot processor's
-    /// features are read again sees them as absent, and KASAN then complains
-    /// about a wild access in code that nobody is testing.
+    /// Returns QEMU's processor model: all features of the accelerator, except five-level
+    /// page tables under TCG. There, an interrupt that arrives while the boot processor's
+    /// features are read again sees the feature as absent, and KASAN reports a wild access
+    /// in unrelated code.
     pub(crate) fn cpu(self) -> &'static str {
         match self {
             Self::Kvm => "host",
@@ -36,9 +35,9 @@ impl Accelerator {
         }
     }
 
-    /// Returns what a kernel must be told under this accelerator. The
-    /// translator has one time for all processors, but a busy host makes the
-    /// kernel's comparison with other clocks fail, with a warning in the log.
+    /// Returns the kernel arguments for this accelerator. TCG has one time for all
+    /// processors, but on a busy host the kernel's comparison of the TSC with other clocks
+    /// fails, with a warning in the log.
     pub(crate) fn cmdline(self) -> &'static str {
         match self {
             Self::Kvm => "",

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A checkpoint: a guest that booted once and was saved where it waits to be told
-//! to begin. Guests go on from it many times, each in memory of its own, of
-//! which it copies only the pages it writes.
+//! VM checkpoints: the state of a guest that booted once and waits for the order to begin.
+//! Many guests are restored from a checkpoint, each with private copies of the pages it
+//! writes.
 //!
-//! The memory is a file of its own that guests map privately; QEMU saves and
-//! loads the rest of the machine (capability `x-ignore-shared`, since QEMU 4.0).
-//! Nothing is read or copied before the guest touches it, so that going on costs
-//! the same for a large guest as for a small one.
+//! The memory is a separate file that guests map privately; QEMU saves and loads the rest
+//! of the machine (capability `x-ignore-shared`, since QEMU 4.0). Memory is read only when
+//! the guest accesses it, so the time of a restore does not depend on the memory's size.
 
 pub(crate) mod devices;
 mod key;
@@ -29,34 +28,33 @@ const DEVICES: &str = "devices.json";
 const CONSOLE: &str = "console.log";
 const FACTS: &str = "checkpoint.json";
 
-/// Larger files tell nothing of a checkpoint, in bytes.
+/// Maximum size of `checkpoint.json`, in bytes.
 const FACTS_BYTES_MAX: u64 = 64 * 1024;
 
-/// Larger files tell of no devices, in bytes.
+/// Maximum size of `devices.json`, in bytes.
 const DEVICES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The files of a checkpoint that say what the guest is.
+/// The files that hold the guest's state.
 const PARTS: [&str; 4] = [MEMORY, STATE, DEVICES, CONSOLE];
 
-/// A saved guest, ready to go on from.
+/// A saved guest that can be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     dir: Utf8PathBuf,
     facts: Facts,
 }
 
-/// What is known of a checkpoint; written last, so that a folder with it is whole.
+/// Metadata of a checkpoint. Written last, so a folder that contains it is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Facts {
-    /// The boot of the host that it was made in; clocks and processors of
-    /// another may differ.
+    /// Boot id of the host. After a reboot, the host's clocks and processors may differ.
     host_boot: String,
-    /// Its files as they were when it was saved.
+    /// Stamps of the files when the checkpoint was saved.
     files: Vec<FileStamp>,
 }
 
-/// What tells whether a file was touched: any write changes the times, and a
-/// copy has another number.
+/// Metadata that detects a change of a file: a write changes the times, a copy has another
+/// inode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct FileStamp {
     name: String,
@@ -95,8 +93,8 @@ impl Facts {
 }
 
 impl Checkpoint {
-    /// Returns the checkpoint in a folder, if it is whole, untouched and of this
-    /// boot of the host.
+    /// Returns the checkpoint in a folder, if it is complete, unmodified and from this boot
+    /// of the host.
     fn open(dir: &Utf8Path) -> Option<Self> {
         let known = Facts::load(dir).ok()?;
         let found = Facts::of(dir).ok()?;
@@ -106,32 +104,32 @@ impl Checkpoint {
         })
     }
 
-    /// Returns whether it is still there, and what was saved.
-    pub fn is_whole(&self) -> bool {
+    /// Returns whether the checkpoint exists unmodified.
+    pub fn is_intact(&self) -> bool {
         Self::open(&self.dir).as_ref() == Some(self)
     }
 
-    /// Returns whether somebody wrote to it. Guests have pages in common with it
-    /// that they have not written: one that changes under them is no build for any
-    /// verdict. One that was dropped, or made anew, stays as it was for them.
-    pub fn is_touched(&self) -> bool {
-        self.facts.files.iter().any(|then| {
-            let now = FileStamp::of(&self.dir, &then.name);
-            now.is_ok_and(|now| now.inode == then.inode && now != *then)
+    /// Returns whether a file of the checkpoint was written to. Guests share the pages that
+    /// they have not written, so such a write invalidates their results. Removal or
+    /// replacement of the files does not affect running guests.
+    pub fn is_modified(&self) -> bool {
+        self.facts.files.iter().any(|saved| {
+            let now = FileStamp::of(&self.dir, &saved.name);
+            now.is_ok_and(|now| now.inode == saved.inode && now != *saved)
         })
     }
 
-    /// Returns the file that the guest's memory is.
+    /// Returns the file with the guest's memory.
     pub fn memory(&self) -> Utf8PathBuf {
         self.dir.join(MEMORY)
     }
 
-    /// Returns the file with the rest of the machine.
+    /// Returns the file with the state of the rest of the machine.
     pub fn state(&self) -> Utf8PathBuf {
         self.dir.join(STATE)
     }
 
-    /// Returns the guest's devices as they were when it was saved.
+    /// Returns the devices of the guest when it was saved.
     pub(crate) fn devices(&self) -> io::Result<Devices> {
         let bytes = read_plain(&self.dir.join(DEVICES), DEVICES_BYTES_MAX)?;
         Ok(serde_json::from_slice(&bytes)?)
@@ -142,7 +140,7 @@ impl Checkpoint {
         self.dir.join(CONSOLE)
     }
 
-    /// Returns the room it takes on the disk, in bytes.
+    /// Returns the disk space that the checkpoint takes, in bytes.
     pub fn disk_bytes(&self) -> u64 {
         let names = PARTS.iter().chain([&FACTS]);
         names
@@ -156,7 +154,7 @@ impl Checkpoint {
 mod tests {
     use super::*;
 
-    /// Returns a folder with a checkpoint in it, of a few bytes.
+    /// Returns a folder with a checkpoint of a few bytes.
     fn checkpoint() -> (tempfile::TempDir, Utf8PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(folder.path()).unwrap().to_owned();
@@ -169,18 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_that_nobody_touched_is_one() {
+    fn open_accepts_an_unmodified_checkpoint() {
         let (_folder, dir) = checkpoint();
         let checkpoint = Checkpoint::open(&dir).unwrap();
-        assert!(checkpoint.is_whole() && !checkpoint.is_touched());
+        assert!(checkpoint.is_intact() && !checkpoint.is_modified());
         fs::write(checkpoint.memory(), "memorz").unwrap();
-        assert!(!checkpoint.is_whole() && checkpoint.is_touched());
+        assert!(!checkpoint.is_intact() && checkpoint.is_modified());
         fs::remove_dir_all(&dir).unwrap();
-        assert!(!checkpoint.is_whole() && !checkpoint.is_touched());
+        assert!(!checkpoint.is_intact() && !checkpoint.is_modified());
     }
 
     #[test]
-    fn one_that_was_written_to_is_none() {
+    fn open_rejects_a_modified_file() {
         for name in PARTS {
             let (_folder, dir) = checkpoint();
             let mut bytes = fs::read(dir.join(name)).unwrap();
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn one_with_a_part_missing_or_replaced_is_none() {
+    fn open_rejects_a_missing_or_replaced_file() {
         for name in PARTS.into_iter().chain([FACTS]) {
             let (_folder, dir) = checkpoint();
             fs::remove_file(dir.join(name)).unwrap();
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_another_boot_of_the_host_is_none() {
+    fn open_rejects_a_checkpoint_of_another_host_boot() {
         let (_folder, dir) = checkpoint();
         let mut facts = Facts::load(&dir).unwrap();
         facts.host_boot.push('x');

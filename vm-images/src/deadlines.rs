@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How long each part of a run may take. Generous on purpose: a limit is there
-//! to end a hang, not to judge speed; a host may be busy building.
+//! Time limits for the phases of a run. They are long: they end a hang and do not measure
+//! speed, and the host may be busy with builds.
 
 use std::time::Duration;
 
 use crate::accel::Accelerator;
 
-/// Limits for the parts of a run.
+/// Time limits for the phases of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// From starting QEMU until it is connected to us.
+    /// From the start of QEMU until it has connected.
     pub launch: Duration,
-    /// From starting QEMU to the first kernel's hello.
+    /// From the start of QEMU to the first kernel's hello.
     pub boot: Duration,
-    /// For a booted machine to be saved.
+    /// For saving a booted machine.
     pub save: Duration,
-    /// From starting QEMU until a saved machine has gone on.
+    /// From the start of QEMU until a saved machine runs again.
     pub restore: Duration,
-    /// From the order to kexec to the next kernel's hello.
+    /// From the kexec order to the next kernel's hello.
     pub kexec: Duration,
-    /// What a boot may take beyond the time-out the guest keeps itself.
+    /// Time that a boot may take beyond its program's timeout.
     pub program_margin: Duration,
-    /// From a program's wanted_item for a device in a slot until the one before is gone. The
-    /// guest takes six seconds over that, if it does not look elsewhere.
+    /// From a program's request for a device until its slot has released the device before.
+    /// The guest needs six seconds for that.
     pub unplug: Duration,
-    /// From the order to power off to QEMU's end.
+    /// From the power-off order to the end of QEMU.
     pub power_off: Duration,
 }
 
 impl Deadlines {
-    /// Returns the limits under an accelerator, multiplied for a slow kernel
-    /// (1 for a plain one; KASAN makes a kernel some ten times slower, the
-    /// limits have slack enough to be served by 4).
+    /// Returns the limits for an accelerator, multiplied for a slow kernel: 1 for a plain
+    /// kernel. KASAN makes a kernel about ten times slower, but the limits have enough
+    /// slack that 4 suffices.
     pub fn new(accelerator: Accelerator, multiplier: u32) -> Self {
         let (boot, power_off) = match accelerator {
             Accelerator::Kvm => (30, 15),

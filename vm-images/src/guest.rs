@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Builds the guest's PID 1: a static program, by a cargo of its own, with a
-//! target folder of its own, so that it never waits for the one that runs us.
+//! Builds the guest's PID 1, a static program. The build uses a separate target folder, so
+//! that it does not wait for the lock of the cargo that runs this process.
 
 mod command;
 
@@ -11,25 +11,24 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::events::{Activity, Observer};
 use patchbed_host::process::{ProcessError, Tool};
 
-/// Generous: the first build may have to fetch crates.
+/// Limit for the build, which may fetch crates.
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 
-/// Why there is no guest program.
+/// Why the guest program could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     /// Cargo could not build it.
     #[error("cannot build the guest's PID 1: {0}")]
     Build(#[from] ProcessError),
-    /// Cargo said it did, but the program is not there.
-    #[error("the build left no `{path}`")]
+    /// The build succeeded, but the program does not exist.
+    #[error("cannot build the guest's PID 1: the build did not create `{path}`")]
     Missing {
-        /// Where the program should be.
+        /// Path of the program.
         path: Utf8PathBuf,
     },
 }
 
-/// Builds the guest's PID 1 from the workspace at `root` and returns the
-/// program's path. Quick when nothing changed.
+/// Builds the guest's PID 1 from the workspace at `root` and returns the program's path.
 pub fn build(
     root: &Utf8Path,
     cancel: &Cancel,
@@ -58,7 +57,7 @@ fn cargo(root: &Utf8Path, target_dir: &Utf8Path) -> Tool {
     let tool = command::VARIABLES
         .iter()
         .fold(tool, |tool, (name, value)| tool.env(name, value));
-    command::FOREIGN_VARIABLES
+    command::OUTER_VARIABLES
         .iter()
         .fold(tool, |tool, name| tool.env_remove(name))
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Initramfs archives (cpio, newc): the same entries give the same bytes, on
-//! any host, at any time.
+//! Initramfs archives (cpio, newc). Equal entries give equal bytes on every host.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,27 +13,27 @@ const TYPE_DIR: u32 = 0o040_000;
 const TYPE_FILE: u32 = 0o100_000;
 const TYPE_CHAR: u32 = 0o020_000;
 
-/// Largest file that is put into an archive, in bytes.
+/// Maximum size of a file in an archive, in bytes.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// Folders that PID 1 mounts on, or that programs take for granted.
+/// Mount points of PID 1, and folders that programs require.
 const DIRS: &[&str] = &["dev", "proc", "sys", "tests", "tmp"];
 
-/// Why an archive cannot be made.
+/// Why an archive cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
-    /// A file cannot be read, or the archive not be written.
-    #[error("cannot make an initramfs: {0}")]
+    /// A file cannot be read, or the archive cannot be written.
+    #[error("cannot create an initramfs: {0}")]
     Io(#[from] io::Error),
-    /// A file is larger than an archive should carry.
-    #[error("`{path}` is larger than {FILE_BYTES_MAX} bytes, too much for an initramfs")]
+    /// A file exceeds the limit.
+    #[error("cannot create an initramfs: `{path}` is larger than {FILE_BYTES_MAX} bytes")]
     TooLarge {
         /// The file.
         path: Utf8PathBuf,
     },
 }
 
-/// What an archive holds, by path without a leading `/`.
+/// The entries of an archive, by path without a leading `/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Initramfs {
     entries: BTreeMap<String, Entry>,
@@ -53,8 +52,7 @@ impl Initramfs {
         Self::default()
     }
 
-    /// Returns an archive that boots: `guest` as `/init`, a console, and the
-    /// folders to mount on.
+    /// Returns a bootable archive: `guest` as `/init`, a console, and the mount points.
     pub fn for_guest(guest: &Utf8Path) -> Result<Self, InitramfsError> {
         let mut archive = Self::new();
         for dir in DIRS {
@@ -65,19 +63,19 @@ impl Initramfs {
         Ok(archive)
     }
 
-    /// Adds a folder, and the ones it lies in.
+    /// Adds a folder and its parents.
     pub fn add_dir(&mut self, path: &str, mode: u32) {
         let path = self.add_parents(path);
         self.entries.insert(path, Entry::Dir { mode });
     }
 
-    /// Adds a file of these bytes, and the folders it lies in.
+    /// Adds a file and the folders of its path.
     pub fn add_file(&mut self, path: &str, mode: u32, bytes: Vec<u8>) {
         let path = self.add_parents(path);
         self.entries.insert(path, Entry::File { mode, bytes });
     }
 
-    /// Adds a copy of one of the host's files.
+    /// Adds a copy of a file of the host.
     pub fn add_host_file(
         &mut self,
         path: &str,
@@ -100,8 +98,8 @@ impl Initramfs {
             .insert(path, Entry::CharDevice { mode, major, minor });
     }
 
-    /// Adds what PID 1 needs to go over to a next kernel: that kernel, and as
-    /// its initramfs all that this archive holds so far.
+    /// Adds the files for a kexec: the kernel, and an initramfs with the current entries of
+    /// this archive.
     pub fn add_next_kernel(&mut self, kernel: &Utf8Path) -> Result<(), InitramfsError> {
         let inner = self.to_bytes()?;
         self.add_file(KEXEC_INITRD_PATH, 0o644, inner);
@@ -115,7 +113,7 @@ impl Initramfs {
         Ok(bytes)
     }
 
-    /// Writes the archive to a file, which is there whole or not at all.
+    /// Writes the archive to a file atomically.
     pub fn write_to(&self, path: &Utf8Path) -> Result<(), InitramfsError> {
         let dir = path.parent().unwrap_or(Utf8Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
@@ -124,7 +122,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds the folders above a path; returns the path without leading `/`.
+    /// Adds the parent folders of a path; returns the path without a leading `/`.
     fn add_parents(&mut self, path: &str) -> String {
         let path = path.trim_start_matches('/');
         for (index, _) in path.match_indices('/') {
@@ -135,7 +133,7 @@ impl Initramfs {
         path.to_owned()
     }
 
-    // A folder's path is the beginning of the paths in it and so sorts first.
+    // A folder's path is a prefix of the paths in it, so it sorts before them.
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for (inode, (path, entry)) in (1..).zip(&self.entries) {
             let header = newc::Builder::new(path).ino(inode).nlink(1).mtime(0);
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_sorted_and_nobody_s_in_particular() {
+    fn to_bytes_sorts_entries_with_root_as_owner_and_time_zero() {
         let mut archive = Initramfs::new();
         archive.add_file("/tests/b", 0o755, b"two".to_vec());
         archive.add_file("init", 0o755, b"one".to_vec());
@@ -200,17 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_adding_leaves_no_trace() {
-        let (mut one, mut other) = (Initramfs::new(), Initramfs::new());
-        one.add_file("a/b", 0o644, vec![1]);
-        one.add_file("c", 0o644, vec![2]);
-        other.add_file("c", 0o644, vec![2]);
-        other.add_file("/a/b", 0o644, vec![1]);
-        assert_eq!(one.to_bytes().unwrap(), other.to_bytes().unwrap());
+    fn to_bytes_does_not_depend_on_the_order_of_additions() {
+        let (mut first, mut second) = (Initramfs::new(), Initramfs::new());
+        first.add_file("a/b", 0o644, vec![1]);
+        first.add_file("c", 0o644, vec![2]);
+        second.add_file("c", 0o644, vec![2]);
+        second.add_file("/a/b", 0o644, vec![1]);
+        assert_eq!(first.to_bytes().unwrap(), second.to_bytes().unwrap());
     }
 
     #[test]
-    fn the_next_kernel_comes_with_what_was_there_before() {
+    fn add_next_kernel_adds_the_kernel_and_the_archive_so_far() {
         let dir = tempfile::tempdir().unwrap();
         let kernel = Utf8PathBuf::try_from(dir.path().join("bzImage")).unwrap();
         fs::write(&kernel, b"kernel").unwrap();

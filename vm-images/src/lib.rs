@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Kernel, machine and initramfs to a running guest, and a running guest to a
-//! transcript.
+//! Runs a kernel in a virtual machine and records a transcript.
 //!
-//! This room runs any bzImage with any program. It does not know patches,
-//! scenarios or what a program's output means, and it decides nothing about
-//! pass or fail: it tells what happened.
+//! This crate runs any bzImage with any program. It does not depend on patches or
+//! scenarios, does not interpret the output of programs, and does not decide about pass or
+//! fail.
 
 pub mod accel;
 pub mod checkpoint;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a virtual machine is made of, as its YAML file says. What QEMU is
-//! called with for it is `qemu`'s business.
+//! Machine files: the hardware of a virtual machine. `qemu` derives QEMU's arguments from
+//! it.
 
 mod check;
 mod raw;
@@ -17,36 +17,36 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use topology::{Address, Port, PortKind, port_id};
 
-/// Largest machine file that is read, in bytes.
+/// Maximum size of a machine file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Most slots of a machine.
+/// Maximum number of slots of a machine.
 pub const SLOTS_MAX: usize = 16;
 
-/// Most virtual functions of a device: so many have addresses beside it without
-/// a kernel that numbers functions across devices.
+/// Maximum number of virtual functions of a device. More would need function numbers beyond
+/// the device, which a kernel without ARI does not assign.
 pub const VIRTUAL_FUNCTIONS_MAX: u32 = 7;
 
-/// A virtual machine as its file describes it.
+/// A virtual machine as described by its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// Name, which is the file's name without its ending.
+    /// Name: the file's name without its extension.
     pub name: String,
-    /// One line for people.
+    /// One line, as shown to the user.
     pub description: String,
     /// QEMU's machine type.
     pub kind: MachineType,
     /// Number of virtual processors.
     pub cpus: u32,
-    /// Memory in MiB; a run may raise it.
+    /// Memory in MiB; a run may increase it.
     pub memory_mib: u32,
-    /// Added to every kernel's command line.
+    /// Added to the command line of every kernel.
     pub kernel_arguments: String,
-    /// What stands between devices and memory, if anything does.
+    /// The IOMMU, if any.
     pub iommu: Option<Iommu>,
     /// Names of the PCIe switches.
     pub switches: Vec<String>,
-    /// PCIe slots, in the order that they were written in.
+    /// PCIe slots, in the order of the file.
     pub slots: Vec<Slot>,
 }
 
@@ -59,7 +59,7 @@ pub enum MachineType {
 }
 
 impl MachineType {
-    /// Returns QEMU's name for it.
+    /// Returns QEMU's name of the type.
     pub fn qemu_name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
@@ -67,7 +67,7 @@ impl MachineType {
     }
 }
 
-/// What stands between devices and memory.
+/// An IOMMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Iommu {
@@ -76,7 +76,7 @@ pub enum Iommu {
 }
 
 impl Iommu {
-    /// Returns QEMU's name for it.
+    /// Returns QEMU's name of the IOMMU.
     pub fn qemu_name(self) -> &'static str {
         match self {
             Self::Intel => "intel-iommu",
@@ -84,14 +84,14 @@ impl Iommu {
     }
 }
 
-/// A PCIe port and what is plugged into it.
+/// A PCIe port and the device in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// Name by which scenarios speak of it.
+    /// Name that scenarios use for the slot.
     pub name: String,
-    /// The switch whose downstream port it is; none for a root port.
+    /// The switch with the downstream port; `None` for a root port.
     pub switch: Option<String>,
-    /// The device in it at boot; none for an empty slot.
+    /// The device at boot; `None` for an empty slot.
     pub device: Option<Device>,
 }
 
@@ -102,13 +102,13 @@ pub enum Device {
     Edu,
     /// QEMU's NVMe controller, 1b36:0010, without a disk.
     Nvme {
-        /// How many virtual functions it can have; none are on at boot.
+        /// Maximum number of virtual functions; all are disabled at boot.
         virtual_functions: u32,
     },
 }
 
 impl Device {
-    /// Returns QEMU's name for it.
+    /// Returns QEMU's name of the device.
     pub fn qemu_name(self) -> &'static str {
         match self {
             Self::Edu => "edu",
@@ -116,7 +116,7 @@ impl Device {
         }
     }
 
-    /// Returns how many virtual functions it can have.
+    /// Returns the maximum number of virtual functions.
     pub fn virtual_functions(self) -> u32 {
         match self {
             Self::Edu => 0,
@@ -124,7 +124,7 @@ impl Device {
         }
     }
 
-    /// Returns whether QEMU can save a machine that has one.
+    /// Returns whether QEMU can save a machine with this device.
     fn can_be_saved(self) -> bool {
         match self {
             Self::Edu => true,
@@ -133,31 +133,31 @@ impl Device {
     }
 }
 
-/// What is wrong with a machine file.
+/// An error in a machine file.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the machine: {0}")]
     Read(#[from] std::io::Error),
-    /// It does not say what a machine must say, or says it wrongly.
+    /// The file is invalid.
     #[error(transparent)]
     Input(#[from] InputError),
 }
 
 impl Machine {
-    /// Returns the machine that a file describes.
+    /// Returns the machine described by a file.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds a mistake, which is shown with its place.
+    /// When the file cannot be read, or for the first error in it, with its position.
     pub fn load(path: &Utf8Path) -> Result<Self, MachineError> {
         let bytes = read_plain(path, FILE_BYTES_MAX)?;
         Ok(parse(path, &String::from_utf8_lossy(&bytes))?)
     }
 
-    /// Returns all machines of a folder by their names: its files that end in `.yaml`.
+    /// Returns all machines of a folder by name: its `.yaml` files.
     ///
     /// # Errors
-    /// The first mistake, in the order of the names.
+    /// The first error, in the order of the names.
     pub fn load_all(folder: &Utf8Path) -> Result<BTreeMap<String, Self>, MachineError> {
         let mut paths = Vec::new();
         for entry in folder.read_dir_utf8()? {
@@ -171,13 +171,13 @@ impl Machine {
             .collect()
     }
 
-    /// Returns a slot by its name.
+    /// Returns the slot with this name.
     pub fn slot(&self, name: &str) -> Option<&Slot> {
         self.slots.iter().find(|slot| slot.name == name)
     }
 
-    /// Returns the first device that QEMU cannot save, by its name there: guests
-    /// of a machine with one cannot go on from a checkpoint.
+    /// Returns QEMU's name of the first device that QEMU cannot save. A machine with such a
+    /// device has no checkpoint.
     pub fn unsaved_device(&self) -> Option<&'static str> {
         let devices = self.slots.iter().filter_map(|slot| slot.device);
         let unsaved = devices.into_iter().find(|device| !device.can_be_saved());
@@ -185,16 +185,16 @@ impl Machine {
     }
 }
 
-/// Returns the machine that `text`, read from `path`, describes.
+/// Returns the machine described by `text`, which was read from `path`.
 ///
 /// # Errors
-/// The first mistake, with its place and what to try.
+/// The first error, with its position and a hint.
 pub fn parse(path: &Utf8Path, text: &str) -> Result<Machine, InputError> {
     let raw = yaml::parse(text, path.as_str())?;
     check::machine(raw, path, text)
 }
 
-/// Returns the JSON schema of machine files, by which editors check and complete.
+/// Returns the JSON schema of machine files, for completion and checks in editors.
 pub fn json_schema() -> String {
     let schema = schemars::schema_for!(raw::Machine);
     let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_here_are_machines() {
+    fn load_all_reads_the_machines_of_this_folder() {
         let machines = Machine::load_all(folder()).unwrap();
         let names: Vec<&str> = machines.keys().map(String::as_str).collect();
         assert_eq!(
@@ -233,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_is_the_one_beside_the_machines() {
+    fn schema_file_is_up_to_date() {
         let path = folder().with_file_name("machine.schema.json");
-        let there = fs_err::read_to_string(path).unwrap_or_default();
+        let checked_in = fs_err::read_to_string(path).unwrap_or_default();
         assert!(
-            there == json_schema(),
+            checked_in == json_schema(),
             "`machine.schema.json` is not up to date: run `cargo xtask generate`"
         );
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a guest must have to run a kernel of a config. Knows nothing of how such
-//! a kernel is configured or built.
+//! Requirements of a config for the guest that runs its kernel. Configuration and build of
+//! the kernel are elsewhere.
 
 use camino::Utf8Path;
 use patchbed_host::files::read_plain;
@@ -9,10 +9,10 @@ use patchbed_host::yaml;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// Larger files describe no config, in bytes.
+/// Maximum size of a config's file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// What a guest must have to run a kernel of a config.
+/// Requirements of a config for its guests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestNeeds {
@@ -21,11 +21,11 @@ pub struct GuestNeeds {
     /// Added to the kernel's command line.
     #[serde(default)]
     pub kernel_arguments: String,
-    /// By how much time limits are to be multiplied; 1 for a plain kernel.
+    /// Multiplier of time limits; 1 for a plain kernel.
     pub slowness: u32,
 }
 
-/// A config's file as written.
+/// The file of a config as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
@@ -34,22 +34,22 @@ struct RawConfig {
     guest: GuestNeeds,
 }
 
-/// Why a config does not tell what its guests need.
+/// Why the requirements of a config cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum NeedsError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the config: {0}")]
     Read(#[from] std::io::Error),
-    /// It does not say it, or says it wrongly.
+    /// The file is invalid.
     #[error(transparent)]
     Input(#[from] InputError),
 }
 
 impl GuestNeeds {
-    /// Reads them from the file of a config.
+    /// Reads the requirements from the file of a config.
     ///
     /// # Errors
-    /// When it cannot be read, or holds a mistake, which is shown with its place.
+    /// When the file cannot be read, or for the first error in it, with its position.
     pub fn load(path: &Utf8Path) -> Result<Self, NeedsError> {
         let bytes = read_plain(path, FILE_BYTES_MAX)?;
         let raw: RawConfig = yaml::parse(&String::from_utf8_lossy(&bytes), path.as_str())?;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_configs_here_tell_what_they_need() {
+    fn load_reads_the_configs_of_this_folder() {
         let folder = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config"));
         let fast = GuestNeeds::load(&folder.join("fast.yaml")).unwrap();
         let kasan = GuestNeeds::load(&folder.join("kasan.yaml")).unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which accelerator to use: the first that really runs a guest. That KVM's
-//! device opens proves nothing, so it is tried with a boot, and the answer is
-//! remembered for as long as the host stays what it was.
+//! Selects the accelerator: the first that runs a guest. An open KVM device does not imply
+//! that KVM works, so a guest is booted with it. The result is cached until the host, its
+//! KVM device or QEMU changes.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
@@ -23,65 +23,66 @@ use crate::vm::{VmRun, VmSpec, run};
 
 const KVM_DEVICE: &str = "/dev/kvm";
 
-/// Limit for a boot under KVM; one that works takes a second or two.
+/// Time limit for a boot under KVM, which takes about two seconds.
 const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
 
-/// The accelerator to use, and why.
+/// The selected accelerator and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The accelerator.
     pub accelerator: Accelerator,
-    /// One line on why KVM is passed over; none when it is not.
+    /// Why KVM is not used, on one line; `None` if it is used.
     pub reason: Option<String>,
 }
 
-/// What is booted to find out.
+/// The guest that is booted to test an accelerator.
 #[derive(Debug, Clone)]
 pub struct Probe<'a> {
     /// The QEMU to use.
     pub qemu: &'a Qemu,
-    /// A machine; a plain one will do.
+    /// A machine; a plain machine suffices.
     pub machine: &'a Machine,
-    /// A kernel that is known, or believed, to boot.
+    /// A kernel that is expected to boot.
     pub kernel: &'a Utf8Path,
     /// An initramfs with the guest's PID 1.
     pub initramfs: &'a Utf8Path,
     /// Memory that the kernel needs, in MiB.
     pub memory_mib: u32,
-    /// What the kernel must be told.
+    /// Additions to the kernel's command line.
     pub cmdline: &'a str,
-    /// By how much the kernel is slower than a plain one.
+    /// Multiplier of time limits for this kernel.
     pub slowness: u32,
-    /// Folder in which answers are remembered.
+    /// Folder with the cached results.
     pub cache: &'a Utf8Path,
 }
 
 impl Probe<'_> {
-    /// Returns the first accelerator that boots the guest. When neither does,
-    /// the fault is the kernel's: TCG it is then, and nothing is remembered.
+    /// Returns the first accelerator that boots the guest. If no accelerator does, the
+    /// kernel is the cause: returns TCG, and caches no result.
     pub fn choose(&self, cancel: &Cancel, observer: &dyn Observer) -> Choice {
         if let Err(error) = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .open(KVM_DEVICE)
         {
-            return tcg(format!("no KVM ({}); using TCG", error_text(&error)));
+            return tcg(format!("no KVM ({}); using TCG", open_error(&error)));
         }
-        let remembered = self.cache.join(format!("{}.json", self.key()));
-        if let Some(choice) = recall(&remembered) {
+        let cached = self.cache.join(format!("{}.json", self.key()));
+        if let Some(choice) = load(&cached) {
             let reason = choice
                 .reason
-                .map(|_| "KVM opens but does not run a guest (tried before); using TCG".to_owned());
+                .map(|_| "KVM does not run a guest (cached result); using TCG".to_owned());
             return Choice { reason, ..choice };
         }
         let Some(choice) = self.try_both(cancel, observer) else {
-            return tcg("KVM was not tried to its end; using TCG".to_owned());
+            return tcg("the test of KVM did not finish; using TCG".to_owned());
         };
-        remember(&remembered, &choice);
+        store(&cached, &choice);
         choice
     }
 
-    /// Boots under KVM, and if that fails under TCG, to tell whose fault it is.
+    /// Boots under KVM and, if that fails, under TCG, to separate faults of KVM from faults
+    /// of the kernel.
     fn try_both(&self, cancel: &Cancel, observer: &dyn Observer) -> Option<Choice> {
         let kvm = self.boot(Accelerator::Kvm, cancel, observer)?;
         if kvm == End::PoweredOff {
@@ -93,13 +94,13 @@ impl Probe<'_> {
         let tcg_end = self.boot(Accelerator::Tcg, cancel, observer)?;
         (tcg_end == End::PoweredOff).then(|| {
             tcg(format!(
-                "KVM opens but does not run a guest ({}); using TCG",
+                "KVM does not run a guest ({}); using TCG",
                 shorten(&kvm)
             ))
         })
     }
 
-    /// Boots and switches off; none when the host itself was in the way.
+    /// Boots and powers off; `None` if the run was cancelled or the host failed.
     fn boot(
         &self,
         accelerator: Accelerator,
@@ -115,7 +116,7 @@ impl Probe<'_> {
             deadlines.boot = KVM_BOOT_LIMIT * self.slowness.max(1);
         }
         let spec = VmSpec {
-            name: format!("a boot under {accelerator}, to see if it works"),
+            name: format!("test boot under {accelerator}"),
             qemu: self.qemu.clone(),
             kernel: self.kernel.to_owned(),
             initramfs: self.initramfs.to_owned(),
@@ -132,7 +133,7 @@ impl Probe<'_> {
         (!matches!(end, End::Cancelled | End::LaunchFailed { .. })).then_some(end)
     }
 
-    /// Returns a name for this host as it is now: its boot, its KVM, its QEMU.
+    /// Returns a cache key of the host's boot, KVM device and QEMU version.
     fn key(&self) -> String {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let device = fs::metadata(KVM_DEVICE)
@@ -154,30 +155,30 @@ fn tcg(reason: String) -> Choice {
     }
 }
 
-/// Returns a few words on an end, for use within brackets.
+/// Returns a short description of an end, for use in parentheses.
 fn shorten(end: &End) -> String {
     match end {
         End::DeadlineExpired { limit_ms, .. } => {
-            format!("nothing came from it in {} s", limit_ms / 1000)
+            format!("no response within {} s", limit_ms / 1000)
         }
         other => other.to_string(),
     }
 }
 
-fn error_text(error: &std::io::Error) -> String {
+fn open_error(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => format!("there is no `{KVM_DEVICE}`"),
-        std::io::ErrorKind::PermissionDenied => format!("`{KVM_DEVICE}` may not be opened"),
+        std::io::ErrorKind::NotFound => format!("`{KVM_DEVICE}` does not exist"),
+        std::io::ErrorKind::PermissionDenied => format!("no permission for `{KVM_DEVICE}`"),
         _ => error.to_string(),
     }
 }
 
-fn recall(path: &Utf8Path) -> Option<Choice> {
+fn load(path: &Utf8Path) -> Option<Choice> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Failing to remember costs another probe, no more.
-fn remember(path: &Utf8Path, choice: &Choice) {
+/// Writes the result to the cache. After an error, the next run tests again.
+fn store(path: &Utf8Path, choice: &Choice) {
     if let Ok(bytes) = serde_json::to_vec(choice) {
         let _ = publish(path, &bytes);
     }

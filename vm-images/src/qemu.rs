@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The QEMU program: whether it is there and new enough, and what it is called
-//! with for a machine. The argument list is a pure function of its inputs.
+//! The QEMU program: its version check, and its arguments for a machine, which are a pure
+//! function of the inputs.
 
 pub(crate) mod devices;
 
@@ -18,30 +18,30 @@ use crate::machine::Machine;
 /// QEMU's program for guests of this architecture.
 const PROGRAM: &str = "qemu-system-x86_64";
 
-/// Oldest release that serves.
+/// Oldest supported release.
 const OLDEST: Version = Version { major: 7, minor: 2 };
 
-/// Limit for the program to tell its version.
+/// Limit for `--version`.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
 
-/// Slots are PCIe's own, with a port that tells of what comes and goes, and not
-/// ACPI's, which would have the firmware's tables in between.
+/// Slots use native PCIe hotplug, whose events come from the port. ACPI hotplug would
+/// involve the firmware's tables.
 const NATIVE_HOTPLUG: &str = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
 
 /// Why QEMU cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum QemuError {
-    /// It is not there, or does not start.
+    /// QEMU is not installed, or does not start.
     #[error("{0}")]
     Process(#[from] ProcessError),
-    /// It says something else than its version.
-    #[error("`{PROGRAM} --version` says `{said}`, which names no version")]
+    /// The output of `--version` holds no version.
+    #[error("cannot parse the version of QEMU: `{PROGRAM} --version` printed `{output}`")]
     NoVersion {
-        /// What it said.
-        said: String,
+        /// The first line of the output.
+        output: String,
     },
-    /// It is too old.
-    #[error("QEMU {found} is too old, it must be {OLDEST} or newer")]
+    /// The version is too old.
+    #[error("cannot use QEMU {found}: version {OLDEST} or newer is required")]
     TooOld {
         /// Its version.
         found: Version,
@@ -63,14 +63,14 @@ impl fmt::Display for Version {
     }
 }
 
-/// A QEMU that can be used.
+/// An installed QEMU of a supported version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qemu {
     /// The program.
     pub program: String,
     /// Its release.
     pub version: Version,
-    /// Its version as it says it, with the distribution's part.
+    /// Its version as printed, with the distribution's suffix.
     pub full_version: String,
 }
 
@@ -89,7 +89,7 @@ impl Qemu {
         let full_version = first.split_once("version ").map_or("", |(_, rest)| rest);
         let Some(version) = parse_version(full_version) else {
             return Err(QemuError::NoVersion {
-                said: first.to_owned(),
+                output: first.to_owned(),
             });
         };
         if version < OLDEST {
@@ -111,10 +111,10 @@ fn parse_version(text: &str) -> Option<Version> {
     })
 }
 
-/// How the host is connected to a running QEMU.
+/// The connections between the host and a running QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wiring {
-    /// By us: QEMU connects to our sockets and writes the console to a file.
+    /// QEMU connects to sockets of this process and writes the console to a file.
     Sockets {
         /// File for the raw serial console.
         serial: Utf8PathBuf,
@@ -122,35 +122,35 @@ pub enum Wiring {
         channel: Utf8PathBuf,
         /// Socket of the monitor.
         qmp: Utf8PathBuf,
-        /// Socket of the test port, by which devices are looked at while the guest
-        /// stands still, and slots lose their power.
+        /// Socket of the test port, which reads devices and switches slot power while the
+        /// guest is stopped.
         test_port: Utf8PathBuf,
     },
-    /// By a person at a terminal, who sees the console; whoever wants may
-    /// connect to the guest channel.
+    /// The console is on the user's terminal, and QEMU listens on a socket for the guest
+    /// channel.
     Terminal,
 }
 
-/// What the guest's memory is.
+/// The guest's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Memory {
-    /// QEMU's own; the guest boots.
+    /// Allocated by QEMU; the guest boots.
     Fresh,
-    /// This file, shared: what the guest writes is in it when QEMU is gone.
-    Cached(Utf8PathBuf),
-    /// A copy of this file, page by page as the guest writes; the rest of the
-    /// machine waits to be loaded.
-    Copied(Utf8PathBuf),
+    /// This file, mapped shared: it holds the guest's memory after QEMU ended.
+    Shared(Utf8PathBuf),
+    /// This file, mapped privately: pages are copied on write. QEMU waits for the rest of
+    /// the machine's state.
+    Private(Utf8PathBuf),
 }
 
-/// All that a call of QEMU depends on besides the machine.
+/// The inputs of QEMU's arguments besides the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
-    /// The one accelerator to use.
+    /// The accelerator.
     pub accelerator: Accelerator,
     /// Size of the memory in MiB.
     pub memory_mib: u32,
-    /// What the memory is.
+    /// The memory.
     pub memory: Memory,
     /// The bzImage.
     pub kernel: Utf8PathBuf,
@@ -158,7 +158,7 @@ pub struct Launch {
     pub initramfs: Utf8PathBuf,
     /// The kernel's command line.
     pub cmdline: String,
-    /// Consoles and channels.
+    /// Console and channels.
     pub wiring: Wiring,
 }
 
@@ -169,22 +169,22 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
         args.flag(flag);
     }
     args.pair("-display", "none");
-    build(&mut args, machine, launch);
-    remember(&mut args, launch);
-    wire(&mut args, launch);
-    plug(&mut args, machine);
+    add_machine(&mut args, machine, launch);
+    add_memory(&mut args, launch);
+    add_connections(&mut args, launch);
+    add_devices(&mut args, machine);
     args.pair("-kernel", launch.kernel.as_str());
     args.pair("-initrd", launch.initramfs.as_str());
     args.pair("-append", &launch.cmdline);
     args.0
 }
 
-/// From the machine's `type`, `cpus` and `memory_mib`, of which a run may want more.
-fn build(args: &mut Args, machine: &Machine, launch: &Launch) {
-    // Looking for a keyboard and a mouse is a fifth of a boot.
+/// Adds the machine's `type`, `cpus` and memory, which a run may increase.
+fn add_machine(args: &mut Args, machine: &Machine, launch: &Launch) {
+    // Without i8042=off, the probe for keyboard and mouse takes a fifth of a boot.
     let backend = match launch.memory {
         Memory::Fresh => "",
-        Memory::Cached(_) | Memory::Copied(_) => ",memory-backend=memory",
+        Memory::Shared(_) | Memory::Private(_) => ",memory-backend=memory",
     };
     args.pair(
         "-machine",
@@ -197,12 +197,12 @@ fn build(args: &mut Args, machine: &Machine, launch: &Launch) {
     args.pair("-m", &launch.memory_mib.to_string());
 }
 
-/// Names the file that the memory is, when it is one.
-fn remember(args: &mut Args, launch: &Launch) {
+/// Adds the file with the memory, if there is one.
+fn add_memory(args: &mut Args, launch: &Launch) {
     let (file, share) = match &launch.memory {
         Memory::Fresh => return,
-        Memory::Cached(file) => (file, "on"),
-        Memory::Copied(file) => (file, "off"),
+        Memory::Shared(file) => (file, "on"),
+        Memory::Private(file) => (file, "off"),
     };
     args.pair(
         "-object",
@@ -217,7 +217,7 @@ fn remember(args: &mut Args, launch: &Launch) {
     }
 }
 
-fn wire(args: &mut Args, launch: &Launch) {
+fn add_connections(args: &mut Args, launch: &Launch) {
     match &launch.wiring {
         Wiring::Sockets {
             serial,
@@ -225,10 +225,10 @@ fn wire(args: &mut Args, launch: &Launch) {
             qmp,
             test_port,
         } => {
-            // The log of a guest that goes on goes on.
+            // The log of a restored guest begins with the log of its checkpoint.
             let append = match launch.memory {
-                Memory::Copied(_) => ",append=on",
-                Memory::Fresh | Memory::Cached(_) => "",
+                Memory::Private(_) => ",append=on",
+                Memory::Fresh | Memory::Shared(_) => "",
             };
             args.chardev(&format!("file,id=serial,path={}{append}", value(serial)));
             args.chardev(&format!("socket,id=channel,path={}", value(channel)));
@@ -246,9 +246,9 @@ fn wire(args: &mut Args, launch: &Launch) {
     args.pair("-serial", "chardev:serial");
 }
 
-/// From the machine's `iommu`, `switches` and `slots`, and the channel.
-fn plug(args: &mut Args, machine: &Machine) {
-    // Devices that QEMU is told of before it would not be behind it.
+/// Adds the machine's `iommu`, `switches` and `slots`, and the channel.
+fn add_devices(args: &mut Args, machine: &Machine) {
+    // The IOMMU translates only devices that follow it on the command line.
     if let Some(iommu) = machine.iommu {
         args.pair("-device", iommu.qemu_name());
     }
@@ -283,16 +283,16 @@ impl Args {
     }
 }
 
-/// Returns a path as the value of a QEMU option, where a comma ends a value.
+/// Returns a path as the value of a QEMU option, in which commas are doubled.
 fn value(path: &Utf8Path) -> String {
     path.as_str().replace(',', ",,")
 }
 
-/// Returns a command that a person can paste into a shell, an option a line.
+/// Returns a command for a shell, with one option on each line.
 pub fn shell_command(program: &str, args: &[String]) -> String {
     let mut command = quote(program);
     for arg in args {
-        // Values stay on the line of their option.
+        // A value stays on the line of its option.
         command.push_str(if arg.starts_with('-') { " \\\n  " } else { " " });
         command.push_str(&quote(arg));
     }
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pair_of_edu_devices_is_called_so() {
+    fn arguments_of_the_edu_pair_with_sockets() {
         let wiring = Wiring::Sockets {
             serial: "/out,1/serial.log".into(),
             channel: "/tmp/t/c".into(),
@@ -367,14 +367,14 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_saved_guest_is_the_same_machine_but_for_where_its_memory_is() {
+    fn arguments_with_private_memory_add_the_memory_file_and_incoming() {
         let fresh = launch(Wiring::Terminal);
-        let copied = Launch {
-            memory: Memory::Copied("/t,1/memory".into()),
+        let private = Launch {
+            memory: Memory::Private("/t,1/memory".into()),
             ..fresh.clone()
         };
         let plain = arguments(&machine(), &fresh);
-        let added: Vec<_> = arguments(&machine(), &copied)
+        let added: Vec<_> = arguments(&machine(), &private)
             .into_iter()
             .filter(|arg| !plain.contains(arg))
             .collect();
@@ -391,14 +391,14 @@ mod tests {
     }
 
     #[test]
-    fn one_accelerator_is_named_and_no_socket_is_left_for_a_person() {
+    fn arguments_for_a_terminal_name_one_accelerator_and_no_monitor() {
         let args = arguments(&machine(), &launch(Wiring::Terminal));
         assert_eq!(args.iter().filter(|arg| *arg == "-accel").count(), 1);
         assert!(!args.iter().any(|arg| arg.contains("qmp")));
     }
 
     #[test]
-    fn versions_are_read_as_distributions_write_them() {
+    fn from_banner_parses_versions_and_rejects_old_ones() {
         let qemu = Qemu::from_banner(
             "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c)\n",
         )

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A small client for QEMU's monitor: commands with a deadline, and the few
-//! events that tell why a machine went away. Never waits for anything unless
-//! asked to.
+//! A client for QEMU's monitor: commands with a deadline, and the events that explain why a
+//! machine ended. Only commands wait.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,26 +15,26 @@ use serde_json::{Value, json};
 
 use crate::qemu::devices::DeviceSpec;
 
-/// Longest line that is taken from the monitor.
+/// Maximum length of a line from the monitor, in bytes.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Limit for each answer; the monitor answers at once or not at all, but for a host that
-/// has no time for QEMU.
+/// Time limit for an answer. The monitor answers at once, unless the host gives QEMU no
+/// processor time.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// The same where nothing depends on the answer any more.
-const BRIEF_LIMIT: Duration = Duration::from_secs(5);
+/// Time limit for an answer when the result of the run is already fixed.
+const SHORT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Pause between two looks at what takes a while.
+/// Polling interval of commands that run in the background.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Tells whether what takes a while may take longer.
-pub(crate) type GoOn<'a> = &'a dyn Fn() -> bool;
+/// Returns whether a background command may continue.
+pub(crate) type MayContinue<'a> = &'a dyn Fn() -> bool;
 
-/// Why the monitor is of no use.
+/// An error of the monitor.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QmpError {
-    #[error("QEMU's monitor hung up")]
+    #[error("QEMU closed its monitor")]
     Closed,
     #[error("QEMU's monitor did not answer `{command}` within {} s", limit.as_secs())]
     Silent { command: String, limit: Duration },
@@ -43,23 +42,23 @@ pub(crate) enum QmpError {
     Refused { command: String, reason: String },
     #[error("QEMU's monitor sent a line longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    #[error("QEMU's monitor sent what is not JSON: {0}")]
+    #[error("QEMU's monitor sent invalid JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("cannot talk to QEMU's monitor: {0}")]
+    #[error("cannot exchange data with QEMU's monitor: {0}")]
     Io(#[from] io::Error),
 }
 
-/// What QEMU tells unasked, as far as it matters here.
+/// The events of QEMU that are evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum QmpEvent {
-    /// The machine goes away, for this reason.
+    /// The machine shuts down, for this reason.
     Shutdown(String),
     /// The machine was stopped.
     Stop,
-    /// The device with this id is gone.
-    DeviceGone(String),
-    /// The guest would not let go of the device with this id.
-    DeviceKept(String),
+    /// The device with this id was removed.
+    DeviceDeleted(String),
+    /// The guest rejected the unplug request for the device with this id.
+    UnplugRejected(String),
 }
 
 /// One line from the monitor.
@@ -95,8 +94,8 @@ impl AsFd for Qmp {
 }
 
 impl Qmp {
-    /// Returns a monitor that is ready for commands. QEMU's greeting needs no
-    /// answer of its own: it is just the first line that is no answer.
+    /// Returns a monitor that accepts commands. QEMU's greeting is skipped as a line that
+    /// is no answer.
     pub(crate) fn connect(stream: UnixStream) -> Result<Self, QmpError> {
         stream.set_nonblocking(true)?;
         let mut qmp = Self {
@@ -110,16 +109,16 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// From now on waits for answers no longer than a QEMU takes that is well.
-    pub(crate) fn be_brief(&mut self) {
-        self.answer_limit = BRIEF_LIMIT;
+    /// Shortens the time limit of the following commands.
+    pub(crate) fn shorten_limit(&mut self) {
+        self.answer_limit = SHORT_LIMIT;
     }
 
-    /// Gives a command and returns the answer.
+    /// Sends a command and returns the answer.
     fn command(&mut self, command: &str, arguments: &Value) -> Result<Value, QmpError> {
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
-        // A command is shorter than any socket buffer.
+        // A command fits into the buffer of the socket.
         self.stream.write_all(line.as_bytes())?;
         let deadline = Instant::now() + self.answer_limit;
         loop {
@@ -150,17 +149,22 @@ impl Qmp {
         }
     }
 
-    /// Returns the machine's run state, like `running` or `internal-error`.
+    /// Returns the machine's run state, such as `running` or `internal-error`.
     pub(crate) fn status(&mut self) -> Result<String, QmpError> {
         let answer = self.command("query-status", &json!({}))?;
         Ok(answer["status"].as_str().unwrap_or("unknown").to_owned())
     }
 
-    /// Writes a machine that was stopped to a file, but for its memory, which
-    /// must be a file already.
-    pub(crate) fn save(&mut self, file: &Utf8Path, go_on: GoOn<'_>) -> Result<(), QmpError> {
-        self.leave_memory_where_it_is()?;
-        // A file that is there is whole: it gets its name when all is in it.
+    /// Writes the state of a stopped machine to a file, without its memory, which must be a
+    /// shared file.
+    pub(crate) fn save(
+        &mut self,
+        file: &Utf8Path,
+        may_continue: MayContinue<'_>,
+    ) -> Result<(), QmpError> {
+        self.ignore_shared_memory()?;
+        // QEMU reports completion before `cat` has written all data, so wait for the
+        // rename.
         let partial = format!("{file}.partial");
         let script = format!(
             "cat > {partial} && mv {partial} {file}",
@@ -176,21 +180,25 @@ impl Qmp {
                     let reason = answer["error-desc"].as_str().unwrap_or("no reason given");
                     return Err(refused("migrate", reason));
                 }
-                _ => pause("migrate", go_on)?,
+                _ => pause("migrate", may_continue)?,
             }
         }
     }
 
-    /// Reads a machine from a file; it stands still then.
-    pub(crate) fn load(&mut self, file: &Utf8Path, go_on: GoOn<'_>) -> Result<(), QmpError> {
-        self.leave_memory_where_it_is()?;
+    /// Reads the state of a machine from a file. The machine is stopped afterwards.
+    pub(crate) fn load(
+        &mut self,
+        file: &Utf8Path,
+        may_continue: MayContinue<'_>,
+    ) -> Result<(), QmpError> {
+        self.ignore_shared_memory()?;
         let script = format!("cat {}", quote(file.as_str()));
         self.command(
             "migrate-incoming",
             &json!({ "uri": format!("exec:{script}") }),
         )?;
         while self.status()? == "inmigrate" {
-            pause("migrate-incoming", go_on)?;
+            pause("migrate-incoming", may_continue)?;
         }
         Ok(())
     }
@@ -200,13 +208,13 @@ impl Qmp {
         self.command("stop", &json!({})).map(drop)
     }
 
-    /// Lets the machine go on.
-    pub(crate) fn go_on(&mut self) -> Result<(), QmpError> {
+    /// Resumes the machine.
+    pub(crate) fn resume(&mut self) -> Result<(), QmpError> {
         self.command("cont", &json!({})).map(drop)
     }
 
-    /// Presses the attention button of the slot that a device is in: the guest is to
-    /// let go of it, and an event tells when it has.
+    /// Presses the attention button of a device's slot. The guest is expected to release
+    /// the device; an event reports its removal.
     pub(crate) fn unplug(&mut self, id: &str) -> Result<(), QmpError> {
         self.command("device_del", &json!({ "id": id })).map(drop)
     }
@@ -216,8 +224,8 @@ impl Qmp {
         self.command("device_add", &device.to_json()).map(drop)
     }
 
-    /// By itself QEMU would put the memory into the same file, or want it there.
-    fn leave_memory_where_it_is(&mut self) -> Result<(), QmpError> {
+    /// Excludes the memory from the saved state, which holds it by default.
+    fn ignore_shared_memory(&mut self) -> Result<(), QmpError> {
         let capability = json!({ "capability": "x-ignore-shared", "state": true });
         self.command(
             "migrate-set-capabilities",
@@ -226,21 +234,22 @@ impl Qmp {
         .map(drop)
     }
 
-    /// Returns what the monitor for people says to a line.
+    /// Runs a command of the human monitor and returns its output.
     pub(crate) fn monitor(&mut self, line: &str) -> Result<String, QmpError> {
         let answer = self.command("human-monitor-command", &json!({ "command-line": line }))?;
         Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
     }
 
-    /// Returns what the monitor for people says to a line about a processor.
-    pub(crate) fn monitor_of(&mut self, processor: u32, line: &str) -> Result<String, QmpError> {
+    /// Runs a command of the human monitor for one processor and returns its output.
+    pub(crate) fn monitor_for(&mut self, processor: u32, line: &str) -> Result<String, QmpError> {
         let arguments = json!({ "command-line": line, "cpu-index": processor });
         let answer = self.command("human-monitor-command", &arguments)?;
         Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
     }
 
-    /// Has the serial console take keys from a pipe, and go on to be written to its file.
-    pub(crate) fn listen_on_console(
+    /// Connects the input of the serial console to a pipe; the output is still appended to
+    /// the log.
+    pub(crate) fn connect_console_input(
         &mut self,
         console: &Utf8Path,
         keys: &Utf8Path,
@@ -251,15 +260,19 @@ impl Qmp {
         self.command("chardev-change", &arguments).map(drop)
     }
 
-    /// Holds the line of the serial console down for a moment.
+    /// Sends a break on the serial console.
     pub(crate) fn send_break(&mut self) -> Result<(), QmpError> {
         self.command("chardev-send-break", &json!({ "id": "serial" }))
             .map(drop)
     }
 
-    /// Writes the guest's memory to a file that debuggers read. The guest stands still
+    /// Writes the guest's memory to an ELF file for debuggers. The guest is stopped
     /// meanwhile.
-    pub(crate) fn dump_memory(&mut self, file: &Utf8Path, go_on: GoOn<'_>) -> Result<(), QmpError> {
+    pub(crate) fn dump_memory(
+        &mut self,
+        file: &Utf8Path,
+        may_continue: MayContinue<'_>,
+    ) -> Result<(), QmpError> {
         let arguments = json!({
             "paging": false,
             "protocol": format!("file:{file}"),
@@ -272,23 +285,23 @@ impl Qmp {
             match answer["status"].as_str() {
                 Some("completed") => return Ok(()),
                 Some("failed") => return Err(refused("dump-guest-memory", "no reason given")),
-                _ => pause("dump-guest-memory", go_on)?,
+                _ => pause("dump-guest-memory", may_continue)?,
             }
         }
     }
 
-    /// Returns the events that came since the last call; never waits.
+    /// Returns the events since the last call, without waiting.
     pub(crate) fn events(&mut self) -> Result<Vec<QmpEvent>, QmpError> {
         self.read_lines()?;
         Ok(std::mem::take(&mut self.events))
     }
 
-    /// Returns whether QEMU hung up.
+    /// Returns whether QEMU closed the connection.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Reads what is there; keeps the events, returns all lines.
+    /// Reads the available data; stores the events and returns all lines.
     fn read_lines(&mut self) -> Result<Vec<Line>, QmpError> {
         let mut lines = Vec::new();
         let mut buffer = [0; 4096];
@@ -298,7 +311,7 @@ impl Qmp {
                 Ok(count) => self.take(&buffer[..count], &mut lines)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // QEMU was killed with something of ours unread.
+                // QEMU was killed before it read all data.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => self.closed = true,
                 Err(error) => return Err(error.into()),
             }
@@ -331,10 +344,10 @@ fn refused(command: &str, reason: &str) -> QmpError {
     }
 }
 
-/// Waits a little, if there is still time.
-fn pause(command: &str, go_on: GoOn<'_>) -> Result<(), QmpError> {
-    if !go_on() {
-        return Err(refused(command, "no time was left for it to end"));
+/// Sleeps before the next poll of a background command, unless its time is up.
+fn pause(command: &str, may_continue: MayContinue<'_>) -> Result<(), QmpError> {
+    if !may_continue() {
+        return Err(refused(command, "timed out or cancelled"));
     }
     std::thread::sleep(PAUSE);
     Ok(())
@@ -346,9 +359,9 @@ fn event_of(line: &Line) -> Option<QmpEvent> {
             line.data["reason"].as_str().unwrap_or("unknown").to_owned(),
         )),
         "STOP" => Some(QmpEvent::Stop),
-        // What has no id was no device of the machine's file.
-        "DEVICE_DELETED" => device_of(line).map(QmpEvent::DeviceGone),
-        "DEVICE_UNPLUG_GUEST_ERROR" => device_of(line).map(QmpEvent::DeviceKept),
+        // Devices without an id are not from the machine file.
+        "DEVICE_DELETED" => device_of(line).map(QmpEvent::DeviceDeleted),
+        "DEVICE_UNPLUG_GUEST_ERROR" => device_of(line).map(QmpEvent::UnplugRejected),
         _ => None,
     }
 }
@@ -363,7 +376,7 @@ mod tests {
 
     const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#;
 
-    /// Returns a monitor, its other end, after the given lines were sent.
+    /// Returns a monitor that received the given lines, and the other end.
     fn monitor(lines: &[&str]) -> (Result<Qmp, QmpError>, UnixStream) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         for line in lines {
@@ -373,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_kept_whatever_else_is_said() {
+    fn connect_stores_events_that_precede_the_answer() {
         let shutdown = r#"{"timestamp": {}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}"#;
         let (qmp, _theirs) = monitor(&[GREETING, shutdown, r#"{"return": {}}"#]);
         assert_eq!(
@@ -383,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_with_its_reason() {
+    fn connect_reports_the_reason_of_a_refusal() {
         let (qmp, _theirs) = monitor(&[
             GREETING,
             r#"{"error": {"class": "GenericError", "desc": "no"}}"#,
@@ -392,14 +405,14 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_monitor_ends_the_wait() {
+    fn connect_fails_when_the_monitor_is_closed() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
         assert!(matches!(Qmp::connect(ours), Err(QmpError::Closed)));
     }
 
     #[test]
-    fn nonsense_is_an_error() {
+    fn connect_rejects_invalid_json() {
         let (qmp, _theirs) = monitor(&["hello"]);
         assert!(matches!(qmp, Err(QmpError::Json(_))));
     }

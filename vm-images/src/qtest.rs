@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A small client for QEMU's test port, by which the host reads and writes a
-//! guest's physical addresses as its processor would, also while it stands still.
-//! The guest cannot tell that it is there.
+//! A client for QEMU's test port, which accesses the guest's physical addresses like a
+//! processor, also while the guest is stopped. The guest cannot detect it.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// Limit for each answer; the port answers at once or not at all.
+/// Time limit for an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Most bytes that are read at once.
+/// Maximum number of bytes of a read.
 const READ_BYTES_MAX: usize = 4096;
 
-/// Longest answer that is taken: two digits a byte, and a few words.
+/// Maximum length of an answer in bytes: two digits for each byte, and a few words.
 const ANSWER_BYTES_MAX: u64 = 2 * READ_BYTES_MAX as u64 + 64;
 
 /// A connection to the test port.
@@ -23,7 +22,7 @@ pub(crate) struct Qtest {
 }
 
 impl Qtest {
-    /// Returns a client at the other end of a fresh connection.
+    /// Returns a client for a new connection.
     pub(crate) fn connect(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -33,16 +32,16 @@ impl Qtest {
         })
     }
 
-    /// Returns so many bytes from an address on, at most 4096.
+    /// Reads up to 4096 bytes from an address.
     pub(crate) fn read(&mut self, address: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let answer = self.ask(&format!("read {address:#x} {bytes:#x}"))?;
         let found = answer.strip_prefix("0x").and_then(from_hex);
         found
             .filter(|found| found.len() == bytes)
-            .ok_or_else(|| nonsense(&answer))
+            .ok_or_else(|| invalid(&answer))
     }
 
-    /// Returns the 32 bits at an address, read at once.
+    /// Reads 32 bits from an address in one access.
     pub(crate) fn read_u32(&mut self, address: u64) -> io::Result<u32> {
         let answer = self.ask(&format!("readl {address:#x}"))?;
         let digits = answer.strip_prefix("0x").unwrap_or(&answer);
@@ -51,22 +50,22 @@ impl Qtest {
                 true => Ok(0),
                 false => Err(error),
             })
-            .map_err(|_| nonsense(&answer))
+            .map_err(|_| invalid(&answer))
     }
 
-    /// Writes 16 bits to an address at once.
+    /// Writes 16 bits to an address in one access.
     pub(crate) fn write_u16(&mut self, address: u64, value: u16) -> io::Result<()> {
         self.ask(&format!("writew {address:#x} {value:#x}"))
             .map(drop)
     }
 
-    /// Writes 32 bits to an address at once.
+    /// Writes 32 bits to an address in one access.
     pub(crate) fn write_u32(&mut self, address: u64, value: u32) -> io::Result<()> {
         self.ask(&format!("writel {address:#x} {value:#x}"))
             .map(drop)
     }
 
-    /// Gives a command and returns what follows `OK` in the answer.
+    /// Sends a command and returns the text after `OK` in the answer.
     fn ask(&mut self, command: &str) -> io::Result<String> {
         self.stream
             .get_mut()
@@ -80,13 +79,16 @@ impl Qtest {
             .and_then(|line| line.strip_prefix("OK"))
         {
             Some(rest) => Ok(rest.trim().to_owned()),
-            None => Err(nonsense(&line)),
+            None => Err(invalid(&line)),
         }
     }
 }
 
-fn nonsense(answer: &str) -> io::Error {
-    io::Error::other(format!("QEMU's test port says `{}`", answer.escape_debug()))
+fn invalid(answer: &str) -> io::Error {
+    io::Error::other(format!(
+        "QEMU's test port sent the invalid answer `{}`",
+        answer.escape_debug()
+    ))
 }
 
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read() {
+    fn reads_and_writes_send_commands_and_parse_answers() {
         let (mut port, theirs) =
             port("OK 0x0a10\nOK 0x00000000010000ed\nOK 0x0000000000000000\nOK\n");
         assert_eq!(port.read(0xb000_0000, 2).unwrap(), [0x0a, 0x10]);
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error() {
+    fn read_rejects_invalid_answers() {
         for answer in ["FAIL Unknown command\n", "OK 0x0\n", "OK 0xzz\n", "OK"] {
             let (mut port, theirs) = port(answer);
             drop(theirs);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What happened in a run, as plain values that can be written down and read
-//! again. What to think of it is for others to decide.
+//! The record of a run, as plain values that can be stored. Other crates evaluate it.
 
 mod hang;
 mod host_time;
@@ -19,99 +18,98 @@ use crate::accel::Accelerator;
 pub use hang::{Hang, Processor, Sample};
 pub use host_time::HostTime;
 
-/// Name of the file that holds a transcript but for what the programs wrote.
+/// Name of the file with the transcript, without the output of the programs.
 const FILE_NAME: &str = "transcript.json";
 
-/// Larger files than this are none of ours, in bytes.
+/// Maximum size of a file of a transcript, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// More than a machine may write to its console, in bytes.
+/// Maximum size of a console log that is read, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Returns what all kernels of a run wrote to the console, from the run's folder.
+/// Returns the console log of a run, with the messages of all its kernels.
 ///
 /// # Errors
-/// When there is none, or it is larger than any of ours.
+/// When the file cannot be read, or is too large.
 pub fn read_console(dir: &Utf8Path) -> io::Result<Vec<u8>> {
     read_plain(&dir.join("serial.log"), CONSOLE_BYTES_MAX)
 }
 
-/// The account of one run of one virtual machine.
+/// The record of one run of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
-    /// The boots that were begun, in order.
+    /// The boots that started, in order.
     pub boots: Vec<BootRecord>,
-    /// How it all ended.
+    /// How the run ended.
     pub end: End,
-    /// How the first kernel came to run.
+    /// How the first kernel was started.
     #[serde(default)]
     pub start: BootMode,
-    /// Whether other programs ran in the guest before or after.
+    /// Whether other programs ran in the same guest.
     #[serde(default)]
     pub shared: bool,
-    /// What the host gave the guest of its time.
+    /// The processor time that the host gave to the guest.
     #[serde(default)]
     pub host_time: HostTime,
-    /// What was seen when something took too long.
+    /// The hang diagnosis, if a phase exceeded its limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hang: Option<Hang>,
-    /// Host time of the whole run, in milliseconds.
+    /// Host time of the run, in milliseconds.
     pub wall_ms: u64,
-    /// The accelerator that was used.
+    /// The accelerator.
     pub accelerator: Accelerator,
-    /// QEMU's version as it says it.
+    /// QEMU's version as printed.
     pub qemu_version: String,
 }
 
-/// How a guest's first kernel came to run.
+/// How a guest's first kernel was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum BootMode {
     /// It booted.
     #[default]
     Cold,
-    /// It went on from a checkpoint, where it had booted before; the console
-    /// has that boot too.
+    /// It was restored from a checkpoint. The console log starts with the boot of the
+    /// checkpoint.
     Restore,
-    /// It booted because going on from a checkpoint failed.
+    /// It booted because the restore failed.
     ColdInstead {
-        /// How that failed.
+        /// Why the restore failed.
         trouble: String,
     },
 }
 
-/// What is known of one boot. A boot begins when its kernel is ready.
+/// The record of one boot, which starts when its kernel is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BootRecord {
     /// Its number, from 1.
     pub number: u32,
-    /// Host time from starting QEMU (or from the order to kexec) until the
-    /// kernel is ready for work, in milliseconds.
+    /// Host time from the start of QEMU (or from the kexec order) until the kernel is
+    /// ready, in milliseconds.
     pub boot_ms: u64,
     /// The kernel's release.
     pub release: String,
-    /// The kernel's random name for this boot; differs between boots.
+    /// The kernel's random boot id, which differs between boots.
     pub boot_id: String,
-    /// Mount points whose file system the kernel does not offer.
+    /// Mount points of file systems that the kernel does not support.
     pub missing_mounts: Vec<String>,
     /// Whether the program was started.
     pub started: bool,
-    /// What the program wrote, standard output and standard error in the order
-    /// of writing.
+    /// Output of the program: standard output and standard error in the order of writing.
     #[serde(with = "patchbed_protocol::bytes")]
     pub output: Vec<u8>,
-    /// The program wrote more than is kept.
+    /// Whether the output exceeded the limit and was truncated.
     pub output_cut: bool,
-    /// How the program ended, if it did.
+    /// Exit of the program, if it ended.
     pub exit: Option<Exit>,
-    /// Host time from the order to run to the program's end or the run's, in
+    /// Host time from the order to run the program until it or the run ended, in
     /// milliseconds.
     pub duration_ms: u64,
 }
 
 impl Transcript {
-    /// Writes the transcript into a run's folder, what each boot's program
-    /// wrote as a file of its own: `transcript.json`, `boot-1.output`, and so on.
+    /// Writes the transcript to a run's folder: `transcript.json`, and the output of each
+    /// boot's program as `boot-1.output` and so on.
     pub fn save(&self, dir: &Utf8Path) -> io::Result<()> {
         for boot in &self.boots {
             fs::write(output_path(dir, boot.number), &boot.output)?;
@@ -121,7 +119,7 @@ impl Transcript {
         fs::write(dir.join(FILE_NAME), json)
     }
 
-    /// Returns the transcript that a run left in its folder.
+    /// Reads the transcript from a run's folder.
     pub fn load(dir: &Utf8Path) -> io::Result<Self> {
         let mut transcript: Self =
             serde_json::from_slice(&read_plain(&dir.join(FILE_NAME), FILE_BYTES_MAX)?)?;
@@ -136,23 +134,23 @@ fn output_path(dir: &Utf8Path, boot: u32) -> Utf8PathBuf {
     dir.join(format!("boot-{boot}.output"))
 }
 
-/// A part of a run.
+/// A phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Starting QEMU.
+    /// Start of QEMU.
     Launch,
-    /// The first kernel's boot.
+    /// Boot of the first kernel.
     Boot,
-    /// Saving a booted machine.
+    /// Saving of a booted machine.
     Save,
-    /// Going on from a saved machine.
+    /// Restore of a saved machine.
     Restore,
-    /// A boot's program.
+    /// The program of a boot.
     Program(u32),
-    /// Loading the next kernel and its boot, up to the hello of this boot.
+    /// Load of the next kernel and its boot, up to the hello of this boot.
     Kexec(u32),
-    /// Switching off.
+    /// Power-off.
     PowerOff,
 }
 
@@ -174,83 +172,83 @@ impl fmt::Display for Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum End {
-    /// The guest switched itself off, as it was told to.
+    /// The guest powered off as ordered.
     PoweredOff,
-    /// The guest went away by itself: a reset (which is what a panic comes to)
-    /// or a power-off that nobody ordered.
+    /// The guest ended without an order: a reset, as after a panic, or a power-off.
     GuestGone {
-        /// What was going on.
+        /// The phase.
         during: Phase,
-        /// QEMU's word for it: `guest-reset`, `guest-shutdown`, `guest-panic`.
+        /// QEMU's reason: `guest-reset`, `guest-shutdown`, `guest-panic`.
         reason: String,
     },
-    /// QEMU ended, and the guest had no part in it.
+    /// QEMU ended without a shutdown of the guest.
     QemuDied {
-        /// What was going on.
+        /// The phase.
         during: Phase,
-        /// How it ended.
+        /// Exit status of QEMU.
         status: String,
-        /// The last it wrote to standard error.
+        /// Last lines of its standard error.
         stderr_tail: String,
     },
-    /// QEMU stopped the machine, which it does on an error of its own.
+    /// QEMU stopped the machine because of an internal error.
     Stopped {
-        /// What was going on.
+        /// The phase.
         during: Phase,
-        /// QEMU's word for it, like `internal-error`.
+        /// QEMU's run state, such as `internal-error`.
         status: String,
     },
-    /// A part of the run took too long, though the guest had all that time.
+    /// A phase exceeded its limit, in the guest's time.
     DeadlineExpired {
-        /// Which part.
+        /// The phase.
         phase: Phase,
-        /// How long it was allowed to take, in milliseconds.
+        /// The limit in milliseconds.
         limit_ms: u64,
     },
-    /// A part of the run took too long, and the guest had not nearly all that time.
+    /// A phase exceeded its limit on the host's clock, but the host gave the guest too
+    /// little processor time.
     HostTooSlow {
-        /// Which part.
+        /// The phase.
         phase: Phase,
-        /// How long it has taken, in milliseconds.
+        /// Host time of the phase, in milliseconds.
         wall_ms: u64,
-        /// How much of that the guest had, in milliseconds.
+        /// Time that the guest could run, in milliseconds.
         given_ms: u64,
     },
-    /// The guest could not do what it was told, and said so.
+    /// The guest reported that it could not execute an order.
     Trouble {
-        /// What was going on.
+        /// The phase.
         during: Phase,
-        /// What the guest failed to do.
+        /// The failed action, to be read after "failed to".
         doing: String,
         /// Its error.
         error: String,
     },
-    /// The guest wrote more to the serial console than is kept.
+    /// The guest wrote more to the serial console than the limit.
     ConsoleFlood {
-        /// What was going on.
+        /// The phase.
         during: Phase,
         /// The limit in bytes.
         limit_bytes: u64,
     },
-    /// What came over the channel made no sense.
+    /// The guest sent invalid data over the channel.
     ChannelBroken {
-        /// What was going on.
+        /// The phase.
         during: Phase,
-        /// What is wrong with it.
+        /// The error.
         error: String,
     },
-    /// QEMU's monitor failed us.
+    /// A command of QEMU's monitor failed.
     MonitorBroken {
-        /// What was going on.
+        /// The phase.
         during: Phase,
-        /// How.
+        /// The error.
         error: String,
     },
-    /// The user asked to stop.
+    /// The run was cancelled.
     Cancelled,
-    /// QEMU could not be started, or something on the host failed.
+    /// QEMU could not be started, or the host failed.
     LaunchFailed {
-        /// What and why.
+        /// The error.
         error: String,
     },
 }
@@ -258,16 +256,16 @@ pub enum End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PoweredOff => f.write_str("powered off in order"),
+            Self::PoweredOff => f.write_str("powered off"),
             Self::GuestGone { during, reason } => {
-                write!(f, "the guest went away during {during} (`{reason}`)")
+                write!(f, "the guest ended by itself during {during} (`{reason}`)")
             }
             Self::QemuDied {
                 during,
                 status,
                 stderr_tail,
             } => {
-                write!(f, "QEMU died during {during} ({status})")?;
+                write!(f, "QEMU ended during {during} ({status})")?;
                 match stderr_tail.lines().next_back() {
                     Some(line) => write!(f, ": {line}"),
                     None => Ok(()),
@@ -300,14 +298,19 @@ impl fmt::Display for End {
                 limit_bytes,
             } => write!(
                 f,
-                "more than {limit_bytes} bytes of console during {during}"
+                "the console exceeded {limit_bytes} bytes during {during}"
             ),
             Self::ChannelBroken { during, error } => {
-                write!(f, "the channel broke during {during}: {error}")
+                write!(
+                    f,
+                    "invalid data on the control channel during {during}: {error}"
+                )
             }
-            Self::MonitorBroken { during, error } => write!(f, "{error} during {during}"),
+            Self::MonitorBroken { during, error } => {
+                write!(f, "QEMU's monitor failed during {during}: {error}")
+            }
             Self::Cancelled => f.write_str("interrupted"),
-            Self::LaunchFailed { error } => write!(f, "cannot run a machine: {error}"),
+            Self::LaunchFailed { error } => write!(f, "cannot run the virtual machine: {error}"),
         }
     }
 }
@@ -320,7 +323,7 @@ impl End {
         }
     }
 
-    /// Returns the end of a run that something on the host made impossible.
+    /// Returns the end of a run that failed because of the host.
     pub fn launch_failed(error: impl fmt::Display) -> Self {
         Self::LaunchFailed {
             error: error.to_string(),
@@ -340,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_saved_is_loaded() {
+    fn load_returns_the_saved_transcript() {
         let transcript = Transcript {
             boots: vec![BootRecord {
                 number: 1,

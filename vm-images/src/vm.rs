@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs one virtual machine through its boots and gives an account of it.
-//! Whatever goes wrong is part of the account, never an error: the caller gets
-//! what was seen up to then in any case.
+//! Runs one virtual machine through its boots and records a transcript. Failures of any
+//! kind are recorded in the transcript, so the caller always gets the record up to the
+//! failure.
 
 mod batch;
 mod channel_log;
@@ -33,25 +33,25 @@ use crate::deadlines::Deadlines;
 use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring};
 use crate::transcript::{BootMode, End, Phase, Transcript, millis};
-pub use batch::{Sharer, run_shared};
+pub use batch::{BatchProgram, run_batch};
 use run::Run;
 use session::Session;
 
-/// What every kernel is told: where its console is, that live update is to be
-/// on (a kernel without it ignores that), not to linger after a panic, and not
-/// to take a busy host's lost timer ticks for broken hardware.
+/// Arguments of every kernel. They select the console, enable live update (ignored by
+/// kernels without it), reboot at once after a panic, and disable the timer check, which
+/// can fail when a busy host loses timer ticks.
 const CMDLINE: &str =
     "console=ttyS0 console_msg_format=syslog liveupdate=on kho=on panic=-1 no_timer_check";
 
-/// The guest kills a program by itself only after so many times its time, for a host
-/// that says nothing, such as a person. Its clock may be several times too fast: a kernel
-/// that the host kept waiting while it measured its time stamp counter is wrong about it.
-const GUEST_PATIENCE: u32 = 100;
+/// The guest enforces the timeout of a program only after this many times its length, for
+/// orders that are sent by hand. The clock of a guest may be several times too fast,
+/// because the kernel calibrates its TSC wrong when the host does not run it meanwhile.
+const GUEST_TIMEOUT_MULTIPLIER: u32 = 100;
 
 /// A virtual machine to run.
 #[derive(Debug, Clone)]
 pub struct VmSpec {
-    /// Name of the run, for progress.
+    /// Name of the run, for progress messages.
     pub name: String,
     /// The QEMU to use.
     pub qemu: Qemu,
@@ -63,23 +63,23 @@ pub struct VmSpec {
     pub machine: Machine,
     /// The accelerator.
     pub accelerator: Accelerator,
-    /// Memory in MiB, when the machine's own is not enough.
+    /// Memory in MiB, if the machine's is not enough.
     pub memory_mib: Option<u32>,
-    /// Added to every kernel's command line, like `kho_scratch=16M,64M,64M`.
+    /// Added to every kernel's command line, for example `kho_scratch=16M,64M,64M`.
     pub cmdline: String,
-    /// A saved guest to go on from, which must have been made for these very
-    /// things; without one, or when that fails, the guest boots.
+    /// A checkpoint of this exact configuration. Without it, or if the restore fails, the
+    /// guest boots.
     pub checkpoint: Option<Checkpoint>,
-    /// Folder for what the run leaves behind; made when it is not there.
+    /// Folder for the files of the run, created if it does not exist.
     pub artifacts: Utf8PathBuf,
-    /// Limits for the parts of the run, in the guest's time.
+    /// Time limits, in the guest's time.
     pub deadlines: Deadlines,
-    /// Whether the guest's memory is left there should it hang.
+    /// Whether a dump of the guest's memory is stored after a hang.
     pub keep_dump: bool,
 }
 
 impl VmSpec {
-    /// Returns the command line of a boot's kernel.
+    /// Returns the command line of the kernel of a boot.
     pub fn boot_cmdline(&self, boot: u32) -> String {
         let boot = format!("{BOOT_PARAMETER}{boot}");
         let machine = &self.machine.kernel_arguments;
@@ -91,7 +91,7 @@ impl VmSpec {
             .join(" ")
     }
 
-    /// Returns all that QEMU's call depends on.
+    /// Returns the inputs of QEMU's arguments.
     pub(crate) fn launch(&self, memory: Memory, wiring: Wiring) -> Launch {
         Launch {
             accelerator: self.accelerator,
@@ -104,7 +104,7 @@ impl VmSpec {
         }
     }
 
-    /// Returns the order to go over to a boot's kernel.
+    /// Returns the order to switch to the kernel of a boot.
     fn kexec_order(&self, job: &VmRun, boot: u32) -> ToGuest {
         ToGuest::Kexec {
             cmdline: self.boot_cmdline(boot),
@@ -113,11 +113,11 @@ impl VmSpec {
     }
 }
 
-/// What is to be done in the machine: one program a boot, a kexec between
-/// two. Without any boot the machine is booted and switched off.
+/// The programs to run in a machine, one for each boot, with a kexec between boots. Without
+/// boots, the machine boots and powers off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VmRun {
-    /// The boots in their order.
+    /// The boots in order.
     pub boots: Vec<BootRun>,
 }
 
@@ -127,29 +127,29 @@ impl VmRun {
         self.boots.get(index)
     }
 
-    /// Returns the kernel of a boot, if it is another than that of the boot before.
+    /// Returns the kernel of a boot, if it differs from the kernel of the boot before.
     fn next_kernel(&self, number: u32) -> Option<&NextKernel> {
         self.boot(number)?.kernel.as_ref()
     }
 
-    /// Returns whether there is such a boot, with the kernel of the boot before.
+    /// Returns whether the boot exists and uses the kernel of the boot before.
     fn stays_with_kernel(&self, number: u32) -> bool {
         self.boot(number).is_some_and(|boot| boot.kernel.is_none())
     }
 }
 
-/// A kernel to go over to.
+/// A kernel for kexec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextKernel {
     /// The bzImage on the host, of at most [`FILE_BYTES_MAX`] bytes.
     pub image: Utf8PathBuf,
-    /// Its initramfs, of at most [`FILE_BYTES_MAX`] bytes. It needs to hold no further
-    /// kernel: if the boot after is of the same kernel, the guest sees to that.
+    /// Its initramfs, of at most [`FILE_BYTES_MAX`] bytes. It needs no further kernel: if
+    /// the next boot uses this kernel again, the guest adds it.
     pub initramfs: Utf8PathBuf,
 }
 
 impl NextKernel {
-    /// Returns what the guest must have to go over to it.
+    /// Returns the files that the guest needs for the kexec.
     fn files(&self) -> [GuestFile; 2] {
         let file = |source: &Utf8PathBuf, path: &str| GuestFile {
             source: source.clone(),
@@ -166,21 +166,21 @@ impl NextKernel {
 /// The program of one boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootRun {
-    /// The kernel that is gone over to for this boot, if it is not that of the boot
-    /// before. The first boot's is the machine's.
+    /// The kernel of this boot, if it differs from the kernel of the boot before. The first
+    /// boot uses the kernel of the [`VmSpec`].
     pub kernel: Option<NextKernel>,
-    /// Files that the guest gets first.
+    /// Files that the guest receives before the program starts.
     pub files: Vec<GuestFile>,
-    /// Path in the guest.
+    /// Path of the program in the guest.
     pub program: String,
-    /// Arguments, without the program's own name.
+    /// Arguments, without the program's name.
     pub args: Vec<String>,
-    /// Additions to the environment.
+    /// Additional environment variables.
     pub env: Vec<(String, String)>,
-    /// Folder in the guest that it starts in.
+    /// Working directory in the guest.
     pub dir: String,
-    /// Time after which it is killed, in the guest's time: what the host withheld from
-    /// the guest does not count.
+    /// Time limit of the program, in the guest's time: time withheld by the host does not
+    /// count.
     pub timeout: Duration,
 }
 
@@ -212,14 +212,14 @@ impl BootRun {
             args: self.args.clone(),
             env: self.env.clone(),
             dir: self.dir.clone(),
-            timeout_ms: millis(self.timeout.saturating_mul(GUEST_PATIENCE)),
+            timeout_ms: millis(self.timeout.saturating_mul(GUEST_TIMEOUT_MULTIPLIER)),
         }
     }
 }
 
-/// Runs a machine through a job. Boots go on only after a program that ended
-/// with code 0. QEMU is gone when this returns, and the transcript is in the
-/// folder for artifacts as well.
+/// Runs the boots of a job. The next boot follows only after a program that ended with code
+/// 0. QEMU has ended when this returns, and the transcript is stored in the artifacts
+/// folder.
 pub fn run(spec: &VmSpec, job: &VmRun, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
     let begin = Instant::now();
     let activity = Activity::start(
@@ -230,14 +230,14 @@ pub fn run(spec: &VmSpec, job: &VmRun, cancel: &Cancel, observer: &dyn Observer)
     let mut run = Run::new(spec, cancel, activity);
     let end = match run.start(job) {
         Ok(mut session) => {
-            let end = run.drive(&mut session, job).err();
-            (run.host_time, run.hang) = session.into_account();
+            let end = run.run_job(&mut session, job).err();
+            (run.host_time, run.hang) = session.into_records();
             end.unwrap_or(End::PoweredOff)
         }
         Err(end) => end,
     };
-    let end = match touched(spec, &run.start) {
-        true => End::launch_failed("the checkpoint was touched while the guest ran"),
+    let end = match checkpoint_was_modified(spec, &run.start) {
+        true => End::launch_failed("the checkpoint was modified while the guest ran"),
         false => end,
     };
     let mut transcript = Transcript {
@@ -259,28 +259,27 @@ pub fn run(spec: &VmSpec, job: &VmRun, cancel: &Cancel, observer: &dyn Observer)
     transcript
 }
 
-/// Returns whether the checkpoint that a guest went on from changed under it.
-fn touched(spec: &VmSpec, start: &BootMode) -> bool {
+/// Returns whether the checkpoint of a restored guest was modified.
+fn checkpoint_was_modified(spec: &VmSpec, start: &BootMode) -> bool {
     let checkpoint = spec.checkpoint.as_ref();
-    *start == BootMode::Restore && checkpoint.is_some_and(Checkpoint::is_touched)
+    *start == BootMode::Restore && checkpoint.is_some_and(Checkpoint::is_modified)
 }
 
-/// Tries whether guests can go on from a checkpoint at all: one does, and is gone.
-pub(crate) fn try_out(
+/// Checks that a checkpoint can be restored: restores one guest and kills it.
+pub(crate) fn test_restore(
     spec: &VmSpec,
     checkpoint: &Checkpoint,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<(), End> {
-    let activity = Activity::start(observer, format!("try out {}", spec.name), None);
+    let activity = Activity::start(observer, format!("restore {}", spec.name), None);
     Run::new(spec, cancel, activity)
         .restore(checkpoint)
         .map(drop)
 }
 
-/// Boots a machine up to where its guest waits to be told to begin, and saves it:
-/// its memory into `memory`, the rest into `state`. Returns its devices. QEMU is
-/// gone when this returns.
+/// Boots a machine until its guest waits for the order to begin, and saves it: the memory
+/// in `memory`, the rest in `state`. Returns its devices. QEMU has ended when this returns.
 pub(crate) fn save(
     spec: &VmSpec,
     memory: &camino::Utf8Path,
@@ -288,9 +287,9 @@ pub(crate) fn save(
     cancel: &Cancel,
 ) -> Result<Devices, End> {
     fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
-    let mut session = Session::launch(spec, Memory::Cached(memory.to_owned()), cancel)?;
+    let mut session = Session::launch(spec, Memory::Shared(memory.to_owned()), cancel)?;
     session.enter(Phase::Boot, spec.deadlines.boot);
-    run::meet(&mut session)?;
+    run::wait_for_hello(&mut session)?;
     session.enter(Phase::Save, spec.deadlines.save);
     session.save(state)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Guests that go on from a checkpoint, with a real kernel.
+//! Guests restored from a checkpoint, with a real kernel.
 
-#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+#![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
 mod environment;
 
@@ -12,11 +12,11 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::events::Silent;
 use vm_images::checkpoint::{Checkpoint, Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
-use vm_images::vm::{Sharer, VmRun, VmSpec, run, run_shared};
+use vm_images::vm::{BatchProgram, VmRun, VmSpec, run, run_batch};
 
 use environment::{Environment, exited};
 
-/// How far a guest's time may be from its host's, in milliseconds.
+/// Maximum difference between the time of a guest and its host, in milliseconds.
 const CLOCK_SLACK_MS: u128 = 500;
 
 fn checkpoints(environment: &Environment) -> Checkpoints {
@@ -40,52 +40,52 @@ fn run_from(environment: &Environment, checkpoint: Checkpoint, job: &VmRun) -> T
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn guests_of_one_checkpoint_have_lives_of_their_own() {
-    let environment = Environment::new("lives");
+fn restored_guests_differ_in_time_random_numbers_and_boot_id() {
+    let environment = Environment::new("individual guests");
     let checkpoint = get(&environment);
-    let mut lives = Vec::new();
+    let mut guests = Vec::new();
     for _ in 0..3 {
         let before = now_ms();
         let transcript = run_from(
             &environment,
             checkpoint.clone(),
-            &environment.job(&[&["self"]]),
+            &environment.job(&[&["identity"]]),
         );
         let after = now_ms();
         assert_eq!(transcript.end, End::PoweredOff);
         assert_eq!(transcript.start, BootMode::Restore);
         let boot = &transcript.boots[0];
         assert_eq!(boot.exit, exited(0));
-        let said = String::from_utf8(boot.output.clone()).unwrap();
-        let (time, random) = said.split_once(' ').unwrap();
+        let output = String::from_utf8(boot.output.clone()).unwrap();
+        let (time, random) = output.split_once(' ').unwrap();
         let time: u128 = time.parse().unwrap();
         assert!(before <= time + CLOCK_SLACK_MS && time <= after + CLOCK_SLACK_MS);
-        lives.push((boot.boot_id.clone(), random.to_owned()));
+        guests.push((boot.boot_id.clone(), random.to_owned()));
     }
-    for (index, (boot_id, random)) in lives.iter().enumerate() {
+    for (index, (boot_id, random)) in guests.iter().enumerate() {
         assert_eq!(boot_id.len(), 36);
-        for (other_id, other_random) in &lives[..index] {
+        for (other_id, other_random) in &guests[..index] {
             assert_ne!(boot_id, other_id);
             assert_ne!(random, other_random);
         }
     }
-    // The boot of the kernel is in the log of each of its guests.
+    // The log of each restored guest contains the kernel's boot once.
     assert_eq!(environment.serial().matches("Linux version").count(), 1);
     assert!(environment.serial().contains("Power down"));
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_guest_of_a_checkpoint_goes_over_to_the_next_kernel() {
+fn a_restored_guest_can_kexec() {
     let environment = Environment::new("kexec from a checkpoint");
-    let job = environment.job(&[&["keeper"], &["say", "again"]]);
+    let job = environment.job(&[&["leave-child"], &["print", "again"]]);
     let transcript = run_from(&environment, get(&environment), &job);
     assert_eq!(transcript.end, End::PoweredOff);
     assert_eq!(transcript.start, BootMode::Restore);
     let [first, second] = transcript.boots.as_slice() else {
         panic!("not two boots");
     };
-    assert_eq!(first.output, b"left a keeper\n");
+    assert_eq!(first.output, b"left a child\n");
     assert_eq!(second.output, b"out again\nerr hello\n");
     assert_ne!(first.boot_id, second.boot_id);
     assert_eq!(environment.serial().matches("Linux version").count(), 2);
@@ -93,30 +93,30 @@ fn a_guest_of_a_checkpoint_goes_over_to_the_next_kernel() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn programs_that_share_a_guest_have_transcripts_of_their_own() {
+fn run_batch_returns_a_transcript_for_each_program_or_none() {
     let environment = Environment::new("shared");
     let spec = VmSpec {
         checkpoint: Some(get(&environment)),
         ..environment.spec.clone()
     };
     let share = |words: &[&[&str]]| {
-        let folder = |index: usize| environment.spec.artifacts.join(format!("sharer-{index}"));
+        let folder = |index: usize| environment.spec.artifacts.join(format!("program-{index}"));
         let boots = words.iter().flat_map(|args| environment.job(&[args]).boots);
-        let sharers: Vec<Sharer> = boots
+        let programs: Vec<BatchProgram> = boots
             .enumerate()
-            .map(|(index, boot)| Sharer {
+            .map(|(index, boot)| BatchProgram {
                 boot,
                 artifacts: folder(index),
             })
             .collect();
-        run_shared(&spec, &sharers, &Cancel::new(), &Silent)
+        run_batch(&spec, &programs, &Cancel::new(), &Silent)
     };
-    let transcripts = share(&[&["say", "one"], &["say", "two"]]).unwrap();
+    let transcripts = share(&[&["print", "one"], &["print", "two"]]).unwrap();
     assert_eq!(transcripts.len(), 2);
     for (index, (transcript, word)) in transcripts.iter().zip(["one", "two"]).enumerate() {
-        let said = format!("out {word}\nerr hello\n");
-        assert_eq!(transcript.boots[0].output, said.as_bytes());
-        let folder = environment.spec.artifacts.join(format!("sharer-{index}"));
+        let output = format!("out {word}\nerr hello\n");
+        assert_eq!(transcript.boots[0].output, output.as_bytes());
+        let folder = environment.spec.artifacts.join(format!("program-{index}"));
         assert_eq!(&Transcript::load(&folder).unwrap(), transcript);
         let console = std::fs::read_to_string(folder.join("serial.log")).unwrap();
         for line in [
@@ -128,13 +128,13 @@ fn programs_that_share_a_guest_have_transcripts_of_their_own() {
             assert_eq!(console.matches(line).count(), 1, "{line}");
         }
     }
-    assert_eq!(share(&[&["say"], &["exit", "1"], &["say"]]), None);
-    assert_eq!(share(&[&["say"], &["crash"]]), None);
+    assert_eq!(share(&[&["print"], &["exit", "1"], &["print"]]), None);
+    assert_eq!(share(&[&["print"], &["crash"]]), None);
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_checkpoint_is_made_once_and_for_one_guest() {
+fn get_returns_one_checkpoint_for_equal_guests() {
     let mut environment = Environment::new("once");
     let first = get(&environment);
     assert_eq!(get(&environment), first);
@@ -144,10 +144,10 @@ fn a_checkpoint_is_made_once_and_for_one_guest() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_guest_boots_when_its_checkpoint_cannot_be_gone_on_from() {
+fn a_guest_boots_if_its_checkpoint_is_damaged() {
     let environment = Environment::new("damaged");
     for (part, content) in [
-        ("state", &b"rubbish"[..]),
+        ("state", &b"invalid"[..]),
         ("memory", b""),
         ("console", b""),
     ] {
@@ -164,7 +164,7 @@ fn a_guest_boots_when_its_checkpoint_cannot_be_gone_on_from() {
         );
         assert_eq!(transcript.end, End::PoweredOff, "{part}");
         let BootMode::ColdInstead { trouble } = transcript.start else {
-            panic!("went on from a checkpoint without {part}");
+            panic!("restored a checkpoint with a damaged {part}");
         };
         assert!(!trouble.is_empty());
         assert_eq!(
@@ -172,7 +172,7 @@ fn a_guest_boots_when_its_checkpoint_cannot_be_gone_on_from() {
             1,
             "{part}"
         );
-        // Who asks for it again gets a new one.
+        // The next request creates a new checkpoint.
         let again = run_from(
             &environment,
             get(&environment),
@@ -184,7 +184,7 @@ fn a_guest_boots_when_its_checkpoint_cannot_be_gone_on_from() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_kernel_that_does_not_boot_has_no_checkpoint() {
+fn get_leaves_no_checkpoint_of_a_kernel_that_does_not_boot() {
     let mut environment = Environment::new("no boot");
     environment
         .spec

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Every way in which a run can end badly before its guest does anything, with
-//! a stand-in for QEMU: no kernel and no QEMU needed.
+//! Failures of runs before the guest runs a program, with a fake QEMU: these tests need
+//! neither a kernel nor QEMU.
 
-#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+#![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use vm_images::qemu::{Qemu, Version};
 use vm_images::transcript::{End, Phase, Transcript};
 use vm_images::vm::{BootRun, VmRun, VmSpec, run};
 
-/// Returns the stand-in, built once.
+/// Returns the path of the fake QEMU, built once.
 fn fake_qemu() -> &'static Utf8Path {
     static FAKE: OnceLock<Utf8PathBuf> = OnceLock::new();
     FAKE.get_or_init(|| {
@@ -27,7 +27,7 @@ fn fake_qemu() -> &'static Utf8Path {
         Tool::new("rustc")
             .args(["--edition", "2024", "-o", program.as_str()])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/qemu.rs"))
-            .deadline("stand-in for QEMU", Duration::from_secs(120))
+            .deadline("fake QEMU", Duration::from_secs(120))
             .run(&Cancel::new())
             .unwrap();
         program
@@ -44,7 +44,7 @@ impl Fault {
     fn new(fault: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let machine = concat!(env!("CARGO_MANIFEST_DIR"), "/machines/edu-pair.yaml");
-        let limit = |hits: bool| Duration::from_millis(if hits { 50 } else { 30_000 });
+        let limit = |expires: bool| Duration::from_millis(if expires { 50 } else { 30_000 });
         let spec = VmSpec {
             name: fault.to_owned(),
             qemu: Qemu {
@@ -64,8 +64,8 @@ impl Fault {
                 launch: limit(fault == "never-connects"),
                 boot: limit(fault == "silent"),
                 unplug: limit(true),
-                // Nobody is there to switch it off.
-                power_off: limit(fault == "asks" || fault == "pulls-out"),
+                // The fake QEMU does not power off after these.
+                power_off: limit(fault == "requests" || fault == "surprise-removal"),
                 ..Deadlines::new(Accelerator::Tcg, 1)
             },
             keep_dump: false,
@@ -77,7 +77,7 @@ impl Fault {
         run(&self.spec, job, &Cancel::new(), &Silent)
     }
 
-    /// Returns the answers that the guest got.
+    /// Returns the answers that the guest received.
     fn answers(&self) -> Vec<String> {
         let channel_log =
             std::fs::read_to_string(self.spec.artifacts.join("channel.jsonl")).unwrap();
@@ -89,8 +89,8 @@ impl Fault {
     }
 }
 
-/// Runs a machine whose QEMU has this fault; returns the end and the names of
-/// the files left behind.
+/// Runs a machine whose QEMU has this fault; returns the end and the names of the files in
+/// the artifacts folder.
 fn end_of(fault: &str) -> (End, Vec<String>) {
     let fault = Fault::new(fault);
     let transcript = fault.run(&VmRun::default());
@@ -106,7 +106,7 @@ fn end_of(fault: &str) -> (End, Vec<String>) {
     (transcript.end, left)
 }
 
-/// Returns a job with one program, whatever that is.
+/// Returns a job with one program, which the fake QEMU does not run.
 fn one_boot() -> VmRun {
     VmRun {
         boots: vec![BootRun {
@@ -122,14 +122,14 @@ fn one_boot() -> VmRun {
 }
 
 #[test]
-fn qemu_that_exits_is_quoted() {
+fn an_exit_of_qemu_at_launch_is_reported_with_its_stderr() {
     let (end, left) = end_of("exits");
     assert_eq!(
         end,
         End::QemuDied {
             during: Phase::Launch,
             status: "exit status: 1".into(),
-            stderr_tail: "no luck today".into(),
+            stderr_tail: "fake failure".into(),
         }
     );
     assert_eq!(
@@ -144,7 +144,7 @@ fn qemu_that_exits_is_quoted() {
 }
 
 #[test]
-fn deadlines_say_which_one_expired() {
+fn expired_limits_are_reported_with_their_phase() {
     let expired = |phase| End::DeadlineExpired {
         phase,
         limit_ms: 50,
@@ -156,8 +156,8 @@ fn deadlines_say_which_one_expired() {
 }
 
 #[test]
-fn nonsense_on_the_channel_breaks_it() {
-    for (fault, word) in [
+fn invalid_channel_data_ends_the_run() {
+    for (fault, text) in [
         ("garbage", "is not a message"),
         ("endless-line", "longer than"),
         ("other-protocol", "protocol 99"),
@@ -165,14 +165,14 @@ fn nonsense_on_the_channel_breaks_it() {
     ] {
         let (end, _) = end_of(fault);
         assert!(
-            matches!(&end, End::ChannelBroken { error, .. } if error.contains(word)),
+            matches!(&end, End::ChannelBroken { error, .. } if error.contains(text)),
             "{fault}: {end:?}"
         );
     }
 }
 
 #[test]
-fn a_flooded_console_ends_the_run() {
+fn a_console_flood_ends_the_run() {
     assert!(matches!(
         end_of("console-flood").0,
         End::ConsoleFlood {
@@ -183,7 +183,7 @@ fn a_flooded_console_ends_the_run() {
 }
 
 #[test]
-fn a_machine_that_qemu_stopped_is_not_waited_for() {
+fn a_machine_stopped_by_qemu_ends_the_run() {
     assert_eq!(
         end_of("stops").0,
         End::Stopped {
@@ -194,7 +194,7 @@ fn a_machine_that_qemu_stopped_is_not_waited_for() {
 }
 
 #[test]
-fn a_reset_after_goodbye_is_no_power_off() {
+fn a_reset_after_goodbye_is_not_a_power_off() {
     assert_eq!(
         end_of("resets-at-goodbye").0,
         End::GuestGone {
@@ -205,8 +205,8 @@ fn a_reset_after_goodbye_is_no_power_off() {
 }
 
 #[test]
-fn a_hello_while_a_program_runs_is_a_guest_that_is_gone() {
-    for fault in ["goes-over", "goes-over-in-mid-line"] {
+fn a_hello_while_a_program_runs_is_reported_as_kexec() {
+    for fault in ["kexec", "kexec-in-mid-line"] {
         let transcript = Fault::new(fault).run(&one_boot());
         assert_eq!(
             transcript.end,
@@ -220,28 +220,28 @@ fn a_hello_while_a_program_runs_is_a_guest_that_is_gone() {
 }
 
 #[test]
-fn what_cannot_be_done_is_answered_and_ends_nothing() {
-    let fault = Fault::new("asks");
+fn failing_requests_are_answered_and_do_not_end_the_run() {
+    let fault = Fault::new("requests");
     let transcript = fault.run(&one_boot());
     let exit = transcript.boots[0].exit.unwrap();
     assert_eq!(exit.status, ExitStatus::Code(3));
     insta::assert_snapshot!(fault.answers().join("\n"), @r"
-    error there is no PCIe port at 0000:00:04.0
-    error QEMU refused `device_del`: not today
-    error the request before has no answer yet
-    error there is no PCIe port at 0000:00:04.0
+    error no PCIe port at 0000:00:04.0
+    error QEMU refused `device_del`: fake failure
+    error the previous request is not finished
+    error no PCIe port at 0000:00:04.0
     ");
 }
 
 #[test]
-fn a_slot_that_is_never_given_up_meets_its_deadline() {
-    let fault = Fault::new("pulls-out");
+fn a_plug_request_fails_when_the_slot_is_not_released() {
+    let fault = Fault::new("surprise-removal");
     let transcript = fault.run(&one_boot());
     assert!(transcript.boots[0].exit.is_some());
     insta::assert_snapshot!(fault.answers().join("\n"), @r"
     ok
-    error QEMU refused `device_del`: not today
-    error the request before has no answer yet
-    error slot `endpoint0` was not given up within 50ms (deadline `unplug`; not empty, power On)
+    error QEMU refused `device_del`: fake failure
+    error the previous request is not finished
+    error slot `endpoint0` was not released within 50ms (deadline `unplug`; not empty, power On)
     ");
 }

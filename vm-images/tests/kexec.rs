@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Guests that go over to another kernel more than once, to one that they did not
-//! come with, or without being told to. The other kernel is that of
-//! `PATCHBED_TEST_OTHER_KERNEL`, or else the same, sent as if it were another.
+//! Guests with several kexecs, with a kernel that is not in their initramfs, and with a
+//! kexec without an order. The other kernel is `PATCHBED_TEST_OTHER_KERNEL`, or by default
+//! the same kernel, sent like another.
 
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests may, and so may what they share"
+    reason = "tests may, and so may their helpers"
 )]
 
 mod environment;
@@ -22,7 +22,7 @@ use vm_images::vm::{NextKernel, VmRun, VmSpec, run};
 
 use environment::{Environment, exited};
 
-/// Returns a kernel to go over to, with an initramfs that holds no further one.
+/// Returns a kernel for a kexec, with an initramfs that contains no further kernel.
 fn other_kernel(environment: &Environment) -> NextKernel {
     let image = std::env::var("PATCHBED_TEST_OTHER_KERNEL");
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -38,8 +38,8 @@ fn other_kernel(environment: &Environment) -> NextKernel {
     }
 }
 
-/// Checks that all boots of a job went well, each in a kernel of its own.
-fn all_well(environment: &Environment, transcript: &Transcript, boots: usize) {
+/// Checks that all boots of a job succeeded, each in a new kernel.
+fn assert_success(environment: &Environment, transcript: &Transcript, boots: usize) {
     println!("{transcript:#?}");
     assert_eq!(transcript.end, End::PoweredOff);
     assert_eq!(transcript.boots.len(), boots);
@@ -59,18 +59,28 @@ fn all_well(environment: &Environment, transcript: &Transcript, boots: usize) {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn one_live_update_follows_another() {
+fn four_boots_with_the_same_kernel() {
     let environment = Environment::new("four boots");
-    let job = environment.job(&[&["say", "0"], &["say", "1"], &["say", "2"], &["say", "3"]]);
+    let job = environment.job(&[
+        &["print", "0"],
+        &["print", "1"],
+        &["print", "2"],
+        &["print", "3"],
+    ]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
-    all_well(&environment, &transcript, 4);
+    assert_success(&environment, &transcript, 4);
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_guest_goes_over_to_another_kernel_and_stays_with_it_and_comes_back() {
+fn kexec_to_another_kernel_twice_and_back() {
     let environment = Environment::new("another kernel");
-    let mut job = environment.job(&[&["say", "0"], &["say", "1"], &["say", "2"], &["say", "3"]]);
+    let mut job = environment.job(&[
+        &["print", "0"],
+        &["print", "1"],
+        &["print", "2"],
+        &["print", "3"],
+    ]);
     let other = other_kernel(&environment);
     job.boots[3].kernel = Some(NextKernel {
         image: environment.spec.kernel.clone(),
@@ -78,15 +88,15 @@ fn a_guest_goes_over_to_another_kernel_and_stays_with_it_and_comes_back() {
     });
     job.boots[1].kernel = Some(other);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
-    all_well(&environment, &transcript, 4);
-    let releases: Vec<_> = transcript.boots.iter().map(|one| &one.release).collect();
+    assert_success(&environment, &transcript, 4);
+    let releases: Vec<_> = transcript.boots.iter().map(|boot| &boot.release).collect();
     assert_eq!(releases[1], releases[2]);
     assert_eq!(releases[0], releases[3]);
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_guest_of_a_checkpoint_goes_over_to_another_kernel() {
+fn a_restored_guest_can_kexec_to_another_kernel() {
     let environment = Environment::new("another kernel from a checkpoint");
     let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
     let checkpoints = Checkpoints::at(&dir).unwrap();
@@ -97,17 +107,17 @@ fn a_guest_of_a_checkpoint_goes_over_to_another_kernel() {
         checkpoint: Some(checkpoint),
         ..environment.spec.clone()
     };
-    let mut job = environment.job(&[&["say", "0"], &["say", "1"]]);
+    let mut job = environment.job(&[&["print", "0"], &["print", "1"]]);
     job.boots[1].kernel = Some(other_kernel(&environment));
     let transcript = run(&spec, &job, &Cancel::new(), &Silent);
-    all_well(&environment, &transcript, 2);
+    assert_success(&environment, &transcript, 2);
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_kernel_that_cannot_be_sent_ends_the_run() {
+fn a_missing_kernel_file_ends_the_run() {
     let environment = Environment::new("no other kernel");
-    let mut job: VmRun = environment.job(&[&["say", "0"], &["say", "1"]]);
+    let mut job: VmRun = environment.job(&[&["print", "0"], &["print", "1"]]);
     job.boots[1].kernel = Some(NextKernel {
         image: "/none/bzImage".into(),
         initramfs: environment.spec.initramfs.clone(),
@@ -123,8 +133,8 @@ fn a_kernel_that_cannot_be_sent_ends_the_run() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_kexec_that_nobody_ordered_is_a_guest_that_is_gone() {
-    let environment = Environment::new("unasked kexec");
+fn a_kexec_without_an_order_ends_the_run() {
+    let environment = Environment::new("kexec without an order");
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["kexec"]]),
@@ -138,6 +148,6 @@ fn a_kexec_that_nobody_ordered_is_a_guest_that_is_gone() {
             reason: "kexec".into()
         }
     );
-    assert_eq!(transcript.boots[0].output, b"going\n");
+    assert_eq!(transcript.boots[0].output, b"starting the kexec\n");
     assert_eq!(transcript.boots[0].exit, None);
 }

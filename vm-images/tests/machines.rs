@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is said about machine files that hold a mistake.
+//! Errors in machine files.
 
-#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+#![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
 use camino::Utf8Path;
 use vm_images::machine::parse;
 
 const HEAD: &str = "type: q35\ncpus: 2\nmemory_mib: 512\n";
 
-/// Returns what is said about a file.
-fn said(text: &str) -> String {
+/// Returns the error of a file.
+fn error(text: &str) -> String {
     parse(Utf8Path::new("m.yaml"), text)
         .unwrap_err()
         .to_string()
 }
 
-/// Returns what is said about a file that is as it should be up to its slots.
-fn said_of_slots(slots: &str) -> String {
-    said(&format!("{HEAD}{slots}"))
+/// Returns the error of a file with valid lines before its slots.
+fn error_of_slots(slots: &str) -> String {
+    error(&format!("{HEAD}{slots}"))
 }
 
 #[test]
-fn wrong_machines_are_told_with_place_and_remedy() {
+fn parse_reports_position_and_hint_of_invalid_files() {
     let many: String = (0..17).map(|n| format!("  - name: s{n}\n")).collect();
     let files = [
         format!("{HEAD}memroy: 3\n"),
@@ -44,13 +44,13 @@ fn wrong_machines_are_told_with_place_and_remedy() {
         format!("{HEAD}slots:\n{many}"),
         "type: q35\ncpus: 2\n  memory_mib: 512\n".to_owned(),
     ];
-    let all: Vec<String> = files.iter().map(|text| said(text)).collect();
+    let all: Vec<String> = files.iter().map(|text| error(text)).collect();
     insta::assert_snapshot!(all.join("\n\n"));
 }
 
 #[test]
-fn a_slot_may_be_empty() {
-    assert!(said_of_slots("slots:\n  - {}\n").contains("name"));
+fn parse_accepts_an_empty_slot_and_requires_a_name() {
+    assert!(error_of_slots("slots:\n  - {}\n").contains("name"));
     let text = format!("{HEAD}slots:\n  - name: spare\n");
     let machine = parse(Utf8Path::new("m.yaml"), &text).unwrap();
     assert_eq!(machine.slots[0].device, None);

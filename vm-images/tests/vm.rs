@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Real runs of real kernels, in whatever way they end.
+//! Runs of a real kernel, with all ends.
 
-#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+#![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
 mod environment;
 
@@ -20,16 +20,16 @@ use environment::{Environment, exited, required};
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn two_boots_with_a_keeper_over_kexec() {
+fn two_boots_with_a_child_left_before_the_kexec() {
     let environment = Environment::new("two boots");
-    let job = environment.job(&[&["keeper"], &["say", "again"]]);
+    let job = environment.job(&[&["leave-child"], &["print", "again"]]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     println!("{transcript:#?}");
     assert_eq!(transcript.end, End::PoweredOff);
     let [first, second] = transcript.boots.as_slice() else {
         panic!("not two boots");
     };
-    assert_eq!(first.output, b"left a keeper\n");
+    assert_eq!(first.output, b"left a child\n");
     assert_eq!(first.exit, exited(0));
     assert_eq!(second.output, b"out again\nerr hello\n");
     assert_eq!(second.exit, exited(0));
@@ -51,12 +51,12 @@ fn two_boots_with_a_keeper_over_kexec() {
     assert_eq!(
         left,
         [
+            "boot-1.output",
+            "boot-2.output",
             "channel.jsonl",
             "qemu.cmdline",
             "qemu.stderr",
             "serial.log",
-            "boot-1.output",
-            "boot-2.output",
             "transcript.json",
         ]
     );
@@ -64,24 +64,24 @@ fn two_boots_with_a_keeper_over_kexec() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
+fn a_program_starts_in_its_working_directory_or_fails() {
     let environment = Environment::new("folder");
-    let mut job = environment.job(&[&["where"], &["where"]]);
+    let mut job = environment.job(&[&["working-directory"], &["working-directory"]]);
     job.boots[1].dir = "/none".into();
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.boots[0].output, b"/tests\n");
     let End::Trouble { error, .. } = &transcript.end else {
         panic!("{:?}", transcript.end);
     };
-    assert!(error.starts_with("going to `/none`: "), "{error}");
+    assert!(error.starts_with("cannot change to `/none`: "), "{error}");
     assert!(environment.serial().contains("Power down"));
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_failing_boot_is_the_last() {
+fn no_boot_follows_a_failing_program() {
     let environment = Environment::new("failing boot");
-    let job = environment.job(&[&["exit", "4"], &["say"]]);
+    let job = environment.job(&[&["exit", "4"], &["print"]]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
     assert_eq!(transcript.boots.len(), 1);
@@ -90,10 +90,10 @@ fn a_failing_boot_is_the_last() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_program_that_hangs_is_looked_at_and_killed() {
+fn a_hanging_program_is_diagnosed_and_killed() {
     let environment = Environment::new("hang");
-    for how in ["sleep", "spin"] {
-        let mut job = environment.job(&[&[how]]);
+    for action in ["sleep", "spin"] {
+        let mut job = environment.job(&[&[action]]);
         job.boots[0].timeout = Duration::from_secs(1);
         let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
         assert_eq!(transcript.end, End::PoweredOff);
@@ -109,10 +109,15 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
         );
         assert!(hang.divide_error.unwrap() > 1 << 63);
         assert_eq!(hang.samples.len(), 5);
-        // A sample may meet an interrupt, but not each of them does.
+        // A sample may fall into an interrupt, but not every sample does.
         let mut samples = hang.samples.iter();
-        let is_busy = samples.any(|sample| sample.processors.iter().any(|one| one.in_program));
-        assert!(how == "sleep" || is_busy, "{:?}", hang.samples);
+        let is_busy = samples.any(|sample| {
+            sample
+                .processors
+                .iter()
+                .any(|processor| processor.in_program)
+        });
+        assert!(action == "sleep" || is_busy, "{:?}", hang.samples);
         let serial = environment.serial();
         let (before, after) = serial.split_at(usize::try_from(hang.console_bytes).unwrap());
         assert!(before.contains("patchbed: boot 1 begins") && !before.contains("sysrq"));
@@ -125,7 +130,7 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_guest_that_says_nothing_meets_the_deadline() {
+fn a_silent_guest_exceeds_the_limit_and_is_dumped() {
     let mut environment = Environment::new("silent guest");
     environment.spec.deadlines.program_margin = Duration::ZERO;
     environment.spec.keep_dump = true;
@@ -151,10 +156,10 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
+fn a_stopped_qemu_is_reported_as_a_slow_host() {
     let mut environment = Environment::new("stopped QEMU");
     environment.spec.deadlines.program_margin = Duration::ZERO;
-    let observer = When(|| kill_process(qemu_of(&environment), Signal::STOP).unwrap());
+    let observer = OnFirstBoot(|| kill_process(qemu_of(&environment), Signal::STOP).unwrap());
     let mut job = environment.job(&[&["sleep"]]);
     job.boots[0].timeout = Duration::from_secs(1);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &observer);
@@ -176,7 +181,7 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL` and its fault.ko in `PATCHBED_TEST_FAULT`"]
-fn a_kernel_that_hangs_is_looked_at_from_outside() {
+fn a_hanging_kernel_is_diagnosed_from_outside() {
     let mut environment = Environment::new("dead kernel");
     let module = required("PATCHBED_TEST_FAULT");
     environment.spec.deadlines.program_margin = Duration::from_secs(1);
@@ -199,13 +204,15 @@ fn a_kernel_that_hangs_is_looked_at_from_outside() {
     assert_eq!(hang.missing.len(), 1, "{:?}", hang.missing);
     for sample in &hang.samples {
         let mut processors = sample.processors.iter();
-        assert!(processors.any(|one| !one.takes_interrupts && one.frames.len() > 3));
+        assert!(
+            processors.any(|processor| !processor.takes_interrupts && processor.frames.len() > 3)
+        );
     }
 }
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_panic_is_a_guest_that_went_away() {
+fn a_panic_is_reported_as_guest_reset() {
     let environment = Environment::new("panic");
     let transcript = run(
         &environment.spec,
@@ -226,7 +233,7 @@ fn a_panic_is_a_guest_that_went_away() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn output_is_cut_and_said_to_be() {
+fn output_beyond_the_limit_is_cut_and_marked() {
     let environment = Environment::new("flood");
     let transcript = run(
         &environment.spec,
@@ -241,9 +248,9 @@ fn output_is_cut_and_said_to_be() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_missing_program_is_trouble_and_the_guest_powers_off() {
+fn a_missing_program_is_reported_and_the_guest_powers_off() {
     let environment = Environment::new("missing program");
-    let mut job = environment.job(&[&["say"]]);
+    let mut job = environment.job(&[&["print"]]);
     job.boots[0].program = "/tests/none".into();
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert!(
@@ -256,10 +263,10 @@ fn a_missing_program_is_trouble_and_the_guest_powers_off() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
-    let environment = Environment::new("refused kexec");
-    // The program takes the next kernel away.
-    let job = environment.job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
+fn a_failing_kexec_is_reported_and_the_guest_powers_off() {
+    let environment = Environment::new("failing kexec");
+    // The program deletes the next kernel.
+    let job = environment.job(&[&["unlink", "/kexec/bzImage"], &["print"]]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert!(
         matches!(
@@ -273,10 +280,10 @@ fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
     assert!(environment.serial().contains("Power down"));
 }
 
-/// Acts once the first boot runs.
-struct When<F: Fn() + Send + Sync>(F);
+/// Calls a function when the first boot starts.
+struct OnFirstBoot<F: Fn() + Send + Sync>(F);
 
-impl<F: Fn() + Send + Sync> Observer for When<F> {
+impl<F: Fn() + Send + Sync> Observer for OnFirstBoot<F> {
     fn event(&self, event: Event) {
         if matches!(event, Event::Advanced { detail, .. } if detail == "boot 1") {
             (self.0)();
@@ -284,8 +291,7 @@ impl<F: Fn() + Send + Sync> Observer for When<F> {
     }
 }
 
-/// Returns the process id of the QEMU that has this environment's folder among its
-/// arguments.
+/// Returns the process id of the QEMU with the environment's folder in its arguments.
 fn qemu_of(environment: &Environment) -> Pid {
     let mark = environment.dir.path().to_str().unwrap().to_owned();
     let found = std::fs::read_dir("/proc")
@@ -302,11 +308,11 @@ fn qemu_of(environment: &Environment) -> Pid {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_killed_qemu_is_seen_at_once() {
+fn a_killed_qemu_ends_the_run_at_once() {
     let environment = Environment::new("killed QEMU");
-    for (signal, word) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
+    for (signal, text) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
         let killed = std::sync::Mutex::new(None);
-        let observer = When(|| {
+        let observer = OnFirstBoot(|| {
             kill_process(qemu_of(&environment), signal).unwrap();
             *killed.lock().unwrap() = Some(Instant::now());
         });
@@ -317,9 +323,9 @@ fn a_killed_qemu_is_seen_at_once() {
             &observer,
         );
         let since = killed.lock().unwrap().unwrap().elapsed();
-        assert!(since < Duration::from_secs(5), "caught after {since:?}");
+        assert!(since < Duration::from_secs(5), "detected after {since:?}");
         assert!(
-            matches!(&transcript.end, End::QemuDied { status, .. } if status.contains(word)),
+            matches!(&transcript.end, End::QemuDied { status, .. } if status.contains(text)),
             "{:?}",
             transcript.end
         );
@@ -328,10 +334,10 @@ fn a_killed_qemu_is_seen_at_once() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_wish_to_stop_ends_the_run() {
+fn cancel_ends_the_run() {
     let environment = Environment::new("cancelled");
     let cancel = Cancel::new();
-    let observer = When(|| cancel.cancel());
+    let observer = OnFirstBoot(|| cancel.cancel());
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["sleep"]]),
@@ -343,7 +349,7 @@ fn a_wish_to_stop_ends_the_run() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
+fn a_missing_kernel_image_ends_the_run_with_the_stderr_of_qemu() {
     let mut environment = Environment::new("no kernel");
     environment.spec.kernel = environment.spec.kernel.with_file_name("no such kernel");
     let transcript = run(
@@ -361,7 +367,7 @@ fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
 
 #[test]
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
-fn the_probe_finds_an_accelerator_and_remembers_it() {
+fn choose_returns_an_accelerator_and_caches_it() {
     let environment = Environment::new("probe");
     let cache = Utf8PathBuf::try_from(environment.dir.path().join("cache")).unwrap();
     let probe = Probe {

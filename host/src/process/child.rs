@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A child under way, and the only place that prepares one.
+//! A running child process. Children are started only here.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 
 use super::error::ProcessError;
 
-/// How often a waiting parent looks at its child.
+/// Polling interval of a parent that waits for its child.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running child in a process group of its own; killed with its group on drop.
@@ -29,7 +29,7 @@ impl Child {
                 status: None,
             }),
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-                // A missing working directory gives the same error number.
+                // A missing working directory gives ENOENT, too.
                 match command.get_current_dir().filter(|dir| !dir.exists()) {
                     Some(_) => Err(ProcessError::Spawn {
                         command: shown,
@@ -52,7 +52,7 @@ impl Child {
         self.inner.id()
     }
 
-    /// Returns how the child ended, if it has.
+    /// Returns the child's exit status, if it has ended.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.inner.try_wait().ok().flatten();
@@ -81,8 +81,8 @@ impl Child {
         }
     }
 
-    /// Asks the child's group to end, so that it can take away what it has half
-    /// written, and kills what is left after `grace`.
+    /// Sends SIGTERM to the child's group, so that it can remove partial files, and SIGKILL
+    /// to the remaining processes after `grace`.
     pub fn end(&mut self, grace: Duration) {
         if self.try_wait().is_none() {
             self.signal_group(Signal::TERM);
@@ -91,14 +91,14 @@ impl Child {
         self.kill();
     }
 
-    /// Kills whatever is left of the group, also after the child itself ended.
+    /// Kills the remaining processes of the group, also after the child itself ended.
     pub(super) fn kill_group(&self) {
         self.signal_group(Signal::KILL);
     }
 
     fn signal_group(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw) {
-            // Gone already is as good as killed.
+            // Fails if the group has ended already.
             let _ = rustix::process::kill_process_group(group, signal);
         }
     }
@@ -127,7 +127,7 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// Returns pipes for a child that we read from.
+/// Connects the child's output, and its input if `stdin`, to pipes.
 pub(super) fn piped(command: &mut Command, stdin: bool) {
     command
         .stdin(if stdin { Stdio::piped() } else { Stdio::null() })

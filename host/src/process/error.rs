@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What can go wrong with a child process.
+//! Errors of child processes.
 
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why a child process did not do what it was asked to.
+/// Why a child process failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The program is not on this host.
+    /// The program is not installed.
     #[error(
-        "`{program}` is not installed or not in PATH; `{} doctor` names what to install",
+        "cannot run `{program}`: not installed or not in PATH\nhint: `{} doctor` lists the packages to install",
         crate::program::name()
     )]
     NotFound {
@@ -19,59 +19,59 @@ pub enum ProcessError {
     /// The program could not be started.
     #[error("cannot start `{command}`: {source}")]
     Spawn {
-        /// The command as a shell would take it.
+        /// The command, quoted for a shell.
         command: String,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The program said no.
+    /// The program ended with an error.
     #[error("`{command}` failed ({status}){}", last_lines(.tail))]
     Failed {
-        /// The command as a shell would take it.
+        /// The command, quoted for a shell.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// Its last lines of output.
+        /// The last lines of its output.
         tail: String,
     },
-    /// The program took longer than its limit and was killed.
+    /// The program exceeded its time limit and was killed.
     #[error("`{command}` did not end within the {name} limit of {} s{}", .limit.as_secs(), last_lines(.tail))]
     Deadline {
-        /// The command as a shell would take it.
+        /// The command, quoted for a shell.
         command: String,
-        /// Which limit expired.
+        /// Name of the limit.
         name: String,
-        /// How long it was.
+        /// The limit.
         limit: Duration,
-        /// Its last lines of output.
+        /// The last lines of its output.
         tail: String,
     },
-    /// The user asked to stop.
+    /// The run was cancelled.
     #[error("interrupted during `{command}`")]
     Cancelled {
-        /// The command as a shell would take it.
+        /// The command, quoted for a shell.
         command: String,
     },
-    /// The program wrote more than we are willing to hold.
-    #[error("`{command}` wrote more than {limit} bytes and was stopped")]
+    /// The program exceeded the output limit and was killed.
+    #[error("`{command}` was stopped: more than {limit} bytes of output")]
     TooMuchOutput {
-        /// The command as a shell would take it.
+        /// The command, quoted for a shell.
         command: String,
         /// The limit in bytes.
         limit: usize,
     },
     /// A pipe or the log file failed.
-    #[error("cannot talk to `{command}`: {source}")]
+    #[error("cannot exchange data with `{command}`: {source}")]
     Io {
-        /// The command as a shell would take it.
+        /// The command, quoted for a shell.
         command: String,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl ProcessError {
-    /// Returns whether the user asked to stop.
+    /// Returns whether the run was cancelled.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled { .. })
     }
@@ -81,6 +81,6 @@ fn last_lines(tail: &str) -> String {
     if tail.trim().is_empty() {
         String::new()
     } else {
-        format!("; its last lines:\n{}", tail.trim_end())
+        format!("; last lines of output:\n{}", tail.trim_end())
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Moves a child's output to whoever wants it, within limits and until a deadline.
+//! Passes a child's output to its receiver, with limits on bytes and time.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -11,14 +11,14 @@ use crate::cancel::Cancel;
 
 const CHUNK_BYTES: usize = 16 * 1024;
 const POLL: Duration = Duration::from_millis(10);
-/// After the child is gone, how long its pipes may stay open before we stop reading.
+/// Time for which the pipes of an ended child are read while a grandchild holds them open.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How long a child that must stop may take to tidy up.
+/// Time for a child to clean up after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// A line longer than this is handed on in pieces.
+/// Longer lines are passed on in pieces.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Which of a child's two streams.
+/// An output stream of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
     Out,
@@ -39,7 +39,7 @@ pub(super) enum Ended {
     Stopped,
 }
 
-/// Whether the receiver of chunks wants more.
+/// Whether the receiver accepts more chunks.
 pub(super) enum Flow {
     On,
     Stop,
@@ -55,7 +55,7 @@ pub(super) fn attach(child: &mut Child, stdin: Option<Vec<u8>>) -> Receiver<Chun
         read_into(pipe, Stream::Err, sender);
     }
     if let (Some(mut pipe), Some(bytes)) = (child.inner.stdin.take(), stdin) {
-        // A child that does not read its input is the child's business.
+        // A child may end without reading its input, so write errors are ignored.
         std::thread::spawn(move || pipe.write_all(&bytes));
     }
     receiver
@@ -78,7 +78,7 @@ fn read_into(mut pipe: impl Read + Send + 'static, stream: Stream, sender: SyncS
     });
 }
 
-/// Hands chunks to `take` until the child is gone and its pipes are empty.
+/// Passes chunks to `take` until the child has ended and its pipes are empty.
 pub(super) fn pump(
     child: &mut Child,
     chunks: &Receiver<Chunk>,
@@ -86,7 +86,7 @@ pub(super) fn pump(
     cancel: &Cancel,
     take: &mut dyn FnMut(Chunk) -> Flow,
 ) -> Ended {
-    let mut gone: Option<(std::process::ExitStatus, Instant)> = None;
+    let mut exited: Option<(std::process::ExitStatus, Instant)> = None;
     let mut open = true;
     loop {
         if open {
@@ -100,17 +100,17 @@ pub(super) fn pump(
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => open = false,
             }
-        } else if gone.is_none() {
+        } else if exited.is_none() {
             std::thread::sleep(POLL);
         }
-        if gone.is_none()
+        if exited.is_none()
             && let Some(status) = child.try_wait()
         {
-            // Grandchildren must neither linger nor hold our pipes open.
+            // Grandchildren must not survive or hold the pipes open.
             child.kill_group();
-            gone = Some((status, Instant::now() + DRAIN));
+            exited = Some((status, Instant::now() + DRAIN));
         }
-        if let Some((status, drained)) = gone {
+        if let Some((status, drained)) = exited {
             if !open || Instant::now() >= drained {
                 return Ended::Exited(status);
             }
@@ -127,14 +127,14 @@ pub(super) fn pump(
     }
 }
 
-/// Cuts a byte stream into lines and remembers the last few.
+/// Splits a byte stream into lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     partial: Vec<u8>,
 }
 
 impl Lines {
-    /// Adds bytes and hands every complete line to `line`, without its end.
+    /// Adds bytes and passes every complete line to `line`, without its line end.
     pub(super) fn push(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
         for &byte in bytes {
             if byte == b'\n' || self.partial.len() >= LINE_BYTES_MAX {
@@ -146,7 +146,7 @@ impl Lines {
         }
     }
 
-    /// Hands on what is left without a line end.
+    /// Passes on the remaining text that has no line end.
     pub(super) fn flush(&mut self, line: &mut dyn FnMut(&str)) {
         if !self.partial.is_empty() {
             let text = String::from_utf8_lossy(&self.partial);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A program to run, with its limits.
+//! A program to run, with its input, environment and limits.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -14,12 +14,12 @@ use super::error::ProcessError;
 use super::pump::{self, Ended, Flow, Lines, Stream, Tail};
 use crate::cancel::Cancel;
 
-/// More output than this from one stream of a child is refused, in bytes.
+/// Maximum output of one stream of a child, in bytes.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// A tool that nobody gave a limit gets this one.
+/// Time limit of a tool without a limit of its own.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
-/// A program to run: what, where, with what input, and for how long at most.
+/// A program to run, with its input, environment and limits.
 #[derive(Clone, Debug)]
 pub struct Tool {
     program: OsString,
@@ -33,31 +33,31 @@ pub struct Tool {
     limit: Duration,
 }
 
-/// What a program that ended left behind.
+/// The result of a program that ended.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// Its standard output; empty when lines were handed on instead.
+    /// Its standard output; empty after [`Tool::run_lines`].
     pub stdout: Vec<u8>,
-    /// Its standard error; empty when lines were handed on instead.
+    /// Its standard error; empty after [`Tool::run_lines`].
     pub stderr: Vec<u8>,
 }
 
 impl Output {
-    /// Returns standard output as text, with what is not UTF-8 replaced.
+    /// Returns standard output as text, with invalid UTF-8 replaced.
     pub fn stdout_text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Returns standard error as text, with what is not UTF-8 replaced.
+    /// Returns standard error as text, with invalid UTF-8 replaced.
     pub fn stderr_text(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 }
 
 impl Tool {
-    /// Returns a call of `program` without arguments and with a limit of a minute.
+    /// Returns a call of `program` without arguments, with a time limit of a minute.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -116,14 +116,14 @@ impl Tool {
         self
     }
 
-    /// Gives the program these bytes as standard input; it has none otherwise.
+    /// Sets the bytes of standard input; the default is no input.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// Also writes all output to a file, made anew.
+    /// Also writes all output to a file, which is truncated first.
     #[must_use]
     pub fn log_to(mut self, path: impl Into<Utf8PathBuf>) -> Self {
         self.log = Some(path.into());
@@ -138,7 +138,7 @@ impl Tool {
         self
     }
 
-    /// Returns the command as a person would type it in a shell.
+    /// Returns the command, quoted for a shell.
     pub fn shown(&self) -> String {
         std::iter::once(&self.program)
             .chain(&self.args)
@@ -150,8 +150,8 @@ impl Tool {
     /// Runs the program to its end and returns its output.
     ///
     /// # Errors
-    /// When it cannot start, does not end in time, says too much, is
-    /// cancelled, or ends with anything but 0.
+    /// When it cannot start, exceeds its time or output limit, is cancelled, or ends with a
+    /// status other than 0.
     pub fn run(&self, cancel: &Cancel) -> Result<Output, ProcessError> {
         let output = self.run_unchecked(cancel)?;
         if output.status.success() {
@@ -166,10 +166,10 @@ impl Tool {
         Err(self.failed(output.status, tail))
     }
 
-    /// Runs the program to its end; any exit status is fine.
+    /// Runs the program to its end and accepts any exit status.
     ///
     /// # Errors
-    /// As [`Tool::run`], but for the exit status.
+    /// As [`Tool::run`], except for the exit status.
     pub fn run_unchecked(&self, cancel: &Cancel) -> Result<Output, ProcessError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let status = self.pump(cancel, &Tail::default, &mut |stream, bytes| {
@@ -192,7 +192,7 @@ impl Tool {
         })
     }
 
-    /// Runs the program and hands on each line of its two streams as it comes.
+    /// Runs the program and passes each line of both streams to `on_line` as it arrives.
     ///
     /// # Errors
     /// As [`Tool::run`]; the error holds the last lines.
@@ -229,11 +229,11 @@ impl Tool {
         }
     }
 
-    /// Starts the program and returns it running, with no input; its output
-    /// goes to the log file, or nowhere. The limit is the caller's to keep.
+    /// Starts the program without input; its output goes to the log file, or is dropped.
+    /// The caller must enforce the time limit.
     ///
     /// # Errors
-    /// When it cannot start, or the log file cannot be made.
+    /// When it cannot start, or the log file cannot be created.
     pub fn spawn(&self) -> Result<Child, ProcessError> {
         let mut command = self.command();
         command.stdin(Stdio::null());
@@ -242,8 +242,8 @@ impl Tool {
                 .map_err(|source| self.io(source))?
                 .into_parts()
                 .0;
-            let again = file.try_clone().map_err(|source| self.io(source))?;
-            command.stdout(file).stderr(again);
+            let duplicate = file.try_clone().map_err(|source| self.io(source))?;
+            command.stdout(file).stderr(duplicate);
         } else {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
@@ -327,7 +327,7 @@ impl Tool {
     }
 }
 
-/// Returns a word as a POSIX shell takes it.
+/// Returns a word quoted for a POSIX shell.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn output_and_status_come_back() {
+    fn run_unchecked_returns_output_and_status() {
         let output = shell("echo out; echo err >&2; exit 3")
             .run_unchecked(&Cancel::new())
             .unwrap();
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_shows_command_and_last_lines() {
+    fn run_error_shows_command_and_last_lines() {
         let error = shell("echo why; exit 1").run(&Cancel::new()).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("sh -c 'echo why; exit 1'"), "{text}");
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_kills_the_whole_group_and_names_itself() {
+    fn deadline_kills_the_process_group_and_names_the_limit() {
         let begun = Instant::now();
         let error = shell("sleep 60 & sleep 60")
             .deadline("nap", Duration::from_millis(100))
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_must_stop_may_tidy_up() {
+    fn deadline_lets_a_child_clean_up_on_sigterm() {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().join("tidied").display().to_string();
         let script = format!("trap 'touch {mark}; exit' TERM; while :; do sleep 0.01; done");
@@ -390,21 +390,21 @@ mod tests {
     }
 
     #[test]
-    fn a_grandchild_that_keeps_the_pipe_does_not_keep_us() {
+    fn run_returns_while_a_grandchild_holds_the_pipe() {
         let begun = Instant::now();
         shell("sleep 60 & echo done").run(&Cancel::new()).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
-    fn cancellation_ends_a_child() {
+    fn cancel_ends_a_running_child() {
         let cancel = Cancel::new();
         cancel.cancel();
         assert!(shell("sleep 60").run(&cancel).unwrap_err().is_cancelled());
     }
 
     #[test]
-    fn a_missing_program_is_named() {
+    fn run_reports_a_missing_program_by_name() {
         let error = Tool::new("no-such-program-here")
             .run(&Cancel::new())
             .unwrap_err();
@@ -414,22 +414,22 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_handed_on_whole() {
-        let mut seen = Vec::new();
+    fn run_lines_joins_chunks_into_lines() {
+        let mut lines = Vec::new();
         shell("printf 'a\\r\\nb'; printf 'c\\n'")
-            .run_lines(&Cancel::new(), &mut |line| seen.push(line.to_owned()))
+            .run_lines(&Cancel::new(), &mut |line| lines.push(line.to_owned()))
             .unwrap();
-        assert_eq!(seen, ["a", "bc"]);
+        assert_eq!(lines, ["a", "bc"]);
     }
 
     #[test]
-    fn input_reaches_the_child() {
+    fn stdin_bytes_reach_the_child() {
         let output = Tool::new("cat").stdin("hello").run(&Cancel::new()).unwrap();
         assert_eq!(output.stdout, b"hello");
     }
 
     #[test]
-    fn a_shell_reads_each_quoted_word_as_it_was() {
+    fn quote_is_undone_by_the_shell_for_all_ascii_characters() {
         let characters = (1..=127_u8).map(|byte| char::from(byte).to_string());
         let mut words: Vec<String> = characters.collect();
         words.push(words.concat());
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn quote_leaves_plain_words_as_they_are() {
+    fn quote_leaves_plain_words_unquoted() {
         assert_eq!(quote("-m=3G"), "-m=3G");
         assert_eq!(quote("a b"), "'a b'");
     }

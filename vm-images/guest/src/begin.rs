@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A life of the guest's own: many guests may go on from one saved moment, and
-//! none of them may have the time of day or the random numbers of another.
+//! The individual start of a guest: many guests may be restored from one checkpoint, and
+//! each needs the current time and random numbers of its own.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use patchbed_protocol::ENTROPY_BYTES;
 use rustix::time::{ClockId, Timespec, clock_settime};
 
-/// `RNDADDENTROPY` of linux/random.h: mixes bytes in and counts them.
+/// `RNDADDENTROPY` of linux/random.h: mixes bytes into the pool and credits them.
 const RND_ADD_ENTROPY: libc::c_ulong = 0x4008_5203;
-/// `RNDRESEEDCRNG` of linux/random.h: what comes next depends on what was mixed in.
+/// `RNDRESEEDCRNG` of linux/random.h: reseeds the generator from the pool.
 const RND_RESEED_CRNG: libc::c_ulong = 0x5207;
 
-/// `struct rand_pool_info` of linux/random.h, with its bytes.
+/// `struct rand_pool_info` of linux/random.h, with its buffer.
 #[repr(C)]
 struct PoolInfo {
     entropy_bits: libc::c_int,
@@ -23,13 +23,13 @@ struct PoolInfo {
     data: [u8; ENTROPY_BYTES],
 }
 
-/// Sets the clock and makes the kernel's random numbers this guest's own.
+/// Sets the clock and reseeds the kernel's random number generator.
 pub(crate) fn begin(unix_ns: u64, entropy: &[u8]) -> io::Result<()> {
     let now = Timespec::try_from(Duration::from_nanos(unix_ns)).map_err(io::Error::other)?;
     clock_settime(ClockId::Realtime, now)?;
     let Ok(data) = <[u8; ENTROPY_BYTES]>::try_from(entropy) else {
         return Err(io::Error::other(format!(
-            "{} bytes of randomness instead of {ENTROPY_BYTES}",
+            "{} random bytes, expected {ENTROPY_BYTES}",
             entropy.len()
         )));
     };
@@ -45,8 +45,8 @@ fn mix_in(random: &File, data: [u8; ENTROPY_BYTES]) -> io::Result<()> {
         data,
     };
     let fd = random.as_raw_fd();
-    // SAFETY: the descriptor is open for the time of both calls; the first only
-    // reads `info`, as long as it says it is; the second takes no argument.
+    // SAFETY: the descriptor is open during both calls. The first only reads `info`, up to
+    // the length in it; the second takes no argument.
     let results = unsafe {
         [
             libc::ioctl(fd, RND_ADD_ENTROPY, &raw const info),

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the guest says about itself, read from /proc.
+//! Facts about the guest, read from /proc.
 
 use std::fs;
 
 use patchbed_protocol::{BOOT_PARAMETER, FromGuest};
 
-/// Returns the boot that the kernel's command line names, 0 when it names none.
+/// Returns the boot number of the kernel's command line, 0 if there is none.
 pub(crate) fn boot() -> u32 {
     boot_of(&read("/proc/cmdline"))
 }
 
-/// Returns what the guest says when it has begun; what cannot be read is empty.
-/// The kernel makes up the name of its boot when it is first asked for it.
+/// Returns the `Ready` message; fields that cannot be read are empty. The kernel generates
+/// its boot id on the first read, so this must follow the reseeding.
 pub(crate) fn ready(boot: u32, missing: &[String]) -> FromGuest {
-    FromGuest::RunContext {
+    FromGuest::Ready {
         boot,
         boot_id: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         release: rustix::system::uname()
@@ -38,7 +38,7 @@ fn read(path: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Returns the last boot that a command line names, 0 when it names none.
+/// Returns the last boot number of a command line, 0 if there is none.
 fn boot_of(cmdline: &str) -> u32 {
     cmdline
         .split_ascii_whitespace()
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_boot_named_counts() {
+    fn boot_of_returns_the_last_number() {
         assert_eq!(boot_of("console=ttyS0 patchbed.boot=2 panic=-1\n"), 2);
         assert_eq!(boot_of("patchbed.boot=1 patchbed.boot=3"), 3);
         assert_eq!(boot_of("patchbed.boot=x quiet"), 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Files that the host sends.
+//! Files sent by the host.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use patchbed_protocol::Content;
 
-/// Writes a file, in place of one that is there, with the folders it lies in.
+/// Writes or replaces a file, and creates its folders.
 pub(crate) fn put(path: &str, mode: u32, content: Content) -> io::Result<()> {
     let data = content.unpack().map_err(io::Error::other)?;
     if let Some(folder) = Path::new(path).parent() {

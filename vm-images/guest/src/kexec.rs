@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Over to the next kernel, with every process alive: a live update hands over
-//! what running processes hold.
+//! Kexec to the next kernel. Processes are not terminated before, because a live update
+//! hands over the objects that running processes hold.
 //!
-//! The next kernel's initramfs is as the host made it. If there is to be another
-//! kexec after, to the same kernel, that and the same initramfs are packed behind it:
-//! the kernel unpacks archives that follow one another, and to get both from the host
-//! once more would take an emulated guest much longer.
+//! The next kernel's initramfs is stored as sent by the host. If another kexec to the same
+//! kernel follows, a second archive with the kernel and the initramfs is appended: the
+//! kernel unpacks concatenated archives, and an emulated guest would take much longer to
+//! receive both files again.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -18,14 +18,14 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::port::{Port, PortError};
 
-/// Where the initramfs is put together that has its kernel in it.
+/// Path of the initramfs that includes its kernel.
 const INITRD_WITH_ITSELF: &str = "/kexec/initrd.again";
 
 const DIRECTORY: u32 = 0o040_755;
 const PLAIN_FILE: u32 = 0o100_644;
 
-/// Loads the next kernel and goes over to it. Comes back only when that was
-/// refused, which the host has then been told; the guest stays usable.
+/// Loads the next kernel and executes it. Returns only after a failure, which is reported
+/// to the host; the guest stays usable.
 pub(crate) fn go(port: &mut Port, cmdline: &str, again: bool) -> Result<(), PortError> {
     if let Err(error) = load(cmdline, again) {
         return port.trouble(format!("load `{KEXEC_KERNEL_PATH}` for kexec"), &error);
@@ -34,7 +34,7 @@ pub(crate) fn go(port: &mut Port, cmdline: &str, again: bool) -> Result<(), Port
     rustix::fs::sync();
     port.send(&FromGuest::Kexecing)?;
     match reboot(RebootCommand::Kexec) {
-        Ok(()) => port.trouble("kexec".into(), &"the kernel came back from it"),
+        Ok(()) => port.trouble("kexec".into(), &"the reboot call returned"),
         Err(error) => port.trouble("kexec".into(), &io::Error::from(error)),
     }
 }
@@ -49,10 +49,10 @@ fn load(cmdline: &str, again: bool) -> io::Result<()> {
     kexec_file_load(&kernel, &initrd, &cmdline)
 }
 
-/// Returns the next kernel's initramfs with that kernel and that initramfs in it.
+/// Returns the next kernel's initramfs with that kernel and the initramfs appended.
 fn with_itself() -> io::Result<File> {
     let mut bytes = fs::read(KEXEC_INITRD_PATH)?;
-    // Where an archive may begin.
+    // An archive must start at a multiple of 4 bytes.
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     add(&mut bytes, "kexec", DIRECTORY, &[])?;
     for path in [KEXEC_KERNEL_PATH, KEXEC_INITRD_PATH] {
@@ -80,8 +80,8 @@ fn add(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) -> io::Resu
 #[expect(unsafe_code, reason = "no crate wraps kexec_file_load")]
 fn kexec_file_load(kernel: &File, initrd: &File, cmdline: &CString) -> io::Result<()> {
     let bytes = cmdline.as_bytes_with_nul();
-    // SAFETY: both descriptors are open for the time of the call, and the
-    // kernel only reads `bytes.len()` bytes from the pointer.
+    // SAFETY: both descriptors are open during the call, and the kernel only reads
+    // `bytes.len()` bytes from the pointer.
     let result = unsafe {
         libc::syscall(
             libc::SYS_kexec_file_load,

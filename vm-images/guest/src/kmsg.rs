@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Lines into the kernel log, and so onto the serial console.
+//! Writes to the kernel log, which appears on the serial console.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
-/// Longest line the kernel takes in one write.
+/// Maximum length of a line that the kernel accepts in a write, in bytes.
 const LINE_BYTES_MAX: usize = 900;
 
-/// Writes one line at level notice. The kernel limits writers by open file,
-/// hence a new one each time. There is nowhere to tell that it failed.
-pub(crate) fn say(text: &str) {
+/// Writes a line with level notice. The kernel limits the rate for each open file, so the
+/// file is opened for each line. Errors cannot be reported and are ignored.
+pub(crate) fn log(text: &str) {
     let mut line = format!("<5>{}", text.replace('\n', " ")).into_bytes();
     line.truncate(LINE_BYTES_MAX);
     line.push(b'\n');

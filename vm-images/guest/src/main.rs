@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! PID 1 of the test guest: mounts what a test needs, says hello over the
-//! virtio port, and then obeys the host until it is told to switch off.
+//! PID 1 of the test guest: mounts file systems, sends a hello over the virtio port, and
+//! executes the orders of the host until the order to power off.
 //!
-//! It knows nothing of the programs it runs. It never exits, as that would be
-//! a kernel panic and look like a finding: what it cannot do it tells, and
-//! when it cannot go on it switches the machine off.
+//! It does not interpret the programs that it runs. It never exits, because that would
+//! panic the kernel and be reported as a finding. Failures are sent to the host; after a
+//! fatal failure it powers off.
 
 mod begin;
 mod facts;
@@ -23,29 +23,29 @@ use crate::port::{Port, PortError};
 use crate::program::{Call, Programs};
 
 fn main() -> std::process::ExitCode {
-    // What follows mounts, kills and switches off: only ever inside a guest.
+    // The code below mounts file systems and kills processes: run it in a guest only.
     if !rustix::process::getpid().is_init() {
         return std::process::ExitCode::from(NOT_INIT);
     }
     std::panic::set_hook(Box::new(|panic| {
-        kmsg::say(&format!("patchbed: PID 1 failed: {panic}"));
-        port::last_words("go on", &panic.to_string());
+        kmsg::log(&format!("patchbed: PID 1 failed: {panic}"));
+        port::send_failure("go on", &panic.to_string());
         power_off();
     }));
-    if let Err(error) = live() {
-        kmsg::say(&format!("patchbed: PID 1 gives up: {error}"));
-        port::last_words("go on", &error.to_string());
+    if let Err(error) = run() {
+        kmsg::log(&format!("patchbed: PID 1 failed: {error}"));
+        port::send_failure("go on", &error.to_string());
     }
     power_off();
 }
 
-/// Exit code when this is started as anything but the first process.
+/// Exit code of a process that is not PID 1.
 const NOT_INIT: u8 = 2;
 
-/// Mounts, greets and obeys; comes back when the guest is to be switched off.
-/// Up to the first order it does nothing that may not be the same in many
-/// guests: the host may save the machine here and go on from it many times.
-fn live() -> Result<(), PortError> {
+/// Mounts file systems, sends the hello and executes orders; returns for a power-off.
+/// Before the first order, it creates no state that must differ between guests, because the
+/// host may save the machine at this point and restore it many times.
+fn run() -> Result<(), PortError> {
     let missing = mounts::mount_all();
     let boot = facts::boot();
     let mut programs = Programs::new(boot);
@@ -81,7 +81,7 @@ fn live() -> Result<(), PortError> {
                 };
                 programs.run(&mut port, &call, timeout_ms)?;
             }
-            // Whoever asked has ended.
+            // The program that sent the request has ended.
             ToGuest::Answer { .. } | ToGuest::TimeIsUp => {}
             ToGuest::Kexec { cmdline, again } => kexec::go(&mut port, &cmdline, again)?,
             ToGuest::PowerOff => {
@@ -92,11 +92,11 @@ fn live() -> Result<(), PortError> {
     }
 }
 
-/// Switches the machine off, and stays here should the kernel refuse.
+/// Powers off, and tries again if the kernel refuses.
 fn power_off() -> ! {
     loop {
         if let Err(error) = reboot(RebootCommand::PowerOff) {
-            kmsg::say(&format!("patchbed: power-off refused: {error}"));
+            kmsg::log(&format!("patchbed: cannot power off: {error}"));
         }
         std::thread::sleep(std::time::Duration::from_secs(1));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The file systems a test program expects to find.
+//! The file systems that test programs require.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ struct Mount {
     at: &'static str,
 }
 
-/// In the order of mounting: each after the one it lies in.
+/// In the order of mounting: a mount point follows its parent.
 const MOUNTS: &[Mount] = &[
     Mount {
         kind: "proc",
@@ -42,13 +42,13 @@ const MOUNTS: &[Mount] = &[
     },
 ];
 
-/// Mounts everything and returns where that was not possible: a kernel need
-/// not offer all of them, and the test knows best which it can do without.
+/// Mounts all file systems and returns the mount points that failed. A kernel need not
+/// support all of them; the test decides which it requires.
 pub(crate) fn mount_all() -> Vec<String> {
     MOUNTS
         .iter()
         .filter(|entry| {
-            // In sysfs the kernel makes the directory; a failure shows below.
+            // In sysfs the kernel creates the directory; an error appears as a mount error.
             let _ = fs::create_dir_all(entry.at);
             mount(entry.kind, entry.at, entry.kind, MountFlags::empty(), None).is_err()
         })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The virtio port to the host. It is opened once and stays open: what the
-//! host writes while it is closed would be lost.
+//! The virtio port to the host. It stays open, because data that the host sends while it is
+//! closed is lost.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -13,41 +13,41 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::program::Programs;
 
-/// Where the kernel lists virtio ports and their names.
+/// The kernel's list of virtio ports and their names.
 const PORTS: &str = "/sys/class/virtio-ports";
 
-/// Time for the driver to find the port; a KASAN kernel under emulation is slow.
+/// Time limit until the port exists; a KASAN kernel under emulation is slow.
 const PORT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often the port is looked for.
+/// Polling interval for the port.
 const PORT_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often orphans are reaped while there is no order.
+/// Interval at which orphans are reaped while there is no order.
 const REAP_INTERVAL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 250_000_000,
 };
 
-/// Pause before reading again when the host has hung up.
+/// Pause before the next read after the host closed the port.
 const HANGUP_PAUSE: Duration = Duration::from_millis(100);
 
-/// A second handle, for words from where the port itself is out of reach.
-static LAST_WORDS: OnceLock<File> = OnceLock::new();
+/// A second handle, for failure messages of code that cannot access the [`Port`].
+static PORT_COPY: OnceLock<File> = OnceLock::new();
 
 /// Why the channel cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PortError {
-    #[error("no virtio port is named `{PORT_NAME}`")]
+    #[error("cannot open the virtio port: there is no port `{PORT_NAME}`")]
     Missing,
     #[error("cannot open `{path}`: {error}")]
     Open { path: String, error: io::Error },
-    #[error("the virtio port does not work: {0}")]
+    #[error("cannot use the virtio port: {0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
     Encode(#[from] EncodeError),
 }
 
-/// The open port and what came in over it.
+/// The open port and the received orders.
 #[derive(Debug)]
 pub(crate) struct Port {
     file: File,
@@ -65,7 +65,7 @@ impl Port {
             .open(&path)
             .map_err(|error| PortError::Open { path, error })?;
         if let Ok(second) = file.try_clone() {
-            let _ = LAST_WORDS.set(second);
+            let _ = PORT_COPY.set(second);
         }
         Ok(Self {
             file,
@@ -80,8 +80,8 @@ impl Port {
         Ok(())
     }
 
-    /// Sends the first message of this kernel. The one before may have been cut off
-    /// in the middle of a line.
+    /// Sends the first message of this kernel. It starts with a newline, because the last
+    /// message of the kernel before may be incomplete.
     pub(crate) fn hello(&mut self, message: &FromGuest) -> Result<(), PortError> {
         let mut line = vec![b'\n'];
         line.extend(encode(message)?);
@@ -89,13 +89,13 @@ impl Port {
         Ok(())
     }
 
-    /// Returns what tells, by becoming readable, that the host says something.
-    pub(crate) fn watched(&self) -> &File {
+    /// Returns the file that becomes readable when the host sends data.
+    pub(crate) fn pollable(&self) -> &File {
         &self.file
     }
 
-    /// Takes in what the host has said, without waiting for it to say anything.
-    pub(crate) fn take_in(&mut self) -> Result<(), PortError> {
+    /// Reads the available data, without waiting.
+    pub(crate) fn read_available(&mut self) -> Result<(), PortError> {
         let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
         match poll(&mut fds, Some(&Timespec::default())) {
             Ok(ready) if ready > 0 => self.read(),
@@ -103,27 +103,26 @@ impl Port {
         }
     }
 
-    /// Returns the answer to what a program asked for, if it has come.
+    /// Returns the answer to a program's request, if it has arrived.
     pub(crate) fn answer(&mut self) -> Option<String> {
         match self.orders.pop_front() {
             Some(ToGuest::Answer { text }) => Some(text),
-            other => {
-                other
-                    .into_iter()
-                    .for_each(|other| self.orders.push_front(other));
+            Some(other) => {
+                self.orders.push_front(other);
                 None
             }
+            None => None,
         }
     }
 
-    /// Returns whether the host said that a program's time is up, once each time.
+    /// Removes an order to kill the program, and returns whether there was one.
     pub(crate) fn is_time_up(&mut self) -> bool {
-        let is_it = |order: &ToGuest| *order == ToGuest::TimeIsUp;
-        let place = self.orders.iter().position(is_it);
-        place.and_then(|place| self.orders.remove(place)).is_some()
+        let is_order = |order: &ToGuest| *order == ToGuest::TimeIsUp;
+        let index = self.orders.iter().position(is_order);
+        index.and_then(|index| self.orders.remove(index)).is_some()
     }
 
-    /// Tells the host that something it ordered failed.
+    /// Reports to the host that an order failed.
     pub(crate) fn trouble(&mut self, doing: String, error: &dyn ToString) -> Result<(), PortError> {
         self.send(&FromGuest::Trouble {
             doing,
@@ -131,14 +130,14 @@ impl Port {
         })
     }
 
-    /// Waits for the next order, without limit (how long is the host's to
-    /// say), and meanwhile looks after what programs left behind.
+    /// Waits for the next order, without a limit, and reaps processes and drains pipes of
+    /// ended programs meanwhile.
     pub(crate) fn receive(&mut self, programs: &mut Programs) -> Result<ToGuest, PortError> {
         loop {
             if let Some(order) = self.orders.pop_front() {
                 return Ok(order);
             }
-            programs.tend();
+            programs.clean_up();
             let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
             match poll(&mut fds, Some(&REAP_INTERVAL)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
@@ -159,20 +158,20 @@ impl Port {
         for line in self.decoder.push(&buffer[..count]) {
             match line {
                 Ok(order) => self.orders.push_back(order),
-                Err(error) => self.trouble("understand the host".into(), &error)?,
+                Err(error) => self.trouble("parse an order".into(), &error)?,
             }
         }
         Ok(())
     }
 }
 
-/// Tells the host, as far as still possible, why PID 1 gives up.
-pub(crate) fn last_words(doing: &str, error: &str) {
+/// Reports to the host, if the port is open, why PID 1 cannot continue.
+pub(crate) fn send_failure(doing: &str, error: &str) {
     let message = FromGuest::Trouble {
         doing: doing.to_owned(),
         error: error.to_owned(),
     };
-    if let (Some(mut port), Ok(line)) = (LAST_WORDS.get(), encode(&message)) {
+    if let (Some(mut port), Ok(line)) = (PORT_COPY.get(), encode(&message)) {
         let _ = port.write_all(&line);
     }
 }

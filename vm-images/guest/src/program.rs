@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs programs, one at a time, and tells the host what they write and how
-//! they end. A program's end is its exit, not the end of its output: it may
-//! leave a process behind that holds files over a kexec, and that process
-//! holds the output pipe too.
+//! Runs programs, one at a time, and sends their output and exit status to the host. A
+//! program ends with its exit, not with the end of its output: it may leave a process
+//! behind that preserves files over a kexec, and that process holds the output pipe, too.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -26,47 +25,46 @@ use crate::port::{Port, PortError};
 use crate::requests::Requests;
 use crate::{facts, kmsg};
 
-/// Longest sleep between two looks at orphans and at the clock.
+/// Maximum sleep between two checks for orphans and the timeout.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Time for a killed program to die before it is said to be stuck.
+/// Time for a killed program to exit before it is reported as stuck.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Most reads from the pipe after the program's end: what it wrote itself is
-/// in there, what a process it left behind goes on writing is not waited for.
+/// Maximum number of reads from the pipe after the program's exit. They cover the output of
+/// the program itself; the output of a process that it left behind is not awaited.
 const LAST_READS_MAX: usize = 64;
 
-/// The environment every program gets; the host's additions come on top.
+/// The environment of every program, before the additions of the host.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", "/tests:/usr/bin:/bin:/usr/sbin:/sbin"),
     ("HOME", "/"),
     ("TMPDIR", "/tmp"),
 ];
 
-/// What is to be run.
+/// A program to run.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) program: String,
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// The folder it starts in.
+    /// The working directory.
     pub(crate) dir: String,
 }
 
-/// Runs programs and keeps what must outlive them.
+/// Runs programs and holds the resources that must outlive them.
 #[derive(Debug)]
 pub(crate) struct Programs {
     boot: u32,
-    /// Output pipes of programs that ended. They stay open, so that a process
-    /// left behind is not killed for writing into a closed pipe.
+    /// Output pipes of ended programs. They stay open, so that a process left behind is not
+    /// killed by SIGPIPE.
     pipes: Vec<File>,
-    /// By which programs ask their machine for something; none if this kernel
-    /// cannot make them.
+    /// The pipes for requests to the machine; `None` if they could not be created.
     requests: Option<Requests>,
 }
 
 impl Programs {
-    /// Returns a runner of programs for this boot.
+    /// Returns a runner for this boot.
     pub(crate) fn new(boot: u32) -> Self {
         Self {
             boot,
@@ -75,17 +73,17 @@ impl Programs {
         }
     }
 
-    /// Runs a program to its end, or kills it when its time is up.
+    /// Runs a program to its exit, or kills it at its timeout.
     pub(crate) fn run(
         &mut self,
         port: &mut Port,
         call: &Call,
         timeout_ms: u64,
     ) -> Result<(), PortError> {
-        self.tend();
-        // What was left by the one before is not for this one.
-        self.requests.iter_mut().for_each(Requests::forget);
-        kmsg::say(&boot_begins_marker(self.boot));
+        self.clean_up();
+        // Requests of the program before are dropped.
+        self.requests.iter_mut().for_each(Requests::discard);
+        kmsg::log(&boot_begins_marker(self.boot));
         let status = match Running::start(call, self.requests.is_some()) {
             Ok(running) => {
                 port.send(&FromGuest::Started {
@@ -98,7 +96,7 @@ impl Programs {
             }
             Err(error) => Err(error),
         };
-        kmsg::say(&boot_ends_marker(self.boot));
+        kmsg::log(&boot_ends_marker(self.boot));
         match status {
             Ok((exit, output_cut)) => port.send(&FromGuest::Exited {
                 exit,
@@ -109,14 +107,14 @@ impl Programs {
         }
     }
 
-    /// Reaps orphans and empties the pipes of programs that ended, so that
-    /// what they left behind never waits for a reader.
-    pub(crate) fn tend(&mut self) {
+    /// Reaps orphans, and drains the pipes of ended programs, so that processes left behind
+    /// do not block on a write.
+    pub(crate) fn clean_up(&mut self) {
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-        let mut waste = [0; 4096];
+        let mut discarded = [0; 4096];
         self.pipes.retain_mut(|pipe| {
             for _ in 0..LAST_READS_MAX {
-                match pipe.read(&mut waste) {
+                match pipe.read(&mut discarded) {
                     Ok(0) => return false,
                     Ok(_) => {}
                     Err(_) => return true,
@@ -127,7 +125,7 @@ impl Programs {
     }
 }
 
-/// A program that was started.
+/// A running program.
 struct Running {
     pid: Pid,
     pidfd: OwnedFd,
@@ -135,7 +133,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(call: &Call, may_ask: bool) -> io::Result<Self> {
+    fn start(call: &Call, has_requests: bool) -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
         let mut command = Command::new(&call.program);
@@ -143,7 +141,7 @@ impl Running {
             .args(&call.args)
             .env_clear()
             .envs(ENVIRONMENT.iter().copied())
-            .envs(may_ask.then_some((REQUESTS_VARIABLE, REQUESTS_DIR)))
+            .envs(has_requests.then_some((REQUESTS_VARIABLE, REQUESTS_DIR)))
             .envs(call.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
@@ -158,7 +156,7 @@ impl Running {
         })
     }
 
-    /// Follows the program until it ended or does not die.
+    /// Follows the program until it exits or is stuck.
     fn watch(
         mut self,
         port: &mut Port,
@@ -169,23 +167,23 @@ impl Running {
         let mut timed_out = false;
         let mut pipe_open = true;
         let status = loop {
-            let told = !timed_out && port.is_time_up();
+            let is_ordered = !timed_out && port.is_time_up();
             let left = deadline.saturating_duration_since(Instant::now());
-            if told || left.is_zero() {
+            if is_ordered || left.is_zero() {
                 if timed_out {
                     break ExitStatus::Stuck;
                 }
                 timed_out = true;
                 deadline = Instant::now() + KILL_LIMIT;
-                if !told {
-                    show_where_tasks_hang();
+                if !is_ordered {
+                    log_blocked_tasks();
                 }
-                kill_everything();
+                kill_all();
                 continue;
             }
             self.poll(port, requests.as_deref(), pipe_open, left.min(TICK))?;
-            port.take_in()?;
-            // What it wrote before it asked comes before what it asks.
+            port.read_available()?;
+            // Output that precedes a request is sent before the request.
             pipe_open = pipe_open && self.output.forward(port, 1)?;
             if let Some(requests) = &mut requests {
                 requests.serve(port)?;
@@ -198,7 +196,7 @@ impl Running {
         Ok((Exit { status, timed_out }, self.output))
     }
 
-    /// Waits for the program's output, its plan_request or its end.
+    /// Waits for output, a request or the exit of the program, or for an order.
     fn poll(
         &self,
         port: &Port,
@@ -211,17 +209,17 @@ impl Running {
         if pipe_open {
             fds.push(PollFd::new(&self.output.pipe, PollFlags::IN));
         }
-        // A time that is up does not wait for a program's wanted_item.
-        fds.push(PollFd::new(port.watched(), PollFlags::IN));
-        let plan_request = requests.and_then(Requests::watched);
-        fds.extend(plan_request.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        // An order to kill the program must be handled at once.
+        fds.push(PollFd::new(port.pollable(), PollFlags::IN));
+        let request = requests.and_then(Requests::pollable);
+        fds.extend(request.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(io::Error::from(error).into()),
         }
     }
 
-    /// Reaps whatever ended; returns the program's status when it was among it.
+    /// Reaps ended processes; returns the program's status if it was among them.
     fn reap(&self) -> Option<ExitStatus> {
         let mut found = None;
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
@@ -233,19 +231,21 @@ impl Running {
     }
 }
 
-/// Starts a program in a folder, by going there for the moment. Telling the library
-/// would make it fork with the help of a socket pair, which a kernel without
-/// networking does not have; and nobody but this thread is here to notice.
+/// Starts a program with a working directory, by a temporary change of this process's
+/// directory. `Command::current_dir` would make the library fork with a socket pair, which
+/// a kernel without networking does not support. PID 1 has a single thread, so the change
+/// has no side effects.
 fn spawn_in(dir: &str, command: &mut Command) -> io::Result<Child> {
-    std::env::set_current_dir(dir)
-        .map_err(|error| io::Error::new(error.kind(), format!("going to `{dir}`: {error}")))?;
+    std::env::set_current_dir(dir).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot change to `{dir}`: {error}"))
+    })?;
     let child = command.spawn();
-    // What was mounted or sent later must not depend on where we are.
+    // Relative paths of later mounts and files must not depend on the directory.
     std::env::set_current_dir("/")?;
     child
 }
 
-/// A program's output on its way to the host.
+/// The output of a program.
 #[derive(Debug)]
 struct Output {
     pipe: File,
@@ -262,7 +262,8 @@ impl Output {
         }
     }
 
-    /// Sends what is in the pipe, with at most so many reads; false at its end.
+    /// Sends the content of the pipe with at most `reads_max` reads; returns false at its
+    /// end.
     fn forward(&mut self, port: &mut Port, reads_max: usize) -> Result<bool, PortError> {
         let mut buffer = vec![0; OUTPUT_CHUNK_BYTES_MAX];
         for _ in 0..reads_max {
@@ -284,15 +285,15 @@ impl Output {
     }
 }
 
-/// Where tasks hang is what a developer asks next: into the kernel log. Nobody else
-/// does that for a host that did not say that time was up.
-fn show_where_tasks_hang() {
+/// Writes the blocked tasks to the kernel log, for a timeout without an order of the host,
+/// which would have run its own diagnosis before.
+fn log_blocked_tasks() {
     let _ = std::fs::write("/proc/sysrq-trigger", "w");
 }
 
-/// Kills every process but this one: test frameworks put their children into
-/// groups of their own, and after a time-out nothing is worth keeping.
-fn kill_everything() {
+/// Kills all processes except this. Test frameworks use process groups of their own, so
+/// killing the program's group would not suffice.
+fn kill_all() {
     let _ = kill_process_group(Pid::INIT, Signal::KILL);
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What programs ask their machine for: they write a line into one pipe and read one
-//! from another. Both are kept open here at both ends, so that nobody waits for
-//! somebody to open the other end and no line is lost. What a line means is the host's
-//! to know.
+//! Requests of programs to their machine: a program writes a line to a pipe and reads the
+//! answer from another. PID 1 holds both pipes open at both ends, so that programs do not
+//! block in open() and no line is lost. The host interprets the requests.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -13,67 +12,67 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
 use crate::port::{Port, PortError};
 
-/// Most bytes that are taken from a pipe at once.
+/// Maximum number of bytes of a read.
 const READ_BYTES_MAX: usize = 4096;
 
-/// Most reads that empty a pipe; the kernel's hold no more than 16 pages.
+/// Maximum number of reads to empty a pipe, which holds up to 16 pages.
 const PIPE_READS_MAX: usize = 32;
 
-/// The two pipes, and what came in by the first.
+/// The two pipes and the received requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
     request: File,
     answer: File,
     lines: Lines,
-    /// Whether the host has been asked and has not answered.
-    asked: bool,
+    /// Whether a request was sent to the host and is not answered.
+    is_pending: bool,
 }
 
 impl Requests {
-    /// Makes the pipes and opens them.
+    /// Creates and opens the pipes.
     pub(crate) fn open() -> io::Result<Self> {
         fs::create_dir_all(REQUESTS_DIR)?;
         Ok(Self {
             request: open_pipe("request")?,
             answer: open_pipe("answer")?,
             lines: Lines::default(),
-            asked: false,
+            is_pending: false,
         })
     }
 
-    /// Throws away what was asked and answered up to now.
-    pub(crate) fn forget(&mut self) {
-        let mut waste = [0; READ_BYTES_MAX];
+    /// Discards all requests and answers.
+    pub(crate) fn discard(&mut self) {
+        let mut discarded = [0; READ_BYTES_MAX];
         for mut pipe in [&self.request, &self.answer] {
             for _ in 0..PIPE_READS_MAX {
-                if !matches!(pipe.read(&mut waste), Ok(count) if count > 0) {
+                if !matches!(pipe.read(&mut discarded), Ok(count) if count > 0) {
                     break;
                 }
             }
         }
         self.lines = Lines::default();
-        self.asked = false;
+        self.is_pending = false;
     }
 
-    /// Returns what tells, by becoming readable, that a program asks for something;
-    /// nothing while what it asked before has no answer.
-    pub(crate) fn watched(&self) -> Option<&File> {
-        (!self.asked).then_some(&self.request)
+    /// Returns the pipe that becomes readable with a request; `None` while a request is
+    /// pending.
+    pub(crate) fn pollable(&self) -> Option<&File> {
+        (!self.is_pending).then_some(&self.request)
     }
 
-    /// Passes on what has come: a request to the host, or its answer to the program,
-    /// which the port must have taken in.
+    /// Passes a request to the host, or the answer to the program. The port must have been
+    /// read before.
     pub(crate) fn serve(&mut self, port: &mut Port) -> Result<(), PortError> {
-        if self.asked {
+        if self.is_pending {
             let answer = port.answer();
-            self.asked = answer.is_none();
-            answer.iter().for_each(|text| self.tell(text));
+            self.is_pending = answer.is_none();
+            answer.iter().for_each(|text| self.send_answer(text));
         }
-        if self.asked {
+        if self.is_pending {
             return Ok(());
         }
         let mut buffer = [0; READ_BYTES_MAX];
-        while self.lines.is_hungry() {
+        while self.lines.needs_input() {
             match self.request.read(&mut buffer) {
                 Ok(count) if count > 0 => self.lines.push(&buffer[..count]),
                 _ => break,
@@ -81,12 +80,12 @@ impl Requests {
         }
         match self.lines.next() {
             Some(Line::Whole(text)) => {
-                self.asked = true;
+                self.is_pending = true;
                 port.send(&FromGuest::Request { text })
             }
             Some(Line::TooLong) => {
-                self.tell(&format!(
-                    "error a request has at most {REQUEST_BYTES_MAX} bytes"
+                self.send_answer(&format!(
+                    "error request too long: the limit is {REQUEST_BYTES_MAX} bytes"
                 ));
                 Ok(())
             }
@@ -94,8 +93,9 @@ impl Requests {
         }
     }
 
-    /// A pipe that is full has answers enough that nobody reads.
-    fn tell(&mut self, text: &str) {
+    /// Writes an answer for the program. If the pipe is full, the program reads no answers,
+    /// and this one is dropped.
+    fn send_answer(&mut self, text: &str) {
         let _ = self.answer.write_all(format!("{text}\n").as_bytes());
     }
 }
@@ -111,24 +111,24 @@ fn open_pipe(name: &str) -> io::Result<File> {
         .open(path)
 }
 
-/// A line that came in.
+/// A received line.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     Whole(String),
     TooLong,
 }
 
-/// Bytes on their way to lines; never more than two reads of them.
+/// Splits received bytes into lines; holds at most two reads.
 #[derive(Debug, Default)]
 struct Lines {
     bytes: Vec<u8>,
-    /// In the middle of a line that is too long.
+    /// Whether the rest of a line that is too long is being skipped.
     skipping: bool,
 }
 
 impl Lines {
-    /// Returns whether there is room, and no whole line yet.
-    fn is_hungry(&self) -> bool {
+    /// Returns whether there is space for a read, and no complete line yet.
+    fn needs_input(&self) -> bool {
         self.bytes.len() <= READ_BYTES_MAX && !self.bytes.contains(&b'\n')
     }
 
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_one_by_one_however_they_were_written() {
+    fn next_returns_lines_for_any_split_of_the_input() {
         let mut lines = Lines::default();
         lines.push(b"unplug 0000:01");
         assert_eq!(lines.next(), None);
@@ -170,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_one_report_and_takes_no_room() {
+    fn next_reports_an_endless_line_once_with_bounded_memory() {
         let mut lines = Lines::default();
         for _ in 0..100 {
-            assert!(lines.is_hungry());
+            assert!(lines.needs_input());
             lines.push(&[b'x'; READ_BYTES_MAX]);
             assert_eq!(lines.next(), None);
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Bytes as base64 text: a program's output need not be UTF-8, JSON must.
+//! Serializes bytes as base64 text: the output of a program may be invalid UTF-8, which
+//! JSON cannot hold.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,7 @@ pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S:
 /// Reads bytes from a base64 string.
 ///
 /// # Errors
-/// When it is no string, or no base64.
+/// When the value is no string, or no base64.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
     STANDARD.decode(text).map_err(serde::de::Error::custom)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Messages to lines and back. The decoder takes whatever comes: cut anywhere,
-//! overlong, not UTF-8; it answers with messages and with reports, never
-//! with a panic, and holds no more than one line.
+//! Encodes messages as lines and decodes them. The decoder accepts any input: split
+//! anywhere, overlong, or invalid UTF-8. It returns messages and errors, never panics, and
+//! holds at most one line.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,52 +9,52 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A message of the language.
+/// A message of the protocol.
 pub trait Message {
-    /// Longest line of it, newline included, that its reader accepts.
+    /// Maximum length of its line that the receiver accepts, including the newline.
     const LINE_BYTES_MAX: usize;
 }
 
-/// Most bytes of a bad line that a report quotes.
+/// Maximum number of bytes of an invalid line in an error.
 const EXCERPT_BYTES_MAX: usize = 80;
 
-/// Why a message cannot be sent.
+/// Why a message cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// Its line would be longer than the other end accepts.
-    #[error("a message of {bytes} bytes is longer than the {limit} a line may have")]
+    /// Its line would be longer than the receiver accepts.
+    #[error("cannot send a message of {bytes} bytes: the limit is {limit}")]
     TooLong {
         /// Length of the line.
         bytes: usize,
-        /// Length it may have.
+        /// Maximum length.
         limit: usize,
     },
     /// It cannot be written as JSON.
-    #[error("a message cannot be written as JSON")]
+    #[error("cannot encode a message as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// What is wrong with a line that came in.
+/// An error in a received line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// It has more bytes than it may have; all of it was thrown away.
+    /// It is too long and was discarded.
     #[error("a line is longer than {limit} bytes")]
     TooLong {
-        /// Length it may have.
+        /// Maximum length.
         limit: usize,
     },
-    /// It is not a message of this language.
+    /// It is not a message of the protocol.
     #[error("`{excerpt}` is not a message: {detail}")]
     NotAMessage {
-        /// What the JSON reader said.
+        /// The error of the JSON parser.
         detail: String,
-        /// The line's beginning.
+        /// The start of the line.
         excerpt: String,
     },
 }
 
-/// Returns a message as a line, newline included, of at most
-/// [`Message::LINE_BYTES_MAX`] bytes.
+/// Encodes a message as a line of at most [`Message::LINE_BYTES_MAX`] bytes, including the
+/// newline.
 pub fn encode<M: Message + Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
@@ -67,7 +67,7 @@ pub fn encode<M: Message + Serialize>(message: &M) -> Result<Vec<u8>, EncodeErro
     Ok(line)
 }
 
-/// Makes messages out of bytes as they come in.
+/// Decodes a byte stream into messages.
 pub struct Decoder<M> {
     partial: Vec<u8>,
     skipping: bool,
@@ -94,18 +94,18 @@ impl<M> Default for Decoder<M> {
 }
 
 impl<M: Message + DeserializeOwned> Decoder<M> {
-    /// Returns a decoder that has seen nothing yet.
+    /// Returns a decoder without input.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns what the bytes complete, in order: messages and reports about
-    /// lines. Empty lines count for nothing.
+    /// Adds bytes and returns the complete lines, in order, as messages or errors. Empty
+    /// lines are ignored.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Result<M, LineError>> {
         let mut found = Vec::new();
         let mut pieces = bytes.split(|byte| *byte == b'\n');
-        // What follows the last newline (all of it, when there is none) is the
-        // beginning of a line that is not complete yet.
+        // The piece after the last newline (or all bytes, without a newline) is the start
+        // of an incomplete line.
         let Some(mut piece) = pieces.next() else {
             return found;
         };
@@ -122,7 +122,7 @@ impl<M: Message + DeserializeOwned> Decoder<M> {
         if self.skipping {
             return;
         }
-        // One byte of the limit is the newline's.
+        // The newline counts towards the limit.
         if self.partial.len() + piece.len() >= M::LINE_BYTES_MAX {
             self.partial = Vec::new();
             self.skipping = true;
@@ -166,7 +166,7 @@ mod tests {
     };
 
     fn ready() -> FromGuest {
-        FromGuest::RunContext {
+        FromGuest::Ready {
             boot: 2,
             boot_id: "b".into(),
             release: "7.3.4".into(),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_read_as_documented() {
+    fn encode_writes_the_documented_json() {
         let line = |message: &FromGuest| String::from_utf8(encode(message).unwrap()).unwrap();
         assert_eq!(
             line(&exited()),
@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn the_fullest_output_message_fits_a_line() {
+    fn encode_accepts_an_output_message_of_maximum_size() {
         let data = vec![0xff; OUTPUT_CHUNK_BYTES_MAX];
         assert!(encode(&FromGuest::Output { data }).is_ok());
     }
 
     #[test]
-    fn an_overlong_line_is_one_report_and_the_next_line_is_read() {
+    fn push_reports_an_overlong_line_once_and_reads_the_next() {
         let mut decoder = Decoder::<FromGuest>::new();
         for _ in 0..200 {
             assert_eq!(decoder.push(&[b'x'; 1024]), vec![]);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_too_long_for_a_line_is_refused() {
+    fn encode_rejects_a_message_longer_than_a_line() {
         let doing = "x".repeat(LINE_BYTES_MAX);
         let error = String::new();
         assert!(matches!(
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_file_fits_an_order() {
+    fn encode_accepts_a_file_of_maximum_size_only() {
         let put = |bytes: usize| ToGuest::Put {
             path: "/tests/a".into(),
             mode: 0o755,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_arrives_packed_or_as_it_is() {
+    fn unpack_returns_the_packed_or_plain_content() {
         let bytes = [vec![7; 100_000], (0..=255).collect()].concat();
         for content in [Content::pack(&bytes), Content::Data(bytes.clone())] {
             let order = ToGuest::Put {
@@ -274,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_decode_alike(
+        fn push_result_does_not_depend_on_the_split_of_the_input(
             bytes in proptest::collection::vec(any::<u8>(), 0..2000),
             cut in 1usize..300,
         ) {
@@ -285,7 +285,7 @@ mod tests {
         }
 
         #[test]
-        fn messages_survive_noise_between_lines(
+        fn push_reads_messages_before_and_after_invalid_lines(
             noise in proptest::collection::vec(any::<u8>().prop_filter("newline", |b| *b != b'\n'), 1..200),
             cut in 1usize..100,
         ) {

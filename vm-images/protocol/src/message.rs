@@ -1,95 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The messages. The host commands, the guest obeys and tells what came of it.
+//! The messages. The host sends orders; the guest executes them and reports the results.
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Message;
 use crate::{FILE_BYTES_MAX, LINE_BYTES_MAX, ORDER_BYTES_MAX, bytes};
 
-/// What the guest tells the host.
+/// A message of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromGuest {
-    /// The guest is up and waits to be told to begin; the first message of
-    /// every kernel that boots. Says nothing that must differ between two guests
-    /// that go on from one saved moment.
+    /// The guest has booted and waits for the order to begin; the first message of every
+    /// kernel. It has no content that must differ between guests restored from one
+    /// checkpoint.
     Hello {
-        /// The language the guest speaks, see [`crate::PROTOCOL`].
+        /// The protocol version, see [`crate::PROTOCOL`].
         protocol: u32,
     },
-    /// The guest has begun, as told, and waits for orders.
-    RunContext {
-        /// Boot as named by the kernel command line; 0 when it names none.
+    /// The guest has begun and waits for orders.
+    Ready {
+        /// Boot number of the kernel command line; 0 if there is none.
         boot: u32,
-        /// The kernel's own random name for this boot.
+        /// The kernel's random boot id.
         boot_id: String,
-        /// The kernel's release, as of `uname -r`.
+        /// The kernel's release, as `uname -r` prints it.
         release: String,
         /// Guest time since the kernel started, in milliseconds.
         uptime_ms: u64,
-        /// File systems that this kernel does not offer, by mount point.
+        /// Mount points of file systems that the kernel does not support.
         #[serde(default)]
         missing: Vec<String>,
     },
-    /// The program runs.
+    /// The program has started.
     Started {
         /// Path of the program.
         program: String,
     },
-    /// The program wrote something, to standard output or standard error: both
-    /// are one pipe, so that their order is kept.
+    /// Output of the program. Standard output and standard error share a pipe, which
+    /// preserves their order.
     Output {
-        /// What was written, at most [`crate::OUTPUT_CHUNK_BYTES_MAX`] bytes.
+        /// At most [`crate::OUTPUT_CHUNK_BYTES_MAX`] bytes.
         #[serde(with = "bytes")]
         data: Vec<u8>,
     },
-    /// The program asks its machine for something; answered by `Answer`, before
-    /// which it can ask for nothing else.
+    /// A request of the program to its machine; answered by `Answer`, which precedes the
+    /// next request.
     Request {
         /// A line of at most [`crate::REQUEST_BYTES_MAX`] bytes.
         text: String,
     },
-    /// The program came to its end.
+    /// The program ended.
     Exited {
         /// How it ended.
         #[serde(flatten)]
         exit: Exit,
         /// Guest time since the kernel started, in milliseconds.
         uptime_ms: u64,
-        /// The program wrote more than [`crate::OUTPUT_TOTAL_BYTES_MAX`] bytes.
+        /// Whether the output exceeded [`crate::OUTPUT_TOTAL_BYTES_MAX`] bytes.
         output_cut: bool,
     },
     /// The next kernel is loaded.
     KexecLoaded,
-    /// The guest asks its kernel to go over to the next one.
+    /// The guest executes the kexec now.
     Kexecing,
-    /// Something the guest was to do failed; the guest goes on.
+    /// An order failed; the guest stays usable.
     Trouble {
-        /// What was being done, to be read after "failed to".
+        /// The failed action, to be read after "failed to".
         doing: String,
         /// The error.
         error: String,
     },
-    /// The guest is about to switch the machine off.
+    /// The guest powers off now.
     Goodbye,
 }
 
-/// What the host orders.
+/// An order of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToGuest {
-    /// Begin a life of your own; answered by `RunContext`. Comes first, and again to
-    /// no guest but one that goes on from a saved moment.
+    /// Begin with the current time and random numbers; answered by `Ready`. The first
+    /// order, and sent only once to each guest.
     Begin {
-        /// The time of day, in nanoseconds since 1970.
+        /// The current time, in nanoseconds since 1970.
         unix_ns: u64,
-        /// Randomness that no other guest gets.
+        /// Random bytes for this guest only.
         #[serde(with = "bytes")]
         entropy: Vec<u8>,
     },
-    /// Write a file; answered by nothing but `Trouble` if it cannot be written.
+    /// Write a file; there is no answer except `Trouble` after an error.
     Put {
-        /// Path in the guest; folders it lies in are made.
+        /// Path in the guest; its folders are created.
         path: String,
         /// Permissions.
         mode: u32,
@@ -101,33 +101,32 @@ pub enum ToGuest {
     Run {
         /// Path of the program in the guest.
         program: String,
-        /// Its arguments, without the program's own name.
+        /// Its arguments, without the program's name.
         args: Vec<String>,
-        /// Its environment, added to the guest's small default.
+        /// Additions to the guest's default environment.
         env: Vec<(String, String)>,
-        /// Folder in the guest that it starts in.
+        /// Working directory in the guest.
         dir: String,
-        /// Time after which the guest kills it, in milliseconds, should the host not
-        /// have said before that it is up.
+        /// Time after which the guest kills the program without an order, in milliseconds.
         timeout_ms: u64,
     },
-    /// The time of the program that runs is up: kill it. Answered by its `Exited`;
-    /// nothing once that has ended.
+    /// Kill the running program because of its timeout; answered by its `Exited`. Ignored
+    /// if no program runs.
     TimeIsUp,
-    /// What came of a request, for the program; nothing once that has ended.
+    /// The result of a request, for the program. Ignored if no program runs.
     Answer {
         /// A line.
         text: String,
     },
-    /// Load the next kernel and go over to it with this command line.
+    /// Load the next kernel and execute it with this command line.
     Kexec {
         /// Command line of the next kernel.
         cmdline: String,
-        /// Whether the next kernel is to find itself as its own next kernel, as this
-        /// one found it.
+        /// Whether the next kernel must be able to kexec to itself, so that the guest adds
+        /// the kernel's files to its initramfs.
         again: bool,
     },
-    /// Say `Goodbye` and switch the machine off.
+    /// Send `Goodbye` and power off.
     PowerOff,
 }
 
@@ -135,23 +134,23 @@ pub enum ToGuest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// As it is; what a person sends by hand.
+    /// Plain bytes, for orders that are sent by hand.
     Data(#[serde(with = "bytes")] Vec<u8>),
-    /// As an LZ4 block with its size before it: a guest that is emulated takes
-    /// longer to receive a byte than to unpack it.
+    /// An LZ4 block with its size: an emulated guest takes longer to receive a byte than to
+    /// decompress it.
     Lz4(#[serde(with = "bytes")] Vec<u8>),
 }
 
 impl Content {
-    /// Returns bytes packed.
+    /// Returns compressed content.
     pub fn pack(bytes: &[u8]) -> Self {
         Self::Lz4(lz4_flex::compress_prepend_size(bytes))
     }
 
-    /// Returns the bytes.
+    /// Returns the plain bytes.
     ///
     /// # Errors
-    /// When they are packed badly, or say that they are more than a file may have.
+    /// When the block is invalid, or its size exceeds the limit.
     pub fn unpack(self) -> Result<Vec<u8>, String> {
         match self {
             Self::Data(bytes) => Ok(bytes),
@@ -162,7 +161,10 @@ impl Content {
                         lz4_flex::decompress_size_prepended(&packed)
                             .map_err(|error| error.to_string())
                     }
-                    _ => Err(format!("it is to have {size:?} bytes")),
+                    Some(size) => Err(format!(
+                        "content of {size} bytes exceeds the limit of {FILE_BYTES_MAX}"
+                    )),
+                    None => Err("content without its size".to_owned()),
                 }
             }
         }
@@ -180,20 +182,20 @@ impl Message for ToGuest {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// The kernel's word on it.
+    /// Exit status of the program.
     pub status: ExitStatus,
-    /// The guest killed it because its time was up.
+    /// Whether it was killed because of its timeout.
     pub timed_out: bool,
 }
 
 impl Exit {
-    /// Returns true when the program ended by itself with code 0.
+    /// Returns whether the program exited with code 0 before its timeout.
     pub fn is_success(&self) -> bool {
         !self.timed_out && self.status == ExitStatus::Code(0)
     }
 }
 
-/// The status a program left behind.
+/// The exit status of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
@@ -201,6 +203,6 @@ pub enum ExitStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
-    /// It was killed and did not die: it hangs inside the kernel.
+    /// It was killed and did not exit: it hangs in the kernel.
     Stuck,
 }

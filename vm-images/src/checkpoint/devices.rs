@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whether the devices of a guest that goes on are as they were. QEMU does not
-//! save all of them: `edu` comes back as after a reset, without its addresses.
-//! So every function's configuration is noted when the guest is saved, put back
-//! where QEMU is known to forget it, and compared everywhere; a guest with a
-//! device that differs is not the same machine, and must not go on.
+//! Checks that a restored guest has the same devices. QEMU does not save all devices: `edu`
+//! is reset by a restore and loses its addresses. The configuration of every function is
+//! therefore recorded when the guest is saved, written back for devices that QEMU does not
+//! save, and compared after a restore. A guest with a device that differs must not run.
 
 use std::io;
 
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ecam::{self, ECAM};
 use crate::qtest::Qtest;
 
-/// Most functions that are looked at.
+/// Maximum number of functions.
 const FUNCTIONS_MAX: usize = 256;
 
 const CONFIG_BYTES: usize = 4096;
@@ -21,19 +20,20 @@ const COMMAND: usize = 0x04;
 const HEADER_TYPE: usize = 0x0e;
 const FIRST_BAR: usize = 0x10;
 const SECONDARY_BUS: usize = 0x19;
-/// End of what devices had before PCI Express; the rest is not forgotten.
+/// End of the configuration space of conventional PCI, which is written back. QEMU keeps
+/// the extended part.
 const LEGACY_END: usize = 0x100;
 
 /// A device whose state QEMU does not save.
-struct Forgotten {
-    /// Vendor and device.
+struct UnsavedDevice {
+    /// Vendor and device id.
     id: u32,
-    /// Registers of its first region that tell whether it was in use.
+    /// Registers of its first BAR that show whether the device was used.
     registers: &'static [u64],
 }
 
-/// QEMU's teaching device, hw/misc/edu.c.
-const EDU: Forgotten = Forgotten {
+/// QEMU's educational device, hw/misc/edu.c.
+const EDU: UnsavedDevice = UnsavedDevice {
     id: 0x11e8_1234,
     registers: &[
         0x00, 0x04, 0x08, 0x20, 0x24, 0x80, 0x84, 0x88, 0x8c, 0x90, 0x98,
@@ -48,16 +48,16 @@ pub(crate) struct Devices {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Function {
-    /// Where its configuration is.
+    /// Address of its configuration space.
     address: u64,
     #[serde(with = "bytes")]
     config: Vec<u8>,
-    /// Registers, of a device that QEMU does not save.
+    /// Registers of a device that QEMU does not save.
     registers: Vec<u32>,
 }
 
 impl Function {
-    /// Returns the function at an address, if there is one.
+    /// Returns the function at an address, if it exists.
     fn read(port: &mut Qtest, address: u64) -> io::Result<Option<Self>> {
         if port.read_u32(address)? == u32::MAX {
             return Ok(None);
@@ -84,18 +84,18 @@ impl Function {
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
-    fn is_forgotten(&self) -> bool {
+    fn is_unsaved(&self) -> bool {
         self.id() == EDU.id
     }
 
-    /// Returns where a forgotten device's registers are, if it decodes them.
+    /// Returns the address of an unsaved device's registers, if memory decoding is enabled.
     fn region(&self) -> Option<u64> {
         let decodes = self.config[COMMAND] & 0x2 != 0;
-        (self.is_forgotten() && decodes).then(|| u64::from(self.word(FIRST_BAR) & !0xf))
+        (self.is_unsaved() && decodes).then(|| u64::from(self.word(FIRST_BAR) & !0xf))
     }
 
-    /// Returns the bus behind it, if it is a bridge.
-    fn bus_behind(&self) -> Option<u8> {
+    /// Returns the secondary bus, if the function is a bridge.
+    fn secondary_bus(&self) -> Option<u8> {
         let is_bridge = self.config[HEADER_TYPE] & 0x7f == 1;
         (is_bridge && self.config[SECONDARY_BUS] != 0).then(|| self.config[SECONDARY_BUS])
     }
@@ -104,8 +104,9 @@ impl Function {
         self.config[HEADER_TYPE] & 0x80 != 0
     }
 
-    /// Writes what QEMU forgot; the command last, which puts it to use.
-    fn put_back(&self, port: &mut Qtest) -> io::Result<()> {
+    /// Writes the recorded configuration; the command register last, which enables the
+    /// device.
+    fn write_back(&self, port: &mut Qtest) -> io::Result<()> {
         for offset in (FIRST_BAR..LEGACY_END).step_by(4) {
             port.write_u32(self.address + offset as u64, self.word(offset))?;
         }
@@ -115,7 +116,7 @@ impl Function {
 }
 
 impl Devices {
-    /// Returns all functions of a guest that stands still.
+    /// Returns all functions of a stopped guest.
     pub(crate) fn read(port: &mut Qtest) -> io::Result<Self> {
         ecam::check(port)?;
         let mut functions = Vec::new();
@@ -129,18 +130,27 @@ impl Devices {
         Ok(Self { functions })
     }
 
-    /// Puts back what QEMU forgot in a guest that stands still.
-    pub(crate) fn put_back(&self, port: &mut Qtest) -> io::Result<()> {
-        let forgotten = self.functions.iter().filter(|one| one.is_forgotten());
-        forgotten.into_iter().try_for_each(|one| one.put_back(port))
+    /// Writes back the configuration of the unsaved devices of a stopped guest.
+    pub(crate) fn write_back(&self, port: &mut Qtest) -> io::Result<()> {
+        let unsaved = self
+            .functions
+            .iter()
+            .filter(|function| function.is_unsaved());
+        unsaved
+            .into_iter()
+            .try_for_each(|function| function.write_back(port))
     }
 
-    /// Returns where these devices and others differ, if they do.
+    /// Returns a description of the first difference, if the devices differ.
     pub(crate) fn difference(&self, now: &Self) -> Option<String> {
-        let addresses =
-            |all: &Self| -> Vec<u64> { all.functions.iter().map(|one| one.address).collect() };
+        let addresses = |all: &Self| -> Vec<u64> {
+            all.functions
+                .iter()
+                .map(|function| function.address)
+                .collect()
+        };
         if addresses(self) != addresses(now) {
-            return Some("other PCI functions are there".to_owned());
+            return Some("the set of PCI functions differs".to_owned());
         }
         let (before, after) = self
             .functions
@@ -150,8 +160,11 @@ impl Devices {
         let place = place(before.address);
         let bytes = before.config.iter().zip(&after.config);
         Some(
-            match bytes.into_iter().position(|(one, other)| one != other) {
-                Some(offset) => format!("{place} differs at {offset:#x} of its configuration"),
+            match bytes
+                .into_iter()
+                .position(|(before, after)| before != after)
+            {
+                Some(offset) => format!("the configuration of {place} differs at {offset:#x}"),
                 None => format!("the registers of {place} differ"),
             },
         )
@@ -174,20 +187,22 @@ fn read_device(
             continue;
         };
         if functions.len() >= FUNCTIONS_MAX {
-            return Err(io::Error::other("there are too many PCI functions"));
+            return Err(io::Error::other(format!(
+                "more than {FUNCTIONS_MAX} PCI functions"
+            )));
         }
-        // Numbers grow from a bridge to what is behind it: no going in circles.
-        buses.extend(function.bus_behind().filter(|behind| *behind > bus));
-        let alone = number == 0 && !function.has_more_functions();
+        // Bus numbers increase below a bridge; the check prevents an endless loop.
+        buses.extend(function.secondary_bus().filter(|behind| *behind > bus));
+        let is_alone = number == 0 && !function.has_more_functions();
         functions.push(function);
-        if alone {
+        if is_alone {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Returns a function's name as `lspci` writes it.
+/// Returns the address of a function in the notation of `lspci`.
 fn place(address: u64) -> String {
     let number = (address - ECAM) >> 12;
     format!(
@@ -222,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_devices_do_not_differ() {
+    fn difference_of_equal_devices_is_none() {
         assert_eq!(devices().difference(&devices()), None);
     }
 
     #[test]
-    fn whatever_differs_is_named() {
+    fn difference_names_the_function_and_the_offset() {
         let difference = |change: fn(&mut Devices)| {
             let mut now = devices();
             change(&mut now);
@@ -235,7 +250,7 @@ mod tests {
         };
         assert_eq!(
             difference(|now| now.functions[1].config[0x11] = 1),
-            "01:00.0 differs at 0x11 of its configuration"
+            "the configuration of 01:00.0 differs at 0x11"
         );
         assert_eq!(
             difference(|now| now.functions[1].registers.push(7)),
@@ -243,17 +258,17 @@ mod tests {
         );
         assert_eq!(
             difference(|now| drop(now.functions.pop())),
-            "other PCI functions are there"
+            "the set of PCI functions differs"
         );
     }
 
     #[test]
-    fn a_bridge_tells_its_bus_and_a_device_none() {
+    fn secondary_bus_exists_for_bridges_only() {
         let mut bridge = function(ECAM + (4 << 15), 0x000c_1b36);
         bridge.config[HEADER_TYPE] = 1;
         bridge.config[SECONDARY_BUS] = 2;
-        assert_eq!(bridge.bus_behind(), Some(2));
+        assert_eq!(bridge.secondary_bus(), Some(2));
         assert_eq!(place(bridge.address), "00:04.0");
-        assert_eq!(function(ECAM, 1).bus_behind(), None);
+        assert_eq!(function(ECAM, 1).secondary_bus(), None);
     }
 }

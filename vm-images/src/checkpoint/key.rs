@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What decides what a saved guest is.
+//! Keys of checkpoints.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 use crate::qemu::{Memory, Qemu, Wiring, arguments};
 use crate::vm::VmSpec;
 
-/// Changes when guests are saved in another way. Each way has a folder of its
-/// own, for two versions of this program must not drop what is the other's.
+/// Version of the storage format. Each version has a separate folder, so that a program of
+/// one version does not delete the checkpoints of another.
 pub(super) const FORMAT: &str = "2";
 
-/// Returns a name that two guests share only if going on from one is as good
-/// as going on from the other: the whole machine as QEMU is told of it, QEMU
-/// itself, the content of kernel and initramfs, and the host.
+/// Returns a key for a guest. Two guests have the same key only if their checkpoints are
+/// interchangeable. The key covers QEMU's arguments for the machine, the QEMU binary, the
+/// content of kernel and initramfs, and the host.
 pub(super) fn key(spec: &VmSpec) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -28,7 +28,7 @@ pub(super) fn key(spec: &VmSpec) -> std::io::Result<String> {
     part(host_boot().as_bytes());
     part(processor().as_bytes());
     part(program(&spec.qemu).as_bytes());
-    // Where the two files lie is of no matter, what is in them is.
+    // The content of the two files counts, not their paths.
     let launch = spec.launch(Memory::Fresh, Wiring::Terminal);
     for arg in arguments(&spec.machine, &launch) {
         if arg != launch.kernel && arg != launch.initramfs {
@@ -41,21 +41,21 @@ pub(super) fn key(spec: &VmSpec) -> std::io::Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
-/// Returns the host's name for its boot: what the processor's clock counts, and
-/// how fast, holds until the next one.
+/// Returns the boot id of the host. The TSC of the host keeps its rate and offset until the
+/// next boot.
 pub(super) fn host_boot() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     boot.trim().to_owned()
 }
 
-/// Returns the host's processor and what it can do.
+/// Returns the model and the flags of the host's processor.
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let of_interest = |line: &&str| line.starts_with("model name") || line.starts_with("flags");
-    text.lines().filter(of_interest).take(2).collect()
+    let is_relevant = |line: &&str| line.starts_with("model name") || line.starts_with("flags");
+    text.lines().filter(is_relevant).take(2).collect()
 }
 
-/// Returns the version of QEMU, and what tells one build of it from another.
+/// Returns QEMU's version, with the size, time and inode of the binary to separate builds.
 fn program(qemu: &Qemu) -> String {
     let found = std::env::var_os("PATH")
         .iter()
@@ -66,7 +66,7 @@ fn program(qemu: &Qemu) -> String {
     format!("{} {build:?}", qemu.full_version)
 }
 
-/// Returns whether a name could be that of a checkpoint.
+/// Returns whether a file name has the form of a key.
 pub(super) fn is_key(name: &str) -> bool {
     name.len() == 32 && Utf8Path::new(name).extension().is_none()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where checkpoints are kept: made when they are first asked for, dropped when
-//! they are stale or take too much room.
+//! The store of checkpoints: creates them on first use, and deletes those that are stale or
+//! exceed the limit on disk space.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -15,36 +15,36 @@ use super::{CONSOLE, Checkpoint, DEVICES, FACTS, Facts, MEMORY, STATE, key};
 use crate::transcript::End;
 use crate::vm::{self, VmSpec};
 
-/// Room that checkpoints may take together, in bytes.
-const ROOM_BYTES: u64 = 8 << 30;
+/// Maximum disk space of all checkpoints, in bytes.
+const STORE_BYTES_MAX: u64 = 8 << 30;
 
-/// Room that must be left on the disk when a checkpoint is made, beside what the
-/// guest's memory can take, in MiB.
+/// Disk space that must remain free when a checkpoint is created, in addition to the
+/// guest's memory, in MiB.
 const SPARE_MIB: u64 = 1024;
 
-/// How the name of a checkpoint begins while it is being made.
+/// Prefix of the folder of an incomplete checkpoint.
 const PARTIAL: &str = ".partial-";
 
-/// After this time nobody is making it any more; longer than any boot may take.
+/// An incomplete checkpoint of this age is abandoned; longer than any boot may take.
 const PARTIAL_AGE: Duration = Duration::from_secs(3600);
 
-/// Checkpoints of other versions of this program are dropped when none was made or
-/// dropped for so long.
+/// Checkpoints of another format are deleted after this time without a change of their
+/// folder.
 const OTHER_FORMAT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Why there is no checkpoint; the guest has to boot then.
+/// Why there is no checkpoint; the guest has to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoCheckpoint {
-    /// The user asked to stop.
+    /// The run was cancelled.
     Cancelled,
-    /// The machine has a device, by QEMU's name for it, that QEMU cannot save. That is
-    /// known beforehand, and no news.
+    /// QEMU cannot save the machine, because of a device with this name. This is expected
+    /// and not reported.
     Unsaved(&'static str),
-    /// The guest did not come as far as where it is saved.
+    /// The guest did not reach the point at which it is saved.
     NotBooted(End),
-    /// It booted, but QEMU could not save it.
+    /// The guest booted, but QEMU could not save or restore it.
     NotSaved(End),
-    /// The host was in the way.
+    /// The host failed.
     Host(String),
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for NoCheckpoint {
             Self::Cancelled => f.write_str("interrupted"),
             Self::Unsaved(device) => write!(f, "QEMU cannot save a machine with `{device}`"),
             Self::NotBooted(end) | Self::NotSaved(end) => end.fmt(f),
-            Self::Host(what) => f.write_str(what),
+            Self::Host(error) => f.write_str(error),
         }
     }
 }
@@ -66,21 +66,22 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Returns the checkpoints below a folder, which is made when it is not there.
+    /// Returns the checkpoints below a folder, which is created if it does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn at(dir: &Utf8Path) -> std::io::Result<Self> {
         let dir = dir.join(key::FORMAT);
         fs::create_dir_all(&dir)?;
         Ok(Self { dir })
     }
 
-    /// Returns the checkpoint for a guest, after booting and saving it if there is
-    /// none. The spec's name is used for progress, its folder for artifacts not.
+    /// Returns the checkpoint for a guest; boots and saves the guest if there is no
+    /// checkpoint yet. The name in `spec` is used for progress, its artifacts folder is not
+    /// used.
     ///
     /// # Errors
-    /// When there is none to be had, and why.
+    /// Why there is no checkpoint.
     pub fn get(
         &self,
         spec: &VmSpec,
@@ -103,60 +104,60 @@ impl Checkpoints {
             return Ok(checkpoint);
         }
         let _ = fs::remove_dir_all(&dir);
-        self.check_room(spec)?;
+        self.check_free_space(spec)?;
         let _activity = Activity::start(observer, format!("save {}", spec.name), None);
         self.make(spec, &dir, cancel)?;
-        let checkpoint =
-            Checkpoint::open(&dir).ok_or_else(|| host("it changed while it was saved"))?;
-        self.try_out(spec, &checkpoint, cancel, observer)
+        let checkpoint = Checkpoint::open(&dir)
+            .ok_or_else(|| host("the checkpoint changed while it was saved"))?;
+        self.test_restore(spec, &checkpoint, cancel, observer)
             .inspect_err(|_| self.forget(&checkpoint))?;
         Ok(checkpoint)
     }
 
-    /// Better to know now than at every guest.
-    fn try_out(
+    /// Restores the new checkpoint once, so that a defect is found before tests use it.
+    fn test_restore(
         &self,
         spec: &VmSpec,
         checkpoint: &Checkpoint,
         cancel: &Cancel,
         observer: &dyn Observer,
     ) -> Result<(), NoCheckpoint> {
-        let folder = self.room_for_one()?;
+        let folder = self.temporary_dir()?;
         let spec = VmSpec {
             artifacts: Utf8Path::from_path(folder.path())
-                .ok_or_else(|| host("the cache's path is not UTF-8"))?
+                .ok_or_else(|| host("the path of the cache is not UTF-8"))?
                 .to_owned(),
             ..spec.clone()
         };
-        vm::try_out(&spec, checkpoint, cancel, observer).map_err(|end| match end {
+        vm::test_restore(&spec, checkpoint, cancel, observer).map_err(|end| match end {
             End::Cancelled => NoCheckpoint::Cancelled,
             end => NoCheckpoint::NotSaved(end),
         })
     }
 
-    fn room_for_one(&self) -> Result<tempfile::TempDir, NoCheckpoint> {
+    fn temporary_dir(&self) -> Result<tempfile::TempDir, NoCheckpoint> {
         tempfile::Builder::new()
             .prefix(PARTIAL)
             .tempdir_in(&self.dir)
             .map_err(host)
     }
 
-    /// Drops the checkpoint for a guest, if there is one.
+    /// Deletes a checkpoint, if it exists.
     pub fn forget(&self, checkpoint: &Checkpoint) {
         let _ = fs::remove_dir_all(&checkpoint.dir);
     }
 
     fn make(&self, spec: &VmSpec, dir: &Utf8Path, cancel: &Cancel) -> Result<(), NoCheckpoint> {
-        let partial = self.room_for_one()?;
+        let partial = self.temporary_dir()?;
         let parts = Utf8Path::from_path(partial.path())
-            .ok_or_else(|| host("the cache's path is not UTF-8"))?;
+            .ok_or_else(|| host("the path of the cache is not UTF-8"))?;
         let spec = VmSpec {
             artifacts: parts.join("artifacts"),
             checkpoint: None,
             ..spec.clone()
         };
         let devices =
-            vm::save(&spec, &parts.join(MEMORY), &parts.join(STATE), cancel).map_err(why)?;
+            vm::save(&spec, &parts.join(MEMORY), &parts.join(STATE), cancel).map_err(failure_of)?;
         let devices = serde_json::to_vec(&devices).map_err(host)?;
         fs::write(parts.join(DEVICES), devices).map_err(host)?;
         fs::rename(spec.artifacts.join("serial.log"), parts.join(CONSOLE)).map_err(host)?;
@@ -166,8 +167,9 @@ impl Checkpoints {
         fs::rename(parts, dir).map_err(host)
     }
 
-    /// A disk that runs full while a guest writes to its memory kills QEMU.
-    fn check_room(&self, spec: &VmSpec) -> Result<(), NoCheckpoint> {
+    /// Checks the free disk space. A disk that becomes full while the guest writes its
+    /// memory file kills QEMU with SIGBUS.
+    fn check_free_space(&self, spec: &VmSpec) -> Result<(), NoCheckpoint> {
         let disk = rustix::fs::statvfs(self.dir.as_std_path()).map_err(host)?;
         let free_mib = disk.f_bavail * disk.f_frsize / (1 << 20);
         let memory_mib = u64::from(spec.memory_mib.unwrap_or(spec.machine.memory_mib));
@@ -176,40 +178,41 @@ impl Checkpoints {
             return Ok(());
         }
         Err(host(format!(
-            "`{}` has {free_mib} MiB left, saving a guest takes up to {needed_mib}",
+            "not enough disk space in `{}`: {free_mib} MiB free, a checkpoint needs up to {needed_mib} MiB",
             self.dir
         )))
     }
 
-    /// Drops checkpoints that are of no use any more, and those not used for
-    /// longest until the others, but for `in_use`, fit into the room for them.
+    /// Deletes stale checkpoints, and then the least recently used, except `in_use`, until
+    /// the rest fits into the limit.
     pub fn tidy(&self, in_use: &[Checkpoint]) {
-        let mut kept: Vec<(SystemTime, Checkpoint)> = Vec::new();
-        self.drop_remains();
-        self.drop_other_formats();
-        self.drop_locks();
+        let mut valid: Vec<(SystemTime, Checkpoint)> = Vec::new();
+        self.delete_abandoned();
+        self.delete_other_formats();
+        self.delete_unused_locks();
         for dir in self.folders() {
             match Checkpoint::open(&dir) {
-                Some(checkpoint) => kept.push((last_use(&dir), checkpoint)),
-                // Whoever makes one at this moment does so under another name.
+                Some(checkpoint) => valid.push((last_use(&dir), checkpoint)),
+                // A checkpoint under construction has another name until it is complete.
                 None => drop(fs::remove_dir_all(&dir)),
             }
         }
-        let mut taken: u64 = kept.iter().map(|(_, one)| one.disk_bytes()).sum();
-        kept.sort_by_key(|(used, _)| *used);
-        for (_, checkpoint) in kept {
-            if taken <= ROOM_BYTES {
+        let sizes = valid.iter().map(|(_, checkpoint)| checkpoint.disk_bytes());
+        let mut total: u64 = sizes.sum();
+        valid.sort_by_key(|(used, _)| *used);
+        for (_, checkpoint) in valid {
+            if total <= STORE_BYTES_MAX {
                 break;
             }
             if !in_use.contains(&checkpoint) {
-                taken -= checkpoint.disk_bytes().min(taken);
+                total -= checkpoint.disk_bytes().min(total);
                 self.forget(&checkpoint);
             }
         }
     }
 
-    /// Whoever was killed while making a checkpoint left it half made.
-    fn drop_remains(&self) {
+    /// Deletes incomplete checkpoints of killed processes.
+    fn delete_abandoned(&self) {
         let entries = self.dir.read_dir_utf8().into_iter().flatten();
         for entry in entries.filter_map(Result::ok) {
             let partial = entry.file_name().starts_with(PARTIAL);
@@ -220,10 +223,10 @@ impl Checkpoints {
         }
     }
 
-    /// The locks of checkpoints that are gone. Whoever has one at this moment keeps
-    /// it, and a new one of that name is another file: both may then make the
-    /// checkpoint, and the second finds it made.
-    fn drop_locks(&self) {
+    /// Deletes the locks of checkpoints that do not exist. A process that holds such a lock
+    /// keeps it, while the next process locks a new file of this name. Both may then create
+    /// the checkpoint; the second finds the first's result.
+    fn delete_unused_locks(&self) {
         let entries = self.dir.read_dir_utf8().into_iter().flatten();
         for entry in entries.filter_map(Result::ok) {
             let path = entry.path();
@@ -234,15 +237,15 @@ impl Checkpoints {
         }
     }
 
-    /// What another version of this program kept and has not used for long.
-    fn drop_other_formats(&self) {
+    /// Deletes checkpoints of other formats that were not changed for a week.
+    fn delete_other_formats(&self) {
         let Some(all) = self.dir.parent() else {
             return;
         };
         let entries = all.read_dir_utf8().into_iter().flatten();
         for entry in entries.filter_map(Result::ok) {
-            let unused = last_use(entry.path()).elapsed().unwrap_or_default();
-            if entry.path() != self.dir && unused > OTHER_FORMAT_AGE {
+            let age = last_use(entry.path()).elapsed().unwrap_or_default();
+            if entry.path() != self.dir && age > OTHER_FORMAT_AGE {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -260,7 +263,8 @@ impl Checkpoints {
     }
 }
 
-/// The folder's own time is that of the last use: the files may not be touched.
+/// Records the use of a checkpoint in the modification time of its folder; the times of its
+/// files must not change.
 fn touch(dir: &Utf8Path) {
     let now = rustix::fs::Timestamps {
         last_access: NOW,
@@ -289,7 +293,7 @@ fn host(error: impl fmt::Display) -> NoCheckpoint {
     NoCheckpoint::Host(error.to_string())
 }
 
-fn why(end: End) -> NoCheckpoint {
+fn failure_of(end: End) -> NoCheckpoint {
     use crate::transcript::Phase;
     match &end {
         End::Cancelled => NoCheckpoint::Cancelled,

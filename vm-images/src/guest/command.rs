@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The cargo command that compiles the guest's PID 1. The build script of `xtask`
-//! includes this file as well, so it uses the standard library alone.
+//! includes this file, so it uses only the standard library.
 
-/// The program that the build leaves, below its target folder.
+/// Path of the program below the target folder.
 pub(crate) const PROGRAM: &str = "x86_64-unknown-linux-gnu/release/patchbed-guest";
 
-/// The guest has no dynamic loader.
+/// The program is static, because the guest has no dynamic loader.
 pub(crate) const VARIABLES: [(&str, &str); 1] = [("RUSTFLAGS", "-C target-feature=+crt-static")];
 
-/// Variables by which an outer cargo or clippy would reach into this build.
-pub(crate) const FOREIGN_VARIABLES: [&str; 5] = [
+/// Variables of an outer cargo or clippy that would change this build.
+pub(crate) const OUTER_VARIABLES: [&str; 5] = [
     "CARGO_BUILD_TARGET",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_TARGET_DIR",
@@ -17,7 +17,7 @@ pub(crate) const FOREIGN_VARIABLES: [&str; 5] = [
     "RUSTC_WORKSPACE_WRAPPER",
 ];
 
-/// Returns the arguments for cargo, which is to run in the checkout.
+/// Returns the arguments for cargo, which must run in the workspace.
 pub(crate) fn arguments(target_dir: &str) -> [&str; 8] {
     [
         "build",

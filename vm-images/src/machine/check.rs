@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From a machine's file as it is written to a machine, or to the first mistake.
+//! Checks a machine file and converts it to a [`Machine`].
 
 use camino::Utf8Path;
 use patchbed_host::input::{InputError, Place, closest};
@@ -12,16 +12,16 @@ const CPUS_MAX: u32 = 64;
 const MEMORY_MIB_MIN: u32 = 128;
 const MEMORY_MIB_MAX: u32 = 64 * 1024;
 
-/// Longest name, in characters.
+/// Maximum length of a name, in characters.
 const NAME_CHARS_MAX: usize = 32;
 
-/// Longest addition to the kernel's command line, in characters.
+/// Maximum length of the kernel arguments, in characters.
 const ARGUMENTS_CHARS_MAX: usize = 512;
 
-/// What ports are called, before the name of their slot.
+/// Prefix of a port's name, before the name of its slot.
 pub(super) const PORT_PREFIX: &str = "port-";
 
-/// Returns the machine, or the first mistake.
+/// Returns the machine, or the first error.
 pub(super) fn machine(
     raw: raw::Machine,
     path: &Utf8Path,
@@ -40,7 +40,11 @@ pub(super) fn machine(
     }
     file.count(&raw.slots)?;
     file.names(&raw)?;
-    let switches: Vec<&str> = raw.switches.iter().map(|one| &*one.name.value).collect();
+    let switches: Vec<&str> = raw
+        .switches
+        .iter()
+        .map(|switch| &*switch.name.value)
+        .collect();
     for slot in &raw.slots {
         file.switch(slot, &switches)?;
     }
@@ -59,7 +63,7 @@ pub(super) fn machine(
     })
 }
 
-/// The file that mistakes are in.
+/// The file, for the position of errors.
 struct File<'a> {
     path: &'a Utf8Path,
     text: &'a str,
@@ -81,11 +85,12 @@ impl File<'_> {
             return Ok(());
         }
         let message = format!("`{name}` is {}", value.value);
-        let hint = format!("it must be from {min} to {max}");
+        let hint = format!("the valid range is {min} to {max}");
         self.wrong(value.place, message, Some(hint))
     }
 
-    /// They are one line of words, and patchbed's own are not theirs to give.
+    /// Checks for one line of printable ASCII, because the arguments are passed to QEMU and
+    /// kexec.
     fn kernel_arguments(&self, words: &At<String>) -> Result<(), InputError> {
         let plain = |c: char| c.is_ascii_graphic() || c == ' ';
         if !words.value.chars().all(plain) || words.value.len() > ARGUMENTS_CHARS_MAX {
@@ -94,7 +99,7 @@ impl File<'_> {
             );
             return self.wrong(
                 words.place,
-                "these words are none for a kernel's command line",
+                "invalid characters or too many characters in the kernel arguments",
                 Some(hint),
             );
         }
@@ -102,15 +107,20 @@ impl File<'_> {
     }
 
     fn count(&self, slots: &[raw::Slot]) -> Result<(), InputError> {
-        let Some(one) = slots.get(SLOTS_MAX) else {
+        let Some(extra) = slots.get(SLOTS_MAX) else {
             return Ok(());
         };
-        let message = format!("slot `{}` is one too many", one.name.value);
-        let hint = format!("a machine may have {SLOTS_MAX}");
-        self.wrong(one.name.place, message, Some(hint))
+        let message = format!(
+            "too many slots: `{}` is slot {}",
+            extra.name.value,
+            SLOTS_MAX + 1
+        );
+        let hint = format!("a machine has at most {SLOTS_MAX} slots");
+        self.wrong(extra.name.place, message, Some(hint))
     }
 
-    /// Slots, their ports and switches are devices to QEMU, with ids of one space.
+    /// Checks the names of slots and switches, which share a namespace as ids of QEMU's
+    /// devices.
     fn names(&self, raw: &raw::Machine) -> Result<(), InputError> {
         let switches = raw.switches.iter().map(|switch| &switch.name);
         let all: Vec<&At<String>> = switches
@@ -134,13 +144,13 @@ impl File<'_> {
             || value.len() > NAME_CHARS_MAX
         {
             let hint = format!(
-                "use small letters, digits and `-`, first a letter, at most {NAME_CHARS_MAX}"
+                "use lowercase letters, digits and `-`, start with a letter, at most {NAME_CHARS_MAX} characters"
             );
-            return self.wrong(name.place, format!("`{value}` is no name"), Some(hint));
+            return self.wrong(name.place, format!("invalid name `{value}`"), Some(hint));
         }
         if value.starts_with(PORT_PREFIX) {
-            let message = format!("`{value}` could be the name of a port");
-            let hint = format!("only the ports of slots begin with `{PORT_PREFIX}`");
+            let message = format!("invalid name `{value}`: reserved for ports");
+            let hint = format!("names must not start with `{PORT_PREFIX}`");
             return self.wrong(name.place, message, Some(hint));
         }
         Ok(())
@@ -155,17 +165,17 @@ impl File<'_> {
         }
         let hint = match closest(&name.value, known.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
-            None if known.is_empty() => "name it below `switches:` first".to_owned(),
-            None => format!("switches are: {}", known.join(", ")),
+            None if known.is_empty() => "add the switch to `switches:`".to_owned(),
+            None => format!("valid names: {}", known.join(", ")),
         };
         self.wrong(
             name.place,
-            format!("there is no switch `{}`", name.value),
+            format!("unknown switch `{}`", name.value),
             Some(hint),
         )
     }
 
-    /// A switch with nothing behind it is most likely a slot gone astray.
+    /// Rejects a switch without slots, which is probably a mistake.
     fn used(&self, raw: &raw::Machine) -> Result<(), InputError> {
         let is_on = |slot: &raw::Slot, name: &str| {
             let switch = slot.switch.as_ref();
@@ -174,8 +184,8 @@ impl File<'_> {
         for switch in &raw.switches {
             let name = &switch.name.value;
             if !raw.slots.iter().any(|slot| is_on(slot, name)) {
-                let message = format!("no slot is on switch `{name}`");
-                let hint = format!("say `switch: {name}` in a slot, or leave it out");
+                let message = format!("switch `{name}` has no slot");
+                let hint = format!("add `switch: {name}` to a slot, or remove the switch");
                 return self.wrong(switch.name.place, message, Some(hint));
             }
         }
@@ -194,8 +204,8 @@ impl File<'_> {
                 })
             }
             (Some(DeviceKind::Edu) | None, Some(number)) => {
-                let message = format!("slot `{}` can have no virtual functions", slot.name.value);
-                let hint = "only `device: nvme` has some".to_owned();
+                let message = format!("slot `{}` cannot have virtual functions", slot.name.value);
+                let hint = "`virtual_functions` requires `device: nvme`".to_owned();
                 return self.wrong(number.place, message, Some(hint));
             }
             (Some(DeviceKind::Edu), None) => Some(Device::Edu),

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where everything of a machine is: which port is below which, and the addresses
-//! that firmware and kernel give to them. Both number buses depth first, in the order
-//! of the ports' places on their bus.
+//! The PCI topology of a machine: ports, their parents, and the addresses that firmware and
+//! kernel assign. Both number buses depth first, in the order of the ports' device numbers.
 
 use super::check::PORT_PREFIX;
 use super::{Machine, Slot};
 
-/// Place on bus 0 of the first root port; the others follow.
+/// Device number of the first root port on bus 0; the others follow.
 const FIRST_ROOT_PORT: u32 = 0x04;
 
-/// The address of a PCI function. All are in domain 0.
+/// The address of a PCI function, in domain 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
     pub(crate) bus: u32,
@@ -28,36 +27,36 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// A PCIe port or a switch's upper end, in the order that they are numbered in.
+/// A PCIe port or the upstream port of a switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Port<'a> {
-    /// QEMU's id for it.
+    /// QEMU's id of the port.
     pub(crate) id: String,
-    /// QEMU's id for the bus that it is on.
-    pub(crate) on: String,
-    /// Its own address.
+    /// QEMU's id of the bus with the port.
+    pub(crate) parent_bus: String,
+    /// Address of the port.
     pub(crate) address: Address,
-    /// The bus below it.
+    /// Number of the bus below the port.
     pub(crate) bus_below: u32,
-    /// What it is.
+    /// Kind of the port.
     pub(crate) kind: PortKind<'a>,
 }
 
-/// What a port is.
+/// The kind of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PortKind<'a> {
     /// A root port that is a slot.
     Root(&'a Slot),
-    /// A root port with a switch below it.
+    /// A root port above a switch.
     RootOfSwitch,
-    /// The upper end of a switch.
+    /// The upstream port of a switch.
     Upstream,
-    /// A lower end of a switch, which is a slot.
+    /// A downstream port of a switch, which is a slot.
     Downstream(&'a Slot),
 }
 
 impl<'a> Port<'a> {
-    /// Returns the slot that it is, if it is one.
+    /// Returns the slot of the port, if it is a slot.
     pub(crate) fn slot(&self) -> Option<&'a Slot> {
         match self.kind {
             PortKind::Root(slot) | PortKind::Downstream(slot) => Some(slot),
@@ -65,7 +64,7 @@ impl<'a> Port<'a> {
         }
     }
 
-    /// Returns where the device in it is.
+    /// Returns the address of the device below the port.
     fn device_address(&self) -> Address {
         Address {
             bus: self.bus_below,
@@ -80,18 +79,18 @@ impl Machine {
     pub(crate) fn ports(&self) -> Vec<Port<'_>> {
         let mut ports = Vec::new();
         let mut place = FIRST_ROOT_PORT;
-        let mut begun: Vec<&str> = Vec::new();
+        let mut added: Vec<&str> = Vec::new();
         for slot in &self.slots {
             match slot.switch.as_deref() {
-                // It has its place where its first slot is.
-                Some(switch) if begun.contains(&switch) => continue,
+                // A switch takes the device number of its first slot.
+                Some(switch) if added.contains(&switch) => continue,
                 Some(switch) => {
-                    begun.push(switch);
+                    added.push(switch);
                     self.add_switch(switch, place, &mut ports);
                 }
                 None => ports.push(Port {
                     id: port_id(&slot.name),
-                    on: "pcie.0".to_owned(),
+                    parent_bus: "pcie.0".to_owned(),
                     address: on_bus(0, place),
                     bus_below: next_bus(&ports),
                     kind: PortKind::Root(slot),
@@ -106,24 +105,24 @@ impl Machine {
         let bus = next_bus(ports);
         ports.push(Port {
             id: port_id(switch),
-            on: "pcie.0".to_owned(),
+            parent_bus: "pcie.0".to_owned(),
             address: on_bus(0, place),
             bus_below: bus,
             kind: PortKind::RootOfSwitch,
         });
         ports.push(Port {
             id: switch.to_owned(),
-            on: port_id(switch),
+            parent_bus: port_id(switch),
             address: on_bus(bus, 0),
             bus_below: bus + 1,
             kind: PortKind::Upstream,
         });
         let slots = self.slots.iter();
-        let on_it = slots.filter(|slot| slot.switch.as_deref() == Some(switch));
-        for (place, slot) in (0..).zip(on_it) {
+        let below = slots.filter(|slot| slot.switch.as_deref() == Some(switch));
+        for (place, slot) in (0..).zip(below) {
             ports.push(Port {
                 id: port_id(&slot.name),
-                on: switch.to_owned(),
+                parent_bus: switch.to_owned(),
                 address: on_bus(bus + 1, place),
                 bus_below: next_bus(ports),
                 kind: PortKind::Downstream(slot),
@@ -133,29 +132,27 @@ impl Machine {
 
     fn port_of(&self, slot: &str) -> Option<Port<'_>> {
         let mut ports = self.ports().into_iter();
-        ports.find(|port| port.slot().is_some_and(|one| one.name == slot))
+        ports.find(|port| port.slot().is_some_and(|found| found.name == slot))
     }
 
-    /// Returns the PCI address that firmware and kernel give to a device, named by its
-    /// slot (`endpoint0`), or to one of its virtual functions, which count from 0
-    /// (`endpoint0.vf0`).
+    /// Returns the PCI address that firmware and kernel assign to a device, named by its
+    /// slot (`endpoint0`), or to a virtual function, counted from 0 (`endpoint0.vf0`).
     pub fn pci_address(&self, device: &str) -> Option<String> {
         let Some((slot, function)) = device.split_once('.') else {
             return Some(self.port_of(device)?.device_address().to_string());
         };
         let number: u32 = function.strip_prefix("vf")?.parse().ok()?;
         let port = self.port_of(slot)?;
-        let has = port.slot()?.device?.virtual_functions();
-        // QEMU's NVMe controller has the first right behind its own function.
+        let count = port.slot()?.device?.virtual_functions();
+        // QEMU's NVMe controller places its virtual functions after function 0.
         let address = Address {
             function: 1 + number,
             ..port.device_address()
         };
-        (number < has && function == format!("vf{number}")).then(|| address.to_string())
+        (number < count && function == format!("vf{number}")).then(|| address.to_string())
     }
 
-    /// Returns the names of all that a device can be called by: slots with a device,
-    /// and their virtual functions.
+    /// Returns the names of all devices and their virtual functions.
     pub fn device_names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for slot in &self.slots {
@@ -168,8 +165,8 @@ impl Machine {
         names
     }
 
-    /// Returns the names of all bridges that can be removed: a port for each slot
-    /// (`port-endpoint0`), and switches.
+    /// Returns the names of all bridges that can be removed: the port of each slot
+    /// (`port-endpoint0`), and the switches.
     pub fn bridge_names(&self) -> Vec<String> {
         let ports = self.ports().into_iter();
         ports
@@ -178,28 +175,26 @@ impl Machine {
             .collect()
     }
 
-    /// Returns the PCI address of a bridge by its name: `port-endpoint0` is the port
-    /// that the slot is; a switch's name stands for its upstream port, which takes all
-    /// that is behind the switch with it.
+    /// Returns the PCI address of a bridge: `port-endpoint0` is the port of a slot; a
+    /// switch's name refers to its upstream port.
     pub fn bridge_address(&self, bridge: &str) -> Option<String> {
         let mut ports = self.ports().into_iter();
         let found = ports.find(|port| port.id == bridge && port.kind != PortKind::RootOfSwitch)?;
         Some(found.address.to_string())
     }
 
-    /// Returns the PCI address of the port right above a slot's device.
+    /// Returns the PCI address of the port above a slot's device.
     pub fn port_address(&self, slot: &str) -> Option<String> {
         Some(self.port_of(slot)?.address.to_string())
     }
 
-    /// Returns the PCI address of the upstream port of the switch that a slot is on;
-    /// none for a slot that is a root port.
+    /// Returns the PCI address of the upstream port of a slot's switch; `None` if the slot
+    /// is a root port.
     pub fn switch_address(&self, slot: &str) -> Option<String> {
         self.bridge_address(self.slot(slot)?.switch.as_deref()?)
     }
 
-    /// Returns the slot whose device has an address, in full as the kernel writes it,
-    /// and the port that the slot is.
+    /// Returns the slot and the port of the device with this full address.
     pub(crate) fn slot_at(&self, address: &str) -> Option<(&Slot, Port<'_>)> {
         let ports = self.ports().into_iter();
         ports
@@ -208,7 +203,7 @@ impl Machine {
     }
 }
 
-/// Returns QEMU's id for the port that is a slot, or that a switch is below.
+/// Returns QEMU's id of the port of a slot, or of the root port of a switch.
 pub(crate) fn port_id(name: &str) -> String {
     format!("{PORT_PREFIX}{name}")
 }
@@ -221,7 +216,7 @@ fn on_bus(bus: u32, device: u32) -> Address {
     }
 }
 
-/// Returns the number of the next bus; an upstream port's is the one below it.
+/// Returns the number of the next bus.
 fn next_bus(ports: &[Port<'_>]) -> u32 {
     1 + ports.iter().map(|port| port.bus_below).max().unwrap_or(0)
 }
@@ -232,13 +227,13 @@ mod tests {
 
     use super::*;
 
-    /// Returns one of the machines here.
+    /// Returns a machine of this crate.
     fn machine(name: &str) -> Machine {
         let folder = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/machines"));
         Machine::load(&folder.join(format!("{name}.yaml"))).unwrap()
     }
 
-    /// Returns all that has an address, in the order of buses.
+    /// Returns all addresses, in the order of the buses.
     fn map(machine: &Machine) -> String {
         let lines = machine.ports().into_iter().map(|port| {
             let below = port.slot().map(|slot| {
@@ -252,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn root_ports_have_a_bus_each() {
+    fn root_ports_have_consecutive_buses() {
         insta::assert_snapshot!(map(&machine("edu-pair")), @r"
         0000:00:04.0 port-endpoint0 > 0000:01:00.0 endpoint0
         0000:00:05.0 port-endpoint1 > 0000:02:00.0 endpoint1
@@ -262,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_has_a_bus_between_its_ports() {
+    fn switch_ports_are_numbered_depth_first() {
         let switch = machine("switch");
         insta::assert_snapshot!(map(&switch), @r"
         0000:00:04.0 port-switch0
@@ -279,7 +274,7 @@ mod tests {
         );
         assert_eq!(above("endpoint2"), (known("0000:00:05.0"), None));
         assert_eq!(switch.bridge_address("switch0"), known("0000:01:00.0"));
-        // The port above the switch is no slot's: nobody asks for it by a name.
+        // The root port above a switch has no public name.
         assert_eq!(switch.bridge_address("port-switch0"), None);
         assert_eq!(
             switch.bridge_names(),
@@ -293,19 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn virtual_functions_are_beside_their_device() {
+    fn virtual_functions_follow_their_device() {
         let sriov = machine("sriov");
         let address = |name| sriov.pci_address(name);
         assert_eq!(address("endpoint0.vf0").as_deref(), Some("0000:01:00.1"));
         assert_eq!(address("endpoint0.vf3").as_deref(), Some("0000:01:00.4"));
-        for none in [
+        for invalid in [
             "endpoint0.vf4",
             "endpoint0.vf+1",
             "endpoint0.vf",
             "endpoint1.vf0",
             "endpoint0.",
         ] {
-            assert_eq!(address(none), None, "{none}");
+            assert_eq!(address(invalid), None, "{invalid}");
         }
         assert_eq!(sriov.device_names().len(), 6);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What QEMU is told about ports and devices, each from the field of the machine that
-//! it says. A device that is plugged in later is told of in the same words.
+//! QEMU's arguments for ports and devices. A device that is plugged in later gets the same
+//! properties through the monitor.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::machine::{Device, Machine, Port, PortKind, Slot, port_id};
 
-/// A device as QEMU is told of it: its driver, its id and its properties.
+/// A device for QEMU: driver, id and properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceSpec {
     driver: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct DeviceSpec {
 enum Property {
     Text(String),
     Number(u32),
-    /// A place on a bus, which QEMU reads as hexadecimal text.
+    /// A device number on a bus, which QEMU parses as hexadecimal text.
     Place(u32),
 }
 
@@ -44,7 +44,7 @@ impl DeviceSpec {
         self
     }
 
-    /// Returns the arguments of the monitor's `device_add`.
+    /// Returns the arguments of the monitor command `device_add`.
     pub(crate) fn to_json(&self) -> Value {
         let driver = ("driver".to_owned(), Value::from(self.driver));
         let properties = self.properties.iter().map(|(name, value)| {
@@ -68,7 +68,7 @@ impl fmt::Display for Property {
     }
 }
 
-/// As the value of `-device`. Names of machines have no comma in them.
+/// The value of `-device`. Names in machine files contain no comma.
 impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.driver)?;
@@ -79,12 +79,12 @@ impl fmt::Display for DeviceSpec {
     }
 }
 
-/// Returns all ports and devices of a machine, each after what it is plugged into.
+/// Returns all ports and devices of a machine, each after its parent.
 pub(super) fn all(machine: &Machine) -> Vec<DeviceSpec> {
     let mut devices = Vec::new();
     let mut slots = 0;
     for port in machine.ports() {
-        // No two slots of a machine may have the same number, nor two chassis.
+        // QEMU requires unique numbers of slots and chassis.
         slots += u32::from(port.kind != PortKind::Upstream);
         devices.push(self::port(&port, slots));
         if let Some(slot) = port.slot() {
@@ -95,14 +95,14 @@ pub(super) fn all(machine: &Machine) -> Vec<DeviceSpec> {
     devices
 }
 
-/// From `slots` and `switches`: their ports.
+/// Returns a port, from `slots` and `switches`.
 fn port(port: &Port<'_>, slot: u32) -> DeviceSpec {
     let driver = match port.kind {
         PortKind::Root(_) | PortKind::RootOfSwitch => "pcie-root-port",
         PortKind::Upstream => "x3130-upstream",
         PortKind::Downstream(_) => "xio3130-downstream",
     };
-    let spec = DeviceSpec::new(driver, &port.id).text("bus", &port.on);
+    let spec = DeviceSpec::new(driver, &port.id).text("bus", &port.parent_bus);
     match port.kind {
         PortKind::Upstream => spec,
         _ => spec
@@ -112,18 +112,18 @@ fn port(port: &Port<'_>, slot: u32) -> DeviceSpec {
     }
 }
 
-/// From a slot's `device` and `virtual_functions`: what is in it, if anything is.
+/// Returns the device of a slot, from `device` and `virtual_functions`.
 pub(crate) fn device(slot: &Slot) -> Option<DeviceSpec> {
     let device = slot.device?;
     let spec = DeviceSpec::new(device.qemu_name(), &slot.name).text("bus", port_id(&slot.name));
     Some(match device {
         Device::Edu => spec,
-        // It must have a serial number, whatever that is.
+        // The device requires a serial number; any text is accepted.
         Device::Nvme {
             virtual_functions: 0,
         } => spec.text("serial", &slot.name),
-        // Each virtual function takes two queues, as many as a disk needs to be used,
-        // and one interrupt, of those that are not tied to the device itself.
+        // Each virtual function takes two queues, the minimum for a disk, and one interrupt
+        // from the flexible resources of the controller.
         Device::Nvme { virtual_functions } => spec
             .text("serial", &slot.name)
             .text("subsys", subsystem_id(slot))
@@ -133,11 +133,11 @@ pub(crate) fn device(slot: &Slot) -> Option<DeviceSpec> {
     })
 }
 
-/// From a slot's `virtual_functions`: what they and their device have in common. It
-/// stays when the device is taken out.
+/// Returns the NVMe subsystem of a device with virtual functions. It stays when the device
+/// is unplugged.
 fn subsystem(slot: &Slot) -> Option<DeviceSpec> {
-    let has_some = slot.device?.virtual_functions() > 0;
-    has_some.then(|| DeviceSpec::new("nvme-subsys", &subsystem_id(slot)))
+    let has_functions = slot.device?.virtual_functions() > 0;
+    has_functions.then(|| DeviceSpec::new("nvme-subsys", &subsystem_id(slot)))
 }
 
 fn subsystem_id(slot: &Slot) -> String {
@@ -150,8 +150,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns what QEMU is told of the devices of one of the machines here.
-    fn told(name: &str) -> String {
+    /// Returns QEMU's arguments for the devices of a machine of this crate.
+    fn device_arguments(name: &str) -> String {
         let folder = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/machines"));
         let machine = Machine::load(&folder.join(format!("{name}.yaml"))).unwrap();
         let lines = all(&machine).into_iter().map(|device| device.to_string());
@@ -159,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_is_three_kinds_of_ports() {
-        insta::assert_snapshot!(told("switch"), @r"
+    fn all_creates_three_kinds_of_ports_for_a_switch() {
+        insta::assert_snapshot!(device_arguments("switch"), @r"
         pcie-root-port,id=port-switch0,bus=pcie.0,addr=0x4,chassis=1,slot=1
         x3130-upstream,id=switch0,bus=port-switch0
         xio3130-downstream,id=port-endpoint0,bus=switch0,addr=0x0,chassis=2,slot=2
@@ -173,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn virtual_functions_need_a_subsystem_and_resources() {
-        insta::assert_snapshot!(told("sriov"), @r"
+    fn all_creates_a_subsystem_for_virtual_functions() {
+        insta::assert_snapshot!(device_arguments("sriov"), @r"
         pcie-root-port,id=port-endpoint0,bus=pcie.0,addr=0x4,chassis=1,slot=1
         nvme-subsys,id=subsystem.endpoint0
         nvme,id=endpoint0,bus=port-endpoint0,serial=endpoint0,subsys=subsystem.endpoint0,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_plugged_in_again_in_the_same_words() {
+    fn to_json_has_the_same_properties_as_the_command_line() {
         let slot = Slot {
             name: "endpoint0".to_owned(),
             switch: None,

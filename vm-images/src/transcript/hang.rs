@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What was seen of a machine in which nothing went on any more, before it was ended.
-//! Addresses are as they were in the guest: names are for those who have the kernel.
+//! The diagnosis of a hang, recorded before the machine is ended. Addresses are the
+//! guest's; other crates resolve symbols.
 
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
 
-/// What was seen of a machine that hangs.
+/// The diagnosis of a machine that hangs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hang {
-    /// What was going on.
+    /// The phase that exceeded its limit.
     pub during: Phase,
-    /// So many bytes were on the console before anybody looked. What comes after them
-    /// answers the one who looks, and is no report of the kernel's own.
+    /// Size of the console log when the diagnosis started. Later messages are answers to
+    /// its requests and not reports of the kernel.
     pub console_bytes: u64,
-    /// Where the kernel handles a division by zero, which is the first thing that its
-    /// table of exceptions says: tells where the kernel was put.
+    /// Address of the kernel's divide-error handler, the first entry of its interrupt
+    /// descriptor table. It reveals the offset of the kernel (KASLR).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divide_error: Option<u64>,
-    /// What the processors did, several times.
+    /// Several samples of the processors.
     pub samples: Vec<Sample>,
-    /// Whether the kernel still answers on its console.
+    /// Whether the kernel answers on its console.
     pub answers: bool,
-    /// What could not be seen, and why.
+    /// Parts of the diagnosis that failed, and why.
     #[serde(default)]
     pub missing: Vec<String>,
-    /// The file with the guest's memory in the run's folder, if it was to be kept.
+    /// Name of the memory dump in the run's folder, if one was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<String>,
 }
 
-/// What all processors did at one moment.
+/// A sample of all processors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Since the first sample.
+    /// Time since the first sample.
     pub at_ms: u64,
-    /// The processors, in their order.
+    /// The processors, in order.
     pub processors: Vec<Processor>,
 }
 
-/// What a processor did.
+/// The state of a processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processor {
     /// Its number, from 0.
     pub number: u32,
-    /// Whether it waited for an interrupt.
+    /// Whether it was halted until the next interrupt.
     pub is_halted: bool,
-    /// Whether interrupts could reach it.
+    /// Whether interrupts were enabled.
     pub takes_interrupts: bool,
-    /// Whether it was in a program, and not in the kernel.
+    /// Whether it executed a program, not the kernel.
     pub in_program: bool,
-    /// Where it was, and who had called that, innermost first.
+    /// Instruction address and return addresses, innermost first.
     pub frames: Vec<u64>,
 }

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a host gave a guest of its time. Who is to cause for what, others decide.
+//! The processor time that a host gave to a guest.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What the host gave the guest of its time, in milliseconds.
+/// The processor time that the host gave to the guest, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HostTime {
-    /// Whether the host tells at all how long QEMU waited for it. Where it does not,
-    /// nothing is known to have been withheld.
+    /// Whether the host reports how long QEMU waited for a processor. If not, `withheld_ms`
+    /// is 0.
     pub is_known: bool,
-    /// Since QEMU was started.
+    /// Time since the start of QEMU.
     pub wall_ms: u64,
-    /// Of it, the part in which the guest wanted to go on and the host did not let it.
+    /// Part of it in which the guest was runnable, but the host did not run it.
     pub withheld_ms: u64,
-    /// The length of the stretches of which the worst is told.
+    /// Length of the windows that `worst_ms` refers to.
     pub window_ms: u64,
-    /// The most that was withheld in one such stretch.
+    /// Maximum time withheld in one window.
     pub worst_ms: u64,
 }
 
 impl HostTime {
-    /// Returns what the guest had.
+    /// Returns the time in which the guest could run.
     #[must_use]
     pub const fn given_ms(&self) -> u64 {
         self.wall_ms.saturating_sub(self.withheld_ms)

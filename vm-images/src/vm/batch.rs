@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Several programs one after another in one guest. Such a run can only tell that
-//! all is well: as soon as anything is not, it tells nothing, for nobody could
-//! say whose doing it was, and every program wants a guest of its own.
+//! Batches: several programs run one after another in one guest. A batch has a result only
+//! if all its programs succeed. Otherwise the cause cannot be attributed to a program, and
+//! the caller runs every program in a guest of its own.
 
 use std::io;
 use std::time::Instant;
@@ -17,66 +17,69 @@ use super::run::Run;
 use super::{BootRun, VmRun, VmSpec, recipe};
 use crate::transcript::{BootRecord, End, Transcript, millis};
 
-/// Longest console of a guest in which all is well, in bytes.
+/// Maximum console log of a batch without failures, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// A program that shares its guest.
+/// A program of a batch.
 #[derive(Debug, Clone)]
-pub struct Sharer {
-    /// What it is.
+pub struct BatchProgram {
+    /// The program.
     pub boot: BootRun,
-    /// Folder for what belongs to it alone.
+    /// Folder for the files of this program.
     pub artifacts: Utf8PathBuf,
 }
 
-/// Runs programs one after another in one guest. Returns a transcript for each,
-/// as if it had been alone, if every one ended with code 0 and the guest powered
-/// off in order; else none, and what was left is to be thrown away.
-pub fn run_shared(
+/// Runs programs one after another in one guest. If all programs exit with code 0 and the
+/// guest powers off, returns a transcript for each, as of a run of its own. Otherwise
+/// returns `None`, and the files of the run must be discarded.
+pub fn run_batch(
     spec: &VmSpec,
-    sharers: &[Sharer],
+    programs: &[BatchProgram],
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Option<Vec<Transcript>> {
     let begin = Instant::now();
-    let steps = u64::try_from(sharers.len() + 2).ok();
+    let steps = u64::try_from(programs.len() + 2).ok();
     let activity = Activity::start(observer, format!("run {}", spec.name), steps);
     let mut run = Run::new(spec, cancel, activity);
-    let records = drive(&mut run, sharers).ok()??;
-    if super::touched(spec, &run.start) {
+    let records = run_programs(&mut run, programs).ok()??;
+    if super::checkpoint_was_modified(spec, &run.start) {
         return None;
     }
     let console = read_plain(&spec.artifacts.join("serial.log"), CONSOLE_BYTES_MAX).ok()?;
-    let parts = parts(&console, sharers.len())?;
-    let programs: u64 = records.iter().map(|record| record.duration_ms).sum();
-    let share = millis(begin.elapsed()).saturating_sub(programs) / sharers.len().max(1) as u64;
+    let parts = parts(&console, programs.len())?;
+    let programs_ms: u64 = records.iter().map(|record| record.duration_ms).sum();
+    let share = millis(begin.elapsed()).saturating_sub(programs_ms) / programs.len().max(1) as u64;
     let mut transcripts = Vec::new();
-    for ((sharer, record), part) in sharers.iter().zip(records).zip(parts) {
+    for ((program, record), part) in programs.iter().zip(records).zip(parts) {
         let transcript = Transcript {
             wall_ms: record.duration_ms + share,
             boots: vec![record],
             end: End::PoweredOff,
             start: run.start.clone(),
-            shared: sharers.len() > 1,
+            shared: programs.len() > 1,
             host_time: run.host_time,
             hang: None,
             accelerator: spec.accelerator,
             qemu_version: spec.qemu.full_version.clone(),
         };
-        leave(spec, sharer, &transcript, &part).ok()?;
+        write_artifacts(spec, program, &transcript, &part).ok()?;
         transcripts.push(transcript);
     }
     Some(transcripts)
 }
 
-/// Returns what became of each program; none if one did not end well.
-fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<BootRecord>>, End> {
+/// Returns the record of each program; `None` if a program failed.
+fn run_programs(
+    run: &mut Run<'_>,
+    programs: &[BatchProgram],
+) -> Result<Option<Vec<BootRecord>>, End> {
     let mut session = run.start(&VmRun::default())?;
-    run.greet(&mut session)?;
-    let fresh = run.boots.clone();
+    run.begin_first_boot(&mut session)?;
+    let first_boot = run.boots.clone();
     let mut records = Vec::new();
-    for Sharer { boot, .. } in sharers {
-        run.boots.clone_from(&fresh);
+    for BatchProgram { boot, .. } in programs {
+        run.boots.clone_from(&first_boot);
         let exit = run.run_boot(&mut session, 1, boot)?;
         if !exit.is_success() {
             return Ok(None);
@@ -84,13 +87,13 @@ fn drive(run: &mut Run<'_>, sharers: &[Sharer]) -> Result<Option<Vec<BootRecord>
         records.append(&mut run.boots);
     }
     run.power_off(&mut session)?;
-    (run.host_time, _) = session.into_account();
+    (run.host_time, _) = session.into_records();
     Ok(Some(records))
 }
 
-/// Cuts the console of a guest into one for each program: what was before the
-/// first, what the program's time saw, and what was after the last. None if the
-/// console does not have them all.
+/// Splits the console log of a guest into a log for each program: the part before the first
+/// program, the part of the program itself, and the part after the last. `None` if markers
+/// are missing.
 fn parts(console: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
     let begins = line_starts(console, &boot_begins_marker(1));
     let ends = line_starts(console, &boot_ends_marker(1));
@@ -109,7 +112,7 @@ fn parts(console: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
     Some(parts.collect())
 }
 
-/// Returns where the lines begin that have a text in them.
+/// Returns the offsets of the lines that contain a text.
 fn line_starts(console: &[u8], text: &str) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut start = 0;
@@ -129,22 +132,27 @@ fn line_length(bytes: &[u8]) -> usize {
         .map_or(bytes.len(), |newline| newline + 1)
 }
 
-/// Leaves what a run of the program alone would have left.
-fn leave(spec: &VmSpec, sharer: &Sharer, transcript: &Transcript, part: &[u8]) -> io::Result<()> {
+/// Writes the files that a run of the program alone would have written.
+fn write_artifacts(
+    spec: &VmSpec,
+    program: &BatchProgram,
+    transcript: &Transcript,
+    part: &[u8],
+) -> io::Result<()> {
     let alone = VmSpec {
-        artifacts: sharer.artifacts.clone(),
+        artifacts: program.artifacts.clone(),
         ..spec.clone()
     };
     let job = VmRun {
-        boots: vec![sharer.boot.clone()],
+        boots: vec![program.boot.clone()],
     };
-    fs::create_dir_all(&sharer.artifacts)?;
-    fs::write(sharer.artifacts.join("serial.log"), part)?;
+    fs::create_dir_all(&program.artifacts)?;
+    fs::write(program.artifacts.join("serial.log"), part)?;
     for name in ["channel.jsonl", "qemu.stderr"] {
-        fs::copy(spec.artifacts.join(name), sharer.artifacts.join(name))?;
+        fs::copy(spec.artifacts.join(name), program.artifacts.join(name))?;
     }
     recipe::write(&alone, &job)?;
-    transcript.save(&sharer.artifacts)
+    transcript.save(&program.artifacts)
 }
 
 #[cfg(test)]
@@ -158,20 +166,20 @@ mod tests {
     const OFF: &str = "<0>[ 3.0][ T1] reboot: Power down\n";
 
     #[test]
-    fn each_program_has_its_own_time_and_all_have_boot_and_end() {
+    fn parts_returns_boot_own_part_and_shutdown_of_each_program() {
         let console = [BOOT, ONE, BETWEEN, TWO, OFF].concat();
         let parts = parts(console.as_bytes(), 2).unwrap();
         let texts: Vec<String> = parts
             .into_iter()
             .map(|part| String::from_utf8(part).unwrap())
             .collect();
-        // What came late belongs to whoever had the guest before.
+        // Messages between two programs belong to the program before.
         assert_eq!(texts[0], [BOOT, ONE, BETWEEN, OFF].concat());
         assert_eq!(texts[1], [BOOT, TWO, OFF].concat());
     }
 
     #[test]
-    fn a_console_that_lacks_a_marker_is_not_cut() {
+    fn parts_rejects_a_console_without_all_markers() {
         let console = [BOOT, ONE, TWO, OFF].concat();
         assert!(parts(console.as_bytes(), 3).is_none());
         assert!(parts([BOOT, OFF].concat().as_bytes(), 1).is_none());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Everything that went over the channel, as a file of one JSON object a line.
+//! The control channel log: a file with one JSON object for each message.
 
 use std::io::{self, Write as _};
 use std::time::Instant;
@@ -10,16 +10,16 @@ use serde::Serialize;
 
 use crate::transcript::millis;
 
-/// Most bytes of channel_log that are kept of one run.
+/// Maximum size of the log, in bytes.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Who said something.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Speaker {
+pub(super) enum Sender {
     /// The guest, over the channel.
     Guest,
-    /// We, over the channel.
+    /// The host, over the channel.
     Host,
     /// QEMU, over its monitor.
     Qemu,
@@ -28,12 +28,12 @@ pub(super) enum Speaker {
 #[derive(Serialize)]
 struct Entry<'a, M: ?Sized> {
     ms: u64,
-    from: Speaker,
+    from: Sender,
     message: &'a M,
 }
 
-/// The channel_log of a run. Losing it does not stop the run: the transcript
-/// holds all that is judged by.
+/// The control channel log of a run. Write errors are ignored, because results depend on
+/// the transcript only.
 #[derive(Debug)]
 pub(super) struct ChannelLog {
     file: File,
@@ -50,8 +50,8 @@ impl ChannelLog {
         })
     }
 
-    /// Writes an entry down; after too many bytes a last word, then nothing.
-    pub(super) fn note<M: Serialize + ?Sized>(&mut self, from: Speaker, message: &M) {
+    /// Appends an entry; beyond the limit a final entry, then no more.
+    pub(super) fn note<M: Serialize + ?Sized>(&mut self, from: Sender, message: &M) {
         if self.bytes > BYTES_MAX {
             return;
         }
@@ -66,7 +66,8 @@ impl ChannelLog {
         line.push(b'\n');
         self.bytes += line.len();
         if self.bytes > BYTES_MAX {
-            line = b"{\"from\":\"host\",\"message\":\"the channel_log is full\"}\n".to_vec();
+            line = b"{\"from\":\"host\",\"message\":\"the log has reached its maximum size\"}\n"
+                .to_vec();
         }
         let _ = self.file.write_all(&line);
     }

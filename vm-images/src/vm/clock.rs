@@ -1,77 +1,79 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The guest's own clock: wall time, less what the host withheld from it. A thread of
-//! QEMU that wanted a processor and did not get one stood still, and a guest cannot be
-//! caused for that. One that waits for an event wants nothing, and its clock goes on
-//! with the wall. Decides from values alone; `threads` reads them.
+//! The clock of a guest: wall time minus the time withheld by the host, in which a thread
+//! of QEMU was runnable but not running. A sleeping thread waits for an event, so its time
+//! counts as the guest's. This module computes with values that `threads` reads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::threads::{State, ThreadLook};
+use super::threads::{State, ThreadSample};
 use crate::transcript::{HostTime, millis};
 
-/// A limit in the guest's time may take this many times as long on the wall. A host
-/// that gives less than such a part of its time gives too little to judge by.
-pub(super) const PATIENCE: u32 = 8;
+/// A limit in the guest's time may take this many times as long on the wall clock. Beyond
+/// that, the host is too slow for a result.
+pub(super) const WALL_MULTIPLIER: u32 = 8;
 
-/// In the worst stretch of this length it shows whether a kernel that complains of
-/// being late was kept waiting. The shortest patience of a kernel with itself is as long.
+/// Length of the windows for the maximum of withheld time, as long as the shortest timeout
+/// of the kernel's stall checks. It shows whether the host can be the cause of a stall
+/// report of the kernel.
 const WINDOW: Duration = Duration::from_secs(20);
 
-/// So many looks make up a window at most; those that come faster are taken together.
-const WINDOW_LOOKS: u32 = 40;
+/// Maximum number of samples of a window; more frequent samples are merged.
+const WINDOW_SAMPLES: u32 = 40;
 
-/// How often QEMU's threads are looked at.
+/// Minimum interval between two samples of QEMU's threads.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a limit says.
+/// The state of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Time {
-    /// There is some left.
-    Left,
-    /// The guest has had it all.
-    Up,
-    /// The guest has not, and nobody will wait longer for the host to give it.
+pub(super) enum LimitState {
+    /// The limit is not reached.
+    Running,
+    /// The guest has used all its time.
+    Expired,
+    /// The host has not given the guest its time, and the limit on the wall clock is
+    /// reached.
     Withheld,
 }
 
-/// Returns what a limit in the guest's time says after so much time on the wall, of
-/// which some was withheld.
-pub(super) fn look_at(limit: Duration, wall: Duration, withheld: Duration) -> Time {
+/// Returns the state of a limit in the guest's time, from the wall time and the withheld
+/// part of it.
+pub(super) fn check_limit(limit: Duration, wall: Duration, withheld: Duration) -> LimitState {
     if wall.saturating_sub(withheld) >= limit {
-        Time::Up
-    } else if wall >= limit.saturating_mul(PATIENCE) {
-        Time::Withheld
+        LimitState::Expired
+    } else if wall >= limit.saturating_mul(WALL_MULTIPLIER) {
+        LimitState::Withheld
     } else {
-        Time::Left
+        LimitState::Running
     }
 }
 
-/// What is known of a thread.
+/// Accounting of a thread at the last sample.
 #[derive(Debug)]
 struct Thread {
     ran: Duration,
     waited: Duration,
-    /// Waits that were counted before the kernel did so, which it does at their end.
-    ahead: Duration,
+    /// Waiting time that was counted before the kernel added it to `waited`, which it does
+    /// at the end of a wait.
+    counted_early: Duration,
 }
 
 impl Thread {
-    /// Returns how much of the time since the last look was withheld from the thread.
-    fn withheld(&mut self, look: &ThreadLook, since: Duration) -> Duration {
-        let ran = look.ran.saturating_sub(self.ran);
-        let waited = look.waited.saturating_sub(self.waited);
-        (self.ran, self.waited) = (look.ran, look.waited);
-        let known = self.ahead.min(waited);
-        self.ahead -= known;
-        let news = waited - known;
-        if !ran.is_zero() || look.state == State::Content || news >= since {
-            return news;
+    /// Returns the time since the last sample that was withheld from the thread.
+    fn withheld(&mut self, sample: &ThreadSample, since: Duration) -> Duration {
+        let ran = sample.ran.saturating_sub(self.ran);
+        let waited = sample.waited.saturating_sub(self.waited);
+        (self.ran, self.waited) = (sample.ran, sample.waited);
+        let counted = self.counted_early.min(waited);
+        self.counted_early -= counted;
+        let new = waited - counted;
+        if !ran.is_zero() || sample.state == State::Sleeping || new >= since {
+            return new;
         }
-        // It wants to run, and does not. What it waits for a processor is yet to be told;
-        // what it was stopped, or waited for a disk, will never be.
-        if look.state == State::Runnable {
-            self.ahead += since - news;
+        // The thread was runnable but did not run. The kernel will add the wait for a
+        // processor to `waited` later, but never the time of a stop or of a disk wait.
+        if sample.state == State::Runnable {
+            self.counted_early += since - new;
         }
         since
     }
@@ -81,60 +83,67 @@ impl Thread {
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     threads: BTreeMap<u32, Thread>,
-    /// On the wall, at the last look.
+    /// Wall time of the last sample.
     wall: Duration,
     withheld: Duration,
     is_known: bool,
-    /// Wall and withheld time at the looks of the last window.
-    looks: VecDeque<(Duration, Duration)>,
+    /// Wall time and withheld time at the samples of the last window.
+    samples: VecDeque<(Duration, Duration)>,
     worst: Duration,
 }
 
 impl Clock {
-    /// Takes a look if the last is long enough ago.
-    pub(super) fn look_if_due(&mut self, wall: Duration, look: impl FnOnce() -> Vec<ThreadLook>) {
+    /// Takes a sample if the interval since the last is over.
+    pub(super) fn update_if_due(
+        &mut self,
+        wall: Duration,
+        sample: impl FnOnce() -> Vec<ThreadSample>,
+    ) {
         if wall.saturating_sub(self.wall) >= INTERVAL {
-            self.look(wall, &look());
+            self.update(wall, &sample());
         }
     }
 
-    /// Takes a look at QEMU's threads at a moment on the wall. Of a process that the
-    /// host tells nothing of, nothing is ever withheld.
-    pub(super) fn look(&mut self, wall: Duration, threads: &[ThreadLook]) {
+    /// Adds a sample of QEMU's threads at a wall time. Without samples, no time is
+    /// withheld.
+    pub(super) fn update(&mut self, wall: Duration, threads: &[ThreadSample]) {
         let since = wall.saturating_sub(self.wall);
         self.wall = self.wall.max(wall);
         let mut most = Duration::ZERO;
-        for look in threads {
+        for sample in threads {
             self.is_known = true;
-            let withheld = match self.threads.get_mut(&look.id) {
-                Some(thread) => thread.withheld(look, since),
+            let withheld = match self.threads.get_mut(&sample.id) {
+                Some(thread) => thread.withheld(sample, since),
                 None => {
-                    let (ran, waited) = (look.ran, look.waited);
-                    let ahead = Duration::ZERO;
-                    self.threads.insert(look.id, Thread { ran, waited, ahead });
-                    look.waited
+                    let thread = Thread {
+                        ran: sample.ran,
+                        waited: sample.waited,
+                        counted_early: Duration::ZERO,
+                    };
+                    self.threads.insert(sample.id, thread);
+                    sample.waited
                 }
             };
             most = most.max(withheld);
         }
         self.threads
-            .retain(|id, _| threads.iter().any(|look| look.id == *id));
+            .retain(|id, _| threads.iter().any(|sample| sample.id == *id));
         self.withheld += most.min(since);
-        self.remember();
+        self.update_window();
     }
 
-    /// Returns how much was withheld from the guest up to the last look.
+    /// Returns the time withheld from the guest up to the last sample.
     pub(super) const fn withheld(&self) -> Duration {
         self.withheld
     }
 
-    /// Returns the guest's own time.
+    /// Returns the guest's time.
     pub(super) fn guest(&self) -> Duration {
         self.wall - self.withheld
     }
 
-    /// Returns the account of it all.
-    pub(super) fn account(&self) -> HostTime {
+    /// Returns the totals.
+    pub(super) fn totals(&self) -> HostTime {
         HostTime {
             is_known: self.is_known,
             wall_ms: millis(self.wall),
@@ -144,19 +153,25 @@ impl Clock {
         }
     }
 
-    fn remember(&mut self) {
+    fn update_window(&mut self) {
         while self
-            .looks
+            .samples
             .front()
             .is_some_and(|(wall, _)| self.wall - *wall > WINDOW)
         {
-            self.looks.pop_front();
+            self.samples.pop_front();
         }
-        let before = self.looks.front().map_or(Duration::ZERO, |(_, then)| *then);
+        let before = self
+            .samples
+            .front()
+            .map_or(Duration::ZERO, |(_, withheld)| *withheld);
         self.worst = self.worst.max(self.withheld - before);
-        let last = self.looks.back().map_or(Duration::ZERO, |(wall, _)| *wall);
-        if self.looks.is_empty() || self.wall - last >= WINDOW / WINDOW_LOOKS {
-            self.looks.push_back((self.wall, self.withheld));
+        let last = self
+            .samples
+            .back()
+            .map_or(Duration::ZERO, |(wall, _)| *wall);
+        if self.samples.is_empty() || self.wall - last >= WINDOW / WINDOW_SAMPLES {
+            self.samples.push_back((self.wall, self.withheld));
         }
     }
 }
@@ -169,8 +184,8 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    fn thread(id: u32, state: State, ran: u64, waited: u64) -> ThreadLook {
-        ThreadLook {
+    fn thread(id: u32, state: State, ran: u64, waited: u64) -> ThreadSample {
+        ThreadSample {
             id,
             state,
             ran: secs(ran),
@@ -179,84 +194,84 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_in_the_guest_s_time_and_the_wall_has_the_last_word() {
+    fn check_limit_compares_guest_time_and_eight_times_wall_time() {
         let limit = secs(10);
-        assert_eq!(look_at(limit, secs(9), secs(0)), Time::Left);
-        assert_eq!(look_at(limit, secs(10), secs(0)), Time::Up);
-        assert_eq!(look_at(limit, secs(40), secs(31)), Time::Left);
-        assert_eq!(look_at(limit, secs(40), secs(30)), Time::Up);
-        assert_eq!(look_at(limit, secs(79), secs(79)), Time::Left);
-        assert_eq!(look_at(limit, secs(80), secs(79)), Time::Withheld);
-        assert_eq!(look_at(secs(0), secs(0), secs(0)), Time::Up);
+        assert_eq!(check_limit(limit, secs(9), secs(0)), LimitState::Running);
+        assert_eq!(check_limit(limit, secs(10), secs(0)), LimitState::Expired);
+        assert_eq!(check_limit(limit, secs(40), secs(31)), LimitState::Running);
+        assert_eq!(check_limit(limit, secs(40), secs(30)), LimitState::Expired);
+        assert_eq!(check_limit(limit, secs(79), secs(79)), LimitState::Running);
+        assert_eq!(check_limit(limit, secs(80), secs(79)), LimitState::Withheld);
+        assert_eq!(check_limit(secs(0), secs(0), secs(0)), LimitState::Expired);
     }
 
     #[test]
-    fn an_idle_guest_and_one_that_spins_have_all_their_time() {
+    fn update_withholds_no_time_from_sleeping_and_running_threads() {
         let mut clock = Clock::default();
         for second in 1..=60 {
-            let idle = thread(1, State::Content, 0, 0);
+            let idle = thread(1, State::Sleeping, 0, 0);
             let spinning = thread(2, State::Runnable, second, 0);
-            clock.look(secs(second), &[idle, spinning]);
+            clock.update(secs(second), &[idle, spinning]);
         }
         assert_eq!(clock.guest(), secs(60));
-        assert_eq!(clock.account().worst_ms, 0);
+        assert_eq!(clock.totals().worst_ms, 0);
     }
 
     #[test]
-    fn of_threads_that_wait_at_once_the_longest_wait_counts() {
+    fn update_counts_the_longest_of_concurrent_waits() {
         let mut clock = Clock::default();
         for second in 1..=10 {
             let half = thread(1, State::Runnable, second, second / 2);
-            let none = thread(2, State::Runnable, 1, second);
-            clock.look(secs(second), &[half, none]);
+            let starved = thread(2, State::Runnable, 1, second);
+            clock.update(secs(second), &[half, starved]);
         }
         assert_eq!(clock.withheld(), secs(10));
         assert_eq!(clock.guest(), secs(0));
     }
 
     #[test]
-    fn a_wait_that_the_kernel_tells_of_at_its_end_is_counted_while_it_lasts_and_once() {
+    fn update_counts_a_long_wait_while_it_lasts_and_only_once() {
         let mut clock = Clock::default();
-        clock.look(secs(1), &[thread(1, State::Runnable, 1, 0)]);
+        clock.update(secs(1), &[thread(1, State::Runnable, 1, 0)]);
         for second in 2..=9 {
-            clock.look(secs(second), &[thread(1, State::Runnable, 1, 0)]);
+            clock.update(secs(second), &[thread(1, State::Runnable, 1, 0)]);
         }
         assert_eq!(clock.withheld(), secs(8));
-        clock.look(secs(10), &[thread(1, State::Runnable, 2, 8)]);
+        clock.update(secs(10), &[thread(1, State::Runnable, 2, 8)]);
         assert_eq!(clock.withheld(), secs(8));
-        clock.look(secs(20), &[thread(1, State::Runnable, 7, 13)]);
+        clock.update(secs(20), &[thread(1, State::Runnable, 7, 13)]);
         assert_eq!(clock.withheld(), secs(13));
     }
 
     #[test]
-    fn a_thread_that_was_stopped_had_nothing_though_nobody_counts_it() {
+    fn update_counts_the_time_of_a_stopped_thread() {
         let mut clock = Clock::default();
         for second in 1..=30 {
-            clock.look(secs(second), &[thread(1, State::Barred, 0, 0)]);
+            clock.update(secs(second), &[thread(1, State::Blocked, 0, 0)]);
         }
-        clock.look(secs(31), &[thread(1, State::Content, 1, 0)]);
+        clock.update(secs(31), &[thread(1, State::Sleeping, 1, 0)]);
         assert_eq!(clock.withheld(), secs(29));
-        assert_eq!(clock.account().worst_ms, 20_000);
+        assert_eq!(clock.totals().worst_ms, 20_000);
     }
 
     #[test]
-    fn the_worst_window_is_not_the_whole() {
+    fn totals_report_the_worst_window_and_the_sum() {
         let mut clock = Clock::default();
         for second in 1..=100 {
-            // Every other second, and five in a row once.
+            // Waits half of the time, and additionally five seconds once.
             let waited = second / 2 + u64::from(second > 50).min(1) * 5;
-            clock.look(secs(second), &[thread(1, State::Runnable, second, waited)]);
+            clock.update(secs(second), &[thread(1, State::Runnable, second, waited)]);
         }
-        let account = clock.account();
-        assert!(account.worst_ms < 13_000, "{account:?}");
-        assert!(account.withheld_ms > 45_000, "{account:?}");
+        let totals = clock.totals();
+        assert!(totals.worst_ms < 13_000, "{totals:?}");
+        assert!(totals.withheld_ms > 45_000, "{totals:?}");
     }
 
     #[test]
-    fn without_a_word_from_the_host_all_time_is_the_guest_s() {
+    fn update_without_samples_withholds_no_time() {
         let mut clock = Clock::default();
-        clock.look(secs(50), &[]);
+        clock.update(secs(50), &[]);
         assert_eq!(clock.guest(), secs(50));
-        assert!(!clock.account().is_known);
+        assert!(!clock.totals().is_known);
     }
 }

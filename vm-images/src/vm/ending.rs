@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What QEMU's end says about the guest: a decision from values alone.
+//! Derives the end of a run from the end of QEMU.
 
 use std::process::ExitStatus;
 
 use crate::transcript::{End, Phase};
 
-/// What is known when QEMU has ended.
+/// The facts when QEMU has ended.
 #[derive(Debug, Clone)]
 pub(super) struct QemuEnd {
     /// QEMU's exit status.
     pub(super) status: ExitStatus,
-    /// The reason of QEMU's last word on a shutdown, when it had one.
+    /// The reason of QEMU's last shutdown event, if any.
     pub(super) shutdown: Option<String>,
-    /// Whether the guest said goodbye.
+    /// Whether the guest sent its goodbye.
     pub(super) goodbye: bool,
-    /// What was going on.
+    /// The phase.
     pub(super) during: Phase,
-    /// The last QEMU wrote to standard error.
+    /// The last lines of QEMU's standard error.
     pub(super) stderr_tail: String,
 }
 
 impl QemuEnd {
-    /// Returns nothing when the guest switched itself off in order, else what
-    /// happened.
-    pub(super) fn judge(self) -> Result<(), End> {
+    /// Returns `Ok` if the guest powered off as ordered, else the end of the run.
+    pub(super) fn evaluate(self) -> Result<(), End> {
         let reason = self.shutdown.as_deref().unwrap_or("unknown");
-        // A signal from elsewhere makes QEMU shut down politely, with status 0.
+        // QEMU exits with status 0 after a signal from another process.
         let by_host = reason.starts_with("host-");
         if !self.status.success() || by_host {
             let shown = if by_host {
@@ -55,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    fn judge(raw_status: i32, shutdown: Option<&str>, goodbye: bool) -> Result<(), End> {
+    fn evaluate(raw_status: i32, shutdown: Option<&str>, goodbye: bool) -> Result<(), End> {
         QemuEnd {
             status: ExitStatus::from_raw(raw_status),
             shutdown: shutdown.map(str::to_owned),
@@ -63,12 +62,12 @@ mod tests {
             during: Phase::PowerOff,
             stderr_tail: String::new(),
         }
-        .judge()
+        .evaluate()
     }
 
     #[test]
-    fn only_an_orderly_power_off_is_in_order() {
-        assert_eq!(judge(0, Some("guest-shutdown"), true), Ok(()));
+    fn evaluate_accepts_only_a_shutdown_after_goodbye() {
+        assert_eq!(evaluate(0, Some("guest-shutdown"), true), Ok(()));
         for (shutdown, goodbye) in [
             (Some("guest-shutdown"), false),
             (Some("guest-reset"), true),
@@ -76,20 +75,20 @@ mod tests {
             (Some("guest-panic"), true),
             (None, false),
         ] {
-            let end = judge(0, shutdown, goodbye);
+            let end = evaluate(0, shutdown, goodbye);
             assert!(matches!(end, Err(End::GuestGone { .. })), "{shutdown:?}");
         }
     }
 
     #[test]
-    fn a_killed_or_failing_qemu_died_whatever_the_guest_said() {
+    fn evaluate_reports_a_killed_or_failed_qemu_even_after_goodbye() {
         for (status, shutdown) in [
             (9, None),
             (1 << 8, None),
             (0, Some("host-signal")),
             (0, Some("host-qmp-quit")),
         ] {
-            let end = judge(status, shutdown, true);
+            let end = evaluate(status, shutdown, true);
             assert!(matches!(end, Err(End::QemuDied { .. })), "{shutdown:?}");
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What QEMU's monitor prints about processors and their memory, to numbers. Text from a
-//! monitor, and so well formed, of a guest that may have put anything anywhere.
+//! Parses the output of QEMU's monitor about processors and memory. The values come from
+//! the guest and may be arbitrary.
 
-/// A processor's registers, as far as they tell where it is.
+/// The registers of a processor that locate its execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Registers {
     pub(super) number: u32,
@@ -11,45 +11,45 @@ pub(super) struct Registers {
     pub(super) flags: u64,
     pub(super) privilege: u64,
     pub(super) is_halted: bool,
-    /// Where the table of exceptions is.
+    /// Address of the interrupt descriptor table.
     pub(super) exceptions: Option<u64>,
 }
 
-/// The flag that lets interrupts in.
+/// The interrupt flag.
 const INTERRUPTS: u64 = 1 << 9;
 
 impl Registers {
-    /// Returns whether interrupts could reach it.
+    /// Returns whether interrupts are enabled.
     pub(super) const fn takes_interrupts(&self) -> bool {
         self.flags & INTERRUPTS != 0
     }
 
-    /// Returns whether it was in a program, and not in the kernel.
+    /// Returns whether the processor executes a program, not the kernel.
     pub(super) const fn in_program(&self) -> bool {
         self.privilege == 3
     }
 }
 
-/// Calls that are followed from one place.
+/// Maximum number of frames of a call trace.
 const FRAMES_MAX: usize = 24;
 
-/// Where kernels are, in the upper half.
+/// Lowest address of the kernel's half of the address space.
 const KERNEL: u64 = 1 << 63;
 
-/// Words of the registers that an interrupt saves, up to the last that matters, and the
-/// places of those that do.
+/// Number of words of `struct pt_regs` that are read, and the indices of the registers in
+/// it.
 const SAVED: usize = 18;
 const SAVED_FRAME: usize = 4;
 const SAVED_INSTRUCTION: usize = 16;
 const SAVED_SEGMENT: usize = 17;
 
-/// Returns where a processor is and who had called that, innermost first, as told by
-/// frame pointers. `read` returns so many words from an address on, or fewer.
-pub(super) fn callers(at: &Registers, mut read: impl FnMut(u64, usize) -> Vec<u64>) -> Vec<u64> {
+/// Returns the instruction address and the return addresses, innermost first, by the chain
+/// of frame pointers. `read` returns the given number of words at an address, or fewer.
+pub(super) fn call_trace(at: &Registers, mut read: impl FnMut(u64, usize) -> Vec<u64>) -> Vec<u64> {
     let mut frames = vec![at.instruction];
     let mut frame = if at.in_program() { 0 } else { at.frame };
     while frames.len() < FRAMES_MAX && frame >= KERNEL {
-        // An odd one is not a frame: registers of what was interrupted are there.
+        // An odd frame pointer marks saved registers (`ENCODE_FRAME_POINTER`).
         let (from, next) = if frame & 1 == 1 {
             let saved = read(frame - 1, SAVED);
             if saved.len() < SAVED {
@@ -76,12 +76,15 @@ pub(super) fn callers(at: &Registers, mut read: impl FnMut(u64, usize) -> Vec<u6
     frames
 }
 
-/// Reads the answer to `info registers -a`.
+/// Parses the output of `info registers -a`.
 pub(super) fn parse(text: &str) -> Vec<Registers> {
-    text.split("CPU#").skip(1).filter_map(one).collect()
+    text.split("CPU#")
+        .skip(1)
+        .filter_map(parse_processor)
+        .collect()
 }
 
-fn one(text: &str) -> Option<Registers> {
+fn parse_processor(text: &str) -> Option<Registers> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number = |name: &str| hex(text.split_once(name)?.1.trim_start());
     Some(Registers {
@@ -95,7 +98,7 @@ fn one(text: &str) -> Option<Registers> {
     })
 }
 
-/// Reads the answer to `x /Ngx ADDRESS`: `ADDRESS: 0x1 0x2`, two words a line.
+/// Parses the output of `x /Ngx ADDRESS`: lines of `ADDRESS: 0x1 0x2`.
 pub(super) fn words(text: &str) -> Vec<u64> {
     text.lines()
         .filter_map(|line| Some(line.split_once(':')?.1))
@@ -104,7 +107,7 @@ pub(super) fn words(text: &str) -> Vec<u64> {
         .collect()
 }
 
-/// Returns where a gate of the table of exceptions leads to.
+/// Returns the handler address of an interrupt gate.
 pub(super) const fn handler(gate: [u64; 2]) -> u64 {
     let [low, high] = gate;
     (low & 0xffff) | (low >> 48 << 16) | (high << 32)
@@ -126,7 +129,7 @@ mod tests {
         CPU#1\nRBP=0 RIP=00007f63bff8b5fa RFL=00000002 CPL=3 HLT=0\n";
 
     #[test]
-    fn registers_are_read_of_each_processor() {
+    fn parse_reads_the_registers_of_each_processor() {
         let all = parse(TEXT);
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].instruction, 0xffff_ffff_899d_55d3);
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_followed_through_an_interrupt_into_the_program() {
+    fn call_trace_follows_an_interrupt_into_the_program() {
         let kernel = |low: u64| 0xffff_ffff_8000_0000 + low;
         let stack = |low: u64| 0xffff_8880_0000_0000 + low;
         let at = Registers {
@@ -168,17 +171,17 @@ mod tests {
             saved
         };
         let kernels = [kernel(1), kernel(2), kernel(3), 0x40_0000];
-        assert_eq!(callers(&at, memory), kernels);
-        assert_eq!(callers(&at, |_, _| Vec::new()), [kernel(1)]);
-        // A stack that leads back into itself ends all the same.
+        assert_eq!(call_trace(&at, memory), kernels);
+        assert_eq!(call_trace(&at, |_, _| Vec::new()), [kernel(1)]);
+        // A circular chain of frames.
         let ring = |address: u64, _| vec![address ^ 0x10, kernel(9)];
-        assert_eq!(callers(&at, ring).len(), FRAMES_MAX);
+        assert_eq!(call_trace(&at, ring).len(), FRAMES_MAX);
         let program = Registers { privilege: 3, ..at };
-        assert_eq!(callers(&program, memory), [kernel(1)]);
+        assert_eq!(call_trace(&program, memory), [kernel(1)]);
     }
 
     #[test]
-    fn memory_is_read_as_far_as_it_is_there() {
+    fn words_reads_the_accessible_memory() {
         let text = "fffffe0000000000: 0x89608e0000100850 0x00000000ffffffff\n\
                     fffffe0000000010: 0x1\n";
         let read = words(text);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a program asks its machine for. What is asked comes from a guest, and may be
-//! anything; whether it is done, and what is said, is decided here from values alone.
+//! Requests of a program to its machine. They come from the guest and are not trusted.
 
 use std::time::{Duration, Instant};
 
@@ -13,43 +12,43 @@ use crate::qemu::Version;
 use crate::slot_power::Power;
 use crate::transcript::End;
 
-/// Longest answer, in characters; nobody needs to have room for more.
+/// Maximum length of an answer, in characters.
 const ANSWER_CHARS_MAX: usize = 200;
 
-/// Longest part of a request that an answer repeats, in characters.
+/// Maximum length of a quoted part of a request in an answer, in characters.
 const QUOTED_CHARS_MAX: usize = 40;
 
-/// This part of the time that a slot may take to be given up is waited until an
-/// indicator that shines on is taken to stay so. Linux takes a second from power to
-/// indicator; a guest on a busy host several.
-const INDICATOR_PART: u32 = 6;
+/// Fraction of the unplug limit after which a power indicator that is still on is assumed
+/// to stay on. Linux switches it off a second after the power; a guest on a busy host takes
+/// several seconds.
+const INDICATOR_FRACTION: u32 = 6;
 
-/// What is asked for.
+/// The action of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
-    /// In order: the guest is asked to let the device go.
+    /// Orderly removal: the guest is asked to release the device.
     Unplug,
-    /// The device is gone, and nobody asked.
+    /// Surprise removal.
     Surprise,
-    /// The slot gets a device of its kind again.
+    /// A new device of the slot's kind is plugged in.
     Plug,
 }
 
-/// What is to be done.
+/// A valid request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Request<'a> {
     verb: Verb,
     slot: &'a Slot,
-    /// The port that the slot is.
+    /// The port of the slot.
     port: Address,
 }
 
 impl<'a> Request<'a> {
-    /// Reads a request; the error is the answer.
+    /// Parses a request; an error is the answer to the guest.
     fn parse(text: &str, machine: &'a Machine) -> Result<Self, String> {
         let mut words = text.split_ascii_whitespace();
         let (Some(verb), Some(address), None) = (words.next(), words.next(), words.next()) else {
-            return Err("a request is a verb and a PCI address".to_owned());
+            return Err("invalid request: expected a verb and a PCI address".to_owned());
         };
         let verb = match verb {
             "unplug" => Verb::Unplug,
@@ -57,19 +56,21 @@ impl<'a> Request<'a> {
             "plug" => Verb::Plug,
             other => {
                 let other = quoted(other);
-                return Err(format!("`{other}` is none of unplug, surprise and plug"));
+                return Err(format!(
+                    "unknown request `{other}`: expected unplug, surprise or plug"
+                ));
             }
         };
         let name = &machine.name;
         let Some((slot, port)) = machine.slot_at(address) else {
             let address = quoted(address);
-            return Err(format!("no slot of `{name}` has a device at `{address}`"));
+            return Err(format!(
+                "no slot of machine `{name}` has its device at `{address}`"
+            ));
         };
         if slot.device.is_none() {
             let slot = &slot.name;
-            return Err(format!(
-                "slot `{slot}` of `{name}` has no device of its own"
-            ));
+            return Err(format!("slot `{slot}` of machine `{name}` has no device"));
         }
         Ok(Self {
             verb,
@@ -83,32 +84,32 @@ fn quoted(text: &str) -> String {
     text.escape_debug().take(QUOTED_CHARS_MAX).collect()
 }
 
-/// A slot that is to get a device once the one before is gone.
+/// A plug request that waits until the slot's previous device is removed.
 #[derive(Debug)]
-struct Wanted<'a> {
+struct Pending<'a> {
     request: Request<'a>,
-    /// In the guest's time, which is the one that the guest's kernel waits in.
+    /// Deadline in the guest's time, because the guest's kernel waits in it.
     until: Duration,
-    /// Since when the slot's power is said to be off and its indicator not.
+    /// Start of the state with power off and indicator on.
     going_off: Option<Duration>,
 }
 
-impl Wanted<'_> {
-    /// Returns whether the slot is free. The guest switches off the power of a slot
-    /// that it found empty, a second later the indicator, and QEMU takes that for the
-    /// wanted_item to let go of whatever is there by then. A next kernel that finds it so does
-    /// not bother about the indicator.
+impl Pending<'_> {
+    /// Returns whether the slot accepts a device. The guest switches off the power of an empty
+    /// slot, and a second later the indicator. On the latter QEMU removes the device that is in
+    /// the slot by then, so a new device must wait for it. After a kexec, the next kernel does
+    /// not switch off the indicator, so the wait is limited.
     fn is_ready(
         &mut self,
         is_empty: bool,
         power: Power,
         now: Duration,
-        patience: Duration,
+        unplug_limit: Duration,
     ) -> bool {
         match power {
             Power::GoingOff => {
                 let since = *self.going_off.get_or_insert(now);
-                is_empty && now.saturating_sub(since) >= patience / INDICATOR_PART
+                is_empty && now.saturating_sub(since) >= unplug_limit / INDICATOR_FRACTION
             }
             Power::Off | Power::On => {
                 self.going_off = None;
@@ -118,103 +119,108 @@ impl Wanted<'_> {
     }
 }
 
-/// The requests of one program.
+/// Serves the requests of a program.
 #[derive(Debug)]
 pub(super) struct Requests<'a> {
     machine: &'a Machine,
     version: Version,
-    patience: Duration,
-    wanted: Option<Wanted<'a>>,
+    unplug_limit: Duration,
+    pending: Option<Pending<'a>>,
 }
 
 impl<'a> Requests<'a> {
-    /// Returns what serves a program in this machine.
+    /// Returns a server for the requests of a program in this machine.
     pub(super) fn new(spec: &'a VmSpec) -> Self {
         Self {
             machine: &spec.machine,
             version: spec.qemu.version,
-            patience: spec.deadlines.unplug,
-            wanted: None,
+            unplug_limit: spec.deadlines.unplug,
+            pending: None,
         }
     }
 
-    /// From 10.0 on, QEMU's NVMe controller fails an assertion of its own when it is
-    /// taken out and could have virtual functions; 7.2's does not.
-    fn is_deadly(&self, slot: &Slot) -> bool {
-        let can_have_some = slot.device.is_some_and(|one| one.virtual_functions() > 0);
-        can_have_some && self.version.major >= 10
+    /// Returns whether removal of the device would kill QEMU. Since version 10.0, QEMU's
+    /// NVMe controller fails an assertion when it is removed with virtual functions;
+    /// version 7.2 does not.
+    fn removal_kills_qemu(&self, slot: &Slot) -> bool {
+        let has_functions = slot
+            .device
+            .is_some_and(|device| device.virtual_functions() > 0);
+        has_functions && self.version.major >= 10
     }
 
-    /// Waits for the guest's next message but for requests, which are served.
+    /// Waits for the next message of the guest that is not a request, and serves requests
+    /// meanwhile.
     pub(super) fn wait(&mut self, session: &mut Session) -> Result<FromGuest, End> {
         loop {
-            let look = self.wanted.as_ref().map(|_| Instant::now());
-            match session.wait_until(look)? {
+            let until = self.pending.as_ref().map(|_| Instant::now());
+            match session.wait_until(until)? {
                 Some(FromGuest::Request { text }) => self.serve(session, &text)?,
                 Some(message) => return Ok(message),
-                None => self.look(session)?,
+                None => self.try_plug(session)?,
             }
         }
     }
 
     fn serve(&mut self, session: &mut Session, text: &str) -> Result<(), End> {
-        if self.wanted.is_some() {
-            let why = "the request before has no answer yet";
-            return answer(session, Err(why.to_owned()));
+        if self.pending.is_some() {
+            let error = "the previous request is not finished";
+            return answer(session, Err(error.to_owned()));
         }
         let request = match Request::parse(text, self.machine) {
             Ok(request) => request,
-            Err(why) => return answer(session, Err(why)),
+            Err(error) => return answer(session, Err(error)),
         };
         let name = &request.slot.name;
-        let came = match request.verb {
+        let result = match request.verb {
             Verb::Plug => {
-                self.wanted = Some(Wanted {
+                self.pending = Some(Pending {
                     request,
-                    until: session.guest_time() + self.patience,
+                    until: session.guest_time() + self.unplug_limit,
                     going_off: None,
                 });
                 return Ok(());
             }
             _ if session.is_empty(name) => Err(format!("slot `{name}` is empty")),
-            _ if self.is_deadly(request.slot) => Err(format!(
-                "QEMU {} dies when a device with virtual functions is taken out",
+            _ if self.removal_kills_qemu(request.slot) => Err(format!(
+                "refused: QEMU {} aborts when a device with virtual functions is removed",
                 self.version
             )),
             Verb::Unplug => session.unplug(name)?,
-            Verb::Surprise => session.pull_out(name, request.port)?,
+            Verb::Surprise => session.surprise_remove(name, request.port)?,
         };
-        answer(session, came)
+        answer(session, result)
     }
 
-    /// Plugs in what is wanted if the slot is free, or says that it does not get free.
-    fn look(&mut self, session: &mut Session) -> Result<(), End> {
-        let Some(wanted) = &mut self.wanted else {
+    /// Plugs in the requested device if the slot is free, and fails the request at its
+    /// deadline.
+    fn try_plug(&mut self, session: &mut Session) -> Result<(), End> {
+        let Some(pending) = &mut self.pending else {
             return Ok(());
         };
-        let Request { slot, port, .. } = wanted.request;
+        let Request { slot, port, .. } = pending.request;
         let is_empty = session.is_empty(&slot.name);
         let now = session.guest_time();
-        let came = match session.power(port) {
-            Err(why) => Err(why),
-            Ok(power) if wanted.is_ready(is_empty, power, now, self.patience) => {
+        let result = match session.power(port) {
+            Err(error) => Err(error),
+            Ok(power) if pending.is_ready(is_empty, power, now, self.unplug_limit) => {
                 session.plug(slot)?
             }
-            Ok(_) if now < wanted.until => return Ok(()),
+            Ok(_) if now < pending.until => return Ok(()),
             Ok(power) => Err(format!(
-                "slot `{}` was not given up within {:?} (deadline `unplug`; {}, power {power:?})",
+                "slot `{}` was not released within {:?} (deadline `unplug`; {}, power {power:?})",
                 slot.name,
-                self.patience,
+                self.unplug_limit,
                 if is_empty { "empty" } else { "not empty" },
             )),
         };
-        self.wanted = None;
-        answer(session, came)
+        self.pending = None;
+        answer(session, result)
     }
 }
 
-fn answer(session: &mut Session, came: Result<(), String>) -> Result<(), End> {
-    let text = came.map_or_else(|why| format!("error {why}"), |()| "ok".to_owned());
+fn answer(session: &mut Session, result: Result<(), String>) -> Result<(), End> {
+    let text = result.map_or_else(|error| format!("error {error}"), |()| "ok".to_owned());
     let line = text.replace(['\n', '\r'], " ");
     session.send(&ToGuest::Answer {
         text: line.chars().take(ANSWER_CHARS_MAX).collect(),
@@ -235,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_a_verb_and_where_the_slot_is() {
+    fn parse_accepts_a_verb_and_the_address_of_a_device() {
         let machine = machine();
         let parsed = |text| {
             let request = Request::parse(text, &machine).unwrap();
@@ -254,18 +260,18 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_free_when_nobody_will_switch_it_off_any_more() {
+    fn is_ready_waits_for_power_and_indicator() {
         let machine = machine();
         let now = Duration::from_secs(1);
-        let mut wanted = Wanted {
+        let mut pending = Pending {
             request: Request::parse("plug 0000:01:00.0", &machine).unwrap(),
             until: now,
             going_off: None,
         };
-        let patience = Duration::from_secs(30);
+        let limit = Duration::from_secs(30);
         let mut ready = |is_empty, power, secs| {
             let at = now + Duration::from_secs(secs);
-            wanted.is_ready(is_empty, power, at, patience)
+            pending.is_ready(is_empty, power, at, limit)
         };
         assert!(!ready(true, Power::On, 0));
         assert!(!ready(false, Power::Off, 0));
@@ -278,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_a_guest_says_is_answered() {
+    fn parse_rejects_invalid_requests_with_an_answer() {
         let machine = machine();
         let long = format!("{} 0000:01:00.0", "\u{1b}x".repeat(50));
-        let said = [
+        let requests = [
             "",
             "unplug",
             "unplug 0000:01:00.0 now",
@@ -291,16 +297,16 @@ mod tests {
             "plug 0000:05:00.0",
             &long,
         ];
-        let answers = said.map(|text| Request::parse(text, &machine).unwrap_err());
+        let answers = requests.map(|text| Request::parse(text, &machine).unwrap_err());
         insta::assert_snapshot!(answers.join("\n"), @r"
-        a request is a verb and a PCI address
-        a request is a verb and a PCI address
-        a request is a verb and a PCI address
-        `pull` is none of unplug, surprise and plug
-        no slot of `m` has a device at `01:00.0`
-        no slot of `m` has a device at `0000:00:04.0`
-        slot `c` of `m` has no device of its own
-        `\u{1b}x\u{1b}x\u{1b}x\u{1b}x\u{1b}x\u{1b` is none of unplug, surprise and plug
+        invalid request: expected a verb and a PCI address
+        invalid request: expected a verb and a PCI address
+        invalid request: expected a verb and a PCI address
+        unknown request `pull`: expected unplug, surprise or plug
+        no slot of machine `m` has its device at `01:00.0`
+        no slot of machine `m` has its device at `0000:00:04.0`
+        slot `c` of machine `m` has no device
+        unknown request `\u{1b}x\u{1b}x\u{1b}x\u{1b}x\u{1b}x\u{1b`: expected unplug, surprise or plug
         ");
     }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A run under way: what the host and the guest say to each other, from a start
-//! to the end.
+//! A run: the exchange of orders and messages between host and guest, from start to end.
 
 use std::time::SystemTime;
 
@@ -18,18 +17,18 @@ use crate::checkpoint::Checkpoint;
 use crate::qemu::Memory;
 use crate::transcript::{BootMode, BootRecord, End, Hang, HostTime, Phase, millis};
 
-/// Waits for the hello of a kernel that has booted.
-pub(super) fn meet(session: &mut Session) -> Result<(), End> {
+/// Waits for the hello of a booted kernel.
+pub(super) fn wait_for_hello(session: &mut Session) -> Result<(), End> {
     match session.wait()? {
         FromGuest::Hello { protocol: PROTOCOL } => Ok(()),
         FromGuest::Hello { protocol } => Err(session.broken(format!(
-            "the guest speaks protocol {protocol}, not {PROTOCOL}"
+            "the guest uses protocol {protocol}, expected {PROTOCOL}"
         ))),
         other => Err(session.unexpected(&other)),
     }
 }
 
-/// Returns the order to begin, with the time of day and with randomness.
+/// Returns the order to begin, with the current time and random bytes.
 fn begin_order() -> std::io::Result<ToGuest> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -42,18 +41,18 @@ fn begin_order() -> std::io::Result<ToGuest> {
     })
 }
 
-/// A run under way.
+/// A run.
 pub(super) struct Run<'a> {
     spec: &'a VmSpec,
     cancel: &'a Cancel,
     activity: Activity<'a>,
-    /// How the first kernel came to run.
+    /// How the first kernel was started.
     pub(super) start: BootMode,
-    /// The boots that were begun.
+    /// The boots that started.
     pub(super) boots: Vec<BootRecord>,
-    /// What the host gave the guest of its time.
+    /// The processor time that the host gave to the guest.
     pub(super) host_time: HostTime,
-    /// What was seen when something took too long.
+    /// The hang diagnosis, if a phase exceeded its limit.
     pub(super) hang: Option<Hang>,
     steps: u64,
 }
@@ -72,13 +71,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Gets a guest on its way to boot 1: from the checkpoint, or else by booting it.
+    /// Starts a guest: restores the checkpoint, or boots.
     pub(super) fn start(&mut self, job: &VmRun) -> Result<Session, End> {
         fs::create_dir_all(&self.spec.artifacts)
             .and_then(|()| recipe::write(self.spec, job))
             .map_err(End::launch_failed)?;
         if let Some(checkpoint) = &self.spec.checkpoint {
-            self.say("restore");
+            self.report("restore");
             match self.restore(checkpoint) {
                 Err(End::Cancelled) => return Err(End::Cancelled),
                 Err(trouble) => {
@@ -92,43 +91,41 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.say("boot");
+        self.report("boot");
         let mut session = Session::launch(self.spec, Memory::Fresh, self.cancel)?;
         session.enter(Phase::Boot, self.spec.deadlines.boot);
         Ok(session)
     }
 
-    /// Has the guest begin with boot 1. From here on it is the guest that does or
-    /// does not.
-    pub(super) fn greet(&mut self, session: &mut Session) -> Result<(), End> {
+    /// Starts boot 1.
+    pub(super) fn begin_first_boot(&mut self, session: &mut Session) -> Result<(), End> {
         if self.start != BootMode::Restore {
-            meet(session)?;
+            wait_for_hello(session)?;
         }
         self.begin(session, 1)
     }
 
-    /// Gets a guest that goes on from where the checkpoint was saved. What fails
-    /// before it does is QEMU's or the host's doing.
+    /// Restores a guest from a checkpoint. Failures here are caused by QEMU or the host.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<Session, End> {
-        if !checkpoint.is_whole() {
-            return Err(End::launch_failed("the checkpoint is gone, or was touched"));
+        if !checkpoint.is_intact() {
+            return Err(End::launch_failed("the checkpoint was deleted or modified"));
         }
-        // What the kernel said while it booted belongs to every guest's log.
+        // The console log of every restored guest starts with the kernel's boot.
         fs::copy(checkpoint.console(), self.spec.artifacts.join("serial.log"))
             .map_err(End::launch_failed)?;
         let mut session =
-            Session::launch(self.spec, Memory::Copied(checkpoint.memory()), self.cancel)?;
+            Session::launch(self.spec, Memory::Private(checkpoint.memory()), self.cancel)?;
         session.enter(Phase::Restore, self.spec.deadlines.restore);
         let devices = checkpoint.devices().map_err(End::launch_failed)?;
         session.load(&checkpoint.state(), &devices)?;
         Ok(session)
     }
 
-    pub(super) fn drive(&mut self, session: &mut Session, job: &VmRun) -> Result<(), End> {
-        let driven = self.greet(session);
-        match driven.and_then(|()| self.drive_boots(session, job)) {
+    pub(super) fn run_job(&mut self, session: &mut Session, job: &VmRun) -> Result<(), End> {
+        let begun = self.begin_first_boot(session);
+        match begun.and_then(|()| self.run_boots(session, job)) {
             Ok(()) => self.power_off(session),
-            // The guest is said to be usable still: end in order, keep the news.
+            // The guest is still usable: power off, and return the error.
             Err(trouble @ End::Trouble { .. }) => match self.power_off(session) {
                 Err(End::Cancelled) => Err(End::Cancelled),
                 _ => Err(trouble),
@@ -137,7 +134,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn drive_boots(&mut self, session: &mut Session, job: &VmRun) -> Result<(), End> {
+    fn run_boots(&mut self, session: &mut Session, job: &VmRun) -> Result<(), End> {
         for (number, boot) in (1..).zip(&job.boots) {
             if number > 1 {
                 self.kexec(session, job, number)?;
@@ -150,11 +147,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Has a boot's kernel begin; the boot's record begins with it.
+    /// Starts a boot and its record.
     fn begin(&mut self, session: &mut Session, number: u32) -> Result<(), End> {
         session.send(&begin_order().map_err(End::launch_failed)?)?;
         let message = session.wait()?;
-        let FromGuest::RunContext {
+        let FromGuest::Ready {
             boot,
             boot_id,
             release,
@@ -165,7 +162,7 @@ impl<'a> Run<'a> {
             return Err(session.unexpected(&message));
         };
         if boot != number {
-            return Err(session.broken(format!("the guest is at boot {boot}, not {number}")));
+            return Err(session.broken(format!("the guest reports boot {boot}, expected {number}")));
         }
         self.boots.push(BootRecord {
             number,
@@ -184,18 +181,15 @@ impl<'a> Run<'a> {
         number: u32,
         boot: &BootRun,
     ) -> Result<Exit, End> {
-        self.say(&format!("boot {number}"));
+        self.report(&format!("boot {number}"));
         let margin = self.spec.deadlines.program_margin;
         session.enter(Phase::Program(number), boot.timeout + margin);
-        session.ring_at(boot.timeout);
+        session.set_program_timeout(boot.timeout);
         for file in &boot.files {
             session.send(&file.order().map_err(End::launch_failed)?)?;
         }
         session.send(&boot.order())?;
-        let record = self
-            .boots
-            .last_mut()
-            .expect("a boot begins with its greeting");
+        let record = self.boots.last_mut().expect("`begin` adds a record");
         let requests = Requests::new(self.spec);
         let exit = follow_program(session, requests, record);
         record.duration_ms = millis(session.phase_elapsed());
@@ -203,7 +197,7 @@ impl<'a> Run<'a> {
     }
 
     fn kexec(&mut self, session: &mut Session, job: &VmRun, number: u32) -> Result<(), End> {
-        self.say(&format!("kexec to boot {number}"));
+        self.report(&format!("kexec to boot {number}"));
         session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
         for file in job
             .next_kernel(number)
@@ -219,12 +213,12 @@ impl<'a> Run<'a> {
                 return Err(session.unexpected(&message));
             }
         }
-        meet(session)?;
+        wait_for_hello(session)?;
         self.begin(session, number)
     }
 
     pub(super) fn power_off(&mut self, session: &mut Session) -> Result<(), End> {
-        self.say("power off");
+        self.report("power off");
         session.enter(Phase::PowerOff, self.spec.deadlines.power_off);
         session.send(&ToGuest::PowerOff)?;
         let message = session.wait()?;
@@ -234,13 +228,13 @@ impl<'a> Run<'a> {
         session.wait_for_end()
     }
 
-    fn say(&mut self, detail: &str) {
+    fn report(&mut self, detail: &str) {
         self.activity.advance(self.steps, detail);
         self.steps += 1;
     }
 }
 
-/// Keeps what a program writes until it ends.
+/// Records the output of a program until it ends.
 fn follow_program(
     session: &mut Session,
     mut requests: Requests<'_>,
@@ -259,14 +253,14 @@ fn follow_program(
                 output_cut,
                 ..
             } if record.started => {
-                // Also of a program that came to its end while it was being looked at:
-                // what the kernel said from then on is nobody's report.
-                exit.timed_out |= session.has_rung();
+                // This includes a program that ended during the hang diagnosis: the kernel
+                // messages from then on are answers to the diagnosis.
+                exit.timed_out |= session.program_timed_out();
                 record.output_cut |= output_cut;
                 record.exit = Some(exit);
                 return Ok(exit);
             }
-            FromGuest::Hello { .. } => return Err(session.gone_over()),
+            FromGuest::Hello { .. } => return Err(session.unexpected_kexec()),
             other => return Err(session.unexpected(&other)),
         }
     }

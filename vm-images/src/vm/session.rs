@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A running QEMU and the two connections to it. Every wait has the deadline
-//! of its phase, and while it lasts QEMU's life, the monitor, the console's
-//! size and the user's wanted_item to stop are watched too.
+//! A running QEMU and the connections to it. Every wait is limited by the deadline of the
+//! current phase, and also ends when QEMU exits, the monitor reports a stop, the console
+//! log exceeds its limit, or the run is cancelled.
 
 mod channel;
 mod end;
@@ -22,22 +22,22 @@ use patchbed_host::process::Child;
 use patchbed_protocol::{Decoder, FromGuest, LineError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::channel_log::{ChannelLog, Speaker};
+use super::channel_log::{ChannelLog, Sender};
 use super::clock::Clock;
 use crate::qmp::Qmp;
 use crate::qtest::Qtest;
 use crate::transcript::{End, Hang, Phase};
 
-/// Longest sleep between two looks at everything that is watched.
+/// Maximum sleep between two checks of the conditions that end a wait.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Limit for QEMU to end once it has closed its connections, on a host without time.
+/// Time for QEMU to exit after it closed its connections, also on a busy host.
 const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Most bytes of serial console that a run may write.
+/// Maximum size of the console log of a run, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// A running QEMU, connected to us; killed when dropped.
+/// A running, connected QEMU; killed on drop.
 #[derive(Debug)]
 pub(super) struct Session {
     child: Child,
@@ -47,32 +47,32 @@ pub(super) struct Session {
     inbox: VecDeque<Result<FromGuest, LineError>>,
     qmp: Qmp,
     test_port: Qtest,
-    /// Slots that a device went out of and none came back to, by their names.
+    /// Names of the slots whose device was removed and not plugged in again.
     empty: BTreeSet<String>,
     shutdown: Option<String>,
     goodbye: bool,
     channel_log: ChannelLog,
     artifacts: Utf8PathBuf,
     cancel: Cancel,
-    /// When QEMU was started, and what it has had since.
+    /// Start of QEMU, and the guest's time since then.
     begin: Instant,
     clock: Clock,
     phase: Phase,
     phase_begin: Instant,
-    /// What had been withheld from the guest when the phase began.
+    /// Time withheld from the guest before the phase.
     phase_withheld: Duration,
-    /// In the guest's time, as all limits.
+    /// Limit of the phase, in the guest's time.
     phase_limit: Duration,
-    /// When the guest is to be told that a program's time is up, if it is to be.
-    bell: Option<Duration>,
-    has_rung: bool,
-    /// Whether the guest's memory is to be kept should it hang.
+    /// Time in the phase at which the guest is ordered to kill its program.
+    program_timeout: Option<Duration>,
+    program_timed_out: bool,
+    /// Whether a hang diagnosis stores a memory dump.
     keep_dump: bool,
     hang: Option<Hang>,
 }
 
 impl Session {
-    /// Waits for the guest's next message. Trouble is an end of its own.
+    /// Waits for the next message of the guest. Failures end the run.
     pub(super) fn wait(&mut self) -> Result<FromGuest, End> {
         loop {
             if let Some(message) = self.wait_until(None)? {
@@ -81,21 +81,22 @@ impl Session {
         }
     }
 
-    /// Waits for the guest's next message, or until a moment, by a tick at most later.
+    /// Waits for the next message of the guest, at most until a time, with the precision of
+    /// [`TICK`].
     pub(super) fn wait_until(&mut self, until: Option<Instant>) -> Result<Option<FromGuest>, End> {
         loop {
             if let Some(line) = self.inbox.pop_front() {
                 return self.accept(line).map(Some);
             }
             self.check()?;
-            self.rest(PollFlags::IN)?;
+            self.sleep(PollFlags::IN)?;
             self.read_channel()?;
             self.read_qmp()?;
             if !self.channel_open || self.qmp.is_closed() || self.child.try_wait().is_some() {
-                // What the guest said last still counts.
+                // Messages that were sent before the end still count.
                 self.read_channel()?;
                 if self.inbox.is_empty() {
-                    return Err(self.after_end());
+                    return Err(self.after_close());
                 }
             }
             if self.inbox.is_empty() && until.is_some_and(|until| Instant::now() >= until) {
@@ -104,7 +105,7 @@ impl Session {
         }
     }
 
-    /// Looks at all that may end a wait early.
+    /// Checks the conditions that end a wait early.
     fn check(&mut self) -> Result<(), End> {
         if self.cancel.is_cancelled() {
             return Err(End::Cancelled);
@@ -120,8 +121,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sleeps until something comes in, at most a tick.
-    fn rest(&mut self, channel: PollFlags) -> Result<(), End> {
+    /// Sleeps until a connection is ready, at most for [`TICK`].
+    fn sleep(&mut self, channel: PollFlags) -> Result<(), End> {
         let mut fds = Vec::with_capacity(2);
         if self.channel_open {
             fds.push(PollFd::new(&self.channel, channel));
@@ -130,7 +131,7 @@ impl Session {
             fds.push(PollFd::new(&self.qmp, PollFlags::IN));
         }
         if fds.is_empty() {
-            // Both are closed: QEMU is on its way out.
+            // Both connections are closed: QEMU is about to exit.
             self.child.wait_until(Instant::now() + TICK);
             return Ok(());
         }

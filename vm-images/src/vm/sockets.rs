@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The sockets that QEMU connects to. They have short paths in a folder of
-//! their own (a socket's path may have 107 bytes), which is gone as soon as
-//! all are connected.
+//! The sockets to which QEMU connects. They have short paths in a temporary folder, because
+//! the path of a socket is limited to 107 bytes. The folder is deleted when all are
+//! connected.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,16 +10,16 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-/// Where folders for sockets are made when the usual place has too long a name.
+/// Parent of the sockets' folder if the path of the default folder is too long.
 const SHORT_TEMP_DIR: &str = "/tmp";
 
-/// Longest name of the usual place with which the sockets' paths still fit.
+/// Maximum length of the default folder's path with which the sockets' paths fit, in bytes.
 const TEMP_DIR_BYTES_MAX: usize = 80;
 
-/// How often we look whether QEMU has connected.
+/// Polling interval for connections.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// Sockets that wait for QEMU.
+/// Sockets that listen for QEMU.
 #[derive(Debug)]
 pub(super) struct Sockets {
     dir: TempDir,
@@ -28,7 +28,7 @@ pub(super) struct Sockets {
     test_port: UnixListener,
 }
 
-/// QEMU's ends of them.
+/// The connections from QEMU.
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) channel: UnixStream,
@@ -38,9 +38,13 @@ pub(super) struct Connected {
 
 impl Sockets {
     pub(super) fn new() -> io::Result<Self> {
-        let usual = std::env::temp_dir();
-        let short = usual.as_os_str().len() <= TEMP_DIR_BYTES_MAX;
-        let parent = if short { usual } else { SHORT_TEMP_DIR.into() };
+        let default = std::env::temp_dir();
+        let is_short = default.as_os_str().len() <= TEMP_DIR_BYTES_MAX;
+        let parent = if is_short {
+            default
+        } else {
+            SHORT_TEMP_DIR.into()
+        };
         let dir = tempfile::Builder::new()
             .prefix("patchbed-")
             .tempdir_in(parent)?;
@@ -75,16 +79,19 @@ impl Sockets {
         Ok(dir.join(name))
     }
 
-    /// Waits for QEMU on all sockets, as long as `go_on` allows, and removes the
-    /// folder. Returns none when it gave up.
-    pub(super) fn accept(self, mut go_on: impl FnMut() -> bool) -> io::Result<Option<Connected>> {
-        let Some(channel) = accept(&self.channel, &mut go_on)? else {
+    /// Waits for QEMU on all sockets while `may_continue` returns true, and deletes the
+    /// folder. Returns `None` if it returned false.
+    pub(super) fn accept(
+        self,
+        mut may_continue: impl FnMut() -> bool,
+    ) -> io::Result<Option<Connected>> {
+        let Some(channel) = accept(&self.channel, &mut may_continue)? else {
             return Ok(None);
         };
-        let Some(qmp) = accept(&self.qmp, &mut go_on)? else {
+        let Some(qmp) = accept(&self.qmp, &mut may_continue)? else {
             return Ok(None);
         };
-        let Some(test_port) = accept(&self.test_port, &mut go_on)? else {
+        let Some(test_port) = accept(&self.test_port, &mut may_continue)? else {
             return Ok(None);
         };
         Ok(Some(Connected {
@@ -97,7 +104,7 @@ impl Sockets {
 
 fn accept(
     listener: &UnixListener,
-    go_on: &mut impl FnMut() -> bool,
+    may_continue: &mut impl FnMut() -> bool,
 ) -> io::Result<Option<UnixStream>> {
     loop {
         match listener.accept() {
@@ -106,7 +113,7 @@ fn accept(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        if !go_on() {
+        if !may_continue() {
             return Ok(None);
         }
         std::thread::sleep(INTERVAL);
@@ -120,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_goes_once_all_are_connected() {
+    fn accept_deletes_the_folder_when_all_are_connected() {
         let sockets = Sockets::new().unwrap();
         let dir = sockets.dir.path().to_owned();
         let _channel = UnixStream::connect(sockets.channel_path().unwrap()).unwrap();
@@ -137,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn giving_up_leaves_nothing_behind() {
+    fn accept_deletes_the_folder_when_it_gives_up() {
         let sockets = Sockets::new().unwrap();
         let dir = sockets.dir.path().to_owned();
         assert!(sockets.accept(|| false).unwrap().is_none());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The setup of tests that run a real kernel in QEMU. They are `#[ignore]`d, so that
-//! `cargo test` counts them as ignored; with `PATCHBED_TEST_KERNEL` set to the bzImage
-//! of a kernel with kexec, `cargo test -p vm-images -- --include-ignored` runs them all.
-//! `PATCHBED_TEST_FAULT` is the path of that kernel's `fault.ko`. A kernel with KASAN
-//! needs `PATCHBED_TEST_MEMORY_MIB` and `PATCHBED_TEST_CMDLINE` too.
+//! Setup of tests that run a real kernel in QEMU. They are `#[ignore]`d, so that `cargo
+//! test` counts them as ignored. With `PATCHBED_TEST_KERNEL` set to the bzImage of a kernel
+//! with kexec, `cargo test -p vm-images -- --include-ignored` runs them.
+//! `PATCHBED_TEST_FAULT` is the path of that kernel's `fault.ko`. A kernel with KASAN also
+//! needs `PATCHBED_TEST_MEMORY_MIB` and `PATCHBED_TEST_CMDLINE`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may its setup")]
 
@@ -21,7 +21,7 @@ use vm_images::qemu::Qemu;
 use vm_images::vm::{BootRun, GuestFile, VmRun, VmSpec};
 use vm_images::{Exit, ExitStatus, guest};
 
-/// All that a test needs for a run, in a folder of its own.
+/// The inputs of a test run, in a temporary folder.
 pub(crate) struct Environment {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) spec: VmSpec,
@@ -33,19 +33,19 @@ impl Environment {
         Self::on("edu-pair", name)
     }
 
-    /// Returns a environment with this machine.
+    /// Returns an environment with this machine.
     pub(crate) fn on(machine: &str, name: &str) -> Self {
         let kernel = Utf8PathBuf::from(required("PATCHBED_TEST_KERNEL"));
         let cancel = Cancel::new();
-        let room = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
+        let crate_dir = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap();
-        let init = guest::build(room.parent().unwrap(), &cancel, &Silent).unwrap();
+        let init = guest::build(crate_dir.parent().unwrap(), &cancel, &Silent).unwrap();
         let program = path.join("program");
         Tool::new("rustc")
             .args(["-C", "target-feature=+crt-static", "-O", "-o"])
             .arg(&program)
-            .arg(room.join("tests/guest/program.rs"))
+            .arg(crate_dir.join("tests/guest/program.rs"))
             .deadline("test program", Duration::from_secs(120))
             .run(&cancel)
             .unwrap();
@@ -58,7 +58,7 @@ impl Environment {
             qemu: Qemu::find(&cancel).unwrap(),
             kernel,
             initramfs,
-            machine: Machine::load(&room.join(format!("machines/{machine}.yaml"))).unwrap(),
+            machine: Machine::load(&crate_dir.join(format!("machines/{machine}.yaml"))).unwrap(),
             accelerator: Accelerator::Tcg,
             memory_mib: std::env::var("PATCHBED_TEST_MEMORY_MIB")
                 .ok()
@@ -78,7 +78,7 @@ impl Environment {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Returns a job that runs the test program with these arguments, a list a boot.
+    /// Returns a job that runs the test program once in each boot, with these arguments.
     pub(crate) fn job(&self, boots: &[&[&str]]) -> VmRun {
         let boot = |args: &&[&str]| BootRun {
             kernel: None,
@@ -99,7 +99,7 @@ impl Environment {
     }
 }
 
-/// Returns a variable of the environment that an ignored test needs.
+/// Returns an environment variable that an ignored test requires.
 pub(crate) fn required(variable: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("`{variable}` is not set; this test needs it"))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A stand-in for QEMU that misbehaves as the kernel command line asks with
-//! `fake=`; built by the tests of the VM room's endings.
+//! A fake QEMU that fails as requested by `fake=` on the kernel command line; built by
+//! `endings.rs`.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -30,13 +30,13 @@ fn main() {
     match fault {
         "never-connects" => hang(),
         "exits" => {
-            eprintln!("no luck today");
+            eprintln!("fake failure");
             exit(1);
         }
         _ => {}
     }
     let mut channel = UnixStream::connect(path("channel")).unwrap();
-    serve_test_port(&path("qtest"), fault == "pulls-out");
+    serve_test_port(&path("qtest"), fault == "surprise-removal");
     let mut qmp = serve_monitor(&path("qmp"));
     let hello = |protocol: &str| HELLO.replace("PROTOCOL", protocol) + "\n";
     let ready = |boot: &str| READY.replace("BOOT", boot) + "\n";
@@ -63,19 +63,19 @@ fn main() {
                 .unwrap();
             exit(0);
         }
-        "goes-over" | "goes-over-in-mid-line" => {
+        "kexec" | "kexec-in-mid-line" => {
             begin_boot(&mut channel);
-            if fault == "goes-over-in-mid-line" {
+            if fault == "kexec-in-mid-line" {
                 channel.write_all(b"{\"type\":\"outp").unwrap();
             }
             channel.write_all(("\n".to_owned() + &hello("6")).as_bytes()).unwrap();
         }
-        "asks" | "pulls-out" => {
+        "requests" | "surprise-removal" => {
             let mut orders = begin_boot(&mut channel);
             for text in ["surprise 0000:01:00.0", "unplug 0000:01:00.0", "plug 0000:01:00.0"] {
                 let request = format!("{{\"type\":\"request\",\"text\":\"{text}\"}}\n");
                 channel.write_all(request.as_bytes()).unwrap();
-                // One more than may be asked at a time.
+                // A second request while the first is pending.
                 if text.starts_with("plug") {
                     channel.write_all(request.as_bytes()).unwrap();
                     wait_for(&mut orders, "\"answer\"");
@@ -85,12 +85,12 @@ fn main() {
             channel.write_all(EXITED.as_bytes()).unwrap();
         }
         "silent" => {}
-        other => panic!("no fault is named {other}"),
+        other => panic!("unknown fault {other}"),
     }
     hang();
 }
 
-/// Says all that comes before a program's first word.
+/// Sends the messages up to the start of a program.
 fn begin_boot(channel: &mut UnixStream) -> BufReader<UnixStream> {
     let hello = HELLO.replace("PROTOCOL", "6") + "\n" + &READY.replace("BOOT", "1") + "\n";
     channel.write_all(hello.as_bytes()).unwrap();
@@ -100,16 +100,16 @@ fn begin_boot(channel: &mut UnixStream) -> BufReader<UnixStream> {
     orders
 }
 
-fn wait_for(orders: &mut BufReader<UnixStream>, word: &str) {
+fn wait_for(orders: &mut BufReader<UnixStream>, text: &str) {
     let mut line = String::new();
-    while !line.contains(word) {
+    while !line.contains(text) {
         line.clear();
         assert_ne!(orders.read_line(&mut line).unwrap(), 0);
     }
 }
 
-/// Answers as if there were a host bridge and nothing else, or a root port too, whose
-/// slot has power for good.
+/// Serves a configuration space with a host bridge and, if `has_port`, a root port whose
+/// slot power stays on.
 fn serve_test_port(path: &str, has_port: bool) {
     let mut stream = UnixStream::connect(path).unwrap();
     let lines = BufReader::new(stream.try_clone().unwrap()).lines();
@@ -143,7 +143,7 @@ fn serve_monitor(path: &str) -> UnixStream {
         let answer = if command.contains("query-status") {
             r#"{"return":{"status":"internal-error"}}"#
         } else if command.contains("device_del") {
-            r#"{"error":{"class":"GenericError","desc":"not today"}}"#
+            r#"{"error":{"class":"GenericError","desc":"fake failure"}}"#
         } else if command.contains("human-monitor-command") {
             r#"{"return":"RIP=0"}"#
         } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The program that the tests of the VM room run in their guests. It does what
-//! its first argument says; built by the test itself, statically.
+//! The program that the tests of this crate run in their guests. The first argument selects
+//! the action. The test compiles it as a static program.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
-        Some("say") => {
+        Some("print") => {
             println!("out {}", args[2..].join(" "));
             eprintln!("err {}", std::env::var("GREETING").unwrap_or_default());
         }
-        // What no two guests may have in common: random numbers, but the time.
-        Some("self") => {
+        // Prints the time and random numbers, which must differ between guests.
+        Some("identity") => {
             let mut random = [0; 16];
             let mut source = std::fs::File::open("/dev/urandom").unwrap();
             std::io::Read::read_exact(&mut source, &mut random).unwrap();
@@ -25,11 +25,11 @@ fn main() {
                 .unwrap();
             println!("{} {random:?}", now.as_millis());
         }
-        // Asks the machine for each argument, in turn, and prints the answers. `gone X`
-        // and `there X` wait for what the kernel knows of a PCI address, `write X=Y`
-        // writes to a file.
-        Some("ask") => args[2..].iter().for_each(|what| ask(what)),
-        // The addresses of all PCI functions.
+        // Sends each argument to the machine, in order, and prints the answers. `gone X`
+        // and `there X` wait until the kernel has removed or added the PCI address, `write
+        // X=Y` writes to a file.
+        Some("request") => args[2..].iter().for_each(|text| request(text)),
+        // Prints the addresses of all PCI functions.
         Some("devices") => {
             let all = std::fs::read_dir("/sys/bus/pci/devices").unwrap();
             let mut names: Vec<String> = all
@@ -38,16 +38,16 @@ fn main() {
             names.sort();
             println!("{}", names.join(" "));
         }
-        // Goes over to the next kernel without being told to.
+        // Executes a kexec without an order.
         Some("kexec") => kexec(),
-        Some("where") => println!("{}", std::env::current_dir().unwrap().display()),
+        Some("working-directory") => println!("{}", std::env::current_dir().unwrap().display()),
         Some("unlink") => std::fs::remove_file(&args[2]).unwrap(),
         Some("exit") => exit(args[2].parse().unwrap()),
         Some("sleep") => std::thread::sleep(Duration::from_secs(3600)),
         Some("spin") => loop {
             std::hint::spin_loop();
         },
-        // Loads a module, and has the kernel go wrong as it can.
+        // Loads the module `fault` and triggers a fault.
         Some("fault") => fault(&args[2], &args[3]),
         Some("crash") => std::fs::write("/proc/sysrq-trigger", "c").unwrap(),
         Some("flood") => {
@@ -56,10 +56,10 @@ fn main() {
                 std::io::stdout().write_all(&line).unwrap();
             }
         }
-        // Leaves a process behind that holds the output pipe, and goes.
-        Some("keeper") => {
+        // Leaves a process behind that holds the output pipe.
+        Some("leave-child") => {
             Command::new(&args[0]).arg("sleep").spawn().unwrap();
-            println!("left a keeper");
+            println!("left a child");
         }
         _ => exit(100),
     }
@@ -76,26 +76,26 @@ fn fault(module: &str, word: &str) {
     std::fs::write("/sys/kernel/debug/fault", word).unwrap();
 }
 
-fn ask(what: &str) {
-    let (verb, address) = what.split_once(' ').unwrap_or((what, ""));
+fn request(text: &str) {
+    let (verb, address) = text.split_once(' ').unwrap_or((text, ""));
     let path = format!("/sys/bus/pci/devices/{address}");
     let since = Instant::now();
     match verb {
         "gone" | "there" => {
             while std::fs::exists(&path).unwrap() != (verb == "there") {
                 if since.elapsed() > Duration::from_secs(40) {
-                    println!("{what} never");
+                    println!("{text} never");
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
-            eprintln!("{what} after {} ms", since.elapsed().as_millis());
+            eprintln!("{text} after {} ms", since.elapsed().as_millis());
         }
-        // A path and what is to be written there.
+        // The argument is a path and the text to write.
         "write" => {
-            let (path, text) = address.split_once('=').unwrap();
-            if let Err(error) = std::fs::write(path, text) {
-                println!("{what}: {error}");
+            let (path, content) = address.split_once('=').unwrap();
+            if let Err(error) = std::fs::write(path, content) {
+                println!("{text}: {error}");
             }
         }
         _ => {
@@ -106,15 +106,15 @@ fn ask(what: &str) {
                 options.open(format!("{folder}/{name}")).unwrap()
             };
             let answer = open("answer");
-            open("request").write_all(format!("{what}\n").as_bytes()).unwrap();
+            open("request").write_all(format!("{text}\n").as_bytes()).unwrap();
             let mut line = String::new();
             BufReader::new(answer).read_line(&mut line).unwrap();
-            println!("{what}: {}", line.trim_end());
+            println!("{text}: {}", line.trim_end());
         }
     }
 }
 
-/// Loads what PID 1 would, and goes.
+/// Loads the kernel that PID 1 would load, and executes it.
 fn kexec() {
     unsafe extern "C" {
         fn syscall(number: i64, ...) -> i64;
@@ -124,9 +124,9 @@ fn kexec() {
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap();
     let cmdline = std::ffi::CString::new(cmdline.trim_end()).unwrap();
     let length = cmdline.as_bytes_with_nul().len();
-    println!("going");
-    // SAFETY: kexec_file_load of two open files and a string of that length; reboot
-    // takes plain numbers.
+    println!("starting the kexec");
+    // SAFETY: kexec_file_load of two open files and a string of that length; reboot takes
+    // plain numbers.
     unsafe {
         let loaded = syscall(
             320,

@@ -491,7 +491,7 @@ fn a_file_without_a_reason() {
 #[test]
 fn a_value_of_another_type() {
     insta::assert_snapshot!(mistake("      - repeat: often\n        steps: []\n"), @"
-    scenarios/small.yaml:7:17: a whole number belongs here
+    scenarios/small.yaml:7:17: expected a whole number
         7 |       - repeat: often
           |                 ^
       hint: write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is said over the channel, and what comes of it when that is nonsense.
+//! The control channel: orders, messages and invalid data.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 
 use patchbed_protocol::{FromGuest, LineError, ToGuest, encode};
 use rustix::event::PollFlags;
 
-use super::{Session, Speaker};
+use super::{Sender, Session};
 use crate::transcript::{End, Phase};
 
-/// Most of a message that an error shows, in characters.
+/// Maximum length of a message in an error, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
 
-/// Most unread messages; a guest that says more in one go says nonsense.
+/// Maximum number of unread messages. A guest that sends more is invalid.
 const INBOX_MAX: usize = 10_000;
 
 impl Session {
     /// Sends an order to the guest.
     pub(in crate::vm) fn send(&mut self, message: &ToGuest) -> Result<(), End> {
         match message {
-            // A channel_log tells what was sent, it is no second copy of it.
+            // The log names a file without its content.
             ToGuest::Put { path, .. } => {
-                self.channel_log.note(Speaker::Host, &format!("put {path}"))
+                self.channel_log.note(Sender::Host, &format!("put {path}"));
             }
-            other => self.channel_log.note(Speaker::Host, other),
+            other => self.channel_log.note(Sender::Host, other),
         }
         let line = encode(message).map_err(|error| self.broken(error.to_string()))?;
         let mut rest = line.as_slice();
@@ -32,17 +32,17 @@ impl Session {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.check()?;
-                    self.rest(PollFlags::OUT)?;
+                    self.sleep(PollFlags::OUT)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // QEMU is going away; how, the next wait tells.
+                // QEMU is about to exit; the next wait finds the cause.
                 Err(_) => return Ok(()),
             }
         }
         Ok(())
     }
 
-    /// Takes what the guest has said so far.
+    /// Reads the available messages.
     pub(super) fn read_channel(&mut self) -> Result<(), End> {
         let mut buffer = vec![0; 64 * 1024];
         while self.channel_open && self.inbox.len() < INBOX_MAX {
@@ -51,8 +51,8 @@ impl Session {
                 Ok(count) => {
                     for line in self.decoder.push(&buffer[..count]) {
                         match &line {
-                            Ok(message) => self.channel_log.note(Speaker::Guest, message),
-                            Err(error) => self.channel_log.note(Speaker::Guest, &error.to_string()),
+                            Ok(message) => self.channel_log.note(Sender::Guest, message),
+                            Err(error) => self.channel_log.note(Sender::Guest, &error.to_string()),
                         }
                         self.inbox.push_back(line);
                     }
@@ -68,7 +68,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the message of a line, unless it comes to an end.
+    /// Returns the message of a line, unless it ends the run.
     pub(super) fn accept(&mut self, line: Result<FromGuest, LineError>) -> Result<FromGuest, End> {
         match line {
             Ok(FromGuest::Trouble { doing, error }) => Err(End::Trouble {
@@ -80,13 +80,13 @@ impl Session {
                 self.goodbye |= message == FromGuest::Goodbye;
                 Ok(message)
             }
-            // Its last line was cut off by the next kernel's first.
-            Err(_) if self.is_over_in_next_kernel() => Err(self.gone_over()),
+            // The next kernel's first message cut off the last line of this kernel.
+            Err(_) if self.next_is_hello() => Err(self.unexpected_kexec()),
             Err(error) => Err(self.broken(error.to_string())),
         }
     }
 
-    /// Returns the end that a message out of place comes to.
+    /// Returns the end of a run after an unexpected message.
     pub(in crate::vm) fn unexpected(&self, message: &FromGuest) -> End {
         let mut shown = format!("{message:?}");
         if let Some((end, _)) = shown.char_indices().nth(SHOWN_CHARS_MAX) {
@@ -95,7 +95,7 @@ impl Session {
         self.broken(format!("unexpected message {shown}"))
     }
 
-    /// Returns the end that nonsense on the channel comes to.
+    /// Returns the end of a run after invalid data on the channel.
     pub(in crate::vm) fn broken(&self, error: String) -> End {
         End::ChannelBroken {
             during: self.phase,
@@ -103,15 +103,15 @@ impl Session {
         }
     }
 
-    /// Returns the end of a guest that went over to its next kernel unasked.
-    pub(in crate::vm) fn gone_over(&self) -> End {
+    /// Returns the end of a run whose guest executed a kexec without an order.
+    pub(in crate::vm) fn unexpected_kexec(&self) -> End {
         End::GuestGone {
             during: self.phase,
             reason: "kexec".to_owned(),
         }
     }
 
-    fn is_over_in_next_kernel(&self) -> bool {
+    fn next_is_hello(&self) -> bool {
         let next = self.inbox.front();
         matches!(self.phase, Phase::Program(_)) && matches!(next, Some(Ok(FromGuest::Hello { .. })))
     }

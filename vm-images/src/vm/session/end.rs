@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The end of QEMU, in order or not, and what its monitor says before.
+//! The end of QEMU and the events before it.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -7,43 +7,44 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::launch::stderr_tail;
-use super::{CLOSE_LIMIT, Session, Speaker};
+use super::{CLOSE_LIMIT, Sender, Session};
 use crate::qmp::{QmpError, QmpEvent};
 use crate::transcript::End;
 use crate::vm::ending::QemuEnd;
 
-/// Time for a QEMU that refused something to be gone, if that is how it refuses.
-const DYING: Duration = Duration::from_millis(500);
+/// Time to wait for the exit of QEMU after a failed command, in case the command killed it.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 impl Session {
-    /// Waits for QEMU's end after the guest said goodbye.
+    /// Waits for the exit of QEMU after the guest's goodbye.
     pub(in crate::vm) fn wait_for_end(&mut self) -> Result<(), End> {
         loop {
             self.read_qmp()?;
             if let Some(status) = self.child.try_wait() {
                 self.read_qmp()?;
-                return self.qemu_end(status).judge();
+                return self.qemu_end(status).evaluate();
             }
             self.check()?;
-            self.rest(PollFlags::IN)?;
+            self.sleep(PollFlags::IN)?;
             self.read_channel()?;
         }
     }
 
-    /// QEMU has hung up: collects it and tells what that comes to.
-    pub(super) fn after_end(&mut self) -> End {
+    /// Waits for the exit of QEMU, which closed a connection, and returns the end of the
+    /// run.
+    pub(super) fn after_close(&mut self) -> End {
         let Some(status) = self.child.wait_until(Instant::now() + CLOSE_LIMIT) else {
             return End::MonitorBroken {
                 during: self.phase,
-                error: "QEMU closed the channel and goes on".to_owned(),
+                error: "QEMU closed the channel but did not exit".to_owned(),
             };
         };
         if let Err(end) = self.read_qmp() {
             return end;
         }
-        match self.qemu_end(status).judge() {
+        match self.qemu_end(status).evaluate() {
             Err(end) => end,
-            Ok(()) => self.broken("the guest said goodbye unasked".to_owned()),
+            Ok(()) => self.broken("the guest sent goodbye without an order".to_owned()),
         }
     }
 
@@ -57,17 +58,17 @@ impl Session {
         }
     }
 
-    /// Takes what QEMU has said so far; a machine that stands still is an end.
+    /// Handles the available events of QEMU; a stopped machine ends the run.
     pub(super) fn read_qmp(&mut self) -> Result<(), End> {
         let events = self
             .qmp
             .events()
             .map_err(|error| self.monitor_broken(&error))?;
         for event in events {
-            self.channel_log.note(Speaker::Qemu, &format!("{event:?}"));
+            self.channel_log.note(Sender::Qemu, &format!("{event:?}"));
             match event {
                 QmpEvent::Shutdown(reason) => self.shutdown = Some(reason),
-                // A machine also stops on its way to a shutdown.
+                // QEMU also stops the machine during a shutdown.
                 QmpEvent::Stop if self.shutdown.is_none() => {
                     let status = self.qmp.status().unwrap_or_else(|error| error.to_string());
                     if status != "running" && status != "shutdown" {
@@ -77,20 +78,19 @@ impl Session {
                         });
                     }
                 }
-                QmpEvent::DeviceGone(slot) => drop(self.empty.insert(slot)),
-                QmpEvent::Stop | QmpEvent::DeviceKept(_) => {}
+                QmpEvent::DeviceDeleted(slot) => drop(self.empty.insert(slot)),
+                QmpEvent::Stop | QmpEvent::UnplugRejected(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Tells why the monitor could not do what it was asked for: QEMU may have
-    /// died of it.
+    /// Returns the end of the run after a failed command, which may have killed QEMU.
     pub(super) fn monitor_failed(&mut self, error: &QmpError) -> End {
         if self.cancel.is_cancelled() {
             return End::Cancelled;
         }
-        match self.child.wait_until(Instant::now() + DYING) {
+        match self.child.wait_until(Instant::now() + EXIT_LIMIT) {
             Some(status) => End::QemuDied {
                 during: self.phase,
                 status: status.to_string(),

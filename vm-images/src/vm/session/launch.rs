@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How QEMU is started and comes to be connected.
+//! The start of QEMU and its connections.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::unix::net::UnixStream;
@@ -17,15 +17,15 @@ use crate::qmp::Qmp;
 use crate::qtest::Qtest;
 use crate::transcript::{End, Phase};
 use crate::vm::channel_log::ChannelLog;
-use crate::vm::clock::{self, Clock, Time};
+use crate::vm::clock::{self, Clock, LimitState};
 use crate::vm::sockets::{Connected, Sockets};
 use crate::vm::{VmSpec, threads};
 
-/// Most bytes of QEMU's standard error that are quoted.
+/// Maximum length of QEMU's standard error in an end, in bytes.
 const STDERR_TAIL_BYTES: usize = 4096;
 
 impl Session {
-    /// Starts QEMU with this memory and waits until it is connected.
+    /// Starts QEMU with this memory and waits until it has connected.
     pub(in crate::vm) fn launch(
         spec: &VmSpec,
         memory: Memory,
@@ -70,15 +70,15 @@ impl Session {
             phase_begin: begin,
             phase_withheld: Duration::ZERO,
             phase_limit: spec.deadlines.launch,
-            bell: None,
-            has_rung: false,
+            program_timeout: None,
+            program_timed_out: false,
             keep_dump: spec.keep_dump,
             hang: None,
         })
     }
 }
 
-/// Waits until QEMU is connected, as long as it lives and its limit allows.
+/// Waits until QEMU has connected, while it runs and its limit allows.
 fn connect(
     sockets: Sockets,
     spec: &VmSpec,
@@ -87,11 +87,12 @@ fn connect(
     begin: Instant,
     cancel: &Cancel,
 ) -> Result<(UnixStream, Qmp, Qtest), End> {
+    let mut state = LimitState::Running;
     let connected = sockets
         .accept(|| {
-            clock.look_if_due(begin.elapsed(), || threads::look(child.id()));
-            let time = clock::look_at(spec.deadlines.launch, begin.elapsed(), clock.withheld());
-            child.try_wait().is_none() && !cancel.is_cancelled() && time == Time::Left
+            clock.update_if_due(begin.elapsed(), || threads::sample(child.id()));
+            state = clock::check_limit(spec.deadlines.launch, begin.elapsed(), clock.withheld());
+            child.try_wait().is_none() && !cancel.is_cancelled() && state == LimitState::Running
         })
         .map_err(End::launch_failed)?;
     let Some(Connected {
@@ -100,22 +101,28 @@ fn connect(
         test_port,
     }) = connected
     else {
-        return Err(gave_up(spec, child, cancel, clock));
+        return Err(launch_failure(spec, child, cancel, clock, state));
     };
     let test_port = Qtest::connect(test_port).map_err(End::launch_failed)?;
     channel.set_nonblocking(true).map_err(End::launch_failed)?;
     let qmp = Qmp::connect(qmp).map_err(|error| {
-        // Its end shows on the socket a moment before the process is gone.
+        // QEMU closes the socket shortly before it exits.
         match child.wait_until(Instant::now() + CLOSE_LIMIT) {
-            Some(_) => gave_up(spec, child, cancel, clock),
+            Some(_) => launch_failure(spec, child, cancel, clock, state),
             None => End::launch_failed(error),
         }
     })?;
     Ok((channel, qmp, test_port))
 }
 
-/// Returns why QEMU did not get as far as being connected.
-fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel, clock: &Clock) -> End {
+/// Returns why QEMU did not connect. `state` is the state of the limit that ended the wait.
+fn launch_failure(
+    spec: &VmSpec,
+    child: &mut Child,
+    cancel: &Cancel,
+    clock: &Clock,
+    state: LimitState,
+) -> End {
     if cancel.is_cancelled() {
         return End::Cancelled;
     }
@@ -125,8 +132,8 @@ fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel, clock: &Clock) -> 
             status: status.to_string(),
             stderr_tail: stderr_tail(&spec.artifacts),
         },
-        None if clock.guest() < spec.deadlines.launch => {
-            let time = clock.account();
+        None if state == LimitState::Withheld => {
+            let time = clock.totals();
             End::HostTooSlow {
                 phase: Phase::Launch,
                 wall_ms: time.wall_ms,
@@ -137,7 +144,7 @@ fn gave_up(spec: &VmSpec, child: &mut Child, cancel: &Cancel, clock: &Clock) -> 
     }
 }
 
-/// Returns the last that QEMU wrote to its standard error.
+/// Returns the end of QEMU's standard error.
 pub(super) fn stderr_tail(artifacts: &Utf8Path) -> String {
     let bytes = fs::read(artifacts.join("qemu.stderr")).unwrap_or_default();
     let tail = &bytes[bytes.len().saturating_sub(STDERR_TAIL_BYTES)..];

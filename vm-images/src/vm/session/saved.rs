@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! How a machine is saved, and goes on from where it was.
+//! Saving and restoring a machine.
 
 use std::time::Instant;
 
@@ -11,40 +11,40 @@ use crate::transcript::End;
 use crate::vm::clock;
 
 impl Session {
-    /// Stops the machine and writes it to a file, but for its memory; returns its
-    /// devices. It is of no use after.
+    /// Stops the machine and writes its state to a file, without the memory; returns its
+    /// devices. The session cannot be used afterwards.
     pub(in crate::vm) fn save(&mut self, file: &Utf8Path) -> Result<Devices, End> {
-        let go_on = self.patience();
+        let may_continue = self.phase_check();
         let stopped = self.qmp.stop();
         stopped.map_err(|error| self.monitor_failed(&error))?;
         let devices = self.devices()?;
-        let saved = self.qmp.save(file, &go_on);
+        let saved = self.qmp.save(file, &may_continue);
         saved.map_err(|error| self.monitor_failed(&error))?;
         Ok(devices)
     }
 
-    /// Reads the machine from a file, but for its memory, and lets it go on if
-    /// its devices are these.
+    /// Reads the state of a machine from a file, without the memory, and resumes it if its
+    /// devices are equal to `devices`.
     pub(in crate::vm) fn load(&mut self, file: &Utf8Path, devices: &Devices) -> Result<(), End> {
-        let go_on = self.patience();
-        let loaded = self.qmp.load(file, &go_on);
+        let may_continue = self.phase_check();
+        let loaded = self.qmp.load(file, &may_continue);
         loaded.map_err(|error| self.monitor_failed(&error))?;
-        let put_back = devices.put_back(&mut self.test_port);
-        put_back.map_err(|error| self.broken(error.to_string()))?;
+        let written = devices.write_back(&mut self.test_port);
+        written.map_err(|error| self.broken(error.to_string()))?;
         if let Some(difference) = devices.difference(&self.devices()?) {
-            return Err(self.broken(format!("it is not the same machine: {difference}")));
+            return Err(self.broken(format!("the restored machine differs: {difference}")));
         }
-        let gone_on = self.qmp.go_on();
-        gone_on.map_err(|error| self.monitor_failed(&error))
+        let resumed = self.qmp.resume();
+        resumed.map_err(|error| self.monitor_failed(&error))
     }
 
     fn devices(&mut self) -> Result<Devices, End> {
         Devices::read(&mut self.test_port).map_err(|error| self.broken(error.to_string()))
     }
 
-    /// Returns what tells whether the phase may last longer.
-    fn patience(&self) -> impl Fn() -> bool + use<> {
-        let limit = self.phase_limit.saturating_mul(clock::PATIENCE);
+    /// Returns a check whether the phase may continue.
+    fn phase_check(&self) -> impl Fn() -> bool + use<> {
+        let limit = self.phase_limit.saturating_mul(clock::WALL_MULTIPLIER);
         let (end, cancel) = (self.phase_begin + limit, self.cancel.clone());
         move || Instant::now() < end && !cancel.is_cancelled()
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is done to the slots of a running machine. Whether it is asked for in order is
-//! for `requests` to decide; what QEMU has against it is a result, and no end.
+//! Actions on the slots of a running machine. `requests` checks requests. A refusal by QEMU
+//! is a result; other failures end the run.
 
-use super::{Session, Speaker};
+use super::{Sender, Session};
 use crate::machine::{Address, Slot};
 use crate::qemu::devices;
 use crate::qmp::QmpError;
@@ -10,59 +10,61 @@ use crate::slot_power::{self, Power};
 use crate::transcript::End;
 
 impl Session {
-    /// Returns whether a device went out of a slot and none came back.
+    /// Returns whether the device of a slot was removed and not plugged in again.
     pub(in crate::vm) fn is_empty(&self, slot: &str) -> bool {
         self.empty.contains(slot)
     }
 
-    /// Asks the guest to let go of what is in a slot. What QEMU has against it is
-    /// the answer.
+    /// Asks the guest to release the device of a slot. The inner error is a refusal by
+    /// QEMU.
     pub(in crate::vm) fn unplug(&mut self, slot: &str) -> Result<Result<(), String>, End> {
         self.channel_log
-            .note(Speaker::Host, &format!("unplug {slot}"));
-        let came = self.qmp.unplug(slot);
-        self.unless_refused(came)
+            .note(Sender::Host, &format!("unplug {slot}"));
+        let result = self.qmp.unplug(slot);
+        self.refusal_as_result(result)
     }
 
-    /// Plugs its device into a slot.
+    /// Plugs the device of a slot in. The inner error is a refusal by QEMU.
     pub(in crate::vm) fn plug(&mut self, slot: &Slot) -> Result<Result<(), String>, End> {
         let name = &slot.name;
-        self.channel_log
-            .note(Speaker::Host, &format!("plug {name}"));
+        self.channel_log.note(Sender::Host, &format!("plug {name}"));
         let Some(device) = devices::device(slot) else {
-            return Ok(Err(format!("slot `{name}` has no device of its own")));
+            return Ok(Err(format!("slot `{name}` has no device")));
         };
-        let came = self.qmp.plug(&device);
-        if came.is_ok() {
+        let result = self.qmp.plug(&device);
+        if result.is_ok() {
             self.empty.remove(name);
         }
-        self.unless_refused(came)
+        self.refusal_as_result(result)
     }
 
-    /// Takes away what is in a slot, without a word to the guest.
-    pub(in crate::vm) fn pull_out(
+    /// Removes the device of a slot without a request to the guest.
+    pub(in crate::vm) fn surprise_remove(
         &mut self,
         slot: &str,
         port: Address,
     ) -> Result<Result<(), String>, End> {
         self.channel_log
-            .note(Speaker::Host, &format!("pull out {slot}"));
+            .note(Sender::Host, &format!("surprise removal of {slot}"));
         let stopped = self.qmp.stop();
         stopped.map_err(|error| self.monitor_failed(&error))?;
-        let came = slot_power::pull_out(&mut self.test_port, port);
-        let gone_on = self.qmp.go_on();
-        gone_on.map_err(|error| self.monitor_failed(&error))?;
-        Ok(came.map_err(|error| error.to_string()))
+        let result = slot_power::surprise_remove(&mut self.test_port, port);
+        let resumed = self.qmp.resume();
+        resumed.map_err(|error| self.monitor_failed(&error))?;
+        Ok(result.map_err(|error| error.to_string()))
     }
 
-    /// Returns what a port says of its slot's power.
+    /// Returns the power state of a port's slot.
     pub(in crate::vm) fn power(&mut self, port: Address) -> Result<Power, String> {
         slot_power::read(&mut self.test_port, port).map_err(|error| error.to_string())
     }
 
-    /// A monitor that refuses is in order; any other trouble with it is an end.
-    fn unless_refused(&mut self, came: Result<(), QmpError>) -> Result<Result<(), String>, End> {
-        match came {
+    /// Returns a refusal by QEMU as inner error; other failures end the run.
+    fn refusal_as_result(
+        &mut self,
+        result: Result<(), QmpError>,
+    ) -> Result<Result<(), String>, End> {
+        match result {
             Err(error @ QmpError::Refused { .. }) => Ok(Err(error.to_string())),
             Err(error) => Err(self.monitor_failed(&error)),
             Ok(()) => Ok(Ok(())),

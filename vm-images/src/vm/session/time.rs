@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The time of a running machine: phases and their limits, which are in the guest's
-//! time, and what comes of it when one is up.
+//! The phases of a running machine and their limits, in the guest's time.
 
 use std::time::{Duration, Instant};
 
@@ -9,34 +8,32 @@ use patchbed_protocol::ToGuest;
 use super::Session;
 use super::hang_diagnosis::Depth;
 use crate::transcript::{End, Hang, HostTime, Phase, millis};
-use crate::vm::clock::{self, Time};
+use crate::vm::clock::{self, LimitState};
 use crate::vm::threads;
 
 impl Session {
-    /// Begins a phase and its deadline, in the guest's time. That of a start begins with
-    /// QEMU itself.
+    /// Enters a phase with a limit in the guest's time. The phases `Boot` and `Restore`
+    /// include the start of QEMU.
     pub(in crate::vm) fn enter(&mut self, phase: Phase, limit: Duration) {
         if !matches!(phase, Phase::Boot | Phase::Restore) {
-            self.clock
-                .look(self.begin.elapsed(), &threads::look(self.child.id()));
+            self.update_clock();
             self.phase_begin = Instant::now();
             self.phase_withheld = self.clock.withheld();
         }
         self.phase = phase;
         self.phase_limit = limit;
-        self.bell = None;
+        self.program_timeout = None;
     }
 
-    /// From so long on after the phase's begin, the guest is to be told once that a
-    /// program's time is up.
-    pub(in crate::vm) fn ring_at(&mut self, bell: Duration) {
-        self.bell = Some(bell);
-        self.has_rung = false;
+    /// Sets the time in the phase at which the guest is ordered to kill its program.
+    pub(in crate::vm) fn set_program_timeout(&mut self, timeout: Duration) {
+        self.program_timeout = Some(timeout);
+        self.program_timed_out = false;
     }
 
-    /// Returns whether the guest was told so, and the machine looked at before.
-    pub(in crate::vm) const fn has_rung(&self) -> bool {
-        self.has_rung
+    /// Returns whether the program was diagnosed and killed because of its timeout.
+    pub(in crate::vm) const fn program_timed_out(&self) -> bool {
+        self.program_timed_out
     }
 
     /// Returns the host time since the phase began.
@@ -44,33 +41,33 @@ impl Session {
         self.phase_begin.elapsed()
     }
 
-    /// Returns the guest's own time since QEMU was started.
+    /// Returns the guest's time since the start of QEMU.
     pub(in crate::vm) fn guest_time(&self) -> Duration {
         self.clock.guest()
     }
 
-    /// Returns what the host gave the guest of its time, and what was seen when
-    /// something took too long. The machine is gone then.
-    pub(in crate::vm) fn into_account(mut self) -> (HostTime, Option<Hang>) {
-        self.look_at_clock();
-        (self.clock.account(), self.hang.take())
+    /// Returns the totals of the clock and the hang diagnosis, and kills QEMU.
+    pub(in crate::vm) fn into_records(mut self) -> (HostTime, Option<Hang>) {
+        self.update_clock();
+        (self.clock.totals(), self.hang.take())
     }
 
-    /// Looks at the guest's clock, and does what is due.
+    /// Updates the clock and handles expired limits.
     pub(super) fn check_time(&mut self) -> Result<(), End> {
         let process = self.child.id();
         self.clock
-            .look_if_due(self.begin.elapsed(), || threads::look(process));
-        if self.bell.is_some_and(|bell| self.time(bell) == Time::Up) {
-            self.ring()?;
+            .update_if_due(self.begin.elapsed(), || threads::sample(process));
+        let timeout = self.program_timeout;
+        if timeout.is_some_and(|timeout| self.limit_state(timeout) == LimitState::Expired) {
+            self.end_program()?;
         }
-        match self.time(self.phase_limit) {
-            Time::Left => Ok(()),
-            Time::Up => {
+        match self.limit_state(self.phase_limit) {
+            LimitState::Running => Ok(()),
+            LimitState::Expired => {
                 self.diagnose_hang(Depth::Kernel);
                 Err(End::expired(self.phase, self.phase_limit))
             }
-            Time::Withheld => {
+            LimitState::Withheld => {
                 let (wall, withheld) = self.phase_times();
                 self.diagnose_hang(Depth::Outside);
                 Err(End::HostTooSlow {
@@ -82,32 +79,32 @@ impl Session {
         }
     }
 
-    /// Looks at a machine whose program took too long, and then has the guest kill it:
-    /// the guest's own clock knows nothing of what was withheld from it.
-    fn ring(&mut self) -> Result<(), End> {
-        self.bell = None;
-        self.has_rung = true;
+    /// Diagnoses a machine whose program exceeded its timeout, and orders the guest to kill
+    /// the program. The guest's own clock does not exclude the time withheld from it.
+    fn end_program(&mut self) -> Result<(), End> {
+        self.program_timeout = None;
+        self.program_timed_out = true;
         let before = self.guest_time();
         self.diagnose_hang(Depth::Kernel);
-        // Looking at it took time that is not the guest's fault.
-        self.look_at_clock();
+        // The time of the diagnosis does not count.
+        self.update_clock();
         self.phase_limit += self.guest_time() - before;
         self.send(&ToGuest::TimeIsUp)
     }
 
-    /// Returns how long the phase has taken, and how much of that was withheld.
+    /// Returns the wall time of the phase and the withheld part of it.
     fn phase_times(&self) -> (Duration, Duration) {
         let withheld = self.clock.withheld() - self.phase_withheld;
         (self.phase_elapsed(), withheld)
     }
 
-    fn time(&self, limit: Duration) -> Time {
+    fn limit_state(&self, limit: Duration) -> LimitState {
         let (wall, withheld) = self.phase_times();
-        clock::look_at(limit, wall, withheld)
+        clock::check_limit(limit, wall, withheld)
     }
 
-    fn look_at_clock(&mut self) {
-        let threads = threads::look(self.child.id());
-        self.clock.look(self.begin.elapsed(), &threads);
+    fn update_clock(&mut self) {
+        let threads = threads::sample(self.child.id());
+        self.clock.update(self.begin.elapsed(), &threads);
     }
 }

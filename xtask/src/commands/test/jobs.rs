@@ -12,7 +12,7 @@ use selftests::status::Subject;
 use vm_images::checkpoint::Checkpoint;
 use vm_images::machine::Machine;
 use vm_images::transcript::Transcript;
-use vm_images::vm::{self, Sharer, VmRun, VmSpec};
+use vm_images::vm::{self, BatchProgram, VmRun, VmSpec};
 
 use super::batches::Batch;
 use super::context::RunContext;
@@ -192,7 +192,7 @@ fn run_shared<C: Judge>(
         name: format!("batch of {} jobs", sharers.len()),
         ..spec(&jobs[*first], environment, &folder)
     };
-    let transcripts = vm::run_shared(&spec, &sharers, &session.cancel, &session.progress);
+    let transcripts = vm::run_batch(&spec, &sharers, &session.cancel, &session.progress);
     let judged: Option<Vec<C::Judged>> = transcripts.map(|transcripts| {
         let jobs = batch.iter().map(|&index| &jobs[index]);
         let judge = |(job, transcript)| judge.judge(job, &transcript);
@@ -216,9 +216,9 @@ fn run_shared<C: Judge>(
 fn sharers<'a>(
     jobs: impl Iterator<Item = (&'a JobPlan, &'a VmRun)>,
     run: &Utf8Path,
-) -> Option<Vec<Sharer>> {
+) -> Option<Vec<BatchProgram>> {
     let sharer = |(plan, vm_run): (&JobPlan, &VmRun)| {
-        Some(Sharer {
+        Some(BatchProgram {
             boot: vm_run.boots.first()?.clone(),
             artifacts: run.join(plan.folder()),
         })
