@@ -52,7 +52,7 @@ pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
         if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
             return match error.kind() {
                 Kind::Input => Exit::Input,
-                Kind::Host => Exit::Infrastructure,
+                Kind::Infrastructure => Exit::Infrastructure,
                 Kind::Interrupted => Exit::Interrupted,
             };
         }
@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn what_a_cause_says_is_told_once() {
-        let full = kernel_patches::Error::host("writing")(std::io::Error::other("disk full"));
+        let full =
+            kernel_patches::Error::infrastructure("writing")(std::io::Error::other("disk full"));
         let error = anyhow::Error::from(full).context("while testing");
         assert_eq!(told(&error), "while testing: writing: disk full");
     }

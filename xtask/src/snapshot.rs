@@ -61,9 +61,7 @@ pub(crate) fn difference(
     }
     let mut text = match before {
         None => "nothing is recorded for it yet".to_owned(),
-        Some(before) => {
-            diff(before, timeline.trim_end())
-        }
+        Some(before) => diff(before, timeline.trim_end()),
     };
     if let Some(path) = &new {
         let record = format!(

@@ -335,7 +335,10 @@ mod tests {
     fn text_has_an_error_where_the_series_is_in_no_kernel() {
         let result = crate::render::tests::not_tested();
         let text = text(&Report::new(&result, "RUN", "")).unwrap();
-        let suites = text.lines().find(|line| line.starts_with("<testsuites")).unwrap();
+        let suites = text
+            .lines()
+            .find(|line| line.starts_with("<testsuites"))
+            .unwrap();
         for count in [r#"tests="3""#, r#"errors="1""#, r#"failures="0""#] {
             assert!(suites.contains(count), "{suites}");
         }
