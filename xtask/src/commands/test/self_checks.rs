@@ -49,7 +49,7 @@ impl Kernel<'_> {
     fn its_own(&self) -> impl Iterator<Item = &'static SelfCheck> {
         SELF_CHECKS.iter().filter(|one| {
             let is_there = one.lacks(&self.dot_config).is_none();
-            is_there && (self.leads || !one.is_of_configuration())
+            is_there && (self.leads || !one.runs_once_per_config())
         })
     }
 }
@@ -216,7 +216,7 @@ fn came(
     if let Some((detection, detail)) = shown.get(self_check.name) {
         return Some((*detection, condition(self_check, dot_config, detail)));
     }
-    let of_configuration = of_configuration.filter(|_| self_check.is_of_configuration());
+    let of_configuration = of_configuration.filter(|_| self_check.runs_once_per_config());
     elsewhere(self_check, dot_config, of_configuration?)
 }
 
@@ -266,7 +266,7 @@ fn result(
 
 /// Adds on which machines it looks, if not on all.
 fn condition(self_check: &SelfCheck, dot_config: &str, detail: &str) -> String {
-    match self_check.condition(dot_config) {
+    match self_check.kernel_argument(dot_config) {
         Some(words) => {
             format!("{detail}; looks only where `{words}` is said, as on {LEAK_MACHINE}")
         }

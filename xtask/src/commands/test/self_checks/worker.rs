@@ -203,7 +203,7 @@ fn label(worker: &Worker<'_>) -> String {
 }
 
 fn look(self_check: &SelfCheck, injected: &Injected) -> Result<String, String> {
-    self_check.look(FaultResult {
+    self_check.evaluate(FaultResult {
         judgement: &injected.judgement,
         ending: &injected.ending,
         log: &injected.log,
