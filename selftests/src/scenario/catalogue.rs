@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The catalogue as a page: every scenario_file in a line, and in full what was found with
-//! them.
+//! The catalogue in Markdown: a table of all scenario files, and the known findings.
 
-use super::reference::markdown::{heading, job, paragraph};
+use super::reference::markdown::{escaped, heading, paragraph};
 use super::{Scenario, ScenarioFile};
 
-/// Returns the page, in Markdown.
+/// Returns the catalogue in Markdown.
 #[must_use]
 pub fn catalogue(scenario_files: &[ScenarioFile]) -> String {
     let mut page = String::new();
@@ -17,23 +16,21 @@ pub fn catalogue(scenario_files: &[ScenarioFile]) -> String {
         .iter()
         .map(|scenario_file| scenario_file.variants.len())
         .sum();
-    let findings: Vec<&Scenario> = scenario_files.iter().map(ScenarioFile::first).collect();
-    let findings: Vec<_> = findings
-        .into_iter()
-        .filter_map(|one| Some((one, one.known_finding.as_deref()?)))
+    let findings: Vec<_> = scenario_files
+        .iter()
+        .map(ScenarioFile::first)
+        .filter_map(|scenario| Some((scenario, scenario.known_finding.as_deref()?)))
         .collect();
     paragraph(
         &mut page,
         &format!(
-            "{} scenarios, {variants} with their variants, {} of them of known findings. \
-             How they are written: [SCENARIOS.md](SCENARIOS.md).",
+            "{} scenario files with {variants} variants. {} of the files reproduce known \
+             findings. The format is described in [SCENARIOS.md](SCENARIOS.md).",
             scenario_files.len(),
             findings.len()
         ),
     );
-    page.push_str(
-        "| scenario | variants | machine | kernels | what must hold | why | fails without |\n",
-    );
+    page.push_str("| scenario | variants | machine | kernels | property | why | fails without |\n");
     page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
     scenario_files
         .iter()
@@ -43,8 +40,7 @@ pub fn catalogue(scenario_files: &[ScenarioFile]) -> String {
         heading(&mut page, 2, "Known findings");
         paragraph(
             &mut page,
-            "Faults of the kernel as it is released. Each scenario fails on every \
-             kernel that lacks the fix.",
+            "Bugs in released kernels. Each scenario fails on every kernel without the fix.",
         );
         for (scenario, analysis) in &findings {
             finding(&mut page, scenario, analysis);
@@ -57,7 +53,7 @@ pub fn catalogue(scenario_files: &[ScenarioFile]) -> String {
 
 fn row(page: &mut String, scenario_file: &ScenarioFile) {
     let first = scenario_file.first();
-    let jobs = [
+    let fields = [
         format!("[{0}](scenarios/{0}.yaml)", scenario_file.name),
         scenario_file.variants.len().to_string(),
         first.machine.clone(),
@@ -66,18 +62,18 @@ fn row(page: &mut String, scenario_file: &ScenarioFile) {
         first_sentence(&first.why),
         first.fails_without.join(", "),
     ];
-    let jobs: Vec<String> = jobs.iter().map(|text| job(text)).collect();
-    page.push_str(&format!("| {} |\n", jobs.join(" | ")));
+    let fields: Vec<String> = fields.iter().map(|text| escaped(text)).collect();
+    page.push_str(&format!("| {} |\n", fields.join(" | ")));
 }
 
-/// How many kernels it goes through, and which others than its own.
+/// The number of kernels, and the checkouts of kernels other than the tested kernel.
 fn kernels(scenario: &Scenario) -> String {
     let count = scenario.boots.len();
     let others = scenario.other_checkouts();
     if others.is_empty() {
         return count.to_string();
     }
-    format!("{count}, to {}", others.join(" and "))
+    format!("{count}, with kexec to {}", others.join(" and "))
 }
 
 fn first_sentence(text: &str) -> String {
@@ -105,15 +101,15 @@ mod tests {
     use crate::scenario::Machines;
 
     #[test]
-    fn a_known_finding_is_told_in_full() {
+    fn catalogue_has_table_row_and_full_text_of_a_finding() {
         let text = "name: small\ntitle: a|b\nwhy: One. Two.\nfails_without: [fix]\n\
-            known_finding: Here it is.\nstages: [{steps: [{rescan: pci, fails_first: true}]}]\n";
+            known_finding: Here it is.\nboots: [{steps: [{rescan: pci, fails_first: true}]}]\n";
         let scenario_file = ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap();
         let page = catalogue(&[scenario_file]);
         assert!(
             page.contains("| edu-pair | 1 | a\\|b | One. | fix |"),
             "{page}"
         );
-        assert!(page.ends_with("Here it is.\n\nMended by `fix` in `kernel-patches`.\n"));
+        assert!(page.ends_with("Here it is.\n\nFixed by `fix` in `kernel-patches`.\n"));
     }
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Markdown that is as easy to read as it is written.
+//! Markdown with lines filled to a fixed width.
 
-/// Columns of a line.
+/// Maximal width of a line.
 const COLUMNS: usize = 75;
 
-/// Adds a paragraph and the blank line after it.
+/// Adds a paragraph and a blank line.
 pub(in crate::scenario) fn paragraph(page: &mut String, text: &str) {
     lines(page, text, "", "");
     page.push('\n');
 }
 
-/// Adds an item of a list.
+/// Adds a list item.
 pub(in crate::scenario) fn item(page: &mut String, text: &str) {
     lines(page, text, "- ", "  ");
 }
@@ -35,7 +35,7 @@ fn lines(page: &mut String, text: &str, first: &str, next: &str) {
     page.push('\n');
 }
 
-/// Adds a heading and the blank line after it.
+/// Adds a heading and a blank line.
 pub(in crate::scenario) fn heading(page: &mut String, level: usize, text: &str) {
     page.push_str(&"#".repeat(level));
     page.push(' ');
@@ -43,21 +43,21 @@ pub(in crate::scenario) fn heading(page: &mut String, level: usize, text: &str) 
     page.push_str("\n\n");
 }
 
-/// Adds YAML, and the blank line after it.
+/// Adds a YAML block and a blank line.
 pub(in crate::scenario) fn yaml(page: &mut String, text: &str) {
     page.push_str("```yaml\n");
     page.push_str(text.trim_end());
     page.push_str("\n```\n\n");
 }
 
-/// Returns words as code, with commas between.
+/// Returns words formatted as code, separated by commas.
 pub(in crate::scenario) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }
 
-/// Returns text that may stand in a job of a table.
-pub(in crate::scenario) fn job(text: &str) -> String {
+/// Returns a text for a column of a table: in one line, with `|` escaped.
+pub(in crate::scenario) fn escaped(text: &str) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
     line.join(" ").replace('|', "\\|")
 }

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the page tells in sentences, and the examples in between.
+//! The sections of the reference that are not generated from the schema, with examples.
 
 use super::markdown::{heading, item, paragraph, yaml};
 
-/// A whole scenario.
+/// A complete scenario.
 pub(super) const SCENARIO: &str = "\
 name: device-removed-while-preserved
-title: A preserved device can be removed, and its session closed after that
-why: A device may go away at any moment. Its session must come to an end all the same.
+title: A preserved device can be removed before its session is closed
+why: A device may be removed at any time. Closing its session must still release the FLB.
 devices: [endpoint0]
 setup: {sessions: [vm], files: {dev: {device: endpoint0}}}
 splats: [{class: WARN, text: \"Destroying outgoing-preserved device!\", count: 1}]
 boots:
   - steps:
       - {preserve: dev, into: vm, calls: {pci_flb_preserve: 1}}
-      - {remove_device: endpoint0, because: Nobody asked the owner of the file.}
+      - {remove_device: endpoint0, because: The removal does not depend on open files.}
       - {close: vm, calls: {pci_flb_unpreserve: 1}}
 ";
 
 pub(super) const KEXEC: &str = "\
 name: memory-over-kexec
-title: A memfd is handed over
-why: The memory of a virtual machine survives the kernel that it was made under.
+title: A memfd is handed over to the next kernel
+why: The memory of a virtual machine must survive a live update.
 setup: {sessions: [vm], files: {memory: {memfd: \"some text\", seals: [grow]}}}
 boots:
   - steps:
@@ -38,9 +38,9 @@ boots:
 ";
 
 pub(super) const VARIANTS: &str = "\
-name: removed-somehow
-title: A preserved device goes away
-why: There are several ways, and all must end well.
+name: removed-while-preserved
+title: A preserved device is removed
+why: Every method of removal must release the FLB when the session is closed.
 devices: [endpoint0]
 parameters:
   how: [sysfs, unplug, surprise]
@@ -59,7 +59,7 @@ boots:
       - close: vm
 ";
 
-/// Steps that expect something.
+/// A step with all kinds of expectations.
 pub(super) const EXPECTATIONS: &str = "\
 - preserve: dev
   into: vm
@@ -67,9 +67,9 @@ pub(super) const EXPECTATIONS: &str = "\
   calls: {pci_flb_preserve: 1, pci_flb_unpreserve: {max: 1}}
   order: [pci_flb_preserve, pci_liveupdate_preserve]
   log: [{text: \"live update\", min: 0, max: 3}]
-  because: The first file makes the FLBs that it depends on.";
+  because: Preserving the first file creates the FLBs.";
 
-/// Steps that make virtual functions.
+/// Steps that enable virtual functions.
 pub(super) const FUNCTIONS: &str = "\
 - bind_driver: endpoint0
 - write_path: /sys/bus/pci/devices/{endpoint0}/sriov_numvfs
@@ -77,22 +77,22 @@ pub(super) const FUNCTIONS: &str = "\
 - bind_driver: endpoint0.vf0";
 
 pub(super) const FINDING: &str = "\
-name: finish-once-too-often
-title: A file that was finished is not finished again
-why: Whoever finishes twice must get an error, and nothing else.
+name: finish-twice
+title: Finishing an outgoing session returns an error
+why: A wrong request must return an error and must not corrupt memory.
 fails_without: [some-fix]
 fails_with: [KASAN, WARN]
 known_finding: |
-  Expected: EINVAL. What happens: the file is used after it was freed, in
-  some_function() of kernel/liveupdate/some_file.c, which does not clear its
-  pointer. The fix clears it.
+  Expected: EINVAL. Actual: use-after-free of the file in some_function() in
+  kernel/liveupdate/some_file.c, which does not clear its pointer. The fix
+  clears it.
 setup: {sessions: [vm]}
 boots:
   - steps:
       - finish: vm
         returns: EINVAL
         fails_first: true
-        because: Nothing was handed over to this kernel.
+        because: The session was not retrieved from a previous kernel.
 ";
 
 pub(super) fn begin(page: &mut String) {
@@ -102,14 +102,16 @@ pub(super) fn begin(page: &mut String) {
     heading(page, 1, "Scenarios");
     paragraph(
         page,
-        "A scenario says what is done to a kernel and what must be seen. It is a file in \
-         `selftests/scenarios`, and becomes a C program on `kselftest_harness.h`. \
-         This is a whole one, `device-removed-while-preserved.yaml`:",
+        "A scenario is a list of steps to run in a kernel, with their expected results. It is \
+         a YAML file in `selftests/scenarios`, from which a C program for \
+         `kselftest_harness.h` is generated. A complete example, \
+         `device-removed-while-preserved.yaml`:",
     );
     yaml(page, SCENARIO);
     paragraph(
         page,
-        "Write the C, build kernels and test, run them, see the table:",
+        "These commands generate the C program, build kernels and the test, run the test and \
+         print a table of results:",
     );
     page.push_str(
         "```sh\ncargo xtask generate && cargo xtask test device-removed-while-preserved\n",
@@ -117,16 +119,16 @@ pub(super) fn begin(page: &mut String) {
     page.push_str("```\n\n");
     paragraph(
         page,
-        "It runs on two kernels: `base`, without the series that is judged, and `series`, \
-         with it. What happens is held against what was recorded before; of a new scenario \
-         nothing is, so that its first results are \"not as recorded\", and findings. Look at \
-         them, and if they are right, accept them with `cargo insta review` (of the package \
-         `cargo-insta`), or judge without records: `--snapshots ignore`.",
+        "The test runs on two kernels: `base`, without the series under test, and `series`, \
+         with it. The results are compared with recorded snapshots. A new scenario has no \
+         snapshots, so its first results are reported as findings (\"not as recorded\"). \
+         Review them and accept them with `cargo insta review` (from the package \
+         `cargo-insta`), or ignore snapshots with `--snapshots ignore`.",
     );
     paragraph(
         page,
-        "A mistake in the file is shown with its place. With this as the \
-         file's first line, editors complete the keys and check them:",
+        "Errors in the file are reported with line and column. With this first line, editors \
+         complete and check the keys:",
     );
     yaml(
         page,
@@ -134,7 +136,7 @@ pub(super) fn begin(page: &mut String) {
     );
     paragraph(
         page,
-        "What else there is in this folder: [CATALOGUE.md](CATALOGUE.md).",
+        "All scenarios are listed in [CATALOGUE.md](CATALOGUE.md).",
     );
 }
 
@@ -142,10 +144,10 @@ pub(super) fn boots(page: &mut String) {
     heading(page, 2, "Boots");
     paragraph(
         page,
-        "Each boot runs in one kernel, and a kexec lies between two. What the first one \
-         preserved, the next one retrieves under the same names. Sessions and files are \
-         closed at the end of a boot without a kexec behind it; one that is followed by \
-         a kexec keeps them open. `calls`, `order` and `log` count anew in each boot.",
+        "Each boot runs in one kernel, with a kexec between two boots. A boot retrieves the \
+         sessions and files of the previous boot under the same names. Before a kexec, all \
+         sessions and files stay open; after the last boot they are closed. `calls`, `order` \
+         and `log` start at zero in each boot.",
     );
     yaml(page, KEXEC);
 }
@@ -154,39 +156,38 @@ pub(super) fn variants(page: &mut String) {
     heading(page, 2, "Variants");
     paragraph(
         page,
-        "With `parameters`, one file is several tests: one for each combination of \
-         values. `$NAME` stands for the value anywhere in the text. `when` keeps a step or \
-         a splat for some values, and `except` takes combinations out. Values are \
-         lower-case words with `-` between them.",
+        "With `parameters`, a file defines one test for each combination of parameter values, \
+         called a variant. `$NAME` is replaced by the value anywhere in the text. `when` \
+         restricts a step or a splat to some values, and `except` leaves out combinations. \
+         Values consist of lower-case letters, digits and `-`.",
     );
     yaml(page, VARIANTS);
     paragraph(
         page,
-        "Its tests are `removed-somehow.left-out-sysfs`, \
-         `removed-somehow.rescanned-unplug` and so on: the values in the order of the \
-         parameters' names. `cargo xtask test removed-somehow` runs all of them.",
+        "The tests are named `removed-while-preserved.left-out-sysfs`, \
+         `removed-while-preserved.rescanned-unplug` and so on, with the values in the order of \
+         the parameter names. `cargo xtask test removed-while-preserved` runs all of them.",
     );
 }
 
 pub(super) fn steps(page: &mut String) {
     paragraph(
         page,
-        "A step has one key that names an action, the keys that belong to it, and what \
-         must be seen after it. Files, sessions, users and processes have names, each \
-         its own in the scenario: identifiers of C in lower case.",
+        "A step has one action, the arguments of the action, and expectations. Files, \
+         sessions, users and processes have unique names: C identifiers in lower case.",
     );
     paragraph(
         page,
-        "In the examples, the setup made the session `vm`, the device file `dev` of \
-         `endpoint0`, and the memfd `memory`. These are the actions:",
+        "In the examples, the setup has created the session `vm`, the device file `dev` of \
+         `endpoint0`, and the memfd `memory`. The actions are:",
     );
 }
 
 pub(super) fn expectations(page: &mut String) {
     paragraph(
         page,
-        "A step that does not say what it returns must succeed. A report of the \
-         kernel that is not in `splats` fails the scenario anywhere.",
+        "A step without `returns` must succeed. A kernel report that is not listed in \
+         `splats` fails the scenario at any time.",
     );
 }
 
@@ -194,10 +195,10 @@ pub(super) fn races(page: &mut String) {
     heading(page, 2, "Races");
     paragraph(
         page,
-        "In a race that is *held*, one thread comes to stand still at a kernel function, \
-         on its entry, or with `%return` on its return. What is in `meanwhile` is done \
-         while it stands there. Then it goes on, and `returns` within `race` says how it \
-         must end. No pass_rate is in it, and the kernel is not patched for it.",
+        "In a race with `sync_point`, a thread is held at a kernel function: at its entry, or \
+         with `%return` at its return. The steps in `meanwhile` run while the thread is \
+         held. Then the thread is released, and its result is compared with the `returns` \
+         in `race`. The interleaving is deterministic, and the kernel is not patched for it.",
     );
     yaml(
         page,
@@ -207,20 +208,20 @@ pub(super) fn races(page: &mut String) {
     );
     paragraph(
         page,
-        "If the interleaving did not come to be, the result is `error`: the thread never \
-         came to that function, or the kernel let it go before all was done (after ten \
-         seconds at most). An `error` is no `pass`, and no `fail` that the \
-         scenario expects either. What often leads to it: `meanwhile` waits for a lock \
-         that the held thread has, or waits for all processors, as RCU does.",
+        "If the interleaving does not happen, the status is `error`, even where a failure is \
+         expected: the thread did not reach the function, or its time limit of ten seconds \
+         expired before all steps had run. Frequent reasons are a step in `meanwhile` that \
+         needs a lock of the held thread, or that waits for all CPUs, such as for an RCU \
+         grace period.",
     );
     paragraph(
         page,
-        "That something *must* wait is said with `waits_in`: one step of `meanwhile` is \
-         begun in a thread of its own, and must come to sleep in this kernel function, which \
-         is the one that takes the lock (`f|g` where the compiler may have put one into the \
-         other). If it comes to its end instead, that is a `fail`. After the racing step was \
-         let go, it ends as well, and its `returns` is looked at; its `calls`, `order` \
-         and `log` are looked at while it waits.",
+        "`waits_in` checks that a step *must* wait for the held thread. One step of \
+         `meanwhile` can have it: the step runs in another thread, and must sleep in this \
+         kernel function, which takes the lock (`f|g` if the compiler may inline one function \
+         into the other). If the step ends instead, the status is `fail`. `calls`, `order` and \
+         `log` of the step are checked while it waits, and `returns` after the held thread \
+         has been released.",
     );
     yaml(
         page,
@@ -231,9 +232,10 @@ pub(super) fn races(page: &mut String) {
     );
     paragraph(
         page,
-        "In a race that is *free*, two steps begin at once, again and again, and the order \
-         in which they end is counted. If one of the orders never came, that is an \
-         `error`, too. Each side has its own `returns`; `ok|ENODEV` allows both.",
+        "In a race with `against`, two steps start at the same time. The race is repeated, \
+         and the number of times that each step ended first is counted. If one of the two \
+         orders did not occur, the status is `error`. Each step has its own `returns`; \
+         `ok|ENODEV` allows both results.",
     );
     yaml(
         page,
@@ -243,36 +245,40 @@ pub(super) fn races(page: &mut String) {
 }
 
 pub(super) fn findings(page: &mut String) {
-    heading(page, 2, "Where a scenario must fail, and known findings");
+    heading(page, 2, "Expected failures and known findings");
     paragraph(
         page,
-        "`fails_without` names the series without which the scenario must fail; then one \
-         step has `fails_first: true`: the first that goes wrong there. A failure at any other \
-         step, or with a report that is not in `fails_with`, is not as expected.",
+        "`fails_without` lists the series without which the scenario must fail. The first \
+         step that fails then has `fails_first: true`. A failure at another step, or with a \
+         kernel report that is not listed in `fails_with`, is not expected.",
     );
     paragraph(
         page,
-        "A fault of the kernel as it is released is written the same way, with a series \
-         in `kernel-patches` that fixes it, and an analysis in `known_finding`: what was \
-         expected, what happens, where in the code, and what the fix does.",
+        "A bug in released kernels is described in the same way: `fails_without` has a series \
+         in `kernel-patches` that fixes it, and `known_finding` has an analysis with the \
+         expected and the actual behaviour, the place in the code, and the fix.",
     );
     yaml(page, FINDING);
 }
 
 pub(super) fn limits(page: &mut String) {
-    heading(page, 2, "When a test is skipped");
+    heading(page, 2, "Skipped tests");
     paragraph(
         page,
-        "A test says why it cannot run, and is skipped, if it lacks:",
-    );
-    item(page, "root, `/dev/liveupdate`, or the devices it asks for;");
-    item(
-        page,
-        "for `unplug`, `surprise` and `plug_device`: our virtual machine;",
+        "A generated test is skipped, with the reason, if a requirement is missing:",
     );
     item(
         page,
-        "for `sync_point`: the module `sync_point`, and two processors;",
+        "root, `/dev/liveupdate`, and the devices of the scenario;",
+    );
+    item(page, "for several boots: a kexec between them;");
+    item(
+        page,
+        "for `unplug`, `surprise` and `plug_device`: the virtual machines of this project;",
+    );
+    item(
+        page,
+        "for `sync_point`: the module `sync_point`, and two CPUs;",
     );
     item(
         page,
@@ -282,5 +288,8 @@ pub(super) fn limits(page: &mut String) {
         page,
         "for `fail_allocations`: a kernel with fault injection;",
     );
-    item(page, "for `try_kexec`: a kernel to go to.");
+    item(
+        page,
+        "for `try_kexec`: a kernel image in `LIVEUPDATE_TEST_KERNEL`.",
+    );
 }
