@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-/// The cache folder of the testbed.
+/// The cache folder of patchbed.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: Utf8PathBuf,
@@ -19,7 +19,7 @@ pub struct Cache {
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// None of the variables that could name it is set.
-    #[error("no place for the cache: set `TESTBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
+    #[error("no place for the cache: set `PATCHBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
     NoPlace,
     /// The path is relative, so it would move with the working directory.
     #[error("`{variable}` must be an absolute path, not `{value}`")]
@@ -38,13 +38,13 @@ pub enum CacheError {
         value: String,
     },
     /// The folder could not be made.
-    #[error("cannot make the cache folder: {0}; `TESTBED_CACHE` moves it")]
+    #[error("cannot make the cache folder: {0}; `PATCHBED_CACHE` moves it")]
     Io(#[from] std::io::Error),
 }
 
 impl Cache {
-    /// Returns the cache folder that the environment names: `TESTBED_CACHE`,
-    /// else `XDG_CACHE_HOME/flb-testbed`, else `HOME/.cache/flb-testbed`.
+    /// Returns the cache folder that the environment names: `PATCHBED_CACHE`,
+    /// else `XDG_CACHE_HOME/patchbed`, else `HOME/.cache/patchbed`.
     ///
     /// # Errors
     /// When no variable is set, the path is relative, or it cannot be made.
@@ -64,9 +64,9 @@ impl Cache {
 
     fn choose(var: impl Fn(&str) -> Option<OsString>) -> Result<Utf8PathBuf, CacheError> {
         for (variable, below) in [
-            ("TESTBED_CACHE", ""),
-            ("XDG_CACHE_HOME", "flb-testbed"),
-            ("HOME", ".cache/flb-testbed"),
+            ("PATCHBED_CACHE", ""),
+            ("XDG_CACHE_HOME", "patchbed"),
+            ("HOME", ".cache/patchbed"),
         ] {
             let Some(value) = var(variable) else {
                 continue;
@@ -176,11 +176,11 @@ mod tests {
         let all = [
             ("HOME", "/h"),
             ("XDG_CACHE_HOME", "/x"),
-            ("TESTBED_CACHE", "/t"),
+            ("PATCHBED_CACHE", "/t"),
         ];
         assert_eq!(choose(&all).unwrap(), "/t");
-        assert_eq!(choose(&all[..2]).unwrap(), "/x/flb-testbed");
-        assert_eq!(choose(&all[..1]).unwrap(), "/h/.cache/flb-testbed");
+        assert_eq!(choose(&all[..2]).unwrap(), "/x/patchbed");
+        assert_eq!(choose(&all[..1]).unwrap(), "/h/.cache/patchbed");
     }
 
     #[test]

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use testbed_host::cancel::Cancel;
+use patchbed_host::cancel::Cancel;
 
 use crate::conflict::Place;
 use crate::content::ContentId;
+use crate::coverage::{self, FileChange};
 use crate::error::{Error, brief};
 use crate::mail::Patch;
 use crate::mutant::Mutant;
@@ -77,6 +78,10 @@ pub struct Checkouts {
     pub series: Checkout,
     /// Sentences on what was found already there or taken out.
     pub notes: Vec<String>,
+    /// The files that each patch of the series changes.
+    pub changes: Vec<Vec<FileChange>>,
+    /// The files that each prerequisite changes, by its name.
+    pub changes_below: Vec<(String, Vec<FileChange>)>,
 }
 
 /// Returns the name of the checkout that has the first `patches` of the series.
@@ -109,8 +114,12 @@ pub fn checkouts(
     let replaced = work.revert(series, known)?;
     let mut contains = BTreeSet::new();
     let mut configs = Vec::new();
+    let mut changes_below = Vec::new();
     for prerequisite in prerequisites {
+        let before = work.overlay.clone();
         work.put_on(prerequisite)?;
+        let changes = coverage::changes(tree, &before, &work.overlay)?;
+        changes_below.push((prerequisite.name.clone(), changes));
         contains.extend(own_name(prerequisite, known));
         configs.extend(prerequisite.config.clone());
     }
@@ -126,6 +135,11 @@ pub fn checkouts(
     work.look_for(known, &mut contains)?;
     let mut top = work.checkout("series", &contains, &configs);
     top.patches = series.patches.len();
+    let with_base: Vec<&Overlay> = [&base.overlay].into_iter().chain(&states).collect();
+    let pairs = with_base.windows(2);
+    let changes = pairs
+        .map(|pair| coverage::changes(tree, pair[0], pair[1]))
+        .collect::<Result<_, _>>()?;
     let prefixes = work.prefixes(&base, &top, states);
     if top.id == base.id {
         return Err(Error::input(
@@ -138,6 +152,8 @@ pub fn checkouts(
         prefixes,
         series: top,
         notes: work.notes,
+        changes,
+        changes_below,
     })
 }
 

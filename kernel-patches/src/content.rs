@@ -3,8 +3,8 @@
 
 use std::io::Read;
 
+use patchbed_host::cache::hex;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::hex;
 
 /// Hashes labelled parts.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Bad news of this room: wrong input that the user can fix, and a host that fails.
 
-use testbed_host::cache::CacheError;
-use testbed_host::lock::LockError;
-use testbed_host::process::ProcessError;
+use patchbed_host::cache::CacheError;
+use patchbed_host::lock::LockError;
+use patchbed_host::process::ProcessError;
 
 /// Whose business an error is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::publish;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::publish;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::files::read_plain;
 
 use crate::content::ContentId;
 use crate::error::Error;
@@ -164,7 +164,7 @@ fn look_at(path: &Utf8Path, meta: &Metadata, known: Option<&Seen>) -> Result<See
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::events::Silent;
+    use patchbed_host::events::Silent;
 
     use super::*;
 

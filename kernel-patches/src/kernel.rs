@@ -4,6 +4,7 @@
 mod build;
 mod code;
 mod compiler_wrappers;
+mod files;
 mod headers;
 mod image;
 mod in_progress;
@@ -12,13 +13,14 @@ mod order;
 mod toolchain;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
 
 use crate::checkout::Checkout;
 use crate::config::Config;
@@ -34,6 +36,8 @@ pub use toolchain::Toolchain;
 /// Raise this when the way of building changes what comes out: kernels get other
 /// ids, and no build folder keeps its objects.
 pub(crate) const BUILD_FORMAT: &str = "4";
+/// Raise this when what is kept of a kernel changes. Build folders keep their objects.
+const ENTRY_FORMAT: &str = "2";
 const FACTS: &str = "kernel.json";
 
 /// What is remembered of a built kernel.
@@ -51,6 +55,11 @@ pub struct Facts {
     pub build_secs: u64,
     /// Size of the image in bytes, to notice one that was cut off.
     pub image_bytes: u64,
+    /// Size in bytes of the list of files that it was built from.
+    pub sources_bytes: u64,
+    /// A name for its code: two kernels with the same name do the same. A mutant's kernel
+    /// has none.
+    pub code: Option<String>,
 }
 
 /// A built kernel in the cache.
@@ -92,11 +101,24 @@ impl Kernel {
         self.dir.join("selftests")
     }
 
+    /// Returns the files of the tree that it was built from, relative to the tree.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn sources(&self) -> Result<BTreeSet<String>, Error> {
+        let list = self.dir.join(files::FILE_NAME);
+        let text = fs::read_to_string(list).map_err(Error::host("reading a kernel's files"))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
     /// Returns the kernel in `dir`, if it is there whole.
     fn load(dir: &Utf8Path, id: &str, is_fresh: bool) -> Option<Self> {
         let facts: Facts = serde_json::from_slice(&fs::read(dir.join(FACTS)).ok()?).ok()?;
         let image_bytes = fs::metadata(dir.join("bzImage")).ok()?.len();
-        (image_bytes == facts.image_bytes).then(|| Self {
+        let sources = fs::metadata(dir.join(files::FILE_NAME)).ok()?;
+        // A kernel whose files are not known would count as one that has none, or all.
+        let is_listed = sources.len() > 0 && sources.len() == facts.sources_bytes;
+        (image_bytes == facts.image_bytes && is_listed).then(|| Self {
             id: id.to_owned(),
             dir: dir.to_owned(),
             facts,
@@ -109,6 +131,7 @@ impl Kernel {
 pub fn kernel_id(checkout: &Checkout, config: &Config, toolchain: &Toolchain) -> String {
     ContentId::new("kernel")
         .part(BUILD_FORMAT.as_bytes())
+        .part(ENTRY_FORMAT.as_bytes())
         .part(checkout.id.as_bytes())
         .part(config.of(checkout).text().as_bytes())
         .part(toolchain.identity.as_bytes())
@@ -132,16 +155,17 @@ pub struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn places(&self, cache: &Cache) -> Result<Vec<Place>, Error> {
-        let (kernels, modules) = (cache.dir(&["kernels"])?, cache.dir(&["modules"])?);
+        let kernels = cache.dir(&["kernels"])?;
         let place = |checkout: &Checkout| {
             let id = kernel_id(checkout, self.config, self.toolchain);
-            Place {
+            let modules = self.modules.map(|these| modules_folder(these, &id, cache));
+            Ok(Place {
                 dir: kernels.join(&id),
-                modules: self.modules.map(|these| modules.join(these.id(&id))),
+                modules: modules.transpose()?,
                 id,
-            }
+            })
         };
-        Ok(self.checkouts.iter().map(place).collect())
+        self.checkouts.iter().map(place).collect()
     }
 
     /// Returns the numbers of the checkouts that lack something, the nearest first.
@@ -185,6 +209,19 @@ impl Place {
         })?;
         Ok((kernel, self.modules))
     }
+}
+
+/// Returns the folder in the cache for `modules` built against the kernel with this
+/// content id. It does not exist until they are built.
+///
+/// # Errors
+/// When the cache cannot be used.
+pub fn modules_folder(
+    modules: &Modules,
+    kernel_id: &str,
+    cache: &Cache,
+) -> Result<Utf8PathBuf, Error> {
+    Ok(cache.dir(&["modules"])?.join(modules.id(kernel_id)))
 }
 
 /// Returns the kernels wanted, in the order of the checkouts, each with the folder

@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
-use testbed_host::files::read_plain;
 
 use crate::checkout::Checkout;
 use crate::config::Config;

@@ -9,6 +9,7 @@
 pub mod checkout;
 pub mod config;
 pub mod conflict;
+pub mod coverage;
 pub mod error;
 pub mod index;
 pub mod kernel;

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use similar::TextDiff;
+use patchbed_host::diff::{Side, unified};
 
 use self::change::{Change, kebab};
 pub use self::named::{EQUIVALENT, FOLDER, Notebook, Reason, without_one};
@@ -112,6 +112,12 @@ fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, E
             Err(error) => Err(Error::host("reading the tree")(error)),
         },
     }
+}
+
+/// Returns a C source without comments and the space between its words.
+pub(crate) fn words(source: &[u8]) -> Vec<&[u8]> {
+    let tokens = lexer::tokens(source).into_iter();
+    tokens.map(|token| &source[token.place]).collect()
 }
 
 /// A mutant of one file.
@@ -218,11 +224,15 @@ fn diff(path: &Utf8Path, before: &[u8], after: &[u8]) -> String {
         String::from_utf8_lossy(before),
         String::from_utf8_lossy(after),
     );
-    TextDiff::from_lines(&before, &after)
-        .unified_diff()
-        .context_radius(CONTEXT_LINES)
-        .header(&format!("a/{path}"), &format!("b/{path}"))
-        .to_string()
+    let before = Side {
+        name: &format!("a/{path}"),
+        text: &before,
+    };
+    let after = Side {
+        name: &format!("b/{path}"),
+        text: &after,
+    };
+    unified(before, after, CONTEXT_LINES)
 }
 
 #[cfg(test)]

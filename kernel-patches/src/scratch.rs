@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::process::Output;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::Output;
 
 use crate::conflict::{self, Place};
 use crate::error::{Error, brief};
@@ -45,7 +45,7 @@ impl<'a> Scratch<'a> {
         cancel: &'a Cancel,
     ) -> Result<Self, Error> {
         let dir = tempfile::Builder::new()
-            .prefix("flb-testbed-apply-")
+            .prefix("patchbed-apply-")
             .tempdir()
             .map_err(Error::host("making a scratch folder"))?;
         let mut scratch = Self {

@@ -3,7 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::files::read_text;
+use patchbed_host::files::read_text;
 
 use crate::error::Error;
 use crate::mail::{self, Patch};

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::{Cache, publish};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Event, Observer};
+use patchbed_host::lock::FileLock;
+use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::{Cache, publish};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Event, Observer};
-use testbed_host::lock::FileLock;
-use testbed_host::process::Tool;
 
 use crate::error::Error;
 use crate::tree::Tree;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::lock::FileLock;
+use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::lock::FileLock;
-use testbed_host::process::Tool;
 
 use crate::content::ContentId;
 use crate::error::Error;

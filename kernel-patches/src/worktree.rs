@@ -10,11 +10,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::lock::FileLock;
 use serde::{Deserialize, Serialize};
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::lock::FileLock;
 
 use crate::content::ContentId;
 use crate::error::Error;
@@ -370,7 +370,7 @@ fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::events::Silent;
+    use patchbed_host::events::Silent;
 
     use super::*;
 

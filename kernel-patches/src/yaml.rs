@@ -2,8 +2,8 @@
 //! The one module of this room that names the YAML crate.
 
 use camino::Utf8Path;
+use patchbed_host::files::read_text;
 use serde::de::DeserializeOwned;
-use testbed_host::files::read_text;
 
 use crate::error::Error;
 

@@ -8,8 +8,8 @@ pub mod self_check;
 use std::time::Duration;
 
 use camino::Utf8Path;
-use testbed_host::cancel::Cancel;
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::{ProcessError, Tool};
 
 use crate::kselftest::{BootCall, KselftestBoots};
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
 
 use crate::input::InputError;
 use crate::yaml::{self, At};
@@ -282,15 +282,15 @@ mod tests {
     #[test]
     fn mistakes_have_a_place() {
         let said = |text: &str| TargetNotes::parse(text, "t.yaml").unwrap_err().to_string();
-        insta::assert_snapshot!(said("tests:\n  a:\n    boots: []\n"), @r"
-        t.yaml:3:13: a test has 1 to 8 boots, not 0
+        insta::assert_snapshot!(said("tests:\n  a:\n    boots: []\n"), @"
+        t.yaml:3:12: a test has 1 to 8 boots, not 0
             3 |     boots: []
-              |             ^
+              |            ^
           hint: a test without any needs no entry
         ");
         let error = said("tests:\n  a:\n    boots: [{timeout_secs: 0}]\n");
         assert!(
-            error.starts_with("t.yaml:3:29: a boot cannot have 0 seconds"),
+            error.starts_with("t.yaml:3:28: a boot cannot have 0 seconds"),
             "{error}"
         );
         let error = said("tests:\n  a:\n    boots: [{arg: x}]\n");

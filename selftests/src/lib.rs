@@ -5,6 +5,8 @@
 //!
 //! What this room does not know: how a kernel is built, and how a machine runs.
 
+#[cfg(test)]
+mod cost;
 pub mod evidence;
 pub mod expectation;
 pub mod fault;

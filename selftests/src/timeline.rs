@@ -149,7 +149,7 @@ mod tests {
             hang: None,
             host_time: Default::default(),
         };
-        let text = "name: a\ntitle: a\nwhy: a\nstages: [{steps: [{rescan: pci}]}]\n";
+        let text = "name: a\ntitle: a\nwhy: a\nboots: [{steps: [{rescan: pci}]}]\n";
         let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();
         insta::assert_snapshot!(timeline(&scenario, &evidence, &Log::parse(evidence.serial)), @r#"
         boot 1 begins

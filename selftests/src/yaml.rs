@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! YAML text to typed values that remember where they were written.
 
-pub(crate) use testbed_host::yaml::{At, parse};
+pub(crate) use patchbed_host::yaml::{At, parse};

@@ -17,8 +17,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
 
 use devices::Devices;
 pub use store::{Checkpoints, NoCheckpoint};

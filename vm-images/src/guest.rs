@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-const PACKAGE: &str = "testbed-guest";
+const PACKAGE: &str = "patchbed-guest";
 
 /// Generous: the first build may have to fetch crates.
 const BUILD_LIMIT: Duration = Duration::from_secs(600);

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use camino::{Utf8Path, Utf8PathBuf};
 use cpio::newc;
 use fs_err as fs;
-use testbed_protocol::{KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
+use patchbed_protocol::{KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 const TYPE_DIR: u32 = 0o040_000;
 const TYPE_FILE: u32 = 0o100_000;

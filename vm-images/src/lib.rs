@@ -22,6 +22,6 @@ mod slot_power;
 pub mod transcript;
 pub mod vm;
 
-pub use testbed_protocol::{
+pub use patchbed_protocol::{
     Exit, ExitStatus, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, boot_begins_marker, boot_ends_marker,
 };

@@ -9,11 +9,11 @@ mod topology;
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
+use patchbed_host::files::read_plain;
+use patchbed_host::input::InputError;
+use patchbed_host::yaml;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
-use testbed_host::input::InputError;
-use testbed_host::yaml;
 
 pub(crate) use topology::{Address, Port, PortKind, port_id};
 

@@ -3,11 +3,11 @@
 //! a kernel is configured or built.
 
 use camino::Utf8Path;
+use patchbed_host::files::read_plain;
+use patchbed_host::input::InputError;
+use patchbed_host::yaml;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use testbed_host::files::read_plain;
-use testbed_host::input::InputError;
-use testbed_host::yaml;
 
 /// Larger files describe no config, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::{hex, publish};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use testbed_host::cache::{hex, publish};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
 
 use crate::accel::Accelerator;
 use crate::deadlines::Deadlines;
@@ -107,7 +107,7 @@ impl Probe<'_> {
         observer: &dyn Observer,
     ) -> Option<End> {
         let dir = tempfile::Builder::new()
-            .prefix("testbed-probe-")
+            .prefix("patchbed-probe-")
             .tempdir()
             .ok()?;
         let mut deadlines = Deadlines::new(accelerator, self.slowness);

@@ -8,9 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::process::{ProcessError, Tool, quote};
-use testbed_protocol::PORT_NAME;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::{ProcessError, Tool, quote};
+use patchbed_protocol::PORT_NAME;
 
 use crate::accel::Accelerator;
 use crate::machine::Machine;
@@ -320,7 +320,7 @@ mod tests {
             memory: Memory::Fresh,
             kernel: "/k/bzImage".into(),
             initramfs: "/k/initrd".into(),
-            cmdline: "console=ttyS0 testbed.boot=1".into(),
+            cmdline: "console=ttyS0 patchbed.boot=1".into(),
             wiring,
         }
     }
@@ -355,14 +355,14 @@ mod tests {
           -qtest-log none \
           -serial chardev:serial \
           -device virtio-serial-pci,id=ports,bus=pcie.0,addr=0x2,disable-legacy=on \
-          -device virtserialport,bus=ports.0,chardev=channel,name=testbed \
+          -device virtserialport,bus=ports.0,chardev=channel,name=patchbed \
           -device pcie-root-port,id=port-endpoint0,bus=pcie.0,addr=0x4,chassis=1,slot=1 \
           -device edu,id=endpoint0,bus=port-endpoint0 \
           -device pcie-root-port,id=port-endpoint1,bus=pcie.0,addr=0x5,chassis=2,slot=2 \
           -device edu,id=endpoint1,bus=port-endpoint1 \
           -kernel /k/bzImage \
           -initrd /k/initrd \
-          -append 'console=ttyS0 testbed.boot=1'
+          -append 'console=ttyS0 patchbed.boot=1'
         ");
     }
 
@@ -414,12 +414,5 @@ mod tests {
             Qemu::from_banner("no such thing"),
             Err(QemuError::NoVersion { .. })
         ));
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quote("a b'c"), r"'a b'\''c'");
-        assert_eq!(quote("-m"), "-m");
-        assert_eq!(quote(""), "''");
     }
 }

@@ -9,10 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use patchbed_host::process::quote;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use testbed_host::process::quote;
 
 use crate::qemu::devices::DeviceSpec;
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::files::read_plain;
+use patchbed_protocol::Exit;
 use serde::{Deserialize, Serialize};
-use testbed_host::files::read_plain;
-use testbed_protocol::Exit;
 
 use crate::accel::Accelerator;
 pub use hang::{Hang, Processor, Sample};
@@ -98,7 +98,7 @@ pub struct BootRecord {
     pub started: bool,
     /// What the program wrote, standard output and standard error in the order
     /// of writing.
-    #[serde(with = "testbed_protocol::bytes")]
+    #[serde(with = "patchbed_protocol::bytes")]
     pub output: Vec<u8>,
     /// The program wrote more than is kept.
     pub output_cut: bool,
@@ -335,7 +335,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use testbed_protocol::ExitStatus;
+    use patchbed_protocol::ExitStatus;
 
     use super::*;
 

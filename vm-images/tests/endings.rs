@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
+use patchbed_host::process::Tool;
 use vm_images::ExitStatus;
 use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;

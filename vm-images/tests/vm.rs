@@ -8,21 +8,20 @@ mod environment;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Event, Observer, Silent};
 use rustix::process::{Pid, Signal, kill_process};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Event, Observer, Silent};
 use vm_images::ExitStatus;
 use vm_images::probe::Probe;
 use vm_images::transcript::{End, Phase};
 use vm_images::vm::{GuestFile, VmRun, run};
 
-use environment::{Environment, exited};
+use environment::{Environment, exited, required};
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn two_boots_with_a_keeper_over_kexec() {
-    let Some(environment) = Environment::new("two boots") else {
-        return;
-    };
+    let environment = Environment::new("two boots");
     let job = environment.job(&[&["keeper"], &["say", "again"]]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     println!("{transcript:#?}");
@@ -64,10 +63,9 @@ fn two_boots_with_a_keeper_over_kexec() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
-    let Some(environment) = Environment::new("folder") else {
-        return;
-    };
+    let environment = Environment::new("folder");
     let mut job = environment.job(&[&["where"], &["where"]]);
     job.boots[1].dir = "/none".into();
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
@@ -80,10 +78,9 @@ fn a_program_starts_in_its_folder_and_the_guest_stays_where_it_is() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_failing_boot_is_the_last() {
-    let Some(environment) = Environment::new("failing boot") else {
-        return;
-    };
+    let environment = Environment::new("failing boot");
     let job = environment.job(&[&["exit", "4"], &["say"]]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
     assert_eq!(transcript.end, End::PoweredOff);
@@ -92,10 +89,9 @@ fn a_failing_boot_is_the_last() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_program_that_hangs_is_looked_at_and_killed() {
-    let Some(environment) = Environment::new("hang") else {
-        return;
-    };
+    let environment = Environment::new("hang");
     for how in ["sleep", "spin"] {
         let mut job = environment.job(&[&[how]]);
         job.boots[0].timeout = Duration::from_secs(1);
@@ -128,10 +124,9 @@ fn a_program_that_hangs_is_looked_at_and_killed() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_guest_that_says_nothing_meets_the_deadline() {
-    let Some(mut environment) = Environment::new("silent guest") else {
-        return;
-    };
+    let mut environment = Environment::new("silent guest");
     environment.spec.deadlines.program_margin = Duration::ZERO;
     environment.spec.keep_dump = true;
     let mut job = environment.job(&[&["sleep"]]);
@@ -155,10 +150,9 @@ fn a_guest_that_says_nothing_meets_the_deadline() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
-    let Some(mut environment) = Environment::new("stopped QEMU") else {
-        return;
-    };
+    let mut environment = Environment::new("stopped QEMU");
     environment.spec.deadlines.program_margin = Duration::ZERO;
     let observer = When(|| kill_process(qemu_of(&environment), Signal::STOP).unwrap());
     let mut job = environment.job(&[&["sleep"]]);
@@ -181,12 +175,10 @@ fn a_qemu_that_the_host_stopped_is_no_guest_that_hangs() {
 }
 
 #[test]
-#[ignore = "needs fault.ko for the kernel of these tests in `TESTBED_TEST_FAULT`"]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL` and its fault.ko in `PATCHBED_TEST_FAULT`"]
 fn a_kernel_that_hangs_is_looked_at_from_outside() {
-    let Some(mut environment) = Environment::new("dead kernel") else {
-        return;
-    };
-    let module = std::env::var("TESTBED_TEST_FAULT").expect("the path of fault.ko");
+    let mut environment = Environment::new("dead kernel");
+    let module = required("PATCHBED_TEST_FAULT");
     environment.spec.deadlines.program_margin = Duration::from_secs(1);
     let mut job = environment.job(&[&["fault", "/tests/fault.ko", "hang"]]);
     job.boots[0].timeout = Duration::from_secs(4);
@@ -212,10 +204,9 @@ fn a_kernel_that_hangs_is_looked_at_from_outside() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_panic_is_a_guest_that_went_away() {
-    let Some(environment) = Environment::new("panic") else {
-        return;
-    };
+    let environment = Environment::new("panic");
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["crash"]]),
@@ -234,10 +225,9 @@ fn a_panic_is_a_guest_that_went_away() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn output_is_cut_and_said_to_be() {
-    let Some(environment) = Environment::new("flood") else {
-        return;
-    };
+    let environment = Environment::new("flood");
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["flood"]]),
@@ -250,10 +240,9 @@ fn output_is_cut_and_said_to_be() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_missing_program_is_trouble_and_the_guest_powers_off() {
-    let Some(environment) = Environment::new("missing program") else {
-        return;
-    };
+    let environment = Environment::new("missing program");
     let mut job = environment.job(&[&["say"]]);
     job.boots[0].program = "/tests/none".into();
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
@@ -266,10 +255,9 @@ fn a_missing_program_is_trouble_and_the_guest_powers_off() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_refused_kexec_is_trouble_and_the_guest_powers_off() {
-    let Some(environment) = Environment::new("refused kexec") else {
-        return;
-    };
+    let environment = Environment::new("refused kexec");
     // The program takes the next kernel away.
     let job = environment.job(&[&["unlink", "/kexec/bzImage"], &["say"]]);
     let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
@@ -313,10 +301,9 @@ fn qemu_of(environment: &Environment) -> Pid {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_killed_qemu_is_seen_at_once() {
-    let Some(environment) = Environment::new("killed QEMU") else {
-        return;
-    };
+    let environment = Environment::new("killed QEMU");
     for (signal, word) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
         let killed = std::sync::Mutex::new(None);
         let observer = When(|| {
@@ -340,10 +327,9 @@ fn a_killed_qemu_is_seen_at_once() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_wish_to_stop_ends_the_run() {
-    let Some(environment) = Environment::new("cancelled") else {
-        return;
-    };
+    let environment = Environment::new("cancelled");
     let cancel = Cancel::new();
     let observer = When(|| cancel.cancel());
     let transcript = run(
@@ -356,10 +342,9 @@ fn a_wish_to_stop_ends_the_run() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
-    let Some(mut environment) = Environment::new("no kernel") else {
-        return;
-    };
+    let mut environment = Environment::new("no kernel");
     environment.spec.kernel = environment.spec.kernel.with_file_name("no such kernel");
     let transcript = run(
         &environment.spec,
@@ -375,10 +360,9 @@ fn a_kernel_that_is_none_ends_the_run_with_qemu_s_words() {
 }
 
 #[test]
+#[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn the_probe_finds_an_accelerator_and_remembers_it() {
-    let Some(environment) = Environment::new("probe") else {
-        return;
-    };
+    let environment = Environment::new("probe");
     let cache = Utf8PathBuf::try_from(environment.dir.path().join("cache")).unwrap();
     let probe = Probe {
         memory_mib: environment

@@ -138,7 +138,7 @@ pub(crate) struct InjectArgs {
     pub(crate) cold_boot: bool,
 
     /// Folder for a folder each, with the console's raw `serial.log` in it
-    /// [default: target/testbed/faults]
+    /// [default: target/patchbed/faults]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
@@ -146,7 +146,7 @@ pub(crate) struct InjectArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ReportArgs {
     /// Run folder
-    #[arg(value_name = "RUN", default_value = "target/testbed/runs/latest")]
+    #[arg(value_name = "RUN", default_value = "target/patchbed/runs/latest")]
     pub(crate) run: Utf8PathBuf,
 
     /// Say what changed since this earlier run instead: exit code 0 when nothing is

@@ -25,6 +25,9 @@ pub(crate) struct Comparison {
     pub(crate) schema: u32,
     /// Whether anything is worse than before.
     pub(crate) worse: bool,
+    /// Why the later run does not test its series, or a part of it, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_tested: Option<String>,
     /// How the runs themselves differ, a sentence each: what changed may come from that.
     pub(crate) differences: Vec<String>,
     /// How many jobs are in both, repetitions counted as one.
@@ -131,6 +134,7 @@ pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Comparison {
     let mut comparison = Comparison {
         schema: 1,
         worse: false,
+        not_tested: after.not_tested().map(str::to_owned),
         differences: differences(before, after),
         common: common.len(),
         broken: Vec::new(),

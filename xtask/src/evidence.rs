@@ -8,8 +8,8 @@ mod symbols;
 
 use std::collections::BTreeMap;
 
+use patchbed_host::files::read_plain;
 use selftests::scenario::Scenario;
-use testbed_host::files::read_plain;
 
 pub(crate) use splat::SplatEvidence;
 #[cfg(test)]

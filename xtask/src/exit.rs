@@ -2,9 +2,9 @@
 //! Exit codes, and which error leads to which.
 
 use kernel_patches::Kind;
+use patchbed_host::cache::CacheError;
 use selftests::input::InputError;
 use selftests::scenario::LoadError;
-use testbed_host::cache::CacheError;
 
 /// How a command ends; the numbers are a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Finding = 1,
     /// The user can fix it.
     Input = 2,
-    /// The host or one of its tools failed.
+    /// The host or one of its tools failed, or the series was in no kernel.
     Infrastructure = 3,
     /// The user asked to stop.
     Interrupted = 130,

@@ -2,8 +2,8 @@
 //! The host that a run or a figure is of.
 
 use fs_err as fs;
+use patchbed_host::process::Tool;
 use serde::Serialize;
-use testbed_host::process::Tool;
 use vm_images::qemu::Qemu;
 
 use crate::session::Session;

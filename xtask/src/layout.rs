@@ -71,6 +71,6 @@ impl Layout {
 
     /// Returns the folder that runs are cached in.
     pub(crate) fn runs(&self) -> Utf8PathBuf {
-        self.root.join("target/testbed/runs")
+        self.root.join("target/patchbed/runs")
     }
 }

@@ -24,12 +24,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
-use crate::layout::Layout;
 use crate::session::Session;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    snapshot::speak_for_ourselves(Layout::of_this_checkout().root());
     let session = match Session::start() {
         Ok(session) => session,
         Err(error) => return say(&error).into(),

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use camino::{Utf8Component, Utf8Path};
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
+use patchbed_host::process::quote;
 use serde::{Deserialize, Serialize};
-use testbed_host::process::quote;
 
 /// One VM run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

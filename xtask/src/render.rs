@@ -144,8 +144,28 @@ pub(crate) fn error_to_stderr(text: &str) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::result::tests::{job, provenance};
-    use crate::result::{JobResult, RunResult};
+    use crate::result::tests::{job, nothing, provenance};
+    use crate::result::{JobResult, PatchResult, RunResult};
+
+    /// What every format says of [`not_tested`].
+    pub(crate) const NOT_TESTED: &str = "not tested: nothing of the series is in this kernel: \
+        drivers/w/a.c; the images with and without the series are equal";
+
+    /// A run in which all passed, of a series that is in no kernel.
+    pub(crate) fn not_tested() -> RunResult {
+        let mut result = run(vec![
+            job("kexec", "base", "pass", "pass"),
+            job("kexec", "series", "pass", "pass"),
+        ]);
+        result.patches = vec![PatchResult {
+            first: 1,
+            last: 1,
+            subject: "one".to_owned(),
+            sentence: "patch 1 changes no status".to_owned(),
+            turns: Vec::new(),
+        }];
+        result.with_coverage(Some(nothing()))
+    }
 
     /// A run with one of each kind.
     pub(crate) fn result() -> RunResult {

@@ -4,6 +4,7 @@
 //! A contract: fields may be added, none renamed. The schema is checked in
 //! beside this room's `Cargo.toml`.
 
+mod coverage;
 mod mutant;
 mod patch;
 mod provenance;
@@ -20,6 +21,7 @@ use crate::plan::{self, JobPlan};
 
 pub(crate) use selftests::status::Cause;
 
+pub(crate) use coverage::Coverage;
 pub(crate) use mutant::{MutantResult, MutantStatus, Tally};
 pub(crate) use patch::{CheckoutResult, PatchResult, StatusChange};
 pub(crate) use provenance::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
@@ -184,6 +186,10 @@ pub(crate) struct RunResult {
     /// The mistakes that were put into the series, and what came of each.
     #[serde(default)]
     pub(crate) mutants: Vec<MutantResult>,
+    /// What of the series was in the kernels that were run; absent in a run that did not
+    /// record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coverage: Option<Coverage>,
 }
 
 impl RunResult {
@@ -231,6 +237,7 @@ impl RunResult {
             patches: Vec::new(),
             self_checks: Vec::new(),
             mutants: Vec::new(),
+            coverage: None,
         }
     }
 
@@ -242,6 +249,28 @@ impl RunResult {
         self.checkouts = checkouts;
         self.exit_code = self.exit() as u8;
         self
+    }
+
+    /// Returns the result with what of the series was in the kernels.
+    pub(crate) fn with_coverage(mut self, coverage: Option<Coverage>) -> Self {
+        if let Some(coverage) = &coverage {
+            coverage.correct(&mut self.patches);
+        }
+        self.coverage = coverage;
+        self.exit_code = self.exit() as u8;
+        self
+    }
+
+    /// Returns why the run does not test the series, or a part of it, in a sentence.
+    pub(crate) fn not_tested(&self) -> Option<&str> {
+        self.coverage.as_ref()?.summary.as_deref()
+    }
+
+    /// Returns the same sentence where nothing worse came of the run.
+    pub(crate) fn only_not_tested(&self) -> Option<&str> {
+        let is_finding = self.jobs.iter().any(JobResult::is_finding);
+        self.not_tested()
+            .filter(|_| self.exit_code == Exit::Infrastructure as u8 && !is_finding)
     }
 
     /// Returns the result with what the kernels showed that they can see.
@@ -260,7 +289,15 @@ impl RunResult {
 
     /// Returns what the command exits with. Where a self_check is blind, what passed may
     /// not have; where a mutant lives, what failed may not have been looked for.
+    /// A series that was not in the kernels is not tested, whatever passed.
     pub(crate) fn exit(&self) -> Exit {
+        match self.exit_by_outcomes() {
+            Exit::Ok if self.not_tested().is_some() => Exit::Infrastructure,
+            other => other,
+        }
+    }
+
+    fn exit_by_outcomes(&self) -> Exit {
         let was_run = |one: &MutantResult| {
             !matches!(one.status, MutantStatus::SameCode | MutantStatus::Unviable)
         };
@@ -329,6 +366,7 @@ pub(crate) fn json_schema() -> String {
 pub(crate) mod tests {
     use super::*;
 
+    pub(crate) use super::coverage::tests::nothing;
     pub(crate) use super::mutant::tests::{mutant, one_of_each};
     pub(crate) use super::provenance::tests::provenance;
 
@@ -445,6 +483,20 @@ pub(crate) mod tests {
             of(&[MutantStatus::Caught, MutantStatus::Inconclusive]),
             Exit::Infrastructure
         );
+    }
+
+    #[test]
+    fn exit_is_3_where_the_series_is_not_in_the_kernel_unless_there_is_a_finding() {
+        let of = |status: &str| {
+            let jobs = vec![job("s", "series", status, "pass")];
+            let result = RunResult::new("t".into(), "s".into(), Vec::new(), jobs);
+            let result = result.with_coverage(Some(nothing()));
+            assert_eq!(result.exit_code, result.exit() as u8);
+            (result.exit(), result.only_not_tested().is_some())
+        };
+        assert_eq!(of("pass"), (Exit::Infrastructure, true));
+        assert_eq!(of("fail"), (Exit::Finding, false));
+        assert_eq!(of("error"), (Exit::Infrastructure, false));
     }
 
     #[test]

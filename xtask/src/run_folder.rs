@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::publish;
+use patchbed_host::files::read_plain;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use testbed_host::cache::publish;
-use testbed_host::files::read_plain;
 
 use crate::exit::bad_input;
 use crate::layout::Layout;
@@ -149,7 +149,7 @@ impl RunFolder {
         if !path.join(RESULT).is_file() {
             return Err(bad_input(
                 format!("`{path}` is not the folder of a finished run"),
-                "runs are in `target/testbed/runs`; `latest` is the newest finished one",
+                "runs are in `target/patchbed/runs`; `latest` is the newest finished one",
             ));
         }
         Ok(Self {

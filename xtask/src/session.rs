@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What every command needs: the checkout, the cache, progress and Ctrl-C.
 
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
 
 use crate::layout::Layout;
 use crate::render::progress::Progress;

@@ -10,12 +10,12 @@ use std::process::Command;
 /// Runs the program with an empty cache and returns all that it said.
 fn said(words: &[&str]) -> String {
     let place = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(words)
         .current_dir(place.path())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("TESTBED_CACHE", place.path().join("cache"))
+        .env("PATCHBED_CACHE", place.path().join("cache"))
         .output()
         .unwrap();
     let text = format!(
@@ -162,7 +162,7 @@ fn a_step_of_ci_that_there_is_not() {
     -- stdout
     -- stderr
     error: no step has `matrics` in its name
-    hint: steps are: `format`, `lints`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, config fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, config kasan, a part of the catalogue`, `formats, validated by other people's tools`
+    hint: steps are: `format`, `lints`, `licences of files and dependencies`, `unit and snapshot tests`, `generated files are up to date`, `kernel style of patches and generated C`, `matrix, config fast`, `the page of that run, in a browser`, `virtual machines that hang, panic, are saved and killed`, `a selftest of the tree's own, two kernels`, `matrix, config kasan, a part of the catalogue`, `formats, validated by other people's tools`
     ");
 }
 
@@ -173,7 +173,7 @@ fn a_run_that_is_none() {
     -- stdout
     -- stderr
     error: `/no/such/run` is not the folder of a finished run
-    hint: runs are in `target/testbed/runs`; `latest` is the newest finished one
+    hint: runs are in `target/patchbed/runs`; `latest` is the newest finished one
     "#);
 }
 

@@ -44,12 +44,12 @@ fn commit_all(folder: &Path) {
 /// Puts the selftests into `tree`, called from `cwd`.
 fn generate(cwd: &Path, tree: &str, variables: &[(&str, &Path)]) -> Output {
     let cache = tempfile::tempdir().unwrap();
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
+    Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(["generate", "--into", tree])
         .current_dir(cwd)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("TESTBED_CACHE", cache.path())
+        .env("PATCHBED_CACHE", cache.path())
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_NAME"), "A")))
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "a@b")))
         .envs(variables.iter().copied())

@@ -429,9 +429,23 @@ mod tests {
     }
 
     #[test]
-    fn odd_words_are_quoted() {
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
+    fn a_shell_reads_each_quoted_word_as_it_was() {
+        let characters = (1..=127_u8).map(|byte| char::from(byte).to_string());
+        let mut words: Vec<String> = characters.collect();
+        words.push(words.concat());
+        words.extend(["", "it's", "a b'c", "-n", "~root", "$HOME", "\u{e9}"].map(str::to_owned));
+        let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+        let output = shell(&format!("printf '%s\\0' {}", quoted.join(" ")))
+            .run(&Cancel::new())
+            .unwrap()
+            .stdout_text();
+        let read: Vec<&str> = output.split_terminator('\0').collect();
+        assert_eq!(read, words);
+    }
+
+    #[test]
+    fn quote_leaves_plain_words_as_they_are() {
         assert_eq!(quote("-m=3G"), "-m=3G");
+        assert_eq!(quote("a b"), "'a b'");
     }
 }

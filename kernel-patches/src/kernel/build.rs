@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 use super::compiler_wrappers::CompilerWrappers;
+use super::files::{self, ImageFiles};
 use super::headers::Headers;
 use super::image;
 use super::in_progress::InProgress;
-use super::{FACTS, Facts, Modules};
+use super::{FACTS, Facts, Modules, code};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::content::ContentId;
@@ -71,8 +72,10 @@ pub(super) fn build(
     let maker = Maker::begin(&work, order, cache, cancel, observer)?;
     maker.compile()?;
     if order.lacks_kernel() {
+        let files = maker.files()?;
+        let code = code::of_image(&maker.work.objects(), &maker.work.source(), &files)?;
         maker.install_headers()?;
-        maker.publish(begun.elapsed().as_secs())?;
+        maker.publish(begun.elapsed().as_secs(), &files, Some(code))?;
     }
     match &order.modules {
         Some((modules, dir)) if order.lacks_modules() => maker.make_modules(modules, dir),
@@ -298,8 +301,18 @@ impl Maker<'_> {
         }
     }
 
+    /// Returns the files that the image was built from.
+    pub(super) fn files(&self) -> Result<ImageFiles, Error> {
+        files::of_image(&self.work.objects(), &self.work.source(), self.cancel)
+    }
+
     /// Copies what came out to its place in the cache, whole or not at all.
-    fn publish(&self, build_secs: u64) -> Result<(), Error> {
+    fn publish(
+        &self,
+        build_secs: u64,
+        files: &ImageFiles,
+        code: Option<String>,
+    ) -> Result<(), Error> {
         let place = self.order.dir.parent().unwrap_or(self.order.dir);
         let folder = tempfile::Builder::new()
             .prefix(".partial-")
@@ -326,6 +339,8 @@ impl Maker<'_> {
                 .join(name);
             copy(from, &format!("selftests/{name}"))?;
         }
+        let list = files::to_text(&files.sources);
+        fs::write(parts.join(files::FILE_NAME), &list).map_err(Error::host("keeping a kernel"))?;
         let release = fs::read_to_string(objects.join("include/config/kernel.release"))
             .map_err(Error::host("reading the kernel's release"))?;
         let facts = Facts {
@@ -337,6 +352,8 @@ impl Maker<'_> {
             image_bytes: fs::metadata(parts.join("bzImage"))
                 .map_err(Error::host("keeping a kernel"))?
                 .len(),
+            sources_bytes: list.len() as u64,
+            code,
         };
         let text = serde_json::to_vec_pretty(&facts).map_err(Error::host("keeping a kernel"))?;
         fs::write(parts.join(FACTS), text).map_err(Error::host("keeping a kernel"))?;

@@ -12,6 +12,7 @@ use object::{RelocationTarget, SectionFlags};
 
 use crate::content::ContentId;
 use crate::error::Error;
+use crate::kernel::files::{self, ImageFiles};
 
 /// Returns a name for the code of an object file.
 ///
@@ -20,6 +21,42 @@ use crate::error::Error;
 pub(super) fn name_of(file: &Utf8Path) -> Result<String, Error> {
     let bytes = fs::read(file).map_err(Error::host("reading an object"))?;
     name_of_bytes(&bytes).map_err(Error::host(format!("reading the object `{file}`")))
+}
+
+/// Objects that hold addresses and sizes of the packed kernel. Those differ with its
+/// build id, so their source counts instead.
+const WITH_SIZES: [&str; 2] = ["header.o", "misc.o"];
+/// The object that is the packed kernel.
+const PACKED: &str = "piggy.o";
+
+/// Returns a name for the code of the image that was built last: that of the kernel, and
+/// of what sets up the machine and unpacks it.
+///
+/// # Errors
+/// When an object or a source file cannot be read.
+pub(super) fn of_image(
+    objects: &Utf8Path,
+    source: &Utf8Path,
+    files: &ImageFiles,
+) -> Result<String, Error> {
+    let mut id = ContentId::new("image").part(name_of(&objects.join("vmlinux"))?.as_bytes());
+    for made in &files.made {
+        let path = Utf8Path::new(made);
+        let is_boot = path.starts_with("arch/x86/boot") && path.extension() == Some("o");
+        if !is_boot || path.file_name() == Some(PACKED) {
+            continue;
+        }
+        id = id.part(made.as_bytes());
+        if !WITH_SIZES.contains(&path.file_name().unwrap_or_default()) {
+            id = id.part(name_of(&objects.join(path))?.as_bytes());
+            continue;
+        }
+        for file in files::sources_of(made, objects, source)? {
+            let text = fs::read(source.join(&file)).map_err(Error::host("reading a source"))?;
+            id = id.part(file.as_bytes()).part(&text);
+        }
+    }
+    Ok(id.finish())
 }
 
 fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
@@ -85,8 +122,8 @@ fn place<'data>(
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::cancel::Cancel;
-    use testbed_host::process::Tool;
+    use patchbed_host::cancel::Cancel;
+    use patchbed_host::process::Tool;
 
     use super::*;
 

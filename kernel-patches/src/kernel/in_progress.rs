@@ -6,7 +6,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::process::{Output, ProcessError};
+use patchbed_host::process::{Output, ProcessError};
 
 use crate::error::Error;
 
@@ -68,8 +68,8 @@ fn is_by_itself(ended: &Result<Output, ProcessError>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::cancel::Cancel;
-    use testbed_host::process::Tool;
+    use patchbed_host::cancel::Cancel;
+    use patchbed_host::process::Tool;
 
     use super::*;
 

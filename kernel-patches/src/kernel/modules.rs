@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::events::Activity;
+use patchbed_host::events::Activity;
 
 use super::build::Maker;
 use crate::content::ContentId;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Which compiler and linker build the kernel.
 
-use testbed_host::cancel::Cancel;
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::Tool;
 
 use crate::error::Error;
 

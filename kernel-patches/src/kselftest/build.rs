@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::process::{ProcessError, Tool};
 
 use super::Request;
 use super::source::{self, SELFTESTS};
@@ -148,7 +148,7 @@ impl Maker<'_> {
     fn list(&self) -> Result<Vec<(Part, String)>, Error> {
         let names: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
         let rule = format!(
-            "testbed-list: ; @:$(foreach v,{},$(foreach f,$($v),$(info testbed: $v $f)))",
+            "patchbed-list: ; @:$(foreach v,{},$(foreach f,$($v),$(info patchbed: $v $f)))",
             names.join(" ")
         );
         let output = self
@@ -156,7 +156,7 @@ impl Maker<'_> {
             .arg("-s")
             .arg(format!("OUTPUT={}", self.output()))
             .arg(format!("--eval={rule}"))
-            .arg("testbed-list")
+            .arg("patchbed-list")
             .env(
                 "KHDR_INCLUDES",
                 format!("-isystem {}/usr/include", self.objects),
@@ -188,12 +188,12 @@ impl Maker<'_> {
     }
 }
 
-/// Reads `testbed: VARIABLE WORD`; each word once, under the variable named first.
+/// Reads `patchbed: VARIABLE WORD`; each word once, under the variable named first.
 fn words(listed: &str) -> Vec<(Part, String)> {
     let mut words: Vec<(Part, String)> = Vec::new();
     for line in listed.lines() {
         let Some((variable, word)) = line
-            .strip_prefix("testbed: ")
+            .strip_prefix("patchbed: ")
             .and_then(|line| line.split_once(' '))
         else {
             continue;
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_makefile_s_words_are_read_and_its_chatter_is_not() {
-        let listed = "checking for libcap\ntestbed: TEST_GEN_PROGS /o/a\ntestbed: OTHER /o/x\n\
-            testbed: TEST_FILES b.sh\ntestbed: TEST_GEN_FILES /o/a\n";
+        let listed = "checking for libcap\npatchbed: TEST_GEN_PROGS /o/a\npatchbed: OTHER /o/x\n\
+            patchbed: TEST_FILES b.sh\npatchbed: TEST_GEN_FILES /o/a\n";
         assert_eq!(
             words(listed),
             [

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::Utf8Path;
 use fs_err as fs;
-use testbed_host::files::read_plain;
+use patchbed_host::files::read_plain;
 
 use super::build::{Built, Part};
 use super::source::SELFTESTS;

@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 
 use camino::Utf8Path;
-use testbed_host::files::read_plain;
+use patchbed_host::files::read_plain;
 
 use crate::content::ContentId;
 use crate::error::Error;

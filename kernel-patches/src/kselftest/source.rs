@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::files::read_plain;
+use patchbed_host::files::read_plain;
 
 use crate::checkout::Checkout;
 use crate::content::ContentId;

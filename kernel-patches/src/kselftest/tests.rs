@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use testbed_host::events::Silent;
+use patchbed_host::events::Silent;
 
 use super::*;
 use crate::kernel;

@@ -7,10 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::diff::blocks;
 use serde::Deserialize;
-use testbed_host::cancel::Cancel;
 
-use super::{Mutant, content, diff, origin};
+use super::{Mutant, content, diff};
 use crate::checkout::Checkout;
 use crate::error::Error;
 use crate::mail::{self, Patch};
@@ -173,7 +174,7 @@ fn between(tree: &Tree, series: &Overlay, overlay: Overlay) -> Result<Mutant, Er
     for path in &paths {
         let (before, after) = (content(tree, series, path)?, content(tree, &overlay, path)?);
         whole += &diff(path, &before, &after);
-        let block = origin::blocks(&before, &after).first().cloned();
+        let block = blocks(&before, &after).first().cloned();
         let line = block.map_or(0, |block| block.before.start);
         first = first.or(Some(((*path).clone(), line)));
         let state = match overlay.files().get(*path) {

@@ -3,8 +3,10 @@
 
 use std::ops::Range;
 
+use patchbed_host::diff::blocks;
+
 use super::change::{Change, Edit, kebab};
-use super::origin::{blocks, lines};
+use super::origin::lines;
 use super::syntax::Source;
 
 /// Returns each block of lines that differs from `before` put back, with the function

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A bridge goes in the next kernel, with devices that were handed over.
+ * Removal of a bridge in the next kernel, with handed-over devices behind it.
  *
- * A whole switch can be pulled in the next kernel before the agent is done with
- * the devices behind it. The PCI core must forget about each of them, and
- * finish the rest as if nothing had happened.
+ * After the kexec, a switch may be removed before the agent has finished the
+ * devices behind it. The PCI core must take each of these devices out of the
+ * incoming table, and the remaining device must still be finished normally.
  *
  * By hand: run `./bridge_removal_after_kexec --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -183,7 +183,7 @@ TEST_F_TIMEOUT(bridge_removal_after_kexec, boot_2, 180)
 		}
 	}
 
-	/* The upstream port of the switch takes both endpoints along. */
+	/* Removing the upstream port removes both endpoints behind it. */
 	ret = lu_remove_bridge(&self->lu, 0, 2);
 	lu_step(&self->lu, "4: remove the bridge 2 levels above endpoint0", ret);
 	EXPECT_EQ(0, ret) {
@@ -225,7 +225,7 @@ TEST_F_TIMEOUT(bridge_removal_after_kexec, boot_2, 180)
 		}
 	}
 
-	/* The device beside the switch is of no concern to all this. */
+	/* The device that is not behind the switch is not affected. */
 	self->dev2 = lu_retrieve(self->vm, 3);
 	lu_step(&self->lu, "8: retrieve dev2 from vm", self->dev2);
 	ASSERT_LE(0, self->dev2) {
@@ -265,7 +265,7 @@ TEST_F_TIMEOUT(bridge_removal_after_kexec, boot_2, 180)
 		TH_LOG("step 10: exactly 0 lines of the kernel log must have this text");
 	}
 
-	/* They come back as devices like any other. */
+	/* The devices are found again, without any live update state. */
 	ret = lu_rescan();
 	lu_step(&self->lu, "11: rescan the PCI bus", ret);
 	EXPECT_EQ(0, ret) {
@@ -305,7 +305,7 @@ TEST_F_TIMEOUT(bridge_removal_after_kexec, boot_2, 180)
 		TH_LOG("step 15: pci_flb_unpreserve must have been called once in all");
 	}
 
-	lu_step(&self->lu, "16: of what came back nothing is said", 0);
+	lu_step(&self->lu, "16: no warning about the rediscovered devices", 0);
 	ASSERT_LE(0, lu_log_lines(&self->lu, "removed before its live update was finished")) {
 		TH_LOG("the kernel log cannot be read");
 	}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A removed device is cleaned up while the last file is unpreserved.
+ * Cleanup of a removed device races with the last unpreserve.
  *
- * The PCI core takes a removed device out of the outgoing FLB, outside of any
- * file callback. If another task drops the last preserved file just then, only
- * a reference of its own keeps the object from being freed under the PCI core's
- * hands.
+ * When a device is removed, the PCI core looks it up in the outgoing FLB,
+ * outside of any file callback. Another task may unpreserve the last file at
+ * the same time. If liveupdate_flb_get_outgoing() does not take a reference,
+ * the object is freed while the PCI core uses it.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -51,7 +51,9 @@ FIXTURE_SETUP(cleanup_races_with_last_unpreserve)
 
 FIXTURE_TEARDOWN(cleanup_races_with_last_unpreserve)
 {
-	lu_let_go(&self->lu);
+	EXPECT_EQ(0, lu_let_go(&self->lu)) {
+		TH_LOG("interleaving: a held task was released by the time limit");
+	}
 	lu_close(&self->dev);
 	lu_close(&self->vm);
 	lu_teardown(&self->lu);
@@ -93,9 +95,9 @@ TEST_F_TIMEOUT(cleanup_races_with_last_unpreserve, boot_1, 105)
 	}
 
 	/*
-	 * The PCI core has the outgoing object now, and is about to take the
-	 * lock that is in it. A device that is not preserved is enough: the
-	 * core cannot know that yet.
+	 * The PCI core has the outgoing object and is about to take the lock in
+	 * it. The removed device need not be preserved: the core checks that
+	 * under the lock.
 	 */
 	ret = lu_hold(&self->lu, "liveupdate_flb_get_outgoing%return", boot_1_step_4, self);
 	lu_step(&self->lu, "4: remove endpoint1, held at liveupdate_flb_get_outgoing%return", ret);
@@ -104,8 +106,8 @@ TEST_F_TIMEOUT(cleanup_races_with_last_unpreserve, boot_1, 105)
 	}
 
 	/*
-	 * The last file goes, but the object is in use. This is where a kernel
-	 * without the series goes wrong.
+	 * The last file is unpreserved, but the PCI core still uses the object.
+	 * This is where a kernel without the series goes wrong.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "5: close vm", 0);

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A live update is tried with a preserved device that is gone.
+ * A live update with a lost device is refused.
  *
- * A device was preserved and then lost: removed, or taken from its driver, or
- * even found again since. The next kernel would be promised a device that
- * nobody can hand over. The live update must be refused, all other files must
- * be usable as before, and once the lost one is given up the live update must
- * work.
+ * A preserved device may be removed, unbound from its driver, or removed and
+ * found again before the kexec. Its state can no longer be recorded, so the
+ * live update must be refused. All other files must stay usable, and the live
+ * update must work once the session of the lost device is closed.
  *
- * In boot 1 the kernel says WARN "Destroying outgoing-preserved device!",
- * once: It was removed while it was preserved. Losing its driver is another
- * matter..
+ * In boot 1 the kernel says WARN "Destroying outgoing-preserved device!", once:
+ * the device is removed while it is preserved, and not just unbound.
  *
  * By hand: run `./device_gone_before_kexec --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -198,8 +196,7 @@ TEST_F_TIMEOUT(device_gone_before_kexec, boot_1, 180)
 	if (!strcmp(variant->how, "unbound") ||
 	    !strcmp(variant->how, "bound-again")) {
 		/*
-		 * The PCI core has the device as before, it is the driver that
-		 * lost it.
+		 * The PCI core still has the device; only the driver lost it.
 		 */
 		ret = lu_unbind(&self->lu, 0);
 		lu_step(&self->lu, "13: unbind endpoint0", ret);
@@ -217,9 +214,9 @@ TEST_F_TIMEOUT(device_gone_before_kexec, boot_1, 180)
 	}
 
 	/*
-	 * The driver cannot record registers that are out of its reach. The
-	 * file belongs to the device as it was bound when it was opened, not to
-	 * the address.
+	 * The driver can no longer access the registers that it must record.
+	 * The file refers to the device instance that was bound when the file
+	 * was opened, not to the address.
 	 */
 	ret = lu_kexec(&self->lu);
 	lu_step(&self->lu, "15: try to go over to the next kernel", ret);
@@ -240,8 +237,8 @@ TEST_F_TIMEOUT(device_gone_before_kexec, boot_1, 180)
 	}
 
 	/*
-	 * The device in the other session was frozen before, and is usable
-	 * again.
+	 * The device in the other session was frozen and unfrozen, and is
+	 * usable again.
 	 */
 	ret = lu_write_register(self->other, 0x80, 0x1122334455667788);
 	lu_step(&self->lu, "16: write 0x1122334455667788 to register 0x80 of other", ret);
@@ -249,7 +246,7 @@ TEST_F_TIMEOUT(device_gone_before_kexec, boot_1, 180)
 		TH_LOG("step 16: must succeed");
 	}
 
-	/* The lost device is given up. */
+	/* Closing the session unpreserves the lost device. */
 	lu_close(&self->lost);
 	lu_step(&self->lu, "17: close lost", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
@@ -278,7 +275,7 @@ TEST_F_TIMEOUT(device_gone_before_kexec, boot_2, 180)
 	if (lu_is_first_kernel())
 		SKIP(return, "nothing was handed over to this kernel");
 
-	/* Nothing was handed over for the session that was given up. */
+	/* The closed session was not handed over. */
 	ret = lu_retrieve_session(&self->lu, "lost");
 	lu_step(&self->lu, "1: retrieve session lost", ret);
 	EXPECT_EQ(-ENOENT, ret) {
@@ -312,7 +309,10 @@ TEST_F_TIMEOUT(device_gone_before_kexec, boot_2, 180)
 		TH_LOG("step 5: must succeed");
 	}
 
-	/* What counts is the second freeze, not the one that was undone. */
+	/*
+	 * This value was written after the first freeze and recorded by the
+	 * second.
+	 */
 	ret = lu_read_register(self->other, 0x80, &value);
 	lu_step(&self->lu, "6: read register 0x80 of other", ret);
 	EXPECT_EQ(0, ret) {

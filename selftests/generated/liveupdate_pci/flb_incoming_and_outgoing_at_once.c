@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An FLB is handed on while what came in is not finished yet.
+ * An FLB has an incoming and an outgoing object at the same time.
  *
- * On a machine with many virtual machines, the next live update may be prepared
- * before everything of the last one is finished. The FLB has two objects then,
- * the one that came in and the one that goes out, and neither must be taken for
- * the other.
+ * On a host with many virtual machines, the next live update may be prepared
+ * before all sessions of the previous one are finished. The FLB then has an
+ * incoming and an outgoing object, which must not be mixed up.
  *
  * By hand: run `./flb_incoming_and_outgoing_at_once --boot 1`, which leaves a
  * process behind that holds all that is open for up to LU_KEEPER_SECS; load the
@@ -158,7 +157,10 @@ TEST_F_TIMEOUT(flb_incoming_and_outgoing_at_once, boot_2, 120)
 		TH_LOG("step 5: must succeed");
 	}
 
-	/* What came in is no reason not to make an object that goes out. */
+	/*
+	 * An incoming object does not prevent the creation of an outgoing
+	 * object.
+	 */
 	ret = lu_preserve(self->new, self->other, 2);
 	lu_step(&self->lu, "6: preserve other in new", ret);
 	ASSERT_EQ(0, ret) {
@@ -198,7 +200,10 @@ TEST_F_TIMEOUT(flb_incoming_and_outgoing_at_once, boot_2, 120)
 		TH_LOG("step 10: must succeed");
 	}
 
-	/* What came in is finished, what goes out is not touched. */
+	/*
+	 * The incoming objects are finished; the outgoing objects are not
+	 * touched.
+	 */
 	ret = lu_finish(self->old);
 	lu_step(&self->lu, "11: finish old", ret);
 	EXPECT_EQ(0, ret) {
@@ -220,7 +225,7 @@ TEST_F_TIMEOUT(flb_incoming_and_outgoing_at_once, boot_2, 120)
 		TH_LOG("step 11: pci_flb_unpreserve must not have been called yet");
 	}
 
-	/* Control: the outgoing object is still in order. */
+	/* Control: the outgoing object is still valid. */
 	ret = lu_user(&self->out_user, "outgoing_flb", "use");
 	lu_step(&self->lu, "12: out_user: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -261,7 +266,7 @@ TEST_F_TIMEOUT(flb_incoming_and_outgoing_at_once, boot_3, 120)
 		TH_LOG("step 1: must succeed");
 	}
 
-	/* It was handed over by the second kernel, not by the first. */
+	/* The file was handed over by the second kernel, not by the first. */
 	self->other = lu_retrieve(self->new, 2);
 	lu_step(&self->lu, "2: retrieve other from new", self->other);
 	ASSERT_LE(0, self->other) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A live update refused in the last of many sessions is undone in all of them.
+ * A freeze failure in the last of many sessions is rolled back in all of them.
  *
- * Sessions are listed in blocks of memory, some fifty in each. If the first
- * session of a later block refuses, the rollback has to find its way back over
- * the border, unfreeze each session once, and leave the list in a state that a
- * second attempt can use.
+ * LUO serializes sessions in blocks of 51 entries. If the first session of the
+ * second block fails to freeze, the rollback must cross the block boundary,
+ * unfreeze each session once, and leave the blocks in a state that a second
+ * attempt can use.
  *
  * By hand: run `./freeze_refused_many --boot 1`, which leaves a process behind
  * that holds all that is open for up to LU_KEEPER_SECS; load the next kernel
@@ -611,7 +611,10 @@ TEST_F_TIMEOUT(freeze_refused_many, boot_1, 120)
 		TH_LOG("step 62: must succeed");
 	}
 
-	/* This file will refuse, in the first session of the second block. */
+	/*
+	 * This file, in the first session of the second block, will fail to
+	 * freeze.
+	 */
 	ret = lu_unbind(&self->lu, 1);
 	lu_step(&self->lu, "63: unbind endpoint1", ret);
 	EXPECT_EQ(0, ret) {
@@ -645,7 +648,7 @@ TEST_F_TIMEOUT(freeze_refused_many, boot_1, 120)
 		TH_LOG("step 64: exactly 1 line of the kernel log must have this text");
 	}
 
-	/* The one that refused does not go along. */
+	/* The session with the failing file is not handed over. */
 	lu_close(&self->s52);
 	lu_step(&self->lu, "65: close s52", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
@@ -667,7 +670,7 @@ TEST_F_TIMEOUT(freeze_refused_many, boot_1, 120)
 		TH_LOG("step 66: must succeed");
 	}
 
-	/* But its memory does, in another session. */
+	/* The memfd of the closed session is handed over in another session. */
 	ret = lu_preserve(self->again, self->behind, 4);
 	lu_step(&self->lu, "67: preserve behind in again", ret);
 	ASSERT_EQ(0, ret) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The outgoing FLB is asked for while nothing is preserved.
+ * get_outgoing() fails while no file is preserved.
  *
  * There is no outgoing object before the first file is preserved and after the
- * last one is gone. A user that asks for it then must get an error: success
- * with a NULL object is a trap that only waits for its first dereference.
+ * last one is unpreserved. liveupdate_flb_get_outgoing() must return an error
+ * then: success with a NULL object leads to a NULL pointer dereference in the
+ * caller.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -63,7 +64,7 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, boot_1, 180)
 	int ret;
 
 	/*
-	 * Nothing was preserved yet. This is where a kernel without the series
+	 * No file was preserved yet. This is where a kernel without the series
 	 * goes wrong.
 	 */
 	ret = lu_user(&self->early, "outgoing_flb", "get");
@@ -105,7 +106,7 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, boot_1, 180)
 		TH_LOG("step 4: ltd_flb_preserve must have been called once in all");
 	}
 
-	/* Control: with a preserved file there is an object to get. */
+	/* Control: the object exists while a file is preserved. */
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "5: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -118,10 +119,7 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, boot_1, 180)
 		TH_LOG("step 6: must succeed");
 	}
 
-	/*
-	 * The file still depends on the object, so that this is not the last
-	 * reference.
-	 */
+	/* The file still holds a reference to the object. */
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "7: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -143,7 +141,7 @@ TEST_F_TIMEOUT(get_outgoing_without_preserve, boot_1, 180)
 		TH_LOG("step 8: ltd_flb_unpreserve must have been called once in all");
 	}
 
-	/* The last file took the object with it. */
+	/* The object was freed with the last file. */
 	ret = lu_user(&self->late, "outgoing_flb", "get");
 	lu_step(&self->lu, "9: late: get the outgoing FLB", ret);
 	EXPECT_EQ(-ENOENT, ret) {

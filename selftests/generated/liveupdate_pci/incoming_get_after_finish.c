@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The incoming FLB is asked for after its last file was finished.
+ * get_incoming() fails after the last file was finished.
  *
- * What was handed over is freed when the last file is finished. Whoever comes
- * later, such as the PCI core with a device that is found again, must be told
- * that it is over: the state must neither be found a second time, nor be
- * restored from memory that is freed.
+ * The handed-over state is freed when the last file is finished. A later caller
+ * of liveupdate_flb_get_incoming(), such as the PCI core when a device is found
+ * again, must get an error: the state must not be looked up again and restored
+ * from freed memory.
  *
  * By hand: run `./incoming_get_after_finish --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -138,7 +138,7 @@ TEST_F_TIMEOUT(incoming_get_after_finish, boot_2, 120)
 		TH_LOG("step 2: must succeed");
 	}
 
-	/* Control: before that, there is an object to get. */
+	/* Control: the object exists before the last file is finished. */
 	ret = lu_user(&self->early, "incoming_flb", "get");
 	lu_step(&self->lu, "3: early: get the incoming FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -184,7 +184,7 @@ TEST_F_TIMEOUT(incoming_get_after_finish, boot_2, 120)
 	}
 
 	if (!strcmp(variant->end, "close")) {
-		/* A session that is closed is finished by that. */
+		/* Closing a retrieved session finishes it. */
 		lu_close(&self->vm);
 		lu_step(&self->lu, "7: close vm", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_finish")) {
@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(incoming_get_after_finish, boot_2, 120)
 		}
 	}
 
-	/* It is over. */
+	/* The FLB is finished. */
 	ret = lu_user(&self->late, "incoming_flb", "get");
 	lu_step(&self->lu, "8: late: get the incoming FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {
@@ -223,7 +223,10 @@ TEST_F_TIMEOUT(incoming_get_after_finish, boot_2, 120)
 		TH_LOG("step 10: must succeed");
 	}
 
-	/* The PCI core asks for its table here, and is not given any either. */
+	/*
+	 * During the rescan, the PCI core called get_incoming() and got no
+	 * table either.
+	 */
 	self->returned = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "11: open endpoint0 as returned", self->returned);
 	ASSERT_LE(0, self->returned) {
@@ -261,7 +264,7 @@ TEST_F_TIMEOUT(incoming_get_after_finish, boot_2, 120)
 		TH_LOG("step 13: pci_flb_preserve must have been called once in all");
 	}
 
-	/* What is outgoing now is not what came in. */
+	/* The outgoing object is not returned as the incoming one. */
 	ret = lu_user(&self->late, "incoming_flb", "get");
 	lu_step(&self->lu, "14: late: get the incoming FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {

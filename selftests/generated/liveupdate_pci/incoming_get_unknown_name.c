@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An incoming FLB is asked for that the previous kernel did not hand over.
+ * get_incoming() fails for an FLB that was not handed over.
  *
- * The next kernel may know FLBs that the previous one did not, or of which no
- * file was preserved. Who asks for one of those must be told so, and must not
- * be given the state of another.
+ * The next kernel may have FLBs that the previous kernel did not have, or on
+ * which no preserved file depended. liveupdate_flb_get_incoming() must return
+ * an error for such an FLB, and not the state of another one.
  *
  * By hand: run `./incoming_get_unknown_name --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -140,7 +140,7 @@ TEST_F_TIMEOUT(incoming_get_unknown_name, boot_2, 120)
 		TH_LOG("step 1: must succeed");
 	}
 
-	/* There was a live update, but nothing of this name was in it. */
+	/* The live update handed over no FLB of this name. */
 	ret = lu_user(&self->other_user, "other_flb", "get");
 	lu_step(&self->lu, "2: other_user: get an FLB of another name", ret);
 	EXPECT_EQ(-ENOENT, ret) {
@@ -154,7 +154,7 @@ TEST_F_TIMEOUT(incoming_get_unknown_name, boot_2, 120)
 	}
 
 	if (!strcmp(variant->preserved, "device")) {
-		/* Control: the FLB of the preserved device is there. */
+		/* Control: the FLB of the preserved device was handed over. */
 		ret = lu_user(&self->user, "incoming_flb", "get");
 		lu_step(&self->lu, "3: user: get the incoming FLB", ret);
 		EXPECT_EQ(0, ret) {
@@ -186,8 +186,8 @@ TEST_F_TIMEOUT(incoming_get_unknown_name, boot_2, 120)
 
 	if (!strcmp(variant->preserved, "memfd")) {
 		/*
-		 * A memfd does not depend on the driver's FLB, so that none was
-		 * handed over.
+		 * A memfd does not depend on the driver's FLB, so the FLB was
+		 * not handed over.
 		 */
 		ret = lu_user(&self->user, "incoming_flb", "get");
 		lu_step(&self->lu, "6: user: get the incoming FLB", ret);
@@ -202,7 +202,7 @@ TEST_F_TIMEOUT(incoming_get_unknown_name, boot_2, 120)
 		}
 	}
 
-	/* It is the same answer as before. */
+	/* The result is the same as before. */
 	ret = lu_user(&self->other_user, "other_flb", "get");
 	lu_step(&self->lu, "7: other_user: get an FLB of another name", ret);
 	EXPECT_EQ(-ENOENT, ret) {
@@ -215,7 +215,7 @@ TEST_F_TIMEOUT(incoming_get_unknown_name, boot_2, 120)
 		TH_LOG("step 8: must succeed");
 	}
 
-	/* Control: the live update has worked. */
+	/* Control: the live update worked. */
 	ret = lu_read_file(self->memory, contents, sizeof(contents));
 	lu_step(&self->lu, "9: read memory", ret);
 	EXPECT_EQ(0, ret) {

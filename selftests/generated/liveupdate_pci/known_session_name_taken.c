@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A session that is refused because of its name leaves nothing for the next
- * kernel.
+ * A session refused with EEXIST leaves no empty block for the next kernel.
  *
- * An agent that tries a name to see whether it is free does nothing wrong.
- * Whatever it tries, the live update must go through: what cannot be read at
- * the boot of the next kernel takes the whole machine down, at the worst of all
- * moments.
+ * An agent may try to create a session to find out whether its name is free.
+ * The attempt must not break the live update: if the next kernel cannot parse
+ * the handed-over sessions, it panics early in its boot.
  *
  * Fails on a kernel without: session-name-taken.
  *
- * Expected: EEXIST, and nothing else. What happens: when all blocks of the
- * array that sessions are handed over in are full, which they are with 51
- * sessions, the refused one leaves an empty block behind. The next kernel takes
- * it for corruption ("Block contains invalid entry count: 0") and panics early
- * in its boot. luo_session_insert() in kernel/liveupdate/luo_session.c makes
- * room by kho_block_set_grow() before it looks whether the name is taken, and
- * returns EEXIST without taking the room back; kho_block_set_restore() of the
- * next kernel refuses a count of 0. The fix looks for the name first.
+ * Expected: EEXIST, and no other effect. In Linux 7.3, if all blocks of the
+ * array of serialized sessions are full, which is the case with 51 sessions,
+ * the refused session leaves an empty block behind. The next kernel takes it
+ * for corruption ("Block contains invalid entry count: 0") and panics early in
+ * its boot. luo_session_insert() in kernel/liveupdate/luo_session.c calls
+ * kho_block_set_grow() before it checks whether the name is taken, and returns
+ * EEXIST without shrinking the block set; kho_block_set_restore() in the next
+ * kernel refuses a count of 0. The fix checks the name first.
  *
  * By hand: run `./known_session_name_taken --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -96,7 +94,7 @@ TEST_F_TIMEOUT(known_session_name_taken, boot_1, 120)
 		TH_LOG("step 3: must succeed");
 	}
 
-	/* There are 51 sessions now, in one block. */
+	/* Now one block holds all 51 sessions. */
 	self->last = lu_create_session(&self->lu, "last");
 	lu_step(&self->lu, "4: create session last", self->last);
 	ASSERT_LE(0, self->last) {
@@ -109,7 +107,10 @@ TEST_F_TIMEOUT(known_session_name_taken, boot_1, 120)
 		TH_LOG("step 4: kho_alloc_preserve must have been called once in all");
 	}
 
-	/* Control: 51 sessions fill a block, so that one more needs another. */
+	/*
+	 * Control: 51 sessions fill a block, so one more session needs a second
+	 * block.
+	 */
 	self->one_more = lu_create_session(&self->lu, "one_more");
 	lu_step(&self->lu, "5: create session one_more", self->one_more);
 	ASSERT_LE(0, self->one_more) {
@@ -122,7 +123,7 @@ TEST_F_TIMEOUT(known_session_name_taken, boot_1, 120)
 		TH_LOG("step 5: kho_alloc_preserve must have been called 2 times in all");
 	}
 
-	/* The other block goes with it. */
+	/* The second block is freed with this session. */
 	lu_close(&self->one_more);
 	lu_step(&self->lu, "6: close one_more", 0);
 
@@ -139,7 +140,7 @@ TEST_F_TIMEOUT(known_session_name_taken, boot_1, 120)
 		TH_LOG("step 8: must fail with EEXIST");
 	}
 
-	/* Control: there are 51 sessions. */
+	/* Control: the existing sessions are not affected. */
 	ret = lu_session_name(self->last, contents, sizeof(contents));
 	lu_step(&self->lu, "9: ask last for its name", ret);
 	EXPECT_EQ(0, ret) {
@@ -165,7 +166,7 @@ TEST_F_TIMEOUT(known_session_name_taken, boot_2, 120)
 	int ret;
 
 	/*
-	 * The next kernel boots, and has the sessions. This is where a kernel
+	 * The next kernel boots and has the sessions. This is where a kernel
 	 * without the series goes wrong.
 	 */
 	self->last = lu_retrieve_session(&self->lu, "last");

@@ -206,9 +206,8 @@ static inline void lu_keeper(struct lu_test *lu, int ready)
 
 /*
  * Leaves a process behind that holds all that this one has open, so that
- * sessions and files live until the kexec. Only where LIVEUPDATE_TEST_KEXEC says
- * that a kexec follows: anywhere else the session would be in the way of the
- * next run of this test.
+ * sessions and files live until the kexec. lu_main() has made sure that a kexec
+ * follows: otherwise the session would be in the way of the next run of this test.
  */
 static inline int lu_keep_until_kexec(struct lu_test *lu)
 {
@@ -217,10 +216,6 @@ static inline int lu_keep_until_kexec(struct lu_test *lu)
 	pid_t pid;
 	char byte;
 
-	if (!getenv("LIVEUPDATE_TEST_KEXEC")) {
-		ksft_print_msg("LIVEUPDATE_TEST_KEXEC is not set: the session ends here\n");
-		return 0;
-	}
 	fflush(stdout);
 	if (pipe2(ready, O_CLOEXEC))
 		return -errno;

@@ -18,16 +18,19 @@
  * To be called before the test's descriptors are closed, where it holds threads:
  * one that is held may own a lock that closing needs.
  */
-static inline void lu_let_go(struct lu_test *lu)
+static inline int lu_let_go(struct lu_test *lu)
 {
+	int ret = lu->hold >= 0 && lu_hold_is(lu, "expired") ? -ETIME : 0;
+
 	if (lu_end_held(lu))
 		ksft_print_msg("a thread that was held does not end\n");
 	if (!lu->waiting.running)
-		return;
+		return ret;
 	if (lu_join(&lu->waiting))
 		ksft_print_msg("a thread that waited does not end\n");
 	/* It may have registered an FLB, which the files that are open do not count in. */
 	lu_reset_driver();
+	return ret;
 }
 
 static inline void lu_teardown(struct lu_test *lu)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * More files than one block of memory can list are all handed over.
+ * More files than fit in one serialization block are all handed over.
  *
  * A virtual machine may have a hundred files: memory of several kinds, devices,
- * IOMMU. A session lists them in blocks of memory of some sixty each. The
- * first, the last and those around the borders must be found, each under its
- * token, and those that nobody asks for must be finished with the rest.
+ * IOMMU. A session serializes its files in blocks of 63 entries. The first
+ * file, the last file, and the files at the block boundaries must be found,
+ * each under its token, and files that are not retrieved must be finished with
+ * the rest.
  *
  * By hand: run `./many_files --boot 1`, which leaves a process behind that
  * holds all that is open for up to LU_KEEPER_SECS; load the next kernel with
@@ -1954,7 +1955,7 @@ TEST_F_TIMEOUT(many_files, boot_1, 120)
 	}
 
 	/*
-	 * The blocks are full now; what is refused must not leave an empty one
+	 * Both blocks are full; the refused file must not leave an empty block
 	 * for the next kernel.
 	 */
 	ret = lu_preserve(self->vm, self->f1, 127);
@@ -2082,9 +2083,9 @@ TEST_F_TIMEOUT(many_files, boot_2, 120)
 		TH_LOG("step 13: must give what was written");
 	}
 
-	/* What was refused is not there. */
+	/* The refused file was not handed over. */
 	ret = lu_retrieve(self->vm, 127);
-	lu_step(&self->lu, "14: retrieve stranger from vm", ret);
+	lu_step(&self->lu, "14: retrieve refused from vm", ret);
 	EXPECT_EQ(-ENOENT, ret) {
 		TH_LOG("step 14: must fail with ENOENT");
 	}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A memfd arrives as long as it was, with what was written and zeros elsewhere.
+ * A memfd keeps its size and contents across a live update.
  *
- * Memory is what a live update is for, and this is the control for all the
- * rest: a file of any size, empty, or with holes of many pages, comes out of it
- * with the same size and the same contents, and not a byte of anything else.
+ * This is the basic use case, and the control for all other memfd tests: a file
+ * of any size, empty or with holes of many pages, must have the same size and
+ * the same contents after the live update, with zeros in the holes.
  *
  * By hand: run `./memfd_size --boot 1`, which leaves a process behind that
  * holds all that is open for up to LU_KEEPER_SECS; load the next kernel with
@@ -112,7 +112,7 @@ TEST_F_TIMEOUT(memfd_size, boot_1, 180)
 		TH_LOG("step 4: memfd_luo_preserve must have been called once in all");
 	}
 
-	/* The session keeps it. */
+	/* The session holds a reference to the file. */
 	lu_close(&self->memory);
 	lu_step(&self->lu, "5: close memory", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
@@ -168,7 +168,7 @@ TEST_F_TIMEOUT(memfd_size, boot_2, 180)
 		TH_LOG("step 3: memfd_luo_finish must have been called once in all");
 	}
 
-	/* It had none. */
+	/* The memfd had no seals. */
 	ret = lu_seals(self->memory);
 	lu_step(&self->lu, "4: ask memory for its seals", ret);
 	EXPECT_EQ(0, ret) {
@@ -176,7 +176,7 @@ TEST_F_TIMEOUT(memfd_size, boot_2, 180)
 	}
 
 	if (!strcmp(variant->size, "5000001")) {
-		/* And zeros up to its end, more than a thousand pages away. */
+		/* The rest of the file, more than a thousand pages, is zero. */
 		ret = lu_check_mapping(self->memory, "the start");
 		lu_step(&self->lu, "5: map memory", ret);
 		EXPECT_EQ(0, ret) {
@@ -184,7 +184,7 @@ TEST_F_TIMEOUT(memfd_size, boot_2, 180)
 		}
 	}
 
-	/* Sealed like this, it can only be given the size that it has. */
+	/* With these seals, truncate succeeds only with the current size. */
 	ret = lu_seal(self->memory, F_SEAL_SHRINK | F_SEAL_GROW);
 	lu_step(&self->lu, "6: seal memory", ret);
 	EXPECT_EQ(0, ret) {
@@ -192,7 +192,7 @@ TEST_F_TIMEOUT(memfd_size, boot_2, 180)
 	}
 
 	if (!strcmp(variant->size, "0")) {
-		/* That is its size. */
+		/* This is the current size. */
 		ret = lu_truncate(self->memory, 0);
 		lu_step(&self->lu, "7: truncate memory to 0 bytes", ret);
 		EXPECT_EQ(0, ret) {
@@ -200,7 +200,7 @@ TEST_F_TIMEOUT(memfd_size, boot_2, 180)
 		}
 	}
 	if (!strcmp(variant->size, "5000001")) {
-		/* That is its size. */
+		/* This is the current size. */
 		ret = lu_truncate(self->memory, 5000001);
 		lu_step(&self->lu, "7: truncate memory to 5000001 bytes", ret);
 		EXPECT_EQ(0, ret) {
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(memfd_size, boot_2, 180)
 		}
 	}
 
-	/* Control: this is not. */
+	/* Control: this is a different size. */
 	ret = lu_truncate(self->memory, 4097);
 	lu_step(&self->lu, "8: truncate memory to 4097 bytes", ret);
 	EXPECT_EQ(-EPERM, ret) {

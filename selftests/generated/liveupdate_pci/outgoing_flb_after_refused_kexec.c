@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A kexec that is refused leaves the outgoing FLB as it was.
+ * A refused kexec leaves the outgoing FLB unchanged.
  *
- * A file that cannot be frozen at the last moment makes the kernel refuse the
- * live update, and everything goes on. The FLBs stay with their files: they
- * must be neither freed nor kept for good, and must be handed over by the next
- * attempt.
+ * If the freeze callback of a file fails, the kernel refuses the live update
+ * and continues to run. The file stays preserved, so its FLBs must be neither
+ * freed nor leaked, and the next attempt must hand them over.
  *
  * By hand: run `./outgoing_flb_after_refused_kexec --boot 1`, which leaves a
  * process behind that holds all that is open for up to LU_KEEPER_SECS; load the
@@ -144,7 +143,7 @@ TEST_F_TIMEOUT(outgoing_flb_after_refused_kexec, boot_1, 120)
 		TH_LOG("step 6: must succeed");
 	}
 
-	/* The object is in order. */
+	/* The object is still valid. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "7: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -164,8 +163,8 @@ TEST_F_TIMEOUT(outgoing_flb_after_refused_kexec, boot_1, 120)
 	}
 
 	/*
-	 * The count is what it was, so that the last file takes the FLBs with
-	 * it.
+	 * The failed attempt did not change the reference count, so
+	 * unpreserving the last file frees the FLBs.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "9: close vm", 0);
@@ -186,7 +185,7 @@ TEST_F_TIMEOUT(outgoing_flb_after_refused_kexec, boot_1, 120)
 	}
 
 	/*
-	 * Control: all can be preserved again, and now the kexec is not
+	 * Control: the device can be preserved again, and the next kexec is not
 	 * refused.
 	 */
 	ret = lu_preserve(self->vm2, self->dev, 1);

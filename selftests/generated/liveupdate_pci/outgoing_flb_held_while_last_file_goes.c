@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A user inside the kernel holds the outgoing FLB while the last file goes.
+ * Outgoing FLB held by another user while the last file is unpreserved.
  *
- * Code that works outside of any file callback, such as the removal of a PCI
- * device, gets the outgoing FLB and uses it while somebody else may be dropping
- * the last preserved file. Without a reference of its own it works on an object
- * that can be freed at any moment.
+ * Code outside of file callbacks, such as the removal of a PCI device, gets the
+ * outgoing FLB and uses it while another task may be unpreserving the last
+ * file. Without a reference of its own, this code uses an object that can be
+ * freed at any time.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -84,16 +84,14 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, boot_1, 180)
 		TH_LOG("step 3: ltd_flb_unpreserve must not have been called yet");
 	}
 
-	/* From here on a second user holds the object. */
+	/* The object now has two users, this one and the file. */
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "4: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 4: must succeed");
 	}
 
-	/*
-	 * Control: while a file is preserved, the object is there in any case.
-	 */
+	/* Control: while a file is preserved, the object exists in any case. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "5: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -101,8 +99,9 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, boot_1, 180)
 	}
 
 	/*
-	 * The last file goes. The object must stay, because it is still held.
-	 * This is where a kernel without the series goes wrong.
+	 * The last file is unpreserved. The object must not be freed, because
+	 * the holder still has a reference. This is where a kernel without the
+	 * series goes wrong.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "6: close vm", 0);
@@ -113,14 +112,17 @@ TEST_F_TIMEOUT(outgoing_flb_held_while_last_file_goes, boot_1, 180)
 		TH_LOG("step 6: ltd_flb_unpreserve must not have been called yet");
 	}
 
-	/* Freed by now if get took no reference; KASAN then says so. */
+	/*
+	 * If get_outgoing() takes no reference, the object is freed by now and
+	 * KASAN reports the access.
+	 */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "7: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 7: must succeed");
 	}
 
-	/* The last reference frees the object, exactly once. */
+	/* Dropping the last reference frees the object, exactly once. */
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "8: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {

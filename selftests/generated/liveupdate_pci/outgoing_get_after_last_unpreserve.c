@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The outgoing FLB is asked for after the last file was unpreserved.
+ * The outgoing FLB is requested after the last file was unpreserved.
  *
- * A session can end at any moment, by close or because its owner is killed, and
- * its files take the outgoing object with them. Whoever asks afterwards, such
- * as the PCI core for a device that is removed a moment later, must be told so.
- * The answer must not depend on what was there before.
+ * A session can end at any time, because it is closed or because its owner is
+ * killed. The outgoing object is then freed with the last file. A later
+ * get_outgoing(), such as the PCI core's for a device that is removed a moment
+ * later, must return -ENOENT, whether or not there was an object before.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -108,7 +108,7 @@ TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 		TH_LOG("step 3: ltd_flb_unpreserve must not have been called yet");
 	}
 
-	/* Control: with a preserved file there is an object to get. */
+	/* Control: the object exists while a file is preserved. */
 	ret = lu_user(&self->before, "outgoing_flb", "get");
 	lu_step(&self->lu, "4: before: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -134,7 +134,10 @@ TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 	}
 
 	if (!strcmp(variant->end, "close")) {
-		/* The last file goes, and with it the object. */
+		/*
+		 * Closing the session unpreserves the last file, which frees
+		 * the object.
+		 */
 		lu_close(&self->vm);
 		lu_step(&self->lu, "7: close vm", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
@@ -155,7 +158,8 @@ TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 
 	if (!strcmp(variant->end, "kill")) {
 		/*
-		 * Nobody closes anything here, the last file goes all the same.
+		 * There is no explicit close(); the exit of the process closes
+		 * the session and unpreserves the last file.
 		 */
 		ret = lu_kill_process(&self->owner);
 		lu_step(&self->lu, "9: kill owner", ret);
@@ -171,8 +175,8 @@ TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 	}
 
 	/*
-	 * There was an object, but there is none any more. This is where a
-	 * kernel without the series goes wrong.
+	 * The object was freed with the last file. This is where a kernel
+	 * without the series goes wrong.
 	 */
 	ret = lu_user(&self->after, "outgoing_flb", "get");
 	lu_step(&self->lu, "10: after: get the outgoing FLB", ret);
@@ -187,7 +191,8 @@ TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 	}
 
 	/*
-	 * Nothing is left of the first time, so that the object is made anew.
+	 * No state is left from the first time, so preserve() creates a new
+	 * object.
 	 */
 	ret = lu_preserve(self->next, self->dev, 1);
 	lu_step(&self->lu, "12: preserve dev in next", ret);
@@ -201,7 +206,7 @@ TEST_F_TIMEOUT(outgoing_get_after_last_unpreserve, boot_1, 120)
 		TH_LOG("step 12: ltd_flb_preserve must have been called 2 times in all");
 	}
 
-	/* Control: this is the new object, and it is in order. */
+	/* Control: the new object is valid. */
 	ret = lu_user(&self->again, "outgoing_flb", "get");
 	lu_step(&self->lu, "13: again: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The outgoing FLB is asked for just as the last file goes.
+ * get_outgoing() races with the unpreserve of the last file.
  *
- * Nobody keeps a session from being closed while code outside of any file
- * callback asks for the outgoing object. Either it comes in time, and then the
- * object is there until it is put, or it comes too late, and is told so. There
- * is nothing in between.
+ * A session can be closed while code outside of file callbacks requests the
+ * outgoing object. get_outgoing() either succeeds, and the object stays valid
+ * until it is put, or it returns -ENOENT. There must be no other outcome.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -84,7 +83,9 @@ TEST_F_TIMEOUT(outgoing_get_races_with_close, boot_1, 160)
 		TH_LOG("step 1: must succeed");
 	}
 
-	/* Each object that was made was freed once, by whoever was last. */
+	/*
+	 * Each object was created once and freed once, with its last reference.
+	 */
 	for (round = 0; round < 40; round++) {
 		self->vm = lu_create_session(&self->lu, "vm");
 		ASSERT_LE(0, self->vm) {
@@ -96,10 +97,10 @@ TEST_F_TIMEOUT(outgoing_get_races_with_close, boot_1, 160)
 			TH_LOG("step 4: must succeed");
 		}
 
-		/* Both begin at once, and either may be first. */
+		/* Both calls start at the same time; either may be first. */
 		ASSERT_EQ(0,
-			  lu_race(&self->lu, boot_1_step_5_a, boot_1_step_5_b, self, round,
-				  &ret, &against)) {
+			  lu_race(&self->lu, boot_1_step_5_a, boot_1_step_5_b, self, round, &ret,
+				  &against)) {
 			TH_LOG("interleaving: step 5 could not begin");
 		}
 		ASSERT_TRUE(!ret || ret == -ENOENT) {
@@ -110,9 +111,10 @@ TEST_F_TIMEOUT(outgoing_get_races_with_close, boot_1, 160)
 		}
 
 		/*
-		 * EINVAL is said to a user that holds nothing. One that does
-		 * must find the object, whatever has become of the file. This
-		 * is where a kernel without the series goes wrong.
+		 * EINVAL means that get_outgoing() failed before. A user with a
+		 * reference must find a valid object, whether or not the file
+		 * is still preserved. This is where a kernel without the series
+		 * goes wrong.
 		 */
 		ret = lu_user(&self->holder, "outgoing_flb", "use");
 		ASSERT_TRUE(!ret || ret == -EINVAL) {
@@ -144,7 +146,7 @@ TEST_F_TIMEOUT(outgoing_get_races_with_close, boot_1, 160)
 		TH_LOG("step 8: must succeed");
 	}
 
-	/* Control: all is as it was. */
+	/* Control: the FLB can be preserved as before. */
 	ret = lu_preserve(self->last, self->dev, 1);
 	lu_step(&self->lu, "9: preserve dev in last", ret);
 	ASSERT_EQ(0, ret) {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A reference that is held over the kexec does not outlive its kernel.
+ * A reference held at the time of the kexec ends with its kernel.
  *
- * Some task may be looking up something in the outgoing object at the very
- * moment of the kexec, and has a reference then. It ends with its kernel. In
- * the next one the files are the only users that were handed over, so that the
- * last of them must end the FLB.
+ * A task may hold a reference on the outgoing object at the time of the kexec,
+ * for example because it looks up an entry. This reference ends with its
+ * kernel. In the next kernel, only the files are users of the FLB, so finishing
+ * the last of them must finish the FLB.
  *
  * Fails on a kernel without: flb-outgoing-count.
  *
- * Expected: the FLB is finished in the next kernel with its last file, whoever
- * held a reference on the outgoing object when the previous kernel ended. What
- * happens in Linux 7.3, since liveupdate_flb_get_outgoing() takes a reference:
- * ltd_flb_finish() is never called, the object can be got for ever, and what
- * was handed over for it is lost until the next boot. luo_flb_serialize() in
- * kernel/liveupdate/luo_flb.c writes the count of all users for the next
- * kernel, where only files give back what was handed over.
+ * Expected: the next kernel finishes the FLB with its last file, whether or not
+ * a user held a reference on the outgoing object when the previous kernel
+ * ended. Observed in Linux 7.3, since liveupdate_flb_get_outgoing() takes a
+ * reference: ltd_flb_finish() is never called, get_incoming() succeeds forever,
+ * and the state that was handed over for the FLB is not freed until the next
+ * boot. luo_flb_serialize() in kernel/liveupdate/luo_flb.c hands over the count
+ * of all users, but in the next kernel only files drop their references.
  *
  * By hand: run `./outgoing_held_over_kexec --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -113,7 +113,7 @@ TEST_F_TIMEOUT(outgoing_held_over_kexec, boot_1, 120)
 		TH_LOG("step 4: must succeed");
 	}
 
-	/* Nobody puts this reference, the kexec comes first. */
+	/* This reference is not put before the kexec. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "5: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -177,9 +177,9 @@ TEST_F_TIMEOUT(outgoing_held_over_kexec, boot_2, 120)
 	}
 
 	/*
-	 * There was one file, and it is finished. The PCI core's FLB, on which
-	 * nobody had a reference, shows how it should be. This is where a
-	 * kernel without the series goes wrong.
+	 * The only file is finished. The PCI core's FLB, on which no other user
+	 * held a reference, is finished at this point. This is where a kernel
+	 * without the series goes wrong.
 	 */
 	ret = lu_finish(self->vm);
 	lu_step(&self->lu, "6: finish vm", ret);
@@ -196,7 +196,7 @@ TEST_F_TIMEOUT(outgoing_held_over_kexec, boot_2, 120)
 		TH_LOG("step 6: pci_flb_finish must have been called once in all");
 	}
 
-	/* What is finished cannot be got any more. */
+	/* A finished FLB has no object. */
 	ret = lu_user(&self->late, "incoming_flb", "get");
 	lu_step(&self->lu, "7: late: get the incoming FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {

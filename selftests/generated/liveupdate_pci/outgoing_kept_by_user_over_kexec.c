@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An FLB without files is not handed over, even if somebody holds it.
+ * An FLB without files is not handed over, even if a user holds a reference.
  *
- * The last file can be unpreserved while somebody still holds the outgoing
- * object, and the kexec may come before that reference is given back. Then
- * nothing depends on the FLB in the next kernel, and nobody there would ever
- * finish it.
+ * The last file can be unpreserved while a user still holds the outgoing
+ * object, and the kexec may come before the user drops its reference. In the
+ * next kernel, no file depends on the FLB then, so it would never be finished.
  *
  * Fails on a kernel without: flb-outgoing-count.
  *
- * Expected: the next kernel has no such FLB, as no file of the previous one
- * depended on it. What happens in Linux 7.3, since
+ * Expected: the FLB does not exist in the next kernel, as no preserved file of
+ * the previous kernel depended on it. Observed in Linux 7.3, since
  * liveupdate_flb_get_outgoing() takes a reference: the FLB is handed over, and
- * is retrieved for whoever asks. There is no file to finish it, so that it is
- * never freed. luo_flb_serialize() in kernel/liveupdate/luo_flb.c hands over
- * every FLB with a count above zero, and the count is that of all users.
+ * get_incoming() retrieves it. There is no file to finish it, so it is never
+ * freed. luo_flb_serialize() in kernel/liveupdate/luo_flb.c hands over every
+ * FLB with a count above zero, and this is the count of all users.
  *
  * By hand: run `./outgoing_kept_by_user_over_kexec --boot 1`, which leaves a
  * process behind that holds all that is open for up to LU_KEEPER_SECS; load the
@@ -98,7 +97,7 @@ TEST_F_TIMEOUT(outgoing_kept_by_user_over_kexec, boot_1, 120)
 		TH_LOG("step 2: must succeed");
 	}
 
-	/* So that there is a live update at all. */
+	/* The preserved memfd makes the kexec a live update. */
 	ret = lu_preserve(self->vm, self->memory, 1);
 	lu_step(&self->lu, "3: preserve memory in vm", ret);
 	ASSERT_EQ(0, ret) {
@@ -136,15 +135,16 @@ TEST_F_TIMEOUT(outgoing_kept_by_user_over_kexec, boot_1, 120)
 	}
 
 	/*
-	 * The only file that depends on the FLB goes. Nobody puts the reference
-	 * before the kexec.
+	 * The only file that depends on the FLB is unpreserved. The holder's
+	 * reference is not put before the kexec.
 	 */
 	lu_close(&self->given_up);
 	lu_step(&self->lu, "8: close given_up", 0);
 
 	/*
-	 * The object is still held, so that another user gets it, too. On a
-	 * kernel where nobody can hold it, it went with the file.
+	 * The holder's reference keeps the object, so a second get_outgoing()
+	 * succeeds. If get_outgoing() takes no reference, the object was freed
+	 * with the file.
 	 */
 	ret = lu_user(&self->another, "outgoing_flb", "get");
 	lu_step(&self->lu, "9: another: get the outgoing FLB", ret);
@@ -152,14 +152,14 @@ TEST_F_TIMEOUT(outgoing_kept_by_user_over_kexec, boot_1, 120)
 		TH_LOG("step 9: must come to ok or ENOENT");
 	}
 
-	/* The same object, or none. */
+	/* If get_outgoing() succeeded with an object, it is still valid. */
 	ret = lu_user(&self->another, "outgoing_flb", "use");
 	lu_step(&self->lu, "10: another: use the outgoing FLB", ret);
 	EXPECT_TRUE(!ret || ret == -ENXIO || ret == -EINVAL) {
 		TH_LOG("step 10: must come to ok or ENXIO or EINVAL");
 	}
 
-	/* The first user still holds it. */
+	/* The first user still holds its reference. */
 	lu_close(&self->another);
 	lu_step(&self->lu, "11: close another", 0);
 
@@ -192,7 +192,7 @@ TEST_F_TIMEOUT(outgoing_kept_by_user_over_kexec, boot_2, 120)
 		TH_LOG("step 2: must succeed");
 	}
 
-	/* Control: the live update has worked. */
+	/* Control: the live update worked. */
 	ret = lu_read_file(self->memory, contents, sizeof(contents));
 	lu_step(&self->lu, "3: read memory", ret);
 	EXPECT_EQ(0, ret) {
@@ -203,8 +203,8 @@ TEST_F_TIMEOUT(outgoing_kept_by_user_over_kexec, boot_2, 120)
 	}
 
 	/*
-	 * An FLB that nobody would finish was not handed over. This is where a
-	 * kernel without the series goes wrong.
+	 * An FLB without files was not handed over. This is where a kernel
+	 * without the series goes wrong.
 	 */
 	ret = lu_user(&self->user, "incoming_flb", "get");
 	lu_step(&self->lu, "4: user: get the incoming FLB", ret);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Several users hold the outgoing FLB, and the last of all ends it.
+ * The outgoing FLB has several users and is freed with its last reference.
  *
- * A put frees the object only when it is the last one, whoever it comes from: a
- * file, or code that works outside of any file callback. One reference too many
- * keeps the object for good, one too few frees it under the hands of somebody
- * else.
+ * Only the last put frees the object, whether it is the put of a file or of
+ * code outside of file callbacks. One reference too many leaks the object; one
+ * too few frees it while it is in use.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -28,7 +27,7 @@ FIXTURE(outgoing_references_balance)
 	int second;
 	int third;
 	int late;
-	int nobody;
+	int after;
 };
 
 FIXTURE_SETUP(outgoing_references_balance)
@@ -47,7 +46,7 @@ FIXTURE_SETUP(outgoing_references_balance)
 	self->second = -1;
 	self->third = -1;
 	self->late = -1;
-	self->nobody = -1;
+	self->after = -1;
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);
@@ -55,7 +54,7 @@ FIXTURE_SETUP(outgoing_references_balance)
 
 FIXTURE_TEARDOWN(outgoing_references_balance)
 {
-	lu_close(&self->nobody);
+	lu_close(&self->after);
 	lu_close(&self->late);
 	lu_close(&self->third);
 	lu_close(&self->second);
@@ -105,7 +104,7 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 		TH_LOG("step 5: must succeed");
 	}
 
-	/* There are four users now, one of them is the file. */
+	/* The object has four users now: the file and three holders. */
 	ret = lu_user(&self->third, "outgoing_flb", "get");
 	lu_step(&self->lu, "6: third: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -118,7 +117,7 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 		TH_LOG("step 6: ltd_flb_preserve must have been called once in all");
 	}
 
-	/* Control: the file alone would keep the object here. */
+	/* Control: at this point, the file alone would keep the object. */
 	ret = lu_user(&self->first, "outgoing_flb", "put");
 	lu_step(&self->lu, "7: first: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -132,8 +131,8 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 	}
 
 	/*
-	 * The file goes, two users are left. This is where a kernel without the
-	 * series goes wrong.
+	 * The file is unpreserved; two users are left. This is where a kernel
+	 * without the series goes wrong.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "8: close vm", 0);
@@ -150,10 +149,7 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 		TH_LOG("step 9: must succeed");
 	}
 
-	/*
-	 * The object is there as long as anybody holds it, also for who comes
-	 * now.
-	 */
+	/* get_outgoing() succeeds as long as any user holds a reference. */
 	ret = lu_user(&self->late, "outgoing_flb", "get");
 	lu_step(&self->lu, "10: late: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -178,7 +174,10 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 		TH_LOG("step 12: must succeed");
 	}
 
-	/* Not the last one, since somebody came in between. */
+	/*
+	 * This is not the last put, because another user got the object
+	 * meanwhile.
+	 */
 	ret = lu_user(&self->third, "outgoing_flb", "put");
 	lu_step(&self->lu, "13: third: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -197,7 +196,7 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 		TH_LOG("step 14: must succeed");
 	}
 
-	/* This one is the last. */
+	/* This is the last put. */
 	ret = lu_user(&self->late, "outgoing_flb", "put");
 	lu_step(&self->lu, "15: late: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
@@ -213,9 +212,9 @@ TEST_F_TIMEOUT(outgoing_references_balance, boot_1, 120)
 		TH_LOG("step 15: ltd_flb_unpreserve must have been called once in all");
 	}
 
-	/* With the last reference, the object is gone. */
-	ret = lu_user(&self->nobody, "outgoing_flb", "get");
-	lu_step(&self->lu, "16: nobody: get the outgoing FLB", ret);
+	/* The object was freed with the last reference. */
+	ret = lu_user(&self->after, "outgoing_flb", "get");
+	lu_step(&self->lu, "16: after: get the outgoing FLB", ret);
 	EXPECT_EQ(-ENOENT, ret) {
 		TH_LOG("step 16: must fail with ENOENT");
 	}

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A user of the outgoing FLB is killed after the last file went.
+ * A user of the outgoing FLB is killed after the last file was unpreserved.
  *
- * Whoever holds the object may come to an end that nobody planned. Its
- * reference is given back then by what cleans up after it, as the last one of
- * all, and outside of any callback of LUO. The object must be freed there,
- * once.
+ * The process holding the object may be killed. Its exit drops the last
+ * reference, after the last file was unpreserved and outside of any LUO
+ * callback. The object must be freed there, exactly once.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -26,7 +25,7 @@ FIXTURE(outgoing_user_is_killed)
 	int dev;
 	int holder;
 	int owner;
-	int nobody;
+	int after;
 	int next;
 };
 
@@ -44,7 +43,7 @@ FIXTURE_SETUP(outgoing_user_is_killed)
 	self->dev = -1;
 	self->holder = -1;
 	self->owner = -1;
-	self->nobody = -1;
+	self->after = -1;
 	self->next = -1;
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
@@ -54,7 +53,7 @@ FIXTURE_SETUP(outgoing_user_is_killed)
 FIXTURE_TEARDOWN(outgoing_user_is_killed)
 {
 	lu_close(&self->next);
-	lu_close(&self->nobody);
+	lu_close(&self->after);
 	lu_close(&self->holder);
 	lu_close(&self->dev);
 	lu_close(&self->vm);
@@ -95,14 +94,14 @@ TEST_F_TIMEOUT(outgoing_user_is_killed, boot_1, 120)
 		TH_LOG("step 4: must succeed");
 	}
 
-	/* Control: the object is there. */
+	/* Control: the object is valid. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "5: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
 		TH_LOG("step 5: must succeed");
 	}
 
-	/* From here on, nobody but this process has the user open. */
+	/* From now on, only this process holds the reference. */
 	ret = lu_start_process(&self->lu, &self->owner, (int *[]){ &self->holder }, 1);
 	lu_step(&self->lu, "6: start owner, which takes holder", ret);
 	ASSERT_EQ(0, ret) {
@@ -110,8 +109,8 @@ TEST_F_TIMEOUT(outgoing_user_is_killed, boot_1, 120)
 	}
 
 	/*
-	 * The last file goes, the user in the other process holds on. This is
-	 * where a kernel without the series goes wrong.
+	 * The last file is unpreserved; the other process still holds a
+	 * reference. This is where a kernel without the series goes wrong.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "7: close vm", 0);
@@ -122,7 +121,10 @@ TEST_F_TIMEOUT(outgoing_user_is_killed, boot_1, 120)
 		TH_LOG("step 7: ltd_flb_unpreserve must not have been called yet");
 	}
 
-	/* The user goes with the process, and the object with the user. */
+	/*
+	 * The exit of the process drops the last reference, which frees the
+	 * object.
+	 */
 	ret = lu_kill_process(&self->owner);
 	lu_step(&self->lu, "8: kill owner", ret);
 	EXPECT_EQ(0, ret) {
@@ -135,8 +137,8 @@ TEST_F_TIMEOUT(outgoing_user_is_killed, boot_1, 120)
 		TH_LOG("step 8: ltd_flb_unpreserve must have been called once in all");
 	}
 
-	ret = lu_user(&self->nobody, "outgoing_flb", "get");
-	lu_step(&self->lu, "9: nobody: get the outgoing FLB", ret);
+	ret = lu_user(&self->after, "outgoing_flb", "get");
+	lu_step(&self->lu, "9: after: get the outgoing FLB", ret);
 	EXPECT_EQ(-ENOENT, ret) {
 		TH_LOG("step 9: must fail with ENOENT");
 	}
@@ -147,7 +149,7 @@ TEST_F_TIMEOUT(outgoing_user_is_killed, boot_1, 120)
 		TH_LOG("step 10: must succeed");
 	}
 
-	/* The FLB can be used as before. */
+	/* The FLB can be preserved again. */
 	ret = lu_preserve(self->next, self->dev, 1);
 	lu_step(&self->lu, "11: preserve dev in next", ret);
 	ASSERT_EQ(0, ret) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device that was handed over goes before its live update is finished.
+ * A device is removed after the kexec, before it is finished.
  *
- * The new kernel runs, but the agent has not yet got to all that was handed
- * over, and a device is taken away. What the PCI core knows of it ends there.
- * Even if it comes back it is not what was handed over: it may be another one,
- * and nobody knows what state it is in.
+ * In the new kernel, a device is removed before the agent has retrieved or
+ * finished its file. The PCI core must then drop the entry that was handed over
+ * for the device. If a device comes back at this address, it may be another
+ * one, and its state is unknown.
  *
  * By hand: run `./removal_after_kexec --boot 1`, which leaves a process behind
  * that holds all that is open for up to LU_KEEPER_SECS; load the next kernel
@@ -186,7 +186,7 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 	}
 
 	if (!strcmp(variant->phase, "after-retrieve")) {
-		/* Control: the file works as long as the device is there. */
+		/* Control: the file works as long as the device is present. */
 		ret = lu_read_register(self->dev, 0x4, &value);
 		lu_step(&self->lu, "3: read register 0x4 of dev", ret);
 		EXPECT_EQ(0, ret) {
@@ -242,7 +242,7 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 	}
 
 	if (!strcmp(variant->phase, "before-retrieve")) {
-		/* There is no device to make a file of. */
+		/* There is no device for which a file could be created. */
 		ret = lu_retrieve(self->vm, 1);
 		lu_step(&self->lu, "8: retrieve dev from vm", ret);
 		EXPECT_EQ(-ENODEV, ret) {
@@ -252,9 +252,9 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 
 	if (!strcmp(variant->phase, "came-back")) {
 		/*
-		 * There is a device at that address, but the PCI core forgot
-		 * what was handed over when the first one went: this one comes
-		 * out of reset.
+		 * There is a device at this address, but the PCI core dropped
+		 * the entry when the first device was removed: this device
+		 * comes out of reset.
 		 */
 		ret = lu_retrieve(self->vm, 1);
 		lu_step(&self->lu, "9: retrieve dev from vm", ret);
@@ -264,7 +264,10 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 	}
 
 	if (!strcmp(variant->phase, "before-retrieve")) {
-		/* There is one attempt only, and its answer is kept. */
+		/*
+		 * A file is retrieved only once; later calls return the
+		 * recorded error.
+		 */
 		ret = lu_retrieve(self->vm, 1);
 		lu_step(&self->lu, "10: retrieve dev from vm", ret);
 		EXPECT_EQ(-ENODEV, ret) {
@@ -273,7 +276,10 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 	}
 
 	if (!strcmp(variant->phase, "came-back")) {
-		/* There is one attempt only, and its answer is kept. */
+		/*
+		 * A file is retrieved only once; later calls return the
+		 * recorded error.
+		 */
 		ret = lu_retrieve(self->vm, 1);
 		lu_step(&self->lu, "11: retrieve dev from vm", ret);
 		EXPECT_EQ(-ESTALE, ret) {
@@ -283,8 +289,8 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 
 	if (!strcmp(variant->phase, "after-retrieve")) {
 		/*
-		 * The file outlives its device, but there is nothing left to
-		 * read.
+		 * The file outlives its device, but the registers cannot be
+		 * read any more.
 		 */
 		ret = lu_read_register(self->dev, 0x4, &value);
 		lu_step(&self->lu, "12: read register 0x4 of dev", ret);
@@ -293,7 +299,7 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 		}
 	}
 
-	/* Control: the other device was handed over, and is there. */
+	/* Control: the other device was handed over and is still present. */
 	self->other = lu_retrieve(self->vm, 2);
 	lu_step(&self->lu, "13: retrieve other from vm", self->other);
 	ASSERT_LE(0, self->other) {
@@ -306,7 +312,7 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 		TH_LOG("step 14: must succeed");
 	}
 
-	lu_step(&self->lu, "15: the PCI core says what went", 0);
+	lu_step(&self->lu, "15: the PCI core logs the removal", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_finish")) {
 		TH_LOG("calls cannot be counted");
 	}
@@ -323,10 +329,7 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 		TH_LOG("step 15: exactly 1 line of the kernel log must have this text");
 	}
 
-	/*
-	 * The FLBs are finished with the last file, whatever became of the
-	 * first.
-	 */
+	/* The FLBs are finished with the last file, regardless of the first. */
 	ret = lu_finish(self->vm);
 	lu_step(&self->lu, "16: finish vm", ret);
 	EXPECT_EQ(0, ret) {
@@ -351,7 +354,7 @@ TEST_F_TIMEOUT(removal_after_kexec, boot_2, 180)
 		TH_LOG("step 16: exactly 0 lines of the kernel log must have this text");
 	}
 
-	/* Control: it is finished, and nothing is said about it. */
+	/* Control: the device is finished, so its removal logs no message. */
 	ret = lu_remove_device(&self->lu, 1);
 	lu_step(&self->lu, "17: remove endpoint1", ret);
 	EXPECT_EQ(0, ret) {

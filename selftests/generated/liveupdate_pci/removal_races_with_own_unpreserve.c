@@ -2,11 +2,11 @@
 /*
  * A preserved device is removed while its own session is closed.
  *
- * Whoever gives a device up closes the session and removes the device, often
- * from two programs that do not wait for each other. The PCI core finds the
- * outgoing FLB for the removed device just when the file of the same device,
- * the last one, is unpreserved: only a reference of its own keeps the table and
- * its lock.
+ * To release a device, userspace closes its session and removes the device,
+ * often from two programs that do not synchronize. The PCI core gets the
+ * outgoing FLB for the removed device just when the file of this device, the
+ * last one, is unpreserved. Only a reference of its own keeps the table and the
+ * lock in it from being freed.
  *
  * Fails on a kernel without: flb-refcount.
  *
@@ -59,7 +59,9 @@ FIXTURE_SETUP(removal_races_with_own_unpreserve)
 
 FIXTURE_TEARDOWN(removal_races_with_own_unpreserve)
 {
-	lu_let_go(&self->lu);
+	EXPECT_EQ(0, lu_let_go(&self->lu)) {
+		TH_LOG("interleaving: a held task was released by the time limit");
+	}
 	lu_close(&self->returned);
 	lu_close(&self->again);
 	lu_close(&self->dev);
@@ -106,8 +108,8 @@ TEST_F_TIMEOUT(removal_races_with_own_unpreserve, boot_1, 105)
 	}
 
 	/*
-	 * The PCI core has the outgoing object, and has not yet looked whether
-	 * the device is in it.
+	 * The PCI core has the outgoing object, but has not searched it for the
+	 * device yet.
 	 */
 	ret = lu_hold(&self->lu, "liveupdate_flb_get_outgoing%return", boot_1_step_4, self);
 	lu_step(&self->lu, "4: remove endpoint0, held at liveupdate_flb_get_outgoing%return", ret);
@@ -116,9 +118,9 @@ TEST_F_TIMEOUT(removal_races_with_own_unpreserve, boot_1, 105)
 	}
 
 	/*
-	 * The file takes its device out of the table, and is the last one. The
-	 * table must stay for the other that looks into it. This is where a
-	 * kernel without the series goes wrong.
+	 * The unpreserve of the last file removes the device from the table.
+	 * The table must not be freed, because the removal still uses it. This
+	 * is where a kernel without the series goes wrong.
 	 */
 	lu_close(&self->vm);
 	lu_step(&self->lu, "5: close vm", 0);
@@ -174,7 +176,7 @@ TEST_F_TIMEOUT(removal_races_with_own_unpreserve, boot_1, 105)
 		TH_LOG("step 9: must succeed");
 	}
 
-	/* Control: all is as at the beginning. */
+	/* Control: the device can be preserved as at the beginning. */
 	ret = lu_preserve(self->again, self->returned, 2);
 	lu_step(&self->lu, "10: preserve returned in again", ret);
 	ASSERT_EQ(0, ret) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A retrieved session that is closed without being finished is finished by
- * that.
+ * Closing a retrieved session finishes it.
  *
- * The agent dies, or forgets to finish. What it retrieved stays with whoever
- * has it open, what it did not is freed, the devices' live update is over and
- * the FLBs go: a kernel that just dropped the session would keep all that until
- * the next reboot.
+ * The agent is killed, or does not finish the session. Files that it retrieved
+ * stay with their open descriptors, files that it did not retrieve are freed,
+ * the live update of the devices ends, and the FLBs are finished. A kernel that
+ * only dropped the session would leak all of these until the next reboot.
  *
  * By hand: run `./session_closed_unfinished --boot 1`, which leaves a process
  * behind that holds all that is open for up to LU_KEEPER_SECS; load the next
@@ -250,7 +249,7 @@ TEST_F_TIMEOUT(session_closed_unfinished, boot_2, 180)
 
 	if (!strcmp(variant->by, "death")) {
 		/*
-		 * The session goes with the process; the files that this test
+		 * The session ends with the process; the files that this test
 		 * has open stay.
 		 */
 		ret = lu_kill_process(&self->agent);
@@ -285,7 +284,7 @@ TEST_F_TIMEOUT(session_closed_unfinished, boot_2, 180)
 		}
 	}
 
-	/* It is gone. */
+	/* The session was freed. */
 	ret = lu_retrieve_session(&self->lu, "vm");
 	lu_step(&self->lu, "7: retrieve session vm", ret);
 	EXPECT_EQ(-ENOENT, ret) {
@@ -313,7 +312,7 @@ TEST_F_TIMEOUT(session_closed_unfinished, boot_2, 180)
 		TH_LOG("step 10: must succeed");
 	}
 
-	/* Whoever has the files may preserve them again. */
+	/* A process that has the files may preserve them again. */
 	ret = lu_preserve(self->next, self->dev0, 3);
 	lu_step(&self->lu, "11: preserve dev0 in next", ret);
 	ASSERT_EQ(0, ret) {
@@ -329,7 +328,9 @@ TEST_F_TIMEOUT(session_closed_unfinished, boot_2, 180)
 	lu_close(&self->next);
 	lu_step(&self->lu, "13: close next", 0);
 
-	/* The live update of the device that nobody asked for is over, too. */
+	/*
+	 * The live update of the device that was not retrieved has ended, too.
+	 */
 	ret = lu_remove_device(&self->lu, 1);
 	lu_step(&self->lu, "14: remove endpoint1", ret);
 	EXPECT_EQ(0, ret) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A session that nobody retrieves is in nobody's way.
+ * A session that is never retrieved does not affect other sessions.
  *
- * One of two agents does not come up after the live update. What it had stays
- * where it is; the other agent must get its own, use it, and go through the
- * next live update with it. The kernel after that one does not know the
- * forgotten session any more.
+ * One of two agents does not start after the live update. Its session stays as
+ * it is; the other agent must be able to retrieve its session, use it, and hand
+ * it over in the next live update. The abandoned session does not exist in the
+ * kernel after that.
  *
  * By hand: run `./session_left_behind --boot 1`, which leaves a process behind
  * that holds all that is open for up to LU_KEEPER_SECS; load the next kernel
@@ -155,7 +155,7 @@ TEST_F_TIMEOUT(session_left_behind, boot_2, 180)
 		TH_LOG("step 3: must succeed");
 	}
 
-	/* The devices are all in this session, so that the FLBs go with it. */
+	/* All devices are in this session, so the FLBs are finished with it. */
 	ret = lu_finish(self->vm);
 	lu_step(&self->lu, "4: finish vm", ret);
 	EXPECT_EQ(0, ret) {
@@ -255,14 +255,14 @@ TEST_F_TIMEOUT(session_left_behind, boot_3, 180)
 		TH_LOG("step 5: must succeed");
 	}
 
-	/* Only what goes out of a kernel comes into the next. */
+	/* The session was not in the outgoing list of the previous kernel. */
 	ret = lu_retrieve_session(&self->lu, "forgotten");
 	lu_step(&self->lu, "6: retrieve session forgotten", ret);
 	EXPECT_EQ(-ENOENT, ret) {
 		TH_LOG("step 6: must fail with ENOENT");
 	}
 
-	/* That one ended in the kernel before. */
+	/* This session was closed in the previous kernel. */
 	ret = lu_retrieve_session(&self->lu, "vm");
 	lu_step(&self->lu, "7: retrieve session vm", ret);
 	EXPECT_EQ(-ENOENT, ret) {

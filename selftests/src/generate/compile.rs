@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::process::{ProcessError, Tool};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::{ProcessError, Tool};
 
 /// Time limit of the compiler for one program.
 const COMPILER_LIMIT: Duration = Duration::from_secs(120);

@@ -188,7 +188,14 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn hostile_outputs_cost_no_more_than_their_length() {
+fn hostile_outputs_are_parsed_in_linear_time() {
+    crate::cost::assert_linear(hostile_shapes, |output| {
+        let _ = Report::parse(output);
+    });
+}
+
+#[test]
+fn hostile_outputs_give_no_more_tests_and_problems_than_the_limits() {
     for (name, output) in hostile_shapes(400_000) {
         let report = Report::parse(&output);
         assert!(report.problems.len() <= PROBLEMS_MAX, "{name}");

@@ -7,7 +7,7 @@ use crate::expectation::{Expected, is_expected};
 use crate::scenario::Scenario;
 
 const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
-    splats: [{class: WARN, text: Destroying, count: 1}]\nstages: [{steps: [{rescan: pci}]}]\n";
+    splats: [{class: WARN, text: Destroying, count: 1}]\nboots: [{steps: [{rescan: pci}]}]\n";
 const PASSED: &str = "TAP version 13\n1..1\n#  RUN           small.boot_1 ...\n\
     # step 1: rescan the PCI bus -> ok\n#            OK  small.boot_1\nok 1 small.boot_1\n# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
 const WARNING: &str = "------------[ cut here ]------------\npci 1: Destroying it\n\

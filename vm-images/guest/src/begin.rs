@@ -7,8 +7,8 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
+use patchbed_protocol::ENTROPY_BYTES;
 use rustix::time::{ClockId, Timespec, clock_settime};
-use testbed_protocol::ENTROPY_BYTES;
 
 /// `RNDADDENTROPY` of linux/random.h: mixes bytes in and counts them.
 const RND_ADD_ENTROPY: libc::c_ulong = 0x4008_5203;

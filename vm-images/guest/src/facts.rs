@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use testbed_protocol::{BOOT_PARAMETER, FromGuest};
+use patchbed_protocol::{BOOT_PARAMETER, FromGuest};
 
 /// Returns the boot that the kernel's command line names, 0 when it names none.
 pub(crate) fn boot() -> u32 {
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn the_last_boot_named_counts() {
-        assert_eq!(boot_of("console=ttyS0 testbed.boot=2 panic=-1\n"), 2);
-        assert_eq!(boot_of("testbed.boot=1 testbed.boot=3"), 3);
-        assert_eq!(boot_of("testbed.boot=x quiet"), 0);
+        assert_eq!(boot_of("console=ttyS0 patchbed.boot=2 panic=-1\n"), 2);
+        assert_eq!(boot_of("patchbed.boot=1 patchbed.boot=3"), 3);
+        assert_eq!(boot_of("patchbed.boot=x quiet"), 0);
         assert_eq!(boot_of(""), 0);
     }
 }

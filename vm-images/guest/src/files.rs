@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use testbed_protocol::Content;
+use patchbed_protocol::Content;
 
 /// Writes a file, in place of one that is there, with the folders it lies in.
 pub(crate) fn put(path: &str, mode: u32, content: Content) -> io::Result<()> {

@@ -13,8 +13,8 @@ use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 
 use cpio::newc;
+use patchbed_protocol::{FromGuest, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 use rustix::system::{RebootCommand, reboot};
-use testbed_protocol::{FromGuest, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 use crate::port::{Port, PortError};
 

@@ -16,8 +16,8 @@ mod port;
 mod program;
 mod requests;
 
+use patchbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 use rustix::system::{RebootCommand, reboot};
-use testbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 
 use crate::port::{Port, PortError};
 use crate::program::{Call, Programs};
@@ -28,12 +28,12 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(NOT_INIT);
     }
     std::panic::set_hook(Box::new(|panic| {
-        kmsg::say(&format!("testbed: PID 1 failed: {panic}"));
+        kmsg::say(&format!("patchbed: PID 1 failed: {panic}"));
         port::last_words("go on", &panic.to_string());
         power_off();
     }));
     if let Err(error) = live() {
-        kmsg::say(&format!("testbed: PID 1 gives up: {error}"));
+        kmsg::say(&format!("patchbed: PID 1 gives up: {error}"));
         port::last_words("go on", &error.to_string());
     }
     power_off();
@@ -96,7 +96,7 @@ fn live() -> Result<(), PortError> {
 fn power_off() -> ! {
     loop {
         if let Err(error) = reboot(RebootCommand::PowerOff) {
-            kmsg::say(&format!("testbed: power-off refused: {error}"));
+            kmsg::say(&format!("patchbed: power-off refused: {error}"));
         }
         std::thread::sleep(std::time::Duration::from_secs(1));
     }

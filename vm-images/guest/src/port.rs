@@ -8,8 +8,8 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use patchbed_protocol::{Decoder, EncodeError, FromGuest, PORT_NAME, ToGuest, encode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use testbed_protocol::{Decoder, EncodeError, FromGuest, PORT_NAME, ToGuest, encode};
 
 use crate::program::Programs;
 

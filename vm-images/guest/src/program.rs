@@ -11,15 +11,15 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use patchbed_protocol::{
+    Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX, REQUESTS_DIR,
+    REQUESTS_VARIABLE, boot_begins_marker, boot_ends_marker,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, wait,
-};
-use testbed_protocol::{
-    Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX, REQUESTS_DIR,
-    REQUESTS_VARIABLE, boot_begins_marker, boot_ends_marker,
 };
 
 use crate::port::{Port, PortError};

@@ -8,8 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use patchbed_protocol::{FromGuest, REQUEST_BYTES_MAX, REQUESTS_DIR};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
-use testbed_protocol::{FromGuest, REQUEST_BYTES_MAX, REQUESTS_DIR};
 
 use crate::port::{Port, PortError};
 

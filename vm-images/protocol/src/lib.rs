@@ -16,10 +16,10 @@ pub use message::{Content, Exit, ExitStatus, FromGuest, ToGuest};
 pub const PROTOCOL: u32 = 6;
 
 /// Name of the virtio port that carries the channel.
-pub const PORT_NAME: &str = "testbed";
+pub const PORT_NAME: &str = "patchbed";
 
 /// Word of the kernel command line that carries the boot's number.
-pub const BOOT_PARAMETER: &str = "testbed.boot=";
+pub const BOOT_PARAMETER: &str = "patchbed.boot=";
 
 /// Longest line, its newline included, that the host accepts from a guest.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;

@@ -7,8 +7,8 @@
 
 use std::io;
 
+use patchbed_protocol::bytes;
 use serde::{Deserialize, Serialize};
-use testbed_protocol::bytes;
 
 use crate::ecam::{self, ECAM};
 use crate::qtest::Qtest;

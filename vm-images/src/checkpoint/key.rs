@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use camino::Utf8Path;
 use fs_err as fs;
+use patchbed_host::cache::hex;
 use sha2::{Digest as _, Sha256};
-use testbed_host::cache::hex;
 
 use crate::qemu::{Memory, Qemu, Wiring, arguments};
 use crate::vm::VmSpec;

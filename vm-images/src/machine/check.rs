@@ -2,8 +2,8 @@
 //! From a machine's file as it is written to a machine, or to the first mistake.
 
 use camino::Utf8Path;
-use testbed_host::input::{InputError, Place, closest};
-use testbed_host::yaml::At;
+use patchbed_host::input::{InputError, Place, closest};
+use patchbed_host::yaml::At;
 
 use super::raw::DeviceKind;
 use super::{Device, Machine, SLOTS_MAX, Slot, VIRTUAL_FUNCTIONS_MAX, raw};
@@ -85,7 +85,7 @@ impl File<'_> {
         self.wrong(value.place, message, Some(hint))
     }
 
-    /// They are one line of words, and the testbed's own are not theirs to give.
+    /// They are one line of words, and patchbed's own are not theirs to give.
     fn kernel_arguments(&self, words: &At<String>) -> Result<(), InputError> {
         let plain = |c: char| c.is_ascii_graphic() || c == ' ';
         if !words.value.chars().all(plain) || words.value.len() > ARGUMENTS_CHARS_MAX {

@@ -2,16 +2,16 @@
 //! A machine's file as it is written. What is said here is what editors and
 //! readers of the schema see, with the argument of QEMU that each field becomes.
 
+use patchbed_host::yaml::At;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use testbed_host::yaml::At;
 
 use super::{Iommu, MachineType};
 
 /// A virtual machine for scenarios to run on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "A machine of the testbed")]
+#[schemars(title = "A machine of patchbed")]
 pub(super) struct Machine {
     /// One line for people.
     #[serde(default)]

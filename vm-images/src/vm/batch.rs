@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Observer};
-use testbed_host::files::read_plain;
-use testbed_protocol::{boot_begins_marker, boot_ends_marker};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Observer};
+use patchbed_host::files::read_plain;
+use patchbed_protocol::{boot_begins_marker, boot_ends_marker};
 
 use super::run::Run;
 use super::{BootRun, VmRun, VmSpec, recipe};

@@ -4,8 +4,8 @@
 use std::io;
 
 use fs_err as fs;
-use testbed_host::process::quote;
-use testbed_protocol::{Message, ToGuest, encode};
+use patchbed_host::process::quote;
+use patchbed_protocol::{Message, ToGuest, encode};
 
 use super::{GuestFile, NextKernel, VmRun, VmSpec};
 use crate::qemu::{Memory, Wiring, arguments, shell_command};
@@ -20,7 +20,7 @@ pub(super) fn write(spec: &VmSpec, job: &VmRun) -> io::Result<()> {
     );
     text += &say(&ToGuest::Begin {
         unix_ns: 0,
-        entropy: vec![0; testbed_protocol::ENTROPY_BYTES],
+        entropy: vec![0; patchbed_protocol::ENTROPY_BYTES],
     })?;
     for (number, boot) in (1..).zip(&job.boots) {
         if number > 1 {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed_protocol::{FromGuest, ToGuest};
+use patchbed_protocol::{FromGuest, ToGuest};
 
 use super::VmSpec;
 use super::session::Session;

@@ -5,9 +5,11 @@
 use std::time::SystemTime;
 
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Activity;
-use testbed_protocol::{ENTROPY_BYTES, Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL, ToGuest};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Activity;
+use patchbed_protocol::{
+    ENTROPY_BYTES, Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL, ToGuest,
+};
 
 use super::requests::Requests;
 use super::session::Session;

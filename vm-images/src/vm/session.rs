@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::Child;
+use patchbed_protocol::{Decoder, FromGuest, LineError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use testbed_host::cancel::Cancel;
-use testbed_host::process::Child;
-use testbed_protocol::{Decoder, FromGuest, LineError};
 
 use super::channel_log::{ChannelLog, Speaker};
 use super::clock::Clock;

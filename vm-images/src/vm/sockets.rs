@@ -42,7 +42,7 @@ impl Sockets {
         let short = usual.as_os_str().len() <= TEMP_DIR_BYTES_MAX;
         let parent = if short { usual } else { SHORT_TEMP_DIR.into() };
         let dir = tempfile::Builder::new()
-            .prefix("testbed-")
+            .prefix("patchbed-")
             .tempdir_in(parent)?;
         let bind = |name: &str| {
             let listener = UnixListener::bind(dir.path().join(name))?;

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What tests need for a real run of a real kernel: QEMU, and a kernel with
-//! kexec, named by `TESTBED_TEST_KERNEL`. Without one they are skipped with a
-//! word of why. A kernel that needs more than usual (KASAN's does) gets it by
-//! `TESTBED_TEST_MEMORY_MIB` and `TESTBED_TEST_CMDLINE`.
+//! The setup of tests that run a real kernel in QEMU. They are `#[ignore]`d, so that
+//! `cargo test` counts them as ignored; with `PATCHBED_TEST_KERNEL` set to the bzImage
+//! of a kernel with kexec, `cargo test -p vm-images -- --include-ignored` runs them all.
+//! `PATCHBED_TEST_FAULT` is the path of that kernel's `fault.ko`. A kernel with KASAN
+//! needs `PATCHBED_TEST_MEMORY_MIB` and `PATCHBED_TEST_CMDLINE` too.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests may, and so may what they share"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may its setup")]
 
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Silent;
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Silent;
+use patchbed_host::process::Tool;
 use vm_images::accel::Accelerator;
 use vm_images::deadlines::Deadlines;
 use vm_images::initramfs::Initramfs;
@@ -32,17 +29,13 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(name: &str) -> Option<Self> {
+    pub(crate) fn new(name: &str) -> Self {
         Self::on("edu-pair", name)
     }
 
     /// Returns a environment with this machine.
-    pub(crate) fn on(machine: &str, name: &str) -> Option<Self> {
-        let Some(kernel) = std::env::var_os("TESTBED_TEST_KERNEL") else {
-            println!("skipped: no kernel in `TESTBED_TEST_KERNEL`");
-            return None;
-        };
-        let kernel = Utf8PathBuf::try_from(std::path::PathBuf::from(kernel)).unwrap();
+    pub(crate) fn on(machine: &str, name: &str) -> Self {
+        let kernel = Utf8PathBuf::from(required("PATCHBED_TEST_KERNEL"));
         let cancel = Cancel::new();
         let room = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
         let dir = tempfile::tempdir().unwrap();
@@ -67,17 +60,17 @@ impl Environment {
             initramfs,
             machine: Machine::load(&room.join(format!("machines/{machine}.yaml"))).unwrap(),
             accelerator: Accelerator::Tcg,
-            memory_mib: std::env::var("TESTBED_TEST_MEMORY_MIB")
+            memory_mib: std::env::var("PATCHBED_TEST_MEMORY_MIB")
                 .ok()
                 .map(|value| value.parse().unwrap()),
-            cmdline: std::env::var("TESTBED_TEST_CMDLINE")
+            cmdline: std::env::var("PATCHBED_TEST_CMDLINE")
                 .unwrap_or("kho_scratch=16M,64M,64M".into()),
             checkpoint: None,
             artifacts: path.join("artifacts"),
             deadlines: Deadlines::new(Accelerator::Tcg, 4),
             keep_dump: false,
         };
-        Some(Self { dir, spec, program })
+        Self { dir, spec, program }
     }
 
     pub(crate) fn serial(&self) -> String {
@@ -104,6 +97,12 @@ impl Environment {
             boots: boots.iter().map(boot).collect(),
         }
     }
+}
+
+/// Returns a variable of the environment that an ignored test needs.
+pub(crate) fn required(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("`{variable}` is not set; this test needs it"))
 }
 
 /// Returns the exit of a program that ended with this code.

@@ -3,7 +3,7 @@
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 every verdict as expected; 1 a finding (unexpected status, splat or snapshot); \
-2 wrong input; 3 infrastructure; 130 interrupted.";
+2 wrong input; 3 infrastructure, or a series that no kernel contains; 130 interrupted.";
 
 pub(super) const INJECT_NOTES: &str = "\
 A kernel module of ours does the harm, and only of the kinds that this kernel is \
@@ -35,7 +35,7 @@ never decides the exit code: 0 measured; 1 a job went wrong, so there is no figu
 pub(super) const B4_NOTES: &str = "\
 Nothing runs: judge the series first, best with the mbox that `b4 am` wrote. In the \
 configuration of the kernel's repository:
-  git config b4.review-perpatch-check-cmd 'CHECKOUT/target/debug/xtask b4-check'
-  git config b4.review-series-check-cmd 'CHECKOUT/target/debug/xtask b4-check --whole'
+  git config b4.review-perpatch-check-cmd 'CHECKOUT/target/debug/patchbed b4-check'
+  git config b4.review-series-check-cmd 'CHECKOUT/target/debug/patchbed b4-check --whole'
 
 Exit codes: 0 answered, whatever the answer; 2 wrong input; 3 infrastructure.";

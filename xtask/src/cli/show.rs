@@ -21,7 +21,7 @@ pub(crate) struct ShowArgs {
     pub(crate) all_rows: bool,
 
     /// Name of the CI system that reports to KCIDB
-    #[arg(long, value_name = "NAME", default_value = "flb_testbed", value_parser = origin)]
+    #[arg(long, value_name = "NAME", default_value = "patchbed", value_parser = origin)]
     pub(crate) origin: String,
 }
 

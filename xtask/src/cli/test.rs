@@ -56,7 +56,7 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     pub(crate) dump_hangs: bool,
 
-    /// Run folder, new or empty [default: target/testbed/runs/<id>]
+    /// Run folder, new or empty [default: target/patchbed/runs/<id>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 

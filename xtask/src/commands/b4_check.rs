@@ -10,8 +10,8 @@ use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::mail::{self, Letter};
+use patchbed_host::files::read_plain;
 use serde_json::Value;
-use testbed_host::files::read_plain;
 
 use crate::cli::B4CheckArgs;
 use crate::exit::{Exit, bad_input};

@@ -21,8 +21,8 @@ mod vmtest;
 use camino::Utf8Path;
 use clap::Parser;
 use fs_err as fs;
+use patchbed_host::lock::FileLock;
 use selftests::input::closest;
-use testbed_host::lock::FileLock;
 
 use self::case::Bench;
 pub(crate) use self::case::{Case, Claim};
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     }
     let cases = choose(&args.names)?;
     doctor::require(false, session)?;
-    let home = session.layout.root().join("target/testbed/bench");
+    let home = session.layout.root().join("target/patchbed/bench");
     let lock = home.join("lock");
     // Two at once would measure each other.
     let _lock = FileLock::acquire(&lock, "the bench", &session.cancel, &session.progress)?;

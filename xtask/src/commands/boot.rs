@@ -25,7 +25,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     let needs = find_needs(&config.name, session)?;
     let artifacts = match &args.out {
         Some(out) => out.clone(),
-        None => session.layout.root().join("target/testbed/boot"),
+        None => session.layout.root().join("target/patchbed/boot"),
     };
     fs_err::create_dir_all(&artifacts)?;
     let mut environment = Environment::set_up([args.machine.as_str()], session)?;

@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use clap::Parser;
-use testbed_host::events::Activity;
-use testbed_host::process::Tool;
+use kernel_patches::kernel;
+use patchbed_host::events::Activity;
+use patchbed_host::process::Tool;
+use selftests::fault;
 
-use self::account::{Came, Step, summary, verdict, worst};
+use self::account::{Came, Ignored, Step, summary, verdict, worst};
 use crate::cli::{CiArgs, Cli, Command, TestArgs};
+use crate::commands::inject::kit;
 use crate::commands::{doctor, generate, patch_style, test};
 use crate::exit::{self, Exit, bad_input};
 use crate::record::Record;
@@ -45,10 +48,12 @@ const UNDER_KASAN: [&str; 9] = [
 type Take = fn(&Ci<'_>) -> anyhow::Result<Came>;
 
 /// All steps, in order; `--only` finds them by a part of their names.
-const STEPS: [(&str, Take); 11] = [
+const STEPS: [(&str, Take); 12] = [
     ("format", formatting),
     ("lints", lints),
+    ("licences of files and dependencies", licences),
     ("unit and snapshot tests", own_tests),
+    ("tests that need programs of this host", host_tests),
     ("generated files are up to date", generated),
     ("kernel style of patches and generated C", kernel_style),
     ("matrix, config fast", fast_matrix),
@@ -158,7 +163,28 @@ impl Ci<'_> {
         Some(newest)
     }
 
-    fn cargo(&self, words: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Came> {
+    fn cargo(&self, words: &[&str]) -> anyhow::Result<Came> {
+        Ok(match self.cargo_lines(words, &[], &mut |_| ())? {
+            Some(failed) => failed,
+            None => Came::Passed,
+        })
+    }
+
+    /// Runs `cargo test` with these words, and counts the tests that are ignored.
+    fn cargo_test(&self, words: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Came> {
+        let mut ignored = Ignored::default();
+        let words = [&["test", "--no-fail-fast"], words].concat();
+        let failed = self.cargo_lines(&words, env, &mut |line| ignored.read(line))?;
+        Ok(failed.unwrap_or_else(|| ignored.passed()))
+    }
+
+    /// Runs cargo and hands on each line; returns what is wrong if it fails.
+    fn cargo_lines(
+        &self,
+        words: &[&str],
+        env: &[(&str, &str)],
+        on_line: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Option<Came>> {
         let session = self.session;
         let activity = Activity::start(&session.progress, format!("cargo {}", words[0]), None);
         let mut said = VecDeque::new();
@@ -176,16 +202,20 @@ impl Ci<'_> {
             .run_lines(&session.cancel, &mut |line| {
                 lines += 1;
                 activity.advance(lines, line);
+                on_line(line);
+                if line.ends_with(" ... ok") {
+                    return;
+                }
                 if said.len() == LINES_KEPT {
                     said.pop_front();
                 }
                 said.push_back(line.to_owned());
             });
         Ok(match ran {
-            Ok(_) => Came::Passed,
+            Ok(_) => None,
             Err(error) => {
                 let said = Vec::from(said).join("\n");
-                Came::Failed(format!("{said}\n{error}"), Exit::Finding)
+                Some(Came::Failed(format!("{said}\n{error}"), Exit::Finding))
             }
         })
     }
@@ -212,16 +242,36 @@ impl Ci<'_> {
 }
 
 fn formatting(ci: &Ci<'_>) -> anyhow::Result<Came> {
-    ci.cargo(&["fmt", "--all", "--check"], &[])
+    ci.cargo(&["fmt", "--all", "--check"])
 }
 
 fn lints(ci: &Ci<'_>) -> anyhow::Result<Came> {
     let words = ["clippy", "--quiet", "--workspace", "--all-targets"];
-    ci.cargo(&[&words[..], &["--", "-D", "warnings"]].concat(), &[])
+    ci.cargo(&[&words[..], &["--", "-D", "warnings"]].concat())
+}
+
+fn licences(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let words = ["test", "--quiet", "--package", "xtask", "--test", "licence"];
+    ci.cargo(&words, &[])
 }
 
 fn own_tests(ci: &Ci<'_>) -> anyhow::Result<Came> {
-    ci.cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"], &[])
+    ci.cargo_test(&["--workspace"], &[])
+}
+
+/// Runs the ignored tests that need programs but no kernel. `ci` does not begin without
+/// the programs of `doctor`; ccache is not among them.
+fn host_tests(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    let mut words = vec!["--workspace", "--exclude", "vm-images", "--", "--ignored"];
+    if which::which("ccache").is_ok() {
+        return ci.cargo_test(&words, &[]);
+    }
+    // The names of tests that need ccache begin so.
+    words.extend(["--skip", "::ccache_"]);
+    Ok(match ci.cargo_test(&words, &[])? {
+        Came::Passed => Came::PassedWithout("those of ccache, which is not installed".to_owned()),
+        other => other,
+    })
 }
 
 fn generated(ci: &Ci<'_>) -> anyhow::Result<Came> {
@@ -268,9 +318,27 @@ fn machines(ci: &Ci<'_>) -> anyhow::Result<Came> {
             "no kernel: the matrix ran nothing".to_owned(),
         ));
     };
-    let kernel = Record::read(job, &folder)?.binaries.image;
-    let words = ["test", "--quiet", "--package", "vm-images", "--tests"];
-    ci.cargo(&words, &[("TESTBED_TEST_KERNEL", kernel.as_str())])
+    let binaries = Record::read(job, &folder)?.binaries;
+    let modules = kernel::modules_folder(&kit::modules()?, &binaries.kernel_id, &ci.session.cache)?;
+    let fault = modules.join(fault::MODULE);
+    if !fault.is_file() {
+        return Ok(Came::Skipped(format!(
+            "no `{fault}`: the matrix was run with `--no-self-check`"
+        )));
+    }
+    ci.cargo_test(
+        &[
+            "--package",
+            "vm-images",
+            "--tests",
+            "--",
+            "--include-ignored",
+        ],
+        &[
+            ("PATCHBED_TEST_KERNEL", binaries.image.as_str()),
+            ("PATCHBED_TEST_FAULT", fault.as_str()),
+        ],
+    )
 }
 
 fn selftest(ci: &Ci<'_>) -> anyhow::Result<Came> {

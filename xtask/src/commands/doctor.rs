@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use camino::Utf8Path;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Activity, Event, Observer};
-use testbed_host::process::Tool;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Activity, Event, Observer};
+use patchbed_host::process::Tool;
 
 use crate::cli::DoctorArgs;
 use crate::exit::Exit;

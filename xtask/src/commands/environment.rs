@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::checkpoint::Checkpoints;
 use vm_images::deadlines::Deadlines;

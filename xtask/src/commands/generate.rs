@@ -5,6 +5,7 @@ mod into;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use patchbed_host::diff::{Side, unified};
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, Machines, Scenario, ScenarioFile};
 use vm_images::machine;
@@ -103,12 +104,8 @@ fn say(difference: &Difference) -> String {
             found,
             expected,
         } => {
-            let diff = similar::TextDiff::from_lines(found, expected);
-            let shown = diff
-                .unified_diff()
-                .context_radius(2)
-                .header("checked in", "generated")
-                .to_string();
+            let side = |name, text| Side { name, text };
+            let shown = unified(side("checked in", found), side("generated", expected), 2);
             let lines: Vec<&str> = shown.lines().take(LINES_SHOWN_MAX).collect();
             format!("`{name}` is not up to date:\n{}", lines.join("\n"))
         }

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
     environment.choose_accelerator(machines[0], &image, &initramfs, &needs, session)?;
     let out = match &args.out {
         Some(out) => out.clone(),
-        None => session.layout.root().join("target/testbed/faults"),
+        None => session.layout.root().join("target/patchbed/faults"),
     };
     let mut exit = Exit::Ok;
     for (words, machine) in groups.iter().zip(machines) {

@@ -7,8 +7,8 @@ use kernel_patches::checkout::{Checkout, MUTANT_PREFIX};
 use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook, Reason};
 use kernel_patches::overlay::Overlay;
 use kernel_patches::tree::{Tree, TreeRequest};
+use patchbed_host::events::{Event, Observer};
 use selftests::input::closest;
-use testbed_host::events::{Event, Observer};
 
 use crate::checkouts::MutantsWanted;
 use crate::commands::sources::SourceRequest;

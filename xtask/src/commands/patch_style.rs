@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::tree::{Tree, TreeRequest};
-use testbed_host::events::Activity;
-use testbed_host::process::Tool;
+use patchbed_host::events::Activity;
+use patchbed_host::process::Tool;
 
 use crate::session::Session;
 

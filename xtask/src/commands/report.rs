@@ -29,7 +29,10 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
     let told = against.as_ref().map(|(one, before)| (one, before.as_str()));
     show::run(&result, told, &plan, &args.show, &folder, session)?;
     Ok(match against {
-        Some((comparison, _)) => comparison.exit(),
+        Some((comparison, _)) => match comparison.exit() {
+            Exit::Ok if result.not_tested().is_some() => Exit::Infrastructure,
+            other => other,
+        },
         None => result.exit(),
     })
 }
@@ -62,6 +65,7 @@ fn judge_again(
     };
     Ok(result
         .with_checkouts(before.checkouts)
+        .with_coverage(before.coverage)
         .with_self_checks(before.self_checks)
         // Their jobs stopped as soon as enough was known.
         .with_mutants(before.mutants))
@@ -79,7 +83,7 @@ fn compare(
     if earlier.path() == folder.path() {
         return Err(bad_input(
             format!("`{before}` is the run itself"),
-            "give an earlier run; they are in `target/testbed/runs`",
+            "give an earlier run; they are in `target/patchbed/runs`",
         ));
     }
     let (plan, recorded) = earlier.read()?;

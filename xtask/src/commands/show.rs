@@ -6,9 +6,9 @@ use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::hex;
+use patchbed_host::files::read_plain;
 use selftests::scenario::{Boot, Scenario, Step};
-use testbed_host::cache::hex;
-use testbed_host::files::read_plain;
 
 use crate::cli::{Format, ShowArgs};
 use crate::commands::{generate, page};

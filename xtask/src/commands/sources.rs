@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use kernel_patches::checkout::{self, Checkout, Checkouts};
+use kernel_patches::coverage::FileChange;
 use kernel_patches::mutant::{Mutant, Reason};
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use crate::checkouts::{self, MutantsWanted, SERIES};
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
@@ -129,6 +130,8 @@ impl SourceRequest {
             prefixes,
             series,
             notes,
+            changes,
+            changes_below,
         } = checkout::checkouts(
             &tree,
             &self.prerequisites,
@@ -155,6 +158,8 @@ impl SourceRequest {
             subjects,
             mutants,
             equivalent,
+            changes,
+            changes_below,
         })
     }
 }
@@ -213,6 +218,10 @@ pub(crate) struct Sources {
     pub(crate) mutants: Vec<Mutant>,
     /// By a mutant's name, why nobody can notice it.
     pub(crate) equivalent: BTreeMap<String, Reason>,
+    /// The files that each patch of the series changes.
+    pub(crate) changes: Vec<Vec<FileChange>>,
+    /// The files that each prerequisite changes, by its name.
+    pub(crate) changes_below: Vec<(String, Vec<FileChange>)>,
 }
 
 impl Sources {

@@ -2,6 +2,7 @@
 //! `test`: the whole chain, from arguments to the table.
 
 mod context;
+mod coverage;
 mod hang;
 mod history;
 pub(crate) mod jobs;

@@ -16,8 +16,8 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::{Event, Observer};
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Event, Observer};
 
 use self::debounce::Debounce;
 use self::result_cache::ResultCache;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if let Some(out) = &args.out {
         return Err(bad_input(
             format!("`watch` does not take `--out {out}`"),
-            "every iteration has a run folder of its own; `target/testbed/runs/latest` is the newest",
+            "every iteration has a run folder of its own; `target/patchbed/runs/latest` is the newest",
         ));
     }
     if args.no_self_check {

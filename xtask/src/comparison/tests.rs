@@ -48,7 +48,7 @@ fn a_run_against_itself_is_nothing() {
     let (text, exit) = said(&one, &one);
     assert_eq!(
         text,
-        "nothing is worse than before\ncells that are in yesterday as well: 2\n"
+        "nothing is worse than before\njobs that are in yesterday as well: 2\n"
     );
     assert_eq!(exit, Exit::Ok);
 }
@@ -394,4 +394,16 @@ fn the_schema_that_is_checked_in_is_this_one() {
         there == json_schema(),
         "run `cargo xtask generate` and commit the result"
     );
+}
+
+#[test]
+fn compare_says_that_the_later_run_does_not_test_its_series() {
+    let before = run(vec![job("kexec", "series", "pass", "pass")]);
+    let after = crate::render::tests::not_tested();
+    let (text, _) = said(&before, &after);
+    let line = format!(
+        "{}; nothing is worse than before",
+        crate::render::tests::NOT_TESTED
+    );
+    assert!(text.starts_with(&line), "{text}");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command that shows something again, to be pasted into a shell.
 
-use testbed_host::process::quote;
+use patchbed_host::process::quote;
 
 use crate::result::JobResult;
 

@@ -9,7 +9,7 @@ use super::escape::one_line;
 use super::report::{Report, name, what_came};
 use crate::result::{Cause, JobResult, PatchResult, StatusChange};
 
-const TOOL: &str = "flb-testbed";
+const TOOL: &str = "patchbed";
 /// b4 shows all of them on one screen.
 const LINES_MAX: usize = 50;
 
@@ -117,12 +117,18 @@ fn summary(report: &Report<'_>) -> String {
         .iter()
         .filter(|one| one.fails_without_series)
         .count();
+    if let Some(not_tested) = result.only_not_tested() {
+        return one_line(not_tested);
+    }
     let mut text = format!("{good} of {all} verdicts as expected");
     if fails_without_series > 0 {
         text += &format!(", {fails_without_series} with fails_without_series");
     }
     if result.exit_code == 3 {
         text += ", but the host failed";
+    }
+    if let Some(not_tested) = result.not_tested() {
+        text += &format!("; {}", one_line(not_tested));
     }
     text
 }
@@ -165,7 +171,7 @@ fn changes(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::tests::{result, run};
+    use crate::render::tests::{NOT_TESTED, not_tested, result, run};
     use crate::result::tests::job;
 
     fn parts(answer: &str) -> (String, String) {
@@ -190,6 +196,16 @@ mod tests {
         slow.cause = Some(Cause::Infrastructure);
         let slow = run(vec![slow]);
         assert_eq!(parts(&series(&Report::new(&slow, "RUN", ""))).0, "warn");
+    }
+
+    #[test]
+    fn series_and_patch_warn_where_the_series_is_in_no_kernel() {
+        let result = not_tested();
+        let report = Report::new(&result, "RUN", "");
+        let warn = |summary: &str| ("warn".to_owned(), summary.to_owned());
+        assert_eq!(parts(&series(&report)), warn(NOT_TESTED));
+        let of_patch = "patch 1 is not tested: in no kernel that was run: drivers/w/a.c";
+        assert_eq!(parts(&patch(&report, 1)), warn(of_patch));
     }
 
     #[test]

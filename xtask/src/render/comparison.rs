@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What changed between two runs, as text: what is worse first.
 
+use super::escape::one_line;
 use crate::comparison::{Change, Comparison, Pace, Place, ProofChange, SplatChange};
 
 /// Of a list, so many are shown; JSON has them all.
@@ -65,10 +66,14 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     };
     let fixed = also(comparison.fixed.len(), "fixed");
     let new = also(comparison.new_wrong.len(), "new and not as expected");
-    if told.is_empty() {
+    let all = if told.is_empty() {
         format!("nothing is worse than before{new}{fixed}")
     } else {
         format!("worse than before: {}{new}{fixed}", told.join(", "))
+    };
+    match &comparison.not_tested {
+        Some(not_tested) => format!("{}; {all}", one_line(not_tested)),
+        None => all,
     }
 }
 

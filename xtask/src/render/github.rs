@@ -20,7 +20,7 @@ const ANNOTATIONS_MAX: usize = 10;
 pub(crate) fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let mut text = format!(
-        "## flb-testbed: {}\n\n{} on {}",
+        "## patchbed: {}\n\n{} on {}",
         report.verdict(),
         markdown(&result.series),
         markdown(&result.tree)
@@ -32,6 +32,12 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
         );
     }
     text += &format!(". {}\n", counts(result));
+    if let Some(not_tested) = result.not_tested() {
+        text += &format!("\n**{}**\n", markdown(not_tested));
+    }
+    for note in result.coverage.iter().flat_map(|coverage| &coverage.notes) {
+        text += &format!("\nnote: {}\n", markdown(note));
+    }
     for grid in Grid::all(&result.jobs, false) {
         text += &table(&grid);
     }
@@ -127,20 +133,22 @@ fn finding(report: &Report<'_>, job: &JobResult) -> String {
 /// Returns the annotations, a line for each finding; those that are not shown are
 /// counted in the last.
 pub(crate) fn annotations(report: &Report<'_>) -> String {
-    let count = report.findings().count();
+    let not_tested = report.result.not_tested();
+    let count = report.findings().count() + usize::from(not_tested.is_some());
     let room = if count > ANNOTATIONS_MAX {
         ANNOTATIONS_MAX - 1
     } else {
         count
     };
-    let mut text: String = report
-        .findings()
-        .take(room)
-        .map(|job| annotation(report, job))
-        .collect();
+    let series = not_tested.map(|why| {
+        let why = command_data(why);
+        format!("::error title=patchbed: not tested::{why}\n")
+    });
+    let findings = report.findings().map(|job| annotation(report, job));
+    let mut text: String = series.into_iter().chain(findings).take(room).collect();
     if count > room {
         let rest = format!("and {} more findings, see the summary", count - room);
-        text += &format!("::error title=flb-testbed::{}\n", command_data(&rest));
+        text += &format!("::error title=patchbed::{}\n", command_data(&rest));
     }
     text
 }
@@ -197,7 +205,7 @@ pub(crate) fn unread(text: &str, token: &str) -> String {
 mod tests {
     use super::*;
     use crate::render::report::Place;
-    use crate::render::tests::{hostile, result};
+    use crate::render::tests::{NOT_TESTED, hostile, not_tested, result};
 
     #[test]
     fn no_line_of_a_text_is_a_command() {
@@ -205,6 +213,21 @@ mod tests {
         assert_eq!(
             without_commands("::error::x\n \t::stop-commands::y\nat ##[error]z"),
             ": :error::x\n \t: :stop-commands::y\nat # #[error]z"
+        );
+    }
+
+    #[test]
+    fn summary_and_annotations_say_that_the_series_is_in_no_kernel() {
+        let result = not_tested();
+        let report = Report::new(&result, "RUN", "");
+        let text = summary(&report);
+        assert!(text.starts_with("## patchbed: not tested\n"), "{text}");
+        let line = format!("**{}**\n", markdown(NOT_TESTED));
+        assert!(text.contains(&line), "{text}");
+        assert!(!text.contains("changes no status"), "{text}");
+        assert_eq!(
+            annotations(&report),
+            format!("::error title=patchbed: not tested::{NOT_TESTED}\n")
         );
     }
 

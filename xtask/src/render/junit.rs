@@ -5,10 +5,12 @@
 //! here, which says so in its output and in a property of its suite; Jenkins' schema has
 //! no properties for cases.
 
+use std::io;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus};
-use quick_junit::{SerializeError, TestSuite};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+use quick_xml::writer::ElementWriter;
 
 use super::report::{Report, head, what_came};
 use crate::result::JobResult;
@@ -16,20 +18,95 @@ use crate::result::JobResult;
 /// Viewers load all of it; no case needs more, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
+type Xml = Writer<Vec<u8>>;
+
 /// Returns the document.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn text(report: &Report<'_>) -> Result<String, SerializeError> {
-    let mut document = Document::new(format!("flb-testbed {}", report.result.series));
-    for (checkout, config) in report.kernels() {
-        document.add_test_suite(suite(report, checkout, config));
+pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
+    let mut xml = Writer::new_with_indent(Vec::new(), b' ', 4);
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    let not_tested = report.result.not_tested();
+    let mut counts = Counts::of(&report.result.jobs);
+    if not_tested.is_some() {
+        counts.tests += 1;
+        counts.errors += 1;
     }
-    document.set_time(total(&report.result.jobs));
-    let text = document.to_string()?;
-    // The sum of those skipped is in every suite; on the document, no schema has it.
-    let sum = format!(" skipped=\"{}\"", document.skipped);
-    Ok(text.replacen(&sum, "", 1))
+    let attributes = [
+        ("name", format!("patchbed {}", report.result.series)),
+        ("tests", counts.tests.to_string()),
+        // The sum of those skipped is in every suite; on the document, no schema has it.
+        ("failures", counts.failures.to_string()),
+        ("errors", counts.errors.to_string()),
+        ("time", seconds(total(&report.result.jobs))),
+    ];
+    element(&mut xml, "testsuites", attributes).write_inner_content(|xml| {
+        let mut kernels = report.kernels().into_iter();
+        kernels.try_for_each(|(checkout, config)| write_suite(xml, report, checkout, config))?;
+        not_tested.map_or(Ok(()), |why| write_not_tested(xml, why))
+    })?;
+    xml.write_indent()?;
+    String::from_utf8(xml.into_inner()).map_err(io::Error::other)
+}
+
+/// Begins an element with attributes.
+fn element<'a, 'b, V: AsRef<str>>(
+    xml: &'a mut Xml,
+    name: &'static str,
+    attributes: impl IntoIterator<Item = (&'b str, V)>,
+) -> ElementWriter<'a, Vec<u8>> {
+    attributes
+        .into_iter()
+        .fold(xml.create_element(name), |element, (key, value)| {
+            element.with_attribute((key, printable(value.as_ref()).as_str()))
+        })
+}
+
+/// Returns a text without the control sequences of terminals, and without the characters
+/// that XML 1.0 does not allow, not even escaped.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            '\u{1b}' if rest.next_if_eq(&'[').is_some() => {
+                while rest.next_if(|next| matches!(next, ' '..='?')).is_some() {}
+                rest.next_if(|next| matches!(next, '@'..='~'));
+            }
+            '\t' | '\n' | '\r' => out.push(character),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// Writes a suite with one error: a series that is in no kernel was not tested, and no
+/// other case reports that.
+fn write_not_tested(xml: &mut Xml, why: &str) -> io::Result<()> {
+    let suite = [
+        ("name", "series"),
+        ("tests", "1"),
+        ("skipped", "0"),
+        ("errors", "1"),
+        ("failures", "0"),
+        ("time", "0.000"),
+    ];
+    let case = [
+        ("name", "the series is in the kernels"),
+        ("classname", "series"),
+        ("time", "0.000"),
+    ];
+    element(xml, "testsuite", suite).write_inner_content(|xml| {
+        element(xml, "testcase", case).write_inner_content(|xml| {
+            let attributes = [("message", why), ("type", "not-tested")];
+            element(xml, "error", attributes).write_empty()?;
+            Ok(())
+        })?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn total<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Duration {
@@ -38,16 +115,95 @@ fn total<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Duration {
     Duration::from_millis(each.fold(0, u64::saturating_add))
 }
 
-fn suite(report: &Report<'_>, checkout: &str, config: &str) -> TestSuite {
-    let result = report.result;
-    let is_here = |job: &&JobResult| job.checkout == checkout && job.config == config;
-    let jobs: Vec<&JobResult> = result.jobs.iter().filter(is_here).collect();
-    let mut suite = TestSuite::new(format!("{checkout} ({config})"));
-    suite.set_time(total(jobs.iter().copied()));
-    let started = result.provenance.started.as_str();
-    if !started.is_empty() {
-        suite.extra.insert("timestamp".into(), started.into());
+fn seconds(time: Duration) -> String {
+    format!("{}.{:03}", time.as_secs(), time.subsec_millis())
+}
+
+/// The element that says why a case did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Error,
+    Failure,
+    Skipped,
+}
+
+impl Fault {
+    fn of(job: &JobResult) -> Option<Self> {
+        match job.status.as_str() {
+            "error" => Some(Self::Error),
+            _ if job.is_finding() => Some(Self::Failure),
+            "skip" => Some(Self::Skipped),
+            _ => None,
+        }
     }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    tests: usize,
+    errors: usize,
+    failures: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn of<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Self {
+        let mut counts = Self::default();
+        for job in jobs {
+            counts.tests += 1;
+            match Fault::of(job) {
+                Some(Fault::Error) => counts.errors += 1,
+                Some(Fault::Failure) => counts.failures += 1,
+                Some(Fault::Skipped) => counts.skipped += 1,
+                None => {}
+            }
+        }
+        counts
+    }
+}
+
+fn write_suite(xml: &mut Xml, report: &Report<'_>, checkout: &str, config: &str) -> io::Result<()> {
+    let is_here = |job: &&JobResult| job.checkout == checkout && job.config == config;
+    let jobs: Vec<&JobResult> = report.result.jobs.iter().filter(is_here).collect();
+    let counts = Counts::of(jobs.iter().copied());
+    let mut attributes = vec![
+        ("name", format!("{checkout} ({config})")),
+        ("tests", counts.tests.to_string()),
+        ("skipped", counts.skipped.to_string()),
+        ("errors", counts.errors.to_string()),
+        ("failures", counts.failures.to_string()),
+        ("time", seconds(total(jobs.iter().copied()))),
+    ];
+    let started = &report.result.provenance.started;
+    if !started.is_empty() {
+        attributes.push(("timestamp", started.clone()));
+    }
+    let properties = properties(report, checkout, config, &jobs);
+    element(xml, "testsuite", attributes).write_inner_content(|xml| {
+        if !properties.is_empty() {
+            xml.create_element("properties")
+                .write_inner_content(|xml| {
+                    for (name, value) in &properties {
+                        let attributes = [("name", name), ("value", value)];
+                        element(xml, "property", attributes).write_empty()?;
+                    }
+                    Ok(())
+                })?;
+        }
+        let mut jobs = jobs.iter();
+        jobs.try_for_each(|job| write_case(xml, report, job))
+    })?;
+    Ok(())
+}
+
+/// Returns what is known of a suite, and its expected failures.
+fn properties(
+    report: &Report<'_>,
+    checkout: &str,
+    config: &str,
+    jobs: &[&JobResult],
+) -> Vec<(String, String)> {
+    let result = report.result;
     let kernel = result.provenance.kernel(checkout, config);
     let facts = [
         ("tree", result.tree.as_str()),
@@ -55,17 +211,14 @@ fn suite(report: &Report<'_>, checkout: &str, config: &str) -> TestSuite {
         ("prerequisites", &result.prerequisites.join(", ")),
         ("kernel", kernel.map_or("", |kernel| &kernel.release)),
         ("command", &result.provenance.command),
-    ];
-    let known = facts.iter().filter(|(_, value)| !value.is_empty());
-    suite.add_properties(known.map(|(name, value)| Property::new(*name, *value)));
-    for job in jobs {
-        if is_due(job) {
-            let name = format!("expected failure: {}", case_name(job));
-            suite.add_property(Property::new(name, &job.reason));
-        }
-        suite.add_test_case(case(report, job));
-    }
-    suite
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    let due = jobs.iter().filter(|job| is_due(job)).map(|job| {
+        let name = format!("expected failure: {}", case_name(job));
+        (name, job.reason.clone())
+    });
+    known.chain(due).collect()
 }
 
 /// Returns whether it failed, and had to.
@@ -80,32 +233,52 @@ fn case_name(job: &JobResult) -> String {
     }
 }
 
-fn case(report: &Report<'_>, job: &JobResult) -> TestCase {
-    let mut case = TestCase::new(case_name(job), status(report, job));
-    case.set_classname(format!("{}.{}", job.config, job.checkout));
-    case.set_time(Duration::from_millis(job.duration_ms));
-    if is_due(job) {
-        let splats = report.splats_of(job);
-        let text = format!("{}: {}\n{splats}", what_came(job), job.reason);
-        case.set_system_out(head(&text, TEXT_BYTES_MAX));
+fn write_case(xml: &mut Xml, report: &Report<'_>, job: &JobResult) -> io::Result<()> {
+    let attributes = [
+        ("name", case_name(job)),
+        ("classname", format!("{}.{}", job.config, job.checkout)),
+        ("time", seconds(Duration::from_millis(job.duration_ms))),
+    ];
+    let fault = Fault::of(job);
+    let case = element(xml, "testcase", attributes);
+    if fault.is_none() && !is_due(job) {
+        case.write_empty()?;
+        return Ok(());
     }
-    case
+    case.write_inner_content(|xml| {
+        if let Some(fault) = fault {
+            write_fault(xml, report, job, fault)?;
+        }
+        if is_due(job) {
+            let splats = report.splats_of(job);
+            let text = format!("{}: {}\n{splats}", what_came(job), job.reason);
+            let text = printable(&head(&text, TEXT_BYTES_MAX));
+            xml.create_element("system-out")
+                .write_text_content(BytesText::new(&text))?;
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
-fn status(report: &Report<'_>, job: &JobResult) -> TestCaseStatus {
-    let kind = match job.status.as_str() {
-        "error" => NonSuccessKind::Error,
-        _ if job.is_finding() => NonSuccessKind::Failure,
-        "skip" => {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(&job.reason);
-            return status;
+fn write_fault(
+    xml: &mut Xml,
+    report: &Report<'_>,
+    job: &JobResult,
+    fault: Fault,
+) -> io::Result<()> {
+    let name = match fault {
+        Fault::Error => "error",
+        Fault::Failure => "failure",
+        Fault::Skipped => {
+            element(xml, "skipped", [("message", &job.reason)]).write_empty()?;
+            return Ok(());
         }
-        _ => return TestCaseStatus::success(),
     };
-    let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(&job.status);
-    status.set_message(format!("{}: {}", what_came(job), job.reason));
+    let attributes = [
+        ("message", format!("{}: {}", what_came(job), job.reason)),
+        ("type", job.status.clone()),
+    ];
     let difference = job.snapshot_difference.as_deref().unwrap_or_default();
     let text = format!(
         "{}\n{difference}\n{}\nsee:   {}/{}/\nagain: {}\n",
@@ -115,14 +288,37 @@ fn status(report: &Report<'_>, job: &JobResult) -> TestCaseStatus {
         job.artifacts,
         report.command(job),
     );
-    status.set_description(head(&text, TEXT_BYTES_MAX));
-    status
+    let text = printable(&head(&text, TEXT_BYTES_MAX));
+    element(xml, name, attributes).write_text_content(BytesText::new(&text))?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::tests::{hostile, result};
+
+    /// Returns how many elements of a name are in a document, which has to be well-formed.
+    fn elements(text: &str, name: &str) -> usize {
+        let mut reader = quick_xml::Reader::from_str(text);
+        let mut count = 0;
+        loop {
+            match reader.read_event().unwrap() {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    assert!(tag.attributes().all(|attribute| attribute.is_ok()));
+                    count += usize::from(tag.name().as_ref() == name.as_bytes());
+                }
+                Event::Eof => return count,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn printable_drops_terminal_sequences_and_control_characters() {
+        let text = "a\u{1b}[1;31mb\u{1b}[0m\tc\n\0\u{8}\u{ffff}d\u{1b}\u{e9}\u{1b}[";
+        assert_eq!(printable(text), "ab\tc\nd\u{e9}");
+    }
 
     #[test]
     fn an_expected_failure_passes_and_says_so() {
@@ -133,6 +329,20 @@ mod tests {
             .splats
             .insert("fast/series/kexec".into(), splat.into());
         insta::assert_snapshot!(text(&report).unwrap());
+    }
+
+    #[test]
+    fn text_has_an_error_where_the_series_is_in_no_kernel() {
+        let result = crate::render::tests::not_tested();
+        let text = text(&Report::new(&result, "RUN", "")).unwrap();
+        let back = Document::deserialize_from_str(&text).unwrap();
+        assert_eq!((back.tests, back.errors, back.failures), (3, 1, 0));
+        let status = &back.test_suites[2].test_cases[0].status;
+        let TestCaseStatus::NonSuccess { kind, message, .. } = status else {
+            panic!("{status:?}");
+        };
+        assert_eq!(*kind, NonSuccessKind::Error);
+        assert_eq!(message.as_deref(), Some(crate::render::tests::NOT_TESTED));
     }
 
     #[test]
@@ -149,9 +359,8 @@ mod tests {
     fn hostile_text_stays_text() {
         let result = hostile();
         let text = text(&Report::new(&result, "RUN", "")).unwrap();
-        let back = Document::deserialize_from_str(&text).unwrap();
-        assert_eq!(back.test_suites.len(), 1);
-        assert_eq!(back.test_suites[0].test_cases.len(), 1);
+        assert_eq!(elements(&text, "testsuite"), 1);
+        assert_eq!(elements(&text, "testcase"), 1);
         assert!(!text.contains('\u{1b}') && !text.contains('\0'), "{text}");
     }
 }

@@ -41,7 +41,11 @@ pub(crate) fn text(report: &Report<'_>, origin: &str) -> String {
         "version": {"major": VERSION.0, "minor": VERSION.1},
         "checkouts": checkouts,
         "builds": builds.collect::<Vec<_>>(),
-        "tests": jobs.iter().map(|job| names.test(job)).collect::<Vec<_>>(),
+        "tests": jobs
+            .iter()
+            .map(|job| names.test(job))
+            .chain(names.not_tested())
+            .collect::<Vec<_>>(),
         "issues": names.issues(),
         "incidents": names.incidents(),
     });
@@ -196,6 +200,28 @@ impl Names<'_> {
         test
     }
 
+    /// A test that is missing on each build with the series, where the series is not in
+    /// the kernels: without it, a dashboard shows only passes of this patchset.
+    fn not_tested(&self) -> Vec<Value> {
+        let Some(why) = self.report.result.not_tested() else {
+            return Vec::new();
+        };
+        let kernels = self.report.kernels();
+        let with_series = kernels.iter().filter(|(checkout, _)| *checkout != "base");
+        let test = |(checkout, config): &(&str, &str)| {
+            let build = self.build_id(checkout, config);
+            json!({
+                "id": format!("{}:{}", self.origin, sum(&["not tested", self.report.run, &build])),
+                "build_id": build,
+                "origin": self.origin,
+                "path": "kselftest.liveupdate_pci.series_is_in_the_kernel",
+                "status": "MISS",
+                "comment": why,
+            })
+        };
+        with_series.map(test).collect()
+    }
+
     /// Faults that are known: the scenarios that failed where they had to.
     fn issues(&self) -> Vec<Value> {
         let mut issues = BTreeMap::new();
@@ -343,6 +369,17 @@ mod tests {
         let incident = &document["incidents"][0];
         assert_eq!(incident["test_id"], document["tests"][0]["id"]);
         assert_eq!(document["checkouts"][1]["message_id"], "s@example.org");
+    }
+
+    #[test]
+    fn text_has_a_missing_test_where_the_series_is_in_no_kernel() {
+        let result = crate::render::tests::not_tested();
+        let document = document(&Report::new(&result, "RUN", ""));
+        let tests = document["tests"].as_array().unwrap();
+        assert_eq!(tests.len(), 3);
+        assert_eq!(tests[2]["status"], "MISS");
+        assert_eq!(tests[2]["comment"], crate::render::tests::NOT_TESTED);
+        assert_eq!(tests[2]["build_id"], document["builds"][1]["id"]);
     }
 
     #[test]

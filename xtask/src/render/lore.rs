@@ -36,15 +36,23 @@ pub(crate) fn text(report: &Report<'_>) -> String {
         findings(report),
         reports(result),
         again(report),
-        wrap(
+        tag(result),
+    ];
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts.map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the place for a tag. A run that does not test the series is no reason for one.
+fn tag(result: &RunResult) -> String {
+    match result.not_tested() {
+        Some(_) => String::new(),
+        None => wrap(
             "[ If you tested this, or judge by this that it works, your Tested-by: line goes \
              here. It is a person's word, so none is written for you. ]",
             WIDTH,
             0,
         ),
-    ];
-    let parts = parts.iter().filter(|part| !part.trim().is_empty());
-    parts.map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// What the reply answers, where that is known; the subject is the mailer's.
@@ -70,7 +78,8 @@ fn what_ran(report: &Report<'_>) -> String {
         text += &format!(" with {}", result.prerequisites.join(", "));
     }
     text += &format!("; {}: {}", result.series, kernels(report).join(", "));
-    for note in &provenance.notes {
+    let kernels = result.coverage.iter().flat_map(|coverage| &coverage.notes);
+    for note in provenance.notes.iter().chain(kernels) {
         text += &format!(" ({note})");
     }
     if !provenance.qemu.is_empty() {
@@ -102,6 +111,9 @@ fn kernels(report: &Report<'_>) -> Vec<String> {
 
 fn verdict(report: &Report<'_>) -> String {
     let result = report.result;
+    if let Some(not_tested) = result.only_not_tested() {
+        return format!("{not_tested}.") + &mutants(result);
+    }
     let all = result.jobs.len();
     let fails_without_series = result
         .tests
@@ -126,6 +138,9 @@ fn verdict(report: &Report<'_>) -> String {
         text += &format!(
             ". {failing} showed fails_without_series: without a change that is needed, they fail"
         );
+    }
+    if let Some(not_tested) = result.not_tested() {
+        text += &format!("; {not_tested}");
     }
     text + "." + &mutants(result)
 }
@@ -294,7 +309,7 @@ fn again(report: &Report<'_>) -> String {
     }
     let version = match provenance.tool.as_str() {
         "" => String::new(),
-        tool => format!(" (flb-testbed {tool})"),
+        tool => format!(" (patchbed {tool})"),
     };
     format!("To see it again{version}:\n\n{shown}")
 }
@@ -369,6 +384,18 @@ mod tests {
         let text = text(&Report::new(&result, "RUN", " --tree '/my trees/linux'"));
         is_mail(&text);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn text_says_that_the_series_is_in_no_kernel_and_offers_no_tag() {
+        let result = crate::render::tests::not_tested();
+        let text = text(&Report::new(&result, "RUN", ""));
+        is_mail(&text);
+        let plain = text.replace('\n', " ");
+        assert!(plain.contains(crate::render::tests::NOT_TESTED), "{text}");
+        for bad in ["as expected", "Tested-by", "changes no status"] {
+            assert!(!plain.contains(bad), "{bad}: {text}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use super::line_to_stderr;
 

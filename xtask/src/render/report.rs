@@ -91,6 +91,7 @@ impl<'a> Report<'a> {
     /// Returns the verdict on the whole run in a few words.
     pub(crate) fn verdict(&self) -> &'static str {
         match self.result.exit_code {
+            _ if self.result.only_not_tested().is_some() => "not tested",
             0 => "as expected",
             1 => "FINDINGS",
             _ => "NOT PROVEN",

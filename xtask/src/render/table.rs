@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::mutants;
 use super::self_checks;
 use anstyle::{AnsiColor, Style};
-use testbed_host::process::quote;
+use patchbed_host::process::quote;
 
 use super::escape::one_line;
 use super::rate::{rate, repetitions};
@@ -72,6 +72,7 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     text += &mutants::findings(result, report.run, report.again);
     text += &self_checks::findings(result);
     text += &patches(result, look);
+    text += &notes(result, look);
     text += &self_checks::text(result);
     text += &summary(result);
     let verdict = verdict(report, look);
@@ -315,6 +316,21 @@ fn patches(result: &RunResult, look: Look) -> String {
     if text.is_empty() { text } else { text + "\n" }
 }
 
+/// Returns what is to be known of the kernels: prerequisites that are in none, and, beside
+/// a finding, that the series is not tested.
+fn notes(result: &RunResult, look: Look) -> String {
+    let notes = result.coverage.iter().flat_map(|coverage| &coverage.notes);
+    let notes = notes.map(|note| format!("note: {note}"));
+    let beside = result
+        .not_tested()
+        .filter(|_| result.only_not_tested().is_none());
+    let all = notes.chain(beside.map(str::to_owned));
+    let text: String = all
+        .map(|note| wrap(&one_line(&note), look.columns, 0))
+        .collect();
+    if text.is_empty() { text } else { text + "\n" }
+}
+
 fn summary(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
@@ -383,6 +399,10 @@ fn why_not(result: &RunResult) -> String {
 /// Returns the last lines: the verdict in one, and what to type next.
 fn verdict(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
+    if let Some(why) = result.only_not_tested() {
+        let (word, why) = why.split_once(':').unwrap_or(("not tested", why));
+        return format!("{}:{}\n", look.paint(word, BAD), one_line(why));
+    }
     // With exit code 1 a finding decides, be it of a test, a self_check or a mutant: an
     // inconclusive job is never named in its place.
     let decides = |job: &&JobResult| result.exit_code != 1 || !job.is_inconclusive();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::escape::one_line;
 use crate::result::JobResult;
 
 /// Parts of a iteration that took less are not worth a word.
@@ -18,6 +19,8 @@ pub(crate) enum Iteration<'a> {
         took: Duration,
         /// Where the time went, in order.
         parts: &'a [(&'static str, Duration)],
+        /// Why the series, or a part of it, is not tested.
+        not_tested: Option<&'a str>,
     },
     /// What was saved is not what any job rests on.
     Unaffected,
@@ -28,7 +31,18 @@ pub(crate) enum Iteration<'a> {
 /// Returns the line for a iteration that ended at `time`.
 pub(crate) fn line(time: &str, iteration: &Iteration<'_>) -> String {
     let text = match iteration {
-        Iteration::Judged { jobs, took, parts } => judged(jobs, *took, parts),
+        Iteration::Judged {
+            jobs,
+            took,
+            parts,
+            not_tested,
+        } => {
+            let judged = judged(jobs, *took, parts);
+            match not_tested {
+                Some(not_tested) => format!("{}; {judged}", one_line(not_tested)),
+                None => judged,
+            }
+        }
         Iteration::Unaffected => "nothing that a job rests on has changed".to_owned(),
         Iteration::Mistake => "nothing judged".to_owned(),
     };
@@ -85,11 +99,19 @@ mod tests {
             jobs: &jobs,
             took: millis(6_200),
             parts: &parts,
+            not_tested: None,
         };
         insta::assert_snapshot!(
             line("18:42:10", &iteration),
             @"18:42:10 1 of 2 as expected (1 run, 1 cached) in 6.2 s: kernels 4.1, jobs 1.5; waiting for changes, Ctrl-C ends"
         );
+        let not_tested = Iteration::Judged {
+            jobs: &jobs[1..],
+            took: millis(1),
+            parts: &[],
+            not_tested: Some("not tested: nothing of the series is in this kernel: a.c"),
+        };
+        insta::assert_snapshot!(line("18:42:10", &not_tested), @"18:42:10 not tested: nothing of the series is in this kernel: a.c; 0 of 1 as expected (1 run, 0 cached) in 0.0 s; waiting for changes, Ctrl-C ends");
         insta::assert_snapshot!(
             line("18:42:10", &Iteration::Mistake),
             @"18:42:10 nothing judged; waiting for changes, Ctrl-C ends"

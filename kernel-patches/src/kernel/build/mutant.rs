@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::cache::Cache;
-use testbed_host::cancel::Cancel;
-use testbed_host::events::Observer;
-use testbed_host::process::ProcessError;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::events::Observer;
+use patchbed_host::process::ProcessError;
 
 use super::{Maker, Order};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::content::ContentId;
 use crate::error::Error;
+use crate::kernel::files::ImageFiles;
 use crate::kernel::{Kernel, Modules, Toolchain, code, kernel_id};
 use crate::mutant::Mutant;
 use crate::tree::Tree;
@@ -76,6 +77,8 @@ pub struct Nursery<'a> {
     objects: BTreeMap<Utf8PathBuf, Vec<Utf8PathBuf>>,
     /// What the series exports, as the build lists it.
     exports: Vec<u8>,
+    /// The files of the series' image. A mutant changes some of them and adds none.
+    files: ImageFiles,
     /// By what differs from the series, the first mutant that does so.
     seen: HashMap<String, String>,
     /// Files of which the objects may not be those of the series.
@@ -111,6 +114,7 @@ impl<'a> Nursery<'a> {
             codes: BTreeMap::new(),
             objects: BTreeMap::new(),
             exports: Vec::new(),
+            files: ImageFiles::default(),
             seen: HashMap::new(),
             stale: BTreeSet::new(),
             left: None,
@@ -121,12 +125,15 @@ impl<'a> Nursery<'a> {
         maker.compile()?;
         let folder = work.objects();
         nursery.exports = exports(&folder)?;
+        nursery.files = maker.files()?;
         for file in files {
             let is_code = matches!(file.extension(), Some("c" | "h"));
             if !is_code || nursery.objects.contains_key(file) {
                 continue;
             }
-            let made = objects::made_from(file, &folder)?;
+            let mut made = objects::made_from(file, &folder)?;
+            // An object of an earlier build may still lie there.
+            made.retain(|object| nursery.files.made.contains(object.as_str()));
             for object in &made {
                 let name = code::name_of(&folder.join(object))?;
                 nursery.codes.insert(object.clone(), name);
@@ -176,7 +183,7 @@ impl<'a> Nursery<'a> {
         self.stale = mutant.files().cloned().collect();
         self.left = Some(work.stamp()?);
         maker.install_headers()?;
-        maker.publish(begun.elapsed().as_secs())?;
+        maker.publish(begun.elapsed().as_secs(), &self.files, None)?;
         let modules = self.modules(&maker, place)?;
         let id = kernel_id(&order.checkout, self.origin.config, self.origin.toolchain);
         let lost = || std::io::Error::other("the kernel is not there");

@@ -108,9 +108,9 @@ fn parse_rejects_splat_of_unknown_boot() {
     let text = "name: small\ntitle: small\nwhy: because\nsplats: [{class: WARN, text: x, count: 1, boot: 2}]\n\
         boots: [{steps: [{rescan: pci}]}]\n";
     insta::assert_snapshot!(Scenario::parse(text, "small.yaml").unwrap_err(), @"
-    small.yaml:4:50: unknown boot 2: use 1 to 1
+    small.yaml:4:49: unknown boot 2: use 1 to 1
         4 | splats: [{class: WARN, text: x, count: 1, boot: 2}]
-          |                                                  ^
+          |                                                 ^
     ");
 }
 
@@ -216,7 +216,7 @@ fn parse_rejects_unknown_value_in_when() {
         "rescan: pci, when: {how: surprise}",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:45: unknown value of the parameter `how`: `surprise`
+    small.yaml:5:44: unknown value of the parameter `how`: `surprise`
         5 | boots: [{steps: [{rescan: pci, when: {how: surprise}}]}]
           |                                             ^
       hint: valid here: `sysfs`, `unplug`
@@ -230,9 +230,9 @@ fn parse_rejects_unknown_parameter_in_when() {
         "rescan: pci, when: {hwo: sysfs}",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:45: unknown parameter `hwo`
+    small.yaml:5:44: unknown parameter `hwo`
         5 | boots: [{steps: [{rescan: pci, when: {hwo: sysfs}}]}]
-          |                                             ^
+          |                                            ^
       hint: did you mean `how`?
     ");
 }
@@ -246,7 +246,7 @@ fn parse_error_in_a_parameter_value_shows_the_original_line() {
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:6:51: unknown method of removal `unplugged`
         6 | boots: [{steps: [{remove_device: endpoint0, how: $how}]}]
-          |                                                   ^
+          |                                                  ^
       hint: did you mean `unplug`?
     ");
 }
@@ -290,9 +290,9 @@ fn parse_rejects_fails_without_without_fails_first() {
 fn parse_rejects_unknown_callback() {
     let found = with_keys("", "fail_next: freez, with: EIO");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:31: unknown callback `freez`
+    small.yaml:4:30: unknown callback `freez`
         4 | boots: [{steps: [{fail_next: freez, with: EIO}]}]
-          |                               ^
+          |                              ^
       hint: did you mean `freeze`?
     ");
 }
@@ -304,9 +304,9 @@ fn parse_rejects_unknown_seal() {
         "seal: memory, seals: [writ]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:5:42: unknown seal `writ`
+    small.yaml:5:41: unknown seal `writ`
         5 | boots: [{steps: [{seal: memory, seals: [writ]}]}]
-          |                                          ^
+          |                                         ^
       hint: did you mean `write`?
     ");
 }
@@ -382,17 +382,17 @@ fn parse_rejects_second_waits_in_bad_function_and_observe() {
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}"), @"
     small.yaml:4:117: only one step of `meanwhile` can have `waits_in`
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}]}]}]
-          |                                                                                                                     ^
+          |                                                                                                                       ^
     ");
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f-}"), @"
     small.yaml:4:89: `f-` is not a valid function name
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f-}]}]}]
-          |                                                                                         ^
+          |                                                                                           ^
     ");
     insta::assert_snapshot!(found("{observe: it, calls: {f: 1}, waits_in: f}"), @r#"
     small.yaml:4:65: the step "it" cannot be nested in another step
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{observe: it, calls: {f: 1}, waits_in: f}]}]}]
-          |                                                                 ^
+          |                                                                   ^
     "#);
 }
 

@@ -3,8 +3,8 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 
+use patchbed_protocol::{FromGuest, LineError, ToGuest, encode};
 use rustix::event::PollFlags;
-use testbed_protocol::{FromGuest, LineError, ToGuest, encode};
 
 use super::{Session, Speaker};
 use crate::transcript::{End, Phase};

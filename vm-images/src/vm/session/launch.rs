@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use fs_err as fs;
-use testbed_host::cancel::Cancel;
-use testbed_host::process::{Child, Tool};
-use testbed_protocol::Decoder;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::{Child, Tool};
+use patchbed_protocol::Decoder;
 
 use super::{CLOSE_LIMIT, Session};
 use crate::qemu::{Memory, Wiring, arguments};

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed_protocol::ToGuest;
+use patchbed_protocol::ToGuest;
 
 use super::Session;
 use super::hang_diagnosis::Depth;

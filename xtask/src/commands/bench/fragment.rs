@@ -7,8 +7,8 @@ use std::time::Duration;
 use camino::Utf8Path;
 use fs_err as fs;
 use kernel_patches::worktree::WorkTree;
-use testbed_host::cache::publish;
-use testbed_host::process::Tool;
+use patchbed_host::cache::publish;
+use patchbed_host::process::Tool;
 
 use crate::session::Session;
 

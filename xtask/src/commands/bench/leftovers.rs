@@ -11,7 +11,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal};
 
 /// The variable that marks what we started.
-pub(crate) const MARK: &str = "TESTBED_BENCH_PLACE";
+pub(crate) const MARK: &str = "PATCHBED_BENCH_PLACE";
 /// One that is being killed may just have started another.
 const SWEEPS_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -55,8 +55,8 @@ fn marked(entry: &[u8]) -> Vec<Pid> {
 
 #[cfg(test)]
 mod tests {
-    use testbed_host::cancel::Cancel;
-    use testbed_host::process::Tool;
+    use patchbed_host::cancel::Cancel;
+    use patchbed_host::process::Tool;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use camino::Utf8Path;
-use testbed_host::process::{Output, Tool, quote};
+use patchbed_host::process::{Output, Tool, quote};
 use vm_images::transcript::Transcript;
 
 use super::case::{Came, Sample, Side};

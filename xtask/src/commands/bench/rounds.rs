@@ -4,7 +4,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use testbed_host::events::Activity;
+use patchbed_host::events::Activity;
 
 use super::case::{Came, Sample, Side};
 use crate::session::Session;

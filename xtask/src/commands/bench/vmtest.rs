@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::worktree::WorkTree;
-use testbed_host::cache::Cache;
-use testbed_host::files::read_plain;
-use testbed_host::process::{Output, Tool};
+use patchbed_host::cache::Cache;
+use patchbed_host::files::read_plain;
+use patchbed_host::process::{Output, Tool};
 
 use super::case::{Bench, Came, Sample, Side};
 use super::ours::{Figure, Ours};
@@ -230,7 +230,7 @@ fn lay_configuration(
     let place = work.source().join(FOLDER).join("config.x86_64");
     if !fs::read_to_string(&place).is_ok_and(|there| there == text) {
         // In place of the link to the tree's own file, and never through it.
-        testbed_host::cache::publish(&place, text.as_bytes())?;
+        patchbed_host::cache::publish(&place, text.as_bytes())?;
     }
     Ok(config)
 }

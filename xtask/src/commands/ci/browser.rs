@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use fs_err as fs;
-use testbed_host::process::Tool;
+use patchbed_host::process::Tool;
 
 use crate::evidence::Evidence;
 use crate::exit::Exit;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::series::Series;
-use testbed_host::events::Activity;
-use testbed_host::process::{Tool, quote};
+use patchbed_host::events::Activity;
+use patchbed_host::process::{Tool, quote};
 
 use super::Ci;
 use super::account::{Came, verdict};
@@ -55,7 +55,7 @@ for asked in (command, command + ' --whole'):
         understood = checks.run_series_checks(('p', mail), [asked], '.')
     said = subprocess.run(shlex.split(asked), input=raw, stdout=subprocess.PIPE, check=True)
     said = [{'url': '', **one} for one in json.loads(said.stdout)]
-    if understood != said or [one['tool'] for one in said] != ['flb-testbed']:
+    if understood != said or [one['tool'] for one in said] != ['patchbed']:
         sys.exit(f'b4 understood {understood}, and not {said}')
     if (said[0]['summary'] == 'not judged yet') == (known == 'known'):
         sys.exit(f'a patch that is {known} was answered {said}')
@@ -118,7 +118,7 @@ impl Shown {
         let show = ShowArgs {
             format: Vec::new(),
             all_rows: false,
-            origin: "flb_testbed".to_owned(),
+            origin: "patchbed".to_owned(),
         };
         let leave = |name: &str, format: Format| {
             let path = place.join(name);
@@ -147,7 +147,7 @@ struct Tools {
 impl Tools {
     /// Returns them, fetched if they are not there in these versions.
     fn get(session: &Session) -> anyhow::Result<Self> {
-        let home = session.layout.root().join("target/testbed/formats");
+        let home = session.layout.root().join("target/patchbed/formats");
         let tools = Self {
             programs: home.join("venv/bin"),
             schema: home.join("junit.xsd"),

@@ -7,10 +7,10 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::tree::git as clean_git;
+use patchbed_host::files::read_plain;
+use patchbed_host::process::quote;
 use selftests::generate;
 use selftests::scenario::ScenarioFile;
-use testbed_host::files::read_plain;
-use testbed_host::process::quote;
 
 use crate::exit::{Exit, bad_input};
 use crate::render;

@@ -5,9 +5,9 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Modules;
+use patchbed_host::cache::{hex, publish};
 use selftests::fault;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::{hex, publish};
 use vm_images::vm::GuestFile;
 
 use crate::session::Session;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use selftests::fault;
 
+use super::coverage::Question;
 use super::jobs::{Job, Test};
 use super::prepare::{self, Build};
 use super::request::Request;
@@ -32,6 +33,8 @@ pub(crate) struct RunContext {
     pub(crate) checkouts: Vec<CheckoutResult>,
     /// All of the circumstances that is known before the first job.
     provenance: Provenance,
+    /// Whether the series is in the kernels.
+    coverage: Question,
 }
 
 impl RunContext {
@@ -71,6 +74,7 @@ impl RunContext {
             session,
         )?;
         Ok(Self {
+            coverage: Question::of(sources, &builds, &request.plan.checkouts)?,
             provenance: provenance::look(request, sources, &builds, session)?,
             environment,
             builds,
@@ -89,9 +93,13 @@ impl RunContext {
     ) -> RunResult {
         let (tree, plan) = (self.tree.clone(), &self.plan);
         let (series, below) = (plan.series.clone(), plan.prerequisites.clone());
+        let coverage = self.coverage.answer(&jobs);
+        let result = RunResult::new(tree, series, below, jobs)
+            .with_checkouts(self.checkouts.clone())
+            .with_coverage(Some(coverage));
         RunResult {
             provenance: provenance::of_run(&self.provenance, began, folder),
-            ..RunResult::new(tree, series, below, jobs).with_checkouts(self.checkouts.clone())
+            ..result
         }
     }
 }

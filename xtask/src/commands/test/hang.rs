@@ -2,8 +2,8 @@
 //! Where a job's guest hung: finds the symbols of the kernel that ran, and has it told.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::files::read_plain;
 use selftests::hang::{Account, Symbols};
-use testbed_host::files::read_plain;
 use vm_images::transcript::Hang;
 
 /// The account's name in a job's folder.

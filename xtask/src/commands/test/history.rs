@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use testbed_host::cache::publish;
-use testbed_host::files::read_plain;
+use patchbed_host::cache::publish;
+use patchbed_host::files::read_plain;
 
 use crate::plan::JobPlan;
 use crate::result::JobResult;

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::events::{Activity, Event, Observer};
 use selftests::scenario::Scenario;
 use selftests::status::Subject;
-use testbed_host::events::{Activity, Event, Observer};
 use vm_images::checkpoint::Checkpoint;
 use vm_images::machine::Machine;
 use vm_images::transcript::Transcript;

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use kernel_patches::checkout::Checkout;
 use kernel_patches::kernel::Toolchain;
 use kernel_patches::kselftest::{self, Form, Suite, Wanted};
+use patchbed_host::events::{Event, Observer};
 use selftests::kselftest::{KselftestBoots, NotesError, TargetNotes};
-use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::vm::{BootRun, GuestFile, VmRun};
 

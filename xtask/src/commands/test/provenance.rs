@@ -6,7 +6,7 @@ use kernel_patches::kernel::Toolchain;
 use kernel_patches::mail::Patch;
 use kernel_patches::series::Series;
 use kernel_patches::tree::TreeRequest;
-use testbed_host::process::quote;
+use patchbed_host::process::quote;
 
 use super::Request;
 use super::prepare::Build;

@@ -2,7 +2,7 @@
 //! Runs jobs, and judges each as it ends.
 
 use anyhow::Context;
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 use vm_images::transcript::{self, Transcript};
 
 use super::context::RunContext;

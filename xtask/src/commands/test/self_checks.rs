@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use fs_err as fs;
+use patchbed_host::events::{Event, Observer};
 use selftests::fault::LEAK_MACHINE;
 use selftests::fault::self_check::{Place, SELF_CHECKS, SelfCheck};
-use testbed_host::events::{Event, Observer};
 
 use self::cache::{Configuration, SelfCheckCache};
 use self::worker::Boot;

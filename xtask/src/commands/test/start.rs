@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camino::Utf8Path;
 use fs_err as fs;
+use patchbed_host::events::{Event, Observer};
 use selftests::klog::Log;
-use testbed_host::events::{Event, Observer};
 use vm_images::accel::Accelerator;
 use vm_images::checkpoint::{Checkpoint, NoCheckpoint};
 use vm_images::machine::Machine;

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed_host::events::{Event, Observer};
+use patchbed_host::events::{Event, Observer};
 
 use super::result_cache::{self, Identity, ResultCache};
 use crate::cli::TestArgs;
@@ -35,6 +35,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cac
             jobs: &judged.jobs,
             took: since.elapsed(),
             parts: &judged.laps.parts,
+            not_tested: judged.not_tested.as_deref(),
         },
         Err(error) => {
             result_cache.see(Vec::new());
@@ -49,6 +50,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, result_cac
 struct Judged {
     jobs: Vec<JobResult>,
     laps: Laps,
+    not_tested: Option<String>,
 }
 
 /// Where the time of a iteration went.
@@ -132,6 +134,7 @@ fn judge(
     let has_error = result.jobs.iter().any(|job| job.status == "error");
     result_cache.see(if has_error { Vec::new() } else { identities });
     Ok(Some(Judged {
+        not_tested: result.not_tested().map(str::to_owned),
         jobs: result.jobs,
         laps,
     }))

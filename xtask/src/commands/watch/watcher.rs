@@ -183,6 +183,8 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(20);
+    /// A report that does not come in this time does not come.
+    const QUIET: Duration = Duration::from_millis(200);
 
     /// A folder to watch, with a name that has no link in it.
     fn place() -> (tempfile::TempDir, Utf8PathBuf) {
@@ -260,20 +262,26 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_replaced_is_seen_and_its_neighbour_is_not() {
+    fn a_replaced_file_is_reported_once_and_its_neighbour_never() {
         let (_dir, place) = place();
-        let mail = place.join("a.mbox");
-        fs::write(&mail, "1").unwrap();
+        let (mail, neighbour) = (place.join("a.mbox"), place.join("b.mbox"));
+        // A file that comes from another folder is one event in the folder of `mail`.
+        let elsewhere = place.join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        for text in ["1", "2"] {
+            fs::write(elsewhere.join(text), text).unwrap();
+        }
+        fs::write(&mail, "0").unwrap();
         let (_eyes, news) = open(vec![Root::File(mail.clone())]);
-        fs::write(place.join("b.mbox"), "2").unwrap();
-        fs::read(&mail).unwrap();
-        fs::rename(place.join("b.mbox"), &mail).unwrap();
-        news.recv_timeout(LIMIT).unwrap();
-        while news.try_recv().is_ok() {}
-        // The system tells in order, so what comes before the second news is all there was.
-        fs::write(place.join("c.mbox"), "3").unwrap();
-        fs::rename(place.join("c.mbox"), &mail).unwrap();
-        news.recv_timeout(LIMIT).unwrap();
+        for text in ["1", "2"] {
+            // Events come in order: those of the neighbour before that of `mail`.
+            fs::write(&neighbour, text).unwrap();
+            fs::remove_file(&neighbour).unwrap();
+            fs::read(&mail).unwrap();
+            fs::rename(elsewhere.join(text), &mail).unwrap();
+            assert_eq!(news.recv_timeout(LIMIT), Ok(News::Saved));
+            assert!(news.recv_timeout(QUIET).is_err(), "reported more than once");
+        }
     }
 
     #[test]
@@ -291,7 +299,7 @@ mod tests {
         fs::write(series.join("mark"), "").unwrap();
         mark.recv_timeout(LIMIT).unwrap();
         news.recv_timeout(LIMIT).unwrap();
-        while news.recv_timeout(Duration::from_millis(200)).is_ok() {}
+        while news.recv_timeout(QUIET).is_ok() {}
         fs::write(series.join("1.patch"), "x").unwrap();
         news.recv_timeout(LIMIT).unwrap();
     }

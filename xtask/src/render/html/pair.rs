@@ -2,7 +2,7 @@
 //! Timelines of a scenario on several checkouts: those that are the same are shown once, and
 //! those that differ side by side, line against line.
 
-use similar::{DiffOp, capture_diff_slices};
+use patchbed_host::diff::blocks;
 
 use crate::evidence::Excerpt;
 
@@ -81,10 +81,14 @@ fn side_by_side(left: (&[&str], &Excerpt), right: (&[&str], &Excerpt)) -> Pair {
 fn rows(left: &str, right: &str) -> Vec<Row> {
     let left: Vec<&str> = left.lines().collect();
     let right: Vec<&str> = right.lines().collect();
+    let text = |lines: &[&str]| {
+        lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
     let mut rows = Vec::new();
-    for operation in capture_diff_slices(similar::Algorithm::Myers, &left, &right) {
-        let is_same = matches!(operation, DiffOp::Equal { .. });
-        let (old, new) = (&left[operation.old_range()], &right[operation.new_range()]);
+    let mut push = |is_same: bool, old: &[&str], new: &[&str]| {
         for index in 0..old.len().max(new.len()) {
             let line = |side: &[&str]| (*side.get(index).unwrap_or(&"")).to_owned();
             rows.push(Row {
@@ -93,7 +97,18 @@ fn rows(left: &str, right: &str) -> Vec<Row> {
                 right: line(new),
             });
         }
+    };
+    let (mut old, mut new) = (0, 0);
+    for block in blocks(text(&left).as_bytes(), text(&right).as_bytes()) {
+        push(
+            true,
+            &left[old..block.before.start],
+            &right[new..block.after.start],
+        );
+        (old, new) = (block.before.end, block.after.end);
+        push(false, &left[block.before], &right[block.after]);
     }
+    push(true, &left[old..], &right[new..]);
     rows
 }
 

@@ -50,6 +50,7 @@ impl Headline {
     pub(super) fn of(result: &RunResult, evidence: &Evidence) -> Self {
         let (sentence, is_bad) = verdict(result);
         let (class, word) = match result.exit_code {
+            _ if result.only_not_tested().is_some() => ("open", "not tested"),
             3 => ("open", "inconclusive"),
             0 if !is_bad => ("good", "as expected"),
             _ => ("bad", "finding"),
@@ -77,7 +78,10 @@ impl Headline {
 
 /// Returns the verdict in one sentence, and whether it is a bad one.
 fn verdict(result: &RunResult) -> (String, bool) {
-    let bad = bad_news(result);
+    let mut bad = bad_news(result);
+    if let Some(not_tested) = result.not_tested() {
+        bad.insert(0, not_tested.to_owned());
+    }
     if !bad.is_empty() {
         return (bad.join(", "), true);
     }
@@ -200,6 +204,8 @@ fn facts(result: &RunResult) -> Vec<String> {
         ));
     }
     facts.extend(missed(result));
+    let notes = result.coverage.iter().flat_map(|coverage| &coverage.notes);
+    facts.extend(notes.cloned());
     facts
 }
 
@@ -271,6 +277,14 @@ mod tests {
     use super::*;
     use crate::result::MutantStatus;
     use crate::result::tests::{job, mutant};
+
+    #[test]
+    fn headline_says_that_the_series_is_in_no_kernel() {
+        let result = crate::render::tests::not_tested();
+        let headline = Headline::of(&result, &Evidence::default());
+        assert_eq!((headline.class, headline.word), ("open", "not tested"));
+        assert_eq!(headline.sentence, crate::render::tests::NOT_TESTED);
+    }
 
     #[test]
     fn what_is_run_again_is_what_went_wrong() {

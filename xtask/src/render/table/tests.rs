@@ -240,3 +240,30 @@ fn what_is_wrong_with_mutants_is_said_last() {
         "{said}"
     );
 }
+
+#[test]
+fn text_says_last_that_the_series_is_in_no_kernel() {
+    let result = crate::render::tests::not_tested();
+    let shown = text(&Report::new(&result, "RUN", ""), LOOK);
+    insta::assert_snapshot!(shown, @r"
+    config fast    base                series
+    kexec           pass                pass
+
+    patch 1 is not tested: in no kernel that was run: drivers/w/a.c
+
+    2 of 2 verdicts as expected
+    s on the tree
+    every checkout has a
+    not tested: nothing of the series is in this kernel: drivers/w/a.c; the images with and without the series are equal
+    ");
+    let mut result = result;
+    result.jobs[1] = job("kexec", "series", "hang", "pass");
+    let result = result.clone().with_coverage(result.coverage);
+    let shown = text(&Report::new(&result, "RUN", ""), LOOK);
+    let (before, last) = shown.split_once("FINDING: kexec on series").unwrap();
+    assert!(
+        before.contains("\nnot tested: nothing of the series"),
+        "{shown}"
+    );
+    assert!(!last.contains("not tested"), "{shown}");
+}

@@ -92,7 +92,7 @@ mod tests {
 
     fn scenario(name: &str) -> Scenario {
         let text = format!(
-            "name: {name}\ntitle: A title\nwhy: A reason.\nstages: [{{steps: [{{rescan: pci}}]}}]\n"
+            "name: {name}\ntitle: A title\nwhy: A reason.\nboots: [{{steps: [{{rescan: pci}}]}}]\n"
         );
         let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
         let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &machines).unwrap();

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 use kernel_patches::mutant::Mutant;
 use kernel_patches::series::Series;
+use patchbed_host::cache::publish;
+use patchbed_host::files::read_plain;
 use selftests::scenario::Scenario;
-use testbed_host::cache::publish;
-use testbed_host::files::read_plain;
 
 use crate::session::Session;
 

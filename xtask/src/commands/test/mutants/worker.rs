@@ -7,8 +7,8 @@ use fs_err as fs;
 use kernel_patches::checkout::MUTANT_PREFIX;
 use kernel_patches::kernel::MutantBuild;
 use kernel_patches::mutant::Mutant;
+use patchbed_host::events::{Activity, Event, Observer};
 use selftests::scenario::Scenario;
-use testbed_host::events::{Activity, Event, Observer};
 
 use super::MutationRun;
 use super::builder::{BuiltMutant, MutantBuilder};

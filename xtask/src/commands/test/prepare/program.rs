@@ -5,10 +5,10 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
+use patchbed_host::cache::{hex, publish};
 use selftests::generate::{self, Compile};
 use selftests::scenario::ScenarioFile;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::{hex, publish};
 
 use crate::session::Session;
 

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use patchbed_host::cache::{hex, publish};
 use selftests::fault::self_check::Place;
 use sha2::{Digest, Sha256};
-use testbed_host::cache::{hex, publish};
 use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 

@@ -32,6 +32,8 @@ fn build(id: &str, dir: &Utf8PathBuf) -> Build {
                 tree: String::new(),
                 build_secs: 1,
                 image_bytes: 1,
+                sources_bytes: 1,
+                code: None,
             },
             is_fresh: false,
         },

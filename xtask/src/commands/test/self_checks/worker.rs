@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::events::Activity;
 use selftests::fault::self_check::{FaultResult, Place, SelfCheck, words};
 use selftests::status::Status;
-use testbed_host::events::Activity;
 use vm_images::machine::Machine;
 
 use super::super::prepare::Build;
