@@ -218,7 +218,7 @@ fn parse_rejects_unknown_value_in_when() {
     insta::assert_snapshot!(found.unwrap_err(), @"
     small.yaml:5:44: unknown value of the parameter `how`: `surprise`
         5 | boots: [{steps: [{rescan: pci, when: {how: surprise}}]}]
-          |                                             ^
+          |                                            ^
       hint: valid here: `sysfs`, `unplug`
     ");
 }
@@ -244,7 +244,7 @@ fn parse_error_in_a_parameter_value_shows_the_original_line() {
         "remove_device: endpoint0, how: $how",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:6:51: unknown method of removal `unplugged`
+    small.yaml:6:50: unknown method of removal `unplugged`
         6 | boots: [{steps: [{remove_device: endpoint0, how: $how}]}]
           |                                                  ^
       hint: did you mean `unplug`?
@@ -315,9 +315,9 @@ fn parse_rejects_unknown_seal() {
 fn parse_rejects_try_kexec_without_error() {
     let found = with_keys("", "try_kexec: refused");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:31: `try_kexec` needs an error in `returns`
+    small.yaml:4:30: `try_kexec` needs an error in `returns`
         4 | boots: [{steps: [{try_kexec: refused}]}]
-          |                               ^
+          |                              ^
       hint: add the expected error; a successful kexec is a new entry in `boots`
     ");
 }
@@ -326,9 +326,9 @@ fn parse_rejects_try_kexec_without_error() {
 fn parse_rejects_relative_path() {
     let found = with_keys("", r#"write_path: sys/kernel/x, contents: "1""#);
     insta::assert_snapshot!(found.unwrap_err(), @r#"
-    small.yaml:4:32: `sys/kernel/x` is not a valid absolute path
+    small.yaml:4:31: `sys/kernel/x` is not a valid absolute path
         4 | boots: [{steps: [{write_path: sys/kernel/x, contents: "1"}]}]
-          |                                ^
+          |                               ^
       hint: the folder of a device is `/sys/bus/pci/devices/{SLOT}/`
     "#);
 }
@@ -337,9 +337,9 @@ fn parse_rejects_relative_path() {
 fn parse_rejects_race_with_against_outside_repeat() {
     let found = with_keys("", "race: {rescan: pci}, against: {rescan: pci}");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:26: a race with `against` must be repeated
+    small.yaml:4:25: a race with `against` must be repeated
         4 | boots: [{steps: [{race: {rescan: pci}, against: {rescan: pci}}]}]
-          |                          ^
+          |                         ^
       hint: move it into a `repeat`, or use `sync_point`
     ");
 }
@@ -348,9 +348,9 @@ fn parse_rejects_race_with_against_outside_repeat() {
 fn parse_rejects_meanwhile_without_race() {
     let found = with_keys("", "rescan: pci, meanwhile: [{rescan: pci}]");
     insta::assert_snapshot!(found.unwrap_err(), @r#"
-    small.yaml:4:44: `meanwhile` is invalid for the step "rescan the PCI bus"
+    small.yaml:4:43: `meanwhile` is invalid for the step "rescan the PCI bus"
         4 | boots: [{steps: [{rescan: pci, meanwhile: [{rescan: pci}]}]}]
-          |                                            ^
+          |                                           ^
       hint: `meanwhile` is for `race`
     "#);
 }
@@ -380,7 +380,7 @@ fn parse_rejects_second_waits_in_bad_function_and_observe() {
         with_keys("", &steps).unwrap_err()
     };
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}"), @"
-    small.yaml:4:117: only one step of `meanwhile` can have `waits_in`
+    small.yaml:4:119: only one step of `meanwhile` can have `waits_in`
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f}, {rescan: pci, waits_in: g}]}]}]
           |                                                                                                                       ^
     ");
@@ -422,9 +422,9 @@ fn parse_rejects_returns_next_to_race() {
         "race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci}], returns: EIO",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:90: `returns` is invalid next to `race`
+    small.yaml:4:92: `returns` is invalid next to `race`
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci}], returns: EIO}]}]
-          |                                                                                          ^
+          |                                                                                            ^
       hint: move it inside: `race: {close: vm, returns: ok}`
     ");
 }
@@ -436,9 +436,9 @@ fn parse_rejects_fails_first_in_a_nested_step() {
         "race: {rescan: pci, fails_first: true}, sync_point: f, meanwhile: [{rescan: pci}]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:26: `fails_first`, `because` and `when` are invalid in a nested step
+    small.yaml:4:25: `fails_first`, `because` and `when` are invalid in a nested step
         4 | boots: [{steps: [{race: {rescan: pci, fails_first: true}, sync_point: f, meanwhile: [{rescan: pci}]}]}]
-          |                          ^
+          |                         ^
       hint: move them to the outer step
     ");
 }
@@ -447,9 +447,9 @@ fn parse_rejects_fails_first_in_a_nested_step() {
 fn parse_rejects_calls_within_repeat() {
     let found = with_keys("", "repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]");
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:39: `calls`, `order` and `log` are invalid within `repeat`
+    small.yaml:4:38: `calls`, `order` and `log` are invalid within `repeat`
         4 | boots: [{steps: [{repeat: 5, steps: [{rescan: pci, calls: {f: 1}}]}]}]
-          |                                       ^
+          |                                      ^
       hint: move them to the `repeat` step or to a later step
     ");
 }
@@ -526,9 +526,9 @@ fn parse_rejects_race_nested_in_race() {
         &format!("race: {{rescan: pci}}, sync_point: f, meanwhile: [{{{inner}}}]"),
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:72: `race` cannot be nested in another step
+    small.yaml:4:74: `race` cannot be nested in another step
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]}]}]}]
-          |                                                                        ^
+          |                                                                          ^
     ");
     let found = with_keys(
         "",
@@ -546,9 +546,9 @@ fn parse_rejects_sync_point_within_repeat() {
     let inner = "race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]";
     let found = with_keys("", &format!("repeat: 5, steps: [{{{inner}}}]"));
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:70: `sync_point` is invalid within `repeat`
+    small.yaml:4:72: `sync_point` is invalid within `repeat`
         4 | boots: [{steps: [{repeat: 5, steps: [{race: {rescan: pci}, sync_point: g, meanwhile: [{rescan: pci}]}]}]}]
-          |                                                                      ^
+          |                                                                        ^
       hint: use `against`, or move the race out of `repeat`
     ");
 }
