@@ -14,4 +14,5 @@ pub mod files;
 pub mod input;
 pub mod lock;
 pub mod process;
+pub mod program;
 pub mod yaml;

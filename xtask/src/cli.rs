@@ -19,9 +19,15 @@ pub(crate) use self::test::{Snapshots, TestArgs};
 
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
+#[command(name = "patchbed", after_help = EXIT_CODES)]
 #[command(max_term_width = 80)]
 pub(crate) struct Cli {
+    /// Folder with the series, scenarios, machines and configurations, laid out as in
+    /// the checkout of patchbed [env: PATCHBED_DATA] [default: the checkout's for `cargo
+    /// xtask`, built in otherwise]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data: Option<Utf8PathBuf>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -104,7 +110,8 @@ pub(crate) struct BootArgs {
     #[arg(long, value_name = "NAME", default_value = "fast")]
     pub(crate) config: String,
 
-    /// Folder for the console log and what the guest said
+    /// Folder for the console log and what the guest said [default: `boot` beside the
+    /// run folders]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
@@ -138,16 +145,16 @@ pub(crate) struct InjectArgs {
     pub(crate) cold_boot: bool,
 
     /// Folder for a folder each, with the console's raw `serial.log` in it
-    /// [default: target/patchbed/faults]
+    /// [default: `faults` beside the run folders]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ReportArgs {
-    /// Run folder
-    #[arg(value_name = "RUN", default_value = "target/patchbed/runs/latest")]
-    pub(crate) run: Utf8PathBuf,
+    /// Run folder [default: `latest` among the run folders]
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<Utf8PathBuf>,
 
     /// Say what changed since this earlier run instead: exit code 0 when nothing is
     /// worse, 1 when something is

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The host that a run or a figure is of.
 
+use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::process::Tool;
 use serde::Serialize;
 use vm_images::qemu::Qemu;
 
+use crate::builtin;
 use crate::session::Session;
 
 /// What a figure depends on beside what is measured.
@@ -16,7 +18,7 @@ pub(crate) struct Host {
     pub(crate) memory_gib: f64,
     pub(crate) kernel: String,
     pub(crate) qemu: String,
-    /// The commit of the checkout; `+` behind it when files differ from that.
+    /// The commit that the program was built from; `+` behind it when files differed.
     pub(crate) revision: String,
     /// The day, by the host's clock.
     pub(crate) date: String,
@@ -33,7 +35,10 @@ impl Host {
             memory_gib: memory_gib(&read("/proc/meminfo")).unwrap_or_default(),
             kernel: uname.release().to_string_lossy().into_owned(),
             qemu: Qemu::find(&session.cancel).map_or_else(|_| unknown(), |qemu| qemu.full_version),
-            revision: revision(session).unwrap_or_else(unknown),
+            revision: match session.layout.own_checkout() {
+                Some(root) => revision(root, session).unwrap_or_else(unknown),
+                None => builtin::revision().to_owned(),
+            },
             date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
         }
     }
@@ -43,11 +48,11 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-fn revision(session: &Session) -> Option<String> {
+fn revision(checkout: &Utf8Path, session: &Session) -> Option<String> {
     let git = |words: &[&str]| {
         let output = Tool::new("git")
             .args(words)
-            .cwd(session.layout.root())
+            .cwd(checkout)
             .run(&session.cancel);
         output.ok().map(|output| output.stdout_text())
     };

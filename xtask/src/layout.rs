@@ -1,76 +1,296 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where things lie in the checkout.
+//! Where the data lies, and where runs leave what they make.
+//!
+//! The data is the checkout's own in `cargo xtask`, and a copy in the cache of what is
+//! built in for an installed program. `--data` and `PATCHBED_DATA` take the place of both.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::cache::Cache;
 
-/// The folders of the checkout that commands use.
+use crate::exit::bad_input;
+use crate::{builtin, program};
+
+/// The variable that names the data where `--data` does not.
+pub(crate) const DATA_VARIABLE: &str = "PATCHBED_DATA";
+/// Folders without which nothing runs.
+const DATA_FOLDERS: [&str; 4] = [
+    "kernel-patches",
+    "selftests/scenarios",
+    "vm-images/config",
+    "vm-images/machines",
+];
+
+/// The folders that commands use.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    root: Utf8PathBuf,
+    data: Utf8PathBuf,
+    /// Whether the user named the data.
+    is_given: bool,
+    checkout: Option<Utf8PathBuf>,
+    /// None where no variable names a place.
+    state: Option<Utf8PathBuf>,
 }
 
 impl Layout {
-    /// Returns the layout of the checkout that this program was built in.
+    /// Returns the layout of this program, with the data in `given` if that is named.
+    ///
+    /// # Errors
+    /// When the folder that is named has no data, or the data cannot be unpacked.
+    pub(crate) fn find(given: Option<&Utf8Path>, cache: &Cache) -> anyhow::Result<Self> {
+        let checkout = program::checkout().map(Utf8Path::to_owned);
+        let variable = std::env::var(DATA_VARIABLE).unwrap_or_default();
+        let variable = Some(Utf8Path::new(&variable)).filter(|path| *path != "");
+        let given = given.or(variable);
+        Ok(Self {
+            data: match (given, &checkout) {
+                (Some(given), _) => check_data(given)?,
+                (None, Some(checkout)) => checkout.clone(),
+                (None, None) => builtin::data(cache)?,
+            },
+            is_given: given.is_some(),
+            state: match &checkout {
+                Some(checkout) => Some(checkout.join("target/patchbed")),
+                None => state_from(|name| std::env::var(name).ok()),
+            },
+            checkout,
+        })
+    }
+
+    /// Returns the layout of the checkout that a test was built in.
+    #[cfg(test)]
     pub(crate) fn of_this_checkout() -> Self {
-        let xtask = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
-        Self {
-            root: xtask.parent().unwrap_or(xtask).to_owned(),
-        }
+        let checkout = program::checkout().expect("cargo runs tests in a checkout");
+        Self::at(checkout.to_owned())
     }
 
     /// Returns the layout of a checkout at `root`, whatever is there.
     #[cfg(test)]
-    pub(crate) const fn at(root: Utf8PathBuf) -> Self {
-        Self { root }
+    pub(crate) fn at(root: Utf8PathBuf) -> Self {
+        Self {
+            data: root.clone(),
+            is_given: false,
+            state: Some(root.join("target/patchbed")),
+            checkout: Some(root),
+        }
     }
 
-    /// Returns the top folder.
-    pub(crate) fn root(&self) -> &Utf8Path {
-        &self.root
+    /// Returns the top folder of the checkout, for a command that works on the files there.
+    ///
+    /// # Errors
+    /// When the program is installed, or the data is not the checkout's.
+    pub(crate) fn checkout(&self, command: &str) -> anyhow::Result<&Utf8Path> {
+        match &self.checkout {
+            None => Err(bad_input(
+                format!("`{command}` works in a checkout of patchbed alone"),
+                format!("run `cargo xtask {command}` there"),
+            )),
+            Some(_) if self.is_given => Err(bad_input(
+                format!(
+                    "`{command}` works on the files of the checkout, not on `{}`",
+                    self.data
+                ),
+                format!("leave out `--data`, and unset `{DATA_VARIABLE}`"),
+            )),
+            Some(root) => Ok(root),
+        }
+    }
+
+    /// Returns the top folder of the checkout that cargo runs this program in, if it does.
+    pub(crate) fn own_checkout(&self) -> Option<&Utf8Path> {
+        self.checkout.as_deref()
+    }
+
+    /// Returns whether the data is the checkout's, so that new results belong beside the
+    /// recorded ones.
+    pub(crate) fn is_of_checkout(&self) -> bool {
+        self.checkout.is_some() && !self.is_given
+    }
+
+    /// Returns the options that name the same data to another run of this program.
+    pub(crate) fn data_options(&self) -> Vec<String> {
+        match self.is_given {
+            true => vec!["--data".to_owned(), self.data.to_string()],
+            false => Vec::new(),
+        }
+    }
+
+    /// Returns a note for a user who may expect other data: one who calls an installed
+    /// program in a checkout.
+    pub(crate) fn note(&self, folder: &Utf8Path) -> Option<String> {
+        if self.checkout.is_some() || self.is_given {
+            return None;
+        }
+        let checkout = program::checkout_around(folder)?;
+        Some(format!(
+            "the data is that built into the program; for the files of `{checkout}`, run \
+             `cargo xtask`, or give `--data {checkout}`"
+        ))
+    }
+
+    /// Returns where the data comes from, for people.
+    pub(crate) fn origin(&self) -> String {
+        match (self.is_given, self.is_of_checkout()) {
+            (true, _) => format!("in `{}`, as named", self.data),
+            (_, true) => format!("of the checkout `{}`", self.data),
+            _ => format!("built in, unpacked to `{}`", self.data),
+        }
+    }
+
+    /// Returns a path as it is shown: in the checkout, relative to its top folder.
+    pub(crate) fn shown<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
+        let root = self.checkout.as_ref();
+        root.and_then(|root| path.strip_prefix(root).ok())
+            .unwrap_or(path)
     }
 
     /// Returns the folder with our series.
     pub(crate) fn series(&self) -> Utf8PathBuf {
-        self.root.join("kernel-patches")
+        self.data.join("kernel-patches")
     }
 
     /// Returns the folder with the kernel configurations.
     pub(crate) fn configs(&self) -> Utf8PathBuf {
-        self.root.join("vm-images/config")
+        self.data.join("vm-images/config")
     }
 
     /// Returns the folder with the machines.
     pub(crate) fn machines(&self) -> Utf8PathBuf {
-        self.root.join("vm-images/machines")
+        self.data.join("vm-images/machines")
     }
 
     /// Returns the folder with the sources of the faults.
     pub(crate) fn faults(&self) -> Utf8PathBuf {
-        self.root.join("selftests/src/fault")
+        self.data.join("selftests/src/fault")
     }
 
     /// Returns the folder with the scenarios.
     pub(crate) fn scenarios(&self) -> Utf8PathBuf {
-        self.root.join("selftests/scenarios")
+        self.data.join("selftests/scenarios")
     }
 
     /// Returns the folder with what we know of the tree's own tests.
     pub(crate) fn kselftest(&self) -> Utf8PathBuf {
-        self.root.join("selftests/kselftest")
+        self.data.join("selftests/kselftest")
     }
 
     /// Returns the folder with the generated selftests.
     pub(crate) fn generated(&self) -> Utf8PathBuf {
-        self.root.join("selftests/generated")
+        self.data.join("selftests/generated")
     }
 
     /// Returns the folder with the snapshots of results.
     pub(crate) fn snapshots(&self) -> Utf8PathBuf {
-        self.root.join("selftests/snapshots")
+        self.data.join("selftests/snapshots")
     }
 
     /// Returns the folder that runs are cached in.
-    pub(crate) fn runs(&self) -> Utf8PathBuf {
-        self.root.join("target/patchbed/runs")
+    ///
+    /// # Errors
+    /// When no variable names a place.
+    pub(crate) fn runs(&self) -> anyhow::Result<Utf8PathBuf> {
+        self.state("runs")
+    }
+
+    /// Returns the folder of this name among those that commands leave things in.
+    ///
+    /// # Errors
+    /// When no variable names a place.
+    pub(crate) fn state(&self, name: &str) -> anyhow::Result<Utf8PathBuf> {
+        match &self.state {
+            Some(state) => Ok(state.join(name)),
+            None => Err(bad_input(
+                "no place for run folders",
+                "set `XDG_STATE_HOME` or `HOME` to an absolute path, or give `--out`",
+            )),
+        }
+    }
+}
+
+/// Returns the folder for what outlives a run and is no cache. The XDG base directory
+/// specification has relative paths ignored.
+fn state_from(var: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
+    let absolute = |name: &str| {
+        let path = Utf8PathBuf::from(var(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let home = || Some(absolute("HOME")?.join(".local/state"));
+    Some(absolute("XDG_STATE_HOME").or_else(home)?.join("patchbed"))
+}
+
+fn check_data(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    if let Some(part) = DATA_FOLDERS.iter().find(|part| !folder.join(part).is_dir()) {
+        return Err(bad_input(
+            format!("`{folder}` has no data of patchbed: there is no folder `{part}` in it"),
+            format!(
+                "give a checkout of patchbed, or a folder with {}",
+                DATA_FOLDERS.join(", ")
+            ),
+        ));
+    }
+    Ok(folder.canonicalize_utf8()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{Exit, exit_for};
+
+    fn state(vars: &[(&str, &str)]) -> Option<Utf8PathBuf> {
+        state_from(|name| {
+            let mut vars = vars.iter();
+            let found = vars.find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn state_is_below_the_first_absolute_path() {
+        let home = ("HOME", "/h");
+        assert_eq!(state(&[home]).unwrap(), "/h/.local/state/patchbed");
+        let named = state(&[home, ("XDG_STATE_HOME", "/s")]).unwrap();
+        assert_eq!(named, "/s/patchbed");
+        let relative = state(&[home, ("XDG_STATE_HOME", "s")]).unwrap();
+        assert_eq!(relative, "/h/.local/state/patchbed");
+        assert_eq!(state(&[("HOME", "")]), None);
+    }
+
+    #[test]
+    fn check_data_refuses_a_folder_without_machines_and_names_them() {
+        let place = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(place.path()).unwrap();
+        for part in DATA_FOLDERS {
+            let error = check_data(root).unwrap_err();
+            assert_eq!(exit_for(&error), Exit::Input);
+            assert!(
+                error.to_string().contains(&format!("no folder `{part}`")),
+                "{error}"
+            );
+            fs_err::create_dir_all(root.join(part)).unwrap();
+        }
+        assert_eq!(check_data(root).unwrap(), root.canonicalize_utf8().unwrap());
+    }
+
+    #[test]
+    fn checkout_refuses_an_installed_program_and_other_data() {
+        let own = Layout::at("/checkout".into());
+        assert_eq!(own.checkout("ci").unwrap(), "/checkout");
+        assert_eq!(own.shown("/checkout/target/x".into()), "target/x");
+        let other = Layout {
+            is_given: true,
+            ..own.clone()
+        };
+        let installed = Layout {
+            checkout: None,
+            ..own
+        };
+        assert_eq!(
+            installed.shown("/checkout/target/x".into()),
+            "/checkout/target/x"
+        );
+        for layout in [other, installed] {
+            assert!(!layout.is_of_checkout());
+            let error = layout.checkout("ci").unwrap_err();
+            assert_eq!(exit_for(&error), Exit::Input);
+        }
     }
 }

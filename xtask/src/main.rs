@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `cargo xtask`: what the user types, the plan, the commands and the renderers.
+//! `patchbed`: what the user types, the plan, the commands and the renderers.
 //!
 //! `main` only reads the arguments, hands over to a command and turns what it
 //! says into an exit code. Commands decide and do; renderers print.
 
+mod builtin;
 mod checkouts;
 mod cli;
 mod commands;
@@ -13,6 +14,7 @@ mod exit;
 mod host;
 mod layout;
 mod plan;
+mod program;
 mod record;
 mod render;
 mod result;
@@ -20,15 +22,18 @@ mod run_folder;
 mod session;
 mod snapshot;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::session::Session;
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    let session = match Session::start() {
+    let name = program::name();
+    patchbed_host::program::set_name(name);
+    let typed = Cli::command().name(name).bin_name(name).get_matches();
+    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let session = match Session::start(cli.data.as_deref()) {
         Ok(session) => session,
         Err(error) => return say(&error).into(),
     };

@@ -162,7 +162,7 @@ pub(crate) mod tests {
             last: 1,
             subject: "one".to_owned(),
             sentence: "patch 1 changes no status".to_owned(),
-            turns: Vec::new(),
+            changes: Vec::new(),
         }];
         result.with_coverage(Some(nothing()))
     }

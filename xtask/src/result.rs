@@ -500,31 +500,31 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn first_failure_are_failures_where_they_were_due() {
+    fn tests_of_lists_failures_where_a_failure_is_expected() {
         let jobs = [
-            job("fails_first", "base", "crash", "fail"),
-            job("fails_first", "series", "pass", "pass"),
+            job("bisected", "base", "crash", "fail"),
+            job("bisected", "series", "pass", "pass"),
             job("barks", "base", "pass", "pass"),
             job("broken", "series", "fail", "pass"),
             job("tree:own", "series", "fail", "pass"),
         ];
-        let fails_without_series: Vec<_> = tests_of(&jobs)
+        let tests: Vec<_> = tests_of(&jobs)
             .into_iter()
             .map(|s| (s.name, s.fails_without_series, s.failed_on))
             .collect();
-        assert_eq!(fails_without_series[0], ("barks".to_owned(), false, vec![]));
+        assert_eq!(tests[0], ("barks".to_owned(), false, vec![]));
         assert_eq!(
-            fails_without_series[1],
-            ("fails_first".to_owned(), true, vec!["base".to_owned()])
+            tests[1],
+            ("bisected".to_owned(), true, vec!["base".to_owned()])
         );
         assert_eq!(
-            fails_without_series[2],
+            tests[2],
             ("broken".to_owned(), false, vec!["series".to_owned()])
         );
         assert_eq!(
-            fails_without_series.len(),
+            tests.len(),
             3,
-            "tests of the tree's own have none"
+            "kselftests of the tree are not listed"
         );
     }
 

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::exit::bad_input;
 use crate::layout::Layout;
 use crate::plan::{self, JobPlan, Plan};
+use crate::program;
 use crate::result::{JobResult, RunResult};
 
 /// What the run was to do.
@@ -104,7 +105,7 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be made.
     pub(crate) fn reserve(layout: &Layout) -> anyhow::Result<Utf8PathBuf> {
-        let runs = layout.runs();
+        let runs = layout.runs()?;
         fs::create_dir_all(&runs)?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
         let path = new_folder(&runs, &format!("{stamp}-{}", std::process::id()))?;
@@ -132,8 +133,10 @@ impl RunFolder {
         let (Some(runs), Some(id)) = (self.path.parent(), self.path.file_name()) else {
             return Ok(());
         };
-        // The checkout may be behind a symbolic link.
-        if runs.canonicalize_utf8()? == layout.runs().canonicalize_utf8().unwrap_or_default() {
+        // A folder above the runs may be a symbolic link.
+        let ours = layout.runs().ok();
+        let ours = ours.and_then(|runs| runs.canonicalize_utf8().ok());
+        if Some(runs.canonicalize_utf8()?) == ours {
             let link = runs.join(format!(".latest-{id}"));
             fs_err::os::unix::fs::symlink(id, &link)?;
             fs::rename(&link, runs.join("latest"))?;
@@ -149,7 +152,7 @@ impl RunFolder {
         if !path.join(RESULT).is_file() {
             return Err(bad_input(
                 format!("`{path}` is not the folder of a finished run"),
-                "runs are in `target/patchbed/runs`; `latest` is the newest finished one",
+                "a run prints its folder last; `latest` beside it is the newest finished one",
             ));
         }
         Ok(Self {
@@ -214,7 +217,10 @@ impl RunFolder {
         let path = self.path.join(name);
         bad_input(
             format!("`{path}` is damaged: {what}"),
-            "the run cannot be judged again; make it anew with `cargo xtask test`",
+            format!(
+                "the run cannot be judged again; make it anew with `{} test`",
+                program::name()
+            ),
         )
     }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What every command needs: the checkout, the cache, progress and Ctrl-C.
+//! What every command needs: data, the cache, progress and Ctrl-C.
 
+use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::events::{Event, Observer};
 
 use crate::layout::Layout;
 use crate::render::progress::Progress;
 
-/// One invocation of `cargo xtask`.
+/// One invocation of the program.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) layout: Layout,
@@ -17,11 +19,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Finds the checkout and the cache and begins to listen to Ctrl-C.
+    /// Finds the data, which may be in the folder `data`, and the cache, and begins to
+    /// listen to Ctrl-C.
     ///
     /// # Errors
-    /// When there is no place for the cache, or signals cannot be caught.
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    /// When there is no data, no place for the cache, or signals cannot be caught.
+    pub(crate) fn start(data: Option<&Utf8Path>) -> anyhow::Result<Self> {
+        let cache = Cache::from_env()?;
+        let layout = Layout::find(data, &cache)?;
         let cancel = Cancel::new();
         let asked = cancel.clone();
         ctrlc::set_handler(move || {
@@ -32,11 +37,17 @@ impl Session {
             }
             asked.cancel();
         })?;
+        let progress = Progress::start();
+        let folder = std::env::current_dir().ok();
+        let folder = folder.and_then(|folder| Utf8PathBuf::try_from(folder).ok());
+        if let Some(text) = folder.and_then(|folder| layout.note(&folder)) {
+            progress.event(Event::Note { text });
+        }
         Ok(Self {
-            layout: Layout::of_this_checkout(),
-            cache: Cache::from_env()?,
+            layout,
+            cache,
             cancel,
-            progress: Progress::start(),
+            progress,
         })
     }
 

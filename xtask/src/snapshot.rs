@@ -1,123 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Compares a job's timeline with the recorded one. The files have insta's format, and a
-//! difference is left as `NAME.snap.new`, so that `cargo insta review` can accept it.
+//! Compares a job's timeline with the recorded one. Records are files of insta, so that
+//! `cargo insta review` works on them.
 
-use std::io::{self, ErrorKind};
-
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::publish;
 use patchbed_host::diff::{Side, unified};
 
 use crate::plan::JobPlan;
 
-/// The front matter of a record. insta requires the field `source` in it.
-const HEAD: &str = "---\nsource: xtask/src/snapshot.rs\n---\n";
-const SEPARATOR: &str = "---\n";
-
-/// What to do about a difference that is right.
-const ACCEPT: &str = "if it is right, accept it with `cargo insta review`";
-
 /// Unchanged lines around a difference.
 const CONTEXT_LINES: usize = 2;
+/// The end of the name of a result that nobody has reviewed yet, as insta has it.
+const NEW: &str = "snap.new";
 
-/// Whether a difference is left as `NAME.snap.new` beside the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pending {
-    Write,
-    Leave,
-}
-
-impl Pending {
-    /// Returns what the value of the environment variable `CI` asks for. The checkout of a
-    /// CI system is thrown away, so a file in it helps no reviewer.
-    fn for_ci(value: Option<&str>) -> Self {
-        match value {
-            None | Some("" | "0" | "false") => Self::Write,
-            Some(_) => Self::Leave,
-        }
-    }
+/// Where a result goes that differs from the recorded one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outlet<'a> {
+    /// Beside the record, where `cargo insta review` finds it.
+    Beside,
+    /// Into this folder: the record is not the user's to change.
+    Folder(&'a Utf8Path),
+    /// Nowhere.
+    None,
 }
 
 /// Returns how `timeline` differs from the recorded one, or `None` when it does
-/// not. A difference is written beside the record for `cargo insta review`, where the
-/// config and the checkout have a folder of records.
-pub(crate) fn difference(folder: &Utf8Path, job: &JobPlan, timeline: &str) -> Option<String> {
-    let pending = Pending::for_ci(std::env::var("CI").ok().as_deref());
-    difference_with(folder, job, timeline, pending)
-}
-
-fn difference_with(
+/// not. A difference goes to `outlet`, where the config and the checkout have a folder of
+/// records.
+///
+/// # Errors
+/// When it cannot be written there.
+pub(crate) fn difference(
     folder: &Utf8Path,
     job: &JobPlan,
     timeline: &str,
-    pending: Pending,
-) -> Option<String> {
+    outlet: Outlet<'_>,
+) -> anyhow::Result<Option<String>> {
     let place = place(folder, job);
     if !place.is_dir() {
-        return Some("nothing is recorded for its config and checkout yet".to_owned());
+        let why = "nothing is recorded for its config and checkout yet";
+        return Ok(Some(why.to_owned()));
     }
-    let now = timeline.trim_end();
-    let path = record_path(folder, job);
-    let shown = match fs::read_to_string(&path) {
-        Ok(record) if content(&record) == now => {
-            return match pending {
-                Pending::Write => remove_pending(&path).err().map(|error| error.to_string()),
-                Pending::Leave => None,
-            };
-        }
-        Ok(record) => diff(content(&record), now),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            "nothing is recorded for it yet".to_owned()
-        }
-        Err(error) => return Some(format!("its record cannot be read: {error}")),
+    let name = format!("{}.{NEW}", job.test);
+    let new = match outlet {
+        // A checkout that CI made is nobody's to review.
+        Outlet::Beside if std::env::var_os("CI").is_some() => None,
+        Outlet::Beside => Some(place.join(name)),
+        Outlet::Folder(folder) => Some(folder.join(name)),
+        Outlet::None => None,
     };
-    let hint = match pending {
-        Pending::Leave => ACCEPT.to_owned(),
-        Pending::Write => match fs::write(pending_path(&path), format!("{HEAD}{now}\n")) {
-            Ok(()) => ACCEPT.to_owned(),
-            Err(error) => format!("it cannot be left for `cargo insta review`: {error}"),
-        },
-    };
-    let separator = if shown.contains('\n') { "\n" } else { "; " };
-    Some(format!("{shown}{separator}{hint}"))
-}
-
-/// Returns where what is recorded of a job's config and checkout is.
-pub(crate) fn place(folder: &Utf8Path, job: &JobPlan) -> Utf8PathBuf {
-    folder.join(&job.config).join(&job.checkout)
-}
-
-/// Returns what is recorded of a job, in insta's format, if anything is.
-pub(crate) fn recorded(folder: &Utf8Path, job: &JobPlan) -> Option<String> {
-    fs::read_to_string(record_path(folder, job)).ok()
-}
-
-fn record_path(folder: &Utf8Path, job: &JobPlan) -> Utf8PathBuf {
-    place(folder, job).join(format!("{}.snap", job.test))
-}
-
-fn pending_path(record: &Utf8Path) -> Utf8PathBuf {
-    Utf8PathBuf::from(format!("{record}.new"))
-}
-
-/// A difference that is gone must not be offered for review.
-fn remove_pending(record: &Utf8Path) -> io::Result<()> {
-    match fs::remove_file(pending_path(record)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    let recorded = recorded(folder, job);
+    let before = recorded.as_deref().map(content);
+    if before == Some(timeline.trim_end()) {
+        if let Some(left) = new.filter(|path| path.is_file()) {
+            fs::remove_file(left)?;
+        }
+        return Ok(None);
     }
-}
-
-/// Returns the text of a record without its front matter and the line feeds at its end.
-fn content(record: &str) -> &str {
-    let text = record
-        .strip_prefix(SEPARATOR)
-        .and_then(|rest| rest.split_once("\n---\n"))
-        .map_or(record, |(_, content)| content);
-    text.trim_end()
+    let mut text = match before {
+        None => "nothing is recorded for it yet".to_owned(),
+        Some(before) => {
+            diff(before, timeline.trim_end())
+        }
+    };
+    if let Some(path) = &new {
+        let record = format!(
+            "---\nsource: xtask/src/snapshot.rs\n---\n{}\n",
+            timeline.trim_end()
+        );
+        publish(path, record.as_bytes()).with_context(|| format!("writing `{path}`"))?;
+    }
+    match (outlet, new) {
+        (Outlet::Beside, _) => {
+            text += if before.is_none() { "; " } else { "\n" };
+            text += "if it is right, accept it with `cargo insta review`";
+        }
+        (_, Some(path)) => {
+            text += if before.is_none() { "; " } else { "\n" };
+            text += &format!("the new result is in `{path}`");
+        }
+        (_, None) => {}
+    }
+    Ok(Some(text))
 }
 
 fn diff(recorded: &str, now: &str) -> String {
+    // A line that ends the text must equal the same line within the other text.
     let (recorded, now) = (format!("{recorded}\n"), format!("{now}\n"));
     let side = |name, text| Side { name, text };
     let diff = unified(
@@ -128,131 +98,108 @@ fn diff(recorded: &str, now: &str) -> String {
     diff.trim_end().to_owned()
 }
 
+/// Returns the timeline in a record: what follows insta's notes on it.
+fn content(record: &str) -> &str {
+    let content = record.splitn(3, "---\n").nth(2);
+    content.unwrap_or(record).trim_end()
+}
+
+/// Returns where what is recorded of a job's config and checkout is.
+pub(crate) fn place(folder: &Utf8Path, job: &JobPlan) -> Utf8PathBuf {
+    folder.join(&job.config).join(&job.checkout)
+}
+
+/// Returns what is recorded of a job, in insta's format, if anything is.
+pub(crate) fn recorded(folder: &Utf8Path, job: &JobPlan) -> Option<String> {
+    let name = format!("{}.snap", job.test);
+    fs::read_to_string(place(folder, job).join(name)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job(scenario: &str) -> JobPlan {
+    fn job(config: &str) -> JobPlan {
         JobPlan {
-            test: scenario.to_owned(),
-            config: "fast".to_owned(),
+            test: "s".to_owned(),
+            config: config.to_owned(),
             checkout: "base".to_owned(),
             machine: "edu-pair".to_owned(),
             repetition: 1,
         }
     }
 
-    /// A folder of records, in which `s` has the timeline `a`, `b`.
-    struct Records {
-        _temporary: tempfile::TempDir,
-        folder: Utf8PathBuf,
-        record: Utf8PathBuf,
-        pending: Utf8PathBuf,
-    }
-
-    fn records() -> Records {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).unwrap();
-        let record = record_path(&folder, &job("s"));
-        fs::create_dir_all(record.parent().unwrap()).unwrap();
-        fs::write(&record, format!("{HEAD}a\nb\n")).unwrap();
-        Records {
-            _temporary: temporary,
-            folder,
-            pending: pending_path(&record),
-            record,
-        }
-    }
-
-    fn write(records: &Records, timeline: &str) -> Option<String> {
-        difference_with(&records.folder, &job("s"), timeline, Pending::Write)
+    /// Two folders: of records, with `a` as that of one job, and of a run.
+    fn folders() -> (tempfile::TempDir, Utf8PathBuf, Utf8PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(place.path()).unwrap();
+        let (records, run) = (root.join("records"), root.join("run"));
+        fs::create_dir_all(records.join("known/base")).unwrap();
+        fs::create_dir(&run).unwrap();
+        let record = "---\nsource: xtask/src/snapshot.rs\n---\na\n";
+        fs::write(records.join("known/base/s.snap"), record).unwrap();
+        (place, records, run)
     }
 
     #[test]
-    fn difference_without_folder_of_records_creates_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = Utf8Path::from_path(folder.path()).unwrap();
-        let told = difference_with(folder, &job("s"), "a\n", Pending::Write).unwrap();
-        assert_eq!(told, "nothing is recorded for its config and checkout yet");
-        assert_eq!(folder.read_dir_utf8().unwrap().count(), 0);
+    fn no_folder_is_made_for_what_has_no_records() {
+        let (_place, records, run) = folders();
+        let told = difference(&records, &job("new"), "a\n", Outlet::Folder(&run)).unwrap();
+        let why = "nothing is recorded for its config and checkout yet";
+        assert_eq!(told.unwrap(), why);
+        assert!(!records.join("new").exists());
+        assert_eq!(run.read_dir_utf8().unwrap().count(), 0);
     }
 
     #[test]
-    fn difference_shows_a_unified_diff_and_leaves_the_new_timeline() {
-        let records = records();
-        let told = write(&records, "a\nc\n").unwrap();
-        assert_eq!(
-            told,
-            format!("--- recorded\n+++ now\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n{ACCEPT}")
+    fn difference_outside_a_checkout_goes_into_the_run_folder_as_insta_writes_it() {
+        let (_place, records, run) = folders();
+        let told = difference(&records, &job("known"), "b\n", Outlet::Folder(&run)).unwrap();
+        let told = told.unwrap();
+        assert!(told.contains("\n-a\n+b\n"), "{told}");
+        let path = run.join("s.snap.new");
+        assert!(
+            told.ends_with(&format!("the new result is in `{path}`")),
+            "{told}"
         );
-        let pending = fs::read_to_string(&records.pending).unwrap();
-        assert_eq!(pending, format!("{HEAD}a\nc\n"));
-        let record = fs::read_to_string(&records.record).unwrap();
-        assert_eq!(record, format!("{HEAD}a\nb\n"), "the record is untouched");
+        let written = fs::read_to_string(&path).unwrap();
+        assert_eq!(written, "---\nsource: xtask/src/snapshot.rs\n---\nb\n");
+        let there = records.join("known/base").read_dir_utf8().unwrap();
+        assert_eq!(there.count(), 1, "the records are as they were");
     }
 
     #[test]
-    fn difference_of_an_equal_timeline_is_none_and_removes_the_pending_file() {
-        let records = records();
-        write(&records, "a\nc\n").unwrap();
-        assert_eq!(write(&records, "a\nb\n\n"), None);
-        assert!(!records.pending.exists());
-        assert_eq!(write(&records, "a\nb\n"), None, "nothing is left to remove");
+    fn a_result_as_recorded_removes_the_new_one_of_an_earlier_run() {
+        let (_place, records, run) = folders();
+        let outlet = Outlet::Folder(&run);
+        difference(&records, &job("known"), "b\n", outlet).unwrap();
+        assert!(run.join("s.snap.new").is_file());
+        let told = difference(&records, &job("known"), "a\n", outlet).unwrap();
+        assert_eq!(told, None);
+        assert!(!run.join("s.snap.new").exists());
     }
 
     #[test]
-    fn difference_in_ci_leaves_the_folder_as_it_is() {
-        let records = records();
-        for (timeline, differs) in [("a\nc\n", true), ("a\nb\n", false)] {
-            let told = difference_with(&records.folder, &job("s"), timeline, Pending::Leave);
-            assert_eq!(told.is_some(), differs);
-        }
-        assert!(!records.pending.exists());
+    fn outlet_none_writes_nothing_and_names_no_path() {
+        let (place, records, _run) = folders();
+        let told = difference(&records, &job("known"), "a\nb\n", Outlet::None).unwrap();
+        let told = told.unwrap();
+        assert!(told.ends_with("\n a\n+b"), "{told}");
+        assert!(!told.contains(place.path().to_str().unwrap()), "{told}");
     }
 
+    /// `cargo insta accept` renames the new file, so insta has to find the same text in it.
     #[test]
-    fn difference_of_an_unknown_scenario_leaves_its_timeline() {
-        let records = records();
-        let unknown = job("new");
-        let told = difference_with(&records.folder, &unknown, "x\n", Pending::Write).unwrap();
-        assert_eq!(told, format!("nothing is recorded for it yet; {ACCEPT}"));
-        let left = pending_path(&record_path(&records.folder, &unknown));
-        assert_eq!(fs::read_to_string(left).unwrap(), format!("{HEAD}x\n"));
-    }
-
-    #[test]
-    fn for_ci_writes_only_where_ci_is_unset_or_off() {
-        for off in [None, Some(""), Some("0"), Some("false")] {
-            assert_eq!(Pending::for_ci(off), Pending::Write);
-        }
-        for on in [Some("true"), Some("1"), Some("woodpecker")] {
-            assert_eq!(Pending::for_ci(on), Pending::Leave);
-        }
-    }
-
-    #[test]
-    fn content_keeps_separators_in_the_timeline() {
-        assert_eq!(content(&format!("{HEAD}a\n---\nb\n")), "a\n---\nb");
-        assert_eq!(content("no front matter\n"), "no front matter");
-    }
-
-    /// `cargo insta accept` renames the pending file, so insta has to find the same text
-    /// in it, and records that insta wrote have to have the same text here.
-    #[test]
-    fn pending_file_is_a_snapshot_that_insta_accepts() {
-        let records = records();
+    fn new_file_is_a_snapshot_that_insta_accepts() {
+        let (_place, records, run) = folders();
         let timeline = "a\n  \u{1b}[1m: \"quoted\" --- \n---\n\nlast\n";
-        write(&records, timeline).unwrap();
-        let read = insta::Snapshot::from_file(records.pending.as_std_path()).unwrap();
+        difference(&records, &job("known"), timeline, Outlet::Folder(&run)).unwrap();
+        let path = run.join("s.snap.new");
+        let read = insta::Snapshot::from_file(path.as_std_path()).unwrap();
         assert_eq!(read.metadata().source(), Some("xtask/src/snapshot.rs"));
         let insta::internals::SnapshotContents::Text(text) = read.contents() else {
             panic!("not a text")
         };
         assert_eq!(text.to_string(), timeline.trim_end());
-
-        read.save(records.record.as_std_path()).unwrap();
-        let saved = fs::read_to_string(&records.record).unwrap();
-        assert_eq!(saved, fs::read_to_string(&records.pending).unwrap());
-        assert_eq!(write(&records, timeline), None);
     }
 }

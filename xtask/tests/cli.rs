@@ -173,7 +173,7 @@ fn a_run_that_is_none() {
     -- stdout
     -- stderr
     error: `/no/such/run` is not the folder of a finished run
-    hint: runs are in `target/patchbed/runs`; `latest` is the newest finished one
+    hint: a run prints its folder last; `latest` beside it is the newest finished one
     "#);
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub enum ProcessError {
     /// The program is not on this host.
     #[error(
-        "`{program}` is not installed or not in PATH; `cargo xtask doctor` names what to install"
+        "`{program}` is not installed or not in PATH; `{} doctor` names what to install",
+        crate::program::name()
     )]
     NotFound {
         /// The program's name.

@@ -130,6 +130,8 @@ impl Maker<'_> {
             .env_clear()
             .env("LC_ALL", "C")
             .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
+            // Part of every image and not of its id: another name needs another
+            // `BUILD_FORMAT`.
             .env("KBUILD_BUILD_USER", "testbed")
             .env("KBUILD_BUILD_HOST", "testbed")
             .env("KBUILD_BUILD_VERSION", "1");

@@ -35,7 +35,8 @@ never decides the exit code: 0 measured; 1 a job went wrong, so there is no figu
 pub(super) const B4_NOTES: &str = "\
 Nothing runs: judge the series first, best with the mbox that `b4 am` wrote. In the \
 configuration of the kernel's repository:
-  git config b4.review-perpatch-check-cmd 'CHECKOUT/target/debug/patchbed b4-check'
-  git config b4.review-series-check-cmd 'CHECKOUT/target/debug/patchbed b4-check --whole'
+  git config b4.review-perpatch-check-cmd 'patchbed b4-check'
+  git config b4.review-series-check-cmd 'patchbed b4-check --whole'
+For runs of `cargo xtask`, name CHECKOUT/target/debug/patchbed instead.
 
 Exit codes: 0 answered, whatever the answer; 2 wrong input; 3 infrastructure.";

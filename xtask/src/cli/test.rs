@@ -56,7 +56,8 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     pub(crate) dump_hangs: bool,
 
-    /// Run folder, new or empty [default: target/patchbed/runs/<id>]
+    /// Run folder, new or empty [default: a new one in target/patchbed/runs of the
+    /// checkout for `cargo xtask`, in ~/.local/state/patchbed/runs otherwise]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 
@@ -79,7 +80,8 @@ pub(crate) struct TestArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Snapshots {
-    /// A difference is a finding; review it with `cargo insta review`
+    /// A difference is a finding. For `cargo insta review`, the new result goes beside
+    /// the recorded one in the checkout, otherwise into the run folder
     Check,
     /// Do not look
     Ignore,

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::cli::B4CheckArgs;
 use crate::exit::{Exit, bad_input};
+use crate::program;
 use crate::render;
 use crate::render::b4;
 use crate::render::report::Report;
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &B4CheckArgs, session: &Session) -> anyhow::Result<Exit>
 fn newest(asked: &Asked, session: &Session, whole: bool) -> anyhow::Result<Option<String>> {
     let mut runs: Vec<Utf8PathBuf> = session
         .layout
-        .runs()
+        .runs()?
         .read_dir_utf8()
         .into_iter()
         .flatten()
@@ -101,7 +102,10 @@ impl Asked {
         if bytes.is_empty() || bytes.len() as u64 > MAIL_BYTES_MAX {
             return Err(bad_input(
                 "standard input is no mail",
-                "b4 gives the mail to a check command; by hand: `cargo xtask b4-check < MAIL`",
+                format!(
+                    "b4 gives the mail to a check command; by hand: `{} b4-check < MAIL`",
+                    program::name()
+                ),
             ));
         }
         let tracking = std::env::var("B4_TRACKING_FILE").unwrap_or_default();

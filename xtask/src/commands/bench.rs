@@ -77,7 +77,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         name: "warm",
-        about: "everything that `cargo xtask test` does, with nothing to build",
+        about: "everything that `test` does, with nothing to build",
         rounds: 5,
         is_cheap: true,
         unit: "s",
@@ -138,8 +138,11 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     let cases = choose(&args.names)?;
+    if args.record {
+        session.layout.checkout("bench --record")?;
+    }
     doctor::require(false, session)?;
-    let home = session.layout.root().join("target/patchbed/bench");
+    let home = session.layout.state("bench")?;
     let lock = home.join("lock");
     // Two at once would measure each other.
     let _lock = FileLock::acquire(&lock, "the bench", &session.cancel, &session.progress)?;
@@ -206,9 +209,9 @@ fn measure(
     Ok(CaseReport::new(case, &sides, rounds, measured, load, notes))
 }
 
-/// Returns the sources of one checkout, as `cargo xtask test` would take them.
+/// Returns the sources of one checkout, as `test` would take them.
 fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Result<Sources> {
-    let mut words = vec!["cargo xtask", "test", "--checkouts", checkout];
+    let mut words = vec!["patchbed", "test", "--checkouts", checkout];
     words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
     match Cli::try_parse_from(words)?.command {
         Command::Test(test) => SourceRequest::from_args(&test.source, session)?.apply(session),
@@ -218,7 +221,10 @@ fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Resul
 
 fn show(report: &Report, args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if args.record && !report.has_finding() {
-        let page = session.layout.root().join("BENCHMARKS.md");
+        let page = session
+            .layout
+            .checkout("bench --record")?
+            .join("BENCHMARKS.md");
         let mut text = fs::read_to_string(&page)?;
         for case in &report.cases {
             let section = render::bench::section(case, &report.host);

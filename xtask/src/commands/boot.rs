@@ -10,6 +10,7 @@ use vm_images::vm::{self, VmRun};
 use crate::cli::BootArgs;
 use crate::commands::environment::{Environment, find_needs};
 use crate::exit::{Exit, bad_input};
+use crate::program;
 use crate::render;
 use crate::session::Session;
 
@@ -18,14 +19,17 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     if !args.image.is_file() {
         return Err(bad_input(
             format!("there is no kernel image `{}`", args.image),
-            "`cargo xtask build` makes some and says where they are",
+            format!(
+                "`{} build` makes some and says where they are",
+                program::name()
+            ),
         ));
     }
     let config = Config::find(&args.config, &session.layout.configs())?;
     let needs = find_needs(&config.name, session)?;
     let artifacts = match &args.out {
         Some(out) => out.clone(),
-        None => session.layout.root().join("target/patchbed/boot"),
+        None => session.layout.state("boot")?,
     };
     fs_err::create_dir_all(&artifacts)?;
     let mut environment = Environment::set_up([args.machine.as_str()], session)?;

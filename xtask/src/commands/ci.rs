@@ -4,12 +4,13 @@
 mod account;
 mod browser;
 mod formats;
+mod words;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 use kernel_patches::kernel;
 use patchbed_host::events::Activity;
@@ -48,10 +49,11 @@ const UNDER_KASAN: [&str; 9] = [
 type Take = fn(&Ci<'_>) -> anyhow::Result<Came>;
 
 /// All steps, in order; `--only` finds them by a part of their names.
-const STEPS: [(&str, Take); 12] = [
+const STEPS: [(&str, Take); 14] = [
     ("format", formatting),
     ("lints", lints),
     ("licences of files and dependencies", licences),
+    ("words of text and identifiers", words_of_project),
     ("unit and snapshot tests", own_tests),
     ("tests that need programs of this host", host_tests),
     ("generated files are up to date", generated),
@@ -76,6 +78,7 @@ const STEPS: [(&str, Take); 12] = [
 /// A run of this command.
 struct Ci<'a> {
     session: &'a Session,
+    checkout: &'a Utf8Path,
     begun: Instant,
     /// After this time, no optional step is begun.
     budget: Duration,
@@ -85,10 +88,12 @@ struct Ci<'a> {
 
 /// Runs every step that is wanted, whatever became of the ones before it.
 pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
+    let checkout = session.layout.checkout("ci")?;
     let wanted = choose(&args.only)?;
     let budget = minutes(args.budget)?;
     let ci = Ci {
         session,
+        checkout,
         begun: Instant::now(),
         budget,
         fast: OnceCell::new(),
@@ -153,8 +158,8 @@ impl Ci<'_> {
         if let Some(own) = self.fast.get() {
             return own.clone();
         }
-        let newest = self.session.layout.runs().join("latest");
-        let newest = RunFolder::open(&newest).ok()?;
+        let runs = self.session.layout.runs().ok()?;
+        let newest = RunFolder::open(&runs.join("latest")).ok()?;
         self.session.progress.clear();
         render::line_to_stderr(&format!(
             "of the newest run that there is, {}",
@@ -194,7 +199,7 @@ impl Ci<'_> {
             .iter()
             .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
             .args(words)
-            .cwd(session.layout.root())
+            .cwd(self.checkout)
             .env("CARGO_TERM_COLOR", "never")
             // Snapshots are compared, never rewritten, whatever the caller's shell says.
             .env("INSTA_UPDATE", "no")
@@ -251,8 +256,11 @@ fn lints(ci: &Ci<'_>) -> anyhow::Result<Came> {
 }
 
 fn licences(ci: &Ci<'_>) -> anyhow::Result<Came> {
-    let words = ["test", "--quiet", "--package", "xtask", "--test", "licence"];
-    ci.cargo(&words, &[])
+    ci.cargo_test(&["--package", "xtask", "--test", "licence"], &[])
+}
+
+fn words_of_project(ci: &Ci<'_>) -> anyhow::Result<Came> {
+    Ok(verdict(words::findings(ci.session)?))
 }
 
 fn own_tests(ci: &Ci<'_>) -> anyhow::Result<Came> {
@@ -358,7 +366,7 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Came> {
 }
 
 fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
-    let cli = Cli::try_parse_from(["cargo xtask", "test"].iter().chain(words))?;
+    let cli = Cli::try_parse_from(["patchbed", "test"].iter().chain(words))?;
     match cli.command {
         Command::Test(args) => Ok(args),
         _ => anyhow::bail!("`test` is not `test`"),
@@ -388,6 +396,7 @@ mod tests {
         let session = Session::at(place.path().to_owned().try_into().unwrap());
         let ci = || Ci {
             session: &session,
+            checkout: session.layout.checkout("ci").unwrap(),
             begun: Instant::now(),
             budget: Duration::ZERO,
             fast: OnceCell::new(),
@@ -418,6 +427,7 @@ mod tests {
         let session = Session::at(place.path().to_owned().try_into().unwrap());
         let ci = Ci {
             session: &session,
+            checkout: session.layout.checkout("ci").unwrap(),
             begun: Instant::now(),
             budget: Duration::ZERO,
             fast: OnceCell::new(),

@@ -84,6 +84,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
     }
     let missing = missing();
     session.progress.clear();
+    render::to_stdout(&format!("data: {}", session.layout.origin()))?;
     if missing.is_empty() {
         render::to_stdout(&format!(
             "all {} things that a run needs are here",

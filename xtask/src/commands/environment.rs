@@ -16,6 +16,7 @@ use vm_images::probe::{Choice, Probe};
 use vm_images::qemu::Qemu;
 use vm_images::vm::VmSpec;
 
+use crate::builtin;
 use crate::exit::bad_input;
 use crate::session::Session;
 
@@ -36,7 +37,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Finds QEMU, reads the machines and builds PID 1.
+    /// Finds QEMU, reads the machines, and builds or unpacks PID 1.
     ///
     /// # Errors
     /// When one of them cannot be had.
@@ -51,7 +52,10 @@ impl Environment {
                 .map(named)
                 .collect::<anyhow::Result<_>>()?,
             qemu: Qemu::find(&session.cancel)?,
-            guest: guest::build(session.layout.root(), &session.cancel, &session.progress)?,
+            guest: match session.layout.own_checkout() {
+                Some(root) => guest::build(root, &session.cancel, &session.progress)?,
+                None => builtin::guest(&session.cache)?,
+            },
             accelerator: Accelerator::Tcg,
             checkpoints: Checkpoints::at(&session.cache.dir(&["checkpoints"])?)?,
             accelerators: session.cache.dir(&["accelerators"])?,

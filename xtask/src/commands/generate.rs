@@ -22,6 +22,9 @@ const LINES_SHOWN_MAX: usize = 60;
 
 /// Writes the files, or says how they differ.
 pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit> {
+    if args.into.is_none() {
+        session.layout.checkout("generate")?;
+    }
     if args.check {
         let differences = differences(session)?;
         if differences.is_empty() {
@@ -117,7 +120,7 @@ fn beside(
     session: &Session,
     scenario_files: &[ScenarioFile],
 ) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
-    let root = session.layout.root();
+    let root = session.layout.checkout("generate")?;
     let machines = Machines::load(&session.layout.machines())?;
     Ok([
         (

@@ -17,6 +17,7 @@ use crate::commands::environment::{Environment, find_needs};
 use crate::commands::sources::SourceRequest;
 use crate::commands::test::{prepare, start};
 use crate::exit::{Exit, bad_input};
+use crate::program;
 use crate::render;
 use crate::session::Session;
 
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
     environment.choose_accelerator(machines[0], &image, &initramfs, &needs, session)?;
     let out = match &args.out {
         Some(out) => out.clone(),
-        None => session.layout.root().join("target/patchbed/faults"),
+        None => session.layout.state("faults")?,
     };
     let mut exit = Exit::Ok;
     for (words, machine) in groups.iter().zip(machines) {
@@ -80,7 +81,10 @@ fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
             true => Ok(words),
             false => Err(bad_input(
                 format!("`{argument}` names no faults"),
-                "`cargo xtask fault` without a word says which there are",
+                format!(
+                    "`{} fault` without a word says which there are",
+                    program::name()
+                ),
             )),
         }
     };

@@ -13,6 +13,7 @@ use selftests::input::closest;
 use crate::checkouts::MutantsWanted;
 use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
+use crate::program;
 use crate::session::Session;
 
 /// By a mutant's name, why nobody can notice it.
@@ -72,7 +73,12 @@ fn stray(reasons: &Reasons, all: &[Mutant]) -> Option<(String, String)> {
 fn near(name: &str, all: &[Mutant]) -> String {
     let near = closest(name, all.iter().map(|mutant| mutant.name.as_str()));
     near.map_or_else(
-        || "`cargo xtask apply --checkouts mutants` names all there are".to_owned(),
+        || {
+            format!(
+                "`{} apply --checkouts mutants` names all there are",
+                program::name()
+            )
+        },
         |near| format!("did you mean `{near}`?"),
     )
 }

@@ -79,7 +79,7 @@ fn check(
     if output.status.success() && said.trim().is_empty() {
         return Ok(None);
     }
-    let shown = file.strip_prefix(session.layout.root()).unwrap_or(file);
+    let shown = session.layout.shown(file);
     Ok(Some(format!("{shown}:\n{}{}", said, output.stderr_text())))
 }
 

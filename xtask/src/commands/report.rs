@@ -11,15 +11,20 @@ use crate::commands::{generate, show};
 use crate::comparison::{self, Comparison};
 use crate::exit::{Exit, bad_input};
 use crate::plan::{JobPlan, Plan};
+use crate::program;
 use crate::record::Record;
 use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
+use crate::snapshot::Outlet;
 
 /// Judges again and prints.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> {
     let scenarios = generate::scenarios(session)?;
-    let folder = RunFolder::open(&args.run)?;
+    let folder = match &args.run {
+        Some(run) => RunFolder::open(run)?,
+        None => RunFolder::open(&session.layout.runs()?.join("latest"))?,
+    };
     let (plan, recorded) = folder.read()?;
     let result = judge_again(&folder, &plan, recorded, &scenarios, session)?;
     let against = match &args.against {
@@ -48,13 +53,18 @@ fn judge_again(
     if plan.jobs.is_empty() {
         return Err(bad_input(
             "the run has no jobs",
-            "make it anew with `cargo xtask test`",
+            format!("make it anew with `{} test`", program::name()),
         ));
     }
     let judge = |job: &JobPlan| {
         let mut judged = Record::read(job, folder)?.judge_again(scenarios, folder)?;
         if plan.check_snapshots {
-            judged.compare(&session.layout.snapshots());
+            let outlet = match session.layout.is_of_checkout() {
+                true => Outlet::Beside,
+                // The folder may be another user's.
+                false => Outlet::None,
+            };
+            judged.compare(&session.layout.snapshots(), outlet)?;
         }
         Ok(judged.job)
     };
@@ -83,7 +93,7 @@ fn compare(
     if earlier.path() == folder.path() {
         return Err(bad_input(
             format!("`{before}` is the run itself"),
-            "give an earlier run; they are in `target/patchbed/runs`",
+            "give an earlier run; they are beside it",
         ));
     }
     let (plan, recorded) = earlier.read()?;

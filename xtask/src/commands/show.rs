@@ -68,7 +68,7 @@ pub(crate) fn run(
     session: &Session,
 ) -> anyhow::Result<()> {
     let path = folder.path();
-    let shown = path.strip_prefix(session.layout.root()).unwrap_or(path);
+    let shown = session.layout.shown(path);
     let outlet = Outlet::of(&show.format);
     let workflow = Workflow::from_env();
     let for_github = outlet.written.contains(&Format::Github);
@@ -77,7 +77,8 @@ pub(crate) fn run(
     if !outlet.written.is_empty() {
         report.splats = splats(&result.jobs, path);
     }
-    if for_github {
+    // An annotation is for a file of the repository that is checked out.
+    if for_github && session.layout.is_of_checkout() {
         report.places = places(&generate::scenarios(session)?);
     }
     for format in &outlet.written {

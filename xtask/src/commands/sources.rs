@@ -15,6 +15,7 @@ use crate::checkouts::{self, MutantsWanted, SERIES};
 use crate::cli::{DEFAULT_SERIES, SourceArgs};
 use crate::commands::mutants;
 use crate::exit::bad_input;
+use crate::program;
 use crate::result::CheckoutResult;
 use crate::session::Session;
 
@@ -90,7 +91,10 @@ impl SourceRequest {
             MutantsWanted::None => Ok(()),
             _ => Err(bad_input(
                 format!("`{command}` does not take mutants"),
-                "`cargo xtask test` builds and judges them, and `apply` shows their source",
+                format!(
+                    "`{} test` builds and judges them, and `apply` shows their source",
+                    program::name()
+                ),
             )),
         }
     }

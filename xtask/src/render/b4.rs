@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::escape::one_line;
 use super::report::{Report, name, what_came};
+use crate::program;
 use crate::result::{Cause, JobResult, PatchResult, StatusChange};
 
 const TOOL: &str = "patchbed";
@@ -63,8 +64,11 @@ pub(crate) fn patch(report: &Report<'_>, number: usize) -> String {
 
 /// Returns the answer for a patch that no run has judged.
 pub(crate) fn unknown() -> String {
-    let details = "b4 am MESSAGE-ID\ncargo xtask test --series FILE.mbx --checkouts each\n\
-        then [R] in b4 asks again\n";
+    let details = format!(
+        "b4 am MESSAGE-ID\n{} test --series FILE.mbx --checkouts each\n\
+         then [R] in b4 asks again\n",
+        program::name()
+    );
     let answer = json!([{
         "tool": TOOL,
         "status": B4Status::Warn.word(),

@@ -335,14 +335,15 @@ mod tests {
     fn text_has_an_error_where_the_series_is_in_no_kernel() {
         let result = crate::render::tests::not_tested();
         let text = text(&Report::new(&result, "RUN", "")).unwrap();
-        let back = Document::deserialize_from_str(&text).unwrap();
-        assert_eq!((back.tests, back.errors, back.failures), (3, 1, 0));
-        let status = &back.test_suites[2].test_cases[0].status;
-        let TestCaseStatus::NonSuccess { kind, message, .. } = status else {
-            panic!("{status:?}");
-        };
-        assert_eq!(*kind, NonSuccessKind::Error);
-        assert_eq!(message.as_deref(), Some(crate::render::tests::NOT_TESTED));
+        let suites = text.lines().find(|line| line.starts_with("<testsuites")).unwrap();
+        for count in [r#"tests="3""#, r#"errors="1""#, r#"failures="0""#] {
+            assert!(suites.contains(count), "{suites}");
+        }
+        let error = format!(
+            r#"<error message="{}" type="not-tested"/>"#,
+            crate::render::tests::NOT_TESTED
+        );
+        assert!(text.contains(&error), "{text}");
     }
 
     #[test]

@@ -238,10 +238,10 @@ mod tests {
             jobs.extend(pair(&format!("t:{variant}"), "skip", "pass", "skip"));
         }
         insta::assert_snapshot!(said(&jobs, false).join("\n"), @"
-        fails_first.* x3: crash Due, pass None
         broken.a x1: pass None, hang Unexpected
         broken.b x1: pass None, hang Unexpected
         broken.c x1: pass None, hang Unexpected
+        fails_first.* x3: crash Due, pass None
          x12: pass None, pass None
          x3: skip None, skip None
         ");

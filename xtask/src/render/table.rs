@@ -16,6 +16,7 @@ use super::rate::{rate, repetitions};
 use super::report::{Report, name, what_came};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
+use crate::program;
 use crate::result::{JobResult, MutantStatus, PatchResult, RunResult, Tally};
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
@@ -89,7 +90,8 @@ pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
         .any(|row| row.count > 1);
     if folded || report.findings().count() > FINDINGS_SHOWN && !look.all {
         text += &format!(
-            "all of it: cargo xtask report {} --all-rows\n",
+            "all of it: {} report {} --all-rows\n",
+            program::name(),
             quote(report.run)
         );
     }

@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!([{
-                "scenario": "often",
+                "test": "often",
                 "config": "fast",
                 "checkouts": {"base": {"crash": 9, "pass": 1}, "series": {"pass": 10}},
             }])

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::case::{Bench, Came, Sample, Side};
 use super::ours::{Figure, Ours};
 use crate::cli::{BenchArgs, DEFAULT_SERIES};
+use crate::program;
 use crate::record::Record;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
@@ -108,10 +109,9 @@ impl Edited {
     /// Builds, and sees that it was one kernel, and none from the cache.
     fn build(&self, series: &Utf8Path, session: &Session) -> anyhow::Result<(Came, Utf8PathBuf)> {
         let words = self.words(series.as_str());
-        let tool = super::ours::cargo_xtask()
+        let tool = super::ours::ourselves(session)?
             .arg("build")
             .args(words)
-            .cwd(session.layout.root())
             .deadline("measured command", LIMIT);
         let begun = Instant::now();
         let output = tool.run(&session.cancel)?;
@@ -131,7 +131,8 @@ impl Side for Edited {
         match self.question {
             Question::Result => self.ours(EDITED).command(),
             Question::Kernel => {
-                format!("cargo xtask build {}", self.words(EDITED).join(" "))
+                let words = self.words(EDITED).join(" ");
+                format!("{} build {words}", program::name())
             }
         }
     }

@@ -15,6 +15,7 @@ use super::case::{Came, Sample, Side};
 use super::cost::{Peak, Watch, disk_mib};
 use super::leftovers;
 use super::stats::spread;
+use crate::program;
 use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
@@ -51,7 +52,7 @@ impl Figure {
     }
 }
 
-/// `cargo xtask test` with some arguments.
+/// `test` with some arguments.
 #[derive(Debug)]
 pub(crate) struct Ours {
     name: String,
@@ -66,7 +67,7 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// Returns a side that runs `cargo xtask test` with `words`, which must
+    /// Returns a side that runs `test` with `words`, which must
     /// come to `jobs` jobs, all of them as expected.
     pub(crate) fn test(name: &str, words: &[&str], jobs: usize, figure: Figure) -> Self {
         let words = std::iter::once(&"test").chain(words);
@@ -105,20 +106,29 @@ impl Ours {
         }
     }
 
-    fn tool(&self, out: &Utf8Path, temp: &Utf8Path, session: &Session) -> Tool {
-        cargo_xtask()
+    fn tool(&self, out: &Utf8Path, temp: &Utf8Path, session: &Session) -> anyhow::Result<Tool> {
+        Ok(ourselves(session)?
             .args(&self.words)
             .args(["--out", out.as_str()])
             .env("TMPDIR", temp)
             .env(leftovers::MARK, out)
-            .cwd(session.layout.root())
-            .deadline("measured command", LIMIT)
+            .deadline("measured command", LIMIT))
     }
 }
 
-/// Returns a call of ourselves through cargo, since that is what a person types
-/// and waits for.
-pub(crate) fn cargo_xtask() -> Tool {
+/// Returns a call of this program, as a person types it and waits for it.
+///
+/// # Errors
+/// When the program's own file is not known.
+pub(crate) fn ourselves(session: &Session) -> anyhow::Result<Tool> {
+    let tool = match session.layout.own_checkout() {
+        Some(root) => cargo_xtask().cwd(root),
+        None => Tool::new(std::env::current_exe()?),
+    };
+    Ok(tool.args(session.layout.data_options()))
+}
+
+fn cargo_xtask() -> Tool {
     let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     // What `cargo run` tells us of ourselves would be news to a second
     // cargo, which then compiles this program anew.
@@ -136,14 +146,15 @@ impl Side for Ours {
 
     fn command(&self) -> String {
         let words = self.words.iter().map(|word| quote(word));
-        format!("cargo xtask {}", words.collect::<Vec<_>>().join(" "))
+        let words: Vec<_> = words.collect();
+        format!("{} {}", program::name(), words.join(" "))
     }
 
     fn once(&self, place: &Utf8Path, session: &Session) -> anyhow::Result<Came> {
         let out = place.join("run");
         let temp = tempfile::tempdir()?;
         let temp = Utf8Path::from_path(temp.path()).context("the folder for temporary files")?;
-        let tool = self.tool(&out, temp, session);
+        let tool = self.tool(&out, temp, session)?;
         let watch = Watch::start();
         let begun = Instant::now();
         let output = tool.run_unchecked(&session.cancel);
@@ -309,7 +320,7 @@ mod tests {
         let wrong = report(&run(jobs), 2, Some("restore")).unwrap();
         assert_eq!(
             wrong,
-            "the guest of held on series did not start by `checkpoint` but by `boot`"
+            "the guest of held on series did not start by `restore` but by `cold`"
         );
     }
 

@@ -147,7 +147,7 @@ struct Tools {
 impl Tools {
     /// Returns them, fetched if they are not there in these versions.
     fn get(session: &Session) -> anyhow::Result<Self> {
-        let home = session.layout.root().join("target/patchbed/formats");
+        let home = session.layout.state("formats")?;
         let tools = Self {
             programs: home.join("venv/bin"),
             schema: home.join("junit.xsd"),
@@ -206,7 +206,8 @@ impl Tools {
         let python = |script: &str| self.program("python").args(["-c", script]);
         let xml = self.program("xmlschema-validate").arg("--schema");
         let json = self.program("check-jsonschema").arg("--schemafile");
-        let schema = session.layout.root().join("xtask/result.schema.json");
+        let checkout = session.layout.checkout("ci")?;
+        let schema = checkout.join("xtask/result.schema.json");
         let mut checks = vec![
             ("junit.xml", xml.arg(&self.schema).arg(&shown.junit)),
             ("kcidb.json", python(KCIDB).arg(&shown.kcidb)),
@@ -217,10 +218,9 @@ impl Tools {
         let run = quote(run.path().as_str());
         let command = format!("{ourselves} b4-check --run {run}");
         let b4 = |mail: &Utf8Path, known: &str| {
-            let folder = session.layout.root();
             python(B4)
                 .args([command.as_str(), mail.as_str(), known])
-                .cwd(folder)
+                .cwd(checkout)
         };
         checks.push(("b4, of a stranger", b4(&shown.stranger, "unknown")));
         let judged = Series::find(&result.series, &session.layout.series());

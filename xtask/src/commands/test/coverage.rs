@@ -83,7 +83,7 @@ impl Question {
 fn target(job: &JobResult) -> Option<&str> {
     let ran = job.kselftest && job.checkout != BASE;
     let ran = ran && !["skip", "error"].contains(&job.status.as_str());
-    job.scenario
+    job.test
         .split_once(':')
         .filter(|_| ran)
         .map(|(target, _)| target)

@@ -17,10 +17,11 @@ use super::{hang, kselftest};
 use crate::checkouts::{BASE, SERIES};
 use crate::exit::bad_input;
 use crate::plan::JobPlan;
+use crate::program;
 use crate::record::{Kselftest, Record};
 use crate::result::{Cause, JobResult};
 use crate::run_folder::RunFolder;
-use crate::snapshot;
+use crate::snapshot::{self, Outlet};
 
 /// The only architecture so far, in the kernel's words.
 const ARCH: &str = "x86_64";
@@ -68,7 +69,7 @@ impl Record {
         let transcript = Transcript::load(&folder).map_err(|error| {
             bad_input(
                 format!("the transcript in `{folder}` is damaged: {error}"),
-                "make the run anew with `cargo xtask test`",
+                format!("make the run anew with `{} test`", program::name()),
             )
         })?;
         Ok(self.judge(test, Some(&transcript), run))
@@ -276,14 +277,18 @@ impl Judged {
         is_whole && self.job.status != "error" && !self.job.kselftest
     }
 
-    /// Holds the job against what is recorded below `snapshots`. A job of
+    /// Compares the job with the results recorded below `snapshots`. A job of
     /// which the host made nothing has nothing to compare, and of the tree's own
     /// tests and of half a series nothing is recorded.
-    pub(crate) fn compare(&mut self, snapshots: &Utf8Path) {
+    ///
+    /// # Errors
+    /// When a result that differs cannot be written.
+    pub(crate) fn compare(&mut self, snapshots: &Utf8Path, new: Outlet<'_>) -> anyhow::Result<()> {
         if self.is_recorded() {
             self.job.snapshot_difference =
-                snapshot::difference(snapshots, &self.plan, self.to_be_recorded());
+                snapshot::difference(snapshots, &self.plan, self.to_be_recorded(), new)?;
         }
+        Ok(())
     }
 
     /// A kernel that failed as expected is broken from the step on that has fails_without_series: what

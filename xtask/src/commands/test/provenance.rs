@@ -12,6 +12,7 @@ use super::Request;
 use super::prepare::Build;
 use crate::commands::sources::Sources;
 use crate::host::Host;
+use crate::program;
 use crate::result::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
@@ -64,7 +65,7 @@ fn time(at: Timestamp) -> String {
 
 fn command(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.map(|word| quote(&word)).collect();
-    format!("cargo xtask {}", words.join(" "))
+    format!("{} {}", program::name(), words.join(" "))
 }
 
 fn kernel(build: &Build) -> KernelFacts {

@@ -17,6 +17,7 @@ use crate::commands::inject::kit;
 use crate::commands::sources::SourceRequest;
 use crate::exit::bad_input;
 use crate::plan::{Plan, PlanRequest};
+use crate::program;
 use crate::session::Session;
 
 /// Most names that a hint lists.
@@ -62,6 +63,7 @@ impl Request {
             &configs,
             &scenarios,
             wanted_kselftests,
+            session,
         ));
         // A kexec may lead to a kernel that no job begins with.
         source_request.needs_too(scenarios.iter().flat_map(Scenario::other_checkouts));
@@ -150,7 +152,7 @@ fn hint_of(name: &str, known: &[&str]) -> String {
         .copied()
         .collect();
     match near.is_empty() {
-        true => "`cargo xtask test --dry-run` and selftests/CATALOGUE.md list them".to_owned(),
+        true => format!("`{} test --dry-run` lists them", program::name()),
         false => format!("some that begin like it: {}", near.join(", ")),
     }
 }
@@ -226,12 +228,16 @@ fn plan_request(
     configs: &[Config],
     scenarios: &[Scenario],
     kselftests: Vec<Wanted>,
+    session: &Session,
 ) -> PlanRequest {
     // Nothing is recorded of tests that are not ours.
     let check_snapshots = !scenarios.is_empty()
         && match args.snapshots {
             Some(how) => how == Snapshots::Check,
-            None => source_request.is_ours() && args.machine.is_none(),
+            None => {
+                let has_records = session.layout.snapshots().is_dir();
+                has_records && source_request.is_ours() && args.machine.is_none()
+            }
         };
     PlanRequest {
         tree: source_request.tree.clone(),
@@ -250,14 +256,14 @@ fn plan_request(
             .collect(),
         repeat: args.repeat,
         check_snapshots,
-        again: again(args),
+        again: again(args, session.layout.data_options()),
         kselftests,
         mutants: source_request.mutants.words(),
     }
 }
 
 /// Returns the arguments beyond scenario, checkout and config that make the same run again.
-fn again(args: &TestArgs) -> Vec<String> {
+fn again(args: &TestArgs, data: Vec<String>) -> Vec<String> {
     let source = &args.source;
     let mut options: Vec<(&str, &str)> = Vec::new();
     options.extend(source.tree.iter().map(|tree| ("--tree", tree.as_str())));
@@ -273,5 +279,5 @@ fn again(args: &TestArgs) -> Vec<String> {
     );
     options.extend(args.machine.iter().map(|name| ("--machine", name.as_str())));
     let words = options.into_iter().flat_map(<[&str; 2]>::from);
-    words.map(str::to_owned).collect()
+    data.into_iter().chain(words.map(str::to_owned)).collect()
 }

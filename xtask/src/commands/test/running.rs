@@ -8,6 +8,7 @@ use vm_images::transcript::{self, Transcript};
 use super::context::RunContext;
 use super::history::History;
 use super::jobs::{self, Job, Judge};
+use super::judge::Judged;
 use super::loads;
 use super::start::{self, start_from};
 use crate::cli::TestArgs;
@@ -17,6 +18,7 @@ use crate::record::Record;
 use crate::result::JobResult;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
+use crate::snapshot::Outlet;
 
 /// Runs jobs, all or some of the plan's, and returns what each came to, in the
 /// same order; `tell` hears of each as it ends, whether or not the others do.
@@ -128,11 +130,31 @@ fn judge_job(
         cached: None,
     };
     let mut judged = record.judge(job.test, transcript, folder);
-    if let Err(error) = record.keep(folder).and_then(|()| judged.leave(folder)) {
+    let compared = |judged: &mut Judged| match plan.check_snapshots {
+        true => compare(judged, job, folder, session),
+        false => Ok(()),
+    };
+    let left = record.keep(folder).and_then(|()| judged.leave(folder));
+    if let Err(error) = left.and_then(|()| compared(&mut judged)) {
         judged.job.give_up(&error);
-    } else if plan.check_snapshots {
-        judged.make_room(&session.layout.snapshots());
-        judged.compare(&session.layout.snapshots());
     }
     judged.job
+}
+
+/// Compares a judged job with the recorded result. A new result goes beside that in the
+/// checkout; otherwise the records are a copy in the cache or another folder of the
+/// user's, and it goes into the job's folder.
+fn compare(
+    judged: &mut Judged,
+    job: &Job<'_>,
+    run: &RunFolder,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let records = session.layout.snapshots();
+    if session.layout.is_of_checkout() {
+        judged.make_room(&records);
+        return judged.compare(&records, Outlet::Beside);
+    }
+    let folder = run.path().join(job.plan.folder());
+    judged.compare(&records, Outlet::Folder(&folder))
 }

@@ -14,6 +14,7 @@ use crate::commands::test::jobs::Job;
 use crate::commands::test::{self, Request, RunContext, kselftest};
 use crate::exit::told;
 use crate::plan::JobPlan;
+use crate::program;
 use crate::render::watch::Iteration;
 use crate::render::{self, watch};
 use crate::result::{JobResult, SelfCheckResult};
@@ -157,8 +158,9 @@ fn remembered_self_checks(
     if !unknown.is_empty() && result_cache.is_first_word() {
         let unknown = unknown.join(", ");
         let text = format!(
-            "{unknown}: did not show that reports are seen; `cargo xtask test` has each \
-             kernel do so"
+            "{unknown}: did not show that reports are seen; `{} test` has each kernel do \
+             so",
+            program::name()
         );
         session.progress.event(Event::Note { text });
     }

@@ -117,11 +117,12 @@ pub(super) fn watched_paths(args: &TestArgs, session: &Session) -> anyhow::Resul
     let library = layout.series();
     let mut watched_paths = vec![
         Root::Folder(layout.scenarios()),
-        Root::Folder(layout.kselftest()),
-        Root::Folder(layout.snapshots()),
         Root::Folder(layout.configs()),
         Root::Folder(layout.machines()),
     ];
+    // Data that the user names may do without.
+    let optional = [layout.kselftest(), layout.snapshots()].into_iter();
+    watched_paths.extend(optional.filter(|folder| folder.is_dir()).map(Root::Folder));
     // What a tree has already is told by all series of ours.
     let ours = series::names(&library);
     watched_paths.extend(ours.iter().map(|name| Root::Folder(library.join(name))));

@@ -245,8 +245,8 @@ fn what_is_wrong_with_mutants_is_said_last() {
 fn text_says_last_that_the_series_is_in_no_kernel() {
     let result = crate::render::tests::not_tested();
     let shown = text(&Report::new(&result, "RUN", ""), LOOK);
-    insta::assert_snapshot!(shown, @r"
-    config fast    base                series
+    insta::assert_snapshot!(shown, @"
+    config fast     base                series
     kexec           pass                pass
 
     patch 1 is not tested: in no kernel that was run: drivers/w/a.c

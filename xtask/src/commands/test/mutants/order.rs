@@ -135,7 +135,7 @@ mod tests {
             if fails_without.is_empty() {
                 ""
             } else {
-                "        fails_without_series: true\n"
+                "        fails_first: true\n"
             }
         );
         let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
@@ -167,7 +167,7 @@ mod tests {
         let all = [
             scenario("slow", ""),
             scenario("quick", ""),
-            scenario("fails_first", "fails_without: [s]\n"),
+            scenario("broken-on-base", "fails_without: [s]\n"),
             scenario("sees-get", ""),
             scenario("sees-it", ""),
         ];
@@ -181,15 +181,15 @@ mod tests {
         };
         assert_eq!(
             names(&mutant("put-1", "other")),
-            ["sees-it", "fails_first", "quick", "sees-get", "slow"]
+            ["sees-it", "broken-on-base", "quick", "sees-get", "slow"]
         );
         assert_eq!(
             names(&mutant("get-2", "get")),
-            ["sees-get", "fails_first", "quick", "sees-it", "slow"]
+            ["sees-get", "broken-on-base", "quick", "sees-it", "slow"]
         );
         assert_eq!(
             names(&mutant("luo-do-slow-drop-put-1", "luo-do-slow")),
-            ["slow", "fails_first", "quick", "sees-get", "sees-it"]
+            ["slow", "broken-on-base", "quick", "sees-get", "sees-it"]
         );
         let own = Mutant {
             title: "the slow one is left out".to_owned(),
@@ -197,11 +197,11 @@ mod tests {
         };
         assert_eq!(
             names(&own),
-            ["slow", "fails_first", "quick", "sees-get", "sees-it"]
+            ["slow", "broken-on-base", "quick", "sees-get", "sees-it"]
         );
         let is_likely = |one: &&&Scenario| priority.is_likely(&mutant("s", "be-slow"), one);
         let likely = all.iter().filter(is_likely).map(|one| one.name.as_str());
         let likely: Vec<&str> = likely.collect();
-        assert_eq!(likely, ["slow", "fails_first", "sees-get", "sees-it"]);
+        assert_eq!(likely, ["slow", "broken-on-base", "sees-get", "sees-it"]);
     }
 }

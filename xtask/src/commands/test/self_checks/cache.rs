@@ -193,7 +193,7 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     fn args(words: &[&str]) -> TestArgs {
-        let words = ["cargo xtask", "test"].iter().chain(words);
+        let words = ["patchbed", "test"].iter().chain(words);
         match Cli::try_parse_from(words).unwrap().command {
             Command::Test(args) => args,
             other => panic!("{other:?}"),
