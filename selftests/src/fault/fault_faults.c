@@ -24,7 +24,7 @@ static void fault_warn(void)
 
 static void fault_warn_message(void)
 {
-	WARN_ONCE(1, "fault %d has something to say\n", 7);
+	WARN_ONCE(1, "fault %d: warning with a message\n", 7);
 }
 
 static void fault_bug(void)

@@ -95,7 +95,12 @@ fn expected_splats(scenario_file: &ScenarioFile) -> Vec<String> {
     }
     let sentence = |splat: &ExpectedSplat| {
         let has = |variant: &crate::scenario::Scenario| variant.splats.contains(splat);
-        let groups = grouped(variants.iter().map(|one| has(one).then_some(())).collect());
+        let groups = grouped(
+            variants
+                .iter()
+                .map(|variant| has(variant).then_some(()))
+                .collect(),
+        );
         let members = groups.into_iter().next().map_or(Vec::new(), |(_, all)| all);
         expected_splat(splat, &in_words(scenario_file, &members))
     };
@@ -117,9 +122,19 @@ fn expected_splat(splat: &ExpectedSplat, variants: &str) -> String {
     let because = splat.because.as_deref().unwrap_or_default().trim();
     let because = match because.trim_end_matches('.') {
         "" => String::new(),
-        because => format!(" {because}."),
+        because => format!(" {}.", capitalised(because)),
     };
     format!("In boot {boot}{variants}, the kernel report {class} \"{text}\" {times}.{because}")
+}
+
+/// The text with a capital first letter, unless it starts with an identifier.
+fn capitalised(text: &str) -> String {
+    let word = text.split(' ').next().unwrap_or_default();
+    let is_plain = word.chars().all(|c| c.is_ascii_lowercase());
+    match text.get(..1).filter(|_| is_plain) {
+        Some(first) => first.to_ascii_uppercase() + &text[1..],
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +157,7 @@ mod tests {
             "parameters: {how: [one, two]}\n\
              splats:\n\
              - {class: WARN, text: a, count: 1, because: First reason., when: {how: one}}\n\
-             - {class: WARN, text: a, count: 2, because: Second reason, when: {how: two}}\n\
+             - {class: WARN, text: a, count: 2, because: second reason, when: {how: two}}\n\
              - {class: WARN, text: b, count: 0}\n",
         );
         let splats: Vec<&str> = head

@@ -103,39 +103,39 @@ fn kind(value: &Value) -> String {
 #[must_use]
 pub fn reference(machines: &Machines) -> String {
     let schema = Schema::new();
-    let mut page = String::new();
-    prose::begin(&mut page);
-    head(&mut page, &schema);
-    prose::boots(&mut page);
-    prose::variants(&mut page);
-    steps(&mut page, &schema);
-    expectations(&mut page, &schema);
-    prose::races(&mut page);
-    prose::findings(&mut page);
-    on_machines(&mut page, machines);
-    all_words(&mut page);
-    prose::limits(&mut page);
-    let end = page.trim_end().len();
-    page.truncate(end);
-    page.push('\n');
-    page
+    let mut out = String::new();
+    prose::begin(&mut out);
+    head(&mut out, &schema);
+    prose::boots(&mut out);
+    prose::variants(&mut out);
+    steps(&mut out, &schema);
+    expectations(&mut out, &schema);
+    prose::races(&mut out);
+    prose::findings(&mut out);
+    on_machines(&mut out, machines);
+    all_words(&mut out);
+    prose::limits(&mut out);
+    let end = out.trim_end().len();
+    out.truncate(end);
+    out.push('\n');
+    out
 }
 
-fn describe(page: &mut String, key: &Key<'_>) {
+fn describe(out: &mut String, key: &Key<'_>) {
     let required = if key.is_required { ", required" } else { "" };
     item(
-        page,
+        out,
         &format!("`{}` ({}{required}): {}", key.name, key.kind, key.about),
     );
 }
 
-fn head(page: &mut String, schema: &Schema) {
-    heading(page, 2, "The keys of a scenario");
+fn head(out: &mut String, schema: &Schema) {
+    heading(out, 2, "The keys of a scenario");
     for (title, keys) in HEAD {
-        heading(page, 3, title);
+        heading(out, 3, title);
         keys.iter()
-            .for_each(|name| describe(page, &schema.key("", name)));
-        page.push('\n');
+            .for_each(|name| describe(out, &schema.key("", name)));
+        out.push('\n');
     }
     let parts = [
         ("The setup", "RawSetup"),
@@ -144,45 +144,45 @@ fn head(page: &mut String, schema: &Schema) {
         ("An entry of `splats`", "RawSplat"),
     ];
     for (title, object) in parts {
-        heading(page, 3, title);
+        heading(out, 3, title);
         let about = schema.object(object)["description"].as_str();
-        paragraph(page, about.unwrap_or_default());
+        paragraph(out, about.unwrap_or_default());
         let keys = schema.all(object);
-        keys.iter().for_each(|key| describe(page, key));
-        page.push('\n');
+        keys.iter().for_each(|key| describe(out, key));
+        out.push('\n');
     }
 }
 
-fn steps(page: &mut String, schema: &Schema) {
-    heading(page, 2, "Steps");
-    prose::steps(page);
+fn steps(out: &mut String, schema: &Schema) {
+    heading(out, 2, "Steps");
+    prose::steps(out);
     for group in GROUPS {
         let keys = words(group.actions.iter().map(|doc| doc.key));
-        item(page, &format!("{}: {keys}", group.title));
+        item(out, &format!("{}: {keys}", group.title));
     }
-    page.push('\n');
+    out.push('\n');
     for group in GROUPS {
-        heading(page, 3, group.title);
-        paragraph(page, group.about);
+        heading(out, 3, group.title);
+        paragraph(out, group.about);
         group
             .actions
             .iter()
-            .for_each(|doc| action(page, schema, doc));
+            .for_each(|doc| action(out, schema, doc));
     }
-    heading(page, 3, "Arguments of actions");
+    heading(out, 3, "Arguments of actions");
     for key in schema.all("RawStep") {
         let owners = owners(key.name);
         if !owners.is_empty() {
             let owners = words(owners);
             let (name, kind, about) = (key.name, key.kind, key.about);
-            item(page, &format!("`{name}` ({kind}, for {owners}): {about}"));
+            item(out, &format!("`{name}` ({kind}, for {owners}): {about}"));
         }
     }
-    page.push('\n');
+    out.push('\n');
 }
 
-fn action(page: &mut String, schema: &Schema, doc: &ActionDoc) {
-    heading(page, 4, &format!("`{}`", doc.key));
+fn action(out: &mut String, schema: &Schema, doc: &ActionDoc) {
+    heading(out, 4, &format!("`{}`", doc.key));
     let mut about = capital(&schema.key("RawStep", doc.key).about);
     let keys = |keys: &[&'static str]| words(keys.iter().copied());
     match (doc.needs, doc.may) {
@@ -197,8 +197,8 @@ fn action(page: &mut String, schema: &Schema, doc: &ActionDoc) {
     if doc.after_kexec {
         about.push_str(" Example in a boot after a kexec:");
     }
-    paragraph(page, &about);
-    doc.examples.iter().for_each(|example| yaml(page, example));
+    paragraph(out, &about);
+    doc.examples.iter().for_each(|example| yaml(out, example));
 }
 
 fn capital(text: &str) -> String {
@@ -207,41 +207,41 @@ fn capital(text: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-fn expectations(page: &mut String, schema: &Schema) {
-    heading(page, 2, "Expectations");
-    prose::expectations(page);
+fn expectations(out: &mut String, schema: &Schema) {
+    heading(out, 2, "Expectations");
+    prose::expectations(out);
     for name in EVERYWHERE {
-        describe(page, &schema.key("RawStep", name));
+        describe(out, &schema.key("RawStep", name));
     }
-    page.push('\n');
-    paragraph(page, "An entry of `log` has these keys:");
+    out.push('\n');
+    paragraph(out, "An entry of `log` has these keys:");
     let keys = schema.all("RawLog");
-    keys.iter().for_each(|key| describe(page, key));
-    page.push('\n');
-    yaml(page, prose::EXPECTATIONS);
+    keys.iter().for_each(|key| describe(out, key));
+    out.push('\n');
+    yaml(out, prose::EXPECTATIONS);
 }
 
-fn on_machines(page: &mut String, machines: &Machines) {
-    heading(page, 2, "Machines and their slots");
-    paragraph(page, &format!("The default machine is `{DEFAULT}`."));
+fn on_machines(out: &mut String, machines: &Machines) {
+    heading(out, 2, "Machines and their slots");
+    paragraph(out, &format!("The default machine is `{DEFAULT}`."));
     for name in machines.names() {
         let slots = machines.slots(name).unwrap_or_default();
         let slots = words(slots.iter().map(String::as_str));
         let about = machines.description(name).unwrap_or_default();
-        item(page, &format!("`{name}`: {about}. Slots: {slots}."));
+        item(out, &format!("`{name}`: {about}. Slots: {slots}."));
     }
-    page.push('\n');
+    out.push('\n');
     paragraph(
-        page,
+        out,
         "On `sriov`, the virtual functions of `endpoint0` are `endpoint0.vf0`, \
          `endpoint0.vf1` and so on. They must be listed in `devices`, and exist after they \
          have been enabled through the driver:",
     );
-    yaml(page, prose::FUNCTIONS);
+    yaml(out, prose::FUNCTIONS);
 }
 
-fn all_words(page: &mut String) {
-    heading(page, 2, "Valid words");
+fn all_words(out: &mut String) {
+    heading(out, 2, "Valid words");
     let removals = Removal::ALL.iter().map(|removal| removal.word());
     let states = DeviceState::ALL.iter().map(|state| state.word());
     let lists = [
@@ -263,13 +263,13 @@ fn all_words(page: &mut String) {
         ("Callbacks (`fail_next`)", words(CALLBACKS.iter().copied())),
         (
             "Splat classes (`class`, `fails_with`)",
-            words(SplatClass::ALL.iter().map(|one| one.word())),
+            words(SplatClass::ALL.iter().map(|class| class.word())),
         ),
     ];
     for (title, words) in lists {
-        item(page, &format!("{title}: {words}"));
+        item(out, &format!("{title}: {words}"));
     }
-    page.push('\n');
+    out.push('\n');
 }
 
 #[cfg(test)]

@@ -234,8 +234,8 @@ static inline int lu_keep_until_kexec(struct lu_test *lu)
 	/* read() returns 0 if the process ends before it is ready. */
 	len = read(ready[0], &byte, 1);
 	close(ready[0]);
-	lu->kept = len == 1;
-	return lu->kept ? 0 : -ECHILD;
+	lu->has_keeper = len == 1;
+	return lu->has_keeper ? 0 : -ECHILD;
 }
 
 #endif /* LU_SESSION_H */

@@ -42,7 +42,7 @@ static inline void lu_teardown(struct lu_test *lu)
 	lu_disarm_faults(lu);
 	lu_kill_processes(lu);
 	/* Before a kexec, the devices stay as this boot left them. */
-	if (!lu->kept) {
+	if (!lu->has_keeper) {
 		lu_reset_driver();
 		lu_restore_devices(lu);
 	}

@@ -7,7 +7,7 @@
 
 #include "lu_trace.h"
 
-/* Prints a step, its result, and the probed functions that were called since the last one. */
+/* Prints a step, its result, and the probed functions that were called since the last step. */
 static inline void lu_report_step(struct lu_test *lu, const char *step, const char *result)
 {
 	int before[LU_PROBES_MAX];

@@ -140,7 +140,7 @@ struct lu_test {
 	unsigned int nr_vfs;
 	struct lu_vf vf[LU_VFS_MAX];
 	bool removed;
-	bool kept;
+	bool has_keeper;
 	unsigned int nr_probes;
 	const char *const *probe;
 	int calls[LU_PROBES_MAX];

@@ -92,10 +92,10 @@ static inline int lu_calls_follow(const char *trace, const char *functions)
 static inline bool lu_trace_is_whole(const char *trace)
 {
 	const char *head = strstr(trace, "# entries-in-buffer/entries-written: ");
-	unsigned long kept, written;
+	unsigned long present, written;
 
-	return head && sscanf(head, "# entries-in-buffer/entries-written: %lu/%lu", &kept,
-			      &written) == 2 && kept == written;
+	return head && sscanf(head, "# entries-in-buffer/entries-written: %lu/%lu", &present,
+			      &written) == 2 && present == written;
 }
 
 /*

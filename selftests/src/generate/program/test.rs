@@ -63,7 +63,10 @@ pub(super) fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
 }
 
 fn numbers(scenario_file: &ScenarioFile, index: usize) -> Vec<usize> {
-    let boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    let boots = scenario_file
+        .variants
+        .iter()
+        .map(|variant| &variant.boots[index]);
     let mut numbers: Vec<usize> = boots
         .flat_map(|boot| boot.steps.iter().map(|step| step.number))
         .collect();
@@ -85,7 +88,10 @@ fn paragraphs(
             .find(|step| step.number == number)
             .cloned()
     };
-    let boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    let boots = scenario_file
+        .variants
+        .iter()
+        .map(|variant| &variant.boots[index]);
     let groups = grouped(boots.map(of_variant).collect());
     let (mut functions, mut body) = (Vec::new(), Vec::new());
     for (at, (step, members)) in groups.iter().enumerate() {
@@ -130,7 +136,7 @@ fn declarations(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
     let boots: Vec<&Boot> = scenario_file
         .variants
         .iter()
-        .map(|one| &one.boots[index])
+        .map(|variant| &variant.boots[index])
         .collect();
     let any = |fits: &dyn Fn(&Step) -> bool| boots.iter().any(|boot| boot.all_steps().any(fits));
     let reads_text = |step: &Step| {

@@ -212,7 +212,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "open_file",
                 &["as"],
                 &[],
-                &["- open_file: /dev/null\n  as: nothing"],
+                &["- open_file: /dev/null\n  as: sink"],
             ),
             action(
                 "open_again",

@@ -5,23 +5,23 @@
 const COLUMNS: usize = 75;
 
 /// Adds a paragraph and a blank line.
-pub(in crate::scenario) fn paragraph(page: &mut String, text: &str) {
-    lines(page, text, "", "");
-    page.push('\n');
+pub(in crate::scenario) fn paragraph(out: &mut String, text: &str) {
+    lines(out, text, "", "");
+    out.push('\n');
 }
 
 /// Adds a list item.
-pub(in crate::scenario) fn item(page: &mut String, text: &str) {
-    lines(page, text, "- ", "  ");
+pub(in crate::scenario) fn item(out: &mut String, text: &str) {
+    lines(out, text, "- ", "  ");
 }
 
-fn lines(page: &mut String, text: &str, first: &str, next: &str) {
+fn lines(out: &mut String, text: &str, first: &str, next: &str) {
     let mut line = first.to_owned();
     let mut is_empty = true;
     for word in text.split_whitespace() {
         if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            page.push_str(&line);
-            page.push('\n');
+            out.push_str(&line);
+            out.push('\n');
             next.clone_into(&mut line);
             is_empty = true;
         }
@@ -31,23 +31,23 @@ fn lines(page: &mut String, text: &str, first: &str, next: &str) {
         line.push_str(word);
         is_empty = false;
     }
-    page.push_str(&line);
-    page.push('\n');
+    out.push_str(&line);
+    out.push('\n');
 }
 
 /// Adds a heading and a blank line.
-pub(in crate::scenario) fn heading(page: &mut String, level: usize, text: &str) {
-    page.push_str(&"#".repeat(level));
-    page.push(' ');
-    page.push_str(text);
-    page.push_str("\n\n");
+pub(in crate::scenario) fn heading(out: &mut String, level: usize, text: &str) {
+    out.push_str(&"#".repeat(level));
+    out.push(' ');
+    out.push_str(text);
+    out.push_str("\n\n");
 }
 
 /// Adds a YAML block and a blank line.
-pub(in crate::scenario) fn yaml(page: &mut String, text: &str) {
-    page.push_str("```yaml\n");
-    page.push_str(text.trim_end());
-    page.push_str("\n```\n\n");
+pub(in crate::scenario) fn yaml(out: &mut String, text: &str) {
+    out.push_str("```yaml\n");
+    out.push_str(text.trim_end());
+    out.push_str("\n```\n\n");
 }
 
 /// Returns words formatted as code, separated by commas.

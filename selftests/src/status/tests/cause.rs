@@ -160,10 +160,10 @@ const HELD: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0
 /// Output of a test that failed with these checks after each of its steps.
 fn failed_output(checks: &[(usize, &str)]) -> String {
     let labels = [
-        "1: endpoint0 is bound -> ok",
+        "1: wait until endpoint0 is bound -> ok",
         "2: rescan the PCI bus, held at f -> ok",
         "3: remove endpoint0 -> ok",
-        "4: let it go on: rescan the PCI bus -> ok",
+        "4: release: rescan the PCI bus -> ok",
     ];
     let mut lines = String::from("TAP version 13\n1..1\n#  RUN           small.boot_1 ...\n");
     for (index, label) in labels.iter().enumerate() {
