@@ -34,7 +34,7 @@ static void fault_circular(void)
 }
 
 struct fault_object {
-	struct mutex lock;
+	struct mutex lock;	/* Protects no data. */
 };
 
 /* Two locks of one class, without a nesting annotation. */

@@ -81,7 +81,7 @@ static const struct fault *fault_find(const char *word)
 }
 
 static ssize_t fault_write(struct file *file, const char __user *buf,
-			    size_t count, loff_t *ppos)
+			   size_t count, loff_t *ppos)
 {
 	const struct fault *fault;
 	char *text;
@@ -138,7 +138,7 @@ static struct dentry *fault_file;
 static int __init fault_init(void)
 {
 	fault_file = debugfs_create_file("fault", 0600, NULL, NULL,
-					  &fault_fops);
+					 &fault_fops);
 
 	return PTR_ERR_OR_ZERO(fault_file);
 }

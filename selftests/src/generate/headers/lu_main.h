@@ -88,7 +88,7 @@ static inline void lu_print_usage(const char *program, unsigned int boots)
 
 /* Selects one boot, and sets the environment for the kexec before and after it. */
 static inline void lu_choose_boot(struct lu_options *options, const char *fixture,
-				   unsigned int boots)
+				  unsigned int boots)
 {
 	static char name[256];
 

@@ -385,12 +385,12 @@ fn parse_rejects_second_waits_in_bad_function_and_observe() {
           |                                                                                                                       ^
     ");
     insta::assert_snapshot!(found("{rescan: pci, waits_in: f-}"), @"
-    small.yaml:4:89: `f-` is not a valid function name
+    small.yaml:4:91: `f-` is not a valid function name
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, waits_in: f-}]}]}]
           |                                                                                           ^
     ");
     insta::assert_snapshot!(found("{observe: it, calls: {f: 1}, waits_in: f}"), @r#"
-    small.yaml:4:65: the step "it" cannot be nested in another step
+    small.yaml:4:67: the step "it" cannot be nested in another step
         4 | boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{observe: it, calls: {f: 1}, waits_in: f}]}]}]
           |                                                                   ^
     "#);
@@ -535,9 +535,9 @@ fn parse_rejects_race_nested_in_race() {
         "race: {race: {rescan: pci}}, sync_point: f, meanwhile: [{rescan: pci}]",
     );
     insta::assert_snapshot!(found.unwrap_err(), @"
-    small.yaml:4:33: `race` cannot be nested in another step
+    small.yaml:4:32: `race` cannot be nested in another step
         4 | boots: [{steps: [{race: {race: {rescan: pci}}, sync_point: f, meanwhile: [{rescan: pci}]}]}]
-          |                                 ^
+          |                                ^
     ");
 }
 
