@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run of a job left behind, as far as judging needs it: a view on a
-//! transcript and on the console's bytes, or on those of yesterday's run folder.
+//! The recorded facts of a job that its result is judged by: a view of the transcript
+//! and of the console log. Both may come from the run folder of an earlier run.
 
 use vm_images::ExitStatus;
 use vm_images::transcript::{End, Hang, HostTime, Phase, Transcript};
 
 use crate::status::Cause;
 
-/// Everything that is known of one run.
+/// All recorded facts of one run.
 #[derive(Debug, Clone)]
 pub struct Evidence<'a> {
-    /// The boots that were begun, in order.
+    /// The boots that were started, in order.
     pub boots: Vec<BootEvidence<'a>>,
     /// How the run ended.
     pub ending: Ending,
-    /// The serial console of all kernels, up to where something took too long and was
-    /// looked at: what the kernel says then, it was asked for.
+    /// The serial console of all kernels. After a hang it ends where the hang diagnosis
+    /// began, because the diagnosis itself makes the kernel print reports.
     pub serial: &'a [u8],
-    /// What was seen of a machine in which something took too long.
+    /// The hang diagnosis, if a time limit expired.
     pub hang: Option<&'a Hang>,
-    /// What the host gave the guest of its time.
+    /// How much CPU time the host gave the guest.
     pub host_time: HostTime,
 }
 
-/// What is known of one boot.
+/// The recorded facts of one boot.
 #[derive(Debug, Clone)]
 pub struct BootEvidence<'a> {
-    /// The kernel's random name for this boot.
+    /// The kernel's random boot ID.
     pub boot_id: &'a str,
     /// Whether the program was started.
     pub started: bool,
-    /// What the program wrote.
+    /// The program's output.
     pub output: &'a [u8],
-    /// Whether it wrote more than was kept.
+    /// Whether the output exceeded the size limit and was cut.
     pub output_cut: bool,
     /// How the program ended, if it did.
     pub exit: Option<ExitKind>,
@@ -41,47 +41,47 @@ pub struct BootEvidence<'a> {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitKind {
-    /// With this code.
+    /// It exited with this code.
     Code(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signal(i32),
-    /// It took too long and was killed, or cannot be killed.
+    /// It exceeded its time limit and was killed, or could not be killed.
     TimedOut,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// The guest switched itself off when it was told to.
+    /// The guest powered off on request.
     Orderly,
-    /// The guest went away by itself.
+    /// The guest reset, powered off or flooded the console without a request.
     GuestGone {
-        /// A sentence that says so.
-        what: String,
+        /// The end in one sentence.
+        message: String,
         /// The boot whose program was running, if one was.
         boot: Option<usize>,
     },
     /// A deadline for the guest expired.
     Hang {
-        /// A sentence that says which.
-        what: String,
+        /// The deadline in one sentence.
+        message: String,
     },
-    /// The guest's kernel refused what it was told, such as a kexec.
+    /// The guest's kernel refused an operation, such as a kexec.
     Refused {
-        /// A sentence that says what.
-        what: String,
+        /// The operation in one sentence.
+        message: String,
     },
-    /// The kernel under test had no part in it.
-    Ours {
-        /// A sentence that says what it was.
-        what: String,
-        /// Whose fault it is.
+    /// The run ended because of an error outside of the kernel under test.
+    Error {
+        /// The error in one sentence.
+        message: String,
+        /// The cause of the error.
         cause: Cause,
     },
 }
 
 impl<'a> Evidence<'a> {
-    /// Returns the view on a transcript and the whole console that belongs to it.
+    /// Returns the view of a transcript and of the complete console log of its run.
     #[must_use]
     pub fn of(transcript: &'a Transcript, serial: &'a [u8]) -> Self {
         let boots = transcript.boots.iter().map(|boot| BootEvidence {
@@ -97,15 +97,15 @@ impl<'a> Evidence<'a> {
         Self {
             boots: boots.collect(),
             ending: Ending::of(&transcript.end),
-            serial: unasked(serial, transcript.hang.as_ref()),
+            serial: before_diagnosis(serial, transcript.hang.as_ref()),
             hang: transcript.hang.as_ref(),
             host_time: transcript.host_time,
         }
     }
 }
 
-/// Returns what the kernel said before it was asked.
-fn unasked<'a>(serial: &'a [u8], hang: Option<&Hang>) -> &'a [u8] {
+/// Returns the part of the console log before the hang diagnosis.
+fn before_diagnosis<'a>(serial: &'a [u8], hang: Option<&Hang>) -> &'a [u8] {
     let end = hang.and_then(|hang| usize::try_from(hang.console_bytes).ok());
     end.and_then(|end| serial.get(..end)).unwrap_or(serial)
 }
@@ -120,40 +120,40 @@ const fn exit_kind(status: ExitStatus, timed_out: bool) -> ExitKind {
 }
 
 impl Ending {
-    /// Returns whose fault an end is.
+    /// Converts the end of a transcript.
     #[must_use]
     pub fn of(end: &End) -> Self {
-        let what = end.to_string();
+        let message = end.to_string();
         match end {
             End::PoweredOff => Self::Orderly,
             End::GuestGone { during, .. } | End::ConsoleFlood { during, .. } => Self::GuestGone {
-                what,
+                message,
                 boot: boot_of(*during),
             },
             End::DeadlineExpired {
                 phase: Phase::Launch,
                 ..
-            } => Self::Ours {
-                what,
+            } => Self::Error {
+                message,
                 cause: Cause::Infrastructure,
             },
-            End::DeadlineExpired { .. } => Self::Hang { what },
+            End::DeadlineExpired { .. } => Self::Hang { message },
             End::Trouble {
                 during: Phase::Kexec(_) | Phase::PowerOff,
                 ..
-            } => Self::Refused { what },
-            other => Self::Ours {
-                what,
+            } => Self::Refused { message },
+            other => Self::Error {
+                message,
                 cause: cause(other),
             },
         }
     }
 }
 
-/// Returns whose fault an end is that says nothing of the kernel.
+/// Returns the cause of an end that the kernel under test is not responsible for.
 fn cause(end: &End) -> Cause {
     match end {
-        // What cannot be started is the test's own program.
+        // `start ` is only used for the test program.
         End::Trouble { doing, .. } if doing.starts_with("start ") => Cause::Test,
         End::ChannelBroken { .. } | End::Trouble { .. } => Cause::Tool,
         _ => Cause::Infrastructure,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! An status held against what a scenario says should happen on a checkout. A checkout
-//! is known here only by the series that it contains.
+//! Compares the status of a run with the status that its test should have on a checkout.
+//! A checkout is represented only by the series that it contains.
 
 use std::collections::BTreeSet;
 
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::{Judgement, Status, Subject};
 
-/// What should happen.
+/// The result that a test should have on a checkout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expected {
-    /// The scenario should pass.
+    /// The test should pass.
     Pass,
-    /// The scenario should fail: the checkout lacks a series that it needs.
+    /// The test should fail: the checkout lacks a series that the test needs.
     Fail,
-    /// The scenario may do what it does without a series or what it does with it: the
-    /// checkout has some of its patches.
+    /// Passing and failing are both expected: the checkout contains only some patches of
+    /// a series that the test needs.
     Either,
 }
 
-/// Which series a checkout has.
+/// The series that a checkout contains.
 #[derive(Debug, Clone, Copy)]
 pub struct Has<'a> {
-    /// Names of those that are in it whole.
+    /// Names of the series with all patches applied.
     pub whole: &'a BTreeSet<String>,
-    /// Names of those of which some patches are in it.
+    /// Names of the series with only some patches applied.
     pub partly: &'a BTreeSet<String>,
 }
 
-/// Returns what should happen to a scenario on a checkout that has these series.
-/// A test of the tree's own should pass on every checkout.
+/// Returns the expected result of a test on a checkout that contains these series.
+/// A kselftest of the tree should pass on every checkout.
 pub fn expected<'a>(subject: impl Into<Subject<'a>>, has: Has<'_>) -> Expected {
     let subject = subject.into();
     let passes = |is_in: &dyn Fn(&String) -> bool| {
@@ -46,9 +46,9 @@ pub fn expected<'a>(subject: impl Into<Subject<'a>>, has: Has<'_>) -> Expected {
     }
 }
 
-/// Returns whether a run came to what was expected. An expected failure is met by
-/// a failure or a crash while the program was at work, at a step with fails_first, without
-/// a report that the scenario does not name, and by nothing else.
+/// Returns whether the result of a run was expected. An expected failure must be a
+/// failure or a crash while the program ran, at a step marked `fails_first`, without a
+/// kernel report that the scenario does not list.
 #[must_use]
 pub fn is_expected(expected: Expected, judgement: &Judgement) -> bool {
     let passes = judgement.status == Status::Pass;
@@ -63,7 +63,7 @@ pub fn is_expected(expected: Expected, judgement: &Judgement) -> bool {
     }
 }
 
-/// Returns what is surprising about a run, as one sentence.
+/// Returns why the result of a run was not expected, in one sentence.
 #[must_use]
 pub fn surprise<'a>(
     subject: impl Into<Subject<'a>>,
@@ -82,9 +82,11 @@ pub fn surprise<'a>(
         (Expected::Fail | Expected::Either, Status::Fail | Status::Crash) => {
             match &judgement.unnamed_splat {
                 Some(splat) if judgement.at_first_failure => {
-                    format!("fails, but with a report that `fails_with` does not name: {splat}")
+                    format!(
+                        "fails, but with a kernel report that `fails_with` does not list: {splat}"
+                    )
                 }
-                _ => format!("fails, but not at a step that has fails_first: {reason}"),
+                _ => format!("fails, but not at a step marked `fails_first`: {reason}"),
             }
         }
         _ => reason.clone(),
@@ -99,7 +101,7 @@ mod tests {
     fn judgement(status: Status, in_time: bool, at_first_failure: bool) -> Judgement {
         Judgement {
             status,
-            reason: "so it is".to_owned(),
+            reason: "some reason".to_owned(),
             cause: None,
             in_time,
             at_first_failure,
@@ -114,36 +116,36 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_at_work_is_the_expected_one() {
+    fn is_expected_accepts_as_expected_failure_only_a_failure_at_the_marked_step() {
         use Status::{Crash, Error, Fail, Hang, Pass, Skip};
         for status in [Pass, Fail, Crash, Hang, Skip, Error] {
             for (in_time, at_first_failure) in
                 [(false, false), (false, true), (true, false), (true, true)]
             {
-                let mut seen = judgement(status, in_time, at_first_failure);
-                let bad = is_expected(Expected::Fail, &seen);
+                let mut judgement = judgement(status, in_time, at_first_failure);
+                let fails = is_expected(Expected::Fail, &judgement);
                 assert_eq!(
-                    bad,
+                    fails,
                     matches!(status, Fail | Crash) && in_time && at_first_failure,
                     "{status} {in_time} {at_first_failure}"
                 );
-                let either = is_expected(Expected::Either, &seen);
-                assert_eq!(either, bad || status == Pass, "{status}");
-                let good = is_expected(Expected::Pass, &seen);
+                let either = is_expected(Expected::Either, &judgement);
+                assert_eq!(either, fails || status == Pass, "{status}");
+                let passes = is_expected(Expected::Pass, &judgement);
                 assert_eq!(
-                    good,
+                    passes,
                     status == Pass,
                     "{status} {in_time} {at_first_failure}"
                 );
-                seen.unnamed_splat = Some("lockdep during boot 1: x".to_owned());
-                let kselftest = is_expected(Expected::Fail, &seen);
-                assert!(!kselftest, "{status} {in_time} {at_first_failure}");
+                judgement.unnamed_splat = Some("lockdep during boot 1: x".to_owned());
+                let with_splat = is_expected(Expected::Fail, &judgement);
+                assert!(!with_splat, "{status} {in_time} {at_first_failure}");
             }
         }
     }
 
     #[test]
-    fn a_base_that_passes_is_the_surprise() {
+    fn expected_follows_the_series_and_surprise_reports_a_pass_without_them() {
         let scenario = scenario();
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let expected = |whole: &[&str], partly: &[&str]| {
@@ -158,11 +160,11 @@ mod tests {
         let whole = ["flb-refcount", "pci-liveupdate"];
         assert_eq!(expected(&whole, &[]), Expected::Pass);
         assert_eq!(expected(&[], &["flb-refcount"]), Expected::Either);
-        let said = surprise(
+        let surprise = surprise(
             &scenario,
             Expected::Fail,
             &judgement(Status::Pass, true, true),
         );
-        assert_eq!(said.as_deref(), Some("passes without flb-refcount"));
+        assert_eq!(surprise.as_deref(), Some("passes without flb-refcount"));
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A test of the tree's own: which calls of its program make a run of it.
+//! How the program of a kselftest of the tree is called.
 //!
-//! The tree says so for most of them (one call, no arguments, a time limit per
-//! TARGET). For those that need more, such as a second kernel, files of ours below
-//! `kselftest/` say it, one for each TARGET. How tests are built is not known here.
+//! Most tests are one call without arguments, with the time limit of their TARGET. Tests
+//! that need more, such as a second kernel, are described in `kselftest/TARGET.yaml` of
+//! this crate. Building the tests is not done here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,44 +15,43 @@ use serde::{Deserialize, Serialize};
 use crate::input::InputError;
 use crate::yaml::{self, At};
 
-/// Seconds that the tree's runner gives a test whose TARGET does not say.
+/// Time limit in seconds of the tree's runner for a TARGET without a `settings` file.
 pub const DEFAULT_TIMEOUT_SECS: u64 = 45;
-/// Seconds for a test whose TARGET says that there is no limit. Every wait has one.
+/// Time limit in seconds for a TARGET whose `settings` disable the limit.
 pub const UNLIMITED_TIMEOUT_SECS: u64 = 900;
-/// No test gets more seconds.
+/// The largest time limit in seconds.
 pub const TIMEOUT_SECS_MAX: u64 = 3600;
-/// A test has no more boots.
+/// The largest number of boots of a test.
 const BOOTS_MAX: usize = 8;
-/// Longer files are none of ours, in bytes.
+/// Longer files are rejected, in bytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-/// A test of the tree's own, ready to be run and judged.
+/// A kselftest of the tree, ready to be run and judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KselftestBoots {
     /// The TARGET it belongs to.
     pub target: String,
-    /// Its program's name.
+    /// The name of its program.
     pub name: String,
-    /// The calls of its program, a kernel for each.
+    /// The calls of its program, one for each boot.
     pub boots: Vec<BootCall>,
-    /// Lines at level error that it brings about on purpose.
+    /// Kernel lines at level error that the test provokes on purpose.
     pub tolerates: Vec<Tolerated>,
 }
 
-/// How a test's program is called in one kernel.
+/// The call of a test's program in one boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootCall {
-    /// The arguments, without the program's own name.
+    /// The arguments, without the program name.
     pub args: Vec<String>,
     /// Additions to the environment.
     pub env: BTreeMap<String, String>,
-    /// Seconds that the tree or our file gives it, on a machine of usual speed.
+    /// Time limit in seconds on a machine of usual speed.
     pub timeout_secs: u64,
 }
 
 impl BootCall {
-    /// Returns how long it may take on a machine that is `slowness` times slower
-    /// than usual.
+    /// Returns the time limit on a machine that is `slowness` times slower than usual.
     #[must_use]
     pub fn time_limit(&self, slowness: u32) -> Duration {
         let secs = self.timeout_secs.saturating_mul(u64::from(slowness.max(1)));
@@ -60,13 +59,13 @@ impl BootCall {
     }
 }
 
-/// A line of the kernel that is no finding.
+/// A kernel line that is not a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tolerated {
-    /// What the line contains.
+    /// Text that the line contains.
     pub text: String,
-    /// Why it is none.
+    /// Why it is not a finding.
     pub because: String,
 }
 
@@ -78,14 +77,14 @@ impl KselftestBoots {
     }
 }
 
-/// What we know of the tests of one TARGET.
+/// The content of `TARGET.yaml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetNotes {
     tests: BTreeMap<String, RawTest>,
     tolerates: Vec<Tolerated>,
 }
 
-/// A file as written.
+/// `TARGET.yaml` before its values are checked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawNotes {
@@ -113,10 +112,10 @@ struct RawBoot {
     timeout_secs: Option<At<u64>>,
 }
 
-/// Why nothing is known of a TARGET.
+/// Why `TARGET.yaml` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NotesError {
-    /// The file has a mistake that its author can fix.
+    /// The content of the file is invalid.
     #[error(transparent)]
     Input(#[from] InputError),
     /// The file cannot be read.
@@ -124,16 +123,16 @@ pub enum NotesError {
     Io {
         /// The file.
         file: String,
-        /// Why.
+        /// The error.
         source: std::io::Error,
     },
 }
 
 impl TargetNotes {
-    /// Reads `TARGET.yaml` in `folder`; without one, there is nothing to know.
+    /// Reads `TARGET.yaml` in `folder`. A missing file is equal to an empty file.
     ///
     /// # Errors
-    /// When it cannot be read or has a mistake.
+    /// When the file cannot be read or is invalid.
     pub fn find(folder: &Utf8Path, target: &str) -> Result<Self, NotesError> {
         let path = folder.join(format!("{target}.yaml"));
         match read_plain(&path, FILE_BYTES_MAX) {
@@ -149,30 +148,30 @@ impl TargetNotes {
         }
     }
 
-    /// Parses what we know. `file` is only the name to report mistakes under.
+    /// Parses the content of `TARGET.yaml`. `file` is only used in error messages.
     ///
     /// # Errors
-    /// Returns the first mistake, with its place.
+    /// Returns the first error, with its place.
     pub fn parse(text: &str, file: &str) -> Result<Self, InputError> {
         let raw: RawNotes = yaml::parse(text, file)?;
         for test in raw.tests.values() {
-            let mistake = |place, message: String, hint: String| {
+            let invalid = |place, message: String, hint: String| {
                 Err(InputError::new(file, text, place, message, Some(hint)))
             };
             let boots = &test.boots.value;
             if boots.is_empty() || boots.len() > BOOTS_MAX {
-                return mistake(
+                return invalid(
                     test.boots.place,
-                    format!("a test has 1 to {BOOTS_MAX} boots, not {}", boots.len()),
-                    "a test without any needs no entry".to_owned(),
+                    format!("invalid number of boots: {}", boots.len()),
+                    format!("list 1 to {BOOTS_MAX} boots, or delete the entry"),
                 );
             }
             for limit in boots.iter().filter_map(|boot| boot.timeout_secs.as_ref()) {
                 if !(1..=TIMEOUT_SECS_MAX).contains(&limit.value) {
-                    return mistake(
+                    return invalid(
                         limit.place,
-                        format!("a boot cannot have {} seconds", limit.value),
-                        format!("give 1 to {TIMEOUT_SECS_MAX}"),
+                        format!("invalid time limit: {} seconds", limit.value),
+                        format!("use 1 to {TIMEOUT_SECS_MAX}"),
                     );
                 }
             }
@@ -183,14 +182,14 @@ impl TargetNotes {
         })
     }
 
-    /// Returns the names of the tests that are run because we know how, whether or
-    /// not the tree's own runner runs them.
+    /// Returns the names of the tests in the file. They are run even if the tree's
+    /// runner does not run them.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tests.keys().map(String::as_str)
     }
 
-    /// Returns a test of `target`, whose `settings` give it so many seconds (0 for
-    /// no limit).
+    /// Returns a test of `target`. `settings_secs` is the time limit in the `settings`
+    /// file of the TARGET; 0 disables the limit.
     #[must_use]
     pub fn test(&self, target: &str, name: &str, settings_secs: Option<u64>) -> KselftestBoots {
         let usual = match settings_secs {
@@ -242,28 +241,28 @@ impl RawBoot {
 mod tests {
     use super::*;
 
-    fn ours() -> camino::Utf8PathBuf {
+    fn folder() -> camino::Utf8PathBuf {
         Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("kselftest")
     }
 
     #[test]
-    fn every_file_of_ours_is_right_and_names_two_kernels_where_they_are_needed() {
-        let notes = TargetNotes::find(&ours(), "liveupdate").unwrap();
+    fn find_accepts_every_file_in_the_kselftest_folder() {
+        let notes = TargetNotes::find(&folder(), "liveupdate").unwrap();
         let test = notes.test("liveupdate", "luo_kexec_simple", None);
         let args: Vec<_> = test.boots.iter().map(|boot| boot.args.join(" ")).collect();
         assert_eq!(args, ["-s 1", "-s 2"]);
         assert_eq!(test.label(), "liveupdate:luo_kexec_simple");
         assert_eq!(notes.names().count(), 4);
-        for entry in ours().read_dir_utf8().unwrap() {
+        for entry in folder().read_dir_utf8().unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().strip_suffix(".yaml").unwrap();
-            TargetNotes::find(&ours(), name).unwrap();
+            TargetNotes::find(&folder(), name).unwrap();
         }
     }
 
     #[test]
-    fn a_test_that_nobody_knows_is_called_once_in_the_tree_s_time() {
-        let notes = TargetNotes::find(&ours(), "no-such").unwrap();
+    fn test_without_an_entry_is_one_call_with_the_time_limit_of_the_target() {
+        let notes = TargetNotes::find(&folder(), "no-such").unwrap();
         let secs = |settings| notes.test("t", "a", settings).boots[0].timeout_secs;
         assert_eq!(secs(None), DEFAULT_TIMEOUT_SECS);
         assert_eq!(secs(Some(0)), UNLIMITED_TIMEOUT_SECS);
@@ -280,21 +279,21 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_have_a_place() {
-        let said = |text: &str| TargetNotes::parse(text, "t.yaml").unwrap_err().to_string();
-        insta::assert_snapshot!(said("tests:\n  a:\n    boots: []\n"), @"
-        t.yaml:3:12: a test has 1 to 8 boots, not 0
+    fn parse_reports_the_place_of_an_invalid_value() {
+        let error = |text: &str| TargetNotes::parse(text, "t.yaml").unwrap_err().to_string();
+        insta::assert_snapshot!(error("tests:\n  a:\n    boots: []\n"), @r"
+        t.yaml:3:12: invalid number of boots: 0
             3 |     boots: []
               |            ^
-          hint: a test without any needs no entry
+          hint: list 1 to 8 boots, or delete the entry
         ");
-        let error = said("tests:\n  a:\n    boots: [{timeout_secs: 0}]\n");
+        let message = error("tests:\n  a:\n    boots: [{timeout_secs: 0}]\n");
         assert!(
-            error.starts_with("t.yaml:3:28: a boot cannot have 0 seconds"),
-            "{error}"
+            message.starts_with("t.yaml:3:28: invalid time limit: 0 seconds"),
+            "{message}"
         );
-        let error = said("tests:\n  a:\n    boots: [{arg: x}]\n");
-        assert!(error.contains("unknown key `arg`"), "{error}");
-        assert!(error.contains("did you mean `args`?"), "{error}");
+        let message = error("tests:\n  a:\n    boots: [{arg: x}]\n");
+        assert!(message.contains("unknown key `arg`"), "{message}");
+        assert!(message.contains("did you mean `args`?"), "{message}");
     }
 }

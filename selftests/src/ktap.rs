@@ -1,51 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! KTAP as kselftest really prints it, to a tree of tests and a list of problems.
+//! Parses KTAP as kselftest prints it into a tree of tests and a list of problems.
 //!
-//! The output is hostile: it can be cut anywhere, have another level's lines in
-//! between, or print results that are none. The parser never fails and never
-//! panics; a test is crashed until a result line says otherwise, and plan, numbers
-//! and totals are held against one another. Knows nothing of who printed it.
+//! The output is hostile: it can be cut anywhere, contain lines of another level, or
+//! contain forged results. The parser never fails and never panics. A test is crashed
+//! until a valid result line is read, and plan, numbers and totals are compared with the
+//! results.
 
 mod line;
 
 use line::{Content, Directive, ResultLine};
 
-/// Tests of one output that are kept.
+/// Largest number of tests in one output.
 const TESTS_MAX: usize = 20_000;
-/// Levels of nesting that are followed.
+/// Largest number of nested levels.
 const DEPTH_MAX: usize = 16;
-/// Problems that are kept.
+/// Largest number of problems that are recorded.
 const PROBLEMS_MAX: usize = 200;
-/// Diagnostic lines kept for one test.
+/// Largest number of diagnostic lines that are recorded for one test.
 const DIAGNOSTICS_MAX: usize = 500;
 
-/// What a test came to.
+/// The status of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TestStatus {
     /// `ok`
     Passed,
     /// `not ok`
     Failed,
-    /// Skipped, with the reason as far as one was given.
+    /// `ok` or `not ok` with SKIP, and the reason if the output has a reason.
     Skipped(String),
-    /// Failed as it was known to.
+    /// XFAIL or TODO, with the reason.
     ExpectedFailure(String),
-    /// Passed although it was known to fail.
+    /// XPASS
     UnexpectedPass,
-    /// The runner ended it.
+    /// TIMEOUT: the runner killed the test.
     TimedOut,
-    /// Begun, and no result.
+    /// Started or planned, without a result line.
     Crashed,
 }
 
 /// A test, or a group of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// Its number on its level, from 1; 0 when it never got one.
+    /// Its number on its level, from 1.
     pub number: u64,
     /// Its name.
     pub name: String,
-    /// What it came to.
+    /// Its status.
     pub status: TestStatus,
     /// Diagnostics printed before its result.
     pub diagnostics: Vec<String>,
@@ -58,16 +58,16 @@ pub struct Test {
 pub struct Report {
     /// The tests of the outermost level.
     pub tests: Vec<Test>,
-    /// How many tests were announced on the outermost level.
+    /// The number of tests in the plan of the outermost level.
     pub plan: Option<u64>,
-    /// The reason of a whole program that skipped.
+    /// The reason in `1..0 # SKIP`: the whole program was skipped.
     pub skip_all: Option<String>,
-    /// Whether the outermost level ends with its totals. kselftest's C helpers and
-    /// harness always print them; its runner and shell scripts need not.
+    /// Whether the outermost level has a totals line. kselftest's C helpers and harness
+    /// always print it; its runner and shell scripts may omit it.
     pub has_totals: bool,
-    /// Whether a version line was seen: without one it is no TAP.
+    /// Whether the output has a version line.
     pub is_tap: bool,
-    /// What does not fit together; empty is good.
+    /// Contradictions and syntax errors in the output.
     pub problems: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ impl Report {
         found
     }
 
-    /// Returns the tests without tests inside, of all levels.
+    /// Returns the tests of all levels that have no children.
     #[must_use]
     pub fn leaves(&self) -> Vec<&Test> {
         let mut found = self.all();
@@ -107,8 +107,9 @@ impl Report {
 #[derive(Debug, Default)]
 struct Level {
     tests: Vec<Test>,
-    /// What the results come to, counted as they are read: totals can be said often.
-    seen: line::Totals,
+    /// Number of results by status. Counted while reading, because an output may repeat
+    /// its totals line after every result.
+    counted: line::Totals,
     plan: Option<u64>,
     skip_all: Option<String>,
     diagnostics: Vec<String>,
@@ -122,7 +123,7 @@ impl Level {
         self.tests.last().map_or(0, |test| test.number) + 1
     }
 
-    fn is_begun(&self) -> bool {
+    fn is_started(&self) -> bool {
         self.plan.is_some() || !self.tests.is_empty() || self.running.is_some()
     }
 }
@@ -133,21 +134,21 @@ struct Parser {
     levels: Vec<Level>,
     problems: Vec<String>,
     tests: usize,
-    /// Whether a version line was seen at all.
-    begun: bool,
+    /// Whether a version line was read.
+    has_version: bool,
 }
 
 impl Parser {
     fn line(&mut self, bytes: &[u8]) {
         let ended = bytes.ends_with(b"\n");
         let parsed = line::parse(bytes);
-        // A result of the runner behind something that printed no end of line.
+        // A result of the runner after output without a newline.
         if let Some((front, hidden)) = line::hidden_result(&parsed.raw)
             && self.levels.len() > 1
             && hidden.number == Some(self.levels[0].next_number())
         {
             self.problem(format!(
-                "the result of `{}` stands in the middle of a line",
+                "the result of `{}` starts in the middle of a line",
                 hidden.name
             ));
             self.content(line::parse(front.as_bytes()), true);
@@ -157,15 +158,15 @@ impl Parser {
     }
 
     fn content(&mut self, parsed: line::KtapLine, ended: bool) {
-        // A version line one level deeper opens that level; others that deep are
-        // somebody's diagnostics.
+        // A version line one level deeper opens that level; other lines of that depth are
+        // diagnostics.
         let open = self.levels.len();
         let depth = match parsed.content {
             Content::Version => parsed.depth.min(open),
             _ => parsed.depth.min(open.saturating_sub(1)),
         };
         if !ended && !matches!(parsed.content, Content::Diagnostic(_) | Content::Empty) {
-            self.problem("the output is cut in the middle of a line".to_owned());
+            self.problem("the output ends in the middle of a line".to_owned());
         }
         if depth < parsed.depth && !matches!(parsed.content, Content::Empty) {
             return self.diagnostic(depth, parsed.raw);
@@ -195,9 +196,9 @@ impl Parser {
     }
 
     fn version(&mut self, depth: usize) {
-        self.begun = true;
-        if self.levels.len() > depth && self.levels[depth].is_begun() {
-            self.problem("a second version line".to_owned());
+        self.has_version = true;
+        if self.levels.len() > depth && self.levels[depth].is_started() {
+            self.problem("duplicate version line".to_owned());
             return;
         }
         self.level(depth);
@@ -206,7 +207,7 @@ impl Parser {
     fn plan(&mut self, depth: usize, count: u64, skip: Option<String>) {
         let level = self.level(depth);
         if level.plan.is_some() {
-            return self.problem("a second plan".to_owned());
+            return self.problem("duplicate plan line".to_owned());
         }
         level.plan = Some(count);
         level.skip_all = skip;
@@ -225,9 +226,9 @@ impl Parser {
     fn result(&mut self, depth: usize, result: ResultLine, raw: &str) {
         let expected = self.level(depth).next_number();
         if result.number.is_some_and(|number| number != expected) {
-            let said = result.number.unwrap_or_default();
+            let number = result.number.unwrap_or_default();
             self.problem(format!(
-                "a result numbered {said} where {expected} comes next: `{}`",
+                "result number is {number}, expected {expected}: `{}`",
                 short(raw)
             ));
             return self.diagnostic_only(depth, raw);
@@ -254,7 +255,7 @@ impl Parser {
         });
         if failed_inside && status == TestStatus::Passed {
             self.problem(format!(
-                "`{}` passed although a test in it did not",
+                "`{}` passed, but a test inside it did not",
                 result.name
             ));
         }
@@ -266,7 +267,7 @@ impl Parser {
             children,
         };
         let level = self.level(depth);
-        level.seen.count(&test.status);
+        level.counted.count(&test.status);
         level.tests.push(test);
     }
 
@@ -282,26 +283,28 @@ impl Parser {
         self.problem(format!("bailed out: {}", short(reason)));
     }
 
-    fn totals(&mut self, depth: usize, said: line::Totals) {
+    fn totals(&mut self, depth: usize, printed: line::Totals) {
         let level = self.level(depth);
         level.has_totals = true;
-        let seen = level.seen;
-        let said = line::Totals {
-            fail: said.fail.saturating_add(said.error),
+        let counted = level.counted;
+        let printed = line::Totals {
+            fail: printed.fail.saturating_add(printed.error),
             error: 0,
-            ..said
+            ..printed
         };
-        if said != seen {
-            self.problem(format!("the totals say {said}, the results {seen}"));
+        if printed != counted {
+            self.problem(format!(
+                "the totals line has {printed}, the results are {counted}"
+            ));
         }
     }
 
-    /// Ends the levels deeper than `depth`, and returns the next deeper one.
+    /// Ends the levels deeper than `depth`, and returns the level at `depth + 1`.
     fn close_deeper(&mut self, depth: usize) -> Option<Level> {
         let mut inner: Option<Level> = None;
         while self.levels.len() > depth + 1 {
             let mut level = self.levels.pop()?;
-            // Levels deeper still, whose parent never had its result.
+            // Tests of a deeper level whose parent has no result line.
             if let Some(orphans) = inner.take().filter(|orphans| !orphans.tests.is_empty()) {
                 level.tests.push(crashed(
                     "(without a result)".to_owned(),
@@ -315,7 +318,7 @@ impl Parser {
         inner
     }
 
-    /// What was announced or begun on a level and has no result, crashed.
+    /// Adds the tests that are planned or started on a level without a result as crashed.
     fn complete(&mut self, level: &mut Level) {
         if let Some(name) = level.running.take() {
             let number = level.next_number();
@@ -330,11 +333,10 @@ impl Parser {
             .count() as u64;
         match level.plan {
             Some(plan) if plan != results => {
-                self.problem(format!(
-                    "{plan} tests were announced and {results} have a result"
-                ));
+                self.problem(format!("{plan} tests are planned, {results} have a result"));
                 let missing = plan.saturating_sub(level.tests.len() as u64);
-                // One budget for all levels, or a plan costs more than it has bytes.
+                // One limit for all levels: otherwise many short plan lines with large
+                // numbers would cost much more memory than their length.
                 let budget = TESTS_MAX.saturating_sub(self.tests) as u64;
                 for _ in 0..missing.min(budget) {
                     self.tests += 1;
@@ -344,7 +346,9 @@ impl Parser {
                         .push(crashed("(no result)".to_owned(), number, Vec::new()));
                 }
             }
-            None if !level.tests.is_empty() => self.problem("results without a plan".to_owned()),
+            None if !level.tests.is_empty() => {
+                self.problem("results without a plan line".to_owned());
+            }
             _ => {}
         }
     }
@@ -361,8 +365,8 @@ impl Parser {
             ));
         }
         self.complete(&mut outer);
-        if !self.begun {
-            self.problem("no version line: this is no TAP".to_owned());
+        if !self.has_version {
+            self.problem("no TAP version line".to_owned());
         } else if outer.plan.is_none() && outer.tests.is_empty() {
             self.problem("the output ends before the plan".to_owned());
         }
@@ -371,7 +375,7 @@ impl Parser {
             plan: outer.plan,
             skip_all: outer.skip_all,
             has_totals: outer.has_totals,
-            is_tap: self.begun,
+            is_tap: self.has_version,
             problems: self.problems,
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From a scenario to a generated kselftest, and from what a run left behind to a
-//! verdict. All of it is values and functions on them; only [`generate`] writes
-//! files, and only its compiler starts a process.
+//! Generates kselftests from scenarios, and judges recorded runs. All modules are
+//! functions on values; only [`generate`] writes files, and only its compiler starts
+//! processes.
 //!
-//! What this room does not know: how a kernel is built, and how a machine runs.
+//! This crate does not build kernels and does not run machines.
 
 #[cfg(test)]
 mod cost;

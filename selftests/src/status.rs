@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Evidence and what was run to an status with its reason. What is not a pass for
-//! sure is none: every doubt falls to the worse side. Knows nothing of checkouts, and
-//! so does not know whether the status is welcome.
+//! Judges a run: computes status, cause and reason from the recorded facts and the test.
+//! A run passes only if every rule is satisfied; contradictory or missing facts are a
+//! failure or an error. Whether the status is expected on the checkout is decided in
+//! `expectation`.
 
 mod boot;
 mod cause;
@@ -22,21 +23,21 @@ pub(crate) use boot::failed_check;
 pub use cause::Cause;
 pub use subject::Subject;
 
-/// What a job came to.
+/// The status of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// All was seen that had to be, and nothing else.
+    /// All checks passed, and there are no unexpected kernel messages.
     Pass,
-    /// A test, or something that had to be seen, failed.
+    /// A check failed, or an expected kernel report is missing.
     Fail,
-    /// The kernel complained, or went away.
+    /// The kernel printed an unexpected report, or the guest reset or powered off.
     Crash,
     /// A deadline for the guest expired.
     Hang,
-    /// The test could not do its work there, and says why.
+    /// The test could not run, and reported the reason.
     Skip,
-    /// We or the host are to cause.
+    /// The run is inconclusive because of the test, the tool or the infrastructure.
     Error,
 }
 
@@ -53,23 +54,23 @@ impl fmt::Display for Status {
     }
 }
 
-/// An status and what led to it.
+/// The result of a run: status, cause and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The status.
     pub status: Status,
-    /// One sentence.
+    /// The reason for the status, in one sentence.
     pub reason: String,
-    /// Whose fault it is, where something went wrong.
+    /// The cause, unless the run passed or was skipped.
     #[serde(default)]
     pub cause: Option<Cause>,
-    /// Whether what is wrong happened while the scenario's program was at work:
-    /// only then can it be what the scenario is about.
+    /// Whether the failure happened while the program ran. Other failures are never
+    /// expected failures.
     pub in_time: bool,
-    /// Whether it began at a step that has fails_first.
+    /// Whether the first failed step is marked `fails_first`.
     pub at_first_failure: bool,
-    /// A report of the kernel that the scenario names neither as one that must be
-    /// seen nor as one that may come where it must fail.
+    /// The first kernel report that the scenario lists neither in `splats` nor in
+    /// `fails_with`.
     #[serde(default)]
     pub unnamed_splat: Option<String>,
 }
@@ -79,7 +80,7 @@ impl Judgement {
         Self {
             status,
             reason: reason.into(),
-            cause: Cause::usual(status),
+            cause: Cause::default_for(status),
             in_time: false,
             at_first_failure: false,
             unnamed_splat: None,
@@ -97,12 +98,12 @@ impl Judgement {
     }
 }
 
-/// Judges one run of a scenario, or of a test of the tree's own. `log` is the parsed
+/// Judges one run of a scenario or of a kselftest of the tree. `log` is the parsed
 /// `evidence.serial`.
 #[must_use]
 pub fn judge<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
     let subject = subject.into();
-    let mut judgement = worst(subject, evidence, log);
+    let mut judgement = first_failed_rule(subject, evidence, log);
     judgement.at_first_failure = match subject {
         Subject::Scenario(scenario) => first_failure::is_at_first_failure(scenario, evidence),
         Subject::Kselftest(_) => false,
@@ -111,61 +112,65 @@ pub fn judge<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: 
     judgement
 }
 
-/// The worst first; each looks at one kind of trouble.
-fn worst(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
-    None.or_else(|| ours(evidence))
-        .or_else(|| cause::excuse(subject, evidence, log))
+/// Applies the rules in order of severity; the first rule that fails decides the result.
+fn first_failed_rule(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Judgement {
+    None.or_else(|| run_error(evidence))
+        .or_else(|| cause::host_too_slow(subject, evidence, log))
         .or_else(|| hang(subject, evidence, log))
-        .or_else(|| late_at_sync_point(subject, evidence, log))
+        .or_else(|| stalled_at_sync_point(subject, evidence, log))
         .or_else(|| crash(subject, evidence, log))
-        .or_else(|| no_log(evidence, log))
+        .or_else(|| incomplete_log(evidence, log))
         .or_else(|| same_kernel(evidence))
         .or_else(|| boot::failed_boot(subject, evidence))
-        .or_else(|| refused(evidence))
+        .or_else(|| refused_operation(evidence))
         .or_else(|| boot::skipped_boot(subject, evidence))
-        .or_else(|| half_a_log(evidence, log))
+        .or_else(|| missing_levels_or_markers(evidence, log))
         .or_else(|| missing_splat(subject, log))
         .or_else(|| stray_warning(subject, log))
         .or_else(|| stray_error(subject, log))
-        .unwrap_or_else(|| Judgement::new(Status::Pass, praise(subject, evidence)).in_time(true))
+        .unwrap_or_else(|| {
+            Judgement::new(Status::Pass, pass_reason(subject, evidence)).in_time(true)
+        })
 }
 
-fn praise(subject: Subject<'_>, evidence: &Evidence<'_>) -> String {
+fn pass_reason(subject: Subject<'_>, evidence: &Evidence<'_>) -> String {
     match (subject, evidence.boots.last()) {
         (Subject::Kselftest(_), Some(last)) => kselftest::summary(&Report::parse(last.output)),
-        _ => "all was seen that had to be, and nothing else".to_owned(),
+        _ => "all checks passed, no unexpected kernel messages".to_owned(),
     }
 }
 
-fn ours(evidence: &Evidence<'_>) -> Option<Judgement> {
+fn run_error(evidence: &Evidence<'_>) -> Option<Judgement> {
     match &evidence.ending {
-        Ending::Ours { what, cause } => {
-            Some(Judgement::new(Status::Error, what).with_cause(*cause))
+        Ending::Error { message, cause } => {
+            Some(Judgement::new(Status::Error, message).with_cause(*cause))
         }
         _ => None,
     }
 }
 
-/// Nothing went on any more. Where the kernel had broken before that, it is a crash:
-/// a task that dies in it takes the locks along that others wait for.
+/// A time limit expired. If the kernel printed a report of a crash before, the run is a crash
+/// instead: a task that dies in the kernel never releases the locks that others wait for.
 fn hang(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
-    let mut what = how_it_hung(evidence)?;
+    let mut reason = expired_limit(evidence)?;
     let breaks = |splat: &Splat| splat.class.breaks_the_kernel() && splat.phase == Phase::During;
     if unexpected_splats(subject, log).any(breaks) {
         return None;
     }
     if let Some(splat) = log.splats.last() {
-        what.extend(["; the last report was `", &splat.title, "`"]);
+        reason.extend(["; last kernel report: `", &splat.title, "`"]);
     }
     if !evidence.host_time.is_known {
-        what += "; by the wall's clock, for this host does not tell how long it kept QEMU waiting";
+        reason += "; measured in wall time, because this host does not report how long QEMU \
+            waited for a CPU";
     }
-    Some(Judgement::new(Status::Hang, what).with_cause(cause::of_hang(evidence.hang)))
+    Some(Judgement::new(Status::Hang, reason).with_cause(cause::of_hang(evidence.hang)))
 }
 
-fn how_it_hung(evidence: &Evidence<'_>) -> Option<String> {
+/// Returns the time limit that expired.
+fn expired_limit(evidence: &Evidence<'_>) -> Option<String> {
     stuck_program(evidence).or_else(|| match &evidence.ending {
-        Ending::Hang { what } => Some(what.clone()),
+        Ending::Hang { message } => Some(message.clone()),
         _ => None,
     })
 }
@@ -176,14 +181,14 @@ fn stuck_program(evidence: &Evidence<'_>) -> Option<String> {
     })?;
     let number = stuck + 1;
     Some(format!(
-        "the program of boot {number} did not end in its time"
+        "boot {number}: the program exceeded its time limit"
     ))
 }
 
 /// A task held at a sync point spins with preemption off, so the kernel may report a stall
-/// or a lockup that it would not report otherwise. Where a task was held until the time
-/// limit and the kernel reports only lateness, the run says nothing about the kernel.
-fn late_at_sync_point(
+/// or a lockup that it would not report otherwise. If a task was held until the time limit
+/// and the kernel reports only stalls, the run is inconclusive.
+fn stalled_at_sync_point(
     subject: Subject<'_>,
     evidence: &Evidence<'_>,
     log: &Log,
@@ -191,7 +196,7 @@ fn late_at_sync_point(
     let Subject::Scenario(scenario) = subject else {
         return None;
     };
-    if !cause::is_only_late(subject, log) {
+    if !cause::has_only_stalls(subject, log) {
         return None;
     }
     evidence.boots.iter().enumerate().find_map(|(index, boot)| {
@@ -214,23 +219,23 @@ fn crash(subject: Subject<'_>, evidence: &Evidence<'_>, log: &Log) -> Option<Jud
             when(first),
             titles(&unexpected)
         );
-        if let Some(hung) = how_it_hung(evidence) {
-            reason.extend(["; then ", &hung]);
+        if let Some(limit) = expired_limit(evidence) {
+            reason.extend(["; then ", &limit]);
         }
-        let at_work = first.phase == Phase::During && started(evidence, first.boot);
-        let in_time = at_work || first_failure::fails_at_boot(subject, first);
+        let in_program = first.phase == Phase::During && started(evidence, first.boot);
+        let in_time = in_program || first_failure::fails_at_boot(subject, first);
         return Some(Judgement::new(Status::Crash, reason).in_time(in_time));
     }
     match &evidence.ending {
-        Ending::GuestGone { what, boot } => {
+        Ending::GuestGone { message, boot } => {
             let in_time = boot.is_some_and(|boot| started(evidence, boot));
-            Some(Judgement::new(Status::Crash, what).in_time(in_time))
+            Some(Judgement::new(Status::Crash, message).in_time(in_time))
         }
         _ => None,
     }
 }
 
-/// The titles, each once, and how many more there are than are worth a sentence.
+/// Lists the titles, each once, and the number of titles that are left out.
 fn titles(splats: &[&Splat]) -> String {
     const SHOWN: usize = 3;
     let mut titles: Vec<&str> = Vec::new();
@@ -256,12 +261,11 @@ fn unexpected_splats<'a>(subject: Subject<'a>, log: &'a Log) -> impl Iterator<It
     })
 }
 
-/// The first that not even a kernel without the series may bring.
+/// Returns the first unexpected report that is not an allowed part of an expected failure.
 fn unnamed_splat(subject: Subject<'_>, log: &Log) -> Option<String> {
     let is_unnamed = |splat: &&Splat| {
-        let at_its_time =
-            splat.phase == Phase::During || first_failure::fails_at_boot(subject, splat);
-        !at_its_time || !subject.fails_with().contains(&splat.class)
+        let in_time = splat.phase == Phase::During || first_failure::fails_at_boot(subject, splat);
+        !in_time || !subject.fails_with().contains(&splat.class)
     };
     let splat = unexpected_splats(subject, log).find(is_unnamed)?;
     let word = splat.class.word();
@@ -282,28 +286,29 @@ fn started(evidence: &Evidence<'_>, boot: usize) -> bool {
         .is_some_and(|boot| boot.started)
 }
 
-/// Without the kernels' own words, nobody knows what they complained about.
-fn no_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
+/// The console log must contain all boots; otherwise reports may be missing.
+fn incomplete_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     if log.is_cut {
         return Some(Judgement::new(
             Status::Fail,
-            "the console says more than is read",
+            "the console log exceeds the size limit",
         ));
     }
-    let (seen, boots) = (log.boots(), evidence.boots.len());
-    (seen != boots).then(|| {
-        let reason = format!("the console shows {seen} kernels where {boots} boots began");
+    let (kernels, boots) = (log.boots(), evidence.boots.len());
+    (kernels != boots).then(|| {
+        let reason =
+            format!("the console log has {kernels} kernel starts, but {boots} boots were started");
         Judgement::new(Status::Error, reason)
     })
 }
 
-/// A boot that finds the kernel of an earlier one proves nothing of a handover.
+/// Every boot must run in a new kernel: without a kexec, a handover is not tested.
 fn same_kernel(evidence: &Evidence<'_>) -> Option<Judgement> {
     let ids: Vec<&str> = evidence.boots.iter().map(|boot| boot.boot_id).collect();
     ids.iter().enumerate().find_map(|(later, id)| {
         let earlier = ids[..later].iter().position(|other| other == id)?;
         let reason = format!(
-            "boot {} ran in the kernel of boot {}, which is no new one",
+            "boot {} ran in the same kernel as boot {} (same boot ID)",
             later + 1,
             earlier + 1
         );
@@ -311,37 +316,37 @@ fn same_kernel(evidence: &Evidence<'_>) -> Option<Judgement> {
     })
 }
 
-/// A console that does not show levels, or where a program's time begins and ends,
-/// passes over every warning.
-fn half_a_log(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
+/// Without levels and without the markers of a program's start and end, warnings cannot be
+/// found in a console log.
+fn missing_levels_or_markers(evidence: &Evidence<'_>, log: &Log) -> Option<Judgement> {
     (1..=evidence.boots.len()).find_map(|boot| {
-        let lacks = if !log.shows_levels(boot) {
-            "the levels of the kernel's lines"
+        let missing = if !log.shows_levels(boot) {
+            "no levels"
         } else if !log.shows_program(boot) {
-            "where the program began and ended"
+            "no marker of the program's start or end"
         } else {
             return None;
         };
-        let reason = format!("boot {boot}: the console does not show {lacks}");
+        let reason = format!("boot {boot}: the console log has {missing}");
         Some(Judgement::new(Status::Error, reason))
     })
 }
 
-fn refused(evidence: &Evidence<'_>) -> Option<Judgement> {
+fn refused_operation(evidence: &Evidence<'_>) -> Option<Judgement> {
     match &evidence.ending {
-        Ending::Refused { what } => Some(Judgement::new(Status::Fail, what)),
+        Ending::Refused { message } => Some(Judgement::new(Status::Fail, message)),
         _ => None,
     }
 }
 
-/// Each splat is one of those that are expected at most, of the first that covers it:
-/// else one could stand for two.
+/// Every expected splat must be logged as often as expected. A splat counts only for the
+/// first entry that covers it, so that it cannot satisfy two entries.
 fn missing_splat(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
     let all = subject.splats();
     let first_of = |splat: &Splat| all.iter().position(|expected| expected.covers(splat));
     all.iter().enumerate().find_map(|(number, expected)| {
         let splats = log.splats.iter();
-        let seen: Vec<&Splat> = splats
+        let found: Vec<&Splat> = splats
             .filter(|splat| first_of(splat) == Some(number))
             .collect();
         let ExpectedSplat {
@@ -351,44 +356,42 @@ fn missing_splat(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
             boot,
             ..
         } = expected;
-        let whole = seen.iter().filter(|splat| splat.is_whole).count();
-        let torn = seen.len() - whole;
-        if torn == 0 && count.contains(whole as u64) {
+        let complete = found.iter().filter(|splat| splat.is_complete).count();
+        let incomplete = found.len() - complete;
+        if incomplete == 0 && count.contains(complete as u64) {
             return None;
         }
-        let torn = match torn {
+        let incomplete = match incomplete {
             0 => String::new(),
-            torn => format!(", and {torn} times torn"),
+            incomplete => format!(", and {incomplete} incomplete"),
         };
         let word = class.word();
         let reason = format!(
-            "boot {boot}: {word} \"{text}\" was expected {count} and seen {whole} times{torn}"
+            "boot {boot}: {word} \"{text}\": expected {count}, found {complete} times{incomplete}"
         );
         Some(Judgement::new(Status::Fail, reason).in_time(true))
     })
 }
 
-/// A scenario of ours names every warning that must be seen, and its program has
-/// counted them. Tests of the tree's own
-/// provoke warnings as they like, but no errors that nobody knows of.
+/// Kernel lines outside of splats while the program runs. A scenario lists every expected
+/// warning. A kselftest of the tree may cause warnings, but only errors that are listed in
+/// `tolerates`.
 fn stray_warning(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
-    let is_bad = |boot: usize, line: &Line| match subject {
+    let is_unexpected = |boot: usize, line: &Line| match subject {
         Subject::Scenario(scenario) => !scenario.expects_line(boot, &line.text),
         Subject::Kselftest(_) => line.is_error() && !subject.tolerates(&line.text),
     };
     (1..=subject.boot_count()).find_map(|boot| {
         let mut warnings = log.stray_warnings(boot);
-        let line = warnings.find(|line| is_bad(boot, line))?;
-        let verb = match subject {
-            Subject::Scenario(_) => "warned",
-            Subject::Kselftest(_) => "said",
-        };
-        let reason = format!("boot {boot}: the kernel {verb} \"{}\"", line.text);
+        let line = warnings.find(|line| is_unexpected(boot, line))?;
+        let level = if line.is_error() { "error" } else { "warning" };
+        let reason = format!("boot {boot}: unexpected kernel {level}: \"{}\"", line.text);
         Some(Judgement::new(Status::Fail, reason).in_time(true))
     })
 }
 
-/// Live update's own code runs after boot 1 and before boot 2.
+/// Kernel lines at level error before the program starts and after it ends: a live update
+/// itself runs after the program of boot 1 and before the program of boot 2.
 fn stray_error(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
     (1..=subject.boot_count()).find_map(|boot| {
         let mut lines = log.stray_errors(boot);
@@ -397,19 +400,22 @@ fn stray_error(subject: Subject<'_>, log: &Log) -> Option<Judgement> {
             Phase::Before => "before",
             Phase::During | Phase::After => "after",
         };
-        let reason = format!("{when} boot {boot}: the kernel said \"{}\"", line.text);
+        let reason = format!(
+            "{when} the program of boot {boot}: unexpected kernel error: \"{}\"",
+            line.text
+        );
         Some(Judgement::new(Status::Fail, reason))
     })
 }
 
 impl ExpectedSplat {
-    /// Returns whether this splat is the one that is expected.
+    /// Returns whether this splat matches the expectation.
     #[must_use]
     pub fn covers(&self, splat: &Splat) -> bool {
         splat.class == self.class
             && splat.boot == self.boot
             && splat.phase == Phase::During
-            && splat.says(&self.text)
+            && splat.mentions(&self.text)
     }
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A guest's bytes to text that can be looked at: the same for a console and for a
-//! program's output, so that nothing hides in one that shows in the other.
+//! Converts bytes of a guest to printable text. The console and the output of programs
+//! are converted by the same rules.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Returns the first `bytes_max` bytes as lossy text without colours, control
-/// characters but tabs, and blanks at the end.
+/// Returns the first `bytes_max` bytes as lossy text without escape sequences, control
+/// characters (except tabs) and trailing white space.
 pub(crate) fn clean(bytes: &[u8], bytes_max: usize) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(bytes_max)]);
     let mut clean = String::with_capacity(text.len());
@@ -23,17 +23,17 @@ pub(crate) fn clean(bytes: &[u8], bytes_max: usize) -> String {
     clean
 }
 
-/// Takes `[`, parameters and one final character; anything else stays text, so that
-/// an escape that is none swallows nothing.
+/// Skips `[`, parameters and one final character. Other characters after an escape stay
+/// in the text, so that a malformed sequence cannot hide any of it.
 fn skip_sequence(characters: &mut Peekable<Chars<'_>>) {
     if characters.next_if_eq(&'[').is_none() {
         return;
     }
     while characters
-        .next_if(|inside| (' '..='?').contains(inside))
+        .next_if(|parameter| (' '..='?').contains(parameter))
         .is_some()
     {}
-    let _ = characters.next_if(|inside| ('@'..='~').contains(inside));
+    let _ = characters.next_if(|last| ('@'..='~').contains(last));
 }
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_go_and_nothing_else_does() {
+    fn clean_removes_escape_sequences_and_control_characters() {
         assert_eq!(clean(b"\x1b[1;32mok 1\x1b[0m\tx \r\n", 100), "ok 1\tx");
         assert_eq!(clean(b"\x1bnot ok 1 a\n", 100), "not ok 1 a");
         assert_eq!(clean(b"\x1b[\xc3\xa9 not ok", 100), "\u{e9} not ok");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What happened in a run, as lines that are the same from run to run: steps,
-//! failed checks, results, splats and the end. No times, no addresses, no numbers
-//! of lines or tasks. Made to be compared with a snapshot, and decides nothing.
+//! Renders the events of a run (steps, failed checks, results, splats, the end) as
+//! lines that are equal from run to run: without times, addresses, line numbers and task
+//! numbers. The lines are compared with a recorded snapshot; results do not depend on
+//! them.
 
 use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::klog::{Log, Phase, Splat};
@@ -9,22 +10,22 @@ use crate::ktap::{Report, TestStatus};
 use crate::scenario::ExpectedSplat;
 use crate::status::{Subject, failed_check};
 
-/// Returns the timeline of a run, one event a line. `log` is the parsed
+/// Returns the timeline of a run, one event per line. `log` is the parsed
 /// `evidence.serial`.
 #[must_use]
 pub fn timeline<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: &Log) -> String {
-    let vague: Vec<&ExpectedSplat> = vague(subject.into());
+    let variable: Vec<&ExpectedSplat> = variable(subject.into());
     let mut lines = Vec::new();
     for (index, boot) in evidence.boots.iter().enumerate() {
         let number = index + 1;
         if number > 1 {
             lines.push("kexec".to_owned());
         }
-        splats(log, number, Phase::Before, &vague, &mut lines);
+        splats(log, number, Phase::Before, &variable, &mut lines);
         lines.push(format!("boot {number} begins"));
         program(boot, &mut lines);
-        splats(log, number, Phase::During, &vague, &mut lines);
-        for expected in vague.iter().filter(|one| one.boot == number) {
+        splats(log, number, Phase::During, &variable, &mut lines);
+        for expected in variable.iter().filter(|splat| splat.boot == number) {
             let (class, text) = (expected.class.word(), &expected.text);
             lines.push(format!("  splat {class} \"{text}\": {}", expected.count));
         }
@@ -32,14 +33,14 @@ pub fn timeline<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, lo
             lines.push(format!("  warning: {}", Log::normalised(warning)));
         }
         lines.push(format!("boot {number} ends: {}", exit(boot)));
-        splats(log, number, Phase::After, &vague, &mut lines);
+        splats(log, number, Phase::After, &variable, &mut lines);
     }
     lines.push(ending(&evidence.ending).to_owned());
     lines.push(String::new());
     lines.join("\n")
 }
 
-/// Steps and failed checks in the order of the program's output, then results.
+/// Adds steps, failed checks and results in the order of the program's output.
 fn program(boot: &BootEvidence<'_>, lines: &mut Vec<String>) {
     let report = Report::parse(boot.output);
     for test in report.leaves() {
@@ -69,18 +70,24 @@ fn program(boot: &BootEvidence<'_>, lines: &mut Vec<String>) {
     );
 }
 
-/// Splats whose number may differ from run to run.
-fn vague(subject: Subject<'_>) -> Vec<&ExpectedSplat> {
+/// Returns the expected splats whose count may differ from run to run.
+fn variable(subject: Subject<'_>) -> Vec<&ExpectedSplat> {
     let all = subject.splats().iter();
     all.filter(|splat| splat.count.exactly().is_none())
         .collect()
 }
 
-fn splats(log: &Log, boot: usize, phase: Phase, vague: &[&ExpectedSplat], lines: &mut Vec<String>) {
+fn splats(
+    log: &Log,
+    boot: usize,
+    phase: Phase,
+    variable: &[&ExpectedSplat],
+    lines: &mut Vec<String>,
+) {
     let of_phase: Vec<&Splat> = log
         .splats_of(boot)
         .filter(|splat| splat.phase == phase)
-        .filter(|splat| !vague.iter().any(|expected| expected.covers(splat)))
+        .filter(|splat| !variable.iter().any(|expected| expected.covers(splat)))
         .collect();
     for same in of_phase.chunk_by(|a, b| (a.class, &a.title) == (b.class, &b.title)) {
         let times = if same.len() > 1 {
@@ -112,7 +119,7 @@ const fn ending(ending: &Ending) -> &str {
         Ending::GuestGone { .. } => "the guest went away",
         Ending::Hang { .. } => "out of time",
         Ending::Refused { .. } => "the guest refused",
-        Ending::Ours { .. } => "given up",
+        Ending::Error { .. } => "given up",
     }
 }
 
@@ -121,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_boots_and_a_splat() {
+    fn timeline_lists_two_boots_and_a_splat() {
         let output = "TAP version 13\n1..1\n#  RUN           a.boot_1 ...\n\
             # step 1: preserve dev in vm -> ok [pci_flb_preserve +1]\n\
             # step 2: close vm -> ok\n# a.c:77:boot_1:Expected 0 (0) == lu_calls(&self->lu, \"f\") (1)\n\
@@ -162,7 +169,7 @@ mod tests {
         boot 1 ends: exit code 1
         kexec
         boot 2 begins
-          problem: no version line: this is no TAP
+          problem: no TAP version line
         boot 2 ends: the program was not started
         powered off
         "#);

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! YAML text to typed values that remember where they were written.
+//! Parses YAML text into typed values with line and column.
 
 pub(crate) use patchbed_host::yaml::{At, parse};

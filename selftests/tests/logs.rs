@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Console logs of real kernels (`.log`) and outputs of real test programs
-//! (`.ktap`), one a file, raw behind a header that says what must be found in
-//! them. A parser's bug that is fixed adds a file.
+//! Parses console logs of real kernels (`.log`) and outputs of real test programs
+//! (`.ktap`) in the folder `logs`. Each file has a header with the expected splats, lines
+//! and results, followed by the raw bytes. Every fixed parser bug adds a file.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use selftests::klog::{Log, Phase};
 use selftests::ktap::{Report, Test};
 
-/// What a line of a header begins with that says what must be found.
+/// Prefix of the header lines with the expected findings.
 const FOUND: &str = "# found ";
-/// Files of the corpus, to detect that some got lost: `.log` and `.ktap`.
+/// Smallest number of `.log` and `.ktap` files, to detect missing files.
 const LOGS_MIN: usize = 126;
 const OUTPUTS_MIN: usize = 2;
 
-/// What must be found in a log: boots, splats with their first frames, stray lines.
+/// Lists the boots, the splats with their first frames, and the stray lines of a log.
 fn summary(log: &Log) -> Vec<String> {
     let mut found = vec![format!("boots: {}", log.boots())];
     for splat in &log.splats {
@@ -23,9 +23,13 @@ fn summary(log: &Log) -> Vec<String> {
             Phase::After => "after",
         };
         let (boot, class, title) = (splat.boot, splat.class.word(), &splat.title);
-        let torn = if splat.is_whole { "" } else { ", torn" };
+        let incomplete = if splat.is_complete {
+            ""
+        } else {
+            ", incomplete"
+        };
         found.push(format!(
-            "splat: boot {boot}, {phase} the boot, {class}: {title}{torn}"
+            "splat: boot {boot}, {phase} the program, {class}: {title}{incomplete}"
         ));
         if !splat.frames.is_empty() {
             found.push(format!("  in {}", splat.frames.join(", ")));
@@ -44,7 +48,7 @@ fn summary(log: &Log) -> Vec<String> {
     found
 }
 
-/// The tests of all levels, two blanks a level, and the problems.
+/// Lists the tests of all levels, indented by two spaces for each level.
 fn tests(level: &[Test], indent: usize, found: &mut Vec<String>) {
     for test in level {
         found.push(format!(
@@ -72,10 +76,8 @@ fn report(output: &[u8]) -> Vec<String> {
 
 fn files(extension: &str) -> Vec<Utf8PathBuf> {
     let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("logs");
-    let entries = folder
-        .read_dir_utf8()
-        .expect("the folder of logs is checked in");
-    let paths = entries.map(|entry| entry.expect("a folder that can be read").into_path());
+    let entries = folder.read_dir_utf8().expect("the folder `logs` exists");
+    let paths = entries.map(|entry| entry.expect("the folder is readable").into_path());
     let mut paths: Vec<_> = paths
         .filter(|path| path.extension() == Some(extension))
         .collect();
@@ -83,7 +85,7 @@ fn files(extension: &str) -> Vec<Utf8PathBuf> {
     paths
 }
 
-/// What the header says, and the raw bytes behind it.
+/// Returns the expected findings in the header, and the raw bytes after it.
 fn split(bytes: &[u8]) -> (Vec<String>, &[u8]) {
     let end = bytes
         .windows(5)
@@ -98,28 +100,28 @@ fn split(bytes: &[u8]) -> (Vec<String>, &[u8]) {
     (found, &bytes[end + 5..])
 }
 
-/// Says in a log's header what is found in it now, for somebody to look at.
+/// Replaces the expected findings in the header of a log by the current ones.
 fn write_header(path: &Utf8Path, bytes: &[u8], found: &[String]) {
     let raw = split(bytes).1;
     let header = String::from_utf8_lossy(&bytes[..bytes.len() - raw.len()]).into_owned();
-    let kept = header
+    let other = header
         .lines()
         .filter(|line| !line.starts_with(FOUND.trim_end()));
-    let mut lines: Vec<String> = kept.map(str::to_owned).collect();
+    let mut lines: Vec<String> = other.map(str::to_owned).collect();
     let end = lines.pop().expect("a header that ends with `---`");
     lines.extend(found.iter().map(|line| format!("{FOUND}{line}")));
     lines.extend([end, String::new()]);
     let text = [lines.join("\n").as_bytes(), raw].concat();
-    std::fs::write(path, text).expect("a folder that can be written");
+    std::fs::write(path, text).expect("the folder is writable");
 }
 
-/// With `UPDATE_LOGS=1`, the headers are written anew instead.
+/// With `UPDATE_LOGS=1`, the headers are updated instead.
 #[test]
-fn what_the_header_says_is_found() {
+fn recorded_logs_parse_to_the_findings_in_their_headers() {
     let (logs, outputs) = (files("log"), files("ktap"));
     assert!(
         logs.len() >= LOGS_MIN && outputs.len() >= OUTPUTS_MIN,
-        "files are missing in the corpus: {} logs, {} outputs",
+        "files are missing in the folder `logs`: {} logs, {} outputs",
         logs.len(),
         outputs.len()
     );
@@ -141,33 +143,33 @@ fn what_the_header_says_is_found() {
 }
 
 #[test]
-fn a_log_cut_anywhere_keeps_the_splats_before_the_cut() {
-    let mut kept = 0;
+fn recorded_logs_keep_the_splats_before_a_cut() {
+    let mut compared = 0;
     for path in files("log") {
         let bytes = std::fs::read(&path).unwrap();
         let raw = split(&bytes).1;
-        let whole = Log::parse(raw).splats;
+        let complete = Log::parse(raw).splats;
         for cut in (0..raw.len()).step_by(997) {
             let log = Log::parse(&raw[..cut]);
             // The cut may be in the middle of the last line.
             let end = log.lines.len().saturating_sub(1);
-            for splat in whole
+            for splat in complete
                 .iter()
-                .filter(|one| one.lines.iter().all(|line| *line < end))
+                .filter(|splat| splat.lines.iter().all(|line| *line < end))
             {
                 assert!(
                     log.splats.contains(splat),
-                    "{path} cut at {cut}: {splat:#?} is lost"
+                    "{path} cut at {cut}: {splat:#?} is missing"
                 );
-                kept += 1;
+                compared += 1;
             }
         }
     }
-    assert!(kept > 0, "no splat was before a cut");
+    assert!(compared > 0, "no splat is before a cut");
 }
 
 #[test]
-fn an_output_cut_before_its_end_has_a_problem() {
+fn recorded_outputs_have_a_problem_when_cut() {
     for path in files("ktap") {
         let bytes = std::fs::read(&path).unwrap();
         let raw = split(&bytes).1;
@@ -175,10 +177,13 @@ fn an_output_cut_before_its_end_has_a_problem() {
         let last = text
             .rfind("\nok ")
             .max(text.rfind("\nnot ok "))
-            .expect("a result")
+            .expect("an output has a result line")
             + 1;
-        let whole = last + text[last..].find('\n').expect("a line that ends");
-        for cut in 0..=whole {
+        let end = last
+            + text[last..]
+                .find('\n')
+                .expect("the last result line is complete");
+        for cut in 0..=end {
             let report = Report::parse(&raw[..cut]);
             assert!(
                 !report.problems.is_empty(),

@@ -248,7 +248,7 @@ impl SelfCheck {
             Symptom::Splat(class, title) | Symptom::FatalSplat(class, title) => {
                 let until = self.next_injected_at(log, injected);
                 let mut during = splats_in(log, injected..until);
-                let found = during.find(|splat| splat.class == class && splat.says(title));
+                let found = during.find(|splat| splat.class == class && splat.mentions(title));
                 let must_be_gone = matches!(self.symptom, Symptom::FatalSplat(..));
                 match found {
                     Some(_) if must_be_gone && !is_gone => {

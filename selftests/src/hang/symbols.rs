@@ -1,42 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The names of a kernel's functions, and where the kernel was put when it started.
+//! Function names of a kernel, and its KASLR offset.
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
 
-/// What every kernel's table of exceptions leads to first.
+/// The handler of the first entry in the interrupt descriptor table of every kernel.
 const DIVIDE_ERROR: &str = "asm_exc_divide_error";
 
-/// A kernel is only ever put at a distance that is a multiple of this, and smaller than
-/// that, from where it was linked for.
+/// The KASLR offset on x86-64 is a multiple of `ALIGNMENT` and smaller than
+/// `OFFSET_MAX`.
 const ALIGNMENT: u64 = 2 * 1024 * 1024;
-const DISTANCE_MAX: u64 = 1024 * 1024 * 1024;
+const OFFSET_MAX: u64 = 1024 * 1024 * 1024;
 
-/// The functions of a kernel, by address as linked.
+/// The functions of a kernel, sorted by linked address.
 #[derive(Debug, Clone, Default)]
 pub struct Symbols {
     functions: Vec<(u64, String)>,
-    /// Where the last one ends at the latest.
+    /// Upper bound of the addresses of the functions.
     end: u64,
 }
 
-/// A kernel's functions where they are.
+/// The functions of a kernel at their addresses in a running guest.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Placed<'a> {
+pub(super) struct Relocated<'a> {
     symbols: &'a Symbols,
-    distance: u64,
+    offset: u64,
 }
 
 impl Symbols {
-    /// Reads the functions out of a `vmlinux`; none if it is no such file.
+    /// Reads the functions of a `vmlinux`. Returns `None` if it is not an object file.
     #[must_use]
     pub fn read(vmlinux: &[u8]) -> Option<Self> {
         let file = object::File::parse(vmlinux).ok()?;
         let code = file
             .sections()
-            .filter(|one| one.kind() == SectionKind::Text);
+            .filter(|section| section.kind() == SectionKind::Text);
         let code: Vec<_> = code.map(|section| section.index()).collect();
-        // What is written in assembly says of itself neither that it is a function nor
-        // how long.
+        // Symbols of assembly code may have neither the function type nor a size.
         let is_function = |symbol: &object::Symbol<'_, '_>| {
             !matches!(symbol.kind(), SymbolKind::Section | SymbolKind::File)
                 && symbol
@@ -61,29 +60,29 @@ impl Symbols {
         Self { functions, end }
     }
 
-    /// Returns the functions where they are in a kernel that handles a division by zero
-    /// at this address; none if it cannot be this kernel.
-    pub(super) fn placed(&self, divide_error: u64) -> Option<Placed<'_>> {
+    /// Returns the functions of a running kernel, given the address of its divide error
+    /// handler. Returns `None` if the resulting KASLR offset is invalid.
+    pub(super) fn relocated(&self, divide_error: u64) -> Option<Relocated<'_>> {
         let mut functions = self.functions.iter();
         let (linked, _) = functions.find(|(_, name)| name == DIVIDE_ERROR)?;
-        let distance = divide_error.checked_sub(*linked)?;
-        let fits = distance.is_multiple_of(ALIGNMENT) && distance < DISTANCE_MAX;
-        fits.then_some(Placed {
+        let offset = divide_error.checked_sub(*linked)?;
+        let fits = offset.is_multiple_of(ALIGNMENT) && offset < OFFSET_MAX;
+        fits.then_some(Relocated {
             symbols: self,
-            distance,
+            offset,
         })
     }
 }
 
-impl<'a> Placed<'a> {
-    /// Returns how far from where it was linked for.
-    pub(super) const fn distance(self) -> u64 {
-        self.distance
+impl<'a> Relocated<'a> {
+    /// Returns the KASLR offset.
+    pub(super) const fn offset(self) -> u64 {
+        self.offset
     }
 
-    /// Returns the function that an address is in, and how far.
+    /// Returns the function at an address, and the offset in that function.
     pub(super) fn name(self, address: u64) -> Option<(&'a str, u64)> {
-        let linked = address.checked_sub(self.distance)?;
+        let linked = address.checked_sub(self.offset)?;
         if linked >= self.symbols.end {
             return None;
         }
@@ -99,25 +98,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_is_found_by_its_first_exception() {
+    fn relocated_computes_the_offset_from_the_divide_error_handler() {
         let base = 0xffff_ffff_8100_0000;
         let functions = [(0x100, "b"), (0, "a"), (0x200, DIVIDE_ERROR), (0x100, "b2")];
         let functions = functions.map(|(at, name)| (base + at, name.to_owned()));
         let symbols = Symbols::new(functions.to_vec(), base + 0x300);
         let moved = 0x0860_0000;
-        let placed = symbols.placed(base + 0x200 + moved).unwrap();
-        assert_eq!(placed.name(base + moved + 0xff), Some(("a", 0xff)));
-        assert_eq!(placed.name(base + moved + 0x101), Some(("b", 1)));
-        assert_eq!(placed.name(base + moved - 1), None);
-        assert_eq!(placed.name(base + moved + 0x300), None);
-        assert_eq!(placed.name(0x40_0000), None);
-        assert!(symbols.placed(base + 0x201).is_none());
-        assert!(symbols.placed(base).is_none());
-        assert!(Symbols::default().placed(base).is_none());
+        let relocated = symbols.relocated(base + 0x200 + moved).unwrap();
+        assert_eq!(relocated.name(base + moved + 0xff), Some(("a", 0xff)));
+        assert_eq!(relocated.name(base + moved + 0x101), Some(("b", 1)));
+        assert_eq!(relocated.name(base + moved - 1), None);
+        assert_eq!(relocated.name(base + moved + 0x300), None);
+        assert_eq!(relocated.name(0x40_0000), None);
+        assert!(symbols.relocated(base + 0x201).is_none());
+        assert!(symbols.relocated(base).is_none());
+        assert!(Symbols::default().relocated(base).is_none());
     }
 
     #[test]
-    fn what_is_no_kernel_has_no_symbols() {
+    fn read_rejects_files_that_are_not_objects() {
         assert!(Symbols::read(b"").is_none());
         assert!(Symbols::read(b"\x7fELF\x02\x01\x01").is_none());
     }

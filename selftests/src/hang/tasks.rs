@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a kernel says of its tasks and processors when it is asked on its console. From
-//! a guest, and so anything: whatever is no answer is passed over.
+//! Parses the output of SysRq-T (tasks) and SysRq-L (backtraces of CPUs). The output comes
+//! from a guest and may contain anything; lines that do not match are skipped.
 
 use crate::klog::Line;
 
-/// Tasks, processors, and frames of each that are read.
-const MANY: usize = 4096;
+/// Largest number of tasks, of CPUs, and of frames of a task that are read.
+const TASKS_MAX: usize = 4096;
 const FRAMES_MAX: usize = 64;
 
-/// The flag of a task that is the kernel's own.
+/// `PF_KTHREAD`
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// Functions by whose names begins what a task does to wait.
+/// Prefixes of functions that tasks wait in.
 const WAITING: &[&str] = &[
     "__schedule",
     "schedule",
@@ -43,31 +43,31 @@ pub(super) struct Task {
     pub(super) frames: Vec<String>,
 }
 
-/// Where a processor was.
+/// The backtrace of a CPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backtrace {
     pub(super) processor: u32,
-    /// The function that the instruction was in.
+    /// The function at the instruction pointer.
     pub(super) function: Option<String>,
 }
 
 impl Task {
-    /// Returns whether it waits for something that no signal can end.
+    /// Returns whether it is in uninterruptible sleep.
     pub(super) const fn is_blocked(&self) -> bool {
         self.state == 'D'
     }
 
     /// Returns whether it belongs to the test's program.
-    pub(super) const fn is_of_program(&self) -> bool {
+    pub(super) const fn is_user_task(&self) -> bool {
         !self.is_kernel_thread && self.id > 1
     }
 
-    /// Returns where it is, and who had it go there.
+    /// Returns the function that the task waits in, and its caller.
     pub(super) fn place(&self) -> String {
         let is_waiting = |name: &&String| WAITING.iter().any(|start| name.starts_with(start));
         let waits: Vec<&String> = self.frames.iter().take_while(is_waiting).collect();
         let caller = self.frames.get(waits.len());
-        // That it gave up its processor goes without saying.
+        // The scheduler functions are on the stack of every sleeping task.
         let wait = waits.last().filter(|name| !name.contains("schedule"));
         match (wait, caller) {
             (Some(wait), Some(caller)) => format!("`{wait}`, called from `{caller}`"),
@@ -78,7 +78,7 @@ impl Task {
     }
 }
 
-/// Returns the tasks, each once, and what the kernel said last of it.
+/// Returns the tasks, each once, in their last printed state.
 pub(super) fn tasks(lines: &[Line]) -> Vec<Task> {
     let mut tasks: Vec<Task> = Vec::new();
     let mut current: Option<usize> = None;
@@ -90,7 +90,7 @@ pub(super) fn tasks(lines: &[Line]) -> Vec<Task> {
                     tasks[place] = task;
                     Some(place)
                 }
-                None if tasks.len() < MANY => {
+                None if tasks.len() < TASKS_MAX => {
                     tasks.push(task);
                     Some(tasks.len() - 1)
                 }
@@ -108,13 +108,13 @@ pub(super) fn tasks(lines: &[Line]) -> Vec<Task> {
     tasks
 }
 
-/// Returns where the processors were.
+/// Returns the backtraces of the CPUs.
 pub(super) fn backtraces(lines: &[Line]) -> Vec<Backtrace> {
     let mut all: Vec<Backtrace> = Vec::new();
     for line in lines {
         if let Some(rest) = line.text.strip_prefix("NMI backtrace for cpu ") {
             let number = rest.split(' ').next().and_then(|word| word.parse().ok());
-            all.extend(number.filter(|_| all.len() < MANY).map(|processor| {
+            all.extend(number.filter(|_| all.len() < TASKS_MAX).map(|processor| {
                 Backtrace {
                     processor,
                     function: rest
@@ -133,7 +133,7 @@ pub(super) fn backtraces(lines: &[Line]) -> Vec<Backtrace> {
 }
 
 /// `task:NAME state:S stack:0 pid:1 tgid:1 ppid:0 task_flags:0x400100 flags:0x80000`,
-/// where a name may have blanks.
+/// where the name may contain spaces.
 fn heading(text: &str) -> Option<Task> {
     let (name, rest) = text.strip_prefix("task:")?.split_once(" state:")?;
     let number = |key: &str| {
@@ -150,11 +150,11 @@ fn heading(text: &str) -> Option<Task> {
     })
 }
 
-/// ` name+0x1/0x2`, but for what was only found lying on the stack: ` ? name+0x1/0x2`.
+/// Parses ` name+0x1/0x2`. Unreliable entries (` ? name+0x1/0x2`) are skipped.
 fn frame(text: &str) -> Option<&str> {
     let text = text.strip_prefix(' ')?;
     let (name, rest) = text.split_once("+0x")?;
-    // What the compiler made of a function is still that function.
+    // Suffixes of the compiler (`.isra.0`, `.constprop.0`) are removed.
     let name = name.split('.').next()?;
     (!name.contains(' ') && rest.contains("/0x")).then_some(name)
 }
@@ -192,11 +192,11 @@ mod tests {
 <6>[    3.749338][    C0]  schedule_preempt_disabled+0x28/0x70
 <6>[    3.749338][    C0]  __mutex_lock.constprop.0+0x28/0x70
 <6>[    3.749338][    C0]  mutex_lock+0x28/0x70
-<6>[    3.749338][    C0]  ? lying_about+0x28/0x70
+<6>[    3.749338][    C0]  ? unreliable+0x28/0x70
 <6>[    3.749338][    C0]  luo_file_unpreserve_files+0x28/0x70
 <6>[    3.749338][    C0]  do_syscall_64+0x28/0x70
 <6>[    3.749338][    C0]  </TASK>
-<6>[    3.749338][    C0]  of_nobody+0x28/0x70
+<6>[    3.749338][    C0]  after_the_trace+0x28/0x70
 <6>[    3.749338][    C0] task:kworker/0:1     state:I stack:0     pid:12    tgid:12    ppid:2      task_flags:0x4208060 flags:0x00080000
 <6>[    3.749300][    C0]  __schedule+0x333/0x800
 <6>[    3.749300][    C0]  worker_thread+0x333/0x800
@@ -204,31 +204,31 @@ mod tests {
 ";
 
     #[test]
-    fn tasks_say_where_they_wait_and_for_whom() {
+    fn tasks_parses_state_and_waiting_function_of_each_task() {
         let tasks = tasks(&Log::parse(TEXT.as_bytes()).lines);
         assert_eq!(tasks.len(), 2);
         let first = &tasks[0];
         assert_eq!((first.name.as_str(), first.id), ("my program", 80));
-        assert!(first.is_blocked() && first.is_of_program());
+        assert!(first.is_blocked() && first.is_user_task());
         assert_eq!(
             first.place(),
             "`mutex_lock`, called from `luo_file_unpreserve_files`"
         );
         assert_eq!(tasks[1].place(), "`worker_thread`");
-        assert!(!tasks[1].is_blocked() && !tasks[1].is_of_program());
-        let nowhere = Task {
+        assert!(!tasks[1].is_blocked() && !tasks[1].is_user_task());
+        let without_frames = Task {
             frames: Vec::new(),
             ..first.clone()
         };
-        assert_eq!(nowhere.place(), "an unknown place");
+        assert_eq!(without_frames.place(), "an unknown place");
     }
 
     #[test]
-    fn processors_say_what_they_run() {
+    fn backtraces_parses_the_function_of_each_cpu() {
         let all = backtraces(&Log::parse(TEXT.as_bytes()).lines);
         let all: Vec<_> = all
             .iter()
-            .map(|one| (one.processor, one.function.as_deref()))
+            .map(|backtrace| (backtrace.processor, backtrace.function.as_deref()))
             .collect();
         let idle = Some("default_idle");
         assert_eq!(all, [(0, idle), (1, Some("spin [fault]")), (2, idle)]);

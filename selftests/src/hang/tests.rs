@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Hangs made by hand, and what is said of them.
+//! Tests of the description of constructed hangs.
 
 use vm_images::transcript::Phase;
 
@@ -24,12 +24,12 @@ fn symbols() -> Symbols {
     Symbols::new(functions.collect(), BASE + 0x1000)
 }
 
-/// The address of a function in a kernel that was put elsewhere.
+/// Returns an address in a function of a kernel with a KASLR offset.
 fn at(name: &str) -> u64 {
     let symbols = symbols();
-    let placed = symbols.placed(BASE + 0x40_0000).unwrap();
+    let relocated = symbols.relocated(BASE + 0x40_0000).unwrap();
     let mut all = (0..0x10).map(|n| BASE + 0x40_0000 + n * 0x100);
-    all.find(|address| placed.name(*address).unwrap().0 == name)
+    all.find(|address| relocated.name(*address).unwrap().0 == name)
         .unwrap()
         + 0x10
 }
@@ -44,8 +44,8 @@ fn processor(number: u32, frames: &[&str]) -> Processor {
     }
 }
 
-fn hang(looks: Vec<Vec<Processor>>) -> Hang {
-    let samples = (0..).zip(looks).map(|(n, processors)| Sample {
+fn hang(samples: Vec<Vec<Processor>>) -> Hang {
+    let samples = (0..).zip(samples).map(|(n, processors)| Sample {
         at_ms: n * 150,
         processors,
     });
@@ -60,7 +60,7 @@ fn hang(looks: Vec<Vec<Processor>>) -> Hang {
     }
 }
 
-fn said(hang: &Hang, answers: &str) -> String {
+fn summary(hang: &Hang, answers: &str) -> String {
     Account::of(hang, Some(&symbols()), answers.as_bytes()).summary
 }
 
@@ -76,72 +76,78 @@ const BLOCKED: &str = "\
 <6>[    3.748937][    C0]  do_wait+0x333/0x800\n";
 
 #[test]
-fn a_processor_that_is_always_in_one_place_spins_there() {
+fn summary_names_the_function_in_all_samples_and_the_waiting_tasks() {
     let idle = || processor(0, &["default_idle", "do_idle"]);
     let spins = || processor(1, &["spin", "caller", "syscall"]);
-    let seen = hang(vec![vec![idle(), spins()], vec![idle(), spins()]]);
+    let stuck = hang(vec![vec![idle(), spins()], vec![idle(), spins()]]);
     assert_eq!(
-        said(&seen, BLOCKED),
+        summary(&stuck, BLOCKED),
         "CPU 1 spins in `spin`, called from `caller`; `reader` (80) is blocked in \
          `wait_for_completion`, called from `flb_wait`; `main` (79) waits in `do_wait`"
     );
 }
 
 #[test]
-fn a_processor_that_moves_stays_in_what_is_common() {
-    let mut looks = vec![
+fn summary_names_the_common_caller_of_different_functions() {
+    let mut samples = vec![
         vec![processor(1, &["spin", "caller", "syscall"])],
         vec![processor(1, &["other", "caller", "syscall"])],
     ];
-    looks[0][0].takes_interrupts = false;
+    samples[0][0].takes_interrupts = false;
     assert_eq!(
-        said(&hang(looks.clone()), ""),
-        "CPU 1 does not leave `caller`"
+        summary(&hang(samples.clone()), ""),
+        "CPU 1 does not return from `caller`"
     );
-    looks[1][0].takes_interrupts = false;
+    samples[1][0].takes_interrupts = false;
     assert_eq!(
-        said(&hang(looks), ""),
-        "CPU 1 does not leave `caller`, interrupts off"
+        summary(&hang(samples), ""),
+        "CPU 1 does not return from `caller`, interrupts off"
     );
 }
 
 #[test]
-fn programs_and_idle_processors_are_told_apart() {
+fn summary_distinguishes_idle_cpus_interrupted_cpus_and_user_space() {
     let idle = processor(0, &["default_idle", "do_idle"]);
-    assert_eq!(said(&hang(vec![vec![idle.clone()]]), ""), "all CPUs idle");
-    // Once idle, it does not hang; called away from there it may.
+    assert_eq!(
+        summary(&hang(vec![vec![idle.clone()]]), ""),
+        "all CPUs idle"
+    );
+    // A CPU that is idle in any sample is not stuck; an interrupted idle loop may be.
     let moving = processor(0, &["other", "do_idle"]);
     let away = processor(0, &["spin", "asm_interrupt", "default_idle", "do_idle"]);
-    let now_and_then = hang(vec![vec![away.clone()], vec![idle.clone()], vec![moving]]);
-    assert_eq!(said(&now_and_then, ""), "all CPUs idle");
+    let sometimes_idle = hang(vec![vec![away.clone()], vec![idle.clone()], vec![moving]]);
+    assert_eq!(summary(&sometimes_idle, ""), "all CPUs idle");
     assert_eq!(
-        said(&hang(vec![vec![away.clone()], vec![away]]), ""),
+        summary(&hang(vec![vec![away.clone()], vec![away]]), ""),
         "CPU 0 spins in `spin`, called from `asm_interrupt`"
     );
     let busy = processor(1, &[]);
     assert_eq!(
-        said(&hang(vec![vec![idle, busy]]), ""),
-        "CPU 1 is busy in its program"
+        summary(&hang(vec![vec![idle, busy]]), ""),
+        "CPU 1 is busy in user space"
     );
-    assert_eq!(said(&hang(Vec::new()), ""), "nothing could be seen of it");
+    assert_eq!(
+        summary(&hang(Vec::new()), ""),
+        "no CPU or task state was recorded"
+    );
 }
 
 #[test]
-fn the_kernel_knows_the_functions_of_its_modules() {
+fn summary_takes_module_functions_from_the_backtraces() {
     let mut spins = processor(1, &["spin", "caller"]);
     spins.frames[0] = 0xffff_ffff_c020_1234;
     let answers = "<4>[    1.643207][    C1] NMI backtrace for cpu 1\n\
         <4>[    1.644184][    C1] RIP: 0010:hold+0x13/0x20 [sync_point]\n";
-    let seen = hang(vec![vec![spins.clone()], vec![spins]]);
+    let stuck = hang(vec![vec![spins.clone()], vec![spins]]);
     assert_eq!(
-        said(&seen, answers),
+        summary(&stuck, answers),
         "CPU 1 spins in `hold [sync_point]`, called from `caller`"
     );
     assert_eq!(
-        said(&seen, ""),
+        summary(&stuck, ""),
         "CPU 1 spins in a module (0xffffffffc0201234), called from `caller`"
     );
-    let nameless = Account::of(&seen, None, b"");
+    let nameless = Account::of(&stuck, None, b"");
     assert_eq!(
         nameless.summary,
         "CPU 1 spins in a module (0xffffffffc0201234)"
@@ -149,25 +155,25 @@ fn the_kernel_knows_the_functions_of_its_modules() {
 }
 
 #[test]
-fn the_text_has_it_all() {
-    let mut seen = hang(vec![vec![processor(1, &["spin", "caller"])]]);
-    seen.missing.push("the tasks: no answer".to_owned());
-    seen.dump = Some("memory.dump".to_owned());
-    let text = Account::of(&seen, Some(&symbols()), BLOCKED.as_bytes()).text;
+fn text_contains_all_recorded_facts() {
+    let mut stuck = hang(vec![vec![processor(1, &["spin", "caller"])]]);
+    stuck.missing.push("the tasks: no output".to_owned());
+    stuck.dump = Some("memory.dump".to_owned());
+    let text = Account::of(&stuck, Some(&symbols()), BLOCKED.as_bytes()).text;
     insta::assert_snapshot!(text, @r"
     CPU 1 spins in `spin`, called from `caller`; `reader` (80) is blocked in `wait_for_completion`, called from `flb_wait`; `main` (79) waits in `do_wait`
 
-    seen during boot 1, when its time was up
-    not seen: the tasks: no answer
-    the guest's memory: memory.dump (registers, and memory by physical address)
-    the kernel was put 0x400000 above where vmlinux has it
+    recorded during boot 1, when the time limit expired
+    not recorded: the tasks: no output
+    guest memory dump: memory.dump (registers, and memory by physical address)
+    KASLR offset: 0x400000
 
     after 0 ms
       CPU 1: in the kernel
         spin+0x10
         caller+0x10
 
-    what the kernel says when it is asked
+    kernel messages after SysRq
       sysrq: Show State
       task:reader          state:D stack:0 pid:80 tgid:80 ppid:1 task_flags:0x400100 flags:0x0
        __schedule+0x333/0x800

@@ -1,48 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kinds of reports that are told apart, and the words for them.
+//! The classes of kernel reports, and their names.
 
-/// What kind of report a splat is.
+/// The class of a kernel report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SplatClass {
-    /// `WARN()` and its like.
+    /// `WARN()` and variants.
     Warn,
     /// `BUG()`, and other lines that begin with `BUG:`.
     Bug,
-    /// A bad access of the kernel.
+    /// A bad memory access by the kernel.
     Oops,
     /// A general protection fault.
     Gpf,
-    /// A fault while a fault was being told, as when a stack overflows.
+    /// A fault while another fault was being handled, such as a stack overflow.
     DoubleFault,
-    /// The address sanitizer, and its relatives KFENCE, KMSAN and KCSAN.
+    /// KASAN, KFENCE, KMSAN or KCSAN.
     Kasan,
-    /// The undefined behaviour sanitizer.
+    /// UBSAN.
     Ubsan,
-    /// The lock validator, suspicious RCU usage included.
+    /// The lock validator, including suspicious RCU usage.
     Lockdep,
-    /// A reference count that over- or underflowed.
+    /// An overflow or underflow of a `refcount_t`.
     Refcount,
-    /// A list whose links do not fit.
+    /// A list with inconsistent links.
     ListCorruption,
-    /// An object with a life of its own, such as a timer, that is used against it.
+    /// `ODEBUG`: invalid use of an object with a lifetime, such as a timer.
     ObjectDebug,
-    /// Memory that nobody points to.
+    /// A memory leak.
     Kmemleak,
-    /// Memory that could not be had.
+    /// A failed page or vmalloc allocation.
     PageAllocation,
-    /// A task that is blocked for long.
+    /// A task that is blocked for a long time.
     HungTask,
-    /// A processor that schedules nobody else: a soft lockup.
+    /// A soft lockup: a CPU that does not schedule.
     Lockup,
-    /// A processor that does not even take interrupts.
+    /// A hard lockup: a CPU that does not take interrupts.
     HardLockup,
-    /// A pool of workers that makes no progress.
+    /// A worker pool without progress.
     WorkqueueLockup,
-    /// A grace period that does not end.
+    /// An RCU grace period that does not end.
     RcuStall,
-    /// Sleeping where it is forbidden.
+    /// Sleeping or scheduling in atomic context.
     AtomicSleep,
-    /// The end.
+    /// A kernel panic.
     Panic,
 }
 
@@ -71,8 +71,8 @@ impl SplatClass {
         Self::Panic,
     ];
 
-    /// Returns whether the kernel does not work any more as it should after it: a task
-    /// died in the middle of something, or memory is not what it was.
+    /// Returns whether the kernel may not work correctly after such a report: a task died
+    /// while holding locks, or memory is corrupted.
     #[must_use]
     pub const fn breaks_the_kernel(self) -> bool {
         matches!(
@@ -87,10 +87,10 @@ impl SplatClass {
         )
     }
 
-    /// Returns whether the kernel complains of nothing but of having waited too long, which
-    /// it measures with the wall's clock.
+    /// Returns whether the class reports only that a wait took too long. The kernel
+    /// measures such waits in wall time.
     #[must_use]
-    pub const fn is_of_lateness(self) -> bool {
+    pub const fn is_stall(self) -> bool {
         match self {
             Self::HungTask
             | Self::Lockup
@@ -115,7 +115,7 @@ impl SplatClass {
         }
     }
 
-    /// Returns the word for the class in scenarios and reports.
+    /// Returns the name of the class in scenarios and reports.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -142,7 +142,7 @@ impl SplatClass {
         }
     }
 
-    /// Returns the class that the word names.
+    /// Returns the class with the given name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.word() == word)
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_class_has_a_word_of_its_own() {
+    fn from_word_is_the_inverse_of_word() {
         for class in SplatClass::ALL {
             assert_eq!(SplatClass::from_word(class.word()), Some(class));
         }

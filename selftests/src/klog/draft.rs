@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A splat that is being read, one line of its own writer after the other. Knows its
-//! lines by their numbers; what others write in between never comes here.
+//! A splat that is being read, line by line. It gets only the lines of its own writer, and
+//! stores their indices.
 
 use super::class::SplatClass;
-use super::heading::{End, Heading, is_cut, names_kind, station};
-use super::trace::{CALL_TRACE, goes_on, is_end, is_trace};
+use super::heading::{End, Heading, is_cut, kind, oops_part};
+use super::trace::{CALL_TRACE, continues, is_end, is_trace};
 
-/// Lines that a splat can have; what has not ended by then is torn. A report of the
-/// lock validator has hundreds.
+/// Largest number of lines of a splat; a longer splat is incomplete. Reports of the lock
+/// validator have hundreds of lines.
 pub(super) const SPLAT_LINES_MAX: usize = 1000;
-/// Lines from "cut here" to the one that names the kind of report.
+/// Largest number of lines from "cut here" to the line with the kind of report.
 const PROLOGUE_LINES_MAX: usize = 8;
-/// Lines from what is wrong to the oops.
+/// Largest number of lines from the first line of a fault (`BUG: ...`) to `Oops:`.
 const OOPS_LINES_MAX: usize = 12;
-/// Lines that are nobody's between those of a splat that was interrupted.
-const STRANGE_LINES_MAX: u8 = 8;
-/// Lines to a stack trace that may come or not.
-const PERHAPS_LINES_MAX: usize = 40;
+/// Largest number of unrelated lines in a splat that was interrupted.
+const UNRELATED_LINES_MAX: u8 = 8;
+/// Largest number of lines from the heading to an optional stack trace.
+const OPTIONAL_TRACE_LINES_MAX: usize = 40;
 
-/// How far the reading has come.
+/// The part of the splat that is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Behind "cut here", before the line that names the kind.
+    /// After "cut here", before the line with the kind of report.
     Prologue,
-    /// On the way to the end.
+    /// Before the end.
     Body,
-    /// In the stack trace that is the end.
+    /// In the stack trace that ends the splat.
     Trace,
-    /// Another report of the same writer came in between: only what is surely of
-    /// a splat is taken now.
+    /// Another report of the same writer interrupted it: only lines that are certainly
+    /// part of a splat are taken.
     Resumed,
-    /// At its end, which a few more lines may follow.
+    /// After the end, where a few more lines may follow.
     Done,
 }
 
@@ -38,18 +38,18 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) class: SplatClass,
-    /// The numbers of its lines.
+    /// The indices of its lines.
     pub(super) lines: Vec<usize>,
-    /// The number of the line before them that says what it is about.
+    /// The index of a line before the splat that describes the object of the report.
     pub(super) announcement: Option<usize>,
     end: End,
     state: State,
-    station: Option<u8>,
+    oops_part: Option<u8>,
     is_dropped: bool,
     /// Whether its last line is the end of a stack trace.
-    ends_with_stack: bool,
-    /// How many lines came since it was interrupted that are not its own.
-    strange: u8,
+    ends_with_trace: bool,
+    /// The number of unrelated lines since it was interrupted.
+    unrelated: u8,
 }
 
 impl Draft {
@@ -66,15 +66,15 @@ impl Draft {
                 End::Line | End::LineAndCut => State::Done,
                 _ => State::Body,
             },
-            station: station(heading, text),
+            oops_part: oops_part(heading, text),
             is_dropped: false,
-            ends_with_stack: false,
-            strange: 0,
+            ends_with_trace: false,
+            unrelated: 0,
         }
     }
 
-    /// Begins what is no splat by itself: the rest, from line `index`, of a sanitizer's
-    /// report whose beginning is lost.
+    /// Begins the rest, from line `index`, of a sanitizer's report whose first lines are
+    /// lost. It is not reported as a splat.
     pub(super) fn rest(index: usize) -> Self {
         let heading = Heading {
             class: SplatClass::Kasan,
@@ -86,27 +86,26 @@ impl Draft {
         }
     }
 
-    /// Has it take no more lines.
-    pub(super) fn cut(&mut self) {
+    /// Ends the splat: it takes no more lines of its body.
+    pub(super) fn end(&mut self) {
         self.state = State::Done;
     }
 
-    /// Whether it was logged to its end.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Returns whether it was logged to its end.
+    pub(super) fn is_complete(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Whether it turned out to be none.
+    /// Returns whether it is not a splat after all.
     pub(super) fn is_dropped(&self) -> bool {
         self.is_dropped
     }
 
-    /// Takes the first line of a report, if that is part of this one: the line that
-    /// names the kind, the message of a WARN, the stations of one oops. Else another
-    /// report begins there.
+    /// Takes the first line of a report if it is part of this splat: the line with the
+    /// kind, the message of a WARN, the parts of one oops. Otherwise another report begins
+    /// at that line.
     pub(super) fn takes_heading(&mut self, heading: Heading, text: &str, index: usize) -> bool {
-        let takes = self.is_full() || !self.has_heading(heading, text);
-        if takes {
+        if self.is_full() || !self.has_heading(heading, text) {
             return false;
         }
         self.lines.push(index);
@@ -120,9 +119,9 @@ impl Draft {
         if self.state == State::Prologue {
             return self.has_prologue(heading, text);
         }
-        let station = station(heading, text);
-        let follows = match (self.station, station) {
-            // An oops follows what is wrong at once; a later one is another.
+        let part = oops_part(heading, text);
+        let follows = match (self.oops_part, part) {
+            // A later `Oops:` belongs to another report.
             (Some(0), Some(1)) => self.lines.len() <= OOPS_LINES_MAX,
             (Some(0 | 1), Some(2)) => true,
             _ => false,
@@ -130,7 +129,7 @@ impl Draft {
         if !follows || self.state == State::Done {
             return false;
         }
-        self.station = station;
+        self.oops_part = part;
         self.state = State::Body;
         if heading.end == End::Panic {
             self.end = End::Panic;
@@ -138,7 +137,7 @@ impl Draft {
         true
     }
 
-    /// A report that makes a WARN for the sake of its stack.
+    /// Takes "cut here" if the report prints its stack trace by a WARN.
     fn has_cut(&mut self) -> bool {
         let takes = match self.end {
             End::Slab if self.state != State::Done => Some(End::SlabTrace),
@@ -153,61 +152,62 @@ impl Draft {
     }
 
     fn has_prologue(&mut self, heading: Heading, text: &str) -> bool {
-        if let Some(class) = names_kind(text) {
+        if let Some(class) = kind(text) {
             if self.class == SplatClass::Warn {
                 self.class = class;
             }
             if class == SplatClass::Bug {
-                self.station = Some(0);
+                self.oops_part = Some(0);
             }
             self.state = State::Body;
             return true;
         }
         matches!(
             heading.end,
-            End::Line | End::LineAndCut | End::Perhaps | End::OnlyWithTrace
+            End::Line | End::LineAndCut | End::OptionalTrace | End::OnlyWithTrace
         )
     }
 
-    /// Steps back for another report of the same writer. One that is only perhaps
-    /// more than its first line is no more than that.
+    /// Suspends the splat for another report of the same writer. A splat that still waits
+    /// for an optional stack trace is reduced to its first line.
     pub(super) fn interrupt(&mut self) {
-        if self.is_maybe() {
-            self.give_up();
+        if self.waits_for_trace() {
+            self.reduce();
         }
         if self.state != State::Prologue && self.state != State::Done {
             self.state = State::Resumed;
-            self.strange = 0;
+            self.unrelated = 0;
         }
     }
 
-    /// Whether it still waits for its rest although this line was not of it.
+    /// Counts a line that is not part of the splat. Returns whether the rest of the splat
+    /// may still follow.
     pub(super) fn waits(&mut self) -> bool {
-        self.strange += 1;
-        self.state == State::Resumed && self.strange <= STRANGE_LINES_MAX
+        self.unrelated += 1;
+        self.state == State::Resumed && self.unrelated <= UNRELATED_LINES_MAX
     }
 
-    /// Takes a line that begins no report, if it is part of this one.
+    /// Takes a line that begins no report, if it is part of this splat.
     pub(super) fn takes(&mut self, text: &str, index: usize) -> bool {
         let takes = !self.is_full() && self.has_line(text);
         if takes {
             self.lines.push(index);
-            self.ends_with_stack = is_end(End::Stack, text);
+            self.ends_with_trace = is_end(End::Stack, text);
         }
         takes
     }
 
     fn has_line(&mut self, text: &str) -> bool {
         match self.state {
-            State::Done => return goes_on(self.class, self.end, text),
+            State::Done => return continues(self.class, self.end, text),
             State::Prologue if self.lines.len() > PROLOGUE_LINES_MAX => self.state = State::Body,
             State::Prologue => return true,
             State::Resumed if is_trace(text) => self.state = State::Body,
             State::Resumed if !is_end(self.end, text) => return false,
             State::Trace if !is_trace(text) => {
-                // Stacks that cannot be walked to their end have no mark there.
+                // A stack that cannot be unwound to its end has no end marker.
                 self.state = State::Done;
-                return goes_on(self.class, self.end, text);
+                return continues(self.class, self.end, text);
             }
             State::Resumed | State::Trace | State::Body => {}
         }
@@ -215,15 +215,15 @@ impl Draft {
             self.state = State::Done;
         } else if text.starts_with(CALL_TRACE) {
             self.begin_trace();
-        } else if self.is_maybe() && self.lines.len() > PERHAPS_LINES_MAX {
-            self.give_up();
+        } else if self.waits_for_trace() && self.lines.len() > OPTIONAL_TRACE_LINES_MAX {
+            self.reduce();
             return false;
         }
         true
     }
 
     fn begin_trace(&mut self) {
-        if self.is_maybe() {
+        if self.waits_for_trace() {
             self.end = End::Stack;
         }
         if self.end == End::Stack {
@@ -231,23 +231,23 @@ impl Draft {
         }
     }
 
-    fn is_maybe(&self) -> bool {
-        matches!(self.end, End::Perhaps | End::OnlyWithTrace)
+    fn waits_for_trace(&self) -> bool {
+        matches!(self.end, End::OptionalTrace | End::OnlyWithTrace)
     }
 
     fn is_full(&self) -> bool {
         self.lines.len() >= SPLAT_LINES_MAX
     }
 
-    /// No stack trace came, so the lines behind the first are others'.
-    fn give_up(&mut self) {
+    /// Reduces the splat to its first line, because no stack trace followed.
+    fn reduce(&mut self) {
         self.lines.truncate(1);
         self.is_dropped = self.end == End::OnlyWithTrace;
         self.end = End::Line;
         self.state = State::Done;
     }
 
-    /// The numbers of all its lines.
+    /// Returns the indices of all its lines.
     pub(super) fn all_lines(&self) -> Vec<usize> {
         self.announcement
             .into_iter()
@@ -255,13 +255,13 @@ impl Draft {
             .collect()
     }
 
-    /// Nothing more will come.
+    /// Completes the splat at the end of the log.
     pub(super) fn finish(&mut self) {
-        if self.is_maybe() {
-            self.give_up();
+        if self.waits_for_trace() {
+            self.reduce();
         }
-        // Early in a boot, a machine that resets at once says no more than that.
-        if self.end == End::Panic && self.ends_with_stack {
+        // In early boot, the machine may reset right after the stack trace of a panic.
+        if self.end == End::Panic && self.ends_with_trace {
             self.state = State::Done;
         }
     }

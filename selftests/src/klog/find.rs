@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Finds the kernel's reports among the lines of a log. Each writer (a task, or the
-//! interrupts of a processor) is read by itself, so that two who write at once do not
-//! tear one another's splats; a console that does not show who writes has one writer.
-//! Each line is looked at a bounded number of times.
+//! Finds the kernel's reports in the lines of a log. The lines of each writer (a task, or
+//! the interrupts of a CPU) are read separately, so that reports of two writers may be
+//! interleaved; a console without callers counts as one writer. Each line is compared a
+//! bounded number of times.
 
 use std::collections::HashMap;
 
@@ -13,24 +13,24 @@ use super::prefix::Caller;
 use super::selftest::{Candidate, Suites, is_loss};
 use super::trace::is_announcement;
 
-/// Splats that are kept of one log.
+/// Largest number of splats in one log.
 const SPLATS_MAX: usize = 500;
-/// What a processor begins with that says what it does because another asked.
-const ANSWER: &str = "NMI backtrace for cpu";
-/// Reports of one writer that stand inside one another.
+/// The first line of a backtrace that another CPU requested by NMI.
+const NMI_BACKTRACE: &str = "NMI backtrace for cpu";
+/// Largest number of nested reports of one writer.
 const NESTING_MAX: usize = 4;
 
-/// What was found.
+/// The reports in a log.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The splats in order of their first lines.
+    /// The splats, in the order of their first lines.
     pub(super) drafts: Vec<Draft>,
-    /// Those that the kernel's own tests brought about.
-    pub(super) staged: Vec<Draft>,
-    /// Whether there are more than are kept.
+    /// The reports that the kernel's self-tests provoked.
+    pub(super) provoked: Vec<Draft>,
+    /// Whether the log has more than `SPLATS_MAX` reports.
     pub(super) is_cut: bool,
-    /// How often a line was held against a splat: a few times a line at most.
-    pub(super) looks: usize,
+    /// The number of comparisons of a line with a splat: a few per line at most.
+    pub(super) comparisons: usize,
 }
 
 /// Finds all splats.
@@ -54,33 +54,33 @@ pub(super) fn find(lines: &[Line]) -> Found {
 #[derive(Debug, Default)]
 struct Finder {
     found: Found,
-    /// For each writer the drafts that still take lines, the innermost last.
+    /// For each writer the drafts that still take lines, innermost last.
     open: HashMap<Option<Caller>, Vec<usize>>,
-    /// The draft whose writer asked other processors what they do.
-    asks: Option<usize>,
-    /// The last line that may say what a report is about, and its writer.
+    /// The draft whose writer requested backtraces of other CPUs.
+    nmi_sender: Option<usize>,
+    /// The last line that may describe the object of the next report, and its writer.
     announcement: Option<(Option<Caller>, usize)>,
     suites: Suites,
-    /// Drafts that a self-test may have brought about.
+    /// Drafts that a self-test may have provoked.
     candidates: HashMap<usize, Candidate>,
-    /// The draft that goes on behind what the console lost last.
+    /// The draft that continues after the last loss of messages.
     rest: Option<usize>,
 }
 
 impl Finder {
     fn next_boot(&mut self) {
         self.open.clear();
-        self.asks = None;
+        self.nmi_sender = None;
         self.announcement = None;
         self.suites.next_boot();
         self.rest = None;
     }
 
-    /// The console says that it lost messages: what comes now may be of another report.
+    /// The console reports lost messages: the next lines may belong to another report.
     fn lose(&mut self, index: usize) {
         self.suites.lose(index);
         if let Some(number) = self.rest.take() {
-            self.found.drafts[number].cut();
+            self.found.drafts[number].end();
         }
     }
 
@@ -106,8 +106,8 @@ impl Finder {
         }
     }
 
-    /// The line that this writer has just announced a report with. One that stands
-    /// around a report does not come in between.
+    /// Returns the line of this writer that directly precedes a report and describes its
+    /// object. A separator line between the two is ignored.
     fn announced(&mut self, caller: Option<Caller>, text: &str) -> Option<usize> {
         let (by, index) = self.announcement?;
         if by != caller || text.starts_with("=====") {
@@ -126,12 +126,12 @@ impl Finder {
         announced: Option<usize>,
     ) {
         while let Some(&top) = open.last() {
-            self.found.looks += 1;
+            self.found.comparisons += 1;
             let draft = &mut self.found.drafts[top];
             if draft.takes_heading(heading, text, index) {
                 return;
             }
-            if !draft.is_whole() {
+            if !draft.is_complete() {
                 break;
             }
             open.pop();
@@ -150,16 +150,16 @@ impl Finder {
         self.nest(open, number);
     }
 
-    /// Gives a line to the splat that it is part of, if there is one.
+    /// Adds a line to the splat that it is part of. Returns whether there is such a splat.
     fn body(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
-        if text.starts_with(ANSWER) && self.answers(open, text, index) {
+        if text.starts_with(NMI_BACKTRACE) && self.backtrace(open, text, index) {
             return true;
         }
         while let Some(&top) = open.last() {
-            self.found.looks += 1;
+            self.found.comparisons += 1;
             if self.found.drafts[top].takes(text, index) {
                 if text.starts_with("Sending NMI from CPU") {
-                    self.asks = Some(top);
+                    self.nmi_sender = Some(top);
                 }
                 return true;
             }
@@ -171,8 +171,8 @@ impl Finder {
         false
     }
 
-    /// Begins with what a self-test's report goes on with, where the console lost how it
-    /// began.
+    /// Begins a draft for the rest of a self-test's report whose first lines the console
+    /// lost.
     fn rest(&mut self, open: &mut Vec<usize>, line: &Line, index: usize) -> bool {
         if !open.is_empty() || self.found.drafts.len() == SPLATS_MAX {
             return false;
@@ -188,20 +188,20 @@ impl Finder {
         true
     }
 
-    /// A processor that was asked what it does answers by itself, whatever it was
-    /// telling.
-    fn answers(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
-        let Some(asking) = self.asks.filter(|asking| !open.contains(asking)) else {
+    /// Adds the backtrace of another CPU to the report that requested it. The CPU itself
+    /// may be in the middle of a report.
+    fn backtrace(&mut self, open: &mut Vec<usize>, text: &str, index: usize) -> bool {
+        let Some(sender) = self.nmi_sender.filter(|sender| !open.contains(sender)) else {
             return false;
         };
-        if !self.found.drafts[asking].takes(text, index) {
+        if !self.found.drafts[sender].takes(text, index) {
             return false;
         }
-        self.nest(open, asking);
+        self.nest(open, sender);
         true
     }
 
-    /// Has a draft take the lines of a writer before all that it has open.
+    /// Makes a draft the innermost open draft of a writer.
     fn nest(&mut self, open: &mut Vec<usize>, number: usize) {
         if let Some(&outer) = open.last() {
             self.found.drafts[outer].interrupt();
@@ -216,18 +216,18 @@ impl Finder {
         for draft in &mut self.found.drafts {
             draft.finish();
         }
-        let is_staged = |number: usize, draft: &Draft| {
+        let is_provoked = |number: usize, draft: &Draft| {
             let candidate = self.candidates.get(&number);
-            candidate.is_some_and(|candidate| self.suites.has_made(*candidate, draft, lines))
+            candidate.is_some_and(|candidate| self.suites.has_provoked(*candidate, draft, lines))
         };
         let mut found = Found {
             is_cut: self.found.is_cut,
-            looks: self.found.looks,
+            comparisons: self.found.comparisons,
             ..Found::default()
         };
         for (number, draft) in self.found.drafts.into_iter().enumerate() {
-            if is_staged(number, &draft) {
-                found.staged.push(draft);
+            if is_provoked(number, &draft) {
+                found.provoked.push(draft);
             } else if !draft.is_dropped() {
                 found.drafts.push(draft);
             }

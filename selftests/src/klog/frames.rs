@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The first functions of a splat's stack: where the trouble is, not who told of it.
+//! The first functions of a splat's stack, without the functions that print reports.
 
 use super::class::SplatClass;
 use super::trace::CALL_TRACE;
 
-/// What a report of KFENCE begins with.
+/// The start of a KFENCE report.
 const KFENCE: &str = "BUG: KFENCE: ";
-/// Functions that are kept.
+/// Largest number of functions of a splat.
 const FRAMES_MAX: usize = 4;
 
-/// Functions that only report what others did.
-const MACHINERY: &[&str] = &[
-    // Who prints the stack.
+/// Functions that print reports or check for errors of their callers.
+const REPORTING: &[&str] = &[
+    // Printing of stacks.
     "dump_stack",
     "dump_stack_lvl",
     "show_stack",
@@ -62,7 +62,7 @@ const MACHINERY: &[&str] = &[
     "debug_check_no_locks_freed",
     "debug_check_no_locks_held",
     "debug_locks_off",
-    // Where a task sleeps.
+    // The scheduler.
     "__schedule",
     "schedule",
     "schedule_preempt_disabled",
@@ -90,8 +90,8 @@ const MACHINERY: &[&str] = &[
     "mem_dump_obj",
 ];
 
-/// What the names of other such functions begin with.
-const MACHINERY_OF: &[&str] = &[
+/// Prefixes of the names of other such functions.
+const REPORTING_PREFIXES: &[&str] = &[
     "__warn",
     "warn_slowpath",
     "__report_bug",
@@ -126,34 +126,34 @@ const MACHINERY_OF: &[&str] = &[
     "nmi_",
     "trigger_",
     "arch_trigger_",
-    // How an interrupt comes in.
+    // Entry of interrupts.
     "asm_sysvec_",
 ];
 
-/// Returns the first functions of the first stack, the innermost first.
+/// Returns the first functions of the first stack, innermost first.
 pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<String> {
     let mut all = stack(class, texts);
-    // An exception shows the registers, and again where they lie on the stack.
+    // The function in RIP may be repeated as the first frame of the trace.
     all.dedup();
-    let told = all.into_iter().skip_while(|name| is_machinery(name));
-    told.take(FRAMES_MAX).map(str::to_owned).collect()
+    let others = all.into_iter().skip_while(|name| is_reporting(name));
+    others.take(FRAMES_MAX).map(str::to_owned).collect()
 }
 
-/// The functions of the first stack: that of the registers, then those of the trace.
+/// Returns the function in RIP, followed by the functions of the first trace.
 fn stack<'a>(class: SplatClass, texts: &[&'a str]) -> Vec<&'a str> {
     let mut names = Vec::new();
-    // Of KFENCE, each stack stands without a title, and a blank line behind it.
-    let is_of_kfence = texts.first().is_some_and(|text| text.starts_with(KFENCE));
-    let mut is_in_trace = is_of_kfence;
+    // Stacks of KFENCE have no `Call Trace:` line, and end with an empty line.
+    let is_kfence = texts.first().is_some_and(|text| text.starts_with(KFENCE));
+    let mut is_in_trace = is_kfence;
     let mut is_in_interrupt = false;
     for text in texts {
         match text.trim() {
             "</TASK>" if is_in_trace => break,
-            "" if is_of_kfence && !names.is_empty() => break,
+            "" if is_kfence && !names.is_empty() => break,
             "<IRQ>" | "<NMI>" => is_in_interrupt = true,
             "</IRQ>" | "</NMI>" => is_in_interrupt = false,
             trimmed if trimmed.starts_with(CALL_TRACE) => is_in_trace = true,
-            _ if is_in_interrupt && is_seen_from_outside(class) => {}
+            _ if is_in_interrupt && is_reported_by_interrupt(class) => {}
             _ => names.extend(frame(text, is_in_trace)),
         }
     }
@@ -164,13 +164,14 @@ fn frame(text: &str, is_in_trace: bool) -> Option<&str> {
     if let Some(place) = text.strip_prefix("RIP: ") {
         return function_in(place);
     }
-    // What has a question mark may be left from another call.
+    // Entries with a question mark are unreliable.
     let is_frame = is_in_trace && text.starts_with(' ') && !text.contains(" ? ");
     is_frame.then(|| function_in(text)).flatten()
 }
 
-/// Whether an interrupt tells what it came upon.
-fn is_seen_from_outside(class: SplatClass) -> bool {
+/// Returns whether reports of a class are printed by an interrupt of the stuck code, so that
+/// the functions of the interrupt are not its callees.
+fn is_reported_by_interrupt(class: SplatClass) -> bool {
     matches!(
         class,
         SplatClass::RcuStall
@@ -180,11 +181,14 @@ fn is_seen_from_outside(class: SplatClass) -> bool {
     )
 }
 
-fn is_machinery(name: &str) -> bool {
-    MACHINERY.contains(&name) || MACHINERY_OF.iter().any(|start| name.starts_with(start))
+fn is_reporting(name: &str) -> bool {
+    REPORTING.contains(&name)
+        || REPORTING_PREFIXES
+            .iter()
+            .any(|start| name.starts_with(start))
 }
 
-/// The first `name+0x12/0x34` of a text, without what the compiler appends.
+/// Returns the name in the first `name+0x12/0x34` of a text, without compiler suffixes.
 pub(super) fn function_in(text: &str) -> Option<&str> {
     let words = text.split([' ', ',', ':', '(', ')']);
     let symbol = words
@@ -194,7 +198,7 @@ pub(super) fn function_in(text: &str) -> Option<&str> {
     Some(base_name(symbol))
 }
 
-/// `name.isra.0`, `name.constprop.0.cold` to `name`.
+/// Shortens `name.isra.0` and `name.constprop.0.cold` to `name`.
 pub(super) fn base_name(symbol: &str) -> &str {
     symbol.split('.').next().unwrap_or(symbol)
 }
@@ -204,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_reports_is_left_out() {
+    fn frames_skips_reporting_functions_and_unreliable_entries() {
         let texts = [
             "BUG: KASAN: slab-use-after-free in use.isra.0+0x1/0x2 [fault]",
             "Call Trace:",
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_without_a_title_is_kfence_s() {
+    fn frames_reads_a_kfence_stack_without_a_call_trace_line() {
         let texts = [
             "BUG: KFENCE: use-after-free read in use+0x1/0x2",
             "",
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_come_before_the_trace() {
+    fn frames_puts_the_registers_before_the_trace() {
         let texts = [
             "WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1",
             "RIP: 0010:f+0x1/0x2",
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watchdog_is_not_what_is_stuck() {
+    fn frames_skips_the_watchdog_interrupt_of_a_stall() {
         let texts = [
             "Call Trace:",
             " <IRQ>",

@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The words that the kernel begins its reports with, and how each kind comes
-//! to its end. Looks at one text, and makes nothing of it. A report begins where
-//! its line begins: what says `BUG:` further on is prose, or somebody's quote.
+//! The first lines of the kernel's reports, and how each kind of report ends. Looks at one
+//! line at a time. The words must be at the start of the line: `BUG:` in the middle of a
+//! line is prose or a quote.
 
 use super::class::SplatClass;
 
-/// What `WARN()`, `BUG()` and UBSAN begin with.
+/// The first line of `WARN()`, `BUG()` and UBSAN reports.
 pub(super) const CUT_HERE: &str = "------------[ cut here ]------------";
-/// What stands in front of the words of some parts of the kernel.
+/// Prefixes that some subsystems print before the words of a report.
 const SUBSYSTEMS: [&str; 3] = ["rcu: ", "watchdog: ", "traps: "];
 
-/// How the end of a splat is recognised.
+/// How a splat ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// `---[ end trace`, as after WARN, BUG and Oops.
+    /// `---[ end trace`, as for WARN, BUG and Oops.
     Trace,
-    /// A line of `=`, as after KASAN.
+    /// A line of `=`, as for KASAN.
     DoubleRule,
     /// The end of the first stack trace.
     Stack,
-    /// SLUB's own report: a stack trace, or a WARN that it makes for the sake of one.
+    /// A report of SLUB: a stack trace, or a WARN that prints the stack trace.
     Slab,
-    /// Such a WARN, after which SLUB says what it does about it.
+    /// The WARN of a SLUB report, followed by a `FIX` line.
     SlabTrace,
-    /// What the kernel says last of all.
+    /// The last lines of a panic.
     Panic,
     /// A list of locks.
     Locks,
-    /// The heading is all.
+    /// The report has only one line.
     Line,
-    /// The heading, and a WARN that comes with it.
+    /// One line, which a WARN may follow directly.
     LineAndCut,
-    /// A stack trace if one comes soon; else the heading is all.
-    Perhaps,
-    /// A stack trace if one comes soon; else it is no splat.
+    /// A stack trace if it follows soon; otherwise the report has only one line.
+    OptionalTrace,
+    /// A stack trace if it follows soon; otherwise the line is not a report.
     OnlyWithTrace,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Heading {
     pub(super) end: End,
 }
 
-/// Returns what report begins with this text.
+/// Returns the class and end of the report that begins with this line.
 pub(super) fn heading(text: &str) -> Option<Heading> {
     if is_about_program(text) {
         return None;
@@ -57,52 +57,54 @@ pub(super) fn heading(text: &str) -> Option<Heading> {
     }
     let words = SUBSYSTEMS.iter().find_map(|name| text.strip_prefix(name));
     let words = words.unwrap_or(text);
-    let is_said = |(start, inside, ..): &&Row| words.starts_with(start) && words.contains(inside);
-    let (.., class, end) = ROWS.iter().find(is_said).or_else(|| with_command(words))?;
+    let matches = |(start, inside, ..): &&Row| words.starts_with(start) && words.contains(inside);
+    let (.., class, end) = ROWS.iter().find(matches).or_else(|| with_command(words))?;
     Some(Heading {
         class: *class,
         end: *end,
     })
 }
 
-/// Whether the kernel speaks of a program, whose name can be anything.
+/// Returns whether a line is about a user program. Such a line contains the name of the
+/// program, which can be any text.
 fn is_about_program(text: &str) -> bool {
-    const SAID: [&str; 5] = [
+    const MESSAGES: [&str; 5] = [
         "]: segfault at ",
         "] general protection fault ip:",
         "] trap ",
         "]: bad frame in ",
         "): drop_caches: ",
     ];
-    SAID.iter().any(|said| text.contains(said))
+    MESSAGES.iter().any(|message| text.contains(message))
 }
 
-/// Reports that begin with the name of the task.
+/// Finds a report that begins with the name of a task.
 fn with_command(text: &str) -> Option<&'static Row> {
     WITH_COMMAND
         .iter()
         .find(|(_, inside, ..)| text.contains(inside))
 }
 
-/// Whether WARN, BUG or UBSAN begins here.
+/// Returns whether this is the first line of a WARN, BUG or UBSAN report.
 pub(super) fn is_cut(text: &str) -> bool {
     text.starts_with(CUT_HERE)
 }
 
-/// What report it is that began with "cut here", if this line says so.
-pub(super) fn names_kind(text: &str) -> Option<SplatClass> {
+/// Returns the kind of a report that began with "cut here", if this line contains it.
+pub(super) fn kind(text: &str) -> Option<SplatClass> {
     let kinds = [
         ("WARNING: ", "at ", SplatClass::Warn),
         ("UBSAN: ", " in ", SplatClass::Ubsan),
         ("kernel BUG at ", "", SplatClass::Bug),
     ];
-    let is_said =
+    let matches =
         |(start, inside, _): &(&str, &str, _)| text.starts_with(start) && text.contains(inside);
-    kinds.into_iter().find(is_said).map(|(.., class)| class)
+    kinds.into_iter().find(matches).map(|(.., class)| class)
 }
 
-/// How far an oops has come with this heading: what is wrong, the oops, the panic.
-pub(super) fn station(heading: Heading, text: &str) -> Option<u8> {
+/// Returns the part of an oops that a heading begins: 0 for the fault (`BUG: ...`), 1 for
+/// `Oops:`, 2 for the panic.
+pub(super) fn oops_part(heading: Heading, text: &str) -> Option<u8> {
     let is_oops = text.starts_with("Oops: ") || text.starts_with("general protection");
     match heading.class {
         _ if is_oops => Some(1),
@@ -113,8 +115,8 @@ pub(super) fn station(heading: Heading, text: &str) -> Option<u8> {
     }
 }
 
-/// What a text begins with, what else it contains, and what that is. The first row that
-/// fits counts.
+/// The start of a line, another text in it, and the class and end of the report. The first
+/// matching row applies.
 type Row = (&'static str, &'static str, SplatClass, End);
 
 const WITH_COMMAND: &[Row] = &[
@@ -145,7 +147,7 @@ const ROWS: &[Row] = &[
     ("BUG: unable to handle ", "", SplatClass::Oops, End::Trace),
     ("BUG: ", " stack guard page was hit at ", SplatClass::DoubleFault, End::Trace),
     ("PANIC: double fault", "", SplatClass::DoubleFault, End::Trace),
-    ("PANIC: early exception", "", SplatClass::Panic, End::Perhaps),
+    ("PANIC: early exception", "", SplatClass::Panic, End::OptionalTrace),
     ("Oops: double fault", " [#", SplatClass::DoubleFault, End::Trace),
     ("Oops: stack guard page", " [#", SplatClass::DoubleFault, End::Trace),
     ("Oops: ", "general protection fault", SplatClass::Gpf, End::Trace),
@@ -168,10 +170,10 @@ const ROWS: &[Row] = &[
     ("WARNING: ", " still has locks held!", SplatClass::Lockdep, End::Stack),
     ("WARNING: lock held when returning", "", SplatClass::Lockdep, End::Locks),
     ("[ BUG: Invalid wait context ]", "", SplatClass::Lockdep, End::Stack),
-    ("BUG: MAX_", " too low!", SplatClass::Lockdep, End::Perhaps),
+    ("BUG: MAX_", " too low!", SplatClass::Lockdep, End::OptionalTrace),
     ("BUG: key ", " has not been registered!", SplatClass::Lockdep, End::LineAndCut),
     ("INFO: trying to register non-static key", "", SplatClass::Lockdep, End::Stack),
-    // Time that passes and nothing happens.
+    // Stalls and lockups.
     ("BUG: soft lockup", "", SplatClass::Lockup, End::Stack),
     ("CPU", ": Watchdog detected hard LOCKUP on cpu ", SplatClass::HardLockup, End::Stack),
     ("Watchdog detected hard LOCKUP on cpu ", "", SplatClass::HardLockup, End::Stack),
@@ -200,12 +202,12 @@ const ROWS: &[Row] = &[
     ("BUG ", "): ", SplatClass::Bug, End::Slab),
     ("unchecked MSR access error: ", "", SplatClass::Warn, End::Stack),
     ("sysfs: cannot create duplicate filename", "", SplatClass::Warn, End::Stack),
-    // All else: a WARN whose "cut here" is lost, and what people print by hand.
+    // A WARN whose "cut here" is lost, and warnings printed without `WARN()`.
     ("WARNING: ", "+0x", SplatClass::Warn, End::Trace),
     ("WARNING: kernel stack ", "", SplatClass::Warn, End::Line),
     ("WARNING: ", "", SplatClass::Warn, End::OnlyWithTrace),
-    ("BUG: ", "", SplatClass::Bug, End::Perhaps),
-    ("BUG at ", ":", SplatClass::Bug, End::Perhaps),
+    ("BUG: ", "", SplatClass::Bug, End::OptionalTrace),
+    ("BUG at ", ":", SplatClass::Bug, End::OptionalTrace),
 ];
 
 #[cfg(test)]
@@ -213,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prose_is_no_report() {
+    fn heading_ignores_prose() {
         for text in [
             "DEBUG: KASAN: on",
             "a warning: BUG: KASAN: in prose",
@@ -223,7 +225,7 @@ mod tests {
             "---[ end trace 0000000000000000 ]---",
             "Oops: no such luck",
             "BUG reports go to the list",
-            "kmemleak: Kernel memory leak self_check initialized (mem pool available: 15000)",
+            "kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)",
             "INFO: task test:7 is blocked on a mutex likely owned by task other:8.",
             "lockdep: refcount_t: in prose",
             "[Firmware Bug]: TSC is odd",
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_row_that_fits_counts() {
+    fn heading_uses_the_first_matching_row() {
         for (text, class, end) in [
             (
                 "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1",

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Bytes of a console to lines: what printk put before the text is taken off and
-//! kept, colours and carriage returns go, and each line knows its boot.
+//! Splits the bytes of a console into lines: parses the prefix of printk, removes escape
+//! sequences and carriage returns, and assigns each line to a boot and a phase.
 
 use vm_images::{boot_begins_marker, boot_ends_marker};
 
 use super::prefix::{Caller, Prefix};
 use crate::text::clean;
 
-/// Bytes of a line that are kept.
+/// Longer lines are cut, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
-/// What is kept of a log. One with more is not read whole, and says so.
+/// The rest of a log that exceeds these limits is not read, and the log is marked as cut.
 pub(super) const LIMITS: Limits = Limits {
     lines: 1_000_000,
     text_bytes: 64 * 1024 * 1024,
@@ -19,10 +19,10 @@ const ERROR: u8 = 3;
 /// KERN_WARNING
 const WARNING: u8 = 4;
 
-/// When in its boot a line was written.
+/// The part of its boot in which a line was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Before the boot's program began.
+    /// Before the boot's program started.
     Before,
     /// While the boot's program ran.
     During,
@@ -33,20 +33,20 @@ pub enum Phase {
 /// A line of the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The text without what printk puts before it.
+    /// The text without the prefix of printk.
     pub text: String,
-    /// Level (0 to 7), when the console shows it.
+    /// The level (0 to 7), if the console shows it.
     pub level: Option<u8>,
-    /// Whether it is not the kernel's: userspace wrote it through the kernel's log, or
-    /// past it, when the console shows that.
+    /// Whether userspace wrote it, through the kernel's log or directly to the console, as
+    /// far as the prefix shows that.
     pub from_userspace: bool,
-    /// Microseconds since the kernel's start, when the console shows them.
+    /// Microseconds since the kernel's start, if the console shows them.
     pub stamp_us: Option<u64>,
-    /// Who called printk, when the console shows it.
+    /// The caller of printk, if the console shows it.
     pub caller: Option<Caller>,
-    /// Which kernel wrote it, from 1; 0 is before the first one's banner.
+    /// The number of the boot, from 1; 0 before the banner of the first kernel.
     pub boot: usize,
-    /// When in its boot it was written.
+    /// The part of its boot in which it was written.
     pub phase: Phase,
 }
 
@@ -64,8 +64,8 @@ impl Line {
     }
 }
 
-/// How much of a prefix a kernel puts before its lines. Its banner shows that, and
-/// what has less is not the kernel's.
+/// The parts of the prefix that a kernel prints. They are taken from its banner; lines
+/// with fewer parts are not from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Format {
     Bare,
@@ -83,17 +83,17 @@ impl Format {
     }
 }
 
-/// How much is kept.
+/// Limits of a log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Lines.
+    /// Number of lines.
     pub(super) lines: usize,
-    /// Bytes of the texts of all lines.
+    /// Total length of the texts of all lines, in bytes.
     pub(super) text_bytes: usize,
 }
 
-/// Splits a console's bytes into lines; the second is whether there are more than are
-/// kept.
+/// Splits the bytes of a console into lines. The second value is whether the log exceeds
+/// the limits.
 pub(super) fn lines(serial: &[u8], limits: Limits) -> (Vec<Line>, bool) {
     let mut reader = Reader::new(limits);
     for bytes in serial.split(|byte| *byte == b'\n') {
@@ -128,22 +128,21 @@ impl Reader {
         }
     }
 
-    /// Reads what ends with an end of line. A panic takes the console from whoever
-    /// holds it, and a program may leave its line open: then the kernel's line begins
-    /// in the middle.
+    /// Reads the bytes of one console line. It may contain two lines, because a panic
+    /// writes while another CPU is writing, and a program may omit the newline.
     fn bytes(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         let mut start = 0;
-        let mut outside = Prefix::whole(bytes).unwrap_or_default();
+        let mut outside = Prefix::complete(bytes).unwrap_or_default();
         let mut next = 1;
         while self.format == Format::Levels
             && let Some(step) = bytes.get(next..).and_then(|rest| find(rest, b'<'))
         {
             let at = next + step;
-            if let Some(inside) = Prefix::whole(&bytes[at..])
-                && outside.is_torn_by(&inside)
+            if let Some(inside) = Prefix::complete(&bytes[at..])
+                && outside.is_interrupted_by(&inside)
             {
                 self.line(&bytes[start..at]);
                 (start, outside) = (at, inside);
@@ -165,7 +164,7 @@ impl Reader {
             return;
         }
         let format = Format::of(&prefix);
-        // Only a kernel that starts has the banner at time zero.
+        // A real banner has a time stamp close to zero.
         if text.starts_with("Linux version ")
             && !prefix.from_userspace
             && format >= self.format
@@ -189,12 +188,12 @@ impl Reader {
         });
     }
 
-    /// The phase from this line on: a boot's own marks turn it on, in their order, and
-    /// only where the guest's own PID 1 can have written them.
+    /// Returns the phase from this line on. It changes at the markers of the boot, in
+    /// their order, and only if userspace (the guest's PID 1) wrote them.
     fn phase_at(&self, prefix: &Prefix, is_logged: bool, text: &str) -> Phase {
         let kernel_wrote_it = prefix.level.is_some() && !prefix.from_userspace;
-        let is_mark = is_logged && !kernel_wrote_it;
-        let Some(boot) = u32::try_from(self.boot).ok().filter(|_| is_mark) else {
+        let may_be_marker = is_logged && !kernel_wrote_it;
+        let Some(boot) = u32::try_from(self.boot).ok().filter(|_| may_be_marker) else {
             return self.phase;
         };
         match self.phase {
@@ -206,7 +205,7 @@ impl Reader {
 }
 
 fn find(bytes: &[u8], byte: u8) -> Option<usize> {
-    bytes.iter().position(|one| *one == byte)
+    bytes.iter().position(|other| *other == byte)
 }
 
 #[cfg(test)]
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_printk_puts_before_the_text_is_taken_off() {
+    fn lines_removes_the_prefix_of_printk() {
         let serial = b"<4>[   12.345678][  T101] pci 0000:01:00.0: gone\r\n\
             [    0.000000][    T0] \x1b[32mhello\x1b[0m\nplain [no stamp] text\n";
         let (lines, _) = lines(serial);
@@ -234,44 +233,41 @@ mod tests {
     }
 
     #[test]
-    fn boots_and_phases_are_told_apart() {
+    fn lines_assigns_boots_and_phases() {
         let serial = b"SeaBIOS\n[    0.000000][    T0] Linux version 7.3.4 (x)\n\
             <12>[    1.000000][    T1] patchbed: boot 1 begins\nsplat\n\
             <12>[    1.100000][    T1] patchbed: boot 1 ends\n[    1.2][ T1] odd\n\
             [    5.000000][   T9] Linux version fake\n\
             [    0.000000][    T0] Linux version 7.3.4 (x)\n";
         let (lines, _) = lines(serial);
-        let seen: Vec<_> = lines.iter().map(|line| (line.boot, line.phase)).collect();
-        assert_eq!(seen[0], (0, Phase::Before));
-        assert_eq!(seen[1], (1, Phase::Before));
-        assert_eq!(seen[3], (1, Phase::During));
-        assert_eq!(seen[5], (1, Phase::After));
-        assert_eq!(
-            seen[6].0, 1,
-            "a banner in the middle of a boot is somebody's joke"
-        );
-        assert_eq!(seen[7], (2, Phase::Before));
+        let places: Vec<_> = lines.iter().map(|line| (line.boot, line.phase)).collect();
+        assert_eq!(places[0], (0, Phase::Before));
+        assert_eq!(places[1], (1, Phase::Before));
+        assert_eq!(places[3], (1, Phase::During));
+        assert_eq!(places[5], (1, Phase::After));
+        assert_eq!(places[6].0, 1, "a banner in the middle of a boot is forged");
+        assert_eq!(places[7], (2, Phase::Before));
         assert!(lines[2].from_userspace && !lines[2].is_warning());
     }
 
     #[test]
-    fn the_markers_are_those_that_the_guest_writes() {
+    fn lines_recognises_the_markers_of_the_guest() {
         let begins = vm_images::boot_begins_marker(2);
         let ends = vm_images::boot_ends_marker(2);
         let serial = format!("Linux version 1\nLinux version 1\n{begins}\n{ends}\n");
-        let seen: Vec<_> = lines(serial.as_bytes())
+        let places: Vec<_> = lines(serial.as_bytes())
             .0
             .iter()
             .map(|line| line.phase)
             .collect();
         let before = Phase::Before;
-        assert_eq!(seen, [before, before, Phase::During, Phase::After]);
+        assert_eq!(places, [before, before, Phase::During, Phase::After]);
     }
 
     #[test]
-    fn nobody_else_writes_a_marker() {
-        let phase_after = |marks: &str| {
-            let serial = format!("Linux version 1\n{marks}\nlast\n");
+    fn lines_ignores_forged_markers() {
+        let phase_after = |markers: &str| {
+            let serial = format!("Linux version 1\n{markers}\nlast\n");
             lines(serial.as_bytes()).0.last().unwrap().phase
         };
         let begins = "<13>[    1.000000][    T1] patchbed: boot 1 begins";
@@ -293,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_begins_in_the_middle_of_another_is_one() {
+    fn lines_splits_a_line_that_starts_in_the_middle_of_another() {
         let banner = "<5>[    0.000000][    T0] Linux version 7.3.4\n";
         let texts = |rest: &str| {
             let (lines, _) = lines(format!("{banner}{rest}").as_bytes());
@@ -308,17 +304,17 @@ mod tests {
             both("pci 0000", false, "Kernel panic")
         );
         assert_eq!(
-            texts("a program says <0>[    1.100000][    T6] Kernel panic\n"),
-            both("a program says", true, "Kernel panic")
+            texts("a program prints <0>[    1.100000][    T6] Kernel panic\n"),
+            both("a program prints", true, "Kernel panic")
         );
         let far = format!("{}<0>[    1.100000][    T6] far", "x".repeat(10_000));
         assert_eq!(texts(&far)[1].0, "far");
         let quote = "<12>[    5.000000][    T7] old: <0>[    1.100000][    T6] Kernel panic\n";
-        assert_eq!(texts(quote).len(), 1, "what is quoted is older");
+        assert_eq!(texts(quote).len(), 1, "a quoted line is older");
     }
 
     #[test]
-    fn what_passes_by_printk_is_not_the_kernel_s() {
+    fn lines_marks_output_that_bypasses_printk_as_userspace() {
         let serial = b"<5>[    0.000000][    T0] Linux version 7.3.4\nBUG: KASAN: fake\n\
             [    1.000000][    T1] BUG: KASAN: fake, from dmesg\n\
             Linux version 7.3.4, from /proc/version\n\
@@ -336,21 +332,25 @@ mod tests {
     }
 
     #[test]
-    fn too_many_lines_are_not_kept() {
+    fn lines_stops_at_the_limits() {
         let limits = Limits {
             lines: 10,
             text_bytes: 100,
         };
-        let kept = |serial: &[u8]| {
+        let count = |serial: &[u8]| {
             let (lines, is_cut) = super::lines(serial, limits);
             (lines.len(), is_cut)
         };
         let serial = "x\n".repeat(10);
-        assert_eq!(kept(serial.as_bytes()), (10, false));
-        assert_eq!(kept(format!("{serial}y").as_bytes()), (10, true));
+        assert_eq!(count(serial.as_bytes()), (10, false));
+        assert_eq!(count(format!("{serial}y").as_bytes()), (10, true));
         let long = format!("{}\n", "y".repeat(50));
-        assert_eq!(kept(long.repeat(2).as_bytes()), (2, false));
-        assert_eq!(kept(long.repeat(3).as_bytes()), (2, true));
-        assert_eq!(kept(&[b'\n'; 1000]), (0, false), "nothing takes no place");
+        assert_eq!(count(long.repeat(2).as_bytes()), (2, false));
+        assert_eq!(count(long.repeat(3).as_bytes()), (2, true));
+        assert_eq!(
+            count(&[b'\n'; 1000]),
+            (0, false),
+            "empty lines do not count"
+        );
     }
 }

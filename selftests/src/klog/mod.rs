@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The serial console's bytes to lines, boots and splats. Never fails and never
-//! panics: what it cannot read stays a line. Knows no scenario, and so does not
-//! know which splats are welcome.
+//! Parses the bytes of a serial console into lines, boots and splats. The parser never
+//! fails and never panics; input that it does not recognise stays an ordinary line. Which
+//! splats are expected is decided in `status`.
 
 mod class;
 mod draft;
@@ -21,17 +21,17 @@ pub use line::{Line, Phase};
 pub use prefix::Caller;
 pub use splat::Splat;
 
-/// A serial log, parsed.
+/// A parsed serial log.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
     /// All lines, in order.
     pub lines: Vec<Line>,
     /// All splats, in order of their first lines.
     pub splats: Vec<Splat>,
-    /// Whether there was more than is read: nobody knows what it says.
+    /// Whether the log exceeds the limits, so that its end was not parsed.
     pub is_cut: bool,
-    /// For each line whether a splat explains it.
-    explained: Vec<bool>,
+    /// For each line whether it belongs to a splat.
+    in_splat: Vec<bool>,
 }
 
 impl Log {
@@ -40,10 +40,10 @@ impl Log {
     pub fn parse(serial: &[u8]) -> Self {
         let (lines, is_cut) = line::lines(serial, line::LIMITS);
         let found = find::find(&lines);
-        let mut explained = vec![false; lines.len()];
-        for draft in found.drafts.iter().chain(&found.staged) {
+        let mut in_splat = vec![false; lines.len()];
+        for draft in found.drafts.iter().chain(&found.provoked) {
             for index in draft.all_lines() {
-                explained[index] = true;
+                in_splat[index] = true;
             }
         }
         let splats = found.drafts.into_iter();
@@ -53,7 +53,7 @@ impl Log {
             lines,
             splats,
             is_cut: is_cut || found.is_cut,
-            explained,
+            in_splat,
         }
     }
 
@@ -65,13 +65,13 @@ impl Log {
             .filter_map(|index| self.lines.get(*index))
     }
 
-    /// Returns how many kernels said that they start.
+    /// Returns the number of kernels that printed their banner.
     #[must_use]
     pub fn boots(&self) -> usize {
         self.lines.last().map_or(0, |line| line.boot)
     }
 
-    /// Returns a line's text without what differs from run to run.
+    /// Returns a line's text without the parts that differ from run to run.
     #[must_use]
     pub fn normalised(line: &Line) -> String {
         title::generic(&line.text)
@@ -82,49 +82,48 @@ impl Log {
         self.splats.iter().filter(move |splat| splat.boot == boot)
     }
 
-    /// Returns the kernel's lines at level warning or worse, written while the
-    /// program of boot `boot` ran, that belong to no splat and that no busy host
-    /// explains. Says nothing where [`shows_levels`](Self::shows_levels) is false.
+    /// Returns the kernel's lines at level warning or worse that were written while the
+    /// program of boot `boot` ran, except lines of splats and lines caused by a busy
+    /// host. Returns no lines where [`shows_levels`](Self::shows_levels) is false.
     pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
         self.stray(boot).filter(|line| {
             line.phase == Phase::During
                 && line.is_warning()
-                && !noise::is_of_surroundings(&line.text)
+                && !noise::is_environment_noise(&line.text)
         })
     }
 
-    /// Returns the kernel's lines at level error or worse, written before the
-    /// program of boot `boot` began or after it ended, that belong to no splat and
-    /// that not every clean boot says.
+    /// Returns the kernel's lines at level error or worse that were written before the
+    /// program of boot `boot` started or after it ended, except lines of splats and
+    /// lines of every clean boot.
     pub fn stray_errors(&self, boot: usize) -> impl Iterator<Item = &Line> {
         self.stray(boot).filter(|line| {
             line.phase != Phase::During
                 && line.is_error()
-                && !noise::is_of_surroundings(&line.text)
-                && !noise::is_of_clean_boot(&line.text)
+                && !noise::is_environment_noise(&line.text)
+                && !noise::is_clean_boot_message(&line.text)
         })
     }
 
-    /// Returns the line by which a kernel says that it may be wrong about how fast its
-    /// time stamp counter counts: the host kept it waiting while it measured, and its
-    /// clock runs several times too fast.
+    /// Returns the line by which a kernel reports an unreliable calibration of its time
+    /// stamp counter. The host stopped the guest during the calibration, so the guest's
+    /// clock may run several times too fast.
     #[must_use]
     pub fn clock_doubt(&self) -> Option<&Line> {
         let mut lines = self.lines.iter();
-        lines.find(|line| noise::doubts_clock(&line.text))
+        lines.find(|line| noise::is_tsc_calibration_warning(&line.text))
     }
 
-    /// Returns whether the console shows levels (as with
-    /// `console_msg_format=syslog`): where it does not, warnings are not told from
-    /// other lines.
+    /// Returns whether the console shows levels, as with `console_msg_format=syslog`.
+    /// Without levels, warnings cannot be distinguished from other lines.
     #[must_use]
     pub fn shows_levels(&self, boot: usize) -> bool {
         let mut of_boot = self.lines.iter().filter(|line| line.boot == boot);
         of_boot.any(|line| line.level.is_some())
     }
 
-    /// Returns whether the console shows where the program of boot `boot` began
-    /// and where it ended.
+    /// Returns whether the console has the markers of the start and of the end of the
+    /// program of boot `boot`.
     #[must_use]
     pub fn shows_program(&self, boot: usize) -> bool {
         let has = |phase| {
@@ -134,12 +133,12 @@ impl Log {
         has(Phase::During) && has(Phase::After)
     }
 
-    /// The lines of a boot that belong to no splat and say something.
+    /// Returns the lines of a boot that belong to no splat and are not separators.
     fn stray(&self, boot: usize) -> impl Iterator<Item = &Line> {
-        let lines = self.lines.iter().zip(&self.explained);
-        let stray = lines.filter(|(_, explained)| !**explained);
+        let lines = self.lines.iter().zip(&self.in_splat);
+        let stray = lines.filter(|(_, in_splat)| !**in_splat);
         stray.filter_map(move |(line, _)| {
-            (line.boot == boot && !noise::is_decoration(&line.text)).then_some(line)
+            (line.boot == boot && !noise::is_separator(&line.text)).then_some(line)
         })
     }
 }

@@ -1,81 +1,75 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Lines of a kernel that say nothing about the kernel under test, each with the
-//! reason. What is not named here counts; stalls of RCU never belong here, because
-//! a lost wakeup looks just like a busy host.
+//! Kernel warnings that the kernel under test does not cause, each with the reason. All
+//! other warnings are findings. RCU stalls must not be listed here, because a lost wakeup
+//! cannot be distinguished from a busy host.
 
-/// What a line contains, and why it is no report.
+/// The start of a line, and why it is not a finding.
 type Excuse = (&'static str, &'static str);
 
-/// Warnings of a guest whose processors the host let wait.
+/// Warnings of a guest whose virtual CPUs the host did not run for some time.
 const HOST_NOISE: &[Excuse] = &[
     (
         "hrtimer: interrupt took ",
-        "a virtual processor that does not run makes its timers late",
+        "timers of a virtual CPU that does not run are late",
     ),
     (
         "perf: interrupt took too long",
-        "the same, seen by the sampling of events",
+        "the same, reported by event sampling",
     ),
     (
         "clocksource: ",
-        "a watchdog that compares two clocks sees the wait between the readings",
+        "the clocksource watchdog measures the wait between its two readings",
     ),
-    (
-        "TSC found unstable",
-        "what the kernel makes of such a comparison",
-    ),
-    (
-        "Marking TSC unstable",
-        "what the kernel makes of such a comparison",
-    ),
+    ("TSC found unstable", "printed after such a comparison"),
+    ("Marking TSC unstable", "printed after such a comparison"),
     (
         "sched_clock: Marking unstable",
-        "what the kernel makes of such a comparison",
+        "printed after such a comparison",
     ),
     (
         "sched: DL replenish lagged too much",
-        "a deadline passed while the virtual processor did not run",
+        "a deadline passed while the virtual CPU did not run",
     ),
 ];
 
-/// Warnings that a test brings about by what it loads, and not by what it tests.
-const OWN_NOISE: &[Excuse] = &[(
+/// Warnings caused by modules that tests load.
+const MODULE_NOISE: &[Excuse] = &[(
     "sync_point: loading out-of-tree module taints kernel.",
-    "the module by which a test lets a task stand still",
+    "the module that holds tasks at sync points",
 )];
 
 /// Lines at level error or worse of every clean boot or shutdown.
 const CLEAN_BOOT: &[Excuse] = &[(
     "reboot: Power down",
-    "the order to switch off, logged as an emergency so that it is always seen",
+    "printed at level emergency at every power-off",
 )];
 
-/// Returns whether a busy host, or a test by what it loads, makes a guest write this.
-pub(super) fn is_of_surroundings(text: &str) -> bool {
-    // The name of a work's function stands in the middle.
+/// Returns whether a busy host, or a module that a test loads, causes this line.
+pub(super) fn is_environment_noise(text: &str) -> bool {
+    // The name of the work function is in the middle of the line.
     let hogged = text.starts_with("workqueue: ") && text.contains(" hogged CPU for ");
-    hogged || starts_with_one_of(text, HOST_NOISE) || starts_with_one_of(text, OWN_NOISE)
+    hogged || starts_with_any(text, HOST_NOISE) || starts_with_any(text, MODULE_NOISE)
 }
 
-/// Returns whether a kernel measured its time stamp counter in two ways and got two
-/// results: one was taken while the host kept it waiting.
-pub(super) fn doubts_clock(text: &str) -> bool {
+/// Returns whether two calibrations of the time stamp counter gave different results.
+/// The host stopped the guest during one of them.
+pub(super) fn is_tsc_calibration_warning(text: &str) -> bool {
     text.starts_with("tsc: PIT calibration deviates from ")
 }
 
-/// Returns whether every clean boot says this, however loud.
-pub(super) fn is_of_clean_boot(text: &str) -> bool {
-    starts_with_one_of(text, CLEAN_BOOT)
+/// Returns whether every clean boot or shutdown prints this line at level error or worse.
+pub(super) fn is_clean_boot_message(text: &str) -> bool {
+    starts_with_any(text, CLEAN_BOOT)
 }
 
-/// Returns whether a line stands around splats, and says nothing by itself.
-pub(super) fn is_decoration(text: &str) -> bool {
+/// Returns whether a line only surrounds splats.
+pub(super) fn is_separator(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'=' | b'-' | b' '))
         || text == "Disabling lock debugging due to kernel taint"
 }
 
-fn starts_with_one_of(text: &str, excuses: &[Excuse]) -> bool {
-    excuses.iter().any(|(words, _)| text.starts_with(words))
+fn starts_with_any(text: &str, excuses: &[Excuse]) -> bool {
+    excuses.iter().any(|(start, _)| text.starts_with(start))
 }
 
 #[cfg(test)]
@@ -83,24 +77,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_named_is_noise() {
-        assert!(is_of_surroundings("hrtimer: interrupt took 7381923 ns"));
-        assert!(is_of_surroundings(
+    fn noise_matches_only_the_listed_lines() {
+        assert!(is_environment_noise("hrtimer: interrupt took 7381923 ns"));
+        assert!(is_environment_noise(
             "workqueue: fb_flashcursor hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND"
         ));
-        for told in [
+        for finding in [
             "rcu: rcu_preempt kthread starved for 2101 jiffies!",
             "workqueue: cannot make a worker",
             "pci 1: clocksource: odd",
             "reboot: Power down",
         ] {
-            assert!(!is_of_surroundings(told), "{told}");
+            assert!(!is_environment_noise(finding), "{finding}");
         }
-        assert!(doubts_clock(
+        assert!(is_tsc_calibration_warning(
             "tsc: PIT calibration deviates from HPET: 867594 2595322"
         ));
-        assert!(!doubts_clock("tsc: Detected 2595.163 MHz processor"));
-        assert!(is_of_clean_boot("reboot: Power down"));
-        assert!(!is_of_clean_boot("luo: cannot reboot: Power down"));
+        assert!(!is_tsc_calibration_warning(
+            "tsc: Detected 2595.163 MHz processor"
+        ));
+        assert!(is_clean_boot_message("reboot: Power down"));
+        assert!(!is_clean_boot_message("luo: cannot reboot: Power down"));
     }
 }

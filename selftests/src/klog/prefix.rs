@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What printk puts before the text of a line on a console: level and facility, time,
-//! and who called it. Looks at a few bytes only, however long the line is.
+//! The prefix of printk before the text of a console line: level and facility, time, and
+//! caller. Reads a bounded number of bytes of each line.
 
-/// Microseconds by which a line may be older than the one that it tears: two
-/// processors take the time before they queue.
+/// Microseconds by which a line may be older than the line that it interrupts: a CPU
+/// takes the time stamp before it queues for the console.
 const DISORDER_US: u64 = 1_000;
-/// Microseconds by which it may be younger: a console lags behind.
+/// Microseconds by which it may be newer, because the console is slower than the log.
 const LAG_US: u64 = 10_000_000;
-/// Digits of a number, and blanks before one, that are read.
+/// Largest number of digits of a number, and of spaces before a number.
 const DIGITS_MAX: usize = 10;
-const BLANKS_MAX: usize = 12;
+const SPACES_MAX: usize = 12;
 
-/// Who called printk.
+/// The caller of printk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Caller {
-    /// A task, by its number.
+    /// A task, by PID.
     Task(u32),
-    /// An interrupt, by its processor.
+    /// An interrupt, by CPU.
     Cpu(u32),
 }
 
-/// What printk puts before a text, as far as the console shows it.
+/// The parts of a prefix that the console shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Prefix {
     /// 0 to 7.
@@ -33,22 +33,22 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// Takes `<4>`, `[    1.234567]`, `[    T1]` and a blank off the front of a line.
+    /// Splits `<4>`, `[    1.234567]`, `[    T1]` and a space off the start of a line.
     pub(super) fn take(line: &str) -> (Self, &str) {
         let (prefix, length) = Self::read(line.as_bytes());
-        // What was read is ASCII.
+        // The prefix is ASCII, so `length` is a character boundary.
         (prefix, line.get(length..).unwrap_or_default())
     }
 
-    /// Returns the prefix that these bytes begin with, if it is a whole one.
-    pub(super) fn whole(bytes: &[u8]) -> Option<Self> {
+    /// Returns the prefix of these bytes if it has a level and a time.
+    pub(super) fn complete(bytes: &[u8]) -> Option<Self> {
         let (prefix, _) = Self::read(bytes);
         (prefix.level.is_some() && prefix.stamp_us.is_some()).then_some(prefix)
     }
 
-    /// Whether a line with the prefix `inside` can have torn one with this prefix. A
-    /// line of old that somebody quotes has an older time.
-    pub(super) fn is_torn_by(&self, inside: &Self) -> bool {
+    /// Returns whether a line with the prefix `inside` can have interrupted a line with
+    /// this prefix. A quoted line of an old log has an older time.
+    pub(super) fn is_interrupted_by(&self, inside: &Self) -> bool {
         let (Some(outside), Some(inside)) = (self.stamp_us, inside.stamp_us) else {
             return true;
         };
@@ -82,23 +82,23 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads something whole, or nothing.
+    /// Applies `read`, and restores the position if it fails.
     fn attempt<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let start = self.at;
-        let got = read(self);
-        if got.is_none() {
+        let value = read(self);
+        if value.is_none() {
             self.at = start;
         }
-        got
+        value
     }
 
     fn byte(&mut self, byte: u8) -> Option<()> {
         (self.bytes.get(self.at) == Some(&byte)).then(|| self.at += 1)
     }
 
-    fn blanks(&mut self) {
+    fn spaces(&mut self) {
         let start = self.at;
-        while self.at < start + BLANKS_MAX && self.byte(b' ').is_some() {}
+        while self.at < start + SPACES_MAX && self.byte(b' ').is_some() {}
     }
 
     fn number(&mut self) -> Option<(u64, usize)> {
@@ -124,7 +124,7 @@ impl Reader<'_> {
 
     fn stamp(&mut self) -> Option<u64> {
         self.byte(b'[')?;
-        self.blanks();
+        self.spaces();
         let (seconds, _) = self.number()?;
         self.byte(b'.')?;
         let (micros, digits) = self.number()?;
@@ -134,7 +134,7 @@ impl Reader<'_> {
 
     fn caller(&mut self) -> Option<Caller> {
         self.byte(b'[')?;
-        self.blanks();
+        self.spaces();
         let make = match self.byte(b'T') {
             Some(()) => Caller::Task,
             None => {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_parts_or_some() {
+    fn take_reads_all_parts_or_some() {
         let (prefix, text) = Prefix::take("<4>[   12.345678][  T101] pci: gone");
         assert_eq!(
             prefix,
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(
             (prefix.caller, text),
             (Some(Caller::Cpu(3)), " indented"),
-            "only one blank is printk's own"
+            "the second space belongs to the text"
         );
         for text in [
             "[    1.2][ T1] odd",
@@ -188,16 +188,16 @@ mod tests {
     }
 
     #[test]
-    fn what_tears_a_line_is_not_older() {
+    fn is_interrupted_by_rejects_older_lines() {
         let at = |text| Prefix::take(text).0;
         let kernel = at("<4>[   10.000000][    T1] x");
         let user = at("<12>[   10.000000][    T1] x");
-        let tears = |outside: Prefix, inside| outside.is_torn_by(&at(inside));
-        assert!(tears(kernel, "<0>[    9.999900][    T2] y"));
-        assert!(!tears(user, "<0>[    9.999900][    T2] y"));
-        assert!(!tears(kernel, "<0>[    2.000000][    T2] y"));
-        assert!(tears(user, "<0>[   10.000001][    T2] y"));
-        assert!(!tears(user, "<0>[   99.000000][    T2] y"));
-        assert!(tears(Prefix::default(), "<0>[    2.000000][    T2] y"));
+        let interrupts = |outside: Prefix, inside| outside.is_interrupted_by(&at(inside));
+        assert!(interrupts(kernel, "<0>[    9.999900][    T2] y"));
+        assert!(!interrupts(user, "<0>[    9.999900][    T2] y"));
+        assert!(!interrupts(kernel, "<0>[    2.000000][    T2] y"));
+        assert!(interrupts(user, "<0>[   10.000001][    T2] y"));
+        assert!(!interrupts(user, "<0>[   99.000000][    T2] y"));
+        assert!(interrupts(Prefix::default(), "<0>[    2.000000][    T2] y"));
     }
 }

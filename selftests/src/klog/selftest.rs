@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kernel's own tests of its sanitizers bring reports about on purpose, and find out
-//! themselves whether those came. Knows the suites by what KUnit prints, and a report as
-//! theirs by who wrote it: only a console that shows levels and callers can tell.
+//! The kernel's KUnit suites of its sanitizers provoke reports on purpose, and check
+//! themselves that the reports are printed. Such reports are not splats. The suites are
+//! recognised by the output of KUnit, and their reports by the caller, so the console
+//! must show levels and callers.
 
 use std::collections::HashSet;
 
@@ -11,78 +12,78 @@ use super::line::Line;
 use super::prefix::Caller;
 use super::trace::is_end;
 
-/// Suites that make sanitizers report, and how those reports begin. An object that
-/// KASAN's suite spoils may be one that KFENCE watches.
+/// The suites that provoke sanitizer reports, and the first words of these reports. An
+/// object that KASAN's suite corrupts may be a KFENCE object.
 const SUITES: [(&str, &[&str]); 4] = [
     ("kasan", &["BUG: KASAN: ", "BUG: KFENCE: "]),
     ("kfence", &["BUG: KFENCE: "]),
     ("kcsan", &["BUG: KCSAN: "]),
     ("kmsan", &["BUG: KMSAN: "]),
 ];
-/// What a suite begins with. What a test with parameters begins with stands further in.
-const BEGINS: &str = "    # Subtest: ";
-/// The task in which KUnit runs a test.
+/// The first line of a suite. The first line of a parameterised test is indented further.
+const SUBTEST: &str = "    # Subtest: ";
+/// The name of the task in which KUnit runs a test.
 const TASK: &str = "kunit_try_catch";
-/// What calls the test there, and what calls that.
+/// The callers of the test in that task.
 const FRAMES: [&str; 2] = [
     "kunit_try_run_case+0x",
     "kunit_generic_run_threadfn_adapter+0x",
 ];
 
-/// All runs of suites, and the one that goes on.
+/// All runs of suites, and the current run.
 #[derive(Debug, Default)]
 pub(super) struct Suites {
     runs: Vec<Run>,
     running: Option<usize>,
-    /// The numbers of the lines by which the console says that it lost messages.
+    /// The indices of the lines that report lost messages.
     losses: Vec<usize>,
-    /// Whether it lost some since, and nobody went on behind them yet.
-    has_lost: bool,
+    /// Whether messages were lost and no draft continues after the loss yet.
+    has_loss: bool,
 }
 
-/// A suite that makes sanitizers report, from its beginning to its end.
+/// One run of a suite.
 #[derive(Debug)]
 struct Run {
     name: &'static str,
     reports: &'static [&'static str],
-    /// Tasks that have said that they are KUnit's.
+    /// The tasks of KUnit that wrote reports.
     tasks: HashSet<u32>,
     has_ended: bool,
 }
 
-/// A splat that a suite may have brought about.
+/// A splat that a suite may have provoked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
     run: usize,
-    /// Whether the console lost how it began.
+    /// Whether the console lost its first lines.
     is_rest: bool,
 }
 
-/// Whether the console says here that it lost messages.
+/// Returns whether this line reports lost messages.
 pub(super) fn is_loss(text: &str) -> bool {
     text.starts_with("** ") && text.ends_with(" printk messages dropped **")
 }
 
 impl Suites {
-    /// Another kernel begins.
+    /// Ends the current run, because another kernel boots.
     pub(super) fn next_boot(&mut self) {
         self.running = None;
     }
 
-    /// The console says with line `index` that it lost messages.
+    /// Records that line `index` reports lost messages.
     pub(super) fn lose(&mut self, index: usize) {
         self.losses.push(index);
-        self.has_lost = true;
+        self.has_loss = true;
     }
 
-    /// Reads a line of the kernel's. Returns whether it is one of KUnit itself in such a
-    /// suite, and so of no report.
+    /// Reads a line of the kernel. Returns whether it is output of KUnit in a run of a
+    /// suite, and therefore not part of a report.
     pub(super) fn line(&mut self, line: &Line) -> bool {
         let text = line.text.as_str();
         if line.level.is_none() {
             return false;
         }
-        if let Some(name) = text.strip_prefix(BEGINS) {
+        if let Some(name) = text.strip_prefix(SUBTEST) {
             self.begin(name);
         }
         let Some(run) = self.running.and_then(|number| self.runs.get_mut(number)) else {
@@ -94,16 +95,16 @@ impl Suites {
             return true;
         }
         if let Some(Caller::Task(task)) = line.caller
-            && reporter(text) == Some((TASK, task))
+            && task_of(text) == Some((TASK, task))
         {
             run.tasks.insert(task);
         }
-        is_of_kunit(text)
+        is_kunit_output(text)
     }
 
-    /// One that begins before another has ended ends it without a result.
+    /// Begins a run. A run that has no result yet ends without a result.
     fn begin(&mut self, name: &str) {
-        self.has_lost = false;
+        self.has_loss = false;
         let suite = SUITES.iter().find(|(suite, _)| *suite == name);
         self.running = suite.map(|(name, reports)| {
             self.runs.push(Run {
@@ -116,63 +117,64 @@ impl Suites {
         });
     }
 
-    /// Whether the report that begins so is what the running suite is about.
+    /// Returns a candidate if the running suite provokes reports with this first line.
     pub(super) fn candidate(&self, heading: &str) -> Option<Candidate> {
         let run = self.running?;
         let mut reports = self.runs[run].reports.iter();
         reports
-            .any(|begins| heading.starts_with(begins))
+            .any(|start| heading.starts_with(start))
             .then_some(Candidate {
                 run,
                 is_rest: false,
             })
     }
 
-    /// Whether this line, which is of no known report, may go on with one of the
-    /// running suite behind what the console lost.
+    /// Returns a candidate if this line, which belongs to no known report, may continue a
+    /// report of the running suite after a loss of messages.
     pub(super) fn rest(&mut self, line: &Line) -> Option<Candidate> {
         let run = self.running?;
-        let is_rest = self.has_lost && line.is_warning();
+        let is_rest = self.has_loss && line.is_warning();
         is_rest.then(|| {
-            self.has_lost = false;
+            self.has_loss = false;
             Candidate { run, is_rest }
         })
     }
 
-    /// Whether a candidate is what its suite brought about: that came to its end, and one
-    /// of its tests did it.
-    pub(super) fn has_made(&self, candidate: Candidate, draft: &Draft, lines: &[Line]) -> bool {
+    /// Returns whether a candidate was provoked by its suite: the suite has a result, and
+    /// one of its tests caused the report.
+    pub(super) fn has_provoked(&self, candidate: Candidate, draft: &Draft, lines: &[Line]) -> bool {
         let run = &self.runs[candidate.run];
         let texts = || draft.lines.iter().map(|index| lines[*index].text.as_str());
-        let (is_known, is_shown) = match lines[draft.lines[0]].caller {
+        let (by_task, by_stack) = match lines[draft.lines[0]].caller {
             Some(Caller::Task(task)) => (run.tasks.contains(&task), texts().any(is_frame)),
-            // Whom an interrupt interrupts says nothing, but whose memory it is about does.
+            // In interrupt context the current task is unrelated; the history of the object
+            // (allocation, free) is compared instead.
             Some(Caller::Cpu(_)) => {
                 let mut history = texts().skip_while(|text| !begins_history(text));
-                (false, draft.is_whole() && history.any(is_frame))
+                (false, draft.is_complete() && history.any(is_frame))
             }
             None => (false, false),
         };
-        let is_of_test = is_known || is_shown && !self.is_broken(draft);
+        let is_of_test = by_task || by_stack && !self.has_loss_in(draft);
         let has_end = || {
             texts()
                 .next_back()
                 .is_some_and(|text| is_end(End::DoubleRule, text))
         };
-        let is_nobodys = candidate.is_rest && has_end() && !texts().any(is_of_other);
-        run.has_ended && (is_of_test || is_nobodys)
+        let is_anonymous = candidate.is_rest && has_end() && !texts().any(names_other_task);
+        run.has_ended && (is_of_test || is_anonymous)
     }
 
-    /// Whether messages were lost between the first line and the last: it may be made of
-    /// what two reports say.
-    fn is_broken(&self, draft: &Draft) -> bool {
+    /// Returns whether messages were lost between its first and its last line. Such a draft
+    /// may consist of parts of two reports.
+    fn has_loss_in(&self, draft: &Draft) -> bool {
         let (first, last) = (draft.lines[0], draft.lines[draft.lines.len() - 1]);
         let next = self.losses.partition_point(|loss| *loss < first);
         self.losses.get(next).is_some_and(|loss| *loss < last)
     }
 }
 
-/// `ok 3 kasan`, and `# kasan: pass:61 fail:0 skip:17 total:78` before it.
+/// Matches `ok 3 kasan`, and `# kasan: pass:61 fail:0 skip:17 total:78` before it.
 fn is_result_of(text: &str, suite: &str) -> bool {
     let totals = text
         .strip_prefix("# ")
@@ -182,16 +184,17 @@ fn is_result_of(text: &str, suite: &str) -> bool {
     totals.is_some_and(|rest| rest.starts_with(": pass:")) || ends && name == Some(suite)
 }
 
-/// Whether this is KUnit's own way to talk.
-fn is_of_kunit(text: &str) -> bool {
+/// Returns whether this line is output of KUnit.
+fn is_kunit_output(text: &str) -> bool {
     let text = text.trim_start();
-    let begins = ["# ", "ok ", "not ok ", "KTAP version "];
-    begins.iter().any(|begins| text.starts_with(begins))
+    let starts = ["# ", "ok ", "not ok ", "KTAP version "];
+    starts.iter().any(|start| text.starts_with(start))
 }
 
-/// Whom a report is about, by name and number: `Read of size 1 at addr ffff888102a3f073
-/// by task test/40`, `CPU: 1 UID: 0 PID: 40 Comm: test Not tainted 7.3.4 #1`.
-fn reporter(text: &str) -> Option<(&str, u32)> {
+/// Returns the name and PID of the task in a line of a report: `Read of size 1 at addr
+/// ffff888102a3f073 by task test/40` or `CPU: 1 UID: 0 PID: 40 Comm: test Not tainted 7.3.4
+/// #1`.
+fn task_of(text: &str) -> Option<(&str, u32)> {
     let (name, number) = if text.starts_with("CPU: ") {
         let (number, name) = text.split_once(" PID: ")?.1.split_once(" Comm: ")?;
         let name = name.split(" Tainted: ").next()?;
@@ -203,9 +206,9 @@ fn reporter(text: &str) -> Option<(&str, u32)> {
     Some((name, number.parse().ok()?))
 }
 
-/// Whether a report is about somebody else than a task of KUnit's.
-fn is_of_other(text: &str) -> bool {
-    reporter(text).is_some_and(|(name, _)| name != TASK)
+/// Returns whether a line names a task that does not belong to KUnit.
+fn names_other_task(text: &str) -> bool {
+    task_of(text).is_some_and(|(name, _)| name != TASK)
 }
 
 fn is_frame(text: &str) -> bool {
@@ -213,7 +216,7 @@ fn is_frame(text: &str) -> bool {
     FRAMES.iter().any(|frame| text.starts_with(frame))
 }
 
-/// Whether what follows tells where an object comes from: `Allocated by task 102:`.
+/// Returns whether the history of an object begins here: `Allocated by task 102:`.
 fn begins_history(text: &str) -> bool {
     text.starts_with("Allocated by task ") || text.starts_with("allocated by task ")
 }

@@ -1,49 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A report of the kernel, as it is told: what class it is of, what it says, and
-//! where it comes from.
+//! A kernel report: class, title, message, stack and position in the log.
 
 use super::class::SplatClass;
 use super::draft::Draft;
 use super::frames;
-use super::heading::{is_cut, names_kind};
+use super::heading::{is_cut, kind};
 use super::line::{Line, Phase};
 use super::title;
 
-/// Characters of a message that are kept, and lines of it.
+/// Longer messages are cut, in characters and in lines.
 const MESSAGE_MAX: usize = 400;
 const MESSAGE_LINES_MAX: usize = 5;
 
-/// A report of the kernel.
+/// A kernel report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Splat {
-    /// What kind.
+    /// The class.
     pub class: SplatClass,
-    /// Normalised: no addresses, numbers of tasks, times, line numbers or paths.
+    /// The title, without addresses, PIDs, times, line numbers and paths.
     pub title: String,
-    /// What the code that complains says, as logged; empty when it says nothing.
+    /// The message of the report as logged; empty if it has none.
     pub message: String,
-    /// The first functions of the stack that are not the reporting machinery, the
-    /// innermost first, without what the compiler appends.
+    /// The first functions of the stack after the functions that print the report,
+    /// innermost first, without compiler suffixes.
     pub frames: Vec<String>,
-    /// The numbers of the log's lines that it is made of, in order. Others may stand
-    /// in between.
+    /// The indices of its lines in the log, in order. Lines of other writers may be in
+    /// between.
     pub lines: Vec<usize>,
-    /// Which kernel complained, from 1.
+    /// The number of the boot, from 1.
     pub boot: usize,
-    /// When in its boot.
+    /// The part of the boot.
     pub phase: Phase,
-    /// Whether it was logged to its end: what another tears is not known whole.
-    pub is_whole: bool,
+    /// Whether it was logged to its end.
+    pub is_complete: bool,
 }
 
 impl Splat {
     /// Returns whether the title or the message contains `text`.
     #[must_use]
-    pub fn says(&self, text: &str) -> bool {
+    pub fn mentions(&self, text: &str) -> bool {
         self.title.contains(text) || self.message.contains(text)
     }
 
-    /// Makes it of what was read.
+    /// Converts a draft.
     pub(super) fn new(draft: Draft, lines: &[Line]) -> Self {
         let texts: Vec<&str> = draft
             .lines
@@ -52,9 +51,9 @@ impl Splat {
             .collect();
         let first = &lines[draft.lines[0]];
         let about = draft.announcement.map(|index| lines[index].text.as_str());
-        let said = message(&texts);
-        let class = class(draft.class, &said);
-        let message = about.into_iter().chain([said.as_str()]);
+        let own = message(&texts);
+        let class = class(draft.class, &own);
+        let message = about.into_iter().chain([own.as_str()]);
         let message = message.filter(|text| !text.is_empty()).collect::<Vec<_>>();
         let frames = frames::frames(class, &texts);
         Self {
@@ -64,14 +63,14 @@ impl Splat {
             frames,
             boot: first.boot,
             phase: first.phase,
-            is_whole: draft.is_whole(),
+            is_complete: draft.is_complete(),
             lines: draft.all_lines(),
         }
     }
 }
 
-/// A stack trace does not tell a lost reference or a torn list from any WARN; what is
-/// said does.
+/// Refines the class by the message: refcount, list and ODEBUG reports are printed by WARN
+/// or BUG.
 fn class(class: SplatClass, message: &str) -> SplatClass {
     match class {
         SplatClass::Warn | SplatClass::Bug => {
@@ -89,18 +88,18 @@ fn class(class: SplatClass, message: &str) -> SplatClass {
     }
 }
 
-/// What stands between "cut here" and the line that names the kind, else the heading
-/// itself.
+/// Returns the lines between "cut here" and the line with the kind of report, or the first
+/// line of a report without "cut here".
 fn message(texts: &[&str]) -> String {
     let first = texts.first().copied().unwrap_or_default();
     if !is_cut(first) {
         return first.chars().take(MESSAGE_MAX).collect();
     }
-    let said: Vec<&str> = texts[1..]
+    let lines: Vec<&str> = texts[1..]
         .iter()
-        .take_while(|text| names_kind(text).is_none())
+        .take_while(|text| kind(text).is_none())
         .take(MESSAGE_LINES_MAX)
         .copied()
         .collect();
-    said.join("\n").chars().take(MESSAGE_MAX).collect()
+    lines.join("\n").chars().take(MESSAGE_MAX).collect()
 }

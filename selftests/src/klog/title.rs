@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Titles of splats that are the same from run to run and build to build: the kind
-//! of trouble and the function, without addresses, tasks, times, lines and paths.
+//! Titles of splats: the kind of report and the function. Titles are equal from run to run
+//! and from build to build, because they have no addresses, tasks, times, lines and paths.
 
 use super::class::SplatClass;
 use super::frames::{base_name, function_in};
 
-/// Bytes of a title that are kept.
+/// Longer titles are cut, in characters.
 const TITLE_MAX: usize = 160;
 
-/// Returns whether a message is of the list checks.
+/// Returns whether a message was printed by the list checks.
 pub(super) fn is_list_corruption(message: &str) -> bool {
     message.starts_with("list_add ") || message.starts_with("list_del ")
 }
 
-/// Returns the title of a splat made of these lines and these first functions.
+/// Returns the title of a splat with these lines and first functions.
 pub(super) fn title(class: SplatClass, texts: &[&str], frames: &[String]) -> String {
     let first = texts.first().copied().unwrap_or_default();
     let in_first = || in_function(frames.first().map(String::as_str));
@@ -24,9 +24,9 @@ pub(super) fn title(class: SplatClass, texts: &[&str], frames: &[String]) -> Str
     let title = match class {
         SplatClass::Warn => warning(texts, &in_first),
         SplatClass::Refcount => {
-            format!("{}{}", said(texts, "refcount_t: "), place_after_warn(texts))
+            format!("{}{}", line_with(texts, "refcount_t: "), caller(texts))
         }
-        SplatClass::ListCorruption => format!("{}{}", list_words(texts), place_after_warn(texts)),
+        SplatClass::ListCorruption => format!("{}{}", list_words(texts), caller(texts)),
         SplatClass::ObjectDebug => format!("{}{}", object(texts), in_first()),
         SplatClass::Kasan => sanitizer(texts),
         SplatClass::Ubsan => ubsan(texts),
@@ -61,7 +61,7 @@ fn in_function(name: Option<&str>) -> String {
     name.map(|name| format!(" in {name}")).unwrap_or_default()
 }
 
-/// "WARNING in function".
+/// `WARNING in function`
 fn warning(texts: &[&str], in_first: &dyn Fn() -> String) -> String {
     let first = texts.first().copied().unwrap_or_default();
     if first.starts_with("unchecked MSR access error") {
@@ -79,7 +79,7 @@ fn warning(texts: &[&str], in_first: &dyn Fn() -> String) -> String {
     }
 }
 
-/// What a fault is called: the first word for it, or that of the oops.
+/// Returns the name of a fault, from its first line or from the `Oops:` line.
 fn fault(texts: &[&str]) -> String {
     let first = texts.first().copied().unwrap_or_default();
     let known = [
@@ -99,21 +99,21 @@ fn fault(texts: &[&str]) -> String {
     }
 }
 
-/// "ODEBUG: free active, timer_list": what was done to an object of which type.
+/// `ODEBUG: free active, timer_list`: the operation and the type of the object.
 fn object(texts: &[&str]) -> String {
     let line = texts.iter().find(|text| text.starts_with("ODEBUG: "));
     let line = line.copied().unwrap_or("ODEBUG");
-    let what = line.split(" (active state").next().unwrap_or(line);
+    let operation = line.split(" (active state").next().unwrap_or(line);
     let kind = line
         .split_once("object type: ")
         .and_then(|(_, rest)| rest.split(' ').next());
     match kind {
-        Some(kind) => format!("{}, {kind}", generic(what)),
-        None => generic(what),
+        Some(kind) => format!("{}, {kind}", generic(operation)),
+        None => generic(operation),
     }
 }
 
-/// "page allocation failure, order:10": whose it was is another matter.
+/// `page allocation failure, order:10`, without the name of the task.
 fn allocation(first: &str) -> String {
     let order = first
         .split_once(": page allocation failure: ")
@@ -131,7 +131,7 @@ fn warning_line<'a>(texts: &[&'a str]) -> Option<&'a str> {
         .find(|text| text.starts_with("WARNING: "))
 }
 
-/// The function that a register dump or a warning's line names.
+/// Returns the function in RIP or in the line of a warning.
 fn function<'a>(texts: &[&'a str]) -> Option<&'a str> {
     let rip = texts
         .iter()
@@ -141,9 +141,9 @@ fn function<'a>(texts: &[&'a str]) -> Option<&'a str> {
         .or_else(|| warning_line(texts).and_then(function_in))
 }
 
-/// A reference count or a list is checked for somebody else: the first function of
-/// the stack that is not the check itself.
-fn place_after_warn(texts: &[&str]) -> String {
+/// Returns the first function of the stack that is not part of the reference count and
+/// list checks.
+fn caller(texts: &[&str]) -> String {
     let stack = texts
         .iter()
         .skip_while(|text| !text.starts_with("Call Trace"));
@@ -159,11 +159,11 @@ fn place_after_warn(texts: &[&str]) -> String {
     in_function(caller)
 }
 
-fn said(texts: &[&str], words: &str) -> String {
+fn line_with(texts: &[&str], start: &str) -> String {
     texts
         .iter()
-        .find(|text| text.starts_with(words))
-        .map_or_else(|| words.to_owned(), |text| generic(text))
+        .find(|text| text.starts_with(start))
+        .map_or_else(|| start.to_owned(), |text| generic(text))
 }
 
 fn list_words(texts: &[&str]) -> String {
@@ -176,11 +176,11 @@ fn list_words(texts: &[&str]) -> String {
     words.join(" ").trim_end_matches(['.', ',']).to_owned()
 }
 
-/// "KASAN: slab-use-after-free Read in function".
+/// `KASAN: slab-use-after-free Read in function`
 fn sanitizer(texts: &[&str]) -> String {
     let line = texts.first().copied().unwrap_or_default();
     let after = line.split_once("BUG: ").map_or(line, |(_, after)| after);
-    let (what, place) = after.split_once(" in ").unwrap_or((after, ""));
+    let (kind, place) = after.split_once(" in ").unwrap_or((after, ""));
     let access = texts.iter().take(4).find_map(|text| {
         ["Read", "Write", "Free"]
             .into_iter()
@@ -190,33 +190,33 @@ fn sanitizer(texts: &[&str]) -> String {
         .map(|access| format!(" {access}"))
         .unwrap_or_default();
     let place = match place.split_once(" / ") {
-        // Of a race, the two sides.
-        Some((one, other)) => format!(" in {} / {}", base_name(one), base_name(other)),
+        // KCSAN names both functions of a race.
+        Some((first, second)) => format!(" in {} / {}", base_name(first), base_name(second)),
         None => in_function(function_in(place)),
     };
-    format!("{}{access}{place}", generic(what))
+    format!("{}{access}{place}", generic(kind))
 }
 
-/// "UBSAN: shift-out-of-bounds in file.c": the place is a path of the build.
+/// `UBSAN: shift-out-of-bounds in file.c`, without the directory of the build.
 fn ubsan(texts: &[&str]) -> String {
     let line = texts
         .iter()
         .find_map(|text| text.split_once("UBSAN: "))
         .map_or("", |(_, after)| after);
-    let (what, place) = line.split_once(" in ").unwrap_or((line, ""));
+    let (kind, place) = line.split_once(" in ").unwrap_or((line, ""));
     let file = place
         .rsplit('/')
         .next()
         .and_then(|file| file.split(':').next())
         .unwrap_or_default();
     if file.is_empty() {
-        format!("UBSAN: {what}")
+        format!("UBSAN: {kind}")
     } else {
-        format!("UBSAN: {what} in {file}")
+        format!("UBSAN: {kind} in {file}")
     }
 }
 
-/// "task NAME hung": without the task's number and the time.
+/// `task NAME hung`, without the PID and the time.
 fn hung_task(line: &str) -> String {
     let name = line
         .trim_start_matches("INFO: task ")
@@ -227,11 +227,11 @@ fn hung_task(line: &str) -> String {
     format!("task {name} hung")
 }
 
-/// "BUG kmalloc-64, Poison overwritten": what was wrong before differs.
+/// `BUG kmalloc-64, Poison overwritten`, without the taint flags.
 fn without_taint(line: &str) -> String {
     match (line.split_once(" ("), line.split_once("): ")) {
-        (Some((cache, _)), Some((_, what))) if line.starts_with("BUG ") => {
-            format!("{cache}, {what}")
+        (Some((cache, _)), Some((_, error))) if line.starts_with("BUG ") => {
+            format!("{cache}, {error}")
         }
         _ => line.to_owned(),
     }
@@ -244,8 +244,8 @@ fn panic(line: &str) -> String {
     format!("panic: {}", generic(reason))
 }
 
-/// Takes out of a line what differs from run to run: every word that is a number,
-/// an address, a task, a place in a file.
+/// Replaces every word of a line that may differ from run to run (numbers, addresses,
+/// tasks, places in files) by `N`.
 pub(super) fn generic(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn titles_have_no_numbers_of_this_run() {
+    fn title_has_no_numbers_and_paths() {
         assert_eq!(
             generic("Attempted to kill init! exitcode=0x0000000b"),
             "Attempted to kill init! N"
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_of_faults_and_objects() {
+    fn title_names_the_fault_or_object_and_the_function() {
         let of = |class, text: &str, frame: &str| title(class, &[text], &[frame.to_owned()]);
         assert_eq!(
             of(SplatClass::Oops, "Oops: divide error: 0000 [#1] SMP", "f"),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The lines that most reports are made of: registers, stack traces, and what
-//! says where a report ends or goes on. Looks at one text at a time.
+//! The lines of most reports: registers, stack traces, and the lines at which a report
+//! ends or continues. Looks at one line at a time.
 
 use super::class::SplatClass;
 use super::heading::End;
 
-/// What a stack trace begins with.
+/// The first line of a stack trace.
 pub(super) const CALL_TRACE: &str = "Call Trace:";
 
 const REGISTERS: [&str; 14] = [
@@ -13,7 +13,7 @@ const REGISTERS: [&str; 14] = [
     "CR2: ", "PKRU: ", "DR0: ", "DR3: ",
 ];
 
-/// What stands around registers and traces.
+/// The start of lines before registers and traces.
 const AROUND: [&str; 7] = [
     CALL_TRACE,
     "CPU: ",
@@ -24,22 +24,22 @@ const AROUND: [&str; 7] = [
     "task:",
 ];
 
-/// Whether a text shows registers. An oops shows them again after its end.
+/// Returns whether a line shows registers. An oops shows them again after its end.
 pub(super) fn is_register(text: &str) -> bool {
-    begins_with_one_of(text, &REGISTERS)
+    starts_with_any(text, &REGISTERS)
 }
 
-/// Whether a text is of a stack trace, or of what stands around one.
+/// Returns whether a line belongs to a stack trace or its surroundings.
 pub(super) fn is_trace(text: &str) -> bool {
-    is_frame(text) || is_register(text) || begins_with_one_of(text, &AROUND)
+    is_frame(text) || is_register(text) || starts_with_any(text, &AROUND)
 }
 
 fn is_frame(text: &str) -> bool {
     text.starts_with(' ') && (text.contains("+0x") || text.trim_start().starts_with(['<', '?']))
 }
 
-/// Whether a text tells of what the next report is about: the object of a list, or
-/// what SLUB found in one.
+/// Returns whether a line describes the object of the next report: the memory of a list
+/// entry, or the corruption that SLUB found.
 pub(super) fn is_announcement(text: &str) -> bool {
     const OBJECTS: [&str; 7] = [
         "page vmalloc region starting at ",
@@ -54,29 +54,29 @@ pub(super) fn is_announcement(text: &str) -> bool {
     is_object || text.starts_with('[') && text.contains(" overwritten] 0x")
 }
 
-/// Whether a splat ends with this line.
+/// Returns whether a splat ends with this line.
 pub(super) fn is_end(end: End, text: &str) -> bool {
     match end {
-        End::Trace | End::SlabTrace => text.starts_with("---[ end trace") || is_last_words(text),
+        End::Trace | End::SlabTrace => text.starts_with("---[ end trace") || is_after_panic(text),
         End::DoubleRule => text.starts_with("======================="),
         End::Stack | End::Slab => {
             text.trim() == "</TASK>"
                 || text.starts_with("NMI backtrace for cpu") && text.contains("skipped: idling")
         }
-        End::Panic => is_last_words(text),
+        End::Panic => is_after_panic(text),
         End::Locks => is_lock(text),
-        End::Line | End::LineAndCut | End::Perhaps | End::OnlyWithTrace => false,
+        End::Line | End::LineAndCut | End::OptionalTrace | End::OnlyWithTrace => false,
     }
 }
 
-/// What comes when all has been said after a panic.
-fn is_last_words(text: &str) -> bool {
+/// Returns whether this is one of the lines after a panic.
+fn is_after_panic(text: &str) -> bool {
     text.starts_with("---[ end Kernel panic")
         || text.starts_with("Kernel Offset: ")
         || text.starts_with("Rebooting in ")
 }
 
-/// ` #0: ffff888001234560 (&lock){+.+.}-{4:4}, at: function+0x1/0x2`
+/// Matches ` #0: ffff888001234560 (&lock){+.+.}-{4:4}, at: function+0x1/0x2`.
 fn is_lock(text: &str) -> bool {
     let number = text
         .strip_prefix(" #")
@@ -86,8 +86,8 @@ fn is_lock(text: &str) -> bool {
     })
 }
 
-/// Whether a splat that has come to its end goes on with this line all the same.
-pub(super) fn goes_on(class: SplatClass, end: End, text: &str) -> bool {
+/// Returns whether this line still belongs to a splat after its end.
+pub(super) fn continues(class: SplatClass, end: End, text: &str) -> bool {
     let words: &[&str] = match class {
         SplatClass::RcuStall => &[
             "rcu: ",
@@ -99,7 +99,7 @@ pub(super) fn goes_on(class: SplatClass, end: End, text: &str) -> bool {
         SplatClass::HungTask => &[
             "INFO: task ",
             "INFO: lockdep is turned off",
-            "Injection all locks held",
+            "Showing all locks held",
             "Future hung task reports",
             "=============================================",
             "NMI backtrace for",
@@ -107,7 +107,7 @@ pub(super) fn goes_on(class: SplatClass, end: End, text: &str) -> bool {
         ],
         SplatClass::Lockup | SplatClass::HardLockup => &["Sending NMI from", "NMI backtrace for"],
         SplatClass::WorkqueueLockup => &[
-            "Injection ",
+            "Showing ",
             "workqueue ",
             "  pwq ",
             "    in-flight:",
@@ -123,15 +123,15 @@ pub(super) fn goes_on(class: SplatClass, end: End, text: &str) -> bool {
         SplatClass::PageAllocation => &["Mem-Info:", "Node ", "lowmem_reserve[]:", " "],
         _ => return is_after(end, text),
     };
-    let is_memory = class == SplatClass::PageAllocation && is_of_memory(text);
-    let has_locks = class == SplatClass::HungTask && (is_held(text) || text.is_empty());
-    is_memory || has_locks || is_trace(text) || begins_with_one_of(text, words)
+    let is_memory = class == SplatClass::PageAllocation && is_memory_statistics(text);
+    let has_locks = class == SplatClass::HungTask && (is_lock_list(text) || text.is_empty());
+    is_memory || has_locks || is_trace(text) || starts_with_any(text, words)
 }
 
 fn is_after(end: End, text: &str) -> bool {
     match end {
         End::Trace => is_register(text),
-        End::Panic => is_last_words(text),
+        End::Panic => is_after_panic(text),
         End::Locks => is_lock(text),
         End::Slab => text.starts_with("FIX "),
         End::SlabTrace => text.starts_with("FIX ") || is_register(text),
@@ -139,16 +139,16 @@ fn is_after(end: End, text: &str) -> bool {
     }
 }
 
-/// `locks held by test/77: 2, on CPU#1:`, or as older kernels have it, `2 locks held
-/// by test/77:`, and what follows that.
-fn is_held(text: &str) -> bool {
+/// Matches `locks held by test/77: 2, on CPU#1:` (older kernels: `2 locks held by
+/// test/77:`) and the locks after it.
+fn is_lock_list(text: &str) -> bool {
     let is_list = text.contains("lock") && text.contains(" held by ");
     is_list && text.ends_with(':') || is_lock(text)
 }
 
-/// The kernel's account of its memory.
-fn is_of_memory(text: &str) -> bool {
-    const SAID: [&str; 6] = [
+/// Returns whether a line belongs to the memory statistics after a failed allocation.
+fn is_memory_statistics(text: &str) -> bool {
+    const COUNTERS: [&str; 6] = [
         " total pagecache pages",
         " pages RAM",
         " pages HighMem/MovableOnly",
@@ -157,11 +157,11 @@ fn is_of_memory(text: &str) -> bool {
         " pages cma reserved",
     ];
     let is_counted = text.starts_with(|first: char| first.is_ascii_digit());
-    let is_of_zone = text.contains(" free:") && text.contains(" boost:")
+    let is_zone_line = text.contains(" free:") && text.contains(" boost:")
         || text.contains("*4kB ") && text.ends_with("kB");
-    is_of_zone
-        || is_counted && SAID.iter().any(|said| text.ends_with(said))
-        || begins_with_one_of(
+    is_zone_line
+        || is_counted && COUNTERS.iter().any(|counter| text.ends_with(counter))
+        || starts_with_any(
             text,
             &[
                 "active_anon:",
@@ -174,7 +174,7 @@ fn is_of_memory(text: &str) -> bool {
         || text.ends_with(" pages in swap cache")
 }
 
-fn begins_with_one_of(text: &str, words: &[&str]) -> bool {
+fn starts_with_any(text: &str, words: &[&str]) -> bool {
     words.iter().any(|words| text.starts_with(words))
 }
 
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_a_stack_is_known() {
+    fn is_trace_accepts_lines_of_a_stack_trace() {
         for text in [
             " <TASK>",
             " </IRQ>",
@@ -200,8 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_goes_on_in_its_own_way() {
-        let hung = |text| goes_on(SplatClass::HungTask, End::Stack, text);
+    fn continues_depends_on_class_and_end() {
+        let hung = |text| continues(SplatClass::HungTask, End::Stack, text);
         assert!(hung(
             "INFO: task a:7 is blocked on a mutex likely owned by task b:8."
         ));
@@ -210,18 +210,18 @@ mod tests {
             hung("1 lock held by khungtaskd/20:") && hung(" #0: ffff (x){....}, at: f+0x1/0x2")
         );
         assert!(!hung("pci 1: gone"));
-        assert!(!goes_on(SplatClass::Lockdep, End::Stack, " f+0x1/0x2"));
-        assert!(!goes_on(
+        assert!(!continues(SplatClass::Lockdep, End::Stack, " f+0x1/0x2"));
+        assert!(!continues(
             SplatClass::Kasan,
             End::DoubleRule,
             "RIP: 0010:f+0x1/0x2"
         ));
-        assert!(goes_on(
+        assert!(continues(
             SplatClass::PageAllocation,
             End::Stack,
             "262014 pages RAM"
         ));
-        assert!(!goes_on(
+        assert!(!continues(
             SplatClass::PageAllocation,
             End::Stack,
             "pages RAM"

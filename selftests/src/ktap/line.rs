@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One line of KTAP: how deep it is and what it says. Knows no other line.
+//! Parses one line of KTAP, independent of other lines.
 
 use std::fmt;
 
 use super::TestStatus;
 use crate::text::clean;
 
-/// Bytes of a line that are kept.
+/// Longer lines are cut, in bytes.
 const LINE_BYTES_MAX: usize = 8192;
 
-/// A line, taken apart.
+/// A parsed line.
 #[derive(Debug)]
 pub(super) struct KtapLine {
-    /// How many levels of `# ` or two blanks stand before something that is not
-    /// a diagnostic; 0 for diagnostics.
+    /// The number of `# ` or two-space prefixes before the content.
     pub(super) depth: usize,
-    /// What it says.
+    /// The parsed content.
     pub(super) content: Content,
     /// The line as text.
     pub(super) raw: String,
@@ -49,7 +48,7 @@ pub(super) enum Directive {
     Error,
 }
 
-/// What a totals line counts.
+/// The counters of a totals line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) pass: u64,
@@ -91,7 +90,7 @@ impl fmt::Display for Totals {
     }
 }
 
-/// Takes a line apart.
+/// Parses a line.
 pub(super) fn parse(bytes: &[u8]) -> KtapLine {
     let raw = clean(bytes, LINE_BYTES_MAX);
     let mut depth = 0;
@@ -117,7 +116,7 @@ pub(super) fn parse(bytes: &[u8]) -> KtapLine {
     } else {
         Content::Diagnostic(raw.clone())
     };
-    // The diagnostics of a level have one `# ` more than the level itself.
+    // Diagnostics of a level have one more `# ` than its results.
     let depth = if raw.starts_with('#') {
         depth.saturating_sub(1)
     } else {
@@ -134,7 +133,7 @@ pub(super) fn parse(bytes: &[u8]) -> KtapLine {
     }
 }
 
-/// What a line says that is more than a diagnostic.
+/// Parses a line that is not a diagnostic.
 fn structure(text: &str) -> Option<Content> {
     if text.starts_with("TAP version ") || text.starts_with("KTAP version ") {
         return Some(Content::Version);
@@ -177,9 +176,9 @@ fn result(text: &str) -> Option<ResultLine> {
             .split_once(" # ")
             .map_or((rest, None), |(name, data)| (name, directive(data))),
     };
-    // kselftest's skip helper puts the name behind the directive.
+    // kselftest's skip helper prints the name after the directive.
     let name = match (&directive, name.trim()) {
-        (Some(Directive::Skip(after) | Directive::Xfail(after)), "") => after.clone(),
+        (Some(Directive::Skip(reason) | Directive::Xfail(reason)), "") => reason.clone(),
         (Some(Directive::Error), "") => rest.trim_start_matches("# error").trim().to_owned(),
         (_, name) => name.to_owned(),
     };
@@ -222,8 +221,8 @@ fn totals(text: &str) -> Option<Totals> {
     Some(totals)
 }
 
-/// A result of kselftest's runner in the middle of a line, as after a text without
-/// an end of line, and what stands in front of it.
+/// Finds a result of kselftest's runner in the middle of a line, as after output without
+/// a newline. Returns the text before it and the result.
 pub(super) fn hidden_result(text: &str) -> Option<(&str, ResultLine)> {
     let name = text.find(" selftests: ")?;
     let at = text[..name]
@@ -233,7 +232,7 @@ pub(super) fn hidden_result(text: &str) -> Option<(&str, ResultLine)> {
     Some((&text[..at], result(&text[at..])?))
 }
 
-/// The name in the harness' "#  RUN           fixture.test ...".
+/// Returns the name in the harness' `#  RUN           fixture.test ...`.
 pub(super) fn running_test(text: &str) -> Option<&str> {
     let rest = text.trim_start_matches(['#', ' ']).strip_prefix("RUN ")?;
     rest.trim().strip_suffix(" ...")

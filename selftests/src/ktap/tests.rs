@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! KTAP as documented and as it really arrives.
+//! Tests with documented KTAP, KTAP of kselftest, and hostile output.
 
 use proptest::prelude::*;
 
 use super::*;
 
 fn show(output: &str) -> String {
-    fn one(test: &Test, indent: usize, out: &mut Vec<String>) {
+    fn add(test: &Test, indent: usize, out: &mut Vec<String>) {
         out.push(format!(
             "{}{} {:?} {}",
             "  ".repeat(indent),
@@ -15,20 +15,20 @@ fn show(output: &str) -> String {
             test.name
         ));
         for child in &test.children {
-            one(child, indent + 1, out);
+            add(child, indent + 1, out);
         }
     }
     let report = Report::parse(output.as_bytes());
     let mut out = Vec::new();
     for test in &report.tests {
-        one(test, 0, &mut out);
+        add(test, 0, &mut out);
     }
     out.extend(report.problems.iter().map(|problem| format!("! {problem}")));
     out.join("\n")
 }
 
 #[test]
-fn a_harness_program() {
+fn parse_reads_the_output_of_a_harness_program() {
     let output = "TAP version 13\n1..3\n# Starting 3 tests from 1 test cases.\n\
         #  RUN           fx.one ...\n#            OK  fx.one\nok 1 fx.one\n\
         #  RUN           fx.two ...\n# a.c:3:two:Expected 0 (0) == ret (-5)\n#          FAIL  fx.two\nnot ok 2 fx.two\n\
@@ -42,17 +42,17 @@ fn a_harness_program() {
 }
 
 #[test]
-fn a_test_without_a_result_is_crashed() {
+fn parse_reports_a_test_without_a_result_as_crashed() {
     let output = "TAP version 13\n1..2\n#  RUN           fx.one ...\nok 1 fx.one\n#  RUN           fx.two ...\n# st";
     insta::assert_snapshot!(show(output), @r"
     1 Passed fx.one
     2 Crashed fx.two
-    ! 2 tests were announced and 1 have a result
+    ! 2 tests are planned, 1 have a result
     ");
 }
 
 #[test]
-fn the_runner_nests_with_hashes() {
+fn parse_nests_tests_behind_the_hashes_of_the_runner() {
     let output = "TAP version 13\n1..2\n# timeout set to 45\n# selftests: foo: bar\n\
         # TAP version 13\n# 1..1\n# #  RUN           global.x ...\n# ok 1 global.x\n\
         # # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\nok 1 selftests: foo: bar\n\
@@ -65,29 +65,29 @@ fn the_runner_nests_with_hashes() {
 }
 
 #[test]
-fn a_result_in_the_middle_of_a_line_is_found() {
+fn parse_finds_a_result_of_the_runner_in_the_middle_of_a_line() {
     let output = "TAP version 13\n1..1\n# selftests: foo: nonl.sh\n# TAP version 13\n# 1..1\n\
         # ok 1 partialnot ok 1 selftests: foo: nonl.sh # exit=1\n";
     insta::assert_snapshot!(show(output), @r"
     1 Failed selftests: foo: nonl.sh
       1 Passed partial
-    ! the result of `selftests: foo: nonl.sh` stands in the middle of a line
+    ! the result of `selftests: foo: nonl.sh` starts in the middle of a line
     ");
 }
 
 #[test]
-fn a_false_result_is_no_result() {
+fn parse_rejects_a_result_with_a_wrong_number() {
     let output = "TAP version 13\n1..1\nnot ok 77 I made this up\nok 1 real\n\
         # Totals: pass:2 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
     insta::assert_snapshot!(show(output), @r"
     1 Passed real
-    ! a result numbered 77 where 1 comes next: `not ok 77 I made this up`
-    ! the totals say pass:2 fail:0 xfail:0 xpass:0 skip:0, the results pass:1 fail:0 xfail:0 xpass:0 skip:0
+    ! result number is 77, expected 1: `not ok 77 I made this up`
+    ! the totals line has pass:2 fail:0 xfail:0 xpass:0 skip:0, the results are pass:1 fail:0 xfail:0 xpass:0 skip:0
     ");
 }
 
 #[test]
-fn directives_of_kselftest() {
+fn parse_reads_the_directives_of_kselftest() {
     let output = "TAP version 13\n1..5\nok 1 # SKIP name and reason\nok 2 x # XFAIL unknown\n\
         not ok 3 selftests: a: b # TIMEOUT 2 seconds\nnot ok 4 # error msg\r\nok 5 y # XPASS unknown\n";
     insta::assert_snapshot!(show(output), @r#"
@@ -100,7 +100,7 @@ fn directives_of_kselftest() {
 }
 
 #[test]
-fn a_group_does_not_pass_over_what_did_not() {
+fn parse_reports_a_group_that_passes_with_a_failed_test() {
     for inside in [
         "not ok 1 a",
         "not ok 1 a # TIMEOUT 2 seconds",
@@ -111,14 +111,14 @@ fn a_group_does_not_pass_over_what_did_not() {
         let problems = Report::parse(output.as_bytes()).problems;
         assert_eq!(
             problems,
-            ["`b` passed although a test in it did not"],
+            ["`b` passed, but a test inside it did not"],
             "{inside}"
         );
     }
 }
 
 #[test]
-fn totals_are_those_of_the_outermost_level() {
+fn has_totals_ignores_totals_of_inner_levels() {
     let totals = "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
     let program = format!("TAP version 13\n1..1\nok 1 a\n{totals}");
     assert!(Report::parse(program.as_bytes()).has_totals);
@@ -128,11 +128,8 @@ fn totals_are_those_of_the_outermost_level() {
 }
 
 #[test]
-fn nothing_is_a_problem() {
-    assert_eq!(
-        Report::parse(b"").problems,
-        ["no version line: this is no TAP"]
-    );
+fn parse_reports_empty_output_and_reads_skip_all() {
+    assert_eq!(Report::parse(b"").problems, ["no TAP version line"]);
     assert!(
         Report::parse(b"TAP version 13\n1..0 # SKIP no root\n")
             .skip_all
@@ -140,7 +137,8 @@ fn nothing_is_a_problem() {
     );
 }
 
-/// Outputs that are made to make the parser fall over, each of about so many bytes.
+/// Returns outputs of about `bytes` bytes that would be slow in a parser with quadratic
+/// cost.
 fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     let repeated = |unit: &str| unit.repeat(bytes / unit.len()).into_bytes();
     let numbered = |text: &dyn Fn(usize) -> String| {
@@ -153,10 +151,10 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         all.into_bytes()
     };
     vec![
-        ("ends of lines", repeated("\n")),
+        ("newlines", repeated("\n")),
         ("one line", repeated("x")),
-        ("blanks", repeated("  ")),
-        ("signs", repeated("# ")),
+        ("spaces", repeated("  ")),
+        ("hashes", repeated("# ")),
         ("versions", repeated("TAP version 13\n")),
         (
             "deeper versions",
@@ -170,7 +168,7 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("bytes", vec![0xff; bytes]),
         ("results", numbered(&|number| format!("ok {number} a\n"))),
         (
-            "totals behind each result",
+            "totals after each result",
             numbered(&|number| format!("ok {number} a\n# Totals: pass:{number}\n")),
         ),
         (
@@ -178,7 +176,7 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
             numbered(&|number| format!("# TAP version 13\n# 1..9\n# ok 1 a\nok {number} a\n")),
         ),
         (
-            "totals without end",
+            "many totals after all results",
             numbered(&|number| match number {
                 0..20_000 => format!("ok {number} a\n"),
                 _ => format!("# Totals: pass:{number}\n"),
@@ -188,14 +186,14 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn hostile_outputs_are_parsed_in_linear_time() {
+fn parse_takes_linear_time_for_hostile_output() {
     crate::cost::assert_linear(hostile_shapes, |output| {
         let _ = Report::parse(output);
     });
 }
 
 #[test]
-fn hostile_outputs_give_no_more_tests_and_problems_than_the_limits() {
+fn parse_limits_problems_and_tests_of_hostile_output() {
     for (name, output) in hostile_shapes(400_000) {
         let report = Report::parse(&output);
         assert!(report.problems.len() <= PROBLEMS_MAX, "{name}");
@@ -204,27 +202,27 @@ fn hostile_outputs_give_no_more_tests_and_problems_than_the_limits() {
 }
 
 #[test]
-fn numbers_that_are_too_large_are_no_numbers() {
-    let most = u64::MAX;
-    for said in [
-        format!("# Totals: fail:{most} error:{most} pass:{most}"),
-        format!("1..{most}"),
-        format!("ok {most} a"),
+fn parse_reports_numbers_that_overflow() {
+    let max = u64::MAX;
+    for line in [
+        format!("# Totals: fail:{max} error:{max} pass:{max}"),
+        format!("1..{max}"),
+        format!("ok {max} a"),
     ] {
-        let output = format!("TAP version 13\n1..1\nok 1 a\n{said}\n");
+        let output = format!("TAP version 13\n1..1\nok 1 a\n{line}\n");
         let report = Report::parse(output.as_bytes());
-        assert!(!report.problems.is_empty(), "{said}");
+        assert!(!report.problems.is_empty(), "{line}");
     }
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_report(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+    fn parse_accepts_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         let _ = Report::parse(&bytes);
     }
 
     #[test]
-    fn any_mixture_of_lines_is_a_report(pieces in proptest::collection::vec(0usize..14, 0..60), cut in 0usize..900) {
+    fn parse_accepts_any_mixture_of_lines(pieces in proptest::collection::vec(0usize..14, 0..60), cut in 0usize..900) {
         let words = ["TAP version 13\n", "# TAP version 13\n", "# # TAP version 13\n", "1..2\n", "# 1..3\n", "ok 1 a\n",
             "# not ok 1 b\n", "not ok 2 c # SKIP é\n", "# # ok 1 d\n", "#  RUN           f.g ...\n", "Bail out! x\n",
             "# Totals: pass:1 fail:0\n", "# xnot ok 1 selftests: a\n", "1..99999999999\n"];

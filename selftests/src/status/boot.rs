@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One boot's program: whether what it wrote and how it ended is a pass for sure,
-//! and whether it is this boot's program at all. Knows nothing of the console.
+//! Judges the program of one boot by its output and its exit status, and checks that it ran
+//! the test and all steps of this boot. The console log is not read here.
 
 use super::{Cause, Judgement, Status, Subject, cause, kselftest};
 use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
@@ -8,19 +8,23 @@ use crate::generate::INTERLEAVING;
 use crate::ktap::{Report, Test, TestStatus};
 use crate::scenario::{Action, Scenario, Step};
 
-/// The first boot of which something is wrong.
+/// Returns the failure of the first boot that failed.
 pub(super) fn failed_boot(subject: Subject<'_>, evidence: &Evidence<'_>) -> Option<Judgement> {
     for (index, boot) in evidence.boots.iter().enumerate() {
         let number = index + 1;
         let report = Report::parse(boot.output);
-        if let Some(mut trouble) = trouble(subject, number, boot, &report) {
+        if let Some(mut judgement) = failure_of(subject, number, boot, &report) {
             let ran = matches!(subject, Subject::Kselftest(_)) || !report.leaves().is_empty();
-            trouble.reason = format!("boot {number}: {}", trouble.reason);
-            return Some(trouble.in_time(boot.started && ran).with_host(evidence));
+            judgement.reason = format!("boot {number}: {}", judgement.reason);
+            return Some(
+                judgement
+                    .in_time(boot.started && ran)
+                    .with_host_time(evidence),
+            );
         }
         let is_last = number == evidence.boots.len();
         if skip_reason(subject, boot, &report).is_some() && is_last {
-            // The later boots have nothing to work on, and were not begun.
+            // The later boots depend on this boot, and were not started.
             return None;
         }
     }
@@ -29,7 +33,7 @@ pub(super) fn failed_boot(subject: Subject<'_>, evidence: &Evidence<'_>) -> Opti
         .then(|| Judgement::new(Status::Fail, format!("{ran} of {all} boots ran")))
 }
 
-fn trouble(
+fn failure_of(
     subject: Subject<'_>,
     number: usize,
     boot: &BootEvidence<'_>,
@@ -40,29 +44,30 @@ fn trouble(
     }
     match subject {
         Subject::Kselftest(_) => {
-            let (status, what) = kselftest::trouble(boot, report)?;
-            Some(Judgement::new(status, what))
+            let (status, reason) = kselftest::failed(boot, report)?;
+            Some(Judgement::new(status, reason))
         }
-        Subject::Scenario(scenario) => boot_trouble(scenario, number, boot, report)
+        Subject::Scenario(scenario) => scenario_failure(scenario, number, boot, report)
             .map(|mut judgement| {
-                judgement.reason = with_words(scenario, number, &judgement.reason);
+                judgement.reason = with_step(scenario, number, &judgement.reason);
                 judgement
             })
             .or_else(|| {
-                let what = other_program(scenario, number, boot, report)?;
-                Some(Judgement::new(Status::Fail, what).with_cause(Cause::Test))
+                let reason = other_program(scenario, number, boot, report)?;
+                Some(Judgement::new(Status::Fail, reason).with_cause(Cause::Test))
             }),
     }
 }
 
 impl Judgement {
-    /// Says so where the host kept the guest waiting: what did not come in time then
-    /// may have come later. Tasks that did not meet may have been kept from it.
-    fn with_host(mut self, evidence: &Evidence<'_>) -> Self {
-        if !cause::kept_waiting(&evidence.host_time) {
+    /// Adds the withheld CPU time to the reason if the guest was starved, because an event
+    /// that the test waited for may only have been late. A missed interleaving then has the
+    /// cause infrastructure.
+    fn with_host_time(mut self, evidence: &Evidence<'_>) -> Self {
+        if !cause::is_starved(&evidence.host_time) {
             return self;
         }
-        self.reason += &format!("; mind that {}", cause::withheld(&evidence.host_time));
+        self.reason += &format!("; note: {}", cause::withheld(&evidence.host_time));
         match self.cause {
             Some(Cause::Test) if self.status == Status::Error => {
                 self.with_cause(Cause::Infrastructure)
@@ -72,15 +77,16 @@ impl Judgement {
     }
 }
 
-fn boot_trouble(
+fn scenario_failure(
     scenario: &Scenario,
     number: usize,
     boot: &BootEvidence<'_>,
     report: &Report,
 ) -> Option<Judgement> {
-    let of_test = |status, what: String| Some(Judgement::new(status, what).with_cause(Cause::Test));
+    let of_test =
+        |status, reason: String| Some(Judgement::new(status, reason).with_cause(Cause::Test));
     let leaves = report.leaves();
-    // The innermost says most, but no level may have failed.
+    // No level may have failed; the innermost test has the most precise message.
     if let Some(test) = leaves
         .iter()
         .chain(&report.all())
@@ -94,18 +100,15 @@ fn boot_trouble(
     if boot.output_cut {
         return of_test(
             Status::Fail,
-            "the program wrote more than is kept".to_owned(),
+            "the program's output exceeds the size limit".to_owned(),
         );
     }
     if let Some(problem) = report.problems.first() {
-        return of_test(
-            Status::Fail,
-            format!("the results are not whole: {problem}"),
-        );
+        return of_test(Status::Fail, format!("invalid test output: {problem}"));
     }
     if report.skip_all.is_none() && !leaves.is_empty() && !report.has_totals {
-        // The harness leaves them out only with what it never began.
-        let problem = "the results are not whole: there are no totals";
+        // The harness always prints a totals line after its results.
+        let problem = "invalid test output: no totals line";
         return of_test(Status::Fail, problem.to_owned());
     }
     match boot.exit {
@@ -117,24 +120,25 @@ fn boot_trouble(
         Some(ExitKind::Code(code)) => {
             of_test(Status::Fail, format!("the program exited with code {code}"))
         }
-        Some(ExitKind::Signal(signal)) => {
-            of_test(Status::Fail, format!("signal {signal} ended the program"))
-        }
+        Some(ExitKind::Signal(signal)) => of_test(
+            Status::Fail,
+            format!("the program was killed by signal {signal}"),
+        ),
         Some(ExitKind::TimedOut) | None => Some(Judgement::new(
             Status::Error,
-            "nothing is known of the program's end",
+            "the program's exit status is unknown",
         )),
     }
 }
 
-/// What was run instead of the boot's own test and all of its steps, if that passed.
+/// Returns why a passed program is not the test of this boot with all of its steps.
 fn other_program(
     scenario: &Scenario,
     number: usize,
     boot: &BootEvidence<'_>,
     report: &Report,
 ) -> Option<String> {
-    let planned = scenario.boots.iter().find(|one| one.number == number)?;
+    let planned = scenario.boots.iter().find(|boot| boot.number == number)?;
     if is_skip(boot, report) {
         return None;
     }
@@ -150,69 +154,72 @@ fn other_program(
         return Some(format!("the program ran `{}`, not `{name}`", test.name));
     }
     let is_done = |step: usize| {
-        let said = format!("# step {step}: ");
-        test.diagnostics.iter().any(|line| line.starts_with(&said))
+        let label = format!("# step {step}: ");
+        test.diagnostics.iter().any(|line| line.starts_with(&label))
     };
     let mut steps = planned.steps.iter();
     let missing = steps.find(|step| !is_done(step.number))?;
     let missing = step_in_words(scenario, missing);
-    Some(format!("`{name}` passed without {missing}"))
+    Some(format!("`{name}` passed, but did not run {missing}"))
 }
 
-/// A step by its number, its sentence, and where it is written.
+/// Describes a step by its number, its operation and its place in the scenario file.
 fn step_in_words(scenario: &Scenario, step: &Step) -> String {
     let (number, action) = (step.number, &step.action);
     let (scenario_file, line) = (&scenario.scenario_file, step.place.line);
     format!("step {number}: {action} ({scenario_file}.yaml:{line})")
 }
 
-/// What a program says of a step by its number, with the step's own words.
-fn with_words(scenario: &Scenario, boot: usize, said: &str) -> String {
-    let (before, rest) = match said.strip_prefix(INTERLEAVING) {
+/// Replaces `step N` in a message of a program by the description of the step.
+fn with_step(scenario: &Scenario, boot_number: usize, message: &str) -> String {
+    let (before, rest) = match message.strip_prefix(INTERLEAVING) {
         Some(rest) => (INTERLEAVING, rest),
-        None => ("", said),
+        None => ("", message),
     };
     let found = || {
         let rest = rest.strip_prefix("step ")?;
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = rest.split_at_checked(digits)?;
         let number: usize = number.parse().ok()?;
-        let boot = scenario.boots.iter().find(|one| one.number == boot)?;
+        let mut boots = scenario.boots.iter();
+        let boot = boots.find(|boot| boot.number == boot_number)?;
         let step = boot.all_steps().find(|step| step.number == number)?;
         Some((step, rest))
     };
     match found() {
         Some((step, rest)) => format!("{before}{}{rest}", step_in_words(scenario, step)),
-        None => said.to_owned(),
+        None => message.to_owned(),
     }
 }
 
-/// Returns whether the harness ended a test that took too long.
+/// Returns whether the harness or the runner killed a test at its time limit.
 pub(super) fn timed_out(report: &Report) -> bool {
     report.all().iter().any(|test| {
-        let mut said = test.diagnostics.iter();
+        let mut lines = test.diagnostics.iter();
         test.status == TestStatus::TimedOut
-            || said.any(|line| line.ends_with(": Test terminated by timeout"))
+            || lines.any(|line| line.ends_with(": Test terminated by timeout"))
     })
 }
 
-/// The first thing that a test says was wrong.
+/// Returns the first failed check of a test, or its status.
 pub(super) fn failure(test: &Test) -> String {
     let fallback = match test.status {
         TestStatus::Crashed => "has no result",
         TestStatus::TimedOut => "timed out",
         _ => "failed",
     };
-    first_report(&test.diagnostics).unwrap_or_else(|| format!("`{}` {fallback}", test.name))
+    first_failed_check(&test.diagnostics).unwrap_or_else(|| format!("`{}` {fallback}", test.name))
 }
 
-/// The text of the first check that failed: the harness prints what was compared,
-/// and the test then says what it wanted.
-fn first_report(diagnostics: &[String]) -> Option<String> {
+/// Returns the message of the first failed check. The harness prints the compared values
+/// first, and the test then prints its expectation.
+fn first_failed_check(diagnostics: &[String]) -> Option<String> {
     let mut failed = diagnostics.iter().filter_map(|line| failed_check(line));
     let compared = failed.next()?;
     match failed.next() {
-        Some(wanted) if !wanted.starts_with("Expected ") => Some(format!("{wanted} ({compared})")),
+        Some(expectation) if !expectation.starts_with("Expected ") => {
+            Some(format!("{expectation} ({compared})"))
+        }
         _ => Some(compared.to_owned()),
     }
 }
@@ -241,7 +248,7 @@ pub(super) fn missed_interleaving<'a>(
         .collect();
     let is_held = |line: &String| holds.iter().any(|step| line.starts_with(step));
     let held = diagnostics[..missed].iter().rposition(is_held);
-    // The failed condition itself is printed right before the message.
+    // The compared values are printed directly before the message.
     let before = held.unwrap_or(missed.saturating_sub(1));
     let mut earlier = diagnostics[..before].iter();
     if earlier.any(|line| failed_check(line).is_some()) {
@@ -250,7 +257,7 @@ pub(super) fn missed_interleaving<'a>(
     failed_check(&diagnostics[missed])
 }
 
-/// The text after `# file.c:line:test:`, as TH_LOG prints it.
+/// Returns the text after `# file.c:line:test:`, the prefix of TH_LOG.
 pub(crate) fn failed_check(line: &str) -> Option<&str> {
     let mut parts = line.strip_prefix("# ")?.splitn(4, ':');
     let (file, number, _test, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -266,7 +273,7 @@ fn is_skip(boot: &BootEvidence<'_>, report: &Report) -> bool {
                 .any(|test| matches!(test.status, TestStatus::Skipped(_))))
 }
 
-/// Why a boot could not do its work, if it says so.
+/// Returns the reason of a skipped boot.
 fn skip_reason(subject: Subject<'_>, boot: &BootEvidence<'_>, report: &Report) -> Option<String> {
     match subject {
         Subject::Kselftest(_) => kselftest::skipped(boot, report),
@@ -282,7 +289,7 @@ fn skip_reason(subject: Subject<'_>, boot: &BootEvidence<'_>, report: &Report) -
     }
 }
 
-/// The first boot that says why it cannot do its work.
+/// Returns the first skipped boot.
 pub(super) fn skipped_boot(subject: Subject<'_>, evidence: &Evidence<'_>) -> Option<Judgement> {
     let mut boots = evidence.boots.iter().enumerate();
     boots.find_map(|(index, boot)| {

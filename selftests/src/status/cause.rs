@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whose fault it is that a run did not pass. The kernel under test is to cause unless
-//! something shows that it is not: so nobody is told that all is well who should look.
+//! The cause of a run that did not pass. The cause is the kernel under test, unless the
+//! recorded facts show another cause.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vm_images::transcript::{Hang, HostTime, Processor};
 
-use super::{Judgement, Status, Subject, how_it_hung, titles, unexpected_splats, when};
+use super::{Judgement, Status, Subject, expired_limit, titles, unexpected_splats, when};
 use crate::evidence::Evidence;
 use crate::klog::{Log, Splat};
 
-/// Of the worst stretch, a guest that was kept waiting had less than a part in so many.
-const PART: u64 = 4;
+/// A guest was starved if it ran for less than 1/`STARVED_DIVISOR` of its worst time window.
+const STARVED_DIVISOR: u64 = 4;
 
-/// Who is to cause.
+/// The cause of a run that did not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The kernel under test.
     Kernel,
-    /// The test program, or the scenario that it was made from.
+    /// The test program, or the scenario that it was generated from.
     Test,
     /// This tool.
     Tool,
@@ -36,7 +36,7 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
-    /// Returns the word for it, the same in every output format.
+    /// Returns its name, which is the same in every output format.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -47,8 +47,8 @@ impl Cause {
         }
     }
 
-    /// Returns who is to cause for an status where nothing shows that it is another.
-    pub(super) const fn usual(status: Status) -> Option<Self> {
+    /// Returns the cause of a status if no recorded fact shows another cause.
+    pub(super) const fn default_for(status: Status) -> Option<Self> {
         match status {
             Status::Fail | Status::Crash | Status::Hang => Some(Self::Kernel),
             Status::Error => Some(Self::Tool),
@@ -57,40 +57,40 @@ impl Cause {
     }
 }
 
-/// Returns whether the host kept a guest waiting so long that what took too long in it
-/// says nothing of the guest.
-pub(super) const fn kept_waiting(time: &HostTime) -> bool {
+/// Returns whether the host gave a guest so little CPU time that expired time limits are no
+/// evidence against the guest.
+pub(super) const fn is_starved(time: &HostTime) -> bool {
     let given = time.window_ms.saturating_sub(time.worst_ms);
-    time.is_known && time.window_ms > 0 && given < time.window_ms / PART
+    time.is_known && time.window_ms > 0 && given < time.window_ms / STARVED_DIVISOR
 }
 
-/// Returns how much the host withheld from a guest that was kept waiting.
+/// Describes the CPU time that the host withheld from a starved guest.
 pub(super) fn withheld(time: &HostTime) -> String {
     let seconds = |ms: u64| (ms + 500) / 1000;
     let (worst, window) = (seconds(time.worst_ms), seconds(time.window_ms));
-    format!("{time}, and at worst withheld {worst} s of {window} s")
+    format!("{time}, and withheld up to {worst} s of {window} s")
 }
 
-/// Returns whether the kernel complains, and of nothing but of being late.
-pub(super) fn is_only_late(subject: Subject<'_>, log: &Log) -> bool {
+/// Returns whether there are unexpected kernel reports, and all of them are stalls.
+pub(super) fn has_only_stalls(subject: Subject<'_>, log: &Log) -> bool {
     let mut splats = unexpected_splats(subject, log).peekable();
-    splats.peek().is_some() && splats.all(|splat| splat.class.is_of_lateness())
+    splats.peek().is_some() && splats.all(|splat| splat.class.is_stall())
 }
 
-/// What took too long took too long on the wall's clock, by which a guest may measure
-/// itself but not be judged: the host did not let it run.
-pub(super) fn excuse(
+/// The guest exceeded a time limit or reported a stall, but the host did not run it. The
+/// guest measures in wall time, which includes the time in which it does not run.
+pub(super) fn host_too_slow(
     subject: Subject<'_>,
     evidence: &Evidence<'_>,
     log: &Log,
 ) -> Option<Judgement> {
-    // What the host itself found to hang has had its time.
-    if !kept_waiting(&evidence.host_time) || evidence.hang.is_some() {
+    // A time limit of the host counts only the time in which the guest ran.
+    if !is_starved(&evidence.host_time) || evidence.hang.is_some() {
         return None;
     }
     let splats: Vec<&Splat> = unexpected_splats(subject, log).collect();
     let late = match splats.first() {
-        Some(first) if is_only_late(subject, log) => {
+        Some(first) if has_only_stalls(subject, log) => {
             format!(
                 "{} {}: {}",
                 first.class.word(),
@@ -99,14 +99,14 @@ pub(super) fn excuse(
             )
         }
         Some(_) => return None,
-        None => how_it_hung(evidence)?,
+        None => expired_limit(evidence)?,
     };
     let reason = format!("{late}; but {}", withheld(&evidence.host_time));
     Some(Judgement::new(Status::Error, reason).with_cause(Cause::Infrastructure))
 }
 
-/// Returns who is to cause for a program that took too long. One that goes round in
-/// itself whenever it is looked at is not let down by any kernel.
+/// Returns the cause of a program that exceeded its time limit: the test if one CPU runs user
+/// code in every sample, otherwise the kernel.
 pub(super) fn of_hang(hang: Option<&Hang>) -> Cause {
     let Some(hang) = hang else {
         return Cause::Kernel;
@@ -115,12 +115,12 @@ pub(super) fn of_hang(hang: Option<&Hang>) -> Cause {
         let mut samples = hang.samples.iter();
         samples.all(|sample| {
             let mut processors = sample.processors.iter();
-            processors.any(|one: &Processor| one.number == number && one.in_program)
+            processors.any(|sample: &Processor| sample.number == number && sample.in_program)
         })
     };
     let first = hang.samples.first();
     let mut numbers = first.into_iter().flat_map(|sample| &sample.processors);
-    if numbers.any(|one| in_program(one.number)) {
+    if numbers.any(|processor| in_program(processor.number)) {
         Cause::Test
     } else {
         Cause::Kernel

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where a run went wrong, and whether that is where the scenario has its fails_first.
+//! Finds the first failed step of a run, and whether the scenario marks it `fails_first`.
 //!
-//! A scenario that fails for another reason than the one it is about proves
-//! nothing, so a failure that is expected must begin at a step that says so.
+//! A failure is only an expected failure if it begins at a marked step. A failure at
+//! another step has a different reason.
 
 use super::Subject;
 use super::failed_check;
@@ -11,80 +11,80 @@ use crate::klog::{Phase, Splat};
 use crate::ktap::Report;
 use crate::scenario::{Boot, Scenario};
 
-/// Returns whether a splat of a kernel that has not yet come to its boot is where the
-/// scenario has its fails_first: at the first step of that boot, which is not begun then.
+/// Returns whether a splat before the program of a boot counts as a failure at a step marked
+/// `fails_first`. It counts for the first step of that boot.
 pub(super) fn fails_at_boot(subject: Subject<'_>, splat: &Splat) -> bool {
     let Subject::Scenario(scenario) = subject else {
         return false;
     };
-    let of_kernel = scenario.boots.iter().find(|one| one.number == splat.boot);
+    let of_kernel = scenario.boots.iter().find(|boot| boot.number == splat.boot);
     let first = of_kernel.and_then(|boot| boot.steps.first());
     splat.boot > 1 && splat.phase == Phase::Before && first.is_some_and(|step| step.fails_first)
 }
 
-/// Returns whether the first step that went wrong is one with fails_first.
+/// Returns whether the first failed step is marked `fails_first`.
 pub(super) fn is_at_first_failure(scenario: &Scenario, evidence: &Evidence<'_>) -> bool {
-    let Some((boot, number)) = first_bad_step(scenario, evidence) else {
+    let Some((boot_number, number)) = first_failed_step(scenario, evidence) else {
         return false;
     };
     scenario
         .boots
         .iter()
-        .filter(|one| one.number == boot)
+        .filter(|boot| boot.number == boot_number)
         .flat_map(Boot::all_steps)
         .any(|step| step.number == number && step.fails_first)
 }
 
-/// Returns boot and number of the first step with a failed check, or of the
-/// step that was under way when a program died.
-fn first_bad_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize, usize)> {
+/// Returns boot and number of the first step with a failed check, or of the step that was
+/// running when the program died.
+fn first_failed_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize, usize)> {
     for (index, boot) in evidence.boots.iter().enumerate() {
         let number = index + 1;
         let report = Report::parse(boot.output);
         let name = scenario.test_name(number);
         let leaves = report.leaves();
         let test = leaves.iter().find(|test| test.name == name)?;
-        match first_report(&test.diagnostics) {
+        match first_failed_check(&test.diagnostics) {
             FailedCheck::OfStep(step) => return Some((number, step)),
             FailedCheck::OfNoStep => return None,
             FailedCheck::None { done } if died(boot, &test.diagnostics) => {
                 return Some((number, after(scenario, number, done)?));
             }
             FailedCheck::None { .. } if boot.exit == Some(ExitKind::Code(0)) => {}
-            // It failed, and does not say at what.
+            // The program failed without naming a step.
             FailedCheck::None { .. } => return None,
         }
     }
-    // All went well, but for a kernel that did not come up.
+    // All boots passed, and the next kernel did not start.
     let next = scenario.boots.get(evidence.boots.len())?;
     let first = next.steps.first()?;
     matches!(evidence.ending, Ending::GuestGone { .. }).then_some((next.number, first.number))
 }
 
-/// The step that a boot comes to after one: a variant may leave some out.
+/// Returns the next step of a boot after the step `done`. A variant may omit steps.
 fn after(scenario: &Scenario, boot: usize, done: usize) -> Option<usize> {
-    let boot = scenario.boots.iter().find(|one| one.number == boot)?;
+    let boot = scenario.boots.iter().find(|other| other.number == boot)?;
     let mut later = boot.steps.iter().map(|step| step.number);
     later.find(|number| *number > done)
 }
 
-/// What the first failed check of a test is about.
+/// The first failed check of a test.
 enum FailedCheck {
     OfStep(usize),
-    /// Such as a count that could not be read.
+    /// A check that belongs to no step, such as reading a call counter.
     OfNoStep,
     None {
-        /// The last step that came to its end.
+        /// The last completed step.
         done: usize,
     },
 }
 
-fn first_report(diagnostics: &[String]) -> FailedCheck {
+fn first_failed_check(diagnostics: &[String]) -> FailedCheck {
     let mut done = 0;
     let mut compared = false;
     for line in diagnostics {
         match failed_check(line) {
-            // What was compared; the next such line says for which step.
+            // The compared values; the next line has the step.
             Some(text) if text.starts_with("Expected ") && !compared => compared = true,
             Some(text) => {
                 return step_number(text).map_or(FailedCheck::OfNoStep, FailedCheck::OfStep);
@@ -102,12 +102,12 @@ fn first_report(diagnostics: &[String]) -> FailedCheck {
     }
 }
 
-/// Whether the program, or the test's process in it, died at work. An exit code says
-/// that it went on to its end.
+/// Returns whether the program, or the test's process in it, was killed. A program with an
+/// exit code ran to its end.
 fn died(boot: &BootEvidence<'_>, diagnostics: &[String]) -> bool {
-    let mut said = diagnostics.iter();
+    let mut lines = diagnostics.iter();
     matches!(boot.exit, None | Some(ExitKind::Signal(_)))
-        || said.any(|line| line.contains(": Test terminated unexpectedly by signal "))
+        || lines.any(|line| line.contains(": Test terminated unexpectedly by signal "))
 }
 
 /// Reads the number in `step 6: close vm`.
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_step_that_says_so_has_first_failure() {
+    fn is_at_first_failure_accepts_only_the_marked_step() {
         let check = |step: u32| format!("# a.c:7:boot_1:step {step}: must succeed\n");
         let failed = Some(ExitKind::Code(1));
         let result = "not ok 1 small.boot_1\n";
@@ -155,21 +155,18 @@ mod tests {
         let both = check(1) + &check(2);
         assert!(
             !at_first_failure(&output(&both, result), failed),
-            "the first counts"
+            "the first failed check decides"
         );
     }
 
     #[test]
-    fn a_kernel_that_dies_dies_in_the_step_under_way() {
+    fn is_at_first_failure_takes_the_running_step_when_the_program_dies() {
         assert!(at_first_failure(
             &output("# step 1: rescan -> ok\n", ""),
             None
         ));
         assert!(!at_first_failure(&output("", ""), None));
-        assert!(
-            !at_first_failure("", None),
-            "nobody knows what was under way"
-        );
+        assert!(!at_first_failure("", None), "the running step is unknown");
         let done = "# step 1: rescan -> ok\n";
         assert!(at_first_failure(
             &output(done, ""),
@@ -184,26 +181,26 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_code_alone_does_not_bite() {
+    fn is_at_first_failure_rejects_a_failure_without_a_failed_check() {
         let done = "# step 1: rescan -> ok\n";
-        for said in [
+        for result in [
             "ok 1 small.boot_1\n",
             "# boot_1: Test terminated by timeout\nnot ok 1 small.boot_1\n",
             "# boot_1: Test failed\nnot ok 1 small.boot_1\n",
         ] {
             assert!(
-                !at_first_failure(&output(done, said), Some(ExitKind::Code(1))),
-                "{said}"
+                !at_first_failure(&output(done, result), Some(ExitKind::Code(1))),
+                "{result}"
             );
             assert!(
-                !at_first_failure(&output(done, said), Some(ExitKind::TimedOut)),
-                "{said}"
+                !at_first_failure(&output(done, result), Some(ExitKind::TimedOut)),
+                "{result}"
             );
         }
     }
 
     #[test]
-    fn what_cannot_be_counted_does_not_bite() {
+    fn is_at_first_failure_rejects_a_failed_check_without_a_step() {
         let result = "not ok 1 small.boot_1\n";
         let compared = "# a.c:6:boot_1:Expected 0 (0) <= n (-5)\n";
         let uncounted = "# a.c:7:boot_1:calls cannot be counted\n";
@@ -220,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn another_program_does_not_bite() {
+    fn is_at_first_failure_rejects_another_program() {
         let check = "# a.c:8:boot_1:step 2: must succeed\n";
         let own = output(check, "not ok 1 small.boot_1\n");
         assert!(at_first_failure(&own, Some(ExitKind::Code(1))));
@@ -229,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_finds_nothing_wrong_does_not_bite() {
+    fn is_at_first_failure_rejects_a_program_that_passes() {
         let steps = "# step 1: rescan -> ok\n# step 2: rescan -> ok\n";
         assert!(!at_first_failure(
             &output(steps, "ok 1 small.boot_1\n"),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a run is judged by: a scenario of ours says all that must be seen, a test
-//! of the tree's own only what its exit code and its results say.
+//! The test that a run is judged by. A scenario lists all expected kernel messages; a
+//! kselftest of the tree has only its exit code and its results.
 
 use crate::klog::SplatClass;
 use crate::kselftest::KselftestBoots;
 use crate::scenario::{ExpectedSplat, Scenario};
 
-/// What was run.
+/// The test of a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
-    /// A scenario's generated test.
+    /// The generated test of a scenario.
     Scenario(&'a Scenario),
-    /// A test of the tree's own.
+    /// A kselftest of the tree.
     Kselftest(&'a KselftestBoots),
 }
 
@@ -28,7 +28,7 @@ impl<'a> From<&'a KselftestBoots> for Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// Returns how many kernels it takes.
+    /// Returns the number of boots of the test.
     #[must_use]
     pub fn boot_count(self) -> usize {
         match self {
@@ -37,7 +37,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the series without which it must fail.
+    /// Returns the series that the test fails without.
     #[must_use]
     pub fn fails_without(self) -> &'a [String] {
         match self {
@@ -46,7 +46,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the series that brought what those fix.
+    /// Returns the series that introduced the bug which those series fix.
     #[must_use]
     pub fn fails_since(self) -> &'a [String] {
         match self {
@@ -69,11 +69,14 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Whether a line at level error is one that is brought about on purpose.
+    /// Returns whether the test provokes this kernel line at level error on purpose.
     pub(super) fn tolerates(self, line: &str) -> bool {
         match self {
             Self::Scenario(_) => false,
-            Self::Kselftest(test) => test.tolerates.iter().any(|one| line.contains(&one.text)),
+            Self::Kselftest(test) => test
+                .tolerates
+                .iter()
+                .any(|tolerated| line.contains(&tolerated.text)),
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Each rule of judging, on evidence made by hand.
+//! Tests of each rule with constructed evidence.
 
 use super::*;
 use crate::evidence::BootEvidence;
@@ -13,7 +13,7 @@ const PASSED: &str = "TAP version 13\n1..1\n#  RUN           small.boot_1 ...\n\
 const WARNING: &str = "------------[ cut here ]------------\npci 1: Destroying it\n\
     WARNING: a.c:1 at cleanup+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
 
-/// Lines as the kernel puts them out, those that have no prefix yet with one.
+/// Adds the prefix of printk to lines that have none.
 fn by_kernel(text: &str) -> String {
     let lines = text.split_inclusive('\n');
     let line = |line: &str| match line.starts_with('<') {
@@ -59,7 +59,7 @@ fn status(output: &str, exit: ExitKind, ending: Ending, serial: &str) -> (Status
 }
 
 #[test]
-fn a_pass_is_whole() {
+fn judge_passes_a_complete_run() {
     let (status, ..) = status(
         PASSED,
         ExitKind::Code(0),
@@ -70,8 +70,8 @@ fn a_pass_is_whole() {
 }
 
 #[test]
-fn an_expected_splat_that_is_missing_or_doubled_is_a_failure() {
-    for (inside, seen) in [(String::new(), 0), (WARNING.repeat(2), 2)] {
+fn judge_fails_when_an_expected_splat_is_missing_or_repeated() {
+    for (inside, found) in [(String::new(), 0), (WARNING.repeat(2), 2)] {
         let (status, _, reason) = status(
             PASSED,
             ExitKind::Code(0),
@@ -79,12 +79,15 @@ fn an_expected_splat_that_is_missing_or_doubled_is_a_failure() {
             &serial(&inside, ""),
         );
         assert_eq!(status, Status::Fail);
-        assert!(reason.ends_with(&format!("seen {seen} times")), "{reason}");
+        assert!(
+            reason.ends_with(&format!("found {found} times")),
+            "{reason}"
+        );
     }
 }
 
 #[test]
-fn an_unexpected_splat_is_a_crash_wherever_it_comes() {
+fn judge_reports_an_unexpected_splat_as_crash_in_every_phase() {
     let kasan =
         "BUG: KASAN: slab-use-after-free in use+0x1/0x2\nRead of size 4\n=======================\n";
     let (inside, in_time, reason) = status(
@@ -105,7 +108,7 @@ fn an_unexpected_splat_is_a_crash_wherever_it_comes() {
         &serial(WARNING, kasan),
     );
     assert_eq!((after, in_time), (Status::Crash, false));
-    // The expected one, too late.
+    // The expected splat, after the program ended.
     let (late, ..) = status(
         PASSED,
         ExitKind::Code(0),
@@ -116,7 +119,7 @@ fn an_unexpected_splat_is_a_crash_wherever_it_comes() {
 }
 
 #[test]
-fn a_failed_check_says_what_it_wanted() {
+fn judge_reports_the_step_and_expectation_of_a_failed_check() {
     let output = PASSED.replace(
         "#            OK  small.boot_1\nok 1",
         "# small.c:7:boot_1:Expected 0 (0) == ret (-5)\n# small.c:8:boot_1:step 1: must succeed\nnot ok 1",
@@ -135,7 +138,7 @@ fn a_failed_check_says_what_it_wanted() {
 }
 
 #[test]
-fn half_an_output_is_no_pass() {
+fn judge_does_not_pass_cut_output() {
     for cut in 0..PASSED.len() {
         let (status, ..) = status(
             &PASSED[..cut],
@@ -147,17 +150,17 @@ fn half_an_output_is_no_pass() {
     }
 }
 
-/// The status and reason of what otherwise is a pass.
-fn passed_but(output: &str, log: &str) -> (Status, String) {
+/// Returns status and reason of a run with this output and log that otherwise passes.
+fn status_and_reason(output: &str, log: &str) -> (Status, String) {
     let (status, _, reason) = status(output, ExitKind::Code(0), Ending::Orderly, log);
     (status, reason)
 }
 
 #[test]
-fn another_test_than_the_boot_s_own_is_no_pass() {
+fn judge_fails_when_another_test_or_not_all_steps_ran() {
     let log = serial(WARNING, "");
     let other = PASSED.replace("small.boot_1", "something_else");
-    let (status, reason) = passed_but(&other, &log);
+    let (status, reason) = status_and_reason(&other, &log);
     assert_eq!(status, Status::Fail);
     assert_eq!(
         reason,
@@ -167,16 +170,16 @@ fn another_test_than_the_boot_s_own_is_no_pass() {
         .replace("1..1", "1..2")
         .replace("pass:1", "pass:2")
         .replace("# Totals", "ok 2 small.boot_1\n# Totals");
-    let (_, reason) = passed_but(&twice, &log);
+    let (_, reason) = status_and_reason(&twice, &log);
     assert_eq!(
         reason,
         "boot 1: the program ran 2 tests, not `small.boot_1`"
     );
-    let (status, reason) = passed_but(&PASSED.replace("# step 1: ", "# "), &log);
+    let (status, reason) = status_and_reason(&PASSED.replace("# step 1: ", "# "), &log);
     assert_eq!(status, Status::Fail);
     assert_eq!(
         reason,
-        "boot 1: `small.boot_1` passed without step 1: rescan the PCI bus (small.yaml:6)"
+        "boot 1: `small.boot_1` passed, but did not run step 1: rescan the PCI bus (small.yaml:6)"
     );
     let scenario = Scenario::parse(SCENARIO, "small.yaml").unwrap();
     assert_eq!(
@@ -186,11 +189,11 @@ fn another_test_than_the_boot_s_own_is_no_pass() {
 }
 
 #[test]
-fn a_group_that_fails_is_no_pass() {
+fn judge_fails_when_a_group_fails_and_its_tests_pass() {
     let output = "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# #  RUN           small.boot_1 ...\n\
         # # step 1: rescan -> ok\n# ok 1 small.boot_1\n# # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n\
         not ok 1 all\n# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 error:0\n";
-    let (status, reason) = passed_but(output, &serial(WARNING, ""));
+    let (status, reason) = status_and_reason(output, &serial(WARNING, ""));
     assert_eq!(
         (status, reason.as_str()),
         (Status::Fail, "boot 1: `all` failed")
@@ -198,7 +201,7 @@ fn a_group_that_fails_is_no_pass() {
 }
 
 #[test]
-fn a_test_that_the_harness_ended_hangs() {
+fn judge_reports_a_test_killed_by_the_harness_as_hang() {
     let output = PASSED.replace(
         "#            OK  small.boot_1\nok 1",
         "# boot_1: Test terminated by timeout\n#          FAIL  small.boot_1\nnot ok 1",
@@ -209,39 +212,36 @@ fn a_test_that_the_harness_ended_hangs() {
 }
 
 #[test]
-fn a_console_that_does_not_show_all_is_no_pass() {
+fn judge_reports_a_console_without_levels_or_markers_as_error() {
     let without_levels = serial(WARNING, "")
         .replace("<5>[    0.000000][    T0] ", "")
         .replace("<4>[    1.500000][    T7] ", "")
         .replace("<13>[    1.000000][    T1] ", "")
         .replace("<13>[    2.000000][    T1] ", "");
-    let (status, reason) = passed_but(PASSED, &without_levels);
+    let (status, reason) = status_and_reason(PASSED, &without_levels);
+    assert_eq!(status, Status::Error);
+    assert_eq!(reason, "boot 1: the console log has no levels");
+    let incomplete = serial(WARNING, "").replace("boot 1 ends", "boot 1 en");
+    let (status, reason) = status_and_reason(PASSED, &incomplete);
     assert_eq!(status, Status::Error);
     assert_eq!(
         reason,
-        "boot 1: the console does not show the levels of the kernel's lines"
-    );
-    let torn = serial(WARNING, "").replace("boot 1 ends", "boot 1 en");
-    let (status, reason) = passed_but(PASSED, &torn);
-    assert_eq!(status, Status::Error);
-    assert_eq!(
-        reason,
-        "boot 1: the console does not show where the program began and ended"
+        "boot 1: the console log has no marker of the program's start or end"
     );
 }
 
 #[test]
-fn a_torn_splat_is_not_the_expected_one() {
-    let torn = WARNING.replace("---[ end trace 0 ]---\n", "");
-    let (status, _) = passed_but(PASSED, &serial(&torn, ""));
+fn judge_fails_when_an_expected_splat_is_incomplete() {
+    let incomplete = WARNING.replace("---[ end trace 0 ]---\n", "");
+    let (status, _) = status_and_reason(PASSED, &serial(&incomplete, ""));
     assert_eq!(status, Status::Fail);
-    // Nor where none need come: what it hides is not known.
+    // Also where the splat is optional: the rest of the incomplete splat is unknown.
     for count in ["min: 0", "min: 1"] {
-        let both = serial(&format!("{WARNING}{torn}"), "");
+        let both = serial(&format!("{WARNING}{incomplete}"), "");
         let judgement = judged_with(&SCENARIO.replace("count: 1", count), &both);
         assert_eq!(judgement.status, Status::Fail, "{count}");
         assert!(
-            judgement.reason.ends_with("and 1 times torn"),
+            judgement.reason.ends_with("and 1 incomplete"),
             "{}",
             judgement.reason
         );
@@ -249,7 +249,7 @@ fn a_torn_splat_is_not_the_expected_one() {
 }
 
 #[test]
-fn a_splat_stands_for_one_that_is_expected() {
+fn judge_counts_a_splat_for_one_expectation_only() {
     let two = SCENARIO.replace(
         "splats: [",
         "splats: [{class: WARN, text: Destroying it, count: 1}, ",
@@ -258,7 +258,7 @@ fn a_splat_stands_for_one_that_is_expected() {
     assert_eq!(judged(1).status, Status::Fail);
     assert_eq!(
         judged(1).reason,
-        "boot 1: WARN \"Destroying\" was expected 1 times and seen 0 times"
+        "boot 1: WARN \"Destroying\": expected 1 times, found 0 times"
     );
     let other = WARNING.replace("Destroying it", "Destroying all");
     let both = judged_with(&two, &serial(&format!("{WARNING}{other}"), ""));
@@ -266,7 +266,7 @@ fn a_splat_stands_for_one_that_is_expected() {
 }
 
 #[test]
-fn between_minimum_and_maximum_each_count_is_good() {
+fn judge_passes_counts_between_minimum_and_maximum() {
     let scenario = SCENARIO.replace("count: 1", "min: 1, max: 2");
     for (times, expected) in [
         (0, Status::Fail),
@@ -280,7 +280,7 @@ fn between_minimum_and_maximum_each_count_is_good() {
     }
 }
 
-/// How a run that passes is judged with these splats, by this scenario.
+/// Judges a run with this console log that otherwise passes, by this scenario.
 fn judged_with(scenario: &str, serial: &str) -> Judgement {
     let scenario = Scenario::parse(scenario, "small.yaml").unwrap();
     let evidence = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, serial);
@@ -288,7 +288,7 @@ fn judged_with(scenario: &str, serial: &str) -> Judgement {
 }
 
 #[test]
-fn a_second_boot_needs_a_second_kernel() {
+fn judge_fails_when_two_boots_have_the_same_boot_id() {
     let log = serial(WARNING, "") + &serial("", "").replace("boot 1", "boot 2");
     let second = PASSED.replace("boot_1", "boot_2");
     let text = SCENARIO.replace("}]}]\n", "}]}, {steps: [{rescan: pci}]}]\n");
@@ -306,12 +306,13 @@ fn a_second_boot_needs_a_second_kernel() {
     assert_eq!(same.status, Status::Fail);
     assert_eq!(
         same.reason,
-        "boot 2 ran in the kernel of boot 1, which is no new one"
+        "boot 2 ran in the same kernel as boot 1 (same boot ID)"
     );
 }
 
-/// The verdict where the scenario must fail, with this key and these splats.
-fn where_it_must_fail(keys: &str, check: &str, splats: &str) -> (Status, bool) {
+/// Judges a failure of a scenario with these keys, this failed check and these splats.
+/// Returns the status and whether it is an expected failure.
+fn judged_where_failure_is_expected(keys: &str, check: &str, splats: &str) -> (Status, bool) {
     let text = format!(
         "name: small\ntitle: small\nwhy: because\nfails_without: [x]\n{keys}\
          boots: [{{steps: [{{rescan: pci}}, {{rescan: pci, fails_first: true}}]}}]\n"
@@ -331,28 +332,31 @@ fn where_it_must_fail(keys: &str, check: &str, splats: &str) -> (Status, bool) {
 }
 
 #[test]
-fn only_first_failure_and_named_reports_are_the_expected_failure() {
+fn is_expected_requires_the_marked_step_and_listed_reports() {
     let kasan = "BUG: KASAN: bad in g+0x1/0x2\n=======================\n";
     let lockdep = "WARNING: suspicious RCU usage\n </TASK>\n";
     let fails_first = "step 2: must succeed";
-    let may = "fails_with: [KASAN]\n";
+    let lists_kasan = "fails_with: [KASAN]\n";
     let failed = (Status::Fail, true);
-    assert_eq!(where_it_must_fail("", fails_first, ""), failed);
+    assert_eq!(
+        judged_where_failure_is_expected("", fails_first, ""),
+        failed
+    );
     for check in ["step 1: must succeed", "calls cannot be counted"] {
-        let found = where_it_must_fail("", check, "");
+        let found = judged_where_failure_is_expected("", check, "");
         assert_eq!(found, (Status::Fail, false), "{check}");
     }
-    let crashed = |keys, splats| where_it_must_fail(keys, fails_first, splats);
-    assert_eq!(crashed(may, kasan), (Status::Crash, true));
+    let crashed = |keys, splats| judged_where_failure_is_expected(keys, fails_first, splats);
+    assert_eq!(crashed(lists_kasan, kasan), (Status::Crash, true));
     let unexpected = (Status::Crash, false);
     assert_eq!(crashed("", kasan), unexpected);
-    assert_eq!(crashed(may, lockdep), unexpected);
+    assert_eq!(crashed(lists_kasan, lockdep), unexpected);
     let both = format!("{kasan}{lockdep}");
-    assert_eq!(crashed(may, &both), unexpected);
+    assert_eq!(crashed(lists_kasan, &both), unexpected);
 }
 
 #[test]
-fn a_skip_keeps_its_reason_and_never_passes() {
+fn judge_reports_a_skip_with_its_reason() {
     let output = PASSED
         .replace("ok 1 small.boot_1", "ok 1 small.boot_1 # SKIP needs root")
         .replace("pass:1", "pass:0")
@@ -370,18 +374,18 @@ fn a_skip_keeps_its_reason_and_never_passes() {
 }
 
 #[test]
-fn faults_of_the_host_and_deadlines_come_first() {
+fn judge_reports_errors_and_expired_limits_before_failures() {
     let log = serial(WARNING, "");
-    let ours = Ending::Ours {
-        what: "QEMU died".to_owned(),
+    let error = Ending::Error {
+        message: "QEMU died".to_owned(),
         cause: Cause::Infrastructure,
     };
     assert_eq!(
-        status(PASSED, ExitKind::Code(0), ours, &log).0,
+        status(PASSED, ExitKind::Code(0), error, &log).0,
         Status::Error
     );
     let hang = Ending::Hang {
-        what: "power-off took too long".to_owned(),
+        message: "power-off took too long".to_owned(),
     };
     assert_eq!(
         status(PASSED, ExitKind::Code(0), hang, &log).0,
@@ -392,7 +396,7 @@ fn faults_of_the_host_and_deadlines_come_first() {
         Status::Hang
     );
     let gone = Ending::GuestGone {
-        what: "the guest went away".to_owned(),
+        message: "the guest went away".to_owned(),
         boot: Some(1),
     };
     assert_eq!(
@@ -420,7 +424,7 @@ fn faults_of_the_host_and_deadlines_come_first() {
 }
 
 #[test]
-fn a_stray_warning_is_a_failure() {
+fn judge_fails_on_a_stray_warning() {
     let log = serial(
         &format!("{WARNING}<4>[    1.000000][   T1] pci 1: odd\n<6>[    1.000000][   T1] fine\n"),
         "",
@@ -428,37 +432,43 @@ fn a_stray_warning_is_a_failure() {
     let (status, _, reason) = status(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
     assert_eq!(
         (status, reason.as_str()),
-        (Status::Fail, "boot 1: the kernel warned \"pci 1: odd\"")
+        (
+            Status::Fail,
+            "boot 1: unexpected kernel warning: \"pci 1: odd\""
+        )
     );
 }
 
 #[test]
-fn a_busy_host_warns_nobody() {
+fn judge_ignores_warnings_caused_by_a_busy_host() {
     let line = "<4>[    1.000000][    C0] hrtimer: interrupt took 7381923 ns\n";
     let log = serial(&format!("{WARNING}{line}"), "");
-    assert_eq!(passed_but(PASSED, &log).0, Status::Pass);
+    assert_eq!(status_and_reason(PASSED, &log).0, Status::Pass);
 }
 
 #[test]
-fn an_error_outside_the_program_s_time_is_a_failure() {
+fn judge_fails_on_a_kernel_error_before_or_after_the_program() {
     let error = "<3>[    3.000000][    T1] luo: cannot freeze\n";
     let quiet = "<0>[    3.000000][    T1] reboot: Power down\n<4>[    3.1][    T1] tsc: odd\n";
-    assert_eq!(passed_but(PASSED, &serial(WARNING, quiet)).0, Status::Pass);
-    let (status, reason) = passed_but(PASSED, &serial(WARNING, error));
+    assert_eq!(
+        status_and_reason(PASSED, &serial(WARNING, quiet)).0,
+        Status::Pass
+    );
+    let (status, reason) = status_and_reason(PASSED, &serial(WARNING, error));
     assert_eq!(
         (status, reason.as_str()),
         (
             Status::Fail,
-            "after boot 1: the kernel said \"luo: cannot freeze\""
+            "after the program of boot 1: unexpected kernel error: \"luo: cannot freeze\""
         )
     );
     let early = serial(WARNING, "").replacen("<13>", &format!("{error}<13>"), 1);
-    let (status, reason) = passed_but(PASSED, &early);
+    let (status, reason) = status_and_reason(PASSED, &early);
     assert_eq!(
         (status, reason.as_str()),
         (
             Status::Fail,
-            "before boot 1: the kernel said \"luo: cannot freeze\""
+            "before the program of boot 1: unexpected kernel error: \"luo: cannot freeze\""
         )
     );
 }

@@ -19,7 +19,7 @@ fn self_check(name: &str) -> &'static SelfCheck {
 
 fn gone() -> Ending {
     Ending::GuestGone {
-        what: "the guest went away".to_owned(),
+        message: "the guest went away".to_owned(),
         boot: Some(1),
     }
 }
@@ -134,7 +134,7 @@ fn evaluate_distinguishes_hang_silent_death_and_panic() {
     let injecting = |word: &str| format!("<6>[    1.1][   T40] fault: injecting {word}\n");
     let stamped = |word: &str| injecting(word).replace("1.1]", "1.100000]");
     let hang = || Ending::Hang {
-        what: "boot 1 did not end within 4 s".to_owned(),
+        message: "boot 1 did not end within 4 s".to_owned(),
     };
     assert_eq!(
         evaluate("hang", &stamped("hang"), hang()),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+//! Reports in runs of KUnit suites of sanitizers.
 
 use crate::klog::Log;
 
@@ -7,17 +8,17 @@ const ENDS: &str = "# kasan: pass:1 fail:0 skip:0 total:1\nok 1 kasan";
 const RULE: &str = "==================================================================";
 const LOSS: &str = "** 9 printk messages dropped **\n";
 
-/// Lines of the kernel's, all by one caller.
-fn said(level: u8, caller: &str, texts: &str) -> String {
+/// Returns lines of the kernel, all by one caller.
+fn printed(level: u8, caller: &str, texts: &str) -> String {
     let lines = texts.lines();
     lines
         .map(|text| format!("<{level}>[    1.000000][{caller:>6}] {text}\n"))
         .collect()
 }
 
-/// What KUnit says of its own.
+/// Returns output of KUnit.
 fn kunit(texts: &str) -> String {
-    said(6, "T1", texts)
+    printed(6, "T1", texts)
 }
 
 fn begins(suite: &str) -> String {
@@ -26,16 +27,16 @@ fn begins(suite: &str) -> String {
     ))
 }
 
-/// A report by a caller about a task, with a function in its stack, and one in that of who
-/// allocated the memory.
-fn report(caller: &str, task: &str, frame: &str, owner: &str) -> String {
+/// Returns a report by a caller about a task, with a function in its stack and a function
+/// in the stack of the allocation.
+fn report(caller: &str, task: &str, frame: &str, allocator: &str) -> String {
     let text = format!(
         "BUG: KASAN: slab-out-of-bounds in f+0x1/0x2\n\
          Write of size 1 at addr 1 by task {task}/7\n\n\
          CPU: 0 UID: 0 PID: 7 Comm: {task} Tainted: G    B\nCall Trace:\n <TASK>\n \
-         {frame}+0x1/0x2\n </TASK>\n\nAllocated by task 7:\n {owner}+0x1/0x2\n{RULE}"
+         {frame}+0x1/0x2\n </TASK>\n\nAllocated by task 7:\n {allocator}+0x1/0x2\n{RULE}"
     );
-    said(3, caller, &text)
+    printed(3, caller, &text)
 }
 
 fn of_test() -> String {
@@ -50,20 +51,20 @@ fn log(console: &str) -> Log {
     Log::parse(format!("{BANNER}{console}").as_bytes())
 }
 
-/// The numbers of splats, and of other lines at level error.
+/// Returns the number of splats, and the number of stray lines at level error.
 fn found(console: &str) -> (usize, usize) {
     let log = log(console);
     (log.splats.len(), log.stray_errors(1).count())
 }
 
-/// A run of a suite with this in it.
+/// Returns a run of a suite with these lines in it.
 fn within(suite: &str, console: &str) -> String {
     let ends = kunit(&format!("ok 1 {suite}"));
     format!("{}{console}{ends}", begins(suite))
 }
 
 #[test]
-fn what_a_suite_brings_about_is_no_splat() {
+fn parse_omits_reports_provoked_by_a_suite() {
     let (test, ok) = (of_test(), kunit("    ok 1 f"));
     assert_eq!(
         found(&within("kasan", &format!("{test}{ok}{test}"))),
@@ -77,18 +78,22 @@ fn what_a_suite_brings_about_is_no_splat() {
 }
 
 #[test]
-fn what_is_of_no_test_of_the_suite_counts() {
+fn parse_keeps_reports_that_no_test_of_the_suite_provoked() {
     let (test, other) = (of_test(), of_other());
     assert_eq!(found(&within("kasan", &format!("{other}{test}"))).0, 1);
     assert_eq!(found(&format!("{test}{}{test}", within("kasan", ""))).0, 2);
-    assert_eq!(found(&within("kfence", &test)).0, 1, "it is KFENCE's suite");
+    assert_eq!(
+        found(&within("kfence", &test)).0,
+        1,
+        "a KASAN report in KFENCE's suite"
+    );
     assert_eq!(found(&within("list-kunit-test", &test)).0, 1);
     let warning = test.replace("BUG: KASAN: ", "WARNING: ");
     assert_eq!(found(&within("kasan", &warning)).0, 1);
 }
 
 #[test]
-fn a_suite_without_an_end_brings_nothing_about() {
+fn parse_keeps_reports_of_a_suite_without_a_result() {
     let test = format!("{}{}", begins("kasan"), of_test());
     assert_eq!(found(&test).0, 1);
     assert_eq!(found(&format!("{test}{BANNER}{}", kunit(ENDS))).0, 1);
@@ -102,7 +107,7 @@ fn a_suite_without_an_end_brings_nothing_about() {
 }
 
 #[test]
-fn what_a_program_says_is_not_the_suite_s() {
+fn parse_ignores_suite_output_of_programs() {
     let ran = within("kasan", &of_test());
     assert_eq!(found(&ran).0, 0);
     let forged = ran.replace("<6>", "<14>");
@@ -114,10 +119,10 @@ fn what_a_program_says_is_not_the_suite_s() {
         found(&format!("{}{}{ends}", begins("kasan"), of_test())).0,
         1
     );
-    // Without levels or callers, nobody can tell who says what.
-    let without = |what: &[&str]| {
+    // Without levels or callers, the writer of a line is unknown.
+    let without = |parts: &[&str]| {
         let console = format!("{BANNER}{ran}");
-        let console = what
+        let console = parts
             .iter()
             .fold(console, |text, part| text.replace(part, ""));
         Log::parse(console.as_bytes()).splats.len()
@@ -128,7 +133,7 @@ fn what_a_program_says_is_not_the_suite_s() {
 }
 
 #[test]
-fn of_interrupts_it_counts_whose_memory_it_is_about() {
+fn parse_compares_the_allocation_history_of_reports_in_interrupts() {
     let (test, idle) = ("kunit_try_catch", "swapper/1");
     let count = |report: String| found(&within("kasan", &report)).0;
     let run = "kunit_try_run_case";
@@ -136,28 +141,28 @@ fn of_interrupts_it_counts_whose_memory_it_is_about() {
     assert_eq!(
         count(report("C1", test, run, "f")),
         1,
-        "it interrupted a test"
+        "the interrupted task is a test"
     );
-    let torn = report("C1", idle, "f", run).replace(RULE, "");
-    assert_eq!(count(torn), 1, "it may be made of two");
+    let incomplete = report("C1", idle, "f", run).replace(RULE, "");
+    assert_eq!(count(incomplete), 1, "may consist of two reports");
 }
 
-/// Lines of a report, from one to before another.
+/// Returns a range of the lines of a report.
 fn part(report: &str, lines: std::ops::Range<usize>) -> String {
     let all: Vec<&str> = report.split_inclusive('\n').collect();
     all[lines.start..lines.end.min(all.len())].concat()
 }
 
 #[test]
-fn what_the_console_lost_of_a_report_is_not_missed() {
+fn parse_omits_provoked_reports_with_lost_messages() {
     let (test, other) = (of_test(), of_other());
     let count = |console: String| found(&within("kasan", &console)).0;
     assert_eq!(count(format!("{}{LOSS}", part(&test, 0..2))), 0);
     let nameless = format!("{}{}", part(&test, 0..1), part(&test, 6..9));
     let whole = format!("{LOSS}{nameless}{LOSS}");
-    assert_eq!(count(whole), 0, "its stack shows it");
+    assert_eq!(count(whole), 0, "the stack identifies the test");
     let broken = format!("{}{LOSS}{}", part(&test, 0..1), part(&test, 6..9));
-    assert_eq!(count(broken), 1, "it may be the stack of another");
+    assert_eq!(count(broken), 1, "may be the stack of another report");
     let late = report("C1", "swapper/1", "f", "kunit_try_run_case");
     assert_eq!(
         count(format!("{}{LOSS}{}", part(&late, 0..2), part(&late, 8..99))),
@@ -167,19 +172,19 @@ fn what_the_console_lost_of_a_report_is_not_missed() {
     assert_eq!(
         count(format!("{}{LOSS}", part(&test, 0..1))),
         1,
-        "of nobody"
+        "no task and no stack"
     );
     assert_eq!(count(format!("{}{LOSS}{test}", part(&other, 0..2))), 1);
 }
 
 #[test]
-fn the_rest_of_a_lost_report_is_no_error() {
+fn parse_omits_the_rest_of_a_report_whose_first_lines_are_lost() {
     let errors = |console: &str| found(&within("kasan", console)).1;
     let rest = part(&of_test(), 5..99).replace("kunit_try_run_case", "f");
     assert_eq!(errors(&format!("{LOSS}{rest}")), 0);
-    let other = said(6, "T9", "pci 1: there");
+    let other = printed(6, "T9", "pci 1: there");
     assert_eq!(errors(&format!("{LOSS}{other}{rest}")), 0);
-    assert!(errors(&rest) > 0, "nothing was lost");
+    assert!(errors(&rest) > 0, "no messages were lost");
     assert!(found(&format!("{LOSS}{rest}")).1 > 0, "no suite runs");
     assert!(found(&format!("{LOSS}{}", within("kasan", &rest))).1 > 0);
     assert!(errors(&format!("{LOSS}{}", rest.replace(RULE, ""))) > 0);
@@ -187,8 +192,8 @@ fn the_rest_of_a_lost_report_is_no_error() {
     let (shown, unshown) = (part(&of_test(), 6..9), part(&of_test(), 4..6));
     assert_eq!(errors(&format!("{LOSS}{shown}{LOSS}{shown}")), 0);
     assert!(errors(&format!("{LOSS}{unshown}{LOSS}{rest}")) > 0);
-    let error = said(3, "T9", &format!("pci 1: gone\n{RULE}"));
+    let error = printed(3, "T9", &format!("pci 1: gone\n{RULE}"));
     assert_eq!(errors(&format!("{LOSS}{rest}{error}")), 1);
-    let failed = said(3, "T7", "    # f: EXPECTATION FAILED at a.c:7");
+    let failed = printed(3, "T7", "    # f: EXPECTATION FAILED at a.c:7");
     assert_eq!(errors(&format!("{LOSS}{failed}{rest}")), 1);
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Logs that are made to make a parser fall over. The time for each must be linear in its
-//! length.
+//! Hostile logs: the cost of parsing must be linear in their length.
 
 use proptest::prelude::*;
 
 use crate::klog::{Log, find, line};
 
-/// Lines that mean something to the parser, and what is made of them when they are cut.
+/// Lines that the parser recognises, and fragments of lines.
 const WORDS: &[&str] = &[
     "------------[ cut here ]------------\n",
     "WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1\n",
@@ -54,7 +53,7 @@ const CALLERS: &[&str] = &[
     "<4>[    1.0",
 ];
 
-fn assert_sound(log: &Log) {
+fn assert_consistent(log: &Log) {
     for splat in &log.splats {
         assert!(!splat.lines.is_empty());
         assert!(splat.lines.is_sorted());
@@ -72,19 +71,19 @@ fn assert_sound(log: &Log) {
     let all = owned.len();
     owned.sort_unstable();
     owned.dedup();
-    assert_eq!(owned.len(), all, "a line is of one splat only");
+    assert_eq!(owned.len(), all, "a line belongs to one splat only");
 }
 
 const BANNER: &str = "<5>[    0.000000][    T0] Linux version 1\n";
 
-/// Logs that are made to make the parser fall over, each of about so many bytes.
+/// Returns logs of about `bytes` bytes that would be slow in a parser with quadratic cost.
 fn shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     let repeated = |unit: &str| {
         let unit = unit.replace('@', "<4>[    1.000000][    T1] ");
         let text = format!("{BANNER}{}", unit.repeat(bytes / unit.len()));
         text.into_bytes()
     };
-    let by_many = |text: &str| {
+    let many_writers = |text: &str| {
         let mut all = BANNER.to_owned();
         let mut number = 0;
         while all.len() < bytes {
@@ -95,36 +94,39 @@ fn shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     };
     let warning = "@------------[ cut here ]------------\n@WARNING: a.c:1 at f+0x1/0x2\n";
     vec![
-        ("ends of lines", repeated("\n")),
-        ("returns", repeated("\r")),
+        ("newlines", repeated("\n")),
+        ("carriage returns", repeated("\r")),
         ("one line", repeated("x")),
-        ("one line of signs", repeated("<")),
+        ("one line of `<`", repeated("<")),
         ("one line of levels", repeated("<4>")),
         ("one line of stamps", repeated("<4>[    1.000000]")),
         ("one line of prefixes", repeated("@")),
-        ("one line of blanks", repeated("@ ")),
+        ("one line of prefixes and spaces", repeated("@ ")),
         ("escapes", repeated("\u{1b}[1;")),
         ("bytes", vec![0xff; bytes]),
         ("lines", repeated("@x\n")),
         ("banners", repeated(BANNER)),
         (
-            "marks",
+            "markers",
             repeated("<12>[    1.000000][    T1] patchbed: boot 1 begins\n"),
         ),
         ("headings", repeated("@BUG: KASAN: x in y+0x1/0x2\n")),
-        ("cuts", repeated("@------------[ cut here ]------------\n")),
-        ("half warnings", repeated(warning)),
         (
-            "whole warnings",
+            "cut here",
+            repeated("@------------[ cut here ]------------\n"),
+        ),
+        ("incomplete warnings", repeated(warning)),
+        (
+            "complete warnings",
             repeated(&format!("{warning}@---[ end trace 0 ]---\n")),
         ),
         (
-            "lines that perhaps begin a stack",
+            "lines that a stack trace may follow",
             repeated("@BUG: odd\n@x\n"),
         ),
-        ("one endless splat", by_one(bytes, warning)),
+        ("one splat without an end", endless(bytes, warning)),
         (
-            "stacks",
+            "stack traces",
             repeated("@Call Trace:\n@ <TASK>\n@ f+0x1/0x2\n@ </TASK>\n"),
         ),
         (
@@ -132,45 +134,45 @@ fn shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
             repeated("@rcu: INFO: rcu_preempt self-detected stall on CPU\n@ </TASK>\n@rcu: x\n"),
         ),
         (
-            "questions and answers",
+            "requests for backtraces and backtraces",
             repeated(
                 "@BUG: soft lockup\n@ </TASK>\n@Sending NMI from CPU 0 to CPUs 1:\n@x\n@NMI backtrace for cpu 1\n",
             ),
         ),
-        ("many writers of one line", by_many("x")),
+        ("many writers of one line", many_writers("x")),
         (
             "many writers of splats",
-            by_many("BUG: KASAN: x in y+0x1/0x2"),
+            many_writers("BUG: KASAN: x in y+0x1/0x2"),
         ),
     ]
 }
 
-/// A splat that begins and has no end.
-fn by_one(bytes: usize, begins: &str) -> Vec<u8> {
+/// Returns a log with a splat that has no end.
+fn endless(bytes: usize, begins: &str) -> Vec<u8> {
     let line = "<4>[    1.000000][    T1] f\n";
     let begins = begins.replace('@', "<4>[    1.000000][    T1] ");
     format!("{BANNER}{begins}{}", line.repeat(bytes / line.len())).into_bytes()
 }
 
 #[test]
-fn hostile_logs_are_sound_and_each_line_is_looked_at_three_times_at_most() {
+fn find_compares_each_line_of_hostile_logs_at_most_three_times() {
     for (name, serial) in shapes(300_000) {
         let (lines, _) = line::lines(&serial, line::LIMITS);
         let found = find::find(&lines);
         assert!(
-            found.looks <= 3 * lines.len(),
-            "{name}: {} looks",
-            found.looks
+            found.comparisons <= 3 * lines.len(),
+            "{name}: {} comparisons",
+            found.comparisons
         );
         let log = Log::parse(&serial);
-        assert_sound(&log);
+        assert_consistent(&log);
         let strays = log.stray_warnings(1).count() + log.stray_errors(1).count();
         assert!(strays <= log.lines.len(), "{name}");
     }
 }
 
 #[test]
-fn hostile_logs_are_parsed_in_linear_time() {
+fn parse_takes_linear_time_for_hostile_logs() {
     crate::cost::assert_linear(shapes, |serial| {
         let log = Log::parse(serial);
         let _ = log.stray_warnings(1).count() + log.stray_errors(1).count();
@@ -179,19 +181,19 @@ fn hostile_logs_are_parsed_in_linear_time() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_log(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
-        assert_sound(&Log::parse(&bytes));
+    fn parse_accepts_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
+        assert_consistent(&Log::parse(&bytes));
     }
 
     #[test]
-    fn torn_splats_are_a_log(
+    fn parse_accepts_fragments_of_splats(
         cuts in (0usize..600, 0usize..4000),
         pieces in proptest::collection::vec((0..CALLERS.len(), 0..WORDS.len()), 0..120),
     ) {
         let text: String = pieces.iter().flat_map(|(caller, word)| [CALLERS[*caller], WORDS[*word]]).collect();
         let start = cuts.0.min(text.len());
         let end = cuts.1.clamp(start, text.len());
-        assert_sound(&Log::parse(text.as_bytes()));
-        assert_sound(&Log::parse(&text.as_bytes()[start..end]));
+        assert_consistent(&Log::parse(text.as_bytes()));
+        assert_consistent(&Log::parse(&text.as_bytes()[start..end]));
     }
 }

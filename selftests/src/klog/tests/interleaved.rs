@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Who writes what, when several do.
+//! Logs with interleaved lines of several writers.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::klog::{Log, SplatClass};
 
 const BANNER: &str = "<5>[    0.000000][    T0] Linux version 7.3.4\n";
 
-/// The texts as the lines of one writer.
+/// Returns the texts as lines of one writer.
 fn by(caller: &str, texts: &[&str]) -> Vec<String> {
     let line = |text: &&str| format!("<4>[    1.000000][{caller:>6}] {text}\n");
     texts.iter().map(line).collect()
@@ -51,27 +51,27 @@ fn kasan(caller: &str) -> Vec<String> {
     )
 }
 
-/// The lines of both in the order that `picks` gives, each list in its own order.
-fn mixed(one: &[String], other: &[String], picks: impl Iterator<Item = bool>) -> String {
-    let (mut one, mut other) = (one.iter(), other.iter());
+/// Interleaves two lists: `picks` selects the list of the next line.
+fn mixed(first: &[String], second: &[String], picks: impl Iterator<Item = bool>) -> String {
+    let (mut first, mut second) = (first.iter(), second.iter());
     let mut text = BANNER.to_owned();
     for pick in picks {
-        let line = if pick { one.next() } else { other.next() };
+        let line = if pick { first.next() } else { second.next() };
         text.extend(line.map(String::as_str));
     }
-    text.extend(one.chain(other).map(String::as_str));
+    text.extend(first.chain(second).map(String::as_str));
     text
 }
 
 #[test]
-fn line_by_line() {
+fn parse_separates_two_reports_with_alternating_lines() {
     let picks = (0..20).map(|number| number % 2 == 0);
     let text = mixed(&warning("T7", "f"), &kasan("C1"), picks);
     let log = Log::parse(text.as_bytes());
     let found: Vec<_> = log
         .splats
         .iter()
-        .map(|splat| (splat.class, splat.title.as_str(), splat.is_whole))
+        .map(|splat| (splat.class, splat.title.as_str(), splat.is_complete))
         .collect();
     assert_eq!(
         found,
@@ -91,11 +91,11 @@ fn line_by_line() {
 }
 
 #[test]
-fn what_stands_in_between_is_nobody_s() {
+fn parse_leaves_a_line_of_another_writer_out_of_a_splat() {
     let odd = by("T9", &["pci 1: odd"]);
     let text = mixed(&warning("T7", "f"), &odd, [true, false].into_iter());
     let log = Log::parse(text.as_bytes());
-    assert!(log.splats[0].is_whole);
+    assert!(log.splats[0].is_complete);
     let odd = log.stray_errors(1).chain(log.stray(1));
     assert!(
         odd.map(|line| line.text.as_str())
@@ -104,8 +104,8 @@ fn what_stands_in_between_is_nobody_s() {
 }
 
 #[test]
-fn a_processor_that_is_asked_answers_by_itself() {
-    let asks = by(
+fn parse_adds_a_requested_backtrace_to_the_report_of_the_requester() {
+    let request = by(
         "C0",
         &[
             "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
@@ -113,7 +113,7 @@ fn a_processor_that_is_asked_answers_by_itself() {
             "Sending NMI from CPU 0 to CPUs 1:",
         ],
     );
-    let answers = by(
+    let backtrace = by(
         "C1",
         &[
             "NMI backtrace for cpu 1",
@@ -125,24 +125,24 @@ fn a_processor_that_is_asked_answers_by_itself() {
             " </TASK>",
         ],
     );
-    let text = mixed(&asks, &answers, std::iter::empty());
+    let text = mixed(&request, &backtrace, std::iter::empty());
     let log = Log::parse(text.as_bytes());
     assert_eq!(log.splats.len(), 1);
-    assert!(log.splats[0].is_whole);
+    assert!(log.splats[0].is_complete);
     assert_eq!(log.splats[0].frames, ["spin", "caller"]);
     assert_eq!(log.splats[0].lines.len(), 10);
-    let alone = Log::parse(mixed(&answers, &[], std::iter::empty()).as_bytes());
+    let alone = Log::parse(mixed(&backtrace, &[], std::iter::empty()).as_bytes());
     assert!(alone.splats.is_empty());
 }
 
 #[test]
-fn one_that_tells_something_else_answers_in_between() {
+fn parse_finds_a_requested_backtrace_inside_another_report() {
     let warning = warning("C1", "f");
-    let asks = [
+    let request = [
         "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
         "Sending NMI from CPU 0 to CPUs 1:",
     ];
-    let answers = [
+    let backtrace = [
         "NMI backtrace for cpu 1",
         "Call Trace:",
         " <TASK>",
@@ -150,13 +150,13 @@ fn one_that_tells_something_else_answers_in_between() {
         " </TASK>",
         "INFO: NMI handler (nmi_cpu_backtrace_handler) took too long to run: 8226.553 msecs",
     ];
-    let (asks, answers) = (by("C0", &asks), by("C1", &answers));
-    let lines = [&warning[..6], &asks, &answers, &warning[6..]].concat();
+    let (request, backtrace) = (by("C0", &request), by("C1", &backtrace));
+    let lines = [&warning[..6], &request, &backtrace, &warning[6..]].concat();
     let log = Log::parse(format!("{BANNER}{}", lines.concat()).as_bytes());
     let found: Vec<_> = log
         .splats
         .iter()
-        .map(|splat| (splat.class, splat.lines.len(), splat.is_whole))
+        .map(|splat| (splat.class, splat.lines.len(), splat.is_complete))
         .collect();
     assert_eq!(
         found,
@@ -165,7 +165,7 @@ fn one_that_tells_something_else_answers_in_between() {
 }
 
 #[test]
-fn userspace_cannot_fake_a_splat() {
+fn parse_ignores_splats_written_by_userspace() {
     for fake in [
         "<12>[    1.000000][   T7] BUG: KASAN: nothing in nowhere+0x1/0x2\n",
         "BUG: KASAN: nothing in nowhere+0x1/0x2\n",
@@ -179,23 +179,23 @@ fn userspace_cannot_fake_a_splat() {
 }
 
 #[test]
-fn a_kernel_s_end_ends_its_splats() {
+fn parse_ends_splats_at_the_banner_of_the_next_kernel() {
     let half = &warning("T7", "f")[..4];
     let text = mixed(half, &[], std::iter::empty()) + BANNER + &warning("T7", "f")[4..].concat();
     let log = Log::parse(text.as_bytes());
     assert_eq!(log.splats.len(), 1);
-    assert!(!log.splats[0].is_whole);
+    assert!(!log.splats[0].is_complete);
 }
 
 proptest! {
     #[test]
-    fn any_order_of_two_writers_gives_both(picks in proptest::collection::vec(any::<bool>(), 0..19)) {
+    fn parse_finds_both_reports_in_any_interleaving(picks in proptest::collection::vec(any::<bool>(), 0..19)) {
         let text = mixed(&warning("T7", "f"), &kasan("C1"), picks.into_iter());
         let log = Log::parse(text.as_bytes());
         let mut found: Vec<_> = log.splats.iter().map(|splat| (splat.class, splat.lines.len())).collect();
         found.sort();
         prop_assert_eq!(found, [(SplatClass::Warn, 9), (SplatClass::Kasan, 9)]);
-        prop_assert!(log.splats.iter().all(|splat| splat.is_whole));
+        prop_assert!(log.splats.iter().all(|splat| splat.is_complete));
         prop_assert_eq!(log.stray_warnings(1).count(), 0);
     }
 }

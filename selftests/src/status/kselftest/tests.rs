@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A test of the tree's own is judged by its exit code and by what it printed; what
-//! does not agree is no pass. Kselftest's codes: tools/testing/selftests/kselftest.h.
+//! Tests of judging kselftests of the tree: the exit code and the printed results must
+//! agree.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::kselftest::{KselftestBoots, TargetNotes};
 use crate::status::{Judgement, Status, judge};
 
 const NOTES: &str = "tests:\n  two:\n    boots: [{args: [-s, '1']}, {args: [-s, '2']}]\n\
-    tolerates: [{text: bad token, because: it is asked for one}]\n";
+    tolerates: [{text: bad token, because: the test passes a bad token}]\n";
 const TAP: &str = "TAP version 13\n1..2\nok 1 a\nok 2 b\n\
     # Totals: pass:2 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
 
@@ -41,7 +41,7 @@ fn run(name: &str, boots: &[(&str, i32)], inside: &str) -> Judgement {
         output_cut: false,
         exit: Some(ExitKind::Code(*code)),
     };
-    // The outputs outlive the evidence.
+    // Leaked, so that the outputs outlive the evidence.
     let boots: Vec<(&'static str, i32)> = boots
         .iter()
         .map(|(output, code)| (&*output.to_string().leak(), *code))
@@ -56,76 +56,79 @@ fn run(name: &str, boots: &[(&str, i32)], inside: &str) -> Judgement {
     judge(&test(name), &evidence, &Log::parse(serial.as_bytes()))
 }
 
-fn one(output: &str, code: i32) -> (Status, String) {
+fn judged(output: &str, code: i32) -> (Status, String) {
     let judgement = run("one", &[(output, code)], "");
     (judgement.status, judgement.reason)
 }
 
 #[test]
-fn the_exit_code_is_the_result() {
-    assert_eq!(one("all fine\n", 0).0, Status::Pass);
+fn judge_maps_the_exit_code_to_a_status() {
+    assert_eq!(judged("all fine\n", 0).0, Status::Pass);
     assert_eq!(
-        one("no such thing\n\n", 1),
+        judged("no such thing\n\n", 1),
         (
             Status::Fail,
-            "boot 1: the program exited with code 1, saying \"no such thing\"".to_owned()
+            "boot 1: the program exited with code 1; last line: \"no such thing\"".to_owned()
         )
     );
     assert_eq!(
-        one("1..0 # SKIP no device\n", 4),
+        judged("1..0 # SKIP no device\n", 4),
         (Status::Skip, "boot 1: no device".to_owned())
     );
     assert_eq!(
-        one("cannot do it here\n", 4),
+        judged("cannot do it here\n", 4),
         (Status::Skip, "boot 1: cannot do it here".to_owned())
     );
-    assert_eq!(one("", 2).0, Status::Skip);
-    assert_eq!(one("", 3).0, Status::Fail);
-    assert_eq!(one("", 127).0, Status::Fail);
+    assert_eq!(judged("", 2).0, Status::Skip);
+    assert_eq!(judged("", 3).0, Status::Fail);
+    assert_eq!(judged("", 127).0, Status::Fail);
 }
 
 #[test]
-fn results_that_contradict_the_exit_code_are_no_pass() {
+fn judge_fails_results_that_contradict_the_exit_code() {
     assert_eq!(
-        one(TAP, 0),
-        (Status::Pass, "2 results, all good".to_owned())
+        judged(TAP, 0),
+        (Status::Pass, "2 of 2 tests passed".to_owned())
     );
-    assert_eq!(one(TAP, 1).0, Status::Fail);
+    assert_eq!(judged(TAP, 1).0, Status::Fail);
     for cut in 15..TAP.find("# Totals").unwrap() {
-        let (status, reason) = one(&TAP[..cut], 0);
+        let (status, reason) = judged(&TAP[..cut], 0);
         assert_ne!(status, Status::Pass, "cut at {cut}: {reason}");
     }
-    assert_eq!(one(&TAP.replace("ok 2", "not ok 2"), 0).0, Status::Fail);
-    assert_eq!(one("not ok 1 without a header\n", 0).0, Status::Fail);
-    assert_eq!(one("TAP version 13\n1..0\n", 0).0, Status::Fail);
-    let gave_up = "TAP version 13\n1..2\nok 1 a\nBail out! no clone\n";
+    assert_eq!(judged(&TAP.replace("ok 2", "not ok 2"), 0).0, Status::Fail);
+    assert_eq!(judged("not ok 1 without a header\n", 0).0, Status::Fail);
+    assert_eq!(judged("TAP version 13\n1..0\n", 0).0, Status::Fail);
+    let bail_out = "TAP version 13\n1..2\nok 1 a\nBail out! no clone\n";
     assert_eq!(
-        one(gave_up, 1),
+        judged(bail_out, 1),
         (Status::Fail, "boot 1: bailed out: no clone".to_owned())
     );
-    assert_eq!(one(&TAP.replace("pass:2", "pass:3"), 0).0, Status::Fail);
+    assert_eq!(judged(&TAP.replace("pass:2", "pass:3"), 0).0, Status::Fail);
 }
 
 #[test]
-fn some_skips_are_told_and_nothing_but_skips_is_one() {
+fn judge_skips_only_if_all_tests_are_skipped() {
     let some = "TAP version 13\n1..2\nok 1 a\nok 2 b # SKIP no fuse\n";
     assert_eq!(
-        one(some, 0),
+        judged(some, 0),
         (
             Status::Pass,
-            "1 results good, 1 skipped: no fuse".to_owned()
+            "1 of 2 tests passed, 1 skipped: no fuse".to_owned()
         )
     );
     let all = some.replace("ok 1 a", "ok 1 a # SKIP no root");
-    assert_eq!(one(&all, 0), (Status::Skip, "boot 1: no root".to_owned()));
+    assert_eq!(
+        judged(&all, 0),
+        (Status::Skip, "boot 1: no root".to_owned())
+    );
 }
 
 #[test]
-fn each_boot_must_be_right() {
+fn judge_requires_all_boots_to_pass() {
     assert_eq!(run("two", &[("", 0), ("", 0)], "").status, Status::Pass);
-    let half = run("two", &[("", 0)], "");
+    let first_only = run("two", &[("", 0)], "");
     assert_eq!(
-        (half.status, half.reason.as_str()),
+        (first_only.status, first_only.reason.as_str()),
         (Status::Fail, "1 of 2 boots ran")
     );
     assert_eq!(run("two", &[("", 4)], "").status, Status::Skip);
@@ -133,28 +136,28 @@ fn each_boot_must_be_right() {
 }
 
 #[test]
-fn the_console_is_watched_for_splats_and_errors_nobody_knows_of() {
-    let said = |line: &str| run("one", &[("", 0)], &format!("{line}\n")).status;
+fn judge_fails_on_splats_and_on_errors_that_are_not_tolerated() {
+    let with_line = |line: &str| run("one", &[("", 0)], &format!("{line}\n")).status;
     assert_eq!(
-        said("<4>[    1.000000][    T1] memfd: deprecated"),
+        with_line("<4>[    1.000000][    T1] memfd: deprecated"),
         Status::Pass
     );
     assert_eq!(
-        said("<3>[    1.000000][    T1] luo: cannot freeze"),
+        with_line("<3>[    1.000000][    T1] luo: cannot freeze"),
         Status::Fail
     );
     assert_eq!(
-        said("<3>[    1.000000][    T1] luo: bad token 7"),
+        with_line("<3>[    1.000000][    T1] luo: bad token 7"),
         Status::Pass
     );
     assert_eq!(
-        said("<4>[    1.000000][    T1] WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1"),
+        with_line("<4>[    1.000000][    T1] WARNING: a.c:1 at f+0x1/0x2, CPU#0: a/1"),
         Status::Crash
     );
 }
 
 #[test]
-fn it_should_pass_on_every_checkout() {
+fn expected_is_pass_on_every_checkout() {
     let test = test("one");
     let none = BTreeSet::new();
     let has = Has {

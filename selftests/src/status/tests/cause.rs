@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whose fault it is, rule by rule, as a person would say it.
+//! Tests of the cause of a result.
 
 use vm_images::transcript::{End, Hang, HostTime, Phase, Processor, Sample};
 
 use super::*;
 
-/// A host that let the guest run for so many of the worst 20 seconds.
+/// Returns the times of a host that let the guest run for `secs` of the worst 20 seconds.
 fn host_that_gave(secs: u64) -> HostTime {
     HostTime {
         is_known: true,
@@ -16,7 +16,7 @@ fn host_that_gave(secs: u64) -> HostTime {
     }
 }
 
-/// A hang in which processor 0 is in the program or not, sample by sample.
+/// Returns a hang; `in_program` has one entry for each sample of CPU 0.
 fn hang(in_program: &[bool]) -> Hang {
     let sample = |in_program: &bool| Sample {
         at_ms: 0,
@@ -50,7 +50,7 @@ fn end(end: &End) -> (Status, Option<Cause>) {
 }
 
 #[test]
-fn ends_are_the_fault_of_who_brought_them_about() {
+fn judge_derives_the_cause_from_the_end_of_the_run() {
     let during = Phase::Program(1);
     let died = End::QemuDied {
         during,
@@ -77,18 +77,18 @@ fn ends_are_the_fault_of_who_brought_them_about() {
         end(&expired(Phase::Kexec(2))),
         (Status::Hang, Some(Cause::Kernel))
     );
-    let nonsense = End::ChannelBroken {
+    let broken = End::ChannelBroken {
         during,
-        error: "what?".into(),
+        error: "invalid message".into(),
     };
-    assert_eq!(end(&nonsense), (Status::Error, Some(Cause::Tool)));
+    assert_eq!(end(&broken), (Status::Error, Some(Cause::Tool)));
     let trouble = |during, doing: &str| End::Trouble {
         during,
         doing: doing.into(),
         error: "no".into(),
     };
-    let put = trouble(during, "write `/tests/a`");
-    assert_eq!(end(&put), (Status::Error, Some(Cause::Tool)));
+    let write = trouble(during, "write `/tests/a`");
+    assert_eq!(end(&write), (Status::Error, Some(Cause::Tool)));
     let start = trouble(during, "start `/tests/a`");
     assert_eq!(end(&start), (Status::Error, Some(Cause::Test)));
     let kexec = trouble(Phase::Kexec(2), "load the next kernel");
@@ -102,29 +102,29 @@ fn ends_are_the_fault_of_who_brought_them_about() {
 }
 
 #[test]
-fn a_program_that_spins_in_itself_is_to_blame_and_no_other_that_hangs() {
+fn judge_has_cause_test_for_a_hang_with_all_samples_in_user_space() {
     let log = serial(WARNING, "");
-    let mut seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
-    assert_eq!(caused(&seen), (Status::Hang, Some(Cause::Kernel)));
-    assert!(judged(&seen).reason.contains("; by the wall's clock"));
-    seen.host_time = host_that_gave(20);
-    assert!(!judged(&seen).reason.contains("; by the wall's clock"));
+    let mut run = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
+    assert_eq!(caused(&run), (Status::Hang, Some(Cause::Kernel)));
+    assert!(judged(&run).reason.contains("; measured in wall time"));
+    run.host_time = host_that_gave(20);
+    assert!(!judged(&run).reason.contains("; measured in wall time"));
     for (samples, cause) in [
         (vec![true, true], Cause::Test),
         (vec![true, false], Cause::Kernel),
         (vec![], Cause::Kernel),
     ] {
         let hang = hang(&samples);
-        let seen = Evidence {
+        let run = Evidence {
             hang: Some(&hang),
-            ..seen.clone()
+            ..run.clone()
         };
-        assert_eq!(caused(&seen), (Status::Hang, Some(cause)));
+        assert_eq!(caused(&run), (Status::Hang, Some(cause)));
     }
 }
 
 #[test]
-fn a_program_that_contradicts_itself_is_to_blame_but_not_for_what_it_finds() {
+fn judge_has_cause_test_for_contradictory_output_and_cause_kernel_for_failed_checks() {
     let log = serial(WARNING, "");
     let cut = PASSED.replace("# Totals", "# T");
     let of = |output: &str, exit| caused(&evidence(output, exit, Ending::Orderly, &log));
@@ -141,23 +141,23 @@ fn a_program_that_contradicts_itself_is_to_blame_but_not_for_what_it_finds() {
 }
 
 #[test]
-fn tasks_that_do_not_meet_are_the_test_s_fault_or_that_of_a_host_without_time() {
+fn judge_has_cause_test_or_infrastructure_for_a_missed_interleaving() {
     let log = serial(WARNING, "");
     let output = PASSED.replace(
         "#            OK  small.boot_1\nok 1",
         "# small.c:8:boot_1:interleaving: step 1 did not come to f\nnot ok 1",
     );
-    let mut seen = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Test)));
-    seen.host_time = host_that_gave(3);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Infrastructure)));
+    let mut run = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
+    assert_eq!(caused(&run), (Status::Error, Some(Cause::Test)));
+    run.host_time = host_that_gave(3);
+    assert_eq!(caused(&run), (Status::Error, Some(Cause::Infrastructure)));
 }
 
 const HELD: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
     boots: [{steps: [{expect_device: endpoint0, state: bound}, {race: {rescan: pci}, sync_point: f, \
     meanwhile: [{remove_device: endpoint0}]}]}]\n";
 
-/// Output of a test that failed with these checks after each of its steps.
+/// Returns the output of a test with these failed checks, each after its step.
 fn failed_output(checks: &[(usize, &str)]) -> String {
     let labels = [
         "1: wait until endpoint0 is bound -> ok",
@@ -187,15 +187,15 @@ fn judge_is_inconclusive_when_the_time_limit_released_a_held_task() {
     let of = |checks: &[(usize, &str)], inside: &str| {
         let output = failed_output(checks);
         let log = serial(inside, "");
-        let seen = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
-        let judgement = judge(&scenario, &seen, &Log::parse(seen.serial));
+        let run = evidence(&output, ExitKind::Code(1), Ending::Orderly, &log);
+        let judgement = judge(&scenario, &run, &Log::parse(run.serial));
         (judgement.status, judgement.cause)
     };
     let inconclusive = (Status::Error, Some(Cause::Test));
     assert_eq!(of(&[expired], ""), inconclusive);
     // The step in between waited for the time limit: its result is no evidence.
     assert_eq!(of(&[real(3), expired], ""), inconclusive);
-    // A stall report is an effect of the held task.
+    // The held task causes the stall report.
     assert_eq!(of(&[real(3), expired], STALL), inconclusive);
     // A check before the task was held is evidence, and so is any other kernel report.
     let kernel = (Status::Fail, Some(Cause::Kernel));
@@ -209,28 +209,29 @@ const STALL: &str = "<3>[    1.500000][    C1] rcu: INFO: rcu_sched detected sta
     <3>[    1.500000][    C1] rcu: \t0-...!: (1 GPs behind) idle=1/1/0x1\n";
 
 #[test]
-fn a_kernel_that_is_late_on_a_host_that_gave_it_no_time_is_not_to_blame() {
+fn judge_has_cause_infrastructure_for_a_stall_in_a_starved_guest() {
     let log = serial(&format!("{WARNING}{STALL}"), "");
-    let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
-    assert_eq!(caused(&seen), (Status::Crash, Some(Cause::Kernel)));
-    seen.host_time = host_that_gave(6);
-    assert_eq!(caused(&seen), (Status::Crash, Some(Cause::Kernel)));
-    seen.host_time = host_that_gave(4);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Infrastructure)));
-    let reason = judged(&seen).reason;
+    let mut run = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+    assert_eq!(caused(&run), (Status::Crash, Some(Cause::Kernel)));
+    run.host_time = host_that_gave(6);
+    assert_eq!(caused(&run), (Status::Crash, Some(Cause::Kernel)));
+    run.host_time = host_that_gave(4);
+    assert_eq!(caused(&run), (Status::Error, Some(Cause::Infrastructure)));
+    let reason = judged(&run).reason;
     assert!(
-        reason.ends_with(
-            "; but the host gave the guest 3 s of 240 s, and at worst withheld 16 s of 20 s"
-        ),
+        reason.ends_with(&format!(
+            "; but {}, and withheld up to 16 s of 20 s",
+            run.host_time
+        )),
         "{reason}"
     );
-    // Who does not measure cannot excuse.
-    seen.host_time.is_known = false;
-    assert_eq!(caused(&seen), (Status::Crash, Some(Cause::Kernel)));
+    // Without a measurement, the guest does not count as starved.
+    run.host_time.is_known = false;
+    assert_eq!(caused(&run), (Status::Crash, Some(Cause::Kernel)));
 }
 
 #[test]
-fn whatever_watches_the_time_is_excused_by_a_host_without_it() {
+fn judge_treats_all_stall_reports_of_a_starved_guest_alike() {
     for report in [
         "INFO: task pull:40 blocked for more than 30 seconds.",
         "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [pull:41]",
@@ -240,50 +241,54 @@ fn whatever_watches_the_time_is_excused_by_a_host_without_it() {
     ] {
         let line = format!("<3>[    1.500000][    C1] {report}\n");
         let log = serial(&format!("{WARNING}{line}"), "");
-        let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+        let mut run = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
         let kernel = (Status::Crash, Some(Cause::Kernel));
-        assert_eq!(caused(&seen), kernel, "{report}");
-        seen.host_time = host_that_gave(1);
+        assert_eq!(caused(&run), kernel, "{report}");
+        run.host_time = host_that_gave(1);
         let host = (Status::Error, Some(Cause::Infrastructure));
-        assert_eq!(caused(&seen), host, "{report}");
+        assert_eq!(caused(&run), host, "{report}");
     }
 }
 
 #[test]
-fn a_host_without_time_excuses_nothing_else() {
+fn judge_keeps_cause_kernel_for_other_failures_of_a_starved_guest() {
     let oops = "BUG: kernel NULL pointer dereference, address: 0\nRIP: 0010:f+0x1/0x2\n";
     let log = serial(&format!("{WARNING}{STALL}{oops}"), "");
-    let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
-    seen.host_time = host_that_gave(1);
-    assert_eq!(caused(&seen), (Status::Crash, Some(Cause::Kernel)));
+    let mut run = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+    run.host_time = host_that_gave(1);
+    assert_eq!(caused(&run), (Status::Crash, Some(Cause::Kernel)));
     let log = serial(WARNING, "");
     let failed = PASSED.replace("ok 1", "not ok 1");
-    let mut seen = evidence(&failed, ExitKind::Code(1), Ending::Orderly, &log);
-    seen.host_time = host_that_gave(1);
-    assert_eq!(caused(&seen), (Status::Fail, Some(Cause::Kernel)));
-    assert!(judged(&seen).reason.contains("; mind that the host gave"));
-    let mut seen = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
-    seen.host_time = host_that_gave(1);
-    assert_eq!(caused(&seen), (Status::Pass, None));
+    let mut run = evidence(&failed, ExitKind::Code(1), Ending::Orderly, &log);
+    run.host_time = host_that_gave(1);
+    assert_eq!(caused(&run), (Status::Fail, Some(Cause::Kernel)));
+    let reason = judged(&run).reason;
+    assert!(
+        reason.contains(&format!("; note: {}", run.host_time)),
+        "{reason}"
+    );
+    let mut run = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+    run.host_time = host_that_gave(1);
+    assert_eq!(caused(&run), (Status::Pass, None));
 }
 
 #[test]
-fn a_guest_that_ended_its_program_by_the_wall_s_clock_may_be_excused() {
+fn judge_has_cause_infrastructure_for_a_time_limit_of_a_starved_guest() {
     let log = serial(WARNING, "");
-    let mut seen = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
-    seen.host_time = host_that_gave(1);
-    assert_eq!(caused(&seen), (Status::Error, Some(Cause::Infrastructure)));
-    // The host's own clock counts what the guest had.
+    let mut run = evidence(PASSED, ExitKind::TimedOut, Ending::Orderly, &log);
+    run.host_time = host_that_gave(1);
+    assert_eq!(caused(&run), (Status::Error, Some(Cause::Infrastructure)));
+    // The time limit of the host counts only the time in which the guest ran.
     let hang = hang(&[false]);
-    let seen = Evidence {
+    let run = Evidence {
         hang: Some(&hang),
-        ..seen.clone()
+        ..run.clone()
     };
-    assert_eq!(caused(&seen), (Status::Hang, Some(Cause::Kernel)));
+    assert_eq!(caused(&run), (Status::Hang, Some(Cause::Kernel)));
 }
 
 #[test]
-fn what_the_kernel_says_when_it_is_asked_is_no_report() {
+fn evidence_omits_console_output_of_the_hang_diagnosis() {
     let before = serial(WARNING, "");
     let whole = format!("{before}{STALL}");
     let transcript = vm_images::transcript::Transcript {
@@ -300,6 +305,6 @@ fn what_the_kernel_says_when_it_is_asked_is_no_report() {
         accelerator: vm_images::accel::Accelerator::Tcg,
         qemu_version: String::new(),
     };
-    let seen = Evidence::of(&transcript, whole.as_bytes());
-    assert_eq!(seen.serial, before.as_bytes());
+    let run = Evidence::of(&transcript, whole.as_bytes());
+    assert_eq!(run.serial, before.as_bytes());
 }

@@ -65,7 +65,7 @@ mod tests {
         let folder = Utf8Path::from_path(dir.path()).unwrap();
         let gone = folder.join("vmlinux");
         let told = account(&hang, Some(&gone), b"short", folder);
-        assert_eq!(told.summary, "nothing could be seen of it");
+        assert_eq!(told.summary, "no CPU or task state was recorded");
         fs_err::write(folder.join(FILE_NAME), "CPU 0 spins in `a`\n\nmore\n").unwrap();
         let told = account(&hang, Some(&gone), b"short", folder);
         assert_eq!(told.summary, "CPU 0 spins in `a`");
