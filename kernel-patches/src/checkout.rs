@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A checkout: a tree plus a list of series, held as the files that differ.
+//! A checkout: a tree plus a list of series, stored as the files that differ.
 //!
-//! Whether a tree already has a series is told by content alone: the series
-//! applies in reverse, or a patch made for that purpose takes it out.
+//! A tree contains a series if the series applies in reverse, or if a revert patch
+//! of the series applies. Commit messages and names are not compared.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use patchbed_host::cancel::Cancel;
 use crate::conflict::Place;
 use crate::content::ContentId;
 use crate::coverage::{self, FileChange};
-use crate::error::{Error, brief};
+use crate::error::{Error, shorten};
 use crate::mail::Patch;
 use crate::mutant::Mutant;
 use crate::overlay::Overlay;
@@ -24,26 +24,26 @@ use crate::tree::Tree;
 pub struct Checkout {
     /// `base`, `patch-1` and so on, or `series`.
     pub name: String,
-    /// How its source differs from the tree.
+    /// The files that differ from the tree.
     pub overlay: Overlay,
-    /// Names of the series it contains, applied or found in the tree.
+    /// Names of the series that it contains, applied or found in the tree.
     pub contains: BTreeSet<String>,
-    /// Names of the series that its next checkouts are on the way to: it has some of the
-    /// patches, and nobody can say what of them is whole.
+    /// Names of the series of which it has the first patches only. Tests that require
+    /// them may pass or fail.
     pub partly: BTreeSet<String>,
-    /// How many patches of the series that is judged are in it.
+    /// Number of patches of the tested series that are applied.
     pub patches: usize,
-    /// Configuration fragments of the series applied, in their order.
+    /// Configuration fragments of the applied series, in order.
     pub configs: Vec<String>,
-    /// A fragment of which options may not exist yet.
-    pub plan_request: Vec<String>,
-    /// A name for its content: tree and overlay.
+    /// Fragments whose options may be missing: a later patch may add them.
+    pub optional_configs: Vec<String>,
+    /// Content id of tree and overlay.
     pub id: String,
 }
 
 impl Checkout {
-    /// Returns the source state of a mutant of this one. It contains the same series by
-    /// name: what it lacks of them is what is to be caught.
+    /// Returns the checkout of a mutant. It lists the same series as contained, so that
+    /// tests are expected to pass and a failure catches the mutant.
     #[must_use]
     pub fn mutated(&self, mutant: &Mutant, tree: &Tree) -> Self {
         let overlay = self.overlay.with(&mutant.changed);
@@ -56,7 +56,7 @@ impl Checkout {
     }
 }
 
-/// What the names of mutants' checkouts begin with.
+/// Prefix of the names of mutant checkouts.
 pub const MUTANT_PREFIX: &str = "mutant-";
 
 fn checkout_id(tree: &Tree, overlay: &Overlay) -> String {
@@ -66,22 +66,22 @@ fn checkout_id(tree: &Tree, overlay: &Overlay) -> String {
         .finish()
 }
 
-/// The checkouts of a run, and how they came about, for people.
+/// The checkouts of a run.
 #[derive(Clone, Debug)]
 pub struct Checkouts {
     /// Tree and prerequisites, without the series.
     pub base: Checkout,
-    /// The same with the first patches of the series, `patch-1` and so on; the last is
-    /// not the whole series.
+    /// `base` with the first patches of the series, `patch-1` and so on, without the
+    /// whole series.
     pub prefixes: Vec<Checkout>,
-    /// The same with the series on top.
+    /// `base` with the series applied.
     pub series: Checkout,
-    /// Sentences on what was found already there or taken out.
+    /// Sentences for the user: series that the tree contains or that were reverted.
     pub notes: Vec<String>,
     /// The files that each patch of the series changes.
     pub changes: Vec<Vec<FileChange>>,
-    /// The files that each prerequisite changes, by its name.
-    pub changes_below: Vec<(String, Vec<FileChange>)>,
+    /// The files that each prerequisite changes, with its name.
+    pub prerequisite_changes: Vec<(String, Vec<FileChange>)>,
 }
 
 /// Returns the name of the checkout that has the first `patches` of the series.
@@ -90,13 +90,13 @@ pub fn prefix_name(patches: usize) -> String {
     format!("patch-{patches}")
 }
 
-/// Works out `base`, `series` and what lies between: takes the series out of the tree where it is
-/// already in, puts the prerequisites on, and the series on top of them. Of the
-/// `known` series, those that a checkout has by content are noted as contained.
+/// Computes `base`, `series` and the prefixes between them: reverts the series if the
+/// tree contains it, then applies the prerequisites and the series. `known` series
+/// that a checkout contains are added to [`Checkout::contains`].
 ///
 /// # Errors
-/// When a prerequisite is missing, or a patch does not fit; said with patch,
-/// file and hunk.
+/// When a prerequisite is missing or a patch does not apply; the error has the patch,
+/// the files and the hunks.
 pub fn checkouts(
     tree: &Tree,
     prerequisites: &[Series],
@@ -105,81 +105,85 @@ pub fn checkouts(
     cancel: &Cancel,
 ) -> Result<Checkouts, Error> {
     check_needs(tree, prerequisites, series)?;
-    let mut work = Work {
+    let mut builder = Builder {
         tree,
         overlay: Overlay::default(),
         cancel,
         notes: Vec::new(),
     };
-    let replaced = work.revert(series, known)?;
+    let replaced = builder.revert(series, known)?;
     let mut contains = BTreeSet::new();
     let mut configs = Vec::new();
-    let mut changes_below = Vec::new();
+    let mut prerequisite_changes = Vec::new();
     for prerequisite in prerequisites {
-        let before = work.overlay.clone();
-        work.put_on(prerequisite)?;
-        let changes = coverage::changes(tree, &before, &work.overlay)?;
-        changes_below.push((prerequisite.name.clone(), changes));
-        contains.extend(own_name(prerequisite, known));
+        let before = builder.overlay.clone();
+        builder.apply(prerequisite)?;
+        let changes = coverage::changes(tree, &before, &builder.overlay)?;
+        prerequisite_changes.push((prerequisite.name.clone(), changes));
+        contains.extend(confirmed_name(prerequisite, known));
         configs.extend(prerequisite.config.clone());
     }
-    work.look_for(known, &mut contains)?;
-    let base = work.checkout("base", &contains, &configs);
-    let states = match work.put_on(series) {
+    builder.find_contained(known, &mut contains)?;
+    let base = builder.checkout("base", &contains, &configs);
+    let states = match builder.apply(series) {
         Ok(states) => states,
-        Err(error) => return Err(work.better_explanation(series, known)?.unwrap_or(error)),
+        Err(error) => {
+            return Err(builder
+                .conflict_without_known(series, known)?
+                .unwrap_or(error));
+        }
     };
-    contains.extend(own_name(series, known));
+    contains.extend(confirmed_name(series, known));
     contains.extend(series.provides.iter().cloned().chain(replaced));
     configs.extend(series.config.clone());
-    work.look_for(known, &mut contains)?;
-    let mut top = work.checkout("series", &contains, &configs);
+    builder.find_contained(known, &mut contains)?;
+    let mut top = builder.checkout("series", &contains, &configs);
     top.patches = series.patches.len();
     let with_base: Vec<&Overlay> = [&base.overlay].into_iter().chain(&states).collect();
     let pairs = with_base.windows(2);
     let changes = pairs
         .map(|pair| coverage::changes(tree, pair[0], pair[1]))
         .collect::<Result<_, _>>()?;
-    let prefixes = work.prefixes(&base, &top, states);
+    let prefixes = builder.prefixes(&base, &top, states);
     if top.id == base.id {
         return Err(Error::input(
-            format!("`{}` changes nothing on top of `base`", series.name),
-            "it may be among the prerequisites already; name the others with `--prereq`",
+            format!("applying `{}`: it changes nothing on `base`", series.name),
+            "if it is also a prerequisite, list the other prerequisites with `--prereq`",
         ));
     }
     Ok(Checkouts {
         base,
         prefixes,
         series: top,
-        notes: work.notes,
+        notes: builder.notes,
         changes,
-        changes_below,
+        prerequisite_changes,
     })
 }
 
-/// Refuses trees and lists of series that cannot work, before anything is built.
+/// Checks the paths and series that each series requires.
 fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result<(), Error> {
     let all: Vec<&Series> = prerequisites.iter().chain([series]).collect();
-    for (index, one) in all.iter().enumerate() {
-        for path in &one.needs_in_tree {
+    for (index, current) in all.iter().enumerate() {
+        for path in &current.needs_in_tree {
             if !tree.root().join(path).exists() {
                 return Err(Error::input(
                     format!(
-                        "{} has no `{path}`, which the series `{}` needs",
+                        "`{}` cannot be applied: {} has no `{path}`",
+                        current.name,
                         tree.label(),
-                        one.name
                     ),
-                    "give a tree that has it (Live Update came with Linux 6.19), or other series",
+                    "select another tree with `--tree` (Live Update is in Linux 6.19 and later)",
                 ));
             }
         }
-        for name in &one.requires {
+        for name in &current.requires {
             let is_below = all[..index].iter().any(|below| below.name == *name);
             if !is_below && !series.provides.contains(name) {
                 return Err(Error::input(
-                    format!("the series `{}` needs `{name}` below it", one.name),
+                    format!("`{}` cannot be applied: it requires `{name}`", current.name),
                     format!(
-                        "add `--prereq {name}` before it; if a series there offers the same, say `--provides {name}`"
+                        "add `--prereq {name}`, or `--provides {name}` if your series replaces it"
                     ),
                 ));
             }
@@ -188,66 +192,73 @@ fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result
     Ok(())
 }
 
-/// Returns the name of a series, unless it is that of a known one with other changes: what
-/// a stranger calls a file proves nothing, and what it stands for is said apart.
-fn own_name(series: &Series, known: &[Series]) -> Option<String> {
-    let namesake = known.iter().find(|one| one.name == series.name);
-    let is_own = series.is_ours || namesake.is_none_or(|one| one.has_changes_of(series));
-    is_own.then(|| series.name.clone())
+/// Returns the name of a series, or `None` if a known series has the same name and other
+/// changes: a file name does not prove that the file replaces the known series.
+fn confirmed_name(series: &Series, known: &[Series]) -> Option<String> {
+    let namesake = known.iter().find(|other| other.name == series.name);
+    let is_same = series.is_known || namesake.is_none_or(|other| other.has_changes_of(series));
+    is_same.then(|| series.name.clone())
 }
 
-struct Work<'a> {
+struct Builder<'a> {
     tree: &'a Tree,
     overlay: Overlay,
     cancel: &'a Cancel,
     notes: Vec<String>,
 }
 
-impl Work<'_> {
-    /// Takes `series` out of the tree if it is in it, in these or other words.
-    /// Returns the names of known series whose place it takes.
+impl Builder<'_> {
+    /// Reverts `series` if the tree contains it. Returns the names of the known series
+    /// that were reverted because `series` replaces them.
     fn revert(&mut self, series: &Series, known: &[Series]) -> Result<Vec<String>, Error> {
         let (name, tree) = (&series.name, self.tree.label());
-        if let Ok(without) = self.attempt(&series.patches, Direction::InReverse)? {
+        if let Ok(without) = self.try_apply(&series.patches, Direction::InReverse)? {
             self.overlay = without;
             self.notes.push(format!(
-                "{tree} already has `{name}`; `base` is made by reverting it"
+                "{tree} already has `{name}`; it is reverted in `base`"
             ));
             return Ok(Vec::new());
         }
-        let stands_for = known
+        let replaced = known
             .iter()
             .filter(|old| series.provides.contains(&old.name));
-        let revert = stands_for.flat_map(|old| &old.revert);
+        let revert = replaced.flat_map(|old| &old.revert);
         for patch in series.revert.iter().chain(revert) {
-            if let Ok(without) = self.attempt(std::slice::from_ref(patch), Direction::Forwards)? {
+            if let Ok(without) = self.try_apply(std::slice::from_ref(patch), Direction::Forwards)? {
                 self.overlay = without;
                 self.notes.push(format!(
-                    "{tree} already has the change of `{name}`; `base` is made by taking it out"
+                    "{tree} already has the change of `{name}`; it is reverted in `base`"
                 ));
                 return Ok(Vec::new());
             }
         }
-        self.make_room(series, known)
+        self.revert_older_version(series, known)
     }
 
-    /// Takes a known series' change out of the tree if that is what it takes for
-    /// `series` to apply: a new version of a series that has been merged.
-    fn make_room(&mut self, series: &Series, known: &[Series]) -> Result<Vec<String>, Error> {
-        if self.attempt(&series.patches, Direction::Forwards)?.is_ok() {
+    /// Reverts the change of a known series if `series` applies only without it: a new
+    /// version of a merged series.
+    fn revert_older_version(
+        &mut self,
+        series: &Series,
+        known: &[Series],
+    ) -> Result<Vec<String>, Error> {
+        if self
+            .try_apply(&series.patches, Direction::Forwards)?
+            .is_ok()
+        {
             return Ok(Vec::new());
         }
         for old in known {
             for patch in &old.revert {
                 let mut patches = vec![patch.clone()];
-                let Ok(without) = self.attempt(&patches, Direction::Forwards)? else {
+                let Ok(without) = self.try_apply(&patches, Direction::Forwards)? else {
                     continue;
                 };
                 patches.extend(series.patches.iter().cloned());
-                if self.attempt(&patches, Direction::Forwards)?.is_ok() {
+                if self.try_apply(&patches, Direction::Forwards)?.is_ok() {
                     self.overlay = without;
                     self.notes.push(format!(
-                        "{} already has the change of `{}`; `base` is made by taking it out, and `{}` takes its place",
+                        "{} already has the change of `{}`; it is reverted in `base`, and `{}` replaces it",
                         self.tree.label(), old.name, series.name
                     ));
                     return Ok(vec![old.name.clone()]);
@@ -257,21 +268,22 @@ impl Work<'_> {
         Ok(Vec::new())
     }
 
-    /// Returns how the series fits a tree without a known series that the tree
-    /// has: a new version of it with one bad hunk fits the tree as it is nowhere.
-    fn better_explanation(
+    /// Returns the conflict with the tree without a known series that the tree contains,
+    /// if more of `series` applies there. A new version of a merged series conflicts
+    /// with the unmodified tree in its first patch, which hides the conflicting hunk of a later patch.
+    fn conflict_without_known(
         &self,
         series: &Series,
         known: &[Series],
     ) -> Result<Option<Error>, Error> {
-        let Err(here) = self.attempt(&series.patches, Direction::Forwards)? else {
+        let Err(here) = self.try_apply(&series.patches, Direction::Forwards)? else {
             return Ok(None);
         };
         for old in known {
             for patch in &old.revert {
                 let mut patches = vec![patch.clone()];
                 patches.extend(series.patches.iter().cloned());
-                let Err(there) = self.attempt(&patches, Direction::Forwards)? else {
+                let Err(there) = self.try_apply(&patches, Direction::Forwards)? else {
                     continue;
                 };
                 let got_further = there.index > here.index + 1;
@@ -279,28 +291,34 @@ impl Work<'_> {
                     there.index == here.index + 1 && there.places.len() < here.places.len();
                 if got_further || fits_more {
                     let without = format!("{} without `{}`", self.tree.label(), old.name);
-                    let misfit = Misfit {
+                    let conflict = Conflict {
                         index: there.index - 1,
                         ..there
                     };
-                    return Ok(Some(misfit.into_error(series, &without)));
+                    return Ok(Some(conflict.into_error(series, &without)));
                 }
             }
         }
         Ok(None)
     }
 
-    /// Adds the names of `known` series that are in by content, in these or other words.
-    fn look_for(&self, known: &[Series], contains: &mut BTreeSet<String>) -> Result<(), Error> {
+    /// Adds the names of the `known` series that the source contains.
+    fn find_contained(
+        &self,
+        known: &[Series],
+        contains: &mut BTreeSet<String>,
+    ) -> Result<(), Error> {
         for series in known {
             if contains.contains(&series.name) {
                 continue;
             }
-            let mut is_in = self.attempt(&series.patches, Direction::InReverse)?.is_ok();
+            let mut is_in = self
+                .try_apply(&series.patches, Direction::InReverse)?
+                .is_ok();
             for patch in &series.revert {
                 is_in = is_in
                     || self
-                        .attempt(std::slice::from_ref(patch), Direction::Forwards)?
+                        .try_apply(std::slice::from_ref(patch), Direction::Forwards)?
                         .is_ok();
             }
             if is_in {
@@ -310,18 +328,21 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Puts a series on; returns what it was after each of its patches, or nothing
-    /// where the tree has it.
-    fn put_on(&mut self, series: &Series) -> Result<Vec<Overlay>, Error> {
-        match self.attempt_each(&series.patches, Direction::Forwards)? {
+    /// Applies a series; returns the overlay after each patch, or an empty list if the
+    /// tree contains the series.
+    fn apply(&mut self, series: &Series) -> Result<Vec<Overlay>, Error> {
+        match self.try_apply_each(&series.patches, Direction::Forwards)? {
             Ok(states) => {
                 if let Some(whole) = states.last() {
                     self.overlay = whole.clone();
                 }
                 Ok(states)
             }
-            Err(misfit) => {
-                if self.attempt(&series.patches, Direction::InReverse)?.is_ok() {
+            Err(conflict) => {
+                if self
+                    .try_apply(&series.patches, Direction::InReverse)?
+                    .is_ok()
+                {
                     self.notes.push(format!(
                         "{} already has `{}`",
                         self.tree.label(),
@@ -329,27 +350,27 @@ impl Work<'_> {
                     ));
                     return Ok(Vec::new());
                 }
-                Err(misfit.into_error(series, self.tree.label()))
+                Err(conflict.into_error(series, self.tree.label()))
             }
         }
     }
 
-    /// Returns the overlay after all patches, or the first that does not fit.
-    fn attempt(
+    /// Returns the overlay after all patches, or the first conflict.
+    fn try_apply(
         &self,
         patches: &[Patch],
         direction: Direction,
-    ) -> Result<Result<Overlay, Misfit>, Error> {
+    ) -> Result<Result<Overlay, Conflict>, Error> {
         let whole = |mut states: Vec<Overlay>| states.pop().unwrap_or_else(|| self.overlay.clone());
-        Ok(self.attempt_each(patches, direction)?.map(whole))
+        Ok(self.try_apply_each(patches, direction)?.map(whole))
     }
 
-    /// Returns the overlays after each of the patches, or the first that does not fit.
-    fn attempt_each(
+    /// Returns the overlay after each patch, or the first conflict.
+    fn try_apply_each(
         &self,
         patches: &[Patch],
         direction: Direction,
-    ) -> Result<Result<Vec<Overlay>, Misfit>, Error> {
+    ) -> Result<Result<Vec<Overlay>, Conflict>, Error> {
         let mut scratch = Scratch::new(self.tree.root(), &self.overlay, self.cancel)?;
         let mut order: Vec<(usize, &Patch)> = patches.iter().enumerate().collect();
         if direction == Direction::InReverse {
@@ -359,7 +380,7 @@ impl Work<'_> {
         for (index, patch) in order {
             let places = scratch.apply(patch, direction)?;
             if !places.is_empty() {
-                return Ok(Err(Misfit {
+                return Ok(Err(Conflict {
                     index,
                     patch: patch.clone(),
                     places,
@@ -370,7 +391,7 @@ impl Work<'_> {
         Ok(Ok(states))
     }
 
-    /// Returns the checkouts between `base` and `top`: after each patch but the last.
+    /// Returns the checkouts after each patch but the last.
     fn prefixes(&self, base: &Checkout, top: &Checkout, states: Vec<Overlay>) -> Vec<Checkout> {
         let between = states.len().saturating_sub(1);
         let states = states.into_iter().take(between);
@@ -382,7 +403,7 @@ impl Work<'_> {
             partly: top.contains.difference(&base.contains).cloned().collect(),
             patches,
             configs: base.configs.clone(),
-            plan_request: top.configs[base.configs.len()..].to_vec(),
+            optional_configs: top.configs[base.configs.len()..].to_vec(),
         };
         (1..).zip(states).map(prefix).collect()
     }
@@ -395,7 +416,7 @@ impl Work<'_> {
             partly: BTreeSet::new(),
             patches: 0,
             configs: configs.to_vec(),
-            plan_request: Vec::new(),
+            optional_configs: Vec::new(),
             id: self.id(&self.overlay),
         }
     }
@@ -405,20 +426,20 @@ impl Work<'_> {
     }
 }
 
-/// Of the places where a patch does not fit, so many are named.
+/// Number of conflicts that an error lists.
 const PLACES_MAX: usize = 20;
 
-/// A patch that does not fit, and where.
+/// A patch that does not apply.
 #[derive(Debug)]
-struct Misfit {
+struct Conflict {
     index: usize,
     patch: Patch,
     places: Vec<Place>,
 }
 
-impl Misfit {
+impl Conflict {
     fn into_error(self, series: &Series, tree: &str) -> Error {
-        let line = |place: &Place| format!("  {}", brief(&place.to_string()));
+        let line = |place: &Place| format!("  {}", shorten(&place.to_string()));
         let mut places: Vec<String> = self.places.iter().take(PLACES_MAX).map(line).collect();
         if let Some(more @ 1..) = self.places.len().checked_sub(PLACES_MAX) {
             places.push(format!("  ... and {more} more"));
@@ -426,17 +447,14 @@ impl Misfit {
         let hint = self.places.iter().find_map(Place::hint);
         Error::input(
             format!(
-                "patch {} of {} of `{}` (`{}`) does not apply to {}:\n{}",
+                "applying `{}` to {tree}: patch {} of {} (`{}`) does not apply:\n{}",
+                series.name,
                 self.index + 1,
                 series.patches.len(),
-                series.name,
-                brief(&self.patch.origin),
-                tree,
+                shorten(&self.patch.origin),
                 places.join("\n"),
             ),
-            hint.unwrap_or(
-                "rebase the series on this tree, or give the tree it was made for with `--kernel`",
-            ),
+            hint.unwrap_or("rebase the series onto this tree, or select its tree with `--tree`"),
         )
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A config: a kernel configuration asked for, and whether it was granted.
+//! A config: kernel configuration fragments, and a check of the resulting `.config`.
 //!
-//! Kconfig drops what it cannot satisfy without a word, so every option asked
-//! for is looked up again in the `.dot_config` that came out.
+//! Kconfig silently drops options whose dependencies are not met, so every requested
+//! option is compared with the `.config` that it wrote.
 
 use std::collections::BTreeMap;
 
@@ -15,24 +15,24 @@ use crate::checkout::Checkout;
 use crate::error::Error;
 use crate::yaml;
 
-/// A configuration asked for: fragments over `tinyconfig`, later ones winning.
+/// Fragments on top of `tinyconfig`; a later fragment overrides an earlier fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Its name on the command line.
     pub name: String,
     /// The fragments' text, in order.
     pub fragments: Vec<String>,
-    /// Fragments that are asked for as well, and need not be granted: of a series that
-    /// is not whole yet, options may be missing.
-    pub plan_request: Vec<String>,
+    /// Fragments whose options may stay unset, because a later patch of the series may
+    /// define them.
+    pub optional_fragments: Vec<String>,
 }
 
-/// `NAME.yaml` as written.
+/// The content of `NAME.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     fragments: Vec<Utf8PathBuf>,
-    /// What guests need is for the room that runs them.
+    /// Read by the `vm-images` crate.
     #[serde(rename = "guest")]
     _guest: IgnoredAny,
 }
@@ -41,52 +41,53 @@ impl Config {
     /// Returns the config that `NAME.yaml` in `folder` describes.
     ///
     /// # Errors
-    /// When there is no such config, or it holds a mistake.
+    /// When the config does not exist or is invalid.
     pub fn find(name: &str, folder: &Utf8Path) -> Result<Self, Error> {
         let known = names(folder);
-        if !known.iter().any(|one| one == name) {
+        if !known.iter().any(|config| config == name) {
             return Err(Error::input(
-                format!("there is no config `{name}`"),
-                format!("configs are: {}", known.join(", ")),
+                format!("unknown config `{name}`"),
+                format!("use one of: {}", known.join(", ")),
             ));
         }
         let raw: RawConfig = yaml::read(&folder.join(format!("{name}.yaml")))?;
         let read = |file: &Utf8PathBuf| {
             fs::read_to_string(folder.join(file))
-                .map_err(Error::host("reading a configuration fragment"))
+                .map_err(Error::infrastructure("reading a configuration fragment"))
         };
         Ok(Self {
             name: name.to_owned(),
             fragments: raw.fragments.iter().map(read).collect::<Result<_, _>>()?,
-            plan_request: Vec::new(),
+            optional_fragments: Vec::new(),
         })
     }
 
-    /// Returns the config for a checkout: with the fragments of its series added.
+    /// Returns the config with the fragments of a checkout's series added.
     #[must_use]
     pub fn of(&self, checkout: &Checkout) -> Self {
         let mut all = self.clone();
         all.fragments.extend_from_slice(&checkout.configs);
-        all.plan_request.extend_from_slice(&checkout.plan_request);
+        all.optional_fragments
+            .extend_from_slice(&checkout.optional_configs);
         all
     }
 
     /// Returns the text to append to a `tinyconfig`.
     pub fn text(&self) -> String {
-        let all = self.fragments.iter().chain(&self.plan_request);
+        let all = self.fragments.iter().chain(&self.optional_fragments);
         all.map(|fragment| format!("{}\n", fragment.trim_end()))
             .collect()
     }
 
-    /// Returns the options asked for that `dot_config` (a `.dot_config`) does not have
-    /// as asked, each as a line `CONFIG_X=y (got: ...)`.
-    pub fn ungranted(&self, dot_config: &str) -> Vec<String> {
-        let granted = options(dot_config);
+    /// Returns the requested options that have another value in `dot_config` (the text of
+    /// a `.config`), each as `CONFIG_X=y (got: n)`.
+    pub fn mismatches(&self, dot_config: &str) -> Vec<String> {
+        let actual = options(dot_config);
         options(&self.fragments.join("\n"))
             .into_iter()
-            .filter_map(|(option, asked)| {
-                let got = granted.get(option).copied().unwrap_or("n");
-                (got != asked).then(|| format!("{option}={asked} (got: {got})"))
+            .filter_map(|(option, requested)| {
+                let got = actual.get(option).copied().unwrap_or("n");
+                (got != requested).then(|| format!("{option}={requested} (got: {got})"))
             })
             .collect()
     }
@@ -106,7 +107,7 @@ pub fn names(folder: &Utf8Path) -> Vec<String> {
     names
 }
 
-/// Reads `CONFIG_X=value` and `# CONFIG_X is not set`; the last of a name wins.
+/// Reads `CONFIG_X=value` and `# CONFIG_X is not set`; the last line of an option counts.
 fn options(text: &str) -> BTreeMap<&str, &str> {
     let mut options = BTreeMap::new();
     for line in text.lines().map(str::trim) {
@@ -129,18 +130,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_did_not_take_are_named() {
+    fn mismatches_lists_options_with_another_value() {
         let config = Config {
             name: "p".to_owned(),
             fragments: vec![
                 "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n".to_owned(),
                 "CONFIG_D=\"x\"\nCONFIG_A=n".to_owned(),
             ],
-            plan_request: vec!["CONFIG_NOT_YET=y\n".to_owned()],
+            optional_fragments: vec!["CONFIG_NOT_YET=y\n".to_owned()],
         };
         let dot_config = "# CONFIG_A is not set\nCONFIG_C=y\nCONFIG_D=\"x\"\n";
         assert_eq!(
-            config.ungranted(dot_config),
+            config.mismatches(dot_config),
             ["CONFIG_B=y (got: n)", "CONFIG_C=n (got: y)"]
         );
         assert!(config.text().ends_with("CONFIG_NOT_YET=y\n"));

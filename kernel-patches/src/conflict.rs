@@ -1,45 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What `git apply` says of a patch that does not fit, as places.
-//!
-//! Text in, places out; the messages read are those of `git apply --reject
-//! --verbose` (see git-apply(1)).
+//! Parses the messages of `git apply --reject --verbose` (git-apply(1)) into the places
+//! where a patch does not apply.
 
 use std::fmt;
 
-/// A place where a patch does not fit its tree.
+/// A place where a patch does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A hunk whose surroundings are not there.
+    /// A hunk whose context lines are not in the file.
     Hunk {
         /// The file.
         file: String,
         /// The hunk's number within that file's part of the patch, from 1.
         hunk: u32,
     },
-    /// A file that cannot be patched at all, and why.
+    /// A file that cannot be patched.
     File {
         /// The file.
         file: String,
-        /// Git's words.
+        /// Git's message.
         why: String,
     },
-    /// The patch itself is damaged or refused.
+    /// The patch is damaged or git rejects it.
     Patch {
-        /// Git's words.
+        /// Git's message.
         why: String,
     },
 }
 
 impl Place {
-    /// Returns what to try if the patch fits no tree at all, which no rebasing fixes.
+    /// Returns a hint if the patch cannot apply to any tree, so that a rebase is no fix.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         let Self::Patch { why } = self else {
             return None;
         };
-        let says = |words: &[&str]| words.iter().any(|words| why.contains(words));
-        if says(&["without full index line", "corrupt binary patch"]) {
+        let has = |messages: &[&str]| messages.iter().any(|message| why.contains(message));
+        if has(&["without full index line", "corrupt binary patch"]) {
             return Some(
-                "make a patch of binary files with `git format-patch --binary --full-index`",
+                "create patches of binary files with `git format-patch --binary --full-index`",
             );
         }
         let damaged = [
@@ -47,21 +45,21 @@ impl Place {
             "patch fragment without header",
             "No valid patches",
         ];
-        says(&damaged).then_some("the patch is damaged: make it anew with `git format-patch`")
+        has(&damaged).then_some("create the patch again with `git format-patch`")
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hunk { file, hunk } => write!(f, "`{file}`, hunk {hunk}"),
+            Self::Hunk { file, hunk } => write!(f, "`{file}`: hunk {hunk} does not match"),
             Self::File { file, why } => write!(f, "`{file}`: {why}"),
             Self::Patch { why } => f.write_str(why),
         }
     }
 }
 
-/// Returns the places that the output of `git apply --reject --verbose` names.
+/// Returns the places in the output of `git apply --reject --verbose`.
 pub fn places(output: &str) -> Vec<Place> {
     let mut places = Vec::new();
     let mut current = "";
@@ -81,23 +79,24 @@ pub fn places(output: &str) -> Vec<Place> {
     places
 }
 
-/// Returns the files of which git warns that they have another mode than a patch says:
+/// Returns the files whose mode differs from the patch, from git's warnings
 /// `warning: FILE has type 100644, expected 100755`.
 pub(crate) fn other_modes(output: &str) -> Vec<Place> {
     let place = |line: &str| {
         let (file, why) = line.strip_prefix("warning: ")?.rsplit_once(" has type ")?;
         Some(Place::File {
             file: file.to_owned(),
-            why: format!("it has the mode {why}"),
+            why: format!("its mode is {why}"),
         })
     };
     output.lines().filter_map(place).collect()
 }
 
 fn from_error(rest: &str) -> Option<Place> {
-    // The hunks themselves are named by the "Rejected hunk" lines.
-    let quiet = ["patch failed: ", "while searching for:"];
-    if quiet.iter().any(|prefix| rest.starts_with(prefix)) || rest.ends_with("patch does not apply")
+    // The "Rejected hunk" lines have the hunk numbers.
+    let redundant = ["patch failed: ", "while searching for:"];
+    if redundant.iter().any(|prefix| rest.starts_with(prefix))
+        || rest.ends_with("patch does not apply")
     {
         return None;
     }
@@ -117,13 +116,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejected_hunks_are_named_by_file_and_number() {
-        let said = "Checking patch f.c...\nerror: while searching for:\nxyz\n\
+    fn places_returns_file_and_number_of_rejected_hunks() {
+        let output = "Checking patch f.c...\nerror: while searching for:\nxyz\n\
             error: patch failed: f.c:12\nChecking patch g.c...\n\
             Applying patch f.c with 1 reject...\nHunk #1 applied cleanly.\nRejected hunk #2.\n\
             Applied patch g.c cleanly.\n";
         assert_eq!(
-            places(said),
+            places(output),
             [Place::Hunk {
                 file: "f.c".into(),
                 hunk: 2
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_and_bad_paths_are_named() {
+    fn places_returns_missing_files_and_invalid_paths() {
         assert_eq!(
             places("error: drivers/x.c: No such file or directory\n"),
             [Place::File {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Names for content: SHA-256 over parts that cannot run into one another.
+//! Content ids: SHA-256 over length-prefixed parts.
 
 use std::io::Read;
 
@@ -15,7 +15,7 @@ impl ContentId {
         Self::default().part(kind.as_bytes())
     }
 
-    /// Adds a part; its length goes in first, so that parts do not run together.
+    /// Adds a part. Its length is hashed first, so that `ab`, `c` and `a`, `bc` differ.
     #[must_use]
     pub(crate) fn part(mut self, bytes: &[u8]) -> Self {
         self.0.update((bytes.len() as u64).to_le_bytes());
@@ -23,15 +23,15 @@ impl ContentId {
         self
     }
 
-    /// Adds what a reader gives as a part of `bytes` bytes, of which few are held at once.
-    /// Where it gives fewer, the name is that of no whole part.
+    /// Adds a part of `bytes` bytes from a reader, in chunks. If the reader returns fewer
+    /// bytes, the id differs from the id of every complete part.
     pub(crate) fn part_from(mut self, reader: impl Read, bytes: u64) -> std::io::Result<Self> {
         self.0.update(bytes.to_le_bytes());
         std::io::copy(&mut reader.take(bytes), &mut self.0)?;
         Ok(self)
     }
 
-    /// Returns the first 128 bits in hexadecimal, enough to name things by.
+    /// Returns the first 128 bits in hexadecimal.
     pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize())
     }
@@ -42,15 +42,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_do_not_run_together() {
-        let one = ContentId::new("t").part(b"ab").part(b"c").finish();
-        let other = ContentId::new("t").part(b"a").part(b"bc").finish();
-        assert_ne!(one, other);
-        assert_eq!(one.len(), 32);
+    fn part_separates_adjacent_parts() {
+        let first = ContentId::new("t").part(b"ab").part(b"c").finish();
+        let second = ContentId::new("t").part(b"a").part(b"bc").finish();
+        assert_ne!(first, second);
+        assert_eq!(first.len(), 32);
     }
 
     #[test]
-    fn a_part_that_is_read_has_the_name_of_its_bytes() {
+    fn part_from_gives_the_same_id_as_part() {
         let bytes = vec![7; 100_000];
         let read = |reader: &[u8], bytes| ContentId::new("t").part_from(reader, bytes);
         let whole = ContentId::new("t").part(&bytes).finish();

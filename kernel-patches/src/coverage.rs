@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which changes of a series are in the kernels that were run.
+//! Computes which changes of a series are in the kernels that were run.
 //!
-//! A driver that the configuration leaves out, or code of another architecture, changes no
-//! image: a test that passes on such a kernel says nothing about the series.
+//! A change of a driver that the config disables, or of another architecture, is in no
+//! image. A pass on such a kernel does not test the series.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::mutant;
 use crate::overlay::Overlay;
 use crate::tree::Tree;
 
-/// Endings of files that a kernel is compiled from.
+/// Extensions of files that are compiled into a kernel.
 const SOURCE: [&str; 10] = [
     "c", "h", "S", "s", "lds", "rs", "dts", "dtsi", "dtso", "asm",
 ];
-/// Endings of files in which comments are those of C.
+/// Extensions of files with C comments.
 const WITH_COMMENTS: [&str; 5] = ["c", "h", "dts", "dtsi", "dtso"];
-/// Folders of files that are part of no kernel, or only of one that asks for samples.
+/// Folders whose files are not part of a kernel, or only if it is configured with samples.
 const APART: [&str; 6] = [
     "Documentation",
     "LICENSES",
@@ -34,26 +34,26 @@ const SELFTESTS: &str = "tools/testing/selftests";
 /// A file that a patch changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileChange {
-    /// Its path, relative to the tree.
+    /// Path relative to the tree.
     pub path: Utf8PathBuf,
-    /// What the patch does to it.
-    pub how: How,
+    /// The kind of the change.
+    pub kind: ChangeKind,
 }
 
-/// What a patch does to a file.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Adds it; a file that is renamed is added under its new name.
+pub enum ChangeKind {
+    /// The file is added; a renamed file is added under its new name.
     Added,
-    /// Changes its content.
+    /// Its code changes.
     Changed,
-    /// Changes only comments and white space.
+    /// Only comments and white space change.
     Comments,
-    /// Removes it.
+    /// The file is removed.
     Removed,
 }
 
-/// Returns the files that differ in content between two states of a tree.
+/// Returns the files whose content differs between two overlays of a tree.
 ///
 /// # Errors
 /// When a file of the tree cannot be read.
@@ -65,16 +65,18 @@ pub fn changes(tree: &Tree, before: &Overlay, after: &Overlay) -> Result<Vec<Fil
         if before.files().get(path) == after.files().get(path) {
             continue;
         }
-        let how = match (content(tree, before, path)?, content(tree, after, path)?) {
-            (None, Some(_)) => How::Added,
-            (Some(_), None) => How::Removed,
+        let kind = match (content(tree, before, path)?, content(tree, after, path)?) {
+            (None, Some(_)) => ChangeKind::Added,
+            (Some(_), None) => ChangeKind::Removed,
             (Some(old), Some(new)) if old == new => continue,
-            (Some(old), Some(new)) if is_same_but_for_comments(path, &old, &new) => How::Comments,
-            (Some(_), Some(_)) => How::Changed,
+            (Some(old), Some(new)) if differs_in_comments_only(path, &old, &new) => {
+                ChangeKind::Comments
+            }
+            (Some(_), Some(_)) => ChangeKind::Changed,
             (None, None) => continue,
         };
         let path = path.clone();
-        changes.push(FileChange { path, how });
+        changes.push(FileChange { path, kind });
     }
     Ok(changes)
 }
@@ -86,25 +88,25 @@ fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Option<Vec
     match fs::read(tree.root().join(path)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::host("reading the tree")(error)),
+        Err(error) => Err(Error::infrastructure("reading the tree")(error)),
     }
 }
 
-fn is_same_but_for_comments(path: &Utf8Path, old: &[u8], new: &[u8]) -> bool {
-    let ending = path.extension().unwrap_or_default();
-    WITH_COMMENTS.contains(&ending) && mutant::words(old) == mutant::words(new)
+fn differs_in_comments_only(path: &Utf8Path, old: &[u8], new: &[u8]) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    WITH_COMMENTS.contains(&extension) && mutant::token_texts(old) == mutant::token_texts(new)
 }
 
 /// A kernel that was run.
 #[derive(Clone, Debug)]
 pub struct RunKernel {
-    /// The name of its configuration.
+    /// Name of its config.
     pub config: String,
-    /// How many patches of the series are in it.
+    /// Number of applied patches of the series.
     pub patches: usize,
-    /// The files that it was built from.
+    /// Its source files.
     pub sources: BTreeSet<String>,
-    /// A name for its code, if it is known.
+    /// Content id of its code, if known.
     pub code: Option<String>,
 }
 
@@ -113,67 +115,67 @@ impl RunKernel {
         self.sources.contains(path.as_str())
     }
 
-    /// Returns whether something below a folder was compiled.
-    fn has_below(&self, folder: &Utf8Path) -> bool {
+    /// Returns whether a file in a folder or its subfolders was compiled.
+    fn has_file_in(&self, folder: &Utf8Path) -> bool {
         if folder.as_str().is_empty() {
             return true;
         }
-        let begin = format!("{folder}/");
-        let mut after = self.sources.range(begin.clone()..);
-        after.next().is_some_and(|path| path.starts_with(&begin))
+        let prefix = format!("{folder}/");
+        let mut paths = self.sources.range(prefix.clone()..);
+        paths.next().is_some_and(|path| path.starts_with(&prefix))
     }
 }
 
-/// Where the files of a patch are.
+/// The files of a patch by placement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchCoverage {
-    /// The patch's number, from 1.
+    /// Number of the patch, from 1.
     pub number: usize,
-    /// Files that a kernel that was run was built from, or selftests that were run.
+    /// Source files of a kernel that was run, and kselftests that were run.
     pub inside: Vec<Utf8PathBuf>,
-    /// Files that belong to a kernel, but to none that was run.
+    /// Source files of kernels that were not run.
     pub outside: Vec<Utf8PathBuf>,
-    /// Files that no kernel is built from: documents, tools, changed comments.
+    /// Files without effect on any kernel: documentation, tools, changed comments.
     pub apart: Vec<Utf8PathBuf>,
 }
 
 impl PatchCoverage {
-    /// Returns those of the files inside that are part of a kernel, not of selftests.
+    /// Returns the files of `inside` that are not kselftests.
     pub fn in_kernel(&self) -> impl Iterator<Item = &Utf8PathBuf> {
         let inside = self.inside.iter();
         inside.filter(|path| !path.starts_with(SELFTESTS))
     }
 }
 
-/// What of a series was in the kernels that were run.
+/// The changes of a series in the kernels that were run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// The patches that at least one kernel was built with.
+    /// The patches under test.
     pub patches: Vec<PatchCoverage>,
-    /// Numbers of patches that leave the code of every kernel as it was.
+    /// Numbers of the patches that do not change the code of any kernel.
     pub unchanged: Vec<usize>,
-    /// Whether kernels without the series have the same code as those with it.
+    /// Whether the kernels with and without the series have the same code.
     pub is_same_code: bool,
 }
 
-/// Returns what of a series is in kernels. `changes` are those of its patches in their
-/// order, `wanted` the highest number of patches that is under test, and `targets` the
-/// kselftest targets that were run.
-pub fn judge(
+/// Returns the coverage of a series. `changes` are the changes of its patches in order,
+/// `wanted` is the highest number of patches under test, and `targets` are the kselftest
+/// TARGETs that were run.
+pub fn compute(
     changes: &[Vec<FileChange>],
     kernels: &[RunKernel],
     wanted: usize,
     targets: &[&str],
 ) -> Coverage {
-    let question = Question {
+    let analysis = Analysis {
         changes,
         kernels,
         targets,
     };
-    let patches = (1..=wanted.min(changes.len())).map(|number| question.patch(number));
+    let patches = (1..=wanted.min(changes.len())).map(|number| analysis.patch(number));
     let patches: Vec<PatchCoverage> = patches.collect();
     let unchanged = unchanged(kernels, wanted);
-    let has_both = kernels.iter().any(|one| one.patches == 0) && wanted > 0;
+    let has_both = kernels.iter().any(|kernel| kernel.patches == 0) && wanted > 0;
     Coverage {
         is_same_code: has_both && unchanged.len() == wanted,
         patches,
@@ -181,20 +183,20 @@ pub fn judge(
     }
 }
 
-struct Question<'a> {
+struct Analysis<'a> {
     changes: &'a [Vec<FileChange>],
     kernels: &'a [RunKernel],
     targets: &'a [&'a str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Where {
+enum Placement {
     Inside,
     Outside,
     Apart,
 }
 
-impl Question<'_> {
+impl Analysis<'_> {
     fn patch(&self, number: usize) -> PatchCoverage {
         let mut patch = PatchCoverage {
             number,
@@ -202,116 +204,122 @@ impl Question<'_> {
         };
         for change in &self.changes[number - 1] {
             let list = match self.place(number, change) {
-                Where::Inside => &mut patch.inside,
-                Where::Outside => &mut patch.outside,
-                Where::Apart => &mut patch.apart,
+                Placement::Inside => &mut patch.inside,
+                Placement::Outside => &mut patch.outside,
+                Placement::Apart => &mut patch.apart,
             };
             list.push(change.path.clone());
         }
         patch
     }
 
-    fn place(&self, number: usize, change: &FileChange) -> Where {
+    fn place(&self, number: usize, change: &FileChange) -> Placement {
         let path = &change.path;
-        if change.how == How::Comments {
-            return Where::Apart;
+        if change.kind == ChangeKind::Comments {
+            return Placement::Apart;
         }
-        let first = self.number_of(path, How::Added, 1..=number);
-        let range = match change.how {
-            // The kernels that still have the file.
-            How::Removed => first.unwrap_or(0)..=number - 1,
+        let added = self.number_of(path, ChangeKind::Added, 1..=number);
+        let range = match change.kind {
+            // The kernels before the removal.
+            ChangeKind::Removed => added.unwrap_or(0)..=number - 1,
             _ => {
                 let later = number + 1..=self.changes.len();
-                let removed = self.number_of(path, How::Removed, later);
+                let removed = self.number_of(path, ChangeKind::Removed, later);
                 number..=removed.map_or(usize::MAX, |removed| removed - 1)
             }
         };
-        let having = || {
-            self.kernels
-                .iter()
-                .filter(|one| range.contains(&one.patches))
+        let kernels_with_change = || {
+            let kernels = self.kernels.iter();
+            kernels.filter(|kernel| range.contains(&kernel.patches))
         };
-        let is_inside = if is_rule(path) {
+        let is_inside = if is_build_rule(path) {
             let folder = path.parent().unwrap_or(Utf8Path::new(""));
-            having().any(|one| one.has_below(folder))
+            kernels_with_change().any(|kernel| kernel.has_file_in(folder))
         } else {
-            having().any(|one| one.has(path))
+            kernels_with_change().any(|kernel| kernel.has(path))
         };
         if is_inside || self.is_run_selftest(path) {
-            return Where::Inside;
+            return Placement::Inside;
         }
         if is_apart(path) {
-            return Where::Apart;
+            return Placement::Apart;
         }
-        if having().next().is_some() {
-            return Where::Outside;
+        if kernels_with_change().next().is_some() {
+            return Placement::Outside;
         }
-        // No kernel that was run has the file: the series itself adds and removes it, or
-        // the kernel without the patch was not run.
-        match first {
-            Some(_) => Where::Apart,
-            None => self.place_of_lost(number, path),
+        // No kernel with the change was run: the series adds and removes the file, or the
+        // kernel before the removal was not run.
+        match added {
+            Some(_) => Placement::Apart,
+            None => self.place_removed(number, path),
         }
     }
 
-    /// Returns where a file of the tree is that the series removes, when no kernel was run
-    /// that has the change to it: the kernels without the change, or else its folder, show
-    /// whether it is compiled.
-    fn place_of_lost(&self, number: usize, path: &Utf8Path) -> Where {
-        let mut before = self.kernels.iter().filter(|one| one.patches < number);
+    /// Returns the placement of a file of the tree that the series removes, if no kernel
+    /// with the change was run. The kernels without the change show whether it is compiled;
+    /// if they were not run either, the other files of its folder do.
+    fn place_removed(&self, number: usize, path: &Utf8Path) -> Placement {
+        let mut before = self.kernels.iter().filter(|kernel| kernel.patches < number);
         let folder = path.parent().unwrap_or(Utf8Path::new(""));
         let is_inside = match before.clone().next() {
-            Some(_) => before.any(|one| one.has(path)),
-            None => self.kernels.iter().any(|one| one.has_below(folder)),
+            Some(_) => before.any(|kernel| kernel.has(path)),
+            None => self.kernels.iter().any(|kernel| kernel.has_file_in(folder)),
         };
         if is_inside {
-            Where::Inside
+            Placement::Inside
         } else {
-            Where::Outside
+            Placement::Outside
         }
     }
 
-    /// Returns the number of the first patch in a range that does this to a file.
+    /// Returns the number of the first patch in a range with this change of a file.
     fn number_of(
         &self,
         path: &Utf8Path,
-        how: How,
+        kind: ChangeKind,
         mut range: std::ops::RangeInclusive<usize>,
     ) -> Option<usize> {
         range.find(|number| {
             let mut changes = self.changes[number - 1].iter();
-            changes.any(|one| one.path == path && one.how == how)
+            changes.any(|change| change.path == path && change.kind == kind)
         })
     }
 
     fn is_run_selftest(&self, path: &Utf8Path) -> bool {
-        let below = path.strip_prefix(SELFTESTS);
-        below.is_ok_and(|below| self.targets.iter().any(|target| below.starts_with(target)))
+        let relative = path.strip_prefix(SELFTESTS);
+        relative.is_ok_and(|path| self.targets.iter().any(|target| path.starts_with(target)))
     }
 }
 
-/// Returns whether a file is a rule of the build, which takes part where its folder does.
-fn is_rule(path: &Utf8Path) -> bool {
+/// Returns whether a file is a Makefile or Kconfig file, which counts as compiled if a file
+/// of its folder is.
+fn is_build_rule(path: &Utf8Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    let begins = ["Makefile", "Kbuild", "Kconfig"];
-    begins.iter().any(|begin| name.starts_with(begin))
+    let prefixes = ["Makefile", "Kbuild", "Kconfig"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn is_apart(path: &Utf8Path) -> bool {
-    let is_source = is_rule(path) || SOURCE.contains(&path.extension().unwrap_or_default());
+    let is_source = is_build_rule(path) || SOURCE.contains(&path.extension().unwrap_or_default());
     !is_source || APART.iter().any(|folder| path.starts_with(folder))
 }
 
-/// Returns the numbers of the patches that change the code of no kernel: every
-/// configuration has the same code before and after them.
+/// Returns the numbers of the patches before and after which the kernels of every config
+/// have the same code.
 fn unchanged(kernels: &[RunKernel], wanted: usize) -> Vec<usize> {
-    let numbers: BTreeSet<usize> = kernels.iter().map(|one| one.patches).collect();
-    let numbers: Vec<usize> = numbers.into_iter().filter(|one| *one <= wanted).collect();
-    let configs: BTreeSet<&str> = kernels.iter().map(|one| one.config.as_str()).collect();
+    let numbers: BTreeSet<usize> = kernels.iter().map(|kernel| kernel.patches).collect();
+    let numbers: Vec<usize> = numbers
+        .into_iter()
+        .filter(|number| *number <= wanted)
+        .collect();
+    let configs: BTreeSet<&str> = kernels
+        .iter()
+        .map(|kernel| kernel.config.as_str())
+        .collect();
     let code = |config: &str, patches: usize| {
         let mut kernels = kernels.iter();
-        let kernel = kernels.find(|one| one.config == config && one.patches == patches);
-        kernel.and_then(|one| one.code.as_deref())
+        let kernel = kernels.find(|kernel| kernel.config == config && kernel.patches == patches);
+        kernel.and_then(|kernel| kernel.code.as_deref())
     };
     let pairs = numbers.windows(2).filter(|pair| {
         configs.iter().all(|config| {

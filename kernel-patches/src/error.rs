@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Bad news of this room: wrong input that the user can fix, and a host that fails.
+//! The errors of this crate.
 
 use patchbed_host::cache::CacheError;
 use patchbed_host::lock::LockError;
 use patchbed_host::process::ProcessError;
 
-/// Whose business an error is; decides the exit code.
+/// The cause of an error; selects the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The user can fix it.
+    /// Wrong input.
     Input,
     /// The host or one of its tools failed.
-    Host,
+    Infrastructure,
     /// The user asked to stop.
     Interrupted,
 }
 
-/// Why no kernel came of it.
+/// Why a series could not be applied or built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The user can fix it.
-    #[error("{what}\nhint: {hint}")]
+    /// Wrong input.
+    #[error("{message}{}", hint_line(hint.as_deref()))]
     Input {
-        /// What is wrong, and where.
-        what: String,
-        /// What to try.
-        hint: String,
+        /// The failed operation and the reason, with the file.
+        message: String,
+        /// How to fix it, if the message does not show it.
+        hint: Option<String>,
     },
     /// The host or one of its tools failed.
     #[error("{doing}: {source}")]
-    Host {
-        /// What was being done.
+    Infrastructure {
+        /// The operation that failed.
         doing: String,
-        /// Why it failed.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The user asked to stop.
@@ -41,34 +41,42 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns an error that the user can fix.
-    pub fn input(what: impl Into<String>, hint: impl Into<String>) -> Self {
+    /// Returns an error for wrong input.
+    pub fn input(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Input {
-            what: what.into(),
-            hint: hint.into(),
+            message: message.into(),
+            hint: Some(hint.into()),
         }
     }
 
-    /// Returns a wrapper that says what was being done when the host failed.
-    pub fn host<E>(doing: impl Into<String>) -> impl FnOnce(E) -> Self
+    /// Returns an error for wrong input whose message shows how to fix it.
+    pub fn input_without_hint(message: impl Into<String>) -> Self {
+        Self::Input {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Returns a function that adds the failed operation to an error of the host.
+    pub fn infrastructure<E>(doing: impl Into<String>) -> impl FnOnce(E) -> Self
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         let doing = doing.into();
-        move |source| Self::Host {
+        move |source| Self::Infrastructure {
             doing,
             source: Box::new(source),
         }
     }
 
-    /// Returns a wrapper for a child process that failed while `doing` something.
+    /// Returns a function that adds the failed operation to an error of a child process.
     pub fn tool(doing: impl Into<String>) -> impl FnOnce(ProcessError) -> Self {
         let doing = doing.into();
         move |source| {
             if source.is_cancelled() {
                 Self::Interrupted
             } else {
-                Self::Host {
+                Self::Infrastructure {
                     doing,
                     source: Box::new(source),
                 }
@@ -76,21 +84,25 @@ impl Error {
         }
     }
 
-    /// Returns whose business it is.
+    /// Returns the cause.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Input { .. } => Kind::Input,
-            Self::Host { .. } => Kind::Host,
+            Self::Infrastructure { .. } => Kind::Infrastructure,
             Self::Interrupted => Kind::Interrupted,
         }
     }
 }
 
-/// Somebody else's words are quoted in an error up to here, in characters.
+fn hint_line(hint: Option<&str>) -> String {
+    hint.map_or(String::new(), |hint| format!("\nhint: {hint}"))
+}
+
+/// Length limit of quoted text in an error, in characters.
 const QUOTED_MAX: usize = 200;
 
-/// Returns a text as far as it is quoted in an error.
-pub(crate) fn brief(text: &str) -> String {
+/// Returns the text, cut to [`QUOTED_MAX`].
+pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(QUOTED_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
@@ -99,7 +111,7 @@ pub(crate) fn brief(text: &str) -> String {
 
 impl From<CacheError> for Error {
     fn from(source: CacheError) -> Self {
-        Self::host("using the cache folder")(source)
+        Self::infrastructure("using the cache folder")(source)
     }
 }
 
@@ -107,7 +119,7 @@ impl From<LockError> for Error {
     fn from(source: LockError) -> Self {
         match source {
             LockError::Cancelled(_) => Self::Interrupted,
-            LockError::Io { .. } => Self::host("locking")(source),
+            LockError::Io { .. } => Self::infrastructure("locking")(source),
         }
     }
 }

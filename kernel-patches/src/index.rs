@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The files of a live tree, by content.
+//! The content ids of the files of a live tree.
 //!
-//! A user's directory has no commit to name it, so its files are hashed; size,
-//! time and inode tell which have to be read again.
+//! A directory has no commit id, so its files are hashed. A file is read again only if
+//! its size, modification time or inode changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
@@ -18,26 +18,27 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentId;
 use crate::error::Error;
 
-/// Identity of a file of a live tree: enough to see that it changed, and its content's name.
+/// A file of a live tree: the fields that detect a change, and its content id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct FileRecord {
     /// Size in bytes.
     pub bytes: u64,
     /// Modification time in nanoseconds since the epoch.
     pub mtime_ns: i128,
     /// Inode number.
     pub inode: u64,
-    /// Whether it may be executed.
+    /// Whether it is executable.
     pub executable: bool,
-    /// A name for its content.
+    /// Content id.
     pub content: String,
 }
 
 /// The files of a live tree, by path.
-pub type Index = BTreeMap<Utf8PathBuf, Seen>;
+pub type Index = BTreeMap<Utf8PathBuf, FileRecord>;
 
-/// Returns whether a file of a tree is what a build inside it leaves behind, which
-/// a build outside must not see. The path is relative to the tree.
+/// Returns whether a file, by its path relative to the tree, is left from an in-tree
+/// build. An out-of-tree build must not
+/// use these files.
 pub fn is_build_product(path: &Utf8Path) -> bool {
     const FOLDERS: [&str; 4] = [
         "include/config",
@@ -61,99 +62,105 @@ pub fn is_build_product(path: &Utf8Path) -> bool {
             .is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// Returns the name of a plain file's content.
+/// Returns the content id of a regular file.
 pub(crate) fn file_content(bytes: &[u8]) -> String {
     ContentId::new("file").part(bytes).finish()
 }
 
-/// Returns the same of a file as it lies there, which may be larger than memory.
+/// Returns the content id of a regular file on disk, which may be larger than stored.
 fn content_of(path: &Utf8Path) -> std::io::Result<String> {
     let file = fs::File::open(path)?;
     let bytes = file.metadata()?.len();
     Ok(ContentId::new("file").part_from(file, bytes)?.finish())
 }
 
-/// Returns the name of a link's content, which is where it leads.
+/// Returns the content id of a symbolic link: the hash of its target.
 pub(crate) fn link_content(target: &std::path::Path) -> String {
     ContentId::new("link")
         .part(target.to_string_lossy().as_bytes())
         .finish()
 }
 
-/// What is remembered of a tree is no larger, in bytes: a kernel's takes some 20 MB.
-const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Size limit of a stored index, in bytes; the index of a kernel tree has about 20 MB.
+const STORED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Reads the files below `root`; those that look as they did last time are not
-/// read again. What was seen is kept in the file `memory`.
+/// Returns the files below `root`, and stores them in the file `stored`. Files that did
+/// not change since the stored index are not read.
 pub(crate) fn read(
     root: &Utf8Path,
-    memory: &Utf8Path,
+    stored: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<Index, Error> {
-    let known: Vec<(String, Seen)> = read_plain(memory, MEMORY_BYTES_MAX)
+    let known: Vec<(String, FileRecord)> = read_plain(stored, STORED_BYTES_MAX)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    let by_path: HashMap<&str, &Seen> = known
+    let by_path: HashMap<&str, &FileRecord> = known
         .iter()
-        .map(|(path, seen)| (path.as_str(), seen))
+        .map(|(path, file)| (path.as_str(), file))
         .collect();
     let activity = Activity::start(observer, format!("reading {root}"), None);
-    let mut files: Vec<(String, Seen)> = Vec::with_capacity(known.len());
-    // The order in which paths compare: what is sorted already makes a map fast.
+    let mut files: Vec<(String, FileRecord)> = Vec::with_capacity(known.len());
+    // Sorted input makes building the map fast.
     let walk = walkdir::WalkDir::new(root)
         .sort_by_file_name()
         .into_iter()
         .filter_entry(|entry| below(root, entry).is_some_and(|path| !is_build_product(path)));
     for entry in walk {
-        let entry = entry.map_err(Error::host(format!("reading `{root}`")))?;
+        let entry = entry.map_err(Error::infrastructure(format!("reading `{root}`")))?;
         let Some(path) = below(root, &entry) else {
             continue;
         };
         let meta = entry
             .metadata()
-            .map_err(Error::host(format!("reading `{root}/{path}`")))?;
-        // A pipe or a socket is no source, and reading it might never end.
+            .map_err(Error::infrastructure(format!("reading `{root}/{path}`")))?;
+        // Reading a pipe or a socket may block forever.
         if !meta.is_file() && !meta.is_symlink() {
             continue;
         }
-        let seen = look_at(&root.join(path), &meta, by_path.get(path.as_str()).copied())?;
-        files.push((path.to_string(), seen));
+        let record = record(&root.join(path), &meta, by_path.get(path.as_str()).copied())?;
+        files.push((path.to_string(), record));
         if files.len().is_multiple_of(2000) {
             activity.advance(files.len() as u64, path.as_str());
         }
     }
     if files != known {
-        let text = serde_json::to_vec(&files).map_err(Error::host("remembering a tree"))?;
-        publish(memory, &text).map_err(Error::host("remembering a tree"))?;
+        let text = serde_json::to_vec(&files)
+            .map_err(Error::infrastructure("storing the file index of a tree"))?;
+        publish(stored, &text)
+            .map_err(Error::infrastructure("storing the file index of a tree"))?;
     }
-    let with_paths = |(path, seen)| (Utf8PathBuf::from(path), seen);
+    let with_paths = |(path, record)| (Utf8PathBuf::from(path), record);
     Ok(files.into_iter().map(with_paths).collect())
 }
 
-/// Returns the path of an entry below `root`; one that is not UTF-8 is no source.
+/// Returns the path of an entry relative to `root`, if it is UTF-8.
 fn below<'a>(root: &Utf8Path, entry: &'a walkdir::DirEntry) -> Option<&'a Utf8Path> {
     let path = Utf8Path::from_path(entry.path())?.as_str();
     let below = path.strip_prefix(root.as_str())?;
     Some(Utf8Path::new(below.trim_start_matches('/')))
 }
 
-/// Returns a file's identity; its content is read unless it looks as it did when
-/// it was `known`.
-fn look_at(path: &Utf8Path, meta: &Metadata, known: Option<&Seen>) -> Result<Seen, Error> {
+/// Returns the record of a file; reads the file only if it differs from `known`.
+fn record(
+    path: &Utf8Path,
+    meta: &Metadata,
+    known: Option<&FileRecord>,
+) -> Result<FileRecord, Error> {
     let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-    let known = known.filter(|seen| {
-        (seen.bytes, seen.mtime_ns, seen.inode) == (meta.len(), mtime_ns, meta.ino())
+    let known = known.filter(|file| {
+        (file.bytes, file.mtime_ns, file.inode) == (meta.len(), mtime_ns, meta.ino())
     });
     let content = match known {
-        Some(seen) => seen.content.clone(),
+        Some(file) => file.content.clone(),
         None if meta.is_symlink() => {
-            let target = fs::read_link(path).map_err(Error::host("reading a link"))?;
+            let target =
+                fs::read_link(path).map_err(Error::infrastructure("reading a symbolic link"))?;
             link_content(&target)
         }
-        None => content_of(path).map_err(Error::host("reading the tree"))?,
+        None => content_of(path).map_err(Error::infrastructure("reading the tree"))?,
     };
-    Ok(Seen {
+    Ok(FileRecord {
         bytes: meta.len(),
         mtime_ns,
         inode: meta.ino(),
@@ -169,45 +176,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changed_is_seen_and_what_did_not_keeps_its_name() {
+    fn read_updates_changed_files_only() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap().join("tree");
-        let memory = root.with_extension("json");
+        let stored = root.with_extension("json");
         fs::create_dir_all(root.join("a")).unwrap();
         for (path, text) in [("a/z", "1"), ("a.c", "2"), ("b", "3")] {
             fs::write(root.join(path), text).unwrap();
         }
-        let first = read(&root, &memory, &Silent).unwrap();
+        let first = read(&root, &stored, &Silent).unwrap();
         let paths: Vec<&str> = first.keys().map(|path| path.as_str()).collect();
         assert_eq!(paths, ["a/z", "a.c", "b"]);
-        assert_eq!(read(&root, &memory, &Silent).unwrap(), first);
+        assert_eq!(read(&root, &stored, &Silent).unwrap(), first);
         fs::write(root.join("b"), "longer").unwrap();
         fs::remove_file(root.join("a.c")).unwrap();
-        let second = read(&root, &memory, &Silent).unwrap();
+        let second = read(&root, &stored, &Silent).unwrap();
         assert_eq!(second.len(), 2);
         assert_eq!(second[Utf8Path::new("a/z")], first[Utf8Path::new("a/z")]);
         assert_eq!(second[Utf8Path::new("b")].content, file_content(b"longer"));
     }
 
     #[test]
-    fn a_memory_that_is_no_file_is_none() {
+    fn read_replaces_a_stored_index_that_is_not_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap().join("tree");
-        let memory = root.with_extension("json");
+        let stored = root.with_extension("json");
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("f"), "text").unwrap();
-        let made = std::process::Command::new("mkfifo")
-            .arg(&memory)
+        let status = std::process::Command::new("mkfifo")
+            .arg(&stored)
             .status()
             .unwrap();
-        assert!(made.success());
-        let files = read(&root, &memory, &Silent).unwrap();
+        assert!(status.success());
+        let files = read(&root, &stored, &Silent).unwrap();
         assert_eq!(files[Utf8Path::new("f")].content, file_content(b"text"));
-        assert!(memory.is_file(), "and is remembered there from now on");
+        assert!(stored.is_file());
     }
 
     #[test]
-    fn build_products_are_not_source() {
+    fn is_build_product_selects_outputs_of_in_tree_builds() {
         for path in [
             ".config",
             "include/generated/x.h",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A kernel: what a checkout and a config build to, cached by content.
+//! A kernel: the build of a checkout with a config, cached by content.
 
 mod build;
 mod code;
@@ -29,18 +29,19 @@ use crate::error::Error;
 use crate::tree::Tree;
 use crate::worktree::{self, Contents, WorkTree};
 
-pub use build::mutant::{MutantBuild, Nursery, Origin};
+pub use build::mutant::{MutantBuild, MutantCompiler, Origin};
 pub use modules::Modules;
 pub use toolchain::Toolchain;
 
-/// Raise this when the way of building changes what comes out: kernels get other
-/// ids, and no build folder keeps its objects.
+/// Increase when a change of the build steps changes their output: all kernels get new
+/// ids, and the objects in build folders are deleted.
 pub(crate) const BUILD_FORMAT: &str = "4";
-/// Raise this when what is kept of a kernel changes. Build folders keep their objects.
+/// Increase when the files of a cached kernel change: all kernels get new ids, and build
+/// folders keep their objects.
 const ENTRY_FORMAT: &str = "2";
 const FACTS: &str = "kernel.json";
 
-/// What is remembered of a built kernel.
+/// The metadata of a cached kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// `uname -r`.
@@ -49,74 +50,75 @@ pub struct Facts {
     pub checkout: String,
     /// The config's name.
     pub config: String,
-    /// The tree, for people.
+    /// The label of the tree.
     pub tree: String,
-    /// How long the build took, in seconds.
+    /// Build time in seconds.
     pub build_secs: u64,
-    /// Size of the image in bytes, to notice one that was cut off.
+    /// Size of the image in bytes; detects a truncated image.
     pub image_bytes: u64,
-    /// Size in bytes of the list of files that it was built from.
+    /// Size of the list of source files in bytes; detects a truncated list.
     pub sources_bytes: u64,
-    /// A name for its code: two kernels with the same name do the same. A mutant's kernel
-    /// has none.
+    /// Content id of its code; `None` for a mutant's kernel.
     pub code: Option<String>,
 }
 
 /// A built kernel in the cache.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Its content id.
+    /// Content id.
     pub id: String,
     /// Its folder in the cache.
     pub dir: Utf8PathBuf,
-    /// What is remembered of it.
+    /// Its metadata.
     pub facts: Facts,
-    /// Whether it was built just now.
+    /// Whether this run built it.
     pub is_fresh: bool,
 }
 
 impl Kernel {
-    /// Returns the image that boots.
+    /// Returns the path of the boot image.
     pub fn image(&self) -> Utf8PathBuf {
         self.dir.join("bzImage")
     }
 
-    /// Returns the kernel with symbols.
+    /// Returns the path of the kernel with symbols.
     pub fn symbols(&self) -> Utf8PathBuf {
         self.dir.join("vmlinux")
     }
 
-    /// Returns the configuration that it was built with.
+    /// Returns the path of its `.config`.
     pub fn config(&self) -> Utf8PathBuf {
         self.dir.join("config")
     }
 
-    /// Returns the folder of its user-space headers (`include/` within).
+    /// Returns the folder of its user-space headers, with `include/`.
     pub fn headers(&self) -> Utf8PathBuf {
         self.dir.join("headers")
     }
 
-    /// Returns the folder that holds the tree's `kselftest.h` and `kselftest_harness.h`.
+    /// Returns the folder with the tree's `kselftest.h` and `kselftest_harness.h`.
     pub fn selftests(&self) -> Utf8PathBuf {
         self.dir.join("selftests")
     }
 
-    /// Returns the files of the tree that it was built from, relative to the tree.
+    /// Returns the source files that it was built from, relative to the tree.
     ///
     /// # Errors
     /// When the list cannot be read.
     pub fn sources(&self) -> Result<BTreeSet<String>, Error> {
         let list = self.dir.join(files::FILE_NAME);
-        let text = fs::read_to_string(list).map_err(Error::host("reading a kernel's files"))?;
+        let text = fs::read_to_string(list).map_err(Error::infrastructure(
+            "reading the source files of a kernel",
+        ))?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// Returns the kernel in `dir`, if it is there whole.
+    /// Returns the kernel in `dir`, if it is complete.
     fn load(dir: &Utf8Path, id: &str, is_fresh: bool) -> Option<Self> {
         let facts: Facts = serde_json::from_slice(&fs::read(dir.join(FACTS)).ok()?).ok()?;
         let image_bytes = fs::metadata(dir.join("bzImage")).ok()?.len();
         let sources = fs::metadata(dir.join(files::FILE_NAME)).ok()?;
-        // A kernel whose files are not known would count as one that has none, or all.
+        // Without the list, the coverage of a series cannot be computed.
         let is_listed = sources.len() > 0 && sources.len() == facts.sources_bytes;
         (image_bytes == facts.image_bytes && is_listed).then(|| Self {
             id: id.to_owned(),
@@ -127,7 +129,7 @@ impl Kernel {
     }
 }
 
-/// Returns the content id of the kernel that `checkout` and `config` build to.
+/// Returns the content id of the kernel of `checkout` and `config`.
 pub fn kernel_id(checkout: &Checkout, config: &Config, toolchain: &Toolchain) -> String {
     ContentId::new("kernel")
         .part(BUILD_FORMAT.as_bytes())
@@ -138,81 +140,83 @@ pub fn kernel_id(checkout: &Checkout, config: &Config, toolchain: &Toolchain) ->
         .finish()
 }
 
-/// Kernels to have.
+/// A request for kernels.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// What the checkouts are made of.
+    /// The tree of the checkouts.
     pub tree: &'a Tree,
-    /// The source states, one kernel each.
+    /// The checkouts; one kernel is built of each.
     pub checkouts: &'a [Checkout],
     /// The configuration.
     pub config: &'a Config,
-    /// What compiles them.
+    /// The compiler and linker.
     pub toolchain: &'a Toolchain,
-    /// Modules to build against each of them.
+    /// Modules to build against each kernel.
     pub modules: Option<&'a Modules>,
 }
 
 impl Wanted<'_> {
-    fn places(&self, cache: &Cache) -> Result<Vec<Place>, Error> {
+    fn entries(&self, cache: &Cache) -> Result<Vec<Entry>, Error> {
         let kernels = cache.dir(&["kernels"])?;
-        let place = |checkout: &Checkout| {
+        let entry = |checkout: &Checkout| {
             let id = kernel_id(checkout, self.config, self.toolchain);
-            let modules = self.modules.map(|these| modules_folder(these, &id, cache));
-            Ok(Place {
+            let modules = self
+                .modules
+                .map(|modules| modules_folder(modules, &id, cache));
+            Ok(Entry {
                 dir: kernels.join(&id),
                 modules: modules.transpose()?,
                 id,
             })
         };
-        self.checkouts.iter().map(place).collect()
+        self.checkouts.iter().map(entry).collect()
     }
 
-    /// Returns the numbers of the checkouts that lack something, the nearest first.
-    fn lacking(&self, places: &[Place], cache: &Cache) -> Result<Vec<usize>, Error> {
-        let lacking: Vec<usize> = (0..places.len())
-            .filter(|&at| !places[at].is_filled())
+    /// Returns the indexes of the checkouts to build, in the order to build them.
+    fn missing(&self, entries: &[Entry], cache: &Cache) -> Result<Vec<usize>, Error> {
+        let missing: Vec<usize> = (0..entries.len())
+            .filter(|&at| !entries[at].is_complete())
             .collect();
-        if lacking.is_empty() {
-            return Ok(lacking);
+        if missing.is_empty() {
+            return Ok(missing);
         }
         let now = WorkTree::peek(cache, self.tree, &self.config.name)?;
-        let contents: Vec<Contents> = lacking
+        let contents: Vec<Contents> = missing
             .iter()
             .map(|&at| worktree::contents(&self.checkouts[at].overlay))
             .collect();
         let order = order::nearest_first(&now, &contents);
-        Ok(order.into_iter().map(|next| lacking[next]).collect())
+        Ok(order.into_iter().map(|next| missing[next]).collect())
     }
 }
 
-/// Where a kernel and its modules are in the cache, or are to be.
-struct Place {
+/// The place of a kernel and its modules in the cache.
+struct Entry {
     id: String,
     dir: Utf8PathBuf,
     modules: Option<Utf8PathBuf>,
 }
 
-impl Place {
+impl Entry {
     fn kernel(&self, is_fresh: bool) -> Option<Kernel> {
         Kernel::load(&self.dir, &self.id, is_fresh)
     }
 
-    fn is_filled(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.kernel(false).is_some() && self.modules.as_ref().is_none_or(|dir| dir.is_dir())
     }
 
-    fn found(self, is_fresh: bool) -> Result<(Kernel, Option<Utf8PathBuf>), Error> {
+    fn into_result(self, is_fresh: bool) -> Result<(Kernel, Option<Utf8PathBuf>), Error> {
         let kernel = self.kernel(is_fresh).ok_or_else(|| {
-            let lost = std::io::Error::other("the kernel is not there");
-            Error::host(format!("reading `{}`", self.dir))(lost)
+            let missing = std::io::Error::other("the kernel is missing");
+            Error::infrastructure(format!("reading `{}`", self.dir))(missing)
         })?;
         Ok((kernel, self.modules))
     }
 }
 
 /// Returns the folder in the cache for `modules` built against the kernel with this
-/// content id. It does not exist until they are built.
+/// content id. The build creates it.
 ///
 /// # Errors
 /// When the cache cannot be used.
@@ -224,36 +228,36 @@ pub fn modules_folder(
     Ok(cache.dir(&["modules"])?.join(modules.id(kernel_id)))
 }
 
-/// Returns the kernels wanted, in the order of the checkouts, each with the folder
-/// that has its modules as `NAME.ko`, if modules are wanted: from the cache, or
-/// built now, one after the other, since they share objects. A kernel's id does not
-/// depend on its modules.
+/// Returns the requested kernels in the order of the checkouts, each with the folder of
+/// its modules (`NAME.ko`) if modules are requested. Missing kernels are built one after
+/// the other, since they share a build folder. A kernel's id does not depend on its
+/// modules.
 ///
 /// # Errors
-/// When an option does not take effect, or the source of a kernel or a module does
-/// not compile (the user's to fix), or the host fails.
+/// [`Error::Input`] when a config option is not set as requested or the source does not
+/// compile, [`Error::Infrastructure`] when the host fails.
 pub fn make_with_modules(
     wanted: &Wanted<'_>,
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<Vec<(Kernel, Option<Utf8PathBuf>)>, Error> {
-    let places = wanted.places(cache)?;
-    let mut fresh = vec![false; places.len()];
-    for at in wanted.lacking(&places, cache)? {
-        let (place, checkout) = (&places[at], &wanted.checkouts[at]);
-        fresh[at] = place.kernel(false).is_none();
-        let order = build::Order {
+    let entries = wanted.entries(cache)?;
+    let mut fresh = vec![false; entries.len()];
+    for at in wanted.missing(&entries, cache)? {
+        let (entry, checkout) = (&entries[at], &wanted.checkouts[at]);
+        fresh[at] = entry.kernel(false).is_none();
+        let request = build::BuildRequest {
             tree: wanted.tree,
             checkout: Cow::Borrowed(checkout),
             config: wanted.config.of(checkout),
-            dir: &place.dir,
-            modules: wanted.modules.zip(place.modules.clone()),
+            dir: &entry.dir,
+            modules: wanted.modules.zip(entry.modules.clone()),
         };
-        build::build(&order, cache, cancel, observer)?;
+        build::build(&request, cache, cancel, observer)?;
     }
-    let found = places.into_iter().zip(fresh);
-    found
-        .map(|(place, is_fresh)| place.found(is_fresh))
+    let entries = entries.into_iter().zip(fresh);
+    entries
+        .map(|(entry, is_fresh)| entry.into_result(is_fresh))
         .collect()
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The tree's own selftests: one of its TARGETs, built by the tree's own rules for
-//! a guest without shell and shared libraries, and cached by content.
+//! The tree's kselftests: builds a TARGET with the tree's Makefiles for a guest without
+//! a shell and shared libraries, and caches it by content.
 //!
-//! What cannot run there is kept with the reason, never left out. How a test is
-//! run, and what to think of what it says, is not this room's business.
+//! A test that cannot run in the guest is listed with the reason. Running tests and
+//! parsing their output is outside of this crate.
 
 mod build;
 mod collect;
@@ -31,38 +31,38 @@ use crate::tree::Tree;
 
 pub use wanted::{Wanted, has_target, no_such_target};
 
-/// Raise this when the way of building changes what comes out.
+/// Increase when a change of the build steps changes their output.
 const BUILD_FORMAT: &str = "2";
 const FACTS: &str = "suite.json";
-/// The folder of the files that go to guests.
+/// The folder of the files for guests.
 const FILES: &str = "files";
-/// A longer account of a suite, or configuration, is none of ours, in bytes.
+/// Size limit of `suite.json` and of a `.config`, in bytes.
 const TEXT_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// A longer file for guests is none of ours, in bytes.
+/// Size limit of a file for guests, in bytes.
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// What is remembered of a built TARGET.
+/// The metadata of a built TARGET.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Seconds that its `settings` give a test; 0 is for no limit.
+    /// Time limit of a test from its `settings`, in seconds; 0 is no limit.
     pub timeout_secs: Option<u64>,
-    /// Its `config`: the options that it asks of a kernel.
+    /// Its `config`: the kernel options that it requires.
     pub config: String,
     /// Its tests, in the order of its Makefile.
     pub tests: Vec<Test>,
-    /// Sentences on what was left out besides tests.
+    /// Sentences on files that were skipped and are not tests.
     pub notes: Vec<String>,
-    /// Its files for guests, by name, with their content, to notice one that was
-    /// cut off or changed.
+    /// Content ids of its files for guests, by name; they detect a truncated or changed
+    /// file.
     pub files: BTreeMap<String, String>,
 }
 
 /// One test of a TARGET.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
-    /// Its file's name.
+    /// File name.
     pub name: String,
-    /// Whether the tree's own runner runs it, rather than somebody by hand.
+    /// Whether `run_tests` of the tree runs it.
     pub by_default: bool,
     /// Whether it can run in a guest.
     pub form: Form,
@@ -72,14 +72,14 @@ pub struct Test {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// It can.
+    /// A program that can run.
     Program {
-        /// Names of the files that it needs beside itself.
+        /// Names of the files that it needs in its folder.
         companions: Vec<String>,
     },
-    /// It cannot.
+    /// A test that cannot run.
     Unfit {
-        /// Why, to follow the test's name.
+        /// The reason: a predicate whose subject is the test.
         reason: String,
     },
 }
@@ -87,11 +87,11 @@ pub enum Form {
 /// A file for a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuiteFile {
-    /// Its name in the folder of the test.
+    /// Name in the folder of the test.
     pub name: String,
-    /// Where it is on the host.
+    /// Path on the host.
     pub path: Utf8PathBuf,
-    /// Whether it may be executed.
+    /// Whether it is executable.
     pub executable: bool,
 }
 
@@ -100,24 +100,24 @@ pub struct SuiteFile {
 pub struct Suite {
     /// The TARGET's name.
     pub target: String,
-    /// Its content id.
+    /// Content id.
     pub id: String,
     /// Its folder in the cache.
     pub dir: Utf8PathBuf,
-    /// What is remembered of it.
+    /// Its metadata.
     pub facts: Facts,
-    /// Whether it was built just now.
+    /// Whether this run built it.
     pub is_fresh: bool,
 }
 
 impl Suite {
-    /// Returns the test of this name.
+    /// Returns the test with this name.
     pub fn find(&self, name: &str) -> Option<&Test> {
         self.facts.tests.iter().find(|test| test.name == name)
     }
 
-    /// Returns the files of a test that can run, the program first; no file of one
-    /// that cannot.
+    /// Returns the files of a test, the program first; an empty list if the test cannot
+    /// run.
     pub fn files(&self, test: &Test) -> Vec<SuiteFile> {
         let Form::Program { companions } = &test.form else {
             return Vec::new();
@@ -133,27 +133,26 @@ impl Suite {
             .collect()
     }
 
-    /// Returns the options of the TARGET's `config` that `kernel` does not have,
-    /// each as a line `CONFIG_X=y (got: n)`. What is asked for as a module may be
-    /// built in.
+    /// Returns the options of the TARGET's `config` that `kernel` does not set, each as
+    /// `CONFIG_X=y (got: n)`. `=y` satisfies `=m`.
     ///
     /// # Errors
     /// When the kernel's configuration cannot be read.
-    pub fn lacks(&self, kernel: &Kernel) -> Result<Vec<String>, Error> {
+    pub fn missing_options(&self, kernel: &Kernel) -> Result<Vec<String>, Error> {
         let config = read_plain(&kernel.dir.join("config"), TEXT_BYTES_MAX)
-            .map_err(Error::host("reading a kernel's configuration"))?;
-        Ok(lacking(
+            .map_err(Error::infrastructure("reading a kernel's configuration"))?;
+        Ok(missing_options(
             &self.facts.config,
             &String::from_utf8_lossy(&config),
         ))
     }
 
-    /// Returns the mistake of asking for a test that the TARGET does not have.
+    /// Returns the error for a test name that is not in the TARGET.
     pub fn no_such_test(&self, name: &str) -> Error {
         let names = self.facts.tests.iter().map(|test| test.name.as_str());
         Error::input(
-            format!("the selftests `{}` have no test `{name}`", self.target),
-            format!("its tests are: {}", wanted::nearest_first(name, names)),
+            format!("unknown kselftest `{}:{name}`", self.target),
+            format!("use one of: {}", wanted::nearest_first(name, names)),
         )
     }
 
@@ -168,23 +167,23 @@ impl Suite {
             is_fresh,
         };
         let files = dir.join(FILES);
-        let mut kept = suite.facts.files.iter();
-        let is_whole = kept
+        let mut cached = suite.facts.files.iter();
+        let is_whole = cached
             .all(|(name, known)| content_of(&files.join(name)).is_ok_and(|found| found == *known));
-        let is_kept = |file: SuiteFile| suite.facts.files.contains_key(&file.name);
+        let is_cached = |file: SuiteFile| suite.facts.files.contains_key(&file.name);
         let mut needed = suite.facts.tests.iter().flat_map(|test| suite.files(test));
-        (is_whole && needed.all(is_kept)).then_some(suite)
+        (is_whole && needed.all(is_cached)).then_some(suite)
     }
 }
 
-/// Returns a name for what is in a file and whether it may be executed.
+/// Returns the content id of a file and its executable bit.
 fn content_of(path: &Utf8Path) -> std::io::Result<String> {
     let bytes = read_plain(path, FILE_BYTES_MAX)?;
     let id = ContentId::new("selftest file").part(&[u8::from(is_executable(path))]);
     Ok(id.part(&bytes).finish())
 }
 
-/// Returns the files in a folder by their content.
+/// Returns the content ids of the files in a folder, by name.
 fn contents(folder: &Utf8Path) -> std::io::Result<BTreeMap<String, String>> {
     let entries = folder.read_dir_utf8()?;
     entries
@@ -200,38 +199,39 @@ fn is_executable(path: &Utf8Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
 }
 
-fn lacking(asked: &str, granted: &str) -> Vec<String> {
+fn missing_options(required: &str, actual: &str) -> Vec<String> {
     let config = Config {
         name: String::new(),
-        plan_request: Vec::new(),
-        fragments: vec![asked.to_owned()],
+        optional_fragments: Vec::new(),
+        fragments: vec![required.to_owned()],
     };
-    let mut lacking = config.ungranted(granted);
-    lacking.retain(|line| !line.ends_with("=m (got: y)"));
-    lacking
+    let mut missing = config.mismatches(actual);
+    missing.retain(|line| !line.ends_with("=m (got: y)"));
+    missing
 }
 
-/// What to build the selftests from, and for which kernel.
+/// A request to build a TARGET.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The tree of the checkout.
     pub tree: &'a Tree,
-    /// The checkout whose selftests are wanted.
+    /// The checkout whose selftests are built.
     pub checkout: &'a Checkout,
-    /// A kernel of that checkout: its headers are what tests are compiled against.
+    /// A kernel of that checkout; the tests are compiled against its headers.
     pub kernel: &'a Kernel,
     /// The compiler.
     pub toolchain: &'a Toolchain,
-    /// The TARGET, as selftests' Makefile names it: `liveupdate`, `filesystems/epoll`.
+    /// The TARGET as in the Makefile of the selftests: `liveupdate`, `filesystems/epoll`.
     pub target: &'a str,
 }
 
-/// Returns the selftests of a TARGET: from the cache, or built now. Checkouts that do
-/// not differ in what tests are built from share them.
+/// Returns the selftests of a TARGET from the cache, or builds them. Checkouts with the
+/// same test sources share them.
 ///
 /// # Errors
-/// When the checkout has no such TARGET or its Makefile cannot be read (the user's to
-/// fix), or the host fails. A test that does not build is no error but unfit.
+/// [`Error::Input`] when the checkout has no such TARGET or make cannot read its
+/// Makefile, [`Error::Infrastructure`] when the host fails. A test that does not build
+/// is [`Form::Unfit`].
 pub fn make(
     request: &Request<'_>,
     cache: &Cache,
@@ -248,41 +248,44 @@ pub fn make(
     if let Some(suite) = Suite::load(&dir, request.target, &id, false) {
         return Ok(suite);
     }
-    // Beside its place, so that what comes out is put there by a renaming.
+    // On the same file system, so that a rename publishes the result.
     let folder = tempfile::Builder::new()
         .prefix(".partial-")
         .tempdir_in(&place)
-        .map_err(Error::host("making a folder"))?;
-    let room = Utf8Path::from_path(folder.path()).unwrap_or(&place);
-    let built = build::build(request, room, cancel, observer)?;
-    let parts = room.join("suite");
+        .map_err(Error::infrastructure("making a folder"))?;
+    let work = Utf8Path::from_path(folder.path()).unwrap_or(&place);
+    let built = build::build(request, work, cancel, observer)?;
+    let parts = work.join("suite");
     let mut facts = collect::collect(&built, request.target, &parts.join(FILES))?;
-    facts.files = contents(&parts.join(FILES)).map_err(Error::host("keeping selftests"))?;
-    let text = serde_json::to_vec_pretty(&facts).map_err(Error::host("keeping selftests"))?;
-    fs::write(parts.join(FACTS), text).map_err(Error::host("keeping selftests"))?;
-    put_in_place(&parts, &dir, request.target)?;
+    facts.files = contents(&parts.join(FILES))
+        .map_err(Error::infrastructure("storing kselftests in the cache"))?;
+    let text = serde_json::to_vec_pretty(&facts)
+        .map_err(Error::infrastructure("storing kselftests in the cache"))?;
+    fs::write(parts.join(FACTS), text)
+        .map_err(Error::infrastructure("storing kselftests in the cache"))?;
+    publish(&parts, &dir, request.target)?;
     Suite::load(&dir, request.target, &id, true).ok_or_else(|| {
-        Error::host(format!("reading `{dir}`"))(std::io::Error::other(
-            "the selftests are not there",
+        Error::infrastructure(format!("reading `{dir}`"))(std::io::Error::other(
+            "the kselftests are missing",
         ))
     })
 }
 
-/// Another run may have built the same meanwhile; what is whole stays, since
-/// somebody may be using it.
-fn put_in_place(parts: &Utf8Path, dir: &Utf8Path, target: &str) -> Result<(), Error> {
+/// Renames `parts` to `dir`. A complete suite of a concurrent run stays, since a guest may
+/// use its files.
+fn publish(parts: &Utf8Path, dir: &Utf8Path, target: &str) -> Result<(), Error> {
     if Suite::load(dir, target, "", false).is_some() {
         return Ok(());
     }
     let _ = fs::remove_dir_all(dir);
     match fs::rename(parts, dir) {
         Err(_) if Suite::load(dir, target, "", false).is_some() => Ok(()),
-        moved => moved.map_err(Error::host("keeping selftests")),
+        moved => moved.map_err(Error::infrastructure("storing kselftests in the cache")),
     }
 }
 
-/// All that decides what comes out: the source, the headers, the compiler, and the
-/// libraries, since a test that lacks one is kept as unfit.
+/// Returns the hash of all inputs: source, headers, compiler and the libraries of the
+/// host, since a test that does not link is stored as [`Form::Unfit`].
 fn suite_id(request: &Request<'_>) -> Result<String, Error> {
     let headers = request.kernel.headers();
     let mut id = ContentId::new("kselftest")
@@ -292,14 +295,14 @@ fn suite_id(request: &Request<'_>) -> Result<String, Error> {
         .part(libraries::content(&libraries::RECORDS)?.as_bytes())
         .part(source::content(request.tree, request.checkout).as_bytes());
     for entry in walkdir::WalkDir::new(&headers).sort_by_file_name() {
-        let entry = entry.map_err(Error::host(format!("reading `{headers}`")))?;
+        let entry = entry.map_err(Error::infrastructure(format!("reading `{headers}`")))?;
         let Some(path) = Utf8Path::from_path(entry.path()).filter(|_| entry.file_type().is_file())
         else {
             continue;
         };
-        let below = path.strip_prefix(&headers).unwrap_or(path);
-        let bytes = fs::read(path).map_err(Error::host("reading a kernel's headers"))?;
-        id = id.part(below.as_str().as_bytes()).part(&bytes);
+        let relative = path.strip_prefix(&headers).unwrap_or(path);
+        let bytes = fs::read(path).map_err(Error::infrastructure("reading a kernel's headers"))?;
+        id = id.part(relative.as_str().as_bytes()).part(&bytes);
     }
     Ok(id.finish())
 }

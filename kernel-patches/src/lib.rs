@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Series and tree to checkout, checkout and config to kernel.
+//! Applies patch series to kernel trees and builds the results.
 //!
-//! The way of the data: [`tree`] (where the source comes from) and [`series`]
-//! (ordered patches) make a [`checkout`] (one source state, held as the few files
-//! that differ from the tree); a checkout and a [`config`] make a [`kernel`].
-//! This room knows nothing of virtual machines or tests.
+//! Data flow: a [`tree`] (kernel source) and a [`series`] (ordered patches) give a
+//! [`checkout`] (one source state, stored as the files that differ from the tree);
+//! a checkout and a [`config`] give a [`kernel`]. This crate does not depend on
+//! virtual machines or tests.
 
 pub mod checkout;
 pub mod config;

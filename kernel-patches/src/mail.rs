@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Mails to patches: which mails of a pile are patches, in which order.
-//!
-//! Knows nothing of files or trees: bytes in, patches out.
+//! Parses mails and mboxes into ordered patches.
 
 use mail_parser::MessageParser;
 use mail_parser::mailbox::mbox::MessageIterator;
@@ -9,34 +7,35 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 
-/// A message-id longer than this is none, RFC 5322 2.1.1.
+/// Length limit of a message-id in bytes; RFC 5322 2.1.1 allows lines of 998
+/// characters.
 const MESSAGE_ID_BYTES_MAX: usize = 250;
 
 /// One patch of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
-    /// Where it came from, for people: a file name, or the mail's subject.
+    /// File name or mail subject, for messages.
     pub origin: String,
-    /// Its subject without the bracketed prefix.
+    /// Subject without the bracketed prefix.
     pub subject: String,
-    /// The mail's text: message and diff.
+    /// Text of the mail: message and diff.
     pub text: Vec<u8>,
-    /// The mail or file that it came in.
-    pub letter: Letter,
+    /// The mail or file that contains it.
+    pub mail: Mail,
 }
 
 impl Patch {
-    /// Returns SHA-256 of its changes in hexadecimal: the same for the same changes at
-    /// other lines, under other words, or in another mail.
+    /// Returns SHA-256 of its changes in hexadecimal. Line numbers, the commit message and
+    /// mail headers are not hashed.
     pub fn diff_sha256(&self) -> String {
         let mut hash = Sha256::new();
         let mut lines = self.text.split(|&byte| byte == b'\n');
         let begins = |line: &&[u8]| line.starts_with(b"diff --git ") || line.starts_with(b"--- ");
         let _ = lines.find(begins);
         for line in lines {
-            // A mail's signature looks like a line that goes.
-            let counts = matches!(line.first(), Some(b' ' | b'+' | b'-')) && line != b"-- ";
-            if counts {
+            // The signature separator `-- ` looks like a removed line.
+            let is_change = matches!(line.first(), Some(b' ' | b'+' | b'-')) && line != b"-- ";
+            if is_change {
                 hash.update(line);
                 hash.update(b"\n");
             }
@@ -46,7 +45,7 @@ impl Patch {
 }
 
 impl Patch {
-    /// Returns whether it does more than to change the modes of files.
+    /// Returns whether it changes more than file modes.
     pub(crate) fn changes_content(&self) -> bool {
         const BEGIN: [&[u8]; 6] = [
             b"@@ -",
@@ -61,19 +60,19 @@ impl Patch {
     }
 }
 
-/// What a patch came in, as others know it.
+/// The mail or file of a patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Letter {
-    /// SHA-256 of the file or mail as it is, in hexadecimal.
+pub struct Mail {
+    /// SHA-256 of its bytes in hexadecimal.
     pub sha256: String,
-    /// The mail's message-id, without brackets.
+    /// Message-id without brackets.
     pub message_id: Option<String>,
-    /// The message-id that it answers, often the cover letter's.
+    /// Message-id in `In-Reply-To`, often of the cover letter.
     pub in_reply_to: Option<String>,
 }
 
-impl Letter {
-    /// Returns what is known of a file or mail by itself.
+impl Mail {
+    /// Reads the headers of a mail; a file without headers has no ids.
     pub fn of(bytes: &[u8]) -> Self {
         let mail = MessageParser::default().parse_headers(bytes);
         let header = |read: &dyn Fn(&mail_parser::Message<'_>) -> Option<String>| {
@@ -87,7 +86,7 @@ impl Letter {
     }
 }
 
-/// Returns whether a text can stand in a header and in an address.
+/// Returns whether a text is safe in a mail header and in a URL.
 fn is_message_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"<>()\"\\,;".contains(&byte);
     id.len() <= MESSAGE_ID_BYTES_MAX
@@ -95,7 +94,7 @@ fn is_message_id(id: &str) -> bool {
         && id.split('@').filter(|part| !part.is_empty()).count() == 2
 }
 
-/// What the bracketed prefix of a subject says.
+/// The bracketed prefix of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tag {
     version: u32,
@@ -103,33 +102,32 @@ struct Tag {
     total: u32,
 }
 
-/// Returns the patch in one mail or plain diff named `origin`, or `None` when
-/// it holds no diff (a cover letter, a reply).
+/// Returns the patch in a mail or plain diff named `origin`, or `None` if it has no diff
+/// (a cover letter, a reply).
 pub fn parse_one(origin: &str, bytes: &[u8]) -> Option<Patch> {
     let (subject, text) = decode(bytes);
     has_diff(&text).then(|| Patch {
         origin: origin.to_owned(),
         subject: strip_prefix(&subject).to_owned(),
         text,
-        letter: Letter::of(bytes),
+        mail: Mail::of(bytes),
     })
 }
 
-/// Returns the patches of an mbox named `origin`, in the order of their numbers.
+/// Returns the patches of an mbox named `origin`, sorted by number.
 ///
 /// # Errors
-/// When there is no patch in it, numbers are missing, or it holds several
-/// versions of a series.
+/// When it has no patch, numbers are missing, or it has several versions of a series.
 pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
     let mut found: Vec<(Tag, Patch)> = Vec::new();
     for (index, mail) in MessageIterator::new(bytes).enumerate() {
         let Ok(mail) = mail else {
             return Err(Error::input(
                 format!(
-                    "`{origin}` is not an mbox (mail {} cannot be read)",
+                    "reading mbox `{origin}`: mail {} cannot be parsed",
                     index + 1
                 ),
-                "an mbox starts with a line `From ...`; a folder of `.patch` files works too",
+                "pass an mbox (it starts with `From ...`) or a folder of `.patch` files",
             ));
         };
         let (subject, text) = decode(mail.contents());
@@ -147,7 +145,7 @@ pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
             origin: subject.clone(),
             subject: strip_prefix(&subject).to_owned(),
             text,
-            letter: Letter::of(mail.contents()),
+            mail: Mail::of(mail.contents()),
         };
         found.push((tag, patch));
     }
@@ -157,29 +155,35 @@ pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
 fn in_order(origin: &str, mut found: Vec<(Tag, Patch)>) -> Result<Vec<Patch>, Error> {
     let Some(first) = found.first().map(|(tag, _)| *tag) else {
         return Err(Error::input(
-            format!("`{origin}` holds no patch"),
-            "name an mbox of patches, a folder of `.patch` files, or a series of ours",
+            format!("reading mbox `{origin}`: it has no patch"),
+            "pass an mbox of patches, a folder of `.patch` files, or a known series",
         ));
     };
     if let Some((other, _)) = found.iter().find(|(tag, _)| tag.version != first.version) {
         return Err(Error::input(
             format!(
-                "`{origin}` holds versions {} and {} of a series",
+                "reading mbox `{origin}`: it has versions {} and {} of a series",
                 first.version, other.version
             ),
-            "keep the mails of one version",
+            "remove the mails of the other version",
         ));
     }
     found.sort_by_key(|(tag, _)| tag.number);
     let total = found.iter().map(|(tag, _)| tag.total).max().unwrap_or(0);
-    // One patch by itself is taken as it is, whatever series it comes from.
+    // A single patch may be any patch of a series.
     if total > 0 && found.len() > 1 {
         for number in 1..=total {
             let count = found.iter().filter(|(tag, _)| tag.number == number).count();
             if count != 1 {
                 return Err(Error::input(
-                    format!("`{origin}` holds patch {number} of {total} {count} times"),
-                    "a series needs each of its patches once",
+                    format!(
+                        "reading mbox `{origin}`: patch {number} of {total} {}",
+                        match count {
+                            0 => "is missing".to_owned(),
+                            _ => format!("occurs {count} times"),
+                        }
+                    ),
+                    "pass an mbox that has each patch of the series once",
                 ));
             }
         }
@@ -187,7 +191,8 @@ fn in_order(origin: &str, mut found: Vec<(Tag, Patch)>) -> Result<Vec<Patch>, Er
     Ok(found.into_iter().map(|(_, patch)| patch).collect())
 }
 
-/// Returns subject and decoded text; bytes that are no mail are text as they are.
+/// Returns subject and decoded text; for bytes that are not a mail, no subject and the
+/// bytes.
 fn decode(bytes: &[u8]) -> (String, Vec<u8>) {
     let parsed = MessageParser::default().parse(bytes);
     let Some(mail) = parsed.filter(|mail| mail.subject().is_some()) else {
@@ -205,7 +210,7 @@ fn decode(bytes: &[u8]) -> (String, Vec<u8>) {
     (subject.join(" "), without_carriage_returns(&text))
 }
 
-/// Mail travels with CR LF; kernel sources do not have it.
+/// Replaces CR LF by LF if all lines end with CR LF, as in raw mails.
 fn without_carriage_returns(text: &[u8]) -> Vec<u8> {
     let lines = text.split_inclusive(|&byte| byte == b'\n');
     let all = lines
@@ -240,7 +245,7 @@ fn strip_prefix(subject: &str) -> &str {
     rest
 }
 
-/// Reads `[PATCH v3 2/7]` and its relatives.
+/// Parses `[PATCH v3 2/7]`, `[RFC PATCH 1/2]` and similar prefixes.
 fn tag(subject: &str) -> Option<Tag> {
     let inner = subject.split_once('[')?.1.split_once(']')?.0;
     let mut tag = Tag {
@@ -263,7 +268,7 @@ fn tag(subject: &str) -> Option<Tag> {
 mod tests {
     use super::*;
 
-    fn mail(subject: &str, body: &str) -> String {
+    fn mail_text(subject: &str, body: &str) -> String {
         format!("From x Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: {subject}\n\n{body}\n")
     }
 
@@ -276,39 +281,42 @@ mod tests {
     }
 
     #[test]
-    fn patches_come_in_the_order_of_their_numbers_without_letters_and_replies() {
+    fn parse_mbox_sorts_patches_and_skips_cover_letters_and_replies() {
         let mbox = [
-            mail("[PATCH v2 0/2] cover", "words"),
-            mail("[PATCH v2 2/2] two", DIFF),
-            mail("Re: [PATCH v2 2/2] two", DIFF),
-            mail("[PATCH v2 1/2] one", DIFF),
+            mail_text("[PATCH v2 0/2] cover", "words"),
+            mail_text("[PATCH v2 2/2] two", DIFF),
+            mail_text("Re: [PATCH v2 2/2] two", DIFF),
+            mail_text("[PATCH v2 1/2] one", DIFF),
         ]
         .concat();
         assert_eq!(subjects(&mbox).unwrap(), ["one", "two"]);
     }
 
     #[test]
-    fn a_missing_patch_is_said() {
-        let mbox = mail("[PATCH 2/3] two", DIFF) + &mail("[PATCH 3/3] three", DIFF);
+    fn parse_mbox_rejects_a_missing_patch() {
+        let mbox = mail_text("[PATCH 2/3] two", DIFF) + &mail_text("[PATCH 3/3] three", DIFF);
         let error = subjects(&mbox).unwrap_err();
-        assert!(error.contains("patch 1 of 3 0 times"), "{error}");
-        assert_eq!(subjects(&mail("[PATCH 2/2] two", DIFF)).unwrap(), ["two"]);
+        assert!(error.contains("patch 1 of 3 is missing"), "{error}");
+        assert_eq!(
+            subjects(&mail_text("[PATCH 2/2] two", DIFF)).unwrap(),
+            ["two"]
+        );
     }
 
     #[test]
-    fn two_versions_are_refused() {
-        let mbox = mail("[PATCH 1/1] a", DIFF) + &mail("[PATCH v2 1/1] a", DIFF);
+    fn parse_mbox_rejects_two_versions() {
+        let mbox = mail_text("[PATCH 1/1] a", DIFF) + &mail_text("[PATCH v2 1/1] a", DIFF);
         assert!(subjects(&mbox).unwrap_err().contains("versions 1 and 2"));
     }
 
     #[test]
-    fn an_empty_pile_is_refused() {
-        assert!(subjects("").unwrap_err().contains("holds no patch"));
+    fn parse_mbox_rejects_input_without_patches() {
+        assert!(subjects("").unwrap_err().contains("it has no patch"));
         assert!(subjects("\0\0not a mail").is_err());
     }
 
     #[test]
-    fn quoted_printable_is_decoded() {
+    fn parse_mbox_decodes_quoted_printable() {
         let mbox = "From x Mon Sep 17 00:00:00 2001\nSubject: [PATCH] q\nMIME-Version: 1.0\n\
             Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n\
             diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a=3D1\n+a=3D2\n";
@@ -317,26 +325,26 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_knows_the_letter_it_came_in() {
+    fn mail_of_reads_valid_message_ids_only() {
         let headers = "From x Mon Sep 17 00:00:00 2001\nSubject: [PATCH 1/1] a\n\
             Message-ID: <p1@example.org>\nIn-Reply-To: <cover@example.org>\n\n";
-        let letter = &parse_mbox("x", format!("{headers}{DIFF}").as_bytes()).unwrap()[0].letter;
-        assert_eq!(letter.message_id.as_deref(), Some("p1@example.org"));
-        assert_eq!(letter.in_reply_to.as_deref(), Some("cover@example.org"));
-        assert_eq!(letter.sha256.len(), 64);
-        let plain = parse_one("f.patch", DIFF.as_bytes()).unwrap().letter;
+        let found = &parse_mbox("x", format!("{headers}{DIFF}").as_bytes()).unwrap()[0].mail;
+        assert_eq!(found.message_id.as_deref(), Some("p1@example.org"));
+        assert_eq!(found.in_reply_to.as_deref(), Some("cover@example.org"));
+        assert_eq!(found.sha256.len(), 64);
+        let plain = parse_one("f.patch", DIFF.as_bytes()).unwrap().mail;
         assert_eq!((plain.message_id, plain.in_reply_to), (None, None));
         let hostile = "Subject: a\nMessage-ID: <a@b\tX>\nIn-Reply-To: <\u{e9}@b>\n\n";
-        let letter = parse_one("f", format!("{hostile}{DIFF}").as_bytes());
-        let letter = letter.unwrap().letter;
-        assert_eq!((letter.message_id, letter.in_reply_to), (None, None));
+        let found = parse_one("f", format!("{hostile}{DIFF}").as_bytes());
+        let found = found.unwrap().mail;
+        assert_eq!((found.message_id, found.in_reply_to), (None, None));
     }
 
     #[test]
-    fn the_same_change_is_known_wherever_it_stands() {
+    fn diff_sha256_ignores_positions_and_messages() {
         let of = |text: &str| parse_one("f", text.as_bytes()).unwrap().diff_sha256();
         let moved = DIFF.replace("@@ -1 +1 @@", "@@ -7 +8 @@ int f(void)");
-        let mailed = mail(
+        let mailed = mail_text(
             "[PATCH 1/2] a",
             &format!("other words\n---\n{moved}-- \n2.47"),
         );
@@ -345,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_diff_is_a_patch_and_windows_line_ends_go() {
+    fn parse_one_accepts_a_plain_diff_and_removes_carriage_returns() {
         let patch = parse_one("f.patch", DIFF.replace('\n', "\r\n").as_bytes()).unwrap();
         assert_eq!(patch.text, DIFF.as_bytes());
         assert!(parse_one("f.patch", b"no diff here").is_none());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `series.yaml`: what a series of ours says about itself.
+//! `series.yaml`: the manifest of a known series.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
@@ -7,30 +7,30 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::yaml;
 
-/// The file that makes a folder a series with a manifest.
+/// File name of a manifest.
 pub const FILE_NAME: &str = "series.yaml";
 
 /// A series' manifest.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The series' name, used on the command line and in scenarios.
+    /// Name on the command line and in scenarios.
     pub name: String,
-    /// One line on what it does.
+    /// Summary in one line.
     pub title: String,
-    /// What it does and why it is here.
+    /// Description: the change and its purpose.
     #[serde(default)]
     pub description: String,
-    /// Patch files in the order to apply, relative to the folder.
+    /// Patch files in order, relative to the folder.
     pub patches: Vec<Utf8PathBuf>,
-    /// Patches of which one takes the change out of a tree that has it in other
-    /// words; tried in order when the series does not apply in reverse.
+    /// Patches that revert a reworded version of the change. If the series does not apply
+    /// in reverse, the first patch that applies is used.
     #[serde(default)]
     pub revert: Vec<Utf8PathBuf>,
-    /// Series that must be below this one.
+    /// Series that must be applied before.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Paths that a tree must have for the series to make sense there.
+    /// Paths that must exist in the tree.
     #[serde(default)]
     pub needs_in_tree: Vec<Utf8PathBuf>,
     /// A kernel configuration fragment, relative to the folder.
@@ -42,28 +42,28 @@ impl Manifest {
     /// Reads the manifest of the series in `folder`.
     ///
     /// # Errors
-    /// When it cannot be read, or holds a mistake, which is shown with its place.
+    /// When it cannot be read or is invalid.
     pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
         let path = folder.join(FILE_NAME);
         let manifest: Self = yaml::read(&path)?;
-        let named = manifest
+        let files = manifest
             .patches
             .iter()
             .chain(&manifest.revert)
             .chain(&manifest.config);
-        for file in named {
+        for file in files {
             let inside = file.is_relative() && !file.components().any(|part| part.as_str() == "..");
             if !inside || !folder.join(file).is_file() {
                 return Err(Error::input(
-                    format!("`{path}` names `{file}`, which is not a file in that folder"),
-                    "fix the name, or add the file",
+                    format!("reading `{path}`: `{file}` is not a file in its folder"),
+                    "list files of the folder by relative paths without `..`",
                 ));
             }
         }
         if manifest.patches.is_empty() {
             return Err(Error::input(
-                format!("`{path}` lists no patches"),
-                "list at least one",
+                format!("reading `{path}`: `patches` is empty"),
+                "list at least one patch file",
             ));
         }
         Ok(manifest)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Mutants: a series with one mistake put into it, to see whether the tests notice.
+//! Mutants: a series with one small change that breaks it.
 //!
-//! What a series changed is changed once more, in small steps that a person could have
-//! taken by mistake: something forgotten, turned round, in the wrong order. This is
-//! about source text only; what comes of a mutant is found out elsewhere. The same
-//! source gives the same mutants with the same names.
+//! The operators change lines that the series changed: they delete, negate, swap or
+//! replace code. This module edits source text only; the build and the tests are
+//! elsewhere. The same source gives the same mutants with the same names.
 
 mod change;
 mod lexer;
@@ -23,52 +22,51 @@ use fs_err as fs;
 use patchbed_host::diff::{Side, unified};
 
 use self::change::{Change, kebab};
-pub use self::named::{EQUIVALENT, FOLDER, Notebook, Reason, without_one};
+pub use self::named::{EQUIVALENT, FOLDER, MutantFolder, Reason, without_each_patch};
 use self::syntax::Source;
 use crate::content::ContentId;
 use crate::error::Error;
 use crate::overlay::{FileState, Overlay};
 use crate::tree::Tree;
 
-/// Larger files have no mutants, in bytes.
+/// No mutants are made of larger files, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
-/// Mutants may take this much memory, in bytes.
+/// Memory limit of all mutants, in bytes.
 const BYTES_MAX: usize = 512 * 1024 * 1024;
-/// Lines around a change in a mutant's diff.
+/// Context lines in a mutant's diff.
 const CONTEXT_LINES: usize = 3;
 
-/// A series with a mistake in it.
+/// A series with one change that breaks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mutant {
-    /// Its name, made of the file, the function, what was done, and a number.
+    /// Name: file, function, operator and number.
     pub name: String,
-    /// What was done, in a sentence.
+    /// Description of the change.
     pub title: String,
-    /// The words of the name for the function that it is in.
+    /// The part of the name for file and function.
     pub function: String,
-    /// The file, relative to the tree; the first of several.
+    /// The first changed file, relative to the tree.
     pub file: Utf8PathBuf,
-    /// The line in the file with the whole series applied, from 1.
+    /// The line in the file after the series, from 1.
     pub line: usize,
-    /// The number of the patch, from 1, whose change it is; none where it is that of
-    /// several, or not known.
+    /// The number of the patch, from 1, that last changed the line; `None` if unknown or
+    /// if the mutant affects several patches.
     pub patch: Option<usize>,
-    /// Its difference from the series, as a unified diff.
+    /// Unified diff to the series.
     pub diff: String,
-    /// The files in which its source differs from the series.
+    /// The files that differ from the series.
     pub changed: Overlay,
 }
 
 impl Mutant {
-    /// Returns the files in which it differs from the series.
+    /// Returns the paths that differ from the series.
     pub fn files(&self) -> impl Iterator<Item = &Utf8PathBuf> {
         self.changed.files().keys()
     }
 }
 
-/// Returns the mutants of what was changed between the first and the last of some
-/// states of a tree, which are the series' own in their order: without any of its
-/// patches, with one more each, with all.
+/// Returns the mutants of the lines that a series changes. `states` are the overlays
+/// without the series, after each of its patches in order, and after all.
 ///
 /// # Errors
 /// When a file of the tree cannot be read.
@@ -76,7 +74,7 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
     let (Some(first), Some(last)) = (states.first(), states.last()) else {
         return Ok(Vec::new());
     };
-    let (mut mutants, mut room) = (Vec::new(), BYTES_MAX);
+    let (mut mutants, mut bytes_left) = (Vec::new(), BYTES_MAX);
     for (path, state) in last.files() {
         let Some(state) = state else {
             continue;
@@ -90,10 +88,10 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
             .map(|overlay| content(tree, overlay, path))
             .collect::<Result<Vec<_>, _>>()?;
         let versions: Vec<&[u8]> = versions.iter().map(Vec::as_slice).collect();
-        let drafts = of_file(path, &versions, &mut room).ok_or_else(|| {
+        let drafts = of_file(path, &versions, &mut bytes_left).ok_or_else(|| {
             Error::input(
-                format!("the series changes too much for mutants, up to `{path}`"),
-                "judge it in parts, each a series with those before it as `--prereq`",
+                format!("creating mutants: they exceed {BYTES_MAX} bytes of memory at `{path}`"),
+                "split the series, and pass the earlier parts with `--prereq`",
             )
         })?;
         mutants.extend(drafts.into_iter().map(|draft| draft.mutant(path, state)));
@@ -101,7 +99,7 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
     Ok(mutants)
 }
 
-/// Returns what is in a file of a tree with an overlay; nothing if it is not there.
+/// Returns the content of a file of a tree with an overlay; empty if it does not exist.
 fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, Error> {
     match overlay.files().get(path) {
         Some(Some(state)) => Ok(state.bytes.clone()),
@@ -109,13 +107,13 @@ fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, E
         None => match fs::read(tree.root().join(path)) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(Error::host("reading the tree")(error)),
+            Err(error) => Err(Error::infrastructure("reading the tree")(error)),
         },
     }
 }
 
-/// Returns a C source without comments and the space between its words.
-pub(crate) fn words(source: &[u8]) -> Vec<&[u8]> {
+/// Returns the tokens of a C source, without comments and white space.
+pub(crate) fn token_texts(source: &[u8]) -> Vec<&[u8]> {
     let tokens = lexer::tokens(source).into_iter();
     tokens.map(|token| &source[token.place]).collect()
 }
@@ -126,7 +124,7 @@ struct Draft {
     name: String,
     function: String,
     title: String,
-    /// From 0.
+    /// Counted from 0.
     line: usize,
     patch: Option<usize>,
     bytes: Vec<u8>,
@@ -153,9 +151,9 @@ impl Draft {
     }
 }
 
-/// Returns the mutants of a file of which these are the versions; no two are the same.
-/// Nothing, if they take more bytes than there is `room` for.
-fn of_file(path: &Utf8Path, versions: &[&[u8]], room: &mut usize) -> Option<Vec<Draft>> {
+/// Returns the distinct mutants of a file with these versions, or `None` if they take
+/// more than `bytes_left`.
+fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Option<Vec<Draft>> {
     let Some(last) = versions.last().filter(|last| last.len() <= FILE_BYTES_MAX) else {
         return Some(Vec::new());
     };
@@ -170,15 +168,15 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], room: &mut usize) -> Option<Vec<
     }
     found.extend(revert::changes(versions[0], &source));
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
-    let named = |bytes: &[u8]| ContentId::new("mutant").part(bytes).finish();
-    let mut seen = HashSet::from([named(last)]);
+    let id = |bytes: &[u8]| ContentId::new("mutant").part(bytes).finish();
+    let mut seen = HashSet::from([id(last)]);
     let mut drafts = Vec::new();
     for (function, change) in found {
-        let bytes = change.made_in(last);
-        if !seen.insert(named(&bytes)) {
+        let bytes = change.apply(last);
+        if !seen.insert(id(&bytes)) {
             continue;
         }
-        *room = room.checked_sub(bytes.len())?;
+        *bytes_left = bytes_left.checked_sub(bytes.len())?;
         let place = place_name(path, &function);
         let name = format!("{place}-{}", change.operator);
         let number = numbers.entry(name.clone()).or_default();
@@ -199,8 +197,9 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], room: &mut usize) -> Option<Vec<
     Some(drafts)
 }
 
-/// Returns the words for a function of a file, without those that say the same twice:
-/// `luo-flb` and `put-outgoing` for `liveupdate_flb_put_outgoing` of `luo_flb.c`.
+/// Returns the part of a mutant's name for a function. Words up to the last word of the
+/// file name are dropped: `liveupdate_flb_put_outgoing` in `luo_flb.c` gives
+/// `luo-flb-put-outgoing`.
 fn place_name(path: &Utf8Path, function: &str) -> String {
     let stem = kebab(path.file_stem().unwrap_or_default().as_bytes());
     let last = stem.rsplit('-').next().unwrap_or_default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! An overlay: the handful of files in which a source state differs from its tree.
+//! An overlay: the files that differ between a checkout and its tree.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::content::ContentId;
 use crate::error::Error;
 use crate::scratch::{remove_below, write_below};
 
-/// A file as a checkout has it.
+/// A file of a checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileState {
-    /// What is in it.
+    /// Content.
     pub bytes: Vec<u8>,
-    /// Whether it may be executed.
+    /// Whether it is executable.
     pub executable: bool,
 }
 
-/// How a checkout differs from its tree: changed and added files, and removed ones (`None`).
+/// The changed, added and removed (`None`) files of a checkout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlay(BTreeMap<Utf8PathBuf, Option<FileState>>);
 
@@ -32,7 +32,7 @@ impl Overlay {
         &self.0
     }
 
-    /// Returns this overlay with other files over it.
+    /// Returns this overlay with the files of `other` added; `other` takes precedence.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
         let mut all = self.clone();
@@ -42,8 +42,8 @@ impl Overlay {
         all
     }
 
-    /// Writes the differing files below `folder` (removed ones are deleted
-    /// there), as they would lie over a copy of the tree.
+    /// Writes the files to `folder`, a copy of the tree, and deletes the removed files
+    /// there.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -51,14 +51,16 @@ impl Overlay {
         for (path, state) in &self.0 {
             match state {
                 Some(state) => write_below(folder, path, &state.bytes, state.executable)
-                    .map_err(Error::host("writing a checkout's file"))?,
-                None => remove_below(folder, path).map_err(Error::host("removing a file"))?,
+                    .map_err(Error::infrastructure("writing a checkout's file"))?,
+                None => {
+                    remove_below(folder, path).map_err(Error::infrastructure("removing a file"))?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Returns a name for its content.
+    /// Returns its content id.
     pub(crate) fn content_id(&self) -> String {
         let mut id = ContentId::new("overlay");
         for (path, state) in &self.0 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What compilers and make say when they fail: whose fault it is, and what of it
-//! would be said again.
+//! Parses the output of failed compilers and make: detects infrastructure errors and
+//! removes random file names.
 
-/// Words of tools that the host was in the way of.
-const HOSTS: [&str; 6] = [
+/// Messages of tools that failed because of the host.
+const HOST_MESSAGES: [&str; 6] = [
     "No space left on device",
     "Cannot allocate memory",
     "out of memory allocating",
@@ -12,27 +12,27 @@ const HOSTS: [&str; 6] = [
     "] Killed",
 ];
 
-/// Returns the line that says that the host was in the way, if any does. A line
-/// of the source that a compiler shows may hold any words, and is none.
-pub(crate) fn caused_by_host(said: &str) -> Option<&str> {
-    let mut lines = said.lines().filter(|line| !is_source(line));
-    lines.find(|line| HOSTS.iter().any(|words| line.contains(words)))
+/// Returns the line with a message about the host, if there is one. Source lines that the
+/// compiler quotes are skipped, since they may contain any text.
+pub(crate) fn caused_by_host(output: &str) -> Option<&str> {
+    let mut lines = output.lines().filter(|line| !is_source(line));
+    lines.find(|line| HOST_MESSAGES.iter().any(|message| line.contains(message)))
 }
 
-/// Whether a compiler shows its source in this line: `   12 |   code`.
+/// Returns whether this is a source line in a diagnostic: `   12 |   code`.
 fn is_source(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.trim_start_matches(|c: char| c.is_ascii_digit());
     line.trim_start().starts_with('|')
 }
 
-/// Returns the line with the random part of each compiler's temporary file, such
-/// as `/tmp/ccAb12Cd.o`, taken out, so that the same mistake reads the same twice.
+/// Replaces the names of the compiler's temporary files, such as `/tmp/ccAb12Cd.o`, so
+/// that the same error gives the same text.
 pub(crate) fn without_temporaries(line: &str) -> String {
-    let is_around = |c: char| c.is_whitespace() || "`'\"():;,".contains(c);
-    line.split_inclusive(is_around)
+    let is_separator = |c: char| c.is_whitespace() || "`'\"():;,".contains(c);
+    line.split_inclusive(is_separator)
         .map(|piece| {
-            let word = piece.trim_end_matches(is_around);
+            let word = piece.trim_end_matches(is_separator);
             match ending_of_temporary(word) {
                 Some(ending) => format!("ccXXXXXX{ending}{}", &piece[word.len()..]),
                 None => piece.to_owned(),
@@ -41,7 +41,7 @@ pub(crate) fn without_temporaries(line: &str) -> String {
         .collect()
 }
 
-/// Returns what follows the random part in a temporary file's whole path.
+/// Returns the text after the random part in the absolute path of a temporary file.
 fn ending_of_temporary(word: &str) -> Option<&str> {
     let (_, name) = word.strip_prefix('/')?.rsplit_once('/')?;
     let rest = name.strip_prefix("cc")?;
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_in_the_way_is_told_from_a_source_that_speaks_of_it() {
+    fn caused_by_host_ignores_quoted_source() {
         let full =
             "a.c:1:1: warning: odd\n/usr/bin/ld: final link failed: No space left on device\n";
         assert_eq!(
@@ -71,12 +71,12 @@ mod tests {
         ] {
             assert_eq!(caused_by_host(line), Some(line));
         }
-        let shown = "a.c:12:3: error: too few arguments\n   12 |   puts(\"Cannot allocate memory\", 1\n      |   ^~~~ No space left on device\n";
-        assert_eq!(caused_by_host(shown), None);
+        let quoted = "a.c:12:3: error: too few arguments\n   12 |   puts(\"Cannot allocate memory\", 1\n      |   ^~~~ No space left on device\n";
+        assert_eq!(caused_by_host(quoted), None);
     }
 
     #[test]
-    fn a_temporary_name_reads_the_same_twice_and_others_stay() {
+    fn without_temporaries_replaces_compiler_temporaries_only() {
         assert_eq!(
             without_temporaries("/usr/bin/ld: /tmp/ccAb12Cd.o: in function `main':"),
             "/usr/bin/ld: ccXXXXXX.o: in function `main':"

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A scratch folder with only the files that patches touch.
+//! A scratch folder with copies of the files that patches touch.
 //!
-//! A kernel tree has some 90,000 files and a series touches a few, so a checkout
-//! is worked out on copies of those few: in milliseconds, and without a pass_rate
-//! to harm the tree. `git apply` does the applying.
+//! A kernel tree has about 90,000 files and a series touches a few of them. Running
+//! `git apply` on copies takes milliseconds and cannot change the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -15,20 +14,20 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::process::Output;
 
 use crate::conflict::{self, Place};
-use crate::error::{Error, brief};
+use crate::error::{Error, shorten};
 use crate::mail::Patch;
 use crate::overlay::{FileState, Overlay};
 
 const APPLY_LIMIT: Duration = Duration::from_secs(60);
 
-/// Which way to apply a patch.
+/// Direction of `git apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Forwards,
     InReverse,
 }
 
-/// The scratch folder; goes away on drop.
+/// The scratch folder; deleted on drop.
 #[derive(Debug)]
 pub(crate) struct Scratch<'a> {
     tree: &'a Utf8Path,
@@ -38,7 +37,7 @@ pub(crate) struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    /// Returns a scratch copy of `tree` with `overlay` on it.
+    /// Returns a scratch folder for `tree` with `overlay`.
     pub(crate) fn new(
         tree: &'a Utf8Path,
         overlay: &Overlay,
@@ -47,7 +46,7 @@ impl<'a> Scratch<'a> {
         let dir = tempfile::Builder::new()
             .prefix("patchbed-apply-")
             .tempdir()
-            .map_err(Error::host("making a scratch folder"))?;
+            .map_err(Error::infrastructure("creating a scratch folder"))?;
         let mut scratch = Self {
             tree,
             dir,
@@ -66,35 +65,35 @@ impl<'a> Scratch<'a> {
     fn root(&self) -> Result<&Utf8Path, Error> {
         Utf8Path::from_path(self.dir.path()).ok_or_else(|| {
             Error::input(
-                "the folder for temporary files has a name that is not UTF-8".to_owned(),
+                "creating a scratch folder: the path of temporary files is not UTF-8",
                 "set `TMPDIR` to another folder",
             )
         })
     }
 
-    /// Applies a patch; returns the places where it does not fit, and then the
-    /// scratch folder is of no further use.
+    /// Applies a patch; returns the places where it does not apply. After a conflict, the
+    /// scratch folder must not be used again.
     pub(crate) fn apply(
         &mut self,
         patch: &Patch,
         direction: Direction,
     ) -> Result<Vec<Place>, Error> {
         for path in self.touched_by(patch)? {
-            self.fetch(&path)?;
+            self.fetch(&path, patch)?;
         }
         let output = self.git(patch, direction, &[])?;
         if output.status.success() {
-            // Git warns of other modes and goes on. Where there is nothing else to a patch,
-            // they alone tell whether the tree has it.
-            let is_there = patch.changes_content() || direction == Direction::Forwards;
-            let said = output.stderr_text();
-            return Ok(match is_there {
+            // `git apply` only warns about file modes. For a patch that changes modes only,
+            // the warnings show whether the tree contains it.
+            let applies = patch.changes_content() || direction == Direction::Forwards;
+            let warnings = output.stderr_text();
+            return Ok(match applies {
                 true => Vec::new(),
-                false => conflict::other_modes(&said),
+                false => conflict::other_modes(&warnings),
             });
         }
-        let told = self.git(patch, direction, &["--reject", "--verbose"])?;
-        let mut places = conflict::places(&told.stderr_text());
+        let verbose = self.git(patch, direction, &["--reject", "--verbose"])?;
+        let mut places = conflict::places(&verbose.stderr_text());
         if places.is_empty() {
             places = conflict::places(&output.stderr_text());
         }
@@ -106,12 +105,12 @@ impl<'a> Scratch<'a> {
         Ok(places)
     }
 
-    /// Returns the paths that a patch reads or writes, in git's own reading of
-    /// it: both names of a rename come from looking at it from both sides.
+    /// Returns the paths that a patch reads or writes, from `git apply --numstat`. For a
+    /// rename, it prints the new name, and the old name with `--reverse`.
     fn touched_by(&self, patch: &Patch) -> Result<BTreeSet<Utf8PathBuf>, Error> {
         let mut paths = BTreeSet::new();
         for direction in [Direction::Forwards, Direction::InReverse] {
-            // A patch that git cannot read is refused when it is applied.
+            // `apply` reports a patch that git cannot parse.
             let output = self.git(patch, direction, &["--numstat", "-z"])?;
             paths.append(&mut numstat_paths(&output.stdout)?);
         }
@@ -124,7 +123,7 @@ impl<'a> Scratch<'a> {
             .args(["apply", "--whitespace=nowarn"])
             .args(extra)
             .cwd(root)
-            // Not a repository, whatever lies above, and nobody's configuration.
+            // Use no repository above the folder and no git configuration.
             .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -133,41 +132,46 @@ impl<'a> Scratch<'a> {
         if direction == Direction::InReverse {
             git = git.arg("--reverse");
         }
-        git.run_unchecked(self.cancel)
-            .map_err(Error::tool(format!("applying `{}`", brief(&patch.origin))))
+        git.run_unchecked(self.cancel).map_err(Error::tool(format!(
+            "applying `{}`",
+            shorten(&patch.origin)
+        )))
     }
 
-    /// Copies a file of the tree here, once.
-    fn fetch(&mut self, path: &Utf8Path) -> Result<(), Error> {
+    /// Copies a file of the tree, once.
+    fn fetch(&mut self, path: &Utf8Path, patch: &Patch) -> Result<(), Error> {
         if !self.touched.insert(path.to_owned()) {
             return Ok(());
         }
-        check_parents(self.tree, path)?;
+        check_parents(self.tree, path, patch)?;
         let source = self.tree.join(path);
         let Ok(kind) = fs::symlink_metadata(&source) else {
             return Ok(());
         };
         if !kind.is_file() {
-            let what = if kind.is_symlink() {
-                "a symbolic link"
+            let reason = if kind.is_symlink() {
+                "is a symbolic link"
             } else {
-                "no plain file"
+                "is not a regular file"
             };
             return Err(Error::input(
-                format!("the series touches `{path}`, which is {what} in the tree"),
-                "only patches of plain files are supported",
+                format!(
+                    "applying `{}`: `{path}` {reason} in the tree",
+                    shorten(&patch.origin)
+                ),
+                "use patches of regular files only",
             ));
         }
-        let bytes = fs::read(&source).map_err(Error::host("reading the tree"))?;
+        let bytes = fs::read(&source).map_err(Error::infrastructure("reading the tree"))?;
         self.write(path, &bytes, kind.permissions().mode() & 0o111 != 0)
     }
 
     fn write(&self, path: &Utf8Path, bytes: &[u8], executable: bool) -> Result<(), Error> {
         write_below(self.root()?, path, bytes, executable)
-            .map_err(Error::host("filling the scratch folder"))
+            .map_err(Error::infrastructure("copying files to the scratch folder"))
     }
 
-    /// Returns how the scratch folder differs from the tree.
+    /// Returns the files that differ from the tree.
     pub(crate) fn overlay(&self) -> Result<Overlay, Error> {
         let root = self.root()?;
         let mut files = BTreeMap::new();
@@ -182,29 +186,32 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Refuses a path that goes through a link or a file of the tree: what lies
-/// behind a link may be anybody's.
-fn check_parents(tree: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
+/// Rejects a path through a symbolic link, which may lead out of the tree, or through a
+/// regular file.
+fn check_parents(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), Error> {
     for parent in parents(path) {
         let Ok(kind) = fs::symlink_metadata(tree.join(parent)) else {
             continue;
         };
         if !kind.is_dir() {
-            let what = if kind.is_symlink() {
+            let parent_kind = if kind.is_symlink() {
                 "a symbolic link"
             } else {
                 "a file"
             };
             return Err(Error::input(
-                format!("the series touches `{path}`, but `{parent}` is {what} in the tree"),
-                "name the file by its real place",
+                format!(
+                    "applying `{}`: `{parent}` in the path `{path}` is {parent_kind} in the tree",
+                    shorten(&patch.origin)
+                ),
+                "use the path without symbolic links in the patch",
             ));
         }
     }
     Ok(())
 }
 
-/// Returns the folders that a relative path goes through, the outermost first.
+/// Returns the parent folders of a relative path, outermost first.
 fn parents(path: &Utf8Path) -> Vec<&Utf8Path> {
     let mut parents: Vec<&Utf8Path> = path
         .ancestors()
@@ -215,9 +222,9 @@ fn parents(path: &Utf8Path) -> Vec<&Utf8Path> {
     parents
 }
 
-/// Writes a file below `root`, in folders made if need be; never through a link
-/// in the way, nor into an existing file, which may be a hard link into a tree
-/// that must not change.
+/// Writes a file below `root` and creates its folders. Symbolic links in the path are
+/// removed, and an existing file is replaced instead of overwritten, since it may be a
+/// hard link to a tree that must not change.
 pub(crate) fn write_below(
     root: &Utf8Path,
     path: &Utf8Path,
@@ -240,7 +247,7 @@ pub(crate) fn write_below(
     fs::set_permissions(target, std::fs::Permissions::from_mode(mode))
 }
 
-/// Removes a file below `root`, if it is there and not behind a link.
+/// Removes a file below `root`, if it exists and its path has no symbolic link.
 pub(crate) fn remove_below(root: &Utf8Path, path: &Utf8Path) -> std::io::Result<()> {
     let is_behind_a_link = |parent: &&Utf8Path| {
         fs::symlink_metadata(root.join(parent)).is_ok_and(|kind| kind.is_symlink())
@@ -254,30 +261,30 @@ pub(crate) fn remove_below(root: &Utf8Path, path: &Utf8Path) -> std::io::Result<
     }
 }
 
-fn state_of(file: &Utf8Path, shown: &Utf8Path) -> Result<Option<FileState>, Error> {
+fn state_of(file: &Utf8Path, relative: &Utf8Path) -> Result<Option<FileState>, Error> {
     let Ok(kind) = fs::symlink_metadata(file) else {
         return Ok(None);
     };
     if kind.is_symlink() {
         return Err(Error::input(
-            format!("the series makes `{shown}` a symbolic link"),
-            "patches of links are not supported",
+            format!("applying the series: it makes `{relative}` a symbolic link"),
+            "use patches of regular files only",
         ));
     }
     if !kind.is_file() {
         return Ok(None);
     }
-    let bytes = fs::read(file).map_err(Error::host("reading a patched file"))?;
+    let bytes = fs::read(file).map_err(Error::infrastructure("reading a patched file"))?;
     Ok(Some(FileState {
         bytes,
         executable: kind.permissions().mode() & 0o111 != 0,
     }))
 }
 
-/// Reads `git apply --numstat -z`: `added TAB deleted TAB path NUL`.
+/// Parses `git apply --numstat -z`: `added TAB deleted TAB path NUL`.
 ///
 /// # Errors
-/// When a path leads out of the tree or is not UTF-8.
+/// When a path is outside of the tree or is not UTF-8.
 fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
     let mut paths = BTreeSet::new();
     for record in output
@@ -290,8 +297,11 @@ fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
             .unwrap_or(record);
         let Ok(path) = std::str::from_utf8(path) else {
             return Err(Error::input(
-                format!("a patch names the path `{}`", String::from_utf8_lossy(path)),
-                "only paths in UTF-8 are supported",
+                format!(
+                    "reading a patch: the path `{}` is not UTF-8",
+                    String::from_utf8_lossy(path)
+                ),
+                "use UTF-8 paths",
             ));
         };
         let path = Utf8PathBuf::from(path);
@@ -300,8 +310,8 @@ fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
             .all(|part| matches!(part, Utf8Component::Normal(_)));
         if !is_inside || path.as_str().is_empty() {
             return Err(Error::input(
-                format!("a patch names the path `{path}`, which leads out of the tree"),
-                "do not apply this patch before you have read it",
+                format!("reading a patch: the path `{path}` is outside of the tree"),
+                "the patch may be malicious; read it before you use it",
             ));
         }
         paths.insert(path);
@@ -314,14 +324,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_read_as_git_says_them() {
+    fn numstat_paths_parses_records() {
         let output = b"1\t0\tx/f.c\x00-\t-\twith space\x000\t0\todd\xc3\xa9\x00";
         let paths: Vec<_> = numstat_paths(output).unwrap().into_iter().collect();
         assert_eq!(paths, ["odd\u{e9}", "with space", "x/f.c"]);
     }
 
     #[test]
-    fn paths_out_of_the_tree_are_refused() {
+    fn numstat_paths_rejects_paths_outside_of_the_tree() {
         for path in ["../etc/passwd", "/etc/passwd", "a/../../b", ""] {
             let record = format!("1\t0\t{path}\0");
             assert!(numstat_paths(record.as_bytes()).is_err(), "{path}");
@@ -330,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_a_link_is_neither_read_nor_written() {
+    fn scratch_does_not_follow_symbolic_links() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::create_dir_all(root.join("outside")).unwrap();

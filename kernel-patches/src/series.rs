@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A series: ordered patches with a name, from wherever the user has them.
+//! A series: named, ordered patches from a manifest, a folder, an mbox or a file.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -9,54 +9,54 @@ use crate::error::Error;
 use crate::mail::{self, Patch};
 use crate::manifest::{self, Manifest};
 
-/// A series larger than this is refused, in bytes.
+/// Size limit of a patch file or mbox, in bytes.
 const SERIES_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// No fragment of a configuration is larger, in bytes.
+/// Size limit of a configuration fragment, in bytes.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Ordered patches, and what is known about them.
+/// Ordered patches and their metadata.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// The name that scenarios and results use.
+    /// Name in scenarios and results.
     pub name: String,
-    /// One line on what it does.
+    /// Summary in one line.
     pub title: String,
-    /// The patches, in the order to apply.
+    /// The patches in order.
     pub patches: Vec<Patch>,
-    /// Patches of which one takes the change out of a tree that has it in other words.
+    /// Patches that revert a reworded version of the change; see [`Manifest::revert`].
     pub revert: Vec<Patch>,
-    /// Names of series that must be below this one.
+    /// Names of series that must be applied before.
     pub requires: Vec<String>,
-    /// Paths that a tree must have for the series to make sense there.
+    /// Paths that must exist in the tree.
     pub needs_in_tree: Vec<Utf8PathBuf>,
-    /// A kernel configuration fragment, if the series brings one.
+    /// A kernel configuration fragment.
     pub config: Option<String>,
-    /// Names of series of ours whose place it takes.
+    /// Names of known series that it replaces.
     pub provides: Vec<String>,
-    /// Whether it is one of ours, found by name.
-    pub is_ours: bool,
+    /// Whether it is a known series, found by name.
+    pub is_known: bool,
 }
 
 impl Series {
-    /// Returns the series that `what` names: one of ours (a folder below
-    /// `library`), a folder of `.patch` files, one patch, or an mbox of mails.
+    /// Returns the series `text`: the name of a known series (a folder in `library`), or
+    /// the path of a folder of `.patch` files, a patch or an mbox.
     ///
     /// # Errors
-    /// When there is no such thing, or it holds no whole series.
-    pub fn find(what: &str, library: &Utf8Path) -> Result<Self, Error> {
-        let plain_name = !what.is_empty() && !what.contains('/') && !what.starts_with('.');
-        if plain_name && library.join(what).join(manifest::FILE_NAME).is_file() {
-            let mut series = Self::from_manifest(&library.join(what))?;
-            series.is_ours = true;
+    /// When it does not exist or has no complete series.
+    pub fn find(text: &str, library: &Utf8Path) -> Result<Self, Error> {
+        let plain_name = !text.is_empty() && !text.contains('/') && !text.starts_with('.');
+        if plain_name && library.join(text).join(manifest::FILE_NAME).is_file() {
+            let mut series = Self::from_manifest(&library.join(text))?;
+            series.is_known = true;
             return Ok(series);
         }
-        let series = Self::from_path(what, library)?;
-        check_name(&series.name, what)?;
+        let series = Self::from_path(text, library)?;
+        check_name(&series.name, text)?;
         Ok(series)
     }
 
-    fn from_path(what: &str, library: &Utf8Path) -> Result<Self, Error> {
-        let path = Utf8Path::new(what);
+    fn from_path(text: &str, library: &Utf8Path) -> Result<Self, Error> {
+        let path = Utf8Path::new(text);
         if path.join(manifest::FILE_NAME).is_file() {
             return Self::from_manifest(path);
         }
@@ -67,9 +67,9 @@ impl Series {
             return Self::from_file(path);
         }
         Err(Error::input(
-            format!("there is no series `{what}`"),
+            format!("unknown series `{text}`"),
             format!(
-                "give a folder of `.patch` files, an mbox, or one of ours: {}",
+                "pass a folder of `.patch` files, an mbox, or a known series: {}",
                 names(library).join(", ")
             ),
         ))
@@ -84,10 +84,9 @@ impl Series {
                 .collect::<Result<Vec<_>, _>>()
         };
         let config = match &manifest.config {
-            Some(file) => Some(
-                read_text(&folder.join(file), CONFIG_BYTES_MAX)
-                    .map_err(|error| Error::input(error.to_string(), "fix the file"))?,
-            ),
+            Some(file) => Some(read_text(&folder.join(file), CONFIG_BYTES_MAX).map_err(
+                |error| Error::input(error.to_string(), "use a UTF-8 text file of at most 1 MiB"),
+            )?),
             None => None,
         };
         Ok(Self {
@@ -99,14 +98,14 @@ impl Series {
             needs_in_tree: manifest.needs_in_tree,
             config,
             provides: Vec::new(),
-            is_ours: false,
+            is_known: false,
         })
     }
 
     fn from_folder(folder: &Utf8Path) -> Result<Self, Error> {
         let mut files: Vec<Utf8PathBuf> = folder
             .read_dir_utf8()
-            .map_err(Error::host(format!("listing `{folder}`")))?
+            .map_err(Error::infrastructure(format!("listing `{folder}`")))?
             .filter_map(Result::ok)
             .map(|entry| entry.path().to_owned())
             .filter(|path| path.extension() == Some("patch") && path.is_file())
@@ -114,7 +113,7 @@ impl Series {
         files.sort();
         let mut patches = Vec::new();
         for file in &files {
-            // A cover letter among the files (0000-cover-letter.patch) has no diff.
+            // 0000-cover-letter.patch has no diff.
             patches.extend(mail::parse_one(
                 file.file_name().unwrap_or_default(),
                 &read(file)?,
@@ -122,8 +121,8 @@ impl Series {
         }
         if patches.is_empty() {
             return Err(Error::input(
-                format!("`{folder}` has no `.patch` file with a diff in it"),
-                "`git format-patch -o FOLDER RANGE` makes such a folder",
+                format!("reading `{folder}`: no `.patch` file has a diff"),
+                "create the folder with `git format-patch -o FOLDER RANGE`",
             ));
         }
         Ok(Self::plain(folder, patches))
@@ -141,14 +140,14 @@ impl Series {
         };
         if patches.is_empty() {
             return Err(Error::input(
-                format!("`{path}` is neither a patch nor an mbox of patches"),
-                "an mbox starts with a line `From ...`; a patch has a line `diff --git ...`",
+                format!("reading `{path}`: it is neither a patch nor an mbox"),
+                "pass a patch (it has a line `diff --git ...`) or an mbox (it starts with `From ...`)",
             ));
         }
         Ok(Self::plain(path, patches))
     }
 
-    /// Returns whether it changes the same in the same order as another one.
+    /// Returns whether its patches make the same changes in the same order.
     pub(crate) fn has_changes_of(&self, other: &Self) -> bool {
         let changes = |series: &Self| -> Vec<String> {
             series.patches.iter().map(Patch::diff_sha256).collect()
@@ -170,12 +169,12 @@ impl Series {
             needs_in_tree: Vec::new(),
             config: None,
             provides: Vec::new(),
-            is_ours: false,
+            is_known: false,
         }
     }
 }
 
-/// Returns the name of a file or folder, of `.` as well.
+/// Returns the name of a file or folder; for `.`, the name of the current folder.
 fn stem(path: &Utf8Path) -> String {
     let whole = path.canonicalize_utf8();
     let whole = whole.as_deref().unwrap_or(path);
@@ -183,22 +182,22 @@ fn stem(path: &Utf8Path) -> String {
     named.unwrap_or_default().to_owned()
 }
 
-/// Makes sure that a name is one, and that of no checkout.
-fn check_name(name: &str, what: &str) -> Result<(), Error> {
+/// Rejects names that are not a plain word or that are names of checkouts.
+fn check_name(name: &str, path: &str) -> Result<(), Error> {
     let is_taken = ["", ".", "..", "base", "series"].contains(&name);
     if !is_taken && !name.contains('/') && !name.contains(char::is_control) {
         return Ok(());
     }
     Err(Error::input(
-        format!("a series cannot be called {name:?}, as that in `{what}` is"),
+        format!("reading `{path}`: {name:?} is not a valid name of a series"),
         format!(
-            "give it a plain name: in its `{}`, or of the file or folder",
+            "rename the file or folder, or change `name` in its `{}`",
             manifest::FILE_NAME
         ),
     ))
 }
 
-/// Returns the names of our own series, sorted.
+/// Returns the names of the known series, sorted.
 pub fn names(library: &Utf8Path) -> Vec<String> {
     let entries = library
         .read_dir_utf8()
@@ -215,21 +214,25 @@ pub fn names(library: &Utf8Path) -> Vec<String> {
 
 fn read_patch(path: &Utf8Path) -> Result<Patch, Error> {
     let name = path.file_name().unwrap_or_default();
-    mail::parse_one(name, &read(path)?)
-        .ok_or_else(|| Error::input(format!("`{path}` holds no diff"), "fix or remove the file"))
+    mail::parse_one(name, &read(path)?).ok_or_else(|| {
+        Error::input(
+            format!("reading `{path}`: it has no diff"),
+            "list only patches in the manifest",
+        )
+    })
 }
 
 fn read(path: &Utf8Path) -> Result<Vec<u8>, Error> {
     let size = fs::metadata(path)
-        .map_err(Error::host("reading a patch"))?
+        .map_err(Error::infrastructure("reading a patch"))?
         .len();
     if size > SERIES_BYTES_MAX {
         return Err(Error::input(
-            format!("`{path}` has {size} bytes, too many for a series"),
-            format!("the limit is {SERIES_BYTES_MAX}"),
+            format!("reading `{path}`: its size is {size} bytes"),
+            format!("use files of at most {SERIES_BYTES_MAX} bytes"),
         ));
     }
-    fs::read(path).map_err(Error::host("reading a patch"))
+    fs::read(path).map_err(Error::infrastructure("reading a patch"))
 }
 
 #[cfg(test)]
@@ -239,7 +242,7 @@ mod tests {
     const PATCH: &str = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
 
     #[test]
-    fn a_name_is_plain_and_that_of_no_checkout() {
+    fn find_rejects_invalid_and_reserved_names() {
         let place = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(place.path()).unwrap();
         let folder = place.join("mine");
@@ -252,7 +255,7 @@ mod tests {
             let file = place.join(format!("{bad}.patch"));
             fs::write(&file, PATCH).unwrap();
             let error = find(&file).unwrap_err().to_string();
-            assert!(error.contains("cannot be called"), "{error}");
+            assert!(error.contains("is not a valid name"), "{error}");
         }
         let named = |name: &str| {
             let text = format!("name: {name}\ntitle: t\npatches: [a.patch]\n");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The distribution's kernel source package, from a private apt state.
+//! The kernel source package of Debian, downloaded with a private apt state.
 //!
-//! Debian's suites are read without touching the host's configuration; apt
-//! checks the signatures with the host's archive keyring. Versions move on and
-//! old ones vanish, so there is a rule for choosing and never an exact version.
+//! The host's apt configuration is not used; apt checks the signatures with the host's
+//! archive keyring. Debian removes old versions, so the newest version is chosen and no
+//! exact version is pinned.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,87 +21,91 @@ use crate::tree::Tree;
 
 const MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Suites that carry fresh kernel sources, most stable first; any may be gone.
+/// Suites with recent kernel sources, most stable first; a suite may disappear.
 const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 const UPDATE_LIMIT: Duration = Duration::from_secs(300);
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(1800);
 const UNPACK_LIMIT: Duration = Duration::from_secs(900);
-/// How long an answer to "which is the newest" is good for.
+/// The newest version is looked up again after this time.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A source package, as one suite offers it.
+/// A source package of a suite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Offer {
+struct Package {
     package: String,
     version: String,
     series: (u32, u32),
 }
 
-/// Returns the newest source package of the 7.x kernels that the suites offer,
-/// or the one fetched in the last days.
+/// Returns the newest 7.x source package of the suites, or the package that was fetched
+/// within [`FRESH`].
 pub(crate) fn newest(
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<Tree, Error> {
     let home = cache.dir(&["trees"])?;
-    let memory = home.join("newest.json");
+    let stored = home.join("newest.json");
     let _lock = FileLock::acquire(
         &home.join("newest.lock"),
         "the default tree",
         cancel,
         observer,
     )?;
-    let known = remembered(&memory, &home);
-    if let Some((offer, age)) = &known
+    let known = read_stored(&stored, &home);
+    if let Some((package, age)) = &known
         && *age < FRESH
     {
-        return Ok(tree(offer, &home));
+        return Ok(tree(package, &home));
     }
     let apt = Apt::prepare(cache)?;
-    let offer = match apt.offers(cancel, observer) {
-        Ok(offers) => choose(offers),
+    let package = match apt.packages(cancel, observer) {
+        Ok(packages) => choose(packages),
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(error) => match known {
-            Some((offer, age)) => {
+            Some((package, age)) => {
                 observer.event(Event::Note {
                     text: format!(
-                        "no answer from the Debian suites; using {} {} of {} days ago",
-                        offer.package,
-                        offer.version,
+                        "the package lists of Debian cannot be read; using {} {}, fetched {} days ago",
+                        package.package,
+                        package.version,
                         age.as_secs() / 86400
                     ),
                 });
-                return Ok(tree(&offer, &home));
+                return Ok(tree(&package, &home));
             }
             None => return Err(error),
         },
     };
-    let offer = offer.ok_or_else(|| {
+    let package = package.ok_or_else(|| {
         Error::input(
             format!(
-                "no suite of {} offers a linux-source-7.x package",
+                "selecting the default tree: no linux-source-7.x package in {}",
                 SUITES.join(", ")
             ),
-            "give a kernel tree with `--kernel DIR` or `--kernel GIT@REV`",
+            "select a kernel tree with `--tree DIR` or `--tree GIT@REV`",
         )
     })?;
-    if !home.join(folder(&offer)).is_dir() {
-        apt.fetch(&offer, &home, cancel, observer)?;
+    if !home.join(folder(&package)).is_dir() {
+        apt.fetch(&package, &home, cancel, observer)?;
     }
-    let text = serde_json::to_vec(&offer).map_err(Error::host("remembering the default tree"))?;
-    publish(&memory, &text).map_err(Error::host("remembering the default tree"))?;
-    Ok(tree(&offer, &home))
+    let text = serde_json::to_vec(&package).map_err(Error::infrastructure(
+        "storing the version of the default tree",
+    ))?;
+    publish(&stored, &text).map_err(Error::infrastructure(
+        "storing the version of the default tree",
+    ))?;
+    Ok(tree(&package, &home))
 }
 
-fn tree(offer: &Offer, home: &Utf8Path) -> Tree {
-    let name = folder(offer);
-    let label = format!("{} {}", offer.package, offer.version);
+fn tree(package: &Package, home: &Utf8Path) -> Tree {
+    let name = folder(package);
+    let label = format!("{} {}", package.package, package.version);
     Tree::fixed(&name, &home.join(&name), &label)
 }
 
-/// Returns a folder name for a package; versions have `~` and `:`.
-fn folder(offer: &Offer) -> String {
+/// Returns a folder name for a package; `~` and `:` of versions are replaced.
+fn folder(package: &Package) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || ".-+".contains(c) {
             c
@@ -109,36 +113,41 @@ fn folder(offer: &Offer) -> String {
             '_'
         }
     };
-    format!("{}_{}", offer.package, offer.version)
+    format!("{}_{}", package.package, package.version)
         .chars()
         .map(plain)
         .collect()
 }
 
-fn remembered(memory: &Utf8Path, home: &Utf8Path) -> Option<(Offer, Duration)> {
-    let offer: Offer = serde_json::from_slice(&fs::read(memory).ok()?).ok()?;
-    let written = fs::metadata(memory).ok()?.modified().ok()?;
+fn read_stored(stored: &Utf8Path, home: &Utf8Path) -> Option<(Package, Duration)> {
+    let package: Package = serde_json::from_slice(&fs::read(stored).ok()?).ok()?;
+    let written = fs::metadata(stored).ok()?.modified().ok()?;
     let age = SystemTime::now()
         .duration_since(written)
         .unwrap_or_default();
-    home.join(folder(&offer)).is_dir().then_some((offer, age))
+    home.join(folder(&package))
+        .is_dir()
+        .then_some((package, age))
 }
 
-/// Returns the newest kernel; of one kernel the first suite's package wins.
-fn choose(offers: Vec<Offer>) -> Option<Offer> {
-    let mut best: Option<Offer> = None;
-    for offer in offers {
-        if best.as_ref().is_none_or(|best| offer.series > best.series) {
-            best = Some(offer);
+/// Returns the newest kernel; for equal kernels, the package of the first suite.
+fn choose(packages: Vec<Package>) -> Option<Package> {
+    let mut best: Option<Package> = None;
+    for package in packages {
+        if best
+            .as_ref()
+            .is_none_or(|best| package.series > best.series)
+        {
+            best = Some(package);
         }
     }
     best
 }
 
-/// Reads lines of `apt-cache madison`: `package | version | where suite/section ...`,
-/// and orders them by suite.
-fn parse_madison(text: &str) -> Vec<Offer> {
-    let mut offers: Vec<(usize, Offer)> = Vec::new();
+/// Parses `apt-cache madison` (`package | version | url suite/section ...`) and sorts by
+/// suite.
+fn parse_madison(text: &str) -> Vec<Package> {
+    let mut packages: Vec<(usize, Package)> = Vec::new();
     for line in text.lines() {
         let mut columns = line.split('|').map(str::trim);
         let (Some(package), Some(version), Some(place)) =
@@ -153,25 +162,25 @@ fn parse_madison(text: &str) -> Vec<Offer> {
             .iter()
             .position(|suite| place.contains(&format!(" {suite}/")))
             .unwrap_or(SUITES.len());
-        let offer = Offer {
+        let package = Package {
             package: package.to_owned(),
             version: version.to_owned(),
             series,
         };
-        offers.push((rank, offer));
+        packages.push((rank, package));
     }
-    offers.sort_by_key(|(rank, _)| *rank);
-    offers.into_iter().map(|(_, offer)| offer).collect()
+    packages.sort_by_key(|(rank, _)| *rank);
+    packages.into_iter().map(|(_, package)| package).collect()
 }
 
-/// Reads `linux-source-7.3`; Live Update's series is made for 7.x.
+/// Parses `linux-source-7.3`; the Live Update series are made for 7.x.
 fn series_of(package: &str) -> Option<(u32, u32)> {
     let (major, minor) = package.strip_prefix("linux-source-")?.split_once('.')?;
     let series = (major.parse().ok()?, minor.parse().ok()?);
     (series.0 == 7).then_some(series)
 }
 
-/// A private apt state below the cache.
+/// A private apt state in the cache folder.
 #[derive(Debug)]
 struct Apt {
     home: Utf8PathBuf,
@@ -181,8 +190,8 @@ impl Apt {
     fn prepare(cache: &Cache) -> Result<Self, Error> {
         if !Utf8Path::new(KEYRING).is_file() {
             return Err(Error::input(
-                format!("this host has no `{KEYRING}`, so the default tree cannot be verified"),
-                "install debian-archive-keyring, or give a tree with `--kernel`",
+                format!("downloading the default tree: `{KEYRING}` does not exist"),
+                "install debian-archive-keyring, or select a tree with `--tree`",
             ));
         }
         let home = cache.dir(&["apt"])?;
@@ -194,7 +203,7 @@ impl Apt {
             .map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"))
             .collect();
         publish(&home.join("sources.list"), sources.as_bytes())
-            .map_err(Error::host("preparing apt"))?;
+            .map_err(Error::infrastructure("preparing apt"))?;
         Ok(Self { home })
     }
 
@@ -215,10 +224,9 @@ impl Apt {
         tool
     }
 
-    fn offers(&self, cancel: &Cancel, observer: &dyn Observer) -> Result<Vec<Offer>, Error> {
-        let _activity =
-            Activity::start(observer, "asking the Debian suites for kernel source", None);
-        // A suite that is gone makes `update` fail though the others answered.
+    fn packages(&self, cancel: &Cancel, observer: &dyn Observer) -> Result<Vec<Package>, Error> {
+        let _activity = Activity::start(observer, "reading the package lists of Debian", None);
+        // A removed suite makes `update` fail after it has read the other suites.
         let updated = self
             .tool("apt-get")
             .arg("update")
@@ -253,15 +261,15 @@ impl Apt {
 
     fn fetch(
         &self,
-        offer: &Offer,
+        package: &Package,
         home: &Utf8Path,
         cancel: &Cancel,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        let name = format!("{} {}", offer.package, offer.version);
+        let name = format!("{} {}", package.package, package.version);
         let download = self.home.join("download");
         let _ = fs::remove_dir_all(&download);
-        fs::create_dir_all(&download).map_err(Error::host("making a folder"))?;
+        fs::create_dir_all(&download).map_err(Error::infrastructure("making a folder"))?;
         {
             let activity = Activity::start(observer, format!("downloading {name}"), Some(100));
             self.tool("apt-get")
@@ -272,7 +280,7 @@ impl Apt {
                     "APT::Sandbox::User=root",
                     "download",
                 ])
-                .arg(format!("{}={}", offer.package, offer.version))
+                .arg(format!("{}={}", package.package, package.version))
                 .cwd(&download)
                 .deadline("download", DOWNLOAD_LIMIT)
                 .run_lines(cancel, &mut |line| {
@@ -286,16 +294,16 @@ impl Apt {
         unpack(
             &deb,
             &download,
-            &home.join(folder(offer)),
+            &home.join(folder(package)),
             &name,
             cancel,
             observer,
         )?;
-        fs::remove_dir_all(&download).map_err(Error::host("cleaning up"))
+        fs::remove_dir_all(&download).map_err(Error::infrastructure("removing the download folder"))
     }
 }
 
-/// Reads `dlstatus:1:20.5:Retrieving file 1 of 1`.
+/// Parses `dlstatus:1:20.5:Retrieving file 1 of 1`.
 fn percent(line: &str) -> Option<u64> {
     let number = line.strip_prefix("dlstatus:")?.split(':').nth(1)?;
     number.split('.').next()?.parse().ok()
@@ -319,7 +327,7 @@ fn unpack(
     let archive = only_file(&download.join("deb/usr/src"), "xz")?;
     let parts = Utf8PathBuf::from(format!("{target}.partial"));
     let _ = fs::remove_dir_all(&parts);
-    fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
+    fs::create_dir_all(&parts).map_err(Error::infrastructure("making a folder"))?;
     let mut files = 0;
     Tool::new("tar")
         .args([
@@ -338,20 +346,20 @@ fn unpack(
             }
         })
         .map_err(Error::tool(doing.clone()))?;
-    fs::rename(&parts, target).map_err(Error::host(doing))
+    fs::rename(&parts, target).map_err(Error::infrastructure(doing))
 }
 
 fn only_file(folder: &Utf8Path, ending: &str) -> Result<Utf8PathBuf, Error> {
     let entries = folder
         .read_dir_utf8()
-        .map_err(Error::host(format!("listing `{folder}`")))?;
+        .map_err(Error::infrastructure(format!("listing `{folder}`")))?;
     let mut files = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path().to_owned())
         .filter(|path| path.extension() == Some(ending));
     files.next().ok_or_else(|| {
-        let missing = std::io::Error::other(format!("no `.{ending}` file in it"));
-        Error::host(format!("looking into `{folder}`"))(missing)
+        let missing = std::io::Error::other(format!("no `.{ending}` file"));
+        Error::infrastructure(format!("listing `{folder}`"))(missing)
     })
 }
 
@@ -360,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_kernel_wins_and_then_the_calmest_suite() {
+    fn choose_prefers_the_newest_kernel_then_the_most_stable_suite() {
         let madison = "\
 linux-source-7.3 | 7.3.4-1 | http://deb.debian.org/debian sid/main amd64 Packages
 linux-source-7.3 | 7.3.4-1~bpo13+1 | http://deb.debian.org/debian trixie-backports/main amd64 Packages
@@ -375,13 +383,13 @@ linux-source-6.18 | 6.18.1-1 | http://deb.debian.org/debian sid/main amd64 Packa
     }
 
     #[test]
-    fn numbers_are_compared_as_numbers() {
+    fn series_of_compares_versions_numerically() {
         assert!(series_of("linux-source-7.10") > series_of("linux-source-7.9"));
         assert_eq!(series_of("linux-source-7.3-rt"), None);
     }
 
     #[test]
-    fn download_progress_is_read() {
+    fn percent_parses_download_progress() {
         assert_eq!(percent("dlstatus:1:20.5:Retrieving file 1 of 1"), Some(20));
         assert_eq!(percent("Get:1 http"), None);
     }

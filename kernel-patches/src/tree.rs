@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Trees: kernel source as a directory, a git revision or a distribution's package.
+//! Trees: kernel source from a directory, a git revision or a Debian package.
 //!
-//! A tree is read, never written to. A directory of the user's is *live* (it
-//! may change between runs); everything else is *fixed* and lies in the cache.
+//! Trees are never written to. A directory of the user is *live*: it may change between
+//! runs. The other trees are *fixed* and stored in the cache.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ use crate::source;
 const GIT_LIMIT: Duration = Duration::from_secs(60);
 const EXPORT_LIMIT: Duration = Duration::from_secs(600);
 
-/// What the user asked for.
+/// The tree that the user selected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TreeRequest {
-    /// The newest source package that the distribution offers.
+    /// The newest source package of Debian.
     Default,
     /// A directory.
     Directory(Utf8PathBuf),
@@ -40,10 +40,10 @@ pub enum TreeRequest {
 }
 
 impl TreeRequest {
-    /// Reads `DIR`, or `GIT@REV`; a path that exists is taken whole first.
-    /// A bare repository without a revision stands for its `HEAD`.
-    pub fn parse(what: &str) -> Self {
-        let path = Utf8Path::new(what);
+    /// Parses `DIR` or `GIT@REV`. An existing path is a directory even if it has an `@`.
+    /// A bare repository without a revision selects its `HEAD`.
+    pub fn parse(text: &str) -> Self {
+        let path = Utf8Path::new(text);
         if path.exists() {
             let bare = path.join("HEAD").is_file() && path.join("objects").is_dir();
             return if bare {
@@ -55,7 +55,7 @@ impl TreeRequest {
                 Self::Directory(path.to_owned())
             };
         }
-        match what.rsplit_once('@') {
+        match text.rsplit_once('@') {
             Some((repository, revision)) if !repository.is_empty() && !revision.is_empty() => {
                 Self::Git {
                     repository: repository.into(),
@@ -68,10 +68,10 @@ impl TreeRequest {
 }
 
 impl TreeRequest {
-    /// Looks whether there is such a tree; nothing is fetched, exported or written.
+    /// Checks that the tree exists, without fetching or exporting it.
     ///
     /// # Errors
-    /// When it is no kernel source, or a repository has no such revision.
+    /// When it is not kernel source or the repository does not have the revision.
     pub fn check(&self, cancel: &Cancel) -> Result<(), Error> {
         match self {
             Self::Default => Ok(()),
@@ -84,7 +84,7 @@ impl TreeRequest {
     }
 }
 
-/// Kernel source that can be read.
+/// Kernel source in a folder.
 #[derive(Clone, Debug)]
 pub struct Tree {
     id: String,
@@ -94,10 +94,10 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Returns the tree that was asked for, fetching or exporting it if need be.
+    /// Opens a tree; fetches or exports it if it is not in the cache.
     ///
     /// # Errors
-    /// When it is no kernel source, or cannot be had.
+    /// When it is not kernel source or cannot be fetched or exported.
     pub fn open(
         request: &TreeRequest,
         cache: &Cache,
@@ -129,18 +129,18 @@ impl Tree {
         check_directory(path)?;
         let root = path
             .canonicalize_utf8()
-            .map_err(Error::host(format!("looking up `{path}`")))?;
+            .map_err(Error::infrastructure(format!("resolving `{path}`")))?;
         let key = ContentId::new("path")
             .part(root.as_str().as_bytes())
             .finish();
-        let memory = cache.dir(&["trees", "live"])?.join(format!("{key}.json"));
-        let index = index::read(&root, &memory, observer)?;
+        let stored = cache.dir(&["trees", "live"])?.join(format!("{key}.json"));
+        let index = index::read(&root, &stored, observer)?;
         let mut id = ContentId::new("tree");
-        for (file, seen) in &index {
+        for (path, file) in &index {
             id = id
-                .part(file.as_str().as_bytes())
-                .part(seen.content.as_bytes());
-            id = id.part(&[u8::from(seen.executable)]);
+                .part(path.as_str().as_bytes())
+                .part(file.content.as_bytes());
+            id = id.part(&[u8::from(file.executable)]);
         }
         Ok(Self {
             id: id.finish(),
@@ -165,7 +165,7 @@ impl Tree {
             let _activity = Activity::start(observer, format!("exporting {label}"), None);
             let parts = home.with_extension("partial");
             let _ = fs::remove_dir_all(&parts);
-            fs::create_dir_all(&parts).map_err(Error::host("making a folder"))?;
+            fs::create_dir_all(&parts).map_err(Error::infrastructure("making a folder"))?;
             let archive = parts.with_extension("tar");
             git()
                 .args(["-C", repository.as_str(), "archive", "--format=tar", "-o"])
@@ -178,34 +178,38 @@ impl Tree {
                 .deadline("unpacking", EXPORT_LIMIT)
                 .run(cancel)
                 .map_err(Error::tool(format!("unpacking {label}")))?;
-            fs::remove_file(&archive).map_err(Error::host("cleaning up"))?;
-            fs::rename(&parts, &home).map_err(Error::host("keeping an exported tree"))?;
+            fs::remove_file(&archive).map_err(Error::infrastructure(
+                "removing the archive of an exported tree",
+            ))?;
+            fs::rename(&parts, &home).map_err(Error::infrastructure(
+                "storing an exported tree in the cache",
+            ))?;
         }
         Ok(Self::fixed(&commit, &home, &label))
     }
 
-    /// Returns a name for its content.
+    /// Returns its content id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Returns the folder to read from.
+    /// Returns its folder.
     pub fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    /// Returns how to call it when talking to people.
+    /// Returns its name for messages.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Returns the files of a live tree; a fixed one has no need of a list.
+    /// Returns the files of a live tree; `None` for a fixed tree.
     pub fn index(&self) -> Option<&Index> {
         self.index.as_ref()
     }
 
-    /// Returns a name for the place where its objects are kept: a fixed tree by
-    /// content, a live one by path, so that it is built incrementally.
+    /// Returns the name of its build folder: the content id of a fixed tree, or a hash of
+    /// the path of a live tree, so that builds are incremental.
     pub fn place(&self) -> String {
         match self.index {
             Some(_) => ContentId::new("place")
@@ -216,8 +220,8 @@ impl Tree {
     }
 }
 
-/// Returns a call of git that looks at what it is told to and at nothing that
-/// the caller's environment points to, as it does within a git hook.
+/// Returns a git command without the `GIT_*` variables of the caller, which redirect it
+/// to another repository when this program runs in a git hook.
 pub fn git() -> Tool {
     [
         "GIT_DIR",
@@ -237,8 +241,8 @@ pub fn git() -> Tool {
 fn check_directory(path: &Utf8Path) -> Result<(), Error> {
     if !path.is_dir() {
         return Err(Error::input(
-            format!("there is no kernel tree at `{path}`"),
-            "give a directory, or a git repository and a revision as `GIT@REV`",
+            format!("opening kernel tree `{path}`: no such directory"),
+            "pass a directory, or a git repository and a revision as `GIT@REV`",
         ));
     }
     check_is_kernel(path, &format!("`{path}`"))
@@ -248,8 +252,8 @@ fn check_is_kernel(root: &Utf8Path, label: &str) -> Result<(), Error> {
     for file in ["Kbuild", "Kconfig", "Makefile", "scripts/kconfig/Makefile"] {
         if !root.join(file).is_file() {
             return Err(Error::input(
-                format!("{label} is not a kernel tree: it has no `{file}`"),
-                "give the top folder of a Linux source tree",
+                format!("opening kernel tree {label}: it has no `{file}`"),
+                "pass the top folder of a Linux source tree",
             ));
         }
     }
@@ -268,15 +272,15 @@ fn resolve(repository: &Utf8Path, revision: &str, cancel: &Cancel) -> Result<Str
         .arg(format!("{revision}^{{commit}}"))
         .deadline("git rev-parse", GIT_LIMIT)
         .run_unchecked(cancel)
-        .map_err(Error::tool("looking up a revision"))?;
+        .map_err(Error::tool("resolving a git revision"))?;
     let commit = output.stdout_text().trim().to_owned();
     if !output.status.success() || commit.is_empty() {
         return Err(Error::input(
             format!(
-                "`{repository}` has no revision `{revision}`: {}",
+                "resolving `{revision}` in `{repository}`: {}",
                 output.stderr_text().trim()
             ),
-            "give a git repository and one of its tags, branches or commits as `GIT@REV`",
+            "pass a git repository and one of its tags, branches or commits as `GIT@REV`",
         ));
     }
     Ok(commit)
@@ -287,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_a_directory_or_a_revision() {
+    fn parse_distinguishes_directories_and_revisions() {
         assert_eq!(
             TreeRequest::parse("/no/such"),
             TreeRequest::Directory("/no/such".into())

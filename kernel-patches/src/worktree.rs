@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The folder a kernel is built in: a copy of the tree that is turned from one
-//! checkout into the next by touching only the files that differ.
+//! The build folder of a kernel: a copy of the tree that is switched between checkouts by
+//! writing only the files that differ.
 //!
-//! All checkouts of a tree and a config share one copy and one object folder, so
-//! that make rebuilds what changed and nothing else. A lock keeps two runs apart.
+//! All checkouts of a tree and a config share one copy and one object folder, so that
+//! make rebuilds only the changed files. A lock excludes concurrent runs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -24,26 +24,25 @@ use crate::overlay::{FileState, Overlay};
 use crate::scratch::{remove_below, write_below};
 use crate::tree::Tree;
 
-/// Remembers what a build folder's copy holds.
+/// Stores the content of a build folder.
 const STATE: &str = "state.json";
-/// The format of build folders that do not name theirs.
+/// The format of build folders whose state has no `format`.
 const UNNAMED_FORMAT: &str = "4";
 
-/// Files by what is in them.
+/// Content ids of files.
 pub(crate) type Contents = BTreeMap<Utf8PathBuf, String>;
 
-/// What the copy holds now; absent while a change is under way.
+/// The content of the source folder; the file is deleted while the folder changes.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
-    /// The way of building that the objects came from.
+    /// The [`BUILD_FORMAT`] of the objects.
     #[serde(default = "unnamed_format")]
     format: String,
-    /// Of a fixed tree its id, of a live one the empty string.
+    /// The id of a fixed tree; empty for a live tree.
     tree: String,
-    /// Files copied from a live tree, by content. They are many, and compare faster
-    /// as text than as paths.
+    /// Content ids of files copied from a live tree. Strings compare faster than paths.
     copied: BTreeMap<String, String>,
-    /// Files that differ from the tree, by content.
+    /// Content ids of files that differ from the tree.
     overlaid: Contents,
 }
 
@@ -52,7 +51,7 @@ fn unnamed_format() -> String {
 }
 
 impl State {
-    /// Returns that of an empty folder.
+    /// Returns the state of an empty folder.
     fn empty() -> Self {
         Self {
             format: BUILD_FORMAT.to_owned(),
@@ -62,8 +61,8 @@ impl State {
         }
     }
 
-    /// Reads what is known. Of a folder with objects that another way of building
-    /// made, nothing is: make would keep them.
+    /// Reads the state; `None` if it is unknown or if the objects have another format,
+    /// since make would reuse them.
     fn read(home: &Utf8Path) -> Option<Self> {
         let state: Self = serde_json::from_slice(&fs::read(home.join(STATE)).ok()?).ok()?;
         (state.format == BUILD_FORMAT).then_some(state)
@@ -77,16 +76,16 @@ pub struct WorkTree {
     _lock: FileLock,
 }
 
-/// When a source folder was last turned: every turn writes its state anew.
+/// Identifies the last switch of a source folder, which rewrites the state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<(std::time::SystemTime, u64)>);
 
 impl WorkTree {
-    /// Takes the build folder for `tree` and the config named `config`.
+    /// Locks the build folder for `tree` and the config `config`.
     ///
     /// # Errors
-    /// When it cannot be made or locked.
-    pub fn take(
+    /// When it cannot be created or locked.
+    pub fn lock(
         cache: &Cache,
         tree: &Tree,
         config: &str,
@@ -94,14 +93,13 @@ impl WorkTree {
         observer: &dyn Observer,
     ) -> Result<Self, Error> {
         let home = cache.dir(&["work", &tree.place(), config])?;
-        let what = format!("the build folder of {} ({config})", tree.label());
-        let lock = FileLock::acquire(&home.join("lock"), &what, cancel, observer)?;
+        let name = format!("the build folder of {} ({config})", tree.label());
+        let lock = FileLock::acquire(&home.join("lock"), &name, cancel, observer)?;
         Ok(Self { home, _lock: lock })
     }
 
-    /// Returns the files that differ from the tree in what the build folder of
-    /// `tree` and a config holds now, by content; looked up without its lock,
-    /// so it is good for guesses only.
+    /// Returns the files that differ from `tree` in the build folder of a config. The
+    /// folder is not locked, so the result may be outdated; use it for estimates only.
     pub(crate) fn peek(cache: &Cache, tree: &Tree, config: &str) -> Result<Contents, Error> {
         let home = cache.dir(&["work", &tree.place(), config])?;
         Ok(State::read(&home)
@@ -119,51 +117,52 @@ impl WorkTree {
         self.home.join("obj")
     }
 
-    /// Returns the folder itself, for what is remembered from build to build.
+    /// Returns the build folder, which also stores state between builds.
     pub fn home(&self) -> &Utf8Path {
         &self.home
     }
 
-    /// Returns by what it is told that the source folder was turned meanwhile, into
-    /// whatever.
+    /// Returns a stamp that changes when the source folder is switched.
     ///
     /// # Errors
-    /// When the folder cannot be looked at.
+    /// When the state file cannot be read.
     pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
         match fs::metadata(self.home.join(STATE)) {
             Ok(meta) => Ok(Stamp(Some((
                 meta.modified()
-                    .map_err(Error::host("looking at a build folder"))?,
+                    .map_err(Error::infrastructure("reading the state of a build folder"))?,
                 meta.ino(),
             )))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Stamp(None)),
-            Err(error) => Err(Error::host("looking at a build folder")(error)),
+            Err(error) => Err(Error::infrastructure("reading the state of a build folder")(error)),
         }
     }
 
-    /// Turns the source folder into `tree` with `overlay` on it.
+    /// Switches the source folder to `tree` with `overlay`.
     ///
     /// # Errors
     /// When files cannot be copied or written.
-    pub fn turn_into(
+    pub fn switch_to(
         &self,
         tree: &Tree,
         overlay: &Overlay,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        let memory = self.home.join(STATE);
+        let state_file = self.home.join(STATE);
         let before = State::read(&self.home);
-        // A change that is cut off half way must not be taken for a whole one.
-        let _ = fs::remove_file(&memory);
+        // An interrupted switch must leave no state file.
+        let _ = fs::remove_file(&state_file);
         let now = match tree.index() {
-            None => self.turn_fixed(tree, overlay, before, observer)?,
-            Some(_) => self.turn_live(tree, overlay, before, observer)?,
+            None => self.switch_fixed(tree, overlay, before, observer)?,
+            Some(_) => self.switch_live(tree, overlay, before, observer)?,
         };
-        let text = serde_json::to_vec(&now).map_err(Error::host("remembering a build folder"))?;
-        fs::write(&memory, text).map_err(Error::host("remembering a build folder"))
+        let text = serde_json::to_vec(&now)
+            .map_err(Error::infrastructure("writing the state of a build folder"))?;
+        fs::write(&state_file, text)
+            .map_err(Error::infrastructure("writing the state of a build folder"))
     }
 
-    fn turn_fixed(
+    fn switch_fixed(
         &self,
         tree: &Tree,
         overlay: &Overlay,
@@ -184,25 +183,25 @@ impl WorkTree {
                 }
             }
         };
-        let overlaid = self.lay(tree, overlay, &before.overlaid)?;
+        let overlaid = self.write_overlay(tree, overlay, &before.overlaid)?;
         Ok(State { overlaid, ..before })
     }
 
-    /// Forgets source and objects: links to the tree's files are as old as those,
-    /// and make would take an object of another checkout for newer than its source.
+    /// Deletes source and objects. Hard links have the old modification times of the tree,
+    /// so make would treat objects of another checkout as up to date.
     fn start_over(&self) -> Result<(), Error> {
         for folder in [self.source(), self.objects()] {
             match fs::remove_dir_all(&folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::host("clearing a build folder")(error));
+                    return Err(Error::infrastructure("clearing a build folder")(error));
                 }
                 _ => {}
             }
         }
-        for memory in ["configured", "headers.key"] {
-            match fs::remove_file(self.home.join(memory)) {
+        for state in ["configured", "headers.key"] {
+            match fs::remove_file(self.home.join(state)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::host("clearing a build folder")(error));
+                    return Err(Error::infrastructure("clearing a build folder")(error));
                 }
                 _ => {}
             }
@@ -210,7 +209,7 @@ impl WorkTree {
         Ok(())
     }
 
-    fn turn_live(
+    fn switch_live(
         &self,
         tree: &Tree,
         overlay: &Overlay,
@@ -233,24 +232,24 @@ impl WorkTree {
             Some(index.len() as u64),
         );
         let mut copied = before.copied;
-        let there: HashSet<&str> = index.keys().map(|path| path.as_str()).collect();
-        let gone = |path: &String| !there.contains(path.as_str());
+        let paths: HashSet<&str> = index.keys().map(|path| path.as_str()).collect();
+        let gone = |path: &String| !paths.contains(path.as_str());
         for path in copied.keys().filter(|path| gone(path)) {
             self.remove(Utf8Path::new(path))?;
         }
         copied.retain(|path, _| !gone(path));
-        for (count, (path, seen)) in index.iter().enumerate() {
+        for (count, (path, file)) in index.iter().enumerate() {
             if count % 2000 == 0 {
                 activity.advance(count as u64, path.as_str());
             }
-            let is_right = copied.get(path.as_str()) == Some(&seen.content);
-            if !is_right && !overlay.files().contains_key(path) {
+            let is_current = copied.get(path.as_str()) == Some(&file.content);
+            if !is_current && !overlay.files().contains_key(path) {
                 self.copy(tree, path)?;
-                copied.insert(path.to_string(), seen.content.clone());
+                copied.insert(path.to_string(), file.content.clone());
             }
         }
-        let overlaid = self.lay(tree, overlay, &before.overlaid)?;
-        // An overlaid file is not the tree's; it is copied again when the overlay goes.
+        let overlaid = self.write_overlay(tree, overlay, &before.overlaid)?;
+        // Overlaid files are copied again when a later overlay does not have them.
         for path in overlaid.keys() {
             copied.remove(path.as_str());
         }
@@ -261,9 +260,14 @@ impl WorkTree {
         })
     }
 
-    /// Puts the overlay's files down, and the tree's own back where the last
-    /// overlay had others. A file that is right already is not touched.
-    fn lay(&self, tree: &Tree, overlay: &Overlay, before: &Contents) -> Result<Contents, Error> {
+    /// Writes the overlay's files and restores the tree's files that only the previous
+    /// overlay changed. Files with the right content are not touched.
+    fn write_overlay(
+        &self,
+        tree: &Tree,
+        overlay: &Overlay,
+        before: &Contents,
+    ) -> Result<Contents, Error> {
         let gone = before
             .keys()
             .filter(|path| !overlay.files().contains_key(*path));
@@ -274,50 +278,51 @@ impl WorkTree {
                 self.remove(path)?;
             }
         }
-        let mut laid = BTreeMap::new();
+        let mut written = BTreeMap::new();
         for (path, state) in overlay.files() {
-            let content = name_of(state.as_ref());
+            let content = content_id(state.as_ref());
             if before.get(path) != Some(&content) {
                 match state {
                     Some(state) => {
                         write_below(&self.source(), path, &state.bytes, state.executable)
-                            .map_err(Error::host("writing a checkout's file"))?;
+                            .map_err(Error::infrastructure("writing a checkout's file"))?;
                     }
                     None => self.remove(path)?,
                 }
             }
-            laid.insert(path.clone(), content);
+            written.insert(path.clone(), content);
         }
-        Ok(laid)
+        Ok(written)
     }
 
     fn remove(&self, path: &Utf8Path) -> Result<(), Error> {
-        remove_below(&self.source(), path).map_err(Error::host("removing a file"))
+        remove_below(&self.source(), path).map_err(Error::infrastructure("removing a file"))
     }
 
-    /// Copies a file with a fresh time stamp, so that make sees it changed. What
-    /// a live tree's file holds must still be what its id was made from.
+    /// Copies a file with the current time as modification time, so that make rebuilds its
+    /// objects. Fails if a file of a live tree changed since it was hashed.
     fn copy(&self, tree: &Tree, path: &Utf8Path) -> Result<(), Error> {
         let content = copy(tree.root(), &self.source(), path)?;
-        let seen = tree.index().and_then(|index| index.get(path));
-        if seen.is_some_and(|seen| seen.content != content) {
+        let file = tree.index().and_then(|index| index.get(path));
+        if file.is_some_and(|file| file.content != content) {
             return Err(Error::input(
-                format!("`{path}` of {} changed while it was read", tree.label()),
-                "run it again when the tree is at rest",
+                format!("copying {}: `{path}` changed during the run", tree.label()),
+                "run again without editing the tree",
             ));
         }
         Ok(())
     }
 }
 
-/// Returns an overlay's files by what is in them.
+/// Returns the content ids of an overlay's files.
 pub(crate) fn contents(overlay: &Overlay) -> Contents {
-    let named =
-        |(path, state): (&Utf8PathBuf, &Option<FileState>)| (path.clone(), name_of(state.as_ref()));
-    overlay.files().iter().map(named).collect()
+    let with_id = |(path, state): (&Utf8PathBuf, &Option<FileState>)| {
+        (path.clone(), content_id(state.as_ref()))
+    };
+    overlay.files().iter().map(with_id).collect()
 }
 
-fn name_of(state: Option<&FileState>) -> String {
+fn content_id(state: Option<&FileState>) -> String {
     match state {
         Some(state) => ContentId::new("file")
             .part(&[u8::from(state.executable)])
@@ -327,42 +332,43 @@ fn name_of(state: Option<&FileState>) -> String {
     }
 }
 
-/// Copies one file or link between folders, with a fresh time stamp; returns
-/// the name of its content.
+/// Copies a file or symbolic link, without its modification time; returns its content id.
 fn copy(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error> {
     let source = from.join(path);
-    let meta = fs::symlink_metadata(&source).map_err(Error::host("reading the tree"))?;
+    let meta = fs::symlink_metadata(&source).map_err(Error::infrastructure("reading the tree"))?;
     if meta.is_symlink() {
-        let target = fs::read_link(&source).map_err(Error::host("reading a link"))?;
-        // An empty file first: it makes the folders and clears the way.
-        write_below(to, path, b"", false).map_err(Error::host("copying a link"))?;
-        remove_below(to, path).map_err(Error::host("copying a link"))?;
+        let target =
+            fs::read_link(&source).map_err(Error::infrastructure("reading a symbolic link"))?;
+        // Creates the folders and removes symbolic links in the path.
+        write_below(to, path, b"", false)
+            .map_err(Error::infrastructure("copying a symbolic link"))?;
+        remove_below(to, path).map_err(Error::infrastructure("copying a symbolic link"))?;
         fs_err::os::unix::fs::symlink(&target, to.join(path))
-            .map_err(Error::host("copying a link"))?;
+            .map_err(Error::infrastructure("copying a symbolic link"))?;
         return Ok(index::link_content(&target));
     }
-    let bytes = fs::read(&source).map_err(Error::host("reading the tree"))?;
+    let bytes = fs::read(&source).map_err(Error::infrastructure("reading the tree"))?;
     let executable = meta.permissions().mode() & 0o111 != 0;
-    write_below(to, path, &bytes, executable).map_err(Error::host("copying the tree"))?;
+    write_below(to, path, &bytes, executable).map_err(Error::infrastructure("copying the tree"))?;
     Ok(index::file_content(&bytes))
 }
 
-/// Makes a copy of a fixed tree out of hard links: nothing ever writes through
-/// one, since every changed file is removed before it is written.
+/// Copies a fixed tree by hard links. Changed files are removed before they are written,
+/// so the tree does not change.
 fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.map_err(Error::host(format!("reading `{from}`")))?;
+        let entry = entry.map_err(Error::infrastructure(format!("reading `{from}`")))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else {
             continue;
         };
-        let Ok(below) = path.strip_prefix(from) else {
+        let Ok(relative) = path.strip_prefix(from) else {
             continue;
         };
-        let target = to.join(below);
+        let target = to.join(relative);
         if entry.file_type().is_dir() {
-            fs::create_dir_all(&target).map_err(Error::host("making a folder"))?;
+            fs::create_dir_all(&target).map_err(Error::infrastructure("creating a folder"))?;
         } else if entry.file_type().is_symlink() || fs::hard_link(path, &target).is_err() {
-            copy(from, to, below)?;
+            copy(from, to, relative)?;
         }
     }
     Ok(())
@@ -412,26 +418,26 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_unknown_state_does_not_keep_its_objects() {
+    fn switch_to_deletes_objects_without_a_state_file() {
         let Fixture { _dir, tree, cache } = fixture();
-        let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
-        work.turn_into(&tree, &overlay(&[("a", Some("A"))]), &Silent)
+        let work = WorkTree::lock(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        work.switch_to(&tree, &overlay(&[("a", Some("A"))]), &Silent)
             .unwrap();
         fs::create_dir_all(work.objects()).unwrap();
-        fs::write(work.objects().join("a.o"), "made from A").unwrap();
+        fs::write(work.objects().join("a.o"), "object of A").unwrap();
         fs::remove_file(work.home().join("state.json")).unwrap();
-        work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+        work.switch_to(&tree, &Overlay::default(), &Silent).unwrap();
         assert!(!work.objects().join("a.o").exists());
     }
 
     #[test]
-    fn objects_of_another_way_of_building_go_and_those_of_an_unnamed_one_stay() {
+    fn switch_to_deletes_objects_of_another_format() {
         let Fixture { _dir, tree, cache } = fixture();
-        let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        let work = WorkTree::lock(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
         let object = work.objects().join("a.o");
         let state = work.home().join(STATE);
         let stays_when_format_is = |format: Option<&str>| {
-            work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+            work.switch_to(&tree, &Overlay::default(), &Silent).unwrap();
             fs::create_dir_all(work.objects()).unwrap();
             fs::write(&object, "").unwrap();
             let named = format!("\"format\":\"{BUILD_FORMAT}\",");
@@ -439,7 +445,7 @@ mod tests {
             assert!(text.contains(&named), "{text}");
             let other = format.map_or(String::new(), |format| format!("\"format\":\"{format}\","));
             fs::write(&state, text.replace(&named, &other)).unwrap();
-            work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+            work.switch_to(&tree, &Overlay::default(), &Silent).unwrap();
             object.exists()
         };
         assert!(stays_when_format_is(Some(BUILD_FORMAT)));
@@ -448,19 +454,19 @@ mod tests {
     }
 
     #[test]
-    fn turning_there_and_back_touches_only_what_differs_and_never_the_tree() {
+    fn switch_to_writes_only_changed_files_and_never_the_tree() {
         let Fixture { _dir, tree, cache } = fixture();
-        let work = WorkTree::take(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        let work = WorkTree::lock(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
         let read = |path: &str| fs::read_to_string(work.source().join(path)).ok();
         let changes = overlay(&[("a", Some("A")), ("sub/b", None), ("new/c", Some("c"))]);
-        work.turn_into(&tree, &changes, &Silent).unwrap();
+        work.switch_to(&tree, &changes, &Silent).unwrap();
         assert_eq!((read("a"), read("sub/b")), (Some("A".into()), None));
         assert_eq!(read("new/c").as_deref(), Some("c"));
         let stamp = fs::metadata(work.source().join("a"))
             .unwrap()
             .modified()
             .unwrap();
-        work.turn_into(&tree, &overlay(&[("a", Some("A"))]), &Silent)
+        work.switch_to(&tree, &overlay(&[("a", Some("A"))]), &Silent)
             .unwrap();
         assert_eq!(
             fs::metadata(work.source().join("a"))
@@ -470,7 +476,7 @@ mod tests {
             stamp
         );
         assert_eq!((read("sub/b").as_deref(), read("new/c")), (Some("b"), None));
-        work.turn_into(&tree, &Overlay::default(), &Silent).unwrap();
+        work.switch_to(&tree, &Overlay::default(), &Silent).unwrap();
         assert_eq!(read("a").as_deref(), Some("a"));
         assert_eq!(fs::read_to_string(tree.root().join("a")).unwrap(), "a");
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The one module of this room that names the YAML crate.
+//! Reads YAML files; the only module that uses the YAML crate.
 
 use camino::Utf8Path;
 use patchbed_host::files::read_text;
@@ -7,23 +7,16 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 
-/// A manifest larger than this is not one, in bytes.
+/// Size limit of a YAML file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Reads a YAML file; a mistake is reported with file, line, column and the line itself.
+/// Reads a YAML file; an error has file, line, column and the source line.
 pub(crate) fn read<T: DeserializeOwned>(path: &Utf8Path) -> Result<T, Error> {
     let text = read_text(path, FILE_BYTES_MAX).map_err(|error| {
-        Error::input(
-            error.to_string(),
-            "a manifest is a small file of text; or name a folder of patches or an mbox",
-        )
+        Error::input(error.to_string(), "use a UTF-8 text file of at most 1 MiB")
     })?;
-    serde_saphyr::from_str(&text).map_err(|error| {
-        Error::input(
-            format!("`{path}`: {}", error.render()),
-            "fix the line shown",
-        )
-    })
+    serde_saphyr::from_str(&text)
+        .map_err(|error| Error::input_without_hint(format!("reading `{path}`: {}", error.render())))
 }
 
 #[cfg(test)]
@@ -34,7 +27,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn a_manifest_that_is_no_text_is_wrong_input_and_named() {
+    fn read_reports_the_path_of_a_file_that_is_not_text() {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap().join("series.yaml");
         fs::write(&path, b"name: \xff\n").unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Faults: a kernel module of ours that goes wrong when told to, and the program
-//! in a guest that tells it. Knows their sources and how they are called, and
-//! nothing of who looks at what comes of it.
+//! Fault injection: the kernel module `fault` and the guest program `inject`. This
+//! module has their sources, build commands and arguments; results are evaluated in
+//! [`self_check`] and by the caller.
 
 pub mod self_check;
 
@@ -17,18 +17,19 @@ use crate::kselftest::{BootCall, KselftestBoots};
 pub const MODULE: &str = "fault.ko";
 /// The program's name.
 pub const PROGRAM: &str = "inject";
-/// The machine of faults that only a kernel notices which looks for leaks.
+/// The machine with kmemleak enabled on the kernel command line.
 pub const LEAK_MACHINE: &str = "edu-pair-leaks";
-/// What the kernel logs before a fault is injected, without the word.
+/// The prefix of the line that the module logs before it injects a fault.
 pub const INJECTING: &str = "fault: injecting ";
 
 const PROGRAM_SOURCE: &str = include_str!("fault/inject.c");
-/// How long the compiler may take.
+/// Time limit of the compiler.
 const COMPILER_LIMIT: Duration = Duration::from_secs(120);
 
-/// Milliseconds that a console has for what the kernel said last.
+/// Milliseconds between the log line of a fault and the fault, so that the console
+/// can print the line.
 const SETTLE_MS: u32 = 100;
-/// Seconds that a guest has beside what its faults take.
+/// Seconds that a guest gets in addition to the time of its faults.
 const START_SECS: u64 = 10;
 
 const MODULE_SOURCES: [(&str, &str); 9] = [
@@ -43,8 +44,8 @@ const MODULE_SOURCES: [(&str, &str); 9] = [
     ("fault_stalls.c", include_str!("fault/fault_stalls.c")),
 ];
 
-/// Returns the sources of the module and of those that tests load, names and contents:
-/// they are built together, so that a kernel has one folder of modules.
+/// Returns the sources of this module and of the test modules, as file names and
+/// contents. They are built together into one folder per kernel.
 #[must_use]
 pub fn modules() -> Vec<(&'static str, &'static str)> {
     let mut files = MODULE_SOURCES.to_vec();
@@ -52,13 +53,13 @@ pub fn modules() -> Vec<(&'static str, &'static str)> {
     files
 }
 
-/// Returns the source of the program that injections.
+/// Returns the source of the program `inject`.
 #[must_use]
 pub const fn program() -> &'static str {
     PROGRAM_SOURCE
 }
 
-/// Compiles the program that injections, statically, from its `source` to `output`.
+/// Compiles the program `inject` statically from `source` to `output`.
 ///
 /// # Errors
 /// Returns the compiler's last lines when it fails, or is cancelled.
@@ -67,32 +68,32 @@ pub fn compile(source: &Utf8Path, output: &Utf8Path, cancel: &Cancel) -> Result<
         .args(["-Wall", "-Wextra", "-Werror", "-O2", "-static"])
         .args(["-D_GNU_SOURCE=", "-o", output.as_str(), source.as_str()])
         .env("LC_ALL", "C")
-        .deadline("fault program's compiler", COMPILER_LIMIT)
+        .deadline("compiler of the inject program", COMPILER_LIMIT)
         .run(cancel)
         .map(drop)
 }
 
-/// Returns whether a word is of a kind that only a kernel notices which looks for it.
+/// Returns whether a fault is detected only on a machine with kmemleak enabled.
 #[must_use]
-pub fn is_of_leaks(word: &str) -> bool {
+pub fn needs_kmemleak(word: &str) -> bool {
     word == "leak"
 }
 
-/// Returns the seconds after which the guest gives up on these faults, on a kernel
-/// that is `slowness` times slower than a plain one.
+/// Returns the time limit of these faults in seconds, on a kernel that is `slowness`
+/// times slower than one without debug options.
 #[must_use]
 pub fn limit_secs(words: &[String], slowness: u32) -> u64 {
     let secs: u64 = words.iter().map(|word| secs(word)).sum();
     let start = match words {
-        // Nothing else comes of it than that the time is up.
+        // The guest reaches the time limit in every case.
         [word] if word == "hang" => 0,
         _ => START_SECS,
     };
     (start + secs) * u64::from(slowness.max(1))
 }
 
-/// What one takes at most on a plain kernel: those that stall last seven seconds or
-/// twelve, and lost memory must be as old before it is told of.
+/// The time limit of one fault on a kernel without debug options. Stalls last 7 or 12
+/// seconds, and kmemleak reports only objects older than 5 seconds.
 fn secs(word: &str) -> u64 {
     let stalls = ["hung-task", "soft-", "hard-", "rcu-", "workqueue-"];
     if word == "leak" || stalls.iter().any(|kind| word.starts_with(kind)) {
@@ -102,8 +103,8 @@ fn secs(word: &str) -> u64 {
     }
 }
 
-/// Returns the environment of the program on a kernel that is `slowness` times slower
-/// than a plain one: what was said before a fault is injected has that time to be read.
+/// Returns the environment of the program `inject`: the module parameter `settle_ms`,
+/// multiplied by the kernel's `slowness`.
 #[must_use]
 pub fn environment(slowness: u32) -> Vec<(String, String)> {
     let settle_ms = SETTLE_MS * slowness.max(1);
@@ -111,8 +112,8 @@ pub fn environment(slowness: u32) -> Vec<(String, String)> {
     vec![("INJECT_PARAMETERS".to_owned(), parameters)]
 }
 
-/// Returns what a guest that injections these is judged as: a program that is content when
-/// all were injected, so that whatever the kernel says is a finding.
+/// Returns the test of a guest that injects these faults. It passes if all of them were
+/// injected and the kernel reported none of them.
 #[must_use]
 pub fn test(words: &[String]) -> KselftestBoots {
     KselftestBoots {

@@ -53,7 +53,7 @@ pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
         if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
             return match error.kind() {
                 Kind::Input => Exit::Input,
-                Kind::Host => Exit::Infrastructure,
+                Kind::Infrastructure => Exit::Infrastructure,
                 Kind::Interrupted => Exit::Interrupted,
             };
         }
@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn message_omits_a_cause_that_is_quoted_already() {
-        let full = kernel_patches::Error::host("writing")(std::io::Error::other("disk full"));
+        let full =
+            kernel_patches::Error::infrastructure("writing")(std::io::Error::other("disk full"));
         let error = anyhow::Error::from(full).context("while testing");
         assert_eq!(message(&error), "while testing: writing: disk full");
     }

@@ -82,8 +82,8 @@ fn build_rejects_an_unknown_config() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no config `slow`
-    hint: configs are: fast, kasan
+    error: unknown config `slow`
+    hint: use one of: fast, kasan
     "#);
 }
 
@@ -93,8 +93,8 @@ fn apply_rejects_an_unknown_series() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no series `no-such.mbox`
-    hint: give a folder of `.patch` files, an mbox, or one of ours: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, flb-registered-late, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, pciehp-lock-order, session-close-refused, session-name-taken, session-retrieve-answer
+    error: unknown series `no-such.mbox`
+    hint: pass a folder of `.patch` files, an mbox, or a known series: flb-failed-retrieve, flb-incoming-count, flb-outgoing-count, flb-refcount, flb-registered-late, liveupdate-test-driver, memfd-late-seals, memfd-noexec, memfd-read-only, pci-liveupdate, pciehp-lock-order, session-close-refused, session-name-taken, session-retrieve-answer
     "#);
 }
 
@@ -115,8 +115,8 @@ fn apply_rejects_a_missing_tree() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no kernel tree at `/no/such/tree`
-    hint: give a directory, or a git repository and a revision as `GIT@REV`
+    error: opening kernel tree `/no/such/tree`: no such directory
+    hint: pass a directory, or a git repository and a revision as `GIT@REV`
     "#);
 }
 
@@ -127,8 +127,8 @@ fn apply_rejects_a_folder_that_is_not_a_kernel_tree() {
     exit code 2
     -- stdout
     -- stderr
-    error: `TREE` is not a kernel tree: it has no `Kbuild`
-    hint: give the top folder of a Linux source tree
+    error: opening kernel tree `TREE`: it has no `Kbuild`
+    hint: pass the top folder of a Linux source tree
     "#);
 }
 
@@ -138,8 +138,8 @@ fn apply_rejects_a_tree_without_live_update() {
     exit code 2
     -- stdout
     -- stderr
-    error: `TREE` has no `kernel/liveupdate`, which the series `pci-liveupdate` needs
-    hint: give a tree that has it (Live Update came with Linux 6.19), or other series
+    error: `pci-liveupdate` cannot be applied: `TREE` has no `kernel/liveupdate`
+    hint: select another tree with `--tree` (Live Update is in Linux 6.19 and later)
     "#);
 }
 
@@ -150,8 +150,8 @@ fn apply_rejects_a_series_without_its_prerequisite() {
     exit code 2
     -- stdout
     -- stderr
-    error: the series `liveupdate-test-driver` needs `pci-liveupdate` below it
-    hint: add `--prereq pci-liveupdate` before it; if a series there offers the same, say `--provides pci-liveupdate`
+    error: `liveupdate-test-driver` cannot be applied: it requires `pci-liveupdate`
+    hint: add `--prereq pci-liveupdate`, or `--provides pci-liveupdate` if your series replaces it
     "#);
 }
 
@@ -232,8 +232,8 @@ fn test_rejects_an_invalid_kselftest_name() {
     exit code 2
     -- stdout
     -- stderr
-    error: `liveupdate/../x` names no selftest
-    hint: give `TARGET` or `TARGET:TEST`, such as `liveupdate:luo_kexec_simple`
+    error: invalid kselftest `liveupdate/../x`
+    hint: use `TARGET` or `TARGET:TEST`, for example `liveupdate:luo_kexec_simple`
     ");
 }
 
@@ -254,8 +254,8 @@ fn test_rejects_a_missing_tree_with_dry_run() {
     exit code 2
     -- stdout
     -- stderr
-    error: there is no kernel tree at `/no/such/tree`
-    hint: give a directory, or a git repository and a revision as `GIT@REV`
+    error: opening kernel tree `/no/such/tree`: no such directory
+    hint: pass a directory, or a git repository and a revision as `GIT@REV`
     "#);
 }
 

@@ -147,7 +147,7 @@ fn data_option_and_variable_replace_the_built_in_data() {
     fs::create_dir(machines).unwrap();
     let empty = place.run(&option);
     assert!(
-        empty.contains("there is no series `flb-refcount`"),
+        empty.contains("unknown series `flb-refcount`"),
         "{empty}"
     );
     let named = [("PATCHBED_DATA", data.as_path())];

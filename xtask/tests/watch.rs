@@ -140,12 +140,9 @@ fn watch_ends_with_code_2_for_arguments_that_no_save_can_fix() {
         ),
         (
             &["--series", "no-such.mbox"],
-            "there is no series `no-such.mbox`",
+            "unknown series `no-such.mbox`",
         ),
-        (
-            &["--tree", "no-such"],
-            "there is no kernel tree at `no-such`",
-        ),
+        (&["--tree", "no-such"], "opening kernel tree `no-such`"),
         (&["--out", "runs"], "`watch` does not take `--out runs`"),
         (
             &["--no-self-check"],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Checkouts on a tree of one file.
+//! Checkouts of a tree with one file.
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -38,7 +38,7 @@ fn series(name: &str, diffs: &[&str]) -> Series {
         needs_in_tree: Vec::new(),
         config: None,
         provides: Vec::new(),
-        is_ours: false,
+        is_known: false,
     }
 }
 
@@ -52,7 +52,7 @@ fn text(checkout: &Checkout) -> Option<String> {
 }
 
 #[test]
-fn a_series_that_the_tree_lacks_is_put_on() {
+fn checkouts_apply_a_new_series() {
     let fixture = Fixture::new("a\n");
     let got = checkouts(
         &fixture.tree(),
@@ -72,7 +72,7 @@ fn a_series_that_the_tree_lacks_is_put_on() {
 }
 
 #[test]
-fn a_series_that_the_tree_has_is_taken_out_by_content() {
+fn checkouts_revert_a_series_that_the_tree_contains() {
     let fixture = Fixture::new("c\n");
     let two = series("s", &[&change("a", "b"), &change("b", "c")]);
     let got = checkouts(&fixture.tree(), &[], &two, &[], &Cancel::new()).unwrap();
@@ -82,35 +82,35 @@ fn a_series_that_the_tree_has_is_taken_out_by_content() {
         None,
         "the series checkout is the tree itself"
     );
-    assert!(got.notes[0].contains("reverting"), "{:?}", got.notes);
+    assert!(got.notes[0].contains("is reverted"), "{:?}", got.notes);
 }
 
 #[test]
-fn a_change_in_other_words_is_taken_out_by_its_own_patch() {
-    let fixture = Fixture::new("B, in other words\n");
+fn checkouts_use_the_revert_patch_for_a_reworded_change() {
+    let fixture = Fixture::new("B, reworded\n");
     let mut ours = series("s", &[&change("a", "b")]);
-    ours.revert = series("t", &[&change("B, in other words", "a")]).patches;
+    ours.revert = series("t", &[&change("B, reworded", "a")]).patches;
     let got = checkouts(&fixture.tree(), &[], &ours, &[], &Cancel::new()).unwrap();
     assert_eq!(text(&got.base).as_deref(), Some("a\n"));
     assert_eq!(text(&got.series).as_deref(), Some("b\n"));
 }
 
 #[test]
-fn a_strangers_copy_of_a_known_series_counts_as_contained() {
+fn checkouts_detect_a_copy_of_a_known_series_by_content() {
     let fixture = Fixture::new("a\n");
     let known = [series("known", &[&change("a", "b")])];
-    let theirs = series("theirs", &[&change("a", "b")]);
-    let got = checkouts(&fixture.tree(), &[], &theirs, &known, &Cancel::new()).unwrap();
+    let copy = series("copy", &[&change("a", "b")]);
+    let got = checkouts(&fixture.tree(), &[], &copy, &known, &Cancel::new()).unwrap();
     assert!(got.series.contains.contains("known"));
     assert!(!got.base.contains.contains("known"));
 }
 
 #[test]
-fn a_name_alone_makes_no_series_one_of_ours() {
+fn checkouts_do_not_trust_the_name_of_a_series_with_other_changes() {
     let fixture = Fixture::new("a\n");
     let known = [series("known", &[&change("a", "b")])];
-    let contains = |theirs: &Series, below: &[Series]| {
-        let got = checkouts(&fixture.tree(), below, theirs, &known, &Cancel::new());
+    let contains = |top: &Series, below: &[Series]| {
+        let got = checkouts(&fixture.tree(), below, top, &known, &Cancel::new());
         got.unwrap().series.contains.contains("known")
     };
     let mut namesake = series("known", &[&change("a", "x")]);
@@ -118,18 +118,18 @@ fn a_name_alone_makes_no_series_one_of_ours() {
     let top = series("top", &[&change("x", "y")]);
     assert!(!contains(&top, std::slice::from_ref(&namesake)));
     namesake.provides = vec!["known".to_owned()];
-    assert!(contains(&namesake, &[]), "that is said");
+    assert!(contains(&namesake, &[]), "`--provides` is explicit");
     namesake.provides.clear();
-    namesake.is_ours = true;
+    namesake.is_known = true;
     assert!(contains(&namesake, &[]));
-    // On top of a copy, what it changed is not as it left it.
+    // `top` changes the same line as the copy, so the copy cannot be found by content.
     let copy = series("known", &[&change("a", "b")]);
     let top = series("top", &[&change("b", "c")]);
     assert!(contains(&top, &[copy]));
 }
 
 #[test]
-fn a_new_version_of_a_merged_series_takes_its_place() {
+fn checkouts_replace_a_merged_series_by_its_new_version() {
     let fixture = Fixture::new("B, as merged\n");
     let mut known = series("known", &[&change("a", "b")]);
     known.revert = series("t", &[&change("B, as merged", "a")]).patches;
@@ -141,30 +141,34 @@ fn a_new_version_of_a_merged_series_takes_its_place() {
 }
 
 #[test]
-fn a_new_version_that_nearly_fits_is_explained_where_it_fits_best() {
+fn checkouts_report_the_conflict_of_a_new_version_without_the_merged_one() {
     let fixture = Fixture::new("B, as merged\n");
     let mut known = series("known", &[&change("a", "b")]);
     known.revert = series("t", &[&change("B, as merged", "a")]).patches;
     let v2 = series("v2", &[&change("a", "c"), &change("typo", "d")]);
     let error = checkouts(&fixture.tree(), &[], &v2, &[known], &Cancel::new()).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("patch 2 of 2 of `v2`"), "{text}");
-    assert!(text.contains("the test tree without `known`"), "{text}");
+    assert!(
+        text.contains("applying `v2` to the test tree without `known`: patch 2 of 2"),
+        "{text}"
+    );
 }
 
 #[test]
-fn a_conflict_names_patch_file_and_hunk() {
+fn checkouts_report_patch_file_and_hunk_of_a_conflict() {
     let fixture = Fixture::new("z\n");
     let two = series("s", &[&change("z", "y"), &change("q", "r")]);
-    let error = checkouts(&fixture.tree(), &[], &two, &[], &Cancel::new())
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("patch 2 of 2 of `s`"), "{error}");
-    assert!(error.contains("`f`, hunk 1"), "{error}");
+    let error = checkouts(&fixture.tree(), &[], &two, &[], &Cancel::new());
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "applying `s` to the test tree: patch 2 of 2 (`s`) does not apply:\n  \
+        `f`: hunk 1 does not match\n\
+        hint: rebase the series onto this tree, or select its tree with `--tree`"
+    );
 }
 
 #[test]
-fn what_a_series_needs_is_checked_first() {
+fn checkouts_reject_a_missing_prerequisite_or_path() {
     let fixture = Fixture::new("a\n");
     let mut one = series("s", &[&change("a", "b")]);
     one.requires = vec!["below".to_owned()];
@@ -181,28 +185,31 @@ fn what_a_series_needs_is_checked_first() {
 }
 
 #[test]
-fn there_is_a_checkout_after_each_patch_but_the_last() {
+fn checkouts_have_a_prefix_for_each_patch_but_the_last() {
     let fixture = Fixture::new("a\n");
     let diffs = [change("a", "b"), change("b", "c"), change("c", "d")];
     let mut three = series("s", &[&diffs[0], &diffs[1], &diffs[2]]);
     three.config = Some("CONFIG_S=y\n".to_owned());
     let got = checkouts(&fixture.tree(), &[], &three, &[], &Cancel::new()).unwrap();
-    let seen: Vec<_> = got
+    let prefixes: Vec<_> = got
         .prefixes
         .iter()
-        .map(|one| (one.name.as_str(), text(one)))
+        .map(|prefix| (prefix.name.as_str(), text(prefix)))
         .collect();
     let after = |text: &str| Some(text.to_owned());
-    assert_eq!(seen, [("patch-1", after("b\n")), ("patch-2", after("c\n"))]);
+    assert_eq!(
+        prefixes,
+        [("patch-1", after("b\n")), ("patch-2", after("c\n"))]
+    );
     let second = &got.prefixes[1];
     assert!(second.partly.contains("s") && !second.contains.contains("s"));
     assert_eq!((second.patches, got.series.patches), (2, 3));
-    assert_eq!(second.plan_request, ["CONFIG_S=y\n"]);
-    assert!(second.configs.is_empty() && got.series.plan_request.is_empty());
+    assert_eq!(second.optional_configs, ["CONFIG_S=y\n"]);
+    assert!(second.configs.is_empty() && got.series.optional_configs.is_empty());
 }
 
 #[test]
-fn a_patch_of_modes_alone_is_there_when_the_modes_are() {
+fn checkouts_detect_a_contained_patch_that_changes_modes_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let fixture = Fixture::new("a\n");
@@ -230,24 +237,26 @@ fn a_patch_of_modes_alone_is_there_when_the_modes_are() {
 }
 
 #[test]
-fn a_damaged_patch_is_to_be_made_anew_and_what_it_says_is_cut() {
+fn checkouts_give_a_hint_for_a_damaged_patch_and_shorten_long_texts() {
     let fixture = Fixture::new("a\n");
-    let told = |origin: &str, diff: &str| {
+    let error_of = |origin: &str, diff: &str| {
         let one = series(origin, &[diff]);
         let got = checkouts(&fixture.tree(), &[], &one, &[], &Cancel::new());
         got.unwrap_err().to_string()
     };
     let corrupt = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1,3 @@\n-a\n+b\n";
-    assert!(told("s", corrupt).ends_with("damaged: make it anew with `git format-patch`"));
+    assert!(
+        error_of("s", corrupt).ends_with("hint: create the patch again with `git format-patch`")
+    );
     let binary = "diff --git a/f b/f\nindex 111..222 100644\nBinary files a/f and b/f differ\n";
-    assert!(told("s", binary).contains("--binary --full-index"));
+    assert!(error_of("s", binary).contains("--binary --full-index"));
     let long = "x".repeat(100_000);
-    let misfit = Misfit {
+    let conflict = Conflict {
         index: 0,
         patch: mail::parse_one(&long, change("a", "b").as_bytes()).unwrap(),
         places: vec![Place::Patch { why: long }; 25],
     };
-    let error = misfit.into_error(&series("s", &[]), "a tree").to_string();
+    let error = conflict.into_error(&series("s", &[]), "a tree").to_string();
     assert!(
         error.len() < 10_000 && error.contains("... and 5 more"),
         "{error}"

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Changes against the lists of files of made-up kernels.
+//! Coverage of constructed changes and kernels.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::overlay::FileState;
 
-fn change(path: &str, how: How) -> FileChange {
+fn change(path: &str, kind: ChangeKind) -> FileChange {
     FileChange {
         path: path.into(),
-        how,
+        kind,
     }
 }
 
@@ -29,10 +29,10 @@ const BUILT: [&str; 4] = [
     "mm/memfd.c",
 ];
 
-/// Returns the files inside, outside and apart, of one patch on `base` and `series`.
-fn placed(path: &str, how: How) -> &'static str {
+/// Returns the placement of a file that a patch changes, with kernels of `base` and `series`.
+fn placed(path: &str, kind: ChangeKind) -> &'static str {
     let kernels = [kernel(0, &BUILT), kernel(1, &BUILT)];
-    let coverage = judge(&[vec![change(path, how)]], &kernels, 1, &["kvm"]);
+    let coverage = compute(&[vec![change(path, kind)]], &kernels, 1, &["kvm"]);
     let patch = &coverage.patches[0];
     match (patch.inside.len(), patch.outside.len(), patch.apart.len()) {
         (1, 0, 0) => "inside",
@@ -43,7 +43,7 @@ fn placed(path: &str, how: How) -> &'static str {
 }
 
 #[test]
-fn judge_places_each_kind_of_file() {
+fn compute_places_each_kind_of_file() {
     for (path, expected) in [
         ("kernel/fork.c", "inside"),
         ("include/linux/pci.h", "inside"),
@@ -64,40 +64,46 @@ fn judge_places_each_kind_of_file() {
         ("tools/testing/selftests/net/a.c", "apart"),
         ("tools/testing/selftests/kvm/a.c", "inside"),
     ] {
-        assert_eq!(placed(path, How::Changed), expected, "{path}");
+        assert_eq!(placed(path, ChangeKind::Changed), expected, "{path}");
     }
-    assert_eq!(placed("drivers/watchdog/a.c", How::Comments), "apart");
-    assert_eq!(placed("kernel/fork.c", How::Removed), "inside");
-    assert_eq!(placed("drivers/watchdog/a.c", How::Removed), "outside");
+    assert_eq!(
+        placed("drivers/watchdog/a.c", ChangeKind::Comments),
+        "apart"
+    );
+    assert_eq!(placed("kernel/fork.c", ChangeKind::Removed), "inside");
+    assert_eq!(
+        placed("drivers/watchdog/a.c", ChangeKind::Removed),
+        "outside"
+    );
 }
 
 #[test]
-fn judge_counts_a_file_that_one_of_several_configurations_builds() {
+fn compute_counts_a_file_that_is_built_in_one_of_two_configs() {
     let mut other = kernel(1, &["drivers/watchdog/a.c"]);
     other.config = "kasan".to_owned();
     let kernels = [kernel(1, &BUILT), other];
-    let changes = [vec![change("drivers/watchdog/a.c", How::Changed)]];
+    let changes = [vec![change("drivers/watchdog/a.c", ChangeKind::Changed)]];
     assert!(
-        judge(&changes, &kernels, 1, &[]).patches[0]
+        compute(&changes, &kernels, 1, &[]).patches[0]
             .outside
             .is_empty()
     );
 }
 
 #[test]
-fn judge_follows_files_that_the_series_adds_renames_and_removes() {
+fn compute_follows_added_renamed_and_removed_files() {
     let changes = [
-        vec![change("mm/old.c", How::Added)],
+        vec![change("mm/old.c", ChangeKind::Added)],
         vec![
-            change("mm/old.c", How::Removed),
-            change("mm/new.c", How::Added),
+            change("mm/old.c", ChangeKind::Removed),
+            change("mm/new.c", ChangeKind::Added),
         ],
-        vec![change("mm/memfd.c", How::Changed)],
-        vec![change("mm/memfd.c", How::Removed)],
+        vec![change("mm/memfd.c", ChangeKind::Changed)],
+        vec![change("mm/memfd.c", ChangeKind::Removed)],
     ];
     let series = ["kernel/fork.c", "mm/new.c"];
     let outside = |kernels: &[RunKernel]| {
-        let patches = judge(&changes, kernels, 4, &[]).patches;
+        let patches = compute(&changes, kernels, 4, &[]).patches;
         let outside = patches.into_iter().flat_map(|patch| patch.outside);
         outside.map(Utf8PathBuf::into_string).collect::<Vec<_>>()
     };
@@ -109,14 +115,14 @@ fn judge_follows_files_that_the_series_adds_renames_and_removes() {
 }
 
 #[test]
-fn judge_reports_patches_that_leave_the_code_as_it_was() {
-    let changes = vec![vec![change("kernel/fork.c", How::Changed)]; 3];
+fn compute_reports_patches_that_do_not_change_the_code() {
+    let changes = vec![vec![change("kernel/fork.c", ChangeKind::Changed)]; 3];
     let with = |codes: &[(usize, &str)]| {
         let kernels = codes.iter().map(|(patches, code)| RunKernel {
             code: Some((*code).to_owned()),
             ..kernel(*patches, &BUILT)
         });
-        let coverage = judge(&changes, &kernels.collect::<Vec<_>>(), 3, &[]);
+        let coverage = compute(&changes, &kernels.collect::<Vec<_>>(), 3, &[]);
         (coverage.unchanged, coverage.is_same_code)
     };
     assert_eq!(with(&[(0, "a"), (3, "b")]), (vec![], false));
@@ -134,18 +140,18 @@ fn judge_reports_patches_that_leave_the_code_as_it_was() {
             ..unknown
         },
     ];
-    assert!(!judge(&changes, &both, 3, &[]).is_same_code);
+    assert!(!compute(&changes, &both, 3, &[]).is_same_code);
 }
 
 #[test]
-fn judge_asks_about_no_patch_that_no_kernel_under_test_has() {
-    let changes = [vec![change("drivers/watchdog/a.c", How::Changed)]];
-    let coverage = judge(&changes, &[kernel(0, &BUILT)], 0, &[]);
+fn compute_omits_patches_that_are_not_under_test() {
+    let changes = [vec![change("drivers/watchdog/a.c", ChangeKind::Changed)]];
+    let coverage = compute(&changes, &[kernel(0, &BUILT)], 0, &[]);
     assert_eq!(coverage, Coverage::default());
 }
 
 #[test]
-fn changes_compares_contents_of_two_states() {
+fn changes_compares_contents_of_two_overlays() {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8Path::from_path(dir.path()).unwrap();
     for (path, text) in [
@@ -176,10 +182,10 @@ fn changes_compares_contents_of_two_states() {
     assert_eq!(
         changes(&tree, &before, &after).unwrap(),
         [
-            change("a.c", How::Comments),
-            change("b.c", How::Removed),
-            change("d.c", How::Changed),
-            change("e.c", How::Added),
+            change("a.c", ChangeKind::Comments),
+            change("b.c", ChangeKind::Removed),
+            change("d.c", ChangeKind::Changed),
+            change("e.c", ChangeKind::Added),
         ]
     );
 }

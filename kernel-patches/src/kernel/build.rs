@@ -29,22 +29,22 @@ use crate::worktree::WorkTree;
 
 const CONFIGURE_LIMIT: Duration = Duration::from_secs(600);
 const COMPILE_LIMIT: Duration = Duration::from_secs(2 * 3600);
-/// Compile steps of a `fast` kernel from nothing, until this host knows better.
-const STEPS_GUESS: u64 = 1300;
+/// Estimated number of compile steps of a `fast` kernel without any objects.
+const STEPS_ESTIMATE: u64 = 1300;
 
-/// What to build, and where to put it.
+/// A request to build a kernel and its modules.
 #[derive(Debug)]
-pub(super) struct Order<'a> {
+pub(super) struct BuildRequest<'a> {
     pub(super) tree: &'a Tree,
     pub(super) checkout: Cow<'a, Checkout>,
     pub(super) config: Config,
-    /// The kernel's folder in the cache.
+    /// Folder of the kernel in the cache.
     pub(super) dir: &'a Utf8Path,
-    /// Modules to build against it, and their folder in the cache.
+    /// Modules to build and their folder in the cache.
     pub(super) modules: Option<(&'a Modules, Utf8PathBuf)>,
 }
 
-impl Order<'_> {
+impl BuildRequest<'_> {
     fn lacks_kernel(&self) -> bool {
         super::Kernel::load(self.dir, "", false).is_none()
     }
@@ -54,79 +54,80 @@ impl Order<'_> {
     }
 }
 
-/// Builds what is not there of the kernel and its modules, and puts each in place
-/// whole. Modules of a kernel that is there have its objects made up to date first.
+/// Builds the kernel and its modules, unless they are in the cache. For missing modules of
+/// a cached kernel, the kernel's objects are rebuilt first, since modules link against
+/// them.
 pub(super) fn build(
-    order: &Order<'_>,
+    request: &BuildRequest<'_>,
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<(), Error> {
-    let config = &order.config.name;
-    let work = WorkTree::take(cache, order.tree, config, cancel, observer)?;
-    if !order.lacks_kernel() && !order.lacks_modules() {
-        // Another run built it while we waited for the lock.
+    let config = &request.config.name;
+    let work = WorkTree::lock(cache, request.tree, config, cancel, observer)?;
+    if !request.lacks_kernel() && !request.lacks_modules() {
+        // Another run built them while this run waited for the lock.
         return Ok(());
     }
-    let begun = Instant::now();
-    let maker = Maker::begin(&work, order, cache, cancel, observer)?;
-    maker.compile()?;
-    if order.lacks_kernel() {
-        let files = maker.files()?;
-        let code = code::of_image(&maker.work.objects(), &maker.work.source(), &files)?;
-        maker.install_headers()?;
-        maker.publish(begun.elapsed().as_secs(), &files, Some(code))?;
+    let started = Instant::now();
+    let builder = Builder::begin(&work, request, cache, cancel, observer)?;
+    builder.compile()?;
+    if request.lacks_kernel() {
+        let files = builder.files()?;
+        let code = code::image_code_id(&work.objects(), &work.source(), &files)?;
+        builder.install_headers()?;
+        builder.publish(started.elapsed().as_secs(), &files, Some(code))?;
     }
-    match &order.modules {
-        Some((modules, dir)) if order.lacks_modules() => maker.make_modules(modules, dir),
+    match &request.modules {
+        Some((modules, dir)) if request.lacks_modules() => builder.build_modules(modules, dir),
         _ => Ok(()),
     }
 }
 
-pub(super) struct Maker<'a> {
+pub(super) struct Builder<'a> {
     pub(super) work: &'a WorkTree,
     compiler_wrappers: CompilerWrappers,
     headers: Headers,
     pub(super) in_progress: InProgress,
-    order: &'a Order<'a>,
+    request: &'a BuildRequest<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) observer: &'a dyn Observer,
 }
 
-impl<'a> Maker<'a> {
-    /// Turns the build folder into the source that is to be built, and configures it.
+impl<'a> Builder<'a> {
+    /// Switches the build folder to the checkout and configures it.
     fn begin(
         work: &'a WorkTree,
-        order: &'a Order<'a>,
+        request: &'a BuildRequest<'a>,
         cache: &Cache,
         cancel: &'a Cancel,
         observer: &'a dyn Observer,
     ) -> Result<Self, Error> {
-        work.turn_into(order.tree, &order.checkout.overlay, observer)?;
-        let maker = Self {
+        work.switch_to(request.tree, &request.checkout.overlay, observer)?;
+        let builder = Self {
             work,
-            compiler_wrappers: CompilerWrappers::lay(work.home(), cache)?,
-            headers: Headers::of(work.home(), order.tree, &order.checkout.overlay),
+            compiler_wrappers: CompilerWrappers::install(work.home(), cache)?,
+            headers: Headers::of(work.home(), request.tree, &request.checkout.overlay),
             in_progress: InProgress::of(work.home()),
-            order,
+            request,
             cancel,
             observer,
         };
-        // First of all: a configuration runs tools that the last build made.
-        maker.in_progress.forget(&work.objects())?;
-        maker.configure()?;
-        Ok(maker)
+        // Before the configuration, which runs tools of the previous build.
+        builder.in_progress.delete_partial(&work.objects())?;
+        builder.configure()?;
+        Ok(builder)
     }
 }
 
-impl Maker<'_> {
+impl Builder<'_> {
     pub(super) fn make(&self, targets: &[&str]) -> Tool {
         let make = Tool::new("make")
             .args(["-C", self.work.source().as_str()])
             .arg(format!("O={}", self.work.objects()))
             .args(targets)
-            // The user's own kernel-building environment must not leak in, and
-            // the same source must give the same kernel.
+            // Kernel build variables of the user must have no effect, and builds must be
+            // reproducible.
             .env_clear()
             .env("LC_ALL", "C")
             .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
@@ -140,40 +141,44 @@ impl Maker<'_> {
             .filter_map(|name| Some((name, std::env::var_os(name)?)))
             .fold(make, |make, (name, value)| make.env(name, value));
         self.compiler_wrappers
-            .before(make, &std::env::var_os("PATH").unwrap_or_default())
+            .prepend(make, &std::env::var_os("PATH").unwrap_or_default())
     }
 
     pub(super) fn log(&self) -> Utf8PathBuf {
         self.work.home().join("build.log")
     }
 
-    pub(super) fn what(&self) -> String {
+    /// Returns checkout and config for messages: `` `base` (fast) ``.
+    pub(super) fn name(&self) -> String {
         format!(
             "`{}` ({})",
-            self.order.checkout.name, self.order.config.name
+            self.request.checkout.name, self.request.config.name
         )
     }
 
-    /// Makes `.config`, unless the one there came from the same question.
+    /// Writes `.config`, unless the existing file has the same inputs.
     fn configure(&self) -> Result<(), Error> {
         let objects = self.work.objects();
-        fs::create_dir_all(&objects).map_err(Error::host("making the object folder"))?;
+        fs::create_dir_all(&objects)
+            .map_err(Error::infrastructure("creating the object folder"))?;
         let key = self.configuration_key()?;
-        let memory = self.work.home().join("configured");
+        let key_file = self.work.home().join("configured");
         let config = objects.join(".config");
-        let known = fs::read_to_string(&memory).is_ok_and(|known| known == key);
-        if !(known && config.is_file()) {
-            let _ = fs::remove_file(&memory);
+        let is_same = fs::read_to_string(&key_file).is_ok_and(|old| old == key);
+        if !(is_same && config.is_file()) {
+            let _ = fs::remove_file(&key_file);
             let _activity =
-                Activity::start(self.observer, format!("configuring {}", self.what()), None);
+                Activity::start(self.observer, format!("configuring {}", self.name()), None);
             self.run_config("tinyconfig")?;
-            let tiny = fs::read_to_string(&config).map_err(Error::host("reading .config"))?;
-            let asked = tiny + &self.order.config.text();
-            fs::write(&config, asked).map_err(Error::host("writing .config"))?;
+            let tiny =
+                fs::read_to_string(&config).map_err(Error::infrastructure("reading .config"))?;
+            let requested = tiny + &self.request.config.text();
+            fs::write(&config, requested).map_err(Error::infrastructure("writing .config"))?;
             self.run_config("olddefconfig")?;
         }
-        self.check_granted(&config)?;
-        fs::write(&memory, key).map_err(Error::host("remembering a configuration"))
+        self.check_config(&config)?;
+        fs::write(&key_file, key)
+            .map_err(Error::infrastructure("storing the key of a configuration"))
     }
 
     fn run_config(&self, target: &str) -> Result<(), Error> {
@@ -184,33 +189,32 @@ impl Maker<'_> {
         self.in_progress
             .during(|| make.run(self.cancel))?
             .map(drop)
-            .map_err(|error| self.explain(error, "configure"))
+            .map_err(|error| self.explain(error, "configuring"))
     }
 
-    fn check_granted(&self, config: &Utf8Path) -> Result<(), Error> {
-        let text = fs::read_to_string(config).map_err(Error::host("reading .config"))?;
-        let missing = self.order.config.ungranted(&text);
+    fn check_config(&self, config: &Utf8Path) -> Result<(), Error> {
+        let text = fs::read_to_string(config).map_err(Error::infrastructure("reading .config"))?;
+        let missing = self.request.config.mismatches(&text);
         if missing.is_empty() {
             return Ok(());
         }
         Err(Error::input(
             format!(
-                "{} configuration option(s) of {} did not take effect:\n  {}",
-                missing.len(),
-                self.what(),
+                "configuring {}: options that are not set as requested:\n  {}",
+                self.name(),
                 missing.join("\n  ")
             ),
-            "the tree lacks them, or something they depend on is off",
+            "check that the tree defines them and that their dependencies are enabled",
         ))
     }
 
-    /// Everything that decides the configuration: what is asked for, and every
-    /// Kconfig file that the checkout changes.
+    /// Returns the hash of the inputs of the configuration: tree, fragments and the Kconfig
+    /// files that the checkout changes.
     fn configuration_key(&self) -> Result<String, Error> {
         let mut id = ContentId::new("configuration")
-            .part(self.order.tree.id().as_bytes())
-            .part(self.order.config.text().as_bytes());
-        for (path, state) in self.order.checkout.overlay.files() {
+            .part(self.request.tree.id().as_bytes())
+            .part(self.request.config.text().as_bytes());
+        for (path, state) in self.request.checkout.overlay.files() {
             if path
                 .file_name()
                 .is_some_and(|name| name.starts_with("Kconfig"))
@@ -223,9 +227,9 @@ impl Maker<'_> {
     }
 
     fn run_make(&self) -> Result<(), Error> {
-        // From nothing there is a fair guess; how much an edit touches nobody knows.
-        let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_GUESS);
-        let activity = Activity::start(self.observer, format!("building {}", self.what()), total);
+        // The number of steps of an incremental build is unknown.
+        let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_ESTIMATE);
+        let activity = Activity::start(self.observer, format!("building {}", self.name()), total);
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let mut steps = 0;
         let mut on_line = |line: &str| {
@@ -241,7 +245,7 @@ impl Maker<'_> {
         self.in_progress
             .during(|| make.run_lines(self.cancel, &mut on_line))?
             .map(drop)
-            .map_err(|error| self.explain(error, "compile"))
+            .map_err(|error| self.explain(error, "compiling"))
     }
 
     fn compile(&self) -> Result<(), Error> {
@@ -249,29 +253,33 @@ impl Maker<'_> {
         self.check_image()
     }
 
-    /// An image that boots another kernel than the one built would prove nothing;
-    /// one that an object of long ago got into is put together anew.
+    /// Checks that the image contains the kernel that was built. If a stale object was
+    /// linked into it, it is linked again once.
     fn check_image(&self) -> Result<(), Error> {
         let objects = self.work.objects();
-        let is_right =
-            || image::is_of_its_kernel(&objects).map_err(Error::host("looking into an image"));
-        if is_right()? {
+        let is_current = || {
+            image::has_newest_kernel(&objects)
+                .map_err(Error::infrastructure("checking the kernel image"))
+        };
+        if is_current()? {
             return Ok(());
         }
-        image::forget(&objects).map_err(Error::host("forgetting an image"))?;
+        image::delete_object(&objects).map_err(Error::infrastructure(
+            "deleting the packed kernel of an image",
+        ))?;
         self.run_make()?;
-        if is_right()? {
+        if is_current()? {
             return Ok(());
         }
-        let other = std::io::Error::other("another kernel than the one built is in it");
-        Err(Error::host("looking into an image")(other))
+        let stale = std::io::Error::other("it contains an older kernel than the built one");
+        Err(Error::infrastructure("checking the kernel image")(stale))
     }
 
     fn install_headers(&self) -> Result<(), Error> {
-        if self.headers.are_there() {
+        if self.headers.are_current() {
             return Ok(());
         }
-        let activity = format!("installing the headers of {}", self.what());
+        let activity = format!("installing the headers of {}", self.name());
         let _activity = Activity::start(self.observer, activity, None);
         self.headers.clear()?;
         let make = self
@@ -281,25 +289,26 @@ impl Maker<'_> {
             .deadline("headers_install", CONFIGURE_LIMIT);
         self.in_progress
             .during(|| make.run(self.cancel))?
-            .map_err(|error| self.explain(error, "install its headers"))?;
-        self.headers.remember()
+            .map_err(|error| self.explain(error, "installing the headers of"))?;
+        self.headers.store_key()
     }
 
-    /// A tool that says no is the source's fault; anything else is the host's.
-    pub(super) fn explain(&self, error: ProcessError, verb: &str) -> Error {
+    /// Returns a failure of make as wrong input, unless its output has a message about the
+    /// host. `step` is a phrase before the checkout: `compiling`.
+    pub(super) fn explain(&self, error: ProcessError, step: &str) -> Error {
         match error {
             ProcessError::Failed { ref tail, .. } if caused_by_host(tail).is_some() => {
-                Error::tool(format!("making {}", self.what()))(error)
+                Error::tool(format!("{step} {}", self.name()))(error)
             }
             ProcessError::Failed { tail, .. } => Error::input(
                 format!(
-                    "{} does not {verb}; the last lines:\n{}",
-                    self.what(),
+                    "{step} {}: make failed; the last lines of its output:\n{}",
+                    self.name(),
                     tail.trim_end()
                 ),
-                format!("the whole output is in {}", self.log()),
+                format!("the full output is in `{}`", self.log()),
             ),
-            other => Error::tool(format!("making {}", self.what()))(other),
+            other => Error::tool(format!("{step} {}", self.name()))(other),
         }
     }
 
@@ -308,31 +317,31 @@ impl Maker<'_> {
         files::of_image(&self.work.objects(), &self.work.source(), self.cancel)
     }
 
-    /// Copies what came out to its place in the cache, whole or not at all.
+    /// Copies the build to the cache and publishes it by a rename.
     fn publish(
         &self,
         build_secs: u64,
         files: &ImageFiles,
         code: Option<String>,
     ) -> Result<(), Error> {
-        let place = self.order.dir.parent().unwrap_or(self.order.dir);
+        let parent = self.request.dir.parent().unwrap_or(self.request.dir);
         let folder = tempfile::Builder::new()
             .prefix(".partial-")
-            .tempdir_in(place)
-            .map_err(Error::host("making a folder"))?;
-        let parts = Utf8Path::from_path(folder.path()).unwrap_or(place);
+            .tempdir_in(parent)
+            .map_err(Error::infrastructure("creating a folder"))?;
+        let parts = Utf8Path::from_path(folder.path()).unwrap_or(parent);
         let objects = self.work.objects();
         let copy = |from: Utf8PathBuf, name: &str| {
             fs::copy(from, parts.join(name))
                 .map(drop)
-                .map_err(Error::host("keeping a kernel"))
+                .map_err(Error::infrastructure("storing a kernel in the cache"))
         };
         copy(image::path(&objects), "bzImage")?;
         copy(objects.join("vmlinux"), "vmlinux")?;
         copy(objects.join(".config"), "config")?;
         link_folder(&self.headers.folder, &parts.join("headers"))?;
         let selftests = parts.join("selftests");
-        fs::create_dir_all(&selftests).map_err(Error::host("making a folder"))?;
+        fs::create_dir_all(&selftests).map_err(Error::infrastructure("creating a folder"))?;
         for name in ["kselftest.h", "kselftest_harness.h"] {
             let from = self
                 .work
@@ -342,38 +351,42 @@ impl Maker<'_> {
             copy(from, &format!("selftests/{name}"))?;
         }
         let list = files::to_text(&files.sources);
-        fs::write(parts.join(files::FILE_NAME), &list).map_err(Error::host("keeping a kernel"))?;
+        fs::write(parts.join(files::FILE_NAME), &list)
+            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
         let release = fs::read_to_string(objects.join("include/config/kernel.release"))
-            .map_err(Error::host("reading the kernel's release"))?;
+            .map_err(Error::infrastructure("reading the kernel's release"))?;
         let facts = Facts {
             release: release.trim().to_owned(),
-            checkout: self.order.checkout.name.clone(),
-            config: self.order.config.name.clone(),
-            tree: self.order.tree.label().to_owned(),
+            checkout: self.request.checkout.name.clone(),
+            config: self.request.config.name.clone(),
+            tree: self.request.tree.label().to_owned(),
             build_secs,
             image_bytes: fs::metadata(parts.join("bzImage"))
-                .map_err(Error::host("keeping a kernel"))?
+                .map_err(Error::infrastructure("storing a kernel in the cache"))?
                 .len(),
             sources_bytes: list.len() as u64,
             code,
         };
-        let text = serde_json::to_vec_pretty(&facts).map_err(Error::host("keeping a kernel"))?;
-        fs::write(parts.join(FACTS), text).map_err(Error::host("keeping a kernel"))?;
-        self.put_in_place(parts)
+        let text = serde_json::to_vec_pretty(&facts)
+            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
+        fs::write(parts.join(FACTS), text)
+            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
+        self.rename_to_cache(parts)
     }
 
-    /// Another checkout may have built the same kernel meanwhile; a whole one
-    /// stays, since somebody may be running it.
-    fn put_in_place(&self, parts: &Utf8Path) -> Result<(), Error> {
-        if super::Kernel::load(self.order.dir, "", false).is_some() {
+    /// Renames `parts` to the cache. A complete kernel of a concurrent run stays, since a
+    /// VM may use it.
+    fn rename_to_cache(&self, parts: &Utf8Path) -> Result<(), Error> {
+        if super::Kernel::load(self.request.dir, "", false).is_some() {
             return Ok(());
         }
-        let _ = fs::remove_dir_all(self.order.dir);
-        fs::rename(parts, self.order.dir).map_err(Error::host("keeping a kernel"))
+        let _ = fs::remove_dir_all(self.request.dir);
+        fs::rename(parts, self.request.dir)
+            .map_err(Error::infrastructure("storing a kernel in the cache"))
     }
 }
 
-/// Reads a step of kbuild's output: `  CC      kernel/fork.o`.
+/// Parses a line of kbuild's output: `  CC      kernel/fork.o`.
 fn step(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("  ")?;
     let verb = rest.split(' ').next()?;
@@ -381,21 +394,25 @@ fn step(line: &str) -> Option<&str> {
     upper.then(|| rest.trim())
 }
 
-/// Shares the headers of a folder with another: nothing ever writes into one,
-/// and installing makes each anew.
+/// Copies the headers of a folder by hard links. `headers_install` replaces files and
+/// does not write to existing files.
 fn link_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.map_err(Error::host(format!("reading `{from}`")))?;
+        let entry = entry.map_err(Error::infrastructure(format!("reading `{from}`")))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else {
             continue;
         };
-        let Ok(below) = path.strip_prefix(from) else {
+        let Ok(relative) = path.strip_prefix(from) else {
             continue;
         };
         if entry.file_type().is_dir() {
-            fs::create_dir_all(to.join(below)).map_err(Error::host("making a folder"))?;
-        } else if below.extension() == Some("h") && fs::hard_link(path, to.join(below)).is_err() {
-            fs::copy(path, to.join(below)).map_err(Error::host("keeping headers"))?;
+            fs::create_dir_all(to.join(relative))
+                .map_err(Error::infrastructure("creating a folder"))?;
+        } else if relative.extension() == Some("h")
+            && fs::hard_link(path, to.join(relative)).is_err()
+        {
+            fs::copy(path, to.join(relative))
+                .map_err(Error::infrastructure("storing headers in the cache"))?;
         }
     }
     Ok(())
@@ -406,7 +423,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_of_kbuild_are_counted_and_chatter_is_not() {
+    fn step_parses_kbuild_lines_only() {
         assert_eq!(
             step("  CC      kernel/fork.o"),
             Some("CC      kernel/fork.o")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What an object file does, by name: two with the same name are the same code.
+//! Content ids of the code in object files.
 //!
-//! What is loaded counts, with what it refers to; debug information, comments and the
-//! order of tables do not.
+//! Loaded sections, relocations and global symbols are hashed. Debug information,
+//! comments and the order of the tables are not.
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -14,52 +14,55 @@ use crate::content::ContentId;
 use crate::error::Error;
 use crate::kernel::files::{self, ImageFiles};
 
-/// Returns a name for the code of an object file.
+/// Returns the content id of the code of an object file.
 ///
 /// # Errors
-/// When it cannot be read, or is no object file.
-pub(super) fn name_of(file: &Utf8Path) -> Result<String, Error> {
-    let bytes = fs::read(file).map_err(Error::host("reading an object"))?;
-    name_of_bytes(&bytes).map_err(Error::host(format!("reading the object `{file}`")))
+/// When it cannot be read or is not an object file.
+pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
+    let bytes = fs::read(file).map_err(Error::infrastructure("reading an object"))?;
+    code_id_of_bytes(&bytes).map_err(Error::infrastructure(format!(
+        "reading the object `{file}`"
+    )))
 }
 
-/// Objects that hold addresses and sizes of the packed kernel. Those differ with its
-/// build id, so their source counts instead.
+/// Objects with addresses and sizes of the compressed kernel, which change with its build
+/// id. Their sources are hashed instead.
 const WITH_SIZES: [&str; 2] = ["header.o", "misc.o"];
-/// The object that is the packed kernel.
+/// The object with the compressed kernel.
 const PACKED: &str = "piggy.o";
 
-/// Returns a name for the code of the image that was built last: that of the kernel, and
-/// of what sets up the machine and unpacks it.
+/// Returns the content id of the code of the last built image: the kernel, the setup code
+/// and the decompressor.
 ///
 /// # Errors
 /// When an object or a source file cannot be read.
-pub(super) fn of_image(
+pub(super) fn image_code_id(
     objects: &Utf8Path,
     source: &Utf8Path,
     files: &ImageFiles,
 ) -> Result<String, Error> {
-    let mut id = ContentId::new("image").part(name_of(&objects.join("vmlinux"))?.as_bytes());
-    for made in &files.made {
-        let path = Utf8Path::new(made);
+    let mut id = ContentId::new("image").part(code_id(&objects.join("vmlinux"))?.as_bytes());
+    for output in &files.outputs {
+        let path = Utf8Path::new(output);
         let is_boot = path.starts_with("arch/x86/boot") && path.extension() == Some("o");
         if !is_boot || path.file_name() == Some(PACKED) {
             continue;
         }
-        id = id.part(made.as_bytes());
+        id = id.part(output.as_bytes());
         if !WITH_SIZES.contains(&path.file_name().unwrap_or_default()) {
-            id = id.part(name_of(&objects.join(path))?.as_bytes());
+            id = id.part(code_id(&objects.join(path))?.as_bytes());
             continue;
         }
-        for file in files::sources_of(made, objects, source)? {
-            let text = fs::read(source.join(&file)).map_err(Error::host("reading a source"))?;
+        for file in files::sources_of(output, objects, source)? {
+            let text = fs::read(source.join(&file))
+                .map_err(Error::infrastructure("reading a source file"))?;
             id = id.part(file.as_bytes()).part(&text);
         }
     }
     Ok(id.finish())
 }
 
-fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
+fn code_id_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
     let file = object::File::parse(bytes)?;
     let mut id = ContentId::new("code");
     for section in file.sections() {
@@ -71,11 +74,11 @@ fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
             continue;
         }
         id = id.part(name).part(&sh_flags.0.to_le_bytes());
-        // Space that is only set aside has a size and no data.
+        // `.bss` has a size and no data.
         id = id.part(&section.size().to_le_bytes()).part(section.data()?);
         for (offset, relocation) in section.relocations() {
-            let what = format!("{offset} {:?} {}", relocation.flags(), relocation.addend());
-            id = id.part(what.as_bytes());
+            let reference = format!("{offset} {:?} {}", relocation.flags(), relocation.addend());
+            id = id.part(reference.as_bytes());
             id = id.part(&target(&file, relocation.target())?);
         }
     }
@@ -85,10 +88,13 @@ fn name_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
         symbols.push([symbol.name_bytes()?, b" ", &place].concat());
     }
     symbols.sort();
-    Ok(symbols.iter().fold(id, |id, one| id.part(one)).finish())
+    Ok(symbols
+        .iter()
+        .fold(id, |id, symbol| id.part(symbol))
+        .finish())
 }
 
-/// Returns what a relocation refers to: by name where others can see it, else by place.
+/// Returns the target of a relocation: the name of a global symbol, else its place.
 fn target(
     file: &object::File<'_>,
     target: RelocationTarget,
@@ -127,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the name of what a line of C compiles to.
+    /// Compiles C code and returns its code id.
     fn compiled(code: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
@@ -136,15 +142,15 @@ mod tests {
             .args(["-O2", "-g", "-c", "-o", "a.o", "a.c"])
             .cwd(folder);
         gcc.run(&Cancel::new()).unwrap();
-        name_of(&folder.join("a.o")).unwrap()
+        code_id(&folder.join("a.o")).unwrap()
     }
 
     #[test]
-    fn the_same_code_has_the_same_name_whatever_it_looks_like() {
+    fn code_id_ignores_local_names_and_lines() {
         let plain =
             compiled("extern int g(int); static int n = 3; int f(int a) { return g(a) + n; }");
-        let names = "extern int g(int);\n\n static int m = 3; int f(int b)\n{ return g(b) + m; }";
-        assert_eq!(compiled(names), plain);
+        let renamed = "extern int g(int);\n\n static int m = 3; int f(int b)\n{ return g(b) + m; }";
+        assert_eq!(compiled(renamed), plain);
         for other in [
             "extern int g(int); static int n = 4; int f(int a) { return g(a) + n; }",
             "extern int h(int); static int n = 3; int f(int a) { return h(a) + n; }",
@@ -157,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_an_error() {
+    fn code_id_rejects_a_truncated_object() {
         let dir = tempfile::tempdir().unwrap();
         let file = Utf8Path::from_path(dir.path()).unwrap().join("a.o");
         fs::write(&file, "\x7fELF").unwrap();
-        assert!(name_of(&file).is_err());
+        assert!(code_id(&file).is_err());
     }
 }

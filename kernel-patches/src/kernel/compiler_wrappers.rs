@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Small programs that stand in front of the host's while a kernel is built.
+//! Wrappers for the compiler and gzip in kernel builds.
 //!
-//! They are found through `PATH` and through kbuild's own variables. The names
-//! under which make calls its tools thus stay the same whether they are used or
-//! not, and nothing is rebuilt when a host gains or loses one of them.
+//! make finds them through `PATH` and kbuild's variables. The command lines do not depend
+//! on whether ccache is installed, so that installing or removing it does not rebuild
+//! anything.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
@@ -15,32 +15,33 @@ use patchbed_host::process::Tool;
 
 use crate::error::Error;
 
-/// The compiler cache may grow to this; ccache drops what was not used for long.
+/// Size limit of the ccache folder; ccache deletes the least recently used files.
 const CCACHE_BYTES_MAX: &str = "2G";
-/// Raise the number when what is in it cannot be trusted any more.
+/// Increase the number if the existing cache may have wrong objects.
 const CCACHE_FOLDER: &str = "ccache-2";
-/// The compressor ignores the level that kbuild asks for, the slowest there is:
-/// this image is unpacked a few times, minutes after it was packed.
+/// Ignores kbuild's `-9`: an image is unpacked a few times only, so fast compression is
+/// better than a small image.
 const QUICK_GZIP: &str = "#!/bin/sh\nexec gzip -n -1\n";
 
-/// The folder of the stand-ins of one build folder.
+/// The wrappers of a build folder.
 #[derive(Debug)]
 pub(super) struct CompilerWrappers {
     folder: Utf8PathBuf,
-    /// Where ccache keeps what it remembers, if the host has one.
+    /// Folder of the compiler cache, if ccache is installed.
     ccache: Option<Utf8PathBuf>,
 }
 
 impl CompilerWrappers {
-    /// Lays the stand-ins into `home`: ccache as the compiler, if this host has
-    /// it, and a compressor that does not try hard.
+    /// Writes the wrappers to `home`: ccache as `gcc`, if it is installed, and a fast
+    /// gzip.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub(super) fn lay(home: &Utf8Path, cache: &Cache) -> Result<Self, Error> {
+    pub(super) fn install(home: &Utf8Path, cache: &Cache) -> Result<Self, Error> {
         let folder = home.join("compiler_wrappers");
         let ccache = find_in_path("ccache");
-        lay(&folder, ccache.as_deref()).map_err(Error::host("laying out the build's tools"))?;
+        install(&folder, ccache.as_deref())
+            .map_err(Error::infrastructure("writing the compiler wrappers"))?;
         let ccache = match ccache {
             Some(_) => Some(cache.dir(&[CCACHE_FOLDER])?),
             None => None,
@@ -48,22 +49,22 @@ impl CompilerWrappers {
         Ok(Self { folder, ccache })
     }
 
-    /// Returns a call of make, whose environment was cleared, that finds them.
-    pub(super) fn before(&self, make: Tool, path: &OsStr) -> Tool {
-        let mut found = OsString::from(self.folder.as_str());
-        found.push(":");
-        found.push(path);
+    /// Adds the wrappers to the environment of a make command, before `path`.
+    pub(super) fn prepend(&self, make: Tool, path: &OsStr) -> Tool {
+        let mut search_path = OsString::from(self.folder.as_str());
+        search_path.push(":");
+        search_path.push(path);
         let make = make
-            .env("PATH", found)
+            .env("PATH", search_path)
             .arg(format!("KGZIP={}", self.folder.join("quick-gzip")));
         match &self.ccache {
-            Some(memory) => make
-                .env("CCACHE_DIR", memory)
-                // Never `CCACHE_DEPEND`: in that mode nobody notices `.incbin`, and
-                // `piggy.o` comes with the kernel of another checkout in it when that
-                // happens to pack to the same size.
+            Some(folder) => make
+                .env("CCACHE_DIR", folder)
+                // With `CCACHE_DEPEND`, ccache does not hash files of `.incbin`. It would
+                // return a `piggy.o` with the kernel of another checkout if both kernels
+                // have the same compressed size.
                 .env("CCACHE_NODEPEND", "1")
-                // What else a host's own settings may be lax about.
+                // Override settings of the host that allow wrong cache hits.
                 .env("CCACHE_SLOPPINESS", "")
                 .env("CCACHE_NOHARDLINK", "1")
                 .env("CCACHE_NOFILECLONE", "1")
@@ -73,11 +74,11 @@ impl CompilerWrappers {
     }
 }
 
-fn lay(folder: &Utf8Path, ccache: Option<&Utf8Path>) -> std::io::Result<()> {
+fn install(folder: &Utf8Path, ccache: Option<&Utf8Path>) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let compiler = folder.join("gcc");
-    let is_right = fs::read_link(&compiler).ok().as_deref() == ccache.map(Utf8Path::as_std_path);
-    if !is_right {
+    let is_current = fs::read_link(&compiler).ok().as_deref() == ccache.map(Utf8Path::as_std_path);
+    if !is_current {
         let _ = fs::remove_file(&compiler);
         if let Some(ccache) = ccache {
             fs_err::os::unix::fs::symlink(ccache, &compiler)?;
@@ -110,17 +111,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_compiler_is_shadowed_only_while_there_is_a_ccache() {
+    fn install_links_gcc_to_ccache_only_if_it_exists() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path())
             .unwrap()
             .join("compiler_wrappers");
         let gcc = folder.join("gcc");
-        lay(&folder, Some(Utf8Path::new("/one/ccache"))).unwrap();
-        lay(&folder, Some(Utf8Path::new("/other/ccache"))).unwrap();
+        install(&folder, Some(Utf8Path::new("/one/ccache"))).unwrap();
+        install(&folder, Some(Utf8Path::new("/other/ccache"))).unwrap();
         let target = fs::read_link(&gcc).unwrap();
         assert_eq!(target.to_str(), Some("/other/ccache"));
-        lay(&folder, None).unwrap();
+        install(&folder, None).unwrap();
         assert!(fs::symlink_metadata(&gcc).is_err());
     }
 
@@ -130,10 +131,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
         let cache = Cache::at(folder.join("cache")).unwrap();
-        let compiler_wrappers = CompilerWrappers::lay(folder, &cache).unwrap();
+        let compiler_wrappers = CompilerWrappers::install(folder, &cache).unwrap();
         assert!(
             compiler_wrappers.ccache.is_some(),
-            "there is no `ccache` in PATH"
+            "`ccache` is not in PATH"
         );
         fs::write(
             folder.join("Makefile"),
@@ -148,23 +149,23 @@ mod tests {
                 .args(["-B", "-C", folder.as_str()])
                 .env_clear();
             compiler_wrappers
-                .before(make, &path)
+                .prepend(make, &path)
                 .run(&Cancel::new())
                 .unwrap();
             fs::read(folder.join("it.o")).unwrap()
         };
-        let (one, other) = (build("the one kernel"), build("another kernel"));
-        assert!(one.windows(14).any(|part| part == b"the one kernel"));
-        assert!(other.windows(14).any(|part| part == b"another kernel"));
+        let (first, second) = (build("the old kernel"), build("another kernel"));
+        assert!(first.windows(14).any(|part| part == b"the old kernel"));
+        assert!(second.windows(14).any(|part| part == b"another kernel"));
     }
 
     #[test]
-    fn what_is_packed_in_a_hurry_unpacks_to_the_same() {
+    fn quick_gzip_output_decompresses_to_the_input() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap();
-        lay(folder, None).unwrap();
+        install(folder, None).unwrap();
         let image = b"a kernel ".repeat(1000);
-        // With kbuild's own arguments.
+        // The arguments that kbuild uses.
         let packed = Tool::new(folder.join("quick-gzip"))
             .args(["-n", "-f", "-9"])
             .stdin(image.clone())

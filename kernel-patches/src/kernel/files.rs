@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The files of the tree that an image was built from.
+//! Lists the source files that an image was built from.
 //!
-//! kbuild leaves a `.NAME.cmd` beside each thing it makes: the command, and for compiled
-//! things the source and every header. The build folder also holds objects and records of
-//! earlier builds, so the walk starts at the image and follows only what the commands of
-//! the image and its parts name. Members of `vmlinux.a` are all linked; members of other
-//! archives are counted although the linker may leave some out.
+//! kbuild writes `.NAME.cmd` for each output `NAME`: the command and, for compiled outputs,
+//! the source and every header. The build folder also has outputs of earlier builds, so the
+//! walk starts at the image and follows only files in the `.cmd` files of the image and its
+//! parts. Members of `vmlinux.a` are all linked; members of other archives are listed too,
+//! although the linker may omit some of them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,11 +17,11 @@ use patchbed_host::process::Tool;
 use super::image;
 use crate::error::Error;
 
-/// The list's name in a kernel's folder of the cache.
+/// File name of the list in the cache folder of a kernel.
 pub(super) const FILE_NAME: &str = "sources";
-/// The archive of the objects that are linked unconditionally.
+/// The archive whose members are all linked.
 const OBJECTS: &str = "vmlinux.a";
-/// What an image consists of beside `vmlinux.a`, where it is there.
+/// Other outputs that are part of an image; some may not exist.
 const PARTS: [&str; 5] = [
     "vmlinux",
     "vmlinux.unstripped",
@@ -29,29 +29,29 @@ const PARTS: [&str; 5] = [
     "init/version-timestamp.o",
     ".builtin-dtbs.o",
 ];
-/// `include/generated` is made from these, by rules that leave no record.
+/// Sources of headers in `include/generated`, for which kbuild writes no `.cmd` file.
 const OFFSETS: [&str; 3] = [
     "kernel/bounds.s",
     "kernel/sched/rq-offsets.s",
     "arch/x86/kernel/asm-offsets.s",
 ];
-/// The programs in these folders run on the host and are part of no kernel.
+/// Folders of programs that run on the host.
 const TOOLS: [&str; 2] = ["scripts", "tools"];
 
-/// The files that an image was built from, and the objects that are in it.
+/// The source files and the outputs of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ImageFiles {
-    /// Files of the tree, relative to it.
+    /// Source files, relative to the tree.
     pub(super) sources: BTreeSet<String>,
-    /// Objects and everything else that was made, relative to the object folder.
-    pub(super) made: BTreeSet<String>,
+    /// Objects and other outputs, relative to the object folder.
+    pub(super) outputs: BTreeSet<String>,
 }
 
-/// Returns the files of the image that was built last in the folder `objects` from the
+/// Returns the files of the image that was last built in the folder `objects` from the
 /// tree in `source`.
 ///
 /// # Errors
-/// When a record is missing that every build leaves, or cannot be read.
+/// When a `.cmd` file that every build writes is missing or cannot be read.
 pub(super) fn of_image(
     objects: &Utf8Path,
     source: &Utf8Path,
@@ -62,35 +62,37 @@ pub(super) fn of_image(
     let image = image::path(objects);
     let image = image.strip_prefix(objects).unwrap_or(&image).as_str();
     for part in PARTS.iter().chain(&OFFSETS).chain([&image]) {
-        walk.name(part);
+        walk.visit_name(part);
     }
-    while let Some(made) = walk.to_visit.pop() {
-        walk.visit(&made)?;
+    while let Some(output) = walk.to_visit.pop() {
+        walk.visit(&output)?;
     }
-    let is_whole = !walk.found.sources.is_empty() && walk.found.made.contains(image);
+    let is_whole = !walk.found.sources.is_empty() && walk.found.outputs.contains(image);
     if !is_whole {
-        let lost = std::io::Error::other("the build left no record of it");
-        return Err(Error::host("listing the files of a kernel")(lost));
+        let missing = std::io::Error::other("the `.cmd` file of the image is missing");
+        return Err(Error::infrastructure(
+            "listing the source files of a kernel",
+        )(missing));
     }
     Ok(walk.found)
 }
 
-/// Returns the files of the tree that the record of something made names, sorted.
+/// Returns the source files in the `.cmd` file of an output.
 ///
 /// # Errors
-/// When the record cannot be read.
+/// When the `.cmd` file cannot be read.
 pub(super) fn sources_of(
-    made: &str,
+    output: &str,
     objects: &Utf8Path,
     source: &Utf8Path,
 ) -> Result<BTreeSet<String>, Error> {
     let cancel = Cancel::new();
     let mut walk = Walk::new(objects, source, &cancel);
-    walk.visit(made)?;
+    walk.visit(output)?;
     Ok(walk.found.sources)
 }
 
-/// Returns a list of files as text, a line each.
+/// Returns a list of files as text, one file per line.
 pub(super) fn to_text(sources: &BTreeSet<String>) -> String {
     sources.iter().map(|path| format!("{path}\n")).collect()
 }
@@ -99,8 +101,8 @@ struct Walk<'a> {
     objects: &'a Utf8Path,
     source: &'a Utf8Path,
     cancel: &'a Cancel,
-    /// Names as the records have them; most headers are named by most of them.
-    known: HashSet<String>,
+    /// Names that were visited; most `.cmd` files have the same headers.
+    visited: HashSet<String>,
     to_visit: Vec<String>,
     found: ImageFiles,
 }
@@ -111,64 +113,64 @@ impl<'a> Walk<'a> {
             objects,
             source,
             cancel,
-            known: HashSet::new(),
+            visited: HashSet::new(),
             to_visit: Vec::new(),
             found: ImageFiles::default(),
         }
     }
 
-    /// Looks at a name of a record: a file of the tree, something that was made, or
-    /// neither.
-    fn name(&mut self, name: &str) {
-        if self.known.contains(name) {
+    /// Adds a word of a `.cmd` file to the result, if it is a source file or an output.
+    fn visit_name(&mut self, name: &str) {
+        if self.visited.contains(name) {
             return;
         }
-        self.known.insert(name.to_owned());
-        let path = plain(Utf8Path::new(name));
-        if let Ok(below) = path.strip_prefix(self.source) {
-            if !below.as_str().is_empty() && path.is_file() {
-                self.found.sources.insert(below.to_string());
+        self.visited.insert(name.to_owned());
+        let path = normalize(Utf8Path::new(name));
+        if let Ok(relative) = path.strip_prefix(self.source) {
+            if !relative.as_str().is_empty() && path.is_file() {
+                self.found.sources.insert(relative.to_string());
             }
             return;
         }
-        let below = path.strip_prefix(self.objects).unwrap_or(&path);
-        let is_tool = TOOLS.iter().any(|folder| below.starts_with(folder));
-        if below.is_absolute() || below.as_str().is_empty() || is_tool {
+        let relative = path.strip_prefix(self.objects).unwrap_or(&path);
+        let is_tool = TOOLS.iter().any(|folder| relative.starts_with(folder));
+        if relative.is_absolute() || relative.as_str().is_empty() || is_tool {
             return;
         }
-        let is_made = record_of(below).is_some_and(|record| self.objects.join(record).is_file());
-        if is_made && self.found.made.insert(below.to_string()) {
-            self.to_visit.push(below.to_string());
+        let is_output =
+            cmd_file(relative).is_some_and(|cmd_file| self.objects.join(cmd_file).is_file());
+        if is_output && self.found.outputs.insert(relative.to_string()) {
+            self.to_visit.push(relative.to_string());
         }
     }
 
-    /// Follows the record of something that was made.
-    fn visit(&mut self, made: &str) -> Result<(), Error> {
-        let Some(record) = record_of(Utf8Path::new(made)) else {
+    /// Visits the names in the `.cmd` file of an output.
+    fn visit(&mut self, output: &str) -> Result<(), Error> {
+        let Some(cmd_file) = cmd_file(Utf8Path::new(output)) else {
             return Ok(());
         };
-        let record = fs::read(self.objects.join(record))
-            .map_err(Error::host("reading the record of a build"))?;
-        let record = String::from_utf8_lossy(&record);
+        let text = fs::read(self.objects.join(cmd_file))
+            .map_err(Error::infrastructure("reading a `.cmd` file of a build"))?;
+        let text = String::from_utf8_lossy(&text);
         let tree = self.source.as_str();
-        for line in record.split('\n') {
-            // There are millions of dependencies, a line each.
+        for line in text.split('\n') {
+            // Fast path: a build has millions of dependency lines.
             match dependency(line) {
                 Line::Option => {}
-                Line::File(name) => self.name(name),
-                Line::Other => names(line, tree).for_each(|name| self.name(name)),
+                Line::File(name) => self.visit_name(name),
+                Line::Other => names(line, tree).for_each(|name| self.visit_name(name)),
             }
         }
-        if made.ends_with(".a") && made != OBJECTS {
-            self.archive(made)?;
+        if output.ends_with(".a") && output != OBJECTS {
+            self.archive(output)?;
         }
-        if let Some(source) = assembled(&record) {
-            self.included(&source)?;
+        if let Some(source) = assembler_source(&text) {
+            self.visit_incbin(&source)?;
         }
         Ok(())
     }
 
-    /// Looks at the members of an archive.
+    /// Visits the members of an archive.
     fn archive(&mut self, path: &str) -> Result<(), Error> {
         let members = Tool::new("ar")
             .args(["t", path])
@@ -176,34 +178,36 @@ impl<'a> Walk<'a> {
             .run(self.cancel)
             .map_err(Error::tool("listing the objects of a kernel"))?;
         for member in members.stdout_text().lines() {
-            self.name(member);
+            self.visit_name(member);
         }
         Ok(())
     }
 
-    /// Looks at what an assembler source takes in with `.incbin`, which is in no record.
-    fn included(&mut self, source: &str) -> Result<(), Error> {
-        // Absolute for a source of the tree, relative for one that was made.
+    /// Visits the files of `.incbin` in an assembler source, which are in no `.cmd` file.
+    fn visit_incbin(&mut self, source: &str) -> Result<(), Error> {
+        // Absolute for a file of the tree, relative for a generated file.
         let text = match fs::read(self.objects.join(source)) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::host("reading the source of an object")(error)),
+            Err(error) => {
+                return Err(Error::infrastructure("reading an assembler source")(error));
+            }
         };
         for line in String::from_utf8_lossy(&text).lines() {
             let Some((_, rest)) = line.split_once(".incbin") else {
                 continue;
             };
             if let Some(name) = rest.split('"').nth(1) {
-                self.name(name);
+                self.visit_name(name);
             }
         }
         Ok(())
     }
 }
 
-/// A line of a record.
+/// A line of a `.cmd` file.
 enum Line<'a> {
-    /// A dependency on an option of the configuration.
+    /// A dependency on a config option.
     Option,
     /// A dependency on a file.
     File(&'a str),
@@ -223,11 +227,11 @@ fn dependency(line: &str) -> Line<'_> {
     }
 }
 
-/// Returns the words of a record that may be names of files. The path of the tree may hold
-/// any letter but white space, which make does not support.
-fn names<'r>(record: &'r str, tree: &'r str) -> impl Iterator<Item = &'r str> {
+/// Returns the words of a `.cmd` line that may be file names. The path of the tree may have
+/// any character but white space, which make does not support.
+fn names<'t>(line: &'t str, tree: &'t str) -> impl Iterator<Item = &'t str> {
     let is_end = |c: char| ";()<>|\"'=,&`".contains(c);
-    let words = record.split_whitespace().flat_map(move |word| {
+    let words = line.split_whitespace().flat_map(move |word| {
         let of_tree = word.find(tree);
         let word = of_tree.map_or(word, |at| word[at..].trim_end_matches(is_end));
         word.split(move |c: char| of_tree.is_none() && is_end(c))
@@ -235,40 +239,40 @@ fn names<'r>(record: &'r str, tree: &'r str) -> impl Iterator<Item = &'r str> {
     words.filter(|word| word.contains(['.', '/']) || *word == "vmlinux")
 }
 
-/// Returns the assembler source that a record says an object is made from.
-fn assembled(record: &str) -> Option<String> {
-    let line = record.lines().find(|line| line.starts_with("source_"))?;
+/// Returns the source of an object from its `.cmd` file, if it is assembler.
+fn assembler_source(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.starts_with("source_"))?;
     let (_, source) = line.split_once(" := ")?;
     source.ends_with(".S").then(|| source.trim().to_owned())
 }
 
-/// Returns the path of the record of something that was made, relative as it is.
-fn record_of(made: &Utf8Path) -> Option<Utf8PathBuf> {
-    let name = made.file_name()?;
-    Some(made.with_file_name(format!(".{name}.cmd")))
+/// Returns the path of the `.cmd` file of an output.
+fn cmd_file(output: &Utf8Path) -> Option<Utf8PathBuf> {
+    let name = output.file_name()?;
+    Some(output.with_file_name(format!(".{name}.cmd")))
 }
 
-/// Returns a path without `.` and `..`, as far as text alone allows.
-fn plain(path: &Utf8Path) -> Utf8PathBuf {
-    let mut plain = Utf8PathBuf::new();
+/// Removes `.` and `..` from a path without reading the file system.
+fn normalize(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normalized = Utf8PathBuf::new();
     for part in path.components() {
         match part {
             Utf8Component::CurDir => {}
-            Utf8Component::ParentDir if plain.file_name().is_some() => {
-                plain.pop();
+            Utf8Component::ParentDir if normalized.file_name().is_some() => {
+                normalized.pop();
             }
-            other => plain.push(other.as_str()),
+            other => normalized.push(other.as_str()),
         }
     }
-    plain
+    normalized
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The record of an object, as a build left it.
-    const RECORD: &str = include_str!("files/fork.o.cmd");
+    /// The `.cmd` file of an object from a build.
+    const CMD_FILE: &str = include_str!("files/fork.o.cmd");
 
     struct Build(tempfile::TempDir);
 
@@ -285,14 +289,14 @@ mod tests {
             self.write(&format!("src/{path}"), text);
         }
 
-        /// Leaves something that was made, and its record, in which `SRC` is the tree.
-        fn made(&self, path: &str, record: &str) {
+        /// Writes an output and its `.cmd` file, in which `SRC` is replaced by the tree.
+        fn output(&self, path: &str, text: &str) {
             let source = self.home().join("src");
             self.write(&format!("obj/{path}"), "");
-            let path = record_of(Utf8Path::new(path)).unwrap();
+            let path = cmd_file(Utf8Path::new(path)).unwrap();
             self.write(
                 &format!("obj/{path}"),
-                &record.replace("SRC", source.as_str()),
+                &text.replace("SRC", source.as_str()),
             );
         }
 
@@ -316,7 +320,7 @@ mod tests {
         }
     }
 
-    /// A build with one object, and an object of an earlier build that is in no archive.
+    /// Returns a build with an object, and an object of an earlier build that is not linked.
     fn build() -> Build {
         let build = Build::new();
         for path in [
@@ -329,13 +333,13 @@ mod tests {
         ] {
             build.source(path, "");
         }
-        build.made("kernel/fork.o", RECORD);
-        build.made(
+        build.output("kernel/fork.o", CMD_FILE);
+        build.output(
             "kernel/stale.o",
             "source_kernel/stale.o := SRC/kernel/stale.c\n\
              deps_kernel/stale.o := SRC/include/linux/stale.h\n",
         );
-        build.made(
+        build.output(
             "arch/x86/boot/bzImage",
             "savedcmd_x := (dd if=a; cat b) >c\n",
         );
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn of_image_lists_source_and_headers_of_objects_that_are_linked() {
+    fn of_image_lists_sources_and_headers_of_linked_objects() {
         let files = build().files().unwrap();
         let sources: Vec<&str> = files.sources.iter().map(String::as_str).collect();
         assert_eq!(
@@ -356,8 +360,8 @@ mod tests {
                 "mm/vma.h",
             ]
         );
-        assert!(files.made.contains("kernel/fork.o"));
-        assert!(!files.made.contains("kernel/stale.o"));
+        assert!(files.outputs.contains("kernel/fork.o"));
+        assert!(!files.outputs.contains("kernel/stale.o"));
     }
 
     #[test]
@@ -365,22 +369,22 @@ mod tests {
         let build = build();
         let image = "savedcmd_arch/x86/boot/bzImage := (dd if=arch/x86/boot/setup.bin bs=4k; \
             cat arch/x86/boot/vmlinux.bin) >arch/x86/boot/bzImage\n";
-        build.made("arch/x86/boot/bzImage", image);
-        build.made(
+        build.output("arch/x86/boot/bzImage", image);
+        build.output(
             "arch/x86/boot/setup.bin",
             "savedcmd_x := ld -T SRC/arch/x86/boot/setup.ld ./arch/x86/boot/a20.o\n",
         );
         build.source("arch/x86/boot/setup.ld", "");
         build.source("arch/x86/boot/a20.c", "");
-        build.made(
+        build.output(
             "arch/x86/boot/a20.o",
             "source_x := SRC/arch/x86/boot/a20.c\n",
         );
         build.source("rm/piggy.S", "\t.incbin\t\"rm/rm.bin\"\n");
-        build.made("rm/piggy.o", "source_rm/piggy.o := SRC/rm/piggy.S\n");
+        build.output("rm/piggy.o", "source_rm/piggy.o := SRC/rm/piggy.S\n");
         build.source("rm/rm.c", "");
-        build.made("rm/rm.bin", "savedcmd_x := objcopy rm/rm.o rm/rm.bin\n");
-        build.made("rm/rm.o", "source_rm/rm.o := SRC/rm/rm.c\n");
+        build.output("rm/rm.bin", "savedcmd_x := objcopy rm/rm.o rm/rm.bin\n");
+        build.output("rm/rm.o", "source_rm/rm.o := SRC/rm/rm.c\n");
         build.archive("vmlinux.a", &["kernel/fork.o", "rm/piggy.o"]);
         let sources = build.files().unwrap().sources;
         for path in [
@@ -394,11 +398,14 @@ mod tests {
     }
 
     #[test]
-    fn of_image_fails_where_the_build_left_no_record() {
+    fn of_image_rejects_a_build_without_cmd_file_or_archive() {
         let build = build();
         fs::remove_file(build.home().join("obj/arch/x86/boot/.bzImage.cmd")).unwrap();
         let error = build.files().unwrap_err().to_string();
-        assert!(error.contains("listing the files of a kernel"), "{error}");
+        assert!(
+            error.contains("listing the source files of a kernel"),
+            "{error}"
+        );
         let build = self::build();
         fs::remove_file(build.home().join("obj/vmlinux.a")).unwrap();
         assert!(build.files().is_err());

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The headers that user space compiles against, installed when something that
-//! they are made from differs, and shared by all kernels for which it does not.
+//! The user-space headers of a kernel, installed only when one of their sources changed.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -10,64 +9,64 @@ use crate::error::Error;
 use crate::overlay::Overlay;
 use crate::tree::Tree;
 
-/// A file that is there whenever all are.
+/// A file that every complete installation has.
 const STAMP: &str = "include/linux/version.h";
 
 /// The installed headers of a build folder.
 #[derive(Debug)]
 pub(super) struct Headers {
-    /// Where they are.
+    /// Their folder.
     pub(super) folder: Utf8PathBuf,
-    /// Remembers the name of those that are there.
-    memory: Utf8PathBuf,
-    /// The name of those that should be there.
+    /// Stores the key of the installed headers.
+    key_file: Utf8PathBuf,
+    /// Hash of the sources of the required headers.
     key: String,
 }
 
 impl Headers {
-    /// Returns those of `tree` with `overlay` on it, to be kept in `home`.
+    /// Returns the headers of `tree` with `overlay`, in the build folder `home`.
     pub(super) fn of(home: &Utf8Path, tree: &Tree, overlay: &Overlay) -> Self {
         Self {
             folder: home.join("headers"),
-            memory: home.join("headers.key"),
+            key_file: home.join("headers.key"),
             key: key(tree, overlay),
         }
     }
 
-    /// Returns whether the right ones are there.
-    pub(super) fn are_there(&self) -> bool {
-        fs::read_to_string(&self.memory).is_ok_and(|known| known == self.key)
+    /// Returns whether the required headers are installed.
+    pub(super) fn are_current(&self) -> bool {
+        fs::read_to_string(&self.key_file).is_ok_and(|installed| installed == self.key)
             && self.folder.join(STAMP).is_file()
     }
 
-    /// Makes room for others; installing removes none that are gone.
+    /// Deletes all headers, since `headers_install` does not delete removed headers.
     pub(super) fn clear(&self) -> Result<(), Error> {
-        let _ = fs::remove_file(&self.memory);
+        let _ = fs::remove_file(&self.key_file);
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::host("clearing old headers")(error))
+                Err(Error::infrastructure("deleting old headers")(error))
             }
             _ => Ok(()),
         }
     }
 
-    /// Remembers that the right ones are there now.
-    pub(super) fn remember(&self) -> Result<(), Error> {
-        fs::write(&self.memory, &self.key).map_err(Error::host("remembering the headers"))
+    /// Records that the required headers are installed.
+    pub(super) fn store_key(&self) -> Result<(), Error> {
+        fs::write(&self.key_file, &self.key)
+            .map_err(Error::infrastructure("storing the key of the headers"))
     }
 }
 
-/// Returns a name for everything in `tree` with `overlay` on it that the headers
-/// are made from.
+/// Returns the hash of all sources of the headers in `tree` with `overlay`.
 fn key(tree: &Tree, overlay: &Overlay) -> String {
     let mut id = ContentId::new("headers");
     match tree.index() {
         None => id = id.part(tree.id().as_bytes()),
         Some(index) => {
-            for (path, seen) in index.iter().filter(|(path, _)| matters(path)) {
+            for (path, file) in index.iter().filter(|(path, _)| matters(path)) {
                 id = id
                     .part(path.as_str().as_bytes())
-                    .part(seen.content.as_bytes());
+                    .part(file.content.as_bytes());
             }
         }
     }
@@ -81,8 +80,8 @@ fn key(tree: &Tree, overlay: &Overlay) -> String {
     id.finish()
 }
 
-/// Whether the headers may be made from this file: they themselves, the tables
-/// of system calls, the version, and the scripts and rules of the build.
+/// Returns whether the headers may depend on this file: a header, a system call table, the
+/// version, or a script or Makefile of the build.
 fn matters(path: &Utf8Path) -> bool {
     let is_rule = path
         .file_name()
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_headers_are_made_from_changes_their_name() {
+    fn key_depends_on_sources_of_headers_only() {
         let tree = Tree::fixed("tree", Utf8Path::new("/no/such"), "a tree");
         let plain = key(&tree, &Overlay::default());
         for path in ["kernel/fork.c", "include/linux/fs.h", "arch/x86/Kconfig"] {
@@ -127,27 +126,27 @@ mod tests {
             "Makefile",
             "arch/x86/Makefile",
         ] {
-            let one = key(&tree, &overlay(path, "new"));
-            assert_ne!(one, plain, "{path}");
-            assert_ne!(one, key(&tree, &overlay(path, "newer")), "{path}");
+            let changed = key(&tree, &overlay(path, "new"));
+            assert_ne!(changed, plain, "{path}");
+            assert_ne!(changed, key(&tree, &overlay(path, "newer")), "{path}");
         }
     }
 
     #[test]
-    fn headers_are_known_while_they_are_there_and_the_right_ones() {
+    fn are_current_requires_the_key_and_the_files() {
         let dir = tempfile::tempdir().unwrap();
         let home = Utf8Path::from_path(dir.path()).unwrap();
         let tree = Tree::fixed("tree", Utf8Path::new("/no/such"), "a tree");
         let plain = Headers::of(home, &tree, &Overlay::default());
         let other = Headers::of(home, &tree, &overlay("include/uapi/linux/x.h", "new"));
-        assert!(!plain.are_there());
+        assert!(!plain.are_current());
         fs::create_dir_all(plain.folder.join("include/linux")).unwrap();
         fs::write(plain.folder.join(STAMP), "").unwrap();
-        plain.remember().unwrap();
-        assert!(plain.are_there() && !other.are_there());
+        plain.store_key().unwrap();
+        assert!(plain.are_current() && !other.are_current());
         other.clear().unwrap();
-        assert!(!plain.are_there() && !plain.folder.exists());
-        plain.remember().unwrap();
-        assert!(!plain.are_there());
+        assert!(!plain.are_current() && !plain.folder.exists());
+        plain.store_key().unwrap();
+        assert!(!plain.are_current());
     }
 }

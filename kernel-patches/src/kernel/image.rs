@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whether an image that boots has the kernel in it that was built: kbuild packs
-//! `vmlinux`, and an object takes the pack in whole, without the compiler or its
-//! cache seeing what it is.
+//! Checks that a boot image contains the kernel that was built. kbuild compresses
+//! `vmlinux` and includes it in an object by `.incbin`, which a compiler cache may miss.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
-/// Where the image is put together, below the object folder.
+/// Folder of the parts of the image, in the object folder.
 const FOLDER: &str = "arch/x86/boot/compressed";
-/// The object that the packed kernel is in.
+/// The object with the compressed kernel.
 const OBJECT: &str = "piggy.o";
-/// How the name of the packed kernel begins; the rest is how it is packed.
+/// Prefix of the compressed kernel's name; the suffix is the compression.
 const PACKED: &str = "vmlinux.bin.";
 
-/// Returns the image, below the object folder.
+/// Returns the path of the image.
 pub(super) fn path(objects: &Utf8Path) -> Utf8PathBuf {
     objects.join("arch/x86/boot/bzImage")
 }
 
-/// Returns whether the image has the newest packed kernel in it; one that is not
-/// packed is not looked into.
-pub(super) fn is_of_its_kernel(objects: &Utf8Path) -> std::io::Result<bool> {
+/// Returns whether the image contains the newest compressed kernel; true for an
+/// uncompressed kernel.
+pub(super) fn has_newest_kernel(objects: &Utf8Path) -> std::io::Result<bool> {
     let mut newest = None;
     for entry in objects.join(FOLDER).read_dir_utf8()? {
         let entry = entry?;
@@ -39,8 +38,8 @@ pub(super) fn is_of_its_kernel(objects: &Utf8Path) -> std::io::Result<bool> {
     Ok(!packed.is_empty() && image.windows(packed.len()).any(|part| part == packed))
 }
 
-/// Has make put the image together anew.
-pub(super) fn forget(objects: &Utf8Path) -> std::io::Result<()> {
+/// Deletes the object with the compressed kernel, so that make links the image again.
+pub(super) fn delete_object(objects: &Utf8Path) -> std::io::Result<()> {
     fs::remove_file(objects.join(FOLDER).join(OBJECT))
 }
 
@@ -49,21 +48,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_with_another_kernel_is_told() {
+    fn has_newest_kernel_detects_an_old_kernel() {
         let dir = tempfile::tempdir().unwrap();
         let objects = Utf8Path::from_path(dir.path()).unwrap();
         fs::create_dir_all(objects.join(FOLDER)).unwrap();
         fs::write(path(objects), "setup, old kernel, relocations").unwrap();
-        assert!(is_of_its_kernel(objects).unwrap());
+        assert!(has_newest_kernel(objects).unwrap());
         let packed = objects.join(FOLDER).join("vmlinux.bin.gz");
         fs::write(&packed, "old kernel").unwrap();
-        assert!(is_of_its_kernel(objects).unwrap());
+        assert!(has_newest_kernel(objects).unwrap());
         fs::write(&packed, "new kernel").unwrap();
-        assert!(!is_of_its_kernel(objects).unwrap());
+        assert!(!has_newest_kernel(objects).unwrap());
         fs::write(&packed, "").unwrap();
-        assert!(!is_of_its_kernel(objects).unwrap());
+        assert!(!has_newest_kernel(objects).unwrap());
         fs::write(objects.join(FOLDER).join(OBJECT), "").unwrap();
-        forget(objects).unwrap();
+        delete_object(objects).unwrap();
         assert!(!objects.join(FOLDER).join(OBJECT).exists());
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A mark beside the objects while make runs, which stays when make is killed.
+//! A marker file that exists while make runs and stays if make is killed.
 //!
-//! What was written since the mark may be half written: make takes an object that
-//! is newer than its source for a good one, and runs any tool that it has built.
+//! Files that are newer than the marker may be incomplete. make would reuse them, since
+//! they are newer than their sources, and would run incomplete tools.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -10,56 +10,67 @@ use patchbed_host::process::{Output, ProcessError};
 
 use crate::error::Error;
 
-/// The mark of one build folder.
+/// The marker of a build folder.
 #[derive(Debug)]
 pub(super) struct InProgress(Utf8PathBuf);
 
 impl InProgress {
-    /// Returns the mark of the build folder `home`.
+    /// Returns the marker of the build folder `home`.
     pub(super) fn of(home: &Utf8Path) -> Self {
         Self(home.join("in_progress"))
     }
 
-    /// Runs make under the mark. It goes when make ended by itself, for better or
-    /// worse: then it has removed what it could not finish.
+    /// Runs make with the marker. If make exits, even with an error, the marker is deleted,
+    /// since make has then deleted its incomplete targets.
     pub(super) fn during(
         &self,
         run: impl FnOnce() -> Result<Output, ProcessError>,
     ) -> Result<Result<Output, ProcessError>, Error> {
-        fs::write(&self.0, "").map_err(Error::host("marking a build as begun"))?;
-        let ended = run();
-        if is_by_itself(&ended) {
-            fs::remove_file(&self.0).map_err(Error::host("marking a build as ended"))?;
+        fs::write(&self.0, "").map_err(Error::infrastructure(
+            "creating the in-progress marker of a build",
+        ))?;
+        let result = run();
+        if has_exited(&result) {
+            fs::remove_file(&self.0).map_err(Error::infrastructure(
+                "deleting the in-progress marker of a build",
+            ))?;
         }
-        Ok(ended)
+        Ok(result)
     }
 
-    /// Removes from `objects` what a build that was killed may have left half
-    /// written. A configuration is kept: whether it is whole is remembered apart.
-    pub(super) fn forget(&self, objects: &Utf8Path) -> Result<(), Error> {
-        let Ok(begun) = fs::metadata(&self.0).and_then(|meta| meta.modified()) else {
+    /// Deletes the files in `objects` that a killed build may have left incomplete, except
+    /// `.config`, whose state is stored separately.
+    pub(super) fn delete_partial(&self, objects: &Utf8Path) -> Result<(), Error> {
+        let Ok(started) = fs::metadata(&self.0).and_then(|meta| meta.modified()) else {
             return Ok(());
         };
-        let is_there = objects.is_dir();
-        for entry in is_there
+        for entry in objects
+            .is_dir()
             .then(|| walkdir::WalkDir::new(objects))
             .into_iter()
             .flatten()
         {
-            let entry = entry.map_err(Error::host("looking through a killed build"))?;
-            let newer = entry.metadata().ok().and_then(|meta| meta.modified().ok());
+            let entry =
+                entry.map_err(Error::infrastructure("listing the files of a killed build"))?;
+            let modified = entry.metadata().ok().and_then(|meta| meta.modified().ok());
             let is_config = entry.file_name() == ".config";
-            if entry.file_type().is_file() && !is_config && newer.is_some_and(|time| time >= begun)
+            if entry.file_type().is_file()
+                && !is_config
+                && modified.is_some_and(|time| time >= started)
             {
-                fs::remove_file(entry.path()).map_err(Error::host("removing half a build"))?;
+                fs::remove_file(entry.path()).map_err(Error::infrastructure(
+                    "deleting the files of a killed build",
+                ))?;
             }
         }
-        fs::remove_file(&self.0).map_err(Error::host("removing half a build"))
+        fs::remove_file(&self.0).map_err(Error::infrastructure(
+            "deleting the files of a killed build",
+        ))
     }
 }
 
-fn is_by_itself(ended: &Result<Output, ProcessError>) -> bool {
-    match ended {
+fn has_exited(result: &Result<Output, ProcessError>) -> bool {
+    match result {
         Ok(_) => true,
         Err(ProcessError::Failed { status, .. }) => status.code().is_some(),
         Err(_) => false,
@@ -73,8 +84,8 @@ mod tests {
 
     use super::*;
 
-    /// Runs a shell that leaves `new` in the objects, has another run forget what
-    /// is half made, and returns what is left.
+    /// Runs a shell that creates `new` and `.config` in the objects, deletes incomplete
+    /// files and returns the remaining files.
     fn left_after(script: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let home = Utf8Path::from_path(dir.path()).unwrap();
@@ -87,19 +98,19 @@ mod tests {
         let shell = Tool::new("sh")
             .args(["-c", &format!("touch scripts/new .config; {script}")])
             .cwd(objects.clone());
-        let mark = InProgress::of(home);
-        let _ = mark.during(|| shell.run(&Cancel::new())).unwrap();
-        InProgress::of(home).forget(&objects).unwrap();
+        let marker = InProgress::of(home);
+        let _ = marker.during(|| shell.run(&Cancel::new())).unwrap();
+        InProgress::of(home).delete_partial(&objects).unwrap();
         assert!(!home.join("in_progress").exists());
-        let there = [".config", "old", "scripts/new"].into_iter();
-        there
+        [".config", "old", "scripts/new"]
+            .into_iter()
             .filter(|name| objects.join(name).exists())
             .map(str::to_owned)
             .collect()
     }
 
     #[test]
-    fn what_make_left_when_it_was_killed_is_forgotten() {
+    fn delete_partial_removes_new_files_of_a_killed_build_only() {
         let all = [".config", "old", "scripts/new"];
         assert_eq!(left_after("exit 0"), all);
         assert_eq!(left_after("exit 2"), all);
@@ -107,18 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn a_build_that_was_stopped_may_have_no_objects_yet() {
+    fn delete_partial_accepts_a_missing_object_folder() {
         let dir = tempfile::tempdir().unwrap();
         let home = Utf8Path::from_path(dir.path()).unwrap();
-        let mark = InProgress::of(home);
-        let stopped = || {
+        let marker = InProgress::of(home);
+        let cancelled = || {
             Err(ProcessError::Cancelled {
                 command: "make".to_owned(),
             })
         };
-        assert!(mark.during(stopped).unwrap().is_err());
+        assert!(marker.during(cancelled).unwrap().is_err());
         assert!(home.join("in_progress").exists());
-        mark.forget(&home.join("obj")).unwrap();
+        marker.delete_partial(&home.join("obj")).unwrap();
         assert!(!home.join("in_progress").exists());
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! In which order to build checkouts that share a build folder: every file that
-//! differs from the checkout before costs compiling what depends on it.
+//! The order in which to build checkouts that share a build folder: each file that differs
+//! from the previous checkout rebuilds its dependents.
 
 use crate::worktree::Contents;
 
-/// Returns the numbers of `checkouts` in an order that touches few files: from what
-/// the folder holds `now` always on to the nearest, the first named of equals.
+/// Returns the indexes of `checkouts` in a greedy order: starting with the folder's content
+/// `now`, the next checkout is the nearest; ties keep the given order.
 pub(super) fn nearest_first(now: &Contents, checkouts: &[Contents]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..checkouts.len()).collect();
     let mut order = Vec::new();
@@ -18,13 +18,12 @@ pub(super) fn nearest_first(now: &Contents, checkouts: &[Contents]) -> Vec<usize
     order
 }
 
-/// Returns how many files must be touched to turn one into the other. A header
-/// counts for the many that include it.
-fn distance(one: &Contents, other: &Contents) -> usize {
+/// Returns the number of files that differ. A header counts for the files that include it.
+fn distance(from: &Contents, to: &Contents) -> usize {
     const INCLUDERS: usize = 20;
-    one.keys()
-        .chain(other.keys().filter(|path| !one.contains_key(*path)))
-        .filter(|path| one.get(*path) != other.get(*path))
+    from.keys()
+        .chain(to.keys().filter(|path| !from.contains_key(*path)))
+        .filter(|path| from.get(*path) != to.get(*path))
         .map(|path| {
             if path.extension() == Some("h") {
                 INCLUDERS
@@ -47,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_starts_here_and_goes_to_the_nearest() {
+    fn nearest_first_starts_at_the_current_content() {
         let base = contents(&[]);
         let series = contents(&[("f.c", "new"), ("f.h", "new")]);
         let mutant = contents(&[("f.c", "broken"), ("f.h", "new")]);
@@ -58,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_further_than_a_few_files() {
+    fn nearest_first_counts_a_header_as_many_files() {
         let now = contents(&[]);
         let header = contents(&[("f.h", "new")]);
         let files = contents(&[("a.c", "new"), ("b.c", "new"), ("c.c", "new")]);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which compiler and linker build the kernel.
+//! The versions of compiler and linker.
 
 use patchbed_host::cancel::Cancel;
 use patchbed_host::process::Tool;
 
 use crate::error::Error;
 
-/// The compiler and linker of this host, by what they say of themselves.
+/// The compiler and linker of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
     /// First lines of `gcc --version` and `ld --version`.
@@ -14,10 +14,10 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// Asks the host's tools for their versions.
+    /// Reads the versions of the host's tools.
     ///
     /// # Errors
-    /// When one is missing.
+    /// When a tool is missing.
     pub fn detect(cancel: &Cancel) -> Result<Self, Error> {
         let mut identity = Vec::new();
         for program in ["gcc", "ld"] {
@@ -25,7 +25,7 @@ impl Toolchain {
                 .arg("--version")
                 .env("LC_ALL", "C")
                 .run(cancel)
-                .map_err(Error::tool("asking for the compiler's version"))?;
+                .map_err(Error::tool(format!("reading the version of `{program}`")))?;
             identity.push(
                 output
                     .stdout_text()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Has the tree's own rules compile the selftests of a TARGET, in a copy of their
-//! source, and asks its Makefile what they are.
+//! Builds the selftests of a TARGET with the tree's Makefiles in a copy of their source,
+//! and lists its tests.
 
 use std::time::Duration;
 
@@ -17,89 +17,89 @@ use crate::problems::caused_by_host;
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
 const LIST_LIMIT: Duration = Duration::from_secs(60);
-/// More words than this are not read from a Makefile.
+/// Number of words read from a Makefile.
 const WORDS_MAX: usize = 4000;
-/// Lines of a failed listing that are shown.
+/// Number of lines quoted from a failed listing.
 const LINES_SHOWN: usize = 12;
 
-/// The variables by which a selftest's Makefile says what it has; the first three
-/// are those whose tests the tree's own runner runs.
+/// The variables in which a kselftest Makefile lists its files. `run_tests` runs the files
+/// of the first three.
 const VARIABLES: [(&str, Part); 7] = [
     ("TEST_GEN_PROGS", Part::Run),
     ("TEST_CUSTOM_PROGS", Part::Run),
     ("TEST_PROGS", Part::Run),
     ("TEST_GEN_PROGS_EXTENDED", Part::ByHand),
     ("TEST_PROGS_EXTENDED", Part::ByHand),
-    ("TEST_GEN_FILES", Part::MadeFile),
+    ("TEST_GEN_FILES", Part::Generated),
     ("TEST_FILES", Part::File),
 ];
 
-/// What a file is to the selftests.
+/// The role of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// A test that the tree's own runner runs.
+    /// A test that `run_tests` runs.
     Run,
-    /// A program that somebody or something else runs.
+    /// A program that a user or another test runs.
     ByHand,
-    /// A file that is made, often a program.
-    MadeFile,
+    /// A generated file, often a program.
+    Generated,
     /// A file that tests need.
     File,
 }
 
-/// What a build left.
+/// The results of a build.
 #[derive(Debug)]
 pub(super) struct Built {
     /// The copy of the tree.
     pub(super) source: Utf8PathBuf,
-    /// Where make put what it made of the TARGET.
+    /// The output folder of the TARGET.
     pub(super) output: Utf8PathBuf,
-    /// What the TARGET's Makefile lists, as written there.
+    /// The entries of the TARGET's Makefile.
     pub(super) words: Vec<(Part, String)>,
-    /// What make and the compiler complained about.
+    /// The error output of make and the compiler.
     pub(super) problems: String,
 }
 
-/// Builds the TARGET's selftests below `room`.
+/// Builds the selftests of the TARGET in `work`.
 pub(super) fn build(
     request: &Request<'_>,
-    room: &Utf8Path,
+    work: &Utf8Path,
     cancel: &Cancel,
     observer: &dyn Observer,
 ) -> Result<Built, Error> {
-    let what = format!("building the selftests `{}`", request.target);
-    let _activity = Activity::start(observer, what, None);
-    let maker = Maker {
-        source: room.join("src"),
-        objects: room.join("out"),
+    let name = format!("building the kselftests `{}`", request.target);
+    let _activity = Activity::start(observer, name, None);
+    let builder = Builder {
+        source: work.join("src"),
+        objects: work.join("out"),
         target: request.target,
         cancel,
     };
-    source::copy(request.tree, request.checkout, &maker.source)?;
-    let headers = maker.objects.join("usr");
-    fs::create_dir_all(&headers).map_err(Error::host("making a folder"))?;
+    source::copy(request.tree, request.checkout, &builder.source)?;
+    let headers = builder.objects.join("usr");
+    fs::create_dir_all(&headers).map_err(Error::infrastructure("creating a folder"))?;
     fs_err::os::unix::fs::symlink(
         request.kernel.headers().join("include"),
         headers.join("include"),
     )
-    .map_err(Error::host("linking a kernel's headers"))?;
-    let problems = maker.compile()?;
+    .map_err(Error::infrastructure("linking a kernel's headers"))?;
+    let problems = builder.compile()?;
     Ok(Built {
-        words: maker.list()?,
-        source: maker.source.clone(),
-        output: maker.output(),
+        words: builder.list()?,
+        source: builder.source.clone(),
+        output: builder.output(),
         problems,
     })
 }
 
-struct Maker<'a> {
+struct Builder<'a> {
     source: Utf8PathBuf,
     objects: Utf8PathBuf,
     target: &'a str,
     cancel: &'a Cancel,
 }
 
-impl Maker<'_> {
+impl Builder<'_> {
     fn output(&self) -> Utf8PathBuf {
         self.objects.join("kselftest").join(self.target)
     }
@@ -108,7 +108,7 @@ impl Maker<'_> {
         let make = Tool::new("make")
             .args(["-C", folder.as_str()])
             .arg(format!("O={}", self.objects))
-            // What the user's own builds are told must not leak in.
+            // Build variables of the user must have no effect.
             .env_clear()
             .env("LC_ALL", "C");
         ["PATH", "HOME", "TMPDIR"]
@@ -117,34 +117,34 @@ impl Maker<'_> {
             .fold(make, |make, (name, value)| make.env(name, value))
     }
 
-    /// Makes all that can be made, and returns the problems about the rest.
+    /// Builds all tests, continuing after errors, and returns the error output.
     fn compile(&self) -> Result<String, Error> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        // The same source gives the same bytes, wherever it was copied to. Rules
-        // that leave out the flags for linking take them with those for compiling.
-        let places = format!("-static -ffile-prefix-map={}/=", self.source);
+        // Reproducible output in any folder. `-static` is in both flags because some
+        // Makefiles do not pass `USERLDFLAGS`.
+        let flags = format!("-static -ffile-prefix-map={}/=", self.source);
         let output = self
             .make(&self.source.join(SELFTESTS))
-            // Going on after a failure, and each rule's problems in one piece.
+            // Continue after a failure; do not interleave the output of rules.
             .args(["-k", &format!("-j{jobs}"), "-Otarget"])
             .arg(format!("TARGETS={}", self.target))
             .arg("SKIP_TARGETS=")
-            .arg(format!("USERCFLAGS={places}"))
+            .arg(format!("USERCFLAGS={flags}"))
             .arg("USERLDFLAGS=-static -s")
             .arg("all")
             .deadline("selftest build", COMPILE_LIMIT)
             .run_unchecked(self.cancel)
             .map_err(self.failed())?;
         let problems = output.stderr_text();
-        let fault = caused_by_host(&problems).filter(|_| !output.status.success());
-        if let Some(line) = fault {
-            let said = std::io::Error::other(line.to_owned());
-            return Err(Error::host(self.doing())(said));
+        let host_message = caused_by_host(&problems).filter(|_| !output.status.success());
+        if let Some(line) = host_message {
+            let source = std::io::Error::other(line.to_owned());
+            return Err(Error::infrastructure(self.doing())(source));
         }
         Ok(problems)
     }
 
-    /// Asks the TARGET's Makefile what it has.
+    /// Evaluates the variables of the TARGET's Makefile.
     fn list(&self) -> Result<Vec<(Part, String)>, Error> {
         let names: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
         let rule = format!(
@@ -165,16 +165,13 @@ impl Maker<'_> {
             .run_unchecked(self.cancel)
             .map_err(self.failed())?;
         if !output.status.success() {
-            let said = output.stderr_text();
-            let lines: Vec<&str> = said.lines().take(LINES_SHOWN).collect();
-            return Err(Error::input(
-                format!(
-                    "the Makefile of the selftests `{}` does not say what they are:\n{}",
-                    self.target,
-                    lines.join("\n").replace(&format!("{}/", self.source), "")
-                ),
-                "fix it, or ask for other selftests",
-            ));
+            let text = output.stderr_text();
+            let lines: Vec<&str> = text.lines().take(LINES_SHOWN).collect();
+            return Err(Error::input_without_hint(format!(
+                "listing the kselftests `{}`: make failed:\n{}",
+                self.target,
+                lines.join("\n").replace(&format!("{}/", self.source), "")
+            )));
         }
         Ok(words(&output.stdout_text()))
     }
@@ -184,11 +181,11 @@ impl Maker<'_> {
     }
 
     fn doing(&self) -> String {
-        format!("building the selftests `{}`", self.target)
+        format!("building the kselftests `{}`", self.target)
     }
 }
 
-/// Reads `patchbed: VARIABLE WORD`; each word once, under the variable named first.
+/// Parses `patchbed: VARIABLE WORD`; the first variable of a repeated word counts.
 fn words(listed: &str) -> Vec<(Part, String)> {
     let mut words: Vec<(Part, String)> = Vec::new();
     for line in listed.lines() {
@@ -214,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_makefile_s_words_are_read_and_its_chatter_is_not() {
+    fn words_ignores_other_output_and_repeated_words() {
         let listed = "checking for libcap\npatchbed: TEST_GEN_PROGS /o/a\npatchbed: OTHER /o/x\n\
             patchbed: TEST_FILES b.sh\npatchbed: TEST_GEN_FILES /o/a\n";
         assert_eq!(

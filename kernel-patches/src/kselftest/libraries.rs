@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which libraries the host has, by the records that its package manager and its
-//! dynamic linker keep. One that was put there past both is not caught.
+//! Identifies the installed libraries of the host by the files of its package manager and
+//! dynamic linker. A library installed without both is not detected.
 
 use std::io::ErrorKind;
 
@@ -10,23 +10,25 @@ use patchbed_host::files::read_plain;
 use crate::content::ContentId;
 use crate::error::Error;
 
-/// Files that change when packages or shared libraries come and go; a host has
-/// some of them.
+/// Files that change when packages or shared libraries are installed or removed; some may
+/// not exist.
 pub(super) const RECORDS: [&str; 3] = [
     "/var/lib/dpkg/status",
     "/usr/lib/sysimage/rpm/rpmdb.sqlite",
     "/etc/ld.so.cache",
 ];
-/// A longer record is none, in bytes.
+/// Size limit of a record, in bytes.
 const RECORD_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Returns a name for what the `records` that are there say.
+/// Returns the content id of the existing `records`.
 pub(super) fn content(records: &[&str]) -> Result<String, Error> {
     let mut id = ContentId::new("libraries");
     for record in records {
         let bytes = match read_plain(Utf8Path::new(record), RECORD_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(Error::host("reading which libraries there are"))?,
+            read => read.map_err(Error::infrastructure(
+                "reading the list of installed libraries",
+            ))?,
         };
         id = id.part(&bytes);
     }
@@ -40,17 +42,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_that_comes_gives_another_name() {
+    fn content_changes_when_a_library_is_installed() {
         let dir = tempfile::tempdir().unwrap();
         let record = Utf8Path::from_path(dir.path()).unwrap().join("status");
-        let name = || content(&[record.as_str(), "/nonexistent/record"]).unwrap();
-        let none = name();
+        let id = || content(&[record.as_str(), "/nonexistent/record"]).unwrap();
+        let without_record = id();
         fs::write(&record, "Package: libc6-dev\n").unwrap();
-        let one = name();
+        let one_package = id();
         fs::write(&record, "Package: libc6-dev\nPackage: libcap-dev\n").unwrap();
-        let two = name();
-        assert!(none != one && one != two);
+        let two_packages = id();
+        assert!(without_record != one_package && one_package != two_packages);
         fs::write(&record, "Package: libc6-dev\n").unwrap();
-        assert_eq!(name(), one);
+        assert_eq!(id(), one_package);
     }
 }

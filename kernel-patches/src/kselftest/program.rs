@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Whether a file can run in a guest that has no shell and no shared libraries.
-//! Looks at bytes only; they come from a stranger's build.
+//! Checks whether a file can run in a guest without a shell and shared libraries. The bytes
+//! are untrusted.
 
-/// Index of the class in an ELF file's identification, and the class that runs.
+/// `EI_CLASS` and `ELFCLASS64`.
 const CLASS: (usize, u8) = (4, 2);
-/// Where an ELF file of 64 bits says where its program headers are, how large one
-/// is, and how many there are.
+/// Offsets of `e_phoff`, `e_phentsize` and `e_phnum` in a 64-bit ELF header.
 const HEADERS_AT: usize = 32;
 const HEADER_SIZE_AT: usize = 54;
 const HEADER_COUNT_AT: usize = 56;
-/// The kind of a program header that names the loader of shared libraries.
-const NAMES_A_LOADER: u32 = 3;
-/// More of a script's first line is not shown, in characters.
+/// `PT_INTERP`: a program header with the path of the dynamic linker.
+const PT_INTERP: u32 = 3;
+/// Length limit of a quoted interpreter, in characters.
 const INTERPRETER_MAX: usize = 100;
 
-/// Returns why a file cannot run in the guest.
+/// Returns the reason why a file cannot run in the guest.
 pub(super) fn unfit(bytes: &[u8]) -> Option<String> {
     if let Some(rest) = bytes.strip_prefix(b"#!") {
         let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -22,39 +21,39 @@ pub(super) fn unfit(bytes: &[u8]) -> Option<String> {
         let shown: String = line.trim().chars().take(INTERPRETER_MAX).collect();
         let shown = shown.replace(char::is_control, "?");
         return Some(format!(
-            "is a script for `{shown}`, which the guest does not have"
+            "is a script for `{shown}`, which is not in the guest"
         ));
     }
     if !bytes.starts_with(b"\x7fELF") {
-        return Some("is neither a program nor a script".to_owned());
+        return Some("is neither an ELF program nor a script".to_owned());
     }
     if bytes.get(CLASS.0) != Some(&CLASS.1) {
-        return Some("is no program of 64 bits".to_owned());
+        return Some("is not a 64-bit program".to_owned());
     }
-    match names_a_loader(bytes) {
+    match has_interpreter(bytes) {
         Some(false) => None,
         Some(true) => {
-            Some("is not linked statically, and the guest has no shared libraries".to_owned())
+            Some("is linked dynamically, and the guest has no shared libraries".to_owned())
         }
-        None => Some("is a damaged program".to_owned()),
+        None => Some("is a damaged ELF program".to_owned()),
     }
 }
 
-/// Returns whether one of the program headers names a loader; nothing where they
-/// lie outside of the file.
-fn names_a_loader(bytes: &[u8]) -> Option<bool> {
+/// Returns whether a program header is [`PT_INTERP`]; `None` if a header is outside of the
+/// file.
+fn has_interpreter(bytes: &[u8]) -> Option<bool> {
     let start = usize::try_from(number(bytes, HEADERS_AT, 8)?).ok()?;
     let size = usize::try_from(number(bytes, HEADER_SIZE_AT, 2)?).ok()?;
     let count = usize::try_from(number(bytes, HEADER_COUNT_AT, 2)?).ok()?;
     let mut found = false;
     for index in 0..count {
         let at = start.checked_add(index.checked_mul(size)?)?;
-        found |= number(bytes, at, 4)? == u64::from(NAMES_A_LOADER);
+        found |= number(bytes, at, 4)? == u64::from(PT_INTERP);
     }
     Some(found)
 }
 
-/// Reads a little-endian number of so many bytes.
+/// Reads a little-endian number of `size` bytes.
 fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
     let part = bytes.get(at..at.checked_add(size)?)?;
     Some(
@@ -68,7 +67,7 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// An ELF file with one program header of this kind.
+    /// Returns an ELF file with one program header of this type.
     pub(crate) fn elf(class: u8, kind: u32) -> Vec<u8> {
         let mut bytes = vec![0; 64];
         bytes[..4].copy_from_slice(b"\x7fELF");
@@ -82,24 +81,24 @@ mod tests {
     }
 
     #[test]
-    fn only_a_static_program_is_fit() {
+    fn unfit_accepts_static_programs_only() {
         assert_eq!(unfit(&elf(2, 1)), None);
         let reason = |bytes: &[u8]| unfit(bytes).unwrap();
-        assert!(reason(&elf(2, 3)).contains("not linked statically"));
-        assert!(reason(&elf(1, 1)).contains("64 bits"));
+        assert!(reason(&elf(2, 3)).contains("linked dynamically"));
+        assert!(reason(&elf(1, 1)).contains("64-bit"));
         assert_eq!(
             reason(b"#!/usr/bin/env  bash\r\necho"),
-            "is a script for `/usr/bin/env  bash`, which the guest does not have"
+            "is a script for `/usr/bin/env  bash`, which is not in the guest"
         );
         assert!(reason(b"plain text").contains("neither"));
     }
 
     #[test]
-    fn a_program_cut_anywhere_is_judged_without_a_panic() {
+    fn unfit_rejects_truncated_programs() {
         let whole = elf(2, 1);
         for cut in 0..whole.len() {
-            let said = unfit(&whole[..cut]);
-            assert!(cut >= 68 || said.is_some(), "cut at {cut}");
+            let reason = unfit(&whole[..cut]);
+            assert!(cut >= 68 || reason.is_some(), "cut at {cut}");
         }
         let mut wild = whole;
         wild[HEADERS_AT..HEADERS_AT + 8].fill(0xff);

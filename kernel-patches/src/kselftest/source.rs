@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The part of a checkout's source that selftests are built from: named, so that
-//! checkouts which do not differ in it share what is built, and copied, because the
-//! rules of some tests write beside their source.
+//! The source files that selftests are built from. They are hashed, so that checkouts with
+//! the same test sources share a build, and copied, because some Makefiles write to the
+//! source folder.
 //!
-//! What is not named here is not in the copy either: a test that reaches for more
-//! does not build, and never builds from a source that its name does not cover.
+//! Only the listed paths are copied. A test that needs another path does not build, so a
+//! build never depends on a file that is not hashed.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -20,7 +20,7 @@ use crate::overlay::Overlay;
 use crate::scratch::write_below;
 use crate::tree::Tree;
 
-/// Where the tree keeps its selftests.
+/// Folder of the selftests.
 pub(super) const SELFTESTS: &str = "tools/testing/selftests";
 
 /// Files and folders of the tree that selftests are built from.
@@ -43,7 +43,7 @@ const PARTS: &[&str] = &[
     "tools/scripts",
 ];
 
-/// Limits of a copy: a tree is nobody's to trust.
+/// Limits of a copy; the tree is untrusted.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const FILES_MAX: usize = 50_000;
 const TOTAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -62,24 +62,24 @@ fn overlay_of(checkout: &Checkout) -> Overlay {
     )
 }
 
-/// Returns a name for the source that selftests of this checkout are built from.
+/// Returns the content id of the test sources of a checkout.
 pub(super) fn content(tree: &Tree, checkout: &Checkout) -> String {
     let mut id =
         ContentId::new("selftest source").part(overlay_of(checkout).content_id().as_bytes());
     match tree.index() {
         None => id = id.part(tree.id().as_bytes()),
         Some(index) => {
-            for (path, seen) in index.iter().filter(|(path, _)| is_part(path)) {
+            for (path, file) in index.iter().filter(|(path, _)| is_part(path)) {
                 id = id.part(path.as_str().as_bytes());
-                id = id.part(seen.content.as_bytes());
-                id = id.part(&[u8::from(seen.executable)]);
+                id = id.part(file.content.as_bytes());
+                id = id.part(&[u8::from(file.executable)]);
             }
         }
     }
     id.finish()
 }
 
-/// Copies the source of this checkout's selftests below `to`.
+/// Copies the test sources of a checkout to `to`.
 pub(super) fn copy(tree: &Tree, checkout: &Checkout, to: &Utf8Path) -> Result<(), Error> {
     let mut copier = Copier {
         tree,
@@ -119,23 +119,24 @@ impl Copier<'_> {
             return Ok(());
         }
         for entry in walkdir::WalkDir::new(&from) {
-            let entry = entry.map_err(Error::host(format!("reading `{from}`")))?;
+            let entry = entry.map_err(Error::infrastructure(format!("reading `{from}`")))?;
             let path = Utf8Path::from_path(entry.path());
-            let Some(Ok(below)) = path.map(|path| path.strip_prefix(self.tree.root())) else {
+            let Some(Ok(relative)) = path.map(|path| path.strip_prefix(self.tree.root())) else {
                 continue;
             };
             if !entry.file_type().is_dir() {
-                self.copy(below)?;
+                self.copy(relative)?;
             }
         }
         Ok(())
     }
 
-    /// Copies a file or a link. What a live tree's file holds must still be what
-    /// its name was made from.
+    /// Copies a file or a symbolic link. Fails if a file of a live tree changed since it was
+    /// hashed.
     fn copy(&mut self, path: &Utf8Path) -> Result<(), Error> {
         let from = self.tree.root().join(path);
-        let meta = fs::symlink_metadata(&from).map_err(Error::host("reading the tree"))?;
+        let meta =
+            fs::symlink_metadata(&from).map_err(Error::infrastructure("reading the tree"))?;
         self.count(meta.len())?;
         if meta.is_symlink() {
             return self.copy_link(&from, path);
@@ -144,20 +145,20 @@ impl Copier<'_> {
             return Ok(());
         }
         let bytes = read_plain(&from, FILE_BYTES_MAX)
-            .map_err(Error::host("reading a selftest's source"))?;
-        let seen = self.tree.index().and_then(|index| index.get(path));
-        if seen.is_some_and(|seen| seen.content != index::file_content(&bytes)) {
+            .map_err(Error::infrastructure("reading the source of a kselftest"))?;
+        let file = self.tree.index().and_then(|index| index.get(path));
+        if file.is_some_and(|file| file.content != index::file_content(&bytes)) {
             return Err(Error::input(
                 format!(
-                    "`{path}` of {} changed while it was read",
+                    "copying {}: `{path}` changed during the run",
                     self.tree.label()
                 ),
-                "run it again when the tree is at rest",
+                "run again without editing the tree",
             ));
         }
         let executable = meta.permissions().mode() & 0o111 != 0;
         write_below(self.to, path, &bytes, executable)
-            .map_err(Error::host("copying a selftest's source"))
+            .map_err(Error::infrastructure("copying the source of a kselftest"))
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), Error> {
@@ -166,18 +167,19 @@ impl Copier<'_> {
         if self.files > FILES_MAX || self.bytes > TOTAL_BYTES_MAX {
             return Err(Error::input(
                 format!(
-                    "the selftests of {} are more than {FILES_MAX} files or {TOTAL_BYTES_MAX} bytes",
+                    "copying the kselftests of {}: they exceed {FILES_MAX} files or {TOTAL_BYTES_MAX} bytes",
                     self.tree.label()
                 ),
-                "clean the tree of what builds left in it",
+                "delete build products in the tree, for example with `make mrproper`",
             ));
         }
         Ok(())
     }
 
-    /// Copies a link that stays inside; others would read what is not the tree's.
+    /// Copies a symbolic link, unless its target is outside of the tree.
     fn copy_link(&self, from: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
-        let target = fs::read_link(from).map_err(Error::host("reading a link"))?;
+        let target =
+            fs::read_link(from).map_err(Error::infrastructure("reading a symbolic link"))?;
         let Ok(target) = Utf8PathBuf::try_from(target) else {
             return Ok(());
         };
@@ -186,20 +188,21 @@ impl Copier<'_> {
         }
         let place = self.to.join(path);
         if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder).map_err(Error::host("making a folder"))?;
+            fs::create_dir_all(folder).map_err(Error::infrastructure("creating a folder"))?;
         }
-        fs_err::os::unix::fs::symlink(&target, &place).map_err(Error::host("copying a link"))
+        fs_err::os::unix::fs::symlink(&target, &place)
+            .map_err(Error::infrastructure("copying a symbolic link"))
     }
 }
 
-/// Whether a relative path goes through a link.
+/// Returns whether a relative path contains a symbolic link.
 pub(super) fn is_behind_a_link(root: &Utf8Path, path: &Utf8Path) -> bool {
     path.ancestors()
         .filter(|part| !part.as_str().is_empty())
         .any(|part| fs::symlink_metadata(root.join(part)).is_ok_and(|meta| meta.is_symlink()))
 }
 
-/// Whether a link at `path` with this target leads to a place below the top.
+/// Returns whether the target of a link at `path` is inside of the tree.
 fn stays_inside(path: &Utf8Path, target: &Utf8Path) -> bool {
     let mut depth = path.components().count() - 1;
     for part in target.components() {
@@ -218,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_may_lead_about_the_tree_and_not_out_of_it() {
+    fn stays_inside_rejects_targets_outside_of_the_tree() {
         let inside = |path: &str, target: &str| stays_inside(path.into(), target.into());
         assert!(inside("tools/a/link", "../b"));
         assert!(inside("tools/a/link", "../../lib/x.c"));
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_tests_are_built_from_is_a_part() {
+    fn is_part_selects_test_sources_only() {
         assert!(is_part("tools/testing/selftests/kcmp/Makefile".into()));
         assert!(is_part("mm/gup_test.h".into()));
         assert!(!is_part("mm/gup_test.c".into()));

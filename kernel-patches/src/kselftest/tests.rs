@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A whole build of selftests, from a small tree with rules of the same shape.
+//! Builds selftests from a small tree whose Makefiles resemble the kernel's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use crate::kernel;
 use crate::overlay::{FileState, Overlay};
 
 #[test]
-fn what_a_kernel_lacks_is_named_and_a_module_may_be_built_in() {
-    let asked = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=m\n# a remark\n";
-    let granted = "CONFIG_B=y\n# CONFIG_A is not set\n";
+fn missing_options_accepts_built_in_for_module() {
+    let required = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=m\n# a remark\n";
+    let actual = "CONFIG_B=y\n# CONFIG_A is not set\n";
     assert_eq!(
-        lacking(asked, granted),
+        missing_options(required, actual),
         ["CONFIG_A=y (got: n)", "CONFIG_C=m (got: n)"]
     );
 }
@@ -59,8 +59,16 @@ fn fixture() -> Fixture {
     }
     fs::create_dir_all(root.join("kernel/headers/include")).unwrap();
     fs::write(root.join("kernel/config"), "# CONFIG_A is not set\n").unwrap();
-    let facts = r#"{"release": "", "checkout": "", "config": "", "tree": "", "build_secs": 0, "image_bytes": 0}"#;
-    let facts: kernel::Facts = serde_json::from_str(facts).unwrap();
+    let facts = kernel::Facts {
+        release: String::new(),
+        checkout: String::new(),
+        config: String::new(),
+        tree: String::new(),
+        build_secs: 0,
+        image_bytes: 0,
+        sources_bytes: 0,
+        code: None,
+    };
     Fixture {
         tree: Tree::fixed("t1", &root.join("tree"), "the tree"),
         cache: Cache::at(root.join("cache")).unwrap(),
@@ -90,7 +98,7 @@ fn checkout(files: &[(&str, &str)]) -> Checkout {
         partly: BTreeSet::new(),
         patches: 0,
         configs: Vec::new(),
-        plan_request: Vec::new(),
+        optional_configs: Vec::new(),
         id: "s".to_owned(),
     }
 }
@@ -112,18 +120,18 @@ impl Fixture {
 fn reason(suite: &Suite, name: &str) -> String {
     match &suite.find(name).unwrap().form {
         Form::Unfit { reason } => reason.clone(),
-        Form::Program { .. } => "fit".to_owned(),
+        Form::Program { .. } => "can run".to_owned(),
     }
 }
 
 #[test]
-fn what_can_run_is_kept_and_what_cannot_says_why() {
+fn make_records_the_reason_of_tests_that_cannot_run() {
     let fixture = fixture();
     let suite = fixture.make(&checkout(&[]), "demo").unwrap();
     assert!(suite.is_fresh);
     assert_eq!(suite.facts.timeout_secs, Some(7));
     assert_eq!(
-        suite.lacks(&fixture.kernel).unwrap(),
+        suite.missing_options(&fixture.kernel).unwrap(),
         ["CONFIG_A=y (got: n)"]
     );
     let good = suite.find("good").unwrap();
@@ -141,11 +149,8 @@ fn what_can_run_is_kept_and_what_cannot_says_why() {
         reason(&suite, "bad")
     );
     assert!(reason(&suite, "script.sh").contains("`/bin/sh`"));
-    assert_eq!(reason(&suite, "stray"), "lies outside of the tree");
-    assert_eq!(
-        suite.facts.notes,
-        ["`../none` was left out: it is not there"]
-    );
+    assert_eq!(reason(&suite, "stray"), "is outside of the tree");
+    assert_eq!(suite.facts.notes, ["skipped `../none`: it does not exist"]);
     let left: Vec<_> = fixture
         .cache
         .dir(&["kselftests"])
@@ -163,7 +168,7 @@ fn what_can_run_is_kept_and_what_cannot_says_why() {
 }
 
 #[test]
-fn only_what_tests_are_built_from_makes_them_anew() {
+fn make_rebuilds_only_if_a_test_source_changed() {
     let fixture = fixture();
     let first = fixture.make(&checkout(&[]), "demo").unwrap();
     let elsewhere = fixture
@@ -181,11 +186,11 @@ fn only_what_tests_are_built_from_makes_them_anew() {
         )
         .unwrap();
     assert_ne!(first.id, fixed.id);
-    assert_eq!(reason(&fixed, "bad"), "fit");
+    assert_eq!(reason(&fixed, "bad"), "can run");
 }
 
 #[test]
-fn a_file_that_was_cut_off_or_changed_is_made_anew() {
+fn make_rebuilds_a_suite_with_a_truncated_or_changed_file() {
     let fixture = fixture();
     let whole = fixture.make(&checkout(&[]), "demo").unwrap();
     assert!(!fixture.make(&checkout(&[]), "demo").unwrap().is_fresh);
@@ -200,18 +205,18 @@ fn a_file_that_was_cut_off_or_changed_is_made_anew() {
 }
 
 #[test]
-fn what_is_not_there_is_the_user_s_mistake() {
+fn make_rejects_an_unknown_target_and_test() {
     let fixture = fixture();
     let error = fixture.make(&checkout(&[]), "dmeo").unwrap_err();
     assert_eq!(error.kind(), crate::Kind::Input);
     assert_eq!(
         error.to_string(),
-        "the tree has no selftests `dmeo`\nhint: its TARGETs are: demo"
+        "unknown kselftest TARGET `dmeo` in the tree\nhint: use one of: demo"
     );
     let added = checkout(&[("tools/testing/selftests/more/Makefile", "")]);
     assert!(has_target(&fixture.tree, &added, "more"));
     assert!(!has_target(&fixture.tree, &checkout(&[]), "more"));
     let suite = fixture.make(&checkout(&[]), "demo").unwrap();
     let error = suite.no_such_test("god").to_string();
-    assert!(error.contains("hint: its tests are: good, "), "{error}");
+    assert!(error.contains("hint: use one of: good, "), "{error}");
 }

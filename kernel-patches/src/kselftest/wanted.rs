@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which selftests are asked for, and whether a checkout has them; told from the
-//! names of files alone, before anything is built.
+//! The requested kselftests, and a check by file names whether a checkout has them, before
+//! anything is built.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,25 +13,25 @@ use crate::checkout::Checkout;
 use crate::error::Error;
 use crate::tree::Tree;
 
-/// TARGETs lie at most so many folders deep.
+/// Number of folders in the name of a TARGET.
 const DEPTH_MAX: usize = 5;
-/// More names than this are not listed.
+/// Number of names in a hint.
 const NAMES_SHOWN: usize = 24;
 
-/// `TARGET` or `TARGET:TEST`, as the tree's own runner lists them.
+/// `TARGET` or `TARGET:TEST`, as in `kselftest-list.txt`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Wanted {
     /// The TARGET.
     pub target: String,
-    /// One of its tests; all of them when there is none.
+    /// A test of the TARGET; `None` for all tests.
     pub test: Option<String>,
 }
 
 impl Wanted {
-    /// Reads what the user typed.
+    /// Parses an argument.
     ///
     /// # Errors
-    /// When it cannot be the name of a TARGET and a test.
+    /// When it is not a valid name of a TARGET and a test.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let (target, test) = match text.split_once(':') {
             Some((target, test)) => (target, Some(test)),
@@ -39,8 +39,8 @@ impl Wanted {
         };
         if !is_target_name(target) || !test.is_none_or(is_file_name) {
             return Err(Error::input(
-                format!("`{text}` names no selftest"),
-                "give `TARGET` or `TARGET:TEST`, such as `liveupdate:luo_kexec_simple`",
+                format!("invalid kselftest `{text}`"),
+                "use `TARGET` or `TARGET:TEST`, for example `liveupdate:luo_kexec_simple`",
             ));
         }
         Ok(Self {
@@ -60,7 +60,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// Whether make and a guest take this as a file's name and as nothing else.
+/// Returns whether a name has no special meaning for make and the guest.
 pub(super) fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
     name.bytes().all(plain)
@@ -74,7 +74,7 @@ fn is_target_name(name: &str) -> bool {
     parts.len() <= DEPTH_MAX && parts.iter().all(|part| is_file_name(part))
 }
 
-/// Returns whether a checkout has selftests of this name.
+/// Returns whether a checkout has this TARGET.
 pub fn has_target(tree: &Tree, checkout: &Checkout, target: &str) -> bool {
     is_target_name(target) && has_file(tree, checkout, &makefile(target))
 }
@@ -90,7 +90,7 @@ fn has_file(tree: &Tree, checkout: &Checkout, path: &Utf8Path) -> bool {
     }
 }
 
-/// Returns the mistake of asking for a TARGET that none of the checkouts has.
+/// Returns the error for a TARGET that is in no checkout.
 pub fn no_such_target(tree: &Tree, checkouts: &[&Checkout], target: &str) -> Error {
     let mut names = targets_of(tree);
     for checkout in checkouts {
@@ -108,15 +108,15 @@ pub fn no_such_target(tree: &Tree, checkouts: &[&Checkout], target: &str) -> Err
             .any(|checkout| has_target(tree, checkout, name))
     });
     let hint = if names.is_empty() {
-        "give a tree that has `tools/testing/selftests`".to_owned()
+        "select a tree that has `tools/testing/selftests`".to_owned()
     } else {
         format!(
-            "its TARGETs are: {}",
+            "use one of: {}",
             nearest_first(target, names.iter().map(String::as_str))
         )
     };
     Error::input(
-        format!("{} has no selftests `{target}`", tree.label()),
+        format!("unknown kselftest TARGET `{target}` in {}", tree.label()),
         hint,
     )
 }
@@ -131,7 +131,7 @@ fn targets_of(tree: &Tree) -> BTreeSet<String> {
         .collect()
 }
 
-/// The TARGET whose Makefile this is.
+/// Returns the TARGET of a Makefile.
 fn target_of(path: &Utf8Path) -> Option<String> {
     let below = path.strip_prefix(SELFTESTS).ok()?;
     let is_plain = |part| matches!(part, Utf8Component::Normal(_));
@@ -140,16 +140,16 @@ fn target_of(path: &Utf8Path) -> Option<String> {
         .then(|| target.to_string())
 }
 
-/// The names, those first that look like the wrong one, and no more than can be read.
+/// Returns up to [`NAMES_SHOWN`] names, sorted by similarity to `wrong`.
 pub(super) fn nearest_first<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let likeness = |name: &str| {
+    let similarity = |name: &str| {
         let same = wrong.bytes().zip(name.bytes());
         let front = same.take_while(|(a, b)| a == b).count();
         let end = wrong.bytes().rev().zip(name.bytes().rev());
         front + end.take_while(|(a, b)| a == b).count()
     };
     let mut names: Vec<&str> = names.collect();
-    names.sort_by_key(|name| std::cmp::Reverse(likeness(name)));
+    names.sort_by_key(|name| std::cmp::Reverse(similarity(name)));
     let more = names.len().saturating_sub(NAMES_SHOWN);
     names.truncate(NAMES_SHOWN);
     let more = match more {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_and_a_test_are_names_and_no_paths() {
+    fn parse_rejects_paths_and_special_characters() {
         let wanted = Wanted::parse("liveupdate:luo_kexec_simple").unwrap();
         assert_eq!(wanted.target, "liveupdate");
         assert_eq!(wanted.test.as_deref(), Some("luo_kexec_simple"));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_of_a_makefile_is_a_target() {
+    fn target_of_returns_the_folder_of_a_makefile() {
         let target = |path: &str| target_of(path.into());
         assert_eq!(
             target("tools/testing/selftests/net/lib/Makefile").as_deref(),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_likeliest_name_comes_first() {
+    fn nearest_first_sorts_by_similarity() {
         let names = ["kvm", "live", "liveupdate", "mm"];
         assert_eq!(
             nearest_first("liveupdte", names.into_iter()),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! C as tokens with their places. Comments and space are between tokens, and a line
-//! of the preprocessor is one token; whatever the bytes are, something comes out.
+//! Splits C source into tokens. Comments and white space are skipped, and a preprocessor
+//! directive is one token. Any bytes are accepted.
 
 use std::ops::Range;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A name or a keyword.
@@ -13,9 +13,9 @@ pub(super) enum Kind {
     Number,
     /// A string or a character.
     Text,
-    /// An operator, a bracket, or a byte that means nothing in C.
+    /// An operator, a bracket, or any other byte.
     Mark,
-    /// A whole line of the preprocessor, with those that continue it.
+    /// A preprocessor directive with its continuation lines.
     Directive,
 }
 
@@ -23,15 +23,15 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    /// Its bytes.
+    /// Its byte range.
     pub(super) place: Range<usize>,
-    /// The line it begins in, from 0.
+    /// The line of its first byte, counted from 0.
     pub(super) line: usize,
-    /// Whether it is the first thing in its line, without space before it.
+    /// Whether it starts in the first column.
     pub(super) is_at_margin: bool,
 }
 
-/// Operators of more than one byte, the longest first.
+/// Operators of several bytes, longest first.
 const MARKS: [&[u8]; 22] = [
     b"<<=", b">>=", b"...", b"->", b"++", b"--", b"<<", b">>", b"<=", b">=", b"==", b"!=", b"&&",
     b"||", b"+=", b"-=", b"*=", b"/=", b"%=", b"&=", b"|=", b"^=",
@@ -58,7 +58,7 @@ struct Lexer<'a> {
     at: usize,
     line: usize,
     line_begins: usize,
-    /// Whether no token was seen in this line yet.
+    /// Whether the line has no token so far.
     is_line_empty: bool,
 }
 
@@ -105,7 +105,7 @@ impl Lexer<'_> {
         self.source.get(self.at + ahead).copied()
     }
 
-    /// Goes one byte on, and knows the line.
+    /// Advances by one byte and counts lines.
     fn step(&mut self) {
         if self.peek(0) == Some(b'\n') {
             self.line += 1;
@@ -137,7 +137,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Goes past a comment, or to the end of the file.
+    /// Skips a comment; without an end, the rest of the file.
     fn comment(&mut self) {
         self.at += 2;
         while let Some(byte) = self.peek(0) {
@@ -149,7 +149,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Goes past a string or a character; one without an end stops at its line's.
+    /// Skips a string or character literal; without an end, the rest of the line.
     fn text(&mut self, quote: u8) {
         self.at += 1;
         while let Some(byte) = self.peek(0) {
@@ -169,7 +169,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Goes to the end of a line of the preprocessor.
+    /// Skips a preprocessor directive.
     fn directive(&mut self) {
         while let Some(byte) = self.peek(0) {
             match (byte, self.peek(1)) {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_nothing_and_operators_are_whole() {
+    fn tokens_skips_comments_and_joins_operators() {
         let source = "a->b /* x; */ <= 0x1fUL; // y\n--c << \"/* \\\" */\" '\\''";
         assert_eq!(
             texts(source),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_preprocessor_is_one_token() {
+    fn tokens_returns_a_directive_as_one_token() {
         let source = "x\n#define A(b) \\\n\tdo { } /* \n */ while (0)\n y # z\n";
         let found = tokens(source.as_bytes());
         let kinds: Vec<Kind> = found.iter().map(|token| token.kind).collect();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_ends_with_its_line_or_the_file() {
+    fn tokens_ends_open_literals_and_comments() {
         assert_eq!(texts("\"a\nb"), ["\"a", "b"]);
         assert_eq!(texts("a /* b"), ["a"]);
         assert_eq!(texts("'\\"), ["'\\"]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Mistakes that a person wrote down beside a series: patches on top of it, and the
-//! reasons why nobody can notice some of the others. A patch left out is one, too.
+//! Mutants from the folder `mutants` of a series: patches on top of it, and reasons why
+//! some mutants are equivalent. Also mutants that revert one patch of the series.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -21,42 +21,42 @@ use crate::series::Series;
 use crate::tree::Tree;
 use crate::yaml;
 
-/// The folder beside the patches of a series.
+/// The folder of mutants in the folder of a series.
 pub const FOLDER: &str = "mutants";
-/// The file in it that says which mutants nobody can notice.
+/// The file in it that lists equivalent mutants.
 pub const EQUIVALENT: &str = "equivalent.yaml";
 
-/// Why nobody can notice a mutant.
+/// The reason why a mutant is equivalent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
-    /// In words.
+    /// The explanation.
     pub why: String,
-    /// The configs in which that is so; all, when none is named.
+    /// The configs to which it applies; empty for all.
     #[serde(default)]
     pub configs: Vec<String>,
 }
 
 impl Reason {
-    /// Returns whether it holds in a config.
+    /// Returns whether it applies to a config.
     pub fn holds_in(&self, config: &str) -> bool {
-        self.configs.is_empty() || self.configs.iter().any(|one| one == config)
+        self.configs.is_empty() || self.configs.iter().any(|name| name == config)
     }
 }
 
-/// What a person wrote down about mutants of a series.
+/// The folder `mutants` of a series.
 #[derive(Clone, Debug, Default)]
-pub struct Notebook {
+pub struct MutantFolder {
     patches: Vec<(String, Patch)>,
-    /// By a mutant's name, why nobody can notice it.
+    /// Equivalent mutants by name.
     pub equivalent: BTreeMap<String, Reason>,
 }
 
-impl Notebook {
-    /// Reads what is in the folder `mutants` of a series' folder; nothing, if there is none.
+impl MutantFolder {
+    /// Reads the folder `mutants` in the folder of a series; it may be missing.
     ///
     /// # Errors
-    /// When a file holds a mistake.
+    /// When a file is invalid.
     pub fn read(series: &Utf8Path) -> Result<Self, Error> {
         let folder = series.join(FOLDER);
         if !folder.is_dir() {
@@ -64,25 +64,28 @@ impl Notebook {
         }
         let mut files: Vec<Utf8PathBuf> = folder
             .read_dir_utf8()
-            .map_err(Error::host(format!("listing `{folder}`")))?
+            .map_err(Error::infrastructure(format!("listing `{folder}`")))?
             .filter_map(Result::ok)
             .map(|entry| entry.path().to_owned())
             .filter(|path| path.extension() == Some("patch"))
             .collect();
         files.sort();
         let patch = |path: &Utf8PathBuf| {
-            let bytes = fs::read(path).map_err(Error::host("reading a mutant"))?;
+            let bytes = fs::read(path).map_err(Error::infrastructure("reading a mutant"))?;
             let name = path.file_stem().unwrap_or_default().to_owned();
-            // `--checkouts` has a list with commas.
+            // `--checkouts` is a comma-separated list.
             if name.contains(|c: char| c == ',' || c.is_control()) {
                 return Err(Error::input(
-                    format!("no checkout can be called `{name}`, as the mutant in `{folder}` is"),
-                    "rename the file, without commas and control characters",
+                    format!("reading `{folder}`: invalid name of a mutant `{name}`"),
+                    "rename the file without commas and control characters",
                 ));
             }
             let patch = mail::parse_one(path.file_name().unwrap_or_default(), &bytes);
             let patch = patch.ok_or_else(|| {
-                Error::input(format!("`{path}` holds no diff"), "fix or remove the file")
+                Error::input(
+                    format!("reading `{path}`: it has no diff"),
+                    "create it with `git diff` or delete it",
+                )
             })?;
             Ok((name, patch))
         };
@@ -96,10 +99,10 @@ impl Notebook {
         })
     }
 
-    /// Returns the mutants that its patches make of a series' source state.
+    /// Applies its patches to the checkout of the series.
     ///
     /// # Errors
-    /// When one does not apply.
+    /// When a patch does not apply.
     pub fn mutants(
         &self,
         tree: &Tree,
@@ -111,14 +114,14 @@ impl Notebook {
             let mut scratch = Scratch::new(tree.root(), &series.overlay, cancel)?;
             let places = scratch.apply(patch, Direction::Forwards)?;
             if !places.is_empty() {
-                let places: Vec<String> = places.iter().map(|one| format!("  {one}")).collect();
+                let places: Vec<String> = places.iter().map(|place| format!("  {place}")).collect();
                 return Err(Error::input(
                     format!(
-                        "the mutant `{name}` does not apply to the series on {}:\n{}",
+                        "applying mutant `{name}` to the series on {}: it does not apply:\n{}",
                         tree.label(),
                         places.join("\n")
                     ),
-                    format!("rebase it, or remove it from `{FOLDER}` beside the series"),
+                    format!("rebase it, or delete it from the folder `{FOLDER}` of the series"),
                 ));
             }
             mutants.push(Mutant {
@@ -131,12 +134,12 @@ impl Notebook {
     }
 }
 
-/// Returns the mutants of which each lacks one patch of a series of several; where the
-/// others do not stand without it, there is none.
+/// Returns a mutant without each patch of a series, if the series has several patches and
+/// the patch applies in reverse.
 ///
 /// # Errors
 /// When the host fails.
-pub fn without_one(
+pub fn without_each_patch(
     tree: &Tree,
     checkout: &Checkout,
     series: &Series,
@@ -151,7 +154,7 @@ pub fn without_one(
         if scratch.apply(patch, Direction::InReverse)?.is_empty() {
             mutants.push(Mutant {
                 name: format!("without-patch-{number}"),
-                title: format!("patch {number} is left out: {}", patch.subject),
+                title: format!("revert patch {number}: {}", patch.subject),
                 patch: Some(number),
                 ..between(tree, &checkout.overlay, scratch.overlay()?)?
             });
@@ -160,13 +163,13 @@ pub fn without_one(
     Ok(mutants)
 }
 
-/// Returns what makes one source state of another; its name and title are not known.
+/// Returns the difference between two overlays as a mutant without name and title.
 fn between(tree: &Tree, series: &Overlay, overlay: Overlay) -> Result<Mutant, Error> {
     let paths = series.files().keys().chain(overlay.files().keys());
     let mut paths: Vec<&Utf8PathBuf> = paths
         .filter(|path| series.files().get(*path) != overlay.files().get(*path))
         .collect();
-    // Code first: it says more than a header.
+    // A `.c` file first, since its line is reported.
     paths.sort_by_key(|path| (path.extension() != Some("c"), *path));
     paths.dedup();
     let mut whole = String::new();
@@ -196,7 +199,7 @@ fn between(tree: &Tree, series: &Overlay, overlay: Overlay) -> Result<Mutant, Er
     })
 }
 
-/// Returns a file as the tree has it.
+/// Returns a file of the tree.
 fn state_in(tree: &Tree, path: &Utf8Path) -> Result<Option<FileState>, Error> {
     let Ok(meta) = fs::symlink_metadata(tree.root().join(path)) else {
         return Ok(None);
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_wrote_down_is_put_on_top() {
+    fn mutant_folder_applies_patches_to_the_series() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::create_dir_all(root.join("tree")).unwrap();
@@ -240,32 +243,30 @@ mod tests {
             needs_in_tree: Vec::new(),
             config: None,
             provides: Vec::new(),
-            is_ours: false,
+            is_known: false,
         };
         let cancel = Cancel::new();
         let checkouts = crate::checkout::checkouts(&tree, &[], &series, &[], &cancel).unwrap();
-        let notebook = Notebook::read(&root.join("s")).unwrap();
-        let reason = &notebook.equivalent["x-1"];
+        let folder = MutantFolder::read(&root.join("s")).unwrap();
+        let reason = &folder.equivalent["x-1"];
         assert!(reason.holds_in("fast") && !reason.holds_in("kasan"));
-        let mutants = notebook.mutants(&tree, &checkouts.series, &cancel).unwrap();
+        let mutants = folder.mutants(&tree, &checkouts.series, &cancel).unwrap();
         assert_eq!(mutants.len(), 1);
         assert_eq!((mutants[0].name.as_str(), mutants[0].line), ("slip", 1));
         assert!(mutants[0].diff.contains("-b\n+c\n"), "{}", mutants[0].diff);
-        let error = notebook
-            .mutants(&tree, &checkouts.base, &cancel)
-            .unwrap_err();
+        let error = folder.mutants(&tree, &checkouts.base, &cancel).unwrap_err();
         assert!(
-            error.to_string().contains("`slip` does not apply"),
+            error.to_string().contains("applying mutant `slip`"),
             "{error}"
         );
         let named = root.join("s/mutants/a,b.patch");
         fs::rename(root.join("s/mutants/slip.patch"), named).unwrap();
-        let error = Notebook::read(&root.join("s")).unwrap_err().to_string();
-        assert!(error.contains("no checkout can be called `a,b`"), "{error}");
-        // The last patch can go, the first one not without it.
-        let left_out = without_one(&tree, &checkouts.series, &series, &cancel).unwrap();
-        let names: Vec<&str> = left_out.iter().map(|one| one.name.as_str()).collect();
+        let error = MutantFolder::read(&root.join("s")).unwrap_err().to_string();
+        assert!(error.contains("invalid name of a mutant `a,b`"), "{error}");
+        // The first patch cannot be reverted without the second.
+        let reverted = without_each_patch(&tree, &checkouts.series, &series, &cancel).unwrap();
+        let names: Vec<&str> = reverted.iter().map(|mutant| mutant.name.as_str()).collect();
         assert_eq!(names, ["without-patch-2"]);
-        assert!(Notebook::read(root).unwrap().equivalent.is_empty());
+        assert!(MutantFolder::read(root).unwrap().equivalent.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The mistakes: what is done to a statement that a series changed, and to the locks
-//! and conditions around it.
+//! The mutation operators: changes of statements that a series changed, and of the locks
+//! and conditions around them.
 
 mod condition;
 mod constant;
@@ -12,7 +12,7 @@ use super::locks::{self, Held};
 use super::reach::{Reach, reaches};
 use super::syntax::{Function, Kind, Source, Statement};
 
-/// A statement with all that operators ask about it.
+/// A statement and its context.
 #[derive(Clone, Copy, Debug)]
 struct Site<'a> {
     source: &'a Source<'a>,
@@ -20,19 +20,18 @@ struct Site<'a> {
     statement: &'a Statement,
     index: usize,
     reach: Reach,
-    /// The lock that it takes, if it is a call that does.
+    /// The lock that it acquires, if it is such a call.
     held: Option<&'a Held>,
 }
 
 impl Site<'_> {
-    /// Returns the line that a token is in.
+    /// Returns the line of a token.
     fn line(&self, token: usize) -> usize {
         self.source.tokens.get(token).map_or(0, |token| token.line)
     }
 }
 
-/// Returns all changes of a function where the lines for which `is_changed` reach, in
-/// the order of the source.
+/// Returns all changes of a function near lines with `is_changed`, in source order.
 pub(super) fn changes(
     source: &Source<'_>,
     function: &Function,
@@ -48,7 +47,8 @@ pub(super) fn changes(
             statement,
             index,
             reach: reaches[index],
-            held: (held.binary_search_by_key(&index, |held| held.taken).ok()).map(|at| &held[at]),
+            held: (held.binary_search_by_key(&index, |held| held.acquired).ok())
+                .map(|at| &held[at]),
         };
         let before = statement
             .before
@@ -70,7 +70,7 @@ pub(super) fn changes(
     changes
 }
 
-/// Returns tokens as a title quotes them: in one line, and not all of a long text.
+/// Returns source text in one line and in backquotes, cut after [`CHARS_MAX`].
 fn quote(text: &[u8]) -> String {
     const CHARS_MAX: usize = 60;
     let text = String::from_utf8_lossy(text);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which lines of a file a series changed, and which of its patches did.
+//! Finds the patch of a series that last changed each line of a file.
 
 use patchbed_host::diff::blocks;
 
-/// Of each line of a file: the number of the change, from 1, that brought it; 0 for
-/// those that were there before.
+/// Returns for each line of the last state the number of the change, from 1, that added
+/// it; 0 for lines of the first state.
 pub(super) fn origins(states: &[&[u8]]) -> Vec<usize> {
     let Some((&first, later)) = states.split_first() else {
         return Vec::new();
@@ -25,7 +25,7 @@ pub(super) fn origins(states: &[&[u8]]) -> Vec<usize> {
     origins
 }
 
-/// Returns the lines of a file, each with its end.
+/// Returns the lines of a file with their line ends.
 pub(super) fn lines(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.split_inclusive(|&byte| byte == b'\n').collect()
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_of_the_last_patch_that_changed_it() {
+    fn origins_returns_the_last_patch_that_changed_a_line() {
         let states: [&[u8]; 3] = [b"a\nb\nc\n", b"a\nB\nnew\nc\n", b"a\nB\nnew2\nc\nd\n"];
         assert_eq!(origins(&states), [0, 1, 2, 0, 2]);
         assert_eq!(origins(&states[..1]), [0, 0, 0]);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Which statements of a function belong to what a series changes.
+//! Selects the statements of a function that are near lines that a series changed.
 
 use super::locks::Held;
 use super::syntax::{Function, Kind, Source};
 
-/// How near a statement is to a change.
+/// The distance of a statement from a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
-    /// Not at all.
+    /// No relation to a change.
     Far,
-    /// The nearest condition around it, or a lock held for it.
+    /// The innermost condition around a changed statement, or a lock held for it.
     Around,
-    /// The series changed it, or made the function what it is.
+    /// The series changed it or the head of its function.
     Changed,
 }
 
-/// Returns of each statement of a function how near it is to a change of the lines
-/// for which `is_changed`. Where the head of a function was changed, all of it is.
+/// Returns the distance of each statement from lines with `is_changed`. If the head of the
+/// function is changed, all its statements are.
 pub(super) fn reaches(
     source: &Source<'_>,
     function: &Function,
@@ -31,7 +31,7 @@ pub(super) fn reaches(
     let statements = &function.statements;
     let mut reaches: Vec<Reach> = statements
         .iter()
-        .map(|one| match is_whole || has_changed(&one.own) {
+        .map(|statement| match is_whole || has_changed(&statement.own) {
             true => Reach::Changed,
             false => Reach::Far,
         })
@@ -57,8 +57,8 @@ pub(super) fn reaches(
     reaches
 }
 
-/// Returns the statements that take a lock which is held for one of these, and those
-/// that give it back.
+/// Returns the statements that acquire or release a lock that is held for a changed
+/// statement.
 fn locks(function: &Function, held: &[Held], changed: &[usize]) -> Vec<usize> {
     let statements = &function.statements;
     let mut found = Vec::new();
@@ -68,15 +68,15 @@ fn locks(function: &Function, held: &[Held], changed: &[usize]) -> Vec<usize> {
     let guards = statements.iter().enumerate();
     found.extend(
         guards
-            .filter(|(_, one)| one.kind == Kind::Guard && one.whole.start < last)
+            .filter(|(_, guard)| guard.kind == Kind::Guard && guard.whole.start < last)
             .map(|(index, _)| index),
     );
     for held in held {
-        let end = held.given_back.last().copied().unwrap_or(held.taken);
-        let next = changed.partition_point(|&index| index < held.taken);
+        let end = held.released.last().copied().unwrap_or(held.acquired);
+        let next = changed.partition_point(|&index| index < held.acquired);
         if changed.get(next).is_some_and(|&index| index <= end) {
-            found.push(held.taken);
-            found.extend(&held.given_back);
+            found.push(held.acquired);
+            found.extend(&held.released);
         }
     }
     found
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::mutant::locks::held;
 
-    /// Returns the beginnings of the statements that are near to lines with a `+`.
+    /// Returns the statements near lines that end with `//+`.
     fn near(code: &str) -> Vec<(String, Reach)> {
         let source = Source::of(code.as_bytes());
         let lines: Vec<&str> = code.lines().collect();
@@ -96,9 +96,9 @@ mod tests {
             let reaches = reaches(&source, function, &held(&source, function), &|line| {
                 lines[line].ends_with("//+")
             });
-            for (one, reach) in function.statements.iter().zip(reaches) {
+            for (statement, reach) in function.statements.iter().zip(reaches) {
                 if reach != Reach::Far {
-                    let text = String::from_utf8_lossy(source.text_of(&one.own));
+                    let text = String::from_utf8_lossy(source.text_of(&statement.own));
                     near.push((text.into_owned(), reach));
                 }
             }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_reaches_its_locks_and_the_nearest_condition() {
+    fn reaches_includes_locks_and_the_innermost_condition() {
         let code = "
 void f(void)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A part of a series that is left out: one block of lines as it was before.
+//! Operator that reverts one block of lines of a series.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use super::change::{Change, Edit, kebab};
 use super::origin::lines;
 use super::syntax::Source;
 
-/// Returns each block of lines that differs from `before` put back, with the function
-/// that it is in. Blocks that differ in nothing but comments and space are none.
+/// Returns the reverts of each block of lines that differs from `before`, with its
+/// function. Blocks that differ only in comments and white space are skipped.
 pub(super) fn changes(before: &[u8], source: &Source<'_>) -> Vec<(String, Change)> {
     if before.is_empty() {
-        // A new file; without it, nothing would compile.
+        // The series does not compile without a new file.
         return Vec::new();
     }
     let old = Source::of(before);
@@ -33,9 +33,9 @@ pub(super) fn changes(before: &[u8], source: &Source<'_>) -> Vec<(String, Change
         let text = &before[old_begins[block.before.start]..old_begins[block.before.end]];
         let place = new_begins[block.after.start]..new_begins[block.after.end];
         let title = match (block.after.len(), block.before.len()) {
-            (_, 0) => "what the series adds here is left out",
-            (0, _) => "what the series removes here is left in",
-            _ => "what the series changes here is as it was before",
+            (_, 0) => "revert lines that the series adds",
+            (0, _) => "revert lines that the series removes",
+            _ => "revert lines that the series changes",
         };
         let line = source.tokens.get(new_tokens.start);
         let line = line.filter(|_| !new_tokens.is_empty());
@@ -53,7 +53,7 @@ pub(super) fn changes(before: &[u8], source: &Source<'_>) -> Vec<(String, Change
     changes
 }
 
-/// Returns where each line begins, and where the last one ends.
+/// Returns the offset of each line, and of the end.
 fn begins(lines: &[&[u8]]) -> Vec<usize> {
     let mut at = 0;
     let mut begins = vec![0];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Functions and their statements, as far as changing them needs it.
+//! Parses functions and their statements for the mutation operators.
 //!
-//! Not a compiler: types and macros are unknown, and a function whose brackets do not
-//! fit, or that is nested too deeply, has no statements. What is taken for something
-//! else than it is does not compile when it is changed, and that is told.
+//! Types and macros are unknown. A function with unbalanced brackets or too deep nesting
+//! has no statements. A misparsed statement gives a mutant that does not compile, which is
+//! reported as unviable.
 
 mod parser;
 
@@ -11,14 +11,14 @@ use std::ops::Range;
 
 use super::lexer::{Kind as TokenKind, Token, tokens};
 
-/// What a statement is.
+/// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `if (...)`; its own tokens are those, without what follows.
+    /// `if (...)`; its own tokens end with the condition.
     If,
     /// `while`, `for`, `do`, `switch`, or a macro with a body, such as a loop over a list.
     Body,
-    /// `scoped_guard(...)` and relatives: a lock held for what follows.
+    /// `scoped_guard(...)` and similar: a lock held for the next statement.
     ScopedGuard,
     /// `{ ... }`.
     Block,
@@ -32,21 +32,21 @@ pub(super) enum Kind {
     /// A call or an assignment.
     Expression,
     Empty,
-    /// What cannot be made sense of.
+    /// A statement that is not understood.
     Odd,
 }
 
-/// A statement of a function. Ranges are of tokens.
+/// A statement of a function. Ranges are token indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) kind: Kind,
-    /// With its body and its last `;` or `}`.
+    /// All tokens, with the body and the last `;` or `}`.
     pub(super) whole: Range<usize>,
-    /// Without its body.
+    /// The tokens without the body.
     pub(super) own: Range<usize>,
-    /// The statement around it, by index.
+    /// Index of the enclosing statement.
     pub(super) parent: Option<usize>,
-    /// The one before it in the same block, by index.
+    /// Index of the previous statement in the same block.
     pub(super) before: Option<usize>,
 }
 
@@ -54,24 +54,24 @@ pub(super) struct Statement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Function {
     pub(super) name: String,
-    /// From its type to before the `{`.
+    /// From its type up to the `{`, exclusive.
     pub(super) head: Range<usize>,
-    /// Statements, each after the one around it.
+    /// Statements; an enclosing statement comes before its parts.
     pub(super) statements: Vec<Statement>,
 }
 
-/// A source file, looked into.
+/// A parsed source file.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     bytes: &'a [u8],
     pub(super) tokens: Vec<Token>,
-    /// Of an opening bracket the closing one, by token.
+    /// The closing bracket of each opening bracket, by token index.
     closing: Vec<Option<usize>>,
     pub(super) functions: Vec<Function>,
 }
 
 impl<'a> Source<'a> {
-    /// Looks into a source file.
+    /// Parses a source file.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
         let tokens = tokens(bytes);
         let mut source = Self {
@@ -84,22 +84,22 @@ impl<'a> Source<'a> {
         source
     }
 
-    /// Returns the whole text.
+    /// Returns the bytes of the file.
     pub(super) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Returns the tokens that begin in these lines.
+    /// Returns the tokens that start in these lines.
     pub(super) fn tokens_in(&self, lines: &Range<usize>) -> Range<usize> {
         let first = |line| self.tokens.partition_point(|token| token.line < line);
         first(lines.start)..first(lines.end)
     }
 
-    /// Returns the name of the function that a token is in.
+    /// Returns the name of the function around a token.
     pub(super) fn function_at(&self, token: usize) -> Option<&str> {
         let after = self
             .functions
-            .partition_point(|one| one.head.start <= token);
+            .partition_point(|function| function.head.start <= token);
         let function = self.functions.get(after.checked_sub(1)?)?;
         let is_in = token <= self.closing(function.head.end)?;
         is_in.then_some(function.name.as_str())
@@ -113,7 +113,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Returns the bytes that tokens take, with what is between them.
+    /// Returns the byte range of tokens.
     pub(super) fn place(&self, tokens: &Range<usize>) -> Range<usize> {
         match self.tokens.get(tokens.clone()) {
             Some([first, .., last]) => first.place.start..last.place.end,
@@ -122,20 +122,20 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Returns the text of tokens, with what is between them.
+    /// Returns the text of tokens, including comments and space between them.
     pub(super) fn text_of(&self, tokens: &Range<usize>) -> &'a [u8] {
         &self.bytes[self.place(tokens)]
     }
 
-    /// Returns the bytes before a token that belong to none.
+    /// Returns the bytes between a token and its predecessor.
     pub(super) fn between(&self, token: usize) -> &'a [u8] {
         match self.tokens.get(token.wrapping_sub(1)..=token) {
-            Some([one, other]) => &self.bytes[one.place.end..other.place.start],
+            Some([first, second]) => &self.bytes[first.place.end..second.place.start],
             _ => b"",
         }
     }
 
-    /// Returns the token that closes the bracket at `open`.
+    /// Returns the closing bracket of the bracket at `open`.
     pub(super) fn closing(&self, open: usize) -> Option<usize> {
         self.closing.get(open).copied().flatten()
     }
@@ -151,7 +151,7 @@ impl<'a> Source<'a> {
             match self.text(at) {
                 b";" => item = at + 1,
                 b"{" => {
-                    // A body that has no end is no function, nor is what follows it.
+                    // The rest of the file cannot be parsed.
                     let Some(end) = self.closing(at) else {
                         break;
                     };
@@ -172,7 +172,8 @@ impl<'a> Source<'a> {
         functions
     }
 
-    /// Returns the name when these tokens, with a `{` after them, begin a function.
+    /// Returns the function's name if these tokens, followed by `{`, are the head of a
+    /// function.
     fn name_of_function(&self, head: Range<usize>) -> Option<String> {
         if head.is_empty() || head.clone().any(|at| self.text(at) == b"=") {
             return None;
@@ -191,8 +192,8 @@ impl<'a> Source<'a> {
         None
     }
 
-    /// Returns the statements between the brackets of a function; nothing where they
-    /// cannot be told.
+    /// Returns the statements between the brackets of a function; `None` if they cannot be
+    /// parsed.
     fn statements(&self, open: usize, close: usize) -> Option<Vec<Statement>> {
         let is_open = |at: usize| matches!(self.text(at), b"(" | b"[" | b"{");
         if (open..close).any(|at| is_open(at) && self.closing(at).is_none()) {
@@ -202,8 +203,9 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Returns of each opening bracket the closing one. A `}` at the margin ends a function
-/// whatever is open, so that one that does not fit harms no other.
+/// Returns the closing bracket of each opening bracket. A `}` in the first column ends a
+/// function even with open brackets, so that an unbalanced function does not affect the
+/// others.
 fn brackets(bytes: &[u8], tokens: &[Token]) -> Vec<Option<usize>> {
     let mut closing = vec![None; tokens.len()];
     let mut open: Vec<(usize, u8)> = Vec::new();
@@ -218,14 +220,14 @@ fn brackets(bytes: &[u8], tokens: &[Token]) -> Vec<Option<usize>> {
             b'{' => open.push((at, b'}')),
             b'}' if token.is_at_margin => {
                 let outermost = open.iter().find(|(_, wanted)| *wanted == b'}');
-                if let Some(&(begun, _)) = outermost {
-                    closing[begun] = Some(at);
+                if let Some(&(opening, _)) = outermost {
+                    closing[opening] = Some(at);
                 }
                 open.clear();
             }
             b')' | b']' | b'}' => {
-                if let Some((begun, _)) = open.pop_if(|(_, wanted)| *wanted == byte) {
-                    closing[begun] = Some(at);
+                if let Some((opening, _)) = open.pop_if(|(_, wanted)| *wanted == byte) {
+                    closing[opening] = Some(at);
                 }
             }
             _ => {}

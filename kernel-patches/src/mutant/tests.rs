@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Mutants of whole files, and their names.
+//! Mutants of whole files and their names.
 
 use proptest::prelude::*;
 
@@ -32,8 +32,8 @@ int luo_flb_get(struct it *it)
 ";
 
 fn names(versions: &[&[u8]]) -> Vec<(String, Option<usize>, usize)> {
-    let mut room = BYTES_MAX;
-    of_file(Utf8Path::new("x/luo_flb.c"), versions, &mut room)
+    let mut bytes_left = BYTES_MAX;
+    of_file(Utf8Path::new("x/luo_flb.c"), versions, &mut bytes_left)
         .unwrap()
         .into_iter()
         .map(|draft| (draft.name, draft.patch, draft.line))
@@ -41,7 +41,7 @@ fn names(versions: &[&[u8]]) -> Vec<(String, Option<usize>, usize)> {
 }
 
 #[test]
-fn mutants_have_names_and_are_of_a_patch() {
+fn of_file_names_mutants_and_finds_their_patch() {
     insta::assert_debug_snapshot!(names(&[BEFORE, BETWEEN, AFTER]), @r#"
     [
         (
@@ -86,7 +86,7 @@ fn mutants_have_names_and_are_of_a_patch() {
 }
 
 #[test]
-fn places_do_not_say_it_twice() {
+fn place_name_drops_words_of_the_file_name() {
     let name = |function| place_name(Utf8Path::new("kernel/luo_flb.c"), function);
     assert_eq!(name("liveupdate-flb-put-outgoing"), "luo-flb-put-outgoing");
     assert_eq!(name("flb"), "luo-flb-flb");
@@ -95,12 +95,12 @@ fn places_do_not_say_it_twice() {
 }
 
 #[test]
-fn too_many_mutants_are_refused_and_not_left_out() {
+fn of_file_returns_none_beyond_the_memory_limit() {
     let path = Utf8Path::new("x/luo_flb.c");
     assert!(of_file(path, &[BEFORE, AFTER], &mut AFTER.len()).is_none());
 }
 
-/// Text that looks like C now and then.
+/// Random sequences of C tokens.
 fn code() -> impl Strategy<Value = String> {
     let pieces = [
         "if",
@@ -156,7 +156,7 @@ fn code() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_the_bytes_are_something_comes_out(
+    fn of_file_accepts_any_bytes(
         before in prop::collection::vec(any::<u8>(), 0..300),
         after in prop::collection::vec(any::<u8>(), 0..300),
     ) {
@@ -165,18 +165,18 @@ proptest! {
     }
 
     #[test]
-    fn mutants_of_what_looks_like_code_differ_and_are_the_same_twice(
+    fn of_file_is_deterministic_and_mutants_differ_from_the_source(
         before in code(),
         after in code(),
     ) {
         let versions = [before.as_bytes(), after.as_bytes()];
-        let made = || of_file(Utf8Path::new("a.c"), &versions, &mut { BYTES_MAX }).unwrap();
-        let (one, other) = (made(), made());
-        let mut names: Vec<&str> = one.iter().map(|draft| draft.name.as_str()).collect();
-        prop_assert!(names.iter().copied().eq(other.iter().map(|draft| draft.name.as_str())));
-        prop_assert!(one.iter().all(|draft| draft.bytes != after.as_bytes()));
+        let drafts = || of_file(Utf8Path::new("a.c"), &versions, &mut { BYTES_MAX }).unwrap();
+        let (first, second) = (drafts(), drafts());
+        let mut names: Vec<&str> = first.iter().map(|draft| draft.name.as_str()).collect();
+        prop_assert!(names.iter().copied().eq(second.iter().map(|draft| draft.name.as_str())));
+        prop_assert!(first.iter().all(|draft| draft.bytes != after.as_bytes()));
         names.sort_unstable();
         names.dedup();
-        prop_assert_eq!(names.len(), one.len());
+        prop_assert_eq!(names.len(), first.len());
     }
 }

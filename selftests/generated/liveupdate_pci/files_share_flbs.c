@@ -85,43 +85,44 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 	self->one = lu_create_session(&self->lu, "one");
 	lu_step(&self->lu, "1: create session one", self->one);
 	ASSERT_LE(0, self->one) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->one));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev));
 	}
 
 	self->other = lu_open_device(&self->lu, 1);
 	lu_step(&self->lu, "3: open endpoint1 as other", self->other);
 	ASSERT_LE(0, self->other) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->other));
 	}
 
 	/* Control: the first file creates the FLBs. */
 	ret = lu_preserve(self->one, self->dev, 1);
 	lu_step(&self->lu, "4: preserve dev in one", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 4: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 4: expected 1 call of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 4: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 4: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 4: pci_liveupdate_preserve must have been called once in all");
+		TH_LOG("step 4: expected 1 call of pci_liveupdate_preserve in this boot");
 	}
 	ret = lu_calls_in_order(&self->lu, "pci_flb_preserve,ltd_flb_preserve");
 	EXPECT_EQ(0, ret) {
-		TH_LOG("%s",
-		       "step 4: must have been called in the order pci_flb_preserve, ltd_flb_preserve");
+		TH_LOG("%s%s",
+		       "step 4: expected calls in the order pci_flb_preserve, ltd_flb_preserve, got ",
+		       lu_result(ret));
 	}
 
 	if (!strcmp(variant->order, "one-session")) {
@@ -129,20 +130,19 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		ret = lu_preserve(self->one, self->other, 2);
 		lu_step(&self->lu, "5: preserve other in one", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 5: must succeed");
+			TH_LOG("step 5: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 5: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of ltd_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 5: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-			TH_LOG("%s",
-			       "step 5: pci_liveupdate_preserve must have been called 2 times in all");
+			TH_LOG("step 5: expected 2 calls of pci_liveupdate_preserve in this boot");
 		}
 	}
 
@@ -151,7 +151,7 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		self->two = lu_create_session(&self->lu, "two");
 		lu_step(&self->lu, "6: create session two", self->two);
 		ASSERT_LE(0, self->two) {
-			TH_LOG("step 6: must succeed");
+			TH_LOG("step 6: expected success, got %s", lu_result(self->two));
 		}
 	}
 
@@ -161,20 +161,19 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		ret = lu_preserve(self->two, self->other, 2);
 		lu_step(&self->lu, "7: preserve other in two", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 7: must succeed");
+			TH_LOG("step 7: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 7: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 7: expected 1 call of ltd_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 7: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 7: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-			TH_LOG("%s",
-			       "step 7: pci_liveupdate_preserve must have been called 2 times in all");
+			TH_LOG("step 7: expected 2 calls of pci_liveupdate_preserve in this boot");
 		}
 	}
 
@@ -186,17 +185,16 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		lu_close(&self->one);
 		lu_step(&self->lu, "8: close one", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 8: ltd_flb_unpreserve must not have been called yet");
+			TH_LOG("step 8: expected 0 calls of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 8: pci_flb_unpreserve must not have been called yet");
+			TH_LOG("step 8: expected 0 calls of pci_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("%s",
-			       "step 8: pci_liveupdate_unpreserve must have been called once in all");
+			TH_LOG("step 8: expected 1 call of pci_liveupdate_unpreserve in this boot");
 		}
 	}
 
@@ -205,43 +203,42 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		lu_close(&self->two);
 		lu_step(&self->lu, "9: close two", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 9: ltd_flb_unpreserve must not have been called yet");
+			TH_LOG("step 9: expected 0 calls of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 9: pci_flb_unpreserve must not have been called yet");
+			TH_LOG("step 9: expected 0 calls of pci_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-			TH_LOG("%s",
-			       "step 9: pci_liveupdate_unpreserve must have been called once in all");
+			TH_LOG("step 9: expected 1 call of pci_liveupdate_unpreserve in this boot");
 		}
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "10: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 10: must succeed");
+		TH_LOG("step 10: expected success, got %s", lu_result(ret));
 	}
 
 	/* The object is still valid. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "11: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "12: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 12: must succeed");
+		TH_LOG("step 12: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 12: ltd_flb_unpreserve must not have been called yet");
+		TH_LOG("step 12: expected 0 calls of ltd_flb_unpreserve in this boot");
 	}
 
 	if (!strcmp(variant->order, "first-first")) {
@@ -251,23 +248,24 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		lu_close(&self->two);
 		lu_step(&self->lu, "13: close two", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 13: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 13: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 13: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 13: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
 			TH_LOG("%s",
-			       "step 13: pci_liveupdate_unpreserve must have been called 2 times in all");
+			       "step 13: expected 2 calls of pci_liveupdate_unpreserve in this boot");
 		}
 		ret = lu_calls_in_order(&self->lu,
 					"pci_liveupdate_unpreserve,ltd_flb_unpreserve,pci_flb_unpreserve");
 		EXPECT_EQ(0, ret) {
-			TH_LOG("%s",
-			       "step 13: must have been called in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+			TH_LOG("%s%s",
+			       "step 13: expected calls in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -279,23 +277,24 @@ TEST_F_TIMEOUT(files_share_flbs, boot_1, 120)
 		lu_close(&self->one);
 		lu_step(&self->lu, "14: close one", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 14: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 14: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 14: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 14: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
 			TH_LOG("%s",
-			       "step 14: pci_liveupdate_unpreserve must have been called 2 times in all");
+			       "step 14: expected 2 calls of pci_liveupdate_unpreserve in this boot");
 		}
 		ret = lu_calls_in_order(&self->lu,
 					"pci_liveupdate_unpreserve,ltd_flb_unpreserve,pci_flb_unpreserve");
 		EXPECT_EQ(0, ret) {
-			TH_LOG("%s",
-			       "step 14: must have been called in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+			TH_LOG("%s%s",
+			       "step 14: expected calls in the order pci_liveupdate_unpreserve, ltd_flb_unpreserve, pci_flb_unpreserve, got ",
+			       lu_result(ret));
 		}
 	}
 }

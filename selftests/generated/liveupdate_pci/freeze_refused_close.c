@@ -82,74 +82,74 @@ TEST_F_TIMEOUT(freeze_refused_close, boot_1, 120)
 	self->first = lu_create_session(&self->lu, "first");
 	lu_step(&self->lu, "1: create session first", self->first);
 	ASSERT_LE(0, self->first) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->first));
 	}
 
 	self->second = lu_create_session(&self->lu, "second");
 	lu_step(&self->lu, "2: create session second", self->second);
 	ASSERT_LE(0, self->second) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->second));
 	}
 
 	self->dev0 = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "3: open endpoint0 as dev0", self->dev0);
 	ASSERT_LE(0, self->dev0) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->dev0));
 	}
 
 	self->dev1 = lu_open_device(&self->lu, 1);
 	lu_step(&self->lu, "4: open endpoint1 as dev1", self->dev1);
 	ASSERT_LE(0, self->dev1) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(self->dev1));
 	}
 
 	self->memory = lu_create_memfd("memory", MFD_ALLOW_SEALING, "some memory");
 	lu_step(&self->lu, "5: create memfd memory", self->memory);
 	ASSERT_LE(0, self->memory) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(self->memory));
 	}
 
 	self->note = lu_create_memfd("note", MFD_ALLOW_SEALING, "a note");
 	lu_step(&self->lu, "6: create memfd note", self->note);
 	ASSERT_LE(0, self->note) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(self->note));
 	}
 
 	ret = lu_preserve(self->first, self->memory, 1);
 	lu_step(&self->lu, "7: preserve memory in first", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 7: must succeed");
+		TH_LOG("step 7: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->first, self->dev0, 2);
 	lu_step(&self->lu, "8: preserve dev0 in first", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 8: must succeed");
+		TH_LOG("step 8: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->second, self->note, 3);
 	lu_step(&self->lu, "9: preserve note in second", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 9: must succeed");
+		TH_LOG("step 9: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->second, self->dev1, 4);
 	lu_step(&self->lu, "10: preserve dev1 in second", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 10: must succeed");
+		TH_LOG("step 10: expected success, got %s", lu_result(ret));
 	}
 
 	/* Without its driver, the device cannot be frozen. */
 	ret = lu_unbind(&self->lu, 1);
 	lu_step(&self->lu, "11: unbind endpoint1", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_freeze")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_freeze")) {
-		TH_LOG("step 11: ltd_luo_freeze must not have been called yet");
+		TH_LOG("step 11: expected 0 calls of ltd_luo_freeze in this boot");
 	}
 
 	/*
@@ -157,156 +157,157 @@ TEST_F_TIMEOUT(freeze_refused_close, boot_1, 120)
 	 * The second one failed to freeze, so it is not unfrozen.
 	 */
 	ret = lu_kexec(&self->lu);
-	lu_step(&self->lu, "12: try to go over to the next kernel", ret);
+	lu_step(&self->lu, "12: attempt a kexec", ret);
 	EXPECT_EQ(-ENODEV, ret) {
-		TH_LOG("step 12: must fail with ENODEV");
+		TH_LOG("step 12: expected -ENODEV, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_freeze")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Freeze failed for token")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_luo_freeze")) {
-		TH_LOG("step 12: ltd_luo_freeze must have been called 2 times in all");
+		TH_LOG("step 12: expected 2 calls of ltd_luo_freeze in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_unfreeze")) {
-		TH_LOG("step 12: ltd_luo_unfreeze must have been called once in all");
+		TH_LOG("step 12: expected 1 call of ltd_luo_unfreeze in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "luo_flb_serialize")) {
-		TH_LOG("step 12: luo_flb_serialize must not have been called yet");
+		TH_LOG("step 12: expected 0 calls of luo_flb_serialize in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "memfd_luo_freeze")) {
-		TH_LOG("step 12: memfd_luo_freeze must have been called 2 times in all");
+		TH_LOG("step 12: expected 2 calls of memfd_luo_freeze in this boot");
 	}
 	EXPECT_EQ(1, lu_log_lines(&self->lu, "Freeze failed for token")) {
-		TH_LOG("step 12: exactly 1 line of the kernel log must have this text");
+		TH_LOG("step 12: expected 1 kernel log line with this text in this boot");
 	}
 
 	lu_step(&self->lu, "13: the freeze callbacks were called before the first unfreeze", 0);
 	ret = lu_calls_in_order(&self->lu, "memfd_luo_freeze,ltd_luo_freeze,ltd_luo_unfreeze");
 	EXPECT_EQ(0, ret) {
-		TH_LOG("%s",
-		       "step 13: must have been called in the order memfd_luo_freeze, ltd_luo_freeze, ltd_luo_unfreeze");
+		TH_LOG("%s%s",
+		       "step 13: expected calls in the order memfd_luo_freeze, ltd_luo_freeze, ltd_luo_unfreeze, got ",
+		       lu_result(ret));
 	}
 
 	/* A second attempt fails in the same way. */
 	ret = lu_kexec(&self->lu);
-	lu_step(&self->lu, "14: try to go over to the next kernel", ret);
+	lu_step(&self->lu, "14: attempt a kexec", ret);
 	EXPECT_EQ(-ENODEV, ret) {
-		TH_LOG("step 14: must fail with ENODEV");
+		TH_LOG("step 14: expected -ENODEV, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_freeze")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(4, lu_calls(&self->lu, "ltd_luo_freeze")) {
-		TH_LOG("step 14: ltd_luo_freeze must have been called 4 times in all");
+		TH_LOG("step 14: expected 4 calls of ltd_luo_freeze in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_luo_unfreeze")) {
-		TH_LOG("step 14: ltd_luo_unfreeze must have been called 2 times in all");
+		TH_LOG("step 14: expected 2 calls of ltd_luo_unfreeze in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "luo_flb_serialize")) {
-		TH_LOG("step 14: luo_flb_serialize must not have been called yet");
+		TH_LOG("step 14: expected 0 calls of luo_flb_serialize in this boot");
 	}
 
 	/* New sessions can still be created. */
 	self->third = lu_create_session(&self->lu, "third");
 	lu_step(&self->lu, "15: create session third", self->third);
 	ASSERT_LE(0, self->third) {
-		TH_LOG("step 15: must succeed");
+		TH_LOG("step 15: expected success, got %s", lu_result(self->third));
 	}
 
 	/* Control: the files are still preserved. */
 	ret = lu_truncate(self->note, 1);
 	lu_step(&self->lu, "16: truncate note to 1 bytes", ret);
 	EXPECT_EQ(-EPERM, ret) {
-		TH_LOG("step 16: must fail with EPERM");
+		TH_LOG("step 16: expected -EPERM, got %s", lu_result(ret));
 	}
 
 	lu_close(&self->second);
 	lu_step(&self->lu, "17: close second", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-		TH_LOG("step 17: ltd_luo_unpreserve must have been called once in all");
+		TH_LOG("step 17: expected 1 call of ltd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("step 17: memfd_luo_unpreserve must have been called once in all");
+		TH_LOG("step 17: expected 1 call of memfd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 17: pci_flb_unpreserve must not have been called yet");
+		TH_LOG("step 17: expected 0 calls of pci_flb_unpreserve in this boot");
 	}
 
 	lu_close(&self->first);
 	lu_step(&self->lu, "18: close first", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 18: ltd_flb_unpreserve must have been called once in all");
+		TH_LOG("step 18: expected 1 call of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-		TH_LOG("step 18: ltd_luo_unpreserve must have been called 2 times in all");
+		TH_LOG("step 18: expected 2 calls of ltd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("step 18: memfd_luo_unpreserve must have been called 2 times in all");
+		TH_LOG("step 18: expected 2 calls of memfd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 18: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 18: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-		TH_LOG("step 18: pci_liveupdate_unpreserve must have been called 2 times in all");
+		TH_LOG("step 18: expected 2 calls of pci_liveupdate_unpreserve in this boot");
 	}
 
 	/* The memfd is no longer preserved. */
 	ret = lu_truncate(self->note, 1);
 	lu_step(&self->lu, "19: truncate note to 1 bytes", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 19: must succeed");
+		TH_LOG("step 19: expected success, got %s", lu_result(ret));
 	}
 
 	/* The device that still has its driver can be preserved again. */
 	ret = lu_preserve(self->third, self->dev0, 2);
 	lu_step(&self->lu, "20: preserve dev0 in third", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 20: must succeed");
+		TH_LOG("step 20: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 20: ltd_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 20: expected 2 calls of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 20: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 20: expected 2 calls of pci_flb_preserve in this boot");
 	}
 
 	ret = lu_preserve(self->third, self->note, 3);
 	lu_step(&self->lu, "21: preserve note in third", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 21: must succeed");
+		TH_LOG("step 21: expected success, got %s", lu_result(ret));
 	}
 
 	lu_close(&self->third);
 	lu_step(&self->lu, "22: close third", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 22: ltd_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 22: expected 2 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(3, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("step 22: memfd_luo_unpreserve must have been called 3 times in all");
+		TH_LOG("step 22: expected 3 calls of memfd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 22: pci_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 22: expected 2 calls of pci_flb_unpreserve in this boot");
 	}
 
 	ret = lu_leaks(&self->lu);
-	lu_step_leaks(&self->lu, "23: look for lost memory", ret);
+	lu_step_leaks(&self->lu, "23: check for memory leaks", ret);
 	EXPECT_TRUE(!ret || ret == LU_NO_KMEMLEAK) {
-		TH_LOG("step 23: no memory may be lost");
+		TH_LOG("step 23: expected no leaks, got %d", ret);
 	}
 }
 

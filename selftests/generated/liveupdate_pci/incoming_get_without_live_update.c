@@ -70,16 +70,16 @@ TEST_F_TIMEOUT(incoming_get_without_live_update, boot_1, 120)
 	ret = lu_user(&self->user, "incoming_flb", "get");
 	lu_step(&self->lu, "1: user: get the incoming FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {
-		TH_LOG("step 1: must fail with ENODATA");
+		TH_LOG("step 1: expected -ENODATA, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_retrieve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_retrieve")) {
-		TH_LOG("step 1: ltd_flb_retrieve must not have been called yet");
+		TH_LOG("step 1: expected 0 calls of ltd_flb_retrieve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_retrieve")) {
-		TH_LOG("step 1: pci_flb_retrieve must not have been called yet");
+		TH_LOG("step 1: expected 0 calls of pci_flb_retrieve in this boot");
 	}
 
 	/*
@@ -87,89 +87,89 @@ TEST_F_TIMEOUT(incoming_get_without_live_update, boot_1, 120)
 	 * the FLB.
 	 */
 	ret = lu_user(&self->other_user, "other_flb", "get");
-	lu_step(&self->lu, "2: other_user: get an FLB of another name", ret);
+	lu_step(&self->lu, "2: other_user: get the other FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {
-		TH_LOG("step 2: must fail with ENODATA");
+		TH_LOG("step 2: expected -ENODATA, got %s", lu_result(ret));
 	}
 
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "3: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "4: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(self->dev));
 	}
 
 	ret = lu_preserve(self->vm, self->dev, 1);
 	lu_step(&self->lu, "5: preserve dev in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 5: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of ltd_flb_preserve in this boot");
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "6: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(ret));
 	}
 
 	/* Control: an outgoing object exists. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "7: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 7: must succeed");
+		TH_LOG("step 7: expected success, got %s", lu_result(ret));
 	}
 
 	/* The outgoing object is not returned as the incoming one. */
 	ret = lu_user(&self->user, "incoming_flb", "get");
 	lu_step(&self->lu, "8: user: get the incoming FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {
-		TH_LOG("step 8: must fail with ENODATA");
+		TH_LOG("step 8: expected -ENODATA, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_retrieve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_retrieve")) {
-		TH_LOG("step 8: ltd_flb_retrieve must not have been called yet");
+		TH_LOG("step 8: expected 0 calls of ltd_flb_retrieve in this boot");
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "9: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 9: must succeed");
+		TH_LOG("step 9: expected success, got %s", lu_result(ret));
 	}
 
 	lu_close(&self->vm);
 	lu_step(&self->lu, "10: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 10: ltd_flb_unpreserve must have been called once in all");
+		TH_LOG("step 10: expected 1 call of ltd_flb_unpreserve in this boot");
 	}
 
 	ret = lu_user(&self->user, "incoming_flb", "get");
 	lu_step(&self->lu, "11: user: get the incoming FLB", ret);
 	EXPECT_EQ(-ENODATA, ret) {
-		TH_LOG("step 11: must fail with ENODATA");
+		TH_LOG("step 11: expected -ENODATA, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_finish")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_finish")) {
-		TH_LOG("step 11: ltd_flb_finish must not have been called yet");
+		TH_LOG("step 11: expected 0 calls of ltd_flb_finish in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_retrieve")) {
-		TH_LOG("step 11: ltd_flb_retrieve must not have been called yet");
+		TH_LOG("step 11: expected 0 calls of ltd_flb_retrieve in this boot");
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Allocations that fail: the n-th one of this thread.
+ * Fault injection: fails the n-th allocation of this thread.
  */
 #ifndef LU_FAULT_H
 #define LU_FAULT_H
@@ -8,8 +8,8 @@
 #include "lu_path.h"
 
 /*
- * Lets allocations fail that may sleep, which is nearly all of them, and without
- * a stack trace in the log, which would look like a complaint.
+ * Configures failslab to include allocations that may sleep, and not to print a stack
+ * trace, which would look like a kernel report.
  */
 static inline int lu_arm_failslab(struct lu_test *lu)
 {
@@ -23,7 +23,7 @@ static inline int lu_arm_failslab(struct lu_test *lu)
 		ret = lu_read_path(LU_FAILSLAB "/verbose", lu->verbose, sizeof(lu->verbose));
 	if (ret)
 		return ret;
-	/* What looks like ours was left by a test that was killed. */
+	/* These values were left behind by a killed test: restore the defaults instead. */
 	if (!strcmp(lu->ignore_gfp_wait, "N") && !strcmp(lu->verbose, "0")) {
 		lu_copy(lu->ignore_gfp_wait, "Y", sizeof(lu->ignore_gfp_wait));
 		lu_copy(lu->verbose, "2", sizeof(lu->verbose));
@@ -34,8 +34,8 @@ static inline int lu_arm_failslab(struct lu_test *lu)
 }
 
 /*
- * The @n-th allocation of this thread from now on fails, be it for the step itself
- * or for a system call on the way.
+ * Makes the @n-th allocation of this thread fail, counted from now. Allocations of all
+ * system calls count, not only those of the step under test.
  */
 static inline int lu_fail_nth(struct lu_test *lu, unsigned int n)
 {
@@ -53,7 +53,7 @@ static inline int lu_fail_nth(struct lu_test *lu, unsigned int n)
 	return write(lu->fail_nth, text, len) == len ? 0 : -EIO;
 }
 
-/* No allocation fails any more. Returns 1 if one did since lu_fail_nth(), else 0. */
+/* Disarms lu_fail_nth(). Returns 1 if an allocation failed since then, else 0. */
 static inline int lu_fail_nth_hit(struct lu_test *lu)
 {
 	char left[16] = "";
@@ -71,10 +71,10 @@ static inline int lu_fail_nth_hit(struct lu_test *lu)
 }
 
 /*
- * Does @step again and again, each time with the next of its allocations failing,
- * until none is left that could. Each time it must fail with -ENOMEM, or do without
- * what it did not get, and then @undo undoes it. Returns what the step returned with
- * all its allocations; -EBADMSG if it failed with anything else before.
+ * Repeats @step, with its first allocation failing, then its second, and so on, until no
+ * allocation is left. Each time, it must fail with -ENOMEM or succeed despite the failed
+ * allocation; @undo reverts a successful step. Returns the result of the last run, in
+ * which no allocation failed, or -EBADMSG if an earlier run or @undo failed otherwise.
  */
 static inline int lu_fail_each(struct lu_test *lu, int (*step)(void *data),
 			       int (*undo)(void *data), void *data)
@@ -93,12 +93,13 @@ static inline int lu_fail_each(struct lu_test *lu, int (*step)(void *data),
 		if (!hit)
 			return ret;
 		if (ret < 0 && ret != -ENOMEM) {
-			ksft_print_msg("with allocation %u failing: %s\n", n, lu_result(ret));
+			ksft_print_msg("allocation %u fails: expected -ENOMEM or ok, got %s\n", n,
+				       lu_result(ret));
 			return -EBADMSG;
 		}
 		ret = ret < 0 ? 0 : undo(data);
 		if (ret < 0) {
-			ksft_print_msg("undone after allocation %u failed: %s\n", n,
+			ksft_print_msg("undo after failed allocation %u: expected ok, got %s\n", n,
 				       lu_result(ret));
 			return -EBADMSG;
 		}

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Memory that the kernel lost, by kmemleak.
+ * Memory leaks of the kernel, as reported by kmemleak.
  */
 #ifndef LU_LEAK_H
 #define LU_LEAK_H
 
 #include "lu_step.h"
 
-/* What lu_leaks() returns where nothing was looked for. */
+/* Returned by lu_leaks() if kmemleak is not available. */
 #define LU_NO_KMEMLEAK	(-EOPNOTSUPP)
-/* kmemleak speaks of nothing younger than five seconds. */
+/* kmemleak does not report objects younger than five seconds. */
 #define LU_LEAK_AGE_MSECS	5500
-/* Reports that are shown in full. */
+/* Number of reports that are printed in full. */
 #define LU_LEAKS_SHOWN_MAX	8
 
-/* Returns the kernel's count of time, by which kmemleak dates what it reports. */
+/* Returns jiffies, which kmemleak prints as the allocation time of an object. */
 static inline unsigned long long lu_jiffies(void)
 {
 	unsigned long long jiffies = 0;
@@ -36,11 +36,11 @@ static inline int lu_scan_for_leaks(void)
 {
 	int ret = lu_write_text(LU_KMEMLEAK, "scan", 0);
 
-	/* It may be switched off, or have switched itself off. */
+	/* kmemleak may be disabled, or may have disabled itself after an error. */
 	return ret == -ENOENT || ret == -EPERM ? LU_NO_KMEMLEAK : ret;
 }
 
-/* What was lost before this moment is not counted; LU_NO_KMEMLEAK without it. */
+/* Excludes older leaks from lu_leaks(). Returns LU_NO_KMEMLEAK without kmemleak. */
 static inline int lu_leaks_begin(struct lu_test *lu)
 {
 	int ret;
@@ -53,8 +53,8 @@ static inline int lu_leaks_begin(struct lu_test *lu)
 }
 
 /*
- * Counts the reports of objects that are new, and shows the first of them. A report
- * begins with its object, and its second line says when that was made.
+ * Counts the reports of objects allocated since lu_leaks_begin(), and prints the first
+ * of them. The second line of a report has the allocation time of its object.
  */
 static inline int lu_count_leaks(struct lu_test *lu, FILE *file)
 {
@@ -82,9 +82,9 @@ static inline int lu_count_leaks(struct lu_test *lu, FILE *file)
 }
 
 /*
- * Returns how many objects that were made since lu_leaks_begin() nobody knows of
- * any more, each with its report in the output. Takes longer than kmemleak's
- * shortest age. The first scan only notes what the objects look like.
+ * Returns the number of unreferenced objects that were allocated since lu_leaks_begin().
+ * Two scans are needed: the first one only records the checksums of new objects. The
+ * pause between them makes all objects old enough to be reported.
  */
 static inline int lu_leaks(struct lu_test *lu)
 {
@@ -106,13 +106,13 @@ static inline int lu_leaks(struct lu_test *lu)
 	return ret;
 }
 
-/* Reports the step that looked for leaks; if nobody could, that it was left out. */
-static inline void lu_step_leaks(struct lu_test *lu, const char *what, int ret)
+/* Prints the step that checked for leaks; without kmemleak, that it was skipped. */
+static inline void lu_step_leaks(struct lu_test *lu, const char *step, int ret)
 {
 	if (ret == LU_NO_KMEMLEAK)
-		lu_report_step(lu, what, "skipped: kmemleak is not on");
+		lu_report_step(lu, step, "skipped: kmemleak is not on");
 	else
-		lu_report_step(lu, what, ret > 0 ? "some was lost" : lu_result(ret));
+		lu_report_step(lu, step, ret > 0 ? "leaks found" : lu_result(ret));
 }
 
 #endif /* LU_LEAK_H */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lines of the kernel log since the test's setup.
+ * Lines of the kernel log since the setup of the test.
  */
 #ifndef LU_LOG_H
 #define LU_LOG_H
 
 #include "lu_test.h"
 
-/* Takes over what the kernel (not userspace) logged since the last time. */
+/* Appends new records of the kernel to lu->log. Records from user space are skipped. */
 static inline int lu_read_log(struct lu_test *lu)
 {
 	char record[8192];
@@ -38,7 +38,7 @@ static inline int lu_read_log(struct lu_test *lu)
 	}
 }
 
-/* Returns how many lines with @text the kernel logged since the test's setup. */
+/* Returns the number of lines with @text that the kernel logged since the setup. */
 static inline int lu_log_lines(struct lu_test *lu, const char *text)
 {
 	char *line = lu->log, *hit, *end;

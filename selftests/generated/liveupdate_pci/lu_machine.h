@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Requests to the machine that the test runs on, to do to a device what only a
- * hand at the slot can. LIVEUPDATE_TEST_MACHINE names a folder with two FIFOs,
- * "request" and "answer", that somebody keeps open: one line each way.
+ * Requests to the host of a virtual machine to plug and unplug devices.
+ * LIVEUPDATE_TEST_MACHINE is a directory with two FIFOs, "request" and "answer", that the
+ * agent of the host keeps open. A request and its answer are one line each.
  */
 #ifndef LU_MACHINE_H
 #define LU_MACHINE_H
@@ -22,7 +22,7 @@ static inline int lu_open_fifo(const char *name, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Reads a line, without its end, up to a deadline. */
+/* Reads a line, without the newline, within LU_ANSWER_SECS. */
 static inline int lu_read_answer(int fd, char *line, size_t size)
 {
 	__u64 deadline = lu_deadline(LU_ANSWER_SECS);
@@ -31,7 +31,7 @@ static inline int lu_read_answer(int fd, char *line, size_t size)
 	char byte;
 
 	while (lu_now_nsecs() < deadline) {
-		/* Short, so that the deadline holds whatever poll() says. */
+		/* A short timeout, so that the deadline is checked often. */
 		poll(&readable, 1, 100);
 		while (read(fd, &byte, 1) == 1) {
 			line[len] = '\0';
@@ -45,7 +45,7 @@ static inline int lu_read_answer(int fd, char *line, size_t size)
 	return -ETIME;
 }
 
-/* Lets go by what was answered to somebody who did not wait for it. */
+/* Discards answers to earlier requests that timed out. */
 static inline void lu_drop_answers(int fd)
 {
 	char dropped[256];
@@ -55,9 +55,9 @@ static inline void lu_drop_answers(int fd)
 }
 
 /*
- * Asks the machine for @verb ("unplug", "surprise" or "plug") on a device. Returns
- * 0 when it accepted, -EREMOTEIO when it did not (and why goes to the output),
- * -ETIME without an answer, -EOPNOTSUPP where there is nobody to ask.
+ * Requests @verb ("unplug", "surprise" or "plug") for a device. Returns 0 if the host
+ * accepted the request, -EREMOTEIO if it refused (the reason is printed), -ETIME without
+ * an answer, and -EOPNOTSUPP if LIVEUPDATE_TEST_MACHINE is not set.
  */
 static inline int lu_ask_machine(const char *verb, const char *bdf)
 {
@@ -83,7 +83,7 @@ static inline int lu_ask_machine(const char *verb, const char *bdf)
 	close(answer);
 	if (ret || !strcmp(line, "ok"))
 		return ret;
-	ksft_print_msg("%s %s: the machine says: %s\n", verb, bdf, line);
+	ksft_print_msg("%s %s: refused by the host: %s\n", verb, bdf, line);
 	return -EREMOTEIO;
 }
 

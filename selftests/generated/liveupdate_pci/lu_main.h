@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The options of a test program, on top of the harness's own.
+ * Command line options of a test program, in addition to those of the harness.
  */
 #ifndef LU_MAIN_H
 #define LU_MAIN_H
@@ -9,7 +9,7 @@
 
 #define LU_ARGS_MAX	64
 
-/* struct lu_options - what was asked for on the command line */
+/* struct lu_options - parsed command line */
 struct lu_options {
 	unsigned int boot;
 	const char *variant;
@@ -20,8 +20,8 @@ struct lu_options {
 };
 
 /*
- * Returns the value of the option @name ("--name VALUE" or "--name=VALUE") if
- * argument @at is it, and moves @at behind it; NULL if it is another one.
+ * Returns the value of the option @name ("--name VALUE" or "--name=VALUE") and
+ * advances @at past it, or NULL if the argument at @at is another one.
  */
 static inline char *lu_option(char **argv, int *at, const char *name, struct lu_options *options)
 {
@@ -41,7 +41,7 @@ static inline char *lu_option(char **argv, int *at, const char *name, struct lu_
 	return argv[*at - 1];
 }
 
-/* Takes our options out, and leaves the rest for the harness. */
+/* Parses the options of this file and collects the others for the harness. */
 static inline void lu_read_options(int argc, char **argv, struct lu_options *options)
 {
 	char *value, *end;
@@ -75,20 +75,20 @@ static inline void lu_read_options(int argc, char **argv, struct lu_options *opt
 static inline void lu_print_usage(const char *program, unsigned int boots)
 {
 	fprintf(stderr,
-		"Usage: %s [--boot N] [--variant NAME] [--bdf LIST] [option of the harness...]\n"
-		"\t--boot N       run boot N alone, of %u. Before the next boot there is a\n"
-		"\t                kexec: a process is left behind that holds the session for\n"
-		"\t                up to %d seconds. From boot 2 on, a session that\n"
-		"\t                was not handed over is a failure, not a skip\n"
-		"\t--variant NAME  only this variant of it\n"
-		"\t--bdf LIST      addresses of the devices, with commas between\n"
-		"\t--help          print this, and the options of the harness\n\n",
+		"Usage: %s [--boot N] [--variant NAME] [--bdf LIST] [harness option...]\n"
+		"\t--boot N        run only boot N (of %u). If a boot follows, a background\n"
+		"\t                process keeps the session open for up to %d seconds, so\n"
+		"\t                that it survives until the kexec. From boot 2 on, a\n"
+		"\t                missing session is a failure instead of a skip\n"
+		"\t--variant NAME  run only this variant\n"
+		"\t--bdf LIST      PCI addresses of the devices, separated by commas\n"
+		"\t--help          print this help and the options of the harness\n\n",
 		program, boots, LU_KEEPER_SECS);
 }
 
-/* Chooses one boot, and says to it what lies before and behind it. */
+/* Selects one boot, and sets the environment for the kexec before and after it. */
 static inline void lu_choose_boot(struct lu_options *options, const char *fixture,
-				   unsigned int boots)
+				  unsigned int boots)
 {
 	static char name[256];
 
@@ -107,7 +107,7 @@ static inline void lu_choose_boot(struct lu_options *options, const char *fixtur
 	options->argv[options->argc++] = name;
 }
 
-/* Says whether the fixture of the program has a variant of that name. */
+/* Returns whether the fixture of the program has a variant of this name. */
 static inline bool lu_has_variant(const char *name)
 {
 	const struct __fixture_variant_metadata *variant;
@@ -122,14 +122,14 @@ static inline bool lu_has_variant(const char *name)
 	return false;
 }
 
-/* What main() does in a program with one @fixture of so many @boots. */
+/* main() of a program with one @fixture and @boots tests, one test per boot. */
 static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int boots)
 {
 	struct lu_options options;
 
 	lu_read_options(argc, argv, &options);
 	if (options.variant && !lu_has_variant(options.variant)) {
-		fprintf(stderr, "%s has no variant %s\n", argv[0], options.variant);
+		fprintf(stderr, "%s: unknown variant %s\n", argv[0], options.variant);
 		options.wrong = true;
 	}
 	if (options.wrong || options.boot > boots || options.help) {
@@ -142,9 +142,9 @@ static inline int lu_main(int argc, char **argv, const char *fixture, unsigned i
 		lu_choose_boot(&options, fixture, boots);
 	} else if (boots > 1 && !getenv("LIVEUPDATE_TEST_KEXEC") &&
 		   !getenv("LIVEUPDATE_TEST_HANDED_OVER")) {
-		/* Without a kexec, no boot can show what the test claims. */
+		/* Without a kexec between the boots, no boot tests the handover. */
 		ksft_print_header();
-		ksft_exit_skip("needs a kexec after each boot but the last, see --boot\n");
+		ksft_exit_skip("needs a kexec between its boots, see --boot\n");
 	} else if (options.variant) {
 		options.argv[options.argc++] = (char *)"-v";
 		options.argv[options.argc++] = (char *)options.variant;

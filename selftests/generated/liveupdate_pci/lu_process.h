@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Processes that own what would otherwise be this one's, so that it can be lost by
- * kill -9.
+ * Processes that own file descriptors of the test, so that killing them closes the
+ * descriptors.
  */
 #ifndef LU_PROCESS_H
 #define LU_PROCESS_H
@@ -13,7 +13,7 @@ static inline int lu_compare_ints(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Closes all descriptors but the @n ones in @keep, which gets sorted. */
+/* Closes all descriptors except the @n descriptors in @keep. Sorts @keep. */
 static inline int lu_close_others(int *keep, unsigned int n)
 {
 	unsigned int first = 0, i;
@@ -28,12 +28,12 @@ static inline int lu_close_others(int *keep, unsigned int n)
 	return syscall(__NR_close_range, first, ~0U, 0) ? -errno : 0;
 }
 
-/* What the new process does: holds the descriptors in @keep, and nothing more. */
+/* The new process: keeps the descriptors in @keep open until it is killed. */
 static inline void lu_own(int *keep, unsigned int n, int ready)
 {
 	pid_t parent = getppid();
 
-	/* It must not outlive the test, whatever becomes of that. */
+	/* Dies with the test. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
 		_exit(1);
 	keep[n++] = ready;
@@ -46,7 +46,7 @@ static inline void lu_own(int *keep, unsigned int n, int ready)
 		pause();
 }
 
-/* Kills the process and waits until all it owned is gone; -ESRCH without one. */
+/* Kills the process and waits for it; -ESRCH if there is none. */
 static inline int lu_kill_process(pid_t *pid)
 {
 	__u64 deadline = lu_deadline(LU_PROCESS_SECS);
@@ -66,8 +66,8 @@ static inline int lu_kill_process(pid_t *pid)
 }
 
 /*
- * Waits until the new process has let go of what it is not to hold: it writes a
- * byte, and closes the pipe. One that fails closes it without a byte.
+ * Waits until the new process has closed the other descriptors: it then writes a byte and
+ * closes the pipe. If it fails, it closes the pipe without a byte.
  */
 static inline int lu_await_owner(pid_t *pid, int ready)
 {
@@ -105,8 +105,8 @@ static inline int lu_fork_owner(pid_t *pid, int *keep, unsigned int n)
 }
 
 /*
- * Starts a process that owns the @n descriptors in @fds from now on: here they
- * are closed and set to -1. It holds nothing else of ours, and does nothing.
+ * Starts a process that owns the @n descriptors in @fds. In this process they are closed
+ * and set to -1. The new process has no other descriptors.
  */
 static inline int lu_start_process(struct lu_test *lu, pid_t *pid, int *fds[], unsigned int n)
 {

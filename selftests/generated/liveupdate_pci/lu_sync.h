@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Sync points: a thread stands still at a kernel function for as long as the test
- * wants, by the module sync_point. So the interleaving that was asked for is the
- * one that happens, or the test says that it did not.
+ * Sync points: the module "sync_point" holds a thread at a kernel function until the test
+ * releases it. The requested interleaving either happens, or the test reports that it
+ * did not.
  */
 #ifndef LU_SYNC_H
 #define LU_SYNC_H
@@ -11,7 +11,7 @@
 
 #define LU_SYNC_MODULE	"sync_point"
 
-/* Where the module is: LIVEUPDATE_TEST_MODULES, else beside the program. */
+/* The path of the module: in LIVEUPDATE_TEST_MODULES, or next to the program. */
 static inline int lu_hold_module(char *path, size_t size)
 {
 	const char *folder = getenv("LIVEUPDATE_TEST_MODULES");
@@ -59,7 +59,7 @@ static inline void lu_unload_hold_module(struct lu_test *lu)
 	lu->hold_loaded = false;
 }
 
-/* Says whether the sync point is in this state; each read gives it anew. */
+/* Returns whether the sync point is in @state. Each read() returns the current state. */
 static inline bool lu_hold_is(struct lu_test *lu, const char *state)
 {
 	char text[32];
@@ -87,7 +87,7 @@ static inline int lu_arm_hold(struct lu_test *lu, const char *where)
 	return errno ? -errno : -EIO;
 }
 
-/* Returns 0 if this kernel can hold a thread at @where. */
+/* Returns 0 if a thread can be held at @where in this kernel. */
 static inline int lu_try_hold(const char *where)
 {
 	char line[256];
@@ -96,7 +96,7 @@ static inline int lu_try_hold(const char *where)
 	fd = open(LU_SYNC_FILE, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* For a moment, should this very thread come there. */
+	/* 1 ms at most, in case this thread calls the function. */
 	len = snprintf(line, sizeof(line), "hold %s %d 1", where, (int)syscall(__NR_gettid));
 	errno = 0;
 	if (write(fd, line, len) != len)
@@ -106,8 +106,8 @@ static inline int lu_try_hold(const char *where)
 }
 
 /*
- * Waits until the thread is held: -ENOTRECOVERABLE if its step ended without being
- * held, -ETIME if it was held no longer, or took too long to get there.
+ * Waits until the thread is held. Returns -ENOTRECOVERABLE if its step ended without being
+ * held, -ETIME if it did not reach the sync point or was released by the time limit.
  */
 static inline int lu_await_held(struct lu_test *lu)
 {
@@ -127,12 +127,12 @@ static inline int lu_await_held(struct lu_test *lu)
 	return -ETIME;
 }
 
-/* Lets the thread go if it is held, and waits for its end. */
+/* Releases the thread if it is held, and joins it. */
 static inline int lu_end_held(struct lu_test *lu)
 {
 	int ret = 0;
 
-	/* Closing the file releases the thread, and takes the sync point back. */
+	/* Closing the file releases the thread and removes the sync point. */
 	lu_close(&lu->hold);
 	if (lu->held.running)
 		ret = lu_join(&lu->held);
@@ -141,9 +141,9 @@ static inline int lu_end_held(struct lu_test *lu)
 }
 
 /*
- * Some seconds after boot, x86 goes over to the clock that it has measured by then:
- * with all processors stopped, for which one that is held would be waited for. What
- * has not happened by the deadline is not going to.
+ * Some seconds after boot, x86 switches from tsc-early to the final clocksource with
+ * stop_machine(), which would wait for a held thread. Waits until that has happened; if it
+ * has not by the deadline, it is not going to happen.
  */
 static inline void lu_await_clock(void)
 {
@@ -156,9 +156,9 @@ static inline void lu_await_clock(void)
 }
 
 /*
- * Has a thread on another processor do @step, and holds it at @where, a kernel
- * function, or "FUNCTION%return". Returns 0 once it is held. Otherwise the step
- * has been done, or never began, and nothing is to be released.
+ * Runs @step in a thread on another CPU, and holds it at @where: "FUNCTION" or
+ * "FUNCTION%return". Returns 0 once the thread is held. After an error, the step has
+ * ended or was not started, and lu_release() must not be called.
  */
 static inline int lu_hold(struct lu_test *lu, const char *where, int (*step)(void *data),
 			  void *data)
@@ -190,15 +190,15 @@ static inline int lu_hold(struct lu_test *lu, const char *where, int (*step)(voi
 	return ret;
 }
 
-/* Returns 0 as long as the thread is held, -ETIME once it is not. */
+/* Returns 0 while the thread is held, -ETIME afterwards. */
 static inline int lu_held(struct lu_test *lu)
 {
 	return lu->hold >= 0 && lu_hold_is(lu, "held") ? 0 : -ETIME;
 }
 
 /*
- * Lets the thread go, and gives what its step returned, or -EDEADLK if it does not
- * come to its end. -ETIME if it was not held up to this moment.
+ * Releases the thread and stores the result of its step in @ret, or -EDEADLK if the thread
+ * does not end. Returns -ETIME if the thread was released before by the time limit.
  */
 static inline int lu_release(struct lu_test *lu, int *ret)
 {
@@ -208,7 +208,7 @@ static inline int lu_release(struct lu_test *lu, int *ret)
 	*ret = -EINPROGRESS;
 	if (lu->hold < 0)
 		return -ETIME;
-	/* It may have expired after it was looked at, and then stays so. */
+	/* The time limit may expire after the check above; the state then is "expired". */
 	if (write(lu->hold, "release", strlen("release")) < 0 || !lu_hold_is(lu, "released"))
 		held = false;
 	ended = lu_end_held(lu);
@@ -216,7 +216,7 @@ static inline int lu_release(struct lu_test *lu, int *ret)
 	return held ? 0 : -ETIME;
 }
 
-/* Reads in which kernel function the thread sleeps, "0" if it does not. */
+/* Reads the kernel function in which the thread sleeps; "0" if it is running. */
 static inline void lu_read_wchan(const struct lu_thread *thread, char *in, size_t size)
 {
 	char path[LU_PATH_MAX];
@@ -226,14 +226,14 @@ static inline void lu_read_wchan(const struct lu_thread *thread, char *in, size_
 		snprintf(in, size, "?");
 }
 
-/* Says whether @in is @where, a kernel function, or one of "f|g", or a part of it. */
+/* Returns whether @in is one of the functions in @where ("f" or "f|g"). */
 static inline bool lu_is_in(const char *in, const char *where)
 {
 	size_t len;
 
 	for (; *where; where += len + (where[len] == '|')) {
 		len = strcspn(where, "|");
-		/* The compiler calls a part that it split off "f.part.0", say. */
+		/* The compiler may split a function, as in "f.part.0". */
 		if (!strncmp(in, where, len) && (!in[len] || in[len] == '.'))
 			return true;
 	}
@@ -241,14 +241,14 @@ static inline bool lu_is_in(const char *in, const char *where)
 }
 
 /*
- * Has a thread do @step while another is held, and gives 0 once it sleeps in @where,
- * as lu_is_in() has it. The kernel says where that is, so that a thread that is merely
- * slow is not taken for one that waits. -EALREADY if it came to its end instead, -ETIME
- * if it did neither as long as the other was held.
+ * Runs @step in a thread while another thread is held. Returns 0 once the step sleeps in a
+ * function of @where, see lu_is_in(). The function is read from /proc/.../wchan, so a slow
+ * thread is not mistaken for a waiting thread. Returns -EALREADY if the step ended
+ * instead, and -ETIME if it did neither while the other thread was held.
  *
- * It must share the processor of this thread: whoever waits for a lock whose owner is
- * on a processor goes round in circles there, until another task wants the one that it
- * is on itself. This thread does, each time it looks.
+ * The thread shares the CPU of this thread. A mutex waiter spins instead of sleeping as
+ * long as the owner is running, until its own CPU has to reschedule, which this thread
+ * causes each time it polls.
  */
 static inline int lu_wait(struct lu_test *lu, const char *where, int (*step)(void *data),
 			  void *data)
@@ -267,7 +267,7 @@ static inline int lu_wait(struct lu_test *lu, const char *where, int (*step)(voi
 	while (lu_now_nsecs() < deadline) {
 		ended = lu_has_ended(&lu->waiting);
 		lu_read_wchan(&lu->waiting, in, sizeof(in));
-		/* What was seen counts only if all of it was before the release. */
+		/* wchan is valid only if the other thread is still held now. */
 		if (lu_held(lu))
 			break;
 		if (lu_is_in(in, where))
@@ -276,11 +276,11 @@ static inline int lu_wait(struct lu_test *lu, const char *where, int (*step)(voi
 			return -EALREADY;
 		lu_pause_msecs(1);
 	}
-	ksft_print_msg("what was to wait was last seen in \"%s\"\n", in);
+	ksft_print_msg("expected the step to wait in %s, last wchan: \"%s\"\n", where, in);
 	return -ETIME;
 }
 
-/* Waits for the end of what waited, and gives what its step returned. */
+/* Joins the waiting thread, and returns the result of its step. */
 static inline int lu_end_wait(struct lu_test *lu)
 {
 	int ret = lu_join(&lu->waiting);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Threads, each with one step to do on a processor of its own. It starts at a gate,
- * so that whatever its step needs can be made ready for its task.
+ * Threads that run one step each, on a given CPU. A thread first waits at a gate, so that
+ * its caller can arm faults or sync points for its TID before the step runs.
  */
 #ifndef LU_THREAD_H
 #define LU_THREAD_H
 
 #include "lu_test.h"
 
-/* Returns the @n-th of the processors that the test may run on, or -EOPNOTSUPP. */
+/* Returns the @n-th CPU in @cpus, or -EOPNOTSUPP. */
 static inline int lu_nth_cpu(const cpu_set_t *cpus, unsigned int n)
 {
 	int cpu;
@@ -29,7 +29,7 @@ static inline int lu_pin_to_cpu(int cpu)
 	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
 }
 
-/* Keeps this thread on its first processor, so that the others have theirs alone. */
+/* Pins this thread to its first CPU, which leaves the second one to a held thread. */
 static inline int lu_pin(struct lu_test *lu)
 {
 	if (lu->pinned)
@@ -50,8 +50,8 @@ static inline void lu_unpin(struct lu_test *lu)
 }
 
 /*
- * Waits for the other thread, if there is one to meet, and then for as long as it
- * has a head start. Nothing that sleeps is as exact as going round in circles.
+ * Waits for the other thread of a race, if any, and then for the length of its head
+ * start. This spins, since sleeping is not exact enough.
  */
 static inline void lu_meet(struct lu_thread *thread)
 {
@@ -95,8 +95,8 @@ static inline bool lu_has_ended(const struct lu_thread *thread)
 }
 
 /*
- * Waits until the thread has ended. One that does not within LU_THREAD_SECS is left
- * to itself, with -EDEADLK.
+ * Waits for the end of the thread. After LU_THREAD_SECS, the thread is detached, and
+ * -EDEADLK is returned.
  */
 static inline int lu_join(struct lu_thread *thread)
 {
@@ -107,7 +107,7 @@ static inline int lu_join(struct lu_thread *thread)
 	thread->running = false;
 	while (!lu_has_ended(thread)) {
 		if (lu_now_nsecs() > deadline) {
-			/* It goes on using its place. */
+			/* The thread still uses *thread, so it must not be reused. */
 			thread->lost = true;
 			pthread_detach(thread->thread);
 			return -EDEADLK;
@@ -120,7 +120,7 @@ static inline int lu_join(struct lu_thread *thread)
 	return 0;
 }
 
-/* Ends a thread that still stands at its gate, without its step. */
+/* Ends a thread that waits at its gate, without running its step. */
 static inline void lu_call_off(struct lu_thread *thread)
 {
 	thread->called_off = true;
@@ -128,7 +128,7 @@ static inline void lu_call_off(struct lu_thread *thread)
 	lu_join(thread);
 }
 
-/* Starts a thread on @cpu, and waits until it stands at its gate. */
+/* Starts a thread on @cpu, and waits until it is at its gate. */
 static inline int lu_start_thread(struct lu_thread *thread, int cpu, int (*step)(void *data),
 				  void *data)
 {

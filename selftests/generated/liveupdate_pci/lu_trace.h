@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Calls of kernel functions: counted by kprobe events, and for a test that asks
- * for it, in which order they came.
+ * Number and order of kernel function calls, measured with kprobe events.
  */
 #ifndef LU_TRACE_H
 #define LU_TRACE_H
@@ -9,8 +8,8 @@
 #include "lu_test.h"
 
 /*
- * Brings the counts of all probed functions up to date. The events carry our
- * group in their names because kprobe_profile does not show the group.
+ * Updates the counts of all probed functions. The event names contain the group name,
+ * because kprobe_profile does not show the group.
  */
 static inline int lu_read_calls(struct lu_test *lu)
 {
@@ -30,19 +29,19 @@ static inline int lu_read_calls(struct lu_test *lu)
 				continue;
 			lu->calls[i] = (int)hits;
 			found++;
-			/* A call that was not seen makes every count a guess. */
+			/* With missed hits, the count is unknown. */
 			if (missed)
 				ret = -EIO;
 		}
 	}
 	fclose(file);
-	/* A probe that is gone has not counted zero calls, it has not counted. */
+	/* A removed probe is an error, not a count of zero. */
 	if (!ret && found != lu->nr_probes)
 		ret = -ENOENT;
 	return ret;
 }
 
-/* Returns how often the kernel called @function since the test's setup. */
+/* Returns the number of calls of @function since the setup of the test. */
 static inline int lu_calls(struct lu_test *lu, const char *function)
 {
 	unsigned int i;
@@ -59,8 +58,8 @@ static inline int lu_calls(struct lu_test *lu, const char *function)
 }
 
 /*
- * Returns where in the trace the first call of the function that @name, @len
- * bytes long, names is, or NULL.
+ * Returns the first call of the function @name (@len bytes, not terminated) in the trace,
+ * or NULL.
  */
 static inline const char *lu_first_call(const char *trace, const char *name, size_t len)
 {
@@ -89,21 +88,20 @@ static inline int lu_calls_follow(const char *trace, const char *functions)
 	return ret;
 }
 
-/* Says whether the head of a trace counts as many entries as were ever written. */
+/* Returns whether the trace has all entries that were written to it. */
 static inline bool lu_trace_is_whole(const char *trace)
 {
 	const char *head = strstr(trace, "# entries-in-buffer/entries-written: ");
-	unsigned long kept, written;
+	unsigned long present, written;
 
-	return head && sscanf(head, "# entries-in-buffer/entries-written: %lu/%lu", &kept,
-			      &written) == 2 && kept == written;
+	return head && sscanf(head, "# entries-in-buffer/entries-written: %lu/%lu", &present,
+			      &written) == 2 && present == written;
 }
 
 /*
- * Returns 0 if the first call of each of the probed functions, which commas
- * separate in @functions, came in this order, -EBADMSG if in another one, -ENOENT
- * if one of them was not called since the test's setup, and -EOVERFLOW when
- * the trace has lost calls.
+ * Checks the order of the first calls of the probed functions in @functions, a list
+ * separated by commas. Returns -EBADMSG for another order, -ENOENT if a function was not
+ * called since the setup of the test, and -EOVERFLOW if the trace has lost calls.
  */
 static inline int lu_calls_in_order(struct lu_test *lu, const char *functions)
 {
@@ -123,10 +121,10 @@ static inline int lu_calls_in_order(struct lu_test *lu, const char *functions)
 }
 
 /*
- * Each event that comes or goes waits for several grace periods. Where the whole
- * machine is the test's (LIVEUPDATE_TEST_HURRY says so), they are hurried for that
- * time alone, so that what is under test keeps its own pace. Returns whether they
- * were hurried here, and so are to be slowed down again.
+ * Adding or removing a probe waits for several RCU grace periods. If
+ * LIVEUPDATE_TEST_HURRY is set, because no other work runs on the machine, they are
+ * expedited while probes are added and removed, but not during the test. Returns whether
+ * the caller must call lu_slow_down() with true.
  */
 static inline bool lu_hurry(void)
 {
@@ -167,8 +165,8 @@ static inline void lu_remove_probes(struct lu_test *lu)
 }
 
 /*
- * Where the order is asked for, the events go to a trace of our own, which nobody
- * else writes to, with a clock that puts the calls on all processors in one order.
+ * To check the order of calls, the events go to a trace instance of their own, with a
+ * clock that is ordered across CPUs.
  */
 static inline int lu_enable_events(struct lu_test *lu)
 {
@@ -182,7 +180,7 @@ static inline int lu_enable_events(struct lu_test *lu)
 	return lu_write_text(LU_INSTANCE "/events/" LU_GROUP "/enable", "1", 0);
 }
 
-/* Says whether the kernel tells its functions' names, and this is none of them. */
+/* Returns whether /proc/kallsyms is readable and does not have the function. */
 static inline bool lu_lacks_function(const char *name, size_t len)
 {
 	char line[512], found[256];
@@ -203,16 +201,17 @@ static inline bool lu_lacks_function(const char *name, size_t len)
 	return functions && lacks;
 }
 
-/* Says in the reason why the function that @where begins with cannot be probed. */
-static inline void lu_cannot_probe(struct lu_test *lu, const char *where, const char *so, int ret)
+/* Sets the skip reason for the function in @where ("FUNCTION" or "FUNCTION%return"). */
+static inline void lu_cannot_probe(struct lu_test *lu, const char *where, const char *effect,
+				   int ret)
 {
 	int len = (int)strcspn(where, "%");
 
 	if (lu_lacks_function(where, len))
-		snprintf(lu->reason, sizeof(lu->reason), "this kernel has no function %.*s", len,
+		snprintf(lu->reason, sizeof(lu->reason), "no function %.*s in this kernel", len,
 			 where);
 	else
-		snprintf(lu->reason, sizeof(lu->reason), "%.*s: %s: %s", len, where, so,
+		snprintf(lu->reason, sizeof(lu->reason), "%.*s %s: %s", len, where, effect,
 			 strerror(-ret));
 }
 
@@ -227,13 +226,13 @@ static inline int lu_enable_probes(struct lu_test *lu)
 			 lu->probe[i], lu->probe[i]);
 		ret = lu_write_text(LU_TRACING "/kprobe_events", line, O_APPEND);
 		if (ret) {
-			lu_cannot_probe(lu, lu->probe[i], "its calls cannot be counted", ret);
+			lu_cannot_probe(lu, lu->probe[i], "cannot be probed", ret);
 			return ret;
 		}
 	}
 	ret = lu_enable_events(lu);
 	if (ret)
-		snprintf(lu->reason, sizeof(lu->reason), "kprobe events cannot be enabled: %s",
+		snprintf(lu->reason, sizeof(lu->reason), "cannot enable kprobe events: %s",
 			 strerror(-ret));
 	return ret;
 }
@@ -245,7 +244,7 @@ static inline int lu_add_probes(struct lu_test *lu)
 
 	if (!lu->nr_probes)
 		return 0;
-	/* A test that was killed may have left its events behind. */
+	/* A killed test may have left its events behind. */
 	lu_remove_probes(lu);
 	hurried = lu_hurry();
 	ret = lu_enable_probes(lu);

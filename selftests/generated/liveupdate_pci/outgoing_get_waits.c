@@ -134,13 +134,13 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "1: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->dev));
 	}
 
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "2: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->vm));
 	}
 
 	if (!strcmp(variant->moment, "preserve")) {
@@ -148,7 +148,8 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_hold(&self->lu, "ltd_flb_preserve", boot_1_step_3, self);
 		lu_step(&self->lu, "3: preserve dev in vm, held at ltd_flb_preserve", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("interleaving: step 3 did not come to ltd_flb_preserve");
+			TH_LOG("%s%s", "interleaving: step 3 did not reach ltd_flb_preserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -158,40 +159,43 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 			"4: holder: get the outgoing FLB, waiting in liveupdate_flb_get_outgoing",
 			ret);
 		ASSERT_TRUE(!ret || ret == -EALREADY) {
-			TH_LOG("interleaving: step 4 neither waited nor ended");
+			TH_LOG("%s%s", "interleaving: step 4 neither waited nor ended, got ",
+			       lu_result(ret));
 		}
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 4: must wait in liveupdate_flb_get_outgoing");
+			TH_LOG("%s%s",
+			       "step 4: expected to wait in liveupdate_flb_get_outgoing, got ",
+			       lu_result(ret));
 		}
 	}
 
 	if (!strcmp(variant->moment, "preserve")) {
 		ASSERT_EQ(0, lu_release(&self->lu, &ret)) {
-			TH_LOG("interleaving: what was held did not stand still until step 5");
+			TH_LOG("interleaving: the thread was not held until step 5");
 		}
-		lu_step(&self->lu, "5: let it go on: preserve dev in vm", ret);
+		lu_step(&self->lu, "5: release: preserve dev in vm", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 5: must end");
+			TH_LOG("step 5: expected the thread to end, got a timeout");
 		}
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 5: must succeed");
+			TH_LOG("step 5: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 5: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of ltd_flb_preserve in this boot");
 		}
 	}
 
 	if (!strcmp(variant->moment, "preserve")) {
 		ret = lu_end_wait(&self->lu);
-		lu_step(&self->lu, "6: wait no more: holder: get the outgoing FLB", ret);
+		lu_step(&self->lu, "6: wait for completion: holder: get the outgoing FLB", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 6: must end");
+			TH_LOG("step 6: expected the thread to end, got a timeout");
 		}
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 6: must succeed");
+			TH_LOG("step 6: expected success, got %s", lu_result(ret));
 		}
 	}
 
@@ -200,7 +204,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_user(&self->holder, "outgoing_flb", "use");
 		lu_step(&self->lu, "7: holder: use the outgoing FLB", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 7: must succeed");
+			TH_LOG("step 7: expected success, got %s", lu_result(ret));
 		}
 	}
 
@@ -208,7 +212,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_user(&self->holder, "outgoing_flb", "put");
 		lu_step(&self->lu, "8: holder: put the outgoing FLB", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 8: must succeed");
+			TH_LOG("step 8: expected success, got %s", lu_result(ret));
 		}
 	}
 
@@ -216,13 +220,13 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_preserve(self->vm, self->dev, 1);
 		lu_step(&self->lu, "9: preserve dev in vm", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 9: must succeed");
+			TH_LOG("step 9: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 9: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 9: expected 1 call of ltd_flb_preserve in this boot");
 		}
 	}
 
@@ -234,7 +238,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_10, self);
 		lu_step(&self->lu, "10: close vm, held at ltd_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("interleaving: step 10 did not come to ltd_flb_unpreserve");
+			TH_LOG("%s%s",
+			       "interleaving: step 10 did not reach ltd_flb_unpreserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -248,40 +254,43 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 			"11: late: get the outgoing FLB, waiting in liveupdate_flb_get_outgoing",
 			ret);
 		ASSERT_TRUE(!ret || ret == -EALREADY) {
-			TH_LOG("interleaving: step 11 neither waited nor ended");
+			TH_LOG("%s%s", "interleaving: step 11 neither waited nor ended, got ",
+			       lu_result(ret));
 		}
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 11: must wait in liveupdate_flb_get_outgoing");
+			TH_LOG("%s%s",
+			       "step 11: expected to wait in liveupdate_flb_get_outgoing, got ",
+			       lu_result(ret));
 		}
 	}
 
 	if (!strcmp(variant->moment, "unpreserve")) {
 		ASSERT_EQ(0, lu_release(&self->lu, &ret)) {
-			TH_LOG("interleaving: what was held did not stand still until step 12");
+			TH_LOG("interleaving: the thread was not held until step 12");
 		}
-		lu_step(&self->lu, "12: let it go on: close vm", ret);
+		lu_step(&self->lu, "12: release: close vm", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 12: must end");
+			TH_LOG("step 12: expected the thread to end, got a timeout");
 		}
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 12: must succeed");
+			TH_LOG("step 12: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 12: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 12: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 	}
 
 	if (!strcmp(variant->moment, "unpreserve")) {
 		ret = lu_end_wait(&self->lu);
-		lu_step(&self->lu, "13: wait no more: late: get the outgoing FLB", ret);
+		lu_step(&self->lu, "13: wait for completion: late: get the outgoing FLB", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 13: must end");
+			TH_LOG("step 13: expected the thread to end, got a timeout");
 		}
 		EXPECT_TRUE(!ret || ret == -ENOENT) {
-			TH_LOG("step 13: must come to ok or ENOENT");
+			TH_LOG("step 13: expected ok or -ENOENT, got %s", lu_result(ret));
 		}
 	}
 
@@ -289,15 +298,15 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_user(&self->late, "outgoing_flb", "use");
 		lu_step(&self->lu, "14: late: use the outgoing FLB", ret);
 		EXPECT_TRUE(ret == -EINVAL || ret == -ENXIO) {
-			TH_LOG("step 14: must come to EINVAL or ENXIO");
+			TH_LOG("step 14: expected -EINVAL or -ENXIO, got %s", lu_result(ret));
 		}
 	}
 
 	if (!strcmp(variant->moment, "rollback")) {
 		ret = lu_fail("preserve", EIO, 1);
-		lu_step(&self->lu, "15: the next preserve is to fail with EIO", ret);
+		lu_step(&self->lu, "15: make the next preserve fail with EIO", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 15: must succeed");
+			TH_LOG("step 15: expected success, got %s", lu_result(ret));
 		}
 	}
 
@@ -309,7 +318,9 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_16, self);
 		lu_step(&self->lu, "16: preserve dev in vm, held at ltd_flb_unpreserve", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("interleaving: step 16 did not come to ltd_flb_unpreserve");
+			TH_LOG("%s%s",
+			       "interleaving: step 16 did not reach ltd_flb_unpreserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -319,43 +330,46 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 			"17: late: get the outgoing FLB, waiting in liveupdate_flb_get_outgoing",
 			ret);
 		ASSERT_TRUE(!ret || ret == -EALREADY) {
-			TH_LOG("interleaving: step 17 neither waited nor ended");
+			TH_LOG("%s%s", "interleaving: step 17 neither waited nor ended, got ",
+			       lu_result(ret));
 		}
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 17: must wait in liveupdate_flb_get_outgoing");
+			TH_LOG("%s%s",
+			       "step 17: expected to wait in liveupdate_flb_get_outgoing, got ",
+			       lu_result(ret));
 		}
 	}
 
 	if (!strcmp(variant->moment, "rollback")) {
 		ASSERT_EQ(0, lu_release(&self->lu, &ret)) {
-			TH_LOG("interleaving: what was held did not stand still until step 18");
+			TH_LOG("interleaving: the thread was not held until step 18");
 		}
-		lu_step(&self->lu, "18: let it go on: preserve dev in vm", ret);
+		lu_step(&self->lu, "18: release: preserve dev in vm", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 18: must end");
+			TH_LOG("step 18: expected the thread to end, got a timeout");
 		}
 		EXPECT_EQ(-EIO, ret) {
-			TH_LOG("step 18: must fail with EIO");
+			TH_LOG("step 18: expected -EIO, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 18: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 18: expected 1 call of ltd_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 18: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 18: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 	}
 
 	if (!strcmp(variant->moment, "rollback")) {
 		ret = lu_end_wait(&self->lu);
-		lu_step(&self->lu, "19: wait no more: late: get the outgoing FLB", ret);
+		lu_step(&self->lu, "19: wait for completion: late: get the outgoing FLB", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 19: must end");
+			TH_LOG("step 19: expected the thread to end, got a timeout");
 		}
 		EXPECT_TRUE(!ret || ret == -ENOENT) {
-			TH_LOG("step 19: must come to ok or ENOENT");
+			TH_LOG("step 19: expected ok or -ENOENT, got %s", lu_result(ret));
 		}
 	}
 
@@ -363,7 +377,7 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		ret = lu_user(&self->late, "outgoing_flb", "use");
 		lu_step(&self->lu, "20: late: use the outgoing FLB", ret);
 		EXPECT_TRUE(ret == -EINVAL || ret == -ENXIO) {
-			TH_LOG("step 20: must come to EINVAL or ENXIO");
+			TH_LOG("step 20: expected -EINVAL or -ENXIO, got %s", lu_result(ret));
 		}
 	}
 
@@ -373,13 +387,13 @@ TEST_F_TIMEOUT(outgoing_get_waits, boot_1, 180)
 		lu_close(&self->vm);
 		lu_step(&self->lu, "21: close vm", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 21: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 21: expected 1 call of ltd_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 21: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 21: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 	}
 }

@@ -89,20 +89,20 @@ TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev));
 	}
 
 	/* Control: the file works as long as the device is present. */
 	ret = lu_read_register(self->dev, 0x4, &value);
 	lu_step(&self->lu, "3: read register 0x4 of dev", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(ret));
 	}
 
 	if (!strcmp(variant->how, "sysfs")) {
@@ -112,13 +112,13 @@ TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 		ret = lu_remove_device(&self->lu, 0);
 		lu_step(&self->lu, "4: remove endpoint0", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("the kernel log cannot be read");
+			TH_LOG("cannot read the kernel log");
 		}
 		EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
+			TH_LOG("step 4: expected 0 kernel log lines with this text in this boot");
 		}
 	}
 	if (!strcmp(variant->how, "slot-power")) {
@@ -126,15 +126,15 @@ TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 		 * No device is preserved yet, so the removal logs no warning.
 		 */
 		ret = lu_power_off_slot(&self->lu, 0);
-		lu_step(&self->lu, "4: switch the slot of endpoint0 off", ret);
+		lu_step(&self->lu, "4: power off the slot of endpoint0", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("the kernel log cannot be read");
+			TH_LOG("cannot read the kernel log");
 		}
 		EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
+			TH_LOG("step 4: expected 0 kernel log lines with this text in this boot");
 		}
 	}
 	if (!strcmp(variant->how, "unplug")) {
@@ -144,13 +144,13 @@ TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 		ret = lu_unplug_device(&self->lu, 0);
 		lu_step(&self->lu, "4: unplug endpoint0", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("the kernel log cannot be read");
+			TH_LOG("cannot read the kernel log");
 		}
 		EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
+			TH_LOG("step 4: expected 0 kernel log lines with this text in this boot");
 		}
 	}
 	if (!strcmp(variant->how, "surprise")) {
@@ -158,15 +158,15 @@ TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 		 * No device is preserved yet, so the removal logs no warning.
 		 */
 		ret = lu_surprise_device(&self->lu, 0);
-		lu_step(&self->lu, "4: unplug endpoint0 by surprise", ret);
+		lu_step(&self->lu, "4: surprise-remove endpoint0", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("the kernel log cannot be read");
+			TH_LOG("cannot read the kernel log");
 		}
 		EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
+			TH_LOG("step 4: expected 0 kernel log lines with this text in this boot");
 		}
 	}
 
@@ -177,62 +177,63 @@ TEST_F_TIMEOUT(preserve_after_removal, boot_1, 180)
 	ret = lu_preserve(self->vm, self->dev, 1);
 	lu_step(&self->lu, "5: preserve dev in vm", ret);
 	EXPECT_EQ(-ENODEV, ret) {
-		TH_LOG("step 5: must fail with ENODEV");
+		TH_LOG("step 5: expected -ENODEV, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 5: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 5: ltd_flb_unpreserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 5: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 5: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 	ret = lu_calls_in_order(&self->lu,
 				"pci_flb_preserve,ltd_flb_preserve,ltd_flb_unpreserve,pci_flb_unpreserve");
 	EXPECT_EQ(0, ret) {
-		TH_LOG("%s",
-		       "step 5: must have been called in the order pci_flb_preserve, ltd_flb_preserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+		TH_LOG("%s%s",
+		       "step 5: expected calls in the order pci_flb_preserve, ltd_flb_preserve, ltd_flb_unpreserve, pci_flb_unpreserve, got ",
+		       lu_result(ret));
 	}
 
 	self->other = lu_open_device(&self->lu, 1);
 	lu_step(&self->lu, "6: open endpoint1 as other", self->other);
 	ASSERT_LE(0, self->other) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(self->other));
 	}
 
 	/* Control: the session and the FLBs still work. */
 	ret = lu_preserve(self->vm, self->other, 2);
 	lu_step(&self->lu, "7: preserve other in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 7: must succeed");
+		TH_LOG("step 7: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 7: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 7: expected 2 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 7: pci_liveupdate_preserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of pci_liveupdate_preserve in this boot");
 	}
 
 	lu_close(&self->vm);
 	lu_step(&self->lu, "8: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 8: ltd_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 8: expected 2 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 8: pci_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 8: expected 2 calls of pci_flb_unpreserve in this boot");
 	}
 }
 

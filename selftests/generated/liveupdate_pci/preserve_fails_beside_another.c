@@ -67,58 +67,58 @@ TEST_F_TIMEOUT(preserve_fails_beside_another, boot_1, 120)
 	self->good = lu_create_session(&self->lu, "good");
 	lu_step(&self->lu, "1: create session good", self->good);
 	ASSERT_LE(0, self->good) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->good));
 	}
 
 	self->bad = lu_create_session(&self->lu, "bad");
 	lu_step(&self->lu, "2: create session bad", self->bad);
 	ASSERT_LE(0, self->bad) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->bad));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "3: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->dev));
 	}
 
 	self->other = lu_open_device(&self->lu, 1);
 	lu_step(&self->lu, "4: open endpoint1 as other", self->other);
 	ASSERT_LE(0, self->other) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(self->other));
 	}
 
 	ret = lu_preserve(self->good, self->dev, 1);
 	lu_step(&self->lu, "5: preserve dev in good", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 5: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 5: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 5: expected 1 call of pci_flb_preserve in this boot");
 	}
 
 	ret = lu_fail("preserve", EIO, 3);
-	lu_step(&self->lu, "6: the next 3 preserve are to fail with EIO", ret);
+	lu_step(&self->lu, "6: make the next 3 preserve fail with EIO", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->bad, self->other, 2);
 	lu_step(&self->lu, "7: preserve other in bad", ret);
 	EXPECT_EQ(-EIO, ret) {
-		TH_LOG("step 7: must fail with EIO");
+		TH_LOG("step 7: expected -EIO, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->bad, self->other, 2);
 	lu_step(&self->lu, "8: preserve other in bad", ret);
 	EXPECT_EQ(-EIO, ret) {
-		TH_LOG("step 8: must fail with EIO");
+		TH_LOG("step 8: expected -EIO, got %s", lu_result(ret));
 	}
 
 	/*
@@ -129,70 +129,70 @@ TEST_F_TIMEOUT(preserve_fails_beside_another, boot_1, 120)
 	ret = lu_preserve(self->bad, self->other, 2);
 	lu_step(&self->lu, "9: preserve other in bad", ret);
 	EXPECT_EQ(-EIO, ret) {
-		TH_LOG("step 9: must fail with EIO");
+		TH_LOG("step 9: expected -EIO, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 9: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 9: expected 1 call of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 9: ltd_flb_unpreserve must not have been called yet");
+		TH_LOG("step 9: expected 0 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 9: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 9: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 9: pci_flb_unpreserve must not have been called yet");
+		TH_LOG("step 9: expected 0 calls of pci_flb_unpreserve in this boot");
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "10: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 10: must succeed");
+		TH_LOG("step 10: expected success, got %s", lu_result(ret));
 	}
 
 	/* The object is still valid. */
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "11: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "12: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 12: must succeed");
+		TH_LOG("step 12: expected success, got %s", lu_result(ret));
 	}
 
 	/* Control: no more failures are injected. */
 	ret = lu_preserve(self->bad, self->other, 2);
 	lu_step(&self->lu, "13: preserve other in bad", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 13: must succeed");
+		TH_LOG("step 13: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 13: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 13: expected 1 call of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 13: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 13: expected 1 call of pci_flb_preserve in this boot");
 	}
 
 	/* The second file still depends on the FLBs. */
 	lu_close(&self->good);
 	lu_step(&self->lu, "14: close good", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 14: ltd_flb_unpreserve must not have been called yet");
+		TH_LOG("step 14: expected 0 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 14: pci_flb_unpreserve must not have been called yet");
+		TH_LOG("step 14: expected 0 calls of pci_flb_unpreserve in this boot");
 	}
 
 	/*
@@ -202,13 +202,13 @@ TEST_F_TIMEOUT(preserve_fails_beside_another, boot_1, 120)
 	lu_close(&self->bad);
 	lu_step(&self->lu, "15: close bad", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 15: ltd_flb_unpreserve must have been called once in all");
+		TH_LOG("step 15: expected 1 call of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 15: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 15: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 }
 

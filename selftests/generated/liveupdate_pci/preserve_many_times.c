@@ -68,7 +68,7 @@ TEST_F_TIMEOUT(preserve_many_times, boot_1, 170)
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "1: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->dev));
 	}
 
 	/*
@@ -78,77 +78,77 @@ TEST_F_TIMEOUT(preserve_many_times, boot_1, 170)
 	for (round = 0; round < 100; round++) {
 		self->vm = lu_create_session(&self->lu, "vm");
 		ASSERT_LE(0, self->vm) {
-			TH_LOG("step 3: must succeed");
+			TH_LOG("step 3: expected success, got %s", lu_result(self->vm));
 		}
 
 		ret = lu_preserve(self->vm, self->dev, 1);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 
 		lu_close(&self->vm);
 	}
 	lu_step(&self->lu, "2: repeat 100 times", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 2: ltd_flb_preserve must have been called 100 times in all");
+		TH_LOG("step 2: expected 100 calls of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 2: ltd_flb_unpreserve must have been called 100 times in all");
+		TH_LOG("step 2: expected 100 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 2: pci_flb_preserve must have been called 100 times in all");
+		TH_LOG("step 2: expected 100 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 2: pci_flb_unpreserve must have been called 100 times in all");
+		TH_LOG("step 2: expected 100 calls of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 2: pci_liveupdate_preserve must have been called 100 times in all");
+		TH_LOG("step 2: expected 100 calls of pci_liveupdate_preserve in this boot");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-		TH_LOG("step 2: pci_liveupdate_unpreserve must have been called 100 times in all");
+		TH_LOG("step 2: expected 100 calls of pci_liveupdate_unpreserve in this boot");
 	}
 
 	ret = lu_leaks(&self->lu);
-	lu_step_leaks(&self->lu, "6: look for lost memory", ret);
+	lu_step_leaks(&self->lu, "6: check for memory leaks", ret);
 	EXPECT_TRUE(!ret || ret == LU_NO_KMEMLEAK) {
-		TH_LOG("step 6: no memory may be lost");
+		TH_LOG("step 6: expected no leaks, got %d", ret);
 	}
 
 	self->last = lu_create_session(&self->lu, "last");
 	lu_step(&self->lu, "7: create session last", self->last);
 	ASSERT_LE(0, self->last) {
-		TH_LOG("step 7: must succeed");
+		TH_LOG("step 7: expected success, got %s", lu_result(self->last));
 	}
 
 	/* The next preserve behaves like the first. */
 	ret = lu_preserve(self->last, self->dev, 1);
 	lu_step(&self->lu, "8: preserve dev in last", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 8: must succeed");
+		TH_LOG("step 8: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(101, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 8: ltd_flb_preserve must have been called 101 times in all");
+		TH_LOG("step 8: expected 101 calls of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(101, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 8: pci_flb_preserve must have been called 101 times in all");
+		TH_LOG("step 8: expected 101 calls of pci_flb_preserve in this boot");
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "9: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 9: must succeed");
+		TH_LOG("step 9: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "10: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 10: must succeed");
+		TH_LOG("step 10: expected success, got %s", lu_result(ret));
 	}
 
 	/*
@@ -157,44 +157,44 @@ TEST_F_TIMEOUT(preserve_many_times, boot_1, 170)
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "11: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(100, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 11: ltd_flb_unpreserve must have been called 100 times in all");
+		TH_LOG("step 11: expected 100 calls of ltd_flb_unpreserve in this boot");
 	}
 
 	lu_close(&self->last);
 	lu_step(&self->lu, "12: close last", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(101, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 12: ltd_flb_unpreserve must have been called 101 times in all");
+		TH_LOG("step 12: expected 101 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(101, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 12: pci_flb_unpreserve must have been called 101 times in all");
+		TH_LOG("step 12: expected 101 calls of pci_flb_unpreserve in this boot");
 	}
 
 	/* Control: the open file still holds a reference on the device. */
 	ret = lu_remove_device(&self->lu, 0);
 	lu_step(&self->lu, "13: remove endpoint0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 13: must succeed");
+		TH_LOG("step 13: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("step 13: pci_release_dev must not have been called yet");
+		TH_LOG("step 13: expected 0 calls of pci_release_dev in this boot");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("step 13: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 13: expected 0 kernel log lines with this text in this boot");
 	}
 
 	/*
@@ -204,10 +204,10 @@ TEST_F_TIMEOUT(preserve_many_times, boot_1, 170)
 	lu_close(&self->dev);
 	lu_step(&self->lu, "14: close dev", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("step 14: pci_release_dev must have been called once in all");
+		TH_LOG("step 14: expected 1 call of pci_release_dev in this boot");
 	}
 }
 

@@ -86,13 +86,13 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, boot_1, 160)
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "1: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->dev));
 	}
 
 	self->other = lu_open_device(&self->lu, 1);
 	lu_step(&self->lu, "2: open endpoint1 as other", self->other);
 	ASSERT_LE(0, self->other) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->other));
 	}
 
 	/*
@@ -102,62 +102,62 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, boot_1, 160)
 	for (round = 0; round < 40; round++) {
 		self->one = lu_create_session(&self->lu, "one");
 		ASSERT_LE(0, self->one) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(self->one));
 		}
 
 		self->two = lu_create_session(&self->lu, "two");
 		ASSERT_LE(0, self->two) {
-			TH_LOG("step 5: must succeed");
+			TH_LOG("step 5: expected success, got %s", lu_result(self->two));
 		}
 
 		ret = lu_preserve(self->one, self->dev, 1);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 6: must succeed");
+			TH_LOG("step 6: expected success, got %s", lu_result(ret));
 		}
 
 		/* Both calls start at the same time; either may be first. */
 		ASSERT_EQ(0,
 			  lu_race(&self->lu, boot_1_step_7_a, boot_1_step_7_b, self, round, &ret,
 				  &against)) {
-			TH_LOG("interleaving: step 7 could not begin");
+			TH_LOG("interleaving: step 7 could not start");
 		}
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 7: must succeed");
+			TH_LOG("step 7: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_EQ(0, against) {
-			TH_LOG("step 7: the second must succeed");
+			TH_LOG("step 7: second step: expected success, got %s", lu_result(against));
 		}
 
 		/* The second file depends on the FLB, so the object exists. */
 		ret = lu_user(&self->holder, "outgoing_flb", "get");
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 8: must succeed");
+			TH_LOG("step 8: expected success, got %s", lu_result(ret));
 		}
 
 		ret = lu_user(&self->holder, "outgoing_flb", "use");
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 9: must succeed");
+			TH_LOG("step 9: expected success, got %s", lu_result(ret));
 		}
 
 		ret = lu_user(&self->holder, "outgoing_flb", "put");
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 10: must succeed");
+			TH_LOG("step 10: expected success, got %s", lu_result(ret));
 		}
 
 		lu_close(&self->two);
 	}
 	ASSERT_EQ(0, lu_race_report(&self->lu, "preserve other in two", "close one")) {
-		TH_LOG("interleaving: step 7 never came in one of the orders");
+		TH_LOG("interleaving: step 7 ran in one order only");
 	}
 	lu_step(&self->lu, "3: repeat 40 times", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(80, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 3: pci_liveupdate_preserve must have been called 80 times in all");
+		TH_LOG("step 3: expected 80 calls of pci_liveupdate_preserve in this boot");
 	}
 	EXPECT_EQ(80, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-		TH_LOG("step 3: pci_liveupdate_unpreserve must have been called 80 times in all");
+		TH_LOG("step 3: expected 80 calls of pci_liveupdate_unpreserve in this boot");
 	}
 
 	/*
@@ -168,13 +168,13 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, boot_1, 160)
 	ret = lu_user(&self->after, "outgoing_flb", "get");
 	lu_step(&self->lu, "12: after: get the outgoing FLB", ret);
 	EXPECT_TRUE(!ret || ret == -ENOENT) {
-		TH_LOG("step 12: must come to ok or ENOENT");
+		TH_LOG("step 12: expected ok or -ENOENT, got %s", lu_result(ret));
 	}
 
 	ret = lu_user(&self->after, "outgoing_flb", "use");
 	lu_step(&self->lu, "13: after: use the outgoing FLB", ret);
 	EXPECT_TRUE(ret == -EINVAL || ret == -ENXIO) {
-		TH_LOG("step 13: must come to EINVAL or ENXIO");
+		TH_LOG("step 13: expected -EINVAL or -ENXIO, got %s", lu_result(ret));
 	}
 
 	/*
@@ -184,25 +184,25 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, boot_1, 160)
 	ret = lu_remove_device(&self->lu, 0);
 	lu_step(&self->lu, "14: remove endpoint0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 14: must succeed");
+		TH_LOG("step 14: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("step 14: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 14: expected 0 kernel log lines with this text in this boot");
 	}
 
 	ret = lu_remove_device(&self->lu, 1);
 	lu_step(&self->lu, "15: remove endpoint1", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 15: must succeed");
+		TH_LOG("step 15: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("step 15: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 15: expected 0 kernel log lines with this text in this boot");
 	}
 
 	lu_close(&self->dev);
@@ -212,10 +212,10 @@ TEST_F_TIMEOUT(preserve_races_with_last_close, boot_1, 160)
 	lu_close(&self->other);
 	lu_step(&self->lu, "17: close other", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("step 17: pci_release_dev must have been called 2 times in all");
+		TH_LOG("step 17: expected 2 calls of pci_release_dev in this boot");
 	}
 }
 

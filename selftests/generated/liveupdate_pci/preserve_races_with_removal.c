@@ -97,13 +97,13 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev));
 	}
 
 	if (!strcmp(variant->then, "gone")) {
@@ -114,7 +114,9 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 		ret = lu_hold(&self->lu, "pci_liveupdate_preserve", boot_1_step_3, self);
 		lu_step(&self->lu, "3: preserve dev in vm, held at pci_liveupdate_preserve", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("interleaving: step 3 did not come to pci_liveupdate_preserve");
+			TH_LOG("%s%s",
+			       "interleaving: step 3 did not reach pci_liveupdate_preserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -126,42 +128,42 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 		ret = lu_remove_device(&self->lu, 0);
 		lu_step(&self->lu, "4: remove endpoint0", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("the kernel log cannot be read");
+			TH_LOG("cannot read the kernel log");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
 			TH_LOG("%s",
-			       "step 4: pci_liveupdate_cleanup_device must have been called once in all");
+			       "step 4: expected 1 call of pci_liveupdate_cleanup_device in this boot");
 		}
 		EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-			TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
+			TH_LOG("step 4: expected 0 kernel log lines with this text in this boot");
 		}
 	}
 
 	if (!strcmp(variant->then, "gone")) {
 		ASSERT_EQ(0, lu_release(&self->lu, &ret)) {
-			TH_LOG("interleaving: what was held did not stand still until step 5");
+			TH_LOG("interleaving: the thread was not held until step 5");
 		}
-		lu_step(&self->lu, "5: let it go on: preserve dev in vm", ret);
+		lu_step(&self->lu, "5: release: preserve dev in vm", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 5: must end");
+			TH_LOG("step 5: expected the thread to end, got a timeout");
 		}
 		EXPECT_EQ(-ENODEV, ret) {
-			TH_LOG("step 5: must fail with ENODEV");
+			TH_LOG("step 5: expected -ENODEV, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 5: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 5: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 	}
 
@@ -173,7 +175,9 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 		ret = lu_hold(&self->lu, "pci_liveupdate_preserve", boot_1_step_6, self);
 		lu_step(&self->lu, "6: preserve dev in vm, held at pci_liveupdate_preserve", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("interleaving: step 6 did not come to pci_liveupdate_preserve");
+			TH_LOG("%s%s",
+			       "interleaving: step 6 did not reach pci_liveupdate_preserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -181,14 +185,14 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 		ret = lu_remove_device(&self->lu, 0);
 		lu_step(&self->lu, "7: remove endpoint0", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 7: must succeed");
+			TH_LOG("step 7: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
 			TH_LOG("%s",
-			       "step 7: pci_liveupdate_cleanup_device must have been called once in all");
+			       "step 7: expected 1 call of pci_liveupdate_cleanup_device in this boot");
 		}
 	}
 
@@ -197,29 +201,29 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 		ret = lu_rescan();
 		lu_step(&self->lu, "8: rescan the PCI bus", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 8: must succeed");
+			TH_LOG("step 8: expected success, got %s", lu_result(ret));
 		}
 	}
 
 	if (!strcmp(variant->then, "came-back")) {
 		ASSERT_EQ(0, lu_release(&self->lu, &ret)) {
-			TH_LOG("interleaving: what was held did not stand still until step 9");
+			TH_LOG("interleaving: the thread was not held until step 9");
 		}
-		lu_step(&self->lu, "9: let it go on: preserve dev in vm", ret);
+		lu_step(&self->lu, "9: release: preserve dev in vm", ret);
 		ASSERT_NE(-EDEADLK, ret) {
-			TH_LOG("step 9: must end");
+			TH_LOG("step 9: expected the thread to end, got a timeout");
 		}
 		EXPECT_EQ(-ENODEV, ret) {
-			TH_LOG("step 9: must fail with ENODEV");
+			TH_LOG("step 9: expected -ENODEV, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 9: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 9: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 9: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 9: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 	}
 
@@ -227,14 +231,14 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 		ret = lu_rescan();
 		lu_step(&self->lu, "10: rescan the PCI bus", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 10: must succeed");
+			TH_LOG("step 10: expected success, got %s", lu_result(ret));
 		}
 	}
 
 	self->fresh = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "11: open endpoint0 as fresh", self->fresh);
 	ASSERT_LE(0, self->fresh) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(self->fresh));
 	}
 
 	/*
@@ -244,31 +248,31 @@ TEST_F_TIMEOUT(preserve_races_with_removal, boot_1, 180)
 	ret = lu_preserve(self->vm, self->fresh, 2);
 	lu_step(&self->lu, "12: preserve fresh in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 12: must succeed");
+		TH_LOG("step 12: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 12: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 12: expected 2 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 12: pci_liveupdate_preserve must have been called 2 times in all");
+		TH_LOG("step 12: expected 2 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	lu_close(&self->vm);
 	lu_step(&self->lu, "13: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "devices were never unpreserved")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 13: pci_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 13: expected 2 calls of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "devices were never unpreserved")) {
-		TH_LOG("step 13: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 13: expected 0 kernel log lines with this text in this boot");
 	}
 }
 

@@ -73,28 +73,28 @@ TEST_F_TIMEOUT(preserve_rolls_back, boot_1, 120)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev));
 	}
 
 	if (!strcmp(variant->failing, "flb")) {
 		ret = lu_fail("flb_preserve", ENOSPC, 1);
-		lu_step(&self->lu, "3: the next flb_preserve is to fail with ENOSPC", ret);
+		lu_step(&self->lu, "3: make the next flb_preserve fail with ENOSPC", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 3: must succeed");
+			TH_LOG("step 3: expected success, got %s", lu_result(ret));
 		}
 	}
 
 	if (!strcmp(variant->failing, "file")) {
 		ret = lu_fail("preserve", ENOSPC, 1);
-		lu_step(&self->lu, "4: the next preserve is to fail with ENOSPC", ret);
+		lu_step(&self->lu, "4: make the next preserve fail with ENOSPC", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 4: must succeed");
+			TH_LOG("step 4: expected success, got %s", lu_result(ret));
 		}
 	}
 
@@ -107,34 +107,35 @@ TEST_F_TIMEOUT(preserve_rolls_back, boot_1, 120)
 		ret = lu_preserve(self->vm, self->dev, 1);
 		lu_step(&self->lu, "5: preserve dev in vm", ret);
 		EXPECT_EQ(-ENOSPC, ret) {
-			TH_LOG("step 5: must fail with ENOSPC");
+			TH_LOG("step 5: expected -ENOSPC, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 5: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of ltd_flb_preserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 5: ltd_flb_unpreserve must not have been called yet");
+			TH_LOG("step 5: expected 0 calls of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_preserve")) {
-			TH_LOG("step 5: ltd_luo_preserve must not have been called yet");
+			TH_LOG("step 5: expected 0 calls of ltd_luo_preserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 5: ltd_luo_unpreserve must not have been called yet");
+			TH_LOG("step 5: expected 0 calls of ltd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 5: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 5: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 5: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 		ret = lu_calls_in_order(&self->lu,
 					"pci_flb_preserve,ltd_flb_preserve,pci_flb_unpreserve");
 		EXPECT_EQ(0, ret) {
-			TH_LOG("%s",
-			       "step 5: must have been called in the order pci_flb_preserve, ltd_flb_preserve, pci_flb_unpreserve");
+			TH_LOG("%s%s",
+			       "step 5: expected calls in the order pci_flb_preserve, ltd_flb_preserve, pci_flb_unpreserve, got ",
+			       lu_result(ret));
 		}
 	}
 
@@ -146,43 +147,44 @@ TEST_F_TIMEOUT(preserve_rolls_back, boot_1, 120)
 		ret = lu_preserve(self->vm, self->dev, 1);
 		lu_step(&self->lu, "6: preserve dev in vm", ret);
 		EXPECT_EQ(-ENOSPC, ret) {
-			TH_LOG("step 6: must fail with ENOSPC");
+			TH_LOG("step 6: expected -ENOSPC, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-			TH_LOG("step 6: ltd_flb_preserve must have been called once in all");
+			TH_LOG("step 6: expected 1 call of ltd_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 6: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 6: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_preserve")) {
-			TH_LOG("step 6: ltd_luo_preserve must have been called once in all");
+			TH_LOG("step 6: expected 1 call of ltd_luo_preserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 6: ltd_luo_unpreserve must not have been called yet");
+			TH_LOG("step 6: expected 0 calls of ltd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 6: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 6: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 6: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 6: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 		ret = lu_calls_in_order(&self->lu,
 					"pci_flb_preserve,ltd_flb_preserve,ltd_luo_preserve,ltd_flb_unpreserve,pci_flb_unpreserve");
 		EXPECT_EQ(0, ret) {
-			TH_LOG("%s",
-			       "step 6: must have been called in the order pci_flb_preserve, ltd_flb_preserve, ltd_luo_preserve, ltd_flb_unpreserve, pci_flb_unpreserve");
+			TH_LOG("%s%s",
+			       "step 6: expected calls in the order pci_flb_preserve, ltd_flb_preserve, ltd_luo_preserve, ltd_flb_unpreserve, pci_flb_unpreserve, got ",
+			       lu_result(ret));
 		}
 	}
 
 	lu_step(&self->lu, "7: the device was not preserved", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 7: pci_liveupdate_preserve must not have been called yet");
+		TH_LOG("step 7: expected 0 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	/*
@@ -193,35 +195,35 @@ TEST_F_TIMEOUT(preserve_rolls_back, boot_1, 120)
 	ret = lu_preserve(self->vm, self->dev, 1);
 	lu_step(&self->lu, "8: preserve dev in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 8: must succeed");
+		TH_LOG("step 8: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 8: ltd_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 8: expected 2 calls of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 8: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 8: expected 2 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 8: pci_liveupdate_preserve must have been called once in all");
+		TH_LOG("step 8: expected 1 call of pci_liveupdate_preserve in this boot");
 	}
 
 	if (!strcmp(variant->failing, "flb")) {
 		lu_close(&self->vm);
 		lu_step(&self->lu, "9: close vm", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 9: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 9: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 9: ltd_luo_unpreserve must have been called once in all");
+			TH_LOG("step 9: expected 1 call of ltd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 9: pci_flb_unpreserve must have been called 2 times in all");
+			TH_LOG("step 9: expected 2 calls of pci_flb_unpreserve in this boot");
 		}
 	}
 
@@ -229,16 +231,16 @@ TEST_F_TIMEOUT(preserve_rolls_back, boot_1, 120)
 		lu_close(&self->vm);
 		lu_step(&self->lu, "10: close vm", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 10: ltd_flb_unpreserve must have been called 2 times in all");
+			TH_LOG("step 10: expected 2 calls of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 10: ltd_luo_unpreserve must have been called once in all");
+			TH_LOG("step 10: expected 1 call of ltd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 10: pci_flb_unpreserve must have been called 2 times in all");
+			TH_LOG("step 10: expected 2 calls of pci_flb_unpreserve in this boot");
 		}
 	}
 }

@@ -87,34 +87,34 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->second = lu_create_session(&self->lu, "second");
 	lu_step(&self->lu, "2: create session second", self->second);
 	ASSERT_LE(0, self->second) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->second));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "3: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->dev));
 	}
 
 	ret = lu_preserve(self->vm, self->dev, 7);
 	lu_step(&self->lu, "4: preserve dev in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_preserve")) {
-		TH_LOG("step 4: ltd_luo_preserve must have been called once in all");
+		TH_LOG("step 4: expected 1 call of ltd_luo_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 4: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 4: expected 1 call of pci_flb_preserve in this boot");
 	}
 
 	if (!strcmp(variant->again, "same-token")) {
@@ -122,7 +122,7 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 		ret = lu_preserve(self->vm, self->dev, 7);
 		lu_step(&self->lu, "5: preserve dev in vm", ret);
 		EXPECT_EQ(-EEXIST, ret) {
-			TH_LOG("step 5: must fail with EEXIST");
+			TH_LOG("step 5: expected -EEXIST, got %s", lu_result(ret));
 		}
 	}
 
@@ -131,7 +131,7 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 		ret = lu_preserve(self->vm, self->dev, 8);
 		lu_step(&self->lu, "6: preserve dev in vm", ret);
 		EXPECT_EQ(-EBUSY, ret) {
-			TH_LOG("step 6: must fail with EBUSY");
+			TH_LOG("step 6: expected -EBUSY, got %s", lu_result(ret));
 		}
 	}
 
@@ -143,7 +143,7 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 		ret = lu_preserve(self->second, self->dev, 7);
 		lu_step(&self->lu, "7: preserve dev in second", ret);
 		EXPECT_EQ(-EBUSY, ret) {
-			TH_LOG("step 7: must fail with EBUSY");
+			TH_LOG("step 7: expected -EBUSY, got %s", lu_result(ret));
 		}
 	}
 
@@ -152,19 +152,19 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 	    !strcmp(variant->again, "other-session")) {
 		lu_step(&self->lu, "8: LUO refused the file without calling its handler", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 8: ltd_flb_unpreserve must not have been called yet");
+			TH_LOG("step 8: expected 0 calls of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_preserve")) {
-			TH_LOG("step 8: ltd_luo_preserve must have been called once in all");
+			TH_LOG("step 8: expected 1 call of ltd_luo_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 8: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 8: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 8: pci_flb_unpreserve must not have been called yet");
+			TH_LOG("step 8: expected 0 calls of pci_flb_unpreserve in this boot");
 		}
 	}
 
@@ -172,7 +172,7 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 		self->again = lu_open_device(&self->lu, 0);
 		lu_step(&self->lu, "9: open endpoint0 as again", self->again);
 		ASSERT_LE(0, self->again) {
-			TH_LOG("step 9: must succeed");
+			TH_LOG("step 9: expected success, got %s", lu_result(self->again));
 		}
 	}
 
@@ -184,22 +184,22 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 		ret = lu_preserve(self->second, self->again, 7);
 		lu_step(&self->lu, "10: preserve again in second", ret);
 		EXPECT_EQ(-EBUSY, ret) {
-			TH_LOG("step 10: must fail with EBUSY");
+			TH_LOG("step 10: expected -EBUSY, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 10: ltd_flb_unpreserve must not have been called yet");
+			TH_LOG("step 10: expected 0 calls of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "ltd_luo_preserve")) {
-			TH_LOG("step 10: ltd_luo_preserve must have been called 2 times in all");
+			TH_LOG("step 10: expected 2 calls of ltd_luo_preserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-			TH_LOG("step 10: pci_flb_preserve must have been called once in all");
+			TH_LOG("step 10: expected 1 call of pci_flb_preserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 10: pci_flb_unpreserve must not have been called yet");
+			TH_LOG("step 10: expected 0 calls of pci_flb_unpreserve in this boot");
 		}
 	}
 
@@ -207,16 +207,16 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 	lu_close(&self->second);
 	lu_step(&self->lu, "11: close second", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 11: ltd_flb_unpreserve must not have been called yet");
+		TH_LOG("step 11: expected 0 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-		TH_LOG("step 11: ltd_luo_unpreserve must not have been called yet");
+		TH_LOG("step 11: expected 0 calls of ltd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 11: pci_flb_unpreserve must not have been called yet");
+		TH_LOG("step 11: expected 0 calls of pci_flb_unpreserve in this boot");
 	}
 
 	/*
@@ -226,35 +226,35 @@ TEST_F_TIMEOUT(preserve_same_file_twice, boot_1, 120)
 	lu_close(&self->vm);
 	lu_step(&self->lu, "12: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 12: ltd_flb_unpreserve must have been called once in all");
+		TH_LOG("step 12: expected 1 call of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-		TH_LOG("step 12: ltd_luo_unpreserve must have been called once in all");
+		TH_LOG("step 12: expected 1 call of ltd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 12: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 12: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 
 	self->next = lu_create_session(&self->lu, "next");
 	lu_step(&self->lu, "13: create session next", self->next);
 	ASSERT_LE(0, self->next) {
-		TH_LOG("step 13: must succeed");
+		TH_LOG("step 13: expected success, got %s", lu_result(self->next));
 	}
 
 	/* Control: the file and the token are free again. */
 	ret = lu_preserve(self->next, self->dev, 7);
 	lu_step(&self->lu, "14: preserve dev in next", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 14: must succeed");
+		TH_LOG("step 14: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 14: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 14: expected 2 calls of pci_flb_preserve in this boot");
 	}
 
 	lu_close(&self->next);

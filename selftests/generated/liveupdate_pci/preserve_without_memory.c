@@ -77,13 +77,13 @@ TEST_F_TIMEOUT(preserve_without_memory, boot_1, 170)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev));
 	}
 
 	/*
@@ -93,35 +93,35 @@ TEST_F_TIMEOUT(preserve_without_memory, boot_1, 170)
 	ret = lu_fail_each(&self->lu, boot_1_step_3, boot_1_step_3_undo, self);
 	lu_step(&self->lu, "3: preserve dev in vm, with each allocation failing in turn", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(ret));
 	}
 
 	/* Control: the last attempt preserved the file. */
 	ret = lu_user(&self->holder, "outgoing_flb", "get");
 	lu_step(&self->lu, "4: holder: get the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "use");
 	lu_step(&self->lu, "5: holder: use the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_user(&self->holder, "outgoing_flb", "put");
 	lu_step(&self->lu, "6: holder: put the outgoing FLB", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(ret));
 	}
 
 	lu_close(&self->vm);
 	lu_step(&self->lu, "7: close vm", 0);
 
 	ret = lu_leaks(&self->lu);
-	lu_step_leaks(&self->lu, "8: look for lost memory", ret);
+	lu_step_leaks(&self->lu, "8: check for memory leaks", ret);
 	EXPECT_TRUE(!ret || ret == LU_NO_KMEMLEAK) {
-		TH_LOG("step 8: no memory may be lost");
+		TH_LOG("step 8: expected no leaks, got %d", ret);
 	}
 
 	/*
@@ -131,29 +131,29 @@ TEST_F_TIMEOUT(preserve_without_memory, boot_1, 170)
 	ret = lu_remove_device(&self->lu, 0);
 	lu_step(&self->lu, "9: remove endpoint0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 9: must succeed");
+		TH_LOG("step 9: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("step 9: pci_release_dev must not have been called yet");
+		TH_LOG("step 9: expected 0 calls of pci_release_dev in this boot");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("step 9: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 9: expected 0 kernel log lines with this text in this boot");
 	}
 
 	/* The file held the last reference on the device. */
 	lu_close(&self->dev);
 	lu_step(&self->lu, "10: close dev", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_release_dev")) {
-		TH_LOG("step 10: pci_release_dev must have been called once in all");
+		TH_LOG("step 10: expected 1 call of pci_release_dev in this boot");
 	}
 }
 

@@ -67,36 +67,36 @@ TEST_F_TIMEOUT(session_alloc_fails, boot_1, 180)
 	self->before = lu_create_session(&self->lu, "before");
 	lu_step(&self->lu, "1: create session before", self->before);
 	ASSERT_LE(0, self->before) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->before));
 	}
 
 	/* After each failure, the name is free for the next attempt. */
 	ret = lu_fail_each(&self->lu, boot_1_step_2, boot_1_step_2_undo, self);
 	lu_step(&self->lu, "2: create session vm, with each allocation failing in turn", ret);
 	ASSERT_LE(0, ret) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(ret));
 	}
 
 	/* Control: the last attempt created the session, exactly once. */
 	ret = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "3: create session vm", ret);
 	EXPECT_EQ(-EEXIST, ret) {
-		TH_LOG("step 3: must fail with EEXIST");
+		TH_LOG("step 3: expected -EEXIST, got %s", lu_result(ret));
 	}
 
 	ret = lu_session_name(self->before, contents, sizeof(contents));
-	lu_step(&self->lu, "4: ask before for its name", ret);
+	lu_step(&self->lu, "4: read the name of before", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 	EXPECT_STREQ("before", contents) {
-		TH_LOG("step 4: must give its name");
+		TH_LOG("step 4: unexpected session name");
 	}
 
 	ret = lu_leaks(&self->lu);
-	lu_step_leaks(&self->lu, "5: look for lost memory", ret);
+	lu_step_leaks(&self->lu, "5: check for memory leaks", ret);
 	EXPECT_TRUE(!ret || ret == LU_NO_KMEMLEAK) {
-		TH_LOG("step 5: no memory may be lost");
+		TH_LOG("step 5: expected no leaks, got %d", ret);
 	}
 }
 

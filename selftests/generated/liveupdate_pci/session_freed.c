@@ -90,79 +90,79 @@ TEST_F_TIMEOUT(session_freed, boot_1, 180)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev0 = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev0", self->dev0);
 	ASSERT_LE(0, self->dev0) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev0));
 	}
 
 	self->dev1 = lu_open_device(&self->lu, 1);
 	lu_step(&self->lu, "3: open endpoint1 as dev1", self->dev1);
 	ASSERT_LE(0, self->dev1) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->dev1));
 	}
 
 	self->memory = lu_create_memfd("memory", MFD_ALLOW_SEALING, "some memory");
 	lu_step(&self->lu, "4: create memfd memory", self->memory);
 	ASSERT_LE(0, self->memory) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(self->memory));
 	}
 
 	ret = lu_preserve(self->vm, self->memory, 1);
 	lu_step(&self->lu, "5: preserve memory in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->vm, self->dev0, 2);
 	lu_step(&self->lu, "6: preserve dev0 in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_preserve(self->vm, self->dev1, 3);
 	lu_step(&self->lu, "7: preserve dev1 in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 7: must succeed");
+		TH_LOG("step 7: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 7: ltd_flb_preserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "memfd_luo_preserve")) {
-		TH_LOG("step 7: memfd_luo_preserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of memfd_luo_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 7: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 7: pci_liveupdate_preserve must have been called 2 times in all");
+		TH_LOG("step 7: expected 2 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	/* Control: a preserved memfd keeps its size. */
 	ret = lu_truncate(self->memory, 4);
 	lu_step(&self->lu, "8: truncate memory to 4 bytes", ret);
 	EXPECT_EQ(-EPERM, ret) {
-		TH_LOG("step 8: must fail with EPERM");
+		TH_LOG("step 8: expected -EPERM, got %s", lu_result(ret));
 	}
 
 	if (!strcmp(variant->by, "death")) {
 		/* Only this process has the session now. */
 		ret = lu_start_process(&self->lu, &self->owner, (int *[]){ &self->vm }, 1);
-		lu_step(&self->lu, "9: start owner, which takes vm", ret);
+		lu_step(&self->lu, "9: start owner with vm", ret);
 		ASSERT_EQ(0, ret) {
-			TH_LOG("step 9: must succeed");
+			TH_LOG("step 9: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 9: ltd_luo_unpreserve must not have been called yet");
+			TH_LOG("step 9: expected 0 calls of ltd_luo_unpreserve in this boot");
 		}
 	}
 
@@ -171,29 +171,29 @@ TEST_F_TIMEOUT(session_freed, boot_1, 180)
 		ret = lu_kill_process(&self->owner);
 		lu_step(&self->lu, "10: kill owner", ret);
 		EXPECT_EQ(0, ret) {
-			TH_LOG("step 10: must succeed");
+			TH_LOG("step 10: expected success, got %s", lu_result(ret));
 		}
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 10: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 10: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_freeze")) {
-			TH_LOG("step 10: ltd_luo_freeze must not have been called yet");
+			TH_LOG("step 10: expected 0 calls of ltd_luo_freeze in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 10: ltd_luo_unpreserve must have been called 2 times in all");
+			TH_LOG("step 10: expected 2 calls of ltd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-			TH_LOG("step 10: memfd_luo_unpreserve must have been called once in all");
+			TH_LOG("step 10: expected 1 call of memfd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 10: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 10: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
 			TH_LOG("%s",
-			       "step 10: pci_liveupdate_unpreserve must have been called 2 times in all");
+			       "step 10: expected 2 calls of pci_liveupdate_unpreserve in this boot");
 		}
 	}
 
@@ -202,26 +202,26 @@ TEST_F_TIMEOUT(session_freed, boot_1, 180)
 		lu_close(&self->vm);
 		lu_step(&self->lu, "11: close vm", 0);
 		ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("calls cannot be counted");
+			TH_LOG("cannot read the call counts");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-			TH_LOG("step 11: ltd_flb_unpreserve must have been called once in all");
+			TH_LOG("step 11: expected 1 call of ltd_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(0, lu_calls(&self->lu, "ltd_luo_freeze")) {
-			TH_LOG("step 11: ltd_luo_freeze must not have been called yet");
+			TH_LOG("step 11: expected 0 calls of ltd_luo_freeze in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "ltd_luo_unpreserve")) {
-			TH_LOG("step 11: ltd_luo_unpreserve must have been called 2 times in all");
+			TH_LOG("step 11: expected 2 calls of ltd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-			TH_LOG("step 11: memfd_luo_unpreserve must have been called once in all");
+			TH_LOG("step 11: expected 1 call of memfd_luo_unpreserve in this boot");
 		}
 		EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-			TH_LOG("step 11: pci_flb_unpreserve must have been called once in all");
+			TH_LOG("step 11: expected 1 call of pci_flb_unpreserve in this boot");
 		}
 		EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
 			TH_LOG("%s",
-			       "step 11: pci_liveupdate_unpreserve must have been called 2 times in all");
+			       "step 11: expected 2 calls of pci_liveupdate_unpreserve in this boot");
 		}
 	}
 
@@ -234,80 +234,81 @@ TEST_F_TIMEOUT(session_freed, boot_1, 180)
 	ret = lu_calls_in_order(&self->lu,
 				"ltd_luo_unpreserve,ltd_flb_unpreserve,memfd_luo_unpreserve");
 	EXPECT_EQ(0, ret) {
-		TH_LOG("%s",
-		       "step 12: must have been called in the order ltd_luo_unpreserve, ltd_flb_unpreserve, memfd_luo_unpreserve");
+		TH_LOG("%s%s",
+		       "step 12: expected calls in the order ltd_luo_unpreserve, ltd_flb_unpreserve, memfd_luo_unpreserve, got ",
+		       lu_result(ret));
 	}
 
 	/* The memfd's size is not frozen any more. */
 	ret = lu_truncate(self->memory, 4);
 	lu_step(&self->lu, "13: truncate memory to 4 bytes", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 13: must succeed");
+		TH_LOG("step 13: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_read_file(self->memory, contents, sizeof(contents));
 	lu_step(&self->lu, "14: read memory", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 14: must succeed");
+		TH_LOG("step 14: expected success, got %s", lu_result(ret));
 	}
 	EXPECT_STREQ("some", contents) {
-		TH_LOG("step 14: must give what was written");
+		TH_LOG("step 14: unexpected file contents");
 	}
 
 	/* The file of the device still works. */
 	ret = lu_read_register(self->dev0, 0x4, &value);
 	lu_step(&self->lu, "15: read register 0x4 of dev0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 15: must succeed");
+		TH_LOG("step 15: expected success, got %s", lu_result(ret));
 	}
 
 	self->second = lu_create_session(&self->lu, "second");
 	lu_step(&self->lu, "16: create session second", self->second);
 	ASSERT_LE(0, self->second) {
-		TH_LOG("step 16: must succeed");
+		TH_LOG("step 16: expected success, got %s", lu_result(self->second));
 	}
 
 	/* Neither the file nor the device is preserved any more. */
 	ret = lu_preserve(self->second, self->dev1, 3);
 	lu_step(&self->lu, "17: preserve dev1 in second", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 17: must succeed");
+		TH_LOG("step 17: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_preserve")) {
-		TH_LOG("step 17: ltd_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 17: expected 2 calls of ltd_flb_preserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 17: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 17: expected 2 calls of pci_flb_preserve in this boot");
 	}
 
 	ret = lu_preserve(self->second, self->memory, 1);
 	lu_step(&self->lu, "18: preserve memory in second", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 18: must succeed");
+		TH_LOG("step 18: expected success, got %s", lu_result(ret));
 	}
 
 	lu_close(&self->second);
 	lu_step(&self->lu, "19: close second", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 19: ltd_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 19: expected 2 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("step 19: memfd_luo_unpreserve must have been called 2 times in all");
+		TH_LOG("step 19: expected 2 calls of memfd_luo_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 19: pci_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 19: expected 2 calls of pci_flb_unpreserve in this boot");
 	}
 
 	ret = lu_leaks(&self->lu);
-	lu_step_leaks(&self->lu, "20: look for lost memory", ret);
+	lu_step_leaks(&self->lu, "20: check for memory leaks", ret);
 	EXPECT_TRUE(!ret || ret == LU_NO_KMEMLEAK) {
-		TH_LOG("step 20: no memory may be lost");
+		TH_LOG("step 20: expected no leaks, got %d", ret);
 	}
 }
 

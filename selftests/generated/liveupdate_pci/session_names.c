@@ -62,84 +62,84 @@ TEST_F_TIMEOUT(session_names, boot_1, 180)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->other = lu_create_session(&self->lu, "other");
 	lu_step(&self->lu, "2: create session other", self->other);
 	ASSERT_LE(0, self->other) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->other));
 	}
 
 	ret = lu_session_name(self->vm, contents, sizeof(contents));
-	lu_step(&self->lu, "3: ask vm for its name", ret);
+	lu_step(&self->lu, "3: read the name of vm", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(ret));
 	}
 	EXPECT_STREQ("vm", contents) {
-		TH_LOG("step 3: must give its name");
+		TH_LOG("step 3: unexpected session name");
 	}
 
 	/* Each session returns its own name. */
 	ret = lu_session_name(self->other, contents, sizeof(contents));
-	lu_step(&self->lu, "4: ask other for its name", ret);
+	lu_step(&self->lu, "4: read the name of other", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 	EXPECT_STREQ("other", contents) {
-		TH_LOG("step 4: must give its name");
+		TH_LOG("step 4: unexpected session name");
 	}
 
 	self->memory = lu_create_memfd("memory", MFD_ALLOW_SEALING, "kept by the first");
 	lu_step(&self->lu, "5: create memfd memory", self->memory);
 	ASSERT_LE(0, self->memory) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(self->memory));
 	}
 
 	ret = lu_preserve(self->vm, self->memory, 1);
 	lu_step(&self->lu, "6: preserve memory in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(ret));
 	}
 
 	/* A session of this name exists. */
 	ret = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "7: create session vm", ret);
 	EXPECT_EQ(-EEXIST, ret) {
-		TH_LOG("step 7: must fail with EEXIST");
+		TH_LOG("step 7: expected -EEXIST, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "luo_session_create")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(3, lu_calls(&self->lu, "luo_session_create")) {
-		TH_LOG("step 7: luo_session_create must have been called 3 times in all");
+		TH_LOG("step 7: expected 3 calls of luo_session_create in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("step 7: memfd_luo_unpreserve must not have been called yet");
+		TH_LOG("step 7: expected 0 calls of memfd_luo_unpreserve in this boot");
 	}
 
 	/* The refusal does not change the session that has the name. */
 	ret = lu_session_name(self->vm, contents, sizeof(contents));
-	lu_step(&self->lu, "8: ask vm for its name", ret);
+	lu_step(&self->lu, "8: read the name of vm", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 8: must succeed");
+		TH_LOG("step 8: expected success, got %s", lu_result(ret));
 	}
 	EXPECT_STREQ("vm", contents) {
-		TH_LOG("step 8: must give its name");
+		TH_LOG("step 8: unexpected session name");
 	}
 
 	/* The file in the session is still preserved. */
 	ret = lu_truncate(self->memory, 1);
 	lu_step(&self->lu, "9: truncate memory to 1 bytes", ret);
 	EXPECT_EQ(-EPERM, ret) {
-		TH_LOG("step 9: must fail with EPERM");
+		TH_LOG("step 9: expected -EPERM, got %s", lu_result(ret));
 	}
 
 	/* Refused attempts do not accumulate any state. */
 	for (round = 0; round < 200; round++) {
 		ret = lu_create_session(&self->lu, "vm");
 		ASSERT_EQ(-EEXIST, ret) {
-			TH_LOG("step 11: must fail with EEXIST");
+			TH_LOG("step 11: expected -EEXIST, got %s", lu_result(ret));
 		}
 	}
 	lu_step(&self->lu, "10: repeat 200 times", 0);
@@ -147,10 +147,10 @@ TEST_F_TIMEOUT(session_names, boot_1, 180)
 	lu_close(&self->vm);
 	lu_step(&self->lu, "12: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "memfd_luo_unpreserve")) {
-		TH_LOG("step 12: memfd_luo_unpreserve must have been called once in all");
+		TH_LOG("step 12: expected 1 call of memfd_luo_unpreserve in this boot");
 	}
 
 	/*
@@ -160,7 +160,7 @@ TEST_F_TIMEOUT(session_names, boot_1, 180)
 	for (round = 0; round < 60; round++) {
 		self->again = lu_create_session(&self->lu, "again");
 		ASSERT_LE(0, self->again) {
-			TH_LOG("step 14: must succeed");
+			TH_LOG("step 14: expected success, got %s", lu_result(self->again));
 		}
 
 		lu_close(&self->again);
@@ -168,18 +168,18 @@ TEST_F_TIMEOUT(session_names, boot_1, 180)
 	lu_step(&self->lu, "13: repeat 60 times", 0);
 
 	ret = lu_session_name(self->other, contents, sizeof(contents));
-	lu_step(&self->lu, "16: ask other for its name", ret);
+	lu_step(&self->lu, "16: read the name of other", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 16: must succeed");
+		TH_LOG("step 16: expected success, got %s", lu_result(ret));
 	}
 	EXPECT_STREQ("other", contents) {
-		TH_LOG("step 16: must give its name");
+		TH_LOG("step 16: unexpected session name");
 	}
 
 	ret = lu_leaks(&self->lu);
-	lu_step_leaks(&self->lu, "17: look for lost memory", ret);
+	lu_step_leaks(&self->lu, "17: check for memory leaks", ret);
 	EXPECT_TRUE(!ret || ret == LU_NO_KMEMLEAK) {
-		TH_LOG("step 17: no memory may be lost");
+		TH_LOG("step 17: expected no leaks, got %d", ret);
 	}
 }
 

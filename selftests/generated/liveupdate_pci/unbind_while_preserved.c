@@ -66,113 +66,113 @@ TEST_F_TIMEOUT(unbind_while_preserved, boot_1, 180)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	self->dev = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "2: open endpoint0 as dev", self->dev);
 	ASSERT_LE(0, self->dev) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(self->dev));
 	}
 
 	ret = lu_preserve(self->vm, self->dev, 1);
 	lu_step(&self->lu, "3: preserve dev in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 3: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 3: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 3: pci_liveupdate_preserve must have been called once in all");
+		TH_LOG("step 3: expected 1 call of pci_liveupdate_preserve in this boot");
 	}
 
 	/* The device is not removed, so the PCI core logs no warning. */
 	ret = lu_unbind(&self->lu, 0);
 	lu_step(&self->lu, "4: unbind endpoint0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("step 4: pci_liveupdate_cleanup_device must not have been called yet");
+		TH_LOG("step 4: expected 0 calls of pci_liveupdate_cleanup_device in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-		TH_LOG("step 4: pci_liveupdate_unpreserve must not have been called yet");
+		TH_LOG("step 4: expected 0 calls of pci_liveupdate_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("step 4: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 4: expected 0 kernel log lines with this text in this boot");
 	}
 
 	ret = lu_wait_device(&self->lu, 0, "unbound");
-	lu_step(&self->lu, "5: endpoint0 is unbound", ret);
+	lu_step(&self->lu, "5: wait until endpoint0 is unbound", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(ret));
 	}
 
 	/* Control: the device is unbound. */
 	ret = lu_read_register(self->dev, 0x4, &value);
 	lu_step(&self->lu, "6: read register 0x4 of dev", ret);
 	EXPECT_EQ(-ENODEV, ret) {
-		TH_LOG("step 6: must fail with ENODEV");
+		TH_LOG("step 6: expected -ENODEV, got %s", lu_result(ret));
 	}
 
 	ret = lu_bind(&self->lu, 0, "liveupdate-test");
 	lu_step(&self->lu, "7: bind endpoint0 to liveupdate-test", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 7: must succeed");
+		TH_LOG("step 7: expected success, got %s", lu_result(ret));
 	}
 
 	/* The old file stays invalid even after the driver is bound again. */
 	ret = lu_read_register(self->dev, 0x4, &value);
 	lu_step(&self->lu, "8: read register 0x4 of dev", ret);
 	EXPECT_EQ(-ENODEV, ret) {
-		TH_LOG("step 8: must fail with ENODEV");
+		TH_LOG("step 8: expected -ENODEV, got %s", lu_result(ret));
 	}
 
 	self->again = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "9: open endpoint0 as again", self->again);
 	ASSERT_LE(0, self->again) {
-		TH_LOG("step 9: must succeed");
+		TH_LOG("step 9: expected success, got %s", lu_result(self->again));
 	}
 
 	ret = lu_read_register(self->again, 0x4, &value);
 	lu_step(&self->lu, "10: read register 0x4 of again", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 10: must succeed");
+		TH_LOG("step 10: expected success, got %s", lu_result(ret));
 	}
 
 	self->other_vm = lu_create_session(&self->lu, "other_vm");
 	lu_step(&self->lu, "11: create session other_vm", self->other_vm);
 	ASSERT_LE(0, self->other_vm) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(self->other_vm));
 	}
 
 	/* The old file is still preserved, and so is the device. */
 	ret = lu_preserve(self->other_vm, self->again, 2);
 	lu_step(&self->lu, "12: preserve again in other_vm", ret);
 	EXPECT_EQ(-EBUSY, ret) {
-		TH_LOG("step 12: must fail with EBUSY");
+		TH_LOG("step 12: expected -EBUSY, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 12: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 12: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 12: pci_flb_unpreserve must not have been called yet");
+		TH_LOG("step 12: expected 0 calls of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 12: pci_liveupdate_preserve must have been called 2 times in all");
+		TH_LOG("step 12: expected 2 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	/*
@@ -182,41 +182,41 @@ TEST_F_TIMEOUT(unbind_while_preserved, boot_1, 180)
 	lu_close(&self->vm);
 	lu_step(&self->lu, "13: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 13: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 13: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_unpreserve")) {
-		TH_LOG("step 13: pci_liveupdate_unpreserve must have been called once in all");
+		TH_LOG("step 13: expected 1 call of pci_liveupdate_unpreserve in this boot");
 	}
 
 	/* The device can be preserved now. */
 	ret = lu_preserve(self->other_vm, self->again, 2);
 	lu_step(&self->lu, "14: preserve again in other_vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 14: must succeed");
+		TH_LOG("step 14: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 14: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 14: expected 2 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(3, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 14: pci_liveupdate_preserve must have been called 3 times in all");
+		TH_LOG("step 14: expected 3 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	lu_close(&self->other_vm);
 	lu_step(&self->lu, "15: close other_vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "ltd_flb_unpreserve")) {
-		TH_LOG("step 15: ltd_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 15: expected 2 calls of ltd_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 15: pci_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 15: expected 2 calls of pci_flb_unpreserve in this boot");
 	}
 }
 

@@ -64,37 +64,37 @@ TEST_F_TIMEOUT(virtual_functions_while_preserved, boot_1, 300)
 	self->vm = lu_create_session(&self->lu, "vm");
 	lu_step(&self->lu, "1: create session vm", self->vm);
 	ASSERT_LE(0, self->vm) {
-		TH_LOG("step 1: must succeed");
+		TH_LOG("step 1: expected success, got %s", lu_result(self->vm));
 	}
 
 	ret = lu_bind(&self->lu, 0, "liveupdate-test");
 	lu_step(&self->lu, "2: bind endpoint0 to liveupdate-test", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 2: must succeed");
+		TH_LOG("step 2: expected success, got %s", lu_result(ret));
 	}
 
 	self->physical = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "3: open endpoint0 as physical", self->physical);
 	ASSERT_LE(0, self->physical) {
-		TH_LOG("step 3: must succeed");
+		TH_LOG("step 3: expected success, got %s", lu_result(self->physical));
 	}
 
 	ret = lu_write_device_path(&self->lu, 0, "sriov_numvfs", "2");
 	lu_step(&self->lu, "4: write 2 to sriov_numvfs of endpoint0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 4: must succeed");
+		TH_LOG("step 4: expected success, got %s", lu_result(ret));
 	}
 
 	ret = lu_bind(&self->lu, 0 | LU_VF(0), "liveupdate-test");
 	lu_step(&self->lu, "5: bind endpoint0.vf0 to liveupdate-test", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 5: must succeed");
+		TH_LOG("step 5: expected success, got %s", lu_result(ret));
 	}
 
 	self->virtual_one = lu_open_device(&self->lu, 0 | LU_VF(0));
 	lu_step(&self->lu, "6: open endpoint0.vf0 as virtual_one", self->virtual_one);
 	ASSERT_LE(0, self->virtual_one) {
-		TH_LOG("step 6: must succeed");
+		TH_LOG("step 6: expected success, got %s", lu_result(self->virtual_one));
 	}
 
 	/*
@@ -104,53 +104,53 @@ TEST_F_TIMEOUT(virtual_functions_while_preserved, boot_1, 300)
 	ret = lu_preserve(self->vm, self->virtual_one, 1);
 	lu_step(&self->lu, "7: preserve virtual_one in vm", ret);
 	EXPECT_EQ(-EOPNOTSUPP, ret) {
-		TH_LOG("step 7: must fail with EOPNOTSUPP");
+		TH_LOG("step 7: expected -EOPNOTSUPP, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 7: pci_flb_preserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 7: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 7: pci_liveupdate_preserve must have been called once in all");
+		TH_LOG("step 7: expected 1 call of pci_liveupdate_preserve in this boot");
 	}
 
 	ret = lu_preserve(self->vm, self->physical, 2);
 	lu_step(&self->lu, "8: preserve physical in vm", ret);
 	ASSERT_EQ(0, ret) {
-		TH_LOG("step 8: must succeed");
+		TH_LOG("step 8: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 8: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 8: expected 2 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 8: pci_liveupdate_preserve must have been called 2 times in all");
+		TH_LOG("step 8: expected 2 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	/* It is refused as well when its physical function is preserved. */
 	ret = lu_preserve(self->vm, self->virtual_one, 1);
 	lu_step(&self->lu, "9: preserve virtual_one in vm", ret);
 	EXPECT_EQ(-EOPNOTSUPP, ret) {
-		TH_LOG("step 9: must fail with EOPNOTSUPP");
+		TH_LOG("step 9: expected -EOPNOTSUPP, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_preserve")) {
-		TH_LOG("step 9: pci_flb_preserve must have been called 2 times in all");
+		TH_LOG("step 9: expected 2 calls of pci_flb_preserve in this boot");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 9: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 9: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(3, lu_calls(&self->lu, "pci_liveupdate_preserve")) {
-		TH_LOG("step 9: pci_liveupdate_preserve must have been called 3 times in all");
+		TH_LOG("step 9: expected 3 calls of pci_liveupdate_preserve in this boot");
 	}
 
 	/*
@@ -160,64 +160,63 @@ TEST_F_TIMEOUT(virtual_functions_while_preserved, boot_1, 300)
 	ret = lu_write_device_path(&self->lu, 0, "sriov_numvfs", "0");
 	lu_step(&self->lu, "10: write 0 to sriov_numvfs of endpoint0", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 10: must succeed");
+		TH_LOG("step 10: expected success, got %s", lu_result(ret));
 	}
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(1, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 10: pci_flb_unpreserve must have been called once in all");
+		TH_LOG("step 10: expected 1 call of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_liveupdate_cleanup_device")) {
-		TH_LOG("%s",
-		       "step 10: pci_liveupdate_cleanup_device must have been called 2 times in all");
+		TH_LOG("step 10: expected 2 calls of pci_liveupdate_cleanup_device in this boot");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "Destroying outgoing-preserved device!")) {
-		TH_LOG("step 10: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 10: expected 0 kernel log lines with this text in this boot");
 	}
 
 	ret = lu_wait_device(&self->lu, 0 | LU_VF(0), "absent");
-	lu_step(&self->lu, "11: endpoint0.vf0 is absent", ret);
+	lu_step(&self->lu, "11: wait until endpoint0.vf0 is absent", ret);
 	EXPECT_EQ(0, ret) {
-		TH_LOG("step 11: must succeed");
+		TH_LOG("step 11: expected success, got %s", lu_result(ret));
 	}
 
 	/* The device was removed, so the file is refused for this reason. */
 	ret = lu_preserve(self->vm, self->virtual_one, 1);
 	lu_step(&self->lu, "12: preserve virtual_one in vm", ret);
 	EXPECT_EQ(-ENODEV, ret) {
-		TH_LOG("step 12: must fail with ENODEV");
+		TH_LOG("step 12: expected -ENODEV, got %s", lu_result(ret));
 	}
 
 	self->again = lu_open_device(&self->lu, 0);
 	lu_step(&self->lu, "13: open endpoint0 as again", self->again);
 	ASSERT_LE(0, self->again) {
-		TH_LOG("step 13: must succeed");
+		TH_LOG("step 13: expected success, got %s", lu_result(self->again));
 	}
 
 	/* Control: the physical function is still in the table. */
 	ret = lu_preserve(self->vm, self->again, 3);
 	lu_step(&self->lu, "14: preserve again in vm", ret);
 	EXPECT_EQ(-EBUSY, ret) {
-		TH_LOG("step 14: must fail with EBUSY");
+		TH_LOG("step 14: expected -EBUSY, got %s", lu_result(ret));
 	}
 
 	lu_close(&self->vm);
 	lu_step(&self->lu, "15: close vm", 0);
 	ASSERT_LE(0, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("calls cannot be counted");
+		TH_LOG("cannot read the call counts");
 	}
 	ASSERT_LE(0, lu_log_lines(&self->lu, "devices were never unpreserved")) {
-		TH_LOG("the kernel log cannot be read");
+		TH_LOG("cannot read the kernel log");
 	}
 	EXPECT_EQ(2, lu_calls(&self->lu, "pci_flb_unpreserve")) {
-		TH_LOG("step 15: pci_flb_unpreserve must have been called 2 times in all");
+		TH_LOG("step 15: expected 2 calls of pci_flb_unpreserve in this boot");
 	}
 	EXPECT_EQ(0, lu_log_lines(&self->lu, "devices were never unpreserved")) {
-		TH_LOG("step 15: exactly 0 lines of the kernel log must have this text");
+		TH_LOG("step 15: expected 0 kernel log lines with this text in this boot");
 	}
 }
 

@@ -3,16 +3,16 @@
 #define FAULT_H
 
 /**
- * struct fault - A way to go wrong on purpose.
- * @word: What it is injected by.
- * @inject: Goes wrong, and returns if the kernel still can.
+ * struct fault - A fault that can be injected
+ * @word: Name by which user space selects the fault.
+ * @inject: Injects the fault. Some faults never return.
  */
 struct fault {
 	const char *word;
 	void (*inject)(void);
 };
 
-/* Each list ends with an entry that has no word. */
+/* Each list is terminated by an entry with a NULL word. */
 extern const struct fault fault_faults[];
 extern const struct fault fault_memory[];
 extern const struct fault fault_objects[];
@@ -20,7 +20,7 @@ extern const struct fault fault_locks[];
 extern const struct fault fault_stalls[];
 extern const struct fault fault_ends[];
 
-/* Runs @function where no task is interrupted: in a hard interrupt. */
+/* Runs @function in hard interrupt context. */
 void fault_in_interrupt(void (*function)(void));
 
 #endif /* FAULT_H */

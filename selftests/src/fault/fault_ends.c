@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Faults: ends of the whole machine. */
+/* Faults that end the machine. */
 
 #include <linux/compiler.h>
 #include <linux/delay.h>
@@ -27,7 +27,7 @@ static void fault_panic_in_interrupt(void)
 	fault_in_interrupt(fault_panic);
 }
 
-static void fault_stand_still(void *unused)
+static void fault_spin_forever(void *unused)
 {
 	unsigned long flags;
 
@@ -36,31 +36,31 @@ static void fault_stand_still(void *unused)
 		cpu_relax();
 }
 
-/* No processor does anything any more, not even serve an interrupt. */
+/* All CPUs spin with interrupts off. */
 static void fault_hang(void)
 {
-	smp_call_function(fault_stand_still, NULL, 0);
-	fault_stand_still(NULL);
+	smp_call_function(fault_spin_forever, NULL, 0);
+	fault_spin_forever(NULL);
 }
 
-/* The machine starts anew, and nobody says why. */
+/* The machine reboots without a kernel report. */
 static void fault_silent_reset(void)
 {
 	emergency_restart();
 }
 
 #ifdef CONFIG_X86_64
-/* A fault that nobody can handle, nor the fault in handling it, resets a processor. */
+/* With an empty IDT, the breakpoint escalates to a triple fault, which resets the CPU. */
 static void fault_silent_death(void)
 {
-	const struct desc_ptr nothing = { };
+	const struct desc_ptr no_idt = { };
 
 	local_irq_disable();
-	load_idt(&nothing);
+	load_idt(&no_idt);
 	asm volatile("int3");
 }
 
-/* Without a stack, a fault cannot be handled as such. */
+/* The page fault of the push has no stack for its frame. */
 static void fault_double_fault(void)
 {
 	asm volatile("xorl %%esp, %%esp\n\t"
@@ -83,7 +83,7 @@ static noinline int fault_descend(int depth)
 	return below + READ_ONCE(frame[depth % FAULT_FRAME_BYTES]);
 }
 
-/* Further than any stack is long. */
+/* 1000 frames of 512 bytes exceed any stack size. */
 static void fault_stack_overflow(void)
 {
 	fault_descend(1000);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Faults: what the kernel asserts, and what the processor refuses. */
+/* Faults: failed assertions and CPU exceptions. */
 
 #include <linux/bug.h>
 #include <linux/compiler.h>
@@ -14,7 +14,7 @@
 
 #include "fault.h"
 
-/* No address at all, and such as freed memory may hold. */
+/* A non-canonical address, like LIST_POISON1. */
 #define FAULT_NO_ADDRESS	0xdead000000000100UL
 
 static void fault_warn(void)
@@ -24,7 +24,7 @@ static void fault_warn(void)
 
 static void fault_warn_message(void)
 {
-	WARN_ONCE(1, "fault %d has something to say\n", 7);
+	WARN_ONCE(1, "fault %d: warning with a message\n", 7);
 }
 
 static void fault_bug(void)
@@ -68,8 +68,8 @@ static void fault_null_call(void)
 }
 
 /*
- * For as long as an area is there, the page behind it is mapped nowhere. The processor
- * is to find it, not a sanitizer before it.
+ * The guard page behind a vmalloc area is not mapped. The access is not instrumented, so
+ * that the CPU reports it and not KASAN.
  */
 static void __no_sanitize_address fault_page_fault(void)
 {
@@ -95,7 +95,7 @@ static void fault_gpf(void)
 	fault_read(FAULT_NO_ADDRESS);
 }
 
-/* For what is worked out to no end. */
+/* Keeps the results of computations alive. */
 static int fault_sink;
 
 static void fault_divide(void)
@@ -123,7 +123,7 @@ static void fault_ubsan_index(void)
 	int index = 9;
 
 	OPTIMIZER_HIDE_VAR(index);
-	/* Behind the end, an address may be taken, and nothing read. */
+	/* The index is checked when the value is read, not when its address is taken. */
 	WRITE_ONCE(fault_sink, numbers[index]);
 }
 #endif
@@ -142,11 +142,11 @@ static void fault_atomic_schedule(void)
 {
 	preempt_disable();
 	schedule_timeout_uninterruptible(1);
-	/* The scheduler has complained and put the count right: there is nothing to enable. */
+	/* The scheduler resets the preempt count after its report: no preempt_enable() here. */
 }
 #endif
 
-/* Takes the largest blocks until there is none. */
+/* Allocates blocks of the largest order until an allocation fails. */
 static void fault_allocation_failure(void)
 {
 	struct page *page;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults: locks that are taken in the wrong order, place or state. No task ever
- * waits: the validator sees what could happen. It speaks once a boot.
+ * Faults: locks that are taken in the wrong order, context or state. No task ever
+ * deadlocks: lockdep reports the possibility. It reports once per boot.
  */
 
 #include <linux/irqflags.h>
@@ -16,7 +16,7 @@
 #ifdef CONFIG_PROVE_LOCKING
 static DEFINE_MUTEX(fault_first);
 static DEFINE_MUTEX(fault_second);
-static DEFINE_MUTEX(fault_kept);
+static DEFINE_MUTEX(fault_never_unlocked);
 static DEFINE_RAW_SPINLOCK(fault_inner);
 static DEFINE_RAW_SPINLOCK(fault_outer);
 
@@ -33,23 +33,23 @@ static void fault_circular(void)
 	mutex_unlock(&fault_second);
 }
 
-struct fault_door {
-	struct mutex lock;	/* Keeps nothing. */
+struct fault_object {
+	struct mutex lock;	/* Protects no data. */
 };
 
-/* Two locks of one class: nothing says which comes first. */
+/* Two locks of one class, without a nesting annotation. */
 static void fault_recursive(void)
 {
-	struct fault_door doors[2];
+	struct fault_object objects[2];
 	int at;
 
 	for (at = 0; at < 2; at++)
-		mutex_init(&doors[at].lock);
+		mutex_init(&objects[at].lock);
 
-	mutex_lock(&doors[0].lock);
-	mutex_lock(&doors[1].lock);
-	mutex_unlock(&doors[1].lock);
-	mutex_unlock(&doors[0].lock);
+	mutex_lock(&objects[0].lock);
+	mutex_lock(&objects[1].lock);
+	mutex_unlock(&objects[1].lock);
+	mutex_unlock(&objects[0].lock);
 }
 
 static void fault_take_inner(void)
@@ -64,7 +64,7 @@ static void fault_take_outer(void)
 	raw_spin_unlock(&fault_outer);
 }
 
-/* The inner one with interrupts on, and then in an interrupt. */
+/* The inner lock is taken with interrupts on, and then in an interrupt. */
 static void fault_inconsistent(void)
 {
 	fault_take_inner();
@@ -80,7 +80,7 @@ static void fault_take_both(void)
 	raw_spin_unlock_irqrestore(&fault_outer, flags);
 }
 
-/* The outer one is taken in interrupts, and waits for one that is not safe there. */
+/* The outer lock is taken in interrupts, and the irq-unsafe inner lock is taken under it. */
 static void fault_irq_unsafe(void)
 {
 	fault_in_interrupt(fault_take_outer);
@@ -88,7 +88,7 @@ static void fault_irq_unsafe(void)
 	fault_take_both();
 }
 
-/* The same, with the interrupt coming last. */
+/* The same dependency, with the use in the interrupt last. */
 static void fault_irq_inversion(void)
 {
 	fault_take_inner();
@@ -103,23 +103,23 @@ static void fault_unbalanced(void)
 
 static void fault_held_freed(void)
 {
-	struct fault_door *door = kzalloc(sizeof(*door), GFP_KERNEL);
+	struct fault_object *object = kzalloc(sizeof(*object), GFP_KERNEL);
 
-	if (!door)
+	if (!object)
 		return;
 
-	mutex_init(&door->lock);
-	mutex_lock(&door->lock);
-	kfree(door);
+	mutex_init(&object->lock);
+	mutex_lock(&object->lock);
+	kfree(object);
 }
 
-/* It is never given back, and whoever comes again must not wait for it. */
+/* The lock is never released, so a second call must not block on it. */
 static void fault_held_in_user_space(void)
 {
-	(void)mutex_trylock(&fault_kept);
+	(void)mutex_trylock(&fault_never_unlocked);
 }
 
-/* A lock that nobody initialised. */
+/* A lock that was not initialised. */
 static void fault_non_static(void)
 {
 	struct lockdep_map *map = kzalloc(sizeof(*map), GFP_KERNEL);

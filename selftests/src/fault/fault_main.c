@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults: a kernel that goes wrong when it is told to
+ * Fault injection for testing kernel reports
  *
- * Whoever looks for a kernel's complaints has to know that they would be seen. A
- * word written to /sys/kernel/debug/fault makes the kernel do what brings one
- * kind of complaint; reading gives the words that this kernel knows, a line each.
- * A kind that needs a detector is there only if the kernel was built with it:
- * without, it would do harm in silence.
+ * Writing a word to /sys/kernel/debug/fault injects the fault of that name, which
+ * makes the kernel print one kind of report. Reading the file lists the available
+ * faults, one per line. A fault that only a debug option can detect is available
+ * only if the kernel was built with that option, since it would otherwise corrupt
+ * memory without a report.
  *
- * Nothing is put right afterwards. The machine is to be thrown away.
+ * The module does not repair the damage. Reboot the machine afterwards.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -34,7 +34,7 @@
 
 static unsigned int settle_ms = 100;
 module_param(settle_ms, uint, 0600);
-MODULE_PARM_DESC(settle_ms, "Milliseconds between the word about a fault and its inject");
+MODULE_PARM_DESC(settle_ms, "Milliseconds between the log line of a fault and the fault");
 
 static const struct fault * const faults[] = {
 	fault_faults,
@@ -45,7 +45,7 @@ static const struct fault * const faults[] = {
 	fault_ends,
 };
 
-/* Several may be injected at once, and all have one work and one function. */
+/* Serializes use of the irq_work, since faults may be injected concurrently. */
 static DEFINE_MUTEX(fault_interrupt_lock);
 static void (*fault_interrupt_function)(void);
 
@@ -81,7 +81,7 @@ static const struct fault *fault_find(const char *word)
 }
 
 static ssize_t fault_write(struct file *file, const char __user *buf,
-			    size_t count, loff_t *ppos)
+			   size_t count, loff_t *ppos)
 {
 	const struct fault *fault;
 	char *text;
@@ -98,8 +98,8 @@ static ssize_t fault_write(struct file *file, const char __user *buf,
 	if (!fault)
 		return -EINVAL;
 
-	pr_info("pulling %s\n", fault->word);
-	/* A console has a thread of its own, which some faults end. */
+	pr_info("injecting %s\n", fault->word);
+	/* Lets the console thread print the line: some faults stop all threads. */
 	msleep(settle_ms);
 	fault->inject();
 
@@ -138,7 +138,7 @@ static struct dentry *fault_file;
 static int __init fault_init(void)
 {
 	fault_file = debugfs_create_file("fault", 0600, NULL, NULL,
-					  &fault_fops);
+					 &fault_fops);
 
 	return PTR_ERR_OR_ZERO(fault_file);
 }
@@ -147,10 +147,10 @@ module_init(fault_init);
 static void __exit fault_exit(void)
 {
 	debugfs_remove(fault_file);
-	/* For the callback of a grace period that somebody had begun. */
+	/* Waits for the callbacks of call_rcu_hurry() in fault_stalls.c. */
 	rcu_barrier();
 }
 module_exit(fault_exit);
 
-MODULE_DESCRIPTION("Makes the kernel go wrong when told to, for tests of what looks for that");
+MODULE_DESCRIPTION("Fault injection for testing kernel reports");
 MODULE_LICENSE("GPL");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Faults: memory that is used where it must not be, or lost. */
+/* Faults: invalid memory accesses and leaks. */
 
 #include <linux/compiler.h>
 #include <linux/gfp.h>
@@ -118,7 +118,7 @@ static void fault_vmalloc_out_of_bounds(void)
 #endif
 
 #ifdef CONFIG_DEBUG_KMEMLEAK
-/* Several: one may have left its address on some stack. */
+/* Several objects, since a stale pointer on a stack may hide one of them. */
 static void fault_leak(void)
 {
 	int count;
@@ -132,14 +132,14 @@ static void fault_leak(void)
 #define FAULT_SLAB_FLAGS \
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_NO_MERGE)
 
-/* The allocator is to find it by itself, not a sanitizer before it. */
+/* Not instrumented, so that the allocator reports the write and not KASAN. */
 static void __no_sanitize_address fault_spoil(char *byte)
 {
 	OPTIMIZER_HIDE_VAR(byte);
 	WRITE_ONCE(*byte, 1);
 }
 
-/* Memory that was freed is written to, and given out again. */
+/* Freed memory is written to, and then allocated again. */
 static void fault_slab_poison(void)
 {
 	struct kmem_cache *cache;
@@ -151,13 +151,13 @@ static void fault_slab_poison(void)
 		return;
 
 	bytes = kmem_cache_alloc(cache, GFP_KERNEL);
-	/* For as long as it is there, the first one's page stays. */
+	/* Keeps the slab page of the first object allocated. */
 	neighbour = kmem_cache_alloc(cache, GFP_KERNEL);
 	if (!bytes || !neighbour)
 		return;
 
 	kmem_cache_free(cache, bytes);
-	/* Now, and not when whoever delays that is through with it. */
+	/* Flushes the deferred free. */
 	kmem_cache_shrink(cache);
 	fault_spoil(bytes + 8);
 	bytes = kmem_cache_alloc(cache, GFP_KERNEL);
@@ -167,7 +167,7 @@ static void fault_slab_poison(void)
 	kmem_cache_destroy(cache);
 }
 
-/* The byte after an object is written to, and the object freed. */
+/* The byte behind an object is written to, and the object is freed. */
 static void fault_slab_redzone(void)
 {
 	struct kmem_cache *cache;
@@ -187,7 +187,7 @@ static void fault_slab_redzone(void)
 	kmem_cache_destroy(cache);
 }
 
-/* A cache goes while an object of it is still there. */
+/* A cache is destroyed while an object of it is still allocated. */
 static void fault_slab_object_left(void)
 {
 	struct kmem_cache *cache;

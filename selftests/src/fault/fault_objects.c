@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Faults: counts, lists, timers and names that are handled wrongly. */
+/* Faults: misuse of reference counts, lists, timers, work items and kobjects. */
 
 #include <linux/jiffies.h>
 #include <linux/kobject.h>
@@ -18,7 +18,7 @@ static void fault_refcount_underflow(void)
 	refcount_t count = REFCOUNT_INIT(0);
 
 	if (refcount_dec_and_test(&count))
-		pr_info("fault: the last reference went\n");
+		pr_info("fault: the last reference was dropped\n");
 }
 
 static void fault_refcount_leak(void)
@@ -47,7 +47,7 @@ struct fault_item {
 	struct list_head link;
 };
 
-/* The item behind does not know of the one in front. */
+/* The prev pointer of the next item is wrong. */
 static void fault_list_add(void)
 {
 	struct fault_item item, other;
@@ -90,7 +90,7 @@ static void fault_list_del_twice(void)
 #endif
 
 #if defined(CONFIG_DEBUG_OBJECTS_FREE) && defined(CONFIG_DEBUG_OBJECTS_TIMERS)
-struct fault_clock {
+struct fault_timed {
 	struct timer_list timer;
 };
 
@@ -100,23 +100,23 @@ static void fault_tick(struct timer_list *timer)
 
 static void fault_free_active_timer(void)
 {
-	struct fault_clock *clock = kzalloc(sizeof(*clock), GFP_KERNEL);
+	struct fault_timed *timed = kzalloc(sizeof(*timed), GFP_KERNEL);
 
-	if (!clock)
+	if (!timed)
 		return;
 
-	timer_setup(&clock->timer, fault_tick, 0);
-	mod_timer(&clock->timer, jiffies + 3600 * HZ);
-	kfree(clock);
+	timer_setup(&timed->timer, fault_tick, 0);
+	mod_timer(&timed->timer, jiffies + 3600 * HZ);
+	kfree(timed);
 }
 
 static void fault_init_active_timer(void)
 {
-	static struct fault_clock clock;
+	static struct fault_timed timed;
 
-	timer_setup(&clock.timer, fault_tick, 0);
-	mod_timer(&clock.timer, jiffies + 3600 * HZ);
-	timer_setup(&clock.timer, fault_tick, 0);
+	timer_setup(&timed.timer, fault_tick, 0);
+	mod_timer(&timed.timer, jiffies + 3600 * HZ);
+	timer_setup(&timed.timer, fault_tick, 0);
 }
 #endif
 
@@ -151,7 +151,7 @@ static void fault_duplicate_name(void)
 	kobject_put(first);
 }
 
-/* Lines that say nothing bad, in words of those that do. */
+/* Harmless lines with words from kernel reports: they must not be taken for reports. */
 static void fault_prose(void)
 {
 	pr_info("DEBUG: fault: nothing happened\n");

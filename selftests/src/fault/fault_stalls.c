@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults: tasks and processors that make no progress, for a few seconds. Who injects
- * them first lowers the thresholds of those who watch.
+ * Faults: tasks and CPUs that make no progress for a few seconds. User space lowers
+ * the thresholds of the watchdogs first.
  */
 
 #include <linux/delay.h>
@@ -18,9 +18,9 @@
 
 #include "fault.h"
 
-/* Well more than the least that those who watch can be told to wait. */
+/* Above the lowest threshold of each watchdog. */
 #define FAULT_STALL_SECS	7
-/* RCU's least is 3 seconds, and 8 while its use is being proven. */
+/* The lowest RCU stall timeout is 3 seconds; CONFIG_PROVE_RCU adds 5. */
 #define FAULT_RCU_STALL_SECS	(IS_ENABLED(CONFIG_PROVE_RCU) ? 12 : 7)
 
 static void fault_spin(unsigned int secs)
@@ -37,35 +37,35 @@ static void fault_wait(unsigned int secs)
 }
 
 #ifdef CONFIG_DETECT_HUNG_TASK
-static DEFINE_MUTEX(fault_cage);
+static DEFINE_MUTEX(fault_mutex);
 
 static void fault_hung_task(void)
 {
 	fault_wait(FAULT_STALL_SECS);
 }
 
-static int fault_keep_cage(void *unused)
+static int fault_hold_mutex(void *unused)
 {
-	mutex_lock(&fault_cage);
+	mutex_lock(&fault_mutex);
 	fault_wait(FAULT_STALL_SECS);
-	mutex_unlock(&fault_cage);
+	mutex_unlock(&fault_mutex);
 
 	return 0;
 }
 
-/* Waits for what another task keeps. */
+/* Waits for a mutex that another task holds. */
 static void fault_hung_on_mutex(void)
 {
-	struct task_struct *keeper;
+	struct task_struct *holder;
 
-	keeper = kthread_run(fault_keep_cage, NULL, "fault-keeper");
-	if (IS_ERR(keeper))
+	holder = kthread_run(fault_hold_mutex, NULL, "fault-holder");
+	if (IS_ERR(holder))
 		return;
 
-	while (!mutex_is_locked(&fault_cage))
+	while (!mutex_is_locked(&fault_mutex))
 		msleep(20);
-	mutex_lock(&fault_cage);
-	mutex_unlock(&fault_cage);
+	mutex_lock(&fault_mutex);
+	mutex_unlock(&fault_mutex);
 }
 #endif
 
@@ -102,7 +102,7 @@ static void fault_begin_grace_period(void)
 		call_rcu_hurry(head, fault_grace_period_ends);
 }
 
-/* On a processor that is busy. */
+/* Stall on a busy CPU. */
 static void fault_rcu_stall(void)
 {
 	fault_begin_grace_period();
@@ -114,7 +114,7 @@ static void fault_rcu_stall(void)
 }
 
 #ifdef CONFIG_PREEMPT_RCU
-/* By a task that gave its processor away. */
+/* Stall by a task that sleeps in its critical section. */
 static void fault_rcu_stall_of_task(void)
 {
 	fault_begin_grace_period();
@@ -125,26 +125,26 @@ static void fault_rcu_stall_of_task(void)
 #endif
 
 #ifdef CONFIG_WQ_WATCHDOG
-/* Work that only uses its processor up is no stall: another worker is woken. */
-static void fault_spin_at_work(struct work_struct *work)
+/* With preemption on, the workqueue would run other work on another worker. */
+static void fault_spin_work(struct work_struct *work)
 {
 	preempt_disable();
 	fault_spin(FAULT_STALL_SECS);
 	preempt_enable();
 }
 
-static void fault_do_nothing(struct work_struct *work)
+static void fault_empty_work(struct work_struct *work)
 {
 }
 
-static DECLARE_WORK(fault_long_work, fault_spin_at_work);
-static DECLARE_WORK(fault_short_work, fault_do_nothing);
+static DECLARE_WORK(fault_long_work, fault_spin_work);
+static DECLARE_WORK(fault_short_work, fault_empty_work);
 
 static void fault_workqueue_lockup(void)
 {
 	schedule_work_on(0, &fault_long_work);
 	schedule_work_on(0, &fault_short_work);
-	/* Who watches is a timer that wakes no processor. */
+	/* The watchdog is a deferrable timer: it does not fire on an idle CPU. */
 	while (work_busy(&fault_short_work))
 		cond_resched();
 	flush_work(&fault_long_work);

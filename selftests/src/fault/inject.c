@@ -2,13 +2,14 @@
 /*
  * inject MODULE [WORD...]
  *
- * Loads the module of the faults and injects those that are named, one after the
- * other, each from a process of its own, for some end who injects them. Those that a
- * comma joins are injected at once, each on a processor of its own. Without a word it
- * tells which there are. Who watches for what takes long is first told to
- * lose patience early. FAULT_PARAMETERS in the environment is for the module.
+ * Loads the module "fault" and injects the named faults one after the other, each from
+ * a child process, because some faults kill the injecting task. Faults joined by a comma
+ * are injected concurrently, each on its own CPU. Without a WORD, the available faults
+ * are printed. The thresholds of watchdogs are lowered before a stall is injected.
+ * INJECT_PARAMETERS in the environment has the parameters of the module.
  *
- * Exit codes: 0 all were injected; 1 one is not there, or could not be injected.
+ * Exit codes: 0 if all faults were injected, 1 if a fault is not available or could not
+ * be injected.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,26 +25,26 @@
 #define FAULTS	"/sys/kernel/debug/fault"
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 
-/* kmemleak speaks of nothing younger than five seconds. */
+/* kmemleak does not report objects younger than five seconds. */
 #define LEAK_AGE_MSECS	5500
-/* For what is said by others than the one who injected. */
+/* Time for reports from other contexts than the injecting task. */
 #define SETTLE_MSECS	300
-/* For those who inject at once to be there. */
+/* Time for concurrent injectors to start. */
 #define MEET_MSECS	100
-#define TOGETHER_MAX	4
+#define CONCURRENT_MAX	4
 
-struct patience {
-	const char *kind;	/* What the word of a fault begins with. */
+struct threshold {
+	const char *prefix;	/* Prefix of the words it applies to. */
 	const char *path;
 	const char *value;
 };
 
-static const struct patience patiences[] = {
+static const struct threshold thresholds[] = {
 	{ "hung-task", "/proc/sys/kernel/hung_task_timeout_secs", "2" },
 	{ "soft-lockup", "/proc/sys/kernel/watchdog_thresh", "1" },
 	{ "hard-lockup", "/proc/sys/kernel/watchdog_thresh", "1" },
 	{ "rcu-stall", "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", "3" },
-	/* It looks that often, and begins anew whenever it looked. */
+	/* Also the polling interval of the watchdog; each poll restarts the interval. */
 	{ "workqueue-lockup", "/sys/module/workqueue/parameters/watchdog_thresh", "1" },
 };
 
@@ -68,8 +69,8 @@ static int write_text(const char *path, const char *text)
 	return ret;
 }
 
-/* Shows a file of the kernel. */
-static int show(const char *path)
+/* Copies a file to stdout. */
+static int print_file(const char *path)
 {
 	char text[4096];
 	ssize_t length;
@@ -86,7 +87,7 @@ static int show(const char *path)
 
 static int load(const char *path)
 {
-	const char *parameters = getenv("FAULT_PARAMETERS");
+	const char *parameters = getenv("INJECT_PARAMETERS");
 	int fd, ret = 0;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -98,15 +99,15 @@ static int load(const char *path)
 	return ret;
 }
 
-static int lose_patience(const char *word)
+static int lower_thresholds(const char *word)
 {
 	size_t at;
 	int ret;
 
-	for (at = 0; at < sizeof(patiences) / sizeof(*patiences); at++) {
-		if (strncmp(word, patiences[at].kind, strlen(patiences[at].kind)))
+	for (at = 0; at < sizeof(thresholds) / sizeof(*thresholds); at++) {
+		if (strncmp(word, thresholds[at].prefix, strlen(thresholds[at].prefix)))
 			continue;
-		ret = write_text(patiences[at].path, patiences[at].value);
+		ret = write_text(thresholds[at].path, thresholds[at].value);
 		if (ret)
 			return ret;
 	}
@@ -114,8 +115,8 @@ static int lose_patience(const char *word)
 }
 
 /*
- * The first scan only notes what the objects look like; what it finds that was
- * there before is not the fault's.
+ * The first scan only records the checksums of new objects, so an object is reported
+ * by the second scan at the earliest.
  */
 static int find_leaks(void)
 {
@@ -128,10 +129,10 @@ static int find_leaks(void)
 		if (ret)
 			return ret;
 	}
-	return show(KMEMLEAK);
+	return print_file(KMEMLEAK);
 }
 
-static pid_t begin(const char *word, int cpu, const struct timespec *at)
+static pid_t start_injector(const char *word, int cpu, const struct timespec *at)
 {
 	cpu_set_t cpus;
 	pid_t pid;
@@ -150,32 +151,27 @@ static pid_t begin(const char *word, int cpu, const struct timespec *at)
 	_exit(-write_text(FAULTS, word));
 }
 
-static int end(pid_t pid, const char *word)
+static int wait_injector(pid_t pid, const char *word)
 {
 	int status;
 
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return -errno;
 	if (WIFSIGNALED(status))
-		printf("# %s: the one who injected it is gone\n", word);
+		printf("# %s: the injecting process was killed by signal %d\n", word,
+		       WTERMSIG(status));
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
 }
 
-/* Injects in a process that may not come back. */
-static int pull_apart(const char *word)
+static int inject_concurrently(char *words)
 {
-	return end(begin(word, 0, NULL), word);
-}
-
-static int pull_at_once(char *words)
-{
-	const char *word[TOGETHER_MAX];
-	pid_t pid[TOGETHER_MAX];
+	const char *word[CONCURRENT_MAX];
+	pid_t pid[CONCURRENT_MAX];
 	struct timespec at;
 	int number, count = 0, ret = 0;
 	char *next;
 
-	for (next = strtok(words, ","); next && count < TOGETHER_MAX; next = strtok(NULL, ","))
+	for (next = strtok(words, ","); next && count < CONCURRENT_MAX; next = strtok(NULL, ","))
 		word[count++] = next;
 	clock_gettime(CLOCK_MONOTONIC, &at);
 	at.tv_nsec += MEET_MSECS * 1000000;
@@ -184,12 +180,12 @@ static int pull_at_once(char *words)
 		at.tv_sec++;
 	}
 	for (number = 0; number < count; number++)
-		pid[number] = begin(word[number], number, &at);
+		pid[number] = start_injector(word[number], number, &at);
 	for (number = 0; number < count; number++)
-		ret = end(pid[number], word[number]) ?: ret;
+		ret = wait_injector(pid[number], word[number]) ?: ret;
 	pause_msecs(SETTLE_MSECS);
 	if (!ret)
-		printf("# injected at once: %d\n", count);
+		printf("# injected concurrently: %d\n", count);
 	return ret;
 }
 
@@ -198,16 +194,16 @@ static int inject(const char *word)
 	int leaks = !strcmp(word, "leak");
 	int ret;
 
-	ret = lose_patience(word);
+	ret = lower_thresholds(word);
 	if (!ret && leaks)
 		ret = write_text(KMEMLEAK, "clear");
 	if (!ret)
-		ret = pull_apart(word);
+		ret = wait_injector(start_injector(word, 0, NULL), word);
 	if (!ret && leaks)
 		ret = find_leaks();
 	pause_msecs(SETTLE_MSECS);
 	if (ret)
-		printf("# %s: %s\n", word, ret == -EINVAL ? "this kernel has no such fault" :
+		printf("# %s: %s\n", word, ret == -EINVAL ? "not available in this kernel" :
 		       strerror(-ret));
 	else
 		printf("# %s: injected\n", word);
@@ -225,12 +221,13 @@ int main(int argc, char **argv)
 	}
 	ret = load(argv[1]);
 	if (ret) {
-		printf("# %s cannot be loaded: %s\n", argv[1], strerror(-ret));
+		printf("# load %s: %s\n", argv[1], strerror(-ret));
 		return 1;
 	}
 	if (argc == 2)
-		return show(FAULTS) ? 1 : 0;
+		return print_file(FAULTS) ? 1 : 0;
 	for (at = 2; at < argc; at++)
-		failed |= (strchr(argv[at], ',') ? pull_at_once(argv[at]) : inject(argv[at])) != 0;
+		failed |= (strchr(argv[at], ',') ? inject_concurrently(argv[at]) :
+			   inject(argv[at])) != 0;
 	return failed;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kinds of trouble that verdicts rely on, each with the fault that shows it:
-//! what the kernel has to be built with for it, and how it must look to us. Knows
-//! logs and statuses, and starts nothing.
+//! The self-checks of a build: for each class of kernel failure the fault to inject,
+//! the required kernel option, and the expected symptom. Evaluates logs and statuses;
+//! guests are started by the caller.
 
 use std::ops::Range;
 
@@ -11,268 +11,272 @@ use crate::status::{Judgement, Status};
 
 use super::INJECTING;
 
-/// The option with which kmemleak looks only when the command line says so.
+/// With this option, kmemleak is off unless the kernel command line enables it.
 const LEAKS_ON_DEMAND: &str = "CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF";
 
-/// A kind of trouble that is to be seen.
+/// A class of kernel failure that the build must report.
 #[derive(Debug)]
 pub struct SelfCheck {
-    /// Its name for people.
+    /// The name in reports.
     pub name: &'static str,
-    /// The fault that shows it.
+    /// The fault to inject.
     pub word: &'static str,
-    /// The guest that it is injected in.
+    /// The guest in which the fault is injected.
     pub place: Place,
-    /// An option without which the kernel has no such self_check.
+    /// The kernel option without which the fault cannot be detected.
     needs: Option<&'static str>,
-    sign: Sign,
+    symptom: Symptom,
 }
 
-/// Faults with the same place share a guest.
+/// The guest of a fault. Faults with the same place share a guest, except `Alone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// Where it disturbs none of the others.
+    /// With other faults that do not affect each other.
     Shared,
-    /// Where nothing goes on for seconds.
+    /// With other faults that stall a CPU or a task for seconds.
     Stalled,
-    /// Where the kernel looks for leaks.
+    /// In a guest with kmemleak enabled.
     Leaks,
-    /// It is the end of its guest.
+    /// In a guest of its own: the fault ends the guest.
     Alone,
 }
 
-/// How it looks when it is seen.
+/// The symptom by which a fault is detected.
 #[derive(Debug, Clone, Copy)]
-enum Sign {
-    /// The kernel says so, and goes on.
+enum Symptom {
+    /// A kernel report of this class with this text; the guest keeps running.
     Splat(SplatClass, &'static str),
-    /// The kernel says so, and is gone.
-    LastWords(SplatClass, &'static str),
-    /// The guest is there, and silent.
-    Silence,
-    /// The guest is gone, and nobody said a word.
-    Gone,
+    /// A kernel report of this class with this text; the guest ends.
+    FatalSplat(SplatClass, &'static str),
+    /// The guest runs into the time limit.
+    Hang,
+    /// The guest ends without a kernel report.
+    GuestExit,
 }
 
-/// All, in the order of the list that people read; in a shared guest they are injected
-/// in that of [`words`].
+/// All self-checks in the order of the report. In a shared guest they are injected in
+/// the order of [`words`].
 pub const SELF_CHECKS: &[SelfCheck] = &[
     SelfCheck {
         name: "WARN",
         word: "warn",
         place: Place::Shared,
         needs: Some("CONFIG_BUG"),
-        sign: Sign::Splat(SplatClass::Warn, "fault_warn"),
+        symptom: Symptom::Splat(SplatClass::Warn, "fault_warn"),
     },
     SelfCheck {
         name: "BUG",
         word: "bug",
         place: Place::Shared,
         needs: Some("CONFIG_BUG"),
-        sign: Sign::Splat(SplatClass::Bug, "fault_bug"),
+        symptom: Symptom::Splat(SplatClass::Bug, "fault_bug"),
     },
     SelfCheck {
         name: "Oops",
         word: "null-call",
         place: Place::Shared,
         needs: None,
-        sign: Sign::Splat(SplatClass::Oops, "NULL pointer dereference"),
+        symptom: Symptom::Splat(SplatClass::Oops, "NULL pointer dereference"),
     },
     SelfCheck {
         name: "UBSAN",
         word: "ubsan-shift",
         place: Place::Shared,
         needs: Some("CONFIG_UBSAN_SHIFT"),
-        sign: Sign::Splat(SplatClass::Ubsan, "shift-out-of-bounds"),
+        symptom: Symptom::Splat(SplatClass::Ubsan, "shift-out-of-bounds"),
     },
     SelfCheck {
         name: "refcount_t",
         word: "refcount-underflow",
         place: Place::Shared,
         needs: Some("CONFIG_BUG"),
-        sign: Sign::Splat(SplatClass::Refcount, "underflow"),
+        symptom: Symptom::Splat(SplatClass::Refcount, "underflow"),
     },
     SelfCheck {
         name: "list corruption",
         word: "list-add",
         place: Place::Shared,
         needs: Some("CONFIG_DEBUG_LIST"),
-        sign: Sign::Splat(SplatClass::ListCorruption, "list_add corruption"),
+        symptom: Symptom::Splat(SplatClass::ListCorruption, "list_add corruption"),
     },
     SelfCheck {
         name: "atomic sleep",
         word: "atomic-sleep",
         place: Place::Shared,
         needs: Some("CONFIG_DEBUG_ATOMIC_SLEEP"),
-        sign: Sign::Splat(SplatClass::AtomicSleep, "sleeping function called"),
+        symptom: Symptom::Splat(SplatClass::AtomicSleep, "sleeping function called"),
     },
     SelfCheck {
         name: "KASAN",
         word: "kasan-use-after-free",
         place: Place::Shared,
         needs: Some("CONFIG_KASAN"),
-        sign: Sign::Splat(SplatClass::Kasan, "use-after-free"),
+        symptom: Symptom::Splat(SplatClass::Kasan, "use-after-free"),
     },
     SelfCheck {
         name: "lockdep",
         word: "lockdep-circular",
         place: Place::Shared,
         needs: Some("CONFIG_PROVE_LOCKING"),
-        sign: Sign::Splat(SplatClass::Lockdep, "circular locking dependency"),
+        symptom: Symptom::Splat(SplatClass::Lockdep, "circular locking dependency"),
     },
     SelfCheck {
         name: "kmemleak",
         word: "leak",
         place: Place::Leaks,
         needs: Some("CONFIG_DEBUG_KMEMLEAK"),
-        sign: Sign::Splat(SplatClass::Kmemleak, "suspected memory leaks"),
+        symptom: Symptom::Splat(SplatClass::Kmemleak, "suspected memory leaks"),
     },
     SelfCheck {
         name: "hung task",
         word: "hung-task",
         place: Place::Stalled,
         needs: Some("CONFIG_DETECT_HUNG_TASK"),
-        sign: Sign::Splat(SplatClass::HungTask, "inject hung"),
+        symptom: Symptom::Splat(SplatClass::HungTask, "inject hung"),
     },
     SelfCheck {
         name: "soft lockup",
         word: "soft-lockup",
         place: Place::Stalled,
         needs: Some("CONFIG_SOFTLOCKUP_DETECTOR"),
-        sign: Sign::Splat(SplatClass::Lockup, "soft lockup"),
+        symptom: Symptom::Splat(SplatClass::Lockup, "soft lockup"),
     },
     SelfCheck {
         name: "hard lockup",
         word: "hard-lockup",
         place: Place::Stalled,
         needs: Some("CONFIG_HARDLOCKUP_DETECTOR"),
-        sign: Sign::Splat(SplatClass::HardLockup, "hard lockup"),
+        symptom: Symptom::Splat(SplatClass::HardLockup, "hard lockup"),
     },
     SelfCheck {
         name: "workqueue lockup",
         word: "workqueue-lockup",
         place: Place::Stalled,
         needs: Some("CONFIG_WQ_WATCHDOG"),
-        sign: Sign::Splat(SplatClass::WorkqueueLockup, "workqueue lockup"),
+        symptom: Symptom::Splat(SplatClass::WorkqueueLockup, "workqueue lockup"),
     },
     SelfCheck {
         name: "RCU stall",
         word: "rcu-stall",
         place: Place::Stalled,
         needs: Some("CONFIG_RCU_STALL_COMMON"),
-        sign: Sign::Splat(SplatClass::RcuStall, "RCU stall"),
+        symptom: Symptom::Splat(SplatClass::RcuStall, "RCU stall"),
     },
     SelfCheck {
         name: "hang",
         word: "hang",
         place: Place::Alone,
         needs: None,
-        sign: Sign::Silence,
+        symptom: Symptom::Hang,
     },
     SelfCheck {
         name: "panic",
         word: "panic",
         place: Place::Alone,
         needs: None,
-        sign: Sign::LastWords(SplatClass::Panic, "the fault is dead"),
+        symptom: Symptom::FatalSplat(SplatClass::Panic, "the fault is dead"),
     },
     SelfCheck {
         name: "silent death",
         word: "silent-death",
         place: Place::Alone,
         needs: None,
-        sign: Sign::Gone,
+        symptom: Symptom::GuestExit,
     },
 ];
 
-/// What a guest left behind, as far as faults are looked for in it.
+/// The result of a guest in which faults were injected.
 #[derive(Debug, Clone, Copy)]
 pub struct FaultResult<'a> {
-    /// What the guest came to, by the same judge as any job.
+    /// The judgement of the guest, by the same rules as any job.
     pub judgement: &'a Judgement,
-    /// How it ended.
+    /// How the guest ended.
     pub ending: &'a Ending,
-    /// What its kernel said.
+    /// The kernel log of the guest.
     pub log: &'a Log,
 }
 
 impl SelfCheck {
-    /// Returns whether it is tried once for all kernels of a configuration: it takes many
-    /// seconds, and looks at nothing that a series for one subsystem touches.
+    /// Returns whether one build of a config is checked for all builds of that config.
+    /// These checks take many seconds, and a series for one subsystem does not change the
+    /// watchdogs that they test.
     #[must_use]
-    pub fn is_of_configuration(&self) -> bool {
+    pub fn runs_once_per_config(&self) -> bool {
         self.place == Place::Stalled
     }
 
-    /// Returns the option that a kernel of this `.config` lacks for it, if it does.
+    /// Returns the required kernel option if this `.config` does not set it.
     #[must_use]
     pub fn lacks(&self, config: &str) -> Option<&'static str> {
         self.needs.filter(|option| !is_on(config, option))
     }
 
-    /// Returns what must be on a machine's command line, for it to look at all.
+    /// Returns the argument that the kernel command line needs for this check, if any.
     #[must_use]
-    pub fn condition(&self, config: &str) -> Option<&'static str> {
+    pub fn kernel_argument(&self, config: &str) -> Option<&'static str> {
         let on_demand = self.place == Place::Leaks && is_on(config, LEAKS_ON_DEMAND);
         on_demand.then_some("kmemleak=on")
     }
 
-    /// Returns what was seen of it; `Err` has what was there instead.
+    /// Returns the title of the kernel report, or the reason of the status, by which the
+    /// fault was detected.
     ///
     /// # Errors
-    /// When it was not seen as what it is.
-    pub fn look(&self, fault_result: FaultResult<'_>) -> Result<String, String> {
+    /// Returns the observed result if the fault was missed.
+    pub fn evaluate(&self, fault_result: FaultResult<'_>) -> Result<String, String> {
         let FaultResult {
             judgement,
             ending,
             log,
         } = fault_result;
-        let instead = |why: &str| {
+        let missed = |why: &str| {
             let Judgement { status, reason, .. } = judgement;
-            Err(format!("{why}; the guest came to `{status}`: {reason}"))
+            Err(format!("{why}; status of the guest: `{status}`: {reason}"))
         };
         let Some(injected) = self.injected_at(log) else {
-            return instead("the fault was not injected");
+            return missed("the fault was not injected");
         };
-        let wanted = match self.sign {
-            Sign::Silence => Status::Hang,
+        let expected = match self.symptom {
+            Symptom::Hang => Status::Hang,
             _ => Status::Crash,
         };
-        if judgement.status != wanted {
-            return instead("not seen");
+        if judgement.status != expected {
+            return missed("not detected");
         }
         let is_gone = matches!(ending, Ending::GuestGone { .. });
-        match self.sign {
-            Sign::Splat(class, title) | Sign::LastWords(class, title) => {
+        match self.symptom {
+            Symptom::Splat(class, title) | Symptom::FatalSplat(class, title) => {
                 let until = self.next_injected_at(log, injected);
                 let mut during = splats_in(log, injected..until);
-                let seen = during.find(|splat| splat.class == class && splat.mentions(title));
-                let must_be_gone = matches!(self.sign, Sign::LastWords(..));
-                match seen {
-                    Some(_) if must_be_gone && !is_gone => instead("seen, and then it went on"),
+                let found = during.find(|splat| splat.class == class && splat.mentions(title));
+                let must_be_gone = matches!(self.symptom, Symptom::FatalSplat(..));
+                match found {
+                    Some(_) if must_be_gone && !is_gone => {
+                        missed("reported, but the guest kept running")
+                    }
                     Some(splat) => Ok(splat.title.clone()),
-                    None => instead("not seen"),
+                    None => missed("not detected"),
                 }
             }
-            Sign::Silence => Ok(judgement.reason.clone()),
-            Sign::Gone => {
+            Symptom::Hang => Ok(judgement.reason.clone()),
+            Symptom::GuestExit => {
                 let has_splat = splats_in(log, injected..log.lines.len()).next().is_some();
                 if has_splat || !is_gone {
-                    return instead("seen as something else");
+                    return missed("detected as another failure");
                 }
                 Ok(judgement.reason.clone())
             }
         }
     }
 
-    /// The line by which the kernel says that it injections the fault.
+    /// The index of the line by which the module announces the fault.
     fn injected_at(&self, log: &Log) -> Option<usize> {
         let mut lines = log.lines.iter();
         lines.position(|line| injected(line) == Some(self.word))
     }
 
-    /// The line by which it says that it injections another one after that, or where the log
-    /// ends: one begins when the one before is over, and all that watch it have spoken.
+    /// The index of the line that announces the next fault, or the end of the log. A
+    /// fault is injected after the report of the previous fault was logged.
     fn next_injected_at(&self, log: &Log, at: usize) -> usize {
         let is_other = |line: &Line| injected(line).is_some_and(|word| word != self.word);
         let mut lines = log.lines.iter().skip(at);
@@ -281,25 +285,26 @@ impl SelfCheck {
     }
 }
 
-/// The splats that begin in these lines.
+/// The splats whose first line is in this range.
 fn splats_in(log: &Log, lines: Range<usize>) -> impl Iterator<Item = &Splat> {
     let begins = move |splat: &&Splat| splat.lines.first().is_some_and(|at| lines.contains(at));
     log.splats.iter().filter(begins)
 }
 
-/// The fault that the kernel says that it injections.
+/// The fault that this line announces. Lines from user space are ignored: a program can
+/// write any text to the log.
 fn injected(line: &Line) -> Option<&str> {
-    let is_said = !line.from_userspace && line.phase == Phase::During;
-    line.text.strip_prefix(INJECTING).filter(|_| is_said)
+    let is_from_kernel = !line.from_userspace && line.phase == Phase::During;
+    line.text.strip_prefix(INJECTING).filter(|_| is_from_kernel)
 }
 
-/// Returns the words of those that share a guest, in the order of injecting: what lockdep
-/// would fall silent after comes after it, and what a task dies of last. Who watches
-/// workqueues takes it for progress when another watcher speaks, and that one speaks
-/// early once it was told to.
+/// Returns the words of the faults that share a guest, in the order of injection. Lockdep
+/// comes first because a taint disables it; faults that kill the injecting task come last.
+/// The workqueue lockup precedes the other stalls: the report of another watchdog counts
+/// as progress for the workqueue watchdog, and the lowered thresholds stay in effect.
 #[must_use]
-pub fn words(together: &[&SelfCheck]) -> Vec<String> {
-    let mut words: Vec<&str> = together.iter().map(|one| one.word).collect();
+pub fn words(checks: &[&SelfCheck]) -> Vec<String> {
+    let mut words: Vec<&str> = checks.iter().map(|check| check.word).collect();
     words.sort_by_key(|word| match *word {
         "lockdep-circular" | "workqueue-lockup" => 0,
         "kasan-use-after-free" => 2,
@@ -309,7 +314,7 @@ pub fn words(together: &[&SelfCheck]) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
-/// Returns whether a `.config` has an option built in.
+/// Returns whether a `.config` sets an option to `y`.
 fn is_on(config: &str, option: &str) -> bool {
     config
         .lines()

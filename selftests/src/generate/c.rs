@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A small intermediate form of C, and its printer in kernel style: tabs, at most
-//! 100 columns, arguments aligned with the open parenthesis, block comments.
-//! Knows nothing of scenarios.
+//! A small syntax tree of C, and its printer in kernel style: tabs, at most 100 columns,
+//! arguments aligned with the open parenthesis, block comments. Independent of scenarios.
 
-/// Columns that a line of code may have; checkpatch's limit.
+/// Maximal width of a line of code, as checked by checkpatch.
 const CODE_COLUMNS: usize = 100;
-/// Columns that a line of comment is filled to.
+/// Width of comment lines.
 const COMMENT_COLUMNS: usize = 80;
 const TAB: usize = 8;
 
@@ -16,12 +15,12 @@ pub(super) enum Node {
     Blank,
     /// A block comment; paragraphs are separated by empty lines.
     Comment(String),
-    /// A line as it is, without indentation.
+    /// A line of code, without indentation.
     Line(String),
     /// A call that ends in a semicolon.
     Call(Call),
-    /// What a check says when it fails.
-    Log(String),
+    /// The message of a failed check.
+    Log(Message),
     /// A line or a call, and a block in braces.
     Block {
         head: Head,
@@ -30,16 +29,51 @@ pub(super) enum Node {
     },
 }
 
-/// What stands before a block.
+/// The message of a failed check: a text, and optionally the observed value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    text: String,
+    /// The conversion of the observed value, such as `%d`, and the value.
+    value: Option<(String, String)>,
+}
+
+impl Message {
+    /// The text followed by `, got VALUE`.
+    pub(super) fn with_value(text: &str, conversion: &str, value: &str) -> Self {
+        Self {
+            text: format!("{text}, got "),
+            value: Some((conversion.to_owned(), value.to_owned())),
+        }
+    }
+
+    /// The text followed by the name of the result `value`, such as `, got -EBUSY`.
+    pub(super) fn with_result(text: &str, value: &str) -> Self {
+        Self::with_value(text, "%s", &format!("lu_result({value})"))
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self { text, value: None }
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+/// The head of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Head {
-    /// The brace on a line of its own, as after a function's head.
+    /// The brace on its own line, as after the head of a function.
     Own(String),
     /// The brace at the end of the line.
     Inline(String),
     /// The brace at the end of a call, as after the macros of the harness.
     Call(Call),
-    /// `if` any of these holds.
+    /// `if` with alternatives, joined by `||`.
     If(Vec<String>),
 }
 
@@ -63,13 +97,13 @@ impl Call {
         }
     }
 
-    /// The call's value goes to `target`.
+    /// Assigns the value of the call to `target`.
     pub(super) fn assigned_to(mut self, target: &str) -> Self {
         self.prefix = format!("{target} = ");
         self
     }
 
-    /// The call's value is returned.
+    /// Returns the value of the call from the function.
     pub(super) fn returned(mut self) -> Self {
         "return ".clone_into(&mut self.prefix);
         self
@@ -112,7 +146,7 @@ impl Call {
             line.push_str(before);
             used += before.len();
             if let Some(after) = after {
-                // The rest stands below the first argument of the call within.
+                // Align the rest with the first argument of the inner call.
                 let inner = used - before.len() + before.find('(').map_or(0, |at| at + 1);
                 out.extend([&line, "\n"]);
                 line = format!(
@@ -134,8 +168,7 @@ impl Call {
     }
 }
 
-/// Splits the text of a call behind the last comma between its arguments that leaves
-/// no more than so much before it.
+/// Splits the text of a call at the last comma between arguments within `room` columns.
 fn split_call(text: &str, room: usize) -> Option<(&str, &str)> {
     let (mut quoted, mut escaped, mut place) = (false, false, None);
     for (at, c) in text.char_indices() {
@@ -174,20 +207,15 @@ pub(super) fn string(text: &str) -> String {
             b'\\' => literal.push_str("\\\\"),
             b'\n' => literal.push_str("\\n"),
             b'\t' => literal.push_str("\\t"),
-            // Three digits always, so that a digit that follows stays text.
+            // Always three digits, so that a following digit is not part of the escape.
             0..=31 | 127.. => literal.extend(["\\", &format!("{byte:03o}")]),
-            // No trigraph can come of it.
+            // Prevents trigraphs.
             b'?' if literal.ends_with('?') => literal.push_str("\\?"),
             _ => literal.push(char::from(byte)),
         }
     }
     literal.push('"');
     literal
-}
-
-/// Returns `text` as a format string that prints it.
-pub(super) fn format_string(text: &str) -> String {
-    string(&text.replace('%', "%%"))
 }
 
 /// Returns the text of a C file.
@@ -238,20 +266,24 @@ fn print_one(node: &Node, indent: usize, out: &mut String) {
     }
 }
 
-/// A message stays in one piece, so that it can be searched for; a line that has
-/// nothing else on it may be of any length.
-fn print_log(message: &str, indent: usize, out: &mut String) {
-    let whole = Call::new("TH_LOG", [format_string(message)]);
+/// Prints a message as one literal, so that it can be searched for. If the line would be
+/// too long, the literal goes to a line of its own, where checkpatch accepts any length.
+fn print_log(message: &Message, indent: usize, out: &mut String) {
+    let conversion = message.value.as_ref().map_or("", |(text, _)| text);
+    let value = message.value.iter().map(|(_, value)| value.clone());
+    let format = format!("{}{conversion}", message.text.replace('%', "%%"));
+    let whole = Call::new("TH_LOG", [string(&format)].into_iter().chain(value.clone()));
     if indent * TAB + whole.text().len() < CODE_COLUMNS {
         return whole.print(indent, ";", out);
     }
-    Call::new("TH_LOG", ["\"%s\"".to_owned(), string(message)]).print(indent, ";", out);
+    let literals = [string(&format!("%s{conversion}")), string(&message.text)];
+    Call::new("TH_LOG", literals.into_iter().chain(value)).print(indent, ";", out);
 }
 
 fn print_comment(text: &str, indent: usize, out: &mut String) {
     let tabs = "\t".repeat(indent);
     let tabs = tabs.as_str();
-    // No text can end the comment that it stands in.
+    // The text must not end the comment.
     let text = text.trim().replace("/*", "/ *").replace("*/", "* /");
     let one_line = format!("{tabs}/* {text} */\n");
     if !text.contains('\n') && indent * TAB + text.len() + 6 <= COMMENT_COLUMNS {
@@ -270,7 +302,7 @@ fn print_comment(text: &str, indent: usize, out: &mut String) {
     out.extend([tabs, " */\n"]);
 }
 
-/// Returns words filled into lines of at most `columns`.
+/// Returns the words of a paragraph in lines of at most `columns`.
 pub(super) fn fill(paragraph: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in paragraph.split_whitespace() {
@@ -290,15 +322,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_escaped_for_c() {
+    fn string_escapes_quotes_bytes_and_trigraphs() {
         assert_eq!(string("a\"b\\c\n"), r#""a\"b\\c\n""#);
         assert_eq!(string("é1"), r#""\303\2511""#);
         assert_eq!(string("??="), r#""?\?=""#);
-        assert_eq!(format_string("100%"), r#""100%%""#);
     }
 
     #[test]
-    fn long_calls_align_with_the_parenthesis() {
+    fn log_prints_text_and_observed_value() {
+        let log = |message: Message| print(&[Node::Log(message)]);
+        assert_eq!(log("100%".into()), "TH_LOG(\"100%%\");\n");
+        assert_eq!(
+            log(Message::with_result("100% expected", "ret")),
+            "TH_LOG(\"100%% expected, got %s\", lu_result(ret));\n"
+        );
+        let long = "x".repeat(CODE_COLUMNS);
+        assert_eq!(
+            log(Message::with_value(&long, "%d", "ret")),
+            format!("TH_LOG(\"%s%d\",\n       \"{long}, got \",\n       ret);\n")
+        );
+    }
+
+    #[test]
+    fn print_aligns_long_calls_with_the_parenthesis() {
         let long = "x".repeat(60);
         let call = Call::new("function", [long.as_str(), "short", &long]).assigned_to("ret");
         let mut out = String::new();
@@ -309,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_cannot_be_ended_from_inside() {
+    fn print_comment_escapes_the_end_of_a_comment() {
         let printed = print(&[Node::Comment("rm /tmp/*/ and more".to_owned())]);
         assert_eq!(printed, "/* rm /tmp/ * / and more */\n");
     }

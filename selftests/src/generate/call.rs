@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! An action as a call of the helpers, and where its result goes.
+//! The helper call of an action, and the variable of its result.
 
 use super::c::{Call, Head, Node, line, string};
 use crate::scenario::{Action, Answer, Device, KernelPath, Removal, Returns, Seal, Step};
 
-/// What the helpers know a test by.
+/// The argument by which helpers get the state of the test.
 pub(super) const LU: &str = "&self->lu";
 
-/// What a call's result goes to where it makes nothing.
+/// The variable of a result that is not an object.
 pub(super) const RET: &str = "ret";
 
-/// The variable that a step's result goes to; none for what always succeeds.
+/// The variable of a step's result; `None` for actions that always succeed.
 pub(super) fn target(step: &Step) -> Option<String> {
     match &step.action {
         Action::Close { .. } | Action::Observe { .. } | Action::Repeat { .. } => None,
         action => match made(action) {
-            // What must fail makes nothing, and must not take what is there away.
+            // A step that must fail creates no object, and must not overwrite one.
             Some(object) if !matches!(step.returns, Returns::Errno(_)) => Some(own(object)),
             _ => Some(RET.to_owned()),
         },
@@ -42,20 +42,20 @@ pub(super) fn own(object: &str) -> String {
     format!("self->{object}")
 }
 
-/// The function that does a step within another, and returns what it returns.
+/// A C function that runs one action and returns its result.
 pub(super) fn function(fixture: &str, name: &str, action: &Action) -> Vec<Node> {
     functions(fixture, name, std::slice::from_ref(action))
 }
 
-/// The function that does several steps, up to the first that fails.
+/// A C function that runs several actions up to the first failure.
 pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<Node> {
     let last = actions.len().saturating_sub(1);
-    let deeds: Vec<Node> = actions
+    let statements: Vec<Node> = actions
         .iter()
         .enumerate()
-        .flat_map(|(index, action)| deed(action, index == last))
+        .flat_map(|(index, action)| statements(action, index == last))
         .collect();
-    let text = super::c::print(&deeds);
+    let text = super::c::print(&statements);
     let mut body = Vec::new();
     if text.contains("self->") {
         let test = format!("struct _test_data_{fixture} *self = data;");
@@ -70,7 +70,7 @@ pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<No
     if !text.contains("self->") {
         body.push(line("(void)data;"));
     }
-    body.extend(deeds);
+    body.extend(statements);
     vec![
         Node::Block {
             head: Head::Own(format!("static int {name}(void *data)")),
@@ -81,8 +81,8 @@ pub(super) fn functions(fixture: &str, name: &str, actions: &[Action]) -> Vec<No
     ]
 }
 
-/// One step of several: the last one's result is that of all.
-fn deed(action: &Action, is_last: bool) -> Vec<Node> {
+/// The statements of one action; the last action returns its result.
+fn statements(action: &Action, is_last: bool) -> Vec<Node> {
     let mut nodes = Vec::new();
     match (made(action), call(action)) {
         (Some(object), Some(call)) => {
@@ -113,7 +113,7 @@ fn deed(action: &Action, is_last: bool) -> Vec<Node> {
     nodes
 }
 
-/// The call that does an action; none for what is none, or is more than one.
+/// The call of an action; `None` if the action is not exactly one call.
 pub(super) fn call(action: &Action) -> Option<Call> {
     session_call(action)
         .or_else(|| device_call(action))
@@ -185,7 +185,7 @@ fn device_call(action: &Action) -> Option<Call> {
     })
 }
 
-/// A device as the helpers know it.
+/// The device argument of a helper.
 fn index(device: &Device) -> String {
     match device.function {
         None => device.index.to_string(),
@@ -251,7 +251,7 @@ fn file_call(action: &Action) -> Option<Call> {
     })
 }
 
-/// A call that reads into the test's buffer.
+/// A call that reads into the buffer of the test.
 fn read(function: &str, from: String) -> Call {
     Call::new(
         function,
@@ -259,7 +259,7 @@ fn read(function: &str, from: String) -> Call {
     )
 }
 
-/// Seals as the kernel knows them.
+/// The C expression of a set of seals.
 pub(super) fn seal_mask(seals: &[Seal]) -> String {
     if seals.is_empty() {
         return "0".to_owned();
@@ -291,7 +291,10 @@ fn control_call(action: &Action) -> Option<Call> {
             [string(callback), errno.clone(), times.to_string()],
         ),
         Action::StartProcess { process, takes } => {
-            let taken: Vec<String> = takes.iter().map(|one| format!("&{}", own(one))).collect();
+            let taken: Vec<String> = takes
+                .iter()
+                .map(|object| format!("&{}", own(object)))
+                .collect();
             Call::new(
                 "lu_start_process",
                 [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A generated program to a static binary, with all warnings as errors. Needs a
-//! kernel tree for the harness and installed kernel headers; knows no kernel build.
+//! Compiles a generated program to a static binary, with all warnings as errors. Needs the
+//! harness of a kernel tree and installed kernel headers, but no kernel build.
 
 use std::time::Duration;
 
@@ -8,37 +8,37 @@ use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::cancel::Cancel;
 use patchbed_host::process::{ProcessError, Tool};
 
-/// How long the compiler may take for one program.
+/// Time limit of the compiler for one program.
 const COMPILER_LIMIT: Duration = Duration::from_secs(120);
 
-/// What to compile, against what.
+/// Input and output of the compiler.
 #[derive(Debug, Clone)]
 pub struct Compile<'a> {
     /// The folder of generated files.
     pub folder: &'a Utf8Path,
-    /// The program's name, without `.c`.
+    /// The name of the program, without `.c`.
     pub program: &'a str,
     /// `tools/testing/selftests` of the kernel tree.
     pub kselftest: &'a Utf8Path,
-    /// What `headers_install` installed; has `include/linux`.
+    /// The output folder of `make headers_install`; has `include/linux`.
     pub headers: &'a Utf8Path,
     /// The binary to make.
     pub output: &'a Utf8Path,
 }
 
-/// Why a program was not compiled.
+/// The error of a failed compilation.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The compiler failed, and said why.
+    /// The compiler failed.
     #[error("compile `{program}`: {source}")]
     Compiler {
         /// The program.
         program: String,
-        /// What became of the compiler, with its last lines.
+        /// The error of the compiler, with its last lines.
         source: ProcessError,
     },
     /// The tree has no test harness.
-    #[error("compile `{program}`: there is no `{header}`; is it a kernel tree?")]
+    #[error("compile `{program}`: `{header}` not found; is this a kernel tree?")]
     NoHarness {
         /// The program.
         program: String,
@@ -64,7 +64,7 @@ fn arguments(compile: &Compile<'_>) -> Vec<String> {
         "-isystem".to_owned(),
         compile.headers.join("include").to_string(),
     ]);
-    // The bare name: it is in the messages of the tests, the folder is not.
+    // A relative path, since the messages of the tests contain it.
     arguments.extend([
         "-o".to_owned(),
         compile.output.to_string(),
@@ -78,7 +78,7 @@ fn arguments(compile: &Compile<'_>) -> Vec<String> {
 ///
 /// # Errors
 ///
-/// Returns the compiler's last lines when it fails or warns, or is cancelled.
+/// Returns an error with the last lines of the compiler if it fails, warns or is cancelled.
 pub fn compile(compile: &Compile<'_>, cancel: &Cancel) -> Result<(), CompileError> {
     let program = compile.program.to_owned();
     let header = compile.kselftest.join("kselftest_harness.h");
@@ -89,7 +89,7 @@ pub fn compile(compile: &Compile<'_>, cancel: &Cancel) -> Result<(), CompileErro
         .args(arguments(compile))
         .cwd(compile.folder)
         .env("LC_ALL", "C")
-        .deadline("test program's compiler", COMPILER_LIMIT)
+        .deadline("compiler of the test program", COMPILER_LIMIT)
         .run(cancel)
         .map_err(|source| CompileError::Compiler { program, source })?;
     Ok(())

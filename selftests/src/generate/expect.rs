@@ -1,77 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What must be seen after a step, as checks of the test harness.
+//! The expectations of a step as checks of the test harness.
 
-use super::c::{Call, Head, Node, string};
+use super::c::{Call, Head, Message, Node, string};
 use super::call::{LU, RET, seal_mask};
 use crate::scenario::{Action, Bounds, ExpectedLog, Returns, Step};
 
-/// What begins the message of a check that says nothing about the kernel: two tasks did
-/// not meet as they were to.
+/// The prefix of the message of a check that fails if the requested interleaving did not
+/// happen. Such a failure is no evidence against the kernel.
 pub(crate) const INTERLEAVING: &str = "interleaving: ";
 
 /// A check of the harness with a message.
-pub(super) fn check(macro_name: &str, expected: &str, seen: &str, message: &str) -> Node {
+pub(super) fn check(
+    macro_name: &str,
+    expected: &str,
+    seen: &str,
+    message: impl Into<Message>,
+) -> Node {
     Node::Block {
         head: Head::Call(Call::new(macro_name, [expected, seen])),
-        body: vec![Node::Log(message.to_owned())],
+        body: vec![Node::Log(message.into())],
         tail: "",
     }
 }
 
-/// A check that something holds.
-pub(super) fn check_true(macro_name: &str, condition: &str, message: &str) -> Node {
+/// A check of a condition.
+pub(super) fn check_true(macro_name: &str, condition: &str, message: impl Into<Message>) -> Node {
     Node::Block {
         head: Head::Call(Call::new(macro_name, [condition])),
-        body: vec![Node::Log(message.to_owned())],
+        body: vec![Node::Log(message.into())],
         tail: "",
     }
 }
 
-/// Short enough for a line; the step's own line says what the step does.
-pub(super) fn message(step: &Step, said: &str) -> String {
-    format!("step {}: {said}", step.number)
+/// The text of a message about a step. The line of the step names the action.
+pub(super) fn message(step: &Step, text: &str) -> String {
+    format!("step {}: {text}", step.number)
 }
 
-/// That the step returned what it must.
+/// Checks the result of a step.
 pub(super) fn result(step: &Step, target: &str, kind: &str) -> Node {
-    returned(&step.returns, target, kind, &|said| message(step, said))
+    returned(&step.returns, target, kind, &|text| message(step, text))
 }
 
-/// That `target` is what is expected, in the words that `say` makes of it.
+/// Checks that `target` is the expected result; `text` completes the message.
 pub(super) fn returned(
     returns: &Returns,
     target: &str,
     kind: &str,
-    say: &dyn Fn(&str) -> String,
+    text: &dyn Fn(&str) -> String,
 ) -> Node {
     let makes_descriptor = target.starts_with("self->");
-    match returns {
-        Returns::Ok if makes_descriptor => {
-            check(&format!("{kind}_LE"), "0", target, &say("must succeed"))
-        }
-        Returns::Ok => check(&format!("{kind}_EQ"), "0", target, &say("must succeed")),
-        Returns::Errno(errno) => {
-            let said = say(&format!("must fail with {errno}"));
-            check(&format!("{kind}_EQ"), &format!("-{errno}"), target, &said)
-        }
+    let expected = match returns {
+        Returns::Ok => "success".to_owned(),
+        Returns::Errno(errno) => format!("-{errno}"),
         Returns::AnyOf(all) => {
-            let one = |returns: &Returns| match returns {
+            let word = |returns: &Returns| match returns {
+                Returns::Errno(errno) => format!("-{errno}"),
+                _ => "ok".to_owned(),
+            };
+            all.iter().map(word).collect::<Vec<_>>().join(" or ")
+        }
+    };
+    let message = Message::with_result(&text(&format!("expected {expected}")), target);
+    match returns {
+        Returns::Ok if makes_descriptor => check(&format!("{kind}_LE"), "0", target, message),
+        Returns::Ok => check(&format!("{kind}_EQ"), "0", target, message),
+        Returns::Errno(_) => check(&format!("{kind}_EQ"), &expected, target, message),
+        Returns::AnyOf(all) => {
+            let condition = |returns: &Returns| match returns {
                 Returns::Errno(errno) => format!("{target} == -{errno}"),
                 _ if makes_descriptor => format!("{target} >= 0"),
                 _ => format!("!{target}"),
             };
-            let conditions: Vec<String> = all.iter().map(one).collect();
-            let said = say(&format!("must come to {returns}"));
-            check_true(&format!("{kind}_TRUE"), &conditions.join(" || "), &said)
+            let conditions: Vec<String> = all.iter().map(condition).collect();
+            check_true(&format!("{kind}_TRUE"), &conditions.join(" || "), message)
         }
     }
 }
 
-/// That what was read is what it must be.
+/// Checks the value that a step has read.
 pub(super) fn value(step: &Step) -> Option<Node> {
-    let said = |said: &str| message(step, said);
-    let text = |expected: &str, what: &str| {
-        check("EXPECT_STREQ", &string(expected), "contents", &said(what))
+    let seen = |expected: &str, format: &str, value: &str| {
+        let text = message(step, &format!("expected {expected}"));
+        Message::with_value(&text, format, value)
+    };
+    let text = |expected: &str, text: &str| {
+        check(
+            "EXPECT_STREQ",
+            &string(expected),
+            "contents",
+            message(step, text),
+        )
     };
     Some(match &step.action {
         Action::ReadRegister {
@@ -80,53 +99,54 @@ pub(super) fn value(step: &Step) -> Option<Node> {
             "EXPECT_EQ",
             &format!("(__u64){value:#x}"),
             "value",
-            &said(&format!("must give {value:#x}")),
+            seen(
+                &format!("{value:#x}"),
+                "0x%llx",
+                "(unsigned long long)value",
+            ),
         ),
-        Action::ReadFile { contents, .. } => text(contents, "must give what was written"),
-        Action::ReadPath { contents, .. } => text(contents, "must give what is expected"),
-        Action::SessionName { name, .. } => text(name, "must give its name"),
+        Action::ReadFile { contents, .. } => text(contents, "unexpected file contents"),
+        Action::ReadPath { contents, .. } => text(contents, "unexpected file contents"),
+        Action::SessionName { name, .. } => text(name, "unexpected session name"),
         Action::FileSize { size, .. } => check(
             "EXPECT_EQ",
             &size.to_string(),
             RET,
-            &said(&format!("must give {size} bytes")),
+            seen(&format!("a size of {size} bytes"), "%d", RET),
         ),
-        Action::ReadSeals { seals, .. } => check(
-            "EXPECT_EQ",
-            &seal_mask(seals),
-            RET,
-            &said("must give its seals"),
-        ),
+        Action::ReadSeals { seals, .. } => {
+            let mask = seal_mask(seals);
+            let message = seen(&format!("seals {mask}"), "0x%x", RET);
+            check("EXPECT_EQ", &mask, RET, message)
+        }
         _ => return None,
     })
 }
 
-/// Lost memory; that it could not be looked for is said by the step's line.
+/// Checks the number of leaks. Without kmemleak, the line of the step reports a skip.
 pub(super) fn no_leaks(step: &Step) -> Node {
     let condition = format!("!{RET} || {RET} == LU_NO_KMEMLEAK");
-    check_true(
-        "EXPECT_TRUE",
-        &condition,
-        &message(step, "no memory may be lost"),
-    )
+    let text = message(step, "expected no leaks");
+    let message = Message::with_value(&text, "%d", RET);
+    check_true("EXPECT_TRUE", &condition, message)
 }
 
-/// What was counted, after that it can be counted at all: a count that could not be
-/// taken is no finding of the step, so its message does not name one.
+/// Checks the counts of calls and log lines. First, an assertion checks that the counts
+/// can be read; its message names no step, since the failure is not caused by the step.
 pub(super) fn counts(step: &Step) -> Vec<Node> {
     let mut nodes = Vec::new();
     if let Some((function, _)) = step.calls.first() {
         let seen = Call::new("lu_calls", [LU, &string(function)]).text();
-        nodes.push(check("ASSERT_LE", "0", &seen, "calls cannot be counted"));
-    }
-    if let Some(log) = step.log.first() {
-        let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
         nodes.push(check(
             "ASSERT_LE",
             "0",
             &seen,
-            "the kernel log cannot be read",
+            "cannot read the call counts",
         ));
+    }
+    if let Some(log) = step.log.first() {
+        let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
+        nodes.push(check("ASSERT_LE", "0", &seen, "cannot read the kernel log"));
     }
     for (function, count) in &step.calls {
         nodes.extend(calls(step, function, *count));
@@ -141,60 +161,44 @@ fn order(step: &Step) -> Vec<Node> {
         return Vec::new();
     }
     let seen = Call::new("lu_calls_in_order", [LU, &string(&step.order.join(","))]);
-    let said = format!(
-        "must have been called in the order {}",
-        step.order.join(", ")
-    );
+    let text = format!("expected calls in the order {}", step.order.join(", "));
+    let message = Message::with_result(&message(step, &text), RET);
     vec![
         seen.assigned_to(RET).into(),
-        check("EXPECT_EQ", "0", RET, &message(step, &said)),
+        check("EXPECT_EQ", "0", RET, message),
     ]
 }
 
 fn calls(step: &Step, function: &str, count: Bounds) -> Vec<Node> {
     let seen = Call::new("lu_calls", [LU, &string(function)]).text();
-    let times = |number: u64| match number {
-        1 => "once".to_owned(),
-        _ => format!("{number} times"),
-    };
-    let exactly = |number: u64| match number {
-        0 => format!("{function} must not have been called yet"),
-        _ => format!("{function} must have been called {} in all", times(number)),
-    };
-    bounded(step, &seen, count, &exactly, &|how, number| {
-        format!(
-            "{function} must have been called {how} {} in all",
-            times(number)
-        )
+    bounded(step, &seen, count, &|bound, number| {
+        let calls = if number == 1 { "call" } else { "calls" };
+        format!("expected {bound}{number} {calls} of {function} in this boot")
     })
 }
 
 fn lines(step: &Step, log: &ExpectedLog) -> Vec<Node> {
     let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
-    let said = |how: &str, number: u64| {
+    bounded(step, &seen, log.count, &|bound, number| {
         let lines = if number == 1 { "line" } else { "lines" };
-        format!("{how} {number} {lines} of the kernel log must have this text")
-    };
-    let exactly = |number: u64| said("exactly", number);
-    bounded(step, &seen, log.count, &exactly, &said)
+        format!("expected {bound}{number} kernel log {lines} with this text in this boot")
+    })
 }
 
 fn bounded(
     step: &Step,
     seen: &str,
     count: Bounds,
-    exactly: &dyn Fn(u64) -> String,
-    said: &dyn Fn(&str, u64) -> String,
+    text: &dyn Fn(&str, u64) -> String,
 ) -> Vec<Node> {
-    let one = |macro_name: &str, number: u64, said: &str| {
-        check(macro_name, &number.to_string(), seen, &message(step, said))
+    let compare = |macro_name: &str, bound: &str, number: u64| {
+        let message = message(step, &text(bound, number));
+        check(macro_name, &number.to_string(), seen, message)
     };
     if let Some(number) = count.exactly() {
-        return vec![one("EXPECT_EQ", number, &exactly(number))];
+        return vec![compare("EXPECT_EQ", "", number)];
     }
-    let mut nodes = vec![one("EXPECT_LE", count.min, &said("at least", count.min))];
-    if let Some(max) = count.max {
-        nodes.push(one("EXPECT_GE", max, &said("at most", max)));
-    }
+    let mut nodes = vec![compare("EXPECT_LE", "at least ", count.min)];
+    nodes.extend(count.max.map(|max| compare("EXPECT_GE", "at most ", max)));
     nodes
 }

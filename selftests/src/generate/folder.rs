@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The generated folder on disk: written, or held against what it should be.
+//! The generated folder on disk: writing it, and comparing it with the expected files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,28 +8,28 @@ use camino::Utf8Path;
 
 use crate::scenario::ScenarioFile;
 
-/// A file of the generated folder that is not as the scenarios give it.
+/// A difference between the folder and the expected files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// Should be there, and is not.
+    /// The file does not exist.
     Missing {
-        /// The file's name.
+        /// The name of the file.
         name: String,
-        /// What it should be.
+        /// The expected contents.
         expected: String,
     },
-    /// Is there with other contents.
+    /// The file has other contents.
     Changed {
-        /// The file's name.
+        /// The name of the file.
         name: String,
-        /// What is on disk.
+        /// The contents on disk.
         found: String,
-        /// What it should be.
+        /// The expected contents.
         expected: String,
     },
-    /// Comes from no scenario any more.
+    /// The file is not generated from any scenario.
     Stale {
-        /// The file's name.
+        /// The name of the file.
         name: String,
     },
 }
@@ -44,20 +44,20 @@ impl Difference {
     }
 }
 
-/// Returns how the folder differs from what the scenarios give; empty is good.
+/// Returns the differences between the folder and the files generated from the scenarios.
 ///
 /// # Errors
 ///
-/// Returns an error when the folder or a file in it cannot be read.
+/// Returns an error if the folder or a file in it cannot be read.
 pub fn check(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
     Ok(compare(super::files(scenario_files), &read(folder)?))
 }
 
-/// Makes the folder what the scenarios give, and returns what had to change.
+/// Writes the files generated from the scenarios, and returns the differences before.
 ///
 /// # Errors
 ///
-/// Returns an error when the folder cannot be read or written.
+/// Returns an error if the folder cannot be read or written.
 pub fn write(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
     fs_err::create_dir_all(folder)?;
     let differences = check(scenario_files, folder)?;
@@ -98,7 +98,7 @@ fn compare(
         .collect()
 }
 
-/// The files of the folder and of that of the modules in it, by their paths within.
+/// The files of the folder and of its subfolder of modules, by relative path.
 fn read(folder: &Utf8Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = read_one(folder)?;
     let modules = read_one(&folder.join(super::MODULES))?.into_iter();
@@ -106,7 +106,7 @@ fn read(folder: &Utf8Path) -> io::Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-/// The files of a folder; what is built in it does not count.
+/// The generated files of one folder. Build output is ignored.
 fn read_one(folder: &Utf8Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     if !folder.is_dir() {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_changed_and_stale_files_are_told_apart() {
+    fn compare_reports_missing_changed_and_stale_files() {
         let map = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()

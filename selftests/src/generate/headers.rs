@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The headers that generated programs are made of, written by hand, a noun each; and
-//! the one that includes them all.
+//! The hand-written headers of the generated programs.
 
-/// The header that a program includes.
-pub(super) const ALL_OF_THEM: &str = "liveupdate_pci.h";
+/// The header that includes all others.
+pub(super) const MAIN_HEADER: &str = "liveupdate_pci.h";
 
-/// All headers: names and texts.
+/// Names and texts of all headers.
 pub(super) const HEADERS: &[(&str, &str)] = &[
     ("liveupdate_pci.h", include_str!("headers/liveupdate_pci.h")),
     ("lu_device.h", include_str!("headers/lu_device.h")),

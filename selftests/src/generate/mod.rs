@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Scenarios to a folder of kernel selftests: a C program each, the header that
-//! they share, and what kselftest wants beside them. Same scenarios, same bytes:
-//! no dates, no host names, no paths. Knows nothing of running them.
+//! Generates a folder of kernel selftests from scenarios: one C program per scenario
+//! file, the shared headers, and the Makefile, `config` and `settings` of kselftest. The
+//! output depends on the scenarios alone: no dates, host names or host paths.
 
 mod c;
 mod call;
@@ -29,16 +29,16 @@ pub(crate) use expect::INTERLEAVING;
 
 /// The name of the folder under `tools/testing/selftests`.
 pub const FOLDER: &str = "liveupdate_pci";
-/// The folder of kernel modules that tests load.
+/// The subfolder of kernel modules that tests load.
 pub const MODULES: &str = "test_modules";
-/// How a generated file says where it came from.
+/// The generator's name in generated files.
 const GENERATOR: &str = "`cargo xtask generate`";
 /// The first line of files with `#` comments; kselftest skips it in `settings` and `config`.
 const HASH_TAG: &str = "# SPDX-License-Identifier: GPL-2.0-only\n";
-/// Seconds that kselftest gives a program when no `settings` says more.
+/// Default time limit of kselftest for a program.
 const KSELFTEST_TIMEOUT_SECS: u64 = 45;
 
-/// What the tests need from a kernel's configuration.
+/// Kernel options that the tests need.
 const CONFIG: &str = "\
 # SPDX-License-Identifier: GPL-2.0-only
 CONFIG_DEBUG_FS=y
@@ -68,7 +68,7 @@ CONFIG_SHMEM=y
 CONFIG_TMPFS=y
 ";
 
-/// Modules, where there is a kernel's build folder to build them with.
+/// The modules are built only if the build directory of a kernel exists.
 const MODULES_RULE: &str = "\
 KDIR ?= /lib/modules/$(shell uname -r)/build
 ifneq ($(wildcard $(KDIR)),)
@@ -76,7 +76,7 @@ TEST_GEN_MODS_DIR := test_modules
 endif
 ";
 
-/// The end of the Makefile: sessions by the tree's own library, where it has that.
+/// The end of the Makefile. Trees with libliveupdate use it for sessions.
 const LIBLIVEUPDATE: &str = "\
 ifneq ($(wildcard ../liveupdate/lib/libliveupdate.mk),)
 CFLAGS += -DLU_HAVE_LIBLIVEUPDATE
@@ -91,11 +91,11 @@ $(TEST_GEN_PROGS): $(LIBLIVEUPDATE_O)
 endif
 ";
 
-/// Seconds that the harness waits longer than the guest's PID 1 does, so that a test
-/// that hangs is ended, and called a hang, by the latter.
+/// Seconds by which the time limit of the harness exceeds that of the guest's PID 1, so
+/// that PID 1 detects a hang first.
 const HARNESS_GRACE_SECS: u64 = 60;
 
-/// Returns the C program of a scenario_file.
+/// Returns the C program of a scenario file.
 #[must_use]
 pub fn program(scenario_file: &ScenarioFile) -> String {
     c::print(&program::program(scenario_file))
@@ -111,7 +111,7 @@ pub fn files(scenario_files: &[ScenarioFile]) -> BTreeMap<String, String> {
     }
     let mut names: Vec<String> = scenario_files
         .iter()
-        .map(|one| one.first().identifier())
+        .map(|file| file.first().identifier())
         .collect();
     names.sort();
     let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
@@ -124,7 +124,7 @@ pub fn files(scenario_files: &[ScenarioFile]) -> BTreeMap<String, String> {
     files
 }
 
-/// Returns the sources of the kernel modules that tests load: names and contents.
+/// Returns the sources of the kernel modules that tests load, as names and contents.
 #[must_use]
 pub fn modules() -> [(&'static str, &'static str); 2] {
     [
@@ -133,7 +133,7 @@ pub fn modules() -> [(&'static str, &'static str); 2] {
     ]
 }
 
-/// Returns whether a scenario's tests load a kernel module.
+/// Returns whether the test of a scenario loads a kernel module.
 #[must_use]
 pub fn needs_modules(scenario: &Scenario) -> bool {
     let actions = scenario.actions();
@@ -142,18 +142,20 @@ pub fn needs_modules(scenario: &Scenario) -> bool {
         .any(|action| matches!(action, Action::Hold { .. }))
 }
 
-/// Returns the arguments that make a scenario's program run one boot only.
+/// Returns the arguments that restrict the program of a scenario to one boot.
 #[must_use]
 pub fn arguments(scenario: &Scenario, boot: usize) -> Vec<String> {
     vec!["-r".to_owned(), scenario.test_name(boot)]
 }
 
-/// Returns what the environment of a boot must say. Always: that the kernel is the
-/// test's alone, so that it may hurry its grace periods, and the addresses of the
-/// devices, in the order of the scenario's list. Before a further boot: that a
-/// kexec follows, so that a process is left behind that holds all that is open.
-/// After the first boot: that a boot before it did run, so that a lost session is
-/// a failure, not a skip.
+/// Returns the environment of a boot:
+///
+/// - `LIVEUPDATE_TEST_HURRY`: no other work runs in the guest, so the test may expedite
+///   RCU grace periods;
+/// - `LIVEUPDATE_TEST_BDF`: the addresses of the devices, in the order of the scenario;
+/// - `LIVEUPDATE_TEST_KEXEC`: a kexec follows, so a process must keep all files open;
+/// - `LIVEUPDATE_TEST_HANDED_OVER`: an earlier boot has run, so a missing session is a
+///   failure instead of a skip.
 #[must_use]
 pub fn environment(
     scenario: &Scenario,
@@ -201,20 +203,23 @@ fn makefile(names: &[String]) -> String {
 
 fn gitignore(names: &[String]) -> String {
     let mut text = HASH_TAG.to_owned();
-    // What the tree's own rules do not ignore of a module's build.
+    // Output of a module build that the .gitignore of the tree does not cover.
     text += &format!("/{MODULES}/.*\n/{MODULES}/*.ko\n/{MODULES}/*.mod*\n/{MODULES}/*.o\n");
     text += &format!("/{MODULES}/Module.symvers\n/{MODULES}/modules.order\n/libliveupdate/\n");
     text.extend(names.iter().map(|name| format!("/{name}\n")));
     text
 }
 
-/// The seconds after which the harness itself ends a boot.
+/// The time limit of the harness for one boot.
 fn harness_timeout_secs(scenario_file: &ScenarioFile) -> u64 {
-    let limits = scenario_file.variants.iter().map(|one| one.timeout_secs);
+    let limits = scenario_file
+        .variants
+        .iter()
+        .map(|variant| variant.timeout_secs);
     limits.max().unwrap_or_default() + HARNESS_GRACE_SECS
 }
 
-/// The longest program's time, where it is more than kselftest gives anyway.
+/// The `settings` file, if the longest program exceeds the default limit of kselftest.
 fn settings(scenario_files: &[ScenarioFile]) -> Option<String> {
     let tests = |scenario_file: &ScenarioFile| {
         scenario_file.variants.len() * scenario_file.first().boots.len()
@@ -241,9 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn one_boot_is_run_by_its_exact_name() {
+    fn arguments_and_environment_select_one_boot() {
         let scenario_files = all();
-        let find = |name: &str| scenario_files.iter().find(|one| one.name == name).unwrap();
+        let find = |name: &str| {
+            let mut files = scenario_files.iter();
+            files.find(|file| file.name == name).unwrap()
+        };
         let kexec = find("live-update-kexec").first();
         assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.boot_2"]);
         let names = |boot| -> Vec<String> {
@@ -260,12 +268,15 @@ mod tests {
             &["0000:01:00.0".to_owned(), "0000:02:00.0".to_owned()],
         );
         let devices = "0000:01:00.0,0000:02:00.0";
-        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(all, [own(hurry, "1"), own("LIVEUPDATE_TEST_BDF", devices)]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            all,
+            [pair(hurry, "1"), pair("LIVEUPDATE_TEST_BDF", devices)]
+        );
     }
 
     #[test]
-    fn the_guest_s_time_limit_comes_first() {
+    fn program_gives_harness_a_longer_limit_and_checks_counts_before_comparing() {
         let text = "name: small\ntitle: small\nwhy: because\ntimeout_secs: 100\n\
             boots: [{steps: [{rescan: pci, calls: {f: 1}, log: [{text: x, count: 1}]}]}]\n";
         let scenario_file = one(text);
@@ -275,46 +286,46 @@ mod tests {
             settings(&[scenario_file]).as_deref(),
             Some("# SPDX-License-Identifier: GPL-2.0-only\ntimeout=160\n")
         );
-        // What cannot be counted is seen before it is compared, and names no step.
-        let check = |head: &str, said: &str| {
-            let text = format!("\t{head} {{\n\t\tTH_LOG(\"{said}\");\n\t}}\n");
+        // A count that cannot be read is reported first, with a message without a step.
+        let check = |head: &str, message: &str| {
+            let text = format!("\t{head} {{\n\t\tTH_LOG(\"{message}\");\n\t}}\n");
             c.find(&text).unwrap_or_else(|| panic!("{text} in {c}"))
         };
         let assert = check(
             "ASSERT_LE(0, lu_calls(&self->lu, \"f\"))",
-            "calls cannot be counted",
+            "cannot read the call counts",
         );
         let expect = c.find("EXPECT_EQ(1, lu_calls(").unwrap();
         assert!(assert < expect);
         let assert = check(
             "ASSERT_LE(0, lu_log_lines(&self->lu, \"x\"))",
-            "the kernel log cannot be read",
+            "cannot read the kernel log",
         );
         assert!(assert < c.find("EXPECT_EQ(1, lu_log_lines(").unwrap());
     }
 
     #[test]
-    fn same_scenarios_same_bytes_and_nothing_of_this_host() {
+    fn files_are_reproducible_and_free_of_host_paths() {
         let files = files(&all());
         assert_eq!(files, super::files(&all()));
         for (name, text) in &files {
             assert!(
                 !text.contains(env!("CARGO_MANIFEST_DIR")),
-                "{name} names a folder of this host"
+                "{name} has a path of this host"
             );
             assert!(
                 text.ends_with('\n') && !text.contains(" \n"),
-                "{name} has stray blanks"
+                "{name} has trailing blanks"
             );
             assert!(
                 text.lines().all(|line| !line.ends_with('\t')),
-                "{name} has stray tabs"
+                "{name} has trailing tabs"
             );
         }
     }
 
     #[test]
-    fn the_checked_in_folder_is_what_the_scenarios_give() {
+    fn checked_in_folder_is_up_to_date() {
         let folder = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("generated")
             .join(FOLDER);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a scenario's test cannot do without, and is skipped for where it lacks.
+//! The requirements of a test. It is skipped if one of them is not met.
 
 use super::c::{Node, line};
 use crate::scenario::{Action, Boot, Flb, KernelPath, Removal, Scenario};
 
-/// Things that a test may need, by the names of the helpers' fields.
-const THINGS: [&str; 13] = [
+/// Possible requirements, by the names of the fields of `struct lu_needs`.
+const FIELDS: [&str; 13] = [
     "users",
     "incoming",
     "no_live_update",
@@ -21,36 +21,36 @@ const THINGS: [&str; 13] = [
     "kexec",
 ];
 
-/// What one scenario needs.
+/// The requirements of one scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needs {
     devices: usize,
-    /// Tasks at once, each on a processor of its own.
+    /// The number of tasks that run concurrently, each on its own CPU.
     tasks: usize,
-    things: Vec<&'static str>,
+    set: Vec<&'static str>,
 }
 
 impl Needs {
-    /// Returns what a scenario needs.
+    /// Returns the requirements of a scenario.
     pub(super) fn of(scenario: &Scenario) -> Self {
         let devices = scenario.devices.iter().map(|device| device.index + 1).max();
         let actions = scenario.actions();
-        let needs = |thing: &&&str| match **thing {
+        let needs = |field: &&&str| match **field {
             "log" => scenario.steps().any(|step| !step.log.is_empty()),
             "vfs" => uses_functions(scenario, &actions),
-            "no_live_update" => asks_at_first(scenario),
+            "no_live_update" => gets_incoming_in_first_boot(scenario),
             "order" => scenario.steps().any(|step| !step.order.is_empty()),
-            thing => actions.iter().any(|action| thing_of(action) == Some(thing)),
+            field => actions.iter().any(|action| field_of(action) == Some(field)),
         };
         let races = |action: &&&Action| matches!(action, Action::Race { .. });
         Self {
             devices: devices.unwrap_or(0),
             tasks: 2 * actions.iter().filter(races).count().min(1),
-            things: THINGS.iter().filter(needs).copied().collect(),
+            set: FIELDS.iter().filter(needs).copied().collect(),
         }
     }
 
-    /// Returns the fields that hold for all variants.
+    /// Returns the initialisers of the fields that are set for all variants.
     pub(super) fn fields(all: &[Self], probes: bool, holds: bool) -> Vec<Node> {
         let devices = all.iter().map(|needs| needs.devices).max().unwrap_or(0);
         let mut fields = vec![line(format!(".devices = {devices},"))];
@@ -58,10 +58,10 @@ impl Needs {
         if tasks > 0 {
             fields.push(line(format!(".cpus = {tasks},")));
         }
-        let common = THINGS
+        let common = FIELDS
             .iter()
-            .filter(|thing| all.iter().all(|needs| needs.things.contains(thing)));
-        fields.extend(common.map(|thing| line(format!(".{thing} = true,"))));
+            .filter(|field| all.iter().all(|needs| needs.set.contains(field)));
+        fields.extend(common.map(|field| line(format!(".{field} = true,"))));
         if probes {
             fields.push(line(".nr_probes = ARRAY_SIZE(probed),"));
             fields.push(line(".probe = probed,"));
@@ -73,14 +73,14 @@ impl Needs {
         fields
     }
 
-    /// Returns what some of the variants need and others do not, and which.
+    /// Returns the fields that are set for some of the variants, with these variants.
     pub(super) fn of_some(all: &[Self]) -> Vec<(&'static str, Vec<usize>)> {
-        let members = |thing: &&'static str| {
-            let has = |&index: &usize| all[index].things.contains(thing);
+        let members = |field: &&'static str| {
+            let has = |&index: &usize| all[index].set.contains(field);
             let members: Vec<usize> = (0..all.len()).filter(has).collect();
-            (*thing, members)
+            (*field, members)
         };
-        THINGS
+        FIELDS
             .iter()
             .map(members)
             .filter(|(_, members)| !members.is_empty() && members.len() < all.len())
@@ -88,9 +88,9 @@ impl Needs {
     }
 }
 
-/// Whether the first kernel is asked for what was handed over to it: nothing, which a
-/// kernel that came by a live update answers in another way.
-fn asks_at_first(scenario: &Scenario) -> bool {
+/// Whether the first boot gets an incoming FLB. The error differs if the first kernel was
+/// itself started by a live update.
+fn gets_incoming_in_first_boot(scenario: &Scenario) -> bool {
     let first = scenario.boots.first();
     let mut steps = first.into_iter().flat_map(Boot::all_steps);
     steps.any(|step| match &step.action {
@@ -99,7 +99,7 @@ fn asks_at_first(scenario: &Scenario) -> bool {
     })
 }
 
-/// Whether virtual functions are switched on or used.
+/// Whether virtual functions are enabled or used.
 fn uses_functions(scenario: &Scenario, actions: &[&Action]) -> bool {
     let switches = |action: &&Action| match action {
         Action::WritePath {
@@ -112,7 +112,7 @@ fn uses_functions(scenario: &Scenario, actions: &[&Action]) -> bool {
     devices.any(|device| device.function.is_some()) || actions.iter().any(switches)
 }
 
-const fn thing_of(action: &Action) -> Option<&'static str> {
+const fn field_of(action: &Action) -> Option<&'static str> {
     Some(match action {
         Action::User {
             flb: Flb::Outgoing, ..

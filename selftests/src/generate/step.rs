@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One step of a scenario as a paragraph of C: its reason, its call, its line in
-//! the diagnostics, and a check for each thing that must be seen after it.
+//! The C code of one step: a comment with its reason, the call, its line in the
+//! diagnostics, and the checks of its expectations.
 
-use super::c::{Call, Head, Node, line, string};
+use super::c::{Call, Head, Message, Node, line, string};
 use super::call::{LU, RET, call, function, functions, made, own, target};
 use super::expect::{
     INTERLEAVING, check, check_true, counts, message, no_leaks, result, returned, value,
 };
 use crate::scenario::{Action, Boot, Returns, Step};
 
-/// What a step comes to in C.
+/// The C code of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Paragraph {
     /// The functions that its threads run.
     pub(super) functions: Vec<Node>,
-    /// What stands in the test.
+    /// The code in the body of the test.
     pub(super) body: Vec<Node>,
 }
 
-/// Whom a step belongs to, for the names of its functions.
+/// The position of a step, from which the names of its functions are made.
 #[derive(Debug, Clone)]
 pub(super) struct Place<'a> {
     pub(super) fixture: &'a str,
     pub(super) boot: &'a Boot,
-    /// What sets the functions of this variant apart, if there is such a thing.
+    /// The suffix of the functions of this variant, or an empty string.
     pub(super) suffix: &'a str,
 }
 
@@ -34,17 +34,17 @@ impl Place<'_> {
     }
 }
 
-/// Why the step is there, and whether it is where a lesser kernel fails.
+/// The comment of a step.
 fn reason(step: &Step) -> Option<String> {
     let fails_first = step
         .fails_first
-        .then(|| "This is where a kernel without the series goes wrong.".to_owned());
+        .then(|| "A kernel without the fix fails here.".to_owned());
     let because = step.because.iter().map(|text| text.trim().to_owned());
     let sentences: Vec<String> = because.chain(fails_first).collect();
     (!sentences.is_empty()).then(|| sentences.join("\n"))
 }
 
-/// The action, its line in the diagnostics, and what must be seen after it.
+/// The action, its line in the diagnostics, and the checks of its expectations.
 pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
     let mut paragraph = Paragraph::default();
     paragraph.body.extend(reason(step).map(Node::Comment));
@@ -53,11 +53,11 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
             let name = place.function(step.number, "");
             let held = Call::new("lu_hold", [LU, &string(&at.to_string()), &name, "self"]);
             paragraph.functions = function(place.fixture, &name, action);
-            let said = format!("{INTERLEAVING}step {} did not come to {at}", step.number);
+            let missed = format!("{INTERLEAVING}step {} did not reach {at}", step.number);
             paragraph.body.extend([
                 held.assigned_to(RET).into(),
                 report(step, RET),
-                check("ASSERT_EQ", "0", RET, &said),
+                check("ASSERT_EQ", "0", RET, Message::with_result(&missed, RET)),
             ]);
         }
         Action::Wait { action, functions } => {
@@ -86,7 +86,8 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
                 each.assigned_to(RET).into(),
                 report(step, RET),
                 if made(action).is_some() {
-                    check("ASSERT_LE", "0", RET, &message(step, "must succeed"))
+                    let expected = message(step, "expected success");
+                    check("ASSERT_LE", "0", RET, Message::with_result(&expected, RET))
                 } else {
                     result(step, RET, "ASSERT")
                 },
@@ -103,7 +104,7 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
     paragraph
 }
 
-/// The step's own line in the diagnostics.
+/// The line of the step in the diagnostics.
 fn report(step: &Step, target: &str) -> Node {
     let label = string(&format!("{}: {}", step.number, step.action));
     let helper = match step.action {
@@ -113,8 +114,8 @@ fn report(step: &Step, target: &str) -> Node {
     Call::new(helper, [LU, &label, target]).into()
 }
 
-/// The call, and where its result goes.
-fn deed(step: &Step) -> Option<Node> {
+/// The call, with the assignment of its result.
+fn statement(step: &Step) -> Option<Node> {
     match (&step.action, target(step)) {
         (Action::Close { object }, _) => {
             Some(Call::new("lu_close", [format!("&{}", own(object))]).into())
@@ -127,8 +128,9 @@ fn deed(step: &Step) -> Option<Node> {
 fn plain(boot: &Boot, step: &Step) -> Vec<Node> {
     let target = target(step);
     let mut nodes = Vec::new();
-    nodes.extend(deed(step));
-    // One that is lost later on is lost, and nothing that failed before may be forgotten.
+    nodes.extend(statement(step));
+    // Skip only if the first step of a later boot finds no session. A session that is
+    // missing later, or after a failed step, is a failure.
     let is_first = boot
         .steps
         .first()
@@ -140,7 +142,7 @@ fn plain(boot: &Boot, step: &Step) -> Vec<Node> {
     {
         nodes.push(line(format!("if (lu_nothing_handed_over({target}))")));
         nodes.push(line(
-            "\tSKIP(return, \"nothing was handed over to this kernel\");",
+            "\tSKIP(return, \"needs a live update from the previous boot\");",
         ));
     }
     nodes.push(report(step, target.as_deref().unwrap_or("0")));
@@ -148,7 +150,7 @@ fn plain(boot: &Boot, step: &Step) -> Vec<Node> {
     nodes
 }
 
-/// What is compared after the step itself.
+/// The checks of the result of a step.
 fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
     match (&step.action, target) {
         (Action::CheckLeaks, _) => vec![no_leaks(step)],
@@ -157,7 +159,7 @@ fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
         }
         (_, Some(target)) => {
             let mut nodes = vec![result(step, target, kind)];
-            // What failed has read nothing.
+            // After an expected error, there is no value to compare.
             nodes.extend(value(step).filter(|_| step.returns == Returns::Ok));
             nodes
         }
@@ -165,9 +167,9 @@ fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
     }
 }
 
-/// Later steps make no sense when a foundation of theirs went wrong.
+/// The kind of the check: `ASSERT` if later steps depend on the success of this step.
 fn kind(step: &Step) -> &'static str {
-    let is_foundation = matches!(
+    let is_prerequisite = matches!(
         step.action,
         Action::OpenDevice { .. }
             | Action::OpenFile { .. }
@@ -181,49 +183,52 @@ fn kind(step: &Step) -> &'static str {
             | Action::FailNext { .. }
             | Action::StartProcess { .. }
     );
-    if is_foundation && step.returns == Returns::Ok {
+    if is_prerequisite && step.returns == Returns::Ok {
         "ASSERT"
     } else {
         "EXPECT"
     }
 }
 
-/// That a step comes to wait, unless it can neither do that nor come to its end.
+/// Starts a step that must wait. If it neither waits nor ends, the interleaving was missed.
 fn wait(step: &Step, name: &str, functions: &[String]) -> Vec<Node> {
     let waits = Call::new("lu_wait", [LU, &string(&functions.join("|")), name, "self"]);
-    let said = format!(
+    let missed = format!(
         "{INTERLEAVING}step {} neither waited nor ended",
         step.number
     );
-    let must = format!("must wait in {}", functions.join(" or "));
+    let missed = Message::with_result(&missed, RET);
+    let expected = format!("expected to wait in {}", functions.join(" or "));
+    let expected = Message::with_result(&message(step, &expected), RET);
     vec![
         waits.assigned_to(RET).into(),
         report(step, RET),
-        check_true("ASSERT_TRUE", "!ret || ret == -EALREADY", &said),
-        check("EXPECT_EQ", "0", RET, &message(step, &must)),
+        check_true("ASSERT_TRUE", "!ret || ret == -EALREADY", missed),
+        check("EXPECT_EQ", "0", RET, expected),
     ]
 }
 
 fn release(step: &Step) -> Vec<Node> {
     let released = Call::new("lu_release", [LU, "&ret"]).text();
-    let said = format!(
-        "{INTERLEAVING}what was held did not stand still until step {}",
+    let missed = format!(
+        "{INTERLEAVING}the thread was not held until step {}",
         step.number
     );
     vec![
-        check("ASSERT_EQ", "0", &released, &said),
+        check("ASSERT_EQ", "0", &released, missed),
         report(step, RET),
         ends(step),
         result(step, RET, "EXPECT"),
     ]
 }
 
-/// That a thread came to its end: one that has not may stand in the way of all others.
+/// Checks that a thread has ended: a thread that has not may block all later steps.
 fn ends(step: &Step) -> Node {
-    check("ASSERT_NE", "-EDEADLK", RET, &message(step, "must end"))
+    let expected = message(step, "expected the thread to end, got a timeout");
+    check("ASSERT_NE", "-EDEADLK", RET, expected)
 }
 
-/// A loop whose steps say nothing as long as they go well.
+/// A loop. Its steps print no line of their own.
 fn repetition(
     place: &Place<'_>,
     step: &Step,
@@ -248,7 +253,7 @@ fn repetition(
             body.extend(race(repeated, &names, against_returns));
             races.push((repeated, action.to_string(), against.to_string()));
         } else {
-            body.extend(deed(repeated));
+            body.extend(statement(repeated));
             body.extend(checks(repeated, target(repeated).as_deref(), "ASSERT"));
         }
     }
@@ -260,11 +265,8 @@ fn repetition(
     }];
     for (race, first, second) in races {
         let seen = Call::new("lu_race_report", [LU, &string(&first), &string(&second)]).text();
-        let said = format!(
-            "{INTERLEAVING}step {} never came in one of the orders",
-            race.number
-        );
-        nodes.push(check("ASSERT_EQ", "0", &seen, &said));
+        let missed = format!("{INTERLEAVING}step {} ran in one order only", race.number);
+        nodes.push(check("ASSERT_EQ", "0", &seen, missed));
     }
     nodes.push(report(step, "0"));
     (functions, nodes)
@@ -277,10 +279,10 @@ fn race(step: &Step, functions: &[String; 2], against: &Returns) -> Vec<Node> {
         [LU, first, second, "self", "round", "&ret", "&against"],
     )
     .text();
-    let said = format!("{INTERLEAVING}step {} could not begin", step.number);
-    let second = |said: &str| message(step, &format!("the second {said}"));
+    let missed = format!("{INTERLEAVING}step {} could not start", step.number);
+    let second = |expected: &str| message(step, &format!("second step: {expected}"));
     vec![
-        check("ASSERT_EQ", "0", &seen, &said),
+        check("ASSERT_EQ", "0", &seen, missed),
         result(step, RET, "ASSERT"),
         returned(against, "against", "ASSERT", &second),
     ]

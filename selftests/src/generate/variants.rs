@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What differs between the variants of a scenario_file, and for which of them: the
-//! condition that a branch of the generated test is taken under.
+//! Differences between the variants of a scenario file, and the conditions under which a
+//! generated test takes a branch for some of the variants.
 
 use super::c::{Head, Node, string};
 use crate::scenario::{Scenario, ScenarioFile};
 
-/// Returns what each variant has, with the variants that have the same together: a
-/// place in the result a thing, in the order of the variants.
+/// Groups variants by equal values: `each` has the value of each variant, if any. Returns
+/// each value with the indices of its variants.
 pub(super) fn grouped<T: PartialEq>(each: Vec<Option<T>>) -> Vec<(T, Vec<usize>)> {
     let mut groups: Vec<(T, Vec<usize>)> = Vec::new();
-    for (index, one) in each.into_iter().enumerate() {
-        let Some(one) = one else { continue };
-        match groups.iter_mut().find(|(other, _)| *other == one) {
+    for (index, value) in each.into_iter().enumerate() {
+        let Some(value) = value else { continue };
+        match groups.iter_mut().find(|(other, _)| *other == value) {
             Some((_, members)) => members.push(index),
-            None => groups.push((one, vec![index])),
+            None => groups.push((value, vec![index])),
         }
     }
     groups
 }
 
-/// Returns the nodes as they are if they are for all variants, else in a branch that
-/// is taken for those alone.
+/// Returns the nodes unchanged if they are for all variants, and otherwise in a branch
+/// that is taken for the variants `members`.
 pub(super) fn only_for(
     scenario_file: &ScenarioFile,
     members: &[usize],
@@ -36,43 +36,72 @@ pub(super) fn only_for(
     }]
 }
 
-/// Conditions of which one holds for each of these variants, and none for any other.
-fn conditions(scenario_file: &ScenarioFile, members: &[usize]) -> Vec<String> {
+/// Returns the parameter values that distinguish these variants from all others, as in
+/// `how=sysfs, or how=unplug`; empty for all variants.
+pub(super) fn in_words(scenario_file: &ScenarioFile, members: &[usize]) -> String {
+    if members.len() == scenario_file.variants.len() {
+        return String::new();
+    }
+    let all_of = |values: Vec<(&str, &str)>| {
+        let values = values.iter().map(|(name, value)| format!("{name}={value}"));
+        values.collect::<Vec<_>>().join(" and ")
+    };
+    let alternatives = distinguishing(scenario_file, members).into_iter();
+    alternatives.map(all_of).collect::<Vec<_>>().join(", or ")
+}
+
+/// Returns alternatives of parameter values: each of these variants has one of them, and
+/// no other variant has any. Uses as few parameters as possible.
+fn distinguishing<'a>(
+    scenario_file: &'a ScenarioFile,
+    members: &[usize],
+) -> Vec<Vec<(&'a str, &'a str)>> {
     let parameters = &scenario_file.first().values;
     let all: Vec<usize> = (0..parameters.len()).collect();
-    let mut choices: Vec<Vec<usize>> = all.iter().map(|&one| vec![one]).collect();
-    let pairs = all
-        .iter()
-        .flat_map(|&one| all[one + 1..].iter().map(move |&other| vec![one, other]));
+    let mut choices: Vec<Vec<usize>> = all.iter().map(|&first| vec![first]).collect();
+    let pairs = all.iter().flat_map(|&first| {
+        all[first + 1..]
+            .iter()
+            .map(move |&other| vec![first, other])
+    });
     choices.extend(pairs);
     choices.push(all);
-    let tells = |choice: &Vec<usize>| {
+    let distinguishes = |choice: &Vec<usize>| {
         let of = |index: usize| projected(&scenario_file.variants[index], choice);
         let inside: Vec<_> = members.iter().map(|&index| of(index)).collect();
         (0..scenario_file.variants.len())
             .filter(|index| !members.contains(index))
             .all(|index| !inside.contains(&of(index)))
     };
-    let choice = choices.into_iter().find(tells).unwrap_or_default();
-    let mut conditions: Vec<String> = Vec::new();
+    let choice = choices.into_iter().find(distinguishes).unwrap_or_default();
+    let mut alternatives = Vec::new();
     for &index in members {
-        let is =
-            |(name, value): (&str, &str)| format!("!strcmp(variant->{name}, {})", string(value));
         let values = projected(&scenario_file.variants[index], &choice);
-        let condition = values.into_iter().map(is).collect::<Vec<_>>().join(" && ");
-        if !conditions.contains(&condition) {
-            conditions.push(condition);
+        if !alternatives.contains(&values) {
+            alternatives.push(values);
         }
     }
+    alternatives
+}
+
+/// C conditions: one of them holds for each of these variants, and none for any other.
+fn conditions(scenario_file: &ScenarioFile, members: &[usize]) -> Vec<String> {
+    let all_of = |values: Vec<(&str, &str)>| {
+        let is =
+            |(name, value): (&str, &str)| format!("!strcmp(variant->{name}, {})", string(value));
+        values.into_iter().map(is).collect::<Vec<_>>().join(" && ")
+    };
+    let alternatives = distinguishing(scenario_file, members).into_iter();
+    let mut conditions: Vec<String> = alternatives.map(all_of).collect();
     if conditions.len() > 1 {
-        for condition in conditions.iter_mut().filter(|one| one.contains(" && ")) {
+        for condition in conditions.iter_mut().filter(|text| text.contains(" && ")) {
             *condition = format!("({condition})");
         }
     }
     conditions
 }
 
-/// The values that some of the parameters have in a variant.
+/// The values of some of the parameters in a variant.
 fn projected<'a>(variant: &'a Scenario, choice: &[usize]) -> Vec<(&'a str, &'a str)> {
     let pick = |&index: &usize| {
         let (name, value) = variant.values.get(index)?;
@@ -94,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_is_told_by_as_few_parameters_as_do() {
+    fn conditions_use_as_few_parameters_as_possible() {
         let scenario_file = scenario_file();
         let names: Vec<_> = scenario_file
             .variants
             .iter()
-            .map(|one| one.name.as_str())
+            .map(|variant| variant.name.as_str())
             .collect();
         assert_eq!(names[..3], ["small.one-x", "small.one-y", "small.two-x"]);
         assert_eq!(
@@ -127,7 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_said_once() {
+    fn in_words_lists_the_distinguishing_values() {
+        let scenario_file = scenario_file();
+        let words = |members: &[usize]| in_words(&scenario_file, members);
+        assert_eq!(words(&[0, 1, 2, 3]), "a=one, or a=two");
+        assert_eq!(words(&[0, 3]), "a=one and b=x, or a=two and b=y");
+        assert_eq!(words(&[0, 1, 2, 3, 4, 5]), "");
+    }
+
+    #[test]
+    fn grouped_merges_equal_values() {
         let groups = grouped(vec![Some("a"), None, Some("b"), Some("a")]);
         assert_eq!(groups, [("a", vec![0, 3]), ("b", vec![2])]);
     }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a step does, as a checked value, and the sentence that says so.
+//! The action of a step as a checked value, and its label in diagnostics.
 
 use std::fmt;
 
 use super::{Device, Step};
 
-/// What a step does. Names are C identifiers, unique in the scenario.
+/// The action of a step. Names are C identifiers, unique in the scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Action {
-    /// Makes a session.
+    /// Creates a session.
     CreateSession { session: String },
-    /// Makes many sessions, with numbers behind their common name.
+    /// Creates the sessions `NAME_1`, `NAME_2` and so on.
     CreateSessions { name: String, times: u64 },
-    /// Retrieves a session of the kernel before.
+    /// Retrieves a session from the previous kernel.
     RetrieveSession { session: String, answer: Answer },
-    /// Asks a session for its name and compares it.
+    /// Reads the name of a session and compares it.
     SessionName { session: String, name: String },
     /// Preserves a file in a session.
     Preserve {
@@ -39,31 +39,31 @@ pub enum Action {
     RemoveDevice { device: Device, how: Removal },
     /// Removes a bridge above a device.
     RemoveBridge { device: Device, levels: u64 },
-    /// Plugs a device into a slot that was emptied.
+    /// Plugs a device into an empty slot.
     PlugDevice { device: Device },
-    /// Looks for devices again.
+    /// Rescans the PCI bus.
     Rescan,
-    /// Takes a device from its driver.
+    /// Unbinds a device from its driver.
     UnbindDriver { device: Device },
-    /// Gives a device to a driver.
+    /// Binds a device to a driver.
     BindDriver { device: Device, driver: String },
     /// Waits until a device is in a state.
     ExpectDevice { device: Device, state: DeviceState },
-    /// Opens what is at a path.
+    /// Opens a path.
     OpenFile { path: String, file: String },
-    /// Opens what another file is open on.
+    /// Opens the file behind a file descriptor again.
     OpenAgain {
         of: String,
         access: Access,
         file: String,
     },
-    /// Makes a memfd.
+    /// Creates a memfd.
     CreateMemfd {
         file: String,
         contents: String,
         executable: bool,
     },
-    /// Asks a file for its size and compares it.
+    /// Reads the size of a file and compares it.
     FileSize { file: String, size: u64 },
     /// Writes to a file.
     WriteFile {
@@ -71,90 +71,90 @@ pub enum Action {
         at: u64,
         contents: String,
     },
-    /// Reads a file and compares it.
+    /// Reads a file and compares its contents.
     ReadFile { file: String, contents: String },
-    /// Maps a file and compares it.
+    /// Maps a file and compares its contents.
     CheckMapping { file: String, contents: String },
-    /// Changes a file's size.
+    /// Changes the size of a file.
     Truncate { file: String, size: u64 },
     /// Adds seals to a memfd.
     Seal { file: String, seals: Vec<Seal> },
-    /// Asks a memfd for its seals and compares them.
+    /// Reads the seals of a memfd and compares them.
     ReadSeals { file: String, seals: Vec<Seal> },
-    /// Writes to a path of the kernel's.
+    /// Writes to a path in sysfs, debugfs or tracefs.
     WritePath { path: KernelPath, contents: String },
-    /// Reads a path of the kernel's and compares it.
+    /// Reads a path in sysfs, debugfs or tracefs and compares its contents.
     ReadPath { path: KernelPath, contents: String },
-    /// Writes a device's register.
+    /// Writes a register of a device.
     WriteRegister { file: String, at: u64, value: u64 },
-    /// Reads a device's register, and compares it where a value is given.
+    /// Reads a register of a device, and compares it if a value is given.
     ReadRegister {
         file: String,
         at: u64,
         value: Option<u64>,
     },
-    /// A user inside the kernel does something with an FLB.
+    /// Gets, uses or puts an FLB as a user inside the kernel.
     User {
         user: String,
         act: UserAct,
         flb: Flb,
     },
-    /// Makes calls of a callback of the test driver fail.
+    /// Makes the next calls of a callback of the test driver fail.
     FailNext {
         callback: String,
         errno: String,
         times: u64,
     },
-    /// Does something with each of its allocations failing in turn.
+    /// Repeats an action with each of its allocations failing in turn.
     FailAllocations {
         action: Box<Action>,
         undo: Vec<Action>,
     },
-    /// Starts a process that takes objects over.
+    /// Starts a process that takes over objects.
     StartProcess { process: String, takes: Vec<String> },
     /// Kills a process.
     KillProcess { process: String },
-    /// Asks for a kexec that is refused.
+    /// Attempts a kexec that must fail.
     TryKexec,
-    /// Begins something in another thread, which comes to stand still.
+    /// Starts an action in another thread, which is held at a sync point.
     Hold { action: Box<Action>, at: SyncPoint },
-    /// Begins something in another thread, which comes to wait for what stands still.
+    /// Starts an action in another thread, which must wait for the held thread.
     Wait {
         action: Box<Action>,
         functions: Vec<String>,
     },
-    /// Lets what stands still go on to its end.
+    /// Releases the held thread and waits for the end of its action.
     Release { action: Box<Action> },
-    /// What waited comes to its end as well.
+    /// Waits for the end of the waiting action.
     EndWait { action: Box<Action> },
-    /// Does two things at once.
+    /// Runs two actions concurrently.
     Race {
         action: Box<Action>,
         against: Box<Action>,
-        /// What the second must return.
+        /// The expected result of the second action.
         against_returns: super::Returns,
     },
-    /// Does steps several times; what they expect is checked each time.
+    /// Repeats steps; their expectations are checked each time.
     Repeat { times: u64, steps: Vec<Step> },
-    /// Looks for lost memory.
+    /// Checks for memory leaks.
     CheckLeaks,
-    /// Does nothing.
-    Observe { what: String },
+    /// Does nothing; only the expectations of the step are checked.
+    Observe { text: String },
 }
 
-/// Whether the kernel can tell what came of a request.
+/// Whether the kernel can write the answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// As always.
+    /// The memory for the answer is writable.
     Taken,
-    /// Where the answer goes, nothing can be written.
+    /// The memory for the answer is read-only.
     Unwritable,
 }
 
-/// What a file is opened for.
+/// The access mode of open(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading alone.
+    /// Reading only.
     Read,
     /// Reading and writing.
     ReadWrite,
@@ -174,32 +174,32 @@ impl Access {
 /// How a device is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// Through the device's file in sysfs.
+    /// Through `remove` in sysfs.
     Sysfs,
-    /// By switching its slot off.
+    /// By powering off the slot.
     SlotPower,
-    /// The machine asks for it back, and the kernel obeys.
+    /// Orderly, requested by the host.
     Unplug,
-    /// It is gone, and nobody asked.
+    /// By the host, without notice.
     Surprise,
 }
 
-/// What is known of a device.
+/// The state of a device in sysfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceState {
-    /// The kernel knows of none.
-    NotConfigured,
-    /// The kernel knows it.
+    /// Not in sysfs.
+    Absent,
+    /// In sysfs.
     Present,
-    /// It has a driver.
+    /// In sysfs, with a driver.
     Bound,
-    /// The kernel knows it, and it has no driver.
+    /// In sysfs, without a driver.
     Unbound,
 }
 
 /// A seal of a memfd, `F_SEAL_...`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "they are the kernel's own words")]
+#[expect(missing_docs, reason = "the names are those of the kernel")]
 pub enum Seal {
     Seal,
     Shrink,
@@ -213,50 +213,50 @@ pub enum Seal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum KernelPath {
-    /// As it is.
+    /// An absolute path.
     Plain(String),
-    /// Below the folder of a device in sysfs.
+    /// A path relative to the folder of a device in sysfs.
     OfDevice { device: Device, attribute: String },
 }
 
-/// What a user inside the kernel does with an FLB.
+/// An operation of a user inside the kernel on an FLB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserAct {
     /// Takes a reference.
     Get,
-    /// Touches the object.
+    /// Accesses the object.
     Use,
-    /// Gives the reference back.
+    /// Releases the reference.
     Put,
 }
 
 /// An FLB that users inside the kernel can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flb {
-    /// The driver's, on its way out.
+    /// The FLB of the driver, to be handed to the next kernel.
     Outgoing,
-    /// The driver's, as it came in.
+    /// The FLB of the driver, from the previous kernel.
     Incoming,
-    /// One of another name that never comes in.
+    /// An FLB with another name, which is never preserved.
     Other,
 }
 
-/// Where a thread is made to stand still.
+/// The kernel function at which a thread is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncPoint {
     /// The kernel function.
     pub function: String,
-    /// At its return, not its entry.
+    /// Whether the thread is held at the return instead of the entry.
     pub at_return: bool,
 }
 
 macro_rules! words {
     ($kind:ident: $($value:ident = $word:literal),+) => {
         impl $kind {
-            /// All of them.
+            /// All values.
             pub const ALL: &[Self] = &[$(Self::$value),+];
 
-            /// Returns the word for it in the language.
+            /// Returns the word of the scenario language.
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self {
@@ -264,10 +264,10 @@ macro_rules! words {
                 }
             }
 
-            /// Returns what a word stands for.
+            /// Returns the value of a word of the scenario language.
             #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.word() == word)
+                Self::ALL.iter().copied().find(|value| value.word() == word)
             }
         }
     };
@@ -276,12 +276,12 @@ macro_rules! words {
 words!(Removal: Sysfs = "sysfs", SlotPower = "slot-power", Unplug = "unplug", Surprise = "surprise");
 words!(Access: Read = "read", ReadWrite = "read-write");
 words!(Answer: Taken = "taken", Unwritable = "unwritable");
-words!(DeviceState: NotConfigured = "absent", Present = "present", Bound = "bound", Unbound = "unbound");
+words!(DeviceState: Absent = "absent", Present = "present", Bound = "bound", Unbound = "unbound");
 words!(Seal: Seal = "seal", Shrink = "shrink", Grow = "grow", Write = "write", FutureWrite = "future_write", Exec = "exec");
 words!(UserAct: Get = "get", Use = "use", Put = "put");
 
 impl Flb {
-    /// Returns the name of the test driver's file for it.
+    /// Returns the name of the debugfs file of the test driver for this FLB.
     #[must_use]
     pub const fn file(self) -> &'static str {
         match self {
@@ -313,12 +313,12 @@ impl fmt::Display for Flb {
         f.write_str(match self {
             Self::Outgoing => "the outgoing FLB",
             Self::Incoming => "the incoming FLB",
-            Self::Other => "an FLB of another name",
+            Self::Other => "the other FLB",
         })
     }
 }
 
-/// The sentence of a step in diagnostics, timelines and comments.
+/// The label of a step in diagnostics, timelines and reports.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -331,9 +331,9 @@ impl fmt::Display for Action {
                 answer: Answer::Taken,
             } => write!(f, "retrieve session {session}"),
             Self::RetrieveSession { session, .. } => {
-                write!(f, "retrieve session {session}, with no room for the answer")
+                write!(f, "retrieve session {session}, with a read-only answer")
             }
-            Self::SessionName { session, .. } => write!(f, "ask {session} for its name"),
+            Self::SessionName { session, .. } => write!(f, "read the name of {session}"),
             Self::Preserve { file, session, .. } => write!(f, "preserve {file} in {session}"),
             Self::Retrieve { file, session, .. } => write!(f, "retrieve {file} from {session}"),
             Self::Finish { session } => write!(f, "finish {session}"),
@@ -341,9 +341,9 @@ impl fmt::Display for Action {
             Self::OpenDevice { device, file } => write!(f, "open {device} as {file}"),
             Self::RemoveDevice { device, how } => match how {
                 Removal::Sysfs => write!(f, "remove {device}"),
-                Removal::SlotPower => write!(f, "switch the slot of {device} off"),
+                Removal::SlotPower => write!(f, "power off the slot of {device}"),
                 Removal::Unplug => write!(f, "unplug {device}"),
-                Removal::Surprise => write!(f, "unplug {device} by surprise"),
+                Removal::Surprise => write!(f, "surprise-remove {device}"),
             },
             Self::RemoveBridge { device, levels: 1 } => {
                 write!(f, "remove the bridge above {device}")
@@ -355,19 +355,21 @@ impl fmt::Display for Action {
             Self::Rescan => f.write_str("rescan the PCI bus"),
             Self::UnbindDriver { device } => write!(f, "unbind {device}"),
             Self::BindDriver { device, driver } => write!(f, "bind {device} to {driver}"),
-            Self::ExpectDevice { device, state } => write!(f, "{device} is {}", state.word()),
+            Self::ExpectDevice { device, state } => {
+                write!(f, "wait until {device} is {}", state.word())
+            }
             Self::OpenFile { path, file } => write!(f, "open {path} as {file}"),
             Self::OpenAgain { of, file, access } => {
-                write!(f, "open {of} again as {file}, to {}", access.word())
+                write!(f, "reopen {of} as {file} for {}", access.word())
             }
             Self::CreateMemfd { file, .. } => write!(f, "create memfd {file}"),
-            Self::FileSize { file, .. } => write!(f, "ask {file} for its size"),
+            Self::FileSize { file, .. } => write!(f, "read the size of {file}"),
             Self::WriteFile { file, .. } => write!(f, "write {file}"),
             Self::ReadFile { file, .. } => write!(f, "read {file}"),
             Self::CheckMapping { file, .. } => write!(f, "map {file}"),
             Self::Truncate { file, size } => write!(f, "truncate {file} to {size} bytes"),
             Self::Seal { file, .. } => write!(f, "seal {file}"),
-            Self::ReadSeals { file, .. } => write!(f, "ask {file} for its seals"),
+            Self::ReadSeals { file, .. } => write!(f, "read the seals of {file}"),
             Self::WritePath { path, contents } => write!(f, "write {contents} to {path}"),
             Self::ReadPath { path, .. } => write!(f, "read {path}"),
             Self::WriteRegister { file, at, value } => {
@@ -380,29 +382,29 @@ impl fmt::Display for Action {
                 errno,
                 times,
             } => match times {
-                1 => write!(f, "the next {callback} is to fail with {errno}"),
-                _ => write!(f, "the next {times} {callback} are to fail with {errno}"),
+                1 => write!(f, "make the next {callback} fail with {errno}"),
+                _ => write!(f, "make the next {times} {callback} fail with {errno}"),
             },
             Self::FailAllocations { action, .. } => {
                 write!(f, "{action}, with each allocation failing in turn")
             }
             Self::StartProcess { process, takes } => {
-                write!(f, "start {process}, which takes {}", takes.join(", "))
+                write!(f, "start {process} with {}", takes.join(", "))
             }
             Self::KillProcess { process } => write!(f, "kill {process}"),
-            Self::TryKexec => f.write_str("try to go over to the next kernel"),
+            Self::TryKexec => f.write_str("attempt a kexec"),
             Self::Hold { action, at } => write!(f, "{action}, held at {at}"),
             Self::Wait { action, functions } => {
                 write!(f, "{action}, waiting in {}", functions.join(" or "))
             }
-            Self::Release { action } => write!(f, "let it go on: {action}"),
-            Self::EndWait { action } => write!(f, "wait no more: {action}"),
+            Self::Release { action } => write!(f, "release: {action}"),
+            Self::EndWait { action } => write!(f, "wait for completion: {action}"),
             Self::Race {
                 action, against, ..
-            } => write!(f, "{action}, against {against}"),
+            } => write!(f, "race: {action} against {against}"),
             Self::Repeat { times, .. } => write!(f, "repeat {times} times"),
-            Self::CheckLeaks => f.write_str("look for lost memory"),
-            Self::Observe { what } => f.write_str(what),
+            Self::CheckLeaks => f.write_str("check for memory leaks"),
+            Self::Observe { text } => f.write_str(text),
         }
     }
 }

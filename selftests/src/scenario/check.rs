@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! From a scenario as written to a checked one: every name is known where it is
-//! used, every step does one thing, every number can be met.
+//! Checks a parsed scenario and converts it: all names are defined before use, every step
+//! has one action, and all bounds can be met.
 
 mod action;
 mod expect;
@@ -20,26 +20,26 @@ use super::{Boot, Device, NextKernel, Scenario};
 use crate::input::{InputError, Place, closest};
 use crate::yaml::At;
 
-/// Kernel functions whose calls one program can count.
+/// Maximal number of kernel functions whose calls a program counts.
 const PROBES_MAX: usize = 16;
 
-/// What is known while the steps are read in order.
+/// The state of the check while the steps are processed in order.
 struct Checker<'a> {
     text: &'a str,
     file: &'a str,
     /// The value of each parameter.
     values: Values,
     machines: &'a Machines,
-    /// All values that each parameter can have.
+    /// All possible values of each parameter.
     parameters: BTreeMap<String, Vec<String>>,
-    /// The machine's name and slots.
+    /// Name and slots of the machine.
     machine: (String, Vec<String>),
     devices: Vec<Device>,
-    /// Every object of the scenario, over all boots, and what it is.
+    /// All objects of the scenario in all boots, with their kinds.
     objects: BTreeMap<String, Kind>,
-    /// The objects that this boot can use.
+    /// The objects that are usable in this boot.
     in_boot: Vec<String>,
-    /// Those that were closed, whose names can be used again.
+    /// Closed objects, whose names can be reused.
     closed: Vec<String>,
     tokens: Vec<String>,
 }
@@ -100,7 +100,7 @@ pub(super) fn scenario(
     };
     checker.fails_first(&scenario, raw.name.place)?;
     if scenario.probed_functions().len() > PROBES_MAX {
-        let message = format!("calls of more than {PROBES_MAX} functions are counted");
+        let message = format!("too many functions in `calls` and `order`: maximum {PROBES_MAX}");
         return Err(checker.wrong(raw.name.place, message, None));
     }
     Ok(scenario)
@@ -117,7 +117,7 @@ impl Checker<'_> {
 
     fn unknown<'k>(
         &self,
-        what: &str,
+        noun: &str,
         name: &At<String>,
         known: impl IntoIterator<Item = &'k str> + Clone,
     ) -> InputError {
@@ -125,15 +125,15 @@ impl Checker<'_> {
             .map(|near| format!("did you mean `{near}`?"))
             .or_else(|| {
                 let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
-                (!known.is_empty()).then(|| format!("known here: {}", known.join(", ")))
+                (!known.is_empty()).then(|| format!("valid here: {}", known.join(", ")))
             });
-        self.wrong(name.place, format!("unknown {what} `{}`", name.value), hint)
+        self.wrong(name.place, format!("unknown {noun} `{}`", name.value), hint)
     }
 
     fn need<T>(&self, value: Option<T>, place: Place, key: &str) -> Checked<T> {
         value.ok_or_else(|| {
             let hint = format!("`{key}`: {}", about(key));
-            self.wrong(place, format!("the step needs `{key}`"), Some(hint))
+            self.wrong(place, format!("missing key `{key}`"), Some(hint))
         })
     }
 
@@ -144,14 +144,14 @@ impl Checker<'_> {
             (Some(slots), _) => self.machine = (wanted.to_owned(), slots.to_vec()),
             (None, Some(name)) => return Err(self.unknown("machine", name, machines.names())),
             (None, None) => {
-                let message = format!("there is no machine `{DEFAULT}`, which is the default");
+                let message = format!("unknown default machine `{DEFAULT}`");
                 return Err(self.wrong(Place { line: 1, column: 1 }, message, None));
             }
         }
         Ok(())
     }
 
-    /// The scenario_file's name, and the values of this variant's parameters.
+    /// The name of the scenario file with the parameter values of this variant.
     fn full_name(&self, scenario_file: &str) -> String {
         if self.values.is_empty() {
             return scenario_file.to_owned();
@@ -164,7 +164,7 @@ impl Checker<'_> {
         format!("{scenario_file}.{}", values.join("-"))
     }
 
-    /// Whether something is there with this variant's values.
+    /// Whether a `when` holds for the parameter values of this variant.
     fn is_when(&self, when: &BTreeMap<String, At<RawValues>>) -> Checked<bool> {
         let mut holds = true;
         for (name, wanted) in when {
@@ -178,7 +178,8 @@ impl Checker<'_> {
                 return Err(self.unknown("parameter", &name, known));
             };
             let known = self.parameters.get(name).map_or(&[][..], Vec::as_slice);
-            if let Some(value) = wanted.all().into_iter().find(|one| !known.contains(one)) {
+            let mut all = wanted.all().into_iter();
+            if let Some(value) = all.find(|value| !known.contains(value)) {
                 let value = At { value, place };
                 let known = known.iter().map(String::as_str);
                 return Err(self.unknown(
@@ -194,8 +195,8 @@ impl Checker<'_> {
 
     fn boots(&mut self, raw: &RawScenario) -> Checked<Vec<Boot>> {
         if raw.boots.is_empty() {
-            let hint = Some("give `boots`, a list".to_owned());
-            return Err(self.wrong(raw.name.place, "a scenario has at least one boot", hint));
+            let hint = Some("add the list `boots`".to_owned());
+            return Err(self.wrong(raw.name.place, "the scenario has no boots", hint));
         }
         let mut boots = Vec::new();
         for (index, boot) in raw.boots.iter().enumerate() {
@@ -216,7 +217,7 @@ impl Checker<'_> {
             steps.extend(self.steps(&mut numbers, number, step)?);
         }
         if steps.is_empty() {
-            let message = format!("boot {number} has no step");
+            let message = format!("boot {number} has no steps");
             return Err(self.wrong(scenario.name.place, message, None));
         }
         Ok(Boot {
@@ -231,8 +232,8 @@ impl Checker<'_> {
             return Ok(NextKernel::Same);
         };
         if number == 1 {
-            let hint = Some("the first kernel is that of the checkout that is judged".to_owned());
-            return Err(self.wrong(word.place, "no kexec leads to the first boot", hint));
+            let hint = Some("the first boot always runs the tested kernel".to_owned());
+            return Err(self.wrong(word.place, "`kernel` is invalid in the first boot", hint));
         }
         Ok(match word.value.as_str() {
             "same" => NextKernel::Same,

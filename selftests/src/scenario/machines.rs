@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What scenarios know of machines: their names, and those of their slots.
+//! The machines that scenarios can refer to, with their slots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 use vm_images::machine::{Machine, MachineError};
 
-/// The machine of a scenario that names none.
+/// The machine of scenarios without the key `machine`.
 pub(super) const DEFAULT: &str = "edu-pair";
-/// What a kernel is told that is to look for lost memory.
+/// The kernel argument that enables kmemleak.
 pub(super) const KMEMLEAK: &str = "kmemleak=on";
 
-/// The machines that scenarios may name.
+/// The machines that scenarios can refer to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machines {
     slots: BTreeMap<String, Vec<String>>,
     descriptions: BTreeMap<String, String>,
-    /// Those whose kernel looks for lost memory, where it can.
-    finding_leaks: BTreeSet<String>,
+    /// The machines with kmemleak enabled on the kernel command line.
+    with_kmemleak: BTreeSet<String>,
 }
 
 impl Machines {
-    /// Returns these machines, as scenarios see them.
+    /// Collects names, slots and descriptions of machines.
     pub fn of<'a>(machines: impl IntoIterator<Item = &'a Machine>) -> Self {
         let mut known = Self::default();
         for machine in machines {
@@ -31,8 +31,8 @@ impl Machines {
             known
                 .descriptions
                 .insert(name.clone(), machine.description.clone());
-            if finds_leaks(&machine.kernel_arguments) {
-                known.finding_leaks.insert(name.clone());
+            if enables_kmemleak(&machine.kernel_arguments) {
+                known.with_kmemleak.insert(name.clone());
             }
         }
         known
@@ -42,16 +42,16 @@ impl Machines {
     ///
     /// # Errors
     ///
-    /// Returns the first mistake in a machine's file.
+    /// Returns the first error in the file of a machine.
     pub fn load(folder: &Utf8Path) -> Result<Self, MachineError> {
         Ok(Self::of(Machine::load_all(folder)?.values()))
     }
 
-    /// Returns the project's own machines.
+    /// Returns the machines of this project.
     #[cfg(test)]
     pub(crate) fn project() -> Self {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-images/machines");
-        Self::load(Utf8Path::new(folder)).expect("the project's machines are right")
+        Self::load(Utf8Path::new(folder)).expect("the machines of this project are valid")
     }
 
     /// Returns the names of all machines, sorted.
@@ -59,29 +59,29 @@ impl Machines {
         self.slots.keys().map(String::as_str)
     }
 
-    /// Returns the slots of a machine, in its order.
+    /// Returns the slots of a machine, in the order of its description.
     pub(super) fn slots(&self, machine: &str) -> Option<&[String]> {
         self.slots.get(machine).map(Vec::as_slice)
     }
 
-    /// Returns whether lost memory is looked for on a machine.
-    pub(super) fn finds_leaks(&self, machine: &str) -> bool {
-        self.finding_leaks.contains(machine)
+    /// Returns whether a machine has kmemleak enabled.
+    pub(super) fn has_kmemleak(&self, machine: &str) -> bool {
+        self.with_kmemleak.contains(machine)
     }
 
-    /// Returns the names of the machines on which lost memory is looked for, sorted.
-    pub(super) fn finding_leaks(&self) -> impl Iterator<Item = &str> {
-        self.finding_leaks.iter().map(String::as_str)
+    /// Returns the names of the machines with kmemleak enabled, sorted.
+    pub(super) fn with_kmemleak(&self) -> impl Iterator<Item = &str> {
+        self.with_kmemleak.iter().map(String::as_str)
     }
 
-    /// Returns what a machine is, in a line.
+    /// Returns the description of a machine, in one line.
     pub(super) fn description(&self, machine: &str) -> Option<&str> {
         self.descriptions.get(machine).map(String::as_str)
     }
 }
 
-/// Of several words that switch it, the kernel heeds the last.
-fn finds_leaks(arguments: &str) -> bool {
+/// Whether the last `kmemleak=` argument, which the kernel uses, enables kmemleak.
+fn enables_kmemleak(arguments: &str) -> bool {
     let mut switches = arguments.split(' ').rev();
     switches.find(|word| word.starts_with("kmemleak=")) == Some(KMEMLEAK)
 }
@@ -91,8 +91,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_switches_kmemleak() {
-        for (arguments, finds) in [
+    fn enables_kmemleak_uses_the_last_argument() {
+        for (arguments, expected) in [
             ("", false),
             ("kmemleak=on", true),
             ("oops=panic kmemleak=on quiet", true),
@@ -100,7 +100,7 @@ mod tests {
             ("kmemleak=off kmemleak=on", true),
             ("nokmemleak=on", false),
         ] {
-            assert_eq!(finds_leaks(arguments), finds, "{arguments}");
+            assert_eq!(enables_kmemleak(arguments), expected, "{arguments}");
         }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Scenarios: what is done to one or more kernels and what must be seen, as a
-//! checked value. Knows nothing of C, of virtual machines, or of what running a
-//! scenario comes to.
+//! Scenarios as checked values: the steps that are run in one or more kernels, and their
+//! expected results. Independent of C code, virtual machines and test runs.
 
 mod action;
 mod catalogue;
@@ -26,68 +25,68 @@ pub use machines::Machines;
 pub use reference::reference;
 pub use scenario_file::{LoadError, ScenarioFile, json_schema, load_all};
 
-/// Seconds that a boot may take when the scenario does not say.
+/// Default time limit of a boot in seconds.
 pub const BOOT_TIMEOUT_SECS: u64 = 120;
 
 /// A checked scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
-    /// Its name: the scenario_file's, and with parameters the variant's behind a dot.
+    /// `FILE`, or `FILE.VARIANT` if the scenario file has parameters.
     pub name: String,
-    /// The name of its scenario_file, which is that of its file; kebab-case.
+    /// The name of the scenario file without `.yaml`; kebab-case.
     pub scenario_file: String,
-    /// The values of the parameters, by their names; none for a scenario_file of one.
+    /// Names and values of the parameters; empty without parameters.
     pub values: Vec<(String, String)>,
-    /// The property under test, one line.
+    /// The property under test, in one line.
     pub title: String,
-    /// Why it matters.
+    /// The use case of the property.
     pub why: String,
     /// Series without which the scenario must fail.
     pub fails_without: Vec<String>,
-    /// Series with which it fails without those; on a checkout that lacks one it passes.
+    /// Series that introduced the bug. On a checkout without one of them, the scenario passes.
     pub fails_since: Vec<String>,
-    /// Classes of reports that may come where it must fail.
+    /// Classes of kernel reports that are allowed where the scenario must fail.
     pub fails_with: Vec<SplatClass>,
-    /// The analysis of the fault of a released kernel that it shows.
+    /// The analysis of the bug in a released kernel that the scenario reproduces.
     pub known_finding: Option<String>,
-    /// The machine it needs.
+    /// The required machine.
     pub machine: String,
-    /// The devices used, in the order of mention.
+    /// The devices, in the order of the scenario.
     pub devices: Vec<Device>,
-    /// Seconds that each boot may take on the slowest config.
+    /// Time limit of each boot in seconds, on the slowest config.
     pub timeout_secs: u64,
-    /// Whether the guest is afterwards as it was before.
+    /// Whether the scenario leaves the guest in its initial state.
     pub leaves_no_trace: bool,
-    /// Reports of the kernel that must be seen.
+    /// Expected kernel reports.
     pub splats: Vec<ExpectedSplat>,
     /// The boots; never empty.
     pub boots: Vec<Boot>,
 }
 
-/// What is done in one kernel.
+/// The steps that run in one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// From 1.
     pub number: usize,
-    /// Which kernel the kexec before it goes to.
+    /// The kernel that the preceding kexec starts.
     pub kernel: NextKernel,
     /// In order; never empty.
     pub steps: Vec<Step>,
 }
 
-/// Which kernel a kexec goes to.
+/// The kernel that a kexec starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NextKernel {
-    /// The one that runs.
+    /// The running kernel.
     Same,
-    /// That of the checkout `base`.
+    /// The kernel of the checkout `base`.
     Base,
-    /// That of the checkout `series`.
+    /// The kernel of the checkout `series`.
     Series,
 }
 
 impl NextKernel {
-    /// Returns the checkout whose kernel it is, if not the running one's.
+    /// Returns the checkout of the kernel, unless it is the running kernel.
     #[must_use]
     pub const fn checkout(self) -> Option<&'static str> {
         match self {
@@ -98,120 +97,119 @@ impl NextKernel {
     }
 }
 
-/// One thing done, and what must be seen after it.
+/// An action and its expected results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// From 1 in each boot; the same in all variants, so that some may be left out.
+    /// From 1 in each boot. The same in all variants, so a variant may lack some numbers.
     pub number: usize,
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// What it must return.
+    /// The expected result of the action.
     pub returns: Returns,
-    /// Kernel functions and how often each was called so far in the boot.
+    /// Kernel functions with their expected number of calls since the begin of the boot.
     pub calls: Vec<(String, Bounds)>,
-    /// Kernel functions whose first calls came in this order.
+    /// Kernel functions in the expected order of their first calls.
     pub order: Vec<String>,
-    /// Lines of the kernel log so far in the boot.
+    /// Expected lines of the kernel log since the begin of the boot.
     pub log: Vec<ExpectedLog>,
-    /// Whether the scenario fails_first here: what goes wrong first without the series.
+    /// Whether this is the first step that fails without the series.
     pub fails_first: bool,
-    /// Why.
+    /// The reason for the expectations.
     pub because: Option<String>,
-    /// Where the step was written.
+    /// The position of the step in its file.
     pub place: Place,
 }
 
 /// A device of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// The machine's name for the slot it is in, `endpoint0`.
+    /// The name of its slot in the machine, such as `endpoint0`.
     pub slot: String,
-    /// The virtual function of the device in that slot, if it is one.
+    /// The number of the virtual function, if it is a virtual function of the slot's device.
     pub function: Option<u32>,
-    /// The slot's place among those that the scenario uses, from 0.
+    /// The index of the slot among the slots of the scenario, from 0.
     pub index: usize,
 }
 
-/// What an action must return.
+/// The expected result of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Returns {
     /// Success.
     Ok,
     /// This error, such as `EBUSY`.
     Errno(String),
-    /// One of these.
+    /// Any of these results.
     AnyOf(Vec<Returns>),
 }
 
-/// Bounds for a number.
+/// Bounds of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// At least so many.
+    /// The minimum.
     pub min: u64,
-    /// At most so many; `None` is without a limit.
+    /// The maximum; `None` for no limit.
     pub max: Option<u64>,
 }
 
 impl Bounds {
-    /// Returns the number, if there is only one within.
+    /// Returns the number, if minimum and maximum are equal.
     #[must_use]
     pub fn exactly(self) -> Option<u64> {
         (self.max == Some(self.min)).then_some(self.min)
     }
 
-    /// Returns whether a number is within.
+    /// Returns whether a number is within the bounds.
     #[must_use]
     pub fn contains(self, number: u64) -> bool {
         number >= self.min && self.max.is_none_or(|max| number <= max)
     }
 }
 
-/// How many lines with a text must be in the kernel log.
+/// The expected number of kernel log lines with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedLog {
     /// The text.
     pub text: String,
-    /// So many.
+    /// The number of lines.
     pub count: Bounds,
 }
 
-/// A report of the kernel that must be seen.
+/// An expected kernel report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedSplat {
-    /// Its class.
+    /// The class of the report.
     pub class: SplatClass,
-    /// Text that its message or title contains.
+    /// A part of the message or the title of the report.
     pub text: String,
-    /// How often.
+    /// The number of reports.
     pub count: Bounds,
-    /// In which boot, from 1.
+    /// The number of the boot, from 1.
     pub boot: usize,
-    /// Why it is right to see it.
+    /// The reason why the report is expected.
     pub because: Option<String>,
 }
 
 impl Scenario {
-    /// Parses a scenario that is the only one of its scenario_file.
+    /// Parses a scenario file without parameters.
     #[cfg(test)]
     pub(crate) fn parse(text: &str, file: &str) -> Result<Self, crate::input::InputError> {
         let mut scenario_file = ScenarioFile::parse(text, file, &Machines::project())?;
         Ok(scenario_file.variants.remove(0))
     }
 
-    /// Returns the C identifier of its scenario_file, which is also the name of its
-    /// program and of its fixture.
+    /// Returns the C identifier of the scenario file: the name of the program and fixture.
     #[must_use]
     pub fn identifier(&self) -> String {
         self.scenario_file.replace('-', "_")
     }
 
-    /// Returns the name of its variant, if the scenario_file has parameters; kebab-case.
+    /// Returns the name of the variant in kebab-case, if the scenario file has parameters.
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
         self.name.split_once('.').map(|(_, variant)| variant)
     }
 
-    /// Returns the full name of the test of a boot, from 1.
+    /// Returns the full name of the test of a boot; boots are counted from 1.
     #[must_use]
     pub fn test_name(&self, boot: usize) -> String {
         let fixture = self.identifier();
@@ -221,7 +219,7 @@ impl Scenario {
         }
     }
 
-    /// Returns the kernel functions whose calls are counted, in order of mention.
+    /// Returns the kernel functions whose calls are counted, in the order of the scenario.
     #[must_use]
     pub fn probed_functions(&self) -> Vec<&str> {
         let mut functions: Vec<&str> = Vec::new();
@@ -236,23 +234,22 @@ impl Scenario {
         functions
     }
 
-    /// Returns all steps of all boots, the repeated ones included.
+    /// Returns all steps of all boots, including repeated steps.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.boots.iter().flat_map(Boot::all_steps)
     }
 
-    /// Returns whether a step of a boot says that a line of the kernel log like this
-    /// must be seen.
+    /// Returns whether a step of a boot expects this line of the kernel log.
     #[must_use]
     pub fn expects_line(&self, boot: usize, line: &str) -> bool {
-        let of_boot = self.boots.iter().filter(|one| one.number == boot);
-        let mut logs = of_boot
-            .flat_map(|one| &one.steps)
+        let boots = self.boots.iter().filter(|other| other.number == boot);
+        let mut logs = boots
+            .flat_map(|boot| &boot.steps)
             .flat_map(|step| &step.log);
         logs.any(|log| log.count.min > 0 && line.contains(&log.text))
     }
 
-    /// Returns all actions of all steps, the repeated, raced and held included.
+    /// Returns all actions of all steps, including nested actions.
     #[must_use]
     pub fn actions(&self) -> Vec<&Action> {
         let mut all = Vec::new();
@@ -261,13 +258,13 @@ impl Scenario {
         all
     }
 
-    /// Returns the checkouts, beside the one that is judged, whose kernels it needs.
+    /// Returns the checkouts whose kernels are needed in addition to the tested kernel.
     #[must_use]
     pub fn other_checkouts(&self) -> Vec<&'static str> {
         let mut checkouts: Vec<_> = self
             .boots
             .iter()
-            .filter_map(|one| one.kernel.checkout())
+            .filter_map(|boot| boot.kernel.checkout())
             .collect();
         checkouts.sort_unstable();
         checkouts.dedup();
@@ -276,7 +273,7 @@ impl Scenario {
 }
 
 impl Boot {
-    /// Returns all steps, each followed by those that it repeats.
+    /// Returns all steps, each followed by the steps that it repeats.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().flat_map(|step| {
             let repeated: &[Step] = match &step.action {
@@ -289,7 +286,7 @@ impl Boot {
 }
 
 impl Action {
-    /// Adds the action and all within it.
+    /// Adds the action and all nested actions.
     fn collect<'a>(&'a self, all: &mut Vec<&'a Self>) {
         all.push(self);
         match self {

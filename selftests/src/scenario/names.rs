@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Names that scenarios may use: what they become in C must neither be a word of
-//! the language nor collide with what the test harness makes of its arguments.
+//! Valid names in scenarios. Names become C identifiers, which must not be reserved, nor
+//! collide with identifiers that the test harness generates.
 
-/// Words that the compiler or its headers already took.
-const TAKEN: &[&str] = &[
+/// Identifiers that the compiler, its headers or the harness define.
+const RESERVED: &[&str] = &[
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
     "enum", "errno", "extern", "float", "for", "global", "goto", "if", "inline", "int", "linux",
     "long", "main", "register", "restrict", "return", "self", "short", "signed", "sizeof",
@@ -12,7 +12,7 @@ const TAKEN: &[&str] = &[
     "asm", "lu", "i386",
 ];
 
-/// Virtual functions that a scenario can name.
+/// Maximal number of virtual functions of a device.
 const FUNCTIONS_MAX: u32 = 64;
 
 /// Callbacks of the test driver that can be made to fail.
@@ -25,7 +25,7 @@ pub(super) const CALLBACKS: &[&str] = &[
     "flb_retrieve",
 ];
 
-/// The errors that a scenario can expect.
+/// The errors that a scenario can expect or inject.
 pub(super) const ERRNOS: &[&str] = &[
     "EACCES",
     "EAGAIN",
@@ -53,7 +53,7 @@ pub(super) const ERRNOS: &[&str] = &[
     "EUCLEAN",
 ];
 
-/// Returns why `name` cannot be an object's name, or `None` when it can.
+/// Returns why `name` is not a valid name of an object, or `None` if it is valid.
 pub(super) fn bad_identifier(name: &str) -> Option<String> {
     let first = name.chars().next();
     let shape = first.is_some_and(|c| c.is_ascii_lowercase())
@@ -64,18 +64,17 @@ pub(super) fn bad_identifier(name: &str) -> Option<String> {
         && name.len() <= 40;
     if !shape {
         return Some(format!(
-            "`{name}` is no identifier: lower-case letters, digits and single `_`, at most 40"
+            "`{name}` is not a valid identifier: use at most 40 lower-case letters, digits and \
+             single `_`"
         ));
     }
-    if TAKEN.contains(&name) || name.starts_with("lu_") {
-        return Some(format!(
-            "`{name}` is a word that C or the test harness already uses"
-        ));
+    if RESERVED.contains(&name) || name.starts_with("lu_") {
+        return Some(format!("`{name}` is reserved in C or in the test harness"));
     }
     None
 }
 
-/// Returns why `name` cannot be a scenario's name, or `None` when it can.
+/// Returns why `name` is not a valid name of a scenario, or `None` if it is valid.
 pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
     let kebab = name.split('-').all(|word| {
         !word.is_empty()
@@ -91,33 +90,30 @@ pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
     if name.len() > 60 {
         return Some(format!("`{name}` is longer than 60 characters"));
     }
-    // The harness makes `NAME_setup` and `NAME_boot_1` of a fixture: a name that
-    // ends like one of them would be another fixture's function.
+    // The harness generates `NAME_setup`, `NAME_teardown` and `NAME_boot_1` for a fixture.
     let identifier = name.replace('-', "_");
     if identifier.ends_with("_setup")
         || identifier.ends_with("_teardown")
         || identifier.contains("_boot_")
     {
         return Some(format!(
-            "`{name}` would collide with names that the test harness makes"
+            "`{name}` would collide with identifiers of the test harness"
         ));
     }
-    if identifier.starts_with("lu_") || TAKEN.contains(&identifier.as_str()) {
-        return Some(format!(
-            "`{name}` is a word that C or the test harness already uses"
-        ));
+    if identifier.starts_with("lu_") || RESERVED.contains(&identifier.as_str()) {
+        return Some(format!("`{name}` is reserved in C or in the test harness"));
     }
     None
 }
 
-/// Returns whether `name` can be the name of a kernel function.
+/// Returns whether `name` is a valid name of a kernel function.
 pub(super) fn is_kernel_function(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.len() <= 48
 }
 
-/// Returns whether `word` can be a parameter's value, which is part of names.
+/// Returns whether `word` is a valid parameter value. Values become parts of names.
 pub(super) fn is_value(word: &str) -> bool {
     word.len() <= 30
         && word.split('-').all(|part| {
@@ -126,7 +122,7 @@ pub(super) fn is_value(word: &str) -> bool {
         })
 }
 
-/// Returns slot and virtual function of a device's name, `endpoint0.vf1`.
+/// Splits the name of a device, such as `endpoint0.vf1`, into slot and virtual function.
 pub(super) fn device_parts(name: &str) -> Option<(&str, Option<u32>)> {
     match name.split_once('.') {
         None => Some((name, None)),
@@ -142,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_would_not_compile_are_refused() {
+    fn bad_identifier_and_bad_scenario_name_reject_invalid_c_names() {
         for bad in ["register", "Dev", "2nd", "a__b", "lu_x", "", "a-b", "linux"] {
             assert!(bad_identifier(bad).is_some(), "{bad}");
         }
@@ -162,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_a_slot_or_a_function_of_one() {
+    fn device_parts_splits_slot_and_virtual_function() {
         assert_eq!(device_parts("endpoint1"), Some(("endpoint1", None)));
         assert_eq!(device_parts("nic.vf2"), Some(("nic", Some(2))));
         assert_eq!(device_parts("nic.pf"), None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The parameters of a scenario_file: their combinations, and their values in its text.
+//! The parameters of a scenario file: their combinations, and substitution of `$NAME`.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use super::names::{bad_identifier, is_value};
 use crate::input::{InputError, Place, closest};
 use crate::yaml::{self, At};
 
-/// Most combinations of one scenario_file.
+/// Maximal number of combinations of a scenario file.
 const COMBINATIONS_MAX: usize = 64;
 
-/// The keys of a scenario that say which combinations there are. They are read
-/// before any `$NAME` is a value, so all other keys are passed over.
+/// The keys that define the combinations. They are parsed before `$NAME`s are substituted,
+/// so all other keys are ignored here.
 #[derive(Debug, Default, Deserialize)]
 struct Head {
     #[serde(default)]
@@ -22,11 +22,11 @@ struct Head {
     except: Vec<BTreeMap<String, At<String>>>,
 }
 
-/// One value for each parameter, by the parameters' names.
+/// Names and values of all parameters.
 pub(super) type Values = Vec<(String, String)>;
 
-/// Returns every combination that a text asks for; of a text without parameters,
-/// the one without values.
+/// Returns all combinations of a scenario file: without parameters, one combination
+/// without values.
 pub(super) fn combinations(text: &str, file: &str) -> Result<Vec<Values>, InputError> {
     let head: Head = yaml::parse(text, file)?;
     check(&head, text, file)?;
@@ -44,7 +44,7 @@ pub(super) fn combinations(text: &str, file: &str) -> Result<Vec<Values>, InputE
         if all.len() > COMBINATIONS_MAX {
             let place = values
                 .first()
-                .map_or(Place { line: 1, column: 1 }, |one| one.place);
+                .map_or(Place { line: 1, column: 1 }, |value| value.place);
             let message = format!("more than {COMBINATIONS_MAX} combinations of parameters");
             return Err(InputError::new(file, text, place, message, None));
         }
@@ -65,21 +65,22 @@ fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
     for (name, values) in &head.parameters {
         let first = values
             .first()
-            .map_or(Place { line: 1, column: 1 }, |one| one.place);
+            .map_or(Place { line: 1, column: 1 }, |value| value.place);
         if let Some(reason) = bad_identifier(name) {
             return Err(wrong(first, reason, None));
         }
         if values.is_empty() {
             return Err(wrong(
                 first,
-                format!("the parameter `{name}` has no value"),
+                format!("the parameter `{name}` has no values"),
                 None,
             ));
         }
         for (index, value) in values.iter().enumerate() {
             if !is_value(&value.value) {
                 let message = format!(
-                    "`{}` is no value: lower-case letters and digits, with `-` between words",
+                    "`{}` is not a valid value: use lower-case letters and digits, with `-` \
+                     between words",
                     value.value
                 );
                 return Err(wrong(value.place, message, None));
@@ -88,14 +89,17 @@ fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
                 .iter()
                 .any(|other| other.value == value.value)
             {
-                let message = format!("the parameter `{name}` has `{}` twice", value.value);
+                let message = format!("duplicate value `{}` of `{name}`", value.value);
                 return Err(wrong(value.place, message, None));
             }
         }
     }
     for (name, value) in head.except.iter().flatten() {
         let known = head.parameters.get(name);
-        let known = known.map(|all| all.iter().map(|one| one.value.as_str()).collect::<Vec<_>>());
+        let known = known.map(|all| {
+            let values = all.iter().map(|known| known.value.as_str());
+            values.collect::<Vec<_>>()
+        });
         let Some(known) = known else {
             let names = head.parameters.keys().map(String::as_str);
             let hint = closest(name, names).map(|near| format!("did you mean `{near}`?"));
@@ -106,7 +110,7 @@ fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
             ));
         };
         if !known.contains(&value.value.as_str()) {
-            let hint = format!("known here: {}", known.join(", "));
+            let hint = format!("valid values: {}", known.join(", "));
             let message = format!("unknown value `{}` of `{name}`", value.value);
             return Err(wrong(value.place, message, Some(hint)));
         }
@@ -114,8 +118,8 @@ fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
     Ok(())
 }
 
-/// Returns the text with every `$NAME` of a parameter replaced by its value. Lines
-/// stay where they are, so that mistakes keep their places but for the column.
+/// Replaces every `$NAME` of a parameter by its value. Values have no newlines, so the
+/// line numbers of errors stay valid.
 pub(super) fn substitute(text: &str, values: &Values) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -140,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_but_the_excepted() {
+    fn combinations_leaves_out_the_excepted() {
         let text = "parameters: {b: [x, y], a: [one, two]}\nexcept: [{a: one, b: y}]\n";
         let names: Vec<String> = combinations(text, "f.yaml")
             .unwrap()
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_known_names_are_values() {
+    fn substitute_replaces_only_known_names() {
         let values = vec![("how".to_owned(), "sysfs".to_owned())];
         let text = "a: $how\nb: $however $ $how-x ü$how";
         assert_eq!(

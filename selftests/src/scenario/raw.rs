@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A scenario as it is written in YAML: every key of the language, nothing
-//! checked but names and types. The JSON schema and the reference page are made
-//! from these types, so the comments on the fields are what their readers see.
+//! Scenario files as YAML: all keys, with only names and types checked. The JSON schema
+//! and SCENARIOS.md are generated from these types, including the comments of the fields.
 
 mod step;
 
@@ -14,148 +13,147 @@ pub(super) use step::{RawCount, RawLog, RawStep};
 
 use crate::yaml::At;
 
-/// What is done to one or more kernels, and what must be seen.
+/// The steps to run in one or more kernels, and their expected results.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Scenario")]
 pub(super) struct RawScenario {
-    /// Kebab-case; the name of the file without `.yaml`.
+    /// The name of the file without `.yaml`, in kebab-case.
     pub(super) name: At<String>,
-    /// One line, the property under test.
+    /// The property under test, in one line.
     pub(super) title: At<String>,
-    /// Why it matters: the use case, in a few sentences.
+    /// The use case of the property, in a few sentences.
     pub(super) why: At<String>,
-    /// Names of the series without which the scenario must fail, each a folder in
-    /// `kernel-patches`.
+    /// Series without which the scenario must fail. Each is a folder in `kernel-patches`.
     #[serde(default)]
     pub(super) fails_without: Vec<At<String>>,
-    /// Names of the series that brought the fault which `fails_without` fixes: on a
-    /// kernel that lacks one of them, the scenario passes in any case.
+    /// Series that introduced the bug that `fails_without` fixes. On a kernel without one
+    /// of them, the scenario passes.
     #[serde(default)]
     pub(super) fails_since: Vec<At<String>>,
-    /// Classes of kernel reports, `KASAN` and so on, that may come without these
-    /// series; any other is a finding there, too.
+    /// Classes of kernel reports, such as `KASAN`, that are allowed on a kernel without the
+    /// series in `fails_without`. A report of another class is a finding.
     #[serde(default)]
     pub(super) fails_with: Vec<At<String>>,
-    /// That the scenario shows a fault of the kernel as it is released: what was
-    /// expected, what happens, and where in the code. `fails_without` names the series
+    /// Analysis of a bug in released kernels that the scenario reproduces: the expected
+    /// and the actual behaviour, and the place in the code. `fails_without` has the series
     /// that fixes it.
     pub(super) known_finding: Option<At<String>>,
-    /// The machine it needs, a file in `vm-images/machines` (default `edu-pair`).
+    /// The required machine, a file in `vm-images/machines` (default `edu-pair`).
     pub(super) machine: Option<At<String>>,
-    /// Device slots of the machine that are used, `endpoint0` and so on; with `.vf0` behind it,
-    /// a virtual function of the device in the slot.
+    /// Slots of the machine whose devices are used, such as `endpoint0`. `endpoint0.vf1` is
+    /// virtual function 1 of the device in that slot.
     #[serde(default)]
     pub(super) devices: Vec<At<String>>,
-    /// Values that make one scenario several: each combination is a test of its own,
-    /// named `NAME.VALUE-VALUE`, in the order of the parameters' names. `$PARAMETER`
-    /// anywhere in the file stands for its value.
+    /// Parameters with their values. Each combination of values is a separate test with the
+    /// name `NAME.VALUE-VALUE`, in the order of the parameter names. `$PARAMETER` is
+    /// replaced by the value anywhere in the file.
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Vec<At<String>>>,
-    /// Combinations of values that make no sense, as maps from parameter to value.
+    /// Combinations of values to leave out, as maps from parameter to value.
     #[serde(default)]
     #[expect(
         dead_code,
-        reason = "read before any value is put in, with the parameters"
+        reason = "parsed with the parameters before the substitution of values"
     )]
     pub(super) except: Vec<BTreeMap<String, At<String>>>,
-    /// What is made before the first step: shorter than steps that do it.
+    /// Sessions and files to create before the first step.
     #[serde(default)]
     pub(super) setup: RawSetup,
-    /// Seconds that each boot may take on the slowest config (default 120).
+    /// Time limit of each boot in seconds, on the slowest config (default 120).
     pub(super) timeout_secs: Option<At<u64>>,
-    /// Whether the guest is afterwards as it was before, so that another test
-    /// may follow in it when the user asks for that (default false).
+    /// Whether the scenario leaves the guest in its initial state, so that another test may
+    /// run in it if the user requests that (default false).
     pub(super) leaves_no_trace: Option<At<bool>>,
-    /// Kernel reports that must be seen; any other fails the scenario.
+    /// Expected kernel reports. Any other kernel report fails the scenario.
     #[serde(default)]
     pub(super) splats: Vec<RawSplat>,
-    /// What is done in each kernel; a kexec lies between two boots.
+    /// The steps of each boot, with a kexec between two boots.
     #[serde(default)]
     pub(super) boots: Vec<RawBoot>,
 }
 
-/// What is made before the first step: the sessions, then the files, by their names.
+/// Objects to create before the first step: first the sessions, then the files by name.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSetup {
-    /// Live update sessions, by name.
+    /// Names of live update sessions.
     #[serde(default)]
     pub(super) sessions: Vec<At<String>>,
-    /// Files, by the name that steps know them by.
+    /// Files, by the names that steps refer to.
     #[serde(default)]
     pub(super) files: BTreeMap<String, At<RawFile>>,
 }
 
-/// A file of the setup: of one kind.
+/// A file of the setup. Exactly one of `device`, `memfd` and `path` is given.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFile {
-    /// The file of the device in this slot.
+    /// The slot of a device, whose device file is opened.
     pub(super) device: Option<At<String>>,
-    /// A memfd with these contents.
+    /// The contents of a memfd, which is created.
     pub(super) memfd: Option<At<String>>,
-    /// Whatever is at this path.
+    /// A path, which is opened.
     pub(super) path: Option<At<String>>,
     /// Seals of the memfd, such as `write` and `grow`.
     #[serde(default)]
     pub(super) seals: Vec<At<String>>,
 }
 
-/// A kernel report that must be seen: `count` times, or between `min` and `max`.
+/// A kernel report that is expected `count` times, or between `min` and `max` times.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSplat {
-    /// `WARN`, `KASAN`, `lockdep` and so on.
+    /// The class of the report, such as `WARN`, `KASAN` or `lockdep`.
     pub(super) class: At<String>,
-    /// Text that the report's message contains.
+    /// A part of the message of the report.
     pub(super) text: At<String>,
-    /// How often, exactly.
+    /// The exact number of reports.
     pub(super) count: Option<u64>,
-    /// At least so often.
+    /// The minimal number of reports.
     pub(super) min: Option<u64>,
-    /// At most so often.
+    /// The maximal number of reports.
     pub(super) max: Option<u64>,
-    /// In which boot, from 1 (default 1).
+    /// The number of the boot, from 1 (default 1).
     pub(super) boot: Option<At<usize>>,
-    /// Only with these values of the parameters.
+    /// Parameter values for which the report is expected (default: all).
     #[serde(default)]
     pub(super) when: BTreeMap<String, At<RawValues>>,
-    /// Why it is right to see it.
+    /// The reason why the report is expected.
     pub(super) because: Option<String>,
 }
 
-/// What is done in one kernel.
+/// The steps that run in one kernel.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawBoot {
-    /// Which kernel the kexec before this boot goes to: `same` (the default), or that
-    /// of the checkout `base` or `series`.
+    /// The kernel that the kexec before this boot starts: `same` (the default), or the
+    /// kernel of the checkout `base` or `series`.
     pub(super) kernel: Option<At<String>>,
-    /// In order; each does one thing.
+    /// The steps of the boot, in order. Each step has one action.
     #[serde(default)]
     pub(super) steps: Vec<At<RawStep>>,
 }
 
-/// One value or several.
+/// A value or a list of values.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum RawValues {
-    /// This one.
-    One(String),
-    /// Any of these.
+    /// A single value.
+    Single(String),
+    /// Any of these values.
     Any(Vec<String>),
 }
 
 impl RawValues {
     pub(super) fn contains(&self, value: &str) -> bool {
-        self.all().iter().any(|one| one == value)
+        self.all().iter().any(|other| other == value)
     }
 
     pub(super) fn all(&self) -> Vec<String> {
         match self {
-            Self::One(one) => vec![one.clone()],
-            Self::Any(any) => any.clone(),
+            Self::Single(value) => vec![value.clone()],
+            Self::Any(values) => values.clone(),
         }
     }
 }

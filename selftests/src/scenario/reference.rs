@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The reference page of the language. What a key is comes from the schema, so that
-//! none can be missing or stale; which keys belong together is data of `groups`; the
-//! words that may be values are those that the checks know.
+//! The reference of the scenario language, SCENARIOS.md. The descriptions of keys come
+//! from the JSON schema, their grouping from `groups`, and the lists of valid words from
+//! the constants that the checks use.
 
 mod groups;
 pub(super) mod markdown;
@@ -14,22 +14,22 @@ use super::names::{CALLBACKS, ERRNOS};
 use super::raw::RawScenario;
 use super::{Access, Answer, DeviceState, Removal, Seal};
 use crate::klog::SplatClass;
-use groups::{Deed, EVERYWHERE, GROUPS, HEAD};
+use groups::{ActionDoc, EVERYWHERE, GROUPS, HEAD};
 use markdown::{heading, item, paragraph, words, yaml};
 
 pub(super) use groups::owners;
 
-/// What the description of a key that names an action begins with.
+/// The prefix of the description of an action.
 const ACTION: &str = "Action: ";
 
-/// The schema of the language.
+/// The JSON schema of scenario files.
 struct Schema(Value);
 
-/// A key as the schema has it.
+/// A key in the schema.
 struct Key<'a> {
     name: &'a str,
     kind: String,
-    is_needed: bool,
+    is_required: bool,
     about: String,
 }
 
@@ -38,7 +38,7 @@ impl Schema {
         Self(schemars::schema_for!(RawScenario).to_value())
     }
 
-    /// Returns a type of the schema; the scenario's own has no name.
+    /// Returns a type of the schema. The empty name is the type of the scenario.
     fn object(&self, name: &str) -> &Value {
         match name {
             "" => &self.0,
@@ -48,20 +48,20 @@ impl Schema {
 
     fn properties(&self, object: &str) -> &Map<String, Value> {
         let properties = self.object(object)["properties"].as_object();
-        properties.expect("a struct of the language has keys")
+        properties.expect("every struct of the schema has properties")
     }
 
     fn key(&self, object: &str, name: &str) -> Key<'_> {
         let (name, value) = self
             .properties(object)
             .get_key_value(name)
-            .expect("the groups name keys that there are");
-        let needed = self.object(object)["required"].as_array();
+            .expect("`groups` refers to existing keys");
+        let required = self.object(object)["required"].as_array();
         let about = value["description"].as_str().unwrap_or_default();
         Key {
             name,
             kind: kind(value),
-            is_needed: needed.is_some_and(|all| all.iter().any(|one| one == name)),
+            is_required: required.is_some_and(|all| all.iter().any(|key| key == name)),
             about: about.strip_prefix(ACTION).unwrap_or(about).to_owned(),
         }
     }
@@ -72,7 +72,7 @@ impl Schema {
     }
 }
 
-/// Returns what a key of a step is, in the middle of a sentence.
+/// Returns the first sentence of the description of a step's key, in lower case.
 pub(super) fn about(key: &str) -> String {
     let schema = Schema::new();
     let about = schema.key("RawStep", key).about;
@@ -85,7 +85,7 @@ pub(super) fn about(key: &str) -> String {
     text
 }
 
-/// What a value is, in a word.
+/// The type of a value.
 fn kind(value: &Value) -> String {
     let of_type = |word: &str| value["type"] == word || value["type"][0] == word;
     let plain = [
@@ -99,43 +99,43 @@ fn kind(value: &Value) -> String {
     found.map_or("map", |(_, name)| name).to_owned()
 }
 
-/// Returns the page, in Markdown.
+/// Returns the reference in Markdown.
 #[must_use]
 pub fn reference(machines: &Machines) -> String {
     let schema = Schema::new();
-    let mut page = String::new();
-    prose::begin(&mut page);
-    head(&mut page, &schema);
-    prose::boots(&mut page);
-    prose::variants(&mut page);
-    steps(&mut page, &schema);
-    expectations(&mut page, &schema);
-    prose::races(&mut page);
-    prose::findings(&mut page);
-    on_machines(&mut page, machines);
-    all_words(&mut page);
-    prose::limits(&mut page);
-    let end = page.trim_end().len();
-    page.truncate(end);
-    page.push('\n');
-    page
+    let mut out = String::new();
+    prose::begin(&mut out);
+    head(&mut out, &schema);
+    prose::boots(&mut out);
+    prose::variants(&mut out);
+    steps(&mut out, &schema);
+    expectations(&mut out, &schema);
+    prose::races(&mut out);
+    prose::findings(&mut out);
+    on_machines(&mut out, machines);
+    all_words(&mut out);
+    prose::limits(&mut out);
+    let end = out.trim_end().len();
+    out.truncate(end);
+    out.push('\n');
+    out
 }
 
-fn say(page: &mut String, key: &Key<'_>) {
-    let needed = if key.is_needed { ", needed" } else { "" };
+fn describe(out: &mut String, key: &Key<'_>) {
+    let required = if key.is_required { ", required" } else { "" };
     item(
-        page,
-        &format!("`{}` ({}{needed}): {}", key.name, key.kind, key.about),
+        out,
+        &format!("`{}` ({}{required}): {}", key.name, key.kind, key.about),
     );
 }
 
-fn head(page: &mut String, schema: &Schema) {
-    heading(page, 2, "The keys of a scenario");
+fn head(out: &mut String, schema: &Schema) {
+    heading(out, 2, "The keys of a scenario");
     for (title, keys) in HEAD {
-        heading(page, 3, title);
+        heading(out, 3, title);
         keys.iter()
-            .for_each(|name| say(page, &schema.key("", name)));
-        page.push('\n');
+            .for_each(|name| describe(out, &schema.key("", name)));
+        out.push('\n');
     }
     let parts = [
         ("The setup", "RawSetup"),
@@ -144,59 +144,61 @@ fn head(page: &mut String, schema: &Schema) {
         ("An entry of `splats`", "RawSplat"),
     ];
     for (title, object) in parts {
-        heading(page, 3, title);
+        heading(out, 3, title);
         let about = schema.object(object)["description"].as_str();
-        paragraph(page, about.unwrap_or_default());
-        schema.all(object).iter().for_each(|key| say(page, key));
-        page.push('\n');
+        paragraph(out, about.unwrap_or_default());
+        let keys = schema.all(object);
+        keys.iter().for_each(|key| describe(out, key));
+        out.push('\n');
     }
 }
 
-fn steps(page: &mut String, schema: &Schema) {
-    heading(page, 2, "Steps");
-    prose::steps(page);
+fn steps(out: &mut String, schema: &Schema) {
+    heading(out, 2, "Steps");
+    prose::steps(out);
     for group in GROUPS {
-        let keys = words(group.deeds.iter().map(|deed| deed.key));
-        item(page, &format!("{}: {keys}", group.title));
+        let keys = words(group.actions.iter().map(|doc| doc.key));
+        item(out, &format!("{}: {keys}", group.title));
     }
-    page.push('\n');
+    out.push('\n');
     for group in GROUPS {
-        heading(page, 3, group.title);
-        paragraph(page, group.about);
+        heading(out, 3, group.title);
+        paragraph(out, group.about);
         group
-            .deeds
+            .actions
             .iter()
-            .for_each(|deed| action(page, schema, deed));
+            .for_each(|doc| action(out, schema, doc));
     }
-    heading(page, 3, "The keys that belong to actions");
+    heading(out, 3, "Arguments of actions");
     for key in schema.all("RawStep") {
         let owners = owners(key.name);
         if !owners.is_empty() {
             let owners = words(owners);
             let (name, kind, about) = (key.name, key.kind, key.about);
-            item(page, &format!("`{name}` ({kind}): {about} For {owners}."));
+            item(out, &format!("`{name}` ({kind}, for {owners}): {about}"));
         }
     }
-    page.push('\n');
+    out.push('\n');
 }
 
-fn action(page: &mut String, schema: &Schema, deed: &Deed) {
-    heading(page, 4, &format!("`{}`", deed.key));
-    let mut about = capital(&schema.key("RawStep", deed.key).about);
+fn action(out: &mut String, schema: &Schema, doc: &ActionDoc) {
+    heading(out, 4, &format!("`{}`", doc.key));
+    let mut about = capital(&schema.key("RawStep", doc.key).about);
     let keys = |keys: &[&'static str]| words(keys.iter().copied());
-    match (deed.needs, deed.may) {
+    match (doc.needs, doc.may) {
         ([], []) => {}
-        (needs, []) => about.push_str(&format!(" Needs {}.", keys(needs))),
-        ([], may) => about.push_str(&format!(" May have {}.", keys(may))),
+        (needs, []) => about.push_str(&format!(" Required: {}.", keys(needs))),
+        ([], may) => about.push_str(&format!(" Optional: {}.", keys(may))),
         (needs, may) => {
-            about.push_str(&format!(" Needs {}; may have {}.", keys(needs), keys(may)));
+            let (needs, may) = (keys(needs), keys(may));
+            about.push_str(&format!(" Required: {needs}. Optional: {may}."));
         }
     }
-    if deed.after_kexec {
-        about.push_str(" The example is of a boot after a kexec:");
+    if doc.after_kexec {
+        about.push_str(" Example in a boot after a kexec:");
     }
-    paragraph(page, &about);
-    deed.examples.iter().for_each(|example| yaml(page, example));
+    paragraph(out, &about);
+    doc.examples.iter().for_each(|example| yaml(out, example));
 }
 
 fn capital(text: &str) -> String {
@@ -205,71 +207,69 @@ fn capital(text: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-fn expectations(page: &mut String, schema: &Schema) {
-    heading(page, 2, "What must be seen");
-    prose::expectations(page);
+fn expectations(out: &mut String, schema: &Schema) {
+    heading(out, 2, "Expectations");
+    prose::expectations(out);
     for name in EVERYWHERE {
-        say(page, &schema.key("RawStep", name));
+        describe(out, &schema.key("RawStep", name));
     }
-    page.push('\n');
-    paragraph(page, "An entry of `log` has these keys:");
-    schema.all("RawLog").iter().for_each(|key| say(page, key));
-    page.push('\n');
-    yaml(page, prose::EXPECTATIONS);
+    out.push('\n');
+    paragraph(out, "An entry of `log` has these keys:");
+    let keys = schema.all("RawLog");
+    keys.iter().for_each(|key| describe(out, key));
+    out.push('\n');
+    yaml(out, prose::EXPECTATIONS);
 }
 
-fn on_machines(page: &mut String, machines: &Machines) {
-    heading(page, 2, "Machines and their slots");
-    paragraph(
-        page,
-        &format!("A scenario that names no machine runs on `{DEFAULT}`."),
-    );
+fn on_machines(out: &mut String, machines: &Machines) {
+    heading(out, 2, "Machines and their slots");
+    paragraph(out, &format!("The default machine is `{DEFAULT}`."));
     for name in machines.names() {
         let slots = machines.slots(name).unwrap_or_default();
         let slots = words(slots.iter().map(String::as_str));
         let about = machines.description(name).unwrap_or_default();
-        item(page, &format!("`{name}`: {about}. Slots: {slots}."));
+        item(out, &format!("`{name}`: {about}. Slots: {slots}."));
     }
-    page.push('\n');
+    out.push('\n');
     paragraph(
-        page,
+        out,
         "On `sriov`, the virtual functions of `endpoint0` are `endpoint0.vf0`, \
-         `endpoint0.vf1` and so on. They are there once the driver was asked for them, \
-         and are in `devices` like any other:",
+         `endpoint0.vf1` and so on. They must be listed in `devices`, and exist after they \
+         have been enabled through the driver:",
     );
-    yaml(page, prose::FUNCTIONS);
+    yaml(out, prose::FUNCTIONS);
 }
 
-fn all_words(page: &mut String) {
-    heading(page, 2, "Words");
-    let removals = Removal::ALL.iter().map(|one| one.word());
-    let states = DeviceState::ALL.iter().map(|one| one.word());
+fn all_words(out: &mut String) {
+    heading(out, 2, "Valid words");
+    let removals = Removal::ALL.iter().map(|removal| removal.word());
+    let states = DeviceState::ALL.iter().map(|state| state.word());
     let lists = [
-        ("Results (`returns`, `with`)", words(ERRNOS.iter().copied())),
-        ("Ways to remove a device (`how`)", words(removals)),
-        ("States of a device (`state`)", words(states)),
+        ("Errors (`returns`, `with`)", words(ERRNOS.iter().copied())),
+        ("Methods of removal (`how`)", words(removals)),
+        ("Device states (`state`)", words(states)),
         (
             "Seals (`seals`)",
-            words(Seal::ALL.iter().map(|one| one.word())),
+            words(Seal::ALL.iter().map(|seal| seal.word())),
         ),
         (
-            "Ways to open (`mode`)",
-            words(Access::ALL.iter().map(|one| one.word())),
+            "Access modes (`mode`)",
+            words(Access::ALL.iter().map(|access| access.word())),
         ),
         (
             "Answers (`answer`)",
-            words(Answer::ALL.iter().map(|one| one.word())),
+            words(Answer::ALL.iter().map(|answer| answer.word())),
         ),
         ("Callbacks (`fail_next`)", words(CALLBACKS.iter().copied())),
         (
-            "Classes of splats (`class`, `fails_with`)",
-            words(SplatClass::ALL.iter().map(|one| one.word())),
+            "Splat classes (`class`, `fails_with`)",
+            words(SplatClass::ALL.iter().map(|class| class.word())),
         ),
     ];
     for (title, words) in lists {
-        item(page, &format!("{title}: {words}"));
+        item(out, &format!("{title}: {words}"));
     }
-    page.push('\n');
+    out.push('\n');
 }
 
 #[cfg(test)]

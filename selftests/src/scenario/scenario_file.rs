@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Scenarios that are one file: the same story, told for every combination of
-//! its parameters.
+//! Scenario files. A file is one scenario, or one scenario for every combination of its
+//! parameters.
 
 use camino::Utf8Path;
 use vm_images::machine::MachineError;
@@ -11,30 +11,30 @@ use super::{Scenario, check, raw};
 use crate::input::InputError;
 use crate::yaml;
 
-/// Scenarios that differ by the values of parameters, or a single one.
+/// The scenarios of a file, which differ by the values of parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioFile {
-    /// Kebab-case; the name of its file.
+    /// The name of the file without `.yaml`; kebab-case.
     pub name: String,
-    /// A scenario for each combination; never empty.
+    /// A scenario for each combination of parameter values; never empty.
     pub variants: Vec<Scenario>,
 }
 
 impl ScenarioFile {
-    /// Parses and checks the text of a scenario_file; `file` is the name to report
-    /// mistakes under, and its stem must be the scenario_file's name.
+    /// Parses and checks the text of a scenario file. `file` is its path, which errors
+    /// contain; the stem must be equal to `name`.
     ///
     /// # Errors
     ///
-    /// Returns the first mistake with its place.
+    /// Returns the first error with its position.
     pub fn parse(text: &str, file: &str, machines: &Machines) -> Result<Self, InputError> {
         let variants = combinations(text, file)?
             .into_iter()
             .map(|values| {
-                let told = substitute(text, &values);
-                let shown = |error| as_written(error, text);
-                let raw = yaml::parse(&told, file).map_err(shown)?;
-                check::scenario(raw, values, &told, file, machines).map_err(shown)
+                let substituted = substitute(text, &values);
+                let restore = |error| with_original_line(error, text);
+                let raw = yaml::parse(&substituted, file).map_err(restore)?;
+                check::scenario(raw, values, &substituted, file, machines).map_err(restore)
             })
             .collect::<Result<Vec<_>, _>>()?;
         match variants.first() {
@@ -46,49 +46,49 @@ impl ScenarioFile {
                 file,
                 text,
                 crate::input::Place { line: 1, column: 1 },
-                "every combination of its parameters is excepted",
+                "`except` excludes every combination of parameters",
                 None,
             )),
         }
     }
 
-    /// Returns the first variant, for what is the same in all.
+    /// Returns the first variant, for properties that are the same in all variants.
     #[must_use]
     pub fn first(&self) -> &Scenario {
         &self.variants[0]
     }
 }
 
-/// Shows a mistake in the line as it was written, `$NAME`s and all: the text that it
-/// was found in is made from that, line by line.
-fn as_written(mut mistake: InputError, text: &str) -> InputError {
-    let line = text.lines().nth(mistake.place.line.saturating_sub(1));
+/// Replaces the line of an error by the original line, with its `$NAME`s. Substitution
+/// keeps the line numbers.
+fn with_original_line(mut error: InputError, text: &str) -> InputError {
+    let line = text.lines().nth(error.place.line.saturating_sub(1));
     let line = line.unwrap_or_default().trim_end();
-    if line != mistake.source_line {
-        mistake.source_line = line.chars().take(200).collect();
-        // A value is of another length than what stands for it, so that is pointed at.
+    if line != error.source_line {
+        error.source_line = line.chars().take(200).collect();
+        // Columns behind the first substitution are unknown.
         let at = line.chars().position(|c| c == '$').unwrap_or(0);
-        mistake.place.column = mistake.place.column.min(at + 1);
+        error.place.column = error.place.column.min(at + 1);
     }
-    mistake
+    error
 }
 
-/// Returns the JSON schema of the language, as it is checked in.
+/// Returns the JSON schema of scenario files.
 #[must_use]
 pub fn json_schema() -> String {
     let schema = schemars::schema_for!(raw::RawScenario);
-    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is valid JSON");
     text.push('\n');
     text
 }
 
-/// Why scenarios could not be loaded.
+/// The error of loading scenarios.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A mistake in a scenario.
+    /// An error in a scenario.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// A mistake in a machine that scenarios run on.
+    /// An error in the description of a machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
     /// A file that could not be read.
@@ -96,16 +96,16 @@ pub enum LoadError {
     Read {
         /// The folder of scenarios.
         folder: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
 }
 
-/// Reads all scenario_files of a folder (`*.yaml`), sorted by name.
+/// Reads all scenario files (`*.yaml`) of a folder, sorted by name.
 ///
 /// # Errors
 ///
-/// Returns the first mistake, or what could not be read.
+/// Returns the first error in a file, or the error of reading a file.
 pub fn load_all(folder: &Utf8Path, machines: &Machines) -> Result<Vec<ScenarioFile>, LoadError> {
     let unreadable = |source| LoadError::Read {
         folder: folder.to_string(),
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_is_checked_in() {
+    fn checked_in_schema_is_up_to_date() {
         let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenario.schema.json");
         let found = fs_err::read_to_string(path).unwrap();
         assert!(found == json_schema(), "run `cargo xtask generate`");

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use kernel_patches::mail::{self, Letter};
+use kernel_patches::mail::{self, Mail};
 use patchbed_host::files::read_plain;
 use serde_json::Value;
 
@@ -122,7 +122,7 @@ impl Query {
         collect_ids(tracking, &mut of_series);
         Self {
             diff: patch.map(|patch| patch.diff_sha256()),
-            message_id: Letter::of(mail).message_id,
+            message_id: Mail::of(mail).message_id,
             of_series,
         }
     }

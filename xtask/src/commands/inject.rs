@@ -102,7 +102,7 @@ fn source(args: &InjectArgs) -> SourceArgs {
 fn machine<'a>(args: &'a InjectArgs, words: &[String]) -> &'a str {
     match &args.machine {
         Some(machine) => machine,
-        None if words.iter().any(|word| fault::is_of_leaks(word)) => fault::LEAK_MACHINE,
+        None if words.iter().any(|word| fault::needs_kmemleak(word)) => fault::LEAK_MACHINE,
         None => DEFAULT_MACHINE,
     }
 }

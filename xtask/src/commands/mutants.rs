@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kernel_patches::checkout::{Checkout, MUTANT_PREFIX};
-use kernel_patches::mutant::{self, EQUIVALENT, Mutant, Notebook, Reason};
+use kernel_patches::mutant::{self, EQUIVALENT, Mutant, MutantFolder, Reason};
 use kernel_patches::overlay::Overlay;
 use kernel_patches::tree::{Tree, TreeRequest};
 use patchbed_host::events::{Event, Observer};
@@ -35,13 +35,13 @@ pub(crate) fn find(
     else {
         return Ok((Vec::new(), Reasons::new()));
     };
-    let notebook = match &source_request.folder {
-        Some(folder) => Notebook::read(folder)?,
-        None => Notebook::default(),
+    let folder = match &source_request.folder {
+        Some(folder) => MutantFolder::read(folder)?,
+        None => MutantFolder::default(),
     };
     let cancel = &session.cancel;
-    let mut all = notebook.mutants(tree, series, cancel)?;
-    all.extend(mutant::without_one(
+    let mut all = folder.mutants(tree, series, cancel)?;
+    all.extend(mutant::without_each_patch(
         tree,
         series,
         &source_request.series,
@@ -49,7 +49,7 @@ pub(crate) fn find(
     )?);
     let overlays: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
     all.extend(mutant::automatic(tree, &overlays)?);
-    if let Some((message, hint)) = unknown_reason(&notebook.equivalent, &all) {
+    if let Some((message, hint)) = unknown_reason(&folder.equivalent, &all) {
         // Names of mutants depend on the tree.
         if source_request.tree == TreeRequest::Default {
             return Err(bad_input(message, hint));
@@ -57,7 +57,7 @@ pub(crate) fn find(
         let text = format!("{message}; {hint}");
         session.progress.event(Event::Note { text });
     }
-    Ok((choose(all, &source_request.mutants)?, notebook.equivalent))
+    Ok((choose(all, &source_request.mutants)?, folder.equivalent))
 }
 
 /// Returns the message and hint for the first recorded reason whose mutant does not exist.

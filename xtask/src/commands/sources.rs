@@ -49,7 +49,7 @@ impl SourceRequest {
         let library = session.layout.series();
         let mut series = Series::find(&args.series, &library)?;
         series.provides.clone_from(&args.provides);
-        let folder = match series.is_ours {
+        let folder = match series.is_known {
             true => library.join(&args.series),
             false => Utf8PathBuf::from(&args.series),
         };
@@ -102,7 +102,7 @@ impl SourceRequest {
     /// Returns whether the arguments are the defaults, to which the snapshots apply.
     pub(crate) fn is_ours(&self) -> bool {
         self.tree == TreeRequest::Default
-            && self.series.is_ours
+            && self.series.is_known
             && self.series.name == DEFAULT_SERIES
             && self.series.provides.is_empty()
             && self
@@ -110,7 +110,7 @@ impl SourceRequest {
                 .iter()
                 .map(|series| series.name.as_str())
                 .eq(DEFAULT_PREREQUISITES)
-            && self.prerequisites.iter().all(|series| series.is_ours)
+            && self.prerequisites.iter().all(|series| series.is_known)
     }
 
     /// Opens the tree and computes the checkouts.
@@ -135,7 +135,7 @@ impl SourceRequest {
             series,
             notes,
             changes,
-            changes_below,
+            prerequisite_changes,
         } = checkout::checkouts(
             &tree,
             &self.prerequisites,
@@ -163,7 +163,7 @@ impl SourceRequest {
             mutants,
             equivalent,
             changes,
-            changes_below,
+            prerequisite_changes,
         })
     }
 }
@@ -226,7 +226,7 @@ pub(crate) struct Sources {
     /// The files that each patch of the series changes.
     pub(crate) changes: Vec<Vec<FileChange>>,
     /// The files that each prerequisite changes, with its name.
-    pub(crate) changes_below: Vec<(String, Vec<FileChange>)>,
+    pub(crate) prerequisite_changes: Vec<(String, Vec<FileChange>)>,
 }
 
 impl Sources {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Kernels of mutants, one after the other in the build folder of their series.
+//! Builds kernels of mutants, one after the other, in the build folder of their series.
 //!
-//! First the objects that a mutant touches are made alone: most that differ in text
-//! only are told by their code, and no kernel is built of them. Kernels of mutants are
-//! used once, and lie where the caller says, outside of the cache.
+//! The objects that depend on a mutant are compiled first. If their code is the same as
+//! that of the series or of another mutant, no kernel is linked. Kernels of mutants are
+//! used once, and stored in a folder of the caller instead of the cache.
 
 mod objects;
 
@@ -18,7 +18,7 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::events::Observer;
 use patchbed_host::process::ProcessError;
 
-use super::{Maker, Order};
+use super::{BuildRequest, Builder};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::content::ContentId;
@@ -30,75 +30,75 @@ use crate::tree::Tree;
 use crate::worktree::{Stamp, WorkTree};
 
 const OBJECTS_LIMIT: Duration = Duration::from_secs(1800);
-/// Of a header that more objects include, a kernel is built without looking at them.
+/// If more objects depend on a mutant, the kernel is built without comparing their code.
 const OBJECTS_MAX: usize = 64;
 
-/// What mutants are built from.
+/// The inputs of mutant builds.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// The tree.
     pub tree: &'a Tree,
-    /// The series without a mistake.
+    /// The unmodified series.
     pub series: &'a Checkout,
     /// The configuration.
     pub config: &'a Config,
-    /// What compiles them.
+    /// The compiler and linker.
     pub toolchain: &'a Toolchain,
-    /// Modules, and the folder of those that were built against the series.
+    /// Modules, and the folder of the modules built against the series.
     pub modules: Option<(&'a Modules, &'a Utf8Path)>,
 }
 
-/// What came of building a mutant.
+/// The result of a mutant build.
 #[derive(Clone, Debug)]
 pub enum MutantBuild {
-    /// A kernel, and the folder of its modules if any were wanted.
+    /// A kernel, and the folder of its modules if modules were requested.
     Kernel(Box<Kernel>, Option<Utf8PathBuf>),
-    /// Its code is the same as that of the series or of another mutant.
+    /// Its code is the same as the code of the series or of another mutant.
     SameCode {
-        /// `the series`, or the other's name.
-        as_what: String,
+        /// `the series`, or the name of the other mutant.
+        same_as: String,
     },
-    /// It does not compile, or is no part of this kernel.
+    /// It does not compile or is not built in this config.
     Unviable {
-        /// Why, in a line.
+        /// The reason in one line.
         why: String,
     },
 }
 
-/// Builds mutants of one series and config.
-pub struct Nursery<'a> {
+/// Builds the mutants of a series and config.
+pub struct MutantCompiler<'a> {
     origin: Origin<'a>,
     cache: &'a Cache,
     cancel: &'a Cancel,
     observer: &'a dyn Observer,
-    /// Of the series, the code of each object that a mutant may touch.
+    /// Code ids of the series' objects that depend on a mutated file.
     codes: BTreeMap<Utf8PathBuf, String>,
-    /// By file, the objects made from it; of what is no code, nobody knows.
+    /// Objects that depend on a file; only `.c` and `.h` files have an entry.
     objects: BTreeMap<Utf8PathBuf, Vec<Utf8PathBuf>>,
-    /// What the series exports, as the build lists it.
+    /// `vmlinux.symvers` of the series.
     exports: Vec<u8>,
-    /// The files of the series' image. A mutant changes some of them and adds none.
+    /// The files of the series' image. A mutant changes files and adds no files.
     files: ImageFiles,
-    /// By what differs from the series, the first mutant that does so.
-    seen: HashMap<String, String>,
-    /// Files of which the objects may not be those of the series.
+    /// The first mutant for each code difference from the series.
+    first_mutants: HashMap<String, String>,
+    /// Files whose objects may differ from the objects of the series.
     stale: BTreeSet<Utf8PathBuf>,
-    /// The folder's state as it was left; none, when it is not known what is made.
-    left: Option<Stamp>,
+    /// State of the build folder after the last build; `None` if its objects are unknown.
+    last_stamp: Option<Stamp>,
 }
 
-impl std::fmt::Debug for Nursery<'_> {
+impl std::fmt::Debug for MutantCompiler<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("Nursery");
+        let mut shown = f.debug_struct("MutantCompiler");
         shown.field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
-impl<'a> Nursery<'a> {
-    /// Makes the series ready for mutants of these files.
+impl<'a> MutantCompiler<'a> {
+    /// Builds the series and records the code of the objects that depend on `files`.
     ///
     /// # Errors
-    /// When the series does not build, or the host fails.
+    /// When the series does not build or the host fails.
     pub fn open(
         origin: Origin<'a>,
         files: impl IntoIterator<Item = &'a Utf8Path>,
@@ -106,7 +106,7 @@ impl<'a> Nursery<'a> {
         cancel: &'a Cancel,
         observer: &'a dyn Observer,
     ) -> Result<Self, Error> {
-        let mut nursery = Self {
+        let mut compiler = Self {
             origin,
             cache,
             cancel,
@@ -115,93 +115,93 @@ impl<'a> Nursery<'a> {
             objects: BTreeMap::new(),
             exports: Vec::new(),
             files: ImageFiles::default(),
-            seen: HashMap::new(),
+            first_mutants: HashMap::new(),
             stale: BTreeSet::new(),
-            left: None,
+            last_stamp: None,
         };
-        let order = nursery.order(origin.series.clone(), Utf8Path::new(""));
-        let work = nursery.take()?;
-        let maker = Maker::begin(&work, &order, cache, cancel, observer)?;
-        maker.compile()?;
+        let request = compiler.request(origin.series.clone(), Utf8Path::new(""));
+        let work = compiler.lock()?;
+        let builder = Builder::begin(&work, &request, cache, cancel, observer)?;
+        builder.compile()?;
         let folder = work.objects();
-        nursery.exports = exports(&folder)?;
-        nursery.files = maker.files()?;
+        compiler.exports = exports(&folder)?;
+        compiler.files = builder.files()?;
         for file in files {
             let is_code = matches!(file.extension(), Some("c" | "h"));
-            if !is_code || nursery.objects.contains_key(file) {
+            if !is_code || compiler.objects.contains_key(file) {
                 continue;
             }
-            let mut made = objects::made_from(file, &folder)?;
-            // An object of an earlier build may still lie there.
-            made.retain(|object| nursery.files.made.contains(object.as_str()));
-            for object in &made {
-                let name = code::name_of(&folder.join(object))?;
-                nursery.codes.insert(object.clone(), name);
+            let mut dependents = objects::dependents(file, &folder)?;
+            // Objects of earlier builds stay in the folder.
+            dependents.retain(|object| compiler.files.outputs.contains(object.as_str()));
+            for object in &dependents {
+                let id = code::code_id(&folder.join(object))?;
+                compiler.codes.insert(object.clone(), id);
             }
-            nursery.objects.insert(file.to_owned(), made);
+            compiler.objects.insert(file.to_owned(), dependents);
         }
-        nursery.left = Some(work.stamp()?);
-        Ok(nursery)
+        compiler.last_stamp = Some(work.stamp()?);
+        Ok(compiler)
     }
 
-    /// Builds a mutant; its kernel goes to `place`, which must not be there.
+    /// Builds a mutant and stores its kernel in `place`, which must not exist.
     ///
     /// # Errors
     /// When the host fails.
     pub fn build(&mut self, mutant: &Mutant, place: &Utf8Path) -> Result<MutantBuild, Error> {
-        let begun = Instant::now();
-        let touched = self.made_from(mutant.files());
-        if touched.as_ref().is_some_and(Vec::is_empty) {
-            let why = format!("`{}` is no part of this kernel", mutant.file);
+        let started = Instant::now();
+        let changed = self.dependents(mutant.files());
+        if changed.as_ref().is_some_and(Vec::is_empty) {
+            let why = format!("`{}` is not built in this config", mutant.file);
             return Ok(MutantBuild::Unviable { why });
         }
         let checkout = self.origin.series.mutated(mutant, self.origin.tree);
-        let order = self.order(checkout, place);
-        let work = self.take()?;
-        // Whoever had the folder meanwhile left objects of another source.
-        let is_as_left = self.left.take() == Some(work.stamp()?);
-        let maker = Maker::begin(&work, &order, self.cache, self.cancel, self.observer)?;
+        let request = self.request(checkout, place);
+        let work = self.lock()?;
+        // Another run may have built another checkout in the folder.
+        let is_unchanged = self.last_stamp.take() == Some(work.stamp()?);
+        let builder = Builder::begin(&work, &request, self.cache, self.cancel, self.observer)?;
         self.stale.extend(mutant.files().cloned());
-        let stale = self.made_from(&self.stale);
+        let stale = self.dependents(&self.stale);
         let few = stale.filter(|stale| stale.len() <= OBJECTS_MAX);
         let mut is_linked = false;
-        if let (Some(stale), Some(touched)) = (few, touched) {
-            let made = maker.make_objects(&stale)?;
-            self.left = is_as_left.then(|| work.stamp()).transpose()?;
-            if let Err(why) = made {
+        if let (Some(stale), Some(changed)) = (few, changed) {
+            let compiled = builder.compile_objects(&stale)?;
+            self.last_stamp = is_unchanged.then(|| work.stamp()).transpose()?;
+            if let Err(why) = compiled {
                 return Ok(MutantBuild::Unviable { why });
             }
-            if let Some(as_what) = self.same_code(mutant, &touched, &work.objects())? {
-                return Ok(MutantBuild::SameCode { as_what });
+            if let Some(same_as) = self.same_code(mutant, &changed, &work.objects())? {
+                return Ok(MutantBuild::SameCode { same_as });
             }
-            is_linked = is_as_left && maker.link(&stale)?;
+            is_linked = is_unchanged && builder.link(&stale)?;
         }
-        if !is_linked && let Err(why) = maker.until_error(|| maker.compile())? {
-            self.left = None;
+        if !is_linked && let Err(why) = builder.error_line(|| builder.compile())? {
+            self.last_stamp = None;
             return Ok(MutantBuild::Unviable { why });
         }
         self.stale = mutant.files().cloned().collect();
-        self.left = Some(work.stamp()?);
-        maker.install_headers()?;
-        maker.publish(begun.elapsed().as_secs(), &self.files, None)?;
-        let modules = self.modules(&maker, place)?;
-        let id = kernel_id(&order.checkout, self.origin.config, self.origin.toolchain);
-        let lost = || std::io::Error::other("the kernel is not there");
+        self.last_stamp = Some(work.stamp()?);
+        builder.install_headers()?;
+        builder.publish(started.elapsed().as_secs(), &self.files, None)?;
+        let modules = self.modules(&builder, place)?;
+        let id = kernel_id(&request.checkout, self.origin.config, self.origin.toolchain);
+        let missing = || std::io::Error::other("the kernel is missing");
         let kernel = Kernel::load(place, &id, true)
-            .ok_or_else(|| Error::host(format!("reading `{place}`"))(lost()))?;
+            .ok_or_else(|| Error::infrastructure(format!("reading `{place}`"))(missing()))?;
         Ok(MutantBuild::Kernel(Box::new(kernel), modules))
     }
 
-    fn take(&self) -> Result<WorkTree, Error> {
+    fn lock(&self) -> Result<WorkTree, Error> {
         let Origin { tree, config, .. } = self.origin;
-        WorkTree::take(self.cache, tree, &config.name, self.cancel, self.observer)
+        WorkTree::lock(self.cache, tree, &config.name, self.cancel, self.observer)
     }
 
-    fn order<'o>(&self, checkout: Checkout, dir: &'o Utf8Path) -> Order<'o>
+    fn request<'r>(&self, checkout: Checkout, dir: &'r Utf8Path) -> BuildRequest<'r>
     where
-        'a: 'o,
+        'a: 'r,
     {
-        Order {
+        BuildRequest {
             tree: self.origin.tree,
             config: self.origin.config.of(&checkout),
             checkout: Cow::Owned(checkout),
@@ -210,64 +210,70 @@ impl<'a> Nursery<'a> {
         }
     }
 
-    /// Returns the objects made from files; nothing where what one becomes is not known.
-    fn made_from<'f>(
+    /// Returns the objects that depend on files; `None` if they are unknown for a file.
+    fn dependents<'f>(
         &self,
         files: impl IntoIterator<Item = &'f Utf8PathBuf>,
     ) -> Option<Vec<Utf8PathBuf>> {
-        let mut made = BTreeSet::new();
+        let mut objects = BTreeSet::new();
         for file in files {
-            made.extend(self.objects.get(file)?.iter().cloned());
+            objects.extend(self.objects.get(file)?.iter().cloned());
         }
-        Some(made.into_iter().collect())
+        Some(objects.into_iter().collect())
     }
 
-    /// Returns what has the same code as these objects of a mutant, if anything has.
+    /// Returns `the series` or the mutant with the same code as these objects, if any.
     fn same_code(
         &mut self,
         mutant: &Mutant,
-        touched: &[Utf8PathBuf],
+        changed: &[Utf8PathBuf],
         folder: &Utf8Path,
     ) -> Result<Option<String>, Error> {
         let mut id = ContentId::new("mutant");
         let mut differs = false;
-        for object in touched {
-            let name = code::name_of(&folder.join(object))?;
-            if self.codes.get(object) != Some(&name) {
+        for object in changed {
+            let code = code::code_id(&folder.join(object))?;
+            if self.codes.get(object) != Some(&code) {
                 differs = true;
-                id = id.part(object.as_str().as_bytes()).part(name.as_bytes());
+                id = id.part(object.as_str().as_bytes()).part(code.as_bytes());
             }
         }
         if !differs {
             return Ok(Some("the series".to_owned()));
         }
-        let first = self.seen.entry(id.finish());
+        let first = self.first_mutants.entry(id.finish());
         let first = first.or_insert_with(|| mutant.name.clone());
         Ok((*first != mutant.name).then(|| first.clone()))
     }
 
-    /// Returns the modules for the mutant just built: those of the series, unless what
-    /// they are linked against differs.
-    fn modules(&self, maker: &Maker<'_>, place: &Utf8Path) -> Result<Option<Utf8PathBuf>, Error> {
+    /// Returns the modules for the mutant that was built: the modules of the series, unless
+    /// the exported symbols differ.
+    fn modules(
+        &self,
+        builder: &Builder<'_>,
+        place: &Utf8Path,
+    ) -> Result<Option<Utf8PathBuf>, Error> {
         let Some((modules, of_series)) = self.origin.modules else {
             return Ok(None);
         };
-        if exports(&maker.work.objects())? == self.exports {
+        if exports(&builder.work.objects())? == self.exports {
             return Ok(Some(of_series.to_owned()));
         }
         let dir = place.join("modules");
-        maker.make_modules(modules, &dir)?;
+        builder.build_modules(modules, &dir)?;
         Ok(Some(dir))
     }
 }
 
 fn exports(objects: &Utf8Path) -> Result<Vec<u8>, Error> {
-    fs::read(objects.join("vmlinux.symvers")).map_err(Error::host("reading what a kernel exports"))
+    fs::read(objects.join("vmlinux.symvers")).map_err(Error::infrastructure(
+        "reading the exported symbols of a kernel",
+    ))
 }
 
-impl Maker<'_> {
-    /// Makes these objects alone; why not, if the source does not compile.
-    fn make_objects(&self, objects: &[Utf8PathBuf]) -> Result<Result<(), String>, Error> {
+impl Builder<'_> {
+    /// Compiles only these objects; returns the error line if the source does not compile.
+    fn compile_objects(&self, objects: &[Utf8PathBuf]) -> Result<Result<(), String>, Error> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = format!("-j{jobs}");
         let targets: Vec<&str> = std::iter::once(jobs.as_str())
@@ -277,23 +283,23 @@ impl Maker<'_> {
             .make(&targets)
             .log_to(self.log())
             .deadline("compiling a mutant", OBJECTS_LIMIT);
-        self.until_error(|| {
+        self.error_line(|| {
             self.in_progress
                 .during(|| make.run(self.cancel))?
                 .map(drop)
-                .map_err(|error| self.explain(error, "compile"))
+                .map_err(|error| self.explain(error, "compiling"))
         })
     }
 
-    /// Links the kernel anew from what there is, of which only these objects are new, and
-    /// packs it. What walks through all folders takes longer than that. Returns whether
-    /// it can be seen that the objects went in.
+    /// Links the existing objects, of which only `new` changed, and builds the image. This
+    /// skips make's walk through all folders, which takes longer than linking. Returns
+    /// false if the result may lack the new objects.
     fn link(&self, new: &[Utf8PathBuf]) -> Result<bool, Error> {
         let objects = self.work.objects();
-        // It lists the objects, and is looked at instead of them.
+        // make compares only the time of this thin archive, not the times of its objects.
         match fs::remove_file(objects.join("vmlinux.a")) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::host("linking a mutant")(error));
+                return Err(Error::infrastructure("linking a mutant")(error));
             }
             _ => {}
         }
@@ -304,7 +310,7 @@ impl Maker<'_> {
             .deadline("linking a mutant", OBJECTS_LIMIT);
         let linked = self.in_progress.during(|| make.run(self.cancel))?;
         if let Err(error) = linked {
-            // Whether it is the source's fault, a whole build tells.
+            // The full build reports whether the source is the cause.
             return match error {
                 ProcessError::Failed { .. } => Ok(false),
                 other => Err(Error::tool("linking a mutant")(other)),
@@ -321,27 +327,27 @@ impl Maker<'_> {
         Ok(is_whole)
     }
 
-    /// Runs a part of the build; why not, if the source does not compile.
-    fn until_error(
+    /// Runs a build step; returns the first error line if the source does not compile.
+    fn error_line(
         &self,
         run: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Result<(), String>, Error> {
         match run() {
             Ok(()) => Ok(Ok(())),
-            Err(Error::Input { what, .. }) => {
+            Err(Error::Input { message, .. }) => {
                 let log = fs::read(self.log()).unwrap_or_default();
                 let source = format!("{}/", self.work.source());
-                let said = String::from_utf8_lossy(&log).replace(&source, "");
-                Ok(Err(first_error(&said).unwrap_or(what)))
+                let output = String::from_utf8_lossy(&log).replace(&source, "");
+                Ok(Err(first_error(&output).unwrap_or(message)))
             }
             Err(other) => Err(other),
         }
     }
 }
 
-/// Returns the first line in which a compiler or linker says what is wrong.
-fn first_error(said: &str) -> Option<String> {
-    let mut lines = said.lines();
+/// Returns the first error line of a compiler or linker.
+fn first_error(output: &str) -> Option<String> {
+    let mut lines = output.lines();
     let is_error = |line: &&str| line.contains("error: ") || line.contains("undefined reference");
     lines.find(is_error).map(|line| line.trim().to_owned())
 }
@@ -351,11 +357,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_thing_that_is_wrong_is_told() {
-        let said = "  CC      a.o\na.c: In function 'f':\na.c:3:2: error: 'x' undeclared\n\
+    fn first_error_returns_the_first_compiler_error() {
+        let output = "  CC      a.o\na.c: In function 'f':\na.c:3:2: error: 'x' undeclared\n\
             a.c:4:2: error: more\nmake: *** [a.o] Error 1\n";
         assert_eq!(
-            first_error(said).as_deref(),
+            first_error(output).as_deref(),
             Some("a.c:3:2: error: 'x' undeclared")
         );
         assert_eq!(first_error("make: nothing"), None);

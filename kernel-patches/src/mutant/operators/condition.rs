@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A condition is turned round, never true, or always.
+//! Operators that negate a condition or make it always true or false.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::mutant::syntax::Kind;
 /// Returns the changes of the condition of an `if`.
 pub(super) fn changes(site: &Site<'_>) -> Vec<Change> {
     let own = &site.statement.own;
-    // Between the brackets.
+    // The tokens between the parentheses.
     let inner = own.start + 2..own.end.saturating_sub(1);
     if inner.is_empty() {
         return Vec::new();
@@ -31,26 +31,26 @@ pub(super) fn changes(site: &Site<'_>) -> Vec<Change> {
     };
     let mut changes = vec![change(
         "negate",
-        format!("the condition {quoted} is turned round"),
+        format!("negate condition {quoted}"),
         "!(",
         ")",
     )];
     let leaves = leaves(site);
     let title = match leaves {
-        true => format!("the way out if {quoted} is never taken"),
-        false => format!("what is done if {quoted} is never done"),
+        true => format!("never exit if {quoted}"),
+        false => format!("make condition {quoted} always false"),
     };
-    // What is called to know is called still.
+    // `(c) && 0` keeps the side effects of `c`.
     changes.push(change("never", title, "(", ") && 0"));
     if !leaves && site.reach == Reach::Changed {
-        let title = format!("what is done if {quoted} is always done");
+        let title = format!("make condition {quoted} always true");
         changes.push(change("always", title, "(", ") || 1"));
     }
     changes.extend(references(site, &inner));
     changes
 }
 
-/// Returns whether what is done if the condition is true ends by leaving.
+/// Returns whether the last statement of the `if` branch is a `return` or a jump.
 fn leaves(site: &Site<'_>) -> bool {
     let statements = &site.function.statements;
     let then = site.index + 1;
@@ -66,7 +66,7 @@ fn leaves(site: &Site<'_>) -> bool {
     last.is_some_and(|one| matches!(one.kind, Kind::Return | Kind::Jump))
 }
 
-/// Leaves calls out that count users, as if they had gone well.
+/// Deletes calls that change a reference count from a condition.
 fn references(site: &Site<'_>, inner: &Range<usize>) -> Vec<Change> {
     let source = site.source;
     let mut changes = Vec::new();
@@ -78,15 +78,13 @@ fn references(site: &Site<'_>, inner: &Range<usize>) -> Vec<Change> {
         let Some(close) = source.closing(at + 1) else {
             continue;
         };
-        let gives_back = name.windows(3).any(|part| part == b"put" || part == b"dec");
-        let (value, meaning) = match gives_back {
-            true => ("0", "as if others were left"),
-            false => ("1", "as if it had gone well"),
-        };
+        let is_put = name.windows(3).any(|part| part == b"put" || part == b"dec");
+        // `put` returns true for the last reference, `get` on success.
+        let value = if is_put { "0" } else { "1" };
         changes.push(Change {
             operator: format!("drop-{}", kebab(name)),
             title: format!(
-                "{}, which counts a user, is left out, {meaning}",
+                "replace reference count change {} by {value}",
                 quote(source.text_of(&(at..close + 1)))
             ),
             line: site.line(at),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Another value, another comparison, another answer.
+//! Operators that replace constants, comparisons and return values.
 
 use super::{Site, quote};
 use crate::mutant::change::{Change, Edit};
 use crate::mutant::lexer::Kind as TokenKind;
 use crate::mutant::syntax::Kind;
 
-/// What an operator is taken for.
-const MIXED_UP: [(&[u8], &str); 8] = [
+/// Replacements of comparison and logical operators.
+const REPLACEMENTS: [(&[u8], &str); 8] = [
     (b"==", "!="),
     (b"!=", "=="),
     (b"<", "<="),
@@ -21,14 +21,14 @@ const MIXED_UP: [(&[u8], &str); 8] = [
 /// Returns the changes of values and comparisons in a statement's own part.
 pub(super) fn changes(site: &Site<'_>) -> Vec<Change> {
     match site.statement.kind {
-        Kind::Return => answers(site),
+        Kind::Return => return_values(site),
         Kind::If | Kind::Expression => within(site, site.statement.own.clone()),
         _ => Vec::new(),
     }
 }
 
-/// Returns the changes of what is returned.
-fn answers(site: &Site<'_>) -> Vec<Change> {
+/// Returns the changes of a return value.
+fn return_values(site: &Site<'_>) -> Vec<Change> {
     let own = &site.statement.own;
     let value = own.start + 1..own.end - 1;
     if value.is_empty() {
@@ -52,7 +52,7 @@ fn answers(site: &Site<'_>) -> Vec<Change> {
         .iter()
         .map(|other| Change {
             operator: format!("return-{}", other.trim_start_matches('-').to_lowercase()),
-            title: format!("{other} is returned instead of {}", quote(text)),
+            title: format!("return {other} instead of {}", quote(text)),
             line: site.line(own.start),
             edits: vec![Edit::new(source.place(&value), *other)],
         })
@@ -69,8 +69,8 @@ fn within(site: &Site<'_>, tokens: std::ops::Range<usize>) -> Vec<Change> {
     let mut changes = Vec::new();
     for at in tokens {
         let text = source.text(at);
-        let mixed_up = MIXED_UP.iter().find(|(one, _)| *one == text);
-        let (operator, other) = match (mixed_up, source.tokens[at].kind, text) {
+        let replacement = REPLACEMENTS.iter().find(|(old, _)| *old == text);
+        let (operator, other) = match (replacement, source.tokens[at].kind, text) {
             (Some((_, other)), ..) => ("compare", (*other).to_owned()),
             (_, TokenKind::Number, b"0") => ("constant", "1".to_owned()),
             (_, TokenKind::Number, b"1") => ("constant", "0".to_owned()),
@@ -85,7 +85,7 @@ fn within(site: &Site<'_>, tokens: std::ops::Range<usize>) -> Vec<Change> {
         changes.push(Change {
             operator: operator.to_owned(),
             title: format!(
-                "`{}` becomes `{other}` in {}",
+                "replace `{}` by `{other}` in {}",
                 String::from_utf8_lossy(text),
                 quote(source.text_of(&site.statement.own))
             ),

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Something is forgotten: a call, an assignment, a reference, a lock, a warning.
+//! Operators that delete a call, an assignment, a reference, a lock or a warning.
 
 use super::{Site, quote};
 use crate::mutant::change::{Change, Edit, kebab};
 use crate::mutant::reach::Reach;
 use crate::mutant::syntax::{Kind, Source, Statement};
 
-/// What a plain statement does.
+/// The effect of an expression statement.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct What<'a> {
-    /// The function called, or what is set.
+pub(super) struct Effect<'a> {
+    /// The called function or the assigned variable.
     pub(super) name: &'a [u8],
     sets: bool,
 }
 
-impl<'a> What<'a> {
+impl<'a> Effect<'a> {
     pub(super) fn of(source: &Source<'a>, statement: &Statement) -> Self {
         let tokens = statement.own.clone();
         let mut name: &[u8] = b"";
@@ -36,39 +36,38 @@ impl<'a> What<'a> {
     }
 }
 
-/// Returns the changes that leave something of a statement out.
+/// Returns the changes that delete a part of a statement.
 pub(super) fn changes(site: &Site<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
     match site.statement.kind {
         Kind::Expression => {
-            changes.push(statement(site));
-            changes.extend(both_ends(site));
+            changes.push(delete_statement(site));
+            changes.extend(delete_lock_and_unlocks(site));
         }
-        Kind::Guard => changes.push(lock(site, ";")),
-        Kind::ScopedGuard => changes.push(lock(site, "")),
+        Kind::Guard => changes.push(delete_guard(site, ";")),
+        Kind::ScopedGuard => changes.push(delete_guard(site, "")),
         _ => {}
     }
     if site.reach == Reach::Changed {
-        changes.extend(warnings(site));
+        changes.extend(strip_warnings(site));
     }
     changes
 }
 
-/// Leaves a plain statement out.
-fn statement(site: &Site<'_>) -> Change {
-    let what = What::of(site.source, site.statement);
+fn delete_statement(site: &Site<'_>) -> Change {
+    let effect = Effect::of(site.source, site.statement);
     let text = quote(site.source.text_of(&site.statement.own));
-    let name = kebab(what.name);
-    let (operator, title) = match what.sets {
-        true => (format!("drop-set-{name}"), format!("{text} is left out")),
-        false if is_reference(what.name) => (
-            format!("drop-{name}"),
-            format!("{text}, which counts a user, is left out"),
+    let name = kebab(effect.name);
+    let (operator, title) = match effect.sets {
+        true => (
+            format!("drop-set-{name}"),
+            format!("delete assignment {text}"),
         ),
-        false => (
+        false if is_reference(effect.name) => (
             format!("drop-{name}"),
-            format!("the call {text} is left out"),
+            format!("delete reference count change {text}"),
         ),
+        false => (format!("drop-{name}"), format!("delete call {text}")),
     };
     Change {
         operator,
@@ -78,28 +77,28 @@ fn statement(site: &Site<'_>) -> Change {
     }
 }
 
-/// Leaves a lock out that is held for a block.
-fn lock(site: &Site<'_>, instead: &str) -> Change {
+/// Deletes a guard.
+fn delete_guard(site: &Site<'_>, instead: &str) -> Change {
     let source = site.source;
     let own = &site.statement.own;
     Change {
         operator: format!("drop-{}", kebab(source.text(own.start))),
-        title: format!("the lock {} is left out", quote(source.text_of(own))),
+        title: format!("delete lock {}", quote(source.text_of(own))),
         line: site.line(own.start),
         edits: vec![Edit::new(source.place(own), instead)],
     }
 }
 
-/// Leaves both out, the call that takes a lock and those that give it back.
-fn both_ends(site: &Site<'_>) -> Option<Change> {
+/// Deletes the call that acquires a lock and the calls that release it.
+fn delete_lock_and_unlocks(site: &Site<'_>) -> Option<Change> {
     let held = site.held?;
     let own = &site.statement.own;
-    let indexes = std::iter::once(&held.taken).chain(&held.given_back);
+    let indexes = std::iter::once(&held.acquired).chain(&held.released);
     let place = |&index: &usize| site.source.place(&site.function.statements[index].own);
     Some(Change {
         operator: format!("drop-both-{}", kebab(site.source.text(own.start))),
         title: format!(
-            "the lock {} is neither taken nor given back",
+            "delete lock {} and its unlocks",
             quote(site.source.text_of(own))
         ),
         line: site.line(own.start),
@@ -107,11 +106,11 @@ fn both_ends(site: &Site<'_>) -> Option<Change> {
     })
 }
 
-/// Strips warnings off the conditions that they warn of.
-fn warnings(site: &Site<'_>) -> Vec<Change> {
+/// Replaces `WARN_ON(condition)` by `(condition)`.
+fn strip_warnings(site: &Site<'_>) -> Vec<Change> {
     let source = site.source;
     let mut changes = Vec::new();
-    // A statement that only warns is left out as a whole.
+    // `delete_statement` deletes a statement that only warns.
     let first = site.statement.own.start + usize::from(site.statement.kind == Kind::Expression);
     for at in first..site.statement.own.end {
         let name = source.text(at);
@@ -124,7 +123,7 @@ fn warnings(site: &Site<'_>) -> Vec<Change> {
         let all = at..close + 1;
         changes.push(Change {
             operator: format!("strip-{}", kebab(name)),
-            title: format!("{} does not warn", quote(source.text_of(&all))),
+            title: format!("remove warning of {}", quote(source.text_of(&all))),
             line: site.line(at),
             edits: vec![Edit::new(
                 source.place(&all),
@@ -135,7 +134,7 @@ fn warnings(site: &Site<'_>) -> Vec<Change> {
     changes
 }
 
-/// Returns whether a function of this name takes a reference or gives one back.
+/// Returns whether a function with this name gets or puts a reference.
 pub(super) fn is_reference(name: &[u8]) -> bool {
     let words: Vec<&[u8]> = name.split(|&byte| byte == b'_').collect();
     let counts = |word: &&[u8]| matches!(*word, b"get" | b"put" | b"kref" | b"refcount");

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the operators make of a function.
+//! The changes of whole functions.
 
 use super::*;
 
-/// Returns the changes of all functions of `code` where lines end with `//+`, each as
-/// its name, its title and the lines that it makes.
-fn shown(code: &str) -> String {
+/// Returns the changes of all functions in `code` near lines that end with `//+`: name,
+/// title and changed lines.
+fn listing(code: &str) -> String {
     let source = Source::of(code.as_bytes());
     let lines: Vec<&str> = code.lines().collect();
     let mut text = String::new();
     for function in &source.functions {
         for change in changes(&source, function, &|line| lines[line].ends_with("//+")) {
             text += &format!("{}: {}\n", change.operator, change.title);
-            let made = change.made_in(code.as_bytes());
-            let made = String::from_utf8_lossy(&made).into_owned();
-            assert_eq!(made.lines().count(), lines.len(), "{made}");
-            for (before, after) in lines.iter().zip(made.lines()) {
+            let changed = change.apply(code.as_bytes());
+            let changed = String::from_utf8_lossy(&changed).into_owned();
+            assert_eq!(changed.lines().count(), lines.len(), "{changed}");
+            for (before, after) in lines.iter().zip(changed.lines()) {
                 if *before != after {
                     text += &format!("    {}\n", after.trim());
                 }
@@ -26,7 +26,7 @@ fn shown(code: &str) -> String {
 }
 
 #[test]
-fn what_a_statement_can_be_turned_into() {
+fn changes_of_changed_statements() {
     let code = "
 int f(struct it *it)
 {
@@ -46,56 +46,56 @@ int f(struct it *it)
 	return 0;
 }
 ";
-    insta::assert_snapshot!(shown(code), @"
-    drop-guard: the lock `guard(mutex)(&it->lock);` is left out
+    insta::assert_snapshot!(listing(code), @"
+    drop-guard: delete lock `guard(mutex)(&it->lock);`
         ;
-    negate: the condition `!try_module_get(it->owner)` is turned round
+    negate: negate condition `!try_module_get(it->owner)`
         if (!(!try_module_get(it->owner))) //+
-    never: the way out if `!try_module_get(it->owner)` is never taken
+    never: never exit if `!try_module_get(it->owner)`
         if ((!try_module_get(it->owner)) && 0) //+
-    drop-try-module-get: `try_module_get(it->owner)`, which counts a user, is left out, as if it had gone well
+    drop-try-module-get: replace reference count change `try_module_get(it->owner)` by 1
         if (!1) //+
-    return-0: 0 is returned instead of `-ENODEV`
+    return-0: return 0 instead of `-ENODEV`
         return 0; //+
-    return-einval: -EINVAL is returned instead of `-ENODEV`
+    return-einval: return -EINVAL instead of `-ENODEV`
         return -EINVAL; //+
-    drop-set-err: `err = it->call(&args, 1);` is left out
+    drop-set-err: delete assignment `err = it->call(&args, 1);`
         ; //+
-    constant: `1` becomes `0` in `err = it->call(&args, 1);`
+    constant: replace `1` by `0` in `err = it->call(&args, 1);`
         err = it->call(&args, 0); //+
-    strip-warn-on: `WARN_ON(err <= 0 && !it->ok)` does not warn
+    strip-warn-on: remove warning of `WARN_ON(err <= 0 && !it->ok)`
         if ((err <= 0 && !it->ok)) { //+
-    negate: the condition `WARN_ON(err <= 0 && !it->ok)` is turned round
+    negate: negate condition `WARN_ON(err <= 0 && !it->ok)`
         if (!(WARN_ON(err <= 0 && !it->ok))) { //+
-    never: the way out if `WARN_ON(err <= 0 && !it->ok)` is never taken
+    never: never exit if `WARN_ON(err <= 0 && !it->ok)`
         if ((WARN_ON(err <= 0 && !it->ok)) && 0) { //+
-    compare: `<=` becomes `<` in `if (WARN_ON(err <= 0 && !it->ok))`
+    compare: replace `<=` by `<` in `if (WARN_ON(err <= 0 && !it->ok))`
         if (WARN_ON(err < 0 && !it->ok)) { //+
-    constant: `0` becomes `1` in `if (WARN_ON(err <= 0 && !it->ok))`
+    constant: replace `0` by `1` in `if (WARN_ON(err <= 0 && !it->ok))`
         if (WARN_ON(err <= 1 && !it->ok)) { //+
-    compare: `&&` becomes `||` in `if (WARN_ON(err <= 0 && !it->ok))`
+    compare: replace `&&` by `||` in `if (WARN_ON(err <= 0 && !it->ok))`
         if (WARN_ON(err <= 0 || !it->ok)) { //+
-    drop-module-put: `module_put(it->owner);`, which counts a user, is left out
+    drop-module-put: delete reference count change `module_put(it->owner);`
         ; //+
-    return-0: 0 is returned instead of `err`
+    return-0: return 0 instead of `err`
         return 0; //+
-    drop-set-status: `it->status = true;` is left out
+    drop-set-status: delete assignment `it->status = true;`
         ; //+
-    constant: `true` becomes `false` in `it->status = true;`
+    constant: replace `true` by `false` in `it->status = true;`
         it->status = false; //+
-    negate: the condition `it->put` is turned round
+    negate: negate condition `it->put`
         if (!(it->put)) //+
-    never: what is done if `it->put` is never done
+    never: make condition `it->put` always false
         if ((it->put) && 0) //+
-    always: what is done if `it->put` is always done
+    always: make condition `it->put` always true
         if ((it->put) || 1) //+
-    drop-put: `it->put(it);`, which counts a user, is left out
+    drop-put: delete reference count change `it->put(it);`
         ; //+
     ");
 }
 
 #[test]
-fn locks_that_are_held_for_a_change() {
+fn changes_of_locks_around_changed_statements() {
     let code = "
 void f(struct it *it)
 {
@@ -111,25 +111,25 @@ void f(struct it *it)
 	}
 }
 ";
-    insta::assert_snapshot!(shown(code), @"
-    drop-mutex-lock: the call `mutex_lock(&it->lock);` is left out
+    insta::assert_snapshot!(listing(code), @"
+    drop-mutex-lock: delete call `mutex_lock(&it->lock);`
         ;
-    drop-both-mutex-lock: the lock `mutex_lock(&it->lock);` is neither taken nor given back
+    drop-both-mutex-lock: delete lock `mutex_lock(&it->lock);` and its unlocks
         ;
         ;
         ;
-    drop-mutex-unlock: the call `mutex_unlock(&it->lock);` is left out
+    drop-mutex-unlock: delete call `mutex_unlock(&it->lock);`
         ;
-    drop-refcount-inc: `refcount_inc(&it->count);`, which counts a user, is left out
+    drop-refcount-inc: delete reference count change `refcount_inc(&it->count);`
         ; //+
-    swap-refcount-inc-mutex-unlock: `refcount_inc(&it->count);` and `mutex_unlock(&it->lock);` are swapped
+    swap-refcount-inc-mutex-unlock: swap `refcount_inc(&it->count);` and `mutex_unlock(&it->lock);`
         mutex_unlock(&it->lock); //+
         refcount_inc(&it->count);
-    drop-mutex-unlock: the call `mutex_unlock(&it->lock);` is left out
+    drop-mutex-unlock: delete call `mutex_unlock(&it->lock);`
         ;
-    drop-scoped-guard: the lock `scoped_guard(mutex, &it->other)` is left out
+    drop-scoped-guard: delete lock `scoped_guard(mutex, &it->other)`
         {
-    drop-set-users: `it->users++;` is left out
+    drop-set-users: delete assignment `it->users++;`
         ; //+
     ");
 }

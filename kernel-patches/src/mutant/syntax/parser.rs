@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Statements out of the tokens of a function's body.
+//! Parses the statements of a function body.
 
 use super::{Kind, Source, Statement};
 use crate::mutant::lexer::{Kind as TokenKind, Token};
 
-/// Deeper nesting is given up.
+/// Limit of nesting; deeper functions are not parsed.
 const DEPTH_MAX: usize = 100;
 
-/// Returns the statements from a token up to the one that closes the function; nothing
-/// where they cannot be told.
+/// Returns the statements between the tokens `from` and `end`, the end of the function;
+/// `None` if they cannot be parsed.
 pub(super) fn statements(source: &Source<'_>, from: usize, end: usize) -> Option<Vec<Statement>> {
     let mut parser = Parser {
         source,
@@ -21,13 +21,13 @@ pub(super) fn statements(source: &Source<'_>, from: usize, end: usize) -> Option
 
 struct Parser<'a> {
     source: &'a Source<'a>,
-    /// The token that closes the function.
+    /// The closing bracket of the function.
     end: usize,
     statements: Vec<Statement>,
 }
 
 impl Parser<'_> {
-    /// Reads statements up to the token `end`.
+    /// Parses statements up to the token `end`.
     fn list(&mut self, from: usize, end: usize, parent: Option<usize>, depth: usize) -> Option<()> {
         let (mut at, mut before) = (from, None);
         while at < end {
@@ -42,7 +42,7 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// Reads a statement at a token and returns the token after it.
+    /// Parses the statement at a token and returns the token after it.
     fn statement(
         &mut self,
         at: usize,
@@ -69,8 +69,8 @@ impl Parser<'_> {
         Some(next)
     }
 
-    /// Returns what the statement at a token is, where its own part ends, and where all
-    /// of it does.
+    /// Returns the kind of the statement at a token, and the ends of its own tokens and of
+    /// all its tokens.
     fn read(&mut self, at: usize, index: usize, depth: usize) -> Option<(Kind, usize, usize)> {
         let source = self.source;
         let inside = (Some(index), None, depth + 1);
@@ -127,7 +127,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Returns the token after the brackets that open at a token.
+    /// Returns the token after the parentheses that open at a token.
     fn past_brackets(&self, open: usize) -> Option<usize> {
         match self.source.text(open) {
             b"(" => Some(self.source.closing(open)? + 1),
@@ -135,7 +135,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Returns where the body begins when a call at a token is followed by one.
+    /// Returns the start of the body if the call at a token is a macro with a body.
     fn past_macro_with_body(&self, at: usize) -> Option<usize> {
         if !self.source.is_word(at) {
             return None;
@@ -146,8 +146,8 @@ impl Parser<'_> {
         has_body.then_some(next)
     }
 
-    /// Returns whether all is plain to the end of a statement without a body, and the
-    /// token after its `;`.
+    /// Returns whether a statement without a body ends with `;` and has no directives, and
+    /// the token after it.
     fn to_semicolon(&self, from: usize) -> Option<(bool, usize)> {
         let (mut at, mut is_plain) = (from, true);
         while at < self.end {
@@ -159,7 +159,7 @@ impl Parser<'_> {
                     is_plain &= !self.source.tokens[at..close].iter().any(is_directive);
                     at = close;
                 }
-                // The end of the block: a macro that needs no `;`.
+                // End of the block: a macro without `;`.
                 b"}" => return Some((false, at)),
                 _ => is_plain &= self.source.tokens[at].kind != TokenKind::Directive,
             }
@@ -168,7 +168,7 @@ impl Parser<'_> {
         Some((false, at))
     }
 
-    /// Returns what a statement without a body is.
+    /// Returns the kind of a statement without a body.
     fn simple(&self, at: usize, next: usize) -> Kind {
         match self.source.text(at) {
             b"return" => Kind::Return,
@@ -218,7 +218,7 @@ impl Parser<'_> {
         if !self.source.is_word(at) {
             return false;
         }
-        // `type name` and `type *name`; nobody multiplies for nothing.
+        // `type name` and `type *name`; a multiplication as a statement has no effect.
         let mut second = at + 1;
         while second < next && text(second) == b"*" {
             second += 1;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the parser makes of C.
+//! Parse results of whole functions.
 
 use super::*;
 
-/// Returns the statements of all functions as lines, indented by nesting.
-fn shown(code: &str) -> String {
+/// Returns the statements of all functions, one per line, indented by nesting.
+fn listing(code: &str) -> String {
     let source = Source::of(code.as_bytes());
     let mut text = String::new();
     for function in &source.functions {
@@ -26,7 +26,7 @@ fn shown(code: &str) -> String {
 }
 
 #[test]
-fn statements_of_a_function() {
+fn parser_classifies_statements() {
     let code = "
 static const struct ops table = { .get = it, };
 DEFINE_MUTEX(lock);
@@ -63,7 +63,7 @@ out:
 	return err ? : 0;
 }
 ";
-    insta::assert_snapshot!(shown(code), @"
+    insta::assert_snapshot!(listing(code), @"
     it_get:
       Declaration struct it_private *private = it_private(it);
       Declaration u64 sum, *more;
@@ -95,9 +95,9 @@ out:
 }
 
 #[test]
-fn what_does_not_fit_harms_no_other_function() {
+fn parser_skips_only_a_function_with_unbalanced_brackets() {
     let code = "
-void one(void)
+void broken(void)
 {
 #ifdef A
 	if (a) {
@@ -108,22 +108,22 @@ void one(void)
 	}
 }
 
-void two(void)
+void good(void)
 {
 	d();
 }
 ";
-    insta::assert_snapshot!(shown(code), @"
-    one:
-    two:
+    insta::assert_snapshot!(listing(code), @"
+    broken:
+    good:
       Expression d();
     ");
 }
 
 #[test]
-fn a_line_of_the_preprocessor_within_a_statement_makes_it_odd() {
+fn parser_returns_odd_for_a_statement_with_a_directive() {
     let code = "void f(void)\n{\n\ta(b,\n#ifdef C\n\t  c\n#endif\n\t  );\n\tMACRO()\n}\n";
-    insta::assert_snapshot!(shown(code), @"
+    insta::assert_snapshot!(listing(code), @"
     f:
       Odd a(b, #ifdef C c #endif );
       Odd MACRO()
@@ -131,13 +131,13 @@ fn a_line_of_the_preprocessor_within_a_statement_makes_it_odd() {
 }
 
 #[test]
-fn deep_nesting_is_given_up() {
+fn parser_returns_no_statements_for_deep_nesting() {
     let code = format!(
         "void f(void)\n{{{}{}\n}}\n",
         "{".repeat(5000),
         "}".repeat(5000)
     );
-    assert_eq!(shown(&code), "f:\n");
+    assert_eq!(listing(&code), "f:\n");
     let chain = format!("void f(void)\n{{{} a();\n}}\n", "if (a) ".repeat(50_000));
-    assert_eq!(shown(&chain), "f:\n");
+    assert_eq!(listing(&chain), "f:\n");
 }

@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sync points: let a task stand still in a kernel function
+ * Sync points: hold a task in a kernel function
  *
- * A race between two tasks can be tested without luck when one of them waits at
- * a known place until the other has done its part. This module makes such
- * places in a kernel that is not patched for it.
+ * A race between two tasks can be tested deterministically if one of them is
+ * held at a known place until the other has done its part. This module holds
+ * tasks with kprobes, in a kernel that is not patched for it.
  *
  * Each open file of /sys/kernel/debug/sync_point is one sync point, for one
- * function and one task. What can be written to it:
+ * function and one task. Commands that can be written to it:
  *
  * hold FUNCTION TID MS
- *	The next call of FUNCTION by the thread TID stands still at its entry, for
- *	MS milliseconds at most, which is no more than 10000.
+ *	Hold the thread TID at the entry of its next call of FUNCTION, for at
+ *	most MS milliseconds (1 to 10000).
  * hold FUNCTION%return TID MS
- *	The same at the end of the next call that begins from now on.
+ *	Hold it at the return of its next call of FUNCTION instead.
  * release
- *	Lets the thread go on, and no further call is held.
+ *	Release the thread, and do not hold it again.
  *
- * Errors: -EINVAL for text that is none of these, and for a function that cannot
- * be probed, -ENOENT for one that is not there (it may be inlined everywhere),
- * -EOPNOTSUPP for one that the compiler gave no place for ftrace, -ESRCH for a
- * thread that is not there, -EBUSY when the sync point is armed or holds already,
- * and -ETIME for a release that comes after the time was up.
+ * Errors: -EINVAL for an invalid command and for a function that cannot be
+ * probed, -ENOENT for an unknown function (it may have been inlined),
+ * -EOPNOTSUPP for a function without an ftrace entry, -ESRCH for an unknown
+ * thread, -EBUSY if the sync point is armed or holds a thread, and -ETIME for a
+ * release after the time limit.
  *
- * Each read gives the state anew: "idle", "armed", "held", "released" or
- * "expired". Closing the file releases and disarms.
+ * Each read() returns the current state: "idle", "armed", "held", "released" or
+ * "expired". Closing the file releases the thread and removes the probe.
  *
- * The thread that is held spins with preemption off. Interrupts are served, so
- * that other processors can change page tables and code, but RCU grace periods
- * wait, and whatever locks the thread has are kept. A step of another thread
- * that needs any of these ends only when the time is up, which the state tells.
- * So does whatever stops all processors, above all, in the first seconds after a
- * boot, the change from an early clock source ("tsc-early" in sysfs) to the final
- * one: wait for that before anything is held.
+ * The held thread spins with preemption disabled. Interrupts are enabled, so
+ * other CPUs can flush TLBs and patch code, but RCU grace periods do not end,
+ * and the thread keeps its locks. Code that waits for any of these makes no
+ * progress until the time limit; the state is "expired" afterwards. The same
+ * holds for stop_machine(). In the first seconds after boot, it is called to
+ * switch from an early clocksource ("tsc-early" in sysfs) to the final one:
+ * wait for that before a thread is held.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -60,7 +60,7 @@
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
-/* Less than what makes the watchdogs and RCU complain, by default. */
+/* Below the default timeouts of the soft lockup and RCU stall detectors. */
 #define SYNC_POINT_MS_MAX	10000
 #define SYNC_POINT_TEXT_MAX	(KSYM_NAME_LEN + 64)
 #define SYNC_POINT_AT_RETURN	"%return"
@@ -82,17 +82,17 @@ static const char * const sync_point_texts[] = {
 };
 
 /**
- * struct sync_point - A place where a task is to stand still.
- * @state:     An enum sync_point_state. From "armed" on it is changed by whoever
- *             comes first, without any lock that a held task could have.
- * @lock:      Held while the probe is put in and taken out.
- * @is_probed: The probe is in.
- * @at_return: It is @at_exit, else @at_entry.
- * @at_entry:  The probe for an entry.
- * @at_exit:   The probe for a return.
- * @symbol:    The function, for as long as the probe is in.
- * @task:      The task, for as long as the probe is in.
- * @limit_ns:  For how long it is held at most.
+ * struct sync_point - A function at which a task is held
+ * @state:     An enum sync_point_state. Once armed, it is changed with cmpxchg()
+ *             only, since the held task may own any lock.
+ * @lock:      Serializes registering and unregistering the probe.
+ * @is_probed: The probe is registered.
+ * @at_return: The probe is @at_exit instead of @at_entry.
+ * @at_entry:  Probe at the entry of the function.
+ * @at_exit:   Probe at the return of the function.
+ * @symbol:    Name of the function, valid while the probe is registered.
+ * @task:      Task to hold, valid while the probe is registered.
+ * @limit_ns:  Time limit for holding the task.
  */
 struct sync_point {
 	atomic_t state;
@@ -113,14 +113,14 @@ static bool sync_point_move(struct sync_point *point,
 }
 NOKPROBE_SYMBOL(sync_point_move);
 
-/* Called by the task that is to be held, and by all others. */
-static void sync_point_stand(struct sync_point *point)
+/* Called by all tasks that call the function; holds the selected task. */
+static void sync_point_wait(struct sync_point *point)
 {
 	u64 begin;
 
 	/*
-	 * A call by an interrupt is not the task's own, and one with interrupts
-	 * off would make all other processors wait, too.
+	 * Ignore calls from interrupts, which do not belong to the task, and
+	 * calls with interrupts off, which would block IPIs of other CPUs.
 	 */
 	if (current != point->task || !in_task() || irqs_disabled() ||
 	    !sync_point_move(point, SYNC_POINT_ARMED, SYNC_POINT_HELD))
@@ -135,11 +135,11 @@ static void sync_point_stand(struct sync_point *point)
 		cpu_relax();
 	}
 }
-NOKPROBE_SYMBOL(sync_point_stand);
+NOKPROBE_SYMBOL(sync_point_wait);
 
 static int sync_point_at_entry(struct kprobe *probe, struct pt_regs *regs)
 {
-	sync_point_stand(container_of(probe, struct sync_point, at_entry));
+	sync_point_wait(container_of(probe, struct sync_point, at_entry));
 
 	return 0;
 }
@@ -153,7 +153,7 @@ static struct sync_point *sync_point_of(struct kretprobe_instance *instance)
 }
 NOKPROBE_SYMBOL(sync_point_of);
 
-/* Other tasks' calls need no return probe; there is only room for a few. */
+/* Skip the return probe for other tasks: the number of instances is limited. */
 static int sync_point_before_exit(struct kretprobe_instance *instance,
 				  struct pt_regs *regs)
 {
@@ -170,7 +170,7 @@ static int sync_point_at_exit(struct kretprobe_instance *instance,
 	struct sync_point *point = sync_point_of(instance);
 
 	if (point)
-		sync_point_stand(point);
+		sync_point_wait(point);
 
 	return 0;
 }
@@ -182,7 +182,7 @@ static int sync_point_release(struct sync_point *point)
 	    sync_point_move(point, SYNC_POINT_ARMED, SYNC_POINT_RELEASED))
 		return 0;
 
-	/* The task came between the two: it was armed, and is held now. */
+	/* The state may have changed from armed to held between the two attempts. */
 	if (sync_point_move(point, SYNC_POINT_HELD, SYNC_POINT_RELEASED))
 		return 0;
 
@@ -209,7 +209,7 @@ static int sync_point_register(struct sync_point *point)
 	struct kprobe *probe;
 	int err;
 
-	/* What a probe was registered with before is of no use any more. */
+	/* Clear the state of an earlier registration. */
 	memset(&point->at_entry, 0, sizeof(point->at_entry));
 	memset(&point->at_exit, 0, sizeof(point->at_exit));
 
@@ -228,7 +228,7 @@ static int sync_point_register(struct sync_point *point)
 	if (err)
 		return err;
 
-	/* Anything else than ftrace would have us spin with interrupts off. */
+	/* A probe that is not based on ftrace would spin with interrupts off. */
 	if (!kprobe_ftrace(probe)) {
 		sync_point_unregister(point);
 		return -EOPNOTSUPP;
@@ -244,7 +244,7 @@ static void sync_point_disarm(struct sync_point *point)
 	if (!point->is_probed)
 		return;
 
-	/* Waits until no task is in a handler any more. */
+	/* Waits until all handlers have returned. */
 	sync_point_unregister(point);
 	point->is_probed = false;
 
@@ -309,7 +309,7 @@ err_put_task:
 	return err;
 }
 
-/* "FUNCTION TID MS" */
+/* Parses "FUNCTION TID MS" and arms the sync point. */
 static int sync_point_hold(struct sync_point *point, char *text)
 {
 	char *symbol = strsep(&text, " ");
@@ -396,7 +396,7 @@ static int sync_point_open(struct inode *inode, struct file *file)
 	mutex_init(&point->lock);
 	file->private_data = point;
 
-	/* No position, and so no lock that a release could have to wait for. */
+	/* A stream has no f_pos lock, so a blocked reader cannot delay a release. */
 	return stream_open(inode, file);
 }
 
@@ -439,5 +439,5 @@ static void __exit sync_point_exit(void)
 }
 module_exit(sync_point_exit);
 
-MODULE_DESCRIPTION("Lets a task stand still in a kernel function, for tests");
+MODULE_DESCRIPTION("Holds a task in a kernel function, for tests of races");
 MODULE_LICENSE("GPL");

@@ -14,7 +14,7 @@ const WARN: &str = "<6>[    1.100000][   T40] fault: injecting warn\n\
     <4>[    1.130000][   T40] ---[ end trace 0000000000000000 ]---\n";
 
 fn self_check(name: &str) -> &'static SelfCheck {
-    SELF_CHECKS.iter().find(|one| one.name == name).unwrap()
+    SELF_CHECKS.iter().find(|check| check.name == name).unwrap()
 }
 
 fn gone() -> Ending {
@@ -24,8 +24,8 @@ fn gone() -> Ending {
     }
 }
 
-/// What a self_check makes of a console and an end, by way of the judge.
-fn look(name: &str, console: &str, ending: Ending) -> Result<String, String> {
+/// Judges a guest with this console and ending, and evaluates the self-check `name`.
+fn evaluate(name: &str, console: &str, ending: Ending) -> Result<String, String> {
     let is_orderly = ending == Ending::Orderly;
     let boot = BootEvidence {
         boot_id: "one",
@@ -48,7 +48,7 @@ fn look(name: &str, console: &str, ending: Ending) -> Result<String, String> {
     let log = Log::parse(evidence.serial);
     let self_check = self_check(name);
     let judgement = judge(&test(&[self_check.word.to_owned()]), &evidence, &log);
-    self_check.look(FaultResult {
+    self_check.evaluate(FaultResult {
         judgement: &judgement,
         ending: &evidence.ending,
         log: &log,
@@ -56,7 +56,7 @@ fn look(name: &str, console: &str, ending: Ending) -> Result<String, String> {
 }
 
 #[test]
-fn what_is_absent_is_read_from_the_configuration() {
+fn lacks_and_kernel_argument_follow_the_dot_config() {
     let config = "CONFIG_BUG=y\nCONFIG_KASAN_GENERIC=y\n# CONFIG_KASAN is not set\n\
         CONFIG_PROVE_LOCKING=m\nCONFIG_DEBUG_KMEMLEAK=y\n";
     assert_eq!(self_check("WARN").lacks(config), None);
@@ -65,44 +65,40 @@ fn what_is_absent_is_read_from_the_configuration() {
         self_check("lockdep").lacks(config),
         Some("CONFIG_PROVE_LOCKING")
     );
-    assert_eq!(
-        self_check("hang").lacks(""),
-        None,
-        "no option takes it away"
-    );
-    assert_eq!(self_check("kmemleak").condition(config), None);
+    assert_eq!(self_check("hang").lacks(""), None, "a hang needs no option");
+    assert_eq!(self_check("kmemleak").kernel_argument(config), None);
     let on_demand = format!("{config}CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF=y\n");
     assert_eq!(
-        self_check("kmemleak").condition(&on_demand),
+        self_check("kmemleak").kernel_argument(&on_demand),
         Some("kmemleak=on")
     );
-    assert_eq!(self_check("WARN").condition(&on_demand), None);
+    assert_eq!(self_check("WARN").kernel_argument(&on_demand), None);
 }
 
 #[test]
-fn a_report_is_seen_when_it_comes_after_its_fault_and_is_of_its_class() {
+fn evaluate_detects_only_a_matching_report_after_the_fault() {
     assert_eq!(
-        look("WARN", WARN, Ending::Orderly),
+        evaluate("WARN", WARN, Ending::Orderly),
         Ok("WARNING in fault_warn".to_owned())
     );
-    // Of another class, another function, or from before.
-    let why = look("BUG", WARN, Ending::Orderly).unwrap_err();
+    // Another class, another function, or a report from before the fault.
+    let why = evaluate("BUG", WARN, Ending::Orderly).unwrap_err();
     assert!(why.starts_with("the fault was not injected; "), "{why}");
     let other = WARN.replace("fault_warn+", "something_else+");
-    let why = look("WARN", &other, Ending::Orderly).unwrap_err();
+    let why = evaluate("WARN", &other, Ending::Orderly).unwrap_err();
     assert!(
-        why.contains("the guest came to `crash`: WARN during boot 1"),
+        why.contains("status of the guest: `crash`: WARN during boot 1"),
         "{why}"
     );
     let (injecting, splat) = WARN.split_at(WARN.find('\n').unwrap() + 1);
     let before = format!("{splat}{injecting}");
-    assert!(look("WARN", &before, Ending::Orderly).is_err());
-    let why = look("WARN", injecting, Ending::Orderly).unwrap_err();
-    assert!(why.contains("the guest came to `pass`"), "{why}");
+    assert!(evaluate("WARN", &before, Ending::Orderly).is_err());
+    let why = evaluate("WARN", injecting, Ending::Orderly).unwrap_err();
+    assert!(why.contains("status of the guest: `pass`"), "{why}");
 }
 
 #[test]
-fn a_report_is_seen_before_the_next_fault_is_pulled() {
+fn evaluate_ignores_a_report_after_the_next_fault() {
     let injecting =
         |at: u32, word: &str| format!("<6>[    {at}.000000][   T40] fault: injecting {word}\n");
     let lockup = |at: u32| {
@@ -114,75 +110,78 @@ fn a_report_is_seen_before_the_next_fault_is_pulled() {
         )
     };
     let (soft, stall) = (injecting(2, "soft-lockup"), injecting(9, "rcu-stall"));
-    let seen = |console: &str| look("soft lockup", console, Ending::Orderly);
+    let detected = |console: &str| evaluate("soft lockup", console, Ending::Orderly);
     let late = format!("{soft}{}{stall}", lockup(8));
-    assert_eq!(seen(&late), Ok("soft lockup".to_owned()));
+    assert_eq!(detected(&late), Ok("soft lockup".to_owned()));
     let again = format!("{soft}{}{}{stall}", injecting(4, "soft-lockup"), lockup(8));
-    assert!(seen(&again).is_ok(), "it was injected twice");
-    let of_another = format!("{soft}{stall}{}", lockup(12));
-    let why = seen(&of_another).unwrap_err();
-    assert!(why.starts_with("not seen; "), "{why}");
+    assert!(detected(&again).is_ok(), "the same fault twice");
+    let after_next = format!("{soft}{stall}{}", lockup(12));
+    let why = detected(&after_next).unwrap_err();
+    assert!(why.starts_with("not detected; "), "{why}");
     let forged = stall.replace("<6>", "<14>");
-    assert!(seen(&format!("{soft}{forged}{}", lockup(12))).is_ok());
+    assert!(detected(&format!("{soft}{forged}{}", lockup(12))).is_ok());
 }
 
 #[test]
-fn a_program_cannot_say_that_a_fault_was_pulled() {
+fn evaluate_ignores_an_injection_line_from_user_space() {
     let fake = WARN.replace("<6>[    1.100000]", "<14>[    1.100000]");
-    let why = look("WARN", &fake, Ending::Orderly).unwrap_err();
+    let why = evaluate("WARN", &fake, Ending::Orderly).unwrap_err();
     assert!(why.starts_with("the fault was not injected"), "{why}");
 }
 
 #[test]
-fn ends_are_told_apart() {
+fn evaluate_distinguishes_hang_silent_death_and_panic() {
     let injecting = |word: &str| format!("<6>[    1.1][   T40] fault: injecting {word}\n");
     let stamped = |word: &str| injecting(word).replace("1.1]", "1.100000]");
     let hang = || Ending::Hang {
         message: "boot 1 did not end within 4 s".to_owned(),
     };
     assert_eq!(
-        look("hang", &stamped("hang"), hang()),
+        evaluate("hang", &stamped("hang"), hang()),
         Ok("boot 1 did not end within 4 s".to_owned())
     );
-    assert!(look("hang", &stamped("hang"), gone()).is_err());
-    assert!(look("hang", "", hang()).is_err(), "it was never injected");
+    assert!(evaluate("hang", &stamped("hang"), gone()).is_err());
+    assert!(evaluate("hang", "", hang()).is_err(), "never injected");
 
     let dead = stamped("silent-death");
     assert_eq!(
-        look("silent death", &dead, gone()),
+        evaluate("silent death", &dead, gone()),
         Ok("the guest went away".to_owned())
     );
     let words = "<0>[    1.200000][   T40] Kernel panic - not syncing: the fault is dead\n\
         <0>[    1.300000][   T40] ---[ end Kernel panic - not syncing: the fault is dead ]---\n";
-    assert!(look("silent death", &(dead.clone() + words), gone()).is_err());
-    assert!(look("silent death", &dead, Ending::Orderly).is_err());
+    assert!(evaluate("silent death", &(dead.clone() + words), gone()).is_err());
+    assert!(evaluate("silent death", &dead, Ending::Orderly).is_err());
 
     let panic = stamped("panic") + words;
     assert_eq!(
-        look("panic", &panic, gone()),
+        evaluate("panic", &panic, gone()),
         Ok("panic: the fault is dead".to_owned())
     );
-    let why = look("panic", &panic, Ending::Orderly).unwrap_err();
-    assert!(why.starts_with("seen, and then it went on"), "{why}");
+    let why = evaluate("panic", &panic, Ending::Orderly).unwrap_err();
+    assert!(
+        why.starts_with("reported, but the guest kept running"),
+        "{why}"
+    );
 }
 
 #[test]
-fn who_shares_a_guest_is_pulled_in_an_order_that_disturbs_nobody() {
+fn words_sorts_lockdep_first_and_fatal_faults_last() {
     let shared: Vec<&SelfCheck> = SELF_CHECKS
         .iter()
-        .filter(|one| one.place == Place::Shared)
+        .filter(|check| check.place == Place::Shared)
         .collect();
     let order = words(&shared);
-    let at = |word: &str| order.iter().position(|one| one == word).unwrap();
-    assert_eq!(at("lockdep-circular"), 0, "a taint silences it");
+    let at = |word: &str| order.iter().position(|other| other == word).unwrap();
+    assert_eq!(at("lockdep-circular"), 0, "a taint disables lockdep");
     assert!(at("kasan-use-after-free") > at("warn"));
     assert_eq!(order.len() - at("bug").min(at("null-call")), 2);
     let stalled = words(&[self_check("soft lockup"), self_check("workqueue lockup")]);
     assert_eq!(stalled, ["workqueue-lockup", "soft-lockup"]);
 }
 
-/// What a kernel says of each, as far as its kind is told by it.
-const SAID: &[(&str, &[&str])] = &[
+/// The lines of a kernel report by which its class is recognised, by self-check.
+const REPORTS: &[(&str, &[&str])] = &[
     (
         "WARN",
         &[
@@ -269,26 +268,29 @@ const SAID: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn what_a_kernel_says_of_each_is_of_the_class_that_is_asked_for() {
+fn evaluate_detects_every_self_check_from_its_report() {
     for self_check in SELF_CHECKS {
-        let ending = match self_check.sign {
-            Sign::Splat(..) => Ending::Orderly,
-            Sign::LastWords(..) => gone(),
-            Sign::Silence | Sign::Gone => continue,
+        let ending = match self_check.symptom {
+            Symptom::Splat(..) => Ending::Orderly,
+            Symptom::FatalSplat(..) => gone(),
+            Symptom::Hang | Symptom::GuestExit => continue,
         };
         let name = self_check.name;
-        let (_, said) = SAID.iter().find(|(of, _)| *of == name).expect(name);
+        let (_, lines) = REPORTS
+            .iter()
+            .find(|(check, _)| *check == name)
+            .expect(name);
         let mut console = format!("<6>[    1.100000][   T40] {INJECTING}{}\n", self_check.word);
-        for line in *said {
+        for line in *lines {
             console += &format!("<4>[    1.200000][   T40] {line}\n");
         }
-        let seen = look(name, &console, ending);
-        assert!(seen.is_ok(), "{name}: {seen:?}");
+        let detected = evaluate(name, &console, ending);
+        assert!(detected.is_ok(), "{name}: {detected:?}");
     }
 }
 
 #[test]
-fn every_detector_has_a_fault_in_the_module() {
+fn every_self_check_has_a_fault_in_the_module() {
     for self_check in SELF_CHECKS {
         let entry = format!("{{ \"{}\", fault_", self_check.word);
         assert!(

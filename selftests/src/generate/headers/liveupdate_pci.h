@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests in this folder have in common: sessions of /dev/liveupdate, PCI
- * devices and their driver "liveupdate-test", files, processes and threads, calls
- * of kernel functions, the kernel log, and faults, holds and races on purpose.
+ * Helpers of the tests in this directory: live update sessions, PCI devices and the
+ * driver "liveupdate-test", files, processes and threads, counts of kernel function
+ * calls, the kernel log, fault injection, sync points and races.
  *
- * Everything returns 0 (or a descriptor, or a count) or a negative errno, prints
- * at most through kselftest's helpers, and leaves judging to the test.
+ * Unless documented otherwise, the helpers return 0, a file descriptor or a count on
+ * success, and a negative errno on failure. They make no assertions, and print only
+ * through kselftest.h.
  */
 #ifndef LIVEUPDATE_PCI_H
 #define LIVEUPDATE_PCI_H

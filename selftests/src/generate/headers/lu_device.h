@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * PCI devices: found, opened, removed, unplugged, bound, and at the end brought
- * back to how the test found them. A device is its index in struct lu_test, with
- * LU_VF(n) added for a virtual function of it.
+ * PCI devices: finding, opening, removing, unplugging and binding them, and restoring
+ * their state after the test. A device is given by its index in struct lu_test, or'ed
+ * with LU_VF(n) for a virtual function.
  */
 #ifndef LU_DEVICE_H
 #define LU_DEVICE_H
@@ -10,7 +10,7 @@
 #include "lu_machine.h"
 #include "lu_path.h"
 
-/* Copies the last part of what the link at @path says. */
+/* Copies the last component of the target of the link @path. */
 static inline int lu_read_link_name(const char *path, char *name, size_t size)
 {
 	char target[LU_PATH_MAX], *last;
@@ -25,9 +25,8 @@ static inline int lu_read_link_name(const char *path, char *name, size_t size)
 }
 
 /*
- * Writes the device's address to @bdf, which has LU_NAME_MAX bytes, and returns
- * it. A virtual function's is the one it had when it was first asked for; one
- * that was never there is "none", which no device is called.
+ * Writes the address of the device to @bdf (LU_NAME_MAX bytes), and returns @bdf. The
+ * address of a virtual function is cached at the first call; "none" if it does not exist.
  */
 static inline const char *lu_bdf(struct lu_test *lu, unsigned int dev, char *bdf)
 {
@@ -56,7 +55,7 @@ static inline const char *lu_bdf(struct lu_test *lu, unsigned int dev, char *bdf
 	return bdf;
 }
 
-/* Writes the path of a device's attribute, LU_PATH_MAX bytes, and returns it. */
+/* Writes the path of a device attribute to @path (LU_PATH_MAX bytes), and returns @path. */
 static inline const char *lu_device_path(struct lu_test *lu, unsigned int dev,
 					 const char *attribute, char *path)
 {
@@ -99,8 +98,8 @@ static inline bool lu_is_bound(struct lu_test *lu, unsigned int dev)
 }
 
 /*
- * Returns 0 if the device is "absent", "present", "bound" (to any driver) or
- * "unbound" (but present), -ESTALE if it is not, -EINVAL for another word.
+ * Returns 0 if the device is in @state: "absent", "present", "bound" (to any driver) or
+ * "unbound" (but present). Returns -ESTALE if it is not, -EINVAL for an unknown state.
  */
 static inline int lu_device_is(struct lu_test *lu, unsigned int dev, const char *state)
 {
@@ -121,7 +120,7 @@ static inline int lu_device_is(struct lu_test *lu, unsigned int dev, const char 
 	return is ? 0 : -ESTALE;
 }
 
-/* Waits until the device is so; -ETIME if it takes longer than LU_DEVICE_SECS. */
+/* Waits until the device is in @state; -ETIME after LU_DEVICE_SECS. */
 static inline int lu_wait_device(struct lu_test *lu, unsigned int dev, const char *state)
 {
 	__u64 deadline = lu_deadline(LU_DEVICE_SECS);
@@ -137,7 +136,7 @@ static inline int lu_wait_device(struct lu_test *lu, unsigned int dev, const cha
 	}
 }
 
-/* Coming and going ------------------------------------------------------------ */
+/* Adding and removing ---------------------------------------------------------- */
 
 static inline int lu_open_device(struct lu_test *lu, unsigned int dev)
 {
@@ -160,7 +159,7 @@ static inline int lu_rescan(void)
 	return lu_write_text(LU_PCI "/rescan", "1", 0);
 }
 
-/* Finds the slot of the device: it has the device's address, but no function. */
+/* Finds the slot of the device: its address is that of the device without the function. */
 static inline int lu_find_slot(struct lu_test *lu, unsigned int dev, char *slot)
 {
 	char path[LU_PATH_MAX], address[LU_NAME_MAX], bdf[LU_NAME_MAX];
@@ -192,7 +191,7 @@ static inline int lu_write_slot_power(const char *slot, const char *power)
 	return lu_write_path(path, power);
 }
 
-/* Switches the device's slot off, and waits until the device is gone. */
+/* Powers off the slot of the device, and waits until the device is absent. */
 static inline int lu_power_off_slot(struct lu_test *lu, unsigned int dev)
 {
 	char slot[LU_NAME_MAX];
@@ -215,7 +214,7 @@ static inline int lu_take_device(struct lu_test *lu, unsigned int dev, const cha
 	return ret ? ret : lu_wait_device(lu, dev, "absent");
 }
 
-/* Waits until the slot is off, which is the last that the kernel does to it. */
+/* Waits until the slot is off, which is the last action of an unplug in the kernel. */
 static inline int lu_wait_slot_off(const char *slot)
 {
 	__u64 deadline = lu_deadline(LU_DEVICE_SECS);
@@ -234,8 +233,8 @@ static inline int lu_wait_slot_off(const char *slot)
 }
 
 /*
- * The machine asks for the device, as by the button; the kernel lets it go. It is
- * absent before the kernel is done with it.
+ * Orderly unplug: the host presses the attention button, and the kernel releases the
+ * device. The device is absent before the kernel has finished, so wait for the slot too.
  */
 static inline int lu_unplug_device(struct lu_test *lu, unsigned int dev)
 {
@@ -249,8 +248,9 @@ static inline int lu_unplug_device(struct lu_test *lu, unsigned int dev)
 }
 
 /*
- * The machine takes the device, and the kernel finds it gone. A rescan, which finds
- * nothing, waits for the lock that the kernel has until it is done.
+ * Surprise removal: the host removes the device without notice. The rescan finds no
+ * device; it only waits for the rescan/remove lock, which the kernel holds until it has
+ * finished.
  */
 static inline int lu_surprise_device(struct lu_test *lu, unsigned int dev)
 {
@@ -260,7 +260,7 @@ static inline int lu_surprise_device(struct lu_test *lu, unsigned int dev)
 	return ret ? ret : lu_rescan();
 }
 
-/* The slot gets a device of its kind again; waits until a driver has it, if one had. */
+/* Plugs in a device of the same kind; waits for a driver if the old device had one. */
 static inline int lu_plug_device(struct lu_test *lu, unsigned int dev)
 {
 	bool was_bound = lu->found[LU_DEVICE(dev)].was_bound;
@@ -270,14 +270,13 @@ static inline int lu_plug_device(struct lu_test *lu, unsigned int dev)
 	ret = lu_ask_machine("plug", lu_bdf(lu, dev, bdf));
 	if (!ret)
 		ret = lu_wait_device(lu, dev, was_bound ? "bound" : "present");
-	/* The driver is named before its probe is done; a rescan waits for that. */
+	/* The driver link appears before probe has finished; the rescan waits for that. */
 	return ret ? ret : lu_rescan();
 }
 
 /*
- * Removes the bridge so many @levels above the device, 1 being the port that it
- * is plugged into. The way there is the one at the test's setup, so that it is
- * found when the device itself is gone.
+ * Removes the bridge @levels above the device; 1 is the port of its slot. Uses the path
+ * recorded at setup, so that this works after the device was removed.
  */
 static inline int lu_remove_bridge(struct lu_test *lu, unsigned int dev, unsigned int levels)
 {
@@ -294,7 +293,7 @@ static inline int lu_remove_bridge(struct lu_test *lu, unsigned int dev, unsigne
 		*last = '\0';
 	}
 	last = strrchr(path, '/');
-	/* Above the root port there is the host bridge, which has no address. */
+	/* The host bridge above the root port has no PCI address. */
 	if (!last || sscanf(last, "/%x:%x:%x.", &domain, &bus, &device) != 3)
 		return -EINVAL;
 	lu->removed = true;
@@ -319,8 +318,8 @@ static inline int lu_probe(struct lu_test *lu, unsigned int dev)
 }
 
 /*
- * Binds the device to the driver, whether the driver knows it or not, and leaves
- * no override behind. -EBUSY if it is bound, -ENODEV if the driver did not take it.
+ * Binds the device to the driver through driver_override, which is cleared afterwards.
+ * Returns -EBUSY if the device is bound, -ENODEV if the driver did not bind to it.
  */
 static inline int lu_bind(struct lu_test *lu, unsigned int dev, const char *driver)
 {
@@ -341,14 +340,14 @@ static inline int lu_bind(struct lu_test *lu, unsigned int dev, const char *driv
 	return strcmp(name, driver) ? -ENODEV : 0;
 }
 
-/* Finding and bringing back ----------------------------------------------------- */
+/* Finding and restoring --------------------------------------------------------- */
 
 static inline int lu_compare_names(const void *a, const void *b)
 {
 	return strcmp(a, b);
 }
 
-/* Returns how many virtual functions the device has, 0 for one that cannot. */
+/* Returns the number of enabled virtual functions, 0 without SR-IOV. */
 static inline unsigned int lu_read_nr_vfs(struct lu_test *lu, unsigned int dev)
 {
 	char text[16];
@@ -358,7 +357,7 @@ static inline unsigned int lu_read_nr_vfs(struct lu_test *lu, unsigned int dev)
 	return (unsigned int)strtoul(text, NULL, 10);
 }
 
-/* Notes how each device was found, so that it can be left like that. */
+/* Records the state of each device for lu_restore_devices(). */
 static inline void lu_note_devices(struct lu_test *lu)
 {
 	char path[LU_PATH_MAX], whole[PATH_MAX];
@@ -376,9 +375,8 @@ static inline void lu_note_devices(struct lu_test *lu)
 }
 
 /*
- * Finds the devices: those named in the environment variable
- * LIVEUPDATE_TEST_BDF (separated by commas), else all that are bound to the
- * driver, in the order of their addresses.
+ * Finds the devices: the list in the environment variable LIVEUPDATE_TEST_BDF (separated
+ * by commas), or all devices bound to the driver, sorted by address.
  */
 static inline void lu_find_devices(struct lu_test *lu)
 {
@@ -406,18 +404,18 @@ static inline void lu_find_devices(struct lu_test *lu)
 	qsort(lu->device, lu->nr_devices, LU_NAME_MAX, lu_compare_names);
 }
 
-/* Brings one device back that somebody removed, powered off or took away. */
+/* Restores a device that was removed, powered off or unplugged. */
 static inline void lu_bring_back(struct lu_test *lu, unsigned int dev)
 {
 	const char *slot = lu->found[dev].slot;
 
-	/* A slot without power has nothing for a rescan to find. */
+	/* A rescan does not find a device in a slot without power. */
 	if (*slot && !lu_is_present(lu, dev))
 		lu_write_slot_power(slot, "1");
 	if (!lu_is_present(lu, dev) && getenv("LIVEUPDATE_TEST_MACHINE"))
 		lu_plug_device(lu, dev);
 	if (!lu_is_present(lu, dev))
-		ksft_print_msg("%s did not come back\n", lu->device[dev]);
+		ksft_print_msg("teardown: cannot restore device %s\n", lu->device[dev]);
 }
 
 static inline void lu_restore_device(struct lu_test *lu, unsigned int dev)

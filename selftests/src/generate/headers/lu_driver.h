@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The test driver's files in debugfs: users of its FLBs inside the kernel, and
- * callbacks that fail on request.
+ * debugfs files of the test driver: users of its FLBs inside the kernel, and callbacks
+ * that fail on request.
  */
 #ifndef LU_DRIVER_H
 #define LU_DRIVER_H
@@ -9,10 +9,10 @@
 #include "lu_test.h"
 
 /*
- * Lets the user do @what, "get", "use" or "put", on the object behind @file, which is
- * "outgoing_flb", "incoming_flb" or "other_flb". Opens it the first time.
+ * Makes the user @fd "get", "use" or "put" (@command) the object of @file:
+ * "outgoing_flb", "incoming_flb" or "other_flb". Opens the file if @fd is -1.
  */
-static inline int lu_user(int *fd, const char *file, const char *what)
+static inline int lu_user(int *fd, const char *file, const char *command)
 {
 	char path[LU_PATH_MAX];
 
@@ -22,15 +22,15 @@ static inline int lu_user(int *fd, const char *file, const char *what)
 	}
 	if (*fd < 0)
 		return -errno;
-	if (write(*fd, what, strlen(what)) < 0)
+	if (write(*fd, command, strlen(command)) < 0)
 		return -errno;
 	return 0;
 }
 
 /*
- * The next @times calls of the driver's @callback ("preserve", "freeze",
+ * Makes the next @times calls of the driver's @callback ("preserve", "freeze",
  * "retrieve", "can_finish", "flb_preserve", "flb_retrieve") fail with @error, a
- * positive errno, and do nothing else.
+ * positive errno, without any other effect.
  */
 static inline int lu_fail(const char *callback, int error, unsigned int times)
 {
@@ -40,7 +40,7 @@ static inline int lu_fail(const char *callback, int error, unsigned int times)
 	return lu_write_text(LU_DEBUG "/fail", line, 0);
 }
 
-/* The driver as it is after boot. A driver without these files needs no reset. */
+/* Resets the driver to its state after boot. A driver without these files needs no reset. */
 static inline void lu_reset_driver(void)
 {
 	lu_write_text(LU_DEBUG "/fail", "none", 0);

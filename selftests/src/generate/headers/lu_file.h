@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Files by their descriptor: any file, memfds with contents and seals, and the
- * registers of a device's file.
+ * Operations on file descriptors: plain files, memfds with seals, and the registers of
+ * device files.
  */
 #ifndef LU_FILE_H
 #define LU_FILE_H
@@ -22,7 +22,7 @@ static inline int lu_open_file(const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Registers below 0x80 have 4 bytes, those from 0x80 on have 8. */
+/* Registers of the edu device are 4 bytes wide below offset 0x80, and 8 bytes above. */
 static inline size_t lu_register_size(off_t at)
 {
 	return at < 0x80 ? 4 : 8;
@@ -62,7 +62,7 @@ static inline int lu_write_file(int fd, off_t at, const char *contents)
 	return len == (ssize_t)size ? 0 : -EIO;
 }
 
-/* Opens what @fd is open on once more, as a file of its own. */
+/* Opens the file of @fd again, as a new open file description. */
 static inline int lu_open_again(int fd, int flags)
 {
 	char path[LU_PATH_MAX];
@@ -71,7 +71,7 @@ static inline int lu_open_again(int fd, int flags)
 	return lu_open_file(path, flags);
 }
 
-/* Reads the whole file as a string; one that does not fit is an error. */
+/* Reads the whole file as a string; -EFBIG if it does not fit. */
 static inline int lu_read_file(int fd, char *contents, size_t size)
 {
 	ssize_t len;
@@ -92,7 +92,7 @@ static inline int lu_read_file(int fd, char *contents, size_t size)
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-/* @flags says whether the memfd can be sealed, or comes sealed against execution. */
+/* @flags is MFD_ALLOW_SEALING or MFD_NOEXEC_SEAL. */
 static inline int lu_create_memfd(const char *name, unsigned int flags, const char *contents)
 {
 	int fd, ret;
@@ -117,8 +117,8 @@ static inline int lu_size(int fd)
 }
 
 /*
- * Returns 0 if a shared mapping of the file shows the contents, and nothing but
- * zeros up to the file's end, -EBADMSG otherwise.
+ * Returns 0 if a shared mapping of the file has the contents, followed by zeros up to
+ * the end of the file, and -EBADMSG otherwise.
  */
 static inline int lu_check_mapping(int fd, const char *contents)
 {
@@ -127,7 +127,7 @@ static inline int lu_check_mapping(int fd, const char *contents)
 
 	if (size < 0)
 		return size;
-	/* Nothing is mapped behind the file's end. */
+	/* Access behind the end of the file raises SIGBUS. */
 	if (size < len)
 		return -EBADMSG;
 	if (!size)
@@ -150,7 +150,7 @@ static inline int lu_truncate(int fd, off_t size)
 	return ftruncate(fd, size) ? -errno : 0;
 }
 
-/* Adds the seals to those that the memfd has. */
+/* Adds seals to the memfd. */
 static inline int lu_seal(int fd, int seals)
 {
 	return fcntl(fd, F_ADD_SEALS, seals) ? -errno : 0;

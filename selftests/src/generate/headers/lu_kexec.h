@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A kexec that the test itself asks for, where it is to be refused.
+ * A kexec that is expected to fail.
  */
 #ifndef LU_KEXEC_H
 #define LU_KEXEC_H
@@ -40,9 +40,9 @@ static inline int lu_load_kernel(const char *kernel, const char *initrd)
 }
 
 /*
- * Loads the kernel of LIVEUPDATE_TEST_KERNEL and goes into it. Returns only when
- * that is refused, with the reason, and the kernel unloaded again; -ENOEXEC when
- * the kernel could not be loaded in the first place.
+ * Loads the kernel in LIVEUPDATE_TEST_KERNEL and calls reboot(LINUX_REBOOT_CMD_KEXEC).
+ * Returns the error of reboot() after unloading the kernel, or -ENOEXEC if the kernel
+ * cannot be loaded.
  */
 static inline int lu_kexec(struct lu_test *lu)
 {
@@ -55,7 +55,7 @@ static inline int lu_kexec(struct lu_test *lu)
 		return -EOPNOTSUPP;
 	ret = lu_load_kernel(kernel, initrd);
 	if (ret) {
-		ksft_print_msg("%s cannot be loaded: %s\n", kernel, strerror(-ret));
+		ksft_print_msg("kexec_file_load %s: %s\n", kernel, strerror(-ret));
 		return -ENOEXEC;
 	}
 	fflush(stdout);

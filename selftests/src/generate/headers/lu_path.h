@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Attributes in sysfs, debugfs and tracefs, or any other file by its path.
+ * Attributes in sysfs, debugfs and tracefs, and other files by path.
  */
 #ifndef LU_PATH_H
 #define LU_PATH_H
 
 #include "lu_test.h"
 
-/* Writes as "echo -n @text > @path" does. */
+/* Like "echo -n @text > @path". */
 static inline int lu_write_path(const char *path, const char *text)
 {
 	return lu_write_text(path, text, O_TRUNC);
 }
 
-/* Reads all of it, without the newline at its end. */
+/* Reads the whole file and strips a trailing newline. */
 static inline int lu_read_path(const char *path, char *text, size_t size)
 {
 	size_t len;

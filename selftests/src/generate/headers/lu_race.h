@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Races that nobody decides: two steps at the same time on two processors, again
- * and again, with a head start for one of them that differs from round to round.
+ * Races without a sync point: two steps run concurrently on two CPUs for many rounds,
+ * with a head start that differs from round to round.
  */
 #ifndef LU_RACE_H
 #define LU_RACE_H
 
 #include "lu_thread.h"
 
-/* The head start at first, and the most that it ever grows to. */
+/* Bounds of the range of head starts. */
 #define LU_RACE_SKEW_MIN_NSECS	20000
 #define LU_RACE_SKEW_MAX_NSECS	500000000
 
 /*
- * Returns a head start in nanoseconds, below zero for the other side. The bits of
- * the round's number, backwards, fill the range evenly however many rounds come.
+ * Returns the head start in nanoseconds; negative values are for the other side. The
+ * reversed bits of the round number cover the range evenly for any number of rounds.
  */
 static inline long long lu_race_skew(const struct lu_races *races, unsigned int round)
 {
 	long long range = (long long)(races->typical + races->typical / 2);
 	unsigned int bit, place = 0;
 
-	/* As long as one order never came, it may need more than what was tried. */
+	/* Widen the range until both orders have occurred. */
 	if (!races->a_first || !races->b_first)
 		range += range * round / 16;
 	if (range < LU_RACE_SKEW_MIN_NSECS)
@@ -40,7 +40,7 @@ static inline void lu_count_race(struct lu_races *races, const struct lu_thread 
 
 	if (b->end - b->start > longer)
 		longer = b->end - b->start;
-	/* One that was slow for once must not pull the two apart for good. */
+	/* A moving average, so that a single slow round has little weight. */
 	races->typical += longer / 4 - races->typical / 4;
 	if (a->end < b->end)
 		races->a_first++;
@@ -48,7 +48,7 @@ static inline void lu_count_race(struct lu_races *races, const struct lu_thread 
 		races->b_first++;
 }
 
-/* Lets both go at once but for the skew, and waits for both. */
+/* Opens both gates, with @skew between the steps, and joins both threads. */
 static inline int lu_run_race(struct lu_test *lu, struct lu_thread *a, struct lu_thread *b,
 			      long long skew)
 {
@@ -71,14 +71,14 @@ static inline int lu_run_race(struct lu_test *lu, struct lu_thread *a, struct lu
 }
 
 /*
- * Has two threads do @a and @b at the same time, and gives what they returned.
- * @round, counted from 0, decides who has a head start. -EDEADLK if one of them does
- * not come to its end.
+ * Runs @a and @b concurrently in two threads, and stores their results in @ra and @rb.
+ * @round, counted from 0, selects the head start. Returns -EDEADLK if a thread does not
+ * end.
  */
 static inline int lu_race(struct lu_test *lu, int (*a)(void *data), int (*b)(void *data),
 			  void *data, unsigned int round, int *ra, int *rb)
 {
-	/* One that does not end goes on using its place when this returns. */
+	/* Static, since a thread that does not end uses it after this function returns. */
 	static struct lu_thread threads[2];
 	int ret;
 
@@ -105,8 +105,8 @@ static inline int lu_race(struct lu_test *lu, int (*a)(void *data), int (*b)(voi
 }
 
 /*
- * Says which side ended first how often since the last report, and begins anew.
- * -EAGAIN if one order never came.
+ * Prints how often each side ended first since the last report, and resets the counts.
+ * Returns -EAGAIN if one of the orders did not occur.
  */
 static inline int lu_race_report(struct lu_test *lu, const char *a, const char *b)
 {

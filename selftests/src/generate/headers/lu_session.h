@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Sessions of /dev/liveupdate, by libliveupdate where the Makefile says that it
- * is there, and the process that keeps them until a kexec.
+ * Live update sessions, through libliveupdate if the Makefile finds it, and the
+ * background process that keeps them open until a kexec.
  */
 #ifndef LU_SESSION_H
 #define LU_SESSION_H
@@ -112,7 +112,7 @@ static inline int lu_finish(int session)
 
 #endif /* LU_HAVE_LIBLIVEUPDATE */
 
-/* Makes the sessions @name_1 to @name_@times, which are closed with the test. */
+/* Creates the sessions @name_1 to @name_@times. Teardown closes them. */
 static inline int lu_create_sessions(struct lu_test *lu, const char *name, unsigned int times)
 {
 	char numbered[LU_NAME_MAX];
@@ -138,8 +138,8 @@ static inline void lu_close_many(struct lu_test *lu)
 }
 
 /*
- * Retrieves the session with its argument in memory that is read-only by then, so
- * that the kernel cannot say which descriptor it made.
+ * Retrieves the session with its argument in read-only memory, so that the kernel
+ * cannot write the new file descriptor to it.
  */
 static inline int lu_retrieve_unanswered(struct lu_test *lu, const char *name)
 {
@@ -162,9 +162,9 @@ static inline int lu_retrieve_unanswered(struct lu_test *lu, const char *name)
 }
 
 /*
- * Returns true when a session that was not found means that no kernel before
- * this one ran the boot before. Whoever arranges the kexec sets
- * LIVEUPDATE_TEST_HANDED_OVER, and then a session that is lost is a failure.
+ * Returns whether a missing session is a reason to skip: there was no kexec before this
+ * boot. LIVEUPDATE_TEST_HANDED_OVER is set if there was one; a missing session is then a
+ * failure.
  */
 static inline bool lu_nothing_handed_over(int ret)
 {
@@ -172,8 +172,8 @@ static inline bool lu_nothing_handed_over(int ret)
 }
 
 /*
- * Returns true when nobody says that a kernel before this one ran the boot before:
- * for a boot that does not begin with a session of that kernel.
+ * Returns whether there was no kexec before this boot, for boots that do not begin with
+ * retrieving a session.
  */
 static inline bool lu_is_first_kernel(void)
 {
@@ -181,9 +181,9 @@ static inline bool lu_is_first_kernel(void)
 }
 
 /*
- * The process that stays behind: it holds no standard stream, which somebody may
- * wait on to end, and it leaves the test's process group. Says by a byte to
- * @ready when it has done so.
+ * The background process. It redirects its standard streams, since the parent of the test
+ * may wait for their end, and leaves the process group of the test. Then it writes a byte
+ * to @ready.
  */
 static inline void lu_keeper(struct lu_test *lu, int ready)
 {
@@ -205,9 +205,9 @@ static inline void lu_keeper(struct lu_test *lu, int ready)
 }
 
 /*
- * Leaves a process behind that holds all that this one has open, so that
- * sessions and files live until the kexec. lu_main() has made sure that a kexec
- * follows: otherwise the session would be in the way of the next run of this test.
+ * Forks a background process that keeps all file descriptors open, so that sessions and
+ * files survive until the kexec. lu_main() has checked that a kexec follows: otherwise
+ * the open session would make the next run of this test fail.
  */
 static inline int lu_keep_until_kexec(struct lu_test *lu)
 {
@@ -231,11 +231,11 @@ static inline int lu_keep_until_kexec(struct lu_test *lu)
 		lu_keeper(lu, ready[1]);
 	}
 	close(ready[1]);
-	/* One that ends before it is ready closes the pipe, and this gives 0. */
+	/* read() returns 0 if the process ends before it is ready. */
 	len = read(ready[0], &byte, 1);
 	close(ready[0]);
-	lu->kept = len == 1;
-	return lu->kept ? 0 : -ECHILD;
+	lu->has_keeper = len == 1;
+	return lu->has_keeper ? 0 : -ECHILD;
 }
 
 #endif /* LU_SESSION_H */

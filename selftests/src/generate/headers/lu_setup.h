@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a test needs, looked for before it begins, and what it leaves behind,
- * which is nothing.
+ * Setup and teardown: checks the requirements of a test before it starts, and restores
+ * the devices, the driver and the tracing files after it.
  */
 #ifndef LU_SETUP_H
 #define LU_SETUP_H
@@ -15,20 +15,21 @@
 #include "lu_trace.h"
 
 /*
- * To be called before the test's descriptors are closed, where it holds threads:
- * one that is held may own a lock that closing needs.
+ * Releases and joins all threads. Call this before closing descriptors: a held thread
+ * may own a lock that close() needs. Returns -ETIME if the time limit of the sync point
+ * released the held thread.
  */
 static inline int lu_let_go(struct lu_test *lu)
 {
 	int ret = lu->hold >= 0 && lu_hold_is(lu, "expired") ? -ETIME : 0;
 
 	if (lu_end_held(lu))
-		ksft_print_msg("a thread that was held does not end\n");
+		ksft_print_msg("the held thread did not end\n");
 	if (!lu->waiting.running)
 		return ret;
 	if (lu_join(&lu->waiting))
-		ksft_print_msg("a thread that waited does not end\n");
-	/* It may have registered an FLB, which the files that are open do not count in. */
+		ksft_print_msg("the waiting thread did not end\n");
+	/* The thread may have registered an FLB, which the open files do not account for. */
 	lu_reset_driver();
 	return ret;
 }
@@ -40,8 +41,8 @@ static inline void lu_teardown(struct lu_test *lu)
 	lu_unload_hold_module(lu);
 	lu_disarm_faults(lu);
 	lu_kill_processes(lu);
-	/* The next kernel is to find what this boot left, not what it found. */
-	if (!lu->kept) {
+	/* Before a kexec, the devices stay as this boot left them. */
+	if (!lu->has_keeper) {
 		lu_reset_driver();
 		lu_restore_devices(lu);
 	}
@@ -53,7 +54,7 @@ static inline void lu_teardown(struct lu_test *lu)
 	lu->log = NULL;
 }
 
-/* Says in the reason that a file is missing, if it is. */
+/* Returns whether @path is not accessible, and sets the skip reason. */
 static inline bool lu_lacks_file(struct lu_test *lu, const char *path, int mode)
 {
 	if (!access(path, mode))
@@ -62,11 +63,11 @@ static inline bool lu_lacks_file(struct lu_test *lu, const char *path, int mode)
 	return true;
 }
 
-static inline bool lu_lacks_variable(struct lu_test *lu, const char *name, const char *what)
+static inline bool lu_lacks_variable(struct lu_test *lu, const char *name, const char *meaning)
 {
 	if (getenv(name))
 		return false;
-	snprintf(lu->reason, sizeof(lu->reason), "%s is not set, which says %s", name, what);
+	snprintf(lu->reason, sizeof(lu->reason), "%s (%s) is not set", name, meaning);
 	return true;
 }
 
@@ -76,7 +77,7 @@ static inline bool lu_lacks_devices(struct lu_test *lu, unsigned int devices)
 	unsigned int i;
 
 	lu_find_devices(lu);
-	/* Teardown makes them again what they are noted to be. */
+	/* Teardown restores the recorded state. */
 	lu_note_devices(lu);
 	if (lu->nr_devices < devices) {
 		snprintf(lu->reason, sizeof(lu->reason),
@@ -84,12 +85,12 @@ static inline bool lu_lacks_devices(struct lu_test *lu, unsigned int devices)
 			 lu->nr_devices);
 		return true;
 	}
-	/* After a kexec, that one is missing may be what is tested. */
+	/* After a kexec, the test itself may expect a missing device. */
 	for (i = 0; i < devices && !getenv("LIVEUPDATE_TEST_HANDED_OVER"); i++) {
 		snprintf(path, sizeof(path), LU_PCI "/devices/%.*s", LU_NAME_MAX,
 			 lu->device[i]);
 		if (access(path, F_OK)) {
-			snprintf(lu->reason, sizeof(lu->reason), "there is no device %.*s",
+			snprintf(lu->reason, sizeof(lu->reason), "no device %.*s",
 				 LU_NAME_MAX, lu->device[i]);
 			return true;
 		}
@@ -103,7 +104,7 @@ static inline bool lu_lacks_log(struct lu_test *lu)
 	lu->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (lu->log && lu->kmsg >= 0 && lseek(lu->kmsg, 0, SEEK_END) >= 0)
 		return false;
-	snprintf(lu->reason, sizeof(lu->reason), "the kernel log cannot be read: %s",
+	snprintf(lu->reason, sizeof(lu->reason), "cannot read /dev/kmsg: %s",
 		 strerror(errno));
 	return true;
 }
@@ -117,7 +118,7 @@ static inline bool lu_lacks_slot_power(struct lu_test *lu)
 		if (!lu_find_slot(lu, i, slot))
 			return false;
 	}
-	snprintf(lu->reason, sizeof(lu->reason), "no device is in a slot that can be powered off");
+	snprintf(lu->reason, sizeof(lu->reason), "no device is in a slot with power control");
 	return true;
 }
 
@@ -130,7 +131,7 @@ static inline bool lu_lacks_vfs(struct lu_test *lu)
 		if (!lu_read_device_path(lu, i, "sriov_totalvfs", text, sizeof(text)))
 			return false;
 	}
-	snprintf(lu->reason, sizeof(lu->reason), "no device can have virtual functions");
+	snprintf(lu->reason, sizeof(lu->reason), "no device supports virtual functions");
 	return true;
 }
 
@@ -140,7 +141,7 @@ static inline bool lu_lacks_cpus(struct lu_test *lu, unsigned int wanted)
 
 	if (!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) >= (int)wanted)
 		return false;
-	snprintf(lu->reason, sizeof(lu->reason), "needs %u processors", wanted);
+	snprintf(lu->reason, sizeof(lu->reason), "needs %u CPUs", wanted);
 	return true;
 }
 
@@ -153,8 +154,7 @@ static inline bool lu_lacks_sync_points(struct lu_test *lu, const struct lu_need
 	for (i = 0; i < needs->nr_sync_points && !ret; i++) {
 		ret = lu_try_hold(needs->sync_point[i]);
 		if (ret)
-			lu_cannot_probe(lu, needs->sync_point[i], "nothing can be held there",
-					ret);
+			lu_cannot_probe(lu, needs->sync_point[i], "cannot be a sync point", ret);
 	}
 	lu_slow_down(hurried);
 	return ret;
@@ -173,8 +173,8 @@ static inline bool lu_lacks_hold(struct lu_test *lu, const struct lu_needs *need
 }
 
 /*
- * A kernel that nothing was handed over to says so to whoever asks. One that came by
- * a live update says of a name that nobody hands over that it is unknown.
+ * Returns whether this kernel was started by a live update: only then, getting an incoming
+ * FLB that is never preserved returns -ENOENT.
  */
 static inline bool lu_lacks_ordinary_boot(struct lu_test *lu)
 {
@@ -183,11 +183,11 @@ static inline bool lu_lacks_ordinary_boot(struct lu_test *lu)
 	ret = lu_user(&fd, "other_flb", "get");
 	lu_close(&fd);
 	if (ret == -ENOENT)
-		snprintf(lu->reason, sizeof(lu->reason), "this kernel came by a live update");
+		snprintf(lu->reason, sizeof(lu->reason), "needs a boot without a live update");
 	return ret == -ENOENT;
 }
 
-/* The driver's and the kernel's files and modules that not every kernel has. */
+/* Checks for files of the driver and the kernel, and for modules. */
 static inline bool lu_lacks_files(struct lu_test *lu, const struct lu_needs *needs)
 {
 	if (needs->users && lu_lacks_file(lu, LU_DEBUG "/outgoing_flb", W_OK))
@@ -206,18 +206,18 @@ static inline bool lu_lacks_files(struct lu_test *lu, const struct lu_needs *nee
 	return needs->hold && lu_lacks_hold(lu, needs);
 }
 
-/* What the machine, and whoever runs the test on it, must offer. */
+/* Checks for properties of the machine and for environment variables. */
 static inline bool lu_lacks_surroundings(struct lu_test *lu, const struct lu_needs *needs)
 {
 	if (needs->machine && lu_lacks_variable(lu, "LIVEUPDATE_TEST_MACHINE",
-						"who plugs and unplugs devices"))
+						"the directory of the machine's FIFOs"))
 		return true;
 	if (needs->kexec && lu_lacks_variable(lu, "LIVEUPDATE_TEST_KERNEL",
-					      "which kernel a kexec leads to"))
+					      "the kernel to kexec"))
 		return true;
-	/* Some machines let go of a device whose slot is switched off. */
+	/* Some machines eject a device when its slot is powered off. */
 	if (needs->slot_power && (lu_lacks_variable(lu, "LIVEUPDATE_TEST_MACHINE",
-						    "who plugs devices in again") ||
+						    "the directory of the machine's FIFOs") ||
 				  lu_lacks_slot_power(lu)))
 		return true;
 	if (needs->vfs && lu_lacks_vfs(lu))
@@ -233,7 +233,7 @@ static inline bool lu_lacks(struct lu_test *lu, const struct lu_needs *needs)
 	}
 	lu->liveupdate = open("/dev/liveupdate", O_RDWR | O_CLOEXEC);
 	if (lu->liveupdate < 0) {
-		snprintf(lu->reason, sizeof(lu->reason), "/dev/liveupdate cannot be opened: %s",
+		snprintf(lu->reason, sizeof(lu->reason), "cannot open /dev/liveupdate: %s",
 			 strerror(errno));
 		return true;
 	}
@@ -245,7 +245,7 @@ static inline bool lu_lacks(struct lu_test *lu, const struct lu_needs *needs)
 	return lu_add_probes(lu);
 }
 
-/* Returns why the test must be skipped, or NULL when all it needs is there. */
+/* Returns the reason to skip the test, or NULL if all requirements are met. */
 static inline const char *lu_setup(struct lu_test *lu, const struct lu_needs *needs)
 {
 	lu->liveupdate = -1;
@@ -255,11 +255,11 @@ static inline const char *lu_setup(struct lu_test *lu, const struct lu_needs *ne
 	lu->ordered = needs->order;
 	lu->nr_probes = needs->nr_probes;
 	lu->probe = needs->probe;
-	/* A test that was killed may have left faults behind, which are not ours. */
+	/* A killed test may have left armed faults in the driver. */
 	lu_reset_driver();
 	if (!lu_lacks(lu, needs))
 		return NULL;
-	/* The harness runs no teardown after a setup that skips. */
+	/* The harness runs no teardown if the setup skips. */
 	lu_teardown(lu);
 	return lu->reason;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The line that a step leaves in the output.
+ * Report of a step in the test output.
  */
 #ifndef LU_STEP_H
 #define LU_STEP_H
 
 #include "lu_trace.h"
 
-/* Reports one step, its result, and which probed functions it called. */
-static inline void lu_report_step(struct lu_test *lu, const char *what, const char *result)
+/* Prints a step, its result, and the probed functions that were called since the last step. */
+static inline void lu_report_step(struct lu_test *lu, const char *step, const char *result)
 {
 	int before[LU_PROBES_MAX];
 	char calls[512] = "";
@@ -24,13 +24,13 @@ static inline void lu_report_step(struct lu_test *lu, const char *what, const ch
 		len += snprintf(calls + len, sizeof(calls) - len, "%s%s +%d", len ? ", " : " [",
 				lu->probe[i], lu->calls[i] - before[i]);
 	}
-	ksft_print_msg("step %s -> %s%s%s\n", what, result, calls, len ? "]" : "");
+	ksft_print_msg("step %s -> %s%s%s\n", step, result, calls, len ? "]" : "");
 }
 
-/* Reports one step that returned @ret. */
-static inline void lu_step(struct lu_test *lu, const char *what, int ret)
+/* Prints a step that returned @ret. */
+static inline void lu_step(struct lu_test *lu, const char *step, int ret)
 {
-	lu_report_step(lu, what, lu_result(ret));
+	lu_report_step(lu, step, lu_result(ret));
 }
 
 #endif /* LU_STEP_H */

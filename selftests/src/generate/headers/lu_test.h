@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a test has open, and the few things that everything here is made of: texts
- * in files, results by name, and the time.
+ * State of a test, and basic helpers: reading and writing files, names of results, time.
  */
 #ifndef LU_TEST_H
 #define LU_TEST_H
 
-/* Diagnostics and results in one stream keep their order through a pipe. */
+/* One stream for diagnostics and results keeps their order in a pipe. */
 #define TH_LOG_STREAM stdout
 
-/* lib.mk defines it as well, to nothing. */
+/* Same empty definition as in lib.mk. */
 #define _GNU_SOURCE
 
 #include <dirent.h>
@@ -67,29 +66,29 @@
 #define LU_ORDER_MAX	(1024 * 1024)
 #define LU_ALLOCATIONS_MAX	1000
 
-/* A keeper that nobody ends by kexec goes away by itself after this long. */
+/* Lifetime of the background process of lu_keep_until_kexec(). */
 #define LU_KEEPER_SECS	300
-/* A device comes or goes: an orderly unplug alone takes five seconds. */
+/* A device appears or disappears. An orderly unplug takes five seconds. */
 #define LU_DEVICE_SECS	60
-/* The machine answers a request. */
+/* The host answers a request. */
 #define LU_ANSWER_SECS	60
-/* A process that was killed is gone. */
+/* A killed process exits. */
 #define LU_PROCESS_SECS	30
-/* The kernel has measured its clock. */
+/* The kernel switches from the early to the final clocksource. */
 #define LU_CLOCK_SECS	20
-/* A thread arrives at its sync point. */
+/* A thread reaches its sync point. */
 #define LU_HOLD_SECS	20
-/* A thread that was let go ends, and so do the two of a race. */
+/* A released thread, or a thread of a race, ends. */
 #define LU_THREAD_SECS	30
-/* The longest that the kernel holds a thread. */
+/* Time limit for holding a thread at a sync point. */
 #define LU_HELD_MSECS	10000
 
-/* A device, or with LU_VF(n) the virtual function that its link virtfn<n> names. */
+/* A device index, or'ed with LU_VF(n) for virtual function n of that device. */
 #define LU_VF_SHIFT	16
 #define LU_VF(n)	(((unsigned int)(n) + 1) << LU_VF_SHIFT)
 #define LU_DEVICE(dev)	((dev) & ((1U << LU_VF_SHIFT) - 1))
 
-/* struct lu_device - a device of the test, and how the test found it */
+/* struct lu_device - state of a device at the setup of the test */
 struct lu_device {
 	char path[LU_PATH_MAX];
 	unsigned int nr_vfs;
@@ -98,13 +97,13 @@ struct lu_device {
 	char slot[LU_NAME_MAX];
 };
 
-/* struct lu_vf - a virtual function, whose address outlives its device's link */
+/* struct lu_vf - address of a virtual function, kept after its virtfn link is removed */
 struct lu_vf {
 	unsigned int dev;
 	char bdf[LU_NAME_MAX];
 };
 
-/* struct lu_thread - a thread, its step, and what that came to */
+/* struct lu_thread - a thread, its step, and the result of the step */
 struct lu_thread {
 	pthread_t thread;
 	pid_t tid;
@@ -124,14 +123,14 @@ struct lu_thread {
 	bool lost;
 };
 
-/* struct lu_races - which side of a race ended first, how often, and after how long */
+/* struct lu_races - how often each side of a race ended first, and the typical duration */
 struct lu_races {
 	unsigned int a_first;
 	unsigned int b_first;
 	__u64 typical;
 };
 
-/* struct lu_test - what a test has open, beside the objects of its scenario */
+/* struct lu_test - state of a test, except the objects of its fixture */
 struct lu_test {
 	int liveupdate;
 	int kmsg;
@@ -141,7 +140,7 @@ struct lu_test {
 	unsigned int nr_vfs;
 	struct lu_vf vf[LU_VFS_MAX];
 	bool removed;
-	bool kept;
+	bool has_keeper;
 	unsigned int nr_probes;
 	const char *const *probe;
 	int calls[LU_PROBES_MAX];
@@ -167,7 +166,7 @@ struct lu_test {
 	char reason[256];
 };
 
-/* struct lu_needs - what a test cannot do without; it is skipped where it lacks */
+/* struct lu_needs - requirements of a test; the test is skipped if one is not met */
 struct lu_needs {
 	unsigned int devices;
 	unsigned int cpus;
@@ -242,7 +241,7 @@ static inline const char *lu_result(int ret)
 	return number;
 }
 
-/* Copies a string; -EFBIG, and as much of it as fits, when it is too long. */
+/* Copies a string, and returns -EFBIG if it had to be truncated. */
 static inline int lu_copy(char *to, const char *from, size_t size)
 {
 	size_t len = strnlen(from, size - 1);
@@ -274,7 +273,7 @@ static inline int lu_write_text(const char *path, const char *text, int flags)
 	return ret;
 }
 
-/* Reads up to @size - 1 bytes as a string; -EFBIG when there is more. */
+/* Reads up to @size - 1 bytes as a string; -EFBIG if the file is longer. */
 static inline int lu_read_text(const char *path, char *text, size_t size)
 {
 	size_t len = 0;
@@ -307,7 +306,7 @@ static inline __u64 lu_now_nsecs(void)
 	return (__u64)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The moment at which a wait of so many seconds is over. */
+/* Returns the time @secs seconds from now, for comparison with lu_now_nsecs(). */
 static inline __u64 lu_deadline(unsigned int secs)
 {
 	return lu_now_nsecs() + (__u64)secs * 1000000000;

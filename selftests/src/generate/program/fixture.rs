@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The fixture of a scenario_file's program: what a test has open, what it needs, how it
-//! begins and ends, and its variants.
+//! The fixture of a program: its data, variants, setup with requirements, and teardown.
 
 use super::super::c::{Call, Head, Node, line, string};
 use super::super::call::{LU, made, target};
@@ -9,15 +8,14 @@ use super::super::needs::Needs;
 use super::super::variants::only_for;
 use crate::scenario::{Action, ScenarioFile};
 
-/// The kernel functions that are probed in any variant: whose calls are counted, and at
-/// which a task is held.
-pub(super) fn functions_of_kernel(scenario_file: &ScenarioFile) -> Vec<Node> {
+/// The arrays of kernel functions that any variant uses: counted functions, sync points.
+pub(super) fn kernel_functions(scenario_file: &ScenarioFile) -> Vec<Node> {
     let mut nodes = list("probed", &probed_functions(scenario_file));
     nodes.extend(list("sync_points", &sync_points(scenario_file)));
     nodes
 }
 
-/// An array of names; none where there would be nothing in it.
+/// An array of names, unless it would be empty.
 fn list(array: &str, names: &[impl AsRef<str>]) -> Vec<Node> {
     if names.is_empty() {
         return Vec::new();
@@ -40,7 +38,7 @@ fn probed_functions(scenario_file: &ScenarioFile) -> Vec<&str> {
     for name in scenario_file
         .variants
         .iter()
-        .flat_map(|one| one.probed_functions())
+        .flat_map(|variant| variant.probed_functions())
     {
         if !names.contains(&name) {
             names.push(name);
@@ -82,14 +80,13 @@ pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
     nodes.extend(fixture_variants(scenario_file, &fixture));
     let mut teardown = Vec::new();
     if actions(scenario_file).any(|action| matches!(action, Action::Hold { .. })) {
-        // A held task may own a lock that closing needs. A test that ended early has not
-        // checked for how long the task was held.
-        let let_go = Call::new("lu_let_go", [LU]).text();
-        let said = format!("{INTERLEAVING}a held task was released by the time limit");
-        teardown.push(check("EXPECT_EQ", "0", &let_go, &said));
+        // A held task may own a lock that close() needs. If the test ended early, this is
+        // the only check that the task was held until then.
+        let released = Call::new("lu_let_go", [LU]).text();
+        let expired = format!("{INTERLEAVING}a held task was released by the time limit");
+        teardown.push(check("EXPECT_EQ", "0", &released, expired));
     }
-    // The last that was opened goes first, as at a process's end it would not. What
-    // was started, the helpers end.
+    // Close in reverse order of opening. lu_teardown() ends processes.
     let files = objects.iter().rev().filter(|(_, is_process)| !is_process);
     teardown.extend(
         files.map(|(object, _)| -> Node {
@@ -141,13 +138,13 @@ fn setup(scenario_file: &ScenarioFile, objects: &[(&str, bool)]) -> Vec<Node> {
             .into(),
     );
     if scenario_file.first().boots.len() > 1 {
-        // What was there before the kexec, and is not now, is lost.
+        // A requirement that was met before the kexec must be met after it.
         body.push(Node::Block {
             head: Head::Call(Call::new(
                 "ASSERT_TRUE",
                 ["!lacking || lu_is_first_kernel()"],
             )),
-            body: vec![line("TH_LOG(\"%s\", lacking);")],
+            body: vec![line("TH_LOG(\"missing after the kexec: %s\", lacking);")],
             tail: "",
         });
     }
@@ -189,15 +186,19 @@ fn fixture_variants(scenario_file: &ScenarioFile, fixture: &str) -> Vec<Node> {
 }
 
 fn actions(scenario_file: &ScenarioFile) -> impl Iterator<Item = &Action> {
-    scenario_file.variants.iter().flat_map(|one| one.actions())
+    scenario_file
+        .variants
+        .iter()
+        .flat_map(|variant| variant.actions())
 }
 
-/// All files, sessions, users and processes, in the order in which they are made, and
-/// whether they are processes.
+/// All files, sessions, users and processes in the order of their creation, with a flag
+/// for processes.
 fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
     let mut objects: Vec<(&str, bool)> = Vec::new();
-    for step in scenario_file.variants.iter().flat_map(|one| one.steps()) {
-        // What must fail makes nothing.
+    let variants = scenario_file.variants.iter();
+    for step in variants.flat_map(|variant| variant.steps()) {
+        // A step that must fail creates no object.
         let makes = target(step).is_some_and(|target| target.starts_with("self->"));
         let inner = match &step.action {
             Action::Hold { action, .. }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The tests of a scenario_file's program, one a boot: its variables, one paragraph a step,
-//! and what is kept for the next kernel.
+//! The tests of a program, one per boot: variables, the code of each step, and the
+//! background process that keeps files open until the kexec.
 
-use super::super::c::{Call, Head, Node, line};
+use super::super::c::{Call, Head, Message, Node, line};
 use super::super::call::{LU, target};
 use super::super::expect::check;
 use super::super::step::{Paragraph, Place, paragraph};
@@ -10,7 +10,7 @@ use super::super::variants::{grouped, only_for};
 use super::super::{harness_timeout_secs, test_name};
 use crate::scenario::{Action, Boot, Returns, ScenarioFile, Step};
 
-/// One boot: the functions of its threads, and its test.
+/// The test of one boot, preceded by the functions of its threads.
 pub(super) fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
     let first = scenario_file.first();
     let fixture = first.identifier();
@@ -23,28 +23,31 @@ pub(super) fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
         steps.extend(body);
     }
     let mut body = declarations(scenario_file, index);
-    let begins_anew = |one: &Boot| {
+    // A boot that begins with retrieving a session is skipped by that step.
+    let needs_skip = |boot: &Boot| {
         let retrieves = |step: &Step| {
             matches!(step.action, Action::RetrieveSession { .. }) && step.returns == Returns::Ok
         };
-        one.number > 1 && !one.steps.first().is_some_and(retrieves)
+        boot.number > 1 && !boot.steps.first().is_some_and(retrieves)
     };
-    let mut boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
-    if boots.any(begins_anew) {
+    let boots = || {
+        let variants = scenario_file.variants.iter();
+        variants.map(|variant| &variant.boots[index])
+    };
+    if boots().any(needs_skip) {
         body.extend([
             Node::Blank,
             line("if (lu_is_first_kernel())"),
-            line("\tSKIP(return, \"nothing was handed over to this kernel\");"),
+            line("\tSKIP(return, \"needs a live update from the previous boot\");"),
         ]);
     }
-    let looks_for_leaks = |step: &Step| matches!(step.action, Action::CheckLeaks);
-    let mut boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
-    if boots.any(|boot| boot.steps.iter().any(looks_for_leaks)) {
+    let checks_leaks = |step: &Step| matches!(step.action, Action::CheckLeaks);
+    if boots().any(|boot| boot.steps.iter().any(checks_leaks)) {
         body.extend([Node::Blank, Call::new("lu_leaks_begin", [LU]).into()]);
     }
     body.extend(steps);
     if boot.number < first.boots.len() {
-        body.extend(kept_for_the_next());
+        body.extend(keep_until_kexec());
     }
     let head = format!(
         "TEST_F_TIMEOUT({fixture}, {}, {})",
@@ -60,7 +63,10 @@ pub(super) fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
 }
 
 fn numbers(scenario_file: &ScenarioFile, index: usize) -> Vec<usize> {
-    let boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    let boots = scenario_file
+        .variants
+        .iter()
+        .map(|variant| &variant.boots[index]);
     let mut numbers: Vec<usize> = boots
         .flat_map(|boot| boot.steps.iter().map(|step| step.number))
         .collect();
@@ -69,7 +75,7 @@ fn numbers(scenario_file: &ScenarioFile, index: usize) -> Vec<usize> {
     numbers
 }
 
-/// What the step of this number is, in all variants.
+/// The code of the step with this number, for all variants.
 fn paragraphs(
     scenario_file: &ScenarioFile,
     index: usize,
@@ -82,7 +88,10 @@ fn paragraphs(
             .find(|step| step.number == number)
             .cloned()
     };
-    let boots = scenario_file.variants.iter().map(|one| &one.boots[index]);
+    let boots = scenario_file
+        .variants
+        .iter()
+        .map(|variant| &variant.boots[index]);
     let groups = grouped(boots.map(of_variant).collect());
     let (mut functions, mut body) = (Vec::new(), Vec::new());
     for (at, (step, members)) in groups.iter().enumerate() {
@@ -106,14 +115,10 @@ fn paragraphs(
     (functions, body)
 }
 
-fn kept_for_the_next() -> Vec<Node> {
+fn keep_until_kexec() -> Vec<Node> {
     vec![
         Node::Blank,
-        Node::Comment(
-            "The next boot runs in another kernel: hold all that is open until then, \
-             if one follows."
-                .to_owned(),
-        ),
+        Node::Comment("Keep all files open until the kexec to the next kernel.".to_owned()),
         Call::new("lu_keep_until_kexec", [LU])
             .assigned_to("ret")
             .into(),
@@ -121,17 +126,17 @@ fn kept_for_the_next() -> Vec<Node> {
             "ASSERT_EQ",
             "0",
             "ret",
-            "a process must hold the session until the kexec",
+            Message::with_result("expected a process that keeps the session open", "ret"),
         ),
     ]
 }
 
-/// The variables that the boot's steps use, in any variant.
+/// The variables that the steps of the boot use in any variant.
 fn declarations(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
     let boots: Vec<&Boot> = scenario_file
         .variants
         .iter()
-        .map(|one| &one.boots[index])
+        .map(|variant| &variant.boots[index])
         .collect();
     let any = |fits: &dyn Fn(&Step) -> bool| boots.iter().any(|boot| boot.all_steps().any(fits));
     let reads_text = |step: &Step| {

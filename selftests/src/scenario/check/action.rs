@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The one action of a step: which key names it, and which others it needs.
+//! The action of a step, with its arguments.
 
 mod control;
 mod device;
@@ -13,7 +13,7 @@ use crate::scenario::raw::RawStep;
 use crate::scenario::{Action, Returns};
 use crate::yaml::At;
 
-/// The key that names an action and its value, with what the action depends on.
+/// The key of an action and its value, with the context of the step.
 struct Verb<'a> {
     key: &'static str,
     subject: At<String>,
@@ -32,7 +32,7 @@ impl Verb<'_> {
 }
 
 impl Checker<'_> {
-    /// Takes the one action out of a step, with the keys that belong to it.
+    /// Removes the action and its arguments from a step.
     pub(super) fn action(
         &mut self,
         raw: &mut RawStep,
@@ -47,8 +47,8 @@ impl Checker<'_> {
             return Ok(action);
         }
         let Some((key, subject)) = plain(raw) else {
-            let hint = Some("name an action, such as `preserve: dev`, or `observe:`".to_owned());
-            return Err(self.wrong(place, "a step that does nothing", hint));
+            let hint = Some("add an action such as `preserve: dev`, or `observe`".to_owned());
+            return Err(self.wrong(place, "the step has no action", hint));
         };
         let verb = Verb {
             key,
@@ -68,7 +68,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Of two actions, the second is the mistake.
+    /// Rejects a step with two actions, at the second one.
     fn one_action(&self, raw: &RawStep, place: Place) -> Checked<()> {
         let mut copy = raw.clone();
         let mut given: Vec<(&str, Place)> = Vec::new();
@@ -84,12 +84,12 @@ impl Checker<'_> {
             return Ok(());
         };
         let at = if *at < place { place } else { *at };
-        let message = format!("a step that does both `{first}` and `{second}`");
-        Err(self.wrong(at, message, Some("make two steps of it".to_owned())))
+        let message = format!("the step has two actions: `{first}` and `{second}`");
+        Err(self.wrong(at, message, Some("split the step".to_owned())))
     }
 }
 
-/// Takes the first of the keys that name an action and have a word as value.
+/// Removes the first action whose value is a word.
 fn plain(raw: &mut RawStep) -> Option<(&'static str, At<String>)> {
     macro_rules! take {
         ($($key:ident),+ $(,)?) => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What must be seen after a step.
+//! Checks of the expectations of a step.
 
 use super::{Checked, Checker};
 use crate::input::Place;
@@ -59,14 +59,13 @@ impl Checker<'_> {
 
     pub(super) fn order(&self, step: &RawStep) -> Checked<Vec<String>> {
         if let [only] = step.order.as_slice() {
-            let hint = Some("name what comes after it".to_owned());
-            return Err(self.wrong(only.place, "one function alone has no order", hint));
+            return Err(self.wrong(only.place, "`order` needs at least two functions", None));
         }
         let name = |function: &At<String>| {
             self.kernel_function(&function.value, function.place)?;
-            let mut same = step.order.iter().filter(|one| one.value == function.value);
-            if same.nth(1).is_some() {
-                let message = format!("`{}` comes twice in one order", function.value);
+            let is_same = |other: &&At<String>| other.value == function.value;
+            if step.order.iter().filter(is_same).count() > 1 {
+                let message = format!("duplicate function `{}` in `order`", function.value);
                 return Err(self.wrong(function.place, message, None));
             }
             Ok(function.value.clone())
@@ -78,7 +77,7 @@ impl Checker<'_> {
         if is_kernel_function(name) {
             return Ok(());
         }
-        let message = format!("`{name}` is no name of a kernel function");
+        let message = format!("`{name}` is not a valid function name");
         Err(self.wrong(place, message, None))
     }
 
@@ -86,7 +85,8 @@ impl Checker<'_> {
         let line = |raw: &RawLog| {
             let text = raw.text.value.clone();
             if text.is_empty() {
-                return Err(self.wrong(raw.text.place, "an empty text is in every line", None));
+                let message = "empty `text`: it would match every line";
+                return Err(self.wrong(raw.text.place, message, None));
             }
             let count = self.bounds(raw.count, raw.min, raw.max, raw.text.place)?;
             Ok(ExpectedLog { text, count })
@@ -107,20 +107,20 @@ impl Checker<'_> {
                 max: Some(count),
             },
             (None, None, None) => {
-                let hint = Some("give `count`, or `min` and `max`".to_owned());
-                return Err(self.wrong(place, "how often is it expected?", hint));
+                let message = "missing `count`, or `min` and `max`";
+                return Err(self.wrong(place, message, None));
             }
             (None, min, max) => Bounds {
                 min: min.unwrap_or(0),
                 max,
             },
             _ => {
-                let message = "`count` stands alone, without `min` or `max`";
+                let message = "`count` excludes `min` and `max`";
                 return Err(self.wrong(place, message, None));
             }
         };
         if bounds.max.is_some_and(|max| max < bounds.min) {
-            return Err(self.wrong(place, "no number is within these bounds", None));
+            return Err(self.wrong(place, "`min` is greater than `max`", None));
         }
         Ok(bounds)
     }

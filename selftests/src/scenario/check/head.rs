@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a scenario says of itself as a whole.
+//! Checks of the keys at the top of a scenario.
 
 use super::{Checked, Checker};
 use crate::input::Place;
@@ -22,18 +22,17 @@ impl Checker<'_> {
             .trim_end_matches(".yaml");
         if stem != name.value {
             let message = format!(
-                "the scenario `{}` is in a file named `{stem}.yaml`",
+                "the name `{}` differs from the file name `{stem}.yaml`",
                 name.value
             );
-            let hint = Some("name the file after the scenario".to_owned());
-            return Err(self.wrong(name.place, message, hint));
+            return Err(self.wrong(name.place, message, None));
         }
         Ok(())
     }
 
     pub(super) fn one_line(&self, text: &At<String>) -> Checked<()> {
         if text.value.trim().is_empty() || text.value.contains('\n') || text.value.len() > 90 {
-            let message = "the title is one line of at most 90 characters";
+            let message = "invalid title: use one line of at most 90 characters";
             return Err(self.wrong(text.place, message, None));
         }
         Ok(())
@@ -44,54 +43,54 @@ impl Checker<'_> {
             None => Ok(BOOT_TIMEOUT_SECS),
             Some(secs) if (1..=3600).contains(&secs.value) => Ok(secs.value),
             Some(secs) => {
-                Err(self.wrong(secs.place, "a boot takes between 1 and 3600 seconds", None))
+                let message = "`timeout_secs` is out of range: use 1 to 3600";
+                Err(self.wrong(secs.place, message, None))
             }
         }
     }
 
-    /// A kexec leaves no guest as it was, nor does a report of its kernel.
+    /// A kexec and a kernel report (which taints the kernel) change the guest.
     pub(super) fn leaves_no_trace(&self, raw: &RawScenario) -> Checked<bool> {
-        let Some(said) = raw.leaves_no_trace.as_ref().filter(|said| said.value) else {
+        let Some(given) = raw.leaves_no_trace.as_ref().filter(|given| given.value) else {
             return Ok(false);
         };
-        let why = match (raw.boots.len(), raw.splats.is_empty()) {
+        let message = match (raw.boots.len(), raw.splats.is_empty()) {
             (1, true) => return Ok(true),
-            (1, false) => "a kernel that complained is not as it was before",
-            _ => "a kexec leaves another kernel behind",
+            (1, false) => "`leaves_no_trace` is invalid with `splats`: a report taints the kernel",
+            _ => "`leaves_no_trace` is invalid with several boots",
         };
-        let hint = Some("leave `leaves_no_trace` out".to_owned());
-        Err(self.wrong(said.place, why, hint))
+        Err(self.wrong(given.place, message, None))
     }
 
-    /// A scenario that must fail somewhere says at which step, and no other does.
+    /// `fails_first` and `fails_without` require each other.
     pub(super) fn fails_first(&self, scenario: &Scenario, name: Place) -> Checked<()> {
         let fails_first = scenario.steps().find(|step| step.fails_first);
         match (scenario.fails_without.is_empty(), fails_first) {
             (true, Some(step)) => Err(self.wrong(
                 step.place,
-                "a step has fails_first, but nothing is said to be without the series",
-                Some("name the series in `fails_without`".to_owned()),
+                "`fails_first` needs `fails_without`",
+                Some("add the required series to `fails_without`".to_owned()),
             )),
             (false, None) => Err(self.wrong(
                 name,
-                "it must fail without a series, but no step has fails_first",
-                Some("say `fails_first: true` at the step that goes wrong first then".to_owned()),
+                "`fails_without` needs a step with `fails_first: true`",
+                Some("add it to the first step that fails without the series".to_owned()),
             )),
             _ => Ok(()),
         }
     }
 
-    /// A finding, like what brought a fault, is about a series that fixes it.
+    /// `known_finding` and `fails_since` need the series that fixes the bug.
     pub(super) fn finding(&self, raw: &RawScenario) -> Checked<()> {
         if !raw.fails_without.is_empty() {
             return Ok(());
         }
-        let hint = Some("name the series that fixes it in `fails_without`".to_owned());
+        let hint = Some("add the series that fixes the bug to `fails_without`".to_owned());
         if let Some(text) = &raw.known_finding {
-            return Err(self.wrong(text.place, "a finding that nothing is said to fix", hint));
+            return Err(self.wrong(text.place, "`known_finding` needs `fails_without`", hint));
         }
         if let Some(first) = raw.fails_since.first() {
-            return Err(self.wrong(first.place, "a fault that nothing is said to fix", hint));
+            return Err(self.wrong(first.place, "`fails_since` needs `fails_without`", hint));
         }
         Ok(())
     }
@@ -100,8 +99,8 @@ impl Checker<'_> {
         match raw.fails_with.first() {
             Some(first) if raw.fails_without.is_empty() => Err(self.wrong(
                 first.place,
-                "a report may come, but nothing is said to be without the series",
-                Some("name the series in `fails_without`, or use `splats`".to_owned()),
+                "`fails_with` needs `fails_without`",
+                Some("add the series to `fails_without`, or use `splats`".to_owned()),
             )),
             _ => raw.fails_with.iter().map(|word| self.class(word)).collect(),
         }
@@ -126,12 +125,12 @@ impl Checker<'_> {
             .as_ref()
             .filter(|boot| boot.value == 0 || boot.value > boots)
         {
-            let message = format!("unknown boot {}: there are {boots}", at.value);
-            let hint = Some("boots are counted from 1, in the order of `boots`".to_owned());
-            return Err(self.wrong(at.place, message, hint));
+            let message = format!("unknown boot {}: use 1 to {boots}", at.value);
+            return Err(self.wrong(at.place, message, None));
         }
         if raw.text.value.is_empty() {
-            return Err(self.wrong(raw.text.place, "an empty text would match any splat", None));
+            let message = "empty `text`: it would match any splat";
+            return Err(self.wrong(raw.text.place, message, None));
         }
         Ok(ExpectedSplat {
             class,
@@ -145,7 +144,7 @@ impl Checker<'_> {
     fn class(&self, word: &At<String>) -> Checked<SplatClass> {
         SplatClass::from_word(&word.value).ok_or_else(|| {
             let known = SplatClass::ALL.iter().map(|class| class.word());
-            self.unknown("class of splats", word, known)
+            self.unknown("splat class", word, known)
         })
     }
 }

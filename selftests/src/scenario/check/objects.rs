@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The names of a scenario: what each stands for, and in which boot it is known.
+//! The objects of a scenario: their kinds, and the boots in which their names are defined.
 
 use super::{Checked, Checker};
 use crate::input::Place;
@@ -7,7 +7,7 @@ use crate::scenario::names::{bad_identifier, device_parts};
 use crate::scenario::{Device, Returns};
 use crate::yaml::At;
 
-/// Slots that a scenario can use.
+/// Maximal number of slots of a scenario.
 const SLOTS_MAX: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,19 +33,19 @@ impl Kind {
     }
 }
 
-/// Everything that can be read, written and preserved.
+/// The kinds of objects that can be read, written and preserved.
 pub(super) const FILES: &[Kind] = &[Kind::DeviceFile, Kind::Memfd, Kind::File];
 
 impl Checker<'_> {
     pub(super) fn declare_device(&mut self, name: &At<String>) -> Checked<()> {
         let Some((slot, function)) = device_parts(&name.value) else {
-            let hint = "a device is a slot, `endpoint0`, or a function of one, `endpoint0.vf1`";
-            let message = format!("unknown device `{}`", name.value);
+            let hint = "use a slot (`endpoint0`) or a virtual function of it (`endpoint0.vf1`)";
+            let message = format!("invalid device `{}`", name.value);
             return Err(self.wrong(name.place, message, Some(hint.to_owned())));
         };
         let (machine, slots) = &self.machine;
         if !slots.iter().any(|known| known == slot) {
-            let hint = format!("its slots are: {}", slots.join(", "));
+            let hint = format!("slots of this machine: {}", slots.join(", "));
             let message = format!("the machine `{machine}` has no slot `{slot}`");
             return Err(self.wrong(name.place, message, Some(hint)));
         }
@@ -53,7 +53,7 @@ impl Checker<'_> {
         let used = self.devices.iter().map(|known| known.index + 1).max();
         let index = known.map_or(used.unwrap_or(0), |known| known.index);
         if index >= SLOTS_MAX {
-            let message = format!("a scenario uses at most {SLOTS_MAX} slots");
+            let message = format!("too many slots in `devices`: maximum {SLOTS_MAX}");
             return Err(self.wrong(name.place, message, None));
         }
         self.devices.push(Device {
@@ -72,7 +72,7 @@ impl Checker<'_> {
             .ok_or_else(|| self.unknown("device", name, names.iter().map(String::as_str)))
     }
 
-    /// A new object, unless the action that makes it is to fail.
+    /// Defines a new object, unless the action must fail.
     pub(super) fn make(
         &mut self,
         name: Option<At<String>>,
@@ -87,13 +87,12 @@ impl Checker<'_> {
         if matches!(returns, Returns::Errno(_)) {
             return Ok(name.value);
         }
-        // Closed, or of an earlier boot.
-        let is_gone = !self.in_boot.contains(&name.value);
-        let again = is_gone && self.objects.get(&name.value) == Some(&kind);
-        if self.objects.contains_key(&name.value) && !again {
-            let hint = Some("give each object of the scenario a name of its own".to_owned());
-            let message = format!("`{}` is already the name of something", name.value);
-            return Err(self.wrong(name.place, message, hint));
+        // The name of a closed object, or of an object of an earlier boot.
+        let is_free = !self.in_boot.contains(&name.value);
+        let is_reused = is_free && self.objects.get(&name.value) == Some(&kind);
+        if self.objects.contains_key(&name.value) && !is_reused {
+            let message = format!("duplicate name `{}`", name.value);
+            return Err(self.wrong(name.place, message, None));
         }
         self.objects.insert(name.value.clone(), kind);
         self.closed.retain(|closed| *closed != name.value);
@@ -101,7 +100,7 @@ impl Checker<'_> {
         Ok(name.value)
     }
 
-    /// An object that exists in this boot and is of one of `kinds`.
+    /// Looks up an object that exists in this boot and is of one of `kinds`.
     pub(super) fn object(&self, name: &At<String>, kinds: &[Kind]) -> Checked<String> {
         let fits = |known: &&String| {
             self.objects
@@ -117,26 +116,26 @@ impl Checker<'_> {
         if known.contains(&name.value.as_str()) {
             return Ok(name.value.clone());
         }
-        let what: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
-        let what = what.join(" or ");
+        let words: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
+        let words = words.join(" or ");
         match self.objects.get(&name.value) {
             Some(kind) if !kinds.contains(kind) => {
-                let message = format!("`{}` is a {}, not a {what}", name.value, kind.word());
+                let message = format!("`{}` is a {}, not a {words}", name.value, kind.word());
                 Err(self.wrong(name.place, message, None))
             }
             Some(_) if self.closed.contains(&name.value) => {
-                let hint = Some("close it later, or make it again before this step".to_owned());
-                Err(self.wrong(name.place, format!("`{}` was closed", name.value), hint))
+                let message = format!("`{}` was closed by an earlier step", name.value);
+                Err(self.wrong(name.place, message, None))
             }
             Some(_) => {
                 let hint = Some("retrieve it in this boot first".to_owned());
                 let message = format!(
-                    "`{}` belongs to an earlier boot, or to a process",
+                    "`{}` belongs to an earlier boot or to a process",
                     name.value
                 );
                 Err(self.wrong(name.place, message, hint))
             }
-            None => Err(self.unknown(&what, name, known)),
+            None => Err(self.unknown(&words, name, known)),
         }
     }
 
@@ -150,8 +149,8 @@ impl Checker<'_> {
         self.object(&name, &[Kind::Session])
     }
 
-    /// An object that an earlier boot made and this one takes over, under the same
-    /// name. One that is not expected to be there may have any name.
+    /// Checks the name of an object that was handed over by an earlier boot. If the action
+    /// must fail, any valid name is accepted.
     pub(super) fn handed_over(
         &mut self,
         name: &At<String>,
@@ -166,9 +165,8 @@ impl Checker<'_> {
             };
         }
         if boot == 1 {
-            let message = "nothing was handed over to the first boot";
-            let hint = Some("a kexec lies between two entries of `boots`".to_owned());
-            return Err(self.wrong(name.place, message, hint));
+            let message = "the first boot has no previous boot to retrieve objects from";
+            return Err(self.wrong(name.place, message, None));
         }
         let fits = |kind: &Kind| kinds.contains(kind);
         if !self.objects.get(&name.value).is_some_and(fits) {
@@ -179,26 +177,25 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Makes known in this boot what an earlier one made.
+    /// Defines an object of an earlier boot in this boot.
     pub(super) fn take_over(&mut self, name: &str) {
         if !self.in_boot.iter().any(|known| known == name) {
             self.in_boot.push(name.to_owned());
         }
     }
 
-    /// What a process takes over is known to it alone.
+    /// Removes an object that a process has taken over.
     pub(super) fn give_away(&mut self, name: &str) {
         self.in_boot.retain(|known| known != name);
     }
 
-    /// What is closed can be made again.
+    /// Removes a closed object. Its name can be reused.
     pub(super) fn close(&mut self, name: &str) {
         self.give_away(name);
         self.closed.push(name.to_owned());
     }
 
-    /// The token under which a file is preserved and retrieved: its name's rank, where
-    /// none is given.
+    /// The token of a file: as given, or the index of its name among all files, from 1.
     pub(super) fn token(&mut self, file: &str, given: Option<At<u64>>) -> u64 {
         if let Some(given) = given {
             return given.value;

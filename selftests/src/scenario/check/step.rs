@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Steps: from what is written to what is done in order. A race with a sync point
-//! becomes several: one that comes to stand still, those that are done meanwhile, and
-//! the first one's end.
+//! Converts parsed steps to steps in the order of execution. A race with a sync point
+//! becomes several steps: the held step, the steps of `meanwhile`, and the release.
 
 use super::{Checked, Checker};
 use crate::input::Place;
@@ -10,30 +9,30 @@ use crate::scenario::reference::owners;
 use crate::scenario::{Action, Returns, Step, SyncPoint};
 use crate::yaml::At;
 
-/// Most repetitions of a step.
+/// Maximal number of repetitions.
 const TIMES_MAX: u64 = 10_000;
 
-/// What a step is part of.
+/// The list that contains a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Of its boot.
+    /// The steps of a boot.
     Boot,
-    /// Of what is done while another stands still.
+    /// The steps of a race.
     Meanwhile,
-    /// Of what is repeated.
+    /// The steps of a repetition.
     Repeat,
 }
 
 impl Checker<'_> {
-    /// The steps that make what the setup names.
+    /// The steps that create the objects of the setup.
     pub(super) fn setup(&mut self, setup: &RawSetup) -> Checked<Vec<Step>> {
-        let mut written = Vec::new();
+        let mut raw_steps = Vec::new();
         for session in &setup.sessions {
             let step = RawStep {
                 create_session: Some(session.clone()),
                 ..RawStep::default()
             };
-            written.push((session.place, step));
+            raw_steps.push((session.place, step));
         }
         for (name, file) in &setup.files {
             let (place, file) = (file.place, &file.value);
@@ -43,11 +42,11 @@ impl Checker<'_> {
             });
             let kinds = [&file.device, &file.memfd, &file.path];
             if kinds.iter().filter(|kind| kind.is_some()).count() != 1 {
-                let message = "a file is a `device`, a `memfd` or a `path`, one of them";
+                let message = "a file needs exactly one of `device`, `memfd` and `path`";
                 return Err(self.wrong(place, message, None));
             }
             let memfd = name.clone().filter(|_| !file.seals.is_empty());
-            written.push((
+            raw_steps.push((
                 place,
                 RawStep {
                     open_device: file.device.clone(),
@@ -62,7 +61,7 @@ impl Checker<'_> {
                     value: file.seals.clone(),
                     place,
                 });
-                written.push((
+                raw_steps.push((
                     place,
                     RawStep {
                         seal: memfd,
@@ -73,15 +72,15 @@ impl Checker<'_> {
             }
         }
         let mut steps = Vec::new();
-        for (place, value) in written {
+        for (place, value) in raw_steps {
             let step = At { value, place };
             steps.push(self.step(steps.len() + 1, 1, &step, Part::Boot)?);
         }
         Ok(steps)
     }
 
-    /// The steps that one as written comes to; `number` is that of the first, and is
-    /// the next one's afterwards, whether or not they are left out of this variant.
+    /// Converts a step, which may become several. `number` is the number of the first one,
+    /// and is advanced to the next free number even if this variant leaves the step out.
     pub(super) fn steps(
         &mut self,
         number: &mut usize,
@@ -107,7 +106,7 @@ impl Checker<'_> {
         }
     }
 
-    /// One step, of which something must be seen.
+    /// Converts one step with its expectations.
     pub(super) fn step(
         &mut self,
         number: usize,
@@ -119,10 +118,10 @@ impl Checker<'_> {
         let calls = self.calls(&rest)?;
         let order = self.order(&rest)?;
         let log = self.log(&rest)?;
-        let sees = !(calls.is_empty() && order.is_empty() && log.is_empty());
-        if part == Part::Repeat && sees {
-            let hint = Some("say after the repetition what must have been seen by then".to_owned());
-            let message = "within a repetition nothing is counted";
+        let has_counts = !(calls.is_empty() && order.is_empty() && log.is_empty());
+        if part == Part::Repeat && has_counts {
+            let hint = Some("move them to the `repeat` step or to a later step".to_owned());
+            let message = "`calls`, `order` and `log` are invalid within `repeat`";
             return Err(self.wrong(raw.place, message, hint));
         }
         self.one_return(&rest)?;
@@ -131,17 +130,17 @@ impl Checker<'_> {
         if let (Action::Race { .. }, Some(race)) = (&action, &raw.value.race) {
             returns = self.returns(race.value.returns.as_ref())?;
         }
-        self.nothing_left(&rest, &action)?;
+        self.no_stray_key(&rest, &action)?;
         if let Some(word) = &rest.returns
             && returns != Returns::Ok
             && !action.can_fail()
         {
-            let message = format!("\"{action}\" returns nothing that could be an error");
+            let message = format!("the step \"{action}\" cannot return an error");
             return Err(self.wrong(word.place, message, None));
         }
-        if matches!(action, Action::Observe { .. }) && !sees {
-            let hint = Some("give `calls`, `order` or `log`".to_owned());
-            return Err(self.wrong(raw.place, "an observation that expects nothing", hint));
+        if matches!(action, Action::Observe { .. }) && !has_counts {
+            let message = "`observe` needs `calls`, `order` or `log`";
+            return Err(self.wrong(raw.place, message, None));
         }
         Ok(Step {
             number,
@@ -156,7 +155,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A race whose first step stands still until the others are done.
+    /// A race whose first step is held until the others have run.
     fn held_race(
         &mut self,
         number: usize,
@@ -184,8 +183,8 @@ impl Checker<'_> {
         };
         let given = raw.value.meanwhile.as_ref();
         let Some(given) = given.filter(|steps| !steps.value.is_empty()) else {
-            let hint = Some("say in `meanwhile` what is done until then".to_owned());
-            return Err(self.wrong(race.place, "a step that stands still for nothing", hint));
+            let message = "`sync_point` needs steps in `meanwhile`";
+            return Err(self.wrong(race.place, message, None));
         };
         let (meanwhile, waiting) = self.meanwhile(number + 1, boot, &given.value)?;
         let last = number + 1 + given.value.len();
@@ -198,8 +197,8 @@ impl Checker<'_> {
         Ok(steps.chain([release]).chain(end).collect())
     }
 
-    /// What is done while another stands still, from `number` on, and the end of the one
-    /// that comes to wait for it, if one does.
+    /// The steps of `meanwhile`, numbered from `number` on, and the completion of the step
+    /// with `waits_in`, if any.
     fn meanwhile(
         &mut self,
         number: usize,
@@ -217,7 +216,7 @@ impl Checker<'_> {
                 continue;
             };
             if waiting.is_some() {
-                let message = "a second step that waits for the one that stands still";
+                let message = "only one step of `meanwhile` can have `waits_in`";
                 return Err(self.wrong(functions.place, message, None));
             }
             let (wait, end) = self.wait(number, boot, step, functions)?;
@@ -227,7 +226,7 @@ impl Checker<'_> {
         Ok((steps, waiting))
     }
 
-    /// The end of the one that stood still, with what must be seen by then.
+    /// The release of the held step, with the expectations of the race.
     fn release(
         &self,
         number: usize,
@@ -246,7 +245,7 @@ impl Checker<'_> {
         let calls = self.calls(&end)?;
         let order = self.order(&end)?;
         let log = self.log(&end)?;
-        self.nothing_left(&end, &action)?;
+        self.no_stray_key(&end, &action)?;
         Ok(Step {
             number,
             action: Action::Release {
@@ -262,7 +261,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A step that comes to wait for the one that stands still, and its end.
+    /// A step that must wait for the held step, and its completion.
     fn wait(
         &mut self,
         number: usize,
@@ -270,20 +269,21 @@ impl Checker<'_> {
         raw: &At<RawStep>,
         functions: &At<String>,
     ) -> Checked<(Step, Step)> {
-        let mut deed = raw.value.clone();
-        deed.waits_in = None;
-        let calls = self.calls(&deed)?;
-        let order = self.order(&deed)?;
-        let log = self.log(&deed)?;
-        let returns = self.returns(deed.returns.as_ref())?;
-        (deed.calls, deed.order, deed.log) = Default::default();
-        let (fails_first, because) = (std::mem::take(&mut deed.fails_first), deed.because.take());
-        deed.when.clear();
-        let deed = At {
-            value: Box::new(deed),
+        let mut inner = raw.value.clone();
+        inner.waits_in = None;
+        let calls = self.calls(&inner)?;
+        let order = self.order(&inner)?;
+        let log = self.log(&inner)?;
+        let returns = self.returns(inner.returns.as_ref())?;
+        (inner.calls, inner.order, inner.log) = Default::default();
+        let fails_first = std::mem::take(&mut inner.fails_first);
+        let because = inner.because.take();
+        inner.when.clear();
+        let inner = At {
+            value: Box::new(inner),
             place: raw.place,
         };
-        let action = Box::new(self.inner(&deed, boot)?);
+        let action = Box::new(self.inner(&inner, boot)?);
         let functions: Vec<String> = functions
             .value
             .split('|')
@@ -319,12 +319,12 @@ impl Checker<'_> {
         Ok((wait, end))
     }
 
-    /// Each side of a race returns something of its own.
+    /// `returns` belongs to the steps of a race, not to the race.
     fn one_return(&self, raw: &RawStep) -> Checked<()> {
         match (&raw.race, &raw.returns) {
             (Some(_), Some(returns)) => {
-                let hint = Some("say it within: `race: {close: vm, returns: ok}`".to_owned());
-                let message = "which step of the race returns this? Each returns something";
+                let hint = Some("move it inside: `race: {close: vm, returns: ok}`".to_owned());
+                let message = "`returns` is invalid next to `race`";
                 Err(self.wrong(returns.place, message, hint))
             }
             _ => Ok(()),
@@ -343,7 +343,7 @@ impl Checker<'_> {
         })
     }
 
-    /// What is repeated: steps that are checked each time.
+    /// A repetition. Its steps are checked each time.
     pub(super) fn repeat(
         &mut self,
         raw: &mut RawStep,
@@ -352,19 +352,19 @@ impl Checker<'_> {
         boot: usize,
     ) -> Checked<Action> {
         if !(2..=TIMES_MAX).contains(&times.value) {
-            let message = format!("a repetition is of 2 to {TIMES_MAX} times");
+            let message = format!("`repeat` is out of range: use 2 to {TIMES_MAX}");
             return Err(self.wrong(times.place, message, None));
         }
-        let written = self.need(raw.steps.take(), times.place, "steps")?;
+        let given = self.need(raw.steps.take(), times.place, "steps")?;
         let mut steps = Vec::new();
-        for (index, step) in written.value.iter().enumerate() {
+        for (index, step) in given.value.iter().enumerate() {
             if !self.is_when(&step.value.when)? {
                 continue;
             }
             steps.push(self.step(number + 1 + index, boot, step, Part::Repeat)?);
         }
         if steps.is_empty() {
-            return Err(self.wrong(written.place, "a repetition of nothing", None));
+            return Err(self.wrong(given.place, "`steps` is empty", None));
         }
         Ok(Action::Repeat {
             times: times.value,
@@ -372,45 +372,45 @@ impl Checker<'_> {
         })
     }
 
-    /// A step within another: something that is done, of which nothing is compared.
+    /// A nested step, which has an action but no expectations except its result.
     pub(super) fn inner(&mut self, raw: &At<Box<RawStep>>, boot: usize) -> Checked<Action> {
         let mut rest = (*raw.value).clone();
         let returns = self.returns(rest.returns.as_ref())?;
         let action = self.action(&mut rest, raw.place, 0, boot, &returns, Part::Meanwhile)?;
-        self.nothing_left(&rest, &action)?;
-        if !action.is_deed() {
-            let message = format!("\"{action}\" cannot be done in the middle of something else");
+        self.no_stray_key(&rest, &action)?;
+        if !action.can_be_nested() {
+            let message = format!("the step \"{action}\" cannot be nested in another step");
             return Err(self.wrong(raw.place, message, None));
         }
         if rest.fails_first || rest.because.is_some() || !rest.when.is_empty() {
-            let hint = Some("say it of the step around it".to_owned());
-            let message = "a step within another has no `fails_first`, `because` or `when`";
+            let hint = Some("move them to the outer step".to_owned());
+            let message = "`fails_first`, `because` and `when` are invalid in a nested step";
             return Err(self.wrong(raw.place, message, hint));
         }
         if !(rest.calls.is_empty() && rest.order.is_empty() && rest.log.is_empty()) {
-            let hint = Some("say it of the step around it".to_owned());
-            let message = "a step within another counts nothing";
+            let hint = Some("move them to the outer step".to_owned());
+            let message = "`calls`, `order` and `log` are invalid in a nested step";
             return Err(self.wrong(raw.place, message, hint));
         }
         Ok(action)
     }
 
-    /// Every key that the action does not use must be absent.
-    fn nothing_left(&self, rest: &RawStep, action: &Action) -> Checked<()> {
+    /// Rejects keys that the action does not use.
+    fn no_stray_key(&self, rest: &RawStep, action: &Action) -> Checked<()> {
         let Some((key, place)) = stray(rest) else {
             return Ok(());
         };
-        let message = format!("`{key}` means nothing for the step \"{action}\"");
+        let message = format!("`{key}` is invalid for the step \"{action}\"");
         let owners: Vec<_> = owners(key).iter().map(|key| format!("`{key}`")).collect();
         let hint = match key {
-            "waits_in" => "say it of a step in `meanwhile`".to_owned(),
-            _ => format!("it belongs to {}", owners.join(", ")),
+            "waits_in" => "`waits_in` is for steps of `meanwhile`".to_owned(),
+            _ => format!("`{key}` is for {}", owners.join(", ")),
         };
         Err(self.wrong(place, message, Some(hint)))
     }
 }
 
-/// The first key that belongs to an action and was not taken by it.
+/// The first argument that the action has not consumed.
 fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
     fn at<T>(key: &'static str, value: Option<&At<T>>) -> Option<(&'static str, Place)> {
         value.map(|value| (key, value.place))
@@ -449,7 +449,7 @@ fn stray(rest: &RawStep) -> Option<(&'static str, Place)> {
 }
 
 impl Action {
-    /// Whether there is anything that it returns, and that is no answer to compare.
+    /// Whether the action returns a result that can be an error.
     fn can_fail(&self) -> bool {
         !matches!(
             self,
@@ -462,8 +462,8 @@ impl Action {
         )
     }
 
-    /// Whether it does something, once, and nothing is compared after it.
-    fn is_deed(&self) -> bool {
+    /// Whether the action is a single call without a value to compare.
+    fn can_be_nested(&self) -> bool {
         !matches!(
             self,
             Self::SessionName { .. }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the schema does not say: which keys belong together, which need which, and
-//! an example of each. Every line of it is tried by the page's tests.
+//! Data of the reference that is not in the schema: groups of keys, required and optional
+//! arguments of actions, and examples. Unit tests parse every example.
 
-/// The keys of a scenario, by what they are for.
+/// The keys of a scenario, by purpose.
 pub(super) const HEAD: &[(&str, &[&str])] = &[
-    ("What it is", &["name", "title", "why"]),
+    ("Description", &["name", "title", "why"]),
     (
-        "Where it must fail",
+        "Expected failures",
         &[
             "fails_without",
             "fails_since",
@@ -15,14 +15,14 @@ pub(super) const HEAD: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "What it runs on",
+        "Machine and limits",
         &["machine", "devices", "timeout_secs", "leaves_no_trace"],
     ),
     ("Variants", &["parameters", "except"]),
-    ("What is done and seen", &["setup", "boots", "splats"]),
+    ("Steps and reports", &["setup", "boots", "splats"]),
 ];
 
-/// The keys of a step that say what must be seen, and the like; any step may have them.
+/// The keys that are valid in any step.
 pub(super) const EVERYWHERE: &[&str] = &[
     "returns",
     "calls",
@@ -34,34 +34,34 @@ pub(super) const EVERYWHERE: &[&str] = &[
     "because",
 ];
 
-/// Actions that are for the same kind of thing.
+/// Actions on the same kind of object.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) title: &'static str,
     pub(super) about: &'static str,
-    pub(super) deeds: &'static [Deed],
+    pub(super) actions: &'static [ActionDoc],
 }
 
-/// An action of the language.
+/// The documentation of an action.
 #[derive(Debug)]
-pub(super) struct Deed {
+pub(super) struct ActionDoc {
     pub(super) key: &'static str,
-    /// Keys without which it is a mistake.
+    /// Required arguments.
     pub(super) needs: &'static [&'static str],
-    /// Keys that it may have.
+    /// Optional arguments.
     pub(super) may: &'static [&'static str],
-    /// Whether the example belongs to the boot after a kexec.
+    /// Whether the examples are for a boot after a kexec.
     pub(super) after_kexec: bool,
     pub(super) examples: &'static [&'static str],
 }
 
-const fn deed(
+const fn action(
     key: &'static str,
     needs: &'static [&'static str],
     may: &'static [&'static str],
     examples: &'static [&'static str],
-) -> Deed {
-    Deed {
+) -> ActionDoc {
+    ActionDoc {
         key,
         needs,
         may,
@@ -70,13 +70,13 @@ const fn deed(
     }
 }
 
-const fn later(
+const fn action_after_kexec(
     key: &'static str,
     needs: &'static [&'static str],
     may: &'static [&'static str],
     examples: &'static [&'static str],
-) -> Deed {
-    Deed {
+) -> ActionDoc {
+    ActionDoc {
         key,
         needs,
         may,
@@ -85,20 +85,20 @@ const fn later(
     }
 }
 
-/// Returns the actions that a key of a step belongs to.
+/// Returns the actions that have a key as argument.
 pub(in crate::scenario) fn owners(key: &str) -> Vec<&'static str> {
-    let deeds = GROUPS.iter().flat_map(|group| group.deeds);
-    let owners = deeds.filter(|deed| deed.needs.contains(&key) || deed.may.contains(&key));
-    owners.map(|deed| deed.key).collect()
+    let actions = GROUPS.iter().flat_map(|group| group.actions);
+    let owners = actions.filter(|action| action.needs.contains(&key) || action.may.contains(&key));
+    owners.map(|action| action.key).collect()
 }
 
 pub(super) const GROUPS: &[Group] = &[
     Group {
         title: "Sessions",
-        about: "A session holds the files that are handed to the next kernel. Closing it \
-            before the kexec lets go of them.",
-        deeds: &[
-            deed(
+        about: "A session has the files that are handed over to the next kernel. Closing it \
+            before the kexec unpreserves them.",
+        actions: &[
+            action(
                 "create_session",
                 &[],
                 &["times"],
@@ -107,7 +107,7 @@ pub(super) const GROUPS: &[Group] = &[
                     "- create_session: filler\n  times: 50",
                 ],
             ),
-            later(
+            action_after_kexec(
                 "retrieve_session",
                 &[],
                 &["answer"],
@@ -116,87 +116,87 @@ pub(super) const GROUPS: &[Group] = &[
                     "- retrieve_session: vm\n  answer: unwritable\n  returns: EFAULT",
                 ],
             ),
-            deed(
+            action(
                 "session_name",
                 &["contents"],
                 &[],
                 &["- session_name: vm\n  contents: vm"],
             ),
-            deed(
+            action(
                 "preserve",
                 &["into"],
                 &["token"],
                 &["- preserve: dev\n  into: vm"],
             ),
-            later(
+            action_after_kexec(
                 "retrieve",
                 &["from"],
                 &["token", "as"],
                 &["- retrieve_session: vm\n- retrieve: memory\n  from: vm"],
             ),
-            later(
+            action_after_kexec(
                 "finish",
                 &[],
                 &[],
                 &["- retrieve_session: vm\n- finish: vm"],
             ),
-            deed("close", &[], &[], &["- close: vm"]),
+            action("close", &[], &[], &["- close: vm"]),
         ],
     },
     Group {
         title: "Devices",
-        about: "A device is named by its slot. It must be in the scenario's `devices`.",
-        deeds: &[
-            deed(
+        about: "A device is given by its slot, which must be listed in `devices`.",
+        actions: &[
+            action(
                 "open_device",
                 &["as"],
                 &[],
                 &["- open_device: endpoint1\n  as: second"],
             ),
-            deed(
+            action(
                 "remove_device",
                 &[],
                 &["how"],
                 &["- remove_device: endpoint0\n  how: surprise"],
             ),
-            deed(
+            action(
                 "remove_bridge",
                 &[],
                 &["levels"],
                 &["- remove_bridge: endpoint0"],
             ),
-            deed(
+            action(
                 "plug_device",
                 &[],
                 &[],
                 &["- remove_device: endpoint1\n  how: unplug\n- plug_device: endpoint1"],
             ),
-            deed(
+            action(
                 "rescan",
                 &[],
                 &[],
                 &["- remove_device: endpoint1\n- rescan: pci"],
             ),
-            deed("unbind_driver", &[], &[], &["- unbind_driver: endpoint1"]),
-            deed(
+            action("unbind_driver", &[], &[], &["- unbind_driver: endpoint1"]),
+            action(
                 "bind_driver",
                 &[],
                 &["driver"],
                 &["- unbind_driver: endpoint1\n- bind_driver: endpoint1"],
             ),
-            deed(
+            action(
                 "expect_device",
                 &["state"],
                 &[],
                 &["- remove_device: endpoint1\n- expect_device: endpoint1\n  state: absent"],
             ),
-            deed(
+            action(
                 "write_register",
                 &["at", "value"],
                 &[],
                 &["- write_register: dev\n  at: 0x80\n  value: 0x1234"],
             ),
-            deed(
+            action(
                 "read_register",
                 &["at"],
                 &["value"],
@@ -206,64 +206,63 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Files and memfds",
-        about: "A file that a step makes gets its name from `as`, one of the setup has \
-            its own.",
-        deeds: &[
-            deed(
+        about: "Files are created by steps with the name `as`, or by the setup.",
+        actions: &[
+            action(
                 "open_file",
                 &["as"],
                 &[],
-                &["- open_file: /dev/null\n  as: nothing"],
+                &["- open_file: /dev/null\n  as: sink"],
             ),
-            deed(
+            action(
                 "open_again",
                 &["as"],
                 &["mode"],
                 &["- open_again: memory\n  as: reader\n  mode: read"],
             ),
-            deed(
+            action(
                 "create_memfd",
                 &["as"],
                 &["executable"],
-                &["- create_memfd: \"some text\"\n  as: page"],
+                &["- create_memfd: \"some text\"\n  as: buffer"],
             ),
-            deed(
+            action(
                 "file_size",
                 &["size"],
                 &[],
-                &["- create_memfd: \"12345\"\n  as: page\n- file_size: page\n  size: 5"],
+                &["- create_memfd: \"12345\"\n  as: buffer\n- file_size: buffer\n  size: 5"],
             ),
-            deed(
+            action(
                 "write_file",
                 &["contents"],
                 &["at"],
                 &["- write_file: memory\n  contents: new"],
             ),
-            deed(
+            action(
                 "read_file",
                 &["contents"],
                 &[],
                 &["- read_file: memory\n  contents: old"],
             ),
-            deed(
+            action(
                 "check_mapping",
                 &["contents"],
                 &[],
                 &["- check_mapping: memory\n  contents: old"],
             ),
-            deed(
+            action(
                 "truncate",
                 &["size"],
                 &[],
                 &["- truncate: memory\n  size: 4096"],
             ),
-            deed(
+            action(
                 "seal",
                 &["seals"],
                 &[],
                 &["- seal: memory\n  seals: [grow, shrink]"],
             ),
-            deed(
+            action(
                 "read_seals",
                 &["seals"],
                 &[],
@@ -272,10 +271,10 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        title: "Files of the kernel's own",
-        about: "For sysfs, debugfs and tracefs.",
-        deeds: &[
-            deed(
+        title: "Kernel attributes",
+        about: "Files in sysfs, debugfs and tracefs.",
+        actions: &[
+            action(
                 "write_path",
                 &["contents"],
                 &[],
@@ -283,7 +282,7 @@ pub(super) const GROUPS: &[Group] = &[
                     "- write_path: /sys/bus/pci/devices/{endpoint0}/power/control\n  contents: \"on\"",
                 ],
             ),
-            deed(
+            action(
                 "read_path",
                 &["contents"],
                 &[],
@@ -293,42 +292,43 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Users of FLBs inside the kernel",
-        about: "An FLB is global data that files of a kind share: it is made with the \
-            first file preserved and finished with the last one. The test driver has one, \
-            and users inside the kernel can hold it. A user comes to be with its first \
-            `get`; `close` lets go of it, its reference included.",
-        deeds: &[
-            deed(
+        about: "An FLB (file-lifecycle-bound data) is global data that is shared by files of \
+            the same kind: it is preserved with the first file and finished with the last \
+            file. The test driver has an FLB on which users inside the kernel can take a \
+            reference. A user is created by its first `get`; `close` releases it with its \
+            reference.",
+        actions: &[
+            action(
                 "get_outgoing",
                 &[],
                 &[],
                 &["- get_outgoing: holder\n  returns: ENOENT"],
             ),
-            deed(
+            action(
                 "use_outgoing",
                 &[],
                 &[],
                 &["- get_outgoing: holder\n- use_outgoing: holder"],
             ),
-            deed(
+            action(
                 "put_outgoing",
                 &[],
                 &[],
                 &["- get_outgoing: holder\n- put_outgoing: holder"],
             ),
-            later(
+            action_after_kexec(
                 "get_incoming",
                 &[],
                 &["flb"],
                 &["- get_incoming: holder\n  flb: other\n  returns: ENOENT"],
             ),
-            later(
+            action_after_kexec(
                 "use_incoming",
                 &[],
                 &[],
                 &["- get_incoming: holder\n- use_incoming: holder"],
             ),
-            later(
+            action_after_kexec(
                 "put_incoming",
                 &[],
                 &[],
@@ -337,10 +337,10 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        title: "Faults",
-        about: "What should go wrong on purpose.",
-        deeds: &[
-            deed(
+        title: "Fault injection",
+        about: "Actions that make callbacks or allocations fail.",
+        actions: &[
+            action(
                 "fail_next",
                 &["with"],
                 &["times"],
@@ -348,7 +348,7 @@ pub(super) const GROUPS: &[Group] = &[
                     "- fail_next: preserve\n  with: EIO\n- preserve: dev\n  into: vm\n  returns: EIO",
                 ],
             ),
-            deed(
+            action(
                 "fail_allocations",
                 &["undo"],
                 &[],
@@ -358,15 +358,15 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Processes",
-        about: "What a process takes is no longer the test's own, and goes with it.",
-        deeds: &[
-            deed(
+        about: "A process owns the objects that it takes over. They are closed when it ends.",
+        actions: &[
+            action(
                 "start_process",
                 &["takes"],
                 &[],
                 &["- start_process: agent\n  takes: [vm, dev]"],
             ),
-            deed(
+            action(
                 "kill_process",
                 &[],
                 &[],
@@ -376,8 +376,8 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Kexec",
-        about: "A kexec that goes well is no step: it lies between two boots.",
-        deeds: &[deed(
+        about: "A successful kexec is not a step: it happens between two boots.",
+        actions: &[action(
             "try_kexec",
             &[],
             &[],
@@ -386,9 +386,9 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Races and repetition",
-        about: "How they are meant is told in [Races](#races).",
-        deeds: &[
-            deed(
+        about: "See [Races](#races).",
+        actions: &[
+            action(
                 "race",
                 &[],
                 &["sync_point", "meanwhile", "against"],
@@ -402,7 +402,7 @@ pub(super) const GROUPS: &[Group] = &[
                      ok|ENODEV}\n      against: {remove_device: endpoint0}",
                 ],
             ),
-            deed(
+            action(
                 "repeat",
                 &["steps"],
                 &[],
@@ -412,14 +412,14 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Leaks and observation",
-        about: "Steps that only look.",
-        deeds: &[
-            deed("check_leaks", &[], &[], &["- check_leaks: kmemleak"]),
-            deed(
+        about: "Steps that only check expectations.",
+        actions: &[
+            action("check_leaks", &[], &[], &["- check_leaks: kmemleak"]),
+            action(
                 "observe",
                 &[],
                 &[],
-                &["- observe: nothing was preserved\n  calls: {pci_flb_preserve: 0}"],
+                &["- observe: no file was preserved\n  calls: {pci_flb_preserve: 0}"],
             ),
         ],
     },

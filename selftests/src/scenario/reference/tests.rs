@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The page is complete, and all that it says can be done.
+//! The reference is complete, and its examples are valid scenarios.
 
 use super::*;
 use crate::scenario::ScenarioFile;
 
-/// The example of a deed, in a scenario.
+/// A scenario with the example of an action.
 fn around(example: &str, after_kexec: bool) -> String {
     let indented: String = example
         .lines()
@@ -15,7 +15,7 @@ fn around(example: &str, after_kexec: bool) -> String {
     } else {
         ""
     };
-    // Not all machines look for lost memory.
+    // Leaks can be checked on this machine only.
     let machine = match example.contains("check_leaks") {
         true => "edu-pair-leaks",
         false => "switch",
@@ -28,32 +28,30 @@ fn around(example: &str, after_kexec: bool) -> String {
     )
 }
 
-fn tried(example: &str, after_kexec: bool) -> Result<(), String> {
+fn parse_example(example: &str, after_kexec: bool) -> Result<(), String> {
     let text = around(example, after_kexec);
     let scenario_file = ScenarioFile::parse(&text, "small.yaml", &Machines::project());
-    scenario_file
-        .map(|_| ())
-        .map_err(|mistake| mistake.to_string())
+    scenario_file.map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn deeds() -> impl Iterator<Item = &'static Deed> {
-    GROUPS.iter().flat_map(|group| group.deeds)
+fn actions() -> impl Iterator<Item = &'static ActionDoc> {
+    GROUPS.iter().flat_map(|group| group.actions)
 }
 
-/// The example with a line more in the step that names the deed.
-fn with_line(deed: &Deed, example: &str, line: &str) -> String {
+/// The example with an additional line in the step with the action.
+fn with_line(doc: &ActionDoc, example: &str, line: &str) -> String {
     let mut out = String::new();
     for old in example.lines() {
         out.push_str(&format!("{old}\n"));
         let indent = old.len() - old.trim_start().len();
-        if old.trim_start().starts_with(&format!("- {}:", deed.key)) {
+        if old.trim_start().starts_with(&format!("- {}:", doc.key)) {
             out.push_str(&format!("{}{line}\n", " ".repeat(indent + 2)));
         }
     }
     out
 }
 
-/// The example without a key, and all that is below it.
+/// The example without a key and its value.
 fn without(example: &str, key: &str) -> String {
     let mut below = None;
     let mut out = String::new();
@@ -73,7 +71,7 @@ fn without(example: &str, key: &str) -> String {
     out
 }
 
-/// Some value that a key can have.
+/// A valid value of a key.
 fn sample(key: &str) -> &'static str {
     match key {
         "as" => "another",
@@ -91,20 +89,20 @@ fn sample(key: &str) -> &'static str {
         "contents" | "driver" | "sync_point" => "some_word",
         "meanwhile" | "undo" | "steps" => "[{rescan: pci}]",
         "against" => "{rescan: pci}",
-        _ => panic!("give a value of `{key}` to try it with"),
+        _ => panic!("add a sample value of `{key}`"),
     }
 }
 
 #[test]
-fn every_key_of_the_schema_has_its_place() {
+fn groups_and_head_have_every_key_of_the_schema() {
     let schema = Schema::new();
     for (name, value) in schema.properties("RawStep") {
         let about = value["description"].as_str().unwrap();
         let is_action = about.starts_with(ACTION);
-        let deeds = deeds().filter(|deed| deed.key == name).count();
-        assert_eq!(deeds, usize::from(is_action), "`{name}` in `GROUPS`");
+        let actions = actions().filter(|doc| doc.key == name).count();
+        assert_eq!(actions, usize::from(is_action), "`{name}` in `GROUPS`");
         let is_known = is_action || EVERYWHERE.contains(&name.as_str());
-        assert_eq!(is_known, owners(name).is_empty(), "who has `{name}`?");
+        assert_eq!(is_known, owners(name).is_empty(), "no action has `{name}`");
     }
     for name in schema.properties("").keys() {
         let groups = HEAD
@@ -115,15 +113,15 @@ fn every_key_of_the_schema_has_its_place() {
 }
 
 #[test]
-fn every_example_is_one() {
-    for deed in deeds() {
-        for example in deed.examples {
-            assert!(example.contains(&format!("- {}:", deed.key)), "{example}");
-            assert_eq!(tried(example, deed.after_kexec), Ok(()), "{example}");
+fn every_example_is_a_valid_scenario() {
+    for doc in actions() {
+        for example in doc.examples {
+            assert!(example.contains(&format!("- {}:", doc.key)), "{example}");
+            assert_eq!(parse_example(example, doc.after_kexec), Ok(()), "{example}");
         }
     }
     for example in [prose::EXPECTATIONS, prose::FUNCTIONS] {
-        assert_eq!(tried(example, false), Ok(()), "{example}");
+        assert_eq!(parse_example(example, false), Ok(()), "{example}");
     }
     for text in [
         prose::SCENARIO,
@@ -134,39 +132,40 @@ fn every_example_is_one() {
         let name = text.lines().next().unwrap().trim_start_matches("name: ");
         let scenario_file =
             ScenarioFile::parse(text, &format!("{name}.yaml"), &Machines::project());
-        assert_eq!(scenario_file.err().map(|mistake| mistake.to_string()), None);
+        assert_eq!(scenario_file.err().map(|error| error.to_string()), None);
     }
 }
 
 #[test]
-fn a_deed_has_the_keys_that_it_is_said_to_have() {
+fn actions_accept_exactly_their_documented_arguments() {
     let schema = Schema::new();
-    for deed in deeds() {
+    for doc in actions() {
         let keys = schema.properties("RawStep").keys();
         for key in keys.filter(|key| !owners(key).is_empty()) {
             let line = format!("{key}: {}", sample(key));
-            let is_listed = deed.needs.contains(&&**key) || deed.may.contains(&&**key);
-            let is_refused = deed.examples.iter().all(|example| {
+            let is_listed = doc.needs.contains(&&**key) || doc.may.contains(&&**key);
+            let is_refused = doc.examples.iter().all(|example| {
                 let bare = match is_listed {
                     true => without(example, key),
                     false => (*example).to_owned(),
                 };
-                let example = with_line(deed, &bare, &line);
-                let refused = tried(&example, deed.after_kexec).err();
-                refused.is_some_and(|why| why.contains("means nothing"))
+                let example = with_line(doc, &bare, &line);
+                let refused = parse_example(&example, doc.after_kexec).err();
+                refused.is_some_and(|why| why.contains("is invalid for the step"))
             });
-            assert_eq!(is_refused, !is_listed, "`{key}` of `{}`", deed.key);
+            assert_eq!(is_refused, !is_listed, "`{key}` of `{}`", doc.key);
         }
-        for key in deed.needs {
-            let lacking = without(deed.examples[0], key);
-            let refused = tried(&lacking, deed.after_kexec).unwrap_err();
-            assert!(refused.contains(&format!("needs `{key}`")), "{refused}");
+        for key in doc.needs {
+            let lacking = without(doc.examples[0], key);
+            let refused = parse_example(&lacking, doc.after_kexec).unwrap_err();
+            let message = format!("missing key `{key}`");
+            assert!(refused.contains(&message), "{refused}");
         }
     }
 }
 
 #[test]
-fn the_page_is_checked_in() {
+fn checked_in_reference_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/SCENARIOS.md");
     let found = fs_err::read_to_string(path).unwrap();
     assert!(

@@ -160,10 +160,10 @@ const HELD: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0
 /// Returns the output of a test with these failed checks, each after its step.
 fn failed_output(checks: &[(usize, &str)]) -> String {
     let labels = [
-        "1: endpoint0 is bound -> ok",
+        "1: wait until endpoint0 is bound -> ok",
         "2: rescan the PCI bus, held at f -> ok",
         "3: remove endpoint0 -> ok",
-        "4: let it go on: rescan the PCI bus -> ok",
+        "4: release: rescan the PCI bus -> ok",
     ];
     let mut lines = String::from("TAP version 13\n1..1\n#  RUN           small.boot_1 ...\n");
     for (index, label) in labels.iter().enumerate() {

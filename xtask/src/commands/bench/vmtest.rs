@@ -102,14 +102,14 @@ impl Script {
             KernelConfig::Stock => ("vmtest-stock", "vmtest.sh of the tree, own kernel config"),
         };
         let cache = Cache::at(session.cache.dir(&["bench"])?)?;
-        let work = WorkTree::take(
+        let work = WorkTree::lock(
             &cache,
             &sources.tree,
             folder,
             &session.cancel,
             &session.progress,
         )?;
-        work.turn_into(&sources.tree, &checkout.overlay, &session.progress)?;
+        work.switch_to(&sources.tree, &checkout.overlay, &session.progress)?;
         let script = Self {
             name: name.to_owned(),
             config: match kernel {

@@ -15,7 +15,7 @@ use crate::result::{Coverage, JobResult};
 pub(super) struct CoverageInput {
     /// The files that each patch of the series changes.
     changes: Vec<Vec<FileChange>>,
-    changes_below: Vec<(String, Vec<FileChange>)>,
+    prerequisite_changes: Vec<(String, Vec<FileChange>)>,
     kernels: Vec<RunKernel>,
     /// The highest number of patches in a checkout under test.
     wanted: usize,
@@ -48,7 +48,7 @@ impl CoverageInput {
         };
         Ok(Self {
             changes: sources.changes.clone(),
-            changes_below: sources.changes_below.clone(),
+            prerequisite_changes: sources.prerequisite_changes.clone(),
             kernels: builds.iter().map(kernel).collect::<anyhow::Result<_>>()?,
             wanted: judged
                 .iter()
@@ -62,18 +62,18 @@ impl CoverageInput {
     pub(super) fn coverage(&self, jobs: &[JobResult]) -> Coverage {
         let targets: BTreeSet<&str> = jobs.iter().filter_map(target).collect();
         let targets: Vec<&str> = targets.into_iter().collect();
-        let series = coverage::judge(&self.changes, &self.kernels, self.wanted, &targets);
+        let series = coverage::compute(&self.changes, &self.kernels, self.wanted, &targets);
         // Every checkout contains the prerequisites.
         let with_prerequisite = |kernel: &RunKernel| RunKernel {
             patches: 1,
             ..kernel.clone()
         };
         let kernels: Vec<RunKernel> = self.kernels.iter().map(with_prerequisite).collect();
-        let below = self.changes_below.iter().map(|(name, changes)| {
+        let below = self.prerequisite_changes.iter().map(|(name, changes)| {
             let changes = std::slice::from_ref(changes);
             (
                 name.clone(),
-                coverage::judge(changes, &kernels, 1, &targets),
+                coverage::compute(changes, &kernels, 1, &targets),
             )
         });
         Coverage::of(&series, &below.collect::<Vec<_>>())

@@ -228,7 +228,7 @@ impl RequestedTarget {
                     Accelerator::Kvm => build.guest.slowness,
                 };
                 let vm_run = vm_run(&kselftest, &files(suite, test), slowness);
-                let lacks = suite.lacks(&build.kernel)?;
+                let lacks = suite.missing_options(&build.kernel)?;
                 let test = kselftest;
                 (Kselftest::Fit { test, lacks }, vm_run)
             }

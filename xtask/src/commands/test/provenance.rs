@@ -79,7 +79,7 @@ fn kernel(build: &Build) -> KernelFacts {
 }
 
 fn series(series: &Series) -> SeriesFacts {
-    let first = series.patches.first().map(|patch| &patch.letter);
+    let first = series.patches.first().map(|patch| &patch.mail);
     SeriesFacts {
         name: series.name.clone(),
         title: series.title.clone(),
@@ -94,8 +94,8 @@ fn series(series: &Series) -> SeriesFacts {
 fn patch(patch: &Patch) -> PatchFacts {
     PatchFacts {
         subject: patch.subject.clone(),
-        sha256: patch.letter.sha256.clone(),
+        sha256: patch.mail.sha256.clone(),
         diff_sha256: patch.diff_sha256(),
-        message_id: patch.letter.message_id.clone(),
+        message_id: patch.mail.message_id.clone(),
     }
 }

@@ -50,7 +50,7 @@ impl Kernel<'_> {
     fn self_checks(&self) -> impl Iterator<Item = &'static SelfCheck> {
         SELF_CHECKS.iter().filter(|self_check| {
             let is_configured = self_check.lacks(&self.dot_config).is_none();
-            is_configured && (self.is_representative || !self_check.is_of_configuration())
+            is_configured && (self.is_representative || !self_check.runs_once_per_config())
         })
     }
 }
@@ -225,7 +225,7 @@ fn find(
     if let Some((detection, detail)) = detections.get(self_check.name) {
         return Some((*detection, with_condition(self_check, dot_config, detail)));
     }
-    let of_configuration = of_configuration.filter(|_| self_check.is_of_configuration());
+    let of_configuration = of_configuration.filter(|_| self_check.runs_once_per_config());
     find_of_configuration(self_check, dot_config, of_configuration?)
 }
 
@@ -279,7 +279,7 @@ fn result(
 
 /// Adds the kernel argument that enables a self-check, if the config does not enable it.
 fn with_condition(self_check: &SelfCheck, dot_config: &str, detail: &str) -> String {
-    match self_check.condition(dot_config) {
+    match self_check.kernel_argument(dot_config) {
         Some(words) => {
             format!("{detail}; enabled only by `{words}`, as on {LEAK_MACHINE}")
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Users inside the kernel, faults, processes, kexec, and steps within steps.
+//! Users inside the kernel, fault injection, processes, kexec, and nested steps.
 
 use super::super::objects::{FILES, Kind};
 use super::super::step::Part;
@@ -12,13 +12,13 @@ use crate::scenario::raw::RawStep;
 use crate::scenario::{Action, Flb, Returns, UserAct};
 use crate::yaml::At;
 
-/// Characters that an observation can have.
+/// Maximal length of the text of `observe`.
 const OBSERVATION_MAX: usize = 60;
-/// Calls of a callback that can be made to fail.
+/// Maximal number of failing calls of a callback.
 const TIMES_MAX: u64 = 1000;
 
 impl Checker<'_> {
-    /// An action that has others within.
+    /// An action with nested steps.
     pub(super) fn nesting(
         &mut self,
         raw: &mut RawStep,
@@ -29,7 +29,7 @@ impl Checker<'_> {
         if let Some(step) = raw.fail_allocations.take() {
             let action = Box::new(self.inner(&step, boot)?);
             let undo = self.need(raw.undo.take(), step.place, "undo")?;
-            // In the end the step is done, and nothing of it undone.
+            // The last run succeeds and is not undone.
             let known = (self.in_boot.clone(), self.closed.clone());
             let undo = undo.value.iter().map(|step| self.inner(step, boot));
             let undo = undo.collect::<Checked<_>>()?;
@@ -38,19 +38,19 @@ impl Checker<'_> {
         }
         if let Some(times) = raw.repeat.take() {
             if part != Part::Boot {
-                let message = "a repetition within another step";
+                let message = "`repeat` cannot be nested in another step";
                 return Err(self.wrong(times.place, message, None));
             }
             return self.repeat(raw, &times, number, boot).map(Some);
         }
         match (raw.race.take(), &raw.sync_point) {
             (Some(race), _) if part == Part::Meanwhile => {
-                let hint = Some("end the one before the other begins".to_owned());
-                Err(self.wrong(race.place, "a race within another step", hint))
+                let message = "`race` cannot be nested in another step";
+                Err(self.wrong(race.place, message, None))
             }
             (Some(_), Some(at)) => {
-                let hint = "take it out of the repetition, or let both begin at once: `against`";
-                let message = "what is repeated does not stand still";
+                let hint = "use `against`, or move the race out of `repeat`";
+                let message = "`sync_point` is invalid within `repeat`";
                 Err(self.wrong(at.place, message, Some(hint.to_owned())))
             }
             (Some(race), None) => self.free_race(raw, &race, boot, part).map(Some),
@@ -58,7 +58,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Two steps that begin at once, in whatever order they end.
+    /// Two steps that start at the same time and end in any order.
     fn free_race(
         &mut self,
         raw: &mut RawStep,
@@ -67,13 +67,12 @@ impl Checker<'_> {
         part: Part,
     ) -> Checked<Action> {
         let Some(against) = raw.against.take() else {
-            let hint = "give `sync_point` and `meanwhile`, or `against` within a repetition";
-            let message = "a race that nothing is said to be up against";
-            return Err(self.wrong(race.place, message, Some(hint.to_owned())));
+            let message = "`race` needs `sync_point` and `meanwhile`, or `against`";
+            return Err(self.wrong(race.place, message, None));
         };
         if part != Part::Repeat {
-            let hint = Some("put it into a `repeat`, or hold it with `sync_point`".to_owned());
-            let message = "run once, a race shows nothing";
+            let hint = Some("move it into a `repeat`, or use `sync_point`".to_owned());
+            let message = "a race with `against` must be repeated";
             return Err(self.wrong(race.place, message, hint));
         }
         let against_returns = self.returns(against.value.returns.as_ref())?;
@@ -112,46 +111,45 @@ impl Checker<'_> {
                 Action::KillProcess { process }
             }
             "try_kexec" if subject.value != "refused" => {
-                return Err(self.unknown("end of a kexec", subject, ["refused"]));
+                return Err(self.unknown("value", subject, ["refused"]));
             }
             "try_kexec" if !matches!(verb.returns, Returns::Errno(_)) => {
-                let hint = "a kexec that goes well ends the boot; give the error in `returns`";
-                let message = "a kexec within a boot must be refused";
+                let hint = "add the expected error; a successful kexec is a new entry in `boots`";
+                let message = "`try_kexec` needs an error in `returns`";
                 return Err(self.wrong(place, message, Some(hint.to_owned())));
             }
             "try_kexec" => Action::TryKexec,
             "check_leaks" if subject.value != "kmemleak" => {
-                return Err(self.unknown("self_check of leaks", subject, ["kmemleak"]));
+                return Err(self.unknown("leak checker", subject, ["kmemleak"]));
             }
             "check_leaks" if part != Part::Boot => {
-                let message = "lost memory is looked for at the end, not in between";
+                let message = "`check_leaks` cannot be nested in another step";
                 return Err(self.wrong(place, message, None));
             }
             "check_leaks" => {
-                self.finds_leaks(place)?;
+                self.needs_kmemleak(place)?;
                 Action::CheckLeaks
             }
             _ => self.observe(subject)?,
         })
     }
 
-    /// A check that cannot find anything would be taken for one that found nothing.
-    fn finds_leaks(&self, place: Place) -> Checked<()> {
+    /// On a machine without kmemleak, the check would pass without checking.
+    fn needs_kmemleak(&self, place: Place) -> Checked<()> {
         let machine = &self.machine.0;
-        if self.machines.finds_leaks(machine) {
+        if self.machines.has_kmemleak(machine) {
             return Ok(());
         }
-        let others: Vec<String> = self
+        let machines: Vec<String> = self
             .machines
-            .finding_leaks()
+            .with_kmemleak()
             .map(|name| format!("`machine: {name}`"))
             .collect();
-        let able = match others.is_empty() {
-            true => "no machine has them".to_owned(),
-            false => format!("say {}", others.join(" or ")),
+        let hint = match machines.is_empty() {
+            true => format!("add a machine with `kernel_arguments: {KMEMLEAK}`"),
+            false => format!("use {}", machines.join(" or ")),
         };
-        let hint = format!("it needs `kernel_arguments: {KMEMLEAK}` of the machine: {able}");
-        let message = format!("on the machine `{machine}` nobody looks for lost memory");
+        let message = format!("the machine `{machine}` does not enable kmemleak");
         Err(self.wrong(place, message, Some(hint)))
     }
 
@@ -182,9 +180,9 @@ impl Checker<'_> {
         let times = raw.times.take();
         if let Some(times) = times
             .as_ref()
-            .filter(|one| !(1..=TIMES_MAX).contains(&one.value))
+            .filter(|times| !(1..=TIMES_MAX).contains(&times.value))
         {
-            let message = format!("a callback fails 1 to {TIMES_MAX} times");
+            let message = format!("`times` is out of range: use 1 to {TIMES_MAX}");
             return Err(self.wrong(times.place, message, None));
         }
         Ok(Action::FailNext {
@@ -204,8 +202,7 @@ impl Checker<'_> {
             taken.push(object);
         }
         if taken.is_empty() {
-            let message = "a process that takes nothing over";
-            return Err(self.wrong(takes.place, message, None));
+            return Err(self.wrong(takes.place, "`takes` is empty", None));
         }
         let process = self.make(Some(name.clone()), name.place, Kind::Process, &Returns::Ok)?;
         Ok(Action::StartProcess {
@@ -214,13 +211,14 @@ impl Checker<'_> {
         })
     }
 
-    fn observe(&self, what: &At<String>) -> Checked<Action> {
-        let text = &what.value;
+    fn observe(&self, label: &At<String>) -> Checked<Action> {
+        let text = &label.value;
         if text.trim().is_empty() || text.contains('\n') || text.len() > OBSERVATION_MAX {
-            let message =
-                format!("an observation is one line of at most {OBSERVATION_MAX} characters");
-            return Err(self.wrong(what.place, message, None));
+            let message = format!(
+                "invalid text of `observe`: use one line of at most {OBSERVATION_MAX} characters"
+            );
+            return Err(self.wrong(label.place, message, None));
         }
-        Ok(Action::Observe { what: text.clone() })
+        Ok(Action::Observe { text: text.clone() })
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is done with devices, their registers included.
+//! Actions on devices and their registers.
 
 use super::super::objects::Kind;
 use super::super::{Checked, Checker};
@@ -8,10 +8,10 @@ use crate::scenario::raw::RawStep;
 use crate::scenario::{Action, Device, DeviceState, Removal};
 use crate::yaml::At;
 
-/// The driver that devices are bound to.
+/// The default driver of `bind_driver`.
 const DRIVER: &str = "liveupdate-test";
 
-/// Bridges between a device and the root of its bus.
+/// Maximal number of bridges above a device.
 const LEVELS_MAX: u64 = 4;
 
 impl Checker<'_> {
@@ -51,7 +51,7 @@ impl Checker<'_> {
                 let word = self.need(raw.state.take(), place, "state")?;
                 let state = DeviceState::from_word(&word.value).ok_or_else(|| {
                     let known = DeviceState::ALL.iter().map(|state| state.word());
-                    self.unknown("state of a device", &word, known)
+                    self.unknown("device state", &word, known)
                 })?;
                 Action::ExpectDevice { device, state }
             }
@@ -69,11 +69,11 @@ impl Checker<'_> {
         }))
     }
 
-    /// A device that is in a slot itself.
+    /// A device that is not a virtual function.
     fn slot(&self, name: &At<String>) -> Checked<Device> {
         let device = self.device(name)?;
         if device.function.is_some() {
-            let message = format!("`{device}` is a virtual function, and in no slot");
+            let message = format!("`{device}` is a virtual function: use a slot");
             return Err(self.wrong(name.place, message, None));
         }
         Ok(device)
@@ -85,7 +85,7 @@ impl Checker<'_> {
         };
         Removal::from_word(&word.value).ok_or_else(|| {
             let known = Removal::ALL.iter().map(|how| how.word());
-            self.unknown("way to remove a device", word, known)
+            self.unknown("method of removal", word, known)
         })
     }
 
@@ -94,7 +94,7 @@ impl Checker<'_> {
             None => Ok(1),
             Some(levels) if (1..=LEVELS_MAX).contains(&levels.value) => Ok(levels.value),
             Some(levels) => {
-                let message = format!("bridges are 1 to {LEVELS_MAX} levels above a device");
+                let message = format!("`levels` is out of range: use 1 to {LEVELS_MAX}");
                 Err(self.wrong(levels.place, message, None))
             }
         }
@@ -106,7 +106,7 @@ impl Checker<'_> {
         };
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.value.is_empty() || name.value.len() > 60 || !name.value.chars().all(fits) {
-            let message = format!("`{}` is no name of a driver", name.value);
+            let message = format!("`{}` is not a valid driver name", name.value);
             return Err(self.wrong(name.place, message, None));
         }
         Ok(name.value.clone())
@@ -117,7 +117,7 @@ impl Checker<'_> {
         let at = self.need(raw.at.take(), file.place, "at")?;
         let size = if at.value < 0x80 { 4 } else { 8 };
         if at.value % size != 0 || at.value >= 0x10_0000 {
-            let message = format!("no register of {size} bytes can be at {:#x}", at.value);
+            let message = format!("invalid offset {:#x} of a {size}-byte register", at.value);
             return Err(self.wrong(at.place, message, None));
         }
         Ok((file_name, at.value))

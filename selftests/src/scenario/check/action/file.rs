@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is done with files, memfds, and files of the kernel's own.
+//! Actions on files, memfds, and files in sysfs, debugfs and tracefs.
 
 use super::super::objects::{FILES, Kind};
 use super::super::{Checked, Checker};
@@ -9,12 +9,12 @@ use crate::scenario::raw::RawStep;
 use crate::scenario::{Access, Action, KernelPath, Seal};
 use crate::yaml::At;
 
-/// Bytes that a scenario can write or read at once.
+/// Maximal length of `contents` in bytes.
 const CONTENTS_MAX: usize = 1024;
-/// Size that a file can be given, in bytes.
+/// Maximal size of a file in bytes.
 const SIZE_MAX: u64 = 64 * 1024 * 1024;
 const PATH_MAX: usize = 200;
-/// Where devices are in sysfs.
+/// The prefix of a path of a device in sysfs.
 const DEVICES: &str = "/sys/bus/pci/devices/{";
 
 impl Checker<'_> {
@@ -51,7 +51,7 @@ impl Checker<'_> {
         }))
     }
 
-    /// What there is a new file descriptor after.
+    /// An action that creates a file descriptor.
     fn opening(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Option<Action>> {
         let (subject, place) = (&verb.subject, verb.place());
         Ok(Some(match verb.key {
@@ -70,14 +70,14 @@ impl Checker<'_> {
             }
             "create_memfd" => Action::CreateMemfd {
                 contents: self.contents(subject)?,
-                executable: raw.executable.take().is_none_or(|said| said.value),
+                executable: raw.executable.take().is_none_or(|given| given.value),
                 file: self.make(raw.name.take(), place, Kind::Memfd, verb.returns)?,
             },
             _ => return Ok(None),
         }))
     }
 
-    /// What is done with the contents of something that is there.
+    /// An action on the contents of an existing file.
     fn contents_action(&self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Option<Action>> {
         let (subject, place) = (&verb.subject, verb.place());
         Ok(Some(match verb.key {
@@ -112,7 +112,7 @@ impl Checker<'_> {
         };
         Access::from_word(&word.value).ok_or_else(|| {
             let known = Access::ALL.iter().map(|access| access.word());
-            self.unknown("mode", word, known)
+            self.unknown("access mode", word, known)
         })
     }
 
@@ -123,7 +123,7 @@ impl Checker<'_> {
     fn contents(&self, contents: &At<String>) -> Checked<String> {
         let text = &contents.value;
         if text.is_empty() || text.len() > CONTENTS_MAX || text.contains('\0') {
-            let message = format!("contents are 1 to {CONTENTS_MAX} bytes, none of them zero");
+            let message = format!("invalid contents: use 1 to {CONTENTS_MAX} bytes without NUL");
             return Err(self.wrong(contents.place, message, None));
         }
         Ok(text.clone())
@@ -135,25 +135,21 @@ impl Checker<'_> {
 
     fn size(&self, size: &At<u64>) -> Checked<u64> {
         if size.value > SIZE_MAX {
-            let message = format!("a file here has at most {SIZE_MAX} bytes");
+            let message = format!("out of range: use at most {SIZE_MAX} bytes");
             return Err(self.wrong(size.place, message, None));
         }
         Ok(size.value)
     }
 
     fn seals(&self, raw: &mut RawStep, place: Place) -> Checked<Vec<Seal>> {
-        let written = self.need(raw.seals.take(), place, "seals")?;
+        let given = self.need(raw.seals.take(), place, "seals")?;
         let seal = |word: &At<String>| {
             Seal::from_word(&word.value).ok_or_else(|| {
                 let known = Seal::ALL.iter().map(|seal| seal.word());
                 self.unknown("seal", word, known)
             })
         };
-        let mut seals = written
-            .value
-            .iter()
-            .map(seal)
-            .collect::<Checked<Vec<_>>>()?;
+        let mut seals = given.value.iter().map(seal).collect::<Checked<Vec<_>>>()?;
         seals.sort_unstable();
         seals.dedup();
         Ok(seals)
@@ -168,8 +164,8 @@ impl Checker<'_> {
                 .chars()
                 .all(|c| c.is_ascii_graphic() && !"{}%\"\\".contains(c));
         if !is_fit {
-            let message = format!("`{text}` is no absolute path of plain characters");
-            let hint = Some("a device's files are at `/sys/bus/pci/devices/{SLOT}/`".to_owned());
+            let message = format!("`{text}` is not a valid absolute path");
+            let hint = Some("the folder of a device is `/sys/bus/pci/devices/{SLOT}/`".to_owned());
             return Err(self.wrong(path.place, message, hint));
         }
         Ok(text.clone())
@@ -180,14 +176,14 @@ impl Checker<'_> {
             return Ok(KernelPath::Plain(self.plain_path(path)?));
         };
         let Some((device, attribute)) = rest.split_once("}/") else {
-            let message = format!("a device's path begins with `{DEVICES}SLOT}}/`");
+            let message = format!("invalid path of a device: use `{DEVICES}SLOT}}/ATTRIBUTE`");
             return Err(self.wrong(path.place, message, None));
         };
         let word = |value: &str| At {
             value: value.to_owned(),
             place: path.place,
         };
-        // What is below a device is as plain as any path.
+        // The attribute must be valid as a path too.
         let attribute = self.plain_path(&word(&format!("/{attribute}")))?;
         Ok(KernelPath::OfDevice {
             device: self.device(&word(device))?,

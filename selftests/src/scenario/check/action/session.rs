@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is done with sessions and with files in them.
+//! Actions on sessions and the files in them.
 
 use super::super::objects::{FILES, Kind};
 use super::super::{Checked, Checker};
@@ -8,7 +8,7 @@ use crate::scenario::raw::RawStep;
 use crate::scenario::{Action, Answer, Returns};
 use crate::yaml::At;
 
-/// Sessions that one step makes: a process may have some more files open than that.
+/// Maximal number of sessions of one step, well below the limit of open files.
 const SESSIONS_MAX: u64 = 200;
 
 impl Checker<'_> {
@@ -64,16 +64,16 @@ impl Checker<'_> {
         }))
     }
 
-    /// They have no names in this boot, but in the next one.
+    /// Creates many sessions. Steps can refer to them only in the next boot.
     fn create_sessions(&mut self, verb: &Verb<'_>, raw: &mut RawStep) -> Checked<Action> {
         let times = self.need(raw.times.take(), verb.place(), "times")?;
         if !(2..=SESSIONS_MAX).contains(&times.value) {
-            let message = format!("it is 2 to {SESSIONS_MAX} sessions that are made at once");
+            let message = format!("`times` is out of range: use 2 to {SESSIONS_MAX}");
             return Err(self.wrong(times.place, message, None));
         }
         if *verb.returns != Returns::Ok {
-            let hint = Some("make the one that must fail in a step of its own".to_owned());
-            let message = "which of the sessions returns this? All must be made";
+            let hint = Some("create the session that must fail in another step".to_owned());
+            let message = "`returns` is invalid with `times`";
             return Err(self.wrong(verb.place(), message, hint));
         }
         for number in 1..=times.value {
@@ -82,7 +82,7 @@ impl Checker<'_> {
                 place: verb.place(),
             };
             if self.objects.contains_key(&session.value) {
-                let message = format!("`{}` is already the name of something", session.value);
+                let message = format!("duplicate name `{}`", session.value);
                 return Err(self.wrong(session.place, message, None));
             }
             let made = self.make(Some(session), verb.place(), Kind::Session, verb.returns)?;
@@ -109,7 +109,7 @@ impl Checker<'_> {
         let session = self.session(raw.from.take(), verb.place(), "from")?;
         let token = self.token(&verb.subject.value, raw.token.take());
         let file = match raw.name.take() {
-            // Asked for once more: another file, of the same kind.
+            // A second file of the same kind.
             Some(name) => {
                 let kind = self.objects.get(&verb.subject.value).copied();
                 let kind = kind.unwrap_or(Kind::File);

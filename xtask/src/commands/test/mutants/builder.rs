@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kernel_patches::checkout::MUTANT_PREFIX;
-use kernel_patches::kernel::{MutantBuild, Nursery, Origin, Toolchain};
+use kernel_patches::kernel::{MutantBuild, MutantCompiler, Origin, Toolchain};
 use kernel_patches::mutant::Mutant;
 
 use super::MutationRun;
@@ -60,7 +60,7 @@ impl<'a> MutantBuilder<'a> {
         let files = sources.mutants.iter().flat_map(Mutant::files);
         let (cache, cancel) = (&session.cache, &session.cancel);
         let files = files.map(camino::Utf8PathBuf::as_path);
-        let mut nursery = Nursery::open(origin, files, cache, cancel, &session.progress)?;
+        let mut compiler = MutantCompiler::open(origin, files, cache, cancel, &session.progress)?;
         for mutant in &sources.mutants {
             let begun = Instant::now();
             let kernels = folder.path().join("kernels").join(config);
@@ -68,7 +68,7 @@ impl<'a> MutantBuilder<'a> {
             let place = kernels.join(format!("{MUTANT_PREFIX}{}", mutant.name));
             let built = BuiltMutant {
                 mutant,
-                mutant_build: nursery.build(mutant, &place)?,
+                mutant_build: compiler.build(mutant, &place)?,
                 took: begun.elapsed(),
             };
             if send.send(built).is_err() {

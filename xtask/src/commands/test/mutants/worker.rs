@@ -105,10 +105,10 @@ impl Worker<'_> {
         let begun = Instant::now();
         let (status, caught_by, reason) = match mutant_build {
             MutantBuild::Unviable { why } => (MutantStatus::Unviable, Vec::new(), why),
-            MutantBuild::SameCode { as_what } => (
+            MutantBuild::SameCode { same_as } => (
                 MutantStatus::SameCode,
                 Vec::new(),
-                format!("compiles to the same code as {as_what}"),
+                format!("compiles to the same code as {same_as}"),
             ),
             MutantBuild::Kernel(kernel, modules) => {
                 let dir = kernel.dir.clone();

@@ -205,7 +205,7 @@ fn label(guest: &GuestRun<'_>) -> String {
 }
 
 fn check(self_check: &SelfCheck, injected: &Injected) -> Result<String, String> {
-    self_check.look(FaultResult {
+    self_check.evaluate(FaultResult {
         judgement: &injected.judgement,
         ending: &injected.ending,
         log: &injected.log,
