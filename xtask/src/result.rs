@@ -521,11 +521,7 @@ pub(crate) mod tests {
             tests[2],
             ("broken".to_owned(), false, vec!["series".to_owned()])
         );
-        assert_eq!(
-            tests.len(),
-            3,
-            "kselftests of the tree are not listed"
-        );
+        assert_eq!(tests.len(), 3, "kselftests of the tree are not listed");
     }
 
     #[test]
