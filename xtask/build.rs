@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the data and the guest's PID 1 that are built into the program, as Rust source
 //! for `src/builtin.rs`. Without the feature `builtin`, all of it is empty.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cache folder: its entries are keyed by content and may be deleted.
 
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A cancellation flag: set by Ctrl-C, polled by every wait.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Progress events.
 //!
 //! Library crates emit events; only the renderers in `xtask` print them.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Host services: child processes, cancellation, the cache folder, locks, progress events
 //! and input files.
 //!

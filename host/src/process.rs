@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Child processes with limits on lifetime, run time and output.
 //!
 //! Every child has a process group of its own, which is killed as a whole. The kernel kills

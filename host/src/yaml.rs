@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses YAML text into typed values that record their position.
 //!
 //! The only module that names the YAML crate, so that the crate can be replaced. Errors

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A checkout: a tree plus a list of series, stored as the files that differ.
 //!
 //! A tree contains a series if the series applies in reverse, or if a revert patch

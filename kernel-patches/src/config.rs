@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A config: kernel configuration fragments, and a check of the resulting `.config`.
 //!
 //! Kconfig silently drops options whose dependencies are not met, so every requested

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the messages of `git apply --reject --verbose` (git-apply(1)) into the places
 //! where a patch does not apply.
 

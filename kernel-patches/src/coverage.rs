@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Computes which changes of a series are in the kernels that were run.
 //!
 //! A change of a driver that the config disables, or of another architecture, is in no

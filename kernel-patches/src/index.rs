@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The content ids of the files of a live tree.
 //!
 //! A directory has no commit id, so its files are hashed. A file is read again only if

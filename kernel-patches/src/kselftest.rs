@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tree's kselftests: builds a TARGET with the tree's Makefiles for a guest without
 //! a shell and shared libraries, and caches it by content.
 //!

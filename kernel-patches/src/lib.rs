@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Applies patch series to kernel trees and builds the results.
 //!
 //! Data flow: a [`tree`] (kernel source) and a [`series`] (ordered patches) give a

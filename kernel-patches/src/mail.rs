@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses mails and mboxes into ordered patches.
 
 use mail_parser::MessageParser;

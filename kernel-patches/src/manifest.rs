@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `series.yaml`: the manifest of a known series.
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mutants: a series with one small change that breaks it.
 //!
 //! The operators change lines that the series changed: they delete, negate, swap or

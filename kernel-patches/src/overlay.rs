@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An overlay: the files that differ between a checkout and its tree.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the output of failed compilers and make: detects infrastructure errors and
 //! removes random file names.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A scratch folder with copies of the files that patches touch.
 //!
 //! A kernel tree has about 90,000 files and a series touches a few of them. Running

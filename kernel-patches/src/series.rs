@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A series: named, ordered patches from a manifest, a folder, an mbox or a file.
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel source package of Debian, downloaded with a private apt state.
 //!
 //! The host's apt configuration is not used; apt checks the signatures with the host's

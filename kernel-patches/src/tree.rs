@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Trees: kernel source from a directory, a git revision or a Debian package.
 //!
 //! Trees are never written to. A directory of the user is *live*: it may change between

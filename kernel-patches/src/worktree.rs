@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The build folder of a kernel: a copy of the tree that is switched between checkouts by
 //! writing only the files that differ.
 //!

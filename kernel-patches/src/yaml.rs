@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads YAML files; the only module that uses the YAML crate.
 
 use camino::Utf8Path;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! For tests: checks that the time of a parser grows with the length of its input and
 //! not with the square of the length.
 

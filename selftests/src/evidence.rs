@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The recorded facts of a job that its result is judged by: a view of the transcript
 //! and of the console log. Both may come from the run folder of an earlier run.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the status of a run with the status that its test should have on a checkout.
 //! A checkout is represented only by the series that it contains.
 

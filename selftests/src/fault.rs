@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Fault injection: the kernel module `fault` and the guest program `inject`. This
 //! module has their sources, build commands and arguments; results are evaluated in
 //! [`self_check`] and by the caller.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Summarises a hang diagnosis: the function that each CPU runs, and the functions that
 //! tasks wait in. The cause of the hang is decided in `status`.
 

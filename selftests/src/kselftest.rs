@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the program of a kselftest of the tree is called.
 //!
 //! Most tests are one call without arguments, with the time limit of their TARGET. Tests

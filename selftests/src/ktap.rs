@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses KTAP as kselftest prints it into a tree of tests and a list of problems.
 //!
 //! The output is hostile: it can be cut anywhere, contain lines of another level, or

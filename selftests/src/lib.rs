@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Generates kselftests from scenarios, and judges recorded runs. All modules are
 //! functions on values; only [`generate`] writes files, and only its compiler starts
 //! processes.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Judges a run: computes status, cause and reason from the recorded facts and the test.
 //! A run passes only if every rule is satisfied; contradictory or missing facts are a
 //! failure or an error. Whether the status is expected on the checkout is decided in

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Converts bytes of a guest to printable text. The console and the output of programs
 //! are converted by the same rules.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Renders the events of a run (steps, failed checks, results, splats, the end) as
 //! lines that are equal from run to run: without times, addresses, line numbers and task
 //! numbers. The lines are compared with a recorded snapshot; results do not depend on

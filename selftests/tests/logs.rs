@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses console logs of real kernels (`.log`) and outputs of real test programs
 //! (`.ktap`) in the folder `logs`. Each file has a header with the expected splats, lines
 //! and results, followed by the raw bytes. Every fixed parser bug adds a file.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! VM checkpoints: the state of a guest that booted once and waits for the order to begin.
 //! Many guests are restored from a checkpoint, each with private copies of the pages it
 //! writes.

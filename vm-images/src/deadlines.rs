@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Time limits for the phases of a run. They are long: they end a hang and do not measure
 //! speed, and the host may be busy with builds.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The PCI configuration space of a guest, accessed through QEMU's test port at the
 //! addresses that its processors use.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the guest's PID 1, a static program. The build uses a separate target folder, so
 //! that it does not wait for the lock of the cargo that runs this process.
 

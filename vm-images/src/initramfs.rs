@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Initramfs archives (cpio, newc). Equal entries give equal bytes on every host.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs a kernel in a virtual machine and records a transcript.
 //!
 //! This crate runs any bzImage with any program. It does not depend on patches or

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Machine files: the hardware of a virtual machine. `qemu` derives QEMU's arguments from
 //! it.
 

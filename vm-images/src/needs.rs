@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Requirements of a config for the guest that runs its kernel. Configuration and build of
 //! the kernel are elsewhere.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects the accelerator: the first that runs a guest. An open KVM device does not imply
 //! that KVM works, so a guest is booted with it. The result is cached until the host, its
 //! KVM device or QEMU changes.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The QEMU program: its version check, and its arguments for a machine, which are a pure
 //! function of the inputs.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client for QEMU's monitor: commands with a deadline, and the events that explain why a
 //! machine ended. Only commands wait.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client for QEMU's test port, which accesses the guest's physical addresses like a
 //! processor, also while the guest is stopped. The guest cannot detect it.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Removes a device from its slot without a request to the guest.
 //!
 //! QEMU has no command for surprise removal: `device_del` presses the attention button and

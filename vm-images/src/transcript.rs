@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The record of a run, as plain values that can be stored. Other crates evaluate it.
 
 mod hang;

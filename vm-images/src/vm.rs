@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs one virtual machine through its boots and records a transcript. Failures of any
 //! kind are recorded in the transcript, so the caller always gets the record up to the
 //! failure.

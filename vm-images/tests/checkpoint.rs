@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guests restored from a checkpoint, with a real kernel.
 
 #![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Failures of runs before the guest runs a program, with a fake QEMU: these tests need
 //! neither a kernel nor QEMU.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guests with several kexecs, with a kernel that is not in their initramfs, and with a
 //! kexec without an order. The other kernel is `PATCHBED_TEST_OTHER_KERNEL`, or by default
 //! the same kernel, sent like another.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The PCI devices in the slots of real guests, and the requests to remove, unplug and plug
 //! them. The tests of virtual functions need a kernel with the driver `liveupdate-test`,
 //! which all kernels of the matrix have.

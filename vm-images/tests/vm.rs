@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs of a real kernel, with all ends.
 
 #![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The data and the guest's PID 1 that are built into an installed program, and their copies
 //! in the cache. A program that cargo runs in a checkout reads them from the checkout.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names of checkouts: parses the words of the user, and sorts names in the order of the
 //! table.
 

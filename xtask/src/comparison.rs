@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares a run with an earlier run and decides whether a result is worse. A pure function
 //! of two results. Runs of different trees or series are compared, too; the difference is
 //! listed first.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the artifacts of a run that are printed in reports: timelines, and kernel reports
 //! with the source lines of their frames. All sizes are limited. No result depends on this
 //! text, so missing or damaged files are left out.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Exit codes, and the mapping of errors to exit codes.
 
 use kernel_patches::Kind;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The folders of data and of runs.
 //!
 //! `cargo xtask` uses the data of the checkout; an installed program unpacks its built-in data

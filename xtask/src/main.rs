@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `patchbed`: command line, plan, commands and renderers.
 //!
 //! `main` parses the arguments, runs a command and maps its result to an exit code. Commands

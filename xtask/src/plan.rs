@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plan of a run: its jobs, as a value.
 //!
 //! It is made from the arguments and the project's data; no tree is opened and no kernel is

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How this program is run: installed, or by cargo in a checkout.
 
 use std::sync::OnceLock;

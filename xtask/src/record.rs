@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The record of a job in its folder: the planned job and the binaries that it ran.
 
 use std::collections::BTreeSet;

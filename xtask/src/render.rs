@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! All output: data on standard output, everything else on standard error.
 
 pub(crate) mod b4;

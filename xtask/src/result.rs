@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The result of a run: the content of `result.json`, and the exit code.
 //!
 //! A stable format: fields may be added but not renamed. The schema is checked in beside

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The run folder: the files of a run, and the link `latest`.
 
 use std::collections::BTreeSet;

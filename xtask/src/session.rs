@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The session of a command: data, cache, progress and Ctrl-C.
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares a job's timeline with its snapshot. Snapshots are files of insta, so
 //! `cargo insta review` works on them.
 

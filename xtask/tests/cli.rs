@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Exit code, standard output and standard error of calls with wrong arguments. No test
 //! builds a kernel or starts a VM.
 

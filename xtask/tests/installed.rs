@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The program as installed by `cargo install`: a copy outside the checkout, called from an
 //! unrelated folder.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `generate --into` must not overwrite uncommitted work in the tree, or files outside of the
 //! tree.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the repository's files that no other tool makes: links in documents, reasons of
 //! ignored tests, tags in patches.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `watch` on real files, without building a kernel: wrong arguments end it, and errors in
 //! files are printed until a save fixes them.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A running child process. Children are started only here.
 
 use std::os::unix::process::CommandExt;

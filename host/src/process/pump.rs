@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Passes a child's output to its receiver, with limits on bytes and time.
 
 use std::collections::VecDeque;

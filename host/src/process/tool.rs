@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A program to run, with its input, environment and limits.
 
 use std::ffi::{OsStr, OsString};

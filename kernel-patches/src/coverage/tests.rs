@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Coverage of constructed changes and kernels.
 
 use std::collections::BTreeMap;

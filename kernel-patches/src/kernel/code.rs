@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Content ids of the code in object files.
 //!
 //! Loaded sections, relocations and global symbols are hashed. Debug information,

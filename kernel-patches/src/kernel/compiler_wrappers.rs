@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wrappers for the compiler and gzip in kernel builds.
 //!
 //! make finds them through `PATH` and kbuild's variables. The command lines do not depend

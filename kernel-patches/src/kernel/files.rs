@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lists the source files that an image was built from.
 //!
 //! kbuild writes `.NAME.cmd` for each output `NAME`: the command and, for compiled outputs,

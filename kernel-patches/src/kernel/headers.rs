@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The user-space headers of a kernel, installed only when one of their sources changed.
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that a boot image contains the kernel that was built. kbuild compresses
 //! `vmlinux` and includes it in an object by `.incbin`, which a compiler cache may miss.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A marker file that exists while make runs and stays if make is killed.
 //!
 //! Files that are newer than the marker may be incomplete. make would reuse them, since

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Out-of-tree modules, built against a kernel.
 //!
 //! They are built in the kernel's build folder right after the kernel, since modpost

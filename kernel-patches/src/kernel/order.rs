@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The order in which to build checkouts that share a build folder: each file that differs
 //! from the previous checkout rebuilds its dependents.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the selftests of a TARGET with the tree's Makefiles in a copy of their source,
 //! and lists its tests.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects the files for guests from a build. The build is untrusted: names must be plain,
 //! paths inside of the tree, and sizes limited.
 

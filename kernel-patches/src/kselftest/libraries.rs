@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Identifies the installed libraries of the host by the files of its package manager and
 //! dynamic linker. A library installed without both is not detected.
 

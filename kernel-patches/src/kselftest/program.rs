@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks whether a file can run in a guest without a shell and shared libraries. The bytes
 //! are untrusted.
 

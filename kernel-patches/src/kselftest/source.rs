@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The source files that selftests are built from. They are hashed, so that checkouts with
 //! the same test sources share a build, and copied, because some Makefiles write to the
 //! source folder.

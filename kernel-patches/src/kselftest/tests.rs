@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds selftests from a small tree whose Makefiles resemble the kernel's.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The requested kselftests, and a check by file names whether a checkout has them, before
 //! anything is built.
 

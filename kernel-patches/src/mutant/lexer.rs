@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits C source into tokens. Comments and white space are skipped, and a preprocessor
 //! directive is one token. Any bytes are accepted.
 

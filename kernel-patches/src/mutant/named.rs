@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mutants from the folder `mutants` of a series: patches on top of it, and reasons why
 //! some mutants are equivalent. Also mutants that revert one patch of the series.
 

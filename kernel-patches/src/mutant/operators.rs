@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mutation operators: changes of statements that a series changed, and of the locks
 //! and conditions around them.
 

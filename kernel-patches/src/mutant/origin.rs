@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the patch of a series that last changed each line of a file.
 
 use patchbed_host::diff::blocks;

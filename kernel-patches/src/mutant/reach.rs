@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects the statements of a function that are near lines that a series changed.
 
 use super::locks::Held;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses functions and their statements for the mutation operators.
 //!
 //! Types and macros are unknown. A function with unbalanced brackets or too deep nesting

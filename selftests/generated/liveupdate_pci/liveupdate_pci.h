@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Helpers of the tests in this directory: live update sessions, PCI devices and the
  * driver "liveupdate-test", files, processes and threads, counts of kernel function

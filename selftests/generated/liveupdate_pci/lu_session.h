@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Live update sessions, through libliveupdate if the Makefile finds it, and the
  * background process that keeps them open until a kexec.

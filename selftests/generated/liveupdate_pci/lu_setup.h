@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Setup and teardown: checks the requirements of a test before it starts, and restores
  * the devices, the driver and the tracing files after it.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Sync points: the module "sync_point" holds a thread at a kernel function until the test
  * releases it. The requested interleaving either happens, or the test reports that it

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The self-checks of a build: for each class of kernel failure the fault to inject,
 //! the required kernel option, and the expected symptom. Evaluates logs and statuses;
 //! guests are started by the caller.

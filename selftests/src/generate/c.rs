@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small syntax tree of C, and its printer in kernel style: tabs, at most 100 columns,
 //! arguments aligned with the open parenthesis, block comments. Independent of scenarios.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The helper call of an action, and the variable of its result.
 
 use super::c::{Call, Head, Node, line, string};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compiles a generated program to a static binary, with all warnings as errors. Needs the
 //! harness of a kernel tree and installed kernel headers, but no kernel build.
 

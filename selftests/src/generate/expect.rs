@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The expectations of a step as checks of the test harness.
 
 use super::c::{Call, Head, Message, Node, string};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The generated folder on disk: writing it, and comparing it with the expected files.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Generates a folder of kernel selftests from scenarios: one C program per scenario
 //! file, the shared headers, and the Makefile, `config` and `settings` of kselftest. The
 //! output depends on the scenarios alone: no dates, host names or host paths.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The requirements of a test. It is skipped if one of them is not met.
 
 use super::c::{Node, line};

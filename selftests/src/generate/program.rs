@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C program of a scenario file: a head comment, a fixture with its variants, and one
 //! test per boot. Produces [`Node`]s; `c` prints them.
 
@@ -14,7 +14,7 @@ use crate::scenario::{ExpectedSplat, ScenarioFile};
 /// Returns the C file of a scenario file.
 pub(super) fn program(scenario_file: &ScenarioFile) -> Vec<Node> {
     let mut nodes = vec![
-        line("// SPDX-License-Identifier: GPL-2.0"),
+        line("// SPDX-License-Identifier: GPL-2.0-only"),
         Node::Comment(head_comment(scenario_file)),
         line(format!("#include {}", string(MAIN_HEADER))),
         Node::Blank,

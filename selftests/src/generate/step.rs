@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C code of one step: a comment with its reason, the call, its line in the
 //! diagnostics, and the checks of its expectations.
 

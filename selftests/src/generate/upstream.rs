@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The generated folder as a change to a kernel tree: its files without paths and series
 //! names of this project, its line in the Makefile of the selftests, and a commit message
 //! for a human to sign and send.

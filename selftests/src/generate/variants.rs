@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Differences between the variants of a scenario file, and the conditions under which a
 //! generated test takes a branch for some of the variants.
 

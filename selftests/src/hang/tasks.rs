@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the output of SysRq-T (tasks) and SysRq-L (backtraces of CPUs). The output comes
 //! from a guest and may contain anything; lines that do not match are skipped.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A splat that is being read, line by line. It gets only the lines of its own writer, and
 //! stores their indices.
 

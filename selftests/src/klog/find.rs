@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the kernel's reports in the lines of a log. The lines of each writer (a task, or
 //! the interrupts of a CPU) are read separately, so that reports of two writers may be
 //! interleaved; a console without callers counts as one writer. Each line is compared a

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first functions of a splat's stack, without the functions that print reports.
 
 use super::class::SplatClass;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first lines of the kernel's reports, and how each kind of report ends. Looks at one
 //! line at a time. The words must be at the start of the line: `BUG:` in the middle of a
 //! line is prose or a quote.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits the bytes of a console into lines: parses the prefix of printk, removes escape
 //! sequences and carriage returns, and assigns each line to a boot and a phase.
 

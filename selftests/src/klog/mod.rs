@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the bytes of a serial console into lines, boots and splats. The parser never
 //! fails and never panics; input that it does not recognise stays an ordinary line. Which
 //! splats are expected is decided in `status`.

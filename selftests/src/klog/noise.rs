@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kernel warnings that the kernel under test does not cause, each with the reason. All
 //! other warnings are findings. RCU stalls must not be listed here, because a lost wakeup
 //! cannot be distinguished from a busy host.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The prefix of printk before the text of a console line: level and facility, time, and
 //! caller. Reads a bounded number of bytes of each line.
 

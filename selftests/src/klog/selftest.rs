@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's KUnit suites of its sanitizers provoke reports on purpose, and check
 //! themselves that the reports are printed. Such reports are not splats. The suites are
 //! recognised by the output of KUnit, and their reports by the caller, so the console

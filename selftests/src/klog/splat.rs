@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel report: class, title, message, stack and position in the log.
 
 use super::class::SplatClass;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Titles of splats: the kind of report and the function. Titles are equal from run to run
 //! and from build to build, because they have no addresses, tasks, times, lines and paths.
 

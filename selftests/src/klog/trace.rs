@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines of most reports: registers, stack traces, and the lines at which a report
 //! ends or continues. Looks at one line at a time.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests with documented KTAP, KTAP of kselftest, and hostile output.
 
 use proptest::prelude::*;

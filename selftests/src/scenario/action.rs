@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The action of a step as a checked value, and its label in diagnostics.
 
 use std::fmt;

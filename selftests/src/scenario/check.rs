@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks a parsed scenario and converts it: all names are defined before use, every step
 //! has one action, and all bounds can be met.
 

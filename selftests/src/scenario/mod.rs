@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Scenarios as checked values: the steps that are run in one or more kernels, and their
 //! expected results. Independent of C code, virtual machines and test runs.
 

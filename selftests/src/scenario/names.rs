@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Valid names in scenarios. Names become C identifiers, which must not be reserved, nor
 //! collide with identifiers that the test harness generates.
 

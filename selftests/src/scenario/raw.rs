@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Scenario files as YAML: all keys, with only names and types checked. The JSON schema
 //! and SCENARIOS.md are generated from these types, including the comments of the fields.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The reference of the scenario language, SCENARIOS.md. The descriptions of keys come
 //! from the JSON schema, their grouping from `groups`, and the lists of valid words from
 //! the constants that the checks use.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Scenario files. A file is one scenario, or one scenario for every combination of its
 //! parameters.
 

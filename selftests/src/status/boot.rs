@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Judges the program of one boot by its output and its exit status, and checks that it ran
 //! the test and all steps of this boot. The console log is not read here.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cause of a run that did not pass. The cause is the kernel under test, unless the
 //! recorded facts show another cause.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the first failed step of a run, and whether the scenario marks it `fails_first`.
 //!
 //! A failure is only an expected failure if it begins at a marked step. A failure at

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Judges the program of one boot of a kselftest of the tree: the exit code is the result,
 //! and the printed results, if there are any, must agree with it. The console log is not
 //! read here.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The test that a run is judged by. A scenario lists all expected kernel messages; a
 //! kselftest of the tree has only its exit code and its results.
 

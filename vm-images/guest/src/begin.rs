@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The individual start of a guest: many guests may be restored from one checkpoint, and
 //! each needs the current time and random numbers of its own.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kexec to the next kernel. Processes are not terminated before, because a live update
 //! hands over the objects that running processes hold.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes to the kernel log, which appears on the serial console.
 
 use std::fs::OpenOptions;

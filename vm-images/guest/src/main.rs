@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! PID 1 of the test guest: mounts file systems, sends a hello over the virtio port, and
 //! executes the orders of the host until the order to power off.
 //!

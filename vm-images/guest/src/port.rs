@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The virtio port to the host. It stays open, because data that the host sends while it is
 //! closed is lost.
 

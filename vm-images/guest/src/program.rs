@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs programs, one at a time, and sends their output and exit status to the host. A
 //! program ends with its exit, not with the end of its output: it may leave a process
 //! behind that preserves files over a kexec, and that process holds the output pipe, too.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Requests of programs to their machine: a program writes a line to a pipe and reads the
 //! answer from another. PID 1 holds both pipes open at both ends, so that programs do not
 //! block in open() and no line is lost. The host interprets the requests.

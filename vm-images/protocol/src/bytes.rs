@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Serializes bytes as base64 text: the output of a program may be invalid UTF-8, which
 //! JSON cannot hold.
 

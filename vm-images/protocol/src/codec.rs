@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Encodes messages as lines and decodes them. The decoder accepts any input: split
 //! anywhere, overlong, or invalid UTF-8. It returns messages and errors, never panics, and
 //! holds at most one line.

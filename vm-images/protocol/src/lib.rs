@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The protocol between guest and host over the virtio port: one JSON object on each line,
 //! in both directions.
 //!

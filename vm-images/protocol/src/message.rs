@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The messages. The host sends orders; the guest executes them and reports the results.
 
 use serde::{Deserialize, Serialize};

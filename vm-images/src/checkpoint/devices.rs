@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that a restored guest has the same devices. QEMU does not save all devices: `edu`
 //! is reset by a restore and loses its addresses. The configuration of every function is
 //! therefore recorded when the guest is saved, written back for devices that QEMU does not

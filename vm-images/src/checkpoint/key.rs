@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys of checkpoints.
 
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The store of checkpoints: creates them on first use, and deletes those that are stale or
 //! exceed the limit on disk space.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cargo command that compiles the guest's PID 1. The build script of `xtask`
 //! includes this file, so it uses only the standard library.
 

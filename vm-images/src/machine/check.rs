@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks a machine file and converts it to a [`Machine`].
 
 use camino::Utf8Path;

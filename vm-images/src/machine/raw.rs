@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine file as written. The doc comments are the descriptions in the JSON schema,
 //! and name QEMU's argument for each field.
 

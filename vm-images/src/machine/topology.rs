@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The PCI topology of a machine: ports, their parents, and the addresses that firmware and
 //! kernel assign. Both number buses depth first, in the order of the ports' device numbers.
 

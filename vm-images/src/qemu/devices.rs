@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! QEMU's arguments for ports and devices. A device that is plugged in later gets the same
 //! properties through the monitor.
 

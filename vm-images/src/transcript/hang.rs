@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The diagnosis of a hang, recorded before the machine is ended. Addresses are the
 //! guest's; other crates resolve symbols.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Batches: several programs run one after another in one guest. A batch has a result only
 //! if all its programs succeed. Otherwise the cause cannot be attributed to a program, and
 //! the caller runs every program in a guest of its own.

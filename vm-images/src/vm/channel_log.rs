@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The control channel log: a file with one JSON object for each message.
 
 use std::io::{self, Write as _};

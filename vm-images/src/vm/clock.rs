@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The clock of a guest: wall time minus the time withheld by the host, in which a thread
 //! of QEMU was runnable but not running. A sleeping thread waits for an event, so its time
 //! counts as the guest's. This module computes with values that `threads` reads.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Derives the end of a run from the end of QEMU.
 
 use std::process::ExitStatus;

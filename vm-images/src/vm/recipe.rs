@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the commands that repeat a run by hand: QEMU's command line, and the orders to
 //! the guest.
 

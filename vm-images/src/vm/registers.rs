@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the output of QEMU's monitor about processors and memory. The values come from
 //! the guest and may be arbitrary.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Requests of a program to its machine. They come from the guest and are not trusted.
 
 use std::time::{Duration, Instant};

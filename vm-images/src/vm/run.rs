@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A run: the exchange of orders and messages between host and guest, from start to end.
 
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A running QEMU and the connections to it. Every wait is limited by the deadline of the
 //! current phase, and also ends when QEMU exits, the monitor reports a stop, the console
 //! log exceeds its limit, or the run is cancelled.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sockets to which QEMU connects. They have short paths in a temporary folder, because
 //! the path of a socket is limited to 107 bytes. The folder is deleted when all are
 //! connected.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the scheduler's statistics of a process's threads: run time, time on the run
 //! queue, and the current state.
 

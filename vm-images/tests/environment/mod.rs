@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Setup of tests that run a real kernel in QEMU. They are `#[ignore]`d, so that `cargo
 //! test` counts them as ignored. With `PATCHBED_TEST_KERNEL` set to the bzImage of a kernel
 //! with kexec, `cargo test -p vm-images -- --include-ignored` runs them.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fake QEMU that fails as requested by `fake=` on the kernel command line; built by
 //! `endings.rs`.
 

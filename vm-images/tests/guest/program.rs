@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The program that the tests of this crate run in their guests. The first argument selects
 //! the action. The test compiles it as a static program.
 

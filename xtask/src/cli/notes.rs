@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Notes and exit codes at the end of help texts.
 
 pub(super) const EXIT_CODES: &str = "\

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Arguments that select the kernels: tree, series, checkouts and configs.
 
 use clap::Args;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `apply`: makes checkouts from a tree and series, and lists the files that differ.
 
 use camino::{Utf8Path, Utf8PathBuf};

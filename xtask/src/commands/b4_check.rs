@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `b4-check`: a check command of b4. Reads a mail from standard input and prints the
 //! results of runs of the same series, in b4's format.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `bench`: measures the speed of patchbed and compares it with other tools.
 //!
 //! The measured times do not decide the exit code. If a run fails, its case has no figures.

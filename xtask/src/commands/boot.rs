@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `boot`: boots a kernel image in a VM until the guest agent answers.
 
 use camino::Utf8PathBuf;

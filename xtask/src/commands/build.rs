@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `build`: builds the kernels of checkouts and configs.
 
 use camino::Utf8PathBuf;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ci`: runs all checks of the project's CI, and lists failed and skipped steps.
 
 mod account;

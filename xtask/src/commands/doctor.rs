@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `doctor`: checks the host for the programs and files that a run needs, and installs them.
 
 use std::time::Duration;

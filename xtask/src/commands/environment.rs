@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The test environment: QEMU, machines, PID 1 and accelerator.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `generate`: writes kselftests, JSON schemas and documents from scenarios and Rust types.
 
 mod into;

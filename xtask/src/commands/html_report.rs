@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The HTML report of a run, made from its result and the recorded output of its jobs.
 
 use crate::commands::generate;

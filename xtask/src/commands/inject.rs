@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `inject`: injects faults into a kernel and records its reports.
 
 pub(crate) mod guest;

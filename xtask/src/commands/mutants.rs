@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lists the mutants of a series and selects mutants by name.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs `checkpatch.pl --strict` of the kernel on the patches, the generated C and the fault
 //! module.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `report`: judges a finished run again by its recorded files, without starting VMs. With an
 //! earlier run, both runs are judged by the current rules, so that differences between
 //! versions of this tool do not appear in the comparison.

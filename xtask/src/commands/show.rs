@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Prints the result of a run and writes the requested formats to files.
 
 use std::collections::BTreeMap;

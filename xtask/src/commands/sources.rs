@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves the source arguments of `test`, `apply` and `build` and applies the series.
 
 use std::collections::BTreeMap;

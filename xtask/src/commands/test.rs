@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `test`: applies the series, builds kernels, runs the jobs and prints the results.
 
 mod batches;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `watch`: runs `test`, then again after every save, each time only the jobs whose inputs
 //! have changed.
 //!

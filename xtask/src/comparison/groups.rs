@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Pairs the jobs of two runs and classifies each pair.
 
 use std::collections::BTreeMap;

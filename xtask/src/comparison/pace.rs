@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds jobs that take significantly longer than before. A busy host slows down all jobs, so
 //! the durations are first divided by the ratio that all jobs have in common.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares two rates of unexpected results.
 
 /// Significance level: a higher rate with a smaller probability is not attributed to chance.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the self-checks and mutants of two runs. They show how much the results of a run
 //! can be relied on.
 

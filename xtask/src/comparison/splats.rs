@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds titles of kernel reports that are new or gone, by checkout and config.
 
 use std::collections::{BTreeMap, BTreeSet};

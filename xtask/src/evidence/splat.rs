@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses a job's `splats.txt`: for each kernel report a heading, then the indented lines of
 //! the log. A line without indentation is a heading, even if it has no class.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Maps a frame of a stack trace, such as `luo_thing+0x51/0x80`, to source lines, with the
 //! debug information of the kernel image in the cache. A frame is mapped only if exactly one
 //! function has its name and size.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The output of a check command for `b4 review`: a JSON list of results, each with `tool`,
 //! `status` (`pass`, `warn` or `fail`), `summary` and `details`. The details are a JSON list in
 //! a string; b4 prints a line for each entry.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Benchmark results: a block and a last line for each case, and the sections of
 //! BENCHMARKS.md.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! GitHub: the summary of a step in Markdown, and annotations at the lines of scenarios.
 //!
 //! GitHub's runner executes commands in the output of a step. Output of a guest must not

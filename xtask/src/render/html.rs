@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The HTML report: a whole run in one file that is readable without network and script. The
 //! layout escapes all text of guests and patches. In addition, the report's content security
 //! policy allows only its own script and style, and no other resources.

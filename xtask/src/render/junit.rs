@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! JUnit XML, for CI systems: a suite for each checkout and config, a case for each job.
 //!
 //! JUnit has no expected failures. Here, an expected failure is a passing case with a note in

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! KCIDB JSON, for dashboards of many CI systems: checkouts, builds, tests, and issues.
 //!
 //! An expected failure on `base` is a `FAIL` of that kernel, because readers of the database

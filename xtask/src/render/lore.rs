@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A reply for the mailing list: plain text of 72 columns, to be edited and sent by the user.
 //! It has no tag, because only the user can give a tag.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results of mutants: a line of counts, and the mutants that need attention.
 
 use kernel_patches::checkout::MUTANT_PREFIX;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plan as text, for `--dry-run`.
 
 use kernel_patches::tree::TreeRequest;

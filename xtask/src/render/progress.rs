@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Progress on standard error: activity, amount, elapsed time.
 //!
 //! On a terminal, progress bars are shown and removed. Elsewhere (CI), a line is printed at

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The statuses of repeated jobs as rates for each checkout. Failed jobs are never retried.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The input of every format: a result, and data that is not in `result.json`. This module
 //! reads no files.
 

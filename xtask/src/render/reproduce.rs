@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Commands that reproduce results, quoted for a shell.
 
 use patchbed_host::process::quote;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rows of a table: a row for each test, or for several tests with the same results.
 //!
 //! Findings always have their own row. Tests with expected failures or with statuses that

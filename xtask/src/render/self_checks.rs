@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results of the self-checks: a line for each config, and the missed faults.
 
 use super::wrap::hanging;

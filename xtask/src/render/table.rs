@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of a terminal: results by test and checkout, findings, and the result of the run
 //! in the last line. If the text is longer than a screen, the first line has it, too.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The line that `watch` prints at the end of an iteration.
 
 use std::time::Duration;

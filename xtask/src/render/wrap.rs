@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wraps text at a number of columns. A character counts as one column: the text is ASCII,
 //! except for quoted text.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The part of the series that is in the kernels that were run. A pass on a kernel without
 //! the changed files does not test the series.
 

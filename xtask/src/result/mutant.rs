@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mutants of a series, and whether the tests catch them.
 
 use schemars::JsonSchema;

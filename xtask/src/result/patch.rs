@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checkouts under test, and the results that each patch changes.
 
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Provenance of a run: time, host, tools and sources.
 //!
 //! Older runs do not have these values, so every field may be empty.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results of the fault-injection self-check of a build.
 //!
 //! A fault of each class is injected. If a build does not report an injected fault, a pass on

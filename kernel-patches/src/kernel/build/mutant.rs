@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds kernels of mutants, one after the other, in the build folder of their series.
 //!
 //! The objects that depend on a mutant are compiled first. If their code is the same as

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Operators that delete a call, an assignment, a reference, a lock or a warning.
 
 use super::{Site, quote};

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * PCI devices: finding, opening, removing, unplugging and binding them, and restoring
  * their state after the test. A device is given by its index in struct lu_test, or'ed

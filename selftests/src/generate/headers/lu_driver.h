@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * debugfs files of the test driver: users of its FLBs inside the kernel, and callbacks
  * that fail on request.

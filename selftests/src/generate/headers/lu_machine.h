@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Requests to the host of a virtual machine to plug and unplug devices.
  * LIVEUPDATE_TEST_MACHINE is a directory with two FIFOs, "request" and "answer", that the

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Races without a sync point: two steps run concurrently on two CPUs for many rounds,
  * with a head start that differs from round to round.

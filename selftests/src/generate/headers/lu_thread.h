@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Threads that run one step each, on a given CPU. A thread first waits at a gate, so that
  * its caller can arm faults or sync points for its TID before the step runs.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The fixture of a program: its data, variants, setup with requirements, and teardown.
 
 use super::super::c::{Call, Head, Node, line, string};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tests of a program, one per boot: variables, the code of each step, and the
 //! background process that keeps files open until the kexec.
 

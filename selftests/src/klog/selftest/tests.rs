@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reports in runs of KUnit suites of sanitizers.
 
 use crate::klog::Log;

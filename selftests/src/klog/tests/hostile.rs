@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hostile logs: the cost of parsing must be linear in their length.
 
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! First line, last line, class and title of each kind of splat.
 
 use super::{bare, titles};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the keys at the top of a scenario.
 
 use super::{Checked, Checker};

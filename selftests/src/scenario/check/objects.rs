@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The objects of a scenario: their kinds, and the boots in which their names are defined.
 
 use super::{Checked, Checker};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Converts parsed steps to steps in the order of execution. A race with a sync point
 //! becomes several steps: the held step, the steps of `meanwhile`, and the release.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Errors in scenarios, with their messages.
 
 use crate::klog::SplatClass;

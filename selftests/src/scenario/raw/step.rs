@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The keys of a step: actions, their arguments, and expectations.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Data of the reference that is not in the schema: groups of keys, required and optional
 //! arguments of actions, and examples. Unit tests parse every example.
 

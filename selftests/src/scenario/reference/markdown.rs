@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Markdown with lines filled to a fixed width.
 
 /// Maximal width of a line.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of judging kselftests of the tree: the exit code and the printed results must
 //! agree.
 

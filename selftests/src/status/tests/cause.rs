@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of the cause of a result.
 
 use vm_images::transcript::{End, Hang, HostTime, Phase, Processor, Sample};

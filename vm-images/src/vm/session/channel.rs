@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The control channel: orders, messages and invalid data.
 
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hang diagnosis: records the state of the processors and, if the kernel answers, of its
 //! tasks, before a machine is ended. Failed parts are recorded; they do not change the end
 //! of the run.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The start of QEMU and its connections.
 
 use std::collections::{BTreeSet, VecDeque};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Actions on the slots of a running machine. `requests` checks requests. A refusal by QEMU
 //! is a result; other failures end the run.
 

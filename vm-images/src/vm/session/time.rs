@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The phases of a running machine and their limits, in the guest's time.
 
 use std::time::{Duration, Instant};

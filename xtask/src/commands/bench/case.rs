@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cases and their sides. A side is a command that is measured; a case compares its sides.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the memory and the open files of child processes, and the disk space of a run.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sections of BENCHMARKS.md: `bench --record` replaces the section of each case.
 
 /// Returns `document` with `section` in place of the section headed `## name`, or at the end

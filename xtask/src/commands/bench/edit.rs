@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A side that changes a line of C in a patch, then runs `test` or `build`.
 
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel's configuration as a fragment that `vmtest.sh` can start from.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cases about the time per job: few and many jobs, restored and booted guests, and a run of
 //! all scenarios.
 

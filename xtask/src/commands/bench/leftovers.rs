@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kills processes that a measured command left running.
 //!
 //! The process group of a command is killed with it, but a child may leave the group:

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures how much of the CPU time went to other processes during a measurement.
 
 use fs_err as fs;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report of a bench: values for the renderers and for `--format json`.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the sides of a case alternately, so that other load on the host affects all of them
 //! alike.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A side that runs `test` of this program as a child process. The time is measured from the
 //! start of the process to its end, and the result is checked.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The `vmtest.sh` of the kernel tree as a side.
 //!
 //! It runs in a working copy of the tree, not in the tree itself, and keeps its objects there

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The outcomes of steps, their summary and the exit code.
 
 use std::collections::BTreeMap;

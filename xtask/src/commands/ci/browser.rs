@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Opens the HTML report of a run in a browser. Its script must run and count the rows of the
 //! table, and no script from the output of a guest may run.
 

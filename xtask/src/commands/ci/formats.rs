@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Validates the output formats of a run with independent tools: a JUnit schema, KCIDB's
 //! package, a validator of JSON schemas, and b4.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `generate --into`: writes the kselftests into a kernel tree and commits them.
 
 use std::time::Duration;

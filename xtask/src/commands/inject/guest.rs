@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs a guest that injects faults, and evaluates it like any job.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files that a guest needs to inject faults: the kernel module and the program that
 //! loads it.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Groups jobs into batches, one VM for each batch, and orders the batches.
 
 use std::cmp::Reverse;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes the VM checkpoints that jobs restore instead of booting.
 
 use std::sync::Mutex;

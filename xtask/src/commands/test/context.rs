@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Everything that jobs run on: environment, builds and plan.
 
 use anyhow::Context;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the files that a series changes with the source files of the tested kernels.
 
 use std::collections::BTreeSet;

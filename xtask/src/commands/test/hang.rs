@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the hang diagnosis of a job, with the symbols of the kernel that ran.
 
 use camino::{Utf8Path, Utf8PathBuf};

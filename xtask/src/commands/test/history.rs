@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Durations of jobs in earlier runs, used to start the longest jobs first.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the jobs of a plan in parallel and judges each job when it ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

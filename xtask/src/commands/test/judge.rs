@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Judges a job by its transcript and console, in the current run or from an earlier run
 //! folder.
 

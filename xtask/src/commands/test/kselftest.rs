@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects kselftests and prepares the jobs that run them.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mutation testing: runs scenarios on mutants of the series until a mutant is caught.
 //!
 //! A mutant is caught if two jobs differ from the series: jobs of two scenarios, or two

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Prepares builds for jobs: packs the initramfs of each kernel and compiles test programs.
 
 mod program;

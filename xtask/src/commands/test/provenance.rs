@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Collects the provenance of a run: command, host, toolchain, tree and series.
 
 use jiff::{Timestamp, Unit};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves the arguments of `test` to series, configs, scenarios and a plan.
 
 use kernel_patches::config::Config;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The self-check: injects one fault of each class into each kernel and checks that it is
 //! detected. A clean run proves nothing about a fault class that is not detected. Results are
 //! cached.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Groups saves that follow each other quickly. An editor writes a temporary file and
 //! renames it, and git writes many files, so a group ends after a pause.
 

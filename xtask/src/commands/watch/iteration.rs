@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An iteration of `watch`: reads the current files, runs the jobs whose inputs have changed,
 //! and takes the other results from the cache.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cache of the results of earlier iterations, keyed by the content of a job's inputs. Names
 //! and times of files are not part of the key.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files and folders that a run reads, and that `watch` observes.
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Watches files and folders for saves. An event does not name the file, because changes are
 //! detected by content.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The details of a test with a config: its jobs, and their timelines side by side.
 
 use std::collections::{BTreeMap, BTreeSet};

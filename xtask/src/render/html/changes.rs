@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The changes since an earlier run, as lists of the report.
 
 use super::{article, sentence};

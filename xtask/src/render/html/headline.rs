@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The head of the report: the result in a sentence, the findings, and the command that
 //! reproduces them.
 

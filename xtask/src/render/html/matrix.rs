@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of the report: tests and checkouts, configs side by side.
 
 use std::collections::BTreeMap;

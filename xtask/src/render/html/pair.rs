@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Timelines of a test on several checkouts: equal timelines are shown once, different
 //! timelines side by side with aligned lines.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 // Optional: filters the table, shows the details of one test at a time, and moves in the
 // table by arrow keys. It reads only this document.
 "use strict";

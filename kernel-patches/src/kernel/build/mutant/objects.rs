@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the objects that depend on a source file, from kbuild's `.cmd` files.
 
 use camino::{Utf8Path, Utf8PathBuf};

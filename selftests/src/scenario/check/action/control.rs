@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Users inside the kernel, fault injection, processes, kexec, and nested steps.
 
 use super::super::objects::{FILES, Kind};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Actions on files, memfds, and files in sysfs, debugfs and tracefs.
 
 use super::super::objects::{FILES, Kind};

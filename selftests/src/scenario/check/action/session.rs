@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Actions on sessions and the files in them.
 
 use super::super::objects::{FILES, Kind};

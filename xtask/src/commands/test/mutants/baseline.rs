@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results of the scenarios on the series, to which the results on mutants are compared.
 
 use std::collections::BTreeMap;

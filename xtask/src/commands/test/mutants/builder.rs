@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds mutants one after the other and sends them to the worker.
 
 use std::sync::mpsc::SyncSender;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs scenarios on a mutant until it is caught or all scenarios have run.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Order of the scenarios on a mutant: the scenarios most likely to catch it run first.
 
 use std::cmp::Reverse;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Evaluates the mutants of a config as they are built.
 
 use std::time::{Duration, Instant};

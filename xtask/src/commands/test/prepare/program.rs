@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compiles the test programs for a kernel. Binaries are cached by the hash of their inputs.
 
 use anyhow::Context;

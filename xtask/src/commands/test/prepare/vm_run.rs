@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Returns the boots of a scenario with their files, arguments and environment.
 
 use std::time::Duration;

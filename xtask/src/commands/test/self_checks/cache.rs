@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cache of self-check results, keyed by kernel, guest, QEMU, machines and this program, which
 //! contains the source of the faults and the rules of detection. Missed faults are not
 //! cached.

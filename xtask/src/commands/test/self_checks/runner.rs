@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs self-checks in VMs: faults that do not disturb each other share a VM, and a missed fault
 //! is injected again in a VM of its own.
 

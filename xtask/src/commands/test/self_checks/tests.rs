@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
