@@ -60,7 +60,7 @@
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
-/* Below the default timeouts of the soft lockup and RCU stall detectors. */
+/* Below the default timeouts of the soft lockup and RCU stall watchdogs. */
 #define SYNC_POINT_MS_MAX	10000
 #define SYNC_POINT_TEXT_MAX	(KSYM_NAME_LEN + 64)
 #define SYNC_POINT_AT_RETURN	"%return"

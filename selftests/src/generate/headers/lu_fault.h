@@ -8,7 +8,7 @@
 #include "lu_path.h"
 
 /*
- * Configures failslab to include allocations that may sleep, and not to print a stack
+ * Configures failslab to include allocations that may sleep, and not to print a call
  * trace, which would look like a kernel report.
  */
 static inline int lu_arm_failslab(struct lu_test *lu)

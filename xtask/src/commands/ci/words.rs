@@ -95,7 +95,7 @@ const EXCEPTIONS: [Exception; 11] = [
     except("stack", &["stack trace", "call stack", "kernel's stack"]),
     // A kernel option.
     except("stack", &["STACK"]),
-    except("detector", &["LOCKUP_DETECTOR"]),
+    except("detector", &["LOCKUP_DETECTOR", "memory leak detector"]),
     // Rust's types with interior mutability.
     except("cell", &["std::cell", "RefCell", "OnceCell"]),
     // Cargo's profiles.
