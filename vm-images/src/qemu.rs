@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_the_edu_pair_with_sockets() {
+    fn arguments_match_the_snapshot_for_edu_pair_with_sockets() {
         let wiring = Wiring::Sockets {
             serial: "/out,1/serial.log".into(),
             channel: "/tmp/t/c".into(),

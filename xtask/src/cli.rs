@@ -120,7 +120,7 @@ pub(crate) struct BootArgs {
 pub(crate) struct InjectArgs {
     /// Faults to inject, each argument in its own guest; faults joined by `+` share a
     /// guest and are injected in that order [default: list the available faults]
-    #[arg(value_name = "WORD[+WORD]")]
+    #[arg(value_name = "FAULT[+FAULT]")]
     pub(crate) words: Vec<String>,
 
     /// Kernel tree: a directory, or GIT@REV [default: as for `test`]

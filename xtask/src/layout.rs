@@ -220,7 +220,7 @@ fn state_from(var: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
 fn check_data(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     if let Some(part) = DATA_FOLDERS.iter().find(|part| !folder.join(part).is_dir()) {
         return Err(bad_input(
-            format!("`{folder}` has no data of patchbed: no folder `{part}`"),
+            format!("`{folder}` is not a patchbed data folder: it has no `{part}`"),
             format!(
                 "give a checkout of patchbed, or a folder with {}",
                 DATA_FOLDERS.join(", ")

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn outlet_none_writes_nothing_and_names_no_path() {
+    fn difference_with_outlet_none_writes_no_file_and_prints_no_path() {
         let (place, records, _run) = folders();
         let text = difference(&records, &job("known"), "a\nb\n", Outlet::None).unwrap();
         let text = text.unwrap();

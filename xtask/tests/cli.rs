@@ -183,7 +183,7 @@ fn b4_check_rejects_empty_standard_input() {
     exit code 2
     -- stdout
     -- stderr
-    error: standard input is not a mail
+    error: cannot read a mail from standard input: it is empty or larger than 67108864 bytes
     hint: b4 passes the mail to the command; to test it, run `cargo xtask b4-check < MAIL`
     ");
 }

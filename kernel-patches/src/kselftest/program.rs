@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn unfit_rejects_truncated_programs() {
+    fn unfit_returns_a_reason_for_truncated_programs() {
         let whole = elf(2, 1);
         for cut in 0..whole.len() {
             let reason = unfit(&whole[..cut]);

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn take_reads_all_parts_or_some() {
+    fn take_accepts_missing_parts() {
         let (prefix, text) = Prefix::take("<4>[   12.345678][  T101] pci: gone");
         assert_eq!(
             prefix,

@@ -14,10 +14,9 @@ Exit codes: 0 every fault was injected; 1 a fault was not injected, or is not in
 kernel; 2 wrong input; 3 infrastructure; 130 interrupted.";
 
 pub(super) const WATCH_NOTES: &str = "\
-Watched files: the series and its prerequisites, scenarios and their recorded results, \
-machines, configs, and the kernel tree if it is a directory. A job is rerun when the hash of \
-its kernel, test, machine or recorded result changes. Other results are reused; they are \
-marked `=` in the table and `cached` in result.json. Errors are printed; the command then \
+Watched files: the series and its prerequisites, scenarios and their snapshots, machines, \
+configs, and the kernel tree if it is a directory. A job is rerun when the hash of its \
+build, test, machine or snapshot changes. Other results are reused; they are marked `=` in the table and `cached` in result.json. Errors are printed; the command then \
 waits for the next save. A save while jobs run cancels them and starts the next iteration. \
 Every iteration has its own run folder; `--out` is refused.
 

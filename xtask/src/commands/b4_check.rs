@@ -101,7 +101,10 @@ impl Query {
         stdin.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.is_empty() || bytes.len() as u64 > MAIL_BYTES_MAX {
             return Err(bad_input(
-                "standard input is not a mail",
+                format!(
+                    "cannot read a mail from standard input: it is empty or larger than \
+                     {MAIL_BYTES_MAX} bytes"
+                ),
                 format!(
                     "b4 passes the mail to the command; to test it, run `{} b4-check < MAIL`",
                     program::name()

@@ -300,7 +300,7 @@ fn minutes(number: u64) -> anyhow::Result<Duration> {
     let secs = number.checked_mul(60).ok_or_else(|| {
         bad_input(
             format!("`--budget {number}` is too large"),
-            "give a few hours in minutes, such as `--budget 120`",
+            "pass minutes, for example `--budget 120`",
         )
     })?;
     Ok(Duration::from_secs(secs))

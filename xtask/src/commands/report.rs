@@ -94,8 +94,8 @@ fn compare(
     let earlier = RunFolder::open(before)?;
     if earlier.path() == folder.path() {
         return Err(bad_input(
-            format!("`{before}` is the run itself"),
-            "name an earlier run; runs are in the same folder",
+            format!("cannot compare `{before}` with itself"),
+            "pass an earlier run folder",
         ));
     }
     let (plan, recorded) = earlier.read()?;
@@ -122,8 +122,11 @@ fn compare(
     let comparison = comparison::compare(&past, result);
     if comparison.common == 0 {
         return Err(bad_input(
-            format!("cannot compare with `{before}`: the runs have no job in common"),
-            "jobs match by scenario, checkout, config and machine",
+            format!(
+                "cannot compare with `{before}`: no job has the same test, checkout, config and \
+                 machine in both runs"
+            ),
+            "pass a run of the same tests",
         ));
     }
     Ok((comparison, name))

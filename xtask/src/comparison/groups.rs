@@ -105,7 +105,7 @@ impl Group<'_> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for job in &self.0 {
             let changed = if job.snapshot_difference.is_some() {
-                " (not as recorded)"
+                " (differs from its snapshot)"
             } else {
                 ""
             };

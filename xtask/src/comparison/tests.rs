@@ -162,7 +162,7 @@ fn compare_lists_a_new_difference_from_the_snapshot_as_broken() {
     };
     let comparison = compare(&run(vec![good]), &run(vec![changed]));
     assert_eq!(comparison.broken.len(), 1, "{comparison:?}");
-    assert_eq!(comparison.broken[0].now, "pass (not as recorded)");
+    assert_eq!(comparison.broken[0].now, "pass (differs from its snapshot)");
 }
 
 #[test]

@@ -123,15 +123,19 @@ fn summary(report: &Report<'_>) -> String {
     let fixed = result.tests.iter().filter(|test| is_fixed(result, test));
     let inconclusive = report.inconclusive();
     let unexpected = report.findings().count() - inconclusive;
+    let as_expected = match all {
+        1 => "The result is as expected".to_owned(),
+        all => format!("All {all} results are as expected"),
+    };
     let mut text = match (result.exit_code, unexpected) {
-        (0, _) => format!("All {all} results are as expected"),
+        (0, _) => as_expected,
         (1, 0) if result.jobs.iter().all(JobResult::is_skipped) => {
             "Inconclusive: all tests were skipped".to_owned()
         }
         (1, 0) if inconclusive > 0 => {
             format!("Incomplete: no result for {inconclusive} of {all} test runs")
         }
-        (1, 0) => format!("All {all} results are as expected"),
+        (1, 0) => as_expected,
         (1, some) => format!("{some} of {all} results are NOT as expected (see below)"),
         _ => format!("Incomplete: no result for {inconclusive} of {all} test runs"),
     };
@@ -146,9 +150,9 @@ fn summary(report: &Report<'_>) -> String {
     }
     match fixed.count() {
         0 => {}
-        1 => text += ". 1 test fails on the base tree and passes with the series",
+        1 => text += ". 1 test fails on base and passes with the series",
         count => {
-            text += &format!(". {count} tests fail on the base tree and pass with the series");
+            text += &format!(". {count} tests fail on base and pass with the series");
         }
     }
     if let Some(not_tested) = result.not_tested() {
@@ -223,7 +227,10 @@ fn table(grid: &Grid<'_>) -> String {
         entries.any(|entry| entry.mark == mark)
     };
     if has(Mark::Xfail) {
-        text += "(*) expected failure: the fix is not applied on this tree\n";
+        text += "(*) expected failure: the fix is not applied to this checkout\n";
+    }
+    if has(Mark::Changed) {
+        text += "CHANGED: the timeline differs from the recorded snapshot\n";
     }
     if has(Mark::NotAsserted) {
         text += "(-) not asserted: a later patch of the series changes this result\n";
@@ -284,7 +291,7 @@ fn findings(report: &Report<'_>) -> String {
     if left > 0 {
         text += &format!("  - {left} more\n");
     }
-    format!("Not as expected:\n\n{text}")
+    format!("Needs attention:\n\n{text}")
 }
 
 /// Returns the titles of kernel reports on checkouts with patches of the series. Reports on
@@ -319,7 +326,7 @@ fn commands(report: &Report<'_>) -> String {
     };
     if let Some(job) = report.findings().next() {
         text += &format!(
-            "\nOnly the first unexpected result:\n\n{}",
+            "\nTo reproduce only the first unexpected result:\n\n{}",
             shell(&report.command(job))
         );
     }
@@ -437,7 +444,7 @@ mod tests {
         let text = summary(&Report::new(&judged, "RUN", ""));
         assert_eq!(
             text,
-            "All 1 results are as expected. Mutation testing: the tests caught 1 of 2 deliberate \
+            "The result is as expected. Mutation testing: the tests caught 1 of 2 deliberate \
              errors in the series."
         );
         let mut mutants = one_of_each();
@@ -452,7 +459,7 @@ mod tests {
         );
         let none = judged.with_mutants(Vec::new());
         let text = summary(&Report::new(&none, "RUN", ""));
-        assert_eq!(text, "All 1 results are as expected.");
+        assert_eq!(text, "The result is as expected.");
     }
 
     #[test]

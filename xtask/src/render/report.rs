@@ -123,11 +123,19 @@ pub(crate) fn outcome(job: &JobResult) -> String {
         };
     }
     if job.snapshot_difference.is_some() {
-        format!("{status}, not as recorded")
+        format!("{status}, differs from its snapshot")
     } else if job.xfail {
         format!("{status}, expected failure")
     } else {
         status.clone()
+    }
+}
+
+/// Returns the number of results that differ from their snapshots, a part of a sentence.
+pub(crate) fn count_differing(count: usize) -> String {
+    match count {
+        1 => "1 differs from its snapshot".to_owned(),
+        count => format!("{count} differ from their snapshots"),
     }
 }
 

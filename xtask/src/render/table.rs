@@ -12,7 +12,7 @@ use patchbed_host::process::quote;
 use super::escape::one_line;
 use super::mutants;
 use super::rate::{rate, repetitions};
-use super::report::{LABELS, Report, count_tests, name, outcome};
+use super::report::{LABELS, Report, count_differing, count_tests, name, outcome};
 use super::rows::{Entry, Grid, Mark, Row};
 use super::self_checks;
 use super::wrap::{columns, item, shorten, wrap};
@@ -132,8 +132,8 @@ impl Words {
             (Self::Long, Mark::NotAsserted) => "not asserted",
             (Self::Long, Mark::Changed) => "CHANGED",
             (Self::Long, Mark::Unexpected) => "UNEXPECTED",
-            (Self::Short, Mark::NotAsserted) => "n/a",
-            (Self::Short, Mark::Changed) => "NEW",
+            (Self::Short, Mark::NotAsserted) => "-",
+            (Self::Short, Mark::Changed) => "DIFF",
             (Self::Short, Mark::Unexpected) => "BAD",
         }
     }
@@ -141,9 +141,9 @@ impl Words {
     const fn meaning(mark: Mark) -> &'static str {
         match mark {
             Mark::None => "",
-            Mark::NotAsserted => "not asserted in mid-series",
+            Mark::NotAsserted => "not asserted: a later patch changes this result",
             Mark::Xfail => "expected failure",
-            Mark::Changed => "not as recorded",
+            Mark::Changed => "differs from its snapshot",
             Mark::Xpass => "unexpected pass",
             Mark::Unexpected => "not as expected",
         }
@@ -179,11 +179,11 @@ fn table(grid: &Grid<'_>, look: Look) -> String {
     for row in &grid.rows {
         text += &line(row, first, &widths, words, look);
     }
-    text + &legend(grid, words)
+    text + &legend(grid, words, look)
 }
 
-/// Returns the meaning of the short marks in a table, in a line.
-fn legend(grid: &Grid<'_>, words: Words) -> String {
+/// Returns the meaning of the short marks in a table.
+fn legend(grid: &Grid<'_>, words: Words, look: Look) -> String {
     let entries = grid
         .rows
         .iter()
@@ -194,7 +194,7 @@ fn legend(grid: &Grid<'_>, words: Words) -> String {
         .map(|mark| format!("{}: {}", words.of(mark), Words::meaning(mark)))
         .collect();
     match words {
-        Words::Short if !meanings.is_empty() => format!("{}\n", meanings.join("; ")),
+        Words::Short if !meanings.is_empty() => wrap(&meanings.join("; "), look.columns, 0),
         _ => String::new(),
     }
 }
@@ -370,7 +370,7 @@ fn summary(result: &RunResult) -> String {
         text += &format!(", {skipped} skipped");
     }
     if changed > 0 {
-        text += &format!(", {changed} not as recorded");
+        text += &format!(", {}", count_differing(changed));
     }
     // If no job is expected to fail, the run has no checkout without the series.
     if count(&|job| job.expectation == "fail") > 0 {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::escape::one_line;
+use super::report::count_differing;
 use crate::result::JobResult;
 
 /// Shorter parts of an iteration are not printed.
@@ -54,9 +55,9 @@ fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> Str
     let good = count(&|job| job.expected);
     let changed = count(&|job| job.snapshot_difference.is_some());
     let cached = count(&|job| job.cached.is_some());
-    let not_recorded = match changed {
+    let differing = match changed {
         0 => String::new(),
-        some => format!(", {some} not as recorded"),
+        some => format!(", {}", count_differing(some)),
     };
     let parts: Vec<String> = parts
         .iter()
@@ -68,7 +69,7 @@ fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> Str
         some => format!(": {}", some.join(", ")),
     };
     format!(
-        "{good} of {} results as expected{not_recorded} ({} run, {cached} cached) in {:.1} s{parts}",
+        "{good} of {} results as expected{differing} ({} run, {cached} cached) in {:.1} s{parts}",
         jobs.len(),
         jobs.len() - cached,
         took.as_secs_f64(),
@@ -82,7 +83,7 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
-    fn line_of_each_kind_of_iteration() {
+    fn line_has_counts_and_durations_of_each_iteration_kind() {
         let mut old = job("a", "base", "fail", "fail");
         old.cached = Some(Cached {
             run: "20261122-184000-1".to_owned(),

@@ -121,9 +121,9 @@ pub(super) fn begin(out: &mut String) {
         out,
         "The test runs on two kernels: `base`, without the series under test, and `series`, \
          with it. The results are compared with recorded snapshots. A new scenario has no \
-         snapshots, so its first results are reported as findings (\"not as recorded\"). \
-         Review them and accept them with `cargo insta review` (from the package \
-         `cargo-insta`), or ignore snapshots with `--snapshots ignore`.",
+         snapshots, so its first results are reported as findings (\"differs from its \
+         snapshot\"). Review them and accept them with `cargo insta review` (from the \
+         package `cargo-insta`), or ignore snapshots with `--snapshots ignore`.",
     );
     paragraph(
         out,

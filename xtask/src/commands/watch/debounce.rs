@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn already_over_is_over_at_once() {
+    fn is_over_is_true_at_once_for_already_over() {
         let now = Instant::now();
         assert!(Debounce::already_over(now).is_over(now));
     }

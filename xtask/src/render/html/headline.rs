@@ -108,6 +108,9 @@ fn summary(result: &RunResult) -> (String, bool) {
     }
 }
 
+/// State of results whose verb is not `is`.
+const DIFFERING: &str = "different";
+
 /// Returns the counts of results that need attention, each as a part of a sentence.
 fn problems(result: &RunResult) -> Vec<String> {
     let total = result.jobs.len();
@@ -127,7 +130,7 @@ fn problems(result: &RunResult) -> Vec<String> {
             count(&|job| job.expected && job.needs_attention()),
             total,
             "result",
-            "not as recorded",
+            DIFFERING,
         ),
         (
             count(&JobResult::is_inconclusive),
@@ -171,14 +174,22 @@ fn problems(result: &RunResult) -> Vec<String> {
     counts
         .into_iter()
         .filter(|(some, ..)| *some > 0)
-        .map(|(some, total, noun, state)| format!("{} {state}", count_of(some, total, noun)))
+        .map(|(some, total, noun, state)| match (state, some) {
+            (DIFFERING, 1) => format!("{} differs from its snapshot", ratio(some, total, noun)),
+            (DIFFERING, _) => format!("{} differ from their snapshots", ratio(some, total, noun)),
+            _ => format!("{} {state}", count_of(some, total, noun)),
+        })
         .collect()
 }
 
 fn count_of(some: usize, total: usize, noun: &str) -> String {
     let are = if some == 1 { "is" } else { "are" };
+    format!("{} {are}", ratio(some, total, noun))
+}
+
+fn ratio(some: usize, total: usize, noun: &str) -> String {
     let plural = if total == 1 { "" } else { "s" };
-    format!("{some} of {total} {noun}{plural} {are}")
+    format!("{some} of {total} {noun}{plural}")
 }
 
 fn facts(result: &RunResult) -> Vec<String> {

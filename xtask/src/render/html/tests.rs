@@ -266,6 +266,11 @@ fn text_of_a_large_run_is_smaller_than_7_megabytes() {
 fn headline_of_each_kind_of_result() {
     let of = |jobs: Vec<JobResult>| Headline::of(&run(jobs), &Evidence::default()).sentence;
     let good = || job("s", "series", "pass", "pass");
+    let differing = || {
+        let mut job = good();
+        job.snapshot_difference = Some("-a +b".to_owned());
+        job
+    };
     let sentences = [
         of(vec![good()]),
         of(vec![good(), good()]),
@@ -273,6 +278,8 @@ fn headline_of_each_kind_of_result() {
         of(vec![job("t:a", "series", "skip", "pass")]),
         of(vec![]),
         of(vec![good(), job("s", "series", "error", "pass")]),
+        of(vec![good(), differing()]),
+        of(vec![differing(), differing()]),
         of(vec![
             job("s", "series", "fail", "pass"),
             job("t", "series", "fail", "pass"),
@@ -286,6 +293,8 @@ fn headline_of_each_kind_of_result() {
     No result: every test was skipped
     No result: no test ran
     1 of 2 results is inconclusive
+    1 of 2 results differs from its snapshot
+    2 of 2 results differ from their snapshots
     2 of 3 results are not as expected, 1 of 3 results is inconclusive
     ");
 }

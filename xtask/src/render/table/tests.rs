@@ -114,6 +114,30 @@ fn text_of_a_long_table_fits_into_80_columns_with_the_result_first_and_last() {
 }
 
 #[test]
+fn text_wraps_the_legend_of_short_marks() {
+    let name = "outgoing-object-is-held-while-the-last-file-of-two-sessions-goes";
+    let mut not_asserted = job(name, "patch-1", "fail", "not-asserted");
+    not_asserted.expected = true;
+    let mut changed = job(name, "patch-2", "pass", "pass");
+    changed.snapshot_difference = Some("-a +b".to_owned());
+    let text = table_of(
+        vec![
+            job(name, "base", "crash", "fail"),
+            not_asserted,
+            changed,
+            job(name, "series", "pass", "fail"),
+            job("kexec", "series", "hang", "pass"),
+        ],
+        "",
+    );
+    let legend = "\
+-: not asserted: a later patch changes this result; xfail: expected failure;
+DIFF: differs from its snapshot; XPASS: unexpected pass; BAD: not as expected
+";
+    assert!(text.contains(legend), "{text}");
+}
+
+#[test]
 fn text_with_all_has_every_row() {
     let look = Look { all: true, ..LOOK };
     let result = result(many());
