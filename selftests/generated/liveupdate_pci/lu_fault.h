@@ -74,7 +74,8 @@ static inline int lu_fail_nth_hit(struct lu_test *lu)
  * Repeats @step, with its first allocation failing, then its second, and so on, until no
  * allocation is left. Each time, it must fail with -ENOMEM or succeed despite the failed
  * allocation; @undo reverts a successful step. Returns the result of the last run, in
- * which no allocation failed, or -EBADMSG if an earlier run or @undo failed otherwise.
+ * which no allocation failed, or -EBADMSG if an earlier run failed with another error, or
+ * if @undo failed.
  */
 static inline int lu_fail_each(struct lu_test *lu, int (*step)(void *data),
 			       int (*undo)(void *data), void *data)

@@ -327,8 +327,8 @@ TEST_F_TIMEOUT(registration_waits, boot_1, 180)
 
 	if (!strcmp(variant->moment, "withdraw")) {
 		/*
-		 * The FLB that was registered last is freed first; the
-		 * iteration is at its entry.
+		 * FLBs are freed in reverse order of registration; the thread
+		 * is held at the first of them.
 		 */
 		ret = lu_hold(&self->lu, "ltd_flb_unpreserve", boot_1_step_15, self);
 		lu_step(&self->lu, "15: close vm, held at ltd_flb_unpreserve", ret);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A preserved device is removed while its session is closed.
+ * Removal of a preserved device and close of its session run repeatedly in
+ * parallel.
  *
  * To release a device, userspace closes its session and removes the device,
  * often from two programs that do not synchronize. In either order, the device

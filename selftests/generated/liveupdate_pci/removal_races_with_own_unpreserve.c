@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A preserved device is removed while its own session is closed.
+ * Removal of a device uses the FLB table while the last file is unpreserved.
  *
  * To release a device, userspace closes its session and removes the device,
  * often from two programs that do not synchronize. The PCI core gets the

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Several sessions with several files, retrieved and finished in another order.
+ * Several sessions with several files, retrieved and finished in a different
+ * order.
  *
  * Each virtual machine has an agent of its own. The agents may start in another
  * order than they stopped, and may retrieve their files in another order than

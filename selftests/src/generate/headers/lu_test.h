@@ -8,7 +8,7 @@
 /* One stream for diagnostics and results keeps their order in a pipe. */
 #define TH_LOG_STREAM stdout
 
-/* Same empty definition as in lib.mk. */
+/* Defined empty, as `-D_GNU_SOURCE=` in lib.mk does, to avoid a redefinition warning. */
 #define _GNU_SOURCE
 
 #include <dirent.h>

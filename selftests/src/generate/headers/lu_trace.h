@@ -123,8 +123,8 @@ static inline int lu_calls_in_order(struct lu_test *lu, const char *functions)
 /*
  * Adding or removing a probe waits for several RCU grace periods. If
  * LIVEUPDATE_TEST_HURRY is set, because no other work runs on the machine, they are
- * expedited while probes are added and removed, but not during the test. Returns whether
- * the caller must call lu_slow_down() with true.
+ * expedited while probes are added and removed, but not during the test. Returns whether it
+ * expedited grace periods; the caller passes this value to lu_slow_down().
  */
 static inline bool lu_hurry(void)
 {
