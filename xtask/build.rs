@@ -149,7 +149,7 @@ fn revision(root: &Path) -> Option<String> {
         );
     }
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=normal"])?;
     let mark = if changes.is_empty() { "" } else { "+" };
     Some(format!("{commit}{mark}"))
 }

@@ -53,12 +53,14 @@ impl Cache {
             .and_then(Self::at)
     }
 
-    /// Returns a cache at `root`, which is created if it does not exist.
+    /// Returns a cache at `root`, which is created if it does not exist. Its path is resolved:
+    /// kbuild records resolved paths, which are compared with those of the cache.
     ///
     /// # Errors
     /// When the folder cannot be created.
     pub fn at(root: Utf8PathBuf) -> Result<Self, CacheError> {
         fs::create_dir_all(&root)?;
+        let root = root.canonicalize_utf8()?;
         Ok(Self { root })
     }
 

@@ -9,7 +9,6 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 
 /// Returns the content of a regular file of at most `limit` bytes. Pipes, devices and
 /// folders are refused before any read.
-/// device or a folder is refused before anything is read from it.
 ///
 /// # Errors
 /// When the path is no regular file, the file is too large, or it cannot be read.

@@ -165,7 +165,7 @@ pub fn compute(
     changes: &[Vec<FileChange>],
     kernels: &[RunKernel],
     wanted: usize,
-    targets: &[&str],
+    targets: &[(&str, &str)],
 ) -> Coverage {
     let analysis = Analysis {
         changes,
@@ -186,7 +186,7 @@ pub fn compute(
 struct Analysis<'a> {
     changes: &'a [Vec<FileChange>],
     kernels: &'a [RunKernel],
-    targets: &'a [&'a str],
+    targets: &'a [(&'a str, &'a str)],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +287,16 @@ impl Analysis<'_> {
 
     fn is_run_selftest(&self, path: &Utf8Path) -> bool {
         let relative = path.strip_prefix(SELFTESTS);
-        relative.is_ok_and(|path| self.targets.iter().any(|target| path.starts_with(target)))
+        // A source file belongs to the program of its name; other files of a TARGET may belong
+        // to each of its programs.
+        let is_of = |path: &Utf8Path, target: &str, test: &str| {
+            path.starts_with(target)
+                && (path.extension() != Some("c") || path.file_stem() == Some(test))
+        };
+        relative.is_ok_and(|path| {
+            let mut targets = self.targets.iter();
+            targets.any(|(target, test)| is_of(path, target, test))
+        })
     }
 }
 

@@ -154,7 +154,8 @@ impl Draft {
 /// Returns the distinct mutants of a file with these versions, or `None` if they take
 /// more than `bytes_left`.
 fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Option<Vec<Draft>> {
-    let Some(last) = versions.last().filter(|last| last.len() <= FILE_BYTES_MAX) else {
+    let is_small = |text: &&[u8]| text.len() <= FILE_BYTES_MAX;
+    let Some(last) = versions.last().filter(|_| versions.iter().all(is_small)) else {
         return Some(Vec::new());
     };
     let origins = origin::origins(versions);

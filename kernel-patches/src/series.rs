@@ -66,10 +66,17 @@ impl Series {
         if path.is_file() {
             return Self::from_file(path);
         }
+        let is_path = text.contains('/') || [".mbox", ".patch"].iter().any(|end| text.ends_with(end));
+        if is_path {
+            return Err(Error::input(
+                format!("cannot open the series `{text}`: no such file or folder"),
+                "pass a folder of `.patch` files, one patch, or an mbox".to_owned(),
+            ));
+        }
         Err(Error::input(
             format!("unknown series `{text}`"),
             format!(
-                "pass a folder of `.patch` files, an mbox, or a known series: {}",
+                "pass a folder of `.patch` files, one patch, an mbox, or a known series: {}",
                 names(library).join(", ")
             ),
         ))

@@ -15,7 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Ending, Evidence, ExitKind};
-use crate::klog::{Line, Log, Phase, Splat};
+use crate::klog::{Line, Log, Phase, Splat, SplatClass};
 use crate::ktap::Report;
 use crate::scenario::ExpectedSplat;
 
@@ -200,6 +200,19 @@ fn stalled_at_sync_point(
         return None;
     }
     evidence.boots.iter().enumerate().find_map(|(index, boot)| {
+        // A task is held for at most 10 s. The hung task and workqueue watchdogs wait longer,
+        // so their reports have another cause, as have reports of another boot.
+        let is_caused_by_hold = |splat: &Splat| {
+            splat.boot == index + 1
+                && splat.phase == Phase::During
+                && !matches!(
+                    splat.class,
+                    SplatClass::HungTask | SplatClass::WorkqueueLockup
+                )
+        };
+        if !unexpected_splats(subject, log).all(is_caused_by_hold) {
+            return None;
+        }
         let report = Report::parse(boot.output);
         let all = report.all();
         let mut missed = all

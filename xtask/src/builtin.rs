@@ -53,6 +53,8 @@ pub(crate) fn guest(cache: &Cache) -> anyhow::Result<Utf8PathBuf> {
     }
     let path = cache.dir(&["guest"])?.join(hex(&Sha256::digest(GUEST)));
     if !is_same(&path, GUEST) {
+        // A folder in the place of the file cannot be replaced by a rename.
+        let _ = fs::remove_dir_all(&path);
         publish(&path, GUEST).with_context(|| format!("writing `{path}`"))?;
     }
     Ok(path)
@@ -65,23 +67,21 @@ fn unpack(files: &[File<'_>], home: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     if is_whole(files, &folder) {
         return Ok(folder);
     }
-    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(home)?;
-    let fresh = Utf8PathBuf::try_from(fresh.keep())?;
+    // Both folders are deleted on every way out of this function.
+    let temporary = |prefix| tempfile::Builder::new().prefix(prefix).tempdir_in(home);
+    let (fresh, old) = (temporary(".new-")?, temporary(".old-")?);
+    let root = Utf8PathBuf::try_from(fresh.path().join("data"))?;
     for (name, bytes) in files {
-        let path = fresh.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(&fresh))?;
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&root))?;
         fs::write(path, bytes)?;
     }
-    // A damaged folder is replaced as a whole. If another process is faster, the rename
-    // fails, and its folder is used.
-    let damaged = Utf8PathBuf::from(format!("{fresh}.old"));
-    if fs::rename(&folder, &damaged).is_ok() {
-        fs::remove_dir_all(&damaged)?;
+    // A damaged folder, or a file in its place, is replaced as a whole. If another process is
+    // faster, the second rename fails, and the folder of that process is used.
+    if !is_whole(files, &folder) {
+        let _ = fs::rename(&folder, old.path().join("damaged"));
     }
-    let renamed = fs::rename(&fresh, &folder);
-    if renamed.is_err() {
-        fs::remove_dir_all(&fresh)?;
-    }
+    let renamed = fs::rename(&root, &folder);
     match is_whole(files, &folder) {
         true => Ok(folder),
         false => {

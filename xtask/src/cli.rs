@@ -119,7 +119,8 @@ pub(crate) struct BootArgs {
 #[derive(Args, Debug)]
 pub(crate) struct InjectArgs {
     /// Faults to inject, each argument in its own guest; faults joined by `+` share a
-    /// guest and are injected in that order [default: list the available faults]
+    /// guest and are injected in that order [default: build the
+    /// kernel, boot it and list its faults]
     #[arg(value_name = "FAULT[+FAULT]")]
     pub(crate) words: Vec<String>,
 

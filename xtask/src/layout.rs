@@ -38,7 +38,15 @@ impl Layout {
     /// When the given folder has no data, or the built-in data cannot be unpacked.
     pub(crate) fn find(given: Option<&Utf8Path>, cache: &Cache) -> anyhow::Result<Self> {
         let checkout = program::checkout().map(Utf8Path::to_owned);
-        let variable = std::env::var(DATA_VARIABLE).unwrap_or_default();
+        let variable = match std::env::var(DATA_VARIABLE) {
+            Err(std::env::VarError::NotUnicode(value)) => {
+                return Err(bad_input(
+                    format!("cannot use `{DATA_VARIABLE}`: `{}` is not UTF-8", value.display()),
+                    "give a path in UTF-8",
+                ));
+            }
+            other => other.unwrap_or_default(),
+        };
         let variable = Some(Utf8Path::new(&variable)).filter(|path| *path != "");
         let given = given.or(variable);
         Ok(Self {

@@ -149,8 +149,8 @@ pub(crate) mod tests {
     use crate::result::{JobResult, PatchResult, RunResult};
 
     /// The sentence that every format has for [`not_tested`].
-    pub(crate) const NOT_TESTED: &str = "not tested: the series is not in this kernel: \
-        drivers/w/a.c; the images with and without the series are equal";
+    pub(crate) const NOT_TESTED: &str = "not tested: the series is not in any kernel that was run: \
+        drivers/w/a.c; the kernels with and without the series have the same code";
 
     /// A run in which all tests passed, of a series that is not in the kernels.
     pub(crate) fn not_tested() -> RunResult {

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::checkouts::SERIES;
 use crate::exit::Exit;
 use crate::plan::{self, JobPlan};
 
@@ -150,7 +151,8 @@ impl JobResult {
 pub(crate) struct TestResult {
     /// The test's name.
     pub(crate) name: String,
-    /// Whether the test failed on at least one checkout where it is expected to fail.
+    /// Whether the test failed as expected on a checkout without the whole series, and did not
+    /// fail on the checkout with it.
     pub(crate) fails_without_series: bool,
     /// The checkouts on which the test failed.
     pub(crate) failed_on: Vec<String>,
@@ -274,11 +276,10 @@ impl RunResult {
         self.coverage.as_ref()?.summary.as_deref()
     }
 
-    /// Returns the same sentence if no job needs attention and it decides the exit code.
+    /// Returns the same sentence if it alone decides the exit code.
     pub(crate) fn only_not_tested(&self) -> Option<&str> {
-        let needs_attention = self.jobs.iter().any(JobResult::needs_attention);
         self.not_tested()
-            .filter(|_| self.exit_code == Exit::Infrastructure as u8 && !needs_attention)
+            .filter(|_| self.exit_by_results() == Exit::Ok)
     }
 
     /// Adds the results of the self-checks.
@@ -354,7 +355,8 @@ fn tests_of(jobs: &[JobResult]) -> Vec<TestResult> {
                 name: name.clone(),
                 fails_without_series: failed
                     .iter()
-                    .any(|job| job.expectation == "fail" && job.expected),
+                    .any(|job| job.checkout != SERIES && job.expectation == "fail" && job.expected)
+                    && failed.iter().all(|job| job.checkout != SERIES),
                 failed_on: failed_on.into_iter().collect(),
             }
         })

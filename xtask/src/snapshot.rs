@@ -9,7 +9,12 @@ use patchbed_host::cache::publish;
 use patchbed_host::diff::{Side, unified};
 
 use crate::plan::JobPlan;
+use crate::render::report::head;
 
+/// Timelines with more lines are not compared line by line.
+const DIFF_LINES_MAX: usize = 5_000;
+/// At most this many bytes of a diff go into `result.json`.
+const DIFF_BYTES_MAX: usize = 64 * 1024;
 /// Unchanged lines around a difference.
 const CONTEXT_LINES: usize = 2;
 /// Extension of a new snapshot that is not reviewed yet, as insta expects it.
@@ -61,7 +66,7 @@ pub(crate) fn difference(
     }
     let mut text = match before {
         None => "no snapshot".to_owned(),
-        Some(before) => diff(before, timeline.trim_end()),
+        Some(before) => shortened_diff(before, timeline.trim_end()),
     };
     if let Some(path) = &new {
         let record = format!(
@@ -71,17 +76,26 @@ pub(crate) fn difference(
         publish(path, record.as_bytes()).with_context(|| format!("writing `{path}`"))?;
     }
     match (outlet, new) {
-        (Outlet::Beside, _) => {
+        (Outlet::Beside, Some(_)) => {
             text += if before.is_none() { "; " } else { "\n" };
             text += "run `cargo insta review` to accept the new result";
         }
-        (_, Some(path)) => {
+        (Outlet::Folder(_) | Outlet::None, Some(path)) => {
             text += if before.is_none() { "; " } else { "\n" };
             text += &format!("the new result is in `{path}`");
         }
         (_, None) => {}
     }
     Ok(Some(text))
+}
+
+/// The guest controls the length of a timeline, and a diff takes quadratic time.
+fn shortened_diff(recorded: &str, now: &str) -> String {
+    let (before, after) = (recorded.lines().count(), now.lines().count());
+    match before.max(after) > DIFF_LINES_MAX {
+        true => format!("{after} lines instead of {before}: too many for a diff"),
+        false => head(&diff(recorded, now), DIFF_BYTES_MAX),
+    }
 }
 
 fn diff(recorded: &str, now: &str) -> String {

@@ -32,7 +32,7 @@ const BUILT: [&str; 4] = [
 /// Returns the placement of a file that a patch changes, with kernels of `base` and `series`.
 fn placed(path: &str, kind: ChangeKind) -> &'static str {
     let kernels = [kernel(0, &BUILT), kernel(1, &BUILT)];
-    let coverage = compute(&[vec![change(path, kind)]], &kernels, 1, &["kvm"]);
+    let coverage = compute(&[vec![change(path, kind)]], &kernels, 1, &[("kvm", "a")]);
     let patch = &coverage.patches[0];
     match (patch.inside.len(), patch.outside.len(), patch.apart.len()) {
         (1, 0, 0) => "inside",

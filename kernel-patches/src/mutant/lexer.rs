@@ -126,7 +126,13 @@ impl Lexer<'_> {
             match (self.peek(0), self.peek(1)) {
                 (Some(b'/'), Some(b'*')) => self.comment(),
                 (Some(b'/'), Some(b'/')) => {
-                    while self.peek(0).is_some_and(|byte| byte != b'\n') {
+                    // A backslash at the end of the line continues the comment; gcc ignores
+                    // spaces behind it.
+                    while let Some(byte) = self.peek(0) {
+                        let before = &self.source[..self.at];
+                        if byte == b'\n' && !before.trim_ascii_end().ends_with(b"\\") {
+                            break;
+                        }
                         self.step();
                     }
                 }

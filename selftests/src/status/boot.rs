@@ -238,16 +238,22 @@ pub(super) fn missed_interleaving<'a>(
     let is_missed = |text: &&str| text.starts_with(INTERLEAVING);
     let at = |line: &String| failed_check(line).filter(is_missed).is_some();
     let missed = diagnostics.iter().position(at)?;
-    let holds: Vec<String> = scenario
-        .boots
+    let labels = |is_wanted: fn(&Action) -> bool| -> Vec<String> {
+        let boots = scenario.boots.iter().filter(|boot| boot.number == number);
+        boots
+            .flat_map(|boot| &boot.steps)
+            .filter(|step| is_wanted(&step.action))
+            .map(|step| format!("# step {}: ", step.number))
+            .collect()
+    };
+    let holds = labels(|action| matches!(action, Action::Hold { .. }));
+    let releases = labels(|action| matches!(action, Action::Release { .. }));
+    let has = |labels: &[String], line: &String| labels.iter().any(|label| line.starts_with(label));
+    // A release prints its label only if the task was held up to it.
+    let held = diagnostics[..missed]
         .iter()
-        .filter(|boot| boot.number == number)
-        .flat_map(|boot| &boot.steps)
-        .filter(|step| matches!(step.action, Action::Hold { .. }))
-        .map(|step| format!("# step {}: ", step.number))
-        .collect();
-    let is_held = |line: &String| holds.iter().any(|step| line.starts_with(step));
-    let held = diagnostics[..missed].iter().rposition(is_held);
+        .rposition(|line| has(&holds, line))
+        .filter(|&at| !diagnostics[at..missed].iter().any(|line| has(&releases, line)));
     // The compared values are printed directly before the message.
     let before = held.unwrap_or(missed.saturating_sub(1));
     let mut earlier = diagnostics[..before].iter();

@@ -3,7 +3,7 @@
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 every result as expected; 1 a finding (unexpected result, splat or snapshot); \
-2 wrong input; 3 infrastructure, or the series was not tested; 130 interrupted.";
+2 wrong input; 3 inconclusive, or the series or a part of it was not tested; 130 interrupted.";
 
 pub(super) const INJECT_NOTES: &str = "\
 The kernel module fault.ko injects the faults. It has only the faults that the kernel's \

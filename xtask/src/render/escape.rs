@@ -77,7 +77,7 @@ pub(crate) fn harmless(text: &str, own: &[String]) -> String {
 }
 
 /// Returns whether a character changes the direction of text.
-fn is_direction(character: char) -> bool {
+pub(super) fn is_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 

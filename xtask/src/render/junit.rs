@@ -11,11 +11,15 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use quick_xml::writer::ElementWriter;
 
+use super::escape::is_direction;
 use super::report::{LABELS, Report, head, outcome};
 use crate::result::JobResult;
 
 /// Limit for the text of a case, because viewers load the whole file; in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// A longer control sequence is not one.
+const SEQUENCE_MAX: usize = 32;
 
 type Xml = Writer<Vec<u8>>;
 
@@ -70,11 +74,18 @@ fn printable(text: &str) -> String {
     while let Some(character) = rest.next() {
         match character {
             '\u{1b}' if rest.next_if_eq(&'[').is_some() => {
-                while rest.next_if(|next| matches!(next, ' '..='?')).is_some() {}
+                // Parameters, then intermediate bytes (ECMA-48, 5.4).
+                let mut left = SEQUENCE_MAX;
+                for part in ['0'..='?', ' '..='/'] {
+                    while left > 0 && rest.next_if(|next| part.contains(next)).is_some() {
+                        left -= 1;
+                    }
+                }
                 rest.next_if(|next| matches!(next, '@'..='~'));
             }
             '\t' | '\n' | '\r' => out.push(character),
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            other if other.is_control() || is_direction(other) => out.push('\u{fffd}'),
             _ => out.push(character),
         }
     }

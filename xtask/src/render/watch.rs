@@ -110,9 +110,9 @@ mod tests {
             jobs: &jobs[1..],
             took: millis(1),
             parts: &[],
-            not_tested: Some("not tested: the series is not in this kernel: a.c"),
+            not_tested: Some("not tested: the series is not in any kernel that was run: a.c"),
         };
-        insta::assert_snapshot!(line("18:42:10", &not_tested), @"18:42:10 not tested: the series is not in this kernel: a.c; 0 of 1 results as expected (1 run, 0 cached) in 0.0 s; waiting for changes, Ctrl-C stops");
+        insta::assert_snapshot!(line("18:42:10", &not_tested), @"18:42:10 not tested: the series is not in any kernel that was run: a.c; 0 of 1 results as expected (1 run, 0 cached) in 0.0 s; waiting for changes, Ctrl-C stops");
         insta::assert_snapshot!(
             line("18:42:10", &Iteration::Failed),
             @"18:42:10 no results; waiting for changes, Ctrl-C stops"

@@ -75,6 +75,14 @@ impl Coverage {
         }
     }
 
+    /// Returns the coverage of a run in which no test ran on a checkout with the series.
+    pub(crate) fn without_tests() -> Self {
+        Self {
+            summary: Some("not tested: no test ran on the series".to_owned()),
+            ..Self::default()
+        }
+    }
+
     fn of_patch(&self, number: usize) -> Option<&NotTested> {
         self.not_tested.iter().find(|one| one.patch == number)
     }
@@ -121,7 +129,7 @@ fn reason(lacking: &[&NotTested]) -> String {
     let outside =
         files(Why::NotInKernel).map(|files| format!("not in any kernel that was run: {files}"));
     let same = files(Why::SameCode)
-        .map(|files| format!("the images with and without the series are equal: {files}"));
+        .map(|files| format!("the kernels with and without the series have the same code: {files}"));
     let apart = files(Why::NoKernelFile).map(|files| format!("no kernel is built from {files}"));
     let reasons: Vec<String> = [outside, same, apart].into_iter().flatten().collect();
     match reasons.is_empty() {
@@ -173,10 +181,17 @@ fn summary(series: &coverage::Coverage, not_tested: &[NotTested]) -> Option<Stri
             "no kernel is built from the files that the series changes: {}",
             list(&unique(of(Why::NoKernelFile)))
         ),
-        (true, false) => format!("the series is not in this kernel: {}", list(&files)),
+        (true, false) if of(Why::NotInKernel).next().is_none() => format!(
+            "the series does not change the code of any kernel that was run: {}",
+            list(&files)
+        ),
+        (true, false) => format!(
+            "the series is not in any kernel that was run: {}",
+            list(&files)
+        ),
     };
     let equal = match series.is_same_code {
-        true => "; the images with and without the series are equal",
+        true => "; the kernels with and without the series have the same code",
         false => "",
     };
     Some(format!("not tested: {text}{equal}"))
@@ -253,7 +268,7 @@ pub(crate) mod tests {
         );
         insta::assert_snapshot!(
             of(vec![bad()], false).unwrap(),
-            @"not tested: the series is not in this kernel: arch/arm64/b.c, drivers/b.c"
+            @"not tested: the series is not in any kernel that was run: arch/arm64/b.c, drivers/b.c"
         );
         insta::assert_snapshot!(
             of(vec![good(), bad()], false).unwrap(),
@@ -261,11 +276,11 @@ pub(crate) mod tests {
         );
         insta::assert_snapshot!(
             of(vec![good()], true).unwrap(),
-            @"not tested: the series is not in this kernel: kernel/a.c; the images with and without the series are equal"
+            @"not tested: the series does not change the code of any kernel that was run: kernel/a.c; the kernels with and without the series have the same code"
         );
         insta::assert_snapshot!(
             of(vec![patch(1, &[], &[], &["Documentation/a.rst"])], true).unwrap(),
-            @"not tested: no kernel is built from the files that the series changes: Documentation/a.rst; the images with and without the series are equal"
+            @"not tested: no kernel is built from the files that the series changes: Documentation/a.rst; the kernels with and without the series have the same code"
         );
         let selftest = patch(1, &["tools/testing/selftests/kvm/a.c"], &[], &[]);
         assert_eq!(of(vec![selftest], true), None, "its program was run");

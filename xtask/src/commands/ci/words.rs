@@ -143,7 +143,12 @@ pub(super) fn findings(session: &Session) -> anyhow::Result<Vec<String>> {
         if is_excluded(name) {
             continue;
         }
-        match fs::read(root.join(name)) {
+        // A link may lead to a device or out of the checkout.
+        let path = root.join(name);
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            continue;
+        }
+        match fs::read(path) {
             Ok(bytes) => check.file(Utf8Path::new(name), &String::from_utf8_lossy(&bytes)),
             // Git lists a deleted file until the deletion is staged.
             Err(error) if error.kind() == ErrorKind::NotFound => {}

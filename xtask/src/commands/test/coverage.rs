@@ -16,7 +16,8 @@ pub(super) struct CoverageInput {
     /// The files that each patch of the series changes.
     changes: Vec<Vec<FileChange>>,
     prerequisite_changes: Vec<(String, Vec<FileChange>)>,
-    kernels: Vec<RunKernel>,
+    /// Each kernel with the name of its checkout.
+    kernels: Vec<(String, RunKernel)>,
     /// The highest number of patches in a checkout under test.
     wanted: usize,
 }
@@ -39,12 +40,13 @@ impl CoverageInput {
                 .map(|checkout| checkout.patches)
         };
         let kernel = |build: &Build| {
-            Ok(RunKernel {
+            let kernel = RunKernel {
                 config: build.config.clone(),
                 patches: patches(&build.checkout).unwrap_or(0),
                 sources: build.kernel.sources()?,
                 code: build.kernel.facts.code.clone(),
-            })
+            };
+            Ok((build.checkout.clone(), kernel))
         };
         Ok(Self {
             changes: sources.changes.clone(),
@@ -58,17 +60,35 @@ impl CoverageInput {
         })
     }
 
-    /// Returns the coverage, given the results of the jobs.
+    /// Returns the coverage, given the results of the jobs. A kernel counts only if a test ran
+    /// on it: a skipped test shows nothing about the series.
     pub(super) fn coverage(&self, jobs: &[JobResult]) -> Coverage {
-        let targets: BTreeSet<&str> = jobs.iter().filter_map(target).collect();
-        let targets: Vec<&str> = targets.into_iter().collect();
-        let series = coverage::compute(&self.changes, &self.kernels, self.wanted, &targets);
+        let kernels: Vec<RunKernel> = self
+            .kernels
+            .iter()
+            .filter(|(checkout, kernel)| {
+                let is_of = |job: &JobResult| job.checkout == *checkout && job.config == kernel.config;
+                jobs.iter().any(|job| is_of(job) && ran(job))
+            })
+            .map(|(_, kernel)| kernel.clone())
+            .collect();
+        if self.wanted > 0 && !kernels.iter().any(|kernel| kernel.patches == self.wanted) {
+            return Coverage::without_tests();
+        }
+        let has_series = |checkout: &str| {
+            let mut kernels = self.kernels.iter();
+            kernels.any(|(name, kernel)| name == checkout && kernel.patches == self.wanted)
+        };
+        let of_series = jobs.iter().filter(|job| has_series(&job.checkout));
+        let targets: BTreeSet<(&str, &str)> = of_series.filter_map(target).collect();
+        let targets: Vec<(&str, &str)> = targets.into_iter().collect();
+        let series = coverage::compute(&self.changes, &kernels, self.wanted, &targets);
         // Every checkout contains the prerequisites.
         let with_prerequisite = |kernel: &RunKernel| RunKernel {
             patches: 1,
             ..kernel.clone()
         };
-        let kernels: Vec<RunKernel> = self.kernels.iter().map(with_prerequisite).collect();
+        let kernels: Vec<RunKernel> = kernels.iter().map(with_prerequisite).collect();
         let below = self.prerequisite_changes.iter().map(|(name, changes)| {
             let changes = std::slice::from_ref(changes);
             (
@@ -80,14 +100,17 @@ impl CoverageInput {
     }
 }
 
-/// Returns the target of a kselftest job that ran on a checkout with the series.
-fn target(job: &JobResult) -> Option<&str> {
-    let ran = job.kselftest && job.checkout != BASE;
-    let ran = ran && !["skip", "error"].contains(&job.status.as_str());
+/// Returns whether the test of a job ran to a status that says something about the kernel.
+fn ran(job: &JobResult) -> bool {
+    !["skip", "error"].contains(&job.status.as_str())
+}
+
+/// Returns TARGET and TEST of a kselftest job that ran on a checkout with the series.
+fn target(job: &JobResult) -> Option<(&str, &str)> {
+    let is_of_series = job.kselftest && job.checkout != BASE && ran(job);
     job.test
         .split_once(':')
-        .filter(|_| ran)
-        .map(|(target, _)| target)
+        .filter(|_| is_of_series)
 }
 
 #[cfg(test)]
@@ -96,13 +119,41 @@ mod tests {
     use crate::result::tests::job;
 
     #[test]
+    fn coverage_is_not_tested_when_every_test_on_the_series_was_skipped() {
+        let kernel = |patches| RunKernel {
+            config: "fast".to_owned(),
+            patches,
+            sources: ["kernel/a.c".to_owned()].into(),
+            code: Some(patches.to_string()),
+        };
+        let input = CoverageInput {
+            changes: Vec::new(),
+            prerequisite_changes: Vec::new(),
+            kernels: vec![("base".to_owned(), kernel(0)), ("series".to_owned(), kernel(1))],
+            wanted: 1,
+        };
+        let of = |status: &str| {
+            let jobs = [
+                job("t:a", "base", "pass", "pass"),
+                job("t:a", "series", status, "pass"),
+            ];
+            input.coverage(&jobs).summary
+        };
+        assert_eq!(of("pass"), None);
+        let text = Some("not tested: no test ran on the series".to_owned());
+        assert_eq!(of("skip"), text);
+        assert_eq!(of("error"), text);
+    }
+
+    #[test]
     fn target_returns_some_only_for_kselftest_that_ran_with_the_series() {
         let of = |scenario: &str, checkout: &str, status: &str| {
-            target(&job(scenario, checkout, status, "pass")).map(str::to_owned)
+            let job = job(scenario, checkout, status, "pass");
+            target(&job).map(|(target, test)| format!("{target} {test}"))
         };
         assert_eq!(
             of("net/lib:a", "series", "fail").as_deref(),
-            Some("net/lib")
+            Some("net/lib a")
         );
         assert_eq!(of("kvm:a", "base", "pass"), None);
         assert_eq!(of("kvm:a", "series", "skip"), None);

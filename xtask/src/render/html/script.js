@@ -40,7 +40,7 @@
 	};
 
 	const choose = () => {
-		const id = decodeURIComponent(location.hash.slice(1));
+		const id = location.hash.slice(1);
 		const target = id && document.getElementById(id);
 		const article = target && target.closest(".article");
 		if (!article) {
@@ -79,7 +79,7 @@
 	const textOf = (row) => {
 		if (!texts.has(row)) {
 			const articles = new Set(all("td a", row).map((link) => {
-				const job = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+				const job = document.getElementById(link.hash.slice(1));
 				return job && job.closest(".article");
 			}));
 			let text = row.textContent + " " + row.children[0].title;
