@@ -270,7 +270,7 @@ mod tests {
             let error = check_data(root).unwrap_err();
             assert_eq!(exit_for(&error), Exit::Input);
             assert!(
-                error.to_string().contains(&format!("no folder `{part}`")),
+                error.to_string().contains(&format!("it has no `{part}`")),
                 "{error}"
             );
             fs_err::create_dir_all(root.join(part)).unwrap();

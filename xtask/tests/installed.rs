@@ -141,7 +141,7 @@ fn data_option_and_variable_replace_the_built_in_data() {
     let refused = place.run(&option);
     assert!(refused.starts_with("exit code 2\n"), "{refused}");
     assert!(
-        refused.contains("no folder `vm-images/machines`"),
+        refused.contains("it has no `vm-images/machines`"),
         "{refused}"
     );
     fs::create_dir(machines).unwrap();

@@ -140,7 +140,7 @@ fn watch_ends_with_code_2_for_arguments_that_no_save_can_fix() {
         ),
         (
             &["--series", "no-such.mbox"],
-            "unknown series `no-such.mbox`",
+            "cannot open the series `no-such.mbox`",
         ),
         (&["--tree", "no-such"], "opening kernel tree `no-such`"),
         (&["--out", "runs"], "`watch` does not take `--out runs`"),
