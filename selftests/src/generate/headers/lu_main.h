@@ -126,6 +126,7 @@ static inline bool lu_has_variant(const char *name)
 static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int boots)
 {
 	struct lu_options options;
+	int ret;
 
 	lu_read_options(argc, argv, &options);
 	if (options.variant && !lu_has_variant(options.variant)) {
@@ -142,6 +143,11 @@ static inline int lu_main(int argc, char **argv, const char *fixture, unsigned i
 		lu_choose_boot(&options, fixture, boots);
 	} else if (boots > 1 && !getenv("LIVEUPDATE_TEST_KEXEC") &&
 		   !getenv("LIVEUPDATE_TEST_HANDED_OVER")) {
+		/* Lists the tests for -l, and refuses invalid options. */
+		options.argv[options.argc] = NULL;
+		ret = test_harness_argv_check(options.argc, options.argv);
+		if (ret != KSFT_PASS)
+			return ret;
 		/* Without a kexec between the boots, no boot tests the handover. */
 		ksft_print_header();
 		ksft_exit_skip("needs a kexec between its boots, see --boot\n");
