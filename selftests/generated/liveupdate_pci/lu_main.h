@@ -76,7 +76,9 @@ static inline void lu_print_usage(const char *program, unsigned int boots)
 {
 	fprintf(stderr,
 		"Usage: %s [--boot N] [--variant NAME] [--bdf LIST] [harness option...]\n"
-		"\t--boot N        run only boot N (of %u). If a boot follows, a background\n"
+		"\t--boot N        run only boot N (of %u). Do not combine with -t, -v, -f\n"
+		"\t                or -r: use --variant. Without --boot, a program with\n"
+		"\t                several boots is skipped. If a boot follows, a background\n"
 		"\t                process keeps the session open for up to %d seconds, so\n"
 		"\t                that it survives until the kexec. From boot 2 on, a\n"
 		"\t                missing session is a failure instead of a skip\n"
@@ -122,14 +124,32 @@ static inline bool lu_has_variant(const char *name)
 	return false;
 }
 
+/* Returns whether a fixture of the program has more than one variant. */
+static inline bool lu_has_variants(void)
+{
+	const struct __fixture_metadata *fixture;
+
+	for (fixture = __fixture_list; fixture; fixture = fixture->next) {
+		if (fixture->variant && fixture->variant->next)
+			return true;
+	}
+	return false;
+}
+
 /* main() of a program with one @fixture and @boots tests, one test per boot. */
 static inline int lu_main(int argc, char **argv, const char *fixture, unsigned int boots)
 {
 	struct lu_options options;
+	int ret;
 
 	lu_read_options(argc, argv, &options);
 	if (options.variant && !lu_has_variant(options.variant)) {
 		fprintf(stderr, "%s: unknown variant %s\n", argv[0], options.variant);
+		options.wrong = true;
+	}
+	if (options.boot && boots > 1 && !options.variant && lu_has_variants()) {
+		fprintf(stderr, "%s: --boot needs --variant: all variants use the same sessions\n",
+			argv[0]);
 		options.wrong = true;
 	}
 	if (options.wrong || options.boot > boots || options.help) {
@@ -142,6 +162,11 @@ static inline int lu_main(int argc, char **argv, const char *fixture, unsigned i
 		lu_choose_boot(&options, fixture, boots);
 	} else if (boots > 1 && !getenv("LIVEUPDATE_TEST_KEXEC") &&
 		   !getenv("LIVEUPDATE_TEST_HANDED_OVER")) {
+		/* Lists the tests for -l, and refuses invalid options. */
+		options.argv[options.argc] = NULL;
+		ret = test_harness_argv_check(options.argc, options.argv);
+		if (ret != KSFT_PASS)
+			return ret;
 		/* Without a kexec between the boots, no boot tests the handover. */
 		ksft_print_header();
 		ksft_exit_skip("needs a kexec between its boots, see --boot\n");

@@ -268,8 +268,11 @@ static inline int lu_wait(struct lu_test *lu, const char *where, int (*step)(voi
 		ended = lu_has_ended(&lu->waiting);
 		lu_read_wchan(&lu->waiting, in, sizeof(in));
 		/* wchan is valid only if the other thread is still held now. */
-		if (lu_held(lu))
+		if (lu_held(lu)) {
+			/* The caller reports it; lu_let_go() must not report it again. */
+			lu->expired = true;
 			break;
+		}
 		if (lu_is_in(in, where))
 			return 0;
 		if (ended)

@@ -75,12 +75,17 @@ fn usage(scenario_file: &ScenarioFile) -> String {
     } else {
         String::new()
     };
+    let variant = if scenario_file.variants.len() > 1 {
+        " --variant NAME"
+    } else {
+        ""
+    };
     format!(
         "The test has {boots} boots with a kexec between them. To run it by hand, run \
-         `./{name} --boot 1`, which leaves a background process that keeps all files open \
-         for up to LU_KEEPER_SECS; load the next kernel with `kexec -s -l` and start it with \
-         `kexec -e`; then run `./{name} --boot 2`{last}. Without --boot, the whole program \
-         is skipped."
+         `./{name} --boot 1{variant}`, which leaves a background process that keeps all \
+         files open for up to LU_KEEPER_SECS; load the next kernel with `kexec -s -l` and \
+         start it with `kexec -e`; then run `./{name} --boot 2{variant}`{last}. Without \
+         --boot, the whole program is skipped."
     )
 }
 
@@ -182,6 +187,19 @@ mod tests {
         assert!(head.contains("2 boots with a kexec between them"), "{head}");
         assert!(
             head.contains("`./small --boot 2`. Without --boot"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn head_comment_of_several_boots_and_variants_adds_variant_option() {
+        let head = head("parameters: {how: [one, two]}\n");
+        assert!(
+            head.contains("`./small --boot 1 --variant NAME`, which"),
+            "{head}"
+        );
+        assert!(
+            head.contains("`./small --boot 2 --variant NAME`. Without --boot"),
             "{head}"
         );
     }

@@ -17,11 +17,11 @@
 /*
  * Releases and joins all threads. Call this before closing descriptors: a held thread
  * may own a lock that close() needs. Returns -ETIME if the time limit of the sync point
- * released the held thread.
+ * released the held thread, unless lu_wait() has already returned -ETIME for this reason.
  */
 static inline int lu_let_go(struct lu_test *lu)
 {
-	int ret = lu->hold >= 0 && lu_hold_is(lu, "expired") ? -ETIME : 0;
+	int ret = !lu->expired && lu->hold >= 0 && lu_hold_is(lu, "expired") ? -ETIME : 0;
 
 	if (lu_end_held(lu))
 		ksft_print_msg("the held thread did not end\n");

@@ -153,6 +153,7 @@ struct lu_test {
 	int many[LU_MANY_MAX];
 	int hold;
 	bool hold_loaded;
+	bool expired;
 	struct lu_thread held;
 	struct lu_thread waiting;
 	struct lu_races races;
