@@ -66,7 +66,8 @@ impl Series {
         if path.is_file() {
             return Self::from_file(path);
         }
-        let is_path = text.contains('/') || [".mbox", ".patch"].iter().any(|end| text.ends_with(end));
+        let is_path =
+            text.contains('/') || [".mbox", ".patch"].iter().any(|end| text.ends_with(end));
         if is_path {
             return Err(Error::input(
                 format!("cannot open the series `{text}`: no such file or folder"),

@@ -41,7 +41,10 @@ impl Layout {
         let variable = match std::env::var(DATA_VARIABLE) {
             Err(std::env::VarError::NotUnicode(value)) => {
                 return Err(bad_input(
-                    format!("cannot use `{DATA_VARIABLE}`: `{}` is not UTF-8", value.display()),
+                    format!(
+                        "cannot use `{DATA_VARIABLE}`: `{}` is not UTF-8",
+                        value.display()
+                    ),
                     "give a path in UTF-8",
                 ));
             }

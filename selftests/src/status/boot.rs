@@ -253,7 +253,11 @@ pub(super) fn missed_interleaving<'a>(
     let held = diagnostics[..missed]
         .iter()
         .rposition(|line| has(&holds, line))
-        .filter(|&at| !diagnostics[at..missed].iter().any(|line| has(&releases, line)));
+        .filter(|&at| {
+            !diagnostics[at..missed]
+                .iter()
+                .any(|line| has(&releases, line))
+        });
     // The compared values are printed directly before the message.
     let before = held.unwrap_or(missed.saturating_sub(1));
     let mut earlier = diagnostics[..before].iter();

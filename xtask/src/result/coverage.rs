@@ -128,8 +128,9 @@ fn reason(lacking: &[&NotTested]) -> String {
     };
     let outside =
         files(Why::NotInKernel).map(|files| format!("not in any kernel that was run: {files}"));
-    let same = files(Why::SameCode)
-        .map(|files| format!("the kernels with and without the series have the same code: {files}"));
+    let same = files(Why::SameCode).map(|files| {
+        format!("the kernels with and without the series have the same code: {files}")
+    });
     let apart = files(Why::NoKernelFile).map(|files| format!("no kernel is built from {files}"));
     let reasons: Vec<String> = [outside, same, apart].into_iter().flatten().collect();
     match reasons.is_empty() {

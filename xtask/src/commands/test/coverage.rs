@@ -67,7 +67,8 @@ impl CoverageInput {
             .kernels
             .iter()
             .filter(|(checkout, kernel)| {
-                let is_of = |job: &JobResult| job.checkout == *checkout && job.config == kernel.config;
+                let is_of =
+                    |job: &JobResult| job.checkout == *checkout && job.config == kernel.config;
                 jobs.iter().any(|job| is_of(job) && ran(job))
             })
             .map(|(_, kernel)| kernel.clone())
@@ -108,9 +109,7 @@ fn ran(job: &JobResult) -> bool {
 /// Returns TARGET and TEST of a kselftest job that ran on a checkout with the series.
 fn target(job: &JobResult) -> Option<(&str, &str)> {
     let is_of_series = job.kselftest && job.checkout != BASE && ran(job);
-    job.test
-        .split_once(':')
-        .filter(|_| is_of_series)
+    job.test.split_once(':').filter(|_| is_of_series)
 }
 
 #[cfg(test)]
@@ -129,7 +128,10 @@ mod tests {
         let input = CoverageInput {
             changes: Vec::new(),
             prerequisite_changes: Vec::new(),
-            kernels: vec![("base".to_owned(), kernel(0)), ("series".to_owned(), kernel(1))],
+            kernels: vec![
+                ("base".to_owned(), kernel(0)),
+                ("series".to_owned(), kernel(1)),
+            ],
             wanted: 1,
         };
         let of = |status: &str| {
