@@ -136,6 +136,11 @@ impl JobResult {
         self.status == "skip" && self.expected
     }
 
+    /// Returns whether the result is as expected and not skipped. Every output counts these.
+    pub(crate) fn is_good(&self) -> bool {
+        !self.needs_attention() && !self.is_skipped()
+    }
+
     /// Makes the job inconclusive, because its artifacts could not be written.
     pub(crate) fn make_inconclusive(&mut self, why: &anyhow::Error) {
         "error".clone_into(&mut self.status);

@@ -228,6 +228,12 @@ mod tests {
     }
 
     #[test]
+    fn tokens_continues_a_line_comment_behind_a_backslash() {
+        assert_eq!(texts("// x \\\ny;\nz;"), ["z", ";"]);
+        assert_eq!(texts("// x \\ \ny;\nz;"), ["z", ";"]);
+    }
+
+    #[test]
     fn tokens_returns_a_directive_as_one_token() {
         let source = "x\n#define A(b) \\\n\tdo { } /* \n */ while (0)\n y # z\n";
         let found = tokens(source.as_bytes());

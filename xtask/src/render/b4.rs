@@ -115,13 +115,17 @@ fn of_finding(job: &JobResult) -> B4Status {
 fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let all = result.jobs.len();
-    let good = result.jobs.iter().filter(|job| !job.needs_attention());
-    let good = good.count();
+    let count =
+        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
+    let (good, skipped) = (count(&JobResult::is_good), count(&JobResult::is_skipped));
     let fails_without_series = result.tests.iter().filter(|test| test.fails_without_series);
     if let Some(not_tested) = result.only_not_tested() {
         return one_line(not_tested);
     }
     let mut text = format!("{good} of {all} results as expected");
+    if skipped > 0 {
+        text += &format!(", {skipped} skipped");
+    }
     match fails_without_series.count() {
         0 => {}
         1 => text += ", 1 test fails without the series",

@@ -63,7 +63,7 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
 fn counts(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
-    let good = count(&|job| !job.needs_attention() && !job.is_skipped());
+    let good = count(&JobResult::is_good);
     let mut text = format!("{good} of {} results as expected", result.jobs.len());
     for (number, kind) in [
         (count(&JobResult::is_skipped), "skipped"),

@@ -123,9 +123,14 @@ fn summary(report: &Report<'_>) -> String {
     let fixed = result.tests.iter().filter(|test| is_fixed(result, test));
     let inconclusive = report.inconclusive();
     let unexpected = report.findings().count() - inconclusive;
-    let as_expected = match all {
-        1 => "The result is as expected".to_owned(),
-        all => format!("All {all} results are as expected"),
+    let skipped = result.jobs.iter().filter(|job| job.is_skipped()).count();
+    let as_expected = match (all, skipped) {
+        (1, 0) => "The result is as expected".to_owned(),
+        (all, 0) => format!("All {all} results are as expected"),
+        (all, skipped) => {
+            let good = result.jobs.iter().filter(|job| job.is_good()).count();
+            format!("{good} of {all} results are as expected, {skipped} skipped")
+        }
     };
     let mut text = match (result.exit_code, unexpected) {
         (0, _) => as_expected,
@@ -137,6 +142,8 @@ fn summary(report: &Report<'_>) -> String {
         }
         (1, 0) => as_expected,
         (1, some) => format!("{some} of {all} results are NOT as expected (see below)"),
+        // Only mutants are inconclusive.
+        (_, 0) if inconclusive == 0 => as_expected,
         _ => format!("Incomplete: no result for {inconclusive} of {all} test runs"),
     };
     if result.exit_code == 1 && unexpected > 0 && inconclusive > 0 {

@@ -363,7 +363,7 @@ fn summary(result: &RunResult) -> String {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
     let skipped = count(&JobResult::is_skipped);
-    let good = count(&|job| job.expected) - skipped;
+    let good = count(&JobResult::is_good);
     let changed = count(&|job| job.snapshot_difference.is_some());
     let mut text = format!("{good} of {} results as expected", result.jobs.len());
     if skipped > 0 {
@@ -415,6 +415,9 @@ fn reason_without_job(result: &RunResult) -> String {
         }
         (None, None) if result.jobs.iter().all(JobResult::is_skipped) => {
             "all tests were skipped".to_owned()
+        }
+        (None, None) if !result.mutants.is_empty() => {
+            "no mutant was run: each has the same code as the series or does not compile".to_owned()
         }
         (None, None) => "see above".to_owned(),
     }

@@ -52,7 +52,7 @@ pub(crate) fn line(time: &str, iteration: &Iteration<'_>) -> String {
 
 fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> String {
     let count = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().filter(|job| test(job)).count();
-    let good = count(&|job| job.expected);
+    let good = count(&JobResult::is_good);
     let changed = count(&|job| job.snapshot_difference.is_some());
     let cached = count(&|job| job.cached.is_some());
     let differing = match changed {

@@ -197,6 +197,10 @@ fn judge_is_inconclusive_when_the_time_limit_released_a_held_task() {
     assert_eq!(of(&[real(3), expired], ""), inconclusive);
     // The held task causes the stall report.
     assert_eq!(of(&[real(3), expired], STALL), inconclusive);
+    // The hung task watchdog waits longer than a task can be held.
+    let hung = "<3>[    1.500000][    C1] INFO: task a:40 blocked for more than 30 seconds.\n";
+    let crash = (Status::Crash, Some(Cause::Kernel));
+    assert_eq!(of(&[real(3), expired], hung), crash);
     // A check before the task was held is evidence, and so is any other kernel report.
     let kernel = (Status::Fail, Some(Cause::Kernel));
     assert_eq!(of(&[real(1), expired], ""), kernel);

@@ -197,7 +197,7 @@ fn facts(result: &RunResult) -> Vec<String> {
     let count =
         |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
     let skipped = count(&JobResult::is_skipped);
-    let good = count(&|job| job.expected) - skipped;
+    let good = count(&JobResult::is_good);
     facts.push(format!(
         "{good} of {} results as expected",
         result.jobs.len()
