@@ -112,10 +112,7 @@ fn watch_prints_an_error_and_waits_for_the_next_save() {
 
     let watch = Watch::start(place.path(), &words);
     let text = watch.until(WAITING);
-    assert!(
-        text.contains("has no `.patch` file with a diff in it"),
-        "{text}"
-    );
+    assert!(text.contains("no `.patch` file has a diff"), "{text}");
 
     // As editors do: write a temporary file and rename it.
     fs_err::write(series.join(".1.patch.swp"), "").unwrap();

@@ -12,8 +12,9 @@ use patchbed_host::process::Tool;
 use crate::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// Added by the person who submits a patch: a sign-off and an entry in MAINTAINERS.
-const IGNORED_IN_PATCHES: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES";
+/// Added by the person who submits a patch: a sign-off and an entry in MAINTAINERS. Commit ids
+/// cannot be checked without the history of the kernel.
+const IGNORED_IN_PATCHES: &str = "MISSING_SIGN_OFF,FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID";
 /// The fault `bug` calls `BUG()`.
 const IGNORED_IN_FAULTS: &str = "AVOID_BUG";
 
