@@ -201,6 +201,7 @@ pub(crate) struct RunResult {
     pub(crate) mutants: Vec<MutantResult>,
     /// The part of the series that is in the kernels that were run; absent in runs that did
     /// not record it.
+    /// Recorded by `test`; `report` does not compute it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coverage: Option<Coverage>,
 }
