@@ -159,8 +159,8 @@ pub struct Coverage {
 }
 
 /// Returns the coverage of a series. `changes` are the changes of its patches in order,
-/// `wanted` is the highest number of patches under test, and `targets` are the kselftest
-/// TARGETs that were run.
+/// `wanted` is the highest number of patches under test, and `targets` are TARGET and TEST of
+/// the kselftests that were run.
 pub fn compute(
     changes: &[Vec<FileChange>],
     kernels: &[RunKernel],

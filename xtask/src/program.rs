@@ -42,10 +42,10 @@ pub(crate) fn checkout_around(folder: &Utf8Path) -> Option<&Utf8Path> {
     folder.ancestors().find(|folder| is_checkout(folder))
 }
 
-/// cargo puts its lock file into the folder of a program, or one above for tests. A lock file
-/// further up may be another user's. Only a program in a target folder has a checkout: the checkout around that folder,
+/// Only a program in a target folder of cargo has a checkout: the checkout around that folder,
 /// or else the checkout that `cargo run` names in `CARGO_MANIFEST_DIR`. The variable alone is
-/// not enough, because an installed program may inherit it.
+/// not enough, because an installed program may inherit it. cargo puts its lock file into the
+/// folder of a program, or one above for tests; a lock file further up may be another user's.
 fn find(program: &Utf8Path, manifest: Option<&Utf8Path>) -> Option<Utf8PathBuf> {
     let is_target = |folder: &&Utf8Path| folder.join(".cargo-lock").is_file();
     let target = program.ancestors().skip(1).take(2).find(is_target)?;

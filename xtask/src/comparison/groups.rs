@@ -185,7 +185,7 @@ fn differ(pair: &Pair<'_, '_>) -> bool {
 fn is_newly_unexpected(pair: &Pair<'_, '_>) -> bool {
     let is_unexpected = |group: &Group<'_>| {
         let mut jobs = group.0.iter();
-        jobs.any(|job| !job.expected && job.status != "error")
+        jobs.any(|job| !job.expected && !job.is_inconclusive())
     };
     is_unexpected(pair.now) && !is_unexpected(pair.before)
 }

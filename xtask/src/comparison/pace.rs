@@ -60,7 +60,7 @@ fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<
 /// accelerator and boot mode, and ran alone.
 fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
     let mut keys = before.0.iter().chain(&now.0).map(|job| {
-        let is_alone = !job.shared && job.cached.is_none() && job.status != "error";
+        let is_alone = !job.shared && job.cached.is_none() && !job.is_inconclusive();
         is_alone.then_some((&job.status, &job.accel, &job.boot_mode))
     });
     let first = keys.next().flatten();

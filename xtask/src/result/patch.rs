@@ -115,7 +115,7 @@ fn all_of(jobs: &[JobResult], of: &JobResult, checkout: &str) -> Option<(String,
     let all: Vec<&JobResult> = repetitions(jobs, of, checkout).collect();
     let first = all.first()?;
     // An error of the host or the tool must not be attributed to the patch.
-    if all.iter().any(|job| job.status == "error") {
+    if all.iter().any(|job| job.is_inconclusive()) {
         return None;
     }
     let bad = all.iter().find(|job| job.status != PASS);

@@ -103,7 +103,7 @@ impl CoverageInput {
 
 /// Returns whether the test of a job ran to a status that says something about the kernel.
 fn ran(job: &JobResult) -> bool {
-    !["skip", "error"].contains(&job.status.as_str())
+    job.status != "skip" && !job.is_inconclusive()
 }
 
 /// Returns TARGET and TEST of a kselftest job that ran on a checkout with the series.

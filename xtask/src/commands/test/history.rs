@@ -49,7 +49,7 @@ impl History {
     /// Records the durations of jobs, averaged with the recorded duration because the load
     /// of the host varies. Jobs with status `error` are ignored.
     pub(crate) fn learn<'a>(&mut self, jobs: impl Iterator<Item = &'a JobResult>) {
-        for job in jobs.filter(|job| job.status != "error") {
+        for job in jobs.filter(|job| !job.is_inconclusive()) {
             let key = key(&job.config, &job.machine, &job.test);
             let has_room = self.durations_ms.len() < JOBS_MAX;
             match self.durations_ms.get_mut(&key) {

@@ -277,7 +277,7 @@ impl Judged {
     /// checkouts with a part of the series have none.
     fn is_recorded(&self) -> bool {
         let is_recorded_checkout = [BASE, SERIES].contains(&self.plan.checkout.as_str());
-        is_recorded_checkout && self.job.status != "error" && !self.job.kselftest
+        is_recorded_checkout && !self.job.is_inconclusive() && !self.job.kselftest
     }
 
     /// Compares the job with the snapshot below `snapshots`, if it has one.

@@ -134,7 +134,7 @@ fn test_files(
     times.end("jobs");
     session.progress.clear();
     show::run(&result, None, plan, &args.show, &folder, session)?;
-    let has_error = result.jobs.iter().any(|job| job.status == "error");
+    let has_error = result.jobs.iter().any(|job| job.is_inconclusive());
     cache.set_printed(if has_error { Vec::new() } else { identities });
     Ok(Some(Tested {
         not_tested: result.not_tested().map(str::to_owned),

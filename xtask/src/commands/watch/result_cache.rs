@@ -54,7 +54,7 @@ impl ResultCache {
         result: &JobResult,
         run: &RunFolder,
     ) {
-        if result.status == "error" {
+        if result.is_inconclusive() {
             return;
         }
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
