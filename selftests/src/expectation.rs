@@ -3,13 +3,15 @@
 //! A checkout is represented only by the series that it contains.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::status::{Judgement, Status, Subject};
 
 /// The result that a test should have on a checkout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expected {
     /// The test should pass.
@@ -18,7 +20,26 @@ pub enum Expected {
     Fail,
     /// Passing and failing are both expected: the checkout contains only some patches of
     /// a series that the test needs.
+    #[serde(rename = "not-asserted")]
     Either,
+}
+
+impl Expected {
+    /// Returns its name, which is the same in every output format.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Either => "not-asserted",
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
 }
 
 /// The series that a checkout contains.

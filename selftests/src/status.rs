@@ -12,6 +12,7 @@ mod subject;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Ending, Evidence, ExitKind};
@@ -24,7 +25,9 @@ pub use cause::Cause;
 pub use subject::Subject;
 
 /// The status of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// All checks passed, and there are no unexpected kernel messages.
@@ -41,16 +44,24 @@ pub enum Status {
     Error,
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Status {
+    /// Returns its name, which is the same in every output format.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Pass => "pass",
             Self::Fail => "fail",
             Self::Crash => "crash",
             Self::Hang => "hang",
             Self::Skip => "skip",
             Self::Error => "error",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use vm_images::accel::Accelerator;
+
 use crate::exit::Exit;
 use crate::result::{JobResult, RunResult};
 use groups::Groups;
@@ -208,7 +210,9 @@ fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
     for (input, name) in [
         ("checkouts", (|job| &job.checkout) as Named),
         ("configs", |job| &job.config),
-        ("accelerator", |job| &job.accel),
+        ("accelerator", |job| {
+            job.accel.map_or("", Accelerator::qemu_name)
+        }),
     ] {
         compare(input, &names(before, name), &names(after, name));
     }

@@ -173,7 +173,7 @@ pub(crate) mod tests {
         let mut changed = job("recorded", "series", "pass", "pass");
         changed.snapshot_difference = Some("-a\n+b".to_owned());
         let mut broken = job("broken", "base", "error", "pass");
-        broken.boot_mode = String::new();
+        broken.boot_mode = None;
         let mut xfail = job("held-object", "base", "crash", "fail");
         xfail.splats = vec!["KASAN: use-after-free in ltd_get".to_owned()];
         run(vec![

@@ -12,9 +12,14 @@ mod rate;
 mod self_check;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use schemars::JsonSchema;
+use selftests::expectation::Expected;
+use selftests::status::Status;
 use serde::{Deserialize, Serialize};
+use vm_images::accel::Accelerator;
+use vm_images::transcript;
 
 use crate::checkouts::SERIES;
 use crate::exit::Exit;
@@ -52,13 +57,13 @@ pub(crate) struct JobResult {
     /// The number of the repetition, from 1.
     pub(crate) repetition: u32,
     /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
-    pub(crate) status: String,
+    pub(crate) status: Status,
     /// The cause, if the job neither passed nor was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<Cause>,
     /// The status that the test expects on this checkout: `pass` or `fail`; `not-asserted`
     /// if the checkout has only a part of a series without which the test fails.
-    pub(crate) expectation: String,
+    pub(crate) expectation: Expected,
     /// Whether the status is the expected one.
     pub(crate) expected: bool,
     /// Whether the job failed and the failure is expected.
@@ -70,15 +75,18 @@ pub(crate) struct JobResult {
     /// `restore` when the guest was restored from a checkpoint, `cold` when it booted,
     /// `cold-instead` when it booted because the restore failed; empty when no guest was
     /// started.
-    #[serde(default)]
-    pub(crate) boot_mode: String,
+    #[serde(default, with = "word_or_empty")]
+    #[schemars(with = "String")]
+    pub(crate) boot_mode: Option<BootMode>,
     /// Whether the job shared its guest with other jobs.
     #[serde(default)]
     pub(crate) shared: bool,
     /// Duration of the whole job, in milliseconds.
     pub(crate) duration_ms: u64,
     /// `kvm` or `tcg`; empty when no guest was started.
-    pub(crate) accel: String,
+    #[serde(with = "word_or_empty")]
+    #[schemars(with = "String")]
+    pub(crate) accel: Option<Accelerator>,
     /// The job's folder, relative to the run folder.
     pub(crate) artifacts: String,
     /// The difference between the result and its snapshot, if there is a difference.
@@ -91,6 +99,72 @@ pub(crate) struct JobResult {
     /// unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cached: Option<Cached>,
+}
+
+/// How the guest of a job started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BootMode {
+    /// It was restored from a checkpoint.
+    Restore,
+    /// It booted.
+    Cold,
+    /// It booted because the restore failed.
+    ColdInstead,
+}
+
+impl BootMode {
+    /// Returns its name, as in `result.json`.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Cold => "cold",
+            Self::ColdInstead => "cold-instead",
+        }
+    }
+}
+
+impl fmt::Display for BootMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl From<&transcript::BootMode> for BootMode {
+    fn from(mode: &transcript::BootMode) -> Self {
+        match mode {
+            transcript::BootMode::Restore => Self::Restore,
+            transcript::BootMode::Cold => Self::Cold,
+            transcript::BootMode::ColdInstead { .. } => Self::ColdInstead,
+        }
+    }
+}
+
+/// Writes an absent value as an empty word, as schema 2 requires.
+mod word_or_empty {
+    use serde::de::{DeserializeOwned, Error};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(word) if word.is_empty() => Ok(None),
+            word => serde_json::from_value(word)
+                .map(Some)
+                .map_err(D::Error::custom),
+        }
+    }
 }
 
 /// An earlier run of the same `watch`, and the time of the job in it.
@@ -128,12 +202,12 @@ impl JobResult {
     /// Returns whether the tool or the host failed, so that the job has no result for the
     /// kernel.
     pub(crate) fn is_inconclusive(&self) -> bool {
-        self.status == "error"
+        self.status == Status::Error
     }
 
     /// Returns whether the job was skipped as expected: neither a pass nor a finding.
     pub(crate) fn is_skipped(&self) -> bool {
-        self.status == "skip" && self.expected
+        self.status == Status::Skip && self.expected
     }
 
     /// Returns whether the result is as expected and not skipped. Every output counts these.
@@ -143,7 +217,7 @@ impl JobResult {
 
     /// Makes the job inconclusive, because its artifacts could not be written.
     pub(crate) fn make_inconclusive(&mut self, why: &anyhow::Error) {
-        "error".clone_into(&mut self.status);
+        self.status = Status::Error;
         self.cause = Some(Cause::Infrastructure);
         self.expected = false;
         self.xfail = false;
@@ -353,16 +427,15 @@ fn tests_of(jobs: &[JobResult]) -> Vec<TestResult> {
             let failed: Vec<&JobResult> = jobs
                 .iter()
                 .filter(|job| job.test == *name)
-                .filter(|job| job.status == "fail" || job.status == "crash")
+                .filter(|job| matches!(job.status, Status::Fail | Status::Crash))
                 .collect();
             let failed_on: BTreeSet<String> =
                 failed.iter().map(|job| job.checkout.clone()).collect();
             TestResult {
                 name: name.clone(),
-                fails_without_series: failed
-                    .iter()
-                    .any(|job| job.checkout != SERIES && job.expectation == "fail" && job.expected)
-                    && failed.iter().all(|job| job.checkout != SERIES),
+                fails_without_series: failed.iter().any(|job| {
+                    job.checkout != SERIES && job.expectation == Expected::Fail && job.expected
+                }) && failed.iter().all(|job| job.checkout != SERIES),
                 failed_on: failed_on.into_iter().collect(),
             }
         })
@@ -385,15 +458,22 @@ pub(crate) mod tests {
     pub(crate) use super::mutant::tests::{mutant, one_of_each};
     pub(crate) use super::provenance::tests::provenance;
 
+    /// Returns the value with this name in `result.json`.
+    pub(crate) fn parse<T: serde::de::DeserializeOwned>(word: &str) -> T {
+        serde_json::from_value(word.into()).unwrap_or_else(|error| panic!("{word}: {error}"))
+    }
+
     pub(crate) fn job(
         scenario: &str,
         checkout: &str,
         status: &str,
         expectation: &str,
     ) -> JobResult {
-        let good = status == expectation
-            || (expectation == "fail" && status == "crash")
-            || (scenario.contains(':') && status == "skip");
+        let (status, expectation): (Status, Expected) = (parse(status), parse(expectation));
+        let good = match (status, expectation) {
+            (Status::Pass, Expected::Pass) | (Status::Fail | Status::Crash, Expected::Fail) => true,
+            (status, _) => scenario.contains(':') && status == Status::Skip,
+        };
         JobResult {
             test: scenario.to_owned(),
             kselftest: scenario.contains(':'),
@@ -402,17 +482,17 @@ pub(crate) mod tests {
             machine: "edu-pair".to_owned(),
             arch: "x86_64".to_owned(),
             repetition: 1,
-            status: status.to_owned(),
-            expectation: expectation.to_owned(),
+            status,
+            expectation,
             expected: good,
-            xfail: good && expectation == "fail",
+            xfail: good && expectation == Expected::Fail,
             reason: format!("{status} for a reason"),
             cause: (!good).then_some(Cause::Kernel),
             boot_ms: 1500,
             duration_ms: 2500,
-            boot_mode: "restore".to_owned(),
+            boot_mode: Some(BootMode::Restore),
             shared: false,
-            accel: "tcg".to_owned(),
+            accel: Some(Accelerator::Tcg),
             artifacts: format!("fast/{checkout}/{scenario}"),
             snapshot_difference: None,
             splats: Vec::new(),

@@ -20,6 +20,7 @@ use crate::render::report::{Place, Report};
 use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
+use selftests::status::Status;
 
 /// Size limit of `splats.txt` to be included in reports, in bytes.
 const SPLATS_BYTES_MAX: u64 = 1024 * 1024;
@@ -195,7 +196,7 @@ fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Some((job.artifacts.clone(), text))
     };
-    let has_splats_shown = |job: &&JobResult| job.status != "pass" || job.needs_attention();
+    let has_splats_shown = |job: &&JobResult| job.status != Status::Pass || job.needs_attention();
     jobs.iter()
         .filter(has_splats_shown)
         .filter_map(read)

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{ABSENT, Change, Comparison, Place, pass_rate};
 use crate::result::{JobResult, RunResult};
+use selftests::expectation::Expected;
+use selftests::status::Status;
 
 /// The jobs of a run, with repetitions grouped.
 pub(super) struct Groups<'a>(BTreeMap<Place, Group<'a>>);
@@ -109,7 +111,7 @@ impl Group<'_> {
             } else {
                 ""
             };
-            let xfail = if job.expectation == "fail" && !job.needs_attention() {
+            let xfail = if job.expectation == Expected::Fail && !job.needs_attention() {
                 " xfail"
             } else {
                 ""
@@ -129,7 +131,7 @@ impl Group<'_> {
     /// Returns the reason of the first repetition that needs attention, else of the first that
     /// did not pass, else of the first.
     fn reason(&self) -> String {
-        let rank = |job: &&&JobResult| (!job.needs_attention(), job.status == "pass");
+        let rank = |job: &&&JobResult| (!job.needs_attention(), job.status == Status::Pass);
         let first = self.0.iter().min_by_key(rank);
         first.map(|job| job.reason.clone()).unwrap_or_default()
     }
@@ -171,8 +173,8 @@ pub(super) fn sort_in(pair: &Pair<'_, '_>, comparison: &mut Comparison) {
 fn differ(pair: &Pair<'_, '_>) -> bool {
     let statuses = |group: &Group<'_>| {
         let jobs = group.0.iter();
-        let mut statuses: Vec<(String, String)> = jobs
-            .map(|job| (job.status.clone(), job.expectation.clone()))
+        let mut statuses: Vec<(&str, &str)> = jobs
+            .map(|job| (job.status.word(), job.expectation.word()))
             .collect();
         statuses.sort_unstable();
         statuses.dedup();

@@ -14,6 +14,7 @@ use quick_xml::writer::ElementWriter;
 use super::escape::is_direction;
 use super::report::{LABELS, Report, head, outcome};
 use crate::result::JobResult;
+use selftests::expectation::Expected;
 
 /// Limit for the text of a case, because viewers load the whole file; in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -139,7 +140,7 @@ enum Problem {
 
 impl Problem {
     fn of(job: &JobResult) -> Option<Self> {
-        match job.status.as_str() {
+        match job.status.word() {
             "error" => Some(Self::Error),
             _ if job.needs_attention() => Some(Self::Failure),
             "skip" => Some(Self::Skipped),
@@ -232,7 +233,7 @@ fn properties(
 }
 
 fn is_xfail(job: &JobResult) -> bool {
-    job.expectation == "fail" && !job.needs_attention()
+    job.expectation == Expected::Fail && !job.needs_attention()
 }
 
 fn case_name(job: &JobResult) -> String {
@@ -286,7 +287,7 @@ fn write_problem(
     };
     let attributes = [
         ("message", format!("{}: {}", outcome(job), job.reason)),
-        ("type", job.status.clone()),
+        ("type", job.status.to_string()),
     ];
     let difference = job.snapshot_difference.as_deref().unwrap_or_default();
     let text = format!(

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::report::{Report, head, outcome};
 use crate::result::{Cause, JobResult};
+use selftests::expectation::Expected;
 
 /// The version of KCIDB's schema.
 const VERSION: (u32, u32) = (5, 3);
@@ -253,14 +254,14 @@ impl Names<'_> {
 
     fn xfails(&self) -> impl Iterator<Item = &JobResult> {
         let jobs = self.report.result.jobs.iter();
-        jobs.filter(|job| job.expectation == "fail" && job.expected)
+        jobs.filter(|job| job.expectation == Expected::Fail && job.expected)
     }
 }
 
 /// A failure that the kernel causes is a `FAIL`. `ERROR` (caused by the test) and `MISS`
 /// (caused by tool or host) are no results for the kernel.
 fn status(job: &JobResult) -> &'static str {
-    match (job.status.as_str(), job.cause) {
+    match (job.status.word(), job.cause) {
         ("pass", _) => "PASS",
         ("skip", _) => "SKIP",
         (_, Some(Cause::Test)) => "ERROR",

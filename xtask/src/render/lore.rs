@@ -9,6 +9,7 @@ use super::rows::{Entry, Grid, Mark, Row};
 use super::wrap::{columns, item, shorten, wrap};
 use crate::checkouts::{BASE, SERIES};
 use crate::result::{JobResult, RunResult, SelfCheckResult, Tally, TestResult};
+use selftests::status::Status;
 
 const WIDTH: usize = 72;
 /// At most this many findings are listed in a mail.
@@ -175,7 +176,7 @@ fn is_fixed(result: &RunResult, test: &TestResult) -> bool {
     test.fails_without_series
         && test.failed_on.iter().any(|checkout| checkout == BASE)
         && jobs.peek().is_some()
-        && jobs.all(|job| job.status == "pass")
+        && jobs.all(|job| job.status == Status::Pass)
 }
 
 /// Returns the result of the mutation testing, a sentence.

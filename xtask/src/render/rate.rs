@@ -10,7 +10,7 @@ use crate::result::{JobResult, RunResult};
 pub(super) fn counts<'a>(jobs: &[&'a JobResult]) -> Vec<(&'a str, usize)> {
     let mut counts: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
     for job in jobs {
-        let (count, is_unexpected) = counts.entry(&job.status).or_default();
+        let (count, is_unexpected) = counts.entry(job.status.word()).or_default();
         *count += 1;
         *is_unexpected |= !job.expected;
     }

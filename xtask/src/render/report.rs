@@ -5,6 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::reproduce;
+use selftests::expectation::Expected;
+use selftests::status::Status;
+
 use crate::result::{JobResult, RunResult};
 
 /// Labels of the lines of a finding, of the same width.
@@ -117,8 +120,8 @@ pub(crate) fn outcome(job: &JobResult) -> String {
         ..
     } = job;
     if !job.expected {
-        return match (status.as_str(), expectation.as_str()) {
-            ("pass", "fail") => "unexpected pass".to_owned(),
+        return match (status, expectation) {
+            (Status::Pass, Expected::Fail) => "unexpected pass".to_owned(),
             _ => format!("{status}, expected {expectation}"),
         };
     }
@@ -127,7 +130,7 @@ pub(crate) fn outcome(job: &JobResult) -> String {
     } else if job.xfail {
         format!("{status}, expected failure")
     } else {
-        status.clone()
+        status.to_string()
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use super::rate::counts;
 use crate::result::JobResult;
+use selftests::expectation::Expected;
+use selftests::status::Status;
 
 /// Tables with more rows are folded.
 const ROWS_UNFOLDED_MAX: usize = 20;
@@ -109,21 +111,22 @@ impl<'a> Grid<'a> {
 impl Entry {
     fn of(jobs: &[&JobResult]) -> Self {
         let status = match (jobs, counts(jobs).first()) {
-            ([job], _) => job.status.clone(),
+            ([job], _) => job.status.to_string(),
             (_, Some((status, count))) => format!("{count}/{} {status}", jobs.len()),
             (_, None) => String::new(),
         };
         let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-        let is_xpass = |job: &JobResult| job.status == "pass" && job.expectation == "fail";
+        let is_xpass =
+            |job: &JobResult| job.status == Status::Pass && job.expectation == Expected::Fail;
         let mark = if any(&|job| !job.expected && !is_xpass(job)) {
             Mark::Unexpected
         } else if any(&|job| !job.expected) {
             Mark::Xpass
         } else if any(&|job| job.snapshot_difference.is_some()) {
             Mark::Changed
-        } else if any(&|job| job.expectation == "fail") {
+        } else if any(&|job| job.expectation == Expected::Fail) {
             Mark::Xfail
-        } else if any(&|job| job.expectation == "not-asserted" && job.status != "pass") {
+        } else if any(&|job| job.expectation == Expected::Either && job.status != Status::Pass) {
             Mark::NotAsserted
         } else {
             Mark::None

@@ -18,6 +18,8 @@ use super::self_checks;
 use super::wrap::{columns, item, shorten, wrap};
 use crate::program;
 use crate::result::{JobResult, MutantStatus, PatchResult, RunResult, Tally};
+use selftests::expectation::Expected;
+use selftests::status::Status;
 
 /// The time of day in `2026-01-31T18:42:10+01:00`.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
@@ -257,7 +259,7 @@ fn style(entry: &Entry) -> Style {
         Mark::Unexpected | Mark::Xpass => BAD,
         Mark::Changed => CHANGED,
         Mark::NotAsserted | Mark::Xfail => QUIET,
-        Mark::None if entry.status == "pass" => PASS,
+        Mark::None if entry.status == Status::Pass.word() => PASS,
         Mark::None => QUIET,
     }
 }
@@ -373,7 +375,7 @@ fn summary(result: &RunResult) -> String {
         text += &format!(", {}", count_differing(changed));
     }
     // If no job is expected to fail, the run has no checkout without the series.
-    if count(&|job| job.expectation == "fail") > 0 {
+    if count(&|job| job.expectation == Expected::Fail) > 0 {
         let tests = result.tests.iter();
         let failing = tests.filter(|test| test.fails_without_series).count();
         let verb = if failing == 1 { "fails" } else { "fail" };

@@ -2,6 +2,8 @@
 //! The checkouts under test, and the results that each patch changes.
 
 use schemars::JsonSchema;
+use selftests::expectation::Expected;
+use selftests::status::Status;
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, JobResult};
@@ -118,11 +120,11 @@ fn all_of(jobs: &[JobResult], of: &JobResult, checkout: &str) -> Option<(String,
     if all.iter().any(|job| job.is_inconclusive()) {
         return None;
     }
-    let bad = all.iter().find(|job| job.status != PASS);
+    let bad = all.iter().find(|job| job.status != Status::Pass);
     let status = if all.iter().all(|job| job.status == first.status) {
-        first.status.clone()
+        first.status.to_string()
     } else {
-        let passes = all.iter().filter(|job| job.status == PASS).count();
+        let passes = all.iter().filter(|job| job.status == Status::Pass).count();
         format!("{passes} passes of {}", all.len())
     };
     Some((status, bad.map_or(String::new(), |job| why(job))))
@@ -219,7 +221,9 @@ pub(super) fn find_broken_again(jobs: &mut [JobResult], checkouts: &[CheckoutRes
     for later in 1..checkouts.len() {
         let broken: Vec<(usize, String)> = (0..jobs.len())
             .filter(|&index| jobs[index].checkout == checkouts[later].name)
-            .filter(|&index| jobs[index].expectation == NOT_ASSERTED && jobs[index].status != PASS)
+            .filter(|&index| {
+                jobs[index].expectation == Expected::Either && jobs[index].status != Status::Pass
+            })
             .filter_map(|index| Some((index, fixed_by(jobs, &jobs[index], &checkouts[..later])?)))
             .collect();
         for (index, checkout) in broken {
@@ -232,17 +236,15 @@ pub(super) fn find_broken_again(jobs: &mut [JobResult], checkouts: &[CheckoutRes
     }
 }
 
-const NOT_ASSERTED: &str = "not-asserted";
-
 /// Returns the last of the checkouts on which a test passed although no pass was asserted.
 fn fixed_by(jobs: &[JobResult], of: &JobResult, before: &[CheckoutResult]) -> Option<String> {
     let passes = |checkout: &&CheckoutResult| {
         let mut same = repetitions(jobs, of, &checkout.name);
-        let is_not_asserted = same.clone().any(|job| job.expectation == NOT_ASSERTED);
+        let is_not_asserted = same.clone().any(|job| job.expectation == Expected::Either);
         // A test that must fail with the whole series starts to fail at some patch.
         let mut whole = repetitions(jobs, of, SERIES);
-        let fails_in_the_end = whole.any(|job| job.expectation == "fail");
-        is_not_asserted && !fails_in_the_end && same.all(|job| job.status == PASS)
+        let fails_in_the_end = whole.any(|job| job.expectation == Expected::Fail);
+        is_not_asserted && !fails_in_the_end && same.all(|job| job.status == Status::Pass)
     };
     let checkout = before.iter().rev().find(passes)?;
     Some(checkout.name.clone())

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use selftests::status::Status;
 use serde::{Deserialize, Serialize};
 
 use super::JobResult;
@@ -16,7 +17,7 @@ pub(crate) struct RateResult {
     /// The config's name.
     pub(crate) config: String,
     /// The number of jobs, by checkout and status.
-    pub(crate) checkouts: BTreeMap<String, BTreeMap<String, u32>>,
+    pub(crate) checkouts: BTreeMap<String, BTreeMap<Status, u32>>,
 }
 
 /// Returns the rates of tests that ran several times on a checkout, in the order of the jobs.
@@ -36,7 +37,7 @@ pub(super) fn rates(jobs: &[JobResult]) -> Vec<RateResult> {
             .checkouts
             .entry(job.checkout.clone())
             .or_default();
-        *statuses.entry(job.status.clone()).or_default() += 1;
+        *statuses.entry(job.status).or_default() += 1;
     }
     let is_repeated = |rate: &RateResult| {
         let mut counts = rate.checkouts.values();

@@ -6,6 +6,7 @@ use super::case::{Bench, Side};
 use super::test_run::{Figure, TestRun};
 use crate::cli::BenchArgs;
 use crate::commands::generate;
+use crate::result::BootMode;
 use crate::session::Session;
 
 /// The number of jobs of each side of `scale`.
@@ -38,7 +39,7 @@ pub(crate) fn scale(args: &BenchArgs, _session: &Session) -> anyhow::Result<Benc
         let words = with_tree(&words, args);
         let name = format!("{size} jobs");
         let side = TestRun::new(&name, &words, *size, Figure::WallAJob);
-        Box::new(side.starting("restore"))
+        Box::new(side.starting(BootMode::Restore))
     };
     Ok(Bench {
         sides: SIZES.iter().map(side).collect(),
@@ -66,7 +67,7 @@ pub(crate) fn rate(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench>
     let name = format!("{jobs} jobs");
     let side = TestRun::new(&name, &words, jobs, Figure::WallAJob);
     Ok(Bench {
-        sides: vec![Box::new(side.starting("restore"))],
+        sides: vec![Box::new(side.starting(BootMode::Restore))],
         notes: vec!["1 s a job is 60 jobs a minute".to_owned()],
     })
 }
@@ -94,8 +95,8 @@ fn restore(args: &BenchArgs, config: &str) -> Bench {
     };
     Bench {
         sides: vec![
-            side("from a checkpoint", &words, "restore"),
-            side("booting", &booting, "cold"),
+            side("from a checkpoint", &words, BootMode::Restore),
+            side("booting", &booting, BootMode::Cold),
         ],
         notes: vec![format!(
             "a figure is the median time of {RESTORE_JOBS} jobs, from the start of QEMU to its end"
@@ -113,7 +114,7 @@ pub(crate) fn restores(args: &BenchArgs, _session: &Session) -> anyhow::Result<B
     let name = format!("{RESTORES} restores");
     let side = TestRun::new(&name, &words, RESTORES, Figure::WallAJob);
     Ok(Bench {
-        sides: vec![Box::new(side.starting("restore"))],
+        sides: vec![Box::new(side.starting(BootMode::Restore))],
         notes: vec![
             "all jobs passed and restored the checkpoint; no process or temporary file was left"
                 .to_owned(),

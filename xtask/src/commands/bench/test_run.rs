@@ -16,14 +16,15 @@ use super::cost::{Peak, Sampler, disk_mib};
 use super::leftovers;
 use super::stats::spread;
 use crate::program;
-use crate::result::{JobResult, RunResult};
+use crate::result::{BootMode, JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
+use selftests::status::Status;
+use vm_images::accel::Accelerator;
 
 /// Limit for a run of 1000 jobs. Kernels are built in the warm-up run.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// The boot mode of a guest whose checkpoint could not be restored.
-const COLD_INSTEAD: &str = "cold-instead";
 /// The number of last lines that are printed of a failed command.
 const LINES_SHOWN: usize = 30;
 
@@ -61,9 +62,9 @@ pub(crate) struct TestRun {
     /// The expected number of jobs. A run with fewer jobs is not comparable.
     jobs: usize,
     /// The required boot mode of all guests, if any.
-    boot_mode: Option<&'static str>,
+    boot_mode: Option<BootMode>,
     /// The accelerators of all runs.
-    accelerators: RefCell<BTreeSet<String>>,
+    accelerators: RefCell<BTreeSet<&'static str>>,
 }
 
 impl TestRun {
@@ -81,8 +82,8 @@ impl TestRun {
         }
     }
 
-    /// Requires that all guests have this boot mode: `restore` or `cold`.
-    pub(crate) fn starting(self, boot_mode: &'static str) -> Self {
+    /// Requires that all guests have this boot mode.
+    pub(crate) fn starting(self, boot_mode: BootMode) -> Self {
         Self {
             boot_mode: Some(boot_mode),
             ..self
@@ -175,8 +176,10 @@ impl Side for TestRun {
         if let Some(why) = failure {
             return Ok(Outcome::Failed(why));
         }
-        let accelerators = result.jobs.iter().map(|job| job.accel.clone());
-        self.accelerators.borrow_mut().extend(accelerators);
+        let accelerators = result.jobs.iter().filter_map(|job| job.accel);
+        self.accelerators
+            .borrow_mut()
+            .extend(accelerators.map(Accelerator::qemu_name));
         Ok(Outcome::Passed(Sample {
             figure: self.figure.of(took, &result),
             facts: facts(&peak, &boots, &out),
@@ -184,7 +187,7 @@ impl Side for TestRun {
     }
 
     fn notes(&self) -> Vec<String> {
-        let accelerators: Vec<String> = self.accelerators.borrow().iter().cloned().collect();
+        let accelerators: Vec<&str> = self.accelerators.borrow().iter().copied().collect();
         vec![format!(
             "{}: guests ran under {}",
             self.name,
@@ -233,7 +236,7 @@ fn has_entries(folder: &Utf8Path) -> bool {
 
 /// Returns why a result is not comparable: an unexpected result, a guest with another boot
 /// mode, or another number of jobs.
-fn failure(result: &RunResult, jobs: usize, boot_mode: Option<&str>) -> Option<String> {
+fn failure(result: &RunResult, jobs: usize, boot_mode: Option<BootMode>) -> Option<String> {
     if let Some(job) = result.jobs.iter().find(|job| !is_done(job)) {
         let (name, checkout) = (&job.test, &job.checkout);
         return Some(format!(
@@ -242,17 +245,17 @@ fn failure(result: &RunResult, jobs: usize, boot_mode: Option<&str>) -> Option<S
         ));
     }
     let other = result.jobs.iter().find(|job| match boot_mode {
-        Some(boot_mode) => job.boot_mode != boot_mode,
+        Some(boot_mode) => job.boot_mode != Some(boot_mode),
         // The job's time includes a failed restore.
-        None => job.boot_mode == COLD_INSTEAD,
+        None => job.boot_mode == Some(BootMode::ColdInstead),
     });
     if let Some(job) = other {
         return Some(format!(
             "the boot mode of {} on {} is `{}`, not `{}`",
             job.test,
             job.checkout,
-            job.boot_mode,
-            boot_mode.unwrap_or("restore"),
+            job.boot_mode.map_or("", BootMode::word),
+            boot_mode.unwrap_or(BootMode::Restore),
         ));
     }
     let ran = result.jobs.len();
@@ -263,8 +266,8 @@ fn failure(result: &RunResult, jobs: usize, boot_mode: Option<&str>) -> Option<S
 /// expected result of a run, but it did no work.
 fn is_done(job: &JobResult) -> bool {
     let is_good = match job.kselftest {
-        true => job.status == "pass",
-        false => job.status != "skip",
+        true => job.status == Status::Pass,
+        false => job.status != Status::Skip,
     };
     is_good && !job.needs_attention()
 }
@@ -290,7 +293,7 @@ mod tests {
         let bad = job("kexec", "series", "hang", "pass");
         let wrong = failure(&run(vec![good, bad]), 2, None).unwrap();
         assert_eq!(wrong, "kexec on series: hang: hang for a reason");
-        let skipped = job("kexec", "series", "skip", "skip");
+        let skipped = job("kexec", "series", "skip", "pass");
         assert!(failure(&run(vec![skipped]), 1, None).is_some());
         let expected = job("kexec", "base", "fail", "fail");
         assert_eq!(failure(&run(vec![expected]), 1, None), None);
@@ -307,7 +310,7 @@ mod tests {
         let wrong = failure(&run(vec![passed.clone(), skipped]), 2, None).unwrap();
         assert_eq!(wrong, format!("{name} on series: skip: skip for a reason"));
         let mut failed = passed;
-        failed.status = "fail".to_owned();
+        failed.status = Status::Fail;
         assert!(failure(&run(vec![failed]), 1, None).is_some());
     }
 
@@ -316,9 +319,9 @@ mod tests {
         let run = |jobs| RunResult::new(String::new(), String::new(), Vec::new(), jobs);
         let restored = job("held", "series", "pass", "pass");
         let mut booted = restored.clone();
-        booted.boot_mode = "cold".to_owned();
+        booted.boot_mode = Some(BootMode::Cold);
         let jobs = vec![restored, booted];
-        let wrong = failure(&run(jobs), 2, Some("restore")).unwrap();
+        let wrong = failure(&run(jobs), 2, Some(BootMode::Restore)).unwrap();
         assert_eq!(
             wrong,
             "the boot mode of held on series is `cold`, not `restore`"
@@ -328,9 +331,9 @@ mod tests {
     #[test]
     fn failure_reports_a_guest_whose_restore_failed() {
         let mut instead = job("held", "series", "pass", "pass");
-        instead.boot_mode = "cold-instead".to_owned();
+        instead.boot_mode = Some(BootMode::ColdInstead);
         let result = RunResult::new(String::new(), String::new(), Vec::new(), vec![instead]);
-        for start in [None, Some("restore"), Some("cold")] {
+        for start in [None, Some(BootMode::Restore), Some(BootMode::Cold)] {
             let wrong = failure(&result, 1, start).unwrap();
             assert!(wrong.contains("is `cold-instead`, not"), "{wrong}");
         }

@@ -9,6 +9,7 @@ use super::prepare::Build;
 use crate::checkouts::BASE;
 use crate::commands::sources::Sources;
 use crate::result::{Coverage, JobResult};
+use selftests::status::Status;
 
 /// The input that is complete before the first job.
 #[derive(Clone, Debug)]
@@ -103,7 +104,7 @@ impl CoverageInput {
 
 /// Returns whether the test of a job ran to a status that says something about the kernel.
 fn ran(job: &JobResult) -> bool {
-    job.status != "skip" && !job.is_inconclusive()
+    job.status != Status::Skip && !job.is_inconclusive()
 }
 
 /// Returns TARGET and TEST of a kselftest job that ran on a checkout with the series.

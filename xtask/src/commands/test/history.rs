@@ -75,6 +75,8 @@ fn key(config: &str, machine: &str, scenario: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use selftests::status::Status;
+
     use super::*;
     use crate::result::tests::job;
 
@@ -102,7 +104,7 @@ mod tests {
         slow.duration_ms = 2000;
         history.learn([&slow].into_iter());
         assert_eq!(history.estimate(&plan("a")), Some(3000));
-        slow.status = "error".to_owned();
+        slow.status = Status::Error;
         slow.duration_ms = 0;
         history.learn([&slow].into_iter());
         assert_eq!(history.estimate(&plan("a")), Some(3000));

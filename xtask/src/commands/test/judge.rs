@@ -5,13 +5,13 @@
 use camino::Utf8Path;
 use fs_err as fs;
 use selftests::evidence::Evidence;
-use selftests::expectation::{self, Has};
+use selftests::expectation::{self, Expected, Has};
 use selftests::hang::Account;
 use selftests::klog::Log;
 use selftests::scenario::{Boot, Scenario};
 use selftests::status::{self, Status, Subject};
 use selftests::timeline::timeline;
-use vm_images::transcript::{BootMode, Transcript, read_console};
+use vm_images::transcript::{Transcript, read_console};
 
 use super::jobs::Test;
 use super::{hang, kselftest};
@@ -20,7 +20,7 @@ use crate::exit::bad_input;
 use crate::plan::JobPlan;
 use crate::program;
 use crate::record::{Kselftest, Record};
-use crate::result::{Cause, JobResult};
+use crate::result::{BootMode, Cause, JobResult};
 use crate::run_folder::RunFolder;
 use crate::snapshot::{self, Outlet};
 
@@ -121,7 +121,7 @@ impl Record {
         };
         Judged {
             job: JobResult {
-                status: status.to_string(),
+                status,
                 expected,
                 reason: reason.to_owned(),
                 cause: (status == Status::Error).then_some(Cause::Tool),
@@ -153,30 +153,22 @@ impl Record {
             _ => expectation::surprise(subject, expectation, judgement),
         };
         let expected = surprise.is_none();
-        let may_fail = expectation == expectation::Expected::Fail;
+        let may_fail = expectation == Expected::Fail;
         let failed = matches!(judgement.status, Status::Fail | Status::Crash);
         let reason = surprise.unwrap_or_else(|| judgement.reason.clone());
         let boot_ms = transcript.boots.first().map_or(0, |boot| boot.boot_ms);
         JobResult {
-            status: judgement.status.to_string(),
-            expectation: match expectation {
-                expectation::Expected::Pass => "pass".to_owned(),
-                expectation::Expected::Fail => "fail".to_owned(),
-                expectation::Expected::Either => "not-asserted".to_owned(),
-            },
+            status: judgement.status,
+            expectation,
             expected,
             xfail: expected && may_fail && failed,
             reason: reason + &self.missing_options(judgement.status),
             cause: judgement.cause,
             boot_ms,
             duration_ms: transcript.wall_ms,
-            boot_mode: match transcript.start {
-                BootMode::Restore => "restore".to_owned(),
-                BootMode::Cold => "cold".to_owned(),
-                BootMode::ColdInstead { .. } => "cold-instead".to_owned(),
-            },
+            boot_mode: Some(BootMode::from(&transcript.start)),
             shared: transcript.shared,
-            accel: transcript.accelerator.qemu_name().to_owned(),
+            accel: Some(transcript.accelerator),
             splats,
             ..self.blank()
         }
@@ -202,17 +194,17 @@ impl Record {
             machine: self.plan.machine.clone(),
             arch: ARCH.to_owned(),
             repetition: self.plan.repetition,
-            status: Status::Error.to_string(),
-            expectation: "pass".to_owned(),
+            status: Status::Error,
+            expectation: Expected::Pass,
             expected: false,
             xfail: false,
             reason: String::new(),
             cause: None,
             boot_ms: 0,
-            boot_mode: String::new(),
+            boot_mode: None,
             shared: false,
             duration_ms: 0,
-            accel: String::new(),
+            accel: None,
             artifacts: self.plan.folder(),
             snapshot_difference: None,
             splats: Vec::new(),
@@ -296,7 +288,7 @@ impl Judged {
     /// before the first step with `fails_first`: the kernel is broken from there on,
     /// and the rest of the timeline varies between runs.
     fn snapshot_text(&self) -> &str {
-        if self.job.expectation != "fail" || !self.job.expected {
+        if self.job.expectation != Expected::Fail || !self.job.expected {
             return &self.timeline;
         }
         let (mut boot, mut end) = (0, 0);

@@ -19,6 +19,7 @@ use crate::result::JobResult;
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 use crate::snapshot::Outlet;
+use selftests::status::Status;
 
 /// Runs jobs of the plan and returns their results in the order of the jobs. `on_result` is
 /// called for each job that ends, also if the run is interrupted later.
@@ -103,7 +104,7 @@ impl Judge for RunJudge<'_> {
     }
 
     fn is_clean(&self, result: &JobResult) -> bool {
-        result.status == "pass" && !result.needs_attention()
+        result.status == Status::Pass && !result.needs_attention()
     }
 
     fn finished(&self, job: &Job<'_>, result: &JobResult) {

@@ -7,7 +7,10 @@ use super::pair::{self, Pair};
 use super::sentence;
 use crate::evidence::{Evidence, Excerpt, JobEvidence, SplatEvidence};
 use crate::render::reproduce;
-use crate::result::{JobResult, RunResult};
+use crate::result::{BootMode, JobResult, RunResult};
+use selftests::expectation::Expected;
+use selftests::status::Status;
+use vm_images::accel::Accelerator;
 
 /// Limit for the splats of all jobs, in bytes; findings come first.
 const SPLATS_BYTES_MAX: usize = 2_000_000;
@@ -150,7 +153,7 @@ fn article(
 /// Returns the first repetition that needs attention, else the first that did not pass, else
 /// the first.
 fn most_relevant<'a>(jobs: &[&'a JobResult]) -> Option<&'a JobResult> {
-    let rank = |job: &&&JobResult| (!job.needs_attention(), job.status == "pass");
+    let rank = |job: &&&JobResult| (!job.needs_attention(), job.status == Status::Pass);
     jobs.iter().min_by_key(rank).copied()
 }
 
@@ -172,7 +175,7 @@ fn view(
         id: job_id(&job.config, &job.test, &job.checkout),
         checkout: job.checkout.clone(),
         class,
-        statuses: distinct(all.iter().map(|job| job.status.as_str()))
+        statuses: distinct(all.iter().map(|job| job.status.word()))
             .into_iter()
             .map(str::to_owned)
             .collect(),
@@ -207,7 +210,7 @@ fn shorten(splat: &mut SplatEvidence) {
 fn repetition(job: &JobResult) -> Repetition {
     Repetition {
         number: job.repetition,
-        status: job.status.clone(),
+        status: job.status.to_string(),
         needs_attention: job.needs_attention(),
         took: time(job.duration_ms),
         reason: sentence(&job.reason),
@@ -217,7 +220,8 @@ fn repetition(job: &JobResult) -> Repetition {
 /// Returns the CSS class and the mark of a result.
 fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
     let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-    let is_xpass = |job: &JobResult| job.status == "pass" && job.expectation == "fail";
+    let is_xpass =
+        |job: &JobResult| job.status == Status::Pass && job.expectation == Expected::Fail;
     let is_unexpected = |job: &JobResult| !job.expected && !job.is_inconclusive();
     if any(&|job| is_unexpected(job) && !is_xpass(job)) {
         ("bad", "UNEXPECTED")
@@ -227,11 +231,11 @@ fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
         ("open", "INCONCLUSIVE")
     } else if any(&|job| job.snapshot_difference.is_some()) {
         ("changed", "CHANGED")
-    } else if any(&|job| job.expectation == "fail") {
+    } else if any(&|job| job.expectation == Expected::Fail) {
         ("xfail", "xfail")
-    } else if any(&|job| job.expectation == "not-asserted" && job.status != "pass") {
+    } else if any(&|job| job.expectation == Expected::Either && job.status != Status::Pass) {
         ("xfail", "not asserted")
-    } else if any(&|job| job.status == "skip") {
+    } else if any(&|job| job.status == Status::Skip) {
         ("skip", "")
     } else {
         ("good", "")
@@ -242,7 +246,7 @@ fn mark(jobs: &[&JobResult]) -> (&'static str, &'static str) {
 fn word(jobs: &[&JobResult]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for job in jobs {
-        *counts.entry(&job.status).or_default() += 1;
+        *counts.entry(job.status.word()).or_default() += 1;
     }
     let total = jobs.len();
     let rates = counts.iter().map(|(status, count)| match total {
@@ -253,23 +257,23 @@ fn word(jobs: &[&JobResult]) -> String {
 }
 
 fn facts(job: &JobResult) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("expected", job.expectation.clone())];
+    let mut facts = vec![("expected", job.expectation.to_string())];
     if let Some(cause) = job.cause {
         facts.push(("cause", cause.word().to_owned()));
     }
     facts.push(("took", time(job.duration_ms)));
-    if !job.boot_mode.is_empty() {
-        let how = match job.boot_mode.as_str() {
-            "restore" => "restored from a checkpoint",
-            "cold" => "cold boot",
-            _ => "cold boot, because the restore failed",
+    if let Some(boot_mode) = job.boot_mode {
+        let how = match boot_mode {
+            BootMode::Restore => "restored from a checkpoint",
+            BootMode::Cold => "cold boot",
+            BootMode::ColdInstead => "cold boot, because the restore failed",
         };
         facts.push(("boot", format!("{how}, ready after {}", time(job.boot_ms))));
     }
-    let accelerator = match job.accel.as_str() {
-        "" => "",
-        "kvm" => " under KVM",
-        _ => " under emulation",
+    let accelerator = match job.accel {
+        None => "",
+        Some(Accelerator::Kvm) => " under KVM",
+        Some(Accelerator::Tcg) => " under emulation",
     };
     let shared = if job.shared {
         ", guest shared with other jobs"

@@ -12,6 +12,7 @@ use crate::evidence::Evidence;
 use crate::render::report::{count_tests, outcome};
 use crate::render::reproduce;
 use crate::result::{Detection, JobResult, MutantResult, RunResult, Tally};
+use selftests::expectation::Expected;
 
 /// Findings that are listed at the top, and in total; the table has all findings.
 const FINDINGS_AT_TOP: usize = 8;
@@ -205,7 +206,7 @@ fn facts(result: &RunResult) -> Vec<String> {
     if skipped > 0 {
         facts.push(format!("{skipped} skipped"));
     }
-    if count(&|job| job.expectation == "fail") > 0 {
+    if count(&|job| job.expectation == Expected::Fail) > 0 {
         let tests = result.tests.iter();
         let failing = tests.filter(|test| test.fails_without_series).count();
         let verb = if failing == 1 { "fails" } else { "fail" };

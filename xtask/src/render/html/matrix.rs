@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::article::{Article, JobView, distinct};
 use crate::evidence::Evidence;
 use crate::result::RunResult;
+use selftests::expectation::Expected;
 
 /// Results by test and checkout.
 pub(super) struct Matrix {
@@ -73,11 +74,14 @@ impl Matrix {
             places: places(&configs, articles),
         };
         let rows = by_name.iter().map(row).collect();
-        let statuses = distinct(result.jobs.iter().map(|job| job.status.as_str()));
+        let statuses = distinct(result.jobs.iter().map(|job| job.status.word()));
         Self {
             rows,
             statuses: statuses.into_iter().map(str::to_owned).collect(),
-            any_expected_failure: result.jobs.iter().any(|job| job.expectation == "fail"),
+            any_expected_failure: result
+                .jobs
+                .iter()
+                .any(|job| job.expectation == Expected::Fail),
             configs,
         }
     }

@@ -8,6 +8,7 @@ use selftests::scenario::Scenario;
 
 use crate::checkouts::SERIES;
 use crate::result::JobResult;
+use selftests::status::Status;
 
 /// Results of scenarios on the series, by name.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,7 @@ impl Baseline {
 
 /// Returns whether the status depends on the kernel: neither `skip` nor `error`.
 pub(super) fn is_conclusive(job: &JobResult) -> bool {
-    matches!(job.status.as_str(), "pass" | "fail" | "crash" | "hang")
+    matches!(job.status.word(), "pass" | "fail" | "crash" | "hang")
 }
 
 /// Returns the timeline of a job that did not pass; an unreadable timeline counts as empty.
@@ -82,7 +83,7 @@ fn failure_timeline(job: &JobResult, run: &Utf8Path) -> Option<String> {
         let path = run.join(&job.artifacts).join("timeline.txt");
         fs_err::read_to_string(path).unwrap_or_default()
     };
-    (job.status != "pass").then(read)
+    (job.status != Status::Pass).then(read)
 }
 
 #[cfg(test)]
