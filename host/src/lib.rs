@@ -8,11 +8,13 @@
 
 pub mod cache;
 pub mod cancel;
+pub mod context;
 pub mod diff;
 pub mod events;
 pub mod files;
 pub mod input;
 pub mod lock;
+pub mod pool;
 pub mod process;
 pub mod program;
 pub mod yaml;

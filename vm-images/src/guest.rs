@@ -7,8 +7,7 @@ mod command;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Observer};
+use patchbed_host::context::Context;
 use patchbed_host::process::{ProcessError, Tool};
 
 /// Limit for the build, which may fetch crates.
@@ -29,15 +28,11 @@ pub enum GuestError {
 }
 
 /// Builds the guest's PID 1 from the workspace at `root` and returns the program's path.
-pub fn build(
-    root: &Utf8Path,
-    cancel: &Cancel,
-    observer: &dyn Observer,
-) -> Result<Utf8PathBuf, GuestError> {
+pub fn build(root: &Utf8Path, context: &Context) -> Result<Utf8PathBuf, GuestError> {
     let target_dir = root.join("target").join("guest");
-    let activity = Activity::start(observer, "build the guest's PID 1", None);
+    let activity = context.activity("build the guest's PID 1", None);
     let mut lines = 0;
-    cargo(root, &target_dir).run_lines(cancel, &mut |line| {
+    cargo(root, &target_dir).run_lines(&context.cancel, &mut |line| {
         lines += 1;
         activity.advance(lines, line.trim());
     })?;

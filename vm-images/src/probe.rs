@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::{hex, publish};
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::Observer;
+use patchbed_host::cache::{CacheError, hex, publish};
+use patchbed_host::context::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -52,46 +51,48 @@ pub struct Probe<'a> {
     pub cmdline: &'a str,
     /// Multiplier of time limits for this kernel.
     pub slowness: u32,
-    /// Folder with the cached results.
-    pub cache: &'a Utf8Path,
 }
 
 impl Probe<'_> {
     /// Returns the first accelerator that boots the guest. If no accelerator does, the
     /// kernel is the cause: returns TCG, and caches no result.
-    pub fn choose(&self, cancel: &Cancel, observer: &dyn Observer) -> Choice {
+    ///
+    /// # Errors
+    /// When the folder of the cached results cannot be created.
+    pub fn choose(&self, context: &Context) -> Result<Choice, CacheError> {
         if let Err(error) = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .open(KVM_DEVICE)
         {
-            return tcg(format!("no KVM ({}); using TCG", open_error(&error)));
+            return Ok(tcg(format!("no KVM ({}); using TCG", open_error(&error))));
         }
-        let cached = self.cache.join(format!("{}.json", self.key()));
+        let cached = context.cache.dir(&["accelerators"])?;
+        let cached = cached.join(format!("{}.json", self.key()));
         if let Some(choice) = load(&cached) {
             let reason = choice
                 .reason
                 .map(|_| "KVM does not run a guest (cached result); using TCG".to_owned());
-            return Choice { reason, ..choice };
+            return Ok(Choice { reason, ..choice });
         }
-        let Some(choice) = self.try_both(cancel, observer) else {
-            return tcg("the test of KVM did not finish; using TCG".to_owned());
+        let Some(choice) = self.try_both(context) else {
+            return Ok(tcg("the test of KVM did not finish; using TCG".to_owned()));
         };
         store(&cached, &choice);
-        choice
+        Ok(choice)
     }
 
     /// Boots under KVM and, if that fails, under TCG, to separate faults of KVM from faults
     /// of the kernel.
-    fn try_both(&self, cancel: &Cancel, observer: &dyn Observer) -> Option<Choice> {
-        let kvm = self.boot(Accelerator::Kvm, cancel, observer)?;
+    fn try_both(&self, context: &Context) -> Option<Choice> {
+        let kvm = self.boot(Accelerator::Kvm, context)?;
         if kvm == End::PoweredOff {
             return Some(Choice {
                 accelerator: Accelerator::Kvm,
                 reason: None,
             });
         }
-        let tcg_end = self.boot(Accelerator::Tcg, cancel, observer)?;
+        let tcg_end = self.boot(Accelerator::Tcg, context)?;
         (tcg_end == End::PoweredOff).then(|| {
             tcg(format!(
                 "KVM does not run a guest ({}); using TCG",
@@ -101,12 +102,7 @@ impl Probe<'_> {
     }
 
     /// Boots and powers off; `None` if the run was cancelled or the host failed.
-    fn boot(
-        &self,
-        accelerator: Accelerator,
-        cancel: &Cancel,
-        observer: &dyn Observer,
-    ) -> Option<End> {
+    fn boot(&self, accelerator: Accelerator, context: &Context) -> Option<End> {
         let dir = tempfile::Builder::new()
             .prefix("patchbed-probe-")
             .tempdir()
@@ -129,7 +125,7 @@ impl Probe<'_> {
             deadlines,
             keep_dump: false,
         };
-        let end = run(&spec, &VmRun::default(), cancel, observer).end;
+        let end = run(&spec, &VmRun::default(), context).end;
         (!matches!(end, End::Cancelled | End::LaunchFailed { .. })).then_some(end)
     }
 

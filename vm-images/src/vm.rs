@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Observer};
+use patchbed_host::context::Context;
 use patchbed_host::files::read_plain;
 use patchbed_protocol::{
     BOOT_PARAMETER, Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, ToGuest,
@@ -220,14 +219,11 @@ impl BootRun {
 /// Runs the boots of a job. The next boot follows only after a program that ended with code
 /// 0. QEMU has ended when this returns, and the transcript is stored in the artifacts
 /// folder.
-pub fn run(spec: &VmSpec, job: &VmRun, cancel: &Cancel, observer: &dyn Observer) -> Transcript {
+pub fn run(spec: &VmSpec, job: &VmRun, context: &Context) -> Transcript {
     let begin = Instant::now();
-    let activity = Activity::start(
-        observer,
-        format!("run {}", spec.name),
-        u64::try_from(2 * job.boots.len().max(1)).ok(),
-    );
-    let mut run = Run::new(spec, cancel, activity);
+    let steps = u64::try_from(2 * job.boots.len().max(1)).ok();
+    let activity = context.activity(format!("run {}", spec.name), steps);
+    let mut run = Run::new(spec, &context.cancel, activity);
     let end = match run.start(job) {
         Ok(mut session) => {
             let end = run.run_job(&mut session, job).err();
@@ -269,11 +265,10 @@ fn checkpoint_was_modified(spec: &VmSpec, start: &BootMode) -> bool {
 pub(crate) fn test_restore(
     spec: &VmSpec,
     checkpoint: &Checkpoint,
-    cancel: &Cancel,
-    observer: &dyn Observer,
+    context: &Context,
 ) -> Result<(), End> {
-    let activity = Activity::start(observer, format!("restore {}", spec.name), None);
-    Run::new(spec, cancel, activity)
+    let activity = context.activity(format!("restore {}", spec.name), None);
+    Run::new(spec, &context.cancel, activity)
         .restore(checkpoint)
         .map(drop)
 }
@@ -284,10 +279,10 @@ pub(crate) fn save(
     spec: &VmSpec,
     memory: &camino::Utf8Path,
     state: &camino::Utf8Path,
-    cancel: &Cancel,
+    context: &Context,
 ) -> Result<Devices, End> {
     fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
-    let mut session = Session::launch(spec, Memory::Shared(memory.to_owned()), cancel)?;
+    let mut session = Session::launch(spec, Memory::Shared(memory.to_owned()), &context.cancel)?;
     session.enter(Phase::Boot, spec.deadlines.boot);
     run::wait_for_hello(&mut session)?;
     session.enter(Phase::Save, spec.deadlines.save);

@@ -8,8 +8,6 @@ mod environment;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::Utf8PathBuf;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::Silent;
 use vm_images::checkpoint::{Checkpoint, Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{BatchProgram, VmRun, VmSpec, run, run_batch};
@@ -26,7 +24,7 @@ fn checkpoints(environment: &Environment) -> Checkpoints {
 
 fn get(environment: &Environment) -> Checkpoint {
     checkpoints(environment)
-        .get(&environment.spec, &Cancel::new(), &Silent)
+        .get(&environment.spec, &environment.context)
         .unwrap()
 }
 
@@ -35,7 +33,7 @@ fn run_from(environment: &Environment, checkpoint: Checkpoint, job: &VmRun) -> T
         checkpoint: Some(checkpoint),
         ..environment.spec.clone()
     };
-    run(&spec, job, &Cancel::new(), &Silent)
+    run(&spec, job, &environment.context)
 }
 
 #[test]
@@ -109,7 +107,7 @@ fn run_batch_returns_a_transcript_for_each_program_or_none() {
                 artifacts: folder(index),
             })
             .collect();
-        run_batch(&spec, &programs, &Cancel::new(), &Silent)
+        run_batch(&spec, &programs, &environment.context)
     };
     let transcripts = share(&[&["print", "one"], &["print", "two"]]).unwrap();
     assert_eq!(transcripts.len(), 2);
@@ -190,7 +188,7 @@ fn get_leaves_no_checkpoint_of_a_kernel_that_does_not_boot() {
         .spec
         .cmdline
         .push_str(" rdinit=/none init=/none");
-    let made = checkpoints(&environment).get(&environment.spec, &Cancel::new(), &Silent);
+    let made = checkpoints(&environment).get(&environment.spec, &environment.context);
     assert!(matches!(made, Err(NoCheckpoint::NotBooted(_))), "{made:?}");
     let dirs = std::fs::read_dir(environment.dir.path().join("checkpoints")).unwrap();
     let names: Vec<_> = dirs

@@ -4,11 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::context::Context;
 use patchbed_host::events::Silent;
 use patchbed_host::process::Tool;
 use vm_images::ExitStatus;
@@ -74,7 +76,13 @@ impl Fault {
     }
 
     fn run(&self, job: &VmRun) -> Transcript {
-        run(&self.spec, job, &Cancel::new(), &Silent)
+        let context = Context {
+            cancel: Cancel::new(),
+            observer: Arc::new(Silent),
+            cache: Cache::at(Utf8PathBuf::try_from(self.dir.path().join("cache")).unwrap())
+                .unwrap(),
+        };
+        run(&self.spec, job, &context)
     }
 
     /// Returns the answers that the guest received.

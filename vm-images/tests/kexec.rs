@@ -12,8 +12,6 @@
 mod environment;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::Silent;
 use vm_images::checkpoint::Checkpoints;
 use vm_images::guest;
 use vm_images::initramfs::Initramfs;
@@ -26,7 +24,7 @@ use environment::{Environment, exited};
 fn other_kernel(environment: &Environment) -> NextKernel {
     let image = std::env::var("PATCHBED_TEST_OTHER_KERNEL");
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let init = guest::build(root, &Cancel::new(), &Silent).unwrap();
+    let init = guest::build(root, &environment.context).unwrap();
     let initramfs = Utf8Path::from_path(environment.dir.path())
         .unwrap()
         .join("other");
@@ -67,7 +65,7 @@ fn four_boots_with_the_same_kernel() {
         &["print", "2"],
         &["print", "3"],
     ]);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert_success(&environment, &transcript, 4);
 }
 
@@ -87,7 +85,7 @@ fn kexec_to_another_kernel_twice_and_back() {
         ..other.clone()
     });
     job.boots[1].kernel = Some(other);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert_success(&environment, &transcript, 4);
     let releases: Vec<_> = transcript.boots.iter().map(|boot| &boot.release).collect();
     assert_eq!(releases[1], releases[2]);
@@ -101,7 +99,7 @@ fn a_restored_guest_can_kexec_to_another_kernel() {
     let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
     let checkpoints = Checkpoints::at(&dir).unwrap();
     let checkpoint = checkpoints
-        .get(&environment.spec, &Cancel::new(), &Silent)
+        .get(&environment.spec, &environment.context)
         .unwrap();
     let spec = VmSpec {
         checkpoint: Some(checkpoint),
@@ -109,7 +107,7 @@ fn a_restored_guest_can_kexec_to_another_kernel() {
     };
     let mut job = environment.job(&[&["print", "0"], &["print", "1"]]);
     job.boots[1].kernel = Some(other_kernel(&environment));
-    let transcript = run(&spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&spec, &job, &environment.context);
     assert_success(&environment, &transcript, 2);
 }
 
@@ -122,7 +120,7 @@ fn a_missing_kernel_file_ends_the_run() {
         image: "/none/bzImage".into(),
         initramfs: environment.spec.initramfs.clone(),
     });
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert!(
         matches!(&transcript.end, End::LaunchFailed { error } if error.contains("/none/bzImage")),
         "{:?}",
@@ -138,8 +136,7 @@ fn a_kexec_without_an_order_ends_the_run() {
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["kexec"]]),
-        &Cancel::new(),
-        &Silent,
+        &environment.context,
     );
     assert_eq!(
         transcript.end,

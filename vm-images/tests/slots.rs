@@ -8,8 +8,6 @@
 mod environment;
 
 use camino::Utf8PathBuf;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::Silent;
 use vm_images::checkpoint::{Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{VmRun, VmSpec, run};
@@ -18,7 +16,7 @@ use environment::{Environment, exited};
 
 /// Runs a job that must succeed, and returns the output of each boot.
 fn outputs(environment: &Environment, job: &VmRun) -> Vec<String> {
-    let transcript = run(&environment.spec, job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, job, &environment.context);
     assert_success(&transcript);
     texts(&transcript)
 }
@@ -179,7 +177,7 @@ fn slots_of_a_restored_guest_work() {
         let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
         let checkpoints = Checkpoints::at(&dir).unwrap();
         let checkpoint = checkpoints
-            .get(&environment.spec, &Cancel::new(), &Silent)
+            .get(&environment.spec, &environment.context)
             .unwrap();
         let spec = VmSpec {
             checkpoint: Some(checkpoint),
@@ -189,7 +187,7 @@ fn slots_of_a_restored_guest_work() {
         let steps = steps.map(|verb| format!("{verb} {address}"));
         let mut args = vec!["request"];
         args.extend(steps.iter().map(String::as_str));
-        let transcript = run(&spec, &environment.job(&[&args]), &Cancel::new(), &Silent);
+        let transcript = run(&spec, &environment.job(&[&args]), &environment.context);
         assert_success(&transcript);
         assert_eq!(transcript.start, BootMode::Restore, "{machine}");
         let texts = texts(&transcript);
@@ -205,7 +203,7 @@ fn get_rejects_a_machine_that_qemu_cannot_save() {
     let dir = Utf8PathBuf::try_from(environment.dir.path().join("checkpoints")).unwrap();
     let made = Checkpoints::at(&dir)
         .unwrap()
-        .get(&environment.spec, &Cancel::new(), &Silent);
+        .get(&environment.spec, &environment.context);
     assert_eq!(made, Err(NoCheckpoint::Unsaved("nvme")));
     let texts = outputs(&environment, &environment.job(&[&["devices"]]));
     assert!(texts[0].contains("0000:01:00.0"));

@@ -5,11 +5,12 @@
 
 mod environment;
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Event, Observer, Silent};
+use patchbed_host::context::Context;
+use patchbed_host::events::{Event, Observer};
 use rustix::process::{Pid, Signal, kill_process};
 use vm_images::ExitStatus;
 use vm_images::probe::Probe;
@@ -23,7 +24,7 @@ use environment::{Environment, exited, required};
 fn two_boots_with_a_child_left_before_the_kexec() {
     let environment = Environment::new("two boots");
     let job = environment.job(&[&["leave-child"], &["print", "again"]]);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     println!("{transcript:#?}");
     assert_eq!(transcript.end, End::PoweredOff);
     let [first, second] = transcript.boots.as_slice() else {
@@ -68,7 +69,7 @@ fn a_program_starts_in_its_working_directory_or_fails() {
     let environment = Environment::new("folder");
     let mut job = environment.job(&[&["working-directory"], &["working-directory"]]);
     job.boots[1].dir = "/none".into();
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert_eq!(transcript.boots[0].output, b"/tests\n");
     let End::Trouble { error, .. } = &transcript.end else {
         panic!("{:?}", transcript.end);
@@ -82,7 +83,7 @@ fn a_program_starts_in_its_working_directory_or_fails() {
 fn no_boot_follows_a_failing_program() {
     let environment = Environment::new("failing boot");
     let job = environment.job(&[&["exit", "4"], &["print"]]);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert_eq!(transcript.end, End::PoweredOff);
     assert_eq!(transcript.boots.len(), 1);
     assert_eq!(transcript.boots[0].exit, exited(4));
@@ -95,7 +96,7 @@ fn a_hanging_program_is_diagnosed_and_killed() {
     for action in ["sleep", "spin"] {
         let mut job = environment.job(&[&[action]]);
         job.boots[0].timeout = Duration::from_secs(1);
-        let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+        let transcript = run(&environment.spec, &job, &environment.context);
         assert_eq!(transcript.end, End::PoweredOff);
         let exit = transcript.boots[0].exit.unwrap();
         assert_eq!(exit.status, ExitStatus::Signal(9));
@@ -136,7 +137,7 @@ fn a_silent_guest_exceeds_the_limit_and_is_dumped() {
     environment.spec.keep_dump = true;
     let mut job = environment.job(&[&["sleep"]]);
     job.boots[0].timeout = Duration::from_millis(300);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert!(
         matches!(
             transcript.end,
@@ -159,10 +160,11 @@ fn a_silent_guest_exceeds_the_limit_and_is_dumped() {
 fn a_stopped_qemu_is_reported_as_a_slow_host() {
     let mut environment = Environment::new("stopped QEMU");
     environment.spec.deadlines.program_margin = Duration::ZERO;
-    let observer = OnFirstBoot(|| kill_process(qemu_of(&environment), Signal::STOP).unwrap());
+    let folder = environment.dir.path().to_owned();
+    let observer = OnFirstBoot(move || kill_process(qemu_of(&folder), Signal::STOP).unwrap());
     let mut job = environment.job(&[&["sleep"]]);
     job.boots[0].timeout = Duration::from_secs(1);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &observer);
+    let transcript = run(&environment.spec, &job, &observed(&environment, observer));
     let End::HostTooSlow {
         phase,
         wall_ms,
@@ -192,7 +194,7 @@ fn a_hanging_kernel_is_diagnosed_from_outside() {
         path: "/tests/fault.ko".into(),
         mode: 0o644,
     });
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     let during = Phase::Program(1);
     assert!(
         matches!(transcript.end, End::DeadlineExpired { phase, .. } if phase == during),
@@ -217,8 +219,7 @@ fn a_panic_is_reported_as_guest_reset() {
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["crash"]]),
-        &Cancel::new(),
-        &Silent,
+        &environment.context,
     );
     assert_eq!(
         transcript.end,
@@ -238,8 +239,7 @@ fn output_beyond_the_limit_is_cut_and_marked() {
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["flood"]]),
-        &Cancel::new(),
-        &Silent,
+        &environment.context,
     );
     assert_eq!(transcript.end, End::PoweredOff);
     assert!(transcript.boots[0].output_cut);
@@ -252,7 +252,7 @@ fn a_missing_program_is_reported_and_the_guest_powers_off() {
     let environment = Environment::new("missing program");
     let mut job = environment.job(&[&["print"]]);
     job.boots[0].program = "/tests/none".into();
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert!(
         matches!(&transcript.end, End::Trouble { doing, .. } if doing == "start `/tests/none`"),
         "{:?}",
@@ -267,7 +267,7 @@ fn a_failing_kexec_is_reported_and_the_guest_powers_off() {
     let environment = Environment::new("failing kexec");
     // The program deletes the next kernel.
     let job = environment.job(&[&["unlink", "/kexec/bzImage"], &["print"]]);
-    let transcript = run(&environment.spec, &job, &Cancel::new(), &Silent);
+    let transcript = run(&environment.spec, &job, &environment.context);
     assert!(
         matches!(
             &transcript.end,
@@ -278,6 +278,14 @@ fn a_failing_kexec_is_reported_and_the_guest_powers_off() {
     );
     assert_eq!(transcript.boots.len(), 1);
     assert!(environment.serial().contains("Power down"));
+}
+
+/// Returns the environment's context with this observer.
+fn observed(environment: &Environment, observer: impl Observer + 'static) -> Context {
+    Context {
+        observer: Arc::new(observer),
+        ..environment.context.clone()
+    }
 }
 
 /// Calls a function when the first boot starts.
@@ -291,16 +299,15 @@ impl<F: Fn() + Send + Sync> Observer for OnFirstBoot<F> {
     }
 }
 
-/// Returns the process id of the QEMU with the environment's folder in its arguments.
-fn qemu_of(environment: &Environment) -> Pid {
-    let mark = environment.dir.path().to_str().unwrap().to_owned();
+/// Returns the process id of the QEMU with this folder in its arguments.
+fn qemu_of(folder: &Path) -> Pid {
     let found = std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .find_map(|entry| {
             let cmdline = std::fs::read(entry.path().join("cmdline")).ok()?;
             let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-            (cmdline.starts_with("qemu") && cmdline.contains(&mark))
+            (cmdline.starts_with("qemu") && cmdline.contains(folder.to_str().unwrap()))
                 .then(|| entry.file_name().to_str()?.parse().ok())?
         });
     Pid::from_raw(found.expect("QEMU runs")).unwrap()
@@ -311,16 +318,16 @@ fn qemu_of(environment: &Environment) -> Pid {
 fn a_killed_qemu_ends_the_run_at_once() {
     let environment = Environment::new("killed QEMU");
     for (signal, text) in [(Signal::KILL, "signal"), (Signal::TERM, "host-signal")] {
-        let killed = std::sync::Mutex::new(None);
-        let observer = OnFirstBoot(|| {
-            kill_process(qemu_of(&environment), signal).unwrap();
-            *killed.lock().unwrap() = Some(Instant::now());
+        let killed = Arc::new(Mutex::new(None));
+        let (at, folder) = (Arc::clone(&killed), environment.dir.path().to_owned());
+        let observer = OnFirstBoot(move || {
+            kill_process(qemu_of(&folder), signal).unwrap();
+            *at.lock().unwrap() = Some(Instant::now());
         });
         let transcript = run(
             &environment.spec,
             &environment.job(&[&["sleep"]]),
-            &Cancel::new(),
-            &observer,
+            &observed(&environment, observer),
         );
         let since = killed.lock().unwrap().unwrap().elapsed();
         assert!(since < Duration::from_secs(5), "detected after {since:?}");
@@ -336,13 +343,12 @@ fn a_killed_qemu_ends_the_run_at_once() {
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn cancel_ends_the_run() {
     let environment = Environment::new("cancelled");
-    let cancel = Cancel::new();
-    let observer = OnFirstBoot(|| cancel.cancel());
+    let cancel = environment.context.cancel.clone();
+    let observer = OnFirstBoot(move || cancel.cancel());
     let transcript = run(
         &environment.spec,
         &environment.job(&[&["sleep"]]),
-        &cancel,
-        &observer,
+        &observed(&environment, observer),
     );
     assert_eq!(transcript.end, End::Cancelled);
 }
@@ -352,12 +358,7 @@ fn cancel_ends_the_run() {
 fn a_missing_kernel_image_ends_the_run_with_the_stderr_of_qemu() {
     let mut environment = Environment::new("no kernel");
     environment.spec.kernel = environment.spec.kernel.with_file_name("no such kernel");
-    let transcript = run(
-        &environment.spec,
-        &VmRun::default(),
-        &Cancel::new(),
-        &Silent,
-    );
+    let transcript = run(&environment.spec, &VmRun::default(), &environment.context);
     assert!(
         matches!(&transcript.end, End::QemuDied { stderr_tail, .. } if stderr_tail.contains("no such kernel")),
         "{:?}",
@@ -369,7 +370,6 @@ fn a_missing_kernel_image_ends_the_run_with_the_stderr_of_qemu() {
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn choose_returns_an_accelerator_and_caches_it() {
     let environment = Environment::new("probe");
-    let cache = Utf8PathBuf::try_from(environment.dir.path().join("cache")).unwrap();
     let probe = Probe {
         memory_mib: environment
             .spec
@@ -381,12 +381,11 @@ fn choose_returns_an_accelerator_and_caches_it() {
         machine: &environment.spec.machine,
         kernel: &environment.spec.kernel,
         initramfs: &environment.spec.initramfs,
-        cache: &cache,
     };
-    let first = probe.choose(&Cancel::new(), &Silent);
+    let first = probe.choose(&environment.context).unwrap();
     println!("{first:?}");
     let begin = Instant::now();
-    let again = probe.choose(&Cancel::new(), &Silent);
+    let again = probe.choose(&environment.context).unwrap();
     assert_eq!(again.accelerator, first.accelerator);
     assert_eq!(again.reason.is_some(), first.reason.is_some());
     assert!(begin.elapsed() < Duration::from_secs(1));

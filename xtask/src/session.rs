@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The session of a command: data, cache, progress and Ctrl-C.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::context::Context;
 use patchbed_host::events::{Event, Observer};
 
 use crate::layout::Layout;
@@ -49,6 +52,15 @@ impl Session {
             cancel,
             progress,
         })
+    }
+
+    /// Returns the services that functions of the other crates take.
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            cancel: self.cancel.clone(),
+            observer: Arc::new(self.progress.clone()),
+            cache: self.cache.clone(),
+        }
     }
 
     /// Returns a session in its own folder, without a signal handler.

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Observer};
+use patchbed_host::context::Context;
 use patchbed_host::lock::FileLock;
 
 use super::{CONSOLE, Checkpoint, DEVICES, FACTS, Facts, MEMORY, STATE, key};
@@ -82,34 +81,32 @@ impl Checkpoints {
     ///
     /// # Errors
     /// Why there is no checkpoint.
-    pub fn get(
-        &self,
-        spec: &VmSpec,
-        cancel: &Cancel,
-        observer: &dyn Observer,
-    ) -> Result<Checkpoint, NoCheckpoint> {
+    pub fn get(&self, spec: &VmSpec, context: &Context) -> Result<Checkpoint, NoCheckpoint> {
         if let Some(device) = spec.machine.unsaved_device() {
             return Err(NoCheckpoint::Unsaved(device));
         }
         let key = key::key(spec).map_err(host)?;
         let dir = self.dir.join(&key);
         let lock = self.dir.join(format!("{key}.lock"));
-        let _lock = FileLock::acquire(&lock, "the checkpoint of this guest", cancel, observer)
+        let Context {
+            cancel, observer, ..
+        } = context;
+        let _lock = FileLock::acquire(&lock, "the checkpoint of this guest", cancel, &**observer)
             .map_err(|error| match cancel.is_cancelled() {
-                true => NoCheckpoint::Cancelled,
-                false => host(error),
-            })?;
+            true => NoCheckpoint::Cancelled,
+            false => host(error),
+        })?;
         if let Some(checkpoint) = Checkpoint::open(&dir) {
             touch(&dir);
             return Ok(checkpoint);
         }
         let _ = fs::remove_dir_all(&dir);
         self.check_free_space(spec)?;
-        let _activity = Activity::start(observer, format!("save {}", spec.name), None);
-        self.make(spec, &dir, cancel)?;
+        let _activity = context.activity(format!("save {}", spec.name), None);
+        self.make(spec, &dir, context)?;
         let checkpoint = Checkpoint::open(&dir)
             .ok_or_else(|| host("the checkpoint changed while it was saved"))?;
-        self.test_restore(spec, &checkpoint, cancel, observer)
+        self.test_restore(spec, &checkpoint, context)
             .inspect_err(|_| self.forget(&checkpoint))?;
         Ok(checkpoint)
     }
@@ -119,8 +116,7 @@ impl Checkpoints {
         &self,
         spec: &VmSpec,
         checkpoint: &Checkpoint,
-        cancel: &Cancel,
-        observer: &dyn Observer,
+        context: &Context,
     ) -> Result<(), NoCheckpoint> {
         let folder = self.temporary_dir()?;
         let spec = VmSpec {
@@ -129,7 +125,7 @@ impl Checkpoints {
                 .to_owned(),
             ..spec.clone()
         };
-        vm::test_restore(&spec, checkpoint, cancel, observer).map_err(|end| match end {
+        vm::test_restore(&spec, checkpoint, context).map_err(|end| match end {
             End::Cancelled => NoCheckpoint::Cancelled,
             end => NoCheckpoint::NotSaved(end),
         })
@@ -147,7 +143,7 @@ impl Checkpoints {
         let _ = fs::remove_dir_all(&checkpoint.dir);
     }
 
-    fn make(&self, spec: &VmSpec, dir: &Utf8Path, cancel: &Cancel) -> Result<(), NoCheckpoint> {
+    fn make(&self, spec: &VmSpec, dir: &Utf8Path, context: &Context) -> Result<(), NoCheckpoint> {
         let partial = self.temporary_dir()?;
         let parts = Utf8Path::from_path(partial.path())
             .ok_or_else(|| host("the path of the cache is not UTF-8"))?;
@@ -156,8 +152,8 @@ impl Checkpoints {
             checkpoint: None,
             ..spec.clone()
         };
-        let devices =
-            vm::save(&spec, &parts.join(MEMORY), &parts.join(STATE), cancel).map_err(failure_of)?;
+        let devices = vm::save(&spec, &parts.join(MEMORY), &parts.join(STATE), context)
+            .map_err(failure_of)?;
         let devices = serde_json::to_vec(&devices).map_err(host)?;
         fs::write(parts.join(DEVICES), devices).map_err(host)?;
         fs::rename(spec.artifacts.join("serial.log"), parts.join(CONSOLE)).map_err(host)?;

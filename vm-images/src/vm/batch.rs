@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Observer};
+use patchbed_host::context::Context;
 use patchbed_host::files::read_plain;
 use patchbed_protocol::{boot_begins_marker, boot_ends_marker};
 
@@ -35,13 +34,12 @@ pub struct BatchProgram {
 pub fn run_batch(
     spec: &VmSpec,
     programs: &[BatchProgram],
-    cancel: &Cancel,
-    observer: &dyn Observer,
+    context: &Context,
 ) -> Option<Vec<Transcript>> {
     let begin = Instant::now();
     let steps = u64::try_from(programs.len() + 2).ok();
-    let activity = Activity::start(observer, format!("run {}", spec.name), steps);
-    let mut run = Run::new(spec, cancel, activity);
+    let activity = context.activity(format!("run {}", spec.name), steps);
+    let mut run = Run::new(spec, &context.cancel, activity);
     let records = run_programs(&mut run, programs).ok()??;
     if super::checkpoint_was_modified(spec, &run.start) {
         return None;

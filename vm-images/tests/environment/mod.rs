@@ -7,10 +7,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may its setup")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::context::Context;
 use patchbed_host::events::Silent;
 use patchbed_host::process::Tool;
 use vm_images::accel::Accelerator;
@@ -25,6 +28,8 @@ use vm_images::{Exit, ExitStatus, guest};
 pub(crate) struct Environment {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) spec: VmSpec,
+    /// A context without progress, with a cache in the folder.
+    pub(crate) context: Context,
     program: Utf8PathBuf,
 }
 
@@ -36,18 +41,22 @@ impl Environment {
     /// Returns an environment with this machine.
     pub(crate) fn on(machine: &str, name: &str) -> Self {
         let kernel = Utf8PathBuf::from(required("PATCHBED_TEST_KERNEL"));
-        let cancel = Cancel::new();
         let crate_dir = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap();
-        let init = guest::build(crate_dir.parent().unwrap(), &cancel, &Silent).unwrap();
+        let context = Context {
+            cancel: Cancel::new(),
+            observer: Arc::new(Silent),
+            cache: Cache::at(path.join("cache")).unwrap(),
+        };
+        let init = guest::build(crate_dir.parent().unwrap(), &context).unwrap();
         let program = path.join("program");
         Tool::new("rustc")
             .args(["-C", "target-feature=+crt-static", "-O", "-o"])
             .arg(&program)
             .arg(crate_dir.join("tests/guest/program.rs"))
             .deadline("test program", Duration::from_secs(120))
-            .run(&cancel)
+            .run(&context.cancel)
             .unwrap();
         let mut archive = Initramfs::for_guest(&init).unwrap();
         archive.add_next_kernel(&kernel).unwrap();
@@ -55,7 +64,7 @@ impl Environment {
         archive.write_to(&initramfs).unwrap();
         let spec = VmSpec {
             name: name.to_owned(),
-            qemu: Qemu::find(&cancel).unwrap(),
+            qemu: Qemu::find(&context.cancel).unwrap(),
             kernel,
             initramfs,
             machine: Machine::load(&crate_dir.join(format!("machines/{machine}.yaml"))).unwrap(),
@@ -70,7 +79,12 @@ impl Environment {
             deadlines: Deadlines::new(Accelerator::Tcg, 4),
             keep_dump: false,
         };
-        Self { dir, spec, program }
+        Self {
+            dir,
+            spec,
+            context,
+            program,
+        }
     }
 
     pub(crate) fn serial(&self) -> String {

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     environment.choose_accelerator(&args.machine, &args.image, &initramfs, &needs, session)?;
     let machine = environment.machine(&args.machine)?;
     let spec = environment.spec("boot", machine, &args.image, &initramfs, &needs, &artifacts);
-    let transcript = vm::run(&spec, &VmRun::default(), &session.cancel, &session.progress);
+    let transcript = vm::run(&spec, &VmRun::default(), &session.context());
     session.progress.clear();
     let Some(boot) = transcript.boots.first() else {
         render::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end))?;

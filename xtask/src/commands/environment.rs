@@ -33,7 +33,6 @@ pub(crate) struct Environment {
     pub(crate) checkpoints: Checkpoints,
     /// Whether the memory of hung guests is dumped to a file.
     pub(crate) keep_dumps: bool,
-    accelerators: Utf8PathBuf,
 }
 
 impl Environment {
@@ -53,12 +52,11 @@ impl Environment {
                 .collect::<anyhow::Result<_>>()?,
             qemu: Qemu::find(&session.cancel)?,
             guest: match session.layout.own_checkout() {
-                Some(root) => guest::build(root, &session.cancel, &session.progress)?,
+                Some(root) => guest::build(root, &session.context())?,
                 None => builtin::guest(&session.cache)?,
             },
             accelerator: Accelerator::Tcg,
             checkpoints: Checkpoints::at(&session.cache.dir(&["checkpoints"])?)?,
-            accelerators: session.cache.dir(&["accelerators"])?,
             keep_dumps: false,
         })
     }
@@ -94,12 +92,11 @@ impl Environment {
             machine,
             kernel,
             initramfs,
-            cache: &self.accelerators,
         };
         let Choice {
             accelerator,
             reason,
-        } = probe.choose(&session.cancel, &session.progress);
+        } = probe.choose(&session.context())?;
         if let Some(text) = reason {
             session.progress.event(Event::Note { text });
         }

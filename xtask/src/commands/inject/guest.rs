@@ -62,7 +62,7 @@ impl Guest<'_> {
     /// Runs the guest on a machine and evaluates it.
     pub(crate) fn run(&self, mut spec: VmSpec, session: &Session) -> Injected {
         spec.deadlines.program_margin = self.time_limits.silence;
-        let transcript = vm::run(&spec, &self.vm_run(), &session.cancel, &session.progress);
+        let transcript = vm::run(&spec, &self.vm_run(), &session.context());
         let serial = read_console(&spec.artifacts).unwrap_or_default();
         let log = Log::parse(&serial);
         let evidence = Evidence::of(&transcript, &serial);

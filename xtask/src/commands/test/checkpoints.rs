@@ -133,10 +133,7 @@ pub(crate) fn get(
         let text = format!("no checkpoint of {}, every job boots: {why}", spec.name);
         session.progress.event(Event::Note { text });
     };
-    match environment
-        .checkpoints
-        .get(spec, &session.cancel, &session.progress)
-    {
+    match environment.checkpoints.get(spec, &session.context()) {
         Ok(checkpoint) => match report(&checkpoint) {
             None => Some(checkpoint),
             Some(title) => {

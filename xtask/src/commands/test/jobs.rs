@@ -192,7 +192,7 @@ fn run_shared<C: Judge>(
         name: format!("batch of {} jobs", sharers.len()),
         ..spec(&jobs[*first], environment, &folder)
     };
-    let transcripts = vm::run_batch(&spec, &sharers, &session.cancel, &session.progress);
+    let transcripts = vm::run_batch(&spec, &sharers, &session.context());
     let judged: Option<Vec<C::Judged>> = transcripts.map(|transcripts| {
         let jobs = batch.iter().map(|&index| &jobs[index]);
         let judge = |(job, transcript)| judge.judge(job, &transcript);
@@ -233,7 +233,7 @@ fn run_alone(
     session: &Session,
 ) -> Transcript {
     let spec = spec(job, environment, &run.join(job.plan.folder()));
-    vm::run(&spec, job.vm_run, &session.cancel, &session.progress)
+    vm::run(&spec, job.vm_run, &session.context())
 }
 
 fn spec(job: &Job<'_>, environment: &Environment, folder: &Utf8Path) -> VmSpec {
