@@ -38,6 +38,9 @@ pub enum Event {
 pub trait Observer: Send + Sync {
     /// Handles an event.
     fn event(&self, event: Event);
+
+    /// Removes transient output, before something else is printed.
+    fn clear(&self) {}
 }
 
 /// An observer that drops all events.

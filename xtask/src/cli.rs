@@ -3,8 +3,6 @@
 
 mod bench;
 mod notes;
-mod show;
-mod source;
 mod test;
 
 use camino::Utf8PathBuf;
@@ -13,9 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use self::notes::{B4_NOTES, BENCH_NOTES, EXIT_CODES, INJECT_NOTES, WATCH_NOTES};
 
 pub(crate) use self::bench::{BenchArgs, BenchFormat};
-pub(crate) use self::show::{Format, ShowArgs};
-pub(crate) use self::source::{ConfigArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
-pub(crate) use self::test::{Snapshots, TestArgs};
+pub(crate) use self::test::TestArgs;
+pub(crate) use xtask::engine::options::{ConfigArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
+pub(crate) use xtask::report::format::{Format, ShowArgs};
 
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]

@@ -9,7 +9,7 @@ use selftests::scenario::LoadError;
 /// Exit code of a command; the numbers are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Every result is as expected.
     Ok = 0,
     /// A finding: an unexpected status or kernel report, a missed fault or mutant, or a
@@ -32,13 +32,13 @@ impl From<Exit> for std::process::ExitCode {
 /// Wrong input: the error and a hint how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}\nhint: {hint}")]
-pub(crate) struct BadInput {
+pub struct BadInput {
     error: String,
     hint: String,
 }
 
 /// Returns an error about wrong input.
-pub(crate) fn bad_input(error: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+pub fn bad_input(error: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
     BadInput {
         error: error.into(),
         hint: hint.into(),
@@ -48,7 +48,7 @@ pub(crate) fn bad_input(error: impl Into<String>, hint: impl Into<String>) -> an
 
 /// Returns the exit code for an error, from the first cause in its chain that has a kind;
 /// otherwise `Infrastructure`.
-pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
+pub fn exit_for(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
             return match error.kind() {
@@ -66,7 +66,7 @@ pub(crate) fn exit_for(error: &anyhow::Error) -> Exit {
 
 /// Returns the messages of an error and its causes, without repetitions: some errors quote
 /// their causes.
-pub(crate) fn message(error: &anyhow::Error) -> String {
+pub fn message(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in error.chain().map(ToString::to_string) {
         if !parts.iter().any(|part| part.contains(&cause)) {

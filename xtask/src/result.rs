@@ -21,90 +21,90 @@ use serde::{Deserialize, Serialize};
 use vm_images::accel::Accelerator;
 use vm_images::transcript;
 
-use crate::checkouts::SERIES;
+use crate::engine::checkouts::SERIES;
+use crate::engine::plan::{self, JobPlan};
 use crate::exit::Exit;
-use crate::plan::{self, JobPlan};
 
-pub(crate) use selftests::status::Cause;
+pub use selftests::status::Cause;
 
-pub(crate) use coverage::Coverage;
-pub(crate) use mutant::{MutantResult, MutantStatus, Tally};
-pub(crate) use patch::{CheckoutResult, PatchResult, StatusChange};
-pub(crate) use provenance::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
-pub(crate) use rate::RateResult;
-pub(crate) use self_check::{Detection, SelfCheckResult};
+pub use coverage::Coverage;
+pub use mutant::{MutantResult, MutantStatus, Tally};
+pub use patch::{CheckoutResult, PatchResult, StatusChange};
+pub use provenance::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
+pub use rate::RateResult;
+pub use self_check::{Detection, SelfCheckResult};
 
 /// The version of this format.
-pub(crate) const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 2;
 
 /// One job's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct JobResult {
+pub struct JobResult {
     /// The test's name: a scenario's name, or `TARGET:TEST` for a kselftest of the tree.
-    pub(crate) test: String,
+    pub test: String,
     /// Whether the test is a kselftest of the tree. A kselftest that could not run has the
     /// status `skip`, which is expected but not counted as a pass.
     #[serde(default)]
-    pub(crate) kselftest: bool,
+    pub kselftest: bool,
     /// The checkout's name.
-    pub(crate) checkout: String,
+    pub checkout: String,
     /// The config's name.
-    pub(crate) config: String,
+    pub config: String,
     /// The machine's name.
-    pub(crate) machine: String,
+    pub machine: String,
     /// The architecture of the kernel, as the kernel names it: `x86_64`.
-    pub(crate) arch: String,
+    pub arch: String,
     /// The number of the repetition, from 1.
-    pub(crate) repetition: u32,
+    pub repetition: u32,
     /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
-    pub(crate) status: Status,
+    pub status: Status,
     /// The cause, if the job neither passed nor was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cause: Option<Cause>,
+    pub cause: Option<Cause>,
     /// The status that the test expects on this checkout: `pass` or `fail`; `not-asserted`
     /// if the checkout has only a part of a series without which the test fails.
-    pub(crate) expectation: Expected,
+    pub expectation: Expected,
     /// Whether the status is the expected one.
-    pub(crate) expected: bool,
+    pub expected: bool,
     /// Whether the job failed and the failure is expected.
-    pub(crate) xfail: bool,
+    pub xfail: bool,
     /// The reason for the status, in a sentence.
-    pub(crate) reason: String,
+    pub reason: String,
     /// From starting QEMU until the first kernel is ready, in milliseconds.
-    pub(crate) boot_ms: u64,
+    pub boot_ms: u64,
     /// `restore` when the guest was restored from a checkpoint, `cold` when it booted,
     /// `cold-instead` when it booted because the restore failed; empty when no guest was
     /// started.
     #[serde(default, with = "word_or_empty")]
     #[schemars(with = "String")]
-    pub(crate) boot_mode: Option<BootMode>,
+    pub boot_mode: Option<BootMode>,
     /// Whether the job shared its guest with other jobs.
     #[serde(default)]
-    pub(crate) shared: bool,
+    pub shared: bool,
     /// Duration of the whole job, in milliseconds.
-    pub(crate) duration_ms: u64,
+    pub duration_ms: u64,
     /// `kvm` or `tcg`; empty when no guest was started.
     #[serde(with = "word_or_empty")]
     #[schemars(with = "String")]
-    pub(crate) accel: Option<Accelerator>,
+    pub accel: Option<Accelerator>,
     /// The job's folder, relative to the run folder.
-    pub(crate) artifacts: String,
+    pub artifacts: String,
     /// The difference between the result and its snapshot, if there is a difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) snapshot_difference: Option<String>,
+    pub snapshot_difference: Option<String>,
     /// Titles of the kernel reports.
     #[serde(default)]
-    pub(crate) splats: Vec<String>,
+    pub splats: Vec<String>,
     /// The earlier run that the result is reused from, because build, test and machine are
     /// unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cached: Option<Cached>,
+    pub cached: Option<Cached>,
 }
 
 /// How the guest of a job started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum BootMode {
+pub enum BootMode {
     /// It was restored from a checkpoint.
     Restore,
     /// It booted.
@@ -115,7 +115,7 @@ pub(crate) enum BootMode {
 
 impl BootMode {
     /// Returns its name, as in `result.json`.
-    pub(crate) const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Restore => "restore",
             Self::Cold => "cold",
@@ -169,16 +169,16 @@ mod word_or_empty {
 
 /// An earlier run of the same `watch`, and the time of the job in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Cached {
+pub struct Cached {
     /// The name of its run folder.
-    pub(crate) run: String,
+    pub run: String,
     /// End of the job, in local time with its UTC offset.
-    pub(crate) at: String,
+    pub at: String,
 }
 
 impl JobResult {
     /// Returns the planned job of this result.
-    pub(crate) fn plan(&self) -> JobPlan {
+    pub fn plan(&self) -> JobPlan {
         JobPlan {
             test: self.test.clone(),
             config: self.config.clone(),
@@ -189,34 +189,34 @@ impl JobResult {
     }
 
     /// Returns whether the result needs attention: it is a finding or inconclusive.
-    pub(crate) fn needs_attention(&self) -> bool {
+    pub fn needs_attention(&self) -> bool {
         !self.expected || self.snapshot_difference.is_some()
     }
 
     /// Returns whether the result is a finding: an unexpected status of the kernel or the
     /// test, or a difference from the snapshot.
-    pub(crate) fn is_finding(&self) -> bool {
+    pub fn is_finding(&self) -> bool {
         self.needs_attention() && !self.is_inconclusive()
     }
 
     /// Returns whether the tool or the host failed, so that the job has no result for the
     /// kernel.
-    pub(crate) fn is_inconclusive(&self) -> bool {
+    pub fn is_inconclusive(&self) -> bool {
         self.status == Status::Error
     }
 
     /// Returns whether the job was skipped as expected: neither a pass nor a finding.
-    pub(crate) fn is_skipped(&self) -> bool {
+    pub fn is_skipped(&self) -> bool {
         self.status == Status::Skip && self.expected
     }
 
     /// Returns whether the result is as expected and not skipped. Every output counts these.
-    pub(crate) fn is_good(&self) -> bool {
+    pub fn is_good(&self) -> bool {
         !self.needs_attention() && !self.is_skipped()
     }
 
     /// Makes the job inconclusive, because its artifacts could not be written.
-    pub(crate) fn make_inconclusive(&mut self, why: &anyhow::Error) {
+    pub fn make_inconclusive(&mut self, why: &anyhow::Error) {
         self.status = Status::Error;
         self.cause = Some(Cause::Infrastructure);
         self.expected = false;
@@ -227,57 +227,57 @@ impl JobResult {
 
 /// The result of a test over all its jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct TestResult {
+pub struct TestResult {
     /// The test's name.
-    pub(crate) name: String,
+    pub name: String,
     /// Whether the test failed as expected on a checkout without the whole series, and did not
     /// fail on the checkout with it.
-    pub(crate) fails_without_series: bool,
+    pub fails_without_series: bool,
     /// The checkouts on which the test failed.
-    pub(crate) failed_on: Vec<String>,
+    pub failed_on: Vec<String>,
 }
 
 /// The content of `result.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct RunResult {
+pub struct RunResult {
     /// The version of this format: 2.
-    pub(crate) schema: u32,
+    pub schema: u32,
     /// The exit code of the command.
-    pub(crate) exit_code: u8,
+    pub exit_code: u8,
     /// The tree, as printed.
-    pub(crate) tree: String,
+    pub tree: String,
     /// The series under test.
-    pub(crate) series: String,
+    pub series: String,
     /// The series that are applied first, in every checkout.
-    pub(crate) prerequisites: Vec<String>,
+    pub prerequisites: Vec<String>,
     /// Time, host, tools and sources of the run.
     #[serde(default)]
-    pub(crate) provenance: Provenance,
+    pub provenance: Provenance,
     /// The jobs, in the order of the plan.
-    pub(crate) jobs: Vec<JobResult>,
+    pub jobs: Vec<JobResult>,
     /// The scenarios by name, without kselftests of the tree.
-    pub(crate) tests: Vec<TestResult>,
+    pub tests: Vec<TestResult>,
     /// The number of jobs for each status, for tests that ran several times.
     #[serde(default)]
-    pub(crate) rates: Vec<RateResult>,
+    pub rates: Vec<RateResult>,
     /// The checkouts under test, in the order of the table.
     #[serde(default)]
-    pub(crate) checkouts: Vec<CheckoutResult>,
+    pub checkouts: Vec<CheckoutResult>,
     /// The results that each patch of the series changes, derived from the jobs; empty if
     /// too few checkouts were tested.
     #[serde(default)]
-    pub(crate) patches: Vec<PatchResult>,
+    pub patches: Vec<PatchResult>,
     /// The results of the fault-injection self-check of each build.
     #[serde(default)]
-    pub(crate) self_checks: Vec<SelfCheckResult>,
+    pub self_checks: Vec<SelfCheckResult>,
     /// The mutants of the series and their results.
     #[serde(default)]
-    pub(crate) mutants: Vec<MutantResult>,
+    pub mutants: Vec<MutantResult>,
     /// The part of the series that is in the kernels that were run; absent in runs that did
     /// not record it.
     /// Recorded by `test`; `report` does not compute it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) coverage: Option<Coverage>,
+    pub coverage: Option<Coverage>,
 }
 
 impl RunResult {
@@ -285,7 +285,7 @@ impl RunResult {
     ///
     /// # Errors
     /// Names the first value that this program does not write.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         if self.schema != SCHEMA {
             let schema = self.schema;
             return Err(format!("`schema` is {schema}, expected {SCHEMA}"));
@@ -304,7 +304,7 @@ impl RunResult {
     }
 
     /// Returns the result for these jobs, with tests, pass rates and exit code computed.
-    pub(crate) fn new(
+    pub fn new(
         tree: String,
         series: String,
         prerequisites: Vec<String>,
@@ -333,7 +333,7 @@ impl RunResult {
 
     /// Adds the checkouts, the results that each patch changes, and the findings for tests
     /// that a patch breaks again after an earlier patch fixed them.
-    pub(crate) fn with_checkouts(mut self, checkouts: Vec<CheckoutResult>) -> Self {
+    pub fn with_checkouts(mut self, checkouts: Vec<CheckoutResult>) -> Self {
         patch::find_broken_again(&mut self.jobs, &checkouts);
         self.patches = patch::patches(&self.jobs, &checkouts);
         self.checkouts = checkouts;
@@ -342,7 +342,7 @@ impl RunResult {
     }
 
     /// Adds the coverage of the series by the kernels that were run.
-    pub(crate) fn with_coverage(mut self, coverage: Option<Coverage>) -> Self {
+    pub fn with_coverage(mut self, coverage: Option<Coverage>) -> Self {
         if let Some(coverage) = &coverage {
             coverage.correct(&mut self.patches);
         }
@@ -352,25 +352,25 @@ impl RunResult {
     }
 
     /// Returns the reason why the run does not test the series or a part of it, in a sentence.
-    pub(crate) fn not_tested(&self) -> Option<&str> {
+    pub fn not_tested(&self) -> Option<&str> {
         self.coverage.as_ref()?.summary.as_deref()
     }
 
     /// Returns the same sentence if it alone decides the exit code.
-    pub(crate) fn only_not_tested(&self) -> Option<&str> {
+    pub fn only_not_tested(&self) -> Option<&str> {
         self.not_tested()
             .filter(|_| self.exit_by_results() == Exit::Ok)
     }
 
     /// Adds the results of the self-checks.
-    pub(crate) fn with_self_checks(mut self, self_checks: Vec<SelfCheckResult>) -> Self {
+    pub fn with_self_checks(mut self, self_checks: Vec<SelfCheckResult>) -> Self {
         self.self_checks = self_checks;
         self.exit_code = self.exit() as u8;
         self
     }
 
     /// Adds the results of mutants.
-    pub(crate) fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
+    pub fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
         self.mutants = mutants;
         self.exit_code = self.exit() as u8;
         self
@@ -378,7 +378,7 @@ impl RunResult {
 
     /// Returns the exit code. A missed fault or mutant is a finding. A series that is not in
     /// the kernels is not tested, even if all jobs passed.
-    pub(crate) fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self.exit_by_results() {
             Exit::Ok if self.not_tested().is_some() => Exit::Infrastructure,
             other => other,
@@ -408,7 +408,7 @@ impl RunResult {
 
 /// Returns the exit code for these jobs. A finding decides it, even if other jobs are
 /// inconclusive. A run in which every test was skipped is a finding.
-pub(crate) fn exit(jobs: &[JobResult]) -> Exit {
+pub fn exit(jobs: &[JobResult]) -> Exit {
     if jobs.iter().any(JobResult::is_finding) || jobs.iter().all(JobResult::is_skipped) {
         Exit::Finding
     } else if jobs.iter().any(JobResult::is_inconclusive) {
@@ -443,7 +443,7 @@ fn tests_of(jobs: &[JobResult]) -> Vec<TestResult> {
 }
 
 /// Returns the JSON schema of `result.json`.
-pub(crate) fn json_schema() -> String {
+pub fn json_schema() -> String {
     let schema = schemars::schema_for!(RunResult);
     let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
     text.push('\n');

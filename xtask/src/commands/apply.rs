@@ -5,12 +5,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::checkout::MUTANT_PREFIX;
 use kernel_patches::mutant::Mutant;
 
-use crate::checkouts::SERIES;
 use crate::cli::ApplyArgs;
-use crate::commands::sources::SourceRequest;
-use crate::exit::{Exit, bad_input};
-use crate::render;
-use crate::session::Session;
+use xtask::engine::checkouts::SERIES;
+use xtask::engine::session::Session;
+use xtask::engine::sources::SourceRequest;
+use xtask::exit::{Exit, bad_input};
+use xtask::report;
 
 /// Applies the series and prints the files of each checkout that differ from the tree.
 pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
         check_is_folder(out)?;
     }
     let sources = source_request.apply(session)?;
-    session.progress.clear();
+    session.observer.clear();
     let mut text = format!("tree: {}\n", sources.tree.label());
     for checkout in &sources.checkouts {
         let contains: Vec<&str> = checkout.contains.iter().map(String::as_str).collect();
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ApplyArgs, session: &Session) -> anyhow::Result<Exit> {
                 .write_over(&folder_in(out, &name)?)?;
         }
     }
-    render::to_stdout(&text)?;
+    report::to_stdout(&text)?;
     Ok(Exit::Ok)
 }
 

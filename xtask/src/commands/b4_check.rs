@@ -14,14 +14,14 @@ use patchbed_host::files::read_plain;
 use serde_json::Value;
 
 use crate::cli::B4CheckArgs;
-use crate::exit::{Exit, bad_input};
-use crate::program;
-use crate::render;
-use crate::render::b4;
-use crate::render::report::Report;
-use crate::result::Provenance;
-use crate::run_folder::{self, RunFolder};
-use crate::session::Session;
+use xtask::engine::program;
+use xtask::engine::run_folder::{self, RunFolder};
+use xtask::engine::session::Session;
+use xtask::exit::{Exit, bad_input};
+use xtask::report;
+use xtask::report::b4;
+use xtask::report::input::Report;
+use xtask::result::Provenance;
 
 /// Limit of the size of a mail.
 const MAIL_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &B4CheckArgs, session: &Session) -> anyhow::Result<Exit>
         Some(path) => answer(&query, &RunFolder::open(path)?, args.whole)?,
         None => newest(&query, session, args.whole)?,
     };
-    render::data_to_stdout(&answer.unwrap_or_else(b4::unknown))?;
+    report::data_to_stdout(&answer.unwrap_or_else(b4::unknown))?;
     Ok(Exit::Ok)
 }
 
@@ -183,8 +183,8 @@ fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::exit_for;
-    use crate::result::tests::provenance;
+    use xtask::exit::exit_for;
+    use xtask::result::{PatchFacts, SeriesFacts};
 
     const DIFF: &str = "---\ndiff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n";
 
@@ -195,11 +195,26 @@ mod tests {
 
     /// A run of a series whose second patch is `DIFF`.
     fn run_of(message_id: Option<&str>) -> Provenance {
-        let mut provenance = provenance();
-        let second = &mut provenance.judged.as_mut().unwrap().patches[1];
-        second.diff_sha256 = query("", DIFF, &Value::Null).diff.unwrap();
-        second.message_id = message_id.map(str::to_owned);
-        provenance
+        let patch = |subject: &str| PatchFacts {
+            subject: subject.to_owned(),
+            sha256: String::new(),
+            diff_sha256: format!("of {subject}"),
+            message_id: Some(format!("{subject}@example.org")),
+        };
+        let second = PatchFacts {
+            diff_sha256: query("", DIFF, &Value::Null).diff.unwrap(),
+            message_id: message_id.map(str::to_owned),
+            ..patch("two")
+        };
+        Provenance {
+            judged: Some(SeriesFacts {
+                name: "s".to_owned(),
+                title: "a series".to_owned(),
+                message_id: Some("s@example.org".to_owned()),
+                patches: vec![patch("one"), second],
+            }),
+            ..Provenance::default()
+        }
     }
 
     #[test]
@@ -231,13 +246,13 @@ mod tests {
     #[test]
     fn find_in_matches_a_cover_letter_by_its_id_and_by_tracked_ids() {
         let cover = query("Message-ID: <s@example.org>\n", "words", &Value::Null);
-        assert_eq!(cover.find_in(&provenance()), Some(Part::Series));
+        assert_eq!(cover.find_in(&run_of(None)), Some(Part::Series));
         let unknown = query("Message-ID: <x@example.org>\n", "words", &Value::Null);
-        assert_eq!(unknown.find_in(&provenance()), None);
+        assert_eq!(unknown.find_in(&run_of(None)), None);
         let tracking =
             serde_json::json!({"patches": [{"header-info": {"msgid": "one@example.org"}}]});
         let tracked = query("Message-ID: <x@example.org>\n", "words", &tracking);
-        assert_eq!(tracked.find_in(&provenance()), Some(Part::Series));
+        assert_eq!(tracked.find_in(&run_of(None)), Some(Part::Series));
         assert_eq!(
             tracked.find_in(&Provenance::default()),
             None,

@@ -12,6 +12,7 @@ mod jobs;
 mod leftovers;
 pub(crate) mod load;
 
+mod render;
 pub(crate) mod report;
 mod rounds;
 pub(crate) mod stats;
@@ -19,7 +20,6 @@ mod test_run;
 mod vmtest;
 
 use camino::Utf8Path;
-use clap::Parser;
 use fs_err as fs;
 use patchbed_host::lock::FileLock;
 use selftests::input::closest;
@@ -28,13 +28,12 @@ use self::case::Bench;
 pub(crate) use self::case::{Case, Claim};
 use self::load::Clocks;
 use self::report::{CaseReport, Report, SCHEMA};
-use crate::cli::{BenchArgs, BenchFormat, Cli, Command};
+use crate::cli::{BenchArgs, BenchFormat, SourceArgs};
 use crate::commands::doctor;
-use crate::commands::sources::{SourceRequest, Sources};
-use crate::exit::{Exit, bad_input};
-use crate::host::Host;
-use crate::render;
-use crate::session::Session;
+use xtask::engine::host::Host;
+use xtask::engine::session::Session;
+use xtask::engine::sources::{SourceRequest, Sources};
+use xtask::exit::{Exit, bad_input};
 
 /// All cases, in the order of BENCHMARKS.md.
 const CASES: [Case; 10] = [
@@ -135,7 +134,7 @@ const CASES: [Case; 10] = [
 /// Measures the chosen cases and prints the figures.
 pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     if args.list {
-        render::to_stdout(&render::bench::list(&CASES))?;
+        xtask::report::to_stdout(&render::list(&CASES))?;
         return Ok(Exit::Ok);
     }
     let cases = choose(&args.names)?;
@@ -146,7 +145,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     let home = session.layout.state("bench")?;
     let lock = home.join("lock");
     // Two benches at the same time would slow each other down.
-    let _lock = FileLock::acquire(&lock, "the bench", &session.cancel, &session.progress)?;
+    let _lock = FileLock::acquire(&lock, "the bench", &session.cancel, &*session.observer)?;
     let mut report = Report {
         schema: SCHEMA,
         host: Host::look(session),
@@ -159,7 +158,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
             break;
         }
     }
-    session.progress.clear();
+    session.observer.clear();
     show(&report, args, session)?;
     Ok(if report.has_finding() {
         Exit::Finding
@@ -212,12 +211,12 @@ fn measure(
 
 /// Returns the sources of a checkout, as `test` makes them.
 fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Result<Sources> {
-    let mut words = vec!["patchbed", "test", "--checkouts", checkout];
-    words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
-    match Cli::try_parse_from(words)?.command {
-        Command::Test(test) => SourceRequest::from_args(&test.source, session)?.apply(session),
-        _ => unreachable!("the words begin with `test`"),
-    }
+    let source = SourceArgs {
+        tree: args.tree.clone(),
+        checkouts: vec![checkout.to_owned()],
+        ..SourceArgs::default()
+    };
+    SourceRequest::from_args(&source, session)?.apply(session)
 }
 
 fn show(report: &Report, args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
@@ -228,17 +227,17 @@ fn show(report: &Report, args: &BenchArgs, session: &Session) -> anyhow::Result<
             .join("BENCHMARKS.md");
         let mut text = fs::read_to_string(&path)?;
         for case in &report.cases {
-            let section = render::bench::section(case, &report.host);
+            let section = render::section(case, &report.host);
             text = document::with_section(&text, &case.name, &section);
         }
         fs::write(&path, text)?;
     }
     let text = match args.format {
-        BenchFormat::Text => render::bench::text(report),
+        BenchFormat::Text => render::text(report),
         BenchFormat::Json => serde_json::to_string_pretty(report)?,
-        BenchFormat::Markdown => render::bench::markdown(report),
+        BenchFormat::Markdown => render::markdown(report),
     };
-    Ok(render::to_stdout(&text)?)
+    Ok(xtask::report::to_stdout(&text)?)
 }
 
 #[cfg(test)]

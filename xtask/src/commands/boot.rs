@@ -8,11 +8,11 @@ use vm_images::transcript::End;
 use vm_images::vm::{self, VmRun};
 
 use crate::cli::BootArgs;
-use crate::commands::environment::{Environment, find_needs};
-use crate::exit::{Exit, bad_input};
-use crate::program;
-use crate::render;
-use crate::session::Session;
+use xtask::engine::environment::{Environment, find_needs};
+use xtask::engine::program;
+use xtask::engine::session::Session;
+use xtask::exit::{Exit, bad_input};
+use xtask::report;
 
 /// Boots the image and prints the boot time and the path of the console log.
 pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
@@ -38,16 +38,16 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     let machine = environment.machine(&args.machine)?;
     let spec = environment.spec("boot", machine, &args.image, &initramfs, &needs, &artifacts);
     let transcript = vm::run(&spec, &VmRun::default(), &session.context());
-    session.progress.clear();
+    session.observer.clear();
     let Some(boot) = transcript.boots.first() else {
-        render::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end))?;
+        report::to_stdout(&format!("{}\nsee: {artifacts}/serial.log", transcript.end))?;
         return Ok(match transcript.end {
             End::Cancelled => Exit::Interrupted,
             End::QemuDied { .. } | End::LaunchFailed { .. } => Exit::Infrastructure,
             _ => Exit::Finding,
         });
     };
-    render::to_stdout(&format!(
+    report::to_stdout(&format!(
         "{} answered after {} ms under {}, {}\nsee: {artifacts}/serial.log",
         boot.release, boot.boot_ms, environment.accelerator, transcript.end
     ))?;

@@ -11,21 +11,21 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::Parser;
 use kernel_patches::kernel;
 use patchbed_host::events::Activity;
 use patchbed_host::process::Tool;
 use selftests::fault;
 
 use self::account::{Ignored, Outcome, Step, summary, worst};
-use crate::cli::{CiArgs, Cli, Command, TestArgs};
-use crate::commands::inject::kit;
+use crate::cli::{CiArgs, TestArgs};
 use crate::commands::{doctor, generate, patch_style, test};
-use crate::exit::{self, Exit, bad_input};
-use crate::record::Record;
-use crate::render;
-use crate::run_folder::RunFolder;
-use crate::session::Session;
+use xtask::engine::inject::kit;
+use xtask::engine::options::{ConfigArgs, TestOptions};
+use xtask::engine::record::Record;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::session::Session;
+use xtask::exit::{self, Exit, bad_input};
+use xtask::report;
 
 /// The number of last lines that are printed of a failed cargo command.
 const LINES_MAX: usize = 400;
@@ -102,8 +102,8 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     if session.cancel.is_cancelled() {
         anyhow::bail!("interrupted");
     }
-    session.progress.clear();
-    render::to_stdout(&summary(&steps, ci.begun.elapsed()))?;
+    session.observer.clear();
+    report::to_stdout(&summary(&steps, ci.begun.elapsed()))?;
     Ok(worst(&steps))
 }
 
@@ -130,12 +130,12 @@ impl Ci<'_> {
     /// Runs a step, and prints why it failed or was skipped.
     fn step(&self, name: &'static str, run: Run) -> Step {
         let begun = Instant::now();
-        render::line_to_stderr(&format!("== {name}"));
+        report::line_to_stderr(&format!("== {name}"));
         let outcome = run(self)
             .unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"), exit::exit_for(&error)));
         if let Outcome::Failed(why, _) | Outcome::Skipped(why) = &outcome {
-            self.session.progress.clear();
-            render::line_to_stderr(why);
+            self.session.observer.clear();
+            report::line_to_stderr(why);
         }
         Step {
             name,
@@ -152,8 +152,8 @@ impl Ci<'_> {
         }
         let runs = self.session.layout.runs().ok()?;
         let newest = RunFolder::open(&runs.join("latest")).ok()?;
-        self.session.progress.clear();
-        render::line_to_stderr(&format!("using the latest run: {}", newest.name()));
+        self.session.observer.clear();
+        report::line_to_stderr(&format!("using the latest run: {}", newest.name()));
         Some(newest)
     }
 
@@ -180,7 +180,7 @@ impl Ci<'_> {
         on_line: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Option<Outcome>> {
         let session = self.session;
-        let activity = Activity::start(&session.progress, format!("cargo {}", words[0]), None);
+        let activity = Activity::start(&*session.observer, format!("cargo {}", words[0]), None);
         let mut last_lines = VecDeque::new();
         let mut lines = 0;
         let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
@@ -216,21 +216,19 @@ impl Ci<'_> {
         })
     }
 
-    /// Runs `test` with these arguments; `out` is the run folder, if given.
-    fn matrix(&self, words: &[&str], out: Option<Utf8PathBuf>) -> anyhow::Result<Outcome> {
+    /// Runs `test` with these options; `out` is the run folder, if given.
+    fn matrix(&self, options: TestOptions, out: Option<Utf8PathBuf>) -> anyhow::Result<Outcome> {
+        let command = format!("cargo xtask test{}", options.words());
         let args = TestArgs {
+            options,
             out,
-            ..test_args(words)?
+            ..TestArgs::default()
         };
         Ok(match test::run(&args, self.session)? {
             Exit::Ok => Outcome::Passed,
             Exit::Interrupted => anyhow::bail!("interrupted"),
             other => Outcome::Failed(
-                format!(
-                    "`cargo xtask test {}` failed with exit code {}",
-                    words.join(" "),
-                    other as u8
-                ),
+                format!("`{command}` failed with exit code {}", other as u8),
                 other,
             ),
         })
@@ -286,7 +284,7 @@ fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
 fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     // Not `latest`, which another run may replace before later steps use it.
     let place = RunFolder::reserve(&ci.session.layout)?;
-    let outcome = ci.matrix(&["--config", "fast"], Some(place.clone()));
+    let outcome = ci.matrix(TestOptions::default(), Some(place.clone()));
     let run = RunFolder::open(&place).ok();
     if run.is_none() {
         // The folder is empty if the run did not begin.
@@ -343,7 +341,11 @@ fn vm_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
 }
 
 fn kselftest(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    ci.matrix(&["--kselftest", "liveupdate:luo_kexec_simple"], None)
+    let options = TestOptions {
+        kselftest: vec!["liveupdate:luo_kexec_simple".to_owned()],
+        ..TestOptions::default()
+    };
+    ci.matrix(options, None)
 }
 
 fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
@@ -355,15 +357,14 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
             ci.budget.as_secs() / 60
         )));
     }
-    ci.matrix(&[&KASAN_SMOKE[..], &["--config", "kasan"]].concat(), None)
-}
-
-fn test_args(words: &[&str]) -> anyhow::Result<TestArgs> {
-    let cli = Cli::try_parse_from(["patchbed", "test"].iter().chain(words))?;
-    match cli.command {
-        Command::Test(args) => Ok(args),
-        _ => unreachable!("the words begin with `test`"),
-    }
+    let options = TestOptions {
+        scenarios: KASAN_SMOKE.map(str::to_owned).to_vec(),
+        configs: ConfigArgs {
+            config: vec!["kasan".to_owned()],
+        },
+        ..TestOptions::default()
+    };
+    ci.matrix(options, None)
 }
 
 #[cfg(test)]
@@ -374,13 +375,6 @@ mod tests {
     fn minutes_rejects_numbers_that_overflow() {
         assert_eq!(minutes(2).unwrap(), Duration::from_secs(120));
         assert!(minutes(u64::MAX).is_err());
-    }
-
-    #[test]
-    fn test_args_have_the_defaults_of_the_command_line() {
-        let args = test_args(&["--config", "kasan"]).unwrap();
-        assert_eq!(args.configs.config, ["kasan"]);
-        assert!(args.scenarios.is_empty() && !args.dry_run && args.out.is_none());
     }
 
     #[test]
@@ -399,7 +393,7 @@ mod tests {
         let finished = || {
             let run = RunFolder::at(RunFolder::reserve(&session.layout).unwrap());
             let result =
-                crate::result::RunResult::new(String::new(), String::new(), Vec::new(), Vec::new());
+                xtask::result::RunResult::new(String::new(), String::new(), Vec::new(), Vec::new());
             run.finish(&result, &session.layout).unwrap();
             run
         };

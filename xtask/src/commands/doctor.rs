@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Event, Observer};
+use patchbed_host::events::{Activity, Event};
 use patchbed_host::process::Tool;
 
 use crate::cli::DoctorArgs;
-use crate::exit::Exit;
-use crate::render;
-use crate::session::Session;
+use xtask::engine::session::Session;
+use xtask::exit::Exit;
+use xtask::report;
 
 const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
 
@@ -83,16 +83,16 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> 
         install(session)?;
     }
     let missing = missing();
-    session.progress.clear();
-    render::to_stdout(&format!("data: {}", session.layout.origin()))?;
+    session.observer.clear();
+    report::to_stdout(&format!("data: {}", session.layout.origin()))?;
     if missing.is_empty() {
-        render::to_stdout(&format!(
+        report::to_stdout(&format!(
             "all {} programs and files that a run needs are installed",
             NEEDS.len()
         ))?;
         return Ok(Exit::Ok);
     }
-    render::to_stdout(&report(&missing))?;
+    report::to_stdout(&report(&missing))?;
     Ok(Exit::Infrastructure)
 }
 
@@ -173,10 +173,10 @@ fn install(session: &Session) -> anyhow::Result<()> {
         anyhow::bail!("{}\n`--install` needs `apt-get`", report(&missing));
     }
     let words = command_line(&packages);
-    session.progress.event(Event::Note {
+    session.observer.event(Event::Note {
         text: format!("running: {}", words.join(" ")),
     });
-    let activity = Activity::start(&session.progress, "installing host packages", None);
+    let activity = Activity::start(&*session.observer, "installing host packages", None);
     apt(
         &["apt-get".to_owned(), "update".to_owned()],
         &activity,

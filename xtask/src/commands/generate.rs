@@ -7,15 +7,16 @@ use camino::Utf8PathBuf;
 use fs_err as fs;
 use patchbed_host::diff::{Side, unified};
 use selftests::generate::{self, Difference};
-use selftests::scenario::{self, Machines, Scenario, ScenarioFile};
+use selftests::scenario::{self, Machines, ScenarioFile};
 use vm_images::machine;
 
 use crate::cli::GenerateArgs;
-use crate::comparison;
-use crate::exit::Exit;
-use crate::render;
-use crate::result;
-use crate::session::Session;
+use xtask::engine::scenarios::scenario_files;
+use xtask::engine::session::Session;
+use xtask::exit::Exit;
+use xtask::report;
+use xtask::report::comparison;
+use xtask::result;
 
 /// Limit of the lines that are printed of each diff.
 const LINES_SHOWN_MAX: usize = 60;
@@ -28,10 +29,10 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     if args.check {
         let differences = differences(session)?;
         if differences.is_empty() {
-            render::to_stdout("generated files are up to date")?;
+            report::to_stdout("generated files are up to date")?;
             return Ok(Exit::Ok);
         }
-        render::to_stdout(&differences.join("\n"))?;
+        report::to_stdout(&differences.join("\n"))?;
         return Ok(Exit::Finding);
     }
     let scenario_files = scenario_files(session)?;
@@ -40,12 +41,12 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     }
     let folder = session.layout.generated().join(generate::FOLDER);
     for change in generate::write(&scenario_files, &folder)? {
-        render::to_stdout(&format!("updated {folder}/{}", change.name()))?;
+        report::to_stdout(&format!("updated {folder}/{}", change.name()))?;
     }
     for (path, text) in schemas_and_documents(session, &scenario_files)? {
         fs::write(path, text)?;
     }
-    render::to_stdout(&format!(
+    report::to_stdout(&format!(
         "{} scenarios from {} scenario files generated into {folder}",
         scenario_files
             .iter()
@@ -54,26 +55,6 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
         scenario_files.len()
     ))?;
     Ok(Exit::Ok)
-}
-
-/// Returns the project's scenario files.
-///
-/// # Errors
-/// When a scenario file or a machine is invalid.
-pub(crate) fn scenario_files(session: &Session) -> anyhow::Result<Vec<ScenarioFile>> {
-    let machines = Machines::load(&session.layout.machines())?;
-    Ok(scenario::load_all(&session.layout.scenarios(), &machines)?)
-}
-
-/// Returns the scenarios of all the project's scenario files.
-///
-/// # Errors
-/// As [`scenario_files`].
-pub(crate) fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
-    let scenario_files = scenario_files(session)?.into_iter();
-    Ok(scenario_files
-        .flat_map(|scenario_file| scenario_file.variants)
-        .collect())
 }
 
 /// Returns how the checked-in files differ from the generated text.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The HTML report of a run, made from its result and the recorded output of its jobs.
 
-use crate::commands::generate;
-use crate::comparison::Comparison;
-use crate::evidence::Evidence;
-use crate::render::html;
-use crate::render::report::Report;
-use crate::run_folder::RunFolder;
-use crate::session::Session;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::scenarios;
+use xtask::engine::session::Session;
+use xtask::report::comparison::Comparison;
+use xtask::report::evidence::Evidence;
+use xtask::report::html;
+use xtask::report::input::Report;
 
 /// Returns the HTML report. `against` is the comparison with an earlier run, and its name.
 ///
@@ -19,7 +19,7 @@ pub(crate) fn text(
     folder: &RunFolder,
     session: &Session,
 ) -> anyhow::Result<String> {
-    let scenarios = generate::scenarios(session)?;
+    let scenarios = scenarios::scenarios(session)?;
     let result = report.result;
     let evidence = Evidence::gather(result, folder, report.run, report.options, &scenarios);
     Ok(html::text(result, against, &evidence))

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `inject`: injects faults into a kernel and records its reports.
 
-pub(crate) mod guest;
-pub(crate) mod kit;
-
 use anyhow::Context;
 use camino::Utf8Path;
 use selftests::fault;
 use selftests::status::Status;
 
-use self::guest::{Guest, Injected, TimeLimits};
-use self::kit::Kit;
-use crate::cli::{DEFAULT_MACHINE, DEFAULT_SERIES, InjectArgs, SourceArgs};
-use crate::commands::build::{build_all, find_configs};
-use crate::commands::environment::{Environment, find_needs};
-use crate::commands::sources::SourceRequest;
-use crate::commands::test::{checkpoints, prepare};
-use crate::exit::{Exit, bad_input};
-use crate::program;
-use crate::render;
-use crate::session::Session;
+use crate::cli::{DEFAULT_MACHINE, InjectArgs, SourceArgs};
+use xtask::engine::build::{build_all, find_configs};
+use xtask::engine::checkpoints;
+use xtask::engine::environment::{Environment, find_needs};
+use xtask::engine::inject::guest::{Guest, Injected, TimeLimits};
+use xtask::engine::inject::kit::{self, Kit};
+use xtask::engine::prepare;
+use xtask::engine::program;
+use xtask::engine::session::Session;
+use xtask::engine::sources::SourceRequest;
+use xtask::exit::{Exit, bad_input};
+use xtask::report;
 
 /// Injects each group of faults in its own guest and prints the results.
 pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> {
@@ -59,7 +57,7 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
         if session.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        session.progress.clear();
+        session.observer.clear();
         exit = worst(exit, exit_of(&injected));
         print(words, &injected, &folder)?;
     }
@@ -92,10 +90,8 @@ fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
 fn source(args: &InjectArgs) -> SourceArgs {
     SourceArgs {
         tree: args.tree.clone(),
-        series: DEFAULT_SERIES.to_owned(),
-        prereq: Vec::new(),
-        provides: Vec::new(),
         checkouts: vec![args.checkout.clone()],
+        ..SourceArgs::default()
     }
 }
 
@@ -128,9 +124,9 @@ fn worst(one: Exit, other: Exit) -> Exit {
 
 fn print(words: &[String], injected: &Injected, folder: &Utf8Path) -> anyhow::Result<()> {
     if words.is_empty() {
-        return Ok(render::to_stdout(&injected.output)?);
+        return Ok(report::to_stdout(&injected.output)?);
     }
-    render::to_stdout(&format!(
+    report::to_stdout(&format!(
         "{}: {}: {}\n  see: {folder}/serial.log",
         words.join("+"),
         injected.judgement.status,

@@ -9,7 +9,7 @@ use kernel_patches::tree::{Tree, TreeRequest};
 use patchbed_host::events::Activity;
 use patchbed_host::process::Tool;
 
-use crate::session::Session;
+use xtask::engine::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(300);
 /// Added by the person who submits a patch: a sign-off and an entry in MAINTAINERS. Commit ids
@@ -27,7 +27,7 @@ pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
         &TreeRequest::Default,
         &session.cache,
         &session.cancel,
-        &session.progress,
+        &*session.observer,
     )?;
     let patches = files(&session.layout.series(), &["patch"]);
     let sources = files(&session.layout.generated(), &["c", "h"]);
@@ -47,7 +47,7 @@ pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
         .into_iter()
         .flat_map(|(files, options)| files.iter().map(move |file| (file, options)))
         .collect();
-    let activity = Activity::start(&session.progress, "checkpatch", Some(all.len() as u64));
+    let activity = Activity::start(&*session.observer, "checkpatch", Some(all.len() as u64));
     let mut problems = Vec::new();
     for (count, (file, options)) in all.into_iter().enumerate() {
         activity.advance(count as u64, file.file_name().unwrap_or_default());

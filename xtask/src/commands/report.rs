@@ -7,20 +7,21 @@ use camino::Utf8Path;
 use selftests::scenario::Scenario;
 
 use crate::cli::ReportArgs;
-use crate::commands::{generate, show};
-use crate::comparison::{self, Comparison};
-use crate::exit::{Exit, bad_input};
-use crate::plan::{JobPlan, Plan};
-use crate::program;
-use crate::record::Record;
-use crate::result::{JobResult, RunResult};
-use crate::run_folder::RunFolder;
-use crate::session::Session;
-use crate::snapshot::Outlet;
+use crate::commands::show;
+use xtask::engine::plan::{JobPlan, Plan};
+use xtask::engine::program;
+use xtask::engine::record::Record;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::scenarios;
+use xtask::engine::session::Session;
+use xtask::engine::snapshot::Outlet;
+use xtask::exit::{Exit, bad_input};
+use xtask::report::comparison::{self, Comparison};
+use xtask::result::{JobResult, RunResult};
 
 /// Judges a run again and prints its result.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> {
-    let scenarios = generate::scenarios(session)?;
+    let scenarios = scenarios::scenarios(session)?;
     let folder = match &args.run {
         Some(run) => RunFolder::open(run)?,
         None => RunFolder::open(&session.layout.runs()?.join("latest"))?,
@@ -107,10 +108,8 @@ fn compare(
     let mut past = if known.is_empty() {
         recorded.clone()
     } else {
-        let plan = Plan {
-            jobs: known,
-            ..plan
-        };
+        let mut plan = plan;
+        plan.jobs = known;
         judge_again(&earlier, &plan, recorded.clone(), scenarios, session)?
     };
     if past.jobs.len() < recorded.jobs.len() {

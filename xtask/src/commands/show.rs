@@ -11,16 +11,17 @@ use patchbed_host::files::read_plain;
 use selftests::scenario::{Boot, Scenario, Step};
 
 use crate::cli::{Format, ShowArgs};
-use crate::commands::{generate, html_report};
-use crate::comparison::Comparison;
-use crate::exit::{Exit, exit_for};
-use crate::plan::Plan;
-use crate::render;
-use crate::render::report::{Place, Report};
-use crate::result::{JobResult, RunResult};
-use crate::run_folder::RunFolder;
-use crate::session::Session;
+use crate::commands::html_report;
 use selftests::status::Status;
+use xtask::engine::plan::Plan;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::scenarios;
+use xtask::engine::session::Session;
+use xtask::exit::{Exit, exit_for};
+use xtask::report;
+use xtask::report::comparison::Comparison;
+use xtask::report::input::{Place, Report};
+use xtask::result::{JobResult, RunResult};
 
 /// Size limit of `splats.txt` to be included in reports, in bytes.
 const SPLATS_BYTES_MAX: u64 = 1024 * 1024;
@@ -81,7 +82,7 @@ pub(crate) fn run(
     }
     // Annotations refer to files of the repository that is checked out.
     if for_github && session.layout.is_of_checkout() {
-        report.places = places(&generate::scenarios(session)?);
+        report.places = places(&scenarios::scenarios(session)?);
     }
     for format in &outputs.written {
         let Some(name) = format.file_name() else {
@@ -89,35 +90,35 @@ pub(crate) fn run(
         };
         let text = match format {
             Format::Html => html_report::text(&report, against, folder, session)?,
-            _ => render::text(&report, show, *format)?,
+            _ => report::text(&report, show, *format)?,
         };
         match folder.write(name, &text) {
-            Ok(()) => render::line_to_stderr(&format!("written: {shown}/{name}")),
+            Ok(()) => report::line_to_stderr(&format!("written: {shown}/{name}")),
             // The format is printed too, so a failed write is only a warning: the run folder may
             // belong to another user. A folder in place of the file is an error.
             Err(error) if outputs.printed == *format && exit_for(&error) != Exit::Input => {
-                render::line_to_stderr(&format!("not written: {error:#}"));
+                report::line_to_stderr(&format!("not written: {error:#}"));
             }
             Err(error) => return Err(error),
         }
     }
     let compared = match against {
-        Some((comparison, before)) => render::compared(comparison, before, outputs.printed)?,
+        Some((comparison, before)) => report::compared(comparison, before, outputs.printed)?,
         None => None,
     };
     let text = match compared {
         Some(text) => text,
-        None => render::text(&report, show, outputs.printed)?,
+        None => report::text(&report, show, outputs.printed)?,
     };
     let text = workflow.disable_commands(text)?;
     match outputs.printed {
-        Format::Table | Format::Html => render::to_stdout(&text)?,
-        _ => render::data_to_stdout(&text)?,
+        Format::Table | Format::Html => report::to_stdout(&text)?,
+        _ => report::data_to_stdout(&text)?,
     }
     if for_github {
         workflow.report(&report)?;
     }
-    render::line_to_stderr(&format!("run folder: {shown}"));
+    report::line_to_stderr(&format!("run folder: {shown}"));
     Ok(())
 }
 
@@ -134,7 +135,7 @@ impl Workflow {
     fn from_env() -> Self {
         let summary = std::env::var("GITHUB_STEP_SUMMARY").ok();
         Self {
-            is_read: render::is_github_actions(),
+            is_read: report::is_github_actions(),
             summary: summary
                 .filter(|path| !path.is_empty())
                 .map(Utf8PathBuf::from),
@@ -149,7 +150,7 @@ impl Workflow {
         }
         let mut token = [0; 16];
         rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty())?;
-        Ok(render::with_commands_disabled(&text, &hex(&token)))
+        Ok(report::with_commands_disabled(&text, &hex(&token)))
     }
 
     /// Writes the step summary and prints annotations at the lines of scenarios.
@@ -159,11 +160,11 @@ impl Workflow {
                 .create(true)
                 .append(true)
                 .open(path)?;
-            file.write_all(render::summary(report).as_bytes())?;
+            file.write_all(report::summary(report).as_bytes())?;
         }
-        let annotations = render::annotations(report);
+        let annotations = report::annotations(report);
         if self.is_read && !annotations.is_empty() {
-            render::to_stdout(&annotations)?;
+            report::to_stdout(&annotations)?;
         }
         Ok(())
     }

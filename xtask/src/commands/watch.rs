@@ -7,7 +7,6 @@
 
 mod debounce;
 mod iteration;
-mod result_cache;
 mod watched_paths;
 mod watcher;
 
@@ -17,18 +16,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Event, Observer};
+use patchbed_host::events::Event;
 
 use self::debounce::Debounce;
-use self::result_cache::ResultCache;
 use self::watcher::{FileEvent, Watcher};
-use crate::checkouts::MutantsWanted;
 use crate::cli::TestArgs;
 use crate::commands::doctor;
-use crate::exit::{Exit, bad_input};
-use crate::program;
-use crate::render;
-use crate::session::Session;
+use xtask::engine::checkouts::MutantsWanted;
+use xtask::engine::program;
+use xtask::engine::result_cache::ResultCache;
+use xtask::engine::session::Session;
+use xtask::exit::{Exit, bad_input};
+use xtask::report;
 
 /// How often Ctrl-C and the end of an iteration are checked.
 const TICK: Duration = Duration::from_millis(20);
@@ -42,7 +41,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
              newest",
         ));
     }
-    if args.no_self_check {
+    if args.options.no_self_check {
         return Err(bad_input(
             "`watch` does not take `--no-self-check`",
             format!(
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
             ),
         ));
     }
-    if MutantsWanted::take_from(&args.source.checkouts).0 != MutantsWanted::None {
+    if MutantsWanted::take_from(&args.options.source.checkouts).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",
             format!("run them by `{} test --checkouts mutants`", program::name()),
@@ -155,7 +154,7 @@ fn begin<'scope>(
     scope: &'scope Scope<'scope, '_>,
 ) -> anyhow::Result<Running<'scope>> {
     for text in watcher.renew()? {
-        session.progress.event(Event::Note { text });
+        session.observer.event(Event::Note { text });
     }
     let cancel = Cancel::new();
     let own = session.with_cancel(cancel.clone());
@@ -170,8 +169,8 @@ impl Running<'_> {
     fn cancel(&self, session: &Session) {
         if !self.cancel.is_cancelled() {
             self.cancel.cancel();
-            session.progress.clear();
-            render::line_to_stderr("saved again: starting over");
+            session.observer.clear();
+            report::line_to_stderr("saved again: starting over");
         }
     }
 }

@@ -15,41 +15,41 @@ const FILES_MAX: usize = 8;
 
 /// The part of the series that is in the kernels that were run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Coverage {
+pub struct Coverage {
     /// The reason why the run does not test the series or a part of it, in one sentence that
     /// begins with `not tested: `. Absent if the run tests the whole series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) summary: Option<String>,
+    pub summary: Option<String>,
     /// The patches that are not tested completely.
-    pub(crate) not_tested: Vec<NotTested>,
+    pub not_tested: Vec<NotTested>,
     /// Numbers of the patches that do not change the code of any kernel.
-    pub(crate) unchanged: Vec<usize>,
+    pub unchanged: Vec<usize>,
     /// Whether the images with and without the series have the same code.
-    pub(crate) same_code: bool,
+    pub same_code: bool,
     /// Changed files that no kernel is built from: documentation, tools, comments.
-    pub(crate) apart: Vec<String>,
+    pub apart: Vec<String>,
     /// Sentences on prerequisites that are not in the kernels completely.
     #[serde(default)]
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// A patch that is not tested completely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct NotTested {
+pub struct NotTested {
     /// Its number, from 1.
-    pub(crate) patch: usize,
+    pub patch: usize,
     /// The files that are not tested.
-    pub(crate) files: Vec<String>,
+    pub files: Vec<String>,
     /// The reason.
-    pub(crate) why: Why,
+    pub why: Why,
     /// Whether no file of the patch is tested.
-    pub(crate) whole: bool,
+    pub whole: bool,
 }
 
 /// The reason why files are not tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Why {
+pub enum Why {
     /// No kernel that was run is built from the files.
     NotInKernel,
     /// The images with and without the series have the same code.
@@ -60,7 +60,7 @@ pub(crate) enum Why {
 
 impl Coverage {
     /// Returns the coverage of a series, with notes on its prerequisites `below`, by name.
-    pub(crate) fn of(series: &coverage::Coverage, below: &[(String, coverage::Coverage)]) -> Self {
+    pub fn of(series: &coverage::Coverage, below: &[(String, coverage::Coverage)]) -> Self {
         let patches = &series.patches;
         let same_code = series.is_same_code;
         let not_tested = patches.iter().filter_map(|one| not_tested(one, same_code));
@@ -76,7 +76,7 @@ impl Coverage {
     }
 
     /// Returns the coverage of a run in which no test ran on a checkout with the series.
-    pub(crate) fn without_tests() -> Self {
+    pub fn without_tests() -> Self {
         Self {
             summary: Some("not tested: no test ran on the series".to_owned()),
             ..Self::default()

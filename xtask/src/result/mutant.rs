@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Result of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum MutantStatus {
+pub enum MutantStatus {
     /// At least two jobs have another status than on the series: jobs of two tests, or two
     /// runs of one test.
     Caught,
@@ -26,40 +26,40 @@ pub(crate) enum MutantStatus {
 
 /// One mutant under one config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct MutantResult {
+pub struct MutantResult {
     /// Its name. Its checkout is called `mutant-NAME`.
-    pub(crate) name: String,
+    pub name: String,
     /// The config's name.
-    pub(crate) config: String,
+    pub config: String,
     /// The change, in a sentence: "the call of `f` is left out".
-    pub(crate) title: String,
+    pub title: String,
     /// The number of the patch, from 1, whose change is mutated; absent if not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) patch: Option<usize>,
+    pub patch: Option<usize>,
     /// The file, relative to the tree.
-    pub(crate) file: String,
+    pub file: String,
     /// The line in the file with the whole series applied, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// Its difference from the series, as a unified diff.
-    pub(crate) diff: String,
+    pub diff: String,
     /// Its result.
-    pub(crate) status: MutantStatus,
+    pub status: MutantStatus,
     /// The tests that caught it.
-    pub(crate) caught_by: Vec<String>,
+    pub caught_by: Vec<String>,
     /// How it was caught, or the reason why it was not run, in a sentence.
-    pub(crate) reason: String,
+    pub reason: String,
     /// From changing the source to the result, in milliseconds.
-    pub(crate) duration_ms: u64,
+    pub duration_ms: u64,
 }
 
 impl MutantResult {
     /// Returns whether the result needs attention: it is a finding or inconclusive.
-    pub(crate) fn needs_attention(&self) -> bool {
+    pub fn needs_attention(&self) -> bool {
         self.is_finding() || self.is_inconclusive()
     }
 
     /// Returns the status as printed.
-    pub(crate) fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self.status {
             MutantStatus::Caught => "caught",
             MutantStatus::Missed => "MISSED",
@@ -72,7 +72,7 @@ impl MutantResult {
     }
 
     /// Returns whether no test caught it, or a test caught an equivalent mutant.
-    pub(crate) fn is_finding(&self) -> bool {
+    pub fn is_finding(&self) -> bool {
         match self.status {
             MutantStatus::Missed => true,
             MutantStatus::Equivalent => !self.caught_by.is_empty(),
@@ -84,28 +84,28 @@ impl MutantResult {
     }
 
     /// Returns whether the tool or the host failed before a test caught it.
-    pub(crate) fn is_inconclusive(&self) -> bool {
+    pub fn is_inconclusive(&self) -> bool {
         self.status == MutantStatus::Inconclusive
     }
 }
 
 /// The number of mutants of each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub struct Tally {
     pub(crate) caught: usize,
     pub(crate) missed: usize,
     pub(crate) inconclusive: usize,
     /// Listed as equivalent, caught or not.
-    pub(crate) equivalent: usize,
+    pub equivalent: usize,
     /// Listed as equivalent, but caught.
-    pub(crate) disproved: usize,
+    pub disproved: usize,
     pub(crate) same_code: usize,
     pub(crate) unviable: usize,
 }
 
 impl Tally {
     /// Counts the mutants of each status.
-    pub(crate) fn of<'a>(mutants: impl IntoIterator<Item = &'a MutantResult>) -> Self {
+    pub fn of<'a>(mutants: impl IntoIterator<Item = &'a MutantResult>) -> Self {
         let mut tally = Self::default();
         for mutant in mutants {
             let count = match mutant.status {
@@ -125,7 +125,7 @@ impl Tally {
     }
 
     /// Returns the number of mutants that are either caught or missed.
-    pub(crate) const fn testable(&self) -> usize {
+    pub const fn testable(&self) -> usize {
         self.caught + self.missed
     }
 }

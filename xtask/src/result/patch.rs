@@ -7,49 +7,49 @@ use selftests::status::Status;
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, JobResult};
-use crate::checkouts::SERIES;
+use crate::engine::checkouts::SERIES;
 
 /// One checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct CheckoutResult {
+pub struct CheckoutResult {
     /// `base`, `patch-1` and so on, `series`, or `mutant-NAME`.
-    pub(crate) name: String,
+    pub name: String,
     /// The subjects of the patches of the series that are in it, in their order.
-    pub(crate) patches: Vec<String>,
+    pub patches: Vec<String>,
     /// The names of the series that are in it completely.
-    pub(crate) contains: Vec<String>,
+    pub contains: Vec<String>,
 }
 
 /// The results that a patch, or several consecutive patches, change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct PatchResult {
+pub struct PatchResult {
     /// Number of the first patch, from 1.
-    pub(crate) first: usize,
+    pub first: usize,
     /// Number of the last patch: the same, unless no checkout between them was tested.
-    pub(crate) last: usize,
+    pub last: usize,
     /// The subject of the first patch.
-    pub(crate) subject: String,
+    pub subject: String,
     /// The changes in one sentence.
-    pub(crate) sentence: String,
+    pub sentence: String,
     /// Each test whose status it changes.
-    pub(crate) changes: Vec<StatusChange>,
+    pub changes: Vec<StatusChange>,
 }
 
 /// A test whose status a patch changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct StatusChange {
+pub struct StatusChange {
     /// The test's name.
-    pub(crate) test: String,
+    pub test: String,
     /// The config's name.
-    pub(crate) config: String,
+    pub config: String,
     /// The status without the patch.
-    pub(crate) from: String,
+    pub from: String,
     /// The status with it.
-    pub(crate) to: String,
+    pub to: String,
     /// The reason of the status that is not a pass, in a sentence.
-    pub(crate) reason: String,
+    pub reason: String,
     /// Whether `to` is the expected status.
-    pub(crate) is_expected: bool,
+    pub is_expected: bool,
 }
 
 /// At most this many tests of each kind are named in a sentence.

@@ -8,87 +8,87 @@ use serde::{Deserialize, Serialize};
 
 /// Time, host, tools and sources of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Provenance {
+pub struct Provenance {
     /// The name of the run folder.
-    pub(crate) run: String,
+    pub run: String,
     /// Start of the run, in UTC.
-    pub(crate) started: String,
+    pub started: String,
     /// End of its last job, in UTC.
-    pub(crate) finished: String,
+    pub finished: String,
     /// The command line, quoted for a shell.
-    pub(crate) command: String,
+    pub command: String,
     /// The commit of this tool; followed by `+` if files differ from it.
-    pub(crate) tool: String,
+    pub tool: String,
     /// Processor, cores, memory and kernel of the host.
-    pub(crate) host: String,
+    pub host: String,
     /// QEMU's version, as QEMU prints it.
-    pub(crate) qemu: String,
+    pub qemu: String,
     /// Versions of compiler and linker, as these print them.
-    pub(crate) toolchain: String,
+    pub toolchain: String,
     /// The commit of the tree, if the tree is from a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) commit: Option<String>,
+    pub commit: Option<String>,
     /// Hash of the content of the tree.
-    pub(crate) tree_id: String,
+    pub tree_id: String,
     /// Sentences on patches that the tree had already or that were reverted.
     #[serde(default)]
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
     /// The builds, one for each checkout and config.
-    pub(crate) kernels: Vec<KernelFacts>,
+    pub kernels: Vec<KernelFacts>,
     /// The series that are applied first in every checkout, in the order of application.
-    pub(crate) below: Vec<SeriesFacts>,
+    pub below: Vec<SeriesFacts>,
     /// The series under test, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) judged: Option<SeriesFacts>,
+    pub judged: Option<SeriesFacts>,
 }
 
 /// A build that jobs ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct KernelFacts {
+pub struct KernelFacts {
     /// The checkout's name.
-    pub(crate) checkout: String,
+    pub checkout: String,
     /// The config's name.
-    pub(crate) config: String,
+    pub config: String,
     /// Hash of source, configuration and tools.
-    pub(crate) id: String,
+    pub id: String,
     /// The output of `uname -r`.
-    pub(crate) release: String,
+    pub release: String,
     /// Duration of the build, in this or an earlier run, in seconds.
-    pub(crate) build_secs: u64,
+    pub build_secs: u64,
 }
 
 /// A series, by public identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct SeriesFacts {
+pub struct SeriesFacts {
     /// Its name in this tool.
-    pub(crate) name: String,
+    pub name: String,
     /// Its title, one line.
-    pub(crate) title: String,
+    pub title: String,
     /// Message-id of the cover letter or the first patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) message_id: Option<String>,
+    pub message_id: Option<String>,
     /// Its patches, in their order.
-    pub(crate) patches: Vec<PatchFacts>,
+    pub patches: Vec<PatchFacts>,
 }
 
 /// A patch, by public identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct PatchFacts {
+pub struct PatchFacts {
     /// Its subject without the bracketed prefix.
-    pub(crate) subject: String,
+    pub subject: String,
     /// SHA-256 of the whole mail or file.
-    pub(crate) sha256: String,
+    pub sha256: String,
     /// SHA-256 of its diff without positions.
-    pub(crate) diff_sha256: String,
+    pub diff_sha256: String,
     /// Message-id of its mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) message_id: Option<String>,
+    pub message_id: Option<String>,
 }
 
 impl Provenance {
     /// Returns the patches that were applied to the tree for a checkout, in their order.
     /// Unknown if the tree had some of them already or some were reverted.
-    pub(crate) fn patches_of(&self, checkout: &str) -> Option<Vec<&PatchFacts>> {
+    pub fn patches_of(&self, checkout: &str) -> Option<Vec<&PatchFacts>> {
         let judged = self.judged.as_ref().filter(|_| self.notes.is_empty())?;
         let of_series = match checkout {
             "base" => 0,
@@ -100,7 +100,7 @@ impl Provenance {
     }
 
     /// Returns the build of a checkout and a config.
-    pub(crate) fn kernel(&self, checkout: &str, config: &str) -> Option<&KernelFacts> {
+    pub fn kernel(&self, checkout: &str, config: &str) -> Option<&KernelFacts> {
         let mut kernels = self.kernels.iter();
         kernels.find(|kernel| kernel.checkout == checkout && kernel.config == config)
     }

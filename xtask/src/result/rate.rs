@@ -11,13 +11,13 @@ use super::JobResult;
 
 /// The statuses of all repetitions of one test in one config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct RateResult {
+pub struct RateResult {
     /// The scenario's name, or `TARGET:TEST` for a kselftest of the tree.
-    pub(crate) test: String,
+    pub test: String,
     /// The config's name.
-    pub(crate) config: String,
+    pub config: String,
     /// The number of jobs, by checkout and status.
-    pub(crate) checkouts: BTreeMap<String, BTreeMap<Status, u32>>,
+    pub checkouts: BTreeMap<String, BTreeMap<Status, u32>>,
 }
 
 /// Returns the rates of tests that ran several times on a checkout, in the order of the jobs.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Whether faults of a class are detected on a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Detection {
+pub enum Detection {
     /// A fault was injected and detected.
     Detected,
     /// A fault was injected and not detected: a finding.
@@ -21,7 +21,7 @@ pub(crate) enum Detection {
 
 impl Detection {
     /// Returns the detection as printed.
-    pub(crate) const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Detected => "detected",
             Self::Missed => "MISSED",
@@ -32,23 +32,23 @@ impl Detection {
 
 /// The result for one fault class on one build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct SelfCheckResult {
+pub struct SelfCheckResult {
     /// The fault class, such as `WARN`, `KASAN`, `kmemleak`, `silent death`.
-    pub(crate) name: String,
+    pub name: String,
     /// The checkout's name.
-    pub(crate) checkout: String,
+    pub checkout: String,
     /// The config's name.
-    pub(crate) config: String,
+    pub config: String,
     /// Whether the fault was detected.
-    pub(crate) detection: Detection,
+    pub detection: Detection,
     /// The title of the splat if detected, the output if missed, or the option that the
     /// config lacks.
-    pub(crate) detail: String,
+    pub detail: String,
 }
 
 impl SelfCheckResult {
     /// Returns whether an injected fault was missed.
-    pub(crate) fn is_finding(&self) -> bool {
+    pub fn is_finding(&self) -> bool {
         self.detection == Detection::Missed
     }
 }

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
-use crate::session::Session;
+use xtask::engine::session::Session;
 
 /// The form of a case's summary line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 use super::case::{Bench, Outcome, Sample, Side};
 use super::test_run::{Figure, TestRun, this_program};
 use crate::cli::{BenchArgs, DEFAULT_SERIES};
-use crate::program;
-use crate::record::Record;
-use crate::run_folder::RunFolder;
-use crate::session::Session;
+use xtask::engine::program;
+use xtask::engine::record::Record;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(3600);
 /// The name of the edited series in printed commands.

@@ -10,7 +10,7 @@ use kernel_patches::worktree::WorkTree;
 use patchbed_host::cache::publish;
 use patchbed_host::process::Tool;
 
-use crate::session::Session;
+use xtask::engine::session::Session;
 
 const LIMIT: Duration = Duration::from_secs(600);
 /// Off in our kernels. `vmtest.sh` requires an option that depends on it. Without this line,

@@ -5,9 +5,9 @@
 use super::case::{Bench, Side};
 use super::test_run::{Figure, TestRun};
 use crate::cli::BenchArgs;
-use crate::commands::generate;
-use crate::result::BootMode;
-use crate::session::Session;
+use xtask::engine::scenarios;
+use xtask::engine::session::Session;
+use xtask::result::BootMode;
 
 /// The number of jobs of each side of `scale`.
 const SIZES: [usize; 3] = [10, 100, 1000];
@@ -22,7 +22,7 @@ const SCENARIO: &str = "get-outgoing-without-preserve";
 
 /// Prepares the case `warm`: all scenarios on both checkouts, with nothing to build.
 pub(crate) fn warm(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    let jobs = 2 * generate::scenarios(session)?.len();
+    let jobs = 2 * scenarios::scenarios(session)?.len();
     let words = with_tree(&["--checkouts", "base,series"], args);
     let name = format!("all scenarios on two checkouts, {jobs} jobs");
     Ok(Bench {
@@ -50,7 +50,7 @@ pub(crate) fn scale(args: &BenchArgs, _session: &Session) -> anyhow::Result<Benc
 /// Prepares the case `rate`: at least 200 jobs of all scenarios without kexec, on both
 /// checkouts.
 pub(crate) fn rate(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    let scenarios = generate::scenarios(session)?;
+    let scenarios = scenarios::scenarios(session)?;
     let single: Vec<&str> = scenarios
         .iter()
         .filter(|scenario| scenario.boots.len() == 1)

@@ -10,7 +10,7 @@ use super::case::{Case, Claim, Sample, Side};
 use super::load::Load;
 use super::rounds::Measured;
 use super::stats::{Ratio, Spread, ratio, spread};
-use crate::host::Host;
+use xtask::engine::host::Host;
 
 /// The version of the JSON format.
 pub(crate) const SCHEMA: u32 = 1;

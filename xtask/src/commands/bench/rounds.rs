@@ -7,7 +7,7 @@ use fs_err as fs;
 use patchbed_host::events::Activity;
 
 use super::case::{Outcome, Sample, Side};
-use crate::session::Session;
+use xtask::engine::session::Session;
 
 /// The samples of all rounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub(crate) fn measure(
     session: &Session,
 ) -> anyhow::Result<Measured> {
     let total = u64::from(rounds) * sides.len() as u64 + warm_ups as u64;
-    let activity = Activity::start(&session.progress, format!("bench {case}"), Some(total));
+    let activity = Activity::start(&*session.observer, format!("bench {case}"), Some(total));
     let mut samples = vec![Vec::new(); sides.len()];
     let mut done = 0;
     for round in 0..=rounds {

@@ -15,12 +15,12 @@ use super::case::{Outcome, Sample, Side};
 use super::cost::{Peak, Sampler, disk_mib};
 use super::leftovers;
 use super::stats::spread;
-use crate::program;
-use crate::result::{BootMode, JobResult, RunResult};
-use crate::run_folder::RunFolder;
-use crate::session::Session;
 use selftests::status::Status;
 use vm_images::accel::Accelerator;
+use xtask::engine::program;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::session::Session;
+use xtask::result::{BootMode, JobResult, RunResult};
 
 /// Limit for a run of 1000 jobs. Kernels are built in the warm-up run.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -281,7 +281,17 @@ fn last_lines(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::tests::job;
+
+    fn job(test: &str, checkout: &str, status: &str, expectation: &str) -> JobResult {
+        let job = serde_json::json!({
+            "test": test, "checkout": checkout, "config": "fast", "machine": "edu-pair",
+            "arch": "x86_64", "repetition": 1, "status": status, "expectation": expectation,
+            "expected": status == expectation || status == "skip", "xfail": expectation == "fail",
+            "reason": format!("{status} for a reason"), "boot_ms": 1500, "boot_mode": "restore",
+            "duration_ms": 2500, "accel": "tcg", "artifacts": "", "kselftest": test.contains(':'),
+        });
+        serde_json::from_value(job).unwrap()
+    }
 
     #[test]
     fn failure_reports_unexpected_skipped_and_missing_jobs() {

@@ -21,10 +21,10 @@ use super::test_run::{Figure, TestRun};
 use super::{fragment, leftovers};
 use crate::cli::BenchArgs;
 use crate::commands::bench::sources;
-use crate::commands::build::{build_all, find_configs};
-use crate::commands::sources::Sources;
-use crate::exit::bad_input;
-use crate::session::Session;
+use xtask::engine::build::{build_all, find_configs};
+use xtask::engine::session::Session;
+use xtask::engine::sources::Sources;
+use xtask::exit::bad_input;
 
 /// Where the script and its configurations lie in the tree.
 const FOLDER: &str = "tools/testing/selftests/liveupdate";
@@ -107,9 +107,9 @@ impl Script {
             &sources.tree,
             folder,
             &session.cancel,
-            &session.progress,
+            &*session.observer,
         )?;
-        work.switch_to(&sources.tree, &checkout.overlay, &session.progress)?;
+        work.switch_to(&sources.tree, &checkout.overlay, &*session.observer)?;
         let script = Self {
             name: name.to_owned(),
             config: match kernel {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::exit::Exit;
+use xtask::exit::Exit;
 
 /// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::process::Tool;
 
-use crate::evidence::Evidence;
-use crate::exit::Exit;
-use crate::render::html;
-use crate::session::Session;
+use xtask::engine::session::Session;
+use xtask::exit::Exit;
+use xtask::report::evidence::Evidence;
+use xtask::report::html;
 
 use super::Ci;
 use super::account::Outcome;

@@ -15,11 +15,11 @@ use patchbed_host::process::{Tool, quote};
 use super::Ci;
 use super::account::Outcome;
 use crate::cli::{Format, ShowArgs};
-use crate::render;
-use crate::render::report::Report;
-use crate::result::RunResult;
-use crate::run_folder::RunFolder;
-use crate::session::Session;
+use xtask::engine::run_folder::RunFolder;
+use xtask::engine::session::Session;
+use xtask::report;
+use xtask::report::input::Report;
+use xtask::result::RunResult;
 
 const PACKAGES: [&str; 4] = [
     "b4==0.16.0",
@@ -126,7 +126,7 @@ impl Files {
         };
         let write = |name: &str, format: Format| {
             let path = place.join(name);
-            fs::write(&path, render::text(&report, &show, format)?)?;
+            fs::write(&path, report::text(&report, &show, format)?)?;
             anyhow::Ok(path)
         };
         let unknown_patch = place.join("unknown.eml");
@@ -172,7 +172,7 @@ impl Tools {
 
     fn fetch(&self, home: &Utf8Path, session: &Session) -> anyhow::Result<()> {
         let label = "installing validators";
-        let _activity = Activity::start(&session.progress, label, None);
+        let _activity = Activity::start(&*session.observer, label, None);
         let run = |tool: Tool| tool.deadline(label, INSTALL_LIMIT).run(&session.cancel);
         run(Tool::new("python3")
             .args(["-m", "venv"])
@@ -221,7 +221,7 @@ impl Tools {
         let program = format!("/proc/{}/exe", std::process::id());
         let run = quote(run.path().as_str());
         let command = format!("{program} b4-check --run {run}");
-        let unknown = render::b4::unknown();
+        let unknown = report::b4::unknown();
         let b4 = |mail: &Utf8Path, known: &str| {
             python(B4)
                 .args([command.as_str(), mail.as_str(), known, &unknown])

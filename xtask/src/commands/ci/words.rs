@@ -15,7 +15,7 @@ use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::process::Tool;
 
-use crate::session::Session;
+use xtask::engine::session::Session;
 
 /// Limit of the share of a file's comment lines that have the word "what".
 const WHAT_PERCENT_MAX: usize = 3;
@@ -105,7 +105,7 @@ const EXCEPTIONS: [Exception; 11] = [
     // Askama's templates.
     except(
         "template",
-        &["xtask/askama.toml", "xtask/src/render/html.rs"],
+        &["xtask/askama.toml", "xtask/src/report/html.rs"],
     ),
     // A property of CSS.
     except("family", &["font-family"]),

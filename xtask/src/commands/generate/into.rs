@@ -12,9 +12,9 @@ use patchbed_host::process::quote;
 use selftests::generate;
 use selftests::scenario::ScenarioFile;
 
-use crate::exit::{Exit, bad_input};
-use crate::render;
-use crate::session::Session;
+use xtask::engine::session::Session;
+use xtask::exit::{Exit, bad_input};
+use xtask::report;
 
 const GIT_LIMIT: Duration = Duration::from_secs(120);
 /// Limit of the size of the Makefile.
@@ -44,7 +44,7 @@ pub(super) fn run(
     } else {
         "not committed: the tree is not a git repository".to_owned()
     };
-    render::to_stdout(&format!(
+    report::to_stdout(&format!(
         "{}: {done}\n\
          before you submit it, add an `F:` line to MAINTAINERS and your Signed-off-by\n\
          build and run: make -C {} headers && make -C {} TARGETS={} run_tests",

@@ -8,11 +8,12 @@ use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
 
 use crate::cli::TestArgs;
-use crate::commands::environment::find_machine;
-use crate::commands::generate;
-use crate::commands::sources;
-use crate::commands::test::{choose_scenarios, kselftest};
-use crate::session::Session;
+use xtask::engine::environment::find_machine;
+use xtask::engine::kselftest;
+use xtask::engine::request::choose_scenarios;
+use xtask::engine::scenarios;
+use xtask::engine::session::Session;
+use xtask::engine::sources;
 
 /// A file or folder that a run reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,30 +67,30 @@ fn is_temporary(path: &Utf8Path) -> bool {
 /// # Errors
 /// The same as those of `test`.
 pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<()> {
-    sources::check_words(&args.source, session)?;
+    sources::check_words(&args.options.source, session)?;
     let library = session.layout.series();
     for name in named_series(args) {
         if path_of_series(&name, &library).is_none() {
             Series::find(&name, &library)?;
         }
     }
-    for name in &args.configs.config {
+    for name in &args.options.configs.config {
         let folder = session.layout.configs();
         if !folder.join(format!("{name}.yaml")).is_file() {
             Config::find(name, &folder)?;
         }
     }
-    if let Some(machine) = &args.machine {
+    if let Some(machine) = &args.options.machine {
         let file = session.layout.machines().join(format!("{machine}.yaml"));
         if !file.is_file() {
             find_machine(machine, session)?;
         }
     }
-    kselftest::parse(&args.kselftest)?;
-    if let Ok(scenario_files) = generate::scenario_files(session) {
-        choose_scenarios(&scenario_files, &args.scenarios)?;
+    kselftest::parse(&args.options.kselftest)?;
+    if let Ok(scenario_files) = scenarios::scenario_files(session) {
+        choose_scenarios(&scenario_files, &args.options.scenarios)?;
     }
-    let tree = sources::tree(&args.source);
+    let tree = sources::tree(&args.options.source);
     let may_be_fixed = match &tree {
         TreeRequest::Default => true,
         TreeRequest::Directory(path) => path.is_dir(),
@@ -99,10 +100,10 @@ pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<
         let Session {
             cache,
             cancel,
-            progress,
+            observer,
             ..
         } = session;
-        Tree::open(&tree, cache, cancel, progress)?;
+        Tree::open(&tree, cache, cancel, &**observer)?;
     }
     Ok(())
 }
@@ -138,7 +139,7 @@ pub(super) fn watched_paths(
     let named = named_series(args);
     let elsewhere = named.iter().filter(|name| !ours.contains(name));
     watched_paths.extend(elsewhere.filter_map(|name| path_of_series(name, &library)));
-    if let TreeRequest::Directory(path) = sources::tree(&args.source) {
+    if let TreeRequest::Directory(path) = sources::tree(&args.options.source) {
         watched_paths.push(WatchedPath::Tree(path));
     }
     let mut canonical = watched_paths
@@ -162,8 +163,8 @@ impl WatchedPath {
 }
 
 fn named_series(args: &TestArgs) -> Vec<String> {
-    let mut named = sources::prerequisites(&args.source);
-    named.push(args.source.series.clone());
+    let mut named = sources::prerequisites(&args.options.source);
+    named.push(args.options.source.series.clone());
     named
 }
 

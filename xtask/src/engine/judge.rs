@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Judges a job by its transcript and console, in the current run or from an earlier run
+//! folder.
+
+use camino::Utf8Path;
+use fs_err as fs;
+use selftests::evidence::Evidence;
+use selftests::expectation::{self, Expected, Has};
+use selftests::hang::Account;
+use selftests::klog::Log;
+use selftests::scenario::{Boot, Scenario};
+use selftests::status::{self, Status, Subject};
+use selftests::timeline::timeline;
+use vm_images::transcript::{Transcript, read_console};
+
+use super::{hang, kselftest};
+use crate::engine::checkouts::{BASE, SERIES};
+use crate::engine::jobs::Test;
+use crate::engine::plan::JobPlan;
+use crate::engine::program;
+use crate::engine::record::{Kselftest, Record};
+use crate::engine::run_folder::RunFolder;
+use crate::engine::snapshot::{self, Outlet};
+use crate::exit::bad_input;
+use crate::result::{BootMode, Cause, JobResult};
+
+/// The only supported architecture, as named in `arch/`.
+const ARCH: &str = "x86_64";
+
+/// A judged job.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Its result.
+    pub job: JobResult,
+    plan: JobPlan,
+    timeline: String,
+    splats: String,
+    /// The hang diagnosis, if the job hung.
+    hang: Option<Account>,
+    /// Boot number and step number of each step with `fails_first`.
+    fails_first: Vec<(usize, usize)>,
+}
+
+impl Record {
+    /// Judges the job by the files of an earlier run.
+    ///
+    /// # Errors
+    /// When the scenario no longer exists, or the transcript is missing or damaged.
+    pub fn judge_again(&self, scenarios: &[Scenario], run: &RunFolder) -> anyhow::Result<Judged> {
+        let name = &self.plan.test;
+        let test = match &self.kselftest {
+            Some(kselftest) => Test::Kselftest(kselftest),
+            None => match scenarios.iter().find(|scenario| scenario.name == *name) {
+                Some(scenario) => Test::Scenario(scenario),
+                None => {
+                    return Err(bad_input(
+                        format!("the run refers to scenario `{name}`, which no longer exists"),
+                        "check out the revision that made the run",
+                    ));
+                }
+            },
+        };
+        if test.subject().is_none() {
+            return Ok(self.not_started());
+        }
+        let folder = run.path().join(self.plan.folder());
+        let transcript = Transcript::load(&folder).map_err(|error| {
+            bad_input(
+                format!("cannot read the transcript in `{folder}`: {error}"),
+                format!("repeat the run with `{} test`", program::name()),
+            )
+        })?;
+        Ok(self.judge(test, Some(&transcript), run))
+    }
+
+    /// Judges the job by its transcript and console; `transcript` is `None` if the job was not
+    /// started.
+    pub fn judge(
+        &self,
+        test: Test<'_>,
+        transcript: Option<&Transcript>,
+        run: &RunFolder,
+    ) -> Judged {
+        let (Some(subject), Some(transcript)) = (test.subject(), transcript) else {
+            return self.not_started();
+        };
+        let folder = run.path().join(self.plan.folder());
+        // A missing console counts as an empty console, which is never judged as a pass.
+        let serial = read_console(&folder).unwrap_or_default();
+        let evidence = Evidence::of(transcript, &serial);
+        let log = Log::parse(evidence.serial);
+        let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
+        let mut judgement = status::judge(subject, &evidence, &log);
+        let hang = transcript.hang.as_ref().map(|hang| {
+            // Without a boot message in the log, the first boot hung.
+            let number = log.boots().max(1);
+            let symbols = self.binaries.symbols_of(number);
+            hang::account(hang, symbols, &serial, &folder)
+        });
+        if let Some(hang) = &hang {
+            judgement.reason.extend(["; ", &hang.summary]);
+        }
+        Judged {
+            job: self.result(subject, transcript, &judgement, splats),
+            hang,
+            plan: self.plan.clone(),
+            timeline: timeline(subject, &evidence, &log),
+            splats: splats_text(&log),
+            fails_first: fails_first(test),
+        }
+    }
+
+    /// Returns the result of a job that did not start a VM.
+    fn not_started(&self) -> Judged {
+        let (status, expected, reason) = match &self.kselftest {
+            Some(Kselftest::Unfit { reason }) => (Status::Skip, true, reason.as_str()),
+            _ => (Status::Error, false, "no VM was started"),
+        };
+        Judged {
+            job: JobResult {
+                status,
+                expected,
+                reason: reason.to_owned(),
+                cause: (status == Status::Error).then_some(Cause::Tool),
+                ..self.blank()
+            },
+            plan: self.plan.clone(),
+            timeline: String::new(),
+            splats: String::new(),
+            hang: None,
+            fails_first: Vec::new(),
+        }
+    }
+
+    fn result(
+        &self,
+        subject: Subject<'_>,
+        transcript: &Transcript,
+        judgement: &status::Judgement,
+        splats: Vec<String>,
+    ) -> JobResult {
+        let has = Has {
+            whole: &self.contains,
+            partly: &self.partly,
+        };
+        let expectation = expectation::expected(subject, has);
+        let surprise = match (subject, judgement.status) {
+            // A kselftest may skip because the VM lacks its hardware or options.
+            (Subject::Kselftest(_), Status::Skip) => None,
+            _ => expectation::surprise(subject, expectation, judgement),
+        };
+        let expected = surprise.is_none();
+        let may_fail = expectation == Expected::Fail;
+        let failed = matches!(judgement.status, Status::Fail | Status::Crash);
+        let reason = surprise.unwrap_or_else(|| judgement.reason.clone());
+        let boot_ms = transcript.boots.first().map_or(0, |boot| boot.boot_ms);
+        JobResult {
+            status: judgement.status,
+            expectation,
+            expected,
+            xfail: expected && may_fail && failed,
+            reason: reason + &self.missing_options(judgement.status),
+            cause: judgement.cause,
+            boot_ms,
+            duration_ms: transcript.wall_ms,
+            boot_mode: Some(BootMode::from(&transcript.start)),
+            shared: transcript.shared,
+            accel: Some(transcript.accelerator),
+            splats,
+            ..self.blank()
+        }
+    }
+
+    /// Returns the missing config options that may explain a failed or skipped kselftest.
+    fn missing_options(&self, status: Status) -> String {
+        match (&self.kselftest, status) {
+            (Some(Kselftest::Fit { test, lacks }), Status::Fail | Status::Skip) => {
+                kselftest::missing_options(test, lacks)
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Returns a result with the fields of the plan, and status `error`.
+    fn blank(&self) -> JobResult {
+        JobResult {
+            test: self.plan.test.clone(),
+            kselftest: self.plan.kselftest().is_some(),
+            checkout: self.plan.checkout.clone(),
+            config: self.plan.config.clone(),
+            machine: self.plan.machine.clone(),
+            arch: ARCH.to_owned(),
+            repetition: self.plan.repetition,
+            status: Status::Error,
+            expectation: Expected::Pass,
+            expected: false,
+            xfail: false,
+            reason: String::new(),
+            cause: None,
+            boot_ms: 0,
+            boot_mode: None,
+            shared: false,
+            duration_ms: 0,
+            accel: None,
+            artifacts: self.plan.folder(),
+            snapshot_difference: None,
+            splats: Vec::new(),
+            cached: self.cached.clone(),
+        }
+    }
+}
+
+fn fails_first(test: Test<'_>) -> Vec<(usize, usize)> {
+    let Test::Scenario(scenario) = test else {
+        return Vec::new();
+    };
+    let of_boot = |boot: &Boot| {
+        let number = boot.number;
+        let steps = boot.all_steps().filter(|step| step.fails_first);
+        steps.map(|step| (number, step.number)).collect::<Vec<_>>()
+    };
+    scenario.boots.iter().flat_map(of_boot).collect()
+}
+
+/// Formats every splat with its title and its log lines.
+fn splats_text(log: &Log) -> String {
+    let mut text = String::new();
+    for splat in &log.splats {
+        text += &format!(
+            "{} (kernel {}): {}\n",
+            splat.class.word(),
+            splat.boot,
+            splat.title
+        );
+        for line in log.lines_of(splat) {
+            text += &format!("  {}\n", line.text);
+        }
+    }
+    text
+}
+
+impl Judged {
+    /// Writes timeline, splats and hang diagnosis to the job's folder.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, run: &RunFolder) -> anyhow::Result<()> {
+        let folder = run.path().join(self.plan.folder());
+        fs::write(folder.join("timeline.txt"), &self.timeline)?;
+        if let Some(hang) = &self.hang {
+            fs::write(folder.join(hang::FILE_NAME), &hang.text)?;
+        }
+        Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
+    }
+
+    /// Creates the folder for the first snapshot of the job's config and checkout. Only the
+    /// run itself does so; `report` must not create folders named by a run folder.
+    pub fn create_snapshot_folder(&self, snapshots: &Utf8Path) {
+        if self.is_recorded() {
+            // On an error, the comparison reports the missing folder.
+            let _ = fs::create_dir_all(snapshot::place(snapshots, &self.plan));
+        }
+    }
+
+    /// Returns whether the job has a snapshot: kselftests, jobs with status `error` and
+    /// checkouts with a part of the series have none.
+    fn is_recorded(&self) -> bool {
+        let is_recorded_checkout = [BASE, SERIES].contains(&self.plan.checkout.as_str());
+        is_recorded_checkout && !self.job.is_inconclusive() && !self.job.kselftest
+    }
+
+    /// Compares the job with the snapshot below `snapshots`, if it has one.
+    ///
+    /// # Errors
+    /// When a result that differs cannot be written.
+    pub fn compare(&mut self, snapshots: &Utf8Path, new: Outlet<'_>) -> anyhow::Result<()> {
+        if self.is_recorded() {
+            self.job.snapshot_difference =
+                snapshot::difference(snapshots, &self.plan, self.snapshot_text(), new)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the part of the timeline that is compared. For an expected failure it ends
+    /// before the first step with `fails_first`: the kernel is broken from there on,
+    /// and the rest of the timeline varies between runs.
+    fn snapshot_text(&self) -> &str {
+        if self.job.expectation != Expected::Fail || !self.job.expected {
+            return &self.timeline;
+        }
+        let (mut boot, mut end) = (0, 0);
+        for line in self.timeline.split_inclusive('\n') {
+            boot += usize::from(line.starts_with("boot ") && line.ends_with(" begins\n"));
+            let is_first = |&(of, step): &(usize, usize)| {
+                of == boot && line.starts_with(&format!("  step {step}: "))
+            };
+            // A repeated step has no line of its own; the timeline has its failure message only.
+            let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
+            if is_failure || self.fails_first.iter().any(is_first) {
+                break;
+            }
+            end += line.len();
+        }
+        &self.timeline[..end]
+    }
+}

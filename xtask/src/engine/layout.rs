@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The folders of data and of runs.
+//!
+//! `cargo xtask` uses the data of the checkout; an installed program unpacks its built-in data
+//! into the cache. `--data` and `PATCHBED_DATA` override both.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use patchbed_host::cache::Cache;
+
+use crate::engine::builtin;
+use crate::engine::program;
+use crate::exit::bad_input;
+
+/// The variable that names the data folder if `--data` is not given.
+pub const DATA_VARIABLE: &str = "PATCHBED_DATA";
+/// Folders that the data must contain.
+const DATA_FOLDERS: [&str; 4] = [
+    "kernel-patches",
+    "selftests/scenarios",
+    "vm-images/config",
+    "vm-images/machines",
+];
+
+/// The folders that commands use.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    data: Utf8PathBuf,
+    /// Whether the user named the data.
+    is_given: bool,
+    checkout: Option<Utf8PathBuf>,
+    /// `None` if no variable names a folder.
+    state: Option<Utf8PathBuf>,
+}
+
+impl Layout {
+    /// Returns the layout of this program, with the data folder `given`, if any.
+    ///
+    /// # Errors
+    /// When the given folder has no data, or the built-in data cannot be unpacked.
+    pub fn find(given: Option<&Utf8Path>, cache: &Cache) -> anyhow::Result<Self> {
+        let checkout = program::checkout().map(Utf8Path::to_owned);
+        let variable = match std::env::var(DATA_VARIABLE) {
+            Err(std::env::VarError::NotUnicode(value)) => {
+                return Err(bad_input(
+                    format!(
+                        "cannot use `{DATA_VARIABLE}`: `{}` is not UTF-8",
+                        value.display()
+                    ),
+                    "give a path in UTF-8",
+                ));
+            }
+            other => other.unwrap_or_default(),
+        };
+        let variable = Some(Utf8Path::new(&variable)).filter(|path| *path != "");
+        let given = given.or(variable);
+        Ok(Self {
+            data: match (given, &checkout) {
+                (Some(given), _) => check_data(given)?,
+                (None, Some(checkout)) => checkout.clone(),
+                (None, None) => builtin::data(cache)?,
+            },
+            is_given: given.is_some(),
+            state: match &checkout {
+                Some(checkout) => Some(checkout.join("target/patchbed")),
+                None => state_from(|name| std::env::var(name).ok()),
+            },
+            checkout,
+        })
+    }
+
+    /// Returns the layout of the checkout that a test was built in.
+    #[cfg(test)]
+    pub fn of_this_checkout() -> Self {
+        let checkout = program::checkout().expect("cargo runs tests in a checkout");
+        Self::at(checkout.to_owned())
+    }
+
+    /// Returns the layout of a checkout at `root` without checks.
+    pub fn at(root: Utf8PathBuf) -> Self {
+        Self {
+            data: root.clone(),
+            is_given: false,
+            state: Some(root.join("target/patchbed")),
+            checkout: Some(root),
+        }
+    }
+
+    /// Returns the top folder of the checkout, for a command that works on its files.
+    ///
+    /// # Errors
+    /// When the program is installed, or other data is given.
+    pub fn checkout(&self, command: &str) -> anyhow::Result<&Utf8Path> {
+        match &self.checkout {
+            None => Err(bad_input(
+                format!("`{command}` works only in a checkout of patchbed"),
+                format!("run `cargo xtask {command}` in a checkout"),
+            )),
+            Some(_) if self.is_given => Err(bad_input(
+                format!(
+                    "`{command}` works on the files of the checkout, not on `{}`",
+                    self.data
+                ),
+                format!("omit `--data` and unset `{DATA_VARIABLE}`"),
+            )),
+            Some(root) => Ok(root),
+        }
+    }
+
+    /// Returns the top folder of the checkout, if cargo runs this program in a checkout.
+    pub fn own_checkout(&self) -> Option<&Utf8Path> {
+        self.checkout.as_deref()
+    }
+
+    /// Returns whether the data is part of the checkout, so that new snapshots are written
+    /// beside the old.
+    pub fn is_of_checkout(&self) -> bool {
+        self.checkout.is_some() && !self.is_given
+    }
+
+    /// Returns the options that select the same data.
+    pub fn data_options(&self) -> Vec<String> {
+        match self.is_given {
+            true => vec!["--data".to_owned(), self.data.to_string()],
+            false => Vec::new(),
+        }
+    }
+
+    /// Returns a note for the user of an installed program in a checkout, whose files are not
+    /// used.
+    pub fn note(&self, folder: &Utf8Path) -> Option<String> {
+        if self.checkout.is_some() || self.is_given {
+            return None;
+        }
+        let checkout = program::checkout_around(folder)?;
+        Some(format!(
+            "using the built-in data; to use the files of `{checkout}`, run `cargo xtask` or give \
+             `--data {checkout}`"
+        ))
+    }
+
+    /// Returns the origin of the data, as printed.
+    pub fn origin(&self) -> String {
+        match (self.is_given, self.is_of_checkout()) {
+            (true, _) => format!("given: `{}`", self.data),
+            (_, true) => format!("checkout `{}`", self.data),
+            _ => format!("built in, unpacked to `{}`", self.data),
+        }
+    }
+
+    /// Returns a path as printed: relative to the top folder, if it is in the checkout.
+    pub fn shown<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
+        let root = self.checkout.as_ref();
+        root.and_then(|root| path.strip_prefix(root).ok())
+            .unwrap_or(path)
+    }
+
+    /// Returns the folder with the known series.
+    pub fn series(&self) -> Utf8PathBuf {
+        self.data.join("kernel-patches")
+    }
+
+    /// Returns the folder with the kernel configurations.
+    pub fn configs(&self) -> Utf8PathBuf {
+        self.data.join("vm-images/config")
+    }
+
+    /// Returns the folder with the machines.
+    pub fn machines(&self) -> Utf8PathBuf {
+        self.data.join("vm-images/machines")
+    }
+
+    /// Returns the folder with the sources of the fault injection.
+    pub fn faults(&self) -> Utf8PathBuf {
+        self.data.join("selftests/src/fault")
+    }
+
+    /// Returns the folder with the scenarios.
+    pub fn scenarios(&self) -> Utf8PathBuf {
+        self.data.join("selftests/scenarios")
+    }
+
+    /// Returns the folder with the data about kselftests of the tree.
+    pub fn kselftest(&self) -> Utf8PathBuf {
+        self.data.join("selftests/kselftest")
+    }
+
+    /// Returns the folder with the generated selftests.
+    pub fn generated(&self) -> Utf8PathBuf {
+        self.data.join("selftests/generated")
+    }
+
+    /// Returns the folder with the snapshots of results.
+    pub fn snapshots(&self) -> Utf8PathBuf {
+        self.data.join("selftests/snapshots")
+    }
+
+    /// Returns the folder of all run folders.
+    ///
+    /// # Errors
+    /// When no variable names a folder.
+    pub fn runs(&self) -> anyhow::Result<Utf8PathBuf> {
+        self.state("runs")
+    }
+
+    /// Returns a folder for persistent files of commands.
+    ///
+    /// # Errors
+    /// When no variable names a folder.
+    pub fn state(&self, name: &str) -> anyhow::Result<Utf8PathBuf> {
+        match &self.state {
+            Some(state) => Ok(state.join(name)),
+            None => Err(bad_input(
+                "cannot choose a folder for runs: neither `XDG_STATE_HOME` nor `HOME` is absolute",
+                "set one of them to an absolute path, or give `--out`",
+            )),
+        }
+    }
+}
+
+/// Returns the folder for persistent files. Relative paths are ignored, as the XDG base
+/// directory specification demands.
+fn state_from(var: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
+    let absolute = |name: &str| {
+        let path = Utf8PathBuf::from(var(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let home = || Some(absolute("HOME")?.join(".local/state"));
+    Some(absolute("XDG_STATE_HOME").or_else(home)?.join("patchbed"))
+}
+
+fn check_data(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    if let Some(part) = DATA_FOLDERS.iter().find(|part| !folder.join(part).is_dir()) {
+        return Err(bad_input(
+            format!("`{folder}` is not a patchbed data folder: it has no `{part}`"),
+            format!(
+                "give a checkout of patchbed, or a folder with {}",
+                DATA_FOLDERS.join(", ")
+            ),
+        ));
+    }
+    Ok(folder.canonicalize_utf8()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{Exit, exit_for};
+
+    fn state(vars: &[(&str, &str)]) -> Option<Utf8PathBuf> {
+        state_from(|name| {
+            let mut vars = vars.iter();
+            let found = vars.find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn state_is_below_the_first_absolute_path() {
+        let home = ("HOME", "/h");
+        assert_eq!(state(&[home]).unwrap(), "/h/.local/state/patchbed");
+        let named = state(&[home, ("XDG_STATE_HOME", "/s")]).unwrap();
+        assert_eq!(named, "/s/patchbed");
+        let relative = state(&[home, ("XDG_STATE_HOME", "s")]).unwrap();
+        assert_eq!(relative, "/h/.local/state/patchbed");
+        assert_eq!(state(&[("HOME", "")]), None);
+    }
+
+    #[test]
+    fn check_data_refuses_a_folder_without_machines_and_names_them() {
+        let place = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(place.path()).unwrap();
+        for part in DATA_FOLDERS {
+            let error = check_data(root).unwrap_err();
+            assert_eq!(exit_for(&error), Exit::Input);
+            assert!(
+                error.to_string().contains(&format!("it has no `{part}`")),
+                "{error}"
+            );
+            fs_err::create_dir_all(root.join(part)).unwrap();
+        }
+        assert_eq!(check_data(root).unwrap(), root.canonicalize_utf8().unwrap());
+    }
+
+    #[test]
+    fn checkout_refuses_an_installed_program_and_other_data() {
+        let own = Layout::at("/checkout".into());
+        assert_eq!(own.checkout("ci").unwrap(), "/checkout");
+        assert_eq!(own.shown("/checkout/target/x".into()), "target/x");
+        let other = Layout {
+            is_given: true,
+            ..own.clone()
+        };
+        let installed = Layout {
+            checkout: None,
+            ..own
+        };
+        assert_eq!(
+            installed.shown("/checkout/target/x".into()),
+            "/checkout/target/x"
+        );
+        for layout in [other, installed] {
+            assert!(!layout.is_of_checkout());
+            let error = layout.checkout("ci").unwrap_err();
+            assert_eq!(exit_for(&error), Exit::Input);
+        }
+    }
+}

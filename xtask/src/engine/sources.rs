@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Resolves the source arguments of `test`, `apply` and `build` and applies the series.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use kernel_patches::checkout::{self, Checkout, Checkouts};
+use kernel_patches::coverage::FileChange;
+use kernel_patches::mutant::{Mutant, Reason};
+use kernel_patches::series::{self, Series};
+use kernel_patches::tree::{Tree, TreeRequest};
+use patchbed_host::events::Event;
+
+use crate::engine::checkouts::{self, MutantsWanted, SERIES};
+use crate::engine::mutant_selection;
+use crate::engine::options::{DEFAULT_SERIES, SourceArgs};
+use crate::engine::program;
+use crate::engine::session::Session;
+use crate::exit::bad_input;
+use crate::result::CheckoutResult;
+
+/// The prerequisites without `--prereq`.
+pub const DEFAULT_PREREQUISITES: [&str; 3] = [
+    "pci-liveupdate",
+    "liveupdate-test-driver",
+    // Without it, lockdep disables itself after a false positive at the first hotplug.
+    "pciehp-lock-order",
+];
+
+/// The resolved source arguments; nothing is applied yet.
+#[derive(Clone, Debug)]
+pub struct SourceRequest {
+    /// The tree.
+    pub tree: TreeRequest,
+    pub(crate) series: Series,
+    pub(crate) prerequisites: Vec<Series>,
+    pub(crate) checkouts: Vec<String>,
+    pub(crate) mutants: MutantsWanted,
+    /// The folder of the series; `None` if the series is not a folder.
+    pub folder: Option<Utf8PathBuf>,
+}
+
+impl SourceRequest {
+    /// Resolves the arguments.
+    ///
+    /// # Errors
+    /// When a series or a checkout does not exist.
+    pub fn from_args(args: &SourceArgs, session: &Session) -> anyhow::Result<Self> {
+        check_words(args, session)?;
+        let library = session.layout.series();
+        let mut series = Series::find(&args.series, &library)?;
+        series.provides.clone_from(&args.provides);
+        let folder = match series.is_known {
+            true => library.join(&args.series),
+            false => Utf8PathBuf::from(&args.series),
+        };
+        let folder = folder.is_dir().then_some(folder);
+        let (mutants, mut words) = MutantsWanted::take_from(&args.checkouts);
+        if mutants != MutantsWanted::None {
+            // Results on mutants are compared to results on the series.
+            words.push(SERIES.to_owned());
+        }
+        let checkouts = checkouts::names(&words, series.patches.len())?;
+        Ok(Self {
+            tree: tree(args),
+            series,
+            prerequisites: prerequisites(args)
+                .iter()
+                .map(|name| Series::find(name, &library))
+                .collect::<Result<_, _>>()?,
+            checkouts,
+            mutants,
+            folder,
+        })
+    }
+
+    /// Adds checkouts to build that have no jobs of their own.
+    pub fn add_checkouts<'a>(&mut self, checkouts: impl Iterator<Item = &'a str>) {
+        for checkout in checkouts {
+            if !self.checkouts.iter().any(|known| known == checkout) {
+                self.checkouts.push(checkout.to_owned());
+            }
+        }
+    }
+
+    /// Rejects mutants for a command that does not support them.
+    ///
+    /// # Errors
+    /// When the arguments name mutants.
+    pub fn refuse_mutants(&self, command: &str) -> anyhow::Result<()> {
+        match self.mutants {
+            MutantsWanted::None => Ok(()),
+            _ => Err(bad_input(
+                format!("`{command}` does not accept mutants"),
+                format!(
+                    "test mutants with `{} test`, or print their source with `apply`",
+                    program::name()
+                ),
+            )),
+        }
+    }
+
+    /// Returns whether the arguments are the defaults, to which the snapshots apply.
+    pub fn is_ours(&self) -> bool {
+        self.tree == TreeRequest::Default
+            && self.series.is_known
+            && self.series.name == DEFAULT_SERIES
+            && self.series.provides.is_empty()
+            && self
+                .prerequisites
+                .iter()
+                .map(|series| series.name.as_str())
+                .eq(DEFAULT_PREREQUISITES)
+            && self.prerequisites.iter().all(|series| series.is_known)
+    }
+
+    /// Opens the tree and computes the checkouts.
+    ///
+    /// # Errors
+    /// When the tree cannot be opened, or a patch does not apply.
+    pub fn apply(&self, session: &Session) -> anyhow::Result<Sources> {
+        let tree = Tree::open(
+            &self.tree,
+            &session.cache,
+            &session.cancel,
+            &*session.observer,
+        )?;
+        let library = session.layout.series();
+        let known = series::names(&library)
+            .iter()
+            .map(|name| Series::find(name, &library))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Checkouts {
+            base,
+            prefixes,
+            series,
+            notes,
+            changes,
+            prerequisite_changes,
+        } = checkout::checkouts(
+            &tree,
+            &self.prerequisites,
+            &self.series,
+            &known,
+            &session.cancel,
+        )?;
+        for text in &notes {
+            let text = text.clone();
+            session.observer.event(Event::Note { text });
+        }
+        let all: Vec<Checkout> = [base].into_iter().chain(prefixes).chain([series]).collect();
+        let (mutants, equivalent) = mutant_selection::find(self, &tree, &all, session)?;
+        let checkouts = all
+            .into_iter()
+            .filter(|checkout| self.checkouts.contains(&checkout.name))
+            .collect();
+        let subjects = self.series.patches.iter();
+        let subjects = subjects.map(|patch| patch.subject.clone()).collect();
+        Ok(Sources {
+            tree,
+            checkouts,
+            notes,
+            subjects,
+            mutants,
+            equivalent,
+            changes,
+            prerequisite_changes,
+        })
+    }
+}
+
+/// Checks the arguments without reading patches.
+///
+/// # Errors
+/// When a checkout or a series of `--provides` does not exist, or the series is also a
+/// prerequisite.
+pub fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
+    checkouts::check(&args.checkouts)?;
+    let known = series::names(&session.layout.series());
+    if let Some(name) = args.provides.iter().find(|name| !known.contains(name)) {
+        return Err(bad_input(
+            format!("unknown series `{name}` in `--provides`"),
+            format!("known series: {}", known.join(", ")),
+        ));
+    }
+    if prerequisites(args).contains(&args.series) {
+        return Err(bad_input(
+            format!(
+                "`{}` is both the series and one of its prerequisites",
+                args.series
+            ),
+            "name only the other prerequisites with `--prereq`",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the tree that the arguments name.
+pub fn tree(args: &SourceArgs) -> TreeRequest {
+    args.tree
+        .as_deref()
+        .map_or(TreeRequest::Default, TreeRequest::parse)
+}
+
+/// Returns the prerequisites that the arguments name, or the default prerequisites.
+pub fn prerequisites(args: &SourceArgs) -> Vec<String> {
+    if args.prereq.is_empty() {
+        DEFAULT_PREREQUISITES.map(str::to_owned).to_vec()
+    } else {
+        args.prereq.clone()
+    }
+}
+
+/// A tree and the checkouts on it.
+#[derive(Debug)]
+pub struct Sources {
+    /// The tree.
+    pub tree: Tree,
+    /// The checkouts, in order.
+    pub checkouts: Vec<Checkout>,
+    /// Messages about patches that were already applied or were reverted.
+    pub notes: Vec<String>,
+    /// The subjects of the patches of the series, in order.
+    pub subjects: Vec<String>,
+    /// The selected mutants of the series.
+    pub mutants: Vec<Mutant>,
+    /// The reasons of mutants recorded as equivalent, by name.
+    pub equivalent: BTreeMap<String, Reason>,
+    /// The files that each patch of the series changes.
+    pub changes: Vec<Vec<FileChange>>,
+    /// The files that each prerequisite changes, with its name.
+    pub prerequisite_changes: Vec<(String, Vec<FileChange>)>,
+}
+
+impl Sources {
+    /// Returns the entries of checkouts in the result.
+    pub fn results(&self, names: &[String]) -> Vec<CheckoutResult> {
+        let judged = self
+            .checkouts
+            .iter()
+            .filter(|one| names.contains(&one.name));
+        let result = |checkout: &Checkout| CheckoutResult {
+            name: checkout.name.clone(),
+            patches: self
+                .subjects
+                .iter()
+                .take(checkout.patches)
+                .cloned()
+                .collect(),
+            contains: checkout.contains.iter().cloned().collect(),
+        };
+        judged.map(result).collect()
+    }
+}

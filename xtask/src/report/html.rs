@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The HTML report: a whole run in one file that is readable without network and script. The
+//! layout escapes all text of guests and patches. In addition, the report's content security
+//! policy allows only its own script and style, and no other resources.
+
+mod article;
+mod changes;
+mod headline;
+mod matrix;
+mod pair;
+
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use crate::report::comparison::Comparison;
+use crate::report::evidence::{Evidence, Excerpt};
+use crate::result::{
+    Detection, MutantResult, MutantStatus, PatchResult, RunResult, SelfCheckResult,
+};
+use article::Article;
+use changes::Changes;
+use headline::Headline;
+use matrix::Matrix;
+
+/// The name of the report in a run folder.
+pub const FILE_NAME: &str = "report.html";
+
+const STYLE: &str = include_str!("html/style.css");
+const SCRIPT: &str = include_str!("html/script.js");
+/// At most this many bytes of a mutant's difference are shown.
+const DIFFERENCE_BYTES_MAX: usize = 8 * 1024;
+/// At most this many bytes of a sentence are shown.
+const SENTENCE_BYTES_MAX: usize = 2000;
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Document<'a> {
+    style: &'static str,
+    style_hash: String,
+    script: &'static str,
+    script_hash: String,
+    series: &'a str,
+    tree: &'a str,
+    prerequisites: String,
+    run: &'a str,
+    headline: Headline,
+    matrix: Matrix,
+    articles: Vec<Article>,
+    patches: &'a [PatchResult],
+    self_checks: Vec<SelfCheck<'a>>,
+    mutants: Vec<Mutant<'a>>,
+    changes: Option<Changes<'a>>,
+}
+
+/// A fault class of the self-check, with all checkouts of a config that have the same result.
+struct SelfCheck<'a> {
+    one: &'a SelfCheckResult,
+    checkouts: Vec<&'a str>,
+    class: &'static str,
+    word: &'static str,
+}
+
+struct Mutant<'a> {
+    one: &'a MutantResult,
+    class: &'static str,
+    word: &'static str,
+    difference: Excerpt,
+}
+
+/// Returns the HTML report of a run; `against` has the changes since an earlier run, and the
+/// name of that run.
+pub fn text(
+    result: &RunResult,
+    against: Option<(&Comparison, &str)>,
+    evidence: &Evidence,
+) -> String {
+    let articles = article::articles(result, evidence);
+    let document = Document {
+        style: STYLE,
+        style_hash: hash(STYLE),
+        script: SCRIPT,
+        script_hash: hash(SCRIPT),
+        series: &result.series,
+        tree: &result.tree,
+        prerequisites: result.prerequisites.join(", "),
+        run: &evidence.run,
+        headline: Headline::of(result, evidence),
+        matrix: Matrix::of(result, &articles, evidence),
+        articles,
+        patches: &result.patches,
+        self_checks: self_checks(&result.self_checks),
+        mutants: mutants(&result.mutants),
+        changes: against.map(|(comparison, before)| Changes::of(comparison, before)),
+    };
+    let text = document
+        .render()
+        .expect("writing to a string does not fail");
+    harmless(&text)
+}
+
+/// Returns the hash of a style or script for the content security policy.
+fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text.as_bytes()))
+}
+
+/// Replaces control characters, and characters that change the direction of text.
+fn harmless(text: &str) -> String {
+    let is_bad = |letter: char| {
+        (letter.is_control() && letter != '\n' && letter != '\t')
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let replace = |letter| if is_bad(letter) { '\u{fffd}' } else { letter };
+    text.chars().map(replace).collect()
+}
+
+/// Returns a sentence, cut at `SENTENCE_BYTES_MAX`.
+fn sentence(text: &str) -> String {
+    let end = text.floor_char_boundary(SENTENCE_BYTES_MAX);
+    if end == text.len() {
+        return text.to_owned();
+    }
+    format!("{} ... (cut)", &text[..end])
+}
+
+/// Returns the self-checks in their order, with equal results of several checkouts in one row.
+fn self_checks(all: &[SelfCheckResult]) -> Vec<SelfCheck<'_>> {
+    let mut self_checks: Vec<SelfCheck<'_>> = Vec::new();
+    for one in all {
+        let is_equal = |known: &&mut SelfCheck<'_>| {
+            (&known.one.name, &known.one.config, known.one.detection)
+                == (&one.name, &one.config, one.detection)
+                && known.one.detail == one.detail
+        };
+        match self_checks.iter_mut().find(is_equal) {
+            Some(known) => known.checkouts.push(&one.checkout),
+            None => self_checks.push(SelfCheck::of(one)),
+        }
+    }
+    self_checks
+}
+
+impl<'a> SelfCheck<'a> {
+    fn of(one: &'a SelfCheckResult) -> Self {
+        let class = match one.detection {
+            Detection::Detected => "good",
+            Detection::Missed => "bad",
+            Detection::NotConfigured => "open",
+        };
+        Self {
+            one,
+            checkouts: vec![&one.checkout],
+            class,
+            word: one.detection.word(),
+        }
+    }
+}
+
+/// Returns the mutants; mutants that need attention come first.
+fn mutants(all: &[MutantResult]) -> Vec<Mutant<'_>> {
+    let mut mutants: Vec<Mutant<'_>> = all.iter().map(Mutant::of).collect();
+    mutants.sort_by_key(|mutant| !mutant.one.needs_attention());
+    mutants
+}
+
+impl<'a> Mutant<'a> {
+    fn of(one: &'a MutantResult) -> Self {
+        let class = match one.status {
+            _ if one.needs_attention() => "bad",
+            MutantStatus::Caught => "good",
+            MutantStatus::Unviable => "open",
+            _ => "plain",
+        };
+        let difference = Excerpt::of(&one.diff, DIFFERENCE_BYTES_MAX);
+        Self {
+            one,
+            class,
+            word: one.word(),
+            difference,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
