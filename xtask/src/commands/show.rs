@@ -7,7 +7,6 @@ use std::io::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::hex;
-use patchbed_host::files::read_plain;
 use selftests::scenario::{Boot, Scenario, Step};
 
 use crate::cli::{Format, ShowArgs};
@@ -15,14 +14,15 @@ use crate::commands::{generate, html_report};
 use crate::comparison::Comparison;
 use crate::exit::{Exit, exit_for};
 use crate::plan::Plan;
+use crate::record::read_analysis;
 use crate::render;
 use crate::render::report::{Place, Report};
 use crate::result::{JobResult, RunResult};
 use crate::run_folder::RunFolder;
 use crate::session::Session;
 
-/// Size limit of `splats.txt` to be included in reports, in bytes.
-const SPLATS_BYTES_MAX: u64 = 1024 * 1024;
+/// Size limit of the splats of a job to be included in reports, in bytes.
+const SPLATS_BYTES_MAX: usize = 1024 * 1024;
 
 /// The outputs that a list of formats selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,14 +186,12 @@ fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     scenarios.iter().filter_map(place).collect()
 }
 
-/// Reads the splats of jobs that did not pass. Without the file, reports contain only the titles
-/// of splats.
+/// Reads the splats of jobs that did not pass. Without an analysis, reports contain only the
+/// titles of splats.
 fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
     let read = |job: &JobResult| {
-        let path = folder.join(&job.artifacts).join("splats.txt");
-        let bytes = read_plain(&path, SPLATS_BYTES_MAX).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Some((job.artifacts.clone(), text))
+        let text = read_analysis(&folder.join(&job.artifacts))?.splats_text();
+        (text.len() <= SPLATS_BYTES_MAX).then(|| (job.artifacts.clone(), text))
     };
     let has_splats_shown = |job: &&JobResult| job.status != "pass" || job.needs_attention();
     jobs.iter()
