@@ -9,6 +9,7 @@
 mod line;
 
 use line::{Content, Directive, ResultLine};
+use serde::{Deserialize, Serialize};
 
 /// Largest number of tests in one output.
 const TESTS_MAX: usize = 20_000;
@@ -20,7 +21,8 @@ const PROBLEMS_MAX: usize = 200;
 const DIAGNOSTICS_MAX: usize = 500;
 
 /// The status of one test.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TestStatus {
     /// `ok`
     Passed,
@@ -39,7 +41,7 @@ pub enum TestStatus {
 }
 
 /// A test, or a group of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
     /// Its number on its level, from 1.
     pub number: u64,
@@ -54,7 +56,7 @@ pub struct Test {
 }
 
 /// Parsed output.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The tests of the outermost level.
     pub tests: Vec<Test>,

@@ -5,11 +5,13 @@
 //!
 //! This crate does not build kernels and does not run machines.
 
+pub mod analysis;
 #[cfg(test)]
 mod cost;
 pub mod evidence;
 pub mod expectation;
 pub mod fault;
+pub mod frame;
 pub mod generate;
 pub mod hang;
 pub mod input;

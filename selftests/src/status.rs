@@ -22,6 +22,7 @@ use crate::scenario::ExpectedSplat;
 
 pub(crate) use boot::failed_check;
 pub use cause::Cause;
+pub(crate) use first_failure::step_number;
 pub use subject::Subject;
 
 /// The status of a job.
@@ -96,6 +97,11 @@ impl Judgement {
             at_first_failure: false,
             unnamed_splat: None,
         }
+    }
+
+    /// Returns the judgement of a job that started no VM.
+    pub(crate) fn not_started(status: Status, reason: &str) -> Self {
+        Self::new(status, reason)
     }
 
     const fn with_cause(mut self, cause: Cause) -> Self {
@@ -279,10 +285,19 @@ fn titles(splats: &[&Splat]) -> String {
 }
 
 fn unexpected_splats<'a>(subject: Subject<'a>, log: &'a Log) -> impl Iterator<Item = &'a Splat> {
-    log.splats.iter().filter(move |splat| {
-        let mut expected = subject.splats().iter();
-        !expected.any(|expected| expected.covers(splat))
-    })
+    log.splats
+        .iter()
+        .filter(move |splat| !subject.expects(splat))
+}
+
+/// Returns the kernel report that decides the status.
+pub(crate) fn deciding_splat<'a>(
+    subject: Subject<'a>,
+    status: Status,
+    log: &'a Log,
+) -> Option<&'a Splat> {
+    let mut unexpected = unexpected_splats(subject, log);
+    unexpected.next().filter(|_| status == Status::Crash)
 }
 
 /// Returns the first unexpected report that is not an allowed part of an expected failure.

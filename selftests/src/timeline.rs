@@ -1,54 +1,154 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Renders the events of a run (steps, failed checks, results, splats, the end) as
-//! lines that are equal from run to run: without times, addresses, line numbers and task
-//! numbers. The lines are compared with a recorded snapshot; results do not depend on
-//! them.
+//! The events of a run (steps, failed checks, results, splats, the end) as lines that are
+//! equal from run to run: without times, addresses, line numbers and task numbers. The
+//! lines are compared with a recorded snapshot; results do not depend on them.
+
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::klog::{Log, Phase, Splat};
 use crate::ktap::{Report, TestStatus};
 use crate::scenario::ExpectedSplat;
-use crate::status::{Subject, failed_check};
+use crate::status::{Subject, failed_check, step_number};
 
-/// Returns the timeline of a run, one event per line. `log` is the parsed
-/// `evidence.serial`.
-#[must_use]
-pub fn timeline<'a>(subject: impl Into<Subject<'a>>, evidence: &Evidence<'_>, log: &Log) -> String {
-    let variable: Vec<&ExpectedSplat> = variable(subject.into());
-    let mut lines = Vec::new();
-    for (index, boot) in evidence.boots.iter().enumerate() {
-        let number = index + 1;
-        if number > 1 {
-            lines.push("kexec".to_owned());
+/// An event of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The number of the boot, from 1.
+    pub boot: usize,
+    /// The step, if the event is a step or a failed check of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// The kind of event.
+    pub kind: EntryKind,
+    /// The event in one line, without indentation.
+    pub text: String,
+}
+
+/// The kind of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// The next kernel is started by a kexec.
+    Kexec,
+    /// The program of a boot starts.
+    BootBegins,
+    /// The program completed a step.
+    Step,
+    /// The harness printed the compared values of a failed check.
+    ComparedValues,
+    /// A check failed.
+    FailedCheck,
+    /// A test ended.
+    TestResult,
+    /// The output of the program is invalid.
+    Problem,
+    /// The kernel printed a report.
+    Splat,
+    /// The kernel printed a line at level warning or worse.
+    Warning,
+    /// The program of a boot ended.
+    BootEnds,
+    /// The run ended.
+    RunEnds,
+}
+
+impl EntryKind {
+    const fn indentation(self) -> &'static str {
+        match self {
+            Self::Kexec | Self::BootBegins | Self::BootEnds | Self::RunEnds => "",
+            Self::ComparedValues | Self::FailedCheck => "    ",
+            Self::Step | Self::TestResult | Self::Problem | Self::Splat | Self::Warning => "  ",
         }
-        splats(log, number, Phase::Before, &variable, &mut lines);
-        lines.push(format!("boot {number} begins"));
-        program(boot, &mut lines);
-        splats(log, number, Phase::During, &variable, &mut lines);
+    }
+}
+
+/// Returns the entries as text, one line for each.
+#[must_use]
+pub fn text(entries: &[Entry]) -> String {
+    let line = |entry: &Entry| format!("{}{}\n", entry.kind.indentation(), entry.text);
+    entries.iter().map(line).collect()
+}
+
+/// The entries of one boot.
+struct Entries<'a> {
+    all: &'a mut Vec<Entry>,
+    boot: usize,
+}
+
+impl Entries<'_> {
+    fn add(&mut self, kind: EntryKind, text: impl Into<String>) {
+        self.add_step(kind, None, text);
+    }
+
+    fn add_step(&mut self, kind: EntryKind, step: Option<usize>, text: impl Into<String>) {
+        self.all.push(Entry {
+            boot: self.boot,
+            step,
+            kind,
+            text: text.into(),
+        });
+    }
+}
+
+/// Returns the timeline of a run. `log` is the parsed `evidence.serial`, and `reports` has
+/// the parsed output of each boot.
+#[must_use]
+pub fn timeline<'a>(
+    subject: impl Into<Subject<'a>>,
+    evidence: &Evidence<'_>,
+    reports: &[Report],
+    log: &Log,
+) -> Vec<Entry> {
+    let variable: Vec<&ExpectedSplat> = variable(subject.into());
+    let mut all = Vec::new();
+    for (index, (boot, report)) in evidence.boots.iter().zip(reports).enumerate() {
+        let number = index + 1;
+        let mut entries = Entries {
+            all: &mut all,
+            boot: number,
+        };
+        if number > 1 {
+            entries.add(EntryKind::Kexec, "kexec");
+        }
+        splats(log, Phase::Before, &variable, &mut entries);
+        entries.add(EntryKind::BootBegins, format!("boot {number} begins"));
+        program(report, &mut entries);
+        splats(log, Phase::During, &variable, &mut entries);
         for expected in variable.iter().filter(|splat| splat.boot == number) {
             let (class, text) = (expected.class.word(), &expected.text);
-            lines.push(format!("  splat {class} \"{text}\": {}", expected.count));
+            let text = format!("splat {class} \"{text}\": {}", expected.count);
+            entries.add(EntryKind::Splat, text);
         }
         for warning in log.stray_warnings(number) {
-            lines.push(format!("  warning: {}", Log::normalised(warning)));
+            let text = format!("warning: {}", Log::normalised(warning));
+            entries.add(EntryKind::Warning, text);
         }
-        lines.push(format!("boot {number} ends: {}", exit(boot)));
-        splats(log, number, Phase::After, &variable, &mut lines);
+        let end = format!("boot {number} ends: {}", exit(boot));
+        entries.add(EntryKind::BootEnds, end);
+        splats(log, Phase::After, &variable, &mut entries);
     }
-    lines.push(ending(&evidence.ending).to_owned());
-    lines.push(String::new());
-    lines.join("\n")
+    let mut entries = Entries {
+        boot: evidence.boots.len(),
+        all: &mut all,
+    };
+    entries.add(EntryKind::RunEnds, ending(&evidence.ending));
+    all
 }
 
 /// Adds steps, failed checks and results in the order of the program's output.
-fn program(boot: &BootEvidence<'_>, lines: &mut Vec<String>) {
-    let report = Report::parse(boot.output);
+fn program(report: &Report, entries: &mut Entries<'_>) {
     for test in report.leaves() {
         for diagnostic in &test.diagnostics {
-            if let Some(step) = diagnostic.strip_prefix("# step ") {
-                lines.push(format!("  step {step}"));
+            if let Some(text) = diagnostic.strip_prefix("# step ") {
+                let text = format!("step {text}");
+                entries.add_step(EntryKind::Step, step_number(&text), text);
             } else if let Some(failed) = failed_check(diagnostic) {
-                lines.push(format!("    {failed}"));
+                let kind = match failed.starts_with("Expected ") {
+                    true => EntryKind::ComparedValues,
+                    false => EntryKind::FailedCheck,
+                };
+                entries.add_step(kind, step_number(failed), failed);
             }
         }
         let status = match &test.status {
@@ -60,14 +160,11 @@ fn program(boot: &BootEvidence<'_>, lines: &mut Vec<String>) {
             TestStatus::TimedOut => "timed out".to_owned(),
             TestStatus::Crashed => "no result".to_owned(),
         };
-        lines.push(format!("  {} {status}", test.name));
+        entries.add(EntryKind::TestResult, format!("{} {status}", test.name));
     }
-    lines.extend(
-        report
-            .problems
-            .iter()
-            .map(|problem| format!("  problem: {problem}")),
-    );
+    for problem in &report.problems {
+        entries.add(EntryKind::Problem, format!("problem: {problem}"));
+    }
 }
 
 /// Returns the expected splats whose count may differ from run to run.
@@ -77,15 +174,9 @@ fn variable(subject: Subject<'_>) -> Vec<&ExpectedSplat> {
         .collect()
 }
 
-fn splats(
-    log: &Log,
-    boot: usize,
-    phase: Phase,
-    variable: &[&ExpectedSplat],
-    lines: &mut Vec<String>,
-) {
+fn splats(log: &Log, phase: Phase, variable: &[&ExpectedSplat], entries: &mut Entries<'_>) {
     let of_phase: Vec<&Splat> = log
-        .splats_of(boot)
+        .splats_of(entries.boot)
         .filter(|splat| splat.phase == phase)
         .filter(|splat| !variable.iter().any(|expected| expected.covers(splat)))
         .collect();
@@ -95,11 +186,8 @@ fn splats(
         } else {
             String::new()
         };
-        lines.push(format!(
-            "  splat {}: {}{times}",
-            same[0].class.word(),
-            same[0].title
-        ));
+        let (class, title) = (same[0].class.word(), &same[0].title);
+        entries.add(EntryKind::Splat, format!("splat {class}: {title}{times}"));
     }
 }
 
@@ -158,7 +246,16 @@ mod tests {
         };
         let text = "name: a\ntitle: a\nwhy: a\nboots: [{steps: [{rescan: pci}]}]\n";
         let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();
-        insta::assert_snapshot!(timeline(&scenario, &evidence, &Log::parse(evidence.serial)), @r#"
+        let reports: Vec<Report> = evidence
+            .boots
+            .iter()
+            .map(|boot| Report::parse(boot.output))
+            .collect();
+        let log = Log::parse(evidence.serial);
+        let entries = timeline(&scenario, &evidence, &reports, &log);
+        let steps = entries.iter().filter_map(|entry| entry.step);
+        assert_eq!(steps.collect::<Vec<_>>(), [1, 2, 2]);
+        insta::assert_snapshot!(super::text(&entries), @r#"
         boot 1 begins
           step 1: preserve dev in vm -> ok [pci_flb_preserve +1]
           step 2: close vm -> ok

@@ -4,8 +4,15 @@
 //! and results, followed by the raw bytes. Every fixed parser bug adds a file.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use selftests::analysis::Analysis;
+use selftests::evidence::{BootEvidence, Ending, Evidence, ExitKind};
+use selftests::frame::Frame;
+use selftests::hang::Diagnosis;
 use selftests::klog::{Log, Phase};
+use selftests::kselftest::KselftestBoots;
 use selftests::ktap::{Report, Test};
+use selftests::status::Status;
+use vm_images::transcript::{self, Hang, Processor, Sample};
 
 /// Prefix of the header lines with the expected findings.
 const FOUND: &str = "# found ";
@@ -32,7 +39,7 @@ fn summary(log: &Log) -> Vec<String> {
             "splat: boot {boot}, {phase} the program, {class}: {title}{incomplete}"
         ));
         if !splat.frames.is_empty() {
-            found.push(format!("  in {}", splat.frames.join(", ")));
+            found.push(format!("  in {}", splat.functions().join(", ")));
         }
     }
     for boot in 1..=log.boots() {
@@ -191,4 +198,70 @@ fn recorded_outputs_have_a_problem_when_cut() {
             );
         }
     }
+}
+
+/// Returns a hang diagnosis that was recorded during boot 1.
+fn hang() -> Hang {
+    let processor = Processor {
+        number: 1,
+        is_halted: false,
+        takes_interrupts: true,
+        in_program: false,
+        frames: vec![u64::MAX],
+    };
+    Hang {
+        during: transcript::Phase::Program(1),
+        console_bytes: 0,
+        divide_error: Some(u64::MAX),
+        samples: vec![Sample {
+            at_ms: 150,
+            processors: vec![processor],
+        }],
+        answers: true,
+        missing: vec!["a part: a reason".to_owned()],
+        dump: Some("memory.dump".to_owned()),
+    }
+}
+
+#[test]
+fn analysis_of_recorded_logs_is_equal_after_a_round_trip() {
+    let test = KselftestBoots {
+        target: "a".to_owned(),
+        name: "a".to_owned(),
+        boots: Vec::new(),
+        tolerates: Vec::new(),
+    };
+    let outputs = files("ktap").into_iter().cycle();
+    let (mut deciding, mut frames) = (0, 0);
+    for (path, output) in files("log").into_iter().zip(outputs) {
+        let (log, output) = (std::fs::read(path).unwrap(), std::fs::read(output).unwrap());
+        let hang = hang();
+        let evidence = Evidence {
+            boots: vec![BootEvidence {
+                boot_id: "a",
+                started: true,
+                output: split(&output).1,
+                output_cut: false,
+                exit: Some(ExitKind::Code(1)),
+            }],
+            ending: Ending::Orderly,
+            serial: split(&log).1,
+            hang: Some(&hang),
+            host_time: transcript::HostTime::default(),
+        };
+        let diagnose = |_| Some(Diagnosis::of(&hang, None, evidence.serial));
+        let analysis = Analysis::of(&test, &evidence, diagnose);
+        let mut json = serde_json::to_value(&analysis).unwrap();
+        // Fields of later versions are ignored.
+        json["later"] = "x".into();
+        assert_eq!(serde_json::from_value::<Analysis>(json).unwrap(), analysis);
+        let splats = analysis.splats.iter();
+        let decides = splats.clone().filter(|splat| splat.decides).count();
+        assert_eq!(decides == 1, analysis.judgement.status == Status::Crash);
+        deciding += decides;
+        let lines = splats.flat_map(|splat| &splat.lines);
+        let mut found = lines.filter_map(|line| line.frame.as_ref());
+        frames += usize::from(found.any(|frame: &Frame| frame.module.is_some()));
+    }
+    assert!(deciding > 50 && frames > 20, "{deciding}, {frames}");
 }

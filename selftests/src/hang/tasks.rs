@@ -2,6 +2,9 @@
 //! Parses the output of SysRq-T (tasks) and SysRq-L (backtraces of CPUs). The output comes
 //! from a guest and may contain anything; lines that do not match are skipped.
 
+use serde::{Deserialize, Serialize};
+
+use crate::frame::Frame;
 use crate::klog::Line;
 
 /// Largest number of tasks, of CPUs, and of frames of a task that are read.
@@ -33,22 +36,28 @@ const WAITING: &[&str] = &[
 ];
 
 /// A task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Task {
-    pub(super) name: String,
-    pub(super) id: u64,
-    pub(super) state: char,
-    is_kernel_thread: bool,
-    /// Innermost first.
-    pub(super) frames: Vec<String>,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// Its PID.
+    pub id: u64,
+    /// The letter of its state, such as `D` for uninterruptible sleep.
+    pub state: char,
+    /// Whether it is a kernel thread.
+    pub is_kernel_thread: bool,
+    /// Its stack, innermost first.
+    pub frames: Vec<Frame>,
 }
 
 /// The backtrace of a CPU.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Backtrace {
-    pub(super) processor: u32,
-    /// The function at the instruction pointer.
-    pub(super) function: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backtrace {
+    /// The number of the CPU, from 0.
+    pub processor: u32,
+    /// The frame of the instruction pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Frame>,
 }
 
 impl Task {
@@ -64,9 +73,10 @@ impl Task {
 
     /// Returns the function that the task waits in, and its caller.
     pub(super) fn place(&self) -> String {
-        let is_waiting = |name: &&String| WAITING.iter().any(|start| name.starts_with(start));
-        let waits: Vec<&String> = self.frames.iter().take_while(is_waiting).collect();
-        let caller = self.frames.get(waits.len());
+        let mut names = self.frames.iter().map(Frame::name).peekable();
+        let is_waiting = |name: &&str| WAITING.iter().any(|start| name.starts_with(start));
+        let waits: Vec<&str> = std::iter::from_fn(|| names.next_if(is_waiting)).collect();
+        let caller = names.next();
         // The scheduler functions are on the stack of every sleeping task.
         let wait = waits.last().filter(|name| !name.contains("schedule"));
         match (wait, caller) {
@@ -98,10 +108,10 @@ pub(super) fn tasks(lines: &[Line]) -> Vec<Task> {
             };
         } else if line.text.starts_with("sysrq: ") || line.text.trim() == "</TASK>" {
             current = None;
-        } else if let (Some(place), Some(name)) = (current, frame(&line.text)) {
+        } else if let (Some(place), Some(frame)) = (current, Frame::of_trace(&line.text)) {
             let frames = &mut tasks[place].frames;
             if frames.len() < FRAMES_MAX {
-                frames.push(name.to_owned());
+                frames.push(frame);
             }
         }
     }
@@ -117,16 +127,16 @@ pub(super) fn backtraces(lines: &[Line]) -> Vec<Backtrace> {
             all.extend(number.filter(|_| all.len() < TASKS_MAX).map(|processor| {
                 Backtrace {
                     processor,
-                    function: rest
+                    frame: rest
                         .split_once("idling at ")
-                        .and_then(|(_, at)| function(at)),
+                        .and_then(|(_, at)| Frame::in_line(at)),
                 }
             }));
         } else if let (Some(last), Some(at)) =
             (all.last_mut(), line.text.strip_prefix("RIP: 0010:"))
-            && last.function.is_none()
+            && last.frame.is_none()
         {
-            last.function = function(at);
+            last.frame = Frame::in_line(at);
         }
     }
     all
@@ -147,26 +157,6 @@ fn heading(text: &str) -> Option<Task> {
         state: rest.chars().next()?,
         is_kernel_thread: flags.unwrap_or_default() & KERNEL_THREAD != 0,
         frames: Vec::new(),
-    })
-}
-
-/// Parses ` name+0x1/0x2`. Unreliable entries (` ? name+0x1/0x2`) are skipped.
-fn frame(text: &str) -> Option<&str> {
-    let text = text.strip_prefix(' ')?;
-    let (name, rest) = text.split_once("+0x")?;
-    // Suffixes of the compiler (`.isra.0`, `.constprop.0`) are removed.
-    let name = name.split('.').next()?;
-    (!name.contains(' ') && rest.contains("/0x")).then_some(name)
-}
-
-fn function(text: &str) -> Option<String> {
-    let (name, rest) = text.split_once("+0x")?;
-    let module = rest
-        .split_once(" [")
-        .and_then(|(_, module)| module.split_once(']'));
-    Some(match module {
-        Some((module, _)) => format!("{name} [{module}]"),
-        None => name.to_owned(),
     })
 }
 
@@ -228,9 +218,13 @@ mod tests {
         let all = backtraces(&Log::parse(TEXT.as_bytes()).lines);
         let all: Vec<_> = all
             .iter()
-            .map(|backtrace| (backtrace.processor, backtrace.function.as_deref()))
+            .map(|backtrace| {
+                let frame = backtrace.frame.as_ref();
+                (backtrace.processor, frame.map(Frame::with_module))
+            })
             .collect();
-        let idle = Some("default_idle");
-        assert_eq!(all, [(0, idle), (1, Some("spin [fault]")), (2, idle)]);
+        let of = |number, name: &str| (number, Some(name.to_owned()));
+        let idle = "default_idle";
+        assert_eq!(all, [of(0, idle), of(1, "spin [fault]"), of(2, idle)]);
     }
 }

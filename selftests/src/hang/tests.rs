@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of the description of constructed hangs.
 
-use vm_images::transcript::Phase;
+use vm_images::transcript::{Phase, Processor, Sample};
 
-use super::*;
+use super::{Diagnosis, Hang, Symbols};
 
 const BASE: u64 = 0xffff_ffff_8100_0000;
 
@@ -61,7 +61,7 @@ fn hang(samples: Vec<Vec<Processor>>) -> Hang {
 }
 
 fn summary(hang: &Hang, answers: &str) -> String {
-    Account::of(hang, Some(&symbols()), answers.as_bytes()).summary
+    Diagnosis::of(hang, Some(&symbols()), answers.as_bytes()).summary
 }
 
 const BLOCKED: &str = "\
@@ -147,7 +147,7 @@ fn summary_takes_module_functions_from_the_backtraces() {
         summary(&stuck, ""),
         "CPU 1 spins in a module (0xffffffffc0201234), called from `caller`"
     );
-    let nameless = Account::of(&stuck, None, b"");
+    let nameless = Diagnosis::of(&stuck, None, b"");
     assert_eq!(
         nameless.summary,
         "CPU 1 spins in a module (0xffffffffc0201234)"
@@ -159,7 +159,7 @@ fn text_contains_all_recorded_facts() {
     let mut stuck = hang(vec![vec![processor(1, &["spin", "caller"])]]);
     stuck.missing.push("the tasks: no output".to_owned());
     stuck.dump = Some("memory.dump".to_owned());
-    let text = Account::of(&stuck, Some(&symbols()), BLOCKED.as_bytes()).text;
+    let text = Diagnosis::of(&stuck, Some(&symbols()), BLOCKED.as_bytes()).text();
     insta::assert_snapshot!(text, @r"
     CPU 1 spins in `spin`, called from `caller`; `reader` (80) is blocked in `wait_for_completion`, called from `flb_wait`; `main` (79) waits in `do_wait`
 

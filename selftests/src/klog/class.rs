@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The classes of kernel reports, and their names.
 
-/// The class of a kernel report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+use serde::{Deserialize, Serialize};
+
+/// The class of a kernel report. It is stored as its name in scenarios and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "&str", try_from = "String")]
 pub enum SplatClass {
     /// `WARN()` and variants.
     Warn,
@@ -146,6 +149,20 @@ impl SplatClass {
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.word() == word)
+    }
+}
+
+impl From<SplatClass> for &str {
+    fn from(class: SplatClass) -> Self {
+        class.word()
+    }
+}
+
+impl TryFrom<String> for SplatClass {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        Self::from_word(&word).ok_or_else(|| format!("unknown class of kernel reports: `{word}`"))
     }
 }
 

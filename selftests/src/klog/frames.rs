@@ -3,6 +3,7 @@
 
 use super::class::SplatClass;
 use super::trace::CALL_TRACE;
+use crate::frame::Frame;
 
 /// The start of a KFENCE report.
 const KFENCE: &str = "BUG: KFENCE: ";
@@ -130,18 +131,20 @@ const REPORTING_PREFIXES: &[&str] = &[
     "asm_sysvec_",
 ];
 
-/// Returns the first functions of the first stack, innermost first.
-pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<String> {
+/// Returns the first frames of the first stack, innermost first.
+pub(super) fn frames(class: SplatClass, texts: &[&str]) -> Vec<Frame> {
     let mut all = stack(class, texts);
     // The function in RIP may be repeated as the first frame of the trace.
-    all.dedup();
-    let others = all.into_iter().skip_while(|name| is_reporting(name));
-    others.take(FRAMES_MAX).map(str::to_owned).collect()
+    all.dedup_by(|second, first| second.name() == first.name());
+    let others = all
+        .into_iter()
+        .skip_while(|frame| is_reporting(frame.name()));
+    others.take(FRAMES_MAX).collect()
 }
 
-/// Returns the function in RIP, followed by the functions of the first trace.
-fn stack<'a>(class: SplatClass, texts: &[&'a str]) -> Vec<&'a str> {
-    let mut names = Vec::new();
+/// Returns the frame in RIP, followed by the frames of the first trace.
+fn stack(class: SplatClass, texts: &[&str]) -> Vec<Frame> {
+    let mut frames = Vec::new();
     // Stacks of KFENCE have no `Call Trace:` line, and end with an empty line.
     let is_kfence = texts.first().is_some_and(|text| text.starts_with(KFENCE));
     let mut is_in_trace = is_kfence;
@@ -149,24 +152,21 @@ fn stack<'a>(class: SplatClass, texts: &[&'a str]) -> Vec<&'a str> {
     for text in texts {
         match text.trim() {
             "</TASK>" if is_in_trace => break,
-            "" if is_kfence && !names.is_empty() => break,
+            "" if is_kfence && !frames.is_empty() => break,
             "<IRQ>" | "<NMI>" => is_in_interrupt = true,
             "</IRQ>" | "</NMI>" => is_in_interrupt = false,
             trimmed if trimmed.starts_with(CALL_TRACE) => is_in_trace = true,
             _ if is_in_interrupt && is_reported_by_interrupt(class) => {}
-            _ => names.extend(frame(text, is_in_trace)),
+            _ => frames.extend(frame(text, is_in_trace)),
         }
     }
-    names
+    frames
 }
 
-fn frame(text: &str, is_in_trace: bool) -> Option<&str> {
-    if let Some(place) = text.strip_prefix("RIP: ") {
-        return function_in(place);
-    }
-    // Entries with a question mark are unreliable.
-    let is_frame = is_in_trace && text.starts_with(' ') && !text.contains(" ? ");
-    is_frame.then(|| function_in(text)).flatten()
+fn frame(text: &str, is_in_trace: bool) -> Option<Frame> {
+    let may_be_frame = text.starts_with("RIP: ") || is_in_trace && text.starts_with(' ');
+    let frame = may_be_frame.then(|| Frame::in_line(text)).flatten()?;
+    frame.is_reliable.then_some(frame)
 }
 
 /// Returns whether reports of a class are printed by an interrupt of the stuck code, so that
@@ -188,24 +188,14 @@ fn is_reporting(name: &str) -> bool {
             .any(|start| name.starts_with(start))
 }
 
-/// Returns the name in the first `name+0x12/0x34` of a text, without compiler suffixes.
-pub(super) fn function_in(text: &str) -> Option<&str> {
-    let words = text.split([' ', ',', ':', '(', ')']);
-    let symbol = words
-        .filter_map(|word| word.split_once("+0x"))
-        .map(|(name, _)| name)
-        .find(|name| !name.is_empty())?;
-    Some(base_name(symbol))
-}
-
-/// Shortens `name.isra.0` and `name.constprop.0.cold` to `name`.
-pub(super) fn base_name(symbol: &str) -> &str {
-    symbol.split('.').next().unwrap_or(symbol)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(class: SplatClass, texts: &[&str]) -> Vec<String> {
+        let frames = frames(class, texts);
+        frames.iter().map(|frame| frame.name().to_owned()).collect()
+    }
 
     #[test]
     fn frames_skips_reporting_functions_and_unreliable_entries() {
@@ -224,7 +214,7 @@ mod tests {
             " other+0x1/0x2",
         ];
         assert_eq!(
-            frames(SplatClass::Kasan, &texts),
+            names(SplatClass::Kasan, &texts),
             ["use", "kasan_like_a_name"]
         );
     }
@@ -241,7 +231,7 @@ mod tests {
             "freed by task 7 on cpu 1 at 28.423213s (0.030125s ago):",
             " other+0x1/0x2",
         ];
-        assert_eq!(frames(SplatClass::Kasan, &texts), ["use", "caller"]);
+        assert_eq!(names(SplatClass::Kasan, &texts), ["use", "caller"]);
     }
 
     #[test]
@@ -255,7 +245,7 @@ mod tests {
             "RIP: 0033:0x4475b0",
             " </TASK>",
         ];
-        assert_eq!(frames(SplatClass::Warn, &texts), ["f", "g"]);
+        assert_eq!(names(SplatClass::Warn, &texts), ["f", "g"]);
     }
 
     #[test]
@@ -271,7 +261,7 @@ mod tests {
             " caller+0x1/0x2",
             " </TASK>",
         ];
-        assert_eq!(frames(SplatClass::RcuStall, &texts), ["spin", "caller"]);
-        assert_eq!(frames(SplatClass::Warn, &texts)[0], "tick");
+        assert_eq!(names(SplatClass::RcuStall, &texts), ["spin", "caller"]);
+        assert_eq!(names(SplatClass::Warn, &texts)[0], "tick");
     }
 }

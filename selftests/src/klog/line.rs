@@ -2,6 +2,7 @@
 //! Splits the bytes of a console into lines: parses the prefix of printk, removes escape
 //! sequences and carriage returns, and assigns each line to a boot and a phase.
 
+use serde::{Deserialize, Serialize};
 use vm_images::{boot_begins_marker, boot_ends_marker};
 
 use super::prefix::{Caller, Prefix};
@@ -20,7 +21,8 @@ const ERROR: u8 = 3;
 const WARNING: u8 = 4;
 
 /// The part of its boot in which a line was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Before the boot's program started.
     Before,
@@ -33,6 +35,8 @@ pub enum Phase {
 /// A line of the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
+    /// The number of its line in the console log, from 1.
+    pub number: usize,
     /// The text without the prefix of printk.
     pub text: String,
     /// The level (0 to 7), if the console shows it.
@@ -107,6 +111,8 @@ pub(super) fn lines(serial: &[u8], limits: Limits) -> (Vec<Line>, bool) {
 
 struct Reader {
     limits: Limits,
+    /// The number of the current line of the console.
+    number: usize,
     lines: Vec<Line>,
     text_bytes: usize,
     is_cut: bool,
@@ -119,6 +125,7 @@ impl Reader {
     const fn new(limits: Limits) -> Self {
         Self {
             limits,
+            number: 0,
             lines: Vec::new(),
             text_bytes: 0,
             is_cut: false,
@@ -131,6 +138,7 @@ impl Reader {
     /// Reads the bytes of one console line. It may contain two lines, because a panic
     /// writes while another CPU is writing, and a program may omit the newline.
     fn bytes(&mut self, bytes: &[u8]) {
+        self.number += 1;
         if bytes.is_empty() {
             return;
         }
@@ -178,6 +186,7 @@ impl Reader {
         self.phase = self.phase_at(&prefix, is_logged, text);
         self.text_bytes = text_bytes;
         self.lines.push(Line {
+            number: self.number,
             text: text.to_owned(),
             level: prefix.level,
             from_userspace: prefix.from_userspace || !is_logged,

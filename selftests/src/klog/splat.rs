@@ -7,6 +7,7 @@ use super::frames;
 use super::heading::{is_cut, kind};
 use super::line::{Line, Phase};
 use super::title;
+use crate::frame::Frame;
 
 /// Longer messages are cut, in characters and in lines.
 const MESSAGE_MAX: usize = 400;
@@ -21,9 +22,9 @@ pub struct Splat {
     pub title: String,
     /// The message of the report as logged; empty if it has none.
     pub message: String,
-    /// The first functions of the stack after the functions that print the report,
-    /// innermost first, without compiler suffixes.
-    pub frames: Vec<String>,
+    /// The first frames of the stack after the functions that print the report, innermost
+    /// first.
+    pub frames: Vec<Frame>,
     /// The indices of its lines in the log, in order. Lines of other writers may be in
     /// between.
     pub lines: Vec<usize>,
@@ -36,6 +37,12 @@ pub struct Splat {
 }
 
 impl Splat {
+    /// Returns the names of the functions in `frames`.
+    #[must_use]
+    pub fn functions(&self) -> Vec<&str> {
+        self.frames.iter().map(Frame::name).collect()
+    }
+
     /// Returns whether the title or the message contains `text`.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {
@@ -58,7 +65,7 @@ impl Splat {
         let frames = frames::frames(class, &texts);
         Self {
             class,
-            title: title::title(class, &texts, &frames),
+            title: title::title(class, &texts, frames.first().map(Frame::name)),
             message: message.join("\n"),
             frames,
             boot: first.boot,

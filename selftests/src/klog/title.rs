@@ -3,7 +3,7 @@
 //! and from build to build, because they have no addresses, tasks, times, lines and paths.
 
 use super::class::SplatClass;
-use super::frames::{base_name, function_in};
+use crate::frame::{base_name, function_in};
 
 /// Longer titles are cut, in characters.
 const TITLE_MAX: usize = 160;
@@ -13,10 +13,11 @@ pub(super) fn is_list_corruption(message: &str) -> bool {
     message.starts_with("list_add ") || message.starts_with("list_del ")
 }
 
-/// Returns the title of a splat with these lines and first functions.
-pub(super) fn title(class: SplatClass, texts: &[&str], frames: &[String]) -> String {
+/// Returns the title of a splat with these lines, whose stack begins with the function
+/// `innermost`.
+pub(super) fn title(class: SplatClass, texts: &[&str], innermost: Option<&str>) -> String {
     let first = texts.first().copied().unwrap_or_default();
-    let in_first = || in_function(frames.first().map(String::as_str));
+    let in_first = || in_function(innermost);
     let place = || match function(texts) {
         Some(name) => in_function(Some(name)),
         None => in_first(),
@@ -284,17 +285,17 @@ mod tests {
             "BUG: Bad page state in process N N"
         );
         let old = ["WARNING: CPU: 1 PID: 7 at drivers/a.c:7 thing.constprop.0+0x1/0x2 [mod]"];
-        assert_eq!(title(SplatClass::Warn, &old, &[]), "WARNING in thing");
+        assert_eq!(title(SplatClass::Warn, &old, None), "WARNING in thing");
         let ubsan = ["UBSAN: shift-out-of-bounds in /build/x/lib/a.c:7:9"];
         assert_eq!(
-            title(SplatClass::Ubsan, &ubsan, &[]),
+            title(SplatClass::Ubsan, &ubsan, None),
             "UBSAN: shift-out-of-bounds in a.c"
         );
     }
 
     #[test]
     fn title_names_the_fault_or_object_and_the_function() {
-        let of = |class, text: &str, frame: &str| title(class, &[text], &[frame.to_owned()]);
+        let of = |class, text: &str, frame: &str| title(class, &[text], Some(frame));
         assert_eq!(
             of(SplatClass::Oops, "Oops: divide error: 0000 [#1] SMP", "f"),
             "divide error in f"

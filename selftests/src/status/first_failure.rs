@@ -111,7 +111,7 @@ fn died(boot: &BootEvidence<'_>, diagnostics: &[String]) -> bool {
 }
 
 /// Reads the number in `step 6: close vm`.
-fn step_number(text: &str) -> Option<usize> {
+pub(crate) fn step_number(text: &str) -> Option<usize> {
     text.strip_prefix("step ")?.split(':').next()?.parse().ok()
 }
 

@@ -2,7 +2,7 @@
 //! The test that a run is judged by. A scenario lists all expected kernel messages; a
 //! kselftest of the tree has only its exit code and its results.
 
-use crate::klog::SplatClass;
+use crate::klog::{Splat, SplatClass};
 use crate::kselftest::KselftestBoots;
 use crate::scenario::{ExpectedSplat, Scenario};
 
@@ -60,6 +60,11 @@ impl<'a> Subject<'a> {
             Self::Scenario(scenario) => &scenario.splats,
             Self::Kselftest(_) => &[],
         }
+    }
+
+    /// Returns whether the test provokes this kernel report.
+    pub(crate) fn expects(self, splat: &Splat) -> bool {
+        self.splats().iter().any(|expected| expected.covers(splat))
     }
 
     pub(super) fn fails_with(self) -> &'a [SplatClass] {

@@ -7,13 +7,13 @@ use std::io::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::hex;
-use patchbed_host::files::read_plain;
 use selftests::scenario::{Boot, Scenario, Step};
 
 use crate::cli::{Format, ShowArgs};
 use crate::commands::html_report;
 use selftests::status::Status;
 use xtask::engine::plan::Plan;
+use xtask::engine::record::read_analysis;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::scenarios;
 use xtask::engine::session::Session;
@@ -23,8 +23,8 @@ use xtask::report::comparison::Comparison;
 use xtask::report::input::{Place, Report};
 use xtask::result::{JobResult, RunResult};
 
-/// Size limit of `splats.txt` to be included in reports, in bytes.
-const SPLATS_BYTES_MAX: u64 = 1024 * 1024;
+/// Size limit of the splats of a job to be included in reports, in bytes.
+const SPLATS_BYTES_MAX: usize = 1024 * 1024;
 
 /// The outputs that a list of formats selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,14 +188,12 @@ fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
     scenarios.iter().filter_map(place).collect()
 }
 
-/// Reads the splats of jobs that did not pass. Without the file, reports contain only the titles
-/// of splats.
+/// Reads the splats of jobs that did not pass. Without an analysis, reports contain only the
+/// titles of splats.
 fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
     let read = |job: &JobResult| {
-        let path = folder.join(&job.artifacts).join("splats.txt");
-        let bytes = read_plain(&path, SPLATS_BYTES_MAX).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Some((job.artifacts.clone(), text))
+        let text = read_analysis(&folder.join(&job.artifacts))?.splats_text();
+        (text.len() <= SPLATS_BYTES_MAX).then(|| (job.artifacts.clone(), text))
     };
     let has_splats_shown = |job: &&JobResult| job.status != Status::Pass || job.needs_attention();
     jobs.iter()

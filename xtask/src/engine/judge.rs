@@ -4,13 +4,12 @@
 
 use camino::Utf8Path;
 use fs_err as fs;
+use selftests::analysis::Analysis;
 use selftests::evidence::Evidence;
 use selftests::expectation::{self, Expected, Has};
-use selftests::hang::Account;
-use selftests::klog::Log;
 use selftests::scenario::{Boot, Scenario};
-use selftests::status::{self, Status, Subject};
-use selftests::timeline::timeline;
+use selftests::status::{Judgement, Status, Subject};
+use selftests::timeline::{self, Entry, EntryKind};
 use vm_images::transcript::{Transcript, read_console};
 
 use super::{hang, kselftest};
@@ -18,7 +17,7 @@ use crate::engine::checkouts::{BASE, SERIES};
 use crate::engine::jobs::Test;
 use crate::engine::plan::JobPlan;
 use crate::engine::program;
-use crate::engine::record::{Kselftest, Record};
+use crate::engine::record::{self, Kselftest, Record};
 use crate::engine::run_folder::RunFolder;
 use crate::engine::snapshot::{self, Outlet};
 use crate::exit::bad_input;
@@ -33,10 +32,7 @@ pub struct Judged {
     /// Its result.
     pub job: JobResult,
     plan: JobPlan,
-    timeline: String,
-    splats: String,
-    /// The hang diagnosis, if the job hung.
-    hang: Option<Account>,
+    analysis: Analysis,
     /// Boot number and step number of each step with `fails_first`.
     fails_first: Vec<(usize, usize)>,
 }
@@ -88,24 +84,16 @@ impl Record {
         // A missing console counts as an empty console, which is never judged as a pass.
         let serial = read_console(&folder).unwrap_or_default();
         let evidence = Evidence::of(transcript, &serial);
-        let log = Log::parse(evidence.serial);
-        let splats = log.splats.iter().map(|splat| splat.title.clone()).collect();
-        let mut judgement = status::judge(subject, &evidence, &log);
-        let hang = transcript.hang.as_ref().map(|hang| {
-            // Without a boot message in the log, the first boot hung.
-            let number = log.boots().max(1);
-            let symbols = self.binaries.symbols_of(number);
-            hang::account(hang, symbols, &serial, &folder)
-        });
-        if let Some(hang) = &hang {
-            judgement.reason.extend(["; ", &hang.summary]);
-        }
+        let diagnose = |boot| {
+            let hang = transcript.hang.as_ref()?;
+            let symbols = self.binaries.symbols_of(boot);
+            Some(hang::diagnosis(hang, symbols, &serial, &folder))
+        };
+        let analysis = Analysis::of(subject, &evidence, diagnose);
         Judged {
-            job: self.result(subject, transcript, &judgement, splats),
-            hang,
+            job: self.result(subject, transcript, &analysis),
             plan: self.plan.clone(),
-            timeline: timeline(subject, &evidence, &log),
-            splats: splats_text(&log),
+            analysis,
             fails_first: fails_first(test),
         }
     }
@@ -124,10 +112,8 @@ impl Record {
                 cause: (status == Status::Error).then_some(Cause::Tool),
                 ..self.blank()
             },
+            analysis: Analysis::not_started(status, reason),
             plan: self.plan.clone(),
-            timeline: String::new(),
-            splats: String::new(),
-            hang: None,
             fails_first: Vec::new(),
         }
     }
@@ -136,9 +122,10 @@ impl Record {
         &self,
         subject: Subject<'_>,
         transcript: &Transcript,
-        judgement: &status::Judgement,
-        splats: Vec<String>,
+        analysis: &Analysis,
     ) -> JobResult {
+        let judgement: &Judgement = &analysis.judgement;
+        let titles = analysis.splats.iter().map(|splat| splat.title.clone());
         let has = Has {
             whole: &self.contains,
             partly: &self.partly,
@@ -166,7 +153,7 @@ impl Record {
             boot_mode: Some(BootMode::from(&transcript.start)),
             shared: transcript.shared,
             accel: Some(transcript.accelerator),
-            splats,
+            splats: titles.collect(),
             ..self.blank()
         }
     }
@@ -222,35 +209,23 @@ fn fails_first(test: Test<'_>) -> Vec<(usize, usize)> {
     scenario.boots.iter().flat_map(of_boot).collect()
 }
 
-/// Formats every splat with its title and its log lines.
-fn splats_text(log: &Log) -> String {
-    let mut text = String::new();
-    for splat in &log.splats {
-        text += &format!(
-            "{} (kernel {}): {}\n",
-            splat.class.word(),
-            splat.boot,
-            splat.title
-        );
-        for line in log.lines_of(splat) {
-            text += &format!("  {}\n", line.text);
-        }
-    }
-    text
-}
-
 impl Judged {
-    /// Writes timeline, splats and hang diagnosis to the job's folder.
+    /// Writes the analysis to the job's folder, and its timeline, splats and hang diagnosis
+    /// as texts for people.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, run: &RunFolder) -> anyhow::Result<()> {
         let folder = run.path().join(self.plan.folder());
-        fs::write(folder.join("timeline.txt"), &self.timeline)?;
-        if let Some(hang) = &self.hang {
-            fs::write(folder.join(hang::FILE_NAME), &hang.text)?;
+        let Analysis { timeline, hang, .. } = &self.analysis;
+        let name = format!("{}/{}", self.plan.folder(), record::ANALYSIS);
+        run.write_json(&name, &self.analysis)?;
+        fs::write(folder.join("timeline.txt"), timeline::text(timeline))?;
+        if let Some(hang) = hang {
+            fs::write(folder.join("hang.txt"), hang.text())?;
         }
-        Ok(fs::write(folder.join("splats.txt"), &self.splats)?)
+        let splats = self.analysis.splats_text();
+        Ok(fs::write(folder.join("splats.txt"), splats)?)
     }
 
     /// Creates the folder for the first snapshot of the job's config and checkout. Only the
@@ -275,8 +250,8 @@ impl Judged {
     /// When a result that differs cannot be written.
     pub fn compare(&mut self, snapshots: &Utf8Path, new: Outlet<'_>) -> anyhow::Result<()> {
         if self.is_recorded() {
-            self.job.snapshot_difference =
-                snapshot::difference(snapshots, &self.plan, self.snapshot_text(), new)?;
+            let text = timeline::text(self.compared());
+            self.job.snapshot_difference = snapshot::difference(snapshots, &self.plan, &text, new)?;
         }
         Ok(())
     }
@@ -284,23 +259,18 @@ impl Judged {
     /// Returns the part of the timeline that is compared. For an expected failure it ends
     /// before the first step with `fails_first`: the kernel is broken from there on,
     /// and the rest of the timeline varies between runs.
-    fn snapshot_text(&self) -> &str {
+    fn compared(&self) -> &[Entry] {
+        let timeline = &self.analysis.timeline;
         if self.job.expectation != Expected::Fail || !self.job.expected {
-            return &self.timeline;
+            return timeline;
         }
-        let (mut boot, mut end) = (0, 0);
-        for line in self.timeline.split_inclusive('\n') {
-            boot += usize::from(line.starts_with("boot ") && line.ends_with(" begins\n"));
-            let is_first = |&(of, step): &(usize, usize)| {
-                of == boot && line.starts_with(&format!("  step {step}: "))
-            };
-            // A repeated step has no line of its own; the timeline has its failure message only.
-            let is_failure = line.starts_with("    step ") || line.starts_with("    Expected ");
-            if is_failure || self.fails_first.iter().any(is_first) {
-                break;
-            }
-            end += line.len();
-        }
-        &self.timeline[..end]
+        let is_broken = |entry: &Entry| match (entry.kind, entry.step) {
+            (EntryKind::Step, Some(step)) => self.fails_first.contains(&(entry.boot, step)),
+            // A repeated step has no entry of its own, only the failed check.
+            (EntryKind::ComparedValues, _) | (EntryKind::FailedCheck, Some(_)) => true,
+            _ => false,
+        };
+        let end = timeline.iter().position(is_broken);
+        &timeline[..end.unwrap_or(timeline.len())]
     }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The record of a job in its folder: the planned job and the binaries that it ran.
+//! The record of a job in its folder: the planned job, the binaries that it ran, and the
+//! analysis of its files.
 
 use std::collections::BTreeSet;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::files::read_plain;
+use selftests::analysis::Analysis;
 use selftests::kselftest::KselftestBoots;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,10 @@ use crate::result::Cached;
 
 /// The record's name in a job's folder.
 pub const FILE_NAME: &str = "record.json";
+/// The name of the analysis in a job's folder.
+pub(crate) const ANALYSIS: &str = "analysis.json";
+/// A larger analysis is not read, in bytes.
+const ANALYSIS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// The data that is needed, beside console log and transcript, to evaluate a job again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,6 +84,12 @@ pub enum Kselftest {
         /// Why it cannot run.
         reason: String,
     },
+}
+
+/// Reads the analysis in a job's folder; `None` if it is missing, damaged or too large.
+pub fn read_analysis(folder: &Utf8Path) -> Option<Analysis> {
+    let bytes = read_plain(&folder.join(ANALYSIS), ANALYSIS_BYTES_MAX).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 impl Record {

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the artifacts of a run that are printed in reports: timelines, and kernel reports
-//! with the source lines of their frames. All sizes are limited. No result depends on this
-//! text, so missing or damaged files are left out.
+//! The parts of the analyses of a run that are printed in reports: timelines, and kernel
+//! reports with the source lines of their frames. All sizes are limited. No result depends
+//! on them, so missing or damaged files are left out.
 
-mod splat;
 mod symbols;
 
 use std::collections::BTreeMap;
 
-use patchbed_host::files::read_plain;
+use selftests::analysis::{KernelReport, ReportLine};
 use selftests::scenario::Scenario;
+use selftests::timeline;
 
-pub use splat::SplatEvidence;
-#[cfg(test)]
-pub(crate) use splat::SplatLine;
 use symbols::Symbols;
 
-use crate::engine::record::Record;
+use crate::engine::record::{Record, read_analysis};
 use crate::engine::run_folder::RunFolder;
 use crate::result::{JobResult, RunResult};
 
-/// Larger files are not read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// At most this many bytes of a timeline are shown.
 const TIMELINE_BYTES_MAX: usize = 16 * 1024;
+/// At most this many splats of a job are shown.
+const SPLATS_MAX: usize = 12;
+/// At most this many lines of a splat are shown: a report of lockdep may have hundreds.
+const LINES_MAX: usize = 160;
+/// At most this many bytes of a line are shown.
+const LINE_BYTES_MAX: usize = 400;
 
 /// The text beside the result of a run.
 #[derive(Clone, Debug, Default)]
@@ -122,30 +123,96 @@ impl Evidence {
 }
 
 fn read_job(job: &JobResult, folder: &RunFolder, symbols: &mut Symbols) -> JobEvidence {
-    let place = folder.path().join(&job.artifacts);
-    let text = |name: &str| {
-        let bytes = read_plain(&place.join(name), FILE_BYTES_MAX).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+    let Some(analysis) = read_analysis(&folder.path().join(&job.artifacts)) else {
+        return JobEvidence::default();
     };
-    let (mut splats, splats_left_out) = splat::parse(&text("splats.txt"));
-    let record = Record::read(&job.plan(), folder).ok();
-    if let Some(record) = record.filter(|_| !splats.is_empty()) {
-        for splat in &mut splats {
-            if let Some(kernel) = record.binaries.symbols_of(splat.kernel) {
-                symbols.explain(splat, kernel);
-            }
+    let record = match analysis.splats.is_empty() {
+        true => None,
+        false => Record::read(&job.plan(), folder).ok(),
+    };
+    let splats = analysis.splats.iter().take(SPLATS_MAX).map(|splat| {
+        let kernel = record
+            .as_ref()
+            .and_then(|record| record.binaries.symbols_of(splat.boot));
+        SplatEvidence::of(splat, |line| match (kernel, &line.frame) {
+            (Some(kernel), Some(frame)) => symbols.places(frame, kernel),
+            _ => Vec::new(),
+        })
+    });
+    JobEvidence {
+        timeline: Excerpt::of(&timeline::text(&analysis.timeline), TIMELINE_BYTES_MAX),
+        splats: splats.collect(),
+        splats_left_out: analysis.splats.len().saturating_sub(SPLATS_MAX),
+    }
+}
+
+/// A kernel report as shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SplatEvidence {
+    /// `WARN`, `KASAN` and so on.
+    pub(crate) class: String,
+    /// The number of the boot in the job, from 1; 0 before the first kernel's banner.
+    pub(crate) kernel: usize,
+    pub(crate) title: String,
+    pub(crate) lines: Vec<SplatLine>,
+    /// The number of lines that are left out.
+    pub(crate) lines_left_out: usize,
+}
+
+/// One line of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SplatLine {
+    pub(crate) text: String,
+    /// Source lines of its frame, `FILE:LINE`, with the functions that were inlined:
+    /// innermost first. Empty if it has no frame or the lines are not known.
+    pub(crate) places: Vec<String>,
+}
+
+impl SplatEvidence {
+    fn of(splat: &KernelReport, mut places: impl FnMut(&ReportLine) -> Vec<String>) -> Self {
+        let lines = splat.lines.iter().take(LINES_MAX).map(|line| SplatLine {
+            text: shortened(&line.text),
+            places: places(line),
+        });
+        Self {
+            class: splat.class.word().to_owned(),
+            kernel: splat.boot,
+            title: splat.title.clone(),
+            lines: lines.collect(),
+            lines_left_out: splat.lines.len().saturating_sub(LINES_MAX),
         }
     }
-    JobEvidence {
-        timeline: Excerpt::of(&text("timeline.txt"), TIMELINE_BYTES_MAX),
-        splats,
-        splats_left_out,
+}
+
+fn shortened(line: &str) -> String {
+    let end = line.floor_char_boundary(LINE_BYTES_MAX);
+    let rest = if end < line.len() { " ..." } else { "" };
+    format!("{}{rest}", &line[..end])
+}
+
+/// Beginnings of lines that hold registers or memory.
+const STATE: [&str; 18] = [
+    "Code: ", "RSP: ", "RAX: ", "RBX: ", "RCX: ", "RDX: ", "RSI: ", "RDI: ", "RBP: ", "R08: ",
+    "R10: ", "R13: ", "FS: ", "CS: ", "CR2: ", "DR0: ", "DR3: ", "PKRU: ",
+];
+
+impl SplatLine {
+    /// Returns whether the line holds registers; reports show it dimmed.
+    pub(crate) fn is_state(&self) -> bool {
+        let text = self.text.trim_start();
+        STATE.iter().any(|begin| text.starts_with(begin))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use selftests::analysis::Analysis;
+    use selftests::klog::{Phase, SplatClass};
+    use selftests::status::Status;
+
     use super::*;
+    use crate::engine::record::ANALYSIS;
+    use crate::result::tests::job;
 
     #[test]
     fn excerpt_ends_at_a_line_or_character_and_counts_the_rest() {
@@ -154,5 +221,64 @@ mod tests {
         assert_eq!((cut.text.as_str(), cut.left_out_bytes), ("first\n", 7));
         let cut = Excerpt::of("äöü", 3);
         assert_eq!((cut.text.as_str(), cut.left_out_bytes), ("ä", 4));
+    }
+
+    #[test]
+    fn is_state_accepts_registers_but_not_frames() {
+        let is_state = |text: &str| {
+            let text = text.to_owned();
+            SplatLine {
+                text,
+                places: Vec::new(),
+            }
+            .is_state()
+        };
+        assert!(is_state("RAX: ffffffff8e103f2c RBX: ffff9286c123e1c0"));
+        assert!(is_state("CS:  0010 DS: 0000") && is_state("Code: 4d 8b"));
+        assert!(!is_state("RIP: 0010:f+0xee/0x140") && !is_state(" f+0x1/0x2"));
+    }
+
+    #[test]
+    fn read_job_limits_splats_lines_and_bytes_and_counts_the_rest() {
+        let line = |text: &str| ReportLine {
+            number: 1,
+            text: text.to_owned(),
+            frame: None,
+        };
+        let mut lines = vec![line(&"ä".repeat(999))];
+        lines.resize(LINES_MAX + 4, line("x"));
+        let splat = KernelReport {
+            class: SplatClass::Warn,
+            title: "WARNING in f".to_owned(),
+            message: String::new(),
+            boot: 2,
+            phase: Phase::During,
+            is_complete: true,
+            is_expected: false,
+            decides: false,
+            frames: Vec::new(),
+            lines,
+        };
+        let analysis = Analysis {
+            splats: vec![splat; SPLATS_MAX + 2],
+            ..Analysis::not_started(Status::Crash, "")
+        };
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder::at(place.path().to_owned().try_into().unwrap());
+        let job = job("a", "base", "crash", "pass");
+        let folder = run.path().join(&job.artifacts);
+        let read = || read_job(&job, &run, &mut Symbols::default());
+        assert_eq!(read(), JobEvidence::default());
+        fs_err::create_dir_all(&folder).unwrap();
+        let json = serde_json::to_vec(&analysis).unwrap();
+        fs_err::write(folder.join(ANALYSIS), json).unwrap();
+        let left = read();
+        assert_eq!((left.splats.len(), left.splats_left_out), (SPLATS_MAX, 2));
+        let first = &left.splats[0];
+        let shown = (first.class.as_str(), first.kernel, first.title.as_str());
+        assert_eq!(shown, ("WARN", 2, "WARNING in f"));
+        assert_eq!((first.lines.len(), first.lines_left_out), (LINES_MAX, 4));
+        assert!(first.lines[0].text.len() <= LINE_BYTES_MAX + 4);
+        assert_eq!(first.lines[1].text, "x");
     }
 }

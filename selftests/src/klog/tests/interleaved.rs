@@ -84,8 +84,8 @@ fn parse_separates_two_reports_with_alternating_lines() {
             ),
         ]
     );
-    assert_eq!(log.splats[0].frames, ["f", "caller"]);
-    assert_eq!(log.splats[1].frames, ["use"]);
+    assert_eq!(log.splats[0].functions(), ["f", "caller"]);
+    assert_eq!(log.splats[1].functions(), ["use"]);
     assert_eq!(log.lines_of(&log.splats[0]).count(), 9);
     assert_eq!(log.stray_warnings(1).count(), 0);
 }
@@ -129,7 +129,7 @@ fn parse_adds_a_requested_backtrace_to_the_report_of_the_requester() {
     let log = Log::parse(text.as_bytes());
     assert_eq!(log.splats.len(), 1);
     assert!(log.splats[0].is_complete);
-    assert_eq!(log.splats[0].frames, ["spin", "caller"]);
+    assert_eq!(log.splats[0].functions(), ["spin", "caller"]);
     assert_eq!(log.splats[0].lines.len(), 10);
     let alone = Log::parse(mixed(&backtrace, &[], std::iter::empty()).as_bytes());
     assert!(alone.splats.is_empty());

@@ -184,7 +184,7 @@ fn parse_joins_a_report_and_the_warn_that_prints_its_stack() {
         ["BUG: BUG kmalloc-64, Right Redzone overwritten"]
     );
     assert!(log.splats[0].is_complete);
-    assert_eq!(log.splats[0].frames, ["kfree", "g"]);
+    assert_eq!(log.splats[0].functions(), ["kfree", "g"]);
     let key = format!("BUG: key 1 has not been registered!\n{warn}");
     assert_eq!(titles(&key).len(), 1);
     let list = "list_del corruption. next->prev should be 1, but was 2\n\
@@ -228,7 +228,7 @@ fn parse_completes_a_panic_at_the_last_lines_of_the_kernel() {
     let panic = "Kernel panic - not syncing: gone\nCPU: 1 UID: 0\nCall Trace:\n <TASK>\n vpanic+0x1/0x2\n \
         panic+0x1/0x2\n f+0x1/0x2\n";
     let incomplete = &bare(panic).splats[0];
-    assert!(!incomplete.is_complete && incomplete.frames == ["f"]);
+    assert!(!incomplete.is_complete && incomplete.functions() == ["f"]);
     assert!(bare(&format!("{panic} </TASK>\n")).splats[0].is_complete);
     assert!(!bare(&format!("{panic} </TASK>\nmore\n")).splats[0].is_complete);
     for last in [

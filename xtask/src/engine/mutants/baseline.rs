@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use selftests::scenario::Scenario;
+use selftests::timeline::Entry;
 
 use crate::engine::checkouts::SERIES;
+use crate::engine::record::read_analysis;
 use crate::result::JobResult;
 use selftests::status::Status;
 
@@ -15,7 +17,7 @@ use selftests::status::Status;
 pub(super) struct Baseline {
     /// `None` for a pass, else the timeline. The reason of a failure is not compared, because
     /// it may depend on the host.
-    timelines: BTreeMap<String, Option<String>>,
+    timelines: BTreeMap<String, Option<Vec<Entry>>>,
 }
 
 impl Baseline {
@@ -38,7 +40,7 @@ impl Baseline {
             if results.is_empty() || !results.iter().all(is_usable) {
                 continue;
             }
-            let timelines: Vec<Option<String>> = results
+            let timelines: Vec<Option<Vec<Entry>>> = results
                 .iter()
                 .map(|job| failure_timeline(job, run))
                 .collect();
@@ -78,20 +80,21 @@ pub(super) fn is_conclusive(job: &JobResult) -> bool {
 }
 
 /// Returns the timeline of a job that did not pass; an unreadable timeline counts as empty.
-fn failure_timeline(job: &JobResult, run: &Utf8Path) -> Option<String> {
-    let read = || {
-        let path = run.join(&job.artifacts).join("timeline.txt");
-        fs_err::read_to_string(path).unwrap_or_default()
-    };
-    (job.status != Status::Pass).then(read)
+fn failure_timeline(job: &JobResult, run: &Utf8Path) -> Option<Vec<Entry>> {
+    let read = || read_analysis(&run.join(&job.artifacts)).map(|analysis| analysis.timeline);
+    (job.status != Status::Pass).then(|| read().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::layout::Layout;
+    use crate::engine::record::ANALYSIS;
     use crate::result::tests::job;
+    use selftests::analysis::Analysis;
     use selftests::scenario::{Machines, ScenarioFile};
+    use selftests::status::Status;
+    use selftests::timeline::EntryKind;
 
     fn scenario(name: &str) -> Scenario {
         let text = format!(
@@ -102,11 +105,22 @@ mod tests {
         scenario_file.variants.into_iter().next().unwrap()
     }
 
-    /// Returns a job and writes its timeline to its folder.
-    fn ran(run: &Utf8Path, name: &str, status: &str, timeline: &str, at: &str) -> JobResult {
+    /// Returns a job and writes its timeline of one entry to its folder.
+    fn ran(run: &Utf8Path, name: &str, status: &str, text: &str, at: &str) -> JobResult {
         let artifacts = format!("{at}/{name}");
         fs_err::create_dir_all(run.join(&artifacts)).unwrap();
-        fs_err::write(run.join(&artifacts).join("timeline.txt"), timeline).unwrap();
+        let entry = Entry {
+            boot: 1,
+            step: None,
+            kind: EntryKind::Splat,
+            text: text.to_owned(),
+        };
+        let analysis = Analysis {
+            timeline: vec![entry],
+            ..Analysis::not_started(Status::Fail, "")
+        };
+        let json = serde_json::to_vec(&analysis).unwrap();
+        fs_err::write(run.join(&artifacts).join(ANALYSIS), json).unwrap();
         let expected = if status == "pass" { "pass" } else { "fail" };
         JobResult {
             artifacts,

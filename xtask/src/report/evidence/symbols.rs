@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Maps a frame of a stack trace, such as `luo_thing+0x51/0x80`, to source lines, with the
-//! debug information of the kernel image in the cache. A frame is mapped only if exactly one
+//! Maps a frame of a stack trace to source lines, with the debug information of the kernel
+//! image in the cache. A frame is mapped only if exactly one
 //! function has its name and size.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use addr2line::Loader;
 use camino::{Utf8Path, Utf8PathBuf};
 use object::{Object, ObjectSymbol, SymbolKind};
 
-use super::splat::SplatEvidence;
+use selftests::frame::Frame;
 
 /// Larger kernel images are not read, in bytes.
 const KERNEL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -22,16 +22,6 @@ const INLINED_MAX: usize = 6;
 /// A function of every kernel, and its file: its path gives the prefix of all source paths.
 const LANDMARK: (&str, &str) = ("start_kernel", "init/main.c");
 
-/// A frame of the log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Frame {
-    function: String,
-    offset: u64,
-    size: u64,
-    /// Whether the address is a return address.
-    is_return: bool,
-}
-
 /// The kernel images of a report, and the frames mapped so far.
 #[derive(Default)]
 pub(crate) struct Symbols {
@@ -40,58 +30,25 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// Adds the source lines to the frames of a splat; `symbols` is the image of the kernel
-    /// that logged it, with debug information.
-    pub(crate) fn explain(&mut self, splat: &mut SplatEvidence, symbols: &Utf8Path) {
-        for line in &mut splat.lines {
-            let Some(frame) = frame(&line.text) else {
-                continue;
-            };
-            let key = (symbols.to_owned(), frame);
-            if let Some(places) = self.known.get(&key) {
-                line.places.clone_from(places);
-            } else if self.known.len() < LOOK_UPS_MAX {
-                let kernel = self
-                    .kernels
-                    .entry(key.0.clone())
-                    .or_insert_with(|| Kernel::open(symbols));
-                let places = kernel.as_ref().map(|kernel| kernel.places(&key.1));
-                line.places = places.unwrap_or_default();
-                self.known.insert(key, line.places.clone());
-            }
+    /// Returns the source lines of a frame, innermost first; `image` is the image of the
+    /// kernel that logged it, with debug information.
+    pub(crate) fn places(&mut self, frame: &Frame, image: &Utf8Path) -> Vec<String> {
+        let key = (image.to_owned(), frame.clone());
+        if let Some(places) = self.known.get(&key) {
+            return places.clone();
         }
+        if self.known.len() == LOOK_UPS_MAX {
+            return Vec::new();
+        }
+        let kernel = self
+            .kernels
+            .entry(image.to_owned())
+            .or_insert_with(|| Kernel::open(image));
+        let places = kernel.as_ref().map(|kernel| kernel.places(frame));
+        let places = places.unwrap_or_default();
+        self.known.insert(key, places.clone());
+        places
     }
-}
-
-/// Returns the frame in a line of the log, unless it is a frame of a module.
-fn frame(line: &str) -> Option<Frame> {
-    // A module's frame ends with its name in brackets.
-    let line = line.trim_end();
-    if line.ends_with(']') {
-        return None;
-    }
-    let is_register = line.contains("RIP: ") || line.contains(" at ");
-    let words = line.split_ascii_whitespace();
-    let mut frames = words.filter_map(|word| {
-        let word = word.trim_end_matches([',', ')']);
-        let word = word.rsplit_once(':').map_or(word, |(_, last)| last);
-        let (function, rest) = word.split_once("+0x")?;
-        let (offset, size) = rest.split_once("/0x")?;
-        let is_name = |text: &str| {
-            let mut bytes = text.bytes();
-            !text.is_empty()
-                && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
-        };
-        is_name(function).then_some(())?;
-        let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
-        Some(Frame {
-            function: function.to_owned(),
-            offset: number(offset)?,
-            size: number(size)?,
-            is_return: !is_register,
-        })
-    });
-    frames.next()
 }
 
 /// A kernel image with debug information.
@@ -164,16 +121,17 @@ impl Kernel {
         places
     }
 
-    /// Returns the address of a frame, if exactly one function matches.
+    /// Returns the address of a frame, if exactly one function of the image matches.
     fn address(&self, frame: &Frame) -> Option<u64> {
-        let matches = |size: u64| size <= frame.size && frame.size - size < PADDING_BYTES_MAX;
+        let printed = frame.size.filter(|_| frame.module.is_none())?;
+        let matches = |size: u64| size <= printed && printed - size < PADDING_BYTES_MAX;
         let mut functions = self
             .functions
             .get(&frame.function)?
             .iter()
             .filter(|(_, size)| matches(*size));
         let (start, _) = functions.next()?;
-        let is_only = functions.next().is_none() && frame.offset <= frame.size;
+        let is_only = functions.next().is_none() && frame.offset <= printed;
         // The call precedes the return address, which may belong to the next line.
         let back = u64::from(frame.is_return && frame.offset > 0);
         is_only
