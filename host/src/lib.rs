@@ -8,6 +8,7 @@
 
 pub mod cache;
 pub mod cancel;
+pub mod content;
 pub mod diff;
 pub mod events;
 pub mod files;
