@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use tempfile::TempDir;
 
 /// The cache folder.
 #[derive(Clone, Debug)]
@@ -118,6 +119,38 @@ pub fn publish(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
         .tempfile_in(folder)?;
     std::io::Write::write_all(&mut file, bytes)?;
     file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// Returns a temporary folder beside `place`, on its file system, and its path.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn partial_folder(place: &Utf8Path) -> std::io::Result<(TempDir, Utf8PathBuf)> {
+    let folder = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(place.parent().unwrap_or(place))?;
+    let path = Utf8PathBuf::try_from(folder.path().to_owned()).map_err(std::io::Error::other)?;
+    Ok((folder, path))
+}
+
+/// Renames the folder `parts` to `place`, where it replaces an incomplete entry. A complete
+/// entry of a concurrent run stays, since a VM may use it.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn publish_folder(
+    parts: &Utf8Path,
+    place: &Utf8Path,
+    is_complete: impl Fn() -> bool,
+) -> std::io::Result<()> {
+    if is_complete() {
+        return Ok(());
+    }
+    let _ = fs::remove_dir_all(place);
+    match fs::rename(parts, place) {
+        Err(_) if is_complete() => Ok(()),
+        renamed => renamed,
+    }
 }
 
 /// Returns the first 128 bits of a hash in hexadecimal, or all bits of a shorter hash.

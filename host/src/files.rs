@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads files whose type and size are not trusted.
+//! Reads files whose type and size are not trusted, and reads and writes JSON files.
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Read};
@@ -7,6 +7,10 @@ use std::io::{Error, ErrorKind, Read};
 use camino::Utf8Path;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::publish;
 
 /// Returns the content of a regular file of at most `limit` bytes. Pipes, devices and
 /// folders are refused before any read.
@@ -44,6 +48,31 @@ pub fn read_text(path: &Utf8Path, limit: u64) -> std::io::Result<String> {
         let message = format!("`{path}` is not UTF-8 from byte {after} on");
         Error::new(ErrorKind::InvalidData, message)
     })
+}
+
+/// Returns the value in a JSON file of at most `limit` bytes; `None` for a missing, damaged or
+/// foreign file.
+pub fn read_json<T: DeserializeOwned>(path: &Utf8Path, limit: u64) -> Option<T> {
+    serde_json::from_slice(&read_plain(path, limit).ok()?).ok()
+}
+
+/// Writes a value to a JSON file atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_json<T: Serialize>(path: &Utf8Path, value: &T) -> std::io::Result<()> {
+    publish(path, &serde_json::to_vec(value)?)
+}
+
+/// Returns the result of a removal as success if the file or folder did not exist.
+///
+/// # Errors
+/// All other errors.
+pub fn missing_is_removed(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// Skips lines or words that occurred before in any of several texts.

@@ -9,6 +9,7 @@
 pub mod cache;
 pub mod cancel;
 pub mod context;
+pub mod content;
 pub mod diff;
 pub mod events;
 pub mod files;

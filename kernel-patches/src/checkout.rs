@@ -7,13 +7,12 @@
 use std::collections::BTreeSet;
 
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 
 use crate::conflict::Place;
-use crate::content::ContentId;
 use crate::coverage::{self, FileChange};
 use crate::error::{Error, shorten};
 use crate::mail::Patch;
-use crate::mutant::Mutant;
 use crate::overlay::Overlay;
 use crate::scratch::{Direction, Scratch};
 use crate::series::Series;
@@ -41,28 +40,13 @@ pub struct Checkout {
     pub id: String,
 }
 
-impl Checkout {
-    /// Returns the checkout of a mutant. It lists the same series as contained, so that
-    /// tests are expected to pass and a failure catches the mutant.
-    #[must_use]
-    pub fn mutated(&self, mutant: &Mutant, tree: &Tree) -> Self {
-        let overlay = self.overlay.with(&mutant.changed);
-        Self {
-            name: format!("{MUTANT_PREFIX}{}", mutant.name),
-            id: checkout_id(tree, &overlay),
-            overlay,
-            ..self.clone()
-        }
-    }
-}
-
 /// Prefix of the names of mutant checkouts.
 pub const MUTANT_PREFIX: &str = "mutant-";
 
-fn checkout_id(tree: &Tree, overlay: &Overlay) -> String {
+pub(crate) fn checkout_id(tree: &Tree, overlay: &Overlay) -> String {
     ContentId::new("checkout")
-        .part(tree.id().as_bytes())
-        .part(overlay.content_id().as_bytes())
+        .part(tree.id())
+        .part(overlay.content_id())
         .finish()
 }
 
@@ -211,26 +195,27 @@ impl Builder<'_> {
     /// Reverts `series` if the tree contains it. Returns the names of the known series
     /// that were reverted because `series` replaces them.
     fn revert(&mut self, series: &Series, known: &[Series]) -> Result<Vec<String>, Error> {
-        let (name, tree) = (&series.name, self.tree.label());
-        if let Ok(without) = self.try_apply(&series.patches, Direction::InReverse)? {
-            self.overlay = without;
-            self.notes.push(format!(
-                "{tree} already has `{name}`; it is reverted in `base`"
-            ));
-            return Ok(Vec::new());
-        }
         let replaced = known
             .iter()
             .filter(|old| series.provides.contains(&old.name));
-        let revert = replaced.flat_map(|old| &old.revert);
-        for patch in series.revert.iter().chain(revert) {
-            if let Ok(without) = self.try_apply(std::slice::from_ref(patch), Direction::Forwards)? {
-                self.overlay = without;
-                self.notes.push(format!(
-                    "{tree} already has the change of `{name}`; it is reverted in `base`"
-                ));
-                return Ok(Vec::new());
-            }
+        let reverts = series
+            .revert
+            .iter()
+            .chain(replaced.flat_map(|old| &old.revert));
+        let found = match self.overlay_with(&series.patches, Direction::InReverse)? {
+            Some(without) => Some((without, "")),
+            None => self
+                .first_revert(reverts)?
+                .map(|without| (without, "the change of ")),
+        };
+        if let Some((without, part)) = found {
+            self.overlay = without;
+            self.notes.push(format!(
+                "{} already has {part}`{}`; it is reverted in `base`",
+                self.tree.label(),
+                series.name
+            ));
+            return Ok(Vec::new());
         }
         self.revert_older_version(series, known)
     }
@@ -242,20 +227,18 @@ impl Builder<'_> {
         series: &Series,
         known: &[Series],
     ) -> Result<Vec<String>, Error> {
-        if self
-            .try_apply(&series.patches, Direction::Forwards)?
-            .is_ok()
-        {
+        let forwards = Direction::Forwards;
+        if self.overlay_with(&series.patches, forwards)?.is_some() {
             return Ok(Vec::new());
         }
         for old in known {
             for patch in &old.revert {
                 let mut patches = vec![patch.clone()];
-                let Ok(without) = self.try_apply(&patches, Direction::Forwards)? else {
+                let Some(without) = self.overlay_with(&patches, forwards)? else {
                     continue;
                 };
                 patches.extend(series.patches.iter().cloned());
-                if self.try_apply(&patches, Direction::Forwards)?.is_ok() {
+                if self.overlay_with(&patches, forwards)?.is_some() {
                     self.overlay = without;
                     self.notes.push(format!(
                         "{} already has the change of `{}`; it is reverted in `base`, and `{}` replaces it",
@@ -276,14 +259,15 @@ impl Builder<'_> {
         series: &Series,
         known: &[Series],
     ) -> Result<Option<Error>, Error> {
-        let Err(here) = self.try_apply(&series.patches, Direction::Forwards)? else {
+        let Applied::Conflict(here) = self.try_apply(&series.patches, Direction::Forwards)? else {
             return Ok(None);
         };
         for old in known {
             for patch in &old.revert {
                 let mut patches = vec![patch.clone()];
                 patches.extend(series.patches.iter().cloned());
-                let Err(there) = self.try_apply(&patches, Direction::Forwards)? else {
+                let Applied::Conflict(there) = self.try_apply(&patches, Direction::Forwards)?
+                else {
                     continue;
                 };
                 let got_further = there.index > here.index + 1;
@@ -312,15 +296,10 @@ impl Builder<'_> {
             if contains.contains(&series.name) {
                 continue;
             }
-            let mut is_in = self
-                .try_apply(&series.patches, Direction::InReverse)?
-                .is_ok();
-            for patch in &series.revert {
-                is_in = is_in
-                    || self
-                        .try_apply(std::slice::from_ref(patch), Direction::Forwards)?
-                        .is_ok();
-            }
+            let is_in = self
+                .overlay_with(&series.patches, Direction::InReverse)?
+                .is_some()
+                || self.first_revert(&series.revert)?.is_some();
             if is_in {
                 contains.insert(series.name.clone());
             }
@@ -331,46 +310,54 @@ impl Builder<'_> {
     /// Applies a series; returns the overlay after each patch, or an empty list if the
     /// tree contains the series.
     fn apply(&mut self, series: &Series) -> Result<Vec<Overlay>, Error> {
-        match self.try_apply_each(&series.patches, Direction::Forwards)? {
-            Ok(states) => {
+        let conflict = match self.try_apply(&series.patches, Direction::Forwards)? {
+            Applied::Whole(states) => {
                 if let Some(whole) = states.last() {
                     self.overlay = whole.clone();
                 }
-                Ok(states)
+                return Ok(states);
             }
-            Err(conflict) => {
-                if self
-                    .try_apply(&series.patches, Direction::InReverse)?
-                    .is_ok()
-                {
-                    self.notes.push(format!(
-                        "{} already has `{}`",
-                        self.tree.label(),
-                        series.name
-                    ));
-                    return Ok(Vec::new());
-                }
-                Err(conflict.into_error(series, self.tree.label()))
+            Applied::Conflict(conflict) => conflict,
+        };
+        let label = self.tree.label();
+        if self
+            .overlay_with(&series.patches, Direction::InReverse)?
+            .is_some()
+        {
+            let name = &series.name;
+            self.notes.push(format!("{label} already has `{name}`"));
+            return Ok(Vec::new());
+        }
+        Err(conflict.into_error(series, label))
+    }
+
+    /// Returns the overlay after all patches, if they apply.
+    fn overlay_with(
+        &self,
+        patches: &[Patch],
+        direction: Direction,
+    ) -> Result<Option<Overlay>, Error> {
+        Ok(match self.try_apply(patches, direction)? {
+            Applied::Whole(mut states) => states.pop().or_else(|| Some(self.overlay.clone())),
+            Applied::Conflict(_) => None,
+        })
+    }
+
+    /// Returns the overlay after the first of these single patches that applies.
+    fn first_revert<'p>(
+        &self,
+        patches: impl IntoIterator<Item = &'p Patch>,
+    ) -> Result<Option<Overlay>, Error> {
+        for patch in patches {
+            let one = std::slice::from_ref(patch);
+            if let Some(without) = self.overlay_with(one, Direction::Forwards)? {
+                return Ok(Some(without));
             }
         }
+        Ok(None)
     }
 
-    /// Returns the overlay after all patches, or the first conflict.
-    fn try_apply(
-        &self,
-        patches: &[Patch],
-        direction: Direction,
-    ) -> Result<Result<Overlay, Conflict>, Error> {
-        let whole = |mut states: Vec<Overlay>| states.pop().unwrap_or_else(|| self.overlay.clone());
-        Ok(self.try_apply_each(patches, direction)?.map(whole))
-    }
-
-    /// Returns the overlay after each patch, or the first conflict.
-    fn try_apply_each(
-        &self,
-        patches: &[Patch],
-        direction: Direction,
-    ) -> Result<Result<Vec<Overlay>, Conflict>, Error> {
+    fn try_apply(&self, patches: &[Patch], direction: Direction) -> Result<Applied, Error> {
         let mut scratch = Scratch::new(self.tree.root(), &self.overlay, self.cancel)?;
         let mut order: Vec<(usize, &Patch)> = patches.iter().enumerate().collect();
         if direction == Direction::InReverse {
@@ -380,7 +367,7 @@ impl Builder<'_> {
         for (index, patch) in order {
             let places = scratch.apply(patch, direction)?;
             if !places.is_empty() {
-                return Ok(Err(Conflict {
+                return Ok(Applied::Conflict(Conflict {
                     index,
                     patch: patch.clone(),
                     places,
@@ -388,7 +375,7 @@ impl Builder<'_> {
             }
             states.push(scratch.overlay()?);
         }
-        Ok(Ok(states))
+        Ok(Applied::Whole(states))
     }
 
     /// Returns the checkouts after each patch but the last.
@@ -424,6 +411,13 @@ impl Builder<'_> {
     fn id(&self, overlay: &Overlay) -> String {
         checkout_id(self.tree, overlay)
     }
+}
+
+/// The result of applying patches.
+enum Applied {
+    /// The overlay after each patch.
+    Whole(Vec<Overlay>),
+    Conflict(Conflict),
 }
 
 /// Number of conflicts that an error lists.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::checkout::Checkout;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::yaml;
 
 /// Fragments on top of `tinyconfig`; a later fragment overrides an earlier fragment.
@@ -52,8 +52,7 @@ impl Config {
         }
         let raw: RawConfig = yaml::read(&folder.join(format!("{name}.yaml")))?;
         let read = |file: &Utf8PathBuf| {
-            fs::read_to_string(folder.join(file))
-                .map_err(Error::infrastructure("reading a configuration fragment"))
+            fs::read_to_string(folder.join(file)).doing("reading a configuration fragment")
         };
         Ok(Self {
             name: name.to_owned(),

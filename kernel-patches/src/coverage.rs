@@ -7,10 +7,9 @@
 use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
 
 use crate::error::Error;
-use crate::mutant;
+use crate::lexer::token_texts;
 use crate::overlay::Overlay;
 use crate::tree::Tree;
 
@@ -60,12 +59,12 @@ pub enum ChangeKind {
 pub fn changes(tree: &Tree, before: &Overlay, after: &Overlay) -> Result<Vec<FileChange>, Error> {
     let paths = before.files().keys().chain(after.files().keys());
     let paths: BTreeSet<&Utf8PathBuf> = paths.collect();
-    let mut changes = Vec::new();
+    let (root, mut changes) = (tree.root(), Vec::new());
     for path in paths {
         if before.files().get(path) == after.files().get(path) {
             continue;
         }
-        let kind = match (content(tree, before, path)?, content(tree, after, path)?) {
+        let kind = match (before.read(root, path)?, after.read(root, path)?) {
             (None, Some(_)) => ChangeKind::Added,
             (Some(_), None) => ChangeKind::Removed,
             (Some(old), Some(new)) if old == new => continue,
@@ -81,20 +80,9 @@ pub fn changes(tree: &Tree, before: &Overlay, after: &Overlay) -> Result<Vec<Fil
     Ok(changes)
 }
 
-fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Option<Vec<u8>>, Error> {
-    if let Some(state) = overlay.files().get(path) {
-        return Ok(state.as_ref().map(|state| state.bytes.clone()));
-    }
-    match fs::read(tree.root().join(path)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::infrastructure("reading the tree")(error)),
-    }
-}
-
 fn differs_in_comments_only(path: &Utf8Path, old: &[u8], new: &[u8]) -> bool {
     let extension = path.extension().unwrap_or_default();
-    WITH_COMMENTS.contains(&extension) && mutant::token_texts(old) == mutant::token_texts(new)
+    WITH_COMMENTS.contains(&extension) && token_texts(old) == token_texts(new)
 }
 
 /// A kernel that was run.

@@ -57,31 +57,24 @@ impl Error {
         }
     }
 
-    /// Returns a function that adds the failed operation to an error of the host.
-    pub fn infrastructure<E>(doing: impl Into<String>) -> impl FnOnce(E) -> Self
+    /// Returns an error of the host or of a child process during the operation `doing`.
+    pub fn infrastructure<E>(doing: impl Into<String>, source: E) -> Self
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let doing = doing.into();
-        move |source| Self::Infrastructure {
-            doing,
-            source: Box::new(source),
+        let source: Box<dyn std::error::Error + Send + Sync> = Box::new(source);
+        match source.downcast_ref::<ProcessError>() {
+            Some(process) if process.is_cancelled() => Self::Interrupted,
+            _ => Self::Infrastructure {
+                doing: doing.into(),
+                source,
+            },
         }
     }
 
-    /// Returns a function that adds the failed operation to an error of a child process.
-    pub fn tool(doing: impl Into<String>) -> impl FnOnce(ProcessError) -> Self {
-        let doing = doing.into();
-        move |source| {
-            if source.is_cancelled() {
-                Self::Interrupted
-            } else {
-                Self::Infrastructure {
-                    doing,
-                    source: Box::new(source),
-                }
-            }
-        }
+    /// Returns an error for an unexpected state of the host, such as a missing file.
+    pub(crate) fn unexpected(doing: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::infrastructure(doing, std::io::Error::other(why.into()))
     }
 
     /// Returns the cause.
@@ -91,6 +84,20 @@ impl Error {
             Self::Infrastructure { .. } => Kind::Infrastructure,
             Self::Interrupted => Kind::Interrupted,
         }
+    }
+}
+
+/// Adds the failed operation to an error of the host or of a child process.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: impl Into<String>) -> Result<T, Error>;
+}
+
+impl<T, E> Doing<T> for Result<T, E>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    fn doing(self, doing: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::infrastructure(doing, source))
     }
 }
 
@@ -111,7 +118,7 @@ pub(crate) fn shorten(text: &str) -> String {
 
 impl From<CacheError> for Error {
     fn from(source: CacheError) -> Self {
-        Self::infrastructure("using the cache folder")(source)
+        Self::infrastructure("using the cache folder", source)
     }
 }
 
@@ -119,7 +126,7 @@ impl From<LockError> for Error {
     fn from(source: LockError) -> Self {
         match source {
             LockError::Cancelled(_) => Self::Interrupted,
-            LockError::Io { .. } => Self::infrastructure("locking")(source),
+            LockError::Io { .. } => Self::infrastructure("locking", source),
         }
     }
 }

@@ -11,12 +11,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::publish;
+use patchbed_host::content::ContentId;
 use patchbed_host::events::{Activity, Observer};
 use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
 
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::arch;
+use crate::error::{Doing, Error};
 
 /// A file of a live tree: the fields that detect a change, and its content id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +41,7 @@ pub type Index = BTreeMap<Utf8PathBuf, FileRecord>;
 /// build. An out-of-tree build must not
 /// use these files.
 pub fn is_build_product(path: &Utf8Path) -> bool {
-    const FOLDERS: [&str; 4] = [
-        "include/config",
-        "include/generated",
-        "arch/x86/include/generated",
-        "debian",
-    ];
+    const FOLDERS: [&str; 3] = ["include/config", "include/generated", "debian"];
     const ENDINGS: [&str; 7] = ["o", "a", "ko", "cmd", "mod", "order", "rej"];
     let top = matches!(
         path.as_str(),
@@ -56,6 +52,7 @@ pub fn is_build_product(path: &Utf8Path) -> bool {
         .next()
         .is_some_and(|part| part.as_str() == ".git");
     top || git
+        || arch::is_generated(path)
         || FOLDERS.iter().any(|folder| path.starts_with(folder))
         || path
             .extension()
@@ -107,13 +104,11 @@ pub(crate) fn read(
         .into_iter()
         .filter_entry(|entry| below(root, entry).is_some_and(|path| !is_build_product(path)));
     for entry in walk {
-        let entry = entry.map_err(Error::infrastructure(format!("reading `{root}`")))?;
+        let entry = entry.doing(format!("reading `{root}`"))?;
         let Some(path) = below(root, &entry) else {
             continue;
         };
-        let meta = entry
-            .metadata()
-            .map_err(Error::infrastructure(format!("reading `{root}/{path}`")))?;
+        let meta = entry.metadata().doing(format!("reading `{root}/{path}`"))?;
         // Reading a pipe or a socket may block forever.
         if !meta.is_file() && !meta.is_symlink() {
             continue;
@@ -125,10 +120,8 @@ pub(crate) fn read(
         }
     }
     if files != known {
-        let text = serde_json::to_vec(&files)
-            .map_err(Error::infrastructure("storing the file index of a tree"))?;
-        publish(stored, &text)
-            .map_err(Error::infrastructure("storing the file index of a tree"))?;
+        let text = serde_json::to_vec(&files).doing("storing the file index of a tree")?;
+        publish(stored, &text).doing("storing the file index of a tree")?;
     }
     let with_paths = |(path, record)| (Utf8PathBuf::from(path), record);
     Ok(files.into_iter().map(with_paths).collect())
@@ -154,11 +147,10 @@ fn record(
     let content = match known {
         Some(file) => file.content.clone(),
         None if meta.is_symlink() => {
-            let target =
-                fs::read_link(path).map_err(Error::infrastructure("reading a symbolic link"))?;
+            let target = fs::read_link(path).doing("reading a symbolic link")?;
             link_content(&target)
         }
-        None => content_of(path).map_err(Error::infrastructure("reading the tree"))?,
+        None => content_of(path).doing("reading the tree")?,
     };
     Ok(FileRecord {
         bytes: meta.len(),

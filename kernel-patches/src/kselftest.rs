@@ -18,14 +18,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 use patchbed_host::events::Observer;
 use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
 
 use crate::checkout::Checkout;
 use crate::config::Config;
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::kernel::{Kernel, Toolchain};
 use crate::tree::Tree;
 
@@ -140,7 +140,7 @@ impl Suite {
     /// When the kernel's configuration cannot be read.
     pub fn missing_options(&self, kernel: &Kernel) -> Result<Vec<String>, Error> {
         let config = read_plain(&kernel.dir.join("config"), TEXT_BYTES_MAX)
-            .map_err(Error::infrastructure("reading a kernel's configuration"))?;
+            .doing("reading a kernel's configuration")?;
         Ok(missing_options(
             &self.facts.config,
             &String::from_utf8_lossy(&config),
@@ -179,7 +179,7 @@ impl Suite {
 /// Returns the content id of a file and its executable bit.
 fn content_of(path: &Utf8Path) -> std::io::Result<String> {
     let bytes = read_plain(path, FILE_BYTES_MAX)?;
-    let id = ContentId::new("selftest file").part(&[u8::from(is_executable(path))]);
+    let id = ContentId::new("selftest file").part([u8::from(is_executable(path))]);
     Ok(id.part(&bytes).finish())
 }
 
@@ -252,22 +252,20 @@ pub fn make(
     let folder = tempfile::Builder::new()
         .prefix(".partial-")
         .tempdir_in(&place)
-        .map_err(Error::infrastructure("making a folder"))?;
+        .doing("making a folder")?;
     let work = Utf8Path::from_path(folder.path()).unwrap_or(&place);
     let built = build::build(request, work, cancel, observer)?;
     let parts = work.join("suite");
     let mut facts = collect::collect(&built, request.target, &parts.join(FILES))?;
-    facts.files = contents(&parts.join(FILES))
-        .map_err(Error::infrastructure("storing kselftests in the cache"))?;
-    let text = serde_json::to_vec_pretty(&facts)
-        .map_err(Error::infrastructure("storing kselftests in the cache"))?;
-    fs::write(parts.join(FACTS), text)
-        .map_err(Error::infrastructure("storing kselftests in the cache"))?;
+    facts.files = contents(&parts.join(FILES)).doing("storing kselftests in the cache")?;
+    let text = serde_json::to_vec_pretty(&facts).doing("storing kselftests in the cache")?;
+    fs::write(parts.join(FACTS), text).doing("storing kselftests in the cache")?;
     publish(&parts, &dir, request.target)?;
     Suite::load(&dir, request.target, &id, true).ok_or_else(|| {
-        Error::infrastructure(format!("reading `{dir}`"))(std::io::Error::other(
-            "the kselftests are missing",
-        ))
+        Error::infrastructure(
+            format!("reading `{dir}`"),
+            std::io::Error::other("the kselftests are missing"),
+        )
     })
 }
 
@@ -280,7 +278,7 @@ fn publish(parts: &Utf8Path, dir: &Utf8Path, target: &str) -> Result<(), Error> 
     let _ = fs::remove_dir_all(dir);
     match fs::rename(parts, dir) {
         Err(_) if Suite::load(dir, target, "", false).is_some() => Ok(()),
-        moved => moved.map_err(Error::infrastructure("storing kselftests in the cache")),
+        moved => moved.doing("storing kselftests in the cache"),
     }
 }
 
@@ -289,20 +287,20 @@ fn publish(parts: &Utf8Path, dir: &Utf8Path, target: &str) -> Result<(), Error> 
 fn suite_id(request: &Request<'_>) -> Result<String, Error> {
     let headers = request.kernel.headers();
     let mut id = ContentId::new("kselftest")
-        .part(BUILD_FORMAT.as_bytes())
-        .part(request.target.as_bytes())
-        .part(request.toolchain.identity.as_bytes())
-        .part(libraries::content(&libraries::RECORDS)?.as_bytes())
-        .part(source::content(request.tree, request.checkout).as_bytes());
+        .part(BUILD_FORMAT)
+        .part(request.target)
+        .part(&request.toolchain.identity)
+        .part(libraries::content(&libraries::RECORDS)?)
+        .part(source::content(request.tree, request.checkout));
     for entry in walkdir::WalkDir::new(&headers).sort_by_file_name() {
-        let entry = entry.map_err(Error::infrastructure(format!("reading `{headers}`")))?;
+        let entry = entry.doing(format!("reading `{headers}`"))?;
         let Some(path) = Utf8Path::from_path(entry.path()).filter(|_| entry.file_type().is_file())
         else {
             continue;
         };
         let relative = path.strip_prefix(&headers).unwrap_or(path);
-        let bytes = fs::read(path).map_err(Error::infrastructure("reading a kernel's headers"))?;
-        id = id.part(relative.as_str().as_bytes()).part(&bytes);
+        let bytes = fs::read(path).doing("reading a kernel's headers")?;
+        id = id.part(relative.as_str()).part(&bytes);
     }
     Ok(id.finish())
 }

@@ -6,6 +6,7 @@
 //! a checkout and a [`config`] give a [`kernel`]. This crate does not depend on
 //! virtual machines or tests.
 
+pub mod arch;
 pub mod checkout;
 pub mod config;
 pub mod conflict;
@@ -23,7 +24,7 @@ pub mod source;
 pub mod tree;
 pub mod worktree;
 
-mod content;
+mod lexer;
 mod problems;
 mod scratch;
 mod yaml;

@@ -5,26 +5,23 @@
 //! replace code. This module edits source text only; the build and the tests are
 //! elsewhere. The same source gives the same mutants with the same names.
 
+mod blocks;
 mod change;
-mod lexer;
-mod locks;
 mod named;
 mod operators;
-mod origin;
 mod reach;
-mod revert;
 mod syntax;
 
 use std::collections::{BTreeMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
+use patchbed_host::content::ContentId;
 use patchbed_host::diff::{Side, unified};
 
 use self::change::{Change, kebab};
 pub use self::named::{EQUIVALENT, FOLDER, MutantFolder, Reason, without_each_patch};
 use self::syntax::Source;
-use crate::content::ContentId;
+use crate::checkout::{Checkout, MUTANT_PREFIX, checkout_id};
 use crate::error::Error;
 use crate::overlay::{FileState, Overlay};
 use crate::tree::Tree;
@@ -63,6 +60,19 @@ impl Mutant {
     pub fn files(&self) -> impl Iterator<Item = &Utf8PathBuf> {
         self.changed.files().keys()
     }
+
+    /// Returns the checkout of this mutant. It lists the same series as contained, so that
+    /// tests are expected to pass and a failure catches the mutant.
+    #[must_use]
+    pub fn checkout(&self, series: &Checkout, tree: &Tree) -> Checkout {
+        let overlay = series.overlay.with(&self.changed);
+        Checkout {
+            name: format!("{MUTANT_PREFIX}{}", self.name),
+            id: checkout_id(tree, &overlay),
+            overlay,
+            ..series.clone()
+        }
+    }
 }
 
 /// Returns the mutants of the lines that a series changes. `states` are the overlays
@@ -85,8 +95,8 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
         }
         let versions = states
             .iter()
-            .map(|overlay| content(tree, overlay, path))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|overlay| Ok(overlay.read(tree.root(), path)?.unwrap_or_default()))
+            .collect::<Result<Vec<_>, Error>>()?;
         let versions: Vec<&[u8]> = versions.iter().map(Vec::as_slice).collect();
         let drafts = of_file(path, &versions, &mut bytes_left).ok_or_else(|| {
             Error::input(
@@ -97,25 +107,6 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
         mutants.extend(drafts.into_iter().map(|draft| draft.mutant(path, state)));
     }
     Ok(mutants)
-}
-
-/// Returns the content of a file of a tree with an overlay; empty if it does not exist.
-fn content(tree: &Tree, overlay: &Overlay, path: &Utf8Path) -> Result<Vec<u8>, Error> {
-    match overlay.files().get(path) {
-        Some(Some(state)) => Ok(state.bytes.clone()),
-        Some(None) => Ok(Vec::new()),
-        None => match fs::read(tree.root().join(path)) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(Error::infrastructure("reading the tree")(error)),
-        },
-    }
-}
-
-/// Returns the tokens of a C source, without comments and white space.
-pub(crate) fn token_texts(source: &[u8]) -> Vec<&[u8]> {
-    let tokens = lexer::tokens(source).into_iter();
-    tokens.map(|token| &source[token.place]).collect()
 }
 
 /// A mutant of one file.
@@ -158,7 +149,7 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
     let Some(last) = versions.last().filter(|_| versions.iter().all(is_small)) else {
         return Some(Vec::new());
     };
-    let origins = origin::origins(versions);
+    let origins = blocks::origins(versions);
     let is_changed = |line: usize| origins.get(line).is_some_and(|&origin| origin > 0);
     let source = Source::of(last);
     let mut found: Vec<(String, Change)> = Vec::new();
@@ -167,7 +158,7 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
         let name = kebab(function.name.as_bytes());
         found.extend(changes.into_iter().map(|change| (name.clone(), change)));
     }
-    found.extend(revert::changes(versions[0], &source));
+    found.extend(blocks::reverts(versions[0], &source));
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let id = |bytes: &[u8]| ContentId::new("mutant").part(bytes).finish();
     let mut seen = HashSet::from([id(last)]);

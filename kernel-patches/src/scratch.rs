@@ -14,9 +14,9 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::process::Output;
 
 use crate::conflict::{self, Place};
-use crate::error::{Error, shorten};
+use crate::error::{Doing, Error, shorten};
 use crate::mail::Patch;
-use crate::overlay::{FileState, Overlay};
+use crate::overlay::{FileState, Overlay, parents, write_below};
 
 const APPLY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -46,7 +46,7 @@ impl<'a> Scratch<'a> {
         let dir = tempfile::Builder::new()
             .prefix("patchbed-apply-")
             .tempdir()
-            .map_err(Error::infrastructure("creating a scratch folder"))?;
+            .doing("creating a scratch folder")?;
         let mut scratch = Self {
             tree,
             dir,
@@ -132,10 +132,8 @@ impl<'a> Scratch<'a> {
         if direction == Direction::InReverse {
             git = git.arg("--reverse");
         }
-        git.run_unchecked(self.cancel).map_err(Error::tool(format!(
-            "applying `{}`",
-            shorten(&patch.origin)
-        )))
+        git.run_unchecked(self.cancel)
+            .doing(format!("applying `{}`", shorten(&patch.origin)))
     }
 
     /// Copies a file of the tree, once.
@@ -162,13 +160,13 @@ impl<'a> Scratch<'a> {
                 "use patches of regular files only",
             ));
         }
-        let bytes = fs::read(&source).map_err(Error::infrastructure("reading the tree"))?;
+        let bytes = fs::read(&source).doing("reading the tree")?;
         self.write(path, &bytes, kind.permissions().mode() & 0o111 != 0)
     }
 
     fn write(&self, path: &Utf8Path, bytes: &[u8], executable: bool) -> Result<(), Error> {
         write_below(self.root()?, path, bytes, executable)
-            .map_err(Error::infrastructure("copying files to the scratch folder"))
+            .doing("copying files to the scratch folder")
     }
 
     /// Returns the files that differ from the tree.
@@ -211,56 +209,6 @@ fn check_parents(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), 
     Ok(())
 }
 
-/// Returns the parent folders of a relative path, outermost first.
-fn parents(path: &Utf8Path) -> Vec<&Utf8Path> {
-    let mut parents: Vec<&Utf8Path> = path
-        .ancestors()
-        .skip(1)
-        .filter(|parent| !parent.as_str().is_empty())
-        .collect();
-    parents.reverse();
-    parents
-}
-
-/// Writes a file below `root` and creates its folders. Symbolic links in the path are
-/// removed, and an existing file is replaced instead of overwritten, since it may be a
-/// hard link to a tree that must not change.
-pub(crate) fn write_below(
-    root: &Utf8Path,
-    path: &Utf8Path,
-    bytes: &[u8],
-    executable: bool,
-) -> std::io::Result<()> {
-    for parent in parents(path) {
-        let folder = root.join(parent);
-        if fs::symlink_metadata(&folder).is_ok_and(|kind| !kind.is_dir()) {
-            fs::remove_file(&folder)?;
-        }
-    }
-    remove_below(root, path)?;
-    let target = root.join(path);
-    if let Some(folder) = target.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(&target, bytes)?;
-    let mode = if executable { 0o755 } else { 0o644 };
-    fs::set_permissions(target, std::fs::Permissions::from_mode(mode))
-}
-
-/// Removes a file below `root`, if it exists and its path has no symbolic link.
-pub(crate) fn remove_below(root: &Utf8Path, path: &Utf8Path) -> std::io::Result<()> {
-    let is_behind_a_link = |parent: &&Utf8Path| {
-        fs::symlink_metadata(root.join(parent)).is_ok_and(|kind| kind.is_symlink())
-    };
-    if parents(path).iter().any(is_behind_a_link) {
-        return Ok(());
-    }
-    match fs::remove_file(root.join(path)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 fn state_of(file: &Utf8Path, relative: &Utf8Path) -> Result<Option<FileState>, Error> {
     let Ok(kind) = fs::symlink_metadata(file) else {
         return Ok(None);
@@ -274,7 +222,7 @@ fn state_of(file: &Utf8Path, relative: &Utf8Path) -> Result<Option<FileState>, E
     if !kind.is_file() {
         return Ok(None);
     }
-    let bytes = fs::read(file).map_err(Error::infrastructure("reading a patched file"))?;
+    let bytes = fs::read(file).doing("reading a patched file")?;
     Ok(Some(FileState {
         bytes,
         executable: kind.permissions().mode() & 0o111 != 0,
@@ -322,6 +270,7 @@ fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::remove_below;
 
     #[test]
     fn numstat_paths_parses_records() {

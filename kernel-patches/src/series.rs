@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::files::read_text;
 
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::mail::{self, Patch};
 use crate::manifest::{self, Manifest};
 
@@ -113,7 +113,7 @@ impl Series {
     fn from_folder(folder: &Utf8Path) -> Result<Self, Error> {
         let mut files: Vec<Utf8PathBuf> = folder
             .read_dir_utf8()
-            .map_err(Error::infrastructure(format!("listing `{folder}`")))?
+            .doing(format!("listing `{folder}`"))?
             .filter_map(Result::ok)
             .map(|entry| entry.path().to_owned())
             .filter(|path| path.extension() == Some("patch") && path.is_file())
@@ -231,16 +231,14 @@ fn read_patch(path: &Utf8Path) -> Result<Patch, Error> {
 }
 
 fn read(path: &Utf8Path) -> Result<Vec<u8>, Error> {
-    let size = fs::metadata(path)
-        .map_err(Error::infrastructure("reading a patch"))?
-        .len();
+    let size = fs::metadata(path).doing("reading a patch")?.len();
     if size > SERIES_BYTES_MAX {
         return Err(Error::input(
             format!("reading `{path}`: its size is {size} bytes"),
             format!("use files of at most {SERIES_BYTES_MAX} bytes"),
         ));
     }
-    fs::read(path).map_err(Error::infrastructure("reading a patch"))
+    fs::read(path).doing("reading a patch")
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@ use fs_err as fs;
 use patchbed_host::cache::{Cache, publish};
 use patchbed_host::cancel::Cancel;
 use patchbed_host::events::{Activity, Event, Observer};
+use patchbed_host::files::{read_json, write_json};
 use patchbed_host::lock::FileLock;
 use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-use crate::tree::Tree;
+use crate::error::{Doing, Error};
 
 const MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -26,6 +26,8 @@ const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 const UPDATE_LIMIT: Duration = Duration::from_secs(300);
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(1800);
 const UNPACK_LIMIT: Duration = Duration::from_secs(900);
+/// Size limit of the stored version, in bytes.
+const STORED_BYTES_MAX: u64 = 64 * 1024;
 /// The newest version is looked up again after this time.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -43,7 +45,7 @@ pub(crate) fn newest(
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
-) -> Result<Tree, Error> {
+) -> Result<Fetched, Error> {
     let home = cache.dir(&["trees"])?;
     let stored = home.join("newest.json");
     let _lock = FileLock::acquire(
@@ -56,7 +58,7 @@ pub(crate) fn newest(
     if let Some((package, age)) = &known
         && *age < FRESH
     {
-        return Ok(tree(package, &home));
+        return Ok(fetched(package, &home));
     }
     let apt = Apt::prepare(cache)?;
     let package = match apt.packages(cancel, observer) {
@@ -72,7 +74,7 @@ pub(crate) fn newest(
                         age.as_secs() / 86400
                     ),
                 });
-                return Ok(tree(&package, &home));
+                return Ok(fetched(&package, &home));
             }
             None => return Err(error),
         },
@@ -89,19 +91,27 @@ pub(crate) fn newest(
     if !home.join(folder(&package)).is_dir() {
         apt.fetch(&package, &home, cancel, observer)?;
     }
-    let text = serde_json::to_vec(&package).map_err(Error::infrastructure(
-        "storing the version of the default tree",
-    ))?;
-    publish(&stored, &text).map_err(Error::infrastructure(
-        "storing the version of the default tree",
-    ))?;
-    Ok(tree(&package, &home))
+    write_json(&stored, &package).doing("storing the version of the default tree")?;
+    Ok(fetched(&package, &home))
 }
 
-fn tree(package: &Package, home: &Utf8Path) -> Tree {
+/// A fetched source package.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// The name of its folder, which identifies its content.
+    pub(crate) name: String,
+    pub(crate) folder: Utf8PathBuf,
+    /// Its name for messages.
+    pub(crate) label: String,
+}
+
+fn fetched(package: &Package, home: &Utf8Path) -> Fetched {
     let name = folder(package);
-    let label = format!("{} {}", package.package, package.version);
-    Tree::fixed(&name, &home.join(&name), &label)
+    Fetched {
+        folder: home.join(&name),
+        name,
+        label: format!("{} {}", package.package, package.version),
+    }
 }
 
 /// Returns a folder name for a package; `~` and `:` of versions are replaced.
@@ -120,7 +130,7 @@ fn folder(package: &Package) -> String {
 }
 
 fn read_stored(stored: &Utf8Path, home: &Utf8Path) -> Option<(Package, Duration)> {
-    let package: Package = serde_json::from_slice(&fs::read(stored).ok()?).ok()?;
+    let package: Package = read_json(stored, STORED_BYTES_MAX)?;
     let written = fs::metadata(stored).ok()?.modified().ok()?;
     let age = SystemTime::now()
         .duration_since(written)
@@ -132,16 +142,9 @@ fn read_stored(stored: &Utf8Path, home: &Utf8Path) -> Option<(Package, Duration)
 
 /// Returns the newest kernel; for equal kernels, the package of the first suite.
 fn choose(packages: Vec<Package>) -> Option<Package> {
-    let mut best: Option<Package> = None;
-    for package in packages {
-        if best
-            .as_ref()
-            .is_none_or(|best| package.series > best.series)
-        {
-            best = Some(package);
-        }
-    }
-    best
+    // `max_by_key` returns the last of equal packages.
+    let packages = packages.into_iter().rev();
+    packages.max_by_key(|package| package.series)
 }
 
 /// Parses `apt-cache madison` (`package | version | url suite/section ...`) and sorts by
@@ -202,8 +205,7 @@ impl Apt {
             .iter()
             .map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"))
             .collect();
-        publish(&home.join("sources.list"), sources.as_bytes())
-            .map_err(Error::infrastructure("preparing apt"))?;
+        publish(&home.join("sources.list"), sources.as_bytes()).doing("preparing apt")?;
         Ok(Self { home })
     }
 
@@ -232,7 +234,7 @@ impl Apt {
             .arg("update")
             .deadline("apt update", UPDATE_LIMIT)
             .run(cancel)
-            .map_err(Error::tool("reading the package lists of Debian"));
+            .doing("reading the package lists of Debian");
         if let Err(Error::Interrupted) = updated {
             return Err(Error::Interrupted);
         }
@@ -240,7 +242,7 @@ impl Apt {
             .tool("apt-cache")
             .args(["search", "--names-only", "^linux-source-7\\."])
             .run(cancel)
-            .map_err(Error::tool("searching the package lists"))?
+            .doing("searching the package lists")?
             .stdout_text();
         let names: Vec<&str> = names
             .lines()
@@ -255,7 +257,7 @@ impl Apt {
             .arg("madison")
             .args(names)
             .run(cancel)
-            .map_err(Error::tool("reading the package lists"))?;
+            .doing("reading the package lists")?;
         Ok(parse_madison(&table.stdout_text()))
     }
 
@@ -269,7 +271,7 @@ impl Apt {
         let name = format!("{} {}", package.package, package.version);
         let download = self.home.join("download");
         let _ = fs::remove_dir_all(&download);
-        fs::create_dir_all(&download).map_err(Error::infrastructure("making a folder"))?;
+        fs::create_dir_all(&download).doing("making a folder")?;
         {
             let activity = Activity::start(observer, format!("downloading {name}"), Some(100));
             self.tool("apt-get")
@@ -288,7 +290,7 @@ impl Apt {
                         activity.advance(percent, "%");
                     }
                 })
-                .map_err(Error::tool(format!("downloading {name}")))?;
+                .doing(format!("downloading {name}"))?;
         }
         let deb = only_file(&download, "deb")?;
         unpack(
@@ -299,7 +301,7 @@ impl Apt {
             cancel,
             observer,
         )?;
-        fs::remove_dir_all(&download).map_err(Error::infrastructure("removing the download folder"))
+        fs::remove_dir_all(&download).doing("removing the download folder")
     }
 }
 
@@ -323,11 +325,11 @@ fn unpack(
         .args(["-x", deb.as_str(), download.join("deb").as_str()])
         .deadline("unpacking the package", UNPACK_LIMIT)
         .run(cancel)
-        .map_err(Error::tool(doing.clone()))?;
+        .doing(doing.clone())?;
     let archive = only_file(&download.join("deb/usr/src"), "xz")?;
     let parts = Utf8PathBuf::from(format!("{target}.partial"));
     let _ = fs::remove_dir_all(&parts);
-    fs::create_dir_all(&parts).map_err(Error::infrastructure("making a folder"))?;
+    fs::create_dir_all(&parts).doing("making a folder")?;
     let mut files = 0;
     Tool::new("tar")
         .args([
@@ -345,21 +347,23 @@ fn unpack(
                 activity.advance(files, line);
             }
         })
-        .map_err(Error::tool(doing.clone()))?;
-    fs::rename(&parts, target).map_err(Error::infrastructure(doing))
+        .doing(doing.clone())?;
+    fs::rename(&parts, target).doing(doing)
 }
 
 fn only_file(folder: &Utf8Path, ending: &str) -> Result<Utf8PathBuf, Error> {
     let entries = folder
         .read_dir_utf8()
-        .map_err(Error::infrastructure(format!("listing `{folder}`")))?;
+        .doing(format!("listing `{folder}`"))?;
     let mut files = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path().to_owned())
         .filter(|path| path.extension() == Some(ending));
     files.next().ok_or_else(|| {
-        let missing = std::io::Error::other(format!("no `.{ending}` file"));
-        Error::infrastructure(format!("listing `{folder}`"))(missing)
+        Error::unexpected(
+            format!("listing `{folder}`"),
+            format!("no `.{ending}` file"),
+        )
     })
 }
 

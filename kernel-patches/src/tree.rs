@@ -10,13 +10,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 use patchbed_host::events::{Activity, Observer};
 use patchbed_host::lock::FileLock;
 use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
 
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::index::{self, Index};
 use crate::source;
 
@@ -105,7 +105,10 @@ impl Tree {
         observer: &dyn Observer,
     ) -> Result<Self, Error> {
         let tree = match request {
-            TreeRequest::Default => source::newest(cache, cancel, observer)?,
+            TreeRequest::Default => {
+                let package = source::newest(cache, cancel, observer)?;
+                Self::fixed(&package.name, &package.folder, &package.label)
+            }
             TreeRequest::Directory(path) => Self::live(path, cache, observer)?,
             TreeRequest::Git {
                 repository,
@@ -129,18 +132,14 @@ impl Tree {
         check_directory(path)?;
         let root = path
             .canonicalize_utf8()
-            .map_err(Error::infrastructure(format!("resolving `{path}`")))?;
-        let key = ContentId::new("path")
-            .part(root.as_str().as_bytes())
-            .finish();
+            .doing(format!("resolving `{path}`"))?;
+        let key = ContentId::new("path").part(root.as_str()).finish();
         let stored = cache.dir(&["trees", "live"])?.join(format!("{key}.json"));
         let index = index::read(&root, &stored, observer)?;
         let mut id = ContentId::new("tree");
         for (path, file) in &index {
-            id = id
-                .part(path.as_str().as_bytes())
-                .part(file.content.as_bytes());
-            id = id.part(&[u8::from(file.executable)]);
+            id = id.part(path.as_str()).part(&file.content);
+            id = id.part([u8::from(file.executable)]);
         }
         Ok(Self {
             id: id.finish(),
@@ -165,25 +164,21 @@ impl Tree {
             let _activity = Activity::start(observer, format!("exporting {label}"), None);
             let parts = home.with_extension("partial");
             let _ = fs::remove_dir_all(&parts);
-            fs::create_dir_all(&parts).map_err(Error::infrastructure("making a folder"))?;
+            fs::create_dir_all(&parts).doing("making a folder")?;
             let archive = parts.with_extension("tar");
             git()
                 .args(["-C", repository.as_str(), "archive", "--format=tar", "-o"])
                 .args([archive.as_str(), &commit])
                 .deadline("git archive", EXPORT_LIMIT)
                 .run(cancel)
-                .map_err(Error::tool(format!("exporting {label}")))?;
+                .doing(format!("exporting {label}"))?;
             Tool::new("tar")
                 .args(["-xf", archive.as_str(), "-C", parts.as_str()])
                 .deadline("unpacking", EXPORT_LIMIT)
                 .run(cancel)
-                .map_err(Error::tool(format!("unpacking {label}")))?;
-            fs::remove_file(&archive).map_err(Error::infrastructure(
-                "removing the archive of an exported tree",
-            ))?;
-            fs::rename(&parts, &home).map_err(Error::infrastructure(
-                "storing an exported tree in the cache",
-            ))?;
+                .doing(format!("unpacking {label}"))?;
+            fs::remove_file(&archive).doing("removing the archive of an exported tree")?;
+            fs::rename(&parts, &home).doing("storing an exported tree in the cache")?;
         }
         Ok(Self::fixed(&commit, &home, &label))
     }
@@ -212,10 +207,8 @@ impl Tree {
     /// the path of a live tree, so that builds are incremental.
     pub fn place(&self) -> String {
         match self.index {
-            Some(_) => ContentId::new("place")
-                .part(self.root.as_str().as_bytes())
-                .finish(),
-            None => ContentId::new("place").part(self.id.as_bytes()).finish(),
+            Some(_) => ContentId::new("place").part(self.root.as_str()).finish(),
+            None => ContentId::new("place").part(&self.id).finish(),
         }
     }
 }
@@ -272,7 +265,7 @@ fn resolve(repository: &Utf8Path, revision: &str, cancel: &Cancel) -> Result<Str
         .arg(format!("{revision}^{{commit}}"))
         .deadline("git rev-parse", GIT_LIMIT)
         .run_unchecked(cancel)
-        .map_err(Error::tool("resolving a git revision"))?;
+        .doing("resolving a git revision")?;
     let commit = output.stdout_text().trim().to_owned();
     if !output.status.success() || commit.is_empty() {
         return Err(Error::input(

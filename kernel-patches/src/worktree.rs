@@ -6,26 +6,31 @@
 //! make rebuilds only the changed files. A lock excludes concurrent runs.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 use patchbed_host::events::{Activity, Observer};
+use patchbed_host::files::{missing_is_removed, read_json, write_json};
 use patchbed_host::lock::FileLock;
 use serde::{Deserialize, Serialize};
 
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::index;
-use crate::kernel::BUILD_FORMAT;
-use crate::overlay::{FileState, Overlay};
-use crate::scratch::{remove_below, write_below};
+use crate::overlay::{FileState, Overlay, remove_below, write_below};
 use crate::tree::Tree;
 
+/// Increase when a change of the build steps changes their output: all kernels get new
+/// ids, and the objects in build folders are deleted.
+pub(crate) const BUILD_FORMAT: &str = "4";
 /// Stores the content of a build folder.
 const STATE: &str = "state.json";
+/// Size limit of the state, in bytes; a live kernel tree has about 10 MB.
+const STATE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The format of build folders whose state has no `format`.
 const UNNAMED_FORMAT: &str = "4";
 
@@ -64,7 +69,7 @@ impl State {
     /// Reads the state; `None` if it is unknown or if the objects have another format,
     /// since make would reuse them.
     fn read(home: &Utf8Path) -> Option<Self> {
-        let state: Self = serde_json::from_slice(&fs::read(home.join(STATE)).ok()?).ok()?;
+        let state: Self = read_json(&home.join(STATE), STATE_BYTES_MAX)?;
         (state.format == BUILD_FORMAT).then_some(state)
     }
 }
@@ -127,14 +132,13 @@ impl WorkTree {
     /// # Errors
     /// When the state file cannot be read.
     pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
+        let doing = "reading the state of a build folder";
         match fs::metadata(self.home.join(STATE)) {
-            Ok(meta) => Ok(Stamp(Some((
-                meta.modified()
-                    .map_err(Error::infrastructure("reading the state of a build folder"))?,
-                meta.ino(),
-            )))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Stamp(None)),
-            Err(error) => Err(Error::infrastructure("reading the state of a build folder")(error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Stamp(None)),
+            meta => {
+                let meta = meta.doing(doing)?;
+                Ok(Stamp(Some((meta.modified().doing(doing)?, meta.ino()))))
+            }
         }
     }
 
@@ -156,10 +160,7 @@ impl WorkTree {
             None => self.switch_fixed(tree, overlay, before, observer)?,
             Some(_) => self.switch_live(tree, overlay, before, observer)?,
         };
-        let text = serde_json::to_vec(&now)
-            .map_err(Error::infrastructure("writing the state of a build folder"))?;
-        fs::write(&state_file, text)
-            .map_err(Error::infrastructure("writing the state of a build folder"))
+        write_json(&state_file, &now).doing("writing the state of a build folder")
     }
 
     fn switch_fixed(
@@ -190,21 +191,12 @@ impl WorkTree {
     /// Deletes source and objects. Hard links have the old modification times of the tree,
     /// so make would treat objects of another checkout as up to date.
     fn start_over(&self) -> Result<(), Error> {
+        let doing = "clearing a build folder";
         for folder in [self.source(), self.objects()] {
-            match fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::infrastructure("clearing a build folder")(error));
-                }
-                _ => {}
-            }
+            missing_is_removed(fs::remove_dir_all(folder)).doing(doing)?;
         }
         for state in ["configured", "headers.key"] {
-            match fs::remove_file(self.home.join(state)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::infrastructure("clearing a build folder")(error));
-                }
-                _ => {}
-            }
+            missing_is_removed(fs::remove_file(self.home.join(state))).doing(doing)?;
         }
         Ok(())
     }
@@ -285,7 +277,7 @@ impl WorkTree {
                 match state {
                     Some(state) => {
                         write_below(&self.source(), path, &state.bytes, state.executable)
-                            .map_err(Error::infrastructure("writing a checkout's file"))?;
+                            .doing("writing a checkout's file")?;
                     }
                     None => self.remove(path)?,
                 }
@@ -296,7 +288,7 @@ impl WorkTree {
     }
 
     fn remove(&self, path: &Utf8Path) -> Result<(), Error> {
-        remove_below(&self.source(), path).map_err(Error::infrastructure("removing a file"))
+        remove_below(&self.source(), path).doing("removing a file")
     }
 
     /// Copies a file with the current time as modification time, so that make rebuilds its
@@ -325,7 +317,7 @@ pub(crate) fn contents(overlay: &Overlay) -> Contents {
 fn content_id(state: Option<&FileState>) -> String {
     match state {
         Some(state) => ContentId::new("file")
-            .part(&[u8::from(state.executable)])
+            .part([u8::from(state.executable)])
             .part(&state.bytes)
             .finish(),
         None => "removed".to_owned(),
@@ -335,21 +327,18 @@ fn content_id(state: Option<&FileState>) -> String {
 /// Copies a file or symbolic link, without its modification time; returns its content id.
 fn copy(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error> {
     let source = from.join(path);
-    let meta = fs::symlink_metadata(&source).map_err(Error::infrastructure("reading the tree"))?;
+    let meta = fs::symlink_metadata(&source).doing("reading the tree")?;
     if meta.is_symlink() {
-        let target =
-            fs::read_link(&source).map_err(Error::infrastructure("reading a symbolic link"))?;
+        let target = fs::read_link(&source).doing("reading a symbolic link")?;
         // Creates the folders and removes symbolic links in the path.
-        write_below(to, path, b"", false)
-            .map_err(Error::infrastructure("copying a symbolic link"))?;
-        remove_below(to, path).map_err(Error::infrastructure("copying a symbolic link"))?;
-        fs_err::os::unix::fs::symlink(&target, to.join(path))
-            .map_err(Error::infrastructure("copying a symbolic link"))?;
+        write_below(to, path, b"", false).doing("copying a symbolic link")?;
+        remove_below(to, path).doing("copying a symbolic link")?;
+        fs_err::os::unix::fs::symlink(&target, to.join(path)).doing("copying a symbolic link")?;
         return Ok(index::link_content(&target));
     }
-    let bytes = fs::read(&source).map_err(Error::infrastructure("reading the tree"))?;
+    let bytes = fs::read(&source).doing("reading the tree")?;
     let executable = meta.permissions().mode() & 0o111 != 0;
-    write_below(to, path, &bytes, executable).map_err(Error::infrastructure("copying the tree"))?;
+    write_below(to, path, &bytes, executable).doing("copying the tree")?;
     Ok(index::file_content(&bytes))
 }
 
@@ -357,7 +346,7 @@ fn copy(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error
 /// so the tree does not change.
 fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.map_err(Error::infrastructure(format!("reading `{from}`")))?;
+        let entry = entry.doing(format!("reading `{from}`"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else {
             continue;
         };
@@ -366,12 +355,40 @@ fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
         };
         let target = to.join(relative);
         if entry.file_type().is_dir() {
-            fs::create_dir_all(&target).map_err(Error::infrastructure("creating a folder"))?;
+            fs::create_dir_all(&target).doing("creating a folder")?;
         } else if entry.file_type().is_symlink() || fs::hard_link(path, &target).is_err() {
             copy(from, to, relative)?;
         }
     }
     Ok(())
+}
+
+/// Returns the indexes of `checkouts` in a greedy order, since each file that differs from the
+/// previous checkout rebuilds its dependents: starting with the folder's content
+/// `now`, the next checkout is the nearest; ties keep the given order.
+pub(crate) fn nearest_first(now: &Contents, checkouts: &[Contents]) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..checkouts.len()).collect();
+    let mut order = Vec::new();
+    let mut here = now;
+    while let Some(at) = (0..left.len()).min_by_key(|&at| distance(here, &checkouts[left[at]])) {
+        let nearest = left.remove(at);
+        here = &checkouts[nearest];
+        order.push(nearest);
+    }
+    order
+}
+
+/// Returns the number of files that differ. A header counts for the files that include it.
+fn distance(from: &Contents, to: &Contents) -> usize {
+    const INCLUDERS: usize = 20;
+    from.keys()
+        .chain(to.keys().filter(|path| !from.contains_key(*path)))
+        .filter(|path| from.get(*path) != to.get(*path))
+        .map(|path| match path.extension() {
+            Some("h") => INCLUDERS,
+            _ => 1,
+        })
+        .sum()
 }
 
 #[cfg(test)]
@@ -479,5 +496,31 @@ mod tests {
         work.switch_to(&tree, &Overlay::default(), &Silent).unwrap();
         assert_eq!(read("a").as_deref(), Some("a"));
         assert_eq!(fs::read_to_string(tree.root().join("a")).unwrap(), "a");
+    }
+
+    fn contents(files: &[(&str, &str)]) -> Contents {
+        files
+            .iter()
+            .map(|(path, content)| ((*path).into(), (*content).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn nearest_first_starts_at_the_current_content() {
+        let base = contents(&[]);
+        let series = contents(&[("f.c", "new"), ("f.h", "new")]);
+        let mutant = contents(&[("f.c", "broken"), ("f.h", "new")]);
+        let checkouts = [base.clone(), series.clone(), mutant];
+        assert_eq!(nearest_first(&base, &checkouts), [0, 1, 2]);
+        assert_eq!(nearest_first(&series, &checkouts), [1, 2, 0]);
+        assert_eq!(nearest_first(&base, &[]), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn nearest_first_counts_a_header_as_many_files() {
+        let now = contents(&[]);
+        let header = contents(&[("f.h", "new")]);
+        let files = contents(&[("a.c", "new"), ("b.c", "new"), ("c.c", "new")]);
+        assert_eq!(nearest_first(&now, &[header, files]), [1, 0]);
     }
 }

@@ -28,7 +28,7 @@ pub const SLOTS_MAX: usize = 16;
 pub const VIRTUAL_FUNCTIONS_MAX: u32 = 7;
 
 /// A virtual machine as described by its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Name: the file's name without its extension.
     pub name: String,
@@ -85,7 +85,7 @@ impl Iommu {
 }
 
 /// A PCIe port and the device in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// Name that scenarios use for the slot.
     pub name: String,
@@ -96,7 +96,7 @@ pub struct Slot {
 }
 
 /// A device that can be in a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Device {
     /// QEMU's teaching device, 1234:11e8: registers, an interrupt, DMA.
     Edu,

@@ -6,14 +6,14 @@ use camino::Utf8Path;
 use patchbed_host::files::read_plain;
 use patchbed_host::input::InputError;
 use patchbed_host::yaml;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
 
 /// Maximum size of a config's file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Requirements of a config for its guests.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestNeeds {
     /// Memory in MiB.

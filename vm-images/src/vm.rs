@@ -17,6 +17,7 @@ mod threads;
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use patchbed_host::context::Context;
@@ -114,7 +115,7 @@ impl VmSpec {
 
 /// The programs to run in a machine, one for each boot, with a kexec between boots. Without
 /// boots, the machine boots and powers off.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmRun {
     /// The boots in order.
     pub boots: Vec<BootRun>,
@@ -138,7 +139,7 @@ impl VmRun {
 }
 
 /// A kernel for kexec.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextKernel {
     /// The bzImage on the host, of at most [`FILE_BYTES_MAX`] bytes.
     pub image: Utf8PathBuf,
@@ -163,7 +164,7 @@ impl NextKernel {
 }
 
 /// The program of one boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootRun {
     /// The kernel of this boot, if it differs from the kernel of the boot before. The first
     /// boot uses the kernel of the [`VmSpec`].
@@ -184,7 +185,7 @@ pub struct BootRun {
 }
 
 /// A file for a guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestFile {
     /// The file on the host, of at most [`FILE_BYTES_MAX`] bytes.
     pub source: Utf8PathBuf,

@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn message_omits_a_cause_that_is_quoted_already() {
         let full =
-            kernel_patches::Error::infrastructure("writing")(std::io::Error::other("disk full"));
+            kernel_patches::Error::infrastructure("writing", std::io::Error::other("disk full"));
         let error = anyhow::Error::from(full).context("while testing");
         assert_eq!(message(&error), "while testing: writing: disk full");
     }

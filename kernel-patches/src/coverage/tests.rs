@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use fs_err as fs;
+
 use super::*;
 use crate::overlay::FileState;
 

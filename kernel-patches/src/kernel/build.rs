@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Configures, compiles and publishes one kernel.
 
-pub(super) mod mutant;
-
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::Cache;
+use patchbed_host::cache::{Cache, partial_folder, publish_folder};
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 use patchbed_host::events::{Activity, Observer};
-use patchbed_host::process::{ProcessError, Tool};
+use patchbed_host::files::missing_is_removed;
+use patchbed_host::process::{Output, ProcessError, Tool};
 
-use super::compiler_wrappers::CompilerWrappers;
+use super::cached::{Facts, IMAGE, Kernel, SOURCES};
+use super::code;
 use super::files::{self, ImageFiles};
-use super::headers::Headers;
-use super::image;
-use super::in_progress::InProgress;
-use super::{FACTS, Facts, Modules, code};
+use super::modules::{self, Modules};
+use super::state::{Headers, InProgress, has_newest_kernel};
+use super::toolchain::CompilerWrappers;
+use crate::arch::Arch;
 use crate::checkout::Checkout;
 use crate::config::Config;
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::problems::caused_by_host;
 use crate::tree::Tree;
 use crate::worktree::WorkTree;
 
 const CONFIGURE_LIMIT: Duration = Duration::from_secs(600);
 const COMPILE_LIMIT: Duration = Duration::from_secs(2 * 3600);
+const PREPARE_LIMIT: Duration = Duration::from_secs(600);
+const OBJECTS_LIMIT: Duration = Duration::from_secs(1800);
+const MODULES_LIMIT: Duration = Duration::from_secs(1800);
 /// Estimated number of compile steps of a `fast` kernel without any objects.
 const STEPS_ESTIMATE: u64 = 1300;
 
@@ -38,6 +41,7 @@ pub(super) struct BuildRequest<'a> {
     pub(super) tree: &'a Tree,
     pub(super) checkout: Cow<'a, Checkout>,
     pub(super) config: Config,
+    pub(super) arch: &'static Arch,
     /// Folder of the kernel in the cache.
     pub(super) dir: &'a Utf8Path,
     /// Modules to build and their folder in the cache.
@@ -46,7 +50,7 @@ pub(super) struct BuildRequest<'a> {
 
 impl BuildRequest<'_> {
     fn lacks_kernel(&self) -> bool {
-        super::Kernel::load(self.dir, "", false).is_none()
+        Kernel::load(self.dir, "", false).is_none()
     }
 
     fn lacks_modules(&self) -> bool {
@@ -74,7 +78,7 @@ pub(super) fn build(
     builder.compile()?;
     if request.lacks_kernel() {
         let files = builder.files()?;
-        let code = code::image_code_id(&work.objects(), &work.source(), &files)?;
+        let code = code::image_code_id(&work.objects(), &work.source(), &files, request.arch)?;
         builder.install_headers()?;
         builder.publish(started.elapsed().as_secs(), &files, Some(code))?;
     }
@@ -88,15 +92,15 @@ pub(super) struct Builder<'a> {
     pub(super) work: &'a WorkTree,
     compiler_wrappers: CompilerWrappers,
     headers: Headers,
-    pub(super) in_progress: InProgress,
+    in_progress: InProgress,
     request: &'a BuildRequest<'a>,
-    pub(super) cancel: &'a Cancel,
-    pub(super) observer: &'a dyn Observer,
+    cancel: &'a Cancel,
+    observer: &'a dyn Observer,
 }
 
 impl<'a> Builder<'a> {
     /// Switches the build folder to the checkout and configures it.
-    fn begin(
+    pub(super) fn begin(
         work: &'a WorkTree,
         request: &'a BuildRequest<'a>,
         cache: &Cache,
@@ -107,7 +111,12 @@ impl<'a> Builder<'a> {
         let builder = Self {
             work,
             compiler_wrappers: CompilerWrappers::install(work.home(), cache)?,
-            headers: Headers::of(work.home(), request.tree, &request.checkout.overlay),
+            headers: Headers::of(
+                work.home(),
+                request.tree,
+                &request.checkout.overlay,
+                request.arch,
+            ),
             in_progress: InProgress::of(work.home()),
             request,
             cancel,
@@ -118,10 +127,9 @@ impl<'a> Builder<'a> {
         builder.configure()?;
         Ok(builder)
     }
-}
 
-impl Builder<'_> {
-    pub(super) fn make(&self, targets: &[&str]) -> Tool {
+    /// Returns a make command with a named time limit, whose output goes to the build log.
+    fn make(&self, targets: &[&str], (name, limit): (&str, Duration)) -> Tool {
         let make = Tool::new("make")
             .args(["-C", self.work.source().as_str()])
             .arg(format!("O={}", self.work.objects()))
@@ -142,6 +150,20 @@ impl Builder<'_> {
             .fold(make, |make, (name, value)| make.env(name, value));
         self.compiler_wrappers
             .prepend(make, &std::env::var_os("PATH").unwrap_or_default())
+            .log_to(self.log())
+            .deadline(name, limit)
+    }
+
+    /// Runs make; if it is killed, the in-progress marker stays.
+    fn run_make(
+        &self,
+        run: impl FnOnce() -> Result<Output, ProcessError>,
+        step: &str,
+    ) -> Result<(), Error> {
+        self.in_progress.begin()?;
+        let result = run();
+        self.in_progress.end(&result)?;
+        result.map(drop).map_err(|error| self.explain(error, step))
     }
 
     pub(super) fn log(&self) -> Utf8PathBuf {
@@ -149,7 +171,7 @@ impl Builder<'_> {
     }
 
     /// Returns checkout and config for messages: `` `base` (fast) ``.
-    pub(super) fn name(&self) -> String {
+    fn name(&self) -> String {
         format!(
             "`{}` ({})",
             self.request.checkout.name, self.request.config.name
@@ -159,8 +181,7 @@ impl Builder<'_> {
     /// Writes `.config`, unless the existing file has the same inputs.
     fn configure(&self) -> Result<(), Error> {
         let objects = self.work.objects();
-        fs::create_dir_all(&objects)
-            .map_err(Error::infrastructure("creating the object folder"))?;
+        fs::create_dir_all(&objects).doing("creating the object folder")?;
         let key = self.configuration_key()?;
         let key_file = self.work.home().join("configured");
         let config = objects.join(".config");
@@ -170,30 +191,22 @@ impl Builder<'_> {
             let _activity =
                 Activity::start(self.observer, format!("configuring {}", self.name()), None);
             self.run_config("tinyconfig")?;
-            let tiny =
-                fs::read_to_string(&config).map_err(Error::infrastructure("reading .config"))?;
+            let tiny = fs::read_to_string(&config).doing("reading .config")?;
             let requested = tiny + &self.request.config.text();
-            fs::write(&config, requested).map_err(Error::infrastructure("writing .config"))?;
+            fs::write(&config, requested).doing("writing .config")?;
             self.run_config("olddefconfig")?;
         }
         self.check_config(&config)?;
-        fs::write(&key_file, key)
-            .map_err(Error::infrastructure("storing the key of a configuration"))
+        fs::write(&key_file, key).doing("storing the key of a configuration")
     }
 
     fn run_config(&self, target: &str) -> Result<(), Error> {
-        let make = self
-            .make(&[target])
-            .log_to(self.log())
-            .deadline("configuration", CONFIGURE_LIMIT);
-        self.in_progress
-            .during(|| make.run(self.cancel))?
-            .map(drop)
-            .map_err(|error| self.explain(error, "configuring"))
+        let make = self.make(&[target], ("configuration", CONFIGURE_LIMIT));
+        self.run_make(|| make.run(self.cancel), "configuring")
     }
 
     fn check_config(&self, config: &Utf8Path) -> Result<(), Error> {
-        let text = fs::read_to_string(config).map_err(Error::infrastructure("reading .config"))?;
+        let text = fs::read_to_string(config).doing("reading .config")?;
         let missing = self.request.config.mismatches(&text);
         if missing.is_empty() {
             return Ok(());
@@ -212,25 +225,29 @@ impl Builder<'_> {
     /// files that the checkout changes.
     fn configuration_key(&self) -> Result<String, Error> {
         let mut id = ContentId::new("configuration")
-            .part(self.request.tree.id().as_bytes())
-            .part(self.request.config.text().as_bytes());
+            .part(self.request.tree.id())
+            .part(self.request.config.text());
         for (path, state) in self.request.checkout.overlay.files() {
             if path
                 .file_name()
                 .is_some_and(|name| name.starts_with("Kconfig"))
             {
-                id = id.part(path.as_str().as_bytes());
-                id = id.part(state.as_ref().map_or(&[], |state| state.bytes.as_slice()));
+                id = id.part(path.as_str());
+                id = id.part(state.as_ref().map_or(&[][..], |state| &state.bytes));
             }
         }
         Ok(id.finish())
     }
 
-    fn run_make(&self) -> Result<(), Error> {
+    pub(super) fn compile(&self) -> Result<(), Error> {
+        self.make_image()?;
+        self.check_image()
+    }
+
+    fn make_image(&self) -> Result<(), Error> {
         // The number of steps of an incremental build is unknown.
         let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_ESTIMATE);
         let activity = Activity::start(self.observer, format!("building {}", self.name()), total);
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let mut steps = 0;
         let mut on_line = |line: &str| {
             if let Some(step) = step(line) {
@@ -238,44 +255,68 @@ impl Builder<'_> {
                 activity.advance(steps, step);
             }
         };
-        let make = self
-            .make(&[&format!("-j{jobs}"), "bzImage"])
-            .log_to(self.log())
-            .deadline("kernel build", COMPILE_LIMIT);
-        self.in_progress
-            .during(|| make.run_lines(self.cancel, &mut on_line))?
-            .map(drop)
-            .map_err(|error| self.explain(error, "compiling"))
+        let targets = [&jobs(), self.request.arch.image_target];
+        let make = self.make(&targets, ("kernel build", COMPILE_LIMIT));
+        self.run_make(|| make.run_lines(self.cancel, &mut on_line), "compiling")
     }
 
-    fn compile(&self) -> Result<(), Error> {
-        self.run_make()?;
-        self.check_image()
+    /// Compiles only these objects.
+    pub(super) fn compile_objects(&self, objects: &[Utf8PathBuf]) -> Result<(), Error> {
+        let jobs = jobs();
+        let objects = objects.iter().map(|object| object.as_str());
+        let targets: Vec<&str> = std::iter::once(jobs.as_str()).chain(objects).collect();
+        let make = self.make(&targets, ("compiling objects", OBJECTS_LIMIT));
+        self.run_make(|| make.run(self.cancel), "compiling")
+    }
+
+    /// Links the existing objects, of which only `new` changed, and builds the image. This
+    /// skips make's walk through all folders, which takes longer than linking. Returns
+    /// false if the result may lack the new objects.
+    pub(super) fn link(&self, new: &[Utf8PathBuf]) -> Result<bool, Error> {
+        let objects = self.work.objects();
+        // make compares only the time of this thin archive, not the times of its objects.
+        missing_is_removed(fs::remove_file(objects.join("vmlinux.a"))).doing("linking a kernel")?;
+        let targets = [&jobs(), self.request.arch.image_target, "build-dir=nowhere"];
+        let make = self.make(&targets, ("linking a kernel", OBJECTS_LIMIT));
+        self.in_progress.begin()?;
+        let linked = make.run(self.cancel);
+        self.in_progress.end(&linked)?;
+        match linked {
+            // The full build reports whether the source is the cause.
+            Err(ProcessError::Failed { .. }) => return Ok(false),
+            other => other.doing("linking a kernel")?,
+        };
+        let time = |file: &str| fs::metadata(objects.join(file)).and_then(|meta| meta.modified());
+        let (image, kernel) = (time(self.request.arch.image).ok(), time("vmlinux").ok());
+        let is_in = |object: &Utf8PathBuf| time(object.as_str()).ok() < kernel;
+        let is_whole = kernel.is_some() && kernel <= image && new.iter().all(is_in);
+        if is_whole {
+            self.check_image()?;
+        }
+        Ok(is_whole)
     }
 
     /// Checks that the image contains the kernel that was built. If a stale object was
     /// linked into it, it is linked again once.
     fn check_image(&self) -> Result<(), Error> {
-        let objects = self.work.objects();
-        let is_current = || {
-            image::has_newest_kernel(&objects)
-                .map_err(Error::infrastructure("checking the kernel image"))
-        };
-        if is_current()? {
+        let (objects, arch) = (self.work.objects(), self.request.arch);
+        let doing = "checking the kernel image";
+        if has_newest_kernel(&objects, arch).doing(doing)? {
             return Ok(());
         }
-        image::delete_object(&objects).map_err(Error::infrastructure(
-            "deleting the packed kernel of an image",
-        ))?;
-        self.run_make()?;
-        if is_current()? {
-            return Ok(());
+        fs::remove_file(objects.join(arch.packed_object))
+            .doing("deleting the packed kernel of an image")?;
+        self.make_image()?;
+        match has_newest_kernel(&objects, arch).doing(doing)? {
+            true => Ok(()),
+            false => Err(Error::unexpected(
+                doing,
+                "it contains an older kernel than the built one",
+            )),
         }
-        let stale = std::io::Error::other("it contains an older kernel than the built one");
-        Err(Error::infrastructure("checking the kernel image")(stale))
     }
 
-    fn install_headers(&self) -> Result<(), Error> {
+    pub(super) fn install_headers(&self) -> Result<(), Error> {
         if self.headers.are_current() {
             return Ok(());
         }
@@ -283,22 +324,39 @@ impl Builder<'_> {
         let _activity = Activity::start(self.observer, activity, None);
         self.headers.clear()?;
         let make = self
-            .make(&["headers_install"])
-            .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder))
-            .log_to(self.log())
-            .deadline("headers_install", CONFIGURE_LIMIT);
-        self.in_progress
-            .during(|| make.run(self.cancel))?
-            .map_err(|error| self.explain(error, "installing the headers of"))?;
+            .make(&["headers_install"], ("headers_install", CONFIGURE_LIMIT))
+            .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder));
+        self.run_make(|| make.run(self.cancel), "installing the headers of")?;
         self.headers.store_key()
+    }
+
+    /// Builds `modules` against the kernel in the build folder and stores them in `dir`.
+    pub(super) fn build_modules(&self, modules: &Modules, dir: &Utf8Path) -> Result<(), Error> {
+        let activity = format!("building modules of {}", self.name());
+        let _activity = Activity::start(self.observer, activity, None);
+        let folder = self.work.home().join("modules");
+        modules.write_to(&folder)?;
+        let make = self.make(&["modules_prepare"], ("modules_prepare", PREPARE_LIMIT));
+        self.run_make(|| make.run(self.cancel), "preparing modules of")?;
+        // modpost reads `Module.symvers`, which kbuild writes only when all modules of the
+        // tree are built.
+        let objects = self.work.objects();
+        let symbols = objects.join("vmlinux.symvers");
+        fs::copy(symbols, objects.join("Module.symvers"))
+            .doing("copying the exported symbols of a kernel")?;
+        let make = self
+            .make(&["modules"], ("module build", MODULES_LIMIT))
+            .arg(format!("M={folder}"));
+        self.run_make(|| make.run(self.cancel), "building modules of")?;
+        modules::publish(&folder, dir)
     }
 
     /// Returns a failure of make as wrong input, unless its output has a message about the
     /// host. `step` is a phrase before the checkout: `compiling`.
-    pub(super) fn explain(&self, error: ProcessError, step: &str) -> Error {
+    fn explain(&self, error: ProcessError, step: &str) -> Error {
         match error {
             ProcessError::Failed { ref tail, .. } if caused_by_host(tail).is_some() => {
-                Error::tool(format!("{step} {}", self.name()))(error)
+                Error::infrastructure(format!("{step} {}", self.name()), error)
             }
             ProcessError::Failed { tail, .. } => Error::input(
                 format!(
@@ -308,82 +366,65 @@ impl Builder<'_> {
                 ),
                 format!("the full output is in `{}`", self.log()),
             ),
-            other => Error::tool(format!("{step} {}", self.name()))(other),
+            other => Error::infrastructure(format!("{step} {}", self.name()), other),
         }
     }
 
     /// Returns the files that the image was built from.
     pub(super) fn files(&self) -> Result<ImageFiles, Error> {
-        files::of_image(&self.work.objects(), &self.work.source(), self.cancel)
+        let (objects, source) = (self.work.objects(), self.work.source());
+        files::of_image(&objects, &source, self.request.arch, self.cancel)
     }
 
     /// Copies the build to the cache and publishes it by a rename.
-    fn publish(
+    pub(super) fn publish(
         &self,
         build_secs: u64,
         files: &ImageFiles,
         code: Option<String>,
     ) -> Result<(), Error> {
-        let parent = self.request.dir.parent().unwrap_or(self.request.dir);
-        let folder = tempfile::Builder::new()
-            .prefix(".partial-")
-            .tempdir_in(parent)
-            .map_err(Error::infrastructure("creating a folder"))?;
-        let parts = Utf8Path::from_path(folder.path()).unwrap_or(parent);
-        let objects = self.work.objects();
-        let copy = |from: Utf8PathBuf, name: &str| {
-            fs::copy(from, parts.join(name))
-                .map(drop)
-                .map_err(Error::infrastructure("storing a kernel in the cache"))
-        };
-        copy(image::path(&objects), "bzImage")?;
-        copy(objects.join("vmlinux"), "vmlinux")?;
-        copy(objects.join(".config"), "config")?;
+        let doing = "storing a kernel in the cache";
+        let dir = self.request.dir;
+        let (_folder, parts) = partial_folder(dir).doing(doing)?;
+        let (objects, source) = (self.work.objects(), self.work.source());
         link_folder(&self.headers.folder, &parts.join("headers"))?;
-        let selftests = parts.join("selftests");
-        fs::create_dir_all(&selftests).map_err(Error::infrastructure("creating a folder"))?;
-        for name in ["kselftest.h", "kselftest_harness.h"] {
-            let from = self
-                .work
-                .source()
-                .join("tools/testing/selftests")
-                .join(name);
-            copy(from, &format!("selftests/{name}"))?;
+        fs::create_dir_all(parts.join("selftests")).doing("creating a folder")?;
+        let selftests = source.join("tools/testing/selftests");
+        for (from, to) in [
+            (objects.join(self.request.arch.image), IMAGE),
+            (objects.join("vmlinux"), "vmlinux"),
+            (objects.join(".config"), "config"),
+            (selftests.join("kselftest.h"), "selftests/kselftest.h"),
+            (
+                selftests.join("kselftest_harness.h"),
+                "selftests/kselftest_harness.h",
+            ),
+        ] {
+            fs::copy(from, parts.join(to)).doing(doing)?;
         }
         let list = files::to_text(&files.sources);
-        fs::write(parts.join(files::FILE_NAME), &list)
-            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
+        fs::write(parts.join(SOURCES), &list).doing(doing)?;
         let release = fs::read_to_string(objects.join("include/config/kernel.release"))
-            .map_err(Error::infrastructure("reading the kernel's release"))?;
+            .doing("reading the kernel's release")?;
         let facts = Facts {
             release: release.trim().to_owned(),
             checkout: self.request.checkout.name.clone(),
             config: self.request.config.name.clone(),
             tree: self.request.tree.label().to_owned(),
             build_secs,
-            image_bytes: fs::metadata(parts.join("bzImage"))
-                .map_err(Error::infrastructure("storing a kernel in the cache"))?
-                .len(),
+            image_bytes: fs::metadata(parts.join(IMAGE)).doing(doing)?.len(),
             sources_bytes: list.len() as u64,
             code,
         };
-        let text = serde_json::to_vec_pretty(&facts)
-            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
-        fs::write(parts.join(FACTS), text)
-            .map_err(Error::infrastructure("storing a kernel in the cache"))?;
-        self.rename_to_cache(parts)
+        facts.store(&parts).doing(doing)?;
+        publish_folder(&parts, dir, || Kernel::load(dir, "", false).is_some()).doing(doing)
     }
+}
 
-    /// Renames `parts` to the cache. A complete kernel of a concurrent run stays, since a
-    /// VM may use it.
-    fn rename_to_cache(&self, parts: &Utf8Path) -> Result<(), Error> {
-        if super::Kernel::load(self.request.dir, "", false).is_some() {
-            return Ok(());
-        }
-        let _ = fs::remove_dir_all(self.request.dir);
-        fs::rename(parts, self.request.dir)
-            .map_err(Error::infrastructure("storing a kernel in the cache"))
-    }
+/// Returns make's option for one job per CPU.
+fn jobs() -> String {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("-j{jobs}")
 }
 
 /// Parses a line of kbuild's output: `  CC      kernel/fork.o`.
@@ -398,7 +439,7 @@ fn step(line: &str) -> Option<&str> {
 /// does not write to existing files.
 fn link_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.map_err(Error::infrastructure(format!("reading `{from}`")))?;
+        let entry = entry.doing(format!("reading `{from}`"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else {
             continue;
         };
@@ -406,13 +447,11 @@ fn link_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
             continue;
         };
         if entry.file_type().is_dir() {
-            fs::create_dir_all(to.join(relative))
-                .map_err(Error::infrastructure("creating a folder"))?;
+            fs::create_dir_all(to.join(relative)).doing("creating a folder")?;
         } else if relative.extension() == Some("h")
             && fs::hard_link(path, to.join(relative)).is_err()
         {
-            fs::copy(path, to.join(relative))
-                .map_err(Error::infrastructure("storing headers in the cache"))?;
+            fs::copy(path, to.join(relative)).doing("storing headers in the cache")?;
         }
     }
     Ok(())

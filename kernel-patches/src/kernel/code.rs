@@ -9,27 +9,20 @@ use fs_err as fs;
 use object::elf::SHF_ALLOC;
 use object::read::{Object, ObjectSection, ObjectSymbol};
 use object::{RelocationTarget, SectionFlags};
+use patchbed_host::content::ContentId;
 
-use crate::content::ContentId;
-use crate::error::Error;
-use crate::kernel::files::{self, ImageFiles};
+use super::files::{self, ImageFiles};
+use crate::arch::Arch;
+use crate::error::{Doing, Error};
 
 /// Returns the content id of the code of an object file.
 ///
 /// # Errors
 /// When it cannot be read or is not an object file.
 pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
-    let bytes = fs::read(file).map_err(Error::infrastructure("reading an object"))?;
-    code_id_of_bytes(&bytes).map_err(Error::infrastructure(format!(
-        "reading the object `{file}`"
-    )))
+    let bytes = fs::read(file).doing("reading an object")?;
+    code_id_of_bytes(&bytes).doing(format!("reading the object `{file}`"))
 }
-
-/// Objects with addresses and sizes of the compressed kernel, which change with its build
-/// id. Their sources are hashed instead.
-const WITH_SIZES: [&str; 2] = ["header.o", "misc.o"];
-/// The object with the compressed kernel.
-const PACKED: &str = "piggy.o";
 
 /// Returns the content id of the code of the last built image: the kernel, the setup code
 /// and the decompressor.
@@ -40,23 +33,26 @@ pub(super) fn image_code_id(
     objects: &Utf8Path,
     source: &Utf8Path,
     files: &ImageFiles,
+    arch: &Arch,
 ) -> Result<String, Error> {
-    let mut id = ContentId::new("image").part(code_id(&objects.join("vmlinux"))?.as_bytes());
+    let mut id = ContentId::new("image").part(code_id(&objects.join("vmlinux"))?);
     for output in &files.outputs {
         let path = Utf8Path::new(output);
-        let is_boot = path.starts_with("arch/x86/boot") && path.extension() == Some("o");
-        if !is_boot || path.file_name() == Some(PACKED) {
+        let is_boot = path.starts_with(arch.boot) && path.extension() == Some("o");
+        if !is_boot || output == arch.packed_object {
             continue;
         }
-        id = id.part(output.as_bytes());
-        if !WITH_SIZES.contains(&path.file_name().unwrap_or_default()) {
-            id = id.part(code_id(&objects.join(path))?.as_bytes());
+        id = id.part(output);
+        if !arch
+            .with_sizes
+            .contains(&path.file_name().unwrap_or_default())
+        {
+            id = id.part(code_id(&objects.join(path))?);
             continue;
         }
         for file in files::sources_of(output, objects, source)? {
-            let text = fs::read(source.join(&file))
-                .map_err(Error::infrastructure("reading a source file"))?;
-            id = id.part(file.as_bytes()).part(&text);
+            let text = fs::read(source.join(&file)).doing("reading a source file")?;
+            id = id.part(file).part(&text);
         }
     }
     Ok(id.finish())
@@ -73,12 +69,12 @@ fn code_id_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
         if !sh_flags.contains(SHF_ALLOC) || name.starts_with(b".note") {
             continue;
         }
-        id = id.part(name).part(&sh_flags.0.to_le_bytes());
+        id = id.part(name).part(sh_flags.0.to_le_bytes());
         // `.bss` has a size and no data.
-        id = id.part(&section.size().to_le_bytes()).part(section.data()?);
+        id = id.part(section.size().to_le_bytes()).part(section.data()?);
         for (offset, relocation) in section.relocations() {
             let reference = format!("{offset} {:?} {}", relocation.flags(), relocation.addend());
-            id = id.part(reference.as_bytes());
+            id = id.part(reference);
             id = id.part(&target(&file, relocation.target())?);
         }
     }

@@ -8,6 +8,7 @@
 //! although the linker may omit some of them.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io::ErrorKind;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -15,26 +16,20 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::files::Distinct;
 use patchbed_host::process::Tool;
 
-use super::image;
-use crate::error::Error;
+use crate::arch::Arch;
+use crate::error::{Doing, Error};
 
-/// File name of the list in the cache folder of a kernel.
-pub(super) const FILE_NAME: &str = "sources";
 /// The archive whose members are all linked.
 const OBJECTS: &str = "vmlinux.a";
-/// Other outputs that are part of an image; some may not exist.
-const PARTS: [&str; 5] = [
+/// Other outputs that are part of an image; some may not exist. For the headers in
+/// `include/generated`, kbuild writes no `.cmd` file, so their sources are listed.
+const PARTS: [&str; 6] = [
     "vmlinux",
     "vmlinux.unstripped",
-    "arch/x86/kernel/vmlinux.lds",
     "init/version-timestamp.o",
     ".builtin-dtbs.o",
-];
-/// Sources of headers in `include/generated`, for which kbuild writes no `.cmd` file.
-const OFFSETS: [&str; 3] = [
     "kernel/bounds.s",
     "kernel/sched/rq-offsets.s",
-    "arch/x86/kernel/asm-offsets.s",
 ];
 /// Start of a `.cmd` line that names a config option.
 const OPTION: &str = "    $(wildcard";
@@ -58,24 +53,23 @@ pub(super) struct ImageFiles {
 pub(super) fn of_image(
     objects: &Utf8Path,
     source: &Utf8Path,
+    arch: &Arch,
     cancel: &Cancel,
 ) -> Result<ImageFiles, Error> {
     let mut walk = Walk::new(objects, source, cancel);
     walk.archive(OBJECTS)?;
-    let image = image::path(objects);
-    let image = image.strip_prefix(objects).unwrap_or(&image).as_str();
-    for part in PARTS.iter().chain(&OFFSETS).chain([&image]) {
+    for part in PARTS.iter().chain(arch.parts).chain([&arch.image]) {
         walk.visit_name(part);
     }
     while let Some(output) = walk.to_visit.pop() {
         walk.visit(&output)?;
     }
-    let is_whole = !walk.found.sources.is_empty() && walk.found.outputs.contains(image);
+    let is_whole = !walk.found.sources.is_empty() && walk.found.outputs.contains(arch.image);
     if !is_whole {
-        let missing = std::io::Error::other("the `.cmd` file of the image is missing");
-        return Err(Error::infrastructure(
+        return Err(Error::unexpected(
             "listing the source files of a kernel",
-        )(missing));
+            "the `.cmd` file of the image is missing",
+        ));
     }
     Ok(walk.found)
 }
@@ -156,8 +150,8 @@ impl<'a> Walk<'a> {
         let Some(cmd_file) = cmd_file(Utf8Path::new(output)) else {
             return Ok(());
         };
-        let text = fs::read(self.objects.join(cmd_file))
-            .map_err(Error::infrastructure("reading a `.cmd` file of a build"))?;
+        let text =
+            fs::read(self.objects.join(cmd_file)).doing("reading a `.cmd` file of a build")?;
         // `from_utf8_lossy` is slower for valid text.
         let text = String::from_utf8(text)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
@@ -189,7 +183,7 @@ impl<'a> Walk<'a> {
             .args(["t", path])
             .cwd(self.objects)
             .run(self.cancel)
-            .map_err(Error::tool("listing the objects of a kernel"))?;
+            .doing("listing the objects of a kernel")?;
         for member in members.stdout_text().lines() {
             self.visit_name(member);
         }
@@ -200,11 +194,8 @@ impl<'a> Walk<'a> {
     fn visit_incbin(&mut self, source: &str) -> Result<(), Error> {
         // Absolute for a file of the tree, relative for a generated file.
         let text = match fs::read(self.objects.join(source)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                return Err(Error::infrastructure("reading an assembler source")(error));
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            text => text.doing("reading an assembler source")?,
         };
         for line in String::from_utf8_lossy(&text).lines() {
             let Some((_, rest)) = line.split_once(".incbin") else {
@@ -268,6 +259,7 @@ fn normalize(path: &Utf8Path) -> Utf8PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::X86_64;
 
     /// The `.cmd` file of an object from a build.
     const CMD_FILE: &str = include_str!("files/fork.o.cmd");
@@ -314,7 +306,7 @@ mod tests {
 
         fn files(&self) -> Result<ImageFiles, Error> {
             let (objects, source) = (self.home().join("obj"), self.home().join("src"));
-            of_image(&objects, &source, &Cancel::new())
+            of_image(&objects, &source, &X86_64, &Cancel::new())
         }
     }
 

@@ -5,18 +5,14 @@
 //! needs its objects, and cached separately.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use fs_err as fs;
-use patchbed_host::events::Activity;
+use patchbed_host::cache::{partial_folder, publish_folder};
+use patchbed_host::content::ContentId;
+use patchbed_host::files::missing_is_removed;
 
-use super::build::Builder;
-use crate::content::ContentId;
-use crate::error::Error;
-
-const PREPARE_LIMIT: Duration = Duration::from_secs(600);
-const MODULES_LIMIT: Duration = Duration::from_secs(1800);
+use crate::error::{Doing, Error};
 
 /// The source of modules: the files of a folder, with a `Makefile` or `Kbuild` that sets
 /// `obj-m`.
@@ -38,10 +34,7 @@ impl Modules {
                 "use letters, digits, `_`, `-` and `.`",
             ));
         }
-        if !["Makefile", "Kbuild"]
-            .iter()
-            .any(|name| files.contains_key(*name))
-        {
+        if !files.contains_key("Makefile") && !files.contains_key("Kbuild") {
             return Err(Error::input(
                 "reading the source of modules: it has no `Makefile`",
                 "add a `Makefile` with `obj-m += NAME.o`",
@@ -50,13 +43,23 @@ impl Modules {
         Ok(Self { files })
     }
 
+    /// Writes the sources to the emptied `folder`.
+    pub(super) fn write_to(&self, folder: &Utf8Path) -> Result<(), Error> {
+        missing_is_removed(fs::remove_dir_all(folder)).doing("clearing the folder of modules")?;
+        fs::create_dir_all(folder).doing("creating a folder")?;
+        for (name, text) in &self.files {
+            fs::write(folder.join(name), text).doing("writing the source of a module")?;
+        }
+        Ok(())
+    }
+
     /// Returns the content id of these modules, built against the kernel with id `kernel`.
     pub(super) fn id(&self, kernel: &str) -> String {
-        let id = ContentId::new("modules").part(kernel.as_bytes());
-        let add = |id: ContentId, (name, text): (&String, &String)| {
-            id.part(name.as_bytes()).part(text.as_bytes())
-        };
-        self.files.iter().fold(id, add).finish()
+        let mut id = ContentId::new("modules").part(kernel);
+        for (name, text) in &self.files {
+            id = id.part(name).part(text);
+        }
+        id.finish()
     }
 }
 
@@ -68,98 +71,25 @@ fn is_plain(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-impl Builder<'_> {
-    /// Builds `modules` against the kernel in the build folder and stores them in `dir`.
-    pub(super) fn build_modules(&self, modules: &Modules, dir: &Utf8Path) -> Result<(), Error> {
-        let activity = format!("building modules of {}", self.name());
-        let _activity = Activity::start(self.observer, activity, None);
-        let folder = self.work.home().join("modules");
-        write_sources(modules, &folder)?;
-        let prepare = self
-            .make(&["modules_prepare"])
-            .log_to(self.log())
-            .deadline("modules_prepare", PREPARE_LIMIT);
-        self.in_progress
-            .during(|| prepare.run(self.cancel))?
-            .map_err(|error| self.explain(error, "preparing modules of"))?;
-        // modpost reads `Module.symvers`, which kbuild writes only when all modules of the
-        // tree are built.
-        let objects = self.work.objects();
-        fs::copy(
-            objects.join("vmlinux.symvers"),
-            objects.join("Module.symvers"),
-        )
-        .map_err(Error::infrastructure(
-            "copying the exported symbols of a kernel",
-        ))?;
-        let make = self
-            .make(&["modules"])
-            .arg(format!("M={folder}"))
-            .log_to(self.log())
-            .deadline("module build", MODULES_LIMIT);
-        self.in_progress
-            .during(|| make.run(self.cancel))?
-            .map_err(|error| self.explain(error, "building modules of"))?;
-        publish(&folder, dir)
-    }
-}
-
-/// Writes the sources to the emptied `folder`.
-fn write_sources(modules: &Modules, folder: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::infrastructure("clearing the folder of modules")(
-                error,
-            ));
+/// Publishes the modules in the folder `from` as the folder `dir` of the cache.
+pub(super) fn publish(from: &Utf8Path, dir: &Utf8Path) -> Result<(), Error> {
+    let doing = "storing modules in the cache";
+    let (_folder, parts) = partial_folder(dir).doing(doing)?;
+    let mut is_empty = true;
+    for entry in from.read_dir_utf8().doing("listing built modules")? {
+        let entry = entry.doing("listing built modules")?;
+        if entry.path().extension() == Some("ko") {
+            fs::copy(entry.path(), parts.join(entry.file_name())).doing(doing)?;
+            is_empty = false;
         }
-        _ => fs::create_dir_all(folder).map_err(Error::infrastructure("creating a folder"))?,
     }
-    for (name, text) in &modules.files {
-        fs::write(folder.join(name), text)
-            .map_err(Error::infrastructure("writing the source of a module"))?;
-    }
-    Ok(())
-}
-
-/// Copies the modules in `from` to a temporary folder and renames it to `dir`.
-fn publish(from: &Utf8Path, dir: &Utf8Path) -> Result<(), Error> {
-    let modules = built_modules(from)?;
-    if modules.is_empty() {
+    if is_empty {
         return Err(Error::input(
             "building modules: the `Makefile` builds none",
             "add `obj-m += NAME.o` to the `Makefile`",
         ));
     }
-    let parent = dir.parent().unwrap_or(dir);
-    let folder = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempdir_in(parent)
-        .map_err(Error::infrastructure("creating a folder"))?;
-    let parts = Utf8Path::from_path(folder.path()).unwrap_or(parent);
-    for module in &modules {
-        let name = module.file_name().unwrap_or_default();
-        fs::copy(module, parts.join(name))
-            .map_err(Error::infrastructure("storing modules in the cache"))?;
-    }
-    match fs::rename(parts, dir) {
-        // A concurrent run published the same modules.
-        Err(_) if dir.is_dir() => Ok(()),
-        other => other.map_err(Error::infrastructure("storing modules in the cache")),
-    }
-}
-
-fn built_modules(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
-    let mut modules = Vec::new();
-    for entry in folder
-        .read_dir_utf8()
-        .map_err(Error::infrastructure("listing built modules"))?
-    {
-        let entry = entry.map_err(Error::infrastructure("listing built modules"))?;
-        if entry.path().extension() == Some("ko") {
-            modules.push(entry.path().to_owned());
-        }
-    }
-    Ok(modules)
+    publish_folder(&parts, dir, || dir.is_dir()).doing(doing)
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
 use patchbed_host::events::{Activity, Observer};
-use patchbed_host::process::{ProcessError, Tool};
+use patchbed_host::process::Tool;
 
 use super::Request;
 use super::source::{self, SELFTESTS};
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::problems::caused_by_host;
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
@@ -77,12 +77,12 @@ pub(super) fn build(
     };
     source::copy(request.tree, request.checkout, &builder.source)?;
     let headers = builder.objects.join("usr");
-    fs::create_dir_all(&headers).map_err(Error::infrastructure("creating a folder"))?;
+    fs::create_dir_all(&headers).doing("creating a folder")?;
     fs_err::os::unix::fs::symlink(
         request.kernel.headers().join("include"),
         headers.join("include"),
     )
-    .map_err(Error::infrastructure("linking a kernel's headers"))?;
+    .doing("linking a kernel's headers")?;
     let problems = builder.compile()?;
     Ok(Built {
         words: builder.list()?,
@@ -134,12 +134,12 @@ impl Builder<'_> {
             .arg("all")
             .deadline("selftest build", COMPILE_LIMIT)
             .run_unchecked(self.cancel)
-            .map_err(self.failed())?;
+            .doing(self.doing())?;
         let problems = output.stderr_text();
         let host_message = caused_by_host(&problems).filter(|_| !output.status.success());
         if let Some(line) = host_message {
             let source = std::io::Error::other(line.to_owned());
-            return Err(Error::infrastructure(self.doing())(source));
+            return Err(Error::infrastructure(self.doing(), source));
         }
         Ok(problems)
     }
@@ -163,7 +163,7 @@ impl Builder<'_> {
             )
             .deadline("selftest list", LIST_LIMIT)
             .run_unchecked(self.cancel)
-            .map_err(self.failed())?;
+            .doing(self.doing())?;
         if !output.status.success() {
             let text = output.stderr_text();
             let lines: Vec<&str> = text.lines().take(LINES_SHOWN).collect();
@@ -174,10 +174,6 @@ impl Builder<'_> {
             )));
         }
         Ok(words(&output.stdout_text()))
-    }
-
-    fn failed(&self) -> impl FnOnce(ProcessError) -> Error {
-        Error::tool(self.doing())
     }
 
     fn doing(&self) -> String {

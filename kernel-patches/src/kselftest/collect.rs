@@ -13,7 +13,7 @@ use super::build::{Built, Part};
 use super::source::SELFTESTS;
 use super::wanted::is_file_name;
 use super::{Facts, Form, Test, program};
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::problems::without_temporaries;
 
 /// Size limits of files for guests, in bytes.
@@ -42,7 +42,7 @@ pub(super) fn collect(built: &Built, target: &str, files: &Utf8Path) -> Result<F
         ..Facts::default()
     };
     let found = find_all(built, &source, &mut facts.notes)?;
-    fs::create_dir_all(files).map_err(Error::infrastructure("creating a folder"))?;
+    fs::create_dir_all(files).doing("creating a folder")?;
     let references = references(&found);
     for (index, file) in found.iter().enumerate() {
         if let Some(form) = form(index, &found, &references) {
@@ -75,11 +75,10 @@ fn used(tests: &[Test]) -> BTreeSet<&str> {
 }
 
 fn write(path: &Utf8Path, bytes: &[u8]) -> Result<(), Error> {
-    fs::write(path, bytes).map_err(Error::infrastructure("storing a kselftest"))?;
+    fs::write(path, bytes).doing("storing a kselftest")?;
     let is_program = bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!");
     let mode = if is_program { 0o755 } else { 0o644 };
-    fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(Error::infrastructure("storing a kselftest"))
+    fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).doing("storing a kselftest")
 }
 
 fn find_all(

@@ -5,10 +5,10 @@
 use std::io::ErrorKind;
 
 use camino::Utf8Path;
+use patchbed_host::content::ContentId;
 use patchbed_host::files::read_plain;
 
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 
 /// Files that change when packages or shared libraries are installed or removed; some may
 /// not exist.
@@ -26,9 +26,7 @@ pub(super) fn content(records: &[&str]) -> Result<String, Error> {
     for record in records {
         let bytes = match read_plain(Utf8Path::new(record), RECORD_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(Error::infrastructure(
-                "reading the list of installed libraries",
-            ))?,
+            read => read.doing("reading the list of installed libraries")?,
         };
         id = id.part(&bytes);
     }

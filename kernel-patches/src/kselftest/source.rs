@@ -10,14 +10,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::content::ContentId;
 use patchbed_host::files::read_plain;
 
 use crate::checkout::Checkout;
-use crate::content::ContentId;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::index;
-use crate::overlay::Overlay;
-use crate::scratch::write_below;
+use crate::overlay::{Overlay, write_below};
 use crate::tree::Tree;
 
 /// Folder of the selftests.
@@ -64,15 +63,14 @@ fn overlay_of(checkout: &Checkout) -> Overlay {
 
 /// Returns the content id of the test sources of a checkout.
 pub(super) fn content(tree: &Tree, checkout: &Checkout) -> String {
-    let mut id =
-        ContentId::new("selftest source").part(overlay_of(checkout).content_id().as_bytes());
+    let mut id = ContentId::new("selftest source").part(overlay_of(checkout).content_id());
     match tree.index() {
-        None => id = id.part(tree.id().as_bytes()),
+        None => id = id.part(tree.id()),
         Some(index) => {
             for (path, file) in index.iter().filter(|(path, _)| is_part(path)) {
-                id = id.part(path.as_str().as_bytes());
-                id = id.part(file.content.as_bytes());
-                id = id.part(&[u8::from(file.executable)]);
+                id = id.part(path.as_str());
+                id = id.part(&file.content);
+                id = id.part([u8::from(file.executable)]);
             }
         }
     }
@@ -119,7 +117,7 @@ impl Copier<'_> {
             return Ok(());
         }
         for entry in walkdir::WalkDir::new(&from) {
-            let entry = entry.map_err(Error::infrastructure(format!("reading `{from}`")))?;
+            let entry = entry.doing(format!("reading `{from}`"))?;
             let path = Utf8Path::from_path(entry.path());
             let Some(Ok(relative)) = path.map(|path| path.strip_prefix(self.tree.root())) else {
                 continue;
@@ -135,8 +133,7 @@ impl Copier<'_> {
     /// hashed.
     fn copy(&mut self, path: &Utf8Path) -> Result<(), Error> {
         let from = self.tree.root().join(path);
-        let meta =
-            fs::symlink_metadata(&from).map_err(Error::infrastructure("reading the tree"))?;
+        let meta = fs::symlink_metadata(&from).doing("reading the tree")?;
         self.count(meta.len())?;
         if meta.is_symlink() {
             return self.copy_link(&from, path);
@@ -144,8 +141,7 @@ impl Copier<'_> {
         if !meta.is_file() {
             return Ok(());
         }
-        let bytes = read_plain(&from, FILE_BYTES_MAX)
-            .map_err(Error::infrastructure("reading the source of a kselftest"))?;
+        let bytes = read_plain(&from, FILE_BYTES_MAX).doing("reading the source of a kselftest")?;
         let file = self.tree.index().and_then(|index| index.get(path));
         if file.is_some_and(|file| file.content != index::file_content(&bytes)) {
             return Err(Error::input(
@@ -157,8 +153,7 @@ impl Copier<'_> {
             ));
         }
         let executable = meta.permissions().mode() & 0o111 != 0;
-        write_below(self.to, path, &bytes, executable)
-            .map_err(Error::infrastructure("copying the source of a kselftest"))
+        write_below(self.to, path, &bytes, executable).doing("copying the source of a kselftest")
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), Error> {
@@ -178,8 +173,7 @@ impl Copier<'_> {
 
     /// Copies a symbolic link, unless its target is outside of the tree.
     fn copy_link(&self, from: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
-        let target =
-            fs::read_link(from).map_err(Error::infrastructure("reading a symbolic link"))?;
+        let target = fs::read_link(from).doing("reading a symbolic link")?;
         let Ok(target) = Utf8PathBuf::try_from(target) else {
             return Ok(());
         };
@@ -188,10 +182,9 @@ impl Copier<'_> {
         }
         let place = self.to.join(path);
         if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder).map_err(Error::infrastructure("creating a folder"))?;
+            fs::create_dir_all(folder).doing("creating a folder")?;
         }
-        fs_err::os::unix::fs::symlink(&target, &place)
-            .map_err(Error::infrastructure("copying a symbolic link"))
+        fs_err::os::unix::fs::symlink(&target, &place).doing("copying a symbolic link")
     }
 }
 

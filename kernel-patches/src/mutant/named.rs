@@ -11,9 +11,9 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::diff::blocks;
 use serde::Deserialize;
 
-use super::{Mutant, content, diff};
+use super::{Mutant, diff};
 use crate::checkout::Checkout;
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::mail::{self, Patch};
 use crate::overlay::{FileState, Overlay};
 use crate::scratch::{Direction, Scratch};
@@ -64,14 +64,14 @@ impl MutantFolder {
         }
         let mut files: Vec<Utf8PathBuf> = folder
             .read_dir_utf8()
-            .map_err(Error::infrastructure(format!("listing `{folder}`")))?
+            .doing(format!("listing `{folder}`"))?
             .filter_map(Result::ok)
             .map(|entry| entry.path().to_owned())
             .filter(|path| path.extension() == Some("patch"))
             .collect();
         files.sort();
         let patch = |path: &Utf8PathBuf| {
-            let bytes = fs::read(path).map_err(Error::infrastructure("reading a mutant"))?;
+            let bytes = fs::read(path).doing("reading a mutant")?;
             let name = path.file_stem().unwrap_or_default().to_owned();
             // `--checkouts` is a comma-separated list.
             if name.contains(|c: char| c == ',' || c.is_control()) {
@@ -175,7 +175,8 @@ fn between(tree: &Tree, series: &Overlay, overlay: Overlay) -> Result<Mutant, Er
     let mut whole = String::new();
     let (mut first, mut changed) = (None, BTreeMap::new());
     for path in &paths {
-        let (before, after) = (content(tree, series, path)?, content(tree, &overlay, path)?);
+        let before = series.read(tree.root(), path)?.unwrap_or_default();
+        let after = overlay.read(tree.root(), path)?.unwrap_or_default();
         whole += &diff(path, &before, &after);
         let block = blocks(&before, &after).first().cloned();
         let line = block.map_or(0, |block| block.before.start);
@@ -205,7 +206,9 @@ fn state_in(tree: &Tree, path: &Utf8Path) -> Result<Option<FileState>, Error> {
         return Ok(None);
     };
     Ok(Some(FileState {
-        bytes: content(tree, &Overlay::default(), path)?,
+        bytes: Overlay::default()
+            .read(tree.root(), path)?
+            .unwrap_or_default(),
         executable: meta.permissions().mode() & 0o111 != 0,
     }))
 }

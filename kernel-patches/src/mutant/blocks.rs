@@ -1,17 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Operator that reverts one block of lines of a series.
+//! The blocks of lines that a series changes: the patch that last changed a line, and the
+//! operator that reverts a block.
 
 use std::ops::Range;
 
 use patchbed_host::diff::blocks;
 
 use super::change::{Change, Edit, kebab};
-use super::origin::lines;
 use super::syntax::Source;
+
+/// Returns for each line of the last state the number of the change, from 1, that added
+/// it; 0 for lines of the first state.
+pub(super) fn origins(states: &[&[u8]]) -> Vec<usize> {
+    let Some((&first, later)) = states.split_first() else {
+        return Vec::new();
+    };
+    let mut before = first;
+    let mut origins = vec![0; lines(before).len()];
+    for (number, &state) in (1..).zip(later) {
+        let mut now = Vec::new();
+        let mut at = 0;
+        for block in blocks(before, state) {
+            now.extend_from_slice(&origins[at..block.before.start]);
+            now.resize(block.after.end, number);
+            at = block.before.end;
+        }
+        now.extend_from_slice(&origins[at..]);
+        (before, origins) = (state, now);
+    }
+    origins
+}
+
+/// Returns the lines of a file with their line ends.
+fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split_inclusive(|&byte| byte == b'\n').collect()
+}
 
 /// Returns the reverts of each block of lines that differs from `before`, with its
 /// function. Blocks that differ only in comments and white space are skipped.
-pub(super) fn changes(before: &[u8], source: &Source<'_>) -> Vec<(String, Change)> {
+pub(super) fn reverts(before: &[u8], source: &Source<'_>) -> Vec<(String, Change)> {
     if before.is_empty() {
         // The series does not compile without a new file.
         return Vec::new();
@@ -62,4 +89,17 @@ fn begins(lines: &[&[u8]]) -> Vec<usize> {
         begins.push(at);
     }
     begins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_returns_the_last_patch_that_changed_a_line() {
+        let states: [&[u8]; 3] = [b"a\nb\nc\n", b"a\nB\nnew\nc\n", b"a\nB\nnew2\nc\nd\n"];
+        assert_eq!(origins(&states), [0, 1, 2, 0, 2]);
+        assert_eq!(origins(&states[..1]), [0, 0, 0]);
+        assert!(origins(&[]).is_empty());
+    }
 }

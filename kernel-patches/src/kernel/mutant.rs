@@ -5,31 +5,30 @@
 //! that of the series or of another mutant, no kernel is linked. Kernels of mutants are
 //! used once, and stored in a folder of the caller instead of the cache.
 
-mod objects;
-
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 use patchbed_host::events::Observer;
-use patchbed_host::process::ProcessError;
 
-use super::{BuildRequest, Builder};
+use super::build::{BuildRequest, Builder};
+use super::cached::{Kernel, kernel_id};
+use super::code;
+use super::files::ImageFiles;
+use super::modules::Modules;
+use super::toolchain::Toolchain;
 use crate::checkout::Checkout;
 use crate::config::Config;
-use crate::content::ContentId;
-use crate::error::Error;
-use crate::kernel::files::ImageFiles;
-use crate::kernel::{Kernel, Modules, Toolchain, code, kernel_id};
+use crate::error::{Doing, Error};
 use crate::mutant::Mutant;
 use crate::tree::Tree;
 use crate::worktree::{Stamp, WorkTree};
 
-const OBJECTS_LIMIT: Duration = Duration::from_secs(1800);
 /// If more objects depend on a mutant, the kernel is built without comparing their code.
 const OBJECTS_MAX: usize = 64;
 
@@ -131,7 +130,7 @@ impl<'a> MutantCompiler<'a> {
             if !is_code || compiler.objects.contains_key(file) {
                 continue;
             }
-            let mut dependents = objects::dependents(file, &folder)?;
+            let mut dependents = dependents(file, &folder)?;
             // Objects of earlier builds stay in the folder.
             dependents.retain(|object| compiler.files.outputs.contains(object.as_str()));
             for object in &dependents {
@@ -155,7 +154,7 @@ impl<'a> MutantCompiler<'a> {
             let why = format!("`{}` is not built in this config", mutant.file);
             return Ok(MutantBuild::Unviable { why });
         }
-        let checkout = self.origin.series.mutated(mutant, self.origin.tree);
+        let checkout = mutant.checkout(self.origin.series, self.origin.tree);
         let request = self.request(checkout, place);
         let work = self.lock()?;
         // Another run may have built another checkout in the folder.
@@ -166,9 +165,9 @@ impl<'a> MutantCompiler<'a> {
         let few = stale.filter(|stale| stale.len() <= OBJECTS_MAX);
         let mut is_linked = false;
         if let (Some(stale), Some(changed)) = (few, changed) {
-            let compiled = builder.compile_objects(&stale)?;
+            let error = compile_error(&builder, || builder.compile_objects(&stale))?;
             self.last_stamp = is_unchanged.then(|| work.stamp()).transpose()?;
-            if let Err(why) = compiled {
+            if let Some(why) = error {
                 return Ok(MutantBuild::Unviable { why });
             }
             if let Some(same_as) = self.same_code(mutant, &changed, &work.objects())? {
@@ -176,7 +175,7 @@ impl<'a> MutantCompiler<'a> {
             }
             is_linked = is_unchanged && builder.link(&stale)?;
         }
-        if !is_linked && let Err(why) = builder.error_line(|| builder.compile())? {
+        if !is_linked && let Some(why) = compile_error(&builder, || builder.compile())? {
             self.last_stamp = None;
             return Ok(MutantBuild::Unviable { why });
         }
@@ -186,9 +185,9 @@ impl<'a> MutantCompiler<'a> {
         builder.publish(started.elapsed().as_secs(), &self.files, None)?;
         let modules = self.modules(&builder, place)?;
         let id = kernel_id(&request.checkout, self.origin.config, self.origin.toolchain);
-        let missing = || std::io::Error::other("the kernel is missing");
-        let kernel = Kernel::load(place, &id, true)
-            .ok_or_else(|| Error::infrastructure(format!("reading `{place}`"))(missing()))?;
+        let kernel = Kernel::load(place, &id, true).ok_or_else(|| {
+            Error::unexpected(format!("reading `{place}`"), "the kernel is missing")
+        })?;
         Ok(MutantBuild::Kernel(Box::new(kernel), modules))
     }
 
@@ -206,6 +205,7 @@ impl<'a> MutantCompiler<'a> {
             config: self.origin.config.of(&checkout),
             checkout: Cow::Owned(checkout),
             dir,
+            arch: self.origin.toolchain.arch,
             modules: None,
         }
     }
@@ -235,7 +235,7 @@ impl<'a> MutantCompiler<'a> {
             let code = code::code_id(&folder.join(object))?;
             if self.codes.get(object) != Some(&code) {
                 differs = true;
-                id = id.part(object.as_str().as_bytes()).part(code.as_bytes());
+                id = id.part(object.as_str()).part(code);
             }
         }
         if !differs {
@@ -266,82 +266,23 @@ impl<'a> MutantCompiler<'a> {
 }
 
 fn exports(objects: &Utf8Path) -> Result<Vec<u8>, Error> {
-    fs::read(objects.join("vmlinux.symvers")).map_err(Error::infrastructure(
-        "reading the exported symbols of a kernel",
-    ))
+    fs::read(objects.join("vmlinux.symvers")).doing("reading the exported symbols of a kernel")
 }
 
-impl Builder<'_> {
-    /// Compiles only these objects; returns the error line if the source does not compile.
-    fn compile_objects(&self, objects: &[Utf8PathBuf]) -> Result<Result<(), String>, Error> {
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = format!("-j{jobs}");
-        let targets: Vec<&str> = std::iter::once(jobs.as_str())
-            .chain(objects.iter().map(|object| object.as_str()))
-            .collect();
-        let make = self
-            .make(&targets)
-            .log_to(self.log())
-            .deadline("compiling a mutant", OBJECTS_LIMIT);
-        self.error_line(|| {
-            self.in_progress
-                .during(|| make.run(self.cancel))?
-                .map(drop)
-                .map_err(|error| self.explain(error, "compiling"))
-        })
-    }
-
-    /// Links the existing objects, of which only `new` changed, and builds the image. This
-    /// skips make's walk through all folders, which takes longer than linking. Returns
-    /// false if the result may lack the new objects.
-    fn link(&self, new: &[Utf8PathBuf]) -> Result<bool, Error> {
-        let objects = self.work.objects();
-        // make compares only the time of this thin archive, not the times of its objects.
-        match fs::remove_file(objects.join("vmlinux.a")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::infrastructure("linking a mutant")(error));
-            }
-            _ => {}
+/// Runs a build step; returns the first error line if the source does not compile.
+fn compile_error(
+    builder: &Builder<'_>,
+    step: impl FnOnce() -> Result<(), Error>,
+) -> Result<Option<String>, Error> {
+    match step() {
+        Ok(()) => Ok(None),
+        Err(Error::Input { message, .. }) => {
+            let log = fs::read(builder.log()).unwrap_or_default();
+            let source = format!("{}/", builder.work.source());
+            let output = String::from_utf8_lossy(&log).replace(&source, "");
+            Ok(Some(first_error(&output).unwrap_or(message)))
         }
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let make = self
-            .make(&[&format!("-j{jobs}"), "bzImage", "build-dir=nowhere"])
-            .log_to(self.log())
-            .deadline("linking a mutant", OBJECTS_LIMIT);
-        let linked = self.in_progress.during(|| make.run(self.cancel))?;
-        if let Err(error) = linked {
-            // The full build reports whether the source is the cause.
-            return match error {
-                ProcessError::Failed { .. } => Ok(false),
-                other => Err(Error::tool("linking a mutant")(other)),
-            };
-        }
-        let time = |file: Utf8PathBuf| fs::metadata(file).and_then(|meta| meta.modified()).ok();
-        let image = time(crate::kernel::image::path(&objects));
-        let kernel = time(objects.join("vmlinux"));
-        let is_in = |object: &Utf8PathBuf| time(objects.join(object)) < kernel;
-        let is_whole = kernel.is_some() && kernel <= image && new.iter().all(is_in);
-        if is_whole {
-            self.check_image()?;
-        }
-        Ok(is_whole)
-    }
-
-    /// Runs a build step; returns the first error line if the source does not compile.
-    fn error_line(
-        &self,
-        run: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<Result<(), String>, Error> {
-        match run() {
-            Ok(()) => Ok(Ok(())),
-            Err(Error::Input { message, .. }) => {
-                let log = fs::read(self.log()).unwrap_or_default();
-                let source = format!("{}/", self.work.source());
-                let output = String::from_utf8_lossy(&log).replace(&source, "");
-                Ok(Err(first_error(&output).unwrap_or(message)))
-            }
-            Err(other) => Err(other),
-        }
+        Err(other) => Err(other),
     }
 }
 
@@ -350,6 +291,41 @@ fn first_error(output: &str) -> Option<String> {
     let mut lines = output.lines();
     let is_error = |line: &&str| line.contains("error: ") || line.contains("undefined reference");
     lines.find(is_error).map(|line| line.trim().to_owned())
+}
+
+/// Returns the object of a `.c` file, or the objects that include a header.
+fn dependents(file: &Utf8Path, folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+    if file.extension() == Some("c") {
+        let object = file.with_extension("o");
+        let exists = folder.join(&object).is_file();
+        return Ok(exists.then_some(object).into_iter().collect());
+    }
+    let entry_in_record = format!("/{file} ");
+    let mut objects = Vec::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.doing("reading kbuild's dependency files")?;
+        let object = Utf8Path::from_path(entry.path())
+            .and_then(|path| path.strip_prefix(folder).ok())
+            .and_then(object_of_record);
+        let Some(object) = object else {
+            continue;
+        };
+        let record = fs::read(entry.path()).doing("reading kbuild's dependency files")?;
+        let mut places = record.windows(entry_in_record.len());
+        if places.any(|part| part == entry_in_record.as_bytes()) && folder.join(&object).is_file() {
+            objects.push(object);
+        }
+    }
+    Ok(objects)
+}
+
+/// Returns the object of a dependency file such as `kernel/.fork.o.cmd`; `None` for objects
+/// of host tools.
+fn object_of_record(path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let name = path.file_name()?;
+    let name = name.strip_prefix('.')?.strip_suffix(".cmd")?;
+    let is_tool = path.starts_with("scripts") || path.starts_with("tools");
+    (name.ends_with(".o") && !is_tool).then(|| path.with_file_name(name))
 }
 
 #[cfg(test)]
@@ -365,5 +341,28 @@ mod tests {
             Some("a.c:3:2: error: 'x' undeclared")
         );
         assert_eq!(first_error("make: nothing"), None);
+    }
+
+    #[test]
+    fn dependents_returns_the_object_of_a_source_and_the_users_of_a_header() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(dir.path()).unwrap();
+        fs::create_dir_all(folder.join("kernel")).unwrap();
+        fs::create_dir_all(folder.join("scripts")).unwrap();
+        for (object, deps) in [
+            ("kernel/a.o", "/src/include/linux/x.h \\\n"),
+            ("kernel/b.o", "/src/include/linux/xx.h \\\n"),
+            ("scripts/c.o", "/src/include/linux/x.h \\\n"),
+        ] {
+            let object = Utf8Path::new(object);
+            let record = format!(".{}.cmd", object.file_name().unwrap());
+            fs::write(folder.join(object), "").unwrap();
+            fs::write(folder.join(object.with_file_name(record)), deps).unwrap();
+        }
+        let found = |file: &str| dependents(Utf8Path::new(file), folder).unwrap();
+        assert_eq!(found("include/linux/x.h"), ["kernel/a.o"]);
+        assert_eq!(found("kernel/b.c"), ["kernel/b.o"]);
+        assert!(found("kernel/none.c").is_empty());
+        assert!(found("include/none.h").is_empty());
     }
 }

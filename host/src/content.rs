@@ -3,21 +3,25 @@
 
 use std::io::Read;
 
-use patchbed_host::cache::hex;
 use sha2::{Digest, Sha256};
+
+use crate::cache::hex;
 
 /// Hashes labelled parts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ContentId(Sha256);
+pub struct ContentId(Sha256);
 
 impl ContentId {
-    pub(crate) fn new(kind: &str) -> Self {
-        Self::default().part(kind.as_bytes())
+    /// Starts an id; ids of different kinds differ.
+    #[must_use]
+    pub fn new(kind: &str) -> Self {
+        Self::default().part(kind)
     }
 
     /// Adds a part. Its length is hashed first, so that `ab`, `c` and `a`, `bc` differ.
     #[must_use]
-    pub(crate) fn part(mut self, bytes: &[u8]) -> Self {
+    pub fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
@@ -25,14 +29,18 @@ impl ContentId {
 
     /// Adds a part of `bytes` bytes from a reader, in chunks. If the reader returns fewer
     /// bytes, the id differs from the id of every complete part.
-    pub(crate) fn part_from(mut self, reader: impl Read, bytes: u64) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the reader fails.
+    pub fn part_from(mut self, reader: impl Read, bytes: u64) -> std::io::Result<Self> {
         self.0.update(bytes.to_le_bytes());
         std::io::copy(&mut reader.take(bytes), &mut self.0)?;
         Ok(self)
     }
 
     /// Returns the first 128 bits in hexadecimal.
-    pub(crate) fn finish(self) -> String {
+    #[must_use]
+    pub fn finish(self) -> String {
         hex(&self.0.finalize())
     }
 }
@@ -43,8 +51,8 @@ mod tests {
 
     #[test]
     fn part_separates_adjacent_parts() {
-        let first = ContentId::new("t").part(b"ab").part(b"c").finish();
-        let second = ContentId::new("t").part(b"a").part(b"bc").finish();
+        let first = ContentId::new("t").part("ab").part("c").finish();
+        let second = ContentId::new("t").part("a").part("bc").finish();
         assert_ne!(first, second);
         assert_eq!(first.len(), 32);
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A name or a keyword.
     Word,
     /// A number.
@@ -21,14 +21,14 @@ pub(super) enum Kind {
 
 /// A token of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
     /// Its byte range.
-    pub(super) place: Range<usize>,
+    pub(crate) place: Range<usize>,
     /// The line of its first byte, counted from 0.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// Whether it starts in the first column.
-    pub(super) is_at_margin: bool,
+    pub(crate) is_at_margin: bool,
 }
 
 /// Operators of several bytes, longest first.
@@ -38,7 +38,7 @@ const MARKS: [&[u8]; 22] = [
 ];
 
 /// Returns the tokens of a source file.
-pub(super) fn tokens(source: &[u8]) -> Vec<Token> {
+pub(crate) fn tokens(source: &[u8]) -> Vec<Token> {
     let mut lexer = Lexer {
         source,
         at: 0,
@@ -51,6 +51,12 @@ pub(super) fn tokens(source: &[u8]) -> Vec<Token> {
         tokens.push(token);
     }
     tokens
+}
+
+/// Returns the texts of the tokens of a C source.
+pub(crate) fn token_texts(source: &[u8]) -> Vec<&[u8]> {
+    let tokens = tokens(source).into_iter();
+    tokens.map(|token| &source[token.place]).collect()
 }
 
 struct Lexer<'a> {
