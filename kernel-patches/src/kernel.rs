@@ -95,11 +95,11 @@ impl Entry {
         self.kernel(false).is_some() && self.modules.as_ref().is_none_or(|dir| dir.is_dir())
     }
 
-    fn into_result(self, is_fresh: bool) -> Result<(Kernel, Option<Utf8PathBuf>), Error> {
+    fn result(&self, is_fresh: bool) -> Result<(Kernel, Option<Utf8PathBuf>), Error> {
         let kernel = self.kernel(is_fresh).ok_or_else(|| {
             Error::unexpected(format!("reading `{}`", self.dir), "the kernel is missing")
         })?;
-        Ok((kernel, self.modules))
+        Ok((kernel, self.modules.clone()))
     }
 }
 
@@ -116,37 +116,42 @@ pub fn modules_folder(
     Ok(cache.dir(&["modules"])?.join(modules.id(kernel_id)))
 }
 
-/// Returns the requested kernels in the order of the checkouts, each with the folder of
-/// its modules (`NAME.ko`) if modules are requested. Missing kernels are built one after
-/// the other, since they share a build folder. A kernel's id does not depend on its
-/// modules.
+/// Makes the requested kernels, and passes each to `ready` with the index of its checkout and
+/// the folder of its modules (`NAME.ko`), if modules are requested: first the kernels in the
+/// cache, then the others as they are built, one after the other, since they share a build
+/// folder. Stops when `ready` returns `false`. A kernel's id does not depend on its modules.
 ///
 /// # Errors
 /// [`Error::Input`] when a config option is not set as requested or the source does not
 /// compile, [`Error::Infrastructure`] when the host fails.
-pub fn make_with_modules(
+pub fn make_each(
     wanted: &Wanted<'_>,
     cache: &Cache,
     cancel: &Cancel,
     observer: &dyn Observer,
-) -> Result<Vec<(Kernel, Option<Utf8PathBuf>)>, Error> {
+    mut ready: impl FnMut(usize, Kernel, Option<Utf8PathBuf>) -> bool,
+) -> Result<(), Error> {
     let entries = wanted.entries(cache)?;
-    let mut fresh = vec![false; entries.len()];
-    for at in wanted.missing(&entries, cache)? {
+    let missing = wanted.missing(&entries, cache)?;
+    let cached = (0..entries.len()).filter(|at| !missing.contains(at));
+    for at in cached.chain(missing.iter().copied()) {
         let (entry, checkout) = (&entries[at], &wanted.checkouts[at]);
-        fresh[at] = entry.kernel(false).is_none();
-        let request = BuildRequest {
-            tree: wanted.tree,
-            checkout: Cow::Borrowed(checkout),
-            config: wanted.config.of(checkout),
-            arch: wanted.toolchain.arch,
-            dir: &entry.dir,
-            modules: wanted.modules.zip(entry.modules.clone()),
-        };
-        build::build(&request, cache, cancel, observer)?;
+        let is_fresh = entry.kernel(false).is_none();
+        if missing.contains(&at) {
+            let request = BuildRequest {
+                tree: wanted.tree,
+                checkout: Cow::Borrowed(checkout),
+                config: wanted.config.of(checkout),
+                arch: wanted.toolchain.arch,
+                dir: &entry.dir,
+                modules: wanted.modules.zip(entry.modules.clone()),
+            };
+            build::build(&request, cache, cancel, observer)?;
+        }
+        let (kernel, modules) = entry.result(is_fresh)?;
+        if !ready(at, kernel, modules) {
+            break;
+        }
     }
-    let entries = entries.into_iter().zip(fresh);
-    entries
-        .map(|(entry, is_fresh)| entry.into_result(is_fresh))
-        .collect()
+    Ok(())
 }

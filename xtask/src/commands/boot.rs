@@ -32,7 +32,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         None => session.layout.state("boot")?,
     };
     fs_err::create_dir_all(&artifacts)?;
-    let mut environment = Environment::set_up([args.machine.as_str()], session)?;
+    let environment = Environment::set_up([args.machine.as_str()], session)?;
     let initramfs = initramfs(&environment, &artifacts)?;
     environment.choose_accelerator(&args.machine, &args.image, &initramfs, &needs, session)?;
     let machine = environment.machine(&args.machine)?;
@@ -49,7 +49,10 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     };
     report::to_stdout(&format!(
         "{} answered after {} ms under {}, {}\nsee: {artifacts}/serial.log",
-        boot.release, boot.boot_ms, environment.accelerator, transcript.end
+        boot.release,
+        boot.boot_ms,
+        environment.accelerator(),
+        transcript.end
     ))?;
     Ok(if transcript.end == End::PoweredOff {
         Exit::Ok

@@ -20,8 +20,8 @@ use self::account::{Ignored, Outcome, Step, summary, worst};
 use crate::cli::{CiArgs, TestArgs};
 use crate::commands::{doctor, generate, patch_style, test};
 use xtask::engine::inject::kit;
+use xtask::engine::job::Job;
 use xtask::engine::options::{ConfigArgs, TestOptions};
-use xtask::engine::record::Record;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 use xtask::exit::{self, Exit, bad_input};
@@ -317,7 +317,7 @@ fn vm_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
             "no kernel: the run of the matrix has no jobs".to_owned(),
         ));
     };
-    let binaries = Record::read(job, &folder)?.binaries;
+    let binaries = Job::read(job, &folder)?.binaries;
     let modules = kernel::modules_folder(&kit::modules()?, &binaries.kernel_id, &ci.session.cache)?;
     let fault = modules.join(fault::MODULE);
     if !fault.is_file() {

@@ -7,12 +7,11 @@ use selftests::fault;
 use selftests::status::Status;
 
 use crate::cli::{DEFAULT_MACHINE, InjectArgs, SourceArgs};
-use xtask::engine::build::{build_all, find_configs};
-use xtask::engine::checkpoints;
+use xtask::engine::build::{build_all, find_configs, pack};
 use xtask::engine::environment::{Environment, find_needs};
+use xtask::engine::executor;
 use xtask::engine::inject::guest::{Guest, Injected, TimeLimits};
 use xtask::engine::inject::kit::{self, Kit};
-use xtask::engine::prepare;
 use xtask::engine::program;
 use xtask::engine::session::Session;
 use xtask::engine::sources::SourceRequest;
@@ -29,9 +28,9 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
     let modules = built.modules.context("no module was built")?;
     let kit = Kit::make(&modules, session)?;
     let machines: Vec<&str> = groups.iter().map(|words| machine(args, words)).collect();
-    let mut environment = Environment::set_up(machines.iter().copied(), session)?;
+    let environment = Environment::set_up(machines.iter().copied(), session)?;
     let needs = find_needs(&args.config, session)?;
-    let initramfs = prepare::pack(&built.kernel, &environment, session)?;
+    let initramfs = pack(&built.kernel, &environment, session)?;
     let image = built.kernel.image();
     environment.choose_accelerator(machines[0], &image, &initramfs, &needs, session)?;
     let out = match &args.out {
@@ -46,7 +45,7 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
         let label = format!("inject {}", folder_name(words));
         let mut spec = environment.spec(&label, machine, &image, &initramfs, &needs, &folder);
         if !args.cold_boot {
-            spec.checkpoint = checkpoints::get(&spec, &environment, session);
+            spec.checkpoint = executor::checkpoint(&spec, &environment, session);
         }
         let guest = Guest {
             words,

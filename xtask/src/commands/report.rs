@@ -8,13 +8,12 @@ use selftests::scenario::Scenario;
 
 use crate::cli::ReportArgs;
 use crate::commands::show;
+use xtask::engine::judge::Judge;
 use xtask::engine::plan::{JobPlan, Plan};
 use xtask::engine::program;
-use xtask::engine::record::Record;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::scenarios;
 use xtask::engine::session::Session;
-use xtask::engine::snapshot::Outlet;
 use xtask::exit::{Exit, bad_input};
 use xtask::report::comparison::{self, Comparison};
 use xtask::result::{JobResult, RunResult};
@@ -59,19 +58,14 @@ fn judge_again(
             format!("repeat the run with `{} test`", program::name()),
         ));
     }
-    let judge = |job: &JobPlan| {
-        let mut judged = Record::read(job, folder)?.judge_again(scenarios, folder)?;
-        if plan.check_snapshots {
-            let outlet = match session.layout.is_of_checkout() {
-                true => Outlet::Beside,
-                // The run folder may belong to another user.
-                false => Outlet::None,
-            };
-            judged.compare(&session.layout.snapshots(), outlet)?;
-        }
-        Ok(judged.job)
+    let judge = Judge {
+        scenarios,
+        check_snapshots: plan.check_snapshots,
+        folder,
+        layout: &session.layout,
     };
-    let jobs: anyhow::Result<Vec<JobResult>> = plan.jobs.iter().map(judge).collect();
+    let jobs: anyhow::Result<Vec<JobResult>> =
+        plan.jobs.iter().map(|job| judge.again(job)).collect();
     let result = RunResult {
         provenance: before.provenance,
         ..RunResult::new(before.tree, before.series, before.prerequisites, jobs?)

@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Builds kernels of checkouts and configs.
+//! Builds: kernels of checkouts and configs, each with its initramfs and test programs.
 
-use camino::Utf8PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use kernel_patches::checkout::{Checkout, MUTANT_PREFIX};
 use kernel_patches::config::Config;
 use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
+use patchbed_host::cache::{hex, publish};
+use patchbed_host::content::ContentId;
+use patchbed_host::pool;
+use selftests::generate::{self, Compile};
+use selftests::scenario::ScenarioFile;
+use sha2::{Digest, Sha256};
+use vm_images::initramfs::Initramfs;
+use vm_images::needs::GuestNeeds;
+use vm_images::vm::NextKernel;
 
+use crate::engine::checkouts::SERIES;
+use crate::engine::environment::{Environment, find_needs};
 use crate::engine::session::Session;
 use crate::engine::sources::Sources;
+
+/// Part of the cache key; to be changed when programs are compiled differently.
+const FORMAT: &str = "2";
 
 /// A kernel, with the names of the checkout and config that it was built from.
 #[derive(Clone, Debug)]
@@ -26,7 +45,7 @@ pub struct Built {
 /// # Errors
 /// When a config does not exist.
 pub fn find_configs(names: &[String], session: &Session) -> anyhow::Result<Vec<Config>> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let folder = session.layout.configs();
     names
         .iter()
@@ -35,7 +54,55 @@ pub fn find_configs(names: &[String], session: &Session) -> anyhow::Result<Vec<C
         .collect()
 }
 
-/// Builds every checkout with every config, and the requested modules for each kernel.
+/// Builds every checkout with every config, and the requested modules for each kernel. Passes
+/// each kernel to `ready` as soon as it is built: first the kernels in the cache, then the
+/// others in the order in which they are built.
+///
+/// # Errors
+/// When a kernel cannot be built, or `ready` fails.
+pub fn build_each(
+    sources: &Sources,
+    configs: &[Config],
+    modules: Option<&Modules>,
+    session: &Session,
+    mut ready: impl FnMut(Built) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let toolchain = Toolchain::detect(&session.cancel)?;
+    for config in configs {
+        let wanted = Wanted {
+            tree: &sources.tree,
+            checkouts: &sources.checkouts,
+            config,
+            toolchain: &toolchain,
+            modules,
+        };
+        let mut failed = None;
+        let named = |index: usize, kernel, modules| {
+            let checkout: &Checkout = &sources.checkouts[index];
+            let built = Built {
+                checkout: checkout.name.clone(),
+                config: config.name.clone(),
+                kernel,
+                modules,
+            };
+            ready(built).map_err(|error| failed = Some(error)).is_ok()
+        };
+        kernel::make_each(
+            &wanted,
+            &session.cache,
+            &session.cancel,
+            &*session.observer,
+            named,
+        )?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Builds every checkout with every config, and returns the kernels in the order of configs
+/// and checkouts.
 ///
 /// # Errors
 /// When a kernel cannot be built.
@@ -45,29 +112,255 @@ pub fn build_all(
     modules: Option<&Modules>,
     session: &Session,
 ) -> anyhow::Result<Vec<Built>> {
-    let toolchain = Toolchain::detect(&session.cancel)?;
-    let mut built = Vec::new();
-    for config in configs {
-        let wanted = Wanted {
-            tree: &sources.tree,
-            checkouts: &sources.checkouts,
-            config,
-            toolchain: &toolchain,
-            modules,
-        };
-        let kernels = kernel::make_with_modules(
-            &wanted,
-            &session.cache,
-            &session.cancel,
-            &*session.observer,
-        )?;
-        let named = sources.checkouts.iter().zip(kernels);
-        built.extend(named.map(|(checkout, (kernel, modules))| Built {
-            checkout: checkout.name.clone(),
-            config: config.name.clone(),
-            kernel,
-            modules,
-        }));
+    let mut all = Vec::new();
+    build_each(sources, configs, modules, session, |built| {
+        all.push(built);
+        Ok(())
+    })?;
+    let place = |built: &Built| {
+        let config = configs.iter().position(|one| one.name == built.config);
+        let checkouts = &sources.checkouts;
+        let checkout = checkouts.iter().position(|one| one.name == built.checkout);
+        (config, checkout)
+    };
+    all.sort_by_key(place);
+    Ok(all)
+}
+
+/// A kernel to run jobs on.
+#[derive(Clone, Debug)]
+pub struct Build {
+    pub(crate) checkout: String,
+    pub(crate) config: String,
+    pub(crate) kernel: Kernel,
+    pub(crate) needs: GuestNeeds,
+    /// Names of the series that are completely applied.
+    pub(crate) contains: BTreeSet<String>,
+    /// Names of the series that are partly applied.
+    pub(crate) partly: BTreeSet<String>,
+    /// The folder of the test modules built for the kernel, if any are used.
+    pub(crate) modules: Option<Utf8PathBuf>,
+    pub(crate) initramfs: Utf8PathBuf,
+    /// The test programs, by the name of their scenario file.
+    pub(crate) programs: BTreeMap<String, Utf8PathBuf>,
+}
+
+impl Build {
+    /// Returns the build of a kernel, with compiled programs of the scenario files.
+    ///
+    /// # Errors
+    /// When a program does not compile, or the host fails.
+    pub(crate) fn new(
+        built: Built,
+        sources: &Sources,
+        scenario_files: &[&ScenarioFile],
+        environment: &Environment,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
+        let mut checkouts = sources.checkouts.iter();
+        let source = checkouts
+            .find(|one| one.name == built.checkout)
+            .with_context(|| format!("no checkout `{}`", built.checkout))?;
+        let name = format!("{} ({})", built.checkout, built.config);
+        Ok(Self {
+            needs: find_needs(&built.config, session)?,
+            contains: source.contains.clone(),
+            partly: source.partly.clone(),
+            initramfs: pack(&built.kernel, environment, session)?,
+            programs: programs(scenario_files, &built.kernel, &name, session)?,
+            checkout: built.checkout,
+            config: built.config,
+            kernel: built.kernel,
+            modules: built.modules,
+        })
     }
-    Ok(built)
+
+    /// Returns the build of a mutant of the series `self`, with the same programs.
+    ///
+    /// # Errors
+    /// When the initramfs cannot be written next to the kernel.
+    pub(crate) fn mutant(
+        &self,
+        checkout: String,
+        kernel: Kernel,
+        modules: Option<Utf8PathBuf>,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        let initramfs = kernel.dir.join("initramfs.cpio");
+        fs::write(&initramfs, archive(&kernel, environment)?)?;
+        Ok(Self {
+            checkout,
+            kernel,
+            initramfs,
+            modules: modules.or_else(|| self.modules.clone()),
+            ..self.panicking_on_oops()
+        })
+    }
+
+    /// Returns the build with a command line that makes the kernel panic on an oops or KASAN
+    /// report. A task killed by an oops keeps its locks, so that other tasks would block until
+    /// the job's timeout.
+    pub(crate) fn panicking_on_oops(&self) -> Self {
+        let mut build = self.clone();
+        build.needs.kernel_arguments += " oops=panic kasan.fault=panic";
+        build
+    }
+
+    /// Returns the name of the checkout for scenarios, in which a mutant takes the place of
+    /// the series.
+    pub(crate) fn role(&self) -> &str {
+        match self.checkout.starts_with(MUTANT_PREFIX) {
+            true => SERIES,
+            false => &self.checkout,
+        }
+    }
+
+    /// Returns the kernel for a kexec from another build.
+    pub(crate) fn as_next_kernel(&self) -> NextKernel {
+        NextKernel {
+            image: self.kernel.image(),
+            initramfs: self.initramfs.clone(),
+        }
+    }
+
+    /// Returns its name as printed.
+    pub(crate) fn label(&self) -> String {
+        format!("{} ({})", self.checkout, self.config)
+    }
+}
+
+/// Writes the initramfs of a kernel. It always contains the kernel for a kexec, so that all jobs
+/// of the kernel can restore the same checkpoint.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn pack(
+    kernel: &Kernel,
+    environment: &Environment,
+    session: &Session,
+) -> anyhow::Result<Utf8PathBuf> {
+    let bytes = archive(kernel, environment)?;
+    let name = format!("{}.cpio", hex(&Sha256::digest(&bytes)));
+    let path = session.cache.dir(&["initramfs"])?.join(&name);
+    if fs::read(&path).ok().as_ref() != Some(&bytes) {
+        publish(&path, &bytes)?;
+    }
+    Ok(path)
+}
+
+fn archive(kernel: &Kernel, environment: &Environment) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Initramfs::for_guest(&environment.guest)?;
+    archive.add_next_kernel(&kernel.image())?;
+    Ok(archive.to_bytes()?)
+}
+
+/// Compiles the programs of scenario files for a kernel, on all cores. Most kernels of a tree
+/// have the same headers and share their programs.
+fn programs(
+    scenario_files: &[&ScenarioFile],
+    kernel: &Kernel,
+    name: &str,
+    session: &Session,
+) -> anyhow::Result<BTreeMap<String, Utf8PathBuf>> {
+    let total = scenario_files.len() as u64;
+    let context = session.context();
+    let activity = context.activity(format!("compiling test programs of {name}"), Some(total));
+    let inputs = header_inputs(kernel)?;
+    let mut programs = BTreeMap::new();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    pool::run(
+        cores,
+        scenario_files.iter(),
+        &session.cancel,
+        |file| (file.name.clone(), program(file, kernel, &inputs, session)),
+        |(name, made)| -> anyhow::Result<()> {
+            let path = made?;
+            activity.advance(programs.len() as u64 + 1, &name);
+            programs.insert(name, path);
+            Ok(())
+        },
+    )?;
+    session.check_interrupted()?;
+    Ok(programs)
+}
+
+/// Returns the path of a scenario file's program. A cached binary whose checksum does not match
+/// is compiled again.
+fn program(
+    scenario_file: &ScenarioFile,
+    kernel: &Kernel,
+    inputs: &str,
+    session: &Session,
+) -> anyhow::Result<Utf8PathBuf> {
+    let files = generate::files(std::slice::from_ref(scenario_file));
+    let mut id = ContentId::new("program").part(FORMAT).part(inputs);
+    for (name, text) in files {
+        id = id.part(name).part(text);
+    }
+    let cached = session.cache.dir(&["programs", &id.finish()])?;
+    let name = scenario_file.first().identifier();
+    cached_binary(&cached, &name, |folder, output| {
+        generate::write(std::slice::from_ref(scenario_file), folder)?;
+        let compile = Compile {
+            program: &name,
+            folder,
+            kselftest: &kernel.selftests(),
+            headers: &kernel.headers(),
+            output,
+        };
+        Ok(generate::compile(&compile, &session.cancel)?)
+    })
+}
+
+/// Returns the path of a binary in a folder of the cache. If it is missing, or its checksum does
+/// not match, `make` writes it to a path in a temporary folder.
+///
+/// # Errors
+/// The error of `make`, or of the host.
+pub(crate) fn cached_binary(
+    cached: &Utf8Path,
+    name: &str,
+    make: impl FnOnce(&Utf8Path, &Utf8Path) -> anyhow::Result<()>,
+) -> anyhow::Result<Utf8PathBuf> {
+    let target = cached.join(name);
+    let sum = cached.join(format!("{name}.sha256"));
+    let binary = fs::read(&target).unwrap_or_default();
+    if !binary.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&binary))) {
+        return Ok(target);
+    }
+    let sources = tempfile::Builder::new()
+        .prefix(".sources-")
+        .tempdir_in(cached)?;
+    let folder =
+        Utf8Path::from_path(sources.path()).context("the path of the cache is not UTF-8")?;
+    let output = folder.join(format!("{name}.out"));
+    make(folder, &output)?;
+    let binary = fs::read(&output)?;
+    publish(&target, &binary)?;
+    publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
+    Ok(target)
+}
+
+/// Returns the hash of a kernel's headers and kselftest harness.
+fn header_inputs(kernel: &Kernel) -> anyhow::Result<String> {
+    let mut id = ContentId::new("headers");
+    for folder in [kernel.selftests(), kernel.headers()] {
+        let mut folders = vec![folder.clone()];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in folder.read_dir_utf8()? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => folders.push(entry.into_path()),
+                    false => files.push(entry.into_path()),
+                }
+            }
+        }
+        files.sort();
+        for file in files {
+            let name = file.strip_prefix(&folder).unwrap_or(&file);
+            id = id.part(name.as_str()).part(fs::read(&file)?);
+        }
+    }
+    Ok(id.finish())
 }

@@ -5,15 +5,29 @@ use std::collections::BTreeSet;
 
 use kernel_patches::coverage::{self, FileChange, RunKernel};
 
+use crate::engine::build::Build;
 use crate::engine::checkouts::BASE;
-use crate::engine::prepare::Build;
 use crate::engine::sources::Sources;
 use crate::result::{Coverage, JobResult};
 use selftests::status::Status;
 
-/// The input that is complete before the first job.
+/// Returns the coverage of the series in a run; `judged` are the names of the checkouts under
+/// test.
+///
+/// # Errors
+/// When the list of source files of a kernel cannot be read.
+pub(super) fn of_run(
+    sources: &Sources,
+    builds: &[Build],
+    judged: &[String],
+    jobs: &[JobResult],
+) -> anyhow::Result<Coverage> {
+    Ok(CoverageInput::of(sources, builds, judged)?.coverage(jobs))
+}
+
+/// The files and kernels of a run.
 #[derive(Clone, Debug)]
-pub(super) struct CoverageInput {
+struct CoverageInput {
     /// The files that each patch of the series changes.
     changes: Vec<Vec<FileChange>>,
     prerequisite_changes: Vec<(String, Vec<FileChange>)>,
@@ -29,11 +43,7 @@ impl CoverageInput {
     ///
     /// # Errors
     /// When a list cannot be read.
-    pub(super) fn of(
-        sources: &Sources,
-        builds: &[Build],
-        judged: &[String],
-    ) -> anyhow::Result<Self> {
+    fn of(sources: &Sources, builds: &[Build], judged: &[String]) -> anyhow::Result<Self> {
         let patches = |name: &str| {
             let mut checkouts = sources.checkouts.iter();
             checkouts
@@ -63,7 +73,7 @@ impl CoverageInput {
 
     /// Returns the coverage, given the results of the jobs. A kernel counts only if a test ran
     /// on it: a skipped test shows nothing about the series.
-    pub(super) fn coverage(&self, jobs: &[JobResult]) -> Coverage {
+    fn coverage(&self, jobs: &[JobResult]) -> Coverage {
         let kernels: Vec<RunKernel> = self
             .kernels
             .iter()

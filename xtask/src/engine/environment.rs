@@ -2,6 +2,7 @@
 //! The test environment: QEMU, machines, PID 1 and accelerator.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,8 +29,8 @@ pub struct Environment {
     machines: BTreeMap<String, Machine>,
     /// Path of the static PID 1 on the host.
     pub guest: Utf8PathBuf,
-    /// TCG until [`Environment::choose_accelerator`] has tested KVM.
-    pub accelerator: Accelerator,
+    /// Set by [`Environment::choose_accelerator`].
+    accelerator: OnceLock<Accelerator>,
     pub(crate) checkpoints: Checkpoints,
     /// Whether the memory of hung guests is dumped to a file.
     pub keep_dumps: bool,
@@ -55,7 +56,7 @@ impl Environment {
                 Some(root) => guest::build(root, &session.context())?,
                 None => builtin::guest(&session.cache)?,
             },
-            accelerator: Accelerator::Tcg,
+            accelerator: OnceLock::new(),
             checkpoints: Checkpoints::at(&session.cache.dir(&["checkpoints"])?)?,
             keep_dumps: false,
         })
@@ -70,13 +71,18 @@ impl Environment {
         machine.with_context(|| format!("machine `{name}` was not set up"))
     }
 
+    /// Returns the selected accelerator; TCG until one is selected.
+    pub fn accelerator(&self) -> Accelerator {
+        self.accelerator.get().copied().unwrap_or(Accelerator::Tcg)
+    }
+
     /// Selects the fastest accelerator that boots `kernel` on a machine. A note gives the reason
     /// if KVM is not used.
     ///
     /// # Errors
     /// When the environment was set up without this machine.
     pub fn choose_accelerator(
-        &mut self,
+        &self,
         machine: &str,
         kernel: &Utf8Path,
         initramfs: &Utf8Path,
@@ -100,7 +106,7 @@ impl Environment {
         if let Some(text) = reason {
             session.observer.event(Event::Note { text });
         }
-        self.accelerator = accelerator;
+        let _ = self.accelerator.set(accelerator);
         Ok(())
     }
 
@@ -127,12 +133,12 @@ impl Environment {
             kernel: kernel.to_owned(),
             initramfs: initramfs.to_owned(),
             machine: machine.clone(),
-            accelerator: self.accelerator,
+            accelerator: self.accelerator(),
             memory_mib: Some(memory_mib(machine, needs)),
             cmdline: needs.kernel_arguments.clone(),
             checkpoint: None,
             artifacts: artifacts.to_owned(),
-            deadlines: Deadlines::new(self.accelerator, needs.slowness),
+            deadlines: Deadlines::new(self.accelerator(), needs.slowness),
             keep_dump: self.keep_dumps,
         }
     }

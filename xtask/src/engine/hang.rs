@@ -6,7 +6,7 @@ use patchbed_host::files::read_plain;
 use selftests::hang::{Diagnosis, Symbols};
 use vm_images::transcript::Hang;
 
-use crate::engine::record;
+use crate::engine::job;
 
 /// Size limit of a `vmlinux`, in bytes; a larger file is ignored.
 const SYMBOLS_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -22,7 +22,7 @@ pub(super) fn diagnosis(
     let vmlinux = symbols.and_then(|path| read_plain(path, SYMBOLS_BYTES_MAX).ok());
     let symbols = vmlinux.and_then(|bytes| Symbols::read(&bytes));
     if symbols.is_none()
-        && let Some(stored) = record::read_analysis(folder).and_then(|analysis| analysis.hang)
+        && let Some(stored) = job::read_analysis(folder).and_then(|analysis| analysis.hang)
     {
         return stored;
     }
@@ -64,7 +64,7 @@ mod tests {
             ..Analysis::not_started(Status::Hang, "a reason")
         };
         let json = serde_json::to_vec(&analysis).unwrap();
-        fs_err::write(folder.join(record::ANALYSIS), json).unwrap();
+        fs_err::write(folder.join(job::ANALYSIS), json).unwrap();
         assert_eq!(diagnosis(&hang, Some(&gone), b"short", folder), stored);
     }
 }

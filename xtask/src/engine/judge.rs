@@ -6,18 +6,19 @@ use camino::Utf8Path;
 use fs_err as fs;
 use selftests::analysis::Analysis;
 use selftests::evidence::Evidence;
-use selftests::expectation::{self, Expected, Has};
+use selftests::expectation::{self, Expected};
 use selftests::scenario::{Boot, Scenario};
 use selftests::status::{Judgement, Status, Subject};
 use selftests::timeline::{self, Entry, EntryKind};
 use vm_images::transcript::{Transcript, read_console};
 
-use super::{hang, kselftest};
 use crate::engine::checkouts::{BASE, SERIES};
-use crate::engine::jobs::Test;
+use crate::engine::hang;
+use crate::engine::job::{ANALYSIS, Job, Kselftest, TestCase};
+use crate::engine::kselftest;
+use crate::engine::layout::Layout;
 use crate::engine::plan::JobPlan;
 use crate::engine::program;
-use crate::engine::record::{self, Kselftest, Record};
 use crate::engine::run_folder::RunFolder;
 use crate::engine::snapshot::{self, Outlet};
 use crate::exit::bad_input;
@@ -37,47 +38,96 @@ pub struct Judged {
     fails_first: Vec<(usize, usize)>,
 }
 
-impl Record {
-    /// Judges the job by the files of an earlier run.
+/// Judges the jobs of a run, when they end or from the files of a finished run.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge<'a> {
+    /// The scenarios that the jobs may run.
+    pub scenarios: &'a [Scenario],
+    /// Whether results are compared with snapshots.
+    pub check_snapshots: bool,
+    /// The folder of the run.
+    pub folder: &'a RunFolder,
+    /// The folders of data.
+    pub layout: &'a Layout,
+}
+
+impl Judge<'_> {
+    /// Judges a job that has ended, and writes its files. `transcript` is `None` if no VM was
+    /// started. If the files cannot be written, only this job gets status `error`.
+    pub(crate) fn ended(&self, job: &Job, transcript: Option<&Transcript>) -> JobResult {
+        let test = job.test(self.scenarios);
+        let mut judged = job.judge(test, transcript, self.folder);
+        let written = job
+            .write(self.folder)
+            .and_then(|()| judged.write(self.folder));
+        let compare = |judged: &mut Judged| {
+            if !self.check_snapshots {
+                return Ok(());
+            }
+            let snapshots = self.layout.snapshots();
+            if self.layout.is_of_checkout() {
+                judged.create_snapshot_folder(&snapshots);
+                return judged.compare(&snapshots, Outlet::Beside);
+            }
+            let folder = self.folder.path().join(job.plan.folder());
+            judged.compare(&snapshots, Outlet::Folder(&folder))
+        };
+        if let Err(error) = written.and_then(|()| compare(&mut judged)) {
+            judged.job.make_inconclusive(&error);
+        }
+        judged.job
+    }
+
+    /// Judges a job by the files of a finished run, which may belong to another user.
     ///
     /// # Errors
-    /// When the scenario no longer exists, or the transcript is missing or damaged.
-    pub fn judge_again(&self, scenarios: &[Scenario], run: &RunFolder) -> anyhow::Result<Judged> {
-        let name = &self.plan.test;
-        let test = match &self.kselftest {
-            Some(kselftest) => Test::Kselftest(kselftest),
-            None => match scenarios.iter().find(|scenario| scenario.name == *name) {
-                Some(scenario) => Test::Scenario(scenario),
-                None => {
-                    return Err(bad_input(
-                        format!("the run refers to scenario `{name}`, which no longer exists"),
-                        "check out the revision that made the run",
-                    ));
-                }
-            },
+    /// When the scenario no longer exists, or a file is missing or damaged.
+    pub fn again(&self, plan: &JobPlan) -> anyhow::Result<JobResult> {
+        let job = Job::read(plan, self.folder)?;
+        let Some(test) = job.test(self.scenarios) else {
+            let name = &plan.test;
+            return Err(bad_input(
+                format!("the run refers to scenario `{name}`, which no longer exists"),
+                "check out the revision that made the run",
+            ));
         };
-        if test.subject().is_none() {
-            return Ok(self.not_started());
+        let transcript = match job.starts_vm() {
+            true => Some(self.transcript(plan)?),
+            false => None,
+        };
+        let mut judged = job.judge(Some(test), transcript.as_ref(), self.folder);
+        if self.check_snapshots {
+            let outlet = match self.layout.is_of_checkout() {
+                true => Outlet::Beside,
+                false => Outlet::None,
+            };
+            judged.compare(&self.layout.snapshots(), outlet)?;
         }
-        let folder = run.path().join(self.plan.folder());
-        let transcript = Transcript::load(&folder).map_err(|error| {
+        Ok(judged.job)
+    }
+
+    fn transcript(&self, plan: &JobPlan) -> anyhow::Result<Transcript> {
+        let folder = self.folder.path().join(plan.folder());
+        Transcript::load(&folder).map_err(|error| {
             bad_input(
                 format!("cannot read the transcript in `{folder}`: {error}"),
                 format!("repeat the run with `{} test`", program::name()),
             )
-        })?;
-        Ok(self.judge(test, Some(&transcript), run))
+        })
     }
+}
 
+impl Job {
     /// Judges the job by its transcript and console; `transcript` is `None` if the job was not
     /// started.
-    pub fn judge(
+    fn judge(
         &self,
-        test: Test<'_>,
+        test: Option<TestCase<'_>>,
         transcript: Option<&Transcript>,
         run: &RunFolder,
     ) -> Judged {
-        let (Some(subject), Some(transcript)) = (test.subject(), transcript) else {
+        let subject = test.and_then(TestCase::subject);
+        let (Some(subject), Some(transcript)) = (subject, transcript) else {
             return self.not_started();
         };
         let folder = run.path().join(self.plan.folder());
@@ -86,7 +136,7 @@ impl Record {
         let evidence = Evidence::of(transcript, &serial);
         let diagnose = |boot| {
             let hang = transcript.hang.as_ref()?;
-            let symbols = self.binaries.symbols_of(boot);
+            let symbols = self.symbols_of(boot);
             Some(hang::diagnosis(hang, symbols, &serial, &folder))
         };
         let analysis = Analysis::of(subject, &evidence, diagnose);
@@ -94,7 +144,7 @@ impl Record {
             job: self.result(subject, transcript, &analysis),
             plan: self.plan.clone(),
             analysis,
-            fails_first: fails_first(test),
+            fails_first: test.map(fails_first).unwrap_or_default(),
         }
     }
 
@@ -126,11 +176,7 @@ impl Record {
     ) -> JobResult {
         let judgement: &Judgement = &analysis.judgement;
         let titles = analysis.splats.iter().map(|splat| splat.title.clone());
-        let has = Has {
-            whole: &self.contains,
-            partly: &self.partly,
-        };
-        let expectation = expectation::expected(subject, has);
+        let expectation = expectation::expected(subject, self.has());
         let surprise = match (subject, judgement.status) {
             // A kselftest may skip because the VM lacks its hardware or options.
             (Subject::Kselftest(_), Status::Skip) => None,
@@ -197,8 +243,8 @@ impl Record {
     }
 }
 
-fn fails_first(test: Test<'_>) -> Vec<(usize, usize)> {
-    let Test::Scenario(scenario) = test else {
+fn fails_first(test: TestCase<'_>) -> Vec<(usize, usize)> {
+    let TestCase::Scenario(scenario) = test else {
         return Vec::new();
     };
     let of_boot = |boot: &Boot| {
@@ -218,7 +264,7 @@ impl Judged {
     pub fn write(&self, run: &RunFolder) -> anyhow::Result<()> {
         let folder = run.path().join(self.plan.folder());
         let Analysis { timeline, hang, .. } = &self.analysis;
-        let name = format!("{}/{}", self.plan.folder(), record::ANALYSIS);
+        let name = format!("{}/{}", self.plan.folder(), ANALYSIS);
         run.write_json(&name, &self.analysis)?;
         fs::write(folder.join("timeline.txt"), timeline::text(timeline))?;
         if let Some(hang) = hang {

@@ -11,9 +11,11 @@ use selftests::kselftest::{KselftestBoots, NotesError, TargetNotes};
 use vm_images::accel::Accelerator;
 use vm_images::vm::{BootRun, GuestFile, VmRun};
 
+use crate::engine::build::Build;
+use crate::engine::environment::Environment;
+use crate::engine::job::{Job, Kselftest};
 use crate::engine::layout::Layout;
-use crate::engine::prepare::Build;
-use crate::engine::record::Kselftest;
+use crate::engine::plan::JobPlan;
 use crate::engine::session::Session;
 use crate::engine::sources::Sources;
 use crate::exit::bad_input;
@@ -88,38 +90,39 @@ pub fn check(requested: &[RequestedTarget], sources: &Sources) -> anyhow::Result
     Ok(())
 }
 
-/// Builds the TARGETs for every kernel, adds their tests to the builds, and returns the names
-/// of the tests, `TARGET:TEST`, in order.
+/// Builds the TARGETs for every kernel, and returns the jobs of their tests on each build, in
+/// the order of the plan.
 ///
 /// # Errors
 /// When no kernel has a requested test, or the host fails.
-pub fn prepare(
+pub(crate) fn jobs(
     requested: &[RequestedTarget],
     sources: &Sources,
-    builds: &mut [Build],
-    accelerator: Accelerator,
+    builds: &[Build],
+    environment: &Environment,
+    machine: &str,
+    repeat: u32,
     session: &Session,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
     if requested.is_empty() {
-        return Ok(Vec::new());
+        return Ok(jobs);
     }
     let toolchain = Toolchain::detect(&session.cancel)?;
-    let mut names = Vec::new();
     for target in requested {
         let mut suites = Vec::new();
-        for build in &*builds {
+        for build in builds {
             suites.push(suite(&target.target, build, sources, &toolchain, session)?);
         }
         report_omitted_tests(&suites, session);
-        let tests = target.choose(&suites)?;
-        for (build, suite) in builds.iter_mut().zip(&suites) {
-            for test in &tests {
-                target.prepare(test, suite.as_ref(), build, accelerator)?;
+        for test in target.choose(&suites)? {
+            for (build, suite) in builds.iter().zip(&suites) {
+                let job = target.job(&test, suite.as_ref(), build, environment, machine)?;
+                jobs.extend(job.repeated(repeat));
             }
         }
-        names.extend(tests.iter().map(|test| format!("{}:{test}", target.target)));
     }
-    Ok(names)
+    Ok(jobs)
 }
 
 /// Returns the TARGET built for a kernel, or `None` if its checkout has no such TARGET.
@@ -201,31 +204,27 @@ impl RequestedTarget {
         Ok(chosen)
     }
 
-    /// Adds a test to a build.
-    fn prepare(
+    /// Returns the first job of a test on a build.
+    fn job(
         &self,
         name: &str,
         suite: Option<&Suite>,
-        build: &mut Build,
-        accelerator: Accelerator,
-    ) -> anyhow::Result<()> {
+        build: &Build,
+        environment: &Environment,
+        machine: &str,
+    ) -> anyhow::Result<Job> {
         let label = format!("{}:{name}", self.target);
         let found = suite.and_then(|suite| Some((suite, suite.find(name)?)));
+        let unfit = |reason| (Kselftest::Unfit { reason }, VmRun::default());
         let (kselftest, vm_run) = match found.map(|(suite, test)| (suite, test, &test.form)) {
-            None => {
-                let reason = format!("the checkout has no kselftest `{label}`");
-                (Kselftest::Unfit { reason }, VmRun::default())
-            }
-            Some((_, _, Form::Unfit { reason })) => {
-                let reason = format!("`{name}` {reason}");
-                (Kselftest::Unfit { reason }, VmRun::default())
-            }
+            None => unfit(format!("the checkout has no kselftest `{label}`")),
+            Some((_, _, Form::Unfit { reason })) => unfit(format!("`{name}` {reason}")),
             Some((suite, test, Form::Program { .. })) => {
                 let timeout = suite.facts.timeout_secs;
                 let kselftest = self.notes.test(&self.target, name, timeout);
-                let slowness = match accelerator {
-                    Accelerator::Tcg => build.guest.slowness.saturating_mul(TCG_SLOWNESS),
-                    Accelerator::Kvm => build.guest.slowness,
+                let slowness = match environment.accelerator() {
+                    Accelerator::Tcg => build.needs.slowness.saturating_mul(TCG_SLOWNESS),
+                    Accelerator::Kvm => build.needs.slowness,
                 };
                 let vm_run = vm_run(&kselftest, &files(suite, test), slowness);
                 let lacks = suite.missing_options(&build.kernel)?;
@@ -233,9 +232,18 @@ impl RequestedTarget {
                 (Kselftest::Fit { test, lacks }, vm_run)
             }
         };
-        build.vm_runs.insert(label.clone(), vm_run);
-        build.kselftest.insert(label, kselftest);
-        Ok(())
+        let machine = environment.machine(machine)?;
+        let plan = JobPlan {
+            test: label,
+            config: build.config.clone(),
+            checkout: build.checkout.clone(),
+            machine: machine.name.clone(),
+            repetition: 1,
+        };
+        Ok(Job {
+            kselftest: Some(kselftest),
+            ..Job::new(plan, build, machine, vm_run)
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use kernel_patches::series::Series;
 use kernel_patches::tree::TreeRequest;
 use patchbed_host::process::quote;
 
+use crate::engine::build::Build;
 use crate::engine::host::Host;
-use crate::engine::prepare::Build;
 use crate::engine::program;
 use crate::engine::request::Request;
 use crate::engine::run_folder::RunFolder;
@@ -17,20 +17,25 @@ use crate::engine::session::Session;
 use crate::engine::sources::Sources;
 use crate::result::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
 
-/// Returns the provenance without name, start and end of the run.
+/// Returns the provenance of a run that started at `began` and ends now.
 ///
 /// # Errors
 /// When there is no compiler.
-pub(super) fn collect(
+pub(super) fn of_run(
     request: &Request,
     sources: &Sources,
     builds: &[Build],
+    began: Timestamp,
+    folder: &RunFolder,
     session: &Session,
 ) -> anyhow::Result<Provenance> {
     let host = Host::look(session);
     let source_request = &request.source_request;
     let is_git = matches!(source_request.tree, TreeRequest::Git { .. });
     Ok(Provenance {
+        run: folder.name().to_owned(),
+        started: time(began),
+        finished: time(Timestamp::now()),
         command: command(std::env::args().skip(1)),
         host: format!(
             "{}, {} cores, {:.0} GiB, Linux {}",
@@ -45,18 +50,7 @@ pub(super) fn collect(
         kernels: builds.iter().map(kernel).collect(),
         below: source_request.prerequisites.iter().map(series).collect(),
         judged: Some(series(&source_request.series)),
-        ..Provenance::default()
     })
-}
-
-/// Returns the provenance with name and start of the run, and the current time as its end.
-pub(super) fn of_run(collected: &Provenance, began: Timestamp, folder: &RunFolder) -> Provenance {
-    Provenance {
-        run: folder.name().to_owned(),
-        started: time(began),
-        finished: time(Timestamp::now()),
-        ..collected.clone()
-    }
 }
 
 fn time(at: Timestamp) -> String {

@@ -9,7 +9,7 @@ use selftests::scenario::{Scenario, ScenarioFile};
 use vm_images::machine::Machine;
 
 use crate::engine::build::find_configs;
-use crate::engine::environment::find_machine;
+use crate::engine::environment::{Environment, find_machine, find_needs};
 use crate::engine::inject::kit;
 use crate::engine::kselftest;
 use crate::engine::options::{DEFAULT_SERIES, Snapshots, TestOptions};
@@ -85,6 +85,23 @@ impl Request {
             scenarios.any(|one| one.scenario_file == scenario_file.name)
         };
         self.scenario_files.iter().filter(is_selected).collect()
+    }
+
+    /// Returns the memory of the largest guest, in MiB.
+    ///
+    /// # Errors
+    /// When the file of a config is invalid.
+    pub(crate) fn memory_mib(
+        &self,
+        environment: &Environment,
+        session: &Session,
+    ) -> anyhow::Result<u32> {
+        let mut largest = 1;
+        for config in &self.configs {
+            let needs = find_needs(&config.name, session)?;
+            largest = largest.max(environment.memory_mib(&needs));
+        }
+        Ok(largest)
     }
 
     /// Returns the kernel modules to build: the modules that the scenarios load, and with

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Cache of the results of earlier iterations, keyed by the content of a job's inputs. Names
-//! and times of files are not part of the key.
+//! Cache of the results of earlier runs of this process, keyed by the content ids of jobs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,98 +7,132 @@ use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8Path;
 use fs_err as fs;
-use sha2::{Digest, Sha256};
+use patchbed_host::content::ContentId;
 
-use patchbed_host::events::Event;
-
-use crate::engine::context::RunContext;
+use crate::engine::build::Build;
 use crate::engine::environment::Environment;
-use crate::engine::jobs::{Job, Test};
-use crate::engine::options::TestOptions;
+use crate::engine::job::{Job, RECORD};
+use crate::engine::judge::Judge;
 use crate::engine::plan::JobPlan;
 use crate::engine::program;
-use crate::engine::record::{FILE_NAME, Record};
 use crate::engine::run_folder::RunFolder;
+use crate::engine::self_checks::SelfChecks;
 use crate::engine::session::Session;
 use crate::engine::snapshot;
-use crate::result::{Cached, JobResult, SelfCheckResult};
+use crate::result::{Cached, JobResult, RunResult, SelfCheckResult};
 
 /// Limit of the cached results of a job. More than one, so that a reverted edit has its
 /// result at once.
 const RESULTS_MAX: usize = 8;
 
-/// The hash of a job's inputs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity(Vec<u8>);
+/// The content ids of jobs, by plan.
+pub(crate) type Ids = BTreeMap<JobPlan, String>;
 
 /// The result of a job, and the run that has its files.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    identity: Identity,
+struct Entry {
+    id: String,
     result: JobResult,
     run: RunFolder,
     at: String,
 }
 
-/// The results of all jobs since `watch` began.
+/// The results of all jobs since the process began.
 #[derive(Debug, Default)]
 pub struct ResultCache {
     results: Mutex<BTreeMap<JobPlan, VecDeque<Entry>>>,
     /// The jobs of the last printed result; empty if an error was printed.
-    printed: Mutex<Vec<(JobPlan, Identity)>>,
+    printed: Mutex<Ids>,
     /// Whether the note about missing self-checks was printed.
     has_note: AtomicBool,
 }
 
 impl ResultCache {
-    /// Adds a result, unless its status is `error`: the cause may be temporary.
-    pub fn insert(&self, plan: &JobPlan, identity: Identity, result: &JobResult, run: &RunFolder) {
+    /// Returns the content id of a job, its expected result, and its snapshot.
+    ///
+    /// # Errors
+    /// When a file of the job cannot be read.
+    pub(crate) fn id(
+        &self,
+        job: &Job,
+        judge: Judge<'_>,
+        environment: &Environment,
+    ) -> anyhow::Result<String> {
+        let test = job.test(judge.scenarios);
+        let own = test.map(|test| job.id(test)).transpose()?;
+        let (accelerator, qemu) = (environment.accelerator(), &environment.qemu);
+        let mut id = ContentId::new("result")
+            .part(own.unwrap_or_default())
+            .part(format!("{accelerator:?} {qemu:?}"));
+        if judge.check_snapshots {
+            let snapshot = snapshot::recorded(&judge.layout.snapshots(), &job.plan);
+            id = id.part(snapshot.unwrap_or_default());
+        }
+        Ok(id.finish())
+    }
+
+    /// Adds the result of a job, unless its status is `error`: the cause may be temporary.
+    pub(crate) fn insert(&self, result: &JobResult, id: &str, run: &RunFolder) {
         if result.is_inconclusive() {
             return;
         }
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = results.entry(plan.clone()).or_default();
-        entries.retain(|entry| entry.identity != identity);
+        let entries = results.entry(result.plan()).or_default();
+        entries.retain(|entry| entry.id != id);
         entries.truncate(RESULTS_MAX - 1);
         entries.push_front(Entry {
-            identity,
+            id: id.to_owned(),
             result: result.clone(),
             run: run.clone(),
             at: now("%Y-%m-%dT%H:%M:%S%:z"),
         });
     }
 
-    /// Returns the entry of a job with these inputs.
-    pub fn get(&self, plan: &JobPlan, identity: &Identity) -> Option<Entry> {
+    fn get(&self, plan: &JobPlan, id: &str) -> Option<Entry> {
         let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = results.get(plan)?.iter();
-        all.find(|entry| entry.identity == *identity).cloned()
+        all.find(|entry| entry.id == id).cloned()
+    }
+
+    /// Returns the cached result of a job, and links its files into the folder of the run. A job
+    /// whose files are missing is run again.
+    pub(crate) fn reuse(
+        &self,
+        plan: &JobPlan,
+        id: &str,
+        run: &RunFolder,
+        session: &Session,
+    ) -> Option<JobResult> {
+        match self.get(plan, id)?.reuse(plan, run) {
+            Ok(result) => Some(result),
+            Err(why) => {
+                session.note(format!("{} runs again: {why:#}", plan.label()));
+                // The job must start with an empty folder.
+                let _ = fs::remove_dir_all(run.path().join(plan.folder()));
+                None
+            }
+        }
     }
 
     /// Returns whether the last printed result was of exactly these jobs.
-    pub fn is_printed(&self, jobs: &[(JobPlan, Identity)]) -> bool {
-        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) == jobs
+    pub(crate) fn is_printed(&self, ids: &Ids) -> bool {
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) == *ids
     }
 
-    /// Returns `true` at the first call, `false` later.
-    pub fn is_first_note(&self) -> bool {
-        !self.has_note.swap(true, Ordering::SeqCst)
+    /// Records that a result is printed. A result with an error is not recorded, so that the
+    /// next run prints again.
+    pub(crate) fn printed(&self, result: &RunResult, ids: Ids) {
+        let has_error = result.jobs.iter().any(JobResult::is_inconclusive);
+        let printed = if has_error { Ids::new() } else { ids };
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) = printed;
     }
 
-    /// Adds the result of a job that has ended.
-    pub(crate) fn insert_of(
-        &self,
-        identities: &[(JobPlan, Identity)],
-        plan: &JobPlan,
-        result: &JobResult,
-        run: &RunFolder,
-        session: &Session,
-    ) {
-        let found = identities.iter().find(|(known, _)| known == plan);
-        // The result of a cancelled job is incomplete.
-        if let Some((plan, identity)) = found.filter(|_| !session.cancel.is_cancelled()) {
-            self.insert(plan, identity.clone(), result, run);
-        }
+    /// Records that an error was printed instead of a result.
+    pub fn printed_error(&self) {
+        self.printed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Returns the cached results of self-checks, and prints a note once if some are missing.
@@ -107,78 +140,42 @@ impl ResultCache {
     /// longer than an iteration.
     pub(crate) fn self_checks(
         &self,
-        context: &RunContext,
-        args: &TestOptions,
+        builds: &[Build],
+        self_checks: &SelfChecks<'_>,
         session: &Session,
     ) -> anyhow::Result<Vec<SelfCheckResult>> {
-        let known = context.cached_self_checks(args, session)?;
-        let kernels = context.builds.iter();
-        let kernels: Vec<_> = kernels
-            .map(|build| (build.checkout.as_str(), build.config.as_str()))
-            .collect();
-        let unknown = without_self_checks(&kernels, &known);
-        if !unknown.is_empty() && self.is_first_note() {
-            let text = format!(
+        let known = self_checks.cached(builds)?;
+        let is_unknown = |build: &&Build| {
+            let is_of = |check: &SelfCheckResult| {
+                check.checkout == build.checkout && check.config == build.config
+            };
+            !known.iter().any(is_of)
+        };
+        let unknown: Vec<String> = builds.iter().filter(is_unknown).map(Build::label).collect();
+        if !unknown.is_empty() && !self.has_note.swap(true, Ordering::SeqCst) {
+            session.note(format!(
                 "no self-check result for {}; run `{} test` first",
                 unknown.join(", "),
                 program::name()
-            );
-            session.observer.event(Event::Note { text });
+            ));
         }
         Ok(known)
-    }
-
-    /// Returns the cached results of jobs, and links their files into `folder`. A job whose files
-    /// are missing is run again.
-    pub(crate) fn reuse(
-        &self,
-        jobs: &[(JobPlan, Identity)],
-        folder: &RunFolder,
-        session: &Session,
-    ) -> Vec<Option<JobResult>> {
-        jobs.iter()
-            .map(|(plan, identity)| {
-                let entry = self.get(plan, identity)?;
-                match entry.reuse(plan, folder) {
-                    Ok(result) => Some(result),
-                    Err(why) => {
-                        let text = format!("{} runs again: {why:#}", plan.label());
-                        session.observer.event(Event::Note { text });
-                        // The job must start with an empty folder.
-                        let _ = fs_err::remove_dir_all(folder.path().join(plan.folder()));
-                        None
-                    }
-                }
-            })
-            .collect()
-    }
-
-    /// Sets the jobs of the last printed result.
-    pub fn set_printed(&self, jobs: Vec<(JobPlan, Identity)>) {
-        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
     }
 }
 
 impl Entry {
     /// Links the job's files into its folder of another run, and returns the result, which
     /// names the run that it was taken from.
-    ///
-    /// # Errors
-    /// When the files are missing or cannot be linked.
-    pub fn reuse(&self, plan: &JobPlan, run: &RunFolder) -> anyhow::Result<JobResult> {
+    fn reuse(&self, plan: &JobPlan, run: &RunFolder) -> anyhow::Result<JobResult> {
         let cached = Cached {
             run: self.run.name().to_owned(),
             at: self.at.clone(),
         };
-        let mut record = Record::read(plan, &self.run)?;
-        record.cached = Some(cached.clone());
+        let mut job = Job::read(plan, &self.run)?;
+        job.cached = Some(cached.clone());
         let folder = plan.folder();
-        link_files(
-            &self.run.path().join(&folder),
-            &run.path().join(&folder),
-            FILE_NAME,
-        )?;
-        record.write(run)?;
+        link_files(&self.run.path().join(&folder), &run.path().join(&folder))?;
+        job.write(run)?;
         Ok(JobResult {
             cached: Some(cached),
             ..self.result.clone()
@@ -186,110 +183,17 @@ impl Entry {
     }
 }
 
-/// Makes hard links to the files of a folder, except `excluded`. Files of a finished job are
-/// never written again.
-fn link_files(from: &Utf8Path, to: &Utf8Path, excluded: &str) -> std::io::Result<()> {
+/// Makes hard links to the files of a job except its record. Files of a finished job are never
+/// written again.
+fn link_files(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in from.read_dir_utf8()? {
         let entry = entry?;
-        if entry.file_type()?.is_file() && entry.file_name() != excluded {
+        if entry.file_type()?.is_file() && entry.file_name() != RECORD {
             fs::hard_link(entry.path(), to.join(entry.file_name()))?;
         }
     }
     Ok(())
-}
-
-/// Returns the kernels, by checkout and config, that have no self-check result.
-fn without_self_checks(kernels: &[(&str, &str)], known: &[SelfCheckResult]) -> Vec<String> {
-    let is_unknown = |(checkout, config): &&(&str, &str)| {
-        let mut known = known.iter();
-        !known.any(|check| check.checkout == *checkout && check.config == *config)
-    };
-    let unknown = kernels.iter().filter(is_unknown);
-    unknown
-        .map(|(checkout, config)| format!("{checkout} ({config})"))
-        .collect()
-}
-
-/// Returns the hash of the inputs of each job.
-///
-/// # Errors
-/// When a file of a job cannot be read.
-pub(crate) fn identities(
-    jobs: &[Job<'_>],
-    context: &RunContext,
-    session: &Session,
-) -> anyhow::Result<Vec<(JobPlan, Identity)>> {
-    let snapshots = session.layout.snapshots();
-    let recorded = context.plan.check_snapshots.then_some(snapshots.as_path());
-    jobs.iter()
-        .map(|job| {
-            let identity = identity(job, &context.environment, recorded)?;
-            Ok((job.plan.clone(), identity))
-        })
-        .collect()
-}
-
-/// Returns the hash of a job's inputs: kernel, test program, guest, machine, expectations, and
-/// the recorded result below `snapshots`.
-///
-/// # Errors
-/// When a file of the job cannot be read.
-pub fn identity(
-    job: &Job<'_>,
-    environment: &Environment,
-    snapshots: Option<&Utf8Path>,
-) -> std::io::Result<Identity> {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    let build = job.build;
-    part(build.kernel.id.as_bytes());
-    // The file name is the hash of the content.
-    part(build.initramfs.as_str().as_bytes());
-    part(format!("{:?} {:?} {:?}", build.guest, build.contains, build.partly).as_bytes());
-    part(
-        format!(
-            "{:?} {:?} {:?}",
-            job.machine, environment.accelerator, environment.qemu
-        )
-        .as_bytes(),
-    );
-    part(expectations(job.test).as_bytes());
-    for boot in &job.vm_run.boots {
-        let call = (
-            &boot.program,
-            &boot.args,
-            &boot.env,
-            &boot.timeout,
-            &boot.kernel,
-        );
-        part(format!("{call:?}").as_bytes());
-        for file in &boot.files {
-            part(format!("{} {:o}", file.path, file.mode).as_bytes());
-            part(&Sha256::digest(fs::read(&file.source)?));
-        }
-    }
-    if let Some(folder) = snapshots {
-        let recorded = snapshot::recorded(folder, job.plan).unwrap_or_default();
-        part(recorded.as_bytes());
-    }
-    Ok(Identity(hash.finalize().to_vec()))
-}
-
-/// Returns all parts of a test that its result depends on: all but the texts for people.
-fn expectations(test: Test<'_>) -> String {
-    match test {
-        Test::Scenario(scenario) => {
-            let mut scenario = scenario.clone();
-            scenario.title.clear();
-            scenario.why.clear();
-            format!("{scenario:?}")
-        }
-        Test::Kselftest(test) => format!("{test:?}"),
-    }
 }
 
 /// Returns the local time.
@@ -299,71 +203,60 @@ pub fn now(format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::result::{Detection, SelfCheckResult};
-
     use super::*;
-    use crate::engine::record::Binaries;
+    use crate::engine::job::tests::record;
     use crate::result::tests::job;
-
-    fn plan() -> JobPlan {
-        JobPlan {
-            test: "s".to_owned(),
-            config: "fast".to_owned(),
-            checkout: "base".to_owned(),
-            machine: "edu-pair".to_owned(),
-            repetition: 1,
-        }
-    }
 
     fn run(place: &Utf8Path, name: &str) -> RunFolder {
         RunFolder::at(place.join(name))
-    }
-
-    fn identity(text: &str) -> Identity {
-        Identity(text.as_bytes().to_vec())
     }
 
     #[test]
     fn get_returns_the_result_of_the_same_inputs_and_drops_the_oldest() {
         let cache = ResultCache::default();
         let folder = run(Utf8Path::new("/runs"), "1");
-        let results = ["a", "b", "c"].map(|name| (name, job("s", "base", "fail", "fail")));
-        for (name, result) in &results {
-            cache.insert(&plan(), identity(name), result, &folder);
+        let result = job("s", "base", "fail", "fail");
+        for id in ["a", "b", "c"] {
+            cache.insert(&result, id, &folder);
         }
-        assert!(cache.get(&plan(), &identity("a")).is_some());
-        assert!(cache.get(&plan(), &identity("d")).is_none());
+        let plan = result.plan();
+        assert!(cache.get(&plan, "a").is_some());
+        assert!(cache.get(&plan, "d").is_none());
         let elsewhere = JobPlan {
             checkout: "series".to_owned(),
-            ..plan()
+            ..plan.clone()
         };
-        assert!(cache.get(&elsewhere, &identity("a")).is_none());
+        assert!(cache.get(&elsewhere, "a").is_none());
         for number in 0..RESULTS_MAX {
-            let result = &results[0].1;
-            cache.insert(&plan(), identity(&number.to_string()), result, &folder);
+            cache.insert(&result, &number.to_string(), &folder);
         }
-        assert!(cache.get(&plan(), &identity("c")).is_none());
-        assert!(cache.get(&plan(), &identity("0")).is_some());
-    }
-
-    #[test]
-    fn is_first_note_is_true_once() {
-        let cache = ResultCache::default();
-        assert!(cache.is_first_note());
-        assert!(!cache.is_first_note());
+        assert!(cache.get(&plan, "c").is_none());
+        assert!(cache.get(&plan, "0").is_some());
     }
 
     #[test]
     fn insert_ignores_results_with_status_error() {
         let cache = ResultCache::default();
         let failed = job("s", "base", "error", "fail");
-        cache.insert(
-            &plan(),
-            identity("a"),
-            &failed,
-            &run(Utf8Path::new("/runs"), "1"),
-        );
-        assert!(cache.get(&plan(), &identity("a")).is_none());
+        cache.insert(&failed, "a", &run(Utf8Path::new("/runs"), "1"));
+        assert!(cache.get(&failed.plan(), "a").is_none());
+    }
+
+    #[test]
+    fn is_printed_is_false_after_an_error() {
+        let cache = ResultCache::default();
+        let result = |status| {
+            let jobs = vec![job("s", "base", status, "pass")];
+            RunResult::new("t".into(), "s".into(), Vec::new(), jobs)
+        };
+        let ids = || Ids::from([(job("s", "base", "pass", "pass").plan(), "a".to_owned())]);
+        cache.printed(&result("pass"), ids());
+        assert!(cache.is_printed(&ids()));
+        cache.printed(&result("error"), ids());
+        assert!(!cache.is_printed(&ids()));
+        cache.printed(&result("pass"), ids());
+        cache.printed_error();
+        assert!(!cache.is_printed(&ids()));
     }
 
     #[test]
@@ -371,54 +264,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(dir.path()).unwrap();
         let (first, second, third) = (run(place, "1"), run(place, "2"), run(place, "3"));
-        let record = Record {
-            plan: plan(),
-            contains: std::collections::BTreeSet::new(),
-            partly: std::collections::BTreeSet::new(),
-            binaries: Binaries {
-                kernel_id: "k".to_owned(),
-                image: "/k".into(),
-                symbols: "/k".into(),
-                boot_symbols: Vec::new(),
-                initramfs: "/i".into(),
-                program: "/tests/s".to_owned(),
-            },
-            kselftest: None,
-            cached: None,
-        };
-        record.write(&first).unwrap();
-        let log = |run: &RunFolder| run.path().join(plan().folder()).join("serial.log");
+        let result = job("s", "base", "fail", "fail");
+        let plan = result.plan();
+        record(plan.clone()).write(&first).unwrap();
+        let log = |run: &RunFolder| run.path().join(plan.folder()).join("serial.log");
         fs::write(log(&first), "console").unwrap();
         let cache = ResultCache::default();
-        let result = job("s", "base", "fail", "fail");
-        cache.insert(&plan(), identity("a"), &result, &first);
-        let entry = cache.get(&plan(), &identity("a")).unwrap();
-        let cached = entry.reuse(&plan(), &second).unwrap();
+        cache.insert(&result, "a", &first);
+        let entry = cache.get(&plan, "a").unwrap();
+        let cached = entry.reuse(&plan, &second).unwrap();
         assert_eq!(cached.cached.as_ref().unwrap().run, "1");
         assert_eq!(fs::read_to_string(log(&second)).unwrap(), "console");
-        assert_eq!(
-            Record::read(&plan(), &second).unwrap().cached,
-            cached.cached
-        );
+        assert_eq!(Job::read(&plan, &second).unwrap().cached, cached.cached);
         // The record of the first run is unchanged. If the first run is removed, its links
         // remain, but its results cannot be reused.
-        assert_eq!(Record::read(&plan(), &first).unwrap().cached, None);
+        assert_eq!(Job::read(&plan, &first).unwrap().cached, None);
         fs::remove_dir_all(first.path()).unwrap();
         assert_eq!(fs::read_to_string(log(&second)).unwrap(), "console");
-        assert!(entry.reuse(&plan(), &third).is_err());
-    }
-
-    #[test]
-    fn without_self_checks_returns_kernels_without_a_result() {
-        let known = [SelfCheckResult {
-            name: "WARN".to_owned(),
-            checkout: "base".to_owned(),
-            config: "fast".to_owned(),
-            detection: Detection::Detected,
-            detail: String::new(),
-        }];
-        let kernels = [("base", "fast"), ("series", "fast"), ("base", "kasan")];
-        let unknown = without_self_checks(&kernels, &known);
-        assert_eq!(unknown, ["series (fast)", "base (kasan)"]);
+        assert!(entry.reuse(&plan, &third).is_err());
     }
 }

@@ -98,6 +98,14 @@ impl RunFolder {
         Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
     }
 
+    /// Writes the plan again, with the jobs of kselftests.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn replace_plan(&self, plan: &Plan) -> anyhow::Result<()> {
+        self.write_json(PLAN, plan)
+    }
+
     /// Creates an empty folder among the runs and returns its path.
     ///
     /// # Errors

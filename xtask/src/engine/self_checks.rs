@@ -1,188 +1,308 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The self-check: injects one fault of each class into each kernel and checks that it is
+//! The self-check: injects one fault of each class into each build and checks that it is
 //! detected. A clean run proves nothing about a fault class that is not detected. Results are
 //! cached.
 
 mod cache;
-mod runner;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::events::Event;
+use kernel_patches::checkout::MUTANT_PREFIX;
 use selftests::fault::LEAK_MACHINE;
-use selftests::fault::self_check::{Place, SELF_CHECKS, SelfCheck};
+use selftests::fault::self_check::{FaultResult, Place, SELF_CHECKS, SelfCheck, words};
+use selftests::status::Status;
+use vm_images::vm::VmRun;
 
 use self::cache::{Configuration, SelfCheckCache};
-use self::runner::Runner;
-use crate::engine::context::RunContext;
+use crate::engine::build::Build;
+use crate::engine::environment::Environment;
+use crate::engine::executor::LocalExecutor;
+use crate::engine::inject::guest::{Guest, Injected, TimeLimits};
 use crate::engine::inject::kit::Kit;
+use crate::engine::job::Job;
 use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
-use crate::engine::prepare::Build;
-use crate::engine::run_folder::RunFolder;
+use crate::engine::plan::JobPlan;
 use crate::engine::session::Session;
 use crate::result::{Detection, SelfCheckResult};
 
-/// Prefix of the checkouts of mutants, which have no self-check: they have the configuration of
-/// `series`.
-const MUTANT_PREFIX: &str = "mutant-";
 /// Name of the folder in the run folder.
 const FOLDER: &str = "self_checks";
+/// Factor on the timeouts when a missed fault is injected again.
+const RETRY_TIME_FACTOR: u32 = 4;
 
 /// Results of self-checks by name: the detection and a detail for the report.
 type Detections = BTreeMap<String, (Detection, String)>;
 
-/// A kernel without cached results.
-#[derive(Debug)]
-struct Kernel<'a> {
-    build: &'a Build,
+/// A VM that runs self-checks of a build.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestRun {
+    build: Build,
     kit: Kit,
-    /// The text of its `.config`.
-    dot_config: String,
-    configuration: Configuration,
-    /// Whether it runs the self-checks that run once for all kernels of its configuration.
-    is_representative: bool,
+    self_checks: Vec<&'static SelfCheck>,
+    /// Factor on the timeouts.
+    time_factor: u32,
 }
 
-impl Kernel<'_> {
-    /// Returns the self-checks to run on this kernel.
-    fn self_checks(&self) -> impl Iterator<Item = &'static SelfCheck> {
-        SELF_CHECKS.iter().filter(|self_check| {
-            let is_configured = self_check.lacks(&self.dot_config).is_none();
-            is_configured && (self.is_representative || !self_check.runs_once_per_config())
-        })
-    }
+/// The self-checks of a run.
+#[derive(Debug)]
+pub(crate) struct SelfChecks<'a> {
+    environment: &'a Environment,
+    options: &'a TestOptions,
+    session: &'a Session,
+    /// The folder for the artifacts of the VMs.
+    folder: Utf8PathBuf,
+    state: Mutex<State>,
 }
 
-/// Returns the self-check results of all kernels except mutants, from the cache or by injecting
-/// faults. With `--no-self-check` there are no results.
-///
-/// # Errors
-/// When the host fails, or the user interrupted the run.
-pub fn run(
-    context: &RunContext,
-    args: &TestOptions,
-    folder: &RunFolder,
-    session: &Session,
-) -> anyhow::Result<Vec<SelfCheckResult>> {
-    if args.no_self_check {
-        let text = "self-check was skipped".to_owned();
-        session.observer.event(Event::Note { text });
-        return Ok(Vec::new());
-    }
-    let cache = SelfCheckCache::new(context, args, session)?;
-    let mut known = BTreeMap::new();
-    let mut kernels = Vec::new();
-    for (place, build) in context.builds.iter().enumerate() {
-        if build.checkout.starts_with(MUTANT_PREFIX) {
-            continue;
-        }
-        match cache.of_kernel(build) {
-            Some(results) => drop(known.insert(place, results)),
-            None => kernels.push((place, kernel(build, session)?)),
+#[derive(Debug, Default)]
+struct State {
+    /// The detections of this run, by the label of the build.
+    detections: BTreeMap<String, Detections>,
+    /// The configurations of which a build runs the self-checks that run once for all builds
+    /// of a configuration, with the label of that build.
+    representatives: BTreeMap<Configuration, String>,
+}
+
+impl<'a> SelfChecks<'a> {
+    /// Returns the self-checks of a run in the folder `run`.
+    pub(crate) fn new(
+        environment: &'a Environment,
+        options: &'a TestOptions,
+        run: &Utf8Path,
+        session: &'a Session,
+    ) -> Self {
+        Self {
+            environment,
+            options,
+            session,
+            folder: run.join(FOLDER),
+            state: Mutex::default(),
         }
     }
-    let (places, mut kernels): (Vec<usize>, Vec<Kernel<'_>>) = kernels.into_iter().unzip();
-    let configurations: Vec<&Configuration> =
-        kernels.iter().map(|kernel| &kernel.configuration).collect();
-    let (mut of_configurations, representatives) = choose_representatives(&configurations, &cache);
-    for (kernel, is_representative) in kernels.iter_mut().zip(representatives) {
-        kernel.is_representative = is_representative;
-    }
-    let runner = Runner {
-        context,
-        args,
-        folder: folder.path().join(FOLDER),
-        session,
-    };
-    let all = runner.run_all(&kernels)?;
-    let representatives = kernels.iter().zip(&all);
-    for (kernel, detections) in representatives.filter(|(kernel, _)| kernel.is_representative) {
-        cache.store_configuration(&kernel.configuration, detections)?;
-        of_configurations.insert(kernel.configuration.clone(), detections.clone());
-    }
-    for ((place, kernel), detections) in places.into_iter().zip(&kernels).zip(&all) {
-        let of_configuration = of_configurations.get(&kernel.configuration);
-        let results = results(
-            kernel.build,
-            &kernel.dot_config,
-            detections,
-            of_configuration,
-        )?;
-        cache.store_kernel(kernel.build, &results)?;
-        known.insert(place, results);
-    }
-    Ok(known.into_values().flatten().collect())
-}
 
-impl RunContext {
-    /// Returns the cached self-check results of the kernels, or of other kernels of the same
-    /// configuration. No fault is injected; results may be missing.
+    /// Returns the VMs that have to run for a build: none if the results are cached, or for a
+    /// mutant, which has the configuration of `series`.
     ///
     /// # Errors
-    /// When the cache cannot be read.
-    pub fn cached_self_checks(
+    /// When the fault injection program cannot be compiled, or the cache cannot be read.
+    pub(crate) fn guests(&self, build: &Build) -> anyhow::Result<Vec<GuestRun>> {
+        let cache = self.cache()?;
+        if build.checkout.starts_with(MUTANT_PREFIX) || cache.of_build(build).is_some() {
+            return Ok(Vec::new());
+        }
+        let dot_config = fs::read_to_string(build.kernel.config())?;
+        let is_representative = self.claim(&Configuration::of(&dot_config, &build.needs), build)?;
+        let modules = build.modules.as_ref();
+        let modules = modules
+            .with_context(|| format!("no fault injection modules for `{}`", build.checkout))?;
+        let kit = Kit::make(modules, self.session)?;
+        let mut guests: Vec<GuestRun> = Vec::new();
+        for self_check in SELF_CHECKS {
+            let is_configured = self_check.lacks(&dot_config).is_none();
+            if !is_configured || (self_check.runs_once_per_config() && !is_representative) {
+                continue;
+            }
+            let may_share = |guest: &&mut GuestRun| {
+                self_check.place != Place::Alone && guest.self_checks[0].place == self_check.place
+            };
+            match guests.iter_mut().find(may_share) {
+                Some(guest) => guest.self_checks.push(self_check),
+                None => guests.push(GuestRun {
+                    build: build.clone(),
+                    kit: kit.clone(),
+                    self_checks: vec![self_check],
+                    time_factor: 1,
+                }),
+            }
+        }
+        // The longest first, so that no core is idle at the end.
+        guests.sort_by_key(|guest| match guest.self_checks[0].place {
+            Place::Stalled => 0,
+            Place::Leaks => 1,
+            Place::Alone => 2,
+            Place::Shared => 3,
+        });
+        Ok(guests)
+    }
+
+    /// Returns whether a build is the representative of its configuration: the first build of
+    /// a configuration without cached results.
+    fn claim(&self, configuration: &Configuration, build: &Build) -> anyhow::Result<bool> {
+        if self.cache()?.of_configuration(configuration).is_some() {
+            return Ok(false);
+        }
+        let representatives = &mut self.state().representatives;
+        let own = representatives
+            .entry(configuration.clone())
+            .or_insert_with(|| build.label());
+        Ok(*own == build.label())
+    }
+
+    /// Runs a VM and records its detections. A missed fault is injected again in a VM of its
+    /// own with longer timeouts, because host load may delay a report.
+    ///
+    /// # Errors
+    /// When the host fails, or the user interrupted the run.
+    pub(crate) fn run(&self, guest: &GuestRun, executor: &LocalExecutor<'_>) -> anyhow::Result<()> {
+        let injected = self.inject(guest, executor)?;
+        for self_check in &guest.self_checks {
+            let detection = match check(self_check, &injected) {
+                Ok(title) => (Detection::Detected, title),
+                Err(_) => self.retry(guest, self_check, executor)?,
+            };
+            let mut state = self.state();
+            let detections = state.detections.entry(guest.build.label()).or_default();
+            detections.insert(self_check.name.to_owned(), detection);
+        }
+        Ok(())
+    }
+
+    fn retry(
         &self,
-        args: &TestOptions,
-        session: &Session,
-    ) -> anyhow::Result<Vec<SelfCheckResult>> {
-        let cache = SelfCheckCache::new(self, args, session)?;
+        guest: &GuestRun,
+        self_check: &'static SelfCheck,
+        executor: &LocalExecutor<'_>,
+    ) -> anyhow::Result<(Detection, String)> {
+        let alone = GuestRun {
+            self_checks: vec![self_check],
+            time_factor: RETRY_TIME_FACTOR,
+            ..guest.clone()
+        };
+        let injected = self.inject(&alone, executor)?;
+        match check(self_check, &injected) {
+            Ok(title) => Ok((Detection::Detected, title)),
+            Err(why) if injected.judgement.status == Status::Error => {
+                anyhow::bail!("self-check of {} failed: {why}", label(&alone))
+            }
+            Err(why) => Ok((Detection::Missed, why)),
+        }
+    }
+
+    fn inject(&self, guest: &GuestRun, executor: &LocalExecutor<'_>) -> anyhow::Result<Injected> {
+        let (build, words) = (&guest.build, words(&guest.self_checks));
+        let name = match guest.time_factor {
+            1 => words.join("+"),
+            _ => format!("{}-again", words.join("+")),
+        };
+        let machine = machine_of(guest.self_checks[0].place, self.options);
+        let machine = self.environment.machine(machine)?;
+        let plan = JobPlan {
+            test: name.clone(),
+            config: build.config.clone(),
+            checkout: build.checkout.clone(),
+            machine: machine.name.clone(),
+            repetition: 1,
+        };
+        let job = Job {
+            cold_boot: self.options.cold_boot,
+            ..Job::new(plan, build, machine, VmRun::default())
+        };
+        let folder = self.folder.join(&build.config).join(&build.checkout);
+        let spec = executor.restoring_spec(&label(guest), &job, &folder.join(name));
+        let vm = Guest {
+            words: &words,
+            time_limits: TimeLimits::of(&words, build.needs.slowness * guest.time_factor),
+            kit: &guest.kit,
+        };
+        let injected = vm.run(spec, self.session);
+        self.session.check_interrupted()?;
+        Ok(injected)
+    }
+
+    /// Returns the results of all builds except mutants, and caches them.
+    ///
+    /// # Errors
+    /// When a configured self-check has no result, or the cache cannot be used.
+    pub(crate) fn results(&self, builds: &[Build]) -> anyhow::Result<Vec<SelfCheckResult>> {
+        let cache = self.cache()?;
+        let state = self.state();
+        let mut of_configurations: BTreeMap<&Configuration, &Detections> = BTreeMap::new();
+        for (configuration, label) in &state.representatives {
+            if let Some(detections) = state.detections.get(label) {
+                cache.store_configuration(configuration, detections)?;
+                of_configurations.insert(configuration, detections);
+            }
+        }
         let mut all = Vec::new();
-        for build in &self.builds {
-            if let Some(cached) = cache.of_kernel(build) {
+        for build in builds {
+            if build.checkout.starts_with(MUTANT_PREFIX) {
+                continue;
+            }
+            if let Some(cached) = cache.of_build(build) {
                 all.extend(cached);
                 continue;
             }
             let dot_config = fs::read_to_string(build.kernel.config())?;
-            let configuration = Configuration::of(&dot_config, &build.guest);
+            let configuration = Configuration::of(&dot_config, &build.needs);
+            let cached = cache.of_configuration(&configuration);
+            let of_configuration = of_configurations.get(&configuration).copied();
+            let none = Detections::new();
+            let own = state.detections.get(&build.label()).unwrap_or(&none);
+            let other = of_configuration.or(cached.as_ref());
+            let results = results(build, &dot_config, own, other)?;
+            cache.store_build(build, &results)?;
+            all.extend(results);
+        }
+        Ok(all)
+    }
+
+    /// Returns the cached results of builds, or of other builds of the same configuration. No
+    /// fault is injected; results may be missing.
+    ///
+    /// # Errors
+    /// When the cache cannot be read.
+    pub(crate) fn cached(&self, builds: &[Build]) -> anyhow::Result<Vec<SelfCheckResult>> {
+        let cache = self.cache()?;
+        let mut all = Vec::new();
+        for build in builds {
+            if let Some(cached) = cache.of_build(build) {
+                all.extend(cached);
+                continue;
+            }
+            let dot_config = fs::read_to_string(build.kernel.config())?;
+            let configuration = Configuration::of(&dot_config, &build.needs);
             if let Some(detections) = cache.of_configuration(&configuration) {
                 all.extend(results_of_configuration(build, &dot_config, &detections));
             }
         }
         Ok(all)
     }
+
+    /// Returns the cache; the accelerator has to be selected.
+    fn cache(&self) -> anyhow::Result<SelfCheckCache> {
+        SelfCheckCache::new(self.environment, self.options, self.session)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Returns the name of the machine for faults of a place.
-fn machine_of(place: Place, args: &TestOptions) -> &str {
+fn machine_of(place: Place, options: &TestOptions) -> &str {
     match place {
         Place::Leaks => LEAK_MACHINE,
         Place::Shared | Place::Stalled | Place::Alone => {
-            args.machine.as_deref().unwrap_or(DEFAULT_MACHINE)
+            options.machine.as_deref().unwrap_or(DEFAULT_MACHINE)
         }
     }
 }
 
-fn kernel<'a>(build: &'a Build, session: &Session) -> anyhow::Result<Kernel<'a>> {
-    let modules = build.modules.as_ref();
-    let modules =
-        modules.with_context(|| format!("no fault injection modules for `{}`", build.checkout))?;
-    let dot_config = fs::read_to_string(build.kernel.config())?;
-    Ok(Kernel {
-        build,
-        kit: Kit::make(modules, session)?,
-        configuration: Configuration::of(&dot_config, &build.guest),
-        dot_config,
-        is_representative: false,
-    })
+fn label(guest: &GuestRun) -> String {
+    let names: Vec<&str> = guest.self_checks.iter().map(|one| one.name).collect();
+    format!("{} on {}", names.join(", "), guest.build.label())
 }
 
-/// Returns the cached results of the configurations, and for each kernel whether it is the
-/// representative: the first kernel of a configuration without cached results.
-fn choose_representatives(
-    configurations: &[&Configuration],
-    cache: &SelfCheckCache,
-) -> (BTreeMap<Configuration, Detections>, Vec<bool>) {
-    let (mut known, mut representatives) = (BTreeMap::new(), Vec::new());
-    for (at, configuration) in configurations.iter().enumerate() {
-        let is_first = !configurations[..at].contains(configuration);
-        let cached = is_first.then(|| cache.of_configuration(configuration));
-        representatives.push(cached == Some(None));
-        let cached = cached.flatten();
-        known.extend(cached.map(|detections| ((*configuration).clone(), detections)));
-    }
-    (known, representatives)
+fn check(self_check: &SelfCheck, injected: &Injected) -> Result<String, String> {
+    self_check.evaluate(FaultResult {
+        judgement: &injected.judgement,
+        ending: &injected.ending,
+        log: &injected.log,
+    })
 }
 
 /// Returns the results of a kernel, in the order of [`SELF_CHECKS`].
@@ -198,12 +318,10 @@ fn results(
     let all = SELF_CHECKS.iter().map(|self_check| {
         let found = find(self_check, dot_config, detections, of_configuration);
         let (detection, detail) = found.with_context(|| {
-            let Build {
-                checkout, config, ..
-            } = build;
             format!(
-                "self-check: no result for {} on {checkout} ({config})",
-                self_check.name
+                "self-check: no result for {} on {}",
+                self_check.name,
+                build.label()
             )
         })?;
         Ok(result(self_check, build, detection, detail))

@@ -87,6 +87,15 @@ impl Session {
         }
     }
 
+    /// Checks that the user did not interrupt the command.
+    ///
+    /// # Errors
+    /// When the command was interrupted.
+    pub fn check_interrupted(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.cancel.is_cancelled(), "interrupted");
+        Ok(())
+    }
+
     /// Prints a message once.
     pub fn note(&self, text: impl Into<String>) {
         let text = text.into();

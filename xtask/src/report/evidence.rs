@@ -13,7 +13,7 @@ use selftests::timeline;
 
 use symbols::Symbols;
 
-use crate::engine::record::{Record, read_analysis};
+use crate::engine::job::{Job, read_analysis};
 use crate::engine::run_folder::RunFolder;
 use crate::result::{JobResult, RunResult};
 
@@ -128,12 +128,12 @@ fn read_job(job: &JobResult, folder: &RunFolder, symbols: &mut Symbols) -> JobEv
     };
     let record = match analysis.splats.is_empty() {
         true => None,
-        false => Record::read(&job.plan(), folder).ok(),
+        false => Job::read(&job.plan(), folder).ok(),
     };
     let splats = analysis.splats.iter().take(SPLATS_MAX).map(|splat| {
         let kernel = record
             .as_ref()
-            .and_then(|record| record.binaries.symbols_of(splat.boot));
+            .and_then(|record| record.symbols_of(splat.boot));
         SplatEvidence::of(splat, |line| match (kernel, &line.frame) {
             (Some(kernel), Some(frame)) => symbols.places(frame, kernel),
             _ => Vec::new(),
@@ -211,7 +211,7 @@ mod tests {
     use selftests::status::Status;
 
     use super::*;
-    use crate::engine::record::ANALYSIS;
+    use crate::engine::job::ANALYSIS;
     use crate::result::tests::job;
 
     #[test]

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use super::case::{Bench, Outcome, Sample, Side};
 use super::test_run::{Figure, TestRun, this_program};
 use crate::cli::{BenchArgs, DEFAULT_SERIES};
+use xtask::engine::job::Job;
 use xtask::engine::program;
-use xtask::engine::record::Record;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 
@@ -171,7 +171,7 @@ fn image_of(run: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let folder = RunFolder::open(run)?;
     let plan = folder.plan()?;
     let job = plan.jobs.first().context("the run had no jobs")?;
-    Ok(Record::read(job, &folder)?.binaries.image)
+    Ok(Job::read(job, &folder)?.binaries.image)
 }
 
 /// Removes a kernel from the cache; it is never used again.

@@ -19,7 +19,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, cache: &Re
     let tested = test_files(args, session, cache);
     session.observer.clear();
     if session.cancel.is_cancelled() {
-        cache.set_printed(Vec::new());
+        cache.printed_error();
         return;
     }
     let iteration = match &tested {
@@ -31,7 +31,7 @@ pub(super) fn run(since: Instant, args: &TestArgs, session: &Session, cache: &Re
             not_tested: run.result.not_tested(),
         },
         Err(error) => {
-            cache.set_printed(Vec::new());
+            cache.printed_error();
             report::error_to_stderr(&message(error));
             Iteration::Failed
         }

@@ -2,19 +2,18 @@
 //! The files that a guest needs to inject faults: the kernel module and the program that
 //! loads it.
 
-use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Modules;
-use patchbed_host::cache::{hex, publish};
+use patchbed_host::content::ContentId;
 use selftests::fault;
-use sha2::{Digest, Sha256};
 use vm_images::vm::GuestFile;
 
+use crate::engine::build::cached_binary;
 use crate::engine::session::Session;
 
 /// Part of the cache key. Change it when the program is compiled in another way.
-const FORMAT: &[u8] = b"fault 1";
+const FORMAT: &str = "fault 1";
 /// The folder in the guest.
 const IN_GUEST: &str = "/tests/fault";
 
@@ -73,25 +72,13 @@ impl Kit {
 }
 
 fn program(session: &Session) -> anyhow::Result<Utf8PathBuf> {
-    let mut id = Sha256::new();
-    id.update(FORMAT);
-    id.update(fault::program());
-    let cached = session.cache.dir(&["programs", &hex(&id.finalize())])?;
-    let target = cached.join(fault::PROGRAM);
-    let sum = cached.join("sum");
-    let binary = fs::read(&target).unwrap_or_default();
-    if !binary.is_empty() && fs::read_to_string(&sum).ok() == Some(hex(&Sha256::digest(&binary))) {
-        return Ok(target);
-    }
-    let folder = tempfile::Builder::new()
-        .prefix(".sources-")
-        .tempdir_in(&cached)?;
-    let folder = Utf8Path::from_path(folder.path()).context("the cache's path is not UTF-8")?;
-    let (source, output) = (folder.join("inject.c"), folder.join("inject.out"));
-    fs::write(&source, fault::program())?;
-    fault::compile(&source, &output, &session.cancel)?;
-    let binary = fs::read(&output)?;
-    publish(&target, &binary)?;
-    publish(&sum, hex(&Sha256::digest(&binary)).as_bytes())?;
-    Ok(target)
+    let id = ContentId::new("program")
+        .part(FORMAT)
+        .part(fault::program());
+    let cached = session.cache.dir(&["programs", &id.finish()])?;
+    cached_binary(&cached, fault::PROGRAM, |folder, output| {
+        let source = folder.join("inject.c");
+        fs::write(&source, fault::program())?;
+        Ok(fault::compile(&source, output, &session.cancel)?)
+    })
 }

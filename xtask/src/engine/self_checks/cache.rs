@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 
-use super::super::prepare::Build;
 use super::{Detections, machine_of};
-use crate::engine::context::RunContext;
+use crate::engine::build::Build;
+use crate::engine::environment::Environment;
 use crate::engine::options::TestOptions;
 use crate::engine::session::Session;
 use crate::result::{Detection, SelfCheckResult};
@@ -49,18 +49,17 @@ impl SelfCheckCache {
     /// When the program or PID 1 cannot be read, a machine was not set up, or the folder of the
     /// cache cannot be created.
     pub(super) fn new(
-        context: &RunContext,
+        environment: &Environment,
         args: &TestOptions,
         session: &Session,
     ) -> anyhow::Result<Self> {
-        let environment = &context.environment;
         let boot_mode = if args.cold_boot { "boot" } else { "checkpoint" };
         let mut common = vec![
             FORMAT.to_owned(),
             program_hash()?.to_owned(),
             hex(&Sha256::digest(fs::read(&environment.guest)?)),
             environment.qemu.full_version.clone(),
-            environment.accelerator.to_string(),
+            environment.accelerator().to_string(),
             boot_mode.to_owned(),
         ];
         common.extend(machines(args, |name| environment.machine(name))?);
@@ -79,9 +78,9 @@ impl SelfCheckCache {
         }
     }
 
-    /// Returns the results of a kernel.
-    pub(super) fn of_kernel(&self, build: &Build) -> Option<Vec<SelfCheckResult>> {
-        let bytes = fs::read(self.path(&kernel_key(build))).ok()?;
+    /// Returns the results of a build.
+    pub(super) fn of_build(&self, build: &Build) -> Option<Vec<SelfCheckResult>> {
+        let bytes = fs::read(self.path(&build_key(build))).ok()?;
         let mut results: Vec<SelfCheckResult> = serde_json::from_slice(&bytes).ok()?;
         for result in &mut results {
             // The results may come from a run with other names for the same kernel.
@@ -95,7 +94,7 @@ impl SelfCheckCache {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn store_kernel(
+    pub(super) fn store_build(
         &self,
         build: &Build,
         results: &[SelfCheckResult],
@@ -103,7 +102,7 @@ impl SelfCheckCache {
         if results.iter().any(SelfCheckResult::is_finding) {
             return Ok(());
         }
-        let path = self.path(&kernel_key(build));
+        let path = self.path(&build_key(build));
         Ok(publish(&path, &serde_json::to_vec_pretty(results)?)?)
     }
 
@@ -158,15 +157,15 @@ fn machines<'a>(
     places.into_iter().map(machine).collect()
 }
 
-/// Returns the parts of the key for a kernel. The modules are built from the kernel and from
+/// Returns the parts of the key for a build. The modules are built from the kernel and from
 /// sources in this program, both of which are part of the key.
-fn kernel_key(build: &Build) -> Vec<String> {
+fn build_key(build: &Build) -> Vec<String> {
     // The file name is the hash of the content.
     let initramfs = build.initramfs.file_name().unwrap_or_default();
     vec![
         build.kernel.id.clone(),
         initramfs.to_owned(),
-        format!("{:?}", build.guest),
+        format!("{:?}", build.needs),
     ]
 }
 

@@ -8,7 +8,7 @@ use selftests::scenario::Scenario;
 use selftests::timeline::Entry;
 
 use crate::engine::checkouts::SERIES;
-use crate::engine::record::read_analysis;
+use crate::engine::job::read_analysis;
 use crate::result::JobResult;
 use selftests::status::Status;
 
@@ -88,8 +88,8 @@ fn failure_timeline(job: &JobResult, run: &Utf8Path) -> Option<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::job::ANALYSIS;
     use crate::engine::layout::Layout;
-    use crate::engine::record::ANALYSIS;
     use crate::result::tests::job;
     use selftests::analysis::Analysis;
     use selftests::scenario::{Machines, ScenarioFile};
