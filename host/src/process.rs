@@ -153,11 +153,8 @@ impl Tool {
             .join(" ")
     }
 
-    /// Runs the program to its end and returns its output.
-    ///
-    /// # Errors
-    /// When it cannot start, exceeds its time or output limit, is cancelled, or ends with a
-    /// status other than 0.
+    /// Runs the program to its end and returns its output. Fails when it cannot start,
+    /// exceeds its time or output limit, is cancelled, or ends with a status other than 0.
     pub fn run(&self, cancel: &Cancel) -> Result<Output, ProcessError> {
         let output = self.run_unchecked(cancel)?;
         if output.status.success() {
@@ -172,10 +169,8 @@ impl Tool {
         Err(self.failed(output.status, tail))
     }
 
-    /// Runs the program to its end and accepts any exit status.
-    ///
-    /// # Errors
-    /// As [`Tool::run`], except for the exit status.
+    /// Runs the program to its end and accepts any exit status. Fails as [`Tool::run`],
+    /// except for the exit status.
     pub fn run_unchecked(&self, cancel: &Cancel) -> Result<Output, ProcessError> {
         let mut buffers = [Vec::new(), Vec::new()];
         let status = self.follow(cancel, &Tail::default, &mut |stream, bytes| {
@@ -191,9 +186,7 @@ impl Tool {
     }
 
     /// Runs the program and passes each line of both streams to `on_line` as it arrives.
-    ///
-    /// # Errors
-    /// As [`Tool::run`]; the error holds the last lines.
+    /// Fails as [`Tool::run`]; the error holds the last lines.
     pub fn run_lines(
         &self,
         cancel: &Cancel,
@@ -221,10 +214,8 @@ impl Tool {
     }
 
     /// Starts the program without input; its output goes to the log file, or is dropped.
-    /// The caller must enforce the time limit.
-    ///
-    /// # Errors
-    /// When it cannot start, or the log file cannot be created.
+    /// The caller must enforce the time limit. Fails when it cannot start, or the log file
+    /// cannot be created.
     pub fn spawn(&self) -> Result<Child, ProcessError> {
         let command = self.command().stdin_null();
         self.start(match &self.log {
