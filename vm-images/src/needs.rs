@@ -6,8 +6,8 @@ use camino::Utf8Path;
 use patchbed_host::files::read_plain;
 use patchbed_host::input::InputError;
 use patchbed_host::yaml;
-use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 /// Maximum size of a config's file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -46,10 +46,8 @@ pub enum NeedsError {
 }
 
 impl GuestNeeds {
-    /// Reads the requirements from the file of a config.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or for the first error in it, with its position.
+    /// Reads the requirements from the file of a config. Fails when the file cannot be
+    /// read, or for the first error in it, with its position.
     pub fn load(path: &Utf8Path) -> Result<Self, NeedsError> {
         let bytes = read_plain(path, FILE_BYTES_MAX)?;
         let raw: RawConfig = yaml::parse(&String::from_utf8_lossy(&bytes), path.as_str())?;

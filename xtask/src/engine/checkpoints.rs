@@ -10,7 +10,8 @@ use fs_err as fs;
 use patchbed_host::events::Event;
 use selftests::klog::Log;
 use vm_images::accel::Accelerator;
-use vm_images::checkpoint::{Checkpoint, NoCheckpoint};
+use vm_images::checkpoint::Checkpoint;
+use vm_images::checkpoints::NoCheckpoint;
 use vm_images::machine::Machine;
 use vm_images::vm::VmSpec;
 
