@@ -18,6 +18,7 @@ pub struct Cache {
 
 /// Why there is no cache folder.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages show the meaning of the fields")]
 pub enum CacheError {
     /// None of the environment variables is set.
     #[error("no place for the cache: set `PATCHBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
@@ -25,17 +26,13 @@ pub enum CacheError {
     /// The path is relative, so it would depend on the working directory.
     #[error("cannot use `{variable}`: `{value}` is not an absolute path")]
     Relative {
-        /// The environment variable.
         variable: &'static str,
-        /// Its value.
         value: String,
     },
     /// The path is not UTF-8, which builds in the cache require.
     #[error("cannot use `{variable}`: `{value}` is not UTF-8")]
     NotUtf8 {
-        /// The environment variable.
         variable: &'static str,
-        /// Its value, with invalid UTF-8 replaced.
         value: String,
     },
     /// The folder could not be created.

@@ -359,68 +359,48 @@ pub fn quote(word: &str) -> String {
     }
 }
 
-/// Why a child process failed.
+/// Why a child process failed. Commands are quoted for a shell; `tail` has the last lines of
+/// output.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages show the meaning of the fields")]
 pub enum ProcessError {
     /// The program is not installed.
     #[error(
         "cannot run `{program}`: not installed or not in PATH\nhint: `{} doctor` lists the packages to install",
         crate::program::name()
     )]
-    NotFound {
-        /// The program's name.
-        program: String,
-    },
+    NotFound { program: String },
     /// The program could not be started.
     #[error("cannot start `{command}`: {source}")]
     Spawn {
-        /// The command, quoted for a shell.
         command: String,
-        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The program ended with an error.
     #[error("`{command}` failed ({status}){}", last_lines(.tail))]
     Failed {
-        /// The command, quoted for a shell.
         command: String,
-        /// The exit status.
         status: ExitStatus,
-        /// The last lines of its output.
         tail: String,
     },
     /// The program exceeded its time limit and was killed.
     #[error("`{command}` did not end within the {name} limit of {} s{}", .limit.as_secs(), last_lines(.tail))]
     Deadline {
-        /// The command, quoted for a shell.
         command: String,
-        /// Name of the limit.
         name: String,
-        /// The limit.
         limit: Duration,
-        /// The last lines of its output.
         tail: String,
     },
     /// The run was cancelled.
     #[error("interrupted during `{command}`")]
-    Cancelled {
-        /// The command, quoted for a shell.
-        command: String,
-    },
+    Cancelled { command: String },
     /// The program exceeded the output limit and was killed.
     #[error("`{command}` was stopped: more than {limit} bytes of output")]
-    TooMuchOutput {
-        /// The command, quoted for a shell.
-        command: String,
-        /// The limit in bytes.
-        limit: usize,
-    },
+    TooMuchOutput { command: String, limit: usize },
     /// A pipe or the log file failed.
     #[error("cannot exchange data with `{command}`: {source}")]
     Io {
-        /// The command, quoted for a shell.
         command: String,
-        /// The error of the operating system.
         source: std::io::Error,
     },
 }
