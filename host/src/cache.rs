@@ -18,6 +18,7 @@ pub struct Cache {
 
 /// Why there is no cache folder.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages show the meaning of the fields")]
 pub enum CacheError {
     /// None of the environment variables is set.
     #[error("no place for the cache: set `PATCHBED_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
@@ -25,17 +26,13 @@ pub enum CacheError {
     /// The path is relative, so it would depend on the working directory.
     #[error("cannot use `{variable}`: `{value}` is not an absolute path")]
     Relative {
-        /// The environment variable.
         variable: &'static str,
-        /// Its value.
         value: String,
     },
     /// The path is not UTF-8, which builds in the cache require.
     #[error("cannot use `{variable}`: `{value}` is not UTF-8")]
     NotUtf8 {
-        /// The environment variable.
         variable: &'static str,
-        /// Its value, with invalid UTF-8 replaced.
         value: String,
     },
     /// The folder could not be created.
@@ -45,20 +42,16 @@ pub enum CacheError {
 
 impl Cache {
     /// Returns the cache folder: `PATCHBED_CACHE`, else `XDG_CACHE_HOME/patchbed`, else
-    /// `HOME/.cache/patchbed`.
-    ///
-    /// # Errors
-    /// When no variable is set, the path is relative, or the folder cannot be created.
+    /// `HOME/.cache/patchbed`. Fails when no variable is set, the path is relative, or the
+    /// folder cannot be created.
     pub fn from_env() -> Result<Self, CacheError> {
         Self::choose(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
             .and_then(Self::at)
     }
 
-    /// Returns a cache at `root`, which is created if it does not exist. Its path is resolved:
-    /// kbuild records resolved paths, which are compared with those of the cache.
-    ///
-    /// # Errors
-    /// When the folder cannot be created.
+    /// Returns a cache at `root`, which is created if it does not exist. Its path is
+    /// resolved: kbuild records resolved paths, which are compared with those of the cache.
+    /// Fails when the folder cannot be created.
     pub fn at(root: Utf8PathBuf) -> Result<Self, CacheError> {
         fs::create_dir_all(&root)?;
         let root = root.canonicalize_utf8()?;
@@ -92,10 +85,8 @@ impl Cache {
         Err(CacheError::NoPlace)
     }
 
-    /// Returns a folder below the cache, which is created if it does not exist.
-    ///
-    /// # Errors
-    /// When it cannot be created.
+    /// Returns a folder below the cache, which is created if it does not exist. Fails when
+    /// it cannot be created.
     pub fn dir(&self, below: &[&str]) -> Result<Utf8PathBuf, CacheError> {
         let path = below
             .iter()
@@ -106,10 +97,8 @@ impl Cache {
 }
 
 /// Writes a file atomically: to a temporary file in the same folder, which is then renamed.
-/// A symbolic link or a pipe at `path` is replaced, not written through.
-///
-/// # Errors
-/// When the file cannot be written or renamed, as when `path` is a folder.
+/// A symbolic link or a pipe at `path` is replaced, not written through. Fails when the
+/// file cannot be written or renamed, as when `path` is a folder.
 pub fn publish(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(folder)?;

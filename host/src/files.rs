@@ -13,10 +13,8 @@ use serde::de::DeserializeOwned;
 use crate::cache::publish;
 
 /// Returns the content of a regular file of at most `limit` bytes. Pipes, devices and
-/// folders are refused before any read.
-///
-/// # Errors
-/// When the path is no regular file, the file is too large, or it cannot be read.
+/// folders are refused before any read. Fails when the path is no regular file, the file is
+/// too large, or it cannot be read.
 pub fn read_plain(path: &Utf8Path, limit: u64) -> std::io::Result<Vec<u8>> {
     // Without O_NONBLOCK, opening a pipe for reading blocks until a writer opens it.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
@@ -38,10 +36,8 @@ pub fn read_plain(path: &Utf8Path, limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns the text of a regular file of at most `limit` bytes.
-///
-/// # Errors
-/// As [`read_plain`], and when it is not UTF-8; the error names the file.
+/// Returns the text of a regular file of at most `limit` bytes. Fails as [`read_plain`],
+/// and when it is not UTF-8; the error names the file.
 pub fn read_text(path: &Utf8Path, limit: u64) -> std::io::Result<String> {
     String::from_utf8(read_plain(path, limit)?).map_err(|error| {
         let after = error.utf8_error().valid_up_to();

@@ -61,33 +61,17 @@ impl fmt::Display for InputError {
     }
 }
 
-/// Returns the name among `known` with the smallest edit distance to `wrong`, if that is
-/// small enough for a typing error.
+/// Returns the name among `known` with the smallest edit distance to `wrong`, of which 100
+/// characters are compared, if that is small enough for a typing error.
 pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wrong: String = wrong.chars().take(100).collect();
     let limit = (wrong.chars().count() / 3).max(1) + 1;
     known
         .into_iter()
-        .map(|name| (distance(wrong, name), name))
+        .map(|name| (strsim::levenshtein(&wrong, name), name))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
-}
-
-/// Returns the Levenshtein distance between two names, of which 100 characters are
-/// compared.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(100).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(100).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

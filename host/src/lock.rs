@@ -38,10 +38,8 @@ pub enum LockError {
 impl FileLock {
     /// Takes the lock at `path`. Waits without a limit while another process holds it,
     /// after a note that names the resource: the holder may be building a kernel, and its
-    /// own waits have deadlines.
-    ///
-    /// # Errors
-    /// When the file cannot be locked, or the wait was cancelled.
+    /// own waits have deadlines. Fails when the file cannot be locked, or the wait was
+    /// cancelled.
     pub fn acquire(
         path: &Utf8Path,
         name: &str,

@@ -13,11 +13,8 @@ use crate::cancel::Cancel;
 /// are not yet taken by `done`, so a slow `done` limits the work ahead of it.
 ///
 /// After a cancellation no further job starts; the results of running jobs still arrive.
-/// Each thread waits for its children, as [`crate::process`] requires.
-///
-/// # Errors
-/// The first error of `done`; no further job starts, and the results of running jobs are
-/// dropped.
+/// Each thread waits for its children, as [`crate::process`] requires. Returns the first
+/// error of `done`; no further job starts, and the results of running jobs are dropped.
 ///
 /// # Panics
 /// With the panic of a job, after the running jobs have ended.

@@ -153,11 +153,8 @@ impl Tool {
             .join(" ")
     }
 
-    /// Runs the program to its end and returns its output.
-    ///
-    /// # Errors
-    /// When it cannot start, exceeds its time or output limit, is cancelled, or ends with a
-    /// status other than 0.
+    /// Runs the program to its end and returns its output. Fails when it cannot start,
+    /// exceeds its time or output limit, is cancelled, or ends with a status other than 0.
     pub fn run(&self, cancel: &Cancel) -> Result<Output, ProcessError> {
         let output = self.run_unchecked(cancel)?;
         if output.status.success() {
@@ -172,10 +169,8 @@ impl Tool {
         Err(self.failed(output.status, tail))
     }
 
-    /// Runs the program to its end and accepts any exit status.
-    ///
-    /// # Errors
-    /// As [`Tool::run`], except for the exit status.
+    /// Runs the program to its end and accepts any exit status. Fails as [`Tool::run`],
+    /// except for the exit status.
     pub fn run_unchecked(&self, cancel: &Cancel) -> Result<Output, ProcessError> {
         let mut buffers = [Vec::new(), Vec::new()];
         let status = self.follow(cancel, &Tail::default, &mut |stream, bytes| {
@@ -191,9 +186,7 @@ impl Tool {
     }
 
     /// Runs the program and passes each line of both streams to `on_line` as it arrives.
-    ///
-    /// # Errors
-    /// As [`Tool::run`]; the error holds the last lines.
+    /// Fails as [`Tool::run`]; the error holds the last lines.
     pub fn run_lines(
         &self,
         cancel: &Cancel,
@@ -221,10 +214,8 @@ impl Tool {
     }
 
     /// Starts the program without input; its output goes to the log file, or is dropped.
-    /// The caller must enforce the time limit.
-    ///
-    /// # Errors
-    /// When it cannot start, or the log file cannot be created.
+    /// The caller must enforce the time limit. Fails when it cannot start, or the log file
+    /// cannot be created.
     pub fn spawn(&self) -> Result<Child, ProcessError> {
         let command = self.command().stdin_null();
         self.start(match &self.log {
@@ -368,68 +359,48 @@ pub fn quote(word: &str) -> String {
     }
 }
 
-/// Why a child process failed.
+/// Why a child process failed. Commands are quoted for a shell; `tail` has the last lines of
+/// output.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages show the meaning of the fields")]
 pub enum ProcessError {
     /// The program is not installed.
     #[error(
         "cannot run `{program}`: not installed or not in PATH\nhint: `{} doctor` lists the packages to install",
         crate::program::name()
     )]
-    NotFound {
-        /// The program's name.
-        program: String,
-    },
+    NotFound { program: String },
     /// The program could not be started.
     #[error("cannot start `{command}`: {source}")]
     Spawn {
-        /// The command, quoted for a shell.
         command: String,
-        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The program ended with an error.
     #[error("`{command}` failed ({status}){}", last_lines(.tail))]
     Failed {
-        /// The command, quoted for a shell.
         command: String,
-        /// The exit status.
         status: ExitStatus,
-        /// The last lines of its output.
         tail: String,
     },
     /// The program exceeded its time limit and was killed.
     #[error("`{command}` did not end within the {name} limit of {} s{}", .limit.as_secs(), last_lines(.tail))]
     Deadline {
-        /// The command, quoted for a shell.
         command: String,
-        /// Name of the limit.
         name: String,
-        /// The limit.
         limit: Duration,
-        /// The last lines of its output.
         tail: String,
     },
     /// The run was cancelled.
     #[error("interrupted during `{command}`")]
-    Cancelled {
-        /// The command, quoted for a shell.
-        command: String,
-    },
+    Cancelled { command: String },
     /// The program exceeded the output limit and was killed.
     #[error("`{command}` was stopped: more than {limit} bytes of output")]
-    TooMuchOutput {
-        /// The command, quoted for a shell.
-        command: String,
-        /// The limit in bytes.
-        limit: usize,
-    },
+    TooMuchOutput { command: String, limit: usize },
     /// A pipe or the log file failed.
     #[error("cannot exchange data with `{command}`: {source}")]
     Io {
-        /// The command, quoted for a shell.
         command: String,
-        /// The error of the operating system.
         source: std::io::Error,
     },
 }

@@ -51,12 +51,8 @@ fn place_of(location: serde_saphyr::Location) -> Place {
     }
 }
 
-/// Parses `text` as one value. `file` is the name shown in errors.
-///
-/// # Errors
-///
-/// Returns the first error: invalid YAML, a missing or unknown key, or a value of the wrong
-/// type.
+/// Parses `text` as one value. `file` is the name shown in errors. Returns the first error:
+/// invalid YAML, a missing or unknown key, or a value of the wrong type.
 pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, InputError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let place = error

@@ -23,27 +23,6 @@ impl Accelerator {
             Self::Tcg => "tcg",
         }
     }
-
-    /// Returns QEMU's processor model: all features of the accelerator, except five-level
-    /// page tables under TCG. There, an interrupt that arrives while the boot processor's
-    /// features are read again sees the feature as absent, and KASAN reports a wild access
-    /// in unrelated code.
-    pub(crate) fn cpu(self) -> &'static str {
-        match self {
-            Self::Kvm => "host",
-            Self::Tcg => "max,la57=off",
-        }
-    }
-
-    /// Returns the kernel arguments for this accelerator. TCG has one time for all
-    /// processors, but on a busy host the kernel's comparison of the TSC with other clocks
-    /// fails, with a warning in the log.
-    pub(crate) fn cmdline(self) -> &'static str {
-        match self {
-            Self::Kvm => "",
-            Self::Tcg => "tsc=reliable",
-        }
-    }
 }
 
 impl fmt::Display for Accelerator {

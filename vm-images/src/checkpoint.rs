@@ -7,10 +7,6 @@
 //! of the machine (capability `x-ignore-shared`, since QEMU 4.0). Memory is read only when
 //! the guest accesses it, so the time of a restore does not depend on the memory's size.
 
-pub(crate) mod devices;
-mod key;
-mod store;
-
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -19,14 +15,13 @@ use fs_err as fs;
 use patchbed_host::files::read_plain;
 use serde::{Deserialize, Serialize};
 
-use devices::Devices;
-pub use store::{Checkpoints, NoCheckpoint};
+use crate::pci::Devices;
 
-const MEMORY: &str = "memory";
-const STATE: &str = "state";
-const DEVICES: &str = "devices.json";
-const CONSOLE: &str = "console.log";
-const FACTS: &str = "checkpoint.json";
+pub(crate) const MEMORY: &str = "memory";
+pub(crate) const STATE: &str = "state";
+pub(crate) const DEVICES: &str = "devices.json";
+pub(crate) const CONSOLE: &str = "console.log";
+pub(crate) const FACTS: &str = "checkpoint.json";
 
 /// Maximum size of `checkpoint.json`, in bytes.
 const FACTS_BYTES_MAX: u64 = 64 * 1024;
@@ -40,13 +35,13 @@ const PARTS: [&str; 4] = [MEMORY, STATE, DEVICES, CONSOLE];
 /// A saved guest that can be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    dir: Utf8PathBuf,
+    pub(crate) dir: Utf8PathBuf,
     facts: Facts,
 }
 
 /// Metadata of a checkpoint. Written last, so a folder that contains it is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Facts {
+pub(crate) struct Facts {
     /// Boot id of the host. After a reboot, the host's clocks and processors may differ.
     host_boot: String,
     /// Stamps of the files when the checkpoint was saved.
@@ -78,10 +73,10 @@ impl FileStamp {
 }
 
 impl Facts {
-    fn of(dir: &Utf8Path) -> io::Result<Self> {
+    pub(crate) fn of(dir: &Utf8Path) -> io::Result<Self> {
         let stamps = PARTS.map(|name| FileStamp::of(dir, name));
         Ok(Self {
-            host_boot: key::host_boot(),
+            host_boot: host_boot(),
             files: stamps.into_iter().collect::<io::Result<_>>()?,
         })
     }
@@ -95,7 +90,7 @@ impl Facts {
 impl Checkpoint {
     /// Returns the checkpoint in a folder, if it is complete, unmodified and from this boot
     /// of the host.
-    fn open(dir: &Utf8Path) -> Option<Self> {
+    pub(crate) fn open(dir: &Utf8Path) -> Option<Self> {
         let known = Facts::load(dir).ok()?;
         let found = Facts::of(dir).ok()?;
         (known == found).then(|| Self {
@@ -148,6 +143,13 @@ impl Checkpoint {
             .map(|meta| meta.blocks() * 512)
             .sum()
     }
+}
+
+/// Returns the boot id of the host. The TSC of the host keeps its rate and offset until the
+/// next boot.
+pub(crate) fn host_boot() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    boot.trim().to_owned()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use camino::{Utf8Path, Utf8PathBuf};
 use cpio::newc;
 use fs_err as fs;
+use patchbed_host::cache::publish;
 use patchbed_protocol::{KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 const TYPE_DIR: u32 = 0o040_000;
@@ -115,11 +116,7 @@ impl Initramfs {
 
     /// Writes the archive to a file atomically.
     pub fn write_to(&self, path: &Utf8Path) -> Result<(), InitramfsError> {
-        let dir = path.parent().unwrap_or(Utf8Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(&self.to_bytes()?)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        Ok(publish(path, &self.to_bytes()?)?)
     }
 
     /// Adds the parent folders of a path; returns the path without a leading `/`.

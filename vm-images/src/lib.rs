@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs a kernel in a virtual machine and records a transcript.
 //!
-//! This crate runs any bzImage with any program. It does not depend on patches or
+//! This crate runs any kernel with any program. It does not depend on patches or
 //! scenarios, does not interpret the output of programs, and does not decide about pass or
 //! fail.
 
 pub mod accel;
+pub mod arch;
 pub mod checkpoint;
-pub mod deadlines;
-mod ecam;
+pub mod checkpoints;
 pub mod guest;
 pub mod initramfs;
 pub mod machine;
+pub mod machine_file;
 pub mod needs;
+mod pci;
 pub mod probe;
 pub mod qemu;
 mod qmp;
 mod qtest;
-mod slot_power;
+pub mod spec;
 pub mod transcript;
 pub mod vm;
 

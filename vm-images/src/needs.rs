@@ -46,10 +46,8 @@ pub enum NeedsError {
 }
 
 impl GuestNeeds {
-    /// Reads the requirements from the file of a config.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or for the first error in it, with its position.
+    /// Reads the requirements from the file of a config. Fails when the file cannot be
+    /// read, or for the first error in it, with its position.
     pub fn load(path: &Utf8Path) -> Result<Self, NeedsError> {
         let bytes = read_plain(path, FILE_BYTES_MAX)?;
         let raw: RawConfig = yaml::parse(&String::from_utf8_lossy(&bytes), path.as_str())?;

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::accel::Accelerator;
-use crate::deadlines::Deadlines;
-use crate::machine::Machine;
+use crate::checkpoint::host_boot;
 use crate::qemu::Qemu;
+use crate::spec::{Deadlines, VmRun, VmSpec};
 use crate::transcript::End;
-use crate::vm::{VmRun, VmSpec, run};
+use crate::vm::run;
 
 const KVM_DEVICE: &str = "/dev/kvm";
 
@@ -34,114 +34,81 @@ pub struct Choice {
     pub reason: Option<String>,
 }
 
-/// The guest that is booted to test an accelerator.
-#[derive(Debug, Clone)]
-pub struct Probe<'a> {
-    /// The QEMU to use.
-    pub qemu: &'a Qemu,
-    /// A machine; a plain machine suffices.
-    pub machine: &'a Machine,
-    /// A kernel that is expected to boot.
-    pub kernel: &'a Utf8Path,
-    /// An initramfs with the guest's PID 1.
-    pub initramfs: &'a Utf8Path,
-    /// Memory that the kernel needs, in MiB.
-    pub memory_mib: u32,
-    /// Additions to the kernel's command line.
-    pub cmdline: &'a str,
-    /// Multiplier of time limits for this kernel.
-    pub slowness: u32,
+/// Returns the first accelerator that boots the guest of `spec`, whose time limits are
+/// multiplied by `slowness`; the name, accelerator and artifacts of `spec` are not used. If
+/// no accelerator boots the guest, the kernel is the cause: returns TCG, and caches no
+/// result. Fails when the folder of the cached results cannot be created.
+pub fn choose(spec: &VmSpec, slowness: u32, context: &Context) -> Result<Choice, CacheError> {
+    let mut device = fs::OpenOptions::new();
+    if let Err(error) = device.read(true).write(true).open(KVM_DEVICE) {
+        return Ok(tcg(format!("no KVM ({}); using TCG", open_error(&error))));
+    }
+    let cached = context.cache.dir(&["accelerators"])?;
+    let cached = cached.join(format!("{}.json", key(&spec.qemu)));
+    if let Some(choice) = load(&cached) {
+        let reason = choice
+            .reason
+            .map(|_| "KVM does not run a guest (cached result); using TCG".to_owned());
+        return Ok(Choice { reason, ..choice });
+    }
+    let Some(choice) = try_both(spec, slowness, context) else {
+        return Ok(tcg("the test of KVM did not finish; using TCG".to_owned()));
+    };
+    store(&cached, &choice);
+    Ok(choice)
 }
 
-impl Probe<'_> {
-    /// Returns the first accelerator that boots the guest. If no accelerator does, the
-    /// kernel is the cause: returns TCG, and caches no result.
-    ///
-    /// # Errors
-    /// When the folder of the cached results cannot be created.
-    pub fn choose(&self, context: &Context) -> Result<Choice, CacheError> {
-        if let Err(error) = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(KVM_DEVICE)
-        {
-            return Ok(tcg(format!("no KVM ({}); using TCG", open_error(&error))));
-        }
-        let cached = context.cache.dir(&["accelerators"])?;
-        let cached = cached.join(format!("{}.json", self.key()));
-        if let Some(choice) = load(&cached) {
-            let reason = choice
-                .reason
-                .map(|_| "KVM does not run a guest (cached result); using TCG".to_owned());
-            return Ok(Choice { reason, ..choice });
-        }
-        let Some(choice) = self.try_both(context) else {
-            return Ok(tcg("the test of KVM did not finish; using TCG".to_owned()));
-        };
-        store(&cached, &choice);
-        Ok(choice)
+/// Boots under KVM and, if that fails, under TCG, to separate faults of KVM from faults of the
+/// kernel.
+fn try_both(spec: &VmSpec, slowness: u32, context: &Context) -> Option<Choice> {
+    let kvm = boot(spec, Accelerator::Kvm, slowness, context)?;
+    if kvm == End::PoweredOff {
+        return Some(Choice {
+            accelerator: Accelerator::Kvm,
+            reason: None,
+        });
     }
+    let tcg_end = boot(spec, Accelerator::Tcg, slowness, context)?;
+    (tcg_end == End::PoweredOff).then(|| {
+        let kvm = shorten(&kvm);
+        tcg(format!("KVM does not run a guest ({kvm}); using TCG"))
+    })
+}
 
-    /// Boots under KVM and, if that fails, under TCG, to separate faults of KVM from faults
-    /// of the kernel.
-    fn try_both(&self, context: &Context) -> Option<Choice> {
-        let kvm = self.boot(Accelerator::Kvm, context)?;
-        if kvm == End::PoweredOff {
-            return Some(Choice {
-                accelerator: Accelerator::Kvm,
-                reason: None,
-            });
-        }
-        let tcg_end = self.boot(Accelerator::Tcg, context)?;
-        (tcg_end == End::PoweredOff).then(|| {
-            tcg(format!(
-                "KVM does not run a guest ({}); using TCG",
-                shorten(&kvm)
-            ))
-        })
+/// Boots and powers off; `None` if the run was cancelled or the host failed.
+fn boot(spec: &VmSpec, accelerator: Accelerator, slowness: u32, context: &Context) -> Option<End> {
+    let dir = tempfile::Builder::new()
+        .prefix("patchbed-probe-")
+        .tempdir()
+        .ok()?;
+    let mut deadlines = Deadlines::new(accelerator, slowness);
+    if accelerator == Accelerator::Kvm {
+        deadlines.boot = KVM_BOOT_LIMIT * slowness.max(1);
     }
+    let spec = VmSpec {
+        name: format!("test boot under {accelerator}"),
+        accelerator,
+        checkpoint: None,
+        artifacts: Utf8PathBuf::try_from(dir.path().to_owned()).ok()?,
+        deadlines,
+        keep_dump: false,
+        ..spec.clone()
+    };
+    let end = run(&spec, &VmRun::default(), context).end;
+    (!matches!(end, End::Cancelled | End::LaunchFailed { .. })).then_some(end)
+}
 
-    /// Boots and powers off; `None` if the run was cancelled or the host failed.
-    fn boot(&self, accelerator: Accelerator, context: &Context) -> Option<End> {
-        let dir = tempfile::Builder::new()
-            .prefix("patchbed-probe-")
-            .tempdir()
-            .ok()?;
-        let mut deadlines = Deadlines::new(accelerator, self.slowness);
-        if accelerator == Accelerator::Kvm {
-            deadlines.boot = KVM_BOOT_LIMIT * self.slowness.max(1);
-        }
-        let spec = VmSpec {
-            name: format!("test boot under {accelerator}"),
-            qemu: self.qemu.clone(),
-            kernel: self.kernel.to_owned(),
-            initramfs: self.initramfs.to_owned(),
-            machine: self.machine.clone(),
-            accelerator,
-            memory_mib: Some(self.memory_mib),
-            cmdline: self.cmdline.to_owned(),
-            checkpoint: None,
-            artifacts: Utf8PathBuf::try_from(dir.path().to_owned()).ok()?,
-            deadlines,
-            keep_dump: false,
-        };
-        let end = run(&spec, &VmRun::default(), context).end;
-        (!matches!(end, End::Cancelled | End::LaunchFailed { .. })).then_some(end)
+/// Returns a cache key of the host's boot, KVM device and QEMU version.
+fn key(qemu: &Qemu) -> String {
+    let device = fs::metadata(KVM_DEVICE)
+        .map(|device| format!("{}:{}", device.rdev(), device.ino()))
+        .unwrap_or_default();
+    let mut hash = Sha256::new();
+    for part in [&host_boot(), &device, &qemu.full_version] {
+        hash.update(part);
+        hash.update([0]);
     }
-
-    /// Returns a cache key of the host's boot, KVM device and QEMU version.
-    fn key(&self) -> String {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let device = fs::metadata(KVM_DEVICE)
-            .map(|device| format!("{}:{}", device.rdev(), device.ino()))
-            .unwrap_or_default();
-        let mut hash = Sha256::new();
-        for part in [boot_id.trim(), &device, &self.qemu.full_version] {
-            hash.update(part);
-            hash.update([0]);
-        }
-        format!("accelerator-{}", hex(&hash.finalize()[..8]))
-    }
+    format!("accelerator-{}", hex(&hash.finalize()[..8]))
 }
 
 fn tcg(reason: String) -> Choice {

@@ -13,20 +13,14 @@ use patchbed_host::process::{ProcessError, Tool, quote};
 use patchbed_protocol::PORT_NAME;
 
 use crate::accel::Accelerator;
+use crate::arch::Arch;
 use crate::machine::Machine;
-
-/// QEMU's program for guests of this architecture.
-const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Oldest supported release.
 const OLDEST: Version = Version { major: 7, minor: 2 };
 
 /// Limit for `--version`.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
-
-/// Slots use native PCIe hotplug, whose events come from the port. ACPI hotplug would
-/// involve the firmware's tables.
-const NATIVE_HOTPLUG: &str = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
 
 /// Why QEMU cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +29,10 @@ pub enum QemuError {
     #[error("{0}")]
     Process(#[from] ProcessError),
     /// The output of `--version` holds no version.
-    #[error("cannot parse the version of QEMU: `{PROGRAM} --version` printed `{output}`")]
+    #[error("cannot parse the version of QEMU: `{program} --version` printed `{output}`")]
     NoVersion {
+        /// The program.
+        program: &'static str,
         /// The first line of the output.
         output: String,
     },
@@ -75,20 +71,21 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Returns the host's QEMU.
-    pub fn find(cancel: &Cancel) -> Result<Self, QemuError> {
-        let output = Tool::new(PROGRAM)
+    /// Returns the host's QEMU for guests of an architecture.
+    pub fn find(arch: Arch, cancel: &Cancel) -> Result<Self, QemuError> {
+        let output = Tool::new(arch.qemu())
             .arg("--version")
             .deadline("QEMU version", VERSION_LIMIT)
             .run(cancel)?;
-        Self::from_banner(&output.stdout_text())
+        Self::from_banner(arch.qemu(), &output.stdout_text())
     }
 
-    fn from_banner(banner: &str) -> Result<Self, QemuError> {
+    fn from_banner(program: &'static str, banner: &str) -> Result<Self, QemuError> {
         let first = banner.lines().next().unwrap_or_default();
         let full_version = first.split_once("version ").map_or("", |(_, rest)| rest);
         let Some(version) = parse_version(full_version) else {
             return Err(QemuError::NoVersion {
+                program,
                 output: first.to_owned(),
             });
         };
@@ -96,7 +93,7 @@ impl Qemu {
             return Err(QemuError::TooOld { found: version });
         }
         Ok(Self {
-            program: PROGRAM.to_owned(),
+            program: program.to_owned(),
             version,
             full_version: full_version.trim().to_owned(),
         })
@@ -152,7 +149,7 @@ pub struct Launch {
     pub memory_mib: u32,
     /// The memory.
     pub memory: Memory,
-    /// The bzImage.
+    /// The kernel image.
     pub kernel: Utf8PathBuf,
     /// The initramfs.
     pub initramfs: Utf8PathBuf,
@@ -181,18 +178,16 @@ pub fn arguments(machine: &Machine, launch: &Launch) -> Vec<String> {
 
 /// Adds the machine's `type`, `cpus` and memory, which a run may increase.
 fn add_machine(args: &mut Args, machine: &Machine, launch: &Launch) {
-    // Without i8042=off, the probe for keyboard and mouse takes a fifth of a boot.
     let backend = match launch.memory {
         Memory::Fresh => "",
         Memory::Shared(_) | Memory::Private(_) => ",memory-backend=memory",
     };
-    args.pair(
-        "-machine",
-        &format!("{},i8042=off{backend}", machine.kind.qemu_name()),
-    );
-    args.pair("-global", NATIVE_HOTPLUG);
+    let (kind, arch) = (machine.kind.qemu_name(), machine.kind.arch());
+    let options = arch.machine_options();
+    args.pair("-machine", &format!("{kind},{options}{backend}"));
+    args.pair("-global", arch.native_hotplug());
     args.pair("-accel", launch.accelerator.qemu_name());
-    args.pair("-cpu", launch.accelerator.cpu());
+    args.pair("-cpu", arch.cpu(launch.accelerator));
     args.pair("-smp", &machine.cpus.to_string());
     args.pair("-m", &launch.memory_mib.to_string());
 }
@@ -303,7 +298,7 @@ pub fn shell_command(program: &str, args: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::parse;
+    use crate::machine_file::parse;
 
     fn machine() -> Machine {
         parse(
@@ -400,18 +395,19 @@ mod tests {
     #[test]
     fn from_banner_parses_versions_and_rejects_old_ones() {
         let qemu = Qemu::from_banner(
+            "qemu",
             "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c)\n",
         )
         .unwrap();
         assert_eq!(qemu.version, Version { major: 7, minor: 2 });
         assert_eq!(qemu.full_version, "7.2.22 (Debian 1:7.2+dfsg-7)");
-        assert!(Qemu::from_banner("QEMU emulator version 10.0.2\n").is_ok());
+        assert!(Qemu::from_banner("qemu", "QEMU emulator version 10.0.2\n").is_ok());
         assert!(matches!(
-            Qemu::from_banner("QEMU emulator version 6.2.0"),
+            Qemu::from_banner("qemu", "QEMU emulator version 6.2.0"),
             Err(QemuError::TooOld { .. })
         ));
         assert!(matches!(
-            Qemu::from_banner("no such thing"),
+            Qemu::from_banner("qemu", "no such thing"),
             Err(QemuError::NoVersion { .. })
         ));
     }

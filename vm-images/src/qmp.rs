@@ -192,11 +192,8 @@ impl Qmp {
         may_continue: MayContinue<'_>,
     ) -> Result<(), QmpError> {
         self.ignore_shared_memory()?;
-        let script = format!("cat {}", quote(file.as_str()));
-        self.command(
-            "migrate-incoming",
-            &json!({ "uri": format!("exec:{script}") }),
-        )?;
+        let uri = format!("exec:cat {}", quote(file.as_str()));
+        self.command("migrate-incoming", &json!({ "uri": uri }))?;
         while self.status()? == "inmigrate" {
             pause("migrate-incoming", may_continue)?;
         }
@@ -227,21 +224,13 @@ impl Qmp {
     /// Excludes the memory from the saved state, which holds it by default.
     fn ignore_shared_memory(&mut self) -> Result<(), QmpError> {
         let capability = json!({ "capability": "x-ignore-shared", "state": true });
-        self.command(
-            "migrate-set-capabilities",
-            &json!({ "capabilities": [capability] }),
-        )
-        .map(drop)
+        let arguments = json!({ "capabilities": [capability] });
+        self.command("migrate-set-capabilities", &arguments)
+            .map(drop)
     }
 
-    /// Runs a command of the human monitor and returns its output.
-    pub(crate) fn monitor(&mut self, line: &str) -> Result<String, QmpError> {
-        let answer = self.command("human-monitor-command", &json!({ "command-line": line }))?;
-        Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
-    }
-
-    /// Runs a command of the human monitor for one processor and returns its output.
-    pub(crate) fn monitor_for(&mut self, processor: u32, line: &str) -> Result<String, QmpError> {
+    /// Runs a command of the human monitor for a processor and returns its output.
+    pub(crate) fn monitor(&mut self, processor: u32, line: &str) -> Result<String, QmpError> {
         let arguments = json!({ "command-line": line, "cpu-index": processor });
         let answer = self.command("human-monitor-command", &arguments)?;
         Ok(answer.as_str().unwrap_or_default().replace('\r', ""))

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The record of a run, as plain values that can be stored. Other crates evaluate it.
 
-mod hang;
-mod host_time;
-
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -15,8 +12,6 @@ use patchbed_protocol::Exit;
 use serde::{Deserialize, Serialize};
 
 use crate::accel::Accelerator;
-pub use hang::{Hang, Processor, Sample};
-pub use host_time::HostTime;
 
 /// Name of the file with the transcript, without the output of the programs.
 const FILE_NAME: &str = "transcript.json";
@@ -27,10 +22,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Maximum size of a console log that is read, in bytes.
 const CONSOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Returns the console log of a run, with the messages of all its kernels.
-///
-/// # Errors
-/// When the file cannot be read, or is too large.
+/// Returns the console log of a run, with the messages of all its kernels. Fails when the
+/// file cannot be read, or is too large.
 pub fn read_console(dir: &Utf8Path) -> io::Result<Vec<u8>> {
     read_plain(&dir.join("serial.log"), CONSOLE_BYTES_MAX)
 }
@@ -168,46 +161,46 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How a run ended. Except in a cancelled or failed launch, the phase at the end is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "how", rename_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "fields without a comment have the name of their type or unit"
+)]
 pub enum End {
     /// The guest powered off as ordered.
+    #[error("powered off")]
     PoweredOff,
     /// The guest ended without an order: a reset, as after a panic, or a power-off.
+    #[error("the guest ended by itself during {during} (`{reason}`)")]
     GuestGone {
-        /// The phase.
         during: Phase,
         /// QEMU's reason: `guest-reset`, `guest-shutdown`, `guest-panic`.
         reason: String,
     },
     /// QEMU ended without a shutdown of the guest.
+    #[error("QEMU ended during {during} ({status}){}", last_line(.stderr_tail))]
     QemuDied {
-        /// The phase.
         during: Phase,
-        /// Exit status of QEMU.
         status: String,
         /// Last lines of its standard error.
         stderr_tail: String,
     },
     /// QEMU stopped the machine because of an internal error.
+    #[error("QEMU stopped the machine during {during} (`{status}`)")]
     Stopped {
-        /// The phase.
         during: Phase,
         /// QEMU's run state, such as `internal-error`.
         status: String,
     },
     /// A phase exceeded its limit, in the guest's time.
-    DeadlineExpired {
-        /// The phase.
-        phase: Phase,
-        /// The limit in milliseconds.
-        limit_ms: u64,
-    },
+    #[error("{phase} did not end within {} s", .limit_ms / 1000)]
+    DeadlineExpired { phase: Phase, limit_ms: u64 },
     /// A phase exceeded its limit on the host's clock, but the host gave the guest too
     /// little processor time.
+    #[error("{phase} did not end: the host gave the guest {} s of {} s", .given_ms / 1000, .wall_ms / 1000)]
     HostTooSlow {
-        /// The phase.
         phase: Phase,
         /// Host time of the phase, in milliseconds.
         wall_ms: u64,
@@ -215,104 +208,34 @@ pub enum End {
         given_ms: u64,
     },
     /// The guest reported that it could not execute an order.
+    #[error("the guest failed to {doing} during {during}: {error}")]
     Trouble {
-        /// The phase.
         during: Phase,
         /// The failed action, to be read after "failed to".
         doing: String,
-        /// Its error.
         error: String,
     },
     /// The guest wrote more to the serial console than the limit.
-    ConsoleFlood {
-        /// The phase.
-        during: Phase,
-        /// The limit in bytes.
-        limit_bytes: u64,
-    },
+    #[error("the console exceeded {limit_bytes} bytes during {during}")]
+    ConsoleFlood { during: Phase, limit_bytes: u64 },
     /// The guest sent invalid data over the channel.
-    ChannelBroken {
-        /// The phase.
-        during: Phase,
-        /// The error.
-        error: String,
-    },
+    #[error("invalid data on the control channel during {during}: {error}")]
+    ChannelBroken { during: Phase, error: String },
     /// A command of QEMU's monitor failed.
-    MonitorBroken {
-        /// The phase.
-        during: Phase,
-        /// The error.
-        error: String,
-    },
+    #[error("QEMU's monitor failed during {during}: {error}")]
+    MonitorBroken { during: Phase, error: String },
     /// The run was cancelled.
+    #[error("interrupted")]
     Cancelled,
     /// QEMU could not be started, or the host failed.
-    LaunchFailed {
-        /// The error.
-        error: String,
-    },
+    #[error("cannot run the virtual machine: {error}")]
+    LaunchFailed { error: String },
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PoweredOff => f.write_str("powered off"),
-            Self::GuestGone { during, reason } => {
-                write!(f, "the guest ended by itself during {during} (`{reason}`)")
-            }
-            Self::QemuDied {
-                during,
-                status,
-                stderr_tail,
-            } => {
-                write!(f, "QEMU ended during {during} ({status})")?;
-                match stderr_tail.lines().next_back() {
-                    Some(line) => write!(f, ": {line}"),
-                    None => Ok(()),
-                }
-            }
-            Self::Stopped { during, status } => {
-                write!(f, "QEMU stopped the machine during {during} (`{status}`)")
-            }
-            Self::DeadlineExpired { phase, limit_ms } => {
-                write!(f, "{phase} did not end within {} s", limit_ms / 1000)
-            }
-            Self::HostTooSlow {
-                phase,
-                wall_ms,
-                given_ms,
-            } => {
-                let (wall, given) = (wall_ms / 1000, given_ms / 1000);
-                write!(
-                    f,
-                    "{phase} did not end: the host gave the guest {given} s of {wall} s"
-                )
-            }
-            Self::Trouble {
-                during,
-                doing,
-                error,
-            } => write!(f, "the guest failed to {doing} during {during}: {error}"),
-            Self::ConsoleFlood {
-                during,
-                limit_bytes,
-            } => write!(
-                f,
-                "the console exceeded {limit_bytes} bytes during {during}"
-            ),
-            Self::ChannelBroken { during, error } => {
-                write!(
-                    f,
-                    "invalid data on the control channel during {during}: {error}"
-                )
-            }
-            Self::MonitorBroken { during, error } => {
-                write!(f, "QEMU's monitor failed during {during}: {error}")
-            }
-            Self::Cancelled => f.write_str("interrupted"),
-            Self::LaunchFailed { error } => write!(f, "cannot run the virtual machine: {error}"),
-        }
-    }
+/// Returns the last line of QEMU's standard error, to follow a message.
+fn last_line(stderr_tail: &str) -> String {
+    let line = stderr_tail.lines().next_back();
+    line.map_or_else(String::new, |line| format!(": {line}"))
 }
 
 impl End {
@@ -328,6 +251,87 @@ impl End {
         Self::LaunchFailed {
             error: error.to_string(),
         }
+    }
+}
+
+/// The diagnosis of a hang, recorded before the machine is ended. Addresses are the
+/// guest's; other crates resolve symbols.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hang {
+    /// The phase that exceeded its limit.
+    pub during: Phase,
+    /// Size of the console log when the diagnosis started. Later messages are answers to
+    /// its requests and not reports of the kernel.
+    pub console_bytes: u64,
+    /// Address of the kernel's divide-error handler, the first entry of its interrupt
+    /// descriptor table. It reveals the offset of the kernel (KASLR).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divide_error: Option<u64>,
+    /// Several samples of the processors.
+    pub samples: Vec<Sample>,
+    /// Whether the kernel answers on its console.
+    pub answers: bool,
+    /// Parts of the diagnosis that failed, and why.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// Name of the memory dump in the run's folder, if one was requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<String>,
+}
+
+/// A sample of all processors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Time since the first sample.
+    pub at_ms: u64,
+    /// The processors, in order.
+    pub processors: Vec<Processor>,
+}
+
+/// The state of a processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processor {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Whether it was halted until the next interrupt.
+    pub is_halted: bool,
+    /// Whether interrupts were enabled.
+    pub takes_interrupts: bool,
+    /// Whether it executed a program, not the kernel.
+    pub in_program: bool,
+    /// Instruction address and return addresses, innermost first.
+    pub frames: Vec<u64>,
+}
+
+/// The processor time that the host gave to the guest, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HostTime {
+    /// Whether the host reports how long QEMU waited for a processor. If not, `withheld_ms`
+    /// is 0.
+    pub is_known: bool,
+    /// Time since the start of QEMU.
+    pub wall_ms: u64,
+    /// Part of it in which the guest was runnable, but the host did not run it.
+    pub withheld_ms: u64,
+    /// Length of the windows that `worst_ms` refers to.
+    pub window_ms: u64,
+    /// Maximum time withheld in one window.
+    pub worst_ms: u64,
+}
+
+impl HostTime {
+    /// Returns the time in which the guest could run.
+    #[must_use]
+    pub const fn given_ms(&self) -> u64 {
+        self.wall_ms.saturating_sub(self.withheld_ms)
+    }
+}
+
+impl fmt::Display for HostTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ms: u64| (ms + 500) / 1000;
+        let (given, wall) = (seconds(self.given_ms()), seconds(self.wall_ms));
+        write!(f, "the host gave the guest {given} s of {wall} s")
     }
 }
 

@@ -8,7 +8,8 @@ mod environment;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::Utf8PathBuf;
-use vm_images::checkpoint::{Checkpoint, Checkpoints, NoCheckpoint};
+use vm_images::checkpoint::Checkpoint;
+use vm_images::checkpoints::{Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{BatchProgram, VmRun, VmSpec, run, run_batch};
 

@@ -15,9 +15,9 @@ use patchbed_host::events::Silent;
 use patchbed_host::process::Tool;
 use vm_images::ExitStatus;
 use vm_images::accel::Accelerator;
-use vm_images::deadlines::Deadlines;
 use vm_images::machine::Machine;
 use vm_images::qemu::{Qemu, Version};
+use vm_images::spec::Deadlines;
 use vm_images::transcript::{End, Phase, Transcript};
 use vm_images::vm::{BootRun, VmRun, VmSpec, run};
 

@@ -12,7 +12,7 @@
 mod environment;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use vm_images::checkpoint::Checkpoints;
+use vm_images::checkpoints::Checkpoints;
 use vm_images::guest;
 use vm_images::initramfs::Initramfs;
 use vm_images::transcript::{End, Phase, Transcript};

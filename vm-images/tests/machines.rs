@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
 use camino::Utf8Path;
-use vm_images::machine::parse;
+use vm_images::machine_file::parse;
 
 const HEAD: &str = "type: q35\ncpus: 2\nmemory_mib: 512\n";
 

@@ -8,7 +8,7 @@
 mod environment;
 
 use camino::Utf8PathBuf;
-use vm_images::checkpoint::{Checkpoints, NoCheckpoint};
+use vm_images::checkpoints::{Checkpoints, NoCheckpoint};
 use vm_images::transcript::{BootMode, End, Transcript};
 use vm_images::vm::{VmRun, VmSpec, run};
 

@@ -13,7 +13,7 @@ use patchbed_host::context::Context;
 use patchbed_host::events::{Event, Observer};
 use rustix::process::{Pid, Signal, kill_process};
 use vm_images::ExitStatus;
-use vm_images::probe::Probe;
+use vm_images::probe::choose;
 use vm_images::transcript::{End, Phase};
 use vm_images::vm::{GuestFile, VmRun, run};
 
@@ -370,22 +370,10 @@ fn a_missing_kernel_image_ends_the_run_with_the_stderr_of_qemu() {
 #[ignore = "needs a kernel in `PATCHBED_TEST_KERNEL`"]
 fn choose_returns_an_accelerator_and_caches_it() {
     let environment = Environment::new("probe");
-    let probe = Probe {
-        memory_mib: environment
-            .spec
-            .memory_mib
-            .unwrap_or(environment.spec.machine.memory_mib),
-        cmdline: &environment.spec.cmdline,
-        slowness: 1,
-        qemu: &environment.spec.qemu,
-        machine: &environment.spec.machine,
-        kernel: &environment.spec.kernel,
-        initramfs: &environment.spec.initramfs,
-    };
-    let first = probe.choose(&environment.context).unwrap();
+    let first = choose(&environment.spec, 1, &environment.context).unwrap();
     println!("{first:?}");
     let begin = Instant::now();
-    let again = probe.choose(&environment.context).unwrap();
+    let again = choose(&environment.spec, 1, &environment.context).unwrap();
     assert_eq!(again.accelerator, first.accelerator);
     assert_eq!(again.reason.is_some(), first.reason.is_some());
     assert!(begin.elapsed() < Duration::from_secs(1));

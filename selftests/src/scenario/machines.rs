@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
-use vm_images::machine::{Machine, MachineError};
+use vm_images::machine::Machine;
+use vm_images::machine_file::MachineError;
 
 /// The machine of scenarios without the key `machine`.
 pub(super) const DEFAULT: &str = "edu-pair";

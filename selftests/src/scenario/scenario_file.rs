@@ -3,7 +3,7 @@
 //! parameters.
 
 use camino::Utf8Path;
-use vm_images::machine::MachineError;
+use vm_images::machine_file::MachineError;
 
 use super::machines::Machines;
 use super::parameters::{combinations, substitute};

@@ -45,8 +45,7 @@ fn load(cmdline: &str, again: bool) -> io::Result<()> {
         true => with_itself()?,
         false => File::open(KEXEC_INITRD_PATH)?,
     };
-    let cmdline = CString::new(cmdline)?;
-    kexec_file_load(&kernel, &initrd, &cmdline)
+    kexec_file_load(&kernel, &initrd, &CString::new(cmdline)?)
 }
 
 /// Returns the next kernel's initramfs with that kernel and the initramfs appended.
@@ -56,16 +55,11 @@ fn with_itself() -> io::Result<File> {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     add(&mut bytes, "kexec", DIRECTORY, &[])?;
     for path in [KEXEC_KERNEL_PATH, KEXEC_INITRD_PATH] {
-        add(
-            &mut bytes,
-            path.trim_start_matches('/'),
-            PLAIN_FILE,
-            &fs::read(path)?,
-        )?;
+        let name = path.trim_start_matches('/');
+        add(&mut bytes, name, PLAIN_FILE, &fs::read(path)?)?;
     }
     newc::trailer(&mut bytes)?;
-    let mut file = File::create(INITRD_WITH_ITSELF)?;
-    file.write_all(&bytes)?;
+    fs::write(INITRD_WITH_ITSELF, bytes)?;
     File::open(INITRD_WITH_ITSELF)
 }
 

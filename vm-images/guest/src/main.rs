@@ -6,21 +6,17 @@
 //! panic the kernel and be reported as a finding. Failures are sent to the host; after a
 //! fatal failure it powers off.
 
-mod begin;
-mod facts;
-mod files;
 mod kexec;
-mod kmsg;
-mod mounts;
 mod port;
 mod program;
 mod requests;
+mod system;
 
 use patchbed_protocol::{FromGuest, PROTOCOL, ToGuest};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::port::{Port, PortError};
-use crate::program::{Call, Programs};
+use crate::program::Programs;
 
 fn main() -> std::process::ExitCode {
     // The code below mounts file systems and kills processes: run it in a guest only.
@@ -28,12 +24,12 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(NOT_INIT);
     }
     std::panic::set_hook(Box::new(|panic| {
-        kmsg::log(&format!("patchbed: PID 1 failed: {panic}"));
+        system::log(&format!("patchbed: PID 1 failed: {panic}"));
         port::send_failure("go on", &panic.to_string());
         power_off();
     }));
     if let Err(error) = run() {
-        kmsg::log(&format!("patchbed: PID 1 failed: {error}"));
+        system::log(&format!("patchbed: PID 1 failed: {error}"));
         port::send_failure("go on", &error.to_string());
     }
     power_off();
@@ -46,15 +42,15 @@ const NOT_INIT: u8 = 2;
 /// Before the first order, it creates no state that must differ between guests, because the
 /// host may save the machine at this point and restore it many times.
 fn run() -> Result<(), PortError> {
-    let missing = mounts::mount_all();
-    let boot = facts::boot();
+    let missing = system::mount_all();
+    let boot = system::boot();
     let mut programs = Programs::new(boot);
     let mut port = Port::open()?;
     port.hello(&FromGuest::Hello { protocol: PROTOCOL })?;
     loop {
-        match port.receive(&mut programs)? {
-            ToGuest::Begin { unix_ns, entropy } => match begin::begin(unix_ns, &entropy) {
-                Ok(()) => port.send(&facts::ready(boot, &missing))?,
+        match port.receive(&mut || programs.clean_up())? {
+            ToGuest::Begin { unix_ns, entropy } => match system::begin(unix_ns, &entropy) {
+                Ok(()) => port.send(&system::ready(boot, &missing))?,
                 Err(error) => port.trouble("begin".into(), &error)?,
             },
             ToGuest::Put {
@@ -62,25 +58,11 @@ fn run() -> Result<(), PortError> {
                 mode,
                 content,
             } => {
-                if let Err(error) = files::put(&path, mode, content) {
+                if let Err(error) = system::put(&path, mode, content) {
                     port.trouble(format!("write `{path}`"), &error)?;
                 }
             }
-            ToGuest::Run {
-                program,
-                args,
-                env,
-                dir,
-                timeout_ms,
-            } => {
-                let call = Call {
-                    program,
-                    args,
-                    env,
-                    dir,
-                };
-                programs.run(&mut port, &call, timeout_ms)?;
-            }
+            ToGuest::Run(call) => programs.run(&mut port, &call)?,
             // The program that sent the request has ended.
             ToGuest::Answer { .. } | ToGuest::TimeIsUp => {}
             ToGuest::Kexec { cmdline, again } => kexec::go(&mut port, &cmdline, again)?,
@@ -96,7 +78,7 @@ fn run() -> Result<(), PortError> {
 fn power_off() -> ! {
     loop {
         if let Err(error) = reboot(RebootCommand::PowerOff) {
-            kmsg::log(&format!("patchbed: cannot power off: {error}"));
+            system::log(&format!("patchbed: cannot power off: {error}"));
         }
         std::thread::sleep(std::time::Duration::from_secs(1));
     }

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 use patchbed_protocol::{Decoder, EncodeError, FromGuest, PORT_NAME, ToGuest, encode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::program::Programs;
-
 /// The kernel's list of virtio ports and their names.
 const PORTS: &str = "/sys/class/virtio-ports";
 
@@ -22,8 +20,8 @@ const PORT_LIMIT: Duration = Duration::from_secs(30);
 /// Polling interval for the port.
 const PORT_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Interval at which orphans are reaped while there is no order.
-const REAP_INTERVAL: Timespec = Timespec {
+/// Interval of clean-ups while there is no order.
+const CLEAN_UP_INTERVAL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 250_000_000,
 };
@@ -51,14 +49,21 @@ pub(crate) enum PortError {
 #[derive(Debug)]
 pub(crate) struct Port {
     file: File,
-    decoder: Decoder<ToGuest>,
+    decoder: Decoder,
     orders: VecDeque<ToGuest>,
 }
 
 impl Port {
     /// Finds the port by its name and opens it.
     pub(crate) fn open() -> Result<Self, PortError> {
-        let path = find(Instant::now() + PORT_LIMIT).ok_or(PortError::Missing)?;
+        let deadline = Instant::now() + PORT_LIMIT;
+        let path = loop {
+            match find() {
+                Some(path) => break path,
+                None if Instant::now() >= deadline => return Err(PortError::Missing),
+                None => std::thread::sleep(PORT_INTERVAL),
+            }
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,7 +74,7 @@ impl Port {
         }
         Ok(Self {
             file,
-            decoder: Decoder::new(),
+            decoder: Decoder::default(),
             orders: VecDeque::new(),
         })
     }
@@ -96,22 +101,15 @@ impl Port {
 
     /// Reads the available data, without waiting.
     pub(crate) fn read_available(&mut self) -> Result<(), PortError> {
-        let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
-        match poll(&mut fds, Some(&Timespec::default())) {
-            Ok(ready) if ready > 0 => self.read(),
-            _ => Ok(()),
-        }
+        self.read_within(&Timespec::default())
     }
 
     /// Returns the answer to a program's request, if it has arrived.
     pub(crate) fn answer(&mut self) -> Option<String> {
-        match self.orders.pop_front() {
-            Some(ToGuest::Answer { text }) => Some(text),
-            Some(other) => {
-                self.orders.push_front(other);
-                None
-            }
-            None => None,
+        let is_answer = |order: &mut ToGuest| matches!(order, ToGuest::Answer { .. });
+        match self.orders.pop_front_if(is_answer)? {
+            ToGuest::Answer { text } => Some(text),
+            _ => None,
         }
     }
 
@@ -130,25 +128,25 @@ impl Port {
         })
     }
 
-    /// Waits for the next order, without a limit, and reaps processes and drains pipes of
-    /// ended programs meanwhile.
-    pub(crate) fn receive(&mut self, programs: &mut Programs) -> Result<ToGuest, PortError> {
+    /// Waits for the next order, without a limit, and calls `clean_up` meanwhile.
+    pub(crate) fn receive(&mut self, clean_up: &mut dyn FnMut()) -> Result<ToGuest, PortError> {
         loop {
             if let Some(order) = self.orders.pop_front() {
                 return Ok(order);
             }
-            programs.clean_up();
-            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
-            match poll(&mut fds, Some(&REAP_INTERVAL)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-                Ok(_) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-            self.read()?;
+            clean_up();
+            self.read_within(&CLEAN_UP_INTERVAL)?;
         }
     }
 
-    fn read(&mut self) -> Result<(), PortError> {
+    /// Reads the available data, after a wait of at most `limit`.
+    fn read_within(&mut self, limit: &Timespec) -> Result<(), PortError> {
+        let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+        match poll(&mut fds, Some(limit)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
         let mut buffer = vec![0; 64 * 1024];
         let count = self.file.read(&mut buffer)?;
         if count == 0 {
@@ -176,19 +174,7 @@ pub(crate) fn send_failure(doing: &str, error: &str) {
     }
 }
 
-fn find(deadline: Instant) -> Option<String> {
-    loop {
-        if let Some(path) = find_now() {
-            return Some(path);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        std::thread::sleep(PORT_INTERVAL);
-    }
-}
-
-fn find_now() -> Option<String> {
+fn find() -> Option<String> {
     fs::read_dir(PORTS).ok()?.flatten().find_map(|entry| {
         let name = fs::read(entry.path().join("name")).ok()?;
         let path = format!("/dev/{}", entry.file_name().to_str()?);

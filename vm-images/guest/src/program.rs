@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use patchbed_protocol::{
-    Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX, REQUESTS_DIR,
-    REQUESTS_VARIABLE, boot_begins_marker, boot_ends_marker,
+    Call, Exit, ExitStatus, FromGuest, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_TOTAL_BYTES_MAX,
+    REQUESTS_DIR, REQUESTS_VARIABLE, boot_begins_marker, boot_ends_marker,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
@@ -23,7 +23,7 @@ use rustix::process::{
 
 use crate::port::{Port, PortError};
 use crate::requests::Requests;
-use crate::{facts, kmsg};
+use crate::system;
 
 /// Maximum sleep between two checks for orphans and the timeout.
 const TICK: Duration = Duration::from_millis(250);
@@ -41,16 +41,6 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("HOME", "/"),
     ("TMPDIR", "/tmp"),
 ];
-
-/// A program to run.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) program: String,
-    pub(crate) args: Vec<String>,
-    pub(crate) env: Vec<(String, String)>,
-    /// The working directory.
-    pub(crate) dir: String,
-}
 
 /// Runs programs and holds the resources that must outlive them.
 #[derive(Debug)]
@@ -74,37 +64,32 @@ impl Programs {
     }
 
     /// Runs a program to its exit, or kills it at its timeout.
-    pub(crate) fn run(
-        &mut self,
-        port: &mut Port,
-        call: &Call,
-        timeout_ms: u64,
-    ) -> Result<(), PortError> {
+    pub(crate) fn run(&mut self, port: &mut Port, call: &Call) -> Result<(), PortError> {
         self.clean_up();
         // Requests of the program before are dropped.
         self.requests.iter_mut().for_each(Requests::discard);
-        kmsg::log(&boot_begins_marker(self.boot));
-        let status = match Running::start(call, self.requests.is_some()) {
+        system::log(&boot_begins_marker(self.boot));
+        let result = match Running::start(call, self.requests.is_some()) {
             Ok(running) => {
                 port.send(&FromGuest::Started {
                     program: call.program.clone(),
                 })?;
-                let timeout = Duration::from_millis(timeout_ms);
-                let (exit, output) = running.watch(port, self.requests.as_mut(), timeout)?;
-                self.pipes.push(output.pipe);
-                Ok((exit, output.cut))
+                let timeout = Duration::from_millis(call.timeout_ms);
+                Ok(running.watch(port, self.requests.as_mut(), timeout)?)
             }
             Err(error) => Err(error),
         };
-        kmsg::log(&boot_ends_marker(self.boot));
-        match status {
-            Ok((exit, output_cut)) => port.send(&FromGuest::Exited {
-                exit,
-                uptime_ms: facts::uptime_ms(),
-                output_cut,
-            }),
-            Err(error) => port.trouble(format!("start `{}`", call.program), &error),
-        }
+        system::log(&boot_ends_marker(self.boot));
+        let (exit, output) = match result {
+            Ok(ended) => ended,
+            Err(error) => return port.trouble(format!("start `{}`", call.program), &error),
+        };
+        self.pipes.push(output.pipe);
+        port.send(&FromGuest::Exited {
+            exit,
+            uptime_ms: system::uptime_ms(),
+            output_cut: output.cut,
+        })
     }
 
     /// Reaps orphans, and drains the pipes of ended programs, so that processes left behind
@@ -152,7 +137,11 @@ impl Running {
         Ok(Self {
             pid,
             pidfd: pidfd_open(pid, PidfdFlags::empty())?,
-            output: Output::new(reader),
+            output: Output {
+                pipe: File::from(reader),
+                sent_bytes: 0,
+                cut: false,
+            },
         })
     }
 
@@ -254,14 +243,6 @@ struct Output {
 }
 
 impl Output {
-    fn new(pipe: OwnedFd) -> Self {
-        Self {
-            pipe: File::from(pipe),
-            sent_bytes: 0,
-            cut: false,
-        }
-    }
-
     /// Sends the content of the pipe with at most `reads_max` reads; returns false at its
     /// end.
     fn forward(&mut self, port: &mut Port, reads_max: usize) -> Result<bool, PortError> {

@@ -3,9 +3,6 @@
 //! anywhere, overlong, or invalid UTF-8. It returns messages and errors, never panics, and
 //! holds at most one line.
 
-use std::fmt;
-use std::marker::PhantomData;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -58,84 +55,48 @@ pub enum LineError {
 pub fn encode<M: Message + Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
-    if line.len() > M::LINE_BYTES_MAX {
-        return Err(EncodeError::TooLong {
-            bytes: line.len(),
-            limit: M::LINE_BYTES_MAX,
-        });
+    let (bytes, limit) = (line.len(), M::LINE_BYTES_MAX);
+    match bytes > limit {
+        true => Err(EncodeError::TooLong { bytes, limit }),
+        false => Ok(line),
     }
-    Ok(line)
 }
 
 /// Decodes a byte stream into messages.
-pub struct Decoder<M> {
+#[derive(Debug, Default)]
+pub struct Decoder {
     partial: Vec<u8>,
     skipping: bool,
-    message: PhantomData<fn() -> M>,
 }
 
-impl<M> fmt::Debug for Decoder<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decoder")
-            .field("partial_bytes", &self.partial.len())
-            .field("skipping", &self.skipping)
-            .finish()
-    }
-}
-
-impl<M> Default for Decoder<M> {
-    fn default() -> Self {
-        Self {
-            partial: Vec::new(),
-            skipping: false,
-            message: PhantomData,
-        }
-    }
-}
-
-impl<M: Message + DeserializeOwned> Decoder<M> {
-    /// Returns a decoder without input.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+impl Decoder {
     /// Adds bytes and returns the complete lines, in order, as messages or errors. Empty
     /// lines are ignored.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Result<M, LineError>> {
+    pub fn push<M: Message + DeserializeOwned>(
+        &mut self,
+        bytes: &[u8],
+    ) -> Vec<Result<M, LineError>> {
+        let limit = M::LINE_BYTES_MAX;
         let mut found = Vec::new();
-        let mut pieces = bytes.split(|byte| *byte == b'\n');
-        // The piece after the last newline (or all bytes, without a newline) is the start
-        // of an incomplete line.
-        let Some(mut piece) = pieces.next() else {
-            return found;
-        };
-        for next in pieces {
-            self.extend(piece);
-            found.extend(self.finish_line());
-            piece = next;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            // The newline counts towards the limit.
+            if self.skipping || self.partial.len() + text.len() >= limit {
+                (self.partial, self.skipping) = (Vec::new(), true);
+            } else {
+                self.partial.extend_from_slice(text);
+            }
+            if text.len() < piece.len() {
+                found.extend(self.finish_line());
+            }
         }
-        self.extend(piece);
         found
     }
 
-    fn extend(&mut self, piece: &[u8]) {
-        if self.skipping {
-            return;
-        }
-        // The newline counts towards the limit.
-        if self.partial.len() + piece.len() >= M::LINE_BYTES_MAX {
-            self.partial = Vec::new();
-            self.skipping = true;
-            return;
-        }
-        self.partial.extend_from_slice(piece);
-    }
-
-    fn finish_line(&mut self) -> Option<Result<M, LineError>> {
+    fn finish_line<M: Message + DeserializeOwned>(&mut self) -> Option<Result<M, LineError>> {
+        let limit = M::LINE_BYTES_MAX;
         if std::mem::take(&mut self.skipping) {
-            return Some(Err(LineError::TooLong {
-                limit: M::LINE_BYTES_MAX,
-            }));
+            return Some(Err(LineError::TooLong { limit }));
         }
         let line = std::mem::take(&mut self.partial);
         if line.trim_ascii().is_empty() {
@@ -153,6 +114,25 @@ impl<M: Message + DeserializeOwned> Decoder<M> {
 fn excerpt(line: &[u8]) -> String {
     let shown = &line[..line.len().min(EXCERPT_BYTES_MAX)];
     shown.escape_ascii().to_string()
+}
+
+/// Serializes bytes as base64 text: the output of a program may be invalid UTF-8, which JSON
+/// cannot hold.
+pub mod bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// Writes bytes as a base64 string.
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    /// Reads bytes from a base64 string.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
 }
 
 #[cfg(test)]
@@ -212,9 +192,9 @@ mod tests {
 
     #[test]
     fn push_reports_an_overlong_line_once_and_reads_the_next() {
-        let mut decoder = Decoder::<FromGuest>::new();
+        let mut decoder = Decoder::default();
         for _ in 0..200 {
-            assert_eq!(decoder.push(&[b'x'; 1024]), vec![]);
+            assert_eq!(decoder.push::<FromGuest>(&[b'x'; 1024]), vec![]);
             assert!(decoder.partial.len() < LINE_BYTES_MAX);
         }
         let mut rest = b"\n".to_vec();
@@ -261,7 +241,7 @@ mod tests {
                 content,
             };
             let line = encode(&order).unwrap();
-            let read = Decoder::<ToGuest>::new().push(&line);
+            let read = Decoder::default().push::<ToGuest>(&line);
             let [Ok(ToGuest::Put { content, .. })] = read.as_slice() else {
                 panic!("not the order that was sent");
             };
@@ -278,9 +258,9 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..2000),
             cut in 1usize..300,
         ) {
-            let whole = Decoder::<FromGuest>::new().push(&bytes);
-            let mut decoder = Decoder::<FromGuest>::new();
-            let pieces: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push(piece)).collect();
+            let whole = Decoder::default().push::<FromGuest>(&bytes);
+            let mut decoder = Decoder::default();
+            let pieces: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push::<FromGuest>(piece)).collect();
             prop_assert_eq!(whole, pieces);
         }
 
@@ -293,8 +273,8 @@ mod tests {
             bytes.extend(&noise);
             bytes.push(b'\n');
             bytes.extend(encode(&exited()).unwrap());
-            let mut decoder = Decoder::<FromGuest>::new();
-            let found: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push(piece)).collect();
+            let mut decoder = Decoder::default();
+            let found: Vec<_> = bytes.chunks(cut).flat_map(|piece| decoder.push::<FromGuest>(piece)).collect();
             prop_assert_eq!(&found[0], &Ok(ready()));
             prop_assert_eq!(found.last().unwrap(), &Ok(exited()));
         }

@@ -1,10 +1,67 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The messages. The host sends orders; the guest executes them and reports the results.
+//! The messages, their names and limits. The host sends orders; the guest executes them and
+//! reports the results.
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::Message;
-use crate::{FILE_BYTES_MAX, LINE_BYTES_MAX, ORDER_BYTES_MAX, bytes};
+use crate::codec::{Message, bytes};
+
+/// Version of the protocol; both ends must use the same.
+pub const PROTOCOL: u32 = 6;
+
+/// Name of the virtio port.
+pub const PORT_NAME: &str = "patchbed";
+
+/// Parameter of the kernel command line with the boot's number.
+pub const BOOT_PARAMETER: &str = "patchbed.boot=";
+
+/// Maximum length of a line from the guest, including its newline.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Maximum length of a line from the host, including its newline. The host is trusted and
+/// sends whole files.
+pub const ORDER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Maximum size of a file in an order, in bytes: base64 encodes 3 bytes as 4.
+pub const FILE_BYTES_MAX: usize = ORDER_BYTES_MAX / 4 * 3 - 64 * 1024;
+
+/// Number of random bytes for a guest.
+pub const ENTROPY_BYTES: usize = 64;
+
+/// Maximum size of a program's output in one message, in bytes.
+pub const OUTPUT_CHUNK_BYTES_MAX: usize = 16 * 1024;
+
+/// Maximum size of a program's output in total, in bytes. Further output is read and
+/// discarded, which [`FromGuest::Exited`] reports.
+pub const OUTPUT_TOTAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Folder in the guest with the pipes for a program's requests to its machine, `request`
+/// and `answer`.
+pub const REQUESTS_DIR: &str = "/machine";
+
+/// Environment variable with that folder.
+pub const REQUESTS_VARIABLE: &str = "LIVEUPDATE_TEST_MACHINE";
+
+/// Maximum length of a request, in bytes, without its newline.
+pub const REQUEST_BYTES_MAX: usize = 128;
+
+/// Path of the next kernel in the guest.
+pub const KEXEC_KERNEL_PATH: &str = "/kexec/bzImage";
+
+/// Path of the next kernel's initramfs in the guest.
+pub const KEXEC_INITRD_PATH: &str = "/kexec/initrd";
+
+/// Returns the line that the guest writes to the kernel log before a boot's program starts.
+/// It separates the program's messages from the boot's.
+pub fn boot_begins_marker(boot: u32) -> String {
+    format!("patchbed: boot {boot} begins")
+}
+
+/// Returns the line that the guest writes to the kernel log after a boot's program has
+/// ended.
+pub fn boot_ends_marker(boot: u32) -> String {
+    format!("patchbed: boot {boot} ends")
+}
 
 /// A message of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,18 +155,7 @@ pub enum ToGuest {
         content: Content,
     },
     /// Run a program; answered by `Started`, `Output`s and `Exited`.
-    Run {
-        /// Path of the program in the guest.
-        program: String,
-        /// Its arguments, without the program's name.
-        args: Vec<String>,
-        /// Additions to the guest's default environment.
-        env: Vec<(String, String)>,
-        /// Working directory in the guest.
-        dir: String,
-        /// Time after which the guest kills the program without an order, in milliseconds.
-        timeout_ms: u64,
-    },
+    Run(Call),
     /// Kill the running program because of its timeout; answered by its `Exited`. Ignored
     /// if no program runs.
     TimeIsUp,
@@ -130,6 +176,21 @@ pub enum ToGuest {
     PowerOff,
 }
 
+/// A program to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Path of the program in the guest.
+    pub program: String,
+    /// Its arguments, without the program's name.
+    pub args: Vec<String>,
+    /// Additions to the guest's default environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory in the guest.
+    pub dir: String,
+    /// Time after which the guest kills the program without an order, in milliseconds.
+    pub timeout_ms: u64,
+}
+
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,27 +208,21 @@ impl Content {
         Self::Lz4(lz4_flex::compress_prepend_size(bytes))
     }
 
-    /// Returns the plain bytes.
-    ///
-    /// # Errors
-    /// When the block is invalid, or its size exceeds the limit.
+    /// Returns the plain bytes. Fails when the block is invalid, or its size exceeds the
+    /// limit.
     pub fn unpack(self) -> Result<Vec<u8>, String> {
-        match self {
-            Self::Data(bytes) => Ok(bytes),
-            Self::Lz4(packed) => {
-                let size = packed.first_chunk().map(|size| u32::from_le_bytes(*size));
-                match size {
-                    Some(size) if size as usize <= FILE_BYTES_MAX => {
-                        lz4_flex::decompress_size_prepended(&packed)
-                            .map_err(|error| error.to_string())
-                    }
-                    Some(size) => Err(format!(
-                        "content of {size} bytes exceeds the limit of {FILE_BYTES_MAX}"
-                    )),
-                    None => Err("content without its size".to_owned()),
-                }
-            }
+        let packed = match self {
+            Self::Data(bytes) => return Ok(bytes),
+            Self::Lz4(packed) => packed,
+        };
+        let size = packed.first_chunk().ok_or("content without its size")?;
+        let size = u32::from_le_bytes(*size);
+        if size as usize > FILE_BYTES_MAX {
+            return Err(format!(
+                "content of {size} bytes exceeds the limit of {FILE_BYTES_MAX}"
+            ));
         }
+        lz4_flex::decompress_size_prepended(&packed).map_err(|error| error.to_string())
     }
 }
 

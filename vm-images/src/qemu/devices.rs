@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::machine::{Device, Machine, Port, PortKind, Slot, port_id};
 
@@ -12,59 +12,25 @@ use crate::machine::{Device, Machine, Port, PortKind, Slot, port_id};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceSpec {
     driver: &'static str,
-    properties: Vec<(&'static str, Property)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Property {
-    Text(String),
-    Number(u32),
-    /// A device number on a bus, which QEMU parses as hexadecimal text.
-    Place(u32),
+    properties: Vec<(&'static str, Value)>,
 }
 
 impl DeviceSpec {
     fn new(driver: &'static str, id: &str) -> Self {
-        let properties = vec![("id", Property::Text(id.to_owned()))];
+        let properties = vec![("id", Value::from(id))];
         Self { driver, properties }
     }
 
-    fn text(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.properties.push((name, Property::Text(value.into())));
-        self
-    }
-
-    fn number(mut self, name: &'static str, value: u32) -> Self {
-        self.properties.push((name, Property::Number(value)));
-        self
-    }
-
-    fn place(mut self, value: u32) -> Self {
-        self.properties.push(("addr", Property::Place(value)));
+    fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.properties.push((name, value.into()));
         self
     }
 
     /// Returns the arguments of the monitor command `device_add`.
     pub(crate) fn to_json(&self) -> Value {
-        let driver = ("driver".to_owned(), Value::from(self.driver));
-        let properties = self.properties.iter().map(|(name, value)| {
-            let value = match value {
-                Property::Number(number) => Value::from(*number),
-                other => Value::from(other.to_string()),
-            };
-            ((*name).to_owned(), value)
-        });
-        Value::Object(Map::from_iter(std::iter::once(driver).chain(properties)))
-    }
-}
-
-impl fmt::Display for Property {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Place(place) => write!(f, "{place:#x}"),
-        }
+        let driver = std::iter::once(("driver", Value::from(self.driver)));
+        let all = driver.chain(self.properties.iter().cloned());
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -73,7 +39,10 @@ impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.driver)?;
         for (name, value) in &self.properties {
-            write!(f, ",{name}={value}")?;
+            match value {
+                Value::String(text) => write!(f, ",{name}={text}")?,
+                other => write!(f, ",{name}={other}")?,
+            }
         }
         Ok(())
     }
@@ -102,34 +71,35 @@ fn port(port: &Port<'_>, slot: u32) -> DeviceSpec {
         PortKind::Upstream => "x3130-upstream",
         PortKind::Downstream(_) => "xio3130-downstream",
     };
-    let spec = DeviceSpec::new(driver, &port.id).text("bus", &port.parent_bus);
+    let spec = DeviceSpec::new(driver, &port.id).with("bus", port.parent_bus.as_str());
     match port.kind {
         PortKind::Upstream => spec,
         _ => spec
-            .place(port.address.device)
-            .number("chassis", slot)
-            .number("slot", slot),
+            // QEMU parses the number of a device on its bus as hexadecimal text.
+            .with("addr", format!("{:#x}", port.address.device))
+            .with("chassis", slot)
+            .with("slot", slot),
     }
 }
 
 /// Returns the device of a slot, from `device` and `virtual_functions`.
 pub(crate) fn device(slot: &Slot) -> Option<DeviceSpec> {
     let device = slot.device?;
-    let spec = DeviceSpec::new(device.qemu_name(), &slot.name).text("bus", port_id(&slot.name));
+    let spec = DeviceSpec::new(device.qemu_name(), &slot.name).with("bus", port_id(&slot.name));
     Some(match device {
         Device::Edu => spec,
         // The device requires a serial number; any text is accepted.
         Device::Nvme {
             virtual_functions: 0,
-        } => spec.text("serial", &slot.name),
+        } => spec.with("serial", slot.name.as_str()),
         // Each virtual function takes two queues, the minimum for a disk, and one interrupt
         // from the flexible resources of the controller.
         Device::Nvme { virtual_functions } => spec
-            .text("serial", &slot.name)
-            .text("subsys", subsystem_id(slot))
-            .number("sriov_max_vfs", virtual_functions)
-            .number("sriov_vq_flexible", 2 * virtual_functions)
-            .number("sriov_vi_flexible", virtual_functions),
+            .with("serial", slot.name.as_str())
+            .with("subsys", subsystem_id(slot))
+            .with("sriov_max_vfs", virtual_functions)
+            .with("sriov_vq_flexible", 2 * virtual_functions)
+            .with("sriov_vi_flexible", virtual_functions),
     })
 }
 

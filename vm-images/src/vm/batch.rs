@@ -12,8 +12,8 @@ use patchbed_host::context::Context;
 use patchbed_host::files::read_plain;
 use patchbed_protocol::{boot_begins_marker, boot_ends_marker};
 
-use super::run::Run;
-use super::{BootRun, VmRun, VmSpec, recipe};
+use super::run::{Run, checkpoint_was_modified};
+use crate::spec::{BootRun, VmRun, VmSpec, write_commands};
 use crate::transcript::{BootRecord, End, Transcript, millis};
 
 /// Maximum console log of a batch without failures, in bytes.
@@ -41,7 +41,7 @@ pub fn run_batch(
     let activity = context.activity(format!("run {}", spec.name), steps);
     let mut run = Run::new(spec, &context.cancel, activity);
     let records = run_programs(&mut run, programs).ok()??;
-    if super::checkpoint_was_modified(spec, &run.start) {
+    if checkpoint_was_modified(spec, &run.start) {
         return None;
     }
     let console = read_plain(&spec.artifacts.join("serial.log"), CONSOLE_BYTES_MAX).ok()?;
@@ -149,7 +149,7 @@ fn write_artifacts(
     for name in ["channel.jsonl", "qemu.stderr"] {
         fs::copy(spec.artifacts.join(name), program.artifacts.join(name))?;
     }
-    recipe::write(&alone, &job)?;
+    write_commands(&alone, &job)?;
     transcript.save(&program.artifacts)
 }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use patchbed_protocol::{FromGuest, ToGuest};
 
-use super::VmSpec;
 use super::session::Session;
 use crate::machine::{Address, Machine, Slot};
+use crate::pci::Power;
 use crate::qemu::Version;
-use crate::slot_power::Power;
+use crate::spec::VmSpec;
 use crate::transcript::End;
 
 /// Maximum length of an answer, in characters.
@@ -232,7 +232,7 @@ mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::machine::parse;
+    use crate::machine_file::parse;
 
     fn machine() -> Machine {
         let text = "type: q35\ncpus: 2\nmemory_mib: 512\nswitches: [{name: switch0}]\n\

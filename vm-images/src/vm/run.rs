@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A run: the exchange of orders and messages between host and guest, from start to end.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
+use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::context::Context;
 use patchbed_host::events::Activity;
 use patchbed_protocol::{
     ENTROPY_BYTES, Exit, FromGuest, OUTPUT_TOTAL_BYTES_MAX, PROTOCOL, ToGuest,
@@ -12,13 +14,87 @@ use patchbed_protocol::{
 
 use super::requests::Requests;
 use super::session::Session;
-use super::{BootRun, NextKernel, VmRun, VmSpec, recipe};
 use crate::checkpoint::Checkpoint;
+use crate::pci::Devices;
 use crate::qemu::Memory;
-use crate::transcript::{BootMode, BootRecord, End, Hang, HostTime, Phase, millis};
+use crate::spec::{BootRun, NextKernel, VmRun, VmSpec, write_commands};
+use crate::transcript::{BootMode, BootRecord, End, Hang, HostTime, Phase, Transcript, millis};
+
+/// Runs the boots of a job. The next boot follows only after a program that ended with code
+/// 0. QEMU has ended when this returns, and the transcript is stored in the artifacts
+/// folder.
+pub fn run(spec: &VmSpec, job: &VmRun, context: &Context) -> Transcript {
+    let begin = Instant::now();
+    let steps = u64::try_from(2 * job.boots.len().max(1)).ok();
+    let activity = context.activity(format!("run {}", spec.name), steps);
+    let mut run = Run::new(spec, &context.cancel, activity);
+    let end = match run.start(job) {
+        Ok(mut session) => {
+            let end = run.run_job(&mut session, job).err();
+            (run.host_time, run.hang) = session.into_records();
+            end.unwrap_or(End::PoweredOff)
+        }
+        Err(end) => end,
+    };
+    let end = match checkpoint_was_modified(spec, &run.start) {
+        true => End::launch_failed("the checkpoint was modified while the guest ran"),
+        false => end,
+    };
+    let mut transcript = Transcript {
+        boots: run.boots,
+        end,
+        start: run.start,
+        shared: false,
+        host_time: run.host_time,
+        hang: run.hang,
+        wall_ms: millis(begin.elapsed()),
+        accelerator: spec.accelerator,
+        qemu_version: spec.qemu.full_version.clone(),
+    };
+    if let Err(error) = transcript.save(&spec.artifacts)
+        && transcript.end == End::PoweredOff
+    {
+        transcript.end = End::launch_failed(error);
+    }
+    transcript
+}
+
+/// Returns whether the checkpoint of a restored guest was modified.
+pub(super) fn checkpoint_was_modified(spec: &VmSpec, start: &BootMode) -> bool {
+    let checkpoint = spec.checkpoint.as_ref();
+    *start == BootMode::Restore && checkpoint.is_some_and(Checkpoint::is_modified)
+}
+
+/// Checks that a checkpoint can be restored: restores one guest and kills it.
+pub(crate) fn test_restore(
+    spec: &VmSpec,
+    checkpoint: &Checkpoint,
+    context: &Context,
+) -> Result<(), End> {
+    let activity = context.activity(format!("restore {}", spec.name), None);
+    Run::new(spec, &context.cancel, activity)
+        .restore(checkpoint)
+        .map(drop)
+}
+
+/// Boots a machine until its guest waits for the order to begin, and saves it: the memory
+/// in `memory`, the rest in `state`. Returns its devices. QEMU has ended when this returns.
+pub(crate) fn save(
+    spec: &VmSpec,
+    memory: &Utf8Path,
+    state: &Utf8Path,
+    context: &Context,
+) -> Result<Devices, End> {
+    fs::create_dir_all(&spec.artifacts).map_err(End::launch_failed)?;
+    let mut session = Session::launch(spec, Memory::Shared(memory.to_owned()), &context.cancel)?;
+    session.enter(Phase::Boot, spec.deadlines.boot);
+    wait_for_hello(&mut session)?;
+    session.enter(Phase::Save, spec.deadlines.save);
+    session.save(state)
+}
 
 /// Waits for the hello of a booted kernel.
-pub(super) fn wait_for_hello(session: &mut Session) -> Result<(), End> {
+fn wait_for_hello(session: &mut Session) -> Result<(), End> {
     match session.wait()? {
         FromGuest::Hello { protocol: PROTOCOL } => Ok(()),
         FromGuest::Hello { protocol } => Err(session.broken(format!(
@@ -74,7 +150,7 @@ impl<'a> Run<'a> {
     /// Starts a guest: restores the checkpoint, or boots.
     pub(super) fn start(&mut self, job: &VmRun) -> Result<Session, End> {
         fs::create_dir_all(&self.spec.artifacts)
-            .and_then(|()| recipe::write(self.spec, job))
+            .and_then(|()| write_commands(self.spec, job))
             .map_err(End::launch_failed)?;
         if let Some(checkpoint) = &self.spec.checkpoint {
             self.report("restore");

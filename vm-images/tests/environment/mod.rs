@@ -17,10 +17,11 @@ use patchbed_host::context::Context;
 use patchbed_host::events::Silent;
 use patchbed_host::process::Tool;
 use vm_images::accel::Accelerator;
-use vm_images::deadlines::Deadlines;
+use vm_images::arch::Arch;
 use vm_images::initramfs::Initramfs;
 use vm_images::machine::Machine;
 use vm_images::qemu::Qemu;
+use vm_images::spec::Deadlines;
 use vm_images::vm::{BootRun, GuestFile, VmRun, VmSpec};
 use vm_images::{Exit, ExitStatus, guest};
 
@@ -64,7 +65,7 @@ impl Environment {
         archive.write_to(&initramfs).unwrap();
         let spec = VmSpec {
             name: name.to_owned(),
-            qemu: Qemu::find(&context.cancel).unwrap(),
+            qemu: Qemu::find(Arch::default(), &context.cancel).unwrap(),
             kernel,
             initramfs,
             machine: Machine::load(&crate_dir.join(format!("machines/{machine}.yaml"))).unwrap(),

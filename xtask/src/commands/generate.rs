@@ -8,7 +8,7 @@ use fs_err as fs;
 use patchbed_host::diff::{Side, unified};
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, Machines, ScenarioFile};
-use vm_images::machine;
+use vm_images::machine_file;
 
 use crate::cli::GenerateArgs;
 use xtask::engine::scenarios::scenario_files;
@@ -118,7 +118,7 @@ fn schemas_and_documents(
         ),
         (
             root.join("vm-images/machine.schema.json"),
-            machine::json_schema(),
+            machine_file::json_schema(),
         ),
         (root.join("xtask/result.schema.json"), result::json_schema()),
         (

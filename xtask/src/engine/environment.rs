@@ -8,13 +8,15 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::events::Event;
 use vm_images::accel::Accelerator;
-use vm_images::checkpoint::Checkpoints;
-use vm_images::deadlines::Deadlines;
+use vm_images::arch::Arch;
+use vm_images::checkpoints::Checkpoints;
 use vm_images::guest;
-use vm_images::machine::{Machine, MachineError};
+use vm_images::machine::Machine;
+use vm_images::machine_file::MachineError;
 use vm_images::needs::{GuestNeeds, NeedsError};
-use vm_images::probe::{Choice, Probe};
+use vm_images::probe::{self, Choice};
 use vm_images::qemu::Qemu;
+use vm_images::spec::Deadlines;
 use vm_images::vm::VmSpec;
 
 use crate::engine::builtin;
@@ -51,7 +53,7 @@ impl Environment {
                 .into_iter()
                 .map(named)
                 .collect::<anyhow::Result<_>>()?,
-            qemu: Qemu::find(&session.cancel)?,
+            qemu: Qemu::find(Arch::default(), &session.cancel)?,
             guest: match session.layout.own_checkout() {
                 Some(root) => guest::build(root, &session.context())?,
                 None => builtin::guest(&session.cache)?,
@@ -90,19 +92,11 @@ impl Environment {
         session: &Session,
     ) -> anyhow::Result<()> {
         let machine = self.machine(machine)?;
-        let probe = Probe {
-            memory_mib: memory_mib(machine, needs),
-            cmdline: &needs.kernel_arguments,
-            slowness: needs.slowness,
-            qemu: &self.qemu,
-            machine,
-            kernel,
-            initramfs,
-        };
+        let spec = self.spec("", machine, kernel, initramfs, needs, Utf8Path::new(""));
         let Choice {
             accelerator,
             reason,
-        } = probe.choose(&session.context())?;
+        } = probe::choose(&spec, needs.slowness, &session.context())?;
         if let Some(text) = reason {
             session.observer.event(Event::Note { text });
         }

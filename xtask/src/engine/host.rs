@@ -5,6 +5,7 @@ use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::process::Tool;
 use serde::Serialize;
+use vm_images::arch::Arch;
 use vm_images::qemu::Qemu;
 
 use crate::engine::builtin;
@@ -39,7 +40,8 @@ impl Host {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_gib: memory_gib(&read("/proc/meminfo")).unwrap_or_default(),
             kernel: uname.release().to_string_lossy().into_owned(),
-            qemu: Qemu::find(&session.cancel).map_or_else(|_| unknown(), |qemu| qemu.full_version),
+            qemu: Qemu::find(Arch::default(), &session.cancel)
+                .map_or_else(|_| unknown(), |qemu| qemu.full_version),
             revision: match session.layout.own_checkout() {
                 Some(root) => revision(root, session).unwrap_or_else(unknown),
                 None => builtin::revision().to_owned(),

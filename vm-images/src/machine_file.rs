@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks a machine file and converts it to a [`Machine`].
+//! Machine files: reads, checks and converts them to [`Machine`]s.
+
+use std::collections::BTreeMap;
 
 use camino::Utf8Path;
+use patchbed_host::files::read_plain;
 use patchbed_host::input::{InputError, Place, closest};
-use patchbed_host::yaml::At;
+use patchbed_host::yaml::{self, At};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::raw::DeviceKind;
-use super::{Device, Machine, SLOTS_MAX, Slot, VIRTUAL_FUNCTIONS_MAX, raw};
+use crate::machine::{
+    Device, Iommu, Machine, MachineType, PORT_PREFIX, SLOTS_MAX, Slot, VIRTUAL_FUNCTIONS_MAX,
+};
+
+/// Maximum size of a machine file, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 const CPUS_MAX: u32 = 64;
 const MEMORY_MIB_MIN: u32 = 128;
@@ -18,15 +27,138 @@ const NAME_CHARS_MAX: usize = 32;
 /// Maximum length of the kernel arguments, in characters.
 const ARGUMENTS_CHARS_MAX: usize = 512;
 
-/// Prefix of a port's name, before the name of its slot.
-pub(super) const PORT_PREFIX: &str = "port-";
+/// An error in a machine file.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The file cannot be read.
+    #[error("cannot read the machine: {0}")]
+    Read(#[from] std::io::Error),
+    /// The file is invalid.
+    #[error(transparent)]
+    Input(#[from] InputError),
+}
 
-/// Returns the machine, or the first error.
-pub(super) fn machine(
-    raw: raw::Machine,
-    path: &Utf8Path,
-    text: &str,
-) -> Result<Machine, InputError> {
+impl Machine {
+    /// Returns the machine described by a file. Fails when the file cannot be read, or for
+    /// the first error in it, with its position.
+    pub fn load(path: &Utf8Path) -> Result<Self, MachineError> {
+        let bytes = read_plain(path, FILE_BYTES_MAX)?;
+        Ok(parse(path, &String::from_utf8_lossy(&bytes))?)
+    }
+
+    /// Returns all machines of a folder by name: its `.yaml` files. Returns the first
+    /// error, in the order of the names.
+    pub fn load_all(folder: &Utf8Path) -> Result<BTreeMap<String, Self>, MachineError> {
+        let mut paths = Vec::new();
+        for entry in folder.read_dir_utf8()? {
+            paths.push(entry?.into_path());
+        }
+        paths.sort();
+        paths
+            .iter()
+            .filter(|path| path.extension() == Some("yaml"))
+            .map(|path| Self::load(path).map(|machine| (machine.name.clone(), machine)))
+            .collect()
+    }
+}
+
+/// Returns the machine described by `text`, which was read from `path`. Returns the first
+/// error, with its position and a hint.
+pub fn parse(path: &Utf8Path, text: &str) -> Result<Machine, InputError> {
+    let raw = yaml::parse(text, path.as_str())?;
+    convert(raw, path, text)
+}
+
+/// Returns the JSON schema of machine files, for completion and checks in editors.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(RawMachine);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    text.push('\n');
+    text
+}
+
+// The doc comments of the following types are the descriptions in the JSON schema, and
+// name QEMU's argument for each field.
+
+/// A virtual machine for scenarios.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Virtual machine")]
+struct RawMachine {
+    /// One line, as shown to the user.
+    #[serde(default)]
+    description: String,
+    /// The chipset. QEMU: `-machine`.
+    #[serde(rename = "type")]
+    kind: MachineType,
+    /// Number of processors, at most 64. QEMU: `-smp`.
+    cpus: At<u32>,
+    /// Memory in MiB, from 128 to 65536; increased if a config needs more. QEMU: `-m`.
+    memory_mib: At<u32>,
+    /// Arguments for the command line of every kernel. QEMU: part of `-append`; later
+    /// kernels get them with kexec.
+    #[serde(default)]
+    kernel_arguments: Option<At<String>>,
+    /// The IOMMU in front of all devices; the default is no IOMMU. QEMU: `-device
+    /// intel-iommu`, before every other device.
+    #[serde(default)]
+    iommu: Option<Iommu>,
+    /// PCIe switches, each below a root port of its own. QEMU: `-device pcie-root-port` and
+    /// below it `-device x3130-upstream`.
+    #[serde(default)]
+    switches: Vec<RawSwitch>,
+    /// PCIe slots, at most 16. Root ports get their device numbers on bus 0 in this order.
+    #[serde(default)]
+    slots: Vec<RawSlot>,
+}
+
+/// A PCIe switch. Its name refers to its upstream port; removal of that port removes all
+/// devices behind the switch.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Switch")]
+struct RawSwitch {
+    /// Name that slots and scenarios use: lowercase letters, digits and `-`.
+    name: At<String>,
+}
+
+/// A PCIe slot: a port into which a device can be plugged. The name of the port is `port-`
+/// followed by the slot's name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Slot")]
+struct RawSlot {
+    /// Name that scenarios use for the slot and its device: lowercase letters, digits and
+    /// `-`.
+    name: At<String>,
+    /// The switch of the slot. QEMU: `-device xio3130-downstream`; without a switch, the
+    /// slot is a root port, `-device pcie-root-port`.
+    #[serde(default)]
+    switch: Option<At<String>>,
+    /// The device at boot, which is plugged in again after an unplug; the default is an
+    /// empty slot. QEMU: `-device edu` or `-device nvme`.
+    #[serde(default)]
+    device: Option<DeviceKind>,
+    /// Maximum number of virtual functions of the device, at most 7, only with `nvme`. They
+    /// exist when the guest enables them. QEMU: `sriov_max_vfs` with the necessary queues
+    /// and interrupts, and a `-device nvme-subsys`, which they require.
+    #[serde(default)]
+    virtual_functions: Option<At<u32>>,
+}
+
+/// A kind of device.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum DeviceKind {
+    /// QEMU's educational device, 1234:11e8: registers, an interrupt, DMA.
+    Edu,
+    /// QEMU's NVMe controller, 1b36:0010, without a disk. QEMU cannot save it, so its
+    /// guests always boot.
+    Nvme,
+}
+
+/// Returns the machine of a file, or the first error in it.
+fn convert(raw: RawMachine, path: &Utf8Path, text: &str) -> Result<Machine, InputError> {
     let file = File { path, text };
     file.range("cpus", &raw.cpus, 1, CPUS_MAX)?;
     file.range(
@@ -106,7 +238,7 @@ impl File<'_> {
         Ok(())
     }
 
-    fn count(&self, slots: &[raw::Slot]) -> Result<(), InputError> {
+    fn count(&self, slots: &[RawSlot]) -> Result<(), InputError> {
         let Some(extra) = slots.get(SLOTS_MAX) else {
             return Ok(());
         };
@@ -121,7 +253,7 @@ impl File<'_> {
 
     /// Checks the names of slots and switches, which share a namespace as ids of QEMU's
     /// devices.
-    fn names(&self, raw: &raw::Machine) -> Result<(), InputError> {
+    fn names(&self, raw: &RawMachine) -> Result<(), InputError> {
         let switches = raw.switches.iter().map(|switch| &switch.name);
         let all: Vec<&At<String>> = switches
             .chain(raw.slots.iter().map(|slot| &slot.name))
@@ -156,7 +288,7 @@ impl File<'_> {
         Ok(())
     }
 
-    fn switch(&self, slot: &raw::Slot, known: &[&str]) -> Result<(), InputError> {
+    fn switch(&self, slot: &RawSlot, known: &[&str]) -> Result<(), InputError> {
         let Some(name) = &slot.switch else {
             return Ok(());
         };
@@ -176,8 +308,8 @@ impl File<'_> {
     }
 
     /// Rejects a switch without slots, which is probably a mistake.
-    fn used(&self, raw: &raw::Machine) -> Result<(), InputError> {
-        let is_on = |slot: &raw::Slot, name: &str| {
+    fn used(&self, raw: &RawMachine) -> Result<(), InputError> {
+        let is_on = |slot: &RawSlot, name: &str| {
             let switch = slot.switch.as_ref();
             switch.is_some_and(|switch| switch.value == name)
         };
@@ -192,7 +324,7 @@ impl File<'_> {
         Ok(())
     }
 
-    fn slot(&self, slot: &raw::Slot) -> Result<Slot, InputError> {
+    fn slot(&self, slot: &RawSlot) -> Result<Slot, InputError> {
         let device = match (slot.device, &slot.virtual_functions) {
             (Some(DeviceKind::Nvme), virtual_functions) => {
                 let number = virtual_functions.as_ref();
@@ -216,5 +348,46 @@ impl File<'_> {
             switch: slot.switch.as_ref().map(|name| name.value.clone()),
             device,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> &'static Utf8Path {
+        Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/machines"))
+    }
+
+    #[test]
+    fn load_all_reads_the_machines_of_this_folder() {
+        let machines = Machine::load_all(folder()).unwrap();
+        let names: Vec<&str> = machines.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "edu-pair",
+                "edu-pair-leaks",
+                "edu-pair-panics",
+                "iommu",
+                "sriov",
+                "switch"
+            ]
+        );
+        for (name, machine) in &machines {
+            assert_eq!(&machine.name, name);
+            let saved = machine.unsaved_device().is_none();
+            assert_eq!(saved, name != "sriov", "{name}");
+        }
+    }
+
+    #[test]
+    fn schema_file_is_up_to_date() {
+        let path = folder().with_file_name("machine.schema.json");
+        let checked_in = fs_err::read_to_string(path).unwrap_or_default();
+        assert!(
+            checked_in == json_schema(),
+            "`machine.schema.json` is not up to date: run `cargo xtask generate`"
+        );
     }
 }

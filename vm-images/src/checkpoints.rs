@@ -3,16 +3,21 @@
 //! exceed the limit on disk space.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cache::hex;
 use patchbed_host::context::Context;
 use patchbed_host::lock::FileLock;
+use sha2::{Digest as _, Sha256};
 
-use super::{CONSOLE, Checkpoint, DEVICES, FACTS, Facts, MEMORY, STATE, key};
-use crate::transcript::End;
-use crate::vm::{self, VmSpec};
+use crate::checkpoint::{CONSOLE, Checkpoint, DEVICES, FACTS, Facts, MEMORY, STATE, host_boot};
+use crate::qemu::{Memory, Qemu, Wiring, arguments};
+use crate::spec::VmSpec;
+use crate::transcript::{End, Phase};
+use crate::vm;
 
 /// Maximum disk space of all checkpoints, in bytes.
 const STORE_BYTES_MAX: u64 = 8 << 30;
@@ -32,30 +37,24 @@ const PARTIAL_AGE: Duration = Duration::from_secs(3600);
 const OTHER_FORMAT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why there is no checkpoint; the guest has to boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoCheckpoint {
     /// The run was cancelled.
+    #[error("interrupted")]
     Cancelled,
     /// QEMU cannot save the machine, because of a device with this name. This is expected
     /// and not reported.
+    #[error("QEMU cannot save a machine with `{0}`")]
     Unsaved(&'static str),
     /// The guest did not reach the point at which it is saved.
+    #[error("{0}")]
     NotBooted(End),
     /// The guest booted, but QEMU could not save or restore it.
+    #[error("{0}")]
     NotSaved(End),
     /// The host failed.
+    #[error("{0}")]
     Host(String),
-}
-
-impl fmt::Display for NoCheckpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled => f.write_str("interrupted"),
-            Self::Unsaved(device) => write!(f, "QEMU cannot save a machine with `{device}`"),
-            Self::NotBooted(end) | Self::NotSaved(end) => end.fmt(f),
-            Self::Host(error) => f.write_str(error),
-        }
-    }
 }
 
 /// The folder with all checkpoints.
@@ -65,27 +64,22 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Returns the checkpoints below a folder, which is created if it does not exist.
-    ///
-    /// # Errors
-    /// When the folder cannot be created.
+    /// Returns the checkpoints below a folder, which is created if it does not exist. Fails
+    /// when the folder cannot be created.
     pub fn at(dir: &Utf8Path) -> std::io::Result<Self> {
-        let dir = dir.join(key::FORMAT);
+        let dir = dir.join(FORMAT);
         fs::create_dir_all(&dir)?;
         Ok(Self { dir })
     }
 
     /// Returns the checkpoint for a guest; boots and saves the guest if there is no
     /// checkpoint yet. The name in `spec` is used for progress, its artifacts folder is not
-    /// used.
-    ///
-    /// # Errors
-    /// Why there is no checkpoint.
+    /// used. The error states why there is no checkpoint.
     pub fn get(&self, spec: &VmSpec, context: &Context) -> Result<Checkpoint, NoCheckpoint> {
         if let Some(device) = spec.machine.unsaved_device() {
             return Err(NoCheckpoint::Unsaved(device));
         }
-        let key = key::key(spec).map_err(host)?;
+        let key = key(spec).map_err(host)?;
         let dir = self.dir.join(&key);
         let lock = self.dir.join(format!("{key}.lock"));
         let Context {
@@ -118,11 +112,9 @@ impl Checkpoints {
         checkpoint: &Checkpoint,
         context: &Context,
     ) -> Result<(), NoCheckpoint> {
-        let folder = self.temporary_dir()?;
+        let (_folder, artifacts) = self.temporary_dir()?;
         let spec = VmSpec {
-            artifacts: Utf8Path::from_path(folder.path())
-                .ok_or_else(|| host("the path of the cache is not UTF-8"))?
-                .to_owned(),
+            artifacts,
             ..spec.clone()
         };
         vm::test_restore(&spec, checkpoint, context).map_err(|end| match end {
@@ -131,11 +123,13 @@ impl Checkpoints {
         })
     }
 
-    fn temporary_dir(&self) -> Result<tempfile::TempDir, NoCheckpoint> {
-        tempfile::Builder::new()
+    fn temporary_dir(&self) -> Result<(tempfile::TempDir, Utf8PathBuf), NoCheckpoint> {
+        let folder = tempfile::Builder::new()
             .prefix(PARTIAL)
             .tempdir_in(&self.dir)
-            .map_err(host)
+            .map_err(host)?;
+        let path = Utf8PathBuf::try_from(folder.path().to_owned()).map_err(host)?;
+        Ok((folder, path))
     }
 
     /// Deletes a checkpoint, if it exists.
@@ -144,9 +138,7 @@ impl Checkpoints {
     }
 
     fn make(&self, spec: &VmSpec, dir: &Utf8Path, context: &Context) -> Result<(), NoCheckpoint> {
-        let partial = self.temporary_dir()?;
-        let parts = Utf8Path::from_path(partial.path())
-            .ok_or_else(|| host("the path of the cache is not UTF-8"))?;
+        let (_partial, parts) = self.temporary_dir()?;
         let spec = VmSpec {
             artifacts: parts.join("artifacts"),
             checkpoint: None,
@@ -158,7 +150,7 @@ impl Checkpoints {
         fs::write(parts.join(DEVICES), devices).map_err(host)?;
         fs::rename(spec.artifacts.join("serial.log"), parts.join(CONSOLE)).map_err(host)?;
         fs::remove_dir_all(&spec.artifacts).map_err(host)?;
-        let facts = Facts::of(parts).and_then(|facts| Ok(serde_json::to_vec_pretty(&facts)?));
+        let facts = Facts::of(&parts).and_then(|facts| Ok(serde_json::to_vec_pretty(&facts)?));
         fs::write(parts.join(FACTS), facts.map_err(host)?).map_err(host)?;
         fs::rename(parts, dir).map_err(host)
     }
@@ -185,8 +177,8 @@ impl Checkpoints {
         let mut valid: Vec<(SystemTime, Checkpoint)> = Vec::new();
         self.delete_abandoned();
         self.delete_other_formats();
-        self.delete_unused_locks();
-        for dir in self.folders() {
+        let keys = entries(&self.dir).filter(|path| path.file_name().is_some_and(is_key));
+        for dir in keys {
             match Checkpoint::open(&dir) {
                 Some(checkpoint) => valid.push((last_use(&dir), checkpoint)),
                 // A checkpoint under construction has another name until it is complete.
@@ -207,27 +199,20 @@ impl Checkpoints {
         }
     }
 
-    /// Deletes incomplete checkpoints of killed processes.
+    /// Deletes incomplete checkpoints of killed processes, and the locks of checkpoints that
+    /// do not exist. A process that holds such a lock keeps it, while the next process locks
+    /// a new file of this name. Both may then create the checkpoint; the second finds the
+    /// first's result.
     fn delete_abandoned(&self) {
-        let entries = self.dir.read_dir_utf8().into_iter().flatten();
-        for entry in entries.filter_map(Result::ok) {
-            let partial = entry.file_name().starts_with(PARTIAL);
-            let age = last_use(entry.path()).elapsed().unwrap_or_default();
-            if partial && age > PARTIAL_AGE {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-
-    /// Deletes the locks of checkpoints that do not exist. A process that holds such a lock
-    /// keeps it, while the next process locks a new file of this name. Both may then create
-    /// the checkpoint; the second finds the first's result.
-    fn delete_unused_locks(&self) {
-        let entries = self.dir.read_dir_utf8().into_iter().flatten();
-        for entry in entries.filter_map(Result::ok) {
-            let path = entry.path();
-            let is_old = last_use(path).elapsed().unwrap_or_default() > PARTIAL_AGE;
-            if path.extension() == Some("lock") && is_old && !path.with_extension("").exists() {
+        for path in entries(&self.dir).filter(|path| age(path) > PARTIAL_AGE) {
+            let is_unused_lock =
+                path.extension() == Some("lock") && !path.with_extension("").exists();
+            if path
+                .file_name()
+                .is_some_and(|name| name.starts_with(PARTIAL))
+            {
+                let _ = fs::remove_dir_all(path);
+            } else if is_unused_lock {
                 let _ = fs::remove_file(path);
             }
         }
@@ -235,54 +220,34 @@ impl Checkpoints {
 
     /// Deletes checkpoints of other formats that were not changed for a week.
     fn delete_other_formats(&self) {
-        let Some(all) = self.dir.parent() else {
-            return;
-        };
-        let entries = all.read_dir_utf8().into_iter().flatten();
-        for entry in entries.filter_map(Result::ok) {
-            let age = last_use(entry.path()).elapsed().unwrap_or_default();
-            if entry.path() != self.dir && age > OTHER_FORMAT_AGE {
-                let _ = fs::remove_dir_all(entry.path());
+        for path in self.dir.parent().into_iter().flat_map(entries) {
+            if path != self.dir && age(&path) > OTHER_FORMAT_AGE {
+                let _ = fs::remove_dir_all(path);
             }
         }
-    }
-
-    fn folders(&self) -> Vec<Utf8PathBuf> {
-        let Ok(entries) = self.dir.read_dir_utf8() else {
-            return Vec::new();
-        };
-        entries
-            .filter_map(Result::ok)
-            .filter(|entry| key::is_key(entry.file_name()))
-            .map(|entry| entry.path().to_owned())
-            .collect()
     }
 }
 
 /// Records the use of a checkpoint in the modification time of its folder; the times of its
 /// files must not change.
 fn touch(dir: &Utf8Path) {
-    let now = rustix::fs::Timestamps {
-        last_access: NOW,
-        last_modification: NOW,
-    };
-    let _ = rustix::fs::utimensat(
-        rustix::fs::CWD,
-        dir.as_std_path(),
-        &now,
-        rustix::fs::AtFlags::empty(),
-    );
+    let folder = std::fs::File::open(dir);
+    let _ = folder.and_then(|folder| folder.set_modified(SystemTime::now()));
 }
 
-const NOW: rustix::fs::Timespec = rustix::fs::Timespec {
-    tv_sec: 0,
-    tv_nsec: rustix::fs::UTIME_NOW as _,
-};
+fn last_use(path: &Utf8Path) -> SystemTime {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified());
+    modified.unwrap_or(SystemTime::UNIX_EPOCH)
+}
 
-fn last_use(dir: &Utf8Path) -> SystemTime {
-    fs::metadata(dir)
-        .and_then(|meta| meta.modified())
-        .unwrap_or(SystemTime::UNIX_EPOCH)
+fn age(path: &Utf8Path) -> Duration {
+    last_use(path).elapsed().unwrap_or_default()
+}
+
+/// Returns the paths of a folder's entries; none if it cannot be read.
+fn entries(folder: &Utf8Path) -> impl Iterator<Item = Utf8PathBuf> {
+    let entries = folder.read_dir_utf8().into_iter().flatten();
+    entries.flatten().map(camino::Utf8DirEntry::into_path)
 }
 
 fn host(error: impl fmt::Display) -> NoCheckpoint {
@@ -290,7 +255,6 @@ fn host(error: impl fmt::Display) -> NoCheckpoint {
 }
 
 fn failure_of(end: End) -> NoCheckpoint {
-    use crate::transcript::Phase;
     match &end {
         End::Cancelled => NoCheckpoint::Cancelled,
         End::LaunchFailed { error } => NoCheckpoint::Host(error.clone()),
@@ -305,4 +269,57 @@ fn failure_of(end: End) -> NoCheckpoint {
         }
         _ => NoCheckpoint::NotBooted(end),
     }
+}
+
+/// Version of the storage format. Each version has a separate folder, so that a program of
+/// one version does not delete the checkpoints of another.
+const FORMAT: &str = "2";
+
+/// Returns a key for a guest. Two guests have the same key only if their checkpoints are
+/// interchangeable. The key covers QEMU's arguments for the machine, the QEMU binary, the
+/// content of kernel and initramfs, and the host.
+fn key(spec: &VmSpec) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(FORMAT.as_bytes());
+    part(host_boot().as_bytes());
+    part(processor().as_bytes());
+    part(program(&spec.qemu).as_bytes());
+    // The content of the two files counts, not their paths.
+    let launch = spec.launch(Memory::Fresh, Wiring::Terminal);
+    for arg in arguments(&spec.machine, &launch) {
+        if arg != launch.kernel && arg != launch.initramfs {
+            part(arg.as_bytes());
+        }
+    }
+    for file in [&spec.kernel, &spec.initramfs] {
+        part(&fs::read(file)?);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Returns the model and the flags of the host's processor.
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let is_relevant = |line: &&str| line.starts_with("model name") || line.starts_with("flags");
+    text.lines().filter(is_relevant).take(2).collect()
+}
+
+/// Returns QEMU's version, with the size, time and inode of the binary to separate builds.
+fn program(qemu: &Qemu) -> String {
+    let found = std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|dir| dir.join(&qemu.program))
+        .find_map(|path| fs::metadata(path).ok());
+    let build = found.map(|meta| (meta.len(), meta.mtime(), meta.ino()));
+    format!("{} {build:?}", qemu.full_version)
+}
+
+/// Returns whether a file name has the form of a key.
+fn is_key(name: &str) -> bool {
+    name.len() == 32 && Utf8Path::new(name).extension().is_none()
 }

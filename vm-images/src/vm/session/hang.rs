@@ -11,10 +11,12 @@ use camino::Utf8PathBuf;
 use fs_err as fs;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
-use super::{Sender, Session};
+use super::Session;
+use crate::arch::{self, Registers};
 use crate::qmp::QmpError;
 use crate::transcript::{Hang, Processor, Sample, millis};
-use crate::vm::registers::{self, Registers};
+use crate::vm::channel_log::Sender;
+use crate::vm::clock::LimitState;
 
 /// Number of samples of the processors, and the pause between them.
 const SAMPLES: usize = 5;
@@ -44,19 +46,11 @@ const DUMP: &str = "memory.dump";
 /// Time limit for the memory dump.
 const DUMP_LIMIT: Duration = Duration::from_secs(300);
 
-/// The depth of a diagnosis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// From outside only: the host gives the guest no time to answer.
-    Outside,
-    /// With requests to the kernel.
-    Kernel,
-}
-
 impl Session {
-    /// Diagnoses the machine when a limit expires for the first time. A later diagnosis
-    /// could be affected by the first.
-    pub(super) fn diagnose_hang(&mut self, depth: Depth) {
+    /// Diagnoses the machine when a limit is reached for the first time. A later diagnosis
+    /// could be affected by the first. If the host withheld the guest's time, the kernel is
+    /// not asked: it has no time to answer.
+    pub(super) fn diagnose_hang(&mut self, limit: LimitState) {
         if self.hang.is_some() {
             return;
         }
@@ -70,7 +64,7 @@ impl Session {
             missing: Vec::new(),
             dump: None,
         };
-        if depth == Depth::Outside {
+        if limit == LimitState::Withheld {
             self.qmp.shorten_limit();
         }
         let sampled = self.sample_processors(&mut hang);
@@ -81,7 +75,7 @@ impl Session {
             if self.keep_dump {
                 self.dump_memory(&mut hang);
             }
-            if depth == Depth::Kernel {
+            if limit == LimitState::Expired {
                 self.query_kernel(&mut hang);
             }
         }
@@ -104,8 +98,8 @@ impl Session {
     }
 
     fn sample(&mut self, at_ms: u64, hang: &mut Hang) -> Result<Sample, QmpError> {
-        let text = self.qmp.monitor("info registers -a")?;
-        let all = registers::parse(&text);
+        let text = self.qmp.monitor(0, "info registers -a")?;
+        let all = self.arch.registers(&text);
         if hang.samples.is_empty() {
             self.write_artifact("hang.registers", &text);
             let table = all
@@ -114,7 +108,7 @@ impl Session {
             if let Some((number, table)) = table {
                 let gate = self.read(number, table, 2)?;
                 let gate = <[u64; 2]>::try_from(gate).ok();
-                hang.divide_error = gate.map(registers::handler);
+                hang.divide_error = gate.map(arch::gate_handler);
             }
         }
         let processors = all.iter().map(|processor| self.processor(processor));
@@ -126,7 +120,7 @@ impl Session {
 
     fn processor(&mut self, at: &Registers) -> Result<Processor, QmpError> {
         let mut failure = None;
-        let frames = registers::call_trace(at, |address, count| {
+        let frames = arch::call_trace(at, |address, count| {
             let words = self.read(at.number, address, count);
             words.unwrap_or_else(|error| {
                 failure = Some(error);
@@ -148,8 +142,8 @@ impl Session {
     /// Reads words at an address of a processor's address space, as far as they are mapped.
     fn read(&mut self, processor: u32, address: u64, count: usize) -> Result<Vec<u64>, QmpError> {
         let line = format!("x /{count}gx {address:#x}");
-        let text = self.qmp.monitor_for(processor, &line)?;
-        let mut words = registers::words(&text);
+        let text = self.qmp.monitor(processor, &line)?;
+        let mut words = arch::memory_words(&text);
         words.truncate(count);
         Ok(words)
     }
