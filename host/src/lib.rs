@@ -8,8 +8,8 @@
 
 pub mod cache;
 pub mod cancel;
-pub mod context;
 pub mod content;
+pub mod context;
 pub mod diff;
 pub mod events;
 pub mod files;

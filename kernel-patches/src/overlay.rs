@@ -47,9 +47,6 @@ impl Overlay {
 
     /// Writes the files to `folder`, a copy of the tree, and deletes the removed files
     /// there.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
         for (path, state) in &self.0 {
             match state {
@@ -64,9 +61,6 @@ impl Overlay {
     }
 
     /// Returns the content of a file of `tree` with this overlay; `None` if it does not exist.
-    ///
-    /// # Errors
-    /// When the file of the tree cannot be read.
     pub(crate) fn read(&self, tree: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Error> {
         if let Some(state) = self.0.get(path) {
             return Ok(state.as_ref().map(|state| state.bytes.clone()));

@@ -5,12 +5,12 @@
 //! `git apply` on copies takes milliseconds and cannot change the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::files::is_executable;
 use patchbed_host::process::Output;
 
 use crate::conflict::{self, Place};
@@ -161,7 +161,7 @@ impl<'a> Scratch<'a> {
             ));
         }
         let bytes = fs::read(&source).doing("reading the tree")?;
-        self.write(path, &bytes, kind.permissions().mode() & 0o111 != 0)
+        self.write(path, &bytes, is_executable(&kind))
     }
 
     fn write(&self, path: &Utf8Path, bytes: &[u8], executable: bool) -> Result<(), Error> {
@@ -225,7 +225,7 @@ fn state_of(file: &Utf8Path, relative: &Utf8Path) -> Result<Option<FileState>, E
     let bytes = fs::read(file).doing("reading a patched file")?;
     Ok(Some(FileState {
         bytes,
-        executable: kind.permissions().mode() & 0o111 != 0,
+        executable: is_executable(&kind),
     }))
 }
 

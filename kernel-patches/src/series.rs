@@ -3,7 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::files::read_text;
+use patchbed_host::files::{listing, read_text};
 
 use crate::error::{Doing, Error};
 use crate::mail::{self, Patch};
@@ -111,14 +111,8 @@ impl Series {
     }
 
     fn from_folder(folder: &Utf8Path) -> Result<Self, Error> {
-        let mut files: Vec<Utf8PathBuf> = folder
-            .read_dir_utf8()
-            .doing(format!("listing `{folder}`"))?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path().to_owned())
-            .filter(|path| path.extension() == Some("patch") && path.is_file())
-            .collect();
-        files.sort();
+        let mut files = listing(folder).doing(format!("listing `{folder}`"))?;
+        files.retain(|path| path.extension() == Some("patch") && path.is_file());
         let mut patches = Vec::new();
         for file in &files {
             // 0000-cover-letter.patch has no diff.
@@ -207,17 +201,11 @@ fn check_name(name: &str, path: &str) -> Result<(), Error> {
 
 /// Returns the names of the known series, sorted.
 pub fn names(library: &Utf8Path) -> Vec<String> {
-    let entries = library
-        .read_dir_utf8()
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().join(manifest::FILE_NAME).is_file())
-        .map(|entry| entry.file_name().to_owned())
-        .collect();
-    names.sort();
-    names
+    let folders = listing(library).unwrap_or_default().into_iter();
+    let folders = folders.filter(|path| path.join(manifest::FILE_NAME).is_file());
+    folders
+        .filter_map(|path| path.file_name().map(str::to_owned))
+        .collect()
 }
 
 fn read_patch(path: &Utf8Path) -> Result<Patch, Error> {

@@ -6,8 +6,8 @@ use camino::Utf8Path;
 use patchbed_host::files::read_plain;
 use patchbed_host::input::InputError;
 use patchbed_host::yaml;
-use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 /// Maximum size of a config's file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -17,7 +17,6 @@ mod threads;
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use patchbed_host::context::Context;
@@ -25,6 +24,7 @@ use patchbed_host::files::read_plain;
 use patchbed_protocol::{
     BOOT_PARAMETER, Content, FILE_BYTES_MAX, KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH, ToGuest,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::accel::Accelerator;
 use crate::checkpoint::Checkpoint;

@@ -47,9 +47,6 @@ pub(super) struct ImageFiles {
 
 /// Returns the files of the image that was last built in the folder `objects` from the
 /// tree in `source`.
-///
-/// # Errors
-/// When a `.cmd` file that every build writes is missing or cannot be read.
 pub(super) fn of_image(
     objects: &Utf8Path,
     source: &Utf8Path,
@@ -75,9 +72,6 @@ pub(super) fn of_image(
 }
 
 /// Returns the source files in the `.cmd` file of an output.
-///
-/// # Errors
-/// When the `.cmd` file cannot be read.
 pub(super) fn sources_of(
     output: &str,
     objects: &Utf8Path,

@@ -55,12 +55,7 @@ pub fn build_all(
             toolchain: &toolchain,
             modules,
         };
-        let kernels = kernel::make_with_modules(
-            &wanted,
-            &session.cache,
-            &session.cancel,
-            &*session.observer,
-        )?;
+        let kernels = kernel::make_with_modules(&wanted, &session.context())?;
         let named = sources.checkouts.iter().zip(kernels);
         built.extend(named.map(|(checkout, (kernel, modules))| Built {
             checkout: checkout.name.clone(),

@@ -58,9 +58,9 @@ impl<'a> MutantBuilder<'a> {
             modules: modules.as_ref().zip(folder_of_modules),
         };
         let files = sources.mutants.iter().flat_map(Mutant::files);
-        let (cache, cancel) = (&session.cache, &session.cancel);
+        let context = session.context();
         let files = files.map(camino::Utf8PathBuf::as_path);
-        let mut compiler = MutantCompiler::open(origin, files, cache, cancel, &*session.observer)?;
+        let mut compiler = MutantCompiler::open(origin, files, &context)?;
         for mutant in &sources.mutants {
             let begun = Instant::now();
             let kernels = folder.path().join("kernels").join(config);
