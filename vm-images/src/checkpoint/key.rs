@@ -5,8 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use camino::Utf8Path;
 use fs_err as fs;
-use patchbed_host::cache::hex;
-use sha2::{Digest as _, Sha256};
+use patchbed_host::content::ContentId;
 
 use crate::qemu::{Memory, Qemu, Wiring, arguments};
 use crate::vm::VmSpec;
@@ -19,26 +18,22 @@ pub(super) const FORMAT: &str = "2";
 /// interchangeable. The key covers QEMU's arguments for the machine, the QEMU binary, the
 /// content of kernel and initramfs, and the host.
 pub(super) fn key(spec: &VmSpec) -> std::io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    part(FORMAT.as_bytes());
-    part(host_boot().as_bytes());
-    part(processor().as_bytes());
-    part(program(&spec.qemu).as_bytes());
+    let mut id = ContentId::default()
+        .part(FORMAT)
+        .part(host_boot())
+        .part(processor())
+        .part(program(&spec.qemu));
     // The content of the two files counts, not their paths.
     let launch = spec.launch(Memory::Fresh, Wiring::Terminal);
     for arg in arguments(&spec.machine, &launch) {
         if arg != launch.kernel && arg != launch.initramfs {
-            part(arg.as_bytes());
+            id = id.part(arg);
         }
     }
     for file in [&spec.kernel, &spec.initramfs] {
-        part(&fs::read(file)?);
+        id = id.part(fs::read(file)?);
     }
-    Ok(hex(&hash.finalize()))
+    Ok(id.finish())
 }
 
 /// Returns the boot id of the host. The TSC of the host keeps its rate and offset until the

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Modules;
 use patchbed_host::cache::{hex, publish};
+use patchbed_host::content::ContentId;
 use selftests::fault;
 use sha2::{Digest, Sha256};
 use vm_images::vm::GuestFile;
@@ -73,10 +74,8 @@ impl Kit {
 }
 
 fn program(session: &Session) -> anyhow::Result<Utf8PathBuf> {
-    let mut id = Sha256::new();
-    id.update(FORMAT);
-    id.update(fault::program());
-    let cached = session.cache.dir(&["programs", &hex(&id.finalize())])?;
+    let id = ContentId::new("inject").part(FORMAT).part(fault::program());
+    let cached = session.cache.dir(&["programs", &id.finish()])?;
     let target = cached.join(fault::PROGRAM);
     let sum = cached.join("sum");
     let binary = fs::read(&target).unwrap_or_default();

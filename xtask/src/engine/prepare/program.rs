@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::kernel::Kernel;
 use patchbed_host::cache::{hex, publish};
+use patchbed_host::content::ContentId;
 use selftests::generate::{self, Compile};
 use selftests::scenario::ScenarioFile;
 use sha2::{Digest, Sha256};
@@ -27,18 +28,11 @@ pub(super) fn make(
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
     let files = generate::files(std::slice::from_ref(scenario_file));
-    let mut id = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        id.update((bytes.len() as u64).to_le_bytes());
-        id.update(bytes);
-    };
-    part(FORMAT);
-    part(inputs);
+    let mut id = ContentId::default().part(FORMAT).part(inputs);
     for (name, text) in files {
-        part(name.as_bytes());
-        part(text.as_bytes());
+        id = id.part(name).part(text);
     }
-    let cached = session.cache.dir(&["programs", &hex(&id.finalize())])?;
+    let cached = session.cache.dir(&["programs", &id.finish()])?;
     let name = scenario_file.first().identifier();
     let target = cached.join(&name);
     let binary = fs::read(&target).unwrap_or_default();
