@@ -77,7 +77,7 @@ pub fn walk(root: &Utf8Path) -> impl Iterator<Item = std::io::Result<(Utf8PathBu
     })
 }
 
-/// Returns whether a file is executable by anybody.
+/// Returns whether a file has an executable bit.
 pub fn is_executable(meta: &std::fs::Metadata) -> bool {
     meta.permissions().mode() & 0o111 != 0
 }

@@ -58,7 +58,6 @@ pub fn is_build_product(path: &Utf8Path) -> bool {
             .is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// Returns the content id of a regular file.
 pub(crate) fn file_content(bytes: &[u8]) -> String {
     ContentId::new("file").part(bytes).finish()
 }

@@ -45,6 +45,14 @@ impl Overlay {
         all
     }
 
+    /// Returns the files with these paths.
+    #[must_use]
+    pub(crate) fn only(&self, is_wanted: impl Fn(&Utf8Path) -> bool) -> Self {
+        let mut some = self.clone();
+        some.0.retain(|path, _| is_wanted(path));
+        some
+    }
+
     /// Writes the files to `folder`, a copy of the tree, and deletes the removed files
     /// there.
     pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
@@ -71,7 +79,6 @@ impl Overlay {
         }
     }
 
-    /// Returns its content id.
     pub(crate) fn content_id(&self) -> String {
         let mut id = ContentId::new("overlay");
         for (path, state) in &self.0 {

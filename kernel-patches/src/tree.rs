@@ -63,9 +63,7 @@ impl TreeRequest {
             _ => Self::Directory(path.to_owned()),
         }
     }
-}
 
-impl TreeRequest {
     /// Checks that the tree exists, without fetching or exporting it.
     ///
     /// # Errors

@@ -256,7 +256,6 @@ impl<'a> Builder<'a> {
         )
     }
 
-    /// Compiles only these objects.
     pub(super) fn compile_objects(&self, objects: &[Utf8PathBuf]) -> Result<(), Error> {
         let jobs = jobs();
         let objects = objects.iter().map(|object| object.as_str());
@@ -369,7 +368,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Returns the files that the image was built from.
     pub(super) fn files(&self) -> Result<ImageFiles, Error> {
         let (objects, source) = (self.work.objects(), self.work.source());
         files::of_image(&objects, &source, self.request.arch, &self.context.cancel)

@@ -110,7 +110,6 @@ impl Kernel {
 }
 
 impl Facts {
-    /// Stores the metadata in the folder of a kernel.
     pub(super) fn store(&self, dir: &Utf8Path) -> std::io::Result<()> {
         write_json(&dir.join(FACTS), self)
     }

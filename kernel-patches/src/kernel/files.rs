@@ -83,7 +83,6 @@ pub(super) fn sources_of(
     Ok(walk.found.sources)
 }
 
-/// Returns a list of files as text, one file per line.
 pub(super) fn to_text(sources: &BTreeSet<String>) -> String {
     sources.iter().map(|path| format!("{path}\n")).collect()
 }
@@ -139,7 +138,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Visits the names in the `.cmd` file of an output.
     fn visit(&mut self, output: &str) -> Result<(), Error> {
         let Some(cmd_file) = cmd_file(Utf8Path::new(output)) else {
             return Ok(());
@@ -171,7 +169,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Visits the members of an archive.
     fn archive(&mut self, path: &str) -> Result<(), Error> {
         let members = Tool::new("ar")
             .args(["t", path])
@@ -229,7 +226,6 @@ fn assembler_source(text: &str) -> Option<String> {
     source.ends_with(".S").then(|| source.trim().to_owned())
 }
 
-/// Returns the path of the `.cmd` file of an output.
 fn cmd_file(output: &Utf8Path) -> Option<Utf8PathBuf> {
     let name = output.file_name()?;
     Some(output.with_file_name(format!(".{name}.cmd")))

@@ -88,7 +88,6 @@ fn find_all(
     source: &Utf8Path,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Found>, Error> {
-    let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let mut all: Vec<Found> = Vec::new();
     let mut total = 0;
     for (part, word) in &built.words {
@@ -100,7 +99,7 @@ fn find_all(
             ));
             continue;
         }
-        if found.contains_key(name) {
+        if all.iter().any(|file| file.name == name) {
             notes.push(format!(
                 "skipped `{}`: another file is named `{name}`",
                 shorten(word)
@@ -121,7 +120,6 @@ fn find_all(
             notes.push(format!("skipped `{}`: it {reason}", shorten(word)));
             continue;
         }
-        found.insert(name.to_owned(), all.len());
         all.push(Found {
             part: *part,
             name: name.to_owned(),

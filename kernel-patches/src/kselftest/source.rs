@@ -41,6 +41,7 @@ const PARTS: &[&str] = &[
 ];
 
 /// Limits of a copy; the tree is untrusted.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const FILES_MAX: usize = 50_000;
 const TOTAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
@@ -73,13 +74,7 @@ impl Request<'_> {
     }
 
     fn overlay(&self) -> Overlay {
-        let files = self.checkout.overlay.files().iter();
-        let parts = files.filter(|(path, _)| self.is_part(path));
-        Overlay::from_files(
-            parts
-                .map(|(path, state)| (path.clone(), state.clone()))
-                .collect(),
-        )
+        self.checkout.overlay.only(|path| self.is_part(path))
     }
 }
 
@@ -158,6 +153,11 @@ fn copy_one(tree: &Tree, path: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
         }
     } else if !meta.is_file() {
         return Ok(());
+    } else if meta.len() > FILE_BYTES_MAX {
+        return Err(Error::unexpected(
+            "reading the source of a kselftest",
+            format!("`{from}` has more than {FILE_BYTES_MAX} bytes"),
+        ));
     }
     let content = copy_file(tree.root(), to, path)?;
     let file = tree.index().and_then(|index| index.get(path));

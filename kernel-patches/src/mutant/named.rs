@@ -232,12 +232,7 @@ mod tests {
             patches: [("a", "x"), ("x", "b")]
                 .map(|(from, to)| mail::parse_one("p", change(from, to).as_bytes()).unwrap())
                 .to_vec(),
-            revert: Vec::new(),
-            requires: Vec::new(),
-            needs_in_tree: Vec::new(),
-            config: None,
-            provides: Vec::new(),
-            is_known: false,
+            ..Series::default()
         };
         let cancel = Cancel::new();
         let checkouts = crate::checkout::checkouts(&tree, &[], &series, &[], &cancel).unwrap();
