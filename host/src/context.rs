@@ -4,9 +4,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use camino::Utf8Path;
+
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::events::{Activity, Event, Observer};
+use crate::lock::{FileLock, LockError};
 
 /// The services of one command. Clones share them.
 #[derive(Clone)]
@@ -23,6 +26,14 @@ impl Context {
     /// Starts an activity with `total` units to do, if known; it ends when it is dropped.
     pub fn activity(&self, name: impl Into<String>, total: Option<u64>) -> Activity<'_> {
         Activity::start(&*self.observer, name, total)
+    }
+
+    /// Waits for the lock file `path`. `name` is the locked thing, for messages.
+    ///
+    /// # Errors
+    /// When the file cannot be locked, or the user interrupted the run.
+    pub fn lock(&self, path: &Utf8Path, name: &str) -> Result<FileLock, LockError> {
+        FileLock::acquire(path, name, &self.cancel, &*self.observer)
     }
 
     /// Emits a message to print once.

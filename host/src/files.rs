@@ -2,9 +2,11 @@
 //! Reads files whose type and size are not trusted, and reads and writes JSON files.
 
 use std::collections::HashMap;
+use std::fs::FileType;
 use std::io::{Error, ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use serde::Serialize;
@@ -44,6 +46,36 @@ pub fn read_text(path: &Utf8Path, limit: u64) -> std::io::Result<String> {
         let message = format!("`{path}` is not UTF-8 from byte {after} on");
         Error::new(ErrorKind::InvalidData, message)
     })
+}
+
+/// Returns the paths of the entries of a folder, sorted. Entries that cannot be read or whose
+/// names are not UTF-8 are skipped.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn listing(folder: &Utf8Path) -> std::io::Result<Vec<Utf8PathBuf>> {
+    let entries = folder.read_dir_utf8()?.filter_map(Result::ok);
+    let mut paths: Vec<Utf8PathBuf> = entries.map(|entry| entry.into_path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Walks a folder in the order of file names; returns its entries with their paths relative to
+/// it. Links are not followed, and paths that are not UTF-8 are skipped.
+pub fn walk(root: &Utf8Path) -> impl Iterator<Item = std::io::Result<(Utf8PathBuf, FileType)>> {
+    let entries = walkdir::WalkDir::new(root).sort_by_file_name().into_iter();
+    entries.filter_map(move |entry| match entry {
+        Ok(entry) => {
+            let path = Utf8Path::from_path(entry.path())?.strip_prefix(root).ok()?;
+            Some(Ok((path.to_owned(), entry.file_type())))
+        }
+        Err(error) => Some(Err(error.into())),
+    })
+}
+
+/// Returns whether a file has an executable bit.
+pub fn is_executable(meta: &std::fs::Metadata) -> bool {
+    meta.permissions().mode() & 0o111 != 0
 }
 
 /// Returns the value in a JSON file of at most `limit` bytes; `None` for a missing, damaged or

@@ -9,12 +9,11 @@ use std::collections::BTreeSet;
 use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
 
-use crate::conflict::Place;
 use crate::coverage::{self, FileChange};
 use crate::error::{Error, shorten};
 use crate::mail::Patch;
 use crate::overlay::Overlay;
-use crate::scratch::{Direction, Scratch};
+use crate::scratch::{Direction, Place, Scratch};
 use crate::series::Series;
 use crate::tree::Tree;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::files::listing;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -94,16 +95,11 @@ impl Config {
 
 /// Returns the names of the configs in `folder`, sorted.
 pub fn names(folder: &Utf8Path) -> Vec<String> {
-    let entries = folder
-        .read_dir_utf8()
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().strip_suffix(".yaml").map(str::to_owned))
-        .collect();
-    names.sort();
-    names
+    let files = listing(folder).unwrap_or_default().into_iter();
+    let files = files.filter(|path| path.extension() == Some("yaml"));
+    files
+        .filter_map(|path| path.file_stem().map(str::to_owned))
+        .collect()
 }
 
 /// Reads `CONFIG_X=value` and `# CONFIG_X is not set`; the last line of an option counts.

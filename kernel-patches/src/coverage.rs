@@ -53,9 +53,6 @@ pub enum ChangeKind {
 }
 
 /// Returns the files whose content differs between two overlays of a tree.
-///
-/// # Errors
-/// When a file of the tree cannot be read.
 pub fn changes(tree: &Tree, before: &Overlay, after: &Overlay) -> Result<Vec<FileChange>, Error> {
     let paths = before.files().keys().chain(after.files().keys());
     let paths: BTreeSet<&Utf8PathBuf> = paths.collect();

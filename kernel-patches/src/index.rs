@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::publish;
 use patchbed_host::content::ContentId;
 use patchbed_host::events::{Activity, Observer};
-use patchbed_host::files::read_plain;
+use patchbed_host::files::{is_executable, read_json, write_json};
 use serde::{Deserialize, Serialize};
 
 use crate::arch;
@@ -59,7 +58,6 @@ pub fn is_build_product(path: &Utf8Path) -> bool {
             .is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// Returns the content id of a regular file.
 pub(crate) fn file_content(bytes: &[u8]) -> String {
     ContentId::new("file").part(bytes).finish()
 }
@@ -88,10 +86,8 @@ pub(crate) fn read(
     stored: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<Index, Error> {
-    let known: Vec<(String, FileRecord)> = read_plain(stored, STORED_BYTES_MAX)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
+    let known: Option<Vec<(String, FileRecord)>> = read_json(stored, STORED_BYTES_MAX);
+    let known = known.unwrap_or_default();
     let by_path: HashMap<&str, &FileRecord> = known
         .iter()
         .map(|(path, file)| (path.as_str(), file))
@@ -120,8 +116,7 @@ pub(crate) fn read(
         }
     }
     if files != known {
-        let text = serde_json::to_vec(&files).doing("storing the file index of a tree")?;
-        publish(stored, &text).doing("storing the file index of a tree")?;
+        write_json(stored, &files).doing("storing the file index of a tree")?;
     }
     let with_paths = |(path, record)| (Utf8PathBuf::from(path), record);
     Ok(files.into_iter().map(with_paths).collect())
@@ -156,7 +151,7 @@ fn record(
         bytes: meta.len(),
         mtime_ns,
         inode: meta.ino(),
-        executable: meta.permissions().mode() & 0o111 != 0,
+        executable: is_executable(meta),
         content,
     })
 }

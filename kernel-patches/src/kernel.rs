@@ -14,8 +14,7 @@ use std::borrow::Cow;
 
 use camino::Utf8PathBuf;
 use patchbed_host::cache::Cache;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::Observer;
+use patchbed_host::context::Context;
 
 use self::build::BuildRequest;
 use crate::checkout::Checkout;
@@ -105,9 +104,6 @@ impl Entry {
 
 /// Returns the folder in the cache for `modules` built against the kernel with this
 /// content id. The build creates it.
-///
-/// # Errors
-/// When the cache cannot be used.
 pub fn modules_folder(
     modules: &Modules,
     kernel_id: &str,
@@ -126,13 +122,11 @@ pub fn modules_folder(
 /// compile, [`Error::Infrastructure`] when the host fails.
 pub fn make_each(
     wanted: &Wanted<'_>,
-    cache: &Cache,
-    cancel: &Cancel,
-    observer: &dyn Observer,
+    context: &Context,
     mut ready: impl FnMut(usize, Kernel, Option<Utf8PathBuf>) -> bool,
 ) -> Result<(), Error> {
-    let entries = wanted.entries(cache)?;
-    let missing = wanted.missing(&entries, cache)?;
+    let entries = wanted.entries(&context.cache)?;
+    let missing = wanted.missing(&entries, &context.cache)?;
     let cached = (0..entries.len()).filter(|at| !missing.contains(at));
     for at in cached.chain(missing.iter().copied()) {
         let (entry, checkout) = (&entries[at], &wanted.checkouts[at]);
@@ -146,7 +140,7 @@ pub fn make_each(
                 dir: &entry.dir,
                 modules: wanted.modules.zip(entry.modules.clone()),
             };
-            build::build(&request, cache, cancel, observer)?;
+            build::build(&request, context)?;
         }
         let (kernel, modules) = entry.result(is_fresh)?;
         if !ready(at, kernel, modules) {

@@ -37,7 +37,6 @@ const MARKS: [&[u8]; 22] = [
     b"||", b"+=", b"-=", b"*=", b"/=", b"%=", b"&=", b"|=", b"^=",
 ];
 
-/// Returns the tokens of a source file.
 pub(crate) fn tokens(source: &[u8]) -> Vec<Token> {
     let mut lexer = Lexer {
         source,
@@ -181,7 +180,6 @@ impl Lexer<'_> {
         }
     }
 
-    /// Skips a preprocessor directive.
     fn directive(&mut self) {
         while let Some(byte) = self.peek(0) {
             match (byte, self.peek(1)) {

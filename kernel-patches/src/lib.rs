@@ -9,14 +9,12 @@
 pub mod arch;
 pub mod checkout;
 pub mod config;
-pub mod conflict;
 pub mod coverage;
 pub mod error;
 pub mod index;
 pub mod kernel;
 pub mod kselftest;
 pub mod mail;
-pub mod manifest;
 pub mod mutant;
 pub mod overlay;
 pub mod series;

@@ -42,9 +42,7 @@ impl Patch {
         }
         format!("{:x}", hash.finalize())
     }
-}
 
-impl Patch {
     /// Returns whether it changes more than file modes.
     pub(crate) fn changes_content(&self) -> bool {
         const BEGIN: [&[u8]; 6] = [
@@ -102,16 +100,29 @@ struct Tag {
     total: u32,
 }
 
+impl Tag {
+    /// The tag of a patch that is no part of a series.
+    const SINGLE: Self = Self {
+        version: 1,
+        number: 1,
+        total: 0,
+    };
+}
+
 /// Returns the patch in a mail or plain diff named `origin`, or `None` if it has no diff
 /// (a cover letter, a reply).
 pub fn parse_one(origin: &str, bytes: &[u8]) -> Option<Patch> {
     let (subject, text) = decode(bytes);
-    has_diff(&text).then(|| Patch {
+    has_diff(&text).then(|| patch(origin, &subject, text, bytes))
+}
+
+fn patch(origin: &str, subject: &str, text: Vec<u8>, mail: &[u8]) -> Patch {
+    Patch {
         origin: origin.to_owned(),
-        subject: strip_prefix(&subject).to_owned(),
+        subject: strip_prefix(subject).to_owned(),
         text,
-        mail: Mail::of(bytes),
-    })
+        mail: Mail::of(mail),
+    }
 }
 
 /// Returns the patches of an mbox named `origin`, sorted by number.
@@ -137,17 +148,10 @@ pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
         }
         let number = u32::try_from(found.len() + 1).unwrap_or(u32::MAX);
         let tag = tag(&subject).unwrap_or(Tag {
-            version: 1,
             number,
-            total: 0,
+            ..Tag::SINGLE
         });
-        let patch = Patch {
-            origin: subject.clone(),
-            subject: strip_prefix(&subject).to_owned(),
-            text,
-            mail: Mail::of(mail.contents()),
-        };
-        found.push((tag, patch));
+        found.push((tag, patch(&subject, &subject, text, mail.contents())));
     }
     in_order(origin, found)
 }
@@ -248,11 +252,7 @@ fn strip_prefix(subject: &str) -> &str {
 /// Parses `[PATCH v3 2/7]`, `[RFC PATCH 1/2]` and similar prefixes.
 fn tag(subject: &str) -> Option<Tag> {
     let inner = subject.split_once('[')?.1.split_once(']')?.0;
-    let mut tag = Tag {
-        version: 1,
-        number: 1,
-        total: 0,
-    };
+    let mut tag = Tag::SINGLE;
     for word in inner.split_whitespace() {
         if let Some((number, total)) = word.split_once('/') {
             tag.number = number.parse().ok()?;

@@ -5,7 +5,6 @@
 //! replace code. This module edits source text only; the build and the tests are
 //! elsewhere. The same source gives the same mutants with the same names.
 
-mod blocks;
 mod change;
 mod named;
 mod operators;
@@ -77,9 +76,6 @@ impl Mutant {
 
 /// Returns the mutants of the lines that a series changes. `states` are the overlays
 /// without the series, after each of its patches in order, and after all.
-///
-/// # Errors
-/// When a file of the tree cannot be read.
 pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error> {
     let (Some(first), Some(last)) = (states.first(), states.last()) else {
         return Ok(Vec::new());
@@ -149,7 +145,7 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
     let Some(last) = versions.last().filter(|_| versions.iter().all(is_small)) else {
         return Some(Vec::new());
     };
-    let origins = blocks::origins(versions);
+    let origins = change::origins(versions);
     let is_changed = |line: usize| origins.get(line).is_some_and(|&origin| origin > 0);
     let source = Source::of(last);
     let mut found: Vec<(String, Change)> = Vec::new();
@@ -158,7 +154,7 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
         let name = kebab(function.name.as_bytes());
         found.extend(changes.into_iter().map(|change| (name.clone(), change)));
     }
-    found.extend(blocks::reverts(versions[0], &source));
+    found.extend(change::reverts(versions[0], &source));
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let id = |bytes: &[u8]| ContentId::new("mutant").part(bytes).finish();
     let mut seen = HashSet::from([id(last)]);

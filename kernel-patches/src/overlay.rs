@@ -45,11 +45,16 @@ impl Overlay {
         all
     }
 
+    /// Returns the files with these paths.
+    #[must_use]
+    pub(crate) fn only(&self, is_wanted: impl Fn(&Utf8Path) -> bool) -> Self {
+        let mut some = self.clone();
+        some.0.retain(|path, _| is_wanted(path));
+        some
+    }
+
     /// Writes the files to `folder`, a copy of the tree, and deletes the removed files
     /// there.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
         for (path, state) in &self.0 {
             match state {
@@ -64,9 +69,6 @@ impl Overlay {
     }
 
     /// Returns the content of a file of `tree` with this overlay; `None` if it does not exist.
-    ///
-    /// # Errors
-    /// When the file of the tree cannot be read.
     pub(crate) fn read(&self, tree: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Error> {
         if let Some(state) = self.0.get(path) {
             return Ok(state.as_ref().map(|state| state.bytes.clone()));
@@ -77,7 +79,6 @@ impl Overlay {
         }
     }
 
-    /// Returns its content id.
     pub(crate) fn content_id(&self) -> String {
         let mut id = ContentId::new("overlay");
         for (path, state) in &self.0 {

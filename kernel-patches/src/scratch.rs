@@ -2,18 +2,19 @@
 //! A scratch folder with copies of the files that patches touch.
 //!
 //! A kernel tree has about 90,000 files and a series touches a few of them. Running
-//! `git apply` on copies takes milliseconds and cannot change the tree.
+//! `git apply` on copies takes milliseconds and cannot change the tree. Its messages
+//! (git-apply(1), `--reject --verbose`) give the places where a patch does not apply.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
+use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::files::is_executable;
 use patchbed_host::process::Output;
 
-use crate::conflict::{self, Place};
 use crate::error::{Doing, Error, shorten};
 use crate::mail::Patch;
 use crate::overlay::{FileState, Overlay, parents, write_below};
@@ -89,20 +90,20 @@ impl<'a> Scratch<'a> {
             let warnings = output.stderr_text();
             return Ok(match applies {
                 true => Vec::new(),
-                false => conflict::other_modes(&warnings),
+                false => other_modes(&warnings),
             });
         }
         let verbose = self.git(patch, direction, &["--reject", "--verbose"])?;
-        let mut places = conflict::places(&verbose.stderr_text());
-        if places.is_empty() {
-            places = conflict::places(&output.stderr_text());
+        let mut found = places(&verbose.stderr_text());
+        if found.is_empty() {
+            found = places(&output.stderr_text());
         }
-        if places.is_empty() {
-            places.push(Place::Patch {
+        if found.is_empty() {
+            found.push(Place::Patch {
                 why: output.stderr_text().trim().to_owned(),
             });
         }
-        Ok(places)
+        Ok(found)
     }
 
     /// Returns the paths that a patch reads or writes, from `git apply --numstat`. For a
@@ -161,7 +162,7 @@ impl<'a> Scratch<'a> {
             ));
         }
         let bytes = fs::read(&source).doing("reading the tree")?;
-        self.write(path, &bytes, kind.permissions().mode() & 0o111 != 0)
+        self.write(path, &bytes, is_executable(&kind))
     }
 
     fn write(&self, path: &Utf8Path, bytes: &[u8], executable: bool) -> Result<(), Error> {
@@ -225,7 +226,7 @@ fn state_of(file: &Utf8Path, relative: &Utf8Path) -> Result<Option<FileState>, E
     let bytes = fs::read(file).doing("reading a patched file")?;
     Ok(Some(FileState {
         bytes,
-        executable: kind.permissions().mode() & 0o111 != 0,
+        executable: is_executable(&kind),
     }))
 }
 
@@ -265,6 +266,104 @@ fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
         paths.insert(path);
     }
     Ok(paths)
+}
+
+/// A place where a patch does not apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A hunk whose context lines are not in the file.
+    Hunk {
+        file: String,
+        /// The hunk's number within that file's part of the patch, from 1.
+        hunk: u32,
+    },
+    /// A file that cannot be patched.
+    File { file: String, why: String },
+    /// The patch is damaged or git rejects it.
+    Patch { why: String },
+}
+
+impl Place {
+    /// Returns a hint if the patch cannot apply to any tree, so that a rebase is no fix.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        let Self::Patch { why } = self else {
+            return None;
+        };
+        let has = |messages: &[&str]| messages.iter().any(|message| why.contains(message));
+        if has(&["without full index line", "corrupt binary patch"]) {
+            return Some(
+                "create patches of binary files with `git format-patch --binary --full-index`",
+            );
+        }
+        let damaged = [
+            "corrupt patch",
+            "patch fragment without header",
+            "No valid patches",
+        ];
+        has(&damaged).then_some("create the patch again with `git format-patch`")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hunk { file, hunk } => write!(f, "`{file}`: hunk {hunk} does not match"),
+            Self::File { file, why } => write!(f, "`{file}`: {why}"),
+            Self::Patch { why } => f.write_str(why),
+        }
+    }
+}
+
+/// Returns the places in the output of `git apply --reject --verbose`.
+fn places(output: &str) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut current = "";
+    for line in output.lines() {
+        if let Some(rest) = line.strip_prefix("Applying patch ") {
+            current = rest.split(" with ").next().unwrap_or(rest);
+        } else if let Some(number) = line.strip_prefix("Rejected hunk #") {
+            let hunk = number.trim_end_matches('.').parse().unwrap_or(0);
+            places.push(Place::Hunk {
+                file: current.to_owned(),
+                hunk,
+            });
+        } else if let Some(rest) = line.strip_prefix("error: ") {
+            places.extend(from_error(rest));
+        }
+    }
+    places
+}
+
+/// Returns the files whose mode differs from the patch, from git's warnings
+/// `warning: FILE has type 100644, expected 100755`.
+fn other_modes(output: &str) -> Vec<Place> {
+    let place = |line: &str| {
+        let (file, why) = line.strip_prefix("warning: ")?.rsplit_once(" has type ")?;
+        Some(Place::File {
+            file: file.to_owned(),
+            why: format!("its mode is {why}"),
+        })
+    };
+    output.lines().filter_map(place).collect()
+}
+
+fn from_error(rest: &str) -> Option<Place> {
+    // The "Rejected hunk" lines have the hunk numbers.
+    let redundant = ["patch failed: ", "while searching for:"];
+    if redundant.iter().any(|prefix| rest.starts_with(prefix))
+        || rest.ends_with("patch does not apply")
+    {
+        return None;
+    }
+    match rest.rsplit_once(": ") {
+        Some((file, why)) if !file.contains(' ') => Some(Place::File {
+            file: file.to_owned(),
+            why: why.to_owned(),
+        }),
+        _ => Some(Place::Patch {
+            why: rest.to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -311,6 +410,38 @@ mod tests {
         assert_eq!(
             fs::read_to_string(root.join("outside/f")).unwrap(),
             "precious\n"
+        );
+    }
+
+    #[test]
+    fn places_returns_file_and_number_of_rejected_hunks() {
+        let output = "Checking patch f.c...\nerror: while searching for:\nxyz\n\
+            error: patch failed: f.c:12\nChecking patch g.c...\n\
+            Applying patch f.c with 1 reject...\nHunk #1 applied cleanly.\nRejected hunk #2.\n\
+            Applied patch g.c cleanly.\n";
+        assert_eq!(
+            places(output),
+            [Place::Hunk {
+                file: "f.c".into(),
+                hunk: 2
+            }]
+        );
+    }
+
+    #[test]
+    fn places_returns_missing_files_and_invalid_paths() {
+        assert_eq!(
+            places("error: drivers/x.c: No such file or directory\n"),
+            [Place::File {
+                file: "drivers/x.c".into(),
+                why: "No such file or directory".into()
+            }]
+        );
+        assert_eq!(
+            places("error: invalid path '../x'\n"),
+            [Place::Patch {
+                why: "invalid path '../x'".into()
+            }]
         );
     }
 }

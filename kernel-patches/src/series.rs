@@ -3,19 +3,22 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::files::read_text;
+use patchbed_host::files::{listing, read_text};
+use serde::Deserialize;
 
 use crate::error::{Doing, Error};
 use crate::mail::{self, Patch};
-use crate::manifest::{self, Manifest};
+use crate::yaml;
 
+/// File name of the manifest of a known series.
+const MANIFEST: &str = "series.yaml";
 /// Size limit of a patch file or mbox, in bytes.
 const SERIES_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Size limit of a configuration fragment, in bytes.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Ordered patches and their metadata.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Series {
     /// Name in scenarios and results.
     pub name: String,
@@ -23,7 +26,8 @@ pub struct Series {
     pub title: String,
     /// The patches in order.
     pub patches: Vec<Patch>,
-    /// Patches that revert a reworded version of the change; see [`Manifest::revert`].
+    /// Patches that revert a reworded version of the change; if the series does not
+    /// apply in reverse, the first patch that applies is used.
     pub revert: Vec<Patch>,
     /// Names of series that must be applied before.
     pub requires: Vec<String>,
@@ -45,7 +49,7 @@ impl Series {
     /// When it does not exist or has no complete series.
     pub fn find(text: &str, library: &Utf8Path) -> Result<Self, Error> {
         let plain_name = !text.is_empty() && !text.contains('/') && !text.starts_with('.');
-        if plain_name && library.join(text).join(manifest::FILE_NAME).is_file() {
+        if plain_name && library.join(text).join(MANIFEST).is_file() {
             let mut series = Self::from_manifest(&library.join(text))?;
             series.is_known = true;
             return Ok(series);
@@ -57,7 +61,7 @@ impl Series {
 
     fn from_path(text: &str, library: &Utf8Path) -> Result<Self, Error> {
         let path = Utf8Path::new(text);
-        if path.join(manifest::FILE_NAME).is_file() {
+        if path.join(MANIFEST).is_file() {
             return Self::from_manifest(path);
         }
         if path.is_dir() {
@@ -105,20 +109,13 @@ impl Series {
             requires: manifest.requires,
             needs_in_tree: manifest.needs_in_tree,
             config,
-            provides: Vec::new(),
-            is_known: false,
+            ..Self::default()
         })
     }
 
     fn from_folder(folder: &Utf8Path) -> Result<Self, Error> {
-        let mut files: Vec<Utf8PathBuf> = folder
-            .read_dir_utf8()
-            .doing(format!("listing `{folder}`"))?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path().to_owned())
-            .filter(|path| path.extension() == Some("patch") && path.is_file())
-            .collect();
-        files.sort();
+        let mut files = listing(folder).doing(format!("listing `{folder}`"))?;
+        files.retain(|path| path.extension() == Some("patch") && path.is_file());
         let mut patches = Vec::new();
         for file in &files {
             // 0000-cover-letter.patch has no diff.
@@ -172,13 +169,58 @@ impl Series {
             name: stem(path),
             title,
             patches,
-            revert: Vec::new(),
-            requires: Vec::new(),
-            needs_in_tree: Vec::new(),
-            config: None,
-            provides: Vec::new(),
-            is_known: false,
+            ..Self::default()
         }
+    }
+}
+
+/// A series' manifest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    name: String,
+    title: String,
+    /// The change and its purpose, for readers of the file.
+    #[serde(default, rename = "description")]
+    _description: String,
+    /// Patch files in order, relative to the folder.
+    patches: Vec<Utf8PathBuf>,
+    /// Patches that revert a reworded version of the change. If the series does not apply
+    /// in reverse, the first patch that applies is used.
+    #[serde(default)]
+    revert: Vec<Utf8PathBuf>,
+    #[serde(default)]
+    requires: Vec<String>,
+    #[serde(default)]
+    needs_in_tree: Vec<Utf8PathBuf>,
+    config: Option<Utf8PathBuf>,
+}
+
+impl Manifest {
+    fn read(folder: &Utf8Path) -> Result<Self, Error> {
+        let path = folder.join(MANIFEST);
+        let manifest: Self = yaml::read(&path)?;
+        let files = manifest
+            .patches
+            .iter()
+            .chain(&manifest.revert)
+            .chain(&manifest.config);
+        for file in files {
+            let inside = file.is_relative() && !file.components().any(|part| part.as_str() == "..");
+            if !inside || !folder.join(file).is_file() {
+                return Err(Error::input(
+                    format!("reading `{path}`: `{file}` is not a file in its folder"),
+                    "list files of the folder by relative paths without `..`",
+                ));
+            }
+        }
+        if manifest.patches.is_empty() {
+            return Err(Error::input(
+                format!("reading `{path}`: `patches` is empty"),
+                "list at least one patch file",
+            ));
+        }
+        Ok(manifest)
     }
 }
 
@@ -200,24 +242,18 @@ fn check_name(name: &str, path: &str) -> Result<(), Error> {
         format!("reading `{path}`: {name:?} is not a valid name of a series"),
         format!(
             "rename the file or folder, or change `name` in its `{}`",
-            manifest::FILE_NAME
+            MANIFEST
         ),
     ))
 }
 
 /// Returns the names of the known series, sorted.
 pub fn names(library: &Utf8Path) -> Vec<String> {
-    let entries = library
-        .read_dir_utf8()
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().join(manifest::FILE_NAME).is_file())
-        .map(|entry| entry.file_name().to_owned())
-        .collect();
-    names.sort();
-    names
+    let folders = listing(library).unwrap_or_default().into_iter();
+    let folders = folders.filter(|path| path.join(MANIFEST).is_file());
+    folders
+        .filter_map(|path| path.file_name().map(str::to_owned))
+        .collect()
 }
 
 fn read_patch(path: &Utf8Path) -> Result<Patch, Error> {
@@ -265,7 +301,7 @@ mod tests {
         }
         let named = |name: &str| {
             let text = format!("name: {name}\ntitle: t\npatches: [a.patch]\n");
-            fs::write(folder.join(manifest::FILE_NAME), text).unwrap();
+            fs::write(folder.join(MANIFEST), text).unwrap();
             find(&folder).map(|series| series.name)
         };
         assert_eq!(named("good").unwrap(), "good");

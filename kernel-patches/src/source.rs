@@ -9,11 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::{Cache, publish};
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Event, Observer};
+use patchbed_host::cache::publish;
+use patchbed_host::context::Context;
 use patchbed_host::files::{read_json, write_json};
-use patchbed_host::lock::FileLock;
 use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
 
@@ -41,39 +39,28 @@ struct Package {
 
 /// Returns the newest 7.x source package of the suites, or the package that was fetched
 /// within [`FRESH`].
-pub(crate) fn newest(
-    cache: &Cache,
-    cancel: &Cancel,
-    observer: &dyn Observer,
-) -> Result<Fetched, Error> {
-    let home = cache.dir(&["trees"])?;
+pub(crate) fn newest(context: &Context) -> Result<Fetched, Error> {
+    let home = context.cache.dir(&["trees"])?;
     let stored = home.join("newest.json");
-    let _lock = FileLock::acquire(
-        &home.join("newest.lock"),
-        "the default tree",
-        cancel,
-        observer,
-    )?;
+    let _lock = context.lock(&home.join("newest.lock"), "the default tree")?;
     let known = read_stored(&stored, &home);
     if let Some((package, age)) = &known
         && *age < FRESH
     {
         return Ok(fetched(package, &home));
     }
-    let apt = Apt::prepare(cache)?;
-    let package = match apt.packages(cancel, observer) {
+    let apt = Apt::prepare(context)?;
+    let package = match apt.packages() {
         Ok(packages) => choose(packages),
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(error) => match known {
             Some((package, age)) => {
-                observer.event(Event::Note {
-                    text: format!(
-                        "the package lists of Debian cannot be read; using {} {}, fetched {} days ago",
-                        package.package,
-                        package.version,
-                        age.as_secs() / 86400
-                    ),
-                });
+                context.note(format!(
+                    "the package lists of Debian cannot be read; using {} {}, fetched {} days ago",
+                    package.package,
+                    package.version,
+                    age.as_secs() / 86400
+                ));
                 return Ok(fetched(&package, &home));
             }
             None => return Err(error),
@@ -89,7 +76,7 @@ pub(crate) fn newest(
         )
     })?;
     if !home.join(folder(&package)).is_dir() {
-        apt.fetch(&package, &home, cancel, observer)?;
+        apt.fetch(&package, &home)?;
     }
     write_json(&stored, &package).doing("storing the version of the default tree")?;
     Ok(fetched(&package, &home))
@@ -185,28 +172,29 @@ fn series_of(package: &str) -> Option<(u32, u32)> {
 
 /// A private apt state in the cache folder.
 #[derive(Debug)]
-struct Apt {
+struct Apt<'a> {
     home: Utf8PathBuf,
+    context: &'a Context,
 }
 
-impl Apt {
-    fn prepare(cache: &Cache) -> Result<Self, Error> {
+impl<'a> Apt<'a> {
+    fn prepare(context: &'a Context) -> Result<Self, Error> {
         if !Utf8Path::new(KEYRING).is_file() {
             return Err(Error::input(
                 format!("downloading the default tree: `{KEYRING}` does not exist"),
                 "install debian-archive-keyring, or select a tree with `--tree`",
             ));
         }
-        let home = cache.dir(&["apt"])?;
+        let home = context.cache.dir(&["apt"])?;
         for below in ["lists/partial", "cache/archives/partial", "download"] {
-            cache.dir(&["apt", below])?;
+            context.cache.dir(&["apt", below])?;
         }
         let sources: String = SUITES
             .iter()
             .map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"))
             .collect();
         publish(&home.join("sources.list"), sources.as_bytes()).doing("preparing apt")?;
-        Ok(Self { home })
+        Ok(Self { home, context })
     }
 
     fn tool(&self, program: &str) -> Tool {
@@ -226,22 +214,23 @@ impl Apt {
         tool
     }
 
-    fn packages(&self, cancel: &Cancel, observer: &dyn Observer) -> Result<Vec<Package>, Error> {
-        let _activity = Activity::start(observer, "reading the package lists of Debian", None);
+    fn packages(&self) -> Result<Vec<Package>, Error> {
+        let doing = "reading the package lists of Debian";
+        let _activity = self.context.activity(doing, None);
         // A removed suite makes `update` fail after it has read the other suites.
         let updated = self
             .tool("apt-get")
             .arg("update")
             .deadline("apt update", UPDATE_LIMIT)
-            .run(cancel)
-            .doing("reading the package lists of Debian");
+            .run(&self.context.cancel)
+            .doing(doing);
         if let Err(Error::Interrupted) = updated {
             return Err(Error::Interrupted);
         }
         let names = self
             .tool("apt-cache")
             .args(["search", "--names-only", "^linux-source-7\\."])
-            .run(cancel)
+            .run(&self.context.cancel)
             .doing("searching the package lists")?
             .stdout_text();
         let names: Vec<&str> = names
@@ -256,24 +245,20 @@ impl Apt {
             .tool("apt-cache")
             .arg("madison")
             .args(names)
-            .run(cancel)
+            .run(&self.context.cancel)
             .doing("reading the package lists")?;
         Ok(parse_madison(&table.stdout_text()))
     }
 
-    fn fetch(
-        &self,
-        package: &Package,
-        home: &Utf8Path,
-        cancel: &Cancel,
-        observer: &dyn Observer,
-    ) -> Result<(), Error> {
+    fn fetch(&self, package: &Package, home: &Utf8Path) -> Result<(), Error> {
         let name = format!("{} {}", package.package, package.version);
         let download = self.home.join("download");
         let _ = fs::remove_dir_all(&download);
         fs::create_dir_all(&download).doing("making a folder")?;
         {
-            let activity = Activity::start(observer, format!("downloading {name}"), Some(100));
+            let activity = self
+                .context
+                .activity(format!("downloading {name}"), Some(100));
             self.tool("apt-get")
                 .args([
                     "-o",
@@ -285,7 +270,7 @@ impl Apt {
                 .arg(format!("{}={}", package.package, package.version))
                 .cwd(&download)
                 .deadline("download", DOWNLOAD_LIMIT)
-                .run_lines(cancel, &mut |line| {
+                .run_lines(&self.context.cancel, &mut |line| {
                     if let Some(percent) = percent(line) {
                         activity.advance(percent, "%");
                     }
@@ -293,15 +278,48 @@ impl Apt {
                 .doing(format!("downloading {name}"))?;
         }
         let deb = only_file(&download, "deb")?;
-        unpack(
-            &deb,
-            &download,
-            &home.join(folder(package)),
-            &name,
-            cancel,
-            observer,
-        )?;
+        let target = home.join(folder(package));
+        self.unpack(&deb, &download, &target, &name)?;
         fs::remove_dir_all(&download).doing("removing the download folder")
+    }
+
+    fn unpack(
+        &self,
+        deb: &Utf8Path,
+        download: &Utf8Path,
+        target: &Utf8Path,
+        name: &str,
+    ) -> Result<(), Error> {
+        let doing = format!("unpacking {name}");
+        let activity = self.context.activity(doing.clone(), None);
+        Tool::new("dpkg-deb")
+            .args(["-x", deb.as_str(), download.join("deb").as_str()])
+            .deadline("unpacking the package", UNPACK_LIMIT)
+            .run(&self.context.cancel)
+            .doing(doing.clone())?;
+        let archive = only_file(&download.join("deb/usr/src"), "xz")?;
+        let parts = Utf8PathBuf::from(format!("{target}.partial"));
+        let _ = fs::remove_dir_all(&parts);
+        fs::create_dir_all(&parts).doing("making a folder")?;
+        let mut files = 0;
+        Tool::new("tar")
+            .args([
+                "-xvf",
+                archive.as_str(),
+                "-C",
+                parts.as_str(),
+                "--strip-components=1",
+            ])
+            .arg("--no-same-owner")
+            .deadline("unpacking the source", UNPACK_LIMIT)
+            .run_lines(&self.context.cancel, &mut |line| {
+                files += 1;
+                if files % 500 == 0 {
+                    activity.advance(files, line);
+                }
+            })
+            .doing(doing.clone())?;
+        fs::rename(&parts, target).doing(doing)
     }
 }
 
@@ -309,46 +327,6 @@ impl Apt {
 fn percent(line: &str) -> Option<u64> {
     let number = line.strip_prefix("dlstatus:")?.split(':').nth(1)?;
     number.split('.').next()?.parse().ok()
-}
-
-fn unpack(
-    deb: &Utf8Path,
-    download: &Utf8Path,
-    target: &Utf8Path,
-    name: &str,
-    cancel: &Cancel,
-    observer: &dyn Observer,
-) -> Result<(), Error> {
-    let doing = format!("unpacking {name}");
-    let activity = Activity::start(observer, doing.clone(), None);
-    Tool::new("dpkg-deb")
-        .args(["-x", deb.as_str(), download.join("deb").as_str()])
-        .deadline("unpacking the package", UNPACK_LIMIT)
-        .run(cancel)
-        .doing(doing.clone())?;
-    let archive = only_file(&download.join("deb/usr/src"), "xz")?;
-    let parts = Utf8PathBuf::from(format!("{target}.partial"));
-    let _ = fs::remove_dir_all(&parts);
-    fs::create_dir_all(&parts).doing("making a folder")?;
-    let mut files = 0;
-    Tool::new("tar")
-        .args([
-            "-xvf",
-            archive.as_str(),
-            "-C",
-            parts.as_str(),
-            "--strip-components=1",
-        ])
-        .arg("--no-same-owner")
-        .deadline("unpacking the source", UNPACK_LIMIT)
-        .run_lines(cancel, &mut |line| {
-            files += 1;
-            if files % 500 == 0 {
-                activity.advance(files, line);
-            }
-        })
-        .doing(doing.clone())?;
-    fs::rename(&parts, target).doing(doing)
 }
 
 fn only_file(folder: &Utf8Path, ending: &str) -> Result<Utf8PathBuf, Error> {

@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
-use patchbed_host::events::{Activity, Observer};
-use patchbed_host::lock::FileLock;
+use patchbed_host::context::Context;
 use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
 
@@ -65,9 +63,7 @@ impl TreeRequest {
             _ => Self::Directory(path.to_owned()),
         }
     }
-}
 
-impl TreeRequest {
     /// Checks that the tree exists, without fetching or exporting it.
     ///
     /// # Errors
@@ -98,22 +94,17 @@ impl Tree {
     ///
     /// # Errors
     /// When it is not kernel source or cannot be fetched or exported.
-    pub fn open(
-        request: &TreeRequest,
-        cache: &Cache,
-        cancel: &Cancel,
-        observer: &dyn Observer,
-    ) -> Result<Self, Error> {
+    pub fn open(request: &TreeRequest, context: &Context) -> Result<Self, Error> {
         let tree = match request {
             TreeRequest::Default => {
-                let package = source::newest(cache, cancel, observer)?;
+                let package = source::newest(context)?;
                 Self::fixed(&package.name, &package.folder, &package.label)
             }
-            TreeRequest::Directory(path) => Self::live(path, cache, observer)?,
+            TreeRequest::Directory(path) => Self::live(path, context)?,
             TreeRequest::Git {
                 repository,
                 revision,
-            } => Self::export(repository, revision, cache, cancel, observer)?,
+            } => Self::export(repository, revision, context)?,
         };
         check_is_kernel(&tree.root, &tree.label)?;
         Ok(tree)
@@ -128,14 +119,17 @@ impl Tree {
         }
     }
 
-    fn live(path: &Utf8Path, cache: &Cache, observer: &dyn Observer) -> Result<Self, Error> {
+    fn live(path: &Utf8Path, context: &Context) -> Result<Self, Error> {
         check_directory(path)?;
         let root = path
             .canonicalize_utf8()
             .doing(format!("resolving `{path}`"))?;
         let key = ContentId::new("path").part(root.as_str()).finish();
-        let stored = cache.dir(&["trees", "live"])?.join(format!("{key}.json"));
-        let index = index::read(&root, &stored, observer)?;
+        let stored = context
+            .cache
+            .dir(&["trees", "live"])?
+            .join(format!("{key}.json"));
+        let index = index::read(&root, &stored, &*context.observer)?;
         let mut id = ContentId::new("tree");
         for (path, file) in &index {
             id = id.part(path.as_str()).part(&file.content);
@@ -149,19 +143,13 @@ impl Tree {
         })
     }
 
-    fn export(
-        repository: &Utf8Path,
-        revision: &str,
-        cache: &Cache,
-        cancel: &Cancel,
-        observer: &dyn Observer,
-    ) -> Result<Self, Error> {
-        let commit = resolve(repository, revision, cancel)?;
-        let home = cache.dir(&["trees"])?.join(&commit);
+    fn export(repository: &Utf8Path, revision: &str, context: &Context) -> Result<Self, Error> {
+        let commit = resolve(repository, revision, &context.cancel)?;
+        let home = context.cache.dir(&["trees"])?.join(&commit);
         let label = format!("`{repository}@{revision}`");
-        let _lock = FileLock::acquire(&home.with_extension("lock"), &label, cancel, observer)?;
+        let _lock = context.lock(&home.with_extension("lock"), &label)?;
         if !home.is_dir() {
-            let _activity = Activity::start(observer, format!("exporting {label}"), None);
+            let _activity = context.activity(format!("exporting {label}"), None);
             let parts = home.with_extension("partial");
             let _ = fs::remove_dir_all(&parts);
             fs::create_dir_all(&parts).doing("making a folder")?;
@@ -170,12 +158,12 @@ impl Tree {
                 .args(["-C", repository.as_str(), "archive", "--format=tar", "-o"])
                 .args([archive.as_str(), &commit])
                 .deadline("git archive", EXPORT_LIMIT)
-                .run(cancel)
+                .run(&context.cancel)
                 .doing(format!("exporting {label}"))?;
             Tool::new("tar")
                 .args(["-xf", archive.as_str(), "-C", parts.as_str()])
                 .deadline("unpacking", EXPORT_LIMIT)
-                .run(cancel)
+                .run(&context.cancel)
                 .doing(format!("unpacking {label}"))?;
             fs::remove_file(&archive).doing("removing the archive of an exported tree")?;
             fs::rename(&parts, &home).doing("storing an exported tree in the cache")?;

@@ -7,15 +7,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::Cache;
-use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
+use patchbed_host::context::Context;
 use patchbed_host::events::{Activity, Observer};
-use patchbed_host::files::{missing_is_removed, read_json, write_json};
+use patchbed_host::files::{is_executable, missing_is_removed, read_json, walk, write_json};
 use patchbed_host::lock::FileLock;
 use serde::{Deserialize, Serialize};
 
@@ -87,19 +87,10 @@ pub(crate) struct Stamp(Option<(std::time::SystemTime, u64)>);
 
 impl WorkTree {
     /// Locks the build folder for `tree` and the config `config`.
-    ///
-    /// # Errors
-    /// When it cannot be created or locked.
-    pub fn lock(
-        cache: &Cache,
-        tree: &Tree,
-        config: &str,
-        cancel: &Cancel,
-        observer: &dyn Observer,
-    ) -> Result<Self, Error> {
-        let home = cache.dir(&["work", &tree.place(), config])?;
+    pub fn lock(tree: &Tree, config: &str, context: &Context) -> Result<Self, Error> {
+        let home = context.cache.dir(&["work", &tree.place(), config])?;
         let name = format!("the build folder of {} ({config})", tree.label());
-        let lock = FileLock::acquire(&home.join("lock"), &name, cancel, observer)?;
+        let lock = context.lock(&home.join("lock"), &name)?;
         Ok(Self { home, _lock: lock })
     }
 
@@ -128,9 +119,6 @@ impl WorkTree {
     }
 
     /// Returns a stamp that changes when the source folder is switched.
-    ///
-    /// # Errors
-    /// When the state file cannot be read.
     pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
         let doing = "reading the state of a build folder";
         match fs::metadata(self.home.join(STATE)) {
@@ -143,9 +131,6 @@ impl WorkTree {
     }
 
     /// Switches the source folder to `tree` with `overlay`.
-    ///
-    /// # Errors
-    /// When files cannot be copied or written.
     pub fn switch_to(
         &self,
         tree: &Tree,
@@ -294,7 +279,7 @@ impl WorkTree {
     /// Copies a file with the current time as modification time, so that make rebuilds its
     /// objects. Fails if a file of a live tree changed since it was hashed.
     fn copy(&self, tree: &Tree, path: &Utf8Path) -> Result<(), Error> {
-        let content = copy(tree.root(), &self.source(), path)?;
+        let content = copy_file(tree.root(), &self.source(), path)?;
         let file = tree.index().and_then(|index| index.get(path));
         if file.is_some_and(|file| file.content != content) {
             return Err(Error::input(
@@ -325,7 +310,7 @@ fn content_id(state: Option<&FileState>) -> String {
 }
 
 /// Copies a file or symbolic link, without its modification time; returns its content id.
-fn copy(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error> {
+pub(crate) fn copy_file(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error> {
     let source = from.join(path);
     let meta = fs::symlink_metadata(&source).doing("reading the tree")?;
     if meta.is_symlink() {
@@ -337,27 +322,20 @@ fn copy(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error
         return Ok(index::link_content(&target));
     }
     let bytes = fs::read(&source).doing("reading the tree")?;
-    let executable = meta.permissions().mode() & 0o111 != 0;
-    write_below(to, path, &bytes, executable).doing("copying the tree")?;
+    write_below(to, path, &bytes, is_executable(&meta)).doing("copying the tree")?;
     Ok(index::file_content(&bytes))
 }
 
 /// Copies a fixed tree by hard links. Changed files are removed before they are written,
 /// so the tree does not change.
 fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.doing(format!("reading `{from}`"))?;
-        let Some(path) = Utf8Path::from_path(entry.path()) else {
-            continue;
-        };
-        let Ok(relative) = path.strip_prefix(from) else {
-            continue;
-        };
-        let target = to.join(relative);
-        if entry.file_type().is_dir() {
+    for entry in walk(from) {
+        let (path, kind) = entry.doing(format!("reading `{from}`"))?;
+        let target = to.join(&path);
+        if kind.is_dir() {
             fs::create_dir_all(&target).doing("creating a folder")?;
-        } else if entry.file_type().is_symlink() || fs::hard_link(path, &target).is_err() {
-            copy(from, to, relative)?;
+        } else if kind.is_symlink() || fs::hard_link(from.join(&path), &target).is_err() {
+            copy_file(from, to, &path)?;
         }
     }
     Ok(())
@@ -393,6 +371,9 @@ fn distance(from: &Contents, to: &Contents) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use patchbed_host::cancel::Cancel;
     use patchbed_host::events::Silent;
 
     use super::*;
@@ -419,6 +400,15 @@ mod tests {
         }
     }
 
+    fn lock(tree: &Tree, cache: &Cache) -> Result<WorkTree, Error> {
+        let context = Context {
+            cache: cache.clone(),
+            cancel: Cancel::new(),
+            observer: Arc::new(Silent),
+        };
+        WorkTree::lock(tree, "p", &context)
+    }
+
     fn overlay(files: &[(&str, Option<&str>)]) -> Overlay {
         Overlay::from_files(
             files
@@ -437,7 +427,7 @@ mod tests {
     #[test]
     fn switch_to_deletes_objects_without_a_state_file() {
         let Fixture { _dir, tree, cache } = fixture();
-        let work = WorkTree::lock(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        let work = lock(&tree, &cache).unwrap();
         work.switch_to(&tree, &overlay(&[("a", Some("A"))]), &Silent)
             .unwrap();
         fs::create_dir_all(work.objects()).unwrap();
@@ -450,7 +440,7 @@ mod tests {
     #[test]
     fn switch_to_deletes_objects_of_another_format() {
         let Fixture { _dir, tree, cache } = fixture();
-        let work = WorkTree::lock(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        let work = lock(&tree, &cache).unwrap();
         let object = work.objects().join("a.o");
         let state = work.home().join(STATE);
         let stays_when_format_is = |format: Option<&str>| {
@@ -473,7 +463,7 @@ mod tests {
     #[test]
     fn switch_to_writes_only_changed_files_and_never_the_tree() {
         let Fixture { _dir, tree, cache } = fixture();
-        let work = WorkTree::lock(&cache, &tree, "p", &Cancel::new(), &Silent).unwrap();
+        let work = lock(&tree, &cache).unwrap();
         let read = |path: &str| fs::read_to_string(work.source().join(path)).ok();
         let changes = overlay(&[("a", Some("A")), ("sub/b", None), ("new/c", Some("c"))]);
         work.switch_to(&tree, &changes, &Silent).unwrap();

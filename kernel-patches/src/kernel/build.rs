@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::{Cache, partial_folder, publish_folder};
-use patchbed_host::cancel::Cancel;
+use patchbed_host::cache::{partial_folder, publish_folder};
 use patchbed_host::content::ContentId;
-use patchbed_host::events::{Activity, Observer};
-use patchbed_host::files::missing_is_removed;
+use patchbed_host::context::Context;
+use patchbed_host::files::{missing_is_removed, walk};
 use patchbed_host::process::{Output, ProcessError, Tool};
 
 use super::cached::{Facts, IMAGE, Kernel, SOURCES};
@@ -61,20 +60,15 @@ impl BuildRequest<'_> {
 /// Builds the kernel and its modules, unless they are in the cache. For missing modules of
 /// a cached kernel, the kernel's objects are rebuilt first, since modules link against
 /// them.
-pub(super) fn build(
-    request: &BuildRequest<'_>,
-    cache: &Cache,
-    cancel: &Cancel,
-    observer: &dyn Observer,
-) -> Result<(), Error> {
+pub(super) fn build(request: &BuildRequest<'_>, context: &Context) -> Result<(), Error> {
     let config = &request.config.name;
-    let work = WorkTree::lock(cache, request.tree, config, cancel, observer)?;
+    let work = WorkTree::lock(request.tree, config, context)?;
     if !request.lacks_kernel() && !request.lacks_modules() {
         // Another run built them while this run waited for the lock.
         return Ok(());
     }
     let started = Instant::now();
-    let builder = Builder::begin(&work, request, cache, cancel, observer)?;
+    let builder = Builder::begin(&work, request, context)?;
     builder.compile()?;
     if request.lacks_kernel() {
         let files = builder.files()?;
@@ -94,8 +88,7 @@ pub(super) struct Builder<'a> {
     headers: Headers,
     in_progress: InProgress,
     request: &'a BuildRequest<'a>,
-    cancel: &'a Cancel,
-    observer: &'a dyn Observer,
+    context: &'a Context,
 }
 
 impl<'a> Builder<'a> {
@@ -103,14 +96,12 @@ impl<'a> Builder<'a> {
     pub(super) fn begin(
         work: &'a WorkTree,
         request: &'a BuildRequest<'a>,
-        cache: &Cache,
-        cancel: &'a Cancel,
-        observer: &'a dyn Observer,
+        context: &'a Context,
     ) -> Result<Self, Error> {
-        work.switch_to(request.tree, &request.checkout.overlay, observer)?;
+        work.switch_to(request.tree, &request.checkout.overlay, &*context.observer)?;
         let builder = Self {
             work,
-            compiler_wrappers: CompilerWrappers::install(work.home(), cache)?,
+            compiler_wrappers: CompilerWrappers::install(work.home(), &context.cache)?,
             headers: Headers::of(
                 work.home(),
                 request.tree,
@@ -119,8 +110,7 @@ impl<'a> Builder<'a> {
             ),
             in_progress: InProgress::of(work.home()),
             request,
-            cancel,
-            observer,
+            context,
         };
         // Before the configuration, which runs tools of the previous build.
         builder.in_progress.delete_partial(&work.objects())?;
@@ -188,8 +178,9 @@ impl<'a> Builder<'a> {
         let is_same = fs::read_to_string(&key_file).is_ok_and(|old| old == key);
         if !(is_same && config.is_file()) {
             let _ = fs::remove_file(&key_file);
-            let _activity =
-                Activity::start(self.observer, format!("configuring {}", self.name()), None);
+            let _activity = self
+                .context
+                .activity(format!("configuring {}", self.name()), None);
             self.run_config("tinyconfig")?;
             let tiny = fs::read_to_string(&config).doing("reading .config")?;
             let requested = tiny + &self.request.config.text();
@@ -202,7 +193,7 @@ impl<'a> Builder<'a> {
 
     fn run_config(&self, target: &str) -> Result<(), Error> {
         let make = self.make(&[target], ("configuration", CONFIGURE_LIMIT));
-        self.run_make(|| make.run(self.cancel), "configuring")
+        self.run_make(|| make.run(&self.context.cancel), "configuring")
     }
 
     fn check_config(&self, config: &Utf8Path) -> Result<(), Error> {
@@ -247,7 +238,9 @@ impl<'a> Builder<'a> {
     fn make_image(&self) -> Result<(), Error> {
         // The number of steps of an incremental build is unknown.
         let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_ESTIMATE);
-        let activity = Activity::start(self.observer, format!("building {}", self.name()), total);
+        let activity = self
+            .context
+            .activity(format!("building {}", self.name()), total);
         let mut steps = 0;
         let mut on_line = |line: &str| {
             if let Some(step) = step(line) {
@@ -257,16 +250,18 @@ impl<'a> Builder<'a> {
         };
         let targets = [&jobs(), self.request.arch.image_target];
         let make = self.make(&targets, ("kernel build", COMPILE_LIMIT));
-        self.run_make(|| make.run_lines(self.cancel, &mut on_line), "compiling")
+        self.run_make(
+            || make.run_lines(&self.context.cancel, &mut on_line),
+            "compiling",
+        )
     }
 
-    /// Compiles only these objects.
     pub(super) fn compile_objects(&self, objects: &[Utf8PathBuf]) -> Result<(), Error> {
         let jobs = jobs();
         let objects = objects.iter().map(|object| object.as_str());
         let targets: Vec<&str> = std::iter::once(jobs.as_str()).chain(objects).collect();
         let make = self.make(&targets, ("compiling objects", OBJECTS_LIMIT));
-        self.run_make(|| make.run(self.cancel), "compiling")
+        self.run_make(|| make.run(&self.context.cancel), "compiling")
     }
 
     /// Links the existing objects, of which only `new` changed, and builds the image. This
@@ -279,7 +274,7 @@ impl<'a> Builder<'a> {
         let targets = [&jobs(), self.request.arch.image_target, "build-dir=nowhere"];
         let make = self.make(&targets, ("linking a kernel", OBJECTS_LIMIT));
         self.in_progress.begin()?;
-        let linked = make.run(self.cancel);
+        let linked = make.run(&self.context.cancel);
         self.in_progress.end(&linked)?;
         match linked {
             // The full build reports whether the source is the cause.
@@ -321,23 +316,26 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let activity = format!("installing the headers of {}", self.name());
-        let _activity = Activity::start(self.observer, activity, None);
+        let _activity = self.context.activity(activity, None);
         self.headers.clear()?;
         let make = self
             .make(&["headers_install"], ("headers_install", CONFIGURE_LIMIT))
             .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder));
-        self.run_make(|| make.run(self.cancel), "installing the headers of")?;
+        self.run_make(
+            || make.run(&self.context.cancel),
+            "installing the headers of",
+        )?;
         self.headers.store_key()
     }
 
     /// Builds `modules` against the kernel in the build folder and stores them in `dir`.
     pub(super) fn build_modules(&self, modules: &Modules, dir: &Utf8Path) -> Result<(), Error> {
         let activity = format!("building modules of {}", self.name());
-        let _activity = Activity::start(self.observer, activity, None);
+        let _activity = self.context.activity(activity, None);
         let folder = self.work.home().join("modules");
         modules.write_to(&folder)?;
         let make = self.make(&["modules_prepare"], ("modules_prepare", PREPARE_LIMIT));
-        self.run_make(|| make.run(self.cancel), "preparing modules of")?;
+        self.run_make(|| make.run(&self.context.cancel), "preparing modules of")?;
         // modpost reads `Module.symvers`, which kbuild writes only when all modules of the
         // tree are built.
         let objects = self.work.objects();
@@ -347,7 +345,7 @@ impl<'a> Builder<'a> {
         let make = self
             .make(&["modules"], ("module build", MODULES_LIMIT))
             .arg(format!("M={folder}"));
-        self.run_make(|| make.run(self.cancel), "building modules of")?;
+        self.run_make(|| make.run(&self.context.cancel), "building modules of")?;
         modules::publish(&folder, dir)
     }
 
@@ -370,10 +368,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Returns the files that the image was built from.
     pub(super) fn files(&self) -> Result<ImageFiles, Error> {
         let (objects, source) = (self.work.objects(), self.work.source());
-        files::of_image(&objects, &source, self.request.arch, self.cancel)
+        files::of_image(&objects, &source, self.request.arch, &self.context.cancel)
     }
 
     /// Copies the build to the cache and publishes it by a rename.
@@ -438,20 +435,13 @@ fn step(line: &str) -> Option<&str> {
 /// Copies the headers of a folder by hard links. `headers_install` replaces files and
 /// does not write to existing files.
 fn link_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.doing(format!("reading `{from}`"))?;
-        let Some(path) = Utf8Path::from_path(entry.path()) else {
-            continue;
-        };
-        let Ok(relative) = path.strip_prefix(from) else {
-            continue;
-        };
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(to.join(relative)).doing("creating a folder")?;
-        } else if relative.extension() == Some("h")
-            && fs::hard_link(path, to.join(relative)).is_err()
-        {
-            fs::copy(path, to.join(relative)).doing("storing headers in the cache")?;
+    for entry in walk(from) {
+        let (path, kind) = entry.doing(format!("reading `{from}`"))?;
+        let (source, target) = (from.join(&path), to.join(&path));
+        if kind.is_dir() {
+            fs::create_dir_all(target).doing("creating a folder")?;
+        } else if path.extension() == Some("h") && fs::hard_link(&source, &target).is_err() {
+            fs::copy(source, target).doing("storing headers in the cache")?;
         }
     }
     Ok(())

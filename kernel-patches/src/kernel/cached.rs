@@ -87,9 +87,6 @@ impl Kernel {
     }
 
     /// Returns the source files that it was built from, relative to the tree.
-    ///
-    /// # Errors
-    /// When the list cannot be read.
     pub fn sources(&self) -> Result<BTreeSet<String>, Error> {
         let list = self.dir.join(SOURCES);
         let text = fs::read_to_string(list).doing("reading the source files of a kernel")?;
@@ -113,7 +110,6 @@ impl Kernel {
 }
 
 impl Facts {
-    /// Stores the metadata in the folder of a kernel.
     pub(super) fn store(&self, dir: &Utf8Path) -> std::io::Result<()> {
         write_json(&dir.join(FACTS), self)
     }

@@ -16,9 +16,6 @@ use crate::arch::Arch;
 use crate::error::{Doing, Error};
 
 /// Returns the content id of the code of an object file.
-///
-/// # Errors
-/// When it cannot be read or is not an object file.
 pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
     let bytes = fs::read(file).doing("reading an object")?;
     code_id_of_bytes(&bytes).doing(format!("reading the object `{file}`"))
@@ -26,9 +23,6 @@ pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
 
 /// Returns the content id of the code of the last built image: the kernel, the setup code
 /// and the decompressor.
-///
-/// # Errors
-/// When an object or a source file cannot be read.
 pub(super) fn image_code_id(
     objects: &Utf8Path,
     source: &Utf8Path,

@@ -47,9 +47,6 @@ pub(super) struct ImageFiles {
 
 /// Returns the files of the image that was last built in the folder `objects` from the
 /// tree in `source`.
-///
-/// # Errors
-/// When a `.cmd` file that every build writes is missing or cannot be read.
 pub(super) fn of_image(
     objects: &Utf8Path,
     source: &Utf8Path,
@@ -75,9 +72,6 @@ pub(super) fn of_image(
 }
 
 /// Returns the source files in the `.cmd` file of an output.
-///
-/// # Errors
-/// When the `.cmd` file cannot be read.
 pub(super) fn sources_of(
     output: &str,
     objects: &Utf8Path,
@@ -89,7 +83,6 @@ pub(super) fn sources_of(
     Ok(walk.found.sources)
 }
 
-/// Returns a list of files as text, one file per line.
 pub(super) fn to_text(sources: &BTreeSet<String>) -> String {
     sources.iter().map(|path| format!("{path}\n")).collect()
 }
@@ -145,7 +138,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Visits the names in the `.cmd` file of an output.
     fn visit(&mut self, output: &str) -> Result<(), Error> {
         let Some(cmd_file) = cmd_file(Utf8Path::new(output)) else {
             return Ok(());
@@ -177,7 +169,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Visits the members of an archive.
     fn archive(&mut self, path: &str) -> Result<(), Error> {
         let members = Tool::new("ar")
             .args(["t", path])
@@ -235,7 +226,6 @@ fn assembler_source(text: &str) -> Option<String> {
     source.ends_with(".S").then(|| source.trim().to_owned())
 }
 
-/// Returns the path of the `.cmd` file of an output.
 fn cmd_file(output: &Utf8Path) -> Option<Utf8PathBuf> {
     let name = output.file_name()?;
     Some(output.with_file_name(format!(".{name}.cmd")))

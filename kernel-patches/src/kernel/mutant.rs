@@ -11,10 +11,9 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::cache::Cache;
-use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
-use patchbed_host::events::Observer;
+use patchbed_host::context::Context;
+use patchbed_host::files::walk;
 
 use super::build::{BuildRequest, Builder};
 use super::cached::{Kernel, kernel_id};
@@ -65,11 +64,10 @@ pub enum MutantBuild {
 }
 
 /// Builds the mutants of a series and config.
+#[derive(Debug)]
 pub struct MutantCompiler<'a> {
     origin: Origin<'a>,
-    cache: &'a Cache,
-    cancel: &'a Cancel,
-    observer: &'a dyn Observer,
+    context: &'a Context,
     /// Code ids of the series' objects that depend on a mutated file.
     codes: BTreeMap<Utf8PathBuf, String>,
     /// Objects that depend on a file; only `.c` and `.h` files have an entry.
@@ -86,13 +84,6 @@ pub struct MutantCompiler<'a> {
     last_stamp: Option<Stamp>,
 }
 
-impl std::fmt::Debug for MutantCompiler<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("MutantCompiler");
-        shown.field("origin", &self.origin).finish_non_exhaustive()
-    }
-}
-
 impl<'a> MutantCompiler<'a> {
     /// Builds the series and records the code of the objects that depend on `files`.
     ///
@@ -101,15 +92,11 @@ impl<'a> MutantCompiler<'a> {
     pub fn open(
         origin: Origin<'a>,
         files: impl IntoIterator<Item = &'a Utf8Path>,
-        cache: &'a Cache,
-        cancel: &'a Cancel,
-        observer: &'a dyn Observer,
+        context: &'a Context,
     ) -> Result<Self, Error> {
         let mut compiler = Self {
             origin,
-            cache,
-            cancel,
-            observer,
+            context,
             codes: BTreeMap::new(),
             objects: BTreeMap::new(),
             exports: Vec::new(),
@@ -120,7 +107,7 @@ impl<'a> MutantCompiler<'a> {
         };
         let request = compiler.request(origin.series.clone(), Utf8Path::new(""));
         let work = compiler.lock()?;
-        let builder = Builder::begin(&work, &request, cache, cancel, observer)?;
+        let builder = Builder::begin(&work, &request, context)?;
         builder.compile()?;
         let folder = work.objects();
         compiler.exports = exports(&folder)?;
@@ -144,9 +131,6 @@ impl<'a> MutantCompiler<'a> {
     }
 
     /// Builds a mutant and stores its kernel in `place`, which must not exist.
-    ///
-    /// # Errors
-    /// When the host fails.
     pub fn build(&mut self, mutant: &Mutant, place: &Utf8Path) -> Result<MutantBuild, Error> {
         let started = Instant::now();
         let changed = self.dependents(mutant.files());
@@ -159,7 +143,7 @@ impl<'a> MutantCompiler<'a> {
         let work = self.lock()?;
         // Another run may have built another checkout in the folder.
         let is_unchanged = self.last_stamp.take() == Some(work.stamp()?);
-        let builder = Builder::begin(&work, &request, self.cache, self.cancel, self.observer)?;
+        let builder = Builder::begin(&work, &request, self.context)?;
         self.stale.extend(mutant.files().cloned());
         let stale = self.dependents(&self.stale);
         let few = stale.filter(|stale| stale.len() <= OBJECTS_MAX);
@@ -193,7 +177,7 @@ impl<'a> MutantCompiler<'a> {
 
     fn lock(&self) -> Result<WorkTree, Error> {
         let Origin { tree, config, .. } = self.origin;
-        WorkTree::lock(self.cache, tree, &config.name, self.cancel, self.observer)
+        WorkTree::lock(tree, &config.name, self.context)
     }
 
     fn request<'r>(&self, checkout: Checkout, dir: &'r Utf8Path) -> BuildRequest<'r>
@@ -302,15 +286,13 @@ fn dependents(file: &Utf8Path, folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Er
     }
     let entry_in_record = format!("/{file} ");
     let mut objects = Vec::new();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.doing("reading kbuild's dependency files")?;
-        let object = Utf8Path::from_path(entry.path())
-            .and_then(|path| path.strip_prefix(folder).ok())
-            .and_then(object_of_record);
-        let Some(object) = object else {
+    let doing = "reading kbuild's dependency files";
+    for entry in walk(folder) {
+        let (path, _) = entry.doing(doing)?;
+        let Some(object) = object_of_record(&path) else {
             continue;
         };
-        let record = fs::read(entry.path()).doing("reading kbuild's dependency files")?;
+        let record = fs::read(folder.join(path)).doing(doing)?;
         let mut places = record.windows(entry_in_record.len());
         if places.any(|part| part == entry_in_record.as_bytes()) && folder.join(&object).is_file() {
             objects.push(object);

@@ -27,7 +27,6 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    /// Returns the headers of `tree` with `overlay`, in the build folder `home`.
     pub(super) fn of(home: &Utf8Path, tree: &Tree, overlay: &Overlay, arch: &Arch) -> Self {
         Self {
             folder: home.join("headers"),
@@ -36,7 +35,6 @@ impl Headers {
         }
     }
 
-    /// Returns whether the required headers are installed.
     pub(super) fn are_current(&self) -> bool {
         fs::read_to_string(&self.key_file).is_ok_and(|installed| installed == self.key)
             && self.folder.join(STAMP).is_file()
@@ -48,13 +46,11 @@ impl Headers {
         missing_is_removed(fs::remove_dir_all(&self.folder)).doing("deleting old headers")
     }
 
-    /// Records that the required headers are installed.
     pub(super) fn store_key(&self) -> Result<(), Error> {
         fs::write(&self.key_file, &self.key).doing("storing the key of the headers")
     }
 }
 
-/// Returns the hash of all sources of the headers in `tree` with `overlay`.
 fn key(tree: &Tree, overlay: &Overlay, arch: &Arch) -> String {
     let mut id = ContentId::new("headers");
     match tree.index() {
@@ -128,7 +124,6 @@ pub(super) fn has_newest_kernel(objects: &Utf8Path, arch: &Arch) -> std::io::Res
 pub(super) struct InProgress(Utf8PathBuf);
 
 impl InProgress {
-    /// Returns the marker of the build folder `home`.
     pub(super) fn of(home: &Utf8Path) -> Self {
         Self(home.join("in_progress"))
     }

@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::{Cache, publish};
 use patchbed_host::cancel::Cancel;
+use patchbed_host::files::is_executable;
 use patchbed_host::process::Tool;
 
 use crate::arch::{self, Arch};
@@ -28,9 +29,6 @@ pub struct Toolchain {
 
 impl Toolchain {
     /// Reads the versions of the host's tools.
-    ///
-    /// # Errors
-    /// When a tool is missing.
     pub fn detect(cancel: &Cancel) -> Result<Self, Error> {
         let arch = &arch::X86_64;
         let mut identity = Vec::new();
@@ -69,9 +67,6 @@ pub(super) struct CompilerWrappers {
 impl CompilerWrappers {
     /// Writes the wrappers to `home`: ccache as `gcc`, if it is installed, and a fast
     /// gzip.
-    ///
-    /// # Errors
-    /// When they cannot be written.
     pub(super) fn install(home: &Utf8Path, cache: &Cache) -> Result<Self, Error> {
         let folder = home.join("compiler_wrappers");
         let ccache = find_in_path("ccache");
@@ -128,8 +123,7 @@ fn install(folder: &Utf8Path, ccache: Option<&Utf8Path>) -> std::io::Result<()> 
 
 fn find_in_path(program: &str) -> Option<Utf8PathBuf> {
     let is_program = |path: &Utf8PathBuf| {
-        fs::metadata(path)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        fs::metadata(path).is_ok_and(|meta| meta.is_file() && is_executable(&meta))
     };
     std::env::split_paths(&std::env::var_os("PATH")?)
         .filter_map(|folder| Utf8PathBuf::try_from(folder).ok())

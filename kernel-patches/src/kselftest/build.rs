@@ -7,11 +7,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Observer};
+use patchbed_host::context::Context;
 use patchbed_host::process::Tool;
 
-use super::Request;
-use super::source::{self, SELFTESTS};
+use super::source::{self, Request, SELFTESTS};
 use crate::error::{Doing, Error};
 use crate::problems::caused_by_host;
 
@@ -64,18 +63,17 @@ pub(super) struct Built {
 pub(super) fn build(
     request: &Request<'_>,
     work: &Utf8Path,
-    cancel: &Cancel,
-    observer: &dyn Observer,
+    context: &Context,
 ) -> Result<Built, Error> {
     let name = format!("building the kselftests `{}`", request.target);
-    let _activity = Activity::start(observer, name, None);
+    let _activity = context.activity(name, None);
     let builder = Builder {
         source: work.join("src"),
         objects: work.join("out"),
         target: request.target,
-        cancel,
+        cancel: &context.cancel,
     };
-    source::copy(request.tree, request.checkout, &builder.source)?;
+    source::copy(request, &builder.source)?;
     let headers = builder.objects.join("usr");
     fs::create_dir_all(&headers).doing("creating a folder")?;
     fs_err::os::unix::fs::symlink(

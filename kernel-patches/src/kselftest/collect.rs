@@ -7,17 +7,19 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::Utf8Path;
 use fs_err as fs;
+use object::Endianness;
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{FileHeader, ProgramHeader};
 use patchbed_host::files::read_plain;
 
 use super::build::{Built, Part};
 use super::source::SELFTESTS;
+use super::suite::{FILE_BYTES_MAX, Facts, Form, Test};
 use super::wanted::is_file_name;
-use super::{Facts, Form, Test, program};
 use crate::error::{Doing, Error};
 use crate::problems::without_temporaries;
 
-/// Size limits of files for guests, in bytes.
-const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Size limit of all files for guests, in bytes.
 const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Size limit of `settings` and `config`, in bytes; larger files are ignored.
 const TEXT_BYTES_MAX: u64 = 256 * 1024;
@@ -86,7 +88,6 @@ fn find_all(
     source: &Utf8Path,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Found>, Error> {
-    let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let mut all: Vec<Found> = Vec::new();
     let mut total = 0;
     for (part, word) in &built.words {
@@ -98,7 +99,7 @@ fn find_all(
             ));
             continue;
         }
-        if found.contains_key(name) {
+        if all.iter().any(|file| file.name == name) {
             notes.push(format!(
                 "skipped `{}`: another file is named `{name}`",
                 shorten(word)
@@ -119,7 +120,6 @@ fn find_all(
             notes.push(format!("skipped `{}`: it {reason}", shorten(word)));
             continue;
         }
-        found.insert(name.to_owned(), all.len());
         all.push(Found {
             part: *part,
             name: name.to_owned(),
@@ -206,7 +206,7 @@ fn is_problem(line: &str) -> bool {
 fn form(index: usize, all: &[Found], references: &[Vec<usize>]) -> Option<Form> {
     let file = &all[index];
     let unfit = match &file.content {
-        Ok(bytes) => program::unfit(bytes),
+        Ok(bytes) => unfit(bytes),
         Err(reason) => Some(reason.clone()),
     };
     match (file.part, unfit) {
@@ -282,6 +282,44 @@ fn shorten(text: &str) -> String {
     plain.chars().take(REASON_MAX).collect()
 }
 
+/// Length limit of a quoted interpreter, in characters.
+const INTERPRETER_MAX: usize = 100;
+
+/// Returns the reason why a file cannot run in a guest without a shell and shared libraries.
+fn unfit(bytes: &[u8]) -> Option<String> {
+    if let Some(rest) = bytes.strip_prefix(b"#!") {
+        let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        let shown: String = line.trim().chars().take(INTERPRETER_MAX).collect();
+        let shown = shown.replace(char::is_control, "?");
+        return Some(format!(
+            "is a script for `{shown}`, which is not in the guest"
+        ));
+    }
+    if !bytes.starts_with(b"\x7fELF") {
+        return Some("is neither an ELF program nor a script".to_owned());
+    }
+    // `EI_CLASS` is `ELFCLASS64`.
+    if bytes.get(4) != Some(&2) {
+        return Some("is not a 64-bit program".to_owned());
+    }
+    match has_interpreter(bytes) {
+        Some(false) => None,
+        Some(true) => {
+            Some("is linked dynamically, and the guest has no shared libraries".to_owned())
+        }
+        None => Some("is a damaged ELF program".to_owned()),
+    }
+}
+
+/// Returns whether a 64-bit program needs a dynamic linker; `None` if it is damaged.
+fn has_interpreter(bytes: &[u8]) -> Option<bool> {
+    let header = FileHeader64::<Endianness>::parse(bytes).ok()?;
+    let endian = header.endian().ok()?;
+    let mut headers = header.program_headers(endian, bytes).ok()?.iter();
+    Some(headers.any(|header| header.p_type(endian) == PT_INTERP))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,5 +388,42 @@ mod tests {
             ["data", "deeper", "helper"]
         );
         assert_eq!(companions(1, &all, &references), ["data"]);
+    }
+
+    /// Returns an ELF file with one program header of this type.
+    fn elf(class: u8, kind: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[..4].copy_from_slice(b"\x7fELF");
+        bytes[4] = class;
+        (bytes[5], bytes[6]) = (1, 1);
+        (bytes[32], bytes[54], bytes[56]) = (64, 56, 1);
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend([0; 52]);
+        bytes
+    }
+
+    #[test]
+    fn unfit_accepts_static_programs_only() {
+        assert_eq!(unfit(&elf(2, 1)), None);
+        let reason = |bytes: &[u8]| unfit(bytes).unwrap();
+        assert!(reason(&elf(2, 3)).contains("linked dynamically"));
+        assert!(reason(&elf(1, 1)).contains("64-bit"));
+        assert_eq!(
+            reason(b"#!/usr/bin/env  bash\r\necho"),
+            "is a script for `/usr/bin/env  bash`, which is not in the guest"
+        );
+        assert!(reason(b"plain text").contains("neither"));
+    }
+
+    #[test]
+    fn unfit_returns_a_reason_for_truncated_programs() {
+        let whole = elf(2, 1);
+        for cut in 0..whole.len() {
+            let reason = unfit(&whole[..cut]);
+            assert!(cut >= 68 || reason.is_some(), "cut at {cut}");
+        }
+        let mut wild = whole;
+        wild[32..40].fill(0xff);
+        assert!(unfit(&wild).is_some());
     }
 }

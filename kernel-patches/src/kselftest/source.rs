@@ -6,18 +6,18 @@
 //! Only the listed paths are copied. A test that needs another path does not build, so a
 //! build never depends on a file that is not hashed.
 
-use std::os::unix::fs::PermissionsExt;
-
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::content::ContentId;
-use patchbed_host::files::read_plain;
+use patchbed_host::files::walk;
 
+use crate::arch::Arch;
 use crate::checkout::Checkout;
 use crate::error::{Doing, Error};
-use crate::index;
-use crate::overlay::{Overlay, write_below};
+use crate::kernel::{Kernel, Toolchain};
+use crate::overlay::Overlay;
 use crate::tree::Tree;
+use crate::worktree::copy_file;
 
 /// Folder of the selftests.
 pub(super) const SELFTESTS: &str = "tools/testing/selftests";
@@ -25,8 +25,6 @@ pub(super) const SELFTESTS: &str = "tools/testing/selftests";
 /// Files and folders of the tree that selftests are built from.
 const PARTS: &[&str] = &[
     SELFTESTS,
-    "arch/x86/entry/vdso",
-    "arch/x86/include",
     "include/uapi",
     "include/vdso",
     "lib/test_hmm_uapi.h",
@@ -47,29 +45,47 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const FILES_MAX: usize = 50_000;
 const TOTAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-fn is_part(path: &Utf8Path) -> bool {
-    PARTS.iter().any(|part| path.starts_with(part))
+fn parts(arch: &'static Arch) -> impl Iterator<Item = &'static str> {
+    PARTS.iter().chain(arch.selftest_sources).copied()
 }
 
-fn overlay_of(checkout: &Checkout) -> Overlay {
-    let files = checkout.overlay.files().iter();
-    let parts = files.filter(|(path, _)| is_part(path));
-    Overlay::from_files(
-        parts
-            .map(|(path, state)| (path.clone(), state.clone()))
-            .collect(),
-    )
+fn is_part(path: &Utf8Path, arch: &'static Arch) -> bool {
+    parts(arch).any(|part| path.starts_with(part))
+}
+
+/// A request to build a TARGET.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The tree of the checkout.
+    pub tree: &'a Tree,
+    /// The checkout whose selftests are built.
+    pub checkout: &'a Checkout,
+    /// A kernel of that checkout; the tests are compiled against its headers.
+    pub kernel: &'a Kernel,
+    /// The compiler.
+    pub toolchain: &'a Toolchain,
+    /// The TARGET as in the Makefile of the selftests: `liveupdate`, `filesystems/epoll`.
+    pub target: &'a str,
+}
+
+impl Request<'_> {
+    fn is_part(&self, path: &Utf8Path) -> bool {
+        is_part(path, self.toolchain.arch)
+    }
+
+    fn overlay(&self) -> Overlay {
+        self.checkout.overlay.only(|path| self.is_part(path))
+    }
 }
 
 /// Returns the content id of the test sources of a checkout.
-pub(super) fn content(tree: &Tree, checkout: &Checkout) -> String {
-    let mut id = ContentId::new("selftest source").part(overlay_of(checkout).content_id());
-    match tree.index() {
-        None => id = id.part(tree.id()),
+pub(super) fn content(request: &Request<'_>) -> String {
+    let mut id = ContentId::new("selftest source").part(request.overlay().content_id());
+    match request.tree.index() {
+        None => id = id.part(request.tree.id()),
         Some(index) => {
-            for (path, file) in index.iter().filter(|(path, _)| is_part(path)) {
-                id = id.part(path.as_str());
-                id = id.part(&file.content);
+            for (path, file) in index.iter().filter(|(path, _)| request.is_part(path)) {
+                id = id.part(path.as_str()).part(&file.content);
                 id = id.part([u8::from(file.executable)]);
             }
         }
@@ -78,114 +94,80 @@ pub(super) fn content(tree: &Tree, checkout: &Checkout) -> String {
 }
 
 /// Copies the test sources of a checkout to `to`.
-pub(super) fn copy(tree: &Tree, checkout: &Checkout, to: &Utf8Path) -> Result<(), Error> {
-    let mut copier = Copier {
-        tree,
-        to,
-        files: 0,
-        bytes: 0,
-    };
-    match tree.index() {
-        Some(index) => {
-            for path in index.keys().filter(|path| is_part(path)) {
-                copier.copy(path)?;
-            }
-        }
-        None => {
-            for part in PARTS {
-                copier.copy_part(Utf8Path::new(part))?;
-            }
-        }
-    }
-    overlay_of(checkout).write_over(to)
-}
-
-struct Copier<'a> {
-    tree: &'a Tree,
-    to: &'a Utf8Path,
-    files: usize,
-    bytes: u64,
-}
-
-impl Copier<'_> {
-    fn copy_part(&mut self, part: &Utf8Path) -> Result<(), Error> {
-        if is_behind_a_link(self.tree.root(), part) {
-            return Ok(());
-        }
-        let from = self.tree.root().join(part);
-        if !from.exists() {
-            return Ok(());
-        }
-        for entry in walkdir::WalkDir::new(&from) {
-            let entry = entry.doing(format!("reading `{from}`"))?;
-            let path = Utf8Path::from_path(entry.path());
-            let Some(Ok(relative)) = path.map(|path| path.strip_prefix(self.tree.root())) else {
-                continue;
-            };
-            if !entry.file_type().is_dir() {
-                self.copy(relative)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies a file or a symbolic link. Fails if a file of a live tree changed since it was
-    /// hashed.
-    fn copy(&mut self, path: &Utf8Path) -> Result<(), Error> {
-        let from = self.tree.root().join(path);
-        let meta = fs::symlink_metadata(&from).doing("reading the tree")?;
-        self.count(meta.len())?;
-        if meta.is_symlink() {
-            return self.copy_link(&from, path);
-        }
-        if !meta.is_file() {
-            return Ok(());
-        }
-        let bytes = read_plain(&from, FILE_BYTES_MAX).doing("reading the source of a kselftest")?;
-        let file = self.tree.index().and_then(|index| index.get(path));
-        if file.is_some_and(|file| file.content != index::file_content(&bytes)) {
-            return Err(Error::input(
-                format!(
-                    "copying {}: `{path}` changed during the run",
-                    self.tree.label()
-                ),
-                "run again without editing the tree",
-            ));
-        }
-        let executable = meta.permissions().mode() & 0o111 != 0;
-        write_below(self.to, path, &bytes, executable).doing("copying the source of a kselftest")
-    }
-
-    fn count(&mut self, bytes: u64) -> Result<(), Error> {
-        self.files += 1;
-        self.bytes += bytes;
-        if self.files > FILES_MAX || self.bytes > TOTAL_BYTES_MAX {
+pub(super) fn copy(request: &Request<'_>, to: &Utf8Path) -> Result<(), Error> {
+    let (mut files, mut bytes) = (0, 0);
+    for path in paths(request)? {
+        let meta = fs::symlink_metadata(request.tree.root().join(&path));
+        files += 1;
+        bytes += meta.doing("reading the tree")?.len();
+        if files > FILES_MAX || bytes > TOTAL_BYTES_MAX {
             return Err(Error::input(
                 format!(
                     "copying the kselftests of {}: they exceed {FILES_MAX} files or {TOTAL_BYTES_MAX} bytes",
-                    self.tree.label()
+                    request.tree.label()
                 ),
                 "delete build products in the tree, for example with `make mrproper`",
             ));
         }
-        Ok(())
+        copy_one(request.tree, &path, to)?;
     }
+    request.overlay().write_over(to)
+}
 
-    /// Copies a symbolic link, unless its target is outside of the tree.
-    fn copy_link(&self, from: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
-        let target = fs::read_link(from).doing("reading a symbolic link")?;
-        let Ok(target) = Utf8PathBuf::try_from(target) else {
-            return Ok(());
-        };
-        if !stays_inside(path, &target) {
-            return Ok(());
-        }
-        let place = self.to.join(path);
-        if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder).doing("creating a folder")?;
-        }
-        fs_err::os::unix::fs::symlink(&target, &place).doing("copying a symbolic link")
+/// Returns the paths of the test sources in the tree, without folders.
+fn paths(request: &Request<'_>) -> Result<Vec<Utf8PathBuf>, Error> {
+    if let Some(index) = request.tree.index() {
+        let parts = index.keys().filter(|path| request.is_part(path));
+        return Ok(parts.cloned().collect());
     }
+    let root = request.tree.root();
+    let mut paths = Vec::new();
+    for part in parts(request.toolchain.arch).map(Utf8Path::new) {
+        if is_behind_a_link(root, part) || !root.join(part).exists() {
+            continue;
+        }
+        for entry in walk(&root.join(part)) {
+            let (below, kind) = entry.doing(format!("reading `{}`", root.join(part)))?;
+            if !kind.is_dir() {
+                // The part itself may be a file.
+                let is_file = below.as_str().is_empty();
+                paths.push(match is_file {
+                    true => part.to_owned(),
+                    false => part.join(below),
+                });
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// Copies a file, or a symbolic link whose target is inside of the tree. Fails if a file of a
+/// live tree changed since it was hashed.
+fn copy_one(tree: &Tree, path: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+    let from = tree.root().join(path);
+    let meta = fs::symlink_metadata(&from).doing("reading the tree")?;
+    if meta.is_symlink() {
+        let target = fs::read_link(&from).doing("reading a symbolic link")?;
+        if !Utf8PathBuf::try_from(target).is_ok_and(|target| stays_inside(path, &target)) {
+            return Ok(());
+        }
+    } else if !meta.is_file() {
+        return Ok(());
+    } else if meta.len() > FILE_BYTES_MAX {
+        return Err(Error::unexpected(
+            "reading the source of a kselftest",
+            format!("`{from}` has more than {FILE_BYTES_MAX} bytes"),
+        ));
+    }
+    let content = copy_file(tree.root(), to, path)?;
+    let file = tree.index().and_then(|index| index.get(path));
+    if file.is_some_and(|file| file.content != content) {
+        return Err(Error::input(
+            format!("copying {}: `{path}` changed during the run", tree.label()),
+            "run again without editing the tree",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns whether a relative path contains a symbolic link.
@@ -212,6 +194,7 @@ fn stays_inside(path: &Utf8Path, target: &Utf8Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::X86_64;
 
     #[test]
     fn stays_inside_rejects_targets_outside_of_the_tree() {
@@ -225,9 +208,12 @@ mod tests {
 
     #[test]
     fn is_part_selects_test_sources_only() {
-        assert!(is_part("tools/testing/selftests/kcmp/Makefile".into()));
-        assert!(is_part("mm/gup_test.h".into()));
-        assert!(!is_part("mm/gup_test.c".into()));
-        assert!(!is_part("kernel/liveupdate/luo_flb.c".into()));
+        assert!(is_part(
+            "tools/testing/selftests/kcmp/Makefile".into(),
+            &X86_64
+        ));
+        assert!(is_part("mm/gup_test.h".into(), &X86_64));
+        assert!(!is_part("mm/gup_test.c".into(), &X86_64));
+        assert!(!is_part("kernel/liveupdate/luo_flb.c".into(), &X86_64));
     }
 }

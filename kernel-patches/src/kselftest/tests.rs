@@ -2,12 +2,19 @@
 //! Builds selftests from a small tree whose Makefiles resemble the kernel's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use camino::Utf8PathBuf;
+use patchbed_host::cache::Cache;
+use patchbed_host::cancel::Cancel;
 use patchbed_host::events::Silent;
 
+use super::suite::missing_options;
 use super::*;
-use crate::kernel;
+use crate::checkout::Checkout;
+use crate::kernel::{self, Kernel, Toolchain};
 use crate::overlay::{FileState, Overlay};
+use crate::tree::Tree;
 
 #[test]
 fn missing_options_accepts_built_in_for_module() {
@@ -113,7 +120,12 @@ impl Fixture {
             toolchain: &Toolchain::detect(&cancel)?,
             target,
         };
-        make(&request, &self.cache, &cancel, &Silent)
+        let context = Context {
+            cache: self.cache.clone(),
+            cancel,
+            observer: Arc::new(Silent),
+        };
+        make(&request, &context)
     }
 }
 
@@ -219,4 +231,19 @@ fn make_rejects_an_unknown_target_and_test() {
     let suite = fixture.make(&checkout(&[]), "demo").unwrap();
     let error = suite.no_such_test("god").to_string();
     assert!(error.contains("hint: use one of: good, "), "{error}");
+}
+
+#[test]
+fn libraries_changes_when_a_library_is_installed() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = Utf8Path::from_path(dir.path()).unwrap().join("status");
+    let id = || libraries(&[record.as_str(), "/nonexistent/record"]).unwrap();
+    let without_record = id();
+    fs::write(&record, "Package: libc6-dev\n").unwrap();
+    let one_package = id();
+    fs::write(&record, "Package: libc6-dev\nPackage: libcap-dev\n").unwrap();
+    let two_packages = id();
+    assert!(without_record != one_package && one_package != two_packages);
+    fs::write(&record, "Package: libc6-dev\n").unwrap();
+    assert_eq!(id(), one_package);
 }

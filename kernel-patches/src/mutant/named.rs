@@ -3,12 +3,12 @@
 //! some mutants are equivalent. Also mutants that revert one patch of the series.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
 use patchbed_host::diff::blocks;
+use patchbed_host::files::{is_executable, listing};
 use serde::Deserialize;
 
 use super::{Mutant, diff};
@@ -62,14 +62,8 @@ impl MutantFolder {
         if !folder.is_dir() {
             return Ok(Self::default());
         }
-        let mut files: Vec<Utf8PathBuf> = folder
-            .read_dir_utf8()
-            .doing(format!("listing `{folder}`"))?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path().to_owned())
-            .filter(|path| path.extension() == Some("patch"))
-            .collect();
-        files.sort();
+        let mut files = listing(&folder).doing(format!("listing `{folder}`"))?;
+        files.retain(|path| path.extension() == Some("patch"));
         let patch = |path: &Utf8PathBuf| {
             let bytes = fs::read(path).doing("reading a mutant")?;
             let name = path.file_stem().unwrap_or_default().to_owned();
@@ -136,9 +130,6 @@ impl MutantFolder {
 
 /// Returns a mutant without each patch of a series, if the series has several patches and
 /// the patch applies in reverse.
-///
-/// # Errors
-/// When the host fails.
 pub fn without_each_patch(
     tree: &Tree,
     checkout: &Checkout,
@@ -209,7 +200,7 @@ fn state_in(tree: &Tree, path: &Utf8Path) -> Result<Option<FileState>, Error> {
         bytes: Overlay::default()
             .read(tree.root(), path)?
             .unwrap_or_default(),
-        executable: meta.permissions().mode() & 0o111 != 0,
+        executable: is_executable(&meta),
     }))
 }
 
@@ -241,12 +232,7 @@ mod tests {
             patches: [("a", "x"), ("x", "b")]
                 .map(|(from, to)| mail::parse_one("p", change(from, to).as_bytes()).unwrap())
                 .to_vec(),
-            revert: Vec::new(),
-            requires: Vec::new(),
-            needs_in_tree: Vec::new(),
-            config: None,
-            provides: Vec::new(),
-            is_known: false,
+            ..Series::default()
         };
         let cancel = Cancel::new();
         let checkouts = crate::checkout::checkouts(&tree, &[], &series, &[], &cancel).unwrap();

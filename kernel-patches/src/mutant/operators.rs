@@ -26,6 +26,23 @@ impl Site<'_> {
     fn line(&self, token: usize) -> usize {
         self.source.tokens.get(token).map_or(0, |token| token.line)
     }
+
+    /// Returns the change that replaces `tokens` by `text`, at the line of the token `at`.
+    fn change(
+        &self,
+        at: usize,
+        operator: impl Into<String>,
+        title: impl Into<String>,
+        tokens: &Range<usize>,
+        text: impl Into<Vec<u8>>,
+    ) -> Change {
+        Change {
+            operator: operator.into(),
+            title: title.into(),
+            line: self.line(at),
+            edits: vec![Edit::new(self.source.place(tokens), text)],
+        }
+    }
 }
 
 /// Returns all changes of a function near lines with `is_changed`, in source order.
@@ -130,24 +147,16 @@ fn delete_statement(site: &Site<'_>) -> Change {
         ),
         false => (format!("drop-{name}"), format!("delete call {text}")),
     };
-    Change {
-        operator,
-        title,
-        line: site.line(site.statement.own.start),
-        edits: vec![Edit::new(site.source.place(&site.statement.own), ";")],
-    }
+    let own = &site.statement.own;
+    site.change(own.start, operator, title, own, ";")
 }
 
 /// Deletes a guard.
 fn delete_guard(site: &Site<'_>, instead: &str) -> Change {
-    let source = site.source;
-    let own = &site.statement.own;
-    Change {
-        operator: format!("drop-{}", kebab(source.text(own.start))),
-        title: format!("delete lock {}", quote(source.text_of(own))),
-        line: site.line(own.start),
-        edits: vec![Edit::new(source.place(own), instead)],
-    }
+    let (source, own) = (site.source, &site.statement.own);
+    let operator = format!("drop-{}", kebab(source.text(own.start)));
+    let title = format!("delete lock {}", quote(source.text_of(own)));
+    site.change(own.start, operator, title, own, instead)
 }
 
 /// Deletes the call that acquires a lock and the calls that release it.
@@ -182,15 +191,13 @@ fn strip_warnings(site: &Site<'_>) -> Vec<Change> {
             continue;
         };
         let all = at..close + 1;
-        changes.push(Change {
-            operator: format!("strip-{}", kebab(name)),
-            title: format!("remove warning of {}", quote(source.text_of(&all))),
-            line: site.line(at),
-            edits: vec![Edit::new(
-                source.place(&all),
-                source.text_of(&(at + 1..close + 1)),
-            )],
-        });
+        changes.push(site.change(
+            at,
+            format!("strip-{}", kebab(name)),
+            format!("remove warning of {}", quote(source.text_of(&all))),
+            &all,
+            source.text_of(&(at + 1..close + 1)),
+        ));
     }
     changes
 }
@@ -213,21 +220,12 @@ fn conditions(site: &Site<'_>) -> Vec<Change> {
     let source = site.source;
     let text = source.text_of(&inner);
     let quoted = quote(text);
-    let change = |operator: &str, title: String, before: &str, after: &str| Change {
-        operator: operator.to_owned(),
-        title,
-        line: site.line(own.start),
-        edits: vec![Edit::new(
-            source.place(&inner),
-            [before.as_bytes(), text, after.as_bytes()].concat(),
-        )],
+    let change = |operator: &str, title: String, before: &str, after: &str| {
+        let text = [before.as_bytes(), text, after.as_bytes()].concat();
+        site.change(own.start, operator, title, &inner, text)
     };
-    let mut changes = vec![change(
-        "negate",
-        format!("negate condition {quoted}"),
-        "!(",
-        ")",
-    )];
+    let title = format!("negate condition {quoted}");
+    let mut changes = vec![change("negate", title, "!(", ")")];
     let leaves = leaves(site);
     let title = match leaves {
         true => format!("never exit if {quoted}"),
@@ -274,15 +272,10 @@ fn references(site: &Site<'_>, inner: &Range<usize>) -> Vec<Change> {
         let is_put = name.windows(3).any(|part| part == b"put" || part == b"dec");
         // `put` returns true for the last reference, `get` on success.
         let value = if is_put { "0" } else { "1" };
-        changes.push(Change {
-            operator: format!("drop-{}", kebab(name)),
-            title: format!(
-                "replace reference count change {} by {value}",
-                quote(source.text_of(&(at..close + 1)))
-            ),
-            line: site.line(at),
-            edits: vec![Edit::new(source.place(&(at..close + 1)), value)],
-        });
+        let call = at..close + 1;
+        let quoted = quote(source.text_of(&call));
+        let title = format!("replace reference count change {quoted} by {value}");
+        changes.push(site.change(at, format!("drop-{}", kebab(name)), title, &call, value));
     }
     changes
 }
@@ -329,15 +322,12 @@ fn return_values(site: &Site<'_>) -> Vec<Change> {
         _ if is_errno => &["0", "-EINVAL"],
         _ => &["0"],
     };
-    let mut changes: Vec<Change> = others
-        .iter()
-        .map(|other| Change {
-            operator: format!("return-{}", other.trim_start_matches('-').to_lowercase()),
-            title: format!("return {other} instead of {}", quote(text)),
-            line: site.line(own.start),
-            edits: vec![Edit::new(source.place(&value), *other)],
-        })
-        .collect();
+    let change = |other: &&str| {
+        let operator = format!("return-{}", other.trim_start_matches('-').to_lowercase());
+        let title = format!("return {other} instead of {}", quote(text));
+        site.change(own.start, operator, title, &value, *other)
+    };
+    let mut changes: Vec<Change> = others.iter().map(change).collect();
     if value.len() > 2 {
         changes.extend(within(site, value));
     }
@@ -350,29 +340,20 @@ fn within(site: &Site<'_>, tokens: std::ops::Range<usize>) -> Vec<Change> {
     let mut changes = Vec::new();
     for at in tokens {
         let text = source.text(at);
+        let shown = String::from_utf8_lossy(text);
         let replacement = REPLACEMENTS.iter().find(|(old, _)| *old == text);
         let (operator, other) = match (replacement, source.tokens[at].kind, text) {
             (Some((_, other)), ..) => ("compare", (*other).to_owned()),
             (_, TokenKind::Number, b"0") => ("constant", "1".to_owned()),
             (_, TokenKind::Number, b"1") => ("constant", "0".to_owned()),
-            (_, TokenKind::Number, _) => (
-                "constant",
-                format!("({} + 1)", String::from_utf8_lossy(text)),
-            ),
+            (_, TokenKind::Number, _) => ("constant", format!("({shown} + 1)")),
             (_, TokenKind::Word, b"true") => ("constant", "false".to_owned()),
             (_, TokenKind::Word, b"false") => ("constant", "true".to_owned()),
             _ => continue,
         };
-        changes.push(Change {
-            operator: operator.to_owned(),
-            title: format!(
-                "replace `{}` by `{other}` in {}",
-                String::from_utf8_lossy(text),
-                quote(source.text_of(&site.statement.own))
-            ),
-            line: site.line(at),
-            edits: vec![Edit::new(source.place(&(at..at + 1)), other)],
-        });
+        let statement = quote(source.text_of(&site.statement.own));
+        let title = format!("replace `{shown}` by `{other}` in {statement}");
+        changes.push(site.change(at, operator, title, &(at..at + 1), other));
     }
     changes
 }
@@ -391,19 +372,16 @@ fn swap(site: &Site<'_>) -> Option<Change> {
     if !is_plain(first) || !is_plain(second) || !(calls(first) || calls(second)) {
         return None;
     }
-    let place = source.place(&(first.own.start..second.own.end));
     let between = source.between(first.own.end);
     let (first_text, second_text) = (source.text_of(&first.own), source.text_of(&second.own));
     let name = |statement| kebab(Effect::of(source, statement).name);
-    Some(Change {
-        operator: format!("swap-{}-{}", name(first), name(second)),
-        title: format!("swap {} and {}", quote(first_text), quote(second_text)),
-        line: site.line(first.own.start),
-        edits: vec![Edit::new(
-            place,
-            [second_text, between, first_text].concat(),
-        )],
-    })
+    Some(site.change(
+        first.own.start,
+        format!("swap-{}-{}", name(first), name(second)),
+        format!("swap {} and {}", quote(first_text), quote(second_text)),
+        &(first.own.start..second.own.end),
+        [second_text, between, first_text].concat(),
+    ))
 }
 
 /// Returns source text in one line and in backquotes, cut after [`CHARS_MAX`].

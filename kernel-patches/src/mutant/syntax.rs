@@ -411,35 +411,12 @@ impl Parser<'_> {
     }
 
     fn is_declaration(&self, at: usize, next: usize) -> bool {
-        const BEGINNINGS: [&[u8]; 24] = [
-            b"struct",
-            b"union",
-            b"enum",
-            b"const",
-            b"static",
-            b"extern",
-            b"unsigned",
-            b"signed",
-            b"int",
-            b"char",
-            b"bool",
-            b"void",
-            b"long",
-            b"short",
-            b"float",
-            b"double",
-            b"volatile",
-            b"register",
-            b"typedef",
-            b"typeof",
-            b"__auto_type",
-            b"CLASS",
-            b"LIST_HEAD",
-            b"auto",
-        ];
+        const BEGINNINGS: &str = "struct union enum const static extern unsigned signed int char \
+            bool void long short float double volatile register typedef typeof __auto_type CLASS \
+            LIST_HEAD auto";
         let text = |at| self.source.text(at);
         let first = text(at);
-        if BEGINNINGS.contains(&first)
+        if BEGINNINGS.split(' ').any(|word| word.as_bytes() == first)
             || first.starts_with(b"DEFINE_")
             || first.starts_with(b"DECLARE_")
         {

@@ -23,12 +23,7 @@ const IGNORED_IN_FAULTS: &str = "AVOID_BUG";
 /// # Errors
 /// When there is no kernel tree, no file to check, or checkpatch cannot be run.
 pub(crate) fn problems(session: &Session) -> anyhow::Result<Vec<String>> {
-    let tree = Tree::open(
-        &TreeRequest::Default,
-        &session.cache,
-        &session.cancel,
-        &*session.observer,
-    )?;
+    let tree = Tree::open(&TreeRequest::Default, &session.context())?;
     let patches = files(&session.layout.series(), &["patch"]);
     let sources = files(&session.layout.generated(), &["c", "h"]);
     let faults = files(&session.layout.faults(), &["c", "h"]);

@@ -87,13 +87,7 @@ pub fn build_each(
             };
             ready(built).map_err(|error| failed = Some(error)).is_ok()
         };
-        kernel::make_each(
-            &wanted,
-            &session.cache,
-            &session.cancel,
-            &*session.observer,
-            named,
-        )?;
+        kernel::make_each(&wanted, &session.context(), named)?;
         if let Some(error) = failed {
             return Err(error);
         }

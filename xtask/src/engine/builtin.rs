@@ -6,6 +6,7 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::{Cache, hex, publish};
+use patchbed_host::content::ContentId;
 use patchbed_host::files::read_plain;
 use sha2::{Digest, Sha256};
 
@@ -92,15 +93,10 @@ fn unpack(files: &[File<'_>], home: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
 }
 
 fn id(files: &[File<'_>]) -> String {
-    let mut hash = Sha256::new();
-    for part in files
+    let parts = files
         .iter()
-        .flat_map(|(name, bytes)| [name.as_bytes(), bytes])
-    {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize())
+        .flat_map(|(name, bytes)| [name.as_bytes(), bytes]);
+    parts.fold(ContentId::default(), ContentId::part).finish()
 }
 
 /// Checks all files, because a cleaner that removes old files may leave a part of the folder.

@@ -147,12 +147,7 @@ fn suite(
         toolchain,
         target,
     };
-    Ok(Some(kselftest::make(
-        &request,
-        &session.cache,
-        &session.cancel,
-        &*session.observer,
-    )?))
+    Ok(Some(kselftest::make(&request, &session.context())?))
 }
 
 fn report_omitted_tests(suites: &[Option<Suite>], session: &Session) {

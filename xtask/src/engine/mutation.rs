@@ -110,8 +110,8 @@ impl<'a> MutationRun<'a> {
         };
         let files = sources.mutants.iter().flat_map(Mutant::files);
         let files = files.map(camino::Utf8PathBuf::as_path);
-        let (cache, cancel) = (&session.cache, &session.cancel);
-        let mut compiler = MutantCompiler::open(origin, files, cache, cancel, &*session.observer)?;
+        let context = session.context();
+        let mut compiler = MutantCompiler::open(origin, files, &context)?;
         let kernels = folder.path().join("kernels").join(&build.config);
         fs::create_dir_all(&kernels)?;
         for mutant in &sources.mutants {

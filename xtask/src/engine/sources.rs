@@ -119,12 +119,7 @@ impl SourceRequest {
     /// # Errors
     /// When the tree cannot be opened, or a patch does not apply.
     pub fn apply(&self, session: &Session) -> anyhow::Result<Sources> {
-        let tree = Tree::open(
-            &self.tree,
-            &session.cache,
-            &session.cancel,
-            &*session.observer,
-        )?;
+        let tree = Tree::open(&self.tree, &session.context())?;
         let library = session.layout.series();
         let known = series::names(&library)
             .iter()

@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::worktree::WorkTree;
 use patchbed_host::cache::Cache;
+use patchbed_host::context::Context as RunContext;
 use patchbed_host::files::read_plain;
 use patchbed_host::process::{Output, Tool};
 
@@ -103,11 +104,12 @@ impl Script {
         };
         let cache = Cache::at(session.cache.dir(&["bench"])?)?;
         let work = WorkTree::lock(
-            &cache,
             &sources.tree,
             folder,
-            &session.cancel,
-            &*session.observer,
+            &RunContext {
+                cache,
+                ..session.context()
+            },
         )?;
         work.switch_to(&sources.tree, &checkout.overlay, &*session.observer)?;
         let script = Self {

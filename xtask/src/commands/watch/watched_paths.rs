@@ -97,13 +97,7 @@ pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<
         TreeRequest::Git { .. } => args.dry_run,
     };
     if !may_be_fixed {
-        let Session {
-            cache,
-            cancel,
-            observer,
-            ..
-        } = session;
-        Tree::open(&tree, cache, cancel, &**observer)?;
+        Tree::open(&tree, &session.context())?;
     }
     Ok(())
 }

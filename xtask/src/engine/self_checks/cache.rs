@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use patchbed_host::cache::{hex, publish};
+use patchbed_host::content::ContentId;
 use selftests::fault::self_check::Place;
 use sha2::{Digest, Sha256};
 use vm_images::machine::Machine;
@@ -171,12 +172,7 @@ fn build_key(build: &Build) -> Vec<String> {
 
 /// Hashes the parts. Lengths are hashed too, so that moving bytes between parts changes the key.
 fn key<'a>(parts: impl Iterator<Item = &'a String>) -> String {
-    let mut sum = Sha256::new();
-    for part in parts {
-        sum.update((part.len() as u64).to_le_bytes());
-        sum.update(part);
-    }
-    hex(&sum.finalize())
+    parts.fold(ContentId::default(), ContentId::part).finish()
 }
 
 #[cfg(test)]
