@@ -20,6 +20,7 @@ pub mod kselftest;
 pub mod ktap;
 pub mod scenario;
 pub mod status;
+pub mod symbols;
 mod text;
 pub mod timeline;
 mod yaml;
