@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::frame::Frame;
 use crate::hang::Diagnosis;
+use crate::judgement::{Judgement, Status};
 use crate::klog::{Log, Phase, Splat, SplatClass};
 use crate::ktap::Report;
-use crate::status::{self, Judgement, Status, Subject};
+use crate::status;
+use crate::subject::Subject;
 use crate::timeline::{self, Entry};
 
 /// The analysis of a job.
@@ -77,9 +79,8 @@ impl Analysis {
     ) -> Self {
         let subject = subject.into();
         let log = Log::parse(evidence.serial);
-        let outputs = evidence.boots.iter().map(|boot| boot.output);
-        let boots: Vec<Report> = outputs.map(Report::parse).collect();
-        let mut judgement = status::judge(subject, evidence, &log);
+        let boots = evidence.reports();
+        let mut judgement = status::judge_reports(subject, evidence, &boots, &log);
         // Without a boot message in the log, the first boot hung.
         let hung = evidence.hang.map(|_| log.boots().max(1));
         let hang = hung.and_then(diagnose);
@@ -105,7 +106,7 @@ impl Analysis {
     #[must_use]
     pub fn not_started(status: Status, reason: &str) -> Self {
         Self {
-            judgement: Judgement::not_started(status, reason),
+            judgement: Judgement::new(status, reason),
             boots: Vec::new(),
             splats: Vec::new(),
             timeline: Vec::new(),

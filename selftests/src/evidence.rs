@@ -5,7 +5,8 @@
 use vm_images::ExitStatus;
 use vm_images::transcript::{End, Hang, HostTime, Phase, Transcript};
 
-use crate::status::Cause;
+use crate::judgement::Cause;
+use crate::ktap::Report;
 
 /// All recorded facts of one run.
 #[derive(Debug, Clone)]
@@ -101,6 +102,13 @@ impl<'a> Evidence<'a> {
             hang: transcript.hang.as_ref(),
             host_time: transcript.host_time,
         }
+    }
+
+    /// Parses the output of each boot's program.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        let outputs = self.boots.iter().map(|boot| boot.output);
+        outputs.map(Report::parse).collect()
     }
 }
 

@@ -8,7 +8,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::status::{Judgement, Status, Subject};
+use crate::judgement::{Judgement, Status};
+use crate::subject::Subject;
 
 /// The result that a test should have on a checkout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -121,12 +122,9 @@ mod tests {
 
     fn judgement(status: Status, in_time: bool, at_first_failure: bool) -> Judgement {
         Judgement {
-            status,
-            reason: "some reason".to_owned(),
-            cause: None,
             in_time,
             at_first_failure,
-            unnamed_splat: None,
+            ..Judgement::new(status, "some reason")
         }
     }
 

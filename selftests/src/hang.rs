@@ -2,7 +2,6 @@
 //! The hang diagnosis: the function that each CPU runs, and the functions that tasks wait
 //! in. The cause of the hang is decided in `status`.
 
-mod symbols;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -10,11 +9,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use vm_images::transcript::{self, Hang, Phase};
 
-use self::symbols::Relocated;
-pub use self::symbols::Symbols;
 pub use self::tasks::{Backtrace, Task};
 use crate::frame::Frame;
 use crate::klog::Log;
+use crate::symbols::{Relocated, Symbols};
 
 /// Largest number of tasks in the summary.
 const TASKS_SHOWN: usize = 3;

@@ -8,13 +8,11 @@
 
 mod line;
 
-use line::{Content, Directive, ResultLine};
+use line::{Content, DEPTH_MAX, Directive, ResultLine, Totals};
 use serde::{Deserialize, Serialize};
 
 /// Largest number of tests in one output.
 const TESTS_MAX: usize = 20_000;
-/// Largest number of nested levels.
-const DEPTH_MAX: usize = 16;
 /// Largest number of problems that are recorded.
 const PROBLEMS_MAX: usize = 200;
 /// Largest number of diagnostic lines that are recorded for one test.
@@ -111,7 +109,7 @@ struct Level {
     tests: Vec<Test>,
     /// Number of results by status. Counted while reading, because an output may repeat
     /// its totals line after every result.
-    counted: line::Totals,
+    counted: Totals,
     plan: Option<u64>,
     skip_all: Option<String>,
     diagnostics: Vec<String>,
@@ -269,7 +267,7 @@ impl Parser {
             children,
         };
         let level = self.level(depth);
-        level.counted.count(&test.status);
+        count(&mut level.counted, &test.status);
         level.tests.push(test);
     }
 
@@ -285,11 +283,11 @@ impl Parser {
         self.problem(format!("bailed out: {}", short(reason)));
     }
 
-    fn totals(&mut self, depth: usize, printed: line::Totals) {
+    fn totals(&mut self, depth: usize, printed: Totals) {
         let level = self.level(depth);
         level.has_totals = true;
         let counted = level.counted;
-        let printed = line::Totals {
+        let printed = Totals {
             fail: printed.fail.saturating_add(printed.error),
             error: 0,
             ..printed
@@ -381,6 +379,18 @@ impl Parser {
             problems: self.problems,
         }
     }
+}
+
+/// Counts one more result.
+const fn count(totals: &mut Totals, status: &TestStatus) {
+    let counter = match status {
+        TestStatus::Passed => &mut totals.pass,
+        TestStatus::Failed | TestStatus::Crashed | TestStatus::TimedOut => &mut totals.fail,
+        TestStatus::Skipped(_) => &mut totals.skip,
+        TestStatus::ExpectedFailure(_) => &mut totals.xfail,
+        TestStatus::UnexpectedPass => &mut totals.xpass,
+    };
+    *counter += 1;
 }
 
 const fn crashed(name: String, number: u64, children: Vec<Test>) -> Test {

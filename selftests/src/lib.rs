@@ -6,20 +6,24 @@
 //! This crate does not build kernels and does not run machines.
 
 pub mod analysis;
-#[cfg(test)]
-mod cost;
 pub mod evidence;
 pub mod expectation;
 pub mod fault;
 pub mod frame;
 pub mod generate;
 pub mod hang;
-pub mod input;
+mod judgement;
 pub mod klog;
 pub mod kselftest;
 pub mod ktap;
 pub mod scenario;
 pub mod status;
+mod subject;
+pub mod symbols;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod timeline;
-mod yaml;
+
+pub use patchbed_host::input;
+pub(crate) use patchbed_host::yaml;

@@ -9,7 +9,8 @@ use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::klog::{Log, Phase, Splat};
 use crate::ktap::{Report, TestStatus};
 use crate::scenario::ExpectedSplat;
-use crate::status::{Subject, failed_check, step_number};
+use crate::status::steps::{failed_check, step_number};
+use crate::subject::Subject;
 
 /// An event of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,13 +247,8 @@ mod tests {
         };
         let text = "name: a\ntitle: a\nwhy: a\nboots: [{steps: [{rescan: pci}]}]\n";
         let scenario = crate::scenario::Scenario::parse(text, "a.yaml").unwrap();
-        let reports: Vec<Report> = evidence
-            .boots
-            .iter()
-            .map(|boot| Report::parse(boot.output))
-            .collect();
         let log = Log::parse(evidence.serial);
-        let entries = timeline(&scenario, &evidence, &reports, &log);
+        let entries = timeline(&scenario, &evidence, &evidence.reports(), &log);
         let steps = entries.iter().filter_map(|entry| entry.step);
         assert_eq!(steps.collect::<Vec<_>>(), [1, 2, 2]);
         insta::assert_snapshot!(super::text(&entries), @r#"

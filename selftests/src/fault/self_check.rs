@@ -6,10 +6,12 @@
 use std::ops::Range;
 
 use crate::evidence::Ending;
+use crate::judgement::{Judgement, Status};
 use crate::klog::{Line, Log, Phase, Splat, SplatClass};
-use crate::status::{Judgement, Status};
 
 use super::INJECTING;
+use Place::{Alone, Leaks, Shared, Stalled};
+use Symptom::{FatalReport, GuestExit, Hang, Report};
 
 /// With this option, kmemleak is off unless the kernel command line enables it.
 const LEAKS_ON_DEMAND: &str = "CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF";
@@ -45,9 +47,9 @@ pub enum Place {
 #[derive(Debug, Clone, Copy)]
 enum Symptom {
     /// A kernel report of this class with this text; the guest keeps running.
-    Splat(SplatClass, &'static str),
+    Report(SplatClass, &'static str),
     /// A kernel report of this class with this text; the guest ends.
-    FatalSplat(SplatClass, &'static str),
+    FatalReport(SplatClass, &'static str),
     /// The guest runs into the time limit.
     Hang,
     /// The guest ends without a kernel report.
@@ -56,134 +58,55 @@ enum Symptom {
 
 /// All self-checks in the order of the report. In a shared guest they are injected in
 /// the order of [`words`].
+#[rustfmt::skip]
 pub const SELF_CHECKS: &[SelfCheck] = &[
-    SelfCheck {
-        name: "WARN",
-        word: "warn",
-        place: Place::Shared,
-        needs: Some("CONFIG_BUG"),
-        symptom: Symptom::Splat(SplatClass::Warn, "fault_warn"),
-    },
-    SelfCheck {
-        name: "BUG",
-        word: "bug",
-        place: Place::Shared,
-        needs: Some("CONFIG_BUG"),
-        symptom: Symptom::Splat(SplatClass::Bug, "fault_bug"),
-    },
-    SelfCheck {
-        name: "Oops",
-        word: "null-call",
-        place: Place::Shared,
-        needs: None,
-        symptom: Symptom::Splat(SplatClass::Oops, "NULL pointer dereference"),
-    },
-    SelfCheck {
-        name: "UBSAN",
-        word: "ubsan-shift",
-        place: Place::Shared,
-        needs: Some("CONFIG_UBSAN_SHIFT"),
-        symptom: Symptom::Splat(SplatClass::Ubsan, "shift-out-of-bounds"),
-    },
-    SelfCheck {
-        name: "refcount_t",
-        word: "refcount-underflow",
-        place: Place::Shared,
-        needs: Some("CONFIG_BUG"),
-        symptom: Symptom::Splat(SplatClass::Refcount, "underflow"),
-    },
-    SelfCheck {
-        name: "list corruption",
-        word: "list-add",
-        place: Place::Shared,
-        needs: Some("CONFIG_DEBUG_LIST"),
-        symptom: Symptom::Splat(SplatClass::ListCorruption, "list_add corruption"),
-    },
-    SelfCheck {
-        name: "atomic sleep",
-        word: "atomic-sleep",
-        place: Place::Shared,
-        needs: Some("CONFIG_DEBUG_ATOMIC_SLEEP"),
-        symptom: Symptom::Splat(SplatClass::AtomicSleep, "sleeping function called"),
-    },
-    SelfCheck {
-        name: "KASAN",
-        word: "kasan-use-after-free",
-        place: Place::Shared,
-        needs: Some("CONFIG_KASAN"),
-        symptom: Symptom::Splat(SplatClass::Kasan, "use-after-free"),
-    },
-    SelfCheck {
-        name: "lockdep",
-        word: "lockdep-circular",
-        place: Place::Shared,
-        needs: Some("CONFIG_PROVE_LOCKING"),
-        symptom: Symptom::Splat(SplatClass::Lockdep, "circular locking dependency"),
-    },
-    SelfCheck {
-        name: "kmemleak",
-        word: "leak",
-        place: Place::Leaks,
-        needs: Some("CONFIG_DEBUG_KMEMLEAK"),
-        symptom: Symptom::Splat(SplatClass::Kmemleak, "suspected memory leaks"),
-    },
-    SelfCheck {
-        name: "hung task",
-        word: "hung-task",
-        place: Place::Stalled,
-        needs: Some("CONFIG_DETECT_HUNG_TASK"),
-        symptom: Symptom::Splat(SplatClass::HungTask, "inject hung"),
-    },
-    SelfCheck {
-        name: "soft lockup",
-        word: "soft-lockup",
-        place: Place::Stalled,
-        needs: Some("CONFIG_SOFTLOCKUP_DETECTOR"),
-        symptom: Symptom::Splat(SplatClass::Lockup, "soft lockup"),
-    },
-    SelfCheck {
-        name: "hard lockup",
-        word: "hard-lockup",
-        place: Place::Stalled,
-        needs: Some("CONFIG_HARDLOCKUP_DETECTOR"),
-        symptom: Symptom::Splat(SplatClass::HardLockup, "hard lockup"),
-    },
-    SelfCheck {
-        name: "workqueue lockup",
-        word: "workqueue-lockup",
-        place: Place::Stalled,
-        needs: Some("CONFIG_WQ_WATCHDOG"),
-        symptom: Symptom::Splat(SplatClass::WorkqueueLockup, "workqueue lockup"),
-    },
-    SelfCheck {
-        name: "RCU stall",
-        word: "rcu-stall",
-        place: Place::Stalled,
-        needs: Some("CONFIG_RCU_STALL_COMMON"),
-        symptom: Symptom::Splat(SplatClass::RcuStall, "RCU stall"),
-    },
-    SelfCheck {
-        name: "hang",
-        word: "hang",
-        place: Place::Alone,
-        needs: None,
-        symptom: Symptom::Hang,
-    },
-    SelfCheck {
-        name: "panic",
-        word: "panic",
-        place: Place::Alone,
-        needs: None,
-        symptom: Symptom::FatalSplat(SplatClass::Panic, "the fault is dead"),
-    },
-    SelfCheck {
-        name: "silent death",
-        word: "silent-death",
-        place: Place::Alone,
-        needs: None,
-        symptom: Symptom::GuestExit,
-    },
+    check("WARN", "warn", Shared, Some("CONFIG_BUG"), Report(SplatClass::Warn, "fault_warn")),
+    check("BUG", "bug", Shared, Some("CONFIG_BUG"), Report(SplatClass::Bug, "fault_bug")),
+    check("Oops", "null-call", Shared, None, Report(SplatClass::Oops, "NULL pointer dereference")),
+    check("UBSAN", "ubsan-shift", Shared, Some("CONFIG_UBSAN_SHIFT"),
+        Report(SplatClass::Ubsan, "shift-out-of-bounds")),
+    check("refcount_t", "refcount-underflow", Shared, Some("CONFIG_BUG"),
+        Report(SplatClass::Refcount, "underflow")),
+    check("list corruption", "list-add", Shared, Some("CONFIG_DEBUG_LIST"),
+        Report(SplatClass::ListCorruption, "list_add corruption")),
+    check("atomic sleep", "atomic-sleep", Shared, Some("CONFIG_DEBUG_ATOMIC_SLEEP"),
+        Report(SplatClass::AtomicSleep, "sleeping function called")),
+    check("KASAN", "kasan-use-after-free", Shared, Some("CONFIG_KASAN"),
+        Report(SplatClass::Kasan, "use-after-free")),
+    check("lockdep", "lockdep-circular", Shared, Some("CONFIG_PROVE_LOCKING"),
+        Report(SplatClass::Lockdep, "circular locking dependency")),
+    check("kmemleak", "leak", Leaks, Some("CONFIG_DEBUG_KMEMLEAK"),
+        Report(SplatClass::Kmemleak, "suspected memory leaks")),
+    check("hung task", "hung-task", Stalled, Some("CONFIG_DETECT_HUNG_TASK"),
+        Report(SplatClass::HungTask, "inject hung")),
+    check("soft lockup", "soft-lockup", Stalled, Some("CONFIG_SOFTLOCKUP_DETECTOR"),
+        Report(SplatClass::Lockup, "soft lockup")),
+    check("hard lockup", "hard-lockup", Stalled, Some("CONFIG_HARDLOCKUP_DETECTOR"),
+        Report(SplatClass::HardLockup, "hard lockup")),
+    check("workqueue lockup", "workqueue-lockup", Stalled, Some("CONFIG_WQ_WATCHDOG"),
+        Report(SplatClass::WorkqueueLockup, "workqueue lockup")),
+    check("RCU stall", "rcu-stall", Stalled, Some("CONFIG_RCU_STALL_COMMON"),
+        Report(SplatClass::RcuStall, "RCU stall")),
+    check("hang", "hang", Alone, None, Hang),
+    check("panic", "panic", Alone, None, FatalReport(SplatClass::Panic, "the fault is dead")),
+    check("silent death", "silent-death", Alone, None, GuestExit),
 ];
+
+const fn check(
+    name: &'static str,
+    word: &'static str,
+    place: Place,
+    needs: Option<&'static str>,
+    symptom: Symptom,
+) -> SelfCheck {
+    SelfCheck {
+        name,
+        word,
+        place,
+        needs,
+        symptom,
+    }
+}
 
 /// The result of a guest in which faults were injected.
 #[derive(Debug, Clone, Copy)]
@@ -245,11 +168,11 @@ impl SelfCheck {
         }
         let is_gone = matches!(ending, Ending::GuestGone { .. });
         match self.symptom {
-            Symptom::Splat(class, title) | Symptom::FatalSplat(class, title) => {
+            Symptom::Report(class, title) | Symptom::FatalReport(class, title) => {
                 let until = self.next_injected_at(log, injected);
                 let mut during = splats_in(log, injected..until);
                 let found = during.find(|splat| splat.class == class && splat.mentions(title));
-                let must_be_gone = matches!(self.symptom, Symptom::FatalSplat(..));
+                let must_be_gone = matches!(self.symptom, Symptom::FatalReport(..));
                 match found {
                     Some(_) if must_be_gone && !is_gone => {
                         missed("reported, but the guest kept running")

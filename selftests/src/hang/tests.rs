@@ -18,10 +18,11 @@ fn symbols() -> Symbols {
         "other",
         "asm_interrupt",
     ];
-    let functions = (0..)
+    let functions: Vec<(u64, &str)> = (0..)
         .zip(names)
-        .map(|(n, name)| (BASE + n * 0x100, name.to_owned()));
-    Symbols::new(functions.collect(), BASE + 0x1000)
+        .map(|(n, name)| (BASE + n * 0x100, name))
+        .collect();
+    Symbols::of(&functions, BASE + 0x1000)
 }
 
 /// Returns an address in a function of a kernel with a KASLR offset.

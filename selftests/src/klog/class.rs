@@ -3,77 +3,76 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The class of a kernel report. It is stored as its name in scenarios and reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "&str", try_from = "String")]
-pub enum SplatClass {
+/// Defines the classes with their names in scenarios and reports.
+macro_rules! classes {
+    ($($(#[doc = $doc:literal])* $class:ident = $word:literal,)*) => {
+        /// The class of a kernel report. It is stored as its name.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        pub enum SplatClass {
+            $($(#[doc = $doc])* #[serde(rename = $word)] $class,)*
+        }
+
+        impl SplatClass {
+            /// All classes.
+            pub const ALL: [Self; 20] = [$(Self::$class,)*];
+
+            /// Returns the name of the class in scenarios and reports.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$class => $word,)*
+                }
+            }
+        }
+    };
+}
+
+classes! {
     /// `WARN()` and variants.
-    Warn,
+    Warn = "WARN",
     /// `BUG()`, and other lines that begin with `BUG:`.
-    Bug,
+    Bug = "BUG",
     /// A bad memory access by the kernel.
-    Oops,
+    Oops = "Oops",
     /// A general protection fault.
-    Gpf,
+    Gpf = "GPF",
     /// A fault while another fault was being handled, such as a stack overflow.
-    DoubleFault,
+    DoubleFault = "double fault",
     /// KASAN, KFENCE, KMSAN or KCSAN.
-    Kasan,
+    Kasan = "KASAN",
     /// UBSAN.
-    Ubsan,
+    Ubsan = "UBSAN",
     /// The lock validator, including suspicious RCU usage.
-    Lockdep,
+    Lockdep = "lockdep",
     /// An overflow or underflow of a `refcount_t`.
-    Refcount,
+    Refcount = "refcount_t",
     /// A list with inconsistent links.
-    ListCorruption,
+    ListCorruption = "list corruption",
     /// `ODEBUG`: invalid use of an object with a lifetime, such as a timer.
-    ObjectDebug,
+    ObjectDebug = "ODEBUG",
     /// A memory leak.
-    Kmemleak,
+    Kmemleak = "kmemleak",
     /// A failed page or vmalloc allocation.
-    PageAllocation,
+    PageAllocation = "page allocation failure",
     /// A task that is blocked for a long time.
-    HungTask,
+    HungTask = "hung task",
     /// A soft lockup: a CPU that does not schedule.
-    Lockup,
+    Lockup = "lockup",
     /// A hard lockup: a CPU that does not take interrupts.
-    HardLockup,
+    HardLockup = "hard lockup",
     /// A worker pool without progress.
-    WorkqueueLockup,
+    WorkqueueLockup = "workqueue lockup",
     /// An RCU grace period that does not end.
-    RcuStall,
+    RcuStall = "RCU stall",
     /// Sleeping or scheduling in atomic context.
-    AtomicSleep,
+    AtomicSleep = "atomic sleep",
     /// A kernel panic.
-    Panic,
+    Panic = "panic",
 }
 
 impl SplatClass {
-    /// All classes.
-    pub const ALL: [Self; 20] = [
-        Self::Warn,
-        Self::Bug,
-        Self::Oops,
-        Self::Gpf,
-        Self::DoubleFault,
-        Self::Kasan,
-        Self::Ubsan,
-        Self::Lockdep,
-        Self::Refcount,
-        Self::ListCorruption,
-        Self::ObjectDebug,
-        Self::Kmemleak,
-        Self::PageAllocation,
-        Self::HungTask,
-        Self::Lockup,
-        Self::HardLockup,
-        Self::WorkqueueLockup,
-        Self::RcuStall,
-        Self::AtomicSleep,
-        Self::Panic,
-    ];
-
     /// Returns whether the kernel may not work correctly after such a report: a task died
     /// while holding locks, or memory is corrupted.
     #[must_use]
@@ -94,75 +93,20 @@ impl SplatClass {
     /// measures such waits in wall time.
     #[must_use]
     pub const fn is_stall(self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::HungTask
-            | Self::Lockup
-            | Self::HardLockup
-            | Self::WorkqueueLockup
-            | Self::RcuStall => true,
-            Self::Warn
-            | Self::Bug
-            | Self::Oops
-            | Self::Gpf
-            | Self::DoubleFault
-            | Self::Kasan
-            | Self::Ubsan
-            | Self::Lockdep
-            | Self::Refcount
-            | Self::ListCorruption
-            | Self::ObjectDebug
-            | Self::Kmemleak
-            | Self::PageAllocation
-            | Self::AtomicSleep
-            | Self::Panic => false,
-        }
-    }
-
-    /// Returns the name of the class in scenarios and reports.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Warn => "WARN",
-            Self::Bug => "BUG",
-            Self::Oops => "Oops",
-            Self::Gpf => "GPF",
-            Self::DoubleFault => "double fault",
-            Self::Kasan => "KASAN",
-            Self::Ubsan => "UBSAN",
-            Self::Lockdep => "lockdep",
-            Self::Refcount => "refcount_t",
-            Self::ListCorruption => "list corruption",
-            Self::ObjectDebug => "ODEBUG",
-            Self::Kmemleak => "kmemleak",
-            Self::PageAllocation => "page allocation failure",
-            Self::HungTask => "hung task",
-            Self::Lockup => "lockup",
-            Self::HardLockup => "hard lockup",
-            Self::WorkqueueLockup => "workqueue lockup",
-            Self::RcuStall => "RCU stall",
-            Self::AtomicSleep => "atomic sleep",
-            Self::Panic => "panic",
-        }
+                | Self::Lockup
+                | Self::HardLockup
+                | Self::WorkqueueLockup
+                | Self::RcuStall
+        )
     }
 
     /// Returns the class with the given name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.word() == word)
-    }
-}
-
-impl From<SplatClass> for &str {
-    fn from(class: SplatClass) -> Self {
-        class.word()
-    }
-}
-
-impl TryFrom<String> for SplatClass {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        Self::from_word(&word).ok_or_else(|| format!("unknown class of kernel reports: `{word}`"))
     }
 }
 
@@ -176,5 +120,14 @@ mod tests {
             assert_eq!(SplatClass::from_word(class.word()), Some(class));
         }
         assert_eq!(SplatClass::from_word("Kasan"), None);
+    }
+
+    #[test]
+    fn classes_are_stored_as_their_names() {
+        for class in SplatClass::ALL {
+            let json = serde_json::to_value(class).unwrap();
+            assert_eq!(json, class.word());
+            assert_eq!(serde_json::from_value::<SplatClass>(json).unwrap(), class);
+        }
     }
 }

@@ -3,8 +3,9 @@
 //! stores their indices.
 
 use super::class::SplatClass;
-use super::heading::{End, Heading, is_cut, kind, oops_part};
-use super::trace::{CALL_TRACE, continues, is_end, is_trace};
+use super::heading::{
+    CALL_TRACE, End, Heading, continues, is_cut, is_end, is_trace, kind, oops_part,
+};
 
 /// Largest number of lines of a splat; a longer splat is incomplete. Reports of the lock
 /// validator have hundreds of lines.

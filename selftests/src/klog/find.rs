@@ -7,11 +7,9 @@
 use std::collections::HashMap;
 
 use super::draft::Draft;
-use super::heading::{Heading, heading, is_cut};
-use super::line::Line;
-use super::prefix::Caller;
+use super::heading::{Heading, heading, is_announcement, is_cut};
+use super::line::{Caller, Line};
 use super::selftest::{Candidate, Suites, is_loss};
-use super::trace::is_announcement;
 
 /// Largest number of splats in one log.
 const SPLATS_MAX: usize = 500;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Splits the bytes of a console into lines: parses the prefix of printk, removes escape
-//! sequences and carriage returns, and assigns each line to a boot and a phase.
+//! Splits the bytes of a console into lines: parses the prefix of printk (level and
+//! facility, time, caller), removes escape sequences and carriage returns, and assigns
+//! each line to a boot and a phase.
 
 use serde::{Deserialize, Serialize};
 use vm_images::{boot_begins_marker, boot_ends_marker};
 
-use super::prefix::{Caller, Prefix};
 use crate::text::clean;
 
 /// Longer lines are cut, in bytes.
@@ -15,6 +15,15 @@ pub(super) const LIMITS: Limits = Limits {
     lines: 1_000_000,
     text_bytes: 64 * 1024 * 1024,
 };
+/// Longer prefixes are not recognised, in bytes.
+const PREFIX_BYTES_MAX: usize = 80;
+/// Numbers with more digits are not recognised.
+const DIGITS_MAX: usize = 10;
+/// Microseconds by which a line may be older than the line that it interrupts: a CPU
+/// takes the time stamp before it queues for the console.
+const DISORDER_US: u64 = 1_000;
+/// Microseconds by which it may be newer, because the console is slower than the log.
+const LAG_US: u64 = 10_000_000;
 /// KERN_ERR
 const ERROR: u8 = 3;
 /// KERN_WARNING
@@ -30,6 +39,15 @@ pub enum Phase {
     During,
     /// After the boot's program ended.
     After,
+}
+
+/// The caller of printk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Caller {
+    /// A task, by PID.
+    Task(u32),
+    /// An interrupt, by CPU.
+    Cpu(u32),
 }
 
 /// A line of the console.
@@ -66,6 +84,97 @@ impl Line {
     pub fn is_error(&self) -> bool {
         self.is_warning() && self.level.is_some_and(|level| level <= ERROR)
     }
+}
+
+/// The parts of a prefix that the console shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Prefix {
+    /// 0 to 7.
+    level: Option<u8>,
+    /// Whether the facility is not the kernel's.
+    from_userspace: bool,
+    /// Microseconds since the kernel's start.
+    stamp_us: Option<u64>,
+    caller: Option<Caller>,
+}
+
+impl Prefix {
+    /// Splits `<4>`, `[    1.234567]`, `[    T1]` and a space off the start of a line.
+    fn take(line: &str) -> (Self, &str) {
+        let mut prefix = Self::default();
+        let mut rest = line;
+        if let Some((priority, after)) = priority(rest) {
+            prefix.level = Some((priority & 7) as u8);
+            prefix.from_userspace = priority >> 3 != 0;
+            rest = after;
+        }
+        if let Some((stamp_us, after)) = stamp(rest) {
+            prefix.stamp_us = Some(stamp_us);
+            rest = after;
+        }
+        if prefix == Self::default() {
+            return (prefix, line);
+        }
+        if let Some((caller, after)) = caller(rest) {
+            prefix.caller = Some(caller);
+            rest = after;
+        }
+        if prefix.stamp_us.is_some() || prefix.caller.is_some() {
+            rest = rest.strip_prefix(' ').unwrap_or(rest);
+        }
+        (prefix, rest)
+    }
+
+    /// Returns the prefix of these bytes if it has a level and a time. It is called for
+    /// every `<` of a line, so it reads a bounded number of bytes.
+    fn complete(bytes: &[u8]) -> Option<Self> {
+        let head = &bytes[..bytes.len().min(PREFIX_BYTES_MAX)];
+        let head = head.utf8_chunks().next()?.valid();
+        let (prefix, _) = Self::take(head);
+        (prefix.level.is_some() && prefix.stamp_us.is_some()).then_some(prefix)
+    }
+
+    /// Returns whether a line with the prefix `inside` can have interrupted a line with
+    /// this prefix. A quoted line of an old log has an older time.
+    fn is_interrupted_by(&self, inside: &Self) -> bool {
+        let (Some(outside), Some(inside)) = (self.stamp_us, inside.stamp_us) else {
+            return true;
+        };
+        let disorder = if self.from_userspace { 0 } else { DISORDER_US };
+        let earliest = outside.saturating_sub(disorder);
+        (earliest..=outside.saturating_add(LAG_US)).contains(&inside)
+    }
+}
+
+fn priority(text: &str) -> Option<(u16, &str)> {
+    let (priority, rest) = number(text.strip_prefix('<')?)?;
+    Some((u16::try_from(priority).ok()?, rest.strip_prefix('>')?))
+}
+
+fn stamp(text: &str) -> Option<(u64, &str)> {
+    let (seconds, rest) = number(text.strip_prefix('[')?.trim_start_matches(' '))?;
+    let fraction = rest.strip_prefix('.')?;
+    let (micros, rest) = number(fraction)?;
+    let has_micros = fraction.len() - rest.len() == 6;
+    has_micros.then_some((seconds * 1_000_000 + micros, rest.strip_prefix(']')?))
+}
+
+fn caller(text: &str) -> Option<(Caller, &str)> {
+    let text = text.strip_prefix('[')?.trim_start_matches(' ');
+    let (id, rest) = number(text.strip_prefix(['T', 'C'])?)?;
+    let id = u32::try_from(id).ok()?;
+    let caller = match text.starts_with('T') {
+        true => Caller::Task(id),
+        false => Caller::Cpu(id),
+    };
+    Some((caller, rest.strip_prefix(']')?))
+}
+
+fn number(text: &str) -> Option<(u64, &str)> {
+    let rest = text.trim_start_matches(|character: char| character.is_ascii_digit());
+    let digits = &text[..text.len() - rest.len()];
+    let number = (digits.len() <= DIGITS_MAX).then(|| digits.parse().ok())??;
+    Some((number, rest))
 }
 
 /// The parts of the prefix that a kernel prints. They are taken from its banner; lines
@@ -361,5 +470,54 @@ mod tests {
             (0, false),
             "empty lines do not count"
         );
+    }
+
+    #[test]
+    fn take_accepts_missing_parts() {
+        let (prefix, text) = Prefix::take("<4>[   12.345678][  T101] pci: gone");
+        assert_eq!(
+            prefix,
+            Prefix {
+                level: Some(4),
+                from_userspace: false,
+                stamp_us: Some(12_345_678),
+                caller: Some(Caller::Task(101)),
+            }
+        );
+        assert_eq!(text, "pci: gone");
+        let (prefix, text) = Prefix::take("[    0.000000][    C3]  indented");
+        assert_eq!(
+            (prefix.caller, text),
+            (Some(Caller::Cpu(3)), " indented"),
+            "the second space belongs to the text"
+        );
+        for text in [
+            "[    1.2][ T1] odd",
+            "[T1] x",
+            "<x>y",
+            "[ 1.123456",
+            "<4",
+            "",
+        ] {
+            assert_eq!(Prefix::take(text), (Prefix::default(), text));
+        }
+        assert_eq!(Prefix::take("<12>x").1, "x");
+        assert!(Prefix::take("<12>x").0.from_userspace);
+        let huge = "<4>[99999999999.000000] x";
+        assert_eq!(Prefix::take(huge).1, "[99999999999.000000] x");
+    }
+
+    #[test]
+    fn is_interrupted_by_rejects_older_lines() {
+        let at = |text| Prefix::take(text).0;
+        let kernel = at("<4>[   10.000000][    T1] x");
+        let user = at("<12>[   10.000000][    T1] x");
+        let interrupts = |outside: Prefix, inside| outside.is_interrupted_by(&at(inside));
+        assert!(interrupts(kernel, "<0>[    9.999900][    T2] y"));
+        assert!(!interrupts(user, "<0>[    9.999900][    T2] y"));
+        assert!(!interrupts(kernel, "<0>[    2.000000][    T2] y"));
+        assert!(interrupts(user, "<0>[   10.000001][    T2] y"));
+        assert!(!interrupts(user, "<0>[   99.000000][    T2] y"));
+        assert!(interrupts(Prefix::default(), "<0>[    2.000000][    T2] y"));
     }
 }

@@ -6,19 +6,13 @@
 mod class;
 mod draft;
 mod find;
-mod frames;
 mod heading;
 mod line;
-mod noise;
-mod prefix;
 mod selftest;
 mod splat;
-mod title;
-mod trace;
 
 pub use class::SplatClass;
-pub use line::{Line, Phase};
-pub use prefix::Caller;
+pub use line::{Caller, Line, Phase};
 pub use splat::Splat;
 
 /// A parsed serial log.
@@ -74,7 +68,7 @@ impl Log {
     /// Returns a line's text without the parts that differ from run to run.
     #[must_use]
     pub fn normalised(line: &Line) -> String {
-        title::generic(&line.text)
+        splat::generic(&line.text)
     }
 
     /// Returns the splats of one boot, from 1.
@@ -87,9 +81,7 @@ impl Log {
     /// host. Returns no lines where [`shows_levels`](Self::shows_levels) is false.
     pub fn stray_warnings(&self, boot: usize) -> impl Iterator<Item = &Line> {
         self.stray(boot).filter(|line| {
-            line.phase == Phase::During
-                && line.is_warning()
-                && !noise::is_environment_noise(&line.text)
+            line.phase == Phase::During && line.is_warning() && !is_environment_noise(&line.text)
         })
     }
 
@@ -100,8 +92,8 @@ impl Log {
         self.stray(boot).filter(|line| {
             line.phase != Phase::During
                 && line.is_error()
-                && !noise::is_environment_noise(&line.text)
-                && !noise::is_clean_boot_message(&line.text)
+                && !is_environment_noise(&line.text)
+                && !is_clean_boot_message(&line.text)
         })
     }
 
@@ -111,7 +103,7 @@ impl Log {
     #[must_use]
     pub fn clock_doubt(&self) -> Option<&Line> {
         let mut lines = self.lines.iter();
-        lines.find(|line| noise::is_tsc_calibration_warning(&line.text))
+        lines.find(|line| is_tsc_calibration_warning(&line.text))
     }
 
     /// Returns whether the console shows levels, as with `console_msg_format=syslog`.
@@ -138,9 +130,82 @@ impl Log {
         let lines = self.lines.iter().zip(&self.in_splat);
         let stray = lines.filter(|(_, in_splat)| !**in_splat);
         stray.filter_map(move |(line, _)| {
-            (line.boot == boot && !noise::is_separator(&line.text)).then_some(line)
+            (line.boot == boot && !is_separator(&line.text)).then_some(line)
         })
     }
+}
+
+/// The start of a line, and why it is not a finding.
+type Excuse = (&'static str, &'static str);
+
+// The kernel under test does not cause the lines of these lists; all other warnings are
+// findings. RCU stalls must not be listed, because a lost wakeup cannot be distinguished
+// from a busy host.
+
+/// Warnings of a guest whose virtual CPUs the host did not run for some time.
+const HOST_NOISE: &[Excuse] = &[
+    (
+        "hrtimer: interrupt took ",
+        "timers of a virtual CPU that does not run are late",
+    ),
+    (
+        "perf: interrupt took too long",
+        "the same, reported by event sampling",
+    ),
+    (
+        "clocksource: ",
+        "the clocksource watchdog measures the wait between its two readings",
+    ),
+    ("TSC found unstable", "printed after such a comparison"),
+    ("Marking TSC unstable", "printed after such a comparison"),
+    (
+        "sched_clock: Marking unstable",
+        "printed after such a comparison",
+    ),
+    (
+        "sched: DL replenish lagged too much",
+        "a deadline passed while the virtual CPU did not run",
+    ),
+];
+
+/// Warnings caused by modules that tests load.
+const MODULE_NOISE: &[Excuse] = &[(
+    "sync_point: loading out-of-tree module taints kernel.",
+    "the module that holds tasks at sync points",
+)];
+
+/// Lines at level error or worse of every clean boot or shutdown.
+const CLEAN_BOOT: &[Excuse] = &[(
+    "reboot: Power down",
+    "printed at level emergency at every power-off",
+)];
+
+/// Returns whether a busy host, or a module that a test loads, causes this line.
+fn is_environment_noise(text: &str) -> bool {
+    // The name of the work function is in the middle of the line.
+    let hogged = text.starts_with("workqueue: ") && text.contains(" hogged CPU for ");
+    hogged || starts_with_any(text, HOST_NOISE) || starts_with_any(text, MODULE_NOISE)
+}
+
+/// Returns whether two calibrations of the time stamp counter gave different results.
+/// The host stopped the guest during one of them.
+fn is_tsc_calibration_warning(text: &str) -> bool {
+    text.starts_with("tsc: PIT calibration deviates from ")
+}
+
+/// Returns whether every clean boot or shutdown prints this line at level error or worse.
+fn is_clean_boot_message(text: &str) -> bool {
+    starts_with_any(text, CLEAN_BOOT)
+}
+
+/// Returns whether a line only surrounds splats.
+fn is_separator(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'=' | b'-' | b' '))
+        || text == "Disabling lock debugging due to kernel taint"
+}
+
+fn starts_with_any(text: &str, excuses: &[Excuse]) -> bool {
+    excuses.iter().any(|(start, _)| text.starts_with(start))
 }
 
 #[cfg(test)]

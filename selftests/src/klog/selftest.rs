@@ -7,10 +7,8 @@
 use std::collections::HashSet;
 
 use super::draft::Draft;
-use super::heading::End;
-use super::line::Line;
-use super::prefix::Caller;
-use super::trace::is_end;
+use super::heading::{End, is_end};
+use super::line::{Caller, Line};
 
 /// The suites that provoke sanitizer reports, and the first words of these reports. An
 /// object that KASAN's suite corrupts may be a KFENCE object.

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use super::TestStatus;
 use crate::text::clean;
 
+/// Largest number of nested levels.
+pub(super) const DEPTH_MAX: usize = 16;
 /// Longer lines are cut, in bytes.
 const LINE_BYTES_MAX: usize = 8192;
 
@@ -59,20 +60,6 @@ pub(super) struct Totals {
     pub(super) error: u64,
 }
 
-impl Totals {
-    /// Counts one more result.
-    pub(super) const fn count(&mut self, status: &TestStatus) {
-        let counter = match status {
-            TestStatus::Passed => &mut self.pass,
-            TestStatus::Failed | TestStatus::Crashed | TestStatus::TimedOut => &mut self.fail,
-            TestStatus::Skipped(_) => &mut self.skip,
-            TestStatus::ExpectedFailure(_) => &mut self.xfail,
-            TestStatus::UnexpectedPass => &mut self.xpass,
-        };
-        *counter += 1;
-    }
-}
-
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -104,7 +91,7 @@ pub(super) fn parse(bytes: &[u8]) -> KtapLine {
             };
         }
         match rest.strip_prefix("# ").or_else(|| rest.strip_prefix("  ")) {
-            Some(inner) if depth < super::DEPTH_MAX => {
+            Some(inner) if depth < DEPTH_MAX => {
                 rest = inner;
                 depth += 1;
             }

@@ -187,7 +187,7 @@ fn hostile_shapes(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn parse_takes_linear_time_for_hostile_output() {
-    crate::cost::assert_linear(hostile_shapes, |output| {
+    crate::testing::assert_linear(hostile_shapes, |output| {
         let _ = Report::parse(output);
     });
 }

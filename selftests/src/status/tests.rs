@@ -2,7 +2,7 @@
 //! Tests of each rule with constructed evidence.
 
 use super::*;
-use crate::evidence::BootEvidence;
+use crate::evidence::{BootEvidence, ExitKind};
 use crate::expectation::{Expected, is_expected};
 use crate::scenario::Scenario;
 
@@ -474,3 +474,4 @@ fn judge_fails_on_a_kernel_error_before_or_after_the_program() {
 }
 
 mod cause;
+mod kselftest;

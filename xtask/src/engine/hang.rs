@@ -2,14 +2,11 @@
 //! Diagnoses the hang of a job, with the symbols of the kernel that ran.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use patchbed_host::files::read_plain;
-use selftests::hang::{Diagnosis, Symbols};
+use selftests::hang::Diagnosis;
+use selftests::symbols::Symbols;
 use vm_images::transcript::Hang;
 
 use crate::engine::job;
-
-/// Size limit of a `vmlinux`, in bytes; a larger file is ignored.
-const SYMBOLS_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Returns the diagnosis of a hang. If the symbols are gone, a diagnosis that an earlier run
 /// stored with symbols is returned unchanged.
@@ -19,8 +16,7 @@ pub(super) fn diagnosis(
     serial: &[u8],
     folder: &Utf8Path,
 ) -> Diagnosis {
-    let vmlinux = symbols.and_then(|path| read_plain(path, SYMBOLS_BYTES_MAX).ok());
-    let symbols = vmlinux.and_then(|bytes| Symbols::read(&bytes));
+    let symbols = symbols.and_then(|path| Symbols::open(path));
     if symbols.is_none()
         && let Some(stored) = job::read_analysis(folder).and_then(|analysis| analysis.hang)
     {

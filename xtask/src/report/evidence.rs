@@ -11,7 +11,7 @@ use selftests::analysis::{KernelReport, ReportLine};
 use selftests::scenario::Scenario;
 use selftests::timeline;
 
-use symbols::Symbols;
+use symbols::SourceLines;
 
 use crate::engine::job::{Job, read_analysis};
 use crate::engine::run_folder::RunFolder;
@@ -107,7 +107,7 @@ impl Evidence {
         scenarios: &[Scenario],
     ) -> Self {
         let stories = Story::of_all(scenarios);
-        let mut symbols = Symbols::default();
+        let mut symbols = SourceLines::default();
         let mut jobs = BTreeMap::new();
         for job in &result.jobs {
             let left = read_job(job, folder, &mut symbols);
@@ -122,7 +122,7 @@ impl Evidence {
     }
 }
 
-fn read_job(job: &JobResult, folder: &RunFolder, symbols: &mut Symbols) -> JobEvidence {
+fn read_job(job: &JobResult, folder: &RunFolder, symbols: &mut SourceLines) -> JobEvidence {
     let Some(analysis) = read_analysis(&folder.path().join(&job.artifacts)) else {
         return JobEvidence::default();
     };
@@ -267,7 +267,7 @@ mod tests {
         let run = RunFolder::at(place.path().to_owned().try_into().unwrap());
         let job = job("a", "base", "crash", "pass");
         let folder = run.path().join(&job.artifacts);
-        let read = || read_job(&job, &run, &mut Symbols::default());
+        let read = || read_job(&job, &run, &mut SourceLines::default());
         assert_eq!(read(), JobEvidence::default());
         fs_err::create_dir_all(&folder).unwrap();
         let json = serde_json::to_vec(&analysis).unwrap();

@@ -271,8 +271,8 @@ const REPORTS: &[(&str, &[&str])] = &[
 fn evaluate_detects_every_self_check_from_its_report() {
     for self_check in SELF_CHECKS {
         let ending = match self_check.symptom {
-            Symptom::Splat(..) => Ending::Orderly,
-            Symptom::FatalSplat(..) => gone(),
+            Symptom::Report(..) => Ending::Orderly,
+            Symptom::FatalReport(..) => gone(),
             Symptom::Hang | Symptom::GuestExit => continue,
         };
         let name = self_check.name;

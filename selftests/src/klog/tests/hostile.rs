@@ -173,7 +173,7 @@ fn find_compares_each_line_of_hostile_logs_at_most_three_times() {
 
 #[test]
 fn parse_takes_linear_time_for_hostile_logs() {
-    crate::cost::assert_linear(shapes, |serial| {
+    crate::testing::assert_linear(shapes, |serial| {
         let log = Log::parse(serial);
         let _ = log.stray_warnings(1).count() + log.stray_errors(1).count();
     });

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds the first failed step of a run, and whether the scenario marks it `fails_first`.
+//! The steps of a scenario in the output of its program: the first failed step and whether
+//! the scenario marks it `fails_first`, and the steps that messages name.
 //!
 //! A failure is only an expected failure if it begins at a marked step. A failure at
 //! another step has a different reason.
 
-use super::Subject;
-use super::failed_check;
-use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
+use super::facts::{BootFacts, Facts};
+use crate::evidence::{BootEvidence, Ending, ExitKind};
+use crate::generate::INTERLEAVING;
 use crate::klog::{Phase, Splat};
-use crate::ktap::Report;
-use crate::scenario::{Boot, Scenario};
+use crate::scenario::{Action, Boot, Scenario, Step};
+use crate::subject::Subject;
 
 /// Returns whether a splat before the program of a boot counts as a failure at a step marked
 /// `fails_first`. It counts for the first step of that boot.
@@ -23,42 +24,45 @@ pub(super) fn fails_at_boot(subject: Subject<'_>, splat: &Splat) -> bool {
 }
 
 /// Returns whether the first failed step is marked `fails_first`.
-pub(super) fn is_at_first_failure(scenario: &Scenario, evidence: &Evidence<'_>) -> bool {
-    let Some((boot_number, number)) = first_failed_step(scenario, evidence) else {
+pub(super) fn is_at_first_failure(facts: &Facts<'_>) -> bool {
+    let Subject::Scenario(scenario) = facts.subject else {
         return false;
     };
-    scenario
-        .boots
-        .iter()
-        .filter(|boot| boot.number == boot_number)
-        .flat_map(Boot::all_steps)
-        .any(|step| step.number == number && step.fails_first)
+    let Some((boot, number)) = first_failed_step(scenario, facts) else {
+        return false;
+    };
+    let boots = scenario.boots.iter().filter(|other| other.number == boot);
+    let mut steps = boots.flat_map(Boot::all_steps);
+    steps.any(|step| step.number == number && step.fails_first)
 }
 
 /// Returns boot and number of the first step with a failed check, or of the step that was
 /// running when the program died.
-fn first_failed_step(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<(usize, usize)> {
-    for (index, boot) in evidence.boots.iter().enumerate() {
-        let number = index + 1;
-        let report = Report::parse(boot.output);
+fn first_failed_step(scenario: &Scenario, facts: &Facts<'_>) -> Option<(usize, usize)> {
+    for BootFacts {
+        number,
+        recorded,
+        report,
+    } in facts.boots()
+    {
         let name = scenario.test_name(number);
         let leaves = report.leaves();
         let test = leaves.iter().find(|test| test.name == name)?;
         match first_failed_check(&test.diagnostics) {
             FailedCheck::OfStep(step) => return Some((number, step)),
             FailedCheck::OfNoStep => return None,
-            FailedCheck::None { done } if died(boot, &test.diagnostics) => {
+            FailedCheck::None { done } if died(recorded, &test.diagnostics) => {
                 return Some((number, after(scenario, number, done)?));
             }
-            FailedCheck::None { .. } if boot.exit == Some(ExitKind::Code(0)) => {}
+            FailedCheck::None { .. } if recorded.exit == Some(ExitKind::Code(0)) => {}
             // The program failed without naming a step.
             FailedCheck::None { .. } => return None,
         }
     }
     // All boots passed, and the next kernel did not start.
-    let next = scenario.boots.get(evidence.boots.len())?;
+    let next = scenario.boots.get(facts.evidence.boots.len())?;
     let first = next.steps.first()?;
-    matches!(evidence.ending, Ending::GuestGone { .. }).then_some((next.number, first.number))
+    matches!(facts.evidence.ending, Ending::GuestGone { .. }).then_some((next.number, first.number))
 }
 
 /// Returns the next step of a boot after the step `done`. A variant may omit steps.
@@ -115,9 +119,91 @@ pub(crate) fn step_number(text: &str) -> Option<usize> {
     text.strip_prefix("step ")?.split(':').next()?.parse().ok()
 }
 
+/// Describes a step by its number, its operation and its place in the scenario file.
+pub(super) fn step_in_words(scenario: &Scenario, step: &Step) -> String {
+    let (number, action) = (step.number, &step.action);
+    let (scenario_file, line) = (&scenario.scenario_file, step.place.line);
+    format!("step {number}: {action} ({scenario_file}.yaml:{line})")
+}
+
+/// Replaces `step N` in a message of a program by the description of the step.
+pub(super) fn with_step(scenario: &Scenario, boot: usize, message: &str) -> String {
+    let (before, rest) = match message.strip_prefix(INTERLEAVING) {
+        Some(rest) => (INTERLEAVING, rest),
+        None => ("", message),
+    };
+    let found = || {
+        let rest = rest.strip_prefix("step ")?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = rest.split_at_checked(digits)?;
+        let number: usize = number.parse().ok()?;
+        let mut boots = scenario.boots.iter();
+        let boot = boots.find(|other| other.number == boot)?;
+        let step = boot.all_steps().find(|step| step.number == number)?;
+        Some((step, rest))
+    };
+    match found() {
+        Some((step, rest)) => format!("{before}{}{rest}", step_in_words(scenario, step)),
+        None => message.to_owned(),
+    }
+}
+
+/// Returns the message of a failed interleaving check, unless an earlier check failed for
+/// a reason that the interleaving cannot have caused.
+///
+/// From the moment a task is held until it is released, a step may have waited for the
+/// time limit of the sync point instead of the released task. Checks that failed in that
+/// time are therefore no evidence against the kernel. Checks before the task was held are.
+pub(super) fn missed_interleaving<'a>(
+    scenario: &Scenario,
+    number: usize,
+    diagnostics: &'a [String],
+) -> Option<&'a str> {
+    let is_missed = |text: &&str| text.starts_with(INTERLEAVING);
+    let at = |line: &String| failed_check(line).filter(is_missed).is_some();
+    let missed = diagnostics.iter().position(at)?;
+    let labels = |is_wanted: fn(&Action) -> bool| -> Vec<String> {
+        let boots = scenario.boots.iter().filter(|boot| boot.number == number);
+        boots
+            .flat_map(|boot| &boot.steps)
+            .filter(|step| is_wanted(&step.action))
+            .map(|step| format!("# step {}: ", step.number))
+            .collect()
+    };
+    let holds = labels(|action| matches!(action, Action::Hold { .. }));
+    let releases = labels(|action| matches!(action, Action::Release { .. }));
+    let has = |labels: &[String], line: &String| labels.iter().any(|label| line.starts_with(label));
+    // A release prints its label only if the task was held up to it.
+    let held = diagnostics[..missed]
+        .iter()
+        .rposition(|line| has(&holds, line))
+        .filter(|&at| {
+            !diagnostics[at..missed]
+                .iter()
+                .any(|line| has(&releases, line))
+        });
+    // The compared values are printed directly before the message.
+    let before = held.unwrap_or(missed.saturating_sub(1));
+    let mut earlier = diagnostics[..before].iter();
+    if earlier.any(|line| failed_check(line).is_some()) {
+        return None;
+    }
+    failed_check(&diagnostics[missed])
+}
+
+/// Returns the text after `# file.c:line:test:`, the prefix of TH_LOG.
+pub(crate) fn failed_check(line: &str) -> Option<&str> {
+    let mut parts = line.strip_prefix("# ")?.splitn(4, ':');
+    let (file, number, _test, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (file.ends_with(".c") && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Evidence;
+    use crate::klog::Log;
+    use crate::ktap::Report;
 
     const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\nfails_without: [x]\n\
         boots: [{steps: [{rescan: pci}, {rescan: pci, fails_first: true}]}]\n";
@@ -138,7 +224,13 @@ mod tests {
             hang: None,
             host_time: Default::default(),
         };
-        is_at_first_failure(&scenario, &evidence)
+        let facts = Facts {
+            subject: Subject::Scenario(&scenario),
+            evidence: &evidence,
+            log: &Log::default(),
+            reports: &[Report::parse(output.as_bytes())],
+        };
+        is_at_first_failure(&facts)
     }
 
     fn output(steps: &str, result: &str) -> String {

@@ -2,7 +2,7 @@
 //! The test that a run is judged by. A scenario lists all expected kernel messages; a
 //! kselftest of the tree has only its exit code and its results.
 
-use crate::klog::{Splat, SplatClass};
+use crate::klog::{Phase, Splat, SplatClass};
 use crate::kselftest::KselftestBoots;
 use crate::scenario::{ExpectedSplat, Scenario};
 
@@ -67,7 +67,7 @@ impl<'a> Subject<'a> {
         self.splats().iter().any(|expected| expected.covers(splat))
     }
 
-    pub(super) fn fails_with(self) -> &'a [SplatClass] {
+    pub(crate) fn fails_with(self) -> &'a [SplatClass] {
         match self {
             Self::Scenario(scenario) => &scenario.fails_with,
             Self::Kselftest(_) => &[],
@@ -75,7 +75,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Returns whether the test provokes this kernel line at level error on purpose.
-    pub(super) fn tolerates(self, line: &str) -> bool {
+    pub(crate) fn tolerates(self, line: &str) -> bool {
         match self {
             Self::Scenario(_) => false,
             Self::Kselftest(test) => test
@@ -83,5 +83,16 @@ impl<'a> Subject<'a> {
                 .iter()
                 .any(|tolerated| line.contains(&tolerated.text)),
         }
+    }
+}
+
+impl ExpectedSplat {
+    /// Returns whether this splat matches the expectation.
+    #[must_use]
+    pub fn covers(&self, splat: &Splat) -> bool {
+        splat.class == self.class
+            && splat.boot == self.boot
+            && splat.phase == Phase::During
+            && splat.mentions(&self.text)
     }
 }
