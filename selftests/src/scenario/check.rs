@@ -2,49 +2,26 @@
 //! Checks a parsed scenario and converts it: all names are defined before use, every step
 //! has one action, and all bounds can be met.
 
-mod action;
+mod arguments;
+mod checker;
 mod expect;
-mod head;
-mod objects;
-mod step;
+mod steps;
 
 use std::collections::BTreeMap;
 
-use objects::Kind;
+use checker::{Checked, Checker};
 
 use super::machines::{DEFAULT, Machines};
+use super::model::{BOOT_TIMEOUT_SECS, Boot, ExpectedSplat, NextKernel, Scenario};
+use super::names::bad_scenario_name;
 use super::parameters::Values;
-use super::raw::{RawBoot, RawScenario, RawValues};
-use super::reference::about;
-use super::{Boot, Device, NextKernel, Scenario};
-use crate::input::{InputError, Place, closest};
+use super::raw::{RawBoot, RawScenario, RawSplat};
+use crate::input::Place;
+use crate::klog::SplatClass;
 use crate::yaml::At;
 
 /// Maximal number of kernel functions whose calls a program counts.
 const PROBES_MAX: usize = 16;
-
-/// The state of the check while the steps are processed in order.
-struct Checker<'a> {
-    text: &'a str,
-    file: &'a str,
-    /// The value of each parameter.
-    values: Values,
-    machines: &'a Machines,
-    /// All possible values of each parameter.
-    parameters: BTreeMap<String, Vec<String>>,
-    /// Name and slots of the machine.
-    machine: (String, Vec<String>),
-    devices: Vec<Device>,
-    /// All objects of the scenario in all boots, with their kinds.
-    objects: BTreeMap<String, Kind>,
-    /// The objects that are usable in this boot.
-    in_boot: Vec<String>,
-    /// Closed objects, whose names can be reused.
-    closed: Vec<String>,
-    tokens: Vec<String>,
-}
-
-type Checked<T> = Result<T, InputError>;
 
 pub(super) fn scenario(
     raw: RawScenario,
@@ -111,32 +88,6 @@ fn words(all: &[At<String>]) -> Vec<String> {
 }
 
 impl Checker<'_> {
-    fn wrong(&self, place: Place, message: impl Into<String>, hint: Option<String>) -> InputError {
-        InputError::new(self.file, self.text, place, message, hint)
-    }
-
-    fn unknown<'k>(
-        &self,
-        noun: &str,
-        name: &At<String>,
-        known: impl IntoIterator<Item = &'k str> + Clone,
-    ) -> InputError {
-        let hint = closest(&name.value, known.clone())
-            .map(|near| format!("did you mean `{near}`?"))
-            .or_else(|| {
-                let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
-                (!known.is_empty()).then(|| format!("valid here: {}", known.join(", ")))
-            });
-        self.wrong(name.place, format!("unknown {noun} `{}`", name.value), hint)
-    }
-
-    fn need<T>(&self, value: Option<T>, place: Place, key: &str) -> Checked<T> {
-        value.ok_or_else(|| {
-            let hint = format!("`{key}`: {}", about(key));
-            self.wrong(place, format!("missing key `{key}`"), Some(hint))
-        })
-    }
-
     fn machine(&mut self, name: Option<&At<String>>) -> Checked<()> {
         let machines = self.machines;
         let wanted = name.map_or(DEFAULT, |name| &name.value);
@@ -162,35 +113,6 @@ impl Checker<'_> {
             .map(|(_, value)| value.as_str())
             .collect();
         format!("{scenario_file}.{}", values.join("-"))
-    }
-
-    /// Whether a `when` holds for the parameter values of this variant.
-    fn is_when(&self, when: &BTreeMap<String, At<RawValues>>) -> Checked<bool> {
-        let mut holds = true;
-        for (name, wanted) in when {
-            let (place, wanted) = (wanted.place, &wanted.value);
-            let Some((_, value)) = self.values.iter().find(|(known, _)| known == name) else {
-                let known = self.values.iter().map(|(known, _)| known.as_str());
-                let name = At {
-                    value: name.clone(),
-                    place,
-                };
-                return Err(self.unknown("parameter", &name, known));
-            };
-            let known = self.parameters.get(name).map_or(&[][..], Vec::as_slice);
-            let mut all = wanted.all().into_iter();
-            if let Some(value) = all.find(|value| !known.contains(value)) {
-                let value = At { value, place };
-                let known = known.iter().map(String::as_str);
-                return Err(self.unknown(
-                    &format!("value of the parameter `{name}`:"),
-                    &value,
-                    known,
-                ));
-            }
-            holds &= wanted.contains(value);
-        }
-        Ok(holds)
     }
 
     fn boots(&mut self, raw: &RawScenario) -> Checked<Vec<Boot>> {
@@ -240,6 +162,144 @@ impl Checker<'_> {
             "base" => NextKernel::Base,
             "series" => NextKernel::Series,
             _ => return Err(self.unknown("kernel", word, ["same", "base", "series"])),
+        })
+    }
+
+    fn name(&self, name: &At<String>) -> Checked<()> {
+        if let Some(reason) = bad_scenario_name(&name.value) {
+            return Err(self.wrong(name.place, reason, None));
+        }
+        let stem = self
+            .file
+            .rsplit('/')
+            .next()
+            .unwrap_or(self.file)
+            .trim_end_matches(".yaml");
+        if stem != name.value {
+            let message = format!(
+                "the name `{}` differs from the file name `{stem}.yaml`",
+                name.value
+            );
+            return Err(self.wrong(name.place, message, None));
+        }
+        Ok(())
+    }
+
+    fn one_line(&self, text: &At<String>) -> Checked<()> {
+        if text.value.trim().is_empty() || text.value.contains('\n') || text.value.len() > 90 {
+            let message = "invalid title: use one line of at most 90 characters";
+            return Err(self.wrong(text.place, message, None));
+        }
+        Ok(())
+    }
+
+    fn timeout(&self, timeout: Option<&At<u64>>) -> Checked<u64> {
+        match timeout {
+            None => Ok(BOOT_TIMEOUT_SECS),
+            Some(secs) if (1..=3600).contains(&secs.value) => Ok(secs.value),
+            Some(secs) => {
+                let message = "`timeout_secs` is out of range: use 1 to 3600";
+                Err(self.wrong(secs.place, message, None))
+            }
+        }
+    }
+
+    /// A kexec and a kernel report (which taints the kernel) change the guest.
+    fn leaves_no_trace(&self, raw: &RawScenario) -> Checked<bool> {
+        let Some(given) = raw.leaves_no_trace.as_ref().filter(|given| given.value) else {
+            return Ok(false);
+        };
+        let message = match (raw.boots.len(), raw.splats.is_empty()) {
+            (1, true) => return Ok(true),
+            (1, false) => "`leaves_no_trace` is invalid with `splats`: a report taints the kernel",
+            _ => "`leaves_no_trace` is invalid with several boots",
+        };
+        Err(self.wrong(given.place, message, None))
+    }
+
+    /// `fails_first` and `fails_without` require each other.
+    fn fails_first(&self, scenario: &Scenario, name: Place) -> Checked<()> {
+        let fails_first = scenario.steps().find(|step| step.fails_first);
+        match (scenario.fails_without.is_empty(), fails_first) {
+            (true, Some(step)) => Err(self.wrong(
+                step.place,
+                "`fails_first` needs `fails_without`",
+                Some("add the required series to `fails_without`".to_owned()),
+            )),
+            (false, None) => Err(self.wrong(
+                name,
+                "`fails_without` needs a step with `fails_first: true`",
+                Some("add it to the first step that fails without the series".to_owned()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// `known_finding` and `fails_since` need the series that fixes the bug.
+    fn finding(&self, raw: &RawScenario) -> Checked<()> {
+        if !raw.fails_without.is_empty() {
+            return Ok(());
+        }
+        let hint = Some("add the series that fixes the bug to `fails_without`".to_owned());
+        if let Some(text) = &raw.known_finding {
+            return Err(self.wrong(text.place, "`known_finding` needs `fails_without`", hint));
+        }
+        if let Some(first) = raw.fails_since.first() {
+            return Err(self.wrong(first.place, "`fails_since` needs `fails_without`", hint));
+        }
+        Ok(())
+    }
+
+    fn fails_with(&self, raw: &RawScenario) -> Checked<Vec<SplatClass>> {
+        match raw.fails_with.first() {
+            Some(first) if raw.fails_without.is_empty() => Err(self.wrong(
+                first.place,
+                "`fails_with` needs `fails_without`",
+                Some("add the series to `fails_without`, or use `splats`".to_owned()),
+            )),
+            _ => raw.fails_with.iter().map(|word| self.class(word)).collect(),
+        }
+    }
+
+    fn splats(&self, raw: &[RawSplat], boots: usize) -> Checked<Vec<ExpectedSplat>> {
+        let mut splats = Vec::new();
+        for splat in raw {
+            let checked = self.splat(splat, boots)?;
+            if self.is_when(&splat.when)? {
+                splats.push(checked);
+            }
+        }
+        Ok(splats)
+    }
+
+    fn splat(&self, raw: &RawSplat, boots: usize) -> Checked<ExpectedSplat> {
+        let class = self.class(&raw.class)?;
+        let boot = raw.boot.as_ref().map_or(1, |boot| boot.value);
+        if let Some(at) = raw
+            .boot
+            .as_ref()
+            .filter(|boot| boot.value == 0 || boot.value > boots)
+        {
+            let message = format!("unknown boot {}: use 1 to {boots}", at.value);
+            return Err(self.wrong(at.place, message, None));
+        }
+        if raw.text.value.is_empty() {
+            let message = "empty `text`: it would match any splat";
+            return Err(self.wrong(raw.text.place, message, None));
+        }
+        Ok(ExpectedSplat {
+            class,
+            text: raw.text.value.clone(),
+            count: self.bounds(raw.count, raw.min, raw.max, raw.text.place)?,
+            boot,
+            because: raw.because.clone(),
+        })
+    }
+
+    fn class(&self, word: &At<String>) -> Checked<SplatClass> {
+        SplatClass::from_word(&word.value).ok_or_else(|| {
+            let known = SplatClass::ALL.iter().map(|class| class.word());
+            self.unknown("splat class", word, known)
         })
     }
 }

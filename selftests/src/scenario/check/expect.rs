@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the expectations of a step.
 
-use super::{Checked, Checker};
+use super::checker::{Checked, Checker};
 use crate::input::Place;
-use crate::scenario::names::{ERRNOS, is_kernel_function};
+use crate::scenario::model::{Bounds, ExpectedLog, Returns};
+use crate::scenario::names::is_kernel_function;
 use crate::scenario::raw::{RawCount, RawLog, RawStep};
-use crate::scenario::{Bounds, ExpectedLog, Returns};
+use crate::scenario::verb::Language;
 use crate::yaml::At;
 
 impl Checker<'_> {
@@ -26,22 +27,16 @@ impl Checker<'_> {
     }
 
     fn one_result(&self, word: &str, place: Place) -> Checked<Returns> {
+        let errors = &Language::get().words("error").words;
         match word {
             "ok" | "0" => Ok(Returns::Ok),
-            errno if ERRNOS.contains(&errno) => Ok(Returns::Errno(errno.to_owned())),
+            word if errors.iter().any(|error| error == word) => Ok(Returns::Errno(word.to_owned())),
             _ => {
-                let known = ["ok"].into_iter().chain(ERRNOS.iter().copied());
+                let known = ["ok"].into_iter().chain(errors.iter().map(String::as_str));
                 let value = word.to_owned();
                 Err(self.unknown("result", &At { value, place }, known))
             }
         }
-    }
-
-    pub(super) fn errno(&self, word: &At<String>) -> Checked<String> {
-        if ERRNOS.contains(&word.value.as_str()) {
-            return Ok(word.value.clone());
-        }
-        Err(self.unknown("error", word, ERRNOS.iter().copied()))
     }
 
     pub(super) fn calls(&self, step: &RawStep) -> Checked<Vec<(String, Bounds)>> {

@@ -5,9 +5,10 @@
 use camino::Utf8Path;
 use vm_images::machine::MachineError;
 
+use super::check;
 use super::machines::Machines;
+use super::model::Scenario;
 use super::parameters::{combinations, substitute};
-use super::{Scenario, check, raw};
 use crate::input::InputError;
 use crate::yaml;
 
@@ -73,15 +74,6 @@ fn with_original_line(mut error: InputError, text: &str) -> InputError {
     error
 }
 
-/// Returns the JSON schema of scenario files.
-#[must_use]
-pub fn json_schema() -> String {
-    let schema = schemars::schema_for!(raw::RawScenario);
-    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is valid JSON");
-    text.push('\n');
-    text
-}
-
 /// The error of loading scenarios.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -125,13 +117,10 @@ pub fn load_all(folder: &Utf8Path, machines: &Machines) -> Result<Vec<ScenarioFi
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checked_in_schema_is_up_to_date() {
-        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenario.schema.json");
-        let found = fs_err::read_to_string(path).unwrap();
-        assert!(found == json_schema(), "run `cargo xtask generate`");
+impl Scenario {
+    /// Parses a scenario file without parameters.
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, InputError> {
+        let mut scenario_file = ScenarioFile::parse(text, file, &Machines::project())?;
+        Ok(scenario_file.variants.remove(0))
     }
 }

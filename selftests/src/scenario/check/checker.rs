@@ -1,42 +1,107 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The objects of a scenario: their kinds, and the boots in which their names are defined.
+//! The state of a check: the parameters of the variant, the devices, and the objects with the
+//! boots in which their names are defined.
 
-use super::{Checked, Checker};
-use crate::input::Place;
+use std::collections::BTreeMap;
+
+use crate::input::{InputError, Place, closest};
+use crate::scenario::machines::Machines;
+use crate::scenario::model::Returns;
 use crate::scenario::names::{bad_identifier, device_parts};
-use crate::scenario::{Device, Returns};
+use crate::scenario::operation::Device;
+use crate::scenario::parameters::Values;
+use crate::scenario::raw::RawValues;
+use crate::scenario::verb::{Language, ObjectKind};
 use crate::yaml::At;
 
 /// Maximal number of slots of a scenario.
 const SLOTS_MAX: usize = 8;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    DeviceFile,
-    Memfd,
-    File,
-    Session,
-    User,
-    Process,
+/// The state of the check while the steps are processed in order.
+pub(super) struct Checker<'a> {
+    pub(super) text: &'a str,
+    pub(super) file: &'a str,
+    /// The value of each parameter.
+    pub(super) values: Values,
+    pub(super) machines: &'a Machines,
+    /// All possible values of each parameter.
+    pub(super) parameters: BTreeMap<String, Vec<String>>,
+    /// Name and slots of the machine.
+    pub(super) machine: (String, Vec<String>),
+    pub(super) devices: Vec<Device>,
+    /// All objects of the scenario in all boots, with their kinds.
+    pub(super) objects: BTreeMap<String, ObjectKind>,
+    /// The objects that are usable in this boot.
+    pub(super) in_boot: Vec<String>,
+    /// Closed objects, whose names can be reused.
+    pub(super) closed: Vec<String>,
+    pub(super) tokens: Vec<String>,
 }
 
-impl Kind {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::DeviceFile => "device file",
-            Self::Memfd => "memfd",
-            Self::File => "file",
-            Self::Session => "session",
-            Self::User => "user",
-            Self::Process => "process",
-        }
-    }
-}
-
-/// The kinds of objects that can be read, written and preserved.
-pub(super) const FILES: &[Kind] = &[Kind::DeviceFile, Kind::Memfd, Kind::File];
+pub(super) type Checked<T> = Result<T, InputError>;
 
 impl Checker<'_> {
+    pub(super) fn wrong(
+        &self,
+        place: Place,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> InputError {
+        InputError::new(self.file, self.text, place, message, hint)
+    }
+
+    pub(super) fn unknown<'k>(
+        &self,
+        noun: &str,
+        name: &At<String>,
+        known: impl IntoIterator<Item = &'k str> + Clone,
+    ) -> InputError {
+        let hint = closest(&name.value, known.clone())
+            .map(|near| format!("did you mean `{near}`?"))
+            .or_else(|| {
+                let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
+                (!known.is_empty()).then(|| format!("valid here: {}", known.join(", ")))
+            });
+        self.wrong(name.place, format!("unknown {noun} `{}`", name.value), hint)
+    }
+
+    pub(super) fn need<T>(&self, value: Option<T>, place: Place, key: &str) -> Checked<T> {
+        value.ok_or_else(|| {
+            let argument = Language::get().argument(key);
+            let about = argument.map(|argument| format!("`{key}`: {}", argument.summary()));
+            self.wrong(place, format!("missing key `{key}`"), about)
+        })
+    }
+
+    /// Whether a `when` holds for the parameter values of this variant.
+    pub(super) fn is_when(&self, when: &BTreeMap<String, At<RawValues>>) -> Checked<bool> {
+        let mut holds = true;
+        for (name, wanted) in when {
+            let (place, wanted) = (wanted.place, &wanted.value);
+            let Some((_, value)) = self.values.iter().find(|(known, _)| known == name) else {
+                let known = self.values.iter().map(|(known, _)| known.as_str());
+                let name = At {
+                    value: name.clone(),
+                    place,
+                };
+                return Err(self.unknown("parameter", &name, known));
+            };
+            let known = self.parameters.get(name).map_or(&[][..], Vec::as_slice);
+            let mut all = wanted.all().into_iter();
+            if let Some(value) = all.find(|value| !known.contains(value)) {
+                let value = At { value, place };
+                let known = known.iter().map(String::as_str);
+                return Err(self.unknown(
+                    &format!("value of the parameter `{name}`:"),
+                    &value,
+                    known,
+                ));
+            }
+            holds &= wanted.contains(value);
+        }
+        Ok(holds)
+    }
+
     pub(super) fn declare_device(&mut self, name: &At<String>) -> Checked<()> {
         let Some((slot, function)) = device_parts(&name.value) else {
             let hint = "use a slot (`endpoint0`) or a virtual function of it (`endpoint0.vf1`)";
@@ -75,17 +140,15 @@ impl Checker<'_> {
     /// Defines a new object, unless the action must fail.
     pub(super) fn make(
         &mut self,
-        name: Option<At<String>>,
-        place: Place,
-        kind: Kind,
+        name: &At<String>,
+        kind: ObjectKind,
         returns: &Returns,
     ) -> Checked<String> {
-        let name = self.need(name, place, "as")?;
         if let Some(reason) = bad_identifier(&name.value) {
             return Err(self.wrong(name.place, reason, None));
         }
         if matches!(returns, Returns::Errno(_)) {
-            return Ok(name.value);
+            return Ok(name.value.clone());
         }
         // The name of a closed object, or of an object of an earlier boot.
         let is_free = !self.in_boot.contains(&name.value);
@@ -97,11 +160,11 @@ impl Checker<'_> {
         self.objects.insert(name.value.clone(), kind);
         self.closed.retain(|closed| *closed != name.value);
         self.in_boot.push(name.value.clone());
-        Ok(name.value)
+        Ok(name.value.clone())
     }
 
     /// Looks up an object that exists in this boot and is of one of `kinds`.
-    pub(super) fn object(&self, name: &At<String>, kinds: &[Kind]) -> Checked<String> {
+    pub(super) fn object(&self, name: &At<String>, kinds: &[ObjectKind]) -> Checked<String> {
         let fits = |known: &&String| {
             self.objects
                 .get(*known)
@@ -139,23 +202,13 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn session(
-        &self,
-        name: Option<At<String>>,
-        place: Place,
-        key: &str,
-    ) -> Checked<String> {
-        let name = self.need(name, place, key)?;
-        self.object(&name, &[Kind::Session])
-    }
-
     /// Checks the name of an object that was handed over by an earlier boot. If the action
     /// must fail, any valid name is accepted.
     pub(super) fn handed_over(
         &mut self,
         name: &At<String>,
         boot: usize,
-        kinds: &[Kind],
+        kinds: &[ObjectKind],
         returns: &Returns,
     ) -> Checked<()> {
         if matches!(returns, Returns::Errno(_)) {
@@ -168,7 +221,7 @@ impl Checker<'_> {
             let message = "the first boot has no previous boot to retrieve objects from";
             return Err(self.wrong(name.place, message, None));
         }
-        let fits = |kind: &Kind| kinds.contains(kind);
+        let fits = |kind: &ObjectKind| kinds.contains(kind);
         if !self.objects.get(&name.value).is_some_and(fits) {
             let of_kind = self.objects.iter().filter(|(_, kind)| fits(kind));
             let known: Vec<&str> = of_kind.map(|(name, _)| name.as_str()).collect();
@@ -195,11 +248,8 @@ impl Checker<'_> {
         self.closed.push(name.to_owned());
     }
 
-    /// The token of a file: as given, or the index of its name among all files, from 1.
-    pub(super) fn token(&mut self, file: &str, given: Option<At<u64>>) -> u64 {
-        if let Some(given) = given {
-            return given.value;
-        }
+    /// The default token of a file: the index of its name among all files, from 1.
+    pub(super) fn token(&mut self, file: &str) -> u64 {
         let known = self.tokens.iter().position(|known| known == file);
         let rank = known.unwrap_or_else(|| {
             self.tokens.push(file.to_owned());

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The fixture of a program: its data, variants, setup with requirements, and teardown.
 
-use super::super::c::{Call, Head, Node, line, string};
-use super::super::call::{LU, made, target};
-use super::super::expect::{INTERLEAVING, check};
-use super::super::needs::Needs;
-use super::super::variants::only_for;
-use crate::scenario::{Action, ScenarioFile};
+use super::c::{Call, Head, Node, line, string};
+use super::operation::{LU, Target};
+use super::step::{INTERLEAVING, check};
+use super::variants::only_for;
+use crate::scenario::{
+    Action, Boot, Kind, Language, Operation, Scenario, ScenarioFile, Step, Value,
+};
 
 /// The arrays of kernel functions that any variant uses: counted functions, sync points.
 pub(super) fn kernel_functions(scenario_file: &ScenarioFile) -> Vec<Node> {
@@ -49,8 +50,8 @@ fn probed_functions(scenario_file: &ScenarioFile) -> Vec<&str> {
 
 fn sync_points(scenario_file: &ScenarioFile) -> Vec<String> {
     let mut points = Vec::new();
-    for action in actions(scenario_file) {
-        if let Action::Hold { at, .. } = action {
+    for step in steps(scenario_file) {
+        if let Action::Hold { at, .. } = &step.action {
             let point = at.to_string();
             if !points.contains(&point) {
                 points.push(point);
@@ -79,7 +80,7 @@ pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
     ];
     nodes.extend(fixture_variants(scenario_file, &fixture));
     let mut teardown = Vec::new();
-    if actions(scenario_file).any(|action| matches!(action, Action::Hold { .. })) {
+    if steps(scenario_file).any(|step| matches!(step.action, Action::Hold { .. })) {
         // A held task may own a lock that close() needs. If the test ended early, this is
         // the only check that the task was held until then.
         let released = Call::new("lu_let_go", [LU]).text();
@@ -185,44 +186,129 @@ fn fixture_variants(scenario_file: &ScenarioFile, fixture: &str) -> Vec<Node> {
     nodes
 }
 
-fn actions(scenario_file: &ScenarioFile) -> impl Iterator<Item = &Action> {
-    scenario_file
-        .variants
-        .iter()
-        .flat_map(|variant| variant.actions())
+fn steps(scenario_file: &ScenarioFile) -> impl Iterator<Item = &Step> {
+    let variants = scenario_file.variants.iter();
+    variants.flat_map(|variant| variant.steps())
 }
 
 /// All files, sessions, users and processes in the order of their creation, with a flag
 /// for processes.
 fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
     let mut objects: Vec<(&str, bool)> = Vec::new();
-    let variants = scenario_file.variants.iter();
-    for step in variants.flat_map(|variant| variant.steps()) {
+    for step in steps(scenario_file) {
         // A step that must fail creates no object.
-        let makes = target(step).is_some_and(|target| target.starts_with("self->"));
-        let inner = match &step.action {
-            Action::Hold { action, .. }
-            | Action::Wait { action, .. }
-            | Action::FailAllocations { action, .. } => vec![&**action],
-            Action::Race {
-                action, against, ..
-            } => vec![&**action, &**against],
-            _ => Vec::new(),
-        };
-        let own = makes.then_some(&step.action);
-        let found = own.into_iter().chain(inner.iter().copied());
-        let found = found.filter_map(made).map(|object| (object, false));
-        let others = std::iter::once(&step.action).chain(inner.iter().copied());
-        let others = others.filter_map(|action| match action {
-            Action::User { user, .. } => Some((user.as_str(), false)),
-            Action::StartProcess { process, .. } => Some((process.as_str(), true)),
-            _ => None,
+        let is_made = step.action.plain().is_none() || Target::of(step) != Target::Ret;
+        let started = step.action.started();
+        let made = started.iter().filter(|_| is_made);
+        let made = made.filter_map(|operation| Some((operation.made()?, false)));
+        let others = started.iter().filter_map(|operation| {
+            let is_process = match operation.verb.kind {
+                Kind::Process => true,
+                Kind::User => false,
+                _ => return None,
+            };
+            match operation.value(&operation.verb.key) {
+                Some(Value::Object(name)) => Some((name.as_str(), is_process)),
+                _ => None,
+            }
         });
-        for object in found.chain(others) {
+        for object in made.chain(others) {
             if !objects.contains(&object) {
                 objects.push(object);
             }
         }
     }
     objects
+}
+
+/// The requirements of one scenario. The test is skipped if one of them is not met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Needs {
+    devices: usize,
+    /// The number of tasks that run concurrently, each on its own CPU.
+    tasks: usize,
+    /// Fields of `struct lu_needs`, in their order.
+    set: Vec<&'static str>,
+}
+
+impl Needs {
+    /// Returns the requirements of a scenario.
+    fn of(scenario: &Scenario) -> Self {
+        let devices = scenario.devices.iter().map(|device| device.index + 1).max();
+        let mut found: Vec<&str> = scenario.operations().filter_map(Operation::needs).collect();
+        let first = scenario.boots.first();
+        let in_first = first.into_iter().flat_map(Boot::all_steps);
+        let in_first = in_first.filter_map(|step| step.action.plain());
+        found.extend(in_first.filter_map(|it| it.verb.needs_in_first_boot.as_deref()));
+        for step in scenario.steps() {
+            found.extend((!step.log.is_empty()).then_some("log"));
+            found.extend((!step.order.is_empty()).then_some("order"));
+            found.extend(match step.action {
+                Action::Hold { .. } => Some("hold"),
+                Action::Wait { .. } => Some("wait"),
+                Action::FailAllocations { .. } => Some("fail_nth"),
+                _ => None,
+            });
+        }
+        found.extend(uses_functions(scenario).then_some("vfs"));
+        let races = |step: &Step| matches!(step.action, Action::Race { .. });
+        Self {
+            devices: devices.unwrap_or(0),
+            tasks: if scenario.steps().any(races) { 2 } else { 0 },
+            set: requirements()
+                .filter(|field| found.contains(field))
+                .collect(),
+        }
+    }
+
+    /// Returns the initialisers of the fields that are set for all variants.
+    fn fields(all: &[Self], probes: bool, holds: bool) -> Vec<Node> {
+        let devices = all.iter().map(|needs| needs.devices).max().unwrap_or(0);
+        let mut fields = vec![line(format!(".devices = {devices},"))];
+        let tasks = all.iter().map(|needs| needs.tasks).max().unwrap_or(0);
+        if tasks > 0 {
+            fields.push(line(format!(".cpus = {tasks},")));
+        }
+        let common = requirements();
+        let common = common.filter(|field| all.iter().all(|needs| needs.set.contains(field)));
+        fields.extend(common.map(|field| line(format!(".{field} = true,"))));
+        if probes {
+            fields.push(line(".nr_probes = ARRAY_SIZE(probed),"));
+            fields.push(line(".probe = probed,"));
+        }
+        if holds {
+            fields.push(line(".nr_sync_points = ARRAY_SIZE(sync_points),"));
+            fields.push(line(".sync_point = sync_points,"));
+        }
+        fields
+    }
+
+    /// Returns the fields that are set for some of the variants, with these variants.
+    fn of_some(all: &[Self]) -> Vec<(&'static str, Vec<usize>)> {
+        let members = |field: &'static str| {
+            let has = |&index: &usize| all[index].set.contains(&field);
+            let members: Vec<usize> = (0..all.len()).filter(has).collect();
+            (field, members)
+        };
+        requirements()
+            .map(members)
+            .filter(|(_, members)| !members.is_empty() && members.len() < all.len())
+            .collect()
+    }
+}
+
+/// The fields of `struct lu_needs`, in their order.
+fn requirements() -> impl Iterator<Item = &'static str> {
+    Language::get().requirements.iter().map(String::as_str)
+}
+
+/// Whether virtual functions are enabled or used.
+fn uses_functions(scenario: &Scenario) -> bool {
+    let switches = |value: &Value| match value {
+        Value::OfDevice { attribute, .. } => attribute.starts_with("sriov_"),
+        _ => false,
+    };
+    let mut devices = scenario.devices.iter();
+    devices.any(|device| device.function.is_some())
+        || scenario.operations().any(|it| it.values().any(switches))
 }
