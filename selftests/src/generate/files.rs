@@ -20,57 +20,10 @@ const HASH_TAG: &str = "# SPDX-License-Identifier: GPL-2.0-only\n";
 const KSELFTEST_TIMEOUT_SECS: u64 = 45;
 
 /// Kernel options that the tests need.
-const CONFIG: &str = "\
-# SPDX-License-Identifier: GPL-2.0-only
-CONFIG_DEBUG_FS=y
-CONFIG_DYNAMIC_FTRACE=y
-CONFIG_FAILSLAB=y
-CONFIG_FAULT_INJECTION=y
-CONFIG_FAULT_INJECTION_DEBUG_FS=y
-CONFIG_FTRACE=y
-CONFIG_FUNCTION_TRACER=y
-CONFIG_HOTPLUG_PCI=y
-CONFIG_HOTPLUG_PCI_PCIE=y
-CONFIG_KEXEC_FILE=y
-CONFIG_KEXEC_HANDOVER=y
-CONFIG_KPROBES=y
-CONFIG_KPROBE_EVENTS=y
-CONFIG_LIVEUPDATE=y
-CONFIG_LIVEUPDATE_MEMFD=y
-CONFIG_LIVEUPDATE_TEST_DRIVER=y
-CONFIG_MEMFD_CREATE=y
-CONFIG_MODULES=y
-CONFIG_MODULE_UNLOAD=y
-CONFIG_PCI=y
-CONFIG_PCIEPORTBUS=y
-CONFIG_PCI_IOV=y
-CONFIG_PCI_LIVEUPDATE=y
-CONFIG_SHMEM=y
-CONFIG_TMPFS=y
-";
-
-/// The modules are built only if the build directory of a kernel exists.
-const MODULES_RULE: &str = "\
-KDIR ?= /lib/modules/$(shell uname -r)/build
-ifneq ($(wildcard $(KDIR)),)
-TEST_GEN_MODS_DIR := test_modules
-endif
-";
-
-/// The end of the Makefile. Trees with libliveupdate use it for sessions.
-const LIBLIVEUPDATE: &str = "\
-ifneq ($(wildcard ../liveupdate/lib/libliveupdate.mk),)
-CFLAGS += -DLU_HAVE_LIBLIVEUPDATE
-endif
-
-include ../lib.mk
-
-ifneq ($(wildcard ../liveupdate/lib/libliveupdate.mk),)
-include ../liveupdate/lib/libliveupdate.mk
-
-$(TEST_GEN_PROGS): $(LIBLIVEUPDATE_O)
-endif
-";
+const CONFIG: &str = include_str!("kselftest/config");
+/// The Makefile, with names in braces for the generated parts. Modules are built only if the
+/// build directory of a kernel exists, and trees with libliveupdate use it for sessions.
+const MAKEFILE: &str = include_str!("kselftest/Makefile");
 
 /// Names and texts of all headers.
 const HEADERS: &[(&str, &str)] = &[
@@ -143,23 +96,14 @@ pub fn modules() -> [(&'static str, &'static str); 2] {
 }
 
 fn makefile(names: &[String], origin: &str) -> String {
-    let programs: Vec<_> = names
+    let programs = names.iter().map(|name| format!("TEST_GEN_PROGS += {name}"));
+    let headers = HEADERS
         .iter()
-        .map(|name| format!("TEST_GEN_PROGS += {name}"))
-        .collect();
-    let headers: Vec<_> = HEADERS
-        .iter()
-        .map(|(name, _)| format!("LOCAL_HDRS += {name}"))
-        .collect();
-    [
-        format!("{HASH_TAG}{origin}"),
-        "CFLAGS += -Wall -O2 -g $(KHDR_INCLUDES)\nLDLIBS += -lpthread\n".to_owned(),
-        programs.join("\n"),
-        format!("\n{}\n", headers.join("\n")),
-        MODULES_RULE.to_owned(),
-        LIBLIVEUPDATE.to_owned(),
-    ]
-    .join("\n")
+        .map(|(name, _)| format!("LOCAL_HDRS += {name}"));
+    MAKEFILE
+        .replace("{{ORIGIN}}\n", origin)
+        .replace("{{PROGRAMS}}", &programs.collect::<Vec<_>>().join("\n"))
+        .replace("{{HEADERS}}", &headers.collect::<Vec<_>>().join("\n"))
 }
 
 fn gitignore(names: &[String]) -> String {

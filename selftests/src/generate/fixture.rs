@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The fixture of a program: its data, variants, setup with requirements, and teardown.
 
-use super::c::{Call, Head, Node, line, string};
+use super::c::{Call, Head, Node, block, data, line, string};
 use super::operation::{LU, Target};
 use super::step::{INTERLEAVING, check};
 use super::variants::only_for;
 use crate::scenario::{
-    Action, Boot, Kind, Language, Operation, Scenario, ScenarioFile, Step, Value,
+    Action, Boot, Kind, Language, Operation, Scenario, ScenarioFile, Step, Value, unique,
 };
 
 /// The arrays of kernel functions that any variant uses: counted functions, sync points.
@@ -21,66 +21,38 @@ fn list(array: &str, names: &[impl AsRef<str>]) -> Vec<Node> {
     if names.is_empty() {
         return Vec::new();
     }
-    let names = names
-        .iter()
-        .map(|name| line(format!("{},", string(name.as_ref()))));
-    vec![
-        Node::Block {
-            head: Head::Inline(format!("static const char *const {array}[] =")),
-            body: names.collect(),
-            tail: ";",
-        },
-        Node::Blank,
-    ]
+    let lines = names.iter();
+    let lines = lines.map(|name| line(format!("{},", string(name.as_ref()))));
+    let head = format!("static const char *const {array}[] =");
+    vec![data(Head::Inline(head), lines), Node::Blank]
 }
 
 fn probed_functions(scenario_file: &ScenarioFile) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in scenario_file
-        .variants
-        .iter()
-        .flat_map(|variant| variant.probed_functions())
-    {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+    let variants = scenario_file.variants.iter();
+    unique(variants.flat_map(Scenario::probed_functions))
 }
 
 fn sync_points(scenario_file: &ScenarioFile) -> Vec<String> {
-    let mut points = Vec::new();
-    for step in steps(scenario_file) {
-        if let Action::Hold { at, .. } = &step.action {
-            let point = at.to_string();
-            if !points.contains(&point) {
-                points.push(point);
-            }
-        }
-    }
-    points
+    unique(scenario_file.steps().filter_map(|step| match &step.action {
+        Action::Hold { at, .. } => Some(at.to_string()),
+        _ => None,
+    }))
 }
 
+/// The data, the variants, the setup and the teardown.
 pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
     let fixture = scenario_file.first().identifier();
     let objects = objects(scenario_file);
-    let mut fields = vec![line("struct lu_test lu;")];
-    fields.extend(
-        objects
-            .iter()
-            .map(|(object, _)| line(format!("int {object};"))),
-    );
+    let fields = objects.iter();
+    let fields = fields.map(|(object, _)| line(format!("int {object};")));
+    let fields = [line("struct lu_test lu;")].into_iter().chain(fields);
     let mut nodes = vec![
-        Node::Block {
-            head: Head::Own(format!("FIXTURE({fixture})")),
-            body: fields,
-            tail: ";",
-        },
+        data(Head::Own(format!("FIXTURE({fixture})")), fields),
         Node::Blank,
     ];
     nodes.extend(fixture_variants(scenario_file, &fixture));
     let mut teardown = Vec::new();
-    if steps(scenario_file).any(|step| matches!(step.action, Action::Hold { .. })) {
+    if !sync_points(scenario_file).is_empty() {
         // A held task may own a lock that close() needs. If the test ended early, this is
         // the only check that the task was held until then.
         let released = Call::new("lu_let_go", [LU]).text();
@@ -89,24 +61,14 @@ pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
     }
     // Close in reverse order of opening. lu_teardown() ends processes.
     let files = objects.iter().rev().filter(|(_, is_process)| !is_process);
-    teardown.extend(
-        files.map(|(object, _)| -> Node {
-            Call::new("lu_close", [format!("&self->{object}")]).into()
-        }),
-    );
+    let close = |object: &str| Call::new("lu_close", [format!("&self->{object}")]);
+    teardown.extend(files.map(|(object, _)| Node::from(close(object))));
     teardown.push(Call::new("lu_teardown", [LU]).into());
+    let head = |part: &str| Head::Own(format!("FIXTURE_{part}({fixture})"));
     nodes.extend([
-        Node::Block {
-            head: Head::Own(format!("FIXTURE_SETUP({fixture})")),
-            body: setup(scenario_file, &objects),
-            tail: "",
-        },
+        block(head("SETUP"), setup(scenario_file, &objects)),
         Node::Blank,
-        Node::Block {
-            head: Head::Own(format!("FIXTURE_TEARDOWN({fixture})")),
-            body: teardown,
-            tail: "",
-        },
+        block(head("TEARDOWN"), teardown),
     ]);
     nodes
 }
@@ -115,42 +77,28 @@ fn setup(scenario_file: &ScenarioFile, objects: &[(&str, bool)]) -> Vec<Node> {
     let needs: Vec<Needs> = scenario_file.variants.iter().map(Needs::of).collect();
     let probes = !probed_functions(scenario_file).is_empty();
     let holds = !sync_points(scenario_file).is_empty();
+    let head = Head::Inline("struct lu_needs needs =".to_owned());
     let mut body = vec![
-        Node::Block {
-            head: Head::Inline("struct lu_needs needs =".to_owned()),
-            body: Needs::fields(&needs, probes, holds),
-            tail: ";",
-        },
+        data(head, Needs::fields(&needs, probes, holds)),
         line("const char *lacking;"),
         Node::Blank,
     ];
-    body.extend(
-        objects
-            .iter()
-            .map(|(object, _)| line(format!("self->{object} = -1;"))),
-    );
+    let objects = objects.iter();
+    body.extend(objects.map(|(object, _)| line(format!("self->{object} = -1;"))));
     for (only, members) in Needs::of_some(&needs) {
         let nodes = vec![line(format!("needs.{only} = true;"))];
         body.extend(only_for(scenario_file, &members, nodes));
     }
-    body.push(
-        Call::new("lu_setup", [LU, "&needs"])
-            .assigned_to("lacking")
-            .into(),
-    );
+    let call = Call::new("lu_setup", [LU, "&needs"]);
+    body.push(call.assigned_to("lacking").into());
     if scenario_file.first().boots.len() > 1 {
         // A requirement that was met before the kexec must be met after it.
-        body.push(Node::Block {
-            head: Head::Call(Call::new(
-                "ASSERT_TRUE",
-                ["!lacking || lu_is_first_kernel()"],
-            )),
-            body: vec![line("TH_LOG(\"missing after the kexec: %s\", lacking);")],
-            tail: "",
-        });
+        let check = Call::new("ASSERT_TRUE", ["!lacking || lu_is_first_kernel()"]);
+        let log = line("TH_LOG(\"missing after the kexec: %s\", lacking);");
+        body.push(block(Head::Call(check), [log]));
     }
-    body.push(line("if (lacking)"));
-    body.push(line("\tSKIP(return, \"%s\", lacking);"));
+    let skip = "\tSKIP(return, \"%s\", lacking);";
+    body.extend([line("if (lacking)"), line(skip)]);
     body
 }
 
@@ -159,43 +107,24 @@ fn fixture_variants(scenario_file: &ScenarioFile, fixture: &str) -> Vec<Node> {
     if parameters.is_empty() {
         return Vec::new();
     }
-    let fields = parameters
-        .iter()
-        .map(|(name, _)| line(format!("const char *{name};")));
-    let mut nodes = vec![
-        Node::Block {
-            head: Head::Own(format!("FIXTURE_VARIANT({fixture})")),
-            body: fields.collect(),
-            tail: ";",
-        },
-        Node::Blank,
-    ];
+    let fields = parameters.iter();
+    let fields = fields.map(|(name, _)| line(format!("const char *{name};")));
+    let head = format!("FIXTURE_VARIANT({fixture})");
+    let mut nodes = vec![data(Head::Own(head), fields), Node::Blank];
     for variant in &scenario_file.variants {
         let name = variant.variant().unwrap_or_default().replace('-', "_");
         let values = variant.values.iter();
         let fields = values.map(|(name, value)| line(format!(".{name} = {},", string(value))));
-        nodes.extend([
-            Node::Block {
-                head: Head::Inline(format!("FIXTURE_VARIANT_ADD({fixture}, {name})")),
-                body: fields.collect(),
-                tail: ";",
-            },
-            Node::Blank,
-        ]);
+        let head = format!("FIXTURE_VARIANT_ADD({fixture}, {name})");
+        nodes.extend([data(Head::Inline(head), fields), Node::Blank]);
     }
     nodes
-}
-
-fn steps(scenario_file: &ScenarioFile) -> impl Iterator<Item = &Step> {
-    let variants = scenario_file.variants.iter();
-    variants.flat_map(|variant| variant.steps())
 }
 
 /// All files, sessions, users and processes in the order of their creation, with a flag
 /// for processes.
 fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
-    let mut objects: Vec<(&str, bool)> = Vec::new();
-    for step in steps(scenario_file) {
+    unique(scenario_file.steps().flat_map(|step| {
         // A step that must fail creates no object.
         let is_made = step.action.plain().is_none() || Target::of(step) != Target::Ret;
         let started = step.action.started();
@@ -207,18 +136,10 @@ fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
                 Kind::User => false,
                 _ => return None,
             };
-            match operation.value(&operation.verb.key) {
-                Some(Value::Object(name)) => Some((name.as_str(), is_process)),
-                _ => None,
-            }
+            Some((operation.object(&operation.verb.key)?, is_process))
         });
-        for object in made.chain(others) {
-            if !objects.contains(&object) {
-                objects.push(object);
-            }
-        }
-    }
-    objects
+        made.chain(others).collect::<Vec<_>>()
+    }))
 }
 
 /// The requirements of one scenario. The test is skipped if one of them is not met.

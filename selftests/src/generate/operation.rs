@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C call of an operation, and the variable of its result.
 
-use super::c::{Call, Head, Node, line, string};
+use super::c::{Call, Head, Node, block, line, string};
 use crate::scenario::{
-    Action, CArgument, Compare, Device, Observed, Operation, Outcome, Returns, Step, Value,
+    Action, CArgument, Compare, Device, Operation, Outcome, Returns, Step, Value,
 };
 
 /// The argument by which helpers get the state of the test.
@@ -53,12 +53,6 @@ pub(super) fn comparison(operation: &Operation) -> Option<(&Compare, &Value)> {
     Some((compare, operation.value(&compare.with)?))
 }
 
-/// Returns whether the result is a number that is compared, and not a status.
-pub(super) fn returns_number(operation: &Operation) -> bool {
-    let compare = operation.verb.compares.as_ref();
-    compare.is_some_and(|compare| compare.what == Observed::Result)
-}
-
 /// Returns the field of the fixture that holds an object.
 pub(super) fn own(object: &str) -> String {
     format!("self->{object}")
@@ -67,17 +61,11 @@ pub(super) fn own(object: &str) -> String {
 /// Returns the call of an operation.
 pub(super) fn call(operation: &Operation) -> Call {
     let call = operation.call();
-    let text = |key: &str| {
-        operation
-            .value(key)
-            .map(Value::to_string)
-            .unwrap_or_default()
-    };
     let arguments = call.arguments.iter().flat_map(|argument| match argument {
         CArgument::Test => vec![LU.to_owned()],
         CArgument::Value(key) => operation.value(key).map_or_else(Vec::new, expressions),
-        CArgument::Quoted(key) => vec![string(&text(key))],
-        CArgument::Address(key) => vec![format!("&{}", own(&text(key)))],
+        CArgument::Quoted(key) => vec![string(&operation.text(key))],
+        CArgument::Address(key) => vec![format!("&{}", own(&operation.text(key)))],
         CArgument::Code(code) => vec![code.clone()],
     });
     Call::new(&call.function, arguments)
@@ -140,11 +128,7 @@ pub(super) fn function(fixture: &str, name: &str, operations: &[Operation]) -> V
         body.extend(statements(operation, at == last));
     }
     vec![
-        Node::Block {
-            head: Head::Own(format!("static int {name}(void *data)")),
-            body,
-            tail: "",
-        },
+        block(Head::Own(format!("static int {name}(void *data)")), body),
         Node::Blank,
     ]
 }

@@ -2,12 +2,14 @@
 //! The C program of a scenario file: a head comment, a fixture with its variants, and one
 //! test per boot. Also how the program is run: its arguments, environment and kernel module.
 
-use super::c::{self, Call, Head, Message, Node, line, string};
+use super::c::{self, Call, Head, Message, Node, block, line, string};
 use super::fixture;
-use super::operation::{LU, Target};
+use super::operation::{LU, RET, Target};
 use super::step::{Paragraph, Place, check, needs_handover, paragraph};
 use super::variants::{grouped, in_words, only_for};
-use crate::scenario::{Action, Boot, ExpectedSplat, Observed, Scenario, ScenarioFile, Step};
+use crate::scenario::{
+    Action, Boot, ExpectedSplat, Observed, Scenario, ScenarioFile, Step, unique,
+};
 
 /// The generator's name in generated files.
 pub(super) const GENERATOR: &str = "`cargo xtask generate`";
@@ -52,11 +54,10 @@ fn main(scenario_file: &ScenarioFile) -> Node {
     let fixture = string(&scenario_file.first().identifier());
     let boots = scenario_file.first().boots.len().to_string();
     let run = Call::new("lu_main", ["argc", "argv", &fixture, &boots]);
-    Node::Block {
-        head: Head::Own("int main(int argc, char **argv)".to_owned()),
-        body: vec![run.returned().into()],
-        tail: "",
-    }
+    block(
+        Head::Own("int main(int argc, char **argv)".to_owned()),
+        vec![run.returned().into()],
+    )
 }
 
 /// The paragraphs of the head comment.
@@ -90,15 +91,13 @@ fn origin(scenario_file: &ScenarioFile) -> String {
 fn usage(scenario_file: &ScenarioFile) -> String {
     let name = scenario_file.first().identifier();
     let boots = scenario_file.first().boots.len();
-    let last = if boots > 2 {
-        ", and so on up to boot ".to_owned() + &boots.to_string()
-    } else {
-        String::new()
+    let last = match boots {
+        ..=2 => String::new(),
+        _ => format!(", and so on up to boot {boots}"),
     };
-    let variant = if scenario_file.variants.len() > 1 {
-        " --variant NAME"
-    } else {
-        ""
+    let variant = match scenario_file.variants.len() {
+        1 => "",
+        _ => " --variant NAME",
     };
     format!(
         "The test has {boots} boots with a kexec between them. To run it by hand, run \
@@ -112,21 +111,11 @@ fn usage(scenario_file: &ScenarioFile) -> String {
 /// The kernel reports that the scenario expects, each with the variants that expect it.
 fn expected_splats(scenario_file: &ScenarioFile) -> Vec<String> {
     let variants = &scenario_file.variants;
-    let mut splats: Vec<&ExpectedSplat> = Vec::new();
-    for splat in variants.iter().flat_map(|variant| &variant.splats) {
-        if !splats.contains(&splat) {
-            splats.push(splat);
-        }
-    }
+    let splats = unique(variants.iter().flat_map(|variant| &variant.splats));
     let sentence = |splat: &ExpectedSplat| {
-        let has = |variant: &Scenario| variant.splats.contains(splat);
-        let groups = grouped(
-            variants
-                .iter()
-                .map(|variant| has(variant).then_some(()))
-                .collect(),
-        );
-        let members = groups.into_iter().next().map_or(Vec::new(), |(_, all)| all);
+        let members = 0..variants.len();
+        let members = members.filter(|index| variants[*index].splats.contains(splat));
+        let members: Vec<usize> = members.collect();
         expected_splat(splat, &in_words(scenario_file, &members))
     };
     splats.into_iter().map(sentence).collect()
@@ -169,20 +158,18 @@ fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
     let boot = &first.boots[index];
     let (mut functions, mut steps) = (Vec::new(), Vec::new());
     for number in numbers(scenario_file, index) {
-        let (more, body) = paragraphs(scenario_file, index, number, &fixture);
-        functions.extend(more);
         steps.push(Node::Blank);
-        steps.extend(body);
+        for (paragraph, members) in paragraphs(scenario_file, index, number, &fixture) {
+            functions.extend(paragraph.functions);
+            steps.extend(only_for(scenario_file, &members, paragraph.body));
+        }
     }
     let mut body = declarations(scenario_file, index);
     // A boot that begins with retrieving a session is skipped by that step.
     let needs_skip =
         |boot: &Boot| boot.number > 1 && !boot.steps.first().is_some_and(needs_handover);
-    let boots = || {
-        let variants = scenario_file.variants.iter();
-        variants.map(|variant| &variant.boots[index])
-    };
-    if boots().any(needs_skip) {
+    let mut boots = scenario_file.boots(index);
+    if boots.any(needs_skip) {
         body.extend([
             Node::Blank,
             line("if (lu_is_first_kernel())"),
@@ -193,141 +180,97 @@ fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
         let operation = step.action.plain();
         operation.is_some_and(|operation| operation.verb.counts_leaks())
     };
-    if boots().any(|boot| boot.steps.iter().any(checks_leaks)) {
+    let mut boots = scenario_file.boots(index);
+    if boots.any(|boot| boot.steps.iter().any(checks_leaks)) {
         body.extend([Node::Blank, Call::new("lu_leaks_begin", [LU]).into()]);
     }
     body.extend(steps);
     if boot.number < first.boots.len() {
         body.extend(keep_until_kexec());
     }
-    let head = format!(
-        "TEST_F_TIMEOUT({fixture}, {}, {})",
-        test_name(boot.number),
-        harness_timeout_secs(scenario_file)
-    );
-    functions.push(Node::Block {
-        head: Head::Own(head),
-        body,
-        tail: "",
-    });
+    let limit = harness_timeout_secs(scenario_file);
+    let head = format!("TEST_F_TIMEOUT({fixture}, boot_{}, {limit})", boot.number);
+    functions.push(block(Head::Own(head), body));
     functions
 }
 
 fn numbers(scenario_file: &ScenarioFile, index: usize) -> Vec<usize> {
-    let boots = scenario_file
-        .variants
-        .iter()
-        .map(|variant| &variant.boots[index]);
-    let mut numbers: Vec<usize> = boots
-        .flat_map(|boot| boot.steps.iter().map(|step| step.number))
-        .collect();
+    let steps = scenario_file.boots(index).flat_map(|boot| &boot.steps);
+    let mut numbers: Vec<usize> = steps.map(|step| step.number).collect();
     numbers.sort_unstable();
     numbers.dedup();
     numbers
 }
 
-/// The code of the step with this number, for all variants.
+/// The code of the step with this number, with the variants that have the same step.
 fn paragraphs(
     scenario_file: &ScenarioFile,
     index: usize,
     number: usize,
     fixture: &str,
-) -> (Vec<Node>, Vec<Node>) {
-    let of_variant = |boot: &Boot| -> Option<Step> {
-        boot.steps
-            .iter()
-            .find(|step| step.number == number)
-            .cloned()
-    };
-    let boots = scenario_file
-        .variants
-        .iter()
-        .map(|variant| &variant.boots[index]);
-    let groups = grouped(boots.map(of_variant).collect());
-    let (mut functions, mut body) = (Vec::new(), Vec::new());
-    for (at, (step, members)) in groups.iter().enumerate() {
-        let suffix = if groups.len() > 1 {
-            format!("_{}", at + 1)
-        } else {
-            String::new()
+) -> Vec<(Paragraph, Vec<usize>)> {
+    let boots = scenario_file.boots(index);
+    let groups = grouped(boots.map(|boot| boot.steps.iter().find(|step| step.number == number)));
+    let is_same = groups.len() == 1;
+    let numbered = (1..).zip(groups).map(|(at, (step, members))| {
+        let suffix = match is_same {
+            true => String::new(),
+            false => format!("_{at}"),
         };
         let place = Place {
             fixture,
             boot: &scenario_file.variants[members[0]].boots[index],
             suffix: &suffix,
         };
-        let Paragraph {
-            functions: more,
-            body: nodes,
-        } = paragraph(&place, step);
-        functions.extend(more);
-        body.extend(only_for(scenario_file, members, nodes));
-    }
-    (functions, body)
+        (paragraph(&place, step), members)
+    });
+    numbered.collect()
 }
 
 fn keep_until_kexec() -> Vec<Node> {
+    let keep = Call::new("lu_keep_until_kexec", [LU]).assigned_to(RET);
+    let expected = "expected a process that keeps the session open";
     vec![
         Node::Blank,
         Node::Comment("Keep all files open until the kexec to the next kernel.".to_owned()),
-        Call::new("lu_keep_until_kexec", [LU])
-            .assigned_to("ret")
-            .into(),
-        check(
-            "ASSERT_EQ",
-            "0",
-            "ret",
-            Message::with_result("expected a process that keeps the session open", "ret"),
-        ),
+        keep.into(),
+        check("ASSERT_EQ", "0", RET, Message::with_result(expected, RET)),
     ]
 }
 
 /// The variables that the steps of the boot use in any variant.
 fn declarations(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
-    let boots: Vec<&Boot> = scenario_file
-        .variants
-        .iter()
-        .map(|variant| &variant.boots[index])
-        .collect();
-    let any = |fits: &dyn Fn(&Step) -> bool| boots.iter().any(|boot| boot.all_steps().any(fits));
-    let reads = |what: Observed| {
+    let any = |fits: &dyn Fn(&Step) -> bool| {
+        let mut boots = scenario_file.boots(index);
+        boots.any(|boot| boot.all_steps().any(fits))
+    };
+    let reads = |seen: Observed| {
         move |step: &Step| {
             let compares = step.action.plain().and_then(|it| it.verb.compares.as_ref());
-            compares.is_some_and(|compare| compare.what == what)
+            compares.is_some_and(|compare| compare.seen == seen)
         }
     };
     let uses_ret = |step: &Step| Target::of(step) == Target::Ret;
     let follows = index + 1 < scenario_file.first().boots.len();
-    let mut nodes = Vec::new();
-    if any(&reads(Observed::Text)) {
-        nodes.push(line("char contents[1100];"));
-    }
-    if any(&reads(Observed::Number)) {
-        nodes.push(line("__u64 value;"));
-    }
-    if any(&|step| matches!(step.action, Action::Repeat { .. })) {
-        nodes.push(line("unsigned int round;"));
-    }
-    if any(&|step| matches!(step.action, Action::Race { .. })) {
-        nodes.push(line("int against;"));
-    }
-    if follows || any(&uses_ret) || any(&|step| !step.order.is_empty()) {
-        nodes.push(line("int ret;"));
-    }
-    nodes
+    let repeats = |step: &Step| matches!(step.action, Action::Repeat { .. });
+    let races = |step: &Step| matches!(step.action, Action::Race { .. });
+    let has_ret = follows || any(&uses_ret) || any(&|step| !step.order.is_empty());
+    let variables = [
+        (any(&reads(Observed::Text)), "char contents[1100];"),
+        (any(&reads(Observed::Number)), "__u64 value;"),
+        (any(&repeats), "unsigned int round;"),
+        (any(&races), "int against;"),
+        (has_ret, "int ret;"),
+    ];
+    let used = variables.iter().filter(|(is_used, _)| *is_used);
+    used.map(|(_, variable)| line(*variable)).collect()
 }
 
 /// The time limit of the harness for one boot.
 pub(super) fn harness_timeout_secs(scenario_file: &ScenarioFile) -> u64 {
-    let limits = scenario_file
-        .variants
-        .iter()
-        .map(|variant| variant.timeout_secs);
+    let limits = scenario_file.variants.iter();
+    let limits = limits.map(|variant| variant.timeout_secs);
     limits.max().unwrap_or_default() + HARNESS_GRACE_SECS
-}
-
-fn test_name(boot: usize) -> String {
-    format!("boot_{boot}")
 }
 
 /// Returns whether the test of a scenario loads a kernel module.

@@ -4,11 +4,9 @@
 
 use std::slice;
 
-use super::c::{Call, Head, Message, Node, line, string};
-use super::operation::{LU, RET, Target, comparison, function, returns_number, statement};
-use crate::scenario::{
-    Action, Boot, Bounds, ExpectedLog, Observed, Operation, Returns, Step, SyncPoint,
-};
+use super::c::{Call, Head, Message, Node, block, line, string};
+use super::operation::{LU, RET, Target, comparison, function, statement};
+use crate::scenario::{Action, Boot, Bounds, Observed, Operation, Returns, Step};
 
 /// The prefix of the message of a check that fails if the requested interleaving did not
 /// happen. Such a failure is no evidence against the kernel.
@@ -62,7 +60,10 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
     match &step.action {
         Action::Hold { operation, at } => {
             let name = run("", slice::from_ref(operation));
-            body.extend(hold(step, &name, at));
+            let held = Call::new("lu_hold", [LU, &string(&at.to_string()), &name, "self"]);
+            body.extend(helper(step, held));
+            let missed = missed(step, &format!("did not reach {at}"));
+            body.push(check_ret("ASSERT_EQ", "0", &missed));
         }
         Action::Wait {
             operation,
@@ -71,26 +72,27 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
             let name = run("", slice::from_ref(operation));
             body.extend(wait(step, &name, places));
         }
-        Action::Release(_) => body.extend(release(step)),
-        Action::EndWait(_) => {
-            let ended = Call::new("lu_end_wait", [LU]);
+        Action::Release(_) => {
+            let released = Call::new("lu_release", [LU, "&ret"]).text();
+            let number = step.number;
+            let missed = format!("{INTERLEAVING}the thread was not held until step {number}");
             body.extend([
-                ended.assigned_to(RET).into(),
+                check("ASSERT_EQ", "0", &released, missed),
                 report(step, RET),
-                ends(step),
-                result(step, Target::Ret, "EXPECT"),
             ]);
+            body.extend(ends(step));
+        }
+        Action::EndWait(_) => {
+            body.extend(helper(step, Call::new("lu_end_wait", [LU])));
+            body.extend(ends(step));
         }
         Action::FailAllocations { operation, undo } => {
             let name = run("", slice::from_ref(operation));
             let undo = run("_undo", undo);
             let each = Call::new("lu_fail_each", [LU, &name, &undo, "self"]);
-            body.extend([each.assigned_to(RET).into(), report(step, RET)]);
+            body.extend(helper(step, each));
             body.push(match operation.made() {
-                Some(_) => {
-                    let expected = message(step, "expected success");
-                    check("ASSERT_LE", "0", RET, Message::with_result(&expected, RET))
-                }
+                Some(_) => check_ret("ASSERT_LE", "0", &message(step, "expected success")),
                 None => result(step, Target::Ret, "ASSERT"),
             });
         }
@@ -105,6 +107,16 @@ pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
     }
     body.extend(counts(step));
     Paragraph { functions, body }
+}
+
+/// A helper that does the step, and the line of the step.
+fn helper(step: &Step, call: Call) -> [Node; 2] {
+    [call.assigned_to(RET).into(), report(step, RET)]
+}
+
+/// The message of a step whose interleaving did not happen.
+fn missed(step: &Step, text: &str) -> String {
+    format!("{INTERLEAVING}step {} {text}", step.number)
 }
 
 /// The line of the step in the diagnostics.
@@ -153,7 +165,7 @@ fn checks(step: &Step, operation: &Operation, kind: &str) -> Vec<Node> {
         return vec![no_leaks(step)];
     }
     let mut nodes = Vec::new();
-    if target != Target::None && !returns_number(operation) {
+    if target != Target::None && !operation.verb.returns_number() {
         nodes.push(result(step, target, kind));
     }
     // After an expected error, there is no value to compare.
@@ -163,53 +175,25 @@ fn checks(step: &Step, operation: &Operation, kind: &str) -> Vec<Node> {
     nodes
 }
 
-/// Starts a thread that is held at a sync point.
-fn hold(step: &Step, name: &str, at: &SyncPoint) -> Vec<Node> {
-    let held = Call::new("lu_hold", [LU, &string(&at.to_string()), name, "self"]);
-    let missed = format!("{INTERLEAVING}step {} did not reach {at}", step.number);
-    vec![
-        held.assigned_to(RET).into(),
-        report(step, RET),
-        check("ASSERT_EQ", "0", RET, Message::with_result(&missed, RET)),
-    ]
-}
-
 /// Starts a step that must wait. If it neither waits nor ends, the interleaving was missed.
 fn wait(step: &Step, name: &str, functions: &[String]) -> Vec<Node> {
     let waits = Call::new("lu_wait", [LU, &string(&functions.join("|")), name, "self"]);
-    let missed = format!(
-        "{INTERLEAVING}step {} neither waited nor ended",
-        step.number
-    );
-    let missed = Message::with_result(&missed, RET);
+    let missed = Message::with_result(&missed(step, "neither waited nor ended"), RET);
     let expected = format!("expected to wait in {}", functions.join(" or "));
-    let expected = Message::with_result(&message(step, &expected), RET);
-    vec![
-        waits.assigned_to(RET).into(),
-        report(step, RET),
+    let mut nodes = helper(step, waits).to_vec();
+    nodes.extend([
         check_true("ASSERT_TRUE", "!ret || ret == -EALREADY", missed),
-        check("EXPECT_EQ", "0", RET, expected),
-    ]
+        check_ret("EXPECT_EQ", "0", &message(step, &expected)),
+    ]);
+    nodes
 }
 
-fn release(step: &Step) -> Vec<Node> {
-    let released = Call::new("lu_release", [LU, "&ret"]).text();
-    let missed = format!(
-        "{INTERLEAVING}the thread was not held until step {}",
-        step.number
-    );
-    vec![
-        check("ASSERT_EQ", "0", &released, missed),
-        report(step, RET),
-        ends(step),
-        result(step, Target::Ret, "EXPECT"),
-    ]
-}
-
-/// Checks that a thread has ended: a thread that has not may block all later steps.
-fn ends(step: &Step) -> Node {
+/// Checks that a thread has ended, and its result: a thread that has not may block all later
+/// steps.
+fn ends(step: &Step) -> [Node; 2] {
     let expected = message(step, "expected the thread to end, got a timeout");
-    check("ASSERT_NE", "-EDEADLK", RET, expected)
+    let ended = check("ASSERT_NE", "-EDEADLK", RET, expected);
+    [ended, result(step, Target::Ret, "EXPECT")]
 }
 
 /// A loop. Its steps print no line of their own.
@@ -241,25 +225,18 @@ fn repetition(
                 races.push((repeated, operation.to_string(), against.to_string()));
             }
             action => {
-                let operation = action.plain();
-                body.extend(operation.map(|it| statement(it, Target::of(repeated))));
-                body.extend(
-                    operation
-                        .into_iter()
-                        .flat_map(|it| checks(repeated, it, "ASSERT")),
-                );
+                if let Some(operation) = action.plain() {
+                    body.push(statement(operation, Target::of(repeated)));
+                    body.extend(checks(repeated, operation, "ASSERT"));
+                }
             }
         }
     }
     let head = format!("for (round = 0; round < {times}; round++)");
-    let mut nodes = vec![Node::Block {
-        head: Head::Inline(head),
-        body,
-        tail: "",
-    }];
+    let mut nodes = vec![block(Head::Inline(head), body)];
     for (race, first, second) in races {
         let seen = Call::new("lu_race_report", [LU, &string(&first), &string(&second)]).text();
-        let missed = format!("{INTERLEAVING}step {} ran in one order only", race.number);
+        let missed = missed(race, "ran in one order only");
         nodes.push(check("ASSERT_EQ", "0", &seen, missed));
     }
     nodes.push(report(step, "0"));
@@ -268,12 +245,9 @@ fn repetition(
 
 fn race(step: &Step, functions: &[String; 2], against: &Returns) -> Vec<Node> {
     let [first, second] = functions;
-    let seen = Call::new(
-        "lu_race",
-        [LU, first, second, "self", "round", "&ret", "&against"],
-    )
-    .text();
-    let missed = format!("{INTERLEAVING}step {} could not start", step.number);
+    let arguments = [LU, first, second, "self", "round", "&ret", "&against"];
+    let seen = Call::new("lu_race", arguments).text();
+    let missed = missed(step, "could not start");
     let second = |expected: &str| message(step, &format!("second step: {expected}"));
     vec![
         check("ASSERT_EQ", "0", &seen, missed),
@@ -289,20 +263,19 @@ pub(super) fn check(
     seen: &str,
     message: impl Into<Message>,
 ) -> Node {
-    Node::Block {
-        head: Head::Call(Call::new(macro_name, [expected, seen])),
-        body: vec![Node::Log(message.into())],
-        tail: "",
-    }
+    let head = Head::Call(Call::new(macro_name, [expected, seen]));
+    block(head, [Node::Log(message.into())])
+}
+
+/// A check of `ret`, with its value in the message.
+fn check_ret(macro_name: &str, expected: &str, text: &str) -> Node {
+    check(macro_name, expected, RET, Message::with_result(text, RET))
 }
 
 /// A check of a condition.
 fn check_true(macro_name: &str, condition: &str, message: impl Into<Message>) -> Node {
-    Node::Block {
-        head: Head::Call(Call::new(macro_name, [condition])),
-        body: vec![Node::Log(message.into())],
-        tail: "",
-    }
+    let head = Head::Call(Call::new(macro_name, [condition]));
+    block(head, [Node::Log(message.into())])
 }
 
 /// The text of a message about a step. The line of the step names the action.
@@ -325,29 +298,29 @@ fn returned(
     kind: &str,
     text: &dyn Fn(&str) -> String,
 ) -> Node {
-    let expected = match returns {
-        Returns::Ok => "success".to_owned(),
-        Returns::Errno(errno) => format!("-{errno}"),
-        Returns::AnyOf(all) => {
-            let word = |returns: &Returns| match returns {
-                Returns::Errno(errno) => format!("-{errno}"),
-                _ => "ok".to_owned(),
-            };
-            all.iter().map(word).collect::<Vec<_>>().join(" or ")
-        }
+    let alternatives = match returns {
+        Returns::AnyOf(all) => all.as_slice(),
+        one => slice::from_ref(one),
     };
+    let word = |returns: &Returns| match returns {
+        Returns::Errno(errno) => format!("-{errno}"),
+        _ if alternatives.len() == 1 => "success".to_owned(),
+        _ => "ok".to_owned(),
+    };
+    let words: Vec<String> = alternatives.iter().map(word).collect();
+    let expected = words.join(" or ");
     let message = Message::with_result(&text(&format!("expected {expected}")), target);
     match returns {
         Returns::Ok if makes_descriptor => check(&format!("{kind}_LE"), "0", target, message),
         Returns::Ok => check(&format!("{kind}_EQ"), "0", target, message),
         Returns::Errno(_) => check(&format!("{kind}_EQ"), &expected, target, message),
-        Returns::AnyOf(all) => {
+        Returns::AnyOf(_) => {
             let condition = |returns: &Returns| match returns {
                 Returns::Errno(errno) => format!("{target} == -{errno}"),
                 _ if makes_descriptor => format!("{target} >= 0"),
                 _ => format!("!{target}"),
             };
-            let conditions: Vec<String> = all.iter().map(condition).collect();
+            let conditions: Vec<String> = alternatives.iter().map(condition).collect();
             check_true(&format!("{kind}_TRUE"), &conditions.join(" || "), message)
         }
     }
@@ -360,7 +333,7 @@ fn value(step: &Step, operation: &Operation) -> Option<Node> {
     let text = message(step, &text);
     let seen = |value: &str| Message::with_value(&text, &compare.format, value);
     let expected = expected.to_string();
-    Some(match compare.what {
+    Some(match compare.seen {
         Observed::Text => check("EXPECT_STREQ", &string(&expected), "contents", text.clone()),
         Observed::Number => {
             let expected = format!("(__u64){expected}");
@@ -379,28 +352,43 @@ fn no_leaks(step: &Step) -> Node {
     check_true("EXPECT_TRUE", &condition, message)
 }
 
+/// A number that is counted since the begin of the boot.
+struct Count {
+    /// The C expression.
+    seen: String,
+    bounds: Bounds,
+    /// The noun for one, and for any other number.
+    nouns: [String; 2],
+}
+
 /// Checks the counts of calls and log lines. First, an assertion checks that the counts
 /// can be read; its message names no step, since the failure is not caused by the step.
 fn counts(step: &Step) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    if let Some((function, _)) = step.calls.first() {
-        let seen = Call::new("lu_calls", [LU, &string(function)]).text();
-        nodes.push(check(
-            "ASSERT_LE",
-            "0",
-            &seen,
-            "cannot read the call counts",
-        ));
-    }
-    if let Some(log) = step.log.first() {
-        let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
-        nodes.push(check("ASSERT_LE", "0", &seen, "cannot read the kernel log"));
-    }
-    for (function, count) in &step.calls {
-        nodes.extend(calls(step, function, *count));
-    }
+    let count = |helper: &str, text: &str, bounds: Bounds, nouns: [String; 2]| Count {
+        seen: Call::new(helper, [LU, &string(text)]).text(),
+        bounds,
+        nouns,
+    };
+    let calls = step.calls.iter().map(|(function, bounds)| {
+        let nouns = ["call", "calls"].map(|noun| format!("{noun} of {function}"));
+        count("lu_calls", function, *bounds, nouns)
+    });
+    let log = step.log.iter().map(|log| {
+        let nouns = ["line", "lines"].map(|noun| format!("kernel log {noun} with this text"));
+        count("lu_log_lines", &log.text, log.count, nouns)
+    });
+    let readable = [
+        (calls.clone().next(), "cannot read the call counts"),
+        (log.clone().next(), "cannot read the kernel log"),
+    ];
+    let readable = readable.into_iter().filter_map(|(first, message)| {
+        let first = first?;
+        Some(check("ASSERT_LE", "0", &first.seen, message))
+    });
+    let mut nodes: Vec<Node> = readable.collect();
+    nodes.extend(calls.flat_map(|count| bounded(step, &count)));
     nodes.extend(order(step));
-    nodes.extend(step.log.iter().flat_map(|log| lines(step, log)));
+    nodes.extend(log.flat_map(|count| bounded(step, &count)));
     nodes
 }
 
@@ -410,43 +398,26 @@ fn order(step: &Step) -> Vec<Node> {
     }
     let seen = Call::new("lu_calls_in_order", [LU, &string(&step.order.join(","))]);
     let text = format!("expected calls in the order {}", step.order.join(", "));
-    let message = Message::with_result(&message(step, &text), RET);
-    vec![
-        seen.assigned_to(RET).into(),
-        check("EXPECT_EQ", "0", RET, message),
-    ]
+    let check = check_ret("EXPECT_EQ", "0", &message(step, &text));
+    vec![seen.assigned_to(RET).into(), check]
 }
 
-fn calls(step: &Step, function: &str, count: Bounds) -> Vec<Node> {
-    let seen = Call::new("lu_calls", [LU, &string(function)]).text();
-    bounded(step, &seen, count, &|bound, number| {
-        let calls = if number == 1 { "call" } else { "calls" };
-        format!("expected {bound}{number} {calls} of {function} in this boot")
-    })
-}
-
-fn lines(step: &Step, log: &ExpectedLog) -> Vec<Node> {
-    let seen = Call::new("lu_log_lines", [LU, &string(&log.text)]).text();
-    bounded(step, &seen, log.count, &|bound, number| {
-        let lines = if number == 1 { "line" } else { "lines" };
-        format!("expected {bound}{number} kernel log {lines} with this text in this boot")
-    })
-}
-
-fn bounded(
-    step: &Step,
-    seen: &str,
-    count: Bounds,
-    text: &dyn Fn(&str, u64) -> String,
-) -> Vec<Node> {
+fn bounded(step: &Step, count: &Count) -> Vec<Node> {
     let compare = |macro_name: &str, bound: &str, number: u64| {
-        let message = message(step, &text(bound, number));
-        check(macro_name, &number.to_string(), seen, message)
+        let noun = &count.nouns[usize::from(number != 1)];
+        let text = format!("expected {bound}{number} {noun} in this boot");
+        check(
+            macro_name,
+            &number.to_string(),
+            &count.seen,
+            message(step, &text),
+        )
     };
-    if let Some(number) = count.exactly() {
+    let Bounds { min, max } = count.bounds;
+    if let Some(number) = count.bounds.exactly() {
         return vec![compare("EXPECT_EQ", "", number)];
     }
-    let mut nodes = vec![compare("EXPECT_LE", "at least ", count.min)];
-    nodes.extend(count.max.map(|max| compare("EXPECT_GE", "at most ", max)));
+    let mut nodes = vec![compare("EXPECT_LE", "at least ", min)];
+    nodes.extend(max.map(|max| compare("EXPECT_GE", "at most ", max)));
     nodes
 }

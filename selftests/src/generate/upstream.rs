@@ -25,13 +25,9 @@ pub fn files_for_tree(scenario_files: &[ScenarioFile]) -> BTreeMap<String, Strin
 }
 
 fn fits(scenario_file: &ScenarioFile) -> bool {
-    let boots = scenario_file
-        .variants
-        .iter()
-        .flat_map(|variant| &variant.boots);
-    boots
-        .into_iter()
-        .all(|boot| boot.kernel == NextKernel::Same)
+    let variants = scenario_file.variants.iter();
+    let mut boots = variants.flat_map(|variant| &variant.boots);
+    boots.all(|boot| boot.kernel == NextKernel::Same)
 }
 
 /// Returns the Makefile of the selftests with the folder's line at its alphabetical place;

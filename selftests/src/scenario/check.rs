@@ -42,22 +42,24 @@ pub(super) fn scenario(
             .collect(),
         machine: (String::new(), Vec::new()),
         devices: Vec::new(),
+        boot: 1,
         objects: BTreeMap::new(),
         in_boot: Vec::new(),
         closed: Vec::new(),
         tokens: Vec::new(),
     };
     checker.name(&raw.name)?;
-    checker.one_line(&raw.title)?;
+    checker.title(&raw.title)?;
     checker.machine(raw.machine.as_ref())?;
     for device in &raw.devices {
         checker.declare_device(device)?;
     }
     let boots = checker.boots(&raw)?;
     let splats = checker.splats(&raw.splats, boots.len())?;
-    let fails_with = checker.fails_with(&raw)?;
+    checker.needs_fails_without(&raw)?;
+    let fails_with = raw.fails_with.iter().map(|word| checker.class(word));
+    let fails_with = fails_with.collect::<Checked<_>>()?;
     let leaves_no_trace = checker.leaves_no_trace(&raw)?;
-    checker.finding(&raw)?;
     let scenario = Scenario {
         name: checker.full_name(&raw.name.value),
         scenario_file: raw.name.value,
@@ -76,10 +78,9 @@ pub(super) fn scenario(
         boots,
     };
     checker.fails_first(&scenario, raw.name.place)?;
-    if scenario.probed_functions().len() > PROBES_MAX {
-        let message = format!("too many functions in `calls` and `order`: maximum {PROBES_MAX}");
-        return Err(checker.wrong(raw.name.place, message, None));
-    }
+    let message = format!("too many functions in `calls` and `order`: maximum {PROBES_MAX}");
+    let probes = scenario.probed_functions().len();
+    checker.require(probes <= PROBES_MAX, raw.name.place, message)?;
     Ok(scenario)
 }
 
@@ -92,7 +93,7 @@ impl Checker<'_> {
         let machines = self.machines;
         let wanted = name.map_or(DEFAULT, |name| &name.value);
         match (machines.slots(wanted), name) {
-            (Some(slots), _) => self.machine = (wanted.to_owned(), slots.to_vec()),
+            (Some(slots), _) => self.machine = (wanted.to_owned(), slots),
             (None, Some(name)) => return Err(self.unknown("machine", name, machines.names())),
             (None, None) => {
                 let message = format!("unknown default machine `{DEFAULT}`");
@@ -116,18 +117,16 @@ impl Checker<'_> {
     }
 
     fn boots(&mut self, raw: &RawScenario) -> Checked<Vec<Boot>> {
-        if raw.boots.is_empty() {
-            let hint = Some("add the list `boots`".to_owned());
-            return Err(self.wrong(raw.name.place, "the scenario has no boots", hint));
-        }
-        let mut boots = Vec::new();
-        for (index, boot) in raw.boots.iter().enumerate() {
-            boots.push(self.boot(index + 1, boot, raw)?);
-        }
-        Ok(boots)
+        let (message, hint) = ("the scenario has no boots", "add the list `boots`");
+        self.require_or(!raw.boots.is_empty(), raw.name.place, message, hint)?;
+        let boots = (1..).zip(&raw.boots);
+        boots
+            .map(|(number, boot)| self.boot(number, boot, raw))
+            .collect()
     }
 
     fn boot(&mut self, number: usize, raw: &RawBoot, scenario: &RawScenario) -> Checked<Boot> {
+        self.boot = number;
         self.in_boot.clear();
         let kernel = self.next_kernel(raw, number)?;
         let mut steps = match number {
@@ -136,12 +135,10 @@ impl Checker<'_> {
         };
         let mut numbers = steps.len() + 1;
         for step in &raw.steps {
-            steps.extend(self.steps(&mut numbers, number, step)?);
+            steps.extend(self.steps(&mut numbers, step)?);
         }
-        if steps.is_empty() {
-            let message = format!("boot {number} has no steps");
-            return Err(self.wrong(scenario.name.place, message, None));
-        }
+        let message = format!("boot {number} has no steps");
+        self.require(!steps.is_empty(), scenario.name.place, message)?;
         Ok(Boot {
             number,
             kernel,
@@ -153,10 +150,9 @@ impl Checker<'_> {
         let Some(word) = &raw.kernel else {
             return Ok(NextKernel::Same);
         };
-        if number == 1 {
-            let hint = Some("the first boot always runs the tested kernel".to_owned());
-            return Err(self.wrong(word.place, "`kernel` is invalid in the first boot", hint));
-        }
+        let message = "`kernel` is invalid in the first boot";
+        let hint = "the first boot always runs the tested kernel";
+        self.require_or(number > 1, word.place, message, hint)?;
         Ok(match word.value.as_str() {
             "same" => NextKernel::Same,
             "base" => NextKernel::Base,
@@ -166,42 +162,28 @@ impl Checker<'_> {
     }
 
     fn name(&self, name: &At<String>) -> Checked<()> {
-        if let Some(reason) = bad_scenario_name(&name.value) {
-            return Err(self.wrong(name.place, reason, None));
-        }
-        let stem = self
-            .file
-            .rsplit('/')
-            .next()
-            .unwrap_or(self.file)
-            .trim_end_matches(".yaml");
-        if stem != name.value {
-            let message = format!(
-                "the name `{}` differs from the file name `{stem}.yaml`",
-                name.value
-            );
-            return Err(self.wrong(name.place, message, None));
-        }
-        Ok(())
+        let At { value: name, place } = name;
+        self.fit(*place, bad_scenario_name(name))?;
+        let stem = self.file.rsplit('/').next().unwrap_or(self.file);
+        let stem = stem.trim_end_matches(".yaml");
+        let message = format!("the name `{name}` differs from the file name `{stem}.yaml`");
+        self.require(stem == name, *place, message)
     }
 
-    fn one_line(&self, text: &At<String>) -> Checked<()> {
-        if text.value.trim().is_empty() || text.value.contains('\n') || text.value.len() > 90 {
-            let message = "invalid title: use one line of at most 90 characters";
-            return Err(self.wrong(text.place, message, None));
-        }
-        Ok(())
+    fn title(&self, title: &At<String>) -> Checked<()> {
+        let text = &title.value;
+        let is_line = !text.trim().is_empty() && !text.contains('\n') && text.len() <= 90;
+        let message = "invalid title: use one line of at most 90 characters";
+        self.require(is_line, title.place, message)
     }
 
     fn timeout(&self, timeout: Option<&At<u64>>) -> Checked<u64> {
-        match timeout {
-            None => Ok(BOOT_TIMEOUT_SECS),
-            Some(secs) if (1..=3600).contains(&secs.value) => Ok(secs.value),
-            Some(secs) => {
-                let message = "`timeout_secs` is out of range: use 1 to 3600";
-                Err(self.wrong(secs.place, message, None))
-            }
-        }
+        let Some(At { value: secs, place }) = timeout else {
+            return Ok(BOOT_TIMEOUT_SECS);
+        };
+        let message = "`timeout_secs` is out of range: use 1 to 3600";
+        self.require((1..=3600).contains(secs), *place, message)?;
+        Ok(*secs)
     }
 
     /// A kexec and a kernel report (which taints the kernel) change the guest.
@@ -220,45 +202,38 @@ impl Checker<'_> {
     /// `fails_first` and `fails_without` require each other.
     fn fails_first(&self, scenario: &Scenario, name: Place) -> Checked<()> {
         let fails_first = scenario.steps().find(|step| step.fails_first);
-        match (scenario.fails_without.is_empty(), fails_first) {
-            (true, Some(step)) => Err(self.wrong(
-                step.place,
-                "`fails_first` needs `fails_without`",
-                Some("add the required series to `fails_without`".to_owned()),
-            )),
-            (false, None) => Err(self.wrong(
-                name,
-                "`fails_without` needs a step with `fails_first: true`",
-                Some("add it to the first step that fails without the series".to_owned()),
-            )),
-            _ => Ok(()),
+        let is_fixed = !scenario.fails_without.is_empty();
+        if let Some(step) = fails_first {
+            let message = "`fails_first` needs `fails_without`";
+            let hint = "add the required series to `fails_without`";
+            return self.require_or(is_fixed, step.place, message, hint);
         }
+        let message = "`fails_without` needs a step with `fails_first: true`";
+        let hint = "add it to the first step that fails without the series";
+        self.require_or(!is_fixed, name, message, hint)
     }
 
-    /// `known_finding` and `fails_since` need the series that fixes the bug.
-    fn finding(&self, raw: &RawScenario) -> Checked<()> {
-        if !raw.fails_without.is_empty() {
-            return Ok(());
-        }
-        let hint = Some("add the series that fixes the bug to `fails_without`".to_owned());
-        if let Some(text) = &raw.known_finding {
-            return Err(self.wrong(text.place, "`known_finding` needs `fails_without`", hint));
-        }
-        if let Some(first) = raw.fails_since.first() {
-            return Err(self.wrong(first.place, "`fails_since` needs `fails_without`", hint));
+    /// Keys about a failure need the series without which it happens.
+    fn needs_fails_without(&self, raw: &RawScenario) -> Checked<()> {
+        let fix = "add the series that fixes the bug to `fails_without`";
+        let first = |words: &[At<String>]| words.first().map(|word| word.place);
+        let finding = raw.known_finding.as_ref().map(|text| text.place);
+        let keys = [
+            (
+                "fails_with",
+                first(&raw.fails_with),
+                "add the series to `fails_without`, or use `splats`",
+            ),
+            ("known_finding", finding, fix),
+            ("fails_since", first(&raw.fails_since), fix),
+        ];
+        for (key, place, hint) in keys {
+            if let Some(place) = place {
+                let message = format!("`{key}` needs `fails_without`");
+                self.require_or(!raw.fails_without.is_empty(), place, &message, hint)?;
+            }
         }
         Ok(())
-    }
-
-    fn fails_with(&self, raw: &RawScenario) -> Checked<Vec<SplatClass>> {
-        match raw.fails_with.first() {
-            Some(first) if raw.fails_without.is_empty() => Err(self.wrong(
-                first.place,
-                "`fails_with` needs `fails_without`",
-                Some("add the series to `fails_without`, or use `splats`".to_owned()),
-            )),
-            _ => raw.fails_with.iter().map(|word| self.class(word)).collect(),
-        }
     }
 
     fn splats(&self, raw: &[RawSplat], boots: usize) -> Checked<Vec<ExpectedSplat>> {
@@ -274,24 +249,17 @@ impl Checker<'_> {
 
     fn splat(&self, raw: &RawSplat, boots: usize) -> Checked<ExpectedSplat> {
         let class = self.class(&raw.class)?;
-        let boot = raw.boot.as_ref().map_or(1, |boot| boot.value);
-        if let Some(at) = raw
-            .boot
-            .as_ref()
-            .filter(|boot| boot.value == 0 || boot.value > boots)
-        {
-            let message = format!("unknown boot {}: use 1 to {boots}", at.value);
-            return Err(self.wrong(at.place, message, None));
+        if let Some(At { value: boot, place }) = &raw.boot {
+            let message = format!("unknown boot {boot}: use 1 to {boots}");
+            self.require((1..=boots).contains(boot), *place, message)?;
         }
-        if raw.text.value.is_empty() {
-            let message = "empty `text`: it would match any splat";
-            return Err(self.wrong(raw.text.place, message, None));
-        }
+        let message = "empty `text`: it would match any splat";
+        self.require(!raw.text.value.is_empty(), raw.text.place, message)?;
         Ok(ExpectedSplat {
             class,
             text: raw.text.value.clone(),
             count: self.bounds(raw.count, raw.min, raw.max, raw.text.place)?,
-            boot,
+            boot: raw.boot.as_ref().map_or(1, |boot| boot.value),
             because: raw.because.clone(),
         })
     }

@@ -7,7 +7,7 @@ use vm_images::machine::MachineError;
 
 use super::check;
 use super::machines::Machines;
-use super::model::Scenario;
+use super::model::{Boot, Scenario, Step};
 use super::parameters::{combinations, substitute};
 use crate::input::InputError;
 use crate::yaml;
@@ -51,6 +51,18 @@ impl ScenarioFile {
                 None,
             )),
         }
+    }
+
+    /// Returns the boots of all variants with this index.
+    pub(crate) fn boots(&self, index: usize) -> impl Iterator<Item = &Boot> {
+        self.variants
+            .iter()
+            .map(move |variant| &variant.boots[index])
+    }
+
+    /// Returns the steps of all variants, including repeated steps.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.variants.iter().flat_map(Scenario::steps)
     }
 
     /// Returns the first variant, for properties that are the same in all variants.

@@ -15,6 +15,7 @@ mod verb;
 pub use documents::{catalogue, json_schema, reference};
 pub use file::{LoadError, ScenarioFile, load_all};
 pub use machines::Machines;
+pub(crate) use model::unique;
 pub use model::{
     Action, BOOT_TIMEOUT_SECS, Boot, Bounds, ExpectedLog, ExpectedSplat, NextKernel, Returns,
     Scenario, Step, SyncPoint,

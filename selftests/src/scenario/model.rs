@@ -232,16 +232,11 @@ impl Scenario {
     /// Returns the kernel functions whose calls are counted, in the order of the scenario.
     #[must_use]
     pub fn probed_functions(&self) -> Vec<&str> {
-        let mut functions: Vec<&str> = Vec::new();
-        for step in self.steps() {
-            let counted = step.calls.iter().map(|(function, _)| function.as_str());
-            for function in counted.chain(step.order.iter().map(String::as_str)) {
-                if !functions.contains(&function) {
-                    functions.push(function);
-                }
-            }
-        }
-        functions
+        let functions = self.steps().flat_map(|step| {
+            let counted = step.calls.iter().map(|(function, _)| function);
+            counted.chain(&step.order).map(String::as_str)
+        });
+        unique(functions)
     }
 
     /// Returns all steps of all boots, including repeated steps.
@@ -267,15 +262,23 @@ impl Scenario {
     /// Returns the checkouts whose kernels are needed in addition to the tested kernel.
     #[must_use]
     pub fn other_checkouts(&self) -> Vec<&'static str> {
-        let mut checkouts: Vec<_> = self
-            .boots
-            .iter()
-            .filter_map(|boot| boot.kernel.checkout())
-            .collect();
+        let boots = self.boots.iter();
+        let mut checkouts: Vec<_> = boots.filter_map(|boot| boot.kernel.checkout()).collect();
         checkouts.sort_unstable();
         checkouts.dedup();
         checkouts
     }
+}
+
+/// Returns each value once, in the order of its first appearance.
+pub(crate) fn unique<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for value in values {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    found
 }
 
 impl Boot {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::verb::{CCall, Outcome, Verb};
+use super::verb::{CCall, Form, Outcome, Verb};
 
 /// A verb with its arguments. Names are C identifiers, unique in the scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,11 @@ impl Operation {
         self.arguments.get(key)
     }
 
+    /// Returns the text of an argument; empty without the argument.
+    pub(crate) fn text(&self, key: &str) -> String {
+        self.value(key).map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Returns all arguments.
     pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
         self.arguments.values()
@@ -60,26 +65,45 @@ impl Operation {
 
     /// Returns the C function and its arguments.
     pub(crate) fn call(&self) -> &'static CCall {
-        self.verb.call(|key, value| self.fits(key, value))
+        let call = self.verb.call.as_ref();
+        let call = self.choose(|form| form.call.as_ref(), call);
+        call.expect("only verbs with a call become operations")
     }
 
     /// Returns the result of the C function.
     pub(crate) fn result(&self) -> &'static Outcome {
-        self.verb.result(|key, value| self.fits(key, value))
+        let result = self.choose(|form| form.result.as_ref(), None);
+        result.unwrap_or(&self.verb.result)
     }
 
     /// Returns the field of `struct lu_needs` that the operation requires.
     pub(crate) fn needs(&self) -> Option<&'static str> {
-        self.verb.needs(|key, value| self.fits(key, value))
+        self.choose(|form| form.needs.as_deref(), self.verb.needs.as_deref())
+    }
+
+    /// Returns the value of the first form that fits and has one.
+    fn choose<T: ?Sized>(
+        &self,
+        of_form: impl Fn(&'static Form) -> Option<&'static T>,
+        otherwise: Option<&'static T>,
+    ) -> Option<&'static T> {
+        let fits = |form: &&Form| form.when.iter().all(|(key, value)| self.fits(key, value));
+        let mut forms = self.verb.forms.iter().filter(fits);
+        forms.find_map(of_form).or(otherwise)
     }
 
     /// Returns the object whose descriptor the C function returns.
     pub(crate) fn made(&self) -> Option<&str> {
         match self.result() {
-            Outcome::Descriptor(key) => match self.value(key) {
-                Some(Value::Object(name)) => Some(name),
-                _ => None,
-            },
+            Outcome::Descriptor(key) => self.object(key),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of the object in an argument.
+    pub(crate) fn object(&self, key: &str) -> Option<&str> {
+        match self.value(key) {
+            Some(Value::Object(name)) => Some(name),
             _ => None,
         }
     }
@@ -96,9 +120,10 @@ impl Operation {
 /// The label of a step in diagnostics, timelines and reports.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sentence = self.verb.sentence(|key, value| self.fits(key, value));
-        let value = |key: &str| self.value(key).map(ToString::to_string);
-        f.write_str(&sentence.fill(|key| value(key).unwrap_or_default()))
+        let sentence = self.verb.sentence.as_ref();
+        let sentence = self.choose(|form| form.sentence.as_ref(), sentence);
+        let sentence = sentence.expect("every verb with a call has a sentence");
+        f.write_str(&sentence.fill(|key| self.text(key)))
     }
 }
 

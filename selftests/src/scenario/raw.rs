@@ -235,8 +235,8 @@ impl RawKey {
     typed!(steps -> &[At<RawStep>]: Steps(steps) => steps);
 }
 
-/// The keys of the fields of [`RawStep`], in the order of the reference.
-pub(super) const EXPECTATIONS: [&str; 8] = [
+/// The keys of the fields of [`RawStep`].
+const EXPECTATIONS: [&str; 8] = [
     "returns",
     "calls",
     "order",
@@ -370,8 +370,8 @@ fn add_verbs(schema: &mut Schema) {
     }
 }
 
-/// The schema of a key.
-fn property(value: ValueType, about: &str) -> Value {
+/// The schema of a key that the table of verbs defines.
+pub(super) fn property(value: ValueType, about: &str) -> Value {
     const STEP: &str = "#/$defs/RawStep";
     let mut schema = match value {
         ValueType::Text => json!({"type": ["string", "null"]}),

@@ -106,13 +106,13 @@ pub(crate) struct Verb {
     #[serde(default)]
     pub(crate) parameters: Vec<Parameter>,
     /// The label of a step in diagnostics, timelines and reports.
-    sentence: Option<Template>,
+    pub(super) sentence: Option<Sentence>,
     /// The C function and its arguments. Verbs without one have code in `check/steps.rs`.
-    call: Option<CCall>,
+    pub(super) call: Option<CCall>,
     #[serde(default)]
-    result: Outcome,
+    pub(super) result: Outcome,
     /// A field of `struct lu_needs`.
-    needs: Option<String>,
+    pub(super) needs: Option<String>,
     /// A further field for an action in the first boot.
     pub(crate) needs_in_first_boot: Option<String>,
     /// The value that the action reads, and its expected value.
@@ -131,7 +131,7 @@ pub(crate) struct Verb {
     /// Other sentences, calls, results or needs for some values of an argument. The first
     /// form that fits counts.
     #[serde(default)]
-    forms: Vec<Form>,
+    pub(super) forms: Vec<Form>,
     /// Whether the examples are for a boot after a kexec.
     #[serde(default)]
     pub(crate) after_kexec: bool,
@@ -182,13 +182,15 @@ pub(crate) enum Kind {
     User,
     /// A new process.
     Process,
-    /// The number of new objects `NAME_1`, `NAME_2` and so on, which no step can refer to.
-    Copies(Range),
+    /// The number of new objects `NAME_1`, `NAME_2` and so on, in this range. No step can
+    /// refer to them.
+    Copies(u64, u64),
     /// A device: a slot or a virtual function.
     Device,
     /// A device that is not a virtual function.
     Slot,
-    Number(Range),
+    /// A number in this range.
+    Number(u64, u64),
     /// A number without limits, printed in hexadecimal.
     Hexadecimal,
     /// The offset of a register.
@@ -237,15 +239,6 @@ impl ObjectKind {
     }
 }
 
-/// The valid numbers of an argument.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Range {
-    #[serde(default)]
-    pub(crate) min: u64,
-    pub(crate) max: u64,
-}
-
 /// The value that the C function of a verb returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -265,11 +258,11 @@ pub(crate) enum Outcome {
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Compare {
-    pub(crate) what: Observed,
+    pub(crate) seen: Observed,
     /// The argument with the expected value; if it is not given, nothing is compared.
     pub(crate) with: String,
     /// The message of a failed comparison.
-    pub(crate) message: Template,
+    pub(crate) message: Sentence,
     /// The conversion of the observed number in the message.
     #[serde(default)]
     pub(crate) format: String,
@@ -287,23 +280,24 @@ pub(crate) enum Observed {
     Result,
 }
 
+/// The fields that differ for some values of arguments.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
-    /// The argument and its value; `given` for any value.
-    when: BTreeMap<String, String>,
-    sentence: Option<Template>,
-    call: Option<CCall>,
-    result: Option<Outcome>,
-    needs: Option<String>,
+pub(super) struct Form {
+    /// Arguments and their values; `given` for any value.
+    pub(super) when: BTreeMap<String, String>,
+    pub(super) sentence: Option<Sentence>,
+    pub(super) call: Option<CCall>,
+    pub(super) result: Option<Outcome>,
+    pub(super) needs: Option<String>,
 }
 
 /// A text with arguments in braces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
-pub(crate) struct Template(Vec<(String, Option<String>)>);
+pub(crate) struct Sentence(Vec<(String, Option<String>)>);
 
-impl From<String> for Template {
+impl From<String> for Sentence {
     fn from(text: String) -> Self {
         let piece = |piece: &str| match piece.split_once('{') {
             Some((before, key)) => (before.to_owned(), Some(key.to_owned())),
@@ -313,7 +307,7 @@ impl From<String> for Template {
     }
 }
 
-impl Template {
+impl Sentence {
     /// Returns the text with the value of each argument.
     pub(crate) fn fill(&self, value: impl Fn(&str) -> String) -> String {
         let pieces = self.0.iter().map(|(before, key)| {
@@ -432,46 +426,15 @@ impl Verb {
         self.result == Outcome::Leaks
     }
 
+    /// Returns whether the C function returns a number to compare, and not a status.
+    pub(crate) fn returns_number(&self) -> bool {
+        let compares = self.compares.as_ref();
+        compares.is_some_and(|compare| compare.seen == Observed::Result)
+    }
+
     /// Returns whether the action can be nested in another step.
     pub(crate) const fn can_be_nested(&self) -> bool {
         !self.is_standalone && self.compares.is_none()
-    }
-
-    /// Returns the call for these arguments. `fits` decides whether an argument has a value.
-    pub(crate) fn call(&self, fits: impl Fn(&str, &str) -> bool) -> &CCall {
-        let call = self.choose(fits, |form| form.call.as_ref(), self.call.as_ref());
-        call.expect("only verbs with a call become operations")
-    }
-
-    /// Returns the sentence for these arguments.
-    pub(crate) fn sentence(&self, fits: impl Fn(&str, &str) -> bool) -> &Template {
-        let sentence = self.choose(fits, |form| form.sentence.as_ref(), self.sentence.as_ref());
-        sentence.expect("every verb with a call has a sentence")
-    }
-
-    /// Returns the result for these arguments.
-    pub(crate) fn result(&self, fits: impl Fn(&str, &str) -> bool) -> &Outcome {
-        let result = self.choose(fits, |form| form.result.as_ref(), Some(&self.result));
-        result.unwrap_or(&self.result)
-    }
-
-    /// Returns the field of `struct lu_needs` for these arguments.
-    pub(crate) fn needs(&self, fits: impl Fn(&str, &str) -> bool) -> Option<&str> {
-        self.choose(fits, |form| form.needs.as_deref(), self.needs.as_deref())
-    }
-
-    fn choose<'a, T: ?Sized>(
-        &'a self,
-        fits: impl Fn(&str, &str) -> bool,
-        field: impl Fn(&'a Form) -> Option<&'a T>,
-        otherwise: Option<&'a T>,
-    ) -> Option<&'a T> {
-        let applies = |form: &&Form| form.when.iter().all(|(key, value)| fits(key, value));
-        self.forms
-            .iter()
-            .filter(applies)
-            .find_map(field)
-            .or(otherwise)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::scenario::model::Returns;
 use crate::scenario::names::{is_driver, is_path};
 use crate::scenario::operation::{Device, Operation, Value};
 use crate::scenario::raw::{RawKey, RawStep, RawValue};
-use crate::scenario::verb::{Kind, Language, ObjectKind, Range, Verb};
+use crate::scenario::verb::{Kind, Language, ObjectKind, Verb};
 use crate::yaml::At;
 
 /// Maximal length of `contents` in bytes.
@@ -26,8 +26,6 @@ pub(super) struct Subject<'a> {
     pub(super) key: &'a RawKey,
     pub(super) raw: &'a RawStep,
     pub(super) returns: &'a Returns,
-    /// The number of the boot, from 1.
-    pub(super) boot: usize,
 }
 
 impl Subject<'_> {
@@ -78,12 +76,10 @@ impl Checker<'_> {
     /// Checks the result and the machine that a verb requires.
     fn requirements(&self, step: Subject<'_>) -> Checked<()> {
         let place = step.key.place;
-        match &step.verb.must_fail {
-            Some(hint) if !matches!(step.returns, Returns::Errno(_)) => {
-                let message = format!("`{}` needs an error in `returns`", step.verb.key);
-                return Err(self.wrong(place, message, Some(hint.clone())));
-            }
-            _ => {}
+        if let Some(hint) = &step.verb.must_fail {
+            let must_fail = matches!(step.returns, Returns::Errno(_));
+            let message = format!("`{}` needs an error in `returns`", step.verb.key);
+            self.require_or(must_fail, place, &message, hint)?;
         }
         match step.verb.counts_leaks() {
             true => self.needs_kmemleak(place),
@@ -120,10 +116,10 @@ impl Checker<'_> {
                 Value::Object(name)
             }
             Kind::HandedOver(kinds) => {
-                self.handed_over(text, step.boot, kinds, step.returns)?;
+                self.handed_over(text, kinds, step.returns)?;
                 Value::Object(name)
             }
-            Kind::New(kind) => match step.has(|kind| matches!(kind, Kind::Copies(_))) {
+            Kind::New(kind) => match step.has(|kind| matches!(kind, Kind::Copies(..))) {
                 Some(times) => self.copies(step, *kind, times)?,
                 None => Value::Object(self.make(text, *kind, step.returns)?),
             },
@@ -148,9 +144,10 @@ impl Checker<'_> {
             Kind::Contents => Value::Text(self.contents(text)?),
             Kind::Path => Value::Text(self.path(text)?),
             Kind::KernelPath => self.kernel_path(text)?,
-            Kind::Driver if !is_driver(&name) => {
+            Kind::Driver => {
                 let message = format!("`{name}` is not a valid driver name");
-                return Err(self.wrong(text.place, message, None));
+                self.require(is_driver(&name), text.place, message)?;
+                Value::Text(name)
             }
             _ => Value::Text(name),
         })
@@ -158,21 +155,18 @@ impl Checker<'_> {
 
     fn number(&self, kind: &Kind, key: &str, number: u64, place: Place) -> Checked<Value> {
         match kind {
-            Kind::Number(range) | Kind::Copies(range) => {
-                let Range { min, max } = *range;
-                if (min..=max).contains(&number) {
-                    return Ok(Value::Number(number));
-                }
+            Kind::Number(min, max) | Kind::Copies(min, max) => {
+                let (min, max) = (*min, *max);
                 let message = format!("`{key}` is out of range: use {min} to {max}");
-                Err(self.wrong(place, message, None))
+                self.require((min..=max).contains(&number), place, message)?;
+                Ok(Value::Number(number))
             }
             Kind::Register => {
                 let size = if number < 0x80 { 4 } else { 8 };
-                if number.is_multiple_of(size) && number < 0x10_0000 {
-                    return Ok(Value::Hexadecimal(number));
-                }
+                let is_register = number.is_multiple_of(size) && number < 0x10_0000;
                 let message = format!("invalid offset {number:#x} of a {size}-byte register");
-                Err(self.wrong(place, message, None))
+                self.require(is_register, place, message)?;
+                Ok(Value::Hexadecimal(number))
             }
             Kind::Hexadecimal => Ok(Value::Hexadecimal(number)),
             _ => Ok(Value::Number(number)),
@@ -203,9 +197,7 @@ impl Checker<'_> {
                 names.push(name);
             }
         }
-        if names.is_empty() {
-            return Err(self.wrong(place, "`takes` is empty", None));
-        }
+        self.require(!names.is_empty(), place, "`takes` is empty")?;
         Ok(Value::Objects(names))
     }
 
@@ -228,17 +220,13 @@ impl Checker<'_> {
         if let Some(parameter) = times_kind {
             self.number(&parameter.kind, times.key, number, times.place)?;
         }
-        if *step.returns != Returns::Ok {
-            let hint = Some("create the session that must fail in another step".to_owned());
-            let message = format!("`returns` is invalid with `{}`", times.key);
-            return Err(self.wrong(place, message, hint));
-        }
+        let message = format!("`returns` is invalid with `{}`", times.key);
+        let hint = "create the session that must fail in another step";
+        self.require_or(*step.returns == Returns::Ok, place, &message, hint)?;
         for number in 1..=number {
             let value = format!("{}_{number}", step.name());
-            if self.objects.contains_key(&value) {
-                let message = format!("duplicate name `{value}`");
-                return Err(self.wrong(place, message, None));
-            }
+            let message = format!("duplicate name `{value}`");
+            self.require(!self.objects.contains_key(&value), place, message)?;
             let made = self.make(&At { value, place }, kind, step.returns)?;
             self.give_away(&made);
         }
@@ -248,30 +236,25 @@ impl Checker<'_> {
     /// A device that is not a virtual function.
     fn slot(&self, name: &At<String>) -> Checked<Device> {
         let device = self.device(name)?;
-        if device.function.is_some() {
-            let message = format!("`{device}` is a virtual function: use a slot");
-            return Err(self.wrong(name.place, message, None));
-        }
+        let message = format!("`{device}` is a virtual function: use a slot");
+        self.require(device.function.is_none(), name.place, message)?;
         Ok(device)
     }
 
     fn contents(&self, contents: &At<String>) -> Checked<String> {
         let text = &contents.value;
-        if text.is_empty() || text.len() > CONTENTS_MAX || text.contains('\0') {
-            let message = format!("invalid contents: use 1 to {CONTENTS_MAX} bytes without NUL");
-            return Err(self.wrong(contents.place, message, None));
-        }
+        let fits = (1..=CONTENTS_MAX).contains(&text.len()) && !text.contains('\0');
+        let message = format!("invalid contents: use 1 to {CONTENTS_MAX} bytes without NUL");
+        self.require(fits, contents.place, message)?;
         Ok(text.clone())
     }
 
     fn path(&self, path: &At<String>) -> Checked<String> {
         let text = &path.value;
-        if is_path(text) {
-            return Ok(text.clone());
-        }
         let message = format!("`{text}` is not a valid absolute path");
-        let hint = Some("the folder of a device is `/sys/bus/pci/devices/{SLOT}/`".to_owned());
-        Err(self.wrong(path.place, message, hint))
+        let hint = "the folder of a device is `/sys/bus/pci/devices/{SLOT}/`";
+        self.require_or(is_path(text), path.place, &message, hint)?;
+        Ok(text.clone())
     }
 
     fn kernel_path(&self, path: &At<String>) -> Checked<Value> {
@@ -297,7 +280,8 @@ impl Checker<'_> {
     /// On a machine without kmemleak, the check would pass without checking.
     fn needs_kmemleak(&self, place: Place) -> Checked<()> {
         let machine = &self.machine.0;
-        if self.machines.has_kmemleak(machine) {
+        let mut machines = self.machines.with_kmemleak();
+        if machines.any(|name| name == machine) {
             return Ok(());
         }
         let machines = self.machines.with_kmemleak();
@@ -324,7 +308,7 @@ fn constant(kind: &Kind, word: &str) -> Value {
             .ok()
             .and_then(|flag: bool| values.get(&flag))
             .map(String::as_str),
-        Kind::Number(_) => return Value::Number(word.parse().unwrap_or_default()),
+        Kind::Number(..) => return Value::Number(word.parse().unwrap_or_default()),
         _ => return Value::Text(word.to_owned()),
     };
     Value::Word {

@@ -29,6 +29,8 @@ pub(super) struct Checker<'a> {
     /// Name and slots of the machine.
     pub(super) machine: (String, Vec<String>),
     pub(super) devices: Vec<Device>,
+    /// The number of the boot, from 1.
+    pub(super) boot: usize,
     /// All objects of the scenario in all boots, with their kinds.
     pub(super) objects: BTreeMap<String, ObjectKind>,
     /// The objects that are usable in this boot.
@@ -48,6 +50,38 @@ impl Checker<'_> {
         hint: Option<String>,
     ) -> InputError {
         InputError::new(self.file, self.text, place, message, hint)
+    }
+
+    /// Returns an error unless the condition holds.
+    pub(super) fn require(
+        &self,
+        holds: bool,
+        place: Place,
+        message: impl Into<String>,
+    ) -> Checked<()> {
+        match holds {
+            true => Ok(()),
+            false => Err(self.wrong(place, message, None)),
+        }
+    }
+
+    /// Returns an error with a hint unless the condition holds.
+    pub(super) fn require_or(
+        &self,
+        holds: bool,
+        place: Place,
+        message: &str,
+        hint: &str,
+    ) -> Checked<()> {
+        match holds {
+            true => Ok(()),
+            false => Err(self.wrong(place, message, Some(hint.to_owned()))),
+        }
+    }
+
+    /// Returns an error if a name cannot be used, for this reason.
+    pub(super) fn fit(&self, place: Place, reason: Option<String>) -> Checked<()> {
+        self.require(reason.is_none(), place, reason.unwrap_or_default())
     }
 
     pub(super) fn unknown<'k>(
@@ -91,11 +125,8 @@ impl Checker<'_> {
             if let Some(value) = all.find(|value| !known.contains(value)) {
                 let value = At { value, place };
                 let known = known.iter().map(String::as_str);
-                return Err(self.unknown(
-                    &format!("value of the parameter `{name}`:"),
-                    &value,
-                    known,
-                ));
+                let noun = format!("value of the parameter `{name}`:");
+                return Err(self.unknown(&noun, &value, known));
             }
             holds &= wanted.contains(value);
         }
@@ -109,18 +140,19 @@ impl Checker<'_> {
             return Err(self.wrong(name.place, message, Some(hint.to_owned())));
         };
         let (machine, slots) = &self.machine;
-        if !slots.iter().any(|known| known == slot) {
-            let hint = format!("slots of this machine: {}", slots.join(", "));
-            let message = format!("the machine `{machine}` has no slot `{slot}`");
-            return Err(self.wrong(name.place, message, Some(hint)));
-        }
+        let message = format!("the machine `{machine}` has no slot `{slot}`");
+        let hint = format!("slots of this machine: {}", slots.join(", "));
+        self.require_or(
+            slots.iter().any(|it| it == slot),
+            name.place,
+            &message,
+            &hint,
+        )?;
         let known = self.devices.iter().find(|known| known.slot == slot);
         let used = self.devices.iter().map(|known| known.index + 1).max();
         let index = known.map_or(used.unwrap_or(0), |known| known.index);
-        if index >= SLOTS_MAX {
-            let message = format!("too many slots in `devices`: maximum {SLOTS_MAX}");
-            return Err(self.wrong(name.place, message, None));
-        }
+        let message = format!("too many slots in `devices`: maximum {SLOTS_MAX}");
+        self.require(index < SLOTS_MAX, name.place, message)?;
         self.devices.push(Device {
             slot: slot.to_owned(),
             function,
@@ -144,19 +176,16 @@ impl Checker<'_> {
         kind: ObjectKind,
         returns: &Returns,
     ) -> Checked<String> {
-        if let Some(reason) = bad_identifier(&name.value) {
-            return Err(self.wrong(name.place, reason, None));
-        }
+        self.fit(name.place, bad_identifier(&name.value))?;
         if matches!(returns, Returns::Errno(_)) {
             return Ok(name.value.clone());
         }
         // The name of a closed object, or of an object of an earlier boot.
         let is_free = !self.in_boot.contains(&name.value);
-        let is_reused = is_free && self.objects.get(&name.value) == Some(&kind);
-        if self.objects.contains_key(&name.value) && !is_reused {
-            let message = format!("duplicate name `{}`", name.value);
-            return Err(self.wrong(name.place, message, None));
-        }
+        let known = self.objects.get(&name.value);
+        let is_reused = is_free && known == Some(&kind);
+        let message = format!("duplicate name `{}`", name.value);
+        self.require(known.is_none() || is_reused, name.place, message)?;
         self.objects.insert(name.value.clone(), kind);
         self.closed.retain(|closed| *closed != name.value);
         self.in_boot.push(name.value.clone());
@@ -165,41 +194,33 @@ impl Checker<'_> {
 
     /// Looks up an object that exists in this boot and is of one of `kinds`.
     pub(super) fn object(&self, name: &At<String>, kinds: &[ObjectKind]) -> Checked<String> {
-        let fits = |known: &&String| {
-            self.objects
-                .get(*known)
-                .is_some_and(|kind| kinds.contains(kind))
+        let word = &name.value;
+        let of_kind = |name: &str| self.objects.get(name).filter(|kind| kinds.contains(kind));
+        let known = self.in_boot.iter().map(String::as_str);
+        let mut known = known.filter(|name| of_kind(name).is_some());
+        if known.clone().any(|known| known == word) {
+            return Ok(word.clone());
+        }
+        let nouns: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
+        let nouns = nouns.join(" or ");
+        let (message, hint) = match self.objects.get(word) {
+            None => {
+                let known: Vec<&str> = known.by_ref().collect();
+                return Err(self.unknown(&nouns, name, known));
+            }
+            Some(kind) if !kinds.contains(kind) => (
+                format!("`{word}` is a {}, not a {nouns}", kind.word()),
+                None,
+            ),
+            Some(_) if self.closed.contains(word) => {
+                (format!("`{word}` was closed by an earlier step"), None)
+            }
+            Some(_) => (
+                format!("`{word}` belongs to an earlier boot or to a process"),
+                Some("retrieve it in this boot first".to_owned()),
+            ),
         };
-        let known: Vec<&str> = self
-            .in_boot
-            .iter()
-            .filter(fits)
-            .map(String::as_str)
-            .collect();
-        if known.contains(&name.value.as_str()) {
-            return Ok(name.value.clone());
-        }
-        let words: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
-        let words = words.join(" or ");
-        match self.objects.get(&name.value) {
-            Some(kind) if !kinds.contains(kind) => {
-                let message = format!("`{}` is a {}, not a {words}", name.value, kind.word());
-                Err(self.wrong(name.place, message, None))
-            }
-            Some(_) if self.closed.contains(&name.value) => {
-                let message = format!("`{}` was closed by an earlier step", name.value);
-                Err(self.wrong(name.place, message, None))
-            }
-            Some(_) => {
-                let hint = Some("retrieve it in this boot first".to_owned());
-                let message = format!(
-                    "`{}` belongs to an earlier boot or to a process",
-                    name.value
-                );
-                Err(self.wrong(name.place, message, hint))
-            }
-            None => Err(self.unknown(&words, name, known)),
-        }
+        Err(self.wrong(name.place, message, hint))
     }
 
     /// Checks the name of an object that was handed over by an earlier boot. If the action
@@ -207,20 +228,14 @@ impl Checker<'_> {
     pub(super) fn handed_over(
         &mut self,
         name: &At<String>,
-        boot: usize,
         kinds: &[ObjectKind],
         returns: &Returns,
     ) -> Checked<()> {
         if matches!(returns, Returns::Errno(_)) {
-            return match bad_identifier(&name.value) {
-                None => Ok(()),
-                Some(reason) => Err(self.wrong(name.place, reason, None)),
-            };
+            return self.fit(name.place, bad_identifier(&name.value));
         }
-        if boot == 1 {
-            let message = "the first boot has no previous boot to retrieve objects from";
-            return Err(self.wrong(name.place, message, None));
-        }
+        let message = "the first boot has no previous boot to retrieve objects from";
+        self.require(self.boot > 1, name.place, message)?;
         let fits = |kind: &ObjectKind| kinds.contains(kind);
         if !self.objects.get(&name.value).is_some_and(fits) {
             let of_kind = self.objects.iter().filter(|(_, kind)| fits(kind));

@@ -10,7 +10,7 @@ use crate::input::Place;
 use crate::scenario::model::{Action, Bounds, ExpectedLog, Returns, Step, SyncPoint};
 use crate::scenario::operation::Operation;
 use crate::scenario::raw::{RawKey, RawSetup, RawStep, RawValue};
-use crate::scenario::verb::{Language, Observed, Outcome, Verb};
+use crate::scenario::verb::{Language, Outcome, Verb};
 use crate::yaml::At;
 
 /// Maximal number of repetitions.
@@ -91,19 +91,14 @@ impl Checker<'_> {
         }
         let steps = (1..).zip(steps).map(|(number, (place, value))| {
             let step = At { value, place };
-            self.step(number, 1, &step, Part::Boot)
+            self.step(number, &step, Part::Boot)
         });
         steps.collect()
     }
 
     /// Converts a step, which may become several. `number` is the number of the first one,
     /// and is advanced to the next free number even if this variant leaves the step out.
-    pub(super) fn steps(
-        &mut self,
-        number: &mut usize,
-        boot: usize,
-        raw: &At<RawStep>,
-    ) -> Checked<Vec<Step>> {
+    pub(super) fn steps(&mut self, number: &mut usize, raw: &At<RawStep>) -> Checked<Vec<Step>> {
         let begin = *number;
         let step = &raw.value;
         let meanwhile = step.get("meanwhile").map_or(0, |key| {
@@ -116,38 +111,34 @@ impl Checker<'_> {
             return Ok(Vec::new());
         }
         match (step.get("race"), step.get("sync_point")) {
-            (Some(race), Some(at)) => self.held_race(begin, boot, raw, race, at),
-            _ => Ok(vec![self.step(begin, boot, raw, Part::Boot)?]),
+            (Some(race), Some(at)) => self.held_race(begin, raw, race, at),
+            _ => Ok(vec![self.step(begin, raw, Part::Boot)?]),
         }
     }
 
     /// Converts one step with its expectations.
-    fn step(&mut self, number: usize, boot: usize, raw: &At<RawStep>, part: Part) -> Checked<Step> {
+    fn step(&mut self, number: usize, raw: &At<RawStep>, part: Part) -> Checked<Step> {
         let step = &raw.value;
         let counts = self.counts(step)?;
         let has_counts = !counts.is_empty();
-        if part == Part::Repeat && has_counts {
-            let hint = Some("move them to the `repeat` step or to a later step".to_owned());
-            let message = "`calls`, `order` and `log` are invalid within `repeat`";
-            return Err(self.wrong(raw.place, message, hint));
-        }
+        let message = "`calls`, `order` and `log` are invalid within `repeat`";
+        let hint = "move them to the `repeat` step or to a later step";
+        let can_count = part != Part::Repeat || !has_counts;
+        self.require_or(can_count, raw.place, message, hint)?;
         self.one_return(step)?;
         let mut returns = self.returns(step.returns.as_ref())?;
-        let action = self.action(number, boot, raw, &returns, part)?;
+        let action = self.action(number, raw, &returns, part)?;
         if let (Action::Race { .. }, Some(race)) = (&action, step.get("race")) {
             returns = self.returns(race.step().returns.as_ref())?;
         }
-        if let Some(word) = &step.returns
-            && returns != Returns::Ok
-            && !can_fail(&action)
-        {
+        if let Some(word) = &step.returns {
             let message = format!("the step \"{action}\" cannot return an error");
-            return Err(self.wrong(word.place, message, None));
+            let is_possible = returns == Returns::Ok || can_fail(&action);
+            self.require(is_possible, word.place, message)?;
         }
-        if matches!(action, Action::Observe(_)) && !has_counts {
-            let message = "`observe` needs `calls`, `order` or `log`";
-            return Err(self.wrong(raw.place, message, None));
-        }
+        let has_purpose = has_counts || !matches!(action, Action::Observe(_));
+        let message = "`observe` needs `calls`, `order` or `log`";
+        self.require(has_purpose, raw.place, message)?;
         Ok(Step {
             fails_first: step.fails_first,
             because: step.because.clone(),
@@ -167,7 +158,6 @@ impl Checker<'_> {
     fn action(
         &mut self,
         number: usize,
-        boot: usize,
         raw: &At<RawStep>,
         returns: &Returns,
         part: Part,
@@ -175,21 +165,21 @@ impl Checker<'_> {
         let step = &raw.value;
         let (key, verb) = self.verb(raw)?;
         let action = match verb.key.as_str() {
-            "fail_allocations" => self.fail_allocations(step, key, boot)?,
-            "repeat" => self.repeat(step, key, number, boot, part)?,
-            "race" => self.free_race(step, key, boot, part)?,
+            "fail_allocations" => self.fail_allocations(step, key)?,
+            "repeat" => self.repeat(step, key, number, part)?,
+            "race" => self.free_race(step, key, part)?,
             "observe" => self.observe(key)?,
-            _ if verb.counts_leaks() && part != Part::Boot => {
+            _ => {
                 let message = format!("`{}` cannot be nested in another step", key.key);
-                return Err(self.wrong(key.place, message, None));
+                let is_possible = part == Part::Boot || !verb.counts_leaks();
+                self.require(is_possible, key.place, message)?;
+                Action::Run(self.operation(Subject {
+                    verb,
+                    key,
+                    raw: step,
+                    returns,
+                })?)
             }
-            _ => Action::Run(self.operation(Subject {
-                verb,
-                key,
-                raw: step,
-                returns,
-                boot,
-            })?),
         };
         let is_race = matches!(action, Action::Race { .. });
         let is_used = |key: &str| match is_race {
@@ -220,13 +210,13 @@ impl Checker<'_> {
         }
     }
 
-    fn fail_allocations(&mut self, raw: &RawStep, key: &RawKey, boot: usize) -> Checked<Action> {
-        let operation = self.inner(key.step(), key.place, boot)?;
+    fn fail_allocations(&mut self, raw: &RawStep, key: &RawKey) -> Checked<Action> {
+        let operation = self.inner(key.step(), key.place)?;
         let undo = self.need(raw.get("undo"), key.place, "undo")?;
         // The last run succeeds and is not undone.
         let known = (self.in_boot.clone(), self.closed.clone());
         let undo = undo.steps().iter();
-        let undo = undo.map(|step| self.inner(&step.value, step.place, boot));
+        let undo = undo.map(|step| self.inner(&step.value, step.place));
         let undo = undo.collect::<Checked<_>>()?;
         (self.in_boot, self.closed) = known;
         Ok(Action::FailAllocations { operation, undo })
@@ -238,43 +228,28 @@ impl Checker<'_> {
         raw: &RawStep,
         key: &RawKey,
         number: usize,
-        boot: usize,
         part: Part,
     ) -> Checked<Action> {
-        if part != Part::Boot {
-            let message = "`repeat` cannot be nested in another step";
-            return Err(self.wrong(key.place, message, None));
-        }
+        let message = "`repeat` cannot be nested in another step";
+        self.require(part == Part::Boot, key.place, message)?;
         let times = key.number();
-        if !(2..=TIMES_MAX).contains(&times) {
-            let message = format!("`repeat` is out of range: use 2 to {TIMES_MAX}");
-            return Err(self.wrong(key.place, message, None));
-        }
+        let message = format!("`repeat` is out of range: use 2 to {TIMES_MAX}");
+        self.require((2..=TIMES_MAX).contains(&times), key.place, message)?;
         let given = self.need(raw.get("steps"), key.place, "steps")?;
         let mut steps = Vec::new();
         for (number, step) in (number + 1..).zip(given.steps()) {
             if self.is_when(&step.value.when)? {
-                steps.push(self.step(number, boot, step, Part::Repeat)?);
+                steps.push(self.step(number, step, Part::Repeat)?);
             }
         }
-        if steps.is_empty() {
-            return Err(self.wrong(given.place, "`steps` is empty", None));
-        }
+        self.require(!steps.is_empty(), given.place, "`steps` is empty")?;
         Ok(Action::Repeat { times, steps })
     }
 
     /// Two steps that start at the same time and end in any order.
-    fn free_race(
-        &mut self,
-        raw: &RawStep,
-        race: &RawKey,
-        boot: usize,
-        part: Part,
-    ) -> Checked<Action> {
-        if part == Part::Meanwhile {
-            let message = "`race` cannot be nested in another step";
-            return Err(self.wrong(race.place, message, None));
-        }
+    fn free_race(&mut self, raw: &RawStep, race: &RawKey, part: Part) -> Checked<Action> {
+        let message = "`race` cannot be nested in another step";
+        self.require(part != Part::Meanwhile, race.place, message)?;
         if let Some(at) = raw.get("sync_point") {
             let hint = "use `against`, or move the race out of `repeat`";
             let message = "`sync_point` is invalid within `repeat`";
@@ -284,27 +259,24 @@ impl Checker<'_> {
             let message = "`race` needs `sync_point` and `meanwhile`, or `against`";
             return Err(self.wrong(race.place, message, None));
         };
-        if part != Part::Repeat {
-            let hint = Some("move it into a `repeat`, or use `sync_point`".to_owned());
-            let message = "a race with `against` must be repeated";
-            return Err(self.wrong(race.place, message, hint));
-        }
+        let message = "a race with `against` must be repeated";
+        let hint = "move it into a `repeat`, or use `sync_point`";
+        self.require_or(part == Part::Repeat, race.place, message, hint)?;
         let against_returns = self.returns(against.step().returns.as_ref())?;
         Ok(Action::Race {
-            operation: self.inner(race.step(), race.place, boot)?,
-            against: self.inner(against.step(), against.place, boot)?,
+            operation: self.inner(race.step(), race.place)?,
+            against: self.inner(against.step(), against.place)?,
             against_returns,
         })
     }
 
     fn observe(&self, key: &RawKey) -> Checked<Action> {
         let text = key.text();
-        if text.trim().is_empty() || text.contains('\n') || text.len() > OBSERVATION_MAX {
-            let message = format!(
-                "invalid text of `observe`: use one line of at most {OBSERVATION_MAX} characters"
-            );
-            return Err(self.wrong(key.place, message, None));
-        }
+        let is_line = !text.trim().is_empty() && !text.contains('\n');
+        let message = format!(
+            "invalid text of `observe`: use one line of at most {OBSERVATION_MAX} characters"
+        );
+        self.require(is_line && text.len() <= OBSERVATION_MAX, key.place, message)?;
         Ok(Action::Observe(text.to_owned()))
     }
 
@@ -312,7 +284,6 @@ impl Checker<'_> {
     fn held_race(
         &mut self,
         number: usize,
-        boot: usize,
         raw: &At<RawStep>,
         race: &RawKey,
         at: &RawKey,
@@ -321,7 +292,7 @@ impl Checker<'_> {
         self.one_return(&raw.value)?;
         let place = raw.place;
         let returns = self.returns(race.step().returns.as_ref())?;
-        let operation = self.inner(race.step(), race.place, boot)?;
+        let operation = self.inner(race.step(), race.place)?;
         let hold = Action::Hold {
             operation: operation.clone(),
             at: self.sync_point(at)?,
@@ -331,11 +302,9 @@ impl Checker<'_> {
             ..Counts::default().step(number, place, hold, Returns::Ok)
         };
         let given = raw.value.get("meanwhile").map_or(&[][..], RawKey::steps);
-        if given.is_empty() {
-            let message = "`sync_point` needs steps in `meanwhile`";
-            return Err(self.wrong(race.place, message, None));
-        }
-        let (meanwhile, waiting) = self.meanwhile(number + 1, boot, given)?;
+        let message = "`sync_point` needs steps in `meanwhile`";
+        self.require(!given.is_empty(), race.place, message)?;
+        let (meanwhile, waiting) = self.meanwhile(number + 1, given)?;
         let last = number + 1 + given.len();
         let counts = self.counts(&raw.value)?;
         let is_used = |key: &str| ["race", "sync_point", "meanwhile"].contains(&key);
@@ -357,7 +326,6 @@ impl Checker<'_> {
     fn meanwhile(
         &mut self,
         number: usize,
-        boot: usize,
         given: &[At<RawStep>],
     ) -> Checked<(Vec<Step>, Option<Step>)> {
         let mut steps = Vec::new();
@@ -367,14 +335,12 @@ impl Checker<'_> {
                 continue;
             }
             let Some(functions) = &step.value.waits_in else {
-                steps.push(self.step(number, boot, step, Part::Meanwhile)?);
+                steps.push(self.step(number, step, Part::Meanwhile)?);
                 continue;
             };
-            if waiting.is_some() {
-                let message = "only one step of `meanwhile` can have `waits_in`";
-                return Err(self.wrong(functions.place, message, None));
-            }
-            let (wait, end) = self.wait(number, boot, step, functions)?;
+            let message = "only one step of `meanwhile` can have `waits_in`";
+            self.require(waiting.is_none(), functions.place, message)?;
+            let (wait, end) = self.wait(number, step, functions)?;
             steps.push(wait);
             waiting = Some(end);
         }
@@ -385,7 +351,6 @@ impl Checker<'_> {
     fn wait(
         &mut self,
         number: usize,
-        boot: usize,
         raw: &At<RawStep>,
         functions: &At<String>,
     ) -> Checked<(Step, Step)> {
@@ -397,7 +362,7 @@ impl Checker<'_> {
             returns: step.returns.clone(),
             ..RawStep::default()
         };
-        let operation = self.inner(&inner, place, boot)?;
+        let operation = self.inner(&inner, place)?;
         let names = functions.value.split('|');
         for name in names.clone() {
             self.kernel_function(name, functions.place)?;
@@ -417,14 +382,12 @@ impl Checker<'_> {
 
     /// `returns` belongs to the steps of a race, not to the race.
     fn one_return(&self, raw: &RawStep) -> Checked<()> {
-        match (raw.get("race"), &raw.returns) {
-            (Some(_), Some(returns)) => {
-                let hint = Some("move it inside: `race: {close: vm, returns: ok}`".to_owned());
-                let message = "`returns` is invalid next to `race`";
-                Err(self.wrong(returns.place, message, hint))
-            }
-            _ => Ok(()),
-        }
+        let Some(returns) = &raw.returns else {
+            return Ok(());
+        };
+        let message = "`returns` is invalid next to `race`";
+        let hint = "move it inside: `race: {close: vm, returns: ok}`";
+        self.require_or(raw.get("race").is_none(), returns.place, message, hint)
     }
 
     fn sync_point(&self, at: &RawKey) -> Checked<SyncPoint> {
@@ -440,28 +403,27 @@ impl Checker<'_> {
     }
 
     /// A nested step, which has an operation but no expectations except its result.
-    fn inner(&mut self, raw: &RawStep, place: Place, boot: usize) -> Checked<Operation> {
+    fn inner(&mut self, raw: &RawStep, place: Place) -> Checked<Operation> {
         let returns = self.returns(raw.returns.as_ref())?;
         let step = At {
             value: raw.clone(),
             place,
         };
-        let operation = match self.action(0, boot, &step, &returns, Part::Meanwhile)? {
+        let operation = match self.action(0, &step, &returns, Part::Meanwhile)? {
             Action::Run(operation) if operation.verb.can_be_nested() => operation,
             action => {
                 let message = format!("the step \"{action}\" cannot be nested in another step");
                 return Err(self.wrong(place, message, None));
             }
         };
-        let message = if raw.fails_first || raw.because.is_some() || !raw.when.is_empty() {
-            "`fails_first`, `because` and `when` are invalid in a nested step"
-        } else if !(raw.calls.is_empty() && raw.order.is_empty() && raw.log.is_empty()) {
-            "`calls`, `order` and `log` are invalid in a nested step"
-        } else {
-            return Ok(operation);
-        };
-        let hint = Some("move them to the outer step".to_owned());
-        Err(self.wrong(place, message, hint))
+        let hint = "move them to the outer step";
+        let is_bare = !raw.fails_first && raw.because.is_none() && raw.when.is_empty();
+        let message = "`fails_first`, `because` and `when` are invalid in a nested step";
+        self.require_or(is_bare, place, message, hint)?;
+        let is_bare = raw.calls.is_empty() && raw.order.is_empty() && raw.log.is_empty();
+        let message = "`calls`, `order` and `log` are invalid in a nested step";
+        self.require_or(is_bare, place, message, hint)?;
+        Ok(operation)
     }
 
     /// Rejects keys that the action does not use.
@@ -493,10 +455,9 @@ fn can_fail(action: &Action) -> bool {
     match action {
         Action::Observe(_) | Action::Repeat { .. } => false,
         Action::Run(operation) => {
-            let compares = operation.verb.compares.as_ref();
-            let is_number = compares.is_some_and(|compare| compare.what == Observed::Result);
             let result = operation.result();
-            !is_number && !matches!(result, Outcome::Leaks | Outcome::Nothing)
+            let is_status = !matches!(result, Outcome::Leaks | Outcome::Nothing);
+            is_status && !operation.verb.returns_number()
         }
         _ => true,
     }

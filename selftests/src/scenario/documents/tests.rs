@@ -97,13 +97,26 @@ fn sample(key: &str) -> &'static str {
 }
 
 #[test]
-fn head_has_every_key_of_a_scenario_once() {
-    let schema = Schema(schemars::schema_for!(RawScenario).to_value());
-    for name in schema.properties("").keys() {
-        let groups = HEAD
-            .iter()
-            .filter(|(_, keys)| keys.contains(&name.as_str()));
-        assert_eq!(groups.count(), 1, "`{name}` in `HEAD`");
+fn reference_has_every_key_of_every_type_once() {
+    let schema = schemars::schema_for!(RawScenario).to_value();
+    let whole = "RawScenario".to_owned();
+    let types = schema["$defs"].as_object().unwrap().iter();
+    let types = types.chain([(&whole, &schema)]).collect::<Vec<_>>();
+    let language = Language::get();
+    for (of_type, object) in types {
+        let begin = format!("{{{{{of_type} ");
+        let places = REFERENCE.split(&begin).skip(1);
+        let listed = places.flat_map(|place| place.split("}}").next().unwrap().split(' '));
+        let mut listed: Vec<&str> = listed.collect();
+        listed.sort_unstable();
+        let keys = object["properties"].as_object().into_iter().flatten();
+        let keys = keys.map(|(key, _)| key.as_str());
+        let is_listed = |key: &&str| {
+            let is_in_table = language.verb(key).is_some() || language.argument(key).is_some();
+            of_type != "RawStep" || !is_in_table
+        };
+        let keys: Vec<&str> = keys.filter(is_listed).collect();
+        assert_eq!(listed, keys, "{of_type}");
     }
 }
 
