@@ -20,11 +20,12 @@ const DATA: [&str; 6] = [
     "vm-images/machines",
 ];
 /// Further inputs of the guest's PID 1 and of the revision.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "Cargo.lock",
     "Cargo.toml",
     "host/src",
     "selftests/src",
+    "selftests/verbs.yaml",
     "vm-images/guest",
     "vm-images/protocol",
     "vm-images/src",

@@ -193,6 +193,24 @@ impl From<Call> for Node {
     }
 }
 
+/// Returns code in braces.
+pub(super) fn block(head: Head, body: impl IntoIterator<Item = Node>) -> Node {
+    Node::Block {
+        head,
+        body: body.into_iter().collect(),
+        tail: "",
+    }
+}
+
+/// Returns data in braces, which end in a semicolon.
+pub(super) fn data(head: Head, body: impl IntoIterator<Item = Node>) -> Node {
+    Node::Block {
+        head,
+        body: body.into_iter().collect(),
+        tail: ";",
+    }
+}
+
 /// Returns `text` as a line of C.
 pub(super) fn line(text: impl Into<String>) -> Node {
     Node::Line(text.into())

@@ -47,27 +47,19 @@ pub enum CompileError {
     },
 }
 
+/// The options of the compiler.
+const OPTIONS: &str = "-Wall -Wextra -Werror -O2 -static -D_GNU_SOURCE=";
+
 /// Returns the arguments for the compiler.
 fn arguments(compile: &Compile<'_>) -> Vec<String> {
-    let mut arguments: Vec<String> = [
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-O2",
-        "-static",
-        "-D_GNU_SOURCE=",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    arguments.push(format!("-I{}", compile.kselftest));
+    let mut arguments: Vec<String> = OPTIONS.split(' ').map(str::to_owned).collect();
     arguments.extend([
+        format!("-I{}", compile.kselftest),
         "-isystem".to_owned(),
         compile.headers.join("include").to_string(),
-    ]);
-    // A relative path, since the messages of the tests contain it.
-    arguments.extend([
         "-o".to_owned(),
         compile.output.to_string(),
+        // A relative path, since the messages of the tests contain it.
         format!("{}.c", compile.program),
         "-lpthread".to_owned(),
     ]);

@@ -2,12 +2,15 @@
 //! The C code of one step: a comment with its reason, the call, its line in the
 //! diagnostics, and the checks of its expectations.
 
-use super::c::{Call, Head, Message, Node, line, string};
-use super::call::{LU, RET, call, function, functions, made, own, target};
-use super::expect::{
-    INTERLEAVING, check, check_true, counts, message, no_leaks, result, returned, value,
-};
-use crate::scenario::{Action, Boot, Returns, Step};
+use std::slice;
+
+use super::c::{Call, Head, Message, Node, block, line, string};
+use super::operation::{LU, RET, Target, comparison, function, statement};
+use crate::scenario::{Action, Boot, Bounds, Observed, Operation, Returns, Step};
+
+/// The prefix of the message of a check that fails if the requested interleaving did not
+/// happen. Such a failure is no evidence against the kernel.
+pub(crate) const INTERLEAVING: &str = "interleaving: ";
 
 /// The C code of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,186 +49,151 @@ fn reason(step: &Step) -> Option<String> {
 
 /// The action, its line in the diagnostics, and the checks of its expectations.
 pub(super) fn paragraph(place: &Place<'_>, step: &Step) -> Paragraph {
-    let mut paragraph = Paragraph::default();
-    paragraph.body.extend(reason(step).map(Node::Comment));
+    let mut functions = Vec::new();
+    let mut body: Vec<Node> = reason(step).map(Node::Comment).into_iter().collect();
+    // A function that runs operations, and its name.
+    let mut run = |more: &str, operations: &[Operation]| {
+        let name = place.function(step.number, more);
+        functions.extend(function(place.fixture, &name, operations));
+        name
+    };
     match &step.action {
-        Action::Hold { action, at } => {
-            let name = place.function(step.number, "");
+        Action::Hold { operation, at } => {
+            let name = run("", slice::from_ref(operation));
             let held = Call::new("lu_hold", [LU, &string(&at.to_string()), &name, "self"]);
-            paragraph.functions = function(place.fixture, &name, action);
-            let missed = format!("{INTERLEAVING}step {} did not reach {at}", step.number);
-            paragraph.body.extend([
-                held.assigned_to(RET).into(),
-                report(step, RET),
-                check("ASSERT_EQ", "0", RET, Message::with_result(&missed, RET)),
-            ]);
+            body.extend(helper(step, held));
+            let missed = missed(step, &format!("did not reach {at}"));
+            body.push(check_ret("ASSERT_EQ", "0", &missed));
         }
-        Action::Wait { action, functions } => {
-            let name = place.function(step.number, "");
-            paragraph.functions = function(place.fixture, &name, action);
-            paragraph.body.extend(wait(step, &name, functions));
+        Action::Wait {
+            operation,
+            functions: places,
+        } => {
+            let name = run("", slice::from_ref(operation));
+            body.extend(wait(step, &name, places));
         }
-        Action::Release { .. } => paragraph.body.extend(release(step)),
-        Action::EndWait { .. } => {
-            let ended = Call::new("lu_end_wait", [LU]);
-            paragraph.body.extend([
-                ended.assigned_to(RET).into(),
+        Action::Release(_) => {
+            let released = Call::new("lu_release", [LU, "&ret"]).text();
+            let number = step.number;
+            let missed = format!("{INTERLEAVING}the thread was not held until step {number}");
+            body.extend([
+                check("ASSERT_EQ", "0", &released, missed),
                 report(step, RET),
-                ends(step),
-                result(step, RET, "EXPECT"),
             ]);
+            body.extend(ends(step));
         }
-        Action::FailAllocations { action, undo } => {
-            let names = ["", "_undo"].map(|more| place.function(step.number, more));
-            paragraph.functions = function(place.fixture, &names[0], action);
-            paragraph
-                .functions
-                .extend(functions(place.fixture, &names[1], undo));
-            let each = Call::new("lu_fail_each", [LU, &names[0], &names[1], "self"]);
-            paragraph.body.extend([
-                each.assigned_to(RET).into(),
-                report(step, RET),
-                if made(action).is_some() {
-                    let expected = message(step, "expected success");
-                    check("ASSERT_LE", "0", RET, Message::with_result(&expected, RET))
-                } else {
-                    result(step, RET, "ASSERT")
-                },
-            ]);
+        Action::EndWait(_) => {
+            body.extend(helper(step, Call::new("lu_end_wait", [LU])));
+            body.extend(ends(step));
+        }
+        Action::FailAllocations { operation, undo } => {
+            let name = run("", slice::from_ref(operation));
+            let undo = run("_undo", undo);
+            let each = Call::new("lu_fail_each", [LU, &name, &undo, "self"]);
+            body.extend(helper(step, each));
+            body.push(match operation.made() {
+                Some(_) => check_ret("ASSERT_LE", "0", &message(step, "expected success")),
+                None => result(step, Target::Ret, "ASSERT"),
+            });
         }
         Action::Repeat { times, steps } => {
-            let (functions, body) = repetition(place, step, *times, steps);
-            paragraph.functions = functions;
-            paragraph.body.extend(body);
+            let (more, nodes) = repetition(place, step, *times, steps);
+            functions = more;
+            body.extend(nodes);
         }
-        _ => paragraph.body.extend(plain(place.boot, step)),
+        Action::Run(operation) => body.extend(plain(place.boot, step, operation)),
+        // A race is a step of a repetition.
+        Action::Race { .. } | Action::Observe(_) => body.push(report(step, "0")),
     }
-    paragraph.body.extend(counts(step));
-    paragraph
+    body.extend(counts(step));
+    Paragraph { functions, body }
+}
+
+/// A helper that does the step, and the line of the step.
+fn helper(step: &Step, call: Call) -> [Node; 2] {
+    [call.assigned_to(RET).into(), report(step, RET)]
+}
+
+/// The message of a step whose interleaving did not happen.
+fn missed(step: &Step, text: &str) -> String {
+    format!("{INTERLEAVING}step {} {text}", step.number)
 }
 
 /// The line of the step in the diagnostics.
 fn report(step: &Step, target: &str) -> Node {
     let label = string(&format!("{}: {}", step.number, step.action));
-    let helper = match step.action {
-        Action::CheckLeaks => "lu_step_leaks",
+    let helper = match &step.action {
+        Action::Run(operation) if operation.verb.counts_leaks() => "lu_step_leaks",
         _ => "lu_step",
     };
     Call::new(helper, [LU, &label, target]).into()
 }
 
-/// The call, with the assignment of its result.
-fn statement(step: &Step) -> Option<Node> {
-    match (&step.action, target(step)) {
-        (Action::Close { object }, _) => {
-            Some(Call::new("lu_close", [format!("&{}", own(object))]).into())
-        }
-        (action, Some(target)) => Some(call(action)?.assigned_to(&target).into()),
-        _ => None,
-    }
-}
-
-fn plain(boot: &Boot, step: &Step) -> Vec<Node> {
-    let target = target(step);
-    let mut nodes = Vec::new();
-    nodes.extend(statement(step));
+/// A step with one operation.
+fn plain(boot: &Boot, step: &Step, operation: &Operation) -> Vec<Node> {
+    let target = Target::of(step);
+    let mut nodes = vec![statement(operation, target)];
     // Skip only if the first step of a later boot finds no session. A session that is
     // missing later, or after a failed step, is a failure.
-    let is_first = boot
-        .steps
-        .first()
-        .is_some_and(|first| first.number == step.number);
-    let is_session = is_first && matches!(step.action, Action::RetrieveSession { .. });
-    if let Some(target) = target
-        .as_deref()
-        .filter(|_| boot.number > 1 && is_session && step.returns == Returns::Ok)
-    {
-        nodes.push(line(format!("if (lu_nothing_handed_over({target}))")));
-        nodes.push(line(
-            "\tSKIP(return, \"needs a live update from the previous boot\");",
-        ));
+    let first = boot.steps.first().map(|first| first.number);
+    if boot.number > 1 && first == Some(step.number) && needs_handover(step) {
+        let skip = "\tSKIP(return, \"needs a live update from the previous boot\");";
+        let condition = format!("if (lu_nothing_handed_over({}))", target.text());
+        nodes.extend([line(condition), line(skip)]);
     }
-    nodes.push(report(step, target.as_deref().unwrap_or("0")));
-    nodes.extend(checks(step, target.as_deref(), kind(step)));
+    // An assertion if later steps depend on the success of this step.
+    let is_prerequisite = operation.verb.is_prerequisite || operation.made().is_some();
+    let kind = match is_prerequisite && step.returns == Returns::Ok {
+        true => "ASSERT",
+        false => "EXPECT",
+    };
+    nodes.push(report(step, &target.text()));
+    nodes.extend(checks(step, operation, kind));
     nodes
 }
 
-/// The checks of the result of a step.
-fn checks(step: &Step, target: Option<&str>, kind: &str) -> Vec<Node> {
-    match (&step.action, target) {
-        (Action::CheckLeaks, _) => vec![no_leaks(step)],
-        (Action::ReadSeals { .. } | Action::FileSize { .. }, _) => {
-            value(step).into_iter().collect()
-        }
-        (_, Some(target)) => {
-            let mut nodes = vec![result(step, target, kind)];
-            // After an expected error, there is no value to compare.
-            nodes.extend(value(step).filter(|_| step.returns == Returns::Ok));
-            nodes
-        }
-        _ => Vec::new(),
-    }
+/// Returns whether the failure of a step shows that there was no previous boot.
+pub(super) fn needs_handover(step: &Step) -> bool {
+    let operation = step.action.plain();
+    step.returns == Returns::Ok && operation.is_some_and(|it| it.verb.needs_handover)
 }
 
-/// The kind of the check: `ASSERT` if later steps depend on the success of this step.
-fn kind(step: &Step) -> &'static str {
-    let is_prerequisite = matches!(
-        step.action,
-        Action::OpenDevice { .. }
-            | Action::OpenFile { .. }
-            | Action::OpenAgain { .. }
-            | Action::CreateMemfd { .. }
-            | Action::CreateSession { .. }
-            | Action::CreateSessions { .. }
-            | Action::Preserve { .. }
-            | Action::RetrieveSession { .. }
-            | Action::Retrieve { .. }
-            | Action::FailNext { .. }
-            | Action::StartProcess { .. }
-    );
-    if is_prerequisite && step.returns == Returns::Ok {
-        "ASSERT"
-    } else {
-        "EXPECT"
+/// The checks of the result of an operation.
+fn checks(step: &Step, operation: &Operation, kind: &str) -> Vec<Node> {
+    let target = Target::of(step);
+    if operation.verb.counts_leaks() {
+        return vec![no_leaks(step)];
     }
+    let mut nodes = Vec::new();
+    if target != Target::None && !operation.verb.returns_number() {
+        nodes.push(result(step, target, kind));
+    }
+    // After an expected error, there is no value to compare.
+    if step.returns == Returns::Ok {
+        nodes.extend(value(step, operation));
+    }
+    nodes
 }
 
 /// Starts a step that must wait. If it neither waits nor ends, the interleaving was missed.
 fn wait(step: &Step, name: &str, functions: &[String]) -> Vec<Node> {
     let waits = Call::new("lu_wait", [LU, &string(&functions.join("|")), name, "self"]);
-    let missed = format!(
-        "{INTERLEAVING}step {} neither waited nor ended",
-        step.number
-    );
-    let missed = Message::with_result(&missed, RET);
+    let missed = Message::with_result(&missed(step, "neither waited nor ended"), RET);
     let expected = format!("expected to wait in {}", functions.join(" or "));
-    let expected = Message::with_result(&message(step, &expected), RET);
-    vec![
-        waits.assigned_to(RET).into(),
-        report(step, RET),
+    let mut nodes = helper(step, waits).to_vec();
+    nodes.extend([
         check_true("ASSERT_TRUE", "!ret || ret == -EALREADY", missed),
-        check("EXPECT_EQ", "0", RET, expected),
-    ]
+        check_ret("EXPECT_EQ", "0", &message(step, &expected)),
+    ]);
+    nodes
 }
 
-fn release(step: &Step) -> Vec<Node> {
-    let released = Call::new("lu_release", [LU, "&ret"]).text();
-    let missed = format!(
-        "{INTERLEAVING}the thread was not held until step {}",
-        step.number
-    );
-    vec![
-        check("ASSERT_EQ", "0", &released, missed),
-        report(step, RET),
-        ends(step),
-        result(step, RET, "EXPECT"),
-    ]
-}
-
-/// Checks that a thread has ended: a thread that has not may block all later steps.
-fn ends(step: &Step) -> Node {
+/// Checks that a thread has ended, and its result: a thread that has not may block all later
+/// steps.
+fn ends(step: &Step) -> [Node; 2] {
     let expected = message(step, "expected the thread to end, got a timeout");
-    check("ASSERT_NE", "-EDEADLK", RET, expected)
+    let ended = check("ASSERT_NE", "-EDEADLK", RET, expected);
+    [ended, result(step, Target::Ret, "EXPECT")]
 }
 
 /// A loop. Its steps print no line of their own.
@@ -241,31 +209,34 @@ fn repetition(
             body.push(Node::Blank);
         }
         body.extend(reason(repeated).map(Node::Comment));
-        if let Action::Race {
-            action,
-            against,
-            against_returns,
-        } = &repeated.action
-        {
-            let names = ["_a", "_b"].map(|more| place.function(repeated.number, more));
-            functions.extend(function(place.fixture, &names[0], action));
-            functions.extend(function(place.fixture, &names[1], against));
-            body.extend(race(repeated, &names, against_returns));
-            races.push((repeated, action.to_string(), against.to_string()));
-        } else {
-            body.extend(statement(repeated));
-            body.extend(checks(repeated, target(repeated).as_deref(), "ASSERT"));
+        match &repeated.action {
+            Action::Race {
+                operation,
+                against,
+                against_returns,
+            } => {
+                let names = [("_a", operation), ("_b", against)].map(|(more, operation)| {
+                    let name = place.function(repeated.number, more);
+                    let operation = slice::from_ref(operation);
+                    functions.extend(function(place.fixture, &name, operation));
+                    name
+                });
+                body.extend(race(repeated, &names, against_returns));
+                races.push((repeated, operation.to_string(), against.to_string()));
+            }
+            action => {
+                if let Some(operation) = action.plain() {
+                    body.push(statement(operation, Target::of(repeated)));
+                    body.extend(checks(repeated, operation, "ASSERT"));
+                }
+            }
         }
     }
     let head = format!("for (round = 0; round < {times}; round++)");
-    let mut nodes = vec![Node::Block {
-        head: Head::Inline(head),
-        body,
-        tail: "",
-    }];
+    let mut nodes = vec![block(Head::Inline(head), body)];
     for (race, first, second) in races {
         let seen = Call::new("lu_race_report", [LU, &string(&first), &string(&second)]).text();
-        let missed = format!("{INTERLEAVING}step {} ran in one order only", race.number);
+        let missed = missed(race, "ran in one order only");
         nodes.push(check("ASSERT_EQ", "0", &seen, missed));
     }
     nodes.push(report(step, "0"));
@@ -274,16 +245,179 @@ fn repetition(
 
 fn race(step: &Step, functions: &[String; 2], against: &Returns) -> Vec<Node> {
     let [first, second] = functions;
-    let seen = Call::new(
-        "lu_race",
-        [LU, first, second, "self", "round", "&ret", "&against"],
-    )
-    .text();
-    let missed = format!("{INTERLEAVING}step {} could not start", step.number);
+    let arguments = [LU, first, second, "self", "round", "&ret", "&against"];
+    let seen = Call::new("lu_race", arguments).text();
+    let missed = missed(step, "could not start");
     let second = |expected: &str| message(step, &format!("second step: {expected}"));
     vec![
         check("ASSERT_EQ", "0", &seen, missed),
-        result(step, RET, "ASSERT"),
-        returned(against, "against", "ASSERT", &second),
+        result(step, Target::Ret, "ASSERT"),
+        returned(against, "against", false, "ASSERT", &second),
     ]
+}
+
+/// A check of the harness with a message.
+pub(super) fn check(
+    macro_name: &str,
+    expected: &str,
+    seen: &str,
+    message: impl Into<Message>,
+) -> Node {
+    let head = Head::Call(Call::new(macro_name, [expected, seen]));
+    block(head, [Node::Log(message.into())])
+}
+
+/// A check of `ret`, with its value in the message.
+fn check_ret(macro_name: &str, expected: &str, text: &str) -> Node {
+    check(macro_name, expected, RET, Message::with_result(text, RET))
+}
+
+/// A check of a condition.
+fn check_true(macro_name: &str, condition: &str, message: impl Into<Message>) -> Node {
+    let head = Head::Call(Call::new(macro_name, [condition]));
+    block(head, [Node::Log(message.into())])
+}
+
+/// The text of a message about a step. The line of the step names the action.
+fn message(step: &Step, text: &str) -> String {
+    format!("step {}: {text}", step.number)
+}
+
+/// Checks the result of a step.
+fn result(step: &Step, target: Target<'_>, kind: &str) -> Node {
+    let makes_descriptor = matches!(target, Target::Object(_));
+    let text = |text: &str| message(step, text);
+    returned(&step.returns, &target.text(), makes_descriptor, kind, &text)
+}
+
+/// Checks that `target` is the expected result; `text` completes the message.
+fn returned(
+    returns: &Returns,
+    target: &str,
+    makes_descriptor: bool,
+    kind: &str,
+    text: &dyn Fn(&str) -> String,
+) -> Node {
+    let alternatives = match returns {
+        Returns::AnyOf(all) => all.as_slice(),
+        one => slice::from_ref(one),
+    };
+    let word = |returns: &Returns| match returns {
+        Returns::Errno(errno) => format!("-{errno}"),
+        _ if alternatives.len() == 1 => "success".to_owned(),
+        _ => "ok".to_owned(),
+    };
+    let words: Vec<String> = alternatives.iter().map(word).collect();
+    let expected = words.join(" or ");
+    let message = Message::with_result(&text(&format!("expected {expected}")), target);
+    match returns {
+        Returns::Ok if makes_descriptor => check(&format!("{kind}_LE"), "0", target, message),
+        Returns::Ok => check(&format!("{kind}_EQ"), "0", target, message),
+        Returns::Errno(_) => check(&format!("{kind}_EQ"), &expected, target, message),
+        Returns::AnyOf(_) => {
+            let condition = |returns: &Returns| match returns {
+                Returns::Errno(errno) => format!("{target} == -{errno}"),
+                _ if makes_descriptor => format!("{target} >= 0"),
+                _ => format!("!{target}"),
+            };
+            let conditions: Vec<String> = alternatives.iter().map(condition).collect();
+            check_true(&format!("{kind}_TRUE"), &conditions.join(" || "), message)
+        }
+    }
+}
+
+/// Checks the value that an operation has read.
+fn value(step: &Step, operation: &Operation) -> Option<Node> {
+    let (compare, expected) = comparison(operation)?;
+    let text = compare.message.fill(|_| expected.to_string());
+    let text = message(step, &text);
+    let seen = |value: &str| Message::with_value(&text, &compare.format, value);
+    let expected = expected.to_string();
+    Some(match compare.seen {
+        Observed::Text => check("EXPECT_STREQ", &string(&expected), "contents", text.clone()),
+        Observed::Number => {
+            let expected = format!("(__u64){expected}");
+            let message = seen("(unsigned long long)value");
+            check("EXPECT_EQ", &expected, "value", message)
+        }
+        Observed::Result => check("EXPECT_EQ", &expected, RET, seen(RET)),
+    })
+}
+
+/// Checks the number of leaks. Without kmemleak, the line of the step reports a skip.
+fn no_leaks(step: &Step) -> Node {
+    let condition = format!("!{RET} || {RET} == LU_NO_KMEMLEAK");
+    let text = message(step, "expected no leaks");
+    let message = Message::with_value(&text, "%d", RET);
+    check_true("EXPECT_TRUE", &condition, message)
+}
+
+/// A number that is counted since the begin of the boot.
+struct Count {
+    /// The C expression.
+    seen: String,
+    bounds: Bounds,
+    /// The noun for one, and for any other number.
+    nouns: [String; 2],
+}
+
+/// Checks the counts of calls and log lines. First, an assertion checks that the counts
+/// can be read; its message names no step, since the failure is not caused by the step.
+fn counts(step: &Step) -> Vec<Node> {
+    let count = |helper: &str, text: &str, bounds: Bounds, nouns: [String; 2]| Count {
+        seen: Call::new(helper, [LU, &string(text)]).text(),
+        bounds,
+        nouns,
+    };
+    let calls = step.calls.iter().map(|(function, bounds)| {
+        let nouns = ["call", "calls"].map(|noun| format!("{noun} of {function}"));
+        count("lu_calls", function, *bounds, nouns)
+    });
+    let log = step.log.iter().map(|log| {
+        let nouns = ["line", "lines"].map(|noun| format!("kernel log {noun} with this text"));
+        count("lu_log_lines", &log.text, log.count, nouns)
+    });
+    let readable = [
+        (calls.clone().next(), "cannot read the call counts"),
+        (log.clone().next(), "cannot read the kernel log"),
+    ];
+    let readable = readable.into_iter().filter_map(|(first, message)| {
+        let first = first?;
+        Some(check("ASSERT_LE", "0", &first.seen, message))
+    });
+    let mut nodes: Vec<Node> = readable.collect();
+    nodes.extend(calls.flat_map(|count| bounded(step, &count)));
+    nodes.extend(order(step));
+    nodes.extend(log.flat_map(|count| bounded(step, &count)));
+    nodes
+}
+
+fn order(step: &Step) -> Vec<Node> {
+    if step.order.is_empty() {
+        return Vec::new();
+    }
+    let seen = Call::new("lu_calls_in_order", [LU, &string(&step.order.join(","))]);
+    let text = format!("expected calls in the order {}", step.order.join(", "));
+    let check = check_ret("EXPECT_EQ", "0", &message(step, &text));
+    vec![seen.assigned_to(RET).into(), check]
+}
+
+fn bounded(step: &Step, count: &Count) -> Vec<Node> {
+    let compare = |macro_name: &str, bound: &str, number: u64| {
+        let noun = &count.nouns[usize::from(number != 1)];
+        let text = format!("expected {bound}{number} {noun} in this boot");
+        check(
+            macro_name,
+            &number.to_string(),
+            &count.seen,
+            message(step, &text),
+        )
+    };
+    let Bounds { min, max } = count.bounds;
+    if let Some(number) = count.bounds.exactly() {
+        return vec![compare("EXPECT_EQ", "", number)];
+    }
+    let mut nodes = vec![compare("EXPECT_LE", "at least ", min)];
+    nodes.extend(max.map(|max| compare("EXPECT_GE", "at most ", max)));
+    nodes
 }

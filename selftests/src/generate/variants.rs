@@ -2,12 +2,14 @@
 //! Differences between the variants of a scenario file, and the conditions under which a
 //! generated test takes a branch for some of the variants.
 
-use super::c::{Head, Node, string};
-use crate::scenario::{Scenario, ScenarioFile};
+use super::c::{Head, Node, block, string};
+use crate::scenario::{Scenario, ScenarioFile, unique};
 
 /// Groups variants by equal values: `each` has the value of each variant, if any. Returns
 /// each value with the indices of its variants.
-pub(super) fn grouped<T: PartialEq>(each: Vec<Option<T>>) -> Vec<(T, Vec<usize>)> {
+pub(super) fn grouped<T: PartialEq>(
+    each: impl IntoIterator<Item = Option<T>>,
+) -> Vec<(T, Vec<usize>)> {
     let mut groups: Vec<(T, Vec<usize>)> = Vec::new();
     for (index, value) in each.into_iter().enumerate() {
         let Some(value) = value else { continue };
@@ -29,11 +31,7 @@ pub(super) fn only_for(
     if nodes.is_empty() || members.len() == scenario_file.variants.len() {
         return nodes;
     }
-    vec![Node::Block {
-        head: Head::If(conditions(scenario_file, members)),
-        body: nodes,
-        tail: "",
-    }]
+    vec![block(Head::If(conditions(scenario_file, members)), nodes)]
 }
 
 /// Returns the parameter values that distinguish these variants from all others, as in
@@ -74,31 +72,24 @@ fn distinguishing<'a>(
             .all(|index| !inside.contains(&of(index)))
     };
     let choice = choices.into_iter().find(distinguishes).unwrap_or_default();
-    let mut alternatives = Vec::new();
-    for &index in members {
-        let values = projected(&scenario_file.variants[index], &choice);
-        if !alternatives.contains(&values) {
-            alternatives.push(values);
-        }
-    }
-    alternatives
+    let members = members.iter();
+    unique(members.map(|&index| projected(&scenario_file.variants[index], &choice)))
 }
 
 /// C conditions: one of them holds for each of these variants, and none for any other.
 fn conditions(scenario_file: &ScenarioFile, members: &[usize]) -> Vec<String> {
+    let alternatives = distinguishing(scenario_file, members);
+    let is_only = alternatives.len() == 1;
     let all_of = |values: Vec<(&str, &str)>| {
         let is =
-            |(name, value): (&str, &str)| format!("!strcmp(variant->{name}, {})", string(value));
-        values.into_iter().map(is).collect::<Vec<_>>().join(" && ")
-    };
-    let alternatives = distinguishing(scenario_file, members).into_iter();
-    let mut conditions: Vec<String> = alternatives.map(all_of).collect();
-    if conditions.len() > 1 {
-        for condition in conditions.iter_mut().filter(|text| text.contains(" && ")) {
-            *condition = format!("({condition})");
+            |(name, value): &(&str, &str)| format!("!strcmp(variant->{name}, {})", string(value));
+        let all = values.iter().map(is).collect::<Vec<_>>().join(" && ");
+        match is_only || values.len() == 1 {
+            true => all,
+            false => format!("({all})"),
         }
-    }
-    conditions
+    };
+    alternatives.into_iter().map(all_of).collect()
 }
 
 /// The values of some of the parameters in a variant.
@@ -166,7 +157,7 @@ mod tests {
 
     #[test]
     fn grouped_merges_equal_values() {
-        let groups = grouped(vec![Some("a"), None, Some("b"), Some("a")]);
+        let groups = grouped([Some("a"), None, Some("b"), Some("a")]);
         assert_eq!(groups, [("a", vec![0, 3]), ("b", vec![2])]);
     }
 }

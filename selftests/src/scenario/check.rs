@@ -2,49 +2,26 @@
 //! Checks a parsed scenario and converts it: all names are defined before use, every step
 //! has one action, and all bounds can be met.
 
-mod action;
+mod arguments;
+mod checker;
 mod expect;
-mod head;
-mod objects;
-mod step;
+mod steps;
 
 use std::collections::BTreeMap;
 
-use objects::Kind;
+use checker::{Checked, Checker};
 
 use super::machines::{DEFAULT, Machines};
+use super::model::{BOOT_TIMEOUT_SECS, Boot, ExpectedSplat, NextKernel, Scenario};
+use super::names::bad_scenario_name;
 use super::parameters::Values;
-use super::raw::{RawBoot, RawScenario, RawValues};
-use super::reference::about;
-use super::{Boot, Device, NextKernel, Scenario};
-use crate::input::{InputError, Place, closest};
+use super::raw::{RawBoot, RawScenario, RawSplat};
+use crate::input::Place;
+use crate::klog::SplatClass;
 use crate::yaml::At;
 
 /// Maximal number of kernel functions whose calls a program counts.
 const PROBES_MAX: usize = 16;
-
-/// The state of the check while the steps are processed in order.
-struct Checker<'a> {
-    text: &'a str,
-    file: &'a str,
-    /// The value of each parameter.
-    values: Values,
-    machines: &'a Machines,
-    /// All possible values of each parameter.
-    parameters: BTreeMap<String, Vec<String>>,
-    /// Name and slots of the machine.
-    machine: (String, Vec<String>),
-    devices: Vec<Device>,
-    /// All objects of the scenario in all boots, with their kinds.
-    objects: BTreeMap<String, Kind>,
-    /// The objects that are usable in this boot.
-    in_boot: Vec<String>,
-    /// Closed objects, whose names can be reused.
-    closed: Vec<String>,
-    tokens: Vec<String>,
-}
-
-type Checked<T> = Result<T, InputError>;
 
 pub(super) fn scenario(
     raw: RawScenario,
@@ -65,22 +42,24 @@ pub(super) fn scenario(
             .collect(),
         machine: (String::new(), Vec::new()),
         devices: Vec::new(),
+        boot: 1,
         objects: BTreeMap::new(),
         in_boot: Vec::new(),
         closed: Vec::new(),
         tokens: Vec::new(),
     };
     checker.name(&raw.name)?;
-    checker.one_line(&raw.title)?;
+    checker.title(&raw.title)?;
     checker.machine(raw.machine.as_ref())?;
     for device in &raw.devices {
         checker.declare_device(device)?;
     }
     let boots = checker.boots(&raw)?;
     let splats = checker.splats(&raw.splats, boots.len())?;
-    let fails_with = checker.fails_with(&raw)?;
+    checker.needs_fails_without(&raw)?;
+    let fails_with = raw.fails_with.iter().map(|word| checker.class(word));
+    let fails_with = fails_with.collect::<Checked<_>>()?;
     let leaves_no_trace = checker.leaves_no_trace(&raw)?;
-    checker.finding(&raw)?;
     let scenario = Scenario {
         name: checker.full_name(&raw.name.value),
         scenario_file: raw.name.value,
@@ -99,10 +78,9 @@ pub(super) fn scenario(
         boots,
     };
     checker.fails_first(&scenario, raw.name.place)?;
-    if scenario.probed_functions().len() > PROBES_MAX {
-        let message = format!("too many functions in `calls` and `order`: maximum {PROBES_MAX}");
-        return Err(checker.wrong(raw.name.place, message, None));
-    }
+    let message = format!("too many functions in `calls` and `order`: maximum {PROBES_MAX}");
+    let probes = scenario.probed_functions().len();
+    checker.require(probes <= PROBES_MAX, raw.name.place, message)?;
     Ok(scenario)
 }
 
@@ -111,37 +89,11 @@ fn words(all: &[At<String>]) -> Vec<String> {
 }
 
 impl Checker<'_> {
-    fn wrong(&self, place: Place, message: impl Into<String>, hint: Option<String>) -> InputError {
-        InputError::new(self.file, self.text, place, message, hint)
-    }
-
-    fn unknown<'k>(
-        &self,
-        noun: &str,
-        name: &At<String>,
-        known: impl IntoIterator<Item = &'k str> + Clone,
-    ) -> InputError {
-        let hint = closest(&name.value, known.clone())
-            .map(|near| format!("did you mean `{near}`?"))
-            .or_else(|| {
-                let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
-                (!known.is_empty()).then(|| format!("valid here: {}", known.join(", ")))
-            });
-        self.wrong(name.place, format!("unknown {noun} `{}`", name.value), hint)
-    }
-
-    fn need<T>(&self, value: Option<T>, place: Place, key: &str) -> Checked<T> {
-        value.ok_or_else(|| {
-            let hint = format!("`{key}`: {}", about(key));
-            self.wrong(place, format!("missing key `{key}`"), Some(hint))
-        })
-    }
-
     fn machine(&mut self, name: Option<&At<String>>) -> Checked<()> {
         let machines = self.machines;
         let wanted = name.map_or(DEFAULT, |name| &name.value);
         match (machines.slots(wanted), name) {
-            (Some(slots), _) => self.machine = (wanted.to_owned(), slots.to_vec()),
+            (Some(slots), _) => self.machine = (wanted.to_owned(), slots),
             (None, Some(name)) => return Err(self.unknown("machine", name, machines.names())),
             (None, None) => {
                 let message = format!("unknown default machine `{DEFAULT}`");
@@ -164,48 +116,17 @@ impl Checker<'_> {
         format!("{scenario_file}.{}", values.join("-"))
     }
 
-    /// Whether a `when` holds for the parameter values of this variant.
-    fn is_when(&self, when: &BTreeMap<String, At<RawValues>>) -> Checked<bool> {
-        let mut holds = true;
-        for (name, wanted) in when {
-            let (place, wanted) = (wanted.place, &wanted.value);
-            let Some((_, value)) = self.values.iter().find(|(known, _)| known == name) else {
-                let known = self.values.iter().map(|(known, _)| known.as_str());
-                let name = At {
-                    value: name.clone(),
-                    place,
-                };
-                return Err(self.unknown("parameter", &name, known));
-            };
-            let known = self.parameters.get(name).map_or(&[][..], Vec::as_slice);
-            let mut all = wanted.all().into_iter();
-            if let Some(value) = all.find(|value| !known.contains(value)) {
-                let value = At { value, place };
-                let known = known.iter().map(String::as_str);
-                return Err(self.unknown(
-                    &format!("value of the parameter `{name}`:"),
-                    &value,
-                    known,
-                ));
-            }
-            holds &= wanted.contains(value);
-        }
-        Ok(holds)
-    }
-
     fn boots(&mut self, raw: &RawScenario) -> Checked<Vec<Boot>> {
-        if raw.boots.is_empty() {
-            let hint = Some("add the list `boots`".to_owned());
-            return Err(self.wrong(raw.name.place, "the scenario has no boots", hint));
-        }
-        let mut boots = Vec::new();
-        for (index, boot) in raw.boots.iter().enumerate() {
-            boots.push(self.boot(index + 1, boot, raw)?);
-        }
-        Ok(boots)
+        let (message, hint) = ("the scenario has no boots", "add the list `boots`");
+        self.require_or(!raw.boots.is_empty(), raw.name.place, message, hint)?;
+        let boots = (1..).zip(&raw.boots);
+        boots
+            .map(|(number, boot)| self.boot(number, boot, raw))
+            .collect()
     }
 
     fn boot(&mut self, number: usize, raw: &RawBoot, scenario: &RawScenario) -> Checked<Boot> {
+        self.boot = number;
         self.in_boot.clear();
         let kernel = self.next_kernel(raw, number)?;
         let mut steps = match number {
@@ -214,12 +135,10 @@ impl Checker<'_> {
         };
         let mut numbers = steps.len() + 1;
         for step in &raw.steps {
-            steps.extend(self.steps(&mut numbers, number, step)?);
+            steps.extend(self.steps(&mut numbers, step)?);
         }
-        if steps.is_empty() {
-            let message = format!("boot {number} has no steps");
-            return Err(self.wrong(scenario.name.place, message, None));
-        }
+        let message = format!("boot {number} has no steps");
+        self.require(!steps.is_empty(), scenario.name.place, message)?;
         Ok(Boot {
             number,
             kernel,
@@ -231,15 +150,124 @@ impl Checker<'_> {
         let Some(word) = &raw.kernel else {
             return Ok(NextKernel::Same);
         };
-        if number == 1 {
-            let hint = Some("the first boot always runs the tested kernel".to_owned());
-            return Err(self.wrong(word.place, "`kernel` is invalid in the first boot", hint));
-        }
+        let message = "`kernel` is invalid in the first boot";
+        let hint = "the first boot always runs the tested kernel";
+        self.require_or(number > 1, word.place, message, hint)?;
         Ok(match word.value.as_str() {
             "same" => NextKernel::Same,
             "base" => NextKernel::Base,
             "series" => NextKernel::Series,
             _ => return Err(self.unknown("kernel", word, ["same", "base", "series"])),
+        })
+    }
+
+    fn name(&self, name: &At<String>) -> Checked<()> {
+        let At { value: name, place } = name;
+        self.fit(*place, bad_scenario_name(name))?;
+        let stem = self.file.rsplit('/').next().unwrap_or(self.file);
+        let stem = stem.trim_end_matches(".yaml");
+        let message = format!("the name `{name}` differs from the file name `{stem}.yaml`");
+        self.require(stem == name, *place, message)
+    }
+
+    fn title(&self, title: &At<String>) -> Checked<()> {
+        let text = &title.value;
+        let is_line = !text.trim().is_empty() && !text.contains('\n') && text.len() <= 90;
+        let message = "invalid title: use one line of at most 90 characters";
+        self.require(is_line, title.place, message)
+    }
+
+    fn timeout(&self, timeout: Option<&At<u64>>) -> Checked<u64> {
+        let Some(At { value: secs, place }) = timeout else {
+            return Ok(BOOT_TIMEOUT_SECS);
+        };
+        let message = "`timeout_secs` is out of range: use 1 to 3600";
+        self.require((1..=3600).contains(secs), *place, message)?;
+        Ok(*secs)
+    }
+
+    /// A kexec and a kernel report (which taints the kernel) change the guest.
+    fn leaves_no_trace(&self, raw: &RawScenario) -> Checked<bool> {
+        let Some(given) = raw.leaves_no_trace.as_ref().filter(|given| given.value) else {
+            return Ok(false);
+        };
+        let message = match (raw.boots.len(), raw.splats.is_empty()) {
+            (1, true) => return Ok(true),
+            (1, false) => "`leaves_no_trace` is invalid with `splats`: a report taints the kernel",
+            _ => "`leaves_no_trace` is invalid with several boots",
+        };
+        Err(self.wrong(given.place, message, None))
+    }
+
+    /// `fails_first` and `fails_without` require each other.
+    fn fails_first(&self, scenario: &Scenario, name: Place) -> Checked<()> {
+        let fails_first = scenario.steps().find(|step| step.fails_first);
+        let is_fixed = !scenario.fails_without.is_empty();
+        if let Some(step) = fails_first {
+            let message = "`fails_first` needs `fails_without`";
+            let hint = "add the required series to `fails_without`";
+            return self.require_or(is_fixed, step.place, message, hint);
+        }
+        let message = "`fails_without` needs a step with `fails_first: true`";
+        let hint = "add it to the first step that fails without the series";
+        self.require_or(!is_fixed, name, message, hint)
+    }
+
+    /// Keys about a failure need the series without which it happens.
+    fn needs_fails_without(&self, raw: &RawScenario) -> Checked<()> {
+        let fix = "add the series that fixes the bug to `fails_without`";
+        let first = |words: &[At<String>]| words.first().map(|word| word.place);
+        let finding = raw.known_finding.as_ref().map(|text| text.place);
+        let keys = [
+            (
+                "fails_with",
+                first(&raw.fails_with),
+                "add the series to `fails_without`, or use `splats`",
+            ),
+            ("known_finding", finding, fix),
+            ("fails_since", first(&raw.fails_since), fix),
+        ];
+        for (key, place, hint) in keys {
+            if let Some(place) = place {
+                let message = format!("`{key}` needs `fails_without`");
+                self.require_or(!raw.fails_without.is_empty(), place, &message, hint)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn splats(&self, raw: &[RawSplat], boots: usize) -> Checked<Vec<ExpectedSplat>> {
+        let mut splats = Vec::new();
+        for splat in raw {
+            let checked = self.splat(splat, boots)?;
+            if self.is_when(&splat.when)? {
+                splats.push(checked);
+            }
+        }
+        Ok(splats)
+    }
+
+    fn splat(&self, raw: &RawSplat, boots: usize) -> Checked<ExpectedSplat> {
+        let class = self.class(&raw.class)?;
+        if let Some(At { value: boot, place }) = &raw.boot {
+            let message = format!("unknown boot {boot}: use 1 to {boots}");
+            self.require((1..=boots).contains(boot), *place, message)?;
+        }
+        let message = "empty `text`: it would match any splat";
+        self.require(!raw.text.value.is_empty(), raw.text.place, message)?;
+        Ok(ExpectedSplat {
+            class,
+            text: raw.text.value.clone(),
+            count: self.bounds(raw.count, raw.min, raw.max, raw.text.place)?,
+            boot: raw.boot.as_ref().map_or(1, |boot| boot.value),
+            because: raw.because.clone(),
+        })
+    }
+
+    fn class(&self, word: &At<String>) -> Checked<SplatClass> {
+        SplatClass::from_word(&word.value).ok_or_else(|| {
+            let known = SplatClass::ALL.iter().map(|class| class.word());
+            self.unknown("splat class", word, known)
         })
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machines that scenarios can refer to, with their slots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use vm_images::machine::Machine;
@@ -12,31 +12,15 @@ pub(super) const DEFAULT: &str = "edu-pair";
 /// The kernel argument that enables kmemleak.
 pub(super) const KMEMLEAK: &str = "kmemleak=on";
 
-/// The machines that scenarios can refer to.
+/// The machines that scenarios can refer to, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Machines {
-    slots: BTreeMap<String, Vec<String>>,
-    descriptions: BTreeMap<String, String>,
-    /// The machines with kmemleak enabled on the kernel command line.
-    with_kmemleak: BTreeSet<String>,
-}
+pub struct Machines(BTreeMap<String, Machine>);
 
 impl Machines {
-    /// Collects names, slots and descriptions of machines.
+    /// Collects machines.
     pub fn of<'a>(machines: impl IntoIterator<Item = &'a Machine>) -> Self {
-        let mut known = Self::default();
-        for machine in machines {
-            let slots = machine.slots.iter().map(|slot| slot.name.clone());
-            let name = &machine.name;
-            known.slots.insert(name.clone(), slots.collect());
-            known
-                .descriptions
-                .insert(name.clone(), machine.description.clone());
-            if enables_kmemleak(&machine.kernel_arguments) {
-                known.with_kmemleak.insert(name.clone());
-            }
-        }
-        known
+        let machines = machines.into_iter().cloned();
+        Self(machines.map(|it| (it.name.clone(), it)).collect())
     }
 
     /// Reads all machines of a folder.
@@ -55,29 +39,28 @@ impl Machines {
         Self::load(Utf8Path::new(folder)).expect("the machines of this project are valid")
     }
 
+    /// Returns all machines, sorted by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Machine> + Clone {
+        self.0.values()
+    }
+
     /// Returns the names of all machines, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.slots.keys().map(String::as_str)
+        self.0.keys().map(String::as_str)
     }
 
     /// Returns the slots of a machine, in the order of its description.
-    pub(super) fn slots(&self, machine: &str) -> Option<&[String]> {
-        self.slots.get(machine).map(Vec::as_slice)
-    }
-
-    /// Returns whether a machine has kmemleak enabled.
-    pub(super) fn has_kmemleak(&self, machine: &str) -> bool {
-        self.with_kmemleak.contains(machine)
+    pub(super) fn slots(&self, machine: &str) -> Option<Vec<String>> {
+        let slots = self.0.get(machine)?.slots.iter();
+        Some(slots.map(|slot| slot.name.clone()).collect())
     }
 
     /// Returns the names of the machines with kmemleak enabled, sorted.
     pub(super) fn with_kmemleak(&self) -> impl Iterator<Item = &str> {
-        self.with_kmemleak.iter().map(String::as_str)
-    }
-
-    /// Returns the description of a machine, in one line.
-    pub(super) fn description(&self, machine: &str) -> Option<&str> {
-        self.descriptions.get(machine).map(String::as_str)
+        let enabled = self
+            .all()
+            .filter(|it| enables_kmemleak(&it.kernel_arguments));
+        enabled.map(|machine| machine.name.as_str())
     }
 }
 

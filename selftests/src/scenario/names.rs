@@ -15,43 +15,8 @@ const RESERVED: &[&str] = &[
 /// Maximal number of virtual functions of a device.
 const FUNCTIONS_MAX: u32 = 64;
 
-/// Callbacks of the test driver that can be made to fail.
-pub(super) const CALLBACKS: &[&str] = &[
-    "preserve",
-    "freeze",
-    "retrieve",
-    "can_finish",
-    "flb_preserve",
-    "flb_retrieve",
-];
-
-/// The errors that a scenario can expect or inject.
-pub(super) const ERRNOS: &[&str] = &[
-    "EACCES",
-    "EAGAIN",
-    "EBADF",
-    "EBUSY",
-    "ECANCELED",
-    "EEXIST",
-    "EFAULT",
-    "EFBIG",
-    "EINVAL",
-    "EIO",
-    "EMSGSIZE",
-    "ENODATA",
-    "ENODEV",
-    "ENOENT",
-    "ENOMEM",
-    "ENOSPC",
-    "ENOTTY",
-    "ENXIO",
-    "EOPNOTSUPP",
-    "EOVERFLOW",
-    "EPERM",
-    "ERANGE",
-    "ESTALE",
-    "EUCLEAN",
-];
+/// Maximal length of a path.
+const PATH_MAX: usize = 200;
 
 /// Returns why `name` is not a valid name of an object, or `None` if it is valid.
 pub(super) fn bad_identifier(name: &str) -> Option<String> {
@@ -111,6 +76,21 @@ pub(super) fn is_kernel_function(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.len() <= 48
+}
+
+/// Returns whether `name` is a valid name of a driver.
+pub(super) fn is_driver(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && name.len() <= 60 && name.chars().all(fits)
+}
+
+/// Returns whether `text` is a valid absolute path.
+pub(super) fn is_path(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_graphic() && !"{}%\"\\".contains(c);
+    text.starts_with('/')
+        && text.len() <= PATH_MAX
+        && !text.contains("/../")
+        && text.chars().all(fits)
 }
 
 /// Returns whether `word` is a valid parameter value. Values become parts of names.

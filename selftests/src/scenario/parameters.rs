@@ -35,22 +35,24 @@ pub(super) fn combinations(text: &str, file: &str) -> Result<Vec<Values>, InputE
         let longer = |known: &Values| {
             let known = known.clone();
             values.iter().map(move |value| {
-                let mut known = known.clone();
-                known.push((name.clone(), value.value.clone()));
-                known
+                let value = (name.clone(), value.value.clone());
+                known.iter().cloned().chain([value]).collect()
             })
         };
         all = all.iter().flat_map(longer).collect();
         if all.len() > COMBINATIONS_MAX {
-            let place = values
-                .first()
-                .map_or(Place { line: 1, column: 1 }, |value| value.place);
             let message = format!("more than {COMBINATIONS_MAX} combinations of parameters");
-            return Err(InputError::new(file, text, place, message, None));
+            return Err(InputError::new(file, text, first(values), message, None));
         }
     }
     all.retain(|values| !head.except.iter().any(|except| matches(except, values)));
     Ok(all)
+}
+
+/// The place of the first value.
+fn first(values: &[At<String>]) -> Place {
+    let begin = Place { line: 1, column: 1 };
+    values.first().map_or(begin, |value| value.place)
 }
 
 fn matches(except: &BTreeMap<String, At<String>>, values: &Values) -> bool {
@@ -61,59 +63,45 @@ fn matches(except: &BTreeMap<String, At<String>>, values: &Values) -> bool {
 }
 
 fn check(head: &Head, text: &str, file: &str) -> Result<(), InputError> {
-    let wrong = |place, message: String, hint| InputError::new(file, text, place, message, hint);
+    let require = |holds, place, message: String, hint| match holds {
+        true => Ok(()),
+        false => Err(InputError::new(file, text, place, message, hint)),
+    };
     for (name, values) in &head.parameters {
-        let first = values
-            .first()
-            .map_or(Place { line: 1, column: 1 }, |value| value.place);
-        if let Some(reason) = bad_identifier(name) {
-            return Err(wrong(first, reason, None));
-        }
-        if values.is_empty() {
-            return Err(wrong(
-                first,
-                format!("the parameter `{name}` has no values"),
-                None,
-            ));
-        }
-        for (index, value) in values.iter().enumerate() {
-            if !is_value(&value.value) {
-                let message = format!(
-                    "`{}` is not a valid value: use lower-case letters and digits, with `-` \
-                     between words",
-                    value.value
-                );
-                return Err(wrong(value.place, message, None));
-            }
-            if values[..index]
-                .iter()
-                .any(|other| other.value == value.value)
-            {
-                let message = format!("duplicate value `{}` of `{name}`", value.value);
-                return Err(wrong(value.place, message, None));
-            }
+        let reason = bad_identifier(name);
+        require(
+            reason.is_none(),
+            first(values),
+            reason.unwrap_or_default(),
+            None,
+        )?;
+        let message = format!("the parameter `{name}` has no values");
+        require(!values.is_empty(), first(values), message, None)?;
+        for (index, At { value, place }) in values.iter().enumerate() {
+            let message = format!(
+                "`{value}` is not a valid value: use lower-case letters and digits, with `-` \
+                 between words"
+            );
+            require(is_value(value), *place, message, None)?;
+            let is_new = values[..index].iter().all(|other| other.value != *value);
+            let message = format!("duplicate value `{value}` of `{name}`");
+            require(is_new, *place, message, None)?;
         }
     }
-    for (name, value) in head.except.iter().flatten() {
+    for (name, At { value, place }) in head.except.iter().flatten() {
         let known = head.parameters.get(name);
-        let known = known.map(|all| {
-            let values = all.iter().map(|known| known.value.as_str());
-            values.collect::<Vec<_>>()
-        });
-        let Some(known) = known else {
-            let names = head.parameters.keys().map(String::as_str);
-            let hint = closest(name, names).map(|near| format!("did you mean `{near}`?"));
-            return Err(wrong(
-                value.place,
-                format!("unknown parameter `{name}`"),
-                hint,
-            ));
-        };
-        if !known.contains(&value.value.as_str()) {
-            let hint = format!("valid values: {}", known.join(", "));
-            let message = format!("unknown value `{}` of `{name}`", value.value);
-            return Err(wrong(value.place, message, Some(hint)));
-        }
+        let names = head.parameters.keys().map(String::as_str);
+        let hint = closest(name, names).map(|near| format!("did you mean `{near}`?"));
+        let message = format!("unknown parameter `{name}`");
+        require(known.is_some(), *place, message, hint)?;
+        let known = known
+            .into_iter()
+            .flatten()
+            .map(|known| known.value.as_str());
+        let known: Vec<&str> = known.collect();
+        let hint = format!("valid values: {}", known.join(", "));
+        let message = format!("unknown value `{value}` of `{name}`");
+        require(known.contains(&value.as_str()), *place, message, Some(hint))?;
     }
     Ok(())
 }

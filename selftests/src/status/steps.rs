@@ -171,7 +171,7 @@ pub(super) fn missed_interleaving<'a>(
             .collect()
     };
     let holds = labels(|action| matches!(action, Action::Hold { .. }));
-    let releases = labels(|action| matches!(action, Action::Release { .. }));
+    let releases = labels(|action| matches!(action, Action::Release(_)));
     let has = |labels: &[String], line: &String| labels.iter().any(|label| line.starts_with(label));
     // A release prints its label only if the task was held up to it.
     let held = diagnostics[..missed]

@@ -8,7 +8,8 @@ use camino::Utf8Path;
 use fs_err as fs;
 use selftests::klog::Log;
 use vm_images::accel::Accelerator;
-use vm_images::checkpoint::{Checkpoint, NoCheckpoint};
+use vm_images::checkpoint::Checkpoint;
+use vm_images::checkpoints::NoCheckpoint;
 use vm_images::transcript::{BootMode, Transcript};
 use vm_images::vm::{self, BatchProgram, VmSpec};
 

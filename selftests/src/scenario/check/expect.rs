@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the expectations of a step.
 
-use super::{Checked, Checker};
+use super::checker::{Checked, Checker};
 use crate::input::Place;
-use crate::scenario::names::{ERRNOS, is_kernel_function};
+use crate::scenario::model::{Bounds, ExpectedLog, Returns};
+use crate::scenario::names::is_kernel_function;
 use crate::scenario::raw::{RawCount, RawLog, RawStep};
-use crate::scenario::{Bounds, ExpectedLog, Returns};
+use crate::scenario::verb::Language;
 use crate::yaml::At;
 
 impl Checker<'_> {
@@ -13,35 +14,26 @@ impl Checker<'_> {
         let Some(written) = returns else {
             return Ok(Returns::Ok);
         };
-        let words: Vec<&str> = written.value.split('|').map(str::trim).collect();
-        match words.as_slice() {
-            [word] => self.one_result(word, written.place),
-            words => {
-                let results = words
-                    .iter()
-                    .map(|word| self.one_result(word, written.place));
-                Ok(Returns::AnyOf(results.collect::<Checked<_>>()?))
-            }
+        let words = written.value.split('|').map(str::trim);
+        let results = words.map(|word| self.one_result(word, written.place));
+        let mut results = results.collect::<Checked<Vec<_>>>()?;
+        match results.len() {
+            1 => Ok(results.remove(0)),
+            _ => Ok(Returns::AnyOf(results)),
         }
     }
 
     fn one_result(&self, word: &str, place: Place) -> Checked<Returns> {
+        let errors = &Language::get().words("error").words;
         match word {
             "ok" | "0" => Ok(Returns::Ok),
-            errno if ERRNOS.contains(&errno) => Ok(Returns::Errno(errno.to_owned())),
+            word if errors.iter().any(|error| error == word) => Ok(Returns::Errno(word.to_owned())),
             _ => {
-                let known = ["ok"].into_iter().chain(ERRNOS.iter().copied());
+                let known = ["ok"].into_iter().chain(errors.iter().map(String::as_str));
                 let value = word.to_owned();
                 Err(self.unknown("result", &At { value, place }, known))
             }
         }
-    }
-
-    pub(super) fn errno(&self, word: &At<String>) -> Checked<String> {
-        if ERRNOS.contains(&word.value.as_str()) {
-            return Ok(word.value.clone());
-        }
-        Err(self.unknown("error", word, ERRNOS.iter().copied()))
     }
 
     pub(super) fn calls(&self, step: &RawStep) -> Checked<Vec<(String, Bounds)>> {
@@ -64,30 +56,24 @@ impl Checker<'_> {
         let name = |function: &At<String>| {
             self.kernel_function(&function.value, function.place)?;
             let is_same = |other: &&At<String>| other.value == function.value;
-            if step.order.iter().filter(is_same).count() > 1 {
-                let message = format!("duplicate function `{}` in `order`", function.value);
-                return Err(self.wrong(function.place, message, None));
-            }
+            let count = step.order.iter().filter(is_same).count();
+            let message = format!("duplicate function `{}` in `order`", function.value);
+            self.require(count == 1, function.place, message)?;
             Ok(function.value.clone())
         };
         step.order.iter().map(name).collect()
     }
 
     pub(super) fn kernel_function(&self, name: &str, place: Place) -> Checked<()> {
-        if is_kernel_function(name) {
-            return Ok(());
-        }
         let message = format!("`{name}` is not a valid function name");
-        Err(self.wrong(place, message, None))
+        self.require(is_kernel_function(name), place, message)
     }
 
     pub(super) fn log(&self, step: &RawStep) -> Checked<Vec<ExpectedLog>> {
         let line = |raw: &RawLog| {
             let text = raw.text.value.clone();
-            if text.is_empty() {
-                let message = "empty `text`: it would match every line";
-                return Err(self.wrong(raw.text.place, message, None));
-            }
+            let message = "empty `text`: it would match every line";
+            self.require(!text.is_empty(), raw.text.place, message)?;
             let count = self.bounds(raw.count, raw.min, raw.max, raw.text.place)?;
             Ok(ExpectedLog { text, count })
         };
@@ -101,27 +87,14 @@ impl Checker<'_> {
         max: Option<u64>,
         place: Place,
     ) -> Checked<Bounds> {
-        let bounds = match (count, min, max) {
-            (Some(count), None, None) => Bounds {
-                min: count,
-                max: Some(count),
-            },
-            (None, None, None) => {
-                let message = "missing `count`, or `min` and `max`";
-                return Err(self.wrong(place, message, None));
-            }
-            (None, min, max) => Bounds {
-                min: min.unwrap_or(0),
-                max,
-            },
-            _ => {
-                let message = "`count` excludes `min` and `max`";
-                return Err(self.wrong(place, message, None));
-            }
-        };
-        if bounds.max.is_some_and(|max| max < bounds.min) {
-            return Err(self.wrong(place, "`min` is greater than `max`", None));
-        }
-        Ok(bounds)
+        let has_bounds = min.or(max).is_some();
+        let is_given = count.is_some() || has_bounds;
+        self.require(is_given, place, "missing `count`, or `min` and `max`")?;
+        let is_clear = count.is_none() || !has_bounds;
+        self.require(is_clear, place, "`count` excludes `min` and `max`")?;
+        let (min, max) = (count.or(min).unwrap_or(0), count.or(max));
+        let is_ordered = max.is_none_or(|max| max >= min);
+        self.require(is_ordered, place, "`min` is greater than `max`")?;
+        Ok(Bounds { min, max })
     }
 }

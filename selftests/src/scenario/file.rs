@@ -5,9 +5,10 @@
 use camino::Utf8Path;
 use vm_images::machine_file::MachineError;
 
+use super::check;
 use super::machines::Machines;
+use super::model::{Boot, Scenario, Step};
 use super::parameters::{combinations, substitute};
-use super::{Scenario, check, raw};
 use crate::input::InputError;
 use crate::yaml;
 
@@ -52,6 +53,18 @@ impl ScenarioFile {
         }
     }
 
+    /// Returns the boots of all variants with this index.
+    pub(crate) fn boots(&self, index: usize) -> impl Iterator<Item = &Boot> {
+        self.variants
+            .iter()
+            .map(move |variant| &variant.boots[index])
+    }
+
+    /// Returns the steps of all variants, including repeated steps.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.variants.iter().flat_map(Scenario::steps)
+    }
+
     /// Returns the first variant, for properties that are the same in all variants.
     #[must_use]
     pub fn first(&self) -> &Scenario {
@@ -71,15 +84,6 @@ fn with_original_line(mut error: InputError, text: &str) -> InputError {
         error.place.column = error.place.column.min(at + 1);
     }
     error
-}
-
-/// Returns the JSON schema of scenario files.
-#[must_use]
-pub fn json_schema() -> String {
-    let schema = schemars::schema_for!(raw::RawScenario);
-    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is valid JSON");
-    text.push('\n');
-    text
 }
 
 /// The error of loading scenarios.
@@ -125,13 +129,10 @@ pub fn load_all(folder: &Utf8Path, machines: &Machines) -> Result<Vec<ScenarioFi
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checked_in_schema_is_up_to_date() {
-        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenario.schema.json");
-        let found = fs_err::read_to_string(path).unwrap();
-        assert!(found == json_schema(), "run `cargo xtask generate`");
+impl Scenario {
+    /// Parses a scenario file without parameters.
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, InputError> {
+        let mut scenario_file = ScenarioFile::parse(text, file, &Machines::project())?;
+        Ok(scenario_file.variants.remove(0))
     }
 }

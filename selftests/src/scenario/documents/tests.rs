@@ -2,7 +2,6 @@
 //! The reference is complete, and its examples are valid scenarios.
 
 use super::*;
-use crate::scenario::ScenarioFile;
 
 /// A scenario with the example of an action.
 fn around(example: &str, after_kexec: bool) -> String {
@@ -34,12 +33,16 @@ fn parse_example(example: &str, after_kexec: bool) -> Result<(), String> {
     scenario_file.map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn actions() -> impl Iterator<Item = &'static ActionDoc> {
-    GROUPS.iter().flat_map(|group| group.actions)
+/// The examples in the text of the reference.
+fn blocks() -> Vec<&'static str> {
+    let blocks = REFERENCE.split("```yaml\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect()
 }
 
 /// The example with an additional line in the step with the action.
-fn with_line(doc: &ActionDoc, example: &str, line: &str) -> String {
+fn with_line(doc: &Verb, example: &str, line: &str) -> String {
     let mut out = String::new();
     for old in example.lines() {
         out.push_str(&format!("{old}\n"));
@@ -94,60 +97,65 @@ fn sample(key: &str) -> &'static str {
 }
 
 #[test]
-fn groups_and_head_have_every_key_of_the_schema() {
-    let schema = Schema::new();
-    for (name, value) in schema.properties("RawStep") {
-        let about = value["description"].as_str().unwrap();
-        let is_action = about.starts_with(ACTION);
-        let actions = actions().filter(|doc| doc.key == name).count();
-        assert_eq!(actions, usize::from(is_action), "`{name}` in `GROUPS`");
-        let is_known = is_action || EVERYWHERE.contains(&name.as_str());
-        assert_eq!(is_known, owners(name).is_empty(), "no action has `{name}`");
-    }
-    for name in schema.properties("").keys() {
-        let groups = HEAD
-            .iter()
-            .filter(|(_, keys)| keys.contains(&name.as_str()));
-        assert_eq!(groups.count(), 1, "`{name}` in `HEAD`");
+fn reference_has_every_key_of_every_type_once() {
+    let schema = schemars::schema_for!(RawScenario).to_value();
+    let whole = "RawScenario".to_owned();
+    let types = schema["$defs"].as_object().unwrap().iter();
+    let types = types.chain([(&whole, &schema)]).collect::<Vec<_>>();
+    let language = Language::get();
+    for (of_type, object) in types {
+        let begin = format!("{{{{{of_type} ");
+        let places = REFERENCE.split(&begin).skip(1);
+        let listed = places.flat_map(|place| place.split("}}").next().unwrap().split(' '));
+        let mut listed: Vec<&str> = listed.collect();
+        listed.sort_unstable();
+        let keys = object["properties"].as_object().into_iter().flatten();
+        let keys = keys.map(|(key, _)| key.as_str());
+        let is_listed = |key: &&str| {
+            let is_in_table = language.verb(key).is_some() || language.argument(key).is_some();
+            of_type != "RawStep" || !is_in_table
+        };
+        let keys: Vec<&str> = keys.filter(is_listed).collect();
+        assert_eq!(listed, keys, "{of_type}");
     }
 }
 
 #[test]
+fn reference_has_no_part_left_open() {
+    assert!(!reference(&Machines::project()).contains("{{"));
+}
+
+#[test]
 fn every_example_is_a_valid_scenario() {
-    for doc in actions() {
-        for example in doc.examples {
+    for doc in Language::get().verbs() {
+        for example in &doc.examples {
             assert!(example.contains(&format!("- {}:", doc.key)), "{example}");
             assert_eq!(parse_example(example, doc.after_kexec), Ok(()), "{example}");
         }
     }
-    for example in [prose::EXPECTATIONS, prose::FUNCTIONS] {
-        assert_eq!(parse_example(example, false), Ok(()), "{example}");
-    }
-    for text in [
-        prose::SCENARIO,
-        prose::KEXEC,
-        prose::VARIANTS,
-        prose::FINDING,
-    ] {
-        let name = text.lines().next().unwrap().trim_start_matches("name: ");
-        let scenario_file =
-            ScenarioFile::parse(text, &format!("{name}.yaml"), &Machines::project());
-        assert_eq!(scenario_file.err().map(|error| error.to_string()), None);
+    for text in blocks() {
+        if text.starts_with("- ") {
+            assert_eq!(parse_example(text, false), Ok(()), "{text}");
+        } else if let Some(rest) = text.strip_prefix("name: ") {
+            let file = format!("{}.yaml", rest.lines().next().unwrap());
+            let scenario_file = ScenarioFile::parse(text, &file, &Machines::project());
+            assert_eq!(scenario_file.err().map(|error| error.to_string()), None);
+        }
     }
 }
 
 #[test]
 fn actions_accept_exactly_their_documented_arguments() {
-    let schema = Schema::new();
-    for doc in actions() {
-        let keys = schema.properties("RawStep").keys();
-        for key in keys.filter(|key| !owners(key).is_empty()) {
+    let language = Language::get();
+    for doc in language.verbs() {
+        for key in language.arguments.iter().map(|argument| &argument.key) {
+            assert!(!language.owners(key).is_empty(), "no verb has `{key}`");
             let line = format!("{key}: {}", sample(key));
-            let is_listed = doc.needs.contains(&&**key) || doc.may.contains(&&**key);
+            let is_listed = doc.parameter(key).is_some();
             let is_refused = doc.examples.iter().all(|example| {
                 let bare = match is_listed {
                     true => without(example, key),
-                    false => (*example).to_owned(),
+                    false => example.clone(),
                 };
                 let example = with_line(doc, &bare, &line);
                 let refused = parse_example(&example, doc.after_kexec).err();
@@ -155,8 +163,10 @@ fn actions_accept_exactly_their_documented_arguments() {
             });
             assert_eq!(is_refused, !is_listed, "`{key}` of `{}`", doc.key);
         }
-        for key in doc.needs {
-            let lacking = without(doc.examples[0], key);
+        let parameters = doc.parameters.iter();
+        for parameter in parameters.filter(|parameter| !parameter.is_optional()) {
+            let key = &parameter.key;
+            let lacking = without(&doc.examples[0], key);
             let refused = parse_example(&lacking, doc.after_kexec).unwrap_err();
             let message = format!("missing key `{key}`");
             assert!(refused.contains(&message), "{refused}");
@@ -172,4 +182,24 @@ fn checked_in_reference_is_up_to_date() {
         found == reference(&Machines::project()),
         "run `cargo xtask generate`"
     );
+}
+
+#[test]
+fn catalogue_has_table_row_and_full_text_of_a_finding() {
+    let text = "name: small\ntitle: a|b\nwhy: One. Two.\nfails_without: [fix]\n\
+        known_finding: Here it is.\nboots: [{steps: [{rescan: pci, fails_first: true}]}]\n";
+    let scenario_file = ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap();
+    let out = catalogue(&[scenario_file]);
+    assert!(
+        out.contains("| edu-pair | 1 | a\\|b | One. | fix |"),
+        "{out}"
+    );
+    assert!(out.ends_with("Here it is.\n\nFixed by `fix` in `kernel-patches`.\n"));
+}
+
+#[test]
+fn checked_in_schema_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scenario.schema.json");
+    let found = fs_err::read_to_string(path).unwrap();
+    assert!(found == json_schema(), "run `cargo xtask generate`");
 }

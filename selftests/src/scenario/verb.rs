@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The verbs of the scenario language, read from `selftests/verbs.yaml`, which is built into
+//! the program.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::yaml;
+
+/// All that `verbs.yaml` defines.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Language {
+    /// The fields of `struct lu_needs`, in the order of the C code.
+    pub(crate) requirements: Vec<String>,
+    pub(crate) words: Vec<WordList>,
+    /// The keys of arguments, which several verbs can have.
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// Words that an argument chooses from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WordList {
+    /// The noun in errors.
+    pub(crate) name: String,
+    /// The title in the reference; lists without one are not shown.
+    pub(crate) title: Option<String>,
+    pub(crate) words: Vec<String>,
+    /// The C expression of each word, if it differs from the word.
+    #[serde(default)]
+    c: Vec<String>,
+}
+
+impl WordList {
+    /// Returns the C expression of the word at `index`.
+    pub(crate) fn c(&self, index: usize) -> &str {
+        self.c.get(index).unwrap_or(&self.words[index])
+    }
+}
+
+/// The key of an argument.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Argument {
+    pub(crate) key: String,
+    #[serde(rename = "type", default)]
+    pub(crate) value: ValueType,
+    /// The documentation, a few sentences.
+    pub(crate) about: String,
+}
+
+impl Argument {
+    /// Returns the first sentence of the documentation, in lower case.
+    pub(crate) fn summary(&self) -> String {
+        let end = self.about.find(['.', ';', '(']);
+        let mut text = self.about[..end.unwrap_or(self.about.len())]
+            .trim()
+            .to_owned();
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
+        text
+    }
+}
+
+/// The type of a value in YAML.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ValueType {
+    #[default]
+    Text,
+    Number,
+    Flag,
+    /// A list of texts.
+    List,
+    Step,
+    Steps,
+}
+
+/// Verbs on the same kind of object.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Group {
+    pub(crate) title: String,
+    pub(crate) about: String,
+    pub(crate) verbs: Vec<Verb>,
+}
+
+/// An action of the scenario language.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Verb {
+    pub(crate) key: String,
+    /// The documentation, in lower case, since it follows `Action:` in the JSON schema.
+    pub(crate) about: String,
+    #[serde(rename = "type", default)]
+    pub(crate) value: ValueType,
+    /// The kind of the value of the key.
+    #[serde(default)]
+    pub(crate) kind: Kind,
+    /// The arguments, in the order of their checks.
+    #[serde(default)]
+    pub(crate) parameters: Vec<Parameter>,
+    /// The label of a step in diagnostics, timelines and reports.
+    pub(super) sentence: Option<Sentence>,
+    /// The C function and its arguments. Verbs without one have code in `check/steps.rs`.
+    pub(super) call: Option<CCall>,
+    #[serde(default)]
+    pub(super) result: Outcome,
+    /// A field of `struct lu_needs`.
+    pub(super) needs: Option<String>,
+    /// A further field for an action in the first boot.
+    pub(crate) needs_in_first_boot: Option<String>,
+    /// The value that the action reads, and its expected value.
+    pub(crate) compares: Option<Compare>,
+    /// Whether later steps depend on its success, so that its failure ends the test.
+    #[serde(default)]
+    pub(crate) is_prerequisite: bool,
+    /// Whether its failure as the first step of a later boot shows that there was no kexec.
+    #[serde(default)]
+    pub(crate) needs_handover: bool,
+    /// Whether it cannot be nested in another step, although it compares no value.
+    #[serde(default)]
+    is_standalone: bool,
+    /// The hint if `returns` is not an error; `None` if the action can succeed.
+    pub(crate) must_fail: Option<String>,
+    /// Other sentences, calls, results or needs for some values of an argument. The first
+    /// form that fits counts.
+    #[serde(default)]
+    pub(super) forms: Vec<Form>,
+    /// Whether the examples are for a boot after a kexec.
+    #[serde(default)]
+    pub(crate) after_kexec: bool,
+    pub(crate) examples: Vec<String>,
+}
+
+/// An argument of a verb.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parameter {
+    pub(crate) key: String,
+    #[serde(default)]
+    pub(crate) kind: Kind,
+    #[serde(default)]
+    optional: bool,
+    pub(crate) default: Option<String>,
+}
+
+impl Parameter {
+    /// Returns whether a step need not have the argument.
+    pub(crate) const fn is_optional(&self) -> bool {
+        self.optional || self.default.is_some()
+    }
+}
+
+/// The kind of an argument, which decides its checks and its C expression.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// A part of the syntax, such as nested steps.
+    #[default]
+    Syntax,
+    /// An object that exists.
+    Object(Vec<ObjectKind>),
+    /// An object that the action closes. Its name can be reused.
+    Closed(Vec<ObjectKind>),
+    /// An object that no longer exists after the action.
+    Ended(Vec<ObjectKind>),
+    /// Objects that the action takes from the test.
+    GivenAway(Vec<ObjectKind>),
+    /// An object of an earlier boot.
+    HandedOver(Vec<ObjectKind>),
+    /// A new object.
+    New(ObjectKind),
+    /// A new object of the kind of the verb's value.
+    Renamed,
+    /// A user inside the kernel, who is created by the first action.
+    User,
+    /// A new process.
+    Process,
+    /// The number of new objects `NAME_1`, `NAME_2` and so on, in this range. No step can
+    /// refer to them.
+    Copies(u64, u64),
+    /// A device: a slot or a virtual function.
+    Device,
+    /// A device that is not a virtual function.
+    Slot,
+    /// A number in this range.
+    Number(u64, u64),
+    /// A number without limits, printed in hexadecimal.
+    Hexadecimal,
+    /// The offset of a register.
+    Register,
+    /// The number that identifies a file in a session.
+    Token,
+    /// A word of the list with this name.
+    Word(String),
+    /// Words of the list with this name, combined to a mask.
+    Mask(String),
+    /// The C expressions of `true` and `false`.
+    Flag(BTreeMap<bool, String>),
+    /// The contents of a file.
+    Contents,
+    /// An absolute path.
+    Path,
+    /// An absolute path, or a path in the folder of a device.
+    KernelPath,
+    /// The name of a driver.
+    Driver,
+}
+
+/// The kind of an object that has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ObjectKind {
+    DeviceFile,
+    Memfd,
+    File,
+    Session,
+    User,
+    Process,
+}
+
+impl ObjectKind {
+    /// Returns the noun in errors.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::DeviceFile => "device file",
+            Self::Memfd => "memfd",
+            Self::File => "file",
+            Self::Session => "session",
+            Self::User => "user",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// The value that the C function of a verb returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// 0 or a negative error.
+    #[default]
+    Status,
+    /// The descriptor of the object in this argument, or a negative error.
+    Descriptor(String),
+    /// The number of memory leaks, or that the kernel cannot count them.
+    Leaks,
+    /// No value.
+    Nothing,
+}
+
+/// The comparison of a value that an action reads.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Compare {
+    pub(crate) seen: Observed,
+    /// The argument with the expected value; if it is not given, nothing is compared.
+    pub(crate) with: String,
+    /// The message of a failed comparison.
+    pub(crate) message: Sentence,
+    /// The conversion of the observed number in the message.
+    #[serde(default)]
+    pub(crate) format: String,
+}
+
+/// The place of a value that an action reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Observed {
+    /// The buffer `contents`.
+    Text,
+    /// The variable `value`.
+    Number,
+    /// The value of the C function, which cannot be an expected error then.
+    Result,
+}
+
+/// The fields that differ for some values of arguments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Form {
+    /// Arguments and their values; `given` for any value.
+    pub(super) when: BTreeMap<String, String>,
+    pub(super) sentence: Option<Sentence>,
+    pub(super) call: Option<CCall>,
+    pub(super) result: Option<Outcome>,
+    pub(super) needs: Option<String>,
+}
+
+/// A text with arguments in braces.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Sentence(Vec<(String, Option<String>)>);
+
+impl From<String> for Sentence {
+    fn from(text: String) -> Self {
+        let piece = |piece: &str| match piece.split_once('{') {
+            Some((before, key)) => (before.to_owned(), Some(key.to_owned())),
+            None => (piece.to_owned(), None),
+        };
+        Self(text.split('}').map(piece).collect())
+    }
+}
+
+impl Sentence {
+    /// Returns the text with the value of each argument.
+    pub(crate) fn fill(&self, value: impl Fn(&str) -> String) -> String {
+        let pieces = self.0.iter().map(|(before, key)| {
+            let value = key.as_deref().map(&value);
+            before.clone() + &value.unwrap_or_default()
+        });
+        pieces.collect()
+    }
+}
+
+/// A call of a C function.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct CCall {
+    pub(crate) function: String,
+    pub(crate) arguments: Vec<CArgument>,
+}
+
+/// An argument of a C function.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CArgument {
+    /// The state of the test.
+    Test,
+    /// The C expression of an argument of the step.
+    Value(String),
+    /// A string literal with the text of an argument of the step.
+    Quoted(String),
+    /// The address of the variable of an object.
+    Address(String),
+    /// C code.
+    Code(String),
+}
+
+impl TryFrom<String> for CCall {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not of the form `function(arguments)`");
+        let (function, rest) = text.split_once('(').ok_or_else(wrong)?;
+        let arguments = rest.strip_suffix(')').ok_or_else(wrong)?;
+        let arguments = arguments.split(", ").filter(|text| !text.is_empty());
+        Ok(Self {
+            function: function.to_owned(),
+            arguments: arguments.map(CArgument::parse).collect(),
+        })
+    }
+}
+
+impl CArgument {
+    fn parse(text: &str) -> Self {
+        let within = |begin: &str, end: &str| {
+            let key = text.strip_prefix(begin)?.strip_suffix(end)?;
+            Some(key.to_owned())
+        };
+        if text == "lu" {
+            return Self::Test;
+        }
+        within("{", "}")
+            .map(Self::Value)
+            .or_else(|| within("\"{", "}\"").map(Self::Quoted))
+            .or_else(|| within("&{", "}").map(Self::Address))
+            .unwrap_or_else(|| Self::Code(text.to_owned()))
+    }
+}
+
+static LANGUAGE: LazyLock<Language> = LazyLock::new(|| {
+    let text = include_str!("../../verbs.yaml");
+    yaml::parse(text, "selftests/verbs.yaml").expect("verbs.yaml is valid")
+});
+
+impl Language {
+    /// Returns the language of this project.
+    pub(crate) fn get() -> &'static Self {
+        &LANGUAGE
+    }
+
+    /// Returns all verbs, in the order of the reference.
+    pub(crate) fn verbs(&self) -> impl Iterator<Item = &Verb> {
+        self.groups.iter().flat_map(|group| &group.verbs)
+    }
+
+    /// Returns the verb with this key.
+    pub(crate) fn verb(&self, key: &str) -> Option<&Verb> {
+        self.verbs().find(|verb| verb.key == key)
+    }
+
+    /// Returns the argument with this key.
+    pub(crate) fn argument(&self, key: &str) -> Option<&Argument> {
+        self.arguments.iter().find(|argument| argument.key == key)
+    }
+
+    /// Returns the verbs that have a key as argument.
+    pub(crate) fn owners(&self, key: &str) -> Vec<&str> {
+        let owners = self.verbs().filter(|verb| verb.parameter(key).is_some());
+        owners.map(|verb| verb.key.as_str()).collect()
+    }
+
+    /// Returns the list of words with this name.
+    ///
+    /// # Panics
+    /// If there is no such list.
+    pub(crate) fn words(&self, name: &str) -> &WordList {
+        let list = self.words.iter().find(|list| list.name == name);
+        list.unwrap_or_else(|| panic!("verbs.yaml has no words `{name}`"))
+    }
+}
+
+impl Verb {
+    /// Returns the argument with this key.
+    pub(crate) fn parameter(&self, key: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|known| known.key == key)
+    }
+
+    /// Returns whether the action counts memory leaks, which is possible on some machines.
+    pub(crate) fn counts_leaks(&self) -> bool {
+        self.result == Outcome::Leaks
+    }
+
+    /// Returns whether the C function returns a number to compare, and not a status.
+    pub(crate) fn returns_number(&self) -> bool {
+        let compares = self.compares.as_ref();
+        compares.is_some_and(|compare| compare.seen == Observed::Result)
+    }
+
+    /// Returns whether the action can be nested in another step.
+    pub(crate) const fn can_be_nested(&self) -> bool {
+        !self.is_standalone && self.compares.is_none()
+    }
+}
+
+impl PartialEq for Verb {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Verb {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys that a form or a verb refers to.
+    fn used_keys(verb: &Verb) -> Vec<&str> {
+        let sentences = [verb.sentence.as_ref()].into_iter();
+        let sentences = sentences.chain(verb.forms.iter().map(|form| form.sentence.as_ref()));
+        let pieces = sentences.flatten().flat_map(|sentence| &sentence.0);
+        let mut keys: Vec<&str> = pieces.filter_map(|(_, key)| key.as_deref()).collect();
+        let calls = verb.forms.iter().map(|form| form.call.as_ref());
+        let calls = calls.chain([verb.call.as_ref()]).flatten();
+        keys.extend(
+            calls
+                .flat_map(|call| &call.arguments)
+                .filter_map(|argument| match argument {
+                    CArgument::Value(key) | CArgument::Quoted(key) | CArgument::Address(key) => {
+                        Some(key.as_str())
+                    }
+                    CArgument::Test | CArgument::Code(_) => None,
+                }),
+        );
+        let results = verb.forms.iter().filter_map(|form| form.result.as_ref());
+        keys.extend(
+            results
+                .chain([&verb.result])
+                .filter_map(|result| match result {
+                    Outcome::Descriptor(key) => Some(key.as_str()),
+                    _ => None,
+                }),
+        );
+        keys.extend(
+            verb.forms
+                .iter()
+                .flat_map(|form| form.when.keys())
+                .map(String::as_str),
+        );
+        keys.extend(verb.compares.iter().map(|compare| compare.with.as_str()));
+        keys
+    }
+
+    #[test]
+    fn verbs_refer_to_their_arguments_and_to_existing_lists() {
+        let language = Language::get();
+        for verb in language.verbs() {
+            for key in used_keys(verb) {
+                let is_known = key == verb.key || verb.parameter(key).is_some();
+                assert!(is_known, "`{key}` in `{}`", verb.key);
+            }
+            assert_eq!(verb.call.is_some(), verb.sentence.is_some(), "{}", verb.key);
+            let kinds = verb.parameters.iter().map(|parameter| &parameter.kind);
+            for kind in kinds.chain([&verb.kind]) {
+                if let Kind::Word(list) | Kind::Mask(list) = kind {
+                    let list = language.words(list);
+                    assert!(list.c.is_empty() || list.c.len() == list.words.len());
+                }
+            }
+            for parameter in &verb.parameters {
+                let key = &parameter.key;
+                assert!(language.argument(key).is_some(), "no argument `{key}`");
+            }
+            let needs = verb.forms.iter().map(|form| form.needs.as_ref());
+            let needs = needs.chain([verb.needs.as_ref(), verb.needs_in_first_boot.as_ref()]);
+            for field in needs.flatten() {
+                assert!(language.requirements.contains(field), "no field `{field}`");
+            }
+        }
+    }
+
+    #[test]
+    fn c_call_reads_the_kinds_of_arguments() {
+        let call = CCall::try_from("f(lu, {a}, \"{b}\", &{c}, O_RDWR)".to_owned()).unwrap();
+        let key = str::to_owned;
+        assert_eq!(call.function, "f");
+        assert_eq!(
+            call.arguments,
+            [
+                CArgument::Test,
+                CArgument::Value(key("a")),
+                CArgument::Quoted(key("b")),
+                CArgument::Address(key("c")),
+                CArgument::Code(key("O_RDWR")),
+            ]
+        );
+        assert!(CCall::try_from("f".to_owned()).is_err());
+    }
+}
