@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Selects the accelerator: the first that runs a guest. An open KVM device does not imply
-//! that KVM works, so a guest is booted with it. The result is cached until the host, its
+//! Selects the accelerator that boots a guest in less time. An open KVM device does not imply
+//! that KVM works, so a guest is booted with each. The result is cached until the host, its
 //! KVM device or QEMU changes.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::{CacheError, hex, publish};
+use patchbed_host::cancel::Cancel;
 use patchbed_host::context::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +24,9 @@ use crate::vm::run;
 
 const KVM_DEVICE: &str = "/dev/kvm";
 
+/// How often a cancellation is checked.
+const TICK: Duration = Duration::from_millis(50);
+
 /// Time limit for a boot under KVM, which takes about two seconds.
 const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
 
@@ -34,7 +39,7 @@ pub struct Choice {
     pub reason: Option<String>,
 }
 
-/// Returns the first accelerator that boots the guest of `spec`, whose time limits are
+/// Returns the accelerator that boots the guest of `spec` first, whose time limits are
 /// multiplied by `slowness`; the name, accelerator and artifacts of `spec` are not used. If
 /// no accelerator boots the guest, the kernel is the cause: returns TCG, and caches no
 /// result. Fails when the folder of the cached results cannot be created.
@@ -51,27 +56,55 @@ pub fn choose(spec: &VmSpec, slowness: u32, context: &Context) -> Result<Choice,
             .map(|_| "KVM does not run a guest (cached result); using TCG".to_owned());
         return Ok(Choice { reason, ..choice });
     }
-    let Some(choice) = try_both(spec, slowness, context) else {
+    let Some(choice) = race(spec, slowness, context) else {
         return Ok(tcg("the test of KVM did not finish; using TCG".to_owned()));
     };
     store(&cached, &choice);
     Ok(choice)
 }
 
-/// Boots under KVM and, if that fails, under TCG, to separate faults of KVM from faults of the
-/// kernel.
-fn try_both(spec: &VmSpec, slowness: u32, context: &Context) -> Option<Choice> {
-    let kvm = boot(spec, Accelerator::Kvm, slowness, context)?;
-    if kvm == End::PoweredOff {
-        return Some(Choice {
-            accelerator: Accelerator::Kvm,
-            reason: None,
-        });
-    }
-    let tcg_end = boot(spec, Accelerator::Tcg, slowness, context)?;
-    (tcg_end == End::PoweredOff).then(|| {
-        let kvm = shorten(&kvm);
-        tcg(format!("KVM does not run a guest ({kvm}); using TCG"))
+/// Boots under KVM and under TCG at the same time: the first that powers off is the faster one.
+/// `None` if neither does: then the kernel is the cause.
+fn race(spec: &VmSpec, slowness: u32, context: &Context) -> Option<Choice> {
+    let cancel = Cancel::new();
+    let (send, receive) = channel();
+    std::thread::scope(|scope| {
+        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
+            let (send, cancel) = (send.clone(), cancel.clone());
+            let context = Context {
+                cancel,
+                ..context.clone()
+            };
+            scope.spawn(move || {
+                let end = boot(spec, accelerator, slowness, &context);
+                // The receiver is gone when the other accelerator was faster.
+                let _ = send.send((accelerator, end));
+            });
+        }
+        drop(send);
+        let mut kvm = None;
+        let chosen = loop {
+            match receive.recv_timeout(TICK) {
+                Ok((Accelerator::Kvm, Some(End::PoweredOff))) => {
+                    break Some(Choice {
+                        accelerator: Accelerator::Kvm,
+                        reason: None,
+                    });
+                }
+                Ok((Accelerator::Tcg, Some(End::PoweredOff))) => {
+                    let how = kvm
+                        .as_ref()
+                        .map_or_else(|| "TCG booted in less time".to_owned(), shorten);
+                    break Some(tcg(format!("KVM does not run a guest ({how}); using TCG")));
+                }
+                Ok((Accelerator::Kvm, end)) => kvm = end,
+                Ok((Accelerator::Tcg, _)) => {}
+                Err(RecvTimeoutError::Timeout) if !context.cancel.is_cancelled() => {}
+                Err(_) => break None,
+            }
+        };
+        cancel.cancel();
+        chosen
     })
 }
 

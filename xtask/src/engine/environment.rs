@@ -78,8 +78,8 @@ impl Environment {
         self.accelerator.get().copied().unwrap_or(Accelerator::Tcg)
     }
 
-    /// Selects the fastest accelerator that boots `kernel` on a machine. A note gives the reason
-    /// if KVM is not used.
+    /// Selects the faster accelerator that boots `kernel` on a machine, at the first call. A note
+    /// gives the reason if KVM is not used.
     ///
     /// # Errors
     /// When the environment was set up without this machine.
@@ -91,6 +91,9 @@ impl Environment {
         needs: &GuestNeeds,
         session: &Session,
     ) -> anyhow::Result<()> {
+        if self.accelerator.get().is_some() {
+            return Ok(());
+        }
         let machine = self.machine(machine)?;
         let spec = self.spec("", machine, kernel, initramfs, needs, Utf8Path::new(""));
         let Choice {
