@@ -5,6 +5,7 @@
 //! of the series applies. Commit messages and names are not compared.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
@@ -183,6 +184,17 @@ fn confirmed_name(series: &Series, known: &[Series]) -> Option<String> {
     is_same.then(|| series.name.clone())
 }
 
+/// Returns the patches of `series` after each revert patch of the known series.
+fn after_reverts<'k>(
+    series: &Series,
+    known: &'k [Series],
+) -> impl Iterator<Item = (&'k Series, Vec<Patch>)> {
+    let reverts = known
+        .iter()
+        .flat_map(|old| old.revert.iter().map(move |patch| (old, patch)));
+    reverts.map(|(old, patch)| (old, [slice::from_ref(patch), &series.patches].concat()))
+}
+
 struct Builder<'a> {
     tree: &'a Tree,
     overlay: Overlay,
@@ -230,21 +242,19 @@ impl Builder<'_> {
         if self.overlay_with(&series.patches, forwards)?.is_some() {
             return Ok(Vec::new());
         }
-        for old in known {
-            for patch in &old.revert {
-                let mut patches = vec![patch.clone()];
-                let Some(without) = self.overlay_with(&patches, forwards)? else {
-                    continue;
-                };
-                patches.extend(series.patches.iter().cloned());
-                if self.overlay_with(&patches, forwards)?.is_some() {
-                    self.overlay = without;
-                    self.notes.push(format!(
-                        "{} already has the change of `{}`; it is reverted in `base`, and `{}` replaces it",
-                        self.tree.label(), old.name, series.name
-                    ));
-                    return Ok(vec![old.name.clone()]);
-                }
+        for (old, patches) in after_reverts(series, known) {
+            let Some(without) = self.overlay_with(&patches[..1], forwards)? else {
+                continue;
+            };
+            if self.overlay_with(&patches, forwards)?.is_some() {
+                self.overlay = without;
+                self.notes.push(format!(
+                    "{} already has the change of `{}`; it is reverted in `base`, and `{}` replaces it",
+                    self.tree.label(),
+                    old.name,
+                    series.name
+                ));
+                return Ok(vec![old.name.clone()]);
             }
         }
         Ok(Vec::new())
@@ -261,25 +271,19 @@ impl Builder<'_> {
         let Applied::Conflict(here) = self.try_apply(&series.patches, Direction::Forwards)? else {
             return Ok(None);
         };
-        for old in known {
-            for patch in &old.revert {
-                let mut patches = vec![patch.clone()];
-                patches.extend(series.patches.iter().cloned());
-                let Applied::Conflict(there) = self.try_apply(&patches, Direction::Forwards)?
-                else {
-                    continue;
+        for (old, patches) in after_reverts(series, known) {
+            let Applied::Conflict(there) = self.try_apply(&patches, Direction::Forwards)? else {
+                continue;
+            };
+            let got_further = there.index > here.index + 1;
+            let fits_more = there.index == here.index + 1 && there.places.len() < here.places.len();
+            if got_further || fits_more {
+                let without = format!("{} without `{}`", self.tree.label(), old.name);
+                let conflict = Conflict {
+                    index: there.index - 1,
+                    ..there
                 };
-                let got_further = there.index > here.index + 1;
-                let fits_more =
-                    there.index == here.index + 1 && there.places.len() < here.places.len();
-                if got_further || fits_more {
-                    let without = format!("{} without `{}`", self.tree.label(), old.name);
-                    let conflict = Conflict {
-                        index: there.index - 1,
-                        ..there
-                    };
-                    return Ok(Some(conflict.into_error(series, &without)));
-                }
+                return Ok(Some(conflict.into_error(series, &without)));
             }
         }
         Ok(None)
@@ -348,8 +352,7 @@ impl Builder<'_> {
         patches: impl IntoIterator<Item = &'p Patch>,
     ) -> Result<Option<Overlay>, Error> {
         for patch in patches {
-            let one = std::slice::from_ref(patch);
-            if let Some(without) = self.overlay_with(one, Direction::Forwards)? {
+            if let Some(without) = self.overlay_with(slice::from_ref(patch), Direction::Forwards)? {
                 return Ok(Some(without));
             }
         }
