@@ -19,7 +19,7 @@ use selftests::fault;
 use self::account::{Ignored, Outcome, Step, summary, worst};
 use crate::cli::{CiArgs, TestArgs};
 use crate::commands::{doctor, generate, patch_style, test};
-use xtask::engine::inject::kit;
+use xtask::engine::inject;
 use xtask::engine::job::Job;
 use xtask::engine::options::{ConfigArgs, TestOptions};
 use xtask::engine::run_folder::RunFolder;
@@ -318,7 +318,8 @@ fn vm_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         ));
     };
     let binaries = Job::read(job, &folder)?.binaries;
-    let modules = kernel::modules_folder(&kit::modules()?, &binaries.kernel_id, &ci.session.cache)?;
+    let modules =
+        kernel::modules_folder(&inject::modules()?, &binaries.kernel_id, &ci.session.cache)?;
     let fault = modules.join(fault::MODULE);
     if !fault.is_file() {
         return Ok(Outcome::Skipped(format!(

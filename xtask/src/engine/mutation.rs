@@ -29,8 +29,8 @@ use crate::engine::checkouts::SERIES;
 use crate::engine::executor::Executor;
 use crate::engine::job::Job;
 use crate::engine::judge::Judge;
+use crate::engine::pipeline::Pipeline;
 use crate::engine::plan::Plan;
-use crate::engine::run::Pipeline;
 use crate::result::{JobResult, MutantResult, MutantStatus};
 
 /// Number of jobs that boot before a checkpoint is made. Most mutants are caught by the first

@@ -10,7 +10,7 @@ use vm_images::machine::Machine;
 
 use crate::engine::build::find_configs;
 use crate::engine::environment::{Environment, find_machine, find_needs};
-use crate::engine::inject::kit;
+use crate::engine::inject;
 use crate::engine::kselftest;
 use crate::engine::options::{DEFAULT_SERIES, Snapshots, TestOptions};
 use crate::engine::plan::{Plan, PlanRequest};
@@ -111,7 +111,7 @@ impl Request {
     /// When the list of modules is invalid.
     pub fn modules(&self, with_self_check: bool) -> anyhow::Result<Option<Modules>> {
         if with_self_check {
-            return kit::modules().map(Some);
+            return inject::modules().map(Some);
         }
         if !self
             .scenarios

@@ -17,14 +17,14 @@ use selftests::fault::self_check::{FaultResult, Place, SELF_CHECKS, SelfCheck, w
 use selftests::status::Status;
 use vm_images::vm::VmRun;
 
-use self::cache::{Configuration, SelfCheckCache};
+use self::cache::{Configuration, Detections, SelfCheckCache, machine_of};
 use crate::engine::build::Build;
 use crate::engine::environment::Environment;
 use crate::engine::executor::LocalExecutor;
-use crate::engine::inject::guest::{Guest, Injected, TimeLimits};
-use crate::engine::inject::kit::Kit;
+use crate::engine::inject::Kit;
+use crate::engine::inject::{Guest, Injected, TimeLimits};
 use crate::engine::job::Job;
-use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
+use crate::engine::options::TestOptions;
 use crate::engine::plan::JobPlan;
 use crate::engine::session::Session;
 use crate::result::{Detection, SelfCheckResult};
@@ -33,9 +33,6 @@ use crate::result::{Detection, SelfCheckResult};
 const FOLDER: &str = "self_checks";
 /// Factor on the timeouts when a missed fault is injected again.
 const RETRY_TIME_FACTOR: u32 = 4;
-
-/// Results of self-checks by name: the detection and a detail for the report.
-type Detections = BTreeMap<String, (Detection, String)>;
 
 /// A VM that runs self-checks of a build.
 #[derive(Clone, Debug)]
@@ -279,16 +276,6 @@ impl<'a> SelfChecks<'a> {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Returns the name of the machine for faults of a place.
-fn machine_of(place: Place, options: &TestOptions) -> &str {
-    match place {
-        Place::Leaks => LEAK_MACHINE,
-        Place::Shared | Place::Stalled | Place::Alone => {
-            options.machine.as_deref().unwrap_or(DEFAULT_MACHINE)
-        }
     }
 }
 

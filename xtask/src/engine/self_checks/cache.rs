@@ -3,26 +3,40 @@
 //! contains the source of the faults and the rules of detection. Missed faults are not
 //! cached.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use patchbed_host::cache::{hex, publish};
 use patchbed_host::content::ContentId;
+use selftests::fault::LEAK_MACHINE;
 use selftests::fault::self_check::Place;
 use sha2::{Digest, Sha256};
 use vm_images::machine::Machine;
 use vm_images::needs::GuestNeeds;
 
-use super::{Detections, machine_of};
 use crate::engine::build::Build;
 use crate::engine::environment::Environment;
-use crate::engine::options::TestOptions;
+use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
 use crate::engine::session::Session;
 use crate::result::{Detection, SelfCheckResult};
 
 /// Part of the cache key; to be changed with the format of the files.
 const FORMAT: &str = "2";
+
+/// Results of self-checks by name: the detection and a detail for the report.
+pub(super) type Detections = BTreeMap<String, (Detection, String)>;
+
+/// Returns the name of the machine for faults of a place.
+pub(super) fn machine_of(place: Place, options: &TestOptions) -> &str {
+    match place {
+        Place::Leaks => LEAK_MACHINE,
+        Place::Shared | Place::Stalled | Place::Alone => {
+            options.machine.as_deref().unwrap_or(DEFAULT_MACHINE)
+        }
+    }
+}
 
 /// Key of the self-checks that run once for all kernels with the same `.config` and guest needs.
 /// The initramfs is not part of it, because it contains the kernel for a kexec.
@@ -178,7 +192,6 @@ fn key<'a>(parts: impl Iterator<Item = &'a String>) -> String {
 #[cfg(test)]
 mod tests {
     use camino::Utf8Path;
-    use selftests::fault::LEAK_MACHINE;
 
     use super::*;
 
