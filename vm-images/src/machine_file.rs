@@ -202,68 +202,60 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn wrong<T>(
+    /// Returns an error at `place`, unless `holds`. A hint may be empty.
+    fn require(
         &self,
+        holds: bool,
         place: Place,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) -> Result<T, InputError> {
+        message: String,
+        hint: String,
+    ) -> Result<(), InputError> {
+        if holds {
+            return Ok(());
+        }
+        let hint = (!hint.is_empty()).then_some(hint);
         let file = self.path.as_str();
         Err(InputError::new(file, self.text, place, message, hint))
     }
 
     fn range(&self, name: &str, value: &At<u32>, min: u32, max: u32) -> Result<(), InputError> {
-        if (min..=max).contains(&value.value) {
-            return Ok(());
-        }
         let message = format!("`{name}` is {}", value.value);
         let hint = format!("the valid range is {min} to {max}");
-        self.wrong(value.place, message, Some(hint))
+        let holds = (min..=max).contains(&value.value);
+        self.require(holds, value.place, message, hint)
     }
 
     /// Checks for one line of printable ASCII, because the arguments are passed to QEMU and
     /// kexec.
     fn kernel_arguments(&self, words: &At<String>) -> Result<(), InputError> {
         let plain = |c: char| c.is_ascii_graphic() || c == ' ';
-        if !words.value.chars().all(plain) || words.value.len() > ARGUMENTS_CHARS_MAX {
-            let hint = format!(
-                "write printable ASCII on one line, at most {ARGUMENTS_CHARS_MAX} characters"
-            );
-            return self.wrong(
-                words.place,
-                "invalid characters or too many characters in the kernel arguments",
-                Some(hint),
-            );
-        }
-        Ok(())
+        let holds = words.value.chars().all(plain) && words.value.len() <= ARGUMENTS_CHARS_MAX;
+        let message = "invalid characters or too many characters in the kernel arguments";
+        let hint =
+            format!("write printable ASCII on one line, at most {ARGUMENTS_CHARS_MAX} characters");
+        self.require(holds, words.place, message.to_owned(), hint)
     }
 
     fn count(&self, slots: &[RawSlot]) -> Result<(), InputError> {
-        let Some(extra) = slots.get(SLOTS_MAX) else {
+        let Some(RawSlot { name, .. }) = slots.get(SLOTS_MAX) else {
             return Ok(());
         };
-        let message = format!(
-            "too many slots: `{}` is slot {}",
-            extra.name.value,
-            SLOTS_MAX + 1
-        );
+        let message = format!("too many slots: `{}` is slot {}", name.value, SLOTS_MAX + 1);
         let hint = format!("a machine has at most {SLOTS_MAX} slots");
-        self.wrong(extra.name.place, message, Some(hint))
+        self.require(false, name.place, message, hint)
     }
 
     /// Checks the names of slots and switches, which share a namespace as ids of QEMU's
     /// devices.
     fn names(&self, raw: &RawMachine) -> Result<(), InputError> {
         let switches = raw.switches.iter().map(|switch| &switch.name);
-        let all: Vec<&At<String>> = switches
-            .chain(raw.slots.iter().map(|slot| &slot.name))
-            .collect();
+        let slots = raw.slots.iter().map(|slot| &slot.name);
+        let all: Vec<&At<String>> = switches.chain(slots).collect();
         for (index, name) in all.iter().enumerate() {
             self.name(name)?;
-            if all[..index].iter().any(|other| other.value == name.value) {
-                let message = format!("two slots or switches have the name `{}`", name.value);
-                return self.wrong(name.place, message, None);
-            }
+            let is_new = all[..index].iter().all(|other| other.value != name.value);
+            let message = format!("two slots or switches have the name `{}`", name.value);
+            self.require(is_new, name.place, message, String::new())?;
         }
         Ok(())
     }
@@ -271,82 +263,59 @@ impl File<'_> {
     fn name(&self, name: &At<String>) -> Result<(), InputError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let value = &name.value;
-        if !value.starts_with(|first: char| first.is_ascii_lowercase())
-            || !value.chars().all(plain)
-            || value.len() > NAME_CHARS_MAX
-        {
-            let hint = format!(
-                "use lowercase letters, digits and `-`, start with a letter, at most {NAME_CHARS_MAX} characters"
-            );
-            return self.wrong(name.place, format!("invalid name `{value}`"), Some(hint));
-        }
-        if value.starts_with(PORT_PREFIX) {
-            let message = format!("invalid name `{value}`: reserved for ports");
-            let hint = format!("names must not start with `{PORT_PREFIX}`");
-            return self.wrong(name.place, message, Some(hint));
-        }
-        Ok(())
+        let holds = value.starts_with(|first: char| first.is_ascii_lowercase())
+            && value.chars().all(plain)
+            && value.len() <= NAME_CHARS_MAX;
+        let hint = format!(
+            "use lowercase letters, digits and `-`, start with a letter, at most {NAME_CHARS_MAX} characters"
+        );
+        self.require(holds, name.place, format!("invalid name `{value}`"), hint)?;
+        let message = format!("invalid name `{value}`: reserved for ports");
+        let hint = format!("names must not start with `{PORT_PREFIX}`");
+        self.require(!value.starts_with(PORT_PREFIX), name.place, message, hint)
     }
 
     fn switch(&self, slot: &RawSlot, known: &[&str]) -> Result<(), InputError> {
         let Some(name) = &slot.switch else {
             return Ok(());
         };
-        if known.contains(&name.value.as_str()) {
-            return Ok(());
-        }
         let hint = match closest(&name.value, known.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
             None if known.is_empty() => "add the switch to `switches:`".to_owned(),
             None => format!("valid names: {}", known.join(", ")),
         };
-        self.wrong(
-            name.place,
-            format!("unknown switch `{}`", name.value),
-            Some(hint),
-        )
+        let message = format!("unknown switch `{}`", name.value);
+        self.require(known.contains(&&*name.value), name.place, message, hint)
     }
 
     /// Rejects a switch without slots, which is probably a mistake.
     fn used(&self, raw: &RawMachine) -> Result<(), InputError> {
-        let is_on = |slot: &RawSlot, name: &str| {
-            let switch = slot.switch.as_ref();
-            switch.is_some_and(|switch| switch.value == name)
-        };
-        for switch in &raw.switches {
-            let name = &switch.name.value;
-            if !raw.slots.iter().any(|slot| is_on(slot, name)) {
-                let message = format!("switch `{name}` has no slot");
-                let hint = format!("add `switch: {name}` to a slot, or remove the switch");
-                return self.wrong(switch.name.place, message, Some(hint));
-            }
+        for At { value: name, place } in raw.switches.iter().map(|switch| &switch.name) {
+            let mut switches = raw.slots.iter().filter_map(|slot| slot.switch.as_ref());
+            let message = format!("switch `{name}` has no slot");
+            let hint = format!("add `switch: {name}` to a slot, or remove the switch");
+            self.require(switches.any(|at| at.value == *name), *place, message, hint)?;
         }
         Ok(())
     }
 
     fn slot(&self, slot: &RawSlot) -> Result<Slot, InputError> {
-        let device = match (slot.device, &slot.virtual_functions) {
-            (Some(DeviceKind::Nvme), virtual_functions) => {
-                let number = virtual_functions.as_ref();
-                if let Some(number) = number {
-                    self.range("virtual_functions", number, 1, VIRTUAL_FUNCTIONS_MAX)?;
-                }
-                Some(Device::Nvme {
-                    virtual_functions: number.map_or(0, |number| number.value),
-                })
-            }
-            (Some(DeviceKind::Edu) | None, Some(number)) => {
-                let message = format!("slot `{}` cannot have virtual functions", slot.name.value);
-                let hint = "`virtual_functions` requires `device: nvme`".to_owned();
-                return self.wrong(number.place, message, Some(hint));
-            }
-            (Some(DeviceKind::Edu), None) => Some(Device::Edu),
-            (None, None) => None,
-        };
+        let is_nvme = matches!(slot.device, Some(DeviceKind::Nvme));
+        if let Some(number) = &slot.virtual_functions {
+            let message = format!("slot `{}` cannot have virtual functions", slot.name.value);
+            let hint = "`virtual_functions` requires `device: nvme`".to_owned();
+            self.require(is_nvme, number.place, message, hint)?;
+            self.range("virtual_functions", number, 1, VIRTUAL_FUNCTIONS_MAX)?;
+        }
         Ok(Slot {
             name: slot.name.value.clone(),
             switch: slot.switch.as_ref().map(|name| name.value.clone()),
-            device,
+            device: slot.device.map(|kind| match kind {
+                DeviceKind::Edu => Device::Edu,
+                DeviceKind::Nvme => Device::Nvme {
+                    virtual_functions: slot.virtual_functions.as_ref().map_or(0, |at| at.value),
+                },
+            }),
         })
     }
 }

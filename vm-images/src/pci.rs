@@ -154,7 +154,10 @@ impl Devices {
 
     /// Writes back the configuration of the unsaved devices of a stopped guest.
     pub(crate) fn write_back(&self, port: &mut Qtest) -> io::Result<()> {
-        let mut unsaved = self.functions.iter().filter(|one| one.is_unsaved());
+        let mut unsaved = self
+            .functions
+            .iter()
+            .filter(|function| function.is_unsaved());
         unsaved.try_for_each(|function| function.write_back(port))
     }
 

@@ -33,10 +33,11 @@ pub(crate) fn go(port: &mut Port, cmdline: &str, again: bool) -> Result<(), Port
     port.send(&FromGuest::KexecLoaded)?;
     rustix::fs::sync();
     port.send(&FromGuest::Kexecing)?;
-    match reboot(RebootCommand::Kexec) {
-        Ok(()) => port.trouble("kexec".into(), &"the reboot call returned"),
-        Err(error) => port.trouble("kexec".into(), &io::Error::from(error)),
-    }
+    let error = match reboot(RebootCommand::Kexec) {
+        Ok(()) => io::Error::other("the reboot call returned"),
+        Err(error) => error.into(),
+    };
+    port.trouble("kexec".into(), &error)
 }
 
 fn load(cmdline: &str, again: bool) -> io::Result<()> {

@@ -88,10 +88,8 @@ impl Port {
     /// Sends the first message of this kernel. It starts with a newline, because the last
     /// message of the kernel before may be incomplete.
     pub(crate) fn hello(&mut self, message: &FromGuest) -> Result<(), PortError> {
-        let mut line = vec![b'\n'];
-        line.extend(encode(message)?);
-        self.file.write_all(&line)?;
-        Ok(())
+        self.file.write_all(b"\n")?;
+        self.send(message)
     }
 
     /// Returns the file that becomes readable when the host sends data.

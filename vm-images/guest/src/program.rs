@@ -165,9 +165,11 @@ impl Running {
                 timed_out = true;
                 deadline = Instant::now() + KILL_LIMIT;
                 if !is_ordered {
-                    log_blocked_tasks();
+                    // With an order, the host has run its own diagnosis before.
+                    let _ = std::fs::write("/proc/sysrq-trigger", "w");
                 }
-                kill_all();
+                // All processes except PID 1: test frameworks use process groups of their own.
+                let _ = kill_process_group(Pid::INIT, Signal::KILL);
                 continue;
             }
             self.poll(port, requests.as_deref(), pipe_open, left.min(TICK))?;
@@ -264,18 +266,6 @@ impl Output {
         }
         Ok(true)
     }
-}
-
-/// Writes the blocked tasks to the kernel log, for a timeout without an order of the host,
-/// which would have run its own diagnosis before.
-fn log_blocked_tasks() {
-    let _ = std::fs::write("/proc/sysrq-trigger", "w");
-}
-
-/// Kills all processes except this. Test frameworks use process groups of their own, so
-/// killing the program's group would not suffice.
-fn kill_all() {
-    let _ = kill_process_group(Pid::INIT, Signal::KILL);
 }
 
 fn exit_status(status: WaitStatus) -> ExitStatus {

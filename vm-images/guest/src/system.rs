@@ -55,12 +55,9 @@ struct PoolInfo {
 pub(crate) fn begin(unix_ns: u64, entropy: &[u8]) -> io::Result<()> {
     let now = Timespec::try_from(Duration::from_nanos(unix_ns)).map_err(io::Error::other)?;
     clock_settime(ClockId::Realtime, now)?;
-    let Ok(data) = <[u8; ENTROPY_BYTES]>::try_from(entropy) else {
-        return Err(io::Error::other(format!(
-            "{} random bytes, expected {ENTROPY_BYTES}",
-            entropy.len()
-        )));
-    };
+    let count = entropy.len();
+    let data = <[u8; ENTROPY_BYTES]>::try_from(entropy)
+        .map_err(|_| io::Error::other(format!("{count} random bytes, expected {ENTROPY_BYTES}")))?;
     let random = OpenOptions::new().write(true).open("/dev/urandom")?;
     mix_in(&random, data)
 }
@@ -81,10 +78,9 @@ fn mix_in(random: &File, data: [u8; ENTROPY_BYTES]) -> io::Result<()> {
             libc::ioctl(fd, RND_RESEED_CRNG),
         ]
     };
-    if results == [0, 0] {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    match results {
+        [0, 0] => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -12,7 +12,7 @@ use patchbed_host::context::Context;
 use patchbed_host::files::read_plain;
 use patchbed_protocol::{boot_begins_marker, boot_ends_marker};
 
-use super::run::{Run, checkpoint_was_modified};
+use super::run::Run;
 use crate::spec::{BootRun, VmRun, VmSpec, write_commands};
 use crate::transcript::{BootRecord, End, Transcript, millis};
 
@@ -41,7 +41,7 @@ pub fn run_batch(
     let activity = context.activity(format!("run {}", spec.name), steps);
     let mut run = Run::new(spec, &context.cancel, activity);
     let records = run_programs(&mut run, programs).ok()??;
-    if checkpoint_was_modified(spec, &run.start) {
+    if run.checkpoint_was_modified() {
         return None;
     }
     let console = read_plain(&spec.artifacts.join("serial.log"), CONSOLE_BYTES_MAX).ok()?;
@@ -53,13 +53,8 @@ pub fn run_batch(
         let transcript = Transcript {
             wall_ms: record.duration_ms + share,
             boots: vec![record],
-            end: End::PoweredOff,
-            start: run.start.clone(),
             shared: programs.len() > 1,
-            host_time: run.host_time,
-            hang: None,
-            accelerator: spec.accelerator,
-            qemu_version: spec.qemu.full_version.clone(),
+            ..run.transcript.clone()
         };
         write_artifacts(spec, program, &transcript, &part).ok()?;
         transcripts.push(transcript);
@@ -74,18 +69,18 @@ fn run_programs(
 ) -> Result<Option<Vec<BootRecord>>, End> {
     let mut session = run.start(&VmRun::default())?;
     run.begin_first_boot(&mut session)?;
-    let first_boot = run.boots.clone();
+    let first_boot = run.transcript.boots.clone();
     let mut records = Vec::new();
     for BatchProgram { boot, .. } in programs {
-        run.boots.clone_from(&first_boot);
+        run.transcript.boots.clone_from(&first_boot);
         let exit = run.run_boot(&mut session, 1, boot)?;
         if !exit.is_success() {
             return Ok(None);
         }
-        records.append(&mut run.boots);
+        records.append(&mut run.transcript.boots);
     }
     run.power_off(&mut session)?;
-    (run.host_time, _) = session.into_records();
+    (run.transcript.host_time, _) = session.into_records();
     Ok(Some(records))
 }
 

@@ -18,7 +18,7 @@ use crate::checkpoint::Checkpoint;
 use crate::pci::Devices;
 use crate::qemu::Memory;
 use crate::spec::{BootRun, NextKernel, VmRun, VmSpec, write_commands};
-use crate::transcript::{BootMode, BootRecord, End, Hang, HostTime, Phase, Transcript, millis};
+use crate::transcript::{BootMode, BootRecord, End, HostTime, Phase, Transcript, millis};
 
 /// Runs the boots of a job. The next boot follows only after a program that ended with code
 /// 0. QEMU has ended when this returns, and the transcript is stored in the artifacts
@@ -28,41 +28,25 @@ pub fn run(spec: &VmSpec, job: &VmRun, context: &Context) -> Transcript {
     let steps = u64::try_from(2 * job.boots.len().max(1)).ok();
     let activity = context.activity(format!("run {}", spec.name), steps);
     let mut run = Run::new(spec, &context.cancel, activity);
-    let end = match run.start(job) {
-        Ok(mut session) => {
-            let end = run.run_job(&mut session, job).err();
-            (run.host_time, run.hang) = session.into_records();
-            end.unwrap_or(End::PoweredOff)
-        }
-        Err(end) => end,
-    };
-    let end = match checkpoint_was_modified(spec, &run.start) {
-        true => End::launch_failed("the checkpoint was modified while the guest ran"),
-        false => end,
-    };
-    let mut transcript = Transcript {
-        boots: run.boots,
-        end,
-        start: run.start,
-        shared: false,
-        host_time: run.host_time,
-        hang: run.hang,
-        wall_ms: millis(begin.elapsed()),
-        accelerator: spec.accelerator,
-        qemu_version: spec.qemu.full_version.clone(),
-    };
+    let result = run.start(job).and_then(|mut session| {
+        let result = run.run_job(&mut session, job);
+        (run.transcript.host_time, run.transcript.hang) = session.into_records();
+        result
+    });
+    let is_tainted = run.checkpoint_was_modified();
+    let mut transcript = run.transcript;
+    transcript.wall_ms = millis(begin.elapsed());
+    if is_tainted {
+        transcript.end = End::launch_failed("the checkpoint was modified while the guest ran");
+    } else if let Err(end) = result {
+        transcript.end = end;
+    }
     if let Err(error) = transcript.save(&spec.artifacts)
         && transcript.end == End::PoweredOff
     {
         transcript.end = End::launch_failed(error);
     }
     transcript
-}
-
-/// Returns whether the checkpoint of a restored guest was modified.
-pub(super) fn checkpoint_was_modified(spec: &VmSpec, start: &BootMode) -> bool {
-    let checkpoint = spec.checkpoint.as_ref();
-    *start == BootMode::Restore && checkpoint.is_some_and(Checkpoint::is_modified)
 }
 
 /// Checks that a checkpoint can be restored: restores one guest and kills it.
@@ -122,15 +106,9 @@ pub(super) struct Run<'a> {
     spec: &'a VmSpec,
     cancel: &'a Cancel,
     activity: Activity<'a>,
-    /// How the first kernel was started.
-    pub(super) start: BootMode,
-    /// The boots that started.
-    pub(super) boots: Vec<BootRecord>,
-    /// The processor time that the host gave to the guest.
-    pub(super) host_time: HostTime,
-    /// The hang diagnosis, if a phase exceeded its limit.
-    pub(super) hang: Option<Hang>,
     steps: u64,
+    /// The record up to now, with the end of a run without failures.
+    pub(super) transcript: Transcript,
 }
 
 impl<'a> Run<'a> {
@@ -139,12 +117,26 @@ impl<'a> Run<'a> {
             spec,
             cancel,
             activity,
-            start: BootMode::Cold,
-            boots: Vec::new(),
-            host_time: HostTime::default(),
-            hang: None,
             steps: 0,
+            transcript: Transcript {
+                boots: Vec::new(),
+                end: End::PoweredOff,
+                start: BootMode::Cold,
+                shared: false,
+                host_time: HostTime::default(),
+                hang: None,
+                wall_ms: 0,
+                accelerator: spec.accelerator,
+                qemu_version: spec.qemu.full_version.clone(),
+            },
         }
+    }
+
+    /// Returns whether the checkpoint of a restored guest was modified.
+    pub(super) fn checkpoint_was_modified(&self) -> bool {
+        let checkpoint = self.spec.checkpoint.as_ref();
+        let is_restored = self.transcript.start == BootMode::Restore;
+        is_restored && checkpoint.is_some_and(Checkpoint::is_modified)
     }
 
     /// Starts a guest: restores the checkpoint, or boots.
@@ -157,12 +149,12 @@ impl<'a> Run<'a> {
             match self.restore(checkpoint) {
                 Err(End::Cancelled) => return Err(End::Cancelled),
                 Err(trouble) => {
-                    self.start = BootMode::ColdInstead {
+                    self.transcript.start = BootMode::ColdInstead {
                         trouble: trouble.to_string(),
                     };
                 }
                 Ok(session) => {
-                    self.start = BootMode::Restore;
+                    self.transcript.start = BootMode::Restore;
                     return Ok(session);
                 }
             }
@@ -175,7 +167,7 @@ impl<'a> Run<'a> {
 
     /// Starts boot 1.
     pub(super) fn begin_first_boot(&mut self, session: &mut Session) -> Result<(), End> {
-        if self.start != BootMode::Restore {
+        if self.transcript.start != BootMode::Restore {
             wait_for_hello(session)?;
         }
         self.begin(session, 1)
@@ -240,7 +232,7 @@ impl<'a> Run<'a> {
         if boot != number {
             return Err(session.broken(format!("the guest reports boot {boot}, expected {number}")));
         }
-        self.boots.push(BootRecord {
+        self.transcript.boots.push(BootRecord {
             number,
             boot_ms: millis(session.phase_elapsed()),
             release,
@@ -265,7 +257,11 @@ impl<'a> Run<'a> {
             session.send(&file.order().map_err(End::launch_failed)?)?;
         }
         session.send(&boot.order())?;
-        let record = self.boots.last_mut().expect("`begin` adds a record");
+        let record = self
+            .transcript
+            .boots
+            .last_mut()
+            .expect("`begin` adds a record");
         let requests = Requests::new(self.spec);
         let exit = follow_program(session, requests, record);
         record.duration_ms = millis(session.phase_elapsed());
@@ -275,11 +271,8 @@ impl<'a> Run<'a> {
     fn kexec(&mut self, session: &mut Session, job: &VmRun, number: u32) -> Result<(), End> {
         self.report(&format!("kexec to boot {number}"));
         session.enter(Phase::Kexec(number), self.spec.deadlines.kexec);
-        for file in job
-            .next_kernel(number)
-            .into_iter()
-            .flat_map(NextKernel::files)
-        {
+        let next = job.next_kernel(number);
+        for file in next.into_iter().flat_map(NextKernel::files) {
             session.send(&file.order().map_err(End::launch_failed)?)?;
         }
         session.send(&self.spec.kexec_order(job, number))?;
