@@ -19,7 +19,7 @@ use vm_images::machine::Machine;
 use vm_images::qemu::{Qemu, Version};
 use vm_images::spec::Deadlines;
 use vm_images::transcript::{End, Phase, Transcript};
-use vm_images::vm::{BootRun, VmRun, VmSpec, run};
+use vm_images::vm::{BootRun, GuestFile, VmRun, VmSpec, run};
 
 /// Returns the path of the fake QEMU, built once.
 fn fake_qemu() -> &'static Utf8Path {
@@ -67,7 +67,7 @@ impl Fault {
                 boot: limit(fault == "silent"),
                 unplug: limit(true),
                 // The fake QEMU does not power off after these.
-                power_off: limit(fault == "requests" || fault == "surprise-removal"),
+                power_off: limit(["requests", "surprise-removal", "slow-reader"].contains(&fault)),
                 ..Deadlines::new(Accelerator::Tcg, 1)
             },
             keep_dump: false,
@@ -225,6 +225,29 @@ fn a_hello_while_a_program_runs_is_reported_as_kexec() {
             "{fault}"
         );
     }
+}
+
+#[test]
+fn the_timeout_of_a_program_starts_after_its_files_and_cuts_no_order() {
+    let fault = Fault::new("slow-reader");
+    let mut state = 1_u32;
+    // Content that does not compress, and is larger than the buffer of a socket.
+    let content = (0..1 << 20).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let source = Utf8PathBuf::try_from(fault.dir.path().join("file")).unwrap();
+    std::fs::write(&source, content.collect::<Vec<u8>>()).unwrap();
+    let mut job = one_boot();
+    job.boots[0].timeout = Duration::from_millis(200);
+    job.boots[0].files = vec![GuestFile {
+        source,
+        path: "/tests/file".into(),
+        mode: 0o644,
+    }];
+    let transcript = fault.run(&job);
+    let exit = transcript.boots.first().and_then(|boot| boot.exit);
+    assert!(exit.is_some_and(|exit| exit.timed_out), "{transcript:?}");
 }
 
 #[test]

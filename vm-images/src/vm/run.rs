@@ -250,12 +250,14 @@ impl<'a> Run<'a> {
         boot: &BootRun,
     ) -> Result<Exit, End> {
         self.report(&format!("boot {number}"));
-        let margin = self.spec.deadlines.program_margin;
-        session.enter(Phase::Program(number), boot.timeout + margin);
-        session.set_program_timeout(boot.timeout);
+        let limit = boot.timeout + self.spec.deadlines.program_margin;
+        session.enter(Phase::Program(number), limit);
         for file in &boot.files {
             session.send(&file.order().map_err(End::launch_failed)?)?;
         }
+        // The program's time does not include the transfer of its files.
+        session.enter(Phase::Program(number), limit);
+        session.set_program_timeout(boot.timeout);
         session.send(&boot.order())?;
         let record = self
             .transcript

@@ -188,7 +188,14 @@ impl Session {
             other => self.channel_log.note(Sender::Host, other),
         }
         let line = encode(message).map_err(|error| self.broken(error.to_string()))?;
-        let mut rest = line.as_slice();
+        // The order to kill the program must not cut this line.
+        let program_timeout = self.program_timeout.take();
+        let result = self.write(&line);
+        self.program_timeout = program_timeout;
+        result
+    }
+
+    fn write(&mut self, mut rest: &[u8]) -> Result<(), End> {
         while !rest.is_empty() {
             match self.channel.write(rest) {
                 Ok(count) => rest = &rest[count..],

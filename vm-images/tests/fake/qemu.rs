@@ -11,6 +11,8 @@ use std::time::Duration;
 const HELLO: &str = r#"{"type":"hello","protocol":PROTOCOL}"#;
 const READY: &str = r#"{"type":"ready","boot":BOOT,"boot_id":"b","release":"r","uptime_ms":1}"#;
 
+const STARTED: &str = "{\"type\":\"started\",\"program\":\"p\"}\n";
+
 const EXITED: &str = "{\"type\":\"exited\",\"status\":{\"code\":3},\"timed_out\":false,\
                       \"uptime_ms\":1,\"output_cut\":false}\n";
 
@@ -84,6 +86,25 @@ fn main() {
             }
             channel.write_all(EXITED.as_bytes()).unwrap();
         }
+        "slow-reader" => {
+            let hello = hello("6") + &ready("1");
+            channel.write_all(hello.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_secs(1));
+            let mut orders = BufReader::new(channel.try_clone().unwrap());
+            for order in ["begin", "put", "run", "time_is_up"] {
+                let mut line = String::new();
+                orders.read_line(&mut line).unwrap();
+                let begin = format!("{{\"type\":\"{order}\"");
+                if !line.starts_with(&begin) || line.matches("\"type\"").count() != 1 {
+                    eprintln!("not `{order}`");
+                    exit(1);
+                }
+                if order == "run" {
+                    channel.write_all(STARTED.as_bytes()).unwrap();
+                }
+            }
+            channel.write_all(EXITED.as_bytes()).unwrap();
+        }
         "silent" => {}
         other => panic!("unknown fault {other}"),
     }
@@ -96,7 +117,7 @@ fn begin_boot(channel: &mut UnixStream) -> BufReader<UnixStream> {
     channel.write_all(hello.as_bytes()).unwrap();
     let mut orders = BufReader::new(channel.try_clone().unwrap());
     wait_for(&mut orders, "\"run\"");
-    channel.write_all(b"{\"type\":\"started\",\"program\":\"p\"}\n").unwrap();
+    channel.write_all(STARTED.as_bytes()).unwrap();
     orders
 }
 
