@@ -111,18 +111,13 @@ impl Call {
 
     /// Returns the call on one line.
     pub(super) fn text(&self) -> String {
-        format!(
-            "{}{}({})",
-            self.prefix,
-            self.function,
-            self.arguments.join(", ")
-        )
+        let arguments = self.arguments.join(", ");
+        format!("{}{}({arguments})", self.prefix, self.function)
     }
 
     fn print(&self, indent: usize, suffix: &str, out: &mut String) {
         let head = format!("{}{}(", self.prefix, self.function);
         let column = indent * TAB + head.len();
-        let continuation = format!("{}{}", "\t".repeat(column / TAB), " ".repeat(column % TAB));
         let mut line = format!("{}{head}", "\t".repeat(indent));
         let mut used = column;
         for (index, argument) in self.arguments.iter().enumerate() {
@@ -130,9 +125,8 @@ impl Call {
             let end = if last { 1 + suffix.len() } else { 1 };
             let space = usize::from(index > 0);
             if index > 0 && used + space + argument.len() + end > CODE_COLUMNS {
-                out.push_str(&line);
-                out.push('\n');
-                line.clone_from(&continuation);
+                out.extend([&line, "\n"]);
+                line = padding(column);
                 used = column;
             } else if index > 0 {
                 line.push(' ');
@@ -149,11 +143,7 @@ impl Call {
                 // Align the rest with the first argument of the inner call.
                 let inner = used - before.len() + before.find('(').map_or(0, |at| at + 1);
                 out.extend([&line, "\n"]);
-                line = format!(
-                    "{}{}{after}",
-                    "\t".repeat(inner / TAB),
-                    " ".repeat(inner % TAB)
-                );
+                line = padding(inner) + after;
                 used = inner + after.len();
             }
             if !last {
@@ -161,10 +151,7 @@ impl Call {
                 used += 1;
             }
         }
-        out.push_str(&line);
-        out.push(')');
-        out.push_str(suffix);
-        out.push('\n');
+        out.extend([&line, ")", suffix, "\n"]);
     }
 }
 
@@ -195,20 +182,19 @@ impl From<Call> for Node {
 
 /// Returns code in braces.
 pub(super) fn block(head: Head, body: impl IntoIterator<Item = Node>) -> Node {
-    Node::Block {
-        head,
-        body: body.into_iter().collect(),
-        tail: "",
-    }
+    let (body, tail) = (body.into_iter().collect(), "");
+    Node::Block { head, body, tail }
 }
 
 /// Returns data in braces, which end in a semicolon.
 pub(super) fn data(head: Head, body: impl IntoIterator<Item = Node>) -> Node {
-    Node::Block {
-        head,
-        body: body.into_iter().collect(),
-        tail: ";",
-    }
+    let (body, tail) = (body.into_iter().collect(), ";");
+    Node::Block { head, body, tail }
+}
+
+/// Returns tabs and blanks up to a column.
+fn padding(column: usize) -> String {
+    "\t".repeat(column / TAB) + &" ".repeat(column % TAB)
 }
 
 /// Returns `text` as a line of C.

@@ -127,40 +127,15 @@ fn settings(scenario_files: &[ScenarioFile]) -> Option<String> {
     (longest > KSELFTEST_TIMEOUT_SECS).then(|| format!("{HASH_TAG}timeout={longest}\n"))
 }
 
-/// A difference between the folder and the expected files.
+/// A file of the folder that differs from the expected file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Difference {
-    /// The file does not exist.
-    Missing {
-        /// The name of the file.
-        name: String,
-        /// The expected contents.
-        expected: String,
-    },
-    /// The file has other contents.
-    Changed {
-        /// The name of the file.
-        name: String,
-        /// The contents on disk.
-        found: String,
-        /// The expected contents.
-        expected: String,
-    },
-    /// The file is not generated from any scenario.
-    Stale {
-        /// The name of the file.
-        name: String,
-    },
-}
-
-impl Difference {
-    /// Returns the name of the file.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Missing { name, .. } | Self::Changed { name, .. } | Self::Stale { name } => name,
-        }
-    }
+pub struct Difference {
+    /// The name of the file.
+    pub name: String,
+    /// The contents on disk; `None` if the file does not exist.
+    pub found: Option<String>,
+    /// The expected contents; `None` if the file is not generated from any scenario.
+    pub expected: Option<String>,
 }
 
 /// Returns the differences between the folder and the files generated from the scenarios.
@@ -169,7 +144,7 @@ impl Difference {
 ///
 /// Returns an error if the folder or a file in it cannot be read.
 pub fn check(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
-    Ok(compare(files(scenario_files), &read(folder)?))
+    Ok(compare(&files(scenario_files), &read(folder)?))
 }
 
 /// Writes the files generated from the scenarios, and returns the differences before.
@@ -180,41 +155,31 @@ pub fn check(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<V
 pub fn write(scenario_files: &[ScenarioFile], folder: &Utf8Path) -> io::Result<Vec<Difference>> {
     fs_err::create_dir_all(folder)?;
     let differences = check(scenario_files, folder)?;
-    for difference in &differences {
-        match difference {
-            Difference::Missing { name, expected } | Difference::Changed { name, expected, .. } => {
-                let path = folder.join(name);
-                fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
-                fs_err::write(path, expected)?;
-            }
-            Difference::Stale { name } => fs_err::remove_file(folder.join(name))?,
-        }
+    for Difference { name, expected, .. } in &differences {
+        let path = folder.join(name);
+        let Some(expected) = expected else {
+            fs_err::remove_file(path)?;
+            continue;
+        };
+        fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs_err::write(path, expected)?;
     }
     Ok(differences)
 }
 
 fn compare(
-    expected: BTreeMap<String, String>,
+    expected: &BTreeMap<String, String>,
     found: &BTreeMap<String, String>,
 ) -> Vec<Difference> {
-    let stale: Vec<_> = found
-        .keys()
-        .filter(|name| !expected.contains_key(*name))
-        .map(|name| Difference::Stale { name: name.clone() })
-        .collect();
-    expected
-        .into_iter()
-        .filter_map(|(name, expected)| match found.get(&name) {
-            None => Some(Difference::Missing { name, expected }),
-            Some(found) if *found != expected => Some(Difference::Changed {
-                name,
-                found: found.clone(),
-                expected,
-            }),
-            Some(_) => None,
-        })
-        .chain(stale)
-        .collect()
+    let stale = found.keys().filter(|name| !expected.contains_key(*name));
+    let names = expected.keys().chain(stale);
+    let differing = names.filter(|name| expected.get(*name) != found.get(*name));
+    let difference = |name: &String| Difference {
+        name: name.clone(),
+        found: found.get(name).cloned(),
+        expected: expected.get(name).cloned(),
+    };
+    differing.map(difference).collect()
 }
 
 /// The files of the folder and of its subfolder of modules, by relative path.
@@ -329,11 +294,12 @@ mod tests {
                 .collect::<BTreeMap<_, _>>()
         };
         let differences = compare(
-            map(&[("a", "1"), ("b", "2"), ("c", "3")]),
+            &map(&[("a", "1"), ("b", "2"), ("c", "3")]),
             &map(&[("b", "x"), ("c", "3"), ("d", "4")]),
         );
-        let names: Vec<_> = differences.iter().map(Difference::name).collect();
+        let names: Vec<_> = differences.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "d"]);
-        assert!(matches!(differences[2], Difference::Stale { .. }));
+        assert_eq!(differences[0].found, None);
+        assert_eq!(differences[2].expected, None);
     }
 }

@@ -235,17 +235,38 @@ impl RawKey {
     typed!(steps -> &[At<RawStep>]: Steps(steps) => steps);
 }
 
-/// The keys of the fields of [`RawStep`].
-const EXPECTATIONS: [&str; 8] = [
-    "returns",
-    "calls",
-    "order",
-    "log",
-    "waits_in",
-    "fails_first",
-    "when",
-    "because",
-];
+/// The keys of a step that the table of verbs does not define: fields of [`RawStep`].
+macro_rules! expectations {
+    ($($key:ident),+) => {
+        const EXPECTATIONS: &[&str] = &[$(stringify!($key)),+];
+
+        impl RawStep {
+            /// Reads the value of one of these keys.
+            fn read<'de, M: MapAccess<'de>>(
+                &mut self,
+                key: &str,
+                map: &mut M,
+            ) -> Result<(), M::Error> {
+                match key {
+                    $(stringify!($key) => self.$key = map.next_value()?,)+
+                    _ => unreachable!("`{key}` is in the table of verbs"),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+expectations!(
+    returns,
+    calls,
+    order,
+    log,
+    waits_in,
+    fails_first,
+    when,
+    because
+);
 
 /// All keys of a step. The keys of the table have a type.
 static KEYS: LazyLock<Vec<(&str, Option<ValueType>)>> = LazyLock::new(|| {
@@ -265,24 +286,15 @@ impl RawStep {
         self.keys.iter().find(|known| known.key == key)
     }
 
+    /// Whether calls or lines of the log are expected.
+    pub(super) fn has_counts(&self) -> bool {
+        !(self.calls.is_empty() && self.order.is_empty() && self.log.is_empty())
+    }
+
     /// Adds a key.
     pub(super) fn with(mut self, key: &'static str, place: Place, value: RawValue) -> Self {
         self.keys.push(RawKey { key, place, value });
         self
-    }
-
-    fn read<'de, M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<(), M::Error> {
-        match key {
-            "when" => self.when = map.next_value()?,
-            "returns" => self.returns = map.next_value()?,
-            "calls" => self.calls = map.next_value()?,
-            "order" => self.order = map.next_value()?,
-            "log" => self.log = map.next_value()?,
-            "waits_in" => self.waits_in = map.next_value()?,
-            "fails_first" => self.fails_first = map.next_value()?,
-            _ => self.because = map.next_value()?,
-        }
-        Ok(())
     }
 }
 

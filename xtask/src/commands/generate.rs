@@ -41,7 +41,7 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     }
     let folder = session.layout.generated().join(generate::FOLDER);
     for change in generate::write(&scenario_files, &folder)? {
-        report::to_stdout(&format!("updated {folder}/{}", change.name()))?;
+        report::to_stdout(&format!("updated {folder}/{}", change.name))?;
     }
     for (path, text) in schemas_and_documents(session, &scenario_files)? {
         fs::write(path, text)?;
@@ -80,19 +80,16 @@ pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
 }
 
 fn describe(difference: &Difference) -> String {
-    match difference {
-        Difference::Missing { name, .. } => format!("`{name}` is missing"),
-        Difference::Stale { name } => format!("`{name}` has no scenario"),
-        Difference::Changed {
-            name,
-            found,
-            expected,
-        } => {
+    let name = &difference.name;
+    match (&difference.found, &difference.expected) {
+        (Some(found), Some(expected)) => {
             let side = |name, text| Side { name, text };
             let shown = unified(side("checked in", found), side("generated", expected), 2);
             let lines: Vec<&str> = shown.lines().take(LINES_SHOWN_MAX).collect();
             format!("`{name}` is not up to date:\n{}", lines.join("\n"))
         }
+        (Some(_), None) => format!("`{name}` has no scenario"),
+        (None, _) => format!("`{name}` is missing"),
     }
 }
 

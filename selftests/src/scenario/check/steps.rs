@@ -7,7 +7,7 @@ use std::fmt;
 use super::arguments::Subject;
 use super::checker::{Checked, Checker};
 use crate::input::Place;
-use crate::scenario::model::{Action, Bounds, ExpectedLog, Returns, Step, SyncPoint};
+use crate::scenario::model::{Action, Returns, Step, SyncPoint};
 use crate::scenario::operation::Operation;
 use crate::scenario::raw::{RawKey, RawSetup, RawStep, RawValue};
 use crate::scenario::verb::{Language, Outcome, Verb};
@@ -29,31 +29,18 @@ pub(super) enum Part {
     Repeat,
 }
 
-/// The expectations of a step except of its result.
-#[derive(Default)]
-struct Counts {
-    calls: Vec<(String, Bounds)>,
-    order: Vec<String>,
-    log: Vec<ExpectedLog>,
-}
-
-impl Counts {
-    const fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.order.is_empty() && self.log.is_empty()
-    }
-
-    fn step(self, number: usize, place: Place, action: Action, returns: Returns) -> Step {
-        Step {
-            number,
-            action,
-            returns,
-            calls: self.calls,
-            order: self.order,
-            log: self.log,
-            fails_first: false,
-            because: None,
-            place,
-        }
+/// A step without expectations except of its result.
+const fn bare(number: usize, place: Place, action: Action, returns: Returns) -> Step {
+    Step {
+        number,
+        action,
+        returns,
+        calls: Vec::new(),
+        order: Vec::new(),
+        log: Vec::new(),
+        fails_first: false,
+        because: None,
+        place,
     }
 }
 
@@ -119,8 +106,7 @@ impl Checker<'_> {
     /// Converts one step with its expectations.
     fn step(&mut self, number: usize, raw: &At<RawStep>, part: Part) -> Checked<Step> {
         let step = &raw.value;
-        let counts = self.counts(step)?;
-        let has_counts = !counts.is_empty();
+        let has_counts = step.has_counts();
         let message = "`calls`, `order` and `log` are invalid within `repeat`";
         let hint = "move them to the `repeat` step or to a later step";
         let can_count = part != Part::Repeat || !has_counts;
@@ -139,18 +125,18 @@ impl Checker<'_> {
         let has_purpose = has_counts || !matches!(action, Action::Observe(_));
         let message = "`observe` needs `calls`, `order` or `log`";
         self.require(has_purpose, raw.place, message)?;
-        Ok(Step {
-            fails_first: step.fails_first,
-            because: step.because.clone(),
-            ..counts.step(number, raw.place, action, returns)
-        })
+        self.expecting(raw, bare(number, raw.place, action, returns))
     }
 
-    fn counts(&self, step: &RawStep) -> Checked<Counts> {
-        Ok(Counts {
-            calls: self.calls(step)?,
-            order: self.order(step)?,
-            log: self.log(step)?,
+    /// Adds the expectations of a parsed step to a step.
+    fn expecting(&self, raw: &At<RawStep>, step: Step) -> Checked<Step> {
+        Ok(Step {
+            calls: self.calls(&raw.value)?,
+            order: self.order(&raw.value)?,
+            log: self.log(&raw.value)?,
+            fails_first: raw.value.fails_first,
+            because: raw.value.because.clone(),
+            ..step
         })
     }
 
@@ -299,19 +285,19 @@ impl Checker<'_> {
         };
         let hold = Step {
             because: raw.value.because.clone(),
-            ..Counts::default().step(number, place, hold, Returns::Ok)
+            ..bare(number, place, hold, Returns::Ok)
         };
         let given = raw.value.get("meanwhile").map_or(&[][..], RawKey::steps);
         let message = "`sync_point` needs steps in `meanwhile`";
         self.require(!given.is_empty(), race.place, message)?;
         let (meanwhile, waiting) = self.meanwhile(number + 1, given)?;
         let last = number + 1 + given.len();
-        let counts = self.counts(&raw.value)?;
         let is_used = |key: &str| ["race", "sync_point", "meanwhile"].contains(&key);
         self.no_stray_key(&raw.value, &operation, is_used)?;
+        let release = bare(last, place, Action::Release(operation), returns);
         let release = Step {
-            fails_first: raw.value.fails_first,
-            ..counts.step(last, place, Action::Release(operation), returns)
+            because: None,
+            ..self.expecting(raw, release)?
         };
         let end = waiting.map(|end| Step {
             number: last + 1,
@@ -355,7 +341,6 @@ impl Checker<'_> {
         functions: &At<String>,
     ) -> Checked<(Step, Step)> {
         let (step, place) = (&raw.value, raw.place);
-        let counts = self.counts(step)?;
         let returns = self.returns(step.returns.as_ref())?;
         let inner = RawStep {
             keys: step.keys.clone(),
@@ -371,13 +356,9 @@ impl Checker<'_> {
             operation: operation.clone(),
             functions: names.map(str::to_owned).collect(),
         };
-        let wait = Step {
-            fails_first: step.fails_first,
-            because: step.because.clone(),
-            ..counts.step(number, place, wait, Returns::Ok)
-        };
+        let wait = self.expecting(raw, bare(number, place, wait, Returns::Ok))?;
         let end = Action::EndWait(operation);
-        Ok((wait, Counts::default().step(number, place, end, returns)))
+        Ok((wait, bare(number, place, end, returns)))
     }
 
     /// `returns` belongs to the steps of a race, not to the race.
@@ -420,9 +401,8 @@ impl Checker<'_> {
         let is_bare = !raw.fails_first && raw.because.is_none() && raw.when.is_empty();
         let message = "`fails_first`, `because` and `when` are invalid in a nested step";
         self.require_or(is_bare, place, message, hint)?;
-        let is_bare = raw.calls.is_empty() && raw.order.is_empty() && raw.log.is_empty();
         let message = "`calls`, `order` and `log` are invalid in a nested step";
-        self.require_or(is_bare, place, message, hint)?;
+        self.require_or(!raw.has_counts(), place, message, hint)?;
         Ok(operation)
     }
 
