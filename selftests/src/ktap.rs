@@ -114,13 +114,18 @@ struct Level {
     skip_all: Option<String>,
     diagnostics: Vec<String>,
     running: Option<String>,
-    bailed_out: bool,
     has_totals: bool,
 }
 
 impl Level {
     fn next_number(&self) -> u64 {
         self.tests.last().map_or(0, |test| test.number) + 1
+    }
+
+    fn add_diagnostic(&mut self, text: String) {
+        if self.diagnostics.len() < DIAGNOSTICS_MAX {
+            self.diagnostics.push(text);
+        }
     }
 
     fn is_started(&self) -> bool {
@@ -145,7 +150,7 @@ impl Parser {
         // A result of the runner after output without a newline.
         if let Some((front, hidden)) = line::hidden_result(&parsed.raw)
             && self.levels.len() > 1
-            && hidden.number == Some(self.levels[0].next_number())
+            && hidden.number == self.levels[0].next_number()
         {
             self.problem(format!(
                 "the result of `{}` starts in the middle of a line",
@@ -176,7 +181,9 @@ impl Parser {
             Content::Version => self.version(depth),
             Content::Plan { count, skip } => self.plan(depth, count, skip),
             Content::Result(result) => self.result(depth, result, &parsed.raw),
-            Content::BailOut(reason) => self.bail_out(depth, &reason),
+            Content::BailOut(reason) => {
+                self.problem(format!("bailed out: {}", short(&reason)));
+            }
             Content::Totals(totals) => self.totals(depth, totals),
             Content::Diagnostic(text) => self.diagnostic(depth, text),
         }
@@ -218,20 +225,18 @@ impl Parser {
         if let Some(name) = line::running_test(&text) {
             level.running = Some(name.to_owned());
         }
-        if level.diagnostics.len() < DIAGNOSTICS_MAX {
-            level.diagnostics.push(text);
-        }
+        level.add_diagnostic(text);
     }
 
     fn result(&mut self, depth: usize, result: ResultLine, raw: &str) {
         let expected = self.level(depth).next_number();
-        if result.number.is_some_and(|number| number != expected) {
-            let number = result.number.unwrap_or_default();
+        if result.number != expected {
+            let (number, raw_start) = (result.number, short(raw));
             self.problem(format!(
-                "result number is {number}, expected {expected}: `{}`",
-                short(raw)
+                "result number is {number}, expected {expected}: `{raw_start}`"
             ));
-            return self.diagnostic_only(depth, raw);
+            self.level(depth).add_diagnostic(raw.to_owned());
+            return;
         }
         self.tests += 1;
         if self.tests > TESTS_MAX {
@@ -269,18 +274,6 @@ impl Parser {
         let level = self.level(depth);
         count(&mut level.counted, &test.status);
         level.tests.push(test);
-    }
-
-    fn diagnostic_only(&mut self, depth: usize, raw: &str) {
-        let level = self.level(depth);
-        if level.diagnostics.len() < DIAGNOSTICS_MAX {
-            level.diagnostics.push(raw.to_owned());
-        }
-    }
-
-    fn bail_out(&mut self, depth: usize, reason: &str) {
-        self.level(depth).bailed_out = true;
-        self.problem(format!("bailed out: {}", short(reason)));
     }
 
     fn totals(&mut self, depth: usize, printed: Totals) {

@@ -28,6 +28,13 @@ impl<'a> From<&'a KselftestBoots> for Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
+    fn scenario(self) -> Option<&'a Scenario> {
+        match self {
+            Self::Scenario(scenario) => Some(scenario),
+            Self::Kselftest(_) => None,
+        }
+    }
+
     /// Returns the number of boots of the test.
     #[must_use]
     pub fn boot_count(self) -> usize {
@@ -40,26 +47,23 @@ impl<'a> Subject<'a> {
     /// Returns the series that the test fails without.
     #[must_use]
     pub fn fails_without(self) -> &'a [String] {
-        match self {
-            Self::Scenario(scenario) => &scenario.fails_without,
-            Self::Kselftest(_) => &[],
-        }
+        self.scenario()
+            .map_or(&[], |scenario| &scenario.fails_without)
     }
 
     /// Returns the series that introduced the bug which those series fix.
     #[must_use]
     pub fn fails_since(self) -> &'a [String] {
-        match self {
-            Self::Scenario(scenario) => &scenario.fails_since,
-            Self::Kselftest(_) => &[],
-        }
+        self.scenario()
+            .map_or(&[], |scenario| &scenario.fails_since)
     }
 
     pub(crate) fn splats(self) -> &'a [ExpectedSplat] {
-        match self {
-            Self::Scenario(scenario) => &scenario.splats,
-            Self::Kselftest(_) => &[],
-        }
+        self.scenario().map_or(&[], |scenario| &scenario.splats)
+    }
+
+    pub(crate) fn fails_with(self) -> &'a [SplatClass] {
+        self.scenario().map_or(&[], |scenario| &scenario.fails_with)
     }
 
     /// Returns whether the test provokes this kernel report.
@@ -67,22 +71,13 @@ impl<'a> Subject<'a> {
         self.splats().iter().any(|expected| expected.covers(splat))
     }
 
-    pub(crate) fn fails_with(self) -> &'a [SplatClass] {
-        match self {
-            Self::Scenario(scenario) => &scenario.fails_with,
-            Self::Kselftest(_) => &[],
-        }
-    }
-
     /// Returns whether the test provokes this kernel line at level error on purpose.
     pub(crate) fn tolerates(self, line: &str) -> bool {
-        match self {
-            Self::Scenario(_) => false,
-            Self::Kselftest(test) => test
-                .tolerates
-                .iter()
-                .any(|tolerated| line.contains(&tolerated.text)),
-        }
+        let Self::Kselftest(test) = self else {
+            return false;
+        };
+        let mut tolerated = test.tolerates.iter();
+        tolerated.any(|tolerated| line.contains(&tolerated.text))
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn heading(text: &str) -> Option<Heading> {
     let words = SUBSYSTEMS.iter().find_map(|name| text.strip_prefix(name));
     let words = words.unwrap_or(text);
     let matches = |(start, inside, ..): &&Row| words.starts_with(start) && words.contains(inside);
-    let (.., class, end) = ROWS.iter().find(matches).or_else(|| with_command(words))?;
+    let (.., class, end) = ROWS.iter().find(matches)?;
     Some(Heading {
         class: *class,
         end: *end,
@@ -76,13 +76,6 @@ fn is_about_program(text: &str) -> bool {
         "): drop_caches: ",
     ];
     MESSAGES.iter().any(|message| text.contains(message))
-}
-
-/// Finds a report that begins with the name of a task.
-fn with_command(text: &str) -> Option<&'static Row> {
-    WITH_COMMAND
-        .iter()
-        .find(|(_, inside, ..)| text.contains(inside))
 }
 
 /// Returns whether this is the first line of a WARN, BUG or UBSAN report.
@@ -118,21 +111,6 @@ pub(super) fn oops_part(heading: Heading, text: &str) -> Option<u8> {
 /// The start of a line, another text in it, and the class and end of the report. The first
 /// matching row applies.
 type Row = (&'static str, &'static str, SplatClass, End);
-
-const WITH_COMMAND: &[Row] = &[
-    (
-        "",
-        ": page allocation failure: order:",
-        SplatClass::PageAllocation,
-        End::Stack,
-    ),
-    (
-        "",
-        ": vmalloc error: size ",
-        SplatClass::PageAllocation,
-        End::Stack,
-    ),
-];
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -208,6 +186,9 @@ const ROWS: &[Row] = &[
     ("WARNING: ", "", SplatClass::Warn, End::OnlyWithTrace),
     ("BUG: ", "", SplatClass::Bug, End::OptionalTrace),
     ("BUG at ", ":", SplatClass::Bug, End::OptionalTrace),
+    // Reports that begin with the name of a task.
+    ("", ": page allocation failure: order:", SplatClass::PageAllocation, End::Stack),
+    ("", ": vmalloc error: size ", SplatClass::PageAllocation, End::Stack),
 ];
 
 /// The first line of a stack trace.

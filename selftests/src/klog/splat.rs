@@ -79,18 +79,11 @@ impl Splat {
 /// Refines the class by the message: refcount, list and ODEBUG reports are printed by WARN
 /// or BUG.
 fn class(class: SplatClass, message: &str) -> SplatClass {
+    use SplatClass::{Bug, ListCorruption, ObjectDebug, Refcount, Warn};
     match class {
-        SplatClass::Warn | SplatClass::Bug => {
-            if message.starts_with("refcount_t: ") {
-                SplatClass::Refcount
-            } else if is_list_corruption(message) {
-                SplatClass::ListCorruption
-            } else if message.starts_with("ODEBUG: ") {
-                SplatClass::ObjectDebug
-            } else {
-                class
-            }
-        }
+        Warn | Bug if message.starts_with("refcount_t: ") => Refcount,
+        Warn | Bug if is_list_corruption(message) => ListCorruption,
+        Warn | Bug if message.starts_with("ODEBUG: ") => ObjectDebug,
         class => class,
     }
 }
@@ -196,7 +189,8 @@ fn title(class: SplatClass, texts: &[&str], innermost: Option<&str>) -> String {
     let title = match class {
         SplatClass::Warn => warning(texts, &in_first),
         SplatClass::Refcount => {
-            format!("{}{}", line_with(texts, "refcount_t: "), caller(texts))
+            let line = line_with(texts, "refcount_t: ").unwrap_or("refcount_t: ");
+            format!("{}{}", generic(line), caller(texts))
         }
         SplatClass::ListCorruption => format!("{}{}", list_words(texts), caller(texts)),
         SplatClass::ObjectDebug => format!("{}{}", object(texts), in_first()),
@@ -242,7 +236,7 @@ fn warning(texts: &[&str], in_first: &dyn Fn() -> String) -> String {
     if first.starts_with("sysfs: cannot create duplicate filename") {
         return format!("duplicate filename in sysfs{}", in_first());
     }
-    let Some(line) = warning_line(texts) else {
+    let Some(line) = line_with(texts, "WARNING: ") else {
         return "WARNING".to_owned();
     };
     match function_in(line.rsplit_once(" at ").map_or(line, |(_, place)| place)) {
@@ -263,8 +257,8 @@ fn fault(texts: &[&str]) -> String {
     if let Some((_, name)) = known.iter().find(|(words, _)| first.contains(words)) {
         return (*name).to_owned();
     }
-    let oops = texts.iter().find_map(|text| text.strip_prefix("Oops: "));
-    let name = oops.and_then(|rest| rest.split(':').next());
+    let oops = line_with(texts, "Oops: ");
+    let name = oops.and_then(|line| line["Oops: ".len()..].split(':').next());
     match name {
         Some(name) if name != "Oops" && !name.is_empty() => generic(name),
         _ => "oops".to_owned(),
@@ -273,8 +267,7 @@ fn fault(texts: &[&str]) -> String {
 
 /// `ODEBUG: free active, timer_list`: the operation and the type of the object.
 fn object(texts: &[&str]) -> String {
-    let line = texts.iter().find(|text| text.starts_with("ODEBUG: "));
-    let line = line.copied().unwrap_or("ODEBUG");
+    let line = line_with(texts, "ODEBUG: ").unwrap_or("ODEBUG");
     let operation = line.split(" (active state").next().unwrap_or(line);
     let kind = line
         .split_once("object type: ")
@@ -296,21 +289,17 @@ fn allocation(first: &str) -> String {
     }
 }
 
-fn warning_line<'a>(texts: &[&'a str]) -> Option<&'a str> {
-    texts
-        .iter()
-        .copied()
-        .find(|text| text.starts_with("WARNING: "))
+/// Returns the first line that starts with `start`.
+fn line_with<'a>(texts: &[&'a str], start: &str) -> Option<&'a str> {
+    texts.iter().copied().find(|text| text.starts_with(start))
 }
 
 /// Returns the function in RIP or in the line of a warning.
 fn function<'a>(texts: &[&'a str]) -> Option<&'a str> {
-    let rip = texts
-        .iter()
-        .find_map(|text| text.split_once("RIP: "))
-        .map(|(_, place)| place);
-    rip.and_then(function_in)
-        .or_else(|| warning_line(texts).and_then(function_in))
+    let mut registers = texts.iter().filter_map(|text| text.split_once("RIP: "));
+    let rip = registers.next();
+    rip.and_then(|(_, place)| function_in(place))
+        .or_else(|| line_with(texts, "WARNING: ").and_then(function_in))
 }
 
 /// Returns the first function of the stack that is not part of the reference count and
@@ -331,19 +320,9 @@ fn caller(texts: &[&str]) -> String {
     in_function(caller)
 }
 
-fn line_with(texts: &[&str], start: &str) -> String {
-    texts
-        .iter()
-        .find(|text| text.starts_with(start))
-        .map_or_else(|| start.to_owned(), |text| generic(text))
-}
-
 fn list_words(texts: &[&str]) -> String {
-    let line = texts
-        .iter()
-        .find(|text| is_list_corruption(text))
-        .copied()
-        .unwrap_or("list corruption");
+    let line = texts.iter().find(|text| is_list_corruption(text));
+    let line = line.unwrap_or(&"list corruption");
     let words: Vec<&str> = line.split_whitespace().take(2).collect();
     words.join(" ").trim_end_matches(['.', ',']).to_owned()
 }
@@ -376,27 +355,17 @@ fn ubsan(texts: &[&str]) -> String {
         .find_map(|text| text.split_once("UBSAN: "))
         .map_or("", |(_, after)| after);
     let (kind, place) = line.split_once(" in ").unwrap_or((line, ""));
-    let file = place
-        .rsplit('/')
-        .next()
-        .and_then(|file| file.split(':').next())
-        .unwrap_or_default();
-    if file.is_empty() {
-        format!("UBSAN: {kind}")
-    } else {
-        format!("UBSAN: {kind} in {file}")
+    let file = place.rsplit('/').next().unwrap_or(place);
+    match file.split(':').next() {
+        None | Some("") => format!("UBSAN: {kind}"),
+        Some(file) => format!("UBSAN: {kind} in {file}"),
     }
 }
 
 /// `task NAME hung`, without the PID and the time.
 fn hung_task(line: &str) -> String {
-    let name = line
-        .trim_start_matches("INFO: task ")
-        .split(':')
-        .next()
-        .unwrap_or_default();
-    let name: String = name.split('/').next().unwrap_or_default().to_owned();
-    format!("task {name} hung")
+    let name = line.trim_start_matches("INFO: task ").split([':', '/']);
+    format!("task {} hung", name.take(1).collect::<String>())
 }
 
 /// `BUG kmalloc-64, Poison overwritten`, without the taint flags.
@@ -410,9 +379,8 @@ fn without_taint(line: &str) -> String {
 }
 
 fn panic(line: &str) -> String {
-    let reason = line
-        .split_once("not syncing: ")
-        .map_or(line, |(_, reason)| reason);
+    let reason = line.split_once("not syncing: ");
+    let reason = reason.map_or(line, |(_, reason)| reason);
     format!("panic: {}", generic(reason))
 }
 

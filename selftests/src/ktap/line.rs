@@ -35,7 +35,7 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct ResultLine {
     pub(super) ok: bool,
-    pub(super) number: Option<u64>,
+    pub(super) number: u64,
     pub(super) name: String,
     pub(super) directive: Option<Directive>,
 }
@@ -104,17 +104,12 @@ pub(super) fn parse(bytes: &[u8]) -> KtapLine {
         Content::Diagnostic(raw.clone())
     };
     // Diagnostics of a level have one more `# ` than its results.
-    let depth = if raw.starts_with('#') {
-        depth.saturating_sub(1)
-    } else {
-        0
+    let depth = match raw.starts_with('#') {
+        true => depth.saturating_sub(1).min(1),
+        false => 0,
     };
     KtapLine {
-        depth: if matches!(content, Content::Empty) {
-            0
-        } else {
-            depth.min(1)
-        },
+        depth,
         content,
         raw,
     }
@@ -154,8 +149,7 @@ fn result(text: &str) -> Option<ResultLine> {
     } else {
         rest.strip_prefix(' ')?
     };
-    let (number, rest) = number(rest).map_or((None, rest), |(number, rest)| (Some(number), rest));
-    let number = number?;
+    let (number, rest) = number(rest)?;
     let rest = rest.trim_start().trim_start_matches("- ");
     let (name, directive) = match rest.strip_prefix("# ") {
         Some(data) => ("", directive(data)),
@@ -171,7 +165,7 @@ fn result(text: &str) -> Option<ResultLine> {
     };
     Some(ResultLine {
         ok,
-        number: Some(number),
+        number,
         name,
         directive,
     })
