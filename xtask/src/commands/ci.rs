@@ -17,7 +17,7 @@ use patchbed_host::process::Tool;
 use selftests::fault;
 
 use self::account::{Ignored, Outcome, Step, summary, worst};
-use crate::cli::{CiArgs, TestArgs};
+use crate::cli::{CiArgs, RunArgs, TestArgs};
 use crate::commands::{doctor, generate, patch_style, test};
 use xtask::engine::inject::kit;
 use xtask::engine::job::Job;
@@ -219,8 +219,12 @@ impl Ci<'_> {
     /// Runs `test` with these options; `out` is the run folder, if given.
     fn matrix(&self, options: TestOptions, out: Option<Utf8PathBuf>) -> anyhow::Result<Outcome> {
         let command = format!("cargo xtask test{}", options.words());
-        let args = TestArgs {
+        let run = RunArgs {
             options,
+            ..RunArgs::default()
+        };
+        let args = TestArgs {
+            run,
             out,
             ..TestArgs::default()
         };

@@ -14,10 +14,10 @@ use patchbed_host::process::{Tool, quote};
 
 use super::Ci;
 use super::account::Outcome;
-use crate::cli::{Format, ShowArgs};
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 use xtask::report;
+use xtask::report::format::{Format, ShowArgs};
 use xtask::report::input::Report;
 use xtask::result::RunResult;
 
