@@ -26,6 +26,7 @@ use crate::worktree::{self, Contents, WorkTree};
 pub use cached::{Facts, Kernel, kernel_id};
 pub use modules::Modules;
 pub use mutant::{MutantBuild, MutantCompiler, Origin};
+pub use state::InProgress;
 pub use toolchain::Toolchain;
 
 /// A request for kernels.

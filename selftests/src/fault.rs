@@ -53,6 +53,29 @@ pub fn modules() -> Vec<(&'static str, &'static str)> {
     files
 }
 
+/// Returns the names of all faults in the module, each with the kernel options without which
+/// it is left out, as in the condition of the preprocessor: empty if there are none.
+#[must_use]
+pub fn faults() -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    let mut needs = String::new();
+    for line in MODULE_SOURCES.iter().flat_map(|(_, text)| text.lines()) {
+        let condition = line
+            .strip_prefix("#ifdef ")
+            .or_else(|| line.strip_prefix("#if "));
+        let entry = line.strip_prefix("\t{ \"");
+        if let Some(condition) = condition {
+            needs = condition.replace("defined(", "").replace(')', "");
+        } else if line == "#endif" {
+            needs.clear();
+        } else if let Some((name, _)) = entry.and_then(|entry| entry.split_once('"')) {
+            faults.push((name, needs.clone()));
+        }
+    }
+    faults.sort_by_key(|(_, needs)| !needs.is_empty());
+    faults
+}
+
 /// Returns the source of the program `inject`.
 #[must_use]
 pub const fn program() -> &'static str {
@@ -125,5 +148,27 @@ pub fn test(words: &[String]) -> KselftestBoots {
             timeout_secs: limit_secs(words, 1),
         }],
         tolerates: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::self_check::SELF_CHECKS;
+    use super::*;
+
+    #[test]
+    fn faults_have_the_words_of_all_self_checks_and_their_options() {
+        let faults = faults();
+        let needs = |word: &str| {
+            let fault = faults.iter().find(|(name, _)| *name == word);
+            fault.map(|(_, needs)| needs.as_str())
+        };
+        assert_eq!(needs("warn"), Some(""));
+        assert_eq!(needs("leak"), Some("CONFIG_DEBUG_KMEMLEAK"));
+        let work = "CONFIG_DEBUG_OBJECTS_FREE && CONFIG_DEBUG_OBJECTS_WORK";
+        assert_eq!(needs("odebug-free-work"), Some(work));
+        for check in SELF_CHECKS {
+            assert!(needs(check.word).is_some(), "{}", check.word);
+        }
     }
 }

@@ -1,20 +1,50 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line as typed.
 
-mod bench;
-mod notes;
-mod test;
-
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use xtask::engine::options::{ConfigArgs, DEFAULT_MACHINE, SourceArgs, TestOptions};
+use xtask::report::format::ShowArgs;
 
-use self::notes::{B4_NOTES, BENCH_NOTES, EXIT_CODES, INJECT_NOTES, WATCH_NOTES};
+const EXIT_CODES: &str = "\
+Exit codes: 0 every result as expected; 1 a finding (unexpected result, splat or snapshot); \
+2 wrong input; 3 inconclusive, or the series or a part of it was not tested; 130 interrupted.";
 
-pub(crate) use self::bench::{BenchArgs, BenchFormat};
-pub(crate) use self::test::TestArgs;
-pub(crate) use xtask::engine::options::{ConfigArgs, DEFAULT_MACHINE, DEFAULT_SERIES, SourceArgs};
-pub(crate) use xtask::report::format::{Format, ShowArgs};
+const INJECT_NOTES: &str = "\
+The kernel module fault.ko injects the faults. It has only the faults that the kernel's \
+config can detect. For each guest, the result is printed in one line. `hang` takes as long \
+as the timeout for a silent guest; other faults take up to a minute.
 
+Exit codes: 0 every fault was injected; 1 a fault was not injected, or is not in this \
+kernel; 2 wrong input; 3 infrastructure; 130 interrupted.";
+
+const WATCH_NOTES: &str = "\
+Watched files: the series and its prerequisites, scenarios and their snapshots, machines, \
+configs, and the kernel tree if it is a directory. A job is rerun when the hash of its \
+build, test, machine or snapshot changes. Other results are reused; they are marked `=` in \
+the table and `cached` in result.json. Errors are printed; the command then waits for the \
+next save. A save while jobs run cancels them and starts the next iteration. Every iteration \
+has its own run folder; the link `latest` beside them leads to the newest.
+
+`watch` does not run the self-check. It reuses the last self-check result of `test` for the \
+same kernel configuration, and prints a note if there is none.
+
+Ctrl-C ends the command. Exit codes: 2 wrong input; 3 infrastructure; 130 interrupted.";
+
+const BENCH_NOTES: &str = "\
+The sides of a case run alternately, after a warm-up run of each. The exit code does not \
+depend on the measured times: 0 measured; 1 a run failed, so there are no figures; \
+2 wrong input; 3 infrastructure; 130 interrupted.";
+
+const B4_NOTES: &str = "\
+`b4-check` runs no tests: run `test` on the series first, best with the mbox that `b4 am` \
+writes. Add to the git configuration of the kernel's repository:
+  git config b4.review-perpatch-check-cmd 'patchbed b4-check'
+  git config b4.review-series-check-cmd 'patchbed b4-check --whole'
+To read the runs of `cargo xtask`, use CHECKOUT/target/debug/patchbed instead.
+
+Exit codes: 0 a result was printed, also if no run matches; 2 wrong input; \
+3 infrastructure.";
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "patchbed", after_help = EXIT_CODES)]
@@ -37,7 +67,7 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Test a series again after every save, running only the jobs that it affects
     #[command(after_help = WATCH_NOTES)]
-    Watch(TestArgs),
+    Watch(RunArgs),
     /// Apply a series to a tree and list the files that differ in each checkout
     Apply(ApplyArgs),
     /// Build the kernel of each checkout and config, and print the paths of the images
@@ -61,6 +91,39 @@ pub(crate) enum Command {
     /// Measure the speed of patchbed, and compare it with other tools
     #[command(after_help = BENCH_NOTES)]
     Bench(BenchArgs),
+}
+
+/// The arguments that `test` and `watch` have in common.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) options: TestOptions,
+
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+
+    /// Print the plan and exit
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Install missing host packages first (needs root)
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Skip the fault-injection self-check of each build
+    #[arg(long)]
+    pub(crate) no_self_check: bool,
+
+    /// Run folder; must be new or empty [default: a new folder, in target/patchbed/runs of
+    /// the checkout for `cargo xtask`, in ~/.local/state/patchbed/runs otherwise]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -117,8 +180,7 @@ pub(crate) struct BootArgs {
 #[derive(Args, Debug)]
 pub(crate) struct InjectArgs {
     /// Faults to inject, each argument in its own guest; faults joined by `+` share a
-    /// guest and are injected in that order [default: build the
-    /// kernel, boot it and list its faults]
+    /// guest and are injected in that order [default: list the faults]
     #[arg(value_name = "FAULT[+FAULT]")]
     pub(crate) words: Vec<String>,
 
@@ -195,4 +257,43 @@ pub(crate) struct CiArgs {
     /// Minutes after which optional steps are skipped
     #[arg(long, value_name = "MINUTES", default_value_t = 25)]
     pub(crate) budget: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Cases to measure, as listed by `--list` [default: the cases that take only
+    /// minutes]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// List the cases and measure nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Number of measured rounds; with fewer than 3, no ratio is printed [default:
+    /// set by the case]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: Option<u32>,
+
+    /// Kernel tree: a directory, or GIT@REV [default: as for `test`]
+    #[arg(long, value_name = "TREE")]
+    pub(crate) tree: Option<String>,
+
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: BenchFormat,
+
+    /// Also write the figures to BENCHMARKS.md
+    #[arg(long)]
+    pub(crate) record: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchFormat {
+    /// Figures, host, and a summary line for each case
+    Text,
+    /// The figures of every round
+    Json,
+    /// The sections of BENCHMARKS.md
+    Markdown,
 }

@@ -11,7 +11,6 @@ pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod html_report;
 pub(crate) mod inject;
-pub(crate) mod patch_style;
 pub(crate) mod report;
 pub(crate) mod show;
 pub(crate) mod test;

@@ -23,6 +23,15 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// Returns the exit code of several parts. A finding decides, even if other parts are
+    /// inconclusive; otherwise the largest number does.
+    pub fn worst(parts: impl IntoIterator<Item = Self>) -> Self {
+        let rank = |exit: &Self| (*exit == Self::Finding, *exit as u8);
+        parts.into_iter().max_by_key(rank).unwrap_or(Self::Ok)
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -96,6 +105,14 @@ mod tests {
             kernel_patches::Error::infrastructure("writing", std::io::Error::other("disk full"));
         let error = anyhow::Error::from(full).context("while testing");
         assert_eq!(message(&error), "while testing: writing: disk full");
+    }
+
+    #[test]
+    fn worst_is_a_finding_even_if_other_parts_are_inconclusive() {
+        use Exit::{Finding, Infrastructure, Input, Ok};
+        assert_eq!(Exit::worst([Ok, Finding, Infrastructure, Input]), Finding);
+        assert_eq!(Exit::worst([Ok, Input, Infrastructure]), Infrastructure);
+        assert_eq!(Exit::worst([]), Ok);
     }
 
     #[test]

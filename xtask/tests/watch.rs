@@ -140,10 +140,10 @@ fn watch_ends_with_code_2_for_arguments_that_no_save_can_fix() {
             "cannot open the series `no-such.mbox`",
         ),
         (&["--tree", "no-such"], "opening kernel tree `no-such`"),
-        (&["--out", "runs"], "`watch` does not take `--out runs`"),
+        (&["--out", "runs"], "unexpected argument '--out' found"),
         (
             &["--no-self-check"],
-            "`watch` does not take `--no-self-check`",
+            "unexpected argument '--no-self-check' found",
         ),
     ] {
         let mut watch = Watch::start(place.path(), words);

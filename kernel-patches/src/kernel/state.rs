@@ -121,21 +121,29 @@ pub(super) fn has_newest_kernel(objects: &Utf8Path, arch: &Arch) -> std::io::Res
 /// Files that are newer than the marker may be incomplete. make would reuse them, since
 /// they are newer than their sources, and would run incomplete tools.
 #[derive(Debug)]
-pub(super) struct InProgress(Utf8PathBuf);
+pub struct InProgress(Utf8PathBuf);
 
 impl InProgress {
-    pub(super) fn of(home: &Utf8Path) -> Self {
+    /// Returns the marker of the build folder `home`.
+    #[must_use]
+    pub fn of(home: &Utf8Path) -> Self {
         Self(home.join("in_progress"))
     }
 
     /// Creates the marker, before make runs.
-    pub(super) fn begin(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the marker cannot be written.
+    pub fn begin(&self) -> Result<(), Error> {
         fs::write(&self.0, "").doing("creating the in-progress marker of a build")
     }
 
     /// Deletes the marker if make exited, even with an error, since make has then deleted its
     /// incomplete targets.
-    pub(super) fn end(&self, result: &Result<Output, ProcessError>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the marker cannot be deleted.
+    pub fn end(&self, result: &Result<Output, ProcessError>) -> Result<(), Error> {
         let has_exited = match result {
             Ok(_) => true,
             Err(ProcessError::Failed { status, .. }) => status.code().is_some(),
@@ -149,7 +157,10 @@ impl InProgress {
 
     /// Deletes the files in `objects` that a killed build may have left incomplete, except
     /// `.config`, whose state is stored separately.
-    pub(super) fn delete_partial(&self, objects: &Utf8Path) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When a file cannot be deleted.
+    pub fn delete_partial(&self, objects: &Utf8Path) -> Result<(), Error> {
         let Ok(started) = fs::metadata(&self.0).and_then(|meta| meta.modified()) else {
             return Ok(());
         };

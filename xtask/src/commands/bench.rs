@@ -4,36 +4,41 @@
 //! The measured times do not decide the exit code. If a run fails, its case has no figures.
 
 mod case;
-mod cost;
-mod document;
 mod edit;
-mod fragment;
+mod figures;
 mod jobs;
-mod leftovers;
-pub(crate) mod load;
-
-mod render;
-pub(crate) mod report;
-mod rounds;
-pub(crate) mod stats;
+mod processes;
+mod report;
 mod test_run;
 mod vmtest;
 
-use camino::Utf8Path;
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::events::Activity;
 use patchbed_host::lock::FileLock;
 use selftests::input::closest;
-
-use self::case::Bench;
-pub(crate) use self::case::{Case, Claim};
-use self::load::Clocks;
-use self::report::{CaseReport, Report, SCHEMA};
-use crate::cli::{BenchArgs, BenchFormat, SourceArgs};
-use crate::commands::doctor;
 use xtask::engine::host::Host;
 use xtask::engine::session::Session;
-use xtask::engine::sources::{SourceRequest, Sources};
 use xtask::exit::{Exit, bad_input};
+
+use self::case::{Bench, Case, Claim, Outcome, Side};
+use self::figures::Clocks;
+use self::report::{CaseReport, Report, SCHEMA, Status, measured};
+use crate::cli::{BenchArgs, BenchFormat};
+use crate::commands::doctor;
+
+/// A case of a few minutes about the time that one side takes.
+const CASE: Case = Case {
+    name: "",
+    about: "",
+    unit: "s",
+    claim: Claim::Takes,
+    rounds: 5,
+    is_cheap: true,
+    prepare: |_, _| anyhow::bail!("the case has no sides"),
+};
 
 /// All cases, in the order of BENCHMARKS.md.
 const CASES: [Case; 10] = [
@@ -41,66 +46,50 @@ const CASES: [Case; 10] = [
         name: "vmtest",
         about: "the kselftest luo_kexec_simple from command to result: by patchbed, and by the \
                 vmtest.sh of the tree with the same kernel configuration",
-        rounds: 5,
-        is_cheap: true,
-        unit: "s",
         claim: Claim::Faster,
         prepare: vmtest::same_kernel,
+        ..CASE
     },
     Case {
         name: "vmtest-stock",
         about: "the same, with the unchanged vmtest.sh and its own kernel configuration",
-        rounds: 5,
-        is_cheap: true,
-        unit: "s",
         claim: Claim::Faster,
         prepare: vmtest::as_shipped,
+        ..CASE
     },
     Case {
         name: "restore",
         about: "a job that restores a checkpoint and a job that boots, config fast",
-        rounds: 5,
-        is_cheap: true,
-        unit: "s",
         claim: Claim::Faster,
-        prepare: jobs::restore_fast,
+        prepare: |args, _| Ok(jobs::restore("fast", args)),
+        ..CASE
     },
     Case {
         name: "restore-kasan",
         about: "the same under KASAN, where booting is slow",
         rounds: 3,
-        is_cheap: true,
-        unit: "s",
         claim: Claim::Faster,
-        prepare: jobs::restore_kasan,
+        prepare: |args, _| Ok(jobs::restore("kasan", args)),
+        ..CASE
     },
     Case {
         name: "warm",
         about: "`test` of all scenarios, with nothing to build",
-        rounds: 5,
-        is_cheap: true,
-        unit: "s",
-        claim: Claim::Takes,
         prepare: jobs::warm,
+        ..CASE
     },
     Case {
         name: "edit",
         about: "from a change of a line of C in a patch to the results of four scenarios on the \
                 series",
-        rounds: 5,
-        is_cheap: true,
-        unit: "s",
-        claim: Claim::Takes,
-        prepare: edit::result,
+        prepare: |args, _| Ok(edit::result(args)),
+        ..CASE
     },
     Case {
         name: "mutant",
         about: "from a change of a line of C in a patch to the kernel image of the series",
-        rounds: 5,
-        is_cheap: true,
-        unit: "s",
-        claim: Claim::Takes,
-        prepare: edit::mutant,
+        prepare: |args, _| Ok(edit::mutant(args)),
+        ..CASE
     },
     Case {
         name: "rate",
@@ -108,8 +97,8 @@ const CASES: [Case; 10] = [
         rounds: 3,
         is_cheap: false,
         unit: "s a job",
-        claim: Claim::Takes,
         prepare: jobs::rate,
+        ..CASE
     },
     Case {
         name: "scale",
@@ -118,7 +107,7 @@ const CASES: [Case; 10] = [
         is_cheap: false,
         unit: "s a job",
         claim: Claim::Flat,
-        prepare: jobs::scale,
+        prepare: |args, _| Ok(jobs::scale(args)),
     },
     Case {
         name: "restores",
@@ -126,15 +115,15 @@ const CASES: [Case; 10] = [
         rounds: 1,
         is_cheap: false,
         unit: "s a job",
-        claim: Claim::Takes,
-        prepare: jobs::restores,
+        prepare: |args, _| Ok(jobs::restores(args)),
+        ..CASE
     },
 ];
 
 /// Measures the chosen cases and prints the figures.
 pub(crate) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<Exit> {
     if args.list {
-        xtask::report::to_stdout(&render::list(&CASES))?;
+        xtask::report::to_stdout(&list())?;
         return Ok(Exit::Ok);
     }
     let cases = choose(&args.names)?;
@@ -203,39 +192,100 @@ fn measure(
         (false, 1) => 0,
         (false, _) => 1,
     };
-    let measured = rounds::measure(case.name, &sides, warm_ups, rounds, home, session)?;
+    let (status, of_runs) = run_rounds(case.name, &sides, warm_ups, rounds, home, session)?;
     let load = before.until(&Clocks::read());
-    notes.extend(sides.iter().flat_map(|side| side.notes()));
-    Ok(CaseReport::new(case, &sides, rounds, measured, load, notes))
+    notes.extend(of_runs);
+    Ok(CaseReport {
+        case: *case,
+        rounds,
+        load,
+        notes,
+        status,
+    })
 }
 
-/// Returns the sources of a checkout, as `test` makes them.
-fn sources(args: &BenchArgs, checkout: &str, session: &Session) -> anyhow::Result<Sources> {
-    let source = SourceArgs {
-        tree: args.tree.clone(),
-        checkouts: vec![checkout.to_owned()],
-        ..SourceArgs::default()
+/// Runs the first `warm_ups` sides once without measuring, and then all sides in each round.
+/// Returns the figures and the notes of the runs.
+fn run_rounds(
+    case: &str,
+    sides: &[Side],
+    warm_ups: usize,
+    rounds: u32,
+    home: &Utf8Path,
+    session: &Session,
+) -> anyhow::Result<(Status, BTreeSet<String>)> {
+    let total = u64::from(rounds) * sides.len() as u64 + warm_ups as u64;
+    let activity = Activity::start(&*session.observer, format!("bench {case}"), Some(total));
+    let mut samples = vec![Vec::new(); sides.len()];
+    let mut done = 0;
+    for round in 0..=rounds {
+        let count = if round == 0 { warm_ups } else { sides.len() };
+        for index in order(count, round) {
+            let Side { name, once, .. } = &sides[index];
+            let label = match round {
+                0 => format!("warm-up: {name}"),
+                _ => format!("round {round} of {rounds}: {name}"),
+            };
+            activity.advance(done, label);
+            let place = empty_folder(&home.join(case).join(index.to_string()))?;
+            let outcome = once(&place, session)?;
+            anyhow::ensure!(!session.cancel.is_cancelled(), "interrupted");
+            done += 1;
+            match outcome {
+                Outcome::Passed(_) if round == 0 => {}
+                Outcome::Passed(sample) => samples[index].push(sample),
+                Outcome::Failed(why) => {
+                    let side = name.clone();
+                    return Ok((Status::Wrong { side, why, place }, BTreeSet::new()));
+                }
+            }
+        }
+    }
+    Ok(measured(sides, &samples))
+}
+
+/// Returns the order of the sides in a round. It is reversed in every second round, so that no
+/// side always runs after the same side.
+fn order(sides: usize, round: u32) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sides).collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+/// Makes an empty folder, and removes the files of an earlier run.
+fn empty_folder(place: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    match fs::remove_dir_all(place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    fs::create_dir_all(place)?;
+    Ok(place.to_owned())
+}
+
+/// Returns names and descriptions of the cases.
+fn list() -> String {
+    let width = CASES.map(|case| case.name.len()).into_iter().max();
+    let width = width.unwrap_or_default();
+    let line = |case: Case| {
+        let when = if case.is_cheap { "" } else { " (takes long)" };
+        format!("{:<width$}  {}{when}\n", case.name, case.about)
     };
-    SourceRequest::from_args(&source, session)?.apply(session)
+    CASES.map(line).concat()
 }
 
 fn show(report: &Report, args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     if args.record && !report.has_finding() {
-        let path = session
-            .layout
-            .checkout("bench --record")?
-            .join("BENCHMARKS.md");
-        let mut text = fs::read_to_string(&path)?;
-        for case in &report.cases {
-            let section = render::section(case, &report.host);
-            text = document::with_section(&text, &case.name, &section);
-        }
+        let checkout = session.layout.checkout("bench --record")?;
+        let path = checkout.join("BENCHMARKS.md");
+        let text = report::recorded(&fs::read_to_string(&path)?, report);
         fs::write(&path, text)?;
     }
     let text = match args.format {
-        BenchFormat::Text => render::text(report),
+        BenchFormat::Text => report::text(report),
         BenchFormat::Json => serde_json::to_string_pretty(report)?,
-        BenchFormat::Markdown => render::markdown(report),
+        BenchFormat::Markdown => report::markdown(report),
     };
     Ok(xtask::report::to_stdout(&text)?)
 }
@@ -259,5 +309,23 @@ mod tests {
         }));
         let error = choose(&["vmtset".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("did you mean `vmtest`?"));
+    }
+
+    #[test]
+    fn order_is_reversed_in_every_second_round() {
+        assert_eq!(order(2, 1), [1, 0]);
+        assert_eq!(order(2, 2), [0, 1]);
+        assert_eq!(order(3, 3), [2, 1, 0]);
+        assert_eq!(order(1, 1), [0]);
+    }
+
+    #[test]
+    fn empty_folder_removes_the_files_of_an_earlier_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Utf8Path::from_path(dir.path()).unwrap().join("a/b");
+        empty_folder(&place).unwrap();
+        fs::write(place.join("left"), "").unwrap();
+        empty_folder(&place).unwrap();
+        assert_eq!(place.read_dir_utf8().unwrap().count(), 0);
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `boot`: boots a kernel image in a VM until the guest agent answers.
 
-use camino::Utf8PathBuf;
 use kernel_patches::config::Config;
 use vm_images::initramfs::Initramfs;
 use vm_images::transcript::End;
@@ -33,7 +32,8 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
     };
     fs_err::create_dir_all(&artifacts)?;
     let environment = Environment::set_up([args.machine.as_str()], session)?;
-    let initramfs = initramfs(&environment, &artifacts)?;
+    let initramfs = artifacts.join("initramfs.cpio");
+    Initramfs::for_guest(&environment.guest)?.write_to(&initramfs)?;
     environment.choose_accelerator(&args.machine, &args.image, &initramfs, &needs, session)?;
     let machine = environment.machine(&args.machine)?;
     let spec = environment.spec("boot", machine, &args.image, &initramfs, &needs, &artifacts);
@@ -54,15 +54,8 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         environment.accelerator(),
         transcript.end
     ))?;
-    Ok(if transcript.end == End::PoweredOff {
-        Exit::Ok
-    } else {
-        Exit::Finding
+    Ok(match transcript.end {
+        End::PoweredOff => Exit::Ok,
+        _ => Exit::Finding,
     })
-}
-
-fn initramfs(environment: &Environment, folder: &camino::Utf8Path) -> anyhow::Result<Utf8PathBuf> {
-    let path = folder.join("initramfs.cpio");
-    Initramfs::for_guest(&environment.guest)?.write_to(&path)?;
-    Ok(path)
 }

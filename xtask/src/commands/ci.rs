@@ -1,35 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ci`: runs all checks of the project's CI, and lists failed and skipped steps.
 
-mod account;
-mod browser;
 mod formats;
+mod runner;
+mod style;
 mod words;
 
-use std::cell::OnceCell;
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use kernel_patches::kernel;
-use patchbed_host::events::Activity;
-use patchbed_host::process::Tool;
 use selftests::fault;
-
-use self::account::{Ignored, Outcome, Step, summary, worst};
-use crate::cli::{CiArgs, TestArgs};
-use crate::commands::{doctor, generate, patch_style, test};
 use xtask::engine::inject;
 use xtask::engine::job::Job;
 use xtask::engine::options::{ConfigArgs, TestOptions};
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
-use xtask::exit::{self, Exit, bad_input};
+use xtask::exit::{Exit, bad_input};
 use xtask::report;
 
-/// The number of last lines that are printed of a failed cargo command.
-const LINES_MAX: usize = 400;
-const CARGO_LIMIT: Duration = Duration::from_secs(1800);
+use self::runner::{Ci, Outcome, Run, exit, summary};
+use crate::cli::{CiArgs, RunArgs, TestArgs};
+use crate::commands::{doctor, generate, test};
 
 /// The scenarios that run under KASAN: one of each kind. All scenarios take half an hour there;
 /// `cargo xtask test --config kasan` runs them.
@@ -45,51 +37,35 @@ const KASAN_SMOKE: [&str; 9] = [
     "sysfs-remove-while-preserved",
 ];
 
-/// The function of a step.
-type Run = fn(&Ci<'_>) -> anyhow::Result<Outcome>;
-
 /// All steps, in order. `--only` selects them by a part of their names.
 const STEPS: [(&str, Run); 14] = [
-    ("format", formatting),
+    ("format", |ci| ci.cargo(&["fmt", "--all", "--check"], &[])),
     ("lints", lints),
-    ("licences", licences),
-    ("words", replaced_words),
-    ("unit tests", unit_tests),
+    ("licences", |ci| {
+        ci.cargo_test(&["--package", "xtask", "--test", "licence"], &[])
+    }),
+    ("words", |ci| Ok(Outcome::of(&words::findings(ci.session)?))),
+    ("unit tests", |ci| ci.cargo_test(&["--workspace"], &[])),
     ("host tests", host_tests),
-    ("generated files", generated),
-    ("kernel style", kernel_style),
+    ("generated files", |ci| {
+        Ok(Outcome::of(&generate::differences(ci.session)?))
+    }),
+    ("kernel style", |ci| {
+        Ok(Outcome::of(&style::problems(ci.session)?))
+    }),
     ("matrix fast", fast_matrix),
-    ("html report in a browser", browser::check),
+    ("html report in a browser", formats::open_in_browser),
     ("vm tests", vm_tests),
     ("kselftest with kexec", kselftest),
     ("matrix kasan (smoke)", kasan_matrix),
     ("output formats", formats::validate),
 ];
 
-/// A run of this command.
-struct Ci<'a> {
-    session: &'a Session,
-    checkout: &'a Utf8Path,
-    begun: Instant,
-    /// After this time, optional steps are skipped.
-    budget: Duration,
-    /// The run of the step `matrix fast`, set when the step has ended; `None` if the step left
-    /// no run.
-    fast: OnceCell<Option<RunFolder>>,
-}
-
 /// Runs the selected steps. A failed step does not end the run.
 pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
-    let checkout = session.layout.checkout("ci")?;
+    session.layout.checkout("ci")?;
     let selected = select(&args.only)?;
-    let budget = minutes(args.budget)?;
-    let ci = Ci {
-        session,
-        checkout,
-        begun: Instant::now(),
-        budget,
-        fast: OnceCell::new(),
-    };
+    let ci = Ci::begin(minutes(args.budget)?, session)?;
     let may_install = args.install || std::env::var("CI").is_ok_and(|ci| ci == "true");
     doctor::require(may_install, session)?;
     let mut steps = Vec::new();
@@ -99,18 +75,13 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         }
         steps.push(ci.step(name, run));
     }
-    if session.cancel.is_cancelled() {
-        anyhow::bail!("interrupted");
-    }
+    anyhow::ensure!(!session.cancel.is_cancelled(), "interrupted");
     session.observer.clear();
     report::to_stdout(&summary(&steps, ci.begun.elapsed()))?;
-    Ok(worst(&steps))
+    Ok(exit(&steps))
 }
 
 /// Returns the steps whose names contain one of these texts, or all steps if there are none.
-///
-/// # Errors
-/// When a text is in the name of no step.
 fn select(only: &[String]) -> anyhow::Result<Vec<(&'static str, Run)>> {
     for part in only {
         if !STEPS.iter().any(|(name, _)| name.contains(part)) {
@@ -126,134 +97,41 @@ fn select(only: &[String]) -> anyhow::Result<Vec<(&'static str, Run)>> {
     Ok(steps.filter(|(name, _)| is_selected(name)).collect())
 }
 
-impl Ci<'_> {
-    /// Runs a step, and prints why it failed or was skipped.
-    fn step(&self, name: &'static str, run: Run) -> Step {
-        let begun = Instant::now();
-        report::line_to_stderr(&format!("== {name}"));
-        let outcome = run(self)
-            .unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"), exit::exit_for(&error)));
-        if let Outcome::Failed(why, _) | Outcome::Skipped(why) = &outcome {
-            self.session.observer.clear();
-            report::line_to_stderr(why);
-        }
-        Step {
-            name,
-            outcome,
-            secs: begun.elapsed().as_secs(),
-        }
-    }
-
-    /// Returns the run that later steps use: the run of the step `matrix fast`, or the newest
-    /// run if that step was not selected.
-    fn run_folder(&self) -> Option<RunFolder> {
-        if let Some(own) = self.fast.get() {
-            return own.clone();
-        }
-        let runs = self.session.layout.runs().ok()?;
-        let newest = RunFolder::open(&runs.join("latest")).ok()?;
-        self.session.observer.clear();
-        report::line_to_stderr(&format!("using the latest run: {}", newest.name()));
-        Some(newest)
-    }
-
-    fn cargo(&self, words: &[&str]) -> anyhow::Result<Outcome> {
-        Ok(match self.cargo_lines(words, &[], &mut |_| ())? {
-            Some(failed) => failed,
-            None => Outcome::Passed,
-        })
-    }
-
-    /// Runs `cargo test` with these words, and counts the tests that are ignored.
-    fn cargo_test(&self, words: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Outcome> {
-        let mut ignored = Ignored::default();
-        let words = [&["test", "--no-fail-fast"], words].concat();
-        let failed = self.cargo_lines(&words, env, &mut |line| ignored.read(line))?;
-        Ok(failed.unwrap_or_else(|| ignored.passed()))
-    }
-
-    /// Runs cargo and calls `on_line` for each line of output. Returns the outcome if it fails.
-    fn cargo_lines(
-        &self,
-        words: &[&str],
-        env: &[(&str, &str)],
-        on_line: &mut dyn FnMut(&str),
-    ) -> anyhow::Result<Option<Outcome>> {
-        let session = self.session;
-        let activity = Activity::start(&*session.observer, format!("cargo {}", words[0]), None);
-        let mut last_lines = VecDeque::new();
-        let mut lines = 0;
-        let cargo = Tool::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-        let ran = env
-            .iter()
-            .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
-            .args(words)
-            .cwd(self.checkout)
-            .env("CARGO_TERM_COLOR", "never")
-            // Snapshots are compared and never rewritten, also if the caller's environment
-            // requests it.
-            .env("INSTA_UPDATE", "no")
-            .deadline("cargo", CARGO_LIMIT)
-            .run_lines(&session.cancel, &mut |line| {
-                lines += 1;
-                activity.advance(lines, line);
-                on_line(line);
-                if line.ends_with(" ... ok") {
-                    return;
-                }
-                if last_lines.len() == LINES_MAX {
-                    last_lines.pop_front();
-                }
-                last_lines.push_back(line.to_owned());
-            });
-        Ok(match ran {
-            Ok(_) => None,
-            Err(error) => {
-                let last_lines = Vec::from(last_lines).join("\n");
-                let why = format!("{last_lines}\n{error}");
-                Some(Outcome::Failed(why, Exit::Finding))
-            }
-        })
-    }
-
-    /// Runs `test` with these options; `out` is the run folder, if given.
-    fn matrix(&self, options: TestOptions, out: Option<Utf8PathBuf>) -> anyhow::Result<Outcome> {
-        let command = format!("cargo xtask test{}", options.words());
-        let args = TestArgs {
-            options,
-            out,
-            ..TestArgs::default()
-        };
-        Ok(match test::run(&args, self.session)? {
-            Exit::Ok => Outcome::Passed,
-            Exit::Interrupted => anyhow::bail!("interrupted"),
-            other => Outcome::Failed(
-                format!("`{command}` failed with exit code {}", other as u8),
-                other,
-            ),
-        })
-    }
+fn minutes(number: u64) -> anyhow::Result<Duration> {
+    let secs = number.checked_mul(60).ok_or_else(|| {
+        bad_input(
+            format!("`--budget {number}` is too large"),
+            "pass minutes, for example `--budget 120`",
+        )
+    })?;
+    Ok(Duration::from_secs(secs))
 }
 
-fn formatting(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    ci.cargo(&["fmt", "--all", "--check"])
+/// Runs `test` with these options; `out` is the run folder, if given.
+fn matrix(ci: &Ci<'_>, options: TestOptions, out: Option<Utf8PathBuf>) -> anyhow::Result<Outcome> {
+    let command = format!("cargo xtask test{}", options.words());
+    let run = RunArgs {
+        options,
+        ..RunArgs::default()
+    };
+    let args = TestArgs {
+        run,
+        out,
+        ..TestArgs::default()
+    };
+    Ok(match test::run(&args, ci.session)? {
+        Exit::Ok => Outcome::Passed(String::new()),
+        Exit::Interrupted => anyhow::bail!("interrupted"),
+        other => Outcome::Failed(
+            format!("`{command}` failed with exit code {}", other as u8),
+            other,
+        ),
+    })
 }
 
 fn lints(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let words = ["clippy", "--quiet", "--workspace", "--all-targets"];
-    ci.cargo(&[&words[..], &["--", "-D", "warnings"]].concat())
-}
-
-fn licences(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    ci.cargo_test(&["--package", "xtask", "--test", "licence"], &[])
-}
-
-fn replaced_words(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    Ok(Outcome::of(words::findings(ci.session)?))
-}
-
-fn unit_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    ci.cargo_test(&["--workspace"], &[])
+    ci.cargo(&[&words[..], &["--", "-D", "warnings"]].concat(), &[])
 }
 
 /// Runs the ignored tests that need programs but no kernel. `ci` requires the programs that
@@ -266,25 +144,17 @@ fn host_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     // The names of tests that need ccache have this prefix.
     words.extend(["--skip", "::ccache_"]);
     Ok(match ci.cargo_test(&words, &[])? {
-        Outcome::Passed => {
-            Outcome::PassedWithout("tests of ccache skipped: it is not installed".to_owned())
+        Outcome::Passed(_) => {
+            Outcome::Passed("tests of ccache skipped: it is not installed".to_owned())
         }
         other => other,
     })
 }
 
-fn generated(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    Ok(Outcome::of(generate::differences(ci.session)?))
-}
-
-fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
-    Ok(Outcome::of(patch_style::problems(ci.session)?))
-}
-
 fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     // Not `latest`, which another run may replace before later steps use it.
     let place = RunFolder::reserve(&ci.session.layout)?;
-    let outcome = ci.matrix(TestOptions::default(), Some(place.clone()));
+    let outcome = matrix(ci, TestOptions::default(), Some(place.clone()));
     let run = RunFolder::open(&place).ok();
     if run.is_none() {
         // The folder is empty if the run did not begin.
@@ -294,28 +164,14 @@ fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     outcome
 }
 
-fn minutes(number: u64) -> anyhow::Result<Duration> {
-    let secs = number.checked_mul(60).ok_or_else(|| {
-        bad_input(
-            format!("`--budget {number}` is too large"),
-            "pass minutes, for example `--budget 120`",
-        )
-    })?;
-    Ok(Duration::from_secs(secs))
-}
-
 /// Runs the tests of the crate `vm-images` with the kernel of the last job of the matrix.
 fn vm_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let Some(folder) = ci.run_folder() else {
-        return Ok(Outcome::Skipped(
-            "no kernel: there is no run of the matrix".to_owned(),
-        ));
+        return Outcome::skipped("no kernel: there is no run of the matrix");
     };
     let plan = folder.plan()?;
     let Some(job) = plan.jobs.last() else {
-        return Ok(Outcome::Skipped(
-            "no kernel: the run of the matrix has no jobs".to_owned(),
-        ));
+        return Outcome::skipped("no kernel: the run of the matrix has no jobs");
     };
     let binaries = Job::read(job, &folder)?.binaries;
     let modules =
@@ -326,14 +182,9 @@ fn vm_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
             "no `{fault}`: the matrix ran with `--no-self-check`"
         )));
     }
+    let words = ["--package", "vm-images", "--tests"];
     ci.cargo_test(
-        &[
-            "--package",
-            "vm-images",
-            "--tests",
-            "--",
-            "--include-ignored",
-        ],
+        &[&words[..], &["--", "--include-ignored"]].concat(),
         &[
             ("PATCHBED_TEST_KERNEL", binaries.image.as_str()),
             ("PATCHBED_TEST_FAULT", fault.as_str()),
@@ -346,7 +197,7 @@ fn kselftest(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         kselftest: vec!["liveupdate:luo_kexec_simple".to_owned()],
         ..TestOptions::default()
     };
-    ci.matrix(options, None)
+    matrix(ci, options, None)
 }
 
 fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
@@ -365,7 +216,7 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         },
         ..TestOptions::default()
     };
-    ci.matrix(options, None)
+    matrix(ci, options, None)
 }
 
 #[cfg(test)]
@@ -379,46 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn run_folder_is_the_run_of_the_fast_matrix_or_the_latest_without_it() {
-        let place = tempfile::tempdir().unwrap();
-        let session = Session::at(place.path().to_owned().try_into().unwrap());
-        let ci = || Ci {
-            session: &session,
-            checkout: session.layout.checkout("ci").unwrap(),
-            begun: Instant::now(),
-            budget: Duration::ZERO,
-            fast: OnceCell::new(),
-        };
-        let path = |ci: &Ci<'_>| ci.run_folder().map(|run| run.path().to_owned());
-        assert_eq!(path(&ci()), None, "there is no run yet");
-        let finished = || {
-            let run = RunFolder::at(RunFolder::reserve(&session.layout).unwrap());
-            let result =
-                xtask::result::RunResult::new(String::new(), String::new(), Vec::new(), Vec::new());
-            run.finish(&result, &session.layout).unwrap();
-            run
-        };
-        let (own, newest) = (finished(), finished());
-        assert_eq!(path(&ci()).unwrap().file_name(), Some(newest.name()));
-        let with_own = ci();
-        with_own.fast.set(Some(own.clone())).unwrap();
-        assert_eq!(path(&with_own).unwrap().file_name(), Some(own.name()));
-        let with_none = ci();
-        with_none.fast.set(None).unwrap();
-        assert_eq!(path(&with_none), None, "the matrix failed without a run");
-    }
-
-    #[test]
     fn kasan_matrix_is_skipped_after_the_budget() {
         let place = tempfile::tempdir().unwrap();
         let session = Session::at(place.path().to_owned().try_into().unwrap());
-        let ci = Ci {
-            session: &session,
-            checkout: session.layout.checkout("ci").unwrap(),
-            begun: Instant::now(),
-            budget: Duration::ZERO,
-            fast: OnceCell::new(),
-        };
+        let ci = Ci::begin(Duration::ZERO, &session).unwrap();
         let why = "time budget exceeded (0 of 0 min)".to_owned();
         assert_eq!(kasan_matrix(&ci).unwrap(), Outcome::Skipped(why));
     }
@@ -439,7 +254,7 @@ mod tests {
         let matrices = ["matrix fast", "matrix kasan (smoke)"];
         assert_eq!(names(&["matrix"]).unwrap(), matrices);
         let error = names(&["matrix", "matrics"]).unwrap_err();
-        assert_eq!(exit::exit_for(&error), Exit::Input);
+        assert_eq!(xtask::exit::exit_for(&error), Exit::Input);
         let error = error.to_string();
         assert!(error.contains("no step has `matrics`"), "{error}");
         for (name, _) in STEPS {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `doctor`: checks the host for the programs and files that a run needs, and installs them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use camino::Utf8Path;
-use patchbed_host::cancel::Cancel;
-use patchbed_host::events::{Activity, Event};
+use patchbed_host::events::Activity;
 use patchbed_host::process::Tool;
 
 use crate::cli::DoctorArgs;
@@ -15,67 +15,76 @@ use xtask::report;
 
 const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
 
-/// How to check that a package is installed.
-#[derive(Clone, Copy, Debug)]
-enum Probe {
-    /// A program in PATH.
-    Program(&'static str),
-    /// One of these files.
-    File(&'static [&'static str]),
-}
-
 /// A program or file that a run needs.
 #[derive(Clone, Copy, Debug)]
 struct Need {
-    probe: Probe,
+    /// A program in PATH, or the path of a file; one of them is enough.
+    any_of: &'static [&'static str],
     /// Debian's package.
     package: &'static str,
     why: &'static str,
 }
 
-const fn program(name: &'static str, package: &'static str, why: &'static str) -> Need {
+const fn need(any_of: &'static [&'static str], package: &'static str, why: &'static str) -> Need {
     Need {
-        probe: Probe::Program(name),
+        any_of,
         package,
         why,
     }
 }
 
-const NEEDS: [Need; 17] = [
-    program("make", "make", "builds kernels"),
-    program("gcc", "gcc", "compiles kernels and selftests"),
-    program("ld", "binutils", "links kernels"),
-    program("flex", "flex", "builds kconfig"),
-    program("bison", "bison", "builds kconfig"),
-    program("bc", "bc", "kernel build scripts"),
-    program("perl", "perl", "kernel build scripts and checkpatch"),
-    program("rsync", "rsync", "installs kernel headers"),
-    program("git", "git", "applies patches"),
-    program("tar", "tar", "unpacks kernel source"),
-    program("xz", "xz-utils", "unpacks kernel source"),
-    program("dpkg-deb", "dpkg", "unpacks Debian's kernel source package"),
-    program("apt-get", "apt", "fetches Debian's kernel source package"),
-    program("qemu-system-x86_64", "qemu-system-x86", "runs the kernels"),
-    Need {
-        probe: Probe::File(&["/usr/include/gelf.h"]),
-        package: "libelf-dev",
-        why: "objtool, a part of the kernel build",
-    },
-    Need {
-        probe: Probe::File(&[
-            "/usr/lib/x86_64-linux-gnu/libc.a",
-            "/usr/lib64/libc.a",
-            "/usr/lib/libc.a",
-        ]),
-        package: "libc6-dev",
-        why: "links selftests and the guest statically",
-    },
-    Need {
-        probe: Probe::File(&["/usr/share/keyrings/debian-archive-keyring.gpg"]),
-        package: "debian-archive-keyring",
-        why: "verifies Debian's kernel source package",
-    },
+const LIBC: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/libc.a",
+    "/usr/lib64/libc.a",
+    "/usr/lib/libc.a",
 ];
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+const NEEDS: [Need; 17] = [
+    need(&["make"], "make", "builds kernels"),
+    need(&["gcc"], "gcc", "compiles kernels and selftests"),
+    need(&["ld"], "binutils", "links kernels"),
+    need(&["flex"], "flex", "builds kconfig"),
+    need(&["bison"], "bison", "builds kconfig"),
+    need(&["bc"], "bc", "kernel build scripts"),
+    need(&["perl"], "perl", "kernel build scripts and checkpatch"),
+    need(&["rsync"], "rsync", "installs kernel headers"),
+    need(&["git"], "git", "applies patches"),
+    need(&["tar"], "tar", "unpacks kernel source"),
+    need(&["xz"], "xz-utils", "unpacks kernel source"),
+    need(
+        &["dpkg-deb"],
+        "dpkg",
+        "unpacks Debian's kernel source package",
+    ),
+    need(
+        &["apt-get"],
+        "apt",
+        "fetches Debian's kernel source package",
+    ),
+    need(
+        &["qemu-system-x86_64"],
+        "qemu-system-x86",
+        "runs the kernels",
+    ),
+    need(
+        &["/usr/include/gelf.h"],
+        "libelf-dev",
+        "objtool, a part of the kernel build",
+    ),
+    need(
+        &LIBC,
+        "libc6-dev",
+        "links selftests and the guest statically",
+    ),
+    need(
+        &[KEYRING],
+        "debian-archive-keyring",
+        "verifies Debian's kernel source package",
+    ),
+];
+
+const INSTALL: [&str; 4] = ["apt-get", "install", "--yes", "--no-install-recommends"];
 
 /// Prints the missing packages, after installing them if requested.
 pub(crate) fn run(args: &DoctorArgs, session: &Session) -> anyhow::Result<Exit> {
@@ -112,54 +121,34 @@ pub(crate) fn require(may_install: bool, session: &Session) -> anyhow::Result<()
 }
 
 fn missing() -> Vec<Need> {
-    NEEDS
-        .into_iter()
-        .filter(|need| !is_installed(need.probe))
-        .collect()
-}
-
-fn is_installed(probe: Probe) -> bool {
-    match probe {
-        Probe::Program(name) => which::which(name).is_ok(),
-        Probe::File(paths) => paths.iter().any(|path| Utf8Path::new(path).is_file()),
-    }
+    let is_installed = |name: &&'static str| match name.starts_with('/') {
+        true => Utf8Path::new(name).is_file(),
+        false => which::which(name).is_ok(),
+    };
+    let is_missing = |need: &Need| !need.any_of.iter().any(is_installed);
+    NEEDS.into_iter().filter(is_missing).collect()
 }
 
 fn report(missing: &[Need]) -> String {
     let mut text = "missing on this host:\n".to_owned();
     for need in missing {
-        let name = match need.probe {
-            Probe::Program(name) => name,
-            Probe::File(paths) => paths[0],
-        };
-        text += &format!("  {name}: {}\n", need.why);
+        text += &format!("  {}: {}\n", need.any_of[0], need.why);
     }
-    text += &format!(
-        "hint: install with (on Debian and derivatives; `--install` runs the same command):\n  {}{}",
-        if rustix::process::geteuid().is_root() {
-            ""
-        } else {
-            "sudo "
-        },
-        command_line(&packages(missing)).join(" "),
-    );
-    text
+    let sudo = if is_root() { "" } else { "sudo " };
+    text + &format!(
+        "hint: install with (on Debian and derivatives; `--install` runs the same command):\n  \
+         {sudo}{}",
+        install_command(missing).join(" "),
+    )
 }
 
-fn packages(missing: &[Need]) -> Vec<&'static str> {
-    let mut packages: Vec<_> = missing.iter().map(|need| need.package).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    packages
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
-fn command_line(packages: &[&str]) -> Vec<String> {
-    let words = ["apt-get", "install", "--yes", "--no-install-recommends"];
-    words
-        .iter()
-        .chain(packages)
-        .map(|word| (*word).to_owned())
-        .collect()
+fn install_command(missing: &[Need]) -> Vec<&'static str> {
+    let packages: BTreeSet<&str> = missing.iter().map(|need| need.package).collect();
+    INSTALL.into_iter().chain(packages).collect()
 }
 
 /// Installs the missing packages. Needs root, unlike all other functions of this program.
@@ -168,37 +157,26 @@ fn install(session: &Session) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages = packages(&missing);
     if which::which("apt-get").is_err() {
         anyhow::bail!("{}\n`--install` needs `apt-get`", report(&missing));
     }
-    let words = command_line(&packages);
-    session.observer.event(Event::Note {
-        text: format!("running: {}", words.join(" ")),
-    });
+    let words = install_command(&missing);
+    session.note(format!("running: {}", words.join(" ")));
     let activity = Activity::start(&*session.observer, "installing host packages", None);
-    apt(
-        &["apt-get".to_owned(), "update".to_owned()],
-        &activity,
-        &session.cancel,
-    )?;
-    apt(&words, &activity, &session.cancel)
-}
-
-fn apt(words: &[String], activity: &Activity<'_>, cancel: &Cancel) -> anyhow::Result<()> {
-    let mut command: Vec<&str> = words.iter().map(String::as_str).collect();
-    if !rustix::process::geteuid().is_root() {
-        command.splice(0..0, ["sudo", "--non-interactive"]);
+    for mut command in [vec!["apt-get", "update"], words] {
+        if !is_root() {
+            command.splice(0..0, ["sudo", "--non-interactive"]);
+        }
+        let mut lines = 0;
+        Tool::new(command[0])
+            .args(&command[1..])
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .deadline("package installation", INSTALL_LIMIT)
+            .run_lines(&session.cancel, &mut |line| {
+                lines += 1;
+                activity.advance(lines, line);
+            })?;
     }
-    let mut lines = 0;
-    Tool::new(command[0])
-        .args(&command[1..])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .deadline("package installation", INSTALL_LIMIT)
-        .run_lines(cancel, &mut |line| {
-            lines += 1;
-            activity.advance(lines, line);
-        })?;
     Ok(())
 }
 

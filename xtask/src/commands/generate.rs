@@ -46,21 +46,15 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
     for (path, text) in schemas_and_documents(session, &scenario_files)? {
         fs::write(path, text)?;
     }
+    let variants: usize = scenario_files.iter().map(|file| file.variants.len()).sum();
     report::to_stdout(&format!(
-        "{} scenarios from {} scenario files generated into {folder}",
-        scenario_files
-            .iter()
-            .map(|file| file.variants.len())
-            .sum::<usize>(),
+        "{variants} scenarios from {} scenario files generated into {folder}",
         scenario_files.len()
     ))?;
     Ok(Exit::Ok)
 }
 
 /// Returns how the checked-in files differ from the generated text.
-///
-/// # Errors
-/// When scenarios or files cannot be read.
 pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
     let folder = session.layout.generated().join(generate::FOLDER);
     let scenario_files = scenario_files(session)?;
@@ -100,27 +94,16 @@ fn schemas_and_documents(
 ) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
     let root = session.layout.checkout("generate")?;
     let machines = Machines::load(&session.layout.machines())?;
-    Ok([
+    let files = [
+        ("selftests/scenario.schema.json", scenario::json_schema()),
+        ("selftests/SCENARIOS.md", scenario::reference(&machines)),
         (
-            root.join("selftests/scenario.schema.json"),
-            scenario::json_schema(),
-        ),
-        (
-            root.join("selftests/SCENARIOS.md"),
-            scenario::reference(&machines),
-        ),
-        (
-            root.join("selftests/CATALOGUE.md"),
+            "selftests/CATALOGUE.md",
             scenario::catalogue(scenario_files),
         ),
-        (
-            root.join("vm-images/machine.schema.json"),
-            machine_file::json_schema(),
-        ),
-        (root.join("xtask/result.schema.json"), result::json_schema()),
-        (
-            root.join("xtask/comparison.schema.json"),
-            comparison::json_schema(),
-        ),
-    ])
+        ("vm-images/machine.schema.json", machine_file::json_schema()),
+        ("xtask/result.schema.json", result::json_schema()),
+        ("xtask/comparison.schema.json", comparison::json_schema()),
+    ];
+    Ok(files.map(|(path, text)| (root.join(path), text)))
 }

@@ -2,24 +2,28 @@
 //! `inject`: injects faults into a kernel and records its reports.
 
 use anyhow::Context;
-use camino::Utf8Path;
 use selftests::fault;
 use selftests::status::Status;
 
-use crate::cli::{DEFAULT_MACHINE, InjectArgs, SourceArgs};
+use crate::cli::InjectArgs;
 use xtask::engine::build::{build_all, find_configs, pack};
 use xtask::engine::environment::{Environment, find_needs};
 use xtask::engine::executor;
-use xtask::engine::inject::{self, Kit};
-use xtask::engine::inject::{Guest, Injected, TimeLimits};
+use xtask::engine::inject::{self, Guest, Injected, Kit, TimeLimits};
+use xtask::engine::options::{DEFAULT_MACHINE, SourceArgs};
 use xtask::engine::program;
 use xtask::engine::session::Session;
 use xtask::engine::sources::SourceRequest;
 use xtask::exit::{Exit, bad_input};
 use xtask::report;
 
-/// Injects each group of faults in its own guest and prints the results.
+/// Injects each group of faults in its own guest and prints the results, or lists the faults
+/// if there are no arguments.
 pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> {
+    if args.words.is_empty() {
+        report::to_stdout(&list())?;
+        return Ok(Exit::Ok);
+    }
     let groups = groups(&args.words)?;
     let configs = find_configs(std::slice::from_ref(&args.config), session)?;
     let sources = SourceRequest::from_args(&source(args), session)?.apply(session)?;
@@ -37,12 +41,13 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
         Some(out) => out.clone(),
         None => session.layout.state("faults")?,
     };
-    let mut exit = Exit::Ok;
+    let mut exits = Vec::new();
     for (words, machine) in groups.iter().zip(machines) {
-        let folder = out.join(folder_name(words));
+        let name = words.join("+");
+        let folder = out.join(&name);
         fs_err::create_dir_all(&folder)?;
         let machine = environment.machine(machine)?;
-        let label = format!("inject {}", folder_name(words));
+        let label = format!("inject {name}");
         let mut spec = environment.spec(&label, machine, &image, &initramfs, &needs, &folder);
         if !args.cold_boot {
             spec.checkpoint = executor::checkpoint(&spec, &environment, session);
@@ -57,18 +62,28 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
             return Ok(Exit::Interrupted);
         }
         session.observer.clear();
-        exit = worst(exit, exit_of(&injected));
-        print(words, &injected, &folder)?;
+        exits.push(exit_of(&injected));
+        report::to_stdout(&format!(
+            "{name}: {}: {}\n  see: {folder}/serial.log",
+            injected.judgement.status, injected.judgement.reason
+        ))?;
     }
-    Ok(exit)
+    Ok(Exit::worst(exits))
+}
+
+/// Returns a line for each fault, with the kernel options without which it is not in the
+/// module.
+fn list() -> String {
+    let line = |(name, needs): (&str, String)| match needs.as_str() {
+        "" => format!("{name}\n"),
+        needs => format!("{name} (needs {needs})\n"),
+    };
+    fault::faults().into_iter().map(line).collect()
 }
 
 /// Splits arguments at `+`. Faults that a comma joins stay together: they are injected at the
-/// same time. Without arguments, one guest injects no fault; the program lists them instead.
+/// same time.
 fn groups(arguments: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
-    if arguments.is_empty() {
-        return Ok(vec![Vec::new()]);
-    }
     let group = |argument: &String| -> anyhow::Result<Vec<String>> {
         let words: Vec<String> = argument.split('+').map(str::to_owned).collect();
         let is_word = |word: &String| {
@@ -102,13 +117,6 @@ fn machine<'a>(args: &'a InjectArgs, words: &[String]) -> &'a str {
     }
 }
 
-fn folder_name(words: &[String]) -> String {
-    match words {
-        [] => "list".to_owned(),
-        words => words.join("+"),
-    }
-}
-
 fn exit_of(injected: &Injected) -> Exit {
     match injected.judgement.status {
         Status::Error => Exit::Infrastructure,
@@ -117,26 +125,19 @@ fn exit_of(injected: &Injected) -> Exit {
     }
 }
 
-fn worst(one: Exit, other: Exit) -> Exit {
-    if one as u8 >= other as u8 { one } else { other }
-}
-
-fn print(words: &[String], injected: &Injected, folder: &Utf8Path) -> anyhow::Result<()> {
-    if words.is_empty() {
-        return Ok(report::to_stdout(&injected.output)?);
-    }
-    report::to_stdout(&format!(
-        "{}: {}: {}\n  see: {folder}/serial.log",
-        words.join("+"),
-        injected.judgement.status,
-        injected.judgement.reason
-    ))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn list_has_each_fault_with_the_options_that_it_needs() {
+        let list = list();
+        assert!(list.starts_with("panic\n"), "{list}");
+        assert!(
+            list.contains("\nleak (needs CONFIG_DEBUG_KMEMLEAK)\n"),
+            "{list}"
+        );
+    }
 
     #[test]
     fn groups_splits_at_plus_and_rejects_odd_words() {
@@ -145,7 +146,6 @@ mod tests {
             groups(&arguments).unwrap(),
             [vec!["warn"], vec!["bug", "null-write"]]
         );
-        assert_eq!(groups(&[]).unwrap(), [Vec::<String>::new()]);
         for odd in ["", "warn+", "../warn", "Warn"] {
             let error = groups(&[odd.to_owned()]).unwrap_err();
             assert!(

@@ -9,7 +9,6 @@ use fs_err as fs;
 use patchbed_host::cache::hex;
 use selftests::scenario::{Boot, Scenario, Step};
 
-use crate::cli::{Format, ShowArgs};
 use crate::commands::html_report;
 use selftests::status::Status;
 use xtask::engine::job::read_analysis;
@@ -20,6 +19,7 @@ use xtask::engine::session::Session;
 use xtask::exit::{Exit, exit_for};
 use xtask::report;
 use xtask::report::comparison::Comparison;
+use xtask::report::format::{Format, ShowArgs};
 use xtask::report::input::{Place, Report};
 use xtask::result::{JobResult, RunResult};
 

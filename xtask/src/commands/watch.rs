@@ -5,8 +5,6 @@
 //! A file event only starts an iteration; changes are detected by content. A save while jobs
 //! run cancels them, because their inputs are outdated.
 
-mod debounce;
-mod iteration;
 mod watched_paths;
 mod watcher;
 
@@ -16,41 +14,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use patchbed_host::cancel::Cancel;
-use patchbed_host::events::Event;
-
-use self::debounce::Debounce;
-use self::watcher::{FileEvent, Watcher};
-use crate::cli::TestArgs;
-use crate::commands::doctor;
 use xtask::engine::checkouts::MutantsWanted;
 use xtask::engine::program;
-use xtask::engine::result_cache::ResultCache;
+use xtask::engine::request::Request;
+use xtask::engine::result_cache::{self, ResultCache};
+use xtask::engine::run::{self, Finished};
 use xtask::engine::session::Session;
-use xtask::exit::{Exit, bad_input};
+use xtask::exit::{Exit, bad_input, message};
 use xtask::report;
+use xtask::report::watch::{Iteration, line};
+
+use self::watcher::{FileEvent, Watcher};
+use crate::cli::{RunArgs, TestArgs};
+use crate::commands::{doctor, show, test};
 
 /// How often Ctrl-C and the end of an iteration are checked.
 const TICK: Duration = Duration::from_millis(20);
+/// The pause that ends a group of saves.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Limit of the length of a group, for programs that write all the time.
+const LENGTH_MAX: Duration = Duration::from_secs(2);
 
 /// Runs iterations until the user interrupts the command.
-pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
-    if let Some(out) = &args.out {
-        return Err(bad_input(
-            format!("`watch` does not take `--out {out}`"),
-            "every iteration has its own run folder; the link `latest` beside them leads to the \
-             newest",
-        ));
-    }
-    if args.options.no_self_check {
-        return Err(bad_input(
-            "`watch` does not take `--no-self-check`",
-            format!(
-                "it never runs the self-check; it prints the last self-check results of \
-                 `{} test`",
-                program::name()
-            ),
-        ));
-    }
+pub(crate) fn run(args: &RunArgs, session: &Session) -> anyhow::Result<Exit> {
     if MutantsWanted::take_from(&args.options.source.checkouts).0 != MutantsWanted::None {
         return Err(bad_input(
             "`watch` does not take mutants",
@@ -59,18 +45,184 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
     }
     watched_paths::check_words(args, session)?;
     if args.dry_run {
-        return crate::commands::test::run(args, session);
+        let args = TestArgs {
+            run: args.clone(),
+            ..TestArgs::default()
+        };
+        return test::run(&args, session);
     }
     doctor::require(args.install, session)?;
-    let (mut watcher, events) = Watcher::open(watched_paths::watched_paths(args, session)?)?;
+    let (watcher, events) = Watcher::open(watched_paths::watched_paths(args, session)?)?;
     let cache = ResultCache::default();
-    std::thread::scope(|scope| iterate(args, session, &cache, &mut watcher, &events, scope))
+    std::thread::scope(|scope| {
+        let watch = Watch {
+            args,
+            session,
+            cache: &cache,
+            scope,
+        };
+        watch.iterate(watcher, &events)
+    })
+}
+
+/// The inputs of all iterations.
+#[derive(Clone, Copy)]
+struct Watch<'scope, 'env> {
+    args: &'scope RunArgs,
+    session: &'scope Session,
+    cache: &'scope ResultCache,
+    scope: &'scope Scope<'scope, 'env>,
+}
+
+impl<'scope> Watch<'scope, '_> {
+    fn iterate(self, mut watcher: Watcher, events: &Receiver<FileEvent>) -> anyhow::Result<Exit> {
+        let mut pending = Some(Debounce::already_over(Instant::now()));
+        let mut running: Option<Running<'scope>> = None;
+        let mut has_missed_events = false;
+        loop {
+            if self.session.cancel.is_cancelled() {
+                // The scope waits for the iteration; its child processes are killed at once.
+                running.iter().for_each(|running| running.cancel.cancel());
+                anyhow::bail!("interrupted");
+            }
+            if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
+                let panicked = ended.thread.join().is_err();
+                anyhow::ensure!(!panicked, "an iteration of `watch` panicked");
+                if std::mem::take(&mut has_missed_events) {
+                    Debounce::add(&mut pending, Instant::now());
+                }
+            }
+            match next(pending.as_ref(), running.is_some(), Instant::now()) {
+                Next::Wait => {}
+                Next::Cancel => running
+                    .iter()
+                    .for_each(|running| running.cancel(self.session)),
+                Next::Begin => {
+                    let since = pending.take().map(|debounce| debounce.first);
+                    running = Some(self.begin(since.unwrap_or_else(Instant::now), &mut watcher)?);
+                }
+            }
+            match events.recv_timeout(TICK) {
+                // The iteration itself may cause it by reading a whole tree, so it is not
+                // cancelled; another iteration follows.
+                Ok(FileEvent::Missed) if running.is_some() => has_missed_events = true,
+                Ok(FileEvent::Saved | FileEvent::Missed) => {
+                    Debounce::add(&mut pending, Instant::now());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    anyhow::bail!("the file watcher stopped");
+                }
+            }
+        }
+    }
+
+    /// Begins an iteration. The watches are renewed first, so that every save after the
+    /// iteration has read a file leads to an event.
+    fn begin(self, since: Instant, watcher: &mut Watcher) -> anyhow::Result<Running<'scope>> {
+        for text in watcher.renew()? {
+            self.session.note(text);
+        }
+        let cancel = Cancel::new();
+        let session = self.session.with_cancel(cancel.clone());
+        let (args, cache) = (self.args, self.cache);
+        let thread = std::thread::Builder::new()
+            .name("iteration".to_owned())
+            .spawn_scoped(self.scope, move || run_once(since, args, &session, cache))
+            .context("cannot start a thread")?;
+        Ok(Running { cancel, thread })
+    }
 }
 
 /// An iteration that is running.
 struct Running<'scope> {
     cancel: Cancel,
     thread: ScopedJoinHandle<'scope, ()>,
+}
+
+impl Running<'_> {
+    fn cancel(&self, session: &Session) {
+        if !self.cancel.is_cancelled() {
+            self.cancel.cancel();
+            session.observer.clear();
+            report::line_to_stderr("saved again: starting over");
+        }
+    }
+}
+
+/// Tests the current files and prints the result; prints nothing if it is cancelled.
+fn run_once(since: Instant, args: &RunArgs, session: &Session, cache: &ResultCache) {
+    let tested = test_files(args, session, cache);
+    session.observer.clear();
+    if session.cancel.is_cancelled() {
+        cache.printed_error();
+        return;
+    }
+    let iteration = match &tested {
+        Ok(None) => Iteration::Unaffected,
+        Ok(Some(run)) => Iteration::Judged {
+            jobs: &run.result.jobs,
+            took: since.elapsed(),
+            parts: &run.times,
+            not_tested: run.result.not_tested(),
+        },
+        Err(error) => {
+            cache.printed_error();
+            report::error_to_stderr(&message(error));
+            Iteration::Failed
+        }
+    };
+    report::line_to_stderr(&line(&result_cache::now("%H:%M:%S"), &iteration));
+}
+
+/// Tests the current files; `None` if the last printed result was of the same inputs.
+fn test_files(
+    args: &RunArgs,
+    session: &Session,
+    cache: &ResultCache,
+) -> anyhow::Result<Option<Finished>> {
+    let request = Request::look_up(&args.options, session)?;
+    let finished = run::run_changed(&request, &args.options, None, Some(cache), session)?;
+    if let Some(Finished {
+        result,
+        plan,
+        folder,
+        ..
+    }) = &finished
+    {
+        session.observer.clear();
+        show::run(result, None, plan, &args.show, folder, session)?;
+    }
+    Ok(finished)
+}
+
+/// A group of saves that follow each other quickly: an editor writes a temporary file and
+/// renames it, and git writes many files.
+#[derive(Clone, Debug)]
+struct Debounce {
+    first: Instant,
+    last: Instant,
+}
+
+impl Debounce {
+    /// Returns a group that began at `since` and is over.
+    fn already_over(since: Instant) -> Self {
+        Self {
+            first: since,
+            last: since.checked_sub(PAUSE).unwrap_or(since),
+        }
+    }
+
+    /// Adds a save at `now` to the group, or begins a group.
+    fn add(debounce: &mut Option<Self>, now: Instant) {
+        let first = debounce.as_ref().map_or(now, |debounce| debounce.first);
+        *debounce = Some(Self { first, last: now });
+    }
+
+    /// Returns whether the group has ended.
+    fn is_over(&self, now: Instant) -> bool {
+        now >= (self.last + PAUSE).min(self.first + LENGTH_MAX)
+    }
 }
 
 /// The next action of the loop.
@@ -90,91 +242,6 @@ fn next(pending: Option<&Debounce>, is_running: bool, now: Instant) -> Next {
     }
 }
 
-fn iterate<'scope>(
-    args: &'scope TestArgs,
-    session: &'scope Session,
-    cache: &'scope ResultCache,
-    watcher: &mut Watcher,
-    events: &Receiver<FileEvent>,
-    scope: &'scope Scope<'scope, '_>,
-) -> anyhow::Result<Exit> {
-    let mut pending = Some(Debounce::already_over(Instant::now()));
-    let mut running: Option<Running<'scope>> = None;
-    let mut has_missed_events = false;
-    loop {
-        if session.cancel.is_cancelled() {
-            // The scope waits for the iteration; its child processes are killed at once.
-            running
-                .iter()
-                .for_each(|iteration| iteration.cancel.cancel());
-            anyhow::bail!("interrupted");
-        }
-        if let Some(iteration) = running.take_if(|iteration| iteration.thread.is_finished()) {
-            let panicked = iteration.thread.join().is_err();
-            anyhow::ensure!(!panicked, "an iteration of `watch` panicked");
-            if std::mem::take(&mut has_missed_events) {
-                Debounce::add(&mut pending, Instant::now());
-            }
-        }
-        match next(pending.as_ref(), running.is_some(), Instant::now()) {
-            Next::Wait => {}
-            Next::Cancel => running
-                .iter()
-                .for_each(|iteration| iteration.cancel(session)),
-            Next::Begin => {
-                let since = pending
-                    .take()
-                    .map_or_else(Instant::now, |debounce| debounce.since());
-                running = Some(begin(since, args, session, cache, watcher, scope)?);
-            }
-        }
-        match events.recv_timeout(TICK) {
-            // The iteration itself may cause it by reading a whole tree, so it is not
-            // cancelled; another iteration follows.
-            Ok(FileEvent::Missed) if running.is_some() => has_missed_events = true,
-            Ok(FileEvent::Saved | FileEvent::Missed) => {
-                Debounce::add(&mut pending, Instant::now());
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                anyhow::bail!("the file watcher stopped");
-            }
-        }
-    }
-}
-
-/// Begins an iteration. The watches are renewed first, so that every save after the
-/// iteration has read a file leads to an event.
-fn begin<'scope>(
-    since: Instant,
-    args: &'scope TestArgs,
-    session: &'scope Session,
-    cache: &'scope ResultCache,
-    watcher: &mut Watcher,
-    scope: &'scope Scope<'scope, '_>,
-) -> anyhow::Result<Running<'scope>> {
-    for text in watcher.renew()? {
-        session.observer.event(Event::Note { text });
-    }
-    let cancel = Cancel::new();
-    let own = session.with_cancel(cancel.clone());
-    let thread = std::thread::Builder::new()
-        .name("iteration".to_owned())
-        .spawn_scoped(scope, move || iteration::run(since, args, &own, cache))
-        .context("cannot start a thread")?;
-    Ok(Running { cancel, thread })
-}
-
-impl Running<'_> {
-    fn cancel(&self, session: &Session) {
-        if !self.cancel.is_cancelled() {
-            self.cancel.cancel();
-            session.observer.clear();
-            report::line_to_stderr("saved again: starting over");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,5 +258,30 @@ mod tests {
         assert_eq!(next(fresh.as_ref(), false, now), Next::Wait);
         assert_eq!(next(Some(&over), false, now), Next::Begin);
         assert_eq!(next(Some(&over), true, now), Next::Cancel);
+    }
+
+    #[test]
+    fn is_over_after_a_pause_or_at_the_maximum_length() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut debounce = None;
+        Debounce::add(&mut debounce, start);
+        Debounce::add(&mut debounce, after(90));
+        let group = debounce.clone().unwrap();
+        assert!(!group.is_over(after(100)));
+        assert!(!group.is_over(after(189)));
+        assert!(group.is_over(after(190)));
+        assert_eq!(group.first, start);
+        for millis in (100..1990).step_by(50) {
+            Debounce::add(&mut debounce, after(millis));
+            assert!(!debounce.as_ref().unwrap().is_over(after(millis + 1)));
+        }
+        assert!(debounce.unwrap().is_over(after(2000)));
+    }
+
+    #[test]
+    fn is_over_is_true_at_once_for_already_over() {
+        let now = Instant::now();
+        assert!(Debounce::already_over(now).is_over(now));
     }
 }

@@ -126,8 +126,8 @@ pub struct TestOptions {
     #[arg(long)]
     pub cold_boot: bool,
 
-    /// Skip the fault-injection self-check of each build
-    #[arg(long)]
+    /// Skip the fault-injection self-check of each build; an option of `test` only.
+    #[arg(skip)]
     pub no_self_check: bool,
 
     /// Write the memory of a hung guest to its job's folder; the file is as large as the

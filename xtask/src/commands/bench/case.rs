@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cases and their sides. A side is a command that is measured; a case compares its sides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 use serde::Serialize;
+use xtask::engine::session::Session;
 
 use crate::cli::BenchArgs;
-use xtask::engine::session::Session;
 
 /// The form of a case's summary line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Claim {
-    /// How many times faster the first side is than the second.
+pub(super) enum Claim {
+    /// How many times faster the first side is than the last.
     Faster,
     /// Ratio of the time per job of the last side to that of the first.
     Flat,
@@ -22,54 +22,48 @@ pub(crate) enum Claim {
 }
 
 /// A case to measure.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Case {
+    pub(super) name: &'static str,
     /// Description of the sides, in a line.
-    pub(crate) about: &'static str,
-    /// Default number of measured rounds.
-    pub(crate) rounds: u32,
-    /// Whether it is run by default. With warm caches it takes minutes.
-    pub(crate) is_cheap: bool,
+    pub(super) about: &'static str,
     /// The unit of the figures.
-    pub(crate) unit: &'static str,
-    pub(crate) claim: Claim,
+    pub(super) unit: &'static str,
+    pub(super) claim: Claim,
+    /// Default number of measured rounds.
+    #[serde(skip)]
+    pub(super) rounds: u32,
+    /// Whether it is run by default. With warm caches it takes minutes.
+    #[serde(skip)]
+    pub(super) is_cheap: bool,
     /// Makes the sides and does all work that is not measured.
-    pub(crate) prepare: fn(&BenchArgs, &Session) -> anyhow::Result<Bench>,
+    #[serde(skip)]
+    pub(super) prepare: fn(&BenchArgs, &Session) -> anyhow::Result<Bench>,
 }
 
 /// A case that is ready to be measured.
-#[derive(Debug)]
-pub(crate) struct Bench {
+pub(super) struct Bench {
     /// At least one; the others are compared with the first.
-    pub(crate) sides: Vec<Box<dyn Side>>,
+    pub(super) sides: Vec<Side>,
     /// Notes that are printed with the figures.
-    pub(crate) notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
+/// Runs a command once in a folder that is new and empty, and checks its result. An error means
+/// that the command could not be run, or did not end with a result.
+type Once = dyn Fn(&Utf8Path, &Session) -> anyhow::Result<Outcome>;
+
 /// A command to measure.
-pub(crate) trait Side: std::fmt::Debug {
-    fn name(&self) -> &str;
-
-    /// Returns the command line to print.
-    fn command(&self) -> String;
-
-    /// Runs the command once in `folder`, which is new and empty, and checks its result.
-    ///
-    /// # Errors
-    /// When the command could not be run, or did not end with a result. A wrong result is
-    /// [`Outcome::Failed`].
-    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome>;
-
-    /// Returns notes that are known only after the runs.
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
+pub(super) struct Side {
+    pub(super) name: String,
+    /// The command line to print.
+    pub(super) command: String,
+    pub(super) once: Box<Once>,
 }
 
 /// The outcome of a run of a side.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
+pub(super) enum Outcome {
     Passed(Sample),
     /// Why the result is wrong: a finding, without a figure.
     Failed(String),
@@ -77,19 +71,11 @@ pub(crate) enum Outcome {
 
 /// The measurements of a run that passed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Sample {
+pub(super) struct Sample {
     /// The compared number, in the unit of the case; less is better.
-    pub(crate) figure: f64,
+    pub(super) figure: f64,
     /// Other numbers by name, with their unit; the largest of all rounds is reported.
-    pub(crate) facts: BTreeMap<String, f64>,
-}
-
-impl Sample {
-    /// Returns a sample without further facts.
-    pub(crate) fn new(figure: f64) -> Self {
-        Self {
-            figure,
-            facts: BTreeMap::new(),
-        }
-    }
+    pub(super) facts: BTreeMap<&'static str, f64>,
+    /// Notes that are known only after the run; those of all rounds are reported.
+    pub(super) notes: BTreeSet<String>,
 }

@@ -8,29 +8,21 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use patchbed_host::cancel::Cancel;
+use patchbed_host::process::Tool;
 use sha2::{Digest as _, Sha256};
-
-use super::case::{Bench, Outcome, Sample, Side};
-use super::test_run::{Figure, TestRun, this_program};
-use crate::cli::{BenchArgs, DEFAULT_SERIES};
 use xtask::engine::job::Job;
-use xtask::engine::program;
+use xtask::engine::options::DEFAULT_SERIES;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
+
+use super::case::{Bench, Outcome, Sample, Side};
+use super::test_run::{Figure, TestRun, shown, this_program};
+use crate::cli::BenchArgs;
 
 const LIMIT: Duration = Duration::from_secs(3600);
 /// The name of the edited series in printed commands.
 const EDITED: &str = "EDITED";
-
-/// The command that runs after the edit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    /// `test` of all [`SCENARIOS`].
-    Test,
-    /// `build` of the series.
-    Build,
-}
-
 /// A few scenarios, as run while editing; one of them has a kexec.
 const SCENARIOS: [&str; 4] = [
     "get-outgoing-without-preserve",
@@ -40,41 +32,93 @@ const SCENARIOS: [&str; 4] = [
 ];
 
 /// Prepares the case `edit`: from the edit to the results.
-pub(crate) fn result(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
-    bench(Action::Test, "edit to result", args)
+pub(super) fn result(args: &BenchArgs) -> Bench {
+    let name = "edit to result";
+    let words = format!("{} {}", SCENARIOS.join(" "), options());
+    let test = TestRun::new(name, &words, SCENARIOS.len(), Figure::Wall, args);
+    let command = test.command(&["--series", EDITED]);
+    bench(name, command, move |series, folder, session| {
+        let outcome = test.once(&["--series", series.as_str()], folder, session)?;
+        let image = match &outcome {
+            Outcome::Passed(_) => Some(image_of(&folder.join("run"))?),
+            Outcome::Failed(_) => None,
+        };
+        Ok((outcome, image))
+    })
 }
 
 /// Prepares the case `mutant`: from the edit to a kernel image.
-pub(crate) fn mutant(args: &BenchArgs, _session: &Session) -> anyhow::Result<Bench> {
-    bench(Action::Build, "one more kernel", args)
+pub(super) fn mutant(args: &BenchArgs) -> Bench {
+    let tree = args.tree.clone();
+    let options = options();
+    let words = move |series: &str| -> Vec<String> {
+        let words = ["build", "--series", series].into_iter();
+        let tree = tree.iter().flat_map(|tree| ["--tree", tree]);
+        let words = words.chain(options.split_whitespace()).chain(tree);
+        words.map(str::to_owned).collect()
+    };
+    let command = shown(words(EDITED).iter().map(String::as_str));
+    bench("one more kernel", command, move |series, _, session| {
+        build(&words(series.as_str()), session)
+    })
 }
 
-fn bench(action: Action, name: &str, args: &BenchArgs) -> anyhow::Result<Bench> {
-    let side = Edited {
-        name: name.to_owned(),
-        action,
-        jobs: SCENARIOS.len(),
-        tree: args.tree.clone(),
-        images: Images::default(),
+/// Returns the options that select the edited series on one checkout.
+fn options() -> String {
+    format!("--provides {DEFAULT_SERIES} --checkouts series --config fast")
+}
+
+/// Returns a case with one side: `run` gets the edited series and an empty folder, and returns
+/// the outcome and the kernel image of the series, unless it failed.
+fn bench(
+    name: &str,
+    command: String,
+    run: impl Fn(&Utf8Path, &Utf8Path, &Session) -> anyhow::Result<(Outcome, Option<Utf8PathBuf>)>
+    + 'static,
+) -> Bench {
+    let images = Images::default();
+    let once = move |folder: &Utf8Path, session: &Session| -> anyhow::Result<Outcome> {
+        let series = folder.join(DEFAULT_SERIES);
+        let original = session.layout.series().join(DEFAULT_SERIES);
+        copy_folder(&original, &series, &session.cancel)?;
+        edit_first(&series, &stamp())?;
+        let (outcome, image) = run(&series, folder, session)?;
+        let Some(image) = image else {
+            return Ok(outcome);
+        };
+        let failure = images.insert(&image)?;
+        remove_kernel(&image, session)?;
+        Ok(failure.map_or(outcome, Outcome::Failed))
     };
-    Ok(Bench {
-        sides: vec![Box::new(side)],
+    Bench {
+        sides: vec![Side {
+            name: name.to_owned(),
+            command,
+            once: Box::new(once),
+        }],
         notes: vec![format!(
             "{EDITED} is a copy of {DEFAULT_SERIES}; in each round, a different string is added \
              before the first call that its patches add to a .c file; no two kernel images were \
              equal"
         )],
-    })
+    }
 }
 
-/// A command on a copy of the series that is edited before each run.
-#[derive(Debug)]
-struct Edited {
-    name: String,
-    action: Action,
-    jobs: usize,
-    tree: Option<String>,
-    images: Images,
+/// Runs `build`, and checks that it built one kernel and took none from the cache.
+fn build(words: &[String], session: &Session) -> anyhow::Result<(Outcome, Option<Utf8PathBuf>)> {
+    let tool = this_program(session)?.args(words);
+    let begun = Instant::now();
+    let output = tool
+        .deadline("measured command", LIMIT)
+        .run(&session.cancel)?;
+    let figure = begun.elapsed().as_secs_f64();
+    let image = built_image(&output.stdout_text())
+        .with_context(|| format!("`{}` did not build one kernel", words.join(" ")))?;
+    let sample = Sample {
+        figure,
+        ..Sample::default()
+    };
+    Ok((Outcome::Passed(sample), Some(image)))
 }
 
 /// The hashes of the kernel images of all rounds.
@@ -90,74 +134,6 @@ impl Images {
         let is_new = self.0.borrow_mut().insert(sum.finalize().into());
         let why = "the edit did not change the kernel: an earlier round had the same image";
         Ok((!is_new).then(|| why.to_owned()))
-    }
-}
-
-impl Edited {
-    fn words<'a>(&'a self, series: &'a str) -> Vec<&'a str> {
-        let mut words = vec!["--series", series, "--provides", DEFAULT_SERIES];
-        words.extend(["--checkouts", "series", "--config", "fast"]);
-        words.extend(self.tree.iter().flat_map(|tree| ["--tree", tree]));
-        words
-    }
-
-    fn test_run(&self, series: &str) -> TestRun {
-        let words = [&SCENARIOS[..], &self.words(series)].concat();
-        TestRun::new(&self.name, &words, self.jobs, Figure::Wall)
-    }
-
-    /// Runs `build`, and checks that it built one kernel and took none from the cache.
-    fn build(
-        &self,
-        series: &Utf8Path,
-        session: &Session,
-    ) -> anyhow::Result<(Outcome, Utf8PathBuf)> {
-        let words = self.words(series.as_str());
-        let tool = this_program(session)?
-            .arg("build")
-            .args(words)
-            .deadline("measured command", LIMIT);
-        let begun = Instant::now();
-        let output = tool.run(&session.cancel)?;
-        let took = begun.elapsed();
-        let image = built_image(&output.stdout_text())
-            .with_context(|| format!("`{}` did not build one kernel", self.command()))?;
-        Ok((Outcome::Passed(Sample::new(took.as_secs_f64())), image))
-    }
-}
-
-impl Side for Edited {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn command(&self) -> String {
-        match self.action {
-            Action::Test => self.test_run(EDITED).command(),
-            Action::Build => {
-                let words = self.words(EDITED).join(" ");
-                format!("{} build {words}", program::name())
-            }
-        }
-    }
-
-    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
-        let series = folder.join(DEFAULT_SERIES);
-        copy_folder(&session.layout.series().join(DEFAULT_SERIES), &series)?;
-        edit_first(&series, &stamp())?;
-        let (outcome, image) = match self.action {
-            Action::Build => self.build(&series, session)?,
-            Action::Test => {
-                let outcome = self.test_run(series.as_str()).once(folder, session)?;
-                if let Outcome::Failed(_) = outcome {
-                    return Ok(outcome);
-                }
-                (outcome, image_of(&folder.join("run"))?)
-            }
-        };
-        let failure = self.images.insert(&image)?;
-        remove_kernel(&image, session)?;
-        Ok(failure.map_or(outcome, Outcome::Failed))
     }
 }
 
@@ -193,17 +169,9 @@ fn built_image(text: &str) -> Option<Utf8PathBuf> {
     Some(image.into())
 }
 
-fn copy_folder(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in from.read_dir_utf8()? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
+fn copy_folder(from: &Utf8Path, to: &Utf8Path, cancel: &Cancel) -> anyhow::Result<()> {
+    let copy = Tool::new("cp").args(["-RL", from.as_str(), to.as_str()]);
+    copy.deadline("copying the series", LIMIT).run(cancel)?;
     Ok(())
 }
 
@@ -289,7 +257,8 @@ mod tests {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let copy = Utf8Path::from_path(dir.path()).unwrap().join("copy");
-        copy_folder(&root.join("kernel-patches").join(DEFAULT_SERIES), &copy).unwrap();
+        let series = root.join("kernel-patches").join(DEFAULT_SERIES);
+        copy_folder(&series, &copy, &Cancel::new()).unwrap();
         edit_first(&copy, "7").unwrap();
     }
 

@@ -2,35 +2,33 @@
 //! A side that runs `test` of this program as a child process. The time is measured from the
 //! start of the process to its end, and the result is checked.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::process::{Output, Tool, quote};
-use vm_images::transcript::Transcript;
-
-use super::case::{Outcome, Sample, Side};
-use super::cost::{Peak, Sampler, disk_mib};
-use super::leftovers;
-use super::stats::spread;
 use selftests::status::Status;
 use vm_images::accel::Accelerator;
+use vm_images::transcript::Transcript;
 use xtask::engine::program;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 use xtask::result::{BootMode, JobResult, RunResult};
 
+use super::case::{Outcome, Sample, Side};
+use super::figures::spread;
+use super::processes::{self, disk_bytes, sampled};
+use crate::cli::BenchArgs;
+
 /// Limit for a run of 1000 jobs. Kernels are built in the warm-up run.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
-/// The boot mode of a guest whose checkpoint could not be restored.
 /// The number of last lines that are printed of a failed command.
 const LINES_SHOWN: usize = 30;
 
 /// The number of a run that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Figure {
+pub(super) enum Figure {
     /// Wall time of the whole process, in seconds.
     Wall,
     /// Wall time of the whole process divided by the number of jobs, in seconds.
@@ -53,9 +51,9 @@ impl Figure {
     }
 }
 
-/// A call of `test` with some arguments.
+/// A call of `test` with some arguments. The run must have all jobs, with the expected results.
 #[derive(Debug)]
-pub(crate) struct TestRun {
+pub(super) struct TestRun {
     name: String,
     words: Vec<String>,
     figure: Figure,
@@ -63,65 +61,117 @@ pub(crate) struct TestRun {
     jobs: usize,
     /// The required boot mode of all guests, if any.
     boot_mode: Option<BootMode>,
-    /// The accelerators of all runs.
-    accelerators: RefCell<BTreeSet<&'static str>>,
 }
 
 impl TestRun {
-    /// Returns a side that runs `test` with `words`. The run must have `jobs` jobs, all with
-    /// the expected result.
-    pub(crate) fn new(name: &str, words: &[&str], jobs: usize, figure: Figure) -> Self {
-        let words = std::iter::once(&"test").chain(words);
+    /// Returns a call of `test` with `words`, which have no blanks in them.
+    pub(super) fn new(
+        name: &str,
+        words: &str,
+        jobs: usize,
+        figure: Figure,
+        args: &BenchArgs,
+    ) -> Self {
+        let tree = args.tree.iter().flat_map(|tree| ["--tree", tree]);
+        let words = ["test"].into_iter().chain(words.split_whitespace());
         Self {
             name: name.to_owned(),
-            words: words.map(|word| (*word).to_owned()).collect(),
+            words: words.chain(tree).map(str::to_owned).collect(),
             figure,
             jobs,
             boot_mode: None,
-            accelerators: RefCell::default(),
         }
     }
 
     /// Requires that all guests have this boot mode.
-    pub(crate) fn starting(self, boot_mode: BootMode) -> Self {
+    pub(super) fn requiring(self, boot_mode: BootMode) -> Self {
         Self {
             boot_mode: Some(boot_mode),
             ..self
         }
     }
 
-    /// Returns the last lines of output if the run ended with a finding.
-    ///
-    /// # Errors
-    /// When the run ended without a result.
-    fn finding(&self, output: &Output) -> anyhow::Result<Option<String>> {
-        match output.status.code() {
-            Some(0) => Ok(None),
-            Some(1) => Ok(Some(last_lines(output))),
-            _ => anyhow::bail!(
-                "`{}` failed ({}); its last lines:\n{}",
-                self.command(),
-                output.status,
-                last_lines(output)
-            ),
+    /// Returns the side that runs it.
+    pub(super) fn side(self) -> Side {
+        Side {
+            name: self.name.clone(),
+            command: self.command(&[]),
+            once: Box::new(move |folder, session| self.once(&[], folder, session)),
         }
     }
 
-    fn tool(&self, out: &Utf8Path, temp: &Utf8Path, session: &Session) -> anyhow::Result<Tool> {
-        Ok(this_program(session)?
+    /// Returns the call with further arguments, as printed.
+    pub(super) fn command(&self, more: &[&str]) -> String {
+        let words = self.words.iter().map(String::as_str);
+        shown(words.chain(more.iter().copied()))
+    }
+
+    /// Runs it once with further arguments, in the folder `run` below `folder`.
+    pub(super) fn once(
+        &self,
+        more: &[&str],
+        folder: &Utf8Path,
+        session: &Session,
+    ) -> anyhow::Result<Outcome> {
+        let out = folder.join("run");
+        let temp = tempfile::tempdir()?;
+        let temp = Utf8PathBuf::try_from(temp.path().to_owned())?;
+        let tool = this_program(session)?
             .args(&self.words)
+            .args(more)
             .args(["--out", out.as_str()])
-            .env("TMPDIR", temp)
-            .env(leftovers::MARK, out)
-            .deadline("measured command", LIMIT))
+            .env("TMPDIR", &temp)
+            .env(processes::MARK, &out)
+            .deadline("measured command", LIMIT);
+        let ((output, secs), peak) = sampled(|| {
+            let begun = Instant::now();
+            let output = tool.run_unchecked(&session.cancel);
+            (output, begun.elapsed().as_secs_f64())
+        });
+        let has_left_processes = processes::end_leftovers(out.as_str());
+        let output = output?;
+        match output.status.code() {
+            Some(0) => {}
+            Some(1) => return Ok(Outcome::Failed(last_lines(&output))),
+            _ => anyhow::bail!(
+                "`{}` failed ({}); its last lines:\n{}",
+                self.command(more),
+                output.status,
+                last_lines(&output)
+            ),
+        }
+        let result = RunFolder::open(&out)?.result()?;
+        let boots = boot_ids(&result, &out)?;
+        let failure = failure(&result, self.jobs, self.boot_mode)
+            .or_else(|| repeated(&boots).map(|id| format!("two kernels have the boot id {id}")))
+            .or_else(|| has_left_processes.then(|| "the run left processes running".to_owned()))
+            .or_else(|| has_entries(&temp).then(|| "the run left temporary files".to_owned()));
+        if let Some(why) = failure {
+            return Ok(Outcome::Failed(why));
+        }
+        let disk_mib = disk_bytes(&out) as f64 / 1024.0 / 1024.0;
+        Ok(Outcome::Passed(Sample {
+            figure: self.figure.of(secs, &result),
+            facts: BTreeMap::from([
+                ("memory of patchbed, MiB", peak.memory_mib),
+                ("open files of patchbed", peak.files as f64),
+                ("run folder on disk, MiB", disk_mib),
+                ("boots, each with its own id", boots.len() as f64),
+            ]),
+            notes: BTreeSet::from([accelerators(&self.name, &result)]),
+        }))
     }
 }
 
+/// Returns a call of this program with these words, as printed.
+pub(super) fn shown<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.fold(program::name().to_owned(), |text, word| {
+        format!("{text} {}", quote(word))
+    })
+}
+
 /// Returns a call of this program, as a user types it.
-///
-/// # Errors
-/// When the path of the program is unknown.
-pub(crate) fn this_program(session: &Session) -> anyhow::Result<Tool> {
+pub(super) fn this_program(session: &Session) -> anyhow::Result<Tool> {
     let tool = match session.layout.own_checkout() {
         Some(root) => cargo_xtask().cwd(root),
         None => Tool::new(std::env::current_exe()?),
@@ -135,80 +185,19 @@ fn cargo_xtask() -> Tool {
     // it would compile the program again.
     std::env::vars_os()
         .map(|(name, _)| name)
-        .filter(|name| is_of_the_package(&name.to_string_lossy()))
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        })
         .fold(cargo, |cargo, name| cargo.env_remove(name))
         .arg("xtask")
 }
 
-impl Side for TestRun {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn command(&self) -> String {
-        let words = self.words.iter().map(|word| quote(word));
-        let words: Vec<_> = words.collect();
-        format!("{} {}", program::name(), words.join(" "))
-    }
-
-    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
-        let out = folder.join("run");
-        let temp = tempfile::tempdir()?;
-        let temp = Utf8Path::from_path(temp.path())
-            .context("the path of the folder for temporary files is not UTF-8")?;
-        let tool = self.tool(&out, temp, session)?;
-        let sampler = Sampler::start();
-        let begun = Instant::now();
-        let output = tool.run_unchecked(&session.cancel);
-        let took = begun.elapsed().as_secs_f64();
-        let peak = sampler.finish();
-        let has_left_processes = leftovers::end(out.as_str());
-        let output = output?;
-        if let Some(finding) = self.finding(&output)? {
-            return Ok(Outcome::Failed(finding));
-        }
-        let result = RunFolder::open(&out)?.result()?;
-        let boots = boot_ids(&result, &out)?;
-        let failure = failure(&result, self.jobs, self.boot_mode)
-            .or_else(|| repeated(&boots).map(|id| format!("two kernels have the boot id {id}")))
-            .or_else(|| has_left_processes.then(|| "the run left processes running".to_owned()))
-            .or_else(|| has_entries(temp).then(|| "the run left temporary files".to_owned()));
-        if let Some(why) = failure {
-            return Ok(Outcome::Failed(why));
-        }
-        let accelerators = result.jobs.iter().filter_map(|job| job.accel);
-        self.accelerators
-            .borrow_mut()
-            .extend(accelerators.map(Accelerator::qemu_name));
-        Ok(Outcome::Passed(Sample {
-            figure: self.figure.of(took, &result),
-            facts: facts(&peak, &boots, &out),
-        }))
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let accelerators: Vec<&str> = self.accelerators.borrow().iter().copied().collect();
-        vec![format!(
-            "{}: guests ran under {}",
-            self.name,
-            accelerators.join(", ")
-        )]
-    }
-}
-
-fn is_of_the_package(variable: &str) -> bool {
-    ["CARGO_PKG_", "CARGO_MANIFEST_"]
-        .iter()
-        .any(|start| variable.starts_with(start))
-}
-
-fn facts(peak: &Peak, boots: &[String], out: &Utf8Path) -> BTreeMap<String, f64> {
-    BTreeMap::from([
-        ("memory of patchbed, MiB".to_owned(), peak.memory_mib),
-        ("open files of patchbed".to_owned(), peak.files as f64),
-        ("run folder on disk, MiB".to_owned(), disk_mib(out)),
-        ("boots, each with its own id".to_owned(), boots.len() as f64),
-    ])
+fn accelerators(name: &str, result: &RunResult) -> String {
+    let names = result.jobs.iter().filter_map(|job| job.accel);
+    let names: BTreeSet<&str> = names.map(Accelerator::qemu_name).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    format!("{name}: guests ran under {}", names.join(", "))
 }
 
 /// Returns the boot ids that the guests of a run reported.

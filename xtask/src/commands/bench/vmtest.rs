@@ -6,26 +6,28 @@
 //! by the configuration of our kernel; the script adds the options that it requires of every
 //! kernel.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use kernel_patches::kernel::InProgress;
 use kernel_patches::worktree::WorkTree;
-use patchbed_host::cache::Cache;
+use patchbed_host::cache::{Cache, publish};
 use patchbed_host::context::Context as RunContext;
 use patchbed_host::files::read_plain;
-use patchbed_host::process::{Output, Tool};
+use patchbed_host::process::Tool;
+use xtask::engine::build::{build_all, find_configs};
+use xtask::engine::options::SourceArgs;
+use xtask::engine::session::Session;
+use xtask::engine::sources::{SourceRequest, Sources};
+use xtask::exit::bad_input;
 
 use super::case::{Bench, Outcome, Sample, Side};
+use super::processes;
 use super::test_run::{Figure, TestRun};
-use super::{fragment, leftovers};
 use crate::cli::BenchArgs;
-use crate::commands::bench::sources;
-use xtask::engine::build::{build_all, find_configs};
-use xtask::engine::session::Session;
-use xtask::engine::sources::Sources;
-use xtask::exit::bad_input;
 
 /// Where the script and its configurations lie in the tree.
 const FOLDER: &str = "tools/testing/selftests/liveupdate";
@@ -33,188 +35,157 @@ const FOLDER: &str = "tools/testing/selftests/liveupdate";
 const TEST: &str = "luo_kexec_simple";
 /// The first run builds a kernel.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
+/// The limit of `make savedefconfig`.
+const SAVE_LIMIT: Duration = Duration::from_secs(600);
 /// Limit of the size of the console log.
 const SERIAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The call of the script, as printed.
+const COMMAND: &str = "vmtest.sh -t x86_64 -T luo_kexec_simple";
 /// The checkout that both sides test.
 const CHECKOUT: &str = "series";
 /// The config that both sides build.
 const CONFIG: &str = "fast";
 
-/// The kernel configuration that the script uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KernelConfig {
-    /// The configuration of the kernel that patchbed boots.
-    Same,
-    /// The script's own.
-    Stock,
-}
+/// Off in our kernels. `vmtest.sh` requires an option that depends on it. Without this line,
+/// the script can enable both; by itself, the option has no effect.
+const TESTING_MENU_OFF: &str = "# CONFIG_RUNTIME_TESTING_MENU is not set";
 
 /// Prepares the case `vmtest`: patchbed and the script, with the same kernel configuration.
-pub(crate) fn same_kernel(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    bench(args, KernelConfig::Same, session)
+pub(super) fn same_kernel(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
+    let sources = sources(args, session)?;
+    let script = Script::prepare("vmtest.sh of the tree", "vmtest-fast", &sources, session)?;
+    let config = write_config(&script.work, &sources, session)?;
+    Ok(bench(script, Some(config), &sources, args))
 }
 
 /// Prepares the case `vmtest-stock`: patchbed and the unchanged script.
-pub(crate) fn as_shipped(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    bench(args, KernelConfig::Stock, session)
+pub(super) fn as_shipped(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
+    let sources = sources(args, session)?;
+    let name = "vmtest.sh of the tree, own kernel config";
+    let script = Script::prepare(name, "vmtest-stock", &sources, session)?;
+    Ok(bench(script, None, &sources, args))
 }
 
-fn bench(args: &BenchArgs, kernel: KernelConfig, session: &Session) -> anyhow::Result<Bench> {
-    let sources = sources(args, CHECKOUT, session)?;
-    let script = Script::prepare(&sources, kernel, session)?;
-    let test = format!("liveupdate:{TEST}");
-    let mut words = vec![
-        "--kselftest",
-        &test,
-        "--checkouts",
-        CHECKOUT,
-        "--config",
-        CONFIG,
-    ];
-    words.extend(args.tree.iter().flat_map(|tree| ["--tree", tree]));
-    Ok(Bench {
-        sides: vec![
-            Box::new(TestRun::new("patchbed", &words, 1, Figure::Wall)),
-            Box::new(script),
-        ],
-        notes: vec![format!(
-            "both on {}, checkout {CHECKOUT}",
-            sources.tree.label()
-        )],
-    })
+/// Returns the sources of the checkout, as `test` makes them.
+fn sources(args: &BenchArgs, session: &Session) -> anyhow::Result<Sources> {
+    let source = SourceArgs {
+        tree: args.tree.clone(),
+        checkouts: vec![CHECKOUT.to_owned()],
+        ..SourceArgs::default()
+    };
+    SourceRequest::from_args(&source, session)?.apply(session)
 }
 
+/// Returns the case. `config` is the configuration of the kernel that patchbed boots, if the
+/// script uses it too.
+fn bench(
+    script: Script,
+    config: Option<Utf8PathBuf>,
+    sources: &Sources,
+    args: &BenchArgs,
+) -> Bench {
+    let words = format!("--kselftest liveupdate:{TEST} --checkouts {CHECKOUT} --config {CONFIG}");
+    let ours = TestRun::new("patchbed", &words, 1, Figure::Wall, args).side();
+    let theirs = Side {
+        name: script.name.to_owned(),
+        command: format!("{FOLDER}/{COMMAND}"),
+        once: Box::new(move |folder, session| script.once(config.as_deref(), folder, session)),
+    };
+    let label = sources.tree.label();
+    Bench {
+        sides: vec![ours, theirs],
+        notes: vec![format!("both on {label}, checkout {CHECKOUT}")],
+    }
+}
+
+/// The script in its working copy of the tree.
 #[derive(Debug)]
 struct Script {
-    name: String,
+    name: &'static str,
     work: WorkTree,
-    /// The configuration of the kernel that patchbed boots, if the script is to use it.
-    config: Option<Utf8PathBuf>,
 }
 
 impl Script {
-    fn prepare(sources: &Sources, kernel: KernelConfig, session: &Session) -> anyhow::Result<Self> {
-        let checkout = sources
-            .checkouts
-            .first()
-            .context("there is no checkout to compare on")?;
-        let (folder, name) = match kernel {
-            KernelConfig::Same => ("vmtest-fast", "vmtest.sh of the tree"),
-            KernelConfig::Stock => ("vmtest-stock", "vmtest.sh of the tree, own kernel config"),
+    /// Makes the working copy `folder`. Objects of a killed run are removed: they may be
+    /// incomplete, and make does not build an object again that is newer than its source.
+    fn prepare(
+        name: &'static str,
+        folder: &str,
+        sources: &Sources,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
+        let checkout = sources.checkouts.first();
+        let checkout = checkout.context("there is no checkout to compare on")?;
+        let tree = &sources.tree;
+        let context = RunContext {
+            cache: Cache::at(session.cache.dir(&["bench"])?)?,
+            ..session.context()
         };
-        let cache = Cache::at(session.cache.dir(&["bench"])?)?;
-        let work = WorkTree::lock(
-            &sources.tree,
-            folder,
-            &RunContext {
-                cache,
-                ..session.context()
-            },
-        )?;
-        work.switch_to(&sources.tree, &checkout.overlay, &*session.observer)?;
-        let script = Self {
-            name: name.to_owned(),
-            config: match kernel {
-                KernelConfig::Same => Some(write_config(&work, sources, session)?),
-                KernelConfig::Stock => None,
-            },
-            work,
-        };
-        if !script.path().is_file() {
+        let work = WorkTree::lock(tree, folder, &context)?;
+        work.switch_to(tree, &checkout.overlay, &*session.observer)?;
+        if !work.source().join(FOLDER).join("vmtest.sh").is_file() {
             return Err(bad_input(
-                format!("{} has no `{FOLDER}/vmtest.sh`", sources.tree.label()),
+                format!("{} has no `{FOLDER}/vmtest.sh`", tree.label()),
                 "give a tree that has it with `--tree`",
             ));
         }
-        script.remove_partial_objects()?;
-        Ok(script)
-    }
-
-    fn path(&self) -> Utf8PathBuf {
-        self.work.source().join(FOLDER).join("vmtest.sh")
-    }
-
-    /// The file that exists while the script runs; it remains if the script is killed.
-    fn in_progress(&self) -> Utf8PathBuf {
-        self.work.home().join("in_progress")
-    }
-
-    /// Removes object files of a killed run. They may be incomplete, and make does not build
-    /// an object again that is newer than its source.
-    fn remove_partial_objects(&self) -> anyhow::Result<()> {
-        let objects = self.work.objects();
+        let objects = work.objects();
         fs::create_dir_all(&objects)?;
-        if let Ok(mark) = fs::metadata(self.in_progress()) {
-            remove_since(&objects, mark.modified()?)?;
-            fs::remove_file(self.in_progress())?;
-        }
-        Ok(())
+        InProgress::of(work.home()).delete_partial(&objects)?;
+        Ok(Self { name, work })
     }
 
-    fn tool(&self, folder: &Utf8Path) -> Tool {
-        let tool = Tool::new(self.path())
-            .args(["-t", "x86_64", "-T", TEST])
-            .args(["-d", self.work.objects().as_str()])
+    /// Runs the script once. Its marker remains if it is killed.
+    fn once(
+        &self,
+        config: Option<&Utf8Path>,
+        folder: &Utf8Path,
+        session: &Session,
+    ) -> anyhow::Result<Outcome> {
+        let work = &self.work;
+        let tool = Tool::new(work.source().join(FOLDER).join("vmtest.sh"))
+            .args(["-t", "x86_64", "-T", TEST, "-d", work.objects().as_str()])
             .args(["-w", folder.join("workspace").as_str(), "-k"])
             .cwd(folder)
             .log_to(folder.join("log"))
-            .deadline("vmtest.sh", LIMIT)
-            .env(leftovers::MARK, folder);
-        fragment::clean(tool)
-    }
-}
-
-impl Side for Script {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn command(&self) -> String {
-        format!("{FOLDER}/vmtest.sh -t x86_64 -T {TEST}")
-    }
-
-    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
-        let tool = self.tool(folder);
-        fs::write(self.in_progress(), "")?;
+            .deadline("vmtest.sh", LIMIT);
+        let tool = clean(tool).env(processes::MARK, folder);
+        let in_progress = InProgress::of(work.home());
+        in_progress.begin()?;
         let begun = Instant::now();
         let ran = tool.run_unchecked(&session.cancel);
         let took = begun.elapsed();
-        leftovers::end(folder.as_str());
+        processes::end_leftovers(folder.as_str());
+        in_progress.end(&ran)?;
         let output = ran?;
-        // The script was not killed, so all objects are complete.
-        fs::remove_file(self.in_progress())?;
         let serial = folder.join("workspace/qemu.serial");
         let serial = read_plain(&serial, SERIAL_BYTES_MAX).unwrap_or_default();
-        let run = ScriptRun {
-            is_success: output.status.success(),
-            output: &all(&output),
-            console: &String::from_utf8_lossy(&serial),
+        let failure = failure(
+            output.status.success(),
+            &(output.stdout_text() + &output.stderr_text()),
+            &String::from_utf8_lossy(&serial),
+        )?;
+        let sample = Sample {
+            figure: took.as_secs_f64(),
+            notes: BTreeSet::from([self.note(config)]),
+            ..Sample::default()
         };
-        Ok(match run.failure() {
-            Some(Failure::Skipped(why)) => {
-                anyhow::bail!("`{}` did not run the test: {why}", self.command())
-            }
-            Some(Failure::Failed(why)) => Outcome::Failed(why),
-            None => Outcome::Passed(Sample::new(took.as_secs_f64())),
-        })
+        Ok(failure.map_or(Outcome::Passed(sample), Outcome::Failed))
     }
 
-    fn notes(&self) -> Vec<String> {
-        let Some(config) = &self.config else {
-            return vec![format!("{}: its own kernel configuration", self.name)];
+    /// Returns how the kernel of the script differs from the kernel of patchbed.
+    fn note(&self, config: Option<&Utf8Path>) -> String {
+        let name = self.name;
+        let Some(config) = config else {
+            return format!("{name}: its own kernel configuration");
         };
         let read = |path: &Utf8Path| fs::read_to_string(path).unwrap_or_default();
         let of_script = read(&self.work.objects().join(".config"));
-        let differing = fragment::differing(&read(config), &of_script);
-        let options = if differing.is_empty() {
-            "none".to_owned()
-        } else {
-            differing.join(", ")
+        let options = match differing(&read(config), &of_script).join(", ") {
+            none if none.is_empty() => "none".to_owned(),
+            some => some,
         };
-        vec![format!(
-            "{}: options of its kernel that differ from the kernel of patchbed: {options}",
-            self.name
-        )]
+        format!("{name}: options of its kernel that differ from the kernel of patchbed: {options}")
     }
 }
 
@@ -231,79 +202,86 @@ fn write_config(
         .first()
         .context("there is no kernel to compare with")?;
     let config = built.kernel.dir.join("config");
-    let text = fragment::of(&built.kernel.id, &config, work, session)?;
+    let text = fragment(&config, work, session)?;
     let place = work.source().join(FOLDER).join("config.x86_64");
     if !fs::read_to_string(&place).is_ok_and(|current| current == text) {
         // Replaces the symbolic link to the tree's file, and does not write through it.
-        patchbed_host::cache::publish(&place, text.as_bytes())?;
+        publish(&place, text.as_bytes())?;
     }
     Ok(config)
 }
 
-/// Removes the files below `folder` that were written at `begun` or later.
+/// Returns the options in which a configuration differs from the defaults, by
+/// `make savedefconfig`. The script starts a process for each line of its configuration, so the
+/// 2000 lines of a whole `.config` would slow it down.
+fn fragment(config: &Utf8Path, work: &WorkTree, session: &Session) -> anyhow::Result<String> {
+    let folder = work.home().join("fragment");
+    fs::create_dir_all(&folder)?;
+    fs::copy(config, folder.join(".config"))?;
+    let make = Tool::new("make")
+        .args(["-s", "-C", work.source().as_str()])
+        .arg(format!("O={folder}"))
+        .arg("savedefconfig")
+        .deadline("savedefconfig", SAVE_LIMIT);
+    clean(make).run(&session.cancel)?;
+    let text = fs::read_to_string(folder.join("defconfig"))?;
+    Ok(without_closed_menu(&text))
+}
+
+/// Removes the caller's environment from a call, except the variables that all tools need.
+fn clean(tool: Tool) -> Tool {
+    ["PATH", "HOME", "TMPDIR"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
+        .fold(tool.env_clear(), |tool, (name, value)| {
+            tool.env(name, value)
+        })
+        .env("LC_ALL", "C")
+}
+
+fn without_closed_menu(text: &str) -> String {
+    let lines = text.lines().filter(|line| *line != TESTING_MENU_OFF);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Returns the options that are set and differ between two configurations, by name.
+fn differing<'a>(first: &'a str, second: &'a str) -> Vec<&'a str> {
+    let options = |text: &'a str| -> BTreeSet<&'a str> {
+        let lines = text.lines();
+        lines.filter(|line| line.starts_with("CONFIG_")).collect()
+    };
+    let (first, second) = (options(first), options(second));
+    let differing = first.symmetric_difference(&second);
+    let names: BTreeSet<&str> = differing
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
+    names.into_iter().collect()
+}
+
+/// Returns why a run of the script does not count as a passed test, by its output and the
+/// console of both kernels.
 ///
-/// A similar function in `kernel-patches` keeps `.config`, which it has written by then; here
-/// the script writes it again.
-fn remove_since(folder: &Utf8Path, begun: SystemTime) -> std::io::Result<()> {
-    for entry in folder.read_dir_utf8()? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            remove_since(entry.path(), begun)?;
-        } else if kind.is_file() && entry.metadata()?.modified()? >= begun {
-            fs::remove_file(entry.path())?;
-        }
+/// # Errors
+/// When the test was skipped. The script's exit status is 0 then, too.
+fn failure(is_success: bool, output: &str, console: &str) -> anyhow::Result<Option<String>> {
+    let lines = || output.lines().map(str::trim);
+    if let Some(line) = lines().find(|line| line.contains("# SKIP")) {
+        anyhow::bail!("`{COMMAND}` did not run the test: {line}");
     }
-    Ok(())
-}
-
-fn all(output: &Output) -> String {
-    output.stdout_text() + &output.stderr_text()
-}
-
-/// The exit status and the output of a run of the script.
-#[derive(Clone, Copy, Debug)]
-struct ScriptRun<'a> {
-    is_success: bool,
-    output: &'a str,
-    console: &'a str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Failure {
-    /// The test did not run. The script's exit status is 0 then, too.
-    Skipped(String),
-    Failed(String),
-}
-
-impl ScriptRun<'_> {
-    /// Returns why the run does not count as a passed test, by the script's output and the
-    /// console of both kernels.
-    fn failure(&self) -> Option<Failure> {
-        let lines = || self.output.lines().map(str::trim);
-        if let Some(line) = lines().find(|line| line.contains("# SKIP")) {
-            return Some(Failure::Skipped(line.to_owned()));
-        }
-        let failed = |why: &str| {
-            let tail: Vec<&str> = lines().collect();
-            let tail = tail[tail.len().saturating_sub(20)..].join("\n");
-            Some(Failure::Failed(format!("{why}; its last lines:\n{tail}")))
-        };
-        let passed = format!("ok 1 {TEST} succeeded");
-        if !self.is_success || !lines().any(|line| line == passed) {
-            return failed("the script did not report that the test passed");
-        }
-        let boots: Vec<usize> = positions(self.console, "Linux version ");
-        let words: Vec<usize> = positions(self.console, "TEST PASSED");
-        match (boots.as_slice(), words.as_slice()) {
-            ([_, second], [word]) if second < word => None,
-            _ => failed(&format!(
-                "the console has {} boots and {} passed tests, expected 2 and 1",
-                boots.len(),
-                words.len()
-            )),
-        }
-    }
+    let passed = format!("ok 1 {TEST} succeeded");
+    let boots = positions(console, "Linux version ");
+    let words = positions(console, "TEST PASSED");
+    let why = if !is_success || !lines().any(|line| line == passed) {
+        "the script did not report that the test passed".to_owned()
+    } else if matches!((&boots[..], &words[..]), ([_, second], [word]) if second < word) {
+        return Ok(None);
+    } else {
+        let (boots, words) = (boots.len(), words.len());
+        format!("the console has {boots} boots and {words} passed tests, expected 2 and 1")
+    };
+    let tail: Vec<&str> = lines().collect();
+    let tail = tail[tail.len().saturating_sub(20)..].join("\n");
+    Ok(Some(format!("{why}; its last lines:\n{tail}")))
 }
 
 fn positions(text: &str, pattern: &str) -> Vec<usize> {
@@ -318,56 +296,36 @@ mod tests {
     const CONSOLE: &str = "Linux version 7\n# [BOOT 1]\nLinux version 7\n# [BOOT 2]\n\
                            --- SIMPLE KEXEC TEST PASSED ---\n";
 
-    fn failure(is_success: bool, output: &str, console: &str) -> Option<Failure> {
-        ScriptRun {
-            is_success,
-            output,
-            console,
-        }
-        .failure()
-    }
-
     #[test]
     fn failure_is_none_if_output_and_console_report_a_pass() {
-        assert_eq!(failure(true, GOOD, CONSOLE), None);
-        let failed = |output, console| {
-            let failure = failure(true, output, console);
-            matches!(failure, Some(Failure::Failed(_)))
-        };
+        let failed = |output, console| failure(true, output, console).unwrap().is_some();
+        assert!(!failed(GOOD, CONSOLE));
         assert!(failed("TAP version 13\n1..1\nnot ok 1 Failed\n", CONSOLE));
         assert!(failed(GOOD, "Linux version 7\nTEST PASSED\n"), "one kernel");
         assert!(failed(GOOD, "Linux version 7\nLinux version 7\n"));
         assert!(failed(GOOD, ""), "no console");
-        assert_eq!(
-            failure(false, GOOD, CONSOLE).map(|failure| matches!(failure, Failure::Failed(_))),
-            Some(true)
-        );
-    }
-
-    #[test]
-    fn remove_since_removes_new_files_and_keeps_old_ones() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(dir.path()).unwrap();
-        fs::create_dir_all(root.join("kernel")).unwrap();
-        let now = SystemTime::now();
-        for (name, age_secs) in [("old.o", 60), ("kernel/half.o", 0)] {
-            fs::write(root.join(name), "").unwrap();
-            let file = fs::File::options().append(true).open(root.join(name));
-            let time = now - Duration::from_secs(age_secs);
-            file.unwrap().into_parts().0.set_modified(time).unwrap();
-        }
-        remove_since(root, now - Duration::from_secs(1)).unwrap();
-        assert!(root.join("old.o").exists() && !root.join("kernel/half.o").exists());
+        assert!(failure(false, GOOD, CONSOLE).unwrap().is_some());
     }
 
     #[test]
     fn failure_reports_a_skip_although_the_exit_status_is_0() {
         let output = "1..1\nok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing\n";
-        assert_eq!(
-            failure(true, output, ""),
-            Some(Failure::Skipped(
-                "ok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing".to_owned()
-            ))
-        );
+        let error = failure(true, output, "").unwrap_err().to_string();
+        assert!(error.ends_with("ok 1 # SKIP CONFIG_LIVEUPDATE_TEST=y is missing"));
+    }
+
+    #[test]
+    fn differing_returns_changed_missing_and_added_options() {
+        let ours = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=1\nCONFIG_D=y\n";
+        let its = "# Linux/x86\nCONFIG_A=y\nCONFIG_B=y\nCONFIG_C=2\n";
+        assert_eq!(differing(ours, its), ["CONFIG_B", "CONFIG_C", "CONFIG_D"]);
+        assert!(differing(its, its).is_empty());
+    }
+
+    #[test]
+    fn without_closed_menu_removes_the_line_of_the_testing_menu() {
+        let text = format!("CONFIG_A=y\n{TESTING_MENU_OFF}\n# CONFIG_B is not set\n");
+        let cached = "CONFIG_A=y\n# CONFIG_B is not set\n";
+        assert_eq!(without_closed_menu(&text), cached);
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Validates the output formats of a run with independent tools: a JUnit schema, KCIDB's
-//! package, a validator of JSON schemas, and b4.
+//! Validates the output formats of a run with independent tools: a browser, a JUnit schema,
+//! KCIDB's package, a validator of JSON schemas, and b4.
 //!
-//! The tools are installed from PyPI with pinned versions, into an environment below `target`.
+//! The tools but the browser are installed from PyPI with pinned versions, into an environment
+//! below `target`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,231 +13,227 @@ use fs_err as fs;
 use kernel_patches::series::Series;
 use patchbed_host::events::Activity;
 use patchbed_host::process::{Tool, quote};
-
-use super::Ci;
-use super::account::Outcome;
-use crate::cli::{Format, ShowArgs};
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
+use xtask::exit::Exit;
 use xtask::report;
+use xtask::report::evidence::Evidence;
+use xtask::report::format::{Format, ShowArgs};
+use xtask::report::html;
 use xtask::report::input::Report;
 use xtask::result::RunResult;
 
-const PACKAGES: [&str; 4] = [
-    "b4==0.16.0",
-    "check-jsonschema==0.39.0",
-    "kcidb-io==141",
-    "xmlschema==4.3.2",
-];
-/// Its source archive has the JUnit schema of Jenkins; its wheel does not.
-const WITH_SCHEMA: &str = "pytest==9.2.0";
-const SCHEMA: &str = "testing/example_scripts/junit-10.xsd";
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+use super::runner::{Ci, Outcome};
+
+const JUNIT_FILE: &str = "junit.xml";
+const KCIDB_FILE: &str = "kcidb.json";
+const JSON_FILE: &str = "result.json";
+const PATCH_FILE: &str = "unknown.eml";
+const NO_RUN: &str = "there is no run of the matrix";
+
+/// Installs the tools but the browser.
+const INSTALL: &str = include_str!("install.sh");
+const INSTALL_LIMIT: Duration = Duration::from_secs(900);
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// KCIDB's package has no command that validates a file.
-const KCIDB: &str = "\
-import json, sys
-from kcidb_io.schema import LATEST
-LATEST.validate(json.load(open(sys.argv[1])))
-";
-
-/// Calls the check command through b4's own functions, as `b4 review` does, for a patch and
-/// for its series, and compares the result of b4 with the output of the command.
-const B4: &str = "\
-import email, email.policy, json, shlex, subprocess, sys
-from b4.review import checks
-command, path, known, unknown = sys.argv[1:]
-unknown = [{'url': '', **entry} for entry in json.loads(unknown)]
-raw = open(path, 'rb').read()
-mail = email.message_from_bytes(raw, policy=email.policy.default)
-for check in (command, command + ' --whole'):
-    if check == command:
-        parsed = checks.run_perpatch_checks([('p', mail)], [check], '.')['p']
-    else:
-        parsed = checks.run_series_checks(('p', mail), [check], '.')
-    output = subprocess.run(shlex.split(check), input=raw, stdout=subprocess.PIPE, check=True)
-    output = [{'url': '', **entry} for entry in json.loads(output.stdout)]
-    if parsed != output or [entry['tool'] for entry in output] != ['patchbed']:
-        sys.exit(f'b4 parsed {parsed}, the command printed {output}')
-    if (output == unknown) == (known == 'known'):
-        sys.exit(f'wrong result for a patch that is {known}: {output}')
-";
-
+const KCIDB: &str = include_str!("kcidb.py");
+const B4: &str = include_str!("b4.py");
 /// A patch of which there is no run.
-const UNKNOWN_PATCH: &str = "\
-From: A <a@example.org>
-Message-ID: <unknown@example.org>
-Subject: [PATCH] a
+const UNKNOWN_PATCH: &str = include_str!("unknown.eml");
 
-why
----
-diff --git a/f b/f
---- a/f
-+++ b/f
-@@ -1 +1 @@
--a
-+b
-";
+/// The names of the browser's program.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+const BROWSER_LIMIT: Duration = Duration::from_secs(180);
+/// Keep the browser off the network and separate from the user's browser.
+const FLAGS: [&str; 9] = [
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=5000",
+    "--dump-dom",
+];
+/// Sets an attribute of the body if a script in it runs.
+const INJECTED: &str = "</pre></script><script>document.body.dataset.injected = 1</script>\
+    <img src=x onerror=\"document.body.dataset.injected = 1\">";
 
 /// Validates the formats of the run of the matrix. Skipped without Python, PyPI or a run.
 pub(super) fn validate(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let session = ci.session;
     let Some(run) = ci.run_folder() else {
-        return Ok(Outcome::Skipped("there is no run of the matrix".to_owned()));
+        return Outcome::skipped(NO_RUN);
     };
-    let tools = match Tools::get(session) {
+    let tools = match install(session) {
         Ok(tools) => tools,
-        Err(why) => {
-            let why = format!("the tools cannot be installed: {why:#}");
-            return Ok(Outcome::Skipped(why));
-        }
+        Err(why) => return Outcome::skipped(&format!("the tools cannot be installed: {why:#}")),
     };
     let result = run.result()?;
     let place = tempfile::tempdir()?;
     let place = Utf8PathBuf::try_from(place.path().to_owned())?;
-    let files = Files::write(&result, &run, &place)?;
-    let findings = tools
-        .checks(&files, &run, &result, session)?
-        .into_iter()
+    write_formats(&result, &run, &place)?;
+    let checks = checks(&tools, &place, &run, &result, session)?.into_iter();
+    let findings: Vec<String> = checks
         .filter_map(|(name, tool)| {
             let tool = tool.deadline(name, LIMIT).env("PYTHONUTF8", "1");
             let why = tool.run(&session.cancel).err()?;
             Some(format!("{name}: {why}"))
-        });
-    Ok(Outcome::of(findings.collect()))
-}
-
-/// The files to validate.
-struct Files {
-    junit: Utf8PathBuf,
-    kcidb: Utf8PathBuf,
-    json: Utf8PathBuf,
-    unknown_patch: Utf8PathBuf,
-}
-
-impl Files {
-    fn write(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<Self> {
-        let plan = run.plan()?;
-        let again = plan.options();
-        let report = Report::new(result, run.path().as_str(), &again);
-        let show = ShowArgs {
-            format: Vec::new(),
-            all_rows: false,
-            origin: "patchbed".to_owned(),
-        };
-        let write = |name: &str, format: Format| {
-            let path = place.join(name);
-            fs::write(&path, report::text(&report, &show, format)?)?;
-            anyhow::Ok(path)
-        };
-        let unknown_patch = place.join("unknown.eml");
-        fs::write(&unknown_patch, UNKNOWN_PATCH)?;
-        Ok(Self {
-            junit: write("junit.xml", Format::Junit)?,
-            kcidb: write("kcidb.json", Format::Kcidb)?,
-            json: write("result.json", Format::Json)?,
-            unknown_patch,
         })
-    }
+        .collect();
+    Ok(Outcome::of(&findings))
 }
 
-/// The installed tools.
-struct Tools {
-    /// The folder of the environment's programs.
-    programs: Utf8PathBuf,
-    /// The JUnit schema.
-    schema: Utf8PathBuf,
+/// Writes the files to validate.
+fn write_formats(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<()> {
+    let plan = run.plan()?;
+    let again = plan.options();
+    let report = Report::new(result, run.path().as_str(), &again);
+    let show = ShowArgs {
+        format: Vec::new(),
+        all_rows: false,
+        origin: "patchbed".to_owned(),
+    };
+    for (name, format) in [
+        (JUNIT_FILE, Format::Junit),
+        (KCIDB_FILE, Format::Kcidb),
+        (JSON_FILE, Format::Json),
+    ] {
+        fs::write(place.join(name), report::text(&report, &show, format)?)?;
+    }
+    Ok(fs::write(place.join(PATCH_FILE), UNKNOWN_PATCH)?)
 }
 
-impl Tools {
-    /// Returns the tools, and installs them if these versions are not installed.
-    fn get(session: &Session) -> anyhow::Result<Self> {
-        let home = session.layout.state("formats")?;
-        let tools = Self {
-            programs: home.join("venv/bin"),
-            schema: home.join("junit.xsd"),
-        };
-        let wanted = [&PACKAGES[..], &[WITH_SCHEMA]].concat().join("\n");
-        let ready = home.join("ready");
-        if fs::read_to_string(&ready).is_ok_and(|installed| installed == wanted) {
-            return Ok(tools);
-        }
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
-        fs::create_dir_all(&home)?;
-        tools.fetch(&home, session)?;
-        fs::write(ready, wanted)?;
-        Ok(tools)
+/// Installs the tools, unless these versions are installed, and returns their folder.
+fn install(session: &Session) -> anyhow::Result<Utf8PathBuf> {
+    let home = session.layout.state("formats")?;
+    let ready = home.join("ready");
+    if fs::read_to_string(&ready).is_ok_and(|installed| installed == INSTALL) {
+        return Ok(home);
     }
-
-    fn fetch(&self, home: &Utf8Path, session: &Session) -> anyhow::Result<()> {
-        let label = "installing validators";
-        let _activity = Activity::start(&*session.observer, label, None);
-        let run = |tool: Tool| tool.deadline(label, INSTALL_LIMIT).run(&session.cancel);
-        run(Tool::new("python3")
-            .args(["-m", "venv"])
-            .arg(home.join("venv")))?;
-        let pip = |word: &str| {
-            let words = ["-m", "pip", "--quiet", "--disable-pip-version-check", word];
-            self.program("python").args(words)
-        };
-        run(pip("install").args(PACKAGES))?;
-        let sources = ["--no-deps", "--no-binary", "pytest", "--dest"];
-        run(pip("download").args(sources).arg(home).arg(WITH_SCHEMA))?;
-        let name = WITH_SCHEMA.replace("==", "-");
-        let tar = Tool::new("tar").arg("--extract").arg("--to-stdout");
-        let archive = home.join(format!("{name}.tar.gz"));
-        let schema = run(tar
-            .arg("--file")
-            .arg(&archive)
-            .arg(format!("{name}/{SCHEMA}")))?;
-        fs::write(&self.schema, schema.stdout)?;
-        Ok(())
+    if home.exists() {
+        fs::remove_dir_all(&home)?;
     }
+    fs::create_dir_all(&home)?;
+    let label = "installing validators";
+    let _activity = Activity::start(&*session.observer, label, None);
+    let shell = Tool::new("sh").args(["-c", INSTALL]).cwd(home.clone());
+    shell.deadline(label, INSTALL_LIMIT).run(&session.cancel)?;
+    fs::write(ready, INSTALL)?;
+    Ok(home)
+}
 
-    fn program(&self, name: &str) -> Tool {
-        Tool::new(self.programs.join(name))
+/// Returns the commands to run, with their names. `files` is the folder of [`write_formats`].
+fn checks(
+    tools: &Utf8Path,
+    files: &Utf8Path,
+    run: &RunFolder,
+    result: &RunResult,
+    session: &Session,
+) -> anyhow::Result<Vec<(&'static str, Tool)>> {
+    let program = |name: &str| Tool::new(tools.join("venv/bin").join(name));
+    let python = |script: &str| program("python").args(["-c", script]);
+    let xml = program("xmlschema-validate").arg("--schema");
+    let json = program("check-jsonschema").arg("--schemafile");
+    let checkout = session.layout.checkout("ci")?;
+    let (junit, schema) = (
+        tools.join("junit.xsd"),
+        checkout.join("xtask/result.schema.json"),
+    );
+    let mut checks = vec![
+        (JUNIT_FILE, xml.arg(junit).arg(files.join(JUNIT_FILE))),
+        (KCIDB_FILE, python(KCIDB).arg(files.join(KCIDB_FILE))),
+        (JSON_FILE, json.arg(schema).arg(files.join(JSON_FILE))),
+    ];
+    // Not by path, because an earlier step may have built another program there.
+    let own = format!("/proc/{}/exe", std::process::id());
+    let command = format!("{own} b4-check --run {}", quote(run.path().as_str()));
+    let unknown = report::b4::unknown();
+    let b4 = |mail: &Utf8Path, known: &str| {
+        let words = [command.as_str(), mail.as_str(), known, &unknown];
+        python(B4).args(words).cwd(checkout)
+    };
+    let unknown_patch = files.join(PATCH_FILE);
+    checks.push(("b4, unknown patch", b4(&unknown_patch, "unknown")));
+    let library = session.layout.series();
+    let tested = Series::find(&result.series, &library).ok();
+    if let Some(first) = tested.iter().find_map(|series| series.patches.first()) {
+        let mail = library.join(&result.series).join(&first.origin);
+        checks.push(("b4, tested patch", b4(&mail, "known")));
     }
+    Ok(checks)
+}
 
-    /// Returns the commands to run, with their names.
-    fn checks(
-        &self,
-        files: &Files,
-        run: &RunFolder,
-        result: &RunResult,
-        session: &Session,
-    ) -> anyhow::Result<Vec<(&'static str, Tool)>> {
-        let python = |script: &str| self.program("python").args(["-c", script]);
-        let xml = self.program("xmlschema-validate").arg("--schema");
-        let json = self.program("check-jsonschema").arg("--schemafile");
-        let checkout = session.layout.checkout("ci")?;
-        let schema = checkout.join("xtask/result.schema.json");
-        let mut checks = vec![
-            ("junit.xml", xml.arg(&self.schema).arg(&files.junit)),
-            ("kcidb.json", python(KCIDB).arg(&files.kcidb)),
-            ("result.json", json.arg(schema).arg(&files.json)),
-        ];
-        // Not by path, because an earlier step may have built another program there.
-        let program = format!("/proc/{}/exe", std::process::id());
-        let run = quote(run.path().as_str());
-        let command = format!("{program} b4-check --run {run}");
-        let unknown = report::b4::unknown();
-        let b4 = |mail: &Utf8Path, known: &str| {
-            python(B4)
-                .args([command.as_str(), mail.as_str(), known, &unknown])
-                .cwd(checkout)
-        };
-        checks.push(("b4, unknown patch", b4(&files.unknown_patch, "unknown")));
-        let tested = Series::find(&result.series, &session.layout.series());
-        let first = tested
-            .ok()
-            .and_then(|series| Some(series.patches.first()?.origin.clone()));
-        if let Some(first) = first {
-            let mail = session.layout.series().join(&result.series).join(first);
-            checks.push(("b4, tested patch", b4(&mail, "known")));
+/// Opens the HTML report of the run of the matrix in a browser. Its script must run and count
+/// the rows of the table, and no script from the output of a guest may run.
+pub(super) fn open_in_browser(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
+    let Some(browser) = BROWSERS.iter().find(|name| which::which(name).is_ok()) else {
+        return Outcome::skipped("chromium is not installed");
+    };
+    let Some(folder) = ci.run_folder() else {
+        return Outcome::skipped(NO_RUN);
+    };
+    let mut result = folder.result()?;
+    for job in result.jobs.iter_mut().take(2) {
+        INJECTED.clone_into(&mut job.reason);
+    }
+    let evidence = Evidence::gather(&result, &folder, folder.path().as_str(), INJECTED, &[]);
+    let folder_of_report = tempfile::tempdir()?;
+    let place = Utf8PathBuf::try_from(folder_of_report.path().to_owned())?;
+    let report = place.join(html::FILE_NAME);
+    fs::write(&report, html::text(&result, None, &evidence))?;
+    let mut tool = Tool::new(browser)
+        .args(FLAGS)
+        .arg(format!("--user-data-dir={}", place.join("browser")));
+    if rustix::process::geteuid().is_root() {
+        // Chromium does not run as root otherwise.
+        tool = tool.arg("--no-sandbox");
+    }
+    // The document after its script has run.
+    let dom = tool
+        .arg(format!("file://{report}"))
+        .deadline("browser", BROWSER_LIMIT)
+        .run(&ci.session.cancel)?
+        .stdout_text();
+    let names: BTreeSet<&str> = result.jobs.iter().map(|job| job.test.as_str()).collect();
+    Ok(outcome(&dom, names.len()))
+}
+
+fn outcome(dom: &str, scenarios: usize) -> Outcome {
+    let body = dom.split("<body").nth(1).unwrap_or_default();
+    let body = body.split('>').next().unwrap_or_default();
+    let failed = |why: String| Outcome::Failed(why, Exit::Finding);
+    if body.contains("data-injected") {
+        return failed("a script from the output of a job ran".to_owned());
+    }
+    if !body.contains(&format!("data-rows=\"{scenarios}\"")) {
+        return failed(format!(
+            "the report's script did not count {scenarios} scenarios: `{body}`"
+        ));
+    }
+    Outcome::Passed(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcome_fails_without_the_row_count_and_with_an_injected_attribute() {
+        let dom = |body: &str| format!("<html><body{body}>text</body>");
+        assert_eq!(
+            outcome(&dom(" data-rows=\"2\""), 2),
+            Outcome::Passed(String::new())
+        );
+        for bad in [
+            "",
+            " data-rows=\"1\"",
+            " data-rows=\"2\" data-injected=\"1\"",
+        ] {
+            let outcome = outcome(&dom(bad), 2);
+            assert!(matches!(outcome, Outcome::Failed(..)), "{bad}: {outcome:?}");
         }
-        Ok(checks)
+        assert!(matches!(outcome("", 2), Outcome::Failed(..)));
     }
 }

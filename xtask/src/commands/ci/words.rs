@@ -5,16 +5,17 @@
 //! identifier. The same holds for files whose comments often have the pronoun "what": their
 //! sentences lack a subject.
 //!
-//! To replace a term, add a line to [`WORDS`]. If the old word also has an ordinary meaning,
-//! add the texts or paths in which it has it to [`EXCEPTIONS`].
+//! To replace a term, add it to `words.yaml`. If the old word also has an ordinary meaning, add
+//! the texts or paths in which it has it to the exceptions there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::process::Tool;
-
+use patchbed_host::yaml;
+use serde::Deserialize;
 use xtask::engine::session::Session;
 
 /// Limit of the share of a file's comment lines that have the word "what".
@@ -24,121 +25,49 @@ const WHAT_LINES_FREE: usize = 1;
 /// Limit of the replaced words that are listed for a file.
 const LISTED_MAX: usize = 5;
 
-/// The replaced words and the terms to use, both in lower case. `_` joins the words of a
-/// compound. The plural with `s` is refused, too.
-const WORDS: [(&str, &str); 39] = [
-    ("anew", "again"),
-    ("bite", "fails without the series"),
-    ("blame", "cause"),
-    ("blamed", "cause"),
-    ("births", "mutant builder"),
-    ("canaries", "faults"),
-    ("canary", "fault"),
-    ("cell", "job"),
-    ("complaint", "kernel report or splat"),
-    ("court", "mutation run"),
-    ("detector", "self-check"),
-    ("families", "parameterised scenarios"),
-    ("family", "parameterised scenario"),
-    ("fickle", "flaky"),
-    ("hearing", "evaluation"),
-    ("hold_point", "sync point"),
-    ("in_tree_test", "kselftest"),
-    ("inquest", "hang diagnosis"),
-    ("inquiry", "request"),
-    ("intree", "kselftest"),
-    ("mend", "fix"),
-    ("mended", "fixed"),
-    ("noticed", "caught or detected"),
-    ("noticer", "test priority"),
-    ("profile", "config"),
-    ("rig", "test environment"),
-    ("shim", "compiler wrapper"),
-    ("stack", "checkout"),
-    ("stage", "boot"),
-    ("take_out", "revert patch"),
-    ("teeth", "fails without the series"),
-    ("template", "checkpoint"),
-    ("tooth", "fails without the series"),
-    ("toothed", "fails without the series"),
-    ("trial", "worker"),
-    ("unnoticed", "missed"),
-    ("verdict", "result, status or expected"),
-    ("wishes", "request"),
-    ("witness", "stamp"),
-];
+/// The content of `words.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    replaced: BTreeMap<String, String>,
+    exceptions: Vec<Exception>,
+}
 
 /// A meaning of a word that is not replaced.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Exception {
-    word: &'static str,
-    /// The word is accepted in lines with one of these texts, and in files whose path begins
-    /// with one of them.
-    within: &'static [&'static str],
+    word: String,
+    within: Vec<String>,
 }
 
-const fn except(word: &'static str, within: &'static [&'static str]) -> Exception {
-    Exception { word, within }
+impl Words {
+    fn load() -> anyhow::Result<Self> {
+        Ok(yaml::parse(include_str!("words.yaml"), "words.yaml")?)
+    }
 }
 
-const EXCEPTIONS: [Exception; 11] = [
-    // The call stack of a task, in code that reads kernel logs or makes a kernel write them.
-    except(
-        "stack",
-        &[
-            "selftests/src/fault/",
-            "selftests/src/hang",
-            "selftests/src/klog",
-            "vm-images/src/arch.rs",
-            "vm-images/src/vm/session/hang.rs",
-        ],
-    ),
-    except("stack", &["stack trace", "call stack", "kernel's stack"]),
-    // A kernel option.
-    except("stack", &["STACK"]),
-    except("detector", &["LOCKUP_DETECTOR", "memory leak detector"]),
-    // Rust's types with interior mutability.
-    except("cell", &["std::cell", "RefCell", "OnceCell"]),
-    // Cargo's profiles.
-    except("profile", &["[profile."]),
-    // A file of tracefs.
-    except("profile", &["kprobe_profile"]),
-    // Askama's templates.
-    except(
-        "template",
-        &["xtask/askama.toml", "xtask/src/report/html.rs"],
-    ),
-    // A property of CSS.
-    except("family", &["font-family"]),
-    // CSS grids.
-    except("template", &["grid-template-"]),
-    // A function of the crate `indicatif`.
-    except("template", &["ProgressStyle::with_template"]),
-];
-
-/// Files that are recorded data or texts of other projects, and this file.
+/// Files that are recorded data or texts of other projects, this file and its data.
 const EXCLUDED: [&str; 8] = [
     "Cargo.lock",
     "LICENSES/",
     "kernel-patches/src/kernel/files/fork.o.cmd",
     "selftests/logs/",
     "selftests/snapshots/",
-    "xtask/src/commands/ci/words.rs",
+    "xtask/src/commands/ci/words.",
     ".patch",
     ".png",
 ];
 
 /// Returns the replaced words that are left, the files with too many "what", and the
 /// exceptions that no file needs; one per line.
-///
-/// # Errors
-/// When git cannot list the files, or a file cannot be read.
 pub(super) fn findings(session: &Session) -> anyhow::Result<Vec<String>> {
     let root = session.layout.checkout("ci")?;
     let listed = Tool::new("git")
         .args(["ls-files", "-z"])
         .cwd(root)
         .run(&session.cancel)?;
-    let mut check = Check::default();
+    let mut check = Check::new(Words::load()?);
     for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
         if is_excluded(name) {
             continue;
@@ -166,24 +95,31 @@ fn is_excluded(name: &str) -> bool {
     })
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Check {
+    words: Words,
     findings: Vec<String>,
     /// The exceptions that accepted a word, by index.
     used: BTreeSet<usize>,
 }
 
 impl Check {
+    const fn new(words: Words) -> Self {
+        Self {
+            words,
+            findings: Vec::new(),
+            used: BTreeSet::new(),
+        }
+    }
+
     /// Checks the path, the lines and the comments of a file.
     fn file(&mut self, name: &Utf8Path, text: &str) {
-        let mut found: Vec<String> = self
-            .replaced(name, name.as_str())
-            .into_iter()
+        let in_path = self.replaced(name, name.as_str()).into_iter();
+        let mut found: Vec<String> = in_path
             .map(|(old, new)| format!("{name}: `{old}` in the path: use `{new}`"))
             .collect();
-        for (index, line) in text.lines().enumerate() {
+        for (line, number) in text.lines().zip(1..) {
             let words = self.replaced(name, line).into_iter();
-            let number = index + 1;
             found.extend(words.map(|(old, new)| format!("{name}:{number}: `{old}`: use `{new}`")));
         }
         let more = found.len().saturating_sub(LISTED_MAX);
@@ -196,25 +132,28 @@ impl Check {
     }
 
     /// Returns the replaced words in a line, with the terms to use.
-    fn replaced(&mut self, name: &Utf8Path, line: &str) -> Vec<(&'static str, &'static str)> {
+    fn replaced(&mut self, name: &Utf8Path, line: &str) -> Vec<(String, String)> {
         let text = normalized(line);
-        let words = WORDS.into_iter().filter(|(old, _)| has_word(&text, old));
-        words
-            .filter(|(old, _)| {
-                let accepts = |exception: &Exception| {
-                    let mut texts = exception.within.iter();
-                    exception.word == *old
-                        && texts.any(|text| name.as_str().starts_with(text) || line.contains(text))
-                };
-                let index = EXCEPTIONS.iter().position(accepts);
-                self.used.extend(index);
-                index.is_none()
-            })
-            .collect()
+        let mut found = Vec::new();
+        for (old, new) in &self.words.replaced {
+            if !has_word(&text, old) {
+                continue;
+            }
+            let accepts = |exception: &Exception| {
+                let mut texts = exception.within.iter();
+                exception.word == *old
+                    && texts.any(|text| name.as_str().starts_with(text) || line.contains(text))
+            };
+            match self.words.exceptions.iter().position(accepts) {
+                Some(index) => _ = self.used.insert(index),
+                None => found.push((old.clone(), new.clone())),
+            }
+        }
+        found
     }
 
     fn unused_exceptions(&mut self) {
-        for (index, exception) in EXCEPTIONS.iter().enumerate() {
+        for (index, exception) in self.words.exceptions.iter().enumerate() {
             if !self.used.contains(&index) {
                 let Exception { word, within } = exception;
                 self.findings.push(format!(
@@ -284,7 +223,7 @@ mod tests {
     use super::*;
 
     fn findings(name: &str, text: &str) -> Vec<String> {
-        let mut check = Check::default();
+        let mut check = Check::new(Words::load().unwrap());
         check.file(Utf8Path::new(name), text);
         check.findings
     }
@@ -345,10 +284,10 @@ mod tests {
 
     #[test]
     fn unused_exceptions_are_reported() {
-        let mut check = Check::default();
+        let mut check = Check::new(Words::load().unwrap());
         check.file(Utf8Path::new("Cargo.toml"), "[profile.dev]\n");
         check.unused_exceptions();
-        assert_eq!(check.findings.len(), EXCEPTIONS.len() - 1);
+        assert_eq!(check.findings.len(), check.words.exceptions.len() - 1);
         assert!(!check.findings.iter().any(|text| text.contains("[profile.")));
     }
 }

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use kernel_patches::tree::git as clean_git;
+use kernel_patches::tree::git;
 use patchbed_host::files::read_plain;
-use patchbed_host::process::quote;
+use patchbed_host::process::{Output, quote};
 use selftests::generate;
 use selftests::scenario::ScenarioFile;
 
@@ -31,16 +30,16 @@ pub(super) fn run(
     scenario_files: &[ScenarioFile],
     session: &Session,
 ) -> anyhow::Result<Exit> {
-    let place = Place::find(tree)?;
-    let is_git = is_git(&place.tree, session)?;
-    place.check_free(is_git, session)?;
+    let place = Place::find(tree, session)?;
+    let is_git = place.is_git()?;
+    place.check_free(is_git)?;
     let with_target = place.makefile_with_target()?;
     write(&place.folder, scenario_files)?;
     if let Some(text) = with_target {
         fs::write(&place.makefile, text)?;
     }
     let done = if is_git {
-        commit(&place, scenario_files, session)?
+        place.commit(scenario_files)?
     } else {
         "not committed: the tree is not a git repository".to_owned()
     };
@@ -60,15 +59,15 @@ pub(super) fn run(
 const TESTS: &str = "tools/testing/selftests";
 
 /// The paths that are written in a tree. They are absolute, because git runs in the tree.
-#[derive(Debug)]
-struct Place {
+struct Place<'a> {
+    session: &'a Session,
     tree: Utf8PathBuf,
     folder: Utf8PathBuf,
     makefile: Utf8PathBuf,
 }
 
-impl Place {
-    fn find(tree: &Utf8Path) -> anyhow::Result<Self> {
+impl<'a> Place<'a> {
+    fn find(tree: &Utf8Path, session: &'a Session) -> anyhow::Result<Self> {
         let no_tree = || {
             bad_input(
                 format!("`{tree}` is not a kernel tree: it has no `{TESTS}`"),
@@ -82,6 +81,7 @@ impl Place {
             return Err(no_tree());
         }
         let place = Self {
+            session,
             folder: tests.join(generate::FOLDER),
             tree: whole,
             makefile,
@@ -113,7 +113,7 @@ impl Place {
     }
 
     /// Refuses to overwrite files of which git has no copy.
-    fn check_free(&self, is_git: bool, session: &Session) -> anyhow::Result<()> {
+    fn check_free(&self, is_git: bool) -> anyhow::Result<()> {
         if !is_git {
             if !self.folder.exists() {
                 return Ok(());
@@ -124,12 +124,10 @@ impl Place {
             ));
         }
         // The options override the user's configuration, which may hide files.
-        let words = [
-            &["status", "--porcelain", "--ignored"],
-            &["--untracked-files=all", "--ignore-submodules=none", "--"],
-            &self.written()[..],
-        ];
-        let changes = git(&self.tree, &words.concat(), session)?.context("`git status` failed")?;
+        let words = "status --porcelain --ignored --untracked-files=all --ignore-submodules=none";
+        let status = self.git(words, &self.written(), "")?;
+        anyhow::ensure!(status.status.success(), "`git status` failed");
+        let changes = status.stdout_text();
         if changes.trim().is_empty() {
             return Ok(());
         }
@@ -162,6 +160,75 @@ impl Place {
         let text = String::from_utf8(bytes).map_err(|why| wrong(&why))?;
         generate::with_target(&text).map_err(|why| wrong(&why))
     }
+
+    /// Returns whether the tree is the top of a git repository. A tree inside another repository
+    /// is refused, because that repository may ignore the tree and so has no copy of its files.
+    fn is_git(&self) -> anyhow::Result<bool> {
+        let tree = &self.tree;
+        let output = self.git("rev-parse --show-toplevel", &[], "")?;
+        if !output.status.success() {
+            if !tree.join(".git").exists() {
+                return Ok(false);
+            }
+            return Err(bad_input(
+                format!(
+                    "git cannot open the repository `{tree}`: {}",
+                    output.stderr_text().trim()
+                ),
+                "repair the repository, or remove its `.git`",
+            ));
+        }
+        let top = output.stdout_text();
+        let top = Utf8Path::new(top.trim_end_matches('\n'));
+        if top.canonicalize_utf8().is_ok_and(|top| top == *tree) {
+            return Ok(true);
+        }
+        Err(bad_input(
+            format!(
+                "`{tree}` is not the top of a git repository: it lies in the repository `{top}`"
+            ),
+            "give a tree with its own repository, or a tree outside of any repository",
+        ))
+    }
+
+    /// Commits the files, and returns a line about it.
+    fn commit(&self, scenario_files: &[ScenarioFile]) -> anyhow::Result<String> {
+        let paths = self.written();
+        // The folder has only generated files, so `--force` adds no others.
+        let added = self.git("add --force", &paths, "")?;
+        let errors = added.stderr_text();
+        anyhow::ensure!(added.status.success(), "`git add` failed:\n{errors}");
+        let diff = self.git("diff --cached --quiet", &paths, "")?;
+        if diff.status.success() {
+            return Ok("up to date, nothing to commit".to_owned());
+        }
+        let message = generate::commit_message(scenario_files);
+        let committed = self.git("commit --quiet --file=-", &paths, &message)?;
+        if !committed.status.success() {
+            return Err(bad_input(
+                format!(
+                    "`git commit` failed:\n{}",
+                    committed.stderr_text().trim_end()
+                ),
+                "the files are staged; commit them with `git commit`",
+            ));
+        }
+        let revision = self.git("rev-parse --short HEAD", &[], "")?.stdout_text();
+        Ok(format!("committed as {}", revision.trim()))
+    }
+
+    /// Runs git in the tree, with words that blanks separate, and paths.
+    fn git(&self, words: &str, paths: &[&str], stdin: &str) -> anyhow::Result<Output> {
+        let end_of_options = (!paths.is_empty()).then_some("--");
+        let git = git()
+            .args(words.split_whitespace())
+            .args(end_of_options)
+            .args(paths)
+            .cwd(self.tree.clone())
+            .stdin(stdin)
+            .deadline("git", GIT_LIMIT);
+        Ok(git.run_unchecked(&self.session.cancel)?)
+    }
 }
 
 fn first_lines(text: &str) -> String {
@@ -171,37 +238,6 @@ fn first_lines(text: &str) -> String {
         0 => shown.join("\n"),
         more => format!("{}\n... and {more} more", shown.join("\n")),
     }
-}
-
-/// Returns whether the tree is the top of a git repository. A tree inside another repository
-/// is refused, because that repository may ignore the tree and so has no copy of its files.
-fn is_git(tree: &Utf8Path, session: &Session) -> anyhow::Result<bool> {
-    let output = clean_git()
-        .args(["rev-parse", "--show-toplevel"])
-        .cwd(tree)
-        .deadline("git", GIT_LIMIT)
-        .run_unchecked(&session.cancel)?;
-    if !output.status.success() {
-        if !tree.join(".git").exists() {
-            return Ok(false);
-        }
-        return Err(bad_input(
-            format!(
-                "git cannot open the repository `{tree}`: {}",
-                output.stderr_text().trim()
-            ),
-            "repair the repository, or remove its `.git`",
-        ));
-    }
-    let top = output.stdout_text();
-    let top = Utf8Path::new(top.trim_end_matches('\n'));
-    if top.canonicalize_utf8().is_ok_and(|top| top == tree) {
-        return Ok(true);
-    }
-    Err(bad_input(
-        format!("`{tree}` is not the top of a git repository: it lies in the repository `{top}`"),
-        "give a tree with its own repository, or a tree outside of any repository",
-    ))
 }
 
 /// Replaces the folder. [`Place::check_free`] made sure that git has a copy of its files.
@@ -215,48 +251,4 @@ fn write(folder: &Utf8Path, scenario_files: &[ScenarioFile]) -> anyhow::Result<(
         fs::write(path, text)?;
     }
     Ok(())
-}
-
-fn commit(
-    place: &Place,
-    scenario_files: &[ScenarioFile],
-    session: &Session,
-) -> anyhow::Result<String> {
-    let (tree, paths) = (place.tree.as_path(), place.written());
-    // The folder has only generated files, so `--force` adds no others.
-    clean_git()
-        .args([&["add", "--force", "--"], &paths[..]].concat())
-        .cwd(tree)
-        .deadline("git add", GIT_LIMIT)
-        .run(&session.cancel)?;
-    let diff = [&["diff", "--cached", "--quiet", "--"], &paths[..]].concat();
-    if git(tree, &diff, session)?.is_some() {
-        return Ok("up to date, nothing to commit".to_owned());
-    }
-    let words = [&["commit", "--quiet", "--file=-", "--"], &paths[..]].concat();
-    let message = generate::commit_message(scenario_files);
-    let output = clean_git()
-        .args(words)
-        .cwd(tree)
-        .stdin(message.into_bytes())
-        .deadline("git commit", GIT_LIMIT)
-        .run_unchecked(&session.cancel)?;
-    if !output.status.success() {
-        return Err(bad_input(
-            format!("`git commit` failed:\n{}", output.stderr_text().trim_end()),
-            "the files are staged; commit them with `git commit`",
-        ));
-    }
-    let revision = git(tree, &["rev-parse", "--short", "HEAD"], session)?.unwrap_or_default();
-    Ok(format!("committed as {}", revision.trim()))
-}
-
-/// Returns the standard output of git, or `None` if its exit status is not 0.
-fn git(tree: &Utf8Path, words: &[&str], session: &Session) -> anyhow::Result<Option<String>> {
-    let output = clean_git()
-        .args(words)
-        .cwd(tree)
-        .deadline("git", GIT_LIMIT)
-        .run_unchecked(&session.cancel)?;
-    Ok(output.status.success().then(|| output.stdout_text()))
 }

@@ -7,7 +7,7 @@ use kernel_patches::index::is_build_product;
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
 
-use crate::cli::TestArgs;
+use crate::cli::RunArgs;
 use xtask::engine::environment::find_machine;
 use xtask::engine::kselftest;
 use xtask::engine::request::choose_scenarios;
@@ -66,7 +66,7 @@ fn is_temporary(path: &Utf8Path) -> bool {
 ///
 /// # Errors
 /// The same as those of `test`.
-pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<()> {
+pub(super) fn check_words(args: &RunArgs, session: &Session) -> anyhow::Result<()> {
     sources::check_words(&args.options.source, session)?;
     let library = session.layout.series();
     for name in named_series(args) {
@@ -103,13 +103,7 @@ pub(super) fn check_words(args: &TestArgs, session: &Session) -> anyhow::Result<
 }
 
 /// Returns the files and folders that a run reads.
-///
-/// # Errors
-/// When one of them does not exist.
-pub(super) fn watched_paths(
-    args: &TestArgs,
-    session: &Session,
-) -> anyhow::Result<Vec<WatchedPath>> {
+pub(super) fn watched_paths(args: &RunArgs, session: &Session) -> anyhow::Result<Vec<WatchedPath>> {
     let layout = &session.layout;
     let library = layout.series();
     let mut watched_paths = vec![
@@ -156,7 +150,7 @@ impl WatchedPath {
     }
 }
 
-fn named_series(args: &TestArgs) -> Vec<String> {
+fn named_series(args: &RunArgs) -> Vec<String> {
     let mut named = sources::prerequisites(&args.options.source);
     named.push(args.options.source.series.clone());
     named

@@ -46,9 +46,6 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Returns a watcher for `watched_paths` and the queue of its events. The paths are watched
     /// after the first call of `renew`.
-    ///
-    /// # Errors
-    /// When the system cannot watch files.
     pub(super) fn open(
         watched_paths: Vec<WatchedPath>,
     ) -> anyhow::Result<(Self, Receiver<FileEvent>)> {
