@@ -96,7 +96,8 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn run(&self) -> anyhow::Result<Outcome> {
         let mut results: BTreeMap<JobPlan, JobResult> = BTreeMap::new();
         let mut history = self.history.clone();
-        let activity = self.activity();
+        // Until the first result, the builds are the progress to show.
+        let mut activity = None;
         let (production, built_at) = std::thread::scope(|scope| {
             let producer = scope.spawn(|| {
                 let _guard = self.queue.stop_on_panic();
@@ -119,6 +120,7 @@ impl<'a> Pipeline<'a> {
                         history.learn(std::iter::once(&result));
                         let label = job.plan.label();
                         results.insert(job.plan, result);
+                        let activity = activity.get_or_insert_with(|| self.activity());
                         activity.advance(results.len() as u64, label);
                     }
                     Ok(())
