@@ -37,7 +37,10 @@ pub struct Transcript {
     pub end: End,
     /// How the first kernel was started.
     #[serde(default)]
-    pub start: BootMode,
+    pub boot_mode: BootMode,
+    /// Why the restore failed, if the guest booted instead.
+    #[serde(default)]
+    pub restore_error: Option<String>,
     /// Whether other programs ran in the same guest.
     #[serde(default)]
     pub shared: bool,
@@ -56,8 +59,8 @@ pub struct Transcript {
 }
 
 /// How a guest's first kernel was started.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(tag = "how", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BootMode {
     /// It booted.
     #[default]
@@ -66,10 +69,18 @@ pub enum BootMode {
     /// checkpoint.
     Restore,
     /// It booted because the restore failed.
-    ColdInstead {
-        /// Why the restore failed.
-        trouble: String,
-    },
+    ColdInstead,
+}
+
+impl BootMode {
+    /// Returns its name, as in `result.json`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Restore => "restore",
+            Self::ColdInstead => "cold-instead",
+        }
+    }
 }
 
 /// The record of one boot, which starts when its kernel is ready.
@@ -364,9 +375,8 @@ mod tests {
                 during: Phase::Kexec(2),
                 reason: "guest-reset".into(),
             },
-            start: BootMode::ColdInstead {
-                trouble: "no".into(),
-            },
+            boot_mode: BootMode::ColdInstead,
+            restore_error: Some("no".into()),
             shared: false,
             host_time: HostTime {
                 is_known: true,

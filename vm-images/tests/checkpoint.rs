@@ -52,7 +52,7 @@ fn restored_guests_differ_in_time_random_numbers_and_boot_id() {
         );
         let after = now_ms();
         assert_eq!(transcript.end, End::PoweredOff);
-        assert_eq!(transcript.start, BootMode::Restore);
+        assert_eq!(transcript.boot_mode, BootMode::Restore);
         let boot = &transcript.boots[0];
         assert_eq!(boot.exit, exited(0));
         let output = String::from_utf8(boot.output.clone()).unwrap();
@@ -80,7 +80,7 @@ fn a_restored_guest_can_kexec() {
     let job = environment.job(&[&["leave-child"], &["print", "again"]]);
     let transcript = run_from(&environment, get(&environment), &job);
     assert_eq!(transcript.end, End::PoweredOff);
-    assert_eq!(transcript.start, BootMode::Restore);
+    assert_eq!(transcript.boot_mode, BootMode::Restore);
     let [first, second] = transcript.boots.as_slice() else {
         panic!("not two boots");
     };
@@ -162,7 +162,7 @@ fn a_guest_boots_if_its_checkpoint_is_damaged() {
             &environment.job(&[&["exit", "0"]]),
         );
         assert_eq!(transcript.end, End::PoweredOff, "{part}");
-        let BootMode::ColdInstead { trouble } = transcript.start else {
+        let Some(trouble) = transcript.restore_error else {
             panic!("restored a checkpoint with a damaged {part}");
         };
         assert!(!trouble.is_empty());
@@ -177,7 +177,7 @@ fn a_guest_boots_if_its_checkpoint_is_damaged() {
             get(&environment),
             &environment.job(&[&["exit", "0"]]),
         );
-        assert_eq!(again.start, BootMode::Restore, "{part}");
+        assert_eq!(again.boot_mode, BootMode::Restore, "{part}");
     }
 }
 

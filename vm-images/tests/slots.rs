@@ -189,7 +189,7 @@ fn slots_of_a_restored_guest_work() {
         args.extend(steps.iter().map(String::as_str));
         let transcript = run(&spec, &environment.job(&[&args]), &environment.context);
         assert_success(&transcript);
-        assert_eq!(transcript.start, BootMode::Restore, "{machine}");
+        assert_eq!(transcript.boot_mode, BootMode::Restore, "{machine}");
         let texts = texts(&transcript);
         assert!(answers(&texts[0]).iter().all(|line| line.ends_with(": ok")));
         assert_eq!(answers(&texts[0]).len(), 3, "{machine}: {texts:?}");

@@ -12,20 +12,19 @@ mod rate;
 mod self_check;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use schemars::JsonSchema;
 use selftests::expectation::Expected;
 use selftests::status::Status;
 use serde::{Deserialize, Serialize};
 use vm_images::accel::Accelerator;
-use vm_images::transcript;
 
 use crate::engine::checkouts::SERIES;
 use crate::engine::plan::{self, JobPlan};
 use crate::exit::Exit;
 
 pub use selftests::status::Cause;
+pub use vm_images::transcript::BootMode;
 
 pub use coverage::Coverage;
 pub use mutant::{MutantResult, MutantStatus, Tally};
@@ -99,45 +98,6 @@ pub struct JobResult {
     /// unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<Cached>,
-}
-
-/// How the guest of a job started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BootMode {
-    /// It was restored from a checkpoint.
-    Restore,
-    /// It booted.
-    Cold,
-    /// It booted because the restore failed.
-    ColdInstead,
-}
-
-impl BootMode {
-    /// Returns its name, as in `result.json`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Restore => "restore",
-            Self::Cold => "cold",
-            Self::ColdInstead => "cold-instead",
-        }
-    }
-}
-
-impl fmt::Display for BootMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-impl From<&transcript::BootMode> for BootMode {
-    fn from(mode: &transcript::BootMode) -> Self {
-        match mode {
-            transcript::BootMode::Restore => Self::Restore,
-            transcript::BootMode::Cold => Self::Cold,
-            transcript::BootMode::ColdInstead { .. } => Self::ColdInstead,
-        }
-    }
 }
 
 /// Writes an absent value as an empty word, as schema 2 requires.

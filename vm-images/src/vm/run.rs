@@ -121,7 +121,8 @@ impl<'a> Run<'a> {
             transcript: Transcript {
                 boots: Vec::new(),
                 end: End::PoweredOff,
-                start: BootMode::Cold,
+                boot_mode: BootMode::Cold,
+                restore_error: None,
                 shared: false,
                 host_time: HostTime::default(),
                 hang: None,
@@ -135,7 +136,7 @@ impl<'a> Run<'a> {
     /// Returns whether the checkpoint of a restored guest was modified.
     pub(super) fn checkpoint_was_modified(&self) -> bool {
         let checkpoint = self.spec.checkpoint.as_ref();
-        let is_restored = self.transcript.start == BootMode::Restore;
+        let is_restored = self.transcript.boot_mode == BootMode::Restore;
         is_restored && checkpoint.is_some_and(Checkpoint::is_modified)
     }
 
@@ -149,12 +150,11 @@ impl<'a> Run<'a> {
             match self.restore(checkpoint) {
                 Err(End::Cancelled) => return Err(End::Cancelled),
                 Err(trouble) => {
-                    self.transcript.start = BootMode::ColdInstead {
-                        trouble: trouble.to_string(),
-                    };
+                    self.transcript.boot_mode = BootMode::ColdInstead;
+                    self.transcript.restore_error = Some(trouble.to_string());
                 }
                 Ok(session) => {
-                    self.transcript.start = BootMode::Restore;
+                    self.transcript.boot_mode = BootMode::Restore;
                     return Ok(session);
                 }
             }
@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
 
     /// Starts boot 1.
     pub(super) fn begin_first_boot(&mut self, session: &mut Session) -> Result<(), End> {
-        if self.transcript.start != BootMode::Restore {
+        if self.transcript.boot_mode != BootMode::Restore {
             wait_for_hello(session)?;
         }
         self.begin(session, 1)

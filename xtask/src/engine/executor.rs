@@ -10,7 +10,7 @@ use selftests::klog::Log;
 use vm_images::accel::Accelerator;
 use vm_images::checkpoint::Checkpoint;
 use vm_images::checkpoints::NoCheckpoint;
-use vm_images::transcript::{BootMode, Transcript};
+use vm_images::transcript::Transcript;
 use vm_images::vm::{self, BatchProgram, VmSpec};
 
 use crate::engine::environment::Environment;
@@ -123,7 +123,7 @@ impl Executor for LocalExecutor<'_> {
         let label = job.plan.label();
         let spec = self.restoring_spec(&label, job, folder);
         let transcript = vm::run(&spec, &job.vm_run, &self.session.context());
-        if let BootMode::ColdInstead { trouble } = &transcript.start {
+        if let Some(trouble) = &transcript.restore_error {
             let text = format!("{label}: restore failed, cold boot instead: {trouble}");
             self.session.note(text);
             spec.checkpoint

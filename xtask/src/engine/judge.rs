@@ -22,7 +22,7 @@ use crate::engine::program;
 use crate::engine::run_folder::RunFolder;
 use crate::engine::snapshot::{self, Outlet};
 use crate::exit::bad_input;
-use crate::result::{BootMode, Cause, JobResult};
+use crate::result::{Cause, JobResult};
 
 /// The only supported architecture, as named in `arch/`.
 const ARCH: &str = "x86_64";
@@ -196,7 +196,7 @@ impl Job {
             cause: judgement.cause,
             boot_ms,
             duration_ms: transcript.wall_ms,
-            boot_mode: Some(BootMode::from(&transcript.start)),
+            boot_mode: Some(transcript.boot_mode),
             shared: transcript.shared,
             accel: Some(transcript.accelerator),
             splats: titles.collect(),

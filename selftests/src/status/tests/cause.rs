@@ -298,7 +298,8 @@ fn evidence_omits_console_output_of_the_hang_diagnosis() {
     let transcript = vm_images::transcript::Transcript {
         boots: Vec::new(),
         end: End::PoweredOff,
-        start: vm_images::transcript::BootMode::Cold,
+        boot_mode: vm_images::transcript::BootMode::Cold,
+        restore_error: None,
         shared: false,
         host_time: HostTime::default(),
         hang: Some(Hang {

@@ -244,7 +244,7 @@ fn failure(result: &RunResult, jobs: usize, boot_mode: Option<BootMode>) -> Opti
             job.test,
             job.checkout,
             job.boot_mode.map_or("", BootMode::word),
-            boot_mode.unwrap_or(BootMode::Restore),
+            boot_mode.unwrap_or(BootMode::Restore).word(),
         ));
     }
     let ran = result.jobs.len();
