@@ -50,7 +50,7 @@ pub struct KernelReport {
     pub is_expected: bool,
     /// Whether it decides the status of the job.
     pub decides: bool,
-    /// The first frames of the stack after the functions that print reports, innermost
+    /// The first frames of the call stack after the functions that print reports, innermost
     /// first.
     pub frames: Vec<Frame>,
     /// Its lines. Lines of other writers may be in between.

@@ -19,7 +19,7 @@ pub struct Frame {
     /// Whether the address is a return address: the call precedes it.
     pub is_return: bool,
     /// Whether the function is certainly a caller. The kernel prints `?` before addresses
-    /// that it only found on the stack.
+    /// that it only found in the call stack.
     pub is_reliable: bool,
 }
 
