@@ -45,6 +45,7 @@ To read the runs of `cargo xtask`, use CHECKOUT/target/debug/patchbed instead.
 
 Exit codes: 0 a result was printed, also if no run matches; 2 wrong input; \
 3 infrastructure.";
+
 /// Patch-series testbed and kselftest generator for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "patchbed", after_help = EXIT_CODES)]
