@@ -25,7 +25,7 @@ use crate::engine::session::Session;
 use crate::engine::sources::Sources;
 
 /// Part of the cache key; to be changed when programs are compiled differently.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// A kernel, with the names of the checkout and config that it was built from.
 #[derive(Clone, Debug)]
