@@ -25,7 +25,7 @@ use selftests::scenario::Scenario;
 use self::baseline::{Baseline, is_conclusive};
 use self::priority::TestPriority;
 use crate::engine::build::Build;
-use crate::engine::checkouts::SERIES;
+use crate::job_plan::SERIES;
 use crate::engine::executor::Executor;
 use crate::engine::job::Job;
 use crate::engine::judge::Judge;

@@ -13,7 +13,8 @@ use kernel_patches::tree::{Tree, TreeRequest};
 use patchbed_host::events::Event;
 use selftests::input::closest;
 
-use crate::engine::checkouts::{self, MutantsWanted, SERIES};
+use crate::engine::checkouts::{self, MutantsWanted};
+use crate::job_plan::SERIES;
 use crate::engine::options::{DEFAULT_SERIES, SourceArgs};
 use crate::engine::program;
 use crate::engine::session::Session;
