@@ -14,11 +14,11 @@ use patchbed_host::events::Event;
 use selftests::input::closest;
 
 use crate::engine::checkouts::{self, MutantsWanted};
-use crate::job_plan::SERIES;
 use crate::engine::options::{DEFAULT_SERIES, SourceArgs};
 use crate::engine::program;
 use crate::engine::session::Session;
 use crate::exit::bad_input;
+use crate::job_plan::SERIES;
 use crate::result::CheckoutResult;
 
 /// The prerequisites without `--prereq`.

@@ -15,9 +15,7 @@ use sha2::{Digest, Sha256};
 use super::changes::{self, Line};
 use super::comparison::Comparison;
 use super::evidence::{Evidence, Excerpt};
-use crate::result::{
-    Detection, Matrix, MutantResult, MutantStatus, PatchResult, RunResult, SelfCheckResult,
-};
+use crate::result::{Detection, Matrix, MutantResult, MutantStatus, RunResult, SelfCheckResult};
 use crate::text::is_harmful;
 use details::{Article, Table, job_id, sentence};
 use headline::Headline;
@@ -45,7 +43,6 @@ struct Document<'a> {
     headline: Headline<'a>,
     table: Table<'a>,
     articles: &'a [Article<'a>],
-    patches: &'a [PatchResult],
     self_checks: Vec<SelfCheck<'a>>,
     mutants: Vec<Mutant<'a>>,
     changes: Option<Changes<'a>>,
@@ -56,13 +53,11 @@ struct SelfCheck<'a> {
     one: &'a SelfCheckResult,
     checkouts: Vec<&'a str>,
     class: &'static str,
-    word: &'static str,
 }
 
 struct Mutant<'a> {
     one: &'a MutantResult,
     class: &'static str,
-    word: &'static str,
     difference: Excerpt,
 }
 
@@ -112,7 +107,6 @@ pub fn text(
         headline: Headline::of(result, evidence),
         table: Table::of(result, &jobs, &articles),
         articles: &articles,
-        patches: &result.patches,
         self_checks: self_checks(&result.self_checks),
         mutants: mutants(&result.mutants),
         changes: against.map(|(comparison, before)| Changes::of(comparison, before)),
@@ -189,7 +183,6 @@ impl<'a> SelfCheck<'a> {
             one,
             checkouts: vec![&one.checkout],
             class,
-            word: one.detection.word(),
         }
     }
 }
@@ -213,7 +206,6 @@ impl<'a> Mutant<'a> {
         Self {
             one,
             class,
-            word: one.word(),
             difference,
         }
     }

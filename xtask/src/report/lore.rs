@@ -25,7 +25,11 @@ pub(crate) fn text(report: &Report<'_>) -> String {
     let result = report.result;
     let grids = Grid::all(&report.matrix, false).into_iter();
     let tables: Vec<String> = grids.map(table).collect();
-    let is_tested = result.not_tested().is_none();
+    let tag = if result.not_tested().is_none() {
+        TAG
+    } else {
+        ""
+    };
     let parts = [
         headers(result),
         wrap(&plain(&what_ran(report)), WIDTH, "", 0),
@@ -39,7 +43,7 @@ pub(crate) fn text(report: &Report<'_>) -> String {
         findings(report),
         list("Kernel reports", "  ", reports(result)),
         commands(report),
-        is_tested.then_some(TAG).unwrap_or_default().to_owned(),
+        tag.to_owned(),
     ];
     let parts: Vec<String> = parts
         .into_iter()

@@ -3,7 +3,7 @@ use super::*;
 use crate::report::comparison::compare;
 use crate::report::evidence::{JobEvidence, SplatEvidence, SplatLine, Story};
 use crate::result::tests::{job, mutant, one_of_each};
-use crate::result::{Cached, CheckoutResult, JobResult, StatusChange};
+use crate::result::{Cached, CheckoutResult, JobResult, PatchResult, StatusChange};
 
 /// Text of a guest or patch that tries to add markup to the report.
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)><!-- \"' onload=\u{202e}\u{1b}[31m";
