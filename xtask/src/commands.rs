@@ -9,7 +9,6 @@ pub(crate) mod build;
 pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod generate;
-pub(crate) mod html_report;
 pub(crate) mod inject;
 pub(crate) mod report;
 pub(crate) mod show;

@@ -4,5 +4,7 @@
 
 pub mod engine;
 pub mod exit;
+pub mod job_plan;
 pub mod report;
 pub mod result;
+mod text;

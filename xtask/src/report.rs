@@ -1,149 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! All output: data on standard output, everything else on standard error.
+//!
+//! [`format`](format) lists the output formats. Each renders a [`Report`](input::Report): the
+//! jobs come from its matrix and the sentences from `words`.
 
 pub mod b4;
-pub mod changes;
+mod changes;
 pub mod comparison;
-mod escape;
 pub mod evidence;
 pub mod format;
 mod github;
+mod grid;
 pub mod html;
 pub mod input;
 mod junit;
 mod kcidb;
 mod lore;
-pub mod mutants;
+mod output;
 pub mod plan;
 pub mod progress;
-mod rate;
+mod proofs;
 mod reproduce;
-mod rows;
-mod self_checks;
-pub mod table;
+mod table;
 pub mod watch;
-mod wrap;
+mod words;
 
-pub use github::{annotations, is_github_actions, summary, with_commands_disabled};
-
-use std::io::Write;
-
-use self::format::{Format, ShowArgs};
-use self::input::Report;
-use crate::report::comparison::Comparison;
-
-/// Assumed width of a terminal.
-const COLUMNS: usize = 80;
-/// Narrower terminals get a table of this width.
-const COLUMNS_MIN: usize = 40;
-
-/// Prints a text on standard output, with escaped control characters: guests and patches can
-/// contain terminal sequences. A closed pipe (`| head`) is not an error.
-///
-/// # Errors
-/// When the text cannot be written for another reason, such as a full disk.
-pub fn to_stdout(text: &str) -> std::io::Result<()> {
-    let own = if has_colours() {
-        table::colours()
-    } else {
-        Vec::new()
-    };
-    data_to_stdout(&escape::harmless(text, &own))
-}
-
-/// Prints a text on standard output unchanged, for formats with their own escapes.
-///
-/// # Errors
-/// As `to_stdout`.
-pub fn data_to_stdout(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(end.as_bytes()))
-        .and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
-/// Returns a run in a format.
-///
-/// # Errors
-/// When it cannot be converted to the format.
-pub fn text(report: &Report<'_>, show: &ShowArgs, format: Format) -> anyhow::Result<String> {
-    let result = report.result;
-    Ok(match format {
-        // The HTML report needs more than `report` and is written elsewhere; the table is
-        // printed in addition.
-        Format::Table | Format::Html => table::text(report, look(show.all_rows)),
-        Format::Json => serde_json::to_string_pretty(result)? + "\n",
-        Format::Junit => junit::text(report)?,
-        Format::Kcidb => kcidb::text(report, &show.origin),
-        Format::Lore => lore::text(report),
-        Format::Github => github::summary(report),
-        Format::B4 => b4::series(report),
-    })
-}
-
-/// Returns colours and width of the terminal; without a terminal, the default width and no
-/// colours.
-fn look(all: bool) -> table::Look {
-    let out = std::io::stdout();
-    let size = rustix::termios::tcgetwinsize(&out);
-    let wide = size.map_or(0, |size| usize::from(size.ws_col));
-    table::Look {
-        columns: if wide == 0 {
-            COLUMNS
-        } else {
-            wide.max(COLUMNS_MIN)
-        },
-        colour: has_colours(),
-        all,
-    }
-}
-
-fn has_colours() -> bool {
-    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
-}
-
-/// Returns the changes since an earlier run, whose name is `before`; `None` for a format that
-/// cannot express them.
-///
-/// # Errors
-/// When they cannot be converted to the format.
-pub fn compared(
-    comparison: &Comparison,
-    before: &str,
-    format: Format,
-) -> anyhow::Result<Option<String>> {
-    Ok(match format {
-        Format::Json => Some(serde_json::to_string_pretty(comparison)? + "\n"),
-        Format::Table | Format::Html => Some(changes::text(comparison, before)),
-        _ => None,
-    })
-}
-
-/// Prints a line on standard error and ignores errors.
-pub fn line_to_stderr(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", for_stderr(text));
-}
-
-/// Returns a text without terminal sequences and without commands of GitHub's runner.
-fn for_stderr(text: &str) -> String {
-    let text = escape::harmless(text, &[]);
-    if github::is_github_actions() {
-        github::without_commands(&text)
-    } else {
-        text
-    }
-}
-
-/// Prints an error on standard error.
-pub fn error_to_stderr(text: &str) {
-    line_to_stderr(&format!("error: {text}"));
-}
+pub use github::{annotations, summary};
+pub use output::{
+    data_to_stdout, error_to_stderr, is_github_actions, line_to_stderr, to_stdout,
+    with_commands_disabled,
+};
 
 #[cfg(test)]
 pub(crate) mod tests {

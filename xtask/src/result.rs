@@ -5,11 +5,11 @@
 //! `Cargo.toml` of this crate.
 
 mod coverage;
-mod mutant;
+mod job;
+mod matrix;
 mod patch;
+mod proof;
 mod provenance;
-mod rate;
-mod self_check;
 
 use std::collections::BTreeSet;
 
@@ -17,173 +17,22 @@ use schemars::JsonSchema;
 use selftests::expectation::Expected;
 use selftests::status::Status;
 use serde::{Deserialize, Serialize};
-use vm_images::accel::Accelerator;
 
-use crate::engine::checkouts::SERIES;
-use crate::engine::plan::{self, JobPlan};
 use crate::exit::Exit;
+use crate::job_plan::{JobPlan, SERIES};
 
 pub use selftests::status::Cause;
-pub use vm_images::transcript::BootMode;
 
 pub use coverage::Coverage;
-pub use mutant::{MutantResult, MutantStatus, Tally};
+pub use job::{Cached, JobResult};
+pub use vm_images::transcript::BootMode;
+pub use matrix::{Group, Mark, Matrix, RateResult};
 pub use patch::{CheckoutResult, PatchResult, StatusChange};
+pub use proof::{Detection, MutantResult, MutantStatus, SelfCheckResult, Tally};
 pub use provenance::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
-pub use rate::RateResult;
-pub use self_check::{Detection, SelfCheckResult};
 
 /// The version of this format.
 pub const SCHEMA: u32 = 2;
-
-/// One job's result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct JobResult {
-    /// The test's name: a scenario's name, or `TARGET:TEST` for a kselftest of the tree.
-    pub test: String,
-    /// Whether the test is a kselftest of the tree. A kselftest that could not run has the
-    /// status `skip`, which is expected but not counted as a pass.
-    #[serde(default)]
-    pub kselftest: bool,
-    /// The checkout's name.
-    pub checkout: String,
-    /// The config's name.
-    pub config: String,
-    /// The machine's name.
-    pub machine: String,
-    /// The architecture of the kernel, as the kernel names it: `x86_64`.
-    pub arch: String,
-    /// The number of the repetition, from 1.
-    pub repetition: u32,
-    /// `pass`, `fail`, `crash`, `hang`, `skip` or `error`.
-    pub status: Status,
-    /// The cause, if the job neither passed nor was skipped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Cause>,
-    /// The status that the test expects on this checkout: `pass` or `fail`; `not-asserted`
-    /// if the checkout has only a part of a series without which the test fails.
-    pub expectation: Expected,
-    /// Whether the status is the expected one.
-    pub expected: bool,
-    /// Whether the job failed and the failure is expected.
-    pub xfail: bool,
-    /// The reason for the status, in a sentence.
-    pub reason: String,
-    /// From starting QEMU until the first kernel is ready, in milliseconds.
-    pub boot_ms: u64,
-    /// `restore` when the guest was restored from a checkpoint, `cold` when it booted,
-    /// `cold-instead` when it booted because the restore failed; empty when no guest was
-    /// started.
-    #[serde(default, with = "word_or_empty")]
-    #[schemars(with = "String")]
-    pub boot_mode: Option<BootMode>,
-    /// Whether the job shared its guest with other jobs.
-    #[serde(default)]
-    pub shared: bool,
-    /// Duration of the whole job, in milliseconds.
-    pub duration_ms: u64,
-    /// `kvm` or `tcg`; empty when no guest was started.
-    #[serde(with = "word_or_empty")]
-    #[schemars(with = "String")]
-    pub accel: Option<Accelerator>,
-    /// The job's folder, relative to the run folder.
-    pub artifacts: String,
-    /// The difference between the result and its snapshot, if there is a difference.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot_difference: Option<String>,
-    /// Titles of the kernel reports.
-    #[serde(default)]
-    pub splats: Vec<String>,
-    /// The earlier run that the result is reused from, because build, test and machine are
-    /// unchanged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached: Option<Cached>,
-}
-
-/// Writes an absent value as an empty word, as schema 2 requires.
-mod word_or_empty {
-    use serde::de::{DeserializeOwned, Error};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => value.serialize(serializer),
-            None => serializer.serialize_str(""),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<T>, D::Error> {
-        match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(word) if word.is_empty() => Ok(None),
-            word => serde_json::from_value(word)
-                .map(Some)
-                .map_err(D::Error::custom),
-        }
-    }
-}
-
-/// An earlier run of the same `watch`, and the time of the job in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Cached {
-    /// The name of its run folder.
-    pub run: String,
-    /// End of the job, in local time with its UTC offset.
-    pub at: String,
-}
-
-impl JobResult {
-    /// Returns the planned job of this result.
-    pub fn plan(&self) -> JobPlan {
-        JobPlan {
-            test: self.test.clone(),
-            config: self.config.clone(),
-            checkout: self.checkout.clone(),
-            machine: self.machine.clone(),
-            repetition: self.repetition,
-        }
-    }
-
-    /// Returns whether the result needs attention: it is a finding or inconclusive.
-    pub fn needs_attention(&self) -> bool {
-        !self.expected || self.snapshot_difference.is_some()
-    }
-
-    /// Returns whether the result is a finding: an unexpected status of the kernel or the
-    /// test, or a difference from the snapshot.
-    pub fn is_finding(&self) -> bool {
-        self.needs_attention() && !self.is_inconclusive()
-    }
-
-    /// Returns whether the tool or the host failed, so that the job has no result for the
-    /// kernel.
-    pub fn is_inconclusive(&self) -> bool {
-        self.status == Status::Error
-    }
-
-    /// Returns whether the job was skipped as expected: neither a pass nor a finding.
-    pub fn is_skipped(&self) -> bool {
-        self.status == Status::Skip && self.expected
-    }
-
-    /// Returns whether the result is as expected and not skipped. Every output counts these.
-    pub fn is_good(&self) -> bool {
-        !self.needs_attention() && !self.is_skipped()
-    }
-
-    /// Makes the job inconclusive, because its artifacts could not be written.
-    pub fn make_inconclusive(&mut self, why: &anyhow::Error) {
-        self.status = Status::Error;
-        self.cause = Some(Cause::Infrastructure);
-        self.expected = false;
-        self.xfail = false;
-        self.reason = format!("the job's folder cannot be written: {why:#}");
-    }
-}
 
 /// The result of a test over all its jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -251,7 +100,7 @@ impl RunResult {
             return Err(format!("`schema` is {schema}, expected {SCHEMA}"));
         }
         let plans: Vec<JobPlan> = self.jobs.iter().map(JobResult::plan).collect();
-        plan::check_jobs(&plans)?;
+        crate::job_plan::check_jobs(&plans)?;
         for (index, (plan, job)) in plans.iter().zip(&self.jobs).enumerate() {
             if plan.folder() != job.artifacts {
                 let (found, expected) = (&job.artifacts, plan.folder());
@@ -271,8 +120,9 @@ impl RunResult {
         jobs: Vec<JobResult>,
     ) -> Self {
         let exit_code = exit(&jobs) as u8;
-        let tests = tests_of(&jobs);
-        let rates = rate::rates(&jobs);
+        let matrix = Matrix::of(&jobs);
+        let tests = tests_of(&matrix);
+        let rates = matrix::rates(&matrix);
         Self {
             schema: SCHEMA,
             exit_code,
@@ -297,8 +147,7 @@ impl RunResult {
         patch::find_broken_again(&mut self.jobs, &checkouts);
         self.patches = patch::patches(&self.jobs, &checkouts);
         self.checkouts = checkouts;
-        self.exit_code = self.exit() as u8;
-        self
+        self.with_exit_code()
     }
 
     /// Adds the coverage of the series by the kernels that were run.
@@ -307,8 +156,29 @@ impl RunResult {
             coverage.correct(&mut self.patches);
         }
         self.coverage = coverage;
+        self.with_exit_code()
+    }
+
+    /// Adds the results of the self-checks.
+    pub fn with_self_checks(mut self, self_checks: Vec<SelfCheckResult>) -> Self {
+        self.self_checks = self_checks;
+        self.with_exit_code()
+    }
+
+    /// Adds the results of mutants.
+    pub fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
+        self.mutants = mutants;
+        self.with_exit_code()
+    }
+
+    fn with_exit_code(mut self) -> Self {
         self.exit_code = self.exit() as u8;
         self
+    }
+
+    /// Returns the number of jobs with a property.
+    pub fn count(&self, has: impl Fn(&JobResult) -> bool) -> usize {
+        self.jobs.iter().filter(|job| has(job)).count()
     }
 
     /// Returns the reason why the run does not test the series or a part of it, in a sentence.
@@ -320,20 +190,6 @@ impl RunResult {
     pub fn only_not_tested(&self) -> Option<&str> {
         self.not_tested()
             .filter(|_| self.exit_by_results() == Exit::Ok)
-    }
-
-    /// Adds the results of the self-checks.
-    pub fn with_self_checks(mut self, self_checks: Vec<SelfCheckResult>) -> Self {
-        self.self_checks = self_checks;
-        self.exit_code = self.exit() as u8;
-        self
-    }
-
-    /// Adds the results of mutants.
-    pub fn with_mutants(mut self, mutants: Vec<MutantResult>) -> Self {
-        self.mutants = mutants;
-        self.exit_code = self.exit() as u8;
-        self
     }
 
     /// Returns the exit code. A missed fault or mutant is a finding. A series that is not in
@@ -378,27 +234,29 @@ pub fn exit(jobs: &[JobResult]) -> Exit {
     }
 }
 
-fn tests_of(jobs: &[JobResult]) -> Vec<TestResult> {
-    let scenarios = jobs.iter().filter(|job| !job.kselftest);
-    let names: BTreeSet<&String> = scenarios.map(|job| &job.test).collect();
-    names
-        .into_iter()
-        .map(|name| {
-            let failed: Vec<&JobResult> = jobs
-                .iter()
-                .filter(|job| job.test == *name)
-                .filter(|job| matches!(job.status, Status::Fail | Status::Crash))
-                .collect();
-            let failed_on: BTreeSet<String> =
-                failed.iter().map(|job| job.checkout.clone()).collect();
-            TestResult {
-                name: name.clone(),
-                fails_without_series: failed.iter().any(|job| {
-                    job.checkout != SERIES && job.expectation == Expected::Fail && job.expected
-                }) && failed.iter().all(|job| job.checkout != SERIES),
-                failed_on: failed_on.into_iter().collect(),
-            }
-        })
+fn tests_of(matrix: &Matrix<'_>) -> Vec<TestResult> {
+    let of_test = |test: &str| -> Vec<&JobResult> {
+        let jobs = matrix.groups().iter().flat_map(|group| group.jobs());
+        jobs.copied().filter(|job| job.test == test).collect()
+    };
+    let result = |name: &str, jobs: &[&JobResult]| {
+        let failed = jobs
+            .iter()
+            .filter(|job| matches!(job.status, Status::Fail | Status::Crash));
+        let mut without_series = failed.clone().filter(|job| job.checkout != SERIES);
+        let failed_on: BTreeSet<&str> = failed.map(|job| job.checkout.as_str()).collect();
+        TestResult {
+            name: name.to_owned(),
+            fails_without_series: !failed_on.contains(SERIES)
+                && without_series.any(|job| job.expectation == Expected::Fail && job.expected),
+            failed_on: failed_on.into_iter().map(str::to_owned).collect(),
+        }
+    };
+    let tests = matrix.tests().into_iter();
+    tests
+        .map(|name| (name, of_test(name)))
+        .filter(|(_, jobs)| jobs.iter().any(|job| !job.kselftest))
+        .map(|(name, jobs)| result(name, &jobs))
         .collect()
 }
 
@@ -412,10 +270,12 @@ pub fn json_schema() -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use vm_images::accel::Accelerator;
+
     use super::*;
 
     pub(crate) use super::coverage::tests::not_in_kernel;
-    pub(crate) use super::mutant::tests::{mutant, one_of_each};
+    pub(crate) use super::proof::tests::{mutant, one_of_each};
     pub(crate) use super::provenance::tests::provenance;
 
     /// Returns the value with this name in `result.json`.
@@ -556,7 +416,7 @@ pub(crate) mod tests {
             job("broken", "series", "fail", "pass"),
             job("tree:own", "series", "fail", "pass"),
         ];
-        let tests: Vec<_> = tests_of(&jobs)
+        let tests: Vec<_> = tests_of(&Matrix::of(&jobs))
             .into_iter()
             .map(|test| (test.name, test.fails_without_series, test.failed_on))
             .collect();

@@ -6,10 +6,10 @@ use kernel_patches::checkout::MUTANT_PREFIX;
 use kernel_patches::mutant::Mutant;
 
 use crate::cli::ApplyArgs;
-use xtask::engine::checkouts::SERIES;
 use xtask::engine::session::Session;
 use xtask::engine::sources::SourceRequest;
 use xtask::exit::{Exit, bad_input};
+use xtask::job_plan::SERIES;
 use xtask::report;
 
 /// Applies the series and prints the files of each checkout that differ from the tree.

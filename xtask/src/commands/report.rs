@@ -9,12 +9,13 @@ use selftests::scenario::Scenario;
 use crate::cli::ReportArgs;
 use crate::commands::show;
 use xtask::engine::judge::Judge;
-use xtask::engine::plan::{JobPlan, Plan};
+use xtask::engine::plan::Plan;
 use xtask::engine::program;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::scenarios;
 use xtask::engine::session::Session;
 use xtask::exit::{Exit, bad_input};
+use xtask::job_plan::JobPlan;
 use xtask::report::comparison::{self, Comparison};
 use xtask::result::{JobResult, RunResult};
 

@@ -9,7 +9,6 @@ use fs_err as fs;
 use patchbed_host::cache::hex;
 use selftests::scenario::{Boot, Scenario, Step};
 
-use crate::commands::html_report;
 use selftests::status::Status;
 use xtask::engine::job::read_analysis;
 use xtask::engine::plan::Plan;
@@ -19,6 +18,7 @@ use xtask::engine::session::Session;
 use xtask::exit::{Exit, exit_for};
 use xtask::report;
 use xtask::report::comparison::Comparison;
+use xtask::report::evidence::Evidence;
 use xtask::report::format::{Format, ShowArgs};
 use xtask::report::input::{Place, Report};
 use xtask::result::{JobResult, RunResult};
@@ -77,6 +77,7 @@ pub(crate) fn run(
     let for_github = outputs.written.contains(&Format::Github);
     let again = plan.options();
     let mut report = Report::new(result, shown.as_str(), &again);
+    report.against = against;
     if !outputs.written.is_empty() {
         report.splats = splats(&result.jobs, path);
     }
@@ -84,14 +85,15 @@ pub(crate) fn run(
     if for_github && session.layout.is_of_checkout() {
         report.places = places(&scenarios::scenarios(session)?);
     }
+    if outputs.written.contains(&Format::Html) {
+        let scenarios = scenarios::scenarios(session)?;
+        report.evidence = Evidence::gather(result, folder, report.run, &again, &scenarios);
+    }
     for format in &outputs.written {
         let Some(name) = format.file_name() else {
             continue;
         };
-        let text = match format {
-            Format::Html => html_report::text(&report, against, folder, session)?,
-            _ => report::text(&report, show, *format)?,
-        };
+        let text = format.render(&report, show)?;
         match folder.write(name, &text) {
             Ok(()) => report::line_to_stderr(&format!("written: {shown}/{name}")),
             // The format is printed too, so a failed write is only a warning: the run folder may
@@ -103,16 +105,16 @@ pub(crate) fn run(
         }
     }
     let compared = match against {
-        Some((comparison, before)) => report::compared(comparison, before, outputs.printed)?,
+        Some((comparison, before)) => outputs.printed.compare(comparison, before)?,
         None => None,
     };
     let text = match compared {
         Some(text) => text,
-        None => report::text(&report, show, outputs.printed)?,
+        None => outputs.printed.render(&report, show)?,
     };
     let text = workflow.disable_commands(text)?;
     match outputs.printed {
-        Format::Table | Format::Html => report::to_stdout(&text)?,
+        Format::Table => report::to_stdout(&text)?,
         _ => report::data_to_stdout(&text)?,
     }
     if for_github {

@@ -19,10 +19,10 @@ use vm_images::initramfs::Initramfs;
 use vm_images::needs::GuestNeeds;
 use vm_images::vm::NextKernel;
 
-use crate::engine::checkouts::SERIES;
 use crate::engine::environment::{Environment, find_needs};
 use crate::engine::session::Session;
 use crate::engine::sources::Sources;
+use crate::job_plan::SERIES;
 
 /// Part of the cache key; to be changed when programs are compiled differently.
 const FORMAT: &str = "3";

@@ -5,11 +5,8 @@
 use kernel_patches::checkout::{MUTANT_PREFIX, prefix_name};
 
 use crate::exit::bad_input;
+use crate::job_plan::{BASE, SERIES};
 
-/// The tree and the prerequisites, without the series.
-pub const BASE: &str = "base";
-/// The base with the whole series.
-pub const SERIES: &str = "series";
 /// After every patch of the series.
 const EACH: &str = "each";
 

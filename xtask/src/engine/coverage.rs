@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use kernel_patches::coverage::{self, FileChange, RunKernel};
 
 use crate::engine::build::Build;
-use crate::engine::checkouts::BASE;
 use crate::engine::sources::Sources;
+use crate::job_plan::BASE;
 use crate::result::{Coverage, JobResult};
 use selftests::status::Status;
 

@@ -7,8 +7,8 @@ use camino::Utf8PathBuf;
 use patchbed_host::cache::publish;
 use patchbed_host::files::read_plain;
 
-use crate::engine::plan::JobPlan;
 use crate::engine::session::Session;
+use crate::job_plan::JobPlan;
 use crate::result::JobResult;
 
 /// Size limit of the history file, in bytes; a larger file is ignored.

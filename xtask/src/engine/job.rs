@@ -23,8 +23,8 @@ use vm_images::vm::{BootRun, GuestFile, NextKernel, VmRun};
 use vm_images::{KEXEC_INITRD_PATH, KEXEC_KERNEL_PATH};
 
 use crate::engine::build::Build;
-use crate::engine::plan::JobPlan;
 use crate::engine::run_folder::RunFolder;
+use crate::job_plan::JobPlan;
 use crate::result::Cached;
 
 /// The record's name in a job's folder.

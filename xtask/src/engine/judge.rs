@@ -12,16 +12,15 @@ use selftests::status::{Judgement, Status, Subject};
 use selftests::timeline::{self, Entry, EntryKind};
 use vm_images::transcript::{Transcript, read_console};
 
-use crate::engine::checkouts::{BASE, SERIES};
 use crate::engine::hang;
 use crate::engine::job::{ANALYSIS, Job, Kselftest, TestCase};
 use crate::engine::kselftest;
 use crate::engine::layout::Layout;
-use crate::engine::plan::JobPlan;
 use crate::engine::program;
 use crate::engine::run_folder::RunFolder;
 use crate::engine::snapshot::{self, Outlet};
 use crate::exit::bad_input;
+use crate::job_plan::{BASE, JobPlan, SERIES};
 use crate::result::{Cause, JobResult};
 
 /// The only supported architecture, as named in `arch/`.

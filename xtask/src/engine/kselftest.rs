@@ -15,10 +15,10 @@ use crate::engine::build::Build;
 use crate::engine::environment::Environment;
 use crate::engine::job::{Job, Kselftest};
 use crate::engine::layout::Layout;
-use crate::engine::plan::JobPlan;
 use crate::engine::session::Session;
 use crate::engine::sources::Sources;
 use crate::exit::bad_input;
+use crate::job_plan::JobPlan;
 
 /// Factor on the time limits of kselftests, which are chosen for real machines.
 const TCG_SLOWNESS: u32 = 4;

@@ -25,12 +25,12 @@ use selftests::scenario::Scenario;
 use self::baseline::{Baseline, is_conclusive};
 use self::priority::TestPriority;
 use crate::engine::build::Build;
-use crate::engine::checkouts::SERIES;
 use crate::engine::executor::Executor;
 use crate::engine::job::Job;
 use crate::engine::judge::Judge;
 use crate::engine::pipeline::Pipeline;
 use crate::engine::plan::Plan;
+use crate::job_plan::SERIES;
 use crate::result::{JobResult, MutantResult, MutantStatus};
 
 /// Number of jobs that boot before a checkpoint is made. Most mutants are caught by the first

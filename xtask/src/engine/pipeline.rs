@@ -22,7 +22,7 @@ use crate::engine::job::{self, Job};
 use crate::engine::judge::Judge;
 use crate::engine::kselftest;
 use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
-use crate::engine::plan::{JobPlan, Plan};
+use crate::engine::plan::Plan;
 use crate::engine::queue::Queue;
 use crate::engine::request::Request;
 use crate::engine::result_cache::{Ids, ResultCache};
@@ -30,6 +30,7 @@ use crate::engine::run_folder::RunFolder;
 use crate::engine::self_checks::{GuestRun, SelfChecks};
 use crate::engine::session::Session;
 use crate::engine::sources::Sources;
+use crate::job_plan::JobPlan;
 use crate::result::{JobResult, SelfCheckResult};
 
 /// Tasks of a higher rank run first. The rank of jobs is their expected duration.

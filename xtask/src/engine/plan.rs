@@ -6,110 +6,12 @@
 //! later. For kselftests of the tree, the plan has the arguments; their jobs are added after
 //! the list of tests has been read from the tree.
 
-use std::collections::BTreeSet;
-
-use camino::{Utf8Component, Utf8Path};
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use patchbed_host::process::quote;
 use serde::{Deserialize, Serialize};
 
-/// One VM run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct JobPlan {
-    /// The scenario's name, or `TARGET:TEST` for a kselftest of the tree.
-    pub test: String,
-    pub(crate) config: String,
-    pub(crate) checkout: String,
-    pub(crate) machine: String,
-    /// From 1.
-    pub repetition: u32,
-}
-
-impl JobPlan {
-    /// Returns TARGET and TEST, if it is a kselftest of the tree.
-    pub fn kselftest(&self) -> Option<(&str, &str)> {
-        // Names of scenarios do not contain a colon.
-        self.test.split_once(':')
-    }
-
-    /// Returns the job's folder below the run folder. Names of tests do not contain `~`, so
-    /// folders of different jobs are different and not nested.
-    pub fn folder(&self) -> String {
-        let Self {
-            test,
-            config,
-            checkout,
-            repetition,
-            ..
-        } = self;
-        if let Some((target, name)) = self.kselftest() {
-            let target = target.replace('/', "~");
-            let place = format!("{config}/{checkout}/kselftest/{target}/{name}");
-            return match repetition {
-                1 => place,
-                more => format!("{place}~{more}"),
-            };
-        }
-        match repetition {
-            1 => format!("{config}/{checkout}/{test}"),
-            more => format!("{config}/{checkout}/{test}.{more}"),
-        }
-    }
-
-    /// Returns a name of the job that is not a plain file name.
-    fn bad_name(&self) -> Option<String> {
-        let (target, test) = self.kselftest().unwrap_or(("kselftest", &self.test));
-        let parts = [
-            &self.config,
-            &self.checkout,
-            &target.replace('/', "~"),
-            test,
-        ];
-        let bad = parts.into_iter().find(|part| !is_plain_name(part));
-        bad.map(str::to_owned)
-    }
-
-    /// Returns the job's name as printed.
-    pub fn label(&self) -> String {
-        let Self {
-            test,
-            config,
-            checkout,
-            repetition,
-            ..
-        } = self;
-        match repetition {
-            1 => format!("{test} on {checkout} ({config})"),
-            more => format!("{test} on {checkout} ({config}, repetition {more})"),
-        }
-    }
-}
-
-/// Checks that each job has its own folder below the run folder.
-///
-/// # Errors
-/// Names the first job without its own folder.
-pub fn check_jobs<'a>(jobs: impl IntoIterator<Item = &'a JobPlan>) -> Result<(), String> {
-    let mut folders = BTreeSet::new();
-    for (index, job) in jobs.into_iter().enumerate() {
-        if let Some(part) = job.bad_name() {
-            return Err(format!("`jobs[{index}]`: invalid name `{part}`"));
-        }
-        if !folders.insert(job.folder()) {
-            let label = job.label();
-            return Err(format!("`jobs[{index}]`: duplicate job {label}"));
-        }
-    }
-    Ok(())
-}
-
-/// Returns whether a word is a single normal component of a path.
-fn is_plain_name(word: &str) -> bool {
-    let mut parts = Utf8Path::new(word).components();
-    let is_single = parts.next() == Some(Utf8Component::Normal(word)) && parts.next().is_none();
-    is_single && !word.contains(char::is_control)
-}
+use crate::job_plan::JobPlan;
 
 /// The planned run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,9 +126,8 @@ impl Plan {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::report;
 
-    fn plan_request() -> PlanRequest {
+    pub(crate) fn plan_request() -> PlanRequest {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         PlanRequest {
             tree: TreeRequest::Default,
@@ -249,67 +150,6 @@ pub(crate) mod tests {
     /// A plan of four jobs.
     pub(crate) fn plan() -> Plan {
         Plan::new(plan_request())
-    }
-
-    #[test]
-    fn text_of_a_plan_lists_checkouts_and_jobs() {
-        insta::assert_snapshot!(report::plan::text(&Plan::new(plan_request())), @"
-        tree:      newest linux-source-7.x of Debian
-        checkout:  base = tree + pci-liveupdate + liveupdate-test-driver
-        checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
-        configs:   fast
-        machine:   as named by each scenario
-        snapshots: checked
-        jobs:      4
-          live-update-kexec on base (fast)
-          live-update-kexec on series (fast)
-          sysfs-remove-while-preserved on base (fast)
-          sysfs-remove-while-preserved on series (fast)
-        ");
-    }
-
-    #[test]
-    fn text_of_a_plan_lists_mutants_by_name() {
-        let text = |words: &[&str]| {
-            let mutants = words.iter().map(|word| (*word).to_owned()).collect();
-            report::plan::text(&Plan::new(PlanRequest {
-                mutants,
-                ..plan_request()
-            }))
-        };
-        let all = "mutants:   all of flb-refcount (listed after the tree has been read)\n";
-        assert!(text(&["mutants"]).contains(all));
-        assert!(
-            text(&["mutant-a-1", "mutant-b-2"]).contains("mutants:   mutant-a-1, mutant-b-2\n")
-        );
-        assert!(!text(&[]).contains("mutant"));
-    }
-
-    #[test]
-    fn check_jobs_rejects_duplicates_and_names_that_are_paths() {
-        let jobs = Plan::new(plan_request()).jobs;
-        assert_eq!(check_jobs(&jobs), Ok(()));
-        let twice = [&jobs[0], &jobs[1], &jobs[0]];
-        assert_eq!(
-            check_jobs(twice).unwrap_err(),
-            "`jobs[2]`: duplicate job live-update-kexec on base (fast)"
-        );
-        for bad in ["", ".", "..", "/tmp/x", "../x", "a/../..", "a/", "a\0"] {
-            let name = bad.to_owned();
-            let [mut config, mut checkout, mut test] = [(); 3].map(|()| jobs[0].clone());
-            (config.config, checkout.checkout, test.test) = (name.clone(), name.clone(), name);
-            let mut of_tree = jobs[0].clone();
-            of_tree.test = format!("net:{bad}");
-            for job in [config, checkout, test, of_tree] {
-                let error = check_jobs([&job]).unwrap_err();
-                assert!(error.contains("invalid name"), "{job:?}: {error}");
-            }
-        }
-        for (test, fits) in [("net/mptcp:a.sh", true), ("..:a", false), ("a:b:c", true)] {
-            let mut job = jobs[0].clone();
-            test.clone_into(&mut job.test);
-            assert_eq!(check_jobs([&job]).is_ok(), fits, "{test}");
-        }
     }
 
     #[test]
@@ -349,17 +189,6 @@ pub(crate) mod tests {
             repeat: 2,
             ..plan_request()
         });
-        insta::assert_snapshot!(report::plan::text(&plan), @"
-        tree:      newest linux-source-7.x of Debian
-        checkout:  base = tree + pci-liveupdate + liveupdate-test-driver
-        checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
-        configs:   fast
-        machine:   as named by each scenario
-        snapshots: ignored
-        kselftest: liveupdate:luo_kexec_simple
-        kselftest: filesystems/epoll (tests listed after the tree has been read)
-        jobs:      0 and the kselftests of the tree
-        ");
         let plan =
             plan.with_jobs_of(&[("filesystems/epoll:a.b".to_owned(), "edu-pair".to_owned())]);
         let folders: Vec<String> = plan.jobs.iter().map(JobPlan::folder).collect();

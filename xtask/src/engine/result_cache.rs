@@ -13,12 +13,12 @@ use crate::engine::build::Build;
 use crate::engine::environment::Environment;
 use crate::engine::job::{Job, RECORD};
 use crate::engine::judge::Judge;
-use crate::engine::plan::JobPlan;
 use crate::engine::program;
 use crate::engine::run_folder::RunFolder;
 use crate::engine::self_checks::SelfChecks;
 use crate::engine::session::Session;
 use crate::engine::snapshot;
+use crate::job_plan::JobPlan;
 use crate::result::{Cached, JobResult, RunResult, SelfCheckResult};
 
 /// Limit of the cached results of a job. More than one, so that a reverted edit has its

@@ -12,9 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::layout::Layout;
-use crate::engine::plan::{self, JobPlan, Plan};
+use crate::engine::plan::Plan;
 use crate::engine::program;
 use crate::exit::bad_input;
+use crate::job_plan::{self, JobPlan};
 use crate::result::{JobResult, RunResult};
 
 /// File name of the plan.
@@ -191,7 +192,7 @@ impl RunFolder {
     /// When it is missing or damaged.
     pub fn plan(&self) -> anyhow::Result<Plan> {
         let plan: Plan = self.read_json(PLAN)?;
-        let checked = plan::check_jobs(&plan.jobs);
+        let checked = job_plan::check_jobs(&plan.jobs);
         checked.map_err(|error| self.damaged(PLAN, error))?;
         Ok(plan)
     }
@@ -339,7 +340,7 @@ mod tests {
         };
         let plan = Plan {
             jobs: jobs(planned).iter().map(JobResult::plan).collect(),
-            ..plan::tests::plan()
+            ..crate::engine::plan::tests::plan()
         };
         let result = RunResult::new(String::new(), String::new(), Vec::new(), jobs(done));
         folder.write_json(PLAN, &plan).unwrap();

@@ -25,8 +25,8 @@ use crate::engine::inject::Kit;
 use crate::engine::inject::{Guest, Injected, TimeLimits};
 use crate::engine::job::Job;
 use crate::engine::options::TestOptions;
-use crate::engine::plan::JobPlan;
 use crate::engine::session::Session;
+use crate::job_plan::JobPlan;
 use crate::result::{Detection, SelfCheckResult};
 
 /// Name of the folder in the run folder.

@@ -8,8 +8,8 @@ use fs_err as fs;
 use patchbed_host::cache::publish;
 use patchbed_host::diff::{Side, unified};
 
-use crate::engine::plan::JobPlan;
-use crate::report::input::head;
+use crate::job_plan::JobPlan;
+use crate::text::head;
 
 /// Timelines with more lines are not compared line by line.
 const DIFF_LINES_MAX: usize = 5_000;

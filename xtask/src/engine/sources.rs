@@ -13,11 +13,12 @@ use kernel_patches::tree::{Tree, TreeRequest};
 use patchbed_host::events::Event;
 use selftests::input::closest;
 
-use crate::engine::checkouts::{self, MutantsWanted, SERIES};
+use crate::engine::checkouts::{self, MutantsWanted};
 use crate::engine::options::{DEFAULT_SERIES, SourceArgs};
 use crate::engine::program;
 use crate::engine::session::Session;
 use crate::exit::bad_input;
+use crate::job_plan::SERIES;
 use crate::result::CheckoutResult;
 
 /// The prerequisites without `--prereq`.

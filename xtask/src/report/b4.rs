@@ -5,10 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::escape::one_line;
-use super::input::{Report, count_tests, name, outcome};
+use super::input::Report;
+use super::words::{self, name, outcome};
 use crate::engine::program;
 use crate::result::{Cause, JobResult, PatchResult, StatusChange};
+use crate::text::one_line;
 
 const TOOL: &str = "patchbed";
 /// b4 prints all details on one screen.
@@ -69,20 +70,10 @@ pub fn unknown() -> String {
          then press [R] in `b4 review` to read the result\n",
         program::name()
     );
-    let output = json!([{
-        "tool": TOOL,
-        "status": B4Status::Warn.word(),
-        "summary": "no result yet",
-        "details": details,
-    }]);
-    format!("{output:#}\n")
+    output(B4Status::Warn, "no result yet", &details)
 }
 
-fn output(status: B4Status, summary: &str, lines: &[Value]) -> String {
-    let details = match lines {
-        [] => String::new(),
-        lines => Value::from(lines.to_vec()).to_string(),
-    };
+fn output(status: B4Status, summary: &str, details: &str) -> String {
     let output = json!([{
         "tool": TOOL,
         "status": status.word(),
@@ -90,6 +81,13 @@ fn output(status: B4Status, summary: &str, lines: &[Value]) -> String {
         "details": details,
     }]);
     format!("{output:#}\n")
+}
+
+fn details<'a, T: 'a>(entries: impl Iterator<Item = &'a T>, line: impl Fn(&T) -> Value) -> String {
+    match entries.take(LINES_MAX).map(line).collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        lines => Value::from(lines).to_string(),
+    }
 }
 
 /// Only an unexpected result that is caused by the kernel fails the series. Other causes and
@@ -114,23 +112,10 @@ fn of_finding(job: &JobResult) -> B4Status {
 
 fn summary(report: &Report<'_>) -> String {
     let result = report.result;
-    let all = result.jobs.len();
-    let count =
-        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
-    let (good, skipped) = (count(&JobResult::is_good), count(&JobResult::is_skipped));
-    let fails_without_series = result.tests.iter().filter(|test| test.fails_without_series);
     if let Some(not_tested) = result.only_not_tested() {
         return one_line(not_tested);
     }
-    let mut text = format!("{good} of {all} results as expected");
-    if skipped > 0 {
-        text += &format!(", {skipped} skipped");
-    }
-    match fails_without_series.count() {
-        0 => {}
-        1 => text += ", 1 test fails without the series",
-        count => text += &format!(", {} fail without the series", count_tests(count)),
-    }
+    let mut text = words::summary(result);
     if result.exit_code == 3 {
         text += "; inconclusive: the tool or the host failed";
     }
@@ -140,16 +125,15 @@ fn summary(report: &Report<'_>) -> String {
     text
 }
 
-fn findings(report: &Report<'_>) -> Vec<Value> {
-    let line = |job: &JobResult| {
+fn findings(report: &Report<'_>) -> String {
+    details(report.findings(), |job| {
         json!({
             "status": of_finding(job).word(),
             "context": one_line(&name(job)),
             "state": one_line(&outcome(job)),
             "description": one_line(&job.reason),
         })
-    };
-    report.findings().take(LINES_MAX).map(line).collect()
+    })
 }
 
 /// Returns whether a change from pass to another status needs attention.
@@ -158,12 +142,11 @@ fn is_bad(report: &Report<'_>, change: &StatusChange) -> bool {
     change.from == "pass" && change.to != "pass" && report.findings().any(matches)
 }
 
-fn changes(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
-    let line = |change: &StatusChange| {
-        let status = if is_bad(report, change) {
-            B4Status::Fail
-        } else {
-            B4Status::Pass
+fn changes(report: &Report<'_>, patch: &PatchResult) -> String {
+    details(patch.changes.iter(), |change: &StatusChange| {
+        let status = match is_bad(report, change) {
+            true => B4Status::Fail,
+            false => B4Status::Pass,
         };
         json!({
             "status": status.word(),
@@ -171,8 +154,7 @@ fn changes(report: &Report<'_>, patch: &PatchResult) -> Vec<Value> {
             "state": one_line(&format!("{} to {}", change.from, change.to)),
             "description": one_line(&change.reason),
         })
-    };
-    patch.changes.iter().take(LINES_MAX).map(line).collect()
+    })
 }
 
 #[cfg(test)]

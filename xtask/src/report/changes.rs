@@ -1,152 +1,178 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The changes between two runs as text, worse changes first.
+//! The changes between two runs as lists, worse changes first, and the lists as text.
 
-use super::escape::one_line;
-use crate::report::comparison::{Change, Comparison, Pace, Place, ProofChange, SplatChange};
+use super::comparison::{Change, Comparison, Pace, Place, ProofChange, SplatChange};
+use crate::text::{duration, first_few, one_line};
 
 /// At most this many entries of a list are printed; JSON has all.
 const SHOWN_MAX: usize = 20;
 /// At most this many tests are named for a kernel report.
 const NAMES_MAX: usize = 3;
 
-/// Returns the comparison as text; `before` is the earlier run's name.
-pub fn text(comparison: &Comparison, before: &str) -> String {
+/// Changes of one kind.
+pub(super) struct List<'a> {
+    pub(super) heading: String,
+    pub(super) lines: Vec<Line<'a>>,
+}
+
+/// One change.
+pub(super) struct Line<'a> {
+    pub(super) worse: bool,
+    pub(super) name: String,
+    /// The job in the later run, if the change is of a job.
+    pub(super) place: Option<&'a Place>,
+    /// Checkout and config, if they are not in the name; else empty.
+    pub(super) on: String,
+    /// The result before and now.
+    pub(super) results: Option<(String, String)>,
+    pub(super) reason: String,
+}
+
+pub(super) fn lists(comparison: &Comparison) -> Vec<List<'_>> {
+    let drift = comparison.drift;
+    let slower = match drift >= 1.1 {
+        true => format!("slower, after division by {drift:.1}, the ratio of all jobs"),
+        false => "slower".to_owned(),
+    };
+    let new = |place| whole_job(place, Some(place));
+    let gone = |place| whole_job(place, None);
+    let lists = [
+        list("broken", &comparison.broken, change),
+        list(INCONCLUSIVE, &comparison.inconclusive, change),
+        list("still unexpected", &comparison.still_wrong, change),
+        list("new and unexpected", &comparison.new_wrong, change),
+        list("new kernel reports", &comparison.new_splats, splat),
+        list("changed self-checks", &comparison.self_checks, proof),
+        list("changed mutants", &comparison.mutants, proof),
+        list("fixed", &comparison.fixed, change),
+        list("expected, with another status", &comparison.turned, change),
+        list("gone kernel reports", &comparison.gone_splats, splat),
+        list(&slower, &comparison.slower, pace),
+        list("new jobs", &comparison.new_jobs, new),
+        list("gone jobs", &comparison.gone_jobs, gone),
+    ];
+    let lists = lists.into_iter();
+    lists.filter(|list| !list.lines.is_empty()).collect()
+}
+
+const INCONCLUSIVE: &str = "now inconclusive or skipped";
+
+fn list<'a, T>(heading: &str, entries: &'a [T], line: impl Fn(&'a T) -> Line<'a>) -> List<'a> {
+    List {
+        heading: heading.to_owned(),
+        lines: entries.iter().map(line).collect(),
+    }
+}
+
+fn change(change: &Change) -> Line<'_> {
+    Line {
+        worse: change.worse,
+        results: Some((change.before.clone(), change.now.clone())),
+        reason: change.reason.clone(),
+        ..whole_job(&change.place, Some(&change.place))
+    }
+}
+
+fn splat(splat: &SplatChange) -> Line<'_> {
+    Line {
+        worse: splat.worse,
+        name: splat.title.clone(),
+        place: None,
+        on: format!("{} ({})", splat.checkout, splat.config),
+        results: None,
+        reason: format!("in {}", first_few(&splat.scenarios, NAMES_MAX)),
+    }
+}
+
+fn proof(change: &ProofChange) -> Line<'_> {
+    Line {
+        worse: change.worse,
+        name: change.name.clone(),
+        place: None,
+        on: String::new(),
+        results: Some((change.before.clone(), change.now.clone())),
+        reason: String::new(),
+    }
+}
+
+fn pace(pace: &Pace) -> Line<'_> {
+    let now = format!("{}, {:.1} times", duration(pace.now_ms), pace.ratio);
+    Line {
+        results: Some((duration(pace.before_ms), now)),
+        ..whole_job(&pace.place, Some(&pace.place))
+    }
+}
+
+/// Returns a line with the name of a job, without its machine.
+fn whole_job<'a>(job: &'a Place, place: Option<&'a Place>) -> Line<'a> {
+    Line {
+        worse: false,
+        name: format!("{} on {} ({})", job.test, job.checkout, job.config),
+        place,
+        on: String::new(),
+        results: None,
+        reason: String::new(),
+    }
+}
+
+pub(super) fn text(comparison: &Comparison, before: &str) -> String {
     let mut text = format!("{}\n", summary(comparison));
     text += &format!("jobs also in {before}: {}\n", comparison.common);
     for difference in &comparison.differences {
         text += &format!("note: {difference}\n");
     }
-    text += &list("broken", &comparison.broken, change);
-    text += &list(
-        "now inconclusive or skipped",
-        &comparison.inconclusive,
-        change,
-    );
-    text += &list("still unexpected", &comparison.still_wrong, change);
-    text += &list("new and unexpected", &comparison.new_wrong, change);
-    text += &list("new kernel reports", &comparison.new_splats, splat);
-    text += &list("changed self-checks", &comparison.self_checks, proof);
-    text += &list("changed mutants", &comparison.mutants, proof);
-    text += &list("fixed", &comparison.fixed, change);
-    text += &list("expected, with another status", &comparison.turned, change);
-    text += &list("gone kernel reports", &comparison.gone_splats, splat);
-    text += &list(&slower_heading(comparison), &comparison.slower, pace);
-    text += &list("new jobs", &comparison.new_jobs, place);
-    text += &list("gone jobs", &comparison.gone_jobs, place);
+    for List { heading, lines } in lists(comparison) {
+        text += &format!("\n{heading}: {}\n", lines.len());
+        text.extend(lines.iter().take(SHOWN_MAX).map(line));
+        if lines.len() > SHOWN_MAX {
+            text += &format!("  and {} more\n", lines.len() - SHOWN_MAX);
+        }
+    }
     text
 }
 
+fn line(line: &Line<'_>) -> String {
+    let mut text = format!("  {}", line.name);
+    if !line.on.is_empty() {
+        text += &format!(" on {}", line.on);
+    }
+    if let Some((before, now)) = &line.results {
+        text += &format!(": {before} -> {now}");
+    }
+    if !line.reason.is_empty() {
+        text += &format!("\n    {}", line.reason);
+    }
+    text + "\n"
+}
+
 /// Returns a sentence that counts the results that are worse, fixed and new.
-pub fn summary(comparison: &Comparison) -> String {
+pub(super) fn summary(comparison: &Comparison) -> String {
     let worse = |changes: &[Change]| changes.iter().filter(|change| change.worse).count();
     let proofs = |changes: &[ProofChange]| changes.iter().filter(|change| change.worse).count();
     let splats = comparison.new_splats.iter().filter(|one| one.worse);
-    let counts = [
+    let some = |counts: &[(usize, &str)]| -> Vec<String> {
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        counts
+            .map(|(count, text)| format!("{count} {text}"))
+            .collect()
+    };
+    let worse = some(&[
         (worse(&comparison.broken), "broken"),
-        (
-            worse(&comparison.inconclusive),
-            "now inconclusive or skipped",
-        ),
+        (worse(&comparison.inconclusive), INCONCLUSIVE),
         (worse(&comparison.still_wrong), "unexpected more often"),
         (splats.count(), "with a new kernel report"),
         (proofs(&comparison.self_checks), "in the self-checks"),
         (proofs(&comparison.mutants), "in the mutants"),
-    ];
-    let parts: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, text)| format!("{count} {text}"))
-        .collect();
-    let also = |count: usize, text: &str| match count {
-        0 => String::new(),
-        count => format!(", {count} {text}"),
-    };
-    let fixed = also(comparison.fixed.len(), "fixed");
-    let new = also(comparison.new_wrong.len(), "new and unexpected");
-    let all = if parts.is_empty() {
-        format!("no result is worse than before{new}{fixed}")
-    } else {
-        format!("worse than before: {}{new}{fixed}", parts.join(", "))
-    };
-    match &comparison.not_tested {
-        Some(not_tested) => format!("{}; {all}", one_line(not_tested)),
-        None => all,
-    }
-}
-
-/// Returns the heading of the slower jobs, with the drift of all jobs if it is relevant.
-pub fn slower_heading(comparison: &Comparison) -> String {
-    match comparison.drift {
-        drift if drift >= 1.1 => {
-            format!("slower, after division by {drift:.1}, the ratio of all jobs")
-        }
-        _ => "slower".to_owned(),
-    }
-}
-
-fn list<T>(heading: &str, entries: &[T], line: impl Fn(&T) -> String) -> String {
-    if entries.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("\n{heading}: {}\n", entries.len());
-    for entry in entries.iter().take(SHOWN_MAX) {
-        text += &line(entry);
-    }
-    if entries.len() > SHOWN_MAX {
-        text += &format!("  and {} more\n", entries.len() - SHOWN_MAX);
-    }
-    text
-}
-
-/// Returns the job's name as printed, without the machine.
-pub fn name(place: &Place) -> String {
-    format!("{} on {} ({})", place.test, place.checkout, place.config)
-}
-
-fn change(change: &Change) -> String {
-    format!(
-        "  {}: {} -> {}\n    {}\n",
-        name(&change.place),
-        change.before,
-        change.now,
-        change.reason
-    )
-}
-
-fn splat(splat: &SplatChange) -> String {
-    format!(
-        "  {} on {} ({})\n    in {}\n",
-        splat.title,
-        splat.checkout,
-        splat.config,
-        first_names(&splat.scenarios)
-    )
-}
-
-/// Returns the first names and the number of further names.
-pub fn first_names(names: &[String]) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn pace(pace: &Pace) -> String {
-    let seconds = |time: u64| format!("{}.{} s", time / 1000, time % 1000 / 100);
-    format!(
-        "  {}: {} -> {}, {:.1} times\n",
-        name(&pace.place),
-        seconds(pace.before_ms),
-        seconds(pace.now_ms),
-        pace.ratio
-    )
-}
-
-fn place(place: &Place) -> String {
-    format!("  {}\n", name(place))
-}
-
-fn proof(change: &ProofChange) -> String {
-    format!("  {}: {} -> {}\n", change.name, change.before, change.now)
+    ]);
+    let mut parts = vec![match worse.is_empty() {
+        true => "no result is worse than before".to_owned(),
+        false => format!("worse than before: {}", worse.join(", ")),
+    }];
+    parts.extend(some(&[
+        (comparison.new_wrong.len(), "new and unexpected"),
+        (comparison.fixed.len(), "fixed"),
+    ]));
+    let not_tested = comparison.not_tested.as_ref();
+    let not_tested = not_tested.map(|why| format!("{}; ", one_line(why)));
+    not_tested.unwrap_or_default() + &parts.join(", ")
 }

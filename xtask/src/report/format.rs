@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The output formats and their options.
+//! The list of output formats, and their options. A new format is a module with a function
+//! that renders a report, and an entry of [`Format`].
 
 use clap::{Args, ValueEnum};
+
+use super::comparison::Comparison;
+use super::input::Report;
+use super::table::{self, Look};
+use super::{b4, changes, github, html, junit, kcidb, lore};
 
 /// The name of the CI system that is reported by default.
 const DEFAULT_ORIGIN: &str = "patchbed";
@@ -49,8 +55,8 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 /// An output format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// The result of each scenario on each checkout, and the findings
     Table,
@@ -70,17 +76,56 @@ pub enum Format {
     B4,
 }
 
+/// Renders a report.
+type Render = fn(&Report<'_>, &ShowArgs) -> anyhow::Result<String>;
+
 impl Format {
-    /// Returns the name of the format's file in the run folder, if it has one.
-    pub const fn file_name(self) -> Option<&'static str> {
+    /// Returns the name of the format's file in the run folder, if it has one, and the
+    /// function that renders it.
+    fn entry(self) -> (Option<&'static str>, Render) {
         match self {
-            Self::Table | Self::Json => None,
-            Self::Junit => Some("junit.xml"),
-            Self::Kcidb => Some("kcidb.json"),
-            Self::Lore => Some("lore.txt"),
-            Self::Github => Some("github.md"),
-            Self::Html => Some(crate::report::html::FILE_NAME),
-            Self::B4 => Some("b4.json"),
+            Self::Table => (None, |report, show| {
+                Ok(table::text(report, Look::of_terminal(show.all_rows)))
+            }),
+            Self::Json => (None, |report, _| {
+                Ok(serde_json::to_string_pretty(report.result)? + "\n")
+            }),
+            Self::Junit => (Some("junit.xml"), |report, _| Ok(junit::text(report)?)),
+            Self::Kcidb => (Some("kcidb.json"), |report, show| {
+                Ok(kcidb::text(report, &show.origin))
+            }),
+            Self::Lore => (Some("lore.txt"), |report, _| Ok(lore::text(report))),
+            Self::Github => (Some("github.md"), |report, _| Ok(github::summary(report))),
+            Self::Html => (Some(html::FILE_NAME), |report, _| {
+                Ok(html::text(report.result, report.against, &report.evidence))
+            }),
+            Self::B4 => (Some("b4.json"), |report, _| Ok(b4::series(report))),
         }
+    }
+
+    /// Returns the name of the format's file in the run folder, if it has one.
+    pub fn file_name(self) -> Option<&'static str> {
+        self.entry().0
+    }
+
+    /// Returns a run in this format.
+    ///
+    /// # Errors
+    /// When it cannot be converted to the format.
+    pub fn render(self, report: &Report<'_>, show: &ShowArgs) -> anyhow::Result<String> {
+        (self.entry().1)(report, show)
+    }
+
+    /// Returns the changes since an earlier run, whose name is `before`; `None` if the format
+    /// cannot express them.
+    ///
+    /// # Errors
+    /// When they cannot be converted to the format.
+    pub fn compare(self, comparison: &Comparison, before: &str) -> anyhow::Result<Option<String>> {
+        Ok(match self {
+            Self::Json => Some(serde_json::to_string_pretty(comparison)? + "\n"),
+            Self::Table => Some(changes::text(comparison, before)),
+            _ => None,
+        })
     }
 }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! GitHub: the summary of a step in Markdown, and annotations at the lines of scenarios.
-//!
-//! GitHub's runner executes commands in the output of a step. Output of a guest must not
-//! become such a command.
 
-use super::escape::{command_data, command_property, markdown, markdown_block};
-use super::input::{Report, head, name, outcome};
-use super::rows::{Entry, Grid, Mark, Row};
-use crate::result::{JobResult, RunResult};
+use super::grid::{Entry, Grid, Row};
+use super::input::Report;
+use super::words::{self, Conclusion, name, outcome};
+use crate::result::JobResult;
+use crate::text::{head, markdown, markdown_block};
 
 /// GitHub's limit for a summary is one MiB; in bytes.
 const SUMMARY_BYTES_MAX: usize = 900 * 1024;
@@ -20,29 +18,20 @@ const ANNOTATIONS_MAX: usize = 10;
 pub fn summary(report: &Report<'_>) -> String {
     let result = report.result;
     let mut text = format!(
-        "## patchbed: {}\n\n{} on {}",
-        report.headline(),
-        markdown(&result.series),
-        markdown(&result.tree)
+        "## patchbed: {}\n\n{}. {}.\n",
+        Conclusion::of(result).label(),
+        markdown(&words::subject(result, "; ")),
+        words::summary(result),
     );
-    if !result.prerequisites.is_empty() {
-        text += &format!(
-            "; every checkout has {}",
-            markdown(&result.prerequisites.join(", "))
-        );
-    }
-    text += &format!(". {}\n", counts(result));
     if let Some(not_tested) = result.not_tested() {
         text += &format!("\n**{}**\n", markdown(not_tested));
     }
-    for note in result.coverage.iter().flat_map(|coverage| &coverage.notes) {
+    for note in words::notes(result) {
         text += &format!("\nnote: {}\n", markdown(note));
     }
-    for grid in Grid::all(&result.jobs, false) {
-        text += &table(&grid);
-    }
-    for patch in &result.patches {
-        text += &format!("\n- {}", markdown(&patch.sentence));
+    text.extend(Grid::all(&report.matrix, false).iter().map(table));
+    for sentence in words::patches(result) {
+        text += &format!("\n- {}", markdown(sentence));
     }
     text.push('\n');
     let mut left = 0;
@@ -60,35 +49,16 @@ pub fn summary(report: &Report<'_>) -> String {
     text
 }
 
-fn counts(result: &RunResult) -> String {
-    let count =
-        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
-    let good = count(&JobResult::is_good);
-    let mut text = format!("{good} of {} results as expected", result.jobs.len());
-    for (number, kind) in [
-        (count(&JobResult::is_skipped), "skipped"),
-        (count(&JobResult::needs_attention), "need attention"),
-    ] {
-        if number > 0 {
-            text += &format!(", {number} {kind}");
-        }
-    }
-    text + "."
-}
-
 fn table(grid: &Grid<'_>) -> String {
-    let line = |jobs: Vec<String>| format!("| {} |\n", jobs.join(" | "));
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut heads = vec![format!("config {}", markdown(grid.config))];
     heads.extend(grid.checkouts.iter().map(|checkout| markdown(checkout)));
-    let mut text = format!(
-        "\n{}|{}\n",
-        line(heads.clone()),
-        " --- |".repeat(heads.len())
-    );
+    let rule = " --- |".repeat(heads.len());
+    let mut text = format!("\n{}|{rule}\n", line(heads));
     for row in &grid.rows {
-        let mut jobs = vec![label(row)];
-        jobs.extend(row.entries.iter().map(place));
-        text += &line(jobs);
+        let mut cells = vec![label(row)];
+        cells.extend(row.entries.iter().map(|cell| entry(cell.as_ref())));
+        text += &line(cells);
     }
     text
 }
@@ -101,17 +71,14 @@ fn label(row: &Row) -> String {
     }
 }
 
-fn place(entry: &Option<Entry>) -> String {
+fn entry(entry: Option<&Entry>) -> String {
     let Some(entry) = entry else {
         return String::new();
     };
-    match entry.mark {
-        Mark::None => markdown(&entry.status),
-        Mark::NotAsserted => format!("{} not asserted", markdown(&entry.status)),
-        Mark::Xfail => format!("{} xfail", markdown(&entry.status)),
-        Mark::Changed => format!("**{} CHANGED**", markdown(&entry.status)),
-        Mark::Xpass => format!("**{} XPASS**", markdown(&entry.status)),
-        Mark::Unexpected => format!("**{} UNEXPECTED**", markdown(&entry.status)),
+    let text = format!("{} {}", markdown(&entry.status), entry.mark.word());
+    match entry.mark.needs_attention() {
+        true => format!("**{text}**"),
+        false => text.trim_end().to_owned(),
     }
 }
 
@@ -176,29 +143,16 @@ fn annotation(report: &Report<'_>, job: &JobResult) -> String {
     )
 }
 
-/// Returns whether GitHub's runner executes commands in the output.
-pub fn is_github_actions() -> bool {
-    std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
+/// Returns the message of a command of GitHub's runner.
+fn command_data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
-/// Returns a text in which the runner finds no commands, by blanks within the markers.
-pub(super) fn without_commands(text: &str) -> String {
-    let line = |line: &str| {
-        let line = line.replace("##[", "# #[");
-        let text = line.trim_start();
-        match text.strip_prefix("::") {
-            Some(rest) => format!("{}: :{rest}", &line[..line.len() - text.len()]),
-            None => line,
-        }
-    };
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Returns a text between two commands that disable commands in it; `token` must not be
-/// known to the author of the text.
-pub fn with_commands_disabled(text: &str, token: &str) -> String {
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    format!("::stop-commands::{token}\n{text}{end}::{token}::\n")
+/// Returns the value of a property of a command of GitHub's runner.
+fn command_property(text: &str) -> String {
+    command_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]
@@ -206,15 +160,6 @@ mod tests {
     use super::*;
     use crate::report::input::Place;
     use crate::report::tests::{NOT_TESTED, hostile, not_tested, result};
-
-    #[test]
-    fn without_commands_breaks_every_marker() {
-        assert_eq!(without_commands("a::b::c\n\td\n"), "a::b::c\n\td\n");
-        assert_eq!(
-            without_commands("::error::x\n \t::stop-commands::y\nat ##[error]z"),
-            ": :error::x\n \t: :stop-commands::y\nat # #[error]z"
-        );
-    }
 
     #[test]
     fn summary_and_annotations_report_a_series_that_is_not_in_the_kernels() {
@@ -272,5 +217,11 @@ mod tests {
         let heads = plain.concat();
         let heads = heads.lines().filter(|line| line.starts_with("## "));
         assert_eq!(heads.count(), 1, "{summary}");
+    }
+
+    #[test]
+    fn command_data_and_property_escape_separators() {
+        assert_eq!(command_data("100%\r\n::x"), "100%25%0D%0A::x");
+        assert_eq!(command_property("a:b,c\n"), "a%3Ab%2Cc%0A");
     }
 }

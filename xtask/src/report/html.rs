@@ -3,10 +3,8 @@
 //! layout escapes all text of guests and patches. In addition, the report's content security
 //! policy allows only its own script and style, and no other resources.
 
-mod article;
-mod changes;
+mod details;
 mod headline;
-mod matrix;
 mod pair;
 
 use askama::Template;
@@ -14,15 +12,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::report::comparison::Comparison;
-use crate::report::evidence::{Evidence, Excerpt};
-use crate::result::{
-    Detection, MutantResult, MutantStatus, PatchResult, RunResult, SelfCheckResult,
-};
-use article::Article;
-use changes::Changes;
+use super::changes::{self, Line};
+use super::comparison::Comparison;
+use super::evidence::{Evidence, Excerpt};
+use crate::result::{Detection, Matrix, MutantResult, MutantStatus, RunResult, SelfCheckResult};
+use crate::text::is_harmful;
+use details::{Article, Table, job_id, sentence};
 use headline::Headline;
-use matrix::Matrix;
 
 /// The name of the report in a run folder.
 pub const FILE_NAME: &str = "report.html";
@@ -31,8 +27,8 @@ const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 /// At most this many bytes of a mutant's difference are shown.
 const DIFFERENCE_BYTES_MAX: usize = 8 * 1024;
-/// At most this many bytes of a sentence are shown.
-const SENTENCE_BYTES_MAX: usize = 2000;
+/// At most this many entries of a list of changes are shown.
+const CHANGES_MAX: usize = 100;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -41,14 +37,12 @@ struct Document<'a> {
     style_hash: String,
     script: &'static str,
     script_hash: String,
-    series: &'a str,
-    tree: &'a str,
+    result: &'a RunResult,
     prerequisites: String,
     run: &'a str,
-    headline: Headline,
-    matrix: Matrix,
-    articles: Vec<Article>,
-    patches: &'a [PatchResult],
+    headline: Headline<'a>,
+    table: Table<'a>,
+    articles: &'a [Article<'a>],
     self_checks: Vec<SelfCheck<'a>>,
     mutants: Vec<Mutant<'a>>,
     changes: Option<Changes<'a>>,
@@ -59,14 +53,38 @@ struct SelfCheck<'a> {
     one: &'a SelfCheckResult,
     checkouts: Vec<&'a str>,
     class: &'static str,
-    word: &'static str,
 }
 
 struct Mutant<'a> {
     one: &'a MutantResult,
     class: &'static str,
-    word: &'static str,
     difference: Excerpt,
+}
+
+/// The changes since an earlier run.
+struct Changes<'a> {
+    before: &'a str,
+    summary: String,
+    comparison: &'a Comparison,
+    lists: Vec<List>,
+}
+
+/// Changes of one kind.
+struct List {
+    heading: String,
+    worse: bool,
+    total: usize,
+    lines: Vec<Row>,
+}
+
+/// One change.
+struct Row {
+    worse: bool,
+    name: String,
+    /// The id of the details in the report; empty without details.
+    link: String,
+    change: String,
+    reason: String,
 }
 
 /// Returns the HTML report of a run; `against` has the changes since an earlier run, and the
@@ -76,20 +94,19 @@ pub fn text(
     against: Option<(&Comparison, &str)>,
     evidence: &Evidence,
 ) -> String {
-    let articles = article::articles(result, evidence);
+    let jobs = Matrix::of(&result.jobs);
+    let articles = details::articles(result, &jobs, evidence);
     let document = Document {
         style: STYLE,
         style_hash: hash(STYLE),
         script: SCRIPT,
         script_hash: hash(SCRIPT),
-        series: &result.series,
-        tree: &result.tree,
+        result,
         prerequisites: result.prerequisites.join(", "),
         run: &evidence.run,
         headline: Headline::of(result, evidence),
-        matrix: Matrix::of(result, &articles, evidence),
-        articles,
-        patches: &result.patches,
+        table: Table::of(result, &jobs, &articles),
+        articles: &articles,
         self_checks: self_checks(&result.self_checks),
         mutants: mutants(&result.mutants),
         changes: against.map(|(comparison, before)| Changes::of(comparison, before)),
@@ -97,31 +114,45 @@ pub fn text(
     let text = document
         .render()
         .expect("writing to a string does not fail");
-    harmless(&text)
+    text.replace(is_harmful, "\u{fffd}")
+}
+
+impl<'a> Changes<'a> {
+    fn of(comparison: &'a Comparison, before: &'a str) -> Self {
+        let list = |list: changes::List<'_>| List {
+            worse: list.lines.iter().any(|line| line.worse),
+            total: list.lines.len(),
+            lines: list.lines.iter().take(CHANGES_MAX).map(row).collect(),
+            heading: list.heading,
+        };
+        Self {
+            before,
+            summary: changes::summary(comparison),
+            comparison,
+            lists: changes::lists(comparison).into_iter().map(list).collect(),
+        }
+    }
+}
+
+fn row(line: &Line<'_>) -> Row {
+    let link = line
+        .place
+        .map(|place| job_id(&place.config, &place.test, &place.checkout));
+    Row {
+        worse: line.worse,
+        name: sentence(&line.name),
+        link: link.unwrap_or_default(),
+        change: match &line.results {
+            Some((before, now)) => format!("{before} → {now}"),
+            None => line.on.clone(),
+        },
+        reason: sentence(&line.reason),
+    }
 }
 
 /// Returns the hash of a style or script for the content security policy.
 fn hash(text: &str) -> String {
     STANDARD.encode(Sha256::digest(text.as_bytes()))
-}
-
-/// Replaces control characters, and characters that change the direction of text.
-fn harmless(text: &str) -> String {
-    let is_bad = |letter: char| {
-        (letter.is_control() && letter != '\n' && letter != '\t')
-            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let replace = |letter| if is_bad(letter) { '\u{fffd}' } else { letter };
-    text.chars().map(replace).collect()
-}
-
-/// Returns a sentence, cut at `SENTENCE_BYTES_MAX`.
-fn sentence(text: &str) -> String {
-    let end = text.floor_char_boundary(SENTENCE_BYTES_MAX);
-    if end == text.len() {
-        return text.to_owned();
-    }
-    format!("{} ... (cut)", &text[..end])
 }
 
 /// Returns the self-checks in their order, with equal results of several checkouts in one row.
@@ -152,7 +183,6 @@ impl<'a> SelfCheck<'a> {
             one,
             checkouts: vec![&one.checkout],
             class,
-            word: one.detection.word(),
         }
     }
 }
@@ -176,7 +206,6 @@ impl<'a> Mutant<'a> {
         Self {
             one,
             class,
-            word: one.word(),
             difference,
         }
     }

@@ -4,17 +4,15 @@
 //! JUnit has no expected failures. Here, an expected failure is a passing case with a note in
 //! its output and in a property of its suite; Jenkins' schema has no properties for cases.
 
-use std::io;
+use askama::Template;
 use std::time::Duration;
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesText, Event};
-use quick_xml::writer::ElementWriter;
-
-use super::escape::is_direction;
-use super::input::{LABELS, Report, head, outcome};
+use super::input::Report;
+use super::words::{LOG, REPRODUCE, outcome};
 use crate::result::JobResult;
+use crate::text::{head, is_harmful};
 use selftests::expectation::Expected;
+use selftests::status::Status;
 
 /// Limit for the text of a case, because viewers load the whole file; in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -22,49 +20,114 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// A longer control sequence is not one.
 const SEQUENCE_MAX: usize = 32;
 
-type Xml = Writer<Vec<u8>>;
+/// The document. A series that is not in the kernels is an error in a suite of its own,
+/// because no other case reports it.
+#[derive(Template)]
+#[template(path = "junit.xml", whitespace = "preserve")]
+struct Document<'a> {
+    series: String,
+    started: &'a str,
+    counts: Counts,
+    time: String,
+    suites: Vec<Suite>,
+    not_tested: Option<String>,
+}
+
+struct Suite {
+    name: String,
+    counts: Counts,
+    time: String,
+    /// Its sources, and its expected failures.
+    properties: Vec<(String, String)>,
+    cases: Vec<Case>,
+}
+
+struct Case {
+    name: String,
+    class: String,
+    time: String,
+    problem: Option<Problem>,
+    status: Status,
+    message: String,
+    details: String,
+    output: Option<String>,
+}
+
+/// The element of a case that did not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Problem {
+    Error,
+    Failure,
+    Skipped,
+}
+
+impl Problem {
+    fn of(job: &JobResult) -> Option<Self> {
+        match job.status {
+            Status::Error => Some(Self::Error),
+            _ if job.needs_attention() => Some(Self::Failure),
+            Status::Skip => Some(Self::Skipped),
+            _ => None,
+        }
+    }
+
+    const fn element(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Failure => "failure",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    tests: usize,
+    errors: usize,
+    failures: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn of(jobs: &[&JobResult]) -> Self {
+        let count = |problem| {
+            jobs.iter()
+                .filter(|job| Problem::of(job) == Some(problem))
+                .count()
+        };
+        Self {
+            tests: jobs.len(),
+            errors: count(Problem::Error),
+            failures: count(Problem::Failure),
+            skipped: count(Problem::Skipped),
+        }
+    }
+}
 
 /// Returns the document.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn text(report: &Report<'_>) -> io::Result<String> {
-    let mut xml = Writer::new_with_indent(Vec::new(), b' ', 4);
-    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let not_tested = report.result.not_tested();
-    let mut counts = Counts::of(&report.result.jobs);
-    if not_tested.is_some() {
+pub(crate) fn text(report: &Report<'_>) -> askama::Result<String> {
+    let result = report.result;
+    let jobs: Vec<&JobResult> = result.jobs.iter().collect();
+    let mut counts = Counts::of(&jobs);
+    if result.not_tested().is_some() {
         counts.tests += 1;
         counts.errors += 1;
     }
-    let attributes = [
-        ("name", format!("patchbed {}", report.result.series)),
-        ("tests", counts.tests.to_string()),
-        // Schemas allow `skipped` for suites, but not for the document.
-        ("failures", counts.failures.to_string()),
-        ("errors", counts.errors.to_string()),
-        ("time", seconds(total(&report.result.jobs))),
-    ];
-    element(&mut xml, "testsuites", attributes).write_inner_content(|xml| {
-        let mut kernels = report.kernels().into_iter();
-        kernels.try_for_each(|(checkout, config)| write_suite(xml, report, checkout, config))?;
-        not_tested.map_or(Ok(()), |why| write_not_tested(xml, why))
-    })?;
-    xml.write_indent()?;
-    String::from_utf8(xml.into_inner()).map_err(io::Error::other)
-}
-
-/// Starts an element with attributes.
-fn element<'a, 'b, V: AsRef<str>>(
-    xml: &'a mut Xml,
-    name: &'static str,
-    attributes: impl IntoIterator<Item = (&'b str, V)>,
-) -> ElementWriter<'a, Vec<u8>> {
-    attributes
-        .into_iter()
-        .fold(xml.create_element(name), |element, (key, value)| {
-            element.with_attribute((key, printable(value.as_ref()).as_str()))
-        })
+    let kernels = report.matrix.kernels().into_iter();
+    let document = Document {
+        series: printable(&result.series),
+        started: &result.provenance.started,
+        counts,
+        time: seconds(total(&jobs)),
+        suites: kernels
+            .map(|(checkout, config)| suite(report, checkout, config))
+            .collect(),
+        not_tested: result.not_tested().map(printable),
+    };
+    document.render()
 }
 
 /// Returns a text without the control sequences of terminals, and without the characters
@@ -86,42 +149,15 @@ fn printable(text: &str) -> String {
             }
             '\t' | '\n' | '\r' => out.push(character),
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
-            other if other.is_control() || is_direction(other) => out.push('\u{fffd}'),
+            other if is_harmful(other) => out.push('\u{fffd}'),
             _ => out.push(character),
         }
     }
     out
 }
 
-/// Writes a suite with one error for a series that is not in the kernels; other cases do not
-/// report it.
-fn write_not_tested(xml: &mut Xml, why: &str) -> io::Result<()> {
-    let suite = [
-        ("name", "series"),
-        ("tests", "1"),
-        ("skipped", "0"),
-        ("errors", "1"),
-        ("failures", "0"),
-        ("time", "0.000"),
-    ];
-    let case = [
-        ("name", "the series is in the kernels"),
-        ("classname", "series"),
-        ("time", "0.000"),
-    ];
-    element(xml, "testsuite", suite).write_inner_content(|xml| {
-        element(xml, "testcase", case).write_inner_content(|xml| {
-            let attributes = [("message", why), ("type", "not-tested")];
-            element(xml, "error", attributes).write_empty()?;
-            Ok(())
-        })?;
-        Ok(())
-    })?;
-    Ok(())
-}
-
-fn total<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Duration {
-    let each = jobs.into_iter().map(|job| job.duration_ms);
+fn total(jobs: &[&JobResult]) -> Duration {
+    let each = jobs.iter().map(|job| job.duration_ms);
     // A damaged result may have any duration.
     Duration::from_millis(each.fold(0, u64::saturating_add))
 }
@@ -130,90 +166,9 @@ fn seconds(time: Duration) -> String {
     format!("{}.{:03}", time.as_secs(), time.subsec_millis())
 }
 
-/// The element of a case that did not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Problem {
-    Error,
-    Failure,
-    Skipped,
-}
-
-impl Problem {
-    fn of(job: &JobResult) -> Option<Self> {
-        match job.status.word() {
-            "error" => Some(Self::Error),
-            _ if job.needs_attention() => Some(Self::Failure),
-            "skip" => Some(Self::Skipped),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    tests: usize,
-    errors: usize,
-    failures: usize,
-    skipped: usize,
-}
-
-impl Counts {
-    fn of<'a>(jobs: impl IntoIterator<Item = &'a JobResult>) -> Self {
-        let mut counts = Self::default();
-        for job in jobs {
-            counts.tests += 1;
-            match Problem::of(job) {
-                Some(Problem::Error) => counts.errors += 1,
-                Some(Problem::Failure) => counts.failures += 1,
-                Some(Problem::Skipped) => counts.skipped += 1,
-                None => {}
-            }
-        }
-        counts
-    }
-}
-
-fn write_suite(xml: &mut Xml, report: &Report<'_>, checkout: &str, config: &str) -> io::Result<()> {
+fn suite(report: &Report<'_>, checkout: &str, config: &str) -> Suite {
     let is_here = |job: &&JobResult| job.checkout == checkout && job.config == config;
     let jobs: Vec<&JobResult> = report.result.jobs.iter().filter(is_here).collect();
-    let counts = Counts::of(jobs.iter().copied());
-    let mut attributes = vec![
-        ("name", format!("{checkout} ({config})")),
-        ("tests", counts.tests.to_string()),
-        ("skipped", counts.skipped.to_string()),
-        ("errors", counts.errors.to_string()),
-        ("failures", counts.failures.to_string()),
-        ("time", seconds(total(jobs.iter().copied()))),
-    ];
-    let started = &report.result.provenance.started;
-    if !started.is_empty() {
-        attributes.push(("timestamp", started.clone()));
-    }
-    let properties = properties(report, checkout, config, &jobs);
-    element(xml, "testsuite", attributes).write_inner_content(|xml| {
-        if !properties.is_empty() {
-            xml.create_element("properties")
-                .write_inner_content(|xml| {
-                    for (name, value) in &properties {
-                        let attributes = [("name", name), ("value", value)];
-                        element(xml, "property", attributes).write_empty()?;
-                    }
-                    Ok(())
-                })?;
-        }
-        let mut jobs = jobs.iter();
-        jobs.try_for_each(|job| write_case(xml, report, job))
-    })?;
-    Ok(())
-}
-
-/// Returns properties of a suite: its sources, and its expected failures.
-fn properties(
-    report: &Report<'_>,
-    checkout: &str,
-    config: &str,
-    jobs: &[&JobResult],
-) -> Vec<(String, String)> {
     let result = report.result;
     let kernel = result.provenance.kernel(checkout, config);
     let facts = [
@@ -223,13 +178,19 @@ fn properties(
         ("kernel", kernel.map_or("", |kernel| &kernel.release)),
         ("command", &result.provenance.command),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    .map(|(name, value)| (name.to_owned(), printable(value)));
     let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
     let xfails = jobs.iter().filter(|job| is_xfail(job)).map(|job| {
         let name = format!("expected failure: {}", case_name(job));
-        (name, job.reason.clone())
+        (name, printable(&job.reason))
     });
-    known.chain(xfails).collect()
+    Suite {
+        name: printable(&format!("{checkout} ({config})")),
+        counts: Counts::of(&jobs),
+        time: seconds(total(&jobs)),
+        properties: known.chain(xfails).collect(),
+        cases: jobs.iter().map(|job| case(report, job)).collect(),
+    }
 }
 
 fn is_xfail(job: &JobResult) -> bool {
@@ -237,76 +198,46 @@ fn is_xfail(job: &JobResult) -> bool {
 }
 
 fn case_name(job: &JobResult) -> String {
+    let test = printable(&job.test);
     match job.repetition {
-        1 => job.test.clone(),
-        more => format!("{} #{more}", job.test),
+        1 => test,
+        more => format!("{test} #{more}"),
     }
 }
 
-fn write_case(xml: &mut Xml, report: &Report<'_>, job: &JobResult) -> io::Result<()> {
-    let attributes = [
-        ("name", case_name(job)),
-        ("classname", format!("{}.{}", job.config, job.checkout)),
-        ("time", seconds(Duration::from_millis(job.duration_ms))),
-    ];
+fn case(report: &Report<'_>, job: &JobResult) -> Case {
+    let (splats, reason) = (report.splats_of(job), &job.reason);
+    let outcome = format!("{}: {reason}", outcome(job));
     let problem = Problem::of(job);
-    let case = element(xml, "testcase", attributes);
-    if problem.is_none() && !is_xfail(job) {
-        case.write_empty()?;
-        return Ok(());
-    }
-    case.write_inner_content(|xml| {
-        if let Some(problem) = problem {
-            write_problem(xml, report, job, problem)?;
-        }
-        if is_xfail(job) {
-            let splats = report.splats_of(job);
-            let text = format!("{}: {}\n{splats}", outcome(job), job.reason);
-            let text = printable(&head(&text, TEXT_BYTES_MAX));
-            xml.create_element("system-out")
-                .write_text_content(BytesText::new(&text))?;
-        }
-        Ok(())
-    })?;
-    Ok(())
-}
-
-fn write_problem(
-    xml: &mut Xml,
-    report: &Report<'_>,
-    job: &JobResult,
-    problem: Problem,
-) -> io::Result<()> {
-    let name = match problem {
-        Problem::Error => "error",
-        Problem::Failure => "failure",
-        Problem::Skipped => {
-            element(xml, "skipped", [("message", &job.reason)]).write_empty()?;
-            return Ok(());
-        }
-    };
-    let attributes = [
-        ("message", format!("{}: {}", outcome(job), job.reason)),
-        ("type", job.status.to_string()),
-    ];
     let difference = job.snapshot_difference.as_deref().unwrap_or_default();
-    let text = format!(
-        "{}\n{difference}\n{}\n{}{}/{}/\n{}{}\n",
-        job.reason,
-        report.splats_of(job),
-        LABELS.log,
+    let details = format!(
+        "{reason}\n{difference}\n{splats}\n{}{}/{}/\n{}{}\n",
+        LOG,
         report.run,
         job.artifacts,
-        LABELS.reproduce,
+        REPRODUCE,
         report.command(job),
     );
-    let text = printable(&head(&text, TEXT_BYTES_MAX));
-    element(xml, name, attributes).write_text_content(BytesText::new(&text))?;
-    Ok(())
+    let output = format!("{outcome}\n{splats}");
+    Case {
+        name: case_name(job),
+        class: printable(&format!("{}.{}", job.config, job.checkout)),
+        time: seconds(Duration::from_millis(job.duration_ms)),
+        problem,
+        status: job.status,
+        message: match problem {
+            Some(Problem::Skipped) => printable(reason),
+            _ => printable(&outcome),
+        },
+        details: printable(&head(&details, TEXT_BYTES_MAX)),
+        output: is_xfail(job).then(|| printable(&head(&output, TEXT_BYTES_MAX))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use quick_xml::events::Event;
+
     use super::*;
     use crate::report::tests::{hostile, result};
 
@@ -367,7 +298,10 @@ mod tests {
         for job in &mut result.jobs {
             job.duration_ms = u64::MAX;
         }
-        assert_eq!(total(&result.jobs), Duration::from_millis(u64::MAX));
+        assert_eq!(
+            total(&result.jobs.iter().collect::<Vec<_>>()),
+            Duration::from_millis(u64::MAX)
+        );
         assert!(text(&Report::new(&result, "RUN", "")).is_ok());
     }
 

@@ -6,14 +6,18 @@
 //! failure is an incident of an issue, as KCIDB represents known failures. A checkout is the
 //! tree with all patches, including the prerequisites.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::input::{Report, head, outcome};
+use super::input::Report;
+use super::words::outcome;
+use crate::job_plan::{BASE, SERIES};
 use crate::result::{Cause, JobResult};
+use crate::text::{distinct, head};
 use selftests::expectation::Expected;
+use selftests::status::Status;
 
 /// The version of KCIDB's schema.
 const VERSION: (u32, u32) = (5, 3);
@@ -23,34 +27,21 @@ const EXCERPT_BYTES_MAX: usize = 16_000;
 /// Returns the report of the CI system `origin`.
 pub(crate) fn text(report: &Report<'_>, origin: &str) -> String {
     let names = Names { report, origin };
-    let kernels = report.kernels();
-    let mut checkouts: Vec<Value> = Vec::new();
-    for (checkout, _) in &kernels {
-        let checkout = names.checkout(checkout);
-        if !checkouts.contains(&checkout) {
-            checkouts.push(checkout);
-        }
-    }
-    let builds = kernels
-        .iter()
-        .map(|(checkout, config)| names.build(checkout, config));
-    let jobs = &report.result.jobs;
+    let checkouts = report.matrix.checkouts().into_iter();
+    let kernels = report.matrix.kernels().into_iter();
+    let tests = report.result.jobs.iter().map(|job| names.test(job));
     let mut document = json!({
         "version": {"major": VERSION.0, "minor": VERSION.1},
-        "checkouts": checkouts,
-        "builds": builds.collect::<Vec<_>>(),
-        "tests": jobs
-            .iter()
-            .map(|job| names.test(job))
-            .chain(names.not_tested())
+        "checkouts": distinct(checkouts.map(|checkout| names.checkout(checkout))),
+        "builds": kernels
+            .map(|(checkout, config)| names.build(checkout, config))
             .collect::<Vec<_>>(),
+        "tests": tests.chain(names.not_tested()).collect::<Vec<_>>(),
         "issues": names.issues(),
         "incidents": names.incidents(),
     });
     without_nul(&mut document);
-    let mut text = format!("{document:#}");
-    text.push('\n');
-    text
+    format!("{document:#}\n")
 }
 
 /// Creates identifiers that are the same in every report.
@@ -102,53 +93,42 @@ impl Names<'_> {
     fn checkout(&self, checkout: &str) -> Value {
         let result = self.report.result;
         let provenance = &result.provenance;
-        let mut entry = Map::new();
-        let mut put = |key: &str, value: Value| entry.insert(key.to_owned(), value);
-        put("id", self.checkout_id(checkout).into());
-        put("origin", self.origin.into());
-        put("valid", true.into());
-        put(
-            "comment",
-            Value::from(format!(
-                "{checkout}: {} on {}",
-                self.patch_list(checkout),
-                result.tree
-            )),
-        );
+        let mut entry = json!({
+            "id": self.checkout_id(checkout),
+            "origin": self.origin,
+            "valid": true,
+            "comment": format!("{checkout}: {} on {}", self.patch_list(checkout), result.tree),
+            "misc": {
+                "checkout": checkout,
+                "tree": result.tree,
+                "prerequisites": result.prerequisites,
+            },
+        });
         if let Some(patches) = provenance.patches_of(checkout) {
             let sums = patches.iter().map(|patch| patch.sha256.as_str());
-            put("patchset_hash", patchset_hash(sums).into());
+            entry["patchset_hash"] = patchset_hash(sums).into();
         }
-        if let Some(commit) = provenance
-            .commit
-            .as_deref()
-            .filter(|commit| is_commit(commit))
-        {
-            put("git_commit_hash", commit.into());
+        if let Some(commit) = provenance.commit.as_deref().filter(|id| is_commit(id)) {
+            entry["git_commit_hash"] = commit.into();
         }
-        let introduced = provenance
-            .judged
-            .as_ref()
-            .and_then(|series| series.message_id.as_ref());
-        if let Some(id) = introduced.filter(|_| checkout == "series") {
-            put("message_id", id.as_str().into());
+        let series = provenance.judged.as_ref().filter(|_| checkout == SERIES);
+        if let Some(id) = series.and_then(|series| series.message_id.as_deref()) {
+            entry["message_id"] = id.into();
         }
         if !provenance.started.is_empty() {
-            put("start_time", provenance.started.as_str().into());
+            entry["start_time"] = provenance.started.as_str().into();
         }
-        let facts = json!({"checkout": checkout, "tree": result.tree, "prerequisites": result.prerequisites});
-        entry.insert("misc".to_owned(), facts);
-        Value::Object(entry)
+        entry
     }
 
     fn patch_list(&self, checkout: &str) -> String {
         let result = self.report.result;
         let below = result.prerequisites.join(", ");
         match checkout {
-            "base" if below.is_empty() => "no patches".to_owned(),
-            "base" => below,
-            "series" if below.is_empty() => result.series.clone(),
-            "series" => format!("{below}, {}", result.series),
+            BASE if below.is_empty() => "no patches".to_owned(),
+            BASE => below,
+            SERIES if below.is_empty() => result.series.clone(),
+            SERIES => format!("{below}, {}", result.series),
             other => format!("{below}, {other} of {}", result.series),
         }
     }
@@ -204,9 +184,9 @@ impl Names<'_> {
         let Some(why) = self.report.result.not_tested() else {
             return Vec::new();
         };
-        let kernels = self.report.kernels();
-        let with_series = kernels.iter().filter(|(checkout, _)| *checkout != "base");
-        let test = |(checkout, config): &(&str, &str)| {
+        let kernels = self.report.matrix.kernels().into_iter();
+        let with_series = kernels.filter(|(checkout, _)| *checkout != BASE);
+        let test = |(checkout, config): (&str, &str)| {
             let build = self.build_id(checkout, config);
             json!({
                 "id": format!("{}:{}", self.origin, sum(&["not tested", self.report.run, &build])),
@@ -222,19 +202,17 @@ impl Names<'_> {
 
     /// Known issues: the tests with expected failures.
     fn issues(&self) -> Vec<Value> {
-        let mut issues = BTreeMap::new();
-        for job in self.xfails() {
-            issues.entry(&job.test).or_insert_with(|| {
-                json!({
-                    "id": self.issue_id(&job.test),
-                    "version": 1,
-                    "origin": self.origin,
-                    "comment": format!("`{}` fails without the fix", job.test),
-                    "culprit": {"code": true, "tool": false, "harness": false},
-                })
-            });
-        }
-        issues.into_values().collect()
+        let tests: BTreeSet<&str> = self.xfails().map(|job| job.test.as_str()).collect();
+        let issue = |test: &str| {
+            json!({
+                "id": self.issue_id(test),
+                "version": 1,
+                "origin": self.origin,
+                "comment": format!("`{test}` fails without the fix"),
+                "culprit": {"code": true, "tool": false, "harness": false},
+            })
+        };
+        tests.into_iter().map(issue).collect()
     }
 
     fn incidents(&self) -> Vec<Value> {
@@ -261,13 +239,13 @@ impl Names<'_> {
 /// A failure that the kernel causes is a `FAIL`. `ERROR` (caused by the test) and `MISS`
 /// (caused by tool or host) are no results for the kernel.
 fn status(job: &JobResult) -> &'static str {
-    match (job.status.word(), job.cause) {
-        ("pass", _) => "PASS",
-        ("skip", _) => "SKIP",
+    match (job.status, job.cause) {
+        (Status::Pass, _) => "PASS",
+        (Status::Skip, _) => "SKIP",
         (_, Some(Cause::Test)) => "ERROR",
         (_, Some(Cause::Tool | Cause::Infrastructure)) => "MISS",
-        ("fail" | "crash" | "hang", _) => "FAIL",
-        _ => "MISS",
+        (Status::Fail | Status::Crash | Status::Hang, _) => "FAIL",
+        (Status::Error, _) => "MISS",
     }
 }
 
@@ -289,13 +267,10 @@ fn path(scenario: &str) -> String {
         Some((target, test)) => format!("kselftest.{}.{test}", target.replace('/', "-")),
         None => format!("kselftest.liveupdate_pci.{scenario}"),
     };
-    let allowed = |character: char| {
-        let plain = character.is_ascii_alphanumeric() || "_-".contains(character);
-        if plain { character } else { '_' }
-    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let parts = full.split('.').filter(|part| !part.is_empty());
     let parts: Vec<String> = parts
-        .map(|part| part.chars().map(allowed).collect())
+        .map(|part| part.replace(|c| !allowed(c), "_"))
         .collect();
     parts.join(".")
 }

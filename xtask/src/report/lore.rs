@@ -2,57 +2,62 @@
 //! A reply for the mailing list: plain text of 72 columns, to be edited and sent by the user.
 //! It has no tag, because only the user can give a tag.
 
-use super::escape::{ascii, one_line};
-use super::input::{Report, count_tests, name, outcome};
+use super::grid::{Entry, Grid};
+use super::input::Report;
 use super::reproduce;
-use super::rows::{Entry, Grid, Mark, Row};
-use super::wrap::{columns, item, shorten, wrap};
-use crate::engine::checkouts::{BASE, SERIES};
-use crate::result::{JobResult, RunResult, SelfCheckResult, Tally, TestResult};
+use super::words::{self, count_tests, name, outcome};
+use crate::job_plan::{BASE, SERIES};
+use crate::result::{Mark, MutantStatus, RunResult, Tally, TestResult};
+use crate::text::{ascii, columns, distinct, item, one_line, wrap};
 use selftests::status::Status;
 
 const WIDTH: usize = 72;
 /// At most this many findings are listed in a mail.
 const FINDINGS_MAX: usize = 10;
-/// Minimum width of the column of names.
-const NAME_COLUMNS_MIN: usize = 24;
+const TAG: &str = "[ Add your Tested-by: tag here. This tool does not add one. ]\n";
 
-/// Returns a text in ASCII on one line.
 fn plain(text: &str) -> String {
     ascii(&one_line(text))
 }
 
-/// Returns the mail.
+/// Returns the mail. It has a place for a tag, unless the run does not test the series.
 pub(crate) fn text(report: &Report<'_>) -> String {
     let result = report.result;
+    let grids = Grid::all(&report.matrix, false).into_iter();
+    let tables: Vec<String> = grids.map(table).collect();
+    let tag = if result.not_tested().is_none() {
+        TAG
+    } else {
+        ""
+    };
     let parts = [
         headers(result),
-        wrap(&what_ran(report), WIDTH, 0),
-        wrap(&plain(&summary(report)), WIDTH, 0),
-        Grid::all(&result.jobs, false)
-            .iter()
-            .map(table)
-            .collect::<Vec<_>>()
-            .join("\n"),
-        patches(result),
+        wrap(&plain(&what_ran(report)), WIDTH, "", 0),
+        wrap(&plain(&summary(result)), WIDTH, "", 0),
+        tables.join("\n"),
+        list(
+            "Results that each patch changes",
+            "  ",
+            words::patches(result),
+        ),
         findings(report),
-        reports(result),
+        list("Kernel reports", "  ", reports(result)),
         commands(report),
-        tag(result),
+        tag.to_owned(),
     ];
-    let parts = parts.iter().filter(|part| !part.trim().is_empty());
-    parts.map(String::as_str).collect::<Vec<_>>().join("\n")
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|part| !part.trim().is_empty())
+        .collect();
+    parts.join("\n")
 }
 
-/// Returns the place for a tag, unless the run does not test the series.
-fn tag(result: &RunResult) -> String {
-    match result.not_tested() {
-        Some(_) => String::new(),
-        None => wrap(
-            "[ Add your Tested-by: tag here. This tool does not add one. ]",
-            WIDTH,
-            0,
-        ),
+/// Returns a heading and texts behind a label, or an empty text if there are none.
+fn list<T: AsRef<str>>(heading: &str, label: &str, texts: impl IntoIterator<Item = T>) -> String {
+    let item = |text: T| item(label, &plain(text.as_ref()), WIDTH);
+    match texts.into_iter().map(item).collect::<String>() {
+        none if none.is_empty() => none,
+        items => format!("{heading}:\n\n{items}"),
     }
 }
 
@@ -72,13 +77,12 @@ fn headers(result: &RunResult) -> String {
 fn what_ran(report: &Report<'_>) -> String {
     let result = report.result;
     let provenance = &result.provenance;
-    let tests: std::collections::BTreeSet<&str> =
-        result.jobs.iter().map(|job| job.test.as_str()).collect();
     let mut text = format!("I tested {} on {}", result.series, result.tree);
     if !result.prerequisites.is_empty() {
         text += &format!(" with {} applied first", result.prerequisites.join(", "));
     }
-    text += &format!(": {} on {}", count_tests(tests.len()), trees(report));
+    let tests = count_tests(report.matrix.tests().len());
+    text += &format!(": {tests} on {}", trees(report));
     if !provenance.qemu.is_empty() {
         text += &format!(", in QEMU {}", provenance.qemu);
     }
@@ -86,303 +90,154 @@ fn what_ran(report: &Report<'_>) -> String {
         text += &format!(", built with {}", provenance.toolchain);
     }
     text.push('.');
-    let notes = result.coverage.iter().flat_map(|coverage| &coverage.notes);
-    for note in provenance.notes.iter().chain(notes) {
+    for note in provenance.notes.iter().chain(words::notes(result)) {
         text += &format!(" Note: {note}.");
     }
-    plain(&text)
+    text
 }
 
-/// Returns the checkouts with their patches, as a part of a sentence.
 fn trees(report: &Report<'_>) -> String {
-    let mut checkouts: Vec<&str> = Vec::new();
-    for (checkout, _) in report.kernels() {
-        if !checkouts.contains(&checkout) {
-            checkouts.push(checkout);
-        }
-    }
-    let of = |checkout: &&str| match (*checkout, checkout.strip_prefix("patch-")) {
+    let of = |checkout: &str| match (checkout, checkout.strip_prefix("patch-")) {
         (BASE, _) => "base (without the series)".to_owned(),
         (SERIES, _) => "series (with the whole series)".to_owned(),
         (_, Some("1")) => "patch-1 (with patch 1)".to_owned(),
         (_, Some(number)) => format!("{checkout} (with patches 1 to {number})"),
         (other, None) => other.to_owned(),
     };
-    let trees: Vec<String> = checkouts.iter().map(of).collect();
+    let trees: Vec<String> = report.matrix.checkouts().into_iter().map(of).collect();
     match trees.as_slice() {
         [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
         all => all.concat(),
     }
 }
 
-fn summary(report: &Report<'_>) -> String {
-    let result = report.result;
-    if let Some(not_tested) = result.only_not_tested() {
-        return format!("{not_tested}.") + &mutants(result);
-    }
-    let all = result.jobs.len();
+fn summary(result: &RunResult) -> String {
     let fixed = result.tests.iter().filter(|test| is_fixed(result, test));
-    let inconclusive = report.inconclusive();
-    let unexpected = report.findings().count() - inconclusive;
-    let skipped = result.jobs.iter().filter(|job| job.is_skipped()).count();
-    let as_expected = match (all, skipped) {
-        (1, 0) => "The result is as expected".to_owned(),
-        (all, 0) => format!("All {all} results are as expected"),
-        (all, skipped) => {
-            let good = result.jobs.iter().filter(|job| job.is_good()).count();
-            format!("{good} of {all} results are as expected, {skipped} skipped")
-        }
+    let fixed = match fixed.count() {
+        0 => String::new(),
+        1 => " 1 test fails on base and passes with the series.".to_owned(),
+        count => format!(" {count} tests fail on base and pass with the series."),
     };
-    let mut text = match (result.exit_code, unexpected) {
-        (0, _) => as_expected,
-        (1, 0) if result.jobs.iter().all(JobResult::is_skipped) => {
-            "Inconclusive: all tests were skipped".to_owned()
-        }
-        (1, 0) if inconclusive > 0 => {
-            format!("Incomplete: no result for {inconclusive} of {all} test runs")
-        }
-        (1, 0) => as_expected,
-        (1, some) => format!("{some} of {all} results are NOT as expected (see below)"),
-        // Only mutants are inconclusive.
-        (_, 0) if inconclusive == 0 => as_expected,
-        _ => format!("Incomplete: no result for {inconclusive} of {all} test runs"),
-    };
-    if result.exit_code == 1 && unexpected > 0 && inconclusive > 0 {
-        text += &match inconclusive {
-            1 => ", and 1 test run has no result".to_owned(),
-            count => format!(", and {count} test runs have no result"),
-        };
-    }
-    if result.self_checks.iter().any(SelfCheckResult::is_finding) {
-        text += ". The self-check of a kernel missed an injected fault";
-    }
-    match fixed.count() {
-        0 => {}
-        1 => text += ". 1 test fails on base and passes with the series",
-        count => {
-            text += &format!(". {count} tests fail on base and pass with the series");
-        }
-    }
-    if let Some(not_tested) = result.not_tested() {
-        text += &format!("; {not_tested}");
-    }
-    text + "." + &mutants(result)
+    format!("{}.{fixed}{}", words::headline(result), mutants(result))
 }
 
 /// Returns whether a test fails on `base` as expected and always passes with the series.
 fn is_fixed(result: &RunResult, test: &TestResult) -> bool {
-    let with_series = |job: &&JobResult| job.test == test.name && job.checkout == SERIES;
-    let mut jobs = result.jobs.iter().filter(with_series).peekable();
+    let jobs = || {
+        let with_series = result.jobs.iter().filter(|job| job.checkout == SERIES);
+        with_series.filter(|job| job.test == test.name)
+    };
     test.fails_without_series
         && test.failed_on.iter().any(|checkout| checkout == BASE)
-        && jobs.peek().is_some()
-        && jobs.all(|job| job.status == Status::Pass)
+        && jobs().next().is_some()
+        && jobs().all(|job| job.status == Status::Pass)
 }
 
-/// Returns the result of the mutation testing, a sentence.
 fn mutants(result: &RunResult) -> String {
     let tally = Tally::of(&result.mutants);
-    let inconclusive = match tally.inconclusive {
+    let caught = tally.count(MutantStatus::Caught);
+    let inconclusive = tally.count(MutantStatus::Inconclusive);
+    let note = match inconclusive {
         0 => String::new(),
         some => format!(", {some} inconclusive"),
     };
-    match tally.testable() + tally.inconclusive {
+    match tally.testable() + inconclusive {
         0 => String::new(),
         all => format!(
-            " Mutation testing: the tests caught {} of {all} deliberate errors in the \
-             series{inconclusive}.",
-            tally.caught
+            " Mutation testing: the tests caught {caught} of {all} deliberate errors in the \
+             series{note}."
         ),
     }
 }
 
-fn table(grid: &Grid<'_>) -> String {
-    let widths: Vec<usize> = (0..grid.checkouts.len())
-        .map(|at| width(grid, at))
-        .collect();
-    let taken: usize = widths.iter().map(|width| width + 2).sum();
-    let room = WIDTH.saturating_sub(taken).max(NAME_COLUMNS_MIN);
-    let names = grid.rows.iter().map(|row| columns(&label(row)));
-    let first = names
-        .max()
-        .unwrap_or(0)
-        .max(columns(grid.config) + 7)
-        .min(room);
-    let line = |name: &str, places: &[String]| {
-        let name = &plain(name);
-        let places = places.iter().zip(&widths);
-        let places: String = places
-            .map(|(place, width)| format!("  {place:<width$}"))
-            .collect();
-        let text = format!("{:<first$}{places}", shorten(name, first));
-        format!("{}\n", text.trim_end())
-    };
-    let heads: Vec<String> = grid
-        .checkouts
-        .iter()
-        .map(|checkout| (*checkout).to_owned())
-        .collect();
-    let mut text = line(&format!("config {}", grid.config), &heads);
-    for row in &grid.rows {
-        let places: Vec<String> = row.entries.iter().map(place).collect();
-        text += &line(&label(row), &places);
+fn table(mut grid: Grid<'_>) -> String {
+    for row in &mut grid.rows {
+        row.name = plain(&row.name);
     }
-    let has = |mark: Mark| {
-        let mut entries = grid
-            .rows
-            .iter()
-            .flat_map(|row| row.entries.iter().flatten());
-        entries.any(|entry| entry.mark == mark)
-    };
-    if has(Mark::Xfail) {
-        text += "(*) expected failure: the fix is not applied to this checkout\n";
-    }
-    if has(Mark::Changed) {
-        text += "CHANGED: the timeline differs from the recorded snapshot\n";
-    }
-    if has(Mark::NotAsserted) {
-        text += "(-) not asserted: a later patch of the series changes this result\n";
+    let widths = grid.widths(0, &entry);
+    let mut text = ascii(&grid.lines(WIDTH, &widths, &entry, &|_, text| text));
+    for (mark, meaning) in [
+        (
+            Mark::Xfail,
+            "(*) expected failure: the fix is not applied to this checkout\n",
+        ),
+        (
+            Mark::Changed,
+            "CHANGED: the timeline differs from the recorded snapshot\n",
+        ),
+        (
+            Mark::NotAsserted,
+            "(-) not asserted: a later patch of the series changes this result\n",
+        ),
+    ] {
+        if grid.entries().any(|entry| entry.mark == mark) {
+            text += meaning;
+        }
     }
     text
 }
 
-fn width(grid: &Grid<'_>, at: usize) -> usize {
-    let places = grid
-        .rows
-        .iter()
-        .map(|row| columns(&place(&row.entries[at])));
-    places.max().unwrap_or(0).max(columns(grid.checkouts[at]))
-}
-
-fn label(row: &Row) -> String {
-    match (row.name.as_str(), row.count) {
-        ("", count) => format!("... {count} more tests"),
-        (name, 1) => name.to_owned(),
-        (name, count) => format!("{name} ({count})"),
-    }
-}
-
-fn place(entry: &Option<Entry>) -> String {
+fn entry(entry: Option<&Entry>) -> String {
     let Some(entry) = entry else {
         return "-".to_owned();
     };
     let mark = match entry.mark {
-        Mark::None => "",
-        Mark::NotAsserted => " (-)",
-        Mark::Xfail => " (*)",
-        Mark::Changed => " CHANGED",
-        Mark::Xpass => " XPASS",
-        Mark::Unexpected => " UNEXPECTED",
+        Mark::NotAsserted => "(-)",
+        Mark::Xfail => "(*)",
+        other => other.word(),
     };
-    format!("{}{mark}", entry.status)
-}
-
-fn patches(result: &RunResult) -> String {
-    if result.patches.is_empty() {
-        return String::new();
-    }
-    let sentence = |patch: &crate::result::PatchResult| item("  ", &plain(&patch.sentence), WIDTH);
-    let sentences: String = result.patches.iter().map(sentence).collect();
-    format!("Results that each patch changes:\n\n{sentences}")
+    format!("{} {mark}", entry.status).trim_end().to_owned()
 }
 
 fn findings(report: &Report<'_>) -> String {
-    let mut text = String::new();
-    for job in report.findings().take(FINDINGS_MAX) {
-        let finding = format!("{}: {}. {}", name(job), outcome(job), job.reason);
-        text += &item("  - ", &plain(&finding), WIDTH);
-    }
-    if text.is_empty() {
-        return text;
-    }
+    let findings = report.findings().take(FINDINGS_MAX);
+    let findings = findings.map(|job| format!("{}: {}. {}", name(job), outcome(job), job.reason));
     let left = report.findings().count().saturating_sub(FINDINGS_MAX);
-    if left > 0 {
-        text += &format!("  - {left} more\n");
-    }
-    format!("Needs attention:\n\n{text}")
+    let more = (left > 0).then(|| format!("{left} more"));
+    list("Needs attention", "  - ", findings.chain(more))
 }
 
 /// Returns the titles of kernel reports on checkouts with patches of the series. Reports on
 /// `base` are not caused by the series.
-fn reports(result: &RunResult) -> String {
-    let is_of_series = |job: &&JobResult| job.checkout != BASE && job.needs_attention();
-    let mut titles: Vec<&str> = Vec::new();
-    for job in result.jobs.iter().filter(is_of_series) {
-        for title in &job.splats {
-            if !titles.contains(&title.as_str()) {
-                titles.push(title);
-            }
-        }
-    }
-    if titles.is_empty() {
-        return String::new();
-    }
-    let titles = titles.iter().take(FINDINGS_MAX);
-    let titles: String = titles
-        .map(|title| item("  ", &plain(title), WIDTH))
-        .collect();
-    format!("Kernel reports:\n\n{titles}")
+fn reports(result: &RunResult) -> Vec<&String> {
+    let jobs = result.jobs.iter();
+    let of_series = jobs.filter(|job| job.checkout != BASE && job.needs_attention());
+    let mut titles = distinct(of_series.flat_map(|job| &job.splats));
+    titles.truncate(FINDINGS_MAX);
+    titles
 }
 
-/// Returns the commands that reproduce the run and the first finding.
 fn commands(report: &Report<'_>) -> String {
     let provenance = &report.result.provenance;
-    let mut text = if reproduce::is_safe(&provenance.command) {
-        shell(&provenance.command)
-    } else {
-        shell(&reproduce::command([], &[], &[], report.options))
+    let run = match reproduce::is_safe(&provenance.command) {
+        true => provenance.command.clone(),
+        false => reproduce::command([], &[], &[], report.options),
     };
-    if let Some(job) = report.findings().next() {
-        text += &format!(
-            "\nTo reproduce only the first unexpected result:\n\n{}",
-            shell(&report.command(job))
-        );
-    }
     let version = match provenance.tool.as_str() {
         "" => String::new(),
         tool => format!(" (patchbed {tool})"),
     };
-    format!("To reproduce{version}:\n\n{text}")
+    let mut text = format!("To reproduce{version}:\n\n{}", shell(&run));
+    if let Some(job) = report.findings().next() {
+        let command = shell(&report.command(job));
+        text += &format!("\nTo reproduce only the first unexpected result:\n\n{command}");
+    }
+    text
 }
 
 /// Wraps a command between its words, with a backslash at the end of each line.
 fn shell(command: &str) -> String {
-    let mut lines = vec!["  ".to_owned()];
-    for word in words(&plain(command)) {
-        let line = lines
-            .last_mut()
-            .expect("there is a line from the beginning");
-        let is_first = line.trim().is_empty();
-        if !is_first && columns(line) + columns(&word) + 3 > WIDTH {
-            line.push_str(" \\");
-            lines.push(format!("      {word}"));
-        } else {
-            if !is_first {
-                line.push(' ');
-            }
-            line.push_str(&word);
+    let mut lines = String::new();
+    let mut line = " ".to_owned();
+    for word in reproduce::quoted_words(command) {
+        let word = plain(&word);
+        if !line.trim().is_empty() && columns(&line) + columns(&word) + 3 > WIDTH {
+            lines += &format!("{line} \\\n");
+            line = "     ".to_owned();
         }
+        line += &format!(" {word}");
     }
-    lines.join("\n") + "\n"
-}
-
-/// Splits at blanks outside of quotes.
-fn words(command: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for character in command.chars() {
-        if character == ' ' && !quoted {
-            words.push(String::new());
-            continue;
-        }
-        quoted ^= character == '\'';
-        words
-            .last_mut()
-            .expect("there is a word from the beginning")
-            .push(character);
-    }
-    words.retain(|word| !word.is_empty());
-    words
+    format!("{lines}{line}\n")
 }
 
 #[cfg(test)]
@@ -445,20 +300,19 @@ mod tests {
 
     #[test]
     fn summary_has_a_sentence_on_mutants() {
-        use crate::result::MutantStatus;
         use crate::result::tests::{job, mutant, one_of_each};
         let judged = crate::report::tests::run(vec![job("s", "series", "pass", "pass")]);
         let judged = judged.with_mutants(one_of_each());
-        let text = summary(&Report::new(&judged, "RUN", ""));
+        let text = summary(&judged);
         assert_eq!(
             text,
-            "The result is as expected. Mutation testing: the tests caught 1 of 2 deliberate \
-             errors in the series."
+            "1 of 2 mutants is missed by all tests, 1 of 2 equivalent mutants is caught. \
+             Mutation testing: the tests caught 1 of 2 deliberate errors in the series."
         );
         let mut mutants = one_of_each();
         mutants.push(mutant("g", MutantStatus::Inconclusive));
         let inconclusive = judged.clone().with_mutants(mutants);
-        let text = summary(&Report::new(&inconclusive, "RUN", ""));
+        let text = summary(&inconclusive);
         assert!(
             text.ends_with(
                 "the tests caught 1 of 3 deliberate errors in the series, 1 inconclusive."
@@ -466,8 +320,8 @@ mod tests {
             "{text}"
         );
         let none = judged.with_mutants(Vec::new());
-        let text = summary(&Report::new(&none, "RUN", ""));
-        assert_eq!(text, "The result is as expected.");
+        let text = summary(&none);
+        assert_eq!(text, "The only result is as expected.");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use kernel_patches::tree::TreeRequest;
 
-use crate::engine::checkouts::{MUTANTS, SERIES};
+use crate::engine::checkouts::MUTANTS;
 use crate::engine::plan::Plan;
+use crate::job_plan::SERIES;
 
 /// Returns the plan as text.
 pub fn text(plan: &Plan) -> String {
@@ -62,4 +63,70 @@ pub fn text(plan: &Plan) -> String {
         text += &format!("  {}\n", job.label());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_patches::kselftest::Wanted;
+
+    use super::*;
+    use crate::engine::plan::PlanRequest;
+    use crate::engine::plan::tests::plan_request;
+
+    #[test]
+    fn text_of_a_plan_lists_checkouts_and_jobs() {
+        insta::assert_snapshot!(text(&Plan::new(plan_request())), @"
+        tree:      newest linux-source-7.x of Debian
+        checkout:  base = tree + pci-liveupdate + liveupdate-test-driver
+        checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        configs:   fast
+        machine:   as named by each scenario
+        snapshots: checked
+        jobs:      4
+          live-update-kexec on base (fast)
+          live-update-kexec on series (fast)
+          sysfs-remove-while-preserved on base (fast)
+          sysfs-remove-while-preserved on series (fast)
+        ");
+    }
+
+    #[test]
+    fn text_of_a_plan_lists_mutants_by_name() {
+        let of = |words: &[&str]| {
+            let mutants = words.iter().map(|word| (*word).to_owned()).collect();
+            text(&Plan::new(PlanRequest {
+                mutants,
+                ..plan_request()
+            }))
+        };
+        let all = "mutants:   all of flb-refcount (listed after the tree has been read)\n";
+        assert!(of(&["mutants"]).contains(all));
+        assert!(of(&["mutant-a-1", "mutant-b-2"]).contains("mutants:   mutant-a-1, mutant-b-2\n"));
+        assert!(!of(&[]).contains("mutant"));
+    }
+
+    #[test]
+    fn text_of_a_plan_names_kselftests_before_the_tree_is_read() {
+        let plan = Plan::new(PlanRequest {
+            scenarios: Vec::new(),
+            kselftests: vec![
+                Wanted::parse("liveupdate:luo_kexec_simple").unwrap(),
+                Wanted::parse("filesystems/epoll").unwrap(),
+            ],
+            check_snapshots: false,
+            repeat: 2,
+            ..plan_request()
+        });
+        insta::assert_snapshot!(text(&plan), @"
+        tree:      newest linux-source-7.x of Debian
+        checkout:  base = tree + pci-liveupdate + liveupdate-test-driver
+        checkout:  series = tree + pci-liveupdate + liveupdate-test-driver + flb-refcount
+        configs:   fast
+        machine:   as named by each scenario
+        snapshots: ignored
+        kselftest: liveupdate:luo_kexec_simple
+        kselftest: filesystems/epoll (tests listed after the tree has been read)
+        jobs:      0 and the kselftests of the tree
+        ");
+    }
 }

@@ -6,15 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use patchbed_host::events::{Event, Observer};
 
-use super::line_to_stderr;
+use super::output::line_to_stderr;
 
 /// Shorter activities get no line in a log.
 const LOGGED_MIN: Duration = Duration::from_secs(2);
@@ -24,16 +22,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Receives events and shows them; clones share the state.
 #[derive(Clone)]
-pub struct Progress {
-    shown: Arc<Mutex<Shown>>,
-    _ticker: Arc<Ticker>,
-}
-
-/// The thread that prints lines at intervals; dropped with the last clone.
-struct Ticker {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Progress(Arc<Mutex<Shown>>);
 
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,41 +51,25 @@ impl Progress {
     /// Starts to show events: bars if standard error is a terminal, else lines.
     pub fn start() -> Self {
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let bars = terminal.then(MultiProgress::new);
         let shown = Arc::new(Mutex::new(Shown {
-            bars,
+            bars: terminal.then(MultiProgress::new),
             running: BTreeMap::new(),
             started: 0,
         }));
-        let (stop, stopped) = sync_channel(1);
-        let state = Arc::clone(&shown);
-        let thread = std::thread::spawn(move || tick(&state, &stopped));
-        let ticker = Ticker {
-            stop: Some(stop),
-            thread: Some(thread),
-        };
-        Self {
-            shown,
-            _ticker: Arc::new(ticker),
+        if !terminal {
+            let shown = Arc::downgrade(&shown);
+            std::thread::spawn(move || tick(&shown));
         }
+        Self(shown)
     }
 
     /// Removes all bars from the terminal, before other output is printed.
     pub fn clear(&self) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.0);
         if let Some(bars) = &shown.bars {
             let _ = bars.clear();
         }
         shown.running.clear();
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -106,7 +79,7 @@ impl Observer for Progress {
     }
 
     fn event(&self, event: Event) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.0);
         match event {
             Event::Started { activity, total } => shown.started(activity, total),
             Event::Advanced {
@@ -120,9 +93,18 @@ impl Observer for Progress {
     }
 }
 
-fn tick(shown: &Mutex<Shown>, stopped: &Receiver<()>) {
-    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-        shown.lock().unwrap_or_else(PoisonError::into_inner).tick();
+fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints lines at intervals, until the last clone of the progress is dropped.
+fn tick(shown: &Weak<Mutex<Shown>>) {
+    loop {
+        std::thread::sleep(TICK);
+        let Some(shown) = shown.upgrade() else {
+            return;
+        };
+        lock(&shown).tick();
     }
 }
 
@@ -191,9 +173,6 @@ impl Shown {
     }
 
     fn tick(&mut self) {
-        if self.bars.is_some() {
-            return;
-        }
         let Some(activity) = self.outermost() else {
             return;
         };

@@ -35,32 +35,22 @@ pub(super) fn command<'a>(
     command + options
 }
 
+pub(super) fn of_job(job: &JobResult, options: &str) -> String {
+    let (checkouts, configs) = ([job.checkout.as_str()], [job.config.as_str()]);
+    command([job.test.as_str()], &checkouts, &configs, options)
+}
+
+/// Returns the words of a command, quoted for a shell; empty if it is not valid.
+pub(super) fn quoted_words(command: &str) -> Vec<String> {
+    let words = shlex::split(command).unwrap_or_default();
+    words.iter().map(|word| quote(word)).collect()
+}
+
 /// Returns whether a recorded command is a command of this program whose words are quoted as
 /// this program quotes them, so that a shell cannot run anything else.
 pub(super) fn is_safe(command: &str) -> bool {
-    let mut words = vec![String::new()];
-    let (mut quoted, mut characters) = (false, command.chars());
-    while let (Some(character), Some(word)) = (characters.next(), words.last_mut()) {
-        match character {
-            ' ' if !quoted => words.push(String::new()),
-            '\'' => quoted = !quoted,
-            '\\' if !quoted => word.extend(characters.next()),
-            other => word.push(other),
-        }
-    }
-    let requoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
-    CALLS.iter().any(|call| command.starts_with(call)) && requoted.join(" ") == command
-}
-
-/// Returns the command that runs a job.
-pub(super) fn of_job(job: &JobResult, options: &str) -> String {
-    let JobResult {
-        test,
-        checkout,
-        config,
-        ..
-    } = job;
-    command([test.as_str()], &[checkout], &[config], options)
+    let is_call = CALLS.iter().any(|call| command.starts_with(call));
+    is_call && quoted_words(command).join(" ") == command
 }
 
 #[cfg(test)]

@@ -9,22 +9,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use anstyle::{AnsiColor, Style};
 use patchbed_host::process::quote;
 
-use super::escape::one_line;
-use super::input::{LABELS, Report, count_differing, count_tests, name, outcome};
-use super::mutants;
-use super::rate::{rate, repetitions};
-use super::rows::{Entry, Grid, Mark, Row};
-use super::self_checks;
-use super::wrap::{columns, item, shorten, wrap};
+use super::grid::{Entry, Grid};
+use super::input::Report;
+use super::proofs;
+use super::words::{self, CAUSE, Conclusion, LOG, PASS_RATE, REPRODUCE, name, outcome};
 use crate::engine::program;
-use crate::result::{JobResult, MutantStatus, PatchResult, RunResult, Tally};
-use selftests::expectation::Expected;
+use crate::result::{JobResult, Mark, RunResult};
+use crate::text::{distinct, one_line, wrap};
 use selftests::status::Status;
 
+/// Assumed width of a terminal.
+const COLUMNS: usize = 80;
+/// Narrower terminals get a table of this width.
+const COLUMNS_MIN: usize = 40;
 /// The time of day in `2026-01-31T18:42:10+01:00`.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
-/// Minimum width of the column of names.
-const NAME_COLUMNS_MIN: usize = 24;
 /// Width of `crash xfail`, so that tables of several configs have the same columns.
 const ENTRY_COLUMNS_MIN: usize = 11;
 /// A longer text may be scrolled off the screen.
@@ -39,22 +38,41 @@ const PASS: Style = AnsiColor::Green.on_default();
 const QUIET: Style = Style::new().dimmed();
 
 /// Returns the terminal sequences that a table contains.
-pub fn colours() -> Vec<String> {
+pub(crate) fn colours() -> Vec<String> {
     let begin = [BAD, CHANGED, GOOD, PASS, QUIET].map(|style| style.to_string());
     let end = format!("{BAD:#}");
     begin.into_iter().chain([end]).collect()
 }
 
+pub(crate) fn has_colours() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+}
+
 /// How the table is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub(crate) struct Look {
     pub(crate) columns: usize,
     pub(crate) colour: bool,
     /// Whether every row and every finding is shown.
-    pub all: bool,
+    pub(crate) all: bool,
 }
 
 impl Look {
+    /// Returns colours and width of the terminal; without a terminal, the default width and no
+    /// colours.
+    pub(crate) fn of_terminal(all: bool) -> Self {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout());
+        let columns = match size.map_or(0, |size| usize::from(size.ws_col)) {
+            0 => COLUMNS,
+            wide => wide.max(COLUMNS_MIN),
+        };
+        Self {
+            columns,
+            colour: has_colours(),
+            all,
+        }
+    }
+
     fn paint(self, text: &str, style: Style) -> String {
         if self.colour && !text.trim().is_empty() {
             format!("{style}{text}{style:#}")
@@ -62,201 +80,128 @@ impl Look {
             text.to_owned()
         }
     }
+
+    /// Returns paragraphs, each with line breaks at the width of the terminal, and an empty
+    /// line behind them if there are any.
+    fn paragraphs<T: AsRef<str>>(self, texts: impl IntoIterator<Item = T>) -> String {
+        let wrap = |text: T| wrap(&one_line(text.as_ref()), self.columns, "", 0);
+        section(texts.into_iter().map(wrap).collect())
+    }
+}
+
+/// Adds an empty line to a text that is not empty.
+fn section(text: String) -> String {
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 /// Returns the table, the findings and the result of the run.
-pub fn text(report: &Report<'_>, look: Look) -> String {
+pub(crate) fn text(report: &Report<'_>, look: Look) -> String {
     let result = report.result;
-    let grids = Grid::all(&result.jobs, look.all);
+    let grids = Grid::all(&report.matrix, look.all);
+    let findings = first_of_each(report);
+    let last = last_lines(report, look);
     let mut text: String = grids.iter().map(|grid| table(grid, look) + "\n").collect();
     text += &cached(result);
     text += &skips(result);
-    text += &findings(report, look);
-    text += &mutants::findings(result, report.run, report.options);
-    text += &self_checks::findings(result);
-    text += &patches(result, look);
+    text += &details(report, &findings, look);
+    text += &proofs::mutant_findings(report);
+    text += &proofs::self_check_findings(result);
+    text += &look.paragraphs(words::patches(result));
     text += &notes(result, look);
-    text += &self_checks::text(result);
-    text += &summary(result);
-    let last = last_lines(report, look);
+    text += &proofs::self_checks(result);
+    text += &format!("{}\n", words::summary(result));
+    text += &proofs::mutants(result);
+    text += &format!("{}\n", words::subject(result, "\n"));
     if text.lines().count() > LINES_OF_A_SCREEN {
-        text.insert_str(
-            0,
-            &format!("{}\n\n", last.lines().next().unwrap_or_default()),
-        );
+        let result = last.lines().next().unwrap_or_default();
+        text.insert_str(0, &format!("{result}\n\n"));
     }
     text += &last;
-    let folded = grids
-        .iter()
-        .flat_map(|grid| &grid.rows)
-        .any(|row| row.count > 1);
-    if folded || report.findings().count() > FINDINGS_SHOWN && !look.all {
-        text += &format!(
-            "all rows: {} report {} --all-rows\n",
-            program::name(),
-            quote(report.run)
-        );
+    let mut rows = grids.iter().flat_map(|grid| &grid.rows);
+    if rows.any(|row| row.count > 1) || findings.len() > FINDINGS_SHOWN && !look.all {
+        let run = quote(report.run);
+        text += &format!("all rows: {} report {run} --all-rows\n", program::name());
     }
     text
 }
 
-/// Returns the legend for reused results, if there are any.
 fn cached(result: &RunResult) -> String {
-    let mut times: Vec<&str> = result
-        .jobs
-        .iter()
-        .filter_map(|job| job.cached.as_ref())
-        .map(|cached| cached.at.get(TIME_OF_DAY).unwrap_or(&cached.at))
-        .collect();
-    times.sort_unstable();
-    let when = match times.as_slice() {
-        [] => return String::new(),
-        [first, .., last] if first != last => format!("between {first} and {last}"),
-        [first, ..] => format!("at {first}"),
+    let cached = result.jobs.iter().filter_map(|job| job.cached.as_ref());
+    let times = cached.map(|cached| cached.at.get(TIME_OF_DAY).unwrap_or(&cached.at));
+    let times: BTreeSet<&str> = times.collect();
+    let when = match (times.first(), times.last()) {
+        (Some(first), Some(last)) if first != last => format!("between {first} and {last}"),
+        (Some(first), _) => format!("at {first}"),
+        (None, _) => return String::new(),
     };
     format!("=: cached, ran {when}; build, test and machine are unchanged\n\n")
 }
 
-/// The length of the marks in a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Words {
-    Long,
-    /// Used if the table is too wide.
-    Short,
-}
-
-impl Words {
-    const fn of(self, mark: Mark) -> &'static str {
-        match (self, mark) {
-            (_, Mark::None) => "",
-            (_, Mark::Xfail) => "xfail",
-            (_, Mark::Xpass) => "XPASS",
-            (Self::Long, Mark::NotAsserted) => "not asserted",
-            (Self::Long, Mark::Changed) => "CHANGED",
-            (Self::Long, Mark::Unexpected) => "UNEXPECTED",
-            (Self::Short, Mark::NotAsserted) => "-",
-            (Self::Short, Mark::Changed) => "DIFF",
-            (Self::Short, Mark::Unexpected) => "BAD",
+/// Returns the table of one config, with long marks if they fit.
+fn table(grid: &Grid<'_>, look: Look) -> String {
+    let long = |entry: Option<&Entry>| {
+        entry_text(entry, |status, mark| format!("{status:<5} {}", mark.word()))
+    };
+    let short = |entry: Option<&Entry>| {
+        entry_text(entry, |status, mark| {
+            format!("{status} {}", short_mark(mark))
+        })
+    };
+    let paint = |entry: &Entry, text: String| look.paint(&text, style(entry));
+    for least in [ENTRY_COLUMNS_MIN, 0] {
+        let widths = grid.widths(least, &long);
+        if grid.fits(look.columns, &widths) {
+            return grid.lines(look.columns, &widths, &long, &paint);
         }
     }
+    let widths = grid.widths(0, &short);
+    grid.lines(look.columns, &widths, &short, &paint) + &legend(grid, look)
+}
 
-    const fn meaning(mark: Mark) -> &'static str {
-        match mark {
-            Mark::None => "",
+/// Returns the mark for a table that is too wide.
+const fn short_mark(mark: Mark) -> &'static str {
+    match mark {
+        Mark::NotAsserted => "-",
+        Mark::Changed => "DIFF",
+        Mark::Inconclusive => "?",
+        Mark::Unexpected => "BAD",
+        Mark::None | Mark::Xfail | Mark::Xpass => mark.word(),
+    }
+}
+
+fn legend(grid: &Grid<'_>, look: Look) -> String {
+    let marks: BTreeSet<Mark> = grid.entries().map(|entry| entry.mark).collect();
+    let meaning = |mark: Mark| {
+        let meaning = match mark {
+            Mark::None => return None,
             Mark::NotAsserted => "not asserted: a later patch changes this result",
             Mark::Xfail => "expected failure",
             Mark::Changed => "differs from its snapshot",
+            Mark::Inconclusive => "inconclusive",
             Mark::Xpass => "unexpected pass",
             Mark::Unexpected => "not as expected",
-        }
-    }
-}
-
-/// Returns the table of one config, with long marks if they fit.
-fn table(grid: &Grid<'_>, look: Look) -> String {
-    let names = grid.rows.iter().map(|row| columns(&label(row)));
-    let longest = names.max().unwrap_or(0).max(columns(grid.config) + 7);
-    let room = |widths: &[usize]| {
-        look.columns
-            .saturating_sub(widths.iter().map(|width| width + 2).sum())
-    };
-    let mut words = Words::Long;
-    let mut widths = widths(grid, words, ENTRY_COLUMNS_MIN);
-    if room(&widths) < longest {
-        widths = self::widths(grid, words, 0);
-    }
-    if room(&widths) < longest {
-        words = Words::Short;
-        widths = self::widths(grid, words, 0);
-    }
-    let first = longest.min(room(&widths).max(NAME_COLUMNS_MIN));
-    let head: String = grid
-        .checkouts
-        .iter()
-        .zip(&widths)
-        .map(|(checkout, width)| format!("  {checkout:<width$}"))
-        .collect();
-    let title = format!("config {}", grid.config);
-    let mut text = format!("{}\n", format!("{title:<first$}{head}").trim_end());
-    for row in &grid.rows {
-        text += &line(row, first, &widths, words, look);
-    }
-    text + &legend(grid, words, look)
-}
-
-/// Returns the meaning of the short marks in a table.
-fn legend(grid: &Grid<'_>, words: Words, look: Look) -> String {
-    let entries = grid
-        .rows
-        .iter()
-        .flat_map(|row| row.entries.iter().flatten());
-    let marks: BTreeSet<Mark> = entries.map(|entry| entry.mark).collect();
-    let marks = marks.into_iter().filter(|mark| *mark != Mark::None);
-    let meanings: Vec<String> = marks
-        .map(|mark| format!("{}: {}", words.of(mark), Words::meaning(mark)))
-        .collect();
-    match words {
-        Words::Short if !meanings.is_empty() => wrap(&meanings.join("; "), look.columns, 0),
-        _ => String::new(),
-    }
-}
-
-fn widths(grid: &Grid<'_>, words: Words, least: usize) -> Vec<usize> {
-    let width = |(at, checkout): (usize, &&str)| {
-        let places = grid.rows.iter().filter_map(|row| row.entries[at].as_ref());
-        let widest = places.map(|entry| columns(&entry_text(entry, words))).max();
-        widest.unwrap_or(0).max(columns(checkout)).max(least)
-    };
-    grid.checkouts.iter().enumerate().map(width).collect()
-}
-
-fn line(row: &Row, first: usize, widths: &[usize], words: Words, look: Look) -> String {
-    let mut text = format!("{:<first$}", shorten(&label(row), first));
-    let last = row.entries.iter().rposition(Option::is_some);
-    for (at, (entry, width)) in row.entries.iter().zip(widths).enumerate() {
-        let Some(entry) = entry else {
-            text += &" ".repeat(width + 2);
-            continue;
         };
-        let entry_text = entry_text(entry, words);
-        text += &format!("  {}", look.paint(&entry_text, style(entry)));
-        text += &" ".repeat(width - columns(&entry_text));
-        if Some(at) == last {
-            break;
-        }
-    }
-    format!("{}\n", text.trim_end())
-}
-
-fn label(row: &Row) -> String {
-    match (row.name.as_str(), row.count) {
-        ("", count) => format!("... {}", more_tests(count)),
-        (name, 1) => name.to_owned(),
-        (name, count) => format!("{name} ({count})"),
-    }
-}
-
-fn more_tests(count: usize) -> String {
-    match count {
-        1 => "1 more test".to_owned(),
-        count => format!("{count} more tests"),
-    }
-}
-
-/// Returns an entry of the table: status and mark.
-fn entry_text(entry: &Entry, words: Words) -> String {
-    let status = format!("{}{}", entry.status, if entry.cached { "=" } else { "" });
-    let mark = words.of(entry.mark);
-    let text = match words {
-        Words::Long => format!("{status:<5} {mark}"),
-        Words::Short => format!("{status} {mark}"),
+        Some(format!("{}: {meaning}", short_mark(mark)))
     };
-    text.trim_end().to_owned()
+    let meanings: Vec<String> = marks.into_iter().filter_map(meaning).collect();
+    match meanings.is_empty() {
+        true => String::new(),
+        false => wrap(&meanings.join("; "), look.columns, "", 0),
+    }
+}
+
+fn entry_text(entry: Option<&Entry>, text: impl Fn(&str, Mark) -> String) -> String {
+    let Some(entry) = entry else {
+        return String::new();
+    };
+    let cached = if entry.cached { "=" } else { "" };
+    let status = format!("{}{cached}", entry.status);
+    text(&status, entry.mark).trim_end().to_owned()
 }
 
 fn style(entry: &Entry) -> Style {
     match entry.mark {
-        Mark::Unexpected | Mark::Xpass => BAD,
+        Mark::Unexpected | Mark::Xpass | Mark::Inconclusive => BAD,
         Mark::Changed => CHANGED,
         Mark::NotAsserted | Mark::Xfail => QUIET,
         Mark::None if entry.status == Status::Pass.word() => PASS,
@@ -268,33 +213,36 @@ fn style(entry: &Entry) -> Style {
 fn skips(result: &RunResult) -> String {
     let mut places: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
     for job in result.jobs.iter().filter(|job| job.is_skipped()) {
-        let checkouts = places
-            .entry((&job.config, &job.test, &job.reason))
-            .or_default();
-        if !checkouts.contains(&job.checkout.as_str()) {
-            checkouts.push(&job.checkout);
+        let place = (job.config.as_str(), job.test.as_str(), job.reason.as_str());
+        places.entry(place).or_default().push(&job.checkout);
+    }
+    let line = |((config, name, reason), checkouts): ((&str, &str, &str), Vec<&str>)| {
+        let checkouts = distinct(checkouts).join(", ");
+        format!("  {name} on {checkouts} ({config}): {}\n", one_line(reason))
+    };
+    match places.is_empty() {
+        true => String::new(),
+        false => {
+            section("skipped:\n".to_owned() + &places.into_iter().map(line).collect::<String>())
         }
     }
-    if places.is_empty() {
-        return String::new();
-    }
-    let mut text = "skipped:\n".to_owned();
-    for ((config, name, reason), checkouts) in places {
-        let checkouts = checkouts.join(", ");
-        text += &format!("  {name} on {checkouts} ({config}): {}\n", one_line(reason));
-    }
-    text + "\n"
 }
 
-/// Returns the findings with reason, cause, log and the command that reproduces them.
-fn findings(report: &Report<'_>, look: Look) -> String {
+/// Returns the findings, without further repetitions of the same job.
+fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a JobResult> {
+    let (mut places, mut findings) = (BTreeSet::new(), Vec::new());
+    for job in report.findings() {
+        if places.insert((&job.test, &job.checkout, &job.config)) {
+            findings.push(job);
+        }
+    }
+    findings
+}
+
+fn details(report: &Report<'_>, findings: &[&JobResult], look: Look) -> String {
     let shown = if look.all { usize::MAX } else { FINDINGS_SHOWN };
-    let findings = first_of_each(report);
-    let mut text: String = findings
-        .iter()
-        .take(shown)
-        .map(|job| finding(report, job))
-        .collect();
+    let shown_findings = findings.iter().take(shown);
+    let mut text: String = shown_findings.map(|job| finding(report, job)).collect();
     let left = findings.len().saturating_sub(shown);
     if left > 0 {
         text += &format!("... and {left} more findings\n\n");
@@ -302,163 +250,53 @@ fn findings(report: &Report<'_>, look: Look) -> String {
     text
 }
 
-/// Returns the findings, without further repetitions of the same job.
-fn first_of_each<'a>(report: &Report<'a>) -> Vec<&'a JobResult> {
-    let mut jobs: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
-    let mut findings: Vec<&JobResult> = Vec::new();
-    for job in report.findings() {
-        if jobs.insert((&job.test, &job.checkout, &job.config)) {
-            findings.push(job);
-        }
-    }
-    findings
-}
-
 fn finding(report: &Report<'_>, job: &JobResult) -> String {
-    let mut text = format!(
-        "{}: {}\n  {}\n",
-        name(job),
-        outcome(job),
-        one_line(&job.reason)
-    );
+    let reason = one_line(&job.reason);
+    let mut text = format!("{}: {}\n  {reason}\n", name(job), outcome(job));
     if let Some(cause) = job.cause {
-        text += &format!("  {}{}\n", LABELS.cause, cause.word());
+        text += &format!("  {}{}\n", CAUSE, cause.word());
     }
-    let mut repeat = String::new();
-    let all = repetitions(report.result, job, &job.checkout).len();
-    if all > 1 {
-        text += &format!("  {}{}\n", LABELS.pass_rate, rate(report.result, job));
-        repeat = format!(" --repeat {all}");
-    }
+    let group = report.matrix.get(&job.test, &job.config, &job.checkout);
+    let repeat = match group.map_or(1, |group| group.jobs().len()) {
+        0 | 1 => String::new(),
+        all => {
+            let rate = report.matrix.rate(&job.test, &job.config);
+            text += &format!("  {}{rate}\n", PASS_RATE);
+            format!(" --repeat {all}")
+        }
+    };
     let difference = job.snapshot_difference.iter();
     for line in difference.flat_map(|difference| difference.lines()) {
         text += &format!("    {}\n", one_line(line));
     }
-    text += &format!("  {}{}/{}/\n", LABELS.log, report.run, job.artifacts);
+    text += &format!("  {}{}/{}/\n", LOG, report.run, job.artifacts);
     let command = report.command(job);
-    text + &format!("  {}{command}{repeat}\n\n", LABELS.reproduce)
-}
-
-/// Returns the results that each patch changes, a paragraph for each patch.
-fn patches(result: &RunResult, look: Look) -> String {
-    let sentence = |patch: &PatchResult| wrap(&one_line(&patch.sentence), look.columns, 0);
-    let text: String = result.patches.iter().map(sentence).collect();
-    if text.is_empty() { text } else { text + "\n" }
+    text + &format!("  {}{command}{repeat}\n\n", REPRODUCE)
 }
 
 /// Returns notes: prerequisites that are not in the kernels, and, if the last line reports a
 /// finding, the part of the series that is not tested.
 fn notes(result: &RunResult, look: Look) -> String {
-    let notes = result.coverage.iter().flat_map(|coverage| &coverage.notes);
-    let notes = notes.map(|note| format!("note: {note}"));
-    let beside = result
-        .not_tested()
-        .filter(|_| result.only_not_tested().is_none());
-    let all = notes.chain(beside.map(str::to_owned));
-    let text: String = all
-        .map(|note| wrap(&one_line(&note), look.columns, 0))
-        .collect();
-    if text.is_empty() { text } else { text + "\n" }
+    let notes = words::notes(result).map(|note| format!("note: {note}"));
+    let is_last = result.only_not_tested().is_some();
+    let beside = result.not_tested().filter(|_| !is_last);
+    look.paragraphs(notes.chain(beside.map(str::to_owned)))
 }
 
-fn summary(result: &RunResult) -> String {
-    let count =
-        |test: &dyn Fn(&JobResult) -> bool| result.jobs.iter().filter(|job| test(job)).count();
-    let skipped = count(&JobResult::is_skipped);
-    let good = count(&JobResult::is_good);
-    let changed = count(&|job| job.snapshot_difference.is_some());
-    let mut text = format!("{good} of {} results as expected", result.jobs.len());
-    if skipped > 0 {
-        text += &format!(", {skipped} skipped");
-    }
-    if changed > 0 {
-        text += &format!(", {}", count_differing(changed));
-    }
-    // If no job is expected to fail, the run has no checkout without the series.
-    if count(&|job| job.expectation == Expected::Fail) > 0 {
-        let tests = result.tests.iter();
-        let failing = tests.filter(|test| test.fails_without_series).count();
-        let verb = if failing == 1 { "fails" } else { "fail" };
-        let all = count_tests(result.tests.len());
-        text += &format!("; {failing} of {all} {verb} without the series");
-    }
-    text.push('\n');
-    text += &mutants::summary(result);
-    text += &format!("{} on {}\n", result.series, result.tree);
-    if !result.prerequisites.is_empty() {
-        text += &format!("every checkout has {}\n", result.prerequisites.join(", "));
-    }
-    text
-}
-
-/// Returns the reason for the exit code if no job needs attention.
-fn reason_without_job(result: &RunResult) -> String {
-    let missed_fault = result.self_checks.iter().find(|one| one.is_finding());
-    let mutant = |status: MutantStatus| {
-        let mut mutants = result.mutants.iter();
-        mutants.find(|one| one.needs_attention() && one.status == status)
-    };
-    let missed = mutant(MutantStatus::Missed);
-    let disproved = mutant(MutantStatus::Equivalent);
-    let inconclusive = mutant(MutantStatus::Inconclusive);
-    // A finding decides the exit code, so findings precede inconclusive mutants.
-    match (missed_fault, missed.or(disproved).or(inconclusive)) {
-        (Some(one), _) => format!(
-            "self-check: injected fault {} MISSED on {} ({})",
-            one.name, one.checkout, one.config
-        ),
-        (None, Some(mutant)) => {
-            let tally = Tally::of(&result.mutants);
-            let more = match tally.missed + tally.inconclusive + tally.disproved {
-                0 | 1 => String::new(),
-                some => format!(" (the first of {some})"),
-            };
-            format!("mutant `{}` is {}{more}", mutant.name, mutant.word())
-        }
-        (None, None) if result.jobs.iter().all(JobResult::is_skipped) => {
-            "all tests were skipped".to_owned()
-        }
-        (None, None) if !result.mutants.is_empty() => {
-            "no mutant was run: each has the same code as the series or does not compile".to_owned()
-        }
-        (None, None) => "see above".to_owned(),
-    }
-}
-
-/// Returns the last lines: the result of the run, and the command that reproduces it.
 fn last_lines(report: &Report<'_>, look: Look) -> String {
-    let result = report.result;
-    if let Some(why) = result.only_not_tested() {
-        let (word, why) = why.split_once(':').unwrap_or(("not tested", why));
-        return format!("{}:{}\n", look.paint(word, BAD), one_line(why));
+    let conclusion = Conclusion::of(report.result);
+    let style = match conclusion {
+        Conclusion::AsExpected => GOOD,
+        Conclusion::Finding | Conclusion::Inconclusive | Conclusion::NotTested => BAD,
+    };
+    let label = look.paint(conclusion.label(), style);
+    let line = format!("{label}: {}\n", words::last_line(report));
+    match words::decisive(report) {
+        Some(job) if conclusion != Conclusion::NotTested => {
+            line + &format!("reproduce: {}\n", report.command(job))
+        }
+        _ => line,
     }
-    // With exit code 1, the last line names a finding (of a test, self-check or mutant), not
-    // an inconclusive job.
-    let decides = |job: &&JobResult| result.exit_code != 1 || !job.is_inconclusive();
-    let first = report.findings().find(decides);
-    let (word, style) = match result.exit_code {
-        0 => ("OK", GOOD),
-        1 => ("FINDING", BAD),
-        _ => ("INCONCLUSIVE", BAD),
-    };
-    let Some(first) = first else {
-        let reason = match result.exit_code {
-            0 => "every result is as expected".to_owned(),
-            _ => reason_without_job(result),
-        };
-        return format!("{}: {reason}\n", look.paint(word, style));
-    };
-    let is_same_kind = |job: &&JobResult| job.is_inconclusive() == first.is_inconclusive();
-    let more = match report.findings().filter(is_same_kind).count() {
-        0 | 1 => String::new(),
-        some => format!(" (the first of {some})"),
-    };
-    let reason = one_line(&first.reason);
-    let text = format!("{}: {}{more}: {reason}", name(first), outcome(first));
-    let label = format!("{word}: ");
-    let line = item(&label, &text, usize::MAX);
-    let painted = look.paint(word, style) + &line[word.len()..];
-    format!("{painted}reproduce: {}\n", report.command(first))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::escape::one_line;
-use super::input::count_differing;
+use super::words::counts;
 use crate::result::JobResult;
+use crate::text::one_line;
 
 /// Shorter parts of an iteration are not printed.
 const PRINTED_MIN: Duration = Duration::from_millis(100);
@@ -39,11 +39,8 @@ pub fn line(time: &str, iteration: &Iteration<'_>) -> String {
             parts,
             not_tested,
         } => {
-            let judged = judged(jobs, *took, parts);
-            match not_tested {
-                Some(not_tested) => format!("{}; {judged}", one_line(not_tested)),
-                None => judged,
-            }
+            let not_tested = not_tested.map(|why| format!("{}; ", one_line(why)));
+            not_tested.unwrap_or_default() + &judged(jobs, *took, parts)
         }
         Iteration::Unaffected => "no input of a job has changed".to_owned(),
         Iteration::Failed => "no results".to_owned(),
@@ -52,28 +49,18 @@ pub fn line(time: &str, iteration: &Iteration<'_>) -> String {
 }
 
 fn judged(jobs: &[JobResult], took: Duration, parts: &[(&str, Duration)]) -> String {
-    let count = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().filter(|job| test(job)).count();
-    let good = count(&JobResult::is_good);
-    let changed = count(&|job| job.snapshot_difference.is_some());
-    let cached = count(&|job| job.cached.is_some());
-    let differing = match changed {
-        0 => String::new(),
-        some => format!(", {}", count_differing(some)),
-    };
+    let cached = jobs.iter().filter(|job| job.cached.is_some()).count();
+    let run = jobs.len() - cached;
+    let parts = parts.iter().filter(|(_, took)| *took >= PRINTED_MIN);
     let parts: Vec<String> = parts
-        .iter()
-        .filter(|(_, took)| *took >= PRINTED_MIN)
         .map(|(name, took)| format!("{name} {:.1}", took.as_secs_f64()))
         .collect();
-    let parts = match parts.as_slice() {
-        [] => String::new(),
-        some => format!(": {}", some.join(", ")),
-    };
+    let colon = if parts.is_empty() { "" } else { ": " };
     format!(
-        "{good} of {} results as expected{differing} ({} run, {cached} cached) in {:.1} s{parts}",
-        jobs.len(),
-        jobs.len() - cached,
+        "{} ({run} run, {cached} cached) in {:.1} s{colon}{}",
+        counts(jobs).join(", "),
         took.as_secs_f64(),
+        parts.join(", ")
     )
 }
 

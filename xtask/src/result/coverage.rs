@@ -8,7 +8,8 @@ use kernel_patches::coverage::{self, PatchCoverage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PatchResult;
+use super::patch::{PatchResult, span};
+use crate::text::first_few;
 
 /// At most this many files are named in a sentence.
 const FILES_MAX: usize = 8;
@@ -95,7 +96,13 @@ impl Coverage {
             let whole = lacking.iter().filter(|one| one.whole).count();
             if whole == range.clone().count() {
                 patch.changes.clear();
-                patch.sentence = format!("{} not tested: {}", subject(patch), reason(&lacking));
+                let is = if patch.first == patch.last {
+                    "is"
+                } else {
+                    "are"
+                };
+                let subject = span(patch.first, patch.last);
+                patch.sentence = format!("{subject} {is} not tested: {}", reason(&lacking));
                 continue;
             }
             let failing: Vec<&NotTested> = lacking
@@ -109,13 +116,6 @@ impl Coverage {
                 patch.sentence += " and no code of a kernel that was run";
             }
         }
-    }
-}
-
-fn subject(patch: &PatchResult) -> String {
-    match (patch.first, patch.last) {
-        (first, last) if first == last => format!("patch {first} is"),
-        (first, last) => format!("patches {first} to {last} are"),
     }
 }
 
@@ -215,11 +215,7 @@ fn unique<'a, P: AsRef<str> + 'a>(paths: impl IntoIterator<Item = &'a P>) -> Vec
 }
 
 fn list(files: &[String]) -> String {
-    let shown = files[..files.len().min(FILES_MAX)].join(", ");
-    match files.len().saturating_sub(FILES_MAX) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    first_few(files, FILES_MAX)
 }
 
 #[cfg(test)]

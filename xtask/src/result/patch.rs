@@ -3,11 +3,12 @@
 
 use schemars::JsonSchema;
 use selftests::expectation::Expected;
-use selftests::status::Status;
+use selftests::status::{Cause, Status};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, JobResult};
-use crate::engine::checkouts::SERIES;
+use super::job::JobResult;
+use super::matrix::{Group, Matrix};
+use crate::job_plan::SERIES;
 
 /// One checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,95 +57,74 @@ pub struct StatusChange {
 const NAMED: usize = 2;
 /// At most this many characters of a reason are quoted in a sentence.
 const REASON_MAX: usize = 100;
+const PASS: &str = Status::Pass.word();
 
 /// Returns the results that each patch changes, from the jobs of the checkouts before and
 /// after it. Patches between which no checkout was tested are taken together.
 pub(crate) fn patches(jobs: &[JobResult], checkouts: &[CheckoutResult]) -> Vec<PatchResult> {
+    let matrix = Matrix::of(jobs);
     let pairs = checkouts.windows(2);
     pairs
-        .filter_map(|pair| between(jobs, &pair[0], &pair[1]))
+        .filter_map(|pair| between(&matrix, &pair[0], &pair[1]))
         .collect()
 }
 
 fn between(
-    jobs: &[JobResult],
+    matrix: &Matrix<'_>,
     before: &CheckoutResult,
     after: &CheckoutResult,
 ) -> Option<PatchResult> {
     let (first, last) = (before.patches.len() + 1, after.patches.len());
     let subject = after.patches.get(first - 1)?.clone();
-    let changes = changes(jobs, &before.name, &after.name);
-    let sentence = sentence(first, last, &changes);
+    let changes: Vec<StatusChange> = matrix
+        .groups()
+        .iter()
+        .filter(|group| group.first().checkout == before.name)
+        .filter_map(|group| change(group, on(matrix, group.first(), &after.name)?))
+        .collect();
     Some(PatchResult {
         first,
         last,
         subject,
-        sentence,
+        sentence: sentence(first, last, &changes),
         changes,
     })
 }
 
-/// Returns the tests whose status differs, in the order of the jobs.
-fn changes(jobs: &[JobResult], before: &str, after: &str) -> Vec<StatusChange> {
-    let mut changes: Vec<StatusChange> = Vec::new();
-    for job in jobs.iter().filter(|job| job.checkout == before) {
-        let is_known =
-            |change: &StatusChange| change.test == job.test && change.config == job.config;
-        if changes.iter().any(is_known) {
-            continue;
-        }
-        let (from, to) = (all_of(jobs, job, before), all_of(jobs, job, after));
-        let (Some((from, reason)), Some((to, broken))) = (from, to) else {
-            continue;
-        };
-        if from != to {
-            changes.push(StatusChange {
-                test: job.test.clone(),
-                config: job.config.clone(),
-                reason: if from == PASS { broken } else { reason },
-                from,
-                to: to.clone(),
-                is_expected: is_expected(jobs, job, after),
-            });
-        }
-    }
-    changes
+/// Returns the same test with the same config on a checkout.
+fn on<'m, 'a>(matrix: &'m Matrix<'a>, job: &JobResult, checkout: &str) -> Option<&'m Group<'a>> {
+    matrix.get(&job.test, &job.config, checkout)
 }
 
-/// Returns the status of all repetitions of a job on a checkout and the reason of the first
-/// that did not pass. If statuses differ, the status is the number of passes.
-fn all_of(jobs: &[JobResult], of: &JobResult, checkout: &str) -> Option<(String, String)> {
-    let all: Vec<&JobResult> = repetitions(jobs, of, checkout).collect();
-    let first = all.first()?;
+fn change(before: &Group<'_>, after: &Group<'_>) -> Option<StatusChange> {
+    let ((from, reason), (to, broken)) = (combined(before)?, combined(after)?);
+    (from != to).then(|| StatusChange {
+        test: before.first().test.clone(),
+        config: before.first().config.clone(),
+        reason: if from == PASS { broken } else { reason },
+        from,
+        to,
+        is_expected: after.all(|job| job.expected),
+    })
+}
+
+/// Returns the status of all repetitions and the reason of the first that did not pass. If
+/// statuses differ, the status is the number of passes.
+fn combined(group: &Group<'_>) -> Option<(String, String)> {
     // An error of the host or the tool must not be attributed to the patch.
-    if all.iter().any(|job| job.is_inconclusive()) {
+    if group.any(JobResult::is_inconclusive) {
         return None;
     }
-    let bad = all.iter().find(|job| job.status != Status::Pass);
-    let status = if all.iter().all(|job| job.status == first.status) {
-        first.status.to_string()
+    let first = group.first().status;
+    let status = if group.all(|job| job.status == first) {
+        first.to_string()
     } else {
-        let passes = all.iter().filter(|job| job.status == Status::Pass).count();
-        format!("{passes} passes of {}", all.len())
+        let passes = group.count(|job| job.status == Status::Pass);
+        format!("{passes} passes of {}", group.jobs().len())
     };
+    let mut jobs = group.jobs().iter();
+    let bad = jobs.find(|job| job.status != Status::Pass);
     Some((status, bad.map_or(String::new(), |job| why(job))))
-}
-
-const PASS: &str = "pass";
-
-fn is_expected(jobs: &[JobResult], of: &JobResult, checkout: &str) -> bool {
-    repetitions(jobs, of, checkout).all(|job| job.expected)
-}
-
-/// Returns all repetitions of the same job on a checkout.
-fn repetitions<'a>(
-    jobs: &'a [JobResult],
-    of: &'a JobResult,
-    checkout: &'a str,
-) -> impl Iterator<Item = &'a JobResult> + Clone {
-    jobs.iter().filter(move |job| {
-        job.test == of.test && job.config == of.config && job.checkout == checkout
-    })
 }
 
 /// Returns a short reason why a job did not pass: the title of the first kernel report, if
@@ -160,93 +140,89 @@ fn why(job: &JobResult) -> String {
     }
 }
 
+/// Returns the numbers of patches as printed.
+pub(super) fn span(first: usize, last: usize) -> String {
+    match first == last {
+        true => format!("patch {first}"),
+        false => format!("patches {first} to {last}"),
+    }
+}
+
 fn sentence(first: usize, last: usize, changes: &[StatusChange]) -> String {
-    let subject = match (first, last) {
-        (first, last) if first == last => format!("patch {first}"),
-        (first, last) => format!("patches {first} to {last}"),
-    };
+    let subject = span(first, last);
     let verb = if first == last { "changes" } else { "change" };
-    let (bad, rest): (Vec<&StatusChange>, Vec<&StatusChange>) =
-        changes.iter().partition(|change| change.from == PASS);
-    let (good, other): (Vec<&StatusChange>, Vec<&StatusChange>) =
-        rest.iter().partition(|change| change.to == PASS);
+    let (bad, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.from == PASS);
+    let (good, other): (Vec<_>, Vec<_>) = rest.into_iter().partition(|change| change.to == PASS);
     let parts: Vec<String> = [good, bad, other]
         .iter()
         .filter_map(|some| list(some))
         .collect();
-    match (parts.is_empty(), first == last) {
-        (true, true) => format!("{subject} changes no status"),
-        (true, false) => format!("{subject} change no status"),
-        (false, _) => format!("{subject} {verb} {}", parts.join("; and ")),
+    match parts.is_empty() {
+        true => format!("{subject} {verb} no status"),
+        false => format!("{subject} {verb} {}", parts.join("; and ")),
     }
 }
 
 /// Returns "`a` from crash (REASON) to pass, `b` from ..., and 3 more tests in the same way".
 fn list(changes: &[&StatusChange]) -> Option<String> {
-    if changes.is_empty() {
-        return None;
-    }
     let name = |change: &&StatusChange| {
-        let why = if change.reason.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", change.reason)
+        let StatusChange { test, from, to, .. } = change;
+        let why = match change.reason.as_str() {
+            "" => String::new(),
+            reason => format!(" ({reason})"),
         };
-        match change.from.as_str() {
+        match from.as_str() {
             PASS if change.is_expected => {
-                format!(
-                    "`{}` from pass to {} (expected failure){why}",
-                    change.test, change.to
-                )
+                format!("`{test}` from pass to {to} (expected failure){why}")
             }
-            PASS => format!("`{}` from pass to {}{why}", change.test, change.to),
-            from => format!("`{}` from {from}{why} to {}", change.test, change.to),
+            PASS => format!("`{test}` from pass to {to}{why}"),
+            from => format!("`{test}` from {from}{why} to {to}"),
         }
     };
-    let mut text = changes
-        .iter()
-        .take(NAMED)
-        .map(name)
-        .collect::<Vec<_>>()
-        .join(", ");
-    if changes.len() > NAMED {
-        text += &format!(", and {} more tests in the same way", changes.len() - NAMED);
-    }
-    Some(text)
+    let named: Vec<String> = changes.iter().take(NAMED).map(name).collect();
+    let more = match changes.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more tests in the same way"),
+    };
+    (!named.is_empty()).then(|| named.join(", ") + &more)
 }
 
 /// Finds tests that a patch breaks again after an earlier patch fixed them, and makes these
 /// jobs unexpected.
 pub(super) fn find_broken_again(jobs: &mut [JobResult], checkouts: &[CheckoutResult]) {
-    for later in 1..checkouts.len() {
-        let broken: Vec<(usize, String)> = (0..jobs.len())
-            .filter(|&index| jobs[index].checkout == checkouts[later].name)
-            .filter(|&index| {
-                jobs[index].expectation == Expected::Either && jobs[index].status != Status::Pass
-            })
-            .filter_map(|index| Some((index, fixed_by(jobs, &jobs[index], &checkouts[..later])?)))
-            .collect();
-        for (index, checkout) in broken {
-            let job = &mut jobs[index];
-            job.expected = false;
-            job.xfail = false;
-            job.cause = Some(Cause::Kernel);
-            job.reason = format!("passed on {checkout} and fails again: {}", job.reason);
-        }
+    let matrix = Matrix::of(&*jobs);
+    let broken: Vec<(usize, String)> = jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| job.expectation == Expected::Either && job.status != Status::Pass)
+        .filter_map(|(index, job)| Some((index, fixed_by(&matrix, job, checkouts)?)))
+        .collect();
+    for (index, checkout) in broken {
+        let job = &mut jobs[index];
+        job.expected = false;
+        job.xfail = false;
+        job.cause = Some(Cause::Kernel);
+        job.reason = format!("passed on {checkout} and fails again: {}", job.reason);
     }
 }
 
-/// Returns the last of the checkouts on which a test passed although no pass was asserted.
-fn fixed_by(jobs: &[JobResult], of: &JobResult, before: &[CheckoutResult]) -> Option<String> {
+/// Returns the last checkout before the job's on which the test passed although no pass was
+/// asserted.
+fn fixed_by(matrix: &Matrix<'_>, of: &JobResult, checkouts: &[CheckoutResult]) -> Option<String> {
+    // A test that must fail with the whole series starts to fail at some patch.
+    let whole = on(matrix, of, SERIES);
+    if whole.is_some_and(|group| group.any(|job| job.expectation == Expected::Fail)) {
+        return None;
+    }
     let passes = |checkout: &&CheckoutResult| {
-        let mut same = repetitions(jobs, of, &checkout.name);
-        let is_not_asserted = same.clone().any(|job| job.expectation == Expected::Either);
-        // A test that must fail with the whole series starts to fail at some patch.
-        let mut whole = repetitions(jobs, of, SERIES);
-        let fails_in_the_end = whole.any(|job| job.expectation == Expected::Fail);
-        is_not_asserted && !fails_in_the_end && same.all(|job| job.status == Status::Pass)
+        let group = on(matrix, of, &checkout.name);
+        group.is_some_and(|group| {
+            group.any(|job| job.expectation == Expected::Either)
+                && group.all(|job| job.status == Status::Pass)
+        })
     };
-    let checkout = before.iter().rev().find(passes)?;
+    let at = checkouts.iter().position(|one| one.name == of.checkout)?;
+    let checkout = checkouts[..at].iter().rev().find(passes)?;
     Some(checkout.name.clone())
 }
 

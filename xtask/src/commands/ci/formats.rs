@@ -100,7 +100,7 @@ fn write_formats(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyho
         (KCIDB_FILE, Format::Kcidb),
         (JSON_FILE, Format::Json),
     ] {
-        fs::write(place.join(name), report::text(&report, &show, format)?)?;
+        fs::write(place.join(name), format.render(&report, &show)?)?;
     }
     Ok(fs::write(place.join(PATCH_FILE), UNKNOWN_PATCH)?)
 }

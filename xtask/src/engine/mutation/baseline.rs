@@ -7,8 +7,8 @@ use camino::Utf8Path;
 use selftests::scenario::Scenario;
 use selftests::timeline::Entry;
 
-use crate::engine::checkouts::SERIES;
 use crate::engine::job::read_analysis;
+use crate::job_plan::SERIES;
 use crate::result::JobResult;
 use selftests::status::Status;
 

@@ -2,8 +2,9 @@
 //! Finds jobs that take significantly longer than before. A busy host slows down all jobs, so
 //! the durations are first divided by the ratio that all jobs have in common.
 
-use super::Pace;
-use super::groups::{Group, Pair};
+use super::groups::Pair;
+use super::model::Pace;
+use crate::result::Group;
 
 /// A smaller ratio is noise.
 const RATIO_MIN: f64 = 1.5;
@@ -59,7 +60,7 @@ fn pace(pair: &Pair<'_, '_>, before: &[u64], now: &[u64], drift: f64) -> Option<
 /// Returns whether the durations can be compared: all repetitions have the same status,
 /// accelerator and boot mode, and ran alone.
 fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
-    let mut keys = before.0.iter().chain(&now.0).map(|job| {
+    let mut keys = before.jobs().iter().chain(now.jobs()).map(|job| {
         let is_alone = !job.shared && job.cached.is_none() && !job.is_inconclusive();
         is_alone.then_some((&job.status, &job.accel, &job.boot_mode))
     });
@@ -69,7 +70,7 @@ fn is_alike(before: &Group<'_>, now: &Group<'_>) -> bool {
 
 /// Returns the durations of the repetitions, the shortest first.
 fn times(group: &Group<'_>) -> Vec<u64> {
-    let mut times: Vec<u64> = group.0.iter().map(|job| job.duration_ms).collect();
+    let mut times: Vec<u64> = group.jobs().iter().map(|job| job.duration_ms).collect();
     times.retain(|time| *time > 0);
     times.sort_unstable();
     times

@@ -4,32 +4,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ABSENT, ProofChange};
+use super::model::{ABSENT, ProofChange};
 use crate::result::{Detection, MutantResult, RunResult, SelfCheckResult};
 
 /// Checkout and config.
 type Kernel<'a> = (&'a str, &'a str);
 
-/// The result of a mutant as printed, and whether it needs attention.
-type MutantState = (&'static str, bool);
-
 /// Returns the differences in the sets of checked builds and mutants, a sentence each.
 pub(super) fn differences(before: &RunResult, after: &RunResult) -> Vec<String> {
     let tested: BTreeSet<Kernel<'_>> = &tested(before) & &tested(after);
     let (old, new) = (checked(before), checked(after));
-    let only_in = |one: &BTreeSet<Kernel<'_>>, other: &BTreeSet<Kernel<'_>>| {
-        let kernels = tested.iter();
-        let kernels = kernels.filter(|kernel| one.contains(*kernel) && !other.contains(*kernel));
-        let names = kernels.map(|(checkout, config)| format!("{checkout} ({config})"));
-        names.collect::<Vec<_>>().join(", ")
-    };
     let mut differences = Vec::new();
-    let (lost, gained) = (only_in(&old, &new), only_in(&new, &old));
-    if !lost.is_empty() {
-        differences.push(format!("no self-check now on {lost}"));
-    }
-    if !gained.is_empty() {
-        differences.push(format!("no self-check before on {gained}"));
+    for (when, here, there) in [("now", &old, &new), ("before", &new, &old)] {
+        let only_here = tested
+            .intersection(here)
+            .filter(|kernel| !there.contains(*kernel));
+        let names: Vec<String> = only_here
+            .map(|(checkout, config)| format!("{checkout} ({config})"))
+            .collect();
+        if !names.is_empty() {
+            differences.push(format!("no self-check {when} on {}", names.join(", ")));
+        }
     }
     let number = |result: &RunResult| match result.mutants.len() {
         0 => "none".to_owned(),
@@ -37,56 +32,53 @@ pub(super) fn differences(before: &RunResult, after: &RunResult) -> Vec<String> 
     };
     let (old, new) = (number(before), number(after));
     if old != new {
-        differences.push(format!(
-            "different number of mutants: {old} before, {new} now"
-        ));
+        let text = format!("different number of mutants: {old} before, {new} now");
+        differences.push(text);
     }
     differences
 }
 
 /// Returns the builds that have jobs.
 fn tested(result: &RunResult) -> BTreeSet<Kernel<'_>> {
-    let all = result.jobs.iter();
-    all.map(|result| (result.checkout.as_str(), result.config.as_str()))
+    let jobs = result.jobs.iter();
+    jobs.map(|job| (job.checkout.as_str(), job.config.as_str()))
         .collect()
 }
 
 /// Returns the builds with a self-check.
 fn checked(result: &RunResult) -> BTreeSet<Kernel<'_>> {
-    let all = result.self_checks.iter();
-    all.map(|result| (result.checkout.as_str(), result.config.as_str()))
+    let self_checks = result.self_checks.iter();
+    self_checks
+        .map(|one| (one.checkout.as_str(), one.config.as_str()))
         .collect()
 }
 
 /// Returns the self-checks with another result, worse changes first, of builds that were
 /// checked in both runs; [`differences`] lists the other builds.
 pub(super) fn self_checks(before: &RunResult, after: &RunResult) -> Vec<ProofChange> {
-    let of = |result: &RunResult| -> BTreeMap<_, _> {
-        let key =
-            |one: &SelfCheckResult| (one.checkout.clone(), one.config.clone(), one.name.clone());
-        let all = result.self_checks.iter();
-        all.map(|one| (key(one), one.detection)).collect()
-    };
-    let (old, new) = (of(before), of(after));
     let checked: BTreeSet<Kernel<'_>> = &checked(before) & &checked(after);
-    let change = |(key, was, now): (
-        &(String, String, String),
-        Option<&Detection>,
-        Option<&Detection>,
-    )| {
-        let (checkout, config, name) = key;
-        let word =
-            |detection: Option<&Detection>| detection.map_or(ABSENT, |detection| detection.word());
-        let is_checked = checked.contains(&(checkout.as_str(), config.as_str()));
-        (is_checked && was != now).then(|| ProofChange {
+    let of = |all| detections(all, &checked);
+    let (old, new) = (of(&before.self_checks), of(&after.self_checks));
+    changes(&old, &new, |(checkout, config, name), was, now| {
+        let word = |detection: Option<&Detection>| detection.map_or(ABSENT, |one| one.word());
+        ProofChange {
             name: format!("{name} on {checkout} ({config})"),
             before: word(was).to_owned(),
             now: word(now).to_owned(),
             worse: was == Some(&Detection::Detected)
                 || (was.is_some() && now == Some(&Detection::Missed)),
-        })
-    };
-    worse_first(in_either(&old, &new).filter_map(change))
+        }
+    })
+}
+
+fn detections<'a>(
+    all: &'a [SelfCheckResult],
+    checked: &BTreeSet<Kernel<'_>>,
+) -> BTreeMap<(&'a str, &'a str, &'a str), Detection> {
+    let all = all.iter();
+    all.map(|one| ((&*one.checkout, &*one.config, &*one.name), one.detection))
+        .filter(|((checkout, config, _), _)| checked.contains(&(*checkout, *config)))
+        .collect()
 }
 
 /// Returns the mutants with another result, worse changes first. If only one run has mutants,
@@ -95,42 +87,40 @@ pub(super) fn mutants(before: &RunResult, after: &RunResult) -> Vec<ProofChange>
     if before.mutants.is_empty() || after.mutants.is_empty() {
         return Vec::new();
     }
-    let of = |result: &RunResult| -> BTreeMap<_, _> {
-        let key = |one: &MutantResult| (one.name.clone(), one.config.clone());
-        let all = result.mutants.iter();
-        all.map(|one| (key(one), (one.word(), one.needs_attention())))
-            .collect()
-    };
-    let (old, new) = (of(before), of(after));
-    let change = |(key, was, now): (
-        &(String, String),
-        Option<&MutantState>,
-        Option<&MutantState>,
-    )| {
-        let (name, config) = key;
-        let word = |fate: Option<&MutantState>| fate.map_or(ABSENT, |(word, _)| word);
-        let needs_attention = now.is_some_and(|(_, needs_attention)| *needs_attention);
-        (was != now).then(|| ProofChange {
+    let (old, new) = (states(&before.mutants), states(&after.mutants));
+    changes(&old, &new, |(name, config), was, now| {
+        let word = |state: Option<&(&str, bool)>| state.map_or(ABSENT, |(word, _)| word).to_owned();
+        ProofChange {
             name: format!("{name} ({config})"),
-            before: word(was).to_owned(),
-            now: word(now).to_owned(),
-            worse: needs_attention && was.is_some_and(|(_, needed_attention)| !needed_attention),
-        })
-    };
-    worse_first(in_either(&old, &new).filter_map(change))
+            before: word(was),
+            now: word(now),
+            worse: now.is_some_and(|(_, needs_attention)| *needs_attention)
+                && was.is_some_and(|(_, needed_attention)| !needed_attention),
+        }
+    })
 }
 
-/// Returns each key that is in at least one map, with the old and the new value.
-fn in_either<'a, K: Ord, V>(
-    old: &'a BTreeMap<K, V>,
-    new: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {
+/// Returns the result of each mutant as printed, and whether it needs attention.
+fn states(all: &[MutantResult]) -> BTreeMap<(&str, &str), (&'static str, bool)> {
+    let all = all.iter();
+    all.map(|one| {
+        (
+            (&*one.name, &*one.config),
+            (one.word(), one.needs_attention()),
+        )
+    })
+    .collect()
+}
+
+/// Returns a change for each key whose values differ, worse changes first.
+fn changes<K: Ord, V: PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    change: impl Fn(&K, Option<&V>, Option<&V>) -> ProofChange,
+) -> Vec<ProofChange> {
     let keys: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
-    keys.into_iter()
-        .map(|key| (key, old.get(key), new.get(key)))
-}
-
-fn worse_first(changes: impl Iterator<Item = ProofChange>) -> Vec<ProofChange> {
+    let differing = keys.into_iter().filter(|key| old.get(key) != new.get(key));
+    let changes = differing.map(|key| change(key, old.get(key), new.get(key)));
     let mut changes: Vec<ProofChange> = changes.collect();
     changes.sort_by_key(|change| !change.worse);
     changes

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
+use crate::exit::Exit;
 use crate::report::changes::text;
 use crate::result::tests::{job, mutant};
 use crate::result::{Detection, MutantResult, MutantStatus, SelfCheckResult};

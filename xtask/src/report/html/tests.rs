@@ -3,7 +3,7 @@ use super::*;
 use crate::report::comparison::compare;
 use crate::report::evidence::{JobEvidence, SplatEvidence, SplatLine, Story};
 use crate::result::tests::{job, mutant, one_of_each};
-use crate::result::{Cached, CheckoutResult, JobResult, StatusChange};
+use crate::result::{Cached, CheckoutResult, JobResult, PatchResult, StatusChange};
 
 /// Text of a guest or patch that tries to add markup to the report.
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)><!-- \"' onload=\u{202e}\u{1b}[31m";
@@ -256,41 +256,4 @@ fn text_of_a_large_run_is_smaller_than_7_megabytes() {
     let html = text(&run(jobs), None, &evidence);
     assert!(html.len() < 7_000_000, "{} bytes", html.len());
     assert!(html.contains("more lines are in splats.txt"));
-}
-
-#[test]
-fn headline_of_each_kind_of_result() {
-    let of = |jobs: Vec<JobResult>| Headline::of(&run(jobs), &Evidence::default()).sentence;
-    let good = || job("s", "series", "pass", "pass");
-    let differing = || {
-        let mut job = good();
-        job.snapshot_difference = Some("-a +b".to_owned());
-        job
-    };
-    let sentences = [
-        of(vec![good()]),
-        of(vec![good(), good()]),
-        of(vec![good(), job("t:a", "series", "skip", "pass")]),
-        of(vec![job("t:a", "series", "skip", "pass")]),
-        of(vec![]),
-        of(vec![good(), job("s", "series", "error", "pass")]),
-        of(vec![good(), differing()]),
-        of(vec![differing(), differing()]),
-        of(vec![
-            job("s", "series", "fail", "pass"),
-            job("t", "series", "fail", "pass"),
-            job("u", "series", "error", "pass"),
-        ]),
-    ];
-    insta::assert_snapshot!(sentences.join("\n"), @"
-    The only result is as expected
-    All 2 results are as expected
-    1 of 2 results is as expected, the others were skipped
-    No result: every test was skipped
-    No result: no test ran
-    1 of 2 results is inconclusive
-    1 of 2 results differs from its snapshot
-    2 of 2 results differ from their snapshots
-    2 of 3 results are not as expected, 1 of 3 results is inconclusive
-    ");
 }

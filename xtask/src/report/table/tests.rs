@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::result::tests::{job, mutant, one_of_each};
-use crate::result::{Cached, Detection, JobResult, MutantResult, SelfCheckResult};
+use crate::result::{Cached, Detection, JobResult, MutantResult, MutantStatus, SelfCheckResult};
 
 const LOOK: Look = Look {
     columns: 80,
@@ -157,7 +157,7 @@ fn colours_contains_every_sequence_of_a_table() {
     for exit_code in 0..3 {
         result.exit_code = exit_code;
         let text = text(&Report::new(&result, "RUN", ""), look);
-        assert_eq!(crate::report::escape::harmless(&text, &colours()), text);
+        assert_eq!(crate::text::harmless(&text, &colours()), text);
     }
 }
 

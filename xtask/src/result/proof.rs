@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mutants of a series, and whether the tests catch them.
+//! The mutants of a series and the fault-injection self-checks of builds: how far a pass can
+//! be relied on.
+//!
+//! In a self-check, a fault of each class is injected. If a build does not report an injected
+//! fault, a pass on this build does not exclude faults of that class.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,44 +93,77 @@ impl MutantResult {
     }
 }
 
-/// The number of mutants of each status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub(crate) caught: usize,
-    pub(crate) missed: usize,
-    pub(crate) inconclusive: usize,
-    /// Listed as equivalent, caught or not.
-    pub equivalent: usize,
-    /// Listed as equivalent, but caught.
-    pub disproved: usize,
-    pub(crate) same_code: usize,
-    pub(crate) unviable: usize,
-}
+/// Counts mutants.
+#[derive(Clone, Debug)]
+pub struct Tally<'a>(Vec<&'a MutantResult>);
 
-impl Tally {
-    /// Counts the mutants of each status.
-    pub fn of<'a>(mutants: impl IntoIterator<Item = &'a MutantResult>) -> Self {
-        let mut tally = Self::default();
-        for mutant in mutants {
-            let count = match mutant.status {
-                MutantStatus::Caught => &mut tally.caught,
-                MutantStatus::Missed => &mut tally.missed,
-                MutantStatus::Inconclusive => &mut tally.inconclusive,
-                MutantStatus::Equivalent => &mut tally.equivalent,
-                MutantStatus::SameCode => &mut tally.same_code,
-                MutantStatus::Unviable => &mut tally.unviable,
-            };
-            *count += 1;
-            if mutant.status == MutantStatus::Equivalent && mutant.is_finding() {
-                tally.disproved += 1;
-            }
-        }
-        tally
+impl<'a> Tally<'a> {
+    /// Takes the mutants to count.
+    pub fn of(mutants: impl IntoIterator<Item = &'a MutantResult>) -> Self {
+        Self(mutants.into_iter().collect())
+    }
+
+    /// Returns the number of mutants with a status.
+    pub fn count(&self, status: MutantStatus) -> usize {
+        self.0.iter().filter(|one| one.status == status).count()
+    }
+
+    /// Returns the number of mutants that are listed as equivalent, but caught.
+    pub fn disproved(&self) -> usize {
+        let equivalent = |one: &&&MutantResult| one.status == MutantStatus::Equivalent;
+        let disproved = self.0.iter().filter(equivalent);
+        disproved.filter(|one| one.is_finding()).count()
     }
 
     /// Returns the number of mutants that are either caught or missed.
-    pub const fn testable(&self) -> usize {
-        self.caught + self.missed
+    pub fn testable(&self) -> usize {
+        self.count(MutantStatus::Caught) + self.count(MutantStatus::Missed)
+    }
+}
+
+/// Whether faults of a class are detected on a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detection {
+    /// A fault was injected and detected.
+    Detected,
+    /// A fault was injected and not detected: a finding.
+    Missed,
+    /// The config cannot detect this class, so no fault was injected.
+    NotConfigured,
+}
+
+impl Detection {
+    /// Returns the detection as printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Detected => "detected",
+            Self::Missed => "MISSED",
+            Self::NotConfigured => "not configured",
+        }
+    }
+}
+
+/// The result for one fault class on one build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SelfCheckResult {
+    /// The fault class, such as `WARN`, `KASAN`, `kmemleak`, `silent death`.
+    pub name: String,
+    /// The checkout's name.
+    pub checkout: String,
+    /// The config's name.
+    pub config: String,
+    /// Whether the fault was detected.
+    pub detection: Detection,
+    /// The title of the splat if detected, the output if missed, or the option that the
+    /// config lacks.
+    pub detail: String,
+}
+
+impl SelfCheckResult {
+    /// Returns whether an injected fault was missed.
+    pub fn is_finding(&self) -> bool {
+        self.detection == Detection::Missed
     }
 }
 
@@ -171,14 +208,22 @@ pub(crate) mod tests {
 
     #[test]
     fn testable_counts_caught_and_missed_mutants_only() {
-        let tally = Tally::of(&one_of_each());
-        assert_eq!((tally.caught, tally.testable()), (1, 2));
-        assert_eq!((tally.equivalent, tally.disproved), (2, 1));
-        assert_eq!((tally.same_code, tally.unviable), (1, 1));
-        let findings = one_of_each();
-        let findings = findings.iter().filter(|one| one.is_finding()).count();
-        assert_eq!(tally.missed + tally.disproved, findings);
-        let tally = Tally::of(&[mutant("a", MutantStatus::Inconclusive)]);
-        assert_eq!((tally.inconclusive, tally.testable()), (1, 0));
+        let all = one_of_each();
+        let tally = Tally::of(&all);
+        assert_eq!(
+            (tally.count(MutantStatus::Caught), tally.testable()),
+            (1, 2)
+        );
+        let equivalent = tally.count(MutantStatus::Equivalent);
+        assert_eq!((equivalent, tally.disproved()), (2, 1));
+        assert_eq!(tally.count(MutantStatus::SameCode), 1);
+        assert_eq!(tally.count(MutantStatus::Unviable), 1);
+        let findings = all.iter().filter(|one| one.is_finding()).count();
+        let missed = tally.count(MutantStatus::Missed);
+        assert_eq!(missed + tally.disproved(), findings);
+        let inconclusive = [mutant("a", MutantStatus::Inconclusive)];
+        let tally = Tally::of(&inconclusive);
+        assert_eq!(tally.count(MutantStatus::Inconclusive), 1);
+        assert_eq!(tally.testable(), 0);
     }
 }

@@ -1,36 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rows of a table: a row for each test, or for several tests with the same results.
+//! The table of a config: a row for each test, or for several tests with the same results.
 //!
 //! Findings always have their own row. Tests with expected failures or with statuses that
 //! differ between checkouts are folded only with tests of the same scenario file or TARGET. All
 //! tests with the same pass or skip on every checkout are folded into one row.
 
-use std::collections::BTreeMap;
-
-use super::rate::counts;
-use crate::result::JobResult;
-use selftests::expectation::Expected;
-use selftests::status::Status;
+use crate::result::{Group, Mark, Matrix};
+use crate::text::{columns, shorten};
 
 /// Tables with more rows are folded.
 const ROWS_UNFOLDED_MAX: usize = 20;
-
-/// How a status relates to its expectation and snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mark {
-    /// An expected pass or skip.
-    None,
-    /// Not a pass, in mid-series, where no status is asserted.
-    NotAsserted,
-    /// An expected failure.
-    Xfail,
-    /// It differs from the snapshot.
-    Changed,
-    /// An unexpected pass.
-    Xpass,
-    /// Any other unexpected status.
-    Unexpected,
-}
+/// Minimum width of the column of names.
+const NAME_COLUMNS_MIN: usize = 24;
 
 /// One result in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,42 +42,33 @@ pub(crate) struct Grid<'a> {
     pub rows: Vec<Row>,
 }
 
+/// Returns the text of an entry, without colours.
+pub(crate) type EntryText<'f> = &'f dyn Fn(Option<&Entry>) -> String;
+
 impl<'a> Grid<'a> {
     /// Returns a table for each config, in the order of the jobs; with `all`, rows are not
     /// folded.
-    pub(crate) fn all(jobs: &'a [JobResult], all: bool) -> Vec<Self> {
-        let mut configs: Vec<&str> = Vec::new();
-        for job in jobs {
-            if !configs.contains(&job.config.as_str()) {
-                configs.push(&job.config);
-            }
-        }
-        let of = |config: &'a str| {
-            let jobs = jobs.iter().filter(|job| job.config == config);
-            Self::of(config, &jobs.collect::<Vec<_>>(), all)
-        };
-        configs.into_iter().map(of).collect()
+    pub(crate) fn all(matrix: &Matrix<'a>, all: bool) -> Vec<Self> {
+        let configs = matrix.configs().into_iter();
+        configs
+            .map(|config| Self::of(config, matrix, all))
+            .collect()
     }
 
-    fn of(config: &'a str, jobs: &[&'a JobResult], all: bool) -> Self {
-        let mut checkouts: Vec<&str> = Vec::new();
-        let mut tests: BTreeMap<&str, BTreeMap<&str, Vec<&JobResult>>> = BTreeMap::new();
-        for job in jobs {
-            if !checkouts.contains(&job.checkout.as_str()) {
-                checkouts.push(&job.checkout);
-            }
-            let by_checkout = tests.entry(&job.test).or_default();
-            by_checkout.entry(&job.checkout).or_default().push(job);
-        }
-        let row = |(name, by_checkout): (&&str, &BTreeMap<&str, Vec<&JobResult>>)| Row {
-            name: (*name).to_owned(),
+    fn of(config: &'a str, matrix: &Matrix<'a>, all: bool) -> Self {
+        let checkouts = matrix.checkouts_of(config);
+        let row = |test: &str| Row {
+            name: test.to_owned(),
             count: 1,
             entries: checkouts
                 .iter()
-                .map(|checkout| by_checkout.get(checkout).map(|jobs| Entry::of(jobs)))
+                .map(|checkout| matrix.get(test, config, checkout).map(Entry::of))
                 .collect(),
         };
-        let mut rows: Vec<Row> = tests.iter().map(row).collect();
+        let rows = matrix.tests().into_iter().map(row);
+        let mut rows: Vec<Row> = rows
+            .filter(|row| row.entries.iter().any(Option::is_some))
+            .collect();
         if !all && rows.len() > ROWS_UNFOLDED_MAX {
             rows = fold(rows);
         }
@@ -106,46 +78,104 @@ impl<'a> Grid<'a> {
             rows,
         }
     }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.rows
+            .iter()
+            .flat_map(|row| row.entries.iter().flatten())
+    }
+
+    fn title(&self) -> String {
+        format!("config {}", self.config)
+    }
+
+    /// Returns the width of each column of entries, at least `least`.
+    pub(crate) fn widths(&self, least: usize, text: EntryText<'_>) -> Vec<usize> {
+        let width = |(at, checkout): (usize, &&str)| {
+            let entries = self.rows.iter().map(|row| row.entries[at].as_ref());
+            let widest = entries.map(|entry| columns(&text(entry))).max();
+            widest.unwrap_or(0).max(columns(checkout)).max(least)
+        };
+        self.checkouts.iter().enumerate().map(width).collect()
+    }
+
+    pub(crate) fn fits(&self, width: usize, widths: &[usize]) -> bool {
+        room(width, widths) >= self.longest_name()
+    }
+
+    fn longest_name(&self) -> usize {
+        let names = self.rows.iter().map(|row| columns(&row.label()));
+        names.max().unwrap_or(0).max(columns(&self.title()))
+    }
+
+    /// Returns the lines of the table in `width` columns of text. `paint` adds colours to the
+    /// text of an entry.
+    pub(crate) fn lines(
+        &self,
+        width: usize,
+        widths: &[usize],
+        text: EntryText<'_>,
+        paint: &dyn Fn(&Entry, String) -> String,
+    ) -> String {
+        let first = self
+            .longest_name()
+            .min(room(width, widths).max(NAME_COLUMNS_MIN));
+        let checkouts = self.checkouts.iter().zip(widths);
+        let heads: String = checkouts
+            .map(|(checkout, width)| format!("  {checkout:<width$}"))
+            .collect();
+        let head = format!("{:<first$}{heads}", self.title());
+        let mut lines = format!("{}\n", head.trim_end());
+        for row in &self.rows {
+            let mut line = format!("{:<first$}", shorten(&row.label(), first));
+            for (entry, width) in row.entries.iter().zip(widths) {
+                let plain = text(entry.as_ref());
+                let blanks = " ".repeat(width - columns(&plain));
+                let shown = match entry {
+                    Some(entry) => paint(entry, plain),
+                    None => plain,
+                };
+                line += &format!("  {shown}{blanks}");
+            }
+            lines += &format!("{}\n", line.trim_end());
+        }
+        lines
+    }
+}
+
+/// Returns the columns that are left for names.
+fn room(width: usize, widths: &[usize]) -> usize {
+    width.saturating_sub(widths.iter().map(|width| width + 2).sum())
 }
 
 impl Entry {
-    fn of(jobs: &[&JobResult]) -> Self {
-        let status = match (jobs, counts(jobs).first()) {
-            ([job], _) => job.status.to_string(),
-            (_, Some((status, count))) => format!("{count}/{} {status}", jobs.len()),
-            (_, None) => String::new(),
-        };
-        let any = |test: &dyn Fn(&JobResult) -> bool| jobs.iter().any(|job| test(job));
-        let is_xpass =
-            |job: &JobResult| job.status == Status::Pass && job.expectation == Expected::Fail;
-        let mark = if any(&|job| !job.expected && !is_xpass(job)) {
-            Mark::Unexpected
-        } else if any(&|job| !job.expected) {
-            Mark::Xpass
-        } else if any(&|job| job.snapshot_difference.is_some()) {
-            Mark::Changed
-        } else if any(&|job| job.expectation == Expected::Fail) {
-            Mark::Xfail
-        } else if any(&|job| job.expectation == Expected::Either && job.status != Status::Pass) {
-            Mark::NotAsserted
-        } else {
-            Mark::None
+    fn of(group: &Group<'_>) -> Self {
+        let status = match group.jobs() {
+            [job] => job.status.to_string(),
+            _ => group.rates().swap_remove(0),
         };
         Self {
             status,
-            mark,
-            cached: jobs.iter().all(|job| job.cached.is_some()),
+            mark: group.mark(),
+            cached: group.all(|job| job.cached.is_some()),
         }
-    }
-
-    pub(crate) fn needs_attention(&self) -> bool {
-        self.mark >= Mark::Changed
     }
 }
 
 impl Row {
+    /// Returns the name as printed, with the number of tests.
+    pub(crate) fn label(&self) -> String {
+        match (self.name.as_str(), self.count) {
+            ("", 1) => "... 1 more test".to_owned(),
+            ("", count) => format!("... {count} more tests"),
+            (name, 1) => name.to_owned(),
+            (name, count) => format!("{name} ({count})"),
+        }
+    }
+
     fn needs_attention(&self) -> bool {
-        self.entries.iter().flatten().any(Entry::needs_attention)
+        let mut entries = self.entries.iter().flatten();
+        entries.any(|entry| entry.mark.needs_attention())
     }
 
     /// Returns whether the row has a mark or different entries.
@@ -203,10 +233,11 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::JobResult;
     use crate::result::tests::job;
 
     fn lines(jobs: &[JobResult], all: bool) -> Vec<String> {
-        let grids = Grid::all(jobs, all);
+        let grids = Grid::all(&Matrix::of(jobs), all);
         let line = |row: &Row| {
             let statuses = row.entries.iter().map(|entry| match entry {
                 Some(entry) => format!("{} {:?}", entry.status, entry.mark),
