@@ -25,11 +25,11 @@ pub use selftests::status::Cause;
 
 pub use coverage::Coverage;
 pub use job::{Cached, JobResult};
-pub use vm_images::transcript::BootMode;
 pub use matrix::{Group, Mark, Matrix, RateResult};
 pub use patch::{CheckoutResult, PatchResult, StatusChange};
 pub use proof::{Detection, MutantResult, MutantStatus, SelfCheckResult, Tally};
 pub use provenance::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
+pub use vm_images::transcript::BootMode;
 
 /// The version of this format.
 pub const SCHEMA: u32 = 2;

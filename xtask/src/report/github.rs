@@ -57,7 +57,7 @@ fn table(grid: &Grid<'_>) -> String {
     let mut text = format!("\n{}|{rule}\n", line(heads));
     for row in &grid.rows {
         let mut cells = vec![label(row)];
-        cells.extend(row.entries.iter().map(|cell| entry(cell.as_ref())));
+        cells.extend(row.entries.iter().map(|one| entry(one.as_ref())));
         text += &line(cells);
     }
     text

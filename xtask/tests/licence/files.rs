@@ -45,7 +45,7 @@ fn statement_of(path: &str) -> Statement {
     let has_no_comments = matches!(
         extension(path),
         "json" | "lock" | "mbox" | "patch" | "png" | "snap"
-    );
+    ) || name(path) == "commit-message";
     match path {
         _ if path.starts_with("LICENSES/") => Statement::None,
         _ if has_no_comments => Statement::Reuse,
