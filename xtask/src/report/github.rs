@@ -50,15 +50,15 @@ pub fn summary(report: &Report<'_>) -> String {
 }
 
 fn table(grid: &Grid<'_>) -> String {
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let line = |columns: Vec<String>| format!("| {} |\n", columns.join(" | "));
     let mut heads = vec![format!("config {}", markdown(grid.config))];
     heads.extend(grid.checkouts.iter().map(|checkout| markdown(checkout)));
     let rule = " --- |".repeat(heads.len());
     let mut text = format!("\n{}|{rule}\n", line(heads));
     for row in &grid.rows {
-        let mut cells = vec![label(row)];
-        cells.extend(row.entries.iter().map(|one| entry(one.as_ref())));
-        text += &line(cells);
+        let mut columns = vec![label(row)];
+        columns.extend(row.entries.iter().map(|one| entry(one.as_ref())));
+        text += &line(columns);
     }
     text
 }
