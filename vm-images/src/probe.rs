@@ -97,6 +97,8 @@ fn race(spec: &VmSpec, slowness: u32, context: &Context) -> Option<Choice> {
                         .map_or_else(|| "TCG booted in less time".to_owned(), shorten);
                     break Some(tcg(format!("KVM does not run a guest ({how}); using TCG")));
                 }
+                // The host failed; that says nothing about KVM.
+                Ok((Accelerator::Kvm, None)) => break None,
                 Ok((Accelerator::Kvm, end)) => kvm = end,
                 Ok((Accelerator::Tcg, _)) => {}
                 Err(RecvTimeoutError::Timeout) if !context.cancel.is_cancelled() => {}

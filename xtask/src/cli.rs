@@ -7,8 +7,9 @@ use xtask::engine::options::{ConfigArgs, DEFAULT_MACHINE, SourceArgs, TestOption
 use xtask::report::format::ShowArgs;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 every result as expected; 1 a finding (unexpected result, splat or snapshot); \
-2 wrong input; 3 inconclusive, or the series or a part of it was not tested; 130 interrupted.";
+Exit codes: 0 every result as expected; 1 a finding (unexpected status or \
+kernel report, missed fault or mutant, or a difference from a snapshot); 2 wrong input; \
+ 3 inconclusive, or the series or a part of it was not tested; 130 interrupted.";
 
 const INJECT_NOTES: &str = "\
 The kernel module fault.ko injects the faults. It has only the faults that the kernel's \

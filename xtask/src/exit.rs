@@ -17,7 +17,8 @@ pub enum Exit {
     Finding = 1,
     /// Wrong input of the user.
     Input = 2,
-    /// The tool or the host failed, or the series is not in the kernels.
+    /// Inconclusive because of the test, the tool or the infrastructure, or the series or a
+    /// part of it was not tested.
     Infrastructure = 3,
     /// Interrupted by the user.
     Interrupted = 130,

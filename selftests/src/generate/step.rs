@@ -352,7 +352,7 @@ fn no_leaks(step: &Step) -> Node {
     check_true("EXPECT_TRUE", &condition, message)
 }
 
-/// A number that is counted since the begin of the boot.
+/// A number that is counted since the start of the boot.
 struct Count {
     /// The C expression.
     seen: String,

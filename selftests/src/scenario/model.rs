@@ -89,11 +89,11 @@ pub struct Step {
     pub action: Action,
     /// The expected result of the action.
     pub returns: Returns,
-    /// Kernel functions with their expected number of calls since the begin of the boot.
+    /// Kernel functions with their expected number of calls since the start of the boot.
     pub calls: Vec<(String, Bounds)>,
     /// Kernel functions in the expected order of their first calls.
     pub order: Vec<String>,
-    /// Expected lines of the kernel log since the begin of the boot.
+    /// Expected lines of the kernel log since the start of the boot.
     pub log: Vec<ExpectedLog>,
     /// Whether this is the first step that fails without the series.
     pub fails_first: bool,

@@ -177,14 +177,14 @@ pub(super) struct RawStep {
     /// The expected result of the action: `ok` (the default), an errno such as `EBUSY`, or
     /// alternatives such as `ok|EBUSY`.
     pub(super) returns: Option<At<String>>,
-    /// The expected number of calls of kernel functions since the begin of the boot: a number,
+    /// The expected number of calls of kernel functions since the start of the boot: a number,
     /// or bounds such as `{min: 1, max: 3}`.
     #[schemars(default)]
     pub(super) calls: BTreeMap<String, At<RawCount>>,
     /// Kernel functions in the expected order of their first calls in the boot.
     #[schemars(default)]
     pub(super) order: Vec<At<String>>,
-    /// Expected lines of the kernel log since the begin of the boot.
+    /// Expected lines of the kernel log since the start of the boot.
     #[schemars(default)]
     pub(super) log: Vec<RawLog>,
     /// Only in `meanwhile`: the kernel function in which the step must sleep until the held
@@ -399,7 +399,7 @@ pub(super) fn property(value: ValueType, about: &str) -> Value {
     schema
 }
 
-/// The expected number of kernel log lines with a text since the begin of the boot.
+/// The expected number of kernel log lines with a text since the start of the boot.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLog {

@@ -14,19 +14,20 @@ const BATCH_JOBS_MAX: usize = 16;
 const UNKNOWN: u64 = u64::MAX / 2;
 
 /// Groups jobs on a build into batches, one VM for each; a batch has one job, or with `share`
-/// several jobs that leave no state behind.
+/// several jobs that leave no state behind. `workers_per_build` is the number of VMs that run
+/// jobs of one build at once.
 pub(crate) fn make(
     jobs: Vec<Job>,
     scenarios: &[Scenario],
     share: bool,
-    parallel: usize,
+    workers_per_build: usize,
 ) -> Vec<Vec<Job>> {
     let (sharing, alone): (Vec<Job>, Vec<Job>) = jobs
         .into_iter()
         .partition(|job| share && may_share(job, scenarios));
     let mut batches: Vec<Vec<Job>> = alone.into_iter().map(|job| vec![job]).collect();
     let fit_one_vm = |left: &Job, right: &Job| left.machine.name == right.machine.name;
-    batches.extend(group(sharing, parallel, fit_one_vm));
+    batches.extend(group(sharing, workers_per_build, fit_one_vm));
     batches
 }
 

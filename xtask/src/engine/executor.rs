@@ -33,7 +33,7 @@ pub trait Executor: Sync {
     ) -> Option<Vec<Transcript>>;
 }
 
-/// The path of a kernel's image, its arguments, and the machine.
+/// The path of a kernel's image, the needs of the config, and the machine.
 type Key = [String; 3];
 /// A checkpoint, once it is made; `None` if the VM has to boot.
 type Entry = Arc<OnceLock<Option<Checkpoint>>>;
@@ -87,7 +87,7 @@ impl<'a> LocalExecutor<'a> {
     fn entry(&self, job: &Job) -> Entry {
         let key = [
             job.binaries.image.to_string(),
-            job.needs.kernel_arguments.clone(),
+            format!("{:?}", job.needs),
             job.machine.name.clone(),
         ];
         let checkpoints = self.checkpoints.lock();

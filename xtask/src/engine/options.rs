@@ -34,7 +34,7 @@ pub struct SourceArgs {
     pub prereq: Vec<String>,
 
     /// Treat the given series as an implementation of the known series NAME: scenarios
-    /// that require NAME are expected to pass; may be repeated
+    /// with NAME in `fails_without` are expected to pass; may be repeated
     #[arg(long, value_name = "NAME")]
     pub provides: Vec<String>,
 

@@ -3,6 +3,7 @@
 //! ready; the workers do the tasks meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,8 +29,9 @@ use crate::engine::request::Request;
 use crate::engine::result_cache::{Ids, ResultCache};
 use crate::engine::run_folder::RunFolder;
 use crate::engine::self_checks::{GuestRun, SelfChecks};
-use crate::engine::session::Session;
+use crate::engine::session::{INTERRUPTED, Session};
 use crate::engine::sources::Sources;
+use crate::exit::{Exit, exit_for};
 use crate::job_plan::JobPlan;
 use crate::result::{JobResult, SelfCheckResult};
 
@@ -47,7 +49,7 @@ pub(crate) enum Task {
     Jobs(Vec<Job>),
 }
 
-/// What the builds and jobs of a run came to.
+/// The builds and results of a run.
 pub(crate) struct Outcome {
     pub(crate) builds: Vec<Build>,
     pub(crate) plan: Plan,
@@ -69,6 +71,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) parallel: usize,
     pub(crate) history: History,
     pub(crate) queue: Queue<Task>,
+    /// Whether a job or a self-check was started.
+    pub(crate) has_run: AtomicBool,
     pub(crate) cache: Option<&'a ResultCache>,
     /// The content ids of the jobs, if results are cached.
     pub(crate) ids: Mutex<Ids>,
@@ -83,7 +87,7 @@ struct Production {
     /// Scenario and build of the jobs that were passed on.
     passed_on: BTreeSet<(String, usize)>,
     /// The machines of each build that have a checkpoint task.
-    checkpoints: BTreeSet<(usize, String)>,
+    checkpoints: BTreeSet<(String, String)>,
     /// The kselftests with their machines, in the order of the plan.
     kselftests: Vec<(String, String)>,
     /// Results of earlier runs.
@@ -105,7 +109,7 @@ impl<'a> Pipeline<'a> {
                 let produced = self.produce();
                 match produced {
                     Ok(_) => self.queue.close(),
-                    Err(_) => self.queue.stop(),
+                    Err(_) => self.stop(),
                 }
                 (produced, Instant::now())
             });
@@ -113,8 +117,13 @@ impl<'a> Pipeline<'a> {
                 self.parallel,
                 &self.queue,
                 &self.session.cancel,
-                |task| self.work(task),
-                |done: anyhow::Result<Vec<(Job, JobResult)>>| {
+                |task| {
+                    let _guard = self.queue.stop_on_panic();
+                    let done = self.work(task).inspect_err(|_| self.stop());
+                    self.queue.ended();
+                    done
+                },
+                |done| {
                     for (job, result) in done? {
                         self.report(&result, results.is_empty());
                         self.remember(&result);
@@ -127,19 +136,34 @@ impl<'a> Pipeline<'a> {
                     Ok(())
                 },
             );
-            if ran.is_err() {
-                self.queue.stop();
-            }
             let (produced, at) = match producer.join() {
                 Ok(joined) => joined,
                 Err(panic) => std::panic::resume_unwind(panic),
             };
-            ran?;
-            Ok::<_, anyhow::Error>((produced?, at))
+            // Each side ends early after an error of the other.
+            match (ran, produced) {
+                (Ok(()), produced) => Ok((produced?, at)),
+                (Err(error), Ok(_)) => Err(error),
+                (Err(ran), Err(produced)) => Err(match is_interrupted(&ran) {
+                    true => produced,
+                    false => ran,
+                }),
+            }
         })?;
         history.save();
         self.session.check_interrupted()?;
         self.outcome(production, results, built_at)
+    }
+
+    /// Ends the builds and the jobs after an error.
+    fn stop(&self) {
+        self.queue.stop();
+        self.session.cancel.cancel();
+    }
+
+    /// Returns whether a VM was started.
+    pub(crate) fn has_run(&self) -> bool {
+        self.has_run.load(Ordering::SeqCst)
     }
 
     /// Adds a result to the cache, if there is one. The result of a cancelled job is incomplete.
@@ -210,14 +234,17 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Prints the first result, and each finding as soon as it is there.
+    /// Prints the first result, and each result that needs attention, when its job ends.
     fn report(&self, result: &JobResult, is_first: bool) {
+        if self.session.cancel.is_cancelled() {
+            return;
+        }
         let label = result.plan().label();
         if result.needs_attention() {
             let line = result.reason.lines().next().unwrap_or_default();
-            let text = format!("{label}: {}, unexpected: {line}", result.status);
+            let text = format!("needs attention: {label}: {}: {line}", result.status);
             self.session.note(text);
-        } else if is_first {
+        } else if is_first && self.cache.is_none() {
             self.session
                 .note(format!("first result: {label}: {}", result.status));
         }
@@ -248,7 +275,6 @@ impl<'a> Pipeline<'a> {
             },
         )?;
         self.session.check_interrupted()?;
-        self.pass_on_kselftests(&mut production)?;
         let order = |build: &Build| {
             let position = |names: &[String], name: &String| {
                 names
@@ -263,6 +289,7 @@ impl<'a> Pipeline<'a> {
             )
         };
         production.builds.sort_by_key(order);
+        self.pass_on_kselftests(&mut production)?;
         Ok(production)
     }
 
@@ -303,8 +330,9 @@ impl<'a> Pipeline<'a> {
                 let job = self.job(scenario, build, &production.builds)?;
                 ready.extend(job.repeated(self.options.repeat));
             }
+            let label = build.label();
             let ready = self.without_cached(ready, production)?;
-            self.push(index, ready, production);
+            self.push(&label, ready, production);
         }
         Ok(())
     }
@@ -362,20 +390,18 @@ impl<'a> Pipeline<'a> {
 
     /// Adds jobs on a build to the queue, the longest first, after the checkpoints that they
     /// need.
-    fn push(&self, build: usize, jobs: Vec<Job>, production: &mut Production) {
+    fn push(&self, build: &str, jobs: Vec<Job>, production: &mut Production) {
         for job in jobs.iter().filter(|job| !job.cold_boot) {
-            let key = (build, job.machine.name.clone());
+            let key = (build.to_owned(), job.machine.name.clone());
             if production.checkpoints.insert(key) {
                 let task = Task::Checkpoint(Box::new(job.clone()));
                 self.queue.push(CHECKPOINT_RANK, task);
             }
         }
-        for batch in batches::make(
-            jobs,
-            &self.request.scenarios,
-            self.options.batch,
-            self.parallel,
-        ) {
+        let plan = &self.request.plan;
+        let builds = (plan.checkouts.len() * plan.configs.len()).max(1);
+        let workers = (self.parallel / builds).max(1);
+        for batch in batches::make(jobs, &self.request.scenarios, self.options.batch, workers) {
             let rank = batches::rank(&batch, &self.history);
             self.queue.push(rank, Task::Jobs(batch));
         }
@@ -406,15 +432,21 @@ impl<'a> Pipeline<'a> {
             }
         }
         let (ready, unfit): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(Job::starts_vm);
+        if let Some(cache) = self.cache {
+            for job in &unfit {
+                let id = cache.id(job, self.judge(), self.environment)?;
+                self.ids().insert(job.plan.clone(), id);
+            }
+        }
         production.not_started = unfit;
         let cold_boot = self.options.cold_boot;
         let ready = ready.into_iter().map(|job| Job { cold_boot, ..job });
         let ready = self.without_cached(ready.collect(), production)?;
-        for (index, build) in builds.iter().enumerate() {
+        for build in &builds {
             let is_on =
                 |job: &&Job| job.plan.checkout == build.checkout && job.plan.config == build.config;
             let on_build = ready.iter().filter(|job| is_on(job));
-            self.push(index, on_build.cloned().collect(), production);
+            self.push(&build.label(), on_build.cloned().collect(), production);
         }
         Ok(())
     }
@@ -427,10 +459,14 @@ impl<'a> Pipeline<'a> {
                 Ok(Vec::new())
             }
             Task::SelfCheck(guest) => {
+                self.has_run.store(true, Ordering::SeqCst);
                 self.self_checks.run(&guest, &self.executor)?;
                 Ok(Vec::new())
             }
-            Task::Jobs(jobs) => Ok(self.run_jobs(jobs)),
+            Task::Jobs(jobs) => {
+                self.has_run.store(true, Ordering::SeqCst);
+                Ok(self.run_jobs(jobs))
+            }
         }
     }
 
@@ -487,7 +523,12 @@ impl<'a> Pipeline<'a> {
                 self.session.note("self-check was skipped");
                 Ok(Vec::new())
             }
-            None => self.self_checks.results(builds),
+            None => self.self_checks.results(builds, &self.executor),
         }
     }
+}
+
+/// Returns whether an error is the end of an interrupted step, not its cause.
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    exit_for(error) == Exit::Interrupted || error.to_string() == INTERRUPTED
 }

@@ -17,14 +17,13 @@ use crate::engine::session::Session;
 use crate::engine::sources::Sources;
 use crate::result::{KernelFacts, PatchFacts, Provenance, SeriesFacts};
 
-/// Returns the provenance of a run that started at `began` and ends now.
+/// Returns the provenance of a run that started at `began`, without its builds.
 ///
 /// # Errors
 /// When there is no compiler.
-pub(super) fn of_run(
+pub(super) fn begin(
     request: &Request,
     sources: &Sources,
-    builds: &[Build],
     began: Timestamp,
     folder: &RunFolder,
     session: &Session,
@@ -35,7 +34,7 @@ pub(super) fn of_run(
     Ok(Provenance {
         run: folder.name().to_owned(),
         started: time(began),
-        finished: time(Timestamp::now()),
+        finished: String::new(),
         command: command(std::env::args().skip(1)),
         host: format!(
             "{}, {} cores, {:.0} GiB, Linux {}",
@@ -47,10 +46,21 @@ pub(super) fn of_run(
         commit: is_git.then(|| sources.tree.id().to_owned()),
         tree_id: sources.tree.id().to_owned(),
         notes: sources.notes.clone(),
-        kernels: builds.iter().map(kernel).collect(),
+        kernels: Vec::new(),
         below: source_request.prerequisites.iter().map(series).collect(),
         judged: Some(series(&source_request.series)),
     })
+}
+
+impl Provenance {
+    /// Adds the builds of a run that ends now.
+    pub(super) fn finished(self, builds: &[Build]) -> Self {
+        Self {
+            finished: time(Timestamp::now()),
+            kernels: builds.iter().map(kernel).collect(),
+            ..self
+        }
+    }
 }
 
 fn time(at: Timestamp) -> String {

@@ -41,8 +41,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct ResultCache {
     results: Mutex<BTreeMap<JobPlan, VecDeque<Entry>>>,
-    /// The jobs of the last printed result; empty if an error was printed.
-    printed: Mutex<Ids>,
+    /// The jobs of the last printed result; `None` if an error was printed.
+    printed: Mutex<Option<Ids>>,
     /// Whether the note about missing self-checks was printed.
     has_note: AtomicBool,
 }
@@ -116,23 +116,21 @@ impl ResultCache {
 
     /// Returns whether the last printed result was of exactly these jobs.
     pub(crate) fn is_printed(&self, ids: &Ids) -> bool {
-        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) == *ids
+        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.as_ref() == Some(ids)
     }
 
     /// Records that a result is printed. A result with an error is not recorded, so that the
     /// next run prints again.
     pub(crate) fn printed(&self, result: &RunResult, ids: Ids) {
         let has_error = result.jobs.iter().any(JobResult::is_inconclusive);
-        let printed = if has_error { Ids::new() } else { ids };
+        let printed = (!has_error).then_some(ids);
         *self.printed.lock().unwrap_or_else(PoisonError::into_inner) = printed;
     }
 
     /// Records that an error was printed instead of a result.
     pub fn printed_error(&self) {
-        self.printed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Returns the cached results of self-checks, and prints a note once if some are missing.

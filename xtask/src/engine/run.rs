@@ -2,6 +2,7 @@
 //! Runs a request from its sources to its result.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -61,8 +62,8 @@ pub fn run(
 }
 
 /// Like [`run`], with the results of earlier runs of the same process: only jobs whose inputs
-/// differ are run, and no self-check. Returns `None` if the inputs of all jobs are those of
-/// the result that was printed last.
+/// differ are run, and no self-check. Returns `None` if no input of a job
+/// has changed since the last printed result.
 ///
 /// # Errors
 /// As [`run`].
@@ -74,10 +75,13 @@ pub fn run_changed(
     session: &Session,
 ) -> anyhow::Result<Option<Finished>> {
     let (began, begun) = (Timestamp::now(), Instant::now());
+    // An error of a build ends the jobs, and the other way round.
+    let session = &session.with_cancel(session.cancel.child());
     let sources = request.source_request.apply(session)?;
     kselftest::check(&request.kselftests, &sources)?;
     let environment = environment(request, options, session)?;
     let folder = RunFolder::create(out, &session.layout, &request.plan)?;
+    let parallel = parallel(request, options, &environment, session)?;
     let pipeline = Pipeline {
         request,
         options,
@@ -85,17 +89,24 @@ pub fn run_changed(
         environment: &environment,
         executor: LocalExecutor::new(&environment, session),
         self_checks: SelfChecks::new(&environment, options, folder.path(), session),
-        parallel: parallel(request, options, &environment, session)?,
+        parallel,
         history: History::load(session),
-        queue: Queue::new(&session.cancel),
+        queue: Queue::new(&session.cancel, parallel.div_ceil(2)),
+        has_run: AtomicBool::new(false),
         cache,
         ids: Mutex::default(),
         folder: &folder,
         session,
     };
-    let outcome = pipeline.run()?;
+    let provenance = provenance::begin(request, &sources, began, &folder, session)?;
+    let outcome = pipeline.run().inspect_err(|_| {
+        // After an error of a build, the same command can be repeated with the same folder.
+        if !pipeline.has_run() {
+            folder.discard(out.is_none());
+        }
+    })?;
     if outcome.is_printed {
-        let _ = fs::remove_dir_all(folder.path());
+        folder.discard(out.is_none());
         return Ok(None);
     }
     let Outcome {
@@ -105,18 +116,18 @@ pub fn run_changed(
         built_at,
         ..
     } = outcome;
+    let self_checks = pipeline.self_check_results(&builds)?;
     let mutants = MutationRun {
         pipeline: &pipeline,
         builds: &builds,
         plan: &plan,
     }
     .run(&results)?;
-    let self_checks = pipeline.self_check_results(&builds)?;
     pipeline.executor.tidy();
     let coverage = coverage::of_run(&sources, &builds, &plan.checkouts, &results)?;
     let (series, below) = (plan.series.clone(), plan.prerequisites.clone());
     let result = RunResult {
-        provenance: provenance::of_run(request, &sources, &builds, began, &folder, session)?,
+        provenance: provenance.finished(&builds),
         ..RunResult::new(sources.tree.label().to_owned(), series, below, results)
             .with_checkouts(sources.results(&plan.checkouts))
             .with_coverage(Some(coverage))

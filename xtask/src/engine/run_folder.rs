@@ -107,6 +107,21 @@ impl RunFolder {
         self.write_json(PLAN, plan)
     }
 
+    /// Deletes the files of a run without results, and its folder if this program made it.
+    pub(crate) fn discard(&self, with_folder: bool) {
+        if with_folder {
+            let _ = fs::remove_dir_all(&self.path);
+            return;
+        }
+        let entries = self.path.read_dir_utf8().into_iter().flatten();
+        for entry in entries.filter_map(Result::ok) {
+            let _ = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => fs::remove_dir_all(entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
+        }
+    }
+
     /// Creates an empty folder among the runs and returns its path.
     ///
     /// # Errors
@@ -311,6 +326,21 @@ mod tests {
             RunFolder::check_out(&root.join(right)).unwrap();
         }
         assert!(!root.join("new").exists());
+    }
+
+    #[test]
+    fn discard_deletes_the_files_and_keeps_a_folder_of_the_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let [own, given] = ["own", "given"].map(|name| RunFolder::at(root.join(name)));
+        for folder in [&own, &given] {
+            fs::create_dir_all(folder.path().join("fast/base")).unwrap();
+            fs::write(folder.path().join(PLAN), "{}").unwrap();
+        }
+        own.discard(true);
+        given.discard(false);
+        assert!(!own.path().exists());
+        assert!(given.path().read_dir_utf8().unwrap().next().is_none());
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct SelfChecks<'a> {
 struct State {
     /// The detections of this run, by the label of the build.
     detections: BTreeMap<String, Detections>,
+    /// Self-checks that missed their fault, to be repeated when no job runs.
+    retries: Vec<(GuestRun, &'static SelfCheck)>,
     /// The configurations of which a build runs the self-checks that run once for all builds
     /// of a configuration, with the label of that build.
     representatives: BTreeMap<Configuration, String>,
@@ -139,23 +141,26 @@ impl<'a> SelfChecks<'a> {
         Ok(*own == build.label())
     }
 
-    /// Runs a VM and records its detections. A missed fault is injected again in a VM of its
-    /// own with longer timeouts, because host load may delay a report.
+    /// Runs a VM and records its detections. A missed fault is injected again by [`Self::results`],
+    /// in a VM of its own with longer timeouts, because host load may delay a report.
     ///
     /// # Errors
     /// When the host fails, or the user interrupted the run.
     pub(crate) fn run(&self, guest: &GuestRun, executor: &LocalExecutor<'_>) -> anyhow::Result<()> {
         let injected = self.inject(guest, executor)?;
         for self_check in &guest.self_checks {
-            let detection = match check(self_check, &injected) {
-                Ok(title) => (Detection::Detected, title),
-                Err(_) => self.retry(guest, self_check, executor)?,
-            };
-            let mut state = self.state();
-            let detections = state.detections.entry(guest.build.label()).or_default();
-            detections.insert(self_check.name.to_owned(), detection);
+            match check(self_check, &injected) {
+                Ok(title) => self.record(guest, self_check, (Detection::Detected, title)),
+                Err(_) => self.state().retries.push((guest.clone(), self_check)),
+            }
         }
         Ok(())
+    }
+
+    fn record(&self, guest: &GuestRun, self_check: &SelfCheck, detection: (Detection, String)) {
+        let mut state = self.state();
+        let detections = state.detections.entry(guest.build.label()).or_default();
+        detections.insert(self_check.name.to_owned(), detection);
     }
 
     fn retry(
@@ -214,7 +219,16 @@ impl<'a> SelfChecks<'a> {
     ///
     /// # Errors
     /// When a configured self-check has no result, or the cache cannot be used.
-    pub(crate) fn results(&self, builds: &[Build]) -> anyhow::Result<Vec<SelfCheckResult>> {
+    pub(crate) fn results(
+        &self,
+        builds: &[Build],
+        executor: &LocalExecutor<'_>,
+    ) -> anyhow::Result<Vec<SelfCheckResult>> {
+        let retries = std::mem::take(&mut self.state().retries);
+        for (guest, self_check) in retries {
+            let detection = self.retry(&guest, self_check, executor)?;
+            self.record(&guest, self_check, detection);
+        }
         let cache = self.cache()?;
         let state = self.state();
         let mut of_configurations: BTreeMap<&Configuration, &Detections> = BTreeMap::new();
@@ -229,7 +243,8 @@ impl<'a> SelfChecks<'a> {
             if build.checkout.starts_with(MUTANT_PREFIX) {
                 continue;
             }
-            if let Some(cached) = cache.of_build(build) {
+            let has_run = state.detections.contains_key(&build.label());
+            if let Some(cached) = cache.of_build(build).filter(|_| !has_run) {
                 all.extend(cached);
                 continue;
             }

@@ -12,6 +12,9 @@ use patchbed_host::events::{Event, Observer};
 
 use crate::engine::layout::Layout;
 
+/// The message of a step that ended because of an interruption.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
 /// The services that the steps of a command share.
 #[derive(Clone)]
 pub struct Session {
@@ -92,7 +95,7 @@ impl Session {
     /// # Errors
     /// When the command was interrupted.
     pub fn check_interrupted(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.cancel.is_cancelled(), "interrupted");
+        anyhow::ensure!(!self.cancel.is_cancelled(), INTERRUPTED);
         Ok(())
     }
 

@@ -144,8 +144,8 @@ fn mutants(result: &RunResult) -> String {
     match tally.testable() + inconclusive {
         0 => String::new(),
         all => format!(
-            " Mutation testing: the tests caught {caught} of {all} deliberate errors in the \
-             series{note}."
+            " Mutation testing: the tests caught {caught} of {all} mutants of the series \
+             (one deliberate mistake each){note}."
         ),
     }
 }
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(
             text,
             "1 of 2 mutants is missed by all tests, 1 of 2 equivalent mutants is caught. \
-             Mutation testing: the tests caught 1 of 2 deliberate errors in the series."
+             Mutation testing: the tests caught 1 of 2 mutants of the series (one deliberate mistake each)."
         );
         let mut mutants = one_of_each();
         mutants.push(mutant("g", MutantStatus::Inconclusive));
@@ -315,7 +315,7 @@ mod tests {
         let text = summary(&inconclusive);
         assert!(
             text.ends_with(
-                "the tests caught 1 of 3 deliberate errors in the series, 1 inconclusive."
+                "the tests caught 1 of 3 mutants of the series (one deliberate mistake each), 1 inconclusive."
             ),
             "{text}"
         );

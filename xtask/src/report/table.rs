@@ -134,7 +134,7 @@ fn cached(result: &RunResult) -> String {
         (Some(first), _) => format!("at {first}"),
         (None, _) => return String::new(),
     };
-    format!("=: cached, ran {when}; build, test and machine are unchanged\n\n")
+    format!("=: cached, ran {when}; build, test, machine and snapshot are unchanged\n\n")
 }
 
 /// Returns the table of one config, with long marks if they fit.

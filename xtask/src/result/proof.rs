@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MutantStatus {
-    /// At least two jobs have another status than on the series: jobs of two tests, or two
-    /// runs of one test.
+    /// At least two jobs have another result than on the series (another status, or another
+    /// timeline of a failure): jobs of two tests, or two runs of one test.
     Caught,
-    /// All tests have the same status as on the series: a gap in the tests, and a finding.
+    /// No result on it differs repeatably from the result on the series: a gap in the tests,
+    /// and a finding.
     Missed,
     /// No test caught it, and some tests have no result on it.
     Inconclusive,
@@ -87,7 +88,7 @@ impl MutantResult {
         }
     }
 
-    /// Returns whether the tool or the host failed before a test caught it.
+    /// Returns whether no test caught it and some tests have no result.
     pub fn is_inconclusive(&self) -> bool {
         self.status == MutantStatus::Inconclusive
     }

@@ -52,7 +52,7 @@ fn text_marks_cached_results() {
     });
     let text = table_of(vec![old, job("s", "series", "pass", "pass")], "");
     assert!(text.contains("fail= xfail  pass\n"), "{text}");
-    let legend = "=: cached, ran at 18:40:02; build, test and machine are unchanged\n";
+    let legend = "=: cached, ran at 18:40:02; build, test, machine and snapshot are unchanged\n";
     assert!(text.contains(legend), "{text}");
 }
 
