@@ -326,8 +326,8 @@ mod tests {
 
     fn built(problems: &str) -> Built {
         Built {
-            source: "/work/src".into(),
-            output: "/work/out/kselftest/x".into(),
+            source: "/build/src".into(),
+            output: "/build/out/kselftest/x".into(),
             words: Vec::new(),
             problems: problems.to_owned(),
         }
@@ -335,17 +335,17 @@ mod tests {
 
     #[test]
     fn build_failure_returns_the_compiler_error() {
-        let problems = "a.c:1:1: warning: odd\n/work/src/tools/a.c:9:1: error: no such thing\n\
-            make[1]: *** [../lib.mk:225: /work/out/kselftest/x/a] Error 1\n\
+        let problems = "a.c:1:1: warning: odd\n/build/src/tools/a.c:9:1: error: no such thing\n\
+            make[1]: *** [../lib.mk:225: /build/out/kselftest/x/a] Error 1\n\
             /usr/bin/ld: cannot find -lpopt: No such file or directory\ncollect2: error: ld returned 1 exit status\n\
-            make[1]: *** [../lib.mk:225: /work/out/kselftest/x/b] Error 1\n";
+            make[1]: *** [../lib.mk:225: /build/out/kselftest/x/b] Error 1\n";
         let reason = |word| build_failure(word, &built(problems));
         assert_eq!(
-            reason("/work/out/kselftest/x/a"),
+            reason("/build/out/kselftest/x/a"),
             "does not build: tools/a.c:9:1: error: no such thing"
         );
         assert_eq!(
-            reason("/work/out/kselftest/x/b"),
+            reason("/build/out/kselftest/x/b"),
             "does not build: /usr/bin/ld: cannot find -lpopt: No such file or directory"
         );
         assert_eq!(

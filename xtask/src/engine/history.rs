@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use patchbed_host::cache::publish;
-use patchbed_host::files::read_plain;
+use patchbed_host::files::read_json;
 
 use crate::engine::session::Session;
 use crate::job_plan::JobPlan;
@@ -32,8 +32,7 @@ impl History {
         let file = file.map(|dir| dir.join("durations.json"));
         let durations_ms = file
             .as_ref()
-            .and_then(|file| read_plain(file, FILE_BYTES_MAX).ok())
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            .and_then(|file| read_json(file, FILE_BYTES_MAX));
         Self {
             file,
             durations_ms: durations_ms.unwrap_or_default(),

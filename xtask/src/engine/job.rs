@@ -9,7 +9,7 @@ use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::content::ContentId;
-use patchbed_host::files::read_plain;
+use patchbed_host::files::read_json;
 use selftests::analysis::Analysis;
 use selftests::expectation::Has;
 use selftests::generate;
@@ -262,8 +262,7 @@ impl Job {
 
 /// Reads the analysis in a job's folder; `None` if it is missing, damaged or too large.
 pub fn read_analysis(folder: &Utf8Path) -> Option<Analysis> {
-    let bytes = read_plain(&folder.join(ANALYSIS), ANALYSIS_BYTES_MAX).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    read_json(&folder.join(ANALYSIS), ANALYSIS_BYTES_MAX)
 }
 
 /// Returns the boots of a scenario on a build. Each boot gets all files, because a kexec

@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use kernel_patches::mutant::Mutant;
 use kernel_patches::series::Series;
 use patchbed_host::cache::publish;
-use patchbed_host::files::read_plain;
+use patchbed_host::files::read_json;
 use selftests::scenario::Scenario;
 
 use crate::engine::session::Session;
@@ -37,8 +37,7 @@ impl TestPriority {
         let file = file.map(|dir| dir.join("caught.json"));
         let caught_by = file
             .as_ref()
-            .and_then(|file| read_plain(file, FILE_BYTES_MAX).ok())
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            .and_then(|file| read_json(file, FILE_BYTES_MAX));
         let mut names = vec![series.name.clone()];
         names.extend(series.provides.iter().cloned());
         Self {
