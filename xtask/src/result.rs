@@ -181,6 +181,18 @@ impl RunResult {
         self.jobs.iter().filter(|job| has(job)).count()
     }
 
+    /// Returns whether the run has mutants, but each of them has the code of another checkout or
+    /// does not compile.
+    pub fn no_mutant_was_run(&self) -> bool {
+        let was_run = |mutant: &MutantResult| {
+            !matches!(
+                mutant.status,
+                MutantStatus::SameCode | MutantStatus::Unviable
+            )
+        };
+        !self.mutants.is_empty() && !self.mutants.iter().any(was_run)
+    }
+
     /// Returns the reason why the run does not test the series or a part of it, in a sentence.
     pub fn not_tested(&self) -> Option<&str> {
         self.coverage.as_ref()?.summary.as_deref()
@@ -202,21 +214,17 @@ impl RunResult {
     }
 
     fn exit_by_results(&self) -> Exit {
-        let was_run = |mutant: &MutantResult| {
-            !matches!(
-                mutant.status,
-                MutantStatus::SameCode | MutantStatus::Unviable
-            )
-        };
-        let no_mutant_was_run = !self.mutants.is_empty() && !self.mutants.iter().any(was_run);
-        let is_finding = no_mutant_was_run
+        let is_finding = self.no_mutant_was_run()
             || self.self_checks.iter().any(SelfCheckResult::is_finding)
             || self.mutants.iter().any(MutantResult::is_finding);
+        let is_inconclusive = self
+            .self_checks
+            .iter()
+            .any(SelfCheckResult::is_inconclusive)
+            || self.mutants.iter().any(MutantResult::is_inconclusive);
         match exit(&self.jobs) {
             _ if is_finding => Exit::Finding,
-            Exit::Ok if self.mutants.iter().any(MutantResult::is_inconclusive) => {
-                Exit::Infrastructure
-            }
+            Exit::Ok if is_inconclusive => Exit::Infrastructure,
             other => other,
         }
     }

@@ -175,13 +175,13 @@ impl<'a> SelfChecks<'a> {
             ..guest.clone()
         };
         let injected = self.inject(&alone, executor)?;
-        match check(self_check, &injected) {
-            Ok(title) => Ok((Detection::Detected, title)),
+        Ok(match check(self_check, &injected) {
+            Ok(title) => (Detection::Detected, title),
             Err(why) if injected.judgement.status == Status::Error => {
-                anyhow::bail!("self-check of {} failed: {why}", label(&alone))
+                (Detection::Inconclusive, why)
             }
-            Err(why) => Ok((Detection::Missed, why)),
-        }
+            Err(why) => (Detection::Missed, why),
+        })
     }
 
     fn inject(&self, guest: &GuestRun, executor: &LocalExecutor<'_>) -> anyhow::Result<Injected> {

@@ -177,7 +177,7 @@ impl<'a> SelfCheck<'a> {
         let class = match one.detection {
             Detection::Detected => "good",
             Detection::Missed => "bad",
-            Detection::NotConfigured => "open",
+            Detection::Inconclusive | Detection::NotConfigured => "open",
         };
         Self {
             one,

@@ -102,6 +102,7 @@ pub(super) fn self_checks(result: &RunResult) -> String {
         let detections = [
             Detection::Detected,
             Detection::NotConfigured,
+            Detection::Inconclusive,
             Detection::Missed,
         ];
         let parts = detections.map(|detection| parts(&of_config, detection));
@@ -132,15 +133,20 @@ fn parts(all: &[&SelfCheckResult], detection: Detection) -> Vec<String> {
 }
 
 pub(super) fn self_check_findings(result: &RunResult) -> String {
-    let missed = result.self_checks.iter().filter(|one| one.is_finding());
-    let finding = |one: &SelfCheckResult| {
+    let mut text = String::new();
+    for one in &result.self_checks {
+        let problem = match one.detection {
+            Detection::Missed => "injected fault MISSED",
+            Detection::Inconclusive => "self-check inconclusive",
+            Detection::Detected | Detection::NotConfigured => continue,
+        };
         let place = format!("{} on {} ({})", one.name, one.checkout, one.config);
-        format!("\n{place}: injected fault MISSED\n  {}\n", one.detail)
-    };
-    match missed.map(finding).collect::<String>() {
-        none if none.is_empty() => none,
-        text => text + "\na pass on these builds does not exclude faults of a missed class\n",
+        text += &format!("\n{place}: {problem}\n  {}\n", one.detail);
     }
+    if !text.is_empty() {
+        text += "\na pass on these builds does not exclude faults of these classes\n";
+    }
+    text
 }
 
 #[cfg(test)]

@@ -182,7 +182,8 @@ fn problems(result: &RunResult) -> Vec<String> {
             .count()
     };
     let missed = faults(&[Detection::Missed]);
-    let injected = faults(&[Detection::Missed, Detection::Detected]);
+    let without_result = faults(&[Detection::Inconclusive]);
+    let injected = missed + without_result + faults(&[Detection::Detected]);
     let (tested, equivalent) = (mutants.testable(), mutants.count(MutantStatus::Equivalent));
     let proofs = [
         (
@@ -204,6 +205,7 @@ fn problems(result: &RunResult) -> Vec<String> {
             "caught",
         ),
         (missed, injected, "injected fault", "missed"),
+        (without_result, injected, "injected fault", "inconclusive"),
     ];
     let is = |(some, total, noun, state): (usize, usize, &str, &str)| {
         (some > 0).then(|| format!("{} {state}", count_of(some, total, noun)))
@@ -262,39 +264,48 @@ fn first_of(count: usize) -> String {
     }
 }
 
-/// Returns the reason for the exit code if no job needs attention.
+/// Returns the reason for the exit code if no job needs attention. A finding decides the exit
+/// code, so findings come before inconclusive results.
 fn reason_without_job(result: &RunResult) -> String {
+    self_check(result, Detection::Missed)
+        .or_else(|| mutant(result, MutantStatus::Missed))
+        .or_else(|| mutant(result, MutantStatus::Equivalent))
+        .or_else(|| nothing_was_run(result))
+        .or_else(|| self_check(result, Detection::Inconclusive))
+        .or_else(|| mutant(result, MutantStatus::Inconclusive))
+        .unwrap_or_else(|| "see above".to_owned())
+}
+
+fn self_check(result: &RunResult, detection: Detection) -> Option<String> {
     let mut self_checks = result.self_checks.iter();
-    if let Some(one) = self_checks.find(|one| one.is_finding()) {
-        return format!(
-            "self-check: injected fault {} MISSED on {} ({})",
-            one.name, one.checkout, one.config
-        );
-    }
-    // A finding decides the exit code, so findings precede inconclusive mutants.
-    let order = [
-        MutantStatus::Missed,
-        MutantStatus::Equivalent,
-        MutantStatus::Inconclusive,
-    ];
-    let mutant = order.into_iter().find_map(|status| {
-        let mut mutants = result.mutants.iter();
-        mutants.find(|one| one.needs_attention() && one.status == status)
-    });
-    match mutant {
-        Some(mutant) => {
-            let count = result.mutants.iter().filter(|one| one.needs_attention());
-            let more = first_of(count.count());
-            format!("mutant `{}` is {}{more}", mutant.name, mutant.word())
-        }
-        None if result.jobs.iter().all(JobResult::is_skipped) => {
-            "all tests were skipped".to_owned()
-        }
-        None if !result.mutants.is_empty() => {
-            "no mutant was run: each has the same code as the series or does not compile".to_owned()
-        }
-        None => "see above".to_owned(),
-    }
+    let one = self_checks.find(|one| one.detection == detection)?;
+    let (name, word) = (&one.name, detection.word());
+    let place = format!("{} ({})", one.checkout, one.config);
+    Some(format!(
+        "self-check: injected fault {name} {word} on {place}"
+    ))
+}
+
+fn mutant(result: &RunResult, status: MutantStatus) -> Option<String> {
+    let findings = || result.mutants.iter().filter(|one| one.needs_attention());
+    let mutant = findings().find(|one| one.status == status)?;
+    let more = first_of(findings().count());
+    Some(format!(
+        "mutant `{}` is {}{more}",
+        mutant.name,
+        mutant.word()
+    ))
+}
+
+fn nothing_was_run(result: &RunResult) -> Option<String> {
+    let reason = if result.jobs.iter().all(JobResult::is_skipped) {
+        "all tests were skipped"
+    } else if result.no_mutant_was_run() {
+        "no mutant was run: each has the same code as the series or does not compile"
+    } else {
+        return None;
+    };
+    Some(reason.to_owned())
 }
 
 #[cfg(test)]

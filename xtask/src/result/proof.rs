@@ -130,6 +130,8 @@ pub enum Detection {
     Detected,
     /// A fault was injected and not detected: a finding.
     Missed,
+    /// The guest gave no valid result, for example because the host was too slow.
+    Inconclusive,
     /// The config cannot detect this class, so no fault was injected.
     NotConfigured,
 }
@@ -140,6 +142,7 @@ impl Detection {
         match self {
             Self::Detected => "detected",
             Self::Missed => "MISSED",
+            Self::Inconclusive => "inconclusive",
             Self::NotConfigured => "not configured",
         }
     }
@@ -156,8 +159,8 @@ pub struct SelfCheckResult {
     pub config: String,
     /// Whether the fault was detected.
     pub detection: Detection,
-    /// The title of the splat if detected, the output if missed, or the option that the
-    /// config lacks.
+    /// The title of the splat if detected, the status of the guest if missed or inconclusive,
+    /// or the option that the config lacks.
     pub detail: String,
 }
 
@@ -165,6 +168,11 @@ impl SelfCheckResult {
     /// Returns whether an injected fault was missed.
     pub fn is_finding(&self) -> bool {
         self.detection == Detection::Missed
+    }
+
+    /// Returns whether the guest gave no valid result.
+    pub fn is_inconclusive(&self) -> bool {
+        self.detection == Detection::Inconclusive
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cache of self-check results, keyed by kernel, guest, QEMU, machines and this program, which
-//! contains the source of the faults and the rules of detection. Missed faults are not
-//! cached.
+//! contains the source of the faults and the rules of detection. Missed faults and inconclusive
+//! results are not cached.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -105,7 +105,7 @@ impl SelfCheckCache {
         Some(results)
     }
 
-    /// Stores the results of a kernel, unless a fault was missed.
+    /// Stores the results of a kernel, unless a fault was missed or a result is inconclusive.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -114,7 +114,7 @@ impl SelfCheckCache {
         build: &Build,
         results: &[SelfCheckResult],
     ) -> anyhow::Result<()> {
-        if results.iter().any(SelfCheckResult::is_finding) {
+        if !results.iter().all(|one| may_be_cached(one.detection)) {
             return Ok(());
         }
         let path = self.path(&build_key(build));
@@ -127,7 +127,8 @@ impl SelfCheckCache {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Stores the results of a configuration, unless a fault was missed.
+    /// Stores the results of a configuration, unless a fault was missed or a result is
+    /// inconclusive.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -136,9 +137,9 @@ impl SelfCheckCache {
         configuration: &Configuration,
         detections: &Detections,
     ) -> anyhow::Result<()> {
-        if detections
+        if !detections
             .values()
-            .any(|(detection, _)| *detection == Detection::Missed)
+            .all(|(detection, _)| may_be_cached(*detection))
         {
             return Ok(());
         }
@@ -150,6 +151,10 @@ impl SelfCheckCache {
         let name = key(self.common.iter().chain(own));
         self.dir.join(format!("{name}.json"))
     }
+}
+
+fn may_be_cached(detection: Detection) -> bool {
+    matches!(detection, Detection::Detected | Detection::NotConfigured)
 }
 
 /// Returns the hash of this program.

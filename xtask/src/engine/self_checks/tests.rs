@@ -83,16 +83,22 @@ fn configuration_differs_by_dot_config_and_guest_needs() {
 }
 
 #[test]
-fn store_configuration_ignores_results_with_missed_fault() {
+fn missed_and_inconclusive_results_are_not_cached() {
     let (_guard, dir) = cache_folder();
+    let build = build("k", &dir);
     let cache = SelfCheckCache::at(dir);
     let configuration = Configuration::of(CONFIG, &needs("", 1));
-    let mut detections = all_detected();
-    detections.insert("WARN".to_owned(), (Detection::Missed, String::new()));
-    cache
-        .store_configuration(&configuration, &detections)
-        .unwrap();
-    assert_eq!(cache.of_configuration(&configuration), None);
+    for detection in [Detection::Missed, Detection::Inconclusive] {
+        let mut detections = all_detected();
+        detections.insert("WARN".to_owned(), (detection, String::new()));
+        let all = results(&build, CONFIG, &detections, None).unwrap();
+        cache.store_build(&build, &all).unwrap();
+        cache
+            .store_configuration(&configuration, &detections)
+            .unwrap();
+        assert_eq!(cache.of_build(&build), None, "{detection:?}");
+        assert_eq!(cache.of_configuration(&configuration), None);
+    }
 }
 
 #[test]

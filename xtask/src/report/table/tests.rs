@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::result::tests::{job, mutant, one_of_each};
-use crate::result::{Cached, Detection, JobResult, MutantResult, MutantStatus, SelfCheckResult};
+use crate::result::{
+    Cached, Detection, JobResult, MutantResult, MutantStatus, RunResult, SelfCheckResult,
+};
 
 const LOOK: Look = Look {
     columns: 80,
@@ -221,21 +223,42 @@ fn last_line_names_the_finding_when_other_jobs_are_inconclusive() {
     );
     assert!(command.contains("broken"), "{command}");
     // A missed fault is a finding as well, so the inconclusive job is not named.
-    let missed = SelfCheckResult {
-        name: "KASAN".to_owned(),
-        checkout: "base".to_owned(),
-        config: "fast".to_owned(),
-        detection: Detection::Missed,
-        detail: "no kernel report".to_owned(),
-    };
-    let jobs = vec![job("starved", "base", "error", "pass")];
-    let result = super::tests::result(jobs).with_self_checks(vec![missed]);
+    let result = with_self_check("error", Detection::Missed);
     assert_eq!(result.exit_code, 1);
     let text = super::text(&Report::new(&result, "RUN", ""), LOOK);
     let line = text.lines().last().unwrap_or_default();
     assert!(
         line.starts_with("FINDING: self-check: injected fault KASAN MISSED on base (fast)"),
         "{text}"
+    );
+}
+
+/// Returns a run with one job and the self-check for KASAN.
+fn with_self_check(status: &str, detection: Detection) -> RunResult {
+    let self_check = SelfCheckResult {
+        name: "KASAN".to_owned(),
+        checkout: "base".to_owned(),
+        config: "fast".to_owned(),
+        detection,
+        detail: "no kernel report".to_owned(),
+    };
+    let jobs = vec![job("some", "base", status, "pass")];
+    super::tests::result(jobs).with_self_checks(vec![self_check])
+}
+
+#[test]
+fn an_inconclusive_self_check_is_no_pass() {
+    let result = with_self_check("pass", Detection::Inconclusive);
+    assert_eq!(result.exit_code, 3);
+    let text = super::text(&Report::new(&result, "RUN", ""), LOOK);
+    assert!(
+        text.contains("KASAN on base (fast): self-check inconclusive\n  no kernel report\n"),
+        "{text}"
+    );
+    let line = text.lines().last().unwrap_or_default();
+    assert_eq!(
+        line,
+        "INCONCLUSIVE: self-check: injected fault KASAN inconclusive on base (fast)"
     );
 }
 
