@@ -47,8 +47,9 @@ pub enum CompileError {
     },
 }
 
-/// The options of the compiler. With `-O1`, gcc 12 warns about a bound of `strnlen` that is right.
-const OPTIONS: &str = "-Wall -Wextra -Werror -O2 -static -D_GNU_SOURCE=";
+/// The options of the compiler. `-Og` takes less than half of the time of `-O2`. With `-O1`,
+/// gcc 12 warns about a bound of `strnlen` that is right.
+const OPTIONS: &str = "-Wall -Wextra -Werror -Og -static -D_GNU_SOURCE=";
 
 /// Returns the arguments for the compiler.
 fn arguments(compile: &Compile<'_>) -> Vec<String> {

@@ -25,7 +25,7 @@ use crate::engine::sources::Sources;
 use crate::job_plan::SERIES;
 
 /// Part of the cache key; to be changed when programs are compiled differently.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// A kernel, with the names of the checkout and config that it was built from.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs a request from its sources to its result.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ use crate::engine::result_cache::ResultCache;
 use crate::engine::run_folder::RunFolder;
 use crate::engine::self_checks::SelfChecks;
 use crate::engine::session::Session;
+use crate::engine::sources::Sources;
 use crate::result::RunResult;
 
 /// Memory of a QEMU process on top of the guest's memory, in MiB.
@@ -77,9 +78,7 @@ pub fn run_changed(
     let (began, begun) = (Timestamp::now(), Instant::now());
     // An error of a build ends the jobs, and the other way round.
     let session = &session.with_cancel(session.cancel.child());
-    let sources = request.source_request.apply(session)?;
-    kselftest::check(&request.kselftests, &sources)?;
-    let environment = environment(request, options, session)?;
+    let (sources, environment) = prepare(request, options, session)?;
     let folder = RunFolder::create(out, &session.layout, &request.plan)?;
     let parallel = parallel(request, options, &environment, session)?;
     let pipeline = Pipeline {
@@ -147,6 +146,37 @@ pub fn run_changed(
             ("jobs", begun.elapsed() - (built_at - begun)),
         ],
     }))
+}
+
+/// Applies the series and sets up the environment at the same time: a first run unpacks the
+/// tree with one core, and compiles the guest's PID 1 with the other.
+fn prepare(
+    request: &Request,
+    options: &TestOptions,
+    session: &Session,
+) -> anyhow::Result<(Sources, Environment)> {
+    let first_error = Mutex::new(None);
+    // Ends the other part, whose own error is of no interest then.
+    let fail = |error: anyhow::Error| {
+        let mut first = first_error.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+        session.cancel.cancel();
+    };
+    let apply = || {
+        let sources = request.source_request.apply(session)?;
+        kselftest::check(&request.kselftests, &sources)?;
+        Ok(sources)
+    };
+    let (sources, environment) = std::thread::scope(|scope| {
+        let environment = scope.spawn(|| environment(request, options, session).map_err(fail));
+        (apply().map_err(fail), environment.join())
+    });
+    let first_error = first_error.into_inner();
+    match (sources, environment, first_error.unwrap_or_default()) {
+        (Ok(sources), Ok(Ok(environment)), _) => Ok((sources, environment)),
+        (_, _, Some(error)) => Err(error),
+        _ => anyhow::bail!("a thread of the run panicked"),
+    }
 }
 
 /// Returns the test environment with the machines of a request.
