@@ -14,9 +14,7 @@ pub struct Arch {
     pub cross_prefix: &'static str,
     /// Its folder in the tree.
     pub(crate) folder: &'static str,
-    /// The make target of the boot image.
     pub(crate) image_target: &'static str,
-    /// The boot image.
     pub(crate) image: &'static str,
     /// Folder of the setup code and the decompressor.
     pub(crate) boot: &'static str,

@@ -19,7 +19,7 @@ use crate::series::Series;
 use crate::tree::Tree;
 
 /// One kernel source state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Checkout {
     /// `base`, `patch-1` and so on, or `series`.
     pub name: String,
@@ -76,11 +76,8 @@ pub fn prefix_name(patches: usize) -> String {
 
 /// Computes `base`, `series` and the prefixes between them: reverts the series if the
 /// tree contains it, then applies the prerequisites and the series. `known` series
-/// that a checkout contains are added to [`Checkout::contains`].
-///
-/// # Errors
-/// When a prerequisite is missing or a patch does not apply; the error has the patch,
-/// the files and the hunks.
+/// that a checkout contains are added to [`Checkout::contains`]. Fails when a prerequisite is
+/// missing or a patch does not apply; the error has the patch, the files and the hunks.
 pub fn checkouts(
     tree: &Tree,
     prerequisites: &[Series],
@@ -110,12 +107,11 @@ pub fn checkouts(
     builder.find_contained(known, &mut contains)?;
     let base = builder.checkout("base", &contains, &configs);
     let states = match builder.apply(series) {
-        Ok(states) => states,
         Err(error) => {
-            return Err(builder
-                .conflict_without_known(series, known)?
-                .unwrap_or(error));
+            let better = builder.conflict_without_known(series, known)?;
+            return Err(better.unwrap_or(error));
         }
+        Ok(states) => states,
     };
     contains.extend(confirmed_name(series, known));
     contains.extend(series.provides.iter().cloned().chain(replaced));
@@ -123,10 +119,10 @@ pub fn checkouts(
     builder.find_contained(known, &mut contains)?;
     let mut top = builder.checkout("series", &contains, &configs);
     top.patches = series.patches.len();
-    let with_base: Vec<&Overlay> = [&base.overlay].into_iter().chain(&states).collect();
-    let pairs = with_base.windows(2);
-    let changes = pairs
-        .map(|pair| coverage::changes(tree, pair[0], pair[1]))
+    let before = std::iter::once(&base.overlay).chain(&states);
+    let changes = before
+        .zip(&states)
+        .map(|(before, after)| coverage::changes(tree, before, after))
         .collect::<Result<_, _>>()?;
     let prefixes = builder.prefixes(&base, &top, states);
     if top.id == base.id {
@@ -151,12 +147,9 @@ fn check_needs(tree: &Tree, prerequisites: &[Series], series: &Series) -> Result
     for (index, current) in all.iter().enumerate() {
         for path in &current.needs_in_tree {
             if !tree.root().join(path).exists() {
+                let (name, tree) = (&current.name, tree.label());
                 return Err(Error::input(
-                    format!(
-                        "`{}` cannot be applied: {} has no `{path}`",
-                        current.name,
-                        tree.label(),
-                    ),
+                    format!("`{name}` cannot be applied: {tree} has no `{path}`"),
                     "select another tree with `--tree` (Live Update is in Linux 6.19 and later)",
                 ));
             }
@@ -206,33 +199,26 @@ impl Builder<'_> {
     /// Reverts `series` if the tree contains it. Returns the names of the known series
     /// that were reverted because `series` replaces them.
     fn revert(&mut self, series: &Series, known: &[Series]) -> Result<Vec<String>, Error> {
-        let replaced = known
-            .iter()
-            .filter(|old| series.provides.contains(&old.name));
-        let reverts = series
-            .revert
-            .iter()
-            .chain(replaced.flat_map(|old| &old.revert));
-        let found = match self.overlay_with(&series.patches, Direction::InReverse)? {
-            Some(without) => Some((without, "")),
-            None => self
-                .first_revert(reverts)?
-                .map(|without| (without, "the change of ")),
+        let replaced = known.iter();
+        let replaced = replaced.filter(|old| series.provides.contains(&old.name));
+        let mut reverts = series.revert.clone();
+        reverts.extend(replaced.flat_map(|old| old.revert.clone()));
+        let (without, part) = match self.overlay_with(&series.patches, Direction::InReverse)? {
+            Some(without) => (without, ""),
+            None => match self.first_revert(&reverts)? {
+                Some(without) => (without, "the change of "),
+                None => return self.revert_older_version(series, known),
+            },
         };
-        if let Some((without, part)) = found {
-            self.overlay = without;
-            self.notes.push(format!(
-                "{} already has {part}`{}`; it is reverted in `base`",
-                self.tree.label(),
-                series.name
-            ));
-            return Ok(Vec::new());
-        }
-        self.revert_older_version(series, known)
+        self.overlay = without;
+        let (tree, name) = (self.tree.label(), &series.name);
+        self.notes.push(format!(
+            "{tree} already has {part}`{name}`; it is reverted in `base`"
+        ));
+        Ok(Vec::new())
     }
 
-    /// Reverts the change of a known series if `series` applies only without it: a new
-    /// version of a merged series.
+    /// Reverts a known series if `series` applies only without it, as a new version of it.
     fn revert_older_version(
         &mut self,
         series: &Series,
@@ -248,21 +234,19 @@ impl Builder<'_> {
             };
             if self.overlay_with(&patches, forwards)?.is_some() {
                 self.overlay = without;
+                let (tree, old, name) = (self.tree.label(), &old.name, &series.name);
                 self.notes.push(format!(
-                    "{} already has the change of `{}`; it is reverted in `base`, and `{}` replaces it",
-                    self.tree.label(),
-                    old.name,
-                    series.name
+                    "{tree} already has the change of `{old}`; it is reverted in `base`, and `{name}` replaces it"
                 ));
-                return Ok(vec![old.name.clone()]);
+                return Ok(vec![old.clone()]);
             }
         }
         Ok(Vec::new())
     }
 
     /// Returns the conflict with the tree without a known series that the tree contains,
-    /// if more of `series` applies there. A new version of a merged series conflicts
-    /// with the unmodified tree in its first patch, which hides the conflicting hunk of a later patch.
+    /// if more of `series` applies there. A new version of a merged series conflicts with
+    /// the unmodified tree in its first patch, which hides the conflict of a later patch.
     fn conflict_without_known(
         &self,
         series: &Series,
@@ -275,14 +259,11 @@ impl Builder<'_> {
             let Applied::Conflict(there) = self.try_apply(&patches, Direction::Forwards)? else {
                 continue;
             };
-            let got_further = there.index > here.index + 1;
+            let index = there.index.saturating_sub(1);
             let fits_more = there.index == here.index + 1 && there.places.len() < here.places.len();
-            if got_further || fits_more {
+            if index > here.index || fits_more {
                 let without = format!("{} without `{}`", self.tree.label(), old.name);
-                let conflict = Conflict {
-                    index: there.index - 1,
-                    ..there
-                };
+                let conflict = Conflict { index, ..there };
                 return Ok(Some(conflict.into_error(series, &without)));
             }
         }
@@ -296,22 +277,21 @@ impl Builder<'_> {
         contains: &mut BTreeSet<String>,
     ) -> Result<(), Error> {
         for series in known {
-            if contains.contains(&series.name) {
-                continue;
-            }
-            let is_in = self
-                .overlay_with(&series.patches, Direction::InReverse)?
-                .is_some()
-                || self.first_revert(&series.revert)?.is_some();
-            if is_in {
+            if !contains.contains(&series.name)
+                && (self.has(series)? || self.first_revert(&series.revert)?.is_some())
+            {
                 contains.insert(series.name.clone());
             }
         }
         Ok(())
     }
 
-    /// Applies a series; returns the overlay after each patch, or an empty list if the
-    /// tree contains the series.
+    fn has(&self, series: &Series) -> Result<bool, Error> {
+        let without = self.overlay_with(&series.patches, Direction::InReverse)?;
+        Ok(without.is_some())
+    }
+
+    /// Returns the overlay after each patch; an empty list if the tree contains the series.
     fn apply(&mut self, series: &Series) -> Result<Vec<Overlay>, Error> {
         let conflict = match self.try_apply(&series.patches, Direction::Forwards)? {
             Applied::Whole(states) => {
@@ -323,18 +303,14 @@ impl Builder<'_> {
             Applied::Conflict(conflict) => conflict,
         };
         let label = self.tree.label();
-        if self
-            .overlay_with(&series.patches, Direction::InReverse)?
-            .is_some()
-        {
-            let name = &series.name;
-            self.notes.push(format!("{label} already has `{name}`"));
-            return Ok(Vec::new());
+        if !self.has(series)? {
+            return Err(conflict.into_error(series, label));
         }
-        Err(conflict.into_error(series, label))
+        let name = &series.name;
+        self.notes.push(format!("{label} already has `{name}`"));
+        Ok(Vec::new())
     }
 
-    /// Returns the overlay after all patches, if they apply.
     fn overlay_with(
         &self,
         patches: &[Patch],
@@ -347,10 +323,7 @@ impl Builder<'_> {
     }
 
     /// Returns the overlay after the first of these single patches that applies.
-    fn first_revert<'p>(
-        &self,
-        patches: impl IntoIterator<Item = &'p Patch>,
-    ) -> Result<Option<Overlay>, Error> {
+    fn first_revert(&self, patches: &[Patch]) -> Result<Option<Overlay>, Error> {
         for patch in patches {
             if let Some(without) = self.overlay_with(slice::from_ref(patch), Direction::Forwards)? {
                 return Ok(Some(without));
@@ -383,10 +356,9 @@ impl Builder<'_> {
     /// Returns the checkouts after each patch but the last.
     fn prefixes(&self, base: &Checkout, top: &Checkout, states: Vec<Overlay>) -> Vec<Checkout> {
         let between = states.len().saturating_sub(1);
-        let states = states.into_iter().take(between);
         let prefix = |(patches, overlay): (usize, Overlay)| Checkout {
             name: prefix_name(patches),
-            id: self.id(&overlay),
+            id: checkout_id(self.tree, &overlay),
             overlay,
             contains: base.contains.clone(),
             partly: top.contains.difference(&base.contains).cloned().collect(),
@@ -394,7 +366,7 @@ impl Builder<'_> {
             configs: base.configs.clone(),
             optional_configs: top.configs[base.configs.len()..].to_vec(),
         };
-        (1..).zip(states).map(prefix).collect()
+        (1..).zip(states).take(between).map(prefix).collect()
     }
 
     fn checkout(&self, name: &str, contains: &BTreeSet<String>, configs: &[String]) -> Checkout {
@@ -402,30 +374,21 @@ impl Builder<'_> {
             name: name.to_owned(),
             overlay: self.overlay.clone(),
             contains: contains.clone(),
-            partly: BTreeSet::new(),
-            patches: 0,
             configs: configs.to_vec(),
-            optional_configs: Vec::new(),
-            id: self.id(&self.overlay),
+            id: checkout_id(self.tree, &self.overlay),
+            ..Checkout::default()
         }
-    }
-
-    fn id(&self, overlay: &Overlay) -> String {
-        checkout_id(self.tree, overlay)
     }
 }
 
-/// The result of applying patches.
 enum Applied {
     /// The overlay after each patch.
     Whole(Vec<Overlay>),
     Conflict(Conflict),
 }
 
-/// Number of conflicts that an error lists.
 const PLACES_MAX: usize = 20;
 
-/// A patch that does not apply.
 #[derive(Debug)]
 struct Conflict {
     index: usize,
@@ -435,20 +398,19 @@ struct Conflict {
 
 impl Conflict {
     fn into_error(self, series: &Series, tree: &str) -> Error {
-        let line = |place: &Place| format!("  {}", shorten(&place.to_string()));
-        let mut places: Vec<String> = self.places.iter().take(PLACES_MAX).map(line).collect();
+        let line = |place: &Place| format!("\n  {}", shorten(&place.to_string()));
+        let mut places: String = self.places.iter().take(PLACES_MAX).map(line).collect();
         if let Some(more @ 1..) = self.places.len().checked_sub(PLACES_MAX) {
-            places.push(format!("  ... and {more} more"));
+            places += &format!("\n  ... and {more} more");
         }
         let hint = self.places.iter().find_map(Place::hint);
         Error::input(
             format!(
-                "applying `{}` to {tree}: patch {} of {} (`{}`) does not apply:\n{}",
+                "applying `{}` to {tree}: patch {} of {} (`{}`) does not apply:{places}",
                 series.name,
                 self.index + 1,
                 series.patches.len(),
                 shorten(&self.patch.origin),
-                places.join("\n"),
             ),
             hint.unwrap_or("rebase the series onto this tree, or select its tree with `--tree`"),
         )

@@ -13,8 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::checkout::Checkout;
-use crate::error::{Doing, Error};
-use crate::yaml;
+use crate::error::{Doing, Error, read_yaml};
 
 /// Fragments on top of `tinyconfig`; a later fragment overrides an earlier fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +27,6 @@ pub struct Config {
     pub optional_fragments: Vec<String>,
 }
 
-/// The content of `NAME.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
@@ -39,10 +37,8 @@ struct RawConfig {
 }
 
 impl Config {
-    /// Returns the config that `NAME.yaml` in `folder` describes.
-    ///
-    /// # Errors
-    /// When the config does not exist or is invalid.
+    /// Returns the config that `NAME.yaml` in `folder` describes. Fails when the config does
+    /// not exist or is invalid.
     pub fn find(name: &str, folder: &Utf8Path) -> Result<Self, Error> {
         let known = names(folder);
         if !known.iter().any(|config| config == name) {
@@ -51,7 +47,7 @@ impl Config {
                 format!("use one of: {}", known.join(", ")),
             ));
         }
-        let raw: RawConfig = yaml::read(&folder.join(format!("{name}.yaml")))?;
+        let raw: RawConfig = read_yaml(&folder.join(format!("{name}.yaml")))?;
         let read = |file: &Utf8PathBuf| {
             fs::read_to_string(folder.join(file)).doing("reading a configuration fragment")
         };

@@ -17,7 +17,6 @@ use crate::tree::Tree;
 const SOURCE: [&str; 10] = [
     "c", "h", "S", "s", "lds", "rs", "dts", "dtsi", "dtso", "asm",
 ];
-/// Extensions of files with C comments.
 const WITH_COMMENTS: [&str; 5] = ["c", "h", "dts", "dtsi", "dtso"];
 /// Folders whose files are not part of a kernel, or only if it is configured with samples.
 const APART: [&str; 6] = [
@@ -61,25 +60,23 @@ pub fn changes(tree: &Tree, before: &Overlay, after: &Overlay) -> Result<Vec<Fil
         if before.files().get(path) == after.files().get(path) {
             continue;
         }
-        let kind = match (before.read(root, path)?, after.read(root, path)?) {
+        let has_comments = WITH_COMMENTS.contains(&path.extension().unwrap_or_default());
+        let kind = match (before.state(root, path)?, after.state(root, path)?) {
+            (None, None) => continue,
             (None, Some(_)) => ChangeKind::Added,
             (Some(_), None) => ChangeKind::Removed,
-            (Some(old), Some(new)) if old == new => continue,
-            (Some(old), Some(new)) if differs_in_comments_only(path, &old, &new) => {
+            (Some(old), Some(new)) if old.bytes == new.bytes => continue,
+            (Some(old), Some(new))
+                if has_comments && token_texts(&old.bytes) == token_texts(&new.bytes) =>
+            {
                 ChangeKind::Comments
             }
             (Some(_), Some(_)) => ChangeKind::Changed,
-            (None, None) => continue,
         };
         let path = path.clone();
         changes.push(FileChange { path, kind });
     }
     Ok(changes)
-}
-
-fn differs_in_comments_only(path: &Utf8Path, old: &[u8], new: &[u8]) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    WITH_COMMENTS.contains(&extension) && token_texts(old) == token_texts(new)
 }
 
 /// A kernel that was run.
@@ -158,12 +155,11 @@ pub fn compute(
         targets,
     };
     let patches = (1..=wanted.min(changes.len())).map(|number| analysis.patch(number));
-    let patches: Vec<PatchCoverage> = patches.collect();
     let unchanged = unchanged(kernels, wanted);
     let has_both = kernels.iter().any(|kernel| kernel.patches == 0) && wanted > 0;
     Coverage {
+        patches: patches.collect(),
         is_same_code: has_both && unchanged.len() == wanted,
-        patches,
         unchanged,
     }
 }
@@ -213,47 +209,38 @@ impl Analysis<'_> {
                 number..=removed.map_or(usize::MAX, |removed| removed - 1)
             }
         };
-        let kernels_with_change = || {
-            let kernels = self.kernels.iter();
-            kernels.filter(|kernel| range.contains(&kernel.patches))
-        };
-        let is_inside = if is_build_rule(path) {
-            let folder = path.parent().unwrap_or(Utf8Path::new(""));
-            kernels_with_change().any(|kernel| kernel.has_file_in(folder))
-        } else {
-            kernels_with_change().any(|kernel| kernel.has(path))
-        };
-        if is_inside || self.is_run_selftest(path) {
+        let folder = path.parent().unwrap_or(Utf8Path::new(""));
+        let kernels = self.kernels.iter();
+        let mut with_change = kernels.filter(|kernel| range.contains(&kernel.patches));
+        let was_run = with_change.clone().next().is_some();
+        let is_compiled = with_change.any(|kernel| match is_build_rule(path) {
+            true => kernel.has_file_in(folder),
+            false => kernel.has(path),
+        });
+        if is_compiled || self.is_run_selftest(path) {
             return Placement::Inside;
         }
-        if is_apart(path) {
-            return Placement::Apart;
-        }
-        if kernels_with_change().next().is_some() {
-            return Placement::Outside;
-        }
-        // No kernel with the change was run: the series adds and removes the file, or the
-        // kernel before the removal was not run.
         match added {
+            _ if is_apart(path) => Placement::Apart,
+            _ if was_run => Placement::Outside,
+            // The series adds and removes the file.
             Some(_) => Placement::Apart,
-            None => self.place_removed(number, path),
+            None => self.place_removed(number, path, folder),
         }
     }
 
     /// Returns the placement of a file of the tree that the series removes, if no kernel
     /// with the change was run. The kernels without the change show whether it is compiled;
     /// if they were not run either, the other files of its folder do.
-    fn place_removed(&self, number: usize, path: &Utf8Path) -> Placement {
+    fn place_removed(&self, number: usize, path: &Utf8Path, folder: &Utf8Path) -> Placement {
         let mut before = self.kernels.iter().filter(|kernel| kernel.patches < number);
-        let folder = path.parent().unwrap_or(Utf8Path::new(""));
         let is_inside = match before.clone().next() {
             Some(_) => before.any(|kernel| kernel.has(path)),
             None => self.kernels.iter().any(|kernel| kernel.has_file_in(folder)),
         };
-        if is_inside {
-            Placement::Inside
-        } else {
-            Placement::Outside
+        match is_inside {
+            true => Placement::Inside,
+            false => Placement::Outside,
         }
     }
 
@@ -271,22 +258,18 @@ impl Analysis<'_> {
     }
 
     fn is_run_selftest(&self, path: &Utf8Path) -> bool {
-        let relative = path.strip_prefix(SELFTESTS);
+        let Ok(path) = path.strip_prefix(SELFTESTS) else {
+            return false;
+        };
         // A source file belongs to the program of its name; other files of a TARGET may belong
         // to each of its programs.
-        let is_of = |path: &Utf8Path, target: &str, test: &str| {
-            path.starts_with(target)
-                && (path.extension() != Some("c") || path.file_stem() == Some(test))
-        };
-        relative.is_ok_and(|path| {
-            let mut targets = self.targets.iter();
-            targets.any(|(target, test)| is_of(path, target, test))
-        })
+        let is_of = |test: &str| path.extension() != Some("c") || path.file_stem() == Some(test);
+        let mut targets = self.targets.iter();
+        targets.any(|(target, test)| path.starts_with(target) && is_of(test))
     }
 }
 
-/// Returns whether a file is a Makefile or Kconfig file, which counts as compiled if a file
-/// of its folder is.
+/// Returns whether a file counts as compiled if a file of its folder is.
 fn is_build_rule(path: &Utf8Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let prefixes = ["Makefile", "Kbuild", "Kconfig"];
@@ -301,15 +284,11 @@ fn is_apart(path: &Utf8Path) -> bool {
 /// Returns the numbers of the patches before and after which the kernels of every config
 /// have the same code.
 fn unchanged(kernels: &[RunKernel], wanted: usize) -> Vec<usize> {
-    let numbers: BTreeSet<usize> = kernels.iter().map(|kernel| kernel.patches).collect();
-    let numbers: Vec<usize> = numbers
-        .into_iter()
-        .filter(|number| *number <= wanted)
-        .collect();
-    let configs: BTreeSet<&str> = kernels
-        .iter()
-        .map(|kernel| kernel.config.as_str())
-        .collect();
+    let numbers = kernels.iter().map(|kernel| kernel.patches);
+    let numbers: BTreeSet<usize> = numbers.filter(|number| *number <= wanted).collect();
+    let numbers: Vec<usize> = numbers.into_iter().collect();
+    let configs = kernels.iter().map(|kernel| kernel.config.as_str());
+    let configs: BTreeSet<&str> = configs.collect();
     let code = |config: &str, patches: usize| {
         let mut kernels = kernels.iter();
         let kernel = kernels.find(|kernel| kernel.config == config && kernel.patches == patches);
@@ -325,4 +304,195 @@ fn unchanged(kernels: &[RunKernel], wanted: usize) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fs_err as fs;
+
+    use super::*;
+    use crate::overlay::FileState;
+
+    fn change(path: &str, kind: ChangeKind) -> FileChange {
+        FileChange {
+            path: path.into(),
+            kind,
+        }
+    }
+
+    fn kernel(patches: usize, sources: &[&str]) -> RunKernel {
+        RunKernel {
+            config: "fast".to_owned(),
+            patches,
+            sources: sources.iter().map(|path| (*path).to_owned()).collect(),
+            code: Some(format!("code-{patches}")),
+        }
+    }
+
+    const BUILT: [&str; 4] = [
+        "drivers/pci/probe.c",
+        "include/linux/pci.h",
+        "kernel/fork.c",
+        "mm/memfd.c",
+    ];
+
+    /// Returns the placement of a file that a patch changes, with kernels of `base` and `series`.
+    fn placed(path: &str, kind: ChangeKind) -> &'static str {
+        let kernels = [kernel(0, &BUILT), kernel(1, &BUILT)];
+        let coverage = compute(&[vec![change(path, kind)]], &kernels, 1, &[("kvm", "a")]);
+        let patch = &coverage.patches[0];
+        match (patch.inside.len(), patch.outside.len(), patch.apart.len()) {
+            (1, 0, 0) => "inside",
+            (0, 1, 0) => "outside",
+            (0, 0, 1) => "apart",
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn compute_places_each_kind_of_file() {
+        for (path, expected) in [
+            ("kernel/fork.c", "inside"),
+            ("include/linux/pci.h", "inside"),
+            ("drivers/watchdog/sp5100_tco.c", "outside"),
+            ("arch/arm64/kernel/setup.c", "outside"),
+            ("include/linux/watchdog.h", "outside"),
+            ("arch/arm64/boot/dts/a.dts", "outside"),
+            ("drivers/pci/Kconfig", "inside"),
+            ("drivers/Makefile", "inside"),
+            ("Makefile", "inside"),
+            ("drivers/watchdog/Kconfig", "outside"),
+            ("drivers/pc/Makefile", "outside"),
+            ("Documentation/mm/memfd.rst", "apart"),
+            ("MAINTAINERS", "apart"),
+            ("arch/x86/configs/x86_64_defconfig", "apart"),
+            ("samples/kobject/a.c", "apart"),
+            ("scripts/mod/modpost.c", "apart"),
+            ("tools/testing/selftests/net/a.c", "apart"),
+            ("tools/testing/selftests/kvm/a.c", "inside"),
+        ] {
+            assert_eq!(placed(path, ChangeKind::Changed), expected, "{path}");
+        }
+        assert_eq!(
+            placed("drivers/watchdog/a.c", ChangeKind::Comments),
+            "apart"
+        );
+        assert_eq!(placed("kernel/fork.c", ChangeKind::Removed), "inside");
+        assert_eq!(
+            placed("drivers/watchdog/a.c", ChangeKind::Removed),
+            "outside"
+        );
+    }
+
+    #[test]
+    fn compute_counts_a_file_that_is_built_in_one_of_two_configs() {
+        let mut other = kernel(1, &["drivers/watchdog/a.c"]);
+        other.config = "kasan".to_owned();
+        let kernels = [kernel(1, &BUILT), other];
+        let changes = [vec![change("drivers/watchdog/a.c", ChangeKind::Changed)]];
+        assert!(
+            compute(&changes, &kernels, 1, &[]).patches[0]
+                .outside
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn compute_follows_added_renamed_and_removed_files() {
+        let changes = [
+            vec![change("mm/old.c", ChangeKind::Added)],
+            vec![
+                change("mm/old.c", ChangeKind::Removed),
+                change("mm/new.c", ChangeKind::Added),
+            ],
+            vec![change("mm/memfd.c", ChangeKind::Changed)],
+            vec![change("mm/memfd.c", ChangeKind::Removed)],
+        ];
+        let series = ["kernel/fork.c", "mm/new.c"];
+        let outside = |kernels: &[RunKernel]| {
+            let patches = compute(&changes, kernels, 4, &[]).patches;
+            let outside = patches.into_iter().flat_map(|patch| patch.outside);
+            outside.map(Utf8PathBuf::into_string).collect::<Vec<_>>()
+        };
+        let ends = [kernel(0, &BUILT), kernel(4, &series)];
+        assert!(outside(&ends).is_empty(), "{:?}", outside(&ends));
+        assert!(outside(&[kernel(4, &series)]).is_empty());
+        let unviable = [kernel(0, &["kernel/fork.c"]), kernel(4, &["kernel/fork.c"])];
+        assert_eq!(outside(&unviable), ["mm/new.c", "mm/memfd.c", "mm/memfd.c"]);
+    }
+
+    #[test]
+    fn compute_reports_patches_that_do_not_change_the_code() {
+        let changes = vec![vec![change("kernel/fork.c", ChangeKind::Changed)]; 3];
+        let with = |codes: &[(usize, &str)]| {
+            let kernels = codes.iter().map(|(patches, code)| RunKernel {
+                code: Some((*code).to_owned()),
+                ..kernel(*patches, &BUILT)
+            });
+            let coverage = compute(&changes, &kernels.collect::<Vec<_>>(), 3, &[]);
+            (coverage.unchanged, coverage.is_same_code)
+        };
+        assert_eq!(with(&[(0, "a"), (3, "b")]), (vec![], false));
+        assert_eq!(with(&[(0, "a"), (3, "a")]), (vec![1, 2, 3], true));
+        assert_eq!(with(&[(0, "a"), (2, "a"), (3, "b")]), (vec![1, 2], false));
+        assert_eq!(with(&[(1, "a"), (3, "a")]), (vec![2, 3], false));
+        let unknown = RunKernel {
+            code: None,
+            ..kernel(0, &BUILT)
+        };
+        let both = [
+            unknown.clone(),
+            RunKernel {
+                patches: 3,
+                ..unknown
+            },
+        ];
+        assert!(!compute(&changes, &both, 3, &[]).is_same_code);
+    }
+
+    #[test]
+    fn compute_omits_patches_that_are_not_under_test() {
+        let changes = [vec![change("drivers/watchdog/a.c", ChangeKind::Changed)]];
+        let coverage = compute(&changes, &[kernel(0, &BUILT)], 0, &[]);
+        assert_eq!(coverage, Coverage::default());
+    }
+
+    #[test]
+    fn changes_compares_contents_of_two_overlays() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        for (path, text) in [
+            ("a.c", "int a; /* x */\n"),
+            ("b.c", "int b;\n"),
+            ("c.txt", "c\n"),
+        ] {
+            fs::write(root.join(path), text).unwrap();
+        }
+        let tree = Tree::fixed("tree", root, "a tree");
+        let overlay = |files: &[(&str, Option<&str>)]| {
+            let state = |text: &str| FileState {
+                bytes: text.into(),
+                executable: false,
+            };
+            let files = files.iter();
+            let files = files.map(|(path, text)| ((*path).into(), text.map(state)));
+            Overlay::from_files(files.collect::<BTreeMap<_, _>>())
+        };
+        let before = overlay(&[("d.c", Some("int d;"))]);
+        let after = overlay(&[
+            ("a.c", Some("/* y */ int\na;\n")),
+            ("b.c", None),
+            ("c.txt", Some("c\n")),
+            ("d.c", Some("int d = 1;")),
+            ("e.c", Some("")),
+        ]);
+        assert_eq!(
+            changes(&tree, &before, &after).unwrap(),
+            [
+                change("a.c", ChangeKind::Comments),
+                change("b.c", ChangeKind::Removed),
+                change("d.c", ChangeKind::Changed),
+                change("e.c", ChangeKind::Added),
+            ]
+        );
+    }
+}

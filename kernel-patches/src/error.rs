@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The errors of this crate.
+//! The errors of this crate, and text files of the user, whose errors are wrong input.
 
+use camino::Utf8Path;
 use patchbed_host::cache::CacheError;
+use patchbed_host::files::read_text;
 use patchbed_host::lock::LockError;
 use patchbed_host::process::ProcessError;
+use patchbed_host::yaml::parse;
+use serde::de::DeserializeOwned;
 
-/// The cause of an error; selects the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Wrong input.
-    Input,
-    /// The host or one of its tools failed.
-    Infrastructure,
-    /// The user asked to stop.
-    Interrupted,
-}
-
-/// Why a series could not be applied or built.
+/// Why a series could not be applied or built. The variant selects the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Wrong input.
-    #[error("{message}{}", hint_line(hint.as_deref()))]
+    #[error("{message}{}", hint.iter().map(|hint| format!("\nhint: {hint}")).collect::<String>())]
     Input {
         /// The failed operation and the reason, with the file.
         message: String,
@@ -76,15 +69,6 @@ impl Error {
     pub(crate) fn unexpected(doing: impl Into<String>, why: impl Into<String>) -> Self {
         Self::infrastructure(doing, std::io::Error::other(why.into()))
     }
-
-    /// Returns the cause.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Input { .. } => Kind::Input,
-            Self::Infrastructure { .. } => Kind::Infrastructure,
-            Self::Interrupted => Kind::Interrupted,
-        }
-    }
 }
 
 /// Adds the failed operation to an error of the host or of a child process.
@@ -101,14 +85,9 @@ where
     }
 }
 
-fn hint_line(hint: Option<&str>) -> String {
-    hint.map_or(String::new(), |hint| format!("\nhint: {hint}"))
-}
-
 /// Length limit of quoted text in an error, in characters.
 const QUOTED_MAX: usize = 200;
 
-/// Returns the text, cut to [`QUOTED_MAX`].
 pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(QUOTED_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -128,5 +107,55 @@ impl From<LockError> for Error {
             LockError::Cancelled(_) => Self::Interrupted,
             LockError::Io { .. } => Self::infrastructure("locking", source),
         }
+    }
+}
+
+/// Size limit of a text file of the user, in bytes.
+const TEXT_BYTES_MAX: u64 = 1024 * 1024;
+
+pub(crate) fn read_input(path: &Utf8Path) -> Result<String, Error> {
+    read_text(path, TEXT_BYTES_MAX)
+        .map_err(|error| Error::input(error.to_string(), "use a UTF-8 text file of at most 1 MiB"))
+}
+
+/// Reads a YAML file; an error has file, line, column, the source line and a hint.
+pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Utf8Path) -> Result<T, Error> {
+    let text = read_input(path)?;
+    parse(&text, path.as_str()).map_err(|error| Error::input_without_hint(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::*;
+
+    #[test]
+    fn read_yaml_reports_the_path_of_a_file_that_is_not_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("series.yaml");
+        fs::write(&path, b"name: \xff\n").unwrap();
+        let error = read_yaml::<String>(&path).unwrap_err();
+        assert!(matches!(error, Error::Input { .. }), "{error}");
+        assert!(error.to_string().contains(path.as_str()), "{error}");
+    }
+
+    #[test]
+    fn read_yaml_reports_the_position_of_an_unknown_key() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Named {
+            #[expect(dead_code, reason = "only its parsing matters")]
+            name: String,
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("series.yaml");
+        fs::write(&path, "name: a\nnmae: b\n").unwrap();
+        let error = read_yaml::<Named>(&path).unwrap_err();
+        assert!(matches!(error, Error::Input { .. }), "{error}");
+        let error = error.to_string();
+        let expected = format!("{path}:2:1: unknown key `nmae`");
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.ends_with("hint: did you mean `name`?"), "{error}");
     }
 }

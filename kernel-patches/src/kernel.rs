@@ -3,9 +3,7 @@
 
 mod build;
 mod cached;
-mod code;
 mod files;
-mod modules;
 mod mutant;
 mod state;
 mod toolchain;
@@ -16,15 +14,14 @@ use camino::Utf8PathBuf;
 use patchbed_host::cache::Cache;
 use patchbed_host::context::Context;
 
-use self::build::BuildRequest;
+use self::build::{BuildRequest, make_kernel};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::error::Error;
 use crate::tree::Tree;
 use crate::worktree::{self, Contents, WorkTree};
 
-pub use cached::{Facts, Kernel, kernel_id};
-pub use modules::Modules;
+pub use cached::{Facts, Kernel, Modules, kernel_id};
 pub use mutant::{MutantBuild, MutantCompiler, Origin};
 pub use state::InProgress;
 pub use toolchain::Toolchain;
@@ -45,61 +42,40 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn entries(&self, cache: &Cache) -> Result<Vec<Entry>, Error> {
+    fn requests(&self, cache: &Cache) -> Result<Vec<BuildRequest<'_>>, Error> {
         let kernels = cache.dir(&["kernels"])?;
-        let entry = |checkout: &Checkout| {
+        let request = |checkout| {
             let id = kernel_id(checkout, self.config, self.toolchain);
-            let modules = self
-                .modules
-                .map(|modules| modules_folder(modules, &id, cache));
-            Ok(Entry {
+            let modules = match self.modules {
+                Some(modules) => Some((modules, modules_folder(modules, &id, cache)?)),
+                None => None,
+            };
+            Ok(BuildRequest {
+                tree: self.tree,
+                checkout: Cow::Borrowed(checkout),
+                config: self.config.of(checkout),
+                arch: self.toolchain.arch,
                 dir: kernels.join(&id),
-                modules: modules.transpose()?,
                 id,
+                modules,
             })
         };
-        self.checkouts.iter().map(entry).collect()
+        self.checkouts.iter().map(request).collect()
     }
 
-    /// Returns the indexes of the checkouts to build, in the order to build them.
-    fn missing(&self, entries: &[Entry], cache: &Cache) -> Result<Vec<usize>, Error> {
-        let missing: Vec<usize> = (0..entries.len())
-            .filter(|&at| !entries[at].is_complete())
-            .collect();
-        if missing.is_empty() {
-            return Ok(missing);
+    /// Returns the indexes of the checkouts in the order to make their kernels.
+    fn order(&self, requests: &[BuildRequest<'_>], cache: &Cache) -> Result<Vec<usize>, Error> {
+        let all = 0..requests.len();
+        let (mut order, missing): (Vec<usize>, Vec<usize>) =
+            all.partition(|&at| requests[at].is_complete());
+        if !missing.is_empty() {
+            let now = WorkTree::peek(cache, self.tree, &self.config.name)?;
+            let overlays = missing.iter().map(|&at| &self.checkouts[at].overlay);
+            let contents: Vec<Contents> = overlays.map(worktree::contents).collect();
+            let nearest_first = worktree::nearest_first(&now, &contents);
+            order.extend(nearest_first.into_iter().map(|next| missing[next]));
         }
-        let now = WorkTree::peek(cache, self.tree, &self.config.name)?;
-        let contents: Vec<Contents> = missing
-            .iter()
-            .map(|&at| worktree::contents(&self.checkouts[at].overlay))
-            .collect();
-        let order = worktree::nearest_first(&now, &contents);
-        Ok(order.into_iter().map(|next| missing[next]).collect())
-    }
-}
-
-/// The place of a kernel and its modules in the cache.
-struct Entry {
-    id: String,
-    dir: Utf8PathBuf,
-    modules: Option<Utf8PathBuf>,
-}
-
-impl Entry {
-    fn kernel(&self, is_fresh: bool) -> Option<Kernel> {
-        Kernel::load(&self.dir, &self.id, is_fresh)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.kernel(false).is_some() && self.modules.as_ref().is_none_or(|dir| dir.is_dir())
-    }
-
-    fn result(&self, is_fresh: bool) -> Result<(Kernel, Option<Utf8PathBuf>), Error> {
-        let kernel = self.kernel(is_fresh).ok_or_else(|| {
-            Error::unexpected(format!("reading `{}`", self.dir), "the kernel is missing")
-        })?;
-        Ok((kernel, self.modules.clone()))
+        Ok(order)
     }
 }
 
@@ -126,25 +102,11 @@ pub fn make_each(
     context: &Context,
     mut ready: impl FnMut(usize, Kernel, Option<Utf8PathBuf>) -> bool,
 ) -> Result<(), Error> {
-    let entries = wanted.entries(&context.cache)?;
-    let missing = wanted.missing(&entries, &context.cache)?;
-    let cached = (0..entries.len()).filter(|at| !missing.contains(at));
-    for at in cached.chain(missing.iter().copied()) {
-        let (entry, checkout) = (&entries[at], &wanted.checkouts[at]);
-        let is_fresh = entry.kernel(false).is_none();
-        if missing.contains(&at) {
-            let request = BuildRequest {
-                tree: wanted.tree,
-                checkout: Cow::Borrowed(checkout),
-                config: wanted.config.of(checkout),
-                arch: wanted.toolchain.arch,
-                dir: &entry.dir,
-                modules: wanted.modules.zip(entry.modules.clone()),
-            };
-            build::build(&request, context)?;
-        }
-        let (kernel, modules) = entry.result(is_fresh)?;
-        if !ready(at, kernel, modules) {
+    let requests = wanted.requests(&context.cache)?;
+    for at in wanted.order(&requests, &context.cache)? {
+        let kernel = make_kernel(&requests[at], context)?;
+        let modules = requests[at].modules.as_ref();
+        if !ready(at, kernel, modules.map(|(_, dir)| dir.clone())) {
             break;
         }
     }

@@ -4,12 +4,9 @@
 
 use std::ops::Range;
 
-/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A name or a keyword.
     Word,
-    /// A number.
     Number,
     /// A string or a character.
     Text,
@@ -19,15 +16,12 @@ pub(crate) enum Kind {
     Directive,
 }
 
-/// A token of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
-    /// Its byte range.
     pub(crate) place: Range<usize>,
     /// The line of its first byte, counted from 0.
     pub(crate) line: usize,
-    /// Whether it starts in the first column.
     pub(crate) is_at_margin: bool,
 }
 
@@ -45,14 +39,9 @@ pub(crate) fn tokens(source: &[u8]) -> Vec<Token> {
         line_begins: 0,
         is_line_empty: true,
     };
-    let mut tokens = Vec::new();
-    while let Some(token) = lexer.next_token() {
-        tokens.push(token);
-    }
-    tokens
+    std::iter::from_fn(|| lexer.next_token()).collect()
 }
 
-/// Returns the texts of the tokens of a C source.
 pub(crate) fn token_texts(source: &[u8]) -> Vec<&[u8]> {
     let tokens = tokens(source).into_iter();
     tokens.map(|token| &source[token.place]).collect()
@@ -110,7 +99,6 @@ impl Lexer<'_> {
         self.source.get(self.at + ahead).copied()
     }
 
-    /// Advances by one byte and counts lines.
     fn step(&mut self) {
         if self.peek(0) == Some(b'\n') {
             self.line += 1;
@@ -164,18 +152,15 @@ impl Lexer<'_> {
     fn text(&mut self, quote: u8) {
         self.at += 1;
         while let Some(byte) = self.peek(0) {
-            match byte {
-                b'\n' => return,
-                b'\\' if self.peek(1).is_some() => {
-                    self.step();
-                    self.step();
-                }
-                _ => {
-                    self.at += 1;
-                    if byte == quote {
-                        return;
-                    }
-                }
+            if byte == b'\n' {
+                return;
+            }
+            if byte == b'\\' && self.peek(1).is_some() {
+                self.step();
+            }
+            self.step();
+            if byte == quote {
+                return;
             }
         }
     }

@@ -11,7 +11,6 @@ pub mod checkout;
 pub mod config;
 pub mod coverage;
 pub mod error;
-pub mod index;
 pub mod kernel;
 pub mod kselftest;
 pub mod mail;
@@ -23,8 +22,7 @@ pub mod tree;
 pub mod worktree;
 
 mod lexer;
-mod problems;
+mod make;
 mod scratch;
-mod yaml;
 
-pub use error::{Error, Kind};
+pub use error::Error;

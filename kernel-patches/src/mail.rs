@@ -7,8 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 
-/// Length limit of a message-id in bytes; RFC 5322 2.1.1 allows lines of 998
-/// characters.
+/// Length limit of a message-id in bytes; RFC 5322 2.1.1 allows 998 characters per line.
 const MESSAGE_ID_BYTES_MAX: usize = 250;
 
 /// One patch of a series.
@@ -43,7 +42,6 @@ impl Patch {
         format!("{:x}", hash.finalize())
     }
 
-    /// Returns whether it changes more than file modes.
     pub(crate) fn changes_content(&self) -> bool {
         const BEGIN: [&[u8]; 6] = [
             b"@@ -",
@@ -92,7 +90,6 @@ fn is_message_id(id: &str) -> bool {
         && id.split('@').filter(|part| !part.is_empty()).count() == 2
 }
 
-/// The bracketed prefix of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tag {
     version: u32,
@@ -125,19 +122,15 @@ fn patch(origin: &str, subject: &str, text: Vec<u8>, mail: &[u8]) -> Patch {
     }
 }
 
-/// Returns the patches of an mbox named `origin`, sorted by number.
-///
-/// # Errors
-/// When it has no patch, numbers are missing, or it has several versions of a series.
+/// Returns the patches of an mbox named `origin`, sorted by number. Fails when it has no patch,
+/// numbers are missing, or it has several versions of a series.
 pub fn parse_mbox(origin: &str, bytes: &[u8]) -> Result<Vec<Patch>, Error> {
     let mut found: Vec<(Tag, Patch)> = Vec::new();
     for (index, mail) in MessageIterator::new(bytes).enumerate() {
+        let number = index + 1;
         let Ok(mail) = mail else {
             return Err(Error::input(
-                format!(
-                    "reading mbox `{origin}`: mail {} cannot be parsed",
-                    index + 1
-                ),
+                format!("reading mbox `{origin}`: mail {number} cannot be parsed"),
                 "pass an mbox (it starts with `From ...`) or a folder of `.patch` files",
             ));
         };
@@ -177,41 +170,30 @@ fn in_order(origin: &str, mut found: Vec<(Tag, Patch)>) -> Result<Vec<Patch>, Er
     // A single patch may be any patch of a series.
     if total > 0 && found.len() > 1 {
         for number in 1..=total {
-            let count = found.iter().filter(|(tag, _)| tag.number == number).count();
-            if count != 1 {
-                return Err(Error::input(
-                    format!(
-                        "reading mbox `{origin}`: patch {number} of {total} {}",
-                        match count {
-                            0 => "is missing".to_owned(),
-                            _ => format!("occurs {count} times"),
-                        }
-                    ),
-                    "pass an mbox that has each patch of the series once",
-                ));
-            }
+            let problem = match found.iter().filter(|(tag, _)| tag.number == number).count() {
+                1 => continue,
+                0 => "is missing".to_owned(),
+                count => format!("occurs {count} times"),
+            };
+            return Err(Error::input(
+                format!("reading mbox `{origin}`: patch {number} of {total} {problem}"),
+                "pass an mbox that has each patch of the series once",
+            ));
         }
     }
     Ok(found.into_iter().map(|(_, patch)| patch).collect())
 }
 
-/// Returns subject and decoded text; for bytes that are not a mail, no subject and the
-/// bytes.
+/// Returns subject and decoded text; the bytes without a subject if they are no mail.
 fn decode(bytes: &[u8]) -> (String, Vec<u8>) {
     let parsed = MessageParser::default().parse(bytes);
     let Some(mail) = parsed.filter(|mail| mail.subject().is_some()) else {
         return (String::new(), without_carriage_returns(bytes));
     };
-    let subject = mail
-        .subject()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect::<Vec<_>>();
-    let text = mail
-        .text_part(0)
-        .map(|part| part.contents().to_vec())
-        .unwrap_or_default();
-    (subject.join(" "), without_carriage_returns(&text))
+    let words = mail.subject().unwrap_or_default().split_whitespace();
+    let text = mail.text_part(0).map_or(&b""[..], |part| part.contents());
+    let subject = words.collect::<Vec<_>>().join(" ");
+    (subject, without_carriage_returns(text))
 }
 
 /// Replaces CR LF by LF if all lines end with CR LF, as in raw mails.
@@ -225,13 +207,8 @@ fn without_carriage_returns(text: &[u8]) -> Vec<u8> {
     }
     let mut plain = Vec::with_capacity(text.len());
     for line in lines {
-        match line.strip_suffix(b"\r\n") {
-            Some(rest) => {
-                plain.extend_from_slice(rest);
-                plain.push(b'\n');
-            }
-            None => plain.extend_from_slice(line),
-        }
+        plain.extend_from_slice(line.strip_suffix(b"\r\n").unwrap_or(line));
+        plain.extend(line.ends_with(b"\n").then_some(b'\n'));
     }
     plain
 }

@@ -2,11 +2,11 @@
 //! Mutants: a series with one small change that breaks it.
 //!
 //! The operators change lines that the series changed: they delete, negate, swap or
-//! replace code. This module edits source text only; the build and the tests are
-//! elsewhere. The same source gives the same mutants with the same names.
+//! replace code. Other mutants are patches in the folder `mutants` of a series, or revert one
+//! patch of it. This module edits source text only; the build and the tests are elsewhere.
+//! The same source gives the same mutants with the same names.
 
 mod change;
-mod named;
 mod operators;
 mod reach;
 mod syntax;
@@ -14,26 +14,36 @@ mod syntax;
 use std::collections::{BTreeMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
-use patchbed_host::diff::{Side, unified};
+use patchbed_host::diff::{Side, blocks, unified};
+use patchbed_host::files::listing;
+use serde::Deserialize;
 
 use self::change::{Change, kebab};
-pub use self::named::{EQUIVALENT, FOLDER, MutantFolder, Reason, without_each_patch};
 use self::syntax::Source;
 use crate::checkout::{Checkout, MUTANT_PREFIX, checkout_id};
-use crate::error::Error;
-use crate::overlay::{FileState, Overlay};
+use crate::error::{Doing, Error, read_yaml};
+use crate::mail::{self, Patch};
+use crate::overlay::{FileState, Overlay, bytes_of};
+use crate::scratch::{Direction, Scratch};
+use crate::series::Series;
 use crate::tree::Tree;
 
 /// No mutants are made of larger files, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Memory limit of all mutants, in bytes.
 const BYTES_MAX: usize = 512 * 1024 * 1024;
-/// Context lines in a mutant's diff.
 const CONTEXT_LINES: usize = 3;
 
+/// The folder of mutants in the folder of a series.
+pub const FOLDER: &str = "mutants";
+/// The file in it that lists equivalent mutants.
+pub const EQUIVALENT: &str = "equivalent.yaml";
+
 /// A series with one change that breaks it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mutant {
     /// Name: file, function, operator and number.
     pub name: String,
@@ -91,56 +101,28 @@ pub fn automatic(tree: &Tree, states: &[&Overlay]) -> Result<Vec<Mutant>, Error>
         }
         let versions = states
             .iter()
-            .map(|overlay| Ok(overlay.read(tree.root(), path)?.unwrap_or_default()))
+            .map(|overlay| overlay.state(tree.root(), path))
             .collect::<Result<Vec<_>, Error>>()?;
-        let versions: Vec<&[u8]> = versions.iter().map(Vec::as_slice).collect();
-        let drafts = of_file(path, &versions, &mut bytes_left).ok_or_else(|| {
+        let versions = versions.iter().map(|state| bytes_of(state.as_ref()));
+        let versions: Vec<&[u8]> = versions.collect();
+        let found = of_file(path, &versions, state.executable, &mut bytes_left);
+        mutants.extend(found.ok_or_else(|| {
             Error::input(
                 format!("creating mutants: they exceed {BYTES_MAX} bytes of memory at `{path}`"),
                 "split the series, and pass the earlier parts with `--prereq`",
             )
-        })?;
-        mutants.extend(drafts.into_iter().map(|draft| draft.mutant(path, state)));
+        })?);
     }
     Ok(mutants)
 }
 
-/// A mutant of one file.
-#[derive(Clone, Debug)]
-struct Draft {
-    name: String,
-    function: String,
-    title: String,
-    /// Counted from 0.
-    line: usize,
-    patch: Option<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Draft {
-    fn mutant(self, path: &Utf8Path, state: &FileState) -> Mutant {
-        let diff = diff(path, &state.bytes, &self.bytes);
-        let mutated = FileState {
-            bytes: self.bytes,
-            executable: state.executable,
-        };
-        let changed = BTreeMap::from([(path.to_owned(), Some(mutated))]);
-        Mutant {
-            name: self.name,
-            function: self.function,
-            title: self.title,
-            file: path.to_owned(),
-            line: self.line + 1,
-            patch: self.patch,
-            diff,
-            changed: Overlay::from_files(changed),
-        }
-    }
-}
-
-/// Returns the distinct mutants of a file with these versions, or `None` if they take
-/// more than `bytes_left`.
-fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Option<Vec<Draft>> {
+/// Returns the distinct mutants of a file, or `None` if they take more than `bytes_left`.
+fn of_file(
+    path: &Utf8Path,
+    versions: &[&[u8]],
+    executable: bool,
+    bytes_left: &mut usize,
+) -> Option<Vec<Mutant>> {
     let is_small = |text: &&[u8]| text.len() <= FILE_BYTES_MAX;
     let Some(last) = versions.last().filter(|_| versions.iter().all(is_small)) else {
         return Some(Vec::new());
@@ -158,7 +140,7 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let id = |bytes: &[u8]| ContentId::new("mutant").part(bytes).finish();
     let mut seen = HashSet::from([id(last)]);
-    let mut drafts = Vec::new();
+    let mut mutants = Vec::new();
     for (function, change) in found {
         let bytes = change.apply(last);
         if !seen.insert(id(&bytes)) {
@@ -169,20 +151,22 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
         let name = format!("{place}-{}", change.operator);
         let number = numbers.entry(name.clone()).or_default();
         *number += 1;
-        let origin = origins
-            .get(change.line)
-            .copied()
-            .filter(|&origin| origin > 0);
-        drafts.push(Draft {
+        let origin = origins.get(change.line).copied();
+        mutants.push(Mutant {
             name: format!("{name}-{number}"),
             function: place,
             title: change.title,
-            line: change.line,
-            patch: origin.filter(|_| versions.len() > 2),
-            bytes,
+            file: path.to_owned(),
+            line: change.line + 1,
+            patch: origin.filter(|&origin| origin > 0 && versions.len() > 2),
+            diff: diff(path, last, &bytes),
+            changed: Overlay::from_files(BTreeMap::from([(
+                path.to_owned(),
+                Some(FileState { bytes, executable }),
+            )])),
         });
     }
-    Some(drafts)
+    Some(mutants)
 }
 
 /// Returns the part of a mutant's name for a function. Words up to the last word of the
@@ -191,35 +175,172 @@ fn of_file(path: &Utf8Path, versions: &[&[u8]], bytes_left: &mut usize) -> Optio
 fn place_name(path: &Utf8Path, function: &str) -> String {
     let stem = kebab(path.file_stem().unwrap_or_default().as_bytes());
     let last = stem.rsplit('-').next().unwrap_or_default();
-    let words: Vec<&str> = function
-        .split('-')
-        .filter(|word| !word.is_empty())
-        .collect();
-    let known = words.iter().position(|word| *word == last);
-    let rest = match known {
+    let words = function.split('-').filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    let rest = match words.iter().position(|word| *word == last) {
         Some(at) if at + 1 < words.len() => &words[at + 1..],
         _ => &words,
     };
-    std::iter::once(stem.as_str())
-        .chain(rest.iter().copied())
-        .collect::<Vec<_>>()
-        .join("-")
+    [&[stem.as_str()], rest].concat().join("-")
 }
 
 fn diff(path: &Utf8Path, before: &[u8], after: &[u8]) -> String {
-    let (before, after) = (
-        String::from_utf8_lossy(before),
-        String::from_utf8_lossy(after),
-    );
     let before = Side {
         name: &format!("a/{path}"),
-        text: &before,
+        text: &String::from_utf8_lossy(before),
     };
     let after = Side {
         name: &format!("b/{path}"),
-        text: &after,
+        text: &String::from_utf8_lossy(after),
     };
     unified(before, after, CONTEXT_LINES)
+}
+
+/// The reason why a mutant is equivalent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// The explanation.
+    pub why: String,
+    /// The configs to which it applies; empty for all.
+    #[serde(default)]
+    pub configs: Vec<String>,
+}
+
+impl Reason {
+    /// Returns whether it applies to a config.
+    pub fn holds_in(&self, config: &str) -> bool {
+        self.configs.is_empty() || self.configs.iter().any(|name| name == config)
+    }
+}
+
+/// The folder `mutants` of a series.
+#[derive(Clone, Debug, Default)]
+pub struct MutantFolder {
+    patches: Vec<(String, Patch)>,
+    /// Equivalent mutants by name.
+    pub equivalent: BTreeMap<String, Reason>,
+}
+
+impl MutantFolder {
+    /// Reads the folder `mutants` in the folder of a series; it may be missing.
+    pub fn read(series: &Utf8Path) -> Result<Self, Error> {
+        let folder = series.join(FOLDER);
+        if !folder.is_dir() {
+            return Ok(Self::default());
+        }
+        let mut files = listing(&folder).doing(format!("listing `{folder}`"))?;
+        files.retain(|path| path.extension() == Some("patch"));
+        let patch = |path: &Utf8PathBuf| {
+            let bytes = fs::read(path).doing("reading a mutant")?;
+            let name = path.file_stem().unwrap_or_default().to_owned();
+            // `--checkouts` is a comma-separated list.
+            if name.contains(|c: char| c == ',' || c.is_control()) {
+                return Err(Error::input(
+                    format!("reading `{folder}`: invalid name of a mutant `{name}`"),
+                    "rename the file without commas and control characters",
+                ));
+            }
+            match mail::parse_one(path.file_name().unwrap_or_default(), &bytes) {
+                Some(patch) => Ok((name, patch)),
+                None => Err(Error::input(
+                    format!("reading `{path}`: it has no diff"),
+                    "create it with `git diff` or delete it",
+                )),
+            }
+        };
+        let equivalent = folder.join(EQUIVALENT);
+        Ok(Self {
+            patches: files.iter().map(patch).collect::<Result<_, Error>>()?,
+            equivalent: match equivalent.is_file() {
+                true => read_yaml(&equivalent)?,
+                false => BTreeMap::new(),
+            },
+        })
+    }
+
+    /// Applies its patches to the checkout of the series. Fails when a patch does not apply.
+    pub fn mutants(
+        &self,
+        tree: &Tree,
+        series: &Checkout,
+        cancel: &Cancel,
+    ) -> Result<Vec<Mutant>, Error> {
+        let mut mutants = Vec::new();
+        for (name, patch) in &self.patches {
+            let mut scratch = Scratch::new(tree.root(), &series.overlay, cancel)?;
+            let places = scratch.apply(patch, Direction::Forwards)?;
+            if !places.is_empty() {
+                let places = places.iter().map(|place| format!("\n  {place}"));
+                let (tree, places) = (tree.label(), places.collect::<String>());
+                return Err(Error::input(
+                    format!(
+                        "applying mutant `{name}` to the series on {tree}: it does not apply:{places}"
+                    ),
+                    format!("rebase it, or delete it from the folder `{FOLDER}` of the series"),
+                ));
+            }
+            mutants.push(Mutant {
+                name: name.clone(),
+                title: patch.subject.clone(),
+                ..between(tree, &series.overlay, scratch.overlay()?)?
+            });
+        }
+        Ok(mutants)
+    }
+}
+
+/// Returns a mutant without each patch of a series, if the series has several patches and
+/// the patch applies in reverse.
+pub fn without_each_patch(
+    tree: &Tree,
+    checkout: &Checkout,
+    series: &Series,
+    cancel: &Cancel,
+) -> Result<Vec<Mutant>, Error> {
+    let mut mutants = Vec::new();
+    if series.patches.len() < 2 {
+        return Ok(mutants);
+    }
+    for (number, patch) in (1..).zip(&series.patches) {
+        let mut scratch = Scratch::new(tree.root(), &checkout.overlay, cancel)?;
+        if scratch.apply(patch, Direction::InReverse)?.is_empty() {
+            mutants.push(Mutant {
+                name: format!("without-patch-{number}"),
+                title: format!("revert patch {number}: {}", patch.subject),
+                patch: Some(number),
+                ..between(tree, &checkout.overlay, scratch.overlay()?)?
+            });
+        }
+    }
+    Ok(mutants)
+}
+
+/// Returns the difference between two overlays as a mutant without name and title.
+fn between(tree: &Tree, series: &Overlay, overlay: Overlay) -> Result<Mutant, Error> {
+    let paths = series.files().keys().chain(overlay.files().keys());
+    let mut paths: Vec<&Utf8PathBuf> = paths
+        .filter(|path| series.files().get(*path) != overlay.files().get(*path))
+        .collect();
+    // A `.c` file first, since its line is reported.
+    paths.sort_by_key(|path| (path.extension() != Some("c"), *path));
+    paths.dedup();
+    let mut mutant = Mutant::default();
+    let mut changed = BTreeMap::new();
+    for path in paths {
+        let old = series.state(tree.root(), path)?;
+        let state = overlay.state(tree.root(), path)?;
+        let (before, after) = (bytes_of(old.as_ref()), bytes_of(state.as_ref()));
+        mutant.diff += &diff(path, before, after);
+        if changed.is_empty() {
+            let block = blocks(before, after).first().cloned();
+            mutant.file = path.clone();
+            mutant.line = block.map_or(1, |block| block.before.start + 1);
+        }
+        changed.insert(path.clone(), state);
+    }
+    mutant.changed = Overlay::from_files(changed);
+    Ok(mutant)
 }
 
 #[cfg(test)]

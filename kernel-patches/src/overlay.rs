@@ -2,13 +2,12 @@
 //! An overlay: the files that differ between a checkout and its tree.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::content::ContentId;
-use patchbed_host::files::missing_is_removed;
+use patchbed_host::files::{is_executable, missing_is_removed};
 
 use crate::error::{Doing, Error};
 
@@ -19,6 +18,46 @@ pub struct FileState {
     pub bytes: Vec<u8>,
     /// Whether it is executable.
     pub executable: bool,
+}
+
+impl FileState {
+    /// Returns the file `path` below `root`; `None` if it is not a regular file.
+    pub(crate) fn read(root: &Utf8Path, path: &Utf8Path) -> Result<Option<Self>, Error> {
+        let file = root.join(path);
+        let Ok(meta) = fs::symlink_metadata(&file) else {
+            return Ok(None);
+        };
+        if meta.is_symlink() {
+            return Err(Error::input(
+                format!("applying the series: it makes `{path}` a symbolic link"),
+                "use patches of regular files only",
+            ));
+        }
+        if !meta.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            bytes: fs::read(file).doing("reading a patched file")?,
+            executable: is_executable(&meta),
+        }))
+    }
+}
+
+pub(crate) fn bytes_of(state: Option<&FileState>) -> &[u8] {
+    state.map_or(&[], |state| &state.bytes)
+}
+
+/// Writes a file below `root`, or removes it for `None`.
+pub(crate) fn write_state(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    state: Option<&FileState>,
+) -> Result<(), Error> {
+    match state {
+        Some(state) => write_below(root, path, &state.bytes, state.executable)
+            .doing("writing a checkout's file"),
+        None => remove_below(root, path).doing("removing a file"),
+    }
 }
 
 /// The changed, added and removed (`None`) files of a checkout.
@@ -39,13 +78,10 @@ impl Overlay {
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
         let mut all = self.clone();
-        let other = other.0.iter();
-        all.0
-            .extend(other.map(|(path, state)| (path.clone(), state.clone())));
+        all.0.extend(other.0.clone());
         all
     }
 
-    /// Returns the files with these paths.
     #[must_use]
     pub(crate) fn only(&self, is_wanted: impl Fn(&Utf8Path) -> bool) -> Self {
         let mut some = self.clone();
@@ -56,26 +92,19 @@ impl Overlay {
     /// Writes the files to `folder`, a copy of the tree, and deletes the removed files
     /// there.
     pub fn write_over(&self, folder: &Utf8Path) -> Result<(), Error> {
-        for (path, state) in &self.0 {
-            match state {
-                Some(state) => write_below(folder, path, &state.bytes, state.executable)
-                    .doing("writing a checkout's file")?,
-                None => {
-                    remove_below(folder, path).doing("removing a file")?;
-                }
-            }
-        }
-        Ok(())
+        let mut files = self.0.iter();
+        files.try_for_each(|(path, state)| write_state(folder, path, state.as_ref()))
     }
 
-    /// Returns the content of a file of `tree` with this overlay; `None` if it does not exist.
-    pub(crate) fn read(&self, tree: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(state) = self.0.get(path) {
-            return Ok(state.as_ref().map(|state| state.bytes.clone()));
-        }
-        match fs::read(tree.join(path)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            read => Ok(Some(read.doing("reading the tree")?)),
+    /// Returns a file of `tree` with this overlay; `None` if it does not exist.
+    pub(crate) fn state(
+        &self,
+        tree: &Utf8Path,
+        path: &Utf8Path,
+    ) -> Result<Option<FileState>, Error> {
+        match self.0.get(path) {
+            Some(state) => Ok(state.clone()),
+            None => FileState::read(tree, path),
         }
     }
 
@@ -94,13 +123,25 @@ impl Overlay {
 
 /// Returns the parent folders of a relative path, outermost first.
 pub(crate) fn parents(path: &Utf8Path) -> Vec<&Utf8Path> {
-    let mut parents: Vec<&Utf8Path> = path
-        .ancestors()
-        .skip(1)
-        .filter(|parent| !parent.as_str().is_empty())
-        .collect();
+    let parents = path.ancestors().skip(1);
+    let mut parents: Vec<&Utf8Path> = parents.filter(|path| !path.as_str().is_empty()).collect();
     parents.reverse();
     parents
+}
+
+/// Removes `.` and `..` from a path without reading the file system.
+pub(crate) fn normalize(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normalized = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir if normalized.file_name().is_some() => {
+                normalized.pop();
+            }
+            other => normalized.push(other.as_str()),
+        }
+    }
+    normalized
 }
 
 /// Writes a file below `root` and creates its folders. Symbolic links in the path are

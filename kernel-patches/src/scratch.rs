@@ -12,16 +12,14 @@ use std::time::Duration;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
-use patchbed_host::files::is_executable;
 use patchbed_host::process::Output;
 
 use crate::error::{Doing, Error, shorten};
 use crate::mail::Patch;
-use crate::overlay::{FileState, Overlay, parents, write_below};
+use crate::overlay::{FileState, Overlay, parents, write_state};
 
 const APPLY_LIMIT: Duration = Duration::from_secs(60);
 
-/// Direction of `git apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Forwards,
@@ -38,7 +36,6 @@ pub(crate) struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    /// Returns a scratch folder for `tree` with `overlay`.
     pub(crate) fn new(
         tree: &'a Utf8Path,
         overlay: &Overlay,
@@ -54,12 +51,8 @@ impl<'a> Scratch<'a> {
             touched: BTreeSet::new(),
             cancel,
         };
-        for (path, state) in overlay.files() {
-            scratch.touched.insert(path.clone());
-            if let Some(state) = state {
-                scratch.write(path, &state.bytes, state.executable)?;
-            }
-        }
+        overlay.write_over(scratch.root()?)?;
+        scratch.touched.extend(overlay.files().keys().cloned());
         Ok(scratch)
     }
 
@@ -86,11 +79,11 @@ impl<'a> Scratch<'a> {
         if output.status.success() {
             // `git apply` only warns about file modes. For a patch that changes modes only,
             // the warnings show whether the tree contains it.
-            let applies = patch.changes_content() || direction == Direction::Forwards;
-            let warnings = output.stderr_text();
-            return Ok(match applies {
-                true => Vec::new(),
-                false => other_modes(&warnings),
+            return Ok(match direction {
+                Direction::InReverse if !patch.changes_content() => {
+                    other_modes(&output.stderr_text())
+                }
+                _ => Vec::new(),
             });
         }
         let verbose = self.git(patch, direction, &["--reject", "--verbose"])?;
@@ -99,9 +92,7 @@ impl<'a> Scratch<'a> {
             found = places(&output.stderr_text());
         }
         if found.is_empty() {
-            found.push(Place::Patch {
-                why: output.stderr_text().trim().to_owned(),
-            });
+            found.push(Place::new(None, output.stderr_text().trim()));
         }
         Ok(found)
     }
@@ -142,32 +133,11 @@ impl<'a> Scratch<'a> {
         if !self.touched.insert(path.to_owned()) {
             return Ok(());
         }
-        check_parents(self.tree, path, patch)?;
-        let source = self.tree.join(path);
-        let Ok(kind) = fs::symlink_metadata(&source) else {
-            return Ok(());
-        };
-        if !kind.is_file() {
-            let reason = if kind.is_symlink() {
-                "is a symbolic link"
-            } else {
-                "is not a regular file"
-            };
-            return Err(Error::input(
-                format!(
-                    "applying `{}`: `{path}` {reason} in the tree",
-                    shorten(&patch.origin)
-                ),
-                "use patches of regular files only",
-            ));
+        check_path(self.tree, path, patch)?;
+        match FileState::read(self.tree, path)? {
+            Some(state) => write_state(self.root()?, path, Some(&state)),
+            None => Ok(()),
         }
-        let bytes = fs::read(&source).doing("reading the tree")?;
-        self.write(path, &bytes, is_executable(&kind))
-    }
-
-    fn write(&self, path: &Utf8Path, bytes: &[u8], executable: bool) -> Result<(), Error> {
-        write_below(self.root()?, path, bytes, executable)
-            .doing("copying files to the scratch folder")
     }
 
     /// Returns the files that differ from the tree.
@@ -175,9 +145,8 @@ impl<'a> Scratch<'a> {
         let root = self.root()?;
         let mut files = BTreeMap::new();
         for path in &self.touched {
-            let now = state_of(&root.join(path), path)?;
-            let before = state_of(&self.tree.join(path), path)?;
-            if now != before {
+            let now = FileState::read(root, path)?;
+            if now != FileState::read(self.tree, path)? {
                 files.insert(path.clone(), now);
             }
         }
@@ -185,65 +154,44 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Rejects a path through a symbolic link, which may lead out of the tree, or through a
-/// regular file.
-fn check_parents(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), Error> {
+/// Rejects a path that is no regular file in the tree, or that leads through a symbolic link
+/// or a file: a symbolic link may lead out of the tree.
+fn check_path(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), Error> {
+    let doing = format!("applying `{}`", shorten(&patch.origin));
+    let kind = |path: &Utf8Path| fs::symlink_metadata(tree.join(path)).ok();
     for parent in parents(path) {
-        let Ok(kind) = fs::symlink_metadata(tree.join(parent)) else {
-            continue;
-        };
-        if !kind.is_dir() {
-            let parent_kind = if kind.is_symlink() {
-                "a symbolic link"
-            } else {
-                "a file"
+        if let Some(kind) = kind(parent).filter(|kind| !kind.is_dir()) {
+            let what = match kind.is_symlink() {
+                true => "a symbolic link",
+                false => "a file",
             };
             return Err(Error::input(
-                format!(
-                    "applying `{}`: `{parent}` in the path `{path}` is {parent_kind} in the tree",
-                    shorten(&patch.origin)
-                ),
+                format!("{doing}: `{parent}` in the path `{path}` is {what} in the tree"),
                 "use the path without symbolic links in the patch",
             ));
         }
     }
-    Ok(())
-}
-
-fn state_of(file: &Utf8Path, relative: &Utf8Path) -> Result<Option<FileState>, Error> {
-    let Ok(kind) = fs::symlink_metadata(file) else {
-        return Ok(None);
+    let Some(kind) = kind(path).filter(|kind| !kind.is_file()) else {
+        return Ok(());
     };
-    if kind.is_symlink() {
-        return Err(Error::input(
-            format!("applying the series: it makes `{relative}` a symbolic link"),
-            "use patches of regular files only",
-        ));
-    }
-    if !kind.is_file() {
-        return Ok(None);
-    }
-    let bytes = fs::read(file).doing("reading a patched file")?;
-    Ok(Some(FileState {
-        bytes,
-        executable: is_executable(&kind),
-    }))
+    let what = match kind.is_symlink() {
+        true => "a symbolic link",
+        false => "not a regular file",
+    };
+    Err(Error::input(
+        format!("{doing}: `{path}` is {what} in the tree"),
+        "use patches of regular files only",
+    ))
 }
 
-/// Parses `git apply --numstat -z`: `added TAB deleted TAB path NUL`.
-///
-/// # Errors
-/// When a path is outside of the tree or is not UTF-8.
+/// Parses `git apply --numstat -z`: `added TAB deleted TAB path NUL`. Rejects paths outside of
+/// the tree and paths that are not UTF-8.
 fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
     let mut paths = BTreeSet::new();
-    for record in output
-        .split(|&byte| byte == 0)
-        .filter(|record| !record.is_empty())
-    {
-        let path = record
-            .splitn(3, |&byte| byte == b'\t')
-            .nth(2)
-            .unwrap_or(record);
+    let records = output.split(|&byte| byte == 0);
+    for record in records.filter(|record| !record.is_empty()) {
+        let path = record.splitn(3, |&byte| byte == b'\t').nth(2);
+        let path = path.unwrap_or(record);
         let Ok(path) = std::str::from_utf8(path) else {
             return Err(Error::input(
                 format!(
@@ -254,10 +202,8 @@ fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
             ));
         };
         let path = Utf8PathBuf::from(path);
-        let is_inside = path
-            .components()
-            .all(|part| matches!(part, Utf8Component::Normal(_)));
-        if !is_inside || path.as_str().is_empty() {
+        let is_plain = |part| matches!(part, Utf8Component::Normal(_));
+        if !path.components().all(is_plain) || path.as_str().is_empty() {
             return Err(Error::input(
                 format!("reading a patch: the path `{path}` is outside of the tree"),
                 "the patch may be malicious; read it before you use it",
@@ -270,51 +216,47 @@ fn numstat_paths(output: &[u8]) -> Result<BTreeSet<Utf8PathBuf>, Error> {
 
 /// A place where a patch does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A hunk whose context lines are not in the file.
-    Hunk {
-        file: String,
-        /// The hunk's number within that file's part of the patch, from 1.
-        hunk: u32,
-    },
-    /// A file that cannot be patched.
-    File { file: String, why: String },
-    /// The patch is damaged or git rejects it.
-    Patch { why: String },
+pub(crate) struct Place {
+    /// `None` if the patch is damaged or git rejects it.
+    file: Option<String>,
+    why: String,
 }
 
 impl Place {
+    pub(crate) fn new(file: Option<&str>, why: impl Into<String>) -> Self {
+        Self {
+            file: file.map(str::to_owned),
+            why: why.into(),
+        }
+    }
+
     /// Returns a hint if the patch cannot apply to any tree, so that a rebase is no fix.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        let Self::Patch { why } = self else {
-            return None;
-        };
-        let has = |messages: &[&str]| messages.iter().any(|message| why.contains(message));
-        if has(&["without full index line", "corrupt binary patch"]) {
-            return Some(
-                "create patches of binary files with `git format-patch --binary --full-index`",
-            );
-        }
-        let damaged = [
-            "corrupt patch",
-            "patch fragment without header",
-            "No valid patches",
+        const BINARY: &str =
+            "create patches of binary files with `git format-patch --binary --full-index`";
+        const DAMAGED: &str = "create the patch again with `git format-patch`";
+        const HINTS: [(&str, &str); 5] = [
+            ("without full index line", BINARY),
+            ("corrupt binary patch", BINARY),
+            ("corrupt patch", DAMAGED),
+            ("patch fragment without header", DAMAGED),
+            ("No valid patches", DAMAGED),
         ];
-        has(&damaged).then_some("create the patch again with `git format-patch`")
+        let is_hint = |(message, _): &&(&str, _)| self.why.contains(message);
+        let hint = HINTS.iter().find(is_hint)?;
+        self.file.is_none().then_some(hint.1)
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hunk { file, hunk } => write!(f, "`{file}`: hunk {hunk} does not match"),
-            Self::File { file, why } => write!(f, "`{file}`: {why}"),
-            Self::Patch { why } => f.write_str(why),
+        if let Some(file) = &self.file {
+            write!(f, "`{file}`: ")?;
         }
+        f.write_str(&self.why)
     }
 }
 
-/// Returns the places in the output of `git apply --reject --verbose`.
 fn places(output: &str) -> Vec<Place> {
     let mut places = Vec::new();
     let mut current = "";
@@ -322,11 +264,9 @@ fn places(output: &str) -> Vec<Place> {
         if let Some(rest) = line.strip_prefix("Applying patch ") {
             current = rest.split(" with ").next().unwrap_or(rest);
         } else if let Some(number) = line.strip_prefix("Rejected hunk #") {
-            let hunk = number.trim_end_matches('.').parse().unwrap_or(0);
-            places.push(Place::Hunk {
-                file: current.to_owned(),
-                hunk,
-            });
+            let hunk = number.trim_end_matches('.');
+            let why = format!("hunk {hunk} does not match");
+            places.push(Place::new(Some(current), why));
         } else if let Some(rest) = line.strip_prefix("error: ") {
             places.extend(from_error(rest));
         }
@@ -334,15 +274,11 @@ fn places(output: &str) -> Vec<Place> {
     places
 }
 
-/// Returns the files whose mode differs from the patch, from git's warnings
-/// `warning: FILE has type 100644, expected 100755`.
+/// Parses git's warnings `warning: FILE has type 100644, expected 100755`.
 fn other_modes(output: &str) -> Vec<Place> {
     let place = |line: &str| {
-        let (file, why) = line.strip_prefix("warning: ")?.rsplit_once(" has type ")?;
-        Some(Place::File {
-            file: file.to_owned(),
-            why: format!("its mode is {why}"),
-        })
+        let (file, mode) = line.strip_prefix("warning: ")?.rsplit_once(" has type ")?;
+        Some(Place::new(Some(file), format!("its mode is {mode}")))
     };
     output.lines().filter_map(place).collect()
 }
@@ -350,26 +286,20 @@ fn other_modes(output: &str) -> Vec<Place> {
 fn from_error(rest: &str) -> Option<Place> {
     // The "Rejected hunk" lines have the hunk numbers.
     let redundant = ["patch failed: ", "while searching for:"];
-    if redundant.iter().any(|prefix| rest.starts_with(prefix))
-        || rest.ends_with("patch does not apply")
-    {
-        return None;
-    }
-    match rest.rsplit_once(": ") {
-        Some((file, why)) if !file.contains(' ') => Some(Place::File {
-            file: file.to_owned(),
-            why: why.to_owned(),
-        }),
-        _ => Some(Place::Patch {
-            why: rest.to_owned(),
-        }),
-    }
+    let is_redundant = redundant.iter().any(|prefix| rest.starts_with(prefix))
+        || rest.ends_with("patch does not apply");
+    let file_and_why = rest.rsplit_once(": ");
+    let place = match file_and_why.filter(|(file, _)| !file.contains(' ')) {
+        Some((file, why)) => Place::new(Some(file), why),
+        None => Place::new(None, rest),
+    };
+    (!is_redundant).then_some(place)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overlay::remove_below;
+    use crate::overlay::{remove_below, write_below};
 
     #[test]
     fn numstat_paths_parses_records() {
@@ -421,10 +351,7 @@ mod tests {
             Applied patch g.c cleanly.\n";
         assert_eq!(
             places(output),
-            [Place::Hunk {
-                file: "f.c".into(),
-                hunk: 2
-            }]
+            [Place::new(Some("f.c"), "hunk 2 does not match")]
         );
     }
 
@@ -432,16 +359,11 @@ mod tests {
     fn places_returns_missing_files_and_invalid_paths() {
         assert_eq!(
             places("error: drivers/x.c: No such file or directory\n"),
-            [Place::File {
-                file: "drivers/x.c".into(),
-                why: "No such file or directory".into()
-            }]
+            [Place::new(Some("drivers/x.c"), "No such file or directory")]
         );
         assert_eq!(
             places("error: invalid path '../x'\n"),
-            [Place::Patch {
-                why: "invalid path '../x'".into()
-            }]
+            [Place::new(None, "invalid path '../x'")]
         );
     }
 }

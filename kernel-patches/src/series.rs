@@ -3,19 +3,15 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use patchbed_host::files::{listing, read_text};
+use patchbed_host::files::listing;
 use serde::Deserialize;
 
-use crate::error::{Doing, Error};
+use crate::error::{Doing, Error, read_input, read_yaml};
 use crate::mail::{self, Patch};
-use crate::yaml;
 
-/// File name of the manifest of a known series.
 const MANIFEST: &str = "series.yaml";
 /// Size limit of a patch file or mbox, in bytes.
 const SERIES_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Size limit of a configuration fragment, in bytes.
-const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Ordered patches and their metadata.
 #[derive(Clone, Debug, Default)]
@@ -43,16 +39,15 @@ pub struct Series {
 
 impl Series {
     /// Returns the series `text`: the name of a known series (a folder in `library`), or
-    /// the path of a folder of `.patch` files, a patch or an mbox.
-    ///
-    /// # Errors
-    /// When it does not exist or has no complete series.
+    /// the path of a folder of `.patch` files, a patch or an mbox. Fails when it does not
+    /// exist or has no complete series.
     pub fn find(text: &str, library: &Utf8Path) -> Result<Self, Error> {
         let plain_name = !text.is_empty() && !text.contains('/') && !text.starts_with('.');
         if plain_name && library.join(text).join(MANIFEST).is_file() {
-            let mut series = Self::from_manifest(&library.join(text))?;
-            series.is_known = true;
-            return Ok(series);
+            return Ok(Self {
+                is_known: true,
+                ..Self::from_manifest(&library.join(text))?
+            });
         }
         let series = Self::from_path(text, library)?;
         check_name(&series.name, text)?;
@@ -70,37 +65,26 @@ impl Series {
         if path.is_file() {
             return Self::from_file(path);
         }
-        let is_path =
-            text.contains('/') || [".mbox", ".patch"].iter().any(|end| text.ends_with(end));
-        if is_path {
+        if text.contains('/') || text.ends_with(".mbox") || text.ends_with(".patch") {
             return Err(Error::input(
                 format!("cannot open the series `{text}`: no such file or folder"),
-                "pass a folder of `.patch` files, one patch, or an mbox".to_owned(),
+                "pass a folder of `.patch` files, one patch, or an mbox",
             ));
         }
+        let hint = "pass a folder of `.patch` files, one patch, an mbox, or a known series";
         Err(Error::input(
             format!("unknown series `{text}`"),
-            format!(
-                "pass a folder of `.patch` files, one patch, an mbox, or a known series: {}",
-                names(library).join(", ")
-            ),
+            format!("{hint}: {}", names(library).join(", ")),
         ))
     }
 
     fn from_manifest(folder: &Utf8Path) -> Result<Self, Error> {
         let manifest = Manifest::read(folder)?;
-        let load = |files: &[Utf8PathBuf]| {
-            files
-                .iter()
-                .map(|file| read_patch(&folder.join(file)))
-                .collect::<Result<Vec<_>, _>>()
+        let load = |files: &[Utf8PathBuf]| -> Result<Vec<Patch>, Error> {
+            let patches = files.iter().map(|file| read_patch(&folder.join(file)));
+            patches.collect()
         };
-        let config = match &manifest.config {
-            Some(file) => Some(read_text(&folder.join(file), CONFIG_BYTES_MAX).map_err(
-                |error| Error::input(error.to_string(), "use a UTF-8 text file of at most 1 MiB"),
-            )?),
-            None => None,
-        };
+        let config = manifest.config.map(|file| read_input(&folder.join(file)));
         Ok(Self {
             patches: load(&manifest.patches)?,
             revert: load(&manifest.revert)?,
@@ -108,7 +92,7 @@ impl Series {
             title: manifest.title,
             requires: manifest.requires,
             needs_in_tree: manifest.needs_in_tree,
-            config,
+            config: config.transpose()?,
             ..Self::default()
         })
     }
@@ -119,10 +103,7 @@ impl Series {
         let mut patches = Vec::new();
         for file in &files {
             // 0000-cover-letter.patch has no diff.
-            patches.extend(mail::parse_one(
-                file.file_name().unwrap_or_default(),
-                &read(file)?,
-            ));
+            patches.extend(parse_one(file, &read(file)?));
         }
         if patches.is_empty() {
             return Err(Error::input(
@@ -138,10 +119,7 @@ impl Series {
         let patches = if bytes.starts_with(b"From ") {
             mail::parse_mbox(path.as_str(), &bytes)?
         } else {
-            Vec::from_iter(mail::parse_one(
-                path.file_name().unwrap_or_default(),
-                &bytes,
-            ))
+            Vec::from_iter(parse_one(path, &bytes))
         };
         if patches.is_empty() {
             return Err(Error::input(
@@ -152,7 +130,6 @@ impl Series {
         Ok(Self::plain(path, patches))
     }
 
-    /// Returns whether its patches make the same changes in the same order.
     pub(crate) fn has_changes_of(&self, other: &Self) -> bool {
         let changes = |series: &Self| -> Vec<String> {
             series.patches.iter().map(Patch::diff_sha256).collect()
@@ -161,20 +138,16 @@ impl Series {
     }
 
     fn plain(path: &Utf8Path, patches: Vec<Patch>) -> Self {
-        let title = patches
-            .first()
-            .map(|patch| patch.subject.clone())
-            .unwrap_or_default();
+        let first = patches.first();
         Self {
             name: stem(path),
-            title,
+            title: first.map_or_else(String::new, |patch| patch.subject.clone()),
             patches,
             ..Self::default()
         }
     }
 }
 
-/// A series' manifest.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -185,8 +158,6 @@ struct Manifest {
     _description: String,
     /// Patch files in order, relative to the folder.
     patches: Vec<Utf8PathBuf>,
-    /// Patches that revert a reworded version of the change. If the series does not apply
-    /// in reverse, the first patch that applies is used.
     #[serde(default)]
     revert: Vec<Utf8PathBuf>,
     #[serde(default)]
@@ -199,13 +170,9 @@ struct Manifest {
 impl Manifest {
     fn read(folder: &Utf8Path) -> Result<Self, Error> {
         let path = folder.join(MANIFEST);
-        let manifest: Self = yaml::read(&path)?;
-        let files = manifest
-            .patches
-            .iter()
-            .chain(&manifest.revert)
-            .chain(&manifest.config);
-        for file in files {
+        let manifest: Self = read_yaml(&path)?;
+        let patches = manifest.patches.iter().chain(&manifest.revert);
+        for file in patches.chain(&manifest.config) {
             let inside = file.is_relative() && !file.components().any(|part| part.as_str() == "..");
             if !inside || !folder.join(file).is_file() {
                 return Err(Error::input(
@@ -240,10 +207,7 @@ fn check_name(name: &str, path: &str) -> Result<(), Error> {
     }
     Err(Error::input(
         format!("reading `{path}`: {name:?} is not a valid name of a series"),
-        format!(
-            "rename the file or folder, or change `name` in its `{}`",
-            MANIFEST
-        ),
+        format!("rename the file or folder, or change `name` in its `{MANIFEST}`"),
     ))
 }
 
@@ -256,9 +220,12 @@ pub fn names(library: &Utf8Path) -> Vec<String> {
         .collect()
 }
 
+fn parse_one(path: &Utf8Path, bytes: &[u8]) -> Option<Patch> {
+    mail::parse_one(path.file_name().unwrap_or_default(), bytes)
+}
+
 fn read_patch(path: &Utf8Path) -> Result<Patch, Error> {
-    let name = path.file_name().unwrap_or_default();
-    mail::parse_one(name, &read(path)?).ok_or_else(|| {
+    parse_one(path, &read(path)?).ok_or_else(|| {
         Error::input(
             format!("reading `{path}`: it has no diff"),
             "list only patches in the manifest",

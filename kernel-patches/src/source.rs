@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::publish;
 use patchbed_host::context::Context;
-use patchbed_host::files::{read_json, write_json};
+use patchbed_host::files::{listing, read_json, write_json};
 use patchbed_host::process::Tool;
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +24,10 @@ const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 const UPDATE_LIMIT: Duration = Duration::from_secs(300);
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(1800);
 const UNPACK_LIMIT: Duration = Duration::from_secs(900);
-/// Size limit of the stored version, in bytes.
 const STORED_BYTES_MAX: u64 = 64 * 1024;
 /// The newest version is looked up again after this time.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A source package of a suite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Package {
     package: String,
@@ -37,94 +35,68 @@ struct Package {
     series: (u32, u32),
 }
 
-/// Returns the newest 7.x source package of the suites, or the package that was fetched
-/// within [`FRESH`].
-pub(crate) fn newest(context: &Context) -> Result<Fetched, Error> {
-    let home = context.cache.dir(&["trees"])?;
-    let stored = home.join("newest.json");
-    let _lock = context.lock(&home.join("newest.lock"), "the default tree")?;
-    let known = read_stored(&stored, &home);
-    if let Some((package, age)) = &known
-        && *age < FRESH
-    {
-        return Ok(fetched(package, &home));
+impl Package {
+    fn label(&self) -> String {
+        format!("{} {}", self.package, self.version)
     }
+
+    /// Returns the name of its folder; `~` and `:` of versions are replaced.
+    fn folder(&self) -> String {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
+        format!("{}_{}", self.package, self.version).replace(|c: char| !is_plain(c), "_")
+    }
+}
+
+/// Returns folder and label of the newest 7.x source package; it is cached for [`FRESH`].
+pub(crate) fn newest(context: &Context) -> Result<(Utf8PathBuf, String), Error> {
+    let home = context.cache.dir(&["trees"])?;
+    let _lock = context.lock(&home.join("newest.lock"), "the default tree")?;
+    let package = choose_and_fetch(&home, context)?;
+    Ok((home.join(package.folder()), package.label()))
+}
+
+fn choose_and_fetch(home: &Utf8Path, context: &Context) -> Result<Package, Error> {
+    let stored = home.join("newest.json");
+    let known = match read_stored(&stored, home) {
+        Some((package, age)) if age < FRESH => return Ok(package),
+        known => known,
+    };
     let apt = Apt::prepare(context)?;
-    let package = match apt.packages() {
-        Ok(packages) => choose(packages),
-        Err(Error::Interrupted) => return Err(Error::Interrupted),
-        Err(error) => match known {
-            Some((package, age)) => {
-                context.note(format!(
-                    "the package lists of Debian cannot be read; using {} {}, fetched {} days ago",
-                    package.package,
-                    package.version,
-                    age.as_secs() / 86400
-                ));
-                return Ok(fetched(&package, &home));
-            }
-            None => return Err(error),
-        },
+    let package = match (apt.packages(), known) {
+        (Ok(packages), _) => choose(packages),
+        (Err(Error::Interrupted), _) => return Err(Error::Interrupted),
+        (Err(_), Some((package, age))) => {
+            context.note(format!(
+                "the package lists of Debian cannot be read; using {}, fetched {} days ago",
+                package.label(),
+                age.as_secs() / 86400
+            ));
+            return Ok(package);
+        }
+        (Err(error), None) => return Err(error),
     };
     let package = package.ok_or_else(|| {
+        let suites = SUITES.join(", ");
         Error::input(
-            format!(
-                "selecting the default tree: no linux-source-7.x package in {}",
-                SUITES.join(", ")
-            ),
+            format!("selecting the default tree: no linux-source-7.x package in {suites}"),
             "select a kernel tree with `--tree DIR` or `--tree GIT@REV`",
         )
     })?;
-    if !home.join(folder(&package)).is_dir() {
-        apt.fetch(&package, &home)?;
+    let target = home.join(package.folder());
+    if !target.is_dir() {
+        apt.fetch(&package, &target)?;
     }
     write_json(&stored, &package).doing("storing the version of the default tree")?;
-    Ok(fetched(&package, &home))
+    Ok(package)
 }
 
-/// A fetched source package.
-#[derive(Debug)]
-pub(crate) struct Fetched {
-    /// The name of its folder, which identifies its content.
-    pub(crate) name: String,
-    pub(crate) folder: Utf8PathBuf,
-    /// Its name for messages.
-    pub(crate) label: String,
-}
-
-fn fetched(package: &Package, home: &Utf8Path) -> Fetched {
-    let name = folder(package);
-    Fetched {
-        folder: home.join(&name),
-        name,
-        label: format!("{} {}", package.package, package.version),
-    }
-}
-
-/// Returns a folder name for a package; `~` and `:` of versions are replaced.
-fn folder(package: &Package) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || ".-+".contains(c) {
-            c
-        } else {
-            '_'
-        }
-    };
-    format!("{}_{}", package.package, package.version)
-        .chars()
-        .map(plain)
-        .collect()
-}
-
+/// Returns the stored package and its age, if its folder exists.
 fn read_stored(stored: &Utf8Path, home: &Utf8Path) -> Option<(Package, Duration)> {
     let package: Package = read_json(stored, STORED_BYTES_MAX)?;
     let written = fs::metadata(stored).ok()?.modified().ok()?;
-    let age = SystemTime::now()
-        .duration_since(written)
-        .unwrap_or_default();
-    home.join(folder(&package))
-        .is_dir()
-        .then_some((package, age))
+    let age = SystemTime::now().duration_since(written);
+    let is_fetched = home.join(package.folder()).is_dir();
+    is_fetched.then(|| (package, age.unwrap_or_default()))
 }
 
 /// Returns the newest kernel; for equal kernels, the package of the first suite.
@@ -137,28 +109,19 @@ fn choose(packages: Vec<Package>) -> Option<Package> {
 /// Parses `apt-cache madison` (`package | version | url suite/section ...`) and sorts by
 /// suite.
 fn parse_madison(text: &str) -> Vec<Package> {
-    let mut packages: Vec<(usize, Package)> = Vec::new();
-    for line in text.lines() {
+    let parse = |line: &str| {
         let mut columns = line.split('|').map(str::trim);
-        let (Some(package), Some(version), Some(place)) =
-            (columns.next(), columns.next(), columns.next())
-        else {
-            continue;
-        };
-        let Some(series) = series_of(package) else {
-            continue;
-        };
-        let rank = SUITES
-            .iter()
-            .position(|suite| place.contains(&format!(" {suite}/")))
-            .unwrap_or(SUITES.len());
+        let (package, version, place) = (columns.next()?, columns.next()?, columns.next()?);
+        let mut suites = SUITES.iter();
+        let rank = suites.position(|suite| place.contains(&format!(" {suite}/")));
         let package = Package {
             package: package.to_owned(),
             version: version.to_owned(),
-            series,
+            series: series_of(package)?,
         };
-        packages.push((rank, package));
-    }
+        Some((rank.unwrap_or(SUITES.len()), package))
+    };
+    let mut packages: Vec<(usize, Package)> = text.lines().filter_map(parse).collect();
     packages.sort_by_key(|(rank, _)| *rank);
     packages.into_iter().map(|(_, package)| package).collect()
 }
@@ -189,18 +152,15 @@ impl<'a> Apt<'a> {
         for below in ["lists/partial", "cache/archives/partial", "download"] {
             context.cache.dir(&["apt", below])?;
         }
-        let sources: String = SUITES
-            .iter()
-            .map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"))
-            .collect();
+        let line = |suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n");
+        let sources: String = SUITES.map(line).concat();
         publish(&home.join("sources.list"), sources.as_bytes()).doing("preparing apt")?;
         Ok(Self { home, context })
     }
 
     fn tool(&self, program: &str) -> Tool {
         let home = &self.home;
-        let mut tool = Tool::new(program).env("LC_ALL", "C");
-        for option in [
+        let options = [
             format!("Dir::Etc::SourceList={home}/sources.list"),
             "Dir::Etc::SourceParts=/dev/null".to_owned(),
             format!("Dir::State::Lists={home}/lists"),
@@ -208,10 +168,11 @@ impl<'a> Apt<'a> {
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
             "Acquire::Retries=3".to_owned(),
-        ] {
-            tool = tool.args(["-o", &option]);
-        }
-        tool
+        ];
+        let tool = Tool::new(program).env("LC_ALL", "C");
+        options
+            .iter()
+            .fold(tool, |tool, option| tool.args(["-o", option]))
     }
 
     fn packages(&self) -> Result<Vec<Package>, Error> {
@@ -233,10 +194,8 @@ impl<'a> Apt<'a> {
             .run(&self.context.cancel)
             .doing("searching the package lists")?
             .stdout_text();
-        let names: Vec<&str> = names
-            .lines()
-            .filter_map(|line| line.split(' ').next())
-            .collect();
+        let names = names.lines().filter_map(|line| line.split(' ').next());
+        let names: Vec<&str> = names.collect();
         if names.is_empty() {
             updated?;
             return Ok(Vec::new());
@@ -250,67 +209,56 @@ impl<'a> Apt<'a> {
         Ok(parse_madison(&table.stdout_text()))
     }
 
-    fn fetch(&self, package: &Package, home: &Utf8Path) -> Result<(), Error> {
-        let name = format!("{} {}", package.package, package.version);
+    /// Downloads a package and unpacks its source to the folder `target`.
+    fn fetch(&self, package: &Package, target: &Utf8Path) -> Result<(), Error> {
         let download = self.home.join("download");
         let _ = fs::remove_dir_all(&download);
         fs::create_dir_all(&download).doing("making a folder")?;
-        {
-            let activity = self
-                .context
-                .activity(format!("downloading {name}"), Some(100));
-            self.tool("apt-get")
-                .args([
-                    "-o",
-                    "APT::Status-Fd=1",
-                    "-o",
-                    "APT::Sandbox::User=root",
-                    "download",
-                ])
-                .arg(format!("{}={}", package.package, package.version))
-                .cwd(&download)
-                .deadline("download", DOWNLOAD_LIMIT)
-                .run_lines(&self.context.cancel, &mut |line| {
-                    if let Some(percent) = percent(line) {
-                        activity.advance(percent, "%");
-                    }
-                })
-                .doing(format!("downloading {name}"))?;
-        }
-        let deb = only_file(&download, "deb")?;
-        let target = home.join(folder(package));
-        self.unpack(&deb, &download, &target, &name)?;
+        self.download(package, &download)?;
+        self.unpack(package, &download, target)?;
         fs::remove_dir_all(&download).doing("removing the download folder")
+    }
+
+    fn download(&self, package: &Package, folder: &Utf8Path) -> Result<(), Error> {
+        let doing = format!("downloading {}", package.label());
+        let activity = self.context.activity(&doing, Some(100));
+        self.tool("apt-get")
+            .args(["-o", "APT::Status-Fd=1", "-o", "APT::Sandbox::User=root"])
+            .arg("download")
+            .arg(format!("{}={}", package.package, package.version))
+            .cwd(folder)
+            .deadline("download", DOWNLOAD_LIMIT)
+            .run_lines(&self.context.cancel, &mut |line| {
+                if let Some(percent) = percent(line) {
+                    activity.advance(percent, "%");
+                }
+            })
+            .doing(&doing)?;
+        Ok(())
     }
 
     fn unpack(
         &self,
-        deb: &Utf8Path,
+        package: &Package,
         download: &Utf8Path,
         target: &Utf8Path,
-        name: &str,
     ) -> Result<(), Error> {
-        let doing = format!("unpacking {name}");
-        let activity = self.context.activity(doing.clone(), None);
+        let doing = format!("unpacking {}", package.label());
+        let activity = self.context.activity(&doing, None);
+        let (deb, unpacked) = (only_file(download, "deb")?, download.join("deb"));
         Tool::new("dpkg-deb")
-            .args(["-x", deb.as_str(), download.join("deb").as_str()])
+            .args(["-x", deb.as_str(), unpacked.as_str()])
             .deadline("unpacking the package", UNPACK_LIMIT)
             .run(&self.context.cancel)
-            .doing(doing.clone())?;
-        let archive = only_file(&download.join("deb/usr/src"), "xz")?;
+            .doing(&doing)?;
+        let archive = only_file(&unpacked.join("usr/src"), "xz")?;
         let parts = Utf8PathBuf::from(format!("{target}.partial"));
         let _ = fs::remove_dir_all(&parts);
         fs::create_dir_all(&parts).doing("making a folder")?;
         let mut files = 0;
         Tool::new("tar")
-            .args([
-                "-xvf",
-                archive.as_str(),
-                "-C",
-                parts.as_str(),
-                "--strip-components=1",
-            ])
-            .arg("--no-same-owner")
+            .args(["-xvf", archive.as_str(), "-C", parts.as_str()])
+            .args(["--strip-components=1", "--no-same-owner"])
             .deadline("unpacking the source", UNPACK_LIMIT)
             .run_lines(&self.context.cancel, &mut |line| {
                 files += 1;
@@ -318,7 +266,7 @@ impl<'a> Apt<'a> {
                     activity.advance(files, line);
                 }
             })
-            .doing(doing.clone())?;
+            .doing(&doing)?;
         fs::rename(&parts, target).doing(doing)
     }
 }
@@ -330,19 +278,11 @@ fn percent(line: &str) -> Option<u64> {
 }
 
 fn only_file(folder: &Utf8Path, ending: &str) -> Result<Utf8PathBuf, Error> {
-    let entries = folder
-        .read_dir_utf8()
-        .doing(format!("listing `{folder}`"))?;
-    let mut files = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path().to_owned())
-        .filter(|path| path.extension() == Some(ending));
-    files.next().ok_or_else(|| {
-        Error::unexpected(
-            format!("listing `{folder}`"),
-            format!("no `.{ending}` file"),
-        )
-    })
+    let doing = format!("listing `{folder}`");
+    let files = listing(folder).doing(&doing)?;
+    let mut files = files.into_iter();
+    let file = files.find(|path| path.extension() == Some(ending));
+    file.ok_or_else(|| Error::unexpected(doing, format!("no `.{ending}` file")))
 }
 
 #[cfg(test)]
@@ -360,7 +300,7 @@ linux-source-6.18 | 6.18.1-1 | http://deb.debian.org/debian sid/main amd64 Packa
         let best = choose(parse_madison(madison)).unwrap();
         assert_eq!(best.package, "linux-source-7.3");
         assert_eq!(best.version, "7.3.4-1~bpo13+1");
-        assert_eq!(folder(&best), "linux-source-7.3_7.3.4-1_bpo13+1");
+        assert_eq!(best.folder(), "linux-source-7.3_7.3.4-1_bpo13+1");
         assert_eq!(choose(parse_madison("junk\n\n|||\n")), None);
     }
 

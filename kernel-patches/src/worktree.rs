@@ -20,14 +20,12 @@ use patchbed_host::lock::FileLock;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error};
-use crate::index;
-use crate::overlay::{FileState, Overlay, remove_below, write_below};
-use crate::tree::Tree;
+use crate::overlay::{FileState, Overlay, remove_below, write_below, write_state};
+use crate::tree::{Index, Tree, file_content, link_content};
 
 /// Increase when a change of the build steps changes their output: all kernels get new
 /// ids, and the objects in build folders are deleted.
 pub(crate) const BUILD_FORMAT: &str = "4";
-/// Stores the content of a build folder.
 const STATE: &str = "state.json";
 /// Size limit of the state, in bytes; a live kernel tree has about 10 MB.
 const STATE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -56,7 +54,6 @@ fn unnamed_format() -> String {
 }
 
 impl State {
-    /// Returns the state of an empty folder.
     fn empty() -> Self {
         Self {
             format: BUILD_FORMAT.to_owned(),
@@ -98,9 +95,7 @@ impl WorkTree {
     /// folder is not locked, so the result may be outdated; use it for estimates only.
     pub(crate) fn peek(cache: &Cache, tree: &Tree, config: &str) -> Result<Contents, Error> {
         let home = cache.dir(&["work", &tree.place(), config])?;
-        Ok(State::read(&home)
-            .map(|state| state.overlaid)
-            .unwrap_or_default())
+        Ok(State::read(&home).map_or_else(Contents::new, |state| state.overlaid))
     }
 
     /// Returns the source folder.
@@ -118,15 +113,13 @@ impl WorkTree {
         &self.home
     }
 
-    /// Returns a stamp that changes when the source folder is switched.
     pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
-        let doing = "reading the state of a build folder";
-        match fs::metadata(self.home.join(STATE)) {
+        let meta = fs::metadata(self.home.join(STATE));
+        match meta.and_then(|meta| Ok((meta.modified()?, meta.ino()))) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Stamp(None)),
-            meta => {
-                let meta = meta.doing(doing)?;
-                Ok(Stamp(Some((meta.modified().doing(doing)?, meta.ino()))))
-            }
+            state => Ok(Stamp(Some(
+                state.doing("reading the state of a build folder")?,
+            ))),
         }
     }
 
@@ -143,7 +136,7 @@ impl WorkTree {
         let _ = fs::remove_file(&state_file);
         let now = match tree.index() {
             None => self.switch_fixed(tree, overlay, before, observer)?,
-            Some(_) => self.switch_live(tree, overlay, before, observer)?,
+            Some(index) => self.switch_live(tree, index, overlay, before, observer)?,
         };
         write_json(&state_file, &now).doing("writing the state of a build folder")
     }
@@ -159,10 +152,10 @@ impl WorkTree {
         let before = match before.filter(|state| is_whole && state.tree == tree.id()) {
             Some(state) => state,
             None => {
-                let _activity =
-                    Activity::start(observer, format!("copying {}", tree.label()), None);
+                let name = format!("copying {}", tree.label());
+                let _activity = Activity::start(observer, name, None);
                 self.start_over()?;
-                link_tree(tree.root(), &self.source())?;
+                link_tree(tree, &self.source())?;
                 State {
                     tree: tree.id().to_owned(),
                     ..State::empty()
@@ -189,6 +182,7 @@ impl WorkTree {
     fn switch_live(
         &self,
         tree: &Tree,
+        index: &Index,
         overlay: &Overlay,
         before: Option<State>,
         observer: &dyn Observer,
@@ -200,19 +194,13 @@ impl WorkTree {
                 State::empty()
             }
         };
-        let Some(index) = tree.index() else {
-            return Ok(before);
-        };
-        let activity = Activity::start(
-            observer,
-            format!("copying {}", tree.label()),
-            Some(index.len() as u64),
-        );
+        let name = format!("copying {}", tree.label());
+        let activity = Activity::start(observer, name, Some(index.len() as u64));
         let mut copied = before.copied;
         let paths: HashSet<&str> = index.keys().map(|path| path.as_str()).collect();
         let gone = |path: &String| !paths.contains(path.as_str());
         for path in copied.keys().filter(|path| gone(path)) {
-            self.remove(Utf8Path::new(path))?;
+            write_state(&self.source(), Utf8Path::new(path), None)?;
         }
         copied.retain(|path, _| !gone(path));
         for (count, (path, file)) in index.iter().enumerate() {
@@ -221,7 +209,7 @@ impl WorkTree {
             }
             let is_current = copied.get(path.as_str()) == Some(&file.content);
             if !is_current && !overlay.files().contains_key(path) {
-                self.copy(tree, path)?;
+                copy_file(tree, &self.source(), path)?;
                 copied.insert(path.to_string(), file.content.clone());
             }
         }
@@ -245,97 +233,73 @@ impl WorkTree {
         overlay: &Overlay,
         before: &Contents,
     ) -> Result<Contents, Error> {
-        let gone = before
-            .keys()
-            .filter(|path| !overlay.files().contains_key(*path));
-        for path in gone {
-            if fs::symlink_metadata(tree.root().join(path)).is_ok() {
-                self.copy(tree, path)?;
-            } else {
-                self.remove(path)?;
+        let (source, files) = (self.source(), overlay.files());
+        for path in before.keys().filter(|path| !files.contains_key(*path)) {
+            match fs::symlink_metadata(tree.root().join(path)) {
+                Ok(_) => copy_file(tree, &source, path)?,
+                Err(_) => write_state(&source, path, None)?,
             }
         }
-        let mut written = BTreeMap::new();
-        for (path, state) in overlay.files() {
-            let content = content_id(state.as_ref());
-            if before.get(path) != Some(&content) {
-                match state {
-                    Some(state) => {
-                        write_below(&self.source(), path, &state.bytes, state.executable)
-                            .doing("writing a checkout's file")?;
-                    }
-                    None => self.remove(path)?,
-                }
+        let now = contents(overlay);
+        for (path, content) in &now {
+            if before.get(path) != Some(content) {
+                write_state(&source, path, files[path].as_ref())?;
             }
-            written.insert(path.clone(), content);
         }
-        Ok(written)
-    }
-
-    fn remove(&self, path: &Utf8Path) -> Result<(), Error> {
-        remove_below(&self.source(), path).doing("removing a file")
-    }
-
-    /// Copies a file with the current time as modification time, so that make rebuilds its
-    /// objects. Fails if a file of a live tree changed since it was hashed.
-    fn copy(&self, tree: &Tree, path: &Utf8Path) -> Result<(), Error> {
-        let content = copy_file(tree.root(), &self.source(), path)?;
-        let file = tree.index().and_then(|index| index.get(path));
-        if file.is_some_and(|file| file.content != content) {
-            return Err(Error::input(
-                format!("copying {}: `{path}` changed during the run", tree.label()),
-                "run again without editing the tree",
-            ));
-        }
-        Ok(())
+        Ok(now)
     }
 }
 
-/// Returns the content ids of an overlay's files.
 pub(crate) fn contents(overlay: &Overlay) -> Contents {
+    let content = |state: &FileState| {
+        let id = ContentId::new("file").part([u8::from(state.executable)]);
+        id.part(&state.bytes).finish()
+    };
     let with_id = |(path, state): (&Utf8PathBuf, &Option<FileState>)| {
-        (path.clone(), content_id(state.as_ref()))
+        let content = state.as_ref().map_or_else(|| "removed".to_owned(), content);
+        (path.clone(), content)
     };
     overlay.files().iter().map(with_id).collect()
 }
 
-fn content_id(state: Option<&FileState>) -> String {
-    match state {
-        Some(state) => ContentId::new("file")
-            .part([u8::from(state.executable)])
-            .part(&state.bytes)
-            .finish(),
-        None => "removed".to_owned(),
-    }
-}
-
-/// Copies a file or symbolic link, without its modification time; returns its content id.
-pub(crate) fn copy_file(from: &Utf8Path, to: &Utf8Path, path: &Utf8Path) -> Result<String, Error> {
-    let source = from.join(path);
+/// Copies a file or symbolic link with the current time as modification time, so that make
+/// rebuilds its objects. Fails if a file of a live tree changed since it was hashed.
+pub(crate) fn copy_file(tree: &Tree, to: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
+    let source = tree.root().join(path);
     let meta = fs::symlink_metadata(&source).doing("reading the tree")?;
-    if meta.is_symlink() {
+    let content = if meta.is_symlink() {
         let target = fs::read_link(&source).doing("reading a symbolic link")?;
         // Creates the folders and removes symbolic links in the path.
         write_below(to, path, b"", false).doing("copying a symbolic link")?;
         remove_below(to, path).doing("copying a symbolic link")?;
         fs_err::os::unix::fs::symlink(&target, to.join(path)).doing("copying a symbolic link")?;
-        return Ok(index::link_content(&target));
+        link_content(&target)
+    } else {
+        let bytes = fs::read(&source).doing("reading the tree")?;
+        write_below(to, path, &bytes, is_executable(&meta)).doing("copying the tree")?;
+        file_content(&bytes)
+    };
+    let file = tree.index().and_then(|index| index.get(path));
+    if file.is_some_and(|file| file.content != content) {
+        return Err(Error::input(
+            format!("copying {}: `{path}` changed during the run", tree.label()),
+            "run again without editing the tree",
+        ));
     }
-    let bytes = fs::read(&source).doing("reading the tree")?;
-    write_below(to, path, &bytes, is_executable(&meta)).doing("copying the tree")?;
-    Ok(index::file_content(&bytes))
+    Ok(())
 }
 
 /// Copies a fixed tree by hard links. Changed files are removed before they are written,
 /// so the tree does not change.
-fn link_tree(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+fn link_tree(tree: &Tree, to: &Utf8Path) -> Result<(), Error> {
+    let from = tree.root();
     for entry in walk(from) {
         let (path, kind) = entry.doing(format!("reading `{from}`"))?;
         let target = to.join(&path);
         if kind.is_dir() {
             fs::create_dir_all(&target).doing("creating a folder")?;
         } else if kind.is_symlink() || fs::hard_link(from.join(&path), &target).is_err() {
-            copy_file(from, to, &path)?;
+            copy_file(tree, to, &path)?;
         }
     }
     Ok(())

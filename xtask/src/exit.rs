@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Exit codes, and the mapping of errors to exit codes.
 
-use kernel_patches::Kind;
 use patchbed_host::cache::CacheError;
 use selftests::input::InputError;
 use selftests::scenario::LoadError;
@@ -61,10 +60,10 @@ pub fn bad_input(error: impl Into<String>, hint: impl Into<String>) -> anyhow::E
 pub fn exit_for(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<kernel_patches::Error>() {
-            return match error.kind() {
-                Kind::Input => Exit::Input,
-                Kind::Infrastructure => Exit::Infrastructure,
-                Kind::Interrupted => Exit::Interrupted,
+            return match error {
+                kernel_patches::Error::Input { .. } => Exit::Input,
+                kernel_patches::Error::Infrastructure { .. } => Exit::Infrastructure,
+                kernel_patches::Error::Interrupted => Exit::Interrupted,
             };
         }
         if is_input(cause) {

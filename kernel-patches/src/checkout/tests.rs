@@ -254,7 +254,7 @@ fn checkouts_give_a_hint_for_a_damaged_patch_and_shorten_long_texts() {
     let conflict = Conflict {
         index: 0,
         patch: mail::parse_one(&long, change("a", "b").as_bytes()).unwrap(),
-        places: vec![Place::Patch { why: long }; 25],
+        places: vec![Place::new(None, long); 25],
     };
     let error = conflict.into_error(&series("s", &[]), "a tree").to_string();
     assert!(

@@ -12,17 +12,16 @@ use patchbed_host::context::Context;
 use patchbed_host::files::{missing_is_removed, walk};
 use patchbed_host::process::{Output, ProcessError, Tool};
 
-use super::cached::{Facts, IMAGE, Kernel, SOURCES};
-use super::code;
+use super::cached::{Facts, IMAGE, Kernel, Modules, SOURCES, publish_modules};
 use super::files::{self, ImageFiles};
-use super::modules::{self, Modules};
 use super::state::{Headers, InProgress, has_newest_kernel};
 use super::toolchain::CompilerWrappers;
 use crate::arch::Arch;
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::error::{Doing, Error};
-use crate::problems::caused_by_host;
+use crate::make::{caused_by_host, jobs, make};
+use crate::overlay::bytes_of;
 use crate::tree::Tree;
 use crate::worktree::WorkTree;
 
@@ -34,45 +33,61 @@ const MODULES_LIMIT: Duration = Duration::from_secs(1800);
 /// Estimated number of compile steps of a `fast` kernel without any objects.
 const STEPS_ESTIMATE: u64 = 1300;
 
-/// A request to build a kernel and its modules.
 #[derive(Debug)]
 pub(super) struct BuildRequest<'a> {
     pub(super) tree: &'a Tree,
     pub(super) checkout: Cow<'a, Checkout>,
     pub(super) config: Config,
     pub(super) arch: &'static Arch,
-    /// Folder of the kernel in the cache.
-    pub(super) dir: &'a Utf8Path,
-    /// Modules to build and their folder in the cache.
+    pub(super) id: String,
+    pub(super) dir: Utf8PathBuf,
+    /// Modules to build, and their folder in the cache.
     pub(super) modules: Option<(&'a Modules, Utf8PathBuf)>,
 }
 
 impl BuildRequest<'_> {
+    pub(super) fn is_complete(&self) -> bool {
+        !self.lacks_kernel() && !self.lacks_modules()
+    }
+
     fn lacks_kernel(&self) -> bool {
-        Kernel::load(self.dir, "", false).is_none()
+        Kernel::load(&self.dir, &self.id, false).is_none()
     }
 
     fn lacks_modules(&self) -> bool {
         matches!(&self.modules, Some((_, dir)) if !dir.is_dir())
     }
+
+    pub(super) fn kernel(&self, is_fresh: bool) -> Result<Kernel, Error> {
+        Kernel::load(&self.dir, &self.id, is_fresh).ok_or_else(|| {
+            Error::unexpected(format!("reading `{}`", self.dir), "the kernel is missing")
+        })
+    }
 }
 
-/// Builds the kernel and its modules, unless they are in the cache. For missing modules of
+/// Returns the kernel from the cache, or builds it and its modules. For missing modules of
 /// a cached kernel, the kernel's objects are rebuilt first, since modules link against
 /// them.
-pub(super) fn build(request: &BuildRequest<'_>, context: &Context) -> Result<(), Error> {
-    let config = &request.config.name;
-    let work = WorkTree::lock(request.tree, config, context)?;
-    if !request.lacks_kernel() && !request.lacks_modules() {
-        // Another run built them while this run waited for the lock.
-        return Ok(());
+pub(super) fn make_kernel(request: &BuildRequest<'_>, context: &Context) -> Result<Kernel, Error> {
+    let is_fresh = request.lacks_kernel();
+    if request.is_complete() {
+        return request.kernel(is_fresh);
     }
+    let work = WorkTree::lock(request.tree, &request.config.name, context)?;
+    // Another run may have built them while this run waited for the lock.
+    if !request.is_complete() {
+        build(request, &work, context)?;
+    }
+    request.kernel(is_fresh)
+}
+
+fn build(request: &BuildRequest<'_>, work: &WorkTree, context: &Context) -> Result<(), Error> {
     let started = Instant::now();
-    let builder = Builder::begin(&work, request, context)?;
+    let builder = Builder::begin(work, request, context)?;
     builder.compile()?;
     if request.lacks_kernel() {
         let files = builder.files()?;
-        let code = code::image_code_id(&work.objects(), &work.source(), &files, request.arch)?;
+        let code = files::image_code_id(&work.objects(), &work.source(), &files, request.arch)?;
         builder.install_headers()?;
         builder.publish(started.elapsed().as_secs(), &files, Some(code))?;
     }
@@ -98,17 +113,13 @@ impl<'a> Builder<'a> {
         request: &'a BuildRequest<'a>,
         context: &'a Context,
     ) -> Result<Self, Error> {
-        work.switch_to(request.tree, &request.checkout.overlay, &*context.observer)?;
+        let (home, overlay) = (work.home(), &request.checkout.overlay);
+        work.switch_to(request.tree, overlay, &*context.observer)?;
         let builder = Self {
             work,
-            compiler_wrappers: CompilerWrappers::install(work.home(), &context.cache)?,
-            headers: Headers::of(
-                work.home(),
-                request.tree,
-                &request.checkout.overlay,
-                request.arch,
-            ),
-            in_progress: InProgress::of(work.home()),
+            compiler_wrappers: CompilerWrappers::install(home, &context.cache)?,
+            headers: Headers::of(home, request.tree, overlay, request.arch),
+            in_progress: InProgress::of(home),
             request,
             context,
         };
@@ -120,32 +131,27 @@ impl<'a> Builder<'a> {
 
     /// Returns a make command with a named time limit, whose output goes to the build log.
     fn make(&self, targets: &[&str], (name, limit): (&str, Duration)) -> Tool {
-        let make = Tool::new("make")
-            .args(["-C", self.work.source().as_str()])
-            .arg(format!("O={}", self.work.objects()))
+        // Builds must be reproducible.
+        let make = make(&self.work.source(), &self.work.objects())
             .args(targets)
-            // Kernel build variables of the user must have no effect, and builds must be
-            // reproducible.
-            .env_clear()
-            .env("LC_ALL", "C")
             .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
             // Part of every image and not of its id: another name needs another
             // `BUILD_FORMAT`.
             .env("KBUILD_BUILD_USER", "testbed")
             .env("KBUILD_BUILD_HOST", "testbed")
             .env("KBUILD_BUILD_VERSION", "1");
-        let make = ["HOME", "TMPDIR"]
-            .into_iter()
-            .filter_map(|name| Some((name, std::env::var_os(name)?)))
-            .fold(make, |make, (name, value)| make.env(name, value));
         self.compiler_wrappers
             .prepend(make, &std::env::var_os("PATH").unwrap_or_default())
             .log_to(self.log())
             .deadline(name, limit)
     }
 
+    fn run_make(&self, make: &Tool, step: &str) -> Result<(), Error> {
+        self.run(|| make.run(&self.context.cancel), step)
+    }
+
     /// Runs make; if it is killed, the in-progress marker stays.
-    fn run_make(
+    fn run(
         &self,
         run: impl FnOnce() -> Result<Output, ProcessError>,
         step: &str,
@@ -162,10 +168,10 @@ impl<'a> Builder<'a> {
 
     /// Returns checkout and config for messages: `` `base` (fast) ``.
     fn name(&self) -> String {
-        format!(
-            "`{}` ({})",
-            self.request.checkout.name, self.request.config.name
-        )
+        let BuildRequest {
+            checkout, config, ..
+        } = self.request;
+        format!("`{}` ({})", checkout.name, config.name)
     }
 
     /// Writes `.config`, unless the existing file has the same inputs.
@@ -178,9 +184,8 @@ impl<'a> Builder<'a> {
         let is_same = fs::read_to_string(&key_file).is_ok_and(|old| old == key);
         if !(is_same && config.is_file()) {
             let _ = fs::remove_file(&key_file);
-            let _activity = self
-                .context
-                .activity(format!("configuring {}", self.name()), None);
+            let activity = format!("configuring {}", self.name());
+            let _activity = self.context.activity(activity, None);
             self.run_config("tinyconfig")?;
             let tiny = fs::read_to_string(&config).doing("reading .config")?;
             let requested = tiny + &self.request.config.text();
@@ -193,7 +198,7 @@ impl<'a> Builder<'a> {
 
     fn run_config(&self, target: &str) -> Result<(), Error> {
         let make = self.make(&[target], ("configuration", CONFIGURE_LIMIT));
-        self.run_make(|| make.run(&self.context.cancel), "configuring")
+        self.run_make(&make, "configuring")
     }
 
     fn check_config(&self, config: &Utf8Path) -> Result<(), Error> {
@@ -202,18 +207,14 @@ impl<'a> Builder<'a> {
         if missing.is_empty() {
             return Ok(());
         }
+        let (name, missing) = (self.name(), missing.join("\n  "));
         Err(Error::input(
-            format!(
-                "configuring {}: options that are not set as requested:\n  {}",
-                self.name(),
-                missing.join("\n  ")
-            ),
+            format!("configuring {name}: options that are not set as requested:\n  {missing}"),
             "check that the tree defines them and that their dependencies are enabled",
         ))
     }
 
-    /// Returns the hash of the inputs of the configuration: tree, fragments and the Kconfig
-    /// files that the checkout changes.
+    /// Hashes tree, fragments and the Kconfig files that the checkout changes.
     fn configuration_key(&self) -> Result<String, Error> {
         let mut id = ContentId::new("configuration")
             .part(self.request.tree.id())
@@ -223,8 +224,7 @@ impl<'a> Builder<'a> {
                 .file_name()
                 .is_some_and(|name| name.starts_with("Kconfig"))
             {
-                id = id.part(path.as_str());
-                id = id.part(state.as_ref().map_or(&[][..], |state| &state.bytes));
+                id = id.part(path.as_str()).part(bytes_of(state.as_ref()));
             }
         }
         Ok(id.finish())
@@ -238,9 +238,8 @@ impl<'a> Builder<'a> {
     fn make_image(&self) -> Result<(), Error> {
         // The number of steps of an incremental build is unknown.
         let total = (!self.work.objects().join("vmlinux").is_file()).then_some(STEPS_ESTIMATE);
-        let activity = self
-            .context
-            .activity(format!("building {}", self.name()), total);
+        let activity = format!("building {}", self.name());
+        let activity = self.context.activity(activity, total);
         let mut steps = 0;
         let mut on_line = |line: &str| {
             if let Some(step) = step(line) {
@@ -250,18 +249,14 @@ impl<'a> Builder<'a> {
         };
         let targets = [&jobs(), self.request.arch.image_target];
         let make = self.make(&targets, ("kernel build", COMPILE_LIMIT));
-        self.run_make(
-            || make.run_lines(&self.context.cancel, &mut on_line),
-            "compiling",
-        )
+        let run = || make.run_lines(&self.context.cancel, &mut on_line);
+        self.run(run, "compiling")
     }
 
     pub(super) fn compile_objects(&self, objects: &[Utf8PathBuf]) -> Result<(), Error> {
-        let jobs = jobs();
         let objects = objects.iter().map(|object| object.as_str());
-        let targets: Vec<&str> = std::iter::once(jobs.as_str()).chain(objects).collect();
-        let make = self.make(&targets, ("compiling objects", OBJECTS_LIMIT));
-        self.run_make(|| make.run(&self.context.cancel), "compiling")
+        let make = self.make(&[&jobs()], ("compiling objects", OBJECTS_LIMIT));
+        self.run_make(&make.args(objects), "compiling")
     }
 
     /// Links the existing objects, of which only `new` changed, and builds the image. This
@@ -291,8 +286,7 @@ impl<'a> Builder<'a> {
         Ok(is_whole)
     }
 
-    /// Checks that the image contains the kernel that was built. If a stale object was
-    /// linked into it, it is linked again once.
+    /// Checks that the image contains the new kernel; links it again once if not.
     fn check_image(&self) -> Result<(), Error> {
         let (objects, arch) = (self.work.objects(), self.request.arch);
         let doing = "checking the kernel image";
@@ -321,10 +315,7 @@ impl<'a> Builder<'a> {
         let make = self
             .make(&["headers_install"], ("headers_install", CONFIGURE_LIMIT))
             .arg(format!("INSTALL_HDR_PATH={}", self.headers.folder));
-        self.run_make(
-            || make.run(&self.context.cancel),
-            "installing the headers of",
-        )?;
+        self.run_make(&make, "installing the headers of")?;
         self.headers.store_key()
     }
 
@@ -335,7 +326,7 @@ impl<'a> Builder<'a> {
         let folder = self.work.home().join("modules");
         modules.write_to(&folder)?;
         let make = self.make(&["modules_prepare"], ("modules_prepare", PREPARE_LIMIT));
-        self.run_make(|| make.run(&self.context.cancel), "preparing modules of")?;
+        self.run_make(&make, "preparing modules of")?;
         // modpost reads `Module.symvers`, which kbuild writes only when all modules of the
         // tree are built.
         let objects = self.work.objects();
@@ -345,26 +336,23 @@ impl<'a> Builder<'a> {
         let make = self
             .make(&["modules"], ("module build", MODULES_LIMIT))
             .arg(format!("M={folder}"));
-        self.run_make(|| make.run(&self.context.cancel), "building modules of")?;
-        modules::publish(&folder, dir)
+        self.run_make(&make, "building modules of")?;
+        publish_modules(&folder, dir)
     }
 
     /// Returns a failure of make as wrong input, unless its output has a message about the
     /// host. `step` is a phrase before the checkout: `compiling`.
     fn explain(&self, error: ProcessError, step: &str) -> Error {
+        let doing = format!("{step} {}", self.name());
         match error {
-            ProcessError::Failed { ref tail, .. } if caused_by_host(tail).is_some() => {
-                Error::infrastructure(format!("{step} {}", self.name()), error)
-            }
-            ProcessError::Failed { tail, .. } => Error::input(
+            ProcessError::Failed { tail, .. } if caused_by_host(&tail).is_none() => Error::input(
                 format!(
-                    "{step} {}: make failed; the last lines of its output:\n{}",
-                    self.name(),
+                    "{doing}: make failed; the last lines of its output:\n{}",
                     tail.trim_end()
                 ),
                 format!("the full output is in `{}`", self.log()),
             ),
-            other => Error::infrastructure(format!("{step} {}", self.name()), other),
+            other => Error::infrastructure(doing, other),
         }
     }
 
@@ -381,25 +369,23 @@ impl<'a> Builder<'a> {
         code: Option<String>,
     ) -> Result<(), Error> {
         let doing = "storing a kernel in the cache";
-        let dir = self.request.dir;
+        let dir = &self.request.dir;
         let (_folder, parts) = partial_folder(dir).doing(doing)?;
         let (objects, source) = (self.work.objects(), self.work.source());
         link_folder(&self.headers.folder, &parts.join("headers"))?;
         fs::create_dir_all(parts.join("selftests")).doing("creating a folder")?;
-        let selftests = source.join("tools/testing/selftests");
         for (from, to) in [
-            (objects.join(self.request.arch.image), IMAGE),
-            (objects.join("vmlinux"), "vmlinux"),
-            (objects.join(".config"), "config"),
-            (selftests.join("kselftest.h"), "selftests/kselftest.h"),
-            (
-                selftests.join("kselftest_harness.h"),
-                "selftests/kselftest_harness.h",
-            ),
+            (self.request.arch.image, IMAGE),
+            ("vmlinux", "vmlinux"),
+            (".config", "config"),
         ] {
-            fs::copy(from, parts.join(to)).doing(doing)?;
+            fs::copy(objects.join(from), parts.join(to)).doing(doing)?;
         }
-        let list = files::to_text(&files.sources);
+        for header in ["selftests/kselftest.h", "selftests/kselftest_harness.h"] {
+            let from = source.join("tools/testing").join(header);
+            fs::copy(from, parts.join(header)).doing(doing)?;
+        }
+        let list = files.source_list();
         fs::write(parts.join(SOURCES), &list).doing(doing)?;
         let release = fs::read_to_string(objects.join("include/config/kernel.release"))
             .doing("reading the kernel's release")?;
@@ -413,15 +399,9 @@ impl<'a> Builder<'a> {
             sources_bytes: list.len() as u64,
             code,
         };
-        facts.store(&parts).doing(doing)?;
-        publish_folder(&parts, dir, || Kernel::load(dir, "", false).is_some()).doing(doing)
+        Kernel::store(&facts, &parts).doing(doing)?;
+        publish_folder(&parts, dir, || !self.request.lacks_kernel()).doing(doing)
     }
-}
-
-/// Returns make's option for one job per CPU.
-fn jobs() -> String {
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("-j{jobs}")
 }
 
 /// Parses a line of kbuild's output: `  CC      kernel/fork.o`.
@@ -432,8 +412,7 @@ fn step(line: &str) -> Option<&str> {
     upper.then(|| rest.trim())
 }
 
-/// Copies the headers of a folder by hard links. `headers_install` replaces files and
-/// does not write to existing files.
+/// Copies headers by hard links, since `headers_install` does not write to existing files.
 fn link_folder(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     for entry in walk(from) {
         let (path, kind) = entry.doing(format!("reading `{from}`"))?;

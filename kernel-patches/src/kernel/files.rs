@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists the source files that an image was built from.
+//! Lists the source files that an image was built from, and compares its code.
 //!
 //! kbuild writes `.NAME.cmd` for each output `NAME`: the command and, for compiled outputs,
 //! the source and every header. The build folder also has outputs of earlier builds, so the
 //! walk starts at the image and follows only files in the `.cmd` files of the image and its
 //! parts. Members of `vmlinux.a` are all linked; members of other archives are listed too,
 //! although the linker may omit some of them.
+//!
+//! The content id of code hashes loaded sections, relocations and global symbols. Debug
+//! information, comments and the order of the tables are not hashed.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::ErrorKind;
 
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use object::elf::SHF_ALLOC;
+use object::read::{Object, ObjectSection, ObjectSymbol, SectionIndex};
+use object::{RelocationTarget, SectionFlags};
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
 use patchbed_host::files::Distinct;
 use patchbed_host::process::Tool;
 
 use crate::arch::Arch;
 use crate::error::{Doing, Error};
+use crate::overlay::normalize;
 
 /// The archive whose members are all linked.
 const OBJECTS: &str = "vmlinux.a";
@@ -45,8 +53,15 @@ pub(super) struct ImageFiles {
     pub(super) outputs: BTreeSet<String>,
 }
 
-/// Returns the files of the image that was last built in the folder `objects` from the
-/// tree in `source`.
+impl ImageFiles {
+    /// Returns the source files, one per line.
+    pub(super) fn source_list(&self) -> String {
+        let lines = self.sources.iter().map(|path| format!("{path}\n"));
+        lines.collect()
+    }
+}
+
+/// Returns the files of the image that was last built in `objects` from the tree `source`.
 pub(super) fn of_image(
     objects: &Utf8Path,
     source: &Utf8Path,
@@ -72,7 +87,7 @@ pub(super) fn of_image(
 }
 
 /// Returns the source files in the `.cmd` file of an output.
-pub(super) fn sources_of(
+fn sources_of(
     output: &str,
     objects: &Utf8Path,
     source: &Utf8Path,
@@ -81,10 +96,6 @@ pub(super) fn sources_of(
     let mut walk = Walk::new(objects, source, &cancel);
     walk.visit(output)?;
     Ok(walk.found.sources)
-}
-
-pub(super) fn to_text(sources: &BTreeSet<String>) -> String {
-    sources.iter().map(|path| format!("{path}\n")).collect()
 }
 
 struct Walk<'a> {
@@ -131,8 +142,7 @@ impl<'a> Walk<'a> {
         if relative.is_absolute() || relative.as_str().is_empty() || is_tool {
             return;
         }
-        let is_output =
-            cmd_file(relative).is_some_and(|cmd_file| self.objects.join(cmd_file).is_file());
+        let is_output = cmd_file(relative).is_some_and(|cmd| self.objects.join(cmd).is_file());
         if is_output && self.found.outputs.insert(relative.to_string()) {
             self.to_visit.push(relative.to_string());
         }
@@ -142,8 +152,8 @@ impl<'a> Walk<'a> {
         let Some(cmd_file) = cmd_file(Utf8Path::new(output)) else {
             return Ok(());
         };
-        let text =
-            fs::read(self.objects.join(cmd_file)).doing("reading a `.cmd` file of a build")?;
+        let text = fs::read(self.objects.join(cmd_file));
+        let text = text.doing("reading a `.cmd` file of a build")?;
         // `from_utf8_lossy` is slower for valid text.
         let text = String::from_utf8(text)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
@@ -189,10 +199,8 @@ impl<'a> Walk<'a> {
             text => text.doing("reading an assembler source")?,
         };
         for line in String::from_utf8_lossy(&text).lines() {
-            let Some((_, rest)) = line.split_once(".incbin") else {
-                continue;
-            };
-            if let Some(name) = rest.split('"').nth(1) {
+            let rest = line.split_once(".incbin").map(|(_, rest)| rest);
+            if let Some(name) = rest.and_then(|rest| rest.split('"').nth(1)) {
                 self.visit_name(name);
             }
         }
@@ -231,19 +239,105 @@ fn cmd_file(output: &Utf8Path) -> Option<Utf8PathBuf> {
     Some(output.with_file_name(format!(".{name}.cmd")))
 }
 
-/// Removes `.` and `..` from a path without reading the file system.
-fn normalize(path: &Utf8Path) -> Utf8PathBuf {
-    let mut normalized = Utf8PathBuf::new();
-    for part in path.components() {
-        match part {
-            Utf8Component::CurDir => {}
-            Utf8Component::ParentDir if normalized.file_name().is_some() => {
-                normalized.pop();
-            }
-            other => normalized.push(other.as_str()),
+/// Returns the content id of the code of an object file.
+pub(super) fn code_id(file: &Utf8Path) -> Result<String, Error> {
+    let bytes = fs::read(file).doing("reading an object")?;
+    code_id_of_bytes(&bytes).doing(format!("reading the object `{file}`"))
+}
+
+/// Returns the content id of the code of an image: kernel, setup code and decompressor.
+pub(super) fn image_code_id(
+    objects: &Utf8Path,
+    source: &Utf8Path,
+    files: &ImageFiles,
+    arch: &Arch,
+) -> Result<String, Error> {
+    let mut id = ContentId::new("image").part(code_id(&objects.join("vmlinux"))?);
+    for output in &files.outputs {
+        let path = Utf8Path::new(output);
+        let is_boot = path.starts_with(arch.boot) && path.extension() == Some("o");
+        if !is_boot || output == arch.packed_object {
+            continue;
+        }
+        id = id.part(output);
+        let name = path.file_name().unwrap_or_default();
+        if !arch.with_sizes.contains(&name) {
+            id = id.part(code_id(&objects.join(path))?);
+            continue;
+        }
+        for file in sources_of(output, objects, source)? {
+            let text = fs::read(source.join(&file)).doing("reading a source file")?;
+            id = id.part(file).part(&text);
         }
     }
-    normalized
+    Ok(id.finish())
+}
+
+fn code_id_of_bytes(bytes: &[u8]) -> Result<String, object::read::Error> {
+    let file = object::File::parse(bytes)?;
+    let mut id = ContentId::new("code");
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
+            continue;
+        };
+        let name = section.name_bytes()?;
+        if !sh_flags.contains(SHF_ALLOC) || name.starts_with(b".note") {
+            continue;
+        }
+        id = id.part(name).part(sh_flags.0.to_le_bytes());
+        // `.bss` has a size and no data.
+        id = id.part(section.size().to_le_bytes()).part(section.data()?);
+        for (offset, relocation) in section.relocations() {
+            let reference = format!("{offset} {:?} {}", relocation.flags(), relocation.addend());
+            id = id.part(reference);
+            id = id.part(&target(&file, relocation.target())?);
+        }
+    }
+    let mut symbols = Vec::new();
+    for symbol in file.symbols().filter(|symbol| symbol.is_global()) {
+        let place = place(&file, &symbol)?;
+        symbols.push([symbol.name_bytes()?, b" ", &place].concat());
+    }
+    symbols.sort();
+    let id = symbols.iter().fold(id, |id, symbol| id.part(symbol));
+    Ok(id.finish())
+}
+
+/// Returns the target of a relocation: the name of a global symbol, else its place.
+fn target(
+    file: &object::File<'_>,
+    target: RelocationTarget,
+) -> Result<Vec<u8>, object::read::Error> {
+    match target {
+        RelocationTarget::Symbol(index) => {
+            let symbol = file.symbol_by_index(index)?;
+            match symbol.is_global() {
+                true => Ok(symbol.name_bytes()?.to_vec()),
+                false => place(file, &symbol),
+            }
+        }
+        RelocationTarget::Section(index) => section_name(file, index),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn place<'data>(
+    file: &object::File<'data>,
+    symbol: &impl ObjectSymbol<'data>,
+) -> Result<Vec<u8>, object::read::Error> {
+    let mut place = match symbol.section_index() {
+        Some(index) => section_name(file, index)?,
+        None => b"elsewhere".to_vec(),
+    };
+    place.extend(format!(" {} {}", symbol.address(), symbol.size()).bytes());
+    Ok(place)
+}
+
+fn section_name(
+    file: &object::File<'_>,
+    index: SectionIndex,
+) -> Result<Vec<u8>, object::read::Error> {
+    Ok(file.section_by_index(index)?.name_bytes()?.to_vec())
 }
 
 #[cfg(test)]
@@ -389,5 +483,42 @@ mod tests {
         let build = self::build();
         fs::remove_file(build.home().join("obj/vmlinux.a")).unwrap();
         assert!(build.files().is_err());
+    }
+
+    /// Compiles C code and returns its code id.
+    fn compiled(code: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(dir.path()).unwrap();
+        fs::write(folder.join("a.c"), code).unwrap();
+        let gcc = Tool::new("gcc")
+            .args(["-O2", "-g", "-c", "-o", "a.o", "a.c"])
+            .cwd(folder);
+        gcc.run(&Cancel::new()).unwrap();
+        code_id(&folder.join("a.o")).unwrap()
+    }
+
+    #[test]
+    fn code_id_ignores_local_names_and_lines() {
+        let plain =
+            compiled("extern int g(int); static int n = 3; int f(int a) { return g(a) + n; }");
+        let renamed = "extern int g(int);\n\n static int m = 3; int f(int b)\n{ return g(b) + m; }";
+        assert_eq!(compiled(renamed), plain);
+        for other in [
+            "extern int g(int); static int n = 4; int f(int a) { return g(a) + n; }",
+            "extern int h(int); static int n = 3; int f(int a) { return h(a) + n; }",
+            "extern int g(int); static int n = 3; int e(int a) { return g(a) + n; }",
+            "extern int g(int); int n = 3; int f(int a) { return g(a) + n; }",
+            "extern int g(int); static int n = 3; int f(int a) { return g(a) + n; } int z[9];",
+        ] {
+            assert_ne!(compiled(other), plain, "{other}");
+        }
+    }
+
+    #[test]
+    fn code_id_rejects_a_truncated_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(dir.path()).unwrap().join("a.o");
+        fs::write(&file, "\x7fELF").unwrap();
+        assert!(code_id(&file).is_err());
     }
 }

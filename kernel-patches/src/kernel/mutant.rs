@@ -16,10 +16,8 @@ use patchbed_host::context::Context;
 use patchbed_host::files::walk;
 
 use super::build::{BuildRequest, Builder};
-use super::cached::{Kernel, kernel_id};
-use super::code;
-use super::files::ImageFiles;
-use super::modules::Modules;
+use super::cached::{Kernel, Modules, kernel_id};
+use super::files::{ImageFiles, code_id};
 use super::toolchain::Toolchain;
 use crate::checkout::Checkout;
 use crate::config::Config;
@@ -44,6 +42,25 @@ pub struct Origin<'a> {
     pub toolchain: &'a Toolchain,
     /// Modules, and the folder of the modules built against the series.
     pub modules: Option<(&'a Modules, &'a Utf8Path)>,
+}
+
+impl<'a> Origin<'a> {
+    fn lock(&self, context: &Context) -> Result<WorkTree, Error> {
+        WorkTree::lock(self.tree, &self.config.name, context)
+    }
+
+    /// Returns a request for the kernel of `checkout` in the folder `dir`.
+    fn request(&self, checkout: Checkout, dir: &Utf8Path) -> BuildRequest<'a> {
+        BuildRequest {
+            tree: self.tree,
+            id: kernel_id(&checkout, self.config, self.toolchain),
+            config: self.config.of(&checkout),
+            checkout: Cow::Owned(checkout),
+            dir: dir.to_owned(),
+            arch: self.toolchain.arch,
+            modules: None,
+        }
+    }
 }
 
 /// The result of a mutant build.
@@ -86,48 +103,41 @@ pub struct MutantCompiler<'a> {
 
 impl<'a> MutantCompiler<'a> {
     /// Builds the series and records the code of the objects that depend on `files`.
-    ///
-    /// # Errors
-    /// When the series does not build or the host fails.
     pub fn open(
         origin: Origin<'a>,
         files: impl IntoIterator<Item = &'a Utf8Path>,
         context: &'a Context,
     ) -> Result<Self, Error> {
-        let mut compiler = Self {
-            origin,
-            context,
-            codes: BTreeMap::new(),
-            objects: BTreeMap::new(),
-            exports: Vec::new(),
-            files: ImageFiles::default(),
-            first_mutants: HashMap::new(),
-            stale: BTreeSet::new(),
-            last_stamp: None,
-        };
-        let request = compiler.request(origin.series.clone(), Utf8Path::new(""));
-        let work = compiler.lock()?;
+        let request = origin.request(origin.series.clone(), Utf8Path::new(""));
+        let work = origin.lock(context)?;
         let builder = Builder::begin(&work, &request, context)?;
         builder.compile()?;
-        let folder = work.objects();
-        compiler.exports = exports(&folder)?;
-        compiler.files = builder.files()?;
+        let (folder, image) = (work.objects(), builder.files()?);
+        let (mut codes, mut objects) = (BTreeMap::new(), BTreeMap::new());
         for file in files {
             let is_code = matches!(file.extension(), Some("c" | "h"));
-            if !is_code || compiler.objects.contains_key(file) {
+            if !is_code || objects.contains_key(file) {
                 continue;
             }
             let mut dependents = dependents(file, &folder)?;
             // Objects of earlier builds stay in the folder.
-            dependents.retain(|object| compiler.files.outputs.contains(object.as_str()));
+            dependents.retain(|object| image.outputs.contains(object.as_str()));
             for object in &dependents {
-                let id = code::code_id(&folder.join(object))?;
-                compiler.codes.insert(object.clone(), id);
+                codes.insert(object.clone(), code_id(&folder.join(object))?);
             }
-            compiler.objects.insert(file.to_owned(), dependents);
+            objects.insert(file.to_owned(), dependents);
         }
-        compiler.last_stamp = Some(work.stamp()?);
-        Ok(compiler)
+        Ok(Self {
+            origin,
+            context,
+            codes,
+            objects,
+            exports: exports(&folder)?,
+            files: image,
+            first_mutants: HashMap::new(),
+            stale: BTreeSet::new(),
+            last_stamp: Some(work.stamp()?),
+        })
     }
 
     /// Builds a mutant and stores its kernel in `place`, which must not exist.
@@ -139,8 +149,8 @@ impl<'a> MutantCompiler<'a> {
             return Ok(MutantBuild::Unviable { why });
         }
         let checkout = mutant.checkout(self.origin.series, self.origin.tree);
-        let request = self.request(checkout, place);
-        let work = self.lock()?;
+        let request = self.origin.request(checkout, place);
+        let work = self.origin.lock(self.context)?;
         // Another run may have built another checkout in the folder.
         let is_unchanged = self.last_stamp.take() == Some(work.stamp()?);
         let builder = Builder::begin(&work, &request, self.context)?;
@@ -168,30 +178,8 @@ impl<'a> MutantCompiler<'a> {
         builder.install_headers()?;
         builder.publish(started.elapsed().as_secs(), &self.files, None)?;
         let modules = self.modules(&builder, place)?;
-        let id = kernel_id(&request.checkout, self.origin.config, self.origin.toolchain);
-        let kernel = Kernel::load(place, &id, true).ok_or_else(|| {
-            Error::unexpected(format!("reading `{place}`"), "the kernel is missing")
-        })?;
+        let kernel = request.kernel(true)?;
         Ok(MutantBuild::Kernel(Box::new(kernel), modules))
-    }
-
-    fn lock(&self) -> Result<WorkTree, Error> {
-        let Origin { tree, config, .. } = self.origin;
-        WorkTree::lock(tree, &config.name, self.context)
-    }
-
-    fn request<'r>(&self, checkout: Checkout, dir: &'r Utf8Path) -> BuildRequest<'r>
-    where
-        'a: 'r,
-    {
-        BuildRequest {
-            tree: self.origin.tree,
-            config: self.origin.config.of(&checkout),
-            checkout: Cow::Owned(checkout),
-            dir,
-            arch: self.origin.toolchain.arch,
-            modules: None,
-        }
     }
 
     /// Returns the objects that depend on files; `None` if they are unknown for a file.
@@ -216,7 +204,7 @@ impl<'a> MutantCompiler<'a> {
         let mut id = ContentId::new("mutant");
         let mut differs = false;
         for object in changed {
-            let code = code::code_id(&folder.join(object))?;
+            let code = code_id(&folder.join(object))?;
             if self.codes.get(object) != Some(&code) {
                 differs = true;
                 id = id.part(object.as_str()).part(code);
@@ -230,8 +218,7 @@ impl<'a> MutantCompiler<'a> {
         Ok((*first != mutant.name).then(|| first.clone()))
     }
 
-    /// Returns the modules for the mutant that was built: the modules of the series, unless
-    /// the exported symbols differ.
+    /// Returns the modules of the series, or own modules if the exported symbols differ.
     fn modules(
         &self,
         builder: &Builder<'_>,
@@ -258,23 +245,22 @@ fn compile_error(
     builder: &Builder<'_>,
     step: impl FnOnce() -> Result<(), Error>,
 ) -> Result<Option<String>, Error> {
-    match step() {
-        Ok(()) => Ok(None),
-        Err(Error::Input { message, .. }) => {
-            let log = fs::read(builder.log()).unwrap_or_default();
-            let source = format!("{}/", builder.work.source());
-            let output = String::from_utf8_lossy(&log).replace(&source, "");
-            Ok(Some(first_error(&output).unwrap_or(message)))
-        }
-        Err(other) => Err(other),
-    }
+    let message = match step() {
+        Ok(()) => return Ok(None),
+        Err(Error::Input { message, .. }) => message,
+        Err(other) => return Err(other),
+    };
+    let log = fs::read(builder.log()).unwrap_or_default();
+    let source = format!("{}/", builder.work.source());
+    let output = String::from_utf8_lossy(&log).replace(&source, "");
+    Ok(Some(first_error(&output).unwrap_or(message)))
 }
 
 /// Returns the first error line of a compiler or linker.
 fn first_error(output: &str) -> Option<String> {
-    let mut lines = output.lines();
     let is_error = |line: &&str| line.contains("error: ") || line.contains("undefined reference");
-    lines.find(is_error).map(|line| line.trim().to_owned())
+    let line = output.lines().find(is_error)?;
+    Some(line.trim().to_owned())
 }
 
 /// Returns the object of a `.c` file, or the objects that include a header.
@@ -301,8 +287,7 @@ fn dependents(file: &Utf8Path, folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Er
     Ok(objects)
 }
 
-/// Returns the object of a dependency file such as `kernel/.fork.o.cmd`; `None` for objects
-/// of host tools.
+/// Returns the object of `kernel/.fork.o.cmd`; `None` for objects of host tools.
 fn object_of_record(path: &Utf8Path) -> Option<Utf8PathBuf> {
     let name = path.file_name()?;
     let name = name.strip_prefix('.')?.strip_suffix(".cmd")?;

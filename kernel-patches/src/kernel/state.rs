@@ -18,9 +18,7 @@ const STAMP: &str = "include/linux/version.h";
 /// The installed headers of a build folder.
 #[derive(Debug)]
 pub(super) struct Headers {
-    /// Their folder.
     pub(super) folder: Utf8PathBuf,
-    /// Stores the key of the installed headers.
     key_file: Utf8PathBuf,
     /// Hash of the sources of the required headers.
     key: String,
@@ -61,11 +59,8 @@ fn key(tree: &Tree, overlay: &Overlay, arch: &Arch) -> String {
             }
         }
     }
-    for (path, state) in overlay
-        .files()
-        .iter()
-        .filter(|(path, _)| matters(path, arch))
-    {
+    let changed = overlay.files().iter();
+    for (path, state) in changed.filter(|(path, _)| matters(path, arch)) {
         id = id.part(b"over it").part(path.as_str());
         id = match state {
             Some(state) => id.part(&state.bytes),
@@ -75,23 +70,18 @@ fn key(tree: &Tree, overlay: &Overlay, arch: &Arch) -> String {
     id.finish()
 }
 
-/// Returns whether the headers may depend on this file: a header, a system call table, the
-/// version, or a script or Makefile of the build.
+/// Returns whether the installed headers may depend on a file.
 fn matters(path: &Utf8Path, arch: &Arch) -> bool {
-    let is_rule = path
-        .file_name()
-        .is_some_and(|name| name.starts_with("Makefile") || name.starts_with("Kbuild"));
-    let is_near = path
-        .parent()
-        .is_some_and(|folder| ["", arch.folder, "include", "usr"].contains(&folder.as_str()));
-    path.starts_with("scripts")
-        || arch
-            .header_sources
-            .iter()
-            .any(|folder| path.starts_with(folder))
+    let name = path.file_name().unwrap_or_default();
+    let is_rule = name.starts_with("Makefile") || name.starts_with("Kbuild");
+    let folders = ["", arch.folder, "include", "usr"].map(Utf8Path::new);
+    let mut sources = ["scripts", "usr/include"].iter().chain(arch.header_sources);
+    sources.any(|folder| path.starts_with(folder))
         || path.components().any(|part| part.as_str() == "uapi")
-        || path.starts_with("usr/include")
-        || (is_rule && is_near)
+        || (is_rule
+            && path
+                .parent()
+                .is_some_and(|folder| folders.contains(&folder)))
 }
 
 /// Returns whether the boot image contains the newest compressed kernel; true for an
@@ -131,18 +121,12 @@ impl InProgress {
     }
 
     /// Creates the marker, before make runs.
-    ///
-    /// # Errors
-    /// When the marker cannot be written.
     pub fn begin(&self) -> Result<(), Error> {
         fs::write(&self.0, "").doing("creating the in-progress marker of a build")
     }
 
     /// Deletes the marker if make exited, even with an error, since make has then deleted its
     /// incomplete targets.
-    ///
-    /// # Errors
-    /// When the marker cannot be deleted.
     pub fn end(&self, result: &Result<Output, ProcessError>) -> Result<(), Error> {
         let has_exited = match result {
             Ok(_) => true,
@@ -157,9 +141,6 @@ impl InProgress {
 
     /// Deletes the files in `objects` that a killed build may have left incomplete, except
     /// `.config`, whose state is stored separately.
-    ///
-    /// # Errors
-    /// When a file cannot be deleted.
     pub fn delete_partial(&self, objects: &Utf8Path) -> Result<(), Error> {
         let Ok(started) = fs::metadata(&self.0).and_then(|meta| meta.modified()) else {
             return Ok(());

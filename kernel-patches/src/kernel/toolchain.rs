@@ -7,12 +7,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cache::{Cache, publish};
 use patchbed_host::cancel::Cancel;
-use patchbed_host::files::is_executable;
 use patchbed_host::process::Tool;
 
 use crate::arch::{self, Arch};
@@ -56,7 +56,6 @@ const CCACHE_FOLDER: &str = "ccache-2";
 /// better than a small image.
 const QUICK_GZIP: &str = "#!/bin/sh\nexec gzip -n -1\n";
 
-/// The wrappers of a build folder.
 #[derive(Debug)]
 pub(super) struct CompilerWrappers {
     folder: Utf8PathBuf,
@@ -65,16 +64,14 @@ pub(super) struct CompilerWrappers {
 }
 
 impl CompilerWrappers {
-    /// Writes the wrappers to `home`: ccache as `gcc`, if it is installed, and a fast
-    /// gzip.
+    /// Writes the wrappers to `home`: ccache as `gcc`, if it is installed, and a fast gzip.
     pub(super) fn install(home: &Utf8Path, cache: &Cache) -> Result<Self, Error> {
         let folder = home.join("compiler_wrappers");
-        let ccache = find_in_path("ccache");
+        let ccache = which::which("ccache")
+            .ok()
+            .filter(|path| path.is_absolute());
         install(&folder, ccache.as_deref()).doing("writing the compiler wrappers")?;
-        let ccache = match ccache {
-            Some(_) => Some(cache.dir(&[CCACHE_FOLDER])?),
-            None => None,
-        };
+        let ccache = ccache.map(|_| cache.dir(&[CCACHE_FOLDER])).transpose()?;
         Ok(Self { folder, ccache })
     }
 
@@ -103,11 +100,10 @@ impl CompilerWrappers {
     }
 }
 
-fn install(folder: &Utf8Path, ccache: Option<&Utf8Path>) -> std::io::Result<()> {
+fn install(folder: &Utf8Path, ccache: Option<&Path>) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let compiler = folder.join("gcc");
-    let is_current = fs::read_link(&compiler).ok().as_deref() == ccache.map(Utf8Path::as_std_path);
-    if !is_current {
+    if fs::read_link(&compiler).ok().as_deref() != ccache {
         let _ = fs::remove_file(&compiler);
         if let Some(ccache) = ccache {
             fs_err::os::unix::fs::symlink(ccache, &compiler)?;
@@ -121,17 +117,6 @@ fn install(folder: &Utf8Path, ccache: Option<&Utf8Path>) -> std::io::Result<()> 
     Ok(())
 }
 
-fn find_in_path(program: &str) -> Option<Utf8PathBuf> {
-    let is_program = |path: &Utf8PathBuf| {
-        fs::metadata(path).is_ok_and(|meta| meta.is_file() && is_executable(&meta))
-    };
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .filter_map(|folder| Utf8PathBuf::try_from(folder).ok())
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(program))
-        .find(is_program)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,8 +128,8 @@ mod tests {
             .unwrap()
             .join("compiler_wrappers");
         let gcc = folder.join("gcc");
-        install(&folder, Some(Utf8Path::new("/one/ccache"))).unwrap();
-        install(&folder, Some(Utf8Path::new("/other/ccache"))).unwrap();
+        install(&folder, Some(Path::new("/one/ccache"))).unwrap();
+        install(&folder, Some(Path::new("/other/ccache"))).unwrap();
         let target = fs::read_link(&gcc).unwrap();
         assert_eq!(target.to_str(), Some("/other/ccache"));
         install(&folder, None).unwrap();

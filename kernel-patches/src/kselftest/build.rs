@@ -12,17 +12,14 @@ use patchbed_host::process::Tool;
 
 use super::source::{self, Request, SELFTESTS};
 use crate::error::{Doing, Error};
-use crate::problems::caused_by_host;
+use crate::make::{caused_by_host, jobs, make};
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(1800);
 const LIST_LIMIT: Duration = Duration::from_secs(60);
-/// Number of words read from a Makefile.
 const WORDS_MAX: usize = 4000;
-/// Number of lines quoted from a failed listing.
 const LINES_SHOWN: usize = 12;
 
-/// The variables in which a kselftest Makefile lists its files. `run_tests` runs the files
-/// of the first three.
+/// The variables in which a kselftest Makefile lists its files.
 const VARIABLES: [(&str, Part); 7] = [
     ("TEST_GEN_PROGS", Part::Run),
     ("TEST_CUSTOM_PROGS", Part::Run),
@@ -33,7 +30,6 @@ const VARIABLES: [(&str, Part); 7] = [
     ("TEST_FILES", Part::File),
 ];
 
-/// The role of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// A test that `run_tests` runs.
@@ -46,10 +42,10 @@ pub(super) enum Part {
     File,
 }
 
-/// The results of a build.
 #[derive(Debug)]
 pub(super) struct Built {
-    /// The copy of the tree.
+    /// The folder of the build, which contains the other folders.
+    pub(super) work: Utf8PathBuf,
     pub(super) source: Utf8PathBuf,
     /// The output folder of the TARGET.
     pub(super) output: Utf8PathBuf,
@@ -59,33 +55,30 @@ pub(super) struct Built {
     pub(super) problems: String,
 }
 
-/// Builds the selftests of the TARGET in `work`.
 pub(super) fn build(
     request: &Request<'_>,
     work: &Utf8Path,
     context: &Context,
 ) -> Result<Built, Error> {
-    let name = format!("building the kselftests `{}`", request.target);
-    let _activity = context.activity(name, None);
     let builder = Builder {
         source: work.join("src"),
         objects: work.join("out"),
         target: request.target,
         cancel: &context.cancel,
     };
+    let _activity = context.activity(builder.doing(), None);
     source::copy(request, &builder.source)?;
     let headers = builder.objects.join("usr");
     fs::create_dir_all(&headers).doing("creating a folder")?;
-    fs_err::os::unix::fs::symlink(
-        request.kernel.headers().join("include"),
-        headers.join("include"),
-    )
-    .doing("linking a kernel's headers")?;
+    let of_kernel = request.kernel.headers().join("include");
+    fs_err::os::unix::fs::symlink(of_kernel, headers.join("include"))
+        .doing("linking a kernel's headers")?;
     let problems = builder.compile()?;
     Ok(Built {
+        work: work.to_owned(),
         words: builder.list()?,
-        source: builder.source.clone(),
         output: builder.output(),
+        source: builder.source,
         problems,
     })
 }
@@ -103,43 +96,30 @@ impl Builder<'_> {
     }
 
     fn make(&self, folder: &Utf8Path) -> Tool {
-        let make = Tool::new("make")
-            .args(["-C", folder.as_str()])
-            .arg(format!("O={}", self.objects))
-            // Build variables of the user must have no effect.
-            .env_clear()
-            .env("LC_ALL", "C");
-        ["PATH", "HOME", "TMPDIR"]
-            .into_iter()
-            .filter_map(|name| Some((name, std::env::var_os(name)?)))
-            .fold(make, |make, (name, value)| make.env(name, value))
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        make(folder, &self.objects).env("PATH", path)
     }
 
     /// Builds all tests, continuing after errors, and returns the error output.
     fn compile(&self) -> Result<String, Error> {
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         // Reproducible output in any folder. `-static` is in both flags because some
         // Makefiles do not pass `USERLDFLAGS`.
         let flags = format!("-static -ffile-prefix-map={}/=", self.source);
         let output = self
             .make(&self.source.join(SELFTESTS))
             // Continue after a failure; do not interleave the output of rules.
-            .args(["-k", &format!("-j{jobs}"), "-Otarget"])
+            .args(["-k", &jobs(), "-Otarget"])
             .arg(format!("TARGETS={}", self.target))
-            .arg("SKIP_TARGETS=")
             .arg(format!("USERCFLAGS={flags}"))
-            .arg("USERLDFLAGS=-static -s")
-            .arg("all")
+            .args(["SKIP_TARGETS=", "USERLDFLAGS=-static -s", "all"])
             .deadline("selftest build", COMPILE_LIMIT)
             .run_unchecked(self.cancel)
             .doing(self.doing())?;
         let problems = output.stderr_text();
-        let host_message = caused_by_host(&problems).filter(|_| !output.status.success());
-        if let Some(line) = host_message {
-            let source = std::io::Error::other(line.to_owned());
-            return Err(Error::infrastructure(self.doing(), source));
+        match caused_by_host(&problems) {
+            Some(line) if !output.status.success() => Err(Error::unexpected(self.doing(), line)),
+            _ => Ok(problems),
         }
-        Ok(problems)
     }
 
     /// Evaluates the variables of the TARGET's Makefile.
@@ -149,26 +129,25 @@ impl Builder<'_> {
             "patchbed-list: ; @:$(foreach v,{},$(foreach f,$($v),$(info patchbed: $v $f)))",
             names.join(" ")
         );
+        let headers = format!("-isystem {}/usr/include", self.objects);
         let output = self
             .make(&self.source.join(SELFTESTS).join(self.target))
             .arg("-s")
             .arg(format!("OUTPUT={}", self.output()))
             .arg(format!("--eval={rule}"))
             .arg("patchbed-list")
-            .env(
-                "KHDR_INCLUDES",
-                format!("-isystem {}/usr/include", self.objects),
-            )
+            .env("KHDR_INCLUDES", headers)
             .deadline("selftest list", LIST_LIMIT)
             .run_unchecked(self.cancel)
             .doing(self.doing())?;
         if !output.status.success() {
-            let text = output.stderr_text();
+            let text = output
+                .stderr_text()
+                .replace(&format!("{}/", self.source), "");
             let lines: Vec<&str> = text.lines().take(LINES_SHOWN).collect();
+            let (target, lines) = (self.target, lines.join("\n"));
             return Err(Error::input_without_hint(format!(
-                "listing the kselftests `{}`: make failed:\n{}",
-                self.target,
-                lines.join("\n").replace(&format!("{}/", self.source), "")
+                "listing the kselftests `{target}`: make failed:\n{lines}"
             )));
         }
         Ok(words(&output.stdout_text()))
@@ -182,19 +161,14 @@ impl Builder<'_> {
 /// Parses `patchbed: VARIABLE WORD`; the first variable of a repeated word counts.
 fn words(listed: &str) -> Vec<(Part, String)> {
     let mut words: Vec<(Part, String)> = Vec::new();
-    for line in listed.lines() {
-        let Some((variable, word)) = line
-            .strip_prefix("patchbed: ")
-            .and_then(|line| line.split_once(' '))
-        else {
-            continue;
-        };
-        let known = VARIABLES.iter().find(|(name, _)| *name == variable);
-        let Some((_, part)) = known.filter(|_| words.len() < WORDS_MAX) else {
-            continue;
-        };
-        if words.iter().all(|(_, other)| other != word) {
-            words.push((*part, word.to_owned()));
+    let parse = |line: &str| {
+        let (variable, word) = line.strip_prefix("patchbed: ")?.split_once(' ')?;
+        let (_, part) = VARIABLES.iter().find(|(name, _)| *name == variable)?;
+        Some((*part, word.to_owned()))
+    };
+    for (part, word) in listed.lines().filter_map(parse) {
+        if words.len() < WORDS_MAX && words.iter().all(|(_, other)| *other != word) {
+            words.push((part, word));
         }
     }
     words

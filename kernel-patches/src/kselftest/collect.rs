@@ -8,16 +8,15 @@ use std::os::unix::fs::PermissionsExt;
 use camino::Utf8Path;
 use fs_err as fs;
 use object::Endianness;
-use object::elf::{FileHeader64, PT_INTERP};
+use object::elf::{ELFCLASS64, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
 use patchbed_host::files::read_plain;
 
 use super::build::{Built, Part};
-use super::source::SELFTESTS;
+use super::source::{SELFTESTS, is_file_name};
 use super::suite::{FILE_BYTES_MAX, Facts, Form, Test};
-use super::wanted::is_file_name;
 use crate::error::{Doing, Error};
-use crate::problems::without_temporaries;
+use crate::make::without_temporaries;
 
 /// Size limit of all files for guests, in bytes.
 const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -26,7 +25,6 @@ const TEXT_BYTES_MAX: u64 = 256 * 1024;
 /// Length limit of a reason, in characters.
 const REASON_MAX: usize = 200;
 
-/// A file that make listed.
 #[derive(Debug)]
 struct Found {
     part: Part,
@@ -46,34 +44,27 @@ pub(super) fn collect(built: &Built, target: &str, files: &Utf8Path) -> Result<F
     let found = find_all(built, &source, &mut facts.notes)?;
     fs::create_dir_all(files).doing("creating a folder")?;
     let references = references(&found);
+    let mut used = BTreeSet::new();
     for (index, file) in found.iter().enumerate() {
-        if let Some(form) = form(index, &found, &references) {
-            facts.tests.push(Test {
-                name: file.name.clone(),
-                by_default: file.part == Part::Run,
-                form,
-            });
+        let Some(form) = form(index, &found, &references) else {
+            continue;
+        };
+        if let Form::Program { companions } = &form {
+            used.insert(file.name.clone());
+            used.extend(companions.iter().cloned());
         }
+        facts.tests.push(Test {
+            name: file.name.clone(),
+            by_default: file.part == Part::Run,
+            form,
+        });
     }
-    for name in used(&facts.tests) {
-        let file = found.iter().find(|file| file.name == name);
-        if let Some(Ok(bytes)) = file.map(|file| &file.content) {
-            write(&files.join(name), bytes)?;
+    for file in found.iter().filter(|file| used.contains(&file.name)) {
+        if let Ok(bytes) = &file.content {
+            write(&files.join(&file.name), bytes)?;
         }
     }
     Ok(facts)
-}
-
-/// Returns the names of the files that tests need.
-fn used(tests: &[Test]) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    for test in tests {
-        if let Form::Program { companions } = &test.form {
-            names.insert(test.name.as_str());
-            names.extend(companions.iter().map(String::as_str));
-        }
-    }
-    names
 }
 
 fn write(path: &Utf8Path, bytes: &[u8]) -> Result<(), Error> {
@@ -92,32 +83,26 @@ fn find_all(
     let mut total = 0;
     for (part, word) in &built.words {
         let name = Utf8Path::new(word).file_name().unwrap_or_default();
+        let mut skip = |why: &str| notes.push(format!("skipped `{}`: {why}", shorten(word)));
         if !is_file_name(name) {
-            notes.push(format!(
-                "skipped `{}`: its name has special characters",
-                shorten(word)
-            ));
+            skip("its name has special characters");
             continue;
         }
         if all.iter().any(|file| file.name == name) {
-            notes.push(format!(
-                "skipped `{}`: another file is named `{name}`",
-                shorten(word)
-            ));
+            skip(&format!("another file is named `{name}`"));
             continue;
         }
         let content = content(built, source, word, *part);
         total += content.as_ref().map_or(0, Vec::len);
         if total > TOTAL_BYTES_MAX {
+            let doing = format!("reading the kselftests in `{source}`");
             return Err(Error::input(
-                format!(
-                    "reading the kselftests in `{source}`: they exceed {TOTAL_BYTES_MAX} bytes"
-                ),
+                format!("{doing}: they exceed {TOTAL_BYTES_MAX} bytes"),
                 "select other kselftests",
             ));
         }
         if let (Part::File, Err(reason)) = (part, &content) {
-            notes.push(format!("skipped `{}`: it {reason}", shorten(word)));
+            skip(&format!("it {reason}"));
             continue;
         }
         all.push(Found {
@@ -138,14 +123,9 @@ fn content(built: &Built, source: &Utf8Path, word: &str, part: Part) -> Result<V
             _ => build_failure(word, built),
         });
     };
-    let real = path
-        .canonicalize_utf8()
-        .map_err(|error| error.to_string())?;
-    let work = built.source.parent().unwrap_or(&built.source);
-    let inside = work
-        .canonicalize_utf8()
-        .map_err(|error| error.to_string())?;
-    if !real.starts_with(inside) {
+    let resolve = |path: &Utf8Path| path.canonicalize_utf8().map_err(|error| error.to_string());
+    let real = resolve(path)?;
+    if !real.starts_with(resolve(&built.work)?) {
         return Err("is outside of the tree".to_owned());
     }
     if real.is_dir() {
@@ -155,7 +135,6 @@ fn content(built: &Built, source: &Utf8Path, word: &str, part: Part) -> Result<V
         .map_err(|_| format!("is not a regular file of at most {FILE_BYTES_MAX} bytes"))
 }
 
-/// Returns the reason why make did not build a file.
 fn build_failure(word: &str, built: &Built) -> String {
     let name = Utf8Path::new(word).file_name().unwrap_or(word);
     let problems = built.problems.as_str();
@@ -167,9 +146,8 @@ fn build_failure(word: &str, built: &Built) -> String {
             None => return "is not built by the tree's Makefiles".to_owned(),
         },
     };
-    let work = built.source.parent().unwrap_or(&built.source);
     let line = line.replace(&format!("{}/", built.source), "");
-    let line = line.replace(&format!("{work}/"), "");
+    let line = line.replace(&format!("{}/", built.work), "");
     format!("{lead}: {}", shorten(&without_temporaries(&line)))
 }
 
@@ -203,7 +181,7 @@ fn is_problem(line: &str) -> bool {
 }
 
 /// Returns the form of a test; `None` for files that are not tests.
-fn form(index: usize, all: &[Found], references: &[Vec<usize>]) -> Option<Form> {
+fn form(index: usize, all: &[Found], references: &[BTreeSet<usize>]) -> Option<Form> {
     let file = &all[index];
     let unfit = match &file.content {
         Ok(bytes) => unfit(bytes),
@@ -221,60 +199,47 @@ fn form(index: usize, all: &[Found], references: &[Vec<usize>]) -> Option<Form> 
 
 /// Returns the files that a program needs: the `TEST_FILES`, and of the other programs,
 /// which are large, only the programs that it or its companions reference.
-fn companions(index: usize, all: &[Found], references: &[Vec<usize>]) -> Vec<String> {
+fn companions(index: usize, all: &[Found], references: &[BTreeSet<usize>]) -> Vec<String> {
     let data = (0..all.len()).filter(|other| all[*other].part == Part::File);
     let mut chosen: BTreeSet<usize> = data.chain([index]).collect();
     let mut waiting: Vec<usize> = chosen.iter().copied().collect();
     while let Some(next) = waiting.pop() {
-        let new = references[next]
-            .iter()
-            .filter(|other| chosen.insert(**other));
-        waiting.extend(new);
+        let referenced = references[next].iter();
+        waiting.extend(referenced.filter(|other| chosen.insert(**other)));
     }
     chosen.remove(&index);
-    let mut companions: Vec<String> = chosen
-        .into_iter()
-        .map(|chosen| all[chosen].name.clone())
-        .collect();
-    companions.sort();
-    companions
+    let names = chosen.into_iter().map(|chosen| all[chosen].name.clone());
+    let names: BTreeSet<String> = names.collect();
+    names.into_iter().collect()
 }
 
-/// Returns for each file the files, except [`Part::Run`], whose names it contains as a
-/// whole word.
-fn references(all: &[Found]) -> Vec<Vec<usize>> {
-    let known: BTreeMap<&[u8], usize> = all
-        .iter()
-        .enumerate()
-        .filter(|(_, file)| file.part != Part::Run && file.content.is_ok())
-        .map(|(index, file)| (file.name.as_bytes(), index))
-        .collect();
+/// Returns for each file the other files, except [`Part::Run`], whose names are words in it.
+fn references(all: &[Found]) -> Vec<BTreeSet<usize>> {
+    let known = all.iter().enumerate();
+    let known = known.filter(|(_, file)| file.part != Part::Run && file.content.is_ok());
+    let known = known.map(|(index, file)| (file.name.as_bytes(), index));
+    let known: BTreeMap<&[u8], usize> = known.collect();
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.+".contains(byte);
-    let referenced = |file: &Found| -> BTreeSet<usize> {
+    let referenced = |file: &Found| {
         let bytes = file.content.as_deref().unwrap_or_default();
         let words = bytes.split(|byte| !is_part(byte));
         words.filter_map(|word| known.get(word).copied()).collect()
     };
-    all.iter()
-        .map(|file| referenced(file).into_iter().collect())
-        .collect()
+    all.iter().map(referenced).collect()
 }
 
 fn text_of(path: &Utf8Path) -> String {
-    let is_plain = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    let bytes = is_plain
-        .then(|| read_plain(path, TEXT_BYTES_MAX).ok())
-        .flatten();
-    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    let bytes = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() => read_plain(path, TEXT_BYTES_MAX).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Parses `timeout=SECONDS`; the last line counts, as in the tree's `runner.sh`.
 fn timeout(settings: &str) -> Option<u64> {
-    let lines = settings.lines().map(str::trim);
-    let values = lines.filter_map(|line| line.strip_prefix("timeout="));
-    values
-        .filter_map(|value| value.trim().parse().ok())
-        .next_back()
+    let value = |line: &str| line.trim().strip_prefix("timeout=")?.trim().parse().ok();
+    settings.lines().filter_map(value).next_back()
 }
 
 fn shorten(text: &str) -> String {
@@ -290,26 +255,23 @@ fn unfit(bytes: &[u8]) -> Option<String> {
     if let Some(rest) = bytes.strip_prefix(b"#!") {
         let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
-        let shown: String = line.trim().chars().take(INTERPRETER_MAX).collect();
-        let shown = shown.replace(char::is_control, "?");
+        let shown: String = shorten(&line).chars().take(INTERPRETER_MAX).collect();
         return Some(format!(
             "is a script for `{shown}`, which is not in the guest"
         ));
     }
-    if !bytes.starts_with(b"\x7fELF") {
-        return Some("is neither an ELF program nor a script".to_owned());
-    }
-    // `EI_CLASS` is `ELFCLASS64`.
-    if bytes.get(4) != Some(&2) {
-        return Some("is not a 64-bit program".to_owned());
-    }
-    match has_interpreter(bytes) {
-        Some(false) => None,
-        Some(true) => {
-            Some("is linked dynamically, and the guest has no shared libraries".to_owned())
+    let reason = if !bytes.starts_with(b"\x7fELF") {
+        "is neither an ELF program nor a script"
+    } else if bytes.get(4) != Some(&ELFCLASS64.0) {
+        "is not a 64-bit program"
+    } else {
+        match has_interpreter(bytes) {
+            Some(false) => return None,
+            Some(true) => "is linked dynamically, and the guest has no shared libraries",
+            None => "is a damaged ELF program",
         }
-        None => Some("is a damaged ELF program".to_owned()),
-    }
+    };
+    Some(reason.to_owned())
 }
 
 /// Returns whether a 64-bit program needs a dynamic linker; `None` if it is damaged.
@@ -326,6 +288,7 @@ mod tests {
 
     fn built(problems: &str) -> Built {
         Built {
+            work: "/build".into(),
             source: "/build/src".into(),
             output: "/build/out/kselftest/x".into(),
             words: Vec::new(),

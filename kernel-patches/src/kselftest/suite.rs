@@ -9,7 +9,7 @@ use patchbed_host::content::ContentId;
 use patchbed_host::files::{is_executable, listing, read_json, read_plain, write_json};
 use serde::{Deserialize, Serialize};
 
-use super::wanted::nearest_first;
+use super::source::hint_of_names;
 use crate::config::Config;
 use crate::error::{Doing, Error};
 use crate::kernel::Kernel;
@@ -105,24 +105,21 @@ impl Suite {
         };
         let files = self.dir.join(FILES);
         let names = std::iter::once(&test.name).chain(companions);
-        names
-            .map(|name| SuiteFile {
-                name: name.clone(),
-                path: files.join(name),
-                executable: is_program(&files.join(name)),
-            })
-            .collect()
+        let file = |name: &String| SuiteFile {
+            name: name.clone(),
+            path: files.join(name),
+            executable: is_program(&files.join(name)),
+        };
+        names.map(file).collect()
     }
 
     /// Returns the options of the TARGET's `config` that `kernel` does not set, each as
     /// `CONFIG_X=y (got: n)`. `=y` satisfies `=m`.
     pub fn missing_options(&self, kernel: &Kernel) -> Result<Vec<String>, Error> {
-        let config = read_plain(&kernel.dir.join("config"), TEXT_BYTES_MAX)
-            .doing("reading a kernel's configuration")?;
-        Ok(missing_options(
-            &self.facts.config,
-            &String::from_utf8_lossy(&config),
-        ))
+        let config = read_plain(&kernel.config(), TEXT_BYTES_MAX);
+        let config = config.doing("reading a kernel's configuration")?;
+        let config = String::from_utf8_lossy(&config);
+        Ok(missing_options(&self.facts.config, &config))
     }
 
     /// Returns the error for a test name that is not in the TARGET.
@@ -130,7 +127,7 @@ impl Suite {
         let names = self.facts.tests.iter().map(|test| test.name.as_str());
         Error::input(
             format!("unknown kselftest `{}:{name}`", self.target),
-            format!("use one of: {}", nearest_first(name, names)),
+            hint_of_names(name, names),
         )
     }
 
@@ -153,12 +150,13 @@ impl Suite {
             is_fresh,
         };
         let files = dir.join(FILES);
-        let mut cached = suite.facts.files.iter();
-        let is_whole = cached
-            .all(|(name, known)| content_of(&files.join(name)).is_ok_and(|found| found == *known));
+        let is_whole = |(name, known): (&String, &String)| {
+            content_of(&files.join(name)).is_ok_and(|found| found == *known)
+        };
         let is_cached = |file: SuiteFile| suite.facts.files.contains_key(&file.name);
         let mut needed = suite.facts.tests.iter().flat_map(|test| suite.files(test));
-        (is_whole && needed.all(is_cached)).then_some(suite)
+        let is_complete = suite.facts.files.iter().all(is_whole) && needed.all(is_cached);
+        is_complete.then_some(suite)
     }
 }
 

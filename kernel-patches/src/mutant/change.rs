@@ -8,7 +8,6 @@ use patchbed_host::diff::blocks;
 
 use super::syntax::Source;
 
-/// A replacement of a range of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
     pub(super) place: Range<usize>,
@@ -29,7 +28,6 @@ impl Edit {
 pub(super) struct Change {
     /// Kebab-case name of the operator, a part of the mutant's name.
     pub(super) operator: String,
-    /// Description of the change.
     pub(super) title: String,
     /// The line, counted from 0.
     pub(super) line: usize,
@@ -80,7 +78,7 @@ pub(super) fn origins(states: &[&[u8]]) -> Vec<usize> {
         return Vec::new();
     };
     let mut before = first;
-    let mut origins = vec![0; lines(before).len()];
+    let mut origins = vec![0; begins(before).len() - 1];
     for (number, &state) in (1..).zip(later) {
         let mut now = Vec::new();
         let mut at = 0;
@@ -95,11 +93,6 @@ pub(super) fn origins(states: &[&[u8]]) -> Vec<usize> {
     origins
 }
 
-/// Returns the lines of a file with their line ends.
-fn lines(bytes: &[u8]) -> Vec<&[u8]> {
-    bytes.split_inclusive(|&byte| byte == b'\n').collect()
-}
-
 /// Returns the reverts of each block of lines that differs from `before`, with its
 /// function. Blocks that differ only in comments and white space are skipped.
 pub(super) fn reverts(before: &[u8], source: &Source<'_>) -> Vec<(String, Change)> {
@@ -108,17 +101,13 @@ pub(super) fn reverts(before: &[u8], source: &Source<'_>) -> Vec<(String, Change
         return Vec::new();
     }
     let old = Source::of(before);
-    let (old_lines, new_lines) = (lines(before), lines(source.bytes()));
-    let old_begins = begins(&old_lines);
-    let new_begins = begins(&new_lines);
+    let (old_begins, new_begins) = (begins(before), begins(source.bytes));
     let mut changes = Vec::new();
-    for block in blocks(before, source.bytes()) {
+    for block in blocks(before, source.bytes) {
         let (old_tokens, new_tokens) =
             (old.tokens_in(&block.before), source.tokens_in(&block.after));
-        let texts = |source: &Source<'_>, tokens: Range<usize>| -> Vec<Vec<u8>> {
-            tokens.map(|at| source.text(at).to_vec()).collect()
-        };
-        if texts(&old, old_tokens.clone()) == texts(source, new_tokens.clone()) {
+        let old_texts = old_tokens.map(|at| old.text(at));
+        if old_texts.eq(new_tokens.clone().map(|at| source.text(at))) {
             continue;
         }
         let text = &before[old_begins[block.before.start]..old_begins[block.before.end]];
@@ -128,29 +117,24 @@ pub(super) fn reverts(before: &[u8], source: &Source<'_>) -> Vec<(String, Change
             (0, _) => "revert lines that the series removes",
             _ => "revert lines that the series changes",
         };
-        let line = source.tokens.get(new_tokens.start);
-        let line = line.filter(|_| !new_tokens.is_empty());
-        let function = source.function_at(new_tokens.start);
-        changes.push((
-            function.map_or_else(String::new, |name| kebab(name.as_bytes())),
-            Change {
-                operator: "revert".to_owned(),
-                title: title.to_owned(),
-                line: line.map_or(block.after.start, |token| token.line),
-                edits: vec![Edit::new(place, text)],
-            },
-        ));
+        let first = source.tokens[new_tokens.clone()].first();
+        let function = source.function_at(new_tokens.start).unwrap_or_default();
+        let change = Change {
+            operator: "revert".to_owned(),
+            title: title.to_owned(),
+            line: first.map_or(block.after.start, |token| token.line),
+            edits: vec![Edit::new(place, text)],
+        };
+        changes.push((kebab(function.as_bytes()), change));
     }
     changes
 }
 
 /// Returns the offset of each line, and of the end.
-fn begins(lines: &[&[u8]]) -> Vec<usize> {
-    let mut at = 0;
+fn begins(bytes: &[u8]) -> Vec<usize> {
     let mut begins = vec![0];
-    for line in lines {
-        at += line.len();
-        begins.push(at);
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        begins.push(begins[begins.len() - 1] + line.len());
     }
     begins
 }

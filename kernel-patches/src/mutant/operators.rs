@@ -9,7 +9,6 @@ use super::reach::{Held, Reach, held, reaches};
 use super::syntax::{Function, Kind, Source, Statement};
 use crate::lexer::Kind as TokenKind;
 
-/// A statement and its context.
 #[derive(Clone, Copy, Debug)]
 struct Site<'a> {
     source: &'a Source<'a>,
@@ -22,9 +21,24 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Returns the line of a token.
-    fn line(&self, token: usize) -> usize {
-        self.source.tokens.get(token).map_or(0, |token| token.line)
+    fn quote(&self, tokens: &Range<usize>) -> String {
+        quote(self.source.text_of(tokens))
+    }
+
+    /// Returns the tokens of the calls in `tokens` whose functions have a matching name.
+    fn calls(
+        &self,
+        tokens: Range<usize>,
+        is_match: impl Fn(&[u8]) -> bool,
+    ) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+        let source = self.source;
+        tokens.filter_map(move |at| {
+            let (name, is_call) = (source.text(at), source.text(at + 1) == b"(");
+            let close = source
+                .closing(at + 1)
+                .filter(|_| is_call && source.is_word(at))?;
+            is_match(name).then_some((name, at..close + 1))
+        })
     }
 
     /// Returns the change that replaces `tokens` by `text`, at the line of the token `at`.
@@ -39,7 +53,7 @@ impl Site<'_> {
         Change {
             operator: operator.into(),
             title: title.into(),
-            line: self.line(at),
+            line: self.source.tokens.get(at).map_or(0, |token| token.line),
             edits: vec![Edit::new(self.source.place(tokens), text)],
         }
     }
@@ -55,19 +69,17 @@ pub(super) fn changes(
     let reaches = reaches(source, function, &held, is_changed);
     let mut changes = Vec::new();
     for (index, statement) in function.statements.iter().enumerate() {
+        let held_at = held.binary_search_by_key(&index, |held| held.acquired);
         let site = Site {
             source,
             function,
             statement,
             index,
             reach: reaches[index],
-            held: (held.binary_search_by_key(&index, |held| held.acquired).ok())
-                .map(|at| &held[at]),
+            held: held_at.ok().map(|at| &held[at]),
         };
-        let before = statement
-            .before
-            .map_or(Reach::Far, |before| reaches[before]);
-        if before.max(site.reach) == Reach::Changed {
+        let before = statement.before.map(|before| reaches[before]);
+        if before.max(Some(site.reach)) == Some(Reach::Changed) {
             changes.extend(swap(&site));
         }
         if site.reach == Reach::Far {
@@ -84,7 +96,6 @@ pub(super) fn changes(
     changes
 }
 
-/// The effect of an expression statement.
 #[derive(Clone, Copy, Debug)]
 struct Effect<'a> {
     /// The called function or the assigned variable.
@@ -94,12 +105,12 @@ struct Effect<'a> {
 
 impl<'a> Effect<'a> {
     fn of(source: &Source<'a>, statement: &Statement) -> Self {
-        let tokens = statement.own.clone();
+        let Range { start, end } = statement.own;
         let mut name: &[u8] = b"";
-        let mut at = tokens.start;
-        while at < tokens.end {
+        let mut at = start;
+        while at < end {
             match source.text(at) {
-                b"(" if source.is_word(at.saturating_sub(1)) && at > tokens.start => {
+                b"(" if at > start && source.is_word(at - 1) => {
                     return Self { name, sets: false };
                 }
                 b"=" | b"+=" | b"-=" | b"*=" | b"/=" | b"%=" | b"|=" | b"&=" | b"^=" | b"<<="
@@ -114,18 +125,14 @@ impl<'a> Effect<'a> {
     }
 }
 
-/// Returns the changes that delete a part of a statement.
 fn deletions(site: &Site<'_>) -> Vec<Change> {
-    let mut changes = Vec::new();
-    match site.statement.kind {
-        Kind::Expression => {
-            changes.push(delete_statement(site));
-            changes.extend(delete_lock_and_unlocks(site));
-        }
-        Kind::Guard => changes.push(delete_guard(site, ";")),
-        Kind::ScopedGuard => changes.push(delete_guard(site, "")),
-        _ => {}
-    }
+    let mut changes = match site.statement.kind {
+        Kind::Expression => vec![delete_statement(site)],
+        Kind::Guard => vec![delete_guard(site, ";")],
+        Kind::ScopedGuard => vec![delete_guard(site, "")],
+        _ => Vec::new(),
+    };
+    changes.extend(delete_lock_and_unlocks(site));
     if site.reach == Reach::Changed {
         changes.extend(strip_warnings(site));
     }
@@ -134,28 +141,21 @@ fn deletions(site: &Site<'_>) -> Vec<Change> {
 
 fn delete_statement(site: &Site<'_>) -> Change {
     let effect = Effect::of(site.source, site.statement);
-    let text = quote(site.source.text_of(&site.statement.own));
-    let name = kebab(effect.name);
-    let (operator, title) = match effect.sets {
-        true => (
-            format!("drop-set-{name}"),
-            format!("delete assignment {text}"),
-        ),
-        false if is_reference(effect.name) => (
-            format!("drop-{name}"),
-            format!("delete reference count change {text}"),
-        ),
-        false => (format!("drop-{name}"), format!("delete call {text}")),
-    };
     let own = &site.statement.own;
+    let (operator, kind) = match effect.sets {
+        true => ("drop-set", "assignment"),
+        false if is_reference(effect.name) => ("drop", "reference count change"),
+        false => ("drop", "call"),
+    };
+    let operator = format!("{operator}-{}", kebab(effect.name));
+    let title = format!("delete {kind} {}", site.quote(own));
     site.change(own.start, operator, title, own, ";")
 }
 
-/// Deletes a guard.
 fn delete_guard(site: &Site<'_>, instead: &str) -> Change {
-    let (source, own) = (site.source, &site.statement.own);
-    let operator = format!("drop-{}", kebab(source.text(own.start)));
-    let title = format!("delete lock {}", quote(source.text_of(own)));
+    let own = &site.statement.own;
+    let operator = format!("drop-{}", kebab(site.source.text(own.start)));
+    let title = format!("delete lock {}", site.quote(own));
     site.change(own.start, operator, title, own, instead)
 }
 
@@ -163,53 +163,38 @@ fn delete_guard(site: &Site<'_>, instead: &str) -> Change {
 fn delete_lock_and_unlocks(site: &Site<'_>) -> Option<Change> {
     let held = site.held?;
     let own = &site.statement.own;
-    let indexes = std::iter::once(&held.acquired).chain(&held.released);
-    let place = |&index: &usize| site.source.place(&site.function.statements[index].own);
-    Some(Change {
-        operator: format!("drop-both-{}", kebab(site.source.text(own.start))),
-        title: format!(
-            "delete lock {} and its unlocks",
-            quote(site.source.text_of(own))
-        ),
-        line: site.line(own.start),
-        edits: indexes.map(|index| Edit::new(place(index), ";")).collect(),
-    })
+    let operator = format!("drop-both-{}", kebab(site.source.text(own.start)));
+    let title = format!("delete lock {} and its unlocks", site.quote(own));
+    let mut change = site.change(own.start, operator, title, own, ";");
+    let released = held.released.iter().map(|&index| {
+        let unlock = &site.function.statements[index];
+        Edit::new(site.source.place(&unlock.own), ";")
+    });
+    change.edits.extend(released);
+    Some(change)
 }
 
 /// Replaces `WARN_ON(condition)` by `(condition)`.
 fn strip_warnings(site: &Site<'_>) -> Vec<Change> {
-    let source = site.source;
-    let mut changes = Vec::new();
+    let own = &site.statement.own;
     // `delete_statement` deletes a statement that only warns.
-    let first = site.statement.own.start + usize::from(site.statement.kind == Kind::Expression);
-    for at in first..site.statement.own.end {
-        let name = source.text(at);
-        if !matches!(name, b"WARN_ON" | b"WARN_ON_ONCE") || source.text(at + 1) != b"(" {
-            continue;
-        }
-        let Some(close) = source.closing(at + 1) else {
-            continue;
-        };
-        let all = at..close + 1;
-        changes.push(site.change(
-            at,
-            format!("strip-{}", kebab(name)),
-            format!("remove warning of {}", quote(source.text_of(&all))),
-            &all,
-            source.text_of(&(at + 1..close + 1)),
-        ));
-    }
-    changes
+    let first = own.start + usize::from(site.statement.kind == Kind::Expression);
+    let is_warning = |name: &[u8]| matches!(name, b"WARN_ON" | b"WARN_ON_ONCE");
+    let strip = |(name, call): (&[u8], Range<usize>)| {
+        let condition = site.source.text_of(&(call.start + 1..call.end));
+        let operator = format!("strip-{}", kebab(name));
+        let title = format!("remove warning of {}", site.quote(&call));
+        site.change(call.start, operator, title, &call, condition)
+    };
+    let warnings = site.calls(first..own.end, is_warning);
+    warnings.map(strip).collect()
 }
 
-/// Returns whether a function with this name gets or puts a reference.
 fn is_reference(name: &[u8]) -> bool {
-    let words: Vec<&[u8]> = name.split(|&byte| byte == b'_').collect();
-    let counts = |word: &&[u8]| matches!(*word, b"get" | b"put" | b"kref" | b"refcount");
-    words.iter().any(counts)
+    let mut words = name.split(|&byte| byte == b'_');
+    words.any(|word| matches!(word, b"get" | b"put" | b"kref" | b"refcount"))
 }
 
-/// Returns the changes of the condition of an `if`.
 fn conditions(site: &Site<'_>) -> Vec<Change> {
     let own = &site.statement.own;
     // The tokens between the parentheses.
@@ -217,27 +202,27 @@ fn conditions(site: &Site<'_>) -> Vec<Change> {
     if inner.is_empty() {
         return Vec::new();
     }
-    let source = site.source;
-    let text = source.text_of(&inner);
+    let text = site.source.text_of(&inner);
     let quoted = quote(text);
     let change = |operator: &str, title: String, before: &str, after: &str| {
         let text = [before.as_bytes(), text, after.as_bytes()].concat();
         site.change(own.start, operator, title, &inner, text)
     };
-    let title = format!("negate condition {quoted}");
-    let mut changes = vec![change("negate", title, "!(", ")")];
     let leaves = leaves(site);
-    let title = match leaves {
+    let never = match leaves {
         true => format!("never exit if {quoted}"),
         false => format!("make condition {quoted} always false"),
     };
-    // `(c) && 0` keeps the side effects of `c`.
-    changes.push(change("never", title, "(", ") && 0"));
+    let mut changes = vec![
+        change("negate", format!("negate condition {quoted}"), "!(", ")"),
+        // `(c) && 0` keeps the side effects of `c`.
+        change("never", never, "(", ") && 0"),
+    ];
     if !leaves && site.reach == Reach::Changed {
         let title = format!("make condition {quoted} always true");
         changes.push(change("always", title, "(", ") || 1"));
     }
-    changes.extend(references(site, &inner));
+    changes.extend(references(site, inner));
     changes
 }
 
@@ -248,48 +233,40 @@ fn leaves(site: &Site<'_>) -> bool {
     let Some(first) = statements.get(then) else {
         return false;
     };
-    let end = first.whole.end;
-    let inside = statements.iter().skip(then);
-    let last = inside
-        .take_while(|one| one.whole.start < end)
-        .filter(|one| first.kind != Kind::Block || one.parent == Some(then))
-        .last();
+    let inside = statements[then..].iter();
+    let inside = inside.take_while(|one| one.whole.start < first.whole.end);
+    let last = inside.filter(|one| first.kind != Kind::Block || one.parent == Some(then));
+    let last = last.last();
     last.is_some_and(|one| matches!(one.kind, Kind::Return | Kind::Jump))
 }
 
 /// Deletes calls that change a reference count from a condition.
-fn references(site: &Site<'_>, inner: &Range<usize>) -> Vec<Change> {
-    let source = site.source;
-    let mut changes = Vec::new();
-    for at in inner.clone() {
-        let name = source.text(at);
-        if !source.is_word(at) || source.text(at + 1) != b"(" || !is_reference(name) {
-            continue;
-        }
-        let Some(close) = source.closing(at + 1) else {
-            continue;
-        };
+fn references(site: &Site<'_>, inner: Range<usize>) -> Vec<Change> {
+    let delete = |(name, call): (&[u8], Range<usize>)| {
         let is_put = name.windows(3).any(|part| part == b"put" || part == b"dec");
         // `put` returns true for the last reference, `get` on success.
         let value = if is_put { "0" } else { "1" };
-        let call = at..close + 1;
-        let quoted = quote(source.text_of(&call));
+        let quoted = site.quote(&call);
         let title = format!("replace reference count change {quoted} by {value}");
-        changes.push(site.change(at, format!("drop-{}", kebab(name)), title, &call, value));
-    }
-    changes
+        let operator = format!("drop-{}", kebab(name));
+        site.change(call.start, operator, title, &call, value)
+    };
+    site.calls(inner, is_reference).map(delete).collect()
 }
 
-/// Replacements of comparison and logical operators.
-const REPLACEMENTS: [(&[u8], &str); 8] = [
-    (b"==", "!="),
-    (b"!=", "=="),
-    (b"<", "<="),
-    (b"<=", "<"),
-    (b">", ">="),
-    (b">=", ">"),
-    (b"&&", "||"),
-    (b"||", "&&"),
+const REPLACEMENTS: [(&[u8], &str, &str); 12] = [
+    (b"==", "compare", "!="),
+    (b"!=", "compare", "=="),
+    (b"<", "compare", "<="),
+    (b"<=", "compare", "<"),
+    (b">", "compare", ">="),
+    (b">=", "compare", ">"),
+    (b"&&", "compare", "||"),
+    (b"||", "compare", "&&"),
+    (b"0", "constant", "1"),
+    (b"1", "constant", "0"),
+    (b"true", "constant", "false"),
+    (b"false", "constant", "true"),
 ];
 
 /// Returns the changes of values and comparisons in a statement's own part.
@@ -301,7 +278,6 @@ fn values(site: &Site<'_>) -> Vec<Change> {
     }
 }
 
-/// Returns the changes of a return value.
 fn return_values(site: &Site<'_>) -> Vec<Change> {
     let own = &site.statement.own;
     let value = own.start + 1..own.end - 1;
@@ -334,24 +310,21 @@ fn return_values(site: &Site<'_>) -> Vec<Change> {
     changes
 }
 
-/// Returns the changes of single tokens.
-fn within(site: &Site<'_>, tokens: std::ops::Range<usize>) -> Vec<Change> {
+fn within(site: &Site<'_>, tokens: Range<usize>) -> Vec<Change> {
     let source = site.source;
     let mut changes = Vec::new();
     for at in tokens {
         let text = source.text(at);
         let shown = String::from_utf8_lossy(text);
-        let replacement = REPLACEMENTS.iter().find(|(old, _)| *old == text);
-        let (operator, other) = match (replacement, source.tokens[at].kind, text) {
-            (Some((_, other)), ..) => ("compare", (*other).to_owned()),
-            (_, TokenKind::Number, b"0") => ("constant", "1".to_owned()),
-            (_, TokenKind::Number, b"1") => ("constant", "0".to_owned()),
-            (_, TokenKind::Number, _) => ("constant", format!("({shown} + 1)")),
-            (_, TokenKind::Word, b"true") => ("constant", "false".to_owned()),
-            (_, TokenKind::Word, b"false") => ("constant", "true".to_owned()),
-            _ => continue,
+        let replacement = REPLACEMENTS.iter().find(|(old, ..)| *old == text);
+        let (operator, other) = match replacement {
+            Some((_, operator, other)) => (*operator, (*other).to_owned()),
+            None if source.tokens[at].kind == TokenKind::Number => {
+                ("constant", format!("({shown} + 1)"))
+            }
+            None => continue,
         };
-        let statement = quote(source.text_of(&site.statement.own));
+        let statement = site.quote(&site.statement.own);
         let title = format!("replace `{shown}` by `{other}` in {statement}");
         changes.push(site.change(at, operator, title, &(at..at + 1), other));
     }
@@ -364,10 +337,7 @@ fn swap(site: &Site<'_>) -> Option<Change> {
     let second = site.statement;
     let first = &site.function.statements[second.before?];
     let source = site.source;
-    let calls = |statement: &Statement| {
-        let mut tokens = statement.own.clone();
-        tokens.any(|at| source.text(at) == b"(")
-    };
+    let calls = |statement: &Statement| statement.own.clone().any(|at| source.text(at) == b"(");
     let is_plain = |statement: &Statement| matches!(statement.kind, Kind::Expression | Kind::Guard);
     if !is_plain(first) || !is_plain(second) || !(calls(first) || calls(second)) {
         return None;
@@ -395,6 +365,3 @@ fn quote(text: &[u8]) -> String {
         None => format!("`{line}`"),
     }
 }
-
-#[cfg(test)]
-mod tests;

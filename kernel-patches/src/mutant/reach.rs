@@ -3,13 +3,12 @@
 //! changed statements, the conditions around them, and the locks held for them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use super::syntax::{Function, Kind, Source};
+use super::syntax::{Function, Kind, Source, Statement};
 
-/// The distance of a statement from a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
-    /// No relation to a change.
     Far,
     /// The innermost condition around a changed statement, or a lock held for it.
     Around,
@@ -25,22 +24,19 @@ pub(super) fn reaches(
     held: &[Held],
     is_changed: &dyn Fn(usize) -> bool,
 ) -> Vec<Reach> {
-    let has_changed = |tokens: &std::ops::Range<usize>| {
+    let has_changed = |tokens: &Range<usize>| {
         let mut tokens = source.tokens[tokens.clone()].iter();
         tokens.any(|token| is_changed(token.line))
     };
     let is_whole = has_changed(&function.head);
     let statements = &function.statements;
-    let mut reaches: Vec<Reach> = statements
-        .iter()
-        .map(|statement| match is_whole || has_changed(&statement.own) {
-            true => Reach::Changed,
-            false => Reach::Far,
-        })
-        .collect();
-    let changed: Vec<usize> = (0..statements.len())
-        .filter(|&index| reaches[index] == Reach::Changed)
-        .collect();
+    let (mut reaches, mut changed) = (vec![Reach::Far; statements.len()], Vec::new());
+    for (index, statement) in statements.iter().enumerate() {
+        if is_whole || has_changed(&statement.own) {
+            reaches[index] = Reach::Changed;
+            changed.push(index);
+        }
+    }
     for &index in &changed {
         let mut is_nearest = true;
         let mut around = statements[index].parent;
@@ -59,20 +55,12 @@ pub(super) fn reaches(
     reaches
 }
 
-/// Returns the statements that acquire or release a lock that is held for a changed
-/// statement.
+/// Returns the statements that acquire or release a lock held for a changed statement.
 fn locks_around(function: &Function, held: &[Held], changed: &[usize]) -> Vec<usize> {
-    let statements = &function.statements;
-    let mut found = Vec::new();
-    let last = changed
-        .last()
-        .map_or(0, |&index| statements[index].whole.start);
-    let guards = statements.iter().enumerate();
-    found.extend(
-        guards
-            .filter(|(_, guard)| guard.kind == Kind::Guard && guard.whole.start < last)
-            .map(|(index, _)| index),
-    );
+    // A statement comes before all later statements of its function.
+    let before = 0..changed.last().copied().unwrap_or_default();
+    let is_guard = |index: &usize| function.statements[*index].kind == Kind::Guard;
+    let mut found: Vec<usize> = before.filter(is_guard).collect();
     for held in held {
         let end = held.released.last().copied().unwrap_or(held.acquired);
         let next = changed.partition_point(|&index| index < held.acquired);
@@ -90,161 +78,44 @@ const UNLOCKS_MAX: usize = 32;
 /// A call that acquires a lock, and the later calls that release it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
-    /// Index of the acquiring statement.
     pub(super) acquired: usize,
-    /// Indexes of the releasing statements.
     pub(super) released: Vec<usize>,
 }
 
-/// Returns the locks that a function acquires and releases by calls with the same
-/// argument.
+/// Pairs calls that acquire and release a lock by their argument.
 pub(super) fn held(source: &Source<'_>, function: &Function) -> Vec<Held> {
-    let calls: Vec<(usize, &[u8], &[u8])> = function
-        .statements
-        .iter()
-        .enumerate()
-        .filter(|(_, statement)| statement.kind == Kind::Expression)
-        .filter_map(|(index, statement)| {
-            let open = statement.own.start + 1;
-            let close = source.closing(open)?;
-            let is_all = close + 2 == statement.own.end && source.text(open) == b"(";
-            is_all.then(|| {
-                let name = source.text(statement.own.start);
-                (index, name, source.text_of(&(open..close + 1)))
-            })
-        })
-        .collect();
+    let call = |(index, statement): (usize, &Statement)| {
+        let (name, open) = (statement.own.start, statement.own.start + 1);
+        let close = source.closing(open)?;
+        let is_all = close + 2 == statement.own.end && source.text(open) == b"(";
+        let argument = source.text_of(&(open..close + 1));
+        (statement.kind == Kind::Expression && is_all).then(|| (index, source.text(name), argument))
+    };
+    let calls = function.statements.iter().enumerate().filter_map(call);
+    let calls: Vec<(usize, &[u8], &[u8])> = calls.collect();
     let mut unlocks: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for (index, _, argument) in calls.iter().filter(|(_, name, _)| is_unlock(name)) {
         unlocks.entry(argument).or_default().push(*index);
     }
-    let takes = calls.iter().filter(|(_, name, _)| is_lock(name));
-    takes
-        .map(|&(acquired, _, argument)| {
-            let all = unlocks.get(argument).map_or(&[][..], Vec::as_slice);
-            let later = all.partition_point(|&index| index < acquired);
-            let released = all[later..].iter().take(UNLOCKS_MAX).copied().collect();
-            Held { acquired, released }
-        })
-        .filter(|held| !held.released.is_empty())
-        .collect()
+    let mut held = Vec::new();
+    for &(acquired, _, argument) in calls.iter().filter(|(_, name, _)| is_lock(name)) {
+        let all = unlocks.get(argument).map_or(&[][..], Vec::as_slice);
+        let later = &all[all.partition_point(|&index| index < acquired)..];
+        let released: Vec<usize> = later.iter().take(UNLOCKS_MAX).copied().collect();
+        if !released.is_empty() {
+            held.push(Held { acquired, released });
+        }
+    }
+    held
 }
 
-/// Returns whether a function with this name acquires a lock.
 pub(super) fn is_lock(name: &[u8]) -> bool {
     let mut words = name.split(|&byte| byte == b'_');
     let takes = words.any(|word| matches!(word, b"lock" | b"down"));
     takes && !is_unlock(name) && !name.ends_with(b"_init") && !name.starts_with(b"lockdep")
 }
 
-/// Returns whether a function with this name releases a lock.
 pub(super) fn is_unlock(name: &[u8]) -> bool {
     let mut words = name.split(|&byte| byte == b'_');
     words.any(|word| matches!(word, b"unlock" | b"up"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns the statements near lines that end with `//+`.
-    fn near(code: &str) -> Vec<(String, Reach)> {
-        let source = Source::of(code.as_bytes());
-        let lines: Vec<&str> = code.lines().collect();
-        let mut near = Vec::new();
-        for function in &source.functions {
-            let reaches = reaches(&source, function, &held(&source, function), &|line| {
-                lines[line].ends_with("//+")
-            });
-            for (statement, reach) in function.statements.iter().zip(reaches) {
-                if reach != Reach::Far {
-                    let text = String::from_utf8_lossy(source.text_of(&statement.own));
-                    near.push((text.into_owned(), reach));
-                }
-            }
-        }
-        near
-    }
-
-    #[test]
-    fn reaches_includes_locks_and_the_innermost_condition() {
-        let code = "
-void f(void)
-{
-	mutex_lock(&far);
-	mutex_unlock(&far);
-	mutex_lock(&c);
-	guard(mutex)(&a);
-	scoped_guard(mutex, &b) {
-		if (outer) {
-			if (inner) {
-				x = 1; //+
-				mutex_unlock(&c);
-			}
-		}
-	}
-	guard(mutex)(&later);
-}
-void g(int new) //+
-{
-	x = 1;
-}
-void h(void)
-{
-	x = 1;
-}
-";
-        let near = near(code);
-        let named: Vec<(&str, Reach)> = near
-            .iter()
-            .map(|(text, reach)| (text.as_str(), *reach))
-            .collect();
-        assert_eq!(
-            named,
-            [
-                ("mutex_lock(&c);", Reach::Around),
-                ("guard(mutex)(&a);", Reach::Around),
-                ("scoped_guard(mutex, &b)", Reach::Around),
-                ("if (inner)", Reach::Around),
-                ("x = 1;", Reach::Changed),
-                ("mutex_unlock(&c);", Reach::Around),
-                ("x = 1;", Reach::Changed),
-            ]
-        );
-    }
-
-    #[test]
-    fn is_lock_and_is_unlock_classify_function_names() {
-        for name in ["mutex_lock", "down_read", "spin_lock_irq", "rcu_read_lock"] {
-            assert!(
-                is_lock(name.as_bytes()) && !is_unlock(name.as_bytes()),
-                "{name}"
-            );
-        }
-        for name in ["mutex_unlock", "up_write", "spin_unlock_irq"] {
-            assert!(
-                is_unlock(name.as_bytes()) && !is_lock(name.as_bytes()),
-                "{name}"
-            );
-        }
-        for name in ["update", "lockdep_assert_held", "block", "spin_lock_init"] {
-            assert!(!is_lock(name.as_bytes()), "{name}");
-        }
-    }
-
-    #[test]
-    fn held_pairs_calls_with_the_same_argument() {
-        let code = "void f(void)\n{\n\tmutex_lock(&a);\n\tmutex_lock(&b);\n\tif (c) {\n\t\t\
-            mutex_unlock(&a);\n\t\treturn;\n\t}\n\tmutex_unlock(&a);\n\tdown_read(&never);\n}\n";
-        let source = Source::of(code.as_bytes());
-        let found = held(&source, &source.functions[0]);
-        let released = vec![4, 6];
-        assert_eq!(
-            found,
-            [Held {
-                acquired: 0,
-                released
-            }]
-        );
-    }
 }

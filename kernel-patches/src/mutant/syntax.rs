@@ -9,7 +9,6 @@ use std::ops::Range;
 
 use crate::lexer::{Kind as TokenKind, Token, tokens};
 
-/// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `if (...)`; its own tokens end with the condition.
@@ -18,19 +17,16 @@ pub(super) enum Kind {
     Body,
     /// `scoped_guard(...)` and similar: a lock held for the next statement.
     ScopedGuard,
-    /// `{ ... }`.
     Block,
     Declaration,
     /// `guard(...)(...);`: a lock held to the end of the block.
     Guard,
     Return,
-    /// `goto`, `break` and `continue`.
     Jump,
     Label,
     /// A call or an assignment.
     Expression,
     Empty,
-    /// A statement that is not understood.
     Odd,
 }
 
@@ -40,15 +36,12 @@ pub(super) struct Statement {
     pub(super) kind: Kind,
     /// All tokens, with the body and the last `;` or `}`.
     pub(super) whole: Range<usize>,
-    /// The tokens without the body.
     pub(super) own: Range<usize>,
-    /// Index of the enclosing statement.
     pub(super) parent: Option<usize>,
     /// Index of the previous statement in the same block.
     pub(super) before: Option<usize>,
 }
 
-/// A function with a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Function {
     pub(super) name: String,
@@ -58,10 +51,9 @@ pub(super) struct Function {
     pub(super) statements: Vec<Statement>,
 }
 
-/// A parsed source file.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     pub(super) tokens: Vec<Token>,
     /// The closing bracket of each opening bracket, by token index.
     closing: Vec<Option<usize>>,
@@ -69,7 +61,6 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Parses a source file.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
         let tokens = tokens(bytes);
         let mut source = Self {
@@ -82,12 +73,6 @@ impl<'a> Source<'a> {
         source
     }
 
-    /// Returns the bytes of the file.
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// Returns the tokens that start in these lines.
     pub(super) fn tokens_in(&self, lines: &Range<usize>) -> Range<usize> {
         let first = |line| self.tokens.partition_point(|token| token.line < line);
         first(lines.start)..first(lines.end)
@@ -95,23 +80,18 @@ impl<'a> Source<'a> {
 
     /// Returns the name of the function around a token.
     pub(super) fn function_at(&self, token: usize) -> Option<&str> {
-        let after = self
-            .functions
-            .partition_point(|function| function.head.start <= token);
+        let functions = &self.functions;
+        let after = functions.partition_point(|function| function.head.start <= token);
         let function = self.functions.get(after.checked_sub(1)?)?;
-        let is_in = token <= self.closing(function.head.end)?;
-        is_in.then_some(function.name.as_str())
+        (token <= self.closing(function.head.end)?).then_some(function.name.as_str())
     }
 
     /// Returns the text of a token; empty past the end.
     pub(super) fn text(&self, token: usize) -> &'a [u8] {
-        match self.tokens.get(token) {
-            Some(token) => &self.bytes[token.place.clone()],
-            None => b"",
-        }
+        let token = self.tokens.get(token);
+        token.map_or(b"", |token| &self.bytes[token.place.clone()])
     }
 
-    /// Returns the byte range of tokens.
     pub(super) fn place(&self, tokens: &Range<usize>) -> Range<usize> {
         match self.tokens.get(tokens.clone()) {
             Some([first, .., last]) => first.place.start..last.place.end,
@@ -133,7 +113,6 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Returns the closing bracket of the bracket at `open`.
     pub(super) fn closing(&self, open: usize) -> Option<usize> {
         self.closing.get(open).copied().flatten()
     }
@@ -153,13 +132,12 @@ impl<'a> Source<'a> {
                     let Some(end) = self.closing(at) else {
                         break;
                     };
-                    if let Some(name) = self.name_of_function(item..at) {
-                        functions.push(Function {
-                            name,
-                            head: item..at,
-                            statements: self.statements(at, end).unwrap_or_default(),
-                        });
-                    }
+                    let name = self.name_of_function(item..at);
+                    functions.extend(name.map(|name| Function {
+                        name,
+                        head: item..at,
+                        statements: self.statements(at, end).unwrap_or_default(),
+                    }));
                     (at, item) = (end, end + 1);
                 }
                 _ if self.tokens[at].kind == TokenKind::Directive => item = at + 1,
@@ -170,8 +148,7 @@ impl<'a> Source<'a> {
         functions
     }
 
-    /// Returns the function's name if these tokens, followed by `{`, are the head of a
-    /// function.
+    /// Returns the name if these tokens, followed by `{`, are the head of a function.
     fn name_of_function(&self, head: Range<usize>) -> Option<String> {
         if head.is_empty() || head.clone().any(|at| self.text(at) == b"=") {
             return None;
@@ -190,14 +167,19 @@ impl<'a> Source<'a> {
         None
     }
 
-    /// Returns the statements between the brackets of a function; `None` if they cannot be
-    /// parsed.
+    /// Returns the statements of a function; `None` if they cannot be parsed.
     fn statements(&self, open: usize, close: usize) -> Option<Vec<Statement>> {
         let is_open = |at: usize| matches!(self.text(at), b"(" | b"[" | b"{");
         if (open..close).any(|at| is_open(at) && self.closing(at).is_none()) {
             return None;
         }
-        parse_statements(self, open + 1, close)
+        let mut parser = Parser {
+            source: self,
+            end: close,
+            statements: Vec::new(),
+        };
+        parser.list(open + 1, close, None, 0)?;
+        Some(parser.statements)
     }
 }
 
@@ -217,11 +199,10 @@ fn brackets(bytes: &[u8], tokens: &[Token]) -> Vec<Option<usize>> {
             b'[' => open.push((at, b']')),
             b'{' => open.push((at, b'}')),
             b'}' if token.is_at_margin => {
-                let outermost = open.iter().find(|(_, wanted)| *wanted == b'}');
-                if let Some(&(opening, _)) = outermost {
-                    closing[opening] = Some(at);
+                let mut open = open.drain(..);
+                if let Some((outermost, _)) = open.find(|(_, wanted)| *wanted == b'}') {
+                    closing[outermost] = Some(at);
                 }
-                open.clear();
             }
             b')' | b']' | b'}' => {
                 if let Some((opening, _)) = open.pop_if(|(_, wanted)| *wanted == byte) {
@@ -236,18 +217,6 @@ fn brackets(bytes: &[u8], tokens: &[Token]) -> Vec<Option<usize>> {
 
 /// Limit of nesting; deeper functions are not parsed.
 const DEPTH_MAX: usize = 100;
-
-/// Returns the statements between the tokens `from` and `end`, the end of the function;
-/// `None` if they cannot be parsed.
-fn parse_statements(source: &Source<'_>, from: usize, end: usize) -> Option<Vec<Statement>> {
-    let mut parser = Parser {
-        source,
-        end,
-        statements: Vec::new(),
-    };
-    parser.list(from, end, None, 0)?;
-    Some(parser.statements)
-}
 
 struct Parser<'a> {
     source: &'a Source<'a>,
@@ -299,12 +268,10 @@ impl Parser<'_> {
         Some(next)
     }
 
-    /// Returns the kind of the statement at a token, and the ends of its own tokens and of
-    /// all its tokens.
+    /// Returns the kind of a statement, and the ends of its own and of all its tokens.
     fn read(&mut self, at: usize, index: usize, depth: usize) -> Option<(Kind, usize, usize)> {
         let source = self.source;
-        let inside = (Some(index), None, depth + 1);
-        let body = |parser: &mut Self, from| parser.statement(from, inside.0, inside.1, inside.2);
+        let body = |parser: &mut Self, from| parser.statement(from, Some(index), None, depth + 1);
         match source.text(at) {
             b";" => Some((Kind::Empty, at + 1, at + 1)),
             b"{" => {
@@ -336,48 +303,37 @@ impl Parser<'_> {
             _ if source.is_word(at) && source.text(at + 1) == b":" => {
                 Some((Kind::Label, at + 2, at + 2))
             }
-            _ => match self.past_macro_with_body(at) {
-                Some(own) => {
-                    let kind = match source.text(at).starts_with(b"scoped_") {
+            word => {
+                if let Some(own) = self.past_macro_with_body(at) {
+                    let kind = match word.starts_with(b"scoped_") {
                         true => Kind::ScopedGuard,
                         false => Kind::Body,
                     };
-                    Some((kind, own, body(self, own)?))
+                    return Some((kind, own, body(self, own)?));
                 }
-                None => {
-                    let (is_plain, next) = self.to_semicolon(at)?;
-                    let kind = if is_plain {
-                        self.simple(at, next)
-                    } else {
-                        Kind::Odd
-                    };
-                    Some((kind, next, next))
-                }
-            },
+                let kind = match self.to_semicolon(at)? {
+                    (true, next) => (self.simple(at, next), next, next),
+                    (false, next) => (Kind::Odd, next, next),
+                };
+                Some(kind)
+            }
         }
     }
 
     /// Returns the token after the parentheses that open at a token.
     fn past_brackets(&self, open: usize) -> Option<usize> {
-        match self.source.text(open) {
-            b"(" => Some(self.source.closing(open)? + 1),
-            _ => None,
-        }
+        let close = self.source.closing(open)?;
+        (self.source.text(open) == b"(").then_some(close + 1)
     }
 
     /// Returns the start of the body if the call at a token is a macro with a body.
     fn past_macro_with_body(&self, at: usize) -> Option<usize> {
-        if !self.source.is_word(at) {
-            return None;
-        }
         let next = self.past_brackets(at + 1)?;
-        let has_body =
-            next < self.end && (self.source.text(next) == b"{" || self.source.is_word(next));
-        has_body.then_some(next)
+        let is_body = self.source.text(next) == b"{" || self.source.is_word(next);
+        (self.source.is_word(at) && next < self.end && is_body).then_some(next)
     }
 
-    /// Returns whether a statement without a body ends with `;` and has no directives, and
-    /// the token after it.
+    /// Returns whether a statement ends with `;` and has no directives, and the token after it.
     fn to_semicolon(&self, from: usize) -> Option<(bool, usize)> {
         let (mut at, mut is_plain) = (from, true);
         while at < self.end {
@@ -398,7 +354,6 @@ impl Parser<'_> {
         Some((false, at))
     }
 
-    /// Returns the kind of a statement without a body.
     fn simple(&self, at: usize, next: usize) -> Kind {
         match self.source.text(at) {
             b"return" => Kind::Return,
@@ -434,6 +389,3 @@ impl Parser<'_> {
             && (second == at + 1 || matches!(text(second + 1), b";" | b"=" | b"," | b"["))
     }
 }
-
-#[cfg(test)]
-mod tests;

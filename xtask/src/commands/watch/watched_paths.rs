@@ -3,9 +3,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::config::Config;
-use kernel_patches::index::is_build_product;
 use kernel_patches::series::{self, Series};
-use kernel_patches::tree::{Tree, TreeRequest};
+use kernel_patches::tree::{Tree, TreeRequest, is_build_product};
 
 use crate::cli::RunArgs;
 use xtask::engine::environment::find_machine;

@@ -1,6 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the output of failed compilers and make: detects infrastructure errors and
+//! Runs make, and parses the output of failed builds: detects infrastructure errors and
 //! removes random file names.
+
+use camino::Utf8Path;
+use patchbed_host::process::Tool;
+
+/// Returns a make command in `folder` with its outputs in `objects`. Build variables of the
+/// user have no effect; the caller sets `PATH`.
+pub(crate) fn make(folder: &Utf8Path, objects: &Utf8Path) -> Tool {
+    let make = Tool::new("make")
+        .args(["-C", folder.as_str()])
+        .arg(format!("O={objects}"))
+        .env_clear()
+        .env("LC_ALL", "C");
+    ["HOME", "TMPDIR"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
+        .fold(make, |make, (name, value)| make.env(name, value))
+}
+
+pub(crate) fn jobs() -> String {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("-j{jobs}")
+}
 
 /// Messages of tools that failed because of the host.
 const HOST_MESSAGES: [&str; 6] = [
