@@ -85,11 +85,14 @@ where
     }
 }
 
-/// Length limit of quoted text in an error, in characters.
-const QUOTED_MAX: usize = 200;
-
+/// Returns a text that an error quotes, cut after 200 characters.
 pub(crate) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_MAX) {
+    cut(text, 200)
+}
+
+/// Returns a text, cut after `chars` characters.
+pub(crate) fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }

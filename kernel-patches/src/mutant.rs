@@ -249,13 +249,11 @@ impl MutantFolder {
                 )),
             }
         };
-        let equivalent = folder.join(EQUIVALENT);
+        let equivalent = Some(folder.join(EQUIVALENT)).filter(|file| file.is_file());
+        let equivalent = equivalent.map(|file| read_yaml(&file)).transpose()?;
         Ok(Self {
             patches: files.iter().map(patch).collect::<Result<_, Error>>()?,
-            equivalent: match equivalent.is_file() {
-                true => read_yaml(&equivalent)?,
-                false => BTreeMap::new(),
-            },
+            equivalent: equivalent.unwrap_or_default(),
         })
     }
 

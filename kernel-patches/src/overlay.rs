@@ -2,6 +2,7 @@
 //! An overlay: the files that differ between a checkout and its tree.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
@@ -10,6 +11,9 @@ use patchbed_host::content::ContentId;
 use patchbed_host::files::{is_executable, missing_is_removed};
 
 use crate::error::{Doing, Error};
+
+/// A parent folder may be missing, or a file in another checkout.
+const MISSING: [ErrorKind; 2] = [ErrorKind::NotFound, ErrorKind::NotADirectory];
 
 /// A file of a checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +28,9 @@ impl FileState {
     /// Returns the file `path` below `root`; `None` if it is not a regular file.
     pub(crate) fn read(root: &Utf8Path, path: &Utf8Path) -> Result<Option<Self>, Error> {
         let file = root.join(path);
-        let Ok(meta) = fs::symlink_metadata(&file) else {
-            return Ok(None);
+        let meta = match fs::symlink_metadata(&file) {
+            Err(error) if MISSING.contains(&error.kind()) => return Ok(None),
+            meta => meta.doing("reading a file of a checkout")?,
         };
         if meta.is_symlink() {
             return Err(Error::input(
@@ -37,7 +42,7 @@ impl FileState {
             return Ok(None);
         }
         Ok(Some(Self {
-            bytes: fs::read(file).doing("reading a patched file")?,
+            bytes: fs::read(file).doing("reading a file of a checkout")?,
             executable: is_executable(&meta),
         }))
     }

@@ -161,12 +161,12 @@ fn check_path(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), Err
     let kind = |path: &Utf8Path| fs::symlink_metadata(tree.join(path)).ok();
     for parent in parents(path) {
         if let Some(kind) = kind(parent).filter(|kind| !kind.is_dir()) {
-            let what = match kind.is_symlink() {
+            let found = match kind.is_symlink() {
                 true => "a symbolic link",
                 false => "a file",
             };
             return Err(Error::input(
-                format!("{doing}: `{parent}` in the path `{path}` is {what} in the tree"),
+                format!("{doing}: `{parent}` in the path `{path}` is {found} in the tree"),
                 "use the path without symbolic links in the patch",
             ));
         }
@@ -174,12 +174,12 @@ fn check_path(tree: &Utf8Path, path: &Utf8Path, patch: &Patch) -> Result<(), Err
     let Some(kind) = kind(path).filter(|kind| !kind.is_file()) else {
         return Ok(());
     };
-    let what = match kind.is_symlink() {
+    let found = match kind.is_symlink() {
         true => "a symbolic link",
         false => "not a regular file",
     };
     Err(Error::input(
-        format!("{doing}: `{path}` is {what} in the tree"),
+        format!("{doing}: `{path}` is {found} in the tree"),
         "use patches of regular files only",
     ))
 }

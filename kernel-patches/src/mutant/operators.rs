@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::change::{Change, Edit, kebab};
 use super::reach::{Held, Reach, held, reaches};
 use super::syntax::{Function, Kind, Source, Statement};
+use crate::error::cut;
 use crate::lexer::Kind as TokenKind;
 
 #[derive(Clone, Copy, Debug)]
@@ -354,14 +355,9 @@ fn swap(site: &Site<'_>) -> Option<Change> {
     ))
 }
 
-/// Returns source text in one line and in backquotes, cut after [`CHARS_MAX`].
+/// Returns source text in one line and in backquotes, cut after 60 characters.
 fn quote(text: &[u8]) -> String {
-    const CHARS_MAX: usize = 60;
     let text = String::from_utf8_lossy(text);
     let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("`{}...`", &line[..end]),
-        None => format!("`{line}`"),
-    }
+    format!("`{}`", cut(&words.join(" "), 60))
 }
