@@ -344,7 +344,7 @@ impl Builder<'_> {
             if !places.is_empty() {
                 return Ok(Applied::Conflict(Conflict {
                     index,
-                    patch: patch.clone(),
+                    origin: patch.origin.clone(),
                     places,
                 }));
             }
@@ -392,7 +392,7 @@ const PLACES_MAX: usize = 20;
 #[derive(Debug)]
 struct Conflict {
     index: usize,
-    patch: Patch,
+    origin: String,
     places: Vec<Place>,
 }
 
@@ -410,7 +410,7 @@ impl Conflict {
                 series.name,
                 self.index + 1,
                 series.patches.len(),
-                shorten(&self.patch.origin),
+                shorten(&self.origin),
             ),
             hint.unwrap_or("rebase the series onto this tree, or select its tree with `--tree`"),
         )

@@ -16,7 +16,7 @@ use crate::checkout::Checkout;
 use crate::error::{Doing, Error, read_yaml};
 
 /// Fragments on top of `tinyconfig`; a later fragment overrides an earlier fragment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Its name on the command line.
     pub name: String,
@@ -54,7 +54,7 @@ impl Config {
         Ok(Self {
             name: name.to_owned(),
             fragments: raw.fragments.iter().map(read).collect::<Result<_, _>>()?,
-            optional_fragments: Vec::new(),
+            ..Self::default()
         })
     }
 

@@ -36,7 +36,7 @@ const UNNAMED_FORMAT: &str = "4";
 pub(crate) type Contents = BTreeMap<Utf8PathBuf, String>;
 
 /// The content of the source folder; the file is deleted while the folder changes.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
     /// The [`BUILD_FORMAT`] of the objects.
     #[serde(default = "unnamed_format")]
@@ -57,9 +57,7 @@ impl State {
     fn empty() -> Self {
         Self {
             format: BUILD_FORMAT.to_owned(),
-            tree: String::new(),
-            copied: BTreeMap::new(),
-            overlaid: Contents::new(),
+            ..Self::default()
         }
     }
 
@@ -115,12 +113,11 @@ impl WorkTree {
 
     pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
         let meta = fs::metadata(self.home.join(STATE));
-        match meta.and_then(|meta| Ok((meta.modified()?, meta.ino()))) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Stamp(None)),
-            state => Ok(Stamp(Some(
-                state.doing("reading the state of a build folder")?,
-            ))),
-        }
+        let state = match meta.and_then(|meta| Ok((meta.modified()?, meta.ino()))) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            state => Some(state.doing("reading the state of a build folder")?),
+        };
+        Ok(Stamp(state))
     }
 
     /// Switches the source folder to `tree` with `overlay`.

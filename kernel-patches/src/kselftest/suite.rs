@@ -173,9 +173,8 @@ fn is_program(path: &Utf8Path) -> bool {
 
 pub(super) fn missing_options(required: &str, actual: &str) -> Vec<String> {
     let config = Config {
-        name: String::new(),
-        optional_fragments: Vec::new(),
         fragments: vec![required.to_owned()],
+        ..Config::default()
     };
     let mut missing = config.mismatches(actual);
     missing.retain(|line| !line.ends_with("=m (got: y)"));

@@ -97,33 +97,24 @@ pub(super) fn changes(
     changes
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Effect<'a> {
-    /// The called function or the assigned variable.
-    name: &'a [u8],
-    sets: bool,
-}
-
-impl<'a> Effect<'a> {
-    fn of(source: &Source<'a>, statement: &Statement) -> Self {
-        let Range { start, end } = statement.own;
-        let mut name: &[u8] = b"";
-        let mut at = start;
-        while at < end {
-            match source.text(at) {
-                b"(" if at > start && source.is_word(at - 1) => {
-                    return Self { name, sets: false };
-                }
-                b"=" | b"+=" | b"-=" | b"*=" | b"/=" | b"%=" | b"|=" | b"&=" | b"^=" | b"<<="
-                | b">>=" => return Self { name, sets: true },
-                b"[" => at = source.closing(at).unwrap_or(at),
-                text if source.is_word(at) => name = text,
-                _ => {}
-            }
-            at += 1;
+/// Returns the called function or the assigned variable of an expression statement, and
+/// whether it is an assignment.
+fn effect<'a>(source: &Source<'a>, statement: &Statement) -> (&'a [u8], bool) {
+    let Range { start, end } = statement.own;
+    let mut name: &[u8] = b"";
+    let mut at = start;
+    while at < end {
+        match source.text(at) {
+            b"(" if at > start && source.is_word(at - 1) => return (name, false),
+            b"=" | b"+=" | b"-=" | b"*=" | b"/=" | b"%=" | b"|=" | b"&=" | b"^=" | b"<<="
+            | b">>=" => break,
+            b"[" => at = source.closing(at).unwrap_or(at),
+            text if source.is_word(at) => name = text,
+            _ => {}
         }
-        Self { name, sets: true }
+        at += 1;
     }
+    (name, true)
 }
 
 fn deletions(site: &Site<'_>) -> Vec<Change> {
@@ -141,14 +132,14 @@ fn deletions(site: &Site<'_>) -> Vec<Change> {
 }
 
 fn delete_statement(site: &Site<'_>) -> Change {
-    let effect = Effect::of(site.source, site.statement);
+    let (name, is_assignment) = effect(site.source, site.statement);
     let own = &site.statement.own;
-    let (operator, kind) = match effect.sets {
+    let (operator, kind) = match is_assignment {
         true => ("drop-set", "assignment"),
-        false if is_reference(effect.name) => ("drop", "reference count change"),
+        false if is_reference(name) => ("drop", "reference count change"),
         false => ("drop", "call"),
     };
-    let operator = format!("{operator}-{}", kebab(effect.name));
+    let operator = format!("{operator}-{}", kebab(name));
     let title = format!("delete {kind} {}", site.quote(own));
     site.change(own.start, operator, title, own, ";")
 }
@@ -345,7 +336,7 @@ fn swap(site: &Site<'_>) -> Option<Change> {
     }
     let between = source.between(first.own.end);
     let (first_text, second_text) = (source.text_of(&first.own), source.text_of(&second.own));
-    let name = |statement| kebab(Effect::of(source, statement).name);
+    let name = |statement| kebab(effect(source, statement).0);
     Some(site.change(
         first.own.start,
         format!("swap-{}-{}", name(first), name(second)),
