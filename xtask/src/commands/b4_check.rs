@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use kernel_patches::mail::{self, Mail};
-use patchbed_host::files::read_plain;
+use patchbed_host::files::{listing, read_plain};
 use serde_json::Value;
 
 use crate::cli::B4CheckArgs;
@@ -59,17 +59,8 @@ pub(crate) fn run(args: &B4CheckArgs, session: &Session) -> anyhow::Result<Exit>
 
 /// Returns the results of the newest matching run. Runs that cannot be read are skipped.
 fn newest(query: &Query, session: &Session, whole: bool) -> anyhow::Result<Option<String>> {
-    let mut runs: Vec<Utf8PathBuf> = session
-        .layout
-        .runs()?
-        .read_dir_utf8()
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .map(|entry| entry.path().to_owned())
-        .filter(|path| !path.is_symlink() && path.join(run_folder::RESULT).is_file())
-        .collect();
-    runs.sort();
+    let mut runs = listing(&session.layout.runs()?).unwrap_or_default();
+    runs.retain(|path| !path.is_symlink() && path.join(run_folder::RESULT).is_file());
     for path in runs.iter().rev() {
         if let Ok(Some(text)) = RunFolder::open(path).and_then(|run| answer(query, &run, whole)) {
             return Ok(Some(text));

@@ -3,13 +3,15 @@
 
 mod formats;
 mod runner;
-mod style;
-mod words;
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::kernel;
+use kernel_patches::tree::{Tree, TreeRequest};
+use patchbed_host::events::Activity;
+use patchbed_host::files::walk;
+use patchbed_host::process::Tool;
 use selftests::fault;
 use xtask::engine::inject;
 use xtask::engine::job::Job;
@@ -37,6 +39,13 @@ const KASAN_SMOKE: [&str; 9] = [
     "sysfs-remove-while-preserved",
 ];
 
+const CHECKPATCH_LIMIT: Duration = Duration::from_secs(300);
+/// Added by the person who submits a patch: a sign-off and an entry in MAINTAINERS. Commit ids
+/// cannot be checked without the history of the kernel.
+const IN_PATCHES: &str = "--ignore=MISSING_SIGN_OFF,FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID";
+/// The fault `bug` calls `BUG()`.
+const IN_FAULTS: &str = "--ignore=AVOID_BUG";
+
 /// All steps, in order. `--only` selects them by a part of their names.
 const STEPS: [(&str, Run); 14] = [
     ("format", |ci| ci.cargo(&["fmt", "--all", "--check"], &[])),
@@ -44,15 +53,15 @@ const STEPS: [(&str, Run); 14] = [
     ("licences", |ci| {
         ci.cargo_test(&["--package", "xtask", "--test", "licence"], &[])
     }),
-    ("words", |ci| Ok(Outcome::of(&words::findings(ci.session)?))),
+    ("words", |ci| {
+        ci.cargo_test(&["--package", "xtask", "--test", "words"], &[])
+    }),
     ("unit tests", |ci| ci.cargo_test(&["--workspace"], &[])),
     ("host tests", host_tests),
     ("generated files", |ci| {
         Ok(Outcome::of(&generate::differences(ci.session)?))
     }),
-    ("kernel style", |ci| {
-        Ok(Outcome::of(&style::problems(ci.session)?))
-    }),
+    ("kernel style", kernel_style),
     ("matrix fast", fast_matrix),
     ("html report in a browser", formats::open_in_browser),
     ("vm tests", vm_tests),
@@ -65,7 +74,7 @@ const STEPS: [(&str, Run); 14] = [
 pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
     session.layout.checkout("ci")?;
     let selected = select(&args.only)?;
-    let ci = Ci::begin(minutes(args.budget)?, session)?;
+    let ci = Ci::begin(minutes(args.budget)?, session);
     let may_install = args.install || std::env::var("CI").is_ok_and(|ci| ci == "true");
     doctor::require(may_install, session)?;
     let mut steps = Vec::new();
@@ -75,7 +84,7 @@ pub(crate) fn run(args: &CiArgs, session: &Session) -> anyhow::Result<Exit> {
         }
         steps.push(ci.step(name, run));
     }
-    anyhow::ensure!(!session.cancel.is_cancelled(), "interrupted");
+    session.check_interrupted()?;
     session.observer.clear();
     report::to_stdout(&summary(&steps, ci.begun.elapsed()))?;
     Ok(exit(&steps))
@@ -149,6 +158,63 @@ fn host_tests(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         }
         other => other,
     })
+}
+
+/// Runs `checkpatch.pl --strict` of the kernel on the patches, the generated C and the fault
+/// module.
+fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
+    let session = ci.session;
+    let tree = Tree::open(&TreeRequest::Default, &session.context())?;
+    let layout = &session.layout;
+    let groups: [(Utf8PathBuf, &[&str], &[&str]); 3] = [
+        (layout.series(), &["patch"], &[IN_PATCHES]),
+        (layout.generated(), &["c", "h"], &["--file"]),
+        (layout.faults(), &["c", "h"], &["--file", IN_FAULTS]),
+    ];
+    let activity = Activity::start(&*session.observer, "checkpatch", None);
+    let mut checked = 0;
+    let mut problems = Vec::new();
+    for (folder, endings, options) in groups {
+        let files = walk(&folder).collect::<Result<Vec<_>, _>>()?;
+        let names = files.iter().map(|(name, _)| name);
+        let is_chosen =
+            |name: &&Utf8PathBuf| name.extension().is_some_and(|end| endings.contains(&end));
+        let before = checked;
+        for name in names.filter(is_chosen) {
+            checked += 1;
+            activity.advance(checked, name.as_str());
+            problems.extend(checkpatch(&tree, &folder.join(name), options, session)?);
+        }
+        let shown = layout.shown(&folder);
+        anyhow::ensure!(checked > before, "no files to check below `{shown}`");
+    }
+    Ok(Outcome::of(&problems))
+}
+
+/// Returns the problems of a file, each with its line.
+fn checkpatch(
+    tree: &Tree,
+    file: &Utf8Path,
+    options: &[&str],
+    session: &Session,
+) -> anyhow::Result<Option<String>> {
+    let output = Tool::new("perl")
+        .arg(tree.root().join("scripts/checkpatch.pl"))
+        .args(["--strict", "--no-tree", "--terse", "--show-types"])
+        .args(["--color=never", "--no-summary"])
+        .args(options)
+        .arg(file)
+        .cwd(tree.root())
+        .env("LC_ALL", "C")
+        .deadline("checkpatch", CHECKPATCH_LIMIT)
+        .run_unchecked(&session.cancel)?;
+    let findings = output.stdout_text();
+    if output.status.success() && findings.trim().is_empty() {
+        return Ok(None);
+    }
+    let shown = session.layout.shown(file);
+    let errors = output.stderr_text();
+    Ok(Some(format!("{shown}:\n{findings}{errors}")))
 }
 
 fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
@@ -233,7 +299,7 @@ mod tests {
     fn kasan_matrix_is_skipped_after_the_budget() {
         let place = tempfile::tempdir().unwrap();
         let session = Session::at(place.path().to_owned().try_into().unwrap());
-        let ci = Ci::begin(Duration::ZERO, &session).unwrap();
+        let ci = Ci::begin(Duration::ZERO, &session);
         let why = "time budget exceeded (0 of 0 min)".to_owned();
         assert_eq!(kasan_matrix(&ci).unwrap(), Outcome::Skipped(why));
     }

@@ -1,153 +1,110 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A side that changes a line of C in a patch, then runs `test` or `build`.
+//! The side of a case that changes a line of C in a patch, then runs `test` or `build`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use patchbed_host::cancel::Cancel;
+use patchbed_host::content::ContentId;
+use patchbed_host::files::listing;
 use patchbed_host::process::Tool;
-use sha2::{Digest as _, Sha256};
 use xtask::engine::job::Job;
 use xtask::engine::options::DEFAULT_SERIES;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 
-use super::case::{Bench, Outcome, Sample, Side};
-use super::test_run::{Figure, TestRun, shown, this_program};
-use crate::cli::BenchArgs;
+use super::command::{Once, Outcome, Sample, TestRun, run_own, shown};
 
-const LIMIT: Duration = Duration::from_secs(3600);
-/// The name of the edited series in printed commands.
-const EDITED: &str = "EDITED";
-/// A few scenarios, as run while editing; one of them has a kexec.
-const SCENARIOS: [&str; 4] = [
-    "get-outgoing-without-preserve",
-    "live-update-kexec",
-    "outgoing-flb-held-while-last-file-goes",
-    "sysfs-remove-while-preserved",
-];
+const COPY_LIMIT: Duration = Duration::from_secs(60);
+/// Stands for the edited series in a command.
+pub(super) const EDITED: &str = "EDITED";
 
-/// Prepares the case `edit`: from the edit to the results.
-pub(super) fn result(args: &BenchArgs) -> Bench {
-    let name = "edit to result";
-    let words = format!("{} {}", SCENARIOS.join(" "), options());
-    let test = TestRun::new(name, &words, SCENARIOS.len(), Figure::Wall, args);
-    let command = test.command(&["--series", EDITED]);
-    bench(name, command, move |series, folder, session| {
-        let outcome = test.once(&["--series", series.as_str()], folder, session)?;
-        let image = match &outcome {
-            Outcome::Passed(_) => Some(image_of(&folder.join("run"))?),
-            Outcome::Failed(_) => None,
-        };
-        Ok((outcome, image))
-    })
-}
-
-/// Prepares the case `mutant`: from the edit to a kernel image.
-pub(super) fn mutant(args: &BenchArgs) -> Bench {
-    let tree = args.tree.clone();
-    let options = options();
-    let words = move |series: &str| -> Vec<String> {
-        let words = ["build", "--series", series].into_iter();
-        let tree = tree.iter().flat_map(|tree| ["--tree", tree]);
-        let words = words.chain(options.split_whitespace()).chain(tree);
-        words.map(str::to_owned).collect()
-    };
-    let command = shown(words(EDITED).iter().map(String::as_str));
-    bench("one more kernel", command, move |series, _, session| {
-        build(&words(series.as_str()), session)
-    })
-}
-
-/// Returns the options that select the edited series on one checkout.
-fn options() -> String {
-    format!("--provides {DEFAULT_SERIES} --checkouts series --config fast")
-}
-
-/// Returns a case with one side: `run` gets the edited series and an empty folder, and returns
-/// the outcome and the kernel image of the series, unless it failed.
-fn bench(
-    name: &str,
-    command: String,
-    run: impl Fn(&Utf8Path, &Utf8Path, &Session) -> anyhow::Result<(Outcome, Option<Utf8PathBuf>)>
-    + 'static,
-) -> Bench {
-    let images = Images::default();
-    let once = move |folder: &Utf8Path, session: &Session| -> anyhow::Result<Outcome> {
+/// Returns a run of `test` or `build` on the edited series, from the edit to the results or to
+/// the kernel image.
+pub(super) fn prepare(words: Vec<String>, run: TestRun) -> Box<Once> {
+    let images = RefCell::new(BTreeSet::new());
+    Box::new(move |folder, session| {
         let series = folder.join(DEFAULT_SERIES);
         let original = session.layout.series().join(DEFAULT_SERIES);
         copy_folder(&original, &series, &session.cancel)?;
         edit_first(&series, &stamp())?;
-        let (outcome, image) = run(&series, folder, session)?;
-        let Some(image) = image else {
-            return Ok(outcome);
+        let replaced = words.iter().map(|word| match word.as_str() {
+            EDITED => series.to_string(),
+            _ => word.clone(),
+        });
+        let words: Vec<String> = replaced.collect();
+        let outcome = match words[0].as_str() {
+            "build" => build(&words, folder, session)?,
+            _ => test(run, &words, folder, session)?,
         };
-        let failure = images.insert(&image)?;
+        let (sample, image) = match outcome {
+            Outcome::Passed(passed) => passed,
+            Outcome::Failed(why) => return Ok(Outcome::Failed(why)),
+        };
+        let is_new = is_new(&image, &mut images.borrow_mut())?;
         remove_kernel(&image, session)?;
-        Ok(failure.map_or(outcome, Outcome::Failed))
-    };
-    Bench {
-        sides: vec![Side {
-            name: name.to_owned(),
-            command,
-            once: Box::new(once),
-        }],
-        notes: vec![format!(
-            "{EDITED} is a copy of {DEFAULT_SERIES}; in each round, a different string is added \
-             before the first call that its patches add to a .c file; no two kernel images were \
-             equal"
-        )],
-    }
+        if !is_new {
+            let why = "the edit did not change the kernel: an earlier round had the same image";
+            return Ok(Outcome::Failed(why.to_owned()));
+        }
+        Ok(Outcome::Passed(sample))
+    })
 }
 
-/// Runs `build`, and checks that it built one kernel and took none from the cache.
-fn build(words: &[String], session: &Session) -> anyhow::Result<(Outcome, Option<Utf8PathBuf>)> {
-    let tool = this_program(session)?.args(words);
-    let begun = Instant::now();
-    let output = tool
-        .deadline("measured command", LIMIT)
-        .run(&session.cancel)?;
-    let figure = begun.elapsed().as_secs_f64();
+/// Runs `build`, which must build one kernel and take none from the cache. Returns its image.
+fn build(
+    words: &[String],
+    folder: &Utf8Path,
+    session: &Session,
+) -> anyhow::Result<Outcome<(Sample, Utf8PathBuf)>> {
+    let (output, measured) = match run_own(words, &[], folder, session)? {
+        Outcome::Passed(ended) => ended,
+        Outcome::Failed(why) => return Ok(Outcome::Failed(why)),
+    };
     let image = built_image(&output.stdout_text())
-        .with_context(|| format!("`{}` did not build one kernel", words.join(" ")))?;
+        .with_context(|| format!("`{}` did not build one kernel", shown(words)))?;
     let sample = Sample {
-        figure,
+        figure: measured.secs,
         ..Sample::default()
     };
-    Ok((Outcome::Passed(sample), Some(image)))
+    Ok(Outcome::Passed((sample, image)))
 }
 
-/// The hashes of the kernel images of all rounds.
-#[derive(Debug, Default)]
-struct Images(RefCell<BTreeSet<[u8; 32]>>);
+/// Runs `test`. Returns the kernel image of its first job.
+fn test(
+    run: TestRun,
+    words: &[String],
+    folder: &Utf8Path,
+    session: &Session,
+) -> anyhow::Result<Outcome<(Sample, Utf8PathBuf)>> {
+    let sample = match run.once(words, folder, session)? {
+        Outcome::Passed(sample) => sample,
+        Outcome::Failed(why) => return Ok(Outcome::Failed(why)),
+    };
+    let run = RunFolder::open(&folder.join("run"))?;
+    let plan = run.plan()?;
+    let job = plan.jobs.first().context("the run had no jobs")?;
+    Ok(Outcome::Passed((
+        sample,
+        Job::read(job, &run)?.binaries.image,
+    )))
+}
 
-impl Images {
-    /// Adds the image of a round. Returns an error text if an earlier round had the same
-    /// image, because then the round could use the checkpoint of the earlier round.
-    fn insert(&self, image: &Utf8Path) -> std::io::Result<Option<String>> {
-        let mut sum = Sha256::new();
-        std::io::copy(&mut fs::File::open(image)?, &mut sum)?;
-        let is_new = self.0.borrow_mut().insert(sum.finalize().into());
-        let why = "the edit did not change the kernel: an earlier round had the same image";
-        Ok((!is_new).then(|| why.to_owned()))
-    }
+/// Adds the image of a round, and returns whether no earlier round had the same image. With the
+/// same image, the round could use the checkpoint of the earlier round.
+fn is_new(image: &Utf8Path, known: &mut BTreeSet<String>) -> std::io::Result<bool> {
+    let content = ContentId::new("image").part(fs::read(image)?);
+    Ok(known.insert(content.finish()))
 }
 
 /// Returns a text that no earlier run used, so that no cache has a kernel with it.
 fn stamp() -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_nanos().to_string()
-}
-
-fn image_of(run: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
-    let folder = RunFolder::open(run)?;
-    let plan = folder.plan()?;
-    let job = plan.jobs.first().context("the run had no jobs")?;
-    Ok(Job::read(job, &folder)?.binaries.image)
 }
 
 /// Removes a kernel from the cache; it is never used again.
@@ -171,18 +128,15 @@ fn built_image(text: &str) -> Option<Utf8PathBuf> {
 
 fn copy_folder(from: &Utf8Path, to: &Utf8Path, cancel: &Cancel) -> anyhow::Result<()> {
     let copy = Tool::new("cp").args(["-RL", from.as_str(), to.as_str()]);
-    copy.deadline("copying the series", LIMIT).run(cancel)?;
+    copy.deadline("copying the series", COPY_LIMIT)
+        .run(cancel)?;
     Ok(())
 }
 
 /// Edits the first patch of a series that adds C.
 fn edit_first(series: &Utf8Path, stamp: &str) -> anyhow::Result<()> {
-    let mut patches: Vec<Utf8PathBuf> = series
-        .read_dir_utf8()?
-        .filter_map(|entry| Some(entry.ok()?.into_path()))
-        .filter(|path| path.extension() == Some("patch"))
-        .collect();
-    patches.sort();
+    let mut patches = listing(series)?;
+    patches.retain(|path| path.extension() == Some("patch"));
     for path in patches {
         if let Some(text) = edit(&fs::read_to_string(&path)?, stamp) {
             return Ok(fs::write(path, text)?);
@@ -238,17 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn insert_reports_an_image_of_an_earlier_round() {
+    fn is_new_rejects_an_image_of_an_earlier_round() {
         let dir = tempfile::tempdir().unwrap();
         let image = Utf8Path::from_path(dir.path()).unwrap().join("bzImage");
-        let images = Images::default();
+        let mut images = BTreeSet::new();
         let mut round = |content: &str| {
             fs::write(&image, content).unwrap();
-            images.insert(&image).unwrap().is_some()
+            is_new(&image, &mut images).unwrap()
         };
         assert_eq!(
             ["a", "b", "b", "a"].map(&mut round),
-            [false, false, true, true]
+            [true, true, false, false]
         );
     }
 

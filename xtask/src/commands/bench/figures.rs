@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Median, spread and ratio of measurements, and the load of the host during them.
 
+use std::fmt;
+
 use fs_err as fs;
 use serde::Serialize;
 
@@ -14,6 +16,16 @@ const BUSY: f64 = 0.1;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Spread {
     pub(super) median: f64,
+    min: f64,
+    max: f64,
+}
+
+/// The ratio of another side's figures to those of the first side.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Ratio {
+    /// The ratio of the medians.
+    pub(super) of_medians: f64,
+    /// The smallest and the largest ratio within one round.
     pub(super) min: f64,
     pub(super) max: f64,
 }
@@ -26,17 +38,6 @@ pub(super) fn spread(figures: &[f64]) -> Option<Spread> {
     let (low, high) = ((sorted.len() - 1) / 2, sorted.len() / 2);
     let median = f64::midpoint(sorted[low], sorted[high]);
     Some(Spread { median, min, max })
-}
-
-/// The ratio of another side's figures to those of the first side.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Ratio {
-    /// The ratio of the medians.
-    pub(super) of_medians: f64,
-    /// The smallest ratio within one round.
-    pub(super) min: f64,
-    /// The largest ratio within one round.
-    pub(super) max: f64,
 }
 
 /// Returns the ratio of `other` to `first`, by round. There is no ratio for too few rounds,
@@ -57,6 +58,23 @@ pub(super) fn ratio(first: &[f64], other: &[f64]) -> Option<Ratio> {
     })
 }
 
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", number(self.min), number(self.max))
+    }
+}
+
+/// Returns three significant digits; the spread is larger than that.
+pub(super) fn number(figure: f64) -> String {
+    match figure {
+        _ if figure.fract() == 0.0 => format!("{figure:.0}"),
+        ..1.0 => format!("{figure:.3}"),
+        ..10.0 => format!("{figure:.2}"),
+        ..100.0 => format!("{figure:.1}"),
+        _ => format!("{figure:.0}"),
+    }
+}
+
 /// The load of the host during a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Load {
@@ -68,6 +86,14 @@ pub(super) struct Load {
     pub(super) others: f64,
 }
 
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after, percent) = (self.before, self.after, self.others * 100.0);
+        write!(f, "load average {before:.1} before and {after:.1} after; ")?;
+        write!(f, "other processes used {percent:.0} % of the processors")
+    }
+}
+
 impl Load {
     /// Returns whether other processes may have changed the figures.
     pub(super) fn is_doubtful(&self) -> bool {
@@ -75,57 +101,52 @@ impl Load {
     }
 }
 
-/// The CPU time counters of the host at one moment, in ticks.
-#[derive(Clone, Copy, Debug)]
+/// The load average, and CPU times in ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Clocks {
     load: f64,
-    /// Of all CPUs: busy, and in total.
-    host: (u64, u64),
+    /// Time in which the CPUs were busy, of all CPUs.
+    busy: u64,
+    all: u64,
     /// Of this process and its children.
     ours: u64,
 }
 
 impl Clocks {
-    /// Reads the counters; a counter that cannot be read is 0.
+    /// Reads the counters; all are 0 if one cannot be read.
     pub(super) fn read() -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        Self {
-            load: load(&read("/proc/loadavg")).unwrap_or_default(),
-            host: host_ticks(&read("/proc/stat")).unwrap_or_default(),
-            ours: our_ticks(&read("/proc/self/stat")).unwrap_or_default(),
-        }
+        let files = ["loadavg", "stat", "self/stat"];
+        let [load, stat, own] =
+            files.map(|name| fs::read_to_string(format!("/proc/{name}")).unwrap_or_default());
+        Self::parse(&load, &stat, &own).unwrap_or_default()
+    }
+
+    /// Parses `/proc/loadavg`, the first line of `/proc/stat` (user, nice, system, idle, iowait,
+    /// irq, softirq, steal; the time of guests is part of user), and utime, stime, cutime and
+    /// cstime of `/proc/self/stat`. The name of the program there may have spaces and
+    /// parentheses, so the fields are counted from its end.
+    fn parse(load: &str, stat: &str, own: &str) -> Option<Self> {
+        let host = numbers(stat.lines().next()?.strip_prefix("cpu ")?, 0, 8)?;
+        let all = host.iter().sum();
+        Some(Self {
+            load: load.split_whitespace().next()?.parse().ok()?,
+            busy: all - host[3] - host[4],
+            all,
+            ours: numbers(own.rsplit_once(')')?.1, 11, 4)?.iter().sum(),
+        })
     }
 
     /// Returns the load from `self` until `end`.
     pub(super) fn until(&self, end: &Self) -> Load {
-        let worked = end.host.0.saturating_sub(self.host.0);
-        let all = end.host.1.saturating_sub(self.host.1);
+        let busy = end.busy.saturating_sub(self.busy);
         let ours = end.ours.saturating_sub(self.ours);
+        let all = end.all.saturating_sub(self.all);
         Load {
             before: self.load,
             after: end.load,
-            others: worked.saturating_sub(ours) as f64 / all.max(1) as f64,
+            others: busy.saturating_sub(ours) as f64 / all.max(1) as f64,
         }
     }
-}
-
-fn load(loadavg: &str) -> Option<f64> {
-    loadavg.split_whitespace().next()?.parse().ok()
-}
-
-/// Reads the first line of `/proc/stat`, proc_stat(5): user, nice, system, idle,
-/// iowait, irq, softirq, steal. The time of guests is part of user.
-fn host_ticks(stat: &str) -> Option<(u64, u64)> {
-    let ticks = numbers(stat.lines().next()?.strip_prefix("cpu ")?, 0, 8)?;
-    let all: u64 = ticks.iter().sum();
-    Some((all - ticks[3] - ticks[4], all))
-}
-
-/// Reads utime, stime, cutime and cstime of `/proc/self/stat`, proc_pid_stat(5).
-/// The second field, the program's name, may have spaces and parentheses, so the fields are
-/// counted from its end.
-fn our_ticks(stat: &str) -> Option<u64> {
-    Some(numbers(stat.rsplit_once(')')?.1, 11, 4)?.iter().sum())
 }
 
 /// Returns `count` numbers of a line after `skipped` words.
@@ -165,25 +186,27 @@ mod tests {
     }
 
     #[test]
-    fn load_and_ticks_are_parsed_from_proc_files() {
-        assert_eq!(load("0.50 0.40 0.30 1/200 4711\n"), Some(0.5));
+    fn clocks_are_parsed_from_proc_files() {
+        let load = "0.50 0.40 0.30 1/200 4711\n";
         let stat = "cpu  10 20 30 400 50 6 7 8 99 99\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        assert_eq!(host_ticks(stat), Some((81, 531)));
         let own = "77 (a) b) S 1 77 77 0 -1 4194304 90 91 92 93 1 2 30 40 20 0 1 0 5\n";
-        assert_eq!(our_ticks(own), Some(73));
-    }
-
-    #[test]
-    fn ticks_of_truncated_files_are_none() {
-        assert_eq!(host_ticks("cpu  1 2 3"), None);
-        assert_eq!(our_ticks("77 (a) S 1 2 3"), None);
+        let expected = Clocks {
+            load: 0.5,
+            busy: 81,
+            all: 531,
+            ours: 73,
+        };
+        assert_eq!(Clocks::parse(load, stat, own), Some(expected));
+        assert_eq!(Clocks::parse(load, "cpu  1 2 3", own), None);
+        assert_eq!(Clocks::parse(load, stat, "77 (a) S 1 2 3"), None);
     }
 
     #[test]
     fn until_subtracts_the_ticks_of_this_process_and_its_children() {
-        let clocks = |worked, all, ours| Clocks {
+        let clocks = |busy, all, ours| Clocks {
             load: 1.0,
-            host: (worked, all),
+            busy,
+            all,
             ours,
         };
         let quiet = clocks(100, 1000, 50).until(&clocks(200, 1200, 150));

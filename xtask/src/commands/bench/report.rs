@@ -1,356 +1,285 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The report of a bench: as JSON, as text with a block and a last line for each case, and as
-//! sections of BENCHMARKS.md.
+//! The report of a bench: as JSON, as text with a last line for each case, and as sections of
+//! BENCHMARKS.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use askama::Template;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 use xtask::engine::host::Host;
 
-use super::case::{Case, Claim, Sample, Side};
-use super::figures::{Load, ROUNDS_FOR_A_RATIO, Ratio, Spread, ratio, spread};
+use super::command::Side;
+use super::figures::{Load, ROUNDS_FOR_A_RATIO, Ratio, Spread, number, ratio, spread};
 
 /// The version of the JSON format.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
-/// All cases of one invocation.
-#[derive(Clone, Debug, Serialize)]
+/// All cases of one invocation, and their rendering as text.
+#[derive(Debug, Serialize, Template)]
+#[template(path = "report.txt", whitespace = "preserve")]
 pub(super) struct Report {
     pub(super) schema: u32,
     pub(super) host: Host,
     pub(super) cases: Vec<CaseReport>,
 }
 
-impl Report {
-    /// Returns whether a run failed.
-    pub(super) fn has_finding(&self) -> bool {
-        let failed = |case: &CaseReport| matches!(case.status, Status::Wrong { .. });
-        self.cases.iter().any(failed)
-    }
-}
-
 /// The report of a case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct CaseReport {
-    #[serde(flatten)]
-    pub(super) case: Case,
+    pub(super) name: String,
+    pub(super) about: String,
+    pub(super) unit: &'static str,
+    #[serde(skip)]
+    pub(super) is_flat: bool,
     pub(super) rounds: u32,
     pub(super) load: Load,
-    /// Notes that are printed with the figures.
-    pub(super) notes: Vec<String>,
-    pub(super) status: Status,
+    pub(super) note: Option<String>,
+    /// Empty if a run failed.
+    pub(super) sides: Vec<SideReport>,
+    pub(super) failure: Option<Failure>,
 }
 
-/// The figures, or the reason why there are none.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Status {
-    Measured(Vec<SideReport>),
-    Wrong {
-        side: String,
-        why: String,
-        place: Utf8PathBuf,
-    },
+/// A run whose result was wrong.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure {
+    pub(super) side: String,
+    pub(super) why: String,
+    /// The folder of the run.
+    pub(super) place: Utf8PathBuf,
 }
 
 /// The report of a side.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct SideReport {
-    pub(super) name: String,
-    pub(super) command: String,
+    name: String,
+    command: String,
     /// In the order of the rounds.
-    pub(super) figures: Vec<f64>,
-    pub(super) spread: Spread,
+    figures: Vec<f64>,
+    spread: Spread,
     /// Ratio of this side to the first; `None` on the first.
-    pub(super) ratio: Option<Ratio>,
+    ratio: Option<Ratio>,
     /// Other numbers by name; the maximum of all rounds.
-    pub(super) facts: BTreeMap<&'static str, f64>,
+    facts: BTreeMap<&'static str, f64>,
+    /// The notes of all rounds.
+    notes: BTreeSet<String>,
 }
 
-/// Returns the figures of the sides, from the samples of each side by round, and the notes of
-/// the runs.
-pub(super) fn measured(sides: &[Side], samples: &[Vec<Sample>]) -> (Status, BTreeSet<String>) {
-    let mut reports: Vec<SideReport> = Vec::new();
-    let mut notes = BTreeSet::new();
-    for (side, samples) in sides.iter().zip(samples) {
-        let figures: Vec<f64> = samples.iter().map(|sample| sample.figure).collect();
-        let Some(spread) = spread(&figures) else {
-            continue;
-        };
+impl SideReport {
+    /// Returns the report of a side with at least one sample. `first` is the report of the
+    /// first side.
+    pub(super) fn new(side: Side, first: Option<&Self>) -> Option<Self> {
+        let figures: Vec<f64> = side.samples.iter().map(|sample| sample.figure).collect();
         let mut facts = BTreeMap::new();
-        for sample in samples {
-            notes.extend(sample.notes.iter().cloned());
-            for (name, value) in &sample.facts {
-                let known = facts.entry(*name).or_insert(*value);
-                *known = value.max(*known);
-            }
+        for (name, value) in side.samples.iter().flat_map(|sample| &sample.facts) {
+            let largest = facts.entry(*name).or_insert(*value);
+            *largest = value.max(*largest);
         }
-        let first = reports.first();
-        reports.push(SideReport {
-            name: side.name.clone(),
-            command: side.command.clone(),
+        Some(Self {
+            name: side.name,
+            command: side.command,
+            spread: spread(&figures)?,
             ratio: first.and_then(|first| ratio(&first.figures, &figures)),
             figures,
-            spread,
             facts,
-        });
+            notes: side.samples.into_iter().flat_map(|one| one.notes).collect(),
+        })
     }
-    (Status::Measured(reports), notes)
-}
 
-/// Returns all measurements; the last lines have the ratios.
-pub(super) fn text(report: &Report) -> String {
-    let blocks = report.cases.iter().map(block);
-    let headlines = report.cases.iter().map(headline);
-    let parts = blocks.chain([host(&report.host)]).chain(headlines);
-    parts.map(|part| part + "\n").collect()
-}
-
-fn block(report: &CaseReport) -> String {
-    let Case {
-        name, about, unit, ..
-    } = report.case;
-    let mut text = format!("{name}: {about}\n");
-    let sides = sides(report);
-    let width = sides.iter().map(|side| side.name.len()).max().unwrap_or(0);
-    for side in sides {
-        let (median, range) = (number(side.spread.median), range(&side.spread));
-        text += &format!("  {:<width$}  {median} {unit}  ({range})\n", side.name);
-        text += &format!("  {:<width$}  {}\n", "", side.command);
-        for (name, value) in &side.facts {
-            text += &format!("  {:<width$}  {name}: {}\n", "", number(*value));
-        }
+    fn median(&self) -> String {
+        number(self.spread.median)
     }
-    for note in notes(report) {
-        text += &format!("  {note}\n");
-    }
-    text
-}
 
-fn sides(report: &CaseReport) -> &[SideReport] {
-    match &report.status {
-        Status::Measured(sides) => sides,
-        Status::Wrong { .. } => &[],
+    fn facts(&self) -> impl Iterator<Item = String> {
+        let facts = self.facts.iter();
+        facts.map(|(name, value)| format!("{name}: {}", number(*value)))
     }
 }
 
-/// Returns the notes of a case, and the load of the host.
-fn notes(report: &CaseReport) -> Vec<String> {
-    let mut notes = report.notes.clone();
-    let load = &report.load;
-    notes.push(format!(
-        "load average {:.1} before and {:.1} after; other processes used {:.0} % of the processors",
-        load.before,
-        load.after,
-        load.others * 100.0
-    ));
-    if load.is_doubtful() {
-        let warning = "warning: other processes used the host; measure again on an idle host";
-        notes.push(warning.to_owned());
+/// A case as a section of BENCHMARKS.md.
+#[derive(Template)]
+#[template(path = "section.txt", whitespace = "preserve")]
+struct Section<'a> {
+    case: &'a CaseReport,
+    report: &'a Report,
+}
+
+impl Report {
+    /// Returns whether a run failed.
+    pub(super) fn has_finding(&self) -> bool {
+        self.cases.iter().any(|case| case.failure.is_some())
     }
-    notes
-}
 
-fn host(host: &Host) -> String {
-    format!(
-        "{}, revision {}: {} cores of {}, {:.0} GiB, Linux {}, QEMU {}",
-        host.date, host.revision, host.cores, host.cpu, host.memory_gib, host.kernel, host.qemu
-    )
-}
-
-/// The last line of a case; scripts read the `N.Nx` in it.
-fn headline(report: &CaseReport) -> String {
-    let (name, unit, rounds) = (report.case.name, report.case.unit, report.rounds);
-    if let Status::Wrong { side, why, place } = &report.status {
-        return format!("{name}: no figures: {side} failed: {why}\n  log: {place}");
+    /// Returns all measurements; the last lines have the ratios.
+    pub(super) fn text(&self) -> askama::Result<String> {
+        self.render()
     }
-    match sides(report) {
-        [] => format!("{name}: no figures"),
-        [first, .., last] if report.case.claim != Claim::Takes => compared(report, first, last),
-        [first, ..] => {
-            let (median, range) = (number(first.spread.median), range(&first.spread));
-            format!("{name}: {median} {unit} ({range}, {rounds} rounds)")
-        }
+
+    /// Returns all cases as sections of BENCHMARKS.md.
+    pub(super) fn markdown(&self) -> askama::Result<String> {
+        let cases = self.cases.iter();
+        let sections = cases
+            .map(|case| self.section(case))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(sections.join("\n\n"))
     }
-}
 
-fn compared(report: &CaseReport, first: &SideReport, last: &SideReport) -> String {
-    let (name, unit, rounds) = (report.case.name, report.case.unit, report.rounds);
-    let Some(ratio) = last.ratio else {
-        return format!("{name}: {rounds} rounds; a ratio needs {ROUNDS_FOR_A_RATIO}");
-    };
-    let (of_medians, min, max) = (ratio.of_medians, ratio.min, ratio.max);
-    let [ours, theirs] = [first, last].map(|side| number(side.spread.median));
-    let other = &last.name;
-    if report.case.claim == Claim::Flat {
-        return format!(
-            "{name}: {other} cost {of_medians:.2}x of {} ({theirs} {unit} against {ours} {unit}; \
-             {min:.2} to {max:.2} in {rounds} rounds)",
-            first.name
-        );
-    }
-    // A ratio below 1 must not be printed as "faster".
-    let word = match of_medians < 1.0 {
-        true => "as fast as",
-        false => "faster than",
-    };
-    format!(
-        "{name}: {of_medians:.1}x {word} {other} ({ours} {unit} against {theirs} {unit}; \
-         {min:.1} to {max:.1} in {rounds} rounds)"
-    )
-}
-
-fn range(spread: &Spread) -> String {
-    format!("{} to {}", number(spread.min), number(spread.max))
-}
-
-/// Prints three significant digits; the spread is larger than that.
-fn number(figure: f64) -> String {
-    match figure {
-        _ if figure.fract() == 0.0 => format!("{figure:.0}"),
-        ..1.0 => format!("{figure:.3}"),
-        ..10.0 => format!("{figure:.2}"),
-        ..100.0 => format!("{figure:.1}"),
-        _ => format!("{figure:.0}"),
-    }
-}
-
-/// Returns all cases as sections of BENCHMARKS.md.
-pub(super) fn markdown(report: &Report) -> String {
-    let cases = report.cases.iter();
-    let sections: Vec<String> = cases.map(|case| section(case, &report.host)).collect();
-    sections.join("\n")
-}
-
-/// Returns a case as a section of BENCHMARKS.md.
-fn section(report: &CaseReport, on: &Host) -> String {
-    let Case {
-        name, about, unit, ..
-    } = report.case;
-    let mut text = format!(
-        "## {name}\n\n{}.\n\n    cargo xtask bench {name}\n\n",
-        capital(about)
-    );
-    let sides = sides(report);
-    if !sides.is_empty() {
-        text += &format!(
-            "| side | median, {unit} | spread | to the first | spread by round |\n\
-             | --- | --- | --- | --- | --- |\n"
-        );
-        sides.iter().for_each(|side| text += &row(side));
-        text += "\n";
-    }
-    text += &format!("**{}**\n\n", headline(report));
-    for side in sides {
-        let facts: String = side
-            .facts
+    /// Returns BENCHMARKS.md with the sections of all measured cases.
+    pub(super) fn recorded(&self, document: &str) -> askama::Result<String> {
+        self.cases
             .iter()
-            .map(|(name, value)| format!("; {name}: {}", number(*value)))
-            .collect();
-        text += &format!("- {}: `{}`{facts}\n", side.name, side.command);
+            .try_fold(document.to_owned(), |text, case| {
+                Ok(with_section(&text, &case.name, &self.section(case)?))
+            })
     }
-    for note in notes(report) {
-        text += &format!("- {note}\n");
+
+    fn section(&self, case: &CaseReport) -> askama::Result<String> {
+        Section { case, report: self }.render()
     }
-    text + &format!("- {}\n", host(on))
+
+    fn host_line(&self) -> String {
+        let host = &self.host;
+        format!(
+            "{}, revision {}: {} cores of {}, {:.0} GiB, Linux {}, QEMU {}",
+            host.date, host.revision, host.cores, host.cpu, host.memory_gib, host.kernel, host.qemu
+        )
+    }
 }
 
-fn row(side: &SideReport) -> String {
-    let ratio = side.ratio.map_or_else(
-        || " | ".to_owned(),
-        |Ratio {
-             of_medians,
-             min,
-             max,
-         }| format!("{of_medians:.2} | {min:.2} to {max:.2}"),
-    );
-    let (median, range) = (number(side.spread.median), range(&side.spread));
-    format!("| {} | {median} | {range} | {ratio} |\n", side.name)
-}
+impl CaseReport {
+    fn about_sentence(&self) -> String {
+        let (first, rest) = self.about.split_at(1);
+        format!("{}{rest}.", first.to_uppercase())
+    }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().to_string() + letters.as_str())
-        .unwrap_or_default()
-}
+    /// Returns a name and blanks up to the longest name of a side.
+    fn padded(&self, name: &str) -> String {
+        let width = self.sides.iter().map(|side| side.name.len()).max();
+        format!("{name:<width$}", width = width.unwrap_or(0))
+    }
 
-/// Returns BENCHMARKS.md with the sections of all measured cases.
-pub(super) fn recorded(document: &str, report: &Report) -> String {
-    let cases = report.cases.iter();
-    cases.fold(document.to_owned(), |text, case| {
-        with_section(&text, case.case.name, &section(case, &report.host))
-    })
+    /// Returns all notes, and the load of the host.
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.note.iter().cloned().collect();
+        for side in &self.sides {
+            let of_side = side.notes.iter();
+            notes.extend(of_side.map(|note| format!("{}: {note}", side.name)));
+        }
+        notes.push(self.load.to_string());
+        if self.load.is_doubtful() {
+            let warning = "warning: other processes used the host; measure again on an idle host";
+            notes.push(warning.to_owned());
+        }
+        notes
+    }
+
+    /// Returns the last line of a case; scripts read the `N.Nx` in it.
+    fn headline(&self) -> String {
+        let (name, unit, rounds) = (&self.name, self.unit, self.rounds);
+        if let Some(Failure { side, why, place }) = &self.failure {
+            return format!("{name}: no figures: {side} failed: {why}\n  log: {place}");
+        }
+        match &self.sides[..] {
+            [first, .., last] => self.compared(first, last),
+            [first] => {
+                let (median, range) = (first.median(), &first.spread);
+                format!("{name}: {median} {unit} ({range}, {rounds} rounds)")
+            }
+            [] => format!("{name}: no figures"),
+        }
+    }
+
+    fn compared(&self, first: &SideReport, last: &SideReport) -> String {
+        let (name, unit, rounds) = (&self.name, self.unit, self.rounds);
+        let Some(Ratio {
+            of_medians,
+            min,
+            max,
+        }) = last.ratio
+        else {
+            return format!("{name}: {rounds} rounds; a ratio needs {ROUNDS_FOR_A_RATIO}");
+        };
+        let (ours, theirs, other) = (first.median(), last.median(), &last.name);
+        if self.is_flat {
+            return format!(
+                "{name}: {other} cost {of_medians:.2}x of {} ({theirs} {unit} against {ours} \
+                 {unit}; {min:.2} to {max:.2} in {rounds} rounds)",
+                first.name
+            );
+        }
+        // A ratio below 1 must not be printed as "faster".
+        let word = match of_medians < 1.0 {
+            true => "as fast as",
+            false => "faster than",
+        };
+        format!(
+            "{name}: {of_medians:.1}x {word} {other} ({ours} {unit} against {theirs} {unit}; \
+             {min:.1} to {max:.1} in {rounds} rounds)"
+        )
+    }
 }
 
 /// Returns `document` with `section` in place of the section headed `## name`, or at the end
 /// if there is no such section. A section ends where the next one begins.
 fn with_section(document: &str, name: &str, section: &str) -> String {
-    let heading = format!("## {name}");
     let section = section.trim_end();
-    let mut out: Vec<&str> = Vec::new();
-    let mut is_placed = false;
-    let mut is_old = false;
-    for line in document.lines() {
-        if line.starts_with("## ") {
-            is_old = line.trim_end() == heading;
-            if is_old && !is_placed {
-                is_placed = true;
-                out.extend([section, ""]);
-            }
-        }
-        if !is_old {
-            out.push(line);
-        }
-    }
-    if !is_placed {
-        out.extend(["", section]);
-    }
-    out.join("\n").trim_end().to_owned() + "\n"
+    let start = format!("\n## {name}\n");
+    let Some((before, old)) = document.split_once(&start) else {
+        return format!("{}\n\n{section}\n", document.trim_end());
+    };
+    let after = match old.split_once("\n## ") {
+        Some((_, after)) => format!("\n## {after}"),
+        None => String::new(),
+    };
+    format!("{before}\n{section}\n{after}")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::{Once, Sample};
     use super::*;
 
     const DOCUMENT: &str = "# Figures\n\nwords\n\n## a\n\nold\n\n## ab\n\nother\n";
 
-    fn side(name: &str, figures: &[f64], first: Option<&[f64]>) -> SideReport {
-        SideReport {
-            name: name.to_owned(),
-            command: format!("{name} --now"),
-            figures: figures.to_vec(),
-            spread: spread(figures).unwrap(),
-            ratio: first.and_then(|first| ratio(first, figures)),
-            facts: BTreeMap::from([("boots", 3.0)]),
+    /// A side with figures, and with facts and notes that depend on them.
+    fn side(name: &str, figures: &[f64]) -> Side {
+        let once: Box<Once> = Box::new(|_, _| anyhow::bail!("not run"));
+        let sample = |figure: &f64| Sample {
+            figure: *figure,
+            facts: BTreeMap::from([("boots", figure * 10.0)]),
+            notes: BTreeSet::from(["same".to_owned(), figure.to_string()]),
+        };
+        Side {
+            samples: figures.iter().map(sample).collect(),
+            ..Side::new(name.to_owned(), format!("{name} --now"), once)
         }
     }
 
-    fn case(claim: Claim, ours: &[f64], theirs: &[f64]) -> CaseReport {
-        let case = Case {
-            name: "vmtest",
-            about: "the same job twice",
-            unit: "s",
-            claim,
-            rounds: 3,
-            is_cheap: true,
-            prepare: |_, _| unreachable!("no case is measured"),
+    fn case(is_flat: bool, ours: &[f64], theirs: &[f64]) -> CaseReport {
+        let side = |name, figures| {
+            let mut side = side(name, figures);
+            for sample in &mut side.samples {
+                sample.facts = BTreeMap::from([("boots", 3.0)]);
+                sample.notes.clear();
+            }
+            side
         };
+        let first = SideReport::new(side("ours", ours), None).unwrap();
+        let last = SideReport::new(side("theirs", theirs), Some(&first)).unwrap();
         CaseReport {
-            case,
+            name: "vmtest".to_owned(),
+            about: "the same job twice".to_owned(),
+            unit: "s",
+            is_flat,
             rounds: ours.len() as u32,
             load: Load {
                 before: 0.1,
                 after: 1.9,
                 others: 0.25,
             },
-            notes: vec!["guests ran under tcg".to_owned()],
-            status: Status::Measured(vec![
-                side("ours", ours, None),
-                side("theirs", theirs, Some(ours)),
-            ]),
+            note: Some("guests ran under tcg".to_owned()),
+            sides: vec![first, last],
+            failure: None,
         }
     }
 
@@ -373,8 +302,8 @@ mod tests {
 
     #[test]
     fn text_has_the_ratio_once_in_the_last_line() {
-        let report = report(case(Claim::Faster, &[3.1, 3.2, 3.6], &[13.8, 13.9, 13.5]));
-        insta::assert_snapshot!(text(&report), @"
+        let report = report(case(false, &[3.1, 3.2, 3.6], &[13.8, 13.9, 13.5]));
+        insta::assert_snapshot!(report.text().unwrap(), @"
         vmtest: the same job twice
           ours    3.20 s  (3.10 to 3.60)
                   ours --now
@@ -389,41 +318,47 @@ mod tests {
         2025-01-02, revision 0123abc: 2 cores of Some CPU, 24 GiB, Linux 6.1, QEMU 10.0.2
         vmtest: 4.3x faster than theirs (3.20 s against 13.8 s; 3.8 to 4.5 in 3 rounds)
         ");
-        let last = text(&report).lines().last().unwrap().to_owned();
+        let text = report.text().unwrap();
+        let last = text.lines().last().unwrap();
         assert_eq!(last.matches("x ").count(), 1, "{last}");
     }
 
     #[test]
     fn headline_of_a_ratio_below_1_does_not_contain_faster() {
-        let slower = case(Claim::Faster, &[4.0; 3], &[2.0; 3]);
-        assert!(headline(&slower).starts_with("vmtest: 0.5x as fast as theirs"));
+        let slower = case(false, &[4.0; 3], &[2.0; 3]);
+        assert!(
+            slower
+                .headline()
+                .starts_with("vmtest: 0.5x as fast as theirs")
+        );
     }
 
     #[test]
     fn headline_of_two_rounds_has_no_ratio() {
-        let few = case(Claim::Faster, &[4.0; 2], &[2.0; 2]);
-        assert_eq!(headline(&few), "vmtest: 2 rounds; a ratio needs 3");
+        let few = case(false, &[4.0; 2], &[2.0; 2]);
+        assert_eq!(few.headline(), "vmtest: 2 rounds; a ratio needs 3");
     }
 
     #[test]
     fn headline_of_a_failed_side_has_no_figures() {
-        let mut wrong = case(Claim::Faster, &[4.0; 3], &[2.0; 3]);
-        wrong.status = Status::Wrong {
+        let mut wrong = case(false, &[4.0; 3], &[2.0; 3]);
+        wrong.sides.clear();
+        wrong.failure = Some(Failure {
             side: "ours".to_owned(),
             why: "a hang".to_owned(),
             place: "PLACE".into(),
-        };
-        insta::assert_snapshot!(headline(&wrong), @"
+        });
+        insta::assert_snapshot!(wrong.headline(), @"
         vmtest: no figures: ours failed: a hang
           log: PLACE
         ");
-        assert!(!text(&report(wrong)).contains("4.0"));
+        assert!(!report(wrong).text().unwrap().contains("4.0"));
     }
 
     #[test]
     fn markdown_has_command_host_and_date() {
-        let report = report(case(Claim::Flat, &[3.1, 3.2, 3.6], &[3.3, 3.2, 3.5]));
-        insta::assert_snapshot!(markdown(&report), @"
+        let report = report(case(true, &[3.1, 3.2, 3.6], &[3.3, 3.2, 3.5]));
+        insta::assert_snapshot!(report.markdown().unwrap(), @"
         ## vmtest
 
         The same job twice.
@@ -447,29 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn measured_has_the_ratio_to_the_first_side_and_the_largest_facts() {
-        let row = |figures: &[f64]| -> Vec<Sample> {
-            let sample = |figure: &f64| Sample {
-                figure: *figure,
-                facts: BTreeMap::from([("memory, MiB", figure * 10.0)]),
-                notes: BTreeSet::from(["same".to_owned(), figure.to_string()]),
-            };
-            figures.iter().map(sample).collect()
-        };
-        let side = |name: &str| Side {
-            name: name.to_owned(),
-            command: String::new(),
-            once: Box::new(|_, _| anyhow::bail!("not run")),
-        };
-        let samples = [row(&[1.0, 2.0, 3.0]), row(&[8.0, 8.0, 9.0])];
-        let (status, notes) = measured(&[side("ours"), side("theirs")], &samples);
-        assert_eq!(notes.len(), 6, "{notes:?}");
-        let Status::Measured(reports) = status else {
-            panic!("no figures")
-        };
-        assert_eq!(reports[0].ratio, None);
-        assert_eq!(reports[1].ratio.unwrap().of_medians, 4.0);
-        assert_eq!(reports[0].facts["memory, MiB"], 30.0);
+    fn side_report_has_the_ratio_to_the_first_side_and_the_largest_facts() {
+        let first = SideReport::new(side("ours", &[1.0, 2.0, 3.0]), None).unwrap();
+        let other = SideReport::new(side("theirs", &[8.0, 8.0, 9.0]), Some(&first)).unwrap();
+        assert_eq!(first.ratio, None);
+        assert_eq!(other.ratio.unwrap().of_medians, 4.0);
+        assert_eq!(first.facts["boots"], 30.0);
+        assert_eq!(first.notes.len(), 4, "{:?}", first.notes);
+        assert_eq!(other.notes.len(), 3, "{:?}", other.notes);
     }
 
     #[test]

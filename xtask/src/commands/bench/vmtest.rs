@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The `vmtest.sh` of the kernel tree as a side.
+//! The `vmtest.sh` of the kernel tree as a side of a case.
 //!
 //! It runs in a working copy of the tree, not in the tree itself, and keeps its objects there
 //! between runs. To build the same kernel as patchbed, the copy's `config.x86_64` is replaced
@@ -7,7 +7,7 @@
 //! kernel.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -24,160 +24,133 @@ use xtask::engine::session::Session;
 use xtask::engine::sources::{SourceRequest, Sources};
 use xtask::exit::bad_input;
 
-use super::case::{Bench, Outcome, Sample, Side};
-use super::processes;
-use super::test_run::{Figure, TestRun};
+use super::command::{self, Once, Outcome, Sample, last_lines};
 use crate::cli::BenchArgs;
 
-/// Where the script and its configurations lie in the tree.
-const FOLDER: &str = "tools/testing/selftests/liveupdate";
-/// The kselftest that both sides run.
-const TEST: &str = "luo_kexec_simple";
-/// The first run builds a kernel.
-const LIMIT: Duration = Duration::from_secs(2 * 3600);
 /// The limit of `make savedefconfig`.
 const SAVE_LIMIT: Duration = Duration::from_secs(600);
 /// Limit of the size of the console log.
 const SERIAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The call of the script, as printed.
-const COMMAND: &str = "vmtest.sh -t x86_64 -T luo_kexec_simple";
 /// The checkout that both sides test.
 const CHECKOUT: &str = "series";
-/// The config that both sides build.
-const CONFIG: &str = "fast";
 
 /// Off in our kernels. `vmtest.sh` requires an option that depends on it. Without this line,
 /// the script can enable both; by itself, the option has no effect.
 const TESTING_MENU_OFF: &str = "# CONFIG_RUNTIME_TESTING_MENU is not set";
 
-/// Prepares the case `vmtest`: patchbed and the script, with the same kernel configuration.
-pub(super) fn same_kernel(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    let sources = sources(args, session)?;
-    let script = Script::prepare("vmtest.sh of the tree", "vmtest-fast", &sources, session)?;
-    let config = write_config(&script.work, &sources, session)?;
-    Ok(bench(script, Some(config), &sources, args))
+/// The script in its working copy of the tree.
+#[derive(Debug)]
+struct Script {
+    work: WorkTree,
+    /// Its path below the tree.
+    path: Utf8PathBuf,
+    args: Vec<String>,
+    /// The configuration of the kernel that patchbed boots, if the script uses it too.
+    config: Option<Utf8PathBuf>,
+    /// The tree and the checkout.
+    label: String,
 }
 
-/// Prepares the case `vmtest-stock`: patchbed and the unchanged script.
-pub(super) fn as_shipped(args: &BenchArgs, session: &Session) -> anyhow::Result<Bench> {
-    let sources = sources(args, session)?;
-    let name = "vmtest.sh of the tree, own kernel config";
-    let script = Script::prepare(name, "vmtest-stock", &sources, session)?;
-    Ok(bench(script, None, &sources, args))
-}
-
-/// Returns the sources of the checkout, as `test` makes them.
-fn sources(args: &BenchArgs, session: &Session) -> anyhow::Result<Sources> {
+/// Returns a run of the script `call`, with the kernel of a config of patchbed or with its own.
+pub(super) fn prepare(
+    call: &str,
+    config: Option<&str>,
+    args: &BenchArgs,
+    session: &Session,
+) -> anyhow::Result<Box<Once>> {
+    let mut words = call.split_whitespace().map(str::to_owned);
+    let path = Utf8PathBuf::from(words.next().unwrap_or_default());
     let source = SourceArgs {
         tree: args.tree.clone(),
         checkouts: vec![CHECKOUT.to_owned()],
         ..SourceArgs::default()
     };
-    SourceRequest::from_args(&source, session)?.apply(session)
-}
-
-/// Returns the case. `config` is the configuration of the kernel that patchbed boots, if the
-/// script uses it too.
-fn bench(
-    script: Script,
-    config: Option<Utf8PathBuf>,
-    sources: &Sources,
-    args: &BenchArgs,
-) -> Bench {
-    let words = format!("--kselftest liveupdate:{TEST} --checkouts {CHECKOUT} --config {CONFIG}");
-    let ours = TestRun::new("patchbed", &words, 1, Figure::Wall, args).side();
-    let theirs = Side {
-        name: script.name.to_owned(),
-        command: format!("{FOLDER}/{COMMAND}"),
-        once: Box::new(move |folder, session| script.once(config.as_deref(), folder, session)),
+    let sources = SourceRequest::from_args(&source, session)?.apply(session)?;
+    let work = working_copy(&path, config.unwrap_or("stock"), &sources, session)?;
+    let config = match config {
+        Some(config) => {
+            let place = work.source().join(&path).with_file_name("config.x86_64");
+            Some(write_config(config, &place, &work, &sources, session)?)
+        }
+        None => None,
     };
-    let label = sources.tree.label();
-    Bench {
-        sides: vec![ours, theirs],
-        notes: vec![format!("both on {label}, checkout {CHECKOUT}")],
-    }
+    let script = Script {
+        work,
+        path,
+        args: words.collect(),
+        config,
+        label: format!("{}, checkout {CHECKOUT}", sources.tree.label()),
+    };
+    Ok(Box::new(move |folder, session| {
+        script.once(folder, session)
+    }))
 }
 
-/// The script in its working copy of the tree.
-#[derive(Debug)]
-struct Script {
-    name: &'static str,
-    work: WorkTree,
+/// Makes the working copy for a kernel. Objects of a killed run are removed: they may be
+/// incomplete, and make does not build an object again that is newer than its source.
+fn working_copy(
+    script: &Utf8Path,
+    kernel: &str,
+    sources: &Sources,
+    session: &Session,
+) -> anyhow::Result<WorkTree> {
+    let checkout = sources.checkouts.first();
+    let checkout = checkout.context("there is no checkout to compare on")?;
+    let tree = &sources.tree;
+    let context = RunContext {
+        cache: Cache::at(session.cache.dir(&["bench"])?)?,
+        ..session.context()
+    };
+    let work = WorkTree::lock(tree, &format!("vmtest-{kernel}"), &context)?;
+    work.switch_to(tree, &checkout.overlay, &*session.observer)?;
+    if !work.source().join(script).is_file() {
+        return Err(bad_input(
+            format!("{} has no `{script}`", tree.label()),
+            "give a tree that has it with `--tree`",
+        ));
+    }
+    let objects = work.objects();
+    fs::create_dir_all(&objects)?;
+    InProgress::of(work.home()).delete_partial(&objects)?;
+    Ok(work)
 }
 
 impl Script {
-    /// Makes the working copy `folder`. Objects of a killed run are removed: they may be
-    /// incomplete, and make does not build an object again that is newer than its source.
-    fn prepare(
-        name: &'static str,
-        folder: &str,
-        sources: &Sources,
-        session: &Session,
-    ) -> anyhow::Result<Self> {
-        let checkout = sources.checkouts.first();
-        let checkout = checkout.context("there is no checkout to compare on")?;
-        let tree = &sources.tree;
-        let context = RunContext {
-            cache: Cache::at(session.cache.dir(&["bench"])?)?,
-            ..session.context()
-        };
-        let work = WorkTree::lock(tree, folder, &context)?;
-        work.switch_to(tree, &checkout.overlay, &*session.observer)?;
-        if !work.source().join(FOLDER).join("vmtest.sh").is_file() {
-            return Err(bad_input(
-                format!("{} has no `{FOLDER}/vmtest.sh`", tree.label()),
-                "give a tree that has it with `--tree`",
-            ));
-        }
-        let objects = work.objects();
-        fs::create_dir_all(&objects)?;
-        InProgress::of(work.home()).delete_partial(&objects)?;
-        Ok(Self { name, work })
-    }
-
     /// Runs the script once. Its marker remains if it is killed.
-    fn once(
-        &self,
-        config: Option<&Utf8Path>,
-        folder: &Utf8Path,
-        session: &Session,
-    ) -> anyhow::Result<Outcome> {
+    fn once(&self, folder: &Utf8Path, session: &Session) -> anyhow::Result<Outcome> {
         let work = &self.work;
-        let tool = Tool::new(work.source().join(FOLDER).join("vmtest.sh"))
-            .args(["-t", "x86_64", "-T", TEST, "-d", work.objects().as_str()])
-            .args(["-w", folder.join("workspace").as_str(), "-k"])
+        let tool = Tool::new(work.source().join(&self.path))
+            .args(&self.args)
+            .args(["-d", work.objects().as_str(), "-k"])
+            .args(["-w", folder.join("workspace").as_str()])
             .cwd(folder)
-            .log_to(folder.join("log"))
-            .deadline("vmtest.sh", LIMIT);
-        let tool = clean(tool).env(processes::MARK, folder);
+            .log_to(folder.join("log"));
         let in_progress = InProgress::of(work.home());
         in_progress.begin()?;
-        let begun = Instant::now();
-        let ran = tool.run_unchecked(&session.cancel);
-        let took = begun.elapsed();
-        processes::end_leftovers(folder.as_str());
-        in_progress.end(&ran)?;
-        let output = ran?;
+        let (output, measured) = command::run(clean(tool), folder, session);
+        in_progress.end(&output)?;
+        let output = output?;
         let serial = folder.join("workspace/qemu.serial");
         let serial = read_plain(&serial, SERIAL_BYTES_MAX).unwrap_or_default();
-        let failure = failure(
-            output.status.success(),
-            &(output.stdout_text() + &output.stderr_text()),
-            &String::from_utf8_lossy(&serial),
-        )?;
-        let sample = Sample {
-            figure: took.as_secs_f64(),
-            notes: BTreeSet::from([self.note(config)]),
+        let text = output.stdout_text() + &output.stderr_text();
+        let console = String::from_utf8_lossy(&serial);
+        if let Some(why) = failure(output.status.success(), &text, &console)? {
+            let last_lines = last_lines(&output);
+            return Ok(Outcome::Failed(format!(
+                "{why}; its last lines:\n{last_lines}"
+            )));
+        }
+        Ok(Outcome::Passed(Sample {
+            figure: measured.secs,
+            notes: BTreeSet::from([format!("{}, {}", self.label, self.kernel())]),
             ..Sample::default()
-        };
-        Ok(failure.map_or(Outcome::Passed(sample), Outcome::Failed))
+        }))
     }
 
     /// Returns how the kernel of the script differs from the kernel of patchbed.
-    fn note(&self, config: Option<&Utf8Path>) -> String {
-        let name = self.name;
-        let Some(config) = config else {
-            return format!("{name}: its own kernel configuration");
+    fn kernel(&self) -> String {
+        let Some(config) = &self.config else {
+            return "its own kernel configuration".to_owned();
         };
         let read = |path: &Utf8Path| fs::read_to_string(path).unwrap_or_default();
         let of_script = read(&self.work.objects().join(".config"));
@@ -185,28 +158,28 @@ impl Script {
             none if none.is_empty() => "none".to_owned(),
             some => some,
         };
-        format!("{name}: options of its kernel that differ from the kernel of patchbed: {options}")
+        format!("options of its kernel that differ from the kernel of patchbed: {options}")
     }
 }
 
-/// Replaces the script's configuration by that of our kernel; returns the path of the
-/// complete configuration.
+/// Builds the kernel of a config, and writes its configuration to `place` in the working copy.
+/// Returns the path of the complete configuration.
 fn write_config(
+    config: &str,
+    place: &Utf8Path,
     work: &WorkTree,
     sources: &Sources,
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
-    let configs = find_configs(&[CONFIG.to_owned()], session)?;
+    let configs = find_configs(&[config.to_owned()], session)?;
     let built = build_all(sources, &configs, None, session)?;
-    let built = built
-        .first()
-        .context("there is no kernel to compare with")?;
+    let built = built.first();
+    let built = built.context("there is no kernel to compare with")?;
     let config = built.kernel.dir.join("config");
     let text = fragment(&config, work, session)?;
-    let place = work.source().join(FOLDER).join("config.x86_64");
-    if !fs::read_to_string(&place).is_ok_and(|current| current == text) {
+    if !fs::read_to_string(place).is_ok_and(|current| current == text) {
         // Replaces the symbolic link to the tree's file, and does not write through it.
-        publish(&place, text.as_bytes())?;
+        publish(place, text.as_bytes())?;
     }
     Ok(config)
 }
@@ -264,24 +237,23 @@ fn differing<'a>(first: &'a str, second: &'a str) -> Vec<&'a str> {
 /// # Errors
 /// When the test was skipped. The script's exit status is 0 then, too.
 fn failure(is_success: bool, output: &str, console: &str) -> anyhow::Result<Option<String>> {
-    let lines = || output.lines().map(str::trim);
-    if let Some(line) = lines().find(|line| line.contains("# SKIP")) {
-        anyhow::bail!("`{COMMAND}` did not run the test: {line}");
+    let mut lines = output.lines().map(str::trim);
+    if let Some(line) = lines.clone().find(|line| line.contains("# SKIP")) {
+        anyhow::bail!("`vmtest.sh` did not run the test: {line}");
     }
-    let passed = format!("ok 1 {TEST} succeeded");
+    let is_passed = |line: &str| line.starts_with("ok 1 ") && line.ends_with(" succeeded");
+    if !is_success || !lines.any(is_passed) {
+        return Ok(Some(
+            "the script did not report that the test passed".to_owned(),
+        ));
+    }
     let boots = positions(console, "Linux version ");
     let words = positions(console, "TEST PASSED");
-    let why = if !is_success || !lines().any(|line| line == passed) {
-        "the script did not report that the test passed".to_owned()
-    } else if matches!((&boots[..], &words[..]), ([_, second], [word]) if second < word) {
-        return Ok(None);
-    } else {
-        let (boots, words) = (boots.len(), words.len());
+    let is_in_second = matches!((&boots[..], &words[..]), ([_, second], [word]) if second < word);
+    let (boots, words) = (boots.len(), words.len());
+    Ok((!is_in_second).then(|| {
         format!("the console has {boots} boots and {words} passed tests, expected 2 and 1")
-    };
-    let tail: Vec<&str> = lines().collect();
-    let tail = tail[tail.len().saturating_sub(20)..].join("\n");
-    Ok(Some(format!("{why}; its last lines:\n{tail}")))
+    }))
 }
 
 fn positions(text: &str, pattern: &str) -> Vec<usize> {

@@ -6,12 +6,14 @@
 //! below `target`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use fs_err as fs;
 use kernel_patches::series::Series;
 use patchbed_host::events::Activity;
+use patchbed_host::files::missing_is_removed;
 use patchbed_host::process::{Tool, quote};
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
@@ -25,21 +27,12 @@ use xtask::result::RunResult;
 
 use super::runner::{Ci, Outcome};
 
-const JUNIT_FILE: &str = "junit.xml";
-const KCIDB_FILE: &str = "kcidb.json";
-const JSON_FILE: &str = "result.json";
-const PATCH_FILE: &str = "unknown.eml";
 const NO_RUN: &str = "there is no run of the matrix";
 
 /// Installs the tools but the browser.
 const INSTALL: &str = include_str!("install.sh");
 const INSTALL_LIMIT: Duration = Duration::from_secs(900);
-const LIMIT: Duration = Duration::from_secs(120);
-
-const KCIDB: &str = include_str!("kcidb.py");
-const B4: &str = include_str!("b4.py");
-/// A patch of which there is no run.
-const UNKNOWN_PATCH: &str = include_str!("unknown.eml");
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// The names of the browser's program.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -71,24 +64,32 @@ pub(super) fn validate(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         Err(why) => return Outcome::skipped(&format!("the tools cannot be installed: {why:#}")),
     };
     let result = run.result()?;
-    let place = tempfile::tempdir()?;
-    let place = Utf8PathBuf::try_from(place.path().to_owned())?;
-    write_formats(&result, &run, &place)?;
-    let checks = checks(&tools, &place, &run, &result, session)?.into_iter();
-    let findings: Vec<String> = checks
-        .filter_map(|(name, tool)| {
-            let tool = tool.deadline(name, LIMIT).env("PYTHONUTF8", "1");
-            let why = tool.run(&session.cancel).err()?;
-            Some(format!("{name}: {why}"))
-        })
-        .collect();
+    let files = tempfile::tempdir()?;
+    write_formats(&result, &run, files.path())?;
+    let library = session.layout.series();
+    let tested = Series::find(&result.series, &library).ok();
+    let tested = tested.iter().find_map(|series| series.patches.first());
+    let mail = tested.map(|first| library.join(&result.series).join(&first.origin));
+    // Not by path, because an earlier step may have built another program there.
+    let own = format!("/proc/{}/exe", std::process::id());
+    let command = format!("{own} b4-check --run {}", quote(run.path().as_str()));
+    let findings = Tool::new("sh")
+        .arg("xtask/src/commands/ci/validate.sh")
+        .args([tools.as_std_path(), files.path()])
+        .args([command, report::b4::unknown()])
+        .args(mail)
+        .cwd(session.layout.checkout("ci")?)
+        .env("PYTHONUTF8", "1")
+        .deadline("validators", LIMIT)
+        .run(&session.cancel)?
+        .stdout_text();
+    let findings: Vec<String> = findings.lines().map(str::to_owned).collect();
     Ok(Outcome::of(&findings))
 }
 
 /// Writes the files to validate.
-fn write_formats(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyhow::Result<()> {
-    let plan = run.plan()?;
-    let again = plan.options();
+fn write_formats(result: &RunResult, run: &RunFolder, place: &Path) -> anyhow::Result<()> {
+    let again = run.plan()?.options();
     let report = Report::new(result, run.path().as_str(), &again);
     let show = ShowArgs {
         format: Vec::new(),
@@ -96,13 +97,13 @@ fn write_formats(result: &RunResult, run: &RunFolder, place: &Utf8Path) -> anyho
         origin: "patchbed".to_owned(),
     };
     for (name, format) in [
-        (JUNIT_FILE, Format::Junit),
-        (KCIDB_FILE, Format::Kcidb),
-        (JSON_FILE, Format::Json),
+        ("junit.xml", Format::Junit),
+        ("kcidb.json", Format::Kcidb),
+        ("result.json", Format::Json),
     ] {
         fs::write(place.join(name), format.render(&report, &show)?)?;
     }
-    Ok(fs::write(place.join(PATCH_FILE), UNKNOWN_PATCH)?)
+    Ok(())
 }
 
 /// Installs the tools, unless these versions are installed, and returns their folder.
@@ -112,9 +113,7 @@ fn install(session: &Session) -> anyhow::Result<Utf8PathBuf> {
     if fs::read_to_string(&ready).is_ok_and(|installed| installed == INSTALL) {
         return Ok(home);
     }
-    if home.exists() {
-        fs::remove_dir_all(&home)?;
-    }
+    missing_is_removed(fs::remove_dir_all(&home))?;
     fs::create_dir_all(&home)?;
     let label = "installing validators";
     let _activity = Activity::start(&*session.observer, label, None);
@@ -122,47 +121,6 @@ fn install(session: &Session) -> anyhow::Result<Utf8PathBuf> {
     shell.deadline(label, INSTALL_LIMIT).run(&session.cancel)?;
     fs::write(ready, INSTALL)?;
     Ok(home)
-}
-
-/// Returns the commands to run, with their names. `files` is the folder of [`write_formats`].
-fn checks(
-    tools: &Utf8Path,
-    files: &Utf8Path,
-    run: &RunFolder,
-    result: &RunResult,
-    session: &Session,
-) -> anyhow::Result<Vec<(&'static str, Tool)>> {
-    let program = |name: &str| Tool::new(tools.join("venv/bin").join(name));
-    let python = |script: &str| program("python").args(["-c", script]);
-    let xml = program("xmlschema-validate").arg("--schema");
-    let json = program("check-jsonschema").arg("--schemafile");
-    let checkout = session.layout.checkout("ci")?;
-    let (junit, schema) = (
-        tools.join("junit.xsd"),
-        checkout.join("xtask/result.schema.json"),
-    );
-    let mut checks = vec![
-        (JUNIT_FILE, xml.arg(junit).arg(files.join(JUNIT_FILE))),
-        (KCIDB_FILE, python(KCIDB).arg(files.join(KCIDB_FILE))),
-        (JSON_FILE, json.arg(schema).arg(files.join(JSON_FILE))),
-    ];
-    // Not by path, because an earlier step may have built another program there.
-    let own = format!("/proc/{}/exe", std::process::id());
-    let command = format!("{own} b4-check --run {}", quote(run.path().as_str()));
-    let unknown = report::b4::unknown();
-    let b4 = |mail: &Utf8Path, known: &str| {
-        let words = [command.as_str(), mail.as_str(), known, &unknown];
-        python(B4).args(words).cwd(checkout)
-    };
-    let unknown_patch = files.join(PATCH_FILE);
-    checks.push(("b4, unknown patch", b4(&unknown_patch, "unknown")));
-    let library = session.layout.series();
-    let tested = Series::find(&result.series, &library).ok();
-    if let Some(first) = tested.iter().find_map(|series| series.patches.first()) {
-        let mail = library.join(&result.series).join(&first.origin);
-        checks.push(("b4, tested patch", b4(&mail, "known")));
-    }
-    Ok(checks)
 }
 
 /// Opens the HTML report of the run of the matrix in a browser. Its script must run and count
@@ -179,20 +137,22 @@ pub(super) fn open_in_browser(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         INJECTED.clone_into(&mut job.reason);
     }
     let evidence = Evidence::gather(&result, &folder, folder.path().as_str(), INJECTED, &[]);
-    let folder_of_report = tempfile::tempdir()?;
-    let place = Utf8PathBuf::try_from(folder_of_report.path().to_owned())?;
-    let report = place.join(html::FILE_NAME);
+    let place = tempfile::tempdir()?;
+    let report = place.path().join(html::FILE_NAME);
     fs::write(&report, html::text(&result, None, &evidence))?;
-    let mut tool = Tool::new(browser)
-        .args(FLAGS)
-        .arg(format!("--user-data-dir={}", place.join("browser")));
-    if rustix::process::geteuid().is_root() {
-        // Chromium does not run as root otherwise.
-        tool = tool.arg("--no-sandbox");
-    }
+    // Chromium does not run as root otherwise.
+    let as_root = rustix::process::geteuid()
+        .is_root()
+        .then_some("--no-sandbox");
     // The document after its script has run.
-    let dom = tool
-        .arg(format!("file://{report}"))
+    let dom = Tool::new(browser)
+        .args(FLAGS)
+        .args(as_root)
+        .arg(format!(
+            "--user-data-dir={}",
+            place.path().join("browser").display()
+        ))
+        .arg(format!("file://{}", report.display()))
         .deadline("browser", BROWSER_LIMIT)
         .run(&ci.session.cancel)?
         .stdout_text();
@@ -205,14 +165,13 @@ fn outcome(dom: &str, scenarios: usize) -> Outcome {
     let body = body.split('>').next().unwrap_or_default();
     let failed = |why: String| Outcome::Failed(why, Exit::Finding);
     if body.contains("data-injected") {
-        return failed("a script from the output of a job ran".to_owned());
+        failed("a script from the output of a job ran".to_owned())
+    } else if !body.contains(&format!("data-rows=\"{scenarios}\"")) {
+        let why = format!("the report's script did not count {scenarios} scenarios: `{body}`");
+        failed(why)
+    } else {
+        Outcome::Passed(String::new())
     }
-    if !body.contains(&format!("data-rows=\"{scenarios}\"")) {
-        return failed(format!(
-            "the report's script did not count {scenarios} scenarios: `{body}`"
-        ));
-    }
-    Outcome::Passed(String::new())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use camino::Utf8Path;
 use patchbed_host::events::Activity;
 use patchbed_host::process::Tool;
 use xtask::engine::run_folder::RunFolder;
@@ -55,7 +54,6 @@ pub(super) struct Step {
 /// A run of this command.
 pub(super) struct Ci<'a> {
     pub(super) session: &'a Session,
-    pub(super) checkout: &'a Utf8Path,
     pub(super) begun: Instant,
     /// After this time, optional steps are skipped.
     pub(super) budget: Duration,
@@ -65,15 +63,13 @@ pub(super) struct Ci<'a> {
 }
 
 impl<'a> Ci<'a> {
-    /// Begins a run on the files of a checkout.
-    pub(super) fn begin(budget: Duration, session: &'a Session) -> anyhow::Result<Self> {
-        Ok(Self {
+    pub(super) fn begin(budget: Duration, session: &'a Session) -> Self {
+        Self {
             session,
-            checkout: session.layout.checkout("ci")?,
             begun: Instant::now(),
             budget,
             fast: OnceCell::new(),
-        })
+        }
     }
 
     /// Runs a step, and prints why it failed or was skipped.
@@ -127,7 +123,7 @@ impl<'a> Ci<'a> {
             .iter()
             .fold(cargo, |cargo, (key, value)| cargo.env(key, value))
             .args(words)
-            .cwd(self.checkout)
+            .cwd(session.layout.checkout("ci")?)
             .env("CARGO_TERM_COLOR", "never")
             // Snapshots are compared and never rewritten, also if the caller's environment
             // requests it.
@@ -274,7 +270,7 @@ mod tests {
     fn run_folder_is_the_run_of_the_fast_matrix_or_the_latest_without_it() {
         let place = tempfile::tempdir().unwrap();
         let session = Session::at(place.path().to_owned().try_into().unwrap());
-        let ci = || Ci::begin(Duration::ZERO, &session).unwrap();
+        let ci = || Ci::begin(Duration::ZERO, &session);
         let path = |ci: &Ci<'_>| ci.run_folder().map(|run| run.path().to_owned());
         assert_eq!(path(&ci()), None, "there is no run yet");
         let finished = || {

@@ -8,15 +8,15 @@
 //! To replace a term, add it to `words.yaml`. If the old word also has an ordinary meaning, add
 //! the texts or paths in which it has it to the exceptions there.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
 
 use camino::Utf8Path;
-use fs_err as fs;
-use patchbed_host::process::Tool;
 use patchbed_host::yaml;
 use serde::Deserialize;
-use xtask::engine::session::Session;
 
 /// Limit of the share of a file's comment lines that have the word "what".
 const WHAT_PERCENT_MAX: usize = 3;
@@ -41,10 +41,8 @@ struct Exception {
     within: Vec<String>,
 }
 
-impl Words {
-    fn load() -> anyhow::Result<Self> {
-        Ok(yaml::parse(include_str!("words.yaml"), "words.yaml")?)
-    }
+fn words() -> Words {
+    yaml::parse(include_str!("words.yaml"), "words.yaml").unwrap()
 }
 
 /// Files that are recorded data or texts of other projects, this file and its data.
@@ -54,38 +52,34 @@ const EXCLUDED: [&str; 8] = [
     "kernel-patches/src/kernel/files/fork.o.cmd",
     "selftests/logs/",
     "selftests/snapshots/",
-    "xtask/src/commands/ci/words.",
+    "xtask/tests/words.",
     ".patch",
     ".png",
 ];
 
-/// Returns the replaced words that are left, the files with too many "what", and the
-/// exceptions that no file needs; one per line.
-pub(super) fn findings(session: &Session) -> anyhow::Result<Vec<String>> {
-    let root = session.layout.checkout("ci")?;
-    let listed = Tool::new("git")
+#[test]
+fn files_have_no_replaced_words_and_name_the_subject_of_sentences() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let listed = Command::new("git")
         .args(["ls-files", "-z"])
-        .cwd(root)
-        .run(&session.cancel)?;
-    let mut check = Check::new(Words::load()?);
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(listed.status.success(), "`git ls-files` failed");
+    let mut check = Check::new(words());
     for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
-        if is_excluded(name) {
-            continue;
-        }
-        // A link may lead to a device or out of the checkout.
+        // A link may lead to a device or out of the checkout. Git lists a deleted file until
+        // the deletion is staged.
         let path = root.join(name);
-        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
-            continue;
-        }
-        match fs::read(path) {
-            Ok(bytes) => check.file(Utf8Path::new(name), &String::from_utf8_lossy(&bytes)),
-            // Git lists a deleted file until the deletion is staged.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+        let is_file = fs_err::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+        if is_file && !is_excluded(name) {
+            let bytes = fs_err::read(path).unwrap();
+            check.file(Utf8Path::new(name), &String::from_utf8_lossy(&bytes));
         }
     }
     check.unused_exceptions();
-    Ok(check.findings)
+    let findings = check.findings.join("\n");
+    assert!(findings.is_empty(), "\n{findings}\n");
 }
 
 fn is_excluded(name: &str) -> bool {
@@ -218,76 +212,71 @@ fn is_prose(name: &Utf8Path, line: &str) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn findings(name: &str, text: &str) -> Vec<String> {
+    let mut check = Check::new(words());
+    check.file(Utf8Path::new(name), text);
+    check.findings
+}
 
-    fn findings(name: &str, text: &str) -> Vec<String> {
-        let mut check = Check::new(Words::load().unwrap());
-        check.file(Utf8Path::new(name), text);
-        check.findings
+#[test]
+fn file_refuses_replaced_words_in_text_identifiers_and_paths() {
+    for line in [
+        "let cell = 1;",
+        "struct CellResult;",
+        "const CELLS_MAX: usize = 1;",
+        "fn of_cell() {}",
+        "// a cell of the table",
+        "--per-cell",
+        "call(hold_point)",
+        "// two hold points",
+    ] {
+        assert_eq!(findings("a.rs", line).len(), 1, "{line}");
     }
+    assert_eq!(
+        findings("src/cells.rs", ""),
+        ["src/cells.rs: `cell` in the path: use `job`"]
+    );
+}
 
-    #[test]
-    fn file_refuses_replaced_words_in_text_identifiers_and_paths() {
-        for line in [
-            "let cell = 1;",
-            "struct CellResult;",
-            "const CELLS_MAX: usize = 1;",
-            "fn of_cell() {}",
-            "// a cell of the table",
-            "--per-cell",
-            "call(hold_point)",
-            "// two hold points",
-        ] {
-            assert_eq!(findings("a.rs", line).len(), 1, "{line}");
-        }
-        assert_eq!(
-            findings("src/cells.rs", ""),
-            ["src/cells.rs: `cell` in the path: use `job`"]
-        );
+#[test]
+fn file_accepts_exceptions_and_longer_words() {
+    for (name, line) in [
+        ("a.rs", "use std::cell::OnceCell;"),
+        ("a.rs", "cancelled, excellent, profiled, unstacked"),
+        ("selftests/src/klog/trace.rs", "// the stack of the task"),
+        ("a.c", "sync_point_hold(point);"),
+        ("Cargo.toml", "[profile.dev]"),
+    ] {
+        assert_eq!(findings(name, line), Vec::<String>::new(), "{line}");
     }
+}
 
-    #[test]
-    fn file_accepts_exceptions_and_longer_words() {
-        for (name, line) in [
-            ("a.rs", "use std::cell::OnceCell;"),
-            ("a.rs", "cancelled, excellent, profiled, unstacked"),
-            ("selftests/src/klog/trace.rs", "// the stack of the task"),
-            ("a.c", "sync_point_hold(point);"),
-            ("Cargo.toml", "[profile.dev]"),
-        ] {
-            assert_eq!(findings(name, line), Vec::<String>::new(), "{line}");
-        }
-    }
+#[test]
+fn file_refuses_comments_with_what_above_the_limit() {
+    let file = |with: usize, without: usize| {
+        "// what it is\n".repeat(with) + &"// plain\n".repeat(without)
+    };
+    assert_eq!(findings("a.rs", &file(1, 0)).len(), 0);
+    assert_eq!(findings("a.rs", &file(2, 100)).len(), 0);
+    assert_eq!(
+        findings("a.rs", &file(4, 96)),
+        ["a.rs: 4 of 100 comment lines have `what`, more than 3 %: name the subject"]
+    );
+    assert_eq!(findings("a.rs", "let what = 1;\nlet what = 2;\n").len(), 0);
+}
 
-    #[test]
-    fn file_refuses_comments_with_what_above_the_limit() {
-        let file = |with: usize, without: usize| {
-            "// what it is\n".repeat(with) + &"// plain\n".repeat(without)
-        };
-        assert_eq!(findings("a.rs", &file(1, 0)).len(), 0);
-        assert_eq!(findings("a.rs", &file(2, 100)).len(), 0);
-        assert_eq!(
-            findings("a.rs", &file(4, 96)),
-            ["a.rs: 4 of 100 comment lines have `what`, more than 3 %: name the subject"]
-        );
-        assert_eq!(findings("a.rs", "let what = 1;\nlet what = 2;\n").len(), 0);
-    }
+#[test]
+fn file_limits_the_number_of_listed_words() {
+    let found = findings("a.rs", &"let cell = 1;\n".repeat(20));
+    assert_eq!(found.len(), LISTED_MAX + 1);
+    assert_eq!(found.last().unwrap(), "a.rs: 15 more replaced words");
+}
 
-    #[test]
-    fn file_limits_the_number_of_listed_words() {
-        let found = findings("a.rs", &"let cell = 1;\n".repeat(20));
-        assert_eq!(found.len(), LISTED_MAX + 1);
-        assert_eq!(found.last().unwrap(), "a.rs: 15 more replaced words");
-    }
-
-    #[test]
-    fn unused_exceptions_are_reported() {
-        let mut check = Check::new(Words::load().unwrap());
-        check.file(Utf8Path::new("Cargo.toml"), "[profile.dev]\n");
-        check.unused_exceptions();
-        assert_eq!(check.findings.len(), check.words.exceptions.len() - 1);
-        assert!(!check.findings.iter().any(|text| text.contains("[profile.")));
-    }
+#[test]
+fn unused_exceptions_are_reported() {
+    let mut check = Check::new(words());
+    check.file(Utf8Path::new("Cargo.toml"), "[profile.dev]\n");
+    check.unused_exceptions();
+    assert_eq!(check.findings.len(), check.words.exceptions.len() - 1);
+    assert!(!check.findings.iter().any(|text| text.contains("[profile.")));
 }
