@@ -11,21 +11,19 @@ use std::{env, fs};
 mod guest_command;
 
 /// The folders with data, in the checkout.
-const DATA: [&str; 6] = [
+const DATA: [&str; 5] = [
     "kernel-patches",
+    "selftests/catalogues",
     "selftests/kselftest",
-    "selftests/scenarios",
-    "selftests/snapshots",
     "vm-images/config",
     "vm-images/machines",
 ];
 /// Further inputs of the guest's PID 1 and of the revision.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",
     "host/src",
     "selftests/src",
-    "selftests/verbs.yaml",
     "vm-images/guest",
     "vm-images/protocol",
     "vm-images/src",
@@ -33,7 +31,18 @@ const SOURCES: [&str; 9] = [
 ];
 /// The target folder of the guest, below `OUT_DIR`.
 const GUEST_FOLDER: &str = "guest";
-const DATA_ENDINGS: [&str; 4] = ["config", "patch", "snap", "yaml"];
+const DATA_ENDINGS: [&str; 8] = [
+    "Makefile",
+    "commit-message",
+    "config",
+    "h",
+    "md",
+    "patch",
+    "snap",
+    "yaml",
+];
+/// Folders below that are not data.
+const OTHER_FOLDERS: [&str; 2] = ["generated", "src"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -88,7 +97,7 @@ fn in_rust(names: &[&str], has_guest: bool, revision: &str) -> String {
     source + &format!("];\nstatic GUEST: &[u8] = {guest};\nstatic REVISION: &str = {revision:?};\n")
 }
 
-/// Collects the data files below a folder, without Rust sources and unreviewed results.
+/// Collects the data files below a folder, without unreviewed results.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -96,7 +105,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         let ending = path.extension().or(path.file_name());
         let ending = ending.and_then(|ending| ending.to_str());
         if entry.file_type()?.is_dir() {
-            collect(&path, files)?;
+            let name = entry.file_name();
+            if !OTHER_FOLDERS.iter().any(|other| name == **other) {
+                collect(&path, files)?;
+            }
         } else if ending.is_some_and(|ending| DATA_ENDINGS.contains(&ending)) {
             files.push(path);
         }

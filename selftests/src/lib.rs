@@ -6,6 +6,7 @@
 //! This crate does not build kernels and does not run machines.
 
 pub mod analysis;
+pub mod catalogue;
 pub mod evidence;
 pub mod expectation;
 pub mod fault;

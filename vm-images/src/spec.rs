@@ -21,9 +21,8 @@ use crate::machine::Machine;
 use crate::qemu::{Launch, Memory, Qemu, Wiring, arguments, shell_command};
 use crate::transcript::millis;
 
-/// Arguments of every kernel. They select the log format, enable live update (ignored by
-/// kernels without it), and reboot at once after a panic.
-const CMDLINE: &str = "console_msg_format=syslog liveupdate=on kho=on panic=-1";
+/// Arguments of every kernel. They select the log format, and reboot at once after a panic.
+const CMDLINE: &str = "console_msg_format=syslog panic=-1";
 
 /// The guest enforces the timeout of a program only after this many times its length, for
 /// orders that are sent by hand. The clock of a guest may be several times too fast,

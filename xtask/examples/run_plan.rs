@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use patchbed_host::{cancel::Cancel, events::Silent};
-use xtask::engine::{options::TestOptions, request::Request, run, session::Session};
+use xtask::engine::{
+    layout::DataArgs, options::TestOptions, request::Request, run, session::Session,
+};
 
 #[allow(clippy::print_stdout, reason = "the output of the example")]
 fn main() -> anyhow::Result<()> {
-    let session = Session::start(None, Cancel::new(), Arc::new(Silent))?;
+    let session = Session::start(&DataArgs::default(), Cancel::new(), Arc::new(Silent))?;
     let options = TestOptions {
         scenarios: vec!["live-update-kexec".to_owned()],
         ..TestOptions::default()

@@ -3,6 +3,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use xtask::engine::layout::DataArgs;
 use xtask::engine::options::{ConfigArgs, DEFAULT_MACHINE, SourceArgs, TestOptions};
 use xtask::report::format::ShowArgs;
 
@@ -52,11 +53,8 @@ Exit codes: 0 a result was printed, also if no run matches; 2 wrong input; \
 #[command(name = "patchbed", after_help = EXIT_CODES)]
 #[command(max_term_width = 80)]
 pub(crate) struct Cli {
-    /// Folder with series, scenarios, machines and configs, laid out as in a checkout of
-    /// patchbed [env: PATCHBED_DATA] [default: the checkout for `cargo xtask`, the
-    /// built-in data otherwise]
-    #[arg(long, value_name = "DIR", global = true)]
-    pub(crate) data: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -2,8 +2,8 @@
 //! Exit codes, and the mapping of errors to exit codes.
 
 use patchbed_host::cache::CacheError;
+use selftests::catalogue::LoadError;
 use selftests::input::InputError;
-use selftests::scenario::LoadError;
 
 /// Exit code of a command; the numbers are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ fn main() -> std::process::ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let cancel = cancel_on_signals()?;
     let progress = Progress::start();
-    let session = Session::start(cli.data.as_deref(), cancel, Arc::new(progress.clone()))?;
+    let session = Session::start(&cli.data, cancel, Arc::new(progress.clone()))?;
     let session = &session;
     let result = match &cli.command {
         Command::Test(args) => commands::test::run(args, session),

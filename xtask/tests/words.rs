@@ -51,7 +51,7 @@ const EXCLUDED: [&str; 8] = [
     "LICENSES/",
     "kernel-patches/src/kernel/files/fork.o.cmd",
     "selftests/logs/",
-    "selftests/snapshots/",
+    "selftests/catalogues/liveupdate-pci/snapshots/",
     "xtask/tests/words.",
     ".patch",
     ".png",

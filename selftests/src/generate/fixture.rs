@@ -5,9 +5,8 @@ use super::c::{Call, Head, Node, block, data, line, string};
 use super::operation::{LU, Target};
 use super::step::{INTERLEAVING, check};
 use super::variants::only_for;
-use crate::scenario::{
-    Action, Boot, Kind, Language, Operation, Scenario, ScenarioFile, Step, Value, unique,
-};
+use crate::catalogue::Catalogue;
+use crate::scenario::{Action, Boot, Kind, Operation, Scenario, ScenarioFile, Step, Value, unique};
 
 /// The arrays of kernel functions that any variant uses: counted functions, sync points.
 pub(super) fn kernel_functions(scenario_file: &ScenarioFile) -> Vec<Node> {
@@ -40,7 +39,7 @@ fn sync_points(scenario_file: &ScenarioFile) -> Vec<String> {
 }
 
 /// The data, the variants, the setup and the teardown.
-pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
+pub(super) fn fixture(catalogue: &Catalogue, scenario_file: &ScenarioFile) -> Vec<Node> {
     let fixture = scenario_file.first().identifier();
     let objects = objects(scenario_file);
     let fields = objects.iter();
@@ -66,26 +65,32 @@ pub(super) fn fixture(scenario_file: &ScenarioFile) -> Vec<Node> {
     teardown.push(Call::new("lu_teardown", [LU]).into());
     let head = |part: &str| Head::Own(format!("FIXTURE_{part}({fixture})"));
     nodes.extend([
-        block(head("SETUP"), setup(scenario_file, &objects)),
+        block(head("SETUP"), setup(catalogue, scenario_file, &objects)),
         Node::Blank,
         block(head("TEARDOWN"), teardown),
     ]);
     nodes
 }
 
-fn setup(scenario_file: &ScenarioFile, objects: &[(&str, bool)]) -> Vec<Node> {
-    let needs: Vec<Needs> = scenario_file.variants.iter().map(Needs::of).collect();
+fn setup(
+    catalogue: &Catalogue,
+    scenario_file: &ScenarioFile,
+    objects: &[(&str, bool)],
+) -> Vec<Node> {
+    let fields = &catalogue.language.requirements;
+    let variants = scenario_file.variants.iter();
+    let needs: Vec<Needs<'_>> = variants.map(|variant| Needs::of(variant, fields)).collect();
     let probes = !probed_functions(scenario_file).is_empty();
     let holds = !sync_points(scenario_file).is_empty();
     let head = Head::Inline("struct lu_needs needs =".to_owned());
     let mut body = vec![
-        data(head, Needs::fields(&needs, probes, holds)),
+        data(head, Needs::fields(&needs, fields, probes, holds)),
         line("const char *lacking;"),
         Node::Blank,
     ];
     let objects = objects.iter();
     body.extend(objects.map(|(object, _)| line(format!("self->{object} = -1;"))));
-    for (only, members) in Needs::of_some(&needs) {
+    for (only, members) in Needs::of_some(&needs, fields) {
         let nodes = vec![line(format!("needs.{only} = true;"))];
         body.extend(only_for(scenario_file, &members, nodes));
     }
@@ -144,17 +149,17 @@ fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
 
 /// The requirements of one scenario. The test is skipped if one of them is not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Needs {
+struct Needs<'a> {
     devices: usize,
     /// The number of tasks that run concurrently, each on its own CPU.
     tasks: usize,
     /// Fields of `struct lu_needs`, in their order.
-    set: Vec<&'static str>,
+    set: Vec<&'a str>,
 }
 
-impl Needs {
-    /// Returns the requirements of a scenario.
-    fn of(scenario: &Scenario) -> Self {
+impl<'a> Needs<'a> {
+    /// Returns the requirements of a scenario; `known` are all fields of `struct lu_needs`.
+    fn of(scenario: &Scenario, known: &'a [String]) -> Self {
         let devices = scenario.devices.iter().map(|device| device.index + 1).max();
         let mut found: Vec<&str> = scenario.operations().filter_map(Operation::needs).collect();
         let first = scenario.boots.first();
@@ -176,22 +181,25 @@ impl Needs {
         Self {
             devices: devices.unwrap_or(0),
             tasks: if scenario.steps().any(races) { 2 } else { 0 },
-            set: requirements()
+            set: known
+                .iter()
+                .map(String::as_str)
                 .filter(|field| found.contains(field))
                 .collect(),
         }
     }
 
     /// Returns the initialisers of the fields that are set for all variants.
-    fn fields(all: &[Self], probes: bool, holds: bool) -> Vec<Node> {
+    fn fields(all: &[Self], known: &[String], probes: bool, holds: bool) -> Vec<Node> {
         let devices = all.iter().map(|needs| needs.devices).max().unwrap_or(0);
         let mut fields = vec![line(format!(".devices = {devices},"))];
         let tasks = all.iter().map(|needs| needs.tasks).max().unwrap_or(0);
         if tasks > 0 {
             fields.push(line(format!(".cpus = {tasks},")));
         }
-        let common = requirements();
-        let common = common.filter(|field| all.iter().all(|needs| needs.set.contains(field)));
+        let has = |needs: &Self, field: &str| needs.set.contains(&field);
+        let common = known.iter();
+        let common = common.filter(|field| all.iter().all(|needs| has(needs, field)));
         fields.extend(common.map(|field| line(format!(".{field} = true,"))));
         if probes {
             fields.push(line(".nr_probes = ARRAY_SIZE(probed),"));
@@ -205,22 +213,18 @@ impl Needs {
     }
 
     /// Returns the fields that are set for some of the variants, with these variants.
-    fn of_some(all: &[Self]) -> Vec<(&'static str, Vec<usize>)> {
-        let members = |field: &'static str| {
-            let has = |&index: &usize| all[index].set.contains(&field);
+    fn of_some(all: &[Self], known: &'a [String]) -> Vec<(&'a str, Vec<usize>)> {
+        let members = |field: &'a String| {
+            let has = |&index: &usize| all[index].set.contains(&field.as_str());
             let members: Vec<usize> = (0..all.len()).filter(has).collect();
-            (field, members)
+            (field.as_str(), members)
         };
-        requirements()
+        known
+            .iter()
             .map(members)
             .filter(|(_, members)| !members.is_empty() && members.len() < all.len())
             .collect()
     }
-}
-
-/// The fields of `struct lu_needs`, in their order.
-fn requirements() -> impl Iterator<Item = &'static str> {
-    Language::get().requirements.iter().map(String::as_str)
 }
 
 /// Whether virtual functions are enabled or used.

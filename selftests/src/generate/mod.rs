@@ -13,7 +13,7 @@ mod upstream;
 mod variants;
 
 pub use compile::{Compile, CompileError, compile};
-pub use files::{Difference, FOLDER, MODULES, check, files, modules, write};
+pub use files::{Difference, MODULES, check, files, modules, write};
 pub use program::{arguments, environment, needs_modules, program};
 pub(crate) use step::INTERLEAVING;
 pub use upstream::{commit_message, files_for_tree, with_target};

@@ -7,40 +7,41 @@ use super::fixture;
 use super::operation::{LU, RET, Target};
 use super::step::{Paragraph, Place, check, needs_handover, paragraph};
 use super::variants::{grouped, in_words, only_for};
+use crate::catalogue::Catalogue;
 use crate::scenario::{
     Action, Boot, ExpectedSplat, Observed, Scenario, ScenarioFile, Step, unique,
 };
 
 /// The generator's name in generated files.
 pub(super) const GENERATOR: &str = "`cargo xtask generate`";
-/// The header that includes all others.
-const MAIN_HEADER: &str = "liveupdate_pci.h";
 /// Seconds by which the time limit of the harness exceeds that of the guest's PID 1, so
 /// that PID 1 detects a hang first.
 const HARNESS_GRACE_SECS: u64 = 60;
 
 /// Returns the C program of a scenario file.
 #[must_use]
-pub fn program(scenario_file: &ScenarioFile) -> String {
+pub fn program(catalogue: &Catalogue, scenario_file: &ScenarioFile) -> String {
     let mut paragraphs = about(scenario_file);
     paragraphs.push(origin(scenario_file));
-    print(scenario_file, &paragraphs)
+    print(catalogue, scenario_file, &paragraphs)
 }
 
 /// Returns the C program without its origin in this project.
-pub(super) fn program_for_tree(scenario_file: &ScenarioFile) -> String {
-    print(scenario_file, &about(scenario_file))
+pub(super) fn program_for_tree(catalogue: &Catalogue, scenario_file: &ScenarioFile) -> String {
+    print(catalogue, scenario_file, &about(scenario_file))
 }
 
-fn print(scenario_file: &ScenarioFile, paragraphs: &[String]) -> String {
+fn print(catalogue: &Catalogue, scenario_file: &ScenarioFile, paragraphs: &[String]) -> String {
+    // Includes all other headers.
+    let header = format!("{}.h", catalogue.manifest.kselftest);
     let mut nodes = vec![
         line("// SPDX-License-Identifier: GPL-2.0-only"),
         Node::Comment(paragraphs.join("\n\n")),
-        line(format!("#include {}", string(MAIN_HEADER))),
+        line(format!("#include {}", string(&header))),
         Node::Blank,
     ];
     nodes.extend(fixture::kernel_functions(scenario_file));
-    nodes.extend(fixture::fixture(scenario_file));
+    nodes.extend(fixture::fixture(catalogue, scenario_file));
     for index in 0..scenario_file.first().boots.len() {
         nodes.push(Node::Blank);
         nodes.extend(test(scenario_file, index));
@@ -318,14 +319,13 @@ pub fn environment(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Machines;
 
     fn head(keys: &str) -> String {
         let text = format!(
             "name: small\ntitle: small\nwhy: because\n{keys}\
              boots: [{{steps: [{{rescan: pci}}]}}, {{steps: [{{rescan: pci}}]}}]\n"
         );
-        let file = ScenarioFile::parse(&text, "small.yaml", &Machines::project()).unwrap();
+        let file = ScenarioFile::parse(&text, "small.yaml", Catalogue::project()).unwrap();
         about(&file).join("\n\n")
     }
 
@@ -378,8 +378,7 @@ mod tests {
     }
 
     fn all() -> Vec<ScenarioFile> {
-        let folder = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        crate::scenario::load_all(&folder, &Machines::project()).unwrap()
+        Catalogue::project().scenario_files().unwrap()
     }
 
     #[test]

@@ -104,13 +104,13 @@ fn projected<'a>(variant: &'a Scenario, choice: &[usize]) -> Vec<(&'a str, &'a s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Machines;
+    use crate::catalogue::Catalogue;
 
     fn scenario_file() -> ScenarioFile {
         let text = "name: small\ntitle: small\nwhy: because\n\
             parameters: {a: [one, two, three], b: [x, y]}\n\
             boots: [{steps: [{rescan: pci}]}]\n";
-        ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap()
+        ScenarioFile::parse(text, "small.yaml", Catalogue::project()).unwrap()
     }
 
     #[test]

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 
 use checker::{Checked, Checker};
 
-use super::machines::{DEFAULT, Machines};
 use super::model::{BOOT_TIMEOUT_SECS, Boot, ExpectedSplat, NextKernel, Scenario};
 use super::names::bad_scenario_name;
 use super::parameters::Values;
 use super::raw::{RawBoot, RawScenario, RawSplat};
+use crate::catalogue::Catalogue;
 use crate::input::Place;
 use crate::klog::SplatClass;
 use crate::yaml::At;
@@ -28,13 +28,14 @@ pub(super) fn scenario(
     values: Values,
     text: &str,
     file: &str,
-    machines: &Machines,
+    catalogue: &Catalogue,
 ) -> Checked<Scenario> {
     let mut checker = Checker {
         text,
         file,
+        language: &catalogue.language,
+        machines: &catalogue.machines,
         values,
-        machines,
         parameters: raw
             .parameters
             .iter()
@@ -50,7 +51,11 @@ pub(super) fn scenario(
     };
     checker.name(&raw.name)?;
     checker.title(&raw.title)?;
-    checker.machine(raw.machine.as_ref())?;
+    let default = At {
+        value: catalogue.machine().to_owned(),
+        place: raw.name.place,
+    };
+    checker.machine(raw.machine.as_ref().unwrap_or(&default))?;
     for device in &raw.devices {
         checker.declare_device(device)?;
     }
@@ -89,17 +94,11 @@ fn words(all: &[At<String>]) -> Vec<String> {
 }
 
 impl Checker<'_> {
-    fn machine(&mut self, name: Option<&At<String>>) -> Checked<()> {
+    fn machine(&mut self, name: &At<String>) -> Checked<()> {
         let machines = self.machines;
-        let wanted = name.map_or(DEFAULT, |name| &name.value);
-        match (machines.slots(wanted), name) {
-            (Some(slots), _) => self.machine = (wanted.to_owned(), slots),
-            (None, Some(name)) => return Err(self.unknown("machine", name, machines.names())),
-            (None, None) => {
-                let message = format!("unknown default machine `{DEFAULT}`");
-                return Err(self.wrong(Place { line: 1, column: 1 }, message, None));
-            }
-        }
+        let unknown = || self.unknown("machine", name, machines.names());
+        let slots = machines.slots(&name.value).ok_or_else(unknown)?;
+        self.machine = (name.value.clone(), slots);
         Ok(())
     }
 

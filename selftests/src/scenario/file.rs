@@ -2,13 +2,10 @@
 //! Scenario files. A file is one scenario, or one scenario for every combination of its
 //! parameters.
 
-use camino::Utf8Path;
-use vm_images::machine_file::MachineError;
-
 use super::check;
-use super::machines::Machines;
 use super::model::{Boot, Scenario, Step};
 use super::parameters::{combinations, substitute};
+use crate::catalogue::Catalogue;
 use crate::input::InputError;
 use crate::yaml;
 
@@ -28,14 +25,14 @@ impl ScenarioFile {
     /// # Errors
     ///
     /// Returns the first error with its position.
-    pub fn parse(text: &str, file: &str, machines: &Machines) -> Result<Self, InputError> {
+    pub fn parse(text: &str, file: &str, catalogue: &Catalogue) -> Result<Self, InputError> {
         let variants = combinations(text, file)?
             .into_iter()
             .map(|values| {
                 let substituted = substitute(text, &values);
                 let restore = |error| with_original_line(error, text);
                 let raw = yaml::parse(&substituted, file).map_err(restore)?;
-                check::scenario(raw, values, &substituted, file, machines).map_err(restore)
+                check::scenario(raw, values, &substituted, file, catalogue).map_err(restore)
             })
             .collect::<Result<Vec<_>, _>>()?;
         match variants.first() {
@@ -86,53 +83,11 @@ fn with_original_line(mut error: InputError, text: &str) -> InputError {
     error
 }
 
-/// The error of loading scenarios.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// An error in a scenario.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// An error in the description of a machine.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// A file that could not be read.
-    #[error("read scenarios in `{folder}`: {source}")]
-    Read {
-        /// The folder of scenarios.
-        folder: String,
-        /// The error of the system.
-        source: std::io::Error,
-    },
-}
-
-/// Reads all scenario files (`*.yaml`) of a folder, sorted by name.
-///
-/// # Errors
-///
-/// Returns the first error in a file, or the error of reading a file.
-pub fn load_all(folder: &Utf8Path, machines: &Machines) -> Result<Vec<ScenarioFile>, LoadError> {
-    let unreadable = |source| LoadError::Read {
-        folder: folder.to_string(),
-        source,
-    };
-    let mut scenario_files = Vec::new();
-    for entry in folder.read_dir_utf8().map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.into_path();
-        if path.extension() != Some("yaml") {
-            continue;
-        }
-        let text = fs_err::read_to_string(&path).map_err(unreadable)?;
-        scenario_files.push(ScenarioFile::parse(&text, path.as_str(), machines)?);
-    }
-    scenario_files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(scenario_files)
-}
-
 #[cfg(test)]
 impl Scenario {
     /// Parses a scenario file without parameters.
     pub(crate) fn parse(text: &str, file: &str) -> Result<Self, InputError> {
-        let mut scenario_file = ScenarioFile::parse(text, file, &Machines::project())?;
+        let mut scenario_file = ScenarioFile::parse(text, file, Catalogue::project())?;
         Ok(scenario_file.variants.remove(0))
     }
 }

@@ -7,8 +7,6 @@ use camino::Utf8Path;
 use vm_images::machine::Machine;
 use vm_images::machine_file::MachineError;
 
-/// The machine of scenarios without the key `machine`.
-pub(super) const DEFAULT: &str = "edu-pair";
 /// The kernel argument that enables kmemleak.
 pub(super) const KMEMLEAK: &str = "kmemleak=on";
 
@@ -50,7 +48,7 @@ impl Machines {
     }
 
     /// Returns the slots of a machine, in the order of its description.
-    pub(super) fn slots(&self, machine: &str) -> Option<Vec<String>> {
+    pub(crate) fn slots(&self, machine: &str) -> Option<Vec<String>> {
         let slots = self.0.get(machine)?.slots.iter();
         Some(slots.map(|slot| slot.name.clone()).collect())
     }

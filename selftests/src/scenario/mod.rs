@@ -12,8 +12,8 @@ mod parameters;
 mod raw;
 mod verb;
 
-pub use documents::{catalogue, json_schema, reference};
-pub use file::{LoadError, ScenarioFile, load_all};
+pub use documents::{json_schema, overview, reference};
+pub use file::ScenarioFile;
 pub use machines::Machines;
 pub(crate) use model::unique;
 pub use model::{

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::verb::{CCall, Form, Outcome, Verb};
 
 /// A verb with its arguments. Names are C identifiers, unique in the scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    pub(crate) verb: &'static Verb,
+    pub(crate) verb: Arc<Verb>,
     /// The value of the verb's key, and the arguments.
-    pub(super) arguments: BTreeMap<&'static str, Value>,
+    pub(super) arguments: BTreeMap<String, Value>,
 }
 
 /// A checked argument.
@@ -64,29 +65,29 @@ impl Operation {
     }
 
     /// Returns the C function and its arguments.
-    pub(crate) fn call(&self) -> &'static CCall {
+    pub(crate) fn call(&self) -> &CCall {
         let call = self.verb.call.as_ref();
         let call = self.choose(|form| form.call.as_ref(), call);
         call.expect("only verbs with a call become operations")
     }
 
     /// Returns the result of the C function.
-    pub(crate) fn result(&self) -> &'static Outcome {
+    pub(crate) fn result(&self) -> &Outcome {
         let result = self.choose(|form| form.result.as_ref(), None);
         result.unwrap_or(&self.verb.result)
     }
 
     /// Returns the field of `struct lu_needs` that the operation requires.
-    pub(crate) fn needs(&self) -> Option<&'static str> {
+    pub(crate) fn needs(&self) -> Option<&str> {
         self.choose(|form| form.needs.as_deref(), self.verb.needs.as_deref())
     }
 
     /// Returns the value of the first form that fits and has one.
-    fn choose<T: ?Sized>(
-        &self,
-        of_form: impl Fn(&'static Form) -> Option<&'static T>,
-        otherwise: Option<&'static T>,
-    ) -> Option<&'static T> {
+    fn choose<'a, T: ?Sized>(
+        &'a self,
+        of_form: impl Fn(&'a Form) -> Option<&'a T>,
+        otherwise: Option<&'a T>,
+    ) -> Option<&'a T> {
         let fits = |form: &&Form| form.when.iter().all(|(key, value)| self.fits(key, value));
         let mut forms = self.verb.forms.iter().filter(fits);
         forms.find_map(of_form).or(otherwise)

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Scenario files as YAML: all keys, with only names and types checked. The JSON schema
-//! and SCENARIOS.md are generated from these types, including the comments of the fields, and
-//! from the table of verbs.
+//! Scenario files as YAML. The names and types of all keys are checked, except of the keys of
+//! steps that the verbs of a catalogue define. The JSON schema and SCENARIOS.md are generated
+//! from these types, including the comments of the fields, and from the verbs.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::verb::{Language, ValueType};
@@ -166,7 +165,7 @@ impl RawValues {
 
 /// An action and its expected results. Exactly one action is given.
 #[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(deny_unknown_fields, transform = add_verbs)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawStep {
     /// The verb and its arguments, in the order of the text.
     #[schemars(skip)]
@@ -197,15 +196,18 @@ pub(super) struct RawStep {
     pub(super) because: Option<String>,
 }
 
-/// A key that the table of verbs defines.
+/// A key of a step that is not a field of [`RawStep`]: a verb or an argument, if it is known.
 #[derive(Debug, Clone)]
 pub(super) struct RawKey {
-    pub(super) key: &'static str,
+    pub(super) key: String,
+    /// The position of the key.
+    pub(super) key_place: Place,
+    /// The position of the value.
     pub(super) place: Place,
     pub(super) value: RawValue,
 }
 
-/// The value of a key that the table of verbs defines.
+/// The value of such a key.
 #[derive(Debug, Clone)]
 pub(super) enum RawValue {
     Text(String),
@@ -214,42 +216,78 @@ pub(super) enum RawValue {
     List(Vec<At<String>>),
     Step(Box<RawStep>),
     Steps(Vec<At<RawStep>>),
+    /// An empty list, of texts or of steps.
+    Empty,
 }
 
-/// The value of a key has the type that the table of verbs gives.
-macro_rules! typed {
-    ($name:ident -> $result:ty: $variant:ident($value:ident) => $found:expr) => {
-        pub(super) fn $name(&self) -> $result {
-            match &self.value {
-                RawValue::$variant($value) => $found,
-                other => unreachable!("`{}` was read as {other:?}", self.key),
-            }
+impl RawValue {
+    /// Returns whether the value has a type.
+    pub(super) const fn is(&self, value: ValueType) -> bool {
+        match self {
+            Self::Text(_) => matches!(value, ValueType::Text),
+            Self::Number(_) => matches!(value, ValueType::Number),
+            Self::Flag(_) => matches!(value, ValueType::Flag),
+            Self::List(_) => matches!(value, ValueType::List),
+            Self::Step(_) => matches!(value, ValueType::Step),
+            Self::Steps(_) => matches!(value, ValueType::Steps),
+            Self::Empty => matches!(value, ValueType::List | ValueType::Steps),
         }
-    };
+    }
 }
 
 impl RawKey {
-    typed!(text -> &str: Text(text) => text);
-    typed!(number -> u64: Number(number) => *number);
-    typed!(step -> &RawStep: Step(step) => step);
-    typed!(steps -> &[At<RawStep>]: Steps(steps) => steps);
+    /// Returns the text; empty if the value is not a text, which the checker refuses.
+    pub(super) fn text(&self) -> &str {
+        match &self.value {
+            RawValue::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// Returns the number; 0 if the value is not a number, which the checker refuses.
+    pub(super) const fn number(&self) -> u64 {
+        match self.value {
+            RawValue::Number(number) => number,
+            _ => 0,
+        }
+    }
+
+    /// Returns the steps; empty if the value has none, which the checker refuses.
+    pub(super) fn steps(&self) -> &[At<RawStep>] {
+        match &self.value {
+            RawValue::Steps(steps) => steps,
+            _ => &[],
+        }
+    }
+
+    /// Returns the step, if the value is one.
+    pub(super) const fn step(&self) -> Option<&RawStep> {
+        match &self.value {
+            RawValue::Step(step) => Some(step),
+            _ => None,
+        }
+    }
 }
 
-/// The keys of a step that the table of verbs does not define: fields of [`RawStep`].
+/// The keys of a step that are fields of [`RawStep`].
 macro_rules! expectations {
     ($($key:ident),+) => {
-        const EXPECTATIONS: &[&str] = &[$(stringify!($key)),+];
+        pub(super) const EXPECTATIONS: &[&str] = &[$(stringify!($key)),+];
 
         impl RawStep {
-            /// Reads the value of one of these keys.
+            /// Reads the value of a key.
             fn read<'de, M: MapAccess<'de>>(
                 &mut self,
-                key: &str,
+                key: At<String>,
                 map: &mut M,
             ) -> Result<(), M::Error> {
-                match key {
+                match key.value.as_str() {
                     $(stringify!($key) => self.$key = map.next_value()?,)+
-                    _ => unreachable!("`{key}` is in the table of verbs"),
+                    // `~` is the same as no value.
+                    _ => if let Some(At { value, place }) = map.next_value()? {
+                        let (key, key_place) = (key.value, key.place);
+                        self.keys.push(RawKey { key, key_place, place, value });
+                    },
                 }
                 Ok(())
             }
@@ -268,18 +306,6 @@ expectations!(
     because
 );
 
-/// All keys of a step. The keys of the table have a type.
-static KEYS: LazyLock<Vec<(&str, Option<ValueType>)>> = LazyLock::new(|| {
-    let language = Language::get();
-    let verbs = language.verbs();
-    let verbs = verbs.map(|verb| (verb.key.as_str(), Some(verb.value)));
-    let arguments = language.arguments.iter();
-    let arguments = arguments.map(|argument| (argument.key.as_str(), Some(argument.value)));
-    let others = EXPECTATIONS.iter().map(|key| (*key, None));
-    verbs.chain(arguments).chain(others).collect()
-});
-static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| KEYS.iter().map(|(key, _)| *key).collect());
-
 impl RawStep {
     /// Returns the key, if the step has it.
     pub(super) fn get(&self, key: &str) -> Option<&RawKey> {
@@ -292,46 +318,14 @@ impl RawStep {
     }
 
     /// Adds a key.
-    pub(super) fn with(mut self, key: &'static str, place: Place, value: RawValue) -> Self {
-        self.keys.push(RawKey { key, place, value });
+    pub(super) fn with(mut self, key: &str, place: Place, value: RawValue) -> Self {
+        self.keys.push(RawKey {
+            key: key.to_owned(),
+            key_place: place,
+            place,
+            value,
+        });
         self
-    }
-}
-
-/// Reads a value with its position; `~` is the same as no value.
-fn read<'de, T: Deserialize<'de>, M: MapAccess<'de>>(
-    map: &mut M,
-    into: impl FnOnce(T) -> RawValue,
-) -> Result<Option<(Place, RawValue)>, M::Error> {
-    let value: Option<At<T>> = map.next_value()?;
-    Ok(value.map(|value| (value.place, into(value.value))))
-}
-
-fn read_value<'de, M: MapAccess<'de>>(
-    value: ValueType,
-    map: &mut M,
-) -> Result<Option<(Place, RawValue)>, M::Error> {
-    match value {
-        ValueType::Text => read(map, RawValue::Text),
-        ValueType::Number => read(map, RawValue::Number),
-        ValueType::Flag => read(map, RawValue::Flag),
-        ValueType::List => read(map, RawValue::List),
-        ValueType::Step => read(map, RawValue::Step),
-        ValueType::Steps => read(map, RawValue::Steps),
-    }
-}
-
-/// A key of a step. An unknown key is an error at its position.
-struct StepKey(&'static str, Option<ValueType>);
-
-impl<'de> Deserialize<'de> for StepKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let mut keys = KEYS.iter();
-        let found = keys.find(|(key, _)| *key == name);
-        found
-            .map(|(key, value)| Self(key, *value))
-            .ok_or_else(|| D::Error::unknown_field(&name, &NAMES))
     }
 }
 
@@ -348,30 +342,83 @@ impl<'de> Deserialize<'de> for RawStep {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<RawStep, M::Error> {
                 let mut step = RawStep::default();
-                while let Some(StepKey(key, value)) = map.next_key()? {
-                    match value {
-                        None => step.read(key, &mut map)?,
-                        Some(value) => {
-                            let found = read_value(value, &mut map)?;
-                            let found = found.map(|(place, value)| RawKey { key, place, value });
-                            step.keys.extend(found);
-                        }
-                    }
+                while let Some(key) = map.next_key()? {
+                    step.read(key, &mut map)?;
                 }
                 Ok(step)
             }
         }
 
-        deserializer.deserialize_struct("RawStep", &NAMES, StepVisitor)
+        deserializer.deserialize_map(StepVisitor)
     }
 }
 
-/// Adds the keys of the table to the schema of a step.
-fn add_verbs(schema: &mut Schema) {
-    let language = Language::get();
-    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
-        return;
-    };
+impl<'de> Deserialize<'de> for RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = RawValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a whole number, a list or a step")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawValue, E> {
+                Ok(RawValue::Text(text.to_owned()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<RawValue, E> {
+                Ok(RawValue::Number(number))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<RawValue, E> {
+                let negative = |_| E::custom("expected a whole number without a sign");
+                u64::try_from(number)
+                    .map(RawValue::Number)
+                    .map_err(negative)
+            }
+
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<RawValue, E> {
+                Ok(RawValue::Flag(flag))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<RawValue, M::Error> {
+                let map = serde::de::value::MapAccessDeserializer::new(map);
+                RawStep::deserialize(map).map(|step| RawValue::Step(Box::new(step)))
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<RawValue, S::Error> {
+                let (mut texts, mut steps) = (Vec::new(), Vec::new());
+                while let Some(At { value, place }) = seq.next_element()? {
+                    match value {
+                        RawValue::Text(value) => texts.push(At { value, place }),
+                        RawValue::Step(step) => steps.push(At {
+                            value: *step,
+                            place,
+                        }),
+                        _ => return Err(S::Error::custom("expected a list of texts or of steps")),
+                    }
+                }
+                match (texts.is_empty(), steps.is_empty()) {
+                    (true, true) => Ok(RawValue::Empty),
+                    (false, true) => Ok(RawValue::List(texts)),
+                    (true, false) => Ok(RawValue::Steps(steps)),
+                    _ => Err(S::Error::custom("a list has either texts or steps")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+/// Returns the JSON schema of scenario files with the verbs of a language.
+pub(super) fn schema(language: &Language) -> Schema {
+    let mut schema = schemars::schema_for!(RawScenario);
+    let properties = schema.pointer_mut("/$defs/RawStep/properties");
+    let properties = properties.and_then(Value::as_object_mut);
+    let properties = properties.expect("a scenario has steps");
     for verb in language.verbs() {
         let about = format!("{ACTION}{}", verb.about);
         properties.insert(verb.key.clone(), property(verb.value, &about));
@@ -380,9 +427,10 @@ fn add_verbs(schema: &mut Schema) {
         let property = property(argument.value, &argument.about);
         properties.insert(argument.key.clone(), property);
     }
+    schema
 }
 
-/// The schema of a key that the table of verbs defines.
+/// Returns the schema of a verb or an argument.
 pub(super) fn property(value: ValueType, about: &str) -> Value {
     const STEP: &str = "#/$defs/RawStep";
     let mut schema = match value {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The verbs of the scenario language, read from `selftests/verbs.yaml`, which is built into
-//! the program.
+//! The verbs of the scenario language, read from the file `verbs.yaml` of a catalogue.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::input::InputError;
 use crate::yaml;
 
-/// All that `verbs.yaml` defines.
+/// All that the file `verbs.yaml` of a catalogue defines.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Language {
@@ -81,13 +81,39 @@ pub(crate) enum ValueType {
     Steps,
 }
 
+impl ValueType {
+    /// Returns the noun in errors.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a whole number",
+            Self::Flag => "`true` or `false`",
+            Self::List => "a list of texts",
+            Self::Step => "a step",
+            Self::Steps => "a list of steps",
+        }
+    }
+
+    /// Returns the hint for a value of another type.
+    pub(crate) const fn hint(self) -> &'static str {
+        match self {
+            Self::Text => "write it in quotes",
+            Self::Number => "write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes",
+            Self::Flag => "write it without quotes",
+            Self::List => "write it as in `[one, two]`",
+            Self::Step => "write it as in `{close: vm}`",
+            Self::Steps => "write it as in `[{close: vm}]`",
+        }
+    }
+}
+
 /// Verbs on the same kind of object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group {
     pub(crate) title: String,
     pub(crate) about: String,
-    pub(crate) verbs: Vec<Verb>,
+    pub(crate) verbs: Vec<Arc<Verb>>,
 }
 
 /// An action of the scenario language.
@@ -373,30 +399,39 @@ impl CArgument {
     }
 }
 
-static LANGUAGE: LazyLock<Language> = LazyLock::new(|| {
-    let text = include_str!("../../verbs.yaml");
-    yaml::parse(text, "selftests/verbs.yaml").expect("verbs.yaml is valid")
-});
-
 impl Language {
-    /// Returns the language of this project.
-    pub(crate) fn get() -> &'static Self {
-        &LANGUAGE
+    /// Reads the text of `verbs.yaml`; `file` is its path, which errors contain.
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, InputError> {
+        yaml::parse(text, file)
     }
 
     /// Returns all verbs, in the order of the reference.
-    pub(crate) fn verbs(&self) -> impl Iterator<Item = &Verb> {
+    pub(crate) fn verbs(&self) -> impl Iterator<Item = &Arc<Verb>> {
         self.groups.iter().flat_map(|group| &group.verbs)
     }
 
     /// Returns the verb with this key.
-    pub(crate) fn verb(&self, key: &str) -> Option<&Verb> {
+    pub(crate) fn verb(&self, key: &str) -> Option<&Arc<Verb>> {
         self.verbs().find(|verb| verb.key == key)
     }
 
     /// Returns the argument with this key.
     pub(crate) fn argument(&self, key: &str) -> Option<&Argument> {
         self.arguments.iter().find(|argument| argument.key == key)
+    }
+
+    /// Returns the keys of all verbs and arguments.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> + Clone {
+        let verbs = self.groups.iter().flat_map(|group| &group.verbs);
+        let arguments = self.arguments.iter();
+        let verbs = verbs.map(|verb| verb.key.as_str());
+        verbs.chain(arguments.map(|argument| argument.key.as_str()))
+    }
+
+    /// Returns the type of the value of a key.
+    pub(crate) fn value_type(&self, key: &str) -> Option<ValueType> {
+        let of_verb = self.verb(key).map(|verb| verb.value);
+        of_verb.or_else(|| self.argument(key).map(|argument| argument.value))
     }
 
     /// Returns the verbs that have a key as argument.
@@ -449,6 +484,7 @@ impl Eq for Verb {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::Catalogue;
 
     /// The keys that a form or a verb refers to.
     fn used_keys(verb: &Verb) -> Vec<&str> {
@@ -489,7 +525,8 @@ mod tests {
 
     #[test]
     fn verbs_refer_to_their_arguments_and_to_existing_lists() {
-        let language = Language::get();
+        let catalogue = Catalogue::project();
+        let language = &catalogue.language;
         for verb in language.verbs() {
             for key in used_keys(verb) {
                 let is_known = key == verb.key || verb.parameter(key).is_some();

@@ -74,7 +74,7 @@ impl Environment {
                 .ok()
                 .map(|value| value.parse().unwrap()),
             cmdline: std::env::var("PATCHBED_TEST_CMDLINE")
-                .unwrap_or("kho_scratch=16M,64M,64M".into()),
+                .unwrap_or("liveupdate=on kho=on kho_scratch=16M,64M,64M".into()),
             checkpoint: None,
             artifacts: path.join("artifacts"),
             deadlines: Deadlines::new(Accelerator::Tcg, 4),

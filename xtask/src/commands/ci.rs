@@ -166,11 +166,14 @@ fn kernel_style(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let session = ci.session;
     let tree = Tree::open(&TreeRequest::Default, &session.context())?;
     let layout = &session.layout;
-    let groups: [(Utf8PathBuf, &[&str], &[&str]); 3] = [
+    let mut groups: Vec<(Utf8PathBuf, &[&str], &[&str])> = vec![
         (layout.series(), &["patch"], &[IN_PATCHES]),
-        (layout.generated(), &["c", "h"], &["--file"]),
         (layout.faults(), &["c", "h"], &["--file", IN_FAULTS]),
     ];
+    for layout in layout.each_catalogue()? {
+        let folder = layout.catalogue().join("generated");
+        groups.push((folder, &["c", "h"], &["--file"]));
+    }
     let activity = Activity::start(&*session.observer, "checkpatch", None);
     let mut checked = 0;
     let mut problems = Vec::new();

@@ -10,12 +10,12 @@ use kernel_patches::tree::git;
 use patchbed_host::diff::{Side, unified};
 use patchbed_host::files::read_plain;
 use patchbed_host::process::{Output, quote};
+use selftests::catalogue::Catalogue;
 use selftests::generate::{self, Difference};
-use selftests::scenario::{self, Machines, ScenarioFile};
+use selftests::scenario::{self, ScenarioFile};
 use vm_images::machine_file;
 
 use crate::cli::GenerateArgs;
-use xtask::engine::scenarios::scenario_files;
 use xtask::engine::session::Session;
 use xtask::exit::{Exit, bad_input};
 use xtask::report;
@@ -34,7 +34,7 @@ const TESTS: &str = "tools/testing/selftests";
 
 /// Writes the files, or prints how they differ.
 pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit> {
-    if args.into.is_none() {
+    if args.into.is_none() && !session.layout.owns_catalogue() {
         session.layout.checkout("generate")?;
     }
     if args.check {
@@ -46,15 +46,27 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
         report::to_stdout(&differences.join("\n"))?;
         return Ok(Exit::Finding);
     }
-    let scenario_files = scenario_files(session)?;
     if let Some(tree) = &args.into {
-        return write_into(tree, &scenario_files, session);
+        return write_into(tree, session);
     }
-    let folder = session.layout.generated().join(generate::FOLDER);
-    for change in generate::write(&scenario_files, &folder)? {
+    for session in session.each_catalogue()? {
+        write(&session)?;
+    }
+    for (path, text) in project_schemas(session) {
+        fs::write(path, text)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes the files of a catalogue.
+fn write(session: &Session) -> anyhow::Result<()> {
+    let catalogue = session.catalogue()?;
+    let scenario_files = catalogue.scenario_files()?;
+    let folder = catalogue.generated();
+    for change in generate::write(&catalogue, &scenario_files, &folder)? {
         report::to_stdout(&format!("updated {folder}/{}", change.name))?;
     }
-    for (path, text) in schemas_and_documents(session, &scenario_files)? {
+    for (path, text) in documents(&catalogue, &scenario_files) {
         fs::write(path, text)?;
     }
     let variants: usize = scenario_files.iter().map(|file| file.variants.len()).sum();
@@ -62,18 +74,21 @@ pub(crate) fn run(args: &GenerateArgs, session: &Session) -> anyhow::Result<Exit
         "{variants} scenarios from {} scenario files generated into {folder}",
         scenario_files.len()
     ))?;
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// Returns how the checked-in files differ from the generated text.
 pub(crate) fn differences(session: &Session) -> anyhow::Result<Vec<String>> {
-    let folder = session.layout.generated().join(generate::FOLDER);
-    let scenario_files = scenario_files(session)?;
-    let mut differences: Vec<String> = generate::check(&scenario_files, &folder)?
-        .iter()
-        .map(describe)
-        .collect();
-    for (path, text) in schemas_and_documents(session, &scenario_files)? {
+    let mut differences = Vec::new();
+    let mut files = project_schemas(session);
+    for session in session.each_catalogue()? {
+        let catalogue = session.catalogue()?;
+        let scenario_files = catalogue.scenario_files()?;
+        let of_folder = generate::check(&catalogue, &scenario_files, &catalogue.generated())?;
+        differences.extend(of_folder.iter().map(describe));
+        files.extend(documents(&catalogue, &scenario_files));
+    }
+    for (path, text) in files {
         if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
             differences.push(format!("`{path}` is not up to date"));
         }
@@ -98,41 +113,41 @@ fn describe(difference: &Difference) -> String {
     }
 }
 
-/// Returns the schemas and documents: their paths and their text.
-fn schemas_and_documents(
-    session: &Session,
-    scenario_files: &[ScenarioFile],
-) -> anyhow::Result<[(Utf8PathBuf, String); 6]> {
-    let root = session.layout.checkout("generate")?;
-    let machines = Machines::load(&session.layout.machines())?;
+/// Returns the schema and the documents of a catalogue: their paths and their text.
+fn documents(catalogue: &Catalogue, scenario_files: &[ScenarioFile]) -> [(Utf8PathBuf, String); 3] {
     let files = [
-        ("selftests/scenario.schema.json", scenario::json_schema()),
-        ("selftests/SCENARIOS.md", scenario::reference(&machines)),
-        (
-            "selftests/CATALOGUE.md",
-            scenario::catalogue(scenario_files),
-        ),
+        ("scenario.schema.json", scenario::json_schema(catalogue)),
+        ("SCENARIOS.md", scenario::reference(catalogue)),
+        ("CATALOGUE.md", scenario::overview(scenario_files)),
+    ];
+    files.map(|(name, text)| (catalogue.folder.join(name), text))
+}
+
+/// Returns the other schemas: their paths and their text; none outside of the checkout.
+fn project_schemas(session: &Session) -> Vec<(Utf8PathBuf, String)> {
+    let Ok(root) = session.layout.checkout("generate") else {
+        return Vec::new();
+    };
+    let files = [
         ("vm-images/machine.schema.json", machine_file::json_schema()),
         ("xtask/result.schema.json", result::json_schema()),
         ("xtask/comparison.schema.json", comparison::json_schema()),
     ];
-    Ok(files.map(|(path, text)| (root.join(path), text)))
+    files.map(|(path, text)| (root.join(path), text)).into()
 }
 
 /// Writes the generated folder into a tree, and commits it if the tree is a git repository.
 ///
 /// # Errors
 /// When it is not a kernel tree, or files that are not in git would be overwritten.
-fn write_into(
-    tree: &Utf8Path,
-    scenario_files: &[ScenarioFile],
-    session: &Session,
-) -> anyhow::Result<Exit> {
-    let place = Place::find(tree, session)?;
+fn write_into(tree: &Utf8Path, session: &Session) -> anyhow::Result<Exit> {
+    let catalogue = session.catalogue()?;
+    let scenario_files = &catalogue.scenario_files()?;
+    let place = Place::find(tree, &catalogue, session)?;
     let is_git = place.is_git()?;
     place.check_free(is_git)?;
     let with_target = place.makefile_with_target()?;
-    replace_folder(&place.folder, scenario_files)?;
+    replace_folder(&place.folder, &catalogue, scenario_files)?;
     if let Some(text) = with_target {
         fs::write(&place.makefile, text)?;
     }
@@ -148,7 +163,7 @@ fn write_into(
         place.folder,
         quote(place.tree.as_str()),
         quote(place.tree.join(TESTS).as_str()),
-        generate::FOLDER
+        catalogue.manifest.kselftest
     ))?;
     Ok(Exit::Ok)
 }
@@ -156,13 +171,18 @@ fn write_into(
 /// The paths that are written in a tree. They are absolute, because git runs in the tree.
 struct Place<'a> {
     session: &'a Session,
+    catalogue: &'a Catalogue,
     tree: Utf8PathBuf,
     folder: Utf8PathBuf,
     makefile: Utf8PathBuf,
 }
 
 impl<'a> Place<'a> {
-    fn find(tree: &Utf8Path, session: &'a Session) -> anyhow::Result<Self> {
+    fn find(
+        tree: &Utf8Path,
+        catalogue: &'a Catalogue,
+        session: &'a Session,
+    ) -> anyhow::Result<Self> {
         let no_tree = || {
             bad_input(
                 format!("`{tree}` is not a kernel tree: it has no `{TESTS}`"),
@@ -177,7 +197,8 @@ impl<'a> Place<'a> {
         }
         let place = Self {
             session,
-            folder: tests.join(generate::FOLDER),
+            catalogue,
+            folder: tests.join(&catalogue.manifest.kselftest),
             tree: whole,
             makefile,
         };
@@ -253,7 +274,8 @@ impl<'a> Place<'a> {
         };
         let bytes = read_plain(&self.makefile, MAKEFILE_BYTES_MAX).map_err(|why| wrong(&why))?;
         let text = String::from_utf8(bytes).map_err(|why| wrong(&why))?;
-        generate::with_target(&text).map_err(|why| wrong(&why))
+        let folder = &self.catalogue.manifest.kselftest;
+        generate::with_target(&text, folder).map_err(|why| wrong(&why))
     }
 
     /// Returns whether the tree is the top of a git repository. A tree inside another repository
@@ -297,7 +319,7 @@ impl<'a> Place<'a> {
         if diff.status.success() {
             return Ok("up to date, nothing to commit".to_owned());
         }
-        let message = generate::commit_message(scenario_files);
+        let message = generate::commit_message(self.catalogue, scenario_files);
         let committed = self.git("commit --quiet --file=-", &paths, &message)?;
         if !committed.status.success() {
             return Err(bad_input(
@@ -336,11 +358,15 @@ fn first_lines(text: &str) -> String {
 }
 
 /// Replaces the folder. [`Place::check_free`] made sure that git has a copy of its files.
-fn replace_folder(folder: &Utf8Path, scenario_files: &[ScenarioFile]) -> anyhow::Result<()> {
+fn replace_folder(
+    folder: &Utf8Path,
+    catalogue: &Catalogue,
+    scenario_files: &[ScenarioFile],
+) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    for (name, text) in generate::files_for_tree(scenario_files) {
+    for (name, text) in generate::files_for_tree(catalogue, scenario_files) {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, text)?;

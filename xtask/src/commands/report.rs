@@ -21,12 +21,13 @@ use xtask::result::{JobResult, RunResult};
 
 /// Judges a run again and prints its result.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> {
-    let scenarios = scenarios::scenarios(session)?;
     let folder = match &args.run {
         Some(run) => RunFolder::open(run)?,
         None => RunFolder::open(&session.layout.runs()?.join("latest"))?,
     };
     let (plan, recorded) = folder.read()?;
+    let session = &session.with_catalogue(plan.catalogue.as_deref())?;
+    let scenarios = scenarios::scenarios(session)?;
     let result = judge_again(&folder, &plan, recorded, &scenarios, session)?;
     let against = match &args.against {
         Some(before) => Some(compare(before, &result, &folder, &scenarios, session)?),

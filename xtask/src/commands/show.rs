@@ -83,7 +83,9 @@ pub(crate) fn run(
     }
     // Annotations refer to files of the repository that is checked out.
     if for_github && session.layout.is_of_checkout() {
-        report.places = places(&scenarios::scenarios(session)?);
+        let folder = session.layout.catalogue().join("scenarios");
+        let folder = session.layout.shown(&folder);
+        report.places = places(&scenarios::scenarios(session)?, folder);
     }
     if outputs.written.contains(&Format::Html) {
         let scenarios = scenarios::scenarios(session)?;
@@ -174,7 +176,7 @@ impl Workflow {
 
 /// Returns the position of each scenario: its first step with `fails_first`, else its
 /// first step.
-fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
+fn places(scenarios: &[Scenario], folder: &Utf8Path) -> BTreeMap<String, Place> {
     let place = |scenario: &Scenario| {
         let steps: Vec<&Step> = scenario.boots.iter().flat_map(Boot::all_steps).collect();
         let step = steps
@@ -182,7 +184,7 @@ fn places(scenarios: &[Scenario]) -> BTreeMap<String, Place> {
             .find(|step| step.fails_first)
             .or(steps.first())?;
         let place = Place {
-            file: format!("selftests/scenarios/{}.yaml", scenario.scenario_file),
+            file: format!("{folder}/{}.yaml", scenario.scenario_file),
             line: step.place.line,
         };
         Some((scenario.name.clone(), place))

@@ -12,6 +12,7 @@ use kernel_patches::kernel::{self, Kernel, Modules, Toolchain, Wanted};
 use patchbed_host::cache::{hex, publish};
 use patchbed_host::content::ContentId;
 use patchbed_host::pool;
+use selftests::catalogue::Catalogue;
 use selftests::generate::{self, Compile};
 use selftests::scenario::ScenarioFile;
 use sha2::{Digest, Sha256};
@@ -147,7 +148,7 @@ impl Build {
     pub(crate) fn new(
         built: Built,
         sources: &Sources,
-        scenario_files: &[&ScenarioFile],
+        (catalogue, scenario_files): (&Catalogue, &[&ScenarioFile]),
         environment: &Environment,
         session: &Session,
     ) -> anyhow::Result<Self> {
@@ -161,7 +162,7 @@ impl Build {
             contains: source.contains.clone(),
             partly: source.partly.clone(),
             initramfs: pack(&built.kernel, environment, session)?,
-            programs: programs(scenario_files, &built.kernel, &name, session)?,
+            programs: programs(catalogue, scenario_files, &built.kernel, &name, session)?,
             checkout: built.checkout,
             config: built.config,
             kernel: built.kernel,
@@ -251,6 +252,7 @@ fn archive(kernel: &Kernel, environment: &Environment) -> anyhow::Result<Vec<u8>
 /// Compiles the programs of scenario files for a kernel, on all cores. Most kernels of a tree
 /// have the same headers and share their programs.
 fn programs(
+    catalogue: &Catalogue,
     scenario_files: &[&ScenarioFile],
     kernel: &Kernel,
     name: &str,
@@ -266,7 +268,12 @@ fn programs(
         cores,
         scenario_files.iter(),
         &session.cancel,
-        |file| (file.name.clone(), program(file, kernel, &inputs, session)),
+        |file| {
+            (
+                file.name.clone(),
+                program(catalogue, file, kernel, &inputs, session),
+            )
+        },
         |(name, made)| -> anyhow::Result<()> {
             let path = made?;
             activity.advance(programs.len() as u64 + 1, &name);
@@ -281,12 +288,13 @@ fn programs(
 /// Returns the path of a scenario file's program. A cached binary whose checksum does not match
 /// is compiled again.
 fn program(
+    catalogue: &Catalogue,
     scenario_file: &ScenarioFile,
     kernel: &Kernel,
     inputs: &str,
     session: &Session,
 ) -> anyhow::Result<Utf8PathBuf> {
-    let files = generate::files(std::slice::from_ref(scenario_file));
+    let files = generate::files(catalogue, std::slice::from_ref(scenario_file));
     let mut id = ContentId::new("program").part(FORMAT).part(inputs);
     for (name, text) in files {
         id = id.part(name).part(text);
@@ -294,7 +302,7 @@ fn program(
     let cached = session.cache.dir(&["programs", &id.finish()])?;
     let name = scenario_file.first().identifier();
     cached_binary(&cached, &name, |folder, output| {
-        generate::write(std::slice::from_ref(scenario_file), folder)?;
+        generate::write(catalogue, std::slice::from_ref(scenario_file), folder)?;
         let compile = Compile {
             program: &name,
             folder,

@@ -177,12 +177,12 @@ mod tests {
         let output = std::process::Command::new("git")
             .args(["ls-files", "--"])
             .args(["kernel-patches", "vm-images/config", "vm-images/machines"])
-            .args([
-                "selftests/kselftest",
-                "selftests/scenarios",
-                "selftests/snapshots",
-            ])
+            .args(["selftests/kselftest", "selftests/catalogues"])
             .args([":!kernel-patches/src", ":!kernel-patches/Cargo.toml"])
+            .args([
+                ":!selftests/catalogues/*/generated",
+                ":!selftests/catalogues/*/*.json",
+            ])
             .current_dir(root)
             .output()
             .unwrap();

@@ -145,15 +145,21 @@ fn memory_mib(machine: &Machine, needs: &GuestNeeds) -> u32 {
     needs.memory_mib.max(machine.memory_mib)
 }
 
-/// Reads the memory, kernel arguments and slowness of a config.
+/// Reads the memory, kernel arguments and slowness of a config, and adds the kernel arguments
+/// of the catalogue.
 ///
 /// # Errors
-/// When the file of the config is unreadable or invalid.
+/// When the file of the config or the manifest of the catalogue is unreadable or invalid.
 pub fn find_needs(config: &str, session: &Session) -> anyhow::Result<GuestNeeds> {
     let path = session.layout.configs().join(format!("{config}.yaml"));
-    GuestNeeds::load(&path).map_err(|error| match error {
+    let needs = GuestNeeds::load(&path).map_err(|error| match error {
         NeedsError::Input(error) => error.into(),
         NeedsError::Read(error) => unreadable(&path, &error),
+    })?;
+    let of_catalogue = session.manifest()?.kernel_arguments;
+    Ok(GuestNeeds {
+        kernel_arguments: format!("{of_catalogue} {}", needs.kernel_arguments),
+        ..needs
     })
 }
 

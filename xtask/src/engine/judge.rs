@@ -64,7 +64,7 @@ impl Judge<'_> {
                 return Ok(());
             }
             let snapshots = self.layout.snapshots();
-            if self.layout.is_of_checkout() {
+            if self.layout.owns_catalogue() {
                 judged.create_snapshot_folder(&snapshots);
                 return judged.compare(&snapshots, Outlet::Beside);
             }
@@ -96,7 +96,7 @@ impl Judge<'_> {
         };
         let mut judged = job.judge(Some(test), transcript.as_ref(), self.folder);
         if self.check_snapshots {
-            let outlet = match self.layout.is_of_checkout() {
+            let outlet = match self.layout.owns_catalogue() {
                 true => Outlet::Beside,
                 false => Outlet::None,
             };

@@ -5,7 +5,10 @@
 //! into the cache. `--data` and `PATCHBED_DATA` override both.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
 use patchbed_host::cache::Cache;
+use patchbed_host::files::listing;
+use selftests::catalogue::MANIFEST;
 
 use crate::engine::builtin;
 use crate::engine::program;
@@ -13,13 +16,32 @@ use crate::exit::bad_input;
 
 /// The variable that names the data folder if `--data` is not given.
 pub const DATA_VARIABLE: &str = "PATCHBED_DATA";
+/// The folder of the catalogues, in the data.
+const CATALOGUES: &str = "selftests/catalogues";
+/// The catalogue that is used without `--catalogue`.
+const DEFAULT_CATALOGUE: &str = "liveupdate-pci";
 /// Folders that the data must contain.
 const DATA_FOLDERS: [&str; 4] = [
     "kernel-patches",
-    "selftests/scenarios",
+    "selftests/catalogues",
     "vm-images/config",
     "vm-images/machines",
 ];
+
+/// The options that select data.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DataArgs {
+    /// Folder with series, catalogues, machines and configs, laid out as in a checkout of
+    /// patchbed [env: PATCHBED_DATA] [default: the checkout for `cargo xtask`, the
+    /// built-in data otherwise]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<Utf8PathBuf>,
+
+    /// Catalogue of scenarios: a folder with a file `catalogue.yaml`, or the name of a
+    /// catalogue of the data [default: liveupdate-pci]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub catalogue: Option<Utf8PathBuf>,
+}
 
 /// The folders that commands use.
 #[derive(Clone, Debug)]
@@ -27,17 +49,21 @@ pub struct Layout {
     data: Utf8PathBuf,
     /// Whether the user named the data.
     is_given: bool,
+    /// The folder of the catalogue that the user named.
+    catalogue: Option<Utf8PathBuf>,
     checkout: Option<Utf8PathBuf>,
     /// `None` if no variable names a folder.
     state: Option<Utf8PathBuf>,
 }
 
 impl Layout {
-    /// Returns the layout of this program, with the data folder `given`, if any.
+    /// Returns the layout of this program, with the data folder and the catalogue of the
+    /// options, if any.
     ///
     /// # Errors
-    /// When the given folder has no data, or the built-in data cannot be unpacked.
-    pub fn find(given: Option<&Utf8Path>, cache: &Cache) -> anyhow::Result<Self> {
+    /// When the given folder has no data, the built-in data cannot be unpacked, or there is no
+    /// such catalogue.
+    pub fn find(data: &DataArgs, cache: &Cache) -> anyhow::Result<Self> {
         let checkout = program::checkout().map(Utf8Path::to_owned);
         let variable = match std::env::var(DATA_VARIABLE) {
             Err(std::env::VarError::NotUnicode(value)) => {
@@ -52,19 +78,64 @@ impl Layout {
             other => other.unwrap_or_default(),
         };
         let variable = Some(Utf8Path::new(&variable)).filter(|path| *path != "");
-        let given = given.or(variable);
-        Ok(Self {
+        let given = data.data.as_deref().or(variable);
+        let layout = Self {
             data: match (given, &checkout) {
                 (Some(given), _) => check_data(given)?,
                 (None, Some(checkout)) => checkout.clone(),
                 (None, None) => builtin::data(cache)?,
             },
             is_given: given.is_some(),
+            catalogue: None,
             state: match &checkout {
                 Some(checkout) => Some(checkout.join("target/patchbed")),
                 None => state_from(|name| std::env::var(name).ok()),
             },
             checkout,
+        };
+        match &data.catalogue {
+            Some(name) => layout.with_catalogue(name),
+            None => Ok(layout),
+        }
+    }
+
+    /// Returns the layouts of the chosen catalogue, or of all catalogues of the data.
+    ///
+    /// # Errors
+    /// When the folder of the catalogues cannot be read.
+    pub fn each_catalogue(&self) -> anyhow::Result<Vec<Self>> {
+        if self.catalogue.is_some() {
+            return Ok(vec![self.clone()]);
+        }
+        let folders = listing(&self.data.join(CATALOGUES))?.into_iter();
+        let folders = folders.filter(|folder| folder.join(MANIFEST).is_file());
+        let layouts = folders.map(|folder| Self {
+            catalogue: Some(folder),
+            ..self.clone()
+        });
+        Ok(layouts.collect())
+    }
+
+    /// Returns the layout with another catalogue: a folder, or the name of a catalogue of the
+    /// data.
+    ///
+    /// # Errors
+    /// When there is no such catalogue.
+    pub fn with_catalogue(self, name: &Utf8Path) -> anyhow::Result<Self> {
+        let known = self.data.join(CATALOGUES);
+        let mut folders = [name.to_owned(), known.join(name)].into_iter();
+        let is_catalogue = |folder: &Utf8PathBuf| folder.join(MANIFEST).is_file();
+        let Some(folder) = folders.find(is_catalogue) else {
+            let names = listing(&known)?;
+            let names: Vec<&str> = names.iter().filter_map(|path| path.file_name()).collect();
+            return Err(bad_input(
+                format!("`{name}` is neither a catalogue nor a folder with `{MANIFEST}`"),
+                format!("catalogues: {}", names.join(", ")),
+            ));
+        };
+        Ok(Self {
+            catalogue: Some(folder.canonicalize_utf8()?),
+            ..self
         })
     }
 
@@ -80,6 +151,7 @@ impl Layout {
         Self {
             data: root.clone(),
             is_given: false,
+            catalogue: None,
             state: Some(root.join("target/patchbed")),
             checkout: Some(root),
         }
@@ -111,18 +183,36 @@ impl Layout {
         self.checkout.as_deref()
     }
 
-    /// Returns whether the data is part of the checkout, so that new snapshots are written
-    /// beside the old.
+    /// Returns whether the data is part of the checkout.
     pub fn is_of_checkout(&self) -> bool {
         self.checkout.is_some() && !self.is_given
     }
 
-    /// Returns the options that select the same data.
+    /// Returns whether the user may edit the catalogue, so that new snapshots are written
+    /// beside the old: it is in the checkout, or outside of the data.
+    pub fn owns_catalogue(&self) -> bool {
+        let catalogue = self.catalogue.as_ref();
+        let is_outside = catalogue.is_some_and(|folder| !folder.starts_with(&self.data));
+        self.is_of_checkout() || is_outside
+    }
+
+    /// Returns the options that select the same data and catalogue.
     pub fn data_options(&self) -> Vec<String> {
-        match self.is_given {
-            true => vec!["--data".to_owned(), self.data.to_string()],
-            false => Vec::new(),
+        let mut options = Vec::new();
+        if self.is_given {
+            options.extend(["--data".to_owned(), self.data.to_string()]);
         }
+        if let Some(name) = self.catalogue_name() {
+            options.extend(["--catalogue".to_owned(), name.to_string()]);
+        }
+        options
+    }
+
+    /// Returns the value of `--catalogue`, if it is given: a name, or an absolute path.
+    pub fn catalogue_name(&self) -> Option<&Utf8Path> {
+        let folder = self.catalogue.as_deref()?;
+        let known = folder.strip_prefix(self.data.join(CATALOGUES));
+        Some(known.unwrap_or(folder))
     }
 
     /// Returns a note for the user of an installed program in a checkout, whose files are not
@@ -174,9 +264,10 @@ impl Layout {
         self.data.join("selftests/src/fault")
     }
 
-    /// Returns the folder with the scenarios.
-    pub fn scenarios(&self) -> Utf8PathBuf {
-        self.data.join("selftests/scenarios")
+    /// Returns the folder of the catalogue.
+    pub fn catalogue(&self) -> Utf8PathBuf {
+        let default = || self.data.join(CATALOGUES).join(DEFAULT_CATALOGUE);
+        self.catalogue.clone().unwrap_or_else(default)
     }
 
     /// Returns the folder with the data about kselftests of the tree.
@@ -184,14 +275,9 @@ impl Layout {
         self.data.join("selftests/kselftest")
     }
 
-    /// Returns the folder with the generated selftests.
-    pub fn generated(&self) -> Utf8PathBuf {
-        self.data.join("selftests/generated")
-    }
-
     /// Returns the folder with the snapshots of results.
     pub fn snapshots(&self) -> Utf8PathBuf {
-        self.data.join("selftests/snapshots")
+        self.catalogue().join("snapshots")
     }
 
     /// Returns the folder of all run folders.

@@ -3,9 +3,6 @@
 
 use clap::{Args, ValueEnum};
 
-/// The series that is tested by default.
-pub const DEFAULT_SERIES: &str = "flb-refcount";
-
 /// The machine that is used by default.
 pub const DEFAULT_MACHINE: &str = "edu-pair";
 
@@ -24,12 +21,12 @@ pub struct SourceArgs {
     pub tree: Option<String>,
 
     /// Series to test: the name of a known series, a folder of .patch files, a single
-    /// patch, or an mbox
-    #[arg(long, value_name = "SERIES", default_value = DEFAULT_SERIES)]
-    pub series: String,
+    /// patch, or an mbox [default: the series of the catalogue, flb-refcount]
+    #[arg(long, value_name = "SERIES")]
+    pub series: Option<String>,
 
-    /// Series to apply first, in every checkout; may be repeated. Replaces the default
-    /// list [default: pci-liveupdate, liveupdate-test-driver, pciehp-lock-order]
+    /// Series to apply first, in every checkout; may be repeated. Replaces the list of the
+    /// catalogue [default: pci-liveupdate, liveupdate-test-driver, pciehp-lock-order]
     #[arg(long, value_name = "SERIES")]
     pub prereq: Vec<String>,
 
@@ -67,7 +64,7 @@ impl Default for SourceArgs {
     fn default() -> Self {
         Self {
             tree: None,
-            series: DEFAULT_SERIES.to_owned(),
+            series: None,
             prereq: Vec::new(),
             provides: Vec::new(),
             checkouts: DEFAULT_CHECKOUTS.map(str::to_owned).to_vec(),

@@ -295,7 +295,8 @@ impl<'a> Pipeline<'a> {
 
     fn build(&self, built: Built, scenario_files: &[&ScenarioFile]) -> anyhow::Result<Build> {
         let (sources, environment) = (self.sources, self.environment);
-        let build = Build::new(built, sources, scenario_files, environment, self.session)?;
+        let tests = (&self.request.catalogue, scenario_files);
+        let build = Build::new(built, sources, tests, environment, self.session)?;
         // The first build decides.
         environment.choose_accelerator(
             self.options.machine.as_deref().unwrap_or(DEFAULT_MACHINE),

@@ -6,6 +6,7 @@
 //! later. For kselftests of the tree, the plan has the arguments; their jobs are added after
 //! the list of tests has been read from the tree.
 
+use camino::Utf8PathBuf;
 use kernel_patches::kselftest::Wanted;
 use kernel_patches::tree::TreeRequest;
 use patchbed_host::process::quote;
@@ -23,6 +24,9 @@ pub struct Plan {
     pub(crate) configs: Vec<String>,
     /// The machine for all jobs; `None` if each scenario has its own.
     pub machine: Option<String>,
+    /// The catalogue of the scenarios, if it is not the default: a name, or an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<Utf8PathBuf>,
     pub(crate) repeat: u32,
     /// Whether results are compared with snapshots.
     pub check_snapshots: bool,
@@ -50,6 +54,7 @@ pub struct PlanRequest {
     pub(crate) machine: Option<String>,
     /// Scenarios and the machines that they name.
     pub scenarios: Vec<(String, String)>,
+    pub(crate) catalogue: Option<Utf8PathBuf>,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
     pub(crate) rerun_options: Vec<String>,
@@ -67,6 +72,7 @@ impl Plan {
             checkouts,
             configs,
             machine,
+            catalogue,
             scenarios,
             repeat,
             check_snapshots,
@@ -81,6 +87,7 @@ impl Plan {
             checkouts,
             configs,
             machine,
+            catalogue,
             repeat,
             check_snapshots,
             rerun_options,
@@ -136,6 +143,7 @@ pub(crate) mod tests {
             checkouts: owned(&["base", "series"]),
             configs: owned(&["fast"]),
             machine: None,
+            catalogue: None,
             scenarios: ["live-update-kexec", "sysfs-remove-while-preserved"]
                 .map(|name| (name.to_owned(), "edu-pair".to_owned()))
                 .to_vec(),

@@ -9,7 +9,7 @@ use fs_err as fs;
 /// Files and folders by which a checkout is recognized.
 const PARTS: [&str; 4] = [
     "kernel-patches",
-    "selftests/scenarios",
+    "selftests/catalogues",
     "vm-images/machines",
     "xtask/src/main.rs",
 ];

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves the arguments of `test` to series, configs, scenarios and a plan.
 
+use camino::Utf8Path;
 use kernel_patches::config::Config;
 use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
+use selftests::catalogue::Catalogue;
 use selftests::input::closest;
 use selftests::scenario::{Scenario, ScenarioFile};
 use vm_images::machine::Machine;
@@ -12,10 +14,9 @@ use crate::engine::build::find_configs;
 use crate::engine::environment::{Environment, find_machine, find_needs};
 use crate::engine::inject;
 use crate::engine::kselftest;
-use crate::engine::options::{DEFAULT_SERIES, Snapshots, TestOptions};
+use crate::engine::options::{Snapshots, TestOptions};
 use crate::engine::plan::{Plan, PlanRequest};
 use crate::engine::program;
-use crate::engine::scenarios;
 use crate::engine::session::Session;
 use crate::engine::sources::SourceRequest;
 use crate::exit::bad_input;
@@ -29,6 +30,8 @@ pub struct Request {
     /// The tree and the series.
     pub source_request: SourceRequest,
     pub(crate) configs: Vec<Config>,
+    /// The catalogue.
+    pub catalogue: Catalogue,
     /// All scenario files.
     pub scenario_files: Vec<ScenarioFile>,
     /// The selected scenarios.
@@ -48,7 +51,8 @@ impl Request {
         let configs = find_configs(&args.configs.config, session)?;
         let wanted_kselftests = kselftest::parse(&args.kselftest)?;
         let kselftests = kselftest::look_up(&wanted_kselftests, &session.layout)?;
-        let scenario_files = scenarios::scenario_files(session)?;
+        let catalogue = session.catalogue()?;
+        let scenario_files = catalogue.scenario_files()?;
         let scenarios = if args.scenarios.is_empty() && !wanted_kselftests.is_empty() {
             Vec::new()
         } else {
@@ -69,6 +73,7 @@ impl Request {
         // A scenario may kexec into a checkout without jobs of its own.
         source_request.add_checkouts(scenarios.iter().flat_map(Scenario::other_checkouts));
         Ok(Self {
+            catalogue,
             scenario_files,
             source_request,
             configs,
@@ -272,6 +277,7 @@ fn plan_request(
         checkouts: source_request.checkouts.clone(),
         configs: configs.iter().map(|config| config.name.clone()).collect(),
         machine: args.machine.clone(),
+        catalogue: session.layout.catalogue_name().map(Utf8Path::to_owned),
         scenarios: scenarios
             .iter()
             .map(|scenario| (scenario.name.clone(), scenario.machine.clone()))
@@ -289,9 +295,7 @@ fn reproduce_options(args: &TestOptions, data: Vec<String>) -> Vec<String> {
     let source = &args.source;
     let mut options: Vec<(&str, &str)> = Vec::new();
     options.extend(source.tree.iter().map(|tree| ("--tree", tree.as_str())));
-    if source.series != DEFAULT_SERIES {
-        options.push(("--series", &source.series));
-    }
+    options.extend(source.series.iter().map(|name| ("--series", name.as_str())));
     options.extend(source.prereq.iter().map(|name| ("--prereq", name.as_str())));
     options.extend(
         source

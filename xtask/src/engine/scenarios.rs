@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The scenario files of the data folder.
+//! The scenarios of the catalogue.
 
-use selftests::scenario::{self, Machines, Scenario, ScenarioFile};
+use selftests::scenario::Scenario;
 
 use crate::engine::session::Session;
 
-/// Returns the project's scenario files.
+/// Returns all scenarios.
 ///
 /// # Errors
-/// When a scenario file or a machine is invalid.
-pub fn scenario_files(session: &Session) -> anyhow::Result<Vec<ScenarioFile>> {
-    let machines = Machines::load(&session.layout.machines())?;
-    Ok(scenario::load_all(&session.layout.scenarios(), &machines)?)
-}
-
-/// Returns the scenarios of all the project's scenario files.
-///
-/// # Errors
-/// As [`scenario_files`].
+/// When a file of the catalogue is invalid or cannot be read.
 pub fn scenarios(session: &Session) -> anyhow::Result<Vec<Scenario>> {
-    let scenario_files = scenario_files(session)?.into_iter();
+    let scenario_files = session.catalogue()?.scenario_files()?.into_iter();
     Ok(scenario_files
         .flat_map(|scenario_file| scenario_file.variants)
         .collect())

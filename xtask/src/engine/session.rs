@@ -9,8 +9,10 @@ use patchbed_host::cache::Cache;
 use patchbed_host::cancel::Cancel;
 use patchbed_host::context::Context;
 use patchbed_host::events::{Event, Observer};
+use selftests::catalogue::{Catalogue, LoadError, Manifest};
+use selftests::scenario::Machines;
 
-use crate::engine::layout::Layout;
+use crate::engine::layout::{DataArgs, Layout};
 
 /// The message of a step that ended because of an interruption.
 pub(crate) const INTERRUPTED: &str = "interrupted";
@@ -38,12 +40,12 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Finds the data (in the folder `data`, if given) and the cache.
+    /// Finds the data and the cache.
     ///
     /// # Errors
     /// When data or cache cannot be used.
     pub fn start(
-        data: Option<&Utf8Path>,
+        data: &DataArgs,
         cancel: Cancel,
         observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
@@ -70,6 +72,48 @@ impl Session {
             cancel: Cancel::new(),
             observer: Arc::new(patchbed_host::events::Silent),
         }
+    }
+
+    /// Returns the sessions of the chosen catalogue, or of all catalogues of the data.
+    ///
+    /// # Errors
+    /// When the folder of the catalogues cannot be read.
+    pub fn each_catalogue(&self) -> anyhow::Result<Vec<Self>> {
+        let layouts = self.layout.each_catalogue()?.into_iter();
+        let sessions = layouts.map(|layout| Self {
+            layout,
+            ..self.clone()
+        });
+        Ok(sessions.collect())
+    }
+
+    /// Returns a session with this catalogue, or with the same if it is `None`.
+    ///
+    /// # Errors
+    /// When there is no such catalogue.
+    pub fn with_catalogue(&self, name: Option<&Utf8Path>) -> anyhow::Result<Self> {
+        let mut session = self.clone();
+        if let Some(name) = name {
+            session.layout = session.layout.with_catalogue(name)?;
+        }
+        Ok(session)
+    }
+
+    /// Reads the catalogue.
+    ///
+    /// # Errors
+    /// When one of its files, or a machine, is invalid or cannot be read.
+    pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
+        let machines = Machines::load(&self.layout.machines())?;
+        Ok(Catalogue::load(&self.layout.catalogue(), machines)?)
+    }
+
+    /// Reads only the manifest of the catalogue.
+    ///
+    /// # Errors
+    /// When it is invalid or cannot be read.
+    pub fn manifest(&self) -> Result<Manifest, LoadError> {
+        Manifest::load(&self.layout.catalogue())
     }
 
     /// Returns the services of the lower crates.

@@ -11,23 +11,16 @@ use kernel_patches::overlay::Overlay;
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
 use patchbed_host::events::Event;
+use selftests::catalogue::Manifest;
 use selftests::input::closest;
 
 use crate::engine::checkouts::{self, MutantsWanted};
-use crate::engine::options::{DEFAULT_SERIES, SourceArgs};
+use crate::engine::options::SourceArgs;
 use crate::engine::program;
 use crate::engine::session::Session;
 use crate::exit::bad_input;
 use crate::job_plan::SERIES;
 use crate::result::CheckoutResult;
-
-/// The prerequisites without `--prereq`.
-pub const DEFAULT_PREREQUISITES: [&str; 3] = [
-    "pci-liveupdate",
-    "liveupdate-test-driver",
-    // Without it, lockdep disables itself after a false positive at the first hotplug.
-    "pciehp-lock-order",
-];
 
 /// The resolved source arguments; nothing is applied yet.
 #[derive(Clone, Debug)]
@@ -40,6 +33,8 @@ pub struct SourceRequest {
     pub(crate) mutants: MutantsWanted,
     /// The folder of the series; `None` if the series is not a folder.
     pub folder: Option<Utf8PathBuf>,
+    /// The manifest of the catalogue.
+    manifest: Manifest,
 }
 
 impl SourceRequest {
@@ -49,12 +44,14 @@ impl SourceRequest {
     /// When a series or a checkout does not exist.
     pub fn from_args(args: &SourceArgs, session: &Session) -> anyhow::Result<Self> {
         check_words(args, session)?;
+        let manifest = session.manifest()?;
         let library = session.layout.series();
-        let mut series = Series::find(&args.series, &library)?;
+        let name = args.series(&manifest);
+        let mut series = Series::find(name, &library)?;
         series.provides.clone_from(&args.provides);
         let folder = match series.is_known {
-            true => library.join(&args.series),
-            false => Utf8PathBuf::from(&args.series),
+            true => library.join(name),
+            false => Utf8PathBuf::from(name),
         };
         let folder = folder.is_dir().then_some(folder);
         let (mutants, mut words) = MutantsWanted::take_from(&args.checkouts);
@@ -66,13 +63,15 @@ impl SourceRequest {
         Ok(Self {
             tree: tree(args),
             series,
-            prerequisites: prerequisites(args)
+            prerequisites: args
+                .prerequisites(&manifest)
                 .iter()
                 .map(|name| Series::find(name, &library))
                 .collect::<Result<_, _>>()?,
             checkouts,
             mutants,
             folder,
+            manifest,
         })
     }
 
@@ -106,13 +105,13 @@ impl SourceRequest {
     pub fn is_ours(&self) -> bool {
         self.tree == TreeRequest::Default
             && self.series.is_known
-            && self.series.name == DEFAULT_SERIES
+            && self.series.name == self.manifest.series
             && self.series.provides.is_empty()
             && self
                 .prerequisites
                 .iter()
-                .map(|series| series.name.as_str())
-                .eq(DEFAULT_PREREQUISITES)
+                .map(|series| &series.name)
+                .eq(&self.manifest.prerequisites)
             && self.prerequisites.iter().all(|series| series.is_known)
     }
 
@@ -180,12 +179,12 @@ pub fn check_words(args: &SourceArgs, session: &Session) -> anyhow::Result<()> {
             format!("known series: {}", known.join(", ")),
         ));
     }
-    if prerequisites(args).contains(&args.series) {
+    let manifest = session.manifest()?;
+    let series = args.series(&manifest);
+    let mut prerequisites = args.prerequisites(&manifest).iter();
+    if prerequisites.any(|name| name == series) {
         return Err(bad_input(
-            format!(
-                "`{}` is both the series and one of its prerequisites",
-                args.series
-            ),
+            format!("`{series}` is both the series and one of its prerequisites"),
             "name only the other prerequisites with `--prereq`",
         ));
     }
@@ -199,12 +198,18 @@ pub fn tree(args: &SourceArgs) -> TreeRequest {
         .map_or(TreeRequest::Default, TreeRequest::parse)
 }
 
-/// Returns the prerequisites that the arguments name, or the default prerequisites.
-pub fn prerequisites(args: &SourceArgs) -> Vec<String> {
-    if args.prereq.is_empty() {
-        DEFAULT_PREREQUISITES.map(str::to_owned).to_vec()
-    } else {
-        args.prereq.clone()
+impl SourceArgs {
+    /// Returns the name of the series, or of the default series.
+    pub fn series<'a>(&'a self, manifest: &'a Manifest) -> &'a str {
+        self.series.as_deref().unwrap_or(&manifest.series)
+    }
+
+    /// Returns the names of the prerequisites, or of the default prerequisites.
+    pub fn prerequisites<'a>(&'a self, manifest: &'a Manifest) -> &'a [String] {
+        match self.prereq.is_empty() {
+            true => &manifest.prerequisites,
+            false => &self.prereq,
+        }
     }
 }
 

@@ -261,7 +261,7 @@ mod tests {
         WARN on series (fast): injected fault MISSED
           WARN for a reason
 
-        a pass on these builds does not exclude faults of a missed class
+        a pass on these builds does not exclude faults of these classes
         ");
         assert_eq!((result.exit(), result.exit_code), (Exit::Finding, 1));
     }

@@ -37,7 +37,7 @@ fn extension(path: &str) -> &str {
 fn licence_of(path: &str) -> &'static str {
     let is_for_kernel = matches!(extension(path), "c" | "h" | "patch" | "config")
         || matches!(name(path), "Makefile" | "Kbuild" | "Kconfig" | "config")
-        || path.starts_with("selftests/generated/");
+        || (path.starts_with("selftests/catalogues/") && path.contains("/generated/"));
     if is_for_kernel { KERNEL } else { TOOL }
 }
 
@@ -244,7 +244,7 @@ mod tests {
             ("a.h", "/* SPDX-License-Identifier: GPL-2.0-only */\n"),
             ("fast.config", "# SPDX-License-Identifier: GPL-2.0-only\n"),
             (
-                "selftests/generated/x/settings",
+                "selftests/catalogues/a/generated/x/settings",
                 "# SPDX-License-Identifier: GPL-2.0-only\n",
             ),
         ] {

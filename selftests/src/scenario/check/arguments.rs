@@ -2,6 +2,7 @@
 //! Checks of the arguments of a verb, by their kinds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::checker::{Checked, Checker};
 use crate::input::Place;
@@ -10,7 +11,7 @@ use crate::scenario::model::Returns;
 use crate::scenario::names::{is_driver, is_path};
 use crate::scenario::operation::{Device, Operation, Value};
 use crate::scenario::raw::{RawKey, RawStep, RawValue};
-use crate::scenario::verb::{Kind, Language, ObjectKind, Verb};
+use crate::scenario::verb::{Kind, ObjectKind, Verb};
 use crate::yaml::At;
 
 /// Maximal length of `contents` in bytes.
@@ -21,7 +22,7 @@ const DEVICES: &str = "/sys/bus/pci/devices/{";
 /// A step whose arguments are checked.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
-    pub(super) verb: &'static Verb,
+    pub(super) verb: &'a Arc<Verb>,
     /// The key of the verb with its value.
     pub(super) key: &'a RawKey,
     pub(super) raw: &'a RawStep,
@@ -31,10 +32,7 @@ pub(super) struct Subject<'a> {
 impl Subject<'_> {
     /// The name of the object that the verb is applied to.
     fn name(&self) -> &str {
-        match &self.key.value {
-            RawValue::Text(name) => name,
-            _ => "",
-        }
+        self.key.text()
     }
 
     /// The argument whose kind fits, if the step has it.
@@ -51,25 +49,26 @@ impl Checker<'_> {
         let verb = step.verb;
         let mut arguments = BTreeMap::new();
         let value = self.argument(step, &verb.kind, step.key)?;
-        arguments.insert(verb.key.as_str(), value);
+        arguments.insert(verb.key.clone(), value);
         self.requirements(step)?;
         for parameter in &verb.parameters {
             let key = parameter.key.as_str();
             let value = match (step.raw.get(key), &parameter.default) {
                 (Some(given), _) => self.argument(step, &parameter.kind, given)?,
-                (None, Some(default)) => constant(&parameter.kind, default),
+                (None, Some(default)) => self.constant(&parameter.kind, default),
                 (None, None) if matches!(parameter.kind, Kind::Token) => {
                     Value::Number(self.token(step.name()))
                 }
                 (None, None) if parameter.is_optional() => continue,
                 (None, None) => return self.need(None, step.key.place, key),
             };
-            arguments.insert(key, value);
+            arguments.insert(key.to_owned(), value);
         }
         let is_renamed = step.has(|kind| matches!(kind, Kind::Renamed)).is_some();
         if matches!(verb.kind, Kind::HandedOver(_)) && !is_renamed {
             self.take_over(step.name());
         }
+        let verb = Arc::clone(verb);
         Ok(Operation { verb, arguments })
     }
 
@@ -94,9 +93,10 @@ impl Checker<'_> {
                 let value = text.clone();
                 self.text(step, kind, &At { value, place })
             }
-            RawValue::Number(number) => self.number(kind, given.key, *number, place),
-            RawValue::Flag(flag) => Ok(constant(kind, &flag.to_string())),
+            RawValue::Number(number) => self.number(kind, &given.key, *number, place),
+            RawValue::Flag(flag) => Ok(self.constant(kind, &flag.to_string())),
             RawValue::List(words) => self.list(kind, words, place),
+            RawValue::Empty => self.list(kind, &[], place),
             RawValue::Step(_) | RawValue::Steps(_) => Ok(Value::Text(String::new())),
         }
     }
@@ -139,7 +139,7 @@ impl Checker<'_> {
             Kind::Slot => Value::Device(self.slot(text)?),
             Kind::Word(list) => {
                 self.word(list, text)?;
-                constant(kind, &name)
+                self.constant(kind, &name)
             }
             Kind::Contents => Value::Text(self.contents(text)?),
             Kind::Path => Value::Text(self.path(text)?),
@@ -181,7 +181,7 @@ impl Checker<'_> {
                 .collect::<Checked<Vec<_>>>()?;
             indices.sort_unstable();
             indices.dedup();
-            let list = Language::get().words(list);
+            let list = self.language.words(list);
             let bits: Vec<&str> = indices.iter().map(|index| list.c(*index)).collect();
             let c = match bits.is_empty() {
                 true => "0".to_owned(),
@@ -203,7 +203,7 @@ impl Checker<'_> {
 
     /// Returns the index of a word in its list.
     fn word(&self, list: &str, word: &At<String>) -> Checked<usize> {
-        let list = Language::get().words(list);
+        let list = self.language.words(list);
         let index = list.words.iter().position(|known| *known == word.value);
         let known = list.words.iter().map(String::as_str);
         index.ok_or_else(|| self.unknown(&list.name, word, known))
@@ -218,7 +218,7 @@ impl Checker<'_> {
             return Ok(Value::Object(step.name().to_owned()));
         };
         if let Some(parameter) = times_kind {
-            self.number(&parameter.kind, times.key, number, times.place)?;
+            self.number(&parameter.kind, &times.key, number, times.place)?;
         }
         let message = format!("`returns` is invalid with `{}`", times.key);
         let hint = "create the session that must fail in another step";
@@ -293,26 +293,26 @@ impl Checker<'_> {
         let message = format!("the machine `{machine}` does not enable kmemleak");
         Err(self.wrong(place, message, Some(hint)))
     }
-}
 
-/// The value of a valid word: a default, or a word that has been checked.
-fn constant(kind: &Kind, word: &str) -> Value {
-    let c = match kind {
-        Kind::Word(list) => {
-            let list = Language::get().words(list);
-            let index = list.words.iter().position(|known| known == word);
-            index.map(|index| list.c(index))
+    /// The value of a valid word: a default, or a word that has been checked.
+    fn constant(&self, kind: &Kind, word: &str) -> Value {
+        let c = match kind {
+            Kind::Word(list) => {
+                let list = self.language.words(list);
+                let index = list.words.iter().position(|known| known == word);
+                index.map(|index| list.c(index))
+            }
+            Kind::Flag(values) => word
+                .parse()
+                .ok()
+                .and_then(|flag: bool| values.get(&flag))
+                .map(String::as_str),
+            Kind::Number(..) => return Value::Number(word.parse().unwrap_or_default()),
+            _ => return Value::Text(word.to_owned()),
+        };
+        Value::Word {
+            word: word.to_owned(),
+            c: c.unwrap_or(word).to_owned(),
         }
-        Kind::Flag(values) => word
-            .parse()
-            .ok()
-            .and_then(|flag: bool| values.get(&flag))
-            .map(String::as_str),
-        Kind::Number(..) => return Value::Number(word.parse().unwrap_or_default()),
-        _ => return Value::Text(word.to_owned()),
-    };
-    Value::Word {
-        word: word.to_owned(),
-        c: c.unwrap_or(word).to_owned(),
     }
 }

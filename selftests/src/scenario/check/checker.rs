@@ -21,6 +21,7 @@ const SLOTS_MAX: usize = 8;
 pub(super) struct Checker<'a> {
     pub(super) text: &'a str,
     pub(super) file: &'a str,
+    pub(super) language: &'a Language,
     /// The value of each parameter.
     pub(super) values: Values,
     pub(super) machines: &'a Machines,
@@ -42,7 +43,7 @@ pub(super) struct Checker<'a> {
 
 pub(super) type Checked<T> = Result<T, InputError>;
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     pub(super) fn wrong(
         &self,
         place: Place,
@@ -101,7 +102,7 @@ impl Checker<'_> {
 
     pub(super) fn need<T>(&self, value: Option<T>, place: Place, key: &str) -> Checked<T> {
         value.ok_or_else(|| {
-            let argument = Language::get().argument(key);
+            let argument = self.language.argument(key);
             let about = argument.map(|argument| format!("`{key}`: {}", argument.summary()));
             self.wrong(place, format!("missing key `{key}`"), about)
         })

@@ -6,7 +6,6 @@ use crate::input::Place;
 use crate::scenario::model::{Bounds, ExpectedLog, Returns};
 use crate::scenario::names::is_kernel_function;
 use crate::scenario::raw::{RawCount, RawLog, RawStep};
-use crate::scenario::verb::Language;
 use crate::yaml::At;
 
 impl Checker<'_> {
@@ -24,7 +23,7 @@ impl Checker<'_> {
     }
 
     fn one_result(&self, word: &str, place: Place) -> Checked<Returns> {
-        let errors = &Language::get().words("error").words;
+        let errors = &self.language.words("error").words;
         match word {
             "ok" | "0" => Ok(Returns::Ok),
             word if errors.iter().any(|error| error == word) => Ok(Returns::Errno(word.to_owned())),

@@ -3,14 +3,15 @@
 //! becomes several steps: the held step, the steps of `meanwhile`, and the release.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::arguments::Subject;
 use super::checker::{Checked, Checker};
 use crate::input::Place;
 use crate::scenario::model::{Action, Returns, Step, SyncPoint};
 use crate::scenario::operation::Operation;
-use crate::scenario::raw::{RawKey, RawSetup, RawStep, RawValue};
-use crate::scenario::verb::{Language, Outcome, Verb};
+use crate::scenario::raw::{EXPECTATIONS, RawKey, RawSetup, RawStep, RawValue};
+use crate::scenario::verb::{Outcome, Verb};
 use crate::yaml::At;
 
 /// Maximal number of repetitions.
@@ -44,7 +45,7 @@ const fn bare(number: usize, place: Place, action: Action, returns: Returns) -> 
     }
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     /// The steps that create the objects of the setup.
     pub(super) fn setup(&mut self, setup: &RawSetup) -> Checked<Vec<Step>> {
         let text = |text: &At<String>| RawValue::Text(text.value.clone());
@@ -115,7 +116,7 @@ impl Checker<'_> {
         let mut returns = self.returns(step.returns.as_ref())?;
         let action = self.action(number, raw, &returns, part)?;
         if let (Action::Race { .. }, Some(race)) = (&action, step.get("race")) {
-            returns = self.returns(race.step().returns.as_ref())?;
+            returns = self.returns(self.step_of(race)?.returns.as_ref())?;
         }
         if let Some(word) = &step.returns {
             let message = format!("the step \"{action}\" cannot return an error");
@@ -172,14 +173,17 @@ impl Checker<'_> {
             true => key == "against",
             false => verb.parameter(key).is_some(),
         };
-        self.no_stray_key(step, &action, |key| key == verb.key || is_used(key))?;
+        self.no_stray_key(step, &action, |key| {
+            key == verb.key.as_str() || is_used(key)
+        })?;
         Ok(action)
     }
 
     /// Returns the verb of a step. Rejects a step with two verbs, at the second one.
-    fn verb<'r>(&self, raw: &'r At<RawStep>) -> Checked<(&'r RawKey, &'static Verb)> {
+    fn verb<'r>(&self, raw: &'r At<RawStep>) -> Checked<(&'r RawKey, &'a Arc<Verb>)> {
+        self.types(&raw.value)?;
         let keys = raw.value.keys.iter();
-        let verbs = keys.filter_map(|key| Some((key, Language::get().verb(key.key)?)));
+        let verbs = keys.filter_map(|key| Some((key, self.language.verb(&key.key)?)));
         let mut verbs: Vec<_> = verbs.collect();
         verbs.sort_by_key(|(key, _)| key.place);
         match verbs.as_slice() {
@@ -189,15 +193,43 @@ impl Checker<'_> {
             }
             [verb] => Ok(*verb),
             [(first, _), (second, _), ..] => {
-                let (first, second, at) = (first.key, second.key, second.place.max(raw.place));
+                let (first, at) = (&first.key, second.place.max(raw.place));
+                let second = &second.key;
                 let message = format!("the step has two actions: `{first}` and `{second}`");
                 Err(self.wrong(at, message, Some("split the step".to_owned())))
             }
         }
     }
 
+    /// Refuses unknown keys, and values of the wrong type.
+    fn types(&self, raw: &RawStep) -> Checked<()> {
+        for key in &raw.keys {
+            let RawKey {
+                key,
+                key_place,
+                place,
+                value,
+            } = key;
+            let Some(wanted) = self.language.value_type(key) else {
+                let known = self.language.keys().chain(EXPECTATIONS.iter().copied());
+                let (value, place) = (key.clone(), *key_place);
+                return Err(self.unknown("key", &At { value, place }, known));
+            };
+            let message = format!("expected {} in `{key}`", wanted.word());
+            self.require_or(value.is(wanted), *place, &message, wanted.hint())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the step in the value of a key.
+    fn step_of<'r>(&self, key: &'r RawKey) -> Checked<&'r RawStep> {
+        let message = || format!("expected a step in `{}`", key.key);
+        let missing = || self.wrong(key.place, message(), None);
+        key.step().ok_or_else(missing)
+    }
+
     fn fail_allocations(&mut self, raw: &RawStep, key: &RawKey) -> Checked<Action> {
-        let operation = self.inner(key.step(), key.place)?;
+        let operation = self.inner(self.step_of(key)?, key.place)?;
         let undo = self.need(raw.get("undo"), key.place, "undo")?;
         // The last run succeeds and is not undone.
         let known = (self.in_boot.clone(), self.closed.clone());
@@ -248,10 +280,10 @@ impl Checker<'_> {
         let message = "a race with `against` must be repeated";
         let hint = "move it into a `repeat`, or use `sync_point`";
         self.require_or(part == Part::Repeat, race.place, message, hint)?;
-        let against_returns = self.returns(against.step().returns.as_ref())?;
+        let against_returns = self.returns(self.step_of(against)?.returns.as_ref())?;
         Ok(Action::Race {
-            operation: self.inner(race.step(), race.place)?,
-            against: self.inner(against.step(), against.place)?,
+            operation: self.inner(self.step_of(race)?, race.place)?,
+            against: self.inner(self.step_of(against)?, against.place)?,
             against_returns,
         })
     }
@@ -277,8 +309,8 @@ impl Checker<'_> {
         self.verb(raw)?;
         self.one_return(&raw.value)?;
         let place = raw.place;
-        let returns = self.returns(race.step().returns.as_ref())?;
-        let operation = self.inner(race.step(), race.place)?;
+        let returns = self.returns(self.step_of(race)?.returns.as_ref())?;
+        let operation = self.inner(self.step_of(race)?, race.place)?;
         let hold = Action::Hold {
             operation: operation.clone(),
             at: self.sync_point(at)?,
@@ -414,13 +446,13 @@ impl Checker<'_> {
         is_used: impl Fn(&str) -> bool,
     ) -> Checked<()> {
         let waits_in = raw.waits_in.as_ref().map(|at| ("waits_in", at.place));
-        let keys = raw.keys.iter().map(|key| (key.key, key.place));
+        let keys = raw.keys.iter().map(|key| (key.key.as_str(), key.place));
         let mut stray = keys.chain(waits_in).filter(|(key, _)| !is_used(key));
         let Some((key, place)) = stray.next() else {
             return Ok(());
         };
         let message = format!("`{key}` is invalid for the step \"{action}\"");
-        let owners = Language::get().owners(key);
+        let owners = self.language.owners(key);
         let owners: Vec<_> = owners.iter().map(|key| format!("`{key}`")).collect();
         let hint = match key {
             "waits_in" => "`waits_in` is for steps of `meanwhile`".to_owned(),

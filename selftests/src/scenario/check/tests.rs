@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Errors in scenarios, with their messages.
 
+use crate::catalogue::Catalogue;
 use crate::klog::SplatClass;
-use crate::scenario::{Machines, Scenario, ScenarioFile};
+use crate::scenario::{Scenario, ScenarioFile};
 
 /// The error of a scenario with these steps in one boot.
 fn parse_error(steps: &str) -> String {
@@ -486,7 +487,7 @@ fn parse_rejects_missing_why() {
 #[test]
 fn parse_rejects_value_of_wrong_type() {
     insta::assert_snapshot!(parse_error("      - repeat: often\n        steps: []\n"), @"
-    scenarios/small.yaml:7:17: expected a whole number
+    scenarios/small.yaml:7:17: expected a whole number in `repeat`
         7 |       - repeat: often
           |                 ^
       hint: write digits, as in `12`, or `0x0c`; no sign, no unit, no quotes
@@ -498,7 +499,7 @@ fn parse_applies_when_within_race_and_repeat() {
     let text = "name: small\ntitle: small\nwhy: because\nparameters: {how: [one, two]}\n\
         boots: [{steps: [{race: {rescan: pci}, sync_point: f, meanwhile: [{rescan: pci, when: {how: one}},\
         {rescan: pci}]}, {repeat: 2, steps: [{rescan: pci}, {rescan: pci, when: {how: two}}]}]}]\n";
-    let scenario_file = ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap();
+    let scenario_file = ScenarioFile::parse(text, "small.yaml", Catalogue::project()).unwrap();
     let numbers: Vec<Vec<usize>> = scenario_file
         .variants
         .iter()

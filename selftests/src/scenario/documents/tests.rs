@@ -29,13 +29,13 @@ fn around(example: &str, after_kexec: bool) -> String {
 
 fn parse_example(example: &str, after_kexec: bool) -> Result<(), String> {
     let text = around(example, after_kexec);
-    let scenario_file = ScenarioFile::parse(&text, "small.yaml", &Machines::project());
+    let scenario_file = ScenarioFile::parse(&text, "small.yaml", Catalogue::project());
     scenario_file.map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// The examples in the text of the reference.
 fn blocks() -> Vec<&'static str> {
-    let blocks = REFERENCE.split("```yaml\n").skip(1);
+    let blocks = Catalogue::project().reference.split("```yaml\n").skip(1);
     blocks
         .map(|block| block.split("```").next().unwrap())
         .collect()
@@ -98,14 +98,14 @@ fn sample(key: &str) -> &'static str {
 
 #[test]
 fn reference_has_every_key_of_every_type_once() {
-    let schema = schemars::schema_for!(RawScenario).to_value();
+    let schema = schema(&Catalogue::project().language).to_value();
     let whole = "RawScenario".to_owned();
     let types = schema["$defs"].as_object().unwrap().iter();
     let types = types.chain([(&whole, &schema)]).collect::<Vec<_>>();
-    let language = Language::get();
+    let language = &Catalogue::project().language;
     for (of_type, object) in types {
         let begin = format!("{{{{{of_type} ");
-        let places = REFERENCE.split(&begin).skip(1);
+        let places = Catalogue::project().reference.split(&begin).skip(1);
         let listed = places.flat_map(|place| place.split("}}").next().unwrap().split(' '));
         let mut listed: Vec<&str> = listed.collect();
         listed.sort_unstable();
@@ -122,12 +122,12 @@ fn reference_has_every_key_of_every_type_once() {
 
 #[test]
 fn reference_has_no_part_left_open() {
-    assert!(!reference(&Machines::project()).contains("{{"));
+    assert!(!reference(Catalogue::project()).contains("{{"));
 }
 
 #[test]
 fn every_example_is_a_valid_scenario() {
-    for doc in Language::get().verbs() {
+    for doc in Catalogue::project().language.verbs() {
         for example in &doc.examples {
             assert!(example.contains(&format!("- {}:", doc.key)), "{example}");
             assert_eq!(parse_example(example, doc.after_kexec), Ok(()), "{example}");
@@ -138,7 +138,7 @@ fn every_example_is_a_valid_scenario() {
             assert_eq!(parse_example(text, false), Ok(()), "{text}");
         } else if let Some(rest) = text.strip_prefix("name: ") {
             let file = format!("{}.yaml", rest.lines().next().unwrap());
-            let scenario_file = ScenarioFile::parse(text, &file, &Machines::project());
+            let scenario_file = ScenarioFile::parse(text, &file, Catalogue::project());
             assert_eq!(scenario_file.err().map(|error| error.to_string()), None);
         }
     }
@@ -146,7 +146,7 @@ fn every_example_is_a_valid_scenario() {
 
 #[test]
 fn actions_accept_exactly_their_documented_arguments() {
-    let language = Language::get();
+    let language = &Catalogue::project().language;
     for doc in language.verbs() {
         for key in language.arguments.iter().map(|argument| &argument.key) {
             assert!(!language.owners(key).is_empty(), "no verb has `{key}`");
@@ -176,10 +176,13 @@ fn actions_accept_exactly_their_documented_arguments() {
 
 #[test]
 fn checked_in_reference_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/SCENARIOS.md");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/catalogues/liveupdate-pci/SCENARIOS.md"
+    );
     let found = fs_err::read_to_string(path).unwrap();
     assert!(
-        found == reference(&Machines::project()),
+        found == reference(Catalogue::project()),
         "run `cargo xtask generate`"
     );
 }
@@ -188,8 +191,8 @@ fn checked_in_reference_is_up_to_date() {
 fn catalogue_has_table_row_and_full_text_of_a_finding() {
     let text = "name: small\ntitle: a|b\nwhy: One. Two.\nfails_without: [fix]\n\
         known_finding: Here it is.\nboots: [{steps: [{rescan: pci, fails_first: true}]}]\n";
-    let scenario_file = ScenarioFile::parse(text, "small.yaml", &Machines::project()).unwrap();
-    let out = catalogue(&[scenario_file]);
+    let scenario_file = ScenarioFile::parse(text, "small.yaml", Catalogue::project()).unwrap();
+    let out = overview(&[scenario_file]);
     assert!(
         out.contains("| edu-pair | 1 | a\\|b | One. | fix |"),
         "{out}"
@@ -199,7 +202,13 @@ fn catalogue_has_table_row_and_full_text_of_a_finding() {
 
 #[test]
 fn checked_in_schema_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scenario.schema.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/catalogues/liveupdate-pci/scenario.schema.json"
+    );
     let found = fs_err::read_to_string(path).unwrap();
-    assert!(found == json_schema(), "run `cargo xtask generate`");
+    assert!(
+        found == json_schema(Catalogue::project()),
+        "run `cargo xtask generate`"
+    );
 }

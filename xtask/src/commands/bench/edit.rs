@@ -13,12 +13,13 @@ use patchbed_host::content::ContentId;
 use patchbed_host::files::listing;
 use patchbed_host::process::Tool;
 use xtask::engine::job::Job;
-use xtask::engine::options::DEFAULT_SERIES;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 
 use super::command::{Once, Outcome, Sample, TestRun, run_own, shown};
 
+/// The series that is copied and edited.
+const ORIGINAL: &str = "flb-refcount";
 const COPY_LIMIT: Duration = Duration::from_secs(60);
 /// Stands for the edited series in a command.
 pub(super) const EDITED: &str = "EDITED";
@@ -28,8 +29,8 @@ pub(super) const EDITED: &str = "EDITED";
 pub(super) fn prepare(words: Vec<String>, run: TestRun) -> Box<Once> {
     let images = RefCell::new(BTreeSet::new());
     Box::new(move |folder, session| {
-        let series = folder.join(DEFAULT_SERIES);
-        let original = session.layout.series().join(DEFAULT_SERIES);
+        let series = folder.join(ORIGINAL);
+        let original = session.layout.series().join(ORIGINAL);
         copy_folder(&original, &series, &session.cancel)?;
         edit_first(&series, &stamp())?;
         let replaced = words.iter().map(|word| match word.as_str() {
@@ -142,7 +143,7 @@ fn edit_first(series: &Utf8Path, stamp: &str) -> anyhow::Result<()> {
             return Ok(fs::write(path, text)?);
         }
     }
-    anyhow::bail!("no patch of {DEFAULT_SERIES} adds a call to a function in a .c file")
+    anyhow::bail!("no patch of {ORIGINAL} adds a call to a function in a .c file")
 }
 
 /// Returns the patch with `stamp` before the first call that it adds to a .c file, as a
@@ -211,7 +212,7 @@ mod tests {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let copy = Utf8Path::from_path(dir.path()).unwrap().join("copy");
-        let series = root.join("kernel-patches").join(DEFAULT_SERIES);
+        let series = root.join("kernel-patches").join(ORIGINAL);
         copy_folder(&series, &copy, &Cancel::new()).unwrap();
         edit_first(&copy, "7").unwrap();
     }

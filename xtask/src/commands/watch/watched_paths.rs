@@ -5,12 +5,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use kernel_patches::config::Config;
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest, is_build_product};
+use selftests::catalogue::Manifest;
 
 use crate::cli::RunArgs;
 use xtask::engine::environment::find_machine;
 use xtask::engine::kselftest;
 use xtask::engine::request::choose_scenarios;
-use xtask::engine::scenarios;
 use xtask::engine::session::Session;
 use xtask::engine::sources;
 
@@ -68,7 +68,7 @@ fn is_temporary(path: &Utf8Path) -> bool {
 pub(super) fn check_words(args: &RunArgs, session: &Session) -> anyhow::Result<()> {
     sources::check_words(&args.options.source, session)?;
     let library = session.layout.series();
-    for name in named_series(args) {
+    for name in named_series(args, &session.manifest()?) {
         if path_of_series(&name, &library).is_none() {
             Series::find(&name, &library)?;
         }
@@ -86,7 +86,8 @@ pub(super) fn check_words(args: &RunArgs, session: &Session) -> anyhow::Result<(
         }
     }
     kselftest::parse(&args.options.kselftest)?;
-    if let Ok(scenario_files) = scenarios::scenario_files(session) {
+    let catalogue = session.catalogue();
+    if let Ok(scenario_files) = catalogue.and_then(|one| Ok(one.scenario_files()?)) {
         choose_scenarios(&scenario_files, &args.options.scenarios)?;
     }
     let tree = sources::tree(&args.options.source);
@@ -106,24 +107,20 @@ pub(super) fn watched_paths(args: &RunArgs, session: &Session) -> anyhow::Result
     let layout = &session.layout;
     let library = layout.series();
     let mut watched_paths = vec![
-        WatchedPath::Folder(layout.scenarios()),
+        WatchedPath::Folder(layout.catalogue()),
         WatchedPath::Folder(layout.configs()),
         WatchedPath::Folder(layout.machines()),
     ];
-    // A folder given by `--data` may lack them.
-    let optional = [layout.kselftest(), layout.snapshots()].into_iter();
-    watched_paths.extend(
-        optional
-            .filter(|folder| folder.is_dir())
-            .map(WatchedPath::Folder),
-    );
+    // A folder given by `--data` may lack it.
+    let kselftest = layout.kselftest();
+    watched_paths.extend(kselftest.is_dir().then_some(WatchedPath::Folder(kselftest)));
     // All known series, because a run checks which of them the tree contains.
     let ours = series::names(&library);
     watched_paths.extend(
         ours.iter()
             .map(|name| WatchedPath::Folder(library.join(name))),
     );
-    let named = named_series(args);
+    let named = named_series(args, &session.manifest()?);
     let elsewhere = named.iter().filter(|name| !ours.contains(name));
     watched_paths.extend(elsewhere.filter_map(|name| path_of_series(name, &library)));
     if let TreeRequest::Directory(path) = sources::tree(&args.options.source) {
@@ -149,9 +146,10 @@ impl WatchedPath {
     }
 }
 
-fn named_series(args: &RunArgs) -> Vec<String> {
-    let mut named = sources::prerequisites(&args.options.source);
-    named.push(args.options.source.series.clone());
+fn named_series(args: &RunArgs, manifest: &Manifest) -> Vec<String> {
+    let source = &args.options.source;
+    let mut named = source.prerequisites(manifest).to_vec();
+    named.push(source.series(manifest).to_owned());
     named
 }
 

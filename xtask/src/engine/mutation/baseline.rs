@@ -92,6 +92,7 @@ mod tests {
     use crate::engine::layout::Layout;
     use crate::result::tests::job;
     use selftests::analysis::Analysis;
+    use selftests::catalogue::Catalogue;
     use selftests::scenario::{Machines, ScenarioFile};
     use selftests::status::Status;
     use selftests::timeline::EntryKind;
@@ -100,8 +101,11 @@ mod tests {
         let text = format!(
             "name: {name}\ntitle: A title\nwhy: A reason.\nboots: [{{steps: [{{rescan: pci}}]}}]\n"
         );
-        let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
-        let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &machines).unwrap();
+        let layout = Layout::of_this_checkout();
+        let machines = Machines::load(&layout.machines()).unwrap();
+        let catalogue = Catalogue::load(&layout.catalogue(), machines).unwrap();
+        let scenario_file =
+            ScenarioFile::parse(&text, &format!("{name}.yaml"), &catalogue).unwrap();
         scenario_file.variants.into_iter().next().unwrap()
     }
 

@@ -122,6 +122,7 @@ fn words_in_common(mutant: &Mutant, scenario: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use selftests::catalogue::Catalogue;
     use selftests::scenario::{Machines, ScenarioFile};
 
     use super::*;
@@ -137,8 +138,10 @@ mod tests {
                 "        fails_first: true\n"
             }
         );
-        let machines = Machines::load(&Layout::of_this_checkout().machines()).unwrap();
-        let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &machines);
+        let layout = Layout::of_this_checkout();
+        let machines = Machines::load(&layout.machines()).unwrap();
+        let catalogue = Catalogue::load(&layout.catalogue(), machines).unwrap();
+        let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &catalogue);
         scenario_file.unwrap().variants.remove(0)
     }
 
