@@ -43,6 +43,9 @@ pub struct Manifest {
     pub kernel_arguments: String,
     /// The name of the generated folder in `tools/testing/selftests`.
     pub kselftest: String,
+    /// The scenarios that `ci` runs with the config `kasan`.
+    #[serde(default)]
+    pub smoke: Vec<String>,
 }
 
 impl Manifest {

@@ -78,6 +78,7 @@ pub(crate) mod tests {
     pub(crate) fn run(jobs: Vec<JobResult>) -> RunResult {
         let below = vec!["a".to_owned()];
         RunResult {
+            collection: "liveupdate_pci".to_owned(),
             provenance: provenance(),
             ..RunResult::new("the tree".into(), "s".into(), below, jobs)
         }

@@ -59,6 +59,10 @@ pub struct RunResult {
     pub series: String,
     /// The series that are applied first, in every checkout.
     pub prerequisites: Vec<String>,
+    /// The kselftest collection of the scenarios: the folder of their programs in
+    /// `tools/testing/selftests`.
+    #[serde(default)]
+    pub collection: String,
     /// Time, host, tools and sources of the run.
     #[serde(default)]
     pub provenance: Provenance,
@@ -129,6 +133,7 @@ impl RunResult {
             tree,
             series,
             prerequisites,
+            collection: String::new(),
             provenance: Provenance::default(),
             jobs,
             tests,

@@ -25,20 +25,6 @@ use self::runner::{Ci, Outcome, Run, exit, summary};
 use crate::cli::{CiArgs, RunArgs, TestArgs};
 use crate::commands::{doctor, generate, test};
 
-/// The scenarios that run under KASAN: one of each kind. All scenarios take half an hour there;
-/// `cargo xtask test --config kasan` runs them.
-const KASAN_SMOKE: [&str; 9] = [
-    "cleanup-races-with-last-unpreserve",
-    "get-outgoing-without-preserve",
-    "live-update-kexec",
-    "outgoing-flb-held-while-last-file-goes",
-    "outgoing-references-balance",
-    "outgoing-user-is-killed",
-    "preserve-rolls-back",
-    "session-names",
-    "sysfs-remove-while-preserved",
-];
-
 const CHECKPATCH_LIMIT: Duration = Duration::from_secs(300);
 /// Added by the person who submits a patch: a sign-off and an entry in MAINTAINERS. Commit ids
 /// cannot be checked without the history of the kernel.
@@ -269,6 +255,8 @@ fn kselftest(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     matrix(ci, options, None)
 }
 
+/// Runs the smoke list of the catalogue. All scenarios take half an hour under KASAN;
+/// `cargo xtask test --config kasan` runs them.
 fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     let spent = ci.begun.elapsed();
     if spent > ci.budget {
@@ -279,7 +267,7 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         )));
     }
     let options = TestOptions {
-        scenarios: KASAN_SMOKE.map(str::to_owned).to_vec(),
+        scenarios: ci.session.manifest()?.smoke,
         configs: ConfigArgs {
             config: vec!["kasan".to_owned()],
         },

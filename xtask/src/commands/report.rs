@@ -69,6 +69,7 @@ fn judge_again(
     let jobs: anyhow::Result<Vec<JobResult>> =
         plan.jobs.iter().map(|job| judge.again(job)).collect();
     let result = RunResult {
+        collection: before.collection,
         provenance: before.provenance,
         ..RunResult::new(before.tree, before.series, before.prerequisites, jobs?)
     };

@@ -127,6 +127,7 @@ pub fn run_changed(
     let (series, below) = (plan.series.clone(), plan.prerequisites.clone());
     let result = RunResult {
         provenance: provenance.finished(&builds),
+        collection: request.catalogue.manifest.kselftest.clone(),
         ..RunResult::new(sources.tree.label().to_owned(), series, below, results)
             .with_checkouts(sources.results(&plan.checkouts))
             .with_coverage(Some(coverage))

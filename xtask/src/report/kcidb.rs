@@ -161,7 +161,7 @@ impl Names<'_> {
             "id": self.test_id(job),
             "build_id": self.build_id(&job.checkout, &job.config),
             "origin": self.origin,
-            "path": path(&job.test),
+            "path": path(&self.report.result.collection, &job.test),
             "status": status(job),
             "duration": job.duration_ms as f64 / 1000.0,
             "comment": format!("{}: {}", outcome(job), job.reason),
@@ -192,7 +192,7 @@ impl Names<'_> {
                 "id": format!("{}:{}", self.origin, sum(&["not tested", self.report.run, &build])),
                 "build_id": build,
                 "origin": self.origin,
-                "path": "kselftest.liveupdate_pci.series_is_in_the_kernel",
+                "path": path(&self.report.result.collection, "series_is_in_the_kernel"),
                 "status": "MISS",
                 "comment": why,
             })
@@ -262,10 +262,10 @@ fn misc(job: &JobResult) -> Value {
 
 /// Returns the path of a test in KCIDB's name space, which all CI systems share: suite first;
 /// kselftests are in `kselftest`.
-fn path(scenario: &str) -> String {
-    let full = match scenario.split_once(':') {
+fn path(collection: &str, test: &str) -> String {
+    let full = match test.split_once(':') {
         Some((target, test)) => format!("kselftest.{}.{test}", target.replace('/', "-")),
-        None => format!("kselftest.liveupdate_pci.{scenario}"),
+        None => format!("kselftest.{collection}.{test}"),
     };
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let parts = full.split('.').filter(|part| !part.is_empty());
@@ -374,8 +374,14 @@ mod tests {
 
     #[test]
     fn path_and_text_of_hostile_names_fit_the_schema() {
-        assert_eq!(path("a.b c"), "kselftest.liveupdate_pci.a.b_c");
-        assert_eq!(path("net/lib:x..y"), "kselftest.net-lib.x.y");
+        assert_eq!(
+            path("liveupdate_pci", "a.b c"),
+            "kselftest.liveupdate_pci.a.b_c"
+        );
+        assert_eq!(
+            path("liveupdate_pci", "net/lib:x..y"),
+            "kselftest.net-lib.x.y"
+        );
         let result = hostile();
         let test = document(&Report::new(&result, "RUN", ""))["tests"][0].clone();
         assert!(!test.to_string().contains("\\u0000"), "{test}");
