@@ -11,9 +11,10 @@ use std::{env, fs};
 mod guest_command;
 
 /// The folders with data, in the checkout.
-const DATA: [&str; 5] = [
+const DATA: [&str; 6] = [
     "kernel-patches",
     "selftests/catalogues",
+    "selftests/core",
     "selftests/kselftest",
     "vm-images/config",
     "vm-images/machines",

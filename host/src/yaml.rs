@@ -73,6 +73,22 @@ fn explain(message: String) -> (String, Option<String>) {
         return (format!("unknown {kind} `{wrong}`"), Some(hint));
     }
     let hint = |text: &str| Some(text.to_owned());
+    // These messages end with advice for callers of the crate.
+    if let Some((text, _)) = message.split_once(", set DuplicateKeyPolicy") {
+        return (text.to_owned(), hint("keep one of the keys"));
+    }
+    if message.contains("budget breached") {
+        return (
+            "the file is too large or too deeply nested".to_owned(),
+            None,
+        );
+    }
+    if message.contains("use from_str_multiple") {
+        return (
+            "several YAML documents".to_owned(),
+            hint("write one document, without `---`"),
+        );
+    }
     match message.strip_prefix("invalid ") {
         Some("u8" | "u16" | "u32" | "u64" | "usize") => (
             "expected a whole number".to_owned(),

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A catalogue: a folder with the scenarios of one subject, and all that they need.
+//! A catalogue: a folder with the scenarios of one subject, and all that they need beyond the
+//! core, which has the verbs and C functions of every catalogue.
 //!
 //! | file | content |
 //! | --- | --- |
 //! | `catalogue.yaml` | the [`Manifest`] |
-//! | `verbs.yaml` | the verbs of the scenario language |
-//! | `lib/` | the C headers, and the other files of the kselftest folder |
-//! | `SCENARIOS.in.md` | the text of the reference of the language |
 //! | `scenarios/` | the scenarios |
-//! | `snapshots/` | the recorded results, if there are any |
+//! | `verbs.yaml` | optional: verbs in addition to those of the core |
+//! | `lib/` | optional: C headers, `Makefile`, `config` and `commit-message`, each in addition to or in place of a file of the core |
+//! | `SCENARIOS.in.md` | optional: the text of the reference of the language |
+//! | `snapshots/` | the recorded results |
 //! | `generated/` | the generated kselftests |
 
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use patchbed_host::files::listing;
+use patchbed_host::files::{listing, read_text};
 use serde::Deserialize;
-use vm_images::machine_file::MachineError;
+use vm_images::machine_file::{MachineError, is_kernel_arguments};
 
-use crate::input::InputError;
+use crate::input::{InputError, Place};
 use crate::scenario::{Language, Machines, ScenarioFile};
 use crate::yaml::{self, At};
 
 /// The file that makes a folder a catalogue.
 pub const MANIFEST: &str = "catalogue.yaml";
+const VERBS: &str = "verbs.yaml";
+const REFERENCE: &str = "SCENARIOS.in.md";
+/// The files of `lib/` that are not headers.
+const OTHER_FILES: [&str; 3] = ["Makefile", "commit-message", "config"];
+/// A larger file of a catalogue is not read, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The content of `catalogue.yaml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,10 +46,9 @@ pub struct Manifest {
     /// The machine of scenarios without the key `machine`.
     machine: At<String>,
     /// Words of the kernel command line that all scenarios need.
-    #[serde(default)]
-    pub kernel_arguments: String,
+    kernel_arguments: Option<At<String>>,
     /// The name of the generated folder in `tools/testing/selftests`.
-    pub kselftest: String,
+    kselftest: At<String>,
     /// The scenarios that `ci` runs with the config `kasan`.
     #[serde(default)]
     pub smoke: Vec<String>,
@@ -55,9 +61,49 @@ impl Manifest {
     ///
     /// Returns the first error in the file, or the error of reading it.
     pub fn load(folder: &Utf8Path) -> Result<Self, LoadError> {
-        let path = folder.join(MANIFEST);
-        let text = fs_err::read_to_string(&path)?;
-        Ok(yaml::parse(&text, path.as_str())?)
+        let (path, text) = read(folder, MANIFEST)?;
+        let manifest: Self = yaml::parse(&text, &path)?;
+        // The folder is deleted and written again, so its name must not be a path.
+        let At { value, place } = &manifest.kselftest;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if value.is_empty() || !value.chars().all(is_plain) {
+            let message = format!("invalid name `{value}` of a kselftest folder");
+            let hint = Some("use lower-case letters, digits and `_`".to_owned());
+            return Err(InputError::new(&path, &text, *place, message, hint).into());
+        }
+        if let Some(At { value, place }) = &manifest.kernel_arguments
+            && !is_kernel_arguments(value)
+        {
+            let message = "invalid characters or too many characters in the kernel arguments";
+            let hint = Some("write printable ASCII on one line".to_owned());
+            return Err(InputError::new(&path, &text, *place, message, hint).into());
+        }
+        Ok(manifest)
+    }
+
+    /// Returns the words of the kernel command line that all scenarios need.
+    #[must_use]
+    pub fn kernel_arguments(&self) -> &str {
+        let words = self.kernel_arguments.as_ref();
+        words.map_or("", |words| &words.value)
+    }
+
+    /// Returns the name of the generated folder in `tools/testing/selftests`.
+    #[must_use]
+    pub fn kselftest(&self) -> &str {
+        &self.kselftest.value
+    }
+}
+
+/// Reads a file of a catalogue, and returns its path and text.
+fn read(folder: &Utf8Path, name: &str) -> Result<(String, String), LoadError> {
+    let path = folder.join(name);
+    match read_text(&path, FILE_BYTES_MAX) {
+        Ok(text) => Ok((path.into_string(), text)),
+        Err(source) => Err(LoadError::Read {
+            path: path.into_string(),
+            source,
+        }),
     }
 }
 
@@ -70,7 +116,8 @@ pub struct Catalogue {
     pub manifest: Manifest,
     pub(crate) language: Language,
     pub(crate) machines: Machines,
-    /// The files of `lib/`, by name.
+    /// The files of `lib/` and of the core, by name. A file of the catalogue replaces a file of
+    /// the core.
     lib: BTreeMap<String, String>,
     /// The text of the reference, with names in braces for the generated parts.
     pub(crate) reference: String,
@@ -86,43 +133,64 @@ pub enum LoadError {
     #[error(transparent)]
     Machine(#[from] MachineError),
     /// A file that could not be read.
-    #[error("read the catalogue: {0}")]
-    Read(#[from] std::io::Error),
+    #[error(
+        "cannot read `{path}` of the catalogue: {source}\n\
+         hint: copy it from a catalogue of patchbed"
+    )]
+    Read {
+        /// The path of the file.
+        path: String,
+        /// The error of the system.
+        source: std::io::Error,
+    },
 }
 
 impl Catalogue {
-    /// Reads a catalogue. Its scenarios can use these machines.
+    /// Reads a catalogue, and the folder `core` with the verbs and C functions of every
+    /// catalogue. Its scenarios can use these machines.
     ///
     /// # Errors
     ///
     /// Returns the first error in a file, or the error of reading a file.
-    pub fn load(folder: &Utf8Path, machines: Machines) -> Result<Self, LoadError> {
-        let read = |name: &str| fs_err::read_to_string(folder.join(name));
-        let path = |name: &str| folder.join(name).to_string();
+    pub fn load(folder: &Utf8Path, core: &Utf8Path, machines: Machines) -> Result<Self, LoadError> {
         let manifest = Manifest::load(folder)?;
         let At { value, place } = &manifest.machine;
         if machines.slots(value).is_none() {
             let names: Vec<&str> = machines.names().collect();
             let hint = format!("known machines: {}", names.join(", "));
             let message = format!("unknown machine `{value}`");
-            let text = read(MANIFEST)?;
-            return Err(
-                InputError::new(&path(MANIFEST), &text, *place, message, Some(hint)).into(),
-            );
+            let (path, text) = read(folder, MANIFEST)?;
+            return Err(InputError::new(&path, &text, *place, message, Some(hint)).into());
         }
+        let mut language = verbs(core)?;
+        if folder.join(VERBS).exists() {
+            language.extend(verbs(folder)?);
+        }
+        language.check().map_err(|mistake| {
+            let path = folder.join(VERBS);
+            let start = Place { line: 1, column: 1 };
+            InputError::new(path.as_str(), "", start, mistake, None)
+        })?;
         let mut lib = BTreeMap::new();
-        for file in listing(&folder.join("lib"))? {
-            if let Some(name) = file.file_name().filter(|_| file.is_file()) {
-                lib.insert(name.to_owned(), fs_err::read_to_string(&file)?);
+        for folder in [core, folder] {
+            let folder = folder.join("lib");
+            if !folder.exists() {
+                continue;
+            }
+            for path in entries(&folder)? {
+                let name = path.file_name().unwrap_or_default();
+                if path.extension() == Some("h") || OTHER_FILES.contains(&name) {
+                    lib.insert(name.to_owned(), read(&folder, name)?.1);
+                }
             }
         }
         Ok(Self {
-            language: Language::parse(&read("verbs.yaml")?, &path("verbs.yaml"))?,
-            reference: read("SCENARIOS.in.md")?,
+            language,
+            reference: read(of_file(folder, core, REFERENCE), REFERENCE)?.1,
             folder: folder.to_owned(),
             manifest,
             machines,
-            lib,
+            lib: complete(folder, lib)?,
         })
     }
 
@@ -141,7 +209,9 @@ impl Catalogue {
     /// Returns the folder of the generated kselftests.
     #[must_use]
     pub fn generated(&self) -> Utf8PathBuf {
-        self.folder.join("generated").join(&self.manifest.kselftest)
+        self.folder
+            .join("generated")
+            .join(self.manifest.kselftest())
     }
 
     /// Returns the name of the machine of scenarios that name none.
@@ -157,10 +227,10 @@ impl Catalogue {
     /// Returns the first error in a file, or the error of reading a file.
     pub fn scenario_files(&self) -> Result<Vec<ScenarioFile>, LoadError> {
         let mut scenario_files = Vec::new();
-        for path in listing(&self.scenarios())? {
+        for path in entries(&self.scenarios())? {
             if path.extension() == Some("yaml") {
-                let text = fs_err::read_to_string(&path)?;
-                scenario_files.push(ScenarioFile::parse(&text, path.as_str(), self)?);
+                let (path, text) = read(&self.scenarios(), path.file_name().unwrap_or_default())?;
+                scenario_files.push(ScenarioFile::parse(&text, &path, self)?);
             }
         }
         scenario_files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -174,6 +244,17 @@ impl Catalogue {
         files.filter(|(name, _)| name.ends_with(".h"))
     }
 
+    /// Returns the name of the header that the programs include: the header of the catalogue, or
+    /// of the core.
+    #[must_use]
+    pub fn header(&self) -> String {
+        let own = format!("{}.h", self.manifest.kselftest());
+        match self.lib.contains_key(&own) {
+            true => own,
+            false => "lu.h".to_owned(),
+        }
+    }
+
     /// Returns a file of `lib/`; empty if there is none.
     pub(crate) fn lib(&self, name: &str) -> &str {
         self.lib.get(name).map_or("", String::as_str)
@@ -183,10 +264,52 @@ impl Catalogue {
     #[cfg(test)]
     pub(crate) fn project() -> &'static Self {
         static PROJECT: std::sync::LazyLock<Catalogue> = std::sync::LazyLock::new(|| {
-            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogues/liveupdate-pci");
-            let loaded = Catalogue::load(Utf8Path::new(folder), Machines::project());
+            let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
+            let folder = root.join("catalogues/liveupdate-pci");
+            let loaded = Catalogue::load(&folder, &root.join("core"), Machines::project());
             loaded.expect("the catalogue is valid")
         });
         &PROJECT
     }
+}
+
+fn verbs(folder: &Utf8Path) -> Result<Language, LoadError> {
+    let (path, text) = read(folder, VERBS)?;
+    Ok(Language::parse(&text, &path)?)
+}
+
+/// Checks that the files of `lib/` are complete.
+fn complete(
+    folder: &Utf8Path,
+    lib: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, LoadError> {
+    let lacks = |name: &str, source: &str| LoadError::Read {
+        path: folder.join("lib").join(name).to_string(),
+        source: std::io::Error::other(source.to_owned()),
+    };
+    if let Some(missing) = OTHER_FILES.iter().find(|name| !lib.contains_key(**name)) {
+        return Err(lacks(missing, "no such file"));
+    }
+    let makefile = &lib["Makefile"];
+    let parts = ["{{ORIGIN}}", "{{PROGRAMS}}", "{{HEADERS}}"];
+    match parts.iter().find(|part| !makefile.contains(**part)) {
+        Some(part) => Err(lacks("Makefile", &format!("it has no `{part}`"))),
+        None => Ok(lib),
+    }
+}
+
+/// Returns the folder of a file: the catalogue, or the core if the catalogue has no such file.
+fn of_file<'a>(folder: &'a Utf8Path, core: &'a Utf8Path, name: &str) -> &'a Utf8Path {
+    match folder.join(name).exists() {
+        true => folder,
+        false => core,
+    }
+}
+
+/// Returns the paths in a folder, sorted.
+fn entries(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, LoadError> {
+    listing(folder).map_err(|source| LoadError::Read {
+        path: folder.to_string(),
+        source,
+    })
 }

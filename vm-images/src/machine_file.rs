@@ -38,6 +38,13 @@ pub enum MachineError {
     Input(#[from] InputError),
 }
 
+/// Returns whether words can be passed to QEMU and kexec as kernel arguments: one line of
+/// printable ASCII of limited length.
+pub fn is_kernel_arguments(words: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
+    words.chars().all(is_plain) && words.len() <= ARGUMENTS_CHARS_MAX
+}
+
 impl Machine {
     /// Returns the machine described by a file. Fails when the file cannot be read, or for
     /// the first error in it, with its position.
@@ -228,8 +235,7 @@ impl File<'_> {
     /// Checks for one line of printable ASCII, because the arguments are passed to QEMU and
     /// kexec.
     fn kernel_arguments(&self, words: &At<String>) -> Result<(), InputError> {
-        let plain = |c: char| c.is_ascii_graphic() || c == ' ';
-        let holds = words.value.chars().all(plain) && words.value.len() <= ARGUMENTS_CHARS_MAX;
+        let holds = is_kernel_arguments(&words.value);
         let message = "invalid characters or too many characters in the kernel arguments";
         let hint =
             format!("write printable ASCII on one line, at most {ARGUMENTS_CHARS_MAX} characters");

@@ -74,6 +74,9 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Write the generated kselftests, or check that they are up to date
     Generate(GenerateArgs),
+    /// Write the skeleton of a catalogue, a scenario or a verb
+    #[command(subcommand)]
+    New(NewArgs),
     /// Boot a kernel image in a VM and print the boot time
     Boot(BootArgs),
     /// Inject faults into a kernel and record its reports
@@ -143,6 +146,28 @@ pub(crate) struct BuildArgs {
 
     #[command(flatten)]
     pub(crate) configs: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NewArgs {
+    /// Write a catalogue with one scenario
+    Catalogue {
+        /// The new folder
+        #[arg(value_name = "DIR")]
+        folder: Utf8PathBuf,
+    },
+    /// Write a scenario in the catalogue
+    Scenario {
+        /// Its name: lower-case words with `-` between them
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Write a verb in the catalogue: its entry and its C function
+    Verb {
+        /// Its key: lower-case words with `_` between them
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -10,6 +10,7 @@ pub(crate) mod ci;
 pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod inject;
+pub(crate) mod new;
 pub(crate) mod report;
 pub(crate) mod show;
 pub(crate) mod test;

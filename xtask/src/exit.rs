@@ -3,7 +3,9 @@
 
 use patchbed_host::cache::CacheError;
 use selftests::catalogue::LoadError;
+use selftests::generate::CompileError;
 use selftests::input::InputError;
+use vm_images::machine_file::MachineError;
 
 /// Exit code of a command; the numbers are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,9 @@ fn is_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     let bad_cache = cause.downcast_ref::<CacheError>();
     cause.is::<BadInput>()
         || cause.is::<InputError>()
-        || matches!(cause.downcast_ref(), Some(LoadError::Input(_)))
+        || cause.is::<LoadError>()
+        || cause.is::<MachineError>()
+        || cause.is::<CompileError>()
         || bad_cache.is_some_and(|error| !matches!(error, CacheError::Io(_)))
 }
 

@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Apply(args) => commands::apply::run(args, session),
         Command::Build(args) => commands::build::run(args, session),
         Command::Generate(args) => commands::generate::run(args, session),
+        Command::New(args) => commands::new::run(args, session),
         Command::Inject(args) => commands::inject::run(args, session),
         Command::Boot(args) => commands::boot::run(args, session),
         Command::Report(args) => commands::report::run(args, session),

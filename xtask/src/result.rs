@@ -74,17 +74,14 @@ pub struct RunResult {
     #[serde(default)]
     pub rates: Vec<RateResult>,
     /// The checkouts under test, in the order of the table.
-    #[serde(default)]
     pub checkouts: Vec<CheckoutResult>,
     /// The results that each patch of the series changes, derived from the jobs; empty if
     /// too few checkouts were tested.
     #[serde(default)]
     pub patches: Vec<PatchResult>,
     /// The results of the fault-injection self-check of each build.
-    #[serde(default)]
     pub self_checks: Vec<SelfCheckResult>,
     /// The mutants of the series and their results.
-    #[serde(default)]
     pub mutants: Vec<MutantResult>,
     /// The part of the series that is in the kernels that were run; absent in runs that did
     /// not record it.
@@ -102,6 +99,9 @@ impl RunResult {
         if self.schema != SCHEMA {
             let schema = self.schema;
             return Err(format!("`schema` is {schema}, expected {SCHEMA}"));
+        }
+        if let Some(coverage) = &self.coverage {
+            coverage.check()?;
         }
         let plans: Vec<JobPlan> = self.jobs.iter().map(JobResult::plan).collect();
         crate::job_plan::check_jobs(&plans)?;

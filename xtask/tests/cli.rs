@@ -5,19 +5,24 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-/// Runs the program with an empty cache; returns the exit code and the output.
-fn run(words: &[&str]) -> String {
-    let place = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_patchbed"))
+/// Runs the program in a folder, with a cache in it.
+fn patchbed(place: &tempfile::TempDir, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_patchbed"))
         .args(words)
         .current_dir(place.path())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("PATCHBED_CACHE", place.path().join("cache"))
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs the program with an empty cache; returns the exit code and the output.
+fn run(words: &[&str]) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let output = patchbed(&place, words);
     let text = format!(
         "exit code {}\n-- stdout\n{}-- stderr\n{}",
         output.status.code().unwrap(),
@@ -268,4 +273,63 @@ fn apply_rejects_an_output_folder_that_is_a_file() {
     error: `/dev/null` is not a folder
     hint: give a new or an empty folder with `--out`
     ");
+}
+
+#[test]
+fn new_writes_a_catalogue_a_scenario_and_a_verb_that_work() {
+    let place = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let output = patchbed(&place, words);
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let folder = place.path().join("my-tests");
+    let folder = folder.to_str().unwrap();
+    run(&["new", "catalogue", folder]);
+    run(&["--catalogue", folder, "new", "scenario", "second-test"]);
+    run(&["--catalogue", folder, "new", "verb", "read_all"]);
+    let plan = run(&["--catalogue", folder, "test", "--dry-run"]);
+    assert!(plan.contains("second-test on series (fast)"), "{plan}");
+    run(&["--catalogue", folder, "generate"]);
+    assert!(
+        place
+            .path()
+            .join("my-tests/generated/my_tests/my_tests.h")
+            .is_file()
+    );
+    for words in [
+        ["new", "catalogue", folder],
+        ["new", "scenario", "../third"],
+        ["new", "verb", "read all"],
+    ] {
+        let output = patchbed(&place, &[&["--catalogue", folder], &words[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
+    }
+}
+
+#[test]
+fn generate_refuses_a_kselftest_folder_outside_of_the_catalogue() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("mine");
+    let words = ["new", "catalogue", folder.to_str().unwrap()];
+    assert_eq!(patchbed(&place, &words).status.code(), Some(0));
+    let manifest = folder.join("catalogue.yaml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let kept = place.path().join("keep/precious.c");
+    std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    std::fs::write(&kept, "mine").unwrap();
+    for name in ["../../keep", "", ".", "/tmp/x", "a b"] {
+        std::fs::write(
+            &manifest,
+            text.replace("kselftest: mine", &format!("kselftest: \"{name}\"")),
+        )
+        .unwrap();
+        let words = ["--catalogue", folder.to_str().unwrap(), "generate"];
+        let output = patchbed(&place, &words);
+        assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("invalid name"), "{error}");
+        assert!(error.contains("hint: use lower-case"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "mine");
 }

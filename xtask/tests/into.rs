@@ -100,6 +100,10 @@ fn into_replaces_committed_files_and_commits() {
     let tree = tree.path();
     put(&tree.join(WORK), "old");
     commit_all(tree);
+    // Nothing shows that `generate --into` wrote the folder.
+    is_refused(&generate(tree, ".", &[]), "did not write");
+    put(&tree.join(WORK).with_file_name("liveupdate_pci.h"), "old");
+    commit_all(tree);
     let output = generate(tree, ".", &[]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");

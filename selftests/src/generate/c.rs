@@ -288,7 +288,9 @@ fn print_comment(text: &str, indent: usize, out: &mut String) {
     let tabs = "\t".repeat(indent);
     let tabs = tabs.as_str();
     // The text must not end the comment.
-    let text = text.trim().replace("/*", "/ *").replace("*/", "* /");
+    let is_bad = |c: char| c.is_control() && c != '\n';
+    let text = text.trim().replace(is_bad, " ");
+    let text = text.replace("/*", "/ *").replace("*/", "* /");
     let one_line = format!("{tabs}/* {text} */\n");
     if !text.contains('\n') && indent * TAB + text.len() + 6 <= COMMENT_COLUMNS {
         out.push_str(&one_line);
@@ -362,5 +364,7 @@ mod tests {
     fn print_comment_escapes_the_end_of_a_comment() {
         let printed = print(&[Node::Comment("rm /tmp/*/ and more".to_owned())]);
         assert_eq!(printed, "/* rm /tmp/ * / and more */\n");
+        let printed = print(&[Node::Comment("a\u{1b}[31mb".to_owned())]);
+        assert_eq!(printed, "/* a [31mb */\n");
     }
 }

@@ -30,7 +30,10 @@ pub struct Compile<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The compiler failed.
-    #[error("compile `{program}`: {source}")]
+    #[error(
+        "compile `{program}`: {source}\n\
+         hint: fix the call in `verbs.yaml` or the C code in `lib/` of the catalogue"
+    )]
     Compiler {
         /// The program.
         program: String,

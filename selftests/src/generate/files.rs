@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use camino::Utf8Path;
+use patchbed_host::cache::publish;
 
 use super::program::{GENERATOR, harness_timeout_secs, program, program_for_tree};
 use crate::catalogue::Catalogue;
@@ -144,8 +145,8 @@ pub fn write(
             fs_err::remove_file(path)?;
             continue;
         };
-        fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
-        fs_err::write(path, expected)?;
+        // A link in place of the file is replaced, and not followed.
+        publish(&path, expected.as_bytes())?;
     }
     Ok(differences)
 }

@@ -138,7 +138,7 @@ fn objects(scenario_file: &ScenarioFile) -> Vec<(&str, bool)> {
         let others = started.iter().filter_map(|operation| {
             let is_process = match operation.verb.kind {
                 Kind::Process => true,
-                Kind::User => false,
+                Kind::Opened(_) => false,
                 _ => return None,
             };
             Some((operation.object(&operation.verb.key)?, is_process))

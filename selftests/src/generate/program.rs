@@ -33,7 +33,7 @@ pub(super) fn program_for_tree(catalogue: &Catalogue, scenario_file: &ScenarioFi
 
 fn print(catalogue: &Catalogue, scenario_file: &ScenarioFile, paragraphs: &[String]) -> String {
     // Includes all other headers.
-    let header = format!("{}.h", catalogue.manifest.kselftest);
+    let header = catalogue.header();
     let mut nodes = vec![
         line("// SPDX-License-Identifier: GPL-2.0-only"),
         Node::Comment(paragraphs.join("\n\n")),

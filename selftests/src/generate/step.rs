@@ -224,12 +224,18 @@ fn repetition(
                 body.extend(race(repeated, &names, against_returns));
                 races.push((repeated, operation.to_string(), against.to_string()));
             }
-            action => {
-                if let Some(operation) = action.plain() {
-                    body.push(statement(operation, Target::of(repeated)));
-                    body.extend(checks(repeated, operation, "ASSERT"));
-                }
+            Action::Run(operation) => {
+                body.push(statement(operation, Target::of(repeated)));
+                body.extend(checks(repeated, operation, "ASSERT"));
             }
+            // It has no code and no expectations within a repetition.
+            Action::Observe(_) => {}
+            Action::FailAllocations { .. }
+            | Action::Hold { .. }
+            | Action::Wait { .. }
+            | Action::Release(_)
+            | Action::EndWait(_)
+            | Action::Repeat { .. } => unreachable!("the check refuses it in a repetition"),
         }
     }
     let head = format!("for (round = 0; round < {times}; round++)");

@@ -66,7 +66,7 @@ pub fn commit_message(catalogue: &Catalogue, scenario_files: &[ScenarioFile]) ->
     let tests: usize = fit().map(|file| file.variants.len()).sum();
     let text = catalogue
         .lib("commit-message")
-        .replace("{{FOLDER}}", &catalogue.manifest.kselftest)
+        .replace("{{FOLDER}}", catalogue.manifest.kselftest())
         .replace("{{MODULES}}", MODULES)
         .replace("{{TESTS}}", &tests.to_string());
     let filled = |paragraph| fill(paragraph, MESSAGE_COLUMNS).join("\n");

@@ -164,7 +164,7 @@ impl Checker<'_> {
         let At { value: name, place } = name;
         self.fit(*place, bad_scenario_name(name))?;
         let stem = self.file.rsplit('/').next().unwrap_or(self.file);
-        let stem = stem.trim_end_matches(".yaml");
+        let stem = stem.strip_suffix(".yaml").unwrap_or(stem);
         let message = format!("the name `{name}` differs from the file name `{stem}.yaml`");
         self.require(stem == name, *place, message)
     }

@@ -35,6 +35,11 @@ impl ScenarioFile {
                 check::scenario(raw, values, &substituted, file, catalogue).map_err(restore)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        if let Some(name) = duplicate(&variants) {
+            let message = format!("two combinations of parameters have the name `{name}`");
+            let start = crate::input::Place { line: 1, column: 1 };
+            return Err(InputError::new(file, text, start, message, None));
+        }
         match variants.first() {
             Some(first) => Ok(Self {
                 name: first.scenario_file.clone(),
@@ -67,6 +72,14 @@ impl ScenarioFile {
     pub fn first(&self) -> &Scenario {
         &self.variants[0]
     }
+}
+
+/// Returns a name that two variants have.
+fn duplicate(variants: &[Scenario]) -> Option<&str> {
+    let mut names: Vec<&str> = variants.iter().map(|one| one.name.as_str()).collect();
+    names.sort_unstable();
+    let pair = names.windows(2).find(|pair| pair[0] == pair[1]);
+    pair.map(|pair| pair[0])
 }
 
 /// Replaces the line of an error by the original line, with its `$NAME`s. Substitution

@@ -4,6 +4,7 @@
 mod check;
 mod documents;
 mod file;
+mod language;
 mod machines;
 mod model;
 mod names;
@@ -14,6 +15,7 @@ mod verb;
 
 pub use documents::{json_schema, overview, reference};
 pub use file::ScenarioFile;
+pub(crate) use language::Language;
 pub use machines::Machines;
 pub(crate) use model::unique;
 pub use model::{
@@ -22,4 +24,4 @@ pub use model::{
 };
 pub(crate) use operation::Value;
 pub use operation::{Device, Operation};
-pub(crate) use verb::{CArgument, Compare, Kind, Language, Observed, Outcome};
+pub(crate) use verb::{CArgument, Compare, Kind, Observed, Outcome};

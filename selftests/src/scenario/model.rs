@@ -103,6 +103,16 @@ pub struct Step {
     pub place: Place,
 }
 
+impl Step {
+    fn forget_texts(&mut self) {
+        self.because = None;
+        self.place = Place { line: 0, column: 0 };
+        if let Action::Repeat { steps, .. } = &mut self.action {
+            steps.iter_mut().for_each(Self::forget_texts);
+        }
+    }
+}
+
 /// The action of a step: an operation, or the syntax around operations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the line of each variant names its fields")]
@@ -217,6 +227,23 @@ impl Scenario {
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
         self.name.split_once('.').map(|(_, variant)| variant)
+    }
+
+    /// Returns a text that is the same for scenarios with the same steps and expectations. It
+    /// has no texts for people and no positions in the file.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let mut scenario = self.clone();
+        scenario.title.clear();
+        scenario.why.clear();
+        scenario.known_finding = None;
+        for splat in &mut scenario.splats {
+            splat.because = None;
+        }
+        for boot in &mut scenario.boots {
+            boot.steps.iter_mut().for_each(Step::forget_texts);
+        }
+        format!("{scenario:?}")
     }
 
     /// Returns the full name of the test of a boot; boots are counted from 1.

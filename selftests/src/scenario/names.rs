@@ -12,6 +12,9 @@ const RESERVED: &[&str] = &[
     "asm", "lu", "i386",
 ];
 
+/// Files and folders of a kselftest folder, which a program must not replace.
+const FILES: &[&str] = &["config", "settings", "test_modules", "libliveupdate"];
+
 /// Maximal number of virtual functions of a device.
 const FUNCTIONS_MAX: u32 = 64;
 
@@ -67,6 +70,11 @@ pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
     }
     if identifier.starts_with("lu_") || RESERVED.contains(&identifier.as_str()) {
         return Some(format!("`{name}` is reserved in C or in the test harness"));
+    }
+    if FILES.contains(&identifier.as_str()) {
+        return Some(format!(
+            "`{name}` is the name of another file of the kselftest folder"
+        ));
     }
     None
 }

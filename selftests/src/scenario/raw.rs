@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Scenario files as YAML. The names and types of all keys are checked, except of the keys of
-//! steps that the verbs of a catalogue define. The JSON schema and SCENARIOS.md are generated
+//! Scenario files as YAML. The names and types of all keys are checked here, except for the keys
+//! of steps that the verbs of a catalogue define. The JSON schema and SCENARIOS.md are generated
 //! from these types, including the comments of the fields, and from the verbs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-use super::verb::{Language, ValueType};
+use super::verb::ValueType;
 use crate::input::Place;
 use crate::yaml::At;
-
-/// The prefix of the description of a verb in the JSON schema.
-const ACTION: &str = "Action: ";
 
 /// The steps to run in one or more kernels, and their expected results.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,7 +41,8 @@ pub(super) struct RawScenario {
     /// and the actual behaviour, and the place in the code. `fails_without` has the series
     /// that fixes it.
     pub(super) known_finding: Option<At<String>>,
-    /// The required machine, a file in `vm-images/machines` (default `edu-pair`).
+    /// The required machine, a file in `vm-images/machines` (default: the machine of the
+    /// catalogue).
     pub(super) machine: Option<At<String>>,
     /// Slots of the machine whose devices are used, such as `endpoint0`. `endpoint0.vf1` is
     /// virtual function 1 of the device in that slot.
@@ -411,23 +409,6 @@ impl<'de> Deserialize<'de> for RawValue {
 
         deserializer.deserialize_any(ValueVisitor)
     }
-}
-
-/// Returns the JSON schema of scenario files with the verbs of a language.
-pub(super) fn schema(language: &Language) -> Schema {
-    let mut schema = schemars::schema_for!(RawScenario);
-    let properties = schema.pointer_mut("/$defs/RawStep/properties");
-    let properties = properties.and_then(Value::as_object_mut);
-    let properties = properties.expect("a scenario has steps");
-    for verb in language.verbs() {
-        let about = format!("{ACTION}{}", verb.about);
-        properties.insert(verb.key.clone(), property(verb.value, &about));
-    }
-    for argument in &language.arguments {
-        let property = property(argument.value, &argument.about);
-        properties.insert(argument.key.clone(), property);
-    }
-    schema
 }
 
 /// Returns the schema of a verb or an argument.

@@ -1,71 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The verbs of the scenario language, read from the file `verbs.yaml` of a catalogue.
+//! The verbs of the scenario language, as the files `verbs.yaml` describe them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
 
 use serde::Deserialize;
 
-use crate::input::InputError;
-use crate::yaml;
-
-/// All that the file `verbs.yaml` of a catalogue defines.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Language {
-    /// The fields of `struct lu_needs`, in the order of the C code.
-    pub(crate) requirements: Vec<String>,
-    pub(crate) words: Vec<WordList>,
-    /// The keys of arguments, which several verbs can have.
-    pub(crate) arguments: Vec<Argument>,
-    pub(crate) groups: Vec<Group>,
-}
-
-/// Words that an argument chooses from.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WordList {
-    /// The noun in errors.
-    pub(crate) name: String,
-    /// The title in the reference; lists without one are not shown.
-    pub(crate) title: Option<String>,
-    pub(crate) words: Vec<String>,
-    /// The C expression of each word, if it differs from the word.
-    #[serde(default)]
-    c: Vec<String>,
-}
-
-impl WordList {
-    /// Returns the C expression of the word at `index`.
-    pub(crate) fn c(&self, index: usize) -> &str {
-        self.c.get(index).unwrap_or(&self.words[index])
-    }
-}
-
-/// The key of an argument.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Argument {
-    pub(crate) key: String,
-    #[serde(rename = "type", default)]
-    pub(crate) value: ValueType,
-    /// The documentation, a few sentences.
-    pub(crate) about: String,
-}
-
-impl Argument {
-    /// Returns the first sentence of the documentation, in lower case.
-    pub(crate) fn summary(&self) -> String {
-        let end = self.about.find(['.', ';', '(']);
-        let mut text = self.about[..end.unwrap_or(self.about.len())]
-            .trim()
-            .to_owned();
-        if let Some(first) = text.get_mut(..1) {
-            first.make_ascii_lowercase();
-        }
-        text
-    }
-}
+/// Stands for all kinds of objects except processes.
+pub(super) const ANY: &str = "any";
+pub(super) const PROCESS: &str = "process";
 
 /// The type of a value in YAML.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -107,17 +50,8 @@ impl ValueType {
     }
 }
 
-/// Verbs on the same kind of object.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Group {
-    pub(crate) title: String,
-    pub(crate) about: String,
-    pub(crate) verbs: Vec<Arc<Verb>>,
-}
-
 /// An action of the scenario language.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verb {
     pub(crate) key: String,
@@ -204,8 +138,8 @@ pub(crate) enum Kind {
     New(ObjectKind),
     /// A new object of the kind of the verb's value.
     Renamed,
-    /// A user inside the kernel, who is created by the first action.
-    User,
+    /// An object that is created by the first action.
+    Opened(ObjectKind),
     /// A new process.
     Process,
     /// The number of new objects `NAME_1`, `NAME_2` and so on, in this range. No step can
@@ -239,28 +173,22 @@ pub(crate) enum Kind {
     Driver,
 }
 
-/// The kind of an object that has a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ObjectKind {
-    DeviceFile,
-    Memfd,
-    File,
-    Session,
-    User,
-    Process,
-}
+/// The name of a kind of objects, or `any`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ObjectKind(pub(super) String);
 
 impl ObjectKind {
+    /// Returns the kind of the processes that a test starts.
+    pub(crate) fn process() -> Self {
+        Self(PROCESS.to_owned())
+    }
+
     /// Returns the noun in errors.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::DeviceFile => "device file",
-            Self::Memfd => "memfd",
-            Self::File => "file",
-            Self::Session => "session",
-            Self::User => "user",
-            Self::Process => "process",
+    pub(crate) fn word(&self) -> String {
+        match self.0.as_str() {
+            ANY => "file or other object".to_owned(),
+            name => name.replace('_', " "),
         }
     }
 }
@@ -334,6 +262,11 @@ impl From<String> for Sentence {
 }
 
 impl Sentence {
+    /// Returns the keys of the arguments in the text.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|(_, key)| key.as_deref())
+    }
+
     /// Returns the text with the value of each argument.
     pub(crate) fn fill(&self, value: impl Fn(&str) -> String) -> String {
         let pieces = self.0.iter().map(|(before, key)| {
@@ -399,57 +332,6 @@ impl CArgument {
     }
 }
 
-impl Language {
-    /// Reads the text of `verbs.yaml`; `file` is its path, which errors contain.
-    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, InputError> {
-        yaml::parse(text, file)
-    }
-
-    /// Returns all verbs, in the order of the reference.
-    pub(crate) fn verbs(&self) -> impl Iterator<Item = &Arc<Verb>> {
-        self.groups.iter().flat_map(|group| &group.verbs)
-    }
-
-    /// Returns the verb with this key.
-    pub(crate) fn verb(&self, key: &str) -> Option<&Arc<Verb>> {
-        self.verbs().find(|verb| verb.key == key)
-    }
-
-    /// Returns the argument with this key.
-    pub(crate) fn argument(&self, key: &str) -> Option<&Argument> {
-        self.arguments.iter().find(|argument| argument.key == key)
-    }
-
-    /// Returns the keys of all verbs and arguments.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> + Clone {
-        let verbs = self.groups.iter().flat_map(|group| &group.verbs);
-        let arguments = self.arguments.iter();
-        let verbs = verbs.map(|verb| verb.key.as_str());
-        verbs.chain(arguments.map(|argument| argument.key.as_str()))
-    }
-
-    /// Returns the type of the value of a key.
-    pub(crate) fn value_type(&self, key: &str) -> Option<ValueType> {
-        let of_verb = self.verb(key).map(|verb| verb.value);
-        of_verb.or_else(|| self.argument(key).map(|argument| argument.value))
-    }
-
-    /// Returns the verbs that have a key as argument.
-    pub(crate) fn owners(&self, key: &str) -> Vec<&str> {
-        let owners = self.verbs().filter(|verb| verb.parameter(key).is_some());
-        owners.map(|verb| verb.key.as_str()).collect()
-    }
-
-    /// Returns the list of words with this name.
-    ///
-    /// # Panics
-    /// If there is no such list.
-    pub(crate) fn words(&self, name: &str) -> &WordList {
-        let list = self.words.iter().find(|list| list.name == name);
-        list.unwrap_or_else(|| panic!("verbs.yaml has no words `{name}`"))
-    }
-}
-
 impl Verb {
     /// Returns the argument with this key.
     pub(crate) fn parameter(&self, key: &str) -> Option<&Parameter> {
@@ -473,6 +355,19 @@ impl Verb {
     }
 }
 
+/// The parts that the judgement of a run depends on; the program has the others.
+impl fmt::Debug for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verb")
+            .field("key", &self.key)
+            .field("sentence", &self.sentence)
+            .field("result", &self.result)
+            .field("compares", &self.compares)
+            .field("forms", &self.forms)
+            .finish()
+    }
+}
+
 impl PartialEq for Verb {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
@@ -484,73 +379,6 @@ impl Eq for Verb {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Catalogue;
-
-    /// The keys that a form or a verb refers to.
-    fn used_keys(verb: &Verb) -> Vec<&str> {
-        let sentences = [verb.sentence.as_ref()].into_iter();
-        let sentences = sentences.chain(verb.forms.iter().map(|form| form.sentence.as_ref()));
-        let pieces = sentences.flatten().flat_map(|sentence| &sentence.0);
-        let mut keys: Vec<&str> = pieces.filter_map(|(_, key)| key.as_deref()).collect();
-        let calls = verb.forms.iter().map(|form| form.call.as_ref());
-        let calls = calls.chain([verb.call.as_ref()]).flatten();
-        keys.extend(
-            calls
-                .flat_map(|call| &call.arguments)
-                .filter_map(|argument| match argument {
-                    CArgument::Value(key) | CArgument::Quoted(key) | CArgument::Address(key) => {
-                        Some(key.as_str())
-                    }
-                    CArgument::Test | CArgument::Code(_) => None,
-                }),
-        );
-        let results = verb.forms.iter().filter_map(|form| form.result.as_ref());
-        keys.extend(
-            results
-                .chain([&verb.result])
-                .filter_map(|result| match result {
-                    Outcome::Descriptor(key) => Some(key.as_str()),
-                    _ => None,
-                }),
-        );
-        keys.extend(
-            verb.forms
-                .iter()
-                .flat_map(|form| form.when.keys())
-                .map(String::as_str),
-        );
-        keys.extend(verb.compares.iter().map(|compare| compare.with.as_str()));
-        keys
-    }
-
-    #[test]
-    fn verbs_refer_to_their_arguments_and_to_existing_lists() {
-        let catalogue = Catalogue::project();
-        let language = &catalogue.language;
-        for verb in language.verbs() {
-            for key in used_keys(verb) {
-                let is_known = key == verb.key || verb.parameter(key).is_some();
-                assert!(is_known, "`{key}` in `{}`", verb.key);
-            }
-            assert_eq!(verb.call.is_some(), verb.sentence.is_some(), "{}", verb.key);
-            let kinds = verb.parameters.iter().map(|parameter| &parameter.kind);
-            for kind in kinds.chain([&verb.kind]) {
-                if let Kind::Word(list) | Kind::Mask(list) = kind {
-                    let list = language.words(list);
-                    assert!(list.c.is_empty() || list.c.len() == list.words.len());
-                }
-            }
-            for parameter in &verb.parameters {
-                let key = &parameter.key;
-                assert!(language.argument(key).is_some(), "no argument `{key}`");
-            }
-            let needs = verb.forms.iter().map(|form| form.needs.as_ref());
-            let needs = needs.chain([verb.needs.as_ref(), verb.needs_in_first_boot.as_ref()]);
-            for field in needs.flatten() {
-                assert!(language.requirements.contains(field), "no field `{field}`");
-            }
-        }
-    }
 
     #[test]
     fn c_call_reads_the_kinds_of_arguments() {

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &BootArgs, session: &Session) -> anyhow::Result<Exit> {
         ));
     }
     let config = Config::find(&args.config, &session.layout.configs())?;
-    let needs = find_needs(&config.name, session)?;
+    let needs = find_needs(&config.name, &session.manifest()?, session)?;
     let artifacts = match &args.out {
         Some(out) => out.clone(),
         None => session.layout.state("boot")?,

@@ -33,7 +33,7 @@ const IN_PATCHES: &str = "--ignore=MISSING_SIGN_OFF,FILE_PATH_CHANGES,UNKNOWN_CO
 const IN_FAULTS: &str = "--ignore=AVOID_BUG";
 
 /// All steps, in order. `--only` selects them by a part of their names.
-const STEPS: [(&str, Run); 14] = [
+const STEPS: [(&str, Run); 15] = [
     ("format", |ci| ci.cargo(&["fmt", "--all", "--check"], &[])),
     ("lints", lints),
     ("licences", |ci| {
@@ -52,6 +52,7 @@ const STEPS: [(&str, Run); 14] = [
     ("html report in a browser", formats::open_in_browser),
     ("vm tests", vm_tests),
     ("kselftest with kexec", kselftest),
+    ("matrix of other catalogues", other_catalogues),
     ("matrix kasan (smoke)", kasan_matrix),
     ("output formats", formats::validate),
 ];
@@ -103,18 +104,25 @@ fn minutes(number: u64) -> anyhow::Result<Duration> {
 }
 
 /// Runs `test` with these options; `out` is the run folder, if given.
-fn matrix(ci: &Ci<'_>, options: TestOptions, out: Option<Utf8PathBuf>) -> anyhow::Result<Outcome> {
-    let command = format!("cargo xtask test{}", options.words());
+fn matrix(
+    session: &Session,
+    options: TestOptions,
+    out: Option<Utf8PathBuf>,
+) -> anyhow::Result<Outcome> {
+    let data = session.layout.data_options().into_iter();
+    let data: String = data.map(|word| format!(" {word}")).collect();
+    let command = format!("cargo xtask{data} test{}", options.words());
+    let no_self_check = options.no_self_check;
     let run = RunArgs {
         options,
         ..RunArgs::default()
     };
     let args = TestArgs {
+        no_self_check,
         run,
         out,
-        ..TestArgs::default()
     };
-    Ok(match test::run(&args, ci.session)? {
+    Ok(match test::run(&args, session)? {
         Exit::Ok => Outcome::Passed(String::new()),
         Exit::Interrupted => anyhow::bail!("interrupted"),
         other => Outcome::Failed(
@@ -209,7 +217,7 @@ fn checkpatch(
 fn fast_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     // Not `latest`, which another run may replace before later steps use it.
     let place = RunFolder::reserve(&ci.session.layout)?;
-    let outcome = matrix(ci, TestOptions::default(), Some(place.clone()));
+    let outcome = matrix(ci.session, TestOptions::default(), Some(place.clone()));
     let run = RunFolder::open(&place).ok();
     if run.is_none() {
         // The folder is empty if the run did not begin.
@@ -252,7 +260,27 @@ fn kselftest(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
         kselftest: vec!["liveupdate:luo_kexec_simple".to_owned()],
         ..TestOptions::default()
     };
-    matrix(ci, options, None)
+    matrix(ci.session, options, None)
+}
+
+/// Runs the scenarios of the other catalogues. Their kernels have the configuration that the
+/// self-checks of the matrix were run with.
+fn other_catalogues(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
+    let mut names = Vec::new();
+    for session in ci.session.each_catalogue()? {
+        if session.layout.is_default_catalogue() {
+            continue;
+        }
+        let options = TestOptions {
+            no_self_check: true,
+            ..TestOptions::default()
+        };
+        match matrix(&session, options, None)? {
+            Outcome::Passed(_) => names.push(session.layout.catalogue_name().to_string()),
+            other => return Ok(other),
+        }
+    }
+    Ok(Outcome::Passed(names.join(", ")))
 }
 
 /// Runs the smoke list of the catalogue. All scenarios take half an hour under KASAN;
@@ -266,14 +294,18 @@ fn kasan_matrix(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
             ci.budget.as_secs() / 60
         )));
     }
+    let scenarios = ci.session.manifest()?.smoke;
+    if scenarios.is_empty() {
+        return Outcome::skipped("the catalogue has no `smoke` list");
+    }
     let options = TestOptions {
-        scenarios: ci.session.manifest()?.smoke,
+        scenarios,
         configs: ConfigArgs {
             config: vec!["kasan".to_owned()],
         },
         ..TestOptions::default()
     };
-    matrix(ci, options, None)
+    matrix(ci.session, options, None)
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use kernel_patches::tree::git;
+use patchbed_host::cache::publish;
 use patchbed_host::diff::{Side, unified};
 use patchbed_host::files::read_plain;
 use patchbed_host::process::{Output, quote};
-use selftests::catalogue::Catalogue;
+use selftests::catalogue::{Catalogue, MANIFEST};
 use selftests::generate::{self, Difference};
 use selftests::scenario::{self, ScenarioFile};
 use vm_images::machine_file;
@@ -64,10 +65,14 @@ fn write(session: &Session) -> anyhow::Result<()> {
     let scenario_files = catalogue.scenario_files()?;
     let folder = catalogue.generated();
     for change in generate::write(&catalogue, &scenario_files, &folder)? {
-        report::to_stdout(&format!("updated {folder}/{}", change.name))?;
+        let verb = match change.expected {
+            Some(_) => "updated",
+            None => "deleted",
+        };
+        report::to_stdout(&format!("{verb} {folder}/{}", change.name))?;
     }
     for (path, text) in documents(&catalogue, &scenario_files) {
-        fs::write(path, text)?;
+        publish(&path, text.as_bytes())?;
     }
     let variants: usize = scenario_files.iter().map(|file| file.variants.len()).sum();
     report::to_stdout(&format!(
@@ -118,7 +123,10 @@ fn documents(catalogue: &Catalogue, scenario_files: &[ScenarioFile]) -> [(Utf8Pa
     let files = [
         ("scenario.schema.json", scenario::json_schema(catalogue)),
         ("SCENARIOS.md", scenario::reference(catalogue)),
-        ("CATALOGUE.md", scenario::overview(scenario_files)),
+        (
+            "CATALOGUE.md",
+            scenario::overview(catalogue, scenario_files),
+        ),
     ];
     files.map(|(name, text)| (catalogue.folder.join(name), text))
 }
@@ -146,6 +154,7 @@ fn write_into(tree: &Utf8Path, session: &Session) -> anyhow::Result<Exit> {
     let place = Place::find(tree, &catalogue, session)?;
     let is_git = place.is_git()?;
     place.check_free(is_git)?;
+    place.check_is_ours()?;
     let with_target = place.makefile_with_target()?;
     replace_folder(&place.folder, &catalogue, scenario_files)?;
     if let Some(text) = with_target {
@@ -163,7 +172,7 @@ fn write_into(tree: &Utf8Path, session: &Session) -> anyhow::Result<Exit> {
         place.folder,
         quote(place.tree.as_str()),
         quote(place.tree.join(TESTS).as_str()),
-        catalogue.manifest.kselftest
+        catalogue.manifest.kselftest()
     ))?;
     Ok(Exit::Ok)
 }
@@ -198,7 +207,7 @@ impl<'a> Place<'a> {
         let place = Self {
             session,
             catalogue,
-            folder: tests.join(&catalogue.manifest.kselftest),
+            folder: tests.join(catalogue.manifest.kselftest()),
             tree: whole,
             makefile,
         };
@@ -264,6 +273,18 @@ impl<'a> Place<'a> {
         [self.folder.as_str(), self.makefile.as_str()]
     }
 
+    /// Refuses a folder with other tests, which would be deleted.
+    fn check_is_ours(&self) -> anyhow::Result<()> {
+        let folder = &self.folder;
+        if !folder.exists() || folder.join(self.catalogue.header()).is_file() {
+            return Ok(());
+        }
+        Err(bad_input(
+            format!("`{folder}` has tests that `generate --into` did not write"),
+            format!("choose another name for `kselftest` in `{MANIFEST}` of the catalogue"),
+        ))
+    }
+
     /// Returns the Makefile with the folder as a target, or `None` if it is one already.
     fn makefile_with_target(&self) -> anyhow::Result<Option<String>> {
         let wrong = |why: &dyn std::fmt::Display| {
@@ -274,7 +295,7 @@ impl<'a> Place<'a> {
         };
         let bytes = read_plain(&self.makefile, MAKEFILE_BYTES_MAX).map_err(|why| wrong(&why))?;
         let text = String::from_utf8(bytes).map_err(|why| wrong(&why))?;
-        let folder = &self.catalogue.manifest.kselftest;
+        let folder = self.catalogue.manifest.kselftest();
         generate::with_target(&text, folder).map_err(|why| wrong(&why))
     }
 

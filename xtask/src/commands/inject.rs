@@ -33,7 +33,7 @@ pub(crate) fn run(args: &InjectArgs, session: &Session) -> anyhow::Result<Exit> 
     let kit = Kit::make(&modules, session)?;
     let machines: Vec<&str> = groups.iter().map(|words| machine(args, words)).collect();
     let environment = Environment::set_up(machines.iter().copied(), session)?;
-    let needs = find_needs(&args.config, session)?;
+    let needs = find_needs(&args.config, &session.manifest()?, session)?;
     let initramfs = pack(&built.kernel, &environment, session)?;
     let image = built.kernel.image();
     environment.choose_accelerator(machines[0], &image, &initramfs, &needs, session)?;

@@ -3,19 +3,20 @@
 //! earlier run, both runs are judged by the current rules, so that differences between
 //! versions of this tool do not appear in the comparison.
 
+use std::collections::BTreeMap;
+
 use camino::Utf8Path;
-use selftests::scenario::Scenario;
+use selftests::analysis::Analysis;
 
 use crate::cli::ReportArgs;
 use crate::commands::show;
-use xtask::engine::judge::Judge;
+use xtask::engine::judge::{Analyses, Judge, Judged};
 use xtask::engine::plan::Plan;
 use xtask::engine::program;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::scenarios;
 use xtask::engine::session::Session;
 use xtask::exit::{Exit, bad_input};
-use xtask::job_plan::JobPlan;
 use xtask::report::comparison::{self, Comparison};
 use xtask::result::{JobResult, RunResult};
 
@@ -26,17 +27,22 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> anyhow::Result<Exit> 
         None => RunFolder::open(&session.layout.runs()?.join("latest"))?,
     };
     let (plan, recorded) = folder.read()?;
-    let session = &session.with_catalogue(plan.catalogue.as_deref())?;
-    let scenarios = scenarios::scenarios(session)?;
-    let result = judge_again(&folder, &plan, recorded, &scenarios, session)?;
-    let against = match &args.against {
-        Some(before) => Some(compare(before, &result, &folder, &scenarios, session)?),
+    let against = args.against.as_deref();
+    let earlier = against.map(|before| open_earlier(before, &folder));
+    let earlier = earlier.transpose()?;
+    let of_run = &session.for_run(&plan.catalogue)?;
+    let (result, analyses) = judge_again(&folder, &plan, recorded, of_run)?;
+    let against = match earlier {
+        Some(earlier) => Some(compare(&earlier, &result, session)?),
         None => None,
     };
+    let session = of_run;
+    let analyses = Analyses::new(&folder, analyses);
     let shown = against
         .as_ref()
         .map(|(comparison, before)| (comparison, before.as_str()));
-    show::run(&result, shown, &plan, &args.show, &folder, session)?;
+    let evidence = (&folder, &analyses);
+    show::run(&result, shown, &plan, &args.show, evidence, session)?;
     Ok(match against {
         Some((comparison, _)) => match comparison.exit() {
             Exit::Ok if result.not_tested().is_some() => Exit::Infrastructure,
@@ -51,9 +57,8 @@ fn judge_again(
     folder: &RunFolder,
     plan: &Plan,
     before: RunResult,
-    scenarios: &[Scenario],
     session: &Session,
-) -> anyhow::Result<RunResult> {
+) -> anyhow::Result<(RunResult, BTreeMap<String, Analysis>)> {
     if plan.jobs.is_empty() {
         return Err(bad_input(
             "the run has no jobs",
@@ -61,34 +66,37 @@ fn judge_again(
         ));
     }
     let judge = Judge {
-        scenarios,
+        scenarios: &scenarios::scenarios(session)?,
         check_snapshots: plan.check_snapshots,
         folder,
         layout: &session.layout,
     };
-    let jobs: anyhow::Result<Vec<JobResult>> =
-        plan.jobs.iter().map(|job| judge.again(job)).collect();
-    let result = RunResult {
-        collection: before.collection,
-        provenance: before.provenance,
-        ..RunResult::new(before.tree, before.series, before.prerequisites, jobs?)
+    let (mut jobs, mut analyses) = (Vec::new(), BTreeMap::new());
+    for job in &plan.jobs {
+        let Judged { job, analysis, .. } = judge.again(job)?;
+        analyses.insert(job.artifacts.clone(), analysis);
+        jobs.push(job);
+    }
+    let collection = match before.collection.is_empty() {
+        true => session.manifest()?.kselftest().to_owned(),
+        false => before.collection,
     };
-    Ok(result
+    let result = RunResult {
+        collection,
+        provenance: before.provenance,
+        ..RunResult::new(before.tree, before.series, before.prerequisites, jobs)
+    };
+    let result = result
         .with_checkouts(before.checkouts)
         .with_coverage(before.coverage)
         .with_self_checks(before.self_checks)
         // The plan does not contain the jobs of mutants.
-        .with_mutants(before.mutants))
+        .with_mutants(before.mutants);
+    Ok((result, analyses))
 }
 
-/// Compares a run with an earlier run, and returns the comparison and the name of the earlier run.
-fn compare(
-    before: &Utf8Path,
-    result: &RunResult,
-    folder: &RunFolder,
-    scenarios: &[Scenario],
-    session: &Session,
-) -> anyhow::Result<(Comparison, String)> {
+/// Opens an earlier run to compare with.
+fn open_earlier(before: &Utf8Path, folder: &RunFolder) -> anyhow::Result<RunFolder> {
     let earlier = RunFolder::open(before)?;
     if earlier.path() == folder.path() {
         return Err(bad_input(
@@ -96,31 +104,42 @@ fn compare(
             "pass an earlier run folder",
         ));
     }
-    let (plan, recorded) = earlier.read()?;
-    // A job keeps its recorded result if its scenario no longer exists.
-    let exists = |job: &JobPlan| {
-        job.kselftest().is_some() || scenarios.iter().any(|one| one.name == job.test)
+    Ok(earlier)
+}
+
+/// Compares a run with an earlier run, and returns the comparison and the name of the earlier run.
+fn compare(
+    earlier: &RunFolder,
+    result: &RunResult,
+    session: &Session,
+) -> anyhow::Result<(Comparison, String)> {
+    let (mut plan, recorded) = earlier.read()?;
+    let session = &session.for_run(&plan.catalogue)?;
+    let judge = Judge {
+        scenarios: &scenarios::scenarios(session)?,
+        check_snapshots: false,
+        folder: earlier,
+        layout: &session.layout,
     };
-    let (known, gone): (Vec<JobPlan>, Vec<JobPlan>) = plan.jobs.iter().cloned().partition(exists);
-    let mut past = if known.is_empty() {
-        recorded.clone()
-    } else {
-        let mut plan = plan;
-        plan.jobs = known;
-        judge_again(&earlier, &plan, recorded.clone(), scenarios, session)?
+    // A job keeps its recorded result if its scenario has changed or no longer exists.
+    plan.jobs.retain(|job| judge.can_judge(job));
+    let mut past = match plan.jobs.is_empty() {
+        true => recorded.clone(),
+        false => judge_again(earlier, &plan, recorded.clone(), session)?.0,
     };
-    if past.jobs.len() < recorded.jobs.len() {
-        let is_gone = |job: &&JobResult| gone.iter().any(|gone| gone.folder() == job.artifacts);
-        past.jobs
-            .extend(recorded.jobs.iter().filter(is_gone).cloned());
+    let is_judged = |job: &JobResult| plan.jobs.iter().any(|one| one.folder() == job.artifacts);
+    if !plan.jobs.is_empty() {
+        let others = recorded.jobs.iter().filter(|job| !is_judged(job));
+        past.jobs.extend(others.cloned());
     }
     let name = earlier.name().to_owned();
     let comparison = comparison::compare(&past, result);
     if comparison.common == 0 {
         return Err(bad_input(
             format!(
-                "cannot compare with `{before}`: no job has the same test, checkout, config and \
-                 machine in both runs"
+                "cannot compare with `{}`: no job has the same test, checkout, config and machine \
+                 in both runs",
+                earlier.path()
             ),
             "pass a run of the same tests",
         ));

@@ -10,7 +10,7 @@ use patchbed_host::cache::hex;
 use selftests::scenario::{Boot, Scenario, Step};
 
 use selftests::status::Status;
-use xtask::engine::job::read_analysis;
+use xtask::engine::judge::Analyses;
 use xtask::engine::plan::Plan;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::scenarios;
@@ -67,7 +67,7 @@ pub(crate) fn run(
     against: Option<(&Comparison, &str)>,
     plan: &Plan,
     show: &ShowArgs,
-    folder: &RunFolder,
+    (folder, analyses): (&RunFolder, &Analyses<'_>),
     session: &Session,
 ) -> anyhow::Result<()> {
     let path = folder.path();
@@ -79,7 +79,7 @@ pub(crate) fn run(
     let mut report = Report::new(result, shown.as_str(), &again);
     report.against = against;
     if !outputs.written.is_empty() {
-        report.splats = splats(&result.jobs, path);
+        report.splats = splats(&result.jobs, analyses);
     }
     // Annotations refer to files of the repository that is checked out.
     if for_github && session.layout.is_of_checkout() {
@@ -89,7 +89,8 @@ pub(crate) fn run(
     }
     if outputs.written.contains(&Format::Html) {
         let scenarios = scenarios::scenarios(session)?;
-        report.evidence = Evidence::gather(result, folder, report.run, &again, &scenarios);
+        report.evidence =
+            Evidence::gather(result, folder, analyses, report.run, &again, &scenarios);
     }
     for format in &outputs.written {
         let Some(name) = format.file_name() else {
@@ -194,9 +195,9 @@ fn places(scenarios: &[Scenario], folder: &Utf8Path) -> BTreeMap<String, Place> 
 
 /// Reads the splats of jobs that did not pass. Without an analysis, reports contain only the
 /// titles of splats.
-fn splats(jobs: &[JobResult], folder: &Utf8Path) -> BTreeMap<String, String> {
+fn splats(jobs: &[JobResult], analyses: &Analyses<'_>) -> BTreeMap<String, String> {
     let read = |job: &JobResult| {
-        let text = read_analysis(&folder.join(&job.artifacts))?.splats_text();
+        let text = analyses.of(job)?.splats_text();
         (text.len() <= SPLATS_BYTES_MAX).then(|| (job.artifacts.clone(), text))
     };
     let has_splats_shown = |job: &&JobResult| job.status != Status::Pass || job.needs_attention();

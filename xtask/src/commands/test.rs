@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `test`: runs the tests and prints the results.
 
+use std::collections::BTreeMap;
+
+use xtask::engine::judge::Analyses;
 use xtask::engine::options::TestOptions;
 use xtask::engine::request::Request;
 use xtask::engine::run::{self, Finished};
@@ -41,6 +44,14 @@ pub(crate) fn run(args: &TestArgs, session: &Session) -> anyhow::Result<Exit> {
         folder,
         ..
     } = &run;
-    show::run(result, None, plan, &common.show, folder, session)?;
+    let analyses = Analyses::new(folder, BTreeMap::new());
+    show::run(
+        result,
+        None,
+        plan,
+        &common.show,
+        (folder, &analyses),
+        session,
+    )?;
     Ok(result.exit())
 }

@@ -8,6 +8,8 @@
 mod watched_paths;
 mod watcher;
 
+use std::collections::BTreeMap;
+
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use patchbed_host::cancel::Cancel;
 use xtask::engine::checkouts::MutantsWanted;
+use xtask::engine::judge::Analyses;
 use xtask::engine::program;
 use xtask::engine::request::Request;
 use xtask::engine::result_cache::{self, ResultCache};
@@ -191,7 +194,8 @@ fn test_files(
     }) = &finished
     {
         session.observer.clear();
-        show::run(result, None, plan, &args.show, folder, session)?;
+        let analyses = Analyses::new(folder, BTreeMap::new());
+        show::run(result, None, plan, &args.show, (folder, &analyses), session)?;
     }
     Ok(finished)
 }

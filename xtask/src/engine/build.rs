@@ -158,7 +158,7 @@ impl Build {
             .with_context(|| format!("no checkout `{}`", built.checkout))?;
         let name = format!("{} ({})", built.checkout, built.config);
         Ok(Self {
-            needs: find_needs(&built.config, session)?,
+            needs: find_needs(&built.config, &catalogue.manifest, session)?,
             contains: source.contains.clone(),
             partly: source.partly.clone(),
             initramfs: pack(&built.kernel, environment, session)?,

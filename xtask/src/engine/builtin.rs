@@ -177,7 +177,11 @@ mod tests {
         let output = std::process::Command::new("git")
             .args(["ls-files", "--"])
             .args(["kernel-patches", "vm-images/config", "vm-images/machines"])
-            .args(["selftests/kselftest", "selftests/catalogues"])
+            .args([
+                "selftests/kselftest",
+                "selftests/catalogues",
+                "selftests/core",
+            ])
             .args([":!kernel-patches/src", ":!kernel-patches/Cargo.toml"])
             .args([
                 ":!selftests/catalogues/*/generated",

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
 use patchbed_host::events::Event;
+use selftests::catalogue::Manifest;
 use vm_images::accel::Accelerator;
 use vm_images::arch::Arch;
 use vm_images::checkpoints::Checkpoints;
@@ -149,16 +150,21 @@ fn memory_mib(machine: &Machine, needs: &GuestNeeds) -> u32 {
 /// of the catalogue.
 ///
 /// # Errors
-/// When the file of the config or the manifest of the catalogue is unreadable or invalid.
-pub fn find_needs(config: &str, session: &Session) -> anyhow::Result<GuestNeeds> {
+/// When the file of the config is unreadable or invalid.
+pub fn find_needs(
+    config: &str,
+    manifest: &Manifest,
+    session: &Session,
+) -> anyhow::Result<GuestNeeds> {
     let path = session.layout.configs().join(format!("{config}.yaml"));
     let needs = GuestNeeds::load(&path).map_err(|error| match error {
         NeedsError::Input(error) => error.into(),
         NeedsError::Read(error) => unreadable(&path, &error),
     })?;
-    let of_catalogue = session.manifest()?.kernel_arguments;
+    let words = [manifest.kernel_arguments(), &needs.kernel_arguments];
+    let words = words.iter().flat_map(|words| words.split_whitespace());
     Ok(GuestNeeds {
-        kernel_arguments: format!("{of_catalogue} {}", needs.kernel_arguments),
+        kernel_arguments: words.collect::<Vec<_>>().join(" "),
         ..needs
     })
 }

@@ -85,14 +85,16 @@ impl<'a> LocalExecutor<'a> {
     }
 
     fn entry(&self, job: &Job) -> Entry {
-        let key = [
-            job.binaries.image.to_string(),
-            format!("{:?}", job.needs),
-            job.machine.name.clone(),
-        ];
         let checkpoints = self.checkpoints.lock();
         let mut checkpoints = checkpoints.unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(checkpoints.entry(key).or_default())
+        Arc::clone(checkpoints.entry(key(job)).or_default())
+    }
+
+    /// Drops a checkpoint that could not be restored, so that the next job makes it again.
+    fn drop_entry(&self, job: &Job) {
+        let checkpoints = self.checkpoints.lock();
+        let mut checkpoints = checkpoints.unwrap_or_else(PoisonError::into_inner);
+        checkpoints.remove(&key(job));
     }
 
     /// Deletes the checkpoints of a kernel that is not used again.
@@ -118,6 +120,15 @@ impl<'a> LocalExecutor<'a> {
     }
 }
 
+/// Returns the key of the checkpoint of a job.
+fn key(job: &Job) -> [String; 3] {
+    [
+        job.binaries.image.to_string(),
+        format!("{:?}", job.needs),
+        job.machine.name.clone(),
+    ]
+}
+
 impl Executor for LocalExecutor<'_> {
     fn run(&self, job: &Job, folder: &Utf8Path) -> Transcript {
         let label = job.plan.label();
@@ -126,9 +137,10 @@ impl Executor for LocalExecutor<'_> {
         if let Some(trouble) = &transcript.restore_error {
             let text = format!("{label}: restore failed, cold boot instead: {trouble}");
             self.session.note(text);
-            spec.checkpoint
-                .iter()
-                .for_each(|checkpoint| self.environment.checkpoints.forget(checkpoint));
+            if let Some(checkpoint) = &spec.checkpoint {
+                self.environment.checkpoints.forget(checkpoint);
+                self.drop_entry(job);
+            }
         }
         transcript
     }

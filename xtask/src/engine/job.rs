@@ -55,6 +55,10 @@ pub struct Job {
     pub vm_run: VmRun,
     /// Whether the guest boots instead of being restored from a checkpoint.
     pub cold_boot: bool,
+    /// The content id of the scenario, with which the job is judged again; absent for
+    /// kselftests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario_id: Option<String>,
     /// The test, if it is a kselftest of the tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kselftest: Option<Kselftest>,
@@ -115,14 +119,9 @@ impl<'a> TestCase<'a> {
 
     /// Returns the hash of all parts of the test that its result depends on: all but the texts
     /// for people.
-    fn id(self) -> String {
+    pub(crate) fn id(self) -> String {
         let text = match self {
-            Self::Scenario(scenario) => {
-                let mut scenario = scenario.clone();
-                scenario.title.clear();
-                scenario.why.clear();
-                format!("{scenario:?}")
-            }
+            Self::Scenario(scenario) => scenario.identity(),
             Self::Kselftest(test) => format!("{test:?}"),
         };
         ContentId::new("test").part(text).finish()
@@ -155,6 +154,7 @@ impl Job {
             needs: build.needs.clone(),
             vm_run,
             cold_boot: false,
+            scenario_id: None,
             kselftest: None,
             cached: None,
         }
@@ -193,6 +193,13 @@ impl Job {
                 .find(|scenario| scenario.name == self.plan.test)
                 .map(TestCase::Scenario),
         }
+    }
+
+    /// Returns whether the job ran this version of its scenario. A record without a content id
+    /// fits each version.
+    pub(crate) fn is_of(&self, test: TestCase<'_>) -> bool {
+        let known = self.scenario_id.as_ref();
+        known.is_none_or(|known| *known == test.id())
     }
 
     /// Returns the image with debug information of a boot, from 1.
@@ -397,6 +404,7 @@ pub(crate) mod tests {
             },
             vm_run: VmRun::default(),
             cold_boot: false,
+            scenario_id: None,
             kselftest: None,
             cached: None,
         }

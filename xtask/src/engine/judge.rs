@@ -2,6 +2,9 @@
 //! Judges a job by its transcript and console, in the current run or from an earlier run
 //! folder.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use camino::Utf8Path;
 use fs_err as fs;
 use selftests::analysis::Analysis;
@@ -13,7 +16,7 @@ use selftests::timeline::{self, Entry, EntryKind};
 use vm_images::transcript::{Transcript, read_console};
 
 use crate::engine::hang;
-use crate::engine::job::{ANALYSIS, Job, Kselftest, TestCase};
+use crate::engine::job::{ANALYSIS, Job, Kselftest, TestCase, read_analysis};
 use crate::engine::kselftest;
 use crate::engine::layout::Layout;
 use crate::engine::program;
@@ -32,9 +35,32 @@ pub struct Judged {
     /// Its result.
     pub job: JobResult,
     plan: JobPlan,
-    analysis: Analysis,
+    /// The facts that the result rests on.
+    pub analysis: Analysis,
     /// Boot number and step number of each step with `fails_first`.
     fails_first: Vec<(usize, usize)>,
+}
+
+/// The analyses of the jobs of a run.
+#[derive(Debug)]
+pub struct Analyses<'a> {
+    run: &'a RunFolder,
+    /// The analyses of jobs that were judged again, by the folders of the jobs.
+    again: BTreeMap<String, Analysis>,
+}
+
+impl<'a> Analyses<'a> {
+    /// Returns the analyses in the folder of a run, except those in `again`.
+    pub fn new(run: &'a RunFolder, again: BTreeMap<String, Analysis>) -> Self {
+        Self { run, again }
+    }
+
+    /// Returns the analysis of a job, if its file can be read.
+    pub fn of(&self, job: &JobResult) -> Option<Cow<'_, Analysis>> {
+        let again = self.again.get(&job.artifacts).map(Cow::Borrowed);
+        let read = || read_analysis(&self.run.path().join(&job.artifacts)).map(Cow::Owned);
+        again.or_else(read)
+    }
 }
 
 /// Judges the jobs of a run, when they end or from the files of a finished run.
@@ -81,7 +107,7 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// When the scenario no longer exists, or a file is missing or damaged.
-    pub fn again(&self, plan: &JobPlan) -> anyhow::Result<JobResult> {
+    pub fn again(&self, plan: &JobPlan) -> anyhow::Result<Judged> {
         let job = Job::read(plan, self.folder)?;
         let Some(test) = job.test(self.scenarios) else {
             let name = &plan.test;
@@ -95,6 +121,10 @@ impl Judge<'_> {
             false => None,
         };
         let mut judged = job.judge(Some(test), transcript.as_ref(), self.folder);
+        if !job.is_of(test) {
+            judged.job.make_outdated();
+            return Ok(judged);
+        }
         if self.check_snapshots {
             let outlet = match self.layout.owns_catalogue() {
                 true => Outlet::Beside,
@@ -102,7 +132,14 @@ impl Judge<'_> {
             };
             judged.compare(&self.layout.snapshots(), outlet)?;
         }
-        Ok(judged.job)
+        Ok(judged)
+    }
+
+    /// Returns whether a job of a finished run can be judged again: its scenario exists and has
+    /// the same steps and expectations.
+    pub fn can_judge(&self, plan: &JobPlan) -> bool {
+        let job = Job::read(plan, self.folder);
+        job.is_ok_and(|job| job.test(self.scenarios).is_some_and(|test| job.is_of(test)))
     }
 
     fn transcript(&self, plan: &JobPlan) -> anyhow::Result<Transcript> {

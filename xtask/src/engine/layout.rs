@@ -19,11 +19,12 @@ pub const DATA_VARIABLE: &str = "PATCHBED_DATA";
 /// The folder of the catalogues, in the data.
 const CATALOGUES: &str = "selftests/catalogues";
 /// The catalogue that is used without `--catalogue`.
-const DEFAULT_CATALOGUE: &str = "liveupdate-pci";
+pub(crate) const DEFAULT_CATALOGUE: &str = "liveupdate-pci";
 /// Folders that the data must contain.
-const DATA_FOLDERS: [&str; 4] = [
+const DATA_FOLDERS: [&str; 5] = [
     "kernel-patches",
     "selftests/catalogues",
+    "selftests/core",
     "vm-images/config",
     "vm-images/machines",
 ];
@@ -49,8 +50,10 @@ pub struct Layout {
     data: Utf8PathBuf,
     /// Whether the user named the data.
     is_given: bool,
-    /// The folder of the catalogue that the user named.
+    /// The folder of the catalogue, if it is not the default.
     catalogue: Option<Utf8PathBuf>,
+    /// Whether a finished run named the catalogue, and not the user.
+    is_of_run: bool,
     checkout: Option<Utf8PathBuf>,
     /// `None` if no variable names a folder.
     state: Option<Utf8PathBuf>,
@@ -87,6 +90,7 @@ impl Layout {
             },
             is_given: given.is_some(),
             catalogue: None,
+            is_of_run: false,
             state: match &checkout {
                 Some(checkout) => Some(checkout.join("target/patchbed")),
                 None => state_from(|name| std::env::var(name).ok()),
@@ -123,14 +127,19 @@ impl Layout {
     /// When there is no such catalogue.
     pub fn with_catalogue(self, name: &Utf8Path) -> anyhow::Result<Self> {
         let known = self.data.join(CATALOGUES);
-        let mut folders = [name.to_owned(), known.join(name)].into_iter();
+        // A word is a name first: a folder with the same name may be in the current folder.
+        let is_word = name.components().count() == 1 && name.file_name().is_some();
+        let folders = [is_word.then(|| known.join(name)), Some(name.to_owned())];
         let is_catalogue = |folder: &Utf8PathBuf| folder.join(MANIFEST).is_file();
-        let Some(folder) = folders.find(is_catalogue) else {
+        let Some(folder) = folders.into_iter().flatten().find(is_catalogue) else {
             let names = listing(&known)?;
             let names: Vec<&str> = names.iter().filter_map(|path| path.file_name()).collect();
             return Err(bad_input(
                 format!("`{name}` is neither a catalogue nor a folder with `{MANIFEST}`"),
-                format!("catalogues: {}", names.join(", ")),
+                format!(
+                    "give a folder with `{MANIFEST}`, or one of: {}",
+                    names.join(", ")
+                ),
             ));
         };
         Ok(Self {
@@ -152,6 +161,7 @@ impl Layout {
             data: root.clone(),
             is_given: false,
             catalogue: None,
+            is_of_run: false,
             state: Some(root.join("target/patchbed")),
             checkout: Some(root),
         }
@@ -193,7 +203,10 @@ impl Layout {
     pub fn owns_catalogue(&self) -> bool {
         let catalogue = self.catalogue.as_ref();
         let is_outside = catalogue.is_some_and(|folder| !folder.starts_with(&self.data));
-        self.is_of_checkout() || is_outside
+        match is_outside {
+            true => !self.is_of_run,
+            false => self.is_of_checkout(),
+        }
     }
 
     /// Returns the options that select the same data and catalogue.
@@ -202,17 +215,47 @@ impl Layout {
         if self.is_given {
             options.extend(["--data".to_owned(), self.data.to_string()]);
         }
-        if let Some(name) = self.catalogue_name() {
-            options.extend(["--catalogue".to_owned(), name.to_string()]);
+        if self.catalogue.is_some() {
+            let name = self.catalogue_name().to_string();
+            options.extend(["--catalogue".to_owned(), name]);
         }
         options
     }
 
-    /// Returns the value of `--catalogue`, if it is given: a name, or an absolute path.
-    pub fn catalogue_name(&self) -> Option<&Utf8Path> {
-        let folder = self.catalogue.as_deref()?;
+    /// Returns whether the catalogue is the one that is used without `--catalogue`.
+    pub fn is_default_catalogue(&self) -> bool {
+        self.catalogue_name() == DEFAULT_CATALOGUE
+    }
+
+    /// Returns the catalogue as a value of `--catalogue`: a name, or an absolute path.
+    pub fn catalogue_name(&self) -> &Utf8Path {
+        let Some(folder) = self.catalogue.as_deref() else {
+            return Utf8Path::new(DEFAULT_CATALOGUE);
+        };
         let known = folder.strip_prefix(self.data.join(CATALOGUES));
-        Some(known.unwrap_or(folder))
+        known.unwrap_or(folder)
+    }
+
+    /// Returns the layout for the catalogue of a finished run, unless the user names another.
+    /// The run may belong to somebody else, so its catalogue is not written to.
+    ///
+    /// # Errors
+    /// When there is no such catalogue.
+    pub fn for_run(self, catalogue: &Utf8Path) -> anyhow::Result<Self> {
+        if self.catalogue.is_some() {
+            return Ok(self);
+        }
+        let is_known = self.data.join(CATALOGUES).join(catalogue).is_dir();
+        if !catalogue.is_absolute() && !is_known {
+            return Err(bad_input(
+                format!("the run is of the catalogue `{catalogue}`, which does not exist"),
+                "name its folder with `--catalogue`",
+            ));
+        }
+        Ok(Self {
+            is_of_run: true,
+            ..self.with_catalogue(catalogue)?
+        })
     }
 
     /// Returns a note for the user of an installed program in a checkout, whose files are not
@@ -262,6 +305,11 @@ impl Layout {
     /// Returns the folder with the sources of the fault injection.
     pub fn faults(&self) -> Utf8PathBuf {
         self.data.join("selftests/src/fault")
+    }
+
+    /// Returns the folder with the verbs and C functions of every catalogue.
+    pub fn core(&self) -> Utf8PathBuf {
+        self.data.join("selftests/core")
     }
 
     /// Returns the folder of the catalogue.

@@ -397,9 +397,11 @@ impl Evaluation<'_> {
     /// the baseline or is inconclusive.
     fn flaky(&self, mut pending: Vec<&Scenario>) -> anyhow::Result<Vec<String>> {
         let folder = self.run.pipeline.folder.path();
+        // The folders of the run's own repetitions must not be overwritten.
+        let repetition = self.run.pipeline.options.repeat + 1;
         let mut flaky = Vec::new();
         while !pending.is_empty() {
-            let (results, not_started) = self.run_until_different(&pending, 2, true)?;
+            let (results, not_started) = self.run_until_different(&pending, repetition, true)?;
             let is_flaky =
                 |job: &JobResult| !is_conclusive(job) || self.baseline.differs(job, folder);
             flaky.extend(results.into_iter().filter(is_flaky).map(|job| job.test));

@@ -3,7 +3,7 @@
 
 use clap::{Args, ValueEnum};
 
-/// The machine that is used by default.
+/// The machine of `boot` and `inject`, if no other is given.
 pub const DEFAULT_MACHINE: &str = "edu-pair";
 
 /// The checkouts that are tested by default.
@@ -21,12 +21,13 @@ pub struct SourceArgs {
     pub tree: Option<String>,
 
     /// Series to test: the name of a known series, a folder of .patch files, a single
-    /// patch, or an mbox [default: the series of the catalogue, flb-refcount]
+    /// patch, or an mbox [default: set by the catalogue; flb-refcount in
+    /// liveupdate-pci]
     #[arg(long, value_name = "SERIES")]
     pub series: Option<String>,
 
     /// Series to apply first, in every checkout; may be repeated. Replaces the list of the
-    /// catalogue [default: pci-liveupdate, liveupdate-test-driver, pciehp-lock-order]
+    /// catalogue [default: set by the catalogue]
     #[arg(long, value_name = "SERIES")]
     pub prereq: Vec<String>,
 

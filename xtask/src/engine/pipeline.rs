@@ -19,10 +19,10 @@ use crate::engine::build::{self, Build, Built};
 use crate::engine::environment::Environment;
 use crate::engine::executor::{Executor, LocalExecutor};
 use crate::engine::history::History;
-use crate::engine::job::{self, Job};
+use crate::engine::job::{self, Job, TestCase};
 use crate::engine::judge::Judge;
 use crate::engine::kselftest;
-use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
+use crate::engine::options::TestOptions;
 use crate::engine::plan::Plan;
 use crate::engine::queue::Queue;
 use crate::engine::request::Request;
@@ -299,7 +299,7 @@ impl<'a> Pipeline<'a> {
         let build = Build::new(built, sources, tests, environment, self.session)?;
         // The first build decides.
         environment.choose_accelerator(
-            self.options.machine.as_deref().unwrap_or(DEFAULT_MACHINE),
+            self.request.machine(),
             &build.kernel.image(),
             &build.initramfs,
             &build.needs,
@@ -364,6 +364,7 @@ impl<'a> Pipeline<'a> {
         let vm_run = job::boots(scenario, build, machine, &kernel_of)?;
         Ok(Job {
             cold_boot: self.options.cold_boot,
+            scenario_id: Some(TestCase::Scenario(scenario).id()),
             ..Job::new(plan, build, machine, vm_run)
         })
     }
@@ -422,7 +423,7 @@ impl<'a> Pipeline<'a> {
             self.sources,
             &builds,
             self.environment,
-            self.options.machine.as_deref().unwrap_or(DEFAULT_MACHINE),
+            self.request.machine(),
             self.options.repeat,
             self.session,
         )?;

@@ -12,6 +12,7 @@ use kernel_patches::tree::TreeRequest;
 use patchbed_host::process::quote;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::layout::DEFAULT_CATALOGUE;
 use crate::job_plan::JobPlan;
 
 /// The planned run.
@@ -24,9 +25,9 @@ pub struct Plan {
     pub(crate) configs: Vec<String>,
     /// The machine for all jobs; `None` if each scenario has its own.
     pub machine: Option<String>,
-    /// The catalogue of the scenarios, if it is not the default: a name, or an absolute path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub catalogue: Option<Utf8PathBuf>,
+    /// The catalogue of the scenarios: a name, or an absolute path.
+    #[serde(default = "default_catalogue")]
+    pub catalogue: Utf8PathBuf,
     pub(crate) repeat: u32,
     /// Whether results are compared with snapshots.
     pub check_snapshots: bool,
@@ -54,12 +55,17 @@ pub struct PlanRequest {
     pub(crate) machine: Option<String>,
     /// Scenarios and the machines that they name.
     pub scenarios: Vec<(String, String)>,
-    pub(crate) catalogue: Option<Utf8PathBuf>,
+    pub(crate) catalogue: Utf8PathBuf,
     pub(crate) repeat: u32,
     pub(crate) check_snapshots: bool,
     pub(crate) rerun_options: Vec<String>,
     pub(crate) kselftests: Vec<Wanted>,
     pub(crate) mutants: Vec<String>,
+}
+
+/// The catalogue of runs that do not name it.
+fn default_catalogue() -> Utf8PathBuf {
+    DEFAULT_CATALOGUE.into()
 }
 
 impl Plan {
@@ -143,7 +149,7 @@ pub(crate) mod tests {
             checkouts: owned(&["base", "series"]),
             configs: owned(&["fast"]),
             machine: None,
-            catalogue: None,
+            catalogue: default_catalogue(),
             scenarios: ["live-update-kexec", "sysfs-remove-while-preserved"]
                 .map(|name| (name.to_owned(), "edu-pair".to_owned()))
                 .to_vec(),

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves the arguments of `test` to series, configs, scenarios and a plan.
 
-use camino::Utf8Path;
 use kernel_patches::config::Config;
 use kernel_patches::kernel::Modules;
 use kernel_patches::kselftest::Wanted;
@@ -83,6 +82,12 @@ impl Request {
         })
     }
 
+    /// Returns the machine of tests that name none: of the options, or of the catalogue.
+    pub(crate) fn machine(&self) -> &str {
+        let given = self.plan.machine.as_deref();
+        given.unwrap_or_else(|| self.catalogue.machine())
+    }
+
     /// Returns the files of the selected scenarios.
     pub fn selected_scenario_files(&self) -> Vec<&ScenarioFile> {
         let is_selected = |scenario_file: &&ScenarioFile| {
@@ -103,7 +108,7 @@ impl Request {
     ) -> anyhow::Result<u32> {
         let mut largest = 1;
         for config in &self.configs {
-            let needs = find_needs(&config.name, session)?;
+            let needs = find_needs(&config.name, &self.catalogue.manifest, session)?;
             largest = largest.max(environment.memory_mib(&needs));
         }
         Ok(largest)
@@ -206,6 +211,8 @@ fn check_series(
             .iter()
             .map(|series| series.name.clone()),
     );
+    known.sort();
+    known.dedup();
     for scenario in scenarios {
         let named = scenario.fails_without.iter().chain(&scenario.fails_since);
         for name in named {
@@ -277,7 +284,7 @@ fn plan_request(
         checkouts: source_request.checkouts.clone(),
         configs: configs.iter().map(|config| config.name.clone()).collect(),
         machine: args.machine.clone(),
-        catalogue: session.layout.catalogue_name().map(Utf8Path::to_owned),
+        catalogue: session.layout.catalogue_name().to_owned(),
         scenarios: scenarios
             .iter()
             .map(|scenario| (scenario.name.clone(), scenario.machine.clone()))

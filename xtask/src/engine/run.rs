@@ -17,7 +17,7 @@ use crate::engine::executor::LocalExecutor;
 use crate::engine::history::History;
 use crate::engine::kselftest;
 use crate::engine::mutation::MutationRun;
-use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
+use crate::engine::options::TestOptions;
 use crate::engine::pipeline::{Outcome, Pipeline};
 use crate::engine::plan::Plan;
 use crate::engine::provenance;
@@ -87,7 +87,13 @@ pub fn run_changed(
         sources: &sources,
         environment: &environment,
         executor: LocalExecutor::new(&environment, session),
-        self_checks: SelfChecks::new(&environment, options, folder.path(), session),
+        self_checks: SelfChecks::new(
+            request.machine(),
+            &environment,
+            options,
+            folder.path(),
+            session,
+        ),
         parallel,
         history: History::load(session),
         queue: Queue::new(&session.cancel, parallel.div_ceil(2)),
@@ -127,7 +133,7 @@ pub fn run_changed(
     let (series, below) = (plan.series.clone(), plan.prerequisites.clone());
     let result = RunResult {
         provenance: provenance.finished(&builds),
-        collection: request.catalogue.manifest.kselftest.clone(),
+        collection: request.catalogue.manifest.kselftest().to_owned(),
         ..RunResult::new(sources.tree.label().to_owned(), series, below, results)
             .with_checkouts(sources.results(&plan.checkouts))
             .with_coverage(Some(coverage))
@@ -189,7 +195,7 @@ fn environment(
     let machine = options.machine.as_deref();
     let of_scenarios = request.scenarios.iter().map(|one| one.machine.as_str());
     let machines = of_scenarios
-        .chain([DEFAULT_MACHINE])
+        .chain([request.machine()])
         .map(|name| machine.unwrap_or(name))
         .chain([fault::LEAK_MACHINE]);
     let mut environment = Environment::set_up(machines, session)?;

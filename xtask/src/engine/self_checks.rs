@@ -47,6 +47,8 @@ pub(crate) struct GuestRun {
 /// The self-checks of a run.
 #[derive(Debug)]
 pub(crate) struct SelfChecks<'a> {
+    /// The machine of faults that need no other.
+    machine: &'a str,
     environment: &'a Environment,
     options: &'a TestOptions,
     session: &'a Session,
@@ -67,14 +69,17 @@ struct State {
 }
 
 impl<'a> SelfChecks<'a> {
-    /// Returns the self-checks of a run in the folder `run`.
+    /// Returns the self-checks of a run in the folder `run`. `machine` is the machine of tests that
+    /// name none.
     pub(crate) fn new(
+        machine: &'a str,
         environment: &'a Environment,
         options: &'a TestOptions,
         run: &Utf8Path,
         session: &'a Session,
     ) -> Self {
         Self {
+            machine,
             environment,
             options,
             session,
@@ -190,7 +195,7 @@ impl<'a> SelfChecks<'a> {
             1 => words.join("+"),
             _ => format!("{}-again", words.join("+")),
         };
-        let machine = machine_of(guest.self_checks[0].place, self.options);
+        let machine = machine_of(guest.self_checks[0].place, self.machine);
         let machine = self.environment.machine(machine)?;
         let plan = JobPlan {
             test: name.clone(),
@@ -226,6 +231,11 @@ impl<'a> SelfChecks<'a> {
     ) -> anyhow::Result<Vec<SelfCheckResult>> {
         let retries = std::mem::take(&mut self.state().retries);
         for (guest, self_check) in retries {
+            self.session.note(format!(
+                "the fault {} was not detected on {} while other VMs ran; repeating it alone",
+                self_check.name,
+                guest.build.label()
+            ));
             let detection = self.retry(&guest, self_check, executor)?;
             self.record(&guest, self_check, detection);
         }
@@ -286,7 +296,7 @@ impl<'a> SelfChecks<'a> {
 
     /// Returns the cache; the accelerator has to be selected.
     fn cache(&self) -> anyhow::Result<SelfCheckCache> {
-        SelfCheckCache::new(self.environment, self.options, self.session)
+        SelfCheckCache::new(self.machine, self.environment, self.options, self.session)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -296,7 +306,7 @@ impl<'a> SelfChecks<'a> {
 
 fn label(guest: &GuestRun) -> String {
     let names: Vec<&str> = guest.self_checks.iter().map(|one| one.name).collect();
-    format!("{} on {}", names.join(", "), guest.build.label())
+    format!("self-check {} on {}", names.join(", "), guest.build.label())
 }
 
 fn check(self_check: &SelfCheck, injected: &Injected) -> Result<String, String> {

@@ -87,16 +87,15 @@ impl Session {
         Ok(sessions.collect())
     }
 
-    /// Returns a session with this catalogue, or with the same if it is `None`.
+    /// Returns a session for the catalogue of a finished run, unless the user names another.
     ///
     /// # Errors
     /// When there is no such catalogue.
-    pub fn with_catalogue(&self, name: Option<&Utf8Path>) -> anyhow::Result<Self> {
-        let mut session = self.clone();
-        if let Some(name) = name {
-            session.layout = session.layout.with_catalogue(name)?;
-        }
-        Ok(session)
+    pub fn for_run(&self, catalogue: &Utf8Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            layout: self.layout.clone().for_run(catalogue)?,
+            ..self.clone()
+        })
     }
 
     /// Reads the catalogue.
@@ -105,7 +104,11 @@ impl Session {
     /// When one of its files, or a machine, is invalid or cannot be read.
     pub fn catalogue(&self) -> anyhow::Result<Catalogue> {
         let machines = Machines::load(&self.layout.machines())?;
-        Ok(Catalogue::load(&self.layout.catalogue(), machines)?)
+        Ok(Catalogue::load(
+            &self.layout.catalogue(),
+            &self.layout.core(),
+            machines,
+        )?)
     }
 
     /// Reads only the manifest of the catalogue.

@@ -13,7 +13,8 @@ use selftests::timeline;
 
 use symbols::SourceLines;
 
-use crate::engine::job::{Job, read_analysis};
+use crate::engine::job::Job;
+use crate::engine::judge::Analyses;
 use crate::engine::run_folder::RunFolder;
 use crate::result::{JobResult, RunResult};
 
@@ -102,6 +103,7 @@ impl Evidence {
     pub fn gather(
         result: &RunResult,
         folder: &RunFolder,
+        analyses: &Analyses<'_>,
         run: &str,
         options: &str,
         scenarios: &[Scenario],
@@ -110,7 +112,7 @@ impl Evidence {
         let mut symbols = SourceLines::default();
         let mut jobs = BTreeMap::new();
         for job in &result.jobs {
-            let left = read_job(job, folder, &mut symbols);
+            let left = read_job(job, folder, analyses, &mut symbols);
             jobs.insert(job.artifacts.clone(), left);
         }
         Self {
@@ -122,8 +124,13 @@ impl Evidence {
     }
 }
 
-fn read_job(job: &JobResult, folder: &RunFolder, symbols: &mut SourceLines) -> JobEvidence {
-    let Some(analysis) = read_analysis(&folder.path().join(&job.artifacts)) else {
+fn read_job(
+    job: &JobResult,
+    folder: &RunFolder,
+    analyses: &Analyses<'_>,
+    symbols: &mut SourceLines,
+) -> JobEvidence {
+    let Some(analysis) = analyses.of(job) else {
         return JobEvidence::default();
     };
     let record = match analysis.splats.is_empty() {
@@ -267,7 +274,8 @@ mod tests {
         let run = RunFolder::at(place.path().to_owned().try_into().unwrap());
         let job = job("a", "base", "crash", "pass");
         let folder = run.path().join(&job.artifacts);
-        let read = || read_job(&job, &run, &mut SourceLines::default());
+        let analyses = Analyses::new(&run, BTreeMap::new());
+        let read = || read_job(&job, &run, &analyses, &mut SourceLines::default());
         assert_eq!(read(), JobEvidence::default());
         fs_err::create_dir_all(&folder).unwrap();
         let json = serde_json::to_vec(&analysis).unwrap();

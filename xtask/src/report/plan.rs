@@ -26,7 +26,8 @@ pub fn text(plan: &Plan) -> String {
             None if checkout == SERIES => applied.push(plan.series.clone()),
             None => {}
         }
-        text += &format!("checkout:  {checkout} = tree + {}\n", applied.join(" + "));
+        applied.insert(0, "tree".to_owned());
+        text += &format!("checkout:  {checkout} = {}\n", applied.join(" + "));
     }
     let snapshots = if plan.check_snapshots {
         "checked"

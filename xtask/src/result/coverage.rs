@@ -84,6 +84,24 @@ impl Coverage {
         }
     }
 
+    /// Checks that a patch that is not tested has a summary, which decides the exit code.
+    ///
+    /// # Errors
+    /// Names the first patch without one.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut failing = self
+            .not_tested
+            .iter()
+            .filter(|one| one.why != Why::NoKernelFile);
+        match failing.next() {
+            Some(one) if self.summary.is_none() => Err(format!(
+                "`coverage`: patch {} is not tested, but `summary` is absent",
+                one.patch
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn of_patch(&self, number: usize) -> Option<&NotTested> {
         self.not_tested.iter().find(|one| one.patch == number)
     }

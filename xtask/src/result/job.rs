@@ -157,4 +157,13 @@ impl JobResult {
         self.xfail = false;
         self.reason = format!("the job's folder cannot be written: {why:#}");
     }
+
+    /// Gives the job the status `error`, because its scenario has changed since the run.
+    pub fn make_outdated(&mut self) {
+        self.status = Status::Error;
+        self.cause = Some(Cause::Test);
+        self.expected = false;
+        self.xfail = false;
+        self.reason = "the scenario has changed since the run; repeat the run".to_owned();
+    }
 }

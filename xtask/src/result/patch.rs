@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::job::JobResult;
 use super::matrix::{Group, Matrix};
 use crate::job_plan::SERIES;
+use crate::text::distinct;
 
 /// One checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -163,8 +164,10 @@ fn sentence(first: usize, last: usize, changes: &[StatusChange]) -> String {
     }
 }
 
-/// Returns "`a` from crash (REASON) to pass, `b` from ..., and 3 more tests in the same way".
+/// Returns "`a` from crash (REASON) to pass, `b` from ...", or the number of tests and the first
+/// names if there are more.
 fn list(changes: &[&StatusChange]) -> Option<String> {
+    let expected = |all: bool| if all { " (expected failure)" } else { "" };
     let name = |change: &&StatusChange| {
         let StatusChange { test, from, to, .. } = change;
         let why = match change.reason.as_str() {
@@ -172,19 +175,34 @@ fn list(changes: &[&StatusChange]) -> Option<String> {
             reason => format!(" ({reason})"),
         };
         match from.as_str() {
-            PASS if change.is_expected => {
-                format!("`{test}` from pass to {to} (expected failure){why}")
-            }
-            PASS => format!("`{test}` from pass to {to}{why}"),
+            PASS => format!(
+                "`{test}` from pass to {to}{}{why}",
+                expected(change.is_expected)
+            ),
             from => format!("`{test}` from {from}{why} to {to}"),
         }
     };
-    let named: Vec<String> = changes.iter().take(NAMED).map(name).collect();
-    let more = match changes.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(", and {more} more tests in the same way"),
-    };
-    (!named.is_empty()).then(|| named.join(", ") + &more)
+    if changes.len() <= NAMED {
+        let named: Vec<String> = changes.iter().map(name).collect();
+        return (!named.is_empty()).then(|| named.join(", "));
+    }
+    let all = |of: fn(&StatusChange) -> &str| distinct(changes.iter().map(|one| of(one)));
+    let (from, to) = (all(|one| &one.from), all(|one| &one.to));
+    let is_failure = from == [PASS] && changes.iter().all(|one| one.is_expected);
+    let named: Vec<String> = all(|one| &one.test)
+        .iter()
+        .take(NAMED)
+        .map(|test| format!("`{test}`"))
+        .collect();
+    Some(format!(
+        "{} tests from {} to {}{}: {} and {} more",
+        changes.len(),
+        from.join(" or "),
+        to.join(" or "),
+        expected(is_failure),
+        named.join(", "),
+        changes.len() - NAMED
+    ))
 }
 
 /// Finds tests that a patch breaks again after an earlier patch fixed them, and makes these
@@ -283,6 +301,24 @@ mod tests {
         ");
         let ends = [checkouts().remove(0), checkouts().remove(3)];
         insta::assert_snapshot!(sentences(&jobs, &ends), @"patches 1 to 3 change `held` from crash (KASAN: slab-use-after-free Read in f) to pass; and `kexec` from pass to hang (hang for a reason)");
+    }
+
+    #[test]
+    fn sentence_counts_the_tests_if_there_are_many() {
+        let fixed = ["a", "b", "c"].iter().flat_map(|test| {
+            let status = if *test == "b" { "crash" } else { "fail" };
+            [
+                job(test, "base", status, "fail"),
+                job(test, "series", "pass", "pass"),
+            ]
+        });
+        let broken = [
+            job("d", "base", "pass", "pass"),
+            job("d", "series", "hang", "pass"),
+        ];
+        let jobs: Vec<JobResult> = fixed.chain(broken).collect();
+        let ends = [checkouts().remove(0), checkouts().remove(3)];
+        insta::assert_snapshot!(sentences(&jobs, &ends), @"patches 1 to 3 change 3 tests from fail or crash to pass: `a`, `b` and 1 more; and `d` from pass to hang (hang for a reason)");
     }
 
     #[test]

@@ -120,21 +120,23 @@ impl Checker<'_> {
                 Value::Object(name)
             }
             Kind::New(kind) => match step.has(|kind| matches!(kind, Kind::Copies(..))) {
-                Some(times) => self.copies(step, *kind, times)?,
-                None => Value::Object(self.make(text, *kind, step.returns)?),
+                Some(times) => self.copies(step, kind, times)?,
+                None => Value::Object(self.make(text, kind, step.returns)?),
             },
             Kind::Renamed => {
-                let kind = self.objects.get(step.name()).copied();
-                let kind = kind.unwrap_or(ObjectKind::File);
-                Value::Object(self.make(text, kind, step.returns)?)
+                let kind = self.objects.get(step.name()).cloned();
+                let kind = self.need(kind, text.place, "as")?;
+                Value::Object(self.make(text, &kind, step.returns)?)
             }
-            Kind::User => {
+            Kind::Opened(kind) => {
                 if !self.objects.contains_key(&name) || self.closed.contains(&name) {
-                    self.make(text, ObjectKind::User, &Returns::Ok)?;
+                    self.make(text, kind, &Returns::Ok)?;
                 }
-                Value::Object(self.object(text, &[ObjectKind::User])?)
+                Value::Object(self.object(text, std::slice::from_ref(kind))?)
             }
-            Kind::Process => Value::Object(self.make(text, ObjectKind::Process, &Returns::Ok)?),
+            Kind::Process => {
+                Value::Object(self.make(text, &ObjectKind::process(), &Returns::Ok)?)
+            }
             Kind::Device => Value::Device(self.device(text)?),
             Kind::Slot => Value::Device(self.slot(text)?),
             Kind::Word(list) => {
@@ -210,7 +212,7 @@ impl Checker<'_> {
     }
 
     /// Creates many objects. Steps can refer to them only in the next boot.
-    fn copies(&mut self, step: Subject<'_>, kind: ObjectKind, times: &RawKey) -> Checked<Value> {
+    fn copies(&mut self, step: Subject<'_>, kind: &ObjectKind, times: &RawKey) -> Checked<Value> {
         let place = step.key.place;
         let mut parameters = step.verb.parameters.iter();
         let times_kind = parameters.find(|parameter| parameter.key == times.key);

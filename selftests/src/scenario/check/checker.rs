@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use crate::input::{InputError, Place, closest};
+use crate::scenario::language::Language;
 use crate::scenario::machines::Machines;
 use crate::scenario::model::Returns;
 use crate::scenario::names::{bad_identifier, device_parts};
 use crate::scenario::operation::Device;
 use crate::scenario::parameters::Values;
 use crate::scenario::raw::RawValues;
-use crate::scenario::verb::{Language, ObjectKind};
+use crate::scenario::verb::ObjectKind;
 use crate::yaml::At;
 
 /// Maximal number of slots of a scenario.
@@ -174,7 +175,7 @@ impl<'a> Checker<'a> {
     pub(super) fn make(
         &mut self,
         name: &At<String>,
-        kind: ObjectKind,
+        kind: &ObjectKind,
         returns: &Returns,
     ) -> Checked<String> {
         self.fit(name.place, bad_identifier(&name.value))?;
@@ -184,10 +185,10 @@ impl<'a> Checker<'a> {
         // The name of a closed object, or of an object of an earlier boot.
         let is_free = !self.in_boot.contains(&name.value);
         let known = self.objects.get(&name.value);
-        let is_reused = is_free && known == Some(&kind);
+        let is_reused = is_free && known == Some(kind);
         let message = format!("duplicate name `{}`", name.value);
         self.require(known.is_none() || is_reused, name.place, message)?;
-        self.objects.insert(name.value.clone(), kind);
+        self.objects.insert(name.value.clone(), kind.clone());
         self.closed.retain(|closed| *closed != name.value);
         self.in_boot.push(name.value.clone());
         Ok(name.value.clone())
@@ -196,7 +197,8 @@ impl<'a> Checker<'a> {
     /// Looks up an object that exists in this boot and is of one of `kinds`.
     pub(super) fn object(&self, name: &At<String>, kinds: &[ObjectKind]) -> Checked<String> {
         let word = &name.value;
-        let of_kind = |name: &str| self.objects.get(name).filter(|kind| kinds.contains(kind));
+        let fits = |kind: &ObjectKind| self.language.fits(kind, kinds);
+        let of_kind = |name: &str| self.objects.get(name).filter(|kind| fits(kind));
         let known = self.in_boot.iter().map(String::as_str);
         let mut known = known.filter(|name| of_kind(name).is_some());
         if known.clone().any(|known| known == word) {
@@ -209,7 +211,7 @@ impl<'a> Checker<'a> {
                 let known: Vec<&str> = known.by_ref().collect();
                 return Err(self.unknown(&nouns, name, known));
             }
-            Some(kind) if !kinds.contains(kind) => (
+            Some(kind) if !fits(kind) => (
                 format!("`{word}` is a {}, not a {nouns}", kind.word()),
                 None,
             ),
@@ -237,7 +239,7 @@ impl<'a> Checker<'a> {
         }
         let message = "the first boot has no previous boot to retrieve objects from";
         self.require(self.boot > 1, name.place, message)?;
-        let fits = |kind: &ObjectKind| kinds.contains(kind);
+        let fits = |kind: &ObjectKind| self.language.fits(kind, kinds);
         if !self.objects.get(&name.value).is_some_and(fits) {
             let of_kind = self.objects.iter().filter(|(_, kind)| fits(kind));
             let known: Vec<&str> = of_kind.map(|(name, _)| name.as_str()).collect();

@@ -42,7 +42,7 @@ impl Checker<'_> {
                 RawCount::Exactly(count) => (Some(count), None, None),
                 RawCount::Between { min, max } => (None, min, max),
             };
-            let bounds = self.bounds(exactly, min, max, count.place)?;
+            let bounds = self.real_bounds(exactly, min, max, count.place)?;
             Ok((function.clone(), bounds))
         };
         step.calls.iter().map(call).collect()
@@ -73,10 +73,26 @@ impl Checker<'_> {
             let text = raw.text.value.clone();
             let message = "empty `text`: it would match every line";
             self.require(!text.is_empty(), raw.text.place, message)?;
-            let count = self.bounds(raw.count, raw.min, raw.max, raw.text.place)?;
+            let message = "`text` has a control character, which no line of the log has";
+            self.require(!text.contains(char::is_control), raw.text.place, message)?;
+            let count = self.real_bounds(raw.count, raw.min, raw.max, raw.text.place)?;
             Ok(ExpectedLog { text, count })
         };
         step.log.iter().map(line).collect()
+    }
+
+    /// The bounds of a count that can be wrong.
+    fn real_bounds(
+        &self,
+        count: Option<u64>,
+        min: Option<u64>,
+        max: Option<u64>,
+        place: Place,
+    ) -> Checked<Bounds> {
+        let bounds = self.bounds(count, min, max, place)?;
+        let can_fail = bounds.min > 0 || bounds.max.is_some();
+        self.require(can_fail, place, "`min: 0` without `max` cannot fail")?;
+        Ok(bounds)
     }
 
     pub(super) fn bounds(

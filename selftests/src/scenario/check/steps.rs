@@ -152,7 +152,7 @@ impl<'a> Checker<'a> {
         let step = &raw.value;
         let (key, verb) = self.verb(raw)?;
         let action = match verb.key.as_str() {
-            "fail_allocations" => self.fail_allocations(step, key)?,
+            "fail_allocations" => self.fail_allocations(step, key, part)?,
             "repeat" => self.repeat(step, key, number, part)?,
             "race" => self.free_race(step, key, part)?,
             "observe" => self.observe(key)?,
@@ -228,7 +228,9 @@ impl<'a> Checker<'a> {
         key.step().ok_or_else(missing)
     }
 
-    fn fail_allocations(&mut self, raw: &RawStep, key: &RawKey) -> Checked<Action> {
+    fn fail_allocations(&mut self, raw: &RawStep, key: &RawKey, part: Part) -> Checked<Action> {
+        let message = "`fail_allocations` cannot be nested in another step";
+        self.require(part == Part::Boot, key.place, message)?;
         let operation = self.inner(self.step_of(key)?, key.place)?;
         let undo = self.need(raw.get("undo"), key.place, "undo")?;
         // The last run succeeds and is not undone.

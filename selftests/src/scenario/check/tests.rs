@@ -2,17 +2,20 @@
 //! Errors in scenarios, with their messages.
 
 use crate::catalogue::Catalogue;
+use crate::input::InputError;
 use crate::klog::SplatClass;
 use crate::scenario::{Scenario, ScenarioFile};
 
-/// The error of a scenario with these steps in one boot.
-fn parse_error(steps: &str) -> String {
+/// A scenario with these steps in one boot.
+fn parse(steps: &str) -> Result<Scenario, InputError> {
     let text = format!(
         "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\nboots:\n  - steps:\n{steps}"
     );
     Scenario::parse(&text, "scenarios/small.yaml")
-        .unwrap_err()
-        .to_string()
+}
+
+fn parse_error(steps: &str) -> String {
+    parse(steps).unwrap_err().to_string()
 }
 
 #[test]
@@ -39,7 +42,7 @@ fn parse_rejects_unknown_device() {
 fn parse_rejects_unknown_object() {
     let steps = "      - create_session: vm\n      - open_device: endpoint0\n        as: dev\n      - preserve: dve\n        into: vm\n";
     insta::assert_snapshot!(parse_error(steps), @r"
-    scenarios/small.yaml:10:19: unknown device file or memfd or file `dve`
+    scenarios/small.yaml:10:19: unknown file `dve`
        10 |       - preserve: dve
           |                   ^
       hint: did you mean `dev`?
@@ -50,9 +53,19 @@ fn parse_rejects_unknown_object() {
 fn parse_rejects_session_instead_of_file() {
     let steps = "      - create_session: vm\n      - preserve: vm\n        into: vm\n";
     insta::assert_snapshot!(parse_error(steps), @r"
-    scenarios/small.yaml:8:19: `vm` is a session, not a device file or memfd or file
+    scenarios/small.yaml:8:19: `vm` is a session, not a file
         8 |       - preserve: vm
           |                   ^
+    ");
+}
+
+#[test]
+fn parse_rejects_failing_allocations_within_repeat() {
+    let steps = "      - repeat: 3\n        steps:\n          - fail_allocations: {create_session: a}\n            undo: [{close: a}]\n";
+    insta::assert_snapshot!(parse_error(steps), @r"
+    scenarios/small.yaml:9:31: `fail_allocations` cannot be nested in another step
+        9 |           - fail_allocations: {create_session: a}
+          |                               ^
     ");
 }
 
@@ -576,4 +589,16 @@ fn parse_rejects_invalid_create_session_with_times() {
         8 |       - create_session: s
           |                         ^
     ");
+}
+
+#[test]
+fn identity_depends_on_steps_and_expectations_only() {
+    let identity = |steps: &str| parse(steps).unwrap().identity();
+    let step = "      - create_session: vm\n";
+    let first = identity(&format!("{step}        because: It is needed.\n"));
+    assert_eq!(first, identity(step));
+    assert_eq!(first, identity(&format!("      # A comment.\n{step}")));
+    assert_ne!(first, identity(&format!("{step}        calls: {{f: 1}}\n")));
+    assert_ne!(first, identity(&format!("{step}        returns: EBUSY\n")));
+    assert_ne!(first, identity(&format!("{step}      - close: vm\n")));
 }

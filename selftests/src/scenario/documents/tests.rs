@@ -192,7 +192,7 @@ fn catalogue_has_table_row_and_full_text_of_a_finding() {
     let text = "name: small\ntitle: a|b\nwhy: One. Two.\nfails_without: [fix]\n\
         known_finding: Here it is.\nboots: [{steps: [{rescan: pci, fails_first: true}]}]\n";
     let scenario_file = ScenarioFile::parse(text, "small.yaml", Catalogue::project()).unwrap();
-    let out = overview(&[scenario_file]);
+    let out = overview(Catalogue::project(), &[scenario_file]);
     assert!(
         out.contains("| edu-pair | 1 | a\\|b | One. | fix |"),
         "{out}"

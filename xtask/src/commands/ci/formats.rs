@@ -5,6 +5,7 @@
 //! The tools but the browser are installed from PyPI with pinned versions, into an environment
 //! below `target`.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use kernel_patches::series::Series;
 use patchbed_host::events::Activity;
 use patchbed_host::files::missing_is_removed;
 use patchbed_host::process::{Tool, quote};
+use xtask::engine::judge::Analyses;
 use xtask::engine::run_folder::RunFolder;
 use xtask::engine::session::Session;
 use xtask::exit::Exit;
@@ -136,7 +138,9 @@ pub(super) fn open_in_browser(ci: &Ci<'_>) -> anyhow::Result<Outcome> {
     for job in result.jobs.iter_mut().take(2) {
         INJECTED.clone_into(&mut job.reason);
     }
-    let evidence = Evidence::gather(&result, &folder, folder.path().as_str(), INJECTED, &[]);
+    let analyses = Analyses::new(&folder, BTreeMap::new());
+    let run = folder.path().as_str();
+    let evidence = Evidence::gather(&result, &folder, &analyses, run, INJECTED, &[]);
     let place = tempfile::tempdir()?;
     let report = place.path().join(html::FILE_NAME);
     fs::write(&report, html::text(&result, None, &evidence))?;

@@ -140,7 +140,7 @@ mod tests {
         );
         let layout = Layout::of_this_checkout();
         let machines = Machines::load(&layout.machines()).unwrap();
-        let catalogue = Catalogue::load(&layout.catalogue(), machines).unwrap();
+        let catalogue = Catalogue::load(&layout.catalogue(), &layout.core(), machines).unwrap();
         let scenario_file = ScenarioFile::parse(&text, &format!("{name}.yaml"), &catalogue);
         scenario_file.unwrap().variants.remove(0)
     }

@@ -18,7 +18,7 @@ use vm_images::needs::GuestNeeds;
 
 use crate::engine::build::Build;
 use crate::engine::environment::Environment;
-use crate::engine::options::{DEFAULT_MACHINE, TestOptions};
+use crate::engine::options::TestOptions;
 use crate::engine::session::Session;
 use crate::result::{Detection, SelfCheckResult};
 
@@ -28,13 +28,11 @@ const FORMAT: &str = "2";
 /// Results of self-checks by name: the detection and a detail for the report.
 pub(super) type Detections = BTreeMap<String, (Detection, String)>;
 
-/// Returns the name of the machine for faults of a place.
-pub(super) fn machine_of(place: Place, options: &TestOptions) -> &str {
+/// Returns the name of the machine for faults of a place; `machine` is the default.
+pub(super) const fn machine_of(place: Place, machine: &str) -> &str {
     match place {
         Place::Leaks => LEAK_MACHINE,
-        Place::Shared | Place::Stalled | Place::Alone => {
-            options.machine.as_deref().unwrap_or(DEFAULT_MACHINE)
-        }
+        Place::Shared | Place::Stalled | Place::Alone => machine,
     }
 }
 
@@ -64,6 +62,7 @@ impl SelfCheckCache {
     /// When the program or PID 1 cannot be read, a machine was not set up, or the folder of the
     /// cache cannot be created.
     pub(super) fn new(
+        machine: &str,
         environment: &Environment,
         args: &TestOptions,
         session: &Session,
@@ -77,7 +76,7 @@ impl SelfCheckCache {
             environment.accelerator().to_string(),
             boot_mode.to_owned(),
         ];
-        common.extend(machines(args, |name| environment.machine(name))?);
+        common.extend(machines(machine, |name| environment.machine(name))?);
         Ok(Self {
             dir: session.cache.dir(&["self_checks"])?,
             common,
@@ -169,12 +168,12 @@ fn program_hash() -> std::io::Result<&'static str> {
 
 /// Returns the parts of the key for the machines that faults are injected on.
 fn machines<'a>(
-    args: &TestOptions,
+    machine: &str,
     find: impl Fn(&str) -> anyhow::Result<&'a Machine>,
 ) -> anyhow::Result<Vec<String>> {
     let places = [Place::Leaks, Place::Shared, Place::Stalled, Place::Alone];
-    let machine = |place| Ok(format!("{:?}", find(machine_of(place, args))?));
-    places.into_iter().map(machine).collect()
+    let described = |place| Ok(format!("{:?}", find(machine_of(place, machine))?));
+    places.into_iter().map(described).collect()
 }
 
 /// Returns the parts of the key for a build. The modules are built from the kernel and from
@@ -200,13 +199,6 @@ mod tests {
 
     use super::*;
 
-    fn args(machine: Option<&str>) -> TestOptions {
-        TestOptions {
-            machine: machine.map(str::to_owned),
-            ..TestOptions::default()
-        }
-    }
-
     #[test]
     fn machines_returns_machines_of_all_places_and_fails_for_unknown_machine() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-images/machines");
@@ -220,13 +212,13 @@ mod tests {
             let machine = known.find(|machine| machine.name == name);
             machine.ok_or_else(|| anyhow::anyhow!("no `{name}`"))
         };
-        let mut used = machines(&args(Some("switch")), find).unwrap();
+        let mut used = machines("switch", find).unwrap();
         used.sort();
         used.dedup();
         let mut expected = known.each_ref().map(|machine| format!("{machine:?}"));
         expected.sort();
         assert_eq!(used, expected);
-        let error = machines(&args(None), find).unwrap_err();
+        let error = machines("edu-pair", find).unwrap_err();
         assert_eq!(error.to_string(), "no `edu-pair`");
     }
 

@@ -51,7 +51,7 @@ FIXTURE_SETUP(files_share_flbs)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.users = true,
+		.subject.users = true,
 		.order = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

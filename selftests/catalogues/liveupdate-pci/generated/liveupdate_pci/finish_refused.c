@@ -53,7 +53,7 @@ FIXTURE_SETUP(finish_refused)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.fail = true,
+		.subject.fail = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

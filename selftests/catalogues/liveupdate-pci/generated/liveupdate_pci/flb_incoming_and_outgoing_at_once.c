@@ -44,8 +44,8 @@ FIXTURE_SETUP(flb_incoming_and_outgoing_at_once)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.users = true,
-		.incoming = true,
+		.subject.users = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

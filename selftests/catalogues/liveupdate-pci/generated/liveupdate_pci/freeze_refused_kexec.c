@@ -57,7 +57,7 @@ FIXTURE_SETUP(freeze_refused_kexec)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.fail = true,
+		.subject.fail = true,
 		.log = true,
 		.kexec = true,
 		.nr_probes = ARRAY_SIZE(probed),

@@ -32,7 +32,7 @@ FIXTURE_SETUP(get_outgoing_without_preserve)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -49,7 +49,7 @@ FIXTURE_SETUP(incoming_finish_flb_not_handed_over)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.log = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

@@ -66,7 +66,7 @@ FIXTURE_SETUP(incoming_finish_nobody_asked)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.incoming = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

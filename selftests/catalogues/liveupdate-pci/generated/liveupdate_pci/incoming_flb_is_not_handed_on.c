@@ -58,7 +58,7 @@ FIXTURE_SETUP(incoming_flb_is_not_handed_on)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -58,7 +58,7 @@ FIXTURE_SETUP(incoming_get_after_finish)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

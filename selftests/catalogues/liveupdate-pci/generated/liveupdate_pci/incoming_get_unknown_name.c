@@ -51,7 +51,7 @@ FIXTURE_SETUP(incoming_get_unknown_name)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

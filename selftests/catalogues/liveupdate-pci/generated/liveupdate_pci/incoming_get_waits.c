@@ -55,7 +55,7 @@ FIXTURE_SETUP(incoming_get_waits)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.hold = true,
 		.wait = true,
 		.nr_probes = ARRAY_SIZE(probed),

@@ -34,9 +34,9 @@ FIXTURE_SETUP(incoming_get_without_live_update)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
-		.incoming = true,
-		.no_live_update = true,
+		.subject.users = true,
+		.subject.incoming = true,
+		.subject.no_live_update = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -57,7 +57,7 @@ FIXTURE_SETUP(incoming_held_past_last_finish)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

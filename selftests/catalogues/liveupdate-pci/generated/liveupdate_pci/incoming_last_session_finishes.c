@@ -54,7 +54,7 @@ FIXTURE_SETUP(incoming_last_session_finishes)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.incoming = true,
+		.subject.incoming = true,
 		.order = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

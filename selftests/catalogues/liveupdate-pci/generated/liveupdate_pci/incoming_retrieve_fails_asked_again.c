@@ -39,8 +39,8 @@ FIXTURE_SETUP(incoming_retrieve_fails_asked_again)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
-		.fail = true,
+		.subject.incoming = true,
+		.subject.fail = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -46,8 +46,8 @@ FIXTURE_SETUP(incoming_retrieve_fails_nobody_asked)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
-		.fail = true,
+		.subject.incoming = true,
+		.subject.fail = true,
 		.log = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

@@ -59,8 +59,8 @@ FIXTURE_SETUP(incoming_retrieve_fails_then_finish)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
-		.fail = true,
+		.subject.incoming = true,
+		.subject.fail = true,
 		.log = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

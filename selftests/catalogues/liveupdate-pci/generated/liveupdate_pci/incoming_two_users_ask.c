@@ -37,7 +37,7 @@ FIXTURE_SETUP(incoming_two_users_ask)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.incoming = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

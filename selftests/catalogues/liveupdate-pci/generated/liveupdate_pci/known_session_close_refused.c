@@ -60,7 +60,7 @@ FIXTURE_SETUP(known_session_close_refused)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.fail = true,
+		.subject.fail = true,
 		.log = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * debugfs files of the test driver: users of its FLBs inside the kernel, and callbacks
- * that fail on request.
+ * The test driver: the files of its devices, and its files in debugfs for users of its FLBs
+ * inside the kernel, and for callbacks that fail on request.
  */
 #ifndef LU_DRIVER_H
 #define LU_DRIVER_H
 
-#include "lu_test.h"
+#include "lu_device.h"
+
+#define LU_DEBUG	"/sys/kernel/debug/" LU_DRIVER
+
+static inline int lu_open_device(struct lu_test *lu, unsigned int dev)
+{
+	char path[128], bdf[LU_NAME_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/" LU_DRIVER "/%s", lu_bdf(lu, dev, bdf));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
 
 /*
  * Makes the user @fd "get", "use" or "put" (@command) the object of @file:

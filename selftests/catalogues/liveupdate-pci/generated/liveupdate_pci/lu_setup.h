@@ -7,11 +7,11 @@
 #define LU_SETUP_H
 
 #include "lu_device.h"
-#include "lu_driver.h"
 #include "lu_fault.h"
 #include "lu_sync.h"
+#include "lu_keeper.h"
 #include "lu_process.h"
-#include "lu_session.h"
+#include "lu_subject.h"
 #include "lu_trace.h"
 
 /*
@@ -30,7 +30,7 @@ static inline int lu_let_go(struct lu_test *lu)
 	if (lu_join(&lu->waiting))
 		ksft_print_msg("the waiting thread did not end\n");
 	/* The thread may have registered an FLB, which the open files do not account for. */
-	lu_reset_driver();
+	lu_subject_reset();
 	return ret;
 }
 
@@ -43,24 +43,15 @@ static inline void lu_teardown(struct lu_test *lu)
 	lu_kill_processes(lu);
 	/* Before a kexec, the devices stay as this boot left them. */
 	if (!lu->has_keeper) {
-		lu_reset_driver();
+		lu_subject_reset();
 		lu_restore_devices(lu);
 	}
-	lu_close(&lu->liveupdate);
+	lu_close(&lu->subject_fd);
 	if (lu->nr_probes)
 		lu_remove_probes(lu);
 	lu_close(&lu->kmsg);
 	free(lu->log);
 	lu->log = NULL;
-}
-
-/* Returns whether @path is not accessible, and sets the skip reason. */
-static inline bool lu_lacks_file(struct lu_test *lu, const char *path, int mode)
-{
-	if (!access(path, mode))
-		return false;
-	snprintf(lu->reason, sizeof(lu->reason), "%s: %s", path, strerror(errno));
-	return true;
 }
 
 static inline bool lu_lacks_variable(struct lu_test *lu, const char *name, const char *meaning)
@@ -81,7 +72,7 @@ static inline bool lu_lacks_devices(struct lu_test *lu, unsigned int devices)
 	lu_note_devices(lu);
 	if (lu->nr_devices < devices) {
 		snprintf(lu->reason, sizeof(lu->reason),
-			 "needs %u device(s) bound to liveupdate-test, found %u", devices,
+			 "needs %u device(s) bound to " LU_DRIVER ", found %u", devices,
 			 lu->nr_devices);
 		return true;
 	}
@@ -172,34 +163,11 @@ static inline bool lu_lacks_hold(struct lu_test *lu, const struct lu_needs *need
 	return true;
 }
 
-/*
- * Returns whether this kernel was started by a live update: only then, getting an incoming
- * FLB that is never preserved returns -ENOENT.
- */
-static inline bool lu_lacks_ordinary_boot(struct lu_test *lu)
-{
-	int fd = -1, ret;
-
-	ret = lu_user(&fd, "other_flb", "get");
-	lu_close(&fd);
-	if (ret == -ENOENT)
-		snprintf(lu->reason, sizeof(lu->reason), "needs a boot without a live update");
-	return ret == -ENOENT;
-}
-
-/* Checks for files of the driver and the kernel, and for modules. */
+/* Checks for files of the kernel, and for modules. */
 static inline bool lu_lacks_files(struct lu_test *lu, const struct lu_needs *needs)
 {
-	if (needs->users && lu_lacks_file(lu, LU_DEBUG "/outgoing_flb", W_OK))
-		return true;
-	if (needs->incoming && lu_lacks_file(lu, LU_DEBUG "/incoming_flb", W_OK))
-		return true;
-	if (needs->fail && lu_lacks_file(lu, LU_DEBUG "/fail", W_OK))
-		return true;
 	if (needs->fail_nth && (lu_lacks_file(lu, LU_FAIL_NTH, W_OK) ||
 				lu_lacks_file(lu, LU_FAILSLAB "/ignore-gfp-wait", W_OK)))
-		return true;
-	if (needs->no_live_update && lu_is_first_kernel() && lu_lacks_ordinary_boot(lu))
 		return true;
 	if (needs->wait && lu_lacks_file(lu, LU_WCHAN, R_OK))
 		return true;
@@ -231,14 +199,8 @@ static inline bool lu_lacks(struct lu_test *lu, const struct lu_needs *needs)
 		snprintf(lu->reason, sizeof(lu->reason), "needs root");
 		return true;
 	}
-	lu->liveupdate = open("/dev/liveupdate", O_RDWR | O_CLOEXEC);
-	if (lu->liveupdate < 0) {
-		snprintf(lu->reason, sizeof(lu->reason), "cannot open /dev/liveupdate: %s",
-			 strerror(errno));
-		return true;
-	}
-	if (lu_lacks_devices(lu, needs->devices) || lu_lacks_surroundings(lu, needs) ||
-	    lu_lacks_files(lu, needs))
+	if (lu_subject_lacks(lu, needs) || lu_lacks_devices(lu, needs->devices) ||
+	    lu_lacks_surroundings(lu, needs) || lu_lacks_files(lu, needs))
 		return true;
 	if (needs->log && lu_lacks_log(lu))
 		return true;
@@ -248,7 +210,7 @@ static inline bool lu_lacks(struct lu_test *lu, const struct lu_needs *needs)
 /* Returns the reason to skip the test, or NULL if all requirements are met. */
 static inline const char *lu_setup(struct lu_test *lu, const struct lu_needs *needs)
 {
-	lu->liveupdate = -1;
+	lu->subject_fd = -1;
 	lu->kmsg = -1;
 	lu->hold = -1;
 	lu->fail_nth = -1;
@@ -256,7 +218,7 @@ static inline const char *lu_setup(struct lu_test *lu, const struct lu_needs *ne
 	lu->nr_probes = needs->nr_probes;
 	lu->probe = needs->probe;
 	/* A killed test may have left armed faults in the driver. */
-	lu_reset_driver();
+	lu_subject_reset();
 	if (!lu_lacks(lu, needs))
 		return NULL;
 	/* The harness runs no teardown if the setup skips. */

@@ -35,16 +35,15 @@
 #include <unistd.h>
 
 #include <linux/kexec.h>
-#include <linux/liveupdate.h>
 #include <linux/reboot.h>
 
 #include "kselftest_harness.h"
 
+#include "lu_names.h"
+
 #define LU_PCI		"/sys/bus/pci"
-#define LU_DRIVER_DIR	LU_PCI "/drivers/liveupdate-test"
-#define LU_DEBUG	"/sys/kernel/debug/liveupdate-test"
+#define LU_DRIVER_DIR	LU_PCI "/drivers/" LU_DRIVER
 #define LU_TRACING	"/sys/kernel/tracing"
-#define LU_GROUP	"liveupdate_pci"
 #define LU_INSTANCE	LU_TRACING "/instances/" LU_GROUP
 #define LU_RCU_EXPEDITED	"/sys/kernel/rcu_expedited"
 #define LU_SYNC_FILE	"/sys/kernel/debug/sync_point"
@@ -132,7 +131,7 @@ struct lu_races {
 
 /* struct lu_test - state of a test, except the objects of its fixture */
 struct lu_test {
-	int liveupdate;
+	int subject_fd;
 	int kmsg;
 	unsigned int nr_devices;
 	char device[LU_DEVICES_MAX][LU_NAME_MAX];
@@ -171,10 +170,7 @@ struct lu_test {
 struct lu_needs {
 	unsigned int devices;
 	unsigned int cpus;
-	bool users;
-	bool incoming;
-	bool no_live_update;
-	bool fail;
+	struct lu_subject_needs subject;
 	bool log;
 	bool order;
 	bool machine;
@@ -321,6 +317,15 @@ static inline void lu_pause_msecs(unsigned int msecs)
 	};
 
 	nanosleep(&pause, NULL);
+}
+
+/* Returns whether @path is not accessible, and sets the skip reason. */
+static inline bool lu_lacks_file(struct lu_test *lu, const char *path, int mode)
+{
+	if (!access(path, mode))
+		return false;
+	snprintf(lu->reason, sizeof(lu->reason), "%s: %s", path, strerror(errno));
+	return true;
 }
 
 #endif /* LU_TEST_H */

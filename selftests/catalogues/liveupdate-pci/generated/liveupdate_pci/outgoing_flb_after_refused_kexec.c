@@ -43,9 +43,9 @@ FIXTURE_SETUP(outgoing_flb_after_refused_kexec)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
-		.incoming = true,
-		.fail = true,
+		.subject.users = true,
+		.subject.incoming = true,
+		.subject.fail = true,
 		.log = true,
 		.kexec = true,
 		.nr_probes = ARRAY_SIZE(probed),

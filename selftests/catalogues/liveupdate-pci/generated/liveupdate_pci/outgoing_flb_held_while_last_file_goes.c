@@ -30,7 +30,7 @@ FIXTURE_SETUP(outgoing_flb_held_while_last_file_goes)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -47,7 +47,7 @@ FIXTURE_SETUP(outgoing_get_after_last_unpreserve)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

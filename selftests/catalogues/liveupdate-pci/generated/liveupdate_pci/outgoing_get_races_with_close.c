@@ -31,7 +31,7 @@ FIXTURE_SETUP(outgoing_get_races_with_close)
 	struct lu_needs needs = {
 		.devices = 1,
 		.cpus = 2,
-		.users = true,
+		.subject.users = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

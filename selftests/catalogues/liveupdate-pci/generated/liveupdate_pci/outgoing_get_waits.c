@@ -51,7 +51,7 @@ FIXTURE_SETUP(outgoing_get_waits)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.hold = true,
 		.wait = true,
 		.nr_probes = ARRAY_SIZE(probed),
@@ -66,7 +66,7 @@ FIXTURE_SETUP(outgoing_get_waits)
 	self->holder = -1;
 	self->late = -1;
 	if (!strcmp(variant->moment, "rollback"))
-		needs.fail = true;
+		needs.subject.fail = true;
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);

@@ -49,8 +49,8 @@ FIXTURE_SETUP(outgoing_held_over_kexec)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
-		.incoming = true,
+		.subject.users = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -47,8 +47,8 @@ FIXTURE_SETUP(outgoing_kept_by_user_over_kexec)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
-		.incoming = true,
+		.subject.users = true,
+		.subject.incoming = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

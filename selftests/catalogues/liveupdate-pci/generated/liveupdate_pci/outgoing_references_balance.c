@@ -33,7 +33,7 @@ FIXTURE_SETUP(outgoing_references_balance)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

@@ -33,8 +33,8 @@ FIXTURE_SETUP(preserve_fails_beside_another)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.users = true,
-		.fail = true,
+		.subject.users = true,
+		.subject.fail = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

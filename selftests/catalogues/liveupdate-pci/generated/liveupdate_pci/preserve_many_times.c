@@ -33,7 +33,7 @@ FIXTURE_SETUP(preserve_many_times)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.log = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

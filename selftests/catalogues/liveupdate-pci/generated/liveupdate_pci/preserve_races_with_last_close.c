@@ -33,7 +33,7 @@ FIXTURE_SETUP(preserve_races_with_last_close)
 	struct lu_needs needs = {
 		.devices = 2,
 		.cpus = 2,
-		.users = true,
+		.subject.users = true,
 		.log = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

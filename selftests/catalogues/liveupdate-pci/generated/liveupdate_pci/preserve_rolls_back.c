@@ -45,7 +45,7 @@ FIXTURE_SETUP(preserve_rolls_back)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.fail = true,
+		.subject.fail = true,
 		.order = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,

@@ -28,7 +28,7 @@ FIXTURE_SETUP(preserve_without_memory)
 {
 	struct lu_needs needs = {
 		.devices = 1,
-		.users = true,
+		.subject.users = true,
 		.log = true,
 		.fail_nth = true,
 		.nr_probes = ARRAY_SIZE(probed),

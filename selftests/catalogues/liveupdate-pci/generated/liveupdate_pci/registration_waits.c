@@ -72,7 +72,7 @@ FIXTURE_SETUP(registration_waits)
 	self->dev = -1;
 	self->again = -1;
 	if (!strcmp(variant->moment, "rollback"))
-		needs.fail = true;
+		needs.subject.fail = true;
 	lacking = lu_setup(&self->lu, &needs);
 	if (lacking)
 		SKIP(return, "%s", lacking);

@@ -47,7 +47,7 @@ FIXTURE_SETUP(second_live_update)
 {
 	struct lu_needs needs = {
 		.devices = 2,
-		.users = true,
+		.subject.users = true,
 		.nr_probes = ARRAY_SIZE(probed),
 		.probe = probed,
 	};

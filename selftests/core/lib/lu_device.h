@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * PCI devices: finding, opening, removing, unplugging and binding them, and restoring
+ * PCI devices: finding, removing, unplugging and binding them, and restoring
  * their state after the test. A device is given by its index in struct lu_test, or'ed
  * with LU_VF(n) for a virtual function.
  */
@@ -137,16 +137,6 @@ static inline int lu_wait_device(struct lu_test *lu, unsigned int dev, const cha
 }
 
 /* Adding and removing ---------------------------------------------------------- */
-
-static inline int lu_open_device(struct lu_test *lu, unsigned int dev)
-{
-	char path[128], bdf[LU_NAME_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "/dev/liveupdate-test/%s", lu_bdf(lu, dev, bdf));
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
 
 static inline int lu_remove_device(struct lu_test *lu, unsigned int dev)
 {
