@@ -7,7 +7,7 @@
 //! | `catalogue.yaml` | the [`Manifest`] |
 //! | `scenarios/` | the scenarios |
 //! | `verbs.yaml` | optional: verbs in addition to those of the core |
-//! | `lib/` | optional: C headers, `Makefile`, `config` and `commit-message`, each in addition to or in place of a file of the core |
+//! | `lib/` | optional: C files, `Makefile`, `config` and `commit-message`, each in addition to or in place of a file of the core |
 //! | `SCENARIOS.in.md` | optional: the text of the reference of the language |
 //! | `snapshots/` | the recorded results |
 //! | `generated/` | the generated kselftests |
@@ -27,7 +27,7 @@ use crate::yaml::{self, At};
 pub const MANIFEST: &str = "catalogue.yaml";
 const VERBS: &str = "verbs.yaml";
 const REFERENCE: &str = "SCENARIOS.in.md";
-/// The files of `lib/` that are not headers.
+/// The files of `lib/` that are not C files.
 const OTHER_FILES: [&str; 3] = ["Makefile", "commit-message", "config"];
 /// A larger file of a catalogue is not read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -49,6 +49,10 @@ pub struct Manifest {
     kernel_arguments: Option<At<String>>,
     /// The name of the generated folder in `tools/testing/selftests`.
     kselftest: At<String>,
+    /// The topics of scenarios, each with the purpose of its tests. Scenarios without the key
+    /// `topic` have the topic `kselftest`.
+    #[serde(default)]
+    pub topics: BTreeMap<String, String>,
     /// The scenarios that `ci` runs with the config `kasan`.
     #[serde(default)]
     pub smoke: Vec<String>,
@@ -66,7 +70,13 @@ impl Manifest {
         // The folder is deleted and written again, so its name must not be a path.
         let At { value, place } = &manifest.kselftest;
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if value.is_empty() || !value.chars().all(is_plain) {
+        let is_name = |name: &String| !name.is_empty() && name.chars().all(is_plain);
+        if let Some(topic) = manifest.topics.keys().find(|topic| !is_name(topic)) {
+            let message = format!("invalid name `{topic}` of a topic");
+            let hint = Some("use lower-case letters, digits and `_`".to_owned());
+            return Err(InputError::new(&path, &text, *place, message, hint).into());
+        }
+        if !is_name(value) {
             let message = format!("invalid name `{value}` of a kselftest folder");
             let hint = Some("use lower-case letters, digits and `_`".to_owned());
             return Err(InputError::new(&path, &text, *place, message, hint).into());
@@ -79,6 +89,12 @@ impl Manifest {
             return Err(InputError::new(&path, &text, *place, message, hint).into());
         }
         Ok(manifest)
+    }
+
+    /// Returns the purpose of the tests of a topic.
+    #[must_use]
+    pub fn about(&self, topic: &str) -> &str {
+        self.topics.get(topic).unwrap_or(&self.about)
     }
 
     /// Returns the words of the kernel command line that all scenarios need.
@@ -179,7 +195,7 @@ impl Catalogue {
             }
             for path in entries(&folder)? {
                 let name = path.file_name().unwrap_or_default();
-                if path.extension() == Some("h") || OTHER_FILES.contains(&name) {
+                if matches!(path.extension(), Some("c" | "h")) || OTHER_FILES.contains(&name) {
                     lib.insert(name.to_owned(), read(&folder, name)?.1);
                 }
             }
@@ -237,22 +253,18 @@ impl Catalogue {
         Ok(scenario_files)
     }
 
-    /// Returns the C headers of `lib/`, by name.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Returns the C files and headers of `lib/`, by name.
+    pub fn c_files(&self) -> impl Iterator<Item = (&str, &str)> {
         let files = self.lib.iter();
         let files = files.map(|(name, text)| (name.as_str(), text.as_str()));
-        files.filter(|(name, _)| name.ends_with(".h"))
+        files.filter(|(name, _)| name.ends_with(".c") || name.ends_with(".h"))
     }
 
-    /// Returns the name of the header that the programs include: the header of the catalogue, or
-    /// of the core.
+    /// Returns the name of the catalogue's own header, which programs include.
     #[must_use]
-    pub fn header(&self) -> String {
+    pub fn header(&self) -> Option<String> {
         let own = format!("{}.h", self.manifest.kselftest());
-        match self.lib.contains_key(&own) {
-            true => own,
-            false => "lu.h".to_owned(),
-        }
+        self.lib.contains_key(&own).then_some(own)
     }
 
     /// Returns a file of `lib/`; empty if there is none.
@@ -291,7 +303,7 @@ fn complete(
         return Err(lacks(missing, "no such file"));
     }
     let makefile = &lib["Makefile"];
-    let parts = ["{{ORIGIN}}", "{{PROGRAMS}}", "{{HEADERS}}"];
+    let parts = ["{{ORIGIN}}", "{{PROGRAMS}}", "{{LIBRARY}}", "{{HEADERS}}"];
     match parts.iter().find(|part| !makefile.contains(**part)) {
         Some(part) => Err(lacks("Makefile", &format!("it has no `{part}`"))),
         None => Ok(lib),

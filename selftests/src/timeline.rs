@@ -9,7 +9,7 @@ use crate::evidence::{BootEvidence, Ending, Evidence, ExitKind};
 use crate::klog::{Log, Phase, Splat};
 use crate::ktap::{Report, TestStatus};
 use crate::scenario::ExpectedSplat;
-use crate::status::steps::{failed_check, step_number};
+use crate::status::steps::{failed_checks, step_number};
 use crate::subject::Subject;
 
 /// An event of a run.
@@ -36,8 +36,6 @@ pub enum EntryKind {
     BootBegins,
     /// The program completed a step.
     Step,
-    /// The harness printed the compared values of a failed check.
-    ComparedValues,
     /// A check failed.
     FailedCheck,
     /// A test ended.
@@ -58,7 +56,7 @@ impl EntryKind {
     const fn indentation(self) -> &'static str {
         match self {
             Self::Kexec | Self::BootBegins | Self::BootEnds | Self::RunEnds => "",
-            Self::ComparedValues | Self::FailedCheck => "    ",
+            Self::FailedCheck => "    ",
             Self::Step | Self::TestResult | Self::Problem | Self::Splat | Self::Warning => "  ",
         }
     }
@@ -140,16 +138,13 @@ pub fn timeline<'a>(
 /// Adds steps, failed checks and results in the order of the program's output.
 fn program(report: &Report, entries: &mut Entries<'_>) {
     for test in report.leaves() {
-        for diagnostic in &test.diagnostics {
+        let mut checks = failed_checks(&test.diagnostics).into_iter().peekable();
+        for (at, diagnostic) in test.diagnostics.iter().enumerate() {
             if let Some(text) = diagnostic.strip_prefix("# step ") {
                 let text = format!("step {text}");
                 entries.add_step(EntryKind::Step, step_number(&text), text);
-            } else if let Some(failed) = failed_check(diagnostic) {
-                let kind = match failed.starts_with("Expected ") {
-                    true => EntryKind::ComparedValues,
-                    false => EntryKind::FailedCheck,
-                };
-                entries.add_step(kind, step_number(failed), failed);
+            } else if let Some(check) = checks.next_if(|check| check.at == at) {
+                entries.add_step(EntryKind::FailedCheck, check.step, check.message());
             }
         }
         let status = match &test.status {
@@ -218,10 +213,10 @@ mod tests {
 
     #[test]
     fn timeline_lists_two_boots_and_a_splat() {
-        let output = "TAP version 13\n1..1\n#  RUN           a.boot_1 ...\n\
+        let output = "TAP version 13\n1..1\n#  RUN           liveupdate_pci.a ...\n\
             # step 1: preserve dev in vm -> ok [pci_flb_preserve +1]\n\
-            # step 2: close vm -> ok\n# a.c:77:boot_1:Expected 0 (0) == lu_calls(&self->lu, \"f\") (1)\n\
-            # a.c:78:boot_1:step 2: f must not have been called yet\nnot ok 1 a.boot_1\n";
+            # step 2: close vm -> ok\n# at step 2\n\
+            # a.c:77:a:Expected 0 (0) == kt_calls(\"f\") (1)\nnot ok 1 liveupdate_pci.a\n";
         let serial = "Linux version 1\npatchbed: boot 1 begins\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n\
             Write of size 8\n===========================\npatchbed: boot 1 ends\nLinux version 1\n";
         let boot = BootEvidence {
@@ -255,9 +250,8 @@ mod tests {
         boot 1 begins
           step 1: preserve dev in vm -> ok [pci_flb_preserve +1]
           step 2: close vm -> ok
-            Expected 0 (0) == lu_calls(&self->lu, "f") (1)
-            step 2: f must not have been called yet
-          a.boot_1 failed
+            step 2: Expected 0 (0) == kt_calls("f") (1)
+          liveupdate_pci.a failed
           splat KASAN: KASAN: slab-use-after-free Write in f
         boot 1 ends: exit code 1
         kexec

@@ -8,6 +8,25 @@ const CODE_COLUMNS: usize = 100;
 const COMMENT_COLUMNS: usize = 80;
 const TAB: usize = 8;
 
+/// A step of a scenario, for the lines of its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The number of the step.
+    pub(super) step: usize,
+    /// The label that is printed once the calls in these lines have returned `times` times.
+    pub(super) label: Option<String>,
+    pub(super) times: u64,
+}
+
+/// The lines of a step in a C file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lines {
+    pub(super) mark: Mark,
+    /// The first and the last line, from 1.
+    pub(super) first: usize,
+    pub(super) last: usize,
+}
+
 /// A piece of a C file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
@@ -19,49 +38,14 @@ pub(super) enum Node {
     Line(String),
     /// A call that ends in a semicolon.
     Call(Call),
-    /// The message of a failed check.
-    Log(Message),
+    /// The code of a step. Its place in the text is returned with the text.
+    Step { mark: Mark, body: Vec<Node> },
     /// A line or a call, and a block in braces.
     Block {
         head: Head,
         body: Vec<Node>,
         tail: &'static str,
     },
-}
-
-/// The message of a failed check: a text, and optionally the observed value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
-    text: String,
-    /// The conversion of the observed value, such as `%d`, and the value.
-    value: Option<(String, String)>,
-}
-
-impl Message {
-    /// The text followed by `, got VALUE`.
-    pub(super) fn with_value(text: &str, conversion: &str, value: &str) -> Self {
-        Self {
-            text: format!("{text}, got "),
-            value: Some((conversion.to_owned(), value.to_owned())),
-        }
-    }
-
-    /// The text followed by the name of the result `value`, such as `, got -EBUSY`.
-    pub(super) fn with_result(text: &str, value: &str) -> Self {
-        Self::with_value(text, "%s", &format!("lu_result({value})"))
-    }
-}
-
-impl From<String> for Message {
-    fn from(text: String) -> Self {
-        Self { text, value: None }
-    }
-}
-
-impl From<&str> for Message {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
 }
 
 /// The head of a block.
@@ -71,10 +55,6 @@ pub(super) enum Head {
     Own(String),
     /// The brace at the end of the line.
     Inline(String),
-    /// The brace at the end of a call, as after the macros of the harness.
-    Call(Call),
-    /// `if` with alternatives, joined by `||`.
-    If(Vec<String>),
 }
 
 /// `prefix function(arguments)`.
@@ -103,6 +83,11 @@ impl Call {
         self
     }
 
+    /// Returns the call as an argument of another call, such as a check of the harness.
+    pub(super) fn within(self, function: &str, expected: &str) -> Self {
+        Self::new(function, [expected.to_owned(), self.text()])
+    }
+
     /// Returns the value of the call from the function.
     pub(super) fn returned(mut self) -> Self {
         "return ".clone_into(&mut self.prefix);
@@ -116,62 +101,80 @@ impl Call {
     }
 
     fn print(&self, indent: usize, suffix: &str, out: &mut String) {
-        let head = format!("{}{}(", self.prefix, self.function);
-        let column = indent * TAB + head.len();
-        let mut line = format!("{}{head}", "\t".repeat(indent));
-        let mut used = column;
-        for (index, argument) in self.arguments.iter().enumerate() {
-            let last = index + 1 == self.arguments.len();
-            let end = if last { 1 + suffix.len() } else { 1 };
-            let space = usize::from(index > 0);
-            if index > 0 && used + space + argument.len() + end > CODE_COLUMNS {
-                out.extend([&line, "\n"]);
-                line = padding(column);
-                used = column;
-            } else if index > 0 {
-                line.push(' ');
-                used += 1;
+        let text = self.text() + suffix;
+        let mut line = "\t".repeat(indent);
+        let mut column = indent * TAB;
+        // The columns behind the open parentheses and braces.
+        let mut open: Vec<usize> = Vec::new();
+        let pieces = pieces(&text);
+        for (index, piece) in pieces.iter().enumerate() {
+            // A list in braces is on one line, or begins a line.
+            let is_list = piece.contains('{') && !piece.contains('}');
+            let is_end = |piece: &&str| piece.contains('}');
+            let rest = pieces[index..].iter();
+            let list = rest.clone().position(is_end).map_or(1, |end| end + 1);
+            let together = if is_list { list } else { 1 };
+            let length: usize = rest.take(together).map(|piece| piece.len()).sum();
+            let room = length - usize::from(pieces[index + together - 1].ends_with(' '));
+            if let Some(&start) = open.last()
+                && column + room > CODE_COLUMNS
+                && !(is_list && column == start)
+            {
+                out.extend([line.trim_end(), "\n"]);
+                line = padding(start);
+                column = start;
             }
-            let room = CODE_COLUMNS.saturating_sub(used + end);
-            let (before, after) = match split_call(argument, room) {
-                Some((before, after)) if argument.len() > room => (before, Some(after)),
-                _ => (argument.as_str(), None),
-            };
-            line.push_str(before);
-            used += before.len();
-            if let Some(after) = after {
-                // Align the rest with the first argument of the inner call.
-                let inner = used - before.len() + before.find('(').map_or(0, |at| at + 1);
-                out.extend([&line, "\n"]);
-                line = padding(inner) + after;
-                used = inner + after.len();
+            let mut quoted = Quoted::default();
+            for (at, c) in piece.char_indices() {
+                match c {
+                    _ if quoted.contains(c) => {}
+                    '(' => open.push(column + at + 1),
+                    '{' => open.push(column + at + 2),
+                    ')' | '}' => drop(open.pop()),
+                    _ => {}
+                }
             }
-            if !last {
-                line.push(',');
-                used += 1;
-            }
+            line.push_str(piece);
+            column += piece.len();
         }
-        out.extend([&line, ")", suffix, "\n"]);
+        out.extend([&line, "\n"]);
     }
 }
 
-/// Splits the text of a call at the last comma between arguments within `room` columns.
-fn split_call(text: &str, room: usize) -> Option<(&str, &str)> {
-    let (mut quoted, mut escaped, mut place) = (false, false, None);
-    for (at, c) in text.char_indices() {
-        if at >= room {
-            break;
-        }
+/// Whether a character is in a string literal; to be asked for each character in turn.
+#[derive(Default)]
+struct Quoted {
+    is_inside: bool,
+    is_escaped: bool,
+}
+
+impl Quoted {
+    fn contains(&mut self, c: char) -> bool {
         match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => quoted = !quoted,
-            ',' if !quoted => place = Some(at + 1),
+            _ if self.is_escaped => self.is_escaped = false,
+            '\\' => self.is_escaped = true,
+            '"' => self.is_inside = !self.is_inside,
             _ => {}
         }
+        self.is_inside || c == '"'
     }
-    let (before, after) = text.split_at(place?);
-    before.contains('(').then(|| (before, after.trim_start()))
+}
+
+/// Splits code behind each comma between arguments.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut quoted = Quoted::default();
+    let mut pieces = Vec::new();
+    let mut begin = 0;
+    for (at, c) in text.char_indices() {
+        let is_code = !quoted.is_inside;
+        quoted.contains(c);
+        if is_code && text[..at].ends_with(", ") {
+            pieces.push(&text[begin..at]);
+            begin = at;
+        }
+    }
+    pieces.push(&text[begin..]);
+    pieces
 }
 
 impl From<Call> for Node {
@@ -222,66 +225,55 @@ pub(super) fn string(text: &str) -> String {
     literal
 }
 
-/// Returns the text of a C file.
-pub(super) fn print(nodes: &[Node]) -> String {
-    let mut out = String::new();
-    print_all(nodes, 0, &mut out);
-    out
+/// Returns the text of a C file, and the lines of its steps.
+pub(super) fn print(nodes: &[Node]) -> (String, Vec<Lines>) {
+    let mut printer = Printer::default();
+    printer.print_all(nodes, 0);
+    (printer.out, printer.lines)
 }
 
-fn print_all(nodes: &[Node], indent: usize, out: &mut String) {
-    for node in nodes {
-        print_one(node, indent, out);
+#[derive(Default)]
+struct Printer {
+    out: String,
+    lines: Vec<Lines>,
+}
+
+impl Printer {
+    fn line(&self) -> usize {
+        self.out.bytes().filter(|byte| *byte == b'\n').count() + 1
     }
-}
 
-fn print_one(node: &Node, indent: usize, out: &mut String) {
-    let tabs = "\t".repeat(indent);
-    let tabs = tabs.as_str();
-    match node {
-        Node::Blank => out.push('\n'),
-        Node::Comment(text) => print_comment(text, indent, out),
-        Node::Line(text) => {
-            out.extend([tabs, text, "\n"]);
+    fn print_all(&mut self, nodes: &[Node], indent: usize) {
+        for node in nodes {
+            self.print_one(node, indent);
         }
-        Node::Call(call) => call.print(indent, ";", out),
-        Node::Log(message) => print_log(message, indent, out),
-        Node::Block {
-            head: Head::If(any),
-            body,
-            ..
-        } if matches!(body.as_slice(), [Node::Line(_)]) => {
-            out.extend([tabs, "if (", &any.join(&format!(" ||\n{tabs}    ")), ")\n"]);
-            print_all(body, indent + 1, out);
-        }
-        Node::Block { head, body, tail } => {
-            match head {
-                Head::Own(text) => out.extend([tabs, text.as_str(), "\n", tabs, "{\n"]),
-                Head::Inline(text) => out.extend([tabs, text.as_str(), " {\n"]),
-                Head::Call(call) => call.print(indent, " {", out),
-                Head::If(any) => {
-                    let next = format!(" ||\n{tabs}    ");
-                    out.extend([tabs, "if (", &any.join(&next), ") {\n"]);
-                }
+    }
+
+    fn print_one(&mut self, node: &Node, indent: usize) {
+        let tabs = "\t".repeat(indent);
+        let tabs = tabs.as_str();
+        match node {
+            Node::Blank => self.out.push('\n'),
+            Node::Comment(text) => print_comment(text, indent, &mut self.out),
+            Node::Line(text) => self.out.extend([tabs, text, "\n"]),
+            Node::Call(call) => call.print(indent, ";", &mut self.out),
+            Node::Step { mark, body } => {
+                let (mark, first, at) = (mark.clone(), self.line(), self.lines.len());
+                self.print_all(body, indent);
+                let last = self.line() - 1;
+                // Steps within this step come after it.
+                self.lines.insert(at, Lines { mark, first, last });
             }
-            print_all(body, indent + 1, out);
-            out.extend([tabs, "}", tail, "\n"]);
+            Node::Block { head, body, tail } => {
+                match head {
+                    Head::Own(text) => self.out.extend([tabs, text, "\n", tabs, "{\n"]),
+                    Head::Inline(text) => self.out.extend([tabs, text, " {\n"]),
+                }
+                self.print_all(body, indent + 1);
+                self.out.extend([tabs, "}", tail, "\n"]);
+            }
         }
     }
-}
-
-/// Prints a message as one literal, so that it can be searched for. If the line would be
-/// too long, the literal goes to a line of its own, where checkpatch accepts any length.
-fn print_log(message: &Message, indent: usize, out: &mut String) {
-    let conversion = message.value.as_ref().map_or("", |(text, _)| text);
-    let value = message.value.iter().map(|(_, value)| value.clone());
-    let format = format!("{}{conversion}", message.text.replace('%', "%%"));
-    let whole = Call::new("TH_LOG", [string(&format)].into_iter().chain(value.clone()));
-    if indent * TAB + whole.text().len() < CODE_COLUMNS {
-        return whole.print(indent, ";", out);
-    }
-    let literals = [string(&format!("%s{conversion}")), string(&message.text)];
-    Call::new("TH_LOG", literals.into_iter().chain(value)).print(indent, ";", out);
 }
 
 fn print_comment(text: &str, indent: usize, out: &mut String) {
@@ -335,18 +327,25 @@ mod tests {
     }
 
     #[test]
-    fn log_prints_text_and_observed_value() {
-        let log = |message: Message| print(&[Node::Log(message)]);
-        assert_eq!(log("100%".into()), "TH_LOG(\"100%%\");\n");
-        assert_eq!(
-            log(Message::with_result("100% expected", "ret")),
-            "TH_LOG(\"100%% expected, got %s\", lu_result(ret));\n"
-        );
-        let long = "x".repeat(CODE_COLUMNS);
-        assert_eq!(
-            log(Message::with_value(&long, "%d", "ret")),
-            format!("TH_LOG(\"%s%d\",\n       \"{long}, got \",\n       ret);\n")
-        );
+    fn print_returns_the_lines_of_steps() {
+        let mark = |step| Mark {
+            step,
+            label: None,
+            times: 1,
+        };
+        let step = |number, body| Node::Step {
+            mark: mark(number),
+            body,
+        };
+        let inner = step(2, vec![line("b();")]);
+        let nodes = [
+            line("x();"),
+            step(1, vec![line("a();"), inner, line("c();")]),
+        ];
+        let (text, lines) = print(&nodes);
+        assert_eq!(text, "x();\na();\nb();\nc();\n");
+        let lines = lines.iter().map(|it| (it.mark.step, it.first, it.last));
+        assert_eq!(lines.collect::<Vec<_>>(), [(1, 2, 4), (2, 3, 3)]);
     }
 
     #[test]
@@ -362,9 +361,9 @@ mod tests {
 
     #[test]
     fn print_comment_escapes_the_end_of_a_comment() {
-        let printed = print(&[Node::Comment("rm /tmp/*/ and more".to_owned())]);
+        let (printed, _) = print(&[Node::Comment("rm /tmp/*/ and more".to_owned())]);
         assert_eq!(printed, "/* rm /tmp/ * / and more */\n");
-        let printed = print(&[Node::Comment("a\u{1b}[31mb".to_owned())]);
+        let (printed, _) = print(&[Node::Comment("a\u{1b}[31mb".to_owned())]);
         assert_eq!(printed, "/* a [31mb */\n");
     }
 }

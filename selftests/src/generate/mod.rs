@@ -5,15 +5,15 @@
 mod c;
 mod compile;
 mod files;
-mod fixture;
+mod needs;
 mod operation;
 mod program;
 mod step;
+mod trace;
 mod upstream;
-mod variants;
 
-pub use compile::{Compile, CompileError, compile};
+pub use compile::{CompileError, Compiler};
 pub use files::{Difference, MODULES, check, files, modules, write};
-pub use program::{arguments, environment, needs_modules, program};
+pub use program::{Program, arguments, environment, needs_modules, programs};
 pub(crate) use step::INTERLEAVING;
 pub use upstream::{commit_message, files_for_tree, with_target};

@@ -1,277 +1,257 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The C program of a scenario file: a head comment, a fixture with its variants, and one
-//! test per boot. Also how the program is run: its arguments, environment and kernel module.
+//! The C programs: one for each topic, and one for the tests of a topic that have a kexec
+//! between their boots. Each test of a program is a boot of a scenario. Also how a test is
+//! run: its arguments, environment and kernel module.
 
-use super::c::{self, Call, Head, Message, Node, block, line, string};
-use super::fixture;
-use super::operation::{LU, RET, Target};
-use super::step::{Paragraph, Place, check, needs_handover, paragraph};
-use super::variants::{grouped, in_words, only_for};
+use super::c::{self, Call, Head, Node, block, data, line, string};
+use super::needs::needs;
+use super::operation::opened;
+use super::step::{Code, needs_ret};
+use super::trace;
 use crate::catalogue::Catalogue;
-use crate::scenario::{
-    Action, Boot, ExpectedSplat, Observed, Scenario, ScenarioFile, Step, unique,
-};
+use crate::scenario::{Action, Boot, Returns, Scenario, ScenarioFile, Step, unique};
 
-/// The generator's name in generated files.
+/// The name of the generator in generated files.
 pub(super) const GENERATOR: &str = "`cargo xtask generate`";
-/// Seconds by which the time limit of the harness exceeds that of the guest's PID 1, so
-/// that PID 1 detects a hang first.
-const HARNESS_GRACE_SECS: u64 = 60;
+/// The time limit of the harness, in seconds, if a test does not set its own.
+const HARNESS_TIMEOUT_SECS: u64 = 30;
 
-/// Returns the C program of a scenario file.
+/// A C program.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The name, without `.c`.
+    pub name: String,
+    /// Whether its tests have a kexec between their boots.
+    pub has_kexec: bool,
+    /// The text of the C file.
+    pub text: String,
+    /// The text of a header that prints the steps of the program, if it is compiled with it.
+    pub trace: String,
+}
+
+/// Returns the programs of scenario files, sorted by name.
 #[must_use]
-pub fn program(catalogue: &Catalogue, scenario_file: &ScenarioFile) -> String {
-    let mut paragraphs = about(scenario_file);
-    paragraphs.push(origin(scenario_file));
-    print(catalogue, scenario_file, &paragraphs)
+pub fn programs(catalogue: &Catalogue, scenario_files: &[ScenarioFile]) -> Vec<Program> {
+    programs_with_origin(catalogue, scenario_files, true)
 }
 
-/// Returns the C program without its origin in this project.
-pub(super) fn program_for_tree(catalogue: &Catalogue, scenario_file: &ScenarioFile) -> String {
-    print(catalogue, scenario_file, &about(scenario_file))
+pub(super) fn programs_with_origin(
+    catalogue: &Catalogue,
+    scenario_files: &[ScenarioFile],
+    has_origin: bool,
+) -> Vec<Program> {
+    let mut names: Vec<String> = scenario_files
+        .iter()
+        .map(|file| file.first().program())
+        .collect();
+    names.sort();
+    names.dedup();
+    let of_name = |name: String| {
+        let members = scenario_files.iter();
+        let members = members
+            .filter(|file| file.first().program() == name)
+            .collect();
+        program(catalogue, name, &members, has_origin)
+    };
+    names.into_iter().map(of_name).collect()
 }
 
-fn print(catalogue: &Catalogue, scenario_file: &ScenarioFile, paragraphs: &[String]) -> String {
-    // Includes all other headers.
-    let header = catalogue.header();
+fn program(
+    catalogue: &Catalogue,
+    name: String,
+    scenario_files: &Vec<&ScenarioFile>,
+    has_origin: bool,
+) -> Program {
+    let has_kexec = scenario_files
+        .iter()
+        .any(|file| file.first().boots.len() > 1);
     let mut nodes = vec![
         line("// SPDX-License-Identifier: GPL-2.0-only"),
-        Node::Comment(paragraphs.join("\n\n")),
-        line(format!("#include {}", string(&header))),
-        Node::Blank,
+        Node::Comment(about(catalogue, scenario_files, has_kexec, has_origin)),
+        line("#include \"kt.h\""),
     ];
-    nodes.extend(fixture::kernel_functions(scenario_file));
-    nodes.extend(fixture::fixture(catalogue, scenario_file));
-    for index in 0..scenario_file.first().boots.len() {
-        nodes.push(Node::Blank);
-        nodes.extend(test(scenario_file, index));
+    nodes.extend(
+        catalogue
+            .header()
+            .map(|header| line(format!("#include {}", string(&header)))),
+    );
+    nodes.extend(fixture(&name));
+    let mut code = Code::default();
+    for file in scenario_files {
+        nodes.extend(tests(catalogue, &name, &mut code, file));
     }
-    nodes.push(Node::Blank);
-    nodes.push(main(scenario_file));
-    c::print(&nodes)
-}
-
-fn main(scenario_file: &ScenarioFile) -> Node {
-    let fixture = string(&scenario_file.first().identifier());
-    let boots = scenario_file.first().boots.len().to_string();
-    let run = Call::new("lu_main", ["argc", "argv", &fixture, &boots]);
-    block(
-        Head::Own("int main(int argc, char **argv)".to_owned()),
-        vec![run.returned().into()],
-    )
-}
-
-/// The paragraphs of the head comment.
-fn about(scenario_file: &ScenarioFile) -> Vec<String> {
-    let first = scenario_file.first();
-    let mut paragraphs = vec![
-        format!("{}.", first.title.trim_end_matches('.')),
-        first.why.clone(),
-    ];
-    paragraphs.extend(first.known_finding.clone());
-    paragraphs.extend(expected_splats(scenario_file));
-    if first.boots.len() > 1 {
-        paragraphs.push(usage(scenario_file));
-    }
-    paragraphs
-}
-
-/// The origin in this project, with the names of series, which a kernel tree does not know.
-fn origin(scenario_file: &ScenarioFile) -> String {
-    let first = scenario_file.first();
-    let name = &scenario_file.name;
-    let mut origin = format!("Generated by {GENERATOR} from scenarios/{name}.yaml.");
-    if !first.fails_without.is_empty() {
-        let names = first.fails_without.join(", ");
-        origin += &format!(" Fails on a kernel without the series: {names}.");
-    }
-    origin
-}
-
-/// How to run the boots by hand.
-fn usage(scenario_file: &ScenarioFile) -> String {
-    let name = scenario_file.first().identifier();
-    let boots = scenario_file.first().boots.len();
-    let last = match boots {
-        ..=2 => String::new(),
-        _ => format!(", and so on up to boot {boots}"),
-    };
-    let variant = match scenario_file.variants.len() {
-        1 => "",
-        _ => " --variant NAME",
-    };
-    format!(
-        "The test has {boots} boots with a kexec between them. To run it by hand, run \
-         `./{name} --boot 1{variant}`, which leaves a background process that keeps all \
-         files open for up to LU_KEEPER_SECS; load the next kernel with `kexec -s -l` and \
-         start it with `kexec -e`; then run `./{name} --boot 2{variant}`{last}. Without \
-         --boot, the whole program is skipped."
-    )
-}
-
-/// The kernel reports that the scenario expects, each with the variants that expect it.
-fn expected_splats(scenario_file: &ScenarioFile) -> Vec<String> {
-    let variants = &scenario_file.variants;
-    let splats = unique(variants.iter().flat_map(|variant| &variant.splats));
-    let sentence = |splat: &ExpectedSplat| {
-        let members = 0..variants.len();
-        let members = members.filter(|index| variants[*index].splats.contains(splat));
-        let members: Vec<usize> = members.collect();
-        expected_splat(splat, &in_words(scenario_file, &members))
-    };
-    splats.into_iter().map(sentence).collect()
-}
-
-/// One expected kernel report; `variants` is empty if all variants expect it.
-fn expected_splat(splat: &ExpectedSplat, variants: &str) -> String {
-    let times = match splat.count.exactly() {
-        Some(0) => "is not expected".to_owned(),
-        Some(1) => "is expected once".to_owned(),
-        _ => format!("is expected {}", splat.count),
-    };
-    let (class, text, boot) = (splat.class.word(), &splat.text, splat.boot);
-    let variants = match variants {
-        "" => String::new(),
-        variants => format!(" of the variants with {variants}"),
-    };
-    let because = splat.because.as_deref().unwrap_or_default().trim();
-    let because = match because.trim_end_matches('.') {
-        "" => String::new(),
-        because => format!(" {}.", capitalised(because)),
-    };
-    format!("In boot {boot}{variants}, the kernel report {class} \"{text}\" {times}.{because}")
-}
-
-/// The text with a capital first letter, unless it starts with an identifier.
-fn capitalised(text: &str) -> String {
-    let word = text.split(' ').next().unwrap_or_default();
-    let is_plain = word.chars().all(|c| c.is_ascii_lowercase());
-    match text.get(..1).filter(|_| is_plain) {
-        Some(first) => first.to_ascii_uppercase() + &text[1..],
-        None => text.to_owned(),
+    nodes.extend([Node::Blank, line("TEST_HARNESS_MAIN")]);
+    let (text, lines) = c::print(&nodes);
+    let trace = trace::header(catalogue, scenario_files, &lines);
+    Program {
+        name,
+        has_kexec,
+        text,
+        trace,
     }
 }
 
-/// The test of one boot, preceded by the functions of its threads.
-fn test(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
-    let first = scenario_file.first();
-    let fixture = first.identifier();
-    let boot = &first.boots[index];
-    let (mut functions, mut steps) = (Vec::new(), Vec::new());
-    for number in numbers(scenario_file, index) {
-        steps.push(Node::Blank);
-        for (paragraph, members) in paragraphs(scenario_file, index, number, &fixture) {
-            functions.extend(paragraph.functions);
-            steps.extend(only_for(scenario_file, &members, paragraph.body));
-        }
+/// The head comment of a program.
+fn about(
+    catalogue: &Catalogue,
+    scenario_files: &[&ScenarioFile],
+    has_kexec: bool,
+    has_origin: bool,
+) -> String {
+    let topic = scenario_files
+        .first()
+        .map_or("", |file| &file.first().topic);
+    let mut paragraphs = vec![catalogue.manifest.about(topic).to_owned()];
+    if has_kexec {
+        paragraphs.push(
+            "Each test has several boots with a kexec between them, and one test case for each \
+             boot, which is skipped unless the environment variable KT_BOOT has its number. Run \
+             one test at a time: run its first boot with `-r`, which leaves a process that keeps \
+             the files open; start the next kernel with `kexec`; run the next boot there."
+                .to_owned(),
+        );
     }
-    let mut body = declarations(scenario_file, index);
-    // A boot that begins with retrieving a session is skipped by that step.
-    let needs_skip =
-        |boot: &Boot| boot.number > 1 && !boot.steps.first().is_some_and(needs_handover);
-    let mut boots = scenario_file.boots(index);
-    if boots.any(needs_skip) {
-        body.extend([
-            Node::Blank,
-            line("if (lu_is_first_kernel())"),
-            line("\tSKIP(return, \"needs a live update from the previous boot\");"),
-        ]);
+    if has_origin {
+        paragraphs.push(format!("Generated by {GENERATOR} from YAML scenarios."));
     }
-    let checks_leaks = |step: &Step| {
-        let operation = step.action.plain();
-        operation.is_some_and(|operation| operation.verb.counts_leaks())
-    };
-    let mut boots = scenario_file.boots(index);
-    if boots.any(|boot| boot.steps.iter().any(checks_leaks)) {
-        body.extend([Node::Blank, Call::new("lu_leaks_begin", [LU]).into()]);
-    }
-    body.extend(steps);
-    if boot.number < first.boots.len() {
-        body.extend(keep_until_kexec());
-    }
-    let limit = harness_timeout_secs(scenario_file);
-    let head = format!("TEST_F_TIMEOUT({fixture}, boot_{}, {limit})", boot.number);
-    functions.push(block(Head::Own(head), body));
-    functions
+    paragraphs.join("\n\n")
 }
 
-fn numbers(scenario_file: &ScenarioFile, index: usize) -> Vec<usize> {
-    let steps = scenario_file.boots(index).flat_map(|boot| &boot.steps);
-    let mut numbers: Vec<usize> = steps.map(|step| step.number).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
-}
-
-/// The code of the step with this number, with the variants that have the same step.
-fn paragraphs(
-    scenario_file: &ScenarioFile,
-    index: usize,
-    number: usize,
-    fixture: &str,
-) -> Vec<(Paragraph, Vec<usize>)> {
-    let boots = scenario_file.boots(index);
-    let groups = grouped(boots.map(|boot| boot.steps.iter().find(|step| step.number == number)));
-    let is_same = groups.len() == 1;
-    let numbered = (1..).zip(groups).map(|(at, (step, members))| {
-        let suffix = match is_same {
-            true => String::new(),
-            false => format!("_{at}"),
-        };
-        let place = Place {
-            fixture,
-            boot: &scenario_file.variants[members[0]].boots[index],
-            suffix: &suffix,
-        };
-        (paragraph(&place, step), members)
-    });
-    numbered.collect()
-}
-
-fn keep_until_kexec() -> Vec<Node> {
-    let keep = Call::new("lu_keep_until_kexec", [LU]).assigned_to(RET);
-    let expected = "expected a process that keeps the session open";
+/// The fixture of a program. The requirements differ from test to test, so each test checks
+/// its own.
+fn fixture(name: &str) -> Vec<Node> {
+    let own =
+        |macro_name: &str, body: Vec<Node>| block(Head::Own(format!("{macro_name}({name})")), body);
+    let teardown = Call::new("INTERLEAVES", ["return", "kt_teardown()"]).into();
     vec![
         Node::Blank,
-        Node::Comment("Keep all files open until the kexec to the next kernel.".to_owned()),
-        keep.into(),
-        check("ASSERT_EQ", "0", RET, Message::with_result(expected, RET)),
+        data(Head::Own(format!("FIXTURE({name})")), []),
+        Node::Blank,
+        own("FIXTURE_SETUP", Vec::new()),
+        Node::Blank,
+        own("FIXTURE_TEARDOWN", vec![teardown]),
     ]
 }
 
-/// The variables that the steps of the boot use in any variant.
-fn declarations(scenario_file: &ScenarioFile, index: usize) -> Vec<Node> {
-    let any = |fits: &dyn Fn(&Step) -> bool| {
-        let mut boots = scenario_file.boots(index);
-        boots.any(|boot| boot.all_steps().any(fits))
-    };
-    let reads = |seen: Observed| {
-        move |step: &Step| {
-            let compares = step.action.plain().and_then(|it| it.verb.compares.as_ref());
-            compares.is_some_and(|compare| compare.seen == seen)
+/// The tests of a scenario file. Variants with the same C code are one test.
+fn tests(catalogue: &Catalogue, program: &str, code: &mut Code, file: &ScenarioFile) -> Vec<Node> {
+    let first = file.first();
+    let mut paragraphs = vec![format!("{}.", first.title.trim_end_matches('.'))];
+    paragraphs.push(first.why.clone());
+    let mut nodes = vec![Node::Blank, Node::Comment(paragraphs.join("\n\n"))];
+    let mut names: Vec<&str> = Vec::new();
+    for variant in &file.variants {
+        if names.contains(&variant.test.as_str()) {
+            continue;
         }
-    };
-    let uses_ret = |step: &Step| Target::of(step) == Target::Ret;
-    let follows = index + 1 < scenario_file.first().boots.len();
-    let repeats = |step: &Step| matches!(step.action, Action::Repeat { .. });
-    let races = |step: &Step| matches!(step.action, Action::Race { .. });
-    let has_ret = follows || any(&uses_ret) || any(&|step| !step.order.is_empty());
-    let variables = [
-        (any(&reads(Observed::Text)), "char contents[1100];"),
-        (any(&reads(Observed::Number)), "__u64 value;"),
-        (any(&repeats), "unsigned int round;"),
-        (any(&races), "int against;"),
-        (has_ret, "int ret;"),
-    ];
-    let used = variables.iter().filter(|(is_used, _)| *is_used);
-    used.map(|(_, variable)| line(*variable)).collect()
+        for boot in &variant.boots {
+            if boot.number > 1 || !names.is_empty() {
+                nodes.push(Node::Blank);
+            }
+            nodes.extend(test(catalogue, program, code, (variant, boot)));
+        }
+        names.push(&variant.test);
+    }
+    nodes
 }
 
-/// The time limit of the harness for one boot.
-pub(super) fn harness_timeout_secs(scenario_file: &ScenarioFile) -> u64 {
-    let limits = scenario_file.variants.iter();
-    let limits = limits.map(|variant| variant.timeout_secs);
-    limits.max().unwrap_or_default() + HARNESS_GRACE_SECS
+/// The test of one boot, preceded by the functions of its threads.
+fn test(
+    catalogue: &Catalogue,
+    program: &str,
+    code: &mut Code,
+    (scenario, boot): (&Scenario, &Boot),
+) -> Vec<Node> {
+    let name = scenario.test_of_boot(boot.number);
+    code.functions.clear();
+    let steps: Vec<Node> = boot.steps.iter().flat_map(|step| code.step(step)).collect();
+    let mut body = declarations(boot);
+    if !body.is_empty() {
+        body.push(Node::Blank);
+    }
+    body.push(needs(scenario, boot, &catalogue.language.requirements));
+    // A comment begins with an empty line.
+    if !matches!(steps.first(), Some(Node::Blank)) {
+        body.push(Node::Blank);
+    }
+    body.extend(steps);
+    if boot.number < scenario.boots.len() {
+        body.push(line("ASSERT_EQ(0, kt_keep_until_kexec());"));
+    }
+    let limit = scenario.timeout_secs;
+    let head = match scenario.has_own_timeout && limit > HARNESS_TIMEOUT_SECS {
+        true => format!("TEST_F_TIMEOUT({program}, {name}, {limit})"),
+        false => format!("TEST_F({program}, {name})"),
+    };
+    let mut nodes = std::mem::take(&mut code.functions);
+    nodes.push(block(Head::Own(head), body));
+    nodes
+}
+
+/// The variables of a test. Threads may outlive the function of a test that fails, so their
+/// objects are static.
+fn declarations(boot: &Boot) -> Vec<Node> {
+    let any = |fits: &dyn Fn(&Step) -> bool| boot.all_steps().any(fits);
+    let is_threaded =
+        |step: &Step| step.action.plain().is_none() && !step.action.started().is_empty();
+    let storage = match any(&is_threaded) {
+        true => "static int",
+        false => "int",
+    };
+    let mut names: Vec<String> = Vec::new();
+    for step in boot.all_steps() {
+        // A step that must fail sets no variable.
+        let must_fail = matches!(
+            (&step.action, &step.returns),
+            (Action::Run(_), Returns::Errno(_))
+        );
+        for operation in step.action.started() {
+            let opened = opened(operation).map(|object| format!("{object} = -1"));
+            let made = operation.made().filter(|_| !must_fail).map(str::to_owned);
+            names.extend(opened.or(made));
+        }
+    }
+    let mut nodes = listed(storage, &unique(names));
+    let repeats = |step: &Step| matches!(step.action, Action::Repeat { .. });
+    let races = |step: &Step| matches!(step.action, Action::Race { .. });
+    let ends = |step: &Step| matches!(step.action, Action::Release(_) | Action::EndWait(_));
+    let has_ret = any(&races) || any(&ends) || boot.steps.iter().any(repeats_one);
+    let numbers = [
+        (any(&races), "against"),
+        (any(&repeats), "i"),
+        (has_ret, "ret"),
+    ];
+    let numbers = numbers.iter().filter(|(is_used, _)| *is_used);
+    let numbers: Vec<String> = numbers.map(|(_, name)| (*name).to_owned()).collect();
+    nodes.extend(listed("int", &numbers));
+    nodes
+}
+
+/// Whether a step repeats a single step whose result needs the variable `ret`.
+fn repeats_one(step: &Step) -> bool {
+    let Action::Repeat { steps, .. } = &step.action else {
+        return false;
+    };
+    let mut steps = steps.iter();
+    steps.next().is_some_and(needs_ret) && steps.next().is_none()
+}
+
+/// A declaration of variables, on as many lines as they need.
+fn listed(storage: &str, names: &[String]) -> Vec<Node> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let text = format!("{storage} {};", names.join(", "));
+    let rows = c::fill(&text, 80);
+    let rows = rows.iter().enumerate();
+    rows.map(|(at, row)| {
+        line(if at == 0 {
+            row.clone()
+        } else {
+            format!("\t{row}")
+        })
+    })
+    .collect()
 }
 
 /// Returns whether the test of a scenario loads a kernel module.
@@ -289,125 +269,24 @@ pub fn arguments(scenario: &Scenario, boot: usize) -> Vec<String> {
 
 /// Returns the environment of a boot:
 ///
-/// - `LIVEUPDATE_TEST_HURRY`: no other work runs in the guest, so the test may expedite
-///   RCU grace periods;
-/// - `LIVEUPDATE_TEST_BDF`: the addresses of the devices, in the order of the scenario;
-/// - `LIVEUPDATE_TEST_KEXEC`: a kexec follows, so a process must keep all files open;
-/// - `LIVEUPDATE_TEST_HANDED_OVER`: an earlier boot has run, so a missing session is a
-///   failure instead of a skip.
+/// - `KT_HURRY`: no other work runs in the guest, so the test may expedite RCU grace periods;
+/// - `KT_DEVICES`: the addresses of the devices, in the order of the scenario;
+/// - `KT_BOOT`: the number of the boot, if a kexec precedes or follows it.
 #[must_use]
 pub fn environment(
     scenario: &Scenario,
     boot: usize,
     addresses: &[String],
 ) -> Vec<(String, String)> {
-    let follows = boot < scenario.boots.len();
-    let handed_over = boot > 1;
     let devices = addresses.join(",");
+    let number = boot.to_string();
     [
-        (true, "LIVEUPDATE_TEST_HURRY", "1"),
-        (!devices.is_empty(), "LIVEUPDATE_TEST_BDF", &devices),
-        (follows, "LIVEUPDATE_TEST_KEXEC", "1"),
-        (handed_over, "LIVEUPDATE_TEST_HANDED_OVER", "1"),
+        (true, "KT_HURRY", "1"),
+        (!devices.is_empty(), "KT_DEVICES", &devices),
+        (scenario.boots.len() > 1, "KT_BOOT", &number),
     ]
     .into_iter()
     .filter(|(holds, _, _)| *holds)
     .map(|(_, name, value)| (name.to_owned(), value.to_owned()))
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(keys: &str) -> String {
-        let text = format!(
-            "name: small\ntitle: small\nwhy: because\n{keys}\
-             boots: [{{steps: [{{rescan: pci}}]}}, {{steps: [{{rescan: pci}}]}}]\n"
-        );
-        let file = ScenarioFile::parse(&text, "small.yaml", Catalogue::project()).unwrap();
-        about(&file).join("\n\n")
-    }
-
-    #[test]
-    fn head_comment_names_the_variants_of_a_splat() {
-        let head = head(
-            "parameters: {how: [one, two]}\n\
-             splats:\n\
-             - {class: WARN, text: a, count: 1, because: First reason., when: {how: one}}\n\
-             - {class: WARN, text: a, count: 2, because: second reason, when: {how: two}}\n\
-             - {class: WARN, text: b, count: 0}\n",
-        );
-        let splats: Vec<&str> = head
-            .split("\n\n")
-            .filter(|paragraph| paragraph.starts_with("In boot"))
-            .collect();
-        assert_eq!(
-            splats,
-            [
-                "In boot 1 of the variants with how=one, the kernel report WARN \"a\" is expected \
-                 once. First reason.",
-                "In boot 1, the kernel report WARN \"b\" is not expected.",
-                "In boot 1 of the variants with how=two, the kernel report WARN \"a\" is expected \
-                 2 times. Second reason.",
-            ]
-        );
-    }
-
-    #[test]
-    fn head_comment_of_several_boots_explains_boot_option() {
-        let head = head("");
-        assert!(head.contains("2 boots with a kexec between them"), "{head}");
-        assert!(
-            head.contains("`./small --boot 2`. Without --boot"),
-            "{head}"
-        );
-    }
-
-    #[test]
-    fn head_comment_of_several_boots_and_variants_adds_variant_option() {
-        let head = head("parameters: {how: [one, two]}\n");
-        assert!(
-            head.contains("`./small --boot 1 --variant NAME`, which"),
-            "{head}"
-        );
-        assert!(
-            head.contains("`./small --boot 2 --variant NAME`. Without --boot"),
-            "{head}"
-        );
-    }
-
-    fn all() -> Vec<ScenarioFile> {
-        Catalogue::project().scenario_files().unwrap()
-    }
-
-    #[test]
-    fn arguments_and_environment_select_one_boot() {
-        let scenario_files = all();
-        let find = |name: &str| {
-            let mut files = scenario_files.iter();
-            files.find(|file| file.name == name).unwrap()
-        };
-        let kexec = find("live-update-kexec").first();
-        assert_eq!(arguments(kexec, 2), ["-r", "live_update_kexec.boot_2"]);
-        let names = |boot| -> Vec<String> {
-            let all = environment(kexec, boot, &[]).into_iter();
-            all.map(|(name, _)| name).collect()
-        };
-        let hurry = "LIVEUPDATE_TEST_HURRY";
-        assert_eq!(names(1), [hurry, "LIVEUPDATE_TEST_KEXEC"]);
-        assert_eq!(names(2), [hurry, "LIVEUPDATE_TEST_HANDED_OVER"]);
-        let single = find("get-outgoing-without-preserve").first();
-        let all = environment(
-            single,
-            1,
-            &["0000:01:00.0".to_owned(), "0000:02:00.0".to_owned()],
-        );
-        let devices = "0000:01:00.0,0000:02:00.0";
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            all,
-            [pair(hurry, "1"), pair("LIVEUPDATE_TEST_BDF", devices)]
-        );
-    }
 }

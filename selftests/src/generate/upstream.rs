@@ -73,7 +73,7 @@ pub fn commit_message(catalogue: &Catalogue, scenario_files: &[ScenarioFile]) ->
     let mut paragraphs: Vec<String> = text.split("\n\n").map(filled).collect();
     let titles = fit().map(|scenario_file| {
         let first = scenario_file.first();
-        format!("  {}:\n    {}", first.identifier(), first.title)
+        format!("  {}:\n    {}", first.scenario_file, first.title)
     });
     paragraphs.push(titles.collect::<Vec<_>>().join("\n"));
     paragraphs.join("\n\n") + "\n"

@@ -59,6 +59,7 @@ pub(super) fn scenario(
     for device in &raw.devices {
         checker.declare_device(device)?;
     }
+    let topic = checker.topic(&raw, catalogue)?;
     let boots = checker.boots(&raw)?;
     let splats = checker.splats(&raw.splats, boots.len())?;
     checker.needs_fails_without(&raw)?;
@@ -67,6 +68,8 @@ pub(super) fn scenario(
     let leaves_no_trace = checker.leaves_no_trace(&raw)?;
     let scenario = Scenario {
         name: checker.full_name(&raw.name.value),
+        topic,
+        test: raw.name.value.replace('-', "_"),
         scenario_file: raw.name.value,
         values: checker.values.clone(),
         title: raw.title.value,
@@ -78,6 +81,7 @@ pub(super) fn scenario(
         machine: checker.machine.0.clone(),
         devices: checker.devices.clone(),
         timeout_secs: checker.timeout(raw.timeout_secs.as_ref())?,
+        has_own_timeout: raw.timeout_secs.is_some(),
         leaves_no_trace,
         splats,
         boots,
@@ -100,6 +104,19 @@ impl Checker<'_> {
         let slots = machines.slots(&name.value).ok_or_else(unknown)?;
         self.machine = (name.value.clone(), slots);
         Ok(())
+    }
+
+    /// The topic of the scenario; without the key, that of the catalogue.
+    fn topic(&self, raw: &RawScenario, catalogue: &Catalogue) -> Checked<String> {
+        let manifest = &catalogue.manifest;
+        match &raw.topic {
+            Some(topic) if !manifest.topics.contains_key(&topic.value) => {
+                let known = manifest.topics.keys().map(String::as_str);
+                Err(self.unknown("topic", topic, known))
+            }
+            Some(topic) => Ok(topic.value.clone()),
+            None => Ok(manifest.kselftest().to_owned()),
+        }
     }
 
     /// The name of the scenario file with the parameter values of this variant.

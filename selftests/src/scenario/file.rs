@@ -3,7 +3,7 @@
 //! parameters.
 
 use super::check;
-use super::model::{Boot, Scenario, Step};
+use super::model::Scenario;
 use super::parameters::{combinations, substitute};
 use crate::catalogue::Catalogue;
 use crate::input::InputError;
@@ -26,7 +26,7 @@ impl ScenarioFile {
     ///
     /// Returns the first error with its position.
     pub fn parse(text: &str, file: &str, catalogue: &Catalogue) -> Result<Self, InputError> {
-        let variants = combinations(text, file)?
+        let mut variants = combinations(text, file)?
             .into_iter()
             .map(|values| {
                 let substituted = substitute(text, &values);
@@ -40,6 +40,7 @@ impl ScenarioFile {
             let start = crate::input::Place { line: 1, column: 1 };
             return Err(InputError::new(file, text, start, message, None));
         }
+        name_tests(&mut variants);
         match variants.first() {
             Some(first) => Ok(Self {
                 name: first.scenario_file.clone(),
@@ -55,23 +56,43 @@ impl ScenarioFile {
         }
     }
 
-    /// Returns the boots of all variants with this index.
-    pub(crate) fn boots(&self, index: usize) -> impl Iterator<Item = &Boot> {
-        self.variants
-            .iter()
-            .map(move |variant| &variant.boots[index])
-    }
-
-    /// Returns the steps of all variants, including repeated steps.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.variants.iter().flat_map(Scenario::steps)
-    }
-
     /// Returns the first variant, for properties that are the same in all variants.
     #[must_use]
     pub fn first(&self) -> &Scenario {
         &self.variants[0]
     }
+}
+
+/// Names the test of each variant after the parameters that its C code depends on, so that
+/// variants with the same C code are one test.
+fn name_tests(variants: &mut [Scenario]) {
+    let codes: Vec<String> = variants.iter().map(Scenario::code).collect();
+    let parameters = variants.first().map_or(0, |first| first.values.len());
+    let mut kept: Vec<usize> = (0..parameters).collect();
+    for parameter in 0..parameters {
+        let fewer: Vec<usize> = kept.iter().copied().filter(|at| *at != parameter).collect();
+        let names: Vec<String> = variants.iter().map(|one| test_name(one, &fewer)).collect();
+        let pairs = || names.iter().zip(&codes);
+        let is_unambiguous = pairs().all(|(name, code)| {
+            pairs().all(|(other, other_code)| name != other || code == other_code)
+        });
+        if is_unambiguous {
+            kept = fewer;
+        }
+    }
+    for variant in variants {
+        variant.test = test_name(variant, &kept);
+    }
+}
+
+/// Returns the name of a test with the values of these parameters.
+fn test_name(variant: &Scenario, parameters: &[usize]) -> String {
+    let values = parameters.iter().map(|at| variant.values[*at].1.as_str());
+    let words: Vec<&str> = [variant.scenario_file.as_str()]
+        .into_iter()
+        .chain(values)
+        .collect();
+    words.join("_").replace('-', "_")
 }
 
 /// Returns a name that two variants have.

@@ -22,7 +22,7 @@ const SYNTAX: [&str; 4] = ["fail_allocations", "race", "repeat", "observe"];
 pub(crate) struct Language {
     #[serde(default)]
     pub(crate) kinds: Vec<KindOfObject>,
-    /// The fields of `struct lu_needs`, in the order of the C code.
+    /// The fields of `struct kt_needs`, in the order of the C code.
     #[serde(default)]
     pub(crate) requirements: Vec<String>,
     #[serde(default)]
@@ -279,7 +279,7 @@ impl Verb {
         key == self.key || self.parameter(key).is_some()
     }
 
-    /// Returns the fields of `struct lu_needs` that the verb requires.
+    /// Returns the fields of `struct kt_needs` that the verb requires.
     fn requirements(&self) -> impl Iterator<Item = &String> {
         let forms = self.forms.iter().filter_map(|form| form.needs.as_ref());
         forms.chain(&self.needs).chain(&self.needs_in_first_boot)
@@ -299,7 +299,7 @@ impl Verb {
                     CArgument::Value(key) | CArgument::Quoted(key) | CArgument::Address(key) => {
                         Some(key.as_str())
                     }
-                    CArgument::Test | CArgument::Code(_) => None,
+                    CArgument::Code(_) => None,
                 }),
         );
         let results = self.forms.iter().filter_map(|form| form.result.as_ref());
@@ -307,7 +307,9 @@ impl Verb {
             results
                 .chain([&self.result])
                 .filter_map(|result| match result {
-                    Outcome::Descriptor(key) => Some(key.as_str()),
+                    Outcome::Descriptor(key) | Outcome::Number(key) | Outcome::Text(key) => {
+                        Some(key.as_str())
+                    }
                     _ => None,
                 }),
         );
@@ -317,7 +319,6 @@ impl Verb {
                 .flat_map(|form| form.when.keys())
                 .map(String::as_str),
         );
-        keys.extend(self.compares.iter().map(|compare| compare.with.as_str()));
         keys
     }
 }

@@ -24,4 +24,4 @@ pub use model::{
 };
 pub(crate) use operation::Value;
 pub use operation::{Device, Operation};
-pub(crate) use verb::{CArgument, Compare, Kind, Observed, Outcome};
+pub(crate) use verb::{CArgument, Kind, Outcome};

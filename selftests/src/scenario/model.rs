@@ -18,6 +18,10 @@ pub struct Scenario {
     pub name: String,
     /// The name of the scenario file without `.yaml`; kebab-case.
     pub scenario_file: String,
+    /// The topic, which decides the C program that the test is in.
+    pub topic: String,
+    /// The name of the test in the C program: variants with the same C code have the same.
+    pub test: String,
     /// Names and values of the parameters; empty without parameters.
     pub values: Vec<(String, String)>,
     /// The property under test, in one line.
@@ -38,6 +42,8 @@ pub struct Scenario {
     pub devices: Vec<Device>,
     /// Time limit of each boot in seconds, on the slowest config.
     pub timeout_secs: u64,
+    /// Whether the time limit is stated in the scenario file.
+    pub has_own_timeout: bool,
     /// Whether the scenario leaves the guest in its initial state.
     pub leaves_no_trace: bool,
     /// Expected kernel reports.
@@ -106,9 +112,16 @@ pub struct Step {
 impl Step {
     fn forget_texts(&mut self) {
         self.because = None;
-        self.place = Place { line: 0, column: 0 };
         if let Action::Repeat { steps, .. } = &mut self.action {
             steps.iter_mut().for_each(Self::forget_texts);
+        }
+        self.forget_places();
+    }
+
+    fn forget_places(&mut self) {
+        self.place = Place { line: 0, column: 0 };
+        if let Action::Repeat { steps, .. } = &mut self.action {
+            steps.iter_mut().for_each(Self::forget_places);
         }
     }
 }
@@ -217,10 +230,14 @@ pub struct ExpectedSplat {
 }
 
 impl Scenario {
-    /// Returns the C identifier of the scenario file: the name of the program and fixture.
+    /// Returns the name of the C program of the scenario, and of its fixture: the topic, and
+    /// another one for scenarios with several boots.
     #[must_use]
-    pub fn identifier(&self) -> String {
-        self.scenario_file.replace('-', "_")
+    pub fn program(&self) -> String {
+        match self.boots.len() {
+            1 => self.topic.clone(),
+            _ => format!("{}_kexec", self.topic),
+        }
     }
 
     /// Returns the name of the variant in kebab-case, if the scenario file has parameters.
@@ -246,24 +263,43 @@ impl Scenario {
         format!("{scenario:?}")
     }
 
+    /// Returns the name of the test of a boot in the C program; boots are counted from 1.
+    pub(crate) fn test_of_boot(&self, boot: usize) -> String {
+        match self.boots.len() {
+            1 => self.test.clone(),
+            _ => format!("{}_boot_{boot}", self.test),
+        }
+    }
+
     /// Returns the full name of the test of a boot; boots are counted from 1.
     #[must_use]
     pub fn test_name(&self, boot: usize) -> String {
-        let fixture = self.identifier();
-        match self.variant() {
-            None => format!("{fixture}.boot_{boot}"),
-            Some(variant) => format!("{fixture}.{}.boot_{boot}", variant.replace('-', "_")),
-        }
+        format!("{}.{}", self.program(), self.test_of_boot(boot))
     }
 
     /// Returns the kernel functions whose calls are counted, in the order of the scenario.
     #[must_use]
     pub fn probed_functions(&self) -> Vec<&str> {
-        let functions = self.steps().flat_map(|step| {
+        Self::probed(self.steps())
+    }
+
+    /// Returns the kernel functions whose calls are counted in these steps.
+    pub(crate) fn probed<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<&'a str> {
+        let functions = steps.into_iter().flat_map(|step| {
             let counted = step.calls.iter().map(|(function, _)| function);
             counted.chain(&step.order).map(String::as_str)
         });
         unique(functions)
+    }
+
+    /// Returns a text that is the same for scenarios with the same C code.
+    pub(super) fn code(&self) -> String {
+        let mut boots = self.boots.clone();
+        for step in boots.iter_mut().flat_map(|boot| &mut boot.steps) {
+            step.forget_places();
+        }
+        let warns = self.splats.iter().any(|splat| splat.count.max != Some(0));
+        format!("{:?} {warns} {} {boots:?}", self.devices, self.timeout_secs)
     }
 
     /// Returns all steps of all boots, including repeated steps.

@@ -9,11 +9,11 @@ const RESERVED: &[&str] = &[
     "long", "main", "register", "restrict", "return", "self", "short", "signed", "sizeof",
     "static", "stderr", "stdin", "stdout", "struct", "switch", "typedef", "typeof", "union",
     "unix", "unsigned", "variant", "void", "volatile", "while", "true", "false", "bool", "assert",
-    "asm", "lu", "i386",
+    "asm", "i386", "against", "close", "fd", "i", "ret",
 ];
 
 /// Files and folders of a kselftest folder, which a program must not replace.
-const FILES: &[&str] = &["config", "settings", "test_modules", "libliveupdate"];
+const FILES: &[&str] = &["config", "settings", "test_modules"];
 
 /// Maximal number of virtual functions of a device.
 const FUNCTIONS_MAX: u32 = 64;
@@ -36,7 +36,7 @@ pub(super) fn bad_identifier(name: &str) -> Option<String> {
              single `_`"
         ));
     }
-    if RESERVED.contains(&name) || name.starts_with("lu_") {
+    if RESERVED.contains(&name) || name.starts_with("kt_") {
         return Some(format!("`{name}` is reserved in C or in the test harness"));
     }
     None
@@ -68,7 +68,7 @@ pub(super) fn bad_scenario_name(name: &str) -> Option<String> {
             "`{name}` would collide with identifiers of the test harness"
         ));
     }
-    if identifier.starts_with("lu_") || RESERVED.contains(&identifier.as_str()) {
+    if identifier.starts_with("kt_") || RESERVED.contains(&identifier.as_str()) {
         return Some(format!("`{name}` is reserved in C or in the test harness"));
     }
     if FILES.contains(&identifier.as_str()) {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn bad_identifier_and_bad_scenario_name_reject_invalid_c_names() {
-        for bad in ["register", "Dev", "2nd", "a__b", "lu_x", "", "a-b", "linux"] {
+        for bad in ["register", "Dev", "2nd", "a__b", "kt_x", "", "a-b", "linux"] {
             assert!(bad_identifier(bad).is_some(), "{bad}");
         }
         assert_eq!(bad_identifier("dev_again2"), None);

@@ -77,7 +77,7 @@ impl Operation {
         result.unwrap_or(&self.verb.result)
     }
 
-    /// Returns the field of `struct lu_needs` that the operation requires.
+    /// Returns the field of `struct kt_needs` that the operation requires.
     pub(crate) fn needs(&self) -> Option<&str> {
         self.choose(|form| form.needs.as_deref(), self.verb.needs.as_deref())
     }

@@ -24,6 +24,9 @@ pub(super) struct RawScenario {
     pub(super) name: At<String>,
     /// The property under test, in one line.
     pub(super) title: At<String>,
+    /// The topic, one of `topics` in the file `catalogue.yaml`. The tests of a topic are one C
+    /// program.
+    pub(super) topic: Option<At<String>>,
     /// The use case of the property, in a few sentences.
     pub(super) why: At<String>,
     /// Series without which the scenario must fail. Each is a folder in `kernel-patches`.

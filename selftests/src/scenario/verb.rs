@@ -71,19 +71,14 @@ pub(crate) struct Verb {
     pub(super) call: Option<CCall>,
     #[serde(default)]
     pub(super) result: Outcome,
-    /// A field of `struct lu_needs`.
+    /// A field of `struct kt_needs`.
     pub(super) needs: Option<String>,
     /// A further field for an action in the first boot.
     pub(crate) needs_in_first_boot: Option<String>,
-    /// The value that the action reads, and its expected value.
-    pub(crate) compares: Option<Compare>,
     /// Whether later steps depend on its success, so that its failure ends the test.
     #[serde(default)]
     pub(crate) is_prerequisite: bool,
-    /// Whether its failure as the first step of a later boot shows that there was no kexec.
-    #[serde(default)]
-    pub(crate) needs_handover: bool,
-    /// Whether it cannot be nested in another step, although it compares no value.
+    /// Whether it cannot be nested in another step, although its result is a status.
     #[serde(default)]
     is_standalone: bool,
     /// The hint if `returns` is not an error; `None` if the action can succeed.
@@ -202,36 +197,15 @@ pub(crate) enum Outcome {
     Status,
     /// The descriptor of the object in this argument, or a negative error.
     Descriptor(String),
-    /// The number of memory leaks, or that the kernel cannot count them.
+    /// A number, which must be equal to this argument, or a negative error. Without the
+    /// argument, any number is expected.
+    Number(String),
+    /// A text, which must be equal to this argument, or the name of an error, as in `-EIO`.
+    Text(String),
+    /// The number of memory leaks.
     Leaks,
     /// No value.
     Nothing,
-}
-
-/// The comparison of a value that an action reads.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Compare {
-    pub(crate) seen: Observed,
-    /// The argument with the expected value; if it is not given, nothing is compared.
-    pub(crate) with: String,
-    /// The message of a failed comparison.
-    pub(crate) message: Sentence,
-    /// The conversion of the observed number in the message.
-    #[serde(default)]
-    pub(crate) format: String,
-}
-
-/// The place of a value that an action reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Observed {
-    /// The buffer `contents`.
-    Text,
-    /// The variable `value`.
-    Number,
-    /// The value of the C function, which cannot be an expected error then.
-    Result,
 }
 
 /// The fields that differ for some values of arguments.
@@ -288,8 +262,6 @@ pub(crate) struct CCall {
 /// An argument of a C function.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CArgument {
-    /// The state of the test.
-    Test,
     /// The C expression of an argument of the step.
     Value(String),
     /// A string literal with the text of an argument of the step.
@@ -321,9 +293,6 @@ impl CArgument {
             let key = text.strip_prefix(begin)?.strip_suffix(end)?;
             Some(key.to_owned())
         };
-        if text == "lu" {
-            return Self::Test;
-        }
         within("{", "}")
             .map(Self::Value)
             .or_else(|| within("\"{", "}\"").map(Self::Quoted))
@@ -343,15 +312,10 @@ impl Verb {
         self.result == Outcome::Leaks
     }
 
-    /// Returns whether the C function returns a number to compare, and not a status.
-    pub(crate) fn returns_number(&self) -> bool {
-        let compares = self.compares.as_ref();
-        compares.is_some_and(|compare| compare.seen == Observed::Result)
-    }
-
     /// Returns whether the action can be nested in another step.
     pub(crate) const fn can_be_nested(&self) -> bool {
-        !self.is_standalone && self.compares.is_none()
+        let compares = matches!(self.result, Outcome::Number(_) | Outcome::Text(_));
+        !self.is_standalone && !compares
     }
 }
 
@@ -362,7 +326,6 @@ impl fmt::Debug for Verb {
             .field("key", &self.key)
             .field("sentence", &self.sentence)
             .field("result", &self.result)
-            .field("compares", &self.compares)
             .field("forms", &self.forms)
             .finish()
     }
@@ -382,13 +345,12 @@ mod tests {
 
     #[test]
     fn c_call_reads_the_kinds_of_arguments() {
-        let call = CCall::try_from("f(lu, {a}, \"{b}\", &{c}, O_RDWR)".to_owned()).unwrap();
+        let call = CCall::try_from("f({a}, \"{b}\", &{c}, O_RDWR)".to_owned()).unwrap();
         let key = str::to_owned;
         assert_eq!(call.function, "f");
         assert_eq!(
             call.arguments,
             [
-                CArgument::Test,
                 CArgument::Value(key("a")),
                 CArgument::Quoted(key("b")),
                 CArgument::Address(key("c")),

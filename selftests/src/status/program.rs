@@ -3,8 +3,9 @@
 //! ran the test and all steps of this boot. The console log is not read here.
 
 use super::facts::{BootFacts, Facts};
-use super::steps::{failed_check, missed_interleaving, step_in_words, with_step};
+use super::steps::{Check, failed_checks, missed_interleaving, step_in_words, with_step};
 use crate::evidence::{Ending, ExitKind};
+use crate::generate::INTERLEAVING;
 use crate::judgement::{Cause, Judgement, Status};
 use crate::ktap::{Report, Test, TestStatus};
 use crate::scenario::Scenario;
@@ -130,9 +131,19 @@ fn scenario_failure(scenario: &Scenario, boot: BootFacts<'_>) -> Option<Judgemen
         .find(|test| !matches!(test.status, TestStatus::Passed | TestStatus::Skipped(_)))
     {
         return match missed_interleaving(scenario, number, &test.diagnostics) {
-            Some(missed) => of_test(Status::Error, missed.to_owned()),
+            Some(missed) => of_test(Status::Error, missed),
             None => Some(Judgement::new(Status::Fail, failure(test))),
         };
+    }
+    let skipped = first_skipped(report).filter(|reason| reason.starts_with(INTERLEAVING));
+    if let Some(reason) = skipped {
+        let mut checks = leaves
+            .iter()
+            .filter_map(|test| missed_interleaving(scenario, number, &test.diagnostics));
+        return of_test(
+            Status::Error,
+            checks.next().unwrap_or_else(|| reason.clone()),
+        );
     }
     if recorded.output_cut {
         return of_test(
@@ -324,15 +335,7 @@ fn failure(test: &Test) -> String {
     first_failed_check(&test.diagnostics).unwrap_or_else(|| format!("`{}` {fallback}", test.name))
 }
 
-/// Returns the message of the first failed check. The harness prints the compared values
-/// first, and the test then prints its expectation.
+/// Returns the message of the first failed check, with the number of its step.
 fn first_failed_check(diagnostics: &[String]) -> Option<String> {
-    let mut failed = diagnostics.iter().filter_map(|line| failed_check(line));
-    let compared = failed.next()?;
-    match failed.next() {
-        Some(expectation) if !expectation.starts_with("Expected ") => {
-            Some(format!("{expectation} ({compared})"))
-        }
-        _ => Some(compared.to_owned()),
-    }
+    failed_checks(diagnostics).first().map(Check::message)
 }

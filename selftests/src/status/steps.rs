@@ -5,6 +5,8 @@
 //! A failure is only an expected failure if it begins at a marked step. A failure at
 //! another step has a different reason.
 
+use nix::errno::Errno;
+
 use super::facts::{BootFacts, Facts};
 use crate::evidence::{BootEvidence, Ending, ExitKind};
 use crate::generate::INTERLEAVING;
@@ -84,25 +86,17 @@ enum FailedCheck {
 }
 
 fn first_failed_check(diagnostics: &[String]) -> FailedCheck {
-    let mut done = 0;
-    let mut compared = false;
-    for line in diagnostics {
-        match failed_check(line) {
-            // The compared values; the next line has the step.
-            Some(text) if text.starts_with("Expected ") && !compared => compared = true,
-            Some(text) => {
-                return step_number(text).map_or(FailedCheck::OfNoStep, FailedCheck::OfStep);
-            }
-            None => {
-                let step = line.strip_prefix("# ").and_then(step_number);
-                done = step.unwrap_or(done);
-            }
-        }
+    if let Some(check) = failed_checks(diagnostics).first() {
+        return match check.step {
+            Some(step) if !check.is_of_test() => FailedCheck::OfStep(step),
+            _ => FailedCheck::OfNoStep,
+        };
     }
-    if compared {
-        FailedCheck::OfNoStep
-    } else {
-        FailedCheck::None { done }
+    let done = diagnostics
+        .iter()
+        .filter_map(|line| step_number(line.strip_prefix("# ")?));
+    FailedCheck::None {
+        done: done.last().unwrap_or_default(),
     }
 }
 
@@ -154,45 +148,108 @@ pub(super) fn with_step(scenario: &Scenario, boot: usize, message: &str) -> Stri
 /// From the moment a task is held until it is released, a step may have waited for the
 /// time limit of the sync point instead of the released task. Checks that failed in that
 /// time are therefore no evidence against the kernel. Checks before the task was held are.
-pub(super) fn missed_interleaving<'a>(
+pub(super) fn missed_interleaving(
     scenario: &Scenario,
     number: usize,
-    diagnostics: &'a [String],
-) -> Option<&'a str> {
-    let is_missed = |text: &&str| text.starts_with(INTERLEAVING);
-    let at = |line: &String| failed_check(line).filter(is_missed).is_some();
-    let missed = diagnostics.iter().position(at)?;
+    diagnostics: &[String],
+) -> Option<String> {
+    let checks = failed_checks(diagnostics);
+    let missed = checks
+        .iter()
+        .find(|check| check.text.starts_with(INTERLEAVING))?;
     let labels = |is_wanted: fn(&Action) -> bool| -> Vec<String> {
         let boots = scenario.boots.iter().filter(|boot| boot.number == number);
         boots
             .flat_map(|boot| &boot.steps)
             .filter(|step| is_wanted(&step.action))
+            .filter(|step| missed.step != Some(step.number))
             .map(|step| format!("# step {}: ", step.number))
             .collect()
     };
     let holds = labels(|action| matches!(action, Action::Hold { .. }));
+    // The step that releases the task reports afterwards that it was held up to then.
     let releases = labels(|action| matches!(action, Action::Release(_)));
     let has = |labels: &[String], line: &String| labels.iter().any(|label| line.starts_with(label));
-    // A release prints its label only if the task was held up to it.
-    let held = diagnostics[..missed]
+    let held = diagnostics[..missed.at]
         .iter()
         .rposition(|line| has(&holds, line))
         .filter(|&at| {
-            !diagnostics[at..missed]
+            !diagnostics[at..missed.at]
                 .iter()
                 .any(|line| has(&releases, line))
         });
-    // The compared values are printed directly before the message.
-    let before = held.unwrap_or(missed.saturating_sub(1));
-    let mut earlier = diagnostics[..before].iter();
-    if earlier.any(|line| failed_check(line).is_some()) {
+    let before = held.unwrap_or(missed.at);
+    if checks.iter().any(|check| check.at < before) {
         return None;
     }
-    failed_check(&diagnostics[missed])
+    Some(missed.message())
+}
+
+/// A check that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Check<'a> {
+    /// Its line in the diagnostics.
+    pub(crate) at: usize,
+    /// The step that it belongs to.
+    pub(crate) step: Option<usize>,
+    /// The message.
+    pub(crate) text: &'a str,
+}
+
+impl Check<'_> {
+    /// Returns whether the check is about what the test can observe, and not about the kernel.
+    fn is_of_test(&self) -> bool {
+        self.text.contains("kt_cannot_")
+    }
+
+    /// Returns the message with the number of the step, and the names of errors.
+    pub(crate) fn message(&self) -> String {
+        let text = with_error_names(self.text);
+        let Some(step) = self.step.filter(|_| !self.is_of_test()) else {
+            return text;
+        };
+        match text.strip_prefix(INTERLEAVING) {
+            Some(rest) => format!("{INTERLEAVING}step {step}: {rest}"),
+            None => format!("step {step}: {text}"),
+        }
+    }
+}
+
+/// Replaces negative numbers in parentheses, as in `(-16)`, by the names of errors.
+fn with_error_names(text: &str) -> String {
+    let name = |number: &str| {
+        let error = Errno::from_raw(number.parse().ok()?);
+        (error != Errno::UnknownErrno).then(|| format!("(-{error:?})"))
+    };
+    let mut pieces = text.split("(-");
+    let mut named = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let number = piece.split_once(')');
+        match number.and_then(|(number, rest)| Some((name(number)?, rest))) {
+            Some((name, rest)) => named.extend([&name, rest]),
+            None => named.extend(["(-", piece]),
+        }
+    }
+    named
+}
+
+/// Returns the failed checks of a test. A line `# at step N` is printed before the check.
+pub(crate) fn failed_checks(diagnostics: &[String]) -> Vec<Check<'_>> {
+    let step = |at: usize| {
+        let before = diagnostics.get(at.checked_sub(1)?)?;
+        before.strip_prefix("# at step ")?.parse().ok()
+    };
+    let lines = diagnostics.iter().enumerate();
+    let checks = lines.filter_map(|(at, line)| {
+        let text = failed_check(line)?;
+        let step = step(at);
+        Some(Check { at, step, text })
+    });
+    checks.collect()
 }
 
 /// Returns the text after `# file.c:line:test:`, the prefix of TH_LOG.
-pub(crate) fn failed_check(line: &str) -> Option<&str> {
+fn failed_check(line: &str) -> Option<&str> {
     let mut parts = line.strip_prefix("# ")?.splitn(4, ':');
     let (file, number, _test, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     (file.ends_with(".c") && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
@@ -234,14 +291,15 @@ mod tests {
     }
 
     fn output(steps: &str, result: &str) -> String {
-        format!("TAP version 13\n1..1\n#  RUN           small.boot_1 ...\n{steps}{result}")
+        format!("TAP version 13\n1..1\n#  RUN           liveupdate_pci.small ...\n{steps}{result}")
     }
 
     #[test]
     fn is_at_first_failure_accepts_only_the_marked_step() {
-        let check = |step: u32| format!("# a.c:7:boot_1:step {step}: must succeed\n");
+        let check =
+            |step: u32| format!("# at step {step}\n# a.c:7:small:Expected 0 (0) == f() (-5)\n");
         let failed = Some(ExitKind::Code(1));
-        let result = "not ok 1 small.boot_1\n";
+        let result = "not ok 1 liveupdate_pci.small\n";
         assert!(at_first_failure(&output(&check(2), result), failed));
         assert!(!at_first_failure(&output(&check(1), result), failed));
         let both = check(1) + &check(2);
@@ -264,8 +322,8 @@ mod tests {
             &output(done, ""),
             Some(ExitKind::Signal(9))
         ));
-        let killed = format!("{done}# boot_1: Test terminated unexpectedly by signal 9\n");
-        let result = "not ok 1 small.boot_1\n";
+        let killed = format!("{done}# small: Test terminated unexpectedly by signal 9\n");
+        let result = "not ok 1 liveupdate_pci.small\n";
         assert!(at_first_failure(
             &output(&killed, result),
             Some(ExitKind::Code(1))
@@ -276,9 +334,9 @@ mod tests {
     fn is_at_first_failure_rejects_a_failure_without_a_failed_check() {
         let done = "# step 1: rescan -> ok\n";
         for result in [
-            "ok 1 small.boot_1\n",
-            "# boot_1: Test terminated by timeout\nnot ok 1 small.boot_1\n",
-            "# boot_1: Test failed\nnot ok 1 small.boot_1\n",
+            "ok 1 liveupdate_pci.small\n",
+            "# small: Test terminated by timeout\nnot ok 1 liveupdate_pci.small\n",
+            "# small: Test failed\nnot ok 1 liveupdate_pci.small\n",
         ] {
             assert!(
                 !at_first_failure(&output(done, result), Some(ExitKind::Code(1))),
@@ -293,27 +351,26 @@ mod tests {
 
     #[test]
     fn is_at_first_failure_rejects_a_failed_check_without_a_step() {
-        let result = "not ok 1 small.boot_1\n";
-        let compared = "# a.c:6:boot_1:Expected 0 (0) <= n (-5)\n";
-        let uncounted = "# a.c:7:boot_1:calls cannot be counted\n";
-        let check = "# a.c:8:boot_1:step 2: must succeed\n";
+        let result = "not ok 1 liveupdate_pci.small\n";
+        let uncounted = "# at step 2\n# a.c:7:small:Expected 0 (0) == kt_cannot_count() (-5)\n";
+        let teardown = "# a.c:9:small:interleaving: kt_teardown() returned -ETIME\n";
+        let check = "# at step 2\n# a.c:8:small:Expected 0 (0) == f() (-5)\n";
         let fails_first = |lines: &[&str]| {
             let lines = format!("# step 1: rescan -> ok\n{}", lines.concat());
             at_first_failure(&output(&lines, result), Some(ExitKind::Code(1)))
         };
-        assert!(fails_first(&[compared, check]));
-        assert!(!fails_first(&[compared, uncounted]));
-        assert!(!fails_first(&[compared, uncounted, compared, check]));
-        assert!(!fails_first(&[compared, compared, check]));
+        assert!(fails_first(&[check]));
+        assert!(!fails_first(&[uncounted]));
         assert!(!fails_first(&[uncounted, check]));
+        assert!(!fails_first(&[teardown, check]));
     }
 
     #[test]
     fn is_at_first_failure_rejects_another_program() {
-        let check = "# a.c:8:boot_1:step 2: must succeed\n";
-        let own = output(check, "not ok 1 small.boot_1\n");
+        let check = "# at step 2\n# a.c:8:small:Expected 0 (0) == f() (-5)\n";
+        let own = output(check, "not ok 1 liveupdate_pci.small\n");
         assert!(at_first_failure(&own, Some(ExitKind::Code(1))));
-        let other = own.replace("small.", "other.");
+        let other = own.replace("liveupdate_pci.small", "liveupdate_pci.other");
         assert!(!at_first_failure(&other, Some(ExitKind::Code(1))));
     }
 
@@ -321,7 +378,7 @@ mod tests {
     fn is_at_first_failure_rejects_a_program_that_passes() {
         let steps = "# step 1: rescan -> ok\n# step 2: rescan -> ok\n";
         assert!(!at_first_failure(
-            &output(steps, "ok 1 small.boot_1\n"),
+            &output(steps, "ok 1 liveupdate_pci.small\n"),
             Some(ExitKind::Code(0))
         ));
     }

@@ -8,8 +8,8 @@ use crate::scenario::Scenario;
 
 const SCENARIO: &str = "name: small\ntitle: small\nwhy: because\ndevices: [endpoint0]\n\
     splats: [{class: WARN, text: Destroying, count: 1}]\nboots: [{steps: [{rescan: pci}]}]\n";
-const PASSED: &str = "TAP version 13\n1..1\n#  RUN           small.boot_1 ...\n\
-    # step 1: rescan the PCI bus -> ok\n#            OK  small.boot_1\nok 1 small.boot_1\n# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
+const PASSED: &str = "TAP version 13\n1..1\n#  RUN           liveupdate_pci.small ...\n\
+    # step 1: rescan the PCI bus -> ok\n#            OK  liveupdate_pci.small\nok 1 liveupdate_pci.small\n# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n";
 const WARNING: &str = "------------[ cut here ]------------\npci 1: Destroying it\n\
     WARNING: a.c:1 at cleanup+0x1/0x2, CPU#0: a/1\n---[ end trace 0 ]---\n";
 
@@ -121,8 +121,8 @@ fn judge_reports_an_unexpected_splat_as_crash_in_every_phase() {
 #[test]
 fn judge_reports_the_step_and_expectation_of_a_failed_check() {
     let output = PASSED.replace(
-        "#            OK  small.boot_1\nok 1",
-        "# small.c:7:boot_1:Expected 0 (0) == ret (-5)\n# small.c:8:boot_1:step 1: must succeed\nnot ok 1",
+        "#            OK  liveupdate_pci.small\nok 1",
+        "# at step 1\n# small.c:7:small:Expected 0 (0) == kt_rescan() (-5)\nnot ok 1",
     );
     let (status, in_time, reason) = status(
         &output,
@@ -133,7 +133,7 @@ fn judge_reports_the_step_and_expectation_of_a_failed_check() {
     assert_eq!((status, in_time), (Status::Fail, true));
     assert_eq!(
         reason,
-        "boot 1: step 1: rescan the PCI bus (small.yaml:6): must succeed (Expected 0 (0) == ret (-5))"
+        "boot 1: step 1: rescan the PCI bus (small.yaml:6): Expected 0 (0) == kt_rescan() (-EIO)"
     );
 }
 
@@ -159,27 +159,27 @@ fn status_and_reason(output: &str, log: &str) -> (Status, String) {
 #[test]
 fn judge_fails_when_another_test_or_not_all_steps_ran() {
     let log = serial(WARNING, "");
-    let other = PASSED.replace("small.boot_1", "something_else");
+    let other = PASSED.replace("liveupdate_pci.small", "something_else");
     let (status, reason) = status_and_reason(&other, &log);
     assert_eq!(status, Status::Fail);
     assert_eq!(
         reason,
-        "boot 1: the program ran `something_else`, not `small.boot_1`"
+        "boot 1: the program ran `something_else`, not `liveupdate_pci.small`"
     );
     let twice = PASSED
         .replace("1..1", "1..2")
         .replace("pass:1", "pass:2")
-        .replace("# Totals", "ok 2 small.boot_1\n# Totals");
+        .replace("# Totals", "ok 2 liveupdate_pci.small\n# Totals");
     let (_, reason) = status_and_reason(&twice, &log);
     assert_eq!(
         reason,
-        "boot 1: the program ran 2 tests, not `small.boot_1`"
+        "boot 1: the program ran 2 tests, not `liveupdate_pci.small`"
     );
     let (status, reason) = status_and_reason(&PASSED.replace("# step 1: ", "# "), &log);
     assert_eq!(status, Status::Fail);
     assert_eq!(
         reason,
-        "boot 1: `small.boot_1` passed, but did not run step 1: rescan the PCI bus (small.yaml:6)"
+        "boot 1: `liveupdate_pci.small` passed, but did not run step 1: rescan the PCI bus (small.yaml:6)"
     );
     let scenario = Scenario::parse(SCENARIO, "small.yaml").unwrap();
     assert_eq!(
@@ -190,8 +190,8 @@ fn judge_fails_when_another_test_or_not_all_steps_ran() {
 
 #[test]
 fn judge_fails_when_a_group_fails_and_its_tests_pass() {
-    let output = "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# #  RUN           small.boot_1 ...\n\
-        # # step 1: rescan -> ok\n# ok 1 small.boot_1\n# # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n\
+    let output = "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# #  RUN           liveupdate_pci.small ...\n\
+        # # step 1: rescan -> ok\n# ok 1 liveupdate_pci.small\n# # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n\
         not ok 1 all\n# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 error:0\n";
     let (status, reason) = status_and_reason(output, &serial(WARNING, ""));
     assert_eq!(
@@ -203,8 +203,8 @@ fn judge_fails_when_a_group_fails_and_its_tests_pass() {
 #[test]
 fn judge_reports_a_test_killed_by_the_harness_as_hang() {
     let output = PASSED.replace(
-        "#            OK  small.boot_1\nok 1",
-        "# boot_1: Test terminated by timeout\n#          FAIL  small.boot_1\nnot ok 1",
+        "#            OK  liveupdate_pci.small\nok 1",
+        "# small: Test terminated by timeout\n#          FAIL  liveupdate_pci.small\nnot ok 1",
     );
     let log = serial(WARNING, "");
     let (hangs, ..) = status(&output, ExitKind::Code(1), Ending::Orderly, &log);
@@ -290,11 +290,15 @@ fn judged_with(scenario: &str, serial: &str) -> Judgement {
 #[test]
 fn judge_fails_when_two_boots_have_the_same_boot_id() {
     let log = serial(WARNING, "") + &serial("", "").replace("boot 1", "boot 2");
-    let second = PASSED.replace("boot_1", "boot_2");
+    let of_boot = |number: u32| {
+        let name = format!("liveupdate_pci_kexec.small_boot_{number}");
+        PASSED.replace("liveupdate_pci.small", &name)
+    };
+    let (first, second) = (of_boot(1), of_boot(2));
     let text = SCENARIO.replace("}]}]\n", "}]}, {steps: [{rescan: pci}]}]\n");
     let scenario = Scenario::parse(&text, "small.yaml").unwrap();
     let judged = |id| {
-        let mut evidence = evidence(PASSED, ExitKind::Code(0), Ending::Orderly, &log);
+        let mut evidence = evidence(&first, ExitKind::Code(0), Ending::Orderly, &log);
         let mut next = evidence.boots[0].clone();
         (next.boot_id, next.output) = (id, second.as_bytes());
         evidence.boots.push(next);
@@ -319,10 +323,8 @@ fn judged_where_failure_is_expected(keys: &str, check: &str, splats: &str) -> (S
     );
     let scenario = Scenario::parse(&text, "small.yaml").unwrap();
     let output = PASSED.replace(
-        "#            OK  small.boot_1\nok 1",
-        &format!(
-            "# small.c:7:boot_1:Expected 0 (0) == ret (-5)\n# small.c:8:boot_1:{check}\nnot ok 1"
-        ),
+        "#            OK  liveupdate_pci.small\nok 1",
+        &format!("{check}\nnot ok 1"),
     );
     let output = output.replace("pass:1 fail:0", "pass:0 fail:1");
     let log = serial(splats, "");
@@ -335,14 +337,15 @@ fn judged_where_failure_is_expected(keys: &str, check: &str, splats: &str) -> (S
 fn is_expected_requires_the_marked_step_and_listed_reports() {
     let kasan = "BUG: KASAN: bad in g+0x1/0x2\n=======================\n";
     let lockdep = "WARNING: suspicious RCU usage\n </TASK>\n";
-    let fails_first = "step 2: must succeed";
+    let fails_first = "# at step 2\n# small.c:7:small:Expected 0 (0) == f() (-5)";
     let lists_kasan = "fails_with: [KASAN]\n";
     let failed = (Status::Fail, true);
     assert_eq!(
         judged_where_failure_is_expected("", fails_first, ""),
         failed
     );
-    for check in ["step 1: must succeed", "calls cannot be counted"] {
+    let uncounted = "# at step 2\n# small.c:7:small:Expected 0 (0) == kt_cannot_count() (-5)";
+    for check in [&fails_first.replace("step 2", "step 1"), uncounted] {
         let found = judged_where_failure_is_expected("", check, "");
         assert_eq!(found, (Status::Fail, false), "{check}");
     }
@@ -358,7 +361,10 @@ fn is_expected_requires_the_marked_step_and_listed_reports() {
 #[test]
 fn judge_reports_a_skip_with_its_reason() {
     let output = PASSED
-        .replace("ok 1 small.boot_1", "ok 1 small.boot_1 # SKIP needs root")
+        .replace(
+            "ok 1 liveupdate_pci.small",
+            "ok 1 liveupdate_pci.small # SKIP needs root",
+        )
         .replace("pass:1", "pass:0")
         .replace("skip:0", "skip:1");
     let (status, _, reason) = status(

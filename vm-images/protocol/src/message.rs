@@ -40,7 +40,7 @@ pub const OUTPUT_TOTAL_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const REQUESTS_DIR: &str = "/machine";
 
 /// Environment variable with that folder.
-pub const REQUESTS_VARIABLE: &str = "LIVEUPDATE_TEST_MACHINE";
+pub const REQUESTS_VARIABLE: &str = "KT_MACHINE";
 
 /// Maximum length of a request, in bytes, without its newline.
 pub const REQUEST_BYTES_MAX: usize = 128;

@@ -99,7 +99,7 @@ fn request(text: &str) {
             }
         }
         _ => {
-            let folder = std::env::var("LIVEUPDATE_TEST_MACHINE").unwrap();
+            let folder = std::env::var("KT_MACHINE").unwrap();
             let open = |name: &str| {
                 let mut options = File::options();
                 options.read(name == "answer").write(name == "request");

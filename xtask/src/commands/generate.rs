@@ -276,7 +276,7 @@ impl<'a> Place<'a> {
     /// Refuses a folder with other tests, which would be deleted.
     fn check_is_ours(&self) -> anyhow::Result<()> {
         let folder = &self.folder;
-        if !folder.exists() || folder.join(self.catalogue.header()).is_file() {
+        if !folder.exists() || folder.join("kt.h").is_file() {
             return Ok(());
         }
         Err(bad_input(

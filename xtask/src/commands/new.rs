@@ -49,13 +49,19 @@ const VERB: &str = "
           - |
             - NAME: /proc/version
 ";
-const FUNCTION: &str = "\
+const PROTOTYPE: &str = "int PREFIX_NAME(const char *path);";
+const SOURCE: &str = "\
+// SPDX-License-Identifier: GPL-2.0-only
+#include \"kt_state.h\"
+#include \"PREFIX.h\"
+";
+const FUNCTION: &str = "
 /* Returns 0, or a negative errno. */
-static inline int PREFIX_NAME(const char *path)
+int PREFIX_NAME(const char *path)
 {
 	char text[4096];
 
-	return lu_read_path(path, text, sizeof(text));
+	return kt_read_line(path, text, sizeof(text));
 }
 ";
 
@@ -126,35 +132,42 @@ fn verb(name: &str, session: &Session) -> anyhow::Result<Written> {
     let folder = own_catalogue(session)?;
     let manifest = session.manifest()?;
     let prefix = manifest.kselftest();
-    let (verbs, header) = (
+    let lib = folder.join("lib");
+    let written = [
         folder.join("verbs.yaml"),
-        folder.join("lib").join(format!("{prefix}.h")),
-    );
+        lib.join(format!("{prefix}.h")),
+        lib.join(format!("{prefix}.c")),
+    ];
     let fill = |text: &str| text.replace("NAME", name).replace("PREFIX", prefix);
-    let before = [&verbs, &header].map(|path| fs::read_to_string(path).ok());
-    let text = match &before[0] {
-        Some(text) => text.clone(),
-        None => "# SPDX-License-Identifier: MIT OR Apache-2.0\ngroups:\n".to_owned(),
-    };
+    let before = written.each_ref().map(|path| fs::read_to_string(path).ok());
     let guard = prefix.to_uppercase() + "_H";
     let end = format!("#endif /* {guard} */");
-    let code = match &before[1] {
-        Some(code) => code.clone(),
-        None => format!(
+    let new = [
+        "# SPDX-License-Identifier: MIT OR Apache-2.0\ngroups:\n".to_owned(),
+        format!(
             "/* SPDX-License-Identifier: GPL-2.0-only */\n#ifndef {guard}\n#define {guard}\n\n\
-             #include \"lu.h\"\n\n{end}\n"
+             #include \"kt_lib.h\"\n\n{end}\n"
         ),
-    };
-    let Some((code, _)) = code.rsplit_once(&end) else {
+        fill(SOURCE),
+    ];
+    let or_new = |(text, new): (&Option<String>, String)| text.clone().unwrap_or(new);
+    let texts: Vec<String> = before.iter().zip(new).map(or_new).collect();
+    let Some((header, _)) = texts[1].rsplit_once(&end) else {
         return Err(bad_input(
-            format!("`{header}` does not end with `{end}`"),
+            format!("`{}` does not end with `{end}`", written[1]),
             "add the line",
         ));
     };
-    fs::create_dir_all(folder.join("lib"))?;
-    fs::write(&verbs, text + fill(VERB).trim_start_matches('\n'))?;
-    fs::write(&header, format!("{code}{}\n{end}\n", fill(FUNCTION)))?;
-    let written = [verbs, header];
+    fs::create_dir_all(&lib)?;
+    fs::write(
+        &written[0],
+        format!("{}{}", texts[0], fill(VERB).trim_start_matches('\n')),
+    )?;
+    fs::write(
+        &written[1],
+        format!("{header}{}\n\n{end}\n", fill(PROTOTYPE)),
+    )?;
+    fs::write(&written[2], format!("{}{}", texts[2], fill(FUNCTION)))?;
     checked(&folder, &written, session).inspect_err(|_| {
         for (path, before) in written.iter().zip(&before) {
             let _ = before.as_ref().map(|text| fs::write(path, text));

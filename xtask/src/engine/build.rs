@@ -13,7 +13,7 @@ use patchbed_host::cache::{hex, publish};
 use patchbed_host::content::ContentId;
 use patchbed_host::pool;
 use selftests::catalogue::Catalogue;
-use selftests::generate::{self, Compile};
+use selftests::generate::{self, CompileError, Compiler, Program};
 use selftests::scenario::ScenarioFile;
 use sha2::{Digest, Sha256};
 use vm_images::initramfs::Initramfs;
@@ -26,7 +26,7 @@ use crate::engine::sources::Sources;
 use crate::job_plan::SERIES;
 
 /// Part of the cache key; to be changed when programs are compiled differently.
-const FORMAT: &str = "3";
+const FORMAT: &str = "4";
 
 /// A kernel, with the names of the checkout and config that it was built from.
 #[derive(Clone, Debug)]
@@ -39,6 +39,17 @@ pub struct Built {
     pub kernel: Kernel,
     /// The folder of the modules that were built for it, if any were requested.
     pub modules: Option<Utf8PathBuf>,
+}
+
+/// The tests of a run.
+#[derive(Debug)]
+pub struct Tests<'a> {
+    /// The catalogue.
+    pub catalogue: &'a Catalogue,
+    /// All scenario files of the catalogue. A program has all tests of its topic.
+    pub scenario_files: &'a [ScenarioFile],
+    /// The names of the programs that have the tests of the run.
+    pub programs: BTreeSet<String>,
 }
 
 /// Looks up configs by name.
@@ -136,7 +147,7 @@ pub struct Build {
     /// The folder of the test modules built for the kernel, if any are used.
     pub(crate) modules: Option<Utf8PathBuf>,
     pub(crate) initramfs: Utf8PathBuf,
-    /// The test programs, by the name of their scenario file.
+    /// The test programs, by name.
     pub(crate) programs: BTreeMap<String, Utf8PathBuf>,
 }
 
@@ -148,7 +159,7 @@ impl Build {
     pub(crate) fn new(
         built: Built,
         sources: &Sources,
-        (catalogue, scenario_files): (&Catalogue, &[&ScenarioFile]),
+        tests: &Tests<'_>,
         environment: &Environment,
         session: &Session,
     ) -> anyhow::Result<Self> {
@@ -158,11 +169,11 @@ impl Build {
             .with_context(|| format!("no checkout `{}`", built.checkout))?;
         let name = format!("{} ({})", built.checkout, built.config);
         Ok(Self {
-            needs: find_needs(&built.config, &catalogue.manifest, session)?,
+            needs: find_needs(&built.config, &tests.catalogue.manifest, session)?,
             contains: source.contains.clone(),
             partly: source.partly.clone(),
             initramfs: pack(&built.kernel, environment, session)?,
-            programs: programs(catalogue, scenario_files, &built.kernel, &name, session)?,
+            programs: programs(tests, &built.kernel, &name, session)?,
             checkout: built.checkout,
             config: built.config,
             kernel: built.kernel,
@@ -249,31 +260,30 @@ fn archive(kernel: &Kernel, environment: &Environment) -> anyhow::Result<Vec<u8>
     Ok(archive.to_bytes()?)
 }
 
-/// Compiles the programs of scenario files for a kernel, on all cores. Most kernels of a tree
-/// have the same headers and share their programs.
+/// Compiles the programs that have the tests of scenarios for a kernel, on all cores. Most
+/// kernels of a tree have the same headers and share their programs.
 fn programs(
-    catalogue: &Catalogue,
-    scenario_files: &[&ScenarioFile],
+    tests: &Tests<'_>,
     kernel: &Kernel,
     name: &str,
     session: &Session,
 ) -> anyhow::Result<BTreeMap<String, Utf8PathBuf>> {
-    let total = scenario_files.len() as u64;
+    let all = generate::programs(tests.catalogue, tests.scenario_files);
+    let needed = all
+        .iter()
+        .filter(|program| tests.programs.contains(&program.name));
+    let total = tests.programs.len() as u64;
     let context = session.context();
     let activity = context.activity(format!("compiling test programs of {name}"), Some(total));
     let inputs = header_inputs(kernel)?;
+    let compilation = Compilation::new(tests.catalogue, kernel, &inputs, session)?;
     let mut programs = BTreeMap::new();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     pool::run(
         cores,
-        scenario_files.iter(),
+        needed,
         &session.cancel,
-        |file| {
-            (
-                file.name.clone(),
-                program(catalogue, file, kernel, &inputs, session),
-            )
-        },
+        |program| (program.name.clone(), compilation.program(program)),
         |(name, made)| -> anyhow::Result<()> {
             let path = made?;
             activity.advance(programs.len() as u64 + 1, &name);
@@ -285,33 +295,69 @@ fn programs(
     Ok(programs)
 }
 
-/// Returns the path of a scenario file's program. A cached binary whose checksum does not match
-/// is compiled again.
-fn program(
-    catalogue: &Catalogue,
-    scenario_file: &ScenarioFile,
-    kernel: &Kernel,
-    inputs: &str,
-    session: &Session,
-) -> anyhow::Result<Utf8PathBuf> {
-    let files = generate::files(catalogue, std::slice::from_ref(scenario_file));
-    let mut id = ContentId::new("program").part(FORMAT).part(inputs);
-    for (name, text) in files {
-        id = id.part(name).part(text);
-    }
-    let cached = session.cache.dir(&["programs", &id.finish()])?;
-    let name = scenario_file.first().identifier();
-    cached_binary(&cached, &name, |folder, output| {
-        generate::write(catalogue, std::slice::from_ref(scenario_file), folder)?;
-        let compile = Compile {
-            program: &name,
-            folder,
-            kselftest: &kernel.selftests(),
-            headers: &kernel.headers(),
-            output,
+/// The compilation of the programs for a kernel, with their compiled library.
+struct Compilation<'a> {
+    catalogue: &'a Catalogue,
+    kernel: &'a Kernel,
+    session: &'a Session,
+    /// The id of the headers, the harness and the library.
+    id: ContentId,
+    library: Utf8PathBuf,
+}
+
+impl<'a> Compilation<'a> {
+    fn new(
+        catalogue: &'a Catalogue,
+        kernel: &'a Kernel,
+        inputs: &str,
+        session: &'a Session,
+    ) -> anyhow::Result<Self> {
+        let mut id = ContentId::new("program").part(FORMAT).part(inputs);
+        for (name, text) in catalogue.c_files() {
+            id = id.part(name).part(text);
+        }
+        let mut compilation = Self {
+            catalogue,
+            kernel,
+            session,
+            id,
+            library: Utf8PathBuf::new(),
         };
-        Ok(generate::compile(&compile, &session.cancel)?)
-    })
+        compilation.library = compilation.cached("library.o", &[], |compiler, output| {
+            compiler.library(output, &session.cancel)
+        })?;
+        Ok(compilation)
+    }
+
+    fn program(&self, program: &Program) -> anyhow::Result<Utf8PathBuf> {
+        let texts = [&program.text, &program.trace];
+        self.cached(&program.name, &texts, |compiler, output| {
+            compiler.program(program, &self.library, output, &self.session.cancel)
+        })
+    }
+
+    /// Returns the path of a binary that depends on `texts`. A cached binary whose checksum does
+    /// not match is compiled again.
+    fn cached(
+        &self,
+        name: &str,
+        texts: &[&String],
+        compile: impl FnOnce(&Compiler<'_>, &Utf8Path) -> Result<(), CompileError>,
+    ) -> anyhow::Result<Utf8PathBuf> {
+        let id = texts
+            .iter()
+            .fold(self.id.clone(), |id, text| id.part(text.as_str()));
+        let cached = self.session.cache.dir(&["programs", &id.finish()])?;
+        cached_binary(&cached, name, |folder, output| {
+            let compiler = Compiler {
+                catalogue: self.catalogue,
+                kselftest: &self.kernel.selftests(),
+                headers: &self.kernel.headers(),
+                folder,
+            };
+            Ok(compile(&compiler, output)?)
+        })
+    }
 }
 
 /// Returns the path of a binary in a folder of the cache. If it is missing, or its checksum does

@@ -283,7 +283,7 @@ pub(crate) fn boots(
     machine: &Machine,
     kernel_of: &dyn Fn(&str) -> Option<NextKernel>,
 ) -> anyhow::Result<VmRun> {
-    let in_guest = format!("/tests/{}", scenario.identifier());
+    let in_guest = format!("/tests/{}", scenario.program());
     let files = files(scenario, &in_guest, build)?;
     let addresses = addresses(scenario, machine);
     let mut boots = Vec::new();
@@ -300,8 +300,8 @@ pub(crate) fn boots(
         running = next;
         let mut env = generate::environment(scenario, boot.number, &addresses);
         let paths = [
-            ("LIVEUPDATE_TEST_KERNEL", KEXEC_KERNEL_PATH),
-            ("LIVEUPDATE_TEST_INITRD", KEXEC_INITRD_PATH),
+            ("KT_KERNEL", KEXEC_KERNEL_PATH),
+            ("KT_INITRD", KEXEC_INITRD_PATH),
         ];
         env.extend(paths.map(|(name, path)| (name.to_owned(), path.to_owned())));
         boots.push(BootRun {
@@ -332,10 +332,10 @@ fn addresses(scenario: &Scenario, machine: &Machine) -> Vec<String> {
 }
 
 fn files(scenario: &Scenario, in_guest: &str, build: &Build) -> anyhow::Result<Vec<GuestFile>> {
-    let program = build.programs.get(&scenario.scenario_file);
+    let program = build.programs.get(&scenario.program());
     let mut files = vec![GuestFile {
         source: program
-            .with_context(|| format!("no program of `{}`", scenario.scenario_file))?
+            .with_context(|| format!("no program `{}`", scenario.program()))?
             .clone(),
         path: in_guest.to_owned(),
         mode: 0o755,

@@ -349,7 +349,7 @@ impl Judged {
         let is_broken = |entry: &Entry| match (entry.kind, entry.step) {
             (EntryKind::Step, Some(step)) => self.fails_first.contains(&(entry.boot, step)),
             // A repeated step has no entry of its own, only the failed check.
-            (EntryKind::ComparedValues, _) | (EntryKind::FailedCheck, Some(_)) => true,
+            (EntryKind::FailedCheck, _) => true,
             _ => false,
         };
         let end = timeline.iter().position(is_broken);

@@ -12,10 +12,10 @@ use camino::Utf8Path;
 use fs_err as fs;
 use patchbed_host::events::Activity;
 use patchbed_host::pool;
-use selftests::scenario::{Scenario, ScenarioFile};
+use selftests::scenario::Scenario;
 
 use crate::engine::batches;
-use crate::engine::build::{self, Build, Built};
+use crate::engine::build::{self, Build, Built, Tests};
 use crate::engine::environment::Environment;
 use crate::engine::executor::{Executor, LocalExecutor};
 use crate::engine::history::History;
@@ -255,7 +255,7 @@ impl<'a> Pipeline<'a> {
         let mut production = Production::default();
         let with_self_check = self.cache.is_none() && !self.options.no_self_check;
         let modules = self.request.modules(with_self_check)?;
-        let scenario_files = self.request.selected_scenario_files();
+        let tests = self.request.tests();
         build::build_each(
             self.sources,
             &self.request.configs,
@@ -263,7 +263,7 @@ impl<'a> Pipeline<'a> {
             self.session,
             |built| {
                 anyhow::ensure!(!self.queue.is_closed(), "a worker failed");
-                let build = self.build(built, &scenario_files)?;
+                let build = self.build(built, &tests)?;
                 if with_self_check {
                     for guest in self.self_checks.guests(&build)? {
                         self.queue
@@ -293,9 +293,8 @@ impl<'a> Pipeline<'a> {
         Ok(production)
     }
 
-    fn build(&self, built: Built, scenario_files: &[&ScenarioFile]) -> anyhow::Result<Build> {
+    fn build(&self, built: Built, tests: &Tests<'_>) -> anyhow::Result<Build> {
         let (sources, environment) = (self.sources, self.environment);
-        let tests = (&self.request.catalogue, scenario_files);
         let build = Build::new(built, sources, tests, environment, self.session)?;
         // The first build decides.
         environment.choose_accelerator(

@@ -9,7 +9,7 @@ use selftests::input::closest;
 use selftests::scenario::{Scenario, ScenarioFile};
 use vm_images::machine::Machine;
 
-use crate::engine::build::find_configs;
+use crate::engine::build::{Tests, find_configs};
 use crate::engine::environment::{Environment, find_machine, find_needs};
 use crate::engine::inject;
 use crate::engine::kselftest;
@@ -88,13 +88,14 @@ impl Request {
         given.unwrap_or_else(|| self.catalogue.machine())
     }
 
-    /// Returns the files of the selected scenarios.
-    pub fn selected_scenario_files(&self) -> Vec<&ScenarioFile> {
-        let is_selected = |scenario_file: &&ScenarioFile| {
-            let mut scenarios = self.scenarios.iter();
-            scenarios.any(|one| one.scenario_file == scenario_file.name)
-        };
-        self.scenario_files.iter().filter(is_selected).collect()
+    /// Returns the tests of the scenarios.
+    #[must_use]
+    pub fn tests(&self) -> Tests<'_> {
+        Tests {
+            catalogue: &self.catalogue,
+            scenario_files: &self.scenario_files,
+            programs: self.scenarios.iter().map(Scenario::program).collect(),
+        }
     }
 
     /// Returns the memory of the largest guest, in MiB.

@@ -470,8 +470,7 @@ fn can_fail(action: &Action) -> bool {
         Action::Observe(_) | Action::Repeat { .. } => false,
         Action::Run(operation) => {
             let result = operation.result();
-            let is_status = !matches!(result, Outcome::Leaks | Outcome::Nothing);
-            is_status && !operation.verb.returns_number()
+            !matches!(result, Outcome::Leaks | Outcome::Nothing)
         }
         _ => true,
     }
