@@ -7,8 +7,14 @@
 //! The same source gives the same mutants with the same names.
 
 mod change;
+mod jumps;
+mod locks;
+mod loops;
 mod operators;
 mod reach;
+mod references;
+mod replacements;
+mod site;
 mod syntax;
 
 use std::collections::{BTreeMap, HashSet};
