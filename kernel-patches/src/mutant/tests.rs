@@ -524,7 +524,7 @@ fn mutant_folder_applies_patches_to_the_series() {
     fs::write(root.join("s/mutants/slip.patch"), patch("b", "c")).unwrap();
     fs::write(
         root.join("s/mutants/equivalent.yaml"),
-        "x-1:\n  why: Because.\n  configs: [fast]\n",
+        "x-1:\n  why: Because.\n  configs: [fast]\n  unreachable_while: fix is not applied\n",
     )
     .unwrap();
     let tree = Tree::fixed("test", &root.join("tree"), "the test tree");
@@ -539,8 +539,13 @@ fn mutant_folder_applies_patches_to_the_series() {
     let cancel = Cancel::new();
     let checkouts = crate::checkout::checkouts(&tree, &[], &series, &[], &cancel).unwrap();
     let folder = MutantFolder::read(&root.join("s")).unwrap();
-    let reason = &folder.equivalent["x-1"];
-    assert!(reason.holds_in("fast") && !reason.holds_in("kasan"));
+    let claim = &folder.equivalent["x-1"];
+    assert_eq!(
+        (claim.why.as_str(), &claim.configs[..]),
+        ("Because.", &["fast".to_owned()][..])
+    );
+    let condition = claim.unreachable_while.as_ref().unwrap();
+    assert_eq!(condition.to_string(), "fix is not applied");
     let mutants = folder.mutants(&tree, &checkouts.series, &cancel).unwrap();
     assert_eq!(mutants.len(), 1);
     assert_eq!((mutants[0].name.as_str(), mutants[0].line), ("slip", 1));
@@ -554,6 +559,15 @@ fn mutant_folder_applies_patches_to_the_series() {
     fs::rename(root.join("s/mutants/slip.patch"), named).unwrap();
     let error = MutantFolder::read(&root.join("s")).unwrap_err().to_string();
     assert!(error.contains("invalid name of a mutant `a,b`"), "{error}");
+    let claims = root.join("s/mutants/equivalent.yaml");
+    fs::remove_file(root.join("s/mutants/a,b.patch")).unwrap();
+    fs::write(
+        &claims,
+        "x-1:\n  why: Because.\n  unreachable_while: fix is gone\n",
+    )
+    .unwrap();
+    let error = MutantFolder::read(&root.join("s")).unwrap_err().to_string();
+    assert!(error.contains("invalid condition `fix is gone`"), "{error}");
     // The first patch cannot be reverted without the second.
     let reverted = without_each_patch(&tree, &checkouts.series, &series, &cancel).unwrap();
     let names: Vec<&str> = reverted.iter().map(|mutant| mutant.name.as_str()).collect();
