@@ -99,7 +99,7 @@ pub fn names(folder: &Utf8Path) -> Vec<String> {
 }
 
 /// Reads `CONFIG_X=value` and `# CONFIG_X is not set`; the last line of an option counts.
-fn options(text: &str) -> BTreeMap<&str, &str> {
+pub(crate) fn options(text: &str) -> BTreeMap<&str, &str> {
     let mut options = BTreeMap::new();
     for line in text.lines().map(str::trim) {
         let unset = line

@@ -7,8 +7,15 @@
 //! The same source gives the same mutants with the same names.
 
 mod change;
+mod claim;
+mod jumps;
+mod locks;
+mod loops;
 mod operators;
 mod reach;
+mod references;
+mod replacements;
+mod site;
 mod syntax;
 
 use std::collections::{BTreeMap, HashSet};
@@ -19,9 +26,9 @@ use patchbed_host::cancel::Cancel;
 use patchbed_host::content::ContentId;
 use patchbed_host::diff::{Side, blocks, unified};
 use patchbed_host::files::listing;
-use serde::Deserialize;
 
 use self::change::{Change, kebab};
+pub use self::claim::{Claim, Condition, KernelFacts, Validity};
 use self::syntax::Source;
 use crate::checkout::{Checkout, MUTANT_PREFIX, checkout_id};
 use crate::error::{Doing, Error, read_yaml};
@@ -39,7 +46,7 @@ const CONTEXT_LINES: usize = 3;
 
 /// The folder of mutants in the folder of a series.
 pub const FOLDER: &str = "mutants";
-/// The file in it that lists equivalent mutants.
+/// The file in it that lists equivalent and unreachable mutants.
 pub const EQUIVALENT: &str = "equivalent.yaml";
 
 /// A series with one change that breaks it.
@@ -196,30 +203,12 @@ fn diff(path: &Utf8Path, before: &[u8], after: &[u8]) -> String {
     unified(before, after, CONTEXT_LINES)
 }
 
-/// The reason why a mutant is equivalent.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reason {
-    /// The explanation.
-    pub why: String,
-    /// The configs to which it applies; empty for all.
-    #[serde(default)]
-    pub configs: Vec<String>,
-}
-
-impl Reason {
-    /// Returns whether it applies to a config.
-    pub fn holds_in(&self, config: &str) -> bool {
-        self.configs.is_empty() || self.configs.iter().any(|name| name == config)
-    }
-}
-
 /// The folder `mutants` of a series.
 #[derive(Clone, Debug, Default)]
 pub struct MutantFolder {
     patches: Vec<(String, Patch)>,
-    /// Equivalent mutants by name.
-    pub equivalent: BTreeMap<String, Reason>,
+    /// Claims that mutants are equivalent or unreachable, by name of the mutant.
+    pub equivalent: BTreeMap<String, Claim>,
 }
 
 impl MutantFolder {

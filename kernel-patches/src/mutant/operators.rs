@@ -1,64 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The mutation operators: changes of statements that a series changed, and of the locks
-//! and conditions around them.
+//! The mutation operators: changes of statements that a series changed, and of the locks,
+//! conditions, loops and jumps around them. This module deletes, negates and swaps; the other operators
+//! are in modules of their own.
 
 use std::ops::Range;
 
 use super::change::{Change, Edit, kebab};
-use super::reach::{Held, Reach, held, reaches};
+use super::reach::{Reach, held, reaches};
+use super::references::is_reference;
+use super::site::{Site, quote};
 use super::syntax::{Function, Kind, Source, Statement};
-use crate::error::cut;
+use super::{jumps, locks, loops, references, replacements};
 use crate::lexer::Kind as TokenKind;
-
-#[derive(Clone, Copy, Debug)]
-struct Site<'a> {
-    source: &'a Source<'a>,
-    function: &'a Function,
-    statement: &'a Statement,
-    index: usize,
-    reach: Reach,
-    /// The lock that it acquires, if it is such a call.
-    held: Option<&'a Held>,
-}
-
-impl Site<'_> {
-    fn quote(&self, tokens: &Range<usize>) -> String {
-        quote(self.source.text_of(tokens))
-    }
-
-    /// Returns the tokens of the calls in `tokens` whose functions have a matching name.
-    fn calls(
-        &self,
-        tokens: Range<usize>,
-        is_match: impl Fn(&[u8]) -> bool,
-    ) -> impl Iterator<Item = (&[u8], Range<usize>)> {
-        let source = self.source;
-        tokens.filter_map(move |at| {
-            let (name, is_call) = (source.text(at), source.text(at + 1) == b"(");
-            let close = source
-                .closing(at + 1)
-                .filter(|_| is_call && source.is_word(at))?;
-            is_match(name).then_some((name, at..close + 1))
-        })
-    }
-
-    /// Returns the change that replaces `tokens` by `text`, at the line of the token `at`.
-    fn change(
-        &self,
-        at: usize,
-        operator: impl Into<String>,
-        title: impl Into<String>,
-        tokens: &Range<usize>,
-        text: impl Into<Vec<u8>>,
-    ) -> Change {
-        Change {
-            operator: operator.into(),
-            title: title.into(),
-            line: self.source.tokens.get(at).map_or(0, |token| token.line),
-            edits: vec![Edit::new(self.source.place(tokens), text)],
-        }
-    }
-}
 
 /// Returns all changes of a function near lines with `is_changed`, in source order.
 pub(super) fn changes(
@@ -92,7 +45,12 @@ pub(super) fn changes(
         }
         if site.reach == Reach::Changed {
             changes.extend(values(&site));
+            changes.extend(references::in_value(&site));
         }
+        changes.extend(jumps::changes(&site));
+        changes.extend(loops::changes(&site));
+        changes.extend(locks::changes(&site));
+        changes.extend(replacements::changes(&site));
     }
     changes
 }
@@ -182,11 +140,6 @@ fn strip_warnings(site: &Site<'_>) -> Vec<Change> {
     warnings.map(strip).collect()
 }
 
-fn is_reference(name: &[u8]) -> bool {
-    let mut words = name.split(|&byte| byte == b'_');
-    words.any(|word| matches!(word, b"get" | b"put" | b"kref" | b"refcount"))
-}
-
 fn conditions(site: &Site<'_>) -> Vec<Change> {
     let own = &site.statement.own;
     // The tokens between the parentheses.
@@ -214,7 +167,7 @@ fn conditions(site: &Site<'_>) -> Vec<Change> {
         let title = format!("make condition {quoted} always true");
         changes.push(change("always", title, "(", ") || 1"));
     }
-    changes.extend(references(site, inner));
+    changes.extend(references::in_condition(site, inner));
     changes
 }
 
@@ -230,20 +183,6 @@ fn leaves(site: &Site<'_>) -> bool {
     let last = inside.filter(|one| first.kind != Kind::Block || one.parent == Some(then));
     let last = last.last();
     last.is_some_and(|one| matches!(one.kind, Kind::Return | Kind::Jump))
-}
-
-/// Deletes calls that change a reference count from a condition.
-fn references(site: &Site<'_>, inner: Range<usize>) -> Vec<Change> {
-    let delete = |(name, call): (&[u8], Range<usize>)| {
-        let is_put = name.windows(3).any(|part| part == b"put" || part == b"dec");
-        // `put` returns true for the last reference, `get` on success.
-        let value = if is_put { "0" } else { "1" };
-        let quoted = site.quote(&call);
-        let title = format!("replace reference count change {quoted} by {value}");
-        let operator = format!("drop-{}", kebab(name));
-        site.change(call.start, operator, title, &call, value)
-    };
-    site.calls(inner, is_reference).map(delete).collect()
 }
 
 const REPLACEMENTS: [(&[u8], &str, &str); 12] = [
@@ -265,7 +204,8 @@ const REPLACEMENTS: [(&[u8], &str, &str); 12] = [
 fn values(site: &Site<'_>) -> Vec<Change> {
     match site.statement.kind {
         Kind::Return => return_values(site),
-        Kind::If | Kind::Expression => within(site, site.statement.own.clone()),
+        Kind::If | Kind::Expression => within(site, site.statement.own.clone(), ""),
+        Kind::Declaration => initialisers(site),
         _ => Vec::new(),
     }
 }
@@ -297,12 +237,40 @@ fn return_values(site: &Site<'_>) -> Vec<Change> {
     };
     let mut changes: Vec<Change> = others.iter().map(change).collect();
     if value.len() > 2 {
-        changes.extend(within(site, value));
+        changes.extend(within(site, value, ""));
     }
     changes
 }
 
-fn within(site: &Site<'_>, tokens: Range<usize>) -> Vec<Change> {
+/// Returns the changes of the initialisers of local variables.
+fn initialisers(site: &Site<'_>) -> Vec<Change> {
+    let source = site.source;
+    let own = &site.statement.own;
+    // The initialiser of a static variable must be constant.
+    if matches!(source.text(own.start), b"static" | b"extern" | b"typedef") {
+        return Vec::new();
+    }
+    let mut changes = Vec::new();
+    for part in source.split(own.start..own.end - 1, b",") {
+        let set = source
+            .outermost(part.clone())
+            .find(|&at| source.text(at) == b"=");
+        let Some(set) = set else {
+            continue;
+        };
+        let value = set + 1..part.end;
+        let has_braces = value.clone().any(|at| source.text(at) == b"{");
+        let is_pointer = (part.start..set).any(|at| source.text(at) == b"*");
+        let is_null = is_pointer && value.len() == 1;
+        if !has_braces && !is_null {
+            changes.extend(within(site, value, "init-"));
+        }
+    }
+    changes
+}
+
+/// Returns the changes of comparisons and constants in `tokens`.
+fn within(site: &Site<'_>, tokens: Range<usize>, prefix: &str) -> Vec<Change> {
     let source = site.source;
     let mut changes = Vec::new();
     for at in tokens {
@@ -318,7 +286,13 @@ fn within(site: &Site<'_>, tokens: Range<usize>) -> Vec<Change> {
         };
         let statement = site.quote(&site.statement.own);
         let title = format!("replace `{shown}` by `{other}` in {statement}");
-        changes.push(site.change(at, operator, title, &(at..at + 1), other));
+        changes.push(site.change(
+            at,
+            format!("{prefix}{operator}"),
+            title,
+            &(at..at + 1),
+            other,
+        ));
     }
     changes
 }
@@ -344,11 +318,4 @@ fn swap(site: &Site<'_>) -> Option<Change> {
         &(first.own.start..second.own.end),
         [second_text, between, first_text].concat(),
     ))
-}
-
-/// Returns source text in one line and in backquotes, cut after 60 characters.
-fn quote(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    format!("`{}`", cut(&words.join(" "), 60))
 }

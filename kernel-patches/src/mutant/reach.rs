@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects the statements of a function that are near lines that a series changed: the
-//! changed statements, the conditions around them, and the locks held for them.
+//! changed statements, the conditions and loops around them, the locks held for them, and the
+//! jumps to them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::syntax::{Function, Kind, Source, Statement};
@@ -10,7 +11,8 @@ use super::syntax::{Function, Kind, Source, Statement};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
     Far,
-    /// The innermost condition around a changed statement, or a lock held for it.
+    /// The innermost condition or loop around a changed statement, a lock held for it, or a jump
+    /// to a label with a changed statement on its path.
     Around,
     /// The series changed it or the head of its function.
     Changed,
@@ -38,18 +40,27 @@ pub(super) fn reaches(
         }
     }
     for &index in &changed {
-        let mut is_nearest = true;
+        let (mut is_nearest, mut is_innermost) = (true, true);
         let mut around = statements[index].parent;
         while let Some(outer) = around {
             let kind = statements[outer].kind;
-            if kind == Kind::ScopedGuard || (kind == Kind::If && is_nearest) {
+            let is_around = match kind {
+                Kind::ScopedGuard => true,
+                Kind::If => std::mem::take(&mut is_nearest),
+                Kind::Body => std::mem::take(&mut is_innermost),
+                _ => false,
+            };
+            if is_around {
                 reaches[outer] = reaches[outer].max(Reach::Around);
             }
-            is_nearest &= kind != Kind::If;
             around = statements[outer].parent;
         }
     }
-    for index in locks_around(function, held, &changed) {
+    let locks = locks_around(function, held, &changed);
+    for index in locks
+        .into_iter()
+        .chain(jumps_to(source, function, &changed))
+    {
         reaches[index] = reaches[index].max(Reach::Around);
     }
     reaches
@@ -70,6 +81,25 @@ fn locks_around(function: &Function, held: &[Held], changed: &[usize]) -> Vec<us
         }
     }
     found
+}
+
+/// Returns the jumps to a label with a changed statement between it and the end of its path.
+fn jumps_to(source: &Source<'_>, function: &Function, changed: &[usize]) -> Vec<usize> {
+    let statements = &function.statements;
+    if !function.is_searchable() {
+        return Vec::new();
+    }
+    let name = |index: usize, at: usize| source.text(statements[index].own.start + at);
+    let leads_to_changed = |&label: &usize| {
+        let next = changed.partition_point(|&index| index < label);
+        let end = function.end_of_path(label);
+        changed.get(next).is_some_and(|&index| index <= end)
+    };
+    let of_kind = |kind| (0..statements.len()).filter(move |&at| statements[at].kind == kind);
+    let labels = of_kind(Kind::Label).filter(leads_to_changed);
+    let labels: HashSet<&[u8]> = labels.map(|label| name(label, 0)).collect();
+    let is_goto = |&index: &usize| name(index, 0) == b"goto" && labels.contains(name(index, 1));
+    of_kind(Kind::Jump).filter(is_goto).collect()
 }
 
 /// Number of release calls considered for a lock.

@@ -51,6 +51,38 @@ pub(super) struct Function {
     pub(super) statements: Vec<Statement>,
 }
 
+/// Limit of statements of a function that is searched once for each statement.
+const SEARCHED_STATEMENTS_MAX: usize = 2000;
+
+impl Function {
+    /// Returns whether it is small enough to be searched for each of its statements.
+    pub(super) fn is_searchable(&self) -> bool {
+        self.statements.len() <= SEARCHED_STATEMENTS_MAX
+    }
+
+    /// Returns the index of the first `return` or jump behind a label in its block, or the
+    /// number of statements.
+    pub(super) fn end_of_path(&self, label: usize) -> usize {
+        let block = self.statements[label].parent;
+        let is_end = |&at: &usize| {
+            let one = &self.statements[at];
+            one.parent == block && matches!(one.kind, Kind::Return | Kind::Jump)
+        };
+        let mut behind = label..self.statements.len();
+        behind.find(is_end).unwrap_or(self.statements.len())
+    }
+}
+
+/// The type that a function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Returned {
+    Bool,
+    Int,
+    Void,
+    /// A pointer or another type.
+    Other,
+}
+
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     pub(super) bytes: &'a [u8],
@@ -58,6 +90,8 @@ pub(super) struct Source<'a> {
     /// The closing bracket of each opening bracket, by token index.
     closing: Vec<Option<usize>>,
     pub(super) functions: Vec<Function>,
+    /// The heads of functions that are declared without a body.
+    prototypes: Vec<(String, Range<usize>)>,
 }
 
 impl<'a> Source<'a> {
@@ -68,9 +102,84 @@ impl<'a> Source<'a> {
             bytes,
             tokens,
             functions: Vec::new(),
+            prototypes: Vec::new(),
         };
-        source.functions = source.find_functions();
+        (source.functions, source.prototypes) = source.find_functions();
         source
+    }
+
+    /// Returns the type that a function of this file returns, and the tokens of its body,
+    /// which are empty for a prototype.
+    pub(super) fn callee(&self, name: &[u8]) -> Option<(Returned, Range<usize>)> {
+        let (head, body) = self.declaration(name)?;
+        Some((self.returned(&head, name), body))
+    }
+
+    /// Returns whether a function of this file has a parameter such as `struct foo **foop`.
+    pub(super) fn has_pointer_to_pointer(&self, name: &[u8]) -> bool {
+        let Some((head, _)) = self.declaration(name) else {
+            return false;
+        };
+        let mut parameters = head.skip_while(|&at| self.text(at) != name);
+        parameters.any(|at| self.text(at) == b"*" && self.text(at + 1) == b"*")
+    }
+
+    /// Returns the tokens of the head and of the body of a function.
+    fn declaration(&self, name: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
+        let is_named = |text: &str| text.as_bytes() == name;
+        let defined = self.functions.iter().find(|one| is_named(&one.name));
+        if let Some(function) = defined {
+            return Some((function.head.clone(), self.body(function)));
+        }
+        let (_, head) = self.prototypes.iter().find(|(text, _)| is_named(text))?;
+        Some((head.clone(), head.end..head.end))
+    }
+
+    pub(super) fn returns_void(&self, function: &Function) -> bool {
+        self.returned(&function.head, function.name.as_bytes()) == Returned::Void
+    }
+
+    /// Returns the tokens of a function's body, with its braces.
+    pub(super) fn body(&self, function: &Function) -> Range<usize> {
+        let open = function.head.end;
+        open..self.closing(open).map_or(open, |close| close + 1)
+    }
+
+    fn returned(&self, head: &Range<usize>, name: &[u8]) -> Returned {
+        let mut returned = Returned::Other;
+        for at in head.clone().take_while(|&at| self.text(at) != name) {
+            returned = match self.text(at) {
+                b"*" | b"unsigned" => return Returned::Other,
+                b"bool" => Returned::Bool,
+                b"int" => Returned::Int,
+                b"void" => Returned::Void,
+                _ => returned,
+            };
+        }
+        returned
+    }
+
+    /// Returns the tokens that are not inside of brackets; a bracket pair counts as its
+    /// opening bracket.
+    pub(super) fn outermost(&self, tokens: Range<usize>) -> impl Iterator<Item = usize> {
+        let Range { start, end } = tokens;
+        let next = move |&at: &usize| Some(self.closing(at).unwrap_or(at) + 1);
+        std::iter::successors(Some(start), next).take_while(move |&at| at < end)
+    }
+
+    /// Returns the parts of `tokens` between separators that are not inside of brackets.
+    pub(super) fn split(&self, tokens: Range<usize>, separator: &[u8]) -> Vec<Range<usize>> {
+        let mut parts = Vec::new();
+        let mut start = tokens.start;
+        let separators = self.outermost(tokens.clone());
+        for at in separators.filter(|&at| self.text(at) == separator) {
+            parts.push(start..at);
+            start = at + 1;
+        }
+        if start < tokens.end || !parts.is_empty() {
+            parts.push(start..tokens.end);
+        }
+        parts
     }
 
     pub(super) fn tokens_in(&self, lines: &Range<usize>) -> Range<usize> {
@@ -121,12 +230,17 @@ impl<'a> Source<'a> {
         matches!(self.tokens.get(token), Some(token) if token.kind == TokenKind::Word)
     }
 
-    fn find_functions(&self) -> Vec<Function> {
-        let mut functions = Vec::new();
+    /// Returns the functions with a body and the prototypes.
+    fn find_functions(&self) -> (Vec<Function>, Vec<(String, Range<usize>)>) {
+        let (mut functions, mut prototypes) = (Vec::new(), Vec::new());
         let (mut at, mut item) = (0, 0);
         while at < self.tokens.len() {
             match self.text(at) {
-                b";" => item = at + 1,
+                b";" => {
+                    let name = self.name_of_function(item..at);
+                    prototypes.extend(name.map(|name| (name, item..at)));
+                    item = at + 1;
+                }
                 b"{" => {
                     // The rest of the file cannot be parsed.
                     let Some(end) = self.closing(at) else {
@@ -145,7 +259,7 @@ impl<'a> Source<'a> {
             }
             at += 1;
         }
-        functions
+        (functions, prototypes)
     }
 
     /// Returns the name if these tokens, followed by `{`, are the head of a function.

@@ -7,6 +7,8 @@ use super::operators::changes;
 use super::reach::{Held, Reach, held, is_lock, is_unlock, reaches};
 use super::*;
 
+mod kernel_style;
+
 const BEFORE: &[u8] = b"#include <a.h>
 
 int luo_flb_get(struct it *it)
@@ -245,18 +247,28 @@ fn parser_returns_no_statements_for_deep_nesting() {
 /// Returns the changes of all functions in `code` near lines that end with `//+`: name,
 /// title and changed lines.
 fn listing_of_changes(code: &str) -> String {
+    listing_of_operators(code, |_| true)
+}
+
+/// Returns the changes by operators with matching names.
+fn listing_of_operators(code: &str, is_match: impl Fn(&str) -> bool) -> String {
     let source = Source::of(code.as_bytes());
     let lines: Vec<&str> = code.lines().collect();
     let mut text = String::new();
     for function in &source.functions {
-        for change in changes(&source, function, &|line| lines[line].ends_with("//+")) {
+        let changes = changes(&source, function, &|line| lines[line].ends_with("//+"));
+        for change in changes
+            .into_iter()
+            .filter(|change| is_match(&change.operator))
+        {
             text += &format!("{}: {}\n", change.operator, change.title);
             let changed = change.apply(code.as_bytes());
             let changed = String::from_utf8_lossy(&changed).into_owned();
             assert_eq!(changed.lines().count(), lines.len(), "{changed}");
             for (before, after) in lines.iter().zip(changed.lines()) {
                 if *before != after {
-                    text += &format!("    {}\n", after.trim());
+                    let after = Some(after.trim()).filter(|after| !after.is_empty());
+                    text += &format!("    {}\n", after.unwrap_or("(empty)"));
                 }
             }
         }
@@ -393,7 +405,7 @@ fn near(code: &str) -> Vec<(String, Reach)> {
 }
 
 #[test]
-fn reaches_includes_locks_and_the_innermost_condition() {
+fn reaches_includes_locks_jumps_and_the_innermost_condition_and_loop() {
     let code = "
 void f(void)
 {
@@ -409,6 +421,23 @@ void f(void)
 			}
 		}
 	}
+	while (outer) {
+		for (;;) {
+			if (failed)
+				goto undo;
+			if (broken)
+				goto out;
+			y = 1; //+
+		}
+	}
+	return;
+undo:
+	while (n--)
+		y = 0; //+
+out:
+	if (n)
+		goto again;
+	y = 2; //+
 	guard(mutex)(&later);
 }
 void g(int new) //+
@@ -434,6 +463,13 @@ void h(void)
             ("if (inner)", Reach::Around),
             ("x = 1;", Reach::Changed),
             ("mutex_unlock(&c);", Reach::Around),
+            ("for (;;)", Reach::Around),
+            ("goto undo;", Reach::Around),
+            ("goto out;", Reach::Around),
+            ("y = 1;", Reach::Changed),
+            ("while (n--)", Reach::Around),
+            ("y = 0;", Reach::Changed),
+            ("y = 2;", Reach::Changed),
             ("x = 1;", Reach::Changed),
         ]
     );
@@ -488,7 +524,7 @@ fn mutant_folder_applies_patches_to_the_series() {
     fs::write(root.join("s/mutants/slip.patch"), patch("b", "c")).unwrap();
     fs::write(
         root.join("s/mutants/equivalent.yaml"),
-        "x-1:\n  why: Because.\n  configs: [fast]\n",
+        "x-1:\n  why: Because.\n  configs: [fast]\n  unreachable_while: fix is not applied\n",
     )
     .unwrap();
     let tree = Tree::fixed("test", &root.join("tree"), "the test tree");
@@ -503,8 +539,13 @@ fn mutant_folder_applies_patches_to_the_series() {
     let cancel = Cancel::new();
     let checkouts = crate::checkout::checkouts(&tree, &[], &series, &[], &cancel).unwrap();
     let folder = MutantFolder::read(&root.join("s")).unwrap();
-    let reason = &folder.equivalent["x-1"];
-    assert!(reason.holds_in("fast") && !reason.holds_in("kasan"));
+    let claim = &folder.equivalent["x-1"];
+    assert_eq!(
+        (claim.why.as_str(), &claim.configs[..]),
+        ("Because.", &["fast".to_owned()][..])
+    );
+    let condition = claim.unreachable_while.as_ref().unwrap();
+    assert_eq!(condition.to_string(), "fix is not applied");
     let mutants = folder.mutants(&tree, &checkouts.series, &cancel).unwrap();
     assert_eq!(mutants.len(), 1);
     assert_eq!((mutants[0].name.as_str(), mutants[0].line), ("slip", 1));
@@ -518,6 +559,15 @@ fn mutant_folder_applies_patches_to_the_series() {
     fs::rename(root.join("s/mutants/slip.patch"), named).unwrap();
     let error = MutantFolder::read(&root.join("s")).unwrap_err().to_string();
     assert!(error.contains("invalid name of a mutant `a,b`"), "{error}");
+    let claims = root.join("s/mutants/equivalent.yaml");
+    fs::remove_file(root.join("s/mutants/a,b.patch")).unwrap();
+    fs::write(
+        &claims,
+        "x-1:\n  why: Because.\n  unreachable_while: fix is gone\n",
+    )
+    .unwrap();
+    let error = MutantFolder::read(&root.join("s")).unwrap_err().to_string();
+    assert!(error.contains("invalid condition `fix is gone`"), "{error}");
     // The first patch cannot be reverted without the second.
     let reverted = without_each_patch(&tree, &checkouts.series, &series, &cancel).unwrap();
     let names: Vec<&str> = reverted.iter().map(|mutant| mutant.name.as_str()).collect();
@@ -527,8 +577,10 @@ fn mutant_folder_applies_patches_to_the_series() {
 
 /// Random sequences of C tokens.
 fn code() -> impl Strategy<Value = String> {
-    let words = "if else while do case return guard scoped_guard goto f x mutex_lock \
-        mutex_unlock WARN_ON it_put int ( ) { } [ ] ; : , = == <= * -> ! & 0 1 \" ' /* */ // #";
+    let words = "if else while for do case return break continue guard scoped_guard goto f x \
+        x: mutex_lock mutex_unlock down_write up_write spin_lock_irqsave rwsem_write WARN_ON \
+        READ_ONCE list_for_each_entry_safe GFP_ATOMIC get_device __free it_put int -- \
+        ( ) { } [ ] ; : , = == <= * -> ! & 0 1 \" ' /* */ // #";
     let lines = ["\\\n", "\n", "\n", "\n}", "\n}\n", "void f(void)\n{\n"];
     let pieces: Vec<&str> = words.split(' ').chain(lines).collect();
     prop::collection::vec(prop::sample::select(pieces), 0..200).prop_map(|pieces| pieces.join(" "))

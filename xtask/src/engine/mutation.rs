@@ -18,7 +18,7 @@ use camino::Utf8Path;
 use fs_err as fs;
 use kernel_patches::checkout::MUTANT_PREFIX;
 use kernel_patches::kernel::{MutantBuild, MutantCompiler, Origin, Toolchain};
-use kernel_patches::mutant::Mutant;
+use kernel_patches::mutant::{KernelFacts, Mutant, Validity};
 use patchbed_host::pool;
 use selftests::scenario::Scenario;
 
@@ -215,12 +215,17 @@ impl Worker<'_> {
                 let checkout = format!("{MUTANT_PREFIX}{}", mutant.name);
                 let environment = self.run.pipeline.environment;
                 let build = self.build.mutant(checkout, *kernel, modules, environment)?;
-                let reason = self.run.pipeline.sources.equivalent.get(&mutant.name);
-                let reason = reason.filter(|reason| reason.holds_in(&self.build.config));
-                let why = reason.map(|reason| reason.why.as_str());
+                let claim = self.claim(mutant)?;
+                let why = match &claim {
+                    Some(Validity::Holds(why)) => Some(why.as_str()),
+                    Some(Validity::Expired(_)) | None => None,
+                };
                 let differences = self.evaluate(mutant, &build, why.is_some())?;
                 self.run.pipeline.executor.forget(&build.kernel.image());
-                let (status, caught_by, reason) = self.outcome(mutant, &differences, why);
+                let (status, caught_by, mut reason) = self.outcome(mutant, &differences, why);
+                if let Some(Validity::Expired(text)) = claim {
+                    reason += &format!("; {text}");
+                }
                 // The kernel of a finding is kept for a manual boot.
                 if status == MutantStatus::Caught
                     || (status == MutantStatus::Equivalent && caught_by.is_empty())
@@ -244,6 +249,19 @@ impl Worker<'_> {
             reason,
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Returns the claim that a mutant is equivalent or unreachable, as it applies to this build.
+    fn claim(&self, mutant: &Mutant) -> anyhow::Result<Option<Validity>> {
+        let Some(claim) = self.run.pipeline.sources.equivalent.get(&mutant.name) else {
+            return Ok(None);
+        };
+        let dot_config = fs::read_to_string(self.build.kernel.config())?;
+        Ok(claim.validity(&KernelFacts {
+            config: &self.build.config,
+            contains: &self.build.contains,
+            dot_config: &dot_config,
+        }))
     }
 
     /// Returns the status of a mutant, the scenarios that caught it, and the reason. `why` is
@@ -272,7 +290,7 @@ impl Worker<'_> {
             return (status, names, reason);
         }
         if let Some(why) = why.filter(|_| differences.is_conclusive()) {
-            return (MutantStatus::Equivalent, Vec::new(), why.trim().to_owned());
+            return (MutantStatus::Equivalent, Vec::new(), why.to_owned());
         }
         let mut reason = format!(
             "{} tests gave the same result as on the series",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use kernel_patches::checkout::{self, Checkout, Checkouts, MUTANT_PREFIX};
 use kernel_patches::coverage::FileChange;
-use kernel_patches::mutant::{self, EQUIVALENT, Mutant, MutantFolder, Reason};
+use kernel_patches::mutant::{self, Claim, Condition, EQUIVALENT, Mutant, MutantFolder};
 use kernel_patches::overlay::Overlay;
 use kernel_patches::series::{self, Series};
 use kernel_patches::tree::{Tree, TreeRequest};
@@ -145,7 +145,7 @@ impl SourceRequest {
             session.observer.event(Event::Note { text });
         }
         let all: Vec<Checkout> = [base].into_iter().chain(prefixes).chain([series]).collect();
-        let (mutants, equivalent) = find_mutants(self, &tree, &all, session)?;
+        let (mutants, equivalent) = find_mutants(self, &tree, (&all, &known), session)?;
         let checkouts = all
             .into_iter()
             .filter(|checkout| self.checkouts.contains(&checkout.name))
@@ -226,8 +226,8 @@ pub struct Sources {
     pub subjects: Vec<String>,
     /// The selected mutants of the series.
     pub mutants: Vec<Mutant>,
-    /// The reasons of mutants recorded as equivalent, by name.
-    pub equivalent: BTreeMap<String, Reason>,
+    /// The claims that mutants are equivalent or unreachable, by name.
+    pub equivalent: BTreeMap<String, Claim>,
     /// The files that each patch of the series changes.
     pub changes: Vec<Vec<FileChange>>,
     /// The files that each prerequisite changes, with its name.
@@ -255,24 +255,24 @@ impl Sources {
     }
 }
 
-/// The reasons why mutants are equivalent, by name.
-type Reasons = BTreeMap<String, Reason>;
+/// The claims that mutants are equivalent or unreachable, by name.
+type Claims = BTreeMap<String, Claim>;
 
-/// Returns the selected mutants and the recorded reasons of equivalent mutants. `checkouts` are
-/// all checkouts of the series, in order.
+/// Returns the selected mutants and the claims about mutants. `checkouts` are all checkouts of
+/// the series, in order, and `known` the known series.
 ///
 /// # Errors
 /// When a mutant does not exist, or a file with mutants is invalid.
 fn find_mutants(
     source_request: &SourceRequest,
     tree: &Tree,
-    checkouts: &[Checkout],
+    (checkouts, known): (&[Checkout], &[Series]),
     session: &Session,
-) -> anyhow::Result<(Vec<Mutant>, Reasons)> {
+) -> anyhow::Result<(Vec<Mutant>, Claims)> {
     let (MutantsWanted::Named(_) | MutantsWanted::All, Some(series)) =
         (&source_request.mutants, checkouts.last())
     else {
-        return Ok((Vec::new(), Reasons::new()));
+        return Ok((Vec::new(), Claims::new()));
     };
     let folder = match &source_request.folder {
         Some(folder) => MutantFolder::read(folder)?,
@@ -288,7 +288,10 @@ fn find_mutants(
     )?);
     let overlays: Vec<&Overlay> = checkouts.iter().map(|checkout| &checkout.overlay).collect();
     all.extend(mutant::automatic(tree, &overlays)?);
-    if let Some((message, hint)) = unknown_reason(&folder.equivalent, &all) {
+    if let Some(error) = unknown_series(&folder.equivalent, known) {
+        return Err(error);
+    }
+    if let Some((message, hint)) = unknown_claim(&folder.equivalent, &all) {
         // Names of mutants depend on the tree.
         if source_request.tree == TreeRequest::Default {
             return Err(bad_input(message, hint));
@@ -299,10 +302,28 @@ fn find_mutants(
     Ok((choose(all, &source_request.mutants)?, folder.equivalent))
 }
 
-/// Returns the message and hint for the first recorded reason whose mutant does not exist.
-fn unknown_reason(reasons: &Reasons, all: &[Mutant]) -> Option<(String, String)> {
+/// Returns an error for the first condition of a claim about a series that does not exist: it
+/// would never change.
+fn unknown_series(claims: &Claims, known: &[Series]) -> Option<anyhow::Error> {
+    let conditions = claims.iter().flat_map(|(name, claim)| {
+        let series = claim.unreachable_while.iter().flat_map(Condition::series);
+        series.map(move |series| (name, series))
+    });
+    let is_known = |series: &str| known.iter().any(|one| one.name == series);
+    let (name, series) = conditions
+        .into_iter()
+        .find(|(_, series)| !is_known(series))?;
+    let names: Vec<&str> = known.iter().map(|one| one.name.as_str()).collect();
+    Some(bad_input(
+        format!("unknown series `{series}` in the claim `{name}` in `{EQUIVALENT}`"),
+        format!("known series: {}", names.join(", ")),
+    ))
+}
+
+/// Returns the message and hint for the first claim whose mutant does not exist.
+fn unknown_claim(claims: &Claims, all: &[Mutant]) -> Option<(String, String)> {
     let is_known = |name: &String| all.iter().any(|mutant| mutant.name == *name);
-    let name = reasons.keys().find(|name| !is_known(name))?;
+    let name = claims.keys().find(|name| !is_known(name))?;
     Some((
         format!("unknown mutant `{name}` in `{EQUIVALENT}`"),
         hint(name, all),
@@ -379,16 +400,29 @@ mod tests {
     }
 
     #[test]
-    fn unknown_reason_returns_first_reason_without_mutant() {
+    fn unknown_claim_returns_first_claim_without_mutant() {
         let all = mutants(&["it-get-negate-1"]);
-        let reason = Reason {
-            why: "Because.".to_owned(),
-            configs: Vec::new(),
-        };
-        let reasons = |name: &str| Reasons::from([(name.to_owned(), reason.clone())]);
-        assert_eq!(unknown_reason(&reasons("it-get-negate-1"), &all), None);
-        let (message, hint) = unknown_reason(&reasons("it-get-negate-2"), &all).unwrap();
+        let claims = |name: &str| Claims::from([(name.to_owned(), Claim::default())]);
+        assert_eq!(unknown_claim(&claims("it-get-negate-1"), &all), None);
+        let (message, hint) = unknown_claim(&claims("it-get-negate-2"), &all).unwrap();
         assert!(message.contains("`it-get-negate-2`"), "{message}");
         assert_eq!(hint, "did you mean `it-get-negate-1`?");
+    }
+
+    #[test]
+    fn unknown_series_returns_an_error_for_a_condition_that_cannot_change() {
+        let condition = Condition::try_from("fix is not applied".to_owned()).unwrap();
+        let claim = Claim {
+            unreachable_while: Some(condition),
+            ..Claim::default()
+        };
+        let claims = Claims::from([("it-get-negate-1".to_owned(), claim)]);
+        let known = |name: &str| Series {
+            name: name.to_owned(),
+            ..Series::default()
+        };
+        assert!(unknown_series(&claims, &[known("fix")]).is_none());
+        let error = format!("{:#}", unknown_series(&claims, &[known("fax")]).unwrap());
+        assert!(error.contains("unknown series `fix`"), "{error}");
     }
 }

@@ -20,8 +20,8 @@ pub enum MutantStatus {
     Missed,
     /// No test caught it, and some tests have no result on it.
     Inconclusive,
-    /// The series lists it as equivalent to the original code, with the reason. A finding if
-    /// a test catches it.
+    /// The series lists it as equivalent to the original code, or as unreachable under a
+    /// condition that holds, with the reason. A finding if a test catches it.
     Equivalent,
     /// It compiles to the same code as the series or another mutant.
     SameCode,
