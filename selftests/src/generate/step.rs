@@ -117,7 +117,7 @@ impl Code {
         let mut body = Vec::new();
         let is_code = |step: &&Step| !matches!(step.action, Action::Observe(_));
         let is_race = |step: &Step| matches!(step.action, Action::Race { .. });
-        let last = steps.iter().filter(is_code).next_back();
+        let last = steps.iter().rfind(is_code);
         let has_race = steps.iter().any(is_race);
         let is_only = steps.iter().filter(is_code).count() == 1;
         for repeated in steps.iter().filter(is_code) {
