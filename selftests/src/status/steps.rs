@@ -92,11 +92,10 @@ fn first_failed_check(diagnostics: &[String]) -> FailedCheck {
             _ => FailedCheck::OfNoStep,
         };
     }
-    let done = diagnostics
-        .iter()
-        .filter_map(|line| step_number(line.strip_prefix("# ")?));
+    let mut lines = diagnostics.iter().rev();
+    let done = lines.find_map(|line| step_number(line.strip_prefix("# ")?));
     FailedCheck::None {
-        done: done.last().unwrap_or_default(),
+        done: done.unwrap_or_default(),
     }
 }
 
