@@ -167,7 +167,7 @@ fn ci_rejects_an_unknown_step_and_lists_all_steps() {
     -- stdout
     -- stderr
     error: no step has `matrics` in its name
-    hint: known steps: `format`, `lints`, `licences`, `words`, `unit tests`, `host tests`, `generated files`, `kernel style`, `matrix fast`, `html report in a browser`, `vm tests`, `kselftest with kexec`, `matrix kasan (smoke)`, `output formats`
+    hint: known steps: `format`, `lints`, `licences`, `words`, `unit tests`, `host tests`, `generated files`, `kernel style`, `matrix fast`, `html report in a browser`, `vm tests`, `kselftest with kexec`, `matrix of other catalogues`, `matrix kasan (smoke)`, `output formats`
     ");
 }
 

@@ -133,7 +133,12 @@ fn commands_that_need_a_checkout_are_refused() {
 fn data_option_and_variable_replace_the_built_in_data() {
     let place = Place::new();
     let data = place.path("data");
-    for folder in ["kernel-patches", "selftests/catalogues", "vm-images/config"] {
+    for folder in [
+        "kernel-patches",
+        "selftests/catalogues",
+        "selftests/core",
+        "vm-images/config",
+    ] {
         fs::create_dir_all(data.join(folder)).unwrap();
     }
     let machines = data.join("vm-images/machines");

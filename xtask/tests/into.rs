@@ -102,7 +102,7 @@ fn into_replaces_committed_files_and_commits() {
     commit_all(tree);
     // Nothing shows that `generate --into` wrote the folder.
     is_refused(&generate(tree, ".", &[]), "did not write");
-    put(&tree.join(WORK).with_file_name("liveupdate_pci.h"), "old");
+    put(&tree.join(WORK).with_file_name("kt.h"), "old");
     commit_all(tree);
     let output = generate(tree, ".", &[]);
     let text = String::from_utf8_lossy(&output.stdout);

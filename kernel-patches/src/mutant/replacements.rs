@@ -124,13 +124,9 @@ pub(super) fn changes(site: &Site<'_>) -> Vec<Change> {
 }
 
 fn replace_call(site: &Site<'_>, name: &[u8], call: &Range<usize>) -> Option<Change> {
-    let (_, template, effect) = rows(CALLS).find(|(old, ..)| old.as_bytes() == name)?;
+    let (_, form, effect) = rows(CALLS).find(|(old, ..)| old.as_bytes() == name)?;
     let inside = call.start + 2..call.end - 1;
-    let text = fill(
-        template,
-        &site.arguments(call),
-        site.source.text_of(&inside),
-    )?;
+    let text = fill(form, &site.arguments(call), site.source.text_of(&inside))?;
     let operator = format!("replace-{}", kebab(name));
     let old = site.quote(call);
     let title = match text.is_empty() {
@@ -140,9 +136,9 @@ fn replace_call(site: &Site<'_>, name: &[u8], call: &Range<usize>) -> Option<Cha
     Some(site.change(call.start, operator, title, call, text))
 }
 
-/// Returns the template with its arguments, or `None` if the call has too few of them.
-fn fill(template: &str, arguments: &[&[u8]], all: &[u8]) -> Option<Vec<u8>> {
-    let mut parts = template.split('{');
+/// Returns the form with its arguments, or `None` if the call has too few of them.
+fn fill(form: &str, arguments: &[&[u8]], all: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = form.split('{');
     let mut text = parts.next()?.as_bytes().to_vec();
     for part in parts {
         let (key, rest) = part.split_once('}')?;

@@ -119,11 +119,13 @@ impl Code {
         let is_race = |step: &Step| matches!(step.action, Action::Race { .. });
         let last = steps.iter().rfind(is_code);
         let has_race = steps.iter().any(is_race);
+        // The first call after the loop prints the label.
+        let is_printed_after = has_race || !counts(step).is_empty();
         let is_only = steps.iter().filter(is_code).count() == 1;
         for repeated in steps.iter().filter(is_code) {
             body.extend(reason(repeated).map(Node::Comment));
             let is_last = last.is_some_and(|last| last.number == repeated.number);
-            let label = (is_last && !has_race).then(|| label(step));
+            let label = (is_last && !is_printed_after).then(|| label(step));
             let code = Node::Step {
                 mark: mark(repeated, label, times),
                 body: self.repeated(repeated, is_only),

@@ -64,7 +64,14 @@ static inline void kt_done(const char *file, int line, const char *result)
 	ksft_print_msg("step %s -> %s%s%s\n", lines->label, result, calls, len ? "]" : "");
 }
 
-/* A call that returns a number, a text or nothing. */
+/* The first check of a step without a call: it reads the counts that the step prints. */
+#define KT_CHECK(call)									\
+	({										\
+		kt_done(__FILE__, __LINE__, "ok");					\
+		(call);									\
+	})
+
+/* A call that returns a number, a text, the number of leaks or nothing. */
 #define KT_NUMBER(call)									\
 	({										\
 		__typeof__(call) __number = (call);					\

@@ -12,17 +12,17 @@ use crate::scenario::{Operation, Outcome, ScenarioFile};
 /// PID 1 detects a hang first.
 const HARNESS_GRACE_SECS: u64 = 60;
 
-/// Functions of the core that a step can call, beside those of its verb.
-const CORE: [&str; 9] = [
-    "kt_hold",
-    "kt_wait",
-    "kt_release",
-    "kt_end_wait",
-    "kt_fail_each",
-    "kt_both_orders",
-    "kt_calls",
-    "kt_calls_in_order",
-    "kt_log_lines",
+/// Functions of the core that a step can call, beside those of its verb, with their macros.
+const CORE: [(&str, &str); 9] = [
+    ("kt_hold", "KT_NUMBER"),
+    ("kt_wait", "KT_NUMBER"),
+    ("kt_release", "KT_NUMBER"),
+    ("kt_end_wait", "KT_NUMBER"),
+    ("kt_fail_each", "KT_NUMBER"),
+    ("kt_both_orders", "KT_NUMBER"),
+    ("kt_calls_in_order", "KT_CHECK"),
+    ("kt_cannot_count", "KT_CHECK"),
+    ("kt_cannot_read_log", "KT_CHECK"),
 ];
 
 /// Returns the header of a program whose steps have these lines.
@@ -34,7 +34,7 @@ pub(super) fn header(
     let variants = || scenario_files.iter().flat_map(|file| &file.variants);
     let limit = variants().map(|variant| variant.timeout_secs).max();
     let limit = limit.unwrap_or_default() + HARNESS_GRACE_SECS;
-    let mut macros: BTreeMap<&str, &str> = CORE.iter().map(|name| (*name, "KT_NUMBER")).collect();
+    let mut macros = BTreeMap::from(CORE);
     for operation in variants().flat_map(|variant| variant.operations()) {
         macros.insert(&operation.call().function, wrapper(operation));
     }

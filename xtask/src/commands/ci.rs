@@ -340,7 +340,11 @@ mod tests {
             )
         };
         assert_eq!(names(&[]).unwrap(), STEPS.map(|(name, _)| name));
-        let matrices = ["matrix fast", "matrix kasan (smoke)"];
+        let matrices = [
+            "matrix fast",
+            "matrix of other catalogues",
+            "matrix kasan (smoke)",
+        ];
         assert_eq!(names(&["matrix"]).unwrap(), matrices);
         let error = names(&["matrix", "matrics"]).unwrap_err();
         assert_eq!(xtask::exit::exit_for(&error), Exit::Input);

@@ -184,7 +184,7 @@ mod tests {
             ])
             .args([":!kernel-patches/src", ":!kernel-patches/Cargo.toml"])
             .args([
-                ":!selftests/catalogues/*/generated",
+                ":!selftests/catalogues/*/generated/*",
                 ":!selftests/catalogues/*/*.json",
             ])
             .current_dir(root)
