@@ -32,8 +32,9 @@ const SOURCES: [&str; 8] = [
 ];
 /// The target folder of the guest, below `OUT_DIR`.
 const GUEST_FOLDER: &str = "guest";
-const DATA_ENDINGS: [&str; 8] = [
+const DATA_ENDINGS: [&str; 9] = [
     "Makefile",
+    "c",
     "commit-message",
     "config",
     "h",

@@ -40,6 +40,8 @@ pub enum EntryKind {
     FailedCheck,
     /// A test ended.
     TestResult,
+    /// A test has no result: the program or the kernel died.
+    NoResult,
     /// The output of the program is invalid.
     Problem,
     /// The kernel printed a report.
@@ -57,7 +59,12 @@ impl EntryKind {
         match self {
             Self::Kexec | Self::BootBegins | Self::BootEnds | Self::RunEnds => "",
             Self::FailedCheck => "    ",
-            Self::Step | Self::TestResult | Self::Problem | Self::Splat | Self::Warning => "  ",
+            Self::Step
+            | Self::TestResult
+            | Self::NoResult
+            | Self::Problem
+            | Self::Splat
+            | Self::Warning => "  ",
         }
     }
 }
@@ -156,7 +163,11 @@ fn program(report: &Report, entries: &mut Entries<'_>) {
             TestStatus::TimedOut => "timed out".to_owned(),
             TestStatus::Crashed => "no result".to_owned(),
         };
-        entries.add(EntryKind::TestResult, format!("{} {status}", test.name));
+        let kind = match test.status {
+            TestStatus::Crashed => EntryKind::NoResult,
+            _ => EntryKind::TestResult,
+        };
+        entries.add(kind, format!("{} {status}", test.name));
     }
     for problem in &report.problems {
         entries.add(EntryKind::Problem, format!("problem: {problem}"));

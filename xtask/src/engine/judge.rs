@@ -350,6 +350,8 @@ impl Judged {
             (EntryKind::Step, Some(step)) => self.fails_first.contains(&(entry.boot, step)),
             // A repeated step has no entry of its own, only the failed check.
             (EntryKind::FailedCheck, _) => true,
+            // The kernel may die before the label of the step reaches the host.
+            (EntryKind::NoResult, _) => true,
             _ => false,
         };
         let end = timeline.iter().position(is_broken);
