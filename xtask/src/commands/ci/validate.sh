@@ -14,9 +14,9 @@ check() {
 	output=$("$@" 2>&1) || printf '%s: %s\n' "$name" "$output"
 }
 check junit.xml "$bin/xmlschema-validate" --schema "$tools/junit.xsd" "$files/junit.xml"
-check kcidb.json "$bin/python" "$here/kcidb.py" "$files/kcidb.json"
+check kcidb.json "$bin/python" "$here/check_kcidb.py" "$files/kcidb.json"
 check result.json "$bin/check-jsonschema" --schemafile xtask/result.schema.json "$files/result.json"
-check 'b4, unknown patch' "$bin/python" "$here/b4.py" "$command" "$here/unknown.eml" unknown "$unknown"
+check 'b4, unknown patch' "$bin/python" "$here/check_b4.py" "$command" "$here/unknown.eml" unknown "$unknown"
 for mail; do
-	check 'b4, tested patch' "$bin/python" "$here/b4.py" "$command" "$mail" known "$unknown"
+	check 'b4, tested patch' "$bin/python" "$here/check_b4.py" "$command" "$mail" known "$unknown"
 done
